@@ -1,0 +1,164 @@
+//! The hand-written backward passes.
+
+use burn::backend::Autodiff;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::ops::{FloatTensor, IntTensor};
+
+use super::{
+    AdamState, AdamStep, Backend, GruOutput, GruWeights, SoftmaxInput, SoftmaxOutput,
+};
+
+#[derive(Debug)]
+struct GruBackward;
+
+/// What the backward pass of a GRU layer needs again.
+#[derive(Debug, Clone)]
+struct GruState<T> {
+    values: T,
+    lengths: Vec<usize>,
+    weights: GruWeights<T>,
+    saved: T,
+}
+
+impl<B: Backend> Backward<B, 5> for GruBackward {
+    type State = GruState<FloatTensor<B>>;
+
+    fn backward(self, ops: Ops<Self::State, 5>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = grads.consume::<B>(&ops.node);
+        let GruState { values, lengths, weights, saved } = ops.state;
+        let by = B::gru_backward(gradient, values, &lengths, weights, saved);
+        let in_order_of_parents = [
+            by.values,
+            by.weights.input,
+            by.weights.hidden,
+            by.weights.input_bias,
+            by.weights.hidden_bias,
+        ];
+        for (parent, gradient) in ops.parents.into_iter().zip(in_order_of_parents) {
+            if let Some(parent) = parent {
+                grads.register::<B>(parent.id, gradient);
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct SoftmaxBackward;
+
+/// What the backward pass of the loss needs again.
+#[derive(Debug, Clone)]
+struct SoftmaxState<T, I> {
+    input: SoftmaxInput<T, I>,
+    normalizers: T,
+}
+
+impl<B: Backend> Backward<B, 2> for SoftmaxBackward {
+    type State = SoftmaxState<FloatTensor<B>, IntTensor<B>>;
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = grads.consume::<B>(&ops.node);
+        let SoftmaxState { input, normalizers } = ops.state;
+        let (by_users, by_items) = B::softmax_cross_entropy_backward(gradient, input, normalizers);
+        for (parent, gradient) in ops.parents.into_iter().zip([by_users, by_items]) {
+            if let Some(parent) = parent {
+                grads.register::<B>(parent.id, gradient);
+            }
+        }
+    }
+}
+
+/// Gradients of gradients are not defined: the backward methods are left at their defaults, which
+/// are ordinary tensor operations and so are tracked like any other.
+impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
+    fn gru(
+        values: FloatTensor<Self>,
+        lengths: &[usize],
+        weights: GruWeights<FloatTensor<Self>>,
+    ) -> GruOutput<FloatTensor<Self>> {
+        let parents = [
+            values.node.clone(),
+            weights.input.node.clone(),
+            weights.hidden.node.clone(),
+            weights.input_bias.node.clone(),
+            weights.hidden_bias.node.clone(),
+        ];
+        let weights = GruWeights {
+            input: weights.input.primitive,
+            hidden: weights.hidden.primitive,
+            input_bias: weights.input_bias.primitive,
+            hidden_bias: weights.hidden_bias.primitive,
+        };
+        let output = B::gru(values.primitive.clone(), lengths, weights.clone());
+        let states = match Backward::<B, 5>::prepare::<C>(GruBackward, parents)
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prepared) => prepared.finish(
+                GruState {
+                    values: values.primitive,
+                    lengths: lengths.to_vec(),
+                    weights,
+                    saved: output.saved.clone(),
+                },
+                output.states,
+            ),
+            OpsKind::UnTracked(prepared) => prepared.finish(output.states),
+        };
+        GruOutput {
+            states,
+            saved: Self::from_inner(output.saved),
+        }
+    }
+
+    fn softmax_cross_entropy(
+        input: SoftmaxInput<FloatTensor<Self>, IntTensor<Self>>,
+    ) -> SoftmaxOutput<FloatTensor<Self>> {
+        let parents = [input.users.node.clone(), input.items.node.clone()];
+        let input = SoftmaxInput {
+            users: input.users.primitive,
+            items: input.items.primitive,
+            log_correction: input.log_correction.map(|correction| correction.primitive),
+            targets: input.targets,
+        };
+        let output = B::softmax_cross_entropy(input.clone());
+        let loss = match Backward::<B, 2>::prepare::<C>(SoftmaxBackward, parents)
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prepared) => prepared.finish(
+                SoftmaxState {
+                    input,
+                    normalizers: output.normalizers.clone(),
+                },
+                output.loss,
+            ),
+            OpsKind::UnTracked(prepared) => prepared.finish(output.loss),
+        };
+        SoftmaxOutput {
+            loss,
+            normalizers: Self::from_inner(output.normalizers),
+        }
+    }
+
+    fn adam_step(
+        state: AdamState<FloatTensor<Self>>,
+        gradient: FloatTensor<Self>,
+        step: AdamStep,
+    ) -> AdamState<FloatTensor<Self>> {
+        let inner = AdamState {
+            parameter: state.parameter.primitive,
+            moment_1: state.moment_1.primitive,
+            moment_2: state.moment_2.primitive,
+        };
+        let moved = B::adam_step(inner, gradient.primitive, step);
+        AdamState {
+            parameter: Self::from_inner(moved.parameter),
+            moment_1: Self::from_inner(moved.moment_1),
+            moment_2: Self::from_inner(moved.moment_2),
+        }
+    }
+}

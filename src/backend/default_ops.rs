@@ -1,0 +1,222 @@
+//! The fused operations as ordinary tensor operations, for backends that have no kernels of ours.
+
+use burn::tensor::ops::{FloatTensor, IntTensor};
+use burn::tensor::{Int, Shape, Tensor, TensorData, TensorMetadata, TensorPrimitive, activation};
+
+use super::{
+    AdamState, AdamStep, Backend, GruGradients, GruOutput, GruWeights, SoftmaxInput, SoftmaxOutput,
+};
+
+fn tensor<B: Backend, const D: usize>(primitive: FloatTensor<B>) -> Tensor<B, D> {
+    Tensor::from_primitive(TensorPrimitive::Float(primitive))
+}
+
+fn primitive<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> FloatTensor<B> {
+    tensor.into_primitive().tensor()
+}
+
+fn tensors<B: Backend>(weights: GruWeights<FloatTensor<B>>) -> GruWeights<Tensor<B, 2>> {
+    GruWeights {
+        input: tensor::<B, 2>(weights.input),
+        hidden: tensor::<B, 2>(weights.hidden),
+        input_bias: tensor::<B, 2>(weights.input_bias),
+        hidden_bias: tensor::<B, 2>(weights.hidden_bias),
+    }
+}
+
+/// 1 at real steps and 0 at padding, `[batch, len, 1]`.
+fn real_steps<B: Backend>(lengths: &[usize], len: usize, device: &B::Device) -> Tensor<B, 3> {
+    let real = |&length: &usize| (0..len).map(move |step| f32::from(u8::from(step < length)));
+    let values: Vec<f32> = lengths.iter().flat_map(real).collect();
+    Tensor::from_data(TensorData::new(values, [lengths.len(), len, 1]), device)
+}
+
+/// Columns of gate `gate` out of `[rows, gates * hidden]`.
+fn gate<B: Backend>(gates: &Tensor<B, 2>, gate: usize, hidden: usize) -> Tensor<B, 2> {
+    gates.clone().narrow(1, gate * hidden, hidden)
+}
+
+/// Step `step` of `[batch, len, width]`.
+fn at_step<B: Backend>(values: &Tensor<B, 3>, step: usize) -> Tensor<B, 2> {
+    values.clone().narrow(1, step, 1).squeeze_dim(1)
+}
+
+pub(super) fn gru<B: Backend>(
+    values: FloatTensor<B>,
+    lengths: &[usize],
+    weights: GruWeights<FloatTensor<B>>,
+) -> GruOutput<FloatTensor<B>> {
+    let values: Tensor<B, 3> = tensor::<B, 3>(values);
+    let weights = tensors::<B>(weights);
+    let [batch, len, inputs] = values.dims();
+    let [hidden, _] = weights.hidden.dims();
+    let device = values.device();
+    let from_input = values.reshape([batch * len, inputs]).matmul(weights.input) + weights.input_bias;
+    let from_input = from_input.reshape([batch, len, 3 * hidden]);
+    let mut state = Tensor::<B, 2>::zeros([batch, hidden], &device);
+    let (mut states, mut gates) = (Vec::with_capacity(len), Vec::with_capacity(len));
+    for step in 0..len {
+        let x = at_step(&from_input, step);
+        let h = state.clone().matmul(weights.hidden.clone()) + weights.hidden_bias.clone();
+        let r = activation::sigmoid(gate(&x, 0, hidden) + gate(&h, 0, hidden));
+        let z = activation::sigmoid(gate(&x, 1, hidden) + gate(&h, 1, hidden));
+        let h_n = gate(&h, 2, hidden);
+        let n = (gate(&x, 2, hidden) + r.clone() * h_n.clone()).tanh();
+        state = n.clone() + z.clone() * (state - n.clone());
+        gates.push(Tensor::cat(vec![r, z, n, h_n, state.clone()], 1));
+        states.push(state.clone());
+    }
+    let states = Tensor::stack::<3>(states, 1) * real_steps::<B>(lengths, len, &device);
+    GruOutput {
+        states: primitive(states),
+        saved: primitive(Tensor::stack::<3>(gates, 1)),
+    }
+}
+
+pub(super) fn gru_backward<B: Backend>(
+    gradient: FloatTensor<B>,
+    values: FloatTensor<B>,
+    lengths: &[usize],
+    weights: GruWeights<FloatTensor<B>>,
+    saved: FloatTensor<B>,
+) -> GruGradients<FloatTensor<B>> {
+    let gradient: Tensor<B, 3> = tensor::<B, 3>(gradient);
+    let values: Tensor<B, 3> = tensor::<B, 3>(values);
+    let saved: Tensor<B, 3> = tensor::<B, 3>(saved);
+    let weights = tensors::<B>(weights);
+    let [batch, len, inputs] = values.dims();
+    let [hidden, _] = weights.hidden.dims();
+    let device = values.device();
+    let zeros = || Tensor::<B, 2>::zeros([batch, hidden], &device);
+    let gradient = gradient * real_steps::<B>(lengths, len, &device);
+    let mut to_state = zeros();
+    let (mut to_x, mut to_h, mut previous_states) = (Vec::new(), Vec::new(), Vec::new());
+    for step in (0..len).rev() {
+        let gates = at_step(&saved, step);
+        let [r, z, n, h_n] = [0, 1, 2, 3].map(|number| gate(&gates, number, hidden));
+        let previous = match step {
+            0 => zeros(),
+            _ => gate(&at_step(&saved, step - 1), 4, hidden),
+        };
+        to_state = to_state + at_step(&gradient, step);
+        let one_minus = |values: &Tensor<B, 2>| values.clone().neg().add_scalar(1.0);
+        let to_n = to_state.clone() * one_minus(&z) * one_minus(&n.clone().square());
+        let to_r = to_n.clone() * h_n * r.clone() * one_minus(&r);
+        let to_z = to_state.clone() * (previous.clone() - n) * z.clone() * one_minus(&z);
+        let to_h_step = Tensor::cat(vec![to_r.clone(), to_z.clone(), to_n.clone() * r], 1);
+        to_state = to_state * z + to_h_step.clone().matmul(weights.hidden.clone().transpose());
+        to_x.push(Tensor::cat(vec![to_r, to_z, to_n], 1));
+        to_h.push(to_h_step);
+        previous_states.push(previous);
+    }
+    // All steps as rows, in the order of time.
+    let rows = |mut steps: Vec<Tensor<B, 2>>, width: usize| {
+        steps.reverse();
+        Tensor::stack::<3>(steps, 1).reshape([batch * len, width])
+    };
+    let (to_x, to_h) = (rows(to_x, 3 * hidden), rows(to_h, 3 * hidden));
+    let previous_states = rows(previous_states, hidden);
+    let values = values.reshape([batch * len, inputs]);
+    let to_values = to_x.clone().matmul(weights.input.transpose());
+    GruGradients {
+        values: primitive(to_values.reshape([batch, len, inputs])),
+        weights: GruWeights {
+            input: primitive(values.transpose().matmul(to_x.clone())),
+            hidden: primitive(previous_states.transpose().matmul(to_h.clone())),
+            input_bias: primitive(to_x.sum_dim(0)),
+            hidden_bias: primitive(to_h.sum_dim(0)),
+        },
+    }
+}
+
+/// The logits of all items but padding, `[rows, items]`.
+fn logits<B: Backend>(input: &SoftmaxInput<FloatTensor<B>, IntTensor<B>>) -> Tensor<B, 2> {
+    let users: Tensor<B, 2> = tensor::<B, 2>(input.users.clone());
+    let items: Tensor<B, 2> = tensor::<B, 2>(input.items.clone());
+    let count = items.dims()[0] - 1;
+    let logits = users.matmul(items.narrow(0, 1, count).transpose());
+    match &input.log_correction {
+        Some(correction) => {
+            let correction: Tensor<B, 1> = tensor::<B, 1>(correction.clone());
+            logits - correction.narrow(0, 1, count).unsqueeze()
+        }
+        None => logits,
+    }
+}
+
+/// Each row's target as a column of [`logits`], `[rows, 1]`.
+fn target_columns<B: Backend>(targets: IntTensor<B>) -> Tensor<B, 2, Int> {
+    Tensor::<B, 1, Int>::from_primitive(targets).sub_scalar(1).unsqueeze_dim(1)
+}
+
+pub(super) fn softmax_cross_entropy<B: Backend>(
+    input: SoftmaxInput<FloatTensor<B>, IntTensor<B>>,
+) -> SoftmaxOutput<FloatTensor<B>> {
+    let logits = logits::<B>(&input);
+    let maximum = logits.clone().max_dim(1);
+    let sums = (logits.clone() - maximum.clone()).exp().sum_dim(1);
+    let normalizers = sums.log() + maximum;
+    let of_targets = logits.gather(1, target_columns::<B>(input.targets));
+    SoftmaxOutput {
+        loss: primitive((normalizers.clone() - of_targets).mean()),
+        normalizers: primitive(normalizers.squeeze_dim::<1>(1)),
+    }
+}
+
+pub(super) fn softmax_cross_entropy_backward<B: Backend>(
+    gradient: FloatTensor<B>,
+    input: SoftmaxInput<FloatTensor<B>, IntTensor<B>>,
+    normalizers: FloatTensor<B>,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let normalizers: Tensor<B, 1> = tensor::<B, 1>(normalizers);
+    let gradient: Tensor<B, 1> = tensor::<B, 1>(gradient);
+    let probabilities = (logits::<B>(&input) - normalizers.unsqueeze_dim(1)).exp();
+    let users: Tensor<B, 2> = tensor::<B, 2>(input.users);
+    let items: Tensor<B, 2> = tensor::<B, 2>(input.items);
+    let ([rows, dim], [all, _]) = (users.dims(), items.dims());
+    let columns = target_columns::<B>(input.targets);
+    let minus_one = Tensor::<B, 2>::ones([rows, 1], &users.device()).neg();
+    let by_logits = probabilities.scatter(1, columns, minus_one, burn::tensor::IndexingUpdateOp::Add);
+    let by_logits = by_logits * gradient.div_scalar(rows as f64).unsqueeze();
+    let by_users = by_logits.clone().matmul(items.narrow(0, 1, all - 1));
+    let by_items = by_logits.transpose().matmul(users.clone());
+    let padding = Tensor::<B, 2>::zeros([1, dim], &users.device());
+    (primitive(by_users), primitive(Tensor::cat(vec![padding, by_items], 0)))
+}
+
+pub(super) fn adam_step<B: Backend>(
+    state: AdamState<FloatTensor<B>>,
+    gradient: FloatTensor<B>,
+    step: AdamStep,
+) -> AdamState<FloatTensor<B>> {
+    let shape = state.parameter.shape();
+    let flat = |values: FloatTensor<B>| {
+        let count = values.shape().num_elements();
+        tensor::<B, 1>(B::float_reshape(values, Shape::new([count])))
+    };
+    let shaped = |values: Tensor<B, 1>| B::float_reshape(primitive(values), shape.clone());
+    let gradient = flat(gradient);
+    let moment_1 = flat(state.moment_1).mul_scalar(step.beta_1)
+        + gradient.clone().mul_scalar(1.0 - step.beta_1);
+    let moment_2 = flat(state.moment_2).mul_scalar(step.beta_2)
+        + gradient.square().mul_scalar(1.0 - step.beta_2);
+    let (step_size, moment_2_scale) = step.corrections();
+    let root = moment_2.clone().sqrt().mul_scalar(moment_2_scale).add_scalar(step.epsilon);
+    let parameter = flat(state.parameter) - moment_1.clone().mul_scalar(step_size) / root;
+    AdamState {
+        parameter: shaped(parameter),
+        moment_1: shaped(moment_1),
+        moment_2: shaped(moment_2),
+    }
+}
+
+impl AdamStep {
+    /// The learning rate over `1 - beta_1^t`, and `1 / sqrt(1 - beta_2^t)`.
+    pub(super) fn corrections(&self) -> (f64, f64) {
+        let time = i32::try_from(self.time).unwrap_or(i32::MAX);
+        (
+            self.learning_rate / (1.0 - self.beta_1.powi(time)),
+            1.0 / (1.0 - self.beta_2.powi(time)).sqrt(),
+        )
+    }
+}

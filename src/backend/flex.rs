@@ -1,0 +1,61 @@
+//! burn-flex: pure-Rust CPU, the default.
+
+use std::ops::{Deref, DerefMut};
+
+use burn::backend::Flex;
+use burn::tensor::TensorData;
+use burn::tensor::ops::{FloatTensor, IntTensor};
+use burn_flex::FlexTensor;
+
+use super::host::{self, HostBackend, OwnedTensor, kernel_methods};
+use super::{
+    AdamState, AdamStep, Backend, GruGradients, GruOutput, GruWeights, SoftmaxInput, SoftmaxOutput,
+};
+
+/// A contiguous tensor of `f32`.
+struct Floats(FlexTensor);
+
+impl Deref for Floats {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        self.0.storage()
+    }
+}
+
+impl DerefMut for Floats {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        self.0.storage_mut()
+    }
+}
+
+impl OwnedTensor<Flex> for Floats {
+    fn into_tensor(self) -> FlexTensor {
+        self.0
+    }
+}
+
+impl HostBackend for Flex {
+    fn floats(tensor: FloatTensor<Self>) -> impl Deref<Target = [f32]> {
+        Floats(tensor.to_contiguous())
+    }
+
+    fn floats_mut(tensor: FloatTensor<Self>) -> impl DerefMut<Target = [f32]> + OwnedTensor<Self> {
+        // The tensor itself must be gone, or its values count as shared and are copied.
+        let contiguous = tensor.to_contiguous();
+        drop(tensor);
+        Floats(contiguous)
+    }
+
+    fn integers(tensor: IntTensor<Self>) -> Vec<i32> {
+        tensor.into_data().iter::<i32>().collect()
+    }
+
+    fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FloatTensor<Self> {
+        FlexTensor::from_data(TensorData::new(values, shape))
+    }
+}
+
+impl Backend for Flex {
+    kernel_methods!();
+}

@@ -1,0 +1,203 @@
+//! The fused operations by kernels, for backends whose tensors lie in this process's memory.
+
+use std::ops::{Deref, DerefMut};
+
+use burn::tensor::TensorMetadata;
+use burn::tensor::ops::{FloatTensor, IntTensor};
+
+use super::{
+    AdamState, AdamStep, Backend, GruGradients, GruOutput, GruWeights, SoftmaxInput, SoftmaxOutput,
+};
+use crate::kernels::{self, adam::AdamNumbers, gru::GruShape, softmax::Softmax};
+
+/// A backend whose tensors can be read and written as slices.
+pub(super) trait HostBackend: Backend {
+    /// A tensor's values in row-major order.
+    fn floats(tensor: FloatTensor<Self>) -> impl Deref<Target = [f32]>;
+    /// The same, to be changed in place where nobody else holds them and in a copy where someone
+    /// does, and to be turned into a tensor again.
+    fn floats_mut(tensor: FloatTensor<Self>) -> impl DerefMut<Target = [f32]> + OwnedTensor<Self>;
+    /// An integer tensor's values in row-major order.
+    fn integers(tensor: IntTensor<Self>) -> Vec<i32>;
+    /// A tensor of these values.
+    fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FloatTensor<Self>;
+}
+
+/// Values that are a tensor again when they have been changed.
+pub(super) trait OwnedTensor<B: Backend> {
+    fn into_tensor(self) -> FloatTensor<B>;
+}
+
+pub(super) fn gru<B: HostBackend>(
+    values: FloatTensor<B>,
+    lengths: &[usize],
+    weights: GruWeights<FloatTensor<B>>,
+) -> GruOutput<FloatTensor<B>> {
+    let [batch, len, inputs] = values.shape().dims();
+    let [hidden, _] = weights.hidden.shape().dims();
+    let shape = GruShape { inputs, hidden, len, lengths };
+    let (states, saved) = kernels::gru::forward(
+        &B::floats(values),
+        shape,
+        kernels::gru::GruWeights {
+            input: &B::floats(weights.input),
+            hidden: &B::floats(weights.hidden),
+            input_bias: &B::floats(weights.input_bias),
+            hidden_bias: &B::floats(weights.hidden_bias),
+        },
+    );
+    let saved_len = saved.len();
+    GruOutput {
+        states: B::tensor(states, [batch, len, hidden]),
+        saved: B::tensor(saved, [saved_len]),
+    }
+}
+
+pub(super) fn gru_backward<B: HostBackend>(
+    gradient: FloatTensor<B>,
+    values: FloatTensor<B>,
+    lengths: &[usize],
+    weights: GruWeights<FloatTensor<B>>,
+    saved: FloatTensor<B>,
+) -> GruGradients<FloatTensor<B>> {
+    let [batch, len, inputs] = values.shape().dims();
+    let [hidden, gates] = weights.hidden.shape().dims();
+    let shape = GruShape { inputs, hidden, len, lengths };
+    let gradients = kernels::gru::backward(
+        &B::floats(gradient),
+        &B::floats(values),
+        shape,
+        kernels::gru::GruWeights {
+            input: &B::floats(weights.input),
+            hidden: &B::floats(weights.hidden),
+            input_bias: &B::floats(weights.input_bias),
+            hidden_bias: &B::floats(weights.hidden_bias),
+        },
+        &B::floats(saved),
+    );
+    GruGradients {
+        values: B::tensor(gradients.values, [batch, len, inputs]),
+        weights: GruWeights {
+            input: B::tensor(gradients.input, [inputs, gates]),
+            hidden: B::tensor(gradients.hidden, [hidden, gates]),
+            input_bias: B::tensor(gradients.input_bias, [1, gates]),
+            hidden_bias: B::tensor(gradients.hidden_bias, [1, gates]),
+        },
+    }
+}
+
+/// Calls `with` with the input as slices.
+fn with_softmax<B: HostBackend, R>(
+    input: SoftmaxInput<FloatTensor<B>, IntTensor<B>>,
+    with: impl FnOnce(Softmax<'_>) -> R,
+) -> R {
+    let [_, dim] = input.users.shape().dims();
+    let log_correction = input.log_correction.map(B::floats);
+    with(Softmax {
+        users: &B::floats(input.users),
+        items: &B::floats(input.items),
+        log_correction: log_correction.as_deref(),
+        dim,
+        first_item: 1,
+        targets: &B::integers(input.targets),
+    })
+}
+
+pub(super) fn softmax_cross_entropy<B: HostBackend>(
+    input: SoftmaxInput<FloatTensor<B>, IntTensor<B>>,
+) -> SoftmaxOutput<FloatTensor<B>> {
+    let (loss, normalizers) = with_softmax::<B, _>(input, |softmax| softmax.forward());
+    let rows = normalizers.len();
+    SoftmaxOutput {
+        loss: B::tensor(vec![loss], [1]),
+        normalizers: B::tensor(normalizers, [rows]),
+    }
+}
+
+pub(super) fn softmax_cross_entropy_backward<B: HostBackend>(
+    gradient: FloatTensor<B>,
+    input: SoftmaxInput<FloatTensor<B>, IntTensor<B>>,
+    normalizers: FloatTensor<B>,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let user_shape: [usize; 2] = input.users.shape().dims();
+    let item_shape: [usize; 2] = input.items.shape().dims();
+    let scale = B::floats(gradient)[0];
+    let normalizers = B::floats(normalizers);
+    let (users, items) = with_softmax::<B, _>(input, |softmax| softmax.backward(&normalizers, scale));
+    (B::tensor(users, user_shape), B::tensor(items, item_shape))
+}
+
+pub(super) fn adam_step<B: HostBackend>(
+    state: AdamState<FloatTensor<B>>,
+    gradient: FloatTensor<B>,
+    step: AdamStep,
+) -> AdamState<FloatTensor<B>> {
+    let (step_size, moment_2_scale) = step.corrections();
+    let mut parameter = B::floats_mut(state.parameter);
+    let mut moment_1 = B::floats_mut(state.moment_1);
+    let mut moment_2 = B::floats_mut(state.moment_2);
+    kernels::adam::step(
+        &mut parameter,
+        &B::floats(gradient),
+        &mut moment_1,
+        &mut moment_2,
+        AdamNumbers {
+            beta_1: step.beta_1 as f32,
+            beta_2: step.beta_2 as f32,
+            epsilon: step.epsilon as f32,
+            step_size: step_size as f32,
+            moment_2_scale: moment_2_scale as f32,
+        },
+    );
+    AdamState {
+        parameter: parameter.into_tensor(),
+        moment_1: moment_1.into_tensor(),
+        moment_2: moment_2.into_tensor(),
+    }
+}
+
+/// The methods of [`Backend`] by kernels, to be used inside its `impl`.
+macro_rules! kernel_methods {
+    () => {
+        fn gru(
+            values: FloatTensor<Self>,
+            lengths: &[usize],
+            weights: GruWeights<FloatTensor<Self>>,
+        ) -> GruOutput<FloatTensor<Self>> {
+            host::gru::<Self>(values, lengths, weights)
+        }
+
+        fn gru_backward(
+            gradient: FloatTensor<Self>,
+            values: FloatTensor<Self>,
+            lengths: &[usize],
+            weights: GruWeights<FloatTensor<Self>>,
+            saved: FloatTensor<Self>,
+        ) -> GruGradients<FloatTensor<Self>> {
+            host::gru_backward::<Self>(gradient, values, lengths, weights, saved)
+        }
+
+        fn softmax_cross_entropy(
+            input: SoftmaxInput<FloatTensor<Self>, IntTensor<Self>>,
+        ) -> SoftmaxOutput<FloatTensor<Self>> {
+            host::softmax_cross_entropy::<Self>(input)
+        }
+
+        fn softmax_cross_entropy_backward(
+            gradient: FloatTensor<Self>,
+            input: SoftmaxInput<FloatTensor<Self>, IntTensor<Self>>,
+            normalizers: FloatTensor<Self>,
+        ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+            host::softmax_cross_entropy_backward::<Self>(gradient, input, normalizers)
+        }
+
+        fn adam_step(
+            state: AdamState<FloatTensor<Self>>,
+            gradient: FloatTensor<Self>,
+            step: AdamStep,
+        ) -> AdamState<FloatTensor<Self>> {
+            host::adam_step::<Self>(state, gradient, step)
+        }
+    };
+}
+pub(super) use kernel_methods;

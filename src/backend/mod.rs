@@ -1,0 +1,162 @@
+//! The backends that models run on, and the fused operations that they add to burn's.
+//!
+//! [`Backend`] is one of burn's backend extensions: burn's own trait plus the operations in which
+//! recall models spend their time. Each has a default body of ordinary tensor operations, so that
+//! any burn backend joins with an empty `impl`; the CPU backends override them with kernels, and
+//! [`Autodiff`](burn::backend::Autodiff) with hand-written backward passes.
+
+mod autodiff;
+#[cfg(feature = "cuda")]
+mod cuda;
+mod default_ops;
+#[cfg(feature = "flex")]
+mod flex;
+mod host;
+#[cfg(feature = "ndarray")]
+mod ndarray;
+mod ops;
+#[cfg(feature = "wgpu")]
+mod wgpu;
+
+use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::ops::{FloatTensor, IntTensor};
+
+pub use ops::{dropout, gru, softmax_cross_entropy};
+
+/// The weights of a GRU layer; gates are in the order reset, update, new.
+#[derive(Debug, Clone)]
+pub struct GruWeights<T> {
+    /// `[inputs, 3 * hidden]`.
+    pub input: T,
+    /// `[hidden, 3 * hidden]`.
+    pub hidden: T,
+    /// `[3 * hidden]`.
+    pub input_bias: T,
+    /// `[3 * hidden]`.
+    pub hidden_bias: T,
+}
+
+/// The result of [`Backend::gru`].
+#[derive(Debug, Clone)]
+pub struct GruOutput<T> {
+    /// The hidden states `[batch, len, hidden]`, 0 at padding.
+    pub states: T,
+    /// What [`Backend::gru_backward`] needs again, in a form of the backend's own.
+    pub saved: T,
+}
+
+/// The result of [`Backend::gru_backward`].
+#[derive(Debug, Clone)]
+pub struct GruGradients<T> {
+    /// By the values, `[batch, len, inputs]`; 0 at padding.
+    pub values: T,
+    /// By the weights.
+    pub weights: GruWeights<T>,
+}
+
+/// What a softmax cross-entropy is taken over.
+#[derive(Debug, Clone)]
+pub struct SoftmaxInput<T, I> {
+    /// User vectors `[rows, dim]`.
+    pub users: T,
+    /// Item vectors `[items + 1, dim]`. Row 0 is padding: it takes no part and gets no gradient.
+    pub items: T,
+    /// Subtracted from each item's logit, `[items + 1]`: the logarithm of how much more likely
+    /// than others an item is to be among the sampled (logQ correction).
+    pub log_correction: Option<T>,
+    /// The item index that each row should give, `[rows]`, none of them 0.
+    pub targets: I,
+}
+
+/// The result of [`Backend::softmax_cross_entropy`].
+#[derive(Debug, Clone)]
+pub struct SoftmaxOutput<T> {
+    /// The mean loss over rows, `[1]`.
+    pub loss: T,
+    /// Each row's `ln Σ e^logit`, `[rows]`.
+    pub normalizers: T,
+}
+
+/// The numbers of one step of Adam.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamStep {
+    /// How far a step goes.
+    pub learning_rate: f64,
+    /// The decay of the first moment.
+    pub beta_1: f64,
+    /// The decay of the second moment.
+    pub beta_2: f64,
+    /// Added to the root of the second moment.
+    pub epsilon: f64,
+    /// Which step this is, counted from 1.
+    pub time: usize,
+}
+
+/// A parameter with Adam's two moments, all of one shape.
+#[derive(Debug, Clone)]
+pub struct AdamState<T> {
+    /// The parameter.
+    pub parameter: T,
+    /// The decaying mean of gradients.
+    pub moment_1: T,
+    /// The decaying mean of squared gradients.
+    pub moment_2: T,
+}
+
+/// A burn backend with the fused operations that recall models need.
+///
+/// Callers use the functions of this module, which take tensors, rather than these methods, which
+/// take a backend's primitives.
+pub trait Backend: burn::tensor::backend::Backend {
+    /// One GRU layer over sequences `[batch, len, inputs]`, of which the first `lengths[row]`
+    /// steps are real, from a state of zeros (Cho et al. 2014, with the reset gate applied after
+    /// the hidden product, as in cuDNN and PyTorch).
+    fn gru(
+        values: FloatTensor<Self>,
+        lengths: &[usize],
+        weights: GruWeights<FloatTensor<Self>>,
+    ) -> GruOutput<FloatTensor<Self>> {
+        default_ops::gru::<Self>(values, lengths, weights)
+    }
+
+    /// The gradients of `Σ gradient · states`, where `saved` is what [`Backend::gru`] gave.
+    fn gru_backward(
+        gradient: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        lengths: &[usize],
+        weights: GruWeights<FloatTensor<Self>>,
+        saved: FloatTensor<Self>,
+    ) -> GruGradients<FloatTensor<Self>> {
+        default_ops::gru_backward::<Self>(gradient, values, lengths, weights, saved)
+    }
+
+    /// The mean cross-entropy of a softmax over all items.
+    fn softmax_cross_entropy(
+        input: SoftmaxInput<FloatTensor<Self>, IntTensor<Self>>,
+    ) -> SoftmaxOutput<FloatTensor<Self>> {
+        default_ops::softmax_cross_entropy::<Self>(input)
+    }
+
+    /// The gradients by users and by items of `gradient · loss`, where `gradient` is `[1]`.
+    fn softmax_cross_entropy_backward(
+        gradient: FloatTensor<Self>,
+        input: SoftmaxInput<FloatTensor<Self>, IntTensor<Self>>,
+        normalizers: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        default_ops::softmax_cross_entropy_backward::<Self>(gradient, input, normalizers)
+    }
+
+    /// One step of Adam (Kingma & Ba, 2015) with bias correction.
+    fn adam_step(
+        state: AdamState<FloatTensor<Self>>,
+        gradient: FloatTensor<Self>,
+        step: AdamStep,
+    ) -> AdamState<FloatTensor<Self>> {
+        default_ops::adam_step::<Self>(state, gradient, step)
+    }
+}
+
+/// A backend that models can be trained on: one with gradients, whose inner backend serves.
+pub trait TrainingBackend: AutodiffBackend<InnerBackend: Backend> + Backend {}
+
+impl<B: AutodiffBackend<InnerBackend: Backend> + Backend> TrainingBackend for B {}

@@ -1,0 +1,150 @@
+//! The catalog: external item ids and dense item indices.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{ExternalId, IdTable};
+use crate::{Error, Result};
+
+/// The dense index of an item: `1..=items`. 0 is [`PADDING`].
+pub type ItemIndex = u32;
+
+/// The index that stands for "no item". It is never an input that changes a result, never a
+/// target and never recalled.
+pub const PADDING: ItemIndex = 0;
+
+/// The map between external item ids and dense indices, with how often each item was taken.
+///
+/// ```
+/// use seqrec::data::Catalog;
+///
+/// let catalog = Catalog::from_ids(["a", "b"].map(Into::into))?;
+/// assert_eq!(catalog.index_of(&"b".into()), Some(2));
+/// assert_eq!(catalog.id_of(1).unwrap().to_string(), "a");
+/// assert_eq!(catalog.id_of(seqrec::data::PADDING), None);
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Catalog {
+    table: IdTable,
+    /// Interactions per item; 0 for padding.
+    counts: Vec<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CatalogFile {
+    ids: Vec<ExternalId>,
+    counts: Vec<u64>,
+}
+
+impl Catalog {
+    /// A catalog of these ids, in this order, with no interactions counted.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when an id comes twice.
+    pub fn from_ids(ids: impl IntoIterator<Item = ExternalId>) -> Result<Self> {
+        let mut table = IdTable::default();
+        for id in ids {
+            let known = table.len();
+            if (table.intern(id.clone()) as usize) < known {
+                return Err(Error::invalid("ids", id, "an id must be in a catalog only once"));
+            }
+        }
+        let counts = vec![0; table.len() + 1];
+        Ok(Self { table, counts })
+    }
+
+    /// How many items there are, padding not counted.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether there are no items.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// The index of an external id, if it is in the catalog.
+    pub fn index_of(&self, id: &ExternalId) -> Option<ItemIndex> {
+        self.table.number_of(id).map(|number| number + 1)
+    }
+
+    /// The external id of an index; `None` for padding and beyond the end.
+    pub fn id_of(&self, item: ItemIndex) -> Option<&ExternalId> {
+        self.table.ids().get((item as usize).checked_sub(1)?)
+    }
+
+    /// Interactions per item index, `[items + 1]`, counted over training data; 0 for padding.
+    pub fn counts(&self) -> &[u64] {
+        &self.counts
+    }
+
+    /// The same catalog with items counted anew over `sequences`.
+    pub fn with_counts<'a>(mut self, sequences: impl IntoIterator<Item = &'a [ItemIndex]>) -> Self {
+        self.counts.fill(0);
+        for &item in sequences.into_iter().flatten() {
+            self.counts[item as usize] += 1;
+        }
+        self
+    }
+
+    /// All items, the most frequent first; ties by index.
+    pub fn by_popularity(&self) -> Vec<ItemIndex> {
+        let mut items: Vec<ItemIndex> = (1..=self.len() as ItemIndex).collect();
+        items.sort_by_key(|&item| std::cmp::Reverse(self.counts[item as usize]));
+        items
+    }
+
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        let file = CatalogFile {
+            ids: self.table.ids().to_vec(),
+            counts: self.counts.clone(),
+        };
+        serde_json::to_vec(&file).expect("ids and counts are always valid JSON")
+    }
+
+    pub(crate) fn from_json(json: &[u8], path: &Path) -> Result<Self> {
+        let damaged = |reason: String| Error::Damaged {
+            path: path.to_owned(),
+            reason,
+        };
+        let file: CatalogFile = serde_json::from_slice(json).map_err(|e| damaged(e.to_string()))?;
+        let mut catalog = Self::from_ids(file.ids).map_err(|error| damaged(error.to_string()))?;
+        if file.counts.len() != catalog.counts.len() {
+            return Err(damaged(format!(
+                "{} counts for {} items",
+                file.counts.len(),
+                catalog.len()
+            )));
+        }
+        catalog.counts = file.counts;
+        Ok(catalog)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_catalog_survives_its_file() {
+        let sequences: [&[ItemIndex]; 2] = [&[1, 3, 3], &[3, 2]];
+        let catalog = Catalog::from_ids(["7", "x", "007"].map(ExternalId::from))
+            .unwrap()
+            .with_counts(sequences);
+        assert_eq!(catalog.counts(), [0, 1, 1, 3]);
+        let loaded = Catalog::from_json(&catalog.to_json(), Path::new("catalog.json")).unwrap();
+        assert_eq!(loaded, catalog);
+        assert_eq!(loaded.by_popularity(), [3, 1, 2]);
+    }
+
+    #[test]
+    fn damaged_files_are_errors() {
+        let path = Path::new("catalog.json");
+        let whole = Catalog::from_ids(["a", "b"].map(ExternalId::from)).unwrap().to_json();
+        assert!(Catalog::from_json(&whole[..whole.len() - 3], path).is_err());
+        assert!(Catalog::from_json(br#"{"ids":["a","a"],"counts":[0,0,0]}"#, path).is_err());
+        assert!(Catalog::from_json(br#"{"ids":["a"],"counts":[0]}"#, path).is_err());
+    }
+}

@@ -1,0 +1,232 @@
+//! Interactions as columns: who, what, when, and optionally a value and an event type.
+
+use super::id::{ExternalId, IdTable};
+
+/// One row of [`Interactions`], with ids as they came.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Interaction {
+    /// Who acted.
+    pub user: ExternalId,
+    /// On what.
+    pub item: ExternalId,
+    /// When, in the unit of the source (seconds in MovieLens).
+    pub time: f64,
+    /// A rating, price or weight.
+    pub value: Option<f32>,
+    /// What kind of act it was, such as `click` or `buy`.
+    pub event: Option<String>,
+}
+
+impl Interaction {
+    /// An interaction with no value and no event type.
+    pub fn new(user: impl Into<ExternalId>, item: impl Into<ExternalId>, time: f64) -> Self {
+        Self {
+            user: user.into(),
+            item: item.into(),
+            time,
+            value: None,
+            event: None,
+        }
+    }
+}
+
+/// Interactions in the order of their source, stored as columns of equal length.
+///
+/// Users and items are numbered by first appearance; times are in the unit of the source.
+/// Rows come from an [`InteractionReader`](super::InteractionReader) or from your own code:
+///
+/// ```
+/// use seqrec::data::{Interaction, Interactions};
+///
+/// let log: Interactions = [
+///     Interaction::new("anna", 10, 1.0),
+///     Interaction::new("anna", 11, 2.0),
+/// ].into_iter().collect();
+/// assert_eq!(log.len(), 2);
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Interactions {
+    pub(crate) users: IdTable,
+    pub(crate) items: IdTable,
+    pub(crate) events: IdTable,
+    pub(crate) user: Vec<u32>,
+    pub(crate) item: Vec<u32>,
+    pub(crate) time: Vec<f64>,
+    /// Empty when no row has a value, else one per row with NaN for "none".
+    pub(crate) value: Vec<f32>,
+    /// Empty when no row has an event type, else one per row with `u32::MAX` for "none".
+    pub(crate) event: Vec<u32>,
+    pub(crate) skipped_rows: usize,
+}
+
+const NO_EVENT: u32 = u32::MAX;
+
+impl Interactions {
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.user.len()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.user.is_empty()
+    }
+
+    /// The users, by the number that [`Interactions::user_numbers`] uses.
+    pub fn users(&self) -> &IdTable {
+        &self.users
+    }
+
+    /// The items, by the number that [`Interactions::item_numbers`] uses.
+    pub fn items(&self) -> &IdTable {
+        &self.items
+    }
+
+    /// Each row's user.
+    pub fn user_numbers(&self) -> &[u32] {
+        &self.user
+    }
+
+    /// Each row's item.
+    pub fn item_numbers(&self) -> &[u32] {
+        &self.item
+    }
+
+    /// Each row's time, in the unit of the source.
+    pub fn times(&self) -> &[f64] {
+        &self.time
+    }
+
+    /// How many rows of the source were left out because they could not be read
+    /// (see [`BadRows::Skip`](super::BadRows::Skip)).
+    pub fn skipped_rows(&self) -> usize {
+        self.skipped_rows
+    }
+
+    /// The value of a row, if it has one.
+    pub fn value(&self, row: usize) -> Option<f32> {
+        self.value.get(row).copied().filter(|value| !value.is_nan())
+    }
+
+    /// The event type of a row, if it has one.
+    pub fn event(&self, row: usize) -> Option<&ExternalId> {
+        let number = *self.event.get(row)?;
+        self.events.ids().get(number as usize)
+    }
+
+    /// Adds a row.
+    pub fn push(&mut self, interaction: Interaction) {
+        let Interaction {
+            user,
+            item,
+            time,
+            value,
+            event,
+        } = interaction;
+        let user = self.users.intern(user);
+        let item = self.items.intern(item);
+        self.push_numbers(user, item, time, value, event.as_deref());
+    }
+
+    pub(crate) fn push_numbers(
+        &mut self,
+        user: u32,
+        item: u32,
+        time: f64,
+        value: Option<f32>,
+        event: Option<&str>,
+    ) {
+        let row = self.user.len();
+        self.user.push(user);
+        self.item.push(item);
+        self.time.push(time);
+        if value.is_some() || !self.value.is_empty() {
+            self.value.resize(row, f32::NAN);
+            self.value.push(value.unwrap_or(f32::NAN));
+        }
+        if event.is_some() || !self.event.is_empty() {
+            self.event.resize(row, NO_EVENT);
+            let number = event.map_or(NO_EVENT, |event| self.events.intern(event.into()));
+            self.event.push(number);
+        }
+    }
+
+    /// Keeps the rows whose event type is one of `events`, such as `["view", "buy"]`.
+    ///
+    /// Rows without an event type are dropped.
+    pub fn retain_events(&mut self, events: &[&str]) {
+        let wanted: Vec<bool> = (self.events.ids().iter())
+            .map(|id| events.iter().any(|&event| *id == ExternalId::from(event)))
+            .collect();
+        let keep: Vec<bool> = (0..self.len())
+            .map(|row| {
+                let number = self.event.get(row).copied().unwrap_or(NO_EVENT);
+                wanted.get(number as usize).copied().unwrap_or(false)
+            })
+            .collect();
+        retain_rows(&mut self.user, &keep);
+        retain_rows(&mut self.item, &keep);
+        retain_rows(&mut self.time, &keep);
+        retain_rows(&mut self.value, &keep);
+        retain_rows(&mut self.event, &keep);
+    }
+}
+
+fn retain_rows<T>(column: &mut Vec<T>, keep: &[bool]) {
+    let mut keep = keep.iter();
+    column.retain(|_| *keep.next().expect("columns are of equal length"));
+}
+
+impl FromIterator<Interaction> for Interactions {
+    fn from_iter<I: IntoIterator<Item = Interaction>>(rows: I) -> Self {
+        let mut interactions = Self::default();
+        interactions.extend(rows);
+        interactions
+    }
+}
+
+impl Extend<Interaction> for Interactions {
+    fn extend<I: IntoIterator<Item = Interaction>>(&mut self, rows: I) {
+        for row in rows {
+            self.push(row);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_that_starts_late_is_filled_with_none() {
+        let mut rows = Interactions::default();
+        rows.push(Interaction::new(1, 10, 0.0));
+        rows.push(Interaction {
+            value: Some(4.5),
+            event: Some("buy".into()),
+            ..Interaction::new(1, 11, 1.0)
+        });
+        rows.push(Interaction::new(2, 10, 2.0));
+        assert_eq!([0, 1, 2].map(|row| rows.value(row)), [None, Some(4.5), None]);
+        assert_eq!(
+            [0, 1, 2].map(|row| rows.event(row).map(ToString::to_string)),
+            [None, Some("buy".to_owned()), None]
+        );
+    }
+
+    #[test]
+    fn rows_are_kept_by_event_type() {
+        let mut rows: Interactions = ["view", "buy", "view", "cart"]
+            .into_iter()
+            .enumerate()
+            .map(|(row, event)| Interaction {
+                event: Some(event.to_owned()),
+                ..Interaction::new(1, row as i64, row as f64)
+            })
+            .collect();
+        rows.push(Interaction::new(1, 99, 9.0));
+        rows.retain_events(&["buy", "cart"]);
+        assert_eq!(rows.times(), [1.0, 3.0]);
+        assert_eq!(rows.event(1), Some(&"cart".into()));
+    }
+}

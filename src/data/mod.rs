@@ -1,0 +1,29 @@
+//! From files to batches: interactions, catalog, sequences, splits, batches.
+//!
+//! Data flows one way: an [`InteractionReader`] gives [`Interactions`], a [`Dataset`] turns them
+//! into a [`Catalog`] and [`Sequences`], a [`Split`] divides those into training sequences and
+//! evaluation cases, and a [`Batcher`] makes training batches.
+
+mod batch;
+mod catalog;
+mod dataset;
+mod format;
+mod id;
+mod interactions;
+pub mod movielens;
+mod reader;
+mod sequences;
+mod split;
+pub mod synthetic;
+
+pub use batch::{
+    Batcher, EpochBatches, HostBatch, PaddedSequences, SequenceBatch, Targets, TrainingBatch,
+};
+pub use catalog::{Catalog, ItemIndex, PADDING};
+pub use dataset::{Dataset, Filters, Repeats};
+pub use format::{Column, Format, Schema};
+pub use id::{ExternalId, IdTable};
+pub use interactions::{Interaction, Interactions};
+pub use reader::{BadRows, InteractionReader};
+pub use sequences::Sequences;
+pub use split::{Case, Cases, Protocol, Split, TrainingSequences};

@@ -1,0 +1,1 @@
+//! MovieLens: editions, titles and genres.

@@ -1,0 +1,475 @@
+//! Reading interactions from files.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use csv::ByteRecord;
+
+use super::format::{Column, Format, Schema};
+use super::interactions::Interactions;
+use crate::{Error, Result};
+
+/// What to do with a row that can't be read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BadRows {
+    /// Stop with an error that names the line.
+    #[default]
+    Fail,
+    /// Leave the row out and count it in [`Interactions::skipped_rows`].
+    Skip,
+}
+
+/// Reads [`Interactions`] from a file.
+///
+/// ```no_run
+/// use seqrec::data::{BadRows, InteractionReader};
+///
+/// let log = InteractionReader::detect("ratings.csv")?.bad_rows(BadRows::Skip).read()?;
+/// println!("{} rows, {} left out", log.len(), log.skipped_rows());
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct InteractionReader {
+    path: PathBuf,
+    format: Format,
+    bad_rows: BadRows,
+}
+
+impl InteractionReader {
+    /// A reader of `path`, whose format is told from its name and first line.
+    ///
+    /// # Errors
+    /// As [`Format::detect`].
+    pub fn detect(path: impl AsRef<Path>) -> Result<Self> {
+        let format = Format::detect(&path)?;
+        Ok(Self::new(path, format))
+    }
+
+    /// A reader of `path`, which is written in `format`.
+    pub fn new(path: impl AsRef<Path>, format: Format) -> Self {
+        Self {
+            path: path.as_ref().to_owned(),
+            format,
+            bad_rows: BadRows::default(),
+        }
+    }
+
+    /// Sets what happens to rows that can't be read.
+    pub fn bad_rows(mut self, bad_rows: BadRows) -> Self {
+        self.bad_rows = bad_rows;
+        self
+    }
+
+    /// The format that the file is read in.
+    pub fn format(&self) -> &Format {
+        &self.format
+    }
+
+    /// Reads the whole file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file can't be read, [`Error::EmptyFile`] when it holds no row,
+    /// [`Error::MissingColumn`] when the header lacks a column, and, unless bad rows are skipped,
+    /// [`Error::ColumnCount`], [`Error::Field`] or [`Error::Encoding`] with the line.
+    pub fn read(&self) -> Result<Interactions> {
+        let file = File::open(&self.path).map_err(Error::io("read", &self.path))?;
+        let mut source = BufReader::with_capacity(1 << 20, file);
+        let first = source.fill_buf().map_err(Error::io("read", &self.path))?;
+        if first.starts_with(b"\xef\xbb\xbf") {
+            source.consume(3);
+        }
+        let buffered = source.fill_buf().map_err(Error::io("read", &self.path))?;
+        let first_line = buffered.split(|&byte| byte == b'\n').next().unwrap_or(&[]);
+        let first_line = String::from_utf8_lossy(first_line).trim_end().to_owned();
+
+        let mut into = Collector {
+            path: &self.path,
+            bad_rows: self.bad_rows,
+            interactions: Interactions::default(),
+        };
+        match self.format.schema(&first_line) {
+            None => read_sequences(source, &mut into)?,
+            Some(schema) if schema.delimiter.len() == 1 => read_csv(source, &schema, &mut into)?,
+            Some(schema) => read_split(source, &schema, &mut into)?,
+        }
+        if into.interactions.is_empty() {
+            return Err(Error::EmptyFile {
+                path: self.path.clone(),
+            });
+        }
+        Ok(into.interactions)
+    }
+}
+
+/// The positions of a schema's columns in a certain file.
+struct Layout {
+    user: usize,
+    item: usize,
+    time: Option<usize>,
+    value: Option<usize>,
+    event: Option<usize>,
+    /// How many columns each row must have; `None` when the schema leaves it open.
+    columns: Option<usize>,
+}
+
+impl Layout {
+    fn new(schema: &Schema, header: Option<Vec<String>>, path: &Path) -> Result<Self> {
+        let find = |column: &Column| match (column, &header) {
+            (Column::Position(position), _) => Ok(*position),
+            (Column::Name(name), Some(header)) => {
+                let position = header.iter().position(|column| column == name);
+                position.ok_or_else(|| Error::MissingColumn {
+                    path: path.to_owned(),
+                    column: name.clone(),
+                    header: header.clone(),
+                })
+            }
+            (Column::Name(name), None) => Err(Error::invalid(
+                "schema",
+                name,
+                "a column can only be named where the file has a header",
+            )),
+        };
+        let find_optional = |column: &Option<Column>| column.as_ref().map(find).transpose();
+        Ok(Self {
+            user: find(&schema.user)?,
+            item: find(&schema.item)?,
+            time: find_optional(&schema.time)?,
+            value: find_optional(&schema.value)?,
+            event: find_optional(&schema.event)?,
+            columns: header.map(|header| header.len()),
+        })
+    }
+
+    fn least_columns(&self) -> usize {
+        let optional = [self.time, self.value, self.event].into_iter().flatten();
+        1 + optional.fold(self.user.max(self.item), usize::max)
+    }
+}
+
+/// Where rows go, and what becomes of the bad ones.
+struct Collector<'a> {
+    path: &'a Path,
+    bad_rows: BadRows,
+    interactions: Interactions,
+}
+
+impl Collector<'_> {
+    /// Passes an error on or counts it, as asked for.
+    fn take(&mut self, row: Result<()>) -> Result<()> {
+        match (row, self.bad_rows) {
+            (Err(Error::ColumnCount { .. } | Error::Field { .. } | Error::Encoding { .. }), BadRows::Skip) => {
+                self.interactions.skipped_rows += 1;
+                Ok(())
+            }
+            (row, _) => row,
+        }
+    }
+
+    fn text<'t>(&self, field: &'t [u8], line: u64) -> Result<&'t str> {
+        std::str::from_utf8(field).map_err(|_| Error::Encoding {
+            path: self.path.to_owned(),
+            line,
+        })
+    }
+
+    fn bad_field(&self, line: u64, field: &'static str, value: &str, expected: &'static str) -> Error {
+        Error::Field {
+            path: self.path.to_owned(),
+            line,
+            field,
+            value: value.chars().take(80).collect(),
+            expected,
+        }
+    }
+
+    fn id<'t>(&self, field: &'t [u8], line: u64, name: &'static str) -> Result<&'t str> {
+        let text = self.text(field, line)?.trim();
+        if text.is_empty() {
+            return Err(self.bad_field(line, name, text, "an id"));
+        }
+        Ok(text)
+    }
+
+    fn number(&self, field: &[u8], line: u64, name: &'static str) -> Result<f64> {
+        let text = self.text(field, line)?.trim();
+        match text.parse::<f64>() {
+            Ok(number) if number.is_finite() => Ok(number),
+            _ => Err(self.bad_field(line, name, text, "a number")),
+        }
+    }
+
+    fn row<'t>(
+        &mut self,
+        layout: &Layout,
+        line: u64,
+        columns: usize,
+        field: impl Fn(usize) -> &'t [u8],
+    ) -> Result<()> {
+        let expected = layout.columns.unwrap_or_else(|| layout.least_columns());
+        let fits = match layout.columns {
+            Some(expected) => columns == expected,
+            None => columns >= expected,
+        };
+        // A header may be narrower than the columns that a schema names by position.
+        if !fits || columns < layout.least_columns() {
+            return Err(Error::ColumnCount {
+                path: self.path.to_owned(),
+                line,
+                expected: expected.max(layout.least_columns()),
+                found: columns,
+            });
+        }
+        let user = self.id(field(layout.user), line, "user")?;
+        let item = self.id(field(layout.item), line, "item")?;
+        let time = match layout.time {
+            Some(column) => self.number(field(column), line, "timestamp")?,
+            None => self.interactions.len() as f64,
+        };
+        let value = match layout.value.map(&field) {
+            Some(text) if !text.is_empty() => Some(self.number(text, line, "value")? as f32),
+            _ => None,
+        };
+        let event = match layout.event.map(&field) {
+            Some(text) if !text.is_empty() => Some(self.text(text, line)?),
+            _ => None,
+        };
+        let user = self.interactions.users.intern(user.into());
+        let item = self.interactions.items.intern(item.into());
+        self.interactions.push_numbers(user, item, time, value, event);
+        Ok(())
+    }
+}
+
+fn read_csv(source: impl Read, schema: &Schema, into: &mut Collector<'_>) -> Result<()> {
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(schema.delimiter.as_bytes()[0])
+        .has_headers(schema.header)
+        .flexible(true)
+        .from_reader(source);
+    let read_error = |error: csv::Error| Error::Io {
+        action: "read",
+        path: into.path.to_owned(),
+        source: error.into(),
+    };
+    let header = if schema.header {
+        let header = reader.byte_headers().map_err(read_error)?;
+        let names = header.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned());
+        Some(names.collect())
+    } else {
+        None
+    };
+    let layout = Layout::new(schema, header, into.path)?;
+    let mut record = ByteRecord::new();
+    loop {
+        let line_before = reader.position().line();
+        match reader.read_byte_record(&mut record) {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            Err(error) => {
+                return Err(Error::Io {
+                    action: "read",
+                    path: into.path.to_owned(),
+                    source: error.into(),
+                });
+            }
+        }
+        let line = record.position().map_or(line_before, csv::Position::line);
+        let row = into.row(&layout, line, record.len(), |column| &record[column]);
+        into.take(row)?;
+    }
+}
+
+/// Splits lines at a delimiter of several characters, which the csv crate doesn't know.
+fn read_split(source: impl BufRead, schema: &Schema, into: &mut Collector<'_>) -> Result<()> {
+    if schema.delimiter.is_empty() {
+        return Err(Error::invalid("delimiter", "empty", "must be at least one character"));
+    }
+    let mut layout = None;
+    for_each_line(source, into, |into, line, text| {
+        let fields: Vec<&[u8]> = split(text, schema.delimiter.as_bytes());
+        match &layout {
+            Some(layout) => into.row(layout, line, fields.len(), |column| fields[column]),
+            None if schema.header => {
+                let names = fields.iter().map(|name| String::from_utf8_lossy(name).into_owned());
+                layout = Some(Layout::new(schema, Some(names.collect()), into.path)?);
+                Ok(())
+            }
+            None => {
+                let layout = layout.insert(Layout::new(schema, None, into.path)?);
+                into.row(layout, line, fields.len(), |column| fields[column])
+            }
+        }
+    })
+}
+
+fn split<'t>(mut text: &'t [u8], delimiter: &[u8]) -> Vec<&'t [u8]> {
+    let mut fields = Vec::new();
+    while let Some(at) = text.windows(delimiter.len()).position(|window| window == delimiter) {
+        fields.push(&text[..at]);
+        text = &text[at + delimiter.len()..];
+    }
+    fields.push(text);
+    fields
+}
+
+fn read_sequences(source: impl BufRead, into: &mut Collector<'_>) -> Result<()> {
+    for_each_line(source, into, |into, line, text| {
+        let text = into.text(text, line)?;
+        let mut words = text.split_ascii_whitespace();
+        let Some(user) = words.next() else {
+            return Ok(());
+        };
+        let mut items = words.peekable();
+        if items.peek().is_none() {
+            return Err(Error::ColumnCount {
+                path: into.path.to_owned(),
+                line,
+                expected: 2,
+                found: 1,
+            });
+        }
+        let rows = &mut into.interactions;
+        let user = rows.users.intern(user.into());
+        for item in items {
+            let item = rows.items.intern(item.into());
+            rows.push_numbers(user, item, rows.len() as f64, None, None);
+        }
+        Ok(())
+    })
+}
+
+/// Calls `row` for every line that isn't blank, with its number and without its end.
+fn for_each_line(
+    mut source: impl BufRead,
+    into: &mut Collector<'_>,
+    mut row: impl FnMut(&mut Collector<'_>, u64, &[u8]) -> Result<()>,
+) -> Result<()> {
+    let mut text = Vec::new();
+    for line in 1.. {
+        text.clear();
+        let read = source.read_until(b'\n', &mut text);
+        if read.map_err(Error::io("read", into.path))? == 0 {
+            break;
+        }
+        let text = text.trim_ascii_end();
+        if !text.is_empty() {
+            let outcome = row(into, line, text);
+            into.take(outcome)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(name: &str, text: impl AsRef<[u8]>, bad_rows: BadRows) -> Result<Interactions> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        InteractionReader::detect(&path)?.bad_rows(bad_rows).read()
+    }
+
+    fn rows(log: &Interactions) -> Vec<(String, String, f64, Option<f32>)> {
+        (0..log.len())
+            .map(|row| {
+                (
+                    log.users.ids()[log.user[row] as usize].to_string(),
+                    log.items.ids()[log.item[row] as usize].to_string(),
+                    log.time[row],
+                    log.value(row),
+                )
+            })
+            .collect()
+    }
+
+    fn expected() -> Vec<(String, String, f64, Option<f32>)> {
+        vec![
+            ("1".into(), "31".into(), 1_260_759_144.0, Some(2.5)),
+            ("2".into(), "x9".into(), 835_355_493.0, Some(4.0)),
+        ]
+    }
+
+    #[test]
+    fn the_same_rows_come_from_every_format() {
+        let files = [
+            ("ratings.csv", "userId,movieId,rating,timestamp\n1,31,2.5,1260759144\n2,x9,4.0,835355493\n"),
+            ("ratings.csv", "\u{feff}userId,movieId,rating,timestamp\r\n1,31,2.5,1260759144\r\n\r\n2,x9,4.0,835355493"),
+            ("ratings.dat", "1::31::2.5::1260759144\n2::x9::4::835355493\n"),
+            ("u.data", "1\t31\t2.5\t1260759144\n2\tx9\t4\t835355493\n"),
+            ("a.inter", "item_id:token\tuser_id:token\trating:float\ttimestamp:float\n31\t1\t2.5\t1260759144.0\nx9\t2\t4\t835355493\n"),
+            ("log.csv", "time,user,item,score\n1260759144,1,31,2.5\n835355493,2,\"x9\",4\n"),
+        ];
+        for (name, text) in files {
+            let log = read(name, text, BadRows::Fail).unwrap();
+            assert_eq!(rows(&log), expected(), "{name}");
+        }
+    }
+
+    #[test]
+    fn sequences_are_timed_by_their_place() {
+        let log = read("b.txt", "7 1 2 3\n8 2\n", BadRows::Fail).unwrap();
+        assert_eq!(log.user, [0, 0, 0, 1]);
+        assert_eq!(log.item, [0, 1, 2, 1]);
+        assert!(log.time.is_sorted());
+    }
+
+    #[test]
+    fn a_schema_reads_any_columns() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.txt");
+        std::fs::write(&path, "a|view|b|3.5\na|buy|c|\n").unwrap();
+        let schema = Schema::positions(0, 2)
+            .delimiter("|")
+            .event(Column::Position(1))
+            .value(Column::Position(3));
+        let log = InteractionReader::new(&path, Format::Delimited(schema)).read().unwrap();
+        assert_eq!([log.value(0), log.value(1)], [Some(3.5), None]);
+        assert_eq!(log.event(1), Some(&"buy".into()));
+    }
+
+    #[test]
+    fn errors_name_the_line_and_the_field() {
+        let head = "userId,movieId,rating,timestamp\n1,31,2.5,1260759144\n";
+        let error = |row: &[u8]| {
+            let text = [head.as_bytes(), row].concat();
+            read("ratings.csv", text, BadRows::Fail).unwrap_err()
+        };
+        assert!(matches!(error(b"1,2\n"), Error::ColumnCount { line: 3, expected: 4, found: 2, .. }));
+        assert!(matches!(
+            error(b"1,2,3,yesterday\n"),
+            Error::Field { line: 3, field: "timestamp", ref value, .. } if value == "yesterday"
+        ));
+        assert!(matches!(error(b"1,2,3,NaN\n"), Error::Field { field: "timestamp", .. }));
+        assert!(matches!(error(b"1,2,good,4\n"), Error::Field { field: "value", .. }));
+        assert!(matches!(error(b",2,3,4\n"), Error::Field { field: "user", .. }));
+        assert!(matches!(error(b"1,\xff\xfe,3,4\n"), Error::Encoding { line: 3, .. }));
+        let message = error(b"1,2,3,yesterday\n").to_string();
+        assert!(message.ends_with("ratings.csv:3: timestamp is \"yesterday\", expected a number"));
+    }
+
+    #[test]
+    fn skipped_rows_are_counted() {
+        let text = "1::2::3::4\n1::2\n1::5::3::soon\n1::6::3::9\n";
+        let log = read("ratings.dat", text, BadRows::Skip).unwrap();
+        assert_eq!((log.len(), log.skipped_rows()), (2, 2));
+    }
+
+    #[test]
+    fn missing_empty_and_headless_files_are_errors() {
+        assert!(matches!(
+            InteractionReader::detect("/no/such/file").unwrap_err(),
+            Error::Io { action: "read", .. }
+        ));
+        assert!(matches!(read("a.csv", "", BadRows::Fail), Err(Error::EmptyFile { .. })));
+        let header_only = "userId,movieId,rating,timestamp\n";
+        assert!(matches!(read("a.csv", header_only, BadRows::Fail), Err(Error::EmptyFile { .. })));
+        assert!(matches!(
+            read("a.inter", "item_id:token\tx:float\n1\t2\n", BadRows::Fail),
+            Err(Error::MissingColumn { ref column, .. }) if column == "user_id:token"
+        ));
+    }
+}

@@ -1,0 +1,115 @@
+//! Every user's items in time order, in one flat array.
+
+use std::ops::Range;
+
+use super::catalog::ItemIndex;
+
+/// Sequences of items, one per user, stored in one array with offsets.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Sequences {
+    offsets: Vec<usize>,
+    items: Vec<ItemIndex>,
+    times: Vec<f64>,
+}
+
+impl Sequences {
+    /// Sequences out of each user's `(item, time)` pairs, which are in time order already.
+    pub(crate) fn from_sorted(users: impl IntoIterator<Item = Vec<(ItemIndex, f64)>>) -> Self {
+        let mut sequences = Self {
+            offsets: vec![0],
+            ..Self::default()
+        };
+        for user in users {
+            for (item, time) in user {
+                sequences.items.push(item);
+                sequences.times.push(time);
+            }
+            sequences.offsets.push(sequences.items.len());
+        }
+        sequences
+    }
+
+    /// How many users there are.
+    pub fn len(&self) -> usize {
+        self.offsets.len().saturating_sub(1)
+    }
+
+    /// Whether there are no users.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many interactions there are over all users.
+    pub fn interactions(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Where a user's items lie in [`Sequences::items_in`]'s array.
+    ///
+    /// # Panics
+    /// When `user` is not below [`Sequences::len`].
+    pub fn range(&self, user: usize) -> Range<usize> {
+        self.offsets[user]..self.offsets[user + 1]
+    }
+
+    /// The items in a part of the flat array.
+    pub fn items_in(&self, range: Range<usize>) -> &[ItemIndex] {
+        &self.items[range]
+    }
+
+    /// The times in a part of the flat array.
+    pub fn times_in(&self, range: Range<usize>) -> &[f64] {
+        &self.times[range]
+    }
+
+    /// A user's items, in time order.
+    pub fn items(&self, user: usize) -> &[ItemIndex] {
+        self.items_in(self.range(user))
+    }
+
+    /// A user's times, in order, in the unit of the source.
+    pub fn times(&self, user: usize) -> &[f64] {
+        self.times_in(self.range(user))
+    }
+
+    /// Every user's items, in order of users.
+    pub fn iter(&self) -> impl Iterator<Item = &[ItemIndex]> {
+        (0..self.len()).map(|user| self.items(user))
+    }
+
+    /// The earliest and the latest time; `None` when there is no interaction.
+    pub fn time_span(&self) -> Option<(f64, f64)> {
+        let first = self.times.iter().copied().reduce(f64::min)?;
+        let last = self.times.iter().copied().reduce(f64::max)?;
+        Some((first, last))
+    }
+
+    /// The time below which a share `quantile` of all interactions lies, for a global time cut.
+    ///
+    /// `None` when there is no interaction; a quantile outside `0..=1` is taken as the nearer end.
+    pub fn time_quantile(&self, quantile: f64) -> Option<f64> {
+        let mut times = self.times.clone();
+        let last = times.len().checked_sub(1)?;
+        let place = (times.len() as f64 * quantile.clamp(0.0, 1.0)) as usize;
+        Some(*times.select_nth_unstable_by(place.min(last), f64::total_cmp).1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_lie_one_after_another() {
+        let sequences = Sequences::from_sorted([vec![(3, 1.0), (1, 2.0)], vec![], vec![(2, 0.5)]]);
+        assert_eq!(sequences.len(), 3);
+        assert_eq!(sequences.interactions(), 3);
+        assert_eq!(sequences.items(0), [3, 1]);
+        assert!(sequences.items(1).is_empty());
+        assert_eq!(sequences.times(2), [0.5]);
+        assert_eq!(sequences.time_span(), Some((0.5, 2.0)));
+        assert_eq!(sequences.time_quantile(0.5), Some(1.0));
+        assert_eq!(sequences.time_quantile(1.0), Some(2.0));
+        assert_eq!(Sequences::default().time_quantile(0.5), None);
+    }
+}

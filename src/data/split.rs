@@ -1,0 +1,348 @@
+//! Protocols: how sequences become training data and evaluation cases.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use super::catalog::{Catalog, ItemIndex};
+use super::dataset::Dataset;
+use super::sequences::Sequences;
+use crate::{Error, Result};
+
+/// How users' sequences are divided into training, validation and test data.
+///
+/// Whatever the protocol, nothing at or after a user's label reaches his history or the training
+/// data. A user who is too short for it is left out and counted in [`Split::too_short`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Protocol {
+    /// Users are shuffled and divided 8 : 1 : 1. The training users' whole sequences are training
+    /// data; of a held-out user, the first 80 % are the history and the rest are the labels.
+    Ratio {
+        /// Seed of the shuffle.
+        seed: u64,
+    },
+    /// A user's last item is the test label, the one before it the validation label, and all
+    /// before that is training data. Takes users with at least three items.
+    LeaveOneOut,
+    /// Interactions before `valid` are training data. Those from `valid` to before `test` are
+    /// validation labels, with all that the user did before `valid` as history; those from `test`
+    /// on are test labels, with all that he did before `test` as history.
+    TimeCut {
+        /// Where training data ends.
+        valid: f64,
+        /// Where validation labels end and test labels begin.
+        test: f64,
+    },
+}
+
+/// One user to be judged: what he did, and what he did then.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Case<'a> {
+    /// The user's number in the data set.
+    pub user: usize,
+    /// What the model sees, in time order; never empty.
+    pub history: &'a [ItemIndex],
+    /// What it should recall, in time order; never empty.
+    pub labels: &'a [ItemIndex],
+}
+
+/// A user's part of the flat array: history up to `cut`, labels from there to `end`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Place {
+    user: usize,
+    start: usize,
+    cut: usize,
+    end: usize,
+}
+
+/// The cases of one split, as views into the data set's sequences.
+#[derive(Debug, Clone)]
+pub struct Cases {
+    sequences: Arc<Sequences>,
+    places: Vec<Place>,
+}
+
+impl Cases {
+    /// How many cases there are.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there are no cases.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// One case.
+    ///
+    /// # Panics
+    /// When `case` is not below [`Cases::len`].
+    pub fn get(&self, case: usize) -> Case<'_> {
+        let Place { user, start, cut, end } = self.places[case];
+        Case {
+            user,
+            history: self.sequences.items_in(start..cut),
+            labels: self.sequences.items_in(cut..end),
+        }
+    }
+
+    /// All cases, in order of users.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Case<'_>> {
+        (0..self.len()).map(|case| self.get(case))
+    }
+}
+
+/// Training sequences as views into the data set's sequences.
+#[derive(Debug, Clone)]
+pub struct TrainingSequences {
+    sequences: Arc<Sequences>,
+    ranges: Vec<Range<usize>>,
+}
+
+impl TrainingSequences {
+    /// All of a data set's sequences, for a last training run that holds nothing out.
+    pub fn all(dataset: &Dataset) -> Self {
+        let sequences = dataset.sequences().clone();
+        let ranges = (0..sequences.len()).map(|user| sequences.range(user)).collect();
+        Self { sequences, ranges }
+    }
+
+    /// How many sequences there are.
+    pub fn len(&self) -> usize {
+        self.ranges.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// One sequence, in time order.
+    ///
+    /// # Panics
+    /// When `sequence` is not below [`TrainingSequences::len`].
+    pub fn get(&self, sequence: usize) -> &[ItemIndex] {
+        self.sequences.items_in(self.ranges[sequence].clone())
+    }
+
+    /// All sequences.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[ItemIndex]> {
+        (0..self.len()).map(|sequence| self.get(sequence))
+    }
+}
+
+/// Training data, validation cases and test cases.
+#[derive(Debug, Clone)]
+pub struct Split {
+    /// What the model learns from.
+    pub train: TrainingSequences,
+    /// What training is watched and stopped by.
+    pub valid: Cases,
+    /// What the result is reported on.
+    pub test: Cases,
+    /// Users that were left out because they are too short for the protocol.
+    pub too_short: usize,
+    catalog: Catalog,
+}
+
+impl Split {
+    /// Divides a data set.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when a time cut's `test` is not after its `valid`, and
+    /// [`Error::NothingLeft`] when the training data would be empty.
+    pub fn new(dataset: &Dataset, protocol: Protocol) -> Result<Self> {
+        let sequences = dataset.sequences();
+        let mut parts = Parts::default();
+        match protocol {
+            Protocol::Ratio { seed } => parts.by_ratio(sequences, seed),
+            Protocol::LeaveOneOut => parts.leave_one_out(sequences),
+            Protocol::TimeCut { valid, test } => {
+                // Written so that NaN is refused too.
+                if !(valid < test) {
+                    return Err(Error::invalid(
+                        "protocol.test",
+                        test,
+                        format!("must be after protocol.valid, {valid}"),
+                    ));
+                }
+                parts.by_time(sequences, valid, test);
+            }
+        }
+        if parts.train.is_empty() {
+            return Err(Error::NothingLeft {
+                reason: format!(
+                    "{protocol:?} leaves no training data of {} users ({} too short)",
+                    sequences.len(),
+                    parts.too_short
+                ),
+            });
+        }
+        let cases = |places| Cases {
+            sequences: sequences.clone(),
+            places,
+        };
+        let train = TrainingSequences {
+            sequences: sequences.clone(),
+            ranges: parts.train,
+        };
+        Ok(Self {
+            catalog: dataset.catalog().clone().with_counts(train.iter()),
+            train,
+            valid: cases(parts.valid),
+            test: cases(parts.test),
+            too_short: parts.too_short,
+        })
+    }
+
+    /// The catalog, with items counted over the training data alone.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+}
+
+#[derive(Default)]
+struct Parts {
+    train: Vec<Range<usize>>,
+    valid: Vec<Place>,
+    test: Vec<Place>,
+    too_short: usize,
+}
+
+impl Parts {
+    fn by_ratio(&mut self, sequences: &Sequences, seed: u64) {
+        let mut users: Vec<usize> = (0..sequences.len()).collect();
+        users.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+        let (train_end, valid_end) = (users.len() * 8 / 10, users.len() * 9 / 10);
+        // Back in order of users, so that nothing but membership depends on the shuffle.
+        users[..train_end].sort_unstable();
+        users[train_end..valid_end].sort_unstable();
+        users[valid_end..].sort_unstable();
+        self.train = users[..train_end].iter().map(|&user| sequences.range(user)).collect();
+        for (place, &user) in users.iter().enumerate().skip(train_end) {
+            let Range { start, end } = sequences.range(user);
+            let cut = start + (end - start) * 8 / 10;
+            if start < cut && cut < end {
+                let cases = if place < valid_end { &mut self.valid } else { &mut self.test };
+                cases.push(Place { user, start, cut, end });
+            } else {
+                self.too_short += 1;
+            }
+        }
+    }
+
+    fn leave_one_out(&mut self, sequences: &Sequences) {
+        for user in 0..sequences.len() {
+            let Range { start, end } = sequences.range(user);
+            if end - start < 3 {
+                self.too_short += 1;
+                continue;
+            }
+            self.train.push(start..end - 2);
+            self.valid.push(Place { user, start, cut: end - 2, end: end - 1 });
+            self.test.push(Place { user, start, cut: end - 1, end });
+        }
+    }
+
+    fn by_time(&mut self, sequences: &Sequences, valid: f64, test: f64) {
+        for user in 0..sequences.len() {
+            let Range { start, end } = sequences.range(user);
+            let times = sequences.times(user);
+            let valid_cut = start + times.partition_point(|&time| time < valid);
+            let test_cut = start + times.partition_point(|&time| time < test);
+            if start < valid_cut {
+                self.train.push(start..valid_cut);
+            }
+            // Someone who first acts after a cut has labels but no history to judge them by.
+            let mut judge = |cases: &mut Vec<Place>, cut: usize, end: usize| {
+                if cut < end && start < cut {
+                    cases.push(Place { user, start, cut, end });
+                } else if cut < end {
+                    self.too_short += 1;
+                }
+            };
+            judge(&mut self.valid, valid_cut, test_cut);
+            judge(&mut self.test, test_cut, end);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Filters, Interaction, Interactions};
+    use super::*;
+
+    fn dataset(lengths: &[usize]) -> Dataset {
+        let rows = lengths.iter().enumerate().flat_map(|(user, &length)| {
+            (0..length).map(move |place| {
+                Interaction::new(user as i64, place as i64, (10 * place + user) as f64)
+            })
+        });
+        let log: Interactions = rows.collect();
+        Dataset::new(&log, Filters::default()).unwrap()
+    }
+
+    #[test]
+    fn ratio_divides_users_and_held_out_sequences() {
+        let split = Split::new(&dataset(&[10; 50]), Protocol::Ratio { seed: 1 }).unwrap();
+        assert_eq!((split.train.len(), split.valid.len(), split.test.len()), (40, 5, 5));
+        for case in split.valid.iter().chain(split.test.iter()) {
+            assert_eq!((case.history.len(), case.labels.len()), (8, 2));
+            assert_eq!(case.history, [1, 2, 3, 4, 5, 6, 7, 8]);
+        }
+        let mut held_out: Vec<usize> =
+            split.valid.iter().chain(split.test.iter()).map(|case| case.user).collect();
+        held_out.sort_unstable();
+        held_out.dedup();
+        assert_eq!(held_out.len(), 10);
+    }
+
+    #[test]
+    fn the_seed_decides_who_is_held_out() {
+        let users = |seed| -> Vec<usize> {
+            let split = Split::new(&dataset(&[5; 100]), Protocol::Ratio { seed }).unwrap();
+            split.test.iter().map(|case| case.user).collect()
+        };
+        assert_eq!(users(3), users(3));
+        assert_ne!(users(3), users(4));
+    }
+
+    #[test]
+    fn leave_one_out_takes_the_last_two_and_counts_the_short() {
+        let split = Split::new(&dataset(&[4, 2, 3]), Protocol::LeaveOneOut).unwrap();
+        assert_eq!(split.too_short, 1);
+        assert_eq!(split.train.iter().collect::<Vec<_>>(), [&[1, 2][..], &[1]]);
+        assert_eq!(
+            split.valid.get(0),
+            Case { user: 0, history: &[1, 2], labels: &[3] }
+        );
+        assert_eq!(
+            split.test.get(1),
+            Case { user: 2, history: &[1, 2], labels: &[3] }
+        );
+    }
+
+    #[test]
+    fn a_time_cut_holds_for_everyone() {
+        // User u acts at u, 10 + u, 20 + u, …
+        let split = Split::new(&dataset(&[5, 5, 2]), Protocol::TimeCut { valid: 11.0, test: 30.0 }).unwrap();
+        assert_eq!(split.train.iter().map(<[_]>::len).collect::<Vec<_>>(), [2, 1, 1]);
+        assert_eq!(split.valid.iter().map(|case| case.labels.len()).collect::<Vec<_>>(), [1, 2, 1]);
+        assert_eq!(split.test.iter().map(|case| case.history.len()).collect::<Vec<_>>(), [3, 3]);
+        assert_eq!(split.catalog().counts()[..3], [0, 3, 1]);
+    }
+
+    #[test]
+    fn what_cannot_be_split_is_an_error() {
+        let data = dataset(&[2, 2]);
+        assert!(matches!(Split::new(&data, Protocol::LeaveOneOut), Err(Error::NothingLeft { .. })));
+        let cut = Protocol::TimeCut { valid: 5.0, test: 5.0 };
+        assert!(matches!(
+            Split::new(&data, cut),
+            Err(Error::InvalidValue { field: "protocol.test", .. })
+        ));
+    }
+}

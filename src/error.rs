@@ -1,0 +1,241 @@
+//! The crate's one error type.
+
+use std::path::{Path, PathBuf};
+
+/// A result whose error is [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong in this crate.
+///
+/// Each variant says what was wrong and where: the file and line, or the field and value.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused a file operation (missing file, full disk, no permission).
+    #[error("could not {action} {}: {source}", path.display())]
+    Io {
+        /// What was being done, as a verb phrase such as `read`.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The operating system's own error.
+        source: std::io::Error,
+    },
+
+    /// A file holds no interactions at all.
+    #[error("{} holds no interactions", path.display())]
+    EmptyFile {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// The format could not be told from the file's name and first line.
+    #[error(
+        "the format of {} is not one this crate detects (first line: {first_line:?}); \
+         name it with `Format`, or describe the columns with `Schema`", path.display()
+    )]
+    UnknownFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its first line, cut short.
+        first_line: String,
+    },
+
+    /// The header lacks a column that the schema names.
+    #[error("{} has no column {column:?}; its header is {header:?}", path.display())]
+    MissingColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column that was looked for.
+        column: String,
+        /// The header's columns.
+        header: Vec<String>,
+    },
+
+    /// A row has too few or too many columns.
+    #[error("{}:{line}: expected {expected} columns, found {found}", path.display())]
+    ColumnCount {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: u64,
+        /// How many columns the schema or the header has.
+        expected: usize,
+        /// How many the row has.
+        found: usize,
+    },
+
+    /// A field can't be read as what its column holds.
+    #[error("{}:{line}: {field} is {value:?}, expected {expected}", path.display())]
+    Field {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: u64,
+        /// The column's role, such as `timestamp`.
+        field: &'static str,
+        /// The text that was found.
+        value: String,
+        /// What was expected there.
+        expected: &'static str,
+    },
+
+    /// A line is not valid UTF-8.
+    #[error("{}:{line}: not valid UTF-8", path.display())]
+    Encoding {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: u64,
+    },
+
+    /// A file of this crate's own (a run folder, a checkpoint) is damaged or incomplete.
+    #[error("{} can't be loaded: {reason}", path.display())]
+    Damaged {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// A run folder or checkpoint was written in another format version.
+    #[error(
+        "{} has format version {found}, and this build reads version {supported}; \
+         write it again with the version of seqrec you use", path.display()
+    )]
+    FormatVersion {
+        /// The folder.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The version that this build reads.
+        supported: u32,
+    },
+
+    /// A setting or an argument can't be right.
+    #[error("{field} is {value}, but {reason}")]
+    InvalidValue {
+        /// The setting or argument, as it is written in code.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What it must be.
+        reason: String,
+    },
+
+    /// Two shapes that must agree don't.
+    #[error("{what}: expected {expected}, found {found}")]
+    Shape {
+        /// What has the shape.
+        what: &'static str,
+        /// The size that was expected.
+        expected: usize,
+        /// The size that was found.
+        found: usize,
+    },
+
+    /// A vector holds a NaN or an infinity.
+    #[error("{what}: row {row}, column {column} is {value}, expected a finite number")]
+    NonFiniteVector {
+        /// What the vector is part of.
+        what: &'static str,
+        /// Its row.
+        row: usize,
+        /// The column of the first bad value.
+        column: usize,
+        /// The bad value.
+        value: f32,
+    },
+
+    /// No interaction, user or case is left to work with.
+    #[error("nothing left to work with: {reason}")]
+    NothingLeft {
+        /// Which step left nothing, and with which settings.
+        reason: String,
+    },
+
+    /// The training loss became NaN or infinite; the last checkpoint is kept.
+    #[error(
+        "the loss became {loss} at epoch {epoch}, step {step}; \
+         lower the learning rate (the last good checkpoint is kept)"
+    )]
+    NonFiniteLoss {
+        /// The epoch, counted from 1.
+        epoch: usize,
+        /// The step within the epoch, counted from 1.
+        step: usize,
+        /// The loss.
+        loss: f64,
+    },
+
+    /// A background thread of this crate ended before its work was done.
+    #[error("the {thread} thread ended early: {reason}")]
+    Thread {
+        /// What the thread does.
+        thread: &'static str,
+        /// Why it ended.
+        reason: String,
+    },
+
+    /// A download failed: no network, a refused connection or an HTTP error.
+    #[error("could not download {url}: {reason}")]
+    Download {
+        /// The address.
+        url: String,
+        /// Why.
+        reason: String,
+    },
+
+    /// A file's checksum is not the published one.
+    #[error("{} has checksum {found}, expected {expected}; delete it and fetch it again", path.display())]
+    Checksum {
+        /// The file.
+        path: PathBuf,
+        /// The published checksum.
+        expected: String,
+        /// The file's own.
+        found: String,
+    },
+
+    /// An archive is cut short, damaged, or lacks a file.
+    #[error("{} is not a usable archive: {reason}", path.display())]
+    Archive {
+        /// The archive.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// A picture could not be drawn.
+    #[error("could not draw {}: {reason}", path.display())]
+    Plot {
+        /// The picture's file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// An [`Error::Io`] for use with `map_err`.
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    /// An [`Error::InvalidValue`].
+    pub(crate) fn invalid(
+        field: &'static str,
+        value: impl ToString,
+        reason: impl Into<String>,
+    ) -> Self {
+        Self::InvalidValue {
+            field,
+            value: value.to_string(),
+            reason: reason.into(),
+        }
+    }
+}

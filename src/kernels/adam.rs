@@ -1,0 +1,56 @@
+//! One step of Adam in one pass over a parameter.
+
+use rayon::prelude::*;
+
+/// Values per piece of work: 64 KiB each of parameter, gradient and the two moments.
+const PIECE: usize = 16_384;
+
+/// The numbers of a step of Adam, with the bias corrections worked out.
+#[derive(Clone, Copy)]
+pub(crate) struct AdamNumbers {
+    pub(crate) beta_1: f32,
+    pub(crate) beta_2: f32,
+    pub(crate) epsilon: f32,
+    /// The learning rate divided by `1 - beta_1^t`.
+    pub(crate) step_size: f32,
+    /// `1 / sqrt(1 - beta_2^t)`.
+    pub(crate) moment_2_scale: f32,
+}
+
+/// Moves `parameter` against `gradient` and updates both moments; all have one length.
+pub(crate) fn step(
+    parameter: &mut [f32],
+    gradient: &[f32],
+    moment_1: &mut [f32],
+    moment_2: &mut [f32],
+    numbers: AdamNumbers,
+) {
+    parameter
+        .par_chunks_mut(PIECE)
+        .zip(gradient.par_chunks(PIECE))
+        .zip(moment_1.par_chunks_mut(PIECE))
+        .zip(moment_2.par_chunks_mut(PIECE))
+        .for_each(|(((parameter, gradient), moment_1), moment_2)| {
+            piece(parameter, gradient, moment_1, moment_2, numbers);
+        });
+}
+
+super::for_each_instruction_set! {
+    fn piece(
+        parameter: &mut [f32],
+        gradient: &[f32],
+        moment_1: &mut [f32],
+        moment_2: &mut [f32],
+        numbers: AdamNumbers,
+    ) {
+        let moments = moment_1.iter_mut().zip(moment_2);
+        for ((parameter, &gradient), (moment_1, moment_2)) in
+            parameter.iter_mut().zip(gradient).zip(moments)
+        {
+            *moment_1 += (1.0 - numbers.beta_1) * (gradient - *moment_1);
+            *moment_2 += (1.0 - numbers.beta_2) * (gradient * gradient - *moment_2);
+            let root = moment_2.sqrt() * numbers.moment_2_scale + numbers.epsilon;
+            *parameter -= numbers.step_size * *moment_1 / root;
+        }
+    }
+}
