@@ -3,6 +3,12 @@
 pub mod backend;
 pub mod data;
 pub mod error;
+pub mod eval;
+mod files;
+pub mod index;
 mod kernels;
+pub mod model;
+pub mod recall;
+pub mod train;
 pub use burn;
 pub use error::{Error, Result};

@@ -160,3 +160,13 @@ pub trait Backend: burn::tensor::backend::Backend {
 pub trait TrainingBackend: AutodiffBackend<InnerBackend: Backend> + Backend {}
 
 impl<B: AutodiffBackend<InnerBackend: Backend> + Backend> TrainingBackend for B {}
+
+pub use burn::backend::Autodiff;
+#[cfg(feature = "cuda")]
+pub use burn::backend::Cuda;
+#[cfg(feature = "flex")]
+pub use burn::backend::Flex;
+#[cfg(feature = "ndarray")]
+pub use burn::backend::NdArray;
+#[cfg(feature = "wgpu")]
+pub use burn::backend::Wgpu;

@@ -100,6 +100,13 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     rest.fold(sum, |sum, (&a, &b)| sum + a * b)
 }
 
+super::for_each_instruction_set! {
+    /// [`dot`], for callers outside the kernels.
+    pub(crate) fn inner_product(a: &[f32], b: &[f32]) -> f32 {
+        dot(a, b)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,214 @@
+//! Means over many users.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::metric::{
+    Measure, Metric, average_precision_at, hit_rate_at, label_position_ndcg_at, ndcg_at,
+    precision_at, recall_at, reciprocal_rank_at,
+};
+use crate::data::{Catalog, ItemIndex};
+use crate::{Error, Result};
+
+/// The metrics of a set of cases.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// How many users were judged.
+    pub users: usize,
+    values: BTreeMap<Metric, f64>,
+}
+
+impl Report {
+    /// A metric's value, if it was measured.
+    pub fn get(&self, metric: Metric) -> Option<f64> {
+        self.values.get(&metric).copied()
+    }
+
+    /// All metrics with their values: by measure, then by k.
+    pub fn iter(&self) -> impl Iterator<Item = (Metric, f64)> + '_ {
+        self.values.iter().map(|(&metric, &value)| (metric, value))
+    }
+}
+
+/// Adds up the measures of ranked lists.
+///
+/// ```
+/// use seqrec::data::Catalog;
+/// use seqrec::eval::Scorer;
+///
+/// let catalog = Catalog::from_ids(["a", "b", "c"].map(Into::into))?;
+/// let mut scorer = Scorer::new(&catalog, &[2])?;
+/// scorer.add(&[1, 2], &[2, 3]);
+/// let report = scorer.report();
+/// assert_eq!(report.get("recall@2".parse()?), Some(0.5));
+/// assert_eq!(report.get("mrr@2".parse()?), Some(0.5));
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Scorer<'a> {
+    catalog: &'a Catalog,
+    ks: Vec<usize>,
+    users: usize,
+    /// For each k, the sums of the measures in [`PER_USER`]'s order.
+    sums: Vec<[f64; PER_USER.len()]>,
+    /// For each k, the items that were recalled for anyone.
+    recalled: Vec<Vec<bool>>,
+    /// For each k, the summed popularity of recalled items and their number.
+    popularity: Vec<(u64, u64)>,
+    /// The labels of the user being judged, without repeats.
+    labels: Vec<ItemIndex>,
+}
+
+/// Judges the first k of a ranked list by the labels.
+type PerUser = fn(&[ItemIndex], &[ItemIndex], usize) -> f64;
+
+/// The measures that are means over users.
+const PER_USER: [(Measure, PerUser); 7] = [
+    (Measure::Recall, recall_at),
+    (Measure::Ndcg, ndcg_at),
+    (Measure::HitRate, hit_rate_at),
+    (Measure::Mrr, reciprocal_rank_at),
+    (Measure::Map, average_precision_at),
+    (Measure::Precision, precision_at),
+    (Measure::LabelPositionNdcg, label_position_ndcg_at),
+];
+
+impl<'a> Scorer<'a> {
+    /// Measures at each of the cuts `ks`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when there is no cut, or one is 0 or above the catalog.
+    pub fn new(catalog: &'a Catalog, ks: &[usize]) -> Result<Self> {
+        if ks.is_empty() {
+            return Err(Error::invalid("k", "empty", "at least one cut is needed"));
+        }
+        for &k in ks {
+            check_k(k, catalog)?;
+        }
+        Ok(Self {
+            catalog,
+            ks: ks.to_vec(),
+            users: 0,
+            sums: vec![[0.0; PER_USER.len()]; ks.len()],
+            recalled: vec![vec![false; catalog.len() + 1]; ks.len()],
+            popularity: vec![(0, 0); ks.len()],
+            labels: Vec::new(),
+        })
+    }
+
+    /// How long a ranked list is looked at.
+    pub fn longest(&self) -> usize {
+        self.ks.iter().copied().max().unwrap_or(0)
+    }
+
+    /// Judges one user's ranked list, best first and without repeats. Labels that come twice
+    /// count once; a user without labels is passed over.
+    ///
+    /// # Panics
+    /// When an item is not in the catalog.
+    pub fn add(&mut self, ranked: &[ItemIndex], labels: &[ItemIndex]) {
+        self.labels.clear();
+        for &label in labels {
+            if !self.labels.contains(&label) {
+                self.labels.push(label);
+            }
+        }
+        if self.labels.is_empty() {
+            return;
+        }
+        self.users += 1;
+        for (place, &k) in self.ks.iter().enumerate() {
+            for (sum, (_, measure)) in self.sums[place].iter_mut().zip(PER_USER) {
+                *sum += measure(ranked, &self.labels, k);
+            }
+            for &item in ranked.iter().take(k) {
+                self.recalled[place][item as usize] = true;
+                self.popularity[place].0 += self.catalog.counts()[item as usize];
+                self.popularity[place].1 += 1;
+            }
+        }
+    }
+
+    /// The means so far; all 0 when no user was judged.
+    pub fn report(&self) -> Report {
+        let mut values = BTreeMap::new();
+        let users = self.users.max(1) as f64;
+        for (place, &k) in self.ks.iter().enumerate() {
+            let mut set = |measure, value| {
+                let metric = Metric::new(measure, k).expect("cuts were checked");
+                values.insert(metric, value);
+            };
+            for ((measure, _), sum) in PER_USER.into_iter().zip(self.sums[place]) {
+                set(measure, sum / users);
+            }
+            let recalled = self.recalled[place].iter().filter(|&&recalled| recalled).count();
+            set(Measure::Coverage, recalled as f64 / self.catalog.len() as f64);
+            let (sum, count) = self.popularity[place];
+            set(Measure::MeanPopularity, sum as f64 / count.max(1) as f64);
+        }
+        Report {
+            users: self.users,
+            values,
+        }
+    }
+}
+
+/// Refuses a cut of 0 or above the catalog.
+pub(crate) fn check_k(k: usize, catalog: &Catalog) -> Result<()> {
+    if k == 0 || k > catalog.len() {
+        let reason = format!("must be within 1 and the catalog's {} items", catalog.len());
+        return Err(Error::invalid("k", k, reason));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::data::ExternalId;
+    use super::*;
+
+    fn catalog() -> Catalog {
+        let sequences: [&[ItemIndex]; 1] = [&[1, 1, 1, 2, 3]];
+        Catalog::from_ids((1..=4).map(ExternalId::Integer)).unwrap().with_counts(sequences)
+    }
+
+    #[test]
+    fn means_coverage_and_popularity_by_hand() {
+        let catalog = catalog();
+        let mut scorer = Scorer::new(&catalog, &[1, 3]).unwrap();
+        scorer.add(&[1, 2, 3], &[1]);
+        scorer.add(&[2, 1, 3], &[3, 4, 3]);
+        scorer.add(&[2, 1, 3], &[]);
+        let report = scorer.report();
+        let value = |name: &str| report.get(name.parse().unwrap()).unwrap();
+        assert_eq!(report.users, 2);
+        assert_eq!(value("recall@1"), 0.5);
+        assert_eq!(value("recall@3"), (1.0 + 0.5) / 2.0);
+        assert_eq!(value("coverage@1"), 2.0 / 4.0);
+        assert_eq!(value("coverage@3"), 3.0 / 4.0);
+        assert_eq!(value("mean_popularity@1"), (3.0 + 1.0) / 2.0);
+        assert_eq!(value("mean_popularity@3"), 2.0 * (3.0 + 1.0 + 1.0) / 6.0);
+        assert_eq!(report.iter().count(), 2 * Measure::ALL.len());
+    }
+
+    #[test]
+    fn cuts_that_cannot_be_are_refused() {
+        let catalog = catalog();
+        for ks in [&[][..], &[0], &[1, 5]] {
+            assert!(matches!(
+                Scorer::new(&catalog, ks),
+                Err(Error::InvalidValue { field: "k", .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn reports_survive_json() {
+        let catalog = catalog();
+        let mut scorer = Scorer::new(&catalog, &[2]).unwrap();
+        scorer.add(&[1, 2], &[2]);
+        let json = serde_json::to_string(&scorer.report()).unwrap();
+        assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), scorer.report());
+    }
+}

@@ -1,0 +1,195 @@
+//! Approximate search in a graph, by the `hnsw_rs` crate.
+
+use burn::config::Config;
+use hnsw_rs::prelude::{Distance, Hnsw};
+use ndarray::{ArrayView1, ArrayView2, Axis};
+use rayon::prelude::*;
+
+use super::flat::FlatIndex;
+use super::{Filter, Hit, VectorIndex, check_queries};
+use crate::data::ItemIndex;
+use crate::kernels::elementwise::inner_product;
+use crate::kernels::top_k;
+use crate::{Error, Result};
+
+/// The settings of [`HnswIndex`].
+#[derive(Config, Debug, PartialEq)]
+pub struct HnswConfig {
+    /// How many neighbours a point has on each layer (the paper's M), `2..=256`.
+    #[config(default = 16)]
+    pub neighbors: usize,
+    /// How many candidates are weighed when a point is added (efConstruction).
+    #[config(default = 200)]
+    pub ef_construction: usize,
+    /// How many candidates a search keeps (ef); a search for more than that keeps k.
+    #[config(default = 100)]
+    pub ef_search: usize,
+}
+
+/// Approximate search in a hierarchical navigable small world graph.
+///
+/// Malkov & Yashunin, [Efficient and robust approximate nearest neighbor search using Hierarchical
+/// Navigable Small World graphs](https://arxiv.org/abs/1603.09320). Such a graph wants a distance,
+/// which the inner product is not: vectors get one more dimension that brings them all to one
+/// length (Bachrach et al., "Speeding up the Xbox recommender system using a Euclidean
+/// transformation for inner-product spaces", 2014), after which the nearest have the largest inner
+/// product. Scores are the true inner products, and where the graph gives fewer items than there
+/// are (a strict filter), the search goes through all of them.
+pub struct HnswIndex {
+    graph: Hnsw<'static, f32, UnitDistance>,
+    flat: FlatIndex,
+    ef_search: usize,
+}
+
+impl std::fmt::Debug for HnswIndex {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HnswIndex")
+            .field("len", &self.len())
+            .field("dim", &self.dim())
+            .field("ef_search", &self.ef_search)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `1 - a · b` of unit vectors.
+struct UnitDistance;
+
+impl Distance<f32> for UnitDistance {
+    fn eval(&self, a: &[f32], b: &[f32]) -> f32 {
+        // Rounding can leave a product slightly above 1, and the graph wants no negative distance.
+        (1.0 - inner_product(a, b)).max(0.0)
+    }
+}
+
+impl HnswConfig {
+    fn validate(&self) -> Result<()> {
+        if !(2..=256).contains(&self.neighbors) {
+            return Err(Error::invalid("neighbors", self.neighbors, "must be within 2 and 256"));
+        }
+        for (field, value) in [
+            ("ef_construction", self.ef_construction),
+            ("ef_search", self.ef_search),
+        ] {
+            if value == 0 {
+                return Err(Error::invalid(field, 0, "must be at least 1"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl HnswIndex {
+    /// Builds the graph over the rows of `[items + 1, dim]`, of which row 0 is padding, on rayon's
+    /// current threads; on one thread the same vectors always give the same graph.
+    ///
+    /// # Errors
+    /// As [`FlatIndex::new`], and [`Error::InvalidValue`] for settings that can't be right.
+    pub fn new(vectors: ArrayView2<'_, f32>, config: &HnswConfig) -> Result<Self> {
+        config.validate()?;
+        let flat = FlatIndex::new(vectors)?;
+        let items = vectors.slice(ndarray::s![1.., ..]);
+        let square = |row: ArrayView1<'_, f32>| row.dot(&row);
+        let longest = items.axis_iter(Axis(0)).map(square).fold(0.0, f32::max).sqrt();
+        let scale = if longest > 0.0 { 1.0 / longest } else { 0.0 };
+        let points: Vec<Vec<f32>> = (items.axis_iter(Axis(0)))
+            .map(|row| {
+                let rest = (1.0 - square(row) * scale * scale).max(0.0).sqrt();
+                row.iter().map(|value| value * scale).chain([rest]).collect()
+            })
+            .collect();
+        const MAX_LAYERS: usize = 16;
+        let graph = Hnsw::new(
+            config.neighbors,
+            points.len(),
+            MAX_LAYERS,
+            config.ef_construction,
+            UnitDistance,
+        );
+        let numbered: Vec<(&[f32], usize)> =
+            points.iter().enumerate().map(|(row, point)| (point.as_slice(), row)).collect();
+        graph.parallel_insert_slice(&numbered);
+        Ok(Self {
+            graph,
+            flat,
+            ef_search: config.ef_search,
+        })
+    }
+
+    /// The same graph, searched with another number of candidates.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] for 0.
+    pub fn with_ef_search(mut self, ef_search: usize) -> Result<Self> {
+        if ef_search == 0 {
+            return Err(Error::invalid("ef_search", 0, "must be at least 1"));
+        }
+        self.ef_search = ef_search;
+        Ok(self)
+    }
+
+    /// One query's hits, fewer than k where the graph leads to no more.
+    fn search_graph(
+        &self,
+        number: usize,
+        query: ArrayView1<'_, f32>,
+        k: usize,
+        filter: Option<Filter<'_>>,
+    ) -> Vec<Hit> {
+        let length = query.dot(&query).sqrt();
+        let scale = if length > 0.0 { 1.0 / length } else { 0.0 };
+        let point: Vec<f32> = query.iter().map(|value| value * scale).chain([0.0]).collect();
+        let ef = self.ef_search.max(k);
+        let neighbors = match filter {
+            None => self.graph.search(&point, k, ef),
+            Some(filter) => {
+                let allowed = |row: &usize| filter(number, *row as ItemIndex + 1);
+                self.graph.search_filter(&point, k, ef, Some(&allowed))
+            }
+        };
+        let query = query.to_vec();
+        let scored = neighbors.iter().map(|neighbor| {
+            let item = neighbor.d_id as ItemIndex + 1;
+            (item, inner_product(&query, self.flat.vector(item)))
+        });
+        let mut scored: Vec<top_k::Scored> = scored.collect();
+        scored.sort_unstable_by(top_k::best_first);
+        scored.into_iter().map(|(item, score)| Hit { item, score }).collect()
+    }
+}
+
+impl VectorIndex for HnswIndex {
+    fn len(&self) -> usize {
+        self.flat.len()
+    }
+
+    fn dim(&self) -> usize {
+        self.flat.dim()
+    }
+
+    fn is_exact(&self) -> bool {
+        false
+    }
+
+    fn search(
+        &self,
+        queries: ArrayView2<'_, f32>,
+        k: usize,
+        filter: Option<Filter<'_>>,
+    ) -> Result<Vec<Vec<Hit>>> {
+        check_queries(self, queries, k)?;
+        let k = k.min(self.len());
+        (0..queries.nrows())
+            .into_par_iter()
+            .map(|number| {
+                let hits = self.search_graph(number, queries.row(number), k, filter);
+                if hits.len() == k {
+                    return Ok(hits);
+                }
+                let query = queries.slice(ndarray::s![number..=number, ..]);
+                let of_number = |_: usize, item| filter.is_none_or(|filter| filter(number, item));
+                let mut exact = self.flat.search(query, k, Some(&of_number))?;
+                Ok(exact.pop().unwrap_or_default())
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,95 @@
+//! How vectors are compared.
+
+use std::fmt;
+use std::str::FromStr;
+
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
+use ndarray::{ArrayViewMut2, Axis};
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// How user and item vectors are compared. It is chosen once, with the model, and travels with
+/// it, so that search can't silently use another.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Similarity {
+    /// The inner product.
+    #[default]
+    Dot,
+    /// The inner product of the vectors scaled to length 1.
+    Cosine,
+}
+
+/// Shorter vectors than this are not scaled up, so that a vector of zeros stays one.
+const SHORTEST: f32 = 1e-12;
+
+impl Similarity {
+    /// Scales each row to length 1 under cosine, and changes nothing under dot; after it the
+    /// inner product is the similarity.
+    pub fn prepare(self, mut rows: ArrayViewMut2<'_, f32>) {
+        if self == Self::Cosine {
+            for mut row in rows.axis_iter_mut(Axis(0)) {
+                let length = row.dot(&row).sqrt().max(SHORTEST);
+                row /= length;
+            }
+        }
+    }
+
+    /// The same for tensors `[rows, dim]`.
+    pub(crate) fn prepare_tensor<B: Backend>(self, rows: Tensor<B, 2>) -> Tensor<B, 2> {
+        match self {
+            Self::Dot => rows,
+            Self::Cosine => {
+                let squares = rows.clone().square().sum_dim(1);
+                // Under the root, where a clamp leaves the gradient of a zero vector finite.
+                rows / squares.clamp_min(SHORTEST).sqrt()
+            }
+        }
+    }
+}
+
+impl FromStr for Similarity {
+    type Err = Error;
+
+    /// `dot` or `cosine`.
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "dot" => Ok(Self::Dot),
+            "cosine" => Ok(Self::Cosine),
+            _ => Err(Error::invalid("similarity", name, "must be dot or cosine")),
+        }
+    }
+}
+
+impl fmt::Display for Similarity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Dot => "dot",
+            Self::Cosine => "cosine",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cosine_scales_to_length_one_and_keeps_zeros() {
+        let mut rows = ndarray::array![[3.0, 4.0], [0.0, 0.0]];
+        Similarity::Dot.prepare(rows.view_mut());
+        assert_eq!(rows, ndarray::array![[3.0, 4.0], [0.0, 0.0]]);
+        Similarity::Cosine.prepare(rows.view_mut());
+        assert_eq!(rows, ndarray::array![[0.6, 0.8], [0.0, 0.0]]);
+    }
+
+    #[test]
+    fn names_are_read_back() {
+        for similarity in [Similarity::Dot, Similarity::Cosine] {
+            assert_eq!(similarity.to_string().parse::<Similarity>().unwrap(), similarity);
+        }
+        assert!("euclid".parse::<Similarity>().is_err());
+    }
+}

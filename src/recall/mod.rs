@@ -1,0 +1,11 @@
+//! From a trained model to recalled items: vectors, retrieval, evaluation, run folders.
+
+mod evaluation;
+mod retriever;
+mod run;
+mod vectors;
+
+pub use evaluation::Evaluation;
+pub use retriever::{Recalled, RecalledItem, RecallOptions, Retriever, Source};
+pub use run::{RUN_FORMAT_VERSION, Run};
+pub use vectors::{item_vectors, user_vectors};

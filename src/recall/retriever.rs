@@ -1,0 +1,188 @@
+//! From a raw history to recalled items.
+
+use crate::backend::Backend;
+use crate::data::{Catalog, ExternalId, ItemIndex, SequenceBatch};
+use crate::eval::check_k;
+use crate::index::{Filter, VectorIndex};
+use crate::model::SequenceRecaller;
+use crate::{Error, Result};
+
+use super::vectors::{merge_interests, user_vectors};
+
+/// How many items to recall, and whether the history's own may be among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecallOptions {
+    k: usize,
+    exclude_seen: bool,
+}
+
+impl RecallOptions {
+    /// The k best items, those of the history included.
+    pub fn new(k: usize) -> Self {
+        Self {
+            k,
+            exclude_seen: false,
+        }
+    }
+
+    /// Leaves out the items of the history.
+    pub fn exclude_seen(mut self) -> Self {
+        self.exclude_seen = true;
+        self
+    }
+}
+
+/// Where recalled items come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The model, from the history; scores are similarities.
+    Model,
+    /// The most popular items, since no item of the history is known; scores are shares of all
+    /// training interactions.
+    Popularity,
+}
+
+/// A recalled item.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecalledItem {
+    /// Which item.
+    pub id: ExternalId,
+    /// How near it is; see [`Source`].
+    pub score: f32,
+}
+
+/// What is recalled for a history.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recalled {
+    /// The items, best first.
+    pub items: Vec<RecalledItem>,
+    /// How many items of the history are not in the catalog and were skipped.
+    pub unknown: usize,
+    /// Where the items come from.
+    pub source: Source,
+}
+
+/// A model, an index of its item vectors and the catalog, which together answer a history with
+/// items. It can be shared among threads.
+///
+/// ```
+/// use seqrec::backend::Flex;
+/// use seqrec::data::Catalog;
+/// use seqrec::index::FlatIndex;
+/// use seqrec::model::{Gru4RecConfig, RecallerConfig};
+/// use seqrec::recall::{RecallOptions, Retriever, item_vectors};
+///
+/// let catalog = Catalog::from_ids(["a", "b", "c"].map(Into::into))?;
+/// let model = Gru4RecConfig::new().init::<Flex>(catalog.len(), 1, &Default::default())?;
+/// let index = FlatIndex::new(item_vectors(&model).view())?;
+/// let retriever = Retriever::<Flex, _, _>::new(model, index, catalog)?;
+///
+/// let recalled = retriever.recall(["a", "nobody knows"], RecallOptions::new(2).exclude_seen())?;
+/// assert_eq!((recalled.items.len(), recalled.unknown), (2, 1));
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Retriever<B: Backend, M, I> {
+    model: M,
+    index: I,
+    catalog: Catalog,
+    by_popularity: Vec<ItemIndex>,
+    device: B::Device,
+}
+
+impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
+    /// A retriever of a model, an index of its [item vectors](super::item_vectors) and the
+    /// catalog that both were made for.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when model, index and catalog are not of the same items.
+    pub fn new(model: M, index: I, catalog: Catalog) -> Result<Self> {
+        let embeddings = model.item_embeddings();
+        let [rows, dim] = embeddings.dims();
+        let sizes = [
+            ("items of the model", catalog.len(), rows - 1),
+            ("items of the index", catalog.len(), index.len()),
+            ("dimension of the index", dim, index.dim()),
+        ];
+        for (what, expected, found) in sizes {
+            if expected != found {
+                return Err(Error::Shape { what, expected, found });
+            }
+        }
+        Ok(Self {
+            device: embeddings.device(),
+            by_popularity: catalog.by_popularity(),
+            model,
+            index,
+            catalog,
+        })
+    }
+
+    /// The items for a history, in time order, of any user, known or not.
+    ///
+    /// Unknown items are skipped and counted. A history without a known item is answered with the
+    /// most popular items.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when k is 0 or above the catalog, [`Error::NonFiniteVector`] when
+    /// the model's weights are broken.
+    pub fn recall<T: Into<ExternalId>>(
+        &self,
+        history: impl IntoIterator<Item = T>,
+        options: RecallOptions,
+    ) -> Result<Recalled> {
+        check_k(options.k, &self.catalog)?;
+        let mut unknown = 0;
+        let mut known = Vec::new();
+        for id in history {
+            match self.catalog.index_of(&id.into()) {
+                Some(item) => known.push(item),
+                None => unknown += 1,
+            }
+        }
+        let allowed = |item: ItemIndex| !options.exclude_seen || !known.contains(&item);
+        let (scored, source) = if known.is_empty() {
+            (self.popular(options.k), Source::Popularity)
+        } else {
+            let histories = [known.as_slice()];
+            let histories = SequenceBatch::<B>::new(histories, self.model.max_len(), &self.device)?;
+            let queries = user_vectors(&self.model, &histories);
+            let filter: Filter<'_> = &|_, item| allowed(item);
+            let hits = self.index.search(queries.view(), options.k, Some(filter))?;
+            let hits = merge_interests(hits, options.k);
+            let scored = hits.into_iter().map(|hit| (hit.item, hit.score)).collect();
+            (scored, Source::Model)
+        };
+        let item = |(item, score)| {
+            let id = self.catalog.id_of(item).expect("an index holds the catalog's items").clone();
+            RecalledItem { id, score }
+        };
+        Ok(Recalled {
+            items: scored.into_iter().map(item).collect(),
+            unknown,
+            source,
+        })
+    }
+
+    fn popular(&self, k: usize) -> Vec<(ItemIndex, f32)> {
+        let counts = self.catalog.counts();
+        let all = counts.iter().sum::<u64>().max(1) as f64;
+        let share = |&item: &ItemIndex| (item, (counts[item as usize] as f64 / all) as f32);
+        self.by_popularity.iter().take(k).map(share).collect()
+    }
+
+    /// The model.
+    pub fn model(&self) -> &M {
+        &self.model
+    }
+
+    /// The index.
+    pub fn index(&self) -> &I {
+        &self.index
+    }
+
+    /// The catalog.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+}

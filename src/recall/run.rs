@@ -1,0 +1,185 @@
+//! A trained model on disk, with all that serving it needs.
+
+use std::path::Path;
+
+use burn::module::ModuleDisplay;
+use burn_store::{ModuleSnapshot, SafetensorsStore};
+use serde::{Deserialize, Serialize};
+
+use crate::backend::Backend;
+use crate::data::Catalog;
+use crate::files::{read_file, readable, write_file, write_folder};
+use crate::model::{RecallerConfig, SequenceRecaller, Similarity};
+use crate::{Error, Result};
+
+/// The version of run folders that this build writes and reads.
+pub const RUN_FORMAT_VERSION: u32 = 1;
+
+const MANIFEST: &str = "run.json";
+const CONFIG: &str = "config.json";
+const CATALOG: &str = "catalog.json";
+const WEIGHTS: &str = "weights.safetensors";
+
+/// A trained model with its settings and its catalog.
+///
+/// Its folder holds `weights.safetensors`, `config.json`, `catalog.json` and `run.json`, which
+/// names the format version, the model, the similarity and the other files' checksums.
+///
+/// ```
+/// use seqrec::backend::Flex;
+/// use seqrec::data::Catalog;
+/// use seqrec::model::{Gru4RecConfig, RecallerConfig};
+/// use seqrec::recall::Run;
+///
+/// let folder = tempfile::tempdir().unwrap();
+/// let path = folder.path().join("run");
+/// let config = Gru4RecConfig::new().with_dim(8);
+/// let catalog = Catalog::from_ids(["a", "b"].map(Into::into))?;
+/// let model = config.init::<Flex>(catalog.len(), 1, &Default::default())?;
+/// Run::<Flex, Gru4RecConfig> { config, model, catalog }.save(&path)?;
+///
+/// let run = Run::<Flex, Gru4RecConfig>::load(&path, &Default::default())?;
+/// assert_eq!(run.catalog.len(), 2);
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Run<B: Backend, C: RecallerConfig> {
+    /// The model's settings.
+    pub config: C,
+    /// The model.
+    pub model: C::Recaller<B>,
+    /// The catalog it was trained for, with training counts.
+    pub catalog: Catalog,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Manifest {
+    format_version: u32,
+    model: String,
+    similarity: Similarity,
+    items: usize,
+    /// CRC-32 of each file.
+    checksums: Checksums,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Checksums {
+    config: u32,
+    catalog: u32,
+    weights: u32,
+}
+
+/// What is read before all else, so that a later version's folder is told from a broken one.
+#[derive(Deserialize)]
+struct VersionOnly {
+    format_version: u32,
+}
+
+impl<B: Backend, C: RecallerConfig> Run<B, C>
+where
+    C::Recaller<B>: ModuleSnapshot<B> + ModuleDisplay,
+{
+    /// Writes the run as a folder. It is written aside and renamed: a crash leaves what was there
+    /// before, whole.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the folder can't be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let mut store = SafetensorsStore::from_bytes(None);
+        let unwritable = |reason: String| Error::Damaged {
+            path: path.join(WEIGHTS),
+            reason,
+        };
+        self.model.save_into(&mut store).map_err(|error| unwritable(error.to_string()))?;
+        let weights = store.get_bytes().map_err(|error| unwritable(error.to_string()))?;
+        let config = burn::config::config_to_json(&self.config).into_bytes();
+        let catalog = self.catalog.to_json();
+        let manifest = Manifest {
+            format_version: RUN_FORMAT_VERSION,
+            model: C::NAME.to_owned(),
+            similarity: self.model.similarity(),
+            items: self.catalog.len(),
+            checksums: Checksums {
+                config: crc32fast::hash(&config),
+                catalog: crc32fast::hash(&catalog),
+                weights: crc32fast::hash(&weights),
+            },
+        };
+        let manifest = serde_json::to_vec_pretty(&manifest).expect("a manifest is valid JSON");
+        write_folder(path, |folder| {
+            write_file(&folder.join(CONFIG), &config)?;
+            write_file(&folder.join(CATALOG), &catalog)?;
+            write_file(&folder.join(WEIGHTS), &weights)?;
+            write_file(&folder.join(MANIFEST), &manifest)
+        })
+    }
+
+    /// Reads a run's folder.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when a file is missing, [`Error::FormatVersion`] when another version wrote
+    /// it, and [`Error::Damaged`] when it is of another model, was cut short or was altered.
+    pub fn load(path: impl AsRef<Path>, device: &B::Device) -> Result<Self> {
+        let path = readable(path.as_ref());
+        let manifest_path = path.join(MANIFEST);
+        let manifest = read_file(&manifest_path)?;
+        let VersionOnly { format_version } = parse(&manifest, &manifest_path)?;
+        if format_version != RUN_FORMAT_VERSION {
+            return Err(Error::FormatVersion {
+                path,
+                found: format_version,
+                supported: RUN_FORMAT_VERSION,
+            });
+        }
+        let manifest: Manifest = parse(&manifest, &manifest_path)?;
+        if manifest.model != C::NAME {
+            return Err(damaged(&manifest_path, format!(
+                "it holds a model {:?}, not {:?}",
+                manifest.model,
+                C::NAME
+            )));
+        }
+        let read = |name: &str, checksum: u32| {
+            let file = path.join(name);
+            let contents = read_file(&file)?;
+            if crc32fast::hash(&contents) != checksum {
+                return Err(damaged(&file, "its checksum is not the one in run.json".to_owned()));
+            }
+            Ok(contents)
+        };
+        let config_file = read(CONFIG, manifest.checksums.config)?;
+        let config = C::load_binary(&config_file)
+            .map_err(|error| damaged(&path.join(CONFIG), error.to_string()))?;
+        let catalog_file = read(CATALOG, manifest.checksums.catalog)?;
+        let catalog = Catalog::from_json(&catalog_file, &path.join(CATALOG))?;
+        let weights = read(WEIGHTS, manifest.checksums.weights)?;
+        let mut model = config.init::<B>(catalog.len(), 0, device)?;
+        let mut store = SafetensorsStore::from_bytes(Some(weights));
+        model
+            .load_from(&mut store)
+            .map_err(|error| damaged(&path.join(WEIGHTS), error.to_string()))?;
+        if model.similarity() != manifest.similarity || catalog.len() != manifest.items {
+            let reason = format!(
+                "it names {} items compared by {}, and the other files hold {} by {}",
+                manifest.items,
+                manifest.similarity,
+                catalog.len(),
+                model.similarity()
+            );
+            return Err(damaged(&manifest_path, reason));
+        }
+        Ok(Self { config, model, catalog })
+    }
+}
+
+fn damaged(path: &Path, reason: String) -> Error {
+    Error::Damaged {
+        path: path.to_owned(),
+        reason,
+    }
+}
+
+fn parse<'a, T: Deserialize<'a>>(json: &'a [u8], path: &Path) -> Result<T> {
+    serde_json::from_slice(json).map_err(|error| damaged(path, error.to_string()))
+}

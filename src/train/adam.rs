@@ -1,0 +1,90 @@
+//! Adam, one pass over each parameter.
+
+use burn::optim::{LearningRate, SimpleOptimizer};
+use burn::record::Record;
+use burn::tensor::backend::Backend as BurnBackend;
+use burn::tensor::{Tensor, TensorPrimitive};
+
+use crate::backend::{AdamState, AdamStep, Backend};
+
+/// Adam with bias correction, as in the paper and in PyTorch: epsilon is added to the corrected
+/// root.
+///
+/// Kingma & Ba, [Adam: A Method for Stochastic Optimization](https://arxiv.org/abs/1412.6980).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Adam {
+    /// The decay of the first moment.
+    pub beta_1: f64,
+    /// The decay of the second moment.
+    pub beta_2: f64,
+    /// Added to the root of the second moment.
+    pub epsilon: f64,
+}
+
+impl Default for Adam {
+    fn default() -> Self {
+        Self {
+            beta_1: 0.9,
+            beta_2: 0.999,
+            epsilon: 1e-8,
+        }
+    }
+}
+
+/// A parameter's moments.
+#[derive(Record, Clone)]
+pub struct AdamMoments<B: BurnBackend, const D: usize> {
+    /// How many steps were made.
+    pub time: usize,
+    /// The decaying mean of gradients.
+    pub moment_1: Tensor<B, D>,
+    /// The decaying mean of squared gradients.
+    pub moment_2: Tensor<B, D>,
+}
+
+impl<B: Backend> SimpleOptimizer<B> for Adam {
+    type State<const D: usize> = AdamMoments<B, D>;
+
+    fn step<const D: usize>(
+        &self,
+        learning_rate: LearningRate,
+        tensor: Tensor<B, D>,
+        gradient: Tensor<B, D>,
+        state: Option<Self::State<D>>,
+    ) -> (Tensor<B, D>, Option<Self::State<D>>) {
+        let AdamMoments { time, moment_1, moment_2 } = state.unwrap_or_else(|| AdamMoments {
+            time: 0,
+            moment_1: tensor.zeros_like(),
+            moment_2: tensor.zeros_like(),
+        });
+        let time = time + 1;
+        let step = AdamStep {
+            learning_rate,
+            beta_1: self.beta_1,
+            beta_2: self.beta_2,
+            epsilon: self.epsilon,
+            time,
+        };
+        let state = AdamState {
+            parameter: tensor.into_primitive().tensor(),
+            moment_1: moment_1.into_primitive().tensor(),
+            moment_2: moment_2.into_primitive().tensor(),
+        };
+        let moved = B::adam_step(state, gradient.into_primitive().tensor(), step);
+        let tensor = |primitive| Tensor::from_primitive(TensorPrimitive::Float(primitive));
+        let moments = AdamMoments {
+            time,
+            moment_1: tensor(moved.moment_1),
+            moment_2: tensor(moved.moment_2),
+        };
+        (tensor(moved.parameter), Some(moments))
+    }
+
+    fn to_device<const D: usize>(state: Self::State<D>, device: &B::Device) -> Self::State<D> {
+        AdamMoments {
+            time: state.time,
+            moment_1: state.moment_1.to_device(device),
+            moment_2: state.moment_2.to_device(device),
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Training that was interrupted, on disk.
+
+use std::fs;
+use std::path::PathBuf;
+
+use burn::record::{BinBytesRecorder, FullPrecisionSettings, Record, Recorder};
+use burn::tensor::backend::Backend;
+use serde::{Deserialize, Serialize};
+
+use super::observer::EpochReport;
+use super::trainer::TrainerConfig;
+use crate::files::{read_file, write_file, write_folder};
+use crate::{Error, Result};
+
+/// The version of checkpoints that this build writes and reads.
+const FORMAT_VERSION: u32 = 1;
+
+const STATE: &str = "state.json";
+const MODEL: &str = "model.bin";
+const OPTIMIZER: &str = "optimizer.bin";
+const BEST: &str = "best.bin";
+
+/// Where training stands, apart from tensors.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Progress {
+    pub(super) config: TrainerConfig,
+    /// The model's parameters, to refuse another model's checkpoint.
+    pub(super) parameters: usize,
+    pub(super) epochs: Vec<EpochReport>,
+    pub(super) best_epoch: usize,
+    pub(super) best_value: Option<f64>,
+    pub(super) train_seconds: f64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StateFile {
+    format_version: u32,
+    progress: Progress,
+    /// CRC-32 of the model's, the optimizer's and the best model's file.
+    checksums: [u32; 3],
+}
+
+/// The records of a checkpoint, as [`encode`] gives them.
+pub(super) struct EncodedTensors {
+    pub(super) model: Vec<u8>,
+    pub(super) optimizer: Vec<u8>,
+    pub(super) best: Vec<u8>,
+}
+
+/// A folder of checkpoints, one folder an epoch, of which the last is kept.
+#[derive(Debug, Clone)]
+pub(super) struct Checkpoints {
+    folder: PathBuf,
+}
+
+impl Checkpoints {
+    pub(super) fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// The epochs with a checkpoint, in rising order.
+    fn epochs(&self) -> Result<Vec<(usize, PathBuf)>> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(Error::io("read", &self.folder)(error)),
+        };
+        let mut epochs = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(Error::io("read", &self.folder))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let number = name.strip_prefix("epoch-").and_then(|number| number.parse().ok());
+            if let Some(number) = number {
+                epochs.push((number, path));
+            }
+        }
+        epochs.sort();
+        Ok(epochs)
+    }
+
+    /// Writes a checkpoint, and only then removes the one before it.
+    pub(super) fn save(&self, progress: &Progress, tensors: &EncodedTensors) -> Result<()> {
+        let epoch = progress.epochs.len();
+        let path = self.folder.join(format!("epoch-{epoch:05}"));
+        let files = [&tensors.model, &tensors.optimizer, &tensors.best];
+        let state = StateFile {
+            format_version: FORMAT_VERSION,
+            progress: progress.clone(),
+            checksums: files.map(|contents| crc32fast::hash(contents)),
+        };
+        let state = serde_json::to_vec_pretty(&state).expect("progress is valid JSON");
+        write_folder(&path, |folder| {
+            for (name, contents) in [MODEL, OPTIMIZER, BEST].into_iter().zip(files) {
+                write_file(&folder.join(name), contents)?;
+            }
+            write_file(&folder.join(STATE), &state)
+        })?;
+        for (other, path) in self.epochs()? {
+            if other != epoch {
+                fs::remove_dir_all(&path).map_err(Error::io("remove", &path))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes all checkpoints, for a run that starts anew.
+    pub(super) fn clear(&self) -> Result<()> {
+        for (_, path) in self.epochs()? {
+            fs::remove_dir_all(&path).map_err(Error::io("remove", &path))?;
+        }
+        Ok(())
+    }
+
+    /// The last checkpoint, if there is one.
+    pub(super) fn last(&self) -> Result<Option<Checkpoint>> {
+        let Some((_, path)) = self.epochs()?.pop() else {
+            return Ok(None);
+        };
+        let file = path.join(STATE);
+        let json = read_file(&file)?;
+        let damaged = |reason: String| Error::Damaged {
+            path: file.clone(),
+            reason,
+        };
+        let value: serde_json::Value =
+            serde_json::from_slice(&json).map_err(|error| damaged(error.to_string()))?;
+        let version = value["format_version"].as_u64().and_then(|found| u32::try_from(found).ok());
+        match version {
+            Some(FORMAT_VERSION) => {}
+            Some(found) => {
+                return Err(Error::FormatVersion {
+                    path,
+                    found,
+                    supported: FORMAT_VERSION,
+                });
+            }
+            None => return Err(damaged("it has no format version".to_owned())),
+        }
+        let state: StateFile =
+            serde_json::from_value(value).map_err(|error| damaged(error.to_string()))?;
+        Ok(Some(Checkpoint {
+            path,
+            progress: state.progress,
+            checksums: state.checksums,
+        }))
+    }
+}
+
+/// A checkpoint whose tensors are not read yet.
+#[derive(Debug)]
+pub(super) struct Checkpoint {
+    path: PathBuf,
+    pub(super) progress: Progress,
+    checksums: [u32; 3],
+}
+
+impl Checkpoint {
+    pub(super) fn model<B: Backend, R: Record<B>>(&self, device: &B::Device) -> Result<R> {
+        self.decode(MODEL, self.checksums[0], device)
+    }
+
+    pub(super) fn optimizer<B: Backend, R: Record<B>>(&self, device: &B::Device) -> Result<R> {
+        self.decode(OPTIMIZER, self.checksums[1], device)
+    }
+
+    pub(super) fn best<B: Backend, R: Record<B>>(&self, device: &B::Device) -> Result<R> {
+        self.decode(BEST, self.checksums[2], device)
+    }
+
+    fn decode<B: Backend, R: Record<B>>(
+        &self,
+        name: &str,
+        checksum: u32,
+        device: &B::Device,
+    ) -> Result<R> {
+        let path = self.path.join(name);
+        let contents = read_file(&path)?;
+        let damaged = |reason: String| Error::Damaged {
+            path: path.clone(),
+            reason,
+        };
+        // The decoder panics on what is not a record, so it is only given what was written.
+        if crc32fast::hash(&contents) != checksum {
+            return Err(damaged("its checksum is not the one in state.json".to_owned()));
+        }
+        recorder().load(contents, device).map_err(|error| damaged(error.to_string()))
+    }
+}
+
+fn recorder() -> BinBytesRecorder<FullPrecisionSettings> {
+    BinBytesRecorder::default()
+}
+
+/// A record as bytes.
+pub(super) fn encode<B: Backend>(record: impl Record<B>) -> Result<Vec<u8>> {
+    Recorder::<B>::record(&recorder(), record, ()).map_err(|error| Error::Damaged {
+        path: PathBuf::from("checkpoint"),
+        reason: error.to_string(),
+    })
+}

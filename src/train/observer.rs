@@ -1,0 +1,143 @@
+//! Watching training from outside.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::eval::{Metric, Report};
+use crate::files::write_file;
+use crate::{Error, Result};
+
+/// What training is about to do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainingPlan<'a> {
+    /// How many epochs there will be at most.
+    pub epochs: usize,
+    /// How many steps each has.
+    pub steps_per_epoch: usize,
+    /// The metric that training is stopped by.
+    pub metric: Metric,
+    /// The epochs that an earlier, interrupted run has done already.
+    pub done: &'a [EpochReport],
+}
+
+/// One step that was made.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepReport {
+    /// The epoch, counted from 1.
+    pub epoch: usize,
+    /// The step within the epoch, counted from 1.
+    pub step: usize,
+    /// The batch's mean loss.
+    pub loss: f64,
+    /// How many targets the batch had.
+    pub targets: usize,
+}
+
+/// One epoch that was made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EpochReport {
+    /// The epoch, counted from 1.
+    pub epoch: usize,
+    /// The mean loss of its steps.
+    pub loss: f64,
+    /// How many targets it had.
+    pub targets: usize,
+    /// How long its steps took, in seconds, validation not counted.
+    pub seconds: f64,
+    /// How much of that was spent waiting for batches, in seconds.
+    pub waited_seconds: f64,
+    /// The validation metrics; `None` without validation users.
+    pub validation: Option<Report>,
+}
+
+/// Is told what training does. Every method may end it with an error.
+pub trait TrainingObserver {
+    /// Training begins or goes on.
+    ///
+    /// # Errors
+    /// Ends training.
+    fn on_start(&mut self, plan: &TrainingPlan<'_>) -> Result<()> {
+        let _ = plan;
+        Ok(())
+    }
+
+    /// A step was made.
+    ///
+    /// # Errors
+    /// Ends training.
+    fn on_step(&mut self, step: &StepReport) -> Result<()> {
+        let _ = step;
+        Ok(())
+    }
+
+    /// An epoch was made and validated; `improved` says whether it is the best so far.
+    ///
+    /// # Errors
+    /// Ends training.
+    fn on_epoch(&mut self, epoch: &EpochReport, improved: bool) -> Result<()> {
+        let _ = (epoch, improved);
+        Ok(())
+    }
+}
+
+/// Writes a CSV file with one row an epoch: its number, loss, seconds, targets per second, and
+/// every validation metric.
+///
+/// The file is written anew after each epoch and renamed, so it is whole at any moment.
+#[derive(Debug, Clone)]
+pub struct CsvLog {
+    path: PathBuf,
+    epochs: Vec<EpochReport>,
+}
+
+impl CsvLog {
+    /// A log in this file, which is replaced.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            epochs: Vec::new(),
+        }
+    }
+
+    fn write(&self) -> Result<()> {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        let failed = |error: csv::Error| Error::io("write", &self.path)(error.into());
+        let metrics = self.epochs.iter().find_map(|epoch| epoch.validation.as_ref());
+        let metrics: Vec<Metric> =
+            metrics.map_or_else(Vec::new, |report| report.iter().map(|(metric, _)| metric).collect());
+        let fixed = ["epoch", "loss", "seconds", "waited_seconds", "targets_per_second"];
+        let header = fixed.map(str::to_owned).into_iter();
+        writer
+            .write_record(header.chain(metrics.iter().map(Metric::to_string)))
+            .map_err(failed)?;
+        for epoch in &self.epochs {
+            let fixed = [
+                epoch.epoch.to_string(),
+                format!("{:.6}", epoch.loss),
+                format!("{:.3}", epoch.seconds),
+                format!("{:.3}", epoch.waited_seconds),
+                format!("{:.0}", epoch.targets as f64 / epoch.seconds.max(1e-9)),
+            ];
+            let values = metrics.iter().map(|&metric| {
+                let value = epoch.validation.as_ref().and_then(|report| report.get(metric));
+                value.map_or_else(String::new, |value| format!("{value:.6}"))
+            });
+            writer.write_record(fixed.into_iter().chain(values)).map_err(failed)?;
+        }
+        let contents = writer.into_inner().map_err(|error| failed(error.into_error().into()))?;
+        write_file(&self.path, &contents)
+    }
+}
+
+impl TrainingObserver for CsvLog {
+    fn on_start(&mut self, plan: &TrainingPlan<'_>) -> Result<()> {
+        self.epochs = plan.done.to_vec();
+        self.write()
+    }
+
+    fn on_epoch(&mut self, epoch: &EpochReport, _improved: bool) -> Result<()> {
+        self.epochs.push(epoch.clone());
+        self.write()
+    }
+}

@@ -1,0 +1,362 @@
+//! The training loop.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use burn::config::Config;
+use burn::module::{AutodiffModule, Module};
+use burn::optim::{GradientsParams, Optimizer};
+use burn::tensor::ElementConversion;
+
+use super::adam::Adam;
+use super::checkpoint::{Checkpoints, EncodedTensors, Progress, encode};
+use super::observer::{EpochReport, StepReport, TrainingObserver, TrainingPlan};
+use crate::backend::TrainingBackend;
+use crate::data::{Batcher, Split, Targets};
+use crate::eval::{Measure, Metric, Report};
+use crate::index::FlatIndex;
+use crate::model::SequenceRecaller;
+use crate::recall::{Evaluation, item_vectors};
+use crate::{Error, Result};
+
+/// The settings of a [`Trainer`].
+#[derive(Config, Debug, PartialEq)]
+pub struct TrainerConfig {
+    /// How many epochs at most.
+    #[config(default = 100)]
+    pub epochs: usize,
+    /// How many sequences a batch has.
+    #[config(default = 256)]
+    pub batch_size: usize,
+    /// Adam's learning rate.
+    #[config(default = 1e-3)]
+    pub learning_rate: f64,
+    /// Which positions of a sequence are targets.
+    #[config(default = "Targets::All")]
+    pub targets: Targets,
+    /// Training stops after this many epochs in a row without a better validation metric.
+    #[config(default = 5)]
+    pub patience: usize,
+    /// The validation metric that decides which epoch is the best.
+    #[config(default = "default_metric()")]
+    pub metric: Metric,
+    /// The cuts of the validation metrics; the deciding metric's is added where it is missing.
+    #[config(default = "vec![10, 50]")]
+    pub ks: Vec<usize>,
+    /// Whether items of the history are left out of what is recalled in validation.
+    #[config(default = false)]
+    pub exclude_seen: bool,
+    /// The seed of batches and dropout.
+    #[config(default = 42)]
+    pub seed: u64,
+}
+
+fn default_metric() -> Metric {
+    Metric::new(Measure::Recall, 50).expect("50 is above 0")
+}
+
+impl TrainerConfig {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] with the first setting that can't be right.
+    pub fn validate(&self) -> Result<()> {
+        for (field, value) in [("epochs", self.epochs), ("batch_size", self.batch_size), ("patience", self.patience)] {
+            if value == 0 {
+                return Err(Error::invalid(field, 0, "must be at least 1"));
+            }
+        }
+        if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
+            return Err(Error::invalid("learning_rate", self.learning_rate, "must be above 0"));
+        }
+        if self.metric.measure() == Measure::MeanPopularity {
+            return Err(Error::invalid("metric", self.metric, "more of it is not better"));
+        }
+        Ok(())
+    }
+
+    fn evaluation(&self) -> Evaluation {
+        let mut ks = self.ks.clone();
+        if !ks.contains(&self.metric.k()) {
+            ks.push(self.metric.k());
+        }
+        Evaluation::new(&ks, self.exclude_seen)
+    }
+}
+
+/// Why training ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopReason {
+    /// All epochs were made.
+    Epochs,
+    /// The validation metric did not get better for long enough.
+    Patience,
+}
+
+/// What training gives.
+#[derive(Debug, Clone)]
+pub struct Trained<M> {
+    /// The model with the best epoch's weights.
+    pub model: M,
+    /// The best epoch, counted from 1; the last one where there are no validation users.
+    pub best_epoch: usize,
+    /// Every epoch.
+    pub epochs: Vec<EpochReport>,
+    /// How long all steps took, in seconds, validation not counted.
+    pub train_seconds: f64,
+    /// Why training ended.
+    pub stop: StopReason,
+}
+
+/// Trains a model with Adam, keeps its best weights by a validation metric, and stops when they
+/// get no better.
+///
+/// ```no_run
+/// use seqrec::backend::{Autodiff, Flex};
+/// use seqrec::data::{Dataset, Filters, InteractionReader, Protocol, Split};
+/// use seqrec::model::{Gru4RecConfig, RecallerConfig};
+/// use seqrec::train::{CsvLog, Trainer, TrainerConfig};
+///
+/// let log = InteractionReader::detect("ratings.csv")?.read()?;
+/// let dataset = Dataset::new(&log, Filters::default())?;
+/// let split = Split::new(&dataset, Protocol::Ratio { seed: 42 })?;
+/// let model = Gru4RecConfig::new()
+///     .init::<Autodiff<Flex>>(dataset.catalog().len(), 42, &Default::default())?;
+/// let trained = Trainer::new(TrainerConfig::new())
+///     .observer(CsvLog::new("log.csv"))
+///     .checkpoints("checkpoints")
+///     .fit(model, &split, &Default::default())?;
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+pub struct Trainer<'a> {
+    config: TrainerConfig,
+    observers: Vec<Box<dyn TrainingObserver + 'a>>,
+    checkpoints: Option<Checkpoints>,
+    resume: bool,
+}
+
+impl<'a> Trainer<'a> {
+    /// A trainer that tells nobody and writes nothing.
+    pub fn new(config: TrainerConfig) -> Self {
+        Self {
+            config,
+            observers: Vec::new(),
+            checkpoints: None,
+            resume: false,
+        }
+    }
+
+    /// Tells an observer what training does; there can be several.
+    pub fn observer(mut self, observer: impl TrainingObserver + 'a) -> Self {
+        self.observers.push(Box::new(observer));
+        self
+    }
+
+    /// Writes a checkpoint into this folder after every epoch. Those of an earlier run are
+    /// removed when training begins, unless it is [resumed](Trainer::resume).
+    pub fn checkpoints(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.checkpoints = Some(Checkpoints::new(folder.into()));
+        self
+    }
+
+    /// Goes on from the last checkpoint, if there is one, exactly as if training had not been
+    /// interrupted. Only `epochs` and `patience` may differ from the interrupted run's settings.
+    pub fn resume(mut self, resume: bool) -> Self {
+        self.resume = resume;
+        self
+    }
+
+    /// Trains a model on a split.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] for settings that can't be right or differ from a resumed run's,
+    /// [`Error::NothingLeft`] when no sequence has a target, [`Error::NonFiniteLoss`] when
+    /// training diverges (the last checkpoint stays), [`Error::Io`] when a checkpoint can't be
+    /// written, and what an observer returns.
+    pub fn fit<B, M>(
+        mut self,
+        mut model: M,
+        split: &Split,
+        device: &B::Device,
+    ) -> Result<Trained<M::InnerModule>>
+    where
+        B: TrainingBackend,
+        M: SequenceRecaller<B> + AutodiffModule<B>,
+        M::InnerModule: SequenceRecaller<B::InnerBackend>,
+    {
+        let config = self.config.clone();
+        config.validate()?;
+        let batcher = Batcher::new(
+            &split.train,
+            config.batch_size,
+            model.max_len(),
+            config.targets,
+            config.seed,
+        )?;
+        let mut optimizer = burn::optim::adaptor::OptimizerAdaptor::<Adam, M, B>::from(Adam::default());
+        let mut best = model.valid();
+        let mut progress = Progress {
+            parameters: model.num_params(),
+            config: config.clone(),
+            epochs: Vec::new(),
+            best_epoch: 0,
+            best_value: None,
+            train_seconds: 0.0,
+        };
+        if let Some(checkpoints) = &self.checkpoints {
+            match checkpoints.last()? {
+                Some(checkpoint) if self.resume => {
+                    check_same_training(&checkpoint.progress, &progress)?;
+                    model = model.load_record(checkpoint.model::<B, _>(device)?);
+                    optimizer = optimizer.load_record(checkpoint.optimizer::<B, _>(device)?);
+                    best = best.load_record(checkpoint.best::<B::InnerBackend, _>(device)?);
+                    progress = Progress {
+                        config: config.clone(),
+                        ..checkpoint.progress
+                    };
+                }
+                _ => checkpoints.clear()?,
+            }
+        }
+        let plan = TrainingPlan {
+            epochs: config.epochs,
+            steps_per_epoch: batcher.batches_per_epoch(),
+            metric: config.metric,
+            done: &progress.epochs,
+        };
+        for observer in &mut self.observers {
+            observer.on_start(&plan)?;
+        }
+        let evaluation = config.evaluation();
+        let stop = loop {
+            let epoch = progress.epochs.len() + 1;
+            if epoch > 1 && epoch - 1 - progress.best_epoch >= config.patience {
+                break StopReason::Patience;
+            }
+            if epoch > config.epochs {
+                break StopReason::Epochs;
+            }
+            let mut report;
+            (model, report) = self.epoch(epoch, model, &mut optimizer, &batcher, device)?;
+            let valid = model.valid();
+            report.validation = validate(&valid, &evaluation, split, device)?;
+            let value = report.validation.as_ref().and_then(|report| report.get(config.metric));
+            // Without validation users the last epoch counts as the best.
+            let improved = match (value, progress.best_value) {
+                (Some(value), Some(best)) => value > best,
+                _ => true,
+            };
+            if improved {
+                best = valid;
+                progress.best_epoch = epoch;
+                progress.best_value = value;
+            }
+            progress.train_seconds += report.seconds;
+            progress.epochs.push(report.clone());
+            if let Some(checkpoints) = &self.checkpoints {
+                let tensors = EncodedTensors {
+                    model: encode::<B>(model.clone().into_record())?,
+                    optimizer: encode::<B>(optimizer.to_record())?,
+                    best: encode::<B::InnerBackend>(best.clone().into_record())?,
+                };
+                checkpoints.save(&progress, &tensors)?;
+            }
+            for observer in &mut self.observers {
+                observer.on_epoch(&report, improved)?;
+            }
+        };
+        Ok(Trained {
+            model: best,
+            best_epoch: progress.best_epoch,
+            epochs: progress.epochs,
+            train_seconds: progress.train_seconds,
+            stop,
+        })
+    }
+
+    /// One epoch's steps.
+    fn epoch<B, M>(
+        &mut self,
+        epoch: usize,
+        mut model: M,
+        optimizer: &mut impl Optimizer<M, B>,
+        batcher: &Batcher,
+        device: &B::Device,
+    ) -> Result<(M, EpochReport)>
+    where
+        B: TrainingBackend,
+        M: SequenceRecaller<B> + AutodiffModule<B>,
+    {
+        let start = Instant::now();
+        let (mut total_loss, mut targets, mut steps) = (0.0, 0, 0);
+        let mut batches = batcher.epoch(epoch);
+        for batch in batches.by_ref() {
+            let step = steps + 1;
+            let batch_targets = batch.targets();
+            let loss_tensor = model.loss(&batch.to_device(device));
+            let loss: f64 = loss_tensor.clone().into_scalar().elem();
+            if !loss.is_finite() {
+                return Err(Error::NonFiniteLoss { epoch, step, loss });
+            }
+            let gradients = GradientsParams::from_grads(loss_tensor.backward(), &model);
+            model = optimizer.step(self.config.learning_rate, model, gradients);
+            (total_loss, targets, steps) = (total_loss + loss, targets + batch_targets, step);
+            let report = StepReport { epoch, step, loss, targets: batch_targets };
+            for observer in &mut self.observers {
+                observer.on_step(&report)?;
+            }
+        }
+        if steps != batcher.batches_per_epoch() {
+            return Err(Error::Thread {
+                thread: "batch",
+                reason: format!("{steps} of {} batches came", batcher.batches_per_epoch()),
+            });
+        }
+        let report = EpochReport {
+            epoch,
+            loss: total_loss / steps as f64,
+            targets,
+            seconds: start.elapsed().as_secs_f64(),
+            waited_seconds: batches.waited().as_secs_f64(),
+            validation: None,
+        };
+        Ok((model, report))
+    }
+}
+
+fn validate<B, M>(
+    model: &M,
+    evaluation: &Evaluation,
+    split: &Split,
+    device: &B::Device,
+) -> Result<Option<Report>>
+where
+    B: crate::backend::Backend,
+    M: SequenceRecaller<B>,
+{
+    if split.valid.is_empty() {
+        return Ok(None);
+    }
+    let index = FlatIndex::new(item_vectors(model).view())?;
+    evaluation.run(model, &index, &split.valid, split.catalog(), device).map(Some)
+}
+
+/// Refuses to go on with other settings, or with another model, than the checkpoint's.
+fn check_same_training(checkpoint: &Progress, now: &Progress) -> Result<()> {
+    let comparable = |config: &TrainerConfig| TrainerConfig {
+        epochs: 0,
+        patience: 0,
+        ..config.clone()
+    };
+    let (then, now_config) = (comparable(&checkpoint.config), comparable(&now.config));
+    if then != now_config {
+        let reason = format!("the checkpoint was trained with {then:?}");
+        return Err(Error::invalid("resume", format!("{now_config:?}"), reason));
+    }
+    if checkpoint.parameters != now.parameters {
+        let reason = format!("the checkpoint's has {}", checkpoint.parameters);
+        let value = format!("a model of {} parameters", now.parameters);
+        return Err(Error::invalid("resume", value, reason));
+    }
+    Ok(())
+}
