@@ -8,6 +8,8 @@ mod files;
 pub mod index;
 mod kernels;
 pub mod model;
+#[cfg(feature = "plot")]
+pub mod plot;
 pub mod recall;
 pub mod train;
 pub use burn;

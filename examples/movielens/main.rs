@@ -1,0 +1,264 @@
+//! The main job from end to end: MovieLens in, GRU4Rec trained, items recalled, measured.
+//!
+//! `cargo run --release --example movielens -- --help` lists the options.
+
+mod options;
+mod source;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::Parser;
+use seqrec::Result;
+use seqrec::backend::{Autodiff, Backend};
+use seqrec::data::{Case, Dataset, ExternalId, Filters, ItemIndex, Protocol, Split};
+use seqrec::eval::{Metric, Report};
+use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex};
+use seqrec::model::{Gru4Rec, Gru4RecConfig, RecallerConfig};
+use seqrec::plot::{MapPoint, draw_map, draw_training_curves, tsne};
+use seqrec::recall::{Evaluation, RecallOptions, Retriever, Run, item_vectors};
+use seqrec::train::{
+    CsvLog, EpochReport, ProgressBars, StopReason, Trained, Trainer, TrainingObserver, TrainingPlan,
+};
+
+use options::{BackendName, IndexName, Options, ProtocolName};
+use source::Source;
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    if let Some(threads) = options.threads {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    }
+    match options.backend {
+        BackendName::Flex => job::<seqrec::backend::Flex>(options),
+        BackendName::Ndarray => job::<seqrec::backend::NdArray>(options),
+        #[cfg(feature = "cuda")]
+        BackendName::Cuda => job::<seqrec::backend::Cuda>(options),
+        #[cfg(feature = "wgpu")]
+        BackendName::Wgpu => job::<seqrec::backend::Wgpu>(options),
+        #[allow(unreachable_patterns)]
+        other => {
+            let name = format!("{other:?}").to_lowercase();
+            Err(format!("this build has no {name}; run again with `--features {name}`").into())
+        }
+    }
+}
+
+fn job<B: Backend>(options: &Options) -> Result<(), Box<dyn Error>> {
+    let device = B::Device::default();
+    let trainer_config = options.trainer()?;
+    let config = options.model();
+    config.validate()?;
+
+    let source = Source::find(options)?;
+    let filters = Filters {
+        minimum_value: options.min_rating,
+        minimum_per_user: options.core.unwrap_or(5),
+        minimum_per_item: options.core.unwrap_or(0),
+        ..Filters::default()
+    };
+    let dataset = Dataset::new(&source.interactions, filters)?;
+    let protocol = match options.protocol {
+        ProtocolName::Ratio => Protocol::Ratio { seed: options.seed },
+        ProtocolName::LeaveOneOut => Protocol::LeaveOneOut,
+    };
+    let split = Split::new(&dataset, protocol)?;
+    println!(
+        "{} users, {} items, {} interactions; {} train, {} valid, {} test, {} too short",
+        dataset.users(),
+        dataset.catalog().len(),
+        dataset.sequences().interactions(),
+        split.train.len(),
+        split.valid.len(),
+        split.test.len(),
+        split.too_short,
+    );
+
+    let model = config.init::<Autodiff<B>>(dataset.catalog().len(), options.seed, &device)?;
+    let trained = Trainer::new(trainer_config.clone())
+        .observer(ProgressBars::default())
+        .observer(EpochTable::new(&options.k))
+        .observer(CsvLog::new(options.out.join("log.csv")))
+        .checkpoints(options.out.join("checkpoints"))
+        .resume(options.resume)
+        .fit(model, &split, &device)?;
+    let Trained { model, best_epoch, epochs, train_seconds, stop } = trained;
+    let why = match stop {
+        StopReason::Epochs => "all epochs made",
+        StopReason::Patience => "no better for long enough",
+    };
+    println!("stopped after {} epochs ({why}); the best was epoch {best_epoch}", epochs.len());
+
+    let vectors = item_vectors(&model);
+    let index: Box<dyn VectorIndex> = match options.index {
+        IndexName::Flat => Box::new(FlatIndex::new(vectors.view())?),
+        IndexName::Hnsw => Box::new(HnswIndex::new(vectors.view(), &HnswConfig::new())?),
+    };
+    let report = Evaluation::new(&options.k, options.exclude_seen).run(
+        &model,
+        &index,
+        &split.test,
+        split.catalog(),
+        &device,
+    )?;
+    println!("\ntest split, {} users", report.users);
+    for (metric, value) in report.iter() {
+        println!("  {:<24} {value:.4}", metric.to_string());
+    }
+
+    let run = Run::<B, Gru4RecConfig> { config, model, catalog: split.catalog().clone() };
+    run.save(options.out.join("run"))?;
+    let metrics: Vec<Metric> =
+        options.k.iter().map(|k| format!("recall@{k}").parse()).collect::<Result<_>>()?;
+    draw_training_curves(options.out.join("training.svg"), &epochs, &metrics)?;
+    draw_item_map(options, &source, &run)?;
+    let retriever = Retriever::new(run.model, index, run.catalog)?;
+    show_users(&source, &split, &retriever)?;
+    println!("\nthe run, its log and its pictures are in {}", options.out.display());
+    println!("{}", summary(options, &dataset, epochs.len(), train_seconds, &report));
+    Ok(())
+}
+
+/// Prints a row of metrics per epoch.
+struct EpochTable {
+    metrics: Vec<Metric>,
+}
+
+impl EpochTable {
+    fn new(ks: &[usize]) -> Self {
+        let names = ks.iter().flat_map(|k| ["recall", "ndcg", "hit_rate"].map(|m| format!("{m}@{k}")));
+        Self {
+            metrics: names.filter_map(|name| name.parse().ok()).collect(),
+        }
+    }
+
+    fn row(&self, epoch: &EpochReport) -> String {
+        let speed = epoch.targets as f64 / epoch.seconds.max(1e-9);
+        let mut row = format!("{:>5} {:>8.4} {:>7.2} {speed:>10.0}", epoch.epoch, epoch.loss, epoch.seconds);
+        for &metric in &self.metrics {
+            let value = epoch.validation.as_ref().and_then(|report| report.get(metric));
+            let value = value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"));
+            row.push_str(&format!(" {value:>12}"));
+        }
+        row
+    }
+}
+
+impl TrainingObserver for EpochTable {
+    fn on_start(&mut self, plan: &TrainingPlan<'_>) -> Result<()> {
+        let mut header = format!("{:>5} {:>8} {:>7} {:>10}", "epoch", "loss", "seconds", "targets/s");
+        for metric in &self.metrics {
+            header.push_str(&format!(" {:>12}", metric.to_string()));
+        }
+        println!("{header}");
+        for epoch in plan.done {
+            println!("{}", self.row(epoch));
+        }
+        Ok(())
+    }
+
+    fn on_epoch(&mut self, epoch: &EpochReport, improved: bool) -> Result<()> {
+        println!("{}{}", self.row(epoch), if improved { " *" } else { "" });
+        Ok(())
+    }
+}
+
+/// The items that a map shows at most: the most popular ones.
+const MAP_ITEMS: usize = 3_000;
+
+fn draw_item_map<B: Backend>(
+    options: &Options,
+    source: &Source,
+    run: &Run<B, Gru4RecConfig>,
+) -> Result<()> {
+    let vectors = item_vectors(&run.model);
+    let mut items = run.catalog.by_popularity();
+    items.truncate(MAP_ITEMS);
+    let rows: Vec<usize> = items.iter().map(|&item| item as usize).collect();
+    let mut shown = vectors.select(ndarray::Axis(0), &rows);
+    // Directions matter more than lengths, which mostly tell how popular an item is.
+    seqrec::model::Similarity::Cosine.prepare(shown.view_mut());
+    let places = tsne(shown.view(), options.seed)?;
+    let points: Vec<MapPoint> = (items.iter().zip(places))
+        .map(|(&item, place)| MapPoint {
+            place,
+            group: run.catalog.id_of(item).and_then(|id| source.group(id)),
+        })
+        .collect();
+    let title = format!("t-SNE of the {} most popular items", points.len());
+    draw_map(options.out.join("items.svg"), &title, &points)
+}
+
+/// How many titles are shown of a history and of what is recalled for it.
+const SHOWN_TITLES: usize = 8;
+const TITLE_WIDTH: usize = 44;
+
+/// Prints three test users' last items beside what is recalled for them.
+fn show_users<B: Backend, I: VectorIndex>(
+    source: &Source,
+    split: &Split,
+    retriever: &Retriever<B, Gru4Rec<B>, I>,
+) -> Result<()> {
+    let id = |item: ItemIndex| -> &ExternalId {
+        split.catalog().id_of(item).expect("cases hold items of the catalog")
+    };
+    let cut = |text: String| -> String { text.chars().take(TITLE_WIDTH).collect() };
+    for Case { user, history, labels } in split.test.iter().take(3) {
+        let options = RecallOptions::new(SHOWN_TITLES.min(split.catalog().len())).exclude_seen();
+        let recalled = retriever.recall(history.iter().map(|&item| id(item).clone()), options)?;
+        println!("\nuser {user}: the last of {} items, and what is recalled (* taken later)", history.len());
+        let last = history.iter().rev().take(SHOWN_TITLES).map(|&item| source.title(id(item)));
+        let mut last: Vec<String> = last.collect();
+        last.reverse();
+        last.resize(SHOWN_TITLES, String::new());
+        for (place, seen) in last.into_iter().enumerate() {
+            let found = recalled.items.get(place).map_or_else(String::new, |item| {
+                let taken = labels.iter().any(|&label| *id(label) == item.id);
+                format!("{} {}", if taken { "*" } else { " " }, cut(source.title(&item.id)))
+            });
+            println!("  {:<TITLE_WIDTH$} | {found}", cut(seen));
+        }
+    }
+    Ok(())
+}
+
+/// The result as one line of JSON.
+fn summary(
+    options: &Options,
+    dataset: &Dataset,
+    epochs: usize,
+    train_seconds: f64,
+    report: &Report,
+) -> serde_json::Value {
+    let mut summary = serde_json::Map::new();
+    let protocol = match options.protocol {
+        ProtocolName::Ratio => "ratio",
+        ProtocolName::LeaveOneOut => "leave-one-out",
+    };
+    let fixed: [(&str, serde_json::Value); 8] = [
+        ("split", "test".into()),
+        ("protocol", protocol.into()),
+        ("exclude_seen", options.exclude_seen.into()),
+        ("users", report.users.into()),
+        ("items", dataset.catalog().len().into()),
+        ("interactions", dataset.sequences().interactions().into()),
+        ("epochs", epochs.into()),
+        ("train_seconds", ((train_seconds * 1000.0).round() / 1000.0).into()),
+    ];
+    for (name, value) in fixed {
+        summary.insert(name.to_owned(), value);
+    }
+    for (metric, value) in report.iter() {
+        summary.insert(metric.to_string(), ((value * 1e6).round() / 1e6).into());
+    }
+    summary.into()
+}

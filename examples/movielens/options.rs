@@ -1,0 +1,184 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+use seqrec::data::movielens::Edition;
+use seqrec::data::{Format, Targets};
+use seqrec::model::{Gru4RecConfig, Similarity};
+use seqrec::train::TrainerConfig;
+
+/// Trains GRU4Rec on MovieLens, measures it, and shows what it recalls.
+///
+/// With no arguments it uses MovieLens latest-small from the user's cache folder, downloads it if
+/// it is not there, and without a network runs on generated data of the same shape.
+#[derive(Parser, Debug)]
+#[command(name = "movielens", max_term_width = 100)]
+pub struct Options {
+    /// The edition of MovieLens.
+    #[arg(long, default_value = "latest-small", value_name = "100k|1m|10m|20m|25m|32m|latest-small")]
+    pub size: Edition,
+    /// A file of interactions to use instead of MovieLens.
+    #[arg(long, conflicts_with = "size")]
+    pub data: Option<PathBuf>,
+    /// Uses generated data of latest-small's shape, without looking for any file.
+    #[arg(long, conflicts_with_all = ["size", "data"])]
+    pub generated: bool,
+    /// The file's format: ratings-csv, ratings-dat, u-data, inter or sequences [default: detected].
+    #[arg(long)]
+    pub format: Option<Format>,
+    /// Leaves out rows that can't be read, and counts them, instead of stopping.
+    #[arg(long)]
+    pub skip_bad_rows: bool,
+    /// Drops interactions with a lower rating.
+    #[arg(long)]
+    pub min_rating: Option<f32>,
+    /// Drops users and items with fewer interactions than this, repeatedly (k-core) [default:
+    /// users with fewer than 5].
+    #[arg(long, value_name = "K")]
+    pub core: Option<usize>,
+    /// How users are divided into training, validation and test data.
+    #[arg(long, value_enum, default_value_t = ProtocolName::Ratio)]
+    pub protocol: ProtocolName,
+    /// Leaves items of the history out of what is recalled.
+    #[arg(long)]
+    pub exclude_seen: bool,
+    /// All settings of a published run; single ones can still be set.
+    #[arg(long, value_enum)]
+    pub preset: Option<Preset>,
+    /// Targets per sequence and epoch: one at random, or all [default: all].
+    #[arg(long, value_enum)]
+    pub targets: Option<TargetsName>,
+    /// Epochs at most [default: 100].
+    #[arg(long)]
+    pub epochs: Option<usize>,
+    /// Epochs without a better validation recall before training stops [default: 5].
+    #[arg(long)]
+    pub patience: Option<usize>,
+    /// The size of vectors [default: 64].
+    #[arg(long)]
+    pub dim: Option<usize>,
+    /// GRU layers [default: 1].
+    #[arg(long)]
+    pub layers: Option<usize>,
+    /// The share of inputs dropped in training [default: 0.2].
+    #[arg(long)]
+    pub dropout: Option<f64>,
+    /// How many of a history's last items are seen [default: 50].
+    #[arg(long)]
+    pub max_len: Option<usize>,
+    /// Sequences per batch [default: 128].
+    #[arg(long)]
+    pub batch_size: Option<usize>,
+    /// Adam's learning rate [default: 0.003].
+    #[arg(long)]
+    pub lr: Option<f64>,
+    /// How vectors are compared, in training and search: dot or cosine [default: dot].
+    #[arg(long, value_name = "dot|cosine")]
+    pub similarity: Option<Similarity>,
+    /// The index that the test split and the shown users are searched with.
+    #[arg(long, value_enum, default_value_t = IndexName::Flat)]
+    pub index: IndexName,
+    /// Cuts of the metrics; training is stopped by the recall at the largest.
+    #[arg(long, value_delimiter = ',', default_value = "10,50")]
+    pub k: Vec<usize>,
+    /// The seed of everything random.
+    #[arg(long, default_value_t = 42)]
+    pub seed: u64,
+    /// CPU threads [default: RAYON_NUM_THREADS, else all cores].
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// What the model runs on; all but flex and ndarray need `--features` of the same name.
+    #[arg(long, value_enum, default_value_t = BackendName::Flex)]
+    pub backend: BackendName,
+    /// The folder for the run, its log, its pictures and its checkpoints.
+    #[arg(long, default_value = "movielens-run")]
+    pub out: PathBuf,
+    /// Goes on with an interrupted run in the same folder.
+    #[arg(long)]
+    pub resume: bool,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProtocolName {
+    /// Users 8:1:1; a held-out user's first 80 % are his history, the rest the labels.
+    Ratio,
+    /// Each user's last item is the test label, the one before it the validation label.
+    LeaveOneOut,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preset {
+    /// The tutorial that this crate grew out of: dim 16, one layer, max-len 20, batch 256, lr
+    /// 1e-4, 100 epochs, patience 5, one random target, trained by dot and searched by cosine.
+    Tutorial,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TargetsName {
+    One,
+    All,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IndexName {
+    /// Exact.
+    Flat,
+    /// Approximate, in a graph.
+    Hnsw,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackendName {
+    Flex,
+    Ndarray,
+    Cuda,
+    Wgpu,
+}
+
+impl Options {
+    /// The model's settings: the preset's, with what was asked for on top.
+    pub fn model(&self) -> Gru4RecConfig {
+        let mut config = match self.preset {
+            Some(Preset::Tutorial) => Gru4RecConfig::new()
+                .with_dim(16)
+                .with_max_len(20)
+                .with_search_similarity(Some(Similarity::Cosine)),
+            None => Gru4RecConfig::new().with_dropout(0.2),
+        };
+        config.dim = self.dim.unwrap_or(config.dim);
+        config.layers = self.layers.unwrap_or(config.layers);
+        config.dropout = self.dropout.unwrap_or(config.dropout);
+        config.max_len = self.max_len.unwrap_or(config.max_len);
+        if let Some(similarity) = self.similarity {
+            config.similarity = similarity;
+            config.search_similarity = None;
+        }
+        config
+    }
+
+    /// The trainer's settings, likewise.
+    pub fn trainer(&self) -> Result<TrainerConfig, seqrec::Error> {
+        let mut config = match self.preset {
+            Some(Preset::Tutorial) => TrainerConfig::new()
+                .with_targets(Targets::ONE_RANDOM)
+                .with_learning_rate(1e-4),
+            None => TrainerConfig::new().with_batch_size(128).with_learning_rate(3e-3),
+        };
+        config.targets = match self.targets {
+            Some(TargetsName::One) => Targets::ONE_RANDOM,
+            Some(TargetsName::All) => Targets::All,
+            None => config.targets,
+        };
+        config.epochs = self.epochs.unwrap_or(config.epochs);
+        config.patience = self.patience.unwrap_or(config.patience);
+        config.batch_size = self.batch_size.unwrap_or(config.batch_size);
+        config.learning_rate = self.lr.unwrap_or(config.learning_rate);
+        config.seed = self.seed;
+        config.exclude_seen = self.exclude_seen;
+        config.ks = self.k.clone();
+        let largest = self.k.iter().max().copied().unwrap_or(0);
+        config.metric = format!("recall@{largest}").parse()?;
+        Ok(config)
+    }
+}

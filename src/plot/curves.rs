@@ -1,0 +1,115 @@
+//! Loss and validation metric over epochs.
+
+use std::path::Path;
+
+use plotters::prelude::*;
+
+use super::failed;
+use crate::eval::Metric;
+use crate::files::write_file;
+use crate::train::EpochReport;
+use crate::Result;
+
+const SIZE: (u32, u32) = (900, 480);
+
+/// Draws the training loss (left axis) and some validation metrics (right axis) over epochs.
+///
+/// # Errors
+/// [`Error::Plot`] when there is no epoch or drawing fails, [`Error::Io`] when the file can't be
+/// written.
+pub fn draw_training_curves(
+    path: impl AsRef<Path>,
+    epochs: &[EpochReport],
+    metrics: &[Metric],
+) -> Result<()> {
+    let path = path.as_ref();
+    if epochs.is_empty() {
+        return Err(failed(path)("there is no epoch".to_owned()));
+    }
+    let mut svg = String::new();
+    draw(&mut svg, epochs, metrics).map_err(|error| failed(path)(error.to_string()))?;
+    write_file(path, svg.as_bytes())
+}
+
+fn draw(
+    svg: &mut String,
+    epochs: &[EpochReport],
+    metrics: &[Metric],
+) -> Result<(), Box<dyn std::error::Error>> {
+    let value = |epoch: &EpochReport, metric: Metric| {
+        epoch.validation.as_ref().and_then(|report| report.get(metric))
+    };
+    let losses = || epochs.iter().map(|epoch| epoch.loss);
+    let (low, high) = (losses().fold(f64::MAX, f64::min), losses().fold(f64::MIN, f64::max));
+    let margin = 0.05 * (high - low).max(0.01);
+    let values = metrics.iter().flat_map(|&metric| epochs.iter().filter_map(move |e| value(e, metric)));
+    let top = values.fold(0.0, f64::max).max(1e-3) * 1.1;
+    let last = epochs.last().map_or(1, |epoch| epoch.epoch).max(2) as f64;
+
+    let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+    area.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(&area)
+        .margin(12)
+        .caption("Training", ("sans-serif", 20))
+        .x_label_area_size(40)
+        .y_label_area_size(60)
+        .right_y_label_area_size(60)
+        .build_cartesian_2d(1.0..last, low - margin..high + margin)?
+        .set_secondary_coord(1.0..last, 0.0..top);
+    chart
+        .configure_mesh()
+        .x_desc("epoch")
+        .y_desc("training loss")
+        .x_label_formatter(&|x| format!("{x:.0}"))
+        .light_line_style(WHITE)
+        .draw()?;
+    chart.configure_secondary_axes().y_desc("validation").draw()?;
+    let points = epochs.iter().map(|epoch| (epoch.epoch as f64, epoch.loss));
+    chart
+        .draw_series(LineSeries::new(points, BLACK.stroke_width(2)))?
+        .label("loss")
+        .legend(|(x, y)| PathElement::new([(x, y), (x + 18, y)], BLACK.stroke_width(2)));
+    for (number, &metric) in metrics.iter().enumerate() {
+        let color = Palette99::pick(number).to_rgba();
+        let points = epochs
+            .iter()
+            .filter_map(|epoch| Some((epoch.epoch as f64, value(epoch, metric)?)));
+        chart
+            .draw_secondary_series(LineSeries::new(points, color.stroke_width(2)))?
+            .label(metric.to_string())
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2)));
+    }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::LowerRight)
+        .background_style(WHITE.mix(0.85))
+        .border_style(BLACK.mix(0.3))
+        .draw()?;
+    area.present()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Error;
+
+    #[test]
+    fn one_epoch_is_enough_and_none_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("curves.svg");
+        let epoch = EpochReport {
+            epoch: 1,
+            loss: 3.0,
+            targets: 1,
+            seconds: 1.0,
+            waited_seconds: 0.0,
+            validation: None,
+        };
+        let metric = "recall@10".parse().unwrap();
+        draw_training_curves(&path, &[epoch], &[metric]).unwrap();
+        let svg = std::fs::read_to_string(&path).unwrap();
+        assert!(svg.contains("training loss") && svg.contains("recall@10"));
+        assert!(matches!(draw_training_curves(&path, &[], &[]), Err(Error::Plot { .. })));
+    }
+}

@@ -1,0 +1,166 @@
+//! Maps of item vectors in two dimensions.
+
+use std::path::Path;
+
+use bhtsne::tSNE;
+use ndarray::ArrayView2;
+use plotters::prelude::*;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::failed;
+use crate::files::write_file;
+use crate::{Error, Result};
+
+/// A point of a map.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MapPoint {
+    /// Where it is.
+    pub place: (f32, f32),
+    /// What it is coloured by, such as a genre; `None` is grey.
+    pub group: Option<String>,
+}
+
+const SIZE: (u32, u32) = (1100, 900);
+/// Groups with a colour of their own; smaller ones are grey.
+const COLORED_GROUPS: usize = 12;
+
+/// Places the rows of `vectors` `[n, dim]` in two dimensions so that near ones stay near.
+///
+/// van der Maaten, [Accelerating t-SNE using Tree-Based
+/// Algorithms](https://jmlr.org/papers/v15/vandermaaten14a.html). Distances are Euclidean.
+///
+/// # Errors
+/// [`Error::InvalidValue`] for fewer than 4 rows, and [`Error::NonFiniteVector`] for NaN or
+/// infinity.
+pub fn tsne(vectors: ArrayView2<'_, f32>, seed: u64) -> Result<Vec<(f32, f32)>> {
+    if vectors.nrows() < 4 {
+        return Err(Error::invalid("vectors", vectors.nrows(), "a map needs at least 4 rows"));
+    }
+    if let Some(((row, column), &value)) = vectors.indexed_iter().find(|(_, v)| !v.is_finite()) {
+        return Err(Error::NonFiniteVector { what: "vectors", row, column, value });
+    }
+    let rows: Vec<Vec<f32>> = vectors.rows().into_iter().map(|row| row.to_vec()).collect();
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let start: Vec<f32> = (0..2 * rows.len()).map(|_| random.random_range(-1e-4..1e-4)).collect();
+    let mut map = tSNE::<f32, Vec<f32>, 2>::new(&rows);
+    // Each point needs three times as many neighbours as the perplexity.
+    map.perplexity(30f32.min((rows.len() as f32 - 2.0) / 3.0))
+        .epochs(600)
+        .initial_embedding(start)
+        .barnes_hut(0.5, |a, b| {
+            a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f32>().sqrt()
+        });
+    Ok(map.embedding().chunks_exact(2).map(|place| (place[0], place[1])).collect())
+}
+
+/// Draws points as a map, coloured by group with a legend of the largest groups.
+///
+/// # Errors
+/// [`Error::Plot`] when there is no point or drawing fails, [`Error::Io`] when the file can't be
+/// written.
+pub fn draw_map(path: impl AsRef<Path>, title: &str, points: &[MapPoint]) -> Result<()> {
+    let path = path.as_ref();
+    if points.is_empty() {
+        return Err(failed(path)("there is no point".to_owned()));
+    }
+    let mut svg = String::new();
+    draw(&mut svg, title, points).map_err(|error| failed(path)(error.to_string()))?;
+    write_file(path, svg.as_bytes())
+}
+
+/// The largest groups, the largest first.
+fn largest_groups(points: &[MapPoint]) -> Vec<&str> {
+    let mut counts = std::collections::BTreeMap::new();
+    for group in points.iter().filter_map(|point| point.group.as_deref()) {
+        *counts.entry(group).or_insert(0usize) += 1;
+    }
+    let mut groups: Vec<(&str, usize)> = counts.into_iter().collect();
+    groups.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    groups.into_iter().take(COLORED_GROUPS).map(|(group, _)| group).collect()
+}
+
+fn draw(
+    svg: &mut String,
+    title: &str,
+    points: &[MapPoint],
+) -> Result<(), Box<dyn std::error::Error>> {
+    let range = |of: fn(&MapPoint) -> f32| {
+        let low = points.iter().map(of).fold(f32::MAX, f32::min);
+        let high = points.iter().map(of).fold(f32::MIN, f32::max);
+        let margin = 0.03 * (high - low).max(1e-3);
+        low - margin..high + margin
+    };
+    let groups = largest_groups(points);
+    let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+    area.fill(&WHITE)?;
+    let (map, legend) = area.split_horizontally(SIZE.0 - 170);
+    let mut chart = ChartBuilder::on(&map)
+        .margin(12)
+        .caption(title, ("sans-serif", 20))
+        .build_cartesian_2d(range(|point| point.place.0), range(|point| point.place.1))?;
+    let color = |group: Option<&str>| {
+        let number = group.and_then(|group| groups.iter().position(|other| *other == group));
+        number.map_or(BLACK.mix(0.15), |number| Palette99::pick(number).mix(0.7))
+    };
+    let circles = points.iter().map(|point| {
+        Circle::new(point.place, 2, color(point.group.as_deref()).filled())
+    });
+    chart.draw_series(circles)?;
+    for (number, group) in groups.iter().enumerate() {
+        let y = 60 + 22 * number as i32;
+        legend.draw(&Circle::new((10, y), 5, color(Some(group)).filled()))?;
+        legend.draw(&Text::new(*group, (22, y - 7), ("sans-serif", 15)))?;
+    }
+    area.present()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two far clusters in three dimensions.
+    fn clusters() -> ndarray::Array2<f32> {
+        ndarray::Array2::from_shape_fn((40, 3), |(row, column)| {
+            let center = if row < 20 { 0.0 } else { 10.0 };
+            center + ((row * 7 + column * 3) % 5) as f32 / 10.0
+        })
+    }
+
+    #[test]
+    fn clusters_stay_apart_and_the_seed_decides() {
+        let places = tsne(clusters().view(), 1).unwrap();
+        let center = |part: &[(f32, f32)]| {
+            let sum = part.iter().fold((0.0, 0.0), |sum, p| (sum.0 + p.0, sum.1 + p.1));
+            (sum.0 / part.len() as f32, sum.1 / part.len() as f32)
+        };
+        let distance = |a: (f32, f32), b: (f32, f32)| (a.0 - b.0).hypot(a.1 - b.1);
+        let centers = [center(&places[..20]), center(&places[20..])];
+        for (row, &place) in places.iter().enumerate() {
+            let own = usize::from(row >= 20);
+            assert!(distance(place, centers[own]) < distance(place, centers[1 - own]), "{row}");
+        }
+    }
+
+    #[test]
+    fn too_few_and_broken_vectors_are_errors() {
+        assert!(tsne(clusters().slice(ndarray::s![..3, ..]), 1).is_err());
+        let mut broken = clusters();
+        broken[[2, 1]] = f32::NAN;
+        assert!(matches!(tsne(broken.view(), 1), Err(Error::NonFiniteVector { row: 2, column: 1, .. })));
+    }
+
+    #[test]
+    fn maps_have_a_legend() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("map.svg");
+        let point = |x: f32, group: Option<&str>| MapPoint {
+            place: (x, 1.0),
+            group: group.map(str::to_owned),
+        };
+        draw_map(&path, "Items", &[point(0.0, Some("Drama")), point(1.0, None)]).unwrap();
+        assert!(std::fs::read_to_string(&path).unwrap().contains("Drama"));
+        assert!(matches!(draw_map(&path, "Items", &[]), Err(Error::Plot { .. })));
+    }
+}
