@@ -5,6 +5,8 @@
 //! any burn backend joins with an empty `impl`; the CPU backends override them with kernels, and
 //! [`Autodiff`](burn::backend::Autodiff) with hand-written backward passes.
 
+#[cfg(all(test, feature = "flex"))]
+mod agreement;
 mod autodiff;
 #[cfg(feature = "cuda")]
 mod cuda;

@@ -152,7 +152,7 @@ mod tests {
             assert_eq!(maximum(&values), best);
             let sum: f32 = values.iter().map(|x| (x - 7.0).exp()).sum();
             assert!((sum_exp(&values, 7.0) - sum).abs() <= 1e-5 * sum);
-            assert_eq!(dot(&values, &values), values.iter().map(|x| x * x).sum());
+            assert_eq!(dot(&values, &values), values.iter().map(|x| x * x).sum::<f32>());
         }
     }
 }

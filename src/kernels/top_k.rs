@@ -16,7 +16,8 @@ pub(crate) type Scored = (u32, f32);
 
 /// Higher scores first, and lower rows first among equals.
 pub(crate) fn best_first(a: &Scored, b: &Scored) -> Ordering {
-    b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
+    // Not `total_cmp`, for which 0 and -0 are no tie; scores are never NaN here.
+    b.1.partial_cmp(&a.1).unwrap_or(Ordering::Equal).then(a.0.cmp(&b.0))
 }
 
 /// The k best rows of `items` `[n, dim]` by inner product for each row of `queries` `[m, dim]`,

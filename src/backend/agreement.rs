@@ -1,0 +1,143 @@
+//! The kernels against the default bodies, over random shapes.
+
+use burn::backend::Flex;
+use burn::tensor::{Tensor, TensorData, TensorPrimitive};
+use burn_flex::FlexTensor;
+use proptest::prelude::*;
+
+use super::{AdamState, AdamStep, GruWeights, SoftmaxInput, default_ops, host};
+
+fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
+    FlexTensor::from_data(TensorData::new(values, shape))
+}
+
+fn values(tensor: FlexTensor) -> Vec<f32> {
+    Tensor::<Flex, 1>::from_primitive(TensorPrimitive::Float(tensor)).into_data().iter().collect()
+}
+
+fn floats(count: usize, size: f32) -> impl Strategy<Value = Vec<f32>> {
+    proptest::collection::vec(-size..size, count)
+}
+
+/// The largest difference is small beside the largest value, or beside `floor` where all are
+/// smaller: a saturated softmax leaves nothing but rounding.
+fn assert_close(name: &str, found: FlexTensor, expected: FlexTensor, tolerance: f32) {
+    let floor = if tolerance > 2e-5 { 0.03 } else { 1.0 };
+    let (found, expected) = (values(found), values(expected));
+    assert_eq!(found.len(), expected.len(), "{name}");
+    let size = expected.iter().fold(floor, |size: f32, value| size.max(value.abs()));
+    for (found, expected) in found.iter().zip(&expected) {
+        let error = (found - expected).abs();
+        assert!(error <= tolerance * size, "{name}: {found} is not {expected} (size {size})");
+    }
+}
+
+/// Users, items, targets and corrections; item counts lie around multiples of the kernels' tiles.
+fn softmax_case() -> impl Strategy<Value = SoftmaxInput<FlexTensor, FlexTensor>> {
+    let items = prop_oneof![1..20usize, 505..520usize, 1_020..1_030usize];
+    let rows = prop_oneof![1..8usize, 60..70usize];
+    (rows, items, 1..20usize, prop_oneof![Just(1.0f32), Just(9.0)], any::<bool>()).prop_flat_map(
+        |(rows, items, dim, size, corrected)| {
+            let targets = proptest::collection::vec(1..=items as i32, rows);
+            let all = items + 1;
+            (floats(rows * dim, size), floats(all * dim, size), targets, floats(all, 3.0)).prop_map(
+                move |(users, table, targets, correction)| SoftmaxInput {
+                    users: tensor(users, [rows, dim]),
+                    items: tensor(table, [all, dim]),
+                    log_correction: corrected.then(|| tensor(correction, [all])),
+                    targets: FlexTensor::from_data(TensorData::new(targets, [rows])),
+                },
+            )
+        },
+    )
+}
+
+fn gru_case() -> impl Strategy<Value = (Vec<usize>, usize, usize, usize, Vec<f32>)> {
+    (prop_oneof![1..5usize, 31..36usize], 1..6usize, 1..20usize, 1..20usize).prop_flat_map(
+        |(batch, len, inputs, hidden)| {
+            let gates = 3 * hidden;
+            let values = batch * len * (inputs + hidden) + (inputs + hidden + 2) * gates;
+            let lengths = proptest::collection::vec(1..=len, batch);
+            (lengths, Just(len), Just(inputs), Just(hidden), floats(values, 1.0))
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn softmax(input in softmax_case(), scale in 0.1f32..3.0) {
+        let fused = host::softmax_cross_entropy::<Flex>(input.clone());
+        let plain = default_ops::softmax_cross_entropy::<Flex>(input.clone());
+        assert_close("loss", fused.loss, plain.loss, 1e-5);
+        assert_close("normalizers", fused.normalizers.clone(), plain.normalizers.clone(), 1e-5);
+        let gradient = || tensor(vec![scale], [1]);
+        let fused = host::softmax_cross_entropy_backward::<Flex>(gradient(), input.clone(), fused.normalizers);
+        let plain = default_ops::softmax_cross_entropy_backward::<Flex>(gradient(), input, plain.normalizers);
+        assert_close("users", fused.0, plain.0, 1e-4);
+        assert_close("items", fused.1, plain.1, 1e-4);
+    }
+
+    #[test]
+    fn gru((lengths, len, inputs, hidden, numbers) in gru_case()) {
+        let (batch, gates) = (lengths.len(), 3 * hidden);
+        let mut rest = numbers.as_slice();
+        let mut next = |rows: usize, columns: usize| {
+            let (part, others) = rest.split_at(rows * columns);
+            rest = others;
+            tensor(part.to_vec(), [rows, columns])
+        };
+        let weights = GruWeights {
+            input: next(inputs, gates),
+            hidden: next(hidden, gates),
+            input_bias: next(1, gates),
+            hidden_bias: next(1, gates),
+        };
+        let sequences = tensor(values(next(batch * len, inputs)), [batch, len, inputs]);
+        let gradient = tensor(values(next(batch * len, hidden)), [batch, len, hidden]);
+        let fused = host::gru::<Flex>(sequences.clone(), &lengths, weights.clone());
+        let plain = default_ops::gru::<Flex>(sequences.clone(), &lengths, weights.clone());
+        assert_close("states", fused.states, plain.states, 1e-5);
+        let fused = host::gru_backward::<Flex>(
+            gradient.clone(), sequences.clone(), &lengths, weights.clone(), fused.saved,
+        );
+        let plain = default_ops::gru_backward::<Flex>(gradient, sequences, &lengths, weights, plain.saved);
+        assert_close("values", fused.values, plain.values, 1e-4);
+        assert_close("input", fused.weights.input, plain.weights.input, 1e-4);
+        assert_close("hidden", fused.weights.hidden, plain.weights.hidden, 1e-4);
+        assert_close("input_bias", fused.weights.input_bias, plain.weights.input_bias, 1e-4);
+        assert_close("hidden_bias", fused.weights.hidden_bias, plain.weights.hidden_bias, 1e-4);
+    }
+
+    #[test]
+    fn adam(numbers in floats(4 * 70, 1.0), time in 1usize..1000) {
+        let part = |number: usize| tensor(numbers[70 * number..70 * (number + 1)].to_vec(), [7, 10]);
+        let squares = values(part(3)).iter().map(|value| value * value).collect();
+        let state = AdamState { parameter: part(0), moment_1: part(1), moment_2: tensor(squares, [7, 10]) };
+        let step = AdamStep { learning_rate: 0.01, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-8, time };
+        let fused = host::adam_step::<Flex>(state.clone(), part(2), step);
+        let plain = default_ops::adam_step::<Flex>(state, part(2), step);
+        assert_close("parameter", fused.parameter, plain.parameter, 1e-5);
+        assert_close("moment_1", fused.moment_1, plain.moment_1, 1e-5);
+        assert_close("moment_2", fused.moment_2, plain.moment_2, 1e-5);
+    }
+}
+
+/// Logits of ±80 and more must not overflow anywhere.
+#[test]
+fn extreme_logits_stay_finite() {
+    let input = SoftmaxInput {
+        users: tensor(vec![80.0, -80.0, 400.0], [3, 1]),
+        items: tensor(vec![0.0, 1.0, -1.0, 0.5], [4, 1]),
+        log_correction: None,
+        targets: FlexTensor::from_data(TensorData::new(vec![1, 1, 2], [3])),
+    };
+    let output = host::softmax_cross_entropy::<Flex>(input.clone());
+    // The last two rows miss their target by the whole width of their logits.
+    let loss = values(output.loss)[0];
+    assert!((loss - (160.0 + 800.0) / 3.0).abs() < 1e-3, "{loss}");
+    let one = tensor(vec![1.0], [1]);
+    let (users, items) = host::softmax_cross_entropy_backward::<Flex>(one, input, output.normalizers);
+    assert!(values(users).iter().chain(&values(items)).all(|value| value.is_finite()));
+}

@@ -1,0 +1,104 @@
+//! Whatever the data and the protocol, the future never reaches a history or the training data.
+
+use proptest::prelude::*;
+use seqrec::data::{Batcher, Case, Dataset, Filters, Interaction, Interactions, Protocol, Split, Targets};
+
+fn dataset() -> impl Strategy<Value = Dataset> {
+    // Few times, so that ties are common.
+    let row = (0..12i64, 0..30i64, 0..40u32);
+    proptest::collection::vec(row, 40..300).prop_map(|rows| {
+        let rows = rows.into_iter().map(|(user, item, time)| Interaction::new(user, item, f64::from(time)));
+        let log: Interactions = rows.collect();
+        Dataset::new(&log, Filters::default()).unwrap()
+    })
+}
+
+fn protocol() -> impl Strategy<Value = Protocol> {
+    prop_oneof![
+        any::<u64>().prop_map(|seed| Protocol::Ratio { seed }),
+        Just(Protocol::LeaveOneOut),
+        (1..25u32, 1..14u32).prop_map(|(valid, more)| Protocol::TimeCut {
+            valid: f64::from(valid),
+            test: f64::from(valid + more),
+        }),
+    ]
+}
+
+/// A case's parts are the user's sequence, cut once: history, then labels.
+fn check_case(dataset: &Dataset, case: Case<'_>) -> usize {
+    let items = dataset.sequences().items(case.user);
+    let cut = case.history.len();
+    assert!(cut > 0 && !case.labels.is_empty());
+    assert_eq!(case.history, &items[..cut]);
+    assert_eq!(case.labels, &items[cut..cut + case.labels.len()]);
+    cut
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn nothing_leaks(dataset in dataset(), protocol in protocol()) {
+        let Ok(split) = Split::new(&dataset, protocol) else { return Ok(()) };
+        let sequences = dataset.sequences();
+        // How far each user's sequence is known to training, and where labels begin.
+        let mut first_label = vec![usize::MAX; dataset.users()];
+        for case in split.valid.iter().chain(split.test.iter()) {
+            let cut = check_case(&dataset, case);
+            first_label[case.user] = first_label[case.user].min(cut);
+        }
+        let held_out: Vec<usize> = split.valid.iter().chain(split.test.iter()).map(|case| case.user).collect();
+        let mut training = split.train.iter();
+        match protocol {
+            Protocol::Ratio { .. } => {
+                let users = (0..dataset.users()).filter(|user| !held_out.contains(user));
+                // Held-out users who are too short are in neither part.
+                let candidates: Vec<_> = users.map(|user| sequences.items(user)).collect();
+                prop_assert!(training.all(|sequence| candidates.contains(&sequence)));
+                prop_assert_eq!(split.train.len() + held_out.len() + split.too_short, dataset.users());
+            }
+            Protocol::LeaveOneOut => {
+                let long = (0..dataset.users()).filter(|&user| sequences.items(user).len() >= 3);
+                for (user, sequence) in long.zip(training.by_ref()) {
+                    prop_assert_eq!(sequence, &sequences.items(user)[..first_label[user]]);
+                }
+                prop_assert!(training.next().is_none());
+                prop_assert_eq!(split.valid.len() + split.too_short, dataset.users());
+            }
+            Protocol::TimeCut { valid, test } => {
+                let before = |user: usize, time: f64| sequences.times(user).iter().filter(|&&t| t < time).count();
+                let active = (0..dataset.users()).filter(|&user| before(user, valid) > 0);
+                for (user, sequence) in active.zip(training.by_ref()) {
+                    prop_assert_eq!(sequence.len(), before(user, valid));
+                }
+                prop_assert!(training.next().is_none());
+                for (cases, cut) in [(&split.valid, valid), (&split.test, test)] {
+                    for case in cases.iter() {
+                        prop_assert_eq!(case.history.len(), before(case.user, cut));
+                    }
+                }
+                for case in split.valid.iter() {
+                    prop_assert_eq!(case.history.len() + case.labels.len(), before(case.user, test));
+                }
+            }
+        }
+        // Items are counted over training data alone.
+        let counted: u64 = split.catalog().counts().iter().sum();
+        prop_assert_eq!(counted as usize, split.train.iter().map(<[_]>::len).sum::<usize>());
+    }
+
+    #[test]
+    fn sequences_are_in_time_order(dataset in dataset()) {
+        for user in 0..dataset.users() {
+            prop_assert!(dataset.sequences().times(user).is_sorted());
+        }
+    }
+
+    #[test]
+    fn batches_are_the_same_for_the_same_seed(dataset in dataset(), seed in any::<u64>()) {
+        let Ok(split) = Split::new(&dataset, Protocol::LeaveOneOut) else { return Ok(()) };
+        let Ok(batcher) = Batcher::new(&split.train, 3, 4, Targets::All, seed) else { return Ok(()) };
+        let again = Batcher::new(&split.train, 3, 4, Targets::All, seed).unwrap();
+        prop_assert!(batcher.epoch(2).eq(again.epoch_in_place(2)));
+    }
+}

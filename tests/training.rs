@@ -1,0 +1,259 @@
+//! Training from end to end on small data: it learns, repeats itself, resumes, and stops.
+
+use std::path::Path;
+
+use seqrec::backend::{Autodiff, Backend, Flex, NdArray};
+use seqrec::data::synthetic::Synthetic;
+use seqrec::data::{Dataset, Filters, Protocol, Split, Targets};
+use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex};
+use seqrec::model::{Gru4Rec, Gru4RecConfig, RecallerConfig};
+use seqrec::recall::{Evaluation, item_vectors};
+use seqrec::train::{
+    CsvLog, EpochReport, StepReport, StopReason, Trained, Trainer, TrainerConfig, TrainingObserver,
+};
+use seqrec::{Error, Result};
+
+fn split(protocol: Protocol) -> Split {
+    let synthetic = Synthetic {
+        users: 120,
+        items: 150,
+        mean_per_user: 40,
+        tastes: 6,
+        ..Synthetic::default()
+    };
+    let dataset = Dataset::new(&synthetic.generate(), Filters::default()).unwrap();
+    Split::new(&dataset, protocol).unwrap()
+}
+
+fn config() -> TrainerConfig {
+    TrainerConfig::new()
+        .with_epochs(4)
+        .with_batch_size(16)
+        .with_learning_rate(0.01)
+        .with_metric("recall@10".parse().unwrap())
+        .with_ks(vec![10])
+}
+
+fn model<B: Backend>(split: &Split) -> Gru4Rec<B> {
+    let config = Gru4RecConfig::new().with_dim(16).with_dropout(0.2).with_max_len(10);
+    config.init(split.catalog().len(), 5, &B::Device::default()).unwrap()
+}
+
+fn fit<B: Backend>(split: &Split, trainer: Trainer<'_>) -> Result<Trained<Gru4Rec<B>>> {
+    trainer.fit(model::<Autodiff<B>>(split), split, &B::Device::default())
+}
+
+/// Runs on one thread, where results are the same bits each time.
+fn on_one_thread<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(work)
+}
+
+/// What must be the same: everything but the clock.
+fn comparable(epochs: &[EpochReport]) -> Vec<EpochReport> {
+    let timeless = |epoch: &EpochReport| EpochReport {
+        seconds: 0.0,
+        waited_seconds: 0.0,
+        ..epoch.clone()
+    };
+    epochs.iter().map(timeless).collect()
+}
+
+fn weights<B: Backend>(model: &Gru4Rec<B>) -> Vec<f32> {
+    item_vectors(model).into_iter().collect()
+}
+
+fn training_beats_popularity<B: Backend>() {
+    let split = split(Protocol::Ratio { seed: 1 });
+    let trained = fit::<B>(&split, Trainer::new(config().with_epochs(12))).unwrap();
+    let first = trained.epochs.first().unwrap();
+    assert!(trained.epochs.last().unwrap().loss < first.loss - 0.5);
+    let device = B::Device::default();
+    let index = FlatIndex::new(item_vectors(&trained.model).view()).unwrap();
+    let report = Evaluation::new(&[10], false)
+        .run(&trained.model, &index, &split.test, split.catalog(), &device)
+        .unwrap();
+    let mut popular = seqrec::eval::Scorer::new(split.catalog(), &[10]).unwrap();
+    for case in split.test.iter() {
+        popular.add(&split.catalog().by_popularity()[..10], case.labels);
+    }
+    let metric = "recall@10".parse().unwrap();
+    let (model, popular) = (report.get(metric).unwrap(), popular.report().get(metric).unwrap());
+    assert!(model > 1.2 * popular, "model {model}, popularity {popular}");
+}
+
+#[test]
+fn training_beats_popularity_on_flex() {
+    training_beats_popularity::<Flex>();
+}
+
+#[test]
+fn training_beats_popularity_on_ndarray() {
+    training_beats_popularity::<NdArray>();
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits_and_another_does_not() {
+    on_one_thread(|| {
+        let split = split(Protocol::LeaveOneOut);
+        for targets in [Targets::All, Targets::ONE_RANDOM] {
+            let run = |seed| {
+                let config = config().with_targets(targets).with_seed(seed);
+                fit::<Flex>(&split, Trainer::new(config)).unwrap()
+            };
+            let (a, b, c) = (run(1), run(1), run(2));
+            assert_eq!(comparable(&a.epochs), comparable(&b.epochs));
+            assert_eq!(weights(&a.model), weights(&b.model));
+            assert_ne!(weights(&a.model), weights(&c.model));
+        }
+    });
+}
+
+#[test]
+fn the_number_of_threads_changes_nothing() {
+    let split = split(Protocol::LeaveOneOut);
+    let run = || fit::<Flex>(&split, Trainer::new(config())).unwrap();
+    let one = on_one_thread(run);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+    let three = pool.install(run);
+    assert_eq!(weights(&one.model), weights(&three.model));
+}
+
+/// Ends training after some steps, as a crash would.
+struct Interrupt {
+    epoch: usize,
+}
+
+impl TrainingObserver for Interrupt {
+    fn on_step(&mut self, step: &StepReport) -> Result<()> {
+        if step.epoch == self.epoch && step.step == 2 {
+            return Err(Error::InvalidValue {
+                field: "test",
+                value: "interrupted".into(),
+                reason: "as planned".into(),
+            });
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_resumed_run_equals_an_uninterrupted_one() {
+    on_one_thread(|| {
+        let split = split(Protocol::LeaveOneOut);
+        let whole = fit::<Flex>(&split, Trainer::new(config())).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log.csv");
+        let trainer = || {
+            Trainer::new(config())
+                .checkpoints(folder.path().join("checkpoints"))
+                .observer(CsvLog::new(&log))
+                .resume(true)
+        };
+        for epoch in [2, 4] {
+            let interrupted = fit::<Flex>(&split, trainer().observer(Interrupt { epoch }));
+            assert!(interrupted.is_err());
+        }
+        let resumed = fit::<Flex>(&split, trainer()).unwrap();
+        assert_eq!(comparable(&whole.epochs), comparable(&resumed.epochs));
+        assert_eq!(weights(&whole.model), weights(&resumed.model));
+        assert_eq!(whole.best_epoch, resumed.best_epoch);
+        let rows = std::fs::read_to_string(&log).unwrap();
+        let first: Vec<&str> = rows.lines().filter_map(|row| row.split(',').next()).collect();
+        assert_eq!(first, ["epoch", "1", "2", "3", "4"]);
+    });
+}
+
+#[test]
+fn resuming_with_other_settings_or_damaged_files_is_refused() {
+    let split = split(Protocol::LeaveOneOut);
+    let folder = tempfile::tempdir().unwrap();
+    let fit_with = |config: TrainerConfig| {
+        fit::<Flex>(&split, Trainer::new(config).checkpoints(folder.path()).resume(true))
+    };
+    fit_with(config().with_epochs(1)).unwrap();
+    let other = fit_with(config().with_learning_rate(0.5)).unwrap_err();
+    assert!(matches!(other, Error::InvalidValue { field: "resume", .. }), "{other}");
+    let checkpoint = folder.path().join("epoch-00001");
+    let optimizer = checkpoint.join("optimizer.bin");
+    let whole = std::fs::read(&optimizer).unwrap();
+    std::fs::write(&optimizer, &whole[..whole.len() / 2]).unwrap();
+    let damaged = fit_with(config()).unwrap_err();
+    assert!(matches!(damaged, Error::Damaged { .. }), "{damaged}");
+    std::fs::write(&optimizer, &whole).unwrap();
+    assert_eq!(fit_with(config()).unwrap().epochs.len(), 4);
+    let state = checkpoint_file(folder.path(), "state.json");
+    let text = std::fs::read_to_string(&state).unwrap();
+    std::fs::write(&state, text.replacen("\"format_version\": 1", "\"format_version\": 9", 1)).unwrap();
+    assert!(matches!(fit_with(config()).unwrap_err(), Error::FormatVersion { found: 9, .. }));
+}
+
+fn checkpoint_file(folder: &Path, name: &str) -> std::path::PathBuf {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let folders: Vec<_> = entries.collect();
+    assert_eq!(folders.len(), 1, "only the last checkpoint is kept");
+    folders[0].join(name)
+}
+
+#[test]
+fn divergence_names_epoch_and_step_and_keeps_the_checkpoint() {
+    let split = split(Protocol::LeaveOneOut);
+    let folder = tempfile::tempdir().unwrap();
+    let trainer = |config| Trainer::new(config).checkpoints(folder.path()).resume(true);
+    fit::<Flex>(&split, trainer(config().with_epochs(1))).unwrap();
+    // A model whose weights are not numbers has a loss that is none.
+    let mut broken = model::<Autodiff<Flex>>(&split);
+    broken.embedding = broken.embedding.map(|table| table.mul_scalar(f32::NAN));
+    let error = Trainer::new(config()).fit(broken, &split, &Default::default()).unwrap_err();
+    assert!(matches!(error, Error::NonFiniteLoss { epoch: 1, step: 1, .. }), "{error}");
+    assert!(checkpoint_file(folder.path(), "model.bin").exists());
+}
+
+#[test]
+fn training_stops_when_it_gets_no_better_and_keeps_the_best() {
+    let split = split(Protocol::LeaveOneOut);
+    // So small a step changes no ranking.
+    let config = config().with_epochs(50).with_patience(3).with_learning_rate(1e-12);
+    let trained = fit::<Flex>(&split, Trainer::new(config)).unwrap();
+    assert_eq!((trained.stop, trained.best_epoch), (StopReason::Patience, 1));
+    assert_eq!(trained.epochs.len(), 4);
+}
+
+#[test]
+fn settings_and_outputs_that_cannot_be_are_errors() {
+    let split = split(Protocol::LeaveOneOut);
+    let cases = [
+        (config().with_epochs(0), "epochs"),
+        (config().with_batch_size(0), "batch_size"),
+        (config().with_patience(0), "patience"),
+        (config().with_learning_rate(f64::NAN), "learning_rate"),
+        (config().with_metric("mean_popularity@5".parse().unwrap()), "metric"),
+        (config().with_ks(vec![0]), "k"),
+        (config().with_ks(vec![100_000]), "k"),
+    ];
+    for (config, name) in cases {
+        let error = fit::<Flex>(&split, Trainer::new(config)).unwrap_err();
+        assert!(matches!(error, Error::InvalidValue { field, .. } if field == name), "{error}");
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let log = CsvLog::new(file.path().join("log.csv"));
+    let error = fit::<Flex>(&split, Trainer::new(config()).observer(log)).unwrap_err();
+    assert!(matches!(error, Error::Io { .. }), "{error}");
+}
+
+#[test]
+fn the_graph_finds_what_the_exact_search_finds() {
+    let split = split(Protocol::LeaveOneOut);
+    let trained = fit::<Flex>(&split, Trainer::new(config())).unwrap();
+    let vectors = item_vectors(&trained.model);
+    let exact = FlatIndex::new(vectors.view()).unwrap();
+    let graph = HnswIndex::new(vectors.view(), &HnswConfig::new()).unwrap();
+    let found = |index: &dyn VectorIndex| {
+        Evaluation::new(&[10], true)
+            .run(&trained.model, index, &split.test, split.catalog(), &Default::default())
+            .unwrap()
+            .get("recall@10".parse().unwrap())
+            .unwrap()
+    };
+    let (exact, graph) = (found(&exact), found(&graph));
+    assert!((exact - graph).abs() <= 0.02, "exact {exact}, graph {graph}");
+}
