@@ -8,11 +8,12 @@ use seqrec::index::{FlatIndex, Hit, HnswConfig, HnswIndex, VectorIndex};
 use seqrec::model::{Gru4Rec, Gru4RecConfig, RecallerConfig, Similarity};
 use seqrec::recall::{RecallOptions, Retriever, Run, Source, item_vectors};
 
-/// Vectors of very different lengths, so that an inner product is no cosine.
+/// Vectors of very different lengths, so that an inner product is no cosine, whose values are few
+/// binary digits, so that sums are exact in any order.
 fn vectors(rows: usize, dim: usize) -> Array2<f32> {
     Array2::from_shape_fn((rows, dim), |(row, column)| {
         let bits = ((row * 31 + column * 17 + 7) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let uniform = (bits >> 40) as f32 / 16_777_216.0 - 0.5;
+        let uniform = (bits >> 58) as f32 / 64.0 - 0.5;
         uniform * (1.0 + (row % 7) as f32)
     })
 }
@@ -37,7 +38,7 @@ fn items(hits: &[Hit]) -> Vec<ItemIndex> {
 fn flat_search_is_exact_and_graph_search_nearly() {
     let vectors = vectors(3_001, 12);
     let queries = Array2::from_shape_fn((50, 12), |(row, column)| {
-        ((row * 13 + column * 29) % 19) as f32 / 10.0 - 0.9
+        ((row * 13 + column * 29) % 19) as f32 / 16.0 - 0.5
     });
     let flat = FlatIndex::new(vectors.view()).unwrap();
     let graph = HnswIndex::new(vectors.view(), &HnswConfig::new()).unwrap();
