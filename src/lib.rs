@@ -1,8 +1,78 @@
-//! Sequential recall.
+//! Sequential recall: from what a user did, in order, find the few hundred items out of millions
+//! that are worth ranking.
+//!
+//! This crate trains sequence models in pure Rust on [burn](burn) and searches their item vectors
+//! with an index of your choice. Training and retrieval are parts that you compose:
+//!
+//! ```
+//! use seqrec::prelude::*;
+//!
+//! // Interactions from a file (`InteractionReader::detect("ratings.csv")?.read()?`) or elsewhere.
+//! let log = seqrec::data::synthetic::Synthetic { users: 80, items: 60, ..Default::default() }.generate();
+//! let dataset = Dataset::new(&log, Filters::default())?;
+//! let split = Split::new(&dataset, Protocol::Ratio { seed: 42 })?;
+//!
+//! // Train on a backend with gradients; what comes back runs without them.
+//! let device = Default::default();
+//! let config = Gru4RecConfig::new().with_dim(16);
+//! let model = config.init::<Autodiff<Flex>>(split.catalog().len(), 42, &device)?;
+//! let settings = TrainerConfig::new().with_epochs(2);
+//! let trained = Trainer::new(settings).fit(model, &split, &device)?;
+//!
+//! // Index the item vectors, judge the model, and recall for a raw history.
+//! let index = FlatIndex::new(item_vectors(&trained.model).view())?;
+//! let evaluation = Evaluation::new(&[10], false);
+//! let report = evaluation.run(&trained.model, &index, &split.test, split.catalog(), &device)?;
+//! println!("recall@10 {:.4}", report.get("recall@10".parse()?).unwrap());
+//!
+//! let retriever = Retriever::<Flex, _, _>::new(trained.model, index, split.catalog().clone())?;
+//! let recalled = retriever.recall([3, 14, 15], RecallOptions::new(10).exclude_seen())?;
+//! assert_eq!(recalled.items.len(), 10);
+//! # Ok::<(), seqrec::Error>(())
+//! ```
+//!
+//! # Which part do I start with?
+//!
+//! | I want to | start with |
+//! | --- | --- |
+//! | read a file of interactions | [`data::InteractionReader`] |
+//! | bring interactions of my own | [`data::Interactions`] |
+//! | hold out users or items to judge by | [`data::Split`] |
+//! | train a model | [`train::Trainer`] with a [`model::Gru4RecConfig`] |
+//! | write a model of my own | [`model::SequenceRecaller`] |
+//! | write a training loop of my own | [`data::Batcher`] and [`model::SequenceRecaller::loss`] |
+//! | search vectors | [`index::FlatIndex`], [`index::HnswIndex`], or an index of my own behind [`index::VectorIndex`] |
+//! | recall items for a history | [`recall::Retriever`] |
+//! | judge ranked lists of any origin | [`eval::Scorer`] |
+//! | keep a trained model | [`recall::Run`] |
+//! | bring another burn backend | [`backend::Backend`], with an empty `impl` |
+//!
+//! # What holds everywhere
+//!
+//! - Item index 0 is padding: it changes no result, is never a target and is never recalled.
+//! - The user vector is the state at the last real item, whatever the padding.
+//! - Rankings are over the whole catalog; ties break by item index.
+//! - Everything random takes a seed, and the same seed gives the same bytes: splits, batches,
+//!   weights, dropout. On the CPU backends this holds for any number of threads.
+//! - Bad input is an [`Error`] that names the file and line or the field and value.
+//!
+//! # Features
+//!
+//! | feature | default | what it brings |
+//! | --- | --- | --- |
+//! | `flex` | yes | burn's pure-Rust CPU backend, with this crate's kernels |
+//! | `progress` | yes | [`train::ProgressBars`] |
+//! | `ndarray` | | burn's older CPU backend, with the same kernels |
+//! | `cuda`, `wgpu` | | burn's GPU backends |
+//! | `plot` | | [`plot`]: training curves and t-SNE maps as SVG |
+//! | `download` | | [`data::movielens::Downloader`] |
+
 #![deny(unsafe_code)]
+#![warn(missing_docs)]
+
 pub mod backend;
 pub mod data;
-pub mod error;
+mod error;
 pub mod eval;
 mod files;
 pub mod index;
@@ -12,5 +82,22 @@ pub mod model;
 pub mod plot;
 pub mod recall;
 pub mod train;
+
+/// The burn that this crate is built on, so that a caller can't get a second version by accident.
 pub use burn;
 pub use error::{Error, Result};
+
+/// What most programs use.
+pub mod prelude {
+    #[cfg(feature = "flex")]
+    pub use crate::backend::Flex;
+    pub use crate::backend::{Autodiff, Backend, TrainingBackend};
+    pub use crate::data::{
+        Dataset, ExternalId, Filters, InteractionReader, Interactions, Protocol, Split, Targets,
+    };
+    pub use crate::eval::Metric;
+    pub use crate::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex};
+    pub use crate::model::{Gru4RecConfig, RecallerConfig, SequenceRecaller, Similarity};
+    pub use crate::recall::{Evaluation, RecallOptions, Retriever, Run, item_vectors};
+    pub use crate::train::{Trainer, TrainerConfig};
+}

@@ -12,7 +12,8 @@ use seqrec::data::{Format, InteractionReader};
 use zip::write::SimpleFileOptions;
 
 const RATINGS: &str = "userId,movieId,rating,timestamp\n1,31,2.5,1260759144\n1,32,4.0,1260759179\n";
-const MOVIES: &str = "movieId,title,genres\n31,Dangerous Minds (1995),Drama\n32,\"Monkeys, 12 (1995)\",Sci-Fi\n";
+const MOVIES: &str =
+    "movieId,title,genres\n31,Dangerous Minds (1995),Drama\n32,\"Monkeys, 12 (1995)\",Sci-Fi\n";
 
 fn archive(files: &[(&str, &str)]) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
@@ -24,7 +25,10 @@ fn archive(files: &[(&str, &str)]) -> Vec<u8> {
 }
 
 fn md5(contents: &[u8]) -> String {
-    Md5::digest(contents).iter().map(|byte| format!("{byte:02x}")).collect()
+    Md5::digest(contents)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Serves files by name until the test process ends; gives the server's address.
@@ -43,7 +47,10 @@ fn serve(files: HashMap<String, Vec<u8>>) -> String {
                 Some(body) => ("200 OK", body.as_slice()),
                 None => ("404 Not Found", &b"no such file"[..]),
             };
-            let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            let head = format!(
+                "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                body.len()
+            );
             stream.write_all(head.as_bytes()).unwrap();
             stream.write_all(body).unwrap();
         }
@@ -85,13 +92,18 @@ fn an_archive_is_fetched_checked_unpacked_and_then_found_in_the_cache() {
     let cache = home.path().join("cache");
     let mut last = None;
     let ratings = Downloader::new(&address)
-        .fetch(Edition::LatestSmall, &cache, |come, all| last = Some((come, all)))
+        .fetch(Edition::LatestSmall, &cache, |come, all| {
+            last = Some((come, all))
+        })
         .unwrap();
     assert_eq!(last, Some((size, Some(size))));
     let reader = InteractionReader::detect(&ratings).unwrap();
     assert_eq!(*reader.format(), Format::RatingsCsv);
     assert_eq!(reader.read().unwrap().len(), 2);
-    assert_eq!(Movies::beside(&ratings).unwrap().title(&32.into()), "Monkeys, 12 (1995)");
+    assert_eq!(
+        Movies::beside(&ratings).unwrap().title(&32.into()),
+        "Monkeys, 12 (1995)"
+    );
     assert!(!home.path().join("outside.txt").exists() && !cache.join("outside.txt").exists());
     // With nobody there to ask, the cache answers.
     assert_eq!(fetch("http://127.0.0.1:9", &cache).unwrap(), ratings);
@@ -123,7 +135,10 @@ fn a_truncated_or_incomplete_archive_leaves_nothing() {
 #[test]
 fn no_server_no_file_and_no_checksum_are_download_errors() {
     let cache = tempfile::tempdir().unwrap();
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     for address in [
         format!("http://{nobody}"),
         serve(HashMap::new()),

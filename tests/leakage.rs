@@ -1,13 +1,17 @@
 //! Whatever the data and the protocol, the future never reaches a history or the training data.
 
 use proptest::prelude::*;
-use seqrec::data::{Batcher, Case, Dataset, Filters, Interaction, Interactions, Protocol, Split, Targets};
+use seqrec::data::{
+    Batcher, Case, Dataset, Filters, Interaction, Interactions, Protocol, Split, Targets,
+};
 
 fn dataset() -> impl Strategy<Value = Dataset> {
     // Few times, so that ties are common.
     let row = (0..12i64, 0..30i64, 0..40u32);
     proptest::collection::vec(row, 40..300).prop_map(|rows| {
-        let rows = rows.into_iter().map(|(user, item, time)| Interaction::new(user, item, f64::from(time)));
+        let rows = rows
+            .into_iter()
+            .map(|(user, item, time)| Interaction::new(user, item, f64::from(time)));
         let log: Interactions = rows.collect();
         Dataset::new(&log, Filters::default()).unwrap()
     })

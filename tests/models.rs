@@ -66,11 +66,16 @@ impl Reference {
 
     fn model<B: Backend>(&self) -> Gru4Rec<B> {
         let (dim, gates) = (self.dim, 3 * self.dim);
-        let config = Gru4RecConfig::new().with_dim(dim).with_layers(self.layers.len());
-        let mut model = config.init::<B>(self.items, 0, &B::Device::default()).unwrap();
+        let config = Gru4RecConfig::new()
+            .with_dim(dim)
+            .with_layers(self.layers.len());
+        let mut model = config
+            .init::<B>(self.items, 0, &B::Device::default())
+            .unwrap();
         model.embedding = Param::from_tensor(tensor(self.embedding.clone(), [self.items + 1, dim]));
         for (layer, reference) in model.layers.iter_mut().zip(&self.layers) {
-            let param = |values: &[f32], rows| Param::from_tensor(tensor(values.to_vec(), [rows, gates]));
+            let param =
+                |values: &[f32], rows| Param::from_tensor(tensor(values.to_vec(), [rows, gates]));
             layer.weight_input = param(&reference.weight_input, dim);
             layer.weight_hidden = param(&reference.weight_hidden, dim);
             layer.bias_input = param(&reference.bias_input, 1);
@@ -112,12 +117,21 @@ fn vectors_loss_and_gradients_are_pytorchs<B: Backend>() {
     for (layer, reference) in model.layers.iter().zip(&reference.layer_gradients) {
         let pairs = [
             ("weight_input", &layer.weight_input, &reference.weight_input),
-            ("weight_hidden", &layer.weight_hidden, &reference.weight_hidden),
+            (
+                "weight_hidden",
+                &layer.weight_hidden,
+                &reference.weight_hidden,
+            ),
             ("bias_input", &layer.bias_input, &reference.bias_input),
             ("bias_hidden", &layer.bias_hidden, &reference.bias_hidden),
         ];
         for (name, parameter, expected) in pairs {
-            assert_close(name, &values(parameter.grad(&gradients).unwrap()), expected, 1e-4);
+            assert_close(
+                name,
+                &values(parameter.grad(&gradients).unwrap()),
+                expected,
+                1e-4,
+            );
         }
     }
 }
@@ -130,7 +144,11 @@ fn one_step_of_a_gru_by_hand<B: Backend>() {
         input_bias: tensor::<B, 2>(vec![0.0, 0.1, 0.2], [1, 3]),
         hidden_bias: tensor::<B, 2>(vec![0.3, 0.0, 0.4], [1, 3]),
     };
-    let found = values(gru(tensor::<B, 3>(vec![1.0, -2.0], [1, 2, 1]), &[2], weights));
+    let found = values(gru(
+        tensor::<B, 3>(vec![1.0, -2.0], [1, 2, 1]),
+        &[2],
+        weights,
+    ));
     let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
     let step = |x: f64, h: f64| {
         let r = sigmoid(0.5 * x + h + 0.3);
@@ -164,7 +182,11 @@ fn softmax_gradients_are_finite_differences<B: Backend>() {
     let (rows, items, dim) = (3, 6, 4);
     let (users, table) = (noise(rows * dim, 1), noise((items + 1) * dim, 2));
     let correction = noise(items + 1, 3);
-    fn loss<B: Backend>(users: Tensor<B, 2>, table: Tensor<B, 2>, correction: &[f32]) -> Tensor<B, 1> {
+    fn loss<B: Backend>(
+        users: Tensor<B, 2>,
+        table: Tensor<B, 2>,
+        correction: &[f32],
+    ) -> Tensor<B, 1> {
         let targets = TensorData::new(vec![6, 1, 6], [3]);
         let targets = Tensor::from_data(targets, &B::Device::default());
         let correction = tensor::<B, 1>(correction.to_vec(), [correction.len()]);
@@ -182,10 +204,18 @@ fn softmax_gradients_are_finite_differences<B: Backend>() {
     let gradients = scaled.mul_scalar(2.0).backward();
     let by_users = differences(&users, |users| 2.0 * plain(users, &table));
     let by_table = differences(&table, |table| 2.0 * plain(&users, table));
-    assert_close("users", &values(tracked_users.grad(&gradients).unwrap()), &by_users, 1e-3);
+    assert_close(
+        "users",
+        &values(tracked_users.grad(&gradients).unwrap()),
+        &by_users,
+        1e-3,
+    );
     let found = values(tracked_table.grad(&gradients).unwrap());
     assert_close("items", &found, &by_table, 1e-3);
-    assert!(found[..dim].iter().all(|&value| value == 0.0), "padding gets no gradient");
+    assert!(
+        found[..dim].iter().all(|&value| value == 0.0),
+        "padding gets no gradient"
+    );
 }
 
 fn gru_gradients_are_finite_differences<B: Backend>() {
@@ -194,16 +224,24 @@ fn gru_gradients_are_finite_differences<B: Backend>() {
     const INPUTS: usize = 2;
     const HIDDEN: usize = 3;
     const LENGTHS: [usize; BATCH] = [2, 4, 1];
-    let sizes = [BATCH * LEN * INPUTS, INPUTS * 3 * HIDDEN, HIDDEN * 3 * HIDDEN, 3 * HIDDEN, 3 * HIDDEN];
+    let sizes = [
+        BATCH * LEN * INPUTS,
+        INPUTS * 3 * HIDDEN,
+        HIDDEN * 3 * HIDDEN,
+        3 * HIDDEN,
+        3 * HIDDEN,
+    ];
     let all = noise(sizes.iter().sum(), 4);
     let weight_of_state = noise(BATCH * LEN * HIDDEN, 5);
     fn inputs<B: Backend>(all: &[f32], sizes: [usize; 5]) -> (Tensor<B, 3>, [Tensor<B, 2>; 4]) {
         let mut rest = all;
-        let mut parts = sizes.map(|size| {
-            let (part, others) = rest.split_at(size);
-            rest = others;
-            part.to_vec()
-        }).into_iter();
+        let mut parts = sizes
+            .map(|size| {
+                let (part, others) = rest.split_at(size);
+                rest = others;
+                part.to_vec()
+            })
+            .into_iter();
         let mut next = || parts.next().unwrap();
         let gates = 3 * HIDDEN;
         let sequences = tensor(next(), [BATCH, LEN, INPUTS]);
@@ -215,7 +253,12 @@ fn gru_gradients_are_finite_differences<B: Backend>() {
         [input, hidden, input_bias, hidden_bias]: [Tensor<B, 2>; 4],
         weights: &[f32],
     ) -> Tensor<B, 1> {
-        let parameters = GruWeights { input, hidden, input_bias, hidden_bias };
+        let parameters = GruWeights {
+            input,
+            hidden,
+            input_bias,
+            hidden_bias,
+        };
         let states = gru(sequences, &LENGTHS, parameters);
         (states * tensor(weights.to_vec(), [BATCH, LEN, HIDDEN])).sum()
     }
@@ -235,15 +278,22 @@ fn gru_gradients_are_finite_differences<B: Backend>() {
 }
 
 fn small_model<B: Backend>(similarity: Similarity) -> Gru4Rec<B> {
-    let config = Gru4RecConfig::new().with_dim(8).with_layers(2).with_similarity(similarity);
+    let config = Gru4RecConfig::new()
+        .with_dim(8)
+        .with_layers(2)
+        .with_similarity(similarity);
     config.init(20, 3, &B::Device::default()).unwrap()
 }
 
 /// A history's vector is the same alone, beside longer ones, and whatever stands in the padding.
 fn padding_changes_nothing<B: Backend>() {
     let model = small_model::<B>(Similarity::Dot);
-    let histories: Vec<Vec<ItemIndex>> =
-        vec![vec![4, 2], vec![1, 2, 3, 4, 5, 6, 7], vec![20], vec![9, 9, 9, 1]];
+    let histories: Vec<Vec<ItemIndex>> = vec![
+        vec![4, 2],
+        vec![1, 2, 3, 4, 5, 6, 7],
+        vec![20],
+        vec![9, 9, 9, 1],
+    ];
     let together = values(model.encode(&batch(&histories)));
     for (row, history) in histories.iter().enumerate() {
         let alone = values(model.encode(&batch(std::slice::from_ref(history))));
@@ -257,7 +307,12 @@ fn padding_changes_nothing<B: Backend>() {
     }
     let data = TensorData::new(items, [rows, len]);
     padded.items = Tensor::from_data(data, &B::Device::default());
-    assert_close("other padding", &values(model.encode(&padded)), &together, 1e-6);
+    assert_close(
+        "other padding",
+        &values(model.encode(&padded)),
+        &together,
+        1e-6,
+    );
 }
 
 fn only_the_last_items_are_seen<B: Backend>() {
@@ -277,7 +332,11 @@ fn dropout_follows_the_seed<B: Backend>() {
     let device = B::Device::default();
     let model = config.init::<Autodiff<B>>(20, 3, &device).unwrap();
     let histories = vec![vec![4, 2, 9], vec![1, 2]];
-    fn loss<C: Backend>(model: &impl SequenceRecaller<C>, histories: &[Vec<ItemIndex>], seed: u64) -> f32 {
+    fn loss<C: Backend>(
+        model: &impl SequenceRecaller<C>,
+        histories: &[Vec<ItemIndex>],
+        seed: u64,
+    ) -> f32 {
         let histories = batch::<C>(histories);
         values(model.loss(&TrainingBatch {
             positions: histories.last_positions(),
@@ -301,9 +360,11 @@ fn cosine_forgets_lengths<B: Backend>() {
     assert!(before.is_finite());
     // The states change with the inputs, so only items that are no inputs are stretched.
     let items: Vec<f32> = values(model.embedding.val());
-    let stretched = items.iter().enumerate().map(|(place, value)| {
-        if place / 8 > 7 { 5.0 * value } else { *value }
-    });
+    let stretched = items.iter().enumerate().map(
+        |(place, value)| {
+            if place / 8 > 7 { 5.0 * value } else { *value }
+        },
+    );
     model.embedding = Param::from_tensor(tensor(stretched.collect(), [21, 8]));
     assert_close("loss", &[loss(&model)], &[before], 1e-5);
 }

@@ -43,20 +43,33 @@ fn flat_search_is_exact_and_graph_search_nearly() {
     let flat = FlatIndex::new(vectors.view()).unwrap();
     let graph = HnswIndex::new(vectors.view(), &HnswConfig::new()).unwrap();
     assert!(flat.is_exact() && !graph.is_exact());
-    assert_eq!((flat.len(), flat.dim(), graph.len(), graph.dim()), (3_000, 12, 3_000, 12));
+    assert_eq!(
+        (flat.len(), flat.dim(), graph.len(), graph.dim()),
+        (3_000, 12, 3_000, 12)
+    );
     let exact = flat.search(queries.view(), 20, None).unwrap();
     let near = graph.search(queries.view(), 20, None).unwrap();
     let mut common = 0;
     for (row, (exact, near)) in exact.iter().zip(&near).enumerate() {
         let query = queries.row(row).to_vec();
-        assert_eq!(items(exact), by_sorting(vectors.view(), &query, 20), "query {row}");
+        assert_eq!(
+            items(exact),
+            by_sorting(vectors.view(), &query, 20),
+            "query {row}"
+        );
         assert!(near.is_sorted_by(|a, b| a.score >= b.score));
         for hit in near {
             let item = vectors.row(hit.item as usize);
             let score: f32 = item.iter().zip(&query).map(|(a, b)| a * b).sum();
-            assert!((hit.score - score).abs() < 1e-4, "a score is the inner product");
+            assert!(
+                (hit.score - score).abs() < 1e-4,
+                "a score is the inner product"
+            );
         }
-        common += items(near).iter().filter(|item| items(exact).contains(item)).count();
+        common += items(near)
+            .iter()
+            .filter(|item| items(exact).contains(item))
+            .count();
     }
     assert!(common >= 950, "recall {}", common as f64 / 1000.0);
 }
@@ -74,7 +87,10 @@ fn filters_hold_and_leave_k_when_k_pass() {
             let found = index.search(queries, 15, Some(&filter)).unwrap();
             for (query, hits) in found.iter().enumerate() {
                 assert_eq!(hits.len(), 15);
-                assert!(hits.iter().all(|hit| filter(query, hit.item)), "step {step}");
+                assert!(
+                    hits.iter().all(|hit| filter(query, hit.item)),
+                    "step {step}"
+                );
             }
         }
     }
@@ -93,41 +109,79 @@ fn bad_queries_and_vectors_are_errors() {
     broken[[1, 2]] = f32::INFINITY;
     for index in [&index as &dyn VectorIndex, &graph] {
         let search = |queries: ArrayView2<'_, f32>, k| index.search(queries, k, None).unwrap_err();
-        assert!(matches!(search(vectors(1, 3).view(), 0), Error::InvalidValue { field: "k", .. }));
-        assert!(matches!(search(vectors(1, 4).view(), 1), Error::Shape { expected: 3, found: 4, .. }));
+        assert!(matches!(
+            search(vectors(1, 3).view(), 0),
+            Error::InvalidValue { field: "k", .. }
+        ));
+        assert!(matches!(
+            search(vectors(1, 4).view(), 1),
+            Error::Shape {
+                expected: 3,
+                found: 4,
+                ..
+            }
+        ));
         assert!(matches!(
             search(broken.view(), 1),
-            Error::NonFiniteVector { row: 1, column: 2, .. }
+            Error::NonFiniteVector {
+                row: 1,
+                column: 2,
+                ..
+            }
         ));
         // More than there are gives what there is.
-        assert_eq!(index.search(vectors(1, 3).view(), 99, None).unwrap()[0].len(), 4);
+        assert_eq!(
+            index.search(vectors(1, 3).view(), 99, None).unwrap()[0].len(),
+            4
+        );
     }
-    assert!(matches!(FlatIndex::new(broken.view()), Err(Error::NonFiniteVector { .. })));
-    assert!(matches!(FlatIndex::new(vectors(1, 3).view()), Err(Error::NothingLeft { .. })));
+    assert!(matches!(
+        FlatIndex::new(broken.view()),
+        Err(Error::NonFiniteVector { .. })
+    ));
+    assert!(matches!(
+        FlatIndex::new(vectors(1, 3).view()),
+        Err(Error::NothingLeft { .. })
+    ));
     let config = HnswConfig::new().with_neighbors(1);
     assert!(matches!(
         HnswIndex::new(vectors(5, 3).view(), &config),
-        Err(Error::InvalidValue { field: "neighbors", .. })
+        Err(Error::InvalidValue {
+            field: "neighbors",
+            ..
+        })
     ));
     // Nothing but zeros has no direction, and is still searched.
     let zeros = HnswIndex::new(Array2::zeros((5, 3)).view(), &HnswConfig::new()).unwrap();
-    assert_eq!(zeros.search(vectors(1, 3).view(), 2, None).unwrap()[0].len(), 2);
+    assert_eq!(
+        zeros.search(vectors(1, 3).view(), 2, None).unwrap()[0].len(),
+        2
+    );
 }
 
 const ITEMS: i64 = 30;
 
 fn catalog() -> Catalog {
-    let counted: Vec<ItemIndex> = (1..=ITEMS as ItemIndex).flat_map(|item| vec![item; item as usize]).collect();
+    let counted: Vec<ItemIndex> = (1..=ITEMS as ItemIndex)
+        .flat_map(|item| vec![item; item as usize])
+        .collect();
     let ids = (1..=ITEMS).map(|number| ExternalId::from(format!("item-{number}")));
-    Catalog::from_ids(ids).unwrap().with_counts([counted.as_slice()])
+    Catalog::from_ids(ids)
+        .unwrap()
+        .with_counts([counted.as_slice()])
 }
 
 fn config() -> Gru4RecConfig {
-    Gru4RecConfig::new().with_dim(8).with_max_len(5).with_similarity(Similarity::Cosine)
+    Gru4RecConfig::new()
+        .with_dim(8)
+        .with_max_len(5)
+        .with_similarity(Similarity::Cosine)
 }
 
 fn retriever() -> Retriever<Flex, Gru4Rec<Flex>, FlatIndex> {
-    let model = config().init::<Flex>(ITEMS as usize, 9, &Default::default()).unwrap();
+    let model = config()
+        .init::<Flex>(ITEMS as usize, 9, &Default::default())
+        .unwrap();
     let index = FlatIndex::new(item_vectors(&model).view()).unwrap();
     Retriever::new(model, index, catalog()).unwrap()
 }
@@ -136,23 +190,44 @@ fn retriever() -> Retriever<Flex, Gru4Rec<Flex>, FlatIndex> {
 fn a_history_of_any_user_is_answered() {
     let retriever = retriever();
     let history = ["item-3", "nothing known", "item-8"];
-    let recalled = retriever.recall(history, RecallOptions::new(ITEMS as usize)).unwrap();
+    let recalled = retriever
+        .recall(history, RecallOptions::new(ITEMS as usize))
+        .unwrap();
     assert_eq!((recalled.unknown, recalled.source), (1, Source::Model));
     assert_eq!(recalled.items.len(), ITEMS as usize);
-    let mut ids: Vec<String> = recalled.items.iter().map(|item| item.id.to_string()).collect();
+    let mut ids: Vec<String> = recalled
+        .items
+        .iter()
+        .map(|item| item.id.to_string())
+        .collect();
     // Under cosine, every score is one.
-    assert!(recalled.items.iter().all(|item| item.score.abs() <= 1.0 + 1e-5));
+    assert!(
+        recalled
+            .items
+            .iter()
+            .all(|item| item.score.abs() <= 1.0 + 1e-5)
+    );
     assert!(recalled.items.is_sorted_by(|a, b| a.score >= b.score));
     ids.sort();
     ids.dedup();
-    assert_eq!(ids.len(), ITEMS as usize, "no item comes twice, and padding never");
+    assert_eq!(
+        ids.len(),
+        ITEMS as usize,
+        "no item comes twice, and padding never"
+    );
 
-    let unseen = retriever.recall(history, RecallOptions::new(28).exclude_seen()).unwrap();
+    let unseen = retriever
+        .recall(history, RecallOptions::new(28).exclude_seen())
+        .unwrap();
     assert_eq!(unseen.items.len(), 28);
     let seen = ["item-3", "item-8"].map(ExternalId::from);
     assert!(unseen.items.iter().all(|item| !seen.contains(&item.id)));
     let skipped = retriever.recall(["item-3", "item-8"], RecallOptions::new(28).exclude_seen());
-    assert_eq!(skipped.unwrap().items, unseen.items, "an unknown item changes nothing");
+    assert_eq!(
+        skipped.unwrap().items,
+        unseen.items,
+        "an unknown item changes nothing"
+    );
 }
 
 #[test]
@@ -160,8 +235,15 @@ fn without_a_known_item_popularity_answers() {
     let retriever = retriever();
     for (history, unknown) in [(vec![], 0), (vec!["?", "??"], 2)] {
         let recalled = retriever.recall(history, RecallOptions::new(3)).unwrap();
-        assert_eq!((recalled.source, recalled.unknown), (Source::Popularity, unknown));
-        let ids: Vec<String> = recalled.items.iter().map(|item| item.id.to_string()).collect();
+        assert_eq!(
+            (recalled.source, recalled.unknown),
+            (Source::Popularity, unknown)
+        );
+        let ids: Vec<String> = recalled
+            .items
+            .iter()
+            .map(|item| item.id.to_string())
+            .collect();
         assert_eq!(ids, ["item-30", "item-29", "item-28"]);
         assert!((recalled.items[0].score - 30.0 / 465.0).abs() < 1e-6);
     }
@@ -171,13 +253,28 @@ fn without_a_known_item_popularity_answers() {
 fn a_k_that_cannot_be_and_parts_of_different_catalogs_are_errors() {
     let retriever = retriever();
     for k in [0, ITEMS as usize + 1] {
-        let error = retriever.recall(["item-1"], RecallOptions::new(k)).unwrap_err();
-        assert!(matches!(error, Error::InvalidValue { field: "k", .. }), "{error}");
+        let error = retriever
+            .recall(["item-1"], RecallOptions::new(k))
+            .unwrap_err();
+        assert!(
+            matches!(error, Error::InvalidValue { field: "k", .. }),
+            "{error}"
+        );
     }
     let model = config().init::<Flex>(7, 9, &Default::default()).unwrap();
     let index = FlatIndex::new(item_vectors(&model).view()).unwrap();
     let error = Retriever::<Flex, _, _>::new(model, index, catalog()).unwrap_err();
-    assert!(matches!(error, Error::Shape { expected: 30, found: 7, .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            Error::Shape {
+                expected: 30,
+                found: 7,
+                ..
+            }
+        ),
+        "{error}"
+    );
 }
 
 #[test]
@@ -201,8 +298,16 @@ type Gru4RecRun = Run<Flex, Gru4RecConfig>;
 fn saved_run() -> (tempfile::TempDir, std::path::PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
-    let model = config().init::<Flex>(ITEMS as usize, 9, &Default::default()).unwrap();
-    Gru4RecRun { config: config(), model, catalog: catalog() }.save(&path).unwrap();
+    let model = config()
+        .init::<Flex>(ITEMS as usize, 9, &Default::default())
+        .unwrap();
+    Gru4RecRun {
+        config: config(),
+        model,
+        catalog: catalog(),
+    }
+    .save(&path)
+    .unwrap();
     (folder, path)
 }
 
@@ -230,18 +335,29 @@ fn damaged_and_foreign_runs_are_errors() {
     let load = |path: &std::path::Path| Gru4RecRun::load(path, &Default::default()).unwrap_err();
     let (_folder, path) = saved_run();
     assert!(matches!(load(&path.join("nowhere")), Error::Io { .. }));
-    for name in ["weights.safetensors", "catalog.json", "config.json", "run.json"] {
+    for name in [
+        "weights.safetensors",
+        "catalog.json",
+        "config.json",
+        "run.json",
+    ] {
         let (_folder, path) = saved_run();
         let file = path.join(name);
         let whole = std::fs::read(&file).unwrap();
         std::fs::write(&file, &whole[..whole.len() / 2]).unwrap();
-        assert!(matches!(load(&path), Error::Damaged { .. }), "{name} cut short");
+        assert!(
+            matches!(load(&path), Error::Damaged { .. }),
+            "{name} cut short"
+        );
         if name != "run.json" {
             let mut altered = whole.clone();
             let middle = altered.len() / 2;
             altered[middle] ^= 1;
             std::fs::write(&file, altered).unwrap();
-            assert!(matches!(load(&path), Error::Damaged { .. }), "{name} altered");
+            assert!(
+                matches!(load(&path), Error::Damaged { .. }),
+                "{name} altered"
+            );
         }
         std::fs::remove_file(&file).unwrap();
         assert!(matches!(load(&path), Error::Io { .. }), "{name} missing");
@@ -257,7 +373,17 @@ fn damaged_and_foreign_runs_are_errors() {
         error
     };
     let version = change("\"format_version\": 1", "\"format_version\": 2");
-    assert!(matches!(version, Error::FormatVersion { found: 2, supported: 1, .. }), "{version}");
+    assert!(
+        matches!(
+            version,
+            Error::FormatVersion {
+                found: 2,
+                supported: 1,
+                ..
+            }
+        ),
+        "{version}"
+    );
     let model = change("\"gru4rec\"", "\"sasrec\"");
     assert!(matches!(model, Error::Damaged { .. }), "{model}");
     let similarity = change("\"cosine\"", "\"dot\"");

@@ -35,8 +35,13 @@ fn config() -> TrainerConfig {
 }
 
 fn model<B: Backend>(split: &Split) -> Gru4Rec<B> {
-    let config = Gru4RecConfig::new().with_dim(16).with_dropout(0.2).with_max_len(10);
-    config.init(split.catalog().len(), 5, &B::Device::default()).unwrap()
+    let config = Gru4RecConfig::new()
+        .with_dim(16)
+        .with_dropout(0.2)
+        .with_max_len(10);
+    config
+        .init(split.catalog().len(), 5, &B::Device::default())
+        .unwrap()
 }
 
 fn fit<B: Backend>(split: &Split, trainer: Trainer<'_>) -> Result<Trained<Gru4Rec<B>>> {
@@ -45,7 +50,11 @@ fn fit<B: Backend>(split: &Split, trainer: Trainer<'_>) -> Result<Trained<Gru4Re
 
 /// Runs on one thread, where results are the same bits each time.
 fn on_one_thread<R: Send>(work: impl FnOnce() -> R + Send) -> R {
-    rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(work)
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()
+        .unwrap()
+        .install(work)
 }
 
 /// What must be the same: everything but the clock.
@@ -70,14 +79,23 @@ fn training_beats_popularity<B: Backend>() {
     let device = B::Device::default();
     let index = FlatIndex::new(item_vectors(&trained.model).view()).unwrap();
     let report = Evaluation::new(&[10], false)
-        .run(&trained.model, &index, &split.test, split.catalog(), &device)
+        .run(
+            &trained.model,
+            &index,
+            &split.test,
+            split.catalog(),
+            &device,
+        )
         .unwrap();
     let mut popular = seqrec::eval::Scorer::new(split.catalog(), &[10]).unwrap();
     for case in split.test.iter() {
         popular.add(&split.catalog().by_popularity()[..10], case.labels);
     }
     let metric = "recall@10".parse().unwrap();
-    let (model, popular) = (report.get(metric).unwrap(), popular.report().get(metric).unwrap());
+    let (model, popular) = (
+        report.get(metric).unwrap(),
+        popular.report().get(metric).unwrap(),
+    );
     assert!(model > 1.2 * popular, "model {model}, popularity {popular}");
 }
 
@@ -113,7 +131,10 @@ fn the_number_of_threads_changes_nothing() {
     let split = split(Protocol::LeaveOneOut);
     let run = || fit::<Flex>(&split, Trainer::new(config())).unwrap();
     let one = on_one_thread(run);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(3)
+        .build()
+        .unwrap();
     let three = pool.install(run);
     assert_eq!(weights(&one.model), weights(&three.model));
 }
@@ -158,7 +179,10 @@ fn a_resumed_run_equals_an_uninterrupted_one() {
         assert_eq!(weights(&whole.model), weights(&resumed.model));
         assert_eq!(whole.best_epoch, resumed.best_epoch);
         let rows = std::fs::read_to_string(&log).unwrap();
-        let first: Vec<&str> = rows.lines().filter_map(|row| row.split(',').next()).collect();
+        let first: Vec<&str> = rows
+            .lines()
+            .filter_map(|row| row.split(',').next())
+            .collect();
         assert_eq!(first, ["epoch", "1", "2", "3", "4"]);
     });
 }
@@ -168,11 +192,23 @@ fn resuming_with_other_settings_or_damaged_files_is_refused() {
     let split = split(Protocol::LeaveOneOut);
     let folder = tempfile::tempdir().unwrap();
     let fit_with = |config: TrainerConfig| {
-        fit::<Flex>(&split, Trainer::new(config).checkpoints(folder.path()).resume(true))
+        fit::<Flex>(
+            &split,
+            Trainer::new(config).checkpoints(folder.path()).resume(true),
+        )
     };
     fit_with(config().with_epochs(1)).unwrap();
     let other = fit_with(config().with_learning_rate(0.5)).unwrap_err();
-    assert!(matches!(other, Error::InvalidValue { field: "resume", .. }), "{other}");
+    assert!(
+        matches!(
+            other,
+            Error::InvalidValue {
+                field: "resume",
+                ..
+            }
+        ),
+        "{other}"
+    );
     let checkpoint = folder.path().join("epoch-00001");
     let optimizer = checkpoint.join("optimizer.bin");
     let whole = std::fs::read(&optimizer).unwrap();
@@ -183,12 +219,21 @@ fn resuming_with_other_settings_or_damaged_files_is_refused() {
     assert_eq!(fit_with(config()).unwrap().epochs.len(), 4);
     let state = checkpoint_file(folder.path(), "state.json");
     let text = std::fs::read_to_string(&state).unwrap();
-    std::fs::write(&state, text.replacen("\"format_version\": 1", "\"format_version\": 9", 1)).unwrap();
-    assert!(matches!(fit_with(config()).unwrap_err(), Error::FormatVersion { found: 9, .. }));
+    std::fs::write(
+        &state,
+        text.replacen("\"format_version\": 1", "\"format_version\": 9", 1),
+    )
+    .unwrap();
+    assert!(matches!(
+        fit_with(config()).unwrap_err(),
+        Error::FormatVersion { found: 9, .. }
+    ));
 }
 
 fn checkpoint_file(folder: &Path, name: &str) -> std::path::PathBuf {
-    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let entries = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
     let folders: Vec<_> = entries.collect();
     assert_eq!(folders.len(), 1, "only the last checkpoint is kept");
     folders[0].join(name)
@@ -203,8 +248,20 @@ fn divergence_names_epoch_and_step_and_keeps_the_checkpoint() {
     // A model whose weights are not numbers has a loss that is none.
     let mut broken = model::<Autodiff<Flex>>(&split);
     broken.embedding = broken.embedding.map(|table| table.mul_scalar(f32::NAN));
-    let error = Trainer::new(config()).fit(broken, &split, &Default::default()).unwrap_err();
-    assert!(matches!(error, Error::NonFiniteLoss { epoch: 1, step: 1, .. }), "{error}");
+    let error = Trainer::new(config())
+        .fit(broken, &split, &Default::default())
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::NonFiniteLoss {
+                epoch: 1,
+                step: 1,
+                ..
+            }
+        ),
+        "{error}"
+    );
     assert!(checkpoint_file(folder.path(), "model.bin").exists());
 }
 
@@ -212,9 +269,15 @@ fn divergence_names_epoch_and_step_and_keeps_the_checkpoint() {
 fn training_stops_when_it_gets_no_better_and_keeps_the_best() {
     let split = split(Protocol::LeaveOneOut);
     // So small a step changes no ranking.
-    let config = config().with_epochs(50).with_patience(3).with_learning_rate(1e-12);
+    let config = config()
+        .with_epochs(50)
+        .with_patience(3)
+        .with_learning_rate(1e-12);
     let trained = fit::<Flex>(&split, Trainer::new(config)).unwrap();
-    assert_eq!((trained.stop, trained.best_epoch), (StopReason::Patience, 1));
+    assert_eq!(
+        (trained.stop, trained.best_epoch),
+        (StopReason::Patience, 1)
+    );
     assert_eq!(trained.epochs.len(), 4);
 }
 
@@ -226,13 +289,19 @@ fn settings_and_outputs_that_cannot_be_are_errors() {
         (config().with_batch_size(0), "batch_size"),
         (config().with_patience(0), "patience"),
         (config().with_learning_rate(f64::NAN), "learning_rate"),
-        (config().with_metric("mean_popularity@5".parse().unwrap()), "metric"),
+        (
+            config().with_metric("mean_popularity@5".parse().unwrap()),
+            "metric",
+        ),
         (config().with_ks(vec![0]), "k"),
         (config().with_ks(vec![100_000]), "k"),
     ];
     for (config, name) in cases {
         let error = fit::<Flex>(&split, Trainer::new(config)).unwrap_err();
-        assert!(matches!(error, Error::InvalidValue { field, .. } if field == name), "{error}");
+        assert!(
+            matches!(error, Error::InvalidValue { field, .. } if field == name),
+            "{error}"
+        );
     }
     let file = tempfile::NamedTempFile::new().unwrap();
     let log = CsvLog::new(file.path().join("log.csv"));
@@ -249,11 +318,20 @@ fn the_graph_finds_what_the_exact_search_finds() {
     let graph = HnswIndex::new(vectors.view(), &HnswConfig::new()).unwrap();
     let found = |index: &dyn VectorIndex| {
         Evaluation::new(&[10], true)
-            .run(&trained.model, index, &split.test, split.catalog(), &Default::default())
+            .run(
+                &trained.model,
+                index,
+                &split.test,
+                split.catalog(),
+                &Default::default(),
+            )
             .unwrap()
             .get("recall@10".parse().unwrap())
             .unwrap()
     };
     let (exact, graph) = (found(&exact), found(&graph));
-    assert!((exact - graph).abs() <= 0.02, "exact {exact}, graph {graph}");
+    assert!(
+        (exact - graph).abs() <= 0.02,
+        "exact {exact}, graph {graph}"
+    );
 }

@@ -36,7 +36,9 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     if let Some(threads) = options.threads {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build_global()?;
     }
     match options.backend {
         BackendName::Flex => job::<seqrec::backend::Flex>(options),
@@ -91,12 +93,21 @@ fn job<B: Backend>(options: &Options) -> Result<(), Box<dyn Error>> {
         .checkpoints(options.out.join("checkpoints"))
         .resume(options.resume)
         .fit(model, &split, &device)?;
-    let Trained { model, best_epoch, epochs, train_seconds, stop } = trained;
+    let Trained {
+        model,
+        best_epoch,
+        epochs,
+        train_seconds,
+        stop,
+    } = trained;
     let why = match stop {
         StopReason::Epochs => "all epochs made",
         StopReason::Patience => "no better for long enough",
     };
-    println!("stopped after {} epochs ({why}); the best was epoch {best_epoch}", epochs.len());
+    println!(
+        "stopped after {} epochs ({why}); the best was epoch {best_epoch}",
+        epochs.len()
+    );
 
     let vectors = item_vectors(&model);
     let index: Box<dyn VectorIndex> = match options.index {
@@ -115,16 +126,29 @@ fn job<B: Backend>(options: &Options) -> Result<(), Box<dyn Error>> {
         println!("  {:<24} {value:.4}", metric.to_string());
     }
 
-    let run = Run::<B, Gru4RecConfig> { config, model, catalog: split.catalog().clone() };
+    let run = Run::<B, Gru4RecConfig> {
+        config,
+        model,
+        catalog: split.catalog().clone(),
+    };
     run.save(options.out.join("run"))?;
-    let metrics: Vec<Metric> =
-        options.k.iter().map(|k| format!("recall@{k}").parse()).collect::<Result<_>>()?;
+    let metrics: Vec<Metric> = options
+        .k
+        .iter()
+        .map(|k| format!("recall@{k}").parse())
+        .collect::<Result<_>>()?;
     draw_training_curves(options.out.join("training.svg"), &epochs, &metrics)?;
     draw_item_map(options, &source, &run)?;
     let retriever = Retriever::new(run.model, index, run.catalog)?;
     show_users(&source, &split, &retriever)?;
-    println!("\nthe run, its log and its pictures are in {}", options.out.display());
-    println!("{}", summary(options, &dataset, epochs.len(), train_seconds, &report));
+    println!(
+        "\nthe run, its log and its pictures are in {}",
+        options.out.display()
+    );
+    println!(
+        "{}",
+        summary(options, &dataset, epochs.len(), train_seconds, &report)
+    );
     Ok(())
 }
 
@@ -135,7 +159,9 @@ struct EpochTable {
 
 impl EpochTable {
     fn new(ks: &[usize]) -> Self {
-        let names = ks.iter().flat_map(|k| ["recall", "ndcg", "hit_rate"].map(|m| format!("{m}@{k}")));
+        let names = ks
+            .iter()
+            .flat_map(|k| ["recall", "ndcg", "hit_rate"].map(|m| format!("{m}@{k}")));
         Self {
             metrics: names.filter_map(|name| name.parse().ok()).collect(),
         }
@@ -143,9 +169,15 @@ impl EpochTable {
 
     fn row(&self, epoch: &EpochReport) -> String {
         let speed = epoch.targets as f64 / epoch.seconds.max(1e-9);
-        let mut row = format!("{:>5} {:>8.4} {:>7.2} {speed:>10.0}", epoch.epoch, epoch.loss, epoch.seconds);
+        let mut row = format!(
+            "{:>5} {:>8.4} {:>7.2} {speed:>10.0}",
+            epoch.epoch, epoch.loss, epoch.seconds
+        );
         for &metric in &self.metrics {
-            let value = epoch.validation.as_ref().and_then(|report| report.get(metric));
+            let value = epoch
+                .validation
+                .as_ref()
+                .and_then(|report| report.get(metric));
             let value = value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"));
             row.push_str(&format!(" {value:>12}"));
         }
@@ -155,7 +187,10 @@ impl EpochTable {
 
 impl TrainingObserver for EpochTable {
     fn on_start(&mut self, plan: &TrainingPlan<'_>) -> Result<()> {
-        let mut header = format!("{:>5} {:>8} {:>7} {:>10}", "epoch", "loss", "seconds", "targets/s");
+        let mut header = format!(
+            "{:>5} {:>8} {:>7} {:>10}",
+            "epoch", "loss", "seconds", "targets/s"
+        );
         for metric in &self.metrics {
             header.push_str(&format!(" {:>12}", metric.to_string()));
         }
@@ -209,21 +244,40 @@ fn show_users<B: Backend, I: VectorIndex>(
     retriever: &Retriever<B, Gru4Rec<B>, I>,
 ) -> Result<()> {
     let id = |item: ItemIndex| -> &ExternalId {
-        split.catalog().id_of(item).expect("cases hold items of the catalog")
+        split
+            .catalog()
+            .id_of(item)
+            .expect("cases hold items of the catalog")
     };
     let cut = |text: String| -> String { text.chars().take(TITLE_WIDTH).collect() };
-    for Case { user, history, labels } in split.test.iter().take(3) {
+    for Case {
+        user,
+        history,
+        labels,
+    } in split.test.iter().take(3)
+    {
         let options = RecallOptions::new(SHOWN_TITLES.min(split.catalog().len())).exclude_seen();
         let recalled = retriever.recall(history.iter().map(|&item| id(item).clone()), options)?;
-        println!("\nuser {user}: the last of {} items, and what is recalled (* taken later)", history.len());
-        let last = history.iter().rev().take(SHOWN_TITLES).map(|&item| source.title(id(item)));
+        println!(
+            "\nuser {user}: the last of {} items, and what is recalled (* taken later)",
+            history.len()
+        );
+        let last = history
+            .iter()
+            .rev()
+            .take(SHOWN_TITLES)
+            .map(|&item| source.title(id(item)));
         let mut last: Vec<String> = last.collect();
         last.reverse();
         last.resize(SHOWN_TITLES, String::new());
         for (place, seen) in last.into_iter().enumerate() {
             let found = recalled.items.get(place).map_or_else(String::new, |item| {
                 let taken = labels.iter().any(|&label| *id(label) == item.id);
-                format!("{} {}", if taken { "*" } else { " " }, cut(source.title(&item.id)))
+                format!(
+                    "{} {}",
+                    if taken { "*" } else { " " },
+                    cut(source.title(&item.id))
+                )
             });
             println!("  {:<TITLE_WIDTH$} | {found}", cut(seen));
         }
@@ -252,7 +306,10 @@ fn summary(
         ("items", dataset.catalog().len().into()),
         ("interactions", dataset.sequences().interactions().into()),
         ("epochs", epochs.into()),
-        ("train_seconds", ((train_seconds * 1000.0).round() / 1000.0).into()),
+        (
+            "train_seconds",
+            ((train_seconds * 1000.0).round() / 1000.0).into(),
+        ),
     ];
     for (name, value) in fixed {
         summary.insert(name.to_owned(), value);

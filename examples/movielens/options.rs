@@ -16,7 +16,11 @@ use seqrec::train::TrainerConfig;
 #[command(name = "movielens", max_term_width = 100)]
 pub struct Options {
     /// The edition of MovieLens.
-    #[arg(long, default_value = "latest-small", value_name = "100k|1m|10m|20m|25m|32m|latest-small")]
+    #[arg(
+        long,
+        default_value = "latest-small",
+        value_name = "100k|1m|10m|20m|25m|32m|latest-small"
+    )]
     pub size: Edition,
     /// A file of interactions to use instead of MovieLens.
     #[arg(long, conflicts_with = "size")]
@@ -163,7 +167,9 @@ impl Options {
             Some(Preset::Tutorial) => TrainerConfig::new()
                 .with_targets(Targets::ONE_RANDOM)
                 .with_learning_rate(1e-4),
-            None => TrainerConfig::new().with_batch_size(128).with_learning_rate(3e-3),
+            None => TrainerConfig::new()
+                .with_batch_size(128)
+                .with_learning_rate(3e-3),
         };
         config.targets = match self.targets {
             Some(TargetsName::One) => Targets::ONE_RANDOM,

@@ -54,10 +54,17 @@ impl Source {
             Some(format) => InteractionReader::new(path, format.clone()),
             None => InteractionReader::detect(path)?,
         };
-        let bad_rows = if options.skip_bad_rows { BadRows::Skip } else { BadRows::Fail };
+        let bad_rows = if options.skip_bad_rows {
+            BadRows::Skip
+        } else {
+            BadRows::Fail
+        };
         let interactions = reader.bad_rows(bad_rows).read()?;
         if interactions.skipped_rows() > 0 {
-            eprintln!("{} rows could not be read and were left out", interactions.skipped_rows());
+            eprintln!(
+                "{} rows could not be read and were left out",
+                interactions.skipped_rows()
+            );
         }
         Ok(Self {
             interactions,
@@ -79,9 +86,9 @@ impl Source {
     /// What an item is coloured by: its first genre.
     pub fn group(&self, id: &ExternalId) -> Option<String> {
         match (&self.titles, id) {
-            (Titles::Movies(movies), id) => {
-                movies.get(id).and_then(|Movie { genres, .. }| genres.first().cloned())
-            }
+            (Titles::Movies(movies), id) => movies
+                .get(id)
+                .and_then(|Movie { genres, .. }| genres.first().cloned()),
             (Titles::Generated(synthetic), ExternalId::Integer(item)) => {
                 Some(format!("taste {}", synthetic.taste_of(*item)))
             }
@@ -92,9 +99,12 @@ impl Source {
 
 /// The file of ratings of the edition that was asked for.
 fn fetch(options: &Options) -> seqrec::Result<PathBuf> {
-    let cache = dirs::cache_dir().unwrap_or_else(|| PathBuf::from(".cache")).join("seqrec");
-    let style = ProgressStyle::with_template("{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}")
-        .expect("the template is right");
+    let cache = dirs::cache_dir()
+        .unwrap_or_else(|| PathBuf::from(".cache"))
+        .join("seqrec");
+    let style =
+        ProgressStyle::with_template("{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}")
+            .expect("the template is right");
     let bar = ProgressBar::no_length().with_style(style);
     bar.set_message(format!("fetching MovieLens {}", options.size));
     let fetched = Downloader::default().fetch(options.size, cache, |come, all| {

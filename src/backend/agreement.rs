@@ -12,7 +12,10 @@ fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
 }
 
 fn values(tensor: FlexTensor) -> Vec<f32> {
-    Tensor::<Flex, 1>::from_primitive(TensorPrimitive::Float(tensor)).into_data().iter().collect()
+    Tensor::<Flex, 1>::from_primitive(TensorPrimitive::Float(tensor))
+        .into_data()
+        .iter()
+        .collect()
 }
 
 fn floats(count: usize, size: f32) -> impl Strategy<Value = Vec<f32>> {
@@ -25,10 +28,15 @@ fn assert_close(name: &str, found: FlexTensor, expected: FlexTensor, tolerance: 
     let floor = if tolerance > 2e-5 { 0.03 } else { 1.0 };
     let (found, expected) = (values(found), values(expected));
     assert_eq!(found.len(), expected.len(), "{name}");
-    let size = expected.iter().fold(floor, |size: f32, value| size.max(value.abs()));
+    let size = expected
+        .iter()
+        .fold(floor, |size: f32, value| size.max(value.abs()));
     for (found, expected) in found.iter().zip(&expected) {
         let error = (found - expected).abs();
-        assert!(error <= tolerance * size, "{name}: {found} is not {expected} (size {size})");
+        assert!(
+            error <= tolerance * size,
+            "{name}: {found} is not {expected} (size {size})"
+        );
     }
 }
 
@@ -36,31 +44,50 @@ fn assert_close(name: &str, found: FlexTensor, expected: FlexTensor, tolerance: 
 fn softmax_case() -> impl Strategy<Value = SoftmaxInput<FlexTensor, FlexTensor>> {
     let items = prop_oneof![1..20usize, 505..520usize, 1_020..1_030usize];
     let rows = prop_oneof![1..8usize, 60..70usize];
-    (rows, items, 1..20usize, prop_oneof![Just(1.0f32), Just(9.0)], any::<bool>()).prop_flat_map(
-        |(rows, items, dim, size, corrected)| {
+    (
+        rows,
+        items,
+        1..20usize,
+        prop_oneof![Just(1.0f32), Just(9.0)],
+        any::<bool>(),
+    )
+        .prop_flat_map(|(rows, items, dim, size, corrected)| {
             let targets = proptest::collection::vec(1..=items as i32, rows);
             let all = items + 1;
-            (floats(rows * dim, size), floats(all * dim, size), targets, floats(all, 3.0)).prop_map(
-                move |(users, table, targets, correction)| SoftmaxInput {
+            (
+                floats(rows * dim, size),
+                floats(all * dim, size),
+                targets,
+                floats(all, 3.0),
+            )
+                .prop_map(move |(users, table, targets, correction)| SoftmaxInput {
                     users: tensor(users, [rows, dim]),
                     items: tensor(table, [all, dim]),
                     log_correction: corrected.then(|| tensor(correction, [all])),
                     targets: FlexTensor::from_data(TensorData::new(targets, [rows])),
-                },
-            )
-        },
-    )
+                })
+        })
 }
 
 fn gru_case() -> impl Strategy<Value = (Vec<usize>, usize, usize, usize, Vec<f32>)> {
-    (prop_oneof![1..5usize, 31..36usize], 1..6usize, 1..20usize, 1..20usize).prop_flat_map(
-        |(batch, len, inputs, hidden)| {
+    (
+        prop_oneof![1..5usize, 31..36usize],
+        1..6usize,
+        1..20usize,
+        1..20usize,
+    )
+        .prop_flat_map(|(batch, len, inputs, hidden)| {
             let gates = 3 * hidden;
             let values = batch * len * (inputs + hidden) + (inputs + hidden + 2) * gates;
             let lengths = proptest::collection::vec(1..=len, batch);
-            (lengths, Just(len), Just(inputs), Just(hidden), floats(values, 1.0))
-        },
-    )
+            (
+                lengths,
+                Just(len),
+                Just(inputs),
+                Just(hidden),
+                floats(values, 1.0),
+            )
+        })
 }
 
 proptest! {
@@ -138,6 +165,12 @@ fn extreme_logits_stay_finite() {
     let loss = values(output.loss)[0];
     assert!((loss - (160.0 + 800.0) / 3.0).abs() < 1e-3, "{loss}");
     let one = tensor(vec![1.0], [1]);
-    let (users, items) = host::softmax_cross_entropy_backward::<Flex>(one, input, output.normalizers);
-    assert!(values(users).iter().chain(&values(items)).all(|value| value.is_finite()));
+    let (users, items) =
+        host::softmax_cross_entropy_backward::<Flex>(one, input, output.normalizers);
+    assert!(
+        values(users)
+            .iter()
+            .chain(&values(items))
+            .all(|value| value.is_finite())
+    );
 }

@@ -8,9 +8,7 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::ops::{FloatTensor, IntTensor};
 
-use super::{
-    AdamState, AdamStep, Backend, GruOutput, GruWeights, SoftmaxInput, SoftmaxOutput,
-};
+use super::{AdamState, AdamStep, Backend, GruOutput, GruWeights, SoftmaxInput, SoftmaxOutput};
 
 #[derive(Debug)]
 struct GruBackward;
@@ -29,7 +27,12 @@ impl<B: Backend> Backward<B, 5> for GruBackward {
 
     fn backward(self, ops: Ops<Self::State, 5>, grads: &mut Gradients, _: &mut Checkpointer) {
         let gradient = grads.consume::<B>(&ops.node);
-        let GruState { values, lengths, weights, saved } = ops.state;
+        let GruState {
+            values,
+            lengths,
+            weights,
+            saved,
+        } = ops.state;
         let by = B::gru_backward(gradient, values, &lengths, weights, saved);
         let in_order_of_parents = [
             by.values,

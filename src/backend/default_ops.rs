@@ -51,7 +51,8 @@ pub(super) fn gru<B: Backend>(
     let [batch, len, inputs] = values.dims();
     let [hidden, _] = weights.hidden.dims();
     let device = values.device();
-    let from_input = values.reshape([batch * len, inputs]).matmul(weights.input) + weights.input_bias;
+    let from_input =
+        values.reshape([batch * len, inputs]).matmul(weights.input) + weights.input_bias;
     let from_input = from_input.reshape([batch, len, 3 * hidden]);
     let mut state = Tensor::<B, 2>::zeros([batch, hidden], &device);
     let (mut states, mut gates) = (Vec::with_capacity(len), Vec::with_capacity(len));
@@ -146,7 +147,9 @@ fn logits<B: Backend>(input: &SoftmaxInput<FloatTensor<B>, IntTensor<B>>) -> Ten
 
 /// Each row's target as a column of [`logits`], `[rows, 1]`.
 fn target_columns<B: Backend>(targets: IntTensor<B>) -> Tensor<B, 2, Int> {
-    Tensor::<B, 1, Int>::from_primitive(targets).sub_scalar(1).unsqueeze_dim(1)
+    Tensor::<B, 1, Int>::from_primitive(targets)
+        .sub_scalar(1)
+        .unsqueeze_dim(1)
 }
 
 pub(super) fn softmax_cross_entropy<B: Backend>(
@@ -176,12 +179,16 @@ pub(super) fn softmax_cross_entropy_backward<B: Backend>(
     let ([rows, dim], [all, _]) = (users.dims(), items.dims());
     let columns = target_columns::<B>(input.targets);
     let minus_one = Tensor::<B, 2>::ones([rows, 1], &users.device()).neg();
-    let by_logits = probabilities.scatter(1, columns, minus_one, burn::tensor::IndexingUpdateOp::Add);
+    let by_logits =
+        probabilities.scatter(1, columns, minus_one, burn::tensor::IndexingUpdateOp::Add);
     let by_logits = by_logits * gradient.div_scalar(rows as f64).unsqueeze();
     let by_users = by_logits.clone().matmul(items.narrow(0, 1, all - 1));
     let by_items = by_logits.transpose().matmul(users.clone());
     let padding = Tensor::<B, 2>::zeros([1, dim], &users.device());
-    (primitive(by_users), primitive(Tensor::cat(vec![padding, by_items], 0)))
+    (
+        primitive(by_users),
+        primitive(Tensor::cat(vec![padding, by_items], 0)),
+    )
 }
 
 pub(super) fn adam_step<B: Backend>(
@@ -201,7 +208,11 @@ pub(super) fn adam_step<B: Backend>(
     let moment_2 = flat(state.moment_2).mul_scalar(step.beta_2)
         + gradient.square().mul_scalar(1.0 - step.beta_2);
     let (step_size, moment_2_scale) = step.corrections();
-    let root = moment_2.clone().sqrt().mul_scalar(moment_2_scale).add_scalar(step.epsilon);
+    let root = moment_2
+        .clone()
+        .sqrt()
+        .mul_scalar(moment_2_scale)
+        .add_scalar(step.epsilon);
     let parameter = flat(state.parameter) - moment_1.clone().mul_scalar(step_size) / root;
     AdamState {
         parameter: shaped(parameter),

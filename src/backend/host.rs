@@ -35,7 +35,12 @@ pub(super) fn gru<B: HostBackend>(
 ) -> GruOutput<FloatTensor<B>> {
     let [batch, len, inputs] = values.shape().dims();
     let [hidden, _] = weights.hidden.shape().dims();
-    let shape = GruShape { inputs, hidden, len, lengths };
+    let shape = GruShape {
+        inputs,
+        hidden,
+        len,
+        lengths,
+    };
     let (states, saved) = kernels::gru::forward(
         &B::floats(values),
         shape,
@@ -62,7 +67,12 @@ pub(super) fn gru_backward<B: HostBackend>(
 ) -> GruGradients<FloatTensor<B>> {
     let [batch, len, inputs] = values.shape().dims();
     let [hidden, gates] = weights.hidden.shape().dims();
-    let shape = GruShape { inputs, hidden, len, lengths };
+    let shape = GruShape {
+        inputs,
+        hidden,
+        len,
+        lengths,
+    };
     let gradients = kernels::gru::backward(
         &B::floats(gradient),
         &B::floats(values),
@@ -123,7 +133,8 @@ pub(super) fn softmax_cross_entropy_backward<B: HostBackend>(
     let item_shape: [usize; 2] = input.items.shape().dims();
     let scale = B::floats(gradient)[0];
     let normalizers = B::floats(normalizers);
-    let (users, items) = with_softmax::<B, _>(input, |softmax| softmax.backward(&normalizers, scale));
+    let (users, items) =
+        with_softmax::<B, _>(input, |softmax| softmax.backward(&normalizers, scale));
     (B::tensor(users, user_shape), B::tensor(items, item_shape))
 }
 

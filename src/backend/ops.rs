@@ -18,7 +18,10 @@ pub fn gru<B: Backend>(
     let [batch, len, inputs] = values.dims();
     let [hidden, gates] = weights.hidden.dims();
     assert_eq!(lengths.len(), batch, "one length for each row");
-    assert!(lengths.iter().all(|&length| length <= len), "lengths are within {len}");
+    assert!(
+        lengths.iter().all(|&length| length <= len),
+        "lengths are within {len}"
+    );
     assert_eq!(gates, 3 * hidden, "three gates");
     assert_eq!(weights.input.dims(), [inputs, gates]);
     assert_eq!(weights.input_bias.dims(), [1, gates]);
@@ -53,7 +56,11 @@ pub fn softmax_cross_entropy<B: Backend>(
     assert_eq!(dim, item_dim, "users and items have one dimension");
     assert_eq!(targets.dims(), [rows], "one target for each row");
     if let Some(correction) = &log_correction {
-        assert_eq!(correction.dims(), [items_and_padding], "one correction for each item");
+        assert_eq!(
+            correction.dims(),
+            [items_and_padding],
+            "one correction for each item"
+        );
     }
     let output = B::softmax_cross_entropy(SoftmaxInput {
         users: users.into_primitive().tensor(),

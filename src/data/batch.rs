@@ -16,7 +16,7 @@ use super::split::TrainingSequences;
 use crate::{Error, Result};
 
 /// Which positions of a sequence are targets in an epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Targets {
     /// One position per user and epoch, drawn uniformly from those with at least
     /// `minimum_history` items before them.
@@ -25,13 +25,8 @@ pub enum Targets {
         minimum_history: usize,
     },
     /// Every position but the first: each item of the last `max_len + 1` predicts the next.
+    #[default]
     All,
-}
-
-impl Default for Targets {
-    fn default() -> Self {
-        Self::All
-    }
 }
 
 impl Targets {
@@ -73,7 +68,11 @@ impl PaddedSequences {
             .map(|history| &history[history.len().saturating_sub(max_len)..])
             .collect();
         if kept.is_empty() {
-            return Err(Error::invalid("histories", "empty", "a batch needs at least one"));
+            return Err(Error::invalid(
+                "histories",
+                "empty",
+                "a batch needs at least one",
+            ));
         }
         for (row, history) in kept.iter().enumerate() {
             if history.is_empty() || history.contains(&PADDING) {
@@ -88,7 +87,11 @@ impl PaddedSequences {
     }
 
     fn from_checked(histories: &[&[ItemIndex]]) -> Self {
-        let len = histories.iter().map(|history| history.len()).max().unwrap_or(0);
+        let len = histories
+            .iter()
+            .map(|history| history.len())
+            .max()
+            .unwrap_or(0);
         let mut items = vec![PADDING as i32; histories.len() * len];
         for (row, history) in items.chunks_exact_mut(len).zip(histories) {
             for (place, &item) in row.iter_mut().zip(*history) {
@@ -310,7 +313,11 @@ impl Batcher {
         HostBatch {
             histories,
             positions,
-            targets: targets.concat().into_iter().map(|item| item as i32).collect(),
+            targets: targets
+                .concat()
+                .into_iter()
+                .map(|item| item as i32)
+                .collect(),
             seed: random.random(),
         }
     }
@@ -407,7 +414,15 @@ mod tests {
         targets.sort_unstable();
         assert_eq!(targets, [3, 4, 5, 6, 8, 9]);
         assert_eq!(batch.histories.len, 4);
-        assert_eq!(batch.histories.items.iter().filter(|&&item| item == 0).count(), 2);
+        assert_eq!(
+            batch
+                .histories
+                .items
+                .iter()
+                .filter(|&&item| item == 0)
+                .count(),
+            2
+        );
     }
 
     #[test]
@@ -417,7 +432,10 @@ mod tests {
         assert_eq!(batches.len(), batcher.batches_per_epoch());
         assert_eq!(batches, batcher.epoch_in_place(3).collect::<Vec<_>>());
         assert_ne!(batches, batcher.epoch_in_place(4).collect::<Vec<_>>());
-        let mut targets: Vec<i32> = batches.iter().flat_map(|batch| batch.targets.clone()).collect();
+        let mut targets: Vec<i32> = batches
+            .iter()
+            .flat_map(|batch| batch.targets.clone())
+            .collect();
         targets.sort_unstable();
         targets.dedup();
         assert_eq!(targets.len(), 40);

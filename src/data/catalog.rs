@@ -48,7 +48,11 @@ impl Catalog {
         for id in ids {
             let known = table.len();
             if (table.intern(id.clone()) as usize) < known {
-                return Err(Error::invalid("ids", id, "an id must be in a catalog only once"));
+                return Err(Error::invalid(
+                    "ids",
+                    id,
+                    "an id must be in a catalog only once",
+                ));
             }
         }
         let counts = vec![0; table.len() + 1];
@@ -142,7 +146,9 @@ mod tests {
     #[test]
     fn damaged_files_are_errors() {
         let path = Path::new("catalog.json");
-        let whole = Catalog::from_ids(["a", "b"].map(ExternalId::from)).unwrap().to_json();
+        let whole = Catalog::from_ids(["a", "b"].map(ExternalId::from))
+            .unwrap()
+            .to_json();
         assert!(Catalog::from_json(&whole[..whole.len() - 3], path).is_err());
         assert!(Catalog::from_json(br#"{"ids":["a","a"],"counts":[0,0,0]}"#, path).is_err());
         assert!(Catalog::from_json(br#"{"ids":["a"],"counts":[0]}"#, path).is_err());

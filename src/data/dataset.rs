@@ -105,15 +105,24 @@ impl Dataset {
             return None;
         }
         let with_kept = interactions.items.ids().iter().zip(&kept);
-        let ids = with_kept.filter_map(|(id, &kept)| kept.then(|| id.clone()));
+        let ids = with_kept
+            .filter(|(_, kept)| **kept)
+            .map(|(id, _)| id.clone());
         let catalog = Catalog::from_ids(ids).expect("a table's ids are distinct");
         let named = interactions.users.ids().iter().zip(&users);
-        let user_ids = named.filter(|(_, events)| !events.is_empty()).map(|(id, _)| id.clone());
+        let user_ids = named
+            .filter(|(_, events)| !events.is_empty())
+            .map(|(id, _)| id.clone());
         let user_ids: IdTable = user_ids.collect();
-        let dense = users.into_iter().filter(|events| !events.is_empty()).map(|events| {
-            let numbered = events.into_iter().map(|(item, time)| (indices[item as usize], time));
-            numbered.collect()
-        });
+        let dense = users
+            .into_iter()
+            .filter(|events| !events.is_empty())
+            .map(|events| {
+                let numbered = events
+                    .into_iter()
+                    .map(|(item, time)| (indices[item as usize], time));
+                numbered.collect()
+            });
         let sequences = Sequences::from_sorted(dense);
         let catalog = catalog.with_counts(sequences.iter());
         Some(Self {
@@ -172,9 +181,7 @@ fn keep_first(users: &mut [Vec<Event>], items: usize) {
     // The user who took an item last, so that no set is cleared for every user.
     let mut taken_by = vec![usize::MAX; items];
     for (user, events) in users.iter_mut().enumerate() {
-        events.retain(|event| {
-            std::mem::replace(&mut taken_by[event.0 as usize], user) != user
-        });
+        events.retain(|event| std::mem::replace(&mut taken_by[event.0 as usize], user) != user);
     }
 }
 
@@ -205,18 +212,28 @@ mod tests {
     use super::*;
 
     fn log(rows: &[(&str, &str, f64)]) -> Interactions {
-        rows.iter().map(|&(user, item, time)| Interaction::new(user, item, time)).collect()
+        rows.iter()
+            .map(|&(user, item, time)| Interaction::new(user, item, time))
+            .collect()
     }
 
     fn sequence(dataset: &Dataset, user: &str) -> Vec<String> {
         let user = dataset.user_of(&user.into()).unwrap();
         let items = dataset.sequences().items(user).iter();
-        items.map(|&item| dataset.catalog().id_of(item).unwrap().to_string()).collect()
+        items
+            .map(|&item| dataset.catalog().id_of(item).unwrap().to_string())
+            .collect()
     }
 
     #[test]
     fn sequences_are_in_time_order_with_ties_in_file_order() {
-        let log = log(&[("u", "c", 5.0), ("u", "b", 1.0), ("v", "c", 0.0), ("u", "a", 5.0), ("u", "d", 1.0)]);
+        let log = log(&[
+            ("u", "c", 5.0),
+            ("u", "b", 1.0),
+            ("v", "c", 0.0),
+            ("u", "a", 5.0),
+            ("u", "d", 1.0),
+        ]);
         let dataset = Dataset::new(&log, Filters::default()).unwrap();
         assert_eq!(sequence(&dataset, "u"), ["b", "d", "c", "a"]);
         assert_eq!(dataset.catalog().index_of(&"c".into()), Some(1));
@@ -225,9 +242,18 @@ mod tests {
 
     #[test]
     fn repeats_are_kept_or_collapsed() {
-        let log = log(&[("u", "a", 1.0), ("u", "a", 2.0), ("u", "b", 3.0), ("u", "a", 4.0), ("v", "a", 1.0)]);
+        let log = log(&[
+            ("u", "a", 1.0),
+            ("u", "a", 2.0),
+            ("u", "b", 3.0),
+            ("u", "a", 4.0),
+            ("v", "a", 1.0),
+        ]);
         let with = |repeats| {
-            let filters = Filters { repeats, ..Filters::default() };
+            let filters = Filters {
+                repeats,
+                ..Filters::default()
+            };
             sequence(&Dataset::new(&log, filters).unwrap(), "u").concat()
         };
         assert_eq!(with(Repeats::Keep), "aaba");
@@ -239,10 +265,19 @@ mod tests {
     fn the_core_is_taken_until_nothing_changes() {
         // Dropping user w leaves item c with one interaction, which leaves user v with one.
         let log = log(&[
-            ("u", "a", 1.0), ("u", "b", 2.0), ("x", "a", 1.0), ("x", "b", 2.0),
-            ("v", "a", 1.0), ("v", "c", 2.0), ("w", "c", 1.0),
+            ("u", "a", 1.0),
+            ("u", "b", 2.0),
+            ("x", "a", 1.0),
+            ("x", "b", 2.0),
+            ("v", "a", 1.0),
+            ("v", "c", 2.0),
+            ("w", "c", 1.0),
         ]);
-        let filters = Filters { minimum_per_user: 2, minimum_per_item: 2, ..Filters::default() };
+        let filters = Filters {
+            minimum_per_user: 2,
+            minimum_per_item: 2,
+            ..Filters::default()
+        };
         let dataset = Dataset::new(&log, filters).unwrap();
         assert_eq!((dataset.users(), dataset.catalog().len()), (2, 2));
         assert_eq!(dataset.user_of(&"v".into()), None);
@@ -252,11 +287,29 @@ mod tests {
     #[test]
     fn low_values_are_dropped_and_nothing_left_is_an_error() {
         let mut rows = log(&[("u", "a", 1.0)]);
-        rows.push(Interaction { value: Some(2.0), ..Interaction::new("u", "b", 2.0) });
-        let with = |minimum| Filters { minimum_value: Some(minimum), ..Filters::default() };
-        assert_eq!(sequence(&Dataset::new(&rows, with(2.0)).unwrap(), "u"), ["a", "b"]);
-        assert_eq!(sequence(&Dataset::new(&rows, with(2.5)).unwrap(), "u"), ["a"]);
-        let core = Filters { minimum_per_user: 9, ..Filters::default() };
-        assert!(matches!(Dataset::new(&rows, core), Err(Error::NothingLeft { .. })));
+        rows.push(Interaction {
+            value: Some(2.0),
+            ..Interaction::new("u", "b", 2.0)
+        });
+        let with = |minimum| Filters {
+            minimum_value: Some(minimum),
+            ..Filters::default()
+        };
+        assert_eq!(
+            sequence(&Dataset::new(&rows, with(2.0)).unwrap(), "u"),
+            ["a", "b"]
+        );
+        assert_eq!(
+            sequence(&Dataset::new(&rows, with(2.5)).unwrap(), "u"),
+            ["a"]
+        );
+        let core = Filters {
+            minimum_per_user: 9,
+            ..Filters::default()
+        };
+        assert!(matches!(
+            Dataset::new(&rows, core),
+            Err(Error::NothingLeft { .. })
+        ));
     }
 }

@@ -178,8 +178,23 @@ impl Format {
 
     /// Looks for the usual column names in a header.
     fn from_header(line: &str) -> Option<Self> {
-        const USER: &[&str] = &["userid", "user", "uid", "visitorid", "customerid", "sessionid"];
-        const ITEM: &[&str] = &["movieid", "itemid", "item", "iid", "productid", "asin", "sku"];
+        const USER: &[&str] = &[
+            "userid",
+            "user",
+            "uid",
+            "visitorid",
+            "customerid",
+            "sessionid",
+        ];
+        const ITEM: &[&str] = &[
+            "movieid",
+            "itemid",
+            "item",
+            "iid",
+            "productid",
+            "asin",
+            "sku",
+        ];
         const TIME: &[&str] = &["timestamp", "time", "ts", "unixtime", "eventtime"];
         const VALUE: &[&str] = &["rating", "value", "score", "overall", "price"];
         const EVENT: &[&str] = &["event", "eventtype", "action", "behavior"];
@@ -274,21 +289,34 @@ mod tests {
     #[test]
     fn each_known_format_is_told_from_its_first_line() {
         let cases = [
-            ("ratings.csv", "userId,movieId,rating,timestamp", Format::RatingsCsv),
+            (
+                "ratings.csv",
+                "userId,movieId,rating,timestamp",
+                Format::RatingsCsv,
+            ),
             ("ratings.dat", "1::1193::5::978300760", Format::RatingsDat),
             ("u.data", "196\t242\t3\t881250949", Format::UData),
-            ("x.inter", "user_id:token\titem_id:token\ttimestamp:float", Format::Inter),
+            (
+                "x.inter",
+                "user_id:token\titem_id:token\ttimestamp:float",
+                Format::Inter,
+            ),
             ("x.txt", "user_id:token\titem_id:token", Format::Inter),
             ("Beauty.txt", "1 1 2 3 4 5", Format::Sequences),
         ];
         for (name, line, format) in cases {
-            assert_eq!(Format::from_name_and_line(name, line), Some(format), "{name}");
+            assert_eq!(
+                Format::from_name_and_line(name, line),
+                Some(format),
+                "{name}"
+            );
         }
     }
 
     #[test]
     fn a_csv_with_usual_names_gets_a_schema() {
-        let found = Format::from_name_and_line("log.csv", "event_time;event_type;user_id;product_id");
+        let found =
+            Format::from_name_and_line("log.csv", "event_time;event_type;user_id;product_id");
         let expected = Schema::names("user_id", "product_id")
             .delimiter(";")
             .time(Column::name("event_time"))

@@ -131,7 +131,17 @@ mod tests {
                 "{text}"
             );
         }
-        for text in ["", "-", "-0", "00", "007", "+7", "7 ", "9223372036854775808", "x"] {
+        for text in [
+            "",
+            "-",
+            "-0",
+            "00",
+            "007",
+            "+7",
+            "7 ",
+            "9223372036854775808",
+            "x",
+        ] {
             assert!(
                 matches!(ExternalId::from(text), ExternalId::Text(_)),
                 "{text}"
@@ -148,7 +158,10 @@ mod tests {
 
     #[test]
     fn numbers_follow_first_appearance() {
-        let table: IdTable = ["b", "a", "b", "3"].map(ExternalId::from).into_iter().collect();
+        let table: IdTable = ["b", "a", "b", "3"]
+            .map(ExternalId::from)
+            .into_iter()
+            .collect();
         assert_eq!(table.len(), 3);
         assert_eq!(table.number_of(&"a".into()), Some(1));
         assert_eq!(table.number_of(&ExternalId::Integer(3)), Some(2));

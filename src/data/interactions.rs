@@ -207,7 +207,10 @@ mod tests {
             ..Interaction::new(1, 11, 1.0)
         });
         rows.push(Interaction::new(2, 10, 2.0));
-        assert_eq!([0, 1, 2].map(|row| rows.value(row)), [None, Some(4.5), None]);
+        assert_eq!(
+            [0, 1, 2].map(|row| rows.value(row)),
+            [None, Some(4.5), None]
+        );
         assert_eq!(
             [0, 1, 2].map(|row| rows.event(row).map(ToString::to_string)),
             [None, Some("buy".to_owned()), None]

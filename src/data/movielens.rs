@@ -92,7 +92,9 @@ impl FromStr for Edition {
 
     /// `latest-small`, `100k`, `1m`, `10m`, `20m`, `25m` or `32m`.
     fn from_str(name: &str) -> Result<Self> {
-        let edition = Self::ALL.into_iter().find(|edition| edition.to_string() == name);
+        let edition = Self::ALL
+            .into_iter()
+            .find(|edition| edition.to_string() == name);
         edition.ok_or_else(|| {
             let names = Self::ALL.map(|edition| edition.to_string()).join(", ");
             Error::invalid("size", name, format!("must be one of {names}"))
@@ -113,11 +115,30 @@ pub struct Movie {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Movies(HashMap<ExternalId, Movie>);
 
+/// Reads a line of a file of movies; `None` when it lacks columns.
+type LineParser = fn(&str) -> Option<(ExternalId, Movie)>;
+
 /// The genres of `u.item`, in the order of its columns.
 const U_ITEM_GENRES: [&str; 19] = [
-    "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary",
-    "Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi",
-    "Thriller", "War", "Western",
+    "unknown",
+    "Action",
+    "Adventure",
+    "Animation",
+    "Children's",
+    "Comedy",
+    "Crime",
+    "Documentary",
+    "Drama",
+    "Fantasy",
+    "Film-Noir",
+    "Horror",
+    "Musical",
+    "Mystery",
+    "Romance",
+    "Sci-Fi",
+    "Thriller",
+    "War",
+    "Western",
 ];
 
 impl Movies {
@@ -129,23 +150,30 @@ impl Movies {
     /// line without its columns.
     pub fn beside(ratings: impl AsRef<Path>) -> Result<Self> {
         let folder = ratings.as_ref().parent().unwrap_or(Path::new("."));
-        let readers: [(&str, fn(&str) -> Option<(ExternalId, Movie)>); 3] = [
+        let readers: [(&str, LineParser); 3] = [
             ("movies.csv", csv_line),
             ("movies.dat", dat_line),
             ("u.item", u_item_line),
         ];
-        let found = readers.into_iter().map(|(name, line)| (folder.join(name), line));
+        let found = readers
+            .into_iter()
+            .map(|(name, line)| (folder.join(name), line));
         match found.into_iter().find(|(path, _)| path.exists()) {
             Some((path, line)) => Self::read(path, line),
             None => Ok(Self::default()),
         }
     }
 
-    fn read(path: PathBuf, parse: fn(&str) -> Option<(ExternalId, Movie)>) -> Result<Self> {
+    fn read(path: PathBuf, parse: LineParser) -> Result<Self> {
         let contents = fs::read(&path).map_err(Error::io("read", &path))?;
         // The old editions are in Latin-1, whose bytes are the first characters of Unicode.
-        let text = String::from_utf8(contents)
-            .unwrap_or_else(|error| error.as_bytes().iter().map(|&byte| char::from(byte)).collect());
+        let text = String::from_utf8(contents).unwrap_or_else(|error| {
+            error
+                .as_bytes()
+                .iter()
+                .map(|&byte| char::from(byte))
+                .collect()
+        });
         let header = usize::from(text.starts_with("movieId,"));
         let mut movies = HashMap::new();
         for (number, line) in text.lines().enumerate().skip(header) {
@@ -170,7 +198,8 @@ impl Movies {
 
     /// A movie's title, or its id where none is known.
     pub fn title(&self, id: &ExternalId) -> String {
-        self.get(id).map_or_else(|| id.to_string(), |movie| movie.title.clone())
+        self.get(id)
+            .map_or_else(|| id.to_string(), |movie| movie.title.clone())
     }
 
     /// How many movies are known.
@@ -185,31 +214,50 @@ impl Movies {
 }
 
 fn genres(text: &str) -> Vec<String> {
-    let known = text.split('|').filter(|genre| *genre != "(no genres listed)");
+    let known = text
+        .split('|')
+        .filter(|genre| *genre != "(no genres listed)");
     known.map(|genre| genre.trim().to_owned()).collect()
 }
 
 fn csv_line(line: &str) -> Option<(ExternalId, Movie)> {
     let mut record = csv::StringRecord::new();
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(line.as_bytes());
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .from_reader(line.as_bytes());
     if !reader.read_record(&mut record).ok()? {
         return None;
     }
     let title = record.get(1)?.to_owned();
-    Some((record.get(0)?.into(), Movie { title, genres: genres(record.get(2)?) }))
+    Some((
+        record.get(0)?.into(),
+        Movie {
+            title,
+            genres: genres(record.get(2)?),
+        },
+    ))
 }
 
 fn dat_line(line: &str) -> Option<(ExternalId, Movie)> {
     let mut columns = line.split("::");
     let id = columns.next()?.into();
     let title = columns.next()?.to_owned();
-    Some((id, Movie { title, genres: genres(columns.next()?) }))
+    Some((
+        id,
+        Movie {
+            title,
+            genres: genres(columns.next()?),
+        },
+    ))
 }
 
 fn u_item_line(line: &str) -> Option<(ExternalId, Movie)> {
     let columns: Vec<&str> = line.split('|').collect();
     let flags = columns.get(5..5 + U_ITEM_GENRES.len())?;
-    let set = U_ITEM_GENRES.iter().zip(flags).filter(|(_, flag)| **flag == "1");
+    let set = U_ITEM_GENRES
+        .iter()
+        .zip(flags)
+        .filter(|(_, flag)| **flag == "1");
     let movie = Movie {
         title: (*columns.get(1)?).to_owned(),
         genres: set.map(|(genre, _)| (*genre).to_owned()).collect(),
@@ -231,7 +279,10 @@ mod tests {
     fn titles_and_genres_of_each_edition() {
         let u_item = b"1|L\xe9on (1994)|01-Jan-1994||http|0|1|0|0|0|0|1|0|0|0|0|0|0|0|0|0|0|0|0\n";
         let files: [(&str, &[u8]); 3] = [
-            ("movies.csv", "movieId,title,genres\n1,\"Léon (1994)\",Action|Crime\n".as_bytes()),
+            (
+                "movies.csv",
+                "movieId,title,genres\n1,\"Léon (1994)\",Action|Crime\n".as_bytes(),
+            ),
             ("movies.dat", b"1::L\xe9on (1994)::Action|Crime\n"),
             ("u.item", u_item),
         ];
@@ -249,7 +300,10 @@ mod tests {
         assert!(movies.is_empty());
         assert_eq!(movies.title(&7.into()), "7");
         let error = read("movies.csv", b"movieId,title,genres\n1,A,B\n2\n").unwrap_err();
-        assert!(matches!(error, Error::ColumnCount { line: 3, .. }), "{error}");
+        assert!(
+            matches!(error, Error::ColumnCount { line: 3, .. }),
+            "{error}"
+        );
     }
 
     #[test]

@@ -159,7 +159,10 @@ impl Collector<'_> {
     /// Passes an error on or counts it, as asked for.
     fn take(&mut self, row: Result<()>) -> Result<()> {
         match (row, self.bad_rows) {
-            (Err(Error::ColumnCount { .. } | Error::Field { .. } | Error::Encoding { .. }), BadRows::Skip) => {
+            (
+                Err(Error::ColumnCount { .. } | Error::Field { .. } | Error::Encoding { .. }),
+                BadRows::Skip,
+            ) => {
                 self.interactions.skipped_rows += 1;
                 Ok(())
             }
@@ -174,7 +177,13 @@ impl Collector<'_> {
         })
     }
 
-    fn bad_field(&self, line: u64, field: &'static str, value: &str, expected: &'static str) -> Error {
+    fn bad_field(
+        &self,
+        line: u64,
+        field: &'static str,
+        value: &str,
+        expected: &'static str,
+    ) -> Error {
         Error::Field {
             path: self.path.to_owned(),
             line,
@@ -237,7 +246,8 @@ impl Collector<'_> {
         };
         let user = self.interactions.users.intern(user.into());
         let item = self.interactions.items.intern(item.into());
-        self.interactions.push_numbers(user, item, time, value, event);
+        self.interactions
+            .push_numbers(user, item, time, value, event);
         Ok(())
     }
 }
@@ -255,7 +265,9 @@ fn read_csv(source: impl Read, schema: &Schema, into: &mut Collector<'_>) -> Res
     };
     let header = if schema.header {
         let header = reader.byte_headers().map_err(read_error)?;
-        let names = header.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned());
+        let names = header
+            .iter()
+            .map(|name| String::from_utf8_lossy(name).trim().to_owned());
         Some(names.collect())
     } else {
         None
@@ -284,7 +296,11 @@ fn read_csv(source: impl Read, schema: &Schema, into: &mut Collector<'_>) -> Res
 /// Splits lines at a delimiter of several characters, which the csv crate doesn't know.
 fn read_split(source: impl BufRead, schema: &Schema, into: &mut Collector<'_>) -> Result<()> {
     if schema.delimiter.is_empty() {
-        return Err(Error::invalid("delimiter", "empty", "must be at least one character"));
+        return Err(Error::invalid(
+            "delimiter",
+            "empty",
+            "must be at least one character",
+        ));
     }
     let mut layout = None;
     for_each_line(source, into, |into, line, text| {
@@ -292,7 +308,9 @@ fn read_split(source: impl BufRead, schema: &Schema, into: &mut Collector<'_>) -
         match &layout {
             Some(layout) => into.row(layout, line, fields.len(), |column| fields[column]),
             None if schema.header => {
-                let names = fields.iter().map(|name| String::from_utf8_lossy(name).into_owned());
+                let names = fields
+                    .iter()
+                    .map(|name| String::from_utf8_lossy(name).into_owned());
                 layout = Some(Layout::new(schema, Some(names.collect()), into.path)?);
                 Ok(())
             }
@@ -306,7 +324,10 @@ fn read_split(source: impl BufRead, schema: &Schema, into: &mut Collector<'_>) -
 
 fn split<'t>(mut text: &'t [u8], delimiter: &[u8]) -> Vec<&'t [u8]> {
     let mut fields = Vec::new();
-    while let Some(at) = text.windows(delimiter.len()).position(|window| window == delimiter) {
+    while let Some(at) = text
+        .windows(delimiter.len())
+        .position(|window| window == delimiter)
+    {
         fields.push(&text[..at]);
         text = &text[at + delimiter.len()..];
     }
@@ -396,12 +417,27 @@ mod tests {
     #[test]
     fn the_same_rows_come_from_every_format() {
         let files = [
-            ("ratings.csv", "userId,movieId,rating,timestamp\n1,31,2.5,1260759144\n2,x9,4.0,835355493\n"),
-            ("ratings.csv", "\u{feff}userId,movieId,rating,timestamp\r\n1,31,2.5,1260759144\r\n\r\n2,x9,4.0,835355493"),
-            ("ratings.dat", "1::31::2.5::1260759144\n2::x9::4::835355493\n"),
+            (
+                "ratings.csv",
+                "userId,movieId,rating,timestamp\n1,31,2.5,1260759144\n2,x9,4.0,835355493\n",
+            ),
+            (
+                "ratings.csv",
+                "\u{feff}userId,movieId,rating,timestamp\r\n1,31,2.5,1260759144\r\n\r\n2,x9,4.0,835355493",
+            ),
+            (
+                "ratings.dat",
+                "1::31::2.5::1260759144\n2::x9::4::835355493\n",
+            ),
             ("u.data", "1\t31\t2.5\t1260759144\n2\tx9\t4\t835355493\n"),
-            ("a.inter", "item_id:token\tuser_id:token\trating:float\ttimestamp:float\n31\t1\t2.5\t1260759144.0\nx9\t2\t4\t835355493\n"),
-            ("log.csv", "time,user,item,score\n1260759144,1,31,2.5\n835355493,2,\"x9\",4\n"),
+            (
+                "a.inter",
+                "item_id:token\tuser_id:token\trating:float\ttimestamp:float\n31\t1\t2.5\t1260759144.0\nx9\t2\t4\t835355493\n",
+            ),
+            (
+                "log.csv",
+                "time,user,item,score\n1260759144,1,31,2.5\n835355493,2,\"x9\",4\n",
+            ),
         ];
         for (name, text) in files {
             let log = read(name, text, BadRows::Fail).unwrap();
@@ -426,7 +462,9 @@ mod tests {
             .delimiter("|")
             .event(Column::Position(1))
             .value(Column::Position(3));
-        let log = InteractionReader::new(&path, Format::Delimited(schema)).read().unwrap();
+        let log = InteractionReader::new(&path, Format::Delimited(schema))
+            .read()
+            .unwrap();
         assert_eq!([log.value(0), log.value(1)], [Some(3.5), None]);
         assert_eq!(log.event(1), Some(&"buy".into()));
     }
@@ -438,15 +476,38 @@ mod tests {
             let text = [head.as_bytes(), row].concat();
             read("ratings.csv", text, BadRows::Fail).unwrap_err()
         };
-        assert!(matches!(error(b"1,2\n"), Error::ColumnCount { line: 3, expected: 4, found: 2, .. }));
+        assert!(matches!(
+            error(b"1,2\n"),
+            Error::ColumnCount {
+                line: 3,
+                expected: 4,
+                found: 2,
+                ..
+            }
+        ));
         assert!(matches!(
             error(b"1,2,3,yesterday\n"),
             Error::Field { line: 3, field: "timestamp", ref value, .. } if value == "yesterday"
         ));
-        assert!(matches!(error(b"1,2,3,NaN\n"), Error::Field { field: "timestamp", .. }));
-        assert!(matches!(error(b"1,2,good,4\n"), Error::Field { field: "value", .. }));
-        assert!(matches!(error(b",2,3,4\n"), Error::Field { field: "user", .. }));
-        assert!(matches!(error(b"1,\xff\xfe,3,4\n"), Error::Encoding { line: 3, .. }));
+        assert!(matches!(
+            error(b"1,2,3,NaN\n"),
+            Error::Field {
+                field: "timestamp",
+                ..
+            }
+        ));
+        assert!(matches!(
+            error(b"1,2,good,4\n"),
+            Error::Field { field: "value", .. }
+        ));
+        assert!(matches!(
+            error(b",2,3,4\n"),
+            Error::Field { field: "user", .. }
+        ));
+        assert!(matches!(
+            error(b"1,\xff\xfe,3,4\n"),
+            Error::Encoding { line: 3, .. }
+        ));
         let message = error(b"1,2,3,yesterday\n").to_string();
         assert!(message.ends_with("ratings.csv:3: timestamp is \"yesterday\", expected a number"));
     }
@@ -464,9 +525,15 @@ mod tests {
             InteractionReader::detect("/no/such/file").unwrap_err(),
             Error::Io { action: "read", .. }
         ));
-        assert!(matches!(read("a.csv", "", BadRows::Fail), Err(Error::EmptyFile { .. })));
+        assert!(matches!(
+            read("a.csv", "", BadRows::Fail),
+            Err(Error::EmptyFile { .. })
+        ));
         let header_only = "userId,movieId,rating,timestamp\n";
-        assert!(matches!(read("a.csv", header_only, BadRows::Fail), Err(Error::EmptyFile { .. })));
+        assert!(matches!(
+            read("a.csv", header_only, BadRows::Fail),
+            Err(Error::EmptyFile { .. })
+        ));
         assert!(matches!(
             read("a.inter", "item_id:token\tx:float\n1\t2\n", BadRows::Fail),
             Err(Error::MissingColumn { ref column, .. }) if column == "user_id:token"

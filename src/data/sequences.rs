@@ -91,7 +91,11 @@ impl Sequences {
         let mut times = self.times.clone();
         let last = times.len().checked_sub(1)?;
         let place = (times.len() as f64 * quantile.clamp(0.0, 1.0)) as usize;
-        Some(*times.select_nth_unstable_by(place.min(last), f64::total_cmp).1)
+        Some(
+            *times
+                .select_nth_unstable_by(place.min(last), f64::total_cmp)
+                .1,
+        )
     }
 }
 

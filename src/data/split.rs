@@ -81,7 +81,12 @@ impl Cases {
     /// # Panics
     /// When `case` is not below [`Cases::len`].
     pub fn get(&self, case: usize) -> Case<'_> {
-        let Place { user, start, cut, end } = self.places[case];
+        let Place {
+            user,
+            start,
+            cut,
+            end,
+        } = self.places[case];
         Case {
             user,
             history: self.sequences.items_in(start..cut),
@@ -106,7 +111,9 @@ impl TrainingSequences {
     /// All of a data set's sequences, for a last training run that holds nothing out.
     pub fn all(dataset: &Dataset) -> Self {
         let sequences = dataset.sequences().clone();
-        let ranges = (0..sequences.len()).map(|user| sequences.range(user)).collect();
+        let ranges = (0..sequences.len())
+            .map(|user| sequences.range(user))
+            .collect();
         Self { sequences, ranges }
     }
 
@@ -161,8 +168,7 @@ impl Split {
             Protocol::Ratio { seed } => parts.by_ratio(sequences, seed),
             Protocol::LeaveOneOut => parts.leave_one_out(sequences),
             Protocol::TimeCut { valid, test } => {
-                // Written so that NaN is refused too.
-                if !(valid < test) {
+                if test.partial_cmp(&valid) != Some(std::cmp::Ordering::Greater) {
                     return Err(Error::invalid(
                         "protocol.test",
                         test,
@@ -221,13 +227,25 @@ impl Parts {
         users[..train_end].sort_unstable();
         users[train_end..valid_end].sort_unstable();
         users[valid_end..].sort_unstable();
-        self.train = users[..train_end].iter().map(|&user| sequences.range(user)).collect();
+        self.train = users[..train_end]
+            .iter()
+            .map(|&user| sequences.range(user))
+            .collect();
         for (place, &user) in users.iter().enumerate().skip(train_end) {
             let Range { start, end } = sequences.range(user);
             let cut = start + (end - start) * 8 / 10;
             if start < cut && cut < end {
-                let cases = if place < valid_end { &mut self.valid } else { &mut self.test };
-                cases.push(Place { user, start, cut, end });
+                let cases = if place < valid_end {
+                    &mut self.valid
+                } else {
+                    &mut self.test
+                };
+                cases.push(Place {
+                    user,
+                    start,
+                    cut,
+                    end,
+                });
             } else {
                 self.too_short += 1;
             }
@@ -242,8 +260,18 @@ impl Parts {
                 continue;
             }
             self.train.push(start..end - 2);
-            self.valid.push(Place { user, start, cut: end - 2, end: end - 1 });
-            self.test.push(Place { user, start, cut: end - 1, end });
+            self.valid.push(Place {
+                user,
+                start,
+                cut: end - 2,
+                end: end - 1,
+            });
+            self.test.push(Place {
+                user,
+                start,
+                cut: end - 1,
+                end,
+            });
         }
     }
 
@@ -259,7 +287,12 @@ impl Parts {
             // Someone who first acts after a cut has labels but no history to judge them by.
             let mut judge = |cases: &mut Vec<Place>, cut: usize, end: usize| {
                 if cut < end && start < cut {
-                    cases.push(Place { user, start, cut, end });
+                    cases.push(Place {
+                        user,
+                        start,
+                        cut,
+                        end,
+                    });
                 } else if cut < end {
                     self.too_short += 1;
                 }
@@ -288,13 +321,20 @@ mod tests {
     #[test]
     fn ratio_divides_users_and_held_out_sequences() {
         let split = Split::new(&dataset(&[10; 50]), Protocol::Ratio { seed: 1 }).unwrap();
-        assert_eq!((split.train.len(), split.valid.len(), split.test.len()), (40, 5, 5));
+        assert_eq!(
+            (split.train.len(), split.valid.len(), split.test.len()),
+            (40, 5, 5)
+        );
         for case in split.valid.iter().chain(split.test.iter()) {
             assert_eq!((case.history.len(), case.labels.len()), (8, 2));
             assert_eq!(case.history, [1, 2, 3, 4, 5, 6, 7, 8]);
         }
-        let mut held_out: Vec<usize> =
-            split.valid.iter().chain(split.test.iter()).map(|case| case.user).collect();
+        let mut held_out: Vec<usize> = split
+            .valid
+            .iter()
+            .chain(split.test.iter())
+            .map(|case| case.user)
+            .collect();
         held_out.sort_unstable();
         held_out.dedup();
         assert_eq!(held_out.len(), 10);
@@ -317,32 +357,73 @@ mod tests {
         assert_eq!(split.train.iter().collect::<Vec<_>>(), [&[1, 2][..], &[1]]);
         assert_eq!(
             split.valid.get(0),
-            Case { user: 0, history: &[1, 2], labels: &[3] }
+            Case {
+                user: 0,
+                history: &[1, 2],
+                labels: &[3]
+            }
         );
         assert_eq!(
             split.test.get(1),
-            Case { user: 2, history: &[1, 2], labels: &[3] }
+            Case {
+                user: 2,
+                history: &[1, 2],
+                labels: &[3]
+            }
         );
     }
 
     #[test]
     fn a_time_cut_holds_for_everyone() {
         // User u acts at u, 10 + u, 20 + u, …
-        let split = Split::new(&dataset(&[5, 5, 2]), Protocol::TimeCut { valid: 11.0, test: 30.0 }).unwrap();
-        assert_eq!(split.train.iter().map(<[_]>::len).collect::<Vec<_>>(), [2, 1, 1]);
-        assert_eq!(split.valid.iter().map(|case| case.labels.len()).collect::<Vec<_>>(), [1, 2, 1]);
-        assert_eq!(split.test.iter().map(|case| case.history.len()).collect::<Vec<_>>(), [3, 3]);
+        let split = Split::new(
+            &dataset(&[5, 5, 2]),
+            Protocol::TimeCut {
+                valid: 11.0,
+                test: 30.0,
+            },
+        )
+        .unwrap();
+        assert_eq!(
+            split.train.iter().map(<[_]>::len).collect::<Vec<_>>(),
+            [2, 1, 1]
+        );
+        assert_eq!(
+            split
+                .valid
+                .iter()
+                .map(|case| case.labels.len())
+                .collect::<Vec<_>>(),
+            [1, 2, 1]
+        );
+        assert_eq!(
+            split
+                .test
+                .iter()
+                .map(|case| case.history.len())
+                .collect::<Vec<_>>(),
+            [3, 3]
+        );
         assert_eq!(split.catalog().counts()[..3], [0, 3, 1]);
     }
 
     #[test]
     fn what_cannot_be_split_is_an_error() {
         let data = dataset(&[2, 2]);
-        assert!(matches!(Split::new(&data, Protocol::LeaveOneOut), Err(Error::NothingLeft { .. })));
-        let cut = Protocol::TimeCut { valid: 5.0, test: 5.0 };
+        assert!(matches!(
+            Split::new(&data, Protocol::LeaveOneOut),
+            Err(Error::NothingLeft { .. })
+        ));
+        let cut = Protocol::TimeCut {
+            valid: 5.0,
+            test: 5.0,
+        };
         assert!(matches!(
             Split::new(&data, cut),
-            Err(Error::InvalidValue { field: "protocol.test", .. })
+            Err(Error::InvalidValue {
+                field: "protocol.test",
+                ..
+            })
         ));
     }
 }

@@ -102,18 +102,35 @@ mod tests {
         let log = Synthetic::default().generate();
         assert_eq!(log.users().len(), 610);
         assert!((60_000..140_000).contains(&log.len()), "{}", log.len());
-        assert!((4_000..=9_724).contains(&log.items().len()), "{}", log.items().len());
+        assert!(
+            (4_000..=9_724).contains(&log.items().len()),
+            "{}",
+            log.items().len()
+        );
     }
 
     #[test]
     fn the_seed_decides_and_small_sizes_work() {
         let of = |seed| {
-            let log = Synthetic { users: 3, items: 5, seed, ..Synthetic::default() }.generate();
+            let log = Synthetic {
+                users: 3,
+                items: 5,
+                seed,
+                ..Synthetic::default()
+            }
+            .generate();
             (log.item_numbers().to_vec(), log.times().to_vec())
         };
         assert_eq!(of(1), of(1));
         assert_ne!(of(1), of(2));
-        let least = Synthetic { users: 0, items: 0, minimum_per_user: 0, mean_per_user: 0, tastes: 0, seed: 0 };
+        let least = Synthetic {
+            users: 0,
+            items: 0,
+            minimum_per_user: 0,
+            mean_per_user: 0,
+            tastes: 0,
+            seed: 0,
+        };
         assert_eq!(least.generate().len(), 1);
     }
 }

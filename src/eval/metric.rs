@@ -112,11 +112,20 @@ impl FromStr for Metric {
     fn from_str(text: &str) -> Result<Self> {
         let unknown = || {
             let names = Measure::ALL.map(Measure::name).join(", ");
-            Error::invalid("metric", text, format!("must be NAME@K with a name of {names}"))
+            Error::invalid(
+                "metric",
+                text,
+                format!("must be NAME@K with a name of {names}"),
+            )
         };
         let (name, k) = text.split_once('@').ok_or_else(unknown)?;
-        let measure = Measure::ALL.into_iter().find(|measure| measure.name() == name);
-        Self::new(measure.ok_or_else(unknown)?, k.parse().map_err(|_| unknown())?)
+        let measure = Measure::ALL
+            .into_iter()
+            .find(|measure| measure.name() == name);
+        Self::new(
+            measure.ok_or_else(unknown)?,
+            k.parse().map_err(|_| unknown())?,
+        )
     }
 }
 
@@ -141,7 +150,9 @@ fn hit_ranks<'a>(
     k: usize,
 ) -> impl Iterator<Item = usize> + 'a {
     let first = ranked.iter().take(k).enumerate();
-    first.filter(|(_, item)| labels.contains(item)).map(|(rank, _)| rank)
+    first
+        .filter(|(_, item)| labels.contains(item))
+        .map(|(rank, _)| rank)
 }
 
 /// What a hit at a rank counted from 0 is worth in a discounted gain.
@@ -186,7 +197,10 @@ pub fn reciprocal_rank_at(ranked: &[ItemIndex], labels: &[ItemIndex], k: usize) 
 /// The mean of the precisions at each hit's rank, over `min(k, labels)`.
 pub fn average_precision_at(ranked: &[ItemIndex], labels: &[ItemIndex], k: usize) -> f64 {
     let precision = |(before, rank): (usize, usize)| (before as f64 + 1.0) / (rank as f64 + 1.0);
-    let sum: f64 = hit_ranks(ranked, labels, k).enumerate().map(precision).sum();
+    let sum: f64 = hit_ranks(ranked, labels, k)
+        .enumerate()
+        .map(precision)
+        .sum();
     sum / k.min(labels.len()) as f64
 }
 
@@ -197,7 +211,10 @@ pub fn average_precision_at(ranked: &[ItemIndex], labels: &[ItemIndex], k: usize
 /// that report it. Use [`ndcg_at`] for everything else.
 pub fn label_position_ndcg_at(ranked: &[ItemIndex], labels: &[ItemIndex], k: usize) -> f64 {
     let first = &ranked[..k.min(ranked.len())];
-    let found = labels.iter().enumerate().filter(|(_, label)| first.contains(label));
+    let found = labels
+        .iter()
+        .enumerate()
+        .filter(|(_, label)| first.contains(label));
     let (mut gain, mut ideal) = (0.0, 0.0);
     for (hits, (place, _)) in found.enumerate() {
         gain += discount(place);
@@ -215,14 +232,16 @@ mod tests {
     const LABELS: [ItemIndex; 3] = [7, 3, 9];
 
     fn assert_near(value: f64, expected: f64) {
-        assert!((value - expected).abs() < 1e-12, "{value} is not {expected}");
+        assert!(
+            (value - expected).abs() < 1e-12,
+            "{value} is not {expected}"
+        );
     }
 
     #[test]
     fn by_hand() {
-        let at = |measure: fn(&[ItemIndex], &[ItemIndex], usize) -> f64, k| {
-            measure(&RANKED, &LABELS, k)
-        };
+        let at =
+            |measure: fn(&[ItemIndex], &[ItemIndex], usize) -> f64, k| measure(&RANKED, &LABELS, k);
         assert_near(at(recall_at, 5), 2.0 / 3.0);
         assert_near(at(recall_at, 2), 1.0 / 3.0);
         assert_near(at(recall_at, 1), 0.0);
@@ -243,13 +262,22 @@ mod tests {
         // Two places can hold two labels at best, found or not.
         assert_near(at(ndcg_at, 2), (1.0 / log3) / (1.0 + 1.0 / log3));
         // Found labels stand at places 0 and 2 of the labels.
-        assert_near(at(label_position_ndcg_at, 5), (1.0 + 0.5) / (1.0 + 1.0 / log3));
+        assert_near(
+            at(label_position_ndcg_at, 5),
+            (1.0 + 0.5) / (1.0 + 1.0 / log3),
+        );
         assert_near(at(label_position_ndcg_at, 1), 0.0);
     }
 
     #[test]
     fn a_perfect_list_is_one() {
-        for measure in [recall_at, precision_at, hit_rate_at, ndcg_at, average_precision_at] {
+        for measure in [
+            recall_at,
+            precision_at,
+            hit_rate_at,
+            ndcg_at,
+            average_precision_at,
+        ] {
             assert_near(measure(&[7, 3, 9], &LABELS, 3), 1.0);
         }
     }

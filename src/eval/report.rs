@@ -142,8 +142,14 @@ impl<'a> Scorer<'a> {
             for ((measure, _), sum) in PER_USER.into_iter().zip(self.sums[place]) {
                 set(measure, sum / users);
             }
-            let recalled = self.recalled[place].iter().filter(|&&recalled| recalled).count();
-            set(Measure::Coverage, recalled as f64 / self.catalog.len() as f64);
+            let recalled = self.recalled[place]
+                .iter()
+                .filter(|&&recalled| recalled)
+                .count();
+            set(
+                Measure::Coverage,
+                recalled as f64 / self.catalog.len() as f64,
+            );
             let (sum, count) = self.popularity[place];
             set(Measure::MeanPopularity, sum as f64 / count.max(1) as f64);
         }
@@ -170,7 +176,9 @@ mod tests {
 
     fn catalog() -> Catalog {
         let sequences: [&[ItemIndex]; 1] = [&[1, 1, 1, 2, 3]];
-        Catalog::from_ids((1..=4).map(ExternalId::Integer)).unwrap().with_counts(sequences)
+        Catalog::from_ids((1..=4).map(ExternalId::Integer))
+            .unwrap()
+            .with_counts(sequences)
     }
 
     #[test]
@@ -209,6 +217,9 @@ mod tests {
         let mut scorer = Scorer::new(&catalog, &[2]).unwrap();
         scorer.add(&[1, 2], &[2]);
         let json = serde_json::to_string(&scorer.report()).unwrap();
-        assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), scorer.report());
+        assert_eq!(
+            serde_json::from_str::<Report>(&json).unwrap(),
+            scorer.report()
+        );
     }
 }

@@ -69,8 +69,20 @@ impl VectorIndex for FlatIndex {
         let queries = queries.as_standard_layout();
         let queries = queries.as_slice().expect("standard layout is one slice");
         let allowed = |query: usize, row: u32| filter.is_none_or(|filter| filter(query, row + 1));
-        let found = top_k::search(queries, &self.vectors, self.dim, k.min(self.len()), &allowed);
-        let hit = |(row, score)| Hit { item: row + 1, score };
-        Ok(found.into_iter().map(|best| best.into_iter().map(hit).collect()).collect())
+        let found = top_k::search(
+            queries,
+            &self.vectors,
+            self.dim,
+            k.min(self.len()),
+            &allowed,
+        );
+        let hit = |(row, score)| Hit {
+            item: row + 1,
+            score,
+        };
+        Ok(found
+            .into_iter()
+            .map(|best| best.into_iter().map(hit).collect())
+            .collect())
     }
 }

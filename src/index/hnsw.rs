@@ -64,7 +64,11 @@ impl Distance<f32> for UnitDistance {
 impl HnswConfig {
     fn validate(&self) -> Result<()> {
         if !(2..=256).contains(&self.neighbors) {
-            return Err(Error::invalid("neighbors", self.neighbors, "must be within 2 and 256"));
+            return Err(Error::invalid(
+                "neighbors",
+                self.neighbors,
+                "must be within 2 and 256",
+            ));
         }
         for (field, value) in [
             ("ef_construction", self.ef_construction),
@@ -89,12 +93,19 @@ impl HnswIndex {
         let flat = FlatIndex::new(vectors)?;
         let items = vectors.slice(ndarray::s![1.., ..]);
         let square = |row: ArrayView1<'_, f32>| row.dot(&row);
-        let longest = items.axis_iter(Axis(0)).map(square).fold(0.0, f32::max).sqrt();
+        let longest = items
+            .axis_iter(Axis(0))
+            .map(square)
+            .fold(0.0, f32::max)
+            .sqrt();
         let scale = if longest > 0.0 { 1.0 / longest } else { 0.0 };
         let points: Vec<Vec<f32>> = (items.axis_iter(Axis(0)))
             .map(|row| {
                 let rest = (1.0 - square(row) * scale * scale).max(0.0).sqrt();
-                row.iter().map(|value| value * scale).chain([rest]).collect()
+                row.iter()
+                    .map(|value| value * scale)
+                    .chain([rest])
+                    .collect()
             })
             .collect();
         const MAX_LAYERS: usize = 16;
@@ -105,8 +116,11 @@ impl HnswIndex {
             config.ef_construction,
             UnitDistance,
         );
-        let numbered: Vec<(&[f32], usize)> =
-            points.iter().enumerate().map(|(row, point)| (point.as_slice(), row)).collect();
+        let numbered: Vec<(&[f32], usize)> = points
+            .iter()
+            .enumerate()
+            .map(|(row, point)| (point.as_slice(), row))
+            .collect();
         graph.parallel_insert_slice(&numbered);
         Ok(Self {
             graph,
@@ -137,7 +151,11 @@ impl HnswIndex {
     ) -> Vec<Hit> {
         let length = query.dot(&query).sqrt();
         let scale = if length > 0.0 { 1.0 / length } else { 0.0 };
-        let point: Vec<f32> = query.iter().map(|value| value * scale).chain([0.0]).collect();
+        let point: Vec<f32> = query
+            .iter()
+            .map(|value| value * scale)
+            .chain([0.0])
+            .collect();
         let ef = self.ef_search.max(k);
         let neighbors = match filter {
             None => self.graph.search(&point, k, ef),
@@ -153,7 +171,10 @@ impl HnswIndex {
         });
         let mut scored: Vec<top_k::Scored> = scored.collect();
         scored.sort_unstable_by(top_k::best_first);
-        scored.into_iter().map(|(item, score)| Hit { item, score }).collect()
+        scored
+            .into_iter()
+            .map(|(item, score)| Hit { item, score })
+            .collect()
     }
 }
 

@@ -83,7 +83,12 @@ impl<I: VectorIndex + ?Sized> VectorIndex for Box<I> {
 fn check_finite(what: &'static str, vectors: ArrayView2<'_, f32>) -> Result<()> {
     match vectors.indexed_iter().find(|(_, value)| !value.is_finite()) {
         None => Ok(()),
-        Some(((row, column), &value)) => Err(Error::NonFiniteVector { what, row, column, value }),
+        Some(((row, column), &value)) => Err(Error::NonFiniteVector {
+            what,
+            row,
+            column,
+            value,
+        }),
     }
 }
 
@@ -112,5 +117,11 @@ fn without_padding(vectors: ArrayView2<'_, f32>) -> Result<Vec<f32>> {
         });
     }
     check_finite("item vectors", vectors)?;
-    Ok(vectors.rows().into_iter().skip(1).flatten().copied().collect())
+    Ok(vectors
+        .rows()
+        .into_iter()
+        .skip(1)
+        .flatten()
+        .copied()
+        .collect())
 }

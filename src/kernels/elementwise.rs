@@ -82,7 +82,8 @@ pub(crate) fn sum_exp(values: &[f32], shift: f32) -> f32 {
         }
     }
     let sum: f32 = lanes.into_iter().sum();
-    rest.iter().fold(sum, |sum, &value| sum + exp(value - shift))
+    rest.iter()
+        .fold(sum, |sum, &value| sum + exp(value - shift))
 }
 
 /// `Σ a b`.
@@ -117,7 +118,10 @@ mod tests {
 
     fn assert_close(name: &str, got: f32, exact: f64, relative: f64, x: f32) {
         let error = (f64::from(got) - exact).abs();
-        assert!(error <= relative * exact.abs(), "{name}({x}) = {got}, exactly {exact}");
+        assert!(
+            error <= relative * exact.abs(),
+            "{name}({x}) = {got}, exactly {exact}"
+        );
     }
 
     #[test]
@@ -137,7 +141,10 @@ mod tests {
     #[test]
     fn extremes_stay_finite() {
         for x in [-1e30, -1000.0, 1000.0, 1e30] {
-            assert!(exp(x).is_finite() && sigmoid(x).is_finite() && tanh(x).is_finite(), "{x}");
+            assert!(
+                exp(x).is_finite() && sigmoid(x).is_finite() && tanh(x).is_finite(),
+                "{x}"
+            );
         }
         assert_eq!(exp(-100.0), 0.0);
         assert_eq!(exp(0.0), 1.0);
@@ -152,7 +159,10 @@ mod tests {
             assert_eq!(maximum(&values), best);
             let sum: f32 = values.iter().map(|x| (x - 7.0).exp()).sum();
             assert!((sum_exp(&values, 7.0) - sum).abs() <= 1e-5 * sum);
-            assert_eq!(dot(&values, &values), values.iter().map(|x| x * x).sum::<f32>());
+            assert_eq!(
+                dot(&values, &values),
+                values.iter().map(|x| x * x).sum::<f32>()
+            );
         }
     }
 }

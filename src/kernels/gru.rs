@@ -135,13 +135,22 @@ pub(crate) fn forward(
     let mut rest = saved.as_slice();
     for group in &groups {
         let (of_group, others) = rest.split_at(group.steps * 5 * hidden);
-        group.unpack(&of_group[group.steps * 4 * hidden..], &mut out, shape.len, hidden);
+        group.unpack(
+            &of_group[group.steps * 4 * hidden..],
+            &mut out,
+            shape.len,
+            hidden,
+        );
         rest = others;
     }
     (out, saved)
 }
 
-fn split_by_group<'a>(mut all: &'a mut [f32], groups: &[Group], width: usize) -> Vec<&'a mut [f32]> {
+fn split_by_group<'a>(
+    mut all: &'a mut [f32],
+    groups: &[Group],
+    width: usize,
+) -> Vec<&'a mut [f32]> {
     let mut parts = Vec::with_capacity(groups.len());
     for group in groups {
         let (part, rest) = all.split_at_mut(group.steps * width);
@@ -182,7 +191,11 @@ fn group_forward(
     let (mut previous_start, mut start) = (0, 0);
     for (step, &running) in group.running.iter().enumerate() {
         let (done, ahead) = states.split_at_mut(start * hidden);
-        let previous = if step == 0 { &zeros } else { &done[previous_start * hidden..] };
+        let previous = if step == 0 {
+            &zeros
+        } else {
+            &done[previous_start * hidden..]
+        };
         let previous = &previous[..running * hidden];
         let from_hidden = &mut from_hidden[..running * 3 * hidden];
         for row in from_hidden.chunks_exact_mut(3 * hidden) {

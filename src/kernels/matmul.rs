@@ -86,12 +86,27 @@ mod tests {
         let a = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
         let b = [1.0, 0.0, 2.0, 1.0, 0.0, 3.0];
         let mut out = [0.0; 4];
-        matmul(&mut out, Into::Replace, Matrix::new(&a, 2, 3), Matrix::new(&b, 3, 2));
+        matmul(
+            &mut out,
+            Into::Replace,
+            Matrix::new(&a, 2, 3),
+            Matrix::new(&b, 3, 2),
+        );
         assert_eq!(out, [5.0, 11.0, 14.0, 23.0]);
-        matmul(&mut out, Into::Add, Matrix::new(&a, 2, 3), Matrix::new(&a, 2, 3).t());
+        matmul(
+            &mut out,
+            Into::Add,
+            Matrix::new(&a, 2, 3),
+            Matrix::new(&a, 2, 3).t(),
+        );
         assert_eq!(out, [19.0, 43.0, 46.0, 100.0]);
         let mut out = [9.0; 9];
-        matmul(&mut out, Into::Replace, Matrix::new(&a, 2, 3).t(), Matrix::new(&a, 2, 3));
+        matmul(
+            &mut out,
+            Into::Replace,
+            Matrix::new(&a, 2, 3).t(),
+            Matrix::new(&a, 2, 3),
+        );
         assert_eq!(out, [17.0, 22.0, 27.0, 22.0, 29.0, 36.0, 27.0, 36.0, 45.0]);
     }
 }

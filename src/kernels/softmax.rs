@@ -86,7 +86,9 @@ impl<'a> Softmax<'a> {
             .map(|row| {
                 let target = self.targets[row] as usize;
                 let user = &self.users[row * self.dim..(row + 1) * self.dim];
-                let correction = self.log_correction.map_or(0.0, |correction| correction[target]);
+                let correction = self
+                    .log_correction
+                    .map_or(0.0, |correction| correction[target]);
                 f64::from(normalizers[row] - (dot(user, self.item(target)) - correction))
             })
             .sum();
@@ -163,7 +165,12 @@ impl<'a> Softmax<'a> {
                 }
                 let tile = Matrix::new(tile, row_count, count);
                 matmul(user_gradient, Into::Add, tile, items);
-                matmul(item_gradient, Into::Add, tile.t(), Matrix::new(users, row_count, dim));
+                matmul(
+                    item_gradient,
+                    Into::Add,
+                    tile.t(),
+                    Matrix::new(users, row_count, dim),
+                );
             }
         }
         user_gradient
@@ -176,7 +183,10 @@ fn merge_sums(a: (f32, f32), b: (f32, f32)) -> (f32, f32) {
     if maximum == f32::NEG_INFINITY {
         return a;
     }
-    (maximum, a.1 * (a.0 - maximum).exp() + b.1 * (b.0 - maximum).exp())
+    (
+        maximum,
+        a.1 * (a.0 - maximum).exp() + b.1 * (b.0 - maximum).exp(),
+    )
 }
 
 for_each_instruction_set! {

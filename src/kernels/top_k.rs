@@ -17,7 +17,9 @@ pub(crate) type Scored = (u32, f32);
 /// Higher scores first, and lower rows first among equals.
 pub(crate) fn best_first(a: &Scored, b: &Scored) -> Ordering {
     // Not `total_cmp`, for which 0 and -0 are no tie; scores are never NaN here.
-    b.1.partial_cmp(&a.1).unwrap_or(Ordering::Equal).then(a.0.cmp(&b.0))
+    b.1.partial_cmp(&a.1)
+        .unwrap_or(Ordering::Equal)
+        .then(a.0.cmp(&b.0))
 }
 
 /// The k best rows of `items` `[n, dim]` by inner product for each row of `queries` `[m, dim]`,
@@ -32,7 +34,9 @@ pub(crate) fn search(
     queries
         .par_chunks(TILE_QUERIES * dim)
         .enumerate()
-        .flat_map(|(tile, queries)| search_tile(tile * TILE_QUERIES, queries, items, dim, k, allowed))
+        .flat_map(|(tile, queries)| {
+            search_tile(tile * TILE_QUERIES, queries, items, dim, k, allowed)
+        })
         .collect()
 }
 
@@ -51,8 +55,17 @@ fn search_tile(
     for (tile, items) in items.chunks(TILE_ITEMS * dim).enumerate() {
         let columns = items.len() / dim;
         let scores = &mut scores[..count * columns];
-        matmul(scores, Into::Replace, queries, Matrix::new(items, columns, dim).t());
-        for ((query, best), scores) in best.iter_mut().enumerate().zip(scores.chunks_exact(columns)) {
+        matmul(
+            scores,
+            Into::Replace,
+            queries,
+            Matrix::new(items, columns, dim).t(),
+        );
+        for ((query, best), scores) in best
+            .iter_mut()
+            .enumerate()
+            .zip(scores.chunks_exact(columns))
+        {
             let first = (tile * TILE_ITEMS) as u32;
             best.offer(first, scores, |row| allowed(first_query + query, row));
         }
@@ -83,7 +96,9 @@ impl Best {
         const LANES: usize = 16;
         for (chunk, scores) in scores.chunks(LANES).enumerate() {
             // Most chunks hold nothing that matters: one test passes over them.
-            let any = scores.iter().fold(false, |any, &score| any | (score > self.threshold));
+            let any = scores
+                .iter()
+                .fold(false, |any, &score| any | (score > self.threshold));
             if !any {
                 continue;
             }
@@ -129,7 +144,12 @@ mod tests {
             for (query, found) in found.iter().enumerate() {
                 let vector = &queries[query * dim..(query + 1) * dim];
                 let mut all: Vec<Scored> = (items.chunks(dim).enumerate())
-                    .map(|(row, item)| (row as u32, item.iter().zip(vector).map(|(a, b)| a * b).sum()))
+                    .map(|(row, item)| {
+                        (
+                            row as u32,
+                            item.iter().zip(vector).map(|(a, b)| a * b).sum(),
+                        )
+                    })
                     .filter(|&(row, _)| odd(query, row))
                     .collect();
                 all.sort_by(best_first);

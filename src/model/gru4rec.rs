@@ -83,10 +83,18 @@ impl RecallerConfig for Gru4RecConfig {
             }
         }
         if !(0.0..1.0).contains(&self.dropout) {
-            return Err(Error::invalid("dropout", self.dropout, "must be at least 0 and below 1"));
+            return Err(Error::invalid(
+                "dropout",
+                self.dropout,
+                "must be at least 0 and below 1",
+            ));
         }
         if !(self.temperature > 0.0 && self.temperature.is_finite()) {
-            return Err(Error::invalid("temperature", self.temperature, "must be above 0"));
+            return Err(Error::invalid(
+                "temperature",
+                self.temperature,
+                "must be above 0",
+            ));
         }
         Ok(())
     }
@@ -94,12 +102,18 @@ impl RecallerConfig for Gru4RecConfig {
     fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> Result<Gru4Rec<B>> {
         self.validate()?;
         if items == 0 {
-            return Err(Error::invalid("items", 0, "a model needs at least one item"));
+            return Err(Error::invalid(
+                "items",
+                0,
+                "a model needs at least one item",
+            ));
         }
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let deviation = 1.0 / (self.dim as f32).sqrt();
         let padding = std::iter::repeat_n(0.0, self.dim);
-        let vectors = StandardNormal.sample_iter(&mut random).map(|draw: f32| deviation * draw);
+        let vectors = StandardNormal
+            .sample_iter(&mut random)
+            .map(|draw: f32| deviation * draw);
         let values: Vec<f32> = padding.chain(vectors.take(items * self.dim)).collect();
         let embedding = Tensor::from_data(TensorData::new(values, [items + 1, self.dim]), device);
         let layers = (0..self.layers)
@@ -126,7 +140,11 @@ impl<B: Backend> Gru4Rec<B> {
         let [batch, len] = histories.items.dims();
         let dim = self.config.dim;
         let indices = histories.items.clone().reshape([batch * len]);
-        let mut values = self.embedding.val().select(0, indices).reshape([batch, len, dim]);
+        let mut values = self
+            .embedding
+            .val()
+            .select(0, indices)
+            .reshape([batch, len, dim]);
         for (number, layer) in self.layers.iter().enumerate() {
             if let Some(seed) = dropout_seed {
                 let seed = seed.wrapping_add(number as u64);
@@ -141,7 +159,9 @@ impl<B: Backend> Gru4Rec<B> {
 impl<B: Backend> SequenceRecaller<B> for Gru4Rec<B> {
     fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
         let states = self.states(histories, None);
-        states.select(0, histories.last_positions()).unsqueeze_dim(1)
+        states
+            .select(0, histories.last_positions())
+            .unsqueeze_dim(1)
     }
 
     fn item_embeddings(&self) -> Tensor<B, 2> {
@@ -155,16 +175,18 @@ impl<B: Backend> SequenceRecaller<B> for Gru4Rec<B> {
         let similarity = self.config.similarity;
         let users = match similarity {
             Similarity::Dot => users,
-            Similarity::Cosine => {
-                similarity.prepare_tensor(users).div_scalar(self.config.temperature)
-            }
+            Similarity::Cosine => similarity
+                .prepare_tensor(users)
+                .div_scalar(self.config.temperature),
         };
         let items = similarity.prepare_tensor(self.embedding.val());
         backend::softmax_cross_entropy(users, items, batch.targets.clone(), None)
     }
 
     fn similarity(&self) -> Similarity {
-        self.config.search_similarity.unwrap_or(self.config.similarity)
+        self.config
+            .search_similarity
+            .unwrap_or(self.config.similarity)
     }
 
     fn max_len(&self) -> usize {
@@ -189,7 +211,10 @@ mod tests {
         ];
         for (config, name) in cases {
             let error = config.validate().unwrap_err();
-            assert!(matches!(error, Error::InvalidValue { field, .. } if field == name), "{error}");
+            assert!(
+                matches!(error, Error::InvalidValue { field, .. } if field == name),
+                "{error}"
+            );
         }
         assert!(good().validate().is_ok());
     }

@@ -64,5 +64,10 @@ pub trait RecallerConfig: Config {
     ///
     /// # Errors
     /// As [`validate`](RecallerConfig::validate), and for a catalog of no items.
-    fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> Result<Self::Recaller<B>>;
+    fn init<B: Backend>(
+        &self,
+        items: usize,
+        seed: u64,
+        device: &B::Device,
+    ) -> Result<Self::Recaller<B>>;
 }

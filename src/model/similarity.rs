@@ -88,7 +88,10 @@ mod tests {
     #[test]
     fn names_are_read_back() {
         for similarity in [Similarity::Dot, Similarity::Cosine] {
-            assert_eq!(similarity.to_string().parse::<Similarity>().unwrap(), similarity);
+            assert_eq!(
+                similarity.to_string().parse::<Similarity>().unwrap(),
+                similarity
+            );
         }
         assert!("euclid".parse::<Similarity>().is_err());
     }

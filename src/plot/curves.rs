@@ -5,10 +5,10 @@ use std::path::Path;
 use plotters::prelude::*;
 
 use super::failed;
+use crate::Result;
 use crate::eval::Metric;
 use crate::files::write_file;
 use crate::train::EpochReport;
-use crate::Result;
 
 const SIZE: (u32, u32) = (900, 480);
 
@@ -37,12 +37,20 @@ fn draw(
     metrics: &[Metric],
 ) -> Result<(), Box<dyn std::error::Error>> {
     let value = |epoch: &EpochReport, metric: Metric| {
-        epoch.validation.as_ref().and_then(|report| report.get(metric))
+        epoch
+            .validation
+            .as_ref()
+            .and_then(|report| report.get(metric))
     };
     let losses = || epochs.iter().map(|epoch| epoch.loss);
-    let (low, high) = (losses().fold(f64::MAX, f64::min), losses().fold(f64::MIN, f64::max));
+    let (low, high) = (
+        losses().fold(f64::MAX, f64::min),
+        losses().fold(f64::MIN, f64::max),
+    );
     let margin = 0.05 * (high - low).max(0.01);
-    let values = metrics.iter().flat_map(|&metric| epochs.iter().filter_map(move |e| value(e, metric)));
+    let values = metrics
+        .iter()
+        .flat_map(|&metric| epochs.iter().filter_map(move |e| value(e, metric)));
     let top = values.fold(0.0, f64::max).max(1e-3) * 1.1;
     let last = epochs.last().map_or(1, |epoch| epoch.epoch).max(2) as f64;
 
@@ -63,7 +71,10 @@ fn draw(
         .x_label_formatter(&|x| format!("{x:.0}"))
         .light_line_style(WHITE)
         .draw()?;
-    chart.configure_secondary_axes().y_desc("validation").draw()?;
+    chart
+        .configure_secondary_axes()
+        .y_desc("validation")
+        .draw()?;
     let points = epochs.iter().map(|epoch| (epoch.epoch as f64, epoch.loss));
     chart
         .draw_series(LineSeries::new(points, BLACK.stroke_width(2)))?
@@ -110,6 +121,9 @@ mod tests {
         draw_training_curves(&path, &[epoch], &[metric]).unwrap();
         let svg = std::fs::read_to_string(&path).unwrap();
         assert!(svg.contains("training loss") && svg.contains("recall@10"));
-        assert!(matches!(draw_training_curves(&path, &[], &[]), Err(Error::Plot { .. })));
+        assert!(matches!(
+            draw_training_curves(&path, &[], &[]),
+            Err(Error::Plot { .. })
+        ));
     }
 }

@@ -35,23 +35,42 @@ const COLORED_GROUPS: usize = 12;
 /// infinity.
 pub fn tsne(vectors: ArrayView2<'_, f32>, seed: u64) -> Result<Vec<(f32, f32)>> {
     if vectors.nrows() < 4 {
-        return Err(Error::invalid("vectors", vectors.nrows(), "a map needs at least 4 rows"));
+        return Err(Error::invalid(
+            "vectors",
+            vectors.nrows(),
+            "a map needs at least 4 rows",
+        ));
     }
     if let Some(((row, column), &value)) = vectors.indexed_iter().find(|(_, v)| !v.is_finite()) {
-        return Err(Error::NonFiniteVector { what: "vectors", row, column, value });
+        return Err(Error::NonFiniteVector {
+            what: "vectors",
+            row,
+            column,
+            value,
+        });
     }
     let rows: Vec<Vec<f32>> = vectors.rows().into_iter().map(|row| row.to_vec()).collect();
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let start: Vec<f32> = (0..2 * rows.len()).map(|_| random.random_range(-1e-4..1e-4)).collect();
+    let start: Vec<f32> = (0..2 * rows.len())
+        .map(|_| random.random_range(-1e-4..1e-4))
+        .collect();
     let mut map = tSNE::<f32, Vec<f32>, 2>::new(&rows);
     // Each point needs three times as many neighbours as the perplexity.
     map.perplexity(30f32.min((rows.len() as f32 - 2.0) / 3.0))
         .epochs(600)
         .initial_embedding(start)
         .barnes_hut(0.5, |a, b| {
-            a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f32>().sqrt()
+            a.iter()
+                .zip(b)
+                .map(|(a, b)| (a - b) * (a - b))
+                .sum::<f32>()
+                .sqrt()
         });
-    Ok(map.embedding().chunks_exact(2).map(|place| (place[0], place[1])).collect())
+    Ok(map
+        .embedding()
+        .chunks_exact(2)
+        .map(|place| (place[0], place[1]))
+        .collect())
 }
 
 /// Draws points as a map, coloured by group with a legend of the largest groups.
@@ -77,7 +96,11 @@ fn largest_groups(points: &[MapPoint]) -> Vec<&str> {
     }
     let mut groups: Vec<(&str, usize)> = counts.into_iter().collect();
     groups.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
-    groups.into_iter().take(COLORED_GROUPS).map(|(group, _)| group).collect()
+    groups
+        .into_iter()
+        .take(COLORED_GROUPS)
+        .map(|(group, _)| group)
+        .collect()
 }
 
 fn draw(
@@ -103,9 +126,9 @@ fn draw(
         let number = group.and_then(|group| groups.iter().position(|other| *other == group));
         number.map_or(BLACK.mix(0.15), |number| Palette99::pick(number).mix(0.7))
     };
-    let circles = points.iter().map(|point| {
-        Circle::new(point.place, 2, color(point.group.as_deref()).filled())
-    });
+    let circles = points
+        .iter()
+        .map(|point| Circle::new(point.place, 2, color(point.group.as_deref()).filled()));
     chart.draw_series(circles)?;
     for (number, group) in groups.iter().enumerate() {
         let y = 60 + 22 * number as i32;
@@ -132,14 +155,19 @@ mod tests {
     fn clusters_stay_apart_and_the_seed_decides() {
         let places = tsne(clusters().view(), 1).unwrap();
         let center = |part: &[(f32, f32)]| {
-            let sum = part.iter().fold((0.0, 0.0), |sum, p| (sum.0 + p.0, sum.1 + p.1));
+            let sum = part
+                .iter()
+                .fold((0.0, 0.0), |sum, p| (sum.0 + p.0, sum.1 + p.1));
             (sum.0 / part.len() as f32, sum.1 / part.len() as f32)
         };
         let distance = |a: (f32, f32), b: (f32, f32)| (a.0 - b.0).hypot(a.1 - b.1);
         let centers = [center(&places[..20]), center(&places[20..])];
         for (row, &place) in places.iter().enumerate() {
             let own = usize::from(row >= 20);
-            assert!(distance(place, centers[own]) < distance(place, centers[1 - own]), "{row}");
+            assert!(
+                distance(place, centers[own]) < distance(place, centers[1 - own]),
+                "{row}"
+            );
         }
     }
 
@@ -148,7 +176,14 @@ mod tests {
         assert!(tsne(clusters().slice(ndarray::s![..3, ..]), 1).is_err());
         let mut broken = clusters();
         broken[[2, 1]] = f32::NAN;
-        assert!(matches!(tsne(broken.view(), 1), Err(Error::NonFiniteVector { row: 2, column: 1, .. })));
+        assert!(matches!(
+            tsne(broken.view(), 1),
+            Err(Error::NonFiniteVector {
+                row: 2,
+                column: 1,
+                ..
+            })
+        ));
     }
 
     #[test]
@@ -159,8 +194,16 @@ mod tests {
             place: (x, 1.0),
             group: group.map(str::to_owned),
         };
-        draw_map(&path, "Items", &[point(0.0, Some("Drama")), point(1.0, None)]).unwrap();
+        draw_map(
+            &path,
+            "Items",
+            &[point(0.0, Some("Drama")), point(1.0, None)],
+        )
+        .unwrap();
         assert!(std::fs::read_to_string(&path).unwrap().contains("Drama"));
-        assert!(matches!(draw_map(&path, "Items", &[]), Err(Error::Plot { .. })));
+        assert!(matches!(
+            draw_map(&path, "Items", &[]),
+            Err(Error::Plot { .. })
+        ));
     }
 }

@@ -62,7 +62,11 @@ impl Evaluation {
             let queries = user_vectors(model, &histories);
             let interests = queries.nrows() / batch.len();
             let unseen = |query: usize, item| !batch[query / interests].history.contains(&item);
-            let filter: Option<Filter<'_>> = if self.exclude_seen { Some(&unseen) } else { None };
+            let filter: Option<Filter<'_>> = if self.exclude_seen {
+                Some(&unseen)
+            } else {
+                None
+            };
             let mut hits = index.search(queries.view(), k, filter)?.into_iter();
             for case in &batch {
                 let of_case = hits.by_ref().take(interests).collect();

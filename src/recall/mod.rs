@@ -6,6 +6,6 @@ mod run;
 mod vectors;
 
 pub use evaluation::Evaluation;
-pub use retriever::{Recalled, RecalledItem, RecallOptions, Retriever, Source};
+pub use retriever::{RecallOptions, Recalled, RecalledItem, Retriever, Source};
 pub use run::{RUN_FORMAT_VERSION, Run};
 pub use vectors::{item_vectors, user_vectors};

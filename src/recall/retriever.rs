@@ -106,7 +106,11 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
         ];
         for (what, expected, found) in sizes {
             if expected != found {
-                return Err(Error::Shape { what, expected, found });
+                return Err(Error::Shape {
+                    what,
+                    expected,
+                    found,
+                });
             }
         }
         Ok(Self {
@@ -154,7 +158,11 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
             (scored, Source::Model)
         };
         let item = |(item, score)| {
-            let id = self.catalog.id_of(item).expect("an index holds the catalog's items").clone();
+            let id = self
+                .catalog
+                .id_of(item)
+                .expect("an index holds the catalog's items")
+                .clone();
             RecalledItem { id, score }
         };
         Ok(Recalled {

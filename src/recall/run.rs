@@ -91,8 +91,12 @@ where
             path: path.join(WEIGHTS),
             reason,
         };
-        self.model.save_into(&mut store).map_err(|error| unwritable(error.to_string()))?;
-        let weights = store.get_bytes().map_err(|error| unwritable(error.to_string()))?;
+        self.model
+            .save_into(&mut store)
+            .map_err(|error| unwritable(error.to_string()))?;
+        let weights = store
+            .get_bytes()
+            .map_err(|error| unwritable(error.to_string()))?;
         let config = burn::config::config_to_json(&self.config).into_bytes();
         let catalog = self.catalog.to_json();
         let manifest = Manifest {
@@ -134,17 +138,19 @@ where
         }
         let manifest: Manifest = parse(&manifest, &manifest_path)?;
         if manifest.model != C::NAME {
-            return Err(damaged(&manifest_path, format!(
-                "it holds a model {:?}, not {:?}",
-                manifest.model,
-                C::NAME
-            )));
+            return Err(damaged(
+                &manifest_path,
+                format!("it holds a model {:?}, not {:?}", manifest.model, C::NAME),
+            ));
         }
         let read = |name: &str, checksum: u32| {
             let file = path.join(name);
             let contents = read_file(&file)?;
             if crc32fast::hash(&contents) != checksum {
-                return Err(damaged(&file, "its checksum is not the one in run.json".to_owned()));
+                return Err(damaged(
+                    &file,
+                    "its checksum is not the one in run.json".to_owned(),
+                ));
             }
             Ok(contents)
         };
@@ -169,7 +175,11 @@ where
             );
             return Err(damaged(&manifest_path, reason));
         }
-        Ok(Self { config, model, catalog })
+        Ok(Self {
+            config,
+            model,
+            catalog,
+        })
     }
 }
 

@@ -42,8 +42,11 @@ pub(super) fn merge_interests(mut interests: Vec<Vec<Hit>>, k: usize) -> Vec<Hit
     if interests.len() == 1 {
         return interests.pop().unwrap_or_default();
     }
-    let mut scored: Vec<top_k::Scored> =
-        interests.into_iter().flatten().map(|hit| (hit.item, hit.score)).collect();
+    let mut scored: Vec<top_k::Scored> = interests
+        .into_iter()
+        .flatten()
+        .map(|hit| (hit.item, hit.score))
+        .collect();
     scored.sort_unstable_by(top_k::best_first);
     let mut merged: Vec<Hit> = Vec::with_capacity(k);
     for (item, score) in scored {
@@ -65,7 +68,10 @@ mod tests {
     fn interests_are_merged_by_best_score() {
         let hit = |item, score| Hit { item, score };
         let merged = merge_interests(
-            vec![vec![hit(1, 0.9), hit(2, 0.5)], vec![hit(2, 0.8), hit(3, 0.5), hit(1, 0.1)]],
+            vec![
+                vec![hit(1, 0.9), hit(2, 0.5)],
+                vec![hit(2, 0.8), hit(3, 0.5), hit(1, 0.1)],
+            ],
             3,
         );
         assert_eq!(merged, [hit(1, 0.9), hit(2, 0.8), hit(3, 0.5)]);

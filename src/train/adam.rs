@@ -52,7 +52,11 @@ impl<B: Backend> SimpleOptimizer<B> for Adam {
         gradient: Tensor<B, D>,
         state: Option<Self::State<D>>,
     ) -> (Tensor<B, D>, Option<Self::State<D>>) {
-        let AdamMoments { time, moment_1, moment_2 } = state.unwrap_or_else(|| AdamMoments {
+        let AdamMoments {
+            time,
+            moment_1,
+            moment_2,
+        } = state.unwrap_or_else(|| AdamMoments {
             time: 0,
             moment_1: tensor.zeros_like(),
             moment_2: tensor.zeros_like(),

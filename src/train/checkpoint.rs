@@ -69,7 +69,9 @@ impl Checkpoints {
         for entry in entries {
             let path = entry.map_err(Error::io("read", &self.folder))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let number = name.strip_prefix("epoch-").and_then(|number| number.parse().ok());
+            let number = name
+                .strip_prefix("epoch-")
+                .and_then(|number| number.parse().ok());
             if let Some(number) = number {
                 epochs.push((number, path));
             }
@@ -124,7 +126,9 @@ impl Checkpoints {
         };
         let value: serde_json::Value =
             serde_json::from_slice(&json).map_err(|error| damaged(error.to_string()))?;
-        let version = value["format_version"].as_u64().and_then(|found| u32::try_from(found).ok());
+        let version = value["format_version"]
+            .as_u64()
+            .and_then(|found| u32::try_from(found).ok());
         match version {
             Some(FORMAT_VERSION) => {}
             Some(found) => {
@@ -181,9 +185,13 @@ impl Checkpoint {
         };
         // The decoder panics on what is not a record, so it is only given what was written.
         if crc32fast::hash(&contents) != checksum {
-            return Err(damaged("its checksum is not the one in state.json".to_owned()));
+            return Err(damaged(
+                "its checksum is not the one in state.json".to_owned(),
+            ));
         }
-        recorder().load(contents, device).map_err(|error| damaged(error.to_string()))
+        recorder()
+            .load(contents, device)
+            .map_err(|error| damaged(error.to_string()))
     }
 }
 

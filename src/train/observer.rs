@@ -103,10 +103,20 @@ impl CsvLog {
     fn write(&self) -> Result<()> {
         let mut writer = csv::Writer::from_writer(Vec::new());
         let failed = |error: csv::Error| Error::io("write", &self.path)(error.into());
-        let metrics = self.epochs.iter().find_map(|epoch| epoch.validation.as_ref());
-        let metrics: Vec<Metric> =
-            metrics.map_or_else(Vec::new, |report| report.iter().map(|(metric, _)| metric).collect());
-        let fixed = ["epoch", "loss", "seconds", "waited_seconds", "targets_per_second"];
+        let metrics = self
+            .epochs
+            .iter()
+            .find_map(|epoch| epoch.validation.as_ref());
+        let metrics: Vec<Metric> = metrics.map_or_else(Vec::new, |report| {
+            report.iter().map(|(metric, _)| metric).collect()
+        });
+        let fixed = [
+            "epoch",
+            "loss",
+            "seconds",
+            "waited_seconds",
+            "targets_per_second",
+        ];
         let header = fixed.map(str::to_owned).into_iter();
         writer
             .write_record(header.chain(metrics.iter().map(Metric::to_string)))
@@ -120,12 +130,19 @@ impl CsvLog {
                 format!("{:.0}", epoch.targets as f64 / epoch.seconds.max(1e-9)),
             ];
             let values = metrics.iter().map(|&metric| {
-                let value = epoch.validation.as_ref().and_then(|report| report.get(metric));
+                let value = epoch
+                    .validation
+                    .as_ref()
+                    .and_then(|report| report.get(metric));
                 value.map_or_else(String::new, |value| format!("{value:.6}"))
             });
-            writer.write_record(fixed.into_iter().chain(values)).map_err(failed)?;
+            writer
+                .write_record(fixed.into_iter().chain(values))
+                .map_err(failed)?;
         }
-        let contents = writer.into_inner().map_err(|error| failed(error.into_error().into()))?;
+        let contents = writer
+            .into_inner()
+            .map_err(|error| failed(error.into_error().into()))?;
         write_file(&self.path, &contents)
     }
 }

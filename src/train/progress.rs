@@ -37,17 +37,20 @@ impl TrainingObserver for ProgressBars {
 
     fn on_step(&mut self, step: &StepReport) -> Result<()> {
         if step.step == 1 {
-            let style = ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len} {msg} eta {eta}")
-                .expect("the template is right");
+            let style =
+                ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len} {msg} eta {eta}")
+                    .expect("the template is right");
             self.bar = ProgressBar::new(self.steps_per_epoch as u64).with_style(style);
-            self.bar.set_prefix(format!("epoch {}/{}", step.epoch, self.epochs));
+            self.bar
+                .set_prefix(format!("epoch {}/{}", step.epoch, self.epochs));
             (self.loss, self.targets) = (step.loss, 0);
         }
         // A running mean over some tens of steps: single batches jump about.
         self.loss += 0.05 * (step.loss - self.loss);
         self.targets += step.targets;
         let speed = self.targets as f64 / self.bar.elapsed().as_secs_f64().max(1e-3);
-        self.bar.set_message(format!("loss {:.4} {speed:.0} targets/s", self.loss));
+        self.bar
+            .set_message(format!("loss {:.4} {speed:.0} targets/s", self.loss));
         self.bar.inc(1);
         Ok(())
     }

@@ -61,16 +61,28 @@ impl TrainerConfig {
     /// # Errors
     /// [`Error::InvalidValue`] with the first setting that can't be right.
     pub fn validate(&self) -> Result<()> {
-        for (field, value) in [("epochs", self.epochs), ("batch_size", self.batch_size), ("patience", self.patience)] {
+        for (field, value) in [
+            ("epochs", self.epochs),
+            ("batch_size", self.batch_size),
+            ("patience", self.patience),
+        ] {
             if value == 0 {
                 return Err(Error::invalid(field, 0, "must be at least 1"));
             }
         }
         if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
-            return Err(Error::invalid("learning_rate", self.learning_rate, "must be above 0"));
+            return Err(Error::invalid(
+                "learning_rate",
+                self.learning_rate,
+                "must be above 0",
+            ));
         }
         if self.metric.measure() == Measure::MeanPopularity {
-            return Err(Error::invalid("metric", self.metric, "more of it is not better"));
+            return Err(Error::invalid(
+                "metric",
+                self.metric,
+                "more of it is not better",
+            ));
         }
         Ok(())
     }
@@ -193,7 +205,8 @@ impl<'a> Trainer<'a> {
             config.targets,
             config.seed,
         )?;
-        let mut optimizer = burn::optim::adaptor::OptimizerAdaptor::<Adam, M, B>::from(Adam::default());
+        let mut optimizer =
+            burn::optim::adaptor::OptimizerAdaptor::<Adam, M, B>::from(Adam::default());
         let mut best = model.valid();
         let mut progress = Progress {
             parameters: model.num_params(),
@@ -240,7 +253,10 @@ impl<'a> Trainer<'a> {
             (model, report) = self.epoch(epoch, model, &mut optimizer, &batcher, device)?;
             let valid = model.valid();
             report.validation = validate(&valid, &evaluation, split, device)?;
-            let value = report.validation.as_ref().and_then(|report| report.get(config.metric));
+            let value = report
+                .validation
+                .as_ref()
+                .and_then(|report| report.get(config.metric));
             // Without validation users the last epoch counts as the best.
             let improved = match (value, progress.best_value) {
                 (Some(value), Some(best)) => value > best,
@@ -301,7 +317,12 @@ impl<'a> Trainer<'a> {
             let gradients = GradientsParams::from_grads(loss_tensor.backward(), &model);
             model = optimizer.step(self.config.learning_rate, model, gradients);
             (total_loss, targets, steps) = (total_loss + loss, targets + batch_targets, step);
-            let report = StepReport { epoch, step, loss, targets: batch_targets };
+            let report = StepReport {
+                epoch,
+                step,
+                loss,
+                targets: batch_targets,
+            };
             for observer in &mut self.observers {
                 observer.on_step(&report)?;
             }
@@ -338,7 +359,9 @@ where
         return Ok(None);
     }
     let index = FlatIndex::new(item_vectors(model).view())?;
-    evaluation.run(model, &index, &split.valid, split.catalog(), device).map(Some)
+    evaluation
+        .run(model, &index, &split.valid, split.catalog(), device)
+        .map(Some)
 }
 
 /// Refuses to go on with other settings, or with another model, than the checkpoint's.

@@ -69,7 +69,11 @@ impl Downloader {
         let path = archive.path().to_owned();
         let found = download(&url, archive.as_file_mut(), &path, &mut progress)?;
         if found != expected {
-            return Err(Error::Checksum { path, expected, found });
+            return Err(Error::Checksum {
+                path,
+                expected,
+                found,
+            });
         }
         write_folder(&folder, |folder| unpack(&path, edition, folder))?;
         Ok(ratings)
@@ -80,10 +84,15 @@ impl Downloader {
         let mut text = String::new();
         let mut body = request(url)?;
         let mut limited = body.as_reader().take(4096);
-        limited.read_to_string(&mut text).map_err(|error| failed(url, error))?;
-        let is_checksum = |word: &&str| word.len() == 32 && word.bytes().all(|b| b.is_ascii_hexdigit());
+        limited
+            .read_to_string(&mut text)
+            .map_err(|error| failed(url, error))?;
+        let is_checksum =
+            |word: &&str| word.len() == 32 && word.bytes().all(|b| b.is_ascii_hexdigit());
         let checksum = text.split_whitespace().find(is_checksum);
-        checksum.map(str::to_lowercase).ok_or_else(|| failed(url, "it holds no MD5 checksum"))
+        checksum
+            .map(str::to_lowercase)
+            .ok_or_else(|| failed(url, "it holds no MD5 checksum"))
     }
 }
 
@@ -128,11 +137,16 @@ fn download(
             Err(error) => return Err(failed(url, error)),
         };
         digest.update(&buffer[..count]);
-        file.write_all(&buffer[..count]).map_err(Error::io("write", path))?;
+        file.write_all(&buffer[..count])
+            .map_err(Error::io("write", path))?;
         come += count as u64;
         progress(come, length);
     }
-    Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(digest
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
 }
 
 /// Unpacks an edition's two files, wherever in the archive they are, and nothing else.
@@ -147,16 +161,21 @@ fn unpack(path: &Path, edition: Edition, folder: &Path) -> Result<()> {
         let names = archive.file_names().map(str::to_owned);
         let entry = { names }.find(|entry| entry.rsplit('/').next() == Some(name));
         let entry = entry.ok_or_else(|| unusable(format!("it holds no {name}")))?;
-        let mut source = archive.by_name(&entry).map_err(|error| unusable(error.to_string()))?;
+        let mut source = archive
+            .by_name(&entry)
+            .map_err(|error| unusable(error.to_string()))?;
         let target = folder.join(name);
         let mut out = File::create(&target).map_err(Error::io("write", &target))?;
         let mut buffer = vec![0; 256 * 1024];
         loop {
-            let count = source.read(&mut buffer).map_err(|error| unusable(error.to_string()))?;
+            let count = source
+                .read(&mut buffer)
+                .map_err(|error| unusable(error.to_string()))?;
             if count == 0 {
                 break;
             }
-            out.write_all(&buffer[..count]).map_err(Error::io("write", &target))?;
+            out.write_all(&buffer[..count])
+                .map_err(Error::io("write", &target))?;
         }
         out.sync_all().map_err(Error::io("write", &target))?;
     }
