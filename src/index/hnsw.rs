@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::flat::FlatIndex;
 use super::{Filter, Hit, VectorIndex, check_queries};
 use crate::data::ItemIndex;
-use crate::kernels::elementwise::inner_product;
+use crate::kernels::inner_product::inner_product;
 use crate::kernels::top_k;
 use crate::{Error, Result};
 

@@ -86,28 +86,6 @@ pub(crate) fn sum_exp(values: &[f32], shift: f32) -> f32 {
         .fold(sum, |sum, &value| sum + exp(value - shift))
 }
 
-/// `Σ a b`.
-#[inline(always)]
-pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut lanes = [0.0; LANES];
-    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest = a_chunks.remainder().iter().zip(b_chunks.remainder());
-    for (a, b) in a_chunks.zip(b_chunks) {
-        for ((lane, &a), &b) in lanes.iter_mut().zip(a).zip(b) {
-            *lane += a * b;
-        }
-    }
-    let sum: f32 = lanes.into_iter().sum();
-    rest.fold(sum, |sum, (&a, &b)| sum + a * b)
-}
-
-super::for_each_instruction_set! {
-    /// [`dot`], for callers outside the kernels.
-    pub(crate) fn inner_product(a: &[f32], b: &[f32]) -> f32 {
-        dot(a, b)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,10 +137,6 @@ mod tests {
             assert_eq!(maximum(&values), best);
             let sum: f32 = values.iter().map(|x| (x - 7.0).exp()).sum();
             assert!((sum_exp(&values, 7.0) - sum).abs() <= 1e-5 * sum);
-            assert_eq!(
-                dot(&values, &values),
-                values.iter().map(|x| x * x).sum::<f32>()
-            );
         }
     }
 }

@@ -6,11 +6,16 @@
 //! that results are the same bits on any number of them.
 #![allow(unsafe_code)]
 
+#[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod adam;
 pub(crate) mod dropout;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod elementwise;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod gru;
+pub(crate) mod inner_product;
 pub(crate) mod matmul;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod softmax;
 pub(crate) mod top_k;
 

@@ -6,8 +6,9 @@
 
 use rayon::prelude::*;
 
-use super::elementwise::{dot, exp, maximum, sum_exp};
+use super::elementwise::{exp, maximum, sum_exp};
 use super::for_each_instruction_set;
+use super::inner_product::inner_product;
 use super::matmul::{Into, Matrix, matmul};
 
 /// A tile of logits is at most this many rows by [`TILE_ITEMS`] items: 128 KiB.
@@ -89,7 +90,7 @@ impl<'a> Softmax<'a> {
                 let correction = self
                     .log_correction
                     .map_or(0.0, |correction| correction[target]);
-                f64::from(normalizers[row] - (dot(user, self.item(target)) - correction))
+                f64::from(normalizers[row] - (inner_product(user, self.item(target)) - correction))
             })
             .sum();
         ((total / self.rows() as f64) as f32, normalizers)
