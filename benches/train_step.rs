@@ -42,9 +42,13 @@ struct Options {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options::parse();
-    rayon::ThreadPoolBuilder::new().num_threads(options.threads).build_global()?;
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(options.threads)
+        .build_global()?;
     let device = Default::default();
-    let config = Gru4RecConfig::new().with_dim(options.dim).with_max_len(options.len);
+    let config = Gru4RecConfig::new()
+        .with_dim(options.dim)
+        .with_max_len(options.len);
     let mut model = config.init::<B>(options.items, 1, &device)?;
     let mut optimizer = OptimizerAdaptor::<Adam, Gru4Rec<B>, B>::from(Adam::default());
     let mut random = ChaCha8Rng::seed_from_u64(1);
@@ -53,12 +57,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for step in 0..WARM_UP + options.steps {
         let start = Instant::now();
         let histories: Vec<Vec<ItemIndex>> = (0..options.batch_size)
-            .map(|_| (0..options.len).map(|_| item(&mut random, options.items)).collect())
+            .map(|_| {
+                (0..options.len)
+                    .map(|_| item(&mut random, options.items))
+                    .collect()
+            })
             .collect();
         let histories =
             SequenceBatch::<B>::new(histories.iter().map(Vec::as_slice), options.len, &device)?;
-        let targets: Vec<i32> =
-            (0..options.batch_size).map(|_| item(&mut random, options.items) as i32).collect();
+        let targets: Vec<i32> = (0..options.batch_size)
+            .map(|_| item(&mut random, options.items) as i32)
+            .collect();
         let batch = TrainingBatch {
             positions: histories.last_positions(),
             histories,

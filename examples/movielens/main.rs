@@ -138,7 +138,10 @@ fn job<B: Backend>(options: &Options) -> Result<(), Box<dyn Error>> {
         .map(|k| format!("recall@{k}").parse())
         .collect::<Result<_>>()?;
     draw_training_curves(options.out.join("training.svg"), &epochs, &metrics)?;
-    draw_item_map(options, &source, &run)?;
+    // A map of a handful of items would show nothing.
+    if run.catalog.len() >= 10 {
+        draw_item_map(options, &source, &run)?;
+    }
     let retriever = Retriever::new(run.model, index, run.catalog)?;
     show_users(&source, &split, &retriever)?;
     println!(

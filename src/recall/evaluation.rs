@@ -32,6 +32,14 @@ impl Evaluation {
         }
     }
 
+    /// Checks that every cut fits a catalog, before any time is spent.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when there is no cut, or one is 0 or above the catalog.
+    pub fn check(&self, catalog: &Catalog) -> Result<()> {
+        Scorer::new(catalog, &self.ks).map(|_| ())
+    }
+
     /// The metrics of `model`, searched through `index`, on `cases`.
     ///
     /// # Errors

@@ -198,6 +198,8 @@ impl<'a> Trainer<'a> {
     {
         let config = self.config.clone();
         config.validate()?;
+        let evaluation = config.evaluation();
+        evaluation.check(split.catalog())?;
         let batcher = Batcher::new(
             &split.train,
             config.batch_size,
@@ -240,7 +242,6 @@ impl<'a> Trainer<'a> {
         for observer in &mut self.observers {
             observer.on_start(&plan)?;
         }
-        let evaluation = config.evaluation();
         let stop = loop {
             let epoch = progress.epochs.len() + 1;
             if epoch > 1 && epoch - 1 - progress.best_epoch >= config.patience {
