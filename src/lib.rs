@@ -9,7 +9,7 @@
 //!
 //! // Interactions from a file (`InteractionReader::detect("ratings.csv")?.read()?`) or elsewhere.
 //! let log = seqrec::data::synthetic::Synthetic { users: 80, items: 60, ..Default::default() }.generate();
-//! let dataset = Dataset::new(&log, Filters::default())?;
+//! let dataset = Dataset::new(log, Filters::default())?;
 //! let split = Split::new(&dataset, Protocol::Ratio { seed: 42 })?;
 //!
 //! // Train on a backend with gradients; what comes back runs without them.

@@ -13,7 +13,7 @@ fn dataset() -> impl Strategy<Value = Dataset> {
             .into_iter()
             .map(|(user, item, time)| Interaction::new(user, item, f64::from(time)));
         let log: Interactions = rows.collect();
-        Dataset::new(&log, Filters::default()).unwrap()
+        Dataset::new(log, Filters::default()).unwrap()
     })
 }
 

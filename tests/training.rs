@@ -21,7 +21,7 @@ fn split(protocol: Protocol) -> Split {
         tastes: 6,
         ..Synthetic::default()
     };
-    let dataset = Dataset::new(&synthetic.generate(), Filters::default()).unwrap();
+    let dataset = Dataset::new(synthetic.generate(), Filters::default()).unwrap();
     Split::new(&dataset, protocol).unwrap()
 }
 

@@ -22,7 +22,7 @@ use seqrec::train::{
 };
 
 use options::{BackendName, IndexName, Options, ProtocolName};
-use source::Source;
+use source::{Source, Titles};
 
 fn main() -> ExitCode {
     match run(&Options::parse()) {
@@ -61,14 +61,17 @@ fn job<B: Backend>(options: &Options) -> Result<(), Box<dyn Error>> {
     let config = options.model();
     config.validate()?;
 
-    let source = Source::find(options)?;
+    let Source {
+        interactions,
+        titles,
+    } = Source::find(options)?;
     let filters = Filters {
         minimum_value: options.min_rating,
         minimum_per_user: options.core.unwrap_or(5),
         minimum_per_item: options.core.unwrap_or(0),
         ..Filters::default()
     };
-    let dataset = Dataset::new(&source.interactions, filters)?;
+    let dataset = Dataset::new(interactions, filters)?;
     let protocol = match options.protocol {
         ProtocolName::Ratio => Protocol::Ratio { seed: options.seed },
         ProtocolName::LeaveOneOut => Protocol::LeaveOneOut,
@@ -140,10 +143,10 @@ fn job<B: Backend>(options: &Options) -> Result<(), Box<dyn Error>> {
     draw_training_curves(options.out.join("training.svg"), &epochs, &metrics)?;
     // A map of a handful of items would show nothing.
     if run.catalog.len() >= 10 {
-        draw_item_map(options, &source, &run)?;
+        draw_item_map(options, &titles, &run)?;
     }
     let retriever = Retriever::new(run.model, index, run.catalog)?;
-    show_users(&source, &split, &retriever)?;
+    show_users(&titles, &split, &retriever)?;
     println!(
         "\nthe run, its log and its pictures are in {}",
         options.out.display()
@@ -215,7 +218,7 @@ const MAP_ITEMS: usize = 3_000;
 
 fn draw_item_map<B: Backend>(
     options: &Options,
-    source: &Source,
+    titles: &Titles,
     run: &Run<B, Gru4RecConfig>,
 ) -> Result<()> {
     let vectors = item_vectors(&run.model);
@@ -229,7 +232,7 @@ fn draw_item_map<B: Backend>(
     let points: Vec<MapPoint> = (items.iter().zip(places))
         .map(|(&item, place)| MapPoint {
             place,
-            group: run.catalog.id_of(item).and_then(|id| source.group(id)),
+            group: run.catalog.id_of(item).and_then(|id| titles.group(id)),
         })
         .collect();
     let title = format!("t-SNE of the {} most popular items", points.len());
@@ -242,7 +245,7 @@ const TITLE_WIDTH: usize = 44;
 
 /// Prints three test users' last items beside what is recalled for them.
 fn show_users<B: Backend, I: VectorIndex>(
-    source: &Source,
+    titles: &Titles,
     split: &Split,
     retriever: &Retriever<B, Gru4Rec<B>, I>,
 ) -> Result<()> {
@@ -269,7 +272,7 @@ fn show_users<B: Backend, I: VectorIndex>(
             .iter()
             .rev()
             .take(SHOWN_TITLES)
-            .map(|&item| source.title(id(item)));
+            .map(|&item| titles.title(id(item)));
         let mut last: Vec<String> = last.collect();
         last.reverse();
         last.resize(SHOWN_TITLES, String::new());
@@ -279,7 +282,7 @@ fn show_users<B: Backend, I: VectorIndex>(
                 format!(
                     "{} {}",
                     if taken { "*" } else { " " },
-                    cut(source.title(&item.id))
+                    cut(titles.title(&item.id))
                 )
             });
             println!("  {:<TITLE_WIDTH$} | {found}", cut(seen));

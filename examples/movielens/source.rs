@@ -13,10 +13,11 @@ use crate::options::Options;
 /// Interactions, with what is known of their items.
 pub struct Source {
     pub interactions: Interactions,
-    titles: Titles,
+    pub titles: Titles,
 }
 
-enum Titles {
+/// What is known of items.
+pub enum Titles {
     Movies(Movies),
     Generated(Synthetic),
 }
@@ -71,12 +72,14 @@ impl Source {
             titles: Titles::Movies(Movies::beside(path)?),
         })
     }
+}
 
+impl Titles {
     /// An item's title.
     pub fn title(&self, id: &ExternalId) -> String {
-        match &self.titles {
-            Titles::Movies(movies) => movies.title(id),
-            Titles::Generated(_) => match self.group(id) {
+        match self {
+            Self::Movies(movies) => movies.title(id),
+            Self::Generated(_) => match self.group(id) {
                 Some(taste) => format!("item {id} ({taste})"),
                 None => format!("item {id}"),
             },
@@ -85,11 +88,11 @@ impl Source {
 
     /// What an item is coloured by: its first genre.
     pub fn group(&self, id: &ExternalId) -> Option<String> {
-        match (&self.titles, id) {
-            (Titles::Movies(movies), id) => movies
+        match (self, id) {
+            (Self::Movies(movies), id) => movies
                 .get(id)
                 .and_then(|Movie { genres, .. }| genres.first().cloned()),
-            (Titles::Generated(synthetic), ExternalId::Integer(item)) => {
+            (Self::Generated(synthetic), ExternalId::Integer(item)) => {
                 Some(format!("taste {}", synthetic.taste_of(*item)))
             }
             _ => None,

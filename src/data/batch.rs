@@ -373,7 +373,7 @@ mod tests {
             })
         });
         let log: Interactions = rows.collect();
-        TrainingSequences::all(&Dataset::new(&log, Filters::default()).unwrap())
+        TrainingSequences::all(&Dataset::new(log, Filters::default()).unwrap())
     }
 
     fn batcher(lengths: &[usize], max_len: usize, targets: Targets) -> Batcher {

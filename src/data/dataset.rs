@@ -48,7 +48,7 @@ pub struct Filters {
 ///     .map(|(user, item, time)| Interaction::new(user, item, time))
 ///     .into_iter()
 ///     .collect();
-/// let dataset = Dataset::new(&log, Filters::default())?;
+/// let dataset = Dataset::new(log, Filters::default())?;
 /// assert_eq!(dataset.sequences().items(0), [2, 1]);
 /// # Ok::<(), seqrec::Error>(())
 /// ```
@@ -59,76 +59,25 @@ pub struct Dataset {
     sequences: Arc<Sequences>,
 }
 
-/// An interaction while it is sorted: number of the item in the source, and time.
-type Event = (u32, f64);
-
 impl Dataset {
     /// Builds catalog and sequences out of the interactions that pass the filters.
     ///
+    /// Interactions are taken by value, since at tens of millions of rows a second copy would not
+    /// fit beside them; clone them to build several data sets.
+    ///
     /// # Errors
     /// [`Error::NothingLeft`] when no interaction passes.
-    pub fn new(interactions: &Interactions, filters: Filters) -> Result<Self> {
-        let mut users = sorted_by_user(interactions, filters.minimum_value);
+    pub fn new(interactions: Interactions, filters: Filters) -> Result<Self> {
+        let mut grouped = Grouped::new(interactions, filters.minimum_value);
+        grouped.sort_by_time();
         match filters.repeats {
             Repeats::Keep => {}
-            Repeats::CollapseRuns => {
-                for events in &mut users {
-                    events.dedup_by_key(|event| event.0);
-                }
-            }
-            Repeats::First => keep_first(&mut users, interactions.items.len()),
+            Repeats::CollapseRuns => grouped.collapse_runs(),
+            Repeats::First => grouped.keep_first(),
         }
-        retain_core(
-            &mut users,
-            interactions.items.len(),
-            filters.minimum_per_user.max(1),
-            filters.minimum_per_item,
-        );
-        Self::number_anew(interactions, users).ok_or_else(|| Error::NothingLeft {
+        grouped.retain_core(filters.minimum_per_user, filters.minimum_per_item);
+        grouped.finish().ok_or_else(|| Error::NothingLeft {
             reason: format!("no interaction passes the filters {filters:?}"),
-        })
-    }
-
-    /// Gives the items and users that are left their final numbers.
-    fn number_anew(interactions: &Interactions, users: Vec<Vec<Event>>) -> Option<Self> {
-        let mut kept = vec![false; interactions.items.len()];
-        for &(item, _) in users.iter().flatten() {
-            kept[item as usize] = true;
-        }
-        let mut indices = vec![0; kept.len()];
-        let mut next: ItemIndex = 0;
-        for (index, _) in indices.iter_mut().zip(&kept).filter(|(_, kept)| **kept) {
-            next += 1;
-            *index = next;
-        }
-        if next == 0 {
-            return None;
-        }
-        let with_kept = interactions.items.ids().iter().zip(&kept);
-        let ids = with_kept
-            .filter(|(_, kept)| **kept)
-            .map(|(id, _)| id.clone());
-        let catalog = Catalog::from_ids(ids).expect("a table's ids are distinct");
-        let named = interactions.users.ids().iter().zip(&users);
-        let user_ids = named
-            .filter(|(_, events)| !events.is_empty())
-            .map(|(id, _)| id.clone());
-        let user_ids: IdTable = user_ids.collect();
-        let dense = users
-            .into_iter()
-            .filter(|events| !events.is_empty())
-            .map(|events| {
-                let numbered = events
-                    .into_iter()
-                    .map(|(item, time)| (indices[item as usize], time));
-                numbered.collect()
-            });
-        let sequences = Sequences::from_sorted(dense);
-        let catalog = catalog.with_counts(sequences.iter());
-        Some(Self {
-            catalog,
-            users: user_ids,
-            sequences: Arc::new(sequences),
         })
     }
 
@@ -158,51 +107,160 @@ impl Dataset {
     }
 }
 
-fn sorted_by_user(interactions: &Interactions, minimum_value: Option<f32>) -> Vec<Vec<Event>> {
-    let mut users = vec![Vec::new(); interactions.users.len()];
-    for row in 0..interactions.len() {
-        let passes = match (minimum_value, interactions.value(row)) {
+/// Interactions grouped by user, while they are filtered.
+struct Grouped {
+    users: IdTable,
+    items: IdTable,
+    /// Where each user's rows begin, and where the last one's end.
+    offsets: Vec<usize>,
+    /// Each row's item, by its number in `items`.
+    item: Vec<u32>,
+    time: Vec<f64>,
+}
+
+impl Grouped {
+    /// Groups rows by user, in the order of the source, by counting.
+    fn new(interactions: Interactions, minimum_value: Option<f32>) -> Self {
+        let passes = |row: usize| match (minimum_value, interactions.value(row)) {
             (Some(minimum), Some(value)) => value >= minimum,
             _ => true,
         };
-        if passes {
-            users[interactions.user[row] as usize]
-                .push((interactions.item[row], interactions.time[row]));
+        let mut offsets = vec![0; interactions.users.len() + 1];
+        for (row, &user) in interactions.user.iter().enumerate() {
+            offsets[user as usize + 1] += usize::from(passes(row));
         }
-    }
-    for events in &mut users {
-        // Stable: ties stay in the order of the source.
-        events.sort_by(|a, b| a.1.total_cmp(&b.1));
-    }
-    users
-}
-
-fn keep_first(users: &mut [Vec<Event>], items: usize) {
-    // The user who took an item last, so that no set is cleared for every user.
-    let mut taken_by = vec![usize::MAX; items];
-    for (user, events) in users.iter_mut().enumerate() {
-        events.retain(|event| std::mem::replace(&mut taken_by[event.0 as usize], user) != user);
-    }
-}
-
-fn retain_core(users: &mut [Vec<Event>], items: usize, per_user: usize, per_item: usize) {
-    loop {
-        let mut counts = vec![0; items];
-        for &(item, _) in users.iter().flatten() {
-            counts[item as usize] += 1;
+        for user in 1..offsets.len() {
+            offsets[user] += offsets[user - 1];
         }
-        let mut changed = false;
-        for events in &mut *users {
-            let before = events.len();
-            events.retain(|event| counts[event.0 as usize] >= per_item);
-            if events.len() < per_user {
-                events.clear();
+        let count = offsets.last().copied().unwrap_or(0);
+        // Files are mostly sorted by user, and then the columns are grouped as they are.
+        let (item, time) = if count == interactions.len() && interactions.user.is_sorted() {
+            (interactions.item, interactions.time)
+        } else {
+            let (mut item, mut time) = (vec![0; count], vec![0.0; count]);
+            let mut next = offsets.clone();
+            for (row, &user) in interactions.user.iter().enumerate() {
+                if passes(row) {
+                    let place = &mut next[user as usize];
+                    item[*place] = interactions.item[row];
+                    time[*place] = interactions.time[row];
+                    *place += 1;
+                }
             }
-            changed |= events.len() != before;
+            (item, time)
+        };
+        Self {
+            users: interactions.users,
+            items: interactions.items,
+            offsets,
+            item,
+            time,
         }
-        if !changed {
-            return;
+    }
+
+    /// Sorts each user's rows by time, ties in the order of the source.
+    fn sort_by_time(&mut self) {
+        let mut rows: Vec<(f64, u32)> = Vec::new();
+        for bounds in self.offsets.windows(2) {
+            let time = &mut self.time[bounds[0]..bounds[1]];
+            if time.is_sorted() {
+                continue;
+            }
+            let item = &mut self.item[bounds[0]..bounds[1]];
+            rows.clear();
+            rows.extend(time.iter().copied().zip(item.iter().copied()));
+            rows.sort_by(|a, b| a.0.total_cmp(&b.0));
+            for ((time, item), row) in time.iter_mut().zip(item).zip(&rows) {
+                (*time, *item) = *row;
+            }
         }
+    }
+
+    /// Keeps the rows for which `keep(user, item)` says so; it is asked in order.
+    fn retain(&mut self, mut keep: impl FnMut(usize, u32) -> bool) {
+        let (mut read, mut write) = (0, 0);
+        for user in 0..self.offsets.len() - 1 {
+            let end = self.offsets[user + 1];
+            while read < end {
+                if keep(user, self.item[read]) {
+                    self.item[write] = self.item[read];
+                    self.time[write] = self.time[read];
+                    write += 1;
+                }
+                read += 1;
+            }
+            self.offsets[user + 1] = write;
+        }
+        self.item.truncate(write);
+        self.time.truncate(write);
+    }
+
+    fn collapse_runs(&mut self) {
+        let mut last = None;
+        self.retain(|user, item| last.replace((user, item)) != Some((user, item)));
+    }
+
+    fn keep_first(&mut self) {
+        // The user who took an item last, so that no set is cleared for every user.
+        let mut taken_by = vec![usize::MAX; self.items.len()];
+        self.retain(|user, item| std::mem::replace(&mut taken_by[item as usize], user) != user);
+    }
+
+    /// Drops users and items with too few rows until all that are left have enough.
+    fn retain_core(&mut self, per_user: usize, per_item: usize) {
+        loop {
+            let mut counts = vec![0; self.items.len()];
+            for &item in &self.item {
+                counts[item as usize] += 1;
+            }
+            let lengths: Vec<usize> = self.offsets.windows(2).map(|at| at[1] - at[0]).collect();
+            let before = self.item.len();
+            self.retain(|user, item| {
+                lengths[user] >= per_user && counts[item as usize] >= per_item
+            });
+            if self.item.len() == before {
+                return;
+            }
+        }
+    }
+
+    /// Gives the items and users that are left their final numbers; `None` when there are none.
+    fn finish(mut self) -> Option<Dataset> {
+        let mut indices: Vec<ItemIndex> = vec![0; self.items.len()];
+        for &item in &self.item {
+            indices[item as usize] = 1;
+        }
+        let mut ids = Vec::new();
+        for (index, id) in indices.iter_mut().zip(self.items.ids()) {
+            if *index != 0 {
+                ids.push(id.clone());
+                *index = ids.len() as ItemIndex;
+            }
+        }
+        if ids.is_empty() {
+            return None;
+        }
+        for item in &mut self.item {
+            *item = indices[*item as usize];
+        }
+        let left = |user: usize| self.offsets[user] < self.offsets[user + 1];
+        let users = if (0..self.users.len()).all(left) {
+            self.users
+        } else {
+            let named = self.users.ids().iter().enumerate();
+            named
+                .filter(|&(user, _)| left(user))
+                .map(|(_, id)| id.clone())
+                .collect()
+        };
+        self.offsets.dedup();
+        let catalog = Catalog::from_ids(ids).expect("a table's ids are distinct");
+        let sequences = Sequences::from_parts(self.offsets, self.item, self.time);
+        Some(Dataset {
+            catalog: catalog.with_counts(sequences.iter()),
+            users,
+            sequences: Arc::new(sequences),
+        })
     }
 }
 
@@ -234,7 +292,7 @@ mod tests {
             ("u", "a", 5.0),
             ("u", "d", 1.0),
         ]);
-        let dataset = Dataset::new(&log, Filters::default()).unwrap();
+        let dataset = Dataset::new(log, Filters::default()).unwrap();
         assert_eq!(sequence(&dataset, "u"), ["b", "d", "c", "a"]);
         assert_eq!(dataset.catalog().index_of(&"c".into()), Some(1));
         assert_eq!(dataset.catalog().counts(), [0, 2, 1, 1, 1]);
@@ -254,7 +312,7 @@ mod tests {
                 repeats,
                 ..Filters::default()
             };
-            sequence(&Dataset::new(&log, filters).unwrap(), "u").concat()
+            sequence(&Dataset::new(log.clone(), filters).unwrap(), "u").concat()
         };
         assert_eq!(with(Repeats::Keep), "aaba");
         assert_eq!(with(Repeats::CollapseRuns), "aba");
@@ -278,7 +336,7 @@ mod tests {
             minimum_per_item: 2,
             ..Filters::default()
         };
-        let dataset = Dataset::new(&log, filters).unwrap();
+        let dataset = Dataset::new(log, filters).unwrap();
         assert_eq!((dataset.users(), dataset.catalog().len()), (2, 2));
         assert_eq!(dataset.user_of(&"v".into()), None);
         assert_eq!(sequence(&dataset, "x"), ["a", "b"]);
@@ -296,11 +354,11 @@ mod tests {
             ..Filters::default()
         };
         assert_eq!(
-            sequence(&Dataset::new(&rows, with(2.0)).unwrap(), "u"),
+            sequence(&Dataset::new(rows.clone(), with(2.0)).unwrap(), "u"),
             ["a", "b"]
         );
         assert_eq!(
-            sequence(&Dataset::new(&rows, with(2.5)).unwrap(), "u"),
+            sequence(&Dataset::new(rows.clone(), with(2.5)).unwrap(), "u"),
             ["a"]
         );
         let core = Filters {
@@ -308,7 +366,7 @@ mod tests {
             ..Filters::default()
         };
         assert!(matches!(
-            Dataset::new(&rows, core),
+            Dataset::new(rows, core),
             Err(Error::NothingLeft { .. })
         ));
     }

@@ -13,20 +13,15 @@ pub struct Sequences {
 }
 
 impl Sequences {
-    /// Sequences out of each user's `(item, time)` pairs, which are in time order already.
-    pub(crate) fn from_sorted(users: impl IntoIterator<Item = Vec<(ItemIndex, f64)>>) -> Self {
-        let mut sequences = Self {
-            offsets: vec![0],
-            ..Self::default()
-        };
-        for user in users {
-            for (item, time) in user {
-                sequences.items.push(item);
-                sequences.times.push(time);
-            }
-            sequences.offsets.push(sequences.items.len());
+    /// Sequences of users whose items and times lie between consecutive offsets, in time order.
+    pub(super) fn from_parts(offsets: Vec<usize>, items: Vec<ItemIndex>, times: Vec<f64>) -> Self {
+        debug_assert_eq!(offsets.last(), Some(&items.len()));
+        debug_assert_eq!(items.len(), times.len());
+        Self {
+            offsets,
+            items,
+            times,
         }
-        sequences
     }
 
     /// How many users there are.
@@ -105,7 +100,7 @@ mod tests {
 
     #[test]
     fn users_lie_one_after_another() {
-        let sequences = Sequences::from_sorted([vec![(3, 1.0), (1, 2.0)], vec![], vec![(2, 0.5)]]);
+        let sequences = Sequences::from_parts(vec![0, 2, 2, 3], vec![3, 1, 2], vec![1.0, 2.0, 0.5]);
         assert_eq!(sequences.len(), 3);
         assert_eq!(sequences.interactions(), 3);
         assert_eq!(sequences.items(0), [3, 1]);

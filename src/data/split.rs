@@ -315,7 +315,7 @@ mod tests {
             })
         });
         let log: Interactions = rows.collect();
-        Dataset::new(&log, Filters::default()).unwrap()
+        Dataset::new(log, Filters::default()).unwrap()
     }
 
     #[test]

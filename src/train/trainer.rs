@@ -130,7 +130,7 @@ pub struct Trained<M> {
 /// use seqrec::train::{CsvLog, Trainer, TrainerConfig};
 ///
 /// let log = InteractionReader::detect("ratings.csv")?.read()?;
-/// let dataset = Dataset::new(&log, Filters::default())?;
+/// let dataset = Dataset::new(log, Filters::default())?;
 /// let split = Split::new(&dataset, Protocol::Ratio { seed: 42 })?;
 /// let model = Gru4RecConfig::new()
 ///     .init::<Autodiff<Flex>>(dataset.catalog().len(), 42, &Default::default())?;
