@@ -1,7 +1,7 @@
 //! Sequential recall: from what a user did, in order, find the few hundred items out of millions
 //! that are worth ranking.
 //!
-//! This crate trains sequence models in pure Rust on [burn](burn) and searches their item vectors
+//! This crate trains sequence models in pure Rust on [burn] and searches their item vectors
 //! with an index of your choice. Training and retrieval are parts that you compose:
 //!
 //! ```

@@ -3,7 +3,7 @@
 //! [`Backend`] is one of burn's backend extensions: burn's own trait plus the operations in which
 //! recall models spend their time. Each has a default body of ordinary tensor operations, so that
 //! any burn backend joins with an empty `impl`; the CPU backends override them with kernels, and
-//! [`Autodiff`](burn::backend::Autodiff) with hand-written backward passes.
+//! [`Autodiff`] with hand-written backward passes.
 
 #[cfg(all(test, feature = "flex"))]
 mod agreement;

@@ -73,7 +73,7 @@ fn parse_canonical(text: &[u8]) -> Option<i64> {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct IdTable {
     ids: Vec<ExternalId>,
-    numbers: HashMap<ExternalId, u32>,
+    numbers: HashMap<ExternalId, u32, foldhash::fast::RandomState>,
 }
 
 impl IdTable {

@@ -151,6 +151,56 @@ impl Interactions {
         }
     }
 
+    /// Makes room for so many rows in all.
+    pub(super) fn reserve(&mut self, rows: usize) {
+        let more = rows.saturating_sub(self.len());
+        self.user.reserve_exact(more);
+        self.item.reserve_exact(more);
+        self.time.reserve_exact(more);
+        if !self.value.is_empty() {
+            self.value.reserve_exact(more);
+        }
+    }
+
+    /// Takes each row's number as its time.
+    pub(super) fn number_times(&mut self) {
+        for (row, time) in self.time.iter_mut().enumerate() {
+            *time = row as f64;
+        }
+    }
+
+    /// Adds all rows of others after these.
+    pub(super) fn append(&mut self, other: Self) {
+        let rows = self.len();
+        let all = rows + other.len();
+        let renumber = |table: &mut IdTable, ids: &IdTable| -> Vec<u32> {
+            ids.ids()
+                .iter()
+                .map(|id| table.intern(id.clone()))
+                .collect()
+        };
+        let users = renumber(&mut self.users, &other.users);
+        let items = renumber(&mut self.items, &other.items);
+        let events = renumber(&mut self.events, &other.events);
+        self.user
+            .extend(other.user.iter().map(|&user| users[user as usize]));
+        self.item
+            .extend(other.item.iter().map(|&item| items[item as usize]));
+        self.time.extend_from_slice(&other.time);
+        if !self.value.is_empty() || !other.value.is_empty() {
+            self.value.resize(rows, f32::NAN);
+            self.value.extend_from_slice(&other.value);
+            self.value.resize(all, f32::NAN);
+        }
+        if !self.event.is_empty() || !other.event.is_empty() {
+            self.event.resize(rows, NO_EVENT);
+            let number = |&event: &u32| events.get(event as usize).copied().unwrap_or(NO_EVENT);
+            self.event.extend(other.event.iter().map(number));
+            self.event.resize(all, NO_EVENT);
+        }
+        self.skipped_rows += other.skipped_rows;
+    }
+
     /// Keeps the rows whose event type is one of `events`, such as `["view", "buy"]`.
     ///
     /// Rows without an event type are dropped.

@@ -5,6 +5,7 @@
 //! evaluation cases, and a [`Batcher`] makes training batches.
 
 mod batch;
+mod blocks;
 mod catalog;
 mod dataset;
 mod format;

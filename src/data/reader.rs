@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use csv::ByteRecord;
 
+use super::blocks::{self, BLOCK, Completion};
 use super::format::{Column, Format, Schema};
 use super::interactions::Interactions;
 use crate::{Error, Result};
@@ -81,17 +82,24 @@ impl InteractionReader {
         }
         let buffered = source.fill_buf().map_err(Error::io("read", &self.path))?;
         let first_line = buffered.split(|&byte| byte == b'\n').next().unwrap_or(&[]);
+        let carriage_returns = first_line.ends_with(b"\r");
         let first_line = String::from_utf8_lossy(first_line).trim_end().to_owned();
 
-        let mut into = Collector {
-            path: &self.path,
-            bad_rows: self.bad_rows,
-            interactions: Interactions::default(),
-        };
+        let mut into = Collector::new(&self.path, self.bad_rows);
         match self.format.schema(&first_line) {
             None => read_sequences(source, &mut into)?,
-            Some(schema) if schema.delimiter.len() == 1 => read_csv(source, &schema, &mut into)?,
-            Some(schema) => read_split(source, &schema, &mut into)?,
+            Some(schema) => {
+                let file_size = std::fs::metadata(&self.path).map_or(0, |file| file.len());
+                match blocks::read(source, file_size, BLOCK, &schema, &mut into)? {
+                    Completion::Whole => {}
+                    Completion::Quoted => {
+                        // Quoted fields may hold delimiters and line ends: the csv crate knows.
+                        into = Collector::new(&self.path, self.bad_rows);
+                        let file = File::open(&self.path).map_err(Error::io("read", &self.path))?;
+                        read_csv(file, &schema, carriage_returns, &mut into)?;
+                    }
+                }
+            }
         }
         if into.interactions.is_empty() {
             return Err(Error::EmptyFile {
@@ -103,10 +111,10 @@ impl InteractionReader {
 }
 
 /// The positions of a schema's columns in a certain file.
-struct Layout {
+pub(super) struct Layout {
     user: usize,
     item: usize,
-    time: Option<usize>,
+    pub(super) time: Option<usize>,
     value: Option<usize>,
     event: Option<usize>,
     /// How many columns each row must have; `None` when the schema leaves it open.
@@ -114,7 +122,7 @@ struct Layout {
 }
 
 impl Layout {
-    fn new(schema: &Schema, header: Option<Vec<String>>, path: &Path) -> Result<Self> {
+    pub(super) fn new(schema: &Schema, header: Option<Vec<String>>, path: &Path) -> Result<Self> {
         let find = |column: &Column| match (column, &header) {
             (Column::Position(position), _) => Ok(*position),
             (Column::Name(name), Some(header)) => {
@@ -149,15 +157,26 @@ impl Layout {
 }
 
 /// Where rows go, and what becomes of the bad ones.
-struct Collector<'a> {
-    path: &'a Path,
-    bad_rows: BadRows,
-    interactions: Interactions,
+pub(super) struct Collector<'a> {
+    pub(super) path: &'a Path,
+    pub(super) bad_rows: BadRows,
+    pub(super) interactions: Interactions,
+    /// The user of the row before, whom files sorted by user have in the next row too.
+    last_user: (Vec<u8>, u32),
 }
 
-impl Collector<'_> {
+impl<'a> Collector<'a> {
+    pub(super) fn new(path: &'a Path, bad_rows: BadRows) -> Self {
+        Self {
+            path,
+            bad_rows,
+            interactions: Interactions::default(),
+            last_user: (Vec::new(), 0),
+        }
+    }
+
     /// Passes an error on or counts it, as asked for.
-    fn take(&mut self, row: Result<()>) -> Result<()> {
+    pub(super) fn take(&mut self, row: Result<()>) -> Result<()> {
         match (row, self.bad_rows) {
             (
                 Err(Error::ColumnCount { .. } | Error::Field { .. } | Error::Encoding { .. }),
@@ -202,6 +221,9 @@ impl Collector<'_> {
     }
 
     fn number(&self, field: &[u8], line: u64, name: &'static str) -> Result<f64> {
+        if let Some(number) = short_integer(field) {
+            return Ok(number);
+        }
         let text = self.text(field, line)?.trim();
         match text.parse::<f64>() {
             Ok(number) if number.is_finite() => Ok(number),
@@ -209,7 +231,7 @@ impl Collector<'_> {
         }
     }
 
-    fn row<'t>(
+    pub(super) fn row<'t>(
         &mut self,
         layout: &Layout,
         line: u64,
@@ -230,7 +252,8 @@ impl Collector<'_> {
                 found: columns,
             });
         }
-        let user = self.id(field(layout.user), line, "user")?;
+        let user_field = field(layout.user);
+        let user = self.id(user_field, line, "user")?;
         let item = self.id(field(layout.item), line, "item")?;
         let time = match layout.time {
             Some(column) => self.number(field(column), line, "timestamp")?,
@@ -244,7 +267,15 @@ impl Collector<'_> {
             Some(text) if !text.is_empty() => Some(self.text(text, line)?),
             _ => None,
         };
-        let user = self.interactions.users.intern(user.into());
+        let user = if self.last_user.0 == user_field {
+            self.last_user.1
+        } else {
+            let number = self.interactions.users.intern(user.into());
+            self.last_user.0.clear();
+            self.last_user.0.extend_from_slice(user_field);
+            self.last_user.1 = number;
+            number
+        };
         let item = self.interactions.items.intern(item.into());
         self.interactions
             .push_numbers(user, item, time, value, event);
@@ -252,7 +283,24 @@ impl Collector<'_> {
     }
 }
 
-fn read_csv(source: impl Read, schema: &Schema, into: &mut Collector<'_>) -> Result<()> {
+/// A number of up to 15 digits and nothing else, which a double holds exactly.
+fn short_integer(field: &[u8]) -> Option<f64> {
+    if field.is_empty() || field.len() > 15 || !field.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let value = field
+        .iter()
+        .fold(0u64, |value, digit| 10 * value + u64::from(digit - b'0'));
+    Some(value as f64)
+}
+
+/// Reads rows with quoted fields.
+pub(super) fn read_csv(
+    source: impl Read,
+    schema: &Schema,
+    carriage_returns: bool,
+    into: &mut Collector<'_>,
+) -> Result<()> {
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(schema.delimiter.as_bytes()[0])
         .has_headers(schema.header)
@@ -275,7 +323,7 @@ fn read_csv(source: impl Read, schema: &Schema, into: &mut Collector<'_>) -> Res
     let layout = Layout::new(schema, header, into.path)?;
     let mut record = ByteRecord::new();
     loop {
-        let line_before = reader.position().line();
+        let is_first = reader.position().byte() == 0;
         match reader.read_byte_record(&mut record) {
             Ok(true) => {}
             Ok(false) => return Ok(()),
@@ -287,52 +335,12 @@ fn read_csv(source: impl Read, schema: &Schema, into: &mut Collector<'_>) -> Res
                 });
             }
         }
-        let line = record.position().map_or(line_before, csv::Position::line);
+        let position = record.position().map_or(1, csv::Position::line);
+        // A record begins right after the carriage return, before the line is counted.
+        let line = position + u64::from(carriage_returns && !is_first);
         let row = into.row(&layout, line, record.len(), |column| &record[column]);
         into.take(row)?;
     }
-}
-
-/// Splits lines at a delimiter of several characters, which the csv crate doesn't know.
-fn read_split(source: impl BufRead, schema: &Schema, into: &mut Collector<'_>) -> Result<()> {
-    if schema.delimiter.is_empty() {
-        return Err(Error::invalid(
-            "delimiter",
-            "empty",
-            "must be at least one character",
-        ));
-    }
-    let mut layout = None;
-    for_each_line(source, into, |into, line, text| {
-        let fields: Vec<&[u8]> = split(text, schema.delimiter.as_bytes());
-        match &layout {
-            Some(layout) => into.row(layout, line, fields.len(), |column| fields[column]),
-            None if schema.header => {
-                let names = fields
-                    .iter()
-                    .map(|name| String::from_utf8_lossy(name).into_owned());
-                layout = Some(Layout::new(schema, Some(names.collect()), into.path)?);
-                Ok(())
-            }
-            None => {
-                let layout = layout.insert(Layout::new(schema, None, into.path)?);
-                into.row(layout, line, fields.len(), |column| fields[column])
-            }
-        }
-    })
-}
-
-fn split<'t>(mut text: &'t [u8], delimiter: &[u8]) -> Vec<&'t [u8]> {
-    let mut fields = Vec::new();
-    while let Some(at) = text
-        .windows(delimiter.len())
-        .position(|window| window == delimiter)
-    {
-        fields.push(&text[..at]);
-        text = &text[at + delimiter.len()..];
-    }
-    fields.push(text);
-    fields
 }
 
 fn read_sequences(source: impl BufRead, into: &mut Collector<'_>) -> Result<()> {
@@ -436,7 +444,7 @@ mod tests {
             ),
             (
                 "log.csv",
-                "time,user,item,score\n1260759144,1,31,2.5\n835355493,2,\"x9\",4\n",
+                "\u{feff}time,user,item,score\r\n1260759144,1,31,2.5\r\n835355493,2,\"x9\",4\r\n",
             ),
         ];
         for (name, text) in files {
@@ -510,6 +518,20 @@ mod tests {
         ));
         let message = error(b"1,2,3,yesterday\n").to_string();
         assert!(message.ends_with("ratings.csv:3: timestamp is \"yesterday\", expected a number"));
+    }
+
+    #[test]
+    fn lines_are_right_with_quotes_and_carriage_returns() {
+        for end in ["\n", "\r\n"] {
+            let rows = [
+                "userId,movieId,rating,timestamp",
+                "1,\"31\",2.5,9",
+                "1,2,3,soon",
+                "",
+            ];
+            let error = read("ratings.csv", rows.join(end), BadRows::Fail).unwrap_err();
+            assert!(matches!(error, Error::Field { line: 3, .. }), "{error}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ const SIZE: (u32, u32) = (900, 480);
 /// Draws the training loss (left axis) and some validation metrics (right axis) over epochs.
 ///
 /// # Errors
-/// [`Error::Plot`] when there is no epoch or drawing fails, [`Error::Io`] when the file can't be
+/// [`Error::Plot`](crate::Error::Plot) when there is no epoch or drawing fails, [`Error::Io`](crate::Error::Io) when the file can't be
 /// written.
 pub fn draw_training_curves(
     path: impl AsRef<Path>,
