@@ -24,13 +24,10 @@ fn floats(count: usize, size: f32) -> impl Strategy<Value = Vec<f32>> {
 
 /// The largest difference is small beside the largest value, or beside `floor` where all are
 /// smaller: a saturated softmax leaves nothing but rounding.
-fn assert_close(name: &str, found: FlexTensor, expected: FlexTensor, tolerance: f32) {
-    let floor = if tolerance > 2e-5 { 0.03 } else { 1.0 };
+fn assert_within(name: &str, found: FlexTensor, expected: FlexTensor, tolerance: f32, floor: f32) {
     let (found, expected) = (values(found), values(expected));
     assert_eq!(found.len(), expected.len(), "{name}");
-    let size = expected
-        .iter()
-        .fold(floor, |size: f32, value| size.max(value.abs()));
+    let size = largest(&expected).max(floor);
     for (found, expected) in found.iter().zip(&expected) {
         let error = (found - expected).abs();
         assert!(
@@ -38,6 +35,14 @@ fn assert_close(name: &str, found: FlexTensor, expected: FlexTensor, tolerance: 
             "{name}: {found} is not {expected} (size {size})"
         );
     }
+}
+
+fn assert_close(name: &str, found: FlexTensor, expected: FlexTensor, tolerance: f32) {
+    assert_within(name, found, expected, tolerance, 0.03);
+}
+
+fn largest(values: &[f32]) -> f32 {
+    values.iter().fold(0.0, |size, value| size.max(value.abs()))
 }
 
 /// Users, items, targets and corrections; item counts lie around multiples of the kernels' tiles.
@@ -48,7 +53,7 @@ fn softmax_case() -> impl Strategy<Value = SoftmaxInput<FlexTensor, FlexTensor>>
         rows,
         items,
         1..20usize,
-        prop_oneof![Just(1.0f32), Just(9.0)],
+        prop_oneof![Just(1.0f32), Just(2.0)],
         any::<bool>(),
     )
         .prop_flat_map(|(rows, items, dim, size, corrected)| {
@@ -97,7 +102,9 @@ proptest! {
     fn softmax(input in softmax_case(), scale in 0.1f32..3.0) {
         let fused = host::softmax_cross_entropy::<Flex>(input.clone());
         let plain = default_ops::softmax_cross_entropy::<Flex>(input.clone());
-        assert_close("loss", fused.loss, plain.loss, 1e-5);
+        // The loss is the difference of a normalizer and a logit, and is as exact as they are.
+        let logits = largest(&values(plain.normalizers.clone())).max(1.0);
+        assert_within("loss", fused.loss, plain.loss, 1e-6, logits);
         assert_close("normalizers", fused.normalizers.clone(), plain.normalizers.clone(), 1e-5);
         let gradient = || tensor(vec![scale], [1]);
         let fused = host::softmax_cross_entropy_backward::<Flex>(gradient(), input.clone(), fused.normalizers);
