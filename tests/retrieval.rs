@@ -12,7 +12,9 @@ use seqrec::recall::{RecallOptions, Retriever, Run, Source, item_vectors};
 /// binary digits, so that sums are exact in any order.
 fn vectors(rows: usize, dim: usize) -> Array2<f32> {
     Array2::from_shape_fn((rows, dim), |(row, column)| {
-        let bits = ((row * 31 + column * 17 + 7) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut bits = ((row * 64 + column + 1) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         let uniform = (bits >> 58) as f32 / 64.0 - 0.5;
         uniform * (1.0 + (row % 7) as f32)
     })
@@ -41,7 +43,12 @@ fn flat_search_is_exact_and_graph_search_nearly() {
         ((row * 13 + column * 29) % 19) as f32 / 16.0 - 0.5
     });
     let flat = FlatIndex::new(vectors.view()).unwrap();
-    let graph = HnswIndex::new(vectors.view(), &HnswConfig::new()).unwrap();
+    // On one thread the graph is always the same.
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()
+        .unwrap();
+    let graph = pool.install(|| HnswIndex::new(vectors.view(), &HnswConfig::new()).unwrap());
     assert!(flat.is_exact() && !graph.is_exact());
     assert_eq!(
         (flat.len(), flat.dim(), graph.len(), graph.dim()),
@@ -66,10 +73,9 @@ fn flat_search_is_exact_and_graph_search_nearly() {
                 "a score is the inner product"
             );
         }
-        common += items(near)
-            .iter()
-            .filter(|item| items(exact).contains(item))
-            .count();
+        // Some vectors are equal, and any of them is as good: hits are told by their scores.
+        let worst = exact[exact.len() - 1].score - 1e-5;
+        common += near.iter().filter(|hit| hit.score >= worst).count();
     }
     assert!(common >= 950, "recall {}", common as f64 / 1000.0);
 }

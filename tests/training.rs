@@ -315,7 +315,7 @@ fn the_graph_finds_what_the_exact_search_finds() {
     let trained = fit::<Flex>(&split, Trainer::new(config())).unwrap();
     let vectors = item_vectors(&trained.model);
     let exact = FlatIndex::new(vectors.view()).unwrap();
-    let graph = HnswIndex::new(vectors.view(), &HnswConfig::new()).unwrap();
+    let graph = on_one_thread(|| HnswIndex::new(vectors.view(), &HnswConfig::new()).unwrap());
     let found = |index: &dyn VectorIndex| {
         Evaluation::new(&[10], true)
             .run(
