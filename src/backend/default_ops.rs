@@ -220,14 +220,3 @@ pub(super) fn adam_step<B: Backend>(
         moment_2: shaped(moment_2),
     }
 }
-
-impl AdamStep {
-    /// The learning rate over `1 - beta_1^t`, and `1 / sqrt(1 - beta_2^t)`.
-    pub(super) fn corrections(&self) -> (f64, f64) {
-        let time = i32::try_from(self.time).unwrap_or(i32::MAX);
-        (
-            self.learning_rate / (1.0 - self.beta_1.powi(time)),
-            1.0 / (1.0 - self.beta_2.powi(time)).sqrt(),
-        )
-    }
-}

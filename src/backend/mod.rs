@@ -95,6 +95,17 @@ pub struct AdamStep {
     pub time: usize,
 }
 
+impl AdamStep {
+    /// The learning rate over `1 - beta_1^t`, and `1 / sqrt(1 - beta_2^t)`.
+    fn corrections(&self) -> (f64, f64) {
+        let time = i32::try_from(self.time).unwrap_or(i32::MAX);
+        (
+            self.learning_rate / (1.0 - self.beta_1.powi(time)),
+            1.0 / (1.0 - self.beta_2.powi(time)).sqrt(),
+        )
+    }
+}
+
 /// A parameter with Adam's two moments, all of one shape.
 #[derive(Debug, Clone)]
 pub struct AdamState<T> {

@@ -231,6 +231,30 @@ impl<'a> Collector<'a> {
         }
     }
 
+    /// A line of a user and his items; a blank one is nothing.
+    fn sequence(&mut self, text: &[u8], line: u64) -> Result<()> {
+        let mut words = self.text(text, line)?.split_ascii_whitespace();
+        let Some(user) = words.next() else {
+            return Ok(());
+        };
+        let mut items = words.peekable();
+        if items.peek().is_none() {
+            return Err(Error::ColumnCount {
+                path: self.path.to_owned(),
+                line,
+                expected: 2,
+                found: 1,
+            });
+        }
+        let rows = &mut self.interactions;
+        let user = rows.users.intern(user.into());
+        for item in items {
+            let item = rows.items.intern(item.into());
+            rows.push_numbers(user, item, rows.len() as f64, None, None);
+        }
+        Ok(())
+    }
+
     pub(super) fn row<'t>(
         &mut self,
         layout: &Layout,
@@ -343,38 +367,7 @@ pub(super) fn read_csv(
     }
 }
 
-fn read_sequences(source: impl BufRead, into: &mut Collector<'_>) -> Result<()> {
-    for_each_line(source, into, |into, line, text| {
-        let text = into.text(text, line)?;
-        let mut words = text.split_ascii_whitespace();
-        let Some(user) = words.next() else {
-            return Ok(());
-        };
-        let mut items = words.peekable();
-        if items.peek().is_none() {
-            return Err(Error::ColumnCount {
-                path: into.path.to_owned(),
-                line,
-                expected: 2,
-                found: 1,
-            });
-        }
-        let rows = &mut into.interactions;
-        let user = rows.users.intern(user.into());
-        for item in items {
-            let item = rows.items.intern(item.into());
-            rows.push_numbers(user, item, rows.len() as f64, None, None);
-        }
-        Ok(())
-    })
-}
-
-/// Calls `row` for every line that isn't blank, with its number and without its end.
-fn for_each_line(
-    mut source: impl BufRead,
-    into: &mut Collector<'_>,
-    mut row: impl FnMut(&mut Collector<'_>, u64, &[u8]) -> Result<()>,
-) -> Result<()> {
+fn read_sequences(mut source: impl BufRead, into: &mut Collector<'_>) -> Result<()> {
     let mut text = Vec::new();
     for line in 1.. {
         text.clear();
@@ -382,11 +375,8 @@ fn for_each_line(
         if read.map_err(Error::io("read", into.path))? == 0 {
             break;
         }
-        let text = text.trim_ascii_end();
-        if !text.is_empty() {
-            let outcome = row(into, line, text);
-            into.take(outcome)?;
-        }
+        let sequence = into.sequence(&text, line);
+        into.take(sequence)?;
     }
     Ok(())
 }
