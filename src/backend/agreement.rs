@@ -1,6 +1,7 @@
 //! The kernels against the default bodies, over random shapes.
 
 use burn::backend::Flex;
+use burn::tensor::ops::FloatTensorOps;
 use burn::tensor::{Tensor, TensorData, TensorPrimitive};
 use burn_flex::FlexTensor;
 use proptest::prelude::*;
@@ -155,6 +156,33 @@ proptest! {
         assert_close("parameter", fused.parameter, plain.parameter, 1e-5);
         assert_close("moment_1", fused.moment_1, plain.moment_1, 1e-5);
         assert_close("moment_2", fused.moment_2, plain.moment_2, 1e-5);
+    }
+
+    #[test]
+    fn rows(numbers in floats(4 * 70, 1.0), order in Just((0..10).collect::<Vec<i32>>()).prop_shuffle()) {
+        let part = |number: usize| tensor(numbers[70 * number..70 * (number + 1)].to_vec(), [10, 7]);
+        let few = |number: usize| tensor(numbers[70 * number..70 * number + 28].to_vec(), [4, 7]);
+        let indices = |order: &[i32]| FlexTensor::from_data(TensorData::new(order[..4].to_vec(), [4]));
+        let repeated = [order[0], order[1], order[0], order[0]];
+        let fused = host::add_to_rows::<Flex>(part(0), indices(&repeated), few(1));
+        let plain = Flex::float_select_add(part(0), 0, indices(&repeated), few(1));
+        assert_close("sum", fused, plain, 1e-6);
+        let squares = values(part(3)).iter().map(|value| value * value).collect();
+        let state = AdamState { parameter: part(0), moment_1: part(1), moment_2: tensor(squares, [10, 7]) };
+        let step = AdamStep { learning_rate: 0.01, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-8, time: 3 };
+        let fused = host::adam_step_rows::<Flex>(state.clone(), indices(&order), few(2), step);
+        let plain = default_ops::adam_step_rows::<Flex>(state.clone(), indices(&order), few(2), step);
+        assert_close("parameter", fused.parameter.clone(), plain.parameter, 1e-5);
+        assert_close("moment_1", fused.moment_1.clone(), plain.moment_1, 1e-5);
+        assert_close("moment_2", fused.moment_2, plain.moment_2, 1e-5);
+        // Rows that are not named stay the same bits.
+        for (before, after) in [(state.parameter, fused.parameter), (state.moment_1, fused.moment_1)] {
+            let (before, after) = (values(before), values(after));
+            for &row in &order[4..] {
+                let place = row as usize * 7..(row as usize + 1) * 7;
+                prop_assert_eq!(&before[place.clone()], &after[place]);
+            }
+        }
     }
 }
 

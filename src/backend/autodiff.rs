@@ -7,6 +7,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::ops::{FloatTensor, IntTensor};
+use burn::tensor::{Shape, TensorMetadata};
 
 use super::{AdamState, AdamStep, Backend, GruOutput, GruWeights, SoftmaxInput, SoftmaxOutput};
 
@@ -71,6 +72,38 @@ impl<B: Backend> Backward<B, 2> for SoftmaxBackward {
                 grads.register::<B>(parent.id, gradient);
             }
         }
+    }
+}
+
+#[derive(Debug)]
+struct SelectRowsBackward;
+
+/// What the backward pass of selected rows needs again.
+#[derive(Debug, Clone)]
+struct SelectRowsState<I> {
+    indices: I,
+    table: Shape,
+}
+
+/// The rows' gradient is added to the table's where that has been registered: a table that is both
+/// looked up and multiplied by would otherwise get a second one of its size, nearly all of it 0.
+impl<B: Backend> Backward<B, 1> for SelectRowsBackward {
+    type State = SelectRowsState<IntTensor<B>>;
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = grads.consume::<B>(&ops.node);
+        let SelectRowsState { indices, table } = ops.state;
+        let [Some(parent)] = ops.parents else {
+            return;
+        };
+        let mut of_parent = Autodiff::<B>::from_inner(gradient.clone());
+        of_parent.node = parent.clone();
+        let registered = grads.remove::<B>(&of_parent).unwrap_or_else(|| {
+            let device = B::float_device(&gradient);
+            B::float_zeros(table, &device, gradient.dtype().into())
+        });
+        let sum = B::add_to_rows(registered, indices, gradient);
+        grads.register::<B>(parent.id, sum);
     }
 }
 
@@ -147,21 +180,57 @@ impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
         }
     }
 
+    fn select_rows(table: FloatTensor<Self>, indices: IntTensor<Self>) -> FloatTensor<Self> {
+        let rows = B::select_rows(table.primitive.clone(), indices.clone());
+        match Backward::<B, 1>::prepare::<C>(SelectRowsBackward, [table.node.clone()])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prepared) => {
+                let table = table.primitive.shape();
+                prepared.finish(SelectRowsState { indices, table }, rows)
+            }
+            OpsKind::UnTracked(prepared) => prepared.finish(rows),
+        }
+    }
+
     fn adam_step(
         state: AdamState<FloatTensor<Self>>,
         gradient: FloatTensor<Self>,
         step: AdamStep,
     ) -> AdamState<FloatTensor<Self>> {
-        let inner = AdamState {
-            parameter: state.parameter.primitive,
-            moment_1: state.moment_1.primitive,
-            moment_2: state.moment_2.primitive,
-        };
-        let moved = B::adam_step(inner, gradient.primitive, step);
-        AdamState {
-            parameter: Self::from_inner(moved.parameter),
-            moment_1: Self::from_inner(moved.moment_1),
-            moment_2: Self::from_inner(moved.moment_2),
-        }
+        let moved = B::adam_step(inner::<B, C>(state), gradient.primitive, step);
+        outer::<B, C>(moved)
+    }
+
+    fn adam_step_rows(
+        state: AdamState<FloatTensor<Self>>,
+        indices: IntTensor<Self>,
+        gradient: FloatTensor<Self>,
+        step: AdamStep,
+    ) -> AdamState<FloatTensor<Self>> {
+        let state = inner::<B, C>(state);
+        let moved = B::adam_step_rows(state, indices, gradient.primitive, step);
+        outer::<B, C>(moved)
+    }
+}
+
+fn inner<B: Backend, C: CheckpointStrategy>(
+    state: AdamState<FloatTensor<Autodiff<B, C>>>,
+) -> AdamState<FloatTensor<B>> {
+    AdamState {
+        parameter: state.parameter.primitive,
+        moment_1: state.moment_1.primitive,
+        moment_2: state.moment_2.primitive,
+    }
+}
+
+fn outer<B: Backend, C: CheckpointStrategy>(
+    state: AdamState<FloatTensor<B>>,
+) -> AdamState<FloatTensor<Autodiff<B, C>>> {
+    AdamState {
+        parameter: Autodiff::<B, C>::from_inner(state.parameter),
+        moment_1: Autodiff::<B, C>::from_inner(state.moment_1),
+        moment_2: Autodiff::<B, C>::from_inner(state.moment_2),
     }
 }

@@ -220,3 +220,25 @@ pub(super) fn adam_step<B: Backend>(
         moment_2: shaped(moment_2),
     }
 }
+
+pub(super) fn adam_step_rows<B: Backend>(
+    state: AdamState<FloatTensor<B>>,
+    indices: IntTensor<B>,
+    gradient: FloatTensor<B>,
+    step: AdamStep,
+) -> AdamState<FloatTensor<B>> {
+    let rows = |table: &FloatTensor<B>| B::select_rows(table.clone(), indices.clone());
+    let before = AdamState {
+        parameter: rows(&state.parameter),
+        moment_1: rows(&state.moment_1),
+        moment_2: rows(&state.moment_2),
+    };
+    let after = B::adam_step(before.clone(), gradient, step);
+    let put =
+        |table, before, after| B::add_to_rows(table, indices.clone(), B::float_sub(after, before));
+    AdamState {
+        parameter: put(state.parameter, before.parameter, after.parameter),
+        moment_1: put(state.moment_1, before.moment_1, after.moment_1),
+        moment_2: put(state.moment_2, before.moment_2, after.moment_2),
+    }
+}

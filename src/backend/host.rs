@@ -138,32 +138,84 @@ pub(super) fn softmax_cross_entropy_backward<B: HostBackend>(
     (B::tensor(users, user_shape), B::tensor(items, item_shape))
 }
 
+/// The row numbers of an index tensor.
+///
+/// # Panics
+/// When one is negative or not below `rows`.
+fn row_numbers<B: HostBackend>(indices: IntTensor<B>, rows: usize) -> Vec<usize> {
+    B::integers(indices)
+        .into_iter()
+        .map(|index| {
+            let row = usize::try_from(index).ok().filter(|&row| row < rows);
+            row.unwrap_or_else(|| panic!("row {index} of a table of {rows} rows"))
+        })
+        .collect()
+}
+
+pub(super) fn add_to_rows<B: HostBackend>(
+    table: FloatTensor<B>,
+    indices: IntTensor<B>,
+    values: FloatTensor<B>,
+) -> FloatTensor<B> {
+    let [rows, dim] = table.shape().dims();
+    let numbers = row_numbers::<B>(indices, rows);
+    let mut table = B::floats_mut(table);
+    kernels::rows::add(&mut table, dim, &numbers, &B::floats(values));
+    table.into_tensor()
+}
+
 pub(super) fn adam_step<B: HostBackend>(
     state: AdamState<FloatTensor<B>>,
     gradient: FloatTensor<B>,
     step: AdamStep,
 ) -> AdamState<FloatTensor<B>> {
-    let (step_size, moment_2_scale) = step.corrections();
+    with_state::<B>(state, |parameter, moment_1, moment_2| {
+        let gradient = B::floats(gradient);
+        kernels::adam::step(parameter, &gradient, moment_1, moment_2, numbers(step));
+    })
+}
+
+pub(super) fn adam_step_rows<B: HostBackend>(
+    state: AdamState<FloatTensor<B>>,
+    indices: IntTensor<B>,
+    gradient: FloatTensor<B>,
+    step: AdamStep,
+) -> AdamState<FloatTensor<B>> {
+    let [rows, dim] = state.parameter.shape().dims();
+    let rows = row_numbers::<B>(indices, rows);
+    with_state::<B>(state, |parameter, moment_1, moment_2| {
+        let gradient = B::floats(gradient);
+        let numbers = numbers(step);
+        kernels::adam::step_rows(
+            parameter, &gradient, moment_1, moment_2, &rows, dim, numbers,
+        );
+    })
+}
+
+/// Calls `change` with a state as slices, in place where nobody else holds them.
+fn with_state<B: HostBackend>(
+    state: AdamState<FloatTensor<B>>,
+    change: impl FnOnce(&mut [f32], &mut [f32], &mut [f32]),
+) -> AdamState<FloatTensor<B>> {
     let mut parameter = B::floats_mut(state.parameter);
     let mut moment_1 = B::floats_mut(state.moment_1);
     let mut moment_2 = B::floats_mut(state.moment_2);
-    kernels::adam::step(
-        &mut parameter,
-        &B::floats(gradient),
-        &mut moment_1,
-        &mut moment_2,
-        AdamNumbers {
-            beta_1: step.beta_1 as f32,
-            beta_2: step.beta_2 as f32,
-            epsilon: step.epsilon as f32,
-            step_size: step_size as f32,
-            moment_2_scale: moment_2_scale as f32,
-        },
-    );
+    change(&mut parameter, &mut moment_1, &mut moment_2);
     AdamState {
         parameter: parameter.into_tensor(),
         moment_1: moment_1.into_tensor(),
         moment_2: moment_2.into_tensor(),
+    }
+}
+
+fn numbers(step: AdamStep) -> AdamNumbers {
+    let (step_size, moment_2_scale) = step.corrections();
+    AdamNumbers {
+        beta_1: step.beta_1 as f32,
+        beta_2: step.beta_2 as f32,
+        epsilon: step.epsilon as f32,
+        step_size: step_size as f32,
+        moment_2_scale: moment_2_scale as f32,
     }
 }
 
@@ -208,6 +260,23 @@ macro_rules! kernel_methods {
             step: AdamStep,
         ) -> AdamState<FloatTensor<Self>> {
             host::adam_step::<Self>(state, gradient, step)
+        }
+
+        fn adam_step_rows(
+            state: AdamState<FloatTensor<Self>>,
+            indices: IntTensor<Self>,
+            gradient: FloatTensor<Self>,
+            step: AdamStep,
+        ) -> AdamState<FloatTensor<Self>> {
+            host::adam_step_rows::<Self>(state, indices, gradient, step)
+        }
+
+        fn add_to_rows(
+            table: FloatTensor<Self>,
+            indices: IntTensor<Self>,
+            values: FloatTensor<Self>,
+        ) -> FloatTensor<Self> {
+            host::add_to_rows::<Self>(table, indices, values)
         }
     };
 }

@@ -24,7 +24,7 @@ mod wgpu;
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::ops::{FloatTensor, IntTensor};
 
-pub use ops::{dropout, gru, softmax_cross_entropy};
+pub use ops::{dropout, gru, select_rows, softmax_cross_entropy};
 
 /// The weights of a GRU layer; gates are in the order reset, update, new.
 #[derive(Debug, Clone)]
@@ -160,6 +160,21 @@ pub trait Backend: burn::tensor::backend::Backend {
         default_ops::softmax_cross_entropy_backward::<Self>(gradient, input, normalizers)
     }
 
+    /// The rows of `table` `[rows, dim]` that `indices` `[n]` name, `[n, dim]`.
+    fn select_rows(table: FloatTensor<Self>, indices: IntTensor<Self>) -> FloatTensor<Self> {
+        Self::float_select(table, 0, indices)
+    }
+
+    /// `table` `[rows, dim]` with each row of `values` `[n, dim]` added to the row that `indices`
+    /// `[n]` names; a row that is named several times gets them all.
+    fn add_to_rows(
+        table: FloatTensor<Self>,
+        indices: IntTensor<Self>,
+        values: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        Self::float_select_add(table, 0, indices, values)
+    }
+
     /// One step of Adam (Kingma & Ba, 2015) with bias correction.
     fn adam_step(
         state: AdamState<FloatTensor<Self>>,
@@ -167,6 +182,19 @@ pub trait Backend: burn::tensor::backend::Backend {
         step: AdamStep,
     ) -> AdamState<FloatTensor<Self>> {
         default_ops::adam_step::<Self>(state, gradient, step)
+    }
+
+    /// One step of Adam for the rows of `[rows, dim]` that `indices` `[n]` name, each once, with
+    /// their `gradient` `[n, dim]`; the other rows and their moments stay as they are.
+    ///
+    /// This is the lazy form: a row's moments decay when it is touched, not at every step.
+    fn adam_step_rows(
+        state: AdamState<FloatTensor<Self>>,
+        indices: IntTensor<Self>,
+        gradient: FloatTensor<Self>,
+        step: AdamStep,
+    ) -> AdamState<FloatTensor<Self>> {
+        default_ops::adam_step_rows::<Self>(state, indices, gradient, step)
     }
 }
 

@@ -71,6 +71,16 @@ pub fn softmax_cross_entropy<B: Backend>(
     Tensor::from_primitive(TensorPrimitive::Float(output.loss))
 }
 
+/// The rows of `table` `[rows, dim]` that `indices` `[n]` name, `[n, dim]`: an embedding lookup.
+///
+/// Its backward pass adds to the table's gradient in place, so a table that is also an operand of
+/// [`softmax_cross_entropy`] has one gradient, not two.
+pub fn select_rows<B: Backend>(table: Tensor<B, 2>, indices: Tensor<B, 1, Int>) -> Tensor<B, 2> {
+    let table = table.into_primitive().tensor();
+    let rows = B::select_rows(table, indices.into_primitive());
+    Tensor::from_primitive(TensorPrimitive::Float(rows))
+}
+
 /// Inverted dropout: sets a share `probability` of the values to 0 and scales the rest up, so
 /// that the mean stays (Srivastava et al. 2014).
 ///

@@ -1,16 +1,21 @@
-//! Delimited rows read in blocks, which are parsed on all threads.
+//! Delimited rows read and parsed in blocks, on all threads.
 
-use std::io::{BufRead, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::Path;
 
 use rayon::prelude::*;
 
 use super::format::Schema;
 use super::interactions::Interactions;
-use super::reader::{Collector, Layout};
+use super::reader::{BadRows, Collector, Layout};
 use crate::{Error, Result};
 
-/// Bytes that one thread parses at a time.
-pub(super) const BLOCK: usize = 4 << 20;
+/// Bytes that one thread reads and parses at a time.
+pub(super) const BLOCK: usize = 2 << 20;
+
+/// Blocks per thread that are parsed before their rows are put together.
+const BLOCKS_PER_THREAD: usize = 2;
 
 /// Whether all was read.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,11 +26,26 @@ pub(super) enum Completion {
     Quoted,
 }
 
-/// Reads rows whose fields are not quoted, `block` bytes a thread at a time. `file_size` is a
-/// guess of how many bytes there are.
+/// Bytes that every thread opens for itself.
+pub(super) trait Source: Sync {
+    /// The bytes from the start.
+    fn open(&self) -> io::Result<impl Read + Seek>;
+}
+
+impl Source for &Path {
+    fn open(&self) -> io::Result<impl Read + Seek> {
+        std::fs::File::open(self)
+    }
+}
+
+/// Reads rows whose fields are not quoted from the bytes `range` of a source, `block` bytes at a
+/// time.
+///
+/// Blocks are read into memory that stays in cache, rather than mapped: mapped pages would count
+/// as this process's memory, and a file that shrinks would end it.
 pub(super) fn read(
-    mut source: impl BufRead,
-    file_size: u64,
+    source: &impl Source,
+    range: Range<u64>,
     block: usize,
     schema: &Schema,
     into: &mut Collector<'_>,
@@ -40,60 +60,67 @@ pub(super) fn read(
     }
     // With a delimiter of several characters a quote is a character like any other.
     let quotes = delimiter.len() == 1;
+    let path = into.path;
+    let mut rows = range;
     let mut lines_before = 0;
     let header = if schema.header {
-        let mut line = Vec::new();
-        let read = source.read_until(b'\n', &mut line);
-        read.map_err(Error::io("read", into.path))?;
+        let line = first_line(source, rows.start).map_err(Error::io("read", path))?;
         if quotes && line.contains(&b'"') {
             return Ok(Completion::Quoted);
         }
         lines_before = 1;
-        let names = Fields::of(without_end(&line), delimiter);
-        let name = |name: &&[u8]| String::from_utf8_lossy(name).trim().to_owned();
-        Some(names.iter().map(name).collect())
+        rows.start += line.len() as u64;
+        Some(header_names(without_end(&line), delimiter))
     } else {
         None
     };
-    let layout = Layout::new(schema, header, into.path)?;
-    let mut buffer = Vec::new();
-    let mut reserved = false;
-    loop {
-        let carried = buffer.len();
-        let wanted = (block * rayon::current_num_threads()) as u64;
-        let read = source.by_ref().take(wanted).read_to_end(&mut buffer);
-        let ended = read.map_err(Error::io("read", into.path))? == 0;
-        if quotes && buffer[carried..].contains(&b'"') {
+    let layout = Layout::new(schema, header, path)?;
+    let parser = Parser {
+        delimiter,
+        quotes,
+        layout: &layout,
+        path,
+        bad_rows: into.bad_rows,
+    };
+    let blocks = rows.clone().step_by(block).collect::<Vec<u64>>();
+    let mut rounds = blocks.chunks(BLOCKS_PER_THREAD * rayon::current_num_threads());
+    let parse = |starts: &[u64]| -> Vec<io::Result<Part>> {
+        let parse = |text: &mut Vec<u8>, &start: &u64| {
+            let end = rows.end.min(start + block as u64);
+            read_lines(source, rows.start, start..end, text)?;
+            Ok(parser.parse(text))
+        };
+        starts.par_iter().map_init(Vec::new, parse).collect()
+    };
+    let mut parsed = rounds.next().map(parse).unwrap_or_default();
+    let mut first = true;
+    while !parsed.is_empty() {
+        let merge = || -> Result<Completion> {
+            for part in parsed {
+                let part = part.map_err(Error::io("read", path))?;
+                if part.quoted {
+                    return Ok(Completion::Quoted);
+                }
+                if let Some(error) = part.error {
+                    return Err(at_line_after(error, lines_before));
+                }
+                into.interactions.append(part.rows);
+                lines_before += part.lines;
+            }
+            if first {
+                let share = blocks.len() as f64 / rayon::current_num_threads() as f64;
+                let rows = into.interactions.len() as f64 * share / BLOCKS_PER_THREAD as f64;
+                into.interactions.reserve((rows * 1.01) as usize);
+                first = false;
+            }
+            Ok(Completion::Whole)
+        };
+        // The rows of one round are put together while the next is parsed.
+        let (merged, next) = rayon::join(merge, || rounds.next().map(parse).unwrap_or_default());
+        if merged? == Completion::Quoted {
             return Ok(Completion::Quoted);
         }
-        let whole = if ended {
-            buffer.len()
-        } else {
-            // A line longer than all blocks is read on until its end comes.
-            let last_end = buffer[carried..].iter().rposition(|&byte| byte == b'\n');
-            last_end.map_or(0, |end| carried + end + 1)
-        };
-        let parsed: Vec<Part> = split_at_lines(&buffer[..whole], block)
-            .into_par_iter()
-            .map(|text| Part::parse(text, delimiter, &layout, into))
-            .collect();
-        for part in parsed {
-            if let Some(error) = part.error {
-                return Err(at_line_after(error, lines_before));
-            }
-            into.interactions.append(part.rows);
-            lines_before += part.lines;
-        }
-        if ended {
-            break;
-        }
-        if whole > 0 && !reserved {
-            reserved = true;
-            let per_byte = into.interactions.len() as f64 / whole as f64;
-            into.interactions
-                .reserve((per_byte * file_size as f64 * 1.01) as usize);
-        }
-        buffer.drain(..whole);
+        parsed = next;
     }
     if layout.time.is_none() {
         into.interactions.number_times();
@@ -101,99 +128,125 @@ pub(super) fn read(
     Ok(Completion::Whole)
 }
 
-/// Divides text into pieces of about `block` bytes that end with a line.
-fn split_at_lines(mut text: &[u8], block: usize) -> Vec<&[u8]> {
-    let mut pieces = Vec::new();
-    while text.len() > block {
-        let end = text[block..].iter().position(|&byte| byte == b'\n');
-        let (piece, rest) = text.split_at(end.map_or(text.len(), |end| block + end + 1));
-        pieces.push(piece);
-        text = rest;
-    }
-    pieces.push(text);
-    pieces
+fn first_line(source: &impl Source, start: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = source.open()?;
+    bytes.seek(SeekFrom::Start(start))?;
+    let mut line = Vec::new();
+    BufReader::new(bytes).read_until(b'\n', &mut line)?;
+    Ok(line)
 }
 
-/// What one thread made of its piece.
+/// Reads into `text` the whole lines that begin within `range`; lines begin at `first` and after
+/// every line end.
+fn read_lines(
+    source: &impl Source,
+    first: u64,
+    range: Range<u64>,
+    text: &mut Vec<u8>,
+) -> io::Result<()> {
+    text.clear();
+    let mut bytes = source.open()?;
+    // The byte before tells whether a line begins right here.
+    let from = range.start - u64::from(range.start > first);
+    bytes.seek(SeekFrom::Start(from))?;
+    bytes.by_ref().take(range.end - from).read_to_end(text)?;
+    if range.start > first {
+        let Some(end) = memchr::memchr(b'\n', text) else {
+            text.clear();
+            return Ok(());
+        };
+        text.drain(..=end);
+    }
+    if text.is_empty() || text.ends_with(b"\n") {
+        return Ok(());
+    }
+    BufReader::new(bytes).read_until(b'\n', text)?;
+    Ok(())
+}
+
+/// What was made of a block.
 struct Part {
     rows: Interactions,
     lines: u64,
-    /// The first error that was not to be skipped, with its line counted within the piece.
+    /// The first error that was not to be skipped, with its line counted within the block.
     error: Option<Error>,
+    /// Whether a quote turned up, and nothing else was looked at.
+    quoted: bool,
 }
 
-impl Part {
-    fn parse(text: &[u8], delimiter: &[u8], layout: &Layout, whole: &Collector<'_>) -> Self {
-        let mut into = Collector::new(whole.path, whole.bad_rows);
-        let mut fields = Fields::default();
+/// How rows are told from bytes.
+struct Parser<'a> {
+    delimiter: &'a [u8],
+    quotes: bool,
+    layout: &'a Layout,
+    path: &'a Path,
+    bad_rows: BadRows,
+}
+
+impl Parser<'_> {
+    fn parse(&self, text: &[u8]) -> Part {
+        let mut into = Collector::new(self.path, self.bad_rows);
         let (mut lines, mut error) = (0, None);
-        for line in text.split_inclusive(|&byte| byte == b'\n') {
+        let quoted = self.quotes && memchr::memchr(b'"', text).is_some();
+        let mut fields = Vec::new();
+        let mut rest = if quoted { &[] } else { text };
+        while !rest.is_empty() && error.is_none() {
             lines += 1;
-            let line = without_end(line);
+            let line;
+            (line, rest) = split_line(rest, self.delimiter, &mut fields);
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            fields.split(line, delimiter);
-            let row = into.row(layout, lines, fields.len(), |column| {
-                fields.get(line, column)
+            let row = into.row(self.layout, lines, fields.len(), |column| {
+                &line[fields[column].clone()]
             });
-            if let Err(stop) = into.take(row) {
-                error = Some(stop);
-                break;
-            }
+            error = into.take(row).err();
         }
-        Self {
+        Part {
             rows: into.interactions,
             lines,
             error,
+            quoted,
         }
     }
+}
+
+/// The first line without its end and the places of its fields, and what comes after it.
+fn split_line<'t>(
+    text: &'t [u8],
+    delimiter: &[u8],
+    fields: &mut Vec<Range<usize>>,
+) -> (&'t [u8], &'t [u8]) {
+    fields.clear();
+    let mut start = 0;
+    for place in memchr::memchr2_iter(delimiter[0], b'\n', text) {
+        if text[place] == b'\n' {
+            let line = without_end(&text[..=place]);
+            fields.push(start..line.len().max(start));
+            return (line, &text[place + 1..]);
+        }
+        if place >= start && text[place..].starts_with(delimiter) {
+            fields.push(start..place);
+            start = place + delimiter.len();
+        }
+    }
+    fields.push(start..text.len());
+    (text, &[])
+}
+
+fn header_names(line: &[u8], delimiter: &[u8]) -> Vec<String> {
+    let mut fields = Vec::new();
+    let (line, _) = split_line(line, delimiter, &mut fields);
+    fields
+        .into_iter()
+        .map(|field| String::from_utf8_lossy(&line[field]).trim().to_owned())
+        .collect()
 }
 
 /// A line without its end.
 fn without_end(line: &[u8]) -> &[u8] {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     line.strip_suffix(b"\r").unwrap_or(line)
-}
-
-/// Where the fields of a line end; reused from line to line.
-#[derive(Default)]
-struct Fields {
-    bounds: Vec<(usize, usize)>,
-}
-
-impl Fields {
-    fn of<'t>(line: &'t [u8], delimiter: &[u8]) -> Vec<&'t [u8]> {
-        let mut fields = Self::default();
-        fields.split(line, delimiter);
-        (0..fields.len())
-            .map(|column| fields.get(line, column))
-            .collect()
-    }
-
-    fn split(&mut self, line: &[u8], delimiter: &[u8]) {
-        self.bounds.clear();
-        let (mut start, mut place) = (0, 0);
-        while place < line.len() {
-            if line[place] == delimiter[0] && line[place..].starts_with(delimiter) {
-                self.bounds.push((start, place));
-                place += delimiter.len();
-                start = place;
-            } else {
-                place += 1;
-            }
-        }
-        self.bounds.push((start, line.len()));
-    }
-
-    fn len(&self) -> usize {
-        self.bounds.len()
-    }
-
-    fn get<'t>(&self, line: &'t [u8], column: usize) -> &'t [u8] {
-        let (start, end) = self.bounds[column];
-        &line[start..end]
-    }
 }
 
 /// The same error some lines further down.
@@ -210,13 +263,18 @@ fn at_line_after(mut error: Error, lines_before: u64) -> Error {
 #[cfg(test)]
 mod tests {
     use std::io::Cursor;
-    use std::path::Path;
 
     use proptest::prelude::*;
 
     use super::super::format::Column;
     use super::super::reader::{BadRows, read_csv};
     use super::*;
+
+    impl Source for &str {
+        fn open(&self) -> io::Result<impl Read + Seek> {
+            Ok(Cursor::new(self.as_bytes()))
+        }
+    }
 
     fn schema() -> Schema {
         Schema::positions(0, 1)
@@ -227,11 +285,11 @@ mod tests {
     /// What one reader makes of a text, in a form that can be compared.
     fn outcome(text: &str, block: Option<usize>, bad_rows: BadRows) -> Result<String, String> {
         let mut into = Collector::new(Path::new("log.csv"), bad_rows);
-        let source = Cursor::new(text.as_bytes());
+        let whole = 0..text.len() as u64;
         let read = match block {
-            Some(block) => read(source, text.len() as u64, block, &schema(), &mut into)
+            Some(block) => read(&text, whole, block, &schema(), &mut into)
                 .map(|completion| assert_eq!(completion, Completion::Whole)),
-            None => read_csv(source, &schema(), text.contains('\r'), &mut into),
+            None => read_csv(text.as_bytes(), &schema(), text.contains('\r'), &mut into),
         };
         read.map_err(|error| error.to_string())?;
         let log = into.interactions;
@@ -273,7 +331,8 @@ mod tests {
     fn a_quote_anywhere_is_left_to_the_csv_crate() {
         for text in ["1,2,3,4\n1,\"2,5\",3,4\n", "\"1\",2,3,4\n"] {
             let mut into = Collector::new(Path::new("log.csv"), BadRows::Fail);
-            let completion = read(Cursor::new(text), 0, 4, &schema(), &mut into).unwrap();
+            let whole = 0..text.len() as u64;
+            let completion = read(&text, whole, 4, &schema(), &mut into).unwrap();
             assert_eq!(completion, Completion::Quoted);
         }
     }

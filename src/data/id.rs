@@ -1,8 +1,9 @@
 //! External ids and their dense numbers.
 
-use std::collections::HashMap;
 use std::fmt;
+use std::hash::BuildHasher;
 
+use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
 /// An id as the outside world writes it: an integer or a string.
@@ -27,10 +28,7 @@ pub enum ExternalId {
 
 impl From<&str> for ExternalId {
     fn from(text: &str) -> Self {
-        match parse_canonical(text.as_bytes()) {
-            Some(number) => Self::Integer(number),
-            None => Self::Text(text.into()),
-        }
+        Key::of_text(text).to_id()
     }
 }
 
@@ -56,7 +54,7 @@ impl fmt::Display for ExternalId {
 }
 
 /// Reads an integer only in the form that writing it gives back.
-fn parse_canonical(text: &[u8]) -> Option<i64> {
+pub(super) fn parse_canonical(text: &[u8]) -> Option<i64> {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
     let canonical = match digits {
         [b'0'] => digits.len() == text.len(),
@@ -66,31 +64,130 @@ fn parse_canonical(text: &[u8]) -> Option<i64> {
     if !canonical || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
+    if text.len() <= 18 && digits.len() == text.len() {
+        return Some(
+            digits
+                .iter()
+                .fold(0, |number, &digit| 10 * number + i64::from(digit - b'0')),
+        );
+    }
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
+/// An id that is looked up without being owned.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Key<'a> {
+    Integer(i64),
+    Text(&'a str),
+}
+
+impl<'a> Key<'a> {
+    pub(super) fn of_text(text: &'a str) -> Self {
+        match parse_canonical(text.as_bytes()) {
+            Some(number) => Self::Integer(number),
+            None => Self::Text(text),
+        }
+    }
+
+    fn of(id: &'a ExternalId) -> Self {
+        match id {
+            ExternalId::Integer(number) => Self::Integer(*number),
+            ExternalId::Text(text) => Self::Text(text),
+        }
+    }
+
+    fn to_id(self) -> ExternalId {
+        match self {
+            Self::Integer(number) => ExternalId::Integer(number),
+            Self::Text(text) => ExternalId::Text(text.into()),
+        }
+    }
+
+    /// The place of a small integer in [`IdTable::small`].
+    fn place(self) -> Option<usize> {
+        match self {
+            Self::Integer(number) => usize::try_from(number).ok().filter(|&place| place < SMALL),
+            Self::Text(_) => None,
+        }
+    }
+}
+
+/// Integers below this are looked up by their value, the others and texts by their hash: most
+/// logs number their items from 1, and a file has an id in every row.
+const SMALL: usize = 1 << 20;
+
 /// A two-way map between external ids and the numbers `0..len`, in order of first appearance.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct IdTable {
     ids: Vec<ExternalId>,
-    numbers: HashMap<ExternalId, u32, foldhash::fast::RandomState>,
+    /// The number plus one of each small integer, 0 where it is not in the table.
+    small: Vec<u32>,
+    /// The numbers of all other ids, by the ids' hashes.
+    numbers: HashTable<u32>,
+    hasher: foldhash::fast::RandomState,
 }
 
 impl IdTable {
     /// The number of `id`, which is given the next free one if it is new.
     pub fn intern(&mut self, id: ExternalId) -> u32 {
-        if let Some(&number) = self.numbers.get(&id) {
-            return number;
+        let key = Key::of(&id);
+        match self.find(key) {
+            Some(number) => number,
+            None => {
+                let number = self.enter(key);
+                self.ids.push(id);
+                number
+            }
         }
-        let number = u32::try_from(self.ids.len()).expect("fewer than 2^32 distinct ids");
-        self.ids.push(id.clone());
-        self.numbers.insert(id, number);
-        number
+    }
+
+    /// The same for an id that need not be owned.
+    pub(super) fn intern_key(&mut self, key: Key<'_>) -> u32 {
+        match self.find(key) {
+            Some(number) => number,
+            None => {
+                let number = self.enter(key);
+                self.ids.push(key.to_id());
+                number
+            }
+        }
+    }
+
+    /// The same for an id as a file writes it.
+    pub(super) fn intern_text(&mut self, text: &str) -> u32 {
+        self.intern_key(Key::of_text(text))
     }
 
     /// The number of `id`, if it is known.
     pub fn number_of(&self, id: &ExternalId) -> Option<u32> {
-        self.numbers.get(id).copied()
+        self.find(Key::of(id))
+    }
+
+    fn find(&self, key: Key<'_>) -> Option<u32> {
+        if let Some(place) = key.place() {
+            return self.small.get(place)?.checked_sub(1);
+        }
+        let same = |&number: &u32| Key::of(&self.ids[number as usize]) == key;
+        self.numbers.find(self.hasher.hash_one(key), same).copied()
+    }
+
+    /// Gives a key that is not in the table the number of the next id.
+    fn enter(&mut self, key: Key<'_>) -> u32 {
+        let number = u32::try_from(self.ids.len())
+            .ok()
+            .filter(|&number| number < u32::MAX)
+            .expect("fewer than 2^32 - 1 distinct ids");
+        if let Some(place) = key.place() {
+            if place >= self.small.len() {
+                self.small.resize((place + 1).next_power_of_two(), 0);
+            }
+            self.small[place] = number + 1;
+        } else {
+            let hash = |key: Key<'_>| self.hasher.hash_one(key);
+            let hash_of = |&number: &u32| hash(Key::of(&self.ids[number as usize]));
+            self.numbers.insert_unique(hash(key), number, hash_of);
+        }
+        number
     }
 
     /// All ids, by number.
@@ -106,6 +203,12 @@ impl IdTable {
     /// Whether there are no ids.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
+    }
+}
+
+impl PartialEq for IdTable {
+    fn eq(&self, other: &Self) -> bool {
+        self.ids == other.ids
     }
 }
 
@@ -158,13 +261,18 @@ mod tests {
 
     #[test]
     fn numbers_follow_first_appearance() {
-        let table: IdTable = ["b", "a", "b", "3"]
-            .map(ExternalId::from)
-            .into_iter()
-            .collect();
-        assert_eq!(table.len(), 3);
-        assert_eq!(table.number_of(&"a".into()), Some(1));
-        assert_eq!(table.number_of(&ExternalId::Integer(3)), Some(2));
-        assert_eq!(table.number_of(&"c".into()), None);
+        let texts = ["b", "a", "b", "3", "-3", "1048575", "1048576", "3", "-3"];
+        let owned: IdTable = texts.map(ExternalId::from).into_iter().collect();
+        let mut table = IdTable::default();
+        let numbers = texts.map(|text| table.intern_text(text));
+        assert_eq!(numbers, [0, 1, 0, 2, 3, 4, 5, 2, 3]);
+        assert_eq!(table, owned);
+        for (number, id) in table.ids().iter().enumerate() {
+            assert_eq!(table.number_of(id), Some(number as u32));
+            assert_eq!(owned.number_of(id), Some(number as u32));
+        }
+        for unknown in ["c", "4", "-4", "1048577"] {
+            assert_eq!(table.number_of(&unknown.into()), None);
+        }
     }
 }

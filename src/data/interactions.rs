@@ -146,7 +146,7 @@ impl Interactions {
         }
         if event.is_some() || !self.event.is_empty() {
             self.event.resize(row, NO_EVENT);
-            let number = event.map_or(NO_EVENT, |event| self.events.intern(event.into()));
+            let number = event.map_or(NO_EVENT, |event| self.events.intern_text(event));
             self.event.push(number);
         }
     }

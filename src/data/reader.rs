@@ -8,6 +8,7 @@ use csv::ByteRecord;
 
 use super::blocks::{self, BLOCK, Completion};
 use super::format::{Column, Format, Schema};
+use super::id::{Key, parse_canonical};
 use super::interactions::Interactions;
 use crate::{Error, Result};
 
@@ -77,9 +78,12 @@ impl InteractionReader {
         let file = File::open(&self.path).map_err(Error::io("read", &self.path))?;
         let mut source = BufReader::with_capacity(1 << 20, file);
         let first = source.fill_buf().map_err(Error::io("read", &self.path))?;
-        if first.starts_with(b"\xef\xbb\xbf") {
-            source.consume(3);
-        }
+        let byte_order_mark = if first.starts_with(b"\xef\xbb\xbf") {
+            3
+        } else {
+            0
+        };
+        source.consume(byte_order_mark);
         let buffered = source.fill_buf().map_err(Error::io("read", &self.path))?;
         let first_line = buffered.split(|&byte| byte == b'\n').next().unwrap_or(&[]);
         let carriage_returns = first_line.ends_with(b"\r");
@@ -90,7 +94,8 @@ impl InteractionReader {
             None => read_sequences(source, &mut into)?,
             Some(schema) => {
                 let file_size = std::fs::metadata(&self.path).map_or(0, |file| file.len());
-                match blocks::read(source, file_size, BLOCK, &schema, &mut into)? {
+                let rows = byte_order_mark as u64..file_size;
+                match blocks::read(&self.path.as_path(), rows, BLOCK, &schema, &mut into)? {
                     Completion::Whole => {}
                     Completion::Quoted => {
                         // Quoted fields may hold delimiters and line ends: the csv crate knows.
@@ -161,8 +166,6 @@ pub(super) struct Collector<'a> {
     pub(super) path: &'a Path,
     pub(super) bad_rows: BadRows,
     pub(super) interactions: Interactions,
-    /// The user of the row before, whom files sorted by user have in the next row too.
-    last_user: (Vec<u8>, u32),
 }
 
 impl<'a> Collector<'a> {
@@ -171,7 +174,6 @@ impl<'a> Collector<'a> {
             path,
             bad_rows,
             interactions: Interactions::default(),
-            last_user: (Vec::new(), 0),
         }
     }
 
@@ -212,16 +214,19 @@ impl<'a> Collector<'a> {
         }
     }
 
-    fn id<'t>(&self, field: &'t [u8], line: u64, name: &'static str) -> Result<&'t str> {
+    fn id<'t>(&self, field: &'t [u8], line: u64, name: &'static str) -> Result<Key<'t>> {
+        if let Some(number) = parse_canonical(field) {
+            return Ok(Key::Integer(number));
+        }
         let text = self.text(field, line)?.trim();
         if text.is_empty() {
             return Err(self.bad_field(line, name, text, "an id"));
         }
-        Ok(text)
+        Ok(Key::of_text(text))
     }
 
     fn number(&self, field: &[u8], line: u64, name: &'static str) -> Result<f64> {
-        if let Some(number) = short_integer(field) {
+        if let Some(number) = short_number(field) {
             return Ok(number);
         }
         let text = self.text(field, line)?.trim();
@@ -247,9 +252,9 @@ impl<'a> Collector<'a> {
             });
         }
         let rows = &mut self.interactions;
-        let user = rows.users.intern(user.into());
+        let user = rows.users.intern_text(user);
         for item in items {
-            let item = rows.items.intern(item.into());
+            let item = rows.items.intern_text(item);
             rows.push_numbers(user, item, rows.len() as f64, None, None);
         }
         Ok(())
@@ -276,8 +281,7 @@ impl<'a> Collector<'a> {
                 found: columns,
             });
         }
-        let user_field = field(layout.user);
-        let user = self.id(user_field, line, "user")?;
+        let user = self.id(field(layout.user), line, "user")?;
         let item = self.id(field(layout.item), line, "item")?;
         let time = match layout.time {
             Some(column) => self.number(field(column), line, "timestamp")?,
@@ -291,31 +295,36 @@ impl<'a> Collector<'a> {
             Some(text) if !text.is_empty() => Some(self.text(text, line)?),
             _ => None,
         };
-        let user = if self.last_user.0 == user_field {
-            self.last_user.1
-        } else {
-            let number = self.interactions.users.intern(user.into());
-            self.last_user.0.clear();
-            self.last_user.0.extend_from_slice(user_field);
-            self.last_user.1 = number;
-            number
-        };
-        let item = self.interactions.items.intern(item.into());
+        let user = self.interactions.users.intern_key(user);
+        let item = self.interactions.items.intern_key(item);
         self.interactions
             .push_numbers(user, item, time, value, event);
         Ok(())
     }
 }
 
-/// A number of up to 15 digits and nothing else, which a double holds exactly.
-fn short_integer(field: &[u8]) -> Option<f64> {
-    if field.is_empty() || field.len() > 15 || !field.iter().all(u8::is_ascii_digit) {
+/// A number of at most 15 digits, perhaps with a point among them, and nothing else: digits and
+/// power of ten are both exact in a double, so their quotient is the nearest one to the number.
+fn short_number(field: &[u8]) -> Option<f64> {
+    const POWERS: [f64; 16] = [
+        1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+    ];
+    let (mut digits, mut value, mut point) = (0, 0u64, None);
+    for &byte in field {
+        match byte {
+            b'0'..=b'9' if digits < 15 => {
+                value = 10 * value + u64::from(byte - b'0');
+                digits += 1;
+            }
+            b'.' if point.is_none() => point = Some(digits),
+            _ => return None,
+        }
+    }
+    if digits == 0 {
         return None;
     }
-    let value = field
-        .iter()
-        .fold(0u64, |value, digit| 10 * value + u64::from(digit - b'0'));
-    Some(value as f64)
+    let decimals = point.map_or(0, |point| digits - point);
+    Some(value as f64 / POWERS[decimals])
 }
 
 /// Reads rows with quoted fields.

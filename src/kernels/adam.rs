@@ -35,6 +35,28 @@ pub(crate) fn step(
         });
 }
 
+/// The same for the rows of `[rows, dim]` that `rows` names, with their gradients `[n, dim]`.
+pub(crate) fn step_rows(
+    parameter: &mut [f32],
+    gradient: &[f32],
+    moment_1: &mut [f32],
+    moment_2: &mut [f32],
+    rows: &[usize],
+    dim: usize,
+    numbers: AdamNumbers,
+) {
+    for (&row, gradient) in rows.iter().zip(gradient.chunks_exact(dim)) {
+        let place = row * dim..(row + 1) * dim;
+        piece(
+            &mut parameter[place.clone()],
+            gradient,
+            &mut moment_1[place.clone()],
+            &mut moment_2[place],
+            numbers,
+        );
+    }
+}
+
 super::for_each_instruction_set! {
     fn piece(
         parameter: &mut [f32],

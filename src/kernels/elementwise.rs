@@ -52,40 +52,6 @@ pub(crate) fn tanh(x: f32) -> f32 {
     x * p / q
 }
 
-/// How many partial results a reduction keeps, so that it can be done in vectors.
-const LANES: usize = 16;
-
-/// The largest value, or `-inf` of nothing.
-#[inline(always)]
-pub(crate) fn maximum(values: &[f32]) -> f32 {
-    let mut lanes = [f32::NEG_INFINITY; LANES];
-    let chunks = values.chunks_exact(LANES);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        for (lane, &value) in lanes.iter_mut().zip(chunk) {
-            *lane = if value > *lane { value } else { *lane };
-        }
-    }
-    let best = lanes.into_iter().fold(f32::NEG_INFINITY, f32::max);
-    rest.iter().copied().fold(best, f32::max)
-}
-
-/// `Σ e^(x - shift)`.
-#[inline(always)]
-pub(crate) fn sum_exp(values: &[f32], shift: f32) -> f32 {
-    let mut lanes = [0.0; LANES];
-    let chunks = values.chunks_exact(LANES);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        for (lane, &value) in lanes.iter_mut().zip(chunk) {
-            *lane += exp(value - shift);
-        }
-    }
-    let sum: f32 = lanes.into_iter().sum();
-    rest.iter()
-        .fold(sum, |sum, &value| sum + exp(value - shift))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,16 +93,5 @@ mod tests {
         assert_eq!(exp(-100.0), 0.0);
         assert_eq!(exp(0.0), 1.0);
         assert_eq!(tanh(0.0), 0.0);
-    }
-
-    #[test]
-    fn reductions_take_every_length() {
-        for length in [0, 1, 15, 16, 17, 40] {
-            let values: Vec<f32> = (0..length).map(|i| (i * 7 % 11) as f32 - 3.0).collect();
-            let best = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            assert_eq!(maximum(&values), best);
-            let sum: f32 = values.iter().map(|x| (x - 7.0).exp()).sum();
-            assert!((sum_exp(&values, 7.0) - sum).abs() <= 1e-5 * sum);
-        }
     }
 }

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 
 use super::elementwise::{sigmoid, tanh};
 use super::for_each_instruction_set;
-use super::matmul::{Into, Matrix, matmul};
+use super::matmul::{Matrix, matmul, matmul_add};
 
 /// Rows per group: enough for efficient products, and few enough to share among threads.
 const GROUP_ROWS: usize = 32;
@@ -165,9 +165,8 @@ fn input_products(packed: &[f32], shape: GruShape<'_>, weights: GruWeights<'_>) 
     let gates = 3 * shape.hidden;
     let steps = packed.len() / shape.inputs;
     let mut products = weights.input_bias.repeat(steps);
-    matmul(
+    matmul_add(
         &mut products,
-        Into::Add,
         Matrix::new(packed, steps, shape.inputs),
         Matrix::new(weights.input, shape.inputs, gates),
     );
@@ -203,7 +202,7 @@ fn group_forward(
         }
         if step > 0 {
             let previous = Matrix::new(previous, running, hidden);
-            matmul(from_hidden, Into::Add, previous, recurrent);
+            matmul_add(from_hidden, previous, recurrent);
         }
         gates_forward(
             hidden,
@@ -319,7 +318,8 @@ fn group_backward(
     let mut to_hidden_products = vec![0.0; steps * 3 * hidden];
     // Each step's previous states, packed; those of the first step are 0.
     let mut previous_states = vec![0.0; steps * hidden];
-    let recurrent = Matrix::new(weights.hidden, hidden, 3 * hidden);
+    let recurrent = Matrix::new(weights.hidden, hidden, 3 * hidden).transposed();
+    let recurrent = Matrix::new(&recurrent, 3 * hidden, hidden);
 
     let mut start = steps;
     for (step, &running) in group.running.iter().enumerate().rev() {
@@ -349,22 +349,22 @@ fn group_backward(
                 *to_previous += *direct;
             }
             let products = Matrix::new(&to_hidden_products[of_gates], running, 3 * hidden);
-            matmul(to_previous, Into::Add, products, recurrent.t());
+            matmul_add(to_previous, products, recurrent);
         }
     }
 
     let packed = group.pack(values, shape.len, inputs);
     let to_inputs = Matrix::new(&to_input_products, steps, 3 * hidden);
     let mut to_values = vec![0.0; steps * inputs];
-    let input_weights = Matrix::new(weights.input, inputs, 3 * hidden);
-    matmul(&mut to_values, Into::Replace, to_inputs, input_weights.t());
+    let input_weights = Matrix::new(weights.input, inputs, 3 * hidden).transposed();
+    let input_weights = Matrix::new(&input_weights, 3 * hidden, inputs);
+    matmul(&mut to_values, to_inputs, input_weights);
     let mut to_input_weights = vec![0.0; weights.input.len()];
     let packed = Matrix::new(&packed, steps, inputs);
-    matmul(&mut to_input_weights, Into::Replace, packed.t(), to_inputs);
+    matmul(&mut to_input_weights, packed.t(), to_inputs);
     let mut to_hidden_weights = vec![0.0; weights.hidden.len()];
     matmul(
         &mut to_hidden_weights,
-        Into::Replace,
         Matrix::new(&previous_states, steps, hidden).t(),
         Matrix::new(&to_hidden_products, steps, 3 * hidden),
     );

@@ -1,8 +1,7 @@
 //! The arithmetic of the CPU backends: plain slices in, plain slices out.
 //!
 //! Elementwise loops are written once and compiled for several instruction sets; the best one
-//! that the machine has is chosen at run time. Matrix products come from the `gemm` crate, which
-//! does the same. Work is divided into pieces by size alone, never by the number of threads, so
+//! that the machine has is chosen at run time; matrix products do the same through `pulp`. Work is divided into pieces by size alone, never by the number of threads, so
 //! that results are the same bits on any number of them.
 #![allow(unsafe_code)]
 
@@ -15,6 +14,8 @@ pub(crate) mod elementwise;
 pub(crate) mod gru;
 pub(crate) mod inner_product;
 pub(crate) mod matmul;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+pub(crate) mod rows;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod softmax;
 pub(crate) mod top_k;

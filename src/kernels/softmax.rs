@@ -3,17 +3,21 @@
 //! Logits are made in tiles that stay in cache. The forward pass keeps only a running maximum and
 //! sum per row, as in Milakov & Gimelshein, "Online normalizer calculation for softmax" (2018);
 //! the backward pass makes each tile again and adds its part straight into both gradients.
+//!
+//! A tile is `[items, rows]`: what is kept per row lies side by side, so that maxima, sums and
+//! probabilities are made a vector of rows at a time, and all products read the tables as they
+//! lie, but for the users, which are transposed once.
 
 use rayon::prelude::*;
 
-use super::elementwise::{exp, maximum, sum_exp};
+use super::elementwise::exp;
 use super::for_each_instruction_set;
 use super::inner_product::inner_product;
-use super::matmul::{Into, Matrix, matmul};
+use super::matmul::{Matrix, matmul, matmul_add};
 
-/// A tile of logits is at most this many rows by [`TILE_ITEMS`] items: 128 KiB.
+/// A tile of logits is at most this many items by [`TILE_ROWS`] rows: 32 KiB.
+const TILE_ITEMS: usize = 128;
 const TILE_ROWS: usize = 64;
-const TILE_ITEMS: usize = 512;
 /// The items are divided among threads into at most this many parts.
 const PARTS: usize = 16;
 
@@ -41,26 +45,37 @@ impl<'a> Softmax<'a> {
     /// The items that take part, in equal parts whose size depends on their number alone.
     fn items_per_part(&self) -> usize {
         let items = self.items.len() / self.dim - self.first_item;
-        items.div_ceil(PARTS).next_multiple_of(TILE_ITEMS)
+        items.div_ceil(PARTS)
     }
 
     fn item(&self, item: usize) -> &'a [f32] {
         &self.items[item * self.dim..(item + 1) * self.dim]
     }
 
-    /// The logits of the rows of a tile: `out` is `[rows, items]`.
-    fn logits(&self, users: &[f32], first: usize, count: usize, out: &mut [f32]) {
+    /// `count` items from `first` on.
+    fn block(&self, first: usize, count: usize) -> Matrix<'a> {
+        let values = &self.items[first * self.dim..(first + count) * self.dim];
+        Matrix::new(values, count, self.dim)
+    }
+
+    /// The users a block of rows at a time, each block transposed to `[dim, rows]`.
+    fn transposed_users(&self) -> Vec<f32> {
+        let mut out = vec![0.0; self.users.len()];
+        let blocks = self.users.chunks(TILE_ROWS * self.dim);
+        for (users, out) in blocks.zip(out.chunks_mut(TILE_ROWS * self.dim)) {
+            Matrix::new(users, users.len() / self.dim, self.dim).transpose_into(out);
+        }
+        out
+    }
+
+    /// A tile of logits: those of the items from `first` on for a block of transposed users.
+    fn logits(&self, first: usize, users: &[f32], tile: &mut [f32]) {
         let rows = users.len() / self.dim;
-        let items = &self.items[first * self.dim..(first + count) * self.dim];
-        matmul(
-            out,
-            Into::Replace,
-            Matrix::new(users, rows, self.dim),
-            Matrix::new(items, count, self.dim).t(),
-        );
+        let items = self.block(first, tile.len() / rows);
+        matmul(tile, items, Matrix::new(users, self.dim, rows));
         if let Some(correction) = self.log_correction {
-            for row in out.chunks_exact_mut(count) {
-                for (logit, correction) in row.iter_mut().zip(&correction[first..first + count]) {
+            for (logits, correction) in tile.chunks_exact_mut(rows).zip(&correction[first..]) {
+                for logit in logits {
                     *logit -= correction;
                 }
             }
@@ -71,14 +86,17 @@ impl<'a> Softmax<'a> {
     pub(crate) fn forward(&self) -> (f32, Vec<f32>) {
         let per_part = self.items_per_part();
         let end = self.items.len() / self.dim;
+        let users = self.transposed_users();
         let parts: Vec<usize> = (self.first_item..end).step_by(per_part).collect();
-        let running: Vec<Vec<(f32, f32)>> = parts
+        let running: Vec<RunningSums> = parts
             .into_par_iter()
-            .map(|first| self.running_sums(first, end.min(first + per_part)))
+            .map(|first| self.running_sums(&users, first, end.min(first + per_part)))
             .collect();
         let normalizers: Vec<f32> = (0..self.rows())
             .map(|row| {
-                let of_row = running.iter().map(|part| part[row]);
+                let of_row = running
+                    .iter()
+                    .map(|part| (part.maximum[row], part.sum[row]));
                 let (maximum, sum) = of_row.reduce(merge_sums).unwrap_or((0.0, 1.0));
                 maximum + sum.ln()
             })
@@ -96,17 +114,22 @@ impl<'a> Softmax<'a> {
         ((total / self.rows() as f64) as f32, normalizers)
     }
 
-    /// Each row's maximum logit and `Σ e^(logit - maximum)` over a part of the items.
-    fn running_sums(&self, first: usize, end: usize) -> Vec<(f32, f32)> {
-        let mut running = vec![(f32::NEG_INFINITY, 0.0); self.rows()];
-        let mut tile = vec![0.0; TILE_ROWS * TILE_ITEMS];
+    /// The running sums of all rows over a part of the items.
+    fn running_sums(&self, users: &[f32], first: usize, end: usize) -> RunningSums {
+        let mut running = RunningSums {
+            maximum: vec![f32::NEG_INFINITY; self.rows()],
+            sum: vec![0.0; self.rows()],
+        };
+        let mut tile = vec![0.0; TILE_ITEMS * TILE_ROWS];
         for first in (first..end).step_by(TILE_ITEMS) {
             let count = TILE_ITEMS.min(end - first);
-            let rows = self.users.chunks(TILE_ROWS * self.dim);
-            for (users, running) in rows.zip(running.chunks_mut(TILE_ROWS)) {
-                let tile = &mut tile[..running.len() * count];
-                self.logits(users, first, count, tile);
-                add_to_running_sums(tile, running);
+            let rows = users.chunks(TILE_ROWS * self.dim);
+            let maximum = running.maximum.chunks_mut(TILE_ROWS);
+            let sum = running.sum.chunks_mut(TILE_ROWS);
+            for (users, (maximum, sum)) in rows.zip(maximum.zip(sum)) {
+                let tile = &mut tile[..count * sum.len()];
+                self.logits(first, users, tile);
+                add_to_running_sums(tile, maximum, sum);
             }
         }
         running
@@ -116,13 +139,14 @@ impl<'a> Softmax<'a> {
     pub(crate) fn backward(&self, normalizers: &[f32], scale: f32) -> (Vec<f32>, Vec<f32>) {
         let scale = scale / self.rows() as f32;
         let per_part = self.items_per_part();
+        let users = self.transposed_users();
         let mut item_gradient = vec![0.0; self.items.len()];
         let parts: Vec<Vec<f32>> = item_gradient[self.first_item * self.dim..]
             .par_chunks_mut(per_part * self.dim)
             .enumerate()
             .map(|(part, gradient)| {
                 let first = self.first_item + part * per_part;
-                self.part_backward(first, gradient, normalizers, scale)
+                self.part_backward(&users, first, gradient, normalizers, scale)
             })
             .collect();
         let mut parts = parts.into_iter();
@@ -138,6 +162,7 @@ impl<'a> Softmax<'a> {
     /// One part's item gradient, and what it adds to the user gradient.
     fn part_backward(
         &self,
+        transposed_users: &[f32],
         first: usize,
         item_gradient: &mut [f32],
         normalizers: &[f32],
@@ -145,37 +170,41 @@ impl<'a> Softmax<'a> {
     ) -> Vec<f32> {
         let dim = self.dim;
         let mut user_gradient = vec![0.0; self.users.len()];
-        let mut tile = vec![0.0; TILE_ROWS * TILE_ITEMS];
+        let mut tile = vec![0.0; TILE_ITEMS * TILE_ROWS];
         for (block, item_gradient) in item_gradient.chunks_mut(TILE_ITEMS * dim).enumerate() {
             let first = first + block * TILE_ITEMS;
             let count = item_gradient.len() / dim;
-            let items = Matrix::new(&self.items[first * dim..(first + count) * dim], count, dim);
-            let rows = self.users.chunks(TILE_ROWS * dim);
-            let user_gradients = user_gradient.chunks_mut(TILE_ROWS * dim);
-            for (place, (users, user_gradient)) in rows.zip(user_gradients).enumerate() {
-                let row_count = users.len() / dim;
-                let range = place * TILE_ROWS..place * TILE_ROWS + row_count;
-                let tile = &mut tile[..row_count * count];
-                self.logits(users, first, count, tile);
-                to_probabilities(tile, &normalizers[range.clone()], scale);
-                for (row, &target) in self.targets[range].iter().enumerate() {
-                    let column = (target as usize).wrapping_sub(first);
-                    if column < count {
-                        tile[row * count + column] -= scale;
+            let blocks = self
+                .users
+                .chunks(TILE_ROWS * dim)
+                .zip(transposed_users.chunks(TILE_ROWS * dim))
+                .zip(user_gradient.chunks_mut(TILE_ROWS * dim))
+                .zip(normalizers.chunks(TILE_ROWS))
+                .zip(self.targets.chunks(TILE_ROWS));
+            for ((((users, transposed), user_gradient), normalizers), targets) in blocks {
+                let rows = targets.len();
+                let tile = &mut tile[..count * rows];
+                self.logits(first, transposed, tile);
+                to_probabilities(tile, normalizers, scale);
+                for (row, &target) in targets.iter().enumerate() {
+                    let place = (target as usize).wrapping_sub(first);
+                    if place < count {
+                        tile[place * rows + row] -= scale;
                     }
                 }
-                let tile = Matrix::new(tile, row_count, count);
-                matmul(user_gradient, Into::Add, tile, items);
-                matmul(
-                    item_gradient,
-                    Into::Add,
-                    tile.t(),
-                    Matrix::new(users, row_count, dim),
-                );
+                let tile = Matrix::new(tile, count, rows);
+                matmul_add(user_gradient, tile.t(), self.block(first, count));
+                matmul_add(item_gradient, tile, Matrix::new(users, rows, dim));
             }
         }
         user_gradient
     }
+}
+
+/// Each row's maximum logit so far, and its `Σ e^(logit - maximum)`.
+struct RunningSums {
+    maximum: Vec<f32>,
+    sum: Vec<f32>,
 }
 
 /// Two running sums as one.
@@ -191,21 +220,32 @@ fn merge_sums(a: (f32, f32), b: (f32, f32)) -> (f32, f32) {
 }
 
 for_each_instruction_set! {
-    fn add_to_running_sums(tile: &[f32], running: &mut [(f32, f32)]) {
-        let columns = tile.len() / running.len();
-        for (row, running) in tile.chunks_exact(columns).zip(running) {
-            let best = running.0.max(maximum(row));
-            running.1 = running.1 * exp(running.0 - best) + sum_exp(row, best);
-            running.0 = best;
+    fn add_to_running_sums(tile: &[f32], maximum: &mut [f32], sum: &mut [f32]) {
+        let rows = sum.len();
+        let mut best = [f32::NEG_INFINITY; TILE_ROWS];
+        let best = &mut best[..rows];
+        best.copy_from_slice(maximum);
+        for logits in tile.chunks_exact(rows) {
+            for (best, &logit) in best.iter_mut().zip(logits) {
+                *best = if logit > *best { logit } else { *best };
+            }
+        }
+        for ((sum, maximum), &best) in sum.iter_mut().zip(maximum).zip(&*best) {
+            *sum *= exp(*maximum - best);
+            *maximum = best;
+        }
+        for logits in tile.chunks_exact(rows) {
+            for ((sum, &best), &logit) in sum.iter_mut().zip(&*best).zip(logits) {
+                *sum += exp(logit - best);
+            }
         }
     }
 }
 
 for_each_instruction_set! {
     fn to_probabilities(tile: &mut [f32], normalizers: &[f32], scale: f32) {
-        let columns = tile.len() / normalizers.len();
-        for (row, &normalizer) in tile.chunks_exact_mut(columns).zip(normalizers) {
-            for logit in row {
+        for logits in tile.chunks_exact_mut(normalizers.len()) {
+            for (logit, &normalizer) in logits.iter_mut().zip(normalizers) {
                 *logit = exp(*logit - normalizer) * scale;
             }
         }

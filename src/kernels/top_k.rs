@@ -4,10 +4,10 @@ use std::cmp::Ordering;
 
 use rayon::prelude::*;
 
-use super::matmul::{Into, Matrix, matmul};
+use super::matmul::{Matrix, matmul};
 
 /// Queries that share one pass over the items.
-const TILE_QUERIES: usize = 32;
+const TILE_QUERIES: usize = 128;
 /// Items whose scores are made at a time.
 const TILE_ITEMS: usize = 512;
 
@@ -52,15 +52,13 @@ fn search_tile(
     let queries = Matrix::new(queries, count, dim);
     let mut best: Vec<Best> = (0..count).map(|_| Best::new(k)).collect();
     let mut scores = vec![0.0; count * TILE_ITEMS];
+    let mut transposed = vec![0.0; dim * TILE_ITEMS];
     for (tile, items) in items.chunks(TILE_ITEMS * dim).enumerate() {
         let columns = items.len() / dim;
         let scores = &mut scores[..count * columns];
-        matmul(
-            scores,
-            Into::Replace,
-            queries,
-            Matrix::new(items, columns, dim).t(),
-        );
+        let transposed = &mut transposed[..dim * columns];
+        Matrix::new(items, columns, dim).transpose_into(transposed);
+        matmul(scores, queries, Matrix::new(transposed, dim, columns));
         for ((query, best), scores) in best
             .iter_mut()
             .enumerate()

@@ -140,11 +140,8 @@ impl<B: Backend> Gru4Rec<B> {
         let [batch, len] = histories.items.dims();
         let dim = self.config.dim;
         let indices = histories.items.clone().reshape([batch * len]);
-        let mut values = self
-            .embedding
-            .val()
-            .select(0, indices)
-            .reshape([batch, len, dim]);
+        let mut values =
+            backend::select_rows(self.embedding.val(), indices).reshape([batch, len, dim]);
         for (number, layer) in self.layers.iter().enumerate() {
             if let Some(seed) = dropout_seed {
                 let seed = seed.wrapping_add(number as u64);
@@ -159,9 +156,7 @@ impl<B: Backend> Gru4Rec<B> {
 impl<B: Backend> SequenceRecaller<B> for Gru4Rec<B> {
     fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
         let states = self.states(histories, None);
-        states
-            .select(0, histories.last_positions())
-            .unsqueeze_dim(1)
+        backend::select_rows(states, histories.last_positions()).unsqueeze_dim(1)
     }
 
     fn item_embeddings(&self) -> Tensor<B, 2> {
@@ -171,7 +166,7 @@ impl<B: Backend> SequenceRecaller<B> for Gru4Rec<B> {
     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
         let dropout_seed = B::ad_enabled(&self.embedding.device()).then_some(batch.seed);
         let states = self.states(&batch.histories, dropout_seed);
-        let users = states.select(0, batch.positions.clone());
+        let users = backend::select_rows(states, batch.positions.clone());
         let similarity = self.config.similarity;
         let users = match similarity {
             Similarity::Dot => users,
