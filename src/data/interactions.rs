@@ -128,6 +128,7 @@ impl Interactions {
         self.push_numbers(user, item, time, value, event.as_deref());
     }
 
+    #[inline]
     pub(crate) fn push_numbers(
         &mut self,
         user: u32,
@@ -141,7 +142,9 @@ impl Interactions {
         self.item.push(item);
         self.time.push(time);
         if value.is_some() || !self.value.is_empty() {
-            self.value.resize(row, f32::NAN);
+            if self.value.len() < row {
+                self.value.resize(row, f32::NAN);
+            }
             self.value.push(value.unwrap_or(f32::NAN));
         }
         if event.is_some() || !self.event.is_empty() {

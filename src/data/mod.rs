@@ -12,6 +12,7 @@ mod format;
 mod id;
 mod interactions;
 pub mod movielens;
+mod plain_rows;
 mod reader;
 mod sequences;
 mod split;

@@ -10,6 +10,7 @@ use super::blocks::{self, BLOCK, Completion};
 use super::format::{Column, Format, Schema};
 use super::id::{Key, parse_canonical};
 use super::interactions::Interactions;
+use super::plain_rows::{POWERS, PlainRow};
 use crate::{Error, Result};
 
 /// What to do with a row that can't be read.
@@ -117,13 +118,13 @@ impl InteractionReader {
 
 /// The positions of a schema's columns in a certain file.
 pub(super) struct Layout {
-    user: usize,
-    item: usize,
+    pub(super) user: usize,
+    pub(super) item: usize,
     pub(super) time: Option<usize>,
-    value: Option<usize>,
-    event: Option<usize>,
+    pub(super) value: Option<usize>,
+    pub(super) event: Option<usize>,
     /// How many columns each row must have; `None` when the schema leaves it open.
-    columns: Option<usize>,
+    pub(super) columns: Option<usize>,
 }
 
 impl Layout {
@@ -155,7 +156,7 @@ impl Layout {
         })
     }
 
-    fn least_columns(&self) -> usize {
+    pub(super) fn least_columns(&self) -> usize {
         let optional = [self.time, self.value, self.event].into_iter().flatten();
         1 + optional.fold(self.user.max(self.item), usize::max)
     }
@@ -260,6 +261,14 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
+    pub(super) fn plain_row(&mut self, row: PlainRow) {
+        let rows = &mut self.interactions;
+        let user = rows.users.intern_key(Key::Integer(row.user.into()));
+        let item = rows.items.intern_key(Key::Integer(row.item.into()));
+        let time = row.time.unwrap_or(rows.len() as f64);
+        rows.push_numbers(user, item, time, row.value, None);
+    }
+
     pub(super) fn row<'t>(
         &mut self,
         layout: &Layout,
@@ -306,9 +315,6 @@ impl<'a> Collector<'a> {
 /// A number of at most 15 digits, perhaps with a point among them, and nothing else: digits and
 /// power of ten are both exact in a double, so their quotient is the nearest one to the number.
 fn short_number(field: &[u8]) -> Option<f64> {
-    const POWERS: [f64; 16] = [
-        1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-    ];
     let (mut digits, mut value, mut point) = (0, 0u64, None);
     for &byte in field {
         match byte {
