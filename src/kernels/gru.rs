@@ -377,14 +377,16 @@ fn group_backward(
     }
 }
 
-fn column_sums(rows: &[f32], columns: usize) -> Vec<f32> {
-    let mut sums = vec![0.0; columns];
-    for row in rows.chunks_exact(columns) {
-        for (sum, value) in sums.iter_mut().zip(row) {
-            *sum += value;
+for_each_instruction_set! {
+    fn column_sums(rows: &[f32], columns: usize) -> Vec<f32> {
+        let mut sums = vec![0.0; columns];
+        for row in rows.chunks_exact(columns) {
+            for (sum, value) in sums.iter_mut().zip(row) {
+                *sum += value;
+            }
         }
+        sums
     }
-    sums
 }
 
 for_each_instruction_set! {

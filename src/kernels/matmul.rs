@@ -218,13 +218,23 @@ impl Product<'_> {
         for (place, sums) in sums.into_iter().enumerate() {
             let start = (row + place) * columns + first;
             let out = &mut self.out[start..start + (VECTORS - 1) * S::F32_LANES + lanes];
-            for (out, sum) in out.chunks_mut(S::F32_LANES).zip(sums) {
-                let sum = if self.add {
-                    simd.add_f32s(simd.partial_load_f32s(out), sum)
-                } else {
-                    sum
-                };
-                simd.partial_store_f32s(out, sum);
+            for (place, sum) in sums.into_iter().enumerate() {
+                // SAFETY: `out` is as long as all vectors, of which the last has `lanes` values;
+                // what is masked out is neither read nor written.
+                unsafe {
+                    let out = out.as_mut_ptr().add(place * S::F32_LANES);
+                    let before = match (self.add, partial) {
+                        (false, _) => simd.splat_f32s(0.0),
+                        (true, true) => simd.mask_load_ptr_f32s(mask, out),
+                        (true, false) => out.cast::<S::f32s>().read_unaligned(),
+                    };
+                    let sum = simd.add_f32s(before, sum);
+                    if partial {
+                        simd.mask_store_ptr_f32s(mask, out, sum);
+                    } else {
+                        out.cast::<S::f32s>().write_unaligned(sum);
+                    }
+                }
             }
         }
     }

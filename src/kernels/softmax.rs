@@ -181,7 +181,9 @@ impl<'a> Softmax<'a> {
                 .zip(user_gradient.chunks_mut(TILE_ROWS * dim))
                 .zip(normalizers.chunks(TILE_ROWS))
                 .zip(self.targets.chunks(TILE_ROWS));
-            for ((((users, transposed), user_gradient), normalizers), targets) in blocks {
+            for (row_block, ((((users, transposed), user_gradient), normalizers), targets)) in
+                blocks.enumerate()
+            {
                 let rows = targets.len();
                 let tile = &mut tile[..count * rows];
                 self.logits(first, transposed, tile);
@@ -193,8 +195,19 @@ impl<'a> Softmax<'a> {
                     }
                 }
                 let tile = Matrix::new(tile, count, rows);
-                matmul_add(user_gradient, tile.t(), self.block(first, count));
-                matmul_add(item_gradient, tile, Matrix::new(users, rows, dim));
+                // New memory is written first and then read: the other way round the system maps
+                // every page twice, which takes longer than the products.
+                let (items, users) = (self.block(first, count), Matrix::new(users, rows, dim));
+                if block == 0 {
+                    matmul(user_gradient, tile.t(), items);
+                } else {
+                    matmul_add(user_gradient, tile.t(), items);
+                }
+                if row_block == 0 {
+                    matmul(item_gradient, tile, users);
+                } else {
+                    matmul_add(item_gradient, tile, users);
+                }
             }
         }
         user_gradient
