@@ -4,7 +4,7 @@ use ndarray::{Array2, ArrayView2};
 use seqrec::Error;
 use seqrec::backend::Flex;
 use seqrec::data::{Catalog, ExternalId, ItemIndex};
-use seqrec::index::{FlatIndex, Hit, HnswConfig, HnswIndex, VectorIndex};
+use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex};
 use seqrec::model::{Gru4Rec, Gru4RecConfig, RecallerConfig, Similarity};
 use seqrec::recall::{RecallOptions, Retriever, Run, Source, item_vectors};
 
@@ -32,10 +32,6 @@ fn by_sorting(vectors: ArrayView2<'_, f32>, query: &[f32], k: usize) -> Vec<Item
     scored.into_iter().take(k).map(|(_, item)| item).collect()
 }
 
-fn items(hits: &[Hit]) -> Vec<ItemIndex> {
-    hits.iter().map(|hit| hit.item).collect()
-}
-
 #[test]
 fn flat_search_is_exact_and_graph_search_nearly() {
     let vectors = vectors(3_001, 12);
@@ -57,15 +53,15 @@ fn flat_search_is_exact_and_graph_search_nearly() {
     let exact = flat.search(queries.view(), 20, None).unwrap();
     let near = graph.search(queries.view(), 20, None).unwrap();
     let mut common = 0;
-    for (row, (exact, near)) in exact.iter().zip(&near).enumerate() {
+    for row in 0..exact.len() {
         let query = queries.row(row).to_vec();
         assert_eq!(
-            items(exact),
+            exact.items(row),
             by_sorting(vectors.view(), &query, 20),
             "query {row}"
         );
-        assert!(near.is_sorted_by(|a, b| a.score >= b.score));
-        for hit in near {
+        assert!(near.scores(row).is_sorted_by(|a, b| a >= b));
+        for hit in near.of(row) {
             let item = vectors.row(hit.item as usize);
             let score: f32 = item.iter().zip(&query).map(|(a, b)| a * b).sum();
             assert!(
@@ -74,8 +70,8 @@ fn flat_search_is_exact_and_graph_search_nearly() {
             );
         }
         // Some vectors are equal, and any of them is as good: hits are told by their scores.
-        let worst = exact[exact.len() - 1].score - 1e-5;
-        common += near.iter().filter(|hit| hit.score >= worst).count();
+        let worst = exact.scores(row).last().unwrap() - 1e-5;
+        common += near.of(row).filter(|hit| hit.score >= worst).count();
     }
     assert!(common >= 950, "recall {}", common as f64 / 1000.0);
 }
@@ -91,19 +87,17 @@ fn filters_hold_and_leave_k_when_k_pass() {
         let filter = |query: usize, item: ItemIndex| item as usize % step == query % step;
         for index in [&flat as &dyn VectorIndex, &graph] {
             let found = index.search(queries, 15, Some(&filter)).unwrap();
-            for (query, hits) in found.iter().enumerate() {
-                assert_eq!(hits.len(), 15);
-                assert!(
-                    hits.iter().all(|hit| filter(query, hit.item)),
-                    "step {step}"
-                );
+            for query in 0..found.len() {
+                let items = found.items(query);
+                assert_eq!(items.len(), 15);
+                assert!(items.iter().all(|&item| filter(query, item)), "step {step}");
             }
         }
     }
     let few = |_: usize, item: ItemIndex| item <= 3;
     for index in [&flat as &dyn VectorIndex, &graph] {
         let found = index.search(queries, 15, Some(&few)).unwrap();
-        assert!(found.iter().all(|hits| hits.len() == 3));
+        assert!((0..found.len()).all(|query| found.items(query).len() == 3));
     }
 }
 
@@ -137,7 +131,11 @@ fn bad_queries_and_vectors_are_errors() {
         ));
         // More than there are gives what there is.
         assert_eq!(
-            index.search(vectors(1, 3).view(), 99, None).unwrap()[0].len(),
+            index
+                .search(vectors(1, 3).view(), 99, None)
+                .unwrap()
+                .items(0)
+                .len(),
             4
         );
     }
@@ -160,7 +158,11 @@ fn bad_queries_and_vectors_are_errors() {
     // Nothing but zeros has no direction, and is still searched.
     let zeros = HnswIndex::new(Array2::zeros((5, 3)).view(), &HnswConfig::new()).unwrap();
     assert_eq!(
-        zeros.search(vectors(1, 3).view(), 2, None).unwrap()[0].len(),
+        zeros
+            .search(vectors(1, 3).view(), 2, None)
+            .unwrap()
+            .items(0)
+            .len(),
         2
     );
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::metric::{
@@ -56,8 +57,6 @@ pub struct Scorer<'a> {
     recalled: Vec<Vec<bool>>,
     /// For each k, the summed popularity of recalled items and their number.
     popularity: Vec<(u64, u64)>,
-    /// The labels of the user being judged, without repeats.
-    labels: Vec<ItemIndex>,
 }
 
 /// Judges the first k of a ranked list by the labels.
@@ -73,6 +72,29 @@ const PER_USER: [(Measure, PerUser); 7] = [
     (Measure::Precision, precision_at),
     (Measure::LabelPositionNdcg, label_position_ndcg_at),
 ];
+
+/// The measures of one user's list at each of the cuts; whether he has labels, and so counts.
+/// `distinct` is room for his labels without repeats.
+fn measure(
+    ranked: &[ItemIndex],
+    labels: &[ItemIndex],
+    ks: &[usize],
+    distinct: &mut Vec<ItemIndex>,
+    measured: &mut [[f64; PER_USER.len()]],
+) -> bool {
+    distinct.clear();
+    for label in labels {
+        if !distinct.contains(label) {
+            distinct.push(*label);
+        }
+    }
+    for (measured, &k) in measured.iter_mut().zip(ks) {
+        for (value, (_, measure)) in measured.iter_mut().zip(PER_USER) {
+            *value = measure(ranked, distinct, k);
+        }
+    }
+    !distinct.is_empty()
+}
 
 impl<'a> Scorer<'a> {
     /// Measures at each of the cuts `ks`.
@@ -93,7 +115,6 @@ impl<'a> Scorer<'a> {
             sums: vec![[0.0; PER_USER.len()]; ks.len()],
             recalled: vec![vec![false; catalog.len() + 1]; ks.len()],
             popularity: vec![(0, 0); ks.len()],
-            labels: Vec::new(),
         })
     }
 
@@ -108,19 +129,47 @@ impl<'a> Scorer<'a> {
     /// # Panics
     /// When an item is not in the catalog.
     pub fn add(&mut self, ranked: &[ItemIndex], labels: &[ItemIndex]) {
-        self.labels.clear();
-        for &label in labels {
-            if !self.labels.contains(&label) {
-                self.labels.push(label);
+        let mut measured = vec![[0.0; PER_USER.len()]; self.ks.len()];
+        let counts = measure(ranked, labels, &self.ks, &mut Vec::new(), &mut measured);
+        if counts {
+            self.count(ranked, &measured);
+        }
+    }
+
+    /// The same for many users, on all threads: for each of `0..users` his `ranked` list and his
+    /// `labels`. The sums are made in order, so that they are the same bits on any number of
+    /// threads.
+    ///
+    /// # Panics
+    /// When an item is not in the catalog.
+    pub fn add_all<'l>(
+        &mut self,
+        users: usize,
+        ranked: impl Fn(usize) -> &'l [ItemIndex] + Sync,
+        labels: impl Fn(usize) -> &'l [ItemIndex] + Sync,
+    ) {
+        let ks = &self.ks;
+        let mut measured = vec![[0.0; PER_USER.len()]; users * ks.len()];
+        let counts: Vec<bool> = measured
+            .par_chunks_mut(ks.len())
+            .enumerate()
+            .map_init(Vec::new, |distinct, (user, measured)| {
+                measure(ranked(user), labels(user), ks, distinct, measured)
+            })
+            .collect();
+        let users = measured.chunks_exact(self.ks.len()).zip(counts);
+        for (user, (measured, counts)) in users.enumerate() {
+            if counts {
+                self.count(ranked(user), measured);
             }
         }
-        if self.labels.is_empty() {
-            return;
-        }
+    }
+
+    fn count(&mut self, ranked: &[ItemIndex], measured: &[[f64; PER_USER.len()]]) {
         self.users += 1;
         for (place, &k) in self.ks.iter().enumerate() {
-            for (sum, (_, measure)) in self.sums[place].iter_mut().zip(PER_USER) {
-                *sum += measure(ranked, &self.labels, k);
+            for (sum, value) in self.sums[place].iter_mut().zip(measured[place]) {
+                *sum += value;
             }
             for &item in ranked.iter().take(k) {
                 self.recalled[place][item as usize] = true;
@@ -198,6 +247,12 @@ mod tests {
         assert_eq!(value("mean_popularity@1"), (3.0 + 1.0) / 2.0);
         assert_eq!(value("mean_popularity@3"), 2.0 * (3.0 + 1.0 + 1.0) / 6.0);
         assert_eq!(report.iter().count(), 2 * Measure::ALL.len());
+
+        let ranked: [&[ItemIndex]; 3] = [&[1, 2, 3], &[2, 1, 3], &[2, 1, 3]];
+        let labels: [&[ItemIndex]; 3] = [&[1], &[3, 4, 3], &[]];
+        let mut scorer = Scorer::new(&catalog, &[1, 3]).unwrap();
+        scorer.add_all(3, |user| ranked[user], |user| labels[user]);
+        assert_eq!(scorer.report(), report);
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use ndarray::ArrayView2;
 
-use super::{Filter, Hit, VectorIndex, check_queries, without_padding};
+use super::{Filter, Hit, Hits, VectorIndex, check_queries, without_padding};
 use crate::Result;
-use crate::data::ItemIndex;
+use crate::kernels::panels::Panels;
 use crate::kernels::top_k;
 
 /// Exact search: products of blocks of queries and items, with the best kept as they come.
@@ -16,14 +16,12 @@ use crate::kernels::top_k;
 /// // Row 0 is padding.
 /// let index = FlatIndex::new(array![[9.0, 9.0], [1.0, 0.0], [0.0, 1.0]].view())?;
 /// let hits = index.search(array![[0.1, 0.7]].view(), 1, None)?;
-/// assert_eq!(hits[0][0].item, 2);
+/// assert_eq!(hits.items(0), [2]);
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct FlatIndex {
-    /// `[items, dim]`, without padding.
-    vectors: Vec<f32>,
-    dim: usize,
+    vectors: Panels,
 }
 
 impl FlatIndex {
@@ -33,26 +31,20 @@ impl FlatIndex {
     /// [`Error::NothingLeft`](crate::Error::NothingLeft) when there is no item and
     /// [`Error::NonFiniteVector`](crate::Error::NonFiniteVector) for NaN or infinity.
     pub fn new(vectors: ArrayView2<'_, f32>) -> Result<Self> {
+        let dim = vectors.ncols();
         Ok(Self {
-            vectors: without_padding(vectors)?,
-            dim: vectors.ncols(),
+            vectors: Panels::new(&without_padding(vectors)?, dim),
         })
-    }
-
-    /// The vector of an item.
-    pub(super) fn vector(&self, item: ItemIndex) -> &[f32] {
-        let start = (item as usize - 1) * self.dim;
-        &self.vectors[start..start + self.dim]
     }
 }
 
 impl VectorIndex for FlatIndex {
     fn len(&self) -> usize {
-        self.vectors.len() / self.dim
+        self.vectors.len()
     }
 
     fn dim(&self) -> usize {
-        self.dim
+        self.vectors.dim()
     }
 
     fn is_exact(&self) -> bool {
@@ -64,25 +56,21 @@ impl VectorIndex for FlatIndex {
         queries: ArrayView2<'_, f32>,
         k: usize,
         filter: Option<Filter<'_>>,
-    ) -> Result<Vec<Vec<Hit>>> {
+    ) -> Result<Hits> {
         check_queries(self, queries, k)?;
         let queries = queries.as_standard_layout();
         let queries = queries.as_slice().expect("standard layout is one slice");
-        let allowed = |query: usize, row: u32| filter.is_none_or(|filter| filter(query, row + 1));
-        let found = top_k::search(
-            queries,
-            &self.vectors,
-            self.dim,
-            k.min(self.len()),
-            &allowed,
-        );
-        let hit = |(row, score)| Hit {
-            item: row + 1,
-            score,
-        };
-        Ok(found
-            .into_iter()
-            .map(|best| best.into_iter().map(hit).collect())
-            .collect())
+        let allowed = filter.map(|filter| move |query, place: u32| filter(query, place + 1));
+        let allowed = allowed
+            .as_ref()
+            .map(|allowed| allowed as top_k::Allowed<'_>);
+        let mut hits = Hits::with_capacity(queries.len() / self.dim(), k.min(self.len()));
+        top_k::search(queries, &self.vectors, k, allowed, &mut |_, found| {
+            hits.push(found.iter().map(|&(place, score)| Hit {
+                item: place + 1,
+                score,
+            }));
+        });
+        Ok(hits)
     }
 }

@@ -1,7 +1,8 @@
 //! Finding the items whose vectors have the largest inner product with a query's.
 
 mod flat;
-mod hnsw;
+mod hits;
+mod hnsw_rs;
 
 use ndarray::ArrayView2;
 
@@ -9,16 +10,8 @@ use crate::data::ItemIndex;
 use crate::{Error, Result};
 
 pub use flat::FlatIndex;
-pub use hnsw::{HnswConfig, HnswIndex};
-
-/// A found item.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Hit {
-    /// Which item; never padding.
-    pub item: ItemIndex,
-    /// Its inner product with the query.
-    pub score: f32,
-}
+pub use hits::{Hit, Hits};
+pub use hnsw_rs::{HnswConfig, HnswRsIndex as HnswIndex};
 
 /// Whether a query, by its row, may be given an item.
 pub type Filter<'a> = &'a (dyn Fn(usize, ItemIndex) -> bool + Sync);
@@ -53,7 +46,7 @@ pub trait VectorIndex: Send + Sync {
         queries: ArrayView2<'_, f32>,
         k: usize,
         filter: Option<Filter<'_>>,
-    ) -> Result<Vec<Vec<Hit>>>;
+    ) -> Result<Hits>;
 }
 
 impl<I: VectorIndex + ?Sized> VectorIndex for Box<I> {
@@ -74,7 +67,7 @@ impl<I: VectorIndex + ?Sized> VectorIndex for Box<I> {
         queries: ArrayView2<'_, f32>,
         k: usize,
         filter: Option<Filter<'_>>,
-    ) -> Result<Vec<Vec<Hit>>> {
+    ) -> Result<Hits> {
         (**self).search(queries, k, filter)
     }
 }

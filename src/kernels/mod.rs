@@ -14,6 +14,7 @@ pub(crate) mod elementwise;
 pub(crate) mod gru;
 pub(crate) mod inner_product;
 pub(crate) mod matmul;
+pub(crate) mod panels;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod rows;
 #[cfg(any(feature = "flex", feature = "ndarray"))]

@@ -4,17 +4,19 @@ use std::cmp::Ordering;
 
 use rayon::prelude::*;
 
+use super::for_each_instruction_set;
 use super::matmul::{Matrix, matmul};
+use super::panels::Panels;
 
 /// Queries that share one pass over the items.
-const TILE_QUERIES: usize = 128;
-/// Items whose scores are made at a time.
-const TILE_ITEMS: usize = 512;
+const TILE_QUERIES: usize = 64;
+/// The fewest panels that are worth a thread of their own.
+const LEAST_PANELS: usize = 64;
 
-/// A row of the searched matrix and its score.
+/// An item, by its place, and its score.
 pub(crate) type Scored = (u32, f32);
 
-/// Higher scores first, and lower rows first among equals.
+/// Higher scores first, and lower places first among equals.
 pub(crate) fn best_first(a: &Scored, b: &Scored) -> Ordering {
     // Not `total_cmp`, for which 0 and -0 are no tie; scores are never NaN here.
     b.1.partial_cmp(&a.1)
@@ -22,107 +24,168 @@ pub(crate) fn best_first(a: &Scored, b: &Scored) -> Ordering {
         .then(a.0.cmp(&b.0))
 }
 
-/// The k best rows of `items` `[n, dim]` by inner product for each row of `queries` `[m, dim]`,
-/// best first, out of those that `allowed(query, row)` passes.
+/// Whether a query, by its row, may be given an item, by its place.
+pub(crate) type Allowed<'a> = &'a (dyn Fn(usize, u32) -> bool + Sync);
+
+/// Finds the k best of `items` by inner product for each row of `queries` `[n, dim]` out of those
+/// that `allowed` passes, and hands each query's to `found`, best first.
+///
+/// Queries are divided among threads; where there are too few for that, so are the items.
 pub(crate) fn search(
     queries: &[f32],
-    items: &[f32],
-    dim: usize,
+    items: &Panels,
     k: usize,
-    allowed: &(dyn Fn(usize, u32) -> bool + Sync),
-) -> Vec<Vec<Scored>> {
-    queries
-        .par_chunks(TILE_QUERIES * dim)
-        .enumerate()
-        .flat_map(|(tile, queries)| {
-            search_tile(tile * TILE_QUERIES, queries, items, dim, k, allowed)
-        })
-        .collect()
+    allowed: Option<Allowed<'_>>,
+    found: &mut (dyn FnMut(usize, &[Scored]) + Send),
+) {
+    let dim = items.dim();
+    let threads = rayon::current_num_threads();
+    let tiles = (queries.len() / dim).div_ceil(TILE_QUERIES);
+    let parts = if tiles >= 2 * threads {
+        1
+    } else {
+        threads.min(items.count().div_ceil(LEAST_PANELS)).max(1)
+    };
+    let per_part = items.count().div_ceil(parts).max(1);
+    // What is held at once is bounded, however many queries there are.
+    for (round, queries) in queries.chunks(TILE_QUERIES * dim * 4 * threads).enumerate() {
+        let first = round * TILE_QUERIES * 4 * threads;
+        let tiles: Vec<&[f32]> = queries.chunks(TILE_QUERIES * dim).collect();
+        let best: Vec<Best> = (0..tiles.len() * parts)
+            .into_par_iter()
+            .map(|task| {
+                let (tile, part) = (task / parts, task % parts);
+                let panels = part * per_part..items.count().min((part + 1) * per_part);
+                let first = first + tile * TILE_QUERIES;
+                search_tile(first, tiles[tile], items, panels, k, allowed)
+            })
+            .collect();
+        for (tile, parts) in best.chunks(parts).enumerate() {
+            for place in 0..tiles[tile].len() / dim {
+                let query = first + tile * TILE_QUERIES + place;
+                if let [best] = parts {
+                    found(query, best.of(place));
+                } else {
+                    let mut merged: Vec<Scored> =
+                        Vec::with_capacity(parts.len() * k.min(items.len()));
+                    merged.extend(parts.iter().flat_map(|best| best.of(place)));
+                    merged.sort_unstable_by(best_first);
+                    merged.truncate(k);
+                    found(query, &merged);
+                }
+            }
+        }
+    }
 }
 
 fn search_tile(
     first_query: usize,
     queries: &[f32],
-    items: &[f32],
-    dim: usize,
+    items: &Panels,
+    panels: std::ops::Range<usize>,
     k: usize,
-    allowed: &(dyn Fn(usize, u32) -> bool + Sync),
-) -> Vec<Vec<Scored>> {
+    allowed: Option<Allowed<'_>>,
+) -> Best {
+    let dim = items.dim();
     let count = queries.len() / dim;
     let queries = Matrix::new(queries, count, dim);
-    let mut best: Vec<Best> = (0..count).map(|_| Best::new(k)).collect();
-    let mut scores = vec![0.0; count * TILE_ITEMS];
-    let mut transposed = vec![0.0; dim * TILE_ITEMS];
-    for (tile, items) in items.chunks(TILE_ITEMS * dim).enumerate() {
-        let columns = items.len() / dim;
-        let scores = &mut scores[..count * columns];
-        let transposed = &mut transposed[..dim * columns];
-        Matrix::new(items, columns, dim).transpose_into(transposed);
-        matmul(scores, queries, Matrix::new(transposed, dim, columns));
-        for ((query, best), scores) in best
-            .iter_mut()
-            .enumerate()
-            .zip(scores.chunks_exact(columns))
-        {
-            let first = (tile * TILE_ITEMS) as u32;
-            best.offer(first, scores, |row| allowed(first_query + query, row));
-        }
-    }
-    best.into_iter().map(Best::into_sorted).collect()
-}
-
-/// The best seen so far: a buffer of up to twice k, cut back to k whenever it is full.
-struct Best {
-    k: usize,
-    /// A score must be above this to matter.
-    threshold: f32,
-    buffer: Vec<Scored>,
-}
-
-impl Best {
-    fn new(k: usize) -> Self {
-        Self {
-            k,
-            threshold: f32::NEG_INFINITY,
-            buffer: Vec::with_capacity(2 * k),
-        }
-    }
-
-    /// Takes the scores of consecutive rows, which must come in rising order of rows, so that a
-    /// later row never displaces an equal score.
-    fn offer(&mut self, first: u32, scores: &[f32], allowed: impl Fn(u32) -> bool) {
-        const LANES: usize = 16;
-        for (chunk, scores) in scores.chunks(LANES).enumerate() {
-            // Most chunks hold nothing that matters: one test passes over them.
-            let any = scores
-                .iter()
-                .fold(false, |any, &score| any | (score > self.threshold));
-            if !any {
-                continue;
-            }
-            for (place, &score) in scores.iter().enumerate() {
-                let row = first + (chunk * LANES + place) as u32;
-                if score > self.threshold && allowed(row) {
-                    self.buffer.push((row, score));
-                    if self.buffer.len() == 2 * self.k {
-                        self.cut();
-                    }
+    let mut best = Best::new(count, k.min(items.len()));
+    let mut scores = vec![0.0; count * Panels::WIDTH];
+    for number in panels {
+        let (panel, columns) = items.get(number);
+        matmul(&mut scores, queries, Matrix::new(panel, dim, Panels::WIDTH));
+        let first = (number * Panels::WIDTH) as u32;
+        for (place, scores) in scores.chunks_exact(Panels::WIDTH).enumerate() {
+            let mut above = above(scores, best.threshold[place], columns);
+            while above != 0 {
+                let column = above.trailing_zeros();
+                above &= above - 1;
+                let row = first + column;
+                if allowed.is_none_or(|allowed| allowed(first_query + place, row)) {
+                    best.offer(place, row, scores[column as usize]);
                 }
             }
         }
     }
+    best.sort();
+    best
+}
 
-    fn cut(&mut self) {
-        self.buffer.select_nth_unstable_by(self.k - 1, best_first);
-        self.buffer.truncate(self.k);
-        self.threshold = self.buffer[self.k - 1].1;
+for_each_instruction_set! {
+    /// A bit for each of the first `columns` scores of a panel that is above the threshold.
+    fn above(scores: &[f32], threshold: f32, columns: usize) -> u64 {
+        let mut bits = 0;
+        for (place, scores) in scores.chunks_exact(8).enumerate() {
+            let mut byte = 0u64;
+            for (place, &score) in scores.iter().enumerate() {
+                byte |= u64::from(score > threshold) << place;
+            }
+            bits |= byte << (8 * place);
+        }
+        bits & (u64::MAX >> (Panels::WIDTH - columns))
+    }
+}
+
+/// The best seen so far for each of some queries: buffers of twice k, cut back to k when full.
+struct Best {
+    k: usize,
+    /// For each query, what a score must be above to matter.
+    threshold: Vec<f32>,
+    len: Vec<usize>,
+    /// `[queries, 2 * k]`, of which the first `len` are filled.
+    kept: Vec<Scored>,
+}
+
+impl Best {
+    fn new(queries: usize, k: usize) -> Self {
+        Self {
+            k,
+            threshold: vec![f32::NEG_INFINITY; queries],
+            len: vec![0; queries],
+            kept: vec![(0, 0.0); queries * 2 * k],
+        }
     }
 
-    fn into_sorted(mut self) -> Vec<Scored> {
-        self.buffer.sort_unstable_by(best_first);
-        self.buffer.truncate(self.k);
-        self.buffer
+    /// Takes an item; items come in rising order, so that a later one never displaces an equal
+    /// score.
+    fn offer(&mut self, query: usize, item: u32, score: f32) {
+        if score > self.threshold[query] {
+            let kept = &mut self.kept[query * 2 * self.k..(query + 1) * 2 * self.k];
+            kept[self.len[query]] = (item, score);
+            self.len[query] += 1;
+            if self.len[query] == kept.len() {
+                kept.select_nth_unstable_by(self.k - 1, best_first);
+                self.len[query] = self.k;
+                self.threshold[query] = kept[self.k - 1].1;
+            }
+        }
     }
+
+    /// Leaves each query's k best, best first.
+    fn sort(&mut self) {
+        for (kept, len) in self.kept.chunks_exact_mut(2 * self.k).zip(&mut self.len) {
+            kept[..*len].sort_unstable_by(best_first);
+            *len = self.k.min(*len);
+        }
+    }
+
+    fn of(&self, query: usize) -> &[Scored] {
+        &self.kept[query * 2 * self.k..][..self.len[query]]
+    }
+}
+
+/// The k best of some items, which come in rising order, by a query's score with each; best first.
+pub(crate) fn scan(
+    k: usize,
+    items: impl Iterator<Item = u32>,
+    score: impl Fn(u32) -> f32,
+) -> Vec<Scored> {
+    let mut best = Best::new(1, k);
+    for item in items {
+        best.offer(0, item, score(item));
+    }
+    best.sort();
+    best.of(0).to_vec()
 }
 
 #[cfg(test)]
@@ -134,19 +197,25 @@ mod tests {
         let dim = 3;
         // Small integers, so that products are exact and many scores are equal.
         let value = |i: usize| ((i * 2_654_435_761) >> 7) as u8 as f32 % 5.0 - 2.0;
-        let items: Vec<f32> = (0..1_300 * dim).map(value).collect();
-        let queries: Vec<f32> = (0..40 * dim).map(|i| value(i + 77)).collect();
-        for k in [1, 7, 600, 2_000] {
-            let odd = |query: usize, row: u32| query != 3 || row % 2 == 1;
-            let found = search(&queries, &items, dim, k, &odd);
+        let items: Vec<f32> = (0..9_300 * dim).map(value).collect();
+        let queries: Vec<f32> = (0..150 * dim).map(|i| value(i + 77)).collect();
+        let panels = Panels::new(&items, dim);
+        let odd = |query: usize, row: u32| query != 3 || row % 2 == 1;
+        for (k, threads) in [(1, 1), (7, 2), (600, 4), (20_000, 3)] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            let mut found = Vec::new();
+            pool.build().unwrap().install(|| {
+                search(&queries, &panels, k, Some(&odd), &mut |query, best| {
+                    assert_eq!(query, found.len());
+                    found.push(best.to_vec());
+                });
+            });
             for (query, found) in found.iter().enumerate() {
                 let vector = &queries[query * dim..(query + 1) * dim];
-                let mut all: Vec<Scored> = (items.chunks(dim).enumerate())
-                    .map(|(row, item)| {
-                        (
-                            row as u32,
-                            item.iter().zip(vector).map(|(a, b)| a * b).sum(),
-                        )
+                let mut all: Vec<Scored> = (0..panels.len())
+                    .map(|row| {
+                        let item = items[row * dim..].iter().zip(vector);
+                        (row as u32, item.map(|(a, b)| a * b).sum())
                     })
                     .filter(|&(row, _)| odd(query, row))
                     .collect();

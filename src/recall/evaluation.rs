@@ -7,7 +7,7 @@ use crate::index::{Filter, VectorIndex};
 use crate::model::SequenceRecaller;
 use crate::{Error, Result};
 
-use super::vectors::{merge_interests, user_vectors};
+use super::vectors::user_vectors;
 
 /// How many cases are encoded and searched for at a time.
 const BATCH: usize = 512;
@@ -60,7 +60,6 @@ impl Evaluation {
             });
         }
         let k = scorer.longest();
-        let mut ranked = Vec::with_capacity(k);
         for start in (0..cases.len()).step_by(BATCH) {
             let batch: Vec<_> = (start..cases.len().min(start + BATCH))
                 .map(|case| cases.get(case))
@@ -75,13 +74,13 @@ impl Evaluation {
             } else {
                 None
             };
-            let mut hits = index.search(queries.view(), k, filter)?.into_iter();
-            for case in &batch {
-                let of_case = hits.by_ref().take(interests).collect();
-                ranked.clear();
-                ranked.extend(merge_interests(of_case, k).iter().map(|hit| hit.item));
-                scorer.add(&ranked, case.labels);
-            }
+            let hits = index.search(queries.view(), k, filter)?;
+            let hits = hits.merge_interests(interests, k);
+            scorer.add_all(
+                batch.len(),
+                |case| hits.items(case),
+                |case| batch[case].labels,
+            );
         }
         Ok(scorer.report())
     }

@@ -7,7 +7,7 @@ use crate::index::{Filter, VectorIndex};
 use crate::model::SequenceRecaller;
 use crate::{Error, Result};
 
-use super::vectors::{merge_interests, user_vectors};
+use super::vectors::user_vectors;
 
 /// How many items to recall, and whether the history's own may be among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,17 +144,18 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
                 None => unknown += 1,
             }
         }
-        let allowed = |item: ItemIndex| !options.exclude_seen || !known.contains(&item);
         let (scored, source) = if known.is_empty() {
             (self.popular(options.k), Source::Popularity)
         } else {
             let histories = [known.as_slice()];
             let histories = SequenceBatch::<B>::new(histories, self.model.max_len(), &self.device)?;
             let queries = user_vectors(&self.model, &histories);
-            let filter: Filter<'_> = &|_, item| allowed(item);
-            let hits = self.index.search(queries.view(), options.k, Some(filter))?;
-            let hits = merge_interests(hits, options.k);
-            let scored = hits.into_iter().map(|hit| (hit.item, hit.score)).collect();
+            let allowed = |_, item: ItemIndex| !known.contains(&item);
+            let filter: Option<Filter<'_>> = options.exclude_seen.then_some(&allowed);
+            let interests = queries.nrows();
+            let hits = self.index.search(queries.view(), options.k, filter)?;
+            let hits = hits.merge_interests(interests, options.k);
+            let scored = hits.of(0).map(|hit| (hit.item, hit.score)).collect();
             (scored, Source::Model)
         };
         let item = |(item, score)| {

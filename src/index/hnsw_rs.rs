@@ -5,14 +5,13 @@ use hnsw_rs::prelude::{Distance, Hnsw};
 use ndarray::{ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 
-use super::flat::FlatIndex;
-use super::{Filter, Hit, VectorIndex, check_queries};
+use super::{Filter, Hit, Hits, VectorIndex, check_queries, without_padding};
 use crate::data::ItemIndex;
 use crate::kernels::inner_product::inner_product;
 use crate::kernels::top_k;
 use crate::{Error, Result};
 
-/// The settings of [`HnswIndex`].
+/// The settings of [`HnswRsIndex`].
 #[derive(Config, Debug, PartialEq)]
 pub struct HnswConfig {
     /// How many neighbours a point has on each layer (the paper's M), `2..=256`.
@@ -35,15 +34,17 @@ pub struct HnswConfig {
 /// transformation for inner-product spaces", 2014), after which the nearest have the largest inner
 /// product. Scores are the true inner products, and where the graph gives fewer items than there
 /// are (a strict filter), the search goes through all of them.
-pub struct HnswIndex {
+pub struct HnswRsIndex {
     graph: Hnsw<'static, f32, UnitDistance>,
-    flat: FlatIndex,
+    /// `[items, dim]`, without padding.
+    vectors: Vec<f32>,
+    dim: usize,
     ef_search: usize,
 }
 
-impl std::fmt::Debug for HnswIndex {
+impl std::fmt::Debug for HnswRsIndex {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HnswIndex")
+        f.debug_struct("HnswRsIndex")
             .field("len", &self.len())
             .field("dim", &self.dim())
             .field("ef_search", &self.ef_search)
@@ -82,15 +83,15 @@ impl HnswConfig {
     }
 }
 
-impl HnswIndex {
+impl HnswRsIndex {
     /// Builds the graph over the rows of `[items + 1, dim]`, of which row 0 is padding, on rayon's
     /// current threads; on one thread the same vectors always give the same graph.
     ///
     /// # Errors
-    /// As [`FlatIndex::new`], and [`Error::InvalidValue`] for settings that can't be right.
+    /// As [`FlatIndex::new`](super::FlatIndex::new), and [`Error::InvalidValue`] for settings that can't be right.
     pub fn new(vectors: ArrayView2<'_, f32>, config: &HnswConfig) -> Result<Self> {
         config.validate()?;
-        let flat = FlatIndex::new(vectors)?;
+        let kept = without_padding(vectors)?;
         let items = vectors.slice(ndarray::s![1.., ..]);
         let square = |row: ArrayView1<'_, f32>| row.dot(&row);
         let longest = items
@@ -124,7 +125,8 @@ impl HnswIndex {
         graph.parallel_insert_slice(&numbered);
         Ok(Self {
             graph,
-            flat,
+            vectors: kept,
+            dim: vectors.ncols(),
             ef_search: config.ef_search,
         })
     }
@@ -141,50 +143,46 @@ impl HnswIndex {
         Ok(self)
     }
 
-    /// One query's hits, fewer than k where the graph leads to no more.
+    /// An item's inner product with a query.
+    fn score(&self, query: &[f32], item: ItemIndex) -> f32 {
+        let start = (item as usize - 1) * self.dim;
+        inner_product(query, &self.vectors[start..start + self.dim])
+    }
+
+    /// One query's best, best first; fewer than k where the graph leads to no more.
     fn search_graph(
         &self,
-        number: usize,
-        query: ArrayView1<'_, f32>,
+        query: &[f32],
         k: usize,
-        filter: Option<Filter<'_>>,
-    ) -> Vec<Hit> {
-        let length = query.dot(&query).sqrt();
+        allowed: Option<&dyn Fn(ItemIndex) -> bool>,
+    ) -> Vec<top_k::Scored> {
+        let length = inner_product(query, query).sqrt();
         let scale = if length > 0.0 { 1.0 / length } else { 0.0 };
-        let point: Vec<f32> = query
-            .iter()
-            .map(|value| value * scale)
-            .chain([0.0])
-            .collect();
+        let scaled = query.iter().map(|value| value * scale);
+        let point: Vec<f32> = scaled.chain([0.0]).collect();
         let ef = self.ef_search.max(k);
-        let neighbors = match filter {
+        let neighbors = match allowed {
             None => self.graph.search(&point, k, ef),
-            Some(filter) => {
-                let allowed = |row: &usize| filter(number, *row as ItemIndex + 1);
+            Some(allowed) => {
+                let allowed = |row: &usize| allowed(*row as ItemIndex + 1);
                 self.graph.search_filter(&point, k, ef, Some(&allowed))
             }
         };
-        let query = query.to_vec();
-        let scored = neighbors.iter().map(|neighbor| {
-            let item = neighbor.d_id as ItemIndex + 1;
-            (item, inner_product(&query, self.flat.vector(item)))
-        });
-        let mut scored: Vec<top_k::Scored> = scored.collect();
+        let items = neighbors.iter().map(|found| found.d_id as ItemIndex + 1);
+        let mut scored: Vec<top_k::Scored> =
+            items.map(|item| (item, self.score(query, item))).collect();
         scored.sort_unstable_by(top_k::best_first);
         scored
-            .into_iter()
-            .map(|(item, score)| Hit { item, score })
-            .collect()
     }
 }
 
-impl VectorIndex for HnswIndex {
+impl VectorIndex for HnswRsIndex {
     fn len(&self) -> usize {
-        self.flat.len()
+        self.vectors.len() / self.dim
     }
 
     fn dim(&self) -> usize {
-        self.flat.dim()
+        self.dim
     }
 
     fn is_exact(&self) -> bool {
@@ -196,21 +194,28 @@ impl VectorIndex for HnswIndex {
         queries: ArrayView2<'_, f32>,
         k: usize,
         filter: Option<Filter<'_>>,
-    ) -> Result<Vec<Vec<Hit>>> {
+    ) -> Result<Hits> {
         check_queries(self, queries, k)?;
         let k = k.min(self.len());
-        (0..queries.nrows())
+        let found: Vec<Vec<top_k::Scored>> = (0..queries.nrows())
             .into_par_iter()
             .map(|number| {
-                let hits = self.search_graph(number, queries.row(number), k, filter);
-                if hits.len() == k {
-                    return Ok(hits);
+                let query = queries.row(number).to_vec();
+                let allowed = filter.map(|filter| move |item| filter(number, item));
+                let allowed = allowed.as_ref().map(|allowed| allowed as &dyn Fn(_) -> _);
+                let found = self.search_graph(&query, k, allowed);
+                if found.len() == k {
+                    return found;
                 }
-                let query = queries.slice(ndarray::s![number..=number, ..]);
-                let of_number = |_: usize, item| filter.is_none_or(|filter| filter(number, item));
-                let mut exact = self.flat.search(query, k, Some(&of_number))?;
-                Ok(exact.pop().unwrap_or_default())
+                let items = (1..=self.len() as ItemIndex)
+                    .filter(|&item| allowed.is_none_or(|allowed| allowed(item)));
+                top_k::scan(k, items, |item| self.score(&query, item))
             })
-            .collect()
+            .collect();
+        let mut hits = Hits::with_capacity(found.len(), k);
+        for found in found {
+            hits.push(found.into_iter().map(|(item, score)| Hit { item, score }));
+        }
+        Ok(hits)
     }
 }

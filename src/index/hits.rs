@@ -1,0 +1,138 @@
+//! What a search finds.
+
+use crate::data::ItemIndex;
+use crate::kernels::top_k::{Scored, best_first};
+
+/// A found item.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Hit {
+    /// Which item; never padding.
+    pub item: ItemIndex,
+    /// Its inner product with the query.
+    pub score: f32,
+}
+
+/// The items found for each of some queries, best first, ties by item index.
+///
+/// ```
+/// use ndarray::array;
+/// use seqrec::index::{FlatIndex, VectorIndex};
+///
+/// // Row 0 is padding.
+/// let index = FlatIndex::new(array![[9.0, 9.0], [1.0, 0.0], [0.0, 1.0]].view())?;
+/// let hits = index.search(array![[0.5, 0.75], [1.0, 0.0]].view(), 2, None)?;
+/// assert_eq!(hits.len(), 2);
+/// assert_eq!(hits.items(0), [2, 1]);
+/// assert_eq!(hits.scores(1), [1.0, 0.0]);
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Hits {
+    items: Vec<ItemIndex>,
+    scores: Vec<f32>,
+    /// Where each query's hits end.
+    ends: Vec<usize>,
+}
+
+impl Hits {
+    /// Room for the hits of `queries` queries, k each.
+    pub fn with_capacity(queries: usize, k: usize) -> Self {
+        Self {
+            items: Vec::with_capacity(queries * k),
+            scores: Vec::with_capacity(queries * k),
+            ends: Vec::with_capacity(queries),
+        }
+    }
+
+    /// Adds the hits of the next query, best first.
+    pub fn push(&mut self, hits: impl IntoIterator<Item = Hit>) {
+        for Hit { item, score } in hits {
+            self.items.push(item);
+            self.scores.push(score);
+        }
+        self.ends.push(self.items.len());
+    }
+
+    /// How many queries there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is no query.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    fn range(&self, query: usize) -> std::ops::Range<usize> {
+        let start = query.checked_sub(1).map_or(0, |before| self.ends[before]);
+        start..self.ends[query]
+    }
+
+    /// The items found for a query, best first.
+    ///
+    /// # Panics
+    /// When there are not so many queries.
+    pub fn items(&self, query: usize) -> &[ItemIndex] {
+        &self.items[self.range(query)]
+    }
+
+    /// Their inner products with the query.
+    ///
+    /// # Panics
+    /// When there are not so many queries.
+    pub fn scores(&self, query: usize) -> &[f32] {
+        &self.scores[self.range(query)]
+    }
+
+    /// Both, one hit after another.
+    ///
+    /// # Panics
+    /// When there are not so many queries.
+    pub fn of(&self, query: usize) -> impl ExactSizeIterator<Item = Hit> + '_ {
+        let pairs = self.items(query).iter().zip(self.scores(query));
+        pairs.map(|(&item, &score)| Hit { item, score })
+    }
+
+    /// The hits of users who have `interests` queries each, one after another: for each user each
+    /// item once, with its best score, and the k best of these.
+    pub fn merge_interests(self, interests: usize, k: usize) -> Self {
+        if interests <= 1 {
+            return self;
+        }
+        let mut merged = Self::with_capacity(self.len() / interests, k);
+        let mut scored: Vec<Scored> = Vec::new();
+        let mut seen = foldhash::HashSet::default();
+        for user in 0..self.len() / interests {
+            scored.clear();
+            seen.clear();
+            for query in user * interests..(user + 1) * interests {
+                scored.extend(self.of(query).map(|hit| (hit.item, hit.score)));
+            }
+            scored.sort_unstable_by(best_first);
+            let first = scored.iter().filter(|(item, _)| seen.insert(*item));
+            merged.push(first.take(k).map(|&(item, score)| Hit { item, score }));
+        }
+        merged
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interests_are_merged_by_best_score() {
+        let hit = |(item, score)| Hit { item, score };
+        let mut hits = Hits::default();
+        hits.push([(1, 0.9), (2, 0.5)].map(hit));
+        hits.push([(2, 0.8), (3, 0.5), (1, 0.1)].map(hit));
+        hits.push([]);
+        hits.push([(7, 1.0)].map(hit));
+        let merged = hits.clone().merge_interests(2, 3);
+        assert_eq!(merged.len(), 2);
+        assert!(merged.of(0).eq([(1, 0.9), (2, 0.8), (3, 0.5)].map(hit)));
+        assert!(merged.of(1).eq([(7, 1.0)].map(hit)));
+        assert_eq!(hits.clone().merge_interests(2, 1).items(0), [1]);
+        assert_eq!(hits.clone().merge_interests(1, 1), hits);
+    }
+}
