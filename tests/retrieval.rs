@@ -4,7 +4,7 @@ use ndarray::{Array2, ArrayView2};
 use seqrec::Error;
 use seqrec::backend::Flex;
 use seqrec::data::{Catalog, ExternalId, ItemIndex};
-use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex};
+use seqrec::index::{Filter, FlatIndex, HnswConfig, HnswIndex, VectorIndex};
 use seqrec::model::{Gru4Rec, Gru4RecConfig, RecallerConfig, Similarity};
 use seqrec::recall::{RecallOptions, Retriever, Run, Source, item_vectors};
 
@@ -86,7 +86,9 @@ fn filters_hold_and_leave_k_when_k_pass() {
         // Each query has a filter of its own.
         let filter = |query: usize, item: ItemIndex| item as usize % step == query % step;
         for index in [&flat as &dyn VectorIndex, &graph] {
-            let found = index.search(queries, 15, Some(&filter)).unwrap();
+            let found = index
+                .search(queries, 15, Some(Filter::Predicate(&filter)))
+                .unwrap();
             for query in 0..found.len() {
                 let items = found.items(query);
                 assert_eq!(items.len(), 15);
@@ -96,7 +98,9 @@ fn filters_hold_and_leave_k_when_k_pass() {
     }
     let few = |_: usize, item: ItemIndex| item <= 3;
     for index in [&flat as &dyn VectorIndex, &graph] {
-        let found = index.search(queries, 15, Some(&few)).unwrap();
+        let found = index
+            .search(queries, 15, Some(Filter::Predicate(&few)))
+            .unwrap();
         assert!((0..found.len()).all(|query| found.items(query).len() == 3));
     }
 }

@@ -36,6 +36,11 @@ impl FlatIndex {
             vectors: Panels::new(&without_padding(vectors)?, dim),
         })
     }
+
+    /// How many bytes the index takes.
+    pub fn bytes(&self) -> usize {
+        self.vectors.bytes()
+    }
 }
 
 impl VectorIndex for FlatIndex {
@@ -60,7 +65,7 @@ impl VectorIndex for FlatIndex {
         check_queries(self, queries, k)?;
         let queries = queries.as_standard_layout();
         let queries = queries.as_slice().expect("standard layout is one slice");
-        let allowed = filter.map(|filter| move |query, place: u32| filter(query, place + 1));
+        let allowed = filter.map(|filter| move |query, place: u32| filter.passes(query, place + 1));
         let allowed = allowed
             .as_ref()
             .map(|allowed| allowed as top_k::Allowed<'_>);

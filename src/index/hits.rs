@@ -53,6 +53,14 @@ impl Hits {
         self.ends.push(self.items.len());
     }
 
+    /// Adds the hits of more queries.
+    pub(super) fn append(&mut self, other: &Self) {
+        let before = self.items.len();
+        self.items.extend_from_slice(&other.items);
+        self.scores.extend_from_slice(&other.scores);
+        self.ends.extend(other.ends.iter().map(|end| before + end));
+    }
+
     /// How many queries there are.
     pub fn len(&self) -> usize {
         self.ends.len()

@@ -1,29 +1,14 @@
 //! Approximate search in a graph, by the `hnsw_rs` crate.
 
-use burn::config::Config;
 use hnsw_rs::prelude::{Distance, Hnsw};
 use ndarray::{ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 
-use super::{Filter, Hit, Hits, VectorIndex, check_queries, without_padding};
+use super::{Filter, Hit, Hits, HnswConfig, VectorIndex, check_queries, without_padding};
 use crate::data::ItemIndex;
 use crate::kernels::inner_product::inner_product;
 use crate::kernels::top_k;
 use crate::{Error, Result};
-
-/// The settings of [`HnswRsIndex`].
-#[derive(Config, Debug, PartialEq)]
-pub struct HnswConfig {
-    /// How many neighbours a point has on each layer (the paper's M), `2..=256`.
-    #[config(default = 16)]
-    pub neighbors: usize,
-    /// How many candidates are weighed when a point is added (efConstruction).
-    #[config(default = 200)]
-    pub ef_construction: usize,
-    /// How many candidates a search keeps (ef); a search for more than that keeps k.
-    #[config(default = 100)]
-    pub ef_search: usize,
-}
 
 /// Approximate search in a hierarchical navigable small world graph.
 ///
@@ -59,27 +44,6 @@ impl Distance<f32> for UnitDistance {
     fn eval(&self, a: &[f32], b: &[f32]) -> f32 {
         // Rounding can leave a product slightly above 1, and the graph wants no negative distance.
         (1.0 - inner_product(a, b)).max(0.0)
-    }
-}
-
-impl HnswConfig {
-    fn validate(&self) -> Result<()> {
-        if !(2..=256).contains(&self.neighbors) {
-            return Err(Error::invalid(
-                "neighbors",
-                self.neighbors,
-                "must be within 2 and 256",
-            ));
-        }
-        for (field, value) in [
-            ("ef_construction", self.ef_construction),
-            ("ef_search", self.ef_search),
-        ] {
-            if value == 0 {
-                return Err(Error::invalid(field, 0, "must be at least 1"));
-            }
-        }
-        Ok(())
     }
 }
 
@@ -201,7 +165,7 @@ impl VectorIndex for HnswRsIndex {
             .into_par_iter()
             .map(|number| {
                 let query = queries.row(number).to_vec();
-                let allowed = filter.map(|filter| move |item| filter(number, item));
+                let allowed = filter.map(|filter| move |item| filter.passes(number, item));
                 let allowed = allowed.as_ref().map(|allowed| allowed as &dyn Fn(_) -> _);
                 let found = self.search_graph(&query, k, allowed);
                 if found.len() == k {

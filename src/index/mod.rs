@@ -1,20 +1,22 @@
 //! Finding the items whose vectors have the largest inner product with a query's.
 
+mod buffer;
+mod filter;
 mod flat;
 mod hits;
+mod hnsw;
 mod hnsw_rs;
+mod vectors;
 
 use ndarray::ArrayView2;
 
-use crate::data::ItemIndex;
 use crate::{Error, Result};
 
+pub use filter::{Filter, ItemSet};
 pub use flat::FlatIndex;
 pub use hits::{Hit, Hits};
-pub use hnsw_rs::{HnswConfig, HnswRsIndex as HnswIndex};
-
-/// Whether a query, by its row, may be given an item.
-pub type Filter<'a> = &'a (dyn Fn(usize, ItemIndex) -> bool + Sync);
+pub use hnsw::{HnswConfig, HnswIndex};
+pub use hnsw_rs::HnswRsIndex;
 
 /// An index over the item vectors of a catalog.
 ///

@@ -17,6 +17,7 @@ pub(crate) mod matmul;
 pub(crate) mod panels;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod rows;
+pub(crate) mod scoring;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod softmax;
 pub(crate) mod top_k;

@@ -41,6 +41,10 @@ impl Panels {
         self.dim
     }
 
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val::<[f32]>(&self.values)
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.len.div_ceil(Self::WIDTH)
     }

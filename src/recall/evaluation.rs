@@ -70,7 +70,7 @@ impl Evaluation {
             let interests = queries.nrows() / batch.len();
             let unseen = |query: usize, item| !batch[query / interests].history.contains(&item);
             let filter: Option<Filter<'_>> = if self.exclude_seen {
-                Some(&unseen)
+                Some(Filter::Predicate(&unseen))
             } else {
                 None
             };

@@ -151,7 +151,8 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
             let histories = SequenceBatch::<B>::new(histories, self.model.max_len(), &self.device)?;
             let queries = user_vectors(&self.model, &histories);
             let allowed = |_, item: ItemIndex| !known.contains(&item);
-            let filter: Option<Filter<'_>> = options.exclude_seen.then_some(&allowed);
+            let filter: Option<Filter<'_>> =
+                options.exclude_seen.then_some(Filter::Predicate(&allowed));
             let interests = queries.nrows();
             let hits = self.index.search(queries.view(), options.k, filter)?;
             let hits = hits.merge_interests(interests, options.k);

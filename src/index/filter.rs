@@ -1,0 +1,136 @@
+//! Which items a search may find.
+
+use fixedbitset::FixedBitSet;
+
+use crate::data::ItemIndex;
+
+/// Which items a search may find.
+///
+/// Indexes honour it inside the search: there are always k hits when k items pass, however few
+/// these are.
+///
+/// ```
+/// use ndarray::array;
+/// use seqrec::index::{Filter, FlatIndex, ItemSet, VectorIndex};
+///
+/// let index = FlatIndex::new(array![[0.0], [1.0], [2.0], [3.0]].view())?;
+/// let query = array![[1.0]];
+/// let odd = |_query: usize, item: u32| item % 2 == 1;
+/// assert_eq!(index.search(query.view(), 2, Some(Filter::Predicate(&odd)))?.items(0), [3, 1]);
+/// let in_stock: ItemSet = [2].into_iter().collect();
+/// assert_eq!(index.search(query.view(), 2, Some(Filter::Allowed(&in_stock)))?.items(0), [2]);
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+#[derive(Clone, Copy)]
+pub enum Filter<'a> {
+    /// The items that a predicate passes, which is asked with the query's row and the item: for
+    /// what differs from query to query, such as the items that a user has seen.
+    Predicate(&'a (dyn Fn(usize, ItemIndex) -> bool + Sync)),
+    /// The items of a set, for every query: for what all have in common, such as the items in
+    /// stock. How many pass is known at once, and a small set is gone through alone.
+    Allowed(&'a ItemSet),
+}
+
+impl Filter<'_> {
+    /// Whether a query, by its row, may be given an item.
+    #[inline]
+    pub fn passes(&self, query: usize, item: ItemIndex) -> bool {
+        match self {
+            Self::Predicate(passes) => passes(query, item),
+            Self::Allowed(items) => items.contains(item),
+        }
+    }
+}
+
+impl std::fmt::Debug for Filter<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Predicate(_) => f.write_str("Predicate(..)"),
+            Self::Allowed(items) => write!(f, "Allowed({} items)", items.len()),
+        }
+    }
+}
+
+/// A set of items, a bit for each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ItemSet {
+    bits: FixedBitSet,
+    len: usize,
+}
+
+impl ItemSet {
+    /// A set of no items.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an item; whether it is new to the set.
+    pub fn insert(&mut self, item: ItemIndex) -> bool {
+        self.bits.grow(item as usize + 1);
+        let new = !self.bits.put(item as usize);
+        self.len += usize::from(new);
+        new
+    }
+
+    /// Removes an item; whether it was in the set.
+    pub fn remove(&mut self, item: ItemIndex) -> bool {
+        let was_there = self.contains(item);
+        if was_there {
+            self.bits.set(item as usize, false);
+            self.len -= 1;
+        }
+        was_there
+    }
+
+    /// Whether an item is in the set.
+    #[inline]
+    pub fn contains(&self, item: ItemIndex) -> bool {
+        self.bits.contains(item as usize)
+    }
+
+    /// How many items there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no items.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The items, in rising order.
+    pub fn iter(&self) -> impl Iterator<Item = ItemIndex> + '_ {
+        self.bits.ones().map(|item| item as ItemIndex)
+    }
+}
+
+impl FromIterator<ItemIndex> for ItemSet {
+    fn from_iter<I: IntoIterator<Item = ItemIndex>>(items: I) -> Self {
+        let mut set = Self::new();
+        set.extend(items);
+        set
+    }
+}
+
+impl Extend<ItemIndex> for ItemSet {
+    fn extend<I: IntoIterator<Item = ItemIndex>>(&mut self, items: I) {
+        for item in items {
+            self.insert(item);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_come_and_go_and_are_counted_once() {
+        let mut set: ItemSet = [5, 900, 5].into_iter().collect();
+        assert_eq!(set.len(), 2);
+        assert!(set.contains(900) && !set.contains(6) && !set.contains(100_000));
+        assert!(!set.remove(100_000) && set.remove(5) && !set.remove(5));
+        assert!(set.iter().eq([900]));
+        assert!(set.remove(900) && set.is_empty());
+    }
+}

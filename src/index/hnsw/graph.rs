@@ -1,0 +1,312 @@
+//! The graph: its points, their links, and the walk along them.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::beam::{Beam, Near};
+use super::visited::Visited;
+use crate::index::buffer::Buffer;
+use crate::index::vectors::{Query, Vectors};
+use crate::kernels::scoring::prefetch;
+
+/// Where a list of links has no more.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// Lists of links, all of one width, side by side; [`NONE`] fills up the short ones.
+///
+/// Links are atomic so that threads can walk the graph while others add to it. A walker may see a
+/// list half old and half new; every link in it leads to a point all the same.
+#[derive(Debug)]
+pub(super) enum Links {
+    Own(Vec<AtomicU32>),
+    Mapped(Buffer<u32>),
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        Self::Own(Vec::new())
+    }
+}
+
+impl Links {
+    /// So many empty lists.
+    pub(super) fn empty(lists: usize, width: usize) -> Self {
+        let mut links = Self::default();
+        links.grow(lists, width);
+        links
+    }
+
+    /// Adds so many empty lists.
+    pub(super) fn grow(&mut self, lists: usize, width: usize) {
+        let links = self.make_own();
+        let len = links.len() + lists * width;
+        links.resize_with(len, || AtomicU32::new(NONE));
+    }
+
+    /// All links, for the writer of files.
+    pub(super) fn to_vec(&self) -> Vec<u32> {
+        match self {
+            Self::Own(links) => links
+                .iter()
+                .map(|link| link.load(Ordering::Relaxed))
+                .collect(),
+            Self::Mapped(links) => links.to_vec(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Own(links) => links.len(),
+            Self::Mapped(links) => links.len(),
+        }
+    }
+
+    /// The links, copied into memory first where they are in a file.
+    pub(super) fn make_own(&mut self) -> &mut Vec<AtomicU32> {
+        if let Self::Mapped(links) = self {
+            *self = Self::Own(links.iter().copied().map(AtomicU32::new).collect());
+        }
+        match self {
+            Self::Own(links) => links,
+            Self::Mapped(_) => unreachable!("it was made owned above"),
+        }
+    }
+
+    /// Calls `each` with the links of a list.
+    #[inline(always)]
+    pub(super) fn for_each(&self, list: usize, width: usize, mut each: impl FnMut(u32)) {
+        let place = list * width..(list + 1) * width;
+        match self {
+            Self::Own(links) => {
+                for link in &links[place] {
+                    match link.load(Ordering::Relaxed) {
+                        NONE => break,
+                        link => each(link),
+                    }
+                }
+            }
+            Self::Mapped(links) => links[place]
+                .iter()
+                .copied()
+                .take_while(|&link| link != NONE)
+                .for_each(each),
+        }
+    }
+
+    /// Replaces a list.
+    pub(super) fn set(&self, list: usize, width: usize, new: impl Iterator<Item = u32>) {
+        let Self::Own(links) = self else {
+            unreachable!("links are made owned before they are changed");
+        };
+        let places = &links[list * width..(list + 1) * width];
+        for (place, link) in places.iter().zip(new.chain(std::iter::repeat(NONE))) {
+            place.store(link, Ordering::Relaxed);
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch(&self, list: usize, width: usize) {
+        let place = list * width..(list + 1) * width;
+        match self {
+            Self::Own(links) => prefetch(&links[place]),
+            Self::Mapped(links) => prefetch(&links[place]),
+        }
+    }
+}
+
+/// A hierarchical navigable small world graph.
+///
+/// Points lie on layer 0, and a few of them, ever fewer, on the layers above, on which a search
+/// comes near in long strides. Every array is flat and indexed by point.
+#[derive(Debug)]
+pub(super) struct Graph {
+    /// The paper's M: how many links a point has on a layer above 0; on layer 0 it is twice that.
+    pub(super) neighbors: usize,
+    pub(super) vectors: Vectors,
+    /// What would bring each vector to the length of the longest, where lengths differ: the last
+    /// coordinate of the Euclidean transformation, by which points are compared with each other.
+    pub(super) complement: Option<Buffer<f32>>,
+    /// The item of each point, 0 where it was removed.
+    pub(super) items: Buffer<u32>,
+    /// The highest layer of each point.
+    pub(super) levels: Buffer<u8>,
+    /// Links on layer 0.
+    pub(super) base: Links,
+    /// The first of each point's lists in `upper`, one for each layer from 1 on.
+    pub(super) upper_start: Buffer<u32>,
+    pub(super) upper: Links,
+    /// Where a search begins: a point on the highest layer; [`NONE`] in a graph without points.
+    pub(super) entry: u32,
+}
+
+/// What a walk needs room for, kept from one to the next.
+#[derive(Debug, Default)]
+pub(super) struct Walk {
+    pub(super) beam: Beam,
+    visited: Visited,
+    ahead: Vec<u32>,
+    scores: Vec<f32>,
+}
+
+/// What a walk looks for: the vectors near a query, which for a point of the graph has a
+/// complement as well.
+pub(super) struct Target<'a> {
+    pub(super) query: &'a Query,
+    pub(super) complement: f32,
+}
+
+impl Graph {
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub(super) fn top(&self) -> usize {
+        match self.entry {
+            NONE => 0,
+            entry => self.levels[entry as usize].into(),
+        }
+    }
+
+    /// The list of a point on a layer: which lists, the list's place, and its width.
+    #[inline(always)]
+    pub(super) fn list(&self, point: u32, layer: usize) -> (&Links, usize, usize) {
+        if layer == 0 {
+            (&self.base, point as usize, 2 * self.neighbors)
+        } else {
+            let first = self.upper_start[point as usize] as usize;
+            (&self.upper, first + layer - 1, self.neighbors)
+        }
+    }
+
+    /// The similarity of some points with the target.
+    #[inline(always)]
+    pub(super) fn score(&self, target: &Target<'_>, points: &[u32], scores: &mut [f32]) {
+        self.vectors.score(target.query, points, scores);
+        if let Some(complement) = &self.complement
+            && target.complement != 0.0
+        {
+            for (score, &point) in scores.iter_mut().zip(points) {
+                *score += target.complement * complement[point as usize];
+            }
+        }
+    }
+
+    pub(super) fn complement_of(&self, point: u32) -> f32 {
+        self.complement
+            .as_ref()
+            .map_or(0.0, |complement| complement[point as usize])
+    }
+
+    fn score_one(&self, target: &Target<'_>, point: u32) -> f32 {
+        let mut score = [0.0];
+        self.score(target, &[point], &mut score);
+        score[0]
+    }
+
+    /// The point that strides from `near` lead to on the layers above `layer`.
+    pub(super) fn descend(
+        &self,
+        target: &Target<'_>,
+        entry: u32,
+        layers: std::ops::Range<usize>,
+        walk: &mut Walk,
+    ) -> Near {
+        let mut near = Near {
+            point: entry,
+            score: self.score_one(target, entry),
+        };
+        for layer in layers.rev() {
+            loop {
+                let (links, list, width) = self.list(near.point, layer);
+                walk.ahead.clear();
+                links.for_each(list, width, |link| walk.ahead.push(link));
+                walk.scores.resize(walk.ahead.len(), 0.0);
+                self.score(target, &walk.ahead, &mut walk.scores);
+                let before = near.point;
+                for (&point, &score) in walk.ahead.iter().zip(&walk.scores) {
+                    if score > near.score {
+                        near = Near { score, point };
+                    }
+                }
+                if near.point == before {
+                    break;
+                }
+            }
+        }
+        near
+    }
+
+    /// Walks a layer from `near` on and leaves the best `ef` points in `walk.beam`.
+    pub(super) fn search_layer(
+        &self,
+        target: &Target<'_>,
+        near: Near,
+        layer: usize,
+        ef: usize,
+        walk: &mut Walk,
+    ) {
+        self.begin(near, ef, walk);
+        while let Some(near) = walk.beam.next() {
+            self.look_around(target, near.point, layer, walk);
+            for (&point, &score) in walk.ahead.iter().zip(&walk.scores) {
+                walk.beam.offer(score, point);
+            }
+            if let Some(next) = walk.beam.peek() {
+                let (links, list, width) = self.list(next.point, layer);
+                links.prefetch(list, width);
+            }
+        }
+    }
+
+    /// Walks layer 0 from `near` on until the best `ef` points among those that `wanted` passes
+    /// are found, and leaves these in `found`. Other points are walked through all the same.
+    pub(super) fn search_wanted(
+        &self,
+        target: &Target<'_>,
+        near: Near,
+        ef: usize,
+        wanted: impl Fn(u32) -> bool,
+        found: &mut Beam,
+        walk: &mut Walk,
+    ) {
+        found.begin(ef);
+        self.begin(near, usize::MAX, walk);
+        if wanted(near.point) {
+            found.offer(near.score, near.point);
+        }
+        while let Some(near) = walk.beam.next() {
+            if near.score <= found.threshold() {
+                break;
+            }
+            self.look_around(target, near.point, 0, walk);
+            for (&point, &score) in walk.ahead.iter().zip(&walk.scores) {
+                if score > found.threshold() {
+                    walk.beam.offer(score, point);
+                    if wanted(point) {
+                        found.offer(score, point);
+                    }
+                }
+            }
+        }
+    }
+
+    fn begin(&self, near: Near, ef: usize, walk: &mut Walk) {
+        walk.visited.begin(self.len());
+        walk.visited.insert(near.point);
+        walk.beam.begin(ef);
+        walk.beam.offer(near.score, near.point);
+    }
+
+    /// Scores the points that a point links to and that the walk has not seen.
+    #[inline(always)]
+    fn look_around(&self, target: &Target<'_>, point: u32, layer: usize, walk: &mut Walk) {
+        let (links, list, width) = self.list(point, layer);
+        walk.ahead.clear();
+        links.for_each(list, width, |link| {
+            if walk.visited.insert(link) {
+                walk.ahead.push(link);
+            }
+        });
+        walk.scores.resize(walk.ahead.len(), 0.0);
+        self.score(target, &walk.ahead, &mut walk.scores);
+    }
+}

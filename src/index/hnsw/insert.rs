@@ -1,0 +1,193 @@
+//! Linking new points into the graph.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::beam::Near;
+use super::graph::{Graph, NONE, Target, Walk};
+use crate::index::vectors::Query;
+
+/// Locks for the lists of links; a point's is the one at its remainder.
+#[derive(Debug)]
+pub(super) struct ListLocks(Vec<Mutex<()>>);
+
+impl ListLocks {
+    const COUNT: usize = 1 << 14;
+
+    pub(super) fn new() -> Self {
+        Self((0..Self::COUNT).map(|_| Mutex::new(())).collect())
+    }
+
+    fn lock(&self, point: u32) -> MutexGuard<'_, ()> {
+        let lock = &self.0[point as usize % Self::COUNT];
+        lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The highest layer of a point: layer l holds a share of about `neighbors^-l` of them. It depends
+/// on the seed and the point alone, so threads don't decide about it.
+pub(super) fn level(seed: u64, point: u32, neighbors: usize) -> u8 {
+    // SplitMix64 (Steele, Lea & Flood, 2014).
+    let mut bits = seed.wrapping_add((u64::from(point) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^= bits >> 31;
+    let uniform = ((bits >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+    (-uniform.ln() / (neighbors as f64).ln()).min(15.0) as u8
+}
+
+/// What linking a point needs room for, kept from one to the next.
+#[derive(Debug, Default)]
+pub(super) struct Insertion {
+    walk: Walk,
+    query: Query,
+    other: Query,
+    candidates: Vec<Near>,
+    chosen: Vec<u32>,
+    listed: Vec<u32>,
+    scores: Vec<f32>,
+}
+
+impl Graph {
+    /// Links a point, whose vector is in place and which has no links yet, into all its layers.
+    /// `entry` is where the graph is entered.
+    pub(super) fn insert(
+        &self,
+        point: u32,
+        entry: u32,
+        ef_construction: usize,
+        locks: &ListLocks,
+        room: &mut Insertion,
+    ) {
+        if entry == NONE {
+            return;
+        }
+        let mut query = std::mem::take(&mut room.query);
+        self.vectors.load(point, &mut query);
+        let target = Target {
+            query: &query,
+            complement: self.complement_of(point),
+        };
+        let (level, top) = (
+            usize::from(self.levels[point as usize]),
+            usize::from(self.levels[entry as usize]),
+        );
+        let mut near = self.descend(&target, entry, level + 1..top + 1, &mut room.walk);
+        for layer in (0..=level.min(top)).rev() {
+            self.search_layer(&target, near, layer, ef_construction, &mut room.walk);
+            near = room.walk.beam.entries()[0];
+            room.candidates.clear();
+            let others = room.walk.beam.entries().iter();
+            room.candidates
+                .extend(others.filter(|near| near.point != point));
+            self.choose(self.neighbors, room);
+            let chosen = std::mem::take(&mut room.chosen);
+            self.connect(point, layer, &chosen, locks, room);
+            for &neighbor in &chosen {
+                self.connect(neighbor, layer, &[point], locks, room);
+            }
+            room.chosen = chosen;
+        }
+        room.query = query;
+    }
+
+    /// Leaves in `room.chosen` at most `most` of `room.candidates`, which are best first: a
+    /// candidate is passed over when one that was chosen is nearer to it than the point is (the
+    /// paper's algorithm 4), so that links lead in different directions.
+    fn choose(&self, most: usize, room: &mut Insertion) {
+        let Insertion {
+            candidates,
+            chosen,
+            other,
+            scores,
+            ..
+        } = room;
+        chosen.clear();
+        for candidate in candidates.iter() {
+            if chosen.len() == most {
+                break;
+            }
+            self.vectors.load(candidate.point, other);
+            let target = Target {
+                query: other,
+                complement: self.complement_of(candidate.point),
+            };
+            // A few at a time: most candidates are passed over for one of the first.
+            let apart = chosen.chunks(4).all(|few| {
+                let scores = {
+                    scores.resize(few.len(), 0.0);
+                    &mut scores[..]
+                };
+                self.score(&target, few, scores);
+                scores.iter().all(|&score| score < candidate.score)
+            });
+            if apart {
+                chosen.push(candidate.point);
+            }
+        }
+    }
+
+    /// Adds links to a point's list. One that has no room for them keeps a choice of all.
+    fn connect(
+        &self,
+        point: u32,
+        layer: usize,
+        new: &[u32],
+        locks: &ListLocks,
+        room: &mut Insertion,
+    ) {
+        let (links, list, width) = self.list(point, layer);
+        let _lock = locks.lock(point);
+        room.listed.clear();
+        links.for_each(list, width, |link| room.listed.push(link));
+        let old = room.listed.len();
+        for &link in new {
+            if !room.listed[..old].contains(&link) {
+                room.listed.push(link);
+            }
+        }
+        if room.listed.len() <= width {
+            links.set(list, width, room.listed.iter().copied());
+            return;
+        }
+        let mut query = std::mem::take(&mut room.other);
+        self.vectors.load(point, &mut query);
+        let target = Target {
+            query: &query,
+            complement: self.complement_of(point),
+        };
+        room.scores.resize(room.listed.len(), 0.0);
+        self.score(&target, &room.listed, &mut room.scores);
+        room.candidates.clear();
+        let pairs = room.listed.iter().zip(&room.scores);
+        room.candidates
+            .extend(pairs.map(|(&point, &score)| Near { score, point }));
+        room.candidates
+            .sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.point.cmp(&b.point)));
+        room.other = query;
+        self.choose(width, room);
+        links.set(list, width, room.chosen.iter().copied());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_thin_out_as_the_paper_has_it() {
+        let levels: Vec<u8> = (0..100_000).map(|point| level(7, point, 16)).collect();
+        let above = |layer| levels.iter().filter(|&&level| level >= layer).count() as f64;
+        for (layer, share) in [(1, 1.0 / 16.0), (2, 1.0 / 256.0)] {
+            assert!(
+                (above(layer) / 1e5 / share - 1.0).abs() < 0.15,
+                "layer {layer}"
+            );
+        }
+        assert_ne!(
+            levels,
+            (0..100_000)
+                .map(|point| level(8, point, 16))
+                .collect::<Vec<u8>>()
+        );
+    }
+}

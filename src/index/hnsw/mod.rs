@@ -1,0 +1,358 @@
+//! Approximate search in a graph.
+
+mod beam;
+mod graph;
+mod insert;
+mod visited;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
+
+use burn::config::Config;
+use ndarray::ArrayView2;
+use rayon::prelude::*;
+
+use self::beam::Beam;
+use self::graph::{Graph, Links, NONE, Target, Walk};
+use self::insert::{Insertion, ListLocks};
+use self::visited::Pool;
+use super::vectors::{Query, Vectors};
+use super::{Filter, Hit, Hits, VectorIndex, check_queries, without_padding};
+use crate::data::ItemIndex;
+use crate::kernels::top_k;
+use crate::{Error, Result};
+
+/// The settings of [`HnswIndex`] and [`HnswRsIndex`](super::HnswRsIndex).
+#[derive(Config, Debug, PartialEq)]
+pub struct HnswConfig {
+    /// How many neighbours a point has on each layer but the lowest, which has twice as many (the
+    /// paper's M), `2..=256`.
+    #[config(default = 16)]
+    pub neighbors: usize,
+    /// How many candidates are weighed when a point is added (efConstruction).
+    #[config(default = 200)]
+    pub ef_construction: usize,
+    /// How many candidates a search keeps (ef); a search for more than that keeps k.
+    #[config(default = 100)]
+    pub ef_search: usize,
+    /// The seed of the points' layers.
+    #[config(default = 42)]
+    pub seed: u64,
+}
+
+impl HnswConfig {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] with the first setting that can't be right.
+    pub fn validate(&self) -> Result<()> {
+        if !(2..=256).contains(&self.neighbors) {
+            return Err(Error::invalid(
+                "neighbors",
+                self.neighbors,
+                "must be within 2 and 256",
+            ));
+        }
+        for (field, value) in [
+            ("ef_construction", self.ef_construction),
+            ("ef_search", self.ef_search),
+        ] {
+            if value == 0 {
+                return Err(Error::invalid(field, 0, "must be at least 1"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Approximate search in a hierarchical navigable small world graph.
+///
+/// Malkov & Yashunin, [Efficient and robust approximate nearest neighbor search using Hierarchical
+/// Navigable Small World graphs](https://arxiv.org/abs/1603.09320). Such a graph wants a distance,
+/// which the inner product is not: among themselves, points are compared as if each had one more
+/// coordinate that brings all to the length of the longest (Bachrach et al., "Speeding up the Xbox
+/// recommender system using a Euclidean transformation for inner-product spaces", 2014), after
+/// which the nearest to a query have the largest inner product with it.
+///
+/// Where the graph leads to fewer items than there are, or a filter passes so few that going
+/// through them is faster, the search goes through the items that pass.
+///
+/// ```
+/// use ndarray::Array2;
+/// use seqrec::index::{HnswConfig, HnswIndex, VectorIndex};
+///
+/// // Row 0 is padding.
+/// let vectors = Array2::from_shape_fn((101, 2), |(row, column)| {
+///     let angle = row as f32 / 16.0;
+///     if column == 0 { angle.cos() } else { angle.sin() }
+/// });
+/// let index = HnswIndex::new(vectors.view(), &HnswConfig::new())?;
+/// let hits = index.search(vectors.slice(ndarray::s![40..41, ..]), 3, None)?;
+/// assert_eq!(hits.items(0)[0], 40);
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+pub struct HnswIndex {
+    graph: RwLock<Graph>,
+    ef_search: usize,
+    searches: Pool<Search>,
+}
+
+/// What a search needs room for.
+#[derive(Debug, Default)]
+struct Search {
+    query: Query,
+    walk: Walk,
+    found: Beam,
+    scored: Vec<top_k::Scored>,
+}
+
+impl std::fmt::Debug for HnswIndex {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HnswIndex")
+            .field("len", &self.len())
+            .field("dim", &self.dim())
+            .field("ef_search", &self.ef_search)
+            .finish_non_exhaustive()
+    }
+}
+
+impl HnswIndex {
+    /// Builds the graph over the rows of `[items + 1, dim]`, of which row 0 is padding, on rayon's
+    /// current threads; on one thread the same vectors and seed always give the same graph.
+    ///
+    /// # Errors
+    /// As [`FlatIndex::new`](super::FlatIndex::new), and [`Error::InvalidValue`] for settings that
+    /// can't be right.
+    pub fn new(vectors: ArrayView2<'_, f32>, config: &HnswConfig) -> Result<Self> {
+        config.validate()?;
+        let dim = vectors.ncols();
+        let graph = build(&without_padding(vectors)?, dim, config);
+        Ok(Self {
+            graph: RwLock::new(graph),
+            ef_search: config.ef_search,
+            searches: Pool::default(),
+        })
+    }
+
+    /// The same graph, searched with another number of candidates.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] for 0.
+    pub fn with_ef_search(mut self, ef_search: usize) -> Result<Self> {
+        if ef_search == 0 {
+            return Err(Error::invalid("ef_search", 0, "must be at least 1"));
+        }
+        self.ef_search = ef_search;
+        Ok(self)
+    }
+
+    /// How many bytes the index takes, vectors included.
+    pub fn bytes(&self) -> usize {
+        self.read().bytes()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Graph> {
+        self.graph.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The k best for one query, best first, in `search.scored`.
+    fn search_one(
+        &self,
+        graph: &Graph,
+        number: usize,
+        query: &[f32],
+        k: usize,
+        filter: Option<Filter<'_>>,
+        search: &mut Search,
+    ) {
+        search.query.set(query);
+        let target = Target {
+            query: &search.query,
+            complement: 0.0,
+        };
+        let wanted = |point: u32| {
+            let item = graph.items[point as usize];
+            item != 0 && filter.is_none_or(|filter| filter.passes(number, item))
+        };
+        let ef = self.ef_search.max(k);
+        let layers = 1..graph.top() + 1;
+        search.scored.clear();
+        let walk = &mut search.walk;
+        let near = graph.descend(&target, graph.entry, layers, walk);
+        let found = if filter.is_none() {
+            graph.search_layer(&target, near, 0, ef, walk);
+            &walk.beam
+        } else {
+            graph.search_wanted(&target, near, ef, wanted, &mut search.found, walk);
+            &search.found
+        };
+        let best = found.entries().iter().take(k);
+        let scored = best.map(|near| (graph.items[near.point as usize], near.score));
+        search.scored.extend(scored);
+        if search.scored.len() < k {
+            let points = (0..graph.len() as u32).filter(|&point| wanted(point));
+            search.scored = graph.scan(&target, points, k);
+        }
+        search.scored.sort_unstable_by(top_k::best_first);
+    }
+}
+
+impl Graph {
+    fn bytes(&self) -> usize {
+        let words = self.base.len() + self.upper.len() + self.items.len() + self.upper_start.len();
+        let complement = self.complement.as_ref().map_or(0, |values| values.len());
+        self.vectors.bytes() + 4 * (words + complement) + self.levels.len()
+    }
+
+    /// The k best of some points, by item; best first.
+    fn scan(
+        &self,
+        target: &Target<'_>,
+        points: impl Iterator<Item = u32>,
+        k: usize,
+    ) -> Vec<top_k::Scored> {
+        top_k::scan(k, points, |point| {
+            let mut score = [0.0];
+            self.score(target, &[point], &mut score);
+            score[0]
+        })
+        .into_iter()
+        .map(|(point, score)| (self.items[point as usize], score))
+        .collect()
+    }
+}
+
+fn build(vectors: &[f32], dim: usize, config: &HnswConfig) -> Graph {
+    let len = vectors.len() / dim;
+    let neighbors = config.neighbors;
+    let levels: Vec<u8> = (0..len as u32)
+        .map(|point| insert::level(config.seed, point, neighbors))
+        .collect();
+    let mut lists = 0;
+    let upper_start: Vec<u32> = levels
+        .iter()
+        .map(|&level| {
+            let start = lists;
+            lists += u32::from(level);
+            start
+        })
+        .collect();
+    let mut graph = Graph {
+        neighbors,
+        vectors: Vectors::new(vectors, dim),
+        complement: complements(vectors, dim).map(Into::into),
+        items: (1..=len as ItemIndex).collect::<Vec<_>>().into(),
+        levels: levels.into(),
+        base: Links::empty(len, 2 * neighbors),
+        upper_start: upper_start.into(),
+        upper: Links::empty(lists as usize, neighbors),
+        entry: NONE,
+    };
+    let entry = Mutex::new(NONE);
+    let next = AtomicUsize::new(0);
+    let locks = ListLocks::new();
+    (0..rayon::current_num_threads())
+        .into_par_iter()
+        .for_each(|_| {
+            let mut room = Insertion::default();
+            loop {
+                let point = next.fetch_add(1, Ordering::Relaxed);
+                if point >= len {
+                    break;
+                }
+                let point = point as u32;
+                let mut guard = entry.lock().unwrap_or_else(PoisonError::into_inner);
+                let from = *guard;
+                let level = |point: u32| graph.levels[point as usize];
+                // A point above all others is entered by the next ones, so they wait for it.
+                let guard = if from == NONE || level(point) > level(from) {
+                    *guard = point;
+                    Some(guard)
+                } else {
+                    drop(guard);
+                    None
+                };
+                graph.insert(point, from, config.ef_construction, &locks, &mut room);
+                drop(guard);
+            }
+        });
+    graph.entry = entry.into_inner().unwrap_or_else(PoisonError::into_inner);
+    graph
+}
+
+/// The coordinate that brings each vector to the length of the longest; `None` where all are of
+/// one length but for rounding.
+fn complements(vectors: &[f32], dim: usize) -> Option<Vec<f32>> {
+    let square = |vector: &[f32]| vector.iter().map(|value| value * value).sum::<f32>();
+    let squares: Vec<f32> = vectors.par_chunks_exact(dim).map(square).collect();
+    let longest = squares.iter().copied().fold(0.0, f32::max);
+    let same = |&square: &f32| longest - square <= 1e-5 * longest;
+    (!squares.iter().all(same)).then(|| {
+        let complement = |square: f32| (longest - square).max(0.0).sqrt();
+        squares.into_iter().map(complement).collect()
+    })
+}
+
+impl VectorIndex for HnswIndex {
+    fn len(&self) -> usize {
+        self.read().len()
+    }
+
+    fn dim(&self) -> usize {
+        self.read().vectors.dim()
+    }
+
+    fn is_exact(&self) -> bool {
+        false
+    }
+
+    fn search(
+        &self,
+        queries: ArrayView2<'_, f32>,
+        k: usize,
+        filter: Option<Filter<'_>>,
+    ) -> Result<Hits> {
+        check_queries(self, queries, k)?;
+        let graph = self.read();
+        let k = k.min(graph.len());
+        let queries = queries.as_standard_layout();
+        let queries = queries.as_slice().expect("standard layout is one slice");
+        let dim = graph.vectors.dim();
+        let count = queries.len() / dim;
+        let mut hits = Hits::with_capacity(count, k);
+        let push = |hits: &mut Hits, scored: &[top_k::Scored]| {
+            hits.push(scored.iter().map(|&(item, score)| Hit { item, score }));
+        };
+        if count == 1 {
+            // One query is not worth waking other threads for.
+            self.searches.with(|search| {
+                self.search_one(&graph, 0, queries, k, filter, search);
+                push(&mut hits, &search.scored);
+            });
+            return Ok(hits);
+        }
+        // Many at a time, so that what is held at once is bounded.
+        const ROUND: usize = 4096;
+        for (round, queries) in queries.chunks(ROUND * dim).enumerate() {
+            let parts: Vec<Hits> = queries
+                .par_chunks(16 * dim)
+                .enumerate()
+                .map(|(part, queries)| {
+                    let mut hits = Hits::with_capacity(16, k);
+                    self.searches.with(|search| {
+                        for (place, query) in queries.chunks_exact(dim).enumerate() {
+                            let number = round * ROUND + part * 16 + place;
+                            self.search_one(&graph, number, query, k, filter, search);
+                            push(&mut hits, &search.scored);
+                        }
+                    });
+                    hits
+                })
+                .collect();
+            for part in parts {
+                hits.append(&part);
+            }
+        }
+        Ok(hits)
+    }
+}
