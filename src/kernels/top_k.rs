@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use super::for_each_instruction_set;
 use super::matmul::{Matrix, matmul};
 use super::panels::Panels;
+use super::scoring::prefetch;
 
 /// Queries that share one pass over the items.
 const TILE_QUERIES: usize = 64;
@@ -91,8 +92,11 @@ fn search_tile(
     let queries = Matrix::new(queries, count, dim);
     let mut best = Best::new(count, k.min(items.len()));
     let mut scores = vec![0.0; count * Panels::WIDTH];
-    for number in panels {
+    for number in panels.clone() {
         let (panel, columns) = items.get(number);
+        if number + 1 < panels.end {
+            prefetch(items.get(number + 1).0);
+        }
         matmul(&mut scores, queries, Matrix::new(panel, dim, Panels::WIDTH));
         let first = (number * Panels::WIDTH) as u32;
         for (place, scores) in scores.chunks_exact(Panels::WIDTH).enumerate() {
@@ -114,13 +118,13 @@ fn search_tile(
 for_each_instruction_set! {
     /// A bit for each of the first `columns` scores of a panel that is above the threshold.
     fn above(scores: &[f32], threshold: f32, columns: usize) -> u64 {
+        // Most panels hold nothing that matters: one look passes over them.
+        if !scores.iter().fold(false, |any, &score| any | (score > threshold)) {
+            return 0;
+        }
         let mut bits = 0;
-        for (place, scores) in scores.chunks_exact(8).enumerate() {
-            let mut byte = 0u64;
-            for (place, &score) in scores.iter().enumerate() {
-                byte |= u64::from(score > threshold) << place;
-            }
-            bits |= byte << (8 * place);
+        for (place, &score) in scores.iter().enumerate() {
+            bits |= u64::from(score > threshold) << place;
         }
         bits & (u64::MAX >> (Panels::WIDTH - columns))
     }
