@@ -9,7 +9,11 @@ use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
 use ndarray::Array2;
-use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, HnswRsIndex, VectorIndex};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use seqrec::index::{
+    Filter, FlatIndex, Hits, HnswConfig, HnswIndex, HnswRsIndex, ItemSet, Precision, VectorIndex,
+};
 
 #[path = "support/memory.rs"]
 mod memory;
@@ -19,6 +23,19 @@ enum IndexName {
     Flat,
     Hnsw,
     HnswRs,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum PrecisionName {
+    F32,
+    F16,
+    Int8,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum FilterName {
+    Set,
+    Predicate,
 }
 
 #[derive(Parser)]
@@ -41,6 +58,15 @@ struct Options {
     neighbors: usize,
     #[arg(long, default_value_t = 200)]
     ef_construction: usize,
+    #[arg(long, value_enum, default_value_t = PrecisionName::F32)]
+    precision: PrecisionName,
+    /// The share of the items that a filter passes, which is drawn at random; the truth is then
+    /// what the exact index gives.
+    #[arg(long)]
+    pass: Option<f64>,
+    /// How the filter is given.
+    #[arg(long, value_enum, default_value_t = FilterName::Set)]
+    filter: FilterName,
     /// How often the queries are searched for; the median counts.
     #[arg(long, default_value_t = 5)]
     repeats: usize,
@@ -70,13 +96,51 @@ fn main() -> Result<(), Failure> {
     let file = |name: &str| options.dir.join(name);
     let base = rows(&file("base.f32"), options.dim, f32::from_le_bytes)?;
     let queries = rows(&file("query.f32"), options.dim, f32::from_le_bytes)?;
-    let truth_k = std::fs::metadata(file("truth.u32"))?.len() as usize / 4 / queries.nrows();
-    let truth = rows(&file("truth.u32"), truth_k, u32::from_le_bytes)?;
     let mut vectors = Array2::zeros((base.nrows() + 1, options.dim));
     vectors.slice_mut(ndarray::s![1.., ..]).assign(&base);
     drop(base);
 
+    let truth = match options.pass {
+        None => {
+            let bytes = std::fs::metadata(file("truth.u32"))?.len() as usize;
+            let truth = rows(
+                &file("truth.u32"),
+                bytes / 4 / queries.nrows(),
+                u32::from_le_bytes,
+            )?;
+            truth
+                .rows()
+                .into_iter()
+                .map(|row| row.iter().map(|row| row + 1).collect())
+                .collect()
+        }
+        Some(_) => Vec::new(),
+    };
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let allowed: Option<ItemSet> = options.pass.map(|share| {
+        let items = 1..vectors.nrows() as u32;
+        items.filter(|_| random.random_bool(share)).collect()
+    });
+    let passes = |_: usize, item: u32| allowed.as_ref().is_none_or(|items| items.contains(item));
+    let filter = allowed.as_ref().map(|items| match options.filter {
+        FilterName::Set => Filter::Allowed(items),
+        FilterName::Predicate => Filter::Predicate(&passes),
+    });
+    let truth: Vec<Vec<u32>> = if filter.is_some() {
+        let exact = FlatIndex::new(vectors.view())?.search(queries.view(), options.k, filter)?;
+        (0..exact.len())
+            .map(|query| exact.items(query).to_vec())
+            .collect()
+    } else {
+        truth
+    };
+
     let config = HnswConfig::new()
+        .with_precision(match options.precision {
+            PrecisionName::F32 => Precision::F32,
+            PrecisionName::F16 => Precision::F16,
+            PrecisionName::Int8 => Precision::Int8,
+        })
         .with_neighbors(options.neighbors)
         .with_ef_construction(options.ef_construction);
     let start = Instant::now();
@@ -97,24 +161,19 @@ fn main() -> Result<(), Failure> {
         let mut hits = None;
         for _ in 0..options.repeats.max(1) {
             let start = Instant::now();
-            hits = Some(pool.install(|| index.search(queries.view(), options.k, None))?);
+            hits = Some(pool.install(|| index.search(queries.view(), options.k, filter))?);
             seconds.push(start.elapsed().as_secs_f64());
         }
         seconds.sort_by(f64::total_cmp);
         let hits = hits.ok_or("nothing was searched for")?;
-        let mut common = 0;
-        let depth = options.k.min(truth_k);
-        for (query, truth) in truth.rows().into_iter().enumerate() {
-            let found = &hits.items(query)[..depth];
-            let among = |row: &&u32| found.contains(&(**row + 1));
-            common += truth.iter().take(depth).filter(among).count();
-        }
         let line = serde_json::json!({
             "index": options.index.to_possible_value().map(|name| name.get_name().to_owned()),
             "build_s": (build_s * 100.0).round() / 100.0,
             "ef": ef,
+            "precision": options.precision.to_possible_value().map(|name| name.get_name().to_owned()),
+            "pass": options.pass,
             "threads": options.threads,
-            "recall": common as f64 / (truth.nrows() * depth) as f64,
+            "recall": recall(&hits, &truth, options.k),
             "qps": (queries.nrows() as f64 / seconds[seconds.len() / 2]).round(),
             "bytes": built.bytes(),
             "peak_rss_mb": memory::peak_rss_mb(),
@@ -124,16 +183,28 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
+/// The share of each query's true best that was found, k at most.
+fn recall(hits: &Hits, truth: &[Vec<u32>], k: usize) -> f64 {
+    let (mut common, mut all) = (0, 0);
+    for (query, truth) in truth.iter().enumerate() {
+        let found = hits.items(query);
+        let truth = &truth[..k.min(truth.len())];
+        common += truth.iter().filter(|item| found.contains(item)).count();
+        all += truth.len();
+    }
+    common as f64 / all as f64
+}
+
 enum Built {
     Flat(FlatIndex),
-    Hnsw(HnswIndex),
+    Hnsw(Box<HnswIndex>),
     HnswRs(HnswRsIndex),
 }
 
 fn build(options: &Options, config: &HnswConfig, vectors: &Array2<f32>) -> seqrec::Result<Built> {
     Ok(match options.index {
         IndexName::Flat => Built::Flat(FlatIndex::new(vectors.view())?),
-        IndexName::Hnsw => Built::Hnsw(HnswIndex::new(vectors.view(), config)?),
+        IndexName::Hnsw => Built::Hnsw(Box::new(HnswIndex::new(vectors.view(), config)?)),
         IndexName::HnswRs => Built::HnswRs(HnswRsIndex::new(vectors.view(), config)?),
     })
 }
@@ -142,7 +213,7 @@ impl Built {
     fn as_index(&self) -> &dyn VectorIndex {
         match self {
             Self::Flat(index) => index,
-            Self::Hnsw(index) => index,
+            Self::Hnsw(index) => &**index,
             Self::HnswRs(index) => index,
         }
     }
@@ -150,7 +221,7 @@ impl Built {
     fn with_ef_search(self, ef: usize) -> seqrec::Result<Self> {
         Ok(match self {
             Self::Flat(index) => Self::Flat(index),
-            Self::Hnsw(index) => Self::Hnsw(index.with_ef_search(ef)?),
+            Self::Hnsw(index) => Self::Hnsw(Box::new(index.with_ef_search(ef)?)),
             Self::HnswRs(index) => Self::HnswRs(index.with_ef_search(ef)?),
         })
     }

@@ -147,6 +147,34 @@ pub enum Error {
         value: f32,
     },
 
+    /// An item that is to be added to an index is in it already.
+    #[error("item {item} is in the index already; replace it instead")]
+    DuplicateItem {
+        /// The item's index.
+        item: u32,
+    },
+
+    /// An item that is to be replaced or removed is not in the index.
+    #[error("item {item} is not in the index")]
+    UnknownItem {
+        /// The item's index.
+        item: u32,
+    },
+
+    /// An index file was made for another catalog.
+    #[error(
+        "{} was made for another catalog (fingerprint {found:016x}, this one has {expected:016x}); \
+         build the index from this model's vectors", path.display()
+    )]
+    OtherCatalog {
+        /// The file.
+        path: PathBuf,
+        /// The fingerprint of the catalog at hand.
+        expected: u64,
+        /// The one in the file.
+        found: u64,
+    },
+
     /// No interaction, user or case is left to work with.
     #[error("nothing left to work with: {reason}")]
     NothingLeft {

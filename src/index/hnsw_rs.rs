@@ -173,7 +173,11 @@ impl VectorIndex for HnswRsIndex {
                 }
                 let items = (1..=self.len() as ItemIndex)
                     .filter(|&item| allowed.is_none_or(|allowed| allowed(item)));
-                top_k::scan(k, items, |item| self.score(&query, item))
+                top_k::scan(k, items, |items, scores| {
+                    for (score, &item) in scores.iter_mut().zip(items) {
+                        *score = self.score(&query, item);
+                    }
+                })
             })
             .collect();
         let mut hits = Hits::with_capacity(found.len(), k);

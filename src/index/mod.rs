@@ -10,6 +10,7 @@ mod vectors;
 
 use ndarray::ArrayView2;
 
+use crate::data::ItemIndex;
 use crate::{Error, Result};
 
 pub use filter::{Filter, ItemSet};
@@ -17,6 +18,7 @@ pub use flat::FlatIndex;
 pub use hits::{Hit, Hits};
 pub use hnsw::{HnswConfig, HnswIndex};
 pub use hnsw_rs::HnswRsIndex;
+pub use vectors::Precision;
 
 /// An index over the item vectors of a catalog.
 ///
@@ -49,6 +51,49 @@ pub trait VectorIndex: Send + Sync {
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Hits>;
+}
+
+/// An index whose items come, change and go while other threads search it.
+///
+/// A search sees all of an update or nothing of it, and never gives an item that was removed
+/// before it began.
+///
+/// ```
+/// use ndarray::array;
+/// use seqrec::index::{HnswConfig, HnswIndex, UpdatableIndex, VectorIndex};
+///
+/// let index = HnswIndex::new(array![[0.0, 0.0], [1.0, 0.0]].view(), &HnswConfig::new())?;
+/// index.add(7, &[0.0, 1.0])?;
+/// index.replace(1, &[0.5, 0.5])?;
+/// assert_eq!(index.search(array![[0.0, 1.0]].view(), 2, None)?.items(0), [7, 1]);
+/// index.remove(7)?;
+/// assert_eq!(index.search(array![[0.0, 1.0]].view(), 2, None)?.items(0), [1]);
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+pub trait UpdatableIndex: VectorIndex {
+    /// Whether an item is in the index.
+    fn contains(&self, item: ItemIndex) -> bool;
+
+    /// Adds an item with its vector.
+    ///
+    /// # Errors
+    /// [`Error::DuplicateItem`] when it is in the index, [`Error::Shape`] for another dimension,
+    /// [`Error::NonFiniteVector`] for NaN or infinity and [`Error::InvalidValue`] for item 0,
+    /// which is padding.
+    fn add(&self, item: ItemIndex, vector: &[f32]) -> Result<()>;
+
+    /// Gives an item another vector.
+    ///
+    /// # Errors
+    /// [`Error::UnknownItem`] when it is not in the index, and otherwise as
+    /// [`add`](UpdatableIndex::add).
+    fn replace(&self, item: ItemIndex, vector: &[f32]) -> Result<()>;
+
+    /// Removes an item.
+    ///
+    /// # Errors
+    /// [`Error::UnknownItem`] when it is not in the index.
+    fn remove(&self, item: ItemIndex) -> Result<()>;
 }
 
 impl<I: VectorIndex + ?Sized> VectorIndex for Box<I> {
@@ -99,6 +144,24 @@ fn check_queries(index: &impl VectorIndex, queries: ArrayView2<'_, f32>, k: usiz
         });
     }
     check_finite("queries", queries)
+}
+
+/// Refuses what can't be an item's vector.
+fn check_vector(index: &impl VectorIndex, item: ItemIndex, vector: &[f32]) -> Result<()> {
+    if item == 0 {
+        return Err(Error::invalid("item", 0, "0 is padding, items begin at 1"));
+    }
+    if vector.len() != index.dim() {
+        return Err(Error::Shape {
+            what: "dimension of the vector",
+            expected: index.dim(),
+            found: vector.len(),
+        });
+    }
+    check_finite(
+        "the item's vector",
+        ndarray::aview1(vector).insert_axis(ndarray::Axis(0)),
+    )
 }
 
 /// The vectors of items 1 and up as one slice, out of `[items + 1, dim]`.

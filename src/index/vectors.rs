@@ -1,77 +1,311 @@
 //! Vectors as an index keeps them.
 
+use bytemuck::Zeroable;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
 use super::buffer::Buffer;
 use crate::kernels::scoring::{self, Line};
 
-/// Vectors of one dimension, by row.
-#[derive(Debug, Clone)]
-pub(crate) struct Vectors {
-    dim: usize,
-    rows: Rows,
+/// How an index keeps its vectors.
+///
+/// Queries always stay in `f32`. What compact vectors cost is measured by
+/// `cargo bench --bench ann -- DIR --precision int8`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Precision {
+    /// As they are: 4 bytes a value.
+    #[default]
+    F32,
+    /// As half-precision numbers, 2 bytes a value, of which the range is ±65,504.
+    F16,
+    /// As multiples of a 127th of each vector's largest value, 1 byte a value.
+    Int8,
 }
 
-#[derive(Debug, Clone)]
-enum Rows {
-    F32(Buffer<Line>),
+impl Precision {
+    fn bytes_per_value(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 => 2,
+            Self::Int8 => 1,
+        }
+    }
+}
+
+/// Vectors of one dimension, by row.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Vectors {
+    dim: usize,
+    precision: Precision,
+    /// Whole lines for each row.
+    rows: Buffer<Line>,
+    /// What each row's values are multiples of; for int8 alone.
+    scales: Buffer<f32>,
 }
 
 /// A vector made ready to be compared with many.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Query {
     lines: Vec<Line>,
+    /// For int8 alone: the vector as bytes, and what these are multiples of.
+    bytes: Vec<Line>,
+    scale: f32,
 }
 
 impl Query {
-    pub(crate) fn set(&mut self, vector: &[f32]) {
-        self.lines
-            .resize(Line::per_vector(vector.len()), bytemuck::Zeroable::zeroed());
-        Line::write(vector, &mut self.lines);
+    /// Room for a vector, filled up with zeros to whole lines of every precision.
+    fn room(&mut self, dim: usize) -> &mut [f32] {
+        let padded = dim.next_multiple_of(Line::BYTES);
+        self.lines.resize(padded / Line::WIDTH, Line::zeroed());
+        let values: &mut [f32] = bytemuck::cast_slice_mut(&mut self.lines);
+        values[dim..].fill(0.0);
+        &mut values[..dim]
+    }
+
+    /// The vector, filled up with zeros.
+    pub(crate) fn values(&self) -> &[f32] {
+        bytemuck::cast_slice(&self.lines)
     }
 }
 
 impl Vectors {
     /// The rows of `vectors` `[len, dim]`.
-    pub(crate) fn new(vectors: &[f32], dim: usize) -> Self {
-        let lines = Line::per_vector(dim);
-        let mut rows = vec![bytemuck::Zeroable::zeroed(); vectors.len() / dim * lines];
-        for (vector, row) in vectors.chunks_exact(dim).zip(rows.chunks_exact_mut(lines)) {
-            Line::write(vector, row);
-        }
-        Self {
+    pub(crate) fn new(vectors: &[f32], dim: usize, precision: Precision) -> Self {
+        let mut all = Self {
             dim,
-            rows: Rows::F32(rows.into()),
+            precision,
+            rows: Buffer::default(),
+            scales: Buffer::default(),
+        };
+        let len = vectors.len() / dim;
+        let per_row = all.lines_per_row();
+        let mut scales = vec![0.0; len];
+        let mut rows = vec![Line::zeroed(); len * per_row];
+        rows.par_chunks_exact_mut(per_row)
+            .zip(vectors.par_chunks_exact(dim))
+            .zip(&mut scales)
+            .for_each(|((row, vector), scale)| *scale = encode(vector, precision, row));
+        all.rows = rows.into();
+        if precision == Precision::Int8 {
+            all.scales = scales.into();
         }
+        all
+    }
+
+    /// The same vectors out of a file; `None` when the parts don't fit each other.
+    pub(super) fn from_parts(
+        dim: usize,
+        precision: Precision,
+        rows: Buffer<Line>,
+        scales: Buffer<f32>,
+    ) -> Option<Self> {
+        let all = Self {
+            dim,
+            precision,
+            rows,
+            scales,
+        };
+        let len = all.len();
+        let scales = if precision == Precision::Int8 { len } else { 0 };
+        (all.rows.len() == len * all.lines_per_row() && all.scales.len() == scales).then_some(all)
+    }
+
+    /// The rows and their scales, for the writer of files.
+    pub(super) fn parts(&self) -> (&[Line], &[f32]) {
+        (&self.rows, &self.scales)
+    }
+
+    pub(super) fn lines_per_row(&self) -> usize {
+        lines_per_row(self.dim, self.precision)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len() / self.lines_per_row()
     }
 
     pub(crate) fn dim(&self) -> usize {
         self.dim
     }
 
-    /// The inner products of the query with some rows.
+    pub(crate) fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Replaces a row, or adds the next one.
+    pub(crate) fn set(&mut self, row: usize, vector: &[f32]) {
+        let per_row = self.lines_per_row();
+        let rows = self.rows.make_own();
+        if rows.len() == row * per_row {
+            rows.resize((row + 1) * per_row, Line::zeroed());
+        }
+        let scale = encode(
+            vector,
+            self.precision,
+            &mut rows[row * per_row..][..per_row],
+        );
+        if self.precision == Precision::Int8 {
+            let scales = self.scales.make_own();
+            scales.resize(scales.len().max(row + 1), 0.0);
+            scales[row] = scale;
+        }
+    }
+
+    /// Makes a vector ready to be compared with these.
+    pub(crate) fn prepare(&self, vector: &[f32], query: &mut Query) {
+        query.room(self.dim).copy_from_slice(vector);
+        if self.precision == Precision::Int8 {
+            query.bytes.resize(self.lines_per_row(), Line::zeroed());
+            query.scale = encode(vector, Precision::Int8, &mut query.bytes);
+        }
+    }
+
+    /// The inner products of the query with some rows; for int8 those of the bytes alone, which
+    /// [`rescore`](Self::rescore) makes good.
     #[inline(always)]
     pub(crate) fn score(&self, query: &Query, rows: &[u32], scores: &mut [f32]) {
-        match &self.rows {
-            Rows::F32(lines) => scoring::score_rows(&query.lines, lines, rows, scores),
+        let per_row = self.lines_per_row();
+        match self.precision {
+            Precision::F32 => {
+                scoring::score_rows(&query.lines[..per_row], &self.rows, rows, scores);
+            }
+            Precision::F16 => {
+                scoring::score_half_rows(query.values(), &self.rows, per_row, rows, scores);
+            }
+            Precision::Int8 => {
+                scoring::score_bytes_by_bytes(&query.bytes, &self.rows, rows, scores);
+                for (score, &row) in scores.iter_mut().zip(rows) {
+                    *score *= query.scale * self.scales[row as usize];
+                }
+            }
+        }
+    }
+
+    /// The inner products of the query with some rows, the query not rounded to bytes.
+    pub(crate) fn rescore(&self, query: &Query, rows: &[u32], scores: &mut [f32]) {
+        if self.precision != Precision::Int8 {
+            return self.score(query, rows, scores);
+        }
+        let per_row = self.lines_per_row();
+        scoring::score_byte_rows(query.values(), &self.rows, per_row, rows, scores);
+        for (score, &row) in scores.iter_mut().zip(rows) {
+            *score *= self.scales[row as usize];
         }
     }
 
     /// A row as a query.
     pub(crate) fn load(&self, row: u32, query: &mut Query) {
-        let lines = Line::per_vector(self.dim);
-        match &self.rows {
-            Rows::F32(rows) => {
-                query.lines.clear();
-                query
-                    .lines
-                    .extend_from_slice(&rows[row as usize * lines..][..lines]);
+        let (row, per_row) = (row as usize, self.lines_per_row());
+        let lines = &self.rows[row * per_row..][..per_row];
+        let values = query.room(self.dim);
+        match self.precision {
+            Precision::F32 => {
+                values.copy_from_slice(&bytemuck::cast_slice(lines)[..self.dim]);
+            }
+            Precision::F16 => {
+                for (value, &half) in values.iter_mut().zip(bytemuck::cast_slice::<_, u16>(lines)) {
+                    *value = scoring::from_half(half);
+                }
+            }
+            Precision::Int8 => {
+                let scale = self.scales[row];
+                for (value, &byte) in values.iter_mut().zip(bytemuck::cast_slice::<_, i8>(lines)) {
+                    *value = f32::from(byte) * scale;
+                }
+                query.bytes.clear();
+                query.bytes.extend_from_slice(lines);
+                query.scale = scale;
             }
         }
     }
 
     /// How many bytes the vectors take.
     pub(crate) fn bytes(&self) -> usize {
-        match &self.rows {
-            Rows::F32(lines) => size_of_val::<[Line]>(lines),
+        size_of_val::<[Line]>(&self.rows) + size_of_val::<[f32]>(&self.scales)
+    }
+
+    /// The first row that holds a NaN or an infinity.
+    pub(super) fn first_non_finite(&self) -> Option<usize> {
+        let mut query = Query::default();
+        (0..self.len()).find(|&row| {
+            self.load(row as u32, &mut query);
+            !query.values().iter().all(|value| value.is_finite())
+        })
+    }
+}
+
+/// How many lines a row takes.
+pub(super) fn lines_per_row(dim: usize, precision: Precision) -> usize {
+    (dim * precision.bytes_per_value()).div_ceil(Line::BYTES)
+}
+
+/// Writes a vector to its lines; gives what its values are multiples of.
+fn encode(vector: &[f32], precision: Precision, row: &mut [Line]) -> f32 {
+    match precision {
+        Precision::F32 => {
+            let values: &mut [f32] = bytemuck::cast_slice_mut(row);
+            values[..vector.len()].copy_from_slice(vector);
+            1.0
+        }
+        Precision::F16 => {
+            let values: &mut [u16] = bytemuck::cast_slice_mut(row);
+            for (half, &value) in values.iter_mut().zip(vector) {
+                *half = scoring::to_half(value);
+            }
+            1.0
+        }
+        Precision::Int8 => {
+            let largest = vector
+                .iter()
+                .fold(0.0f32, |largest, value| largest.max(value.abs()));
+            let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
+            let values: &mut [i8] = bytemuck::cast_slice_mut(row);
+            for (byte, &value) in values.iter_mut().zip(vector) {
+                *byte = (value / scale).round() as i8;
+            }
+            scale
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_are_as_near_as_the_precision_allows() {
+        for dim in [1, 7, 16, 33, 64, 100] {
+            let value =
+                |place: usize| ((place * 2_654_435_761) >> 8) as u16 as f32 / 32_768.0 - 1.0;
+            let vectors: Vec<f32> = (0..6 * dim).map(value).collect();
+            for (precision, tolerance) in [
+                (Precision::F32, 1e-5),
+                (Precision::F16, 1e-3),
+                (Precision::Int8, 8e-3),
+            ] {
+                let mut kept = Vectors::new(&vectors[..5 * dim], dim, precision);
+                kept.set(5, &vectors[5 * dim..]);
+                kept.set(0, &vectors[4 * dim..5 * dim]);
+                let rows = [5, 0, 3, 3, 1];
+                let (mut scores, mut rough) = ([0.0; 5], [0.0; 5]);
+                let (mut query, mut loaded) = (Query::default(), Query::default());
+                kept.prepare(&vectors[dim..2 * dim], &mut query);
+                kept.score(&query, &rows, &mut rough);
+                kept.rescore(&query, &rows, &mut scores);
+                for ((row, score), rough) in rows.into_iter().zip(scores).zip(rough) {
+                    let from = if row == 0 { 4 } else { row as usize };
+                    let vector = &vectors[from * dim..][..dim];
+                    let exact: f32 = vector.iter().zip(query.values()).map(|(a, b)| a * b).sum();
+                    let size = tolerance * dim as f32;
+                    assert!(
+                        (score - exact).abs() <= size,
+                        "{precision:?} {dim}: {score}, {exact}"
+                    );
+                    kept.load(row, &mut loaded);
+                    for (a, b) in loaded.values().iter().zip(vector) {
+                        assert!((a - b).abs() <= 5e-3, "{precision:?} {dim}: {a}, {b}");
+                    }
+                }
+            }
         }
     }
 }

@@ -1,35 +1,18 @@
 //! Inner products of one query with rows that lie apart in memory.
 
-use bytemuck::Zeroable;
 use pulp::{Arch, Simd, WithSimd};
 
-/// Sixteen values in a cache line of their own: rows made of lines are read without ever
-/// crossing one.
-#[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+use super::for_each_instruction_set;
+
+/// Sixteen values, or the bytes of more smaller ones, in a cache line of their own: rows made of
+/// lines are read without ever crossing one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C, align(64))]
 pub(crate) struct Line([f32; Line::WIDTH]);
 
 impl Line {
     pub(crate) const WIDTH: usize = 16;
-
-    /// How many lines hold a vector.
-    pub(crate) fn per_vector(dim: usize) -> usize {
-        dim.div_ceil(Self::WIDTH)
-    }
-
-    /// A vector filled up with zeros to whole lines.
-    pub(crate) fn from_vector(vector: &[f32]) -> Vec<Self> {
-        let mut lines = vec![Self::zeroed(); Self::per_vector(vector.len())];
-        Self::write(vector, &mut lines);
-        lines
-    }
-
-    /// Writes a vector to the lines that hold it.
-    pub(crate) fn write(vector: &[f32], lines: &mut [Self]) {
-        let values: &mut [f32] = bytemuck::cast_slice_mut(lines);
-        values[..vector.len()].copy_from_slice(vector);
-        values[vector.len()..].fill(0.0);
-    }
+    pub(crate) const BYTES: usize = 64;
 }
 
 /// Asks for the memory that a slice lies in.
@@ -39,10 +22,11 @@ pub(crate) fn prefetch<T>(slice: &[T]) {
     {
         use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         let start = slice.as_ptr().cast::<i8>();
-        for offset in (0..size_of_val(slice)).step_by(64) {
-            // SAFETY: a prefetch is a hint that reads nothing, and every x86-64 has it; the
-            // address stays within the slice.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(start.add(offset)) };
+        let before = start.addr() % Line::BYTES;
+        for offset in (0..before + size_of_val(slice)).step_by(Line::BYTES) {
+            // SAFETY: a prefetch is a hint that reads nothing, whatever the address, and every
+            // x86-64 has it.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_sub(before).wrapping_add(offset)) };
         }
     }
     #[cfg(not(target_arch = "x86_64"))]
@@ -96,30 +80,197 @@ impl WithSimd for ScoreRows<'_> {
     }
 }
 
+/// A half-precision number (IEEE 754 binary16) as a single one, by its bits: the exponent is put
+/// right by a product, which makes subnormal numbers right as well.
+#[inline(always)]
+pub(crate) fn from_half(half: u16) -> f32 {
+    let bits = u32::from(half);
+    let magnitude = f32::from_bits((bits & 0x7fff) << 13) * f32::from_bits(0x7780_0000);
+    f32::from_bits(magnitude.to_bits() | ((bits & 0x8000) << 16))
+}
+
+/// The nearest half-precision number, ties to the even one; beyond the range the largest.
+pub(crate) fn to_half(value: f32) -> u16 {
+    const LARGEST: f32 = 65_504.0;
+    let sign = ((value.to_bits() >> 16) & 0x8000) as u16;
+    // The reverse product rounds what is subnormal in half precision; the rest is rounded by
+    // its bits, and a carry runs on into the exponent as it should.
+    let scaled = value.abs().min(LARGEST) * f32::from_bits(0x0780_0000);
+    let bits = scaled.to_bits();
+    let rounded = (bits + 0x0fff + ((bits >> 13) & 1)) >> 13;
+    sign | (rounded as u16).min(0x7bff)
+}
+
+/// The rows that a loop over compact vectors goes through, asked for ahead.
+#[inline(always)]
+fn prefetch_rows(vectors: &[Line], per_row: usize, rows: &[u32]) {
+    for &row in rows {
+        prefetch(&vectors[row as usize * per_row..][..per_row]);
+    }
+}
+
+macro_rules! compact_scores {
+    ($(#[$attribute:meta])* $name:ident, $kind:ty, $to_f32:expr) => {
+        for_each_instruction_set! {
+            $(#[$attribute])*
+            pub(crate) fn $name(
+                query: &[f32], vectors: &[Line], per_row: usize, rows: &[u32], scores: &mut [f32],
+            ) {
+                prefetch_rows(vectors, per_row, rows);
+                for (&row, score) in rows.iter().zip(scores) {
+                    let row = &vectors[row as usize * per_row..][..per_row];
+                    let row = bytemuck::cast_slice::<Line, $kind>(row).as_chunks::<{ Line::WIDTH }>().0;
+                    let query = query.as_chunks::<{ Line::WIDTH }>().0;
+                    let mut sums = [0.0f32; Line::WIDTH];
+                    for (query, row) in query.iter().zip(row) {
+                        for ((sum, &query), &value) in sums.iter_mut().zip(query).zip(row) {
+                            *sum += query * $to_f32(value);
+                        }
+                    }
+                    *score = sum_lanes(sums);
+                }
+            }
+        }
+    };
+}
+
+compact_scores! {
+    /// The inner products of `query` with the half-precision rows that `rows` names, each of
+    /// `per_row` lines.
+    score_half_rows, u16, from_half
+}
+
+compact_scores! {
+    /// The inner products of `query` with the rows of bytes that `rows` names, each of `per_row`
+    /// lines.
+    score_byte_rows, i8, f32::from
+}
+
+/// The inner products of the bytes of `query` with the rows of bytes that `rows` names, each of as
+/// many lines; exact, and so the same on every machine.
+pub(crate) fn score_bytes_by_bytes(
+    query: &[Line],
+    vectors: &[Line],
+    rows: &[u32],
+    scores: &mut [f32],
+) {
+    prefetch_rows(vectors, query.len(), rows);
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vnni")
+    {
+        // SAFETY: the machine has the features that the function is compiled for.
+        return unsafe { bytes_by_bytes_vnni(query, vectors, rows, scores) };
+    }
+    bytes_by_bytes(query, vectors, rows, scores);
+}
+
+for_each_instruction_set! {
+    fn bytes_by_bytes(query: &[Line], vectors: &[Line], rows: &[u32], scores: &mut [f32]) {
+        let lines = query.len();
+        let query = bytemuck::cast_slice::<Line, i8>(query);
+        for (&row, score) in rows.iter().zip(scores) {
+            let row = &vectors[row as usize * lines..][..lines];
+            let row = bytemuck::cast_slice::<Line, i8>(row);
+            let product = |(&a, &b): (&i8, &i8)| i32::from(i16::from(a) * i16::from(b));
+            *score = query.iter().zip(row).map(product).sum::<i32>() as f32;
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn bytes_by_bytes_vnni(query: &[Line], vectors: &[Line], rows: &[u32], scores: &mut [f32]) {
+    use core::arch::x86_64::{
+        __m512i, _mm512_dpbusd_epi32, _mm512_reduce_add_epi32, _mm512_set1_epi8,
+        _mm512_setzero_si512, _mm512_xor_si512,
+    };
+    let lines = query.len();
+    let load = |line: &Line| {
+        // SAFETY: a line is 64 bytes, aligned as the vector is, and any bits are a vector.
+        unsafe { std::ptr::from_ref(line).cast::<__m512i>().read() }
+    };
+    // The instruction takes one side as unsigned: 128 is added to each of the row's bytes by
+    // flipping the highest bit, and what that adds to the sum is taken off.
+    let sign = _mm512_set1_epi8(i8::MIN);
+    let ones = _mm512_set1_epi8(1);
+    let mut shift = _mm512_setzero_si512();
+    for line in query {
+        shift = _mm512_dpbusd_epi32(shift, ones, load(line));
+    }
+    let shift = 128 * _mm512_reduce_add_epi32(shift);
+    for (&row, score) in rows.iter().zip(scores) {
+        let row = &vectors[row as usize * lines..][..lines];
+        let mut sums = _mm512_setzero_si512();
+        for (query, row) in query.iter().zip(row) {
+            sums = _mm512_dpbusd_epi32(sums, _mm512_xor_si512(load(row), sign), load(query));
+        }
+        *score = (_mm512_reduce_add_epi32(sums) - shift) as f32;
+    }
+}
+
+/// The sum of all lanes, by halves, as vectors are added up.
+#[inline(always)]
+fn sum_lanes(mut lanes: [f32; Line::WIDTH]) -> f32 {
+    let mut half = Line::WIDTH / 2;
+    while half > 0 {
+        for lane in 0..half {
+            lanes[lane] += lanes[lane + half];
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_dimension_is_taken() {
-        for dim in [1, 15, 16, 17, 33, 64, 100] {
-            // Small integers, so that sums are exact in any order.
-            let value = |place: usize| (place * 7 % 11) as f32 - 3.0;
-            let vectors: Vec<Vec<f32>> = (0..5)
-                .map(|row| (0..dim).map(|column| value(row * 31 + column)).collect())
+    fn bytes_by_bytes_are_exact_everywhere() {
+        let byte = |place: usize| ((place * 2_654_435_761) >> 9) as u8 as i8;
+        for lines in 1..4 {
+            let bytes: Vec<i8> = (0..7 * lines * Line::BYTES)
+                .map(|place| if place % 50 < 3 { i8::MIN } else { byte(place) })
                 .collect();
-            let lines: Vec<Line> = vectors
-                .iter()
-                .flat_map(|row| Line::from_vector(row))
-                .collect();
-            let query: Vec<f32> = (0..dim).map(|column| value(column + 5)).collect();
-            let rows = [4, 0, 2, 2];
-            let mut scores = [0.0; 4];
-            score_rows(&Line::from_vector(&query), &lines, &rows, &mut scores);
-            for (row, score) in rows.into_iter().zip(scores) {
-                let pairs = vectors[row as usize].iter().zip(&query);
-                assert_eq!(score, pairs.map(|(a, b)| a * b).sum::<f32>(), "dim {dim}");
+            let mut kept = vec![Line::default(); 7 * lines];
+            bytemuck::cast_slice_mut::<Line, i8>(&mut kept).copy_from_slice(&bytes);
+            let (query, rows) = (&kept[..lines], [6, 1, 1, 3]);
+            let (mut found, mut plain) = ([0.0; 4], [0.0; 4]);
+            score_bytes_by_bytes(query, &kept, &rows, &mut found);
+            bytes_by_bytes(query, &kept, &rows, &mut plain);
+            assert_eq!(found, plain);
+            for (row, found) in rows.into_iter().zip(found) {
+                let row = &bytes[row as usize * lines * Line::BYTES..];
+                let products = bytes.iter().zip(row).take(lines * Line::BYTES);
+                let sum: i32 = products.map(|(&a, &b)| i32::from(a) * i32::from(b)).sum();
+                assert_eq!(found, sum as f32);
             }
         }
+    }
+
+    #[test]
+    fn halves_are_the_nearest() {
+        for (value, bits) in [
+            (0.0, 0x0000),
+            (1.0, 0x3c00),
+            (-2.0, 0xc000),
+            (65_504.0, 0x7bff),
+            (1e9, 0x7bff),
+            (6.103_515_6e-5, 0x0400),
+            (5.960_464_5e-8, 0x0001),
+            (0.333_251_95, 0x3555),
+            (1.000_488_3, 0x3c00),
+            (1.001_464_8, 0x3c02),
+            (-1e-9, 0x8000),
+        ] {
+            assert_eq!(to_half(value), bits, "{value}");
+        }
+        for bits in (0..0x7c00).chain(0x8000..0xfc00) {
+            assert_eq!(to_half(from_half(bits)), bits, "{bits:#x}");
+        }
+        assert_eq!(from_half(0x3555), 0.333_251_95);
+        assert_eq!(from_half(0x0001), 5.960_464_5e-8);
     }
 }

@@ -19,10 +19,9 @@ pub(crate) type Scored = (u32, f32);
 
 /// Higher scores first, and lower places first among equals.
 pub(crate) fn best_first(a: &Scored, b: &Scored) -> Ordering {
-    // Not `total_cmp`, for which 0 and -0 are no tie; scores are never NaN here.
-    b.1.partial_cmp(&a.1)
-        .unwrap_or(Ordering::Equal)
-        .then(a.0.cmp(&b.0))
+    // 0 and -0 are a tie, which the addition makes of them. Huge vectors can overflow to NaN, for
+    // which there is an order as well.
+    (b.1 + 0.0).total_cmp(&(a.1 + 0.0)).then(a.0.cmp(&b.0))
 }
 
 /// Whether a query, by its row, may be given an item, by its place.
@@ -178,15 +177,28 @@ impl Best {
     }
 }
 
-/// The k best of some items, which come in rising order, by a query's score with each; best first.
+/// The k best of some items, which come in rising order, by scores that are made for a few at a
+/// time; best first.
 pub(crate) fn scan(
     k: usize,
-    items: impl Iterator<Item = u32>,
-    score: impl Fn(u32) -> f32,
+    mut items: impl Iterator<Item = u32>,
+    mut score: impl FnMut(&[u32], &mut [f32]),
 ) -> Vec<Scored> {
+    const FEW: usize = 64;
     let mut best = Best::new(1, k);
-    for item in items {
-        best.offer(0, item, score(item));
+    let mut few = Vec::with_capacity(FEW);
+    let mut scores = [0.0; FEW];
+    loop {
+        few.clear();
+        few.extend(items.by_ref().take(FEW));
+        if few.is_empty() {
+            break;
+        }
+        let scores = &mut scores[..few.len()];
+        score(&few, scores);
+        for (&item, &score) in few.iter().zip(&*scores) {
+            best.offer(0, item, score);
+        }
     }
     best.sort();
     best.of(0).to_vec()

@@ -13,16 +13,18 @@ pub(super) struct Near {
 #[derive(Debug, Default)]
 pub(super) struct Beam {
     capacity: usize,
+    /// Points that have been expanded have [`EXPANDED`] set.
     entries: Vec<Near>,
-    expanded: Vec<bool>,
     cursor: usize,
 }
+
+/// Set in the number of a point that has been expanded; a graph has fewer points than this.
+const EXPANDED: u32 = 1 << 31;
 
 impl Beam {
     pub(super) fn begin(&mut self, capacity: usize) {
         self.capacity = capacity;
         self.entries.clear();
-        self.expanded.clear();
         self.cursor = 0;
     }
 
@@ -44,33 +46,39 @@ impl Beam {
                 return;
             }
             self.entries.pop();
-            self.expanded.pop();
         }
         let place = self.entries.partition_point(|entry| entry.score >= score);
         self.entries.insert(place, Near { score, point });
-        self.expanded.insert(place, false);
         self.cursor = self.cursor.min(place);
     }
 
     /// The best point that has not been expanded, which counts as expanded from now on.
+    #[inline(always)]
     pub(super) fn next(&mut self) -> Option<Near> {
         let near = self.peek()?;
-        self.expanded[self.cursor] = true;
+        self.entries[self.cursor].point |= EXPANDED;
         self.cursor += 1;
         Some(near)
     }
 
     /// The best point that has not been expanded.
+    #[inline(always)]
     pub(super) fn peek(&mut self) -> Option<Near> {
-        while *self.expanded.get(self.cursor)? {
+        loop {
+            let near = *self.entries.get(self.cursor)?;
+            if near.point & EXPANDED == 0 {
+                return Some(near);
+            }
             self.cursor += 1;
         }
-        Some(self.entries[self.cursor])
     }
 
     /// All points, best first.
-    pub(super) fn entries(&self) -> &[Near] {
-        &self.entries
+    pub(super) fn iter(&self) -> impl Iterator<Item = Near> + '_ {
+        self.entries.iter().map(|near| Near {
+            point: near.point & !EXPANDED,
+            ..*near
+        })
     }
 }
 
@@ -94,7 +102,7 @@ mod tests {
         assert_eq!(beam.next().unwrap().point, 5);
         assert_eq!(beam.next().unwrap().point, 1);
         assert_eq!(beam.next(), None);
-        let points: Vec<u32> = beam.entries().iter().map(|near| near.point).collect();
+        let points: Vec<u32> = beam.iter().map(|near| near.point).collect();
         assert_eq!(points, [5, 2, 1]);
     }
 }

@@ -136,6 +136,8 @@ pub(super) struct Graph {
     pub(super) upper: Links,
     /// Where a search begins: a point on the highest layer; [`NONE`] in a graph without points.
     pub(super) entry: u32,
+    /// How many points have an item.
+    pub(super) live: usize,
 }
 
 /// What a walk needs room for, kept from one to the next.
@@ -246,14 +248,14 @@ impl Graph {
     ) {
         self.begin(near, ef, walk);
         while let Some(near) = walk.beam.next() {
+            // Most often the next point to expand is one that is known already, and its links are
+            // there when this one is done.
+            self.prefetch_next(layer, walk);
             self.look_around(target, near.point, layer, walk);
             for (&point, &score) in walk.ahead.iter().zip(&walk.scores) {
                 walk.beam.offer(score, point);
             }
-            if let Some(next) = walk.beam.peek() {
-                let (links, list, width) = self.list(next.point, layer);
-                links.prefetch(list, width);
-            }
+            self.prefetch_next(layer, walk);
         }
     }
 
@@ -286,6 +288,14 @@ impl Graph {
                     }
                 }
             }
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch_next(&self, layer: usize, walk: &mut Walk) {
+        if let Some(next) = walk.beam.peek() {
+            let (links, list, width) = self.list(next.point, layer);
+            links.prefetch(list, width);
         }
     }
 

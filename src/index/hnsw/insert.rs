@@ -40,11 +40,11 @@ pub(super) fn level(seed: u64, point: u32, neighbors: usize) -> u8 {
 pub(super) struct Insertion {
     walk: Walk,
     query: Query,
-    other: Query,
-    candidates: Vec<Near>,
-    chosen: Vec<u32>,
-    listed: Vec<u32>,
-    scores: Vec<f32>,
+    pub(super) other: Query,
+    pub(super) candidates: Vec<Near>,
+    pub(super) chosen: Vec<u32>,
+    pub(super) listed: Vec<u32>,
+    pub(super) scores: Vec<f32>,
 }
 
 impl Graph {
@@ -74,9 +74,9 @@ impl Graph {
         let mut near = self.descend(&target, entry, level + 1..top + 1, &mut room.walk);
         for layer in (0..=level.min(top)).rev() {
             self.search_layer(&target, near, layer, ef_construction, &mut room.walk);
-            near = room.walk.beam.entries()[0];
+            near = room.walk.beam.iter().next().unwrap_or(near);
             room.candidates.clear();
-            let others = room.walk.beam.entries().iter();
+            let others = room.walk.beam.iter();
             room.candidates
                 .extend(others.filter(|near| near.point != point));
             self.choose(self.neighbors, room);
@@ -93,7 +93,7 @@ impl Graph {
     /// Leaves in `room.chosen` at most `most` of `room.candidates`, which are best first: a
     /// candidate is passed over when one that was chosen is nearer to it than the point is (the
     /// paper's algorithm 4), so that links lead in different directions.
-    fn choose(&self, most: usize, room: &mut Insertion) {
+    pub(super) fn choose(&self, most: usize, room: &mut Insertion) {
         let Insertion {
             candidates,
             chosen,
@@ -155,14 +155,7 @@ impl Graph {
             query: &query,
             complement: self.complement_of(point),
         };
-        room.scores.resize(room.listed.len(), 0.0);
-        self.score(&target, &room.listed, &mut room.scores);
-        room.candidates.clear();
-        let pairs = room.listed.iter().zip(&room.scores);
-        room.candidates
-            .extend(pairs.map(|(&point, &score)| Near { score, point }));
-        room.candidates
-            .sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.point.cmp(&b.point)));
+        room.rank(self, &target);
         room.other = query;
         self.choose(width, room);
         links.set(list, width, room.chosen.iter().copied());

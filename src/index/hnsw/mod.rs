@@ -3,6 +3,7 @@
 mod beam;
 mod graph;
 mod insert;
+mod update;
 mod visited;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,9 +16,12 @@ use rayon::prelude::*;
 use self::beam::Beam;
 use self::graph::{Graph, Links, NONE, Target, Walk};
 use self::insert::{Insertion, ListLocks};
+use self::update::Updates;
 use self::visited::Pool;
-use super::vectors::{Query, Vectors};
-use super::{Filter, Hit, Hits, VectorIndex, check_queries, without_padding};
+use super::vectors::{Precision, Query, Vectors};
+use super::{
+    Filter, Hit, Hits, UpdatableIndex, VectorIndex, check_queries, check_vector, without_padding,
+};
 use crate::data::ItemIndex;
 use crate::kernels::top_k;
 use crate::{Error, Result};
@@ -38,6 +42,9 @@ pub struct HnswConfig {
     /// The seed of the points' layers.
     #[config(default = 42)]
     pub seed: u64,
+    /// How vectors are kept; [`HnswRsIndex`](super::HnswRsIndex) keeps them as they are.
+    #[config(default = "Precision::F32")]
+    pub precision: Precision,
 }
 
 impl HnswConfig {
@@ -92,9 +99,18 @@ impl HnswConfig {
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 pub struct HnswIndex {
-    graph: RwLock<Graph>,
-    ef_search: usize,
+    state: RwLock<State>,
+    config: HnswConfig,
     searches: Pool<Search>,
+}
+
+/// What updates change. A search holds on to it for reading, so it sees all of an update or
+/// nothing of it.
+#[derive(Debug)]
+struct State {
+    graph: Graph,
+    /// Made by the first update.
+    updates: Option<Updates>,
 }
 
 /// What a search needs room for.
@@ -103,7 +119,10 @@ struct Search {
     query: Query,
     walk: Walk,
     found: Beam,
+    /// The best points, then the best items.
     scored: Vec<top_k::Scored>,
+    points: Vec<u32>,
+    scores: Vec<f32>,
 }
 
 impl std::fmt::Debug for HnswIndex {
@@ -111,7 +130,7 @@ impl std::fmt::Debug for HnswIndex {
         f.debug_struct("HnswIndex")
             .field("len", &self.len())
             .field("dim", &self.dim())
-            .field("ef_search", &self.ef_search)
+            .field("config", &self.config)
             .finish_non_exhaustive()
     }
 }
@@ -127,11 +146,18 @@ impl HnswIndex {
         config.validate()?;
         let dim = vectors.ncols();
         let graph = build(&without_padding(vectors)?, dim, config);
-        Ok(Self {
-            graph: RwLock::new(graph),
-            ef_search: config.ef_search,
+        Ok(Self::of_graph(graph, config.clone()))
+    }
+
+    fn of_graph(graph: Graph, config: HnswConfig) -> Self {
+        Self {
+            state: RwLock::new(State {
+                graph,
+                updates: None,
+            }),
+            config,
             searches: Pool::default(),
-        })
+        }
     }
 
     /// The same graph, searched with another number of candidates.
@@ -142,17 +168,30 @@ impl HnswIndex {
         if ef_search == 0 {
             return Err(Error::invalid("ef_search", 0, "must be at least 1"));
         }
-        self.ef_search = ef_search;
+        self.config.ef_search = ef_search;
         Ok(self)
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &HnswConfig {
+        &self.config
     }
 
     /// How many bytes the index takes, vectors included.
     pub fn bytes(&self) -> usize {
-        self.read().bytes()
+        self.read().graph.bytes()
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Graph> {
-        self.graph.read().unwrap_or_else(PoisonError::into_inner)
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls `update` with the graph while no search looks at it.
+    fn update<R>(&self, update: impl FnOnce(&mut Graph, &mut Updates) -> R) -> R {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let State { graph, updates } = &mut *state;
+        let updates = updates.get_or_insert_with(|| Updates::new(graph));
+        update(graph, updates)
     }
 
     /// The k best for one query, best first, in `search.scored`.
@@ -165,7 +204,7 @@ impl HnswIndex {
         filter: Option<Filter<'_>>,
         search: &mut Search,
     ) {
-        search.query.set(query);
+        graph.vectors.prepare(query, &mut search.query);
         let target = Target {
             query: &search.query,
             complement: 0.0,
@@ -174,27 +213,77 @@ impl HnswIndex {
             let item = graph.items[point as usize];
             item != 0 && filter.is_none_or(|filter| filter.passes(number, item))
         };
-        let ef = self.ef_search.max(k);
-        let layers = 1..graph.top() + 1;
         search.scored.clear();
         let walk = &mut search.walk;
-        let near = graph.descend(&target, graph.entry, layers, walk);
-        let found = if filter.is_none() {
-            graph.search_layer(&target, near, 0, ef, walk);
-            &walk.beam
-        } else {
-            graph.search_wanted(&target, near, ef, wanted, &mut search.found, walk);
-            &search.found
-        };
-        let best = found.entries().iter().take(k);
-        let scored = best.map(|near| (graph.items[near.point as usize], near.score));
-        search.scored.extend(scored);
+        let ef = self.config.ef_search.max(k);
+        let share = filter.map_or(1.0, |filter| share_passing(graph, number, filter));
+        if graph.entry != NONE && !scan_is_faster(graph.len(), ef, share) {
+            let layers = 1..graph.top() + 1;
+            let near = graph.descend(&target, graph.entry, layers, walk);
+            let found = if filter.is_none() && graph.live == graph.len() {
+                graph.search_layer(&target, near, 0, ef, walk);
+                &walk.beam
+            } else {
+                graph.search_wanted(&target, near, ef, wanted, &mut search.found, walk);
+                &search.found
+            };
+            search
+                .scored
+                .extend(found.iter().map(|near| (near.point, near.score)));
+        }
         if search.scored.len() < k {
             let points = (0..graph.len() as u32).filter(|&point| wanted(point));
-            search.scored = graph.scan(&target, points, k);
+            search.scored = top_k::scan(ef, points, |points, scores| {
+                graph.vectors.score(&search.query, points, scores);
+            });
+        }
+        let vectors = &graph.vectors;
+        if vectors.precision() == Precision::Int8 {
+            search.points.clear();
+            search
+                .points
+                .extend(search.scored.iter().map(|&(point, _)| point));
+            search.scores.resize(search.points.len(), 0.0);
+            vectors.rescore(&search.query, &search.points, &mut search.scores);
+            for (scored, &score) in search.scored.iter_mut().zip(&search.scores) {
+                scored.1 = score;
+            }
+        } else {
+            search.scored.truncate(k);
+        }
+        for scored in &mut search.scored {
+            scored.0 = graph.items[scored.0 as usize];
         }
         search.scored.sort_unstable_by(top_k::best_first);
+        search.scored.truncate(k);
     }
+}
+
+/// About which share of the points a filter passes for a query.
+fn share_passing(graph: &Graph, number: usize, filter: Filter<'_>) -> f64 {
+    const SAMPLE: usize = 256;
+    match filter {
+        Filter::Allowed(items) => items.len() as f64 / graph.live.max(1) as f64,
+        Filter::Predicate(passes) => {
+            let step = graph.len().div_ceil(SAMPLE).max(1);
+            let sample = graph.items.iter().step_by(step);
+            let passing = sample
+                .clone()
+                .filter(|&&item| item != 0 && passes(number, item));
+            passing.count() as f64 / sample.len().max(1) as f64
+        }
+    }
+}
+
+/// Whether going through the points of which a share passes takes less time than the walk, which
+/// must see `1 / share` points for each that it keeps.
+fn scan_is_faster(points: usize, ef: usize, share: f64) -> bool {
+    // Nanoseconds, measured by `cargo bench --bench ann -- DIR --pass SHARE`. Their proportions
+    // matter, and these differ little from machine to machine.
+    const CHECK: f64 = 2.0;
+    const SCORE: f64 = 10.0;
+    const EXPAND: f64 = 600.0;
+    points as f64 * (CHECK + share * SCORE) <= ef as f64 / share.max(1e-9) * EXPAND
 }
 
 impl Graph {
@@ -202,23 +291,6 @@ impl Graph {
         let words = self.base.len() + self.upper.len() + self.items.len() + self.upper_start.len();
         let complement = self.complement.as_ref().map_or(0, |values| values.len());
         self.vectors.bytes() + 4 * (words + complement) + self.levels.len()
-    }
-
-    /// The k best of some points, by item; best first.
-    fn scan(
-        &self,
-        target: &Target<'_>,
-        points: impl Iterator<Item = u32>,
-        k: usize,
-    ) -> Vec<top_k::Scored> {
-        top_k::scan(k, points, |point| {
-            let mut score = [0.0];
-            self.score(target, &[point], &mut score);
-            score[0]
-        })
-        .into_iter()
-        .map(|(point, score)| (self.items[point as usize], score))
-        .collect()
     }
 }
 
@@ -239,7 +311,7 @@ fn build(vectors: &[f32], dim: usize, config: &HnswConfig) -> Graph {
         .collect();
     let mut graph = Graph {
         neighbors,
-        vectors: Vectors::new(vectors, dim),
+        vectors: Vectors::new(vectors, dim, Precision::F32),
         complement: complements(vectors, dim).map(Into::into),
         items: (1..=len as ItemIndex).collect::<Vec<_>>().into(),
         levels: levels.into(),
@@ -247,6 +319,7 @@ fn build(vectors: &[f32], dim: usize, config: &HnswConfig) -> Graph {
         upper_start: upper_start.into(),
         upper: Links::empty(lists as usize, neighbors),
         entry: NONE,
+        live: len,
     };
     let entry = Mutex::new(NONE);
     let next = AtomicUsize::new(0);
@@ -277,6 +350,9 @@ fn build(vectors: &[f32], dim: usize, config: &HnswConfig) -> Graph {
             }
         });
     graph.entry = entry.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if config.precision != Precision::F32 {
+        graph.vectors = Vectors::new(vectors, dim, config.precision);
+    }
     graph
 }
 
@@ -295,11 +371,11 @@ fn complements(vectors: &[f32], dim: usize) -> Option<Vec<f32>> {
 
 impl VectorIndex for HnswIndex {
     fn len(&self) -> usize {
-        self.read().len()
+        self.read().graph.live
     }
 
     fn dim(&self) -> usize {
-        self.read().vectors.dim()
+        self.read().graph.vectors.dim()
     }
 
     fn is_exact(&self) -> bool {
@@ -313,8 +389,9 @@ impl VectorIndex for HnswIndex {
         filter: Option<Filter<'_>>,
     ) -> Result<Hits> {
         check_queries(self, queries, k)?;
-        let graph = self.read();
-        let k = k.min(graph.len());
+        let state = self.read();
+        let graph = &state.graph;
+        let k = k.min(graph.live);
         let queries = queries.as_standard_layout();
         let queries = queries.as_slice().expect("standard layout is one slice");
         let dim = graph.vectors.dim();
@@ -326,7 +403,7 @@ impl VectorIndex for HnswIndex {
         if count == 1 {
             // One query is not worth waking other threads for.
             self.searches.with(|search| {
-                self.search_one(&graph, 0, queries, k, filter, search);
+                self.search_one(graph, 0, queries, k, filter, search);
                 push(&mut hits, &search.scored);
             });
             return Ok(hits);
@@ -342,7 +419,7 @@ impl VectorIndex for HnswIndex {
                     self.searches.with(|search| {
                         for (place, query) in queries.chunks_exact(dim).enumerate() {
                             let number = round * ROUND + part * 16 + place;
-                            self.search_one(&graph, number, query, k, filter, search);
+                            self.search_one(graph, number, query, k, filter, search);
                             push(&mut hits, &search.scored);
                         }
                     });
@@ -354,5 +431,54 @@ impl VectorIndex for HnswIndex {
             }
         }
         Ok(hits)
+    }
+}
+
+impl UpdatableIndex for HnswIndex {
+    fn contains(&self, item: ItemIndex) -> bool {
+        let state = self.read();
+        match &state.updates {
+            Some(updates) => updates.point_of(item).is_some(),
+            None => item != 0 && state.graph.items.contains(&item),
+        }
+    }
+
+    fn add(&self, item: ItemIndex, vector: &[f32]) -> Result<()> {
+        check_vector(self, item, vector)?;
+        let HnswConfig {
+            seed,
+            ef_construction,
+            ..
+        } = self.config;
+        self.update(|graph, updates| {
+            if updates.point_of(item).is_some() {
+                return Err(Error::DuplicateItem { item });
+            }
+            updates.add(graph, item, vector, seed, ef_construction);
+            Ok(())
+        })
+    }
+
+    fn replace(&self, item: ItemIndex, vector: &[f32]) -> Result<()> {
+        check_vector(self, item, vector)?;
+        let HnswConfig {
+            seed,
+            ef_construction,
+            ..
+        } = self.config;
+        self.update(|graph, updates| {
+            if !updates.remove(graph, item) {
+                return Err(Error::UnknownItem { item });
+            }
+            updates.add(graph, item, vector, seed, ef_construction);
+            Ok(())
+        })
+    }
+
+    fn remove(&self, item: ItemIndex) -> Result<()> {
+        self.update(|graph, updates| match updates.remove(graph, item) {
+            true => Ok(()),
+            false => Err(Error::UnknownItem { item }),
+        })
     }
 }

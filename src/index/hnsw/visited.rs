@@ -3,11 +3,12 @@
 use std::sync::Mutex;
 
 /// A mark for each point that tells the search that saw it last, so that a new search begins
-/// without clearing anything.
+/// without clearing anything. A mark is a byte, so that all are near at hand; every 255 searches
+/// they are cleared.
 #[derive(Debug, Default)]
 pub(super) struct Visited {
-    marks: Vec<u32>,
-    search: u32,
+    marks: Vec<u8>,
+    search: u8,
 }
 
 impl Visited {
@@ -64,7 +65,7 @@ mod tests {
         visited.begin(3);
         assert!(visited.insert(1));
         assert!(!visited.insert(1));
-        visited.search = u32::MAX - 1;
+        visited.search = u8::MAX - 1;
         visited.begin(3);
         assert!(visited.insert(1) && visited.insert(2));
         visited.begin(4);
