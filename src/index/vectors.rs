@@ -37,6 +37,7 @@ impl Precision {
 pub(crate) struct Vectors {
     dim: usize,
     precision: Precision,
+    per_row: usize,
     /// Whole lines for each row.
     rows: Buffer<Line>,
     /// What each row's values are multiples of; for int8 alone.
@@ -74,6 +75,7 @@ impl Vectors {
         let mut all = Self {
             dim,
             precision,
+            per_row: lines_per_row(dim, precision),
             rows: Buffer::default(),
             scales: Buffer::default(),
         };
@@ -102,6 +104,7 @@ impl Vectors {
         let all = Self {
             dim,
             precision,
+            per_row: lines_per_row(dim, precision),
             rows,
             scales,
         };
@@ -115,8 +118,9 @@ impl Vectors {
         (&self.rows, &self.scales)
     }
 
+    #[inline(always)]
     pub(super) fn lines_per_row(&self) -> usize {
-        lines_per_row(self.dim, self.precision)
+        self.per_row
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -148,6 +152,13 @@ impl Vectors {
             scales.resize(scales.len().max(row + 1), 0.0);
             scales[row] = scale;
         }
+    }
+
+    /// Asks for a row's memory, some time before it is scored.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, row: u32) {
+        let per_row = self.lines_per_row();
+        scoring::prefetch(&self.rows[row as usize * per_row..][..per_row]);
     }
 
     /// Makes a vector ready to be compared with these.

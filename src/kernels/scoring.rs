@@ -36,9 +36,6 @@ pub(crate) fn prefetch<T>(slice: &[T]) {
 /// The inner products of `query` with the rows of `vectors` that `rows` names; a row has as many
 /// lines as the query.
 pub(crate) fn score_rows(query: &[Line], vectors: &[Line], rows: &[u32], scores: &mut [f32]) {
-    for &row in rows {
-        prefetch(&vectors[row as usize * query.len()..][..query.len()]);
-    }
     Arch::new().dispatch(ScoreRows {
         query,
         vectors,
@@ -101,14 +98,6 @@ pub(crate) fn to_half(value: f32) -> u16 {
     sign | (rounded as u16).min(0x7bff)
 }
 
-/// The rows that a loop over compact vectors goes through, asked for ahead.
-#[inline(always)]
-fn prefetch_rows(vectors: &[Line], per_row: usize, rows: &[u32]) {
-    for &row in rows {
-        prefetch(&vectors[row as usize * per_row..][..per_row]);
-    }
-}
-
 macro_rules! compact_scores {
     ($(#[$attribute:meta])* $name:ident, $kind:ty, $to_f32:expr) => {
         for_each_instruction_set! {
@@ -116,7 +105,6 @@ macro_rules! compact_scores {
             pub(crate) fn $name(
                 query: &[f32], vectors: &[Line], per_row: usize, rows: &[u32], scores: &mut [f32],
             ) {
-                prefetch_rows(vectors, per_row, rows);
                 for (&row, score) in rows.iter().zip(scores) {
                     let row = &vectors[row as usize * per_row..][..per_row];
                     let row = bytemuck::cast_slice::<Line, $kind>(row).as_chunks::<{ Line::WIDTH }>().0;
@@ -154,7 +142,6 @@ pub(crate) fn score_bytes_by_bytes(
     rows: &[u32],
     scores: &mut [f32],
 ) {
-    prefetch_rows(vectors, query.len(), rows);
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")

@@ -313,6 +313,7 @@ impl Graph {
         walk.ahead.clear();
         links.for_each(list, width, |link| {
             if walk.visited.insert(link) {
+                self.vectors.prefetch(link);
                 walk.ahead.push(link);
             }
         });
