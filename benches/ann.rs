@@ -135,12 +135,13 @@ fn main() -> Result<(), Failure> {
         truth
     };
 
+    let precision = match options.precision {
+        PrecisionName::F32 => Precision::F32,
+        PrecisionName::F16 => Precision::F16,
+        PrecisionName::Int8 => Precision::Int8,
+    };
     let config = HnswConfig::new()
-        .with_precision(match options.precision {
-            PrecisionName::F32 => Precision::F32,
-            PrecisionName::F16 => Precision::F16,
-            PrecisionName::Int8 => Precision::Int8,
-        })
+        .with_precision(precision)
         .with_neighbors(options.neighbors)
         .with_ef_construction(options.ef_construction);
     let start = Instant::now();
@@ -203,7 +204,9 @@ enum Built {
 
 fn build(options: &Options, config: &HnswConfig, vectors: &Array2<f32>) -> seqrec::Result<Built> {
     Ok(match options.index {
-        IndexName::Flat => Built::Flat(FlatIndex::new(vectors.view())?),
+        IndexName::Flat => {
+            Built::Flat(FlatIndex::with_precision(vectors.view(), config.precision)?)
+        }
         IndexName::Hnsw => Built::Hnsw(Box::new(HnswIndex::new(vectors.view(), config)?)),
         IndexName::HnswRs => Built::HnswRs(HnswRsIndex::new(vectors.view(), config)?),
     })

@@ -8,6 +8,14 @@ use crate::{Error, Result};
 
 /// Writes a file aside and renames it, so that a crash leaves the old one or the new one.
 pub(crate) fn write_file(path: &Path, contents: &[u8]) -> Result<()> {
+    write_file_with(path, |file| file.write_all(contents))
+}
+
+/// The same for contents that are written bit by bit.
+pub(crate) fn write_file_with(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+) -> Result<()> {
     let folder = parent(path);
     fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     let mut builder = tempfile::Builder::new();
@@ -17,10 +25,8 @@ pub(crate) fn write_file(path: &Path, contents: &[u8]) -> Result<()> {
     let mut file = builder
         .tempfile_in(folder)
         .map_err(Error::io("write", path))?;
-    file.write_all(contents).map_err(Error::io("write", path))?;
-    file.as_file()
-        .sync_all()
-        .map_err(Error::io("write", path))?;
+    let written = write(file.as_file_mut()).and_then(|()| file.as_file().sync_all());
+    written.map_err(Error::io("write", path))?;
     file.persist(path)
         .map_err(|error| Error::io("write", path)(error.error))?;
     Ok(())

@@ -1,11 +1,22 @@
 //! Exact search by going through all items.
 
-use ndarray::ArrayView2;
+use std::path::Path;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-use super::{Filter, Hit, Hits, VectorIndex, check_queries, without_padding};
-use crate::Result;
-use crate::kernels::panels::Panels;
+use ndarray::ArrayView2;
+use rayon::prelude::*;
+
+use super::buffer::Buffer;
+use super::file::{self, Contents, Kind, Mapped};
+use super::{
+    Filter, Hit, Hits, ItemSet, Precision, UpdatableIndex, VectorIndex, check_queries,
+    check_vector, without_padding,
+};
+use crate::data::ItemIndex;
+use crate::kernels::panels::{self, Panels, WIDTH, lines_per_panel};
+use crate::kernels::scoring::Line;
 use crate::kernels::top_k;
+use crate::{Error, Result};
 
 /// Exact search: products of blocks of queries and items, with the best kept as they come.
 ///
@@ -19,9 +30,38 @@ use crate::kernels::top_k;
 /// assert_eq!(hits.items(0), [2]);
 /// # Ok::<(), seqrec::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct FlatIndex {
-    vectors: Panels,
+    state: RwLock<State>,
+    dim: usize,
+    precision: Precision,
+}
+
+/// What updates change. A search holds on to it for reading, so it sees all of an update or
+/// nothing of it.
+#[derive(Debug)]
+struct State {
+    /// The vector of item i lies at place i - 1.
+    lines: Buffer<Line>,
+    /// What each vector's values are multiples of; for int8 alone.
+    scales: Buffer<f32>,
+    /// How many places there are.
+    places: usize,
+    /// The places' items that are not in the index.
+    missing: ItemSet,
+    /// The file that the arrays are in, as long as any may be.
+    mapped: Option<Mapped>,
+}
+
+impl State {
+    fn items(&self) -> usize {
+        self.places - self.missing.len()
+    }
+
+    /// Refuses to go on with arrays whose file is gone from under them.
+    fn check(&self) -> Result<()> {
+        self.mapped.as_ref().map_or(Ok(()), Mapped::check)
+    }
 }
 
 impl FlatIndex {
@@ -31,29 +71,197 @@ impl FlatIndex {
     /// [`Error::NothingLeft`](crate::Error::NothingLeft) when there is no item and
     /// [`Error::NonFiniteVector`](crate::Error::NonFiniteVector) for NaN or infinity.
     pub fn new(vectors: ArrayView2<'_, f32>) -> Result<Self> {
+        Self::with_precision(vectors, Precision::F32)
+    }
+
+    /// The same with vectors that may be kept compactly, which are then what is searched exactly.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_precision(vectors: ArrayView2<'_, f32>, precision: Precision) -> Result<Self> {
         let dim = vectors.ncols();
+        let vectors = without_padding(vectors)?;
+        let places = vectors.len() / dim;
+        let size = lines_per_panel(dim, precision);
+        let mut lines = vec![Line::default(); places.div_ceil(WIDTH) * size];
+        let mut scales = vec![1.0; places];
+        lines
+            .par_chunks_exact_mut(size)
+            .zip(vectors.par_chunks(WIDTH * dim))
+            .zip(scales.par_chunks_mut(WIDTH))
+            .for_each(|((panel, vectors), scales)| {
+                let columns = vectors.chunks_exact(dim).zip(scales).enumerate();
+                for (column, (vector, scale)) in columns {
+                    *scale = panels::write(panel, column, vector, precision);
+                }
+            });
+        if precision != Precision::Int8 {
+            scales.clear();
+        }
         Ok(Self {
-            vectors: Panels::new(&without_padding(vectors)?, dim),
+            state: RwLock::new(State {
+                lines: lines.into(),
+                scales: scales.into(),
+                places,
+                missing: ItemSet::new(),
+                mapped: None,
+            }),
+            dim,
+            precision,
         })
     }
 
     /// How many bytes the index takes.
     pub fn bytes(&self) -> usize {
-        self.vectors.bytes()
+        let state = self.read();
+        size_of_val::<[Line]>(&state.lines) + size_of_val::<[f32]>(&state.scales)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes the index to a file, aside and then renamed. `fingerprint` is that of the
+    /// [catalog](crate::data::Catalog::fingerprint) whose items it holds.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) when the file can't be written.
+    pub fn save(&self, path: impl AsRef<Path>, fingerprint: u64) -> Result<()> {
+        let state = self.read();
+        state.check()?;
+        let missing: Vec<ItemIndex> = state.missing.iter().collect();
+        let mut settings = [0; _];
+        settings[..3].copy_from_slice(&[
+            self.dim as u64,
+            self.precision as u64,
+            state.places as u64,
+        ]);
+        let mut sections: [&[u8]; _] = [&[]; _];
+        sections[0] = bytemuck::cast_slice(&state.lines);
+        sections[1] = bytemuck::cast_slice(&state.scales);
+        sections[2] = bytemuck::cast_slice(&missing);
+        let contents = Contents {
+            kind: Kind::Flat,
+            fingerprint,
+            settings,
+            sections,
+        };
+        file::write(path.as_ref(), &contents)
+    }
+
+    /// Opens an index file by mapping it into memory: nothing is copied until the first update.
+    ///
+    /// # Errors
+    /// As [`HnswIndex::open`](super::HnswIndex::open).
+    pub fn open(path: impl AsRef<Path>, fingerprint: u64) -> Result<Self> {
+        let sections = file::open(path.as_ref(), Kind::Flat, fingerprint)?;
+        let precision = sections.precision(1)?;
+        let dim = sections.dimension(0)?;
+        let places = sections.number(2)?;
+        let state = State {
+            lines: sections.array(0)?,
+            scales: sections.array(1)?,
+            places,
+            missing: ItemSet::new(),
+            mapped: None,
+        };
+        let scales = if precision == Precision::Int8 {
+            places
+        } else {
+            0
+        };
+        let panels = state.lines.len() / lines_per_panel(dim, precision);
+        let missing: Buffer<ItemIndex> = sections.array(2)?;
+        let fits = places > 0
+            && places < ItemIndex::MAX as usize
+            && panels == places.div_ceil(WIDTH)
+            && state.lines.len() == panels * lines_per_panel(dim, precision)
+            && state.scales.len() == scales
+            && missing.len() <= places
+            && missing
+                .iter()
+                .all(|&item| item != 0 && item as usize <= places);
+        if !fits {
+            return Err(sections.damaged("its arrays don't fit each other"));
+        }
+        let index = Self {
+            state: RwLock::new(State {
+                missing: missing.iter().copied().collect(),
+                mapped: Some(sections.mapped),
+                ..state
+            }),
+            dim,
+            precision,
+        };
+        index.check_values(path.as_ref())?;
+        Ok(index)
+    }
+
+    /// Refuses a file whose vectors hold a NaN or an infinity.
+    fn check_values(&self, path: &Path) -> Result<()> {
+        let state = self.read();
+        let finite = match self.precision {
+            Precision::F32 => bytemuck::cast_slice::<Line, f32>(&state.lines)
+                .iter()
+                .all(|value| value.is_finite()),
+            // The largest numbers of this form are written down as 0x7bff.
+            Precision::F16 => bytemuck::cast_slice::<Line, u16>(&state.lines)
+                .iter()
+                .all(|half| half & 0x7fff <= 0x7bff),
+            Precision::Int8 => state.scales.iter().all(|scale| scale.is_finite()),
+        };
+        if finite {
+            Ok(())
+        } else {
+            Err(file::damaged(path, "a vector holds a NaN or an infinity"))
+        }
+    }
+
+    /// Writes the vector of an item that has a place, or gets the next one.
+    fn put(&self, state: &mut State, item: ItemIndex, vector: &[f32]) {
+        let size = lines_per_panel(self.dim, self.precision);
+        let place = item as usize - 1;
+        let lines = state.lines.make_own();
+        while state.places <= place {
+            state.places += 1;
+            state.missing.insert(state.places as ItemIndex);
+        }
+        lines.resize(state.places.div_ceil(WIDTH) * size, Line::default());
+        let panel = &mut lines[place / WIDTH * size..][..size];
+        let scale = panels::write(panel, place % WIDTH, vector, self.precision);
+        if self.precision == Precision::Int8 {
+            let scales = state.scales.make_own();
+            scales.resize(state.places, 1.0);
+            scales[place] = scale;
+        }
+        state.missing.remove(item);
+    }
+
+    /// Calls `update` while no search looks at the state.
+    fn update(&self, update: impl FnOnce(&mut State) -> Result<()>) -> Result<()> {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.check()?;
+        update(&mut state)
+    }
+}
+
+impl State {
+    fn contains(&self, item: ItemIndex) -> bool {
+        (1..=self.places).contains(&(item as usize)) && !self.missing.contains(item)
     }
 }
 
 impl VectorIndex for FlatIndex {
     fn len(&self) -> usize {
-        self.vectors.len()
+        self.read().items()
     }
 
     fn dim(&self) -> usize {
-        self.vectors.dim()
+        self.dim
     }
 
     fn is_exact(&self) -> bool {
-        true
+        self.precision == Precision::F32
     }
 
     fn search(
@@ -63,19 +271,81 @@ impl VectorIndex for FlatIndex {
         filter: Option<Filter<'_>>,
     ) -> Result<Hits> {
         check_queries(self, queries, k)?;
+        let state = self.read();
+        state.check()?;
+        let k = k.min(state.items());
+        let mut hits = Hits::with_capacity(queries.nrows(), k);
+        if k == 0 {
+            (0..queries.nrows()).for_each(|_| hits.push([]));
+            return Ok(hits);
+        }
         let queries = queries.as_standard_layout();
         let queries = queries.as_slice().expect("standard layout is one slice");
-        let allowed = filter.map(|filter| move |query, place: u32| filter.passes(query, place + 1));
-        let allowed = allowed
-            .as_ref()
-            .map(|allowed| allowed as top_k::Allowed<'_>);
-        let mut hits = Hits::with_capacity(queries.len() / self.dim(), k.min(self.len()));
-        top_k::search(queries, &self.vectors, k, allowed, &mut |_, found| {
+        let passes = |query: usize, place: u32| {
+            let item = place + 1;
+            !state.missing.contains(item) && filter.is_none_or(|filter| filter.passes(query, item))
+        };
+        let all = filter.is_none() && state.missing.is_empty();
+        let panels = Panels {
+            lines: &state.lines,
+            scales: &state.scales,
+            len: state.places,
+            dim: self.dim,
+            precision: self.precision,
+        };
+        let allowed: Option<top_k::Allowed<'_>> = if all { None } else { Some(&passes) };
+        top_k::search(queries, panels, k, allowed, &mut |_, found| {
             hits.push(found.iter().map(|&(place, score)| Hit {
                 item: place + 1,
                 score,
             }));
         });
         Ok(hits)
+    }
+}
+
+impl UpdatableIndex for FlatIndex {
+    fn contains(&self, item: ItemIndex) -> bool {
+        self.read().contains(item)
+    }
+
+    fn add(&self, item: ItemIndex, vector: &[f32]) -> Result<()> {
+        check_vector(self, item, vector)?;
+        self.update(|state| {
+            if state.contains(item) {
+                return Err(Error::DuplicateItem { item });
+            }
+            if item as usize > 2 * state.places + 1024 {
+                let reason = format!(
+                    "an exact index has a place for every item up to the last, and this is far \
+                     above the {} there are",
+                    state.places
+                );
+                return Err(Error::invalid("item", item, reason));
+            }
+            self.put(state, item, vector);
+            Ok(())
+        })
+    }
+
+    fn replace(&self, item: ItemIndex, vector: &[f32]) -> Result<()> {
+        check_vector(self, item, vector)?;
+        self.update(|state| {
+            if !state.contains(item) {
+                return Err(Error::UnknownItem { item });
+            }
+            self.put(state, item, vector);
+            Ok(())
+        })
+    }
+
+    fn remove(&self, item: ItemIndex) -> Result<()> {
+        self.update(|state| {
+            if !state.contains(item) {
+                return Err(Error::UnknownItem { item });
+            }
+            state.missing.insert(item);
+            Ok(())
+        })
     }
 }

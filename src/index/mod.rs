@@ -1,6 +1,7 @@
 //! Finding the items whose vectors have the largest inner product with a query's.
 
 mod buffer;
+mod file;
 mod filter;
 mod flat;
 mod hits;
@@ -13,6 +14,7 @@ use ndarray::ArrayView2;
 use crate::data::ItemIndex;
 use crate::{Error, Result};
 
+pub use file::INDEX_FORMAT_VERSION;
 pub use filter::{Filter, ItemSet};
 pub use flat::FlatIndex;
 pub use hits::{Hit, Hits};

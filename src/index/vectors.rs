@@ -2,35 +2,12 @@
 
 use bytemuck::Zeroable;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
 use super::buffer::Buffer;
+use crate::kernels::precision::{byte_scale, to_byte};
 use crate::kernels::scoring::{self, Line};
 
-/// How an index keeps its vectors.
-///
-/// Queries always stay in `f32`. What compact vectors cost is measured by
-/// `cargo bench --bench ann -- DIR --precision int8`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Precision {
-    /// As they are: 4 bytes a value.
-    #[default]
-    F32,
-    /// As half-precision numbers, 2 bytes a value, of which the range is ±65,504.
-    F16,
-    /// As multiples of a 127th of each vector's largest value, 1 byte a value.
-    Int8,
-}
-
-impl Precision {
-    fn bytes_per_value(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::F16 => 2,
-            Self::Int8 => 1,
-        }
-    }
-}
+pub use crate::kernels::precision::Precision;
 
 /// Vectors of one dimension, by row.
 #[derive(Debug, Clone, Default)]
@@ -265,13 +242,10 @@ fn encode(vector: &[f32], precision: Precision, row: &mut [Line]) -> f32 {
             1.0
         }
         Precision::Int8 => {
-            let largest = vector
-                .iter()
-                .fold(0.0f32, |largest, value| largest.max(value.abs()));
-            let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
+            let scale = byte_scale(vector);
             let values: &mut [i8] = bytemuck::cast_slice_mut(row);
             for (byte, &value) in values.iter_mut().zip(vector) {
-                *byte = (value / scale).round() as i8;
+                *byte = to_byte(value, scale);
             }
             scale
         }
@@ -310,6 +284,10 @@ mod tests {
                     assert!(
                         (score - exact).abs() <= size,
                         "{precision:?} {dim}: {score}, {exact}"
+                    );
+                    assert!(
+                        (rough - exact).abs() <= 2.0 * size,
+                        "{precision:?} {dim}: {rough}, {exact}"
                     );
                     kept.load(row, &mut loaded);
                     for (a, b) in loaded.values().iter().zip(vector) {

@@ -15,6 +15,7 @@ pub(crate) mod gru;
 pub(crate) mod inner_product;
 pub(crate) mod matmul;
 pub(crate) mod panels;
+pub(crate) mod precision;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod rows;
 pub(crate) mod scoring;

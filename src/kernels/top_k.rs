@@ -5,9 +5,7 @@ use std::cmp::Ordering;
 use rayon::prelude::*;
 
 use super::for_each_instruction_set;
-use super::matmul::{Matrix, matmul};
-use super::panels::Panels;
-use super::scoring::prefetch;
+use super::panels::{Panels, WIDTH};
 
 /// Queries that share one pass over the items.
 const TILE_QUERIES: usize = 64;
@@ -33,12 +31,12 @@ pub(crate) type Allowed<'a> = &'a (dyn Fn(usize, u32) -> bool + Sync);
 /// Queries are divided among threads; where there are too few for that, so are the items.
 pub(crate) fn search(
     queries: &[f32],
-    items: &Panels,
+    items: Panels<'_>,
     k: usize,
     allowed: Option<Allowed<'_>>,
     found: &mut (dyn FnMut(usize, &[Scored]) + Send),
 ) {
-    let dim = items.dim();
+    let dim = items.dim;
     let threads = rayon::current_num_threads();
     let tiles = (queries.len() / dim).div_ceil(TILE_QUERIES);
     let parts = if tiles >= 2 * threads {
@@ -67,7 +65,7 @@ pub(crate) fn search(
                     found(query, best.of(place));
                 } else {
                     let mut merged: Vec<Scored> =
-                        Vec::with_capacity(parts.len() * k.min(items.len()));
+                        Vec::with_capacity(parts.len() * k.min(items.len));
                     merged.extend(parts.iter().flat_map(|best| best.of(place)));
                     merged.sort_unstable_by(best_first);
                     merged.truncate(k);
@@ -81,24 +79,23 @@ pub(crate) fn search(
 fn search_tile(
     first_query: usize,
     queries: &[f32],
-    items: &Panels,
+    items: Panels<'_>,
     panels: std::ops::Range<usize>,
     k: usize,
     allowed: Option<Allowed<'_>>,
 ) -> Best {
-    let dim = items.dim();
-    let count = queries.len() / dim;
-    let queries = Matrix::new(queries, count, dim);
-    let mut best = Best::new(count, k.min(items.len()));
-    let mut scores = vec![0.0; count * Panels::WIDTH];
-    for number in panels.clone() {
-        let (panel, columns) = items.get(number);
-        if number + 1 < panels.end {
-            prefetch(items.get(number + 1).0);
-        }
-        matmul(&mut scores, queries, Matrix::new(panel, dim, Panels::WIDTH));
-        let first = (number * Panels::WIDTH) as u32;
-        for (place, scores) in scores.chunks_exact(Panels::WIDTH).enumerate() {
+    let count = queries.len() / items.dim;
+    let rough = items.rounds_queries();
+    let keep = if rough { 2 * k } else { k };
+    let mut best = Best::new(count, keep.min(items.len));
+    let mut tile = items.tile(queries);
+    let mut scores = vec![0.0; count * WIDTH];
+    for number in panels {
+        items.prefetch(number + 1);
+        items.score(&mut tile, number, &mut scores);
+        let first = (number * WIDTH) as u32;
+        let columns = items.columns(number);
+        for (place, scores) in scores.chunks_exact(WIDTH).enumerate() {
             let mut above = above(scores, best.threshold[place], columns);
             while above != 0 {
                 let column = above.trailing_zeros();
@@ -111,6 +108,11 @@ fn search_tile(
         }
     }
     best.sort();
+    if rough {
+        for (place, query) in queries.chunks_exact(items.dim).enumerate() {
+            best.score_again(place, k, |item| items.rescore(query, item));
+        }
+    }
     best
 }
 
@@ -125,7 +127,7 @@ for_each_instruction_set! {
         for (place, &score) in scores.iter().enumerate() {
             bits |= u64::from(score > threshold) << place;
         }
-        bits & (u64::MAX >> (Panels::WIDTH - columns))
+        bits & (u64::MAX >> (WIDTH - columns))
     }
 }
 
@@ -172,6 +174,16 @@ impl Best {
         }
     }
 
+    /// Gives a query's sorted items other scores and leaves the k best.
+    fn score_again(&mut self, query: usize, k: usize, score: impl Fn(u32) -> f32) {
+        let kept = &mut self.kept[query * 2 * self.k..][..self.len[query]];
+        for scored in kept.iter_mut() {
+            scored.1 = score(scored.0);
+        }
+        kept.sort_unstable_by(best_first);
+        self.len[query] = k.min(kept.len());
+    }
+
     fn of(&self, query: usize) -> &[Scored] {
         &self.kept[query * 2 * self.k..][..self.len[query]]
     }
@@ -206,6 +218,9 @@ pub(crate) fn scan(
 
 #[cfg(test)]
 mod tests {
+    use super::super::panels::{self, lines_per_panel};
+    use super::super::precision::Precision;
+    use super::super::scoring::Line;
     use super::*;
 
     #[test]
@@ -215,20 +230,32 @@ mod tests {
         let value = |i: usize| ((i * 2_654_435_761) >> 7) as u8 as f32 % 5.0 - 2.0;
         let items: Vec<f32> = (0..9_300 * dim).map(value).collect();
         let queries: Vec<f32> = (0..150 * dim).map(|i| value(i + 77)).collect();
-        let panels = Panels::new(&items, dim);
+        let size = lines_per_panel(dim, Precision::F32);
+        let mut lines = vec![Line::default(); 9_300usize.div_ceil(WIDTH) * size];
+        for (place, vector) in items.chunks_exact(dim).enumerate() {
+            let panel = &mut lines[place / WIDTH * size..][..size];
+            panels::write(panel, place % WIDTH, vector, Precision::F32);
+        }
+        let panels = Panels {
+            lines: &lines,
+            scales: &[],
+            len: 9_300,
+            dim,
+            precision: Precision::F32,
+        };
         let odd = |query: usize, row: u32| query != 3 || row % 2 == 1;
         for (k, threads) in [(1, 1), (7, 2), (600, 4), (20_000, 3)] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
             let mut found = Vec::new();
             pool.build().unwrap().install(|| {
-                search(&queries, &panels, k, Some(&odd), &mut |query, best| {
+                search(&queries, panels, k, Some(&odd), &mut |query, best| {
                     assert_eq!(query, found.len());
                     found.push(best.to_vec());
                 });
             });
             for (query, found) in found.iter().enumerate() {
                 let vector = &queries[query * dim..(query + 1) * dim];
-                let mut all: Vec<Scored> = (0..panels.len())
+                let mut all: Vec<Scored> = (0..panels.len)
                     .map(|row| {
                         let item = items[row * dim..].iter().zip(vector);
                         (row as u32, item.map(|(a, b)| a * b).sum())

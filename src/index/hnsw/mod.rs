@@ -1,6 +1,7 @@
 //! Approximate search in a graph.
 
 mod beam;
+mod file;
 mod graph;
 mod insert;
 mod update;
@@ -18,6 +19,7 @@ use self::graph::{Graph, Links, NONE, Target, Walk};
 use self::insert::{Insertion, ListLocks};
 use self::update::Updates;
 use self::visited::Pool;
+use super::file::Mapped;
 use super::vectors::{Precision, Query, Vectors};
 use super::{
     Filter, Hit, Hits, UpdatableIndex, VectorIndex, check_queries, check_vector, without_padding,
@@ -111,6 +113,15 @@ struct State {
     graph: Graph,
     /// Made by the first update.
     updates: Option<Updates>,
+    /// The file that the graph's arrays are in, as long as any may be.
+    mapped: Option<Mapped>,
+}
+
+impl State {
+    /// Refuses to go on with a graph whose file is gone from under it.
+    fn check(&self) -> Result<()> {
+        self.mapped.as_ref().map_or(Ok(()), Mapped::check)
+    }
 }
 
 /// What a search needs room for.
@@ -146,14 +157,15 @@ impl HnswIndex {
         config.validate()?;
         let dim = vectors.ncols();
         let graph = build(&without_padding(vectors)?, dim, config);
-        Ok(Self::of_graph(graph, config.clone()))
+        Ok(Self::of_graph(graph, config.clone(), None))
     }
 
-    fn of_graph(graph: Graph, config: HnswConfig) -> Self {
+    fn of_graph(graph: Graph, config: HnswConfig, mapped: Option<Mapped>) -> Self {
         Self {
             state: RwLock::new(State {
                 graph,
                 updates: None,
+                mapped,
             }),
             config,
             searches: Pool::default(),
@@ -187,9 +199,10 @@ impl HnswIndex {
     }
 
     /// Calls `update` with the graph while no search looks at it.
-    fn update<R>(&self, update: impl FnOnce(&mut Graph, &mut Updates) -> R) -> R {
+    fn update(&self, update: impl FnOnce(&mut Graph, &mut Updates) -> Result<()>) -> Result<()> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let State { graph, updates } = &mut *state;
+        state.check()?;
+        let State { graph, updates, .. } = &mut *state;
         let updates = updates.get_or_insert_with(|| Updates::new(graph));
         update(graph, updates)
     }
@@ -233,7 +246,11 @@ impl HnswIndex {
         }
         if search.scored.len() < k {
             let points = (0..graph.len() as u32).filter(|&point| wanted(point));
-            search.scored = top_k::scan(ef, points, |points, scores| {
+            let keep = match graph.vectors.precision() {
+                Precision::Int8 => ef,
+                Precision::F32 | Precision::F16 => k,
+            };
+            search.scored = top_k::scan(keep, points, |points, scores| {
                 graph.vectors.score(&search.query, points, scores);
             });
         }
@@ -390,6 +407,7 @@ impl VectorIndex for HnswIndex {
     ) -> Result<Hits> {
         check_queries(self, queries, k)?;
         let state = self.read();
+        state.check()?;
         let graph = &state.graph;
         let k = k.min(graph.live);
         let queries = queries.as_standard_layout();
@@ -397,6 +415,10 @@ impl VectorIndex for HnswIndex {
         let dim = graph.vectors.dim();
         let count = queries.len() / dim;
         let mut hits = Hits::with_capacity(count, k);
+        if k == 0 {
+            (0..count).for_each(|_| hits.push([]));
+            return Ok(hits);
+        }
         let push = |hits: &mut Hits, scored: &[top_k::Scored]| {
             hits.push(scored.iter().map(|&(item, score)| Hit { item, score }));
         };

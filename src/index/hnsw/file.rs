@@ -1,0 +1,168 @@
+//! Graphs in files.
+
+use std::path::Path;
+
+use super::graph::{Graph, Links, NONE};
+use super::{HnswConfig, HnswIndex};
+use crate::index::buffer::Buffer;
+use crate::index::file::{self, Contents, Kind, Sections};
+use crate::index::vectors::Vectors;
+use crate::kernels::scoring::Line;
+use crate::{Error, Result};
+
+impl HnswIndex {
+    /// Writes the index to a file, aside and then renamed. `fingerprint` is that of the
+    /// [catalog](crate::data::Catalog::fingerprint) whose items it holds.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file can't be written.
+    pub fn save(&self, path: impl AsRef<Path>, fingerprint: u64) -> Result<()> {
+        let state = self.read();
+        state.check()?;
+        let graph = &state.graph;
+        let (rows, scales) = graph.vectors.parts();
+        let (base, upper) = (graph.base.to_vec(), graph.upper.to_vec());
+        let complement = graph.complement.as_deref().unwrap_or_default();
+        let contents = Contents {
+            kind: Kind::Hnsw,
+            fingerprint,
+            settings: [
+                graph.vectors.dim() as u64,
+                graph.vectors.precision() as u64,
+                graph.neighbors as u64,
+                self.config.ef_construction as u64,
+                self.config.ef_search as u64,
+                self.config.seed,
+                graph.entry.into(),
+                graph.complement.is_some().into(),
+                0,
+                0,
+            ],
+            sections: [
+                bytemuck::cast_slice(rows),
+                bytemuck::cast_slice(scales),
+                bytemuck::cast_slice(complement),
+                bytemuck::cast_slice(&graph.items),
+                &graph.levels,
+                bytemuck::cast_slice(&base),
+                bytemuck::cast_slice(&graph.upper_start),
+                bytemuck::cast_slice(&upper),
+            ],
+        };
+        file::write(path.as_ref(), &contents)
+    }
+
+    /// Opens an index file by mapping it into memory: nothing is copied, and pages are read as
+    /// searches need them. The first update copies what it changes.
+    ///
+    /// Every byte is checked before the first search, by checksum and by meaning, so that no file
+    /// whatsoever leads a search astray.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file can't be read, [`Error::FormatVersion`] for another version's,
+    /// [`Error::OtherCatalog`] for another fingerprint, [`Error::DuplicateItem`] for an item that
+    /// comes twice and [`Error::Damaged`] for whatever else is wrong with it.
+    pub fn open(path: impl AsRef<Path>, fingerprint: u64) -> Result<Self> {
+        let sections = file::open(path.as_ref(), Kind::Hnsw, fingerprint)?;
+        let config = HnswConfig {
+            precision: sections.precision(1)?,
+            neighbors: sections.number(2)?,
+            ef_construction: sections.number(3)?,
+            ef_search: sections.number(4)?,
+            seed: sections.settings[5],
+        };
+        config
+            .validate()
+            .map_err(|error| sections.damaged(&error.to_string()))?;
+        let graph = graph(&sections, &config)?;
+        check(&graph).map_err(|reason| sections.damaged(reason))?;
+        let mut items: Vec<u32> = graph
+            .items
+            .iter()
+            .copied()
+            .filter(|&item| item != 0)
+            .collect();
+        items.sort_unstable();
+        if let Some(pair) = items.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Error::DuplicateItem { item: pair[0] });
+        }
+        Ok(Self::of_graph(graph, config, Some(sections.mapped)))
+    }
+}
+
+/// The graph of a file's arrays, of which nothing but their lengths is known to be right.
+fn graph(sections: &Sections, config: &HnswConfig) -> Result<Graph> {
+    let dim = sections.dimension(0)?;
+    let mismatch = || sections.damaged("its arrays don't fit each other");
+    let rows: Buffer<Line> = sections.array(0)?;
+    let vectors = Vectors::from_parts(dim, config.precision, rows, sections.array(1)?)
+        .ok_or_else(mismatch)?;
+    let complement: Buffer<f32> = sections.array(2)?;
+    let has_complement = sections.settings[7] != 0;
+    let items: Buffer<u32> = sections.array(3)?;
+    let levels: Buffer<u8> = sections.array(4)?;
+    let base: Buffer<u32> = sections.array(5)?;
+    let upper_start: Buffer<u32> = sections.array(6)?;
+    let upper: Buffer<u32> = sections.array(7)?;
+    let points = items.len();
+    let complements = if has_complement { points } else { 0 };
+    let fits = vectors.len() == points
+        && complement.len() == complements
+        && levels.len() == points
+        && base.len() == points * 2 * config.neighbors
+        && upper_start.len() == points
+        && upper.len().is_multiple_of(config.neighbors);
+    // The highest bit of a point's number is a mark of the beam's.
+    if !fits || points == 0 || points >= 1 << 31 {
+        return Err(mismatch());
+    }
+    let live = items.iter().filter(|&&item| item != 0).count();
+    let entry = u32::try_from(sections.settings[6]).unwrap_or(NONE);
+    Ok(Graph {
+        neighbors: config.neighbors,
+        vectors,
+        complement: has_complement.then_some(complement),
+        items,
+        levels,
+        base: Links::Mapped(base),
+        upper_start,
+        upper: Links::Mapped(upper),
+        entry,
+        live,
+    })
+}
+
+/// What is wrong with a graph: every link must lead to a point that is on the link's layer, and
+/// every number must be one.
+fn check(graph: &Graph) -> Result<(), &'static str> {
+    let lists = graph.upper.len() / graph.neighbors;
+    let level = |point: u32| graph.levels.get(point as usize).copied().map(usize::from);
+    let no_entry = graph.entry == NONE && graph.live == 0;
+    if !no_entry && level(graph.entry).is_none() {
+        return Err("its entry is no point");
+    }
+    for point in 0..graph.len() as u32 {
+        let top = usize::from(graph.levels[point as usize]);
+        let start = graph.upper_start[point as usize] as usize;
+        if start.checked_add(top).is_none_or(|end| end > lists) {
+            return Err("a point lies on layers that are not there");
+        }
+        for layer in 0..=top {
+            let (links, list, width) = graph.list(point, layer);
+            let mut good = true;
+            links.for_each(list, width, |link| {
+                good &= level(link).is_some_and(|level| level >= layer);
+            });
+            if !good {
+                return Err("a link leads nowhere");
+            }
+        }
+    }
+    let complements = graph.complement.as_deref().unwrap_or_default();
+    if graph.vectors.first_non_finite().is_some()
+        || !complements.iter().all(|value| value.is_finite())
+    {
+        return Err("a vector holds a NaN or an infinity");
+    }
+    Ok(())
+}

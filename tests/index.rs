@@ -1,0 +1,513 @@
+//! Indexes against brute force, under updates, and in files.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ndarray::{Array2, ArrayView2};
+use proptest::prelude::*;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use seqrec::Error;
+use seqrec::data::ItemIndex;
+use seqrec::index::{
+    Filter, FlatIndex, HnswConfig, HnswIndex, HnswRsIndex, ItemSet, Precision, UpdatableIndex,
+    VectorIndex,
+};
+
+/// Vectors around centres, row 0 padding.
+fn clustered(rows: usize, dim: usize, seed: u64) -> Array2<f32> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let centres =
+        Array2::from_shape_fn((1 + rows / 50, dim), |_| random.random_range(-1.0..1.0f32));
+    Array2::from_shape_fn((rows, dim), |(row, column)| {
+        centres[[row * 7 % centres.nrows(), column]] + 0.4 * random.random_range(-1.0..1.0f32)
+    })
+}
+
+/// The best of some items, followed to the letter.
+fn by_sorting<'a>(
+    items: impl Iterator<Item = (ItemIndex, ndarray::ArrayView1<'a, f32>)>,
+    query: ndarray::ArrayView1<'_, f32>,
+    k: usize,
+) -> Vec<ItemIndex> {
+    let mut scored: Vec<(f32, ItemIndex)> = items
+        .map(|(item, vector)| (vector.dot(&query), item))
+        .collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    scored.into_iter().take(k).map(|(_, item)| item).collect()
+}
+
+/// The share of the true best, over all queries, that the index finds.
+fn recall(
+    index: &dyn VectorIndex,
+    truth: &[Vec<ItemIndex>],
+    queries: ArrayView2<'_, f32>,
+    k: usize,
+) -> f64 {
+    let hits = index.search(queries, k, None).unwrap();
+    let found = |(query, truth): (usize, &Vec<ItemIndex>)| {
+        truth
+            .iter()
+            .filter(|item| hits.items(query).contains(item))
+            .count()
+    };
+    let all: usize = truth.iter().map(Vec::len).sum();
+    truth.iter().enumerate().map(found).sum::<usize>() as f64 / all as f64
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn searches_agree_with_sorting(
+        rows in 2..400usize, dim in 1..40usize, k in 1..30usize, seed in 0..1000u64,
+        pass in prop_oneof![Just(1.0), Just(0.5), Just(0.02)],
+    ) {
+        let vectors = clustered(rows, dim, seed);
+        let queries = clustered(5, dim, seed + 1);
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let allowed: ItemSet =
+            (1..rows as ItemIndex).filter(|_| random.random_bool(pass)).collect();
+        let flat = FlatIndex::new(vectors.view()).unwrap();
+        let config = HnswConfig::new().with_neighbors(8).with_ef_construction(40);
+        let graph = HnswIndex::new(vectors.view(), &config).unwrap();
+        let by_predicate = |_: usize, item: ItemIndex| allowed.contains(item);
+        for filter in [None, Some(Filter::Allowed(&allowed)), Some(Filter::Predicate(&by_predicate))] {
+            let exact = flat.search(queries.view(), k, filter).unwrap();
+            let near = graph.search(queries.view(), k, filter).unwrap();
+            for (query, vector) in queries.rows().into_iter().enumerate() {
+                let passing = (1..rows as ItemIndex)
+                    .filter(|&item| filter.is_none_or(|filter| filter.passes(query, item)))
+                    .map(|item| (item, vectors.row(item as usize)));
+                let expected = by_sorting(passing, vector, k);
+                // Sums in another order can swap neighbours that are all but equal.
+                prop_assert_eq!(exact.items(query).len(), expected.len());
+                for (item, &score) in expected.iter().zip(exact.scores(query)) {
+                    let truth = vectors.row(*item as usize).dot(&vector);
+                    prop_assert!((truth - score).abs() < 1e-4, "{truth} {score}");
+                }
+                // As many as there are, none twice, none that does not pass, best first.
+                let found = near.items(query);
+                prop_assert_eq!(found.len(), expected.len());
+                prop_assert!(found.iter().collect::<std::collections::HashSet<_>>().len() == found.len());
+                prop_assert!(near.scores(query).is_sorted_by(|a, b| a >= b));
+                for hit in near.of(query) {
+                    prop_assert!(filter.is_none_or(|filter| filter.passes(query, hit.item)));
+                    let truth = vectors.row(hit.item as usize).dot(&vector);
+                    prop_assert!((truth - hit.score).abs() < 1e-4);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_precision_finds_nearly_all() {
+    let vectors = clustered(4_001, 24, 3);
+    let queries = clustered(100, 24, 4);
+    let items = || (1..4_001).map(|item| (item as ItemIndex, vectors.row(item)));
+    let truth: Vec<_> = queries
+        .rows()
+        .into_iter()
+        .map(|query| by_sorting(items(), query, 10))
+        .collect();
+    for (precision, least) in [
+        (Precision::F32, 0.99),
+        (Precision::F16, 0.985),
+        (Precision::Int8, 0.95),
+    ] {
+        let config = HnswConfig::new().with_precision(precision);
+        let graph = HnswIndex::new(vectors.view(), &config).unwrap();
+        let found = recall(&graph, &truth, queries.view(), 10);
+        assert!(found >= least, "{precision:?}: {found}");
+    }
+    let other = HnswRsIndex::new(vectors.view(), &HnswConfig::new()).unwrap();
+    assert!(recall(&other, &truth, queries.view(), 10) >= 0.98);
+}
+
+#[test]
+fn one_thread_and_one_seed_give_one_graph() {
+    let vectors = clustered(1_001, 8, 5);
+    let saved = |seed: u64| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("items.index");
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(1)
+            .build()
+            .unwrap();
+        let config = HnswConfig::new().with_seed(seed);
+        let index = pool.install(|| HnswIndex::new(vectors.view(), &config).unwrap());
+        index.save(&path, 1).unwrap();
+        std::fs::read(path).unwrap()
+    };
+    assert_eq!(saved(1), saved(1));
+    assert_ne!(saved(1), saved(2));
+}
+
+/// What an index that is updated should hold.
+struct Mirror {
+    dim: usize,
+    vectors: BTreeMap<ItemIndex, Vec<f32>>,
+    random: ChaCha8Rng,
+}
+
+impl Mirror {
+    fn new(vectors: ArrayView2<'_, f32>) -> Self {
+        let rows = vectors.rows().into_iter().enumerate().skip(1);
+        Self {
+            dim: vectors.ncols(),
+            vectors: rows
+                .map(|(item, row)| (item as ItemIndex, row.to_vec()))
+                .collect(),
+            random: ChaCha8Rng::seed_from_u64(9),
+        }
+    }
+
+    fn vector(&mut self) -> Vec<f32> {
+        let other: Vec<ItemIndex> = self.vectors.keys().copied().collect();
+        let near = other[self.random.random_range(0..other.len())];
+        let near = self.vectors[&near].clone();
+        near.into_iter()
+            .map(|value| value + 0.3 * self.random.random_range(-1.0..1.0f32))
+            .collect()
+    }
+
+    /// A matrix of all vectors, row 0 padding, and the item of each row.
+    fn fresh(&self) -> (Array2<f32>, Vec<ItemIndex>) {
+        let rows =
+            std::iter::repeat_n(0.0, self.dim).chain(self.vectors.values().flatten().copied());
+        let vectors = Array2::from_shape_vec((self.vectors.len() + 1, self.dim), rows.collect());
+        (vectors.unwrap(), self.vectors.keys().copied().collect())
+    }
+}
+
+#[test]
+fn replacing_half_of_the_items_costs_no_recall() {
+    let vectors = clustered(4_001, 16, 6);
+    let index = HnswIndex::new(vectors.view(), &HnswConfig::new().with_ef_search(40)).unwrap();
+    let mut mirror = Mirror::new(vectors.view());
+    for round in 0..2_000 {
+        let item = mirror.random.random_range(1..4_001);
+        let vector = mirror.vector();
+        match (mirror.vectors.contains_key(&item), round % 4) {
+            (true, 0) => {
+                index.remove(item).unwrap();
+                mirror.vectors.remove(&item);
+            }
+            (true, _) => {
+                index.replace(item, &vector).unwrap();
+                mirror.vectors.insert(item, vector);
+            }
+            (false, _) => {
+                index.add(item, &vector).unwrap();
+                mirror.vectors.insert(item, vector);
+            }
+        }
+        assert_eq!(index.len(), mirror.vectors.len());
+    }
+    let (fresh, names) = mirror.fresh();
+    let queries = clustered(200, 16, 7);
+    let truth: Vec<_> = (queries.rows().into_iter())
+        .map(|query| {
+            let rows = names.iter().zip(fresh.rows().into_iter().skip(1));
+            by_sorting(rows.map(|(&item, row)| (item, row)), query, 10)
+        })
+        .collect();
+    let updated = recall(&index, &truth, queries.view(), 10);
+    let built = HnswIndex::new(fresh.view(), index.config()).unwrap();
+    let row_of = |item: &ItemIndex| names.binary_search(item).unwrap() as ItemIndex + 1;
+    let by_row: Vec<Vec<_>> = truth
+        .iter()
+        .map(|best| best.iter().map(row_of).collect())
+        .collect();
+    let built = recall(&built, &by_row, queries.view(), 10);
+    assert!(
+        updated >= built - 0.01,
+        "updated {updated}, built anew {built}"
+    );
+    let hits = index.search(queries.view(), 50, None).unwrap();
+    for query in 0..hits.len() {
+        assert!(
+            hits.items(query)
+                .iter()
+                .all(|item| mirror.vectors.contains_key(item))
+        );
+    }
+}
+
+#[test]
+fn an_index_can_be_emptied_and_filled_again() {
+    let vectors = clustered(301, 8, 8);
+    let query = vectors.slice(ndarray::s![1..2, ..]);
+    let graph = HnswIndex::new(vectors.view(), &HnswConfig::new()).unwrap();
+    let flat = FlatIndex::new(vectors.view()).unwrap();
+    for index in [&graph as &dyn UpdatableIndex, &flat] {
+        for round in 0..3 {
+            for item in 1..301 {
+                index.remove(item).unwrap();
+            }
+            assert!(index.is_empty());
+            assert_eq!(index.search(query, 5, None).unwrap().items(0), [0; 0]);
+            for item in 1..301 {
+                index
+                    .add(item, vectors.row(item as usize).as_slice().unwrap())
+                    .unwrap();
+            }
+            let best = by_sorting(
+                (1..301).map(|item| (item as ItemIndex, vectors.row(item))),
+                query.row(0),
+                1,
+            );
+            assert_eq!(
+                index.search(query, 1, None).unwrap().items(0),
+                best,
+                "round {round}"
+            );
+        }
+        assert!(index.contains(300) && !index.contains(301) && !index.contains(0));
+    }
+}
+
+#[test]
+fn updates_that_cannot_be_are_errors() {
+    let vectors = clustered(20, 4, 9);
+    let graph = HnswIndex::new(vectors.view(), &HnswConfig::new()).unwrap();
+    let flat = FlatIndex::new(vectors.view()).unwrap();
+    let good = [0.5; 4];
+    for index in [&graph as &dyn UpdatableIndex, &flat] {
+        assert!(matches!(
+            index.add(3, &good),
+            Err(Error::DuplicateItem { item: 3 })
+        ));
+        assert!(matches!(
+            index.replace(20, &good),
+            Err(Error::UnknownItem { item: 20 })
+        ));
+        assert!(matches!(
+            index.remove(20),
+            Err(Error::UnknownItem { item: 20 })
+        ));
+        assert!(matches!(
+            index.add(0, &good),
+            Err(Error::InvalidValue { field: "item", .. })
+        ));
+        assert!(matches!(
+            index.add(20, &good[..3]),
+            Err(Error::Shape {
+                expected: 4,
+                found: 3,
+                ..
+            })
+        ));
+        let broken = [0.0, f32::NAN, 0.0, 0.0];
+        assert!(matches!(
+            index.replace(3, &broken),
+            Err(Error::NonFiniteVector { column: 1, .. })
+        ));
+        assert_eq!(index.len(), 19);
+    }
+    let far = flat.add(ItemIndex::MAX, &good);
+    assert!(matches!(
+        far,
+        Err(Error::InvalidValue { field: "item", .. })
+    ));
+}
+
+/// Items are taken out, put back and moved while others search: no search may give an item that
+/// was out all the time, and every score must be one that the item had.
+#[test]
+fn searches_go_on_while_items_come_and_go() {
+    let vectors = clustered(2_001, 8, 10);
+    let graph =
+        HnswIndex::new(vectors.view(), &HnswConfig::new().with_ef_construction(40)).unwrap();
+    let flat = FlatIndex::new(vectors.view()).unwrap();
+    let queries = vectors.slice(ndarray::s![1..9, ..]);
+    for index in [&graph as &dyn UpdatableIndex, &flat] {
+        // The last thousand are never there, the first never leave.
+        for item in 1_001..2_001 {
+            index.remove(item).unwrap();
+        }
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let mut searches = 0;
+                    while !done.load(Ordering::Relaxed) || searches == 0 {
+                        let hits = index.search(queries, 20, None).unwrap();
+                        for (query, vector) in queries.rows().into_iter().enumerate() {
+                            assert_eq!(hits.items(query).len(), 20);
+                            for hit in hits.of(query) {
+                                assert!(hit.item <= 1_000, "{} was removed", hit.item);
+                                let score = vectors.row(hit.item as usize).dot(&vector);
+                                assert!((score - hit.score).abs() < 1e-4);
+                            }
+                        }
+                        searches += 1;
+                    }
+                });
+            }
+            for item in (501..=1_000).chain(501..=1_000) {
+                let vector = vectors.row(item as usize).to_vec();
+                index.remove(item).unwrap();
+                index.add(item, &vector).unwrap();
+                index.replace(item, &vector).unwrap();
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(index.len(), 1_000);
+    }
+}
+
+fn saved(precision: Precision) -> (tempfile::TempDir, std::path::PathBuf, HnswIndex) {
+    let vectors = clustered(501, 12, 11);
+    let index =
+        HnswIndex::new(vectors.view(), &HnswConfig::new().with_precision(precision)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("items.index");
+    index.save(&path, 77).unwrap();
+    (folder, path, index)
+}
+
+#[test]
+fn a_file_answers_as_the_index_that_wrote_it_and_takes_updates() {
+    let queries = clustered(20, 12, 12);
+    for precision in [Precision::F32, Precision::F16, Precision::Int8] {
+        let (_folder, path, index) = saved(precision);
+        let opened = HnswIndex::open(&path, 77).unwrap();
+        assert_eq!(opened.config(), index.config());
+        let search = |index: &HnswIndex| index.search(queries.view(), 10, None).unwrap();
+        assert_eq!(search(&opened), search(&index));
+        opened.remove(3).unwrap();
+        opened.add(900, &[0.25; 12]).unwrap();
+        assert_eq!(opened.len(), index.len());
+        assert!(opened.contains(900) && !opened.contains(3));
+        opened.save(&path, 77).unwrap();
+        let again = HnswIndex::open(&path, 77).unwrap();
+        assert_eq!(search(&again), search(&opened));
+        assert!(!again.contains(3));
+    }
+}
+
+#[test]
+fn a_flat_file_answers_as_the_index_that_wrote_it() {
+    let vectors = clustered(301, 12, 13);
+    let queries = clustered(20, 12, 12);
+    for precision in [Precision::F32, Precision::F16, Precision::Int8] {
+        let index = FlatIndex::with_precision(vectors.view(), precision).unwrap();
+        index.remove(5).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("items.index");
+        index.save(&path, 1).unwrap();
+        let opened = FlatIndex::open(&path, 1).unwrap();
+        let search = |index: &FlatIndex| index.search(queries.view(), 10, None).unwrap();
+        assert_eq!(search(&opened), search(&index));
+        opened.add(5, &[0.5; 12]).unwrap();
+        assert!(opened.contains(5));
+        assert!(matches!(
+            HnswIndex::open(&path, 1),
+            Err(Error::Damaged { .. })
+        ));
+    }
+}
+
+#[test]
+fn files_that_are_not_right_are_errors() {
+    let (folder, path, _) = saved(Precision::F32);
+    let whole = std::fs::read(&path).unwrap();
+    assert!(matches!(
+        HnswIndex::open(&path, 78),
+        Err(Error::OtherCatalog {
+            expected: 78,
+            found: 77,
+            ..
+        })
+    ));
+    let other = folder.path().join("other.index");
+    let open = |bytes: &[u8]| {
+        std::fs::write(&other, bytes).unwrap();
+        HnswIndex::open(&other, 77)
+    };
+    for len in (0..whole.len()).step_by(97).chain([whole.len() - 1]) {
+        let error = open(&whole[..len]).unwrap_err();
+        assert!(
+            matches!(error, Error::Damaged { .. } | Error::Io { .. }),
+            "{len}: {error}"
+        );
+    }
+    for place in (0..whole.len()).step_by(211).chain(0..256) {
+        let mut altered = whole.clone();
+        altered[place] ^= 0x10;
+        let error = open(&altered).unwrap_err();
+        assert!(
+            matches!(error, Error::Damaged { .. } | Error::FormatVersion { .. }),
+            "{place}: {error}"
+        );
+    }
+    let mut longer = whole.clone();
+    longer.push(0);
+    assert!(matches!(open(&longer), Err(Error::Damaged { .. })));
+    assert!(matches!(
+        HnswIndex::open(folder.path().join("none"), 77),
+        Err(Error::Io { .. })
+    ));
+}
+
+/// A hostile writer makes the checksums right: whatever it writes, a search ends and gives items
+/// of the index, or the file is refused.
+#[test]
+fn hostile_files_are_refused_or_searched_without_harm() {
+    let (folder, path, _) = saved(Precision::F32);
+    let whole = std::fs::read(&path).unwrap();
+    let queries = clustered(3, 12, 14);
+    let hostile = folder.path().join("hostile.index");
+    let mut random = ChaCha8Rng::seed_from_u64(15);
+    let (mut refused, mut searched) = (0, 0);
+    for _ in 0..600 {
+        let mut bytes = whole.clone();
+        for _ in 0..random.random_range(1..4) {
+            let body = random.random_bool(0.7);
+            let place = if body {
+                random.random_range(256..bytes.len())
+            } else {
+                random.random_range(16..252)
+            };
+            bytes[place] = random.random();
+        }
+        let body = crc32fast::hash(&bytes[256..]);
+        bytes[248..252].copy_from_slice(&body.to_le_bytes());
+        let header = crc32fast::hash(&bytes[..252]);
+        bytes[252..256].copy_from_slice(&header.to_le_bytes());
+        std::fs::write(&hostile, &bytes).unwrap();
+        match HnswIndex::open(&hostile, 77) {
+            Err(_) => refused += 1,
+            Ok(index) => {
+                searched += 1;
+                let hits = index.search(queries.view(), 10, None).unwrap();
+                assert!((0..3).all(|query| hits.items(query).len() <= 10));
+                index.remove(hits.items(0)[0]).unwrap();
+                index.add(7_000, &[0.5; 12]).unwrap();
+            }
+        }
+    }
+    assert!(
+        refused > 100 && searched > 100,
+        "{refused} refused, {searched} searched"
+    );
+}
+
+#[test]
+fn a_file_that_shrinks_in_use_is_an_error() {
+    let (_folder, path, _) = saved(Precision::F32);
+    let index = HnswIndex::open(&path, 77).unwrap();
+    let queries = clustered(2, 12, 14);
+    assert!(index.search(queries.view(), 3, None).is_ok());
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(300).unwrap();
+    for error in [
+        index.search(queries.view(), 3, None).unwrap_err(),
+        index.remove(1).unwrap_err(),
+        index.save(&path, 77).unwrap_err(),
+    ] {
+        assert!(matches!(error, Error::Damaged { .. }), "{error}");
+    }
+}
