@@ -12,7 +12,8 @@ use ndarray::Array2;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use seqrec::index::{
-    Filter, FlatIndex, Hits, HnswConfig, HnswIndex, HnswRsIndex, ItemSet, Precision, VectorIndex,
+    Filter, FlatIndex, Hits, HnswConfig, HnswIndex, HnswRsIndex, ItemSet, Precision,
+    UpdatableIndex, VectorIndex,
 };
 
 #[path = "support/memory.rs"]
@@ -67,6 +68,10 @@ struct Options {
     /// How the filter is given.
     #[arg(long, value_enum, default_value_t = FilterName::Set)]
     filter: FilterName,
+    /// The share of the items that are built with other items' vectors and given their own one by
+    /// one.
+    #[arg(long)]
+    replaced: Option<f64>,
     /// How often the queries are searched for; the median counts.
     #[arg(long, default_value_t = 5)]
     repeats: usize,
@@ -144,9 +149,26 @@ fn main() -> Result<(), Failure> {
         .with_precision(precision)
         .with_neighbors(options.neighbors)
         .with_ef_construction(options.ef_construction);
+    let mut first = vectors.clone();
+    let replaced: Vec<u32> = (1..vectors.nrows() as u32)
+        .filter(|_| random.random_bool(options.replaced.unwrap_or(0.0)))
+        .collect();
+    for (place, &item) in replaced.iter().enumerate() {
+        let other = replaced[(place + 1) % replaced.len()] as usize;
+        first.row_mut(item as usize).assign(&vectors.row(other));
+    }
     let start = Instant::now();
-    let mut built = pool(options.build_threads)?.install(|| build(&options, &config, &vectors))?;
+    let mut built = pool(options.build_threads)?.install(|| build(&options, &config, &first))?;
     let build_s = start.elapsed().as_secs_f64();
+    drop(first);
+    let start = Instant::now();
+    for &item in &replaced {
+        let vector = vectors.row(item as usize);
+        built
+            .as_updatable()?
+            .replace(item, vector.as_slice().ok_or("rows are whole")?)?;
+    }
+    let replace_us = start.elapsed().as_secs_f64() * 1e6 / replaced.len().max(1) as f64;
     let pool = pool(options.threads)?;
     let efs = if options.index == IndexName::Flat {
         vec![None]
@@ -173,6 +195,8 @@ fn main() -> Result<(), Failure> {
             "ef": ef,
             "precision": options.precision.to_possible_value().map(|name| name.get_name().to_owned()),
             "pass": options.pass,
+            "replaced": replaced.len(),
+            "replace_us": replace_us.round(),
             "threads": options.threads,
             "recall": recall(&hits, &truth, options.k),
             "qps": (queries.nrows() as f64 / seconds[seconds.len() / 2]).round(),
@@ -218,6 +242,14 @@ impl Built {
             Self::Flat(index) => index,
             Self::Hnsw(index) => &**index,
             Self::HnswRs(index) => index,
+        }
+    }
+
+    fn as_updatable(&self) -> Result<&dyn UpdatableIndex, Failure> {
+        match self {
+            Self::Flat(index) => Ok(index),
+            Self::Hnsw(index) => Ok(&**index),
+            Self::HnswRs(_) => Err("the hnsw_rs crate has no updates".into()),
         }
     }
 

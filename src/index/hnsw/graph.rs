@@ -161,6 +161,11 @@ impl Graph {
         self.items.len()
     }
 
+    /// Whether a point has an item, and is no tombstone.
+    pub(super) fn is_live(&self, point: u32) -> bool {
+        self.items[point as usize] != 0
+    }
+
     pub(super) fn top(&self) -> usize {
         match self.entry {
             NONE => 0,

@@ -40,11 +40,11 @@ pub(super) fn level(seed: u64, point: u32, neighbors: usize) -> u8 {
 pub(super) struct Insertion {
     walk: Walk,
     query: Query,
-    pub(super) other: Query,
-    pub(super) candidates: Vec<Near>,
-    pub(super) chosen: Vec<u32>,
-    pub(super) listed: Vec<u32>,
-    pub(super) scores: Vec<f32>,
+    other: Query,
+    candidates: Vec<Near>,
+    chosen: Vec<u32>,
+    listed: Vec<u32>,
+    scores: Vec<f32>,
 }
 
 impl Graph {
@@ -74,7 +74,9 @@ impl Graph {
         let mut near = self.descend(&target, entry, level + 1..top + 1, &mut room.walk);
         for layer in (0..=level.min(top)).rev() {
             self.search_layer(&target, near, layer, ef_construction, &mut room.walk);
-            near = room.walk.beam.iter().next().unwrap_or(near);
+            // Not from the point itself, which may have no links on the next layer.
+            let nearest = room.walk.beam.iter().find(|near| near.point != point);
+            near = nearest.unwrap_or(near);
             room.candidates.clear();
             let others = room.walk.beam.iter();
             room.candidates
@@ -92,8 +94,9 @@ impl Graph {
 
     /// Leaves in `room.chosen` at most `most` of `room.candidates`, which are best first: a
     /// candidate is passed over when one that was chosen is nearer to it than the point is (the
-    /// paper's algorithm 4), so that links lead in different directions.
-    pub(super) fn choose(&self, most: usize, room: &mut Insertion) {
+    /// paper's algorithm 4), so that links lead in different directions. Equally near ones are
+    /// taken, or a point would link to nothing but its double.
+    fn choose(&self, most: usize, room: &mut Insertion) {
         let Insertion {
             candidates,
             chosen,
@@ -118,7 +121,7 @@ impl Graph {
                     &mut scores[..]
                 };
                 self.score(&target, few, scores);
-                scores.iter().all(|&score| score < candidate.score)
+                scores.iter().all(|&score| score <= candidate.score)
             });
             if apart {
                 chosen.push(candidate.point);
@@ -157,8 +160,28 @@ impl Graph {
         };
         room.rank(self, &target);
         room.other = query;
+        // Tombstones keep no live point out: the vector that replaces another is often its
+        // nearest. Where there is space they stay, since searches find their way through them.
+        room.candidates.retain(|near| self.is_live(near.point));
         self.choose(width, room);
+        let space = width - room.chosen.len();
+        let dead = room.listed.iter().filter(|&&link| !self.is_live(link));
+        room.chosen.extend(dead.take(space));
         links.set(list, width, room.chosen.iter().copied());
+    }
+}
+
+impl Insertion {
+    /// Leaves the listed points in `candidates`, best first.
+    fn rank(&mut self, graph: &Graph, target: &Target<'_>) {
+        self.scores.resize(self.listed.len(), 0.0);
+        graph.score(target, &self.listed, &mut self.scores);
+        self.candidates.clear();
+        let pairs = self.listed.iter().zip(&self.scores);
+        self.candidates
+            .extend(pairs.map(|(&point, &score)| Near { score, point }));
+        self.candidates
+            .sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.point.cmp(&b.point)));
     }
 }
 

@@ -467,40 +467,32 @@ impl UpdatableIndex for HnswIndex {
 
     fn add(&self, item: ItemIndex, vector: &[f32]) -> Result<()> {
         check_vector(self, item, vector)?;
-        let HnswConfig {
-            seed,
-            ef_construction,
-            ..
-        } = self.config;
         self.update(|graph, updates| {
             if updates.point_of(item).is_some() {
                 return Err(Error::DuplicateItem { item });
             }
-            updates.add(graph, item, vector, seed, ef_construction);
+            updates.add(graph, item, vector, &self.config);
             Ok(())
         })
     }
 
     fn replace(&self, item: ItemIndex, vector: &[f32]) -> Result<()> {
         check_vector(self, item, vector)?;
-        let HnswConfig {
-            seed,
-            ef_construction,
-            ..
-        } = self.config;
         self.update(|graph, updates| {
-            if !updates.remove(graph, item) {
+            if !updates.remove(graph, item, &self.config) {
                 return Err(Error::UnknownItem { item });
             }
-            updates.add(graph, item, vector, seed, ef_construction);
+            updates.add(graph, item, vector, &self.config);
             Ok(())
         })
     }
 
     fn remove(&self, item: ItemIndex) -> Result<()> {
-        self.update(|graph, updates| match updates.remove(graph, item) {
-            true => Ok(()),
-            false => Err(Error::UnknownItem { item }),
+        self.update(|graph, updates| {
+            if !updates.remove(graph, item, &self.config) {
+                return Err(Error::UnknownItem { item });
+            }
+            Ok(())
         })
     }
 }

@@ -1,66 +1,51 @@
 //! Adding and removing points of a graph in use.
 //!
-//! A removed point is a tombstone at first: searches walk through it and never give it. When a
-//! quarter of the points are tombstones, a sweep begins, which later updates carry on a few points
-//! at a time: each point that links to tombstones chooses anew among its other links and those of
-//! the tombstones (the consolidation of Singh et al., "FreshDiskANN: A Fast and Accurate
-//! Graph-Based ANN Index for Streaming Similarity Search", 2021). Then nothing leads to them, and
-//! their places are used again.
+//! A removed point is a tombstone: searches walk through it and never give it. When a quarter of
+//! the points are tombstones, a new graph is begun, which takes in a few points of the old one
+//! with each later update and takes the old one's place when it has them all. To mend the old one
+//! instead (Singh et al., "FreshDiskANN", 2021) takes as long and was measured to lose recall:
+//! what holds a graph's parts together are links from when it was small.
 
-use super::beam::Near;
-use super::graph::{Graph, NONE, Target};
+use super::graph::{Graph, Links, NONE};
 use super::insert::{Insertion, ListLocks, level};
+use super::{HnswConfig, Query, Vectors};
 use crate::data::ItemIndex;
 
-/// A sweep begins when one point in so many is a tombstone.
-const SWEEP_AT: usize = 4;
-/// How many points an update looks at while a sweep goes on.
-const SWEPT_PER_UPDATE: usize = 256;
+/// A new graph is begun when one point in so many is a tombstone.
+const RENEW_AT: usize = 4;
+/// How many points an update moves while a new graph is made.
+const MOVED_PER_UPDATE: usize = 32;
 
 /// What is kept about a graph that is updated.
 #[derive(Debug)]
 pub(super) struct Updates {
     /// The point of each item.
     points: foldhash::HashMap<ItemIndex, u32>,
-    /// Removed points, to which others may still link.
-    tombstones: Vec<u32>,
-    /// Points that nothing links to.
-    free: Vec<u32>,
-    sweep: Option<Sweep>,
-    locks: ListLocks,
-    room: Insertion,
     /// The square of the length that complements bring vectors to.
     longest: f32,
+    locks: ListLocks,
+    room: Insertion,
+    renewal: Option<Box<Renewal>>,
 }
 
-/// A walk over all points that takes tombstones out of their lists.
+/// A graph that is to take another's place.
 #[derive(Debug)]
-struct Sweep {
+struct Renewal {
+    graph: Graph,
+    updates: Updates,
+    /// The next point of the old graph.
     next: u32,
-    /// The tombstones there were when it began.
-    leaving: Vec<u32>,
 }
 
 impl Updates {
     pub(super) fn new(graph: &Graph) -> Self {
-        let named = (0u32..).zip(graph.items.iter());
-        let mut tombstones = Vec::new();
-        let mut points = foldhash::HashMap::default();
-        for (point, &item) in named {
-            if item == 0 {
-                tombstones.push(point);
-            } else {
-                points.insert(item, point);
-            }
-        }
+        let named = graph.items.iter().copied().zip(0..);
         Self {
+            points: named.filter(|&(item, _)| item != 0).collect(),
             longest: graph.longest(),
-            points,
-            tombstones,
-            free: Vec::new(),
-            sweep: None,
             locks: ListLocks::new(),
             room: Insertion::default(),
+            renewal: None,
         }
     }
 
@@ -74,22 +59,52 @@ impl Updates {
         graph: &mut Graph,
         item: ItemIndex,
         vector: &[f32],
-        seed: u64,
-        ef_construction: usize,
+        config: &HnswConfig,
     ) {
-        self.sweep(graph);
-        let point = self.free.pop().unwrap_or_else(|| graph.push_point(seed));
+        self.link(graph, item, vector, config);
+        if let Some(renewal) = &mut self.renewal {
+            let Renewal { graph, updates, .. } = &mut **renewal;
+            updates.link(graph, item, vector, config);
+        }
+        self.renew(graph, config);
+    }
+
+    /// Removes an item's point; whether it had one.
+    pub(super) fn remove(
+        &mut self,
+        graph: &mut Graph,
+        item: ItemIndex,
+        config: &HnswConfig,
+    ) -> bool {
+        let known = self.unlink(graph, item);
+        if let Some(renewal) = &mut self.renewal {
+            let Renewal { graph, updates, .. } = &mut **renewal;
+            updates.unlink(graph, item);
+        }
+        if known {
+            self.renew(graph, config);
+        }
+        known
+    }
+
+    fn link(&mut self, graph: &mut Graph, item: ItemIndex, vector: &[f32], config: &HnswConfig) {
+        let point = graph.push_point(item, config.seed);
         let square = vector.iter().map(|value| value * value).sum::<f32>();
-        let complement = (self.longest - square).max(0.0).sqrt();
+        let rest = self.longest - square;
+        // What rounding leaves is no difference.
+        let complement = if rest <= 1e-5 * self.longest {
+            0.0
+        } else {
+            rest.sqrt()
+        };
         graph.set_vector(point, vector, complement);
         graph.insert(
             point,
             graph.entry,
-            ef_construction,
+            config.ef_construction,
             &self.locks,
             &mut self.room,
         );
-        graph.items.make_own()[point as usize] = item;
         graph.live += 1;
         self.points.insert(item, point);
         let above = |entry: u32| graph.levels[point as usize] > graph.levels[entry as usize];
@@ -98,84 +113,94 @@ impl Updates {
         }
     }
 
-    /// Removes an item's point; whether it had one.
-    pub(super) fn remove(&mut self, graph: &mut Graph, item: ItemIndex) -> bool {
+    fn unlink(&mut self, graph: &mut Graph, item: ItemIndex) -> bool {
         let Some(point) = self.points.remove(&item) else {
             return false;
         };
         graph.items.make_own()[point as usize] = 0;
         graph.live -= 1;
-        self.tombstones.push(point);
-        self.sweep(graph);
         true
     }
 
-    /// Begins a sweep where it is time, or carries on with one.
-    fn sweep(&mut self, graph: &mut Graph) {
-        if self.sweep.is_none() && self.tombstones.len() * SWEEP_AT >= graph.len() {
-            self.sweep = Some(Sweep {
+    /// Begins a new graph where it is time, or goes on with one.
+    fn renew(&mut self, graph: &mut Graph, config: &HnswConfig) {
+        let tombstones = graph.len() - graph.live;
+        if self.renewal.is_none() {
+            if tombstones * RENEW_AT < graph.len() {
+                return;
+            }
+            let empty = graph.emptied();
+            let mut updates = Self::new(&empty);
+            updates.longest = graph.longest();
+            self.renewal = Some(Box::new(Renewal {
+                graph: empty,
+                updates,
                 next: 0,
-                leaving: std::mem::take(&mut self.tombstones),
-            });
+            }));
         }
-        let Some(mut sweep) = self.sweep.take() else {
+        let Some(mut renewal) = self.renewal.take() else {
             return;
         };
-        let end = graph.len().min(sweep.next as usize + SWEPT_PER_UPDATE) as u32;
-        graph.make_links_own();
-        for point in sweep.next..end {
-            if graph.items[point as usize] != 0 {
-                for layer in 0..=usize::from(graph.levels[point as usize]) {
-                    graph.leave_tombstones(point, layer, &mut self.room);
-                }
+        let mut vector = Query::default();
+        let dim = graph.vectors.dim();
+        let end = graph.len().min(renewal.next as usize + MOVED_PER_UPDATE) as u32;
+        for point in renewal.next..end {
+            let item = graph.items[point as usize];
+            // What was added since the new graph was begun is in it already.
+            if item != 0 && renewal.updates.point_of(item).is_none() {
+                graph.vectors.load(point, &mut vector);
+                let Renewal { graph, updates, .. } = &mut *renewal;
+                updates.link(graph, item, &vector.values()[..dim], config);
             }
         }
+        renewal.next = end;
         if (end as usize) < graph.len() {
-            sweep.next = end;
-            self.sweep = Some(sweep);
-            return;
-        }
-        for &point in &sweep.leaving {
-            for layer in 0..=usize::from(graph.levels[point as usize]) {
-                let (links, list, width) = graph.list(point, layer);
-                links.set(list, width, std::iter::empty());
-            }
-        }
-        self.free.append(&mut sweep.leaving);
-        if graph.entry != NONE && graph.items[graph.entry as usize] == 0 {
-            let live = (0..graph.len() as u32).filter(|&point| graph.items[point as usize] != 0);
-            let highest = live.max_by_key(|&point| (graph.levels[point as usize], !point));
-            graph.entry = highest.unwrap_or(NONE);
+            self.renewal = Some(renewal);
+        } else {
+            *graph = renewal.graph;
+            *self = renewal.updates;
         }
     }
 }
 
 impl Graph {
-    /// The square of the length that complements bring vectors to.
+    /// The square of the longest vector's length.
     fn longest(&self) -> f32 {
-        let mut query = super::Query::default();
+        let mut vector = Query::default();
         let square = |point: u32| {
-            self.vectors.load(point, &mut query);
-            query
+            self.vectors.load(point, &mut vector);
+            vector
                 .values()
                 .iter()
                 .map(|value| value * value)
                 .sum::<f32>()
         };
-        (0..self.len() as u32).map(square).fold(0.0, f32::max)
+        let live = (0..self.len() as u32).filter(|&point| self.is_live(point));
+        live.map(square).fold(0.0, f32::max)
     }
 
-    fn make_links_own(&mut self) {
-        self.base.make_own();
-        self.upper.make_own();
+    /// A graph of the same form without points.
+    fn emptied(&self) -> Self {
+        Self {
+            neighbors: self.neighbors,
+            vectors: Vectors::new(&[], self.vectors.dim(), self.vectors.precision()),
+            complement: None,
+            items: Vec::new().into(),
+            levels: Vec::new().into(),
+            base: Links::default(),
+            upper_start: Vec::new().into(),
+            upper: Links::default(),
+            entry: NONE,
+            live: 0,
+        }
     }
 
-    /// Adds a point without vector, item or links.
-    fn push_point(&mut self, seed: u64) -> u32 {
+    /// Adds a point without vector or links.
+    fn push_point(&mut self, item: ItemIndex, seed: u64) -> u32 {
         let point = self.len() as u32;
         let level = level(seed, point, self.neighbors);
         let start = (self.upper.len() / self.neighbors) as u32;
-        self.items.make_own().push(0);
+        self.items.make_own().push(item);
         self.levels.make_own().push(level);
         self.upper_start.make_own().push(start);
         self.base.grow(1, 2 * self.neighbors);
@@ -184,61 +209,11 @@ impl Graph {
     }
 
     fn set_vector(&mut self, point: u32, vector: &[f32], complement: f32) {
-        self.make_links_own();
         self.vectors.set(point as usize, vector);
-        let needed = self.complement.is_some() || complement > 0.0;
-        if needed {
+        if self.complement.is_some() || complement > 0.0 {
             let complements = self.complement.get_or_insert_default().make_own();
             complements.resize(self.items.len(), 0.0);
             complements[point as usize] = complement;
         }
-    }
-
-    /// Takes the tombstones out of a point's list, and lets it choose among its other links and
-    /// those that the tombstones had.
-    fn leave_tombstones(&self, point: u32, layer: usize, room: &mut Insertion) {
-        let (links, list, width) = self.list(point, layer);
-        let live = |point: &u32| self.items[*point as usize] != 0;
-        room.listed.clear();
-        links.for_each(list, width, |link| room.listed.push(link));
-        if room.listed.iter().all(live) {
-            return;
-        }
-        let mut listed = std::mem::take(&mut room.listed);
-        let old = listed.len();
-        for place in 0..old {
-            if !live(&listed[place]) {
-                let (links, list, width) = self.list(listed[place], layer);
-                links.for_each(list, width, |link| listed.push(link));
-            }
-        }
-        listed.retain(|other| live(other) && *other != point);
-        listed.sort_unstable();
-        listed.dedup();
-        let mut query = std::mem::take(&mut room.other);
-        self.vectors.load(point, &mut query);
-        let target = Target {
-            query: &query,
-            complement: self.complement_of(point),
-        };
-        room.listed = listed;
-        room.rank(self, &target);
-        room.other = query;
-        self.choose(width, room);
-        links.set(list, width, room.chosen.iter().copied());
-    }
-}
-
-impl Insertion {
-    /// Leaves the listed points in `candidates`, best first.
-    pub(super) fn rank(&mut self, graph: &Graph, target: &Target<'_>) {
-        self.scores.resize(self.listed.len(), 0.0);
-        graph.score(target, &self.listed, &mut self.scores);
-        self.candidates.clear();
-        let pairs = self.listed.iter().zip(&self.scores);
-        self.candidates
-            .extend(pairs.map(|(&point, &score)| Near { score, point }));
-        self.candidates
-            .sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.point.cmp(&b.point)));
     }
 }
