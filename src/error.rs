@@ -205,6 +205,28 @@ pub enum Error {
         reason: String,
     },
 
+    /// A server of vectors can't be reached, or refuses.
+    #[error("the server at {address} could not {action}: {reason}")]
+    Server {
+        /// The address.
+        address: String,
+        /// What was asked of it, as a verb phrase.
+        action: &'static str,
+        /// Why.
+        reason: String,
+    },
+
+    /// A server of vectors did not answer within the caller's deadline.
+    #[error("the server at {address} did not {action} within {seconds} s")]
+    Deadline {
+        /// The address.
+        address: String,
+        /// What was asked of it, as a verb phrase.
+        action: &'static str,
+        /// The deadline.
+        seconds: f64,
+    },
+
     /// A download failed: no network, a refused connection or an HTTP error.
     #[error("could not download {url}: {reason}")]
     Download {

@@ -42,6 +42,8 @@
 //! | write a model of my own | [`model::SequenceRecaller`] |
 //! | write a training loop of my own | [`data::Batcher`] and [`model::SequenceRecaller::loss`] |
 //! | search vectors | [`index::FlatIndex`], [`index::HnswIndex`], or an index of my own behind [`index::VectorIndex`] |
+//! | change an index while it is searched | [`index::UpdatableIndex`] |
+//! | search vectors that no one machine holds | `index::MilvusIndex` (feature `milvus`) |
 //! | recall items for a history | [`recall::Retriever`] |
 //! | judge ranked lists of any origin | [`eval::Scorer`] |
 //! | keep a trained model | [`recall::Run`] |
@@ -66,6 +68,7 @@
 //! | `cuda`, `wgpu` | | burn's GPU backends |
 //! | `plot` | | [`plot`]: training curves and t-SNE maps as SVG |
 //! | `download` | | [`data::movielens::Downloader`] |
+//! | `milvus` | | `index::MilvusIndex`: a Milvus server or cluster behind the same trait |
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]

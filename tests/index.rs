@@ -126,6 +126,48 @@ fn every_precision_finds_nearly_all() {
 }
 
 #[test]
+fn interests_are_searched_in_one_call() {
+    let vectors = clustered(501, 8, 16);
+    let flat = FlatIndex::new(vectors.view()).unwrap();
+    let graph = HnswIndex::new(vectors.view(), &HnswConfig::new()).unwrap();
+    let queries = clustered(6, 8, 17);
+    for index in [&flat as &dyn VectorIndex, &graph] {
+        let hits = index.search_interests(queries.view(), 3, 7, None).unwrap();
+        assert_eq!(hits.len(), 2);
+        for user in 0..2 {
+            let of_user = queries.slice(ndarray::s![3 * user..3 * user + 3, ..]);
+            let mut best: Vec<(f32, ItemIndex)> = (1..501)
+                .map(|item| {
+                    let scores = of_user.dot(&vectors.row(item));
+                    (
+                        scores.iter().copied().fold(f32::MIN, f32::max),
+                        item as ItemIndex,
+                    )
+                })
+                .collect();
+            best.sort_by(|a, b| b.0.total_cmp(&a.0));
+            let expected: Vec<ItemIndex> = best.iter().take(7).map(|&(_, item)| item).collect();
+            assert_eq!(hits.items(user), expected);
+        }
+        assert!(matches!(
+            index.search_interests(queries.view(), 4, 7, None),
+            Err(Error::Shape {
+                expected: 8,
+                found: 6,
+                ..
+            })
+        ));
+        assert!(matches!(
+            index.search_interests(queries.view(), 0, 7, None),
+            Err(Error::InvalidValue {
+                field: "interests",
+                ..
+            })
+        ));
+    }
+}
+
+#[test]
 fn one_thread_and_one_seed_give_one_graph() {
     let vectors = clustered(1_001, 8, 5);
     let saved = |seed: u64| {

@@ -103,7 +103,7 @@ impl Hits {
 
     /// The hits of users who have `interests` queries each, one after another: for each user each
     /// item once, with its best score, and the k best of these.
-    pub fn merge_interests(self, interests: usize, k: usize) -> Self {
+    pub(super) fn merge_interests(self, interests: usize, k: usize) -> Self {
         if interests <= 1 {
             return self;
         }

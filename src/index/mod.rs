@@ -7,6 +7,8 @@ mod flat;
 mod hits;
 mod hnsw;
 mod hnsw_rs;
+#[cfg(feature = "milvus")]
+pub mod milvus;
 mod vectors;
 
 use ndarray::ArrayView2;
@@ -20,6 +22,8 @@ pub use flat::FlatIndex;
 pub use hits::{Hit, Hits};
 pub use hnsw::{HnswConfig, HnswIndex};
 pub use hnsw_rs::HnswRsIndex;
+#[cfg(feature = "milvus")]
+pub use milvus::{MilvusConfig, MilvusIndex, MilvusMethod};
 pub use vectors::Precision;
 
 /// An index over the item vectors of a catalog.
@@ -53,6 +57,34 @@ pub trait VectorIndex: Send + Sync {
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Hits>;
+
+    /// The k best items for each user, who has `interests` queries one after another in `queries`
+    /// `[users * interests, dim]`: each item once, with its best score. The filter is asked with
+    /// the query's row.
+    ///
+    /// # Errors
+    /// As [`search`](VectorIndex::search), [`Error::InvalidValue`] for 0 interests and
+    /// [`Error::Shape`] for queries that are no whole number of users.
+    fn search_interests(
+        &self,
+        queries: ArrayView2<'_, f32>,
+        interests: usize,
+        k: usize,
+        filter: Option<Filter<'_>>,
+    ) -> Result<Hits> {
+        if interests == 0 {
+            return Err(Error::invalid("interests", 0, "must be at least 1"));
+        }
+        if !queries.nrows().is_multiple_of(interests) {
+            return Err(Error::Shape {
+                what: "queries, which must be as many for each user",
+                expected: queries.nrows().next_multiple_of(interests),
+                found: queries.nrows(),
+            });
+        }
+        let hits = self.search(queries, k, filter)?;
+        Ok(hits.merge_interests(interests, k))
+    }
 }
 
 /// An index whose items come, change and go while other threads search it.

@@ -215,20 +215,22 @@ impl Product<'_> {
                 }
             }
         }
-        for (place, sums) in sums.into_iter().enumerate() {
+        // By index, so that the sums stay in registers: an iterator would move them to memory.
+        #[allow(clippy::needless_range_loop)]
+        for place in 0..ROWS {
             let start = (row + place) * columns + first;
             let out = &mut self.out[start..start + (VECTORS - 1) * S::F32_LANES + lanes];
-            for (place, sum) in sums.into_iter().enumerate() {
+            for vector in 0..VECTORS {
                 // SAFETY: `out` is as long as all vectors, of which the last has `lanes` values;
                 // what is masked out is neither read nor written.
                 unsafe {
-                    let out = out.as_mut_ptr().add(place * S::F32_LANES);
+                    let out = out.as_mut_ptr().add(vector * S::F32_LANES);
                     let before = match (self.add, partial) {
                         (false, _) => simd.splat_f32s(0.0),
                         (true, true) => simd.mask_load_ptr_f32s(mask, out),
                         (true, false) => out.cast::<S::f32s>().read_unaligned(),
                     };
-                    let sum = simd.add_f32s(before, sum);
+                    let sum = simd.add_f32s(before, sums[place][vector]);
                     if partial {
                         simd.mask_store_ptr_f32s(mask, out, sum);
                     } else {

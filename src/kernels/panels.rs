@@ -180,13 +180,20 @@ impl<'a> Panels<'a> {
     /// The inner product of a query with a vector of bytes, the query not rounded.
     pub(crate) fn rescore(&self, query: &[f32], vector: u32) -> f32 {
         let (panel, column) = (vector as usize / WIDTH, vector as usize % WIDTH);
-        let values: &[i8] = bytemuck::cast_slice(self.panel(panel));
-        let products = query
-            .chunks(4)
-            .enumerate()
-            .flat_map(|(four, query)| query.iter().zip(&values[byte_place(4 * four, column)..]));
-        let sum: f32 = products.map(|(query, &byte)| query * f32::from(byte)).sum();
-        sum * self.scales[vector as usize]
+        let fours = bytemuck::cast_slice::<Line, [i8; 4]>(self.panel(panel));
+        let (whole, rest) = query.as_chunks::<4>();
+        let mut sums = [0.0; 4];
+        for (query, bytes) in whole.iter().zip(fours[column..].iter().step_by(WIDTH)) {
+            for ((sum, &query), &byte) in sums.iter_mut().zip(query).zip(bytes) {
+                *sum += query * f32::from(byte);
+            }
+        }
+        if let Some(bytes) = fours.get(whole.len() * WIDTH + column) {
+            for ((sum, &query), &byte) in sums.iter_mut().zip(rest).zip(bytes) {
+                *sum += query * f32::from(byte);
+            }
+        }
+        sums.into_iter().sum::<f32>() * self.scales[vector as usize]
     }
 }
 
@@ -280,14 +287,18 @@ fn score_byte_rows<const ROWS: usize>(
             }
         }
     }
-    for (row, sums) in sums.into_iter().enumerate() {
+    // By index, so that the sums stay in registers: an iterator over them would move them to memory.
+    for row in 0..ROWS {
         let shift = _mm512_set1_epi32(queries.shifts[first + row]);
         let scale = _mm512_set1_ps(queries.scales[first + row]);
         let scores = &mut scores[(first + row) * WIDTH..][..WIDTH];
-        let (scores, scales) = (scores.as_chunks_mut::<16>().0, scales.as_chunks::<16>().0);
-        for ((sum, scores), scales) in sums.into_iter().zip(scores).zip(scales) {
-            let sum = _mm512_cvtepi32_ps(_mm512_sub_epi32(sum, shift));
-            // SAFETY: both are arrays of sixteen numbers; neither access needs alignment.
+        for vector in 0..VECTORS {
+            let sum = _mm512_cvtepi32_ps(_mm512_sub_epi32(sums[row][vector], shift));
+            let (scores, scales) = (
+                &mut scores[vector * 16..][..16],
+                &scales[vector * 16..][..16],
+            );
+            // SAFETY: both are sixteen numbers; neither access needs alignment.
             unsafe {
                 let scales = _mm512_mul_ps(_mm512_loadu_ps(scales.as_ptr()), scale);
                 _mm512_storeu_ps(scores.as_mut_ptr(), _mm512_mul_ps(sum, scales));

@@ -74,8 +74,7 @@ impl Evaluation {
             } else {
                 None
             };
-            let hits = index.search(queries.view(), k, filter)?;
-            let hits = hits.merge_interests(interests, k);
+            let hits = index.search_interests(queries.view(), interests, k, filter)?;
             scorer.add_all(
                 batch.len(),
                 |case| hits.items(case),

@@ -154,8 +154,8 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
             let filter: Option<Filter<'_>> =
                 options.exclude_seen.then_some(Filter::Predicate(&allowed));
             let interests = queries.nrows();
-            let hits = self.index.search(queries.view(), options.k, filter)?;
-            let hits = hits.merge_interests(interests, options.k);
+            let index = &self.index;
+            let hits = index.search_interests(queries.view(), interests, options.k, filter)?;
             let scored = hits.of(0).map(|hit| (hit.item, hit.score)).collect();
             (scored, Source::Model)
         };
