@@ -111,7 +111,7 @@ pub struct HnswIndex {
 #[derive(Debug)]
 struct State {
     graph: Graph,
-    /// Made by the first update.
+    /// Made by the first update, or at once for a graph from a file that was updated.
     updates: Option<Updates>,
     /// The file that the graph's arrays are in, as long as any may be.
     mapped: Option<Mapped>,
@@ -121,6 +121,17 @@ impl State {
     /// Refuses to go on with a graph whose file is gone from under it.
     fn check(&self) -> Result<()> {
         self.mapped.as_ref().map_or(Ok(()), Mapped::check)
+    }
+
+    /// The point of an item that is in the index.
+    fn point_of(&self, item: ItemIndex) -> Option<u32> {
+        match &self.updates {
+            Some(updates) => updates.point_of(item),
+            // As they were built: item i is point i - 1.
+            None => item
+                .checked_sub(1)
+                .filter(|&point| (point as usize) < self.graph.len()),
+        }
     }
 }
 
@@ -161,10 +172,14 @@ impl HnswIndex {
     }
 
     fn of_graph(graph: Graph, config: HnswConfig, mapped: Option<Mapped>) -> Self {
+        let as_built = (1..)
+            .zip(graph.items.iter())
+            .all(|(item, &of_point)| item == of_point);
+        let updates = (!as_built).then(|| Updates::new(&graph));
         Self {
             state: RwLock::new(State {
                 graph,
-                updates: None,
+                updates,
                 mapped,
             }),
             config,
@@ -210,13 +225,14 @@ impl HnswIndex {
     /// The k best for one query, best first, in `search.scored`.
     fn search_one(
         &self,
-        graph: &Graph,
+        state: &State,
         number: usize,
         query: &[f32],
         k: usize,
         filter: Option<Filter<'_>>,
         search: &mut Search,
     ) {
+        let graph = &state.graph;
         graph.vectors.prepare(query, &mut search.query);
         let target = Target {
             query: &search.query,
@@ -228,9 +244,12 @@ impl HnswIndex {
         };
         search.scored.clear();
         let walk = &mut search.walk;
-        let ef = self.config.ef_search.max(k);
         let share = filter.map_or(1.0, |filter| share_passing(graph, number, filter));
-        if graph.entry != NONE && !scan_is_faster(graph.len(), ef, share) {
+        // Those that pass lie further apart than all do, and more of them must be held on to.
+        let ef = (self.config.ef_search as f64 / share.max(1e-4).sqrt()) as usize;
+        let ef = ef.max(k);
+        let scan = filter.is_some_and(|filter| scan_is_faster(graph.len(), ef, share, filter));
+        if graph.entry != NONE && !scan {
             let layers = 1..graph.top() + 1;
             let near = graph.descend(&target, graph.entry, layers, walk);
             let found = if filter.is_none() && graph.live == graph.len() {
@@ -245,14 +264,21 @@ impl HnswIndex {
                 .extend(found.iter().map(|near| (near.point, near.score)));
         }
         if search.scored.len() < k {
-            let points = (0..graph.len() as u32).filter(|&point| wanted(point));
             let keep = match graph.vectors.precision() {
                 Precision::Int8 => ef,
                 Precision::F32 | Precision::F16 => k,
             };
-            search.scored = top_k::scan(keep, points, |points, scores| {
-                graph.vectors.score(&search.query, points, scores);
-            });
+            let query = &search.query;
+            let score = |points: &[u32], scores: &mut [f32]| {
+                graph.vectors.score(query, points, scores);
+            };
+            search.scored = if let Some(Filter::Allowed(items)) = filter {
+                let points = items.iter().filter_map(|item| state.point_of(item));
+                top_k::scan(keep, points, score)
+            } else {
+                let points = (0..graph.len() as u32).filter(|&point| wanted(point));
+                top_k::scan(keep, points, score)
+            };
         }
         let vectors = &graph.vectors;
         if vectors.precision() == Precision::Int8 {
@@ -294,13 +320,16 @@ fn share_passing(graph: &Graph, number: usize, filter: Filter<'_>) -> f64 {
 
 /// Whether going through the points of which a share passes takes less time than the walk, which
 /// must see `1 / share` points for each that it keeps.
-fn scan_is_faster(points: usize, ef: usize, share: f64) -> bool {
+fn scan_is_faster(points: usize, ef: usize, share: f64, filter: Filter<'_>) -> bool {
     // Nanoseconds, measured by `cargo bench --bench ann -- DIR --pass SHARE`. Their proportions
     // matter, and these differ little from machine to machine.
-    const CHECK: f64 = 2.0;
     const SCORE: f64 = 10.0;
-    const EXPAND: f64 = 600.0;
-    points as f64 * (CHECK + share * SCORE) <= ef as f64 / share.max(1e-9) * EXPAND
+    const EXPAND: f64 = 800.0;
+    let check = match filter {
+        Filter::Predicate(_) => 2.0,
+        Filter::Allowed(_) => 0.0,
+    };
+    points as f64 * (check + share * SCORE) <= ef as f64 / share.max(1e-9) * EXPAND
 }
 
 impl Graph {
@@ -425,7 +454,7 @@ impl VectorIndex for HnswIndex {
         if count == 1 {
             // One query is not worth waking other threads for.
             self.searches.with(|search| {
-                self.search_one(graph, 0, queries, k, filter, search);
+                self.search_one(&state, 0, queries, k, filter, search);
                 push(&mut hits, &search.scored);
             });
             return Ok(hits);
@@ -441,7 +470,7 @@ impl VectorIndex for HnswIndex {
                     self.searches.with(|search| {
                         for (place, query) in queries.chunks_exact(dim).enumerate() {
                             let number = round * ROUND + part * 16 + place;
-                            self.search_one(graph, number, query, k, filter, search);
+                            self.search_one(&state, number, query, k, filter, search);
                             push(&mut hits, &search.scored);
                         }
                     });
@@ -458,11 +487,7 @@ impl VectorIndex for HnswIndex {
 
 impl UpdatableIndex for HnswIndex {
     fn contains(&self, item: ItemIndex) -> bool {
-        let state = self.read();
-        match &state.updates {
-            Some(updates) => updates.point_of(item).is_some(),
-            None => item != 0 && state.graph.items.contains(&item),
-        }
+        self.read().point_of(item).is_some()
     }
 
     fn add(&self, item: ItemIndex, vector: &[f32]) -> Result<()> {
