@@ -13,7 +13,7 @@ use seqrec::Result;
 use seqrec::backend::{Autodiff, Backend};
 use seqrec::data::{Case, Dataset, ExternalId, Filters, ItemIndex, Protocol, Split};
 use seqrec::eval::{Metric, Report};
-use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex};
+use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, HnswRsIndex, VectorIndex};
 use seqrec::model::{Gru4Rec, Gru4RecConfig, RecallerConfig};
 use seqrec::plot::{MapPoint, draw_map, draw_training_curves, tsne};
 use seqrec::recall::{Evaluation, RecallOptions, Retriever, Run, item_vectors};
@@ -116,6 +116,7 @@ fn job<B: Backend>(options: &Options) -> Result<(), Box<dyn Error>> {
     let index: Box<dyn VectorIndex> = match options.index {
         IndexName::Flat => Box::new(FlatIndex::new(vectors.view())?),
         IndexName::Hnsw => Box::new(HnswIndex::new(vectors.view(), &HnswConfig::new())?),
+        IndexName::HnswRs => Box::new(HnswRsIndex::new(vectors.view(), &HnswConfig::new())?),
     };
     let report = Evaluation::new(&options.k, options.exclude_seen).run(
         &model,

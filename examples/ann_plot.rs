@@ -1,0 +1,129 @@
+//! Draws recall against queries per second out of the lines that `cargo bench --bench ann` prints.
+//!
+//! `cargo run --release --example ann_plot -- LINES.jsonl OUT.svg`; lines with a `peer` in place of
+//! an `index` are drawn as well. Points of one name are joined, and of several lines with one name
+//! and ef the median counts.
+
+use std::collections::BTreeMap;
+
+use plotters::prelude::*;
+
+type Failure = Box<dyn std::error::Error>;
+
+/// Recall as the number of nines, `-log10(1 - recall)`, five at most: the share that is missed
+/// differs by powers of ten.
+fn nines(recall: f64) -> f64 {
+    -(1.0 - recall).max(1e-5).log10()
+}
+
+/// Colours that are told apart on white (Okabe & Ito, "Color Universal Design", 2008, and three
+/// more).
+const COLOURS: [RGBColor; 10] = [
+    RGBColor(230, 159, 0),
+    RGBColor(86, 180, 233),
+    RGBColor(0, 158, 115),
+    RGBColor(0, 0, 0),
+    RGBColor(153, 153, 153),
+    RGBColor(213, 94, 0),
+    RGBColor(204, 121, 167),
+    RGBColor(0, 114, 178),
+    RGBColor(140, 86, 75),
+    RGBColor(120, 94, 240),
+];
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// The curve's name and the point's ef; `None` for lines of other measurements.
+fn name_of(line: &serde_json::Value) -> Option<(String, u64)> {
+    let text = |field: &str| line[field].as_str().map(str::to_owned);
+    if line["threads"].as_u64()? != 1 || line["pass"].is_f64() {
+        return None;
+    }
+    let precision = text("precision").filter(|precision| precision != "f32");
+    let name = match (text("index"), text("peer")) {
+        (Some(index), _) => format!(
+            "seqrec {index}{}",
+            precision.map_or(String::new(), |p| format!(" {p}"))
+        ),
+        (None, Some(peer)) => peer,
+        (None, None) => return None,
+    };
+    Some((name, line["ef"].as_u64().unwrap_or(0)))
+}
+
+fn main() -> Result<(), Failure> {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(lines), Some(out)) = (arguments.next(), arguments.next()) else {
+        return Err("usage: ann_plot LINES.jsonl OUT.svg".into());
+    };
+    let text = std::fs::read_to_string(&lines).map_err(|error| format!("{lines}: {error}"))?;
+    let mut curves: BTreeMap<String, BTreeMap<u64, (Vec<f64>, Vec<f64>)>> = BTreeMap::new();
+    for line in text
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+    {
+        let line: serde_json::Value = line;
+        let numbers = (line["recall"].as_f64(), line["qps"].as_f64());
+        if let (Some((name, ef)), (Some(recall), Some(qps))) = (name_of(&line), numbers) {
+            let point = curves.entry(name).or_default().entry(ef).or_default();
+            point.0.push(recall);
+            point.1.push(qps);
+        }
+    }
+    if curves.is_empty() {
+        return Err(format!("{lines} holds no line with recall and qps").into());
+    }
+    let root = SVGBackend::new(&out, (860, 520)).into_drawing_area();
+    root.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(&root)
+        .caption(
+            "200,000 × 64, inner product, k 50, one thread",
+            ("sans-serif", 20),
+        )
+        .margin(16)
+        .x_label_area_size(44)
+        .y_label_area_size(70)
+        .build_cartesian_2d(1.8f64..5.2, (500f64..60_000.0).log_scale())?;
+    chart
+        .configure_mesh()
+        .x_desc("recall@50")
+        .y_desc("queries per second")
+        .x_label_formatter(&|nines| match nines.round() as i64 {
+            2 => "0.99".to_owned(),
+            3 => "0.999".to_owned(),
+            4 => "0.9999".to_owned(),
+            5 => "0.99999 and above".to_owned(),
+            _ => String::new(),
+        })
+        .x_labels(5)
+        .y_label_formatter(&|qps| format!("{qps:.0}"))
+        .draw()?;
+    for (number, (name, points)) in curves.into_iter().enumerate() {
+        let colour = COLOURS[number % COLOURS.len()];
+        let points: Vec<(f64, f64)> = points
+            .into_values()
+            .map(|(mut recall, mut qps)| (nines(median(&mut recall)), median(&mut qps)))
+            .collect();
+        let width = if name.starts_with("seqrec") { 3 } else { 1 };
+        chart
+            .draw_series(LineSeries::new(
+                points.iter().copied(),
+                colour.stroke_width(width),
+            ))?
+            .label(name)
+            .legend(move |(x, y)| Rectangle::new([(x, y - 4), (x + 14, y + 4)], colour.filled()));
+        let dot = |&point: &(f64, f64)| Circle::new(point, 4, colour.filled());
+        chart.draw_series(points.iter().map(dot))?;
+    }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::LowerLeft)
+        .background_style(WHITE.mix(0.8))
+        .border_style(BLACK.mix(0.3))
+        .draw()?;
+    root.present()?;
+    Ok(())
+}
