@@ -36,6 +36,13 @@ fn median(values: &mut [f64]) -> f64 {
     values[values.len() / 2]
 }
 
+/// What several lines say of one point.
+#[derive(Default)]
+struct Measured {
+    recall: Vec<f64>,
+    qps: Vec<f64>,
+}
+
 /// The curve's name and the point's ef; `None` for lines of other measurements.
 fn name_of(line: &serde_json::Value) -> Option<(String, u64)> {
     let text = |field: &str| line[field].as_str().map(str::to_owned);
@@ -60,7 +67,7 @@ fn main() -> Result<(), Failure> {
         return Err("usage: ann_plot LINES.jsonl OUT.svg".into());
     };
     let text = std::fs::read_to_string(&lines).map_err(|error| format!("{lines}: {error}"))?;
-    let mut curves: BTreeMap<String, BTreeMap<u64, (Vec<f64>, Vec<f64>)>> = BTreeMap::new();
+    let mut curves: BTreeMap<String, BTreeMap<u64, Measured>> = BTreeMap::new();
     for line in text
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok())
@@ -69,8 +76,8 @@ fn main() -> Result<(), Failure> {
         let numbers = (line["recall"].as_f64(), line["qps"].as_f64());
         if let (Some((name, ef)), (Some(recall), Some(qps))) = (name_of(&line), numbers) {
             let point = curves.entry(name).or_default().entry(ef).or_default();
-            point.0.push(recall);
-            point.1.push(qps);
+            point.recall.push(recall);
+            point.qps.push(qps);
         }
     }
     if curves.is_empty() {
@@ -105,7 +112,7 @@ fn main() -> Result<(), Failure> {
         let colour = COLOURS[number % COLOURS.len()];
         let points: Vec<(f64, f64)> = points
             .into_values()
-            .map(|(mut recall, mut qps)| (nines(median(&mut recall)), median(&mut qps)))
+            .map(|mut point| (nines(median(&mut point.recall)), median(&mut point.qps)))
             .collect();
         let width = if name.starts_with("seqrec") { 3 } else { 1 };
         chart

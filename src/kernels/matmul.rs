@@ -26,6 +26,7 @@ impl<'a> Matrix<'a> {
     }
 
     /// The transpose as the left side of a product, without moving anything.
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
     pub(crate) fn t(self) -> Left<'a> {
         Left {
             values: self.values,
@@ -37,6 +38,7 @@ impl<'a> Matrix<'a> {
     }
 
     /// The transpose in row-major order, written to `out`.
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
     pub(crate) fn transpose_into(self, out: &mut [f32]) {
         assert_eq!(out.len(), self.values.len(), "a transpose fills its output");
         for (column, out) in out.chunks_exact_mut(self.rows.max(1)).enumerate() {
@@ -47,6 +49,7 @@ impl<'a> Matrix<'a> {
     }
 
     /// The transpose in row-major order.
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
     pub(crate) fn transposed(self) -> Vec<f32> {
         let mut out = vec![0.0; self.values.len()];
         self.transpose_into(&mut out);
@@ -82,6 +85,7 @@ pub(crate) fn matmul<'a>(out: &mut [f32], left: impl Into<Left<'a>>, right: Matr
 }
 
 /// `out += left · right`, on the calling thread; `out` is row-major.
+#[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) fn matmul_add<'a>(out: &mut [f32], left: impl Into<Left<'a>>, right: Matrix<'_>) {
     multiply(out, true, left.into(), right);
 }
