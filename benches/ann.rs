@@ -105,22 +105,6 @@ fn main() -> Result<(), Failure> {
     vectors.slice_mut(ndarray::s![1.., ..]).assign(&base);
     drop(base);
 
-    let truth = match options.pass {
-        None => {
-            let bytes = std::fs::metadata(file("truth.u32"))?.len() as usize;
-            let truth = rows(
-                &file("truth.u32"),
-                bytes / 4 / queries.nrows(),
-                u32::from_le_bytes,
-            )?;
-            truth
-                .rows()
-                .into_iter()
-                .map(|row| row.iter().map(|row| row + 1).collect())
-                .collect()
-        }
-        Some(_) => Vec::new(),
-    };
     let mut random = ChaCha8Rng::seed_from_u64(1);
     let allowed: Option<ItemSet> = options.pass.map(|share| {
         let items = 1..vectors.nrows() as u32;
@@ -137,7 +121,11 @@ fn main() -> Result<(), Failure> {
             .map(|query| exact.items(query).to_vec())
             .collect()
     } else {
-        truth
+        let bytes = std::fs::metadata(file("truth.u32"))?.len() as usize;
+        let columns = bytes / 4 / queries.nrows();
+        let truth = rows(&file("truth.u32"), columns, u32::from_le_bytes)?;
+        let items = |row: ndarray::ArrayView1<'_, u32>| row.iter().map(|row| row + 1).collect();
+        truth.rows().into_iter().map(items).collect()
     };
 
     let precision = match options.precision {

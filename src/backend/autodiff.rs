@@ -199,8 +199,8 @@ impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
         gradient: FloatTensor<Self>,
         step: AdamStep,
     ) -> AdamState<FloatTensor<Self>> {
-        let moved = B::adam_step(inner::<B, C>(state), gradient.primitive, step);
-        outer::<B, C>(moved)
+        let state = state.map(|tensor| tensor.primitive);
+        B::adam_step(state, gradient.primitive, step).map(Self::from_inner)
     }
 
     fn adam_step_rows(
@@ -209,28 +209,7 @@ impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
         gradient: FloatTensor<Self>,
         step: AdamStep,
     ) -> AdamState<FloatTensor<Self>> {
-        let state = inner::<B, C>(state);
-        let moved = B::adam_step_rows(state, indices, gradient.primitive, step);
-        outer::<B, C>(moved)
-    }
-}
-
-fn inner<B: Backend, C: CheckpointStrategy>(
-    state: AdamState<FloatTensor<Autodiff<B, C>>>,
-) -> AdamState<FloatTensor<B>> {
-    AdamState {
-        parameter: state.parameter.primitive,
-        moment_1: state.moment_1.primitive,
-        moment_2: state.moment_2.primitive,
-    }
-}
-
-fn outer<B: Backend, C: CheckpointStrategy>(
-    state: AdamState<FloatTensor<B>>,
-) -> AdamState<FloatTensor<Autodiff<B, C>>> {
-    AdamState {
-        parameter: Autodiff::<B, C>::from_inner(state.parameter),
-        moment_1: Autodiff::<B, C>::from_inner(state.moment_1),
-        moment_2: Autodiff::<B, C>::from_inner(state.moment_2),
+        let state = state.map(|tensor| tensor.primitive);
+        B::adam_step_rows(state, indices, gradient.primitive, step).map(Self::from_inner)
     }
 }

@@ -227,12 +227,8 @@ pub(super) fn adam_step_rows<B: Backend>(
     gradient: FloatTensor<B>,
     step: AdamStep,
 ) -> AdamState<FloatTensor<B>> {
-    let rows = |table: &FloatTensor<B>| B::select_rows(table.clone(), indices.clone());
-    let before = AdamState {
-        parameter: rows(&state.parameter),
-        moment_1: rows(&state.moment_1),
-        moment_2: rows(&state.moment_2),
-    };
+    let rows = |table| B::select_rows(table, indices.clone());
+    let before = state.clone().map(rows);
     let after = B::adam_step(before.clone(), gradient, step);
     let put =
         |table, before, after| B::add_to_rows(table, indices.clone(), B::float_sub(after, before));

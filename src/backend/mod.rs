@@ -117,6 +117,16 @@ pub struct AdamState<T> {
     pub moment_2: T,
 }
 
+impl<T> AdamState<T> {
+    fn map<U>(self, mut to: impl FnMut(T) -> U) -> AdamState<U> {
+        AdamState {
+            parameter: to(self.parameter),
+            moment_1: to(self.moment_1),
+            moment_2: to(self.moment_2),
+        }
+    }
+}
+
 /// A burn backend with the fused operations that recall models need.
 ///
 /// Callers use the functions of this module, which take tensors, rather than these methods, which

@@ -89,7 +89,7 @@ impl<'a> Key<'a> {
         }
     }
 
-    fn of(id: &'a ExternalId) -> Self {
+    pub(super) fn of(id: &'a ExternalId) -> Self {
         match id {
             ExternalId::Integer(number) => Self::Integer(*number),
             ExternalId::Text(text) => Self::Text(text),
@@ -130,26 +130,14 @@ pub struct IdTable {
 impl IdTable {
     /// The number of `id`, which is given the next free one if it is new.
     pub fn intern(&mut self, id: ExternalId) -> u32 {
-        let key = Key::of(&id);
-        match self.find(key) {
-            Some(number) => number,
-            None => {
-                let number = self.enter(key);
-                self.ids.push(id);
-                number
-            }
-        }
+        self.intern_key(Key::of(&id))
     }
 
     /// The same for an id that need not be owned.
     pub(super) fn intern_key(&mut self, key: Key<'_>) -> u32 {
         match self.find(key) {
             Some(number) => number,
-            None => {
-                let number = self.enter(key);
-                self.ids.push(key.to_id());
-                number
-            }
+            None => self.enter(key),
         }
     }
 
@@ -187,6 +175,7 @@ impl IdTable {
             let hash_of = |&number: &u32| hash(Key::of(&self.ids[number as usize]));
             self.numbers.insert_unique(hash(key), number, hash_of);
         }
+        self.ids.push(key.to_id());
         number
     }
 

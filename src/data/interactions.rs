@@ -1,6 +1,6 @@
 //! Interactions as columns: who, what, when, and optionally a value and an event type.
 
-use super::id::{ExternalId, IdTable};
+use super::id::{ExternalId, IdTable, Key};
 
 /// One row of [`Interactions`], with ids as they came.
 #[derive(Debug, Clone, PartialEq)]
@@ -179,7 +179,7 @@ impl Interactions {
         let renumber = |table: &mut IdTable, ids: &IdTable| -> Vec<u32> {
             ids.ids()
                 .iter()
-                .map(|id| table.intern(id.clone()))
+                .map(|id| table.intern_key(Key::of(id)))
                 .collect()
         };
         let users = renumber(&mut self.users, &other.users);

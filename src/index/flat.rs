@@ -9,8 +9,8 @@ use rayon::prelude::*;
 use super::buffer::Buffer;
 use super::file::{self, Contents, Kind, Mapped};
 use super::{
-    Filter, Hit, Hits, ItemSet, Precision, UpdatableIndex, VectorIndex, check_queries,
-    check_vector, without_padding,
+    Filter, Hits, ItemSet, Precision, UpdatableIndex, VectorIndex, check_queries, check_vector,
+    without_padding,
 };
 use crate::data::ItemIndex;
 use crate::kernels::panels::{self, Panels, WIDTH, lines_per_panel};
@@ -56,6 +56,10 @@ struct State {
 impl State {
     fn items(&self) -> usize {
         self.places - self.missing.len()
+    }
+
+    fn contains(&self, item: ItemIndex) -> bool {
+        (1..=self.places).contains(&(item as usize)) && !self.missing.contains(item)
     }
 
     /// Refuses to go on with arrays whose file is gone from under them.
@@ -245,12 +249,6 @@ impl FlatIndex {
     }
 }
 
-impl State {
-    fn contains(&self, item: ItemIndex) -> bool {
-        (1..=self.places).contains(&(item as usize)) && !self.missing.contains(item)
-    }
-}
-
 impl VectorIndex for FlatIndex {
     fn len(&self) -> usize {
         self.read().items()
@@ -295,10 +293,7 @@ impl VectorIndex for FlatIndex {
         };
         let allowed: Option<top_k::Allowed<'_>> = if all { None } else { Some(&passes) };
         top_k::search(queries, panels, k, allowed, &mut |_, found| {
-            hits.push(found.iter().map(|&(place, score)| Hit {
-                item: place + 1,
-                score,
-            }));
+            hits.push_scored(found.iter().map(|&(place, score)| (place + 1, score)));
         });
         Ok(hits)
     }

@@ -53,6 +53,11 @@ impl Hits {
         self.ends.push(self.items.len());
     }
 
+    /// The same out of items with their scores.
+    pub(super) fn push_scored(&mut self, scored: impl IntoIterator<Item = Scored>) {
+        self.push(scored.into_iter().map(|(item, score)| Hit { item, score }));
+    }
+
     /// Adds the hits of more queries.
     pub(super) fn append(&mut self, other: &Self) {
         let before = self.items.len();
@@ -118,7 +123,7 @@ impl Hits {
             }
             scored.sort_unstable_by(best_first);
             let first = scored.iter().filter(|(item, _)| seen.insert(*item));
-            merged.push(first.take(k).map(|&(item, score)| Hit { item, score }));
+            merged.push_scored(first.take(k).copied());
         }
         merged
     }

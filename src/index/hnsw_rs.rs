@@ -4,11 +4,11 @@ use hnsw_rs::prelude::{Distance, Hnsw};
 use ndarray::{ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 
-use super::{Filter, Hit, Hits, HnswConfig, VectorIndex, check_queries, without_padding};
+use super::{Filter, Hits, HnswConfig, VectorIndex, check_queries, without_padding};
+use crate::Result;
 use crate::data::ItemIndex;
 use crate::kernels::inner_product::inner_product;
 use crate::kernels::top_k;
-use crate::{Error, Result};
 
 /// Approximate search in a hierarchical navigable small world graph.
 ///
@@ -24,7 +24,7 @@ pub struct HnswRsIndex {
     /// `[items, dim]`, without padding.
     vectors: Vec<f32>,
     dim: usize,
-    ef_search: usize,
+    config: HnswConfig,
 }
 
 impl std::fmt::Debug for HnswRsIndex {
@@ -32,7 +32,7 @@ impl std::fmt::Debug for HnswRsIndex {
         f.debug_struct("HnswRsIndex")
             .field("len", &self.len())
             .field("dim", &self.dim())
-            .field("ef_search", &self.ef_search)
+            .field("config", &self.config)
             .finish_non_exhaustive()
     }
 }
@@ -52,7 +52,7 @@ impl HnswRsIndex {
     /// current threads; on one thread the same vectors always give the same graph.
     ///
     /// # Errors
-    /// As [`FlatIndex::new`](super::FlatIndex::new), and [`Error::InvalidValue`] for settings that can't be right.
+    /// As [`FlatIndex::new`](super::FlatIndex::new), and [`Error::InvalidValue`](crate::Error::InvalidValue) for settings that can't be right.
     pub fn new(vectors: ArrayView2<'_, f32>, config: &HnswConfig) -> Result<Self> {
         config.validate()?;
         let kept = without_padding(vectors)?;
@@ -91,19 +91,17 @@ impl HnswRsIndex {
             graph,
             vectors: kept,
             dim: vectors.ncols(),
-            ef_search: config.ef_search,
+            config: config.clone(),
         })
     }
 
     /// The same graph, searched with another number of candidates.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for 0.
+    /// [`Error::InvalidValue`](crate::Error::InvalidValue) for 0.
     pub fn with_ef_search(mut self, ef_search: usize) -> Result<Self> {
-        if ef_search == 0 {
-            return Err(Error::invalid("ef_search", 0, "must be at least 1"));
-        }
-        self.ef_search = ef_search;
+        self.config.ef_search = ef_search;
+        self.config.validate()?;
         Ok(self)
     }
 
@@ -124,7 +122,7 @@ impl HnswRsIndex {
         let scale = if length > 0.0 { 1.0 / length } else { 0.0 };
         let scaled = query.iter().map(|value| value * scale);
         let point: Vec<f32> = scaled.chain([0.0]).collect();
-        let ef = self.ef_search.max(k);
+        let ef = self.config.ef_search.max(k);
         let neighbors = match allowed {
             None => self.graph.search(&point, k, ef),
             Some(allowed) => {
@@ -182,7 +180,7 @@ impl VectorIndex for HnswRsIndex {
             .collect();
         let mut hits = Hits::with_capacity(found.len(), k);
         for found in found {
-            hits.push(found.into_iter().map(|(item, score)| Hit { item, score }));
+            hits.push_scored(found);
         }
         Ok(hits)
     }

@@ -28,15 +28,16 @@ use std::time::Duration;
 use milvus::v2::prelude::{
     AlterAliasRequest, ClientV2, CollectionSchema, ConnectConfig, ConsistencyLevel,
     CreateAliasRequest, CreateCollectionRequest, DataType, DescribeAliasRequest,
-    DropCollectionRequest, FieldData, FieldSchema, FlushRequest, HasCollectionRequest, Ids,
-    IndexParam, IndexType, ListCollectionsRequest, LoadCollectionRequest, MetricType, QueryRequest,
-    RetryConfig, SearchRequest, SearchVectors, UpsertRequest,
+    DescribeCollectionRequest, DropCollectionRequest, FieldData, FieldSchema, FlushRequest,
+    GetCollectionStatsRequest, HasCollectionRequest, Ids, IndexParam, IndexType,
+    ListCollectionsRequest, LoadCollectionRequest, MetricType, QueryRequest, RetryConfig,
+    SearchRequest, SearchVectors, UpsertRequest,
 };
 use milvus::v2::request::dml::InsertRequest;
 use ndarray::{ArrayView2, Axis};
 use tokio::runtime::Runtime;
 
-use super::{Filter, Hit, Hits, ItemSet, VectorIndex, check_finite, check_queries};
+use super::{Filter, Hits, ItemSet, VectorIndex, check_finite, check_queries};
 use crate::data::ItemIndex;
 use crate::kernels::inner_product::inner_product;
 use crate::kernels::top_k;
@@ -258,14 +259,14 @@ impl MilvusIndex {
         let client = self.client.clone();
         let collection = name.clone();
         let (rows, dim) = self.call("describe the collection", async move {
-            let request = milvus::v2::prelude::DescribeCollectionRequest::builder()
+            let request = DescribeCollectionRequest::builder()
                 .collection_name(&collection)
                 .build()?;
             let description = client.describe_collection(request).await?;
             let fields = description.description().get_schema().get_fields().to_vec();
             let vector = fields.iter().find(|field| field.get_name() == VECTOR);
             let dim = vector.map_or(0, |field| field.get_dimension() as usize);
-            let request = milvus::v2::prelude::GetCollectionStatsRequest::builder()
+            let request = GetCollectionStatsRequest::builder()
                 .collection_name(&collection)
                 .build()?;
             let rows = client.get_collection_stats(request).await?.row_count();
@@ -504,14 +505,7 @@ impl MilvusIndex {
         let alias = self.config.alias.clone();
         let results = self.call("search", async move {
             let request = request.build()?;
-            let answer = match client.search(request.clone()).await {
-                // A server that was started anew may have to be told what to hold in memory.
-                Err(error) if is_not_loaded(&error) => {
-                    load(&client, &alias).await?;
-                    client.search(request).await?
-                }
-                answer => answer?,
-            };
+            let answer = or_load(&client, &alias, || client.search(request.clone())).await?;
             Ok(answer.results().get_results().to_vec())
         })?;
         let mut hits = Hits::with_capacity(queries.nrows(), k);
@@ -526,7 +520,7 @@ impl MilvusIndex {
             let pairs = found.into_iter().zip(result.get_scores().iter().copied());
             let mut scored: Vec<top_k::Scored> = pairs.collect();
             scored.sort_unstable_by(top_k::best_first);
-            hits.push(scored.into_iter().map(|(item, score)| Hit { item, score }));
+            hits.push_scored(scored);
         }
         if hits.len() != queries.nrows() {
             return Err(self.refused("search", "it did not answer every query"));
@@ -549,13 +543,7 @@ impl MilvusIndex {
                 .consistency_level(ConsistencyLevel::Strong)
                 .limit(most)
                 .build()?;
-            let answer = match client.query(request.clone()).await {
-                Err(error) if is_not_loaded(&error) => {
-                    load(&client, &alias).await?;
-                    client.query(request).await?
-                }
-                answer => answer?,
-            };
+            let answer = or_load(&client, &alias, || client.query(request.clone())).await?;
             let field = |name: &str| answer.results().get_output_field(name).cloned();
             Ok((field(ITEM), field(VECTOR)))
         })?;
@@ -584,8 +572,7 @@ impl MilvusIndex {
                 .zip(vectors.iter().map(score))
                 .collect();
             scored.sort_unstable_by(top_k::best_first);
-            let best = scored.into_iter().take(k);
-            hits.push(best.map(|(item, score)| Hit { item, score }));
+            hits.push_scored(scored.into_iter().take(k));
         }
         Ok(hits)
     }
@@ -620,6 +607,22 @@ async fn load(client: &ClientV2, name: &str) -> Answer<()> {
         .sync(true)
         .build()?;
     client.load_collection(request).await
+}
+
+/// What `ask` gives, asked again where the collection has to be loaded first: a server that was
+/// started anew may have to be told what to hold in memory.
+async fn or_load<T, F: Future<Output = Answer<T>>>(
+    client: &ClientV2,
+    name: &str,
+    ask: impl Fn() -> F,
+) -> Answer<T> {
+    match ask().await {
+        Err(error) if is_not_loaded(&error) => {
+            load(client, name).await?;
+            ask().await
+        }
+        answer => answer,
+    }
 }
 
 /// Whether a server refuses since it does not hold the collection in memory. Servers of different

@@ -4,7 +4,7 @@ use bytemuck::Zeroable;
 use rayon::prelude::*;
 
 use super::buffer::Buffer;
-use crate::kernels::precision::{byte_scale, to_byte};
+use crate::kernels::precision;
 use crate::kernels::scoring::{self, Line};
 
 pub use crate::kernels::precision::Precision;
@@ -211,12 +211,12 @@ impl Vectors {
         size_of_val::<[Line]>(&self.rows) + size_of_val::<[f32]>(&self.scales)
     }
 
-    /// The first row that holds a NaN or an infinity.
-    pub(super) fn first_non_finite(&self) -> Option<usize> {
+    /// Whether no row holds a NaN or an infinity.
+    pub(super) fn are_finite(&self) -> bool {
         let mut query = Query::default();
-        (0..self.len()).find(|&row| {
-            self.load(row as u32, &mut query);
-            !query.values().iter().all(|value| value.is_finite())
+        (0..self.len() as u32).all(|row| {
+            self.load(row, &mut query);
+            query.values().iter().all(|value| value.is_finite())
         })
     }
 }
@@ -228,28 +228,7 @@ pub(super) fn lines_per_row(dim: usize, precision: Precision) -> usize {
 
 /// Writes a vector to its lines; gives what its values are multiples of.
 fn encode(vector: &[f32], precision: Precision, row: &mut [Line]) -> f32 {
-    match precision {
-        Precision::F32 => {
-            let values: &mut [f32] = bytemuck::cast_slice_mut(row);
-            values[..vector.len()].copy_from_slice(vector);
-            1.0
-        }
-        Precision::F16 => {
-            let values: &mut [u16] = bytemuck::cast_slice_mut(row);
-            for (half, &value) in values.iter_mut().zip(vector) {
-                *half = scoring::to_half(value);
-            }
-            1.0
-        }
-        Precision::Int8 => {
-            let scale = byte_scale(vector);
-            let values: &mut [i8] = bytemuck::cast_slice_mut(row);
-            for (byte, &value) in values.iter_mut().zip(vector) {
-                *byte = to_byte(value, scale);
-            }
-            scale
-        }
-    }
+    precision::encode(vector, precision, row, |place| place)
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@
 
 use super::for_each_instruction_set;
 use super::matmul::{Matrix, matmul};
-use super::precision::{Precision, byte_scale, to_byte};
-use super::scoring::{Line, from_half, prefetch, to_half};
+use super::precision::{Precision, byte_scale, encode, to_byte};
+use super::scoring::{Line, from_half, prefetch};
 
 /// How many vectors a panel holds.
 pub(crate) const WIDTH: usize = 64;
@@ -28,30 +28,10 @@ pub(crate) fn write(
     vector: &[f32],
     precision: Precision,
 ) -> f32 {
-    match precision {
-        Precision::F32 => {
-            let values: &mut [f32] = bytemuck::cast_slice_mut(panel);
-            for (row, &value) in vector.iter().enumerate() {
-                values[row * WIDTH + column] = value;
-            }
-            1.0
-        }
-        Precision::F16 => {
-            let values: &mut [u16] = bytemuck::cast_slice_mut(panel);
-            for (row, &value) in vector.iter().enumerate() {
-                values[row * WIDTH + column] = to_half(value);
-            }
-            1.0
-        }
-        Precision::Int8 => {
-            let scale = byte_scale(vector);
-            let values: &mut [i8] = bytemuck::cast_slice_mut(panel);
-            for (row, &value) in vector.iter().enumerate() {
-                values[byte_place(row, column)] = to_byte(value, scale);
-            }
-            scale
-        }
-    }
+    encode(vector, precision, panel, |row| match precision {
+        Precision::F32 | Precision::F16 => row * WIDTH + column,
+        Precision::Int8 => byte_place(row, column),
+    })
 }
 
 #[inline(always)]
@@ -309,6 +289,7 @@ fn score_byte_rows<const ROWS: usize>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::scoring::to_half;
     use super::*;
 
     /// A value as it is after it was kept.

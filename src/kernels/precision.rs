@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::scoring::{Line, to_half};
+
 /// How an index keeps its vectors.
 ///
 /// Queries are never rounded in the scores that a search gives. What compact vectors cost and
@@ -35,6 +37,40 @@ pub(crate) fn byte_scale(vector: &[f32]) -> f32 {
         .fold(0.0f32, |largest, value| largest.max(value.abs()));
     let scale = largest / 127.0;
     if scale > 0.0 { scale } else { 1.0 }
+}
+
+/// Writes a vector to the lines that hold it, each value at its place; gives what its values are
+/// multiples of.
+pub(crate) fn encode(
+    vector: &[f32],
+    precision: Precision,
+    lines: &mut [Line],
+    place: impl Fn(usize) -> usize,
+) -> f32 {
+    match precision {
+        Precision::F32 => {
+            let values: &mut [f32] = bytemuck::cast_slice_mut(lines);
+            for (number, &value) in vector.iter().enumerate() {
+                values[place(number)] = value;
+            }
+            1.0
+        }
+        Precision::F16 => {
+            let values: &mut [u16] = bytemuck::cast_slice_mut(lines);
+            for (number, &value) in vector.iter().enumerate() {
+                values[place(number)] = to_half(value);
+            }
+            1.0
+        }
+        Precision::Int8 => {
+            let scale = byte_scale(vector);
+            let values: &mut [i8] = bytemuck::cast_slice_mut(lines);
+            for (number, &value) in vector.iter().enumerate() {
+                values[place(number)] = to_byte(value, scale);
+            }
+            scale
+        }
+    }
 }
 
 pub(crate) fn to_byte(value: f32, scale: f32) -> i8 {

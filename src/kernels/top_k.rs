@@ -34,7 +34,7 @@ pub(crate) fn search(
     items: Panels<'_>,
     k: usize,
     allowed: Option<Allowed<'_>>,
-    found: &mut (dyn FnMut(usize, &[Scored]) + Send),
+    found: &mut dyn FnMut(usize, &[Scored]),
 ) {
     let dim = items.dim;
     let threads = rayon::current_num_threads();

@@ -159,9 +159,7 @@ fn check(graph: &Graph) -> Result<(), &'static str> {
         }
     }
     let complements = graph.complement.as_deref().unwrap_or_default();
-    if graph.vectors.first_non_finite().is_some()
-        || !complements.iter().all(|value| value.is_finite())
-    {
+    if !graph.vectors.are_finite() || !complements.iter().all(|value| value.is_finite()) {
         return Err("a vector holds a NaN or an infinity");
     }
     Ok(())

@@ -22,7 +22,7 @@ use self::visited::Pool;
 use super::file::Mapped;
 use super::vectors::{Precision, Query, Vectors};
 use super::{
-    Filter, Hit, Hits, UpdatableIndex, VectorIndex, check_queries, check_vector, without_padding,
+    Filter, Hits, UpdatableIndex, VectorIndex, check_queries, check_vector, without_padding,
 };
 use crate::data::ItemIndex;
 use crate::kernels::top_k;
@@ -192,10 +192,8 @@ impl HnswIndex {
     /// # Errors
     /// [`Error::InvalidValue`] for 0.
     pub fn with_ef_search(mut self, ef_search: usize) -> Result<Self> {
-        if ef_search == 0 {
-            return Err(Error::invalid("ef_search", 0, "must be at least 1"));
-        }
         self.config.ef_search = ef_search;
+        self.config.validate()?;
         Ok(self)
     }
 
@@ -448,14 +446,11 @@ impl VectorIndex for HnswIndex {
             (0..count).for_each(|_| hits.push([]));
             return Ok(hits);
         }
-        let push = |hits: &mut Hits, scored: &[top_k::Scored]| {
-            hits.push(scored.iter().map(|&(item, score)| Hit { item, score }));
-        };
         if count == 1 {
             // One query is not worth waking other threads for.
             self.searches.with(|search| {
                 self.search_one(&state, 0, queries, k, filter, search);
-                push(&mut hits, &search.scored);
+                hits.push_scored(search.scored.iter().copied());
             });
             return Ok(hits);
         }
@@ -471,7 +466,7 @@ impl VectorIndex for HnswIndex {
                         for (place, query) in queries.chunks_exact(dim).enumerate() {
                             let number = round * ROUND + part * 16 + place;
                             self.search_one(&state, number, query, k, filter, search);
-                            push(&mut hits, &search.scored);
+                            hits.push_scored(search.scored.iter().copied());
                         }
                     });
                     hits
