@@ -211,8 +211,8 @@ fn with_state<B: HostBackend>(
 fn numbers(step: AdamStep) -> AdamNumbers {
     let (step_size, moment_2_scale) = step.corrections();
     AdamNumbers {
-        beta_1: step.beta_1 as f32,
-        beta_2: step.beta_2 as f32,
+        moment_1_rate: (1.0 - step.beta_1) as f32,
+        moment_2_rate: (1.0 - step.beta_2) as f32,
         epsilon: step.epsilon as f32,
         step_size: step_size as f32,
         moment_2_scale: moment_2_scale as f32,

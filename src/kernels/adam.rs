@@ -8,8 +8,11 @@ const PIECE: usize = 16_384;
 /// The numbers of a step of Adam, with the bias corrections worked out.
 #[derive(Clone, Copy)]
 pub(crate) struct AdamNumbers {
-    pub(crate) beta_1: f32,
-    pub(crate) beta_2: f32,
+    /// `1 - beta_1`, taken from 1 in double precision: in single, `1 - 0.999` is wrong in its
+    /// fifth digit.
+    pub(crate) moment_1_rate: f32,
+    /// `1 - beta_2`.
+    pub(crate) moment_2_rate: f32,
     pub(crate) epsilon: f32,
     /// The learning rate divided by `1 - beta_1^t`.
     pub(crate) step_size: f32,
@@ -69,8 +72,8 @@ super::for_each_instruction_set! {
         for ((parameter, &gradient), (moment_1, moment_2)) in
             parameter.iter_mut().zip(gradient).zip(moments)
         {
-            *moment_1 += (1.0 - numbers.beta_1) * (gradient - *moment_1);
-            *moment_2 += (1.0 - numbers.beta_2) * (gradient * gradient - *moment_2);
+            *moment_1 += numbers.moment_1_rate * (gradient - *moment_1);
+            *moment_2 += numbers.moment_2_rate * (gradient * gradient - *moment_2);
             let root = moment_2.sqrt() * numbers.moment_2_scale + numbers.epsilon;
             *parameter -= numbers.step_size * *moment_1 / root;
         }
