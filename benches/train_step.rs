@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use burn::optim::adaptor::OptimizerAdaptor;
-use burn::optim::{GradientsParams, Optimizer};
+use burn::optim::{GradientsParams, Optimizer as _};
 use burn::tensor::{Tensor, TensorData};
 use clap::Parser;
 use rand::{Rng, SeedableRng};
@@ -14,7 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use seqrec::backend::{Autodiff, Flex};
 use seqrec::data::{ItemIndex, SequenceBatch, TrainingBatch};
 use seqrec::model::{Gru4Rec, Gru4RecConfig, RecallerConfig, SequenceRecaller};
-use seqrec::train::Adam;
+use seqrec::train::{Adam, Optimizer};
 
 #[path = "support/memory.rs"]
 mod memory;
@@ -50,7 +50,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .with_dim(options.dim)
         .with_max_len(options.len);
     let mut model = config.init::<B>(options.items, 1, &device)?;
-    let mut optimizer = OptimizerAdaptor::<Adam, Gru4Rec<B>, B>::from(Adam::default());
+    let mut optimizer =
+        OptimizerAdaptor::<Optimizer, Gru4Rec<B>, B>::from(Optimizer::Adam(Adam::default()));
     let mut random = ChaCha8Rng::seed_from_u64(1);
     const WARM_UP: usize = 3;
     let mut times = Vec::new();
@@ -72,6 +73,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             positions: histories.last_positions(),
             histories,
             targets: Tensor::from_data(TensorData::new(targets, [options.batch_size]), &device),
+            negatives: None,
+            goes_on: Vec::new(),
             seed: step as u64,
         };
         let loss = model.loss(&batch);

@@ -84,6 +84,7 @@ pub mod model;
 #[cfg(feature = "plot")]
 pub mod plot;
 pub mod recall;
+mod settings;
 pub mod train;
 
 /// The burn that this crate is built on, so that a caller can't get a second version by accident.

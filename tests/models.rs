@@ -5,7 +5,9 @@ use burn::module::{AutodiffModule, Param};
 use burn::tensor::{Tensor, TensorData};
 use seqrec::backend::{Autodiff, Backend, GruWeights, gru, softmax_cross_entropy};
 use seqrec::data::{ItemIndex, PaddedSequences, SequenceBatch, TrainingBatch};
-use seqrec::model::{Gru4Rec, Gru4RecConfig, RecallerConfig, SequenceRecaller, Similarity};
+use seqrec::model::{
+    Gru4Rec, Gru4RecConfig, Objective, RecallerConfig, SequenceRecaller, Similarity,
+};
 use serde::Deserialize;
 
 fn values<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f32> {
@@ -92,6 +94,8 @@ impl Reference {
             positions: histories.last_positions(),
             histories,
             targets: Tensor::from_data(targets, &B::Device::default()),
+            negatives: None,
+            goes_on: Vec::new(),
             seed: 0,
         }
     }
@@ -281,7 +285,7 @@ fn small_model<B: Backend>(similarity: Similarity) -> Gru4Rec<B> {
     let config = Gru4RecConfig::new()
         .with_dim(8)
         .with_layers(2)
-        .with_similarity(similarity);
+        .with_objective(Objective::new().with_similarity(similarity));
     config.init(20, 3, &B::Device::default()).unwrap()
 }
 
@@ -328,7 +332,7 @@ fn only_the_last_items_are_seen<B: Backend>() {
 
 /// Dropout is the seed's alone, and there is none without gradients.
 fn dropout_follows_the_seed<B: Backend>() {
-    let config = Gru4RecConfig::new().with_dim(8).with_dropout(0.5);
+    let config = Gru4RecConfig::new().with_dim(8).with_embedding_dropout(0.5);
     let device = B::Device::default();
     let model = config.init::<Autodiff<B>>(20, 3, &device).unwrap();
     let histories = vec![vec![4, 2, 9], vec![1, 2]];
@@ -342,6 +346,8 @@ fn dropout_follows_the_seed<B: Backend>() {
             positions: histories.last_positions(),
             histories,
             targets: Tensor::from_data(TensorData::new(vec![5, 6], [2]), &C::Device::default()),
+            negatives: None,
+            goes_on: Vec::new(),
             seed,
         }))[0]
     }

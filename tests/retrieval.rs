@@ -5,7 +5,7 @@ use seqrec::Error;
 use seqrec::backend::Flex;
 use seqrec::data::{Catalog, ExternalId, ItemIndex};
 use seqrec::index::{Filter, FlatIndex, HnswConfig, HnswIndex, VectorIndex};
-use seqrec::model::{Gru4Rec, Gru4RecConfig, RecallerConfig, Similarity};
+use seqrec::model::{Gru4Rec, Gru4RecConfig, Objective, RecallerConfig, Similarity};
 use seqrec::recall::{RecallOptions, Retriever, Run, Source, item_vectors};
 
 /// Vectors of very different lengths, so that an inner product is no cosine, whose values are few
@@ -187,7 +187,7 @@ fn config() -> Gru4RecConfig {
     Gru4RecConfig::new()
         .with_dim(8)
         .with_max_len(5)
-        .with_similarity(Similarity::Cosine)
+        .with_objective(Objective::new().with_similarity(Similarity::Cosine))
 }
 
 fn retriever() -> Retriever<Flex, Gru4Rec<Flex>, FlatIndex> {

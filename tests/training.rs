@@ -37,7 +37,7 @@ fn config() -> TrainerConfig {
 fn model<B: Backend>(split: &Split) -> Gru4Rec<B> {
     let config = Gru4RecConfig::new()
         .with_dim(16)
-        .with_dropout(0.2)
+        .with_embedding_dropout(0.2)
         .with_max_len(10);
     config
         .init(split.catalog().len(), 5, &B::Device::default())

@@ -261,6 +261,7 @@ fn show_users<B: Backend, I: VectorIndex>(
         user,
         history,
         labels,
+        ..
     } in split.test.iter().take(3)
     {
         let options = RecallOptions::new(SHOWN_TITLES.min(split.catalog().len())).exclude_seen();

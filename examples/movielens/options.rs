@@ -150,14 +150,14 @@ impl Options {
                 .with_dim(16)
                 .with_max_len(20)
                 .with_search_similarity(Some(Similarity::Cosine)),
-            None => Gru4RecConfig::new().with_dropout(0.2),
+            None => Gru4RecConfig::new().with_embedding_dropout(0.2),
         };
         config.dim = self.dim.unwrap_or(config.dim);
         config.layers = self.layers.unwrap_or(config.layers);
-        config.dropout = self.dropout.unwrap_or(config.dropout);
+        config.embedding_dropout = self.dropout.unwrap_or(config.embedding_dropout);
         config.max_len = self.max_len.unwrap_or(config.max_len);
         if let Some(similarity) = self.similarity {
-            config.similarity = similarity;
+            config.objective.similarity = similarity;
             config.search_similarity = None;
         }
         config

@@ -11,9 +11,11 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::catalog::{ItemIndex, PADDING};
+use super::catalog::PADDING;
+use super::history::History;
+use super::negatives::{HostNegatives, NegativeSampler, Negatives};
 use super::split::TrainingSequences;
-use crate::{Error, Result};
+use crate::{Error, Result, settings};
 
 /// Which positions of a sequence are targets in an epoch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +29,13 @@ pub enum Targets {
     /// Every position but the first: each item of the last `max_len + 1` predicts the next.
     #[default]
     All,
+    /// Sequences run side by side, one item a batch: row r of a batch goes on where a row of the
+    /// batch before stood, and where its sequence ended the next one begins. Models that carry a
+    /// state from batch to batch are trained so (Hidasi et al.,
+    /// [2016](https://arxiv.org/abs/1511.06939), section 3.1.1).
+    ///
+    /// Sequences are taken in the order of their first times, the same in every epoch.
+    SessionParallel,
 }
 
 impl Targets {
@@ -37,7 +46,7 @@ impl Targets {
     fn least_length(self) -> usize {
         match self {
             Self::OneRandom { minimum_history } => minimum_history + 1,
-            Self::All => 2,
+            Self::All | Self::SessionParallel => 2,
         }
     }
 }
@@ -47,6 +56,8 @@ impl Targets {
 pub struct PaddedSequences {
     /// Row-major `[batch, len]`, where `len` is the longest of them.
     items: Vec<i32>,
+    /// Each item's time in the same places; 0 where it is not known.
+    times: Vec<f64>,
     lengths: Vec<usize>,
     len: usize,
 }
@@ -57,15 +68,13 @@ impl PaddedSequences {
     /// # Errors
     /// [`Error::InvalidValue`] when there is no history, one is empty or holds padding, or
     /// `max_len` is 0.
-    pub fn new<'a>(
-        histories: impl IntoIterator<Item = &'a [ItemIndex]>,
+    pub fn new<'a, H: Into<History<'a>>>(
+        histories: impl IntoIterator<Item = H>,
         max_len: usize,
     ) -> Result<Self> {
-        if max_len == 0 {
-            return Err(Error::invalid("max_len", 0, "must be at least 1"));
-        }
-        let kept: Vec<&[ItemIndex]> = (histories.into_iter())
-            .map(|history| &history[history.len().saturating_sub(max_len)..])
+        settings::at_least_one(&[("max_len", max_len)])?;
+        let kept: Vec<History<'a>> = (histories.into_iter())
+            .map(|history| history.into().last(max_len))
             .collect();
         if kept.is_empty() {
             return Err(Error::invalid(
@@ -74,7 +83,7 @@ impl PaddedSequences {
                 "a batch needs at least one",
             ));
         }
-        for (row, history) in kept.iter().enumerate() {
+        for (row, history) in kept.iter().map(|history| history.items()).enumerate() {
             if history.is_empty() || history.contains(&PADDING) {
                 return Err(Error::invalid(
                     "histories",
@@ -86,21 +95,24 @@ impl PaddedSequences {
         Ok(Self::from_checked(&kept))
     }
 
-    fn from_checked(histories: &[&[ItemIndex]]) -> Self {
-        let len = histories
-            .iter()
-            .map(|history| history.len())
-            .max()
-            .unwrap_or(0);
+    fn from_checked(histories: &[History<'_>]) -> Self {
+        let lengths: Vec<usize> = (histories.iter())
+            .map(|history| history.items().len())
+            .collect();
+        let len = lengths.iter().copied().max().unwrap_or(0);
         let mut items = vec![PADDING as i32; histories.len() * len];
-        for (row, history) in items.chunks_exact_mut(len).zip(histories) {
-            for (place, &item) in row.iter_mut().zip(*history) {
+        let mut times = vec![0.0; items.len()];
+        let rows = items.chunks_exact_mut(len).zip(times.chunks_exact_mut(len));
+        for ((items, times), history) in rows.zip(histories) {
+            for (place, &item) in items.iter_mut().zip(history.items()) {
                 *place = item as i32;
             }
+            times[..history.times().len()].copy_from_slice(history.times());
         }
         Self {
             items,
-            lengths: histories.iter().map(|history| history.len()).collect(),
+            times,
+            lengths,
             len,
         }
     }
@@ -110,6 +122,7 @@ impl PaddedSequences {
         let shape = [self.lengths.len(), self.len];
         SequenceBatch {
             items: Tensor::from_data(TensorData::new(self.items, shape), device),
+            times: self.times,
             lengths: self.lengths,
         }
     }
@@ -120,6 +133,9 @@ impl PaddedSequences {
 pub struct SequenceBatch<B: Backend> {
     /// Item indices `[batch, len]`, padded with 0 at the end of each row.
     pub items: Tensor<B, 2, Int>,
+    /// When each item was taken, `[batch * len]`, in the unit of the source; 0 at padding and where
+    /// it is not known. On the host, in double precision, since seconds since 1970 need it.
+    pub times: Vec<f64>,
     /// How many items of each row are real, `1..=len`.
     pub lengths: Vec<usize>,
 }
@@ -129,8 +145,8 @@ impl<B: Backend> SequenceBatch<B> {
     ///
     /// # Errors
     /// As [`PaddedSequences::new`].
-    pub fn new<'a>(
-        histories: impl IntoIterator<Item = &'a [ItemIndex]>,
+    pub fn new<'a, H: Into<History<'a>>>(
+        histories: impl IntoIterator<Item = H>,
         max_len: usize,
         device: &B::Device,
     ) -> Result<Self> {
@@ -156,6 +172,11 @@ pub struct TrainingBatch<B: Backend> {
     pub positions: Tensor<B, 1, Int>,
     /// The item indices to be predicted there, `[targets]`.
     pub targets: Tensor<B, 1, Int>,
+    /// What targets are told from, where the model's loss is over a sample of the items.
+    pub negatives: Option<Negatives<B>>,
+    /// For [`Targets::SessionParallel`], the row of the batch before on which each row goes on;
+    /// `None` for a row where a sequence begins. Empty for other targets.
+    pub goes_on: Vec<Option<usize>>,
     /// The seed of everything random that the model does with this batch, such as dropout.
     pub seed: u64,
 }
@@ -166,6 +187,8 @@ pub struct HostBatch {
     histories: PaddedSequences,
     positions: Vec<i32>,
     targets: Vec<i32>,
+    negatives: Option<HostNegatives>,
+    goes_on: Vec<Option<usize>>,
     seed: u64,
 }
 
@@ -185,6 +208,8 @@ impl HostBatch {
             histories: self.histories.to_device(device),
             positions: vector(self.positions),
             targets: vector(self.targets),
+            negatives: self.negatives.map(|negatives| negatives.to_device(device)),
+            goes_on: self.goes_on,
             seed: self.seed,
         }
     }
@@ -199,6 +224,7 @@ pub struct Batcher {
     batch_size: usize,
     max_len: usize,
     targets: Targets,
+    negatives: Option<NegativeSampler>,
     seed: u64,
 }
 
@@ -219,12 +245,8 @@ impl Batcher {
         if let Targets::OneRandom { minimum_history } = targets {
             sizes.push(("minimum_history", minimum_history));
         }
-        for (field, size) in sizes {
-            if size == 0 {
-                return Err(Error::invalid(field, 0, "must be at least 1"));
-            }
-        }
-        let usable: Vec<u32> = (sequences.iter().enumerate())
+        settings::at_least_one(&sizes)?;
+        let mut usable: Vec<u32> = (sequences.iter().enumerate())
             .filter(|(_, items)| items.len() >= targets.least_length())
             .map(|(number, _)| number as u32)
             .collect();
@@ -237,19 +259,33 @@ impl Batcher {
                 ),
             });
         }
+        if targets == Targets::SessionParallel {
+            let began = |&number: &u32| sequences.history(number as usize).times()[0];
+            usable.sort_by(|a, b| began(a).total_cmp(&began(b)));
+        }
         Ok(Self {
             sequences: sequences.clone(),
             usable,
             batch_size,
             max_len,
             targets,
+            negatives: None,
             seed,
         })
     }
 
+    /// Gives each batch negatives, for losses over a sample of the items.
+    pub fn negatives(mut self, sampler: NegativeSampler) -> Self {
+        self.negatives = Some(sampler);
+        self
+    }
+
     /// How many batches an epoch has.
     pub fn batches_per_epoch(&self) -> usize {
-        self.usable.len().div_ceil(self.batch_size)
+        match self.targets {
+            Targets::SessionParallel => Lanes::new(self).count(),
+            Targets::All | Targets::OneRandom { .. } => self.usable.len().div_ceil(self.batch_size),
+        }
     }
 
     /// How many training sequences are too short to have a target.
@@ -281,45 +317,155 @@ impl Batcher {
     pub fn epoch_in_place(&self, epoch: usize) -> impl Iterator<Item = HostBatch> {
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
         random.set_stream(epoch as u64);
-        let mut order = self.usable.clone();
-        order.shuffle(&mut random);
-        let starts = (0..order.len()).step_by(self.batch_size);
-        starts.map(move |start| {
-            let end = order.len().min(start + self.batch_size);
-            self.batch(&order[start..end], &mut random)
-        })
+        let batches: Box<dyn Iterator<Item = Rows<'_>>> = match self.targets {
+            Targets::SessionParallel => Box::new(Lanes::new(self)),
+            Targets::All | Targets::OneRandom { .. } => {
+                let mut order = self.usable.clone();
+                order.shuffle(&mut random);
+                let starts = (0..order.len()).step_by(self.batch_size);
+                let mut random = random.clone();
+                Box::new(starts.map(move |start| {
+                    let end = order.len().min(start + self.batch_size);
+                    self.rows(&order[start..end], &mut random)
+                }))
+            }
+        };
+        // A stream of its own, so that negatives don't change which targets are drawn.
+        random.set_stream(!(epoch as u64));
+        batches.map(move |rows| self.batch(rows, &mut random))
     }
 
-    fn batch(&self, numbers: &[u32], random: &mut ChaCha8Rng) -> HostBatch {
-        let mut histories = Vec::with_capacity(numbers.len());
-        let mut targets: Vec<&[ItemIndex]> = Vec::with_capacity(numbers.len());
-        for &number in numbers {
-            let items = self.sequences.get(number as usize);
-            let (end, target_count) = match self.targets {
+    /// The targets of some sequences.
+    fn rows(&self, numbers: &[u32], random: &mut ChaCha8Rng) -> Rows<'_> {
+        let parts = numbers.iter().map(|&number| {
+            let sequence = self.sequences.history(number as usize);
+            let length = sequence.items().len();
+            let (end, targets) = match self.targets {
                 Targets::OneRandom { minimum_history } => {
-                    (random.random_range(minimum_history..items.len()), 1)
+                    (random.random_range(minimum_history..length), 1)
                 }
-                Targets::All => (items.len() - 1, self.max_len.min(items.len() - 1)),
+                Targets::All | Targets::SessionParallel => {
+                    (length - 1, self.max_len.min(length - 1))
+                }
             };
-            histories.push(&items[end.saturating_sub(self.max_len)..end]);
-            targets.push(&items[end + 1 - target_count..=end]);
+            Part {
+                sequence,
+                end,
+                length: end.min(self.max_len),
+                targets,
+            }
+        });
+        Rows {
+            parts: parts.collect(),
+            goes_on: Vec::new(),
         }
+    }
+
+    fn batch(&self, rows: Rows<'_>, random: &mut ChaCha8Rng) -> HostBatch {
+        let histories: Vec<History<'_>> = rows.parts.iter().map(Part::history).collect();
         let histories = PaddedSequences::from_checked(&histories);
-        let mut positions = Vec::new();
-        for (row, (targets, length)) in targets.iter().zip(&histories.lengths).enumerate() {
-            let end = row * histories.len + length;
-            positions.extend((end - targets.len()..end).map(|position| position as i32));
+        let (mut positions, mut targets) = (Vec::new(), Vec::new());
+        for (row, part) in rows.parts.iter().enumerate() {
+            let end = row * histories.len + part.length;
+            positions.extend((end - part.targets..end).map(|position| position as i32));
+            let items = &part.sequence.items()[part.end + 1 - part.targets..=part.end];
+            targets.extend(items.iter().map(|&item| item as i32));
         }
         HostBatch {
+            negatives: (self.negatives.as_ref()).map(|sampler| sampler.sample(&targets, random)),
             histories,
             positions,
-            targets: targets
-                .concat()
-                .into_iter()
-                .map(|item| item as i32)
-                .collect(),
+            targets,
+            goes_on: rows.goes_on,
             seed: random.random(),
         }
+    }
+}
+
+/// A row of a batch: the `length` items before `end` are seen, and the last `targets` items up to
+/// and with `end` are predicted.
+struct Part<'a> {
+    sequence: History<'a>,
+    end: usize,
+    length: usize,
+    targets: usize,
+}
+
+impl<'a> Part<'a> {
+    fn history(&self) -> History<'a> {
+        self.sequence.first(self.end).last(self.length)
+    }
+}
+
+/// The rows of a batch.
+struct Rows<'a> {
+    parts: Vec<Part<'a>>,
+    goes_on: Vec<Option<usize>>,
+}
+
+/// The batches of sequences that run side by side.
+struct Lanes<'a> {
+    batcher: &'a Batcher,
+    /// How many sequences have been begun.
+    begun: usize,
+    /// Each row's sequence, the item that it sees next, and the row that it had.
+    lanes: Vec<(History<'a>, usize, Option<usize>)>,
+}
+
+impl<'a> Lanes<'a> {
+    fn new(batcher: &'a Batcher) -> Self {
+        Self {
+            batcher,
+            begun: 0,
+            lanes: Vec::new(),
+        }
+    }
+
+    /// Puts new sequences where old ones have ended, as long as there are any.
+    fn fill(&mut self) {
+        let Batcher {
+            sequences, usable, ..
+        } = self.batcher;
+        let mut next = usable[self.begun..]
+            .iter()
+            .map(|&number| sequences.history(number as usize));
+        let mut lanes = Vec::with_capacity(self.batcher.batch_size);
+        for (row, &(sequence, place, _)) in self.lanes.iter().enumerate() {
+            if place + 1 < sequence.items().len() {
+                lanes.push((sequence, place, Some(row)));
+            } else if let Some(sequence) = next.next() {
+                lanes.push((sequence, 0, None));
+            }
+        }
+        lanes.extend(
+            next.by_ref()
+                .take(self.batcher.batch_size - lanes.len())
+                .map(|sequence| (sequence, 0, None)),
+        );
+        self.begun = usable.len() - next.len();
+        self.lanes = lanes;
+    }
+}
+
+impl<'a> Iterator for Lanes<'a> {
+    type Item = Rows<'a>;
+
+    fn next(&mut self) -> Option<Rows<'a>> {
+        self.fill();
+        let parts = self.lanes.iter().map(|&(sequence, place, _)| Part {
+            sequence,
+            end: place + 1,
+            length: 1,
+            targets: 1,
+        });
+        let rows = Rows {
+            parts: parts.collect(),
+            goes_on: self.lanes.iter().map(|lane| lane.2).collect(),
+        };
+        for (_, place, _) in &mut self.lanes {
+            *place += 1;
+        }
+        (!rows.parts.is_empty()).then_some(rows)
     }
 }
 

@@ -9,6 +9,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::catalog::{Catalog, ItemIndex};
 use super::dataset::Dataset;
+use super::history::History;
 use super::sequences::Sequences;
 use crate::{Error, Result};
 
@@ -45,8 +46,17 @@ pub struct Case<'a> {
     pub user: usize,
     /// What the model sees, in time order; never empty.
     pub history: &'a [ItemIndex],
+    /// When he took each item of the history, in the unit of the source.
+    pub times: &'a [f64],
     /// What it should recall, in time order; never empty.
     pub labels: &'a [ItemIndex],
+}
+
+impl<'a> Case<'a> {
+    /// The history with its times.
+    pub fn timed_history(&self) -> History<'a> {
+        History::with_times(self.history, self.times).expect("sequences have a time for each item")
+    }
 }
 
 /// A user's part of the flat array: history up to `cut`, labels from there to `end`.
@@ -90,6 +100,7 @@ impl Cases {
         Case {
             user,
             history: self.sequences.items_in(start..cut),
+            times: self.sequences.times_in(start..cut),
             labels: self.sequences.items_in(cut..end),
         }
     }
@@ -133,6 +144,17 @@ impl TrainingSequences {
     /// When `sequence` is not below [`TrainingSequences::len`].
     pub fn get(&self, sequence: usize) -> &[ItemIndex] {
         self.sequences.items_in(self.ranges[sequence].clone())
+    }
+
+    /// One sequence with its times.
+    ///
+    /// # Panics
+    /// When `sequence` is not below [`TrainingSequences::len`].
+    pub fn history(&self, sequence: usize) -> History<'_> {
+        let range = self.ranges[sequence].clone();
+        let times = self.sequences.times_in(range.clone());
+        History::with_times(self.sequences.items_in(range), times)
+            .expect("sequences have a time for each item")
     }
 
     /// All sequences.
@@ -360,6 +382,7 @@ mod tests {
             Case {
                 user: 0,
                 history: &[1, 2],
+                times: &[0.0, 10.0],
                 labels: &[3]
             }
         );
@@ -368,6 +391,7 @@ mod tests {
             Case {
                 user: 2,
                 history: &[1, 2],
+                times: &[2.0, 12.0],
                 labels: &[3]
             }
         );

@@ -3,16 +3,16 @@
 use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::backend::Backend as BurnBackend;
-use burn::tensor::{Tensor, TensorData};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
+use burn::tensor::{Int, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
 
+use super::dropout::Dropout;
 use super::gru::GruLayer;
-use super::{RecallerConfig, SequenceRecaller, Similarity};
+use super::weights::Weights;
+use super::{CarriedState, Objective, RecallerConfig, SequenceRecaller, Similarity};
 use crate::backend::{self, Backend};
-use crate::data::{SequenceBatch, TrainingBatch};
-use crate::{Error, Result};
+use crate::data::{NegativeSampling, SequenceBatch, Targets, TrainingBatch};
+use crate::{Result, settings};
 
 /// The settings of [`Gru4Rec`].
 ///
@@ -20,7 +20,7 @@ use crate::{Error, Result};
 /// use seqrec::backend::Flex;
 /// use seqrec::model::{Gru4RecConfig, RecallerConfig};
 ///
-/// let config = Gru4RecConfig::new().with_dim(32).with_dropout(0.2);
+/// let config = Gru4RecConfig::new().with_dim(32).with_embedding_dropout(0.2);
 /// let model = config.init::<Flex>(1_000, 42, &Default::default())?;
 /// # Ok::<(), seqrec::Error>(())
 /// ```
@@ -32,35 +32,60 @@ pub struct Gru4RecConfig {
     /// How many GRU layers.
     #[config(default = 1)]
     pub layers: usize,
-    /// The share of each layer's inputs that is dropped in training, `0.0..1.0`.
+    /// What the first layer sees of an item.
+    #[config(default = "InputEmbedding::Shared")]
+    pub input: InputEmbedding,
+    /// The share of the input vectors' values that is dropped in training, `0.0..1.0`.
     #[config(default = 0.0)]
-    pub dropout: f64,
+    pub embedding_dropout: f64,
+    /// The share of each layer's output that is dropped in training, `0.0..1.0`.
+    #[config(default = 0.0)]
+    pub hidden_dropout: f64,
     /// How many of a history's last items are seen.
     #[config(default = 50)]
     pub max_len: usize,
-    /// How user and item vectors are compared, in training and in search.
-    #[config(default = "Similarity::Dot")]
-    pub similarity: Similarity,
-    /// What similarities are divided by in training under cosine, where they are at most 1.
-    #[config(default = 0.1)]
-    pub temperature: f64,
+    /// What it is trained for.
+    #[config(default = "Objective::new()")]
+    pub objective: Objective,
     /// Searches by another similarity than the model was trained with. Leave it at `None`; it is
     /// there to measure published results whose search differs from their training.
     pub search_similarity: Option<Similarity>,
 }
 
-/// GRU4Rec: the user vector is the state of a GRU at the last item, and the next item is given by
-/// a softmax over the whole catalog, with the item embeddings as output weights.
+/// What GRU4Rec's first layer sees of an item.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputEmbedding {
+    /// The same vector that it is recalled by: the "constrained embedding" of the reference
+    /// implementation, and tied weights elsewhere.
+    #[default]
+    Shared,
+    /// A vector of its own.
+    Separate {
+        /// Its size.
+        dim: usize,
+    },
+    /// No vector: the item itself, one of many, so that each has its own input weights.
+    OneHot,
+}
+
+/// GRU4Rec: the user vector is the state of a GRU at the last item, and items are scored by their
+/// output vectors.
 ///
 /// Hidasi et al., [Session-based Recommendations with Recurrent Neural
-/// Networks](https://arxiv.org/abs/1511.06939); the tied output weights are the "constrained
-/// embedding" of Hidasi & Karatzoglou, [Recurrent Neural Networks with Top-k Gains for
-/// Session-based Recommendations](https://arxiv.org/abs/1706.03847).
+/// Networks](https://arxiv.org/abs/1511.06939), and Hidasi & Karatzoglou, [Recurrent Neural
+/// Networks with Top-k Gains for Session-based
+/// Recommendations](https://arxiv.org/abs/1706.03847). With
+/// [`Targets::SessionParallel`] it is trained as there: one step at a time, with the state carried
+/// on and no gradient through it.
 #[derive(Module, Debug)]
 pub struct Gru4Rec<B: BurnBackend> {
     /// Item vectors `[items + 1, dim]`; row 0 is padding.
     pub embedding: Param<Tensor<B, 2>>,
-    /// The GRU layers, the first one on the item vectors.
+    /// What the first layer sees of each item, `[items + 1, inputs]`, unless it is the item
+    /// vectors.
+    pub input_embedding: Option<Param<Tensor<B, 2>>>,
+    /// The GRU layers, the first one on the input vectors.
     pub layers: Vec<GruLayer<B>>,
     #[module(skip)]
     config: Gru4RecConfig,
@@ -72,56 +97,42 @@ impl RecallerConfig for Gru4RecConfig {
     const NAME: &'static str = "gru4rec";
 
     fn validate(&self) -> Result<()> {
-        let sizes = [
+        settings::at_least_one(&[
             ("dim", self.dim),
             ("layers", self.layers),
             ("max_len", self.max_len),
-        ];
-        for (field, size) in sizes {
-            if size == 0 {
-                return Err(Error::invalid(field, 0, "must be at least 1"));
-            }
+        ])?;
+        if let InputEmbedding::Separate { dim } = self.input {
+            settings::at_least_one(&[("input.dim", dim)])?;
         }
-        if !(0.0..1.0).contains(&self.dropout) {
-            return Err(Error::invalid(
-                "dropout",
-                self.dropout,
-                "must be at least 0 and below 1",
-            ));
-        }
-        if !(self.temperature > 0.0 && self.temperature.is_finite()) {
-            return Err(Error::invalid(
-                "temperature",
-                self.temperature,
-                "must be above 0",
-            ));
-        }
-        Ok(())
+        settings::share("embedding_dropout", self.embedding_dropout)?;
+        settings::share("hidden_dropout", self.hidden_dropout)?;
+        self.objective.validate(None)
     }
 
     fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> Result<Gru4Rec<B>> {
         self.validate()?;
-        if items == 0 {
-            return Err(Error::invalid(
-                "items",
-                0,
-                "a model needs at least one item",
-            ));
-        }
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let deviation = 1.0 / (self.dim as f32).sqrt();
-        let padding = std::iter::repeat_n(0.0, self.dim);
-        let vectors = StandardNormal
-            .sample_iter(&mut random)
-            .map(|draw: f32| deviation * draw);
-        let values: Vec<f32> = padding.chain(vectors.take(items * self.dim)).collect();
-        let embedding = Tensor::from_data(TensorData::new(values, [items + 1, self.dim]), device);
-        let layers = (0..self.layers)
-            .map(|_| GruLayer::new(self.dim, self.dim, &mut random, device))
-            .collect();
+        settings::has_items(items)?;
+        self.objective.validate(Some(items))?;
+        let mut weights = Weights::new(seed, device);
+        let embedding = weights.items(items, self.dim);
+        let (input_embedding, first) = match self.input {
+            InputEmbedding::Shared => (None, GruLayer::new(self.dim, self.dim, &mut weights)),
+            InputEmbedding::Separate { dim } => {
+                let table = weights.items(items, dim);
+                (Some(table), GruLayer::new(dim, self.dim, &mut weights))
+            }
+            InputEmbedding::OneHot => {
+                let bound = 1.0 / (self.dim as f32).sqrt();
+                let table = weights.uniform(items + 1, 3 * self.dim, bound);
+                (Some(table), GruLayer::on_products(self.dim, &mut weights))
+            }
+        };
+        let more = (1..self.layers).map(|_| GruLayer::new(self.dim, self.dim, &mut weights));
         Ok(Gru4Rec {
-            embedding: Param::from_tensor(embedding),
-            layers,
+            embedding,
+            input_embedding,
+            layers: std::iter::once(first).chain(more).collect(),
             config: self.clone(),
         })
     }
@@ -135,27 +146,30 @@ impl<B: BurnBackend> Gru4Rec<B> {
 }
 
 impl<B: Backend> Gru4Rec<B> {
-    /// The last layer's states `[batch * len, dim]`; a seed turns dropout on.
-    fn states(&self, histories: &SequenceBatch<B>, dropout_seed: Option<u64>) -> Tensor<B, 2> {
+    /// What the first layer sees of items `[n]`, `[n, inputs]`.
+    fn inputs(&self, items: Tensor<B, 1, Int>) -> Tensor<B, 2> {
+        let table = self.input_embedding.as_ref().unwrap_or(&self.embedding);
+        backend::select_rows(table.val(), items)
+    }
+
+    /// The last layer's states `[batch * len, dim]`.
+    fn states(&self, histories: &SequenceBatch<B>, mut dropout: Dropout) -> Tensor<B, 2> {
         let [batch, len] = histories.items.dims();
-        let dim = self.config.dim;
-        let indices = histories.items.clone().reshape([batch * len]);
-        let mut values =
-            backend::select_rows(self.embedding.val(), indices).reshape([batch, len, dim]);
-        for (number, layer) in self.layers.iter().enumerate() {
-            if let Some(seed) = dropout_seed {
-                let seed = seed.wrapping_add(number as u64);
-                values = backend::dropout(values, self.config.dropout, seed);
-            }
-            values = layer.forward(values, &histories.lengths);
+        let inputs = self.inputs(histories.items.clone().reshape([batch * len]));
+        let size = inputs.dims()[1];
+        let inputs = inputs.reshape([batch, len, size]);
+        let mut values = dropout.apply(inputs, self.config.embedding_dropout);
+        for layer in &self.layers {
+            let states = layer.forward(values, &histories.lengths);
+            values = dropout.apply(states, self.config.hidden_dropout);
         }
-        values.reshape([batch * len, dim])
+        values.reshape([batch * len, self.config.dim])
     }
 }
 
 impl<B: Backend> SequenceRecaller<B> for Gru4Rec<B> {
     fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
-        let states = self.states(histories, None);
+        let states = self.states(histories, Dropout::off());
         backend::select_rows(states, histories.last_positions()).unsqueeze_dim(1)
     }
 
@@ -164,24 +178,61 @@ impl<B: Backend> SequenceRecaller<B> for Gru4Rec<B> {
     }
 
     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
-        let dropout_seed = B::ad_enabled(&self.embedding.device()).then_some(batch.seed);
-        let states = self.states(&batch.histories, dropout_seed);
+        let dropout = Dropout::in_training::<B>(&self.embedding.device(), batch.seed);
+        let states = self.states(&batch.histories, dropout);
         let users = backend::select_rows(states, batch.positions.clone());
-        let similarity = self.config.similarity;
-        let users = match similarity {
-            Similarity::Dot => users,
-            Similarity::Cosine => similarity
-                .prepare_tensor(users)
-                .div_scalar(self.config.temperature),
-        };
-        let items = similarity.prepare_tensor(self.embedding.val());
-        backend::softmax_cross_entropy(users, items, batch.targets.clone(), None)
+        self.config
+            .objective
+            .mean_loss(users, &self.embedding, batch)
+    }
+
+    fn loss_carrying(
+        &self,
+        batch: &TrainingBatch<B>,
+        carried: Option<CarriedState<B>>,
+    ) -> (Tensor<B, 1>, Option<CarriedState<B>>) {
+        if batch.goes_on.is_empty() {
+            return (self.loss(batch), None);
+        }
+        let device = self.embedding.device();
+        let rows = batch.goes_on.len();
+        // Row 0 of what is carried is the state that a sequence begins with.
+        let from: Vec<i32> = (batch.goes_on.iter())
+            .map(|row| row.map_or(0, |row| row as i32 + 1))
+            .collect();
+        let from = Tensor::<B, 1, Int>::from_data(TensorData::new(from, [rows]), &device);
+        let start = Tensor::zeros([1, self.config.dim], &device);
+        let carried = carried.map_or_else(Vec::new, |carried| carried.0);
+        let mut dropout = Dropout::in_training::<B>(&device, batch.seed);
+        let items = batch.histories.items.clone().reshape([rows]);
+        let mut values = dropout.apply(self.inputs(items), self.config.embedding_dropout);
+        let mut states = Vec::with_capacity(self.layers.len());
+        for (number, layer) in self.layers.iter().enumerate() {
+            let before = std::iter::once(start.clone()).chain(carried.get(number).cloned());
+            let before = Tensor::cat(before.collect(), 0);
+            let state = layer.step(values, before.select(0, from.clone()));
+            states.push(state.clone().detach());
+            values = dropout.apply(state, self.config.hidden_dropout);
+        }
+        let loss = self
+            .config
+            .objective
+            .mean_loss(values, &self.embedding, batch);
+        (loss, Some(CarriedState(states)))
+    }
+
+    fn negatives(&self) -> Option<NegativeSampling> {
+        self.config.objective.negatives()
+    }
+
+    fn supports(&self, _: Targets) -> bool {
+        true
     }
 
     fn similarity(&self) -> Similarity {
         self.config
             .search_similarity
-            .unwrap_or(self.config.similarity)
+            .unwrap_or(self.config.objective.similarity)
     }
 
     fn max_len(&self) -> usize {
@@ -192,6 +243,7 @@ impl<B: Backend> SequenceRecaller<B> for Gru4Rec<B> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Error;
 
     #[test]
     fn settings_that_cannot_be_right_are_named() {
@@ -200,9 +252,16 @@ mod tests {
             (good().with_dim(0), "dim"),
             (good().with_layers(0), "layers"),
             (good().with_max_len(0), "max_len"),
-            (good().with_dropout(1.0), "dropout"),
-            (good().with_dropout(f64::NAN), "dropout"),
-            (good().with_temperature(0.0), "temperature"),
+            (good().with_embedding_dropout(1.0), "embedding_dropout"),
+            (good().with_hidden_dropout(f64::NAN), "hidden_dropout"),
+            (
+                good().with_input(InputEmbedding::Separate { dim: 0 }),
+                "input.dim",
+            ),
+            (
+                good().with_objective(Objective::new().with_temperature(0.0)),
+                "temperature",
+            ),
         ];
         for (config, name) in cases {
             let error = config.validate().unwrap_err();

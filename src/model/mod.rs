@@ -1,19 +1,29 @@
 //! Models that turn histories into vectors which lie near the items that come next.
 
+mod dropout;
 mod gru;
 mod gru4rec;
+mod hstu;
+mod objective;
+mod packing;
+mod sasrec;
 mod similarity;
+mod weights;
 
 use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
+use burn::tensor::backend::Backend as BurnBackend;
 
 use crate::Result;
 use crate::backend::Backend;
-use crate::data::{SequenceBatch, TrainingBatch};
+use crate::data::{NegativeSampling, SequenceBatch, Targets, TrainingBatch};
 
 pub use gru::GruLayer;
-pub use gru4rec::{Gru4Rec, Gru4RecConfig};
+pub use gru4rec::{Gru4Rec, Gru4RecConfig, InputEmbedding};
+pub use hstu::{Hstu, HstuBlock, HstuConfig};
+pub use objective::{ItemVectors, Loss, Objective, SampledLoss, SampledScores, ScoreActivation};
+pub use sasrec::{Block, SasRec, SasRecConfig, TransformerBlock};
 pub use similarity::Similarity;
 
 /// A model that recalls items for a history.
@@ -36,12 +46,39 @@ pub trait SequenceRecaller<B: Backend>: Module<B> {
     /// it is the same loss without dropout.
     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1>;
 
+    /// The loss of a batch that goes on where another ended, and what the next one goes on from.
+    ///
+    /// Only models that [support](SequenceRecaller::supports) [`Targets::SessionParallel`] carry
+    /// anything; the others' loss is [`loss`](SequenceRecaller::loss).
+    fn loss_carrying(
+        &self,
+        batch: &TrainingBatch<B>,
+        carried: Option<CarriedState<B>>,
+    ) -> (Tensor<B, 1>, Option<CarriedState<B>>) {
+        let _ = carried;
+        (self.loss(batch), None)
+    }
+
+    /// The negatives that the loss needs in each batch; `None` when it needs none.
+    fn negatives(&self) -> Option<NegativeSampling> {
+        None
+    }
+
+    /// Whether the model can be trained on such targets.
+    fn supports(&self, targets: Targets) -> bool {
+        targets != Targets::SessionParallel
+    }
+
     /// How user and item vectors are compared in search.
     fn similarity(&self) -> Similarity;
 
     /// How many of a history's last items the model sees.
     fn max_len(&self) -> usize;
 }
+
+/// What a model carries from batch to batch: each layer's states `[batch, dim]`.
+#[derive(Debug, Clone)]
+pub struct CarriedState<B: BurnBackend>(pub Vec<Tensor<B, 2>>);
 
 /// The settings of a model, from which it is made: what a run folder stores beside the weights.
 pub trait RecallerConfig: Config {

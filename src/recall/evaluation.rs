@@ -1,13 +1,13 @@
-//! Judging a model with its index on held-out users.
+//! Judging what is recalled for held-out users.
 
 use crate::backend::Backend;
-use crate::data::{Cases, Catalog, SequenceBatch};
+use crate::data::{Case, Cases, Catalog, History};
 use crate::eval::{Report, Scorer};
-use crate::index::{Filter, VectorIndex};
+use crate::index::{Filter, Hits, VectorIndex};
 use crate::model::SequenceRecaller;
 use crate::{Error, Result};
 
-use super::vectors::user_vectors;
+use super::channel::{RecallChannel, recall_by_model};
 
 /// How many cases are encoded and searched for at a time.
 const BATCH: usize = 512;
@@ -53,6 +53,32 @@ impl Evaluation {
         catalog: &Catalog,
         device: &B::Device,
     ) -> Result<Report> {
+        self.judge(cases, catalog, |histories, k, filter| {
+            recall_by_model(model, index, device, histories, k, filter)
+        })
+    }
+
+    /// The metrics of any channel on `cases`.
+    ///
+    /// # Errors
+    /// As [`run`](Evaluation::run), and what the channel gives.
+    pub fn run_channel(
+        &self,
+        channel: &dyn RecallChannel,
+        cases: &Cases,
+        catalog: &Catalog,
+    ) -> Result<Report> {
+        self.judge(cases, catalog, |histories, k, filter| {
+            channel.recall(histories, k, filter)
+        })
+    }
+
+    fn judge(
+        &self,
+        cases: &Cases,
+        catalog: &Catalog,
+        recall: impl Fn(&[History<'_>], usize, Option<Filter<'_>>) -> Result<Hits>,
+    ) -> Result<Report> {
         let mut scorer = Scorer::new(catalog, &self.ks)?;
         if cases.is_empty() {
             return Err(Error::NothingLeft {
@@ -64,17 +90,14 @@ impl Evaluation {
             let batch: Vec<_> = (start..cases.len().min(start + BATCH))
                 .map(|case| cases.get(case))
                 .collect();
-            let histories = batch.iter().map(|case| case.history);
-            let histories = SequenceBatch::<B>::new(histories, model.max_len(), device)?;
-            let queries = user_vectors(model, &histories);
-            let interests = queries.nrows() / batch.len();
-            let unseen = |query: usize, item| !batch[query / interests].history.contains(&item);
+            let histories: Vec<_> = batch.iter().map(Case::timed_history).collect();
+            let unseen = |row: usize, item| !batch[row].history.contains(&item);
             let filter: Option<Filter<'_>> = if self.exclude_seen {
                 Some(Filter::Predicate(&unseen))
             } else {
                 None
             };
-            let hits = index.search_interests(queries.view(), interests, k, filter)?;
+            let hits = recall(&histories, k, filter)?;
             scorer.add_all(
                 batch.len(),
                 |case| hits.items(case),

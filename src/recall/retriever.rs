@@ -1,13 +1,13 @@
 //! From a raw history to recalled items.
 
 use crate::backend::Backend;
-use crate::data::{Catalog, ExternalId, ItemIndex, SequenceBatch};
+use crate::data::{Catalog, ExternalId, History, ItemIndex};
 use crate::eval::check_k;
 use crate::index::{Filter, VectorIndex};
 use crate::model::SequenceRecaller;
 use crate::{Error, Result};
 
-use super::vectors::user_vectors;
+use super::channel::recall_by_model;
 
 /// How many items to recall, and whether the history's own may be among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,15 +147,12 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
         let (scored, source) = if known.is_empty() {
             (self.popular(options.k), Source::Popularity)
         } else {
-            let histories = [known.as_slice()];
-            let histories = SequenceBatch::<B>::new(histories, self.model.max_len(), &self.device)?;
-            let queries = user_vectors(&self.model, &histories);
             let allowed = |_, item: ItemIndex| !known.contains(&item);
             let filter: Option<Filter<'_>> =
                 options.exclude_seen.then_some(Filter::Predicate(&allowed));
-            let interests = queries.nrows();
-            let index = &self.index;
-            let hits = index.search_interests(queries.view(), interests, options.k, filter)?;
+            let histories = [History::from(known.as_slice())];
+            let (model, index) = (&self.model, &self.index);
+            let hits = recall_by_model(model, index, &self.device, &histories, options.k, filter)?;
             let scored = hits.of(0).map(|hit| (hit.item, hit.score)).collect();
             (scored, Source::Model)
         };

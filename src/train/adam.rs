@@ -1,18 +1,22 @@
 //! Adam, one pass over each parameter.
 
-use burn::optim::{LearningRate, SimpleOptimizer};
-use burn::record::Record;
-use burn::tensor::backend::Backend as BurnBackend;
+use burn::optim::LearningRate;
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Int, Tensor, TensorPrimitive};
+use serde::{Deserialize, Serialize};
 
+use super::optimizer::OptimizerState;
 use crate::backend::{AdamState, AdamStep, Backend};
+use crate::{Result, settings};
 
 /// Adam with bias correction, as in the paper and in PyTorch: epsilon is added to the corrected
 /// root.
 ///
-/// Kingma & Ba, [Adam: A Method for Stochastic Optimization](https://arxiv.org/abs/1412.6980).
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// Kingma & Ba, [Adam: A Method for Stochastic Optimization](https://arxiv.org/abs/1412.6980);
+/// with a weight decay it is AdamW, Loshchilov & Hutter,
+/// [2019](https://arxiv.org/abs/1711.05101).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Adam {
     /// The decay of the first moment.
     pub beta_1: f64,
@@ -20,6 +24,8 @@ pub struct Adam {
     pub beta_2: f64,
     /// Added to the root of the second moment.
     pub epsilon: f64,
+    /// The share of a parameter that each step takes away, times the learning rate.
+    pub weight_decay: f64,
 }
 
 impl Default for Adam {
@@ -28,28 +34,25 @@ impl Default for Adam {
             beta_1: 0.9,
             beta_2: 0.999,
             epsilon: 1e-8,
+            weight_decay: 0.0,
         }
     }
 }
 
-/// A parameter's moments.
-#[derive(Record, Clone)]
-pub struct AdamMoments<B: BurnBackend, const D: usize> {
-    /// How many steps were made.
-    pub time: usize,
-    /// The decaying mean of gradients.
-    pub moment_1: Tensor<B, D>,
-    /// The decaying mean of squared gradients.
-    pub moment_2: Tensor<B, D>,
-}
-
 impl Adam {
+    pub(super) fn validate(&self) -> Result<()> {
+        settings::share("optimizer.beta_1", self.beta_1)?;
+        settings::share("optimizer.beta_2", self.beta_2)?;
+        settings::positive("optimizer.epsilon", self.epsilon)?;
+        settings::not_negative("optimizer.weight_decay", self.weight_decay)
+    }
+
     /// One step for some rows of a table `[rows, dim]`: those that `indices` `[n]` name, each
     /// once, with their `gradient` `[n, dim]`. `moments` are what the last step gave.
     ///
     /// This is the lazy form of Adam, for losses over a sample of the items: the other rows and
-    /// their moments stay as they are and cost nothing, where [`Adam::step`](SimpleOptimizer::step)
-    /// would let them drift on by their momentum.
+    /// their moments stay as they are and cost nothing, where a step of the whole
+    /// table would let them drift on by their momentum. Weight decay takes no part.
     ///
     /// ```
     /// use burn::tensor::{Int, Tensor};
@@ -72,8 +75,8 @@ impl Adam {
         table: Tensor<B, 2>,
         indices: Tensor<B, 1, Int>,
         gradient: Tensor<B, 2>,
-        moments: Option<AdamMoments<B, 2>>,
-    ) -> (Tensor<B, 2>, AdamMoments<B, 2>) {
+        moments: Option<OptimizerState<B, 2>>,
+    ) -> (Tensor<B, 2>, OptimizerState<B, 2>) {
         self.moved(learning_rate, table, moments, |state, step| {
             let gradient = gradient.into_primitive().tensor();
             B::adam_step_rows(state, indices.into_primitive(), gradient, step)
@@ -85,18 +88,14 @@ impl Adam {
         &self,
         learning_rate: LearningRate,
         tensor: Tensor<B, D>,
-        moments: Option<AdamMoments<B, D>>,
+        moments: Option<OptimizerState<B, D>>,
         step: impl FnOnce(AdamState<FloatTensor<B>>, AdamStep) -> AdamState<FloatTensor<B>>,
-    ) -> (Tensor<B, D>, AdamMoments<B, D>) {
-        let AdamMoments {
+    ) -> (Tensor<B, D>, OptimizerState<B, D>) {
+        let OptimizerState {
             time,
             moment_1,
             moment_2,
-        } = moments.unwrap_or_else(|| AdamMoments {
-            time: 0,
-            moment_1: tensor.zeros_like(),
-            moment_2: tensor.zeros_like(),
-        });
+        } = moments.unwrap_or_else(|| OptimizerState::of(&tensor));
         let time = time + 1;
         let state = AdamState {
             parameter: tensor.into_primitive().tensor(),
@@ -112,36 +111,27 @@ impl Adam {
         };
         let moved = step(state, numbers);
         let tensor = |primitive| Tensor::from_primitive(TensorPrimitive::Float(primitive));
-        let moments = AdamMoments {
+        let moments = OptimizerState {
             time,
             moment_1: tensor(moved.moment_1),
             moment_2: tensor(moved.moment_2),
         };
         (tensor(moved.parameter), moments)
     }
-}
 
-impl<B: Backend> SimpleOptimizer<B> for Adam {
-    type State<const D: usize> = AdamMoments<B, D>;
-
-    fn step<const D: usize>(
+    pub(super) fn step<B: Backend, const D: usize>(
         &self,
         learning_rate: LearningRate,
-        tensor: Tensor<B, D>,
+        parameter: Tensor<B, D>,
         gradient: Tensor<B, D>,
-        state: Option<Self::State<D>>,
-    ) -> (Tensor<B, D>, Option<Self::State<D>>) {
-        let (tensor, moments) = self.moved(learning_rate, tensor, state, |state, step| {
+        state: OptimizerState<B, D>,
+    ) -> (Tensor<B, D>, OptimizerState<B, D>) {
+        let parameter = match self.weight_decay {
+            0.0 => parameter,
+            decay => parameter.mul_scalar(1.0 - learning_rate * decay),
+        };
+        self.moved(learning_rate, parameter, Some(state), |state, step| {
             B::adam_step(state, gradient.into_primitive().tensor(), step)
-        });
-        (tensor, Some(moments))
-    }
-
-    fn to_device<const D: usize>(state: Self::State<D>, device: &B::Device) -> Self::State<D> {
-        AdamMoments {
-            time: state.time,
-            moment_1: state.moment_1.to_device(device),
-            moment_2: state.moment_2.to_device(device),
-        }
+        })
     }
 }

@@ -5,19 +5,21 @@ use std::time::Instant;
 
 use burn::config::Config;
 use burn::module::{AutodiffModule, Module};
-use burn::optim::{GradientsParams, Optimizer};
+use burn::optim::adaptor::OptimizerAdaptor;
+use burn::optim::{GradientsParams, Optimizer as _};
 use burn::tensor::ElementConversion;
 
 use super::adam::Adam;
 use super::checkpoint::{Checkpoints, EncodedTensors, Progress, encode};
 use super::observer::{EpochReport, StepReport, TrainingObserver, TrainingPlan};
+use super::optimizer::Optimizer;
 use crate::backend::TrainingBackend;
-use crate::data::{Batcher, Split, Targets};
+use crate::data::{Batcher, NegativeSampler, Split, Targets};
 use crate::eval::{Measure, Metric, Report};
 use crate::index::FlatIndex;
 use crate::model::SequenceRecaller;
 use crate::recall::{Evaluation, item_vectors};
-use crate::{Error, Result};
+use crate::{Error, Result, settings};
 
 /// The settings of a [`Trainer`].
 #[derive(Config, Debug, PartialEq)]
@@ -28,7 +30,10 @@ pub struct TrainerConfig {
     /// How many sequences a batch has.
     #[config(default = 256)]
     pub batch_size: usize,
-    /// Adam's learning rate.
+    /// How gradients move parameters.
+    #[config(default = "Optimizer::Adam(Adam::default())")]
+    pub optimizer: Optimizer,
+    /// How far.
     #[config(default = 1e-3)]
     pub learning_rate: f64,
     /// Which positions of a sequence are targets.
@@ -61,22 +66,13 @@ impl TrainerConfig {
     /// # Errors
     /// [`Error::InvalidValue`] with the first setting that can't be right.
     pub fn validate(&self) -> Result<()> {
-        for (field, value) in [
+        settings::at_least_one(&[
             ("epochs", self.epochs),
             ("batch_size", self.batch_size),
             ("patience", self.patience),
-        ] {
-            if value == 0 {
-                return Err(Error::invalid(field, 0, "must be at least 1"));
-            }
-        }
-        if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
-            return Err(Error::invalid(
-                "learning_rate",
-                self.learning_rate,
-                "must be above 0",
-            ));
-        }
+        ])?;
+        settings::positive("learning_rate", self.learning_rate)?;
+        self.optimizer.validate()?;
         if self.metric.measure() == Measure::MeanPopularity {
             return Err(Error::invalid(
                 "metric",
@@ -120,7 +116,7 @@ pub struct Trained<M> {
     pub stop: StopReason,
 }
 
-/// Trains a model with Adam, keeps its best weights by a validation metric, and stops when they
+/// Trains a model, keeps its best weights by a validation metric, and stops when they
 /// get no better.
 ///
 /// ```no_run
@@ -181,7 +177,8 @@ impl<'a> Trainer<'a> {
     /// Trains a model on a split.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for settings that can't be right or differ from a resumed run's,
+    /// [`Error::InvalidValue`] for settings that can't be right, that the model does not support, or
+    /// that differ from a resumed run's,
     /// [`Error::NothingLeft`] when no sequence has a target, [`Error::NonFiniteLoss`] when
     /// training diverges (the last checkpoint stays), [`Error::Io`] when a checkpoint can't be
     /// written, and what an observer returns.
@@ -200,15 +197,25 @@ impl<'a> Trainer<'a> {
         config.validate()?;
         let evaluation = config.evaluation();
         evaluation.check(split.catalog())?;
-        let batcher = Batcher::new(
+        if !model.supports(config.targets) {
+            let reason = "the model can't be trained on such targets";
+            return Err(Error::invalid(
+                "targets",
+                format!("{:?}", config.targets),
+                reason,
+            ));
+        }
+        let mut batcher = Batcher::new(
             &split.train,
             config.batch_size,
             model.max_len(),
             config.targets,
             config.seed,
         )?;
-        let mut optimizer =
-            burn::optim::adaptor::OptimizerAdaptor::<Adam, M, B>::from(Adam::default());
+        if let Some(negatives) = model.negatives() {
+            batcher = batcher.negatives(NegativeSampler::new(negatives, split.catalog())?);
+        }
+        let mut optimizer = OptimizerAdaptor::<Optimizer, M, B>::from(config.optimizer);
         let mut best = model.valid();
         let mut progress = Progress {
             parameters: model.num_params(),
@@ -296,7 +303,7 @@ impl<'a> Trainer<'a> {
         &mut self,
         epoch: usize,
         mut model: M,
-        optimizer: &mut impl Optimizer<M, B>,
+        optimizer: &mut impl burn::optim::Optimizer<M, B>,
         batcher: &Batcher,
         device: &B::Device,
     ) -> Result<(M, EpochReport)>
@@ -306,11 +313,13 @@ impl<'a> Trainer<'a> {
     {
         let start = Instant::now();
         let (mut total_loss, mut targets, mut steps) = (0.0, 0, 0);
+        let mut carried = None;
         let mut batches = batcher.epoch(epoch);
         for batch in batches.by_ref() {
             let step = steps + 1;
             let batch_targets = batch.targets();
-            let loss_tensor = model.loss(&batch.to_device(device));
+            let (loss_tensor, carry) = model.loss_carrying(&batch.to_device(device), carried);
+            carried = carry;
             let loss: f64 = loss_tensor.clone().into_scalar().elem();
             if !loss.is_finite() {
                 return Err(Error::NonFiniteLoss { epoch, step, loss });

@@ -1,0 +1,146 @@
+//! Trains every model under one protocol and writes a table of what each recalls.
+//!
+//! `cargo run --release --example benchmark -- FILE… --models gru4rec,sasrec,ease` reads files of
+//! interactions; `--help` lists the options. What is finished is kept in `--out`, and a run that
+//! was interrupted goes on from there.
+
+mod models;
+mod options;
+mod results;
+mod search;
+mod settings;
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use seqrec::data::{Dataset, Filters, InteractionReader, Protocol, Split};
+use seqrec::recall::Evaluation;
+
+use models::{Context, Fitted};
+use options::{Options, ProtocolName};
+use results::{Outcome, Results, table};
+use settings::Settings;
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    if let Some(threads) = options.threads {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build_global()?;
+    }
+    let settings = Settings::read(options.settings.as_deref())?;
+    let names = settings.names(&options.models)?;
+    std::fs::create_dir_all(&options.out)?;
+    let mut results = Results::open(options.out.join("results.jsonl"))?;
+    for file in &options.files {
+        let data = file
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let log = InteractionReader::detect(file)?.read()?;
+        let filters = Filters {
+            minimum_per_user: 5,
+            ..Filters::default()
+        };
+        let dataset = Dataset::new(log, filters)?;
+        let protocol = options.protocol.of(&dataset)?;
+        let split = Split::new(&dataset, protocol)?;
+        println!(
+            "{data}: {} users, {} items, {} interactions; {} valid, {} test",
+            dataset.users(),
+            dataset.catalog().len(),
+            dataset.sequences().interactions(),
+            split.valid.len(),
+            split.test.len(),
+        );
+        for name in &names {
+            let mut entry = settings.entry(name, &data)?;
+            if options.search > 0 {
+                entry = search::best(name, entry, &data, &split, options)?;
+            }
+            for &seed in &options.seeds {
+                let key = entry.key(&data, options.protocol.name(), seed);
+                if results.has(&key) {
+                    continue;
+                }
+                let context = Context {
+                    split: &split,
+                    seed,
+                    checkpoints: options.out.join("checkpoints").join(&key),
+                    progress: true,
+                };
+                let outcome = measure(name, &data, &entry, &context, options)?;
+                println!("  {outcome}");
+                results.add(key, outcome)?;
+            }
+        }
+        let report = table(&results, &data, options.protocol.name());
+        println!("\n{}", report.markdown);
+        std::fs::write(options.out.join(format!("{data}.md")), report.markdown)?;
+        std::fs::write(options.out.join(format!("{data}.csv")), report.csv)?;
+    }
+    Ok(())
+}
+
+/// Trains one model once and judges it on the test split.
+fn measure(
+    name: &str,
+    data: &str,
+    entry: &settings::Entry,
+    context: &Context<'_>,
+    options: &Options,
+) -> Result<Outcome, Box<dyn Error>> {
+    let fitted: Fitted = models::fit(entry, context)?;
+    let evaluation = Evaluation::new(&[10, 50], options.exclude_seen);
+    let catalog = context.split.catalog();
+    let start = Instant::now();
+    let test = evaluation.run_channel(fitted.channel.as_ref(), &context.split.test, catalog)?;
+    let recall_seconds = start.elapsed().as_secs_f64();
+    Ok(Outcome {
+        model: name.to_owned(),
+        data: data.to_owned(),
+        protocol: options.protocol.name().to_owned(),
+        seed: context.seed,
+        epochs: fitted.epochs,
+        train_seconds: fitted.train_seconds,
+        recall_milliseconds: 1000.0 * recall_seconds / test.users as f64,
+        valid: fitted.valid,
+        test,
+    })
+}
+
+impl ProtocolName {
+    fn name(self) -> &'static str {
+        match self {
+            Self::LeaveOneOut => "leave-one-out",
+            Self::Ratio => "ratio",
+            Self::TimeCut => "time-cut",
+        }
+    }
+
+    /// A time cut holds out the last fifth of all interactions, half of it for validation.
+    fn of(self, dataset: &Dataset) -> Result<Protocol, Box<dyn Error>> {
+        let sequences = dataset.sequences();
+        let at = |share| sequences.time_quantile(share).ok_or("no interaction");
+        Ok(match self {
+            Self::LeaveOneOut => Protocol::LeaveOneOut,
+            Self::Ratio => Protocol::Ratio { seed: 42 },
+            Self::TimeCut => Protocol::TimeCut {
+                valid: at(0.8)?,
+                test: at(0.9)?,
+            },
+        })
+    }
+}

@@ -1,0 +1,183 @@
+//! What was measured, on disk and as tables.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+
+use seqrec::eval::Report;
+use serde::{Deserialize, Serialize};
+
+/// One model, trained once and judged.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Outcome {
+    pub model: String,
+    pub data: String,
+    pub protocol: String,
+    pub seed: u64,
+    pub epochs: usize,
+    pub train_seconds: f64,
+    /// For one user.
+    pub recall_milliseconds: f64,
+    pub valid: Option<Report>,
+    pub test: Report,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    key: String,
+    outcome: Outcome,
+}
+
+/// The metrics of a table.
+const METRICS: [&str; 7] = [
+    "hit_rate@10",
+    "ndcg@10",
+    "recall@10",
+    "hit_rate@50",
+    "ndcg@50",
+    "recall@50",
+    "coverage@50",
+];
+
+fn metric(report: &Report, name: &str) -> f64 {
+    let metric = name.parse().expect("a metric's name");
+    report.get(metric).unwrap_or(f64::NAN)
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<16} seed {} ", self.model, self.seed)?;
+        for name in ["hit_rate@10", "ndcg@10", "recall@50"] {
+            write!(f, " {name} {:.4}", metric(&self.test, name))?;
+            if let Some(valid) = &self.valid {
+                write!(f, " (valid {:.4})", metric(valid, name))?;
+            }
+        }
+        write!(f, "  {} epochs, {:.1} s", self.epochs, self.train_seconds)
+    }
+}
+
+/// Outcomes, a line of JSON each, kept from run to run.
+pub struct Results {
+    file: File,
+    outcomes: BTreeMap<String, Outcome>,
+    /// Keys in the order of the file.
+    order: Vec<String>,
+}
+
+impl Results {
+    pub fn open(path: PathBuf) -> Result<Self, Box<dyn Error>> {
+        let file = OpenOptions::new()
+            .create(true)
+            .read(true)
+            .append(true)
+            .open(&path)?;
+        let mut results = Self {
+            outcomes: BTreeMap::new(),
+            order: Vec::new(),
+            file: file.try_clone()?,
+        };
+        for line in BufReader::new(file).lines() {
+            // The last line of a run that was killed may be cut short; its model is trained again.
+            if let Ok(Line { key, outcome }) = serde_json::from_str(&line?) {
+                results.remember(key, outcome);
+            }
+        }
+        Ok(results)
+    }
+
+    fn remember(&mut self, key: String, outcome: Outcome) {
+        self.order.retain(|other| *other != key);
+        self.order.push(key.clone());
+        self.outcomes.insert(key, outcome);
+    }
+
+    pub fn has(&self, key: &str) -> bool {
+        self.outcomes.contains_key(key)
+    }
+
+    pub fn add(&mut self, key: String, outcome: Outcome) -> Result<(), Box<dyn Error>> {
+        let line = Line {
+            key: key.clone(),
+            outcome: outcome.clone(),
+        };
+        writeln!(self.file, "{}", serde_json::to_string(&line)?)?;
+        self.remember(key, outcome);
+        Ok(())
+    }
+}
+
+pub struct Table {
+    pub markdown: String,
+    pub csv: String,
+}
+
+fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    let deviation = if values.len() > 1 {
+        (squares / (count - 1.0)).sqrt()
+    } else {
+        0.0
+    };
+    (mean, deviation)
+}
+
+/// Means and deviations over seeds of every model, under the settings it was last run with.
+pub fn table(results: &Results, data: &str, protocol: &str) -> Table {
+    let mut models: Vec<(&str, &str, Vec<&Outcome>)> = Vec::new();
+    for key in &results.order {
+        let outcome = &results.outcomes[key];
+        if outcome.data != data || outcome.protocol != protocol {
+            continue;
+        }
+        // All but the seed.
+        let settings = key
+            .rsplit_once('-')
+            .map_or(key.as_str(), |(settings, _)| settings);
+        match models
+            .iter_mut()
+            .find(|(model, ..)| *model == outcome.model)
+        {
+            Some((_, known, outcomes)) if *known == settings => outcomes.push(outcome),
+            Some(other) => *other = (&outcome.model, settings, vec![outcome]),
+            None => models.push((&outcome.model, settings, vec![outcome])),
+        }
+    }
+    let columns = METRICS.iter().copied().chain(["train s", "recall ms"]);
+    let columns: Vec<&str> = columns.collect();
+    let mut markdown = format!("| {data}, {protocol} | seeds | {} |\n", columns.join(" | "));
+    markdown += &format!("| --- | --- |{}\n", " --- |".repeat(columns.len()));
+    let mut csv = String::from("data,protocol,model,seeds");
+    for column in &columns {
+        csv += &format!(",{0},{0} deviation", column);
+    }
+    csv.push('\n');
+    for (model, _, outcomes) in &models {
+        let of = |column: &str, outcome: &Outcome| match column {
+            "train s" => outcome.train_seconds,
+            "recall ms" => outcome.recall_milliseconds,
+            name => metric(&outcome.test, name),
+        };
+        markdown += &format!("| {model} | {} |", outcomes.len());
+        csv += &format!("{data},{protocol},{model},{}", outcomes.len());
+        for column in &columns {
+            let values: Vec<f64> = outcomes.iter().map(|outcome| of(column, outcome)).collect();
+            let (mean, deviation) = mean_and_deviation(&values);
+            let digits = match *column {
+                "train s" => 1,
+                "recall ms" => 3,
+                _ => 4,
+            };
+            markdown += &format!(" {mean:.digits$} ± {deviation:.digits$} |");
+            csv += &format!(",{mean:.6},{deviation:.6}");
+        }
+        markdown.push('\n');
+        csv.push('\n');
+    }
+    Table { markdown, csv }
+}

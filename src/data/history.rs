@@ -1,0 +1,75 @@
+//! What a user did, in order.
+
+use super::catalog::ItemIndex;
+use crate::{Error, Result};
+
+/// A user's items in time order, and, where they are known, when he took them.
+///
+/// A slice of items is a history without times:
+///
+/// ```
+/// use seqrec::data::History;
+///
+/// let history = History::from(&[3, 1, 2][..]);
+/// assert_eq!(history.last(2).items(), [1, 2]);
+/// let history = History::with_times(&[3, 1], &[10.0, 12.5])?;
+/// assert_eq!(history.times(), [10.0, 12.5]);
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct History<'a> {
+    items: &'a [ItemIndex],
+    /// As many as there are items, or none.
+    times: &'a [f64],
+}
+
+impl<'a> History<'a> {
+    /// Items with their times, in the unit of the source.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when there is not one time for each item.
+    pub fn with_times(items: &'a [ItemIndex], times: &'a [f64]) -> Result<Self> {
+        if items.len() != times.len() {
+            return Err(Error::Shape {
+                what: "times of a history",
+                expected: items.len(),
+                found: times.len(),
+            });
+        }
+        Ok(Self { items, times })
+    }
+
+    /// The items.
+    pub fn items(self) -> &'a [ItemIndex] {
+        self.items
+    }
+
+    /// One time for each item, or none at all where they are not known.
+    pub fn times(self) -> &'a [f64] {
+        self.times
+    }
+
+    /// The first `count` items, or all where there are fewer.
+    pub fn first(self, count: usize) -> Self {
+        let to = count.min(self.items.len());
+        Self {
+            items: &self.items[..to],
+            times: self.times.get(..to).unwrap_or_default(),
+        }
+    }
+
+    /// The last `count` items, or all where there are fewer.
+    pub fn last(self, count: usize) -> Self {
+        let from = self.items.len().saturating_sub(count);
+        Self {
+            items: &self.items[from..],
+            times: self.times.get(from..).unwrap_or_default(),
+        }
+    }
+}
+
+impl<'a> From<&'a [ItemIndex]> for History<'a> {
+    fn from(items: &'a [ItemIndex]) -> Self {
+        Self { items, times: &[] }
+    }
+}

@@ -1,0 +1,270 @@
+//! Negatives: items that a target is told from.
+
+use burn::tensor::backend::Backend;
+use burn::tensor::{Int, Tensor, TensorData};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use super::catalog::{Catalog, ItemIndex};
+use crate::{Error, Result, settings};
+
+/// Where a batch's negatives come from. One set serves all rows of a batch, so that their scores
+/// are one matrix product; a row's own target is never among its negatives.
+///
+/// Both sources together, as in GRU4Rec (Hidasi & Karatzoglou,
+/// [2018](https://arxiv.org/abs/1706.03847)), give popular items as negatives from the batch and
+/// rare ones from the draws.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct NegativeSampling {
+    /// How many of the batch's own targets serve as negatives for its other rows; a batch with
+    /// fewer gives all of them.
+    pub in_batch: usize,
+    /// How many items are drawn from the catalog for each batch.
+    pub drawn: usize,
+    /// Items are drawn with a chance that goes with their popularity to this power: 0 is uniform,
+    /// 1 is by popularity.
+    pub exponent: f64,
+}
+
+impl NegativeSampling {
+    /// Items drawn uniformly from the catalog.
+    pub fn uniform(drawn: usize) -> Self {
+        Self::by_popularity(drawn, 0.0)
+    }
+
+    /// Items drawn by their popularity to the power of `exponent`.
+    pub fn by_popularity(drawn: usize, exponent: f64) -> Self {
+        Self {
+            in_batch: 0,
+            drawn,
+            exponent,
+        }
+    }
+
+    /// The batch's own targets.
+    pub fn in_batch(in_batch: usize) -> Self {
+        Self {
+            in_batch,
+            drawn: 0,
+            exponent: 0.0,
+        }
+    }
+
+    /// Checks the settings for a catalog of `items` items.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when there would be no negatives, or more are to be drawn than
+    /// there are items besides the target.
+    pub fn validate(&self, items: usize) -> Result<()> {
+        if self.in_batch + self.drawn == 0 {
+            let reason = "must be at least 1 where in_batch is 0";
+            return Err(Error::invalid("negatives.drawn", 0, reason));
+        }
+        if self.drawn >= items {
+            let reason = format!("must be below the number of items, {items}");
+            return Err(Error::invalid("negatives.drawn", self.drawn, reason));
+        }
+        settings::not_negative("negatives.exponent", self.exponent)
+    }
+}
+
+/// Draws negatives for batches.
+#[derive(Debug, Clone)]
+pub struct NegativeSampler {
+    sampling: NegativeSampling,
+    /// Each item's chance at one target of a batch and at one draw, `[items + 1]`.
+    chances: Vec<[f64; 2]>,
+    /// The summed chances of a draw up to and with each item, `[items + 1]`.
+    cumulative: Vec<f64>,
+}
+
+impl NegativeSampler {
+    /// A sampler for a catalog whose interactions are counted.
+    ///
+    /// # Errors
+    /// As [`NegativeSampling::validate`], and when nothing is counted but chances go by counts.
+    pub fn new(sampling: NegativeSampling, catalog: &Catalog) -> Result<Self> {
+        sampling.validate(catalog.len())?;
+        let counts = catalog.counts();
+        let weight = |(item, &count): (usize, &u64)| match (item, sampling.exponent) {
+            (0, _) => 0.0,
+            (_, 0.0) => 1.0,
+            (_, exponent) => (count as f64).powf(exponent),
+        };
+        let weights: Vec<f64> = counts.iter().enumerate().map(weight).collect();
+        let all: f64 = weights.iter().sum();
+        if all == 0.0 {
+            let reason = "needs a catalog whose interactions are counted";
+            return Err(Error::invalid(
+                "negatives.exponent",
+                sampling.exponent,
+                reason,
+            ));
+        }
+        let targets = counts.iter().sum::<u64>().max(1) as f64;
+        let chances = counts.iter().zip(&weights);
+        let chances = chances.map(|(&count, weight)| [count as f64 / targets, weight / all]);
+        let mut sum = 0.0;
+        let cumulative = weights.iter().map(|weight| {
+            sum += weight;
+            sum
+        });
+        Ok(Self {
+            sampling,
+            cumulative: cumulative.collect(),
+            chances: chances.collect(),
+        })
+    }
+
+    /// Negatives for a batch with these targets, each item once.
+    pub(super) fn sample(&self, targets: &[i32], random: &mut impl Rng) -> HostNegatives {
+        let NegativeSampling {
+            in_batch, drawn, ..
+        } = self.sampling;
+        let in_batch = in_batch.min(targets.len());
+        // Evenly over the batch, whose rows lie one after another.
+        let own = (0..in_batch).map(|place| targets[place * targets.len() / in_batch]);
+        let mut items: Vec<i32> = own.collect();
+        let all = *self.cumulative.last().expect("row 0 is always there");
+        items.extend((0..drawn).map(|_| {
+            let point = random.random_range(0.0..all);
+            self.cumulative.partition_point(|&sum| sum <= point) as i32
+        }));
+        items.sort_unstable();
+        items.dedup();
+        let log_chances = |items: &[i32]| -> Vec<f32> {
+            let of = |&item: &i32| self.log_chance(item as ItemIndex, in_batch);
+            items.iter().map(of).collect()
+        };
+        HostNegatives {
+            log_chances: log_chances(&items),
+            log_chances_of_targets: log_chances(targets),
+            items,
+        }
+    }
+
+    /// `ln(1 - (1 - p)^M (1 - q)^N)`, the chance of an item to be among M targets or N draws.
+    fn log_chance(&self, item: ItemIndex, in_batch: usize) -> f32 {
+        let [at_target, at_draw] = self.chances[item as usize];
+        let log_missing = |chance: f64, tries: usize| match tries {
+            0 => 0.0,
+            tries => tries as f64 * (-chance).ln_1p(),
+        };
+        let missing = log_missing(at_target, in_batch) + log_missing(at_draw, self.sampling.drawn);
+        (-missing.exp_m1()).max(f64::from(f32::MIN_POSITIVE)).ln() as f32
+    }
+}
+
+/// A batch's negatives on the host.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct HostNegatives {
+    items: Vec<i32>,
+    log_chances: Vec<f32>,
+    log_chances_of_targets: Vec<f32>,
+}
+
+impl HostNegatives {
+    pub(super) fn to_device<B: Backend>(self, device: &B::Device) -> Negatives<B> {
+        let floats = |values: Vec<f32>| {
+            let shape = [values.len()];
+            Tensor::from_data(TensorData::new(values, shape), device)
+        };
+        let shape = [self.items.len()];
+        Negatives {
+            items: Tensor::from_data(TensorData::new(self.items, shape), device),
+            log_chances: floats(self.log_chances),
+            log_chances_of_targets: floats(self.log_chances_of_targets),
+        }
+    }
+}
+
+/// A batch's negatives on a device.
+#[derive(Debug, Clone)]
+pub struct Negatives<B: Backend> {
+    /// The items, each once and none of them 0, `[negatives]`. A row's own target may be among
+    /// them; losses leave it out.
+    pub items: Tensor<B, 1, Int>,
+    /// The logarithm of each one's chance to be among a batch's negatives, `[negatives]`: what
+    /// logQ correction subtracts. An item with the chance p at each of M targets of the batch and
+    /// q at each of N draws has 1 - (1 - p)^M (1 - q)^N, which for rare items is M·p + N·q.
+    pub log_chances: Tensor<B, 1>,
+    /// The same for the batch's targets, `[targets]`.
+    pub log_chances_of_targets: Tensor<B, 1>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ExternalId;
+    use super::*;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    fn catalog() -> Catalog {
+        let ids = (0..6i64).map(ExternalId::from);
+        let rows: Vec<ItemIndex> = [(1, 100), (2, 50), (3, 10), (4, 5), (5, 1)]
+            .into_iter()
+            .flat_map(|(item, count)| std::iter::repeat_n(item, count))
+            .collect();
+        Catalog::from_ids(ids)
+            .unwrap()
+            .with_counts([rows.as_slice()])
+    }
+
+    /// Chances are what draws show, for both sources and both exponents.
+    #[test]
+    fn chances_are_those_of_the_draws() {
+        const BATCHES: usize = 20_000;
+        for (in_batch, drawn, exponent) in [(0, 3, 0.0), (0, 4, 0.5), (3, 2, 1.0), (4, 0, 0.0)] {
+            let sampling = NegativeSampling {
+                in_batch,
+                drawn,
+                exponent,
+            };
+            let catalog = catalog();
+            let sampler = NegativeSampler::new(sampling, &catalog).unwrap();
+            // Targets come by popularity, as those of batches do.
+            let targets =
+                NegativeSampler::new(NegativeSampling::by_popularity(1, 1.0), &catalog).unwrap();
+            let mut random = ChaCha8Rng::seed_from_u64(5);
+            let mut found = [0usize; 7];
+            let mut expected = [0.0f64; 7];
+            for _ in 0..BATCHES {
+                let batch: Vec<i32> = (0..in_batch.max(1))
+                    .map(|_| targets.sample(&[1], &mut random).items[0])
+                    .collect();
+                let negatives = sampler.sample(&batch, &mut random);
+                for (&item, &log_chance) in negatives.items.iter().zip(&negatives.log_chances) {
+                    found[item as usize] += 1;
+                    expected[item as usize] = f64::from(log_chance).exp();
+                }
+            }
+            assert_eq!(found[0], 0, "padding is never drawn");
+            for (item, (found, expected)) in found.into_iter().zip(expected).enumerate().skip(1) {
+                let found = found as f64 / BATCHES as f64;
+                assert!(
+                    (found - expected).abs() < 0.015,
+                    "{item}: {found} is not {expected}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_drawn_is_refused() {
+        let catalog = catalog();
+        for (sampling, field) in [
+            (NegativeSampling::uniform(0), "negatives.drawn"),
+            (NegativeSampling::uniform(6), "negatives.drawn"),
+            (
+                NegativeSampling::by_popularity(2, -1.0),
+                "negatives.exponent",
+            ),
+        ] {
+            let error = NegativeSampler::new(sampling, &catalog).unwrap_err();
+            assert!(matches!(error, Error::InvalidValue { field: found, .. } if found == field));
+        }
+        let uncounted = Catalog::from_ids([1i64, 2].map(ExternalId::from)).unwrap();
+        assert!(NegativeSampler::new(NegativeSampling::by_popularity(1, 0.5), &uncounted).is_err());
+        assert!(NegativeSampler::new(NegativeSampling::uniform(1), &uncounted).is_ok());
+    }
+}

@@ -1,0 +1,43 @@
+//! Dropout that is on in training and off elsewhere.
+
+use burn::tensor::Tensor;
+
+use crate::backend::{self, Backend};
+
+/// Draws the masks of one forward pass, one after another, each from a seed of its own.
+pub(super) struct Dropout {
+    /// `None` where nothing is dropped.
+    seed: Option<u64>,
+    used: u64,
+}
+
+impl Dropout {
+    /// Drops by the batch's seed on a backend with gradients, and nothing on one without.
+    pub(super) fn in_training<B: Backend>(device: &B::Device, seed: u64) -> Self {
+        Self {
+            seed: B::ad_enabled(device).then_some(seed),
+            used: 0,
+        }
+    }
+
+    /// Drops nothing.
+    pub(super) fn off() -> Self {
+        Self {
+            seed: None,
+            used: 0,
+        }
+    }
+
+    pub(super) fn apply<B: Backend, const D: usize>(
+        &mut self,
+        values: Tensor<B, D>,
+        probability: f64,
+    ) -> Tensor<B, D> {
+        let Some(seed) = self.seed else {
+            return values;
+        };
+        let seed = seed.wrapping_add(self.used);
+        self.used += 1;
+        backend::dropout(values, probability, seed)
+    }
+}

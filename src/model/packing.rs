@@ -1,0 +1,119 @@
+//! A batch's real items without its padding.
+
+use burn::module::Param;
+use burn::tensor::{Int, Tensor, TensorData};
+
+use crate::backend::{self, Backend};
+use crate::data::SequenceBatch;
+
+/// The real items of a batch, one after another, so that what is done to each item alone costs
+/// nothing for padding. Sequences differ much in length, and most of a padded batch is padding.
+pub(super) struct Packing<B: Backend> {
+    batch: usize,
+    len: usize,
+    /// Where each real item lies in the padded batch, `[tokens]`.
+    padded: Tensor<B, 1, Int>,
+    /// Which real item lies at each place of the padded batch, `[batch * len]`; 0 at padding.
+    packed: Tensor<B, 1, Int>,
+    /// The last real item of each row, `[batch]`.
+    last: Tensor<B, 1, Int>,
+}
+
+impl<B: Backend> Packing<B> {
+    pub(super) fn new(histories: &SequenceBatch<B>) -> Self {
+        let [batch, len] = histories.items.dims();
+        let device = histories.items.device();
+        let tokens = histories.lengths.iter().sum();
+        let mut padded = Vec::with_capacity(tokens);
+        let mut packed = vec![0; batch * len];
+        let mut last = Vec::with_capacity(batch);
+        for (row, &length) in histories.lengths.iter().enumerate() {
+            for place in row * len..row * len + length {
+                packed[place] = padded.len() as i32;
+                padded.push(place as i32);
+            }
+            last.push(padded.len() as i32 - 1);
+        }
+        let tensor = |values: Vec<i32>| {
+            let shape = [values.len()];
+            Tensor::from_data(TensorData::new(values, shape), &device)
+        };
+        Self {
+            batch,
+            len,
+            padded: tensor(padded),
+            packed: tensor(packed),
+            last: tensor(last),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The vectors of the real items and of their positions, `[tokens, dim]` each.
+    pub(super) fn embed(
+        &self,
+        histories: &SequenceBatch<B>,
+        items: &Param<Tensor<B, 2>>,
+        positions: &Param<Tensor<B, 2>>,
+    ) -> (Tensor<B, 2>, Tensor<B, 2>) {
+        let indices = histories.items.clone().reshape([self.batch * self.len]);
+        let indices = indices.select(0, self.padded.clone());
+        let places = self.padded.clone().remainder_scalar(self.len as i64);
+        (
+            backend::select_rows(items.val(), indices),
+            backend::select_rows(positions.val(), places),
+        )
+    }
+
+    /// `[tokens, dim]` with padding between, `[batch, len, dim]`. Padding holds a copy of some
+    /// real item: finite, and to be looked at by nobody.
+    pub(super) fn unpack(&self, values: Tensor<B, 2>) -> Tensor<B, 3> {
+        let dim = values.dims()[1];
+        backend::select_rows(values, self.packed.clone()).reshape([self.batch, self.len, dim])
+    }
+
+    /// `[batch, len, dim]` without padding, `[tokens, dim]`.
+    pub(super) fn pack(&self, values: Tensor<B, 3>) -> Tensor<B, 2> {
+        let dim = values.dims()[2];
+        let values = values.reshape([self.batch * self.len, dim]);
+        backend::select_rows(values, self.padded.clone())
+    }
+
+    /// `[batch * heads, len, dim / heads]`, whose matrix products are those of each head.
+    pub(super) fn heads(&self, values: Tensor<B, 2>, heads: usize) -> Tensor<B, 4> {
+        let dim = values.dims()[1];
+        self.unpack(values)
+            .reshape([self.batch, self.len, heads, dim / heads])
+            .swap_dims(1, 2)
+    }
+
+    /// The heads side by side again, `[tokens, dim]`.
+    pub(super) fn join(&self, heads: Tensor<B, 4>) -> Tensor<B, 2> {
+        let [_, count, _, size] = heads.dims();
+        let values = heads.swap_dims(1, 2);
+        self.pack(values.reshape([self.batch, self.len, count * size]))
+    }
+
+    /// The rows of `[tokens, dim]` that flattened positions `[n]` of the padded batch name.
+    pub(super) fn at(&self, values: Tensor<B, 2>, positions: Tensor<B, 1, Int>) -> Tensor<B, 2> {
+        backend::select_rows(values, self.packed.clone().select(0, positions))
+    }
+
+    /// The rows of `[tokens, dim]` that belong to each history's last item, `[batch, dim]`.
+    pub(super) fn last(&self, values: Tensor<B, 2>) -> Tensor<B, 2> {
+        backend::select_rows(values, self.last.clone())
+    }
+
+    /// Whether each item of a sequence comes after another, `[1, 1, len, len]`: what it may not
+    /// look at. Padding comes after all real items, so that it is covered too.
+    pub(super) fn future(&self) -> Tensor<B, 4, burn::tensor::Bool> {
+        Tensor::<B, 2, burn::tensor::Bool>::tril_mask(
+            [self.len, self.len],
+            0,
+            &self.padded.device(),
+        )
+        .unsqueeze()
+    }
+}

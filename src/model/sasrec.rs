@@ -1,0 +1,318 @@
+//! SASRec, and its descendants of the same shape.
+
+use burn::config::Config;
+use burn::module::{Module, Param};
+use burn::nn::{LayerNorm, Linear};
+use burn::tensor::Tensor;
+use burn::tensor::activation::{relu, sigmoid, silu, softmax};
+use burn::tensor::backend::Backend as BurnBackend;
+use serde::{Deserialize, Serialize};
+
+use super::dropout::Dropout;
+use super::packing::Packing;
+use super::weights::Weights;
+use super::{Objective, RecallerConfig, SequenceRecaller, Similarity};
+use crate::backend::Backend;
+use crate::data::{NegativeSampling, SequenceBatch, TrainingBatch};
+use crate::{Error, Result, settings};
+
+/// The settings of [`SasRec`].
+///
+/// gSASRec is this model with [`SampledLoss::Gbce`](super::SampledLoss::Gbce), and the original
+/// SASRec with one uniform negative and [`SampledLoss::Bce`](super::SampledLoss::Bce); the softmax
+/// over all items is better than both where the catalog allows it.
+///
+/// ```
+/// use seqrec::backend::Flex;
+/// use seqrec::data::NegativeSampling;
+/// use seqrec::model::{Block, Loss, Objective, RecallerConfig, SampledLoss, SasRecConfig};
+///
+/// let negatives = NegativeSampling { in_batch: 256, drawn: 100, exponent: 0.0 };
+/// let loss = Loss::sampled(SampledLoss::Softmax { log_q: true }, negatives);
+/// let config = SasRecConfig::new()
+///     .with_block(Block::Gated)
+///     .with_feed_forward(4)
+///     .with_objective(Objective::new().with_loss(loss));
+/// let model = config.init::<Flex>(1_000, 42, &Default::default())?;
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+#[derive(Config, Debug, PartialEq)]
+pub struct SasRecConfig {
+    /// The size of item vectors and states.
+    #[config(default = 64)]
+    pub dim: usize,
+    /// How many blocks.
+    #[config(default = 2)]
+    pub blocks: usize,
+    /// How many attention heads; `dim` is divided among them.
+    #[config(default = 2)]
+    pub heads: usize,
+    /// What a block is made of.
+    #[config(default = "Block::Plain")]
+    pub block: Block,
+    /// The hidden size of a block's feed-forward part, in multiples of `dim`.
+    #[config(default = 1)]
+    pub feed_forward: usize,
+    /// The share of values that is dropped in training, `0.0..1.0`: of inputs, attention weights,
+    /// and what each part of a block adds.
+    #[config(default = 0.2)]
+    pub dropout: f64,
+    /// How many of a history's last items are seen.
+    #[config(default = 50)]
+    pub max_len: usize,
+    /// What it is trained for.
+    #[config(default = "Objective::new()")]
+    pub objective: Objective,
+}
+
+/// What a transformer block is made of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Block {
+    /// Attention and a feed-forward part with a rectifier, added as they are.
+    #[default]
+    Plain,
+    /// What each part adds is gated by its input, and the feed-forward part is a SwiGLU: Borisyuk
+    /// et al., [LiGR](https://arxiv.org/abs/2502.03417).
+    Gated,
+}
+
+/// SASRec: causal self-attention over the history, the user vector being the state at its last
+/// item.
+///
+/// Kang & McAuley, [Self-Attentive Sequential Recommendation](https://arxiv.org/abs/1808.09781),
+/// with normalisation before each part. Positions are counted from the first item seen.
+#[derive(Module, Debug)]
+pub struct SasRec<B: BurnBackend> {
+    /// Item vectors `[items + 1, dim]`; row 0 is padding.
+    pub embedding: Param<Tensor<B, 2>>,
+    /// Position vectors `[max_len, dim]`.
+    pub positions: Param<Tensor<B, 2>>,
+    /// The blocks.
+    pub blocks: Vec<TransformerBlock<B>>,
+    /// Normalises the last block's states.
+    pub norm: LayerNorm<B>,
+    #[module(skip)]
+    config: SasRecConfig,
+}
+
+/// A block of [`SasRec`].
+#[derive(Module, Debug)]
+pub struct TransformerBlock<B: BurnBackend> {
+    /// Normalises what attention sees.
+    pub attention_norm: LayerNorm<B>,
+    /// Queries, keys and values side by side, `[dim, 3 * dim]`.
+    pub attention_in: Linear<B>,
+    /// `[dim, dim]`.
+    pub attention_out: Linear<B>,
+    /// Gates what attention adds, `[dim, dim]`; for [`Block::Gated`].
+    pub attention_gate: Option<Linear<B>>,
+    /// Normalises what the feed-forward part sees.
+    pub feed_norm: LayerNorm<B>,
+    /// `[dim, hidden]`, or `[dim, 2 * hidden]` for [`Block::Gated`]: what is activated beside what
+    /// it multiplies.
+    pub feed_in: Linear<B>,
+    /// `[hidden, dim]`.
+    pub feed_out: Linear<B>,
+    /// Gates what the feed-forward part adds, `[dim, dim]`; for [`Block::Gated`].
+    pub feed_gate: Option<Linear<B>>,
+}
+
+/// Checks that heads share a dimension evenly.
+pub(super) fn divided(dim: usize, heads: usize) -> Result<()> {
+    if dim.is_multiple_of(heads) {
+        return Ok(());
+    }
+    let reason = format!("must divide dim, {dim}");
+    Err(Error::invalid("heads", heads, reason))
+}
+
+impl RecallerConfig for SasRecConfig {
+    type Recaller<B: Backend> = SasRec<B>;
+
+    const NAME: &'static str = "sasrec";
+
+    fn validate(&self) -> Result<()> {
+        settings::at_least_one(&[
+            ("dim", self.dim),
+            ("blocks", self.blocks),
+            ("heads", self.heads),
+            ("feed_forward", self.feed_forward),
+            ("max_len", self.max_len),
+        ])?;
+        divided(self.dim, self.heads)?;
+        settings::share("dropout", self.dropout)?;
+        self.objective.validate(None)
+    }
+
+    fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> Result<SasRec<B>> {
+        self.validate()?;
+        settings::has_items(items)?;
+        self.objective.validate(Some(items))?;
+        let mut weights = Weights::new(seed, device);
+        let embedding = weights.items(items, self.dim);
+        let positions = weights.normal(self.max_len, self.dim, 0.02);
+        let blocks = (0..self.blocks).map(|_| self.block(&mut weights)).collect();
+        Ok(SasRec {
+            embedding,
+            positions,
+            blocks,
+            norm: weights.layer_norm(self.dim),
+            config: self.clone(),
+        })
+    }
+}
+
+impl SasRecConfig {
+    fn block<B: Backend>(&self, weights: &mut Weights<'_, B>) -> TransformerBlock<B> {
+        let dim = self.dim;
+        let hidden = self.feed_forward * dim;
+        let gated = self.block == Block::Gated;
+        TransformerBlock {
+            attention_norm: weights.layer_norm(dim),
+            attention_in: weights.linear(dim, 3 * dim),
+            attention_out: weights.linear(dim, dim),
+            attention_gate: gated.then(|| weights.linear(dim, dim)),
+            feed_norm: weights.layer_norm(dim),
+            feed_in: weights.linear(dim, if gated { 2 * hidden } else { hidden }),
+            feed_out: weights.linear(hidden, dim),
+            feed_gate: gated.then(|| weights.linear(dim, dim)),
+        }
+    }
+}
+
+impl<B: BurnBackend> SasRec<B> {
+    /// The settings that the model was made with.
+    pub fn config(&self) -> &SasRecConfig {
+        &self.config
+    }
+}
+
+impl<B: Backend> TransformerBlock<B> {
+    /// States `[tokens, dim]` from states.
+    fn forward(
+        &self,
+        states: Tensor<B, 2>,
+        packing: &Packing<B>,
+        config: &SasRecConfig,
+        dropout: &mut Dropout,
+    ) -> Tensor<B, 2> {
+        let attended = self.attend(states.clone(), packing, config, dropout);
+        let states = add(
+            states,
+            attended,
+            self.attention_gate.as_ref(),
+            config,
+            dropout,
+        );
+        let fed = self.feed(states.clone(), config, dropout);
+        add(states, fed, self.feed_gate.as_ref(), config, dropout)
+    }
+
+    fn attend(
+        &self,
+        states: Tensor<B, 2>,
+        packing: &Packing<B>,
+        config: &SasRecConfig,
+        dropout: &mut Dropout,
+    ) -> Tensor<B, 2> {
+        let projected = self
+            .attention_in
+            .forward(self.attention_norm.forward(states));
+        let part = |number| {
+            let part = projected.clone().narrow(1, number * config.dim, config.dim);
+            packing.heads(part, config.heads)
+        };
+        let scale = ((config.dim / config.heads) as f64).sqrt();
+        let scores = part(0).matmul(part(1).swap_dims(2, 3)).div_scalar(scale);
+        let weights = softmax(scores.mask_fill(packing.future(), f32::NEG_INFINITY), 3);
+        let weights = dropout.apply(weights, config.dropout);
+        self.attention_out
+            .forward(packing.join(weights.matmul(part(2))))
+    }
+
+    fn feed(
+        &self,
+        states: Tensor<B, 2>,
+        config: &SasRecConfig,
+        dropout: &mut Dropout,
+    ) -> Tensor<B, 2> {
+        let hidden = self.feed_in.forward(self.feed_norm.forward(states));
+        let hidden = match config.block {
+            Block::Plain => relu(hidden),
+            Block::Gated => {
+                let size = config.feed_forward * config.dim;
+                silu(hidden.clone().narrow(1, 0, size)) * hidden.narrow(1, size, size)
+            }
+        };
+        self.feed_out.forward(dropout.apply(hidden, config.dropout))
+    }
+}
+
+/// What a part of a block adds to the states that it saw.
+fn add<B: Backend>(
+    states: Tensor<B, 2>,
+    more: Tensor<B, 2>,
+    gate: Option<&Linear<B>>,
+    config: &SasRecConfig,
+    dropout: &mut Dropout,
+) -> Tensor<B, 2> {
+    let more = match gate {
+        Some(gate) => more * sigmoid(gate.forward(states.clone())),
+        None => more,
+    };
+    states + dropout.apply(more, config.dropout)
+}
+
+impl<B: Backend> SasRec<B> {
+    /// The last block's states `[tokens, dim]`.
+    fn states(
+        &self,
+        histories: &SequenceBatch<B>,
+        packing: &Packing<B>,
+        mut dropout: Dropout,
+    ) -> Tensor<B, 2> {
+        let config = &self.config;
+        let (items, positions) = packing.embed(histories, &self.embedding, &self.positions);
+        let states = items.mul_scalar((config.dim as f64).sqrt()) + positions;
+        let mut states = dropout.apply(states, config.dropout);
+        for block in &self.blocks {
+            states = block.forward(states, packing, config, &mut dropout);
+        }
+        self.norm.forward(states)
+    }
+}
+
+impl<B: Backend> SequenceRecaller<B> for SasRec<B> {
+    fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
+        let packing = Packing::new(histories);
+        let states = self.states(histories, &packing, Dropout::off());
+        packing.last(states).unsqueeze_dim(1)
+    }
+
+    fn item_embeddings(&self) -> Tensor<B, 2> {
+        self.embedding.val()
+    }
+
+    fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
+        let packing = Packing::new(&batch.histories);
+        let dropout = Dropout::in_training::<B>(&self.embedding.device(), batch.seed);
+        let states = self.states(&batch.histories, &packing, dropout);
+        let users = packing.at(states, batch.positions.clone());
+        self.config
+            .objective
+            .mean_loss(users, &self.embedding, batch)
+    }
+
+    fn negatives(&self) -> Option<NegativeSampling> {
+        self.config.objective.negatives()
+    }
+
+    fn similarity(&self) -> Similarity {
+        self.config.objective.similarity
+    }
+
+    fn max_len(&self) -> usize {
+        self.config.max_len
+    }
+}

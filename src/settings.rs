@@ -1,0 +1,51 @@
+//! Checks that settings share.
+
+use crate::{Error, Result};
+
+/// Sizes of which none may be 0.
+pub(crate) fn at_least_one(sizes: &[(&'static str, usize)]) -> Result<()> {
+    match sizes.iter().find(|(_, size)| *size == 0) {
+        Some((field, _)) => Err(Error::invalid(field, 0, "must be at least 1")),
+        None => Ok(()),
+    }
+}
+
+/// A share of something that may not be all of it, such as a dropout.
+pub(crate) fn share(field: &'static str, value: f64) -> Result<()> {
+    if (0.0..1.0).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        field,
+        value,
+        "must be at least 0 and below 1",
+    ))
+}
+
+/// A finite number above 0.
+pub(crate) fn positive(field: &'static str, value: f64) -> Result<()> {
+    if value > 0.0 && value.is_finite() {
+        return Ok(());
+    }
+    Err(Error::invalid(field, value, "must be above 0"))
+}
+
+/// A finite number that is 0 or above it.
+pub(crate) fn not_negative(field: &'static str, value: f64) -> Result<()> {
+    if value >= 0.0 && value.is_finite() {
+        return Ok(());
+    }
+    Err(Error::invalid(field, value, "must be 0 or above"))
+}
+
+/// A model is for a catalog that is not empty.
+pub(crate) fn has_items(items: usize) -> Result<()> {
+    if items > 0 {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "items",
+        0,
+        "a model needs at least one item",
+    ))
+}
