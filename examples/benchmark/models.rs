@@ -2,15 +2,23 @@
 
 use std::error::Error;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use burn::module::AutodiffModule;
 use seqrec::backend::{Autodiff, Flex};
 use seqrec::burn;
 use seqrec::data::Split;
+use seqrec::eval::Metric;
 use seqrec::eval::Report;
 use seqrec::index::FlatIndex;
-use seqrec::model::{Gru4RecConfig, HstuConfig, RecallerConfig, SasRecConfig, SequenceRecaller};
-use seqrec::recall::{ModelChannel, RecallChannel, item_vectors};
+use seqrec::model::{
+    Gru4RecConfig, HstuConfig, Item2VecConfig, MultiInterestConfig, RecallerConfig, SasRecConfig,
+    SequenceRecaller, TwoTowerConfig,
+};
+use seqrec::recall::{
+    AlsConfig, BprConfig, Ease, Evaluation, MarkovChain, MatrixFactorization, ModelChannel,
+    Popularity, RecallChannel, SessionKnn, SessionKnnConfig, item_vectors,
+};
 use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
 
 use crate::settings::{Entry, config};
@@ -35,17 +43,78 @@ pub struct Fitted {
 
 /// Trains the model of an entry.
 pub fn fit(entry: &Entry, context: &Context<'_>) -> Result<Fitted, Box<dyn Error>> {
+    let (train, catalog) = (&context.split.train, context.split.catalog());
+    let number = |key: &str, default: f64| {
+        entry
+            .model
+            .get(key)
+            .map_or(default, |value| value.as_f64().unwrap_or(f64::NAN))
+    };
     match entry.kind.as_str() {
-        "gru4rec" => train(&Gru4RecConfig::new(), entry, context),
-        "sasrec" => train(&SasRecConfig::new(), entry, context),
-        "hstu" => train(&HstuConfig::new(), entry, context),
+        "gru4rec" => neural(&Gru4RecConfig::new(), entry, context),
+        "sasrec" => neural(&SasRecConfig::new(), entry, context),
+        "hstu" => neural(&HstuConfig::new(), entry, context),
+        "mind" => neural(&MultiInterestConfig::mind(), entry, context),
+        "comirec_dr" => neural(&MultiInterestConfig::comirec_dr(), entry, context),
+        "comirec_sa" => neural(&MultiInterestConfig::comirec_sa(), entry, context),
+        "two_tower" => neural(&TwoTowerConfig::new(), entry, context),
+        "item2vec" => neural(&Item2VecConfig::new(), entry, context),
+        "popularity" => solved(entry, context, || Ok(Popularity::new(catalog))),
+        "recent_popularity" => solved(entry, context, || {
+            Ok(Popularity::recent(
+                train,
+                catalog,
+                number("half_life", 30.0 * 86_400.0),
+            ))
+        }),
+        "markov" => solved(entry, context, || Ok(MarkovChain::new(train, catalog)?)),
+        "session_knn" => solved(entry, context, || {
+            let config = config(&SessionKnnConfig::new(), &entry.model)?;
+            Ok(SessionKnn::new(train, catalog, &config)?)
+        }),
+        "ease" => solved(entry, context, || {
+            Ok(Ease::new(train, catalog, number("regularization", 500.0))?)
+        }),
+        "als" => solved(entry, context, || {
+            let config = config(&AlsConfig::new().with_seed(context.seed), &entry.model)?;
+            Ok(MatrixFactorization::als(train, catalog, &config)?)
+        }),
+        "bpr" => solved(entry, context, || {
+            let config = config(&BprConfig::new().with_seed(context.seed), &entry.model)?;
+            Ok(MatrixFactorization::bpr(train, catalog, &config)?)
+        }),
         other => Err(format!("no model is called {other:?}").into()),
     }
 }
 
+/// A model that is made at once, without epochs.
+fn solved<C: RecallChannel + 'static>(
+    entry: &Entry,
+    context: &Context<'_>,
+    make: impl FnOnce() -> Result<C, Box<dyn Error>>,
+) -> Result<Fitted, Box<dyn Error>> {
+    let start = Instant::now();
+    let channel = make()?;
+    let train_seconds = start.elapsed().as_secs_f64();
+    let trainer = config(&TrainerConfig::new(), &entry.trainer)?;
+    let mut ks = vec![10, 50];
+    ks.push(Metric::k(trainer.metric));
+    ks.sort_unstable();
+    ks.dedup();
+    let evaluation = Evaluation::new(&ks, trainer.exclude_seen);
+    let Split { valid, .. } = context.split;
+    Ok(Fitted {
+        valid: Some(evaluation.run_channel(&channel, valid, context.split.catalog())?),
+        channel: Box::new(channel),
+        epochs: 0,
+        train_seconds,
+    })
+}
+
 type Train = Autodiff<Flex>;
 
-fn train<C: RecallerConfig>(
+/// A model that is trained by epochs.
+fn neural<C: RecallerConfig>(
     defaults: &C,
     entry: &Entry,
     context: &Context<'_>,

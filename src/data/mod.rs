@@ -8,6 +8,7 @@ mod batch;
 mod blocks;
 mod catalog;
 mod dataset;
+mod features;
 mod format;
 mod history;
 mod id;
@@ -25,6 +26,7 @@ pub use batch::{
 };
 pub use catalog::{Catalog, ItemIndex, PADDING};
 pub use dataset::{Dataset, Filters, Repeats};
+pub use features::ItemFeatures;
 pub use format::{Column, Format, Schema};
 pub use history::History;
 pub use id::{ExternalId, IdTable};

@@ -4,10 +4,13 @@ mod dropout;
 mod gru;
 mod gru4rec;
 mod hstu;
+mod item2vec;
+mod multi_interest;
 mod objective;
 mod packing;
 mod sasrec;
 mod similarity;
+mod two_tower;
 mod weights;
 
 use burn::config::Config;
@@ -22,9 +25,12 @@ use crate::data::{NegativeSampling, SequenceBatch, Targets, TrainingBatch};
 pub use gru::GruLayer;
 pub use gru4rec::{Gru4Rec, Gru4RecConfig, InputEmbedding};
 pub use hstu::{Hstu, HstuBlock, HstuConfig};
+pub use item2vec::{Item2Vec, Item2VecConfig};
+pub use multi_interest::{InterestExtractor, LabelAttention, MultiInterest, MultiInterestConfig};
 pub use objective::{ItemVectors, Loss, Objective, SampledLoss, SampledScores, ScoreActivation};
 pub use sasrec::{Block, SasRec, SasRecConfig, TransformerBlock};
 pub use similarity::Similarity;
+pub use two_tower::{TwoTower, TwoTowerConfig};
 
 /// A model that recalls items for a history.
 ///
@@ -107,4 +113,17 @@ pub trait RecallerConfig: Config {
         seed: u64,
         device: &B::Device,
     ) -> Result<Self::Recaller<B>>;
+
+    /// A model whose weights are about to be replaced by those of a file: one that this can be
+    /// done for without whatever else `init` would ask for.
+    ///
+    /// # Errors
+    /// As [`init`](RecallerConfig::init).
+    fn init_for_loading<B: Backend>(
+        &self,
+        items: usize,
+        device: &B::Device,
+    ) -> Result<Self::Recaller<B>> {
+        self.init(items, 0, device)
+    }
 }

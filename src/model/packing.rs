@@ -51,6 +51,12 @@ impl<B: Backend> Packing<B> {
         self.len
     }
 
+    /// The real items, `[tokens]`.
+    pub(super) fn items(&self, histories: &SequenceBatch<B>) -> Tensor<B, 1, Int> {
+        let items = histories.items.clone().reshape([self.batch * self.len]);
+        items.select(0, self.padded.clone())
+    }
+
     /// The vectors of the real items and of their positions, `[tokens, dim]` each.
     pub(super) fn embed(
         &self,
@@ -58,11 +64,9 @@ impl<B: Backend> Packing<B> {
         items: &Param<Tensor<B, 2>>,
         positions: &Param<Tensor<B, 2>>,
     ) -> (Tensor<B, 2>, Tensor<B, 2>) {
-        let indices = histories.items.clone().reshape([self.batch * self.len]);
-        let indices = indices.select(0, self.padded.clone());
         let places = self.padded.clone().remainder_scalar(self.len as i64);
         (
-            backend::select_rows(items.val(), indices),
+            backend::select_rows(items.val(), self.items(histories)),
             backend::select_rows(positions.val(), places),
         )
     }

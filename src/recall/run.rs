@@ -160,7 +160,7 @@ where
         let catalog_file = read(CATALOG, manifest.checksums.catalog)?;
         let catalog = Catalog::from_json(&catalog_file, &path.join(CATALOG))?;
         let weights = read(WEIGHTS, manifest.checksums.weights)?;
-        let mut model = config.init::<B>(catalog.len(), 0, device)?;
+        let mut model = config.init_for_loading::<B>(catalog.len(), device)?;
         let mut store = SafetensorsStore::from_bytes(Some(weights));
         model
             .load_from(&mut store)

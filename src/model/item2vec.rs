@@ -1,0 +1,197 @@
+//! Item2Vec: skip-gram over sequences.
+
+use burn::config::Config;
+use burn::module::{Module, Param};
+use burn::tensor::backend::Backend as BurnBackend;
+use burn::tensor::{Int, Tensor, TensorData};
+
+use super::objective::ItemVectors;
+use super::weights::Weights;
+use super::{Loss, Objective, RecallerConfig, SampledLoss, SequenceRecaller, Similarity};
+use crate::backend::{self, Backend};
+use crate::data::{NegativeSampling, SequenceBatch, TrainingBatch};
+use crate::{Error, Result, settings};
+
+/// The settings of [`Item2Vec`].
+#[derive(Config, Debug, PartialEq)]
+pub struct Item2VecConfig {
+    /// The size of vectors.
+    #[config(default = 64)]
+    pub dim: usize,
+    /// How far apart two items of a sequence may be to count as neighbours.
+    #[config(default = 5)]
+    pub window: usize,
+    /// How many of a history's last items the user vector is the mean of.
+    #[config(default = 5)]
+    pub recent: usize,
+    /// How many of a sequence's last items are learned from.
+    #[config(default = 50)]
+    pub max_len: usize,
+    /// What it is trained for.
+    #[config(default = "skip_gram()")]
+    pub objective: Objective,
+}
+
+/// Binary cross-entropy with negatives by popularity^0.75, searched by cosine.
+fn skip_gram() -> Objective {
+    let negatives = NegativeSampling::by_popularity(64, 0.75);
+    Objective::new().with_loss(Loss::sampled(SampledLoss::Bce, negatives))
+}
+
+/// Item2Vec: items are near that are taken near each other. A user is the mean of his last items.
+///
+/// Barkan & Koenigstein, [Item2Vec](https://arxiv.org/abs/1603.04259), after Mikolov et al.,
+/// [word2vec](https://arxiv.org/abs/1310.4546). Similarities are cosines, as there.
+#[derive(Module, Debug)]
+pub struct Item2Vec<B: BurnBackend> {
+    /// Item vectors `[items + 1, dim]`; row 0 is padding.
+    pub embedding: Param<Tensor<B, 2>>,
+    /// The vectors of items as neighbours of others, `[items + 1, dim]`; used in training alone.
+    pub context: Param<Tensor<B, 2>>,
+    #[module(skip)]
+    config: Item2VecConfig,
+}
+
+impl RecallerConfig for Item2VecConfig {
+    type Recaller<B: Backend> = Item2Vec<B>;
+
+    const NAME: &'static str = "item2vec";
+
+    fn validate(&self) -> Result<()> {
+        settings::at_least_one(&[
+            ("dim", self.dim),
+            ("window", self.window),
+            ("recent", self.recent),
+            ("max_len", self.max_len),
+        ])?;
+        if let Loss::Sampled {
+            loss: SampledLoss::Softmax { log_q: true },
+            ..
+        } = self.objective.loss
+        {
+            let reason = "can't be corrected for: targets are neighbours, not the batch's targets";
+            return Err(Error::invalid("objective.loss.log_q", true, reason));
+        }
+        self.objective.validate(None)
+    }
+
+    fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> Result<Item2Vec<B>> {
+        self.validate()?;
+        settings::has_items(items)?;
+        self.objective.validate(Some(items))?;
+        let mut weights = Weights::new(seed, device);
+        Ok(Item2Vec {
+            embedding: weights.items(items, self.dim),
+            context: weights.items(items, self.dim),
+            config: self.clone(),
+        })
+    }
+}
+
+impl<B: BurnBackend> Item2Vec<B> {
+    /// The settings that the model was made with.
+    pub fn config(&self) -> &Item2VecConfig {
+        &self.config
+    }
+}
+
+/// The pairs of neighbours in padded sequences, each both ways: items and their neighbours.
+fn neighbours(items: &[i32], lengths: &[usize], window: usize) -> (Vec<i32>, Vec<i32>) {
+    let (mut centers, mut others) = (Vec::new(), Vec::new());
+    let len = items.len() / lengths.len().max(1);
+    for (row, &length) in items.chunks_exact(len).zip(lengths) {
+        for (place, &item) in row[..length].iter().enumerate() {
+            for &other in &row[place + 1..length.min(place + 1 + window)] {
+                centers.extend([item, other]);
+                others.extend([other, item]);
+            }
+        }
+    }
+    (centers, others)
+}
+
+impl<B: Backend> SequenceRecaller<B> for Item2Vec<B> {
+    fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
+        let [batch, len] = histories.items.dims();
+        let mut shares = vec![0.0; batch * len];
+        for (shares, &length) in shares.chunks_exact_mut(len).zip(&histories.lengths) {
+            let first = length.saturating_sub(self.config.recent);
+            shares[first..length].fill(1.0 / (length - first) as f32);
+        }
+        let shares = TensorData::new(shares, [batch, 1, len]);
+        let shares = Tensor::<B, 3>::from_data(shares, &histories.items.device());
+        let items = self
+            .embedding
+            .of(histories.items.clone().reshape([batch * len]));
+        let items = Similarity::Cosine.prepare_tensor(items);
+        shares.matmul(items.reshape([batch, len, self.config.dim]))
+    }
+
+    fn item_embeddings(&self) -> Tensor<B, 2> {
+        self.embedding.val()
+    }
+
+    /// The loss of all pairs of neighbours among the histories; the batch's targets, which are
+    /// items of the same sequences, take no part.
+    fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
+        let device = self.embedding.device();
+        let items: Vec<i32> = batch.histories.items.clone().into_data().iter().collect();
+        let (centers, others) = neighbours(&items, &batch.histories.lengths, self.config.window);
+        if centers.is_empty() {
+            // All histories are of one item: nothing to learn, and no gradient but 0.
+            return self.embedding.val().sum().mul_scalar(0.0);
+        }
+        let tensor = |values: Vec<i32>| {
+            let shape = [values.len()];
+            Tensor::<B, 1, Int>::from_data(TensorData::new(values, shape), &device)
+        };
+        let centers = backend::select_rows(self.embedding.val(), tensor(centers));
+        let pairs = TrainingBatch {
+            targets: tensor(others),
+            ..batch.clone()
+        };
+        self.config
+            .objective
+            .mean_loss(centers, &self.context, &pairs)
+    }
+
+    fn negatives(&self) -> Option<NegativeSampling> {
+        self.config.objective.negatives()
+    }
+
+    fn similarity(&self) -> Similarity {
+        Similarity::Cosine
+    }
+
+    fn max_len(&self) -> usize {
+        self.config.max_len
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_are_within_the_window_and_the_sequence() {
+        let (centers, others) = neighbours(&[1, 2, 3, 4, 5, 0], &[4, 1][..1], 2);
+        let pairs: Vec<_> = centers.into_iter().zip(others).collect();
+        let expected = [
+            (1, 2),
+            (2, 1),
+            (1, 3),
+            (3, 1),
+            (2, 3),
+            (3, 2),
+            (2, 4),
+            (4, 2),
+            (3, 4),
+            (4, 3),
+        ];
+        assert_eq!(pairs, expected);
+        assert_eq!(
+            neighbours(&[7, 0, 8, 9], &[1, 2], 5),
+            (vec![8, 9], vec![9, 8])
+        );
+    }
+}

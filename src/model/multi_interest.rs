@@ -1,0 +1,362 @@
+//! Models that give a user several vectors: MIND and ComiRec.
+
+use burn::config::Config;
+use burn::module::{Module, Param};
+use burn::nn::Linear;
+use burn::tensor::activation::{relu, softmax};
+use burn::tensor::backend::Backend as BurnBackend;
+use burn::tensor::{Bool, Int, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use super::dropout::Dropout;
+use super::weights::Weights;
+use super::{Objective, RecallerConfig, SequenceRecaller, Similarity};
+use crate::backend::{self, Backend};
+use crate::data::{NegativeSampling, SequenceBatch, Targets, TrainingBatch};
+use crate::{Result, settings};
+
+/// The settings of [`MultiInterest`].
+///
+/// ```
+/// use seqrec::backend::Flex;
+/// use seqrec::data::SequenceBatch;
+/// use seqrec::model::{MultiInterestConfig, RecallerConfig, SequenceRecaller};
+///
+/// let device = Default::default();
+/// let model = MultiInterestConfig::comirec_sa().with_interests(3).init::<Flex>(100, 1, &device)?;
+/// let histories = SequenceBatch::<Flex>::new([&[5, 7, 9][..], &[1]], 20, &device)?;
+/// assert_eq!(model.encode(&histories).dims(), [2, 3, 64]);
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+#[derive(Config, Debug, PartialEq)]
+pub struct MultiInterestConfig {
+    /// The size of vectors.
+    #[config(default = 64)]
+    pub dim: usize,
+    /// How many vectors a user has.
+    #[config(default = 4)]
+    pub interests: usize,
+    /// How they are made of the history.
+    #[config(default = "InterestExtractor::SelfAttention { hidden: 256 }")]
+    pub extractor: InterestExtractor,
+    /// Which of them a target is compared with in training.
+    #[config(default = "LabelAttention::Hard")]
+    pub attention: LabelAttention,
+    /// The share of the input vectors' values that is dropped in training, `0.0..1.0`.
+    #[config(default = 0.0)]
+    pub dropout: f64,
+    /// How many of a history's last items are seen.
+    #[config(default = 20)]
+    pub max_len: usize,
+    /// What it is trained for.
+    #[config(default = "Objective::new()")]
+    pub objective: Objective,
+}
+
+impl MultiInterestConfig {
+    /// MIND: routing with one shared matrix from fixed random logits, and label-aware attention.
+    ///
+    /// Li et al., [Multi-Interest Network with Dynamic Routing](https://arxiv.org/abs/1904.08030).
+    pub fn mind() -> Self {
+        Self::new()
+            .with_extractor(InterestExtractor::SharedRouting { iterations: 3 })
+            .with_attention(LabelAttention::Soft { sharpness: 1.0 })
+    }
+
+    /// ComiRec-DR: routing with a matrix for each interest; the target goes to the nearest one.
+    ///
+    /// Cen et al., [Controllable Multi-Interest Framework](https://arxiv.org/abs/2005.09347).
+    pub fn comirec_dr() -> Self {
+        Self::new().with_extractor(InterestExtractor::Routing { iterations: 3 })
+    }
+
+    /// ComiRec-SA: self-attention with weights for each interest, from the same paper.
+    pub fn comirec_sa() -> Self {
+        Self::new()
+    }
+}
+
+/// How interests are made of a history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InterestExtractor {
+    /// Capsules whose matrix is shared, told apart by fixed random logits, with a feed-forward part
+    /// after it: MIND.
+    SharedRouting {
+        /// How often items are assigned anew.
+        iterations: usize,
+    },
+    /// Capsules with a matrix each, all logits beginning at 0: ComiRec-DR.
+    Routing {
+        /// How often items are assigned anew.
+        iterations: usize,
+    },
+    /// Each interest weighs the items in its own way: ComiRec-SA.
+    SelfAttention {
+        /// The size of the hidden layer that weighs.
+        hidden: usize,
+    },
+}
+
+/// Which of a user's interests a target is compared with in training.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LabelAttention {
+    /// The nearest.
+    Hard,
+    /// All, weighted by the softmax of their similarities to the target times `sharpness`. The
+    /// paper raises similarities to a power instead, which negative ones don't have.
+    Soft {
+        /// 0 is their mean; the greater, the nearer to the nearest alone.
+        sharpness: f64,
+    },
+}
+
+/// A model with several interests a user. Search merges what each of them finds by best score.
+///
+/// It looks at a history as a whole, so that it is trained on one target a sequence:
+/// [`Targets::OneRandom`].
+#[derive(Module, Debug)]
+pub struct MultiInterest<B: BurnBackend> {
+    /// Item vectors `[items + 1, dim]`; row 0 is padding.
+    pub embedding: Param<Tensor<B, 2>>,
+    /// Position vectors `[max_len, dim]`, for self-attention.
+    pub positions: Option<Param<Tensor<B, 2>>>,
+    /// What items go through before they are assigned: `[dim, dim]` or `[dim, interests * dim]`
+    /// for routing, `[dim, hidden]` for self-attention.
+    pub project: Linear<B>,
+    /// `[hidden, interests]`, for self-attention.
+    pub weigh: Option<Linear<B>>,
+    /// The logits that routing begins with, `[interests, max_len]`; they are not trained.
+    pub logits: Option<Param<Tensor<B, 2>>>,
+    /// What interests go through after shared routing, `[dim, 4 * dim]` and back.
+    pub feed_forward: Vec<Linear<B>>,
+    #[module(skip)]
+    config: MultiInterestConfig,
+}
+
+impl RecallerConfig for MultiInterestConfig {
+    type Recaller<B: Backend> = MultiInterest<B>;
+
+    const NAME: &'static str = "multi_interest";
+
+    fn validate(&self) -> Result<()> {
+        let of_extractor = match self.extractor {
+            InterestExtractor::SharedRouting { iterations }
+            | InterestExtractor::Routing { iterations } => ("extractor.iterations", iterations),
+            InterestExtractor::SelfAttention { hidden } => ("extractor.hidden", hidden),
+        };
+        settings::at_least_one(&[
+            ("dim", self.dim),
+            ("interests", self.interests),
+            of_extractor,
+            ("max_len", self.max_len),
+        ])?;
+        if let LabelAttention::Soft { sharpness } = self.attention {
+            settings::not_negative("attention.sharpness", sharpness)?;
+        }
+        settings::share("dropout", self.dropout)?;
+        self.objective.validate(None)
+    }
+
+    fn init<B: Backend>(
+        &self,
+        items: usize,
+        seed: u64,
+        device: &B::Device,
+    ) -> Result<MultiInterest<B>> {
+        self.validate()?;
+        settings::has_items(items)?;
+        self.objective.validate(Some(items))?;
+        let (dim, interests, max_len) = (self.dim, self.interests, self.max_len);
+        let mut weights = Weights::new(seed, device);
+        let mut model = MultiInterest {
+            embedding: weights.items(items, dim),
+            positions: None,
+            project: weights.linear(dim, dim),
+            weigh: None,
+            logits: None,
+            feed_forward: Vec::new(),
+            config: self.clone(),
+        };
+        match self.extractor {
+            InterestExtractor::SharedRouting { .. } => {
+                let logits = weights.normal(interests, max_len, 1.0);
+                model.logits = Some(logits.set_require_grad(false));
+                let (inner, outer) = (weights.linear(dim, 4 * dim), weights.linear(4 * dim, dim));
+                model.feed_forward = vec![inner, outer];
+            }
+            InterestExtractor::Routing { .. } => {
+                model.project = weights.linear(dim, interests * dim);
+            }
+            InterestExtractor::SelfAttention { hidden } => {
+                model.positions = Some(weights.normal(max_len, dim, 0.02));
+                model.project = weights.linear(dim, hidden);
+                model.weigh = Some(weights.linear(hidden, interests));
+            }
+        }
+        Ok(model)
+    }
+}
+
+impl<B: BurnBackend> MultiInterest<B> {
+    /// The settings that the model was made with.
+    pub fn config(&self) -> &MultiInterestConfig {
+        &self.config
+    }
+}
+
+/// Where a batch has padding, `[batch, 1, len]`.
+fn padding<B: Backend>(histories: &SequenceBatch<B>) -> Tensor<B, 3, Bool> {
+    let [batch, len] = histories.items.dims();
+    let places = histories
+        .lengths
+        .iter()
+        .flat_map(|&length| (0..len).map(move |place| place >= length));
+    let data = TensorData::new(places.collect::<Vec<bool>>(), [batch, 1, len]);
+    Tensor::from_data(data, &histories.items.device())
+}
+
+/// Scales vectors to lengths below 1, long ones to nearly 1 (Sabour et al.,
+/// [2017](https://arxiv.org/abs/1710.09829)).
+fn squash<B: BurnBackend>(vectors: Tensor<B, 3>) -> Tensor<B, 3> {
+    let squares = vectors.clone().square().sum_dim(2);
+    let length = squares.clone().add_scalar(1e-9).sqrt();
+    vectors * (squares.clone() / (squares.add_scalar(1.0) * length))
+}
+
+/// Interests `[batch, interests, dim]` out of what each item says for each of them,
+/// `[batch, interests, len, dim]`, by agreement: an item goes on to those that it is near to.
+fn route<B: Backend>(
+    votes: Tensor<B, 4>,
+    logits: Tensor<B, 3>,
+    padding: Tensor<B, 3, Bool>,
+    iterations: usize,
+) -> Tensor<B, 3> {
+    let [batch, interests, len, dim] = votes.dims();
+    let padding = padding.expand([batch, interests, len]);
+    let gather = |votes: Tensor<B, 4>, logits: Tensor<B, 3>| {
+        let weights = softmax(logits, 1).mask_fill(padding.clone(), 0.0);
+        let sums = weights.unsqueeze_dim::<4>(2).matmul(votes);
+        squash(sums.reshape([batch, interests, dim]))
+    };
+    // Only the last assignment is learned from, as in the reference implementations.
+    let fixed = votes.clone().detach();
+    let mut logits = logits;
+    for _ in 1..iterations {
+        let interest = gather(fixed.clone(), logits.clone());
+        let agreement = fixed.clone().matmul(interest.unsqueeze_dim::<4>(3));
+        logits = logits + agreement.reshape([batch, interests, len]);
+    }
+    gather(votes, logits)
+}
+
+impl<B: Backend> MultiInterest<B> {
+    /// Interests `[batch, interests, dim]`.
+    fn interests(&self, histories: &SequenceBatch<B>, mut dropout: Dropout) -> Tensor<B, 3> {
+        let config = &self.config;
+        let (dim, interests) = (config.dim, config.interests);
+        let [batch, len] = histories.items.dims();
+        let device = histories.items.device();
+        let indices = histories.items.clone().reshape([batch * len]);
+        let items = backend::select_rows(self.embedding.val(), indices);
+        let items = dropout.apply(items, config.dropout);
+        let padding = padding(histories);
+        match config.extractor {
+            InterestExtractor::SharedRouting { iterations } => {
+                let votes = self.project.forward(items).reshape([batch, 1, len, dim]);
+                let votes = votes.expand([batch, interests, len, dim]);
+                let logits = self.logits.as_ref().expect("made by init").val();
+                let logits = logits.narrow(1, 0, len).unsqueeze::<3>();
+                let logits = logits.expand([batch, interests, len]);
+                let capsules = route(votes, logits, padding, iterations);
+                let capsules = capsules.reshape([batch * interests, dim]);
+                let hidden = relu(self.feed_forward[0].forward(capsules));
+                self.feed_forward[1]
+                    .forward(hidden)
+                    .reshape([batch, interests, dim])
+            }
+            InterestExtractor::Routing { iterations } => {
+                let votes = self.project.forward(items);
+                let votes = votes.reshape([batch, len, interests, dim]).swap_dims(1, 2);
+                let logits = Tensor::zeros([batch, interests, len], &device);
+                route(votes, logits, padding, iterations)
+            }
+            InterestExtractor::SelfAttention { .. } => {
+                let positions = self.positions.as_ref().expect("made by init").val();
+                let places: Vec<i32> = (0..batch).flat_map(|_| 0..len as i32).collect();
+                let places = TensorData::new(places, [batch * len]);
+                let places = Tensor::<B, 1, Int>::from_data(places, &device);
+                let placed = items.clone() + backend::select_rows(positions, places);
+                let weigh = self.weigh.as_ref().expect("made by init");
+                let weights = weigh.forward(self.project.forward(placed).tanh());
+                let weights = weights.reshape([batch, len, interests]).swap_dims(1, 2);
+                let padding = padding.expand([batch, interests, len]);
+                let weights = softmax(weights.mask_fill(padding, f32::NEG_INFINITY), 2);
+                weights.matmul(items.reshape([batch, len, dim]))
+            }
+        }
+    }
+
+    /// The one vector `[batch, dim]` that each target is compared with.
+    fn attend(&self, interests: Tensor<B, 3>, targets: Tensor<B, 1, Int>) -> Tensor<B, 2> {
+        let [batch, count, dim] = interests.dims();
+        let similarity = self.config.objective.similarity;
+        let targets = backend::select_rows(self.embedding.val(), targets);
+        let targets = similarity.prepare_tensor(targets).unsqueeze_dim::<3>(2);
+        let compared = similarity.prepare_tensor(interests.clone().reshape([batch * count, dim]));
+        let near = compared
+            .reshape([batch, count, dim])
+            .matmul(targets)
+            .reshape([batch, count]);
+        let weights = match self.config.attention {
+            LabelAttention::Hard => {
+                let nearest = near.argmax(1).expand([batch, count]);
+                let numbers = Tensor::<B, 1, Int>::arange(0..count as i64, &nearest.device());
+                nearest
+                    .equal(numbers.unsqueeze::<2>().expand([batch, count]))
+                    .float()
+            }
+            LabelAttention::Soft { sharpness } => softmax(near.mul_scalar(sharpness), 1),
+        };
+        weights
+            .unsqueeze_dim::<3>(1)
+            .matmul(interests)
+            .reshape([batch, dim])
+    }
+}
+
+impl<B: Backend> SequenceRecaller<B> for MultiInterest<B> {
+    fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
+        self.interests(histories, Dropout::off())
+    }
+
+    fn item_embeddings(&self) -> Tensor<B, 2> {
+        self.embedding.val()
+    }
+
+    fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
+        let dropout = Dropout::in_training::<B>(&self.embedding.device(), batch.seed);
+        let interests = self.interests(&batch.histories, dropout);
+        let users = self.attend(interests, batch.targets.clone());
+        self.config
+            .objective
+            .mean_loss(users, &self.embedding, batch)
+    }
+
+    fn negatives(&self) -> Option<NegativeSampling> {
+        self.config.objective.negatives()
+    }
+
+    fn supports(&self, targets: Targets) -> bool {
+        matches!(targets, Targets::OneRandom { .. })
+    }
+
+    fn similarity(&self) -> Similarity {
+        self.config.objective.similarity
+    }
+
+    fn max_len(&self) -> usize {
+        self.config.max_len
+    }
+}

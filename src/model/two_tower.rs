@@ -1,0 +1,256 @@
+//! Two towers: one for what a user did, one for what an item is.
+
+use burn::config::Config;
+use burn::module::{Module, Param};
+use burn::nn::Linear;
+use burn::tensor::activation::relu;
+use burn::tensor::backend::Backend as BurnBackend;
+use burn::tensor::{Int, Tensor, TensorData};
+
+use super::dropout::Dropout;
+use super::objective::ItemVectors;
+use super::packing::Packing;
+use super::weights::Weights;
+use super::{Loss, Objective, RecallerConfig, SampledLoss, SequenceRecaller, Similarity};
+use crate::backend::Backend;
+use crate::data::{ItemFeatures, NegativeSampling, SequenceBatch, TrainingBatch};
+use crate::{Error, Result, settings};
+
+/// The settings of [`TwoTower`].
+#[derive(Config, Debug, PartialEq)]
+pub struct TwoTowerConfig {
+    /// The size of vectors.
+    #[config(default = 64)]
+    pub dim: usize,
+    /// The size of each tower's hidden layer.
+    #[config(default = 128)]
+    pub hidden: usize,
+    /// How many features an item has; a model with some is made by
+    /// [`init_with_features`](TwoTowerConfig::init_with_features).
+    #[config(default = 0)]
+    pub item_features: usize,
+    /// The share of the history's mean that is dropped in training, `0.0..1.0`.
+    #[config(default = 0.1)]
+    pub dropout: f64,
+    /// How many of a history's last items are seen.
+    #[config(default = 50)]
+    pub max_len: usize,
+    /// What it is trained for.
+    #[config(default = "in_batch_softmax()")]
+    pub objective: Objective,
+}
+
+/// The softmax over the batch's own targets, corrected for how often each is one.
+fn in_batch_softmax() -> Objective {
+    let loss = SampledLoss::Softmax { log_q: true };
+    let negatives = NegativeSampling::in_batch(1024);
+    Objective::new()
+        .with_loss(Loss::sampled(loss, negatives))
+        .with_similarity(Similarity::Cosine)
+}
+
+/// Two towers. The user's takes the mean of his history's item vectors; the item's adds to a
+/// vector of its own what its features say, so that an item nobody has taken yet has a vector as
+/// well.
+///
+/// Huang et al., [DSSM](https://dl.acm.org/doi/10.1145/2505515.2505665); trained as in Yi et al.,
+/// [Sampling-Bias-Corrected Neural Modeling](https://research.google/pubs/pub48840/).
+#[derive(Module, Debug)]
+pub struct TwoTower<B: BurnBackend> {
+    /// What items are apart from their features, `[items + 1, dim]`. It begins at 0 where there
+    /// are features, so that items that are never a target are known by their features alone.
+    pub embedding: Param<Tensor<B, 2>>,
+    /// `[items + 1, features]`, not trained.
+    pub features: Option<Param<Tensor<B, 2>>>,
+    /// From features to vectors, `[features, hidden]` and `[hidden, dim]`.
+    pub item_tower: Vec<Linear<B>>,
+    /// From the history's mean to the user's vector, `[dim, hidden]` and `[hidden, dim]`.
+    pub user_tower: Vec<Linear<B>>,
+    #[module(skip)]
+    config: TwoTowerConfig,
+}
+
+impl RecallerConfig for TwoTowerConfig {
+    type Recaller<B: Backend> = TwoTower<B>;
+
+    const NAME: &'static str = "two_tower";
+
+    fn validate(&self) -> Result<()> {
+        settings::at_least_one(&[
+            ("dim", self.dim),
+            ("hidden", self.hidden),
+            ("max_len", self.max_len),
+        ])?;
+        settings::share("dropout", self.dropout)?;
+        self.objective.validate(None)
+    }
+
+    fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> Result<TwoTower<B>> {
+        if self.item_features > 0 {
+            let reason = "a model with features needs them: use init_with_features";
+            return Err(Error::invalid("item_features", self.item_features, reason));
+        }
+        self.build(items, None, seed, device)
+    }
+
+    fn init_for_loading<B: Backend>(
+        &self,
+        items: usize,
+        device: &B::Device,
+    ) -> Result<TwoTower<B>> {
+        let zeros = vec![0.0; (items + 1) * self.item_features];
+        let features = (self.item_features > 0).then_some(zeros);
+        self.build(items, features, 0, device)
+    }
+}
+
+impl TwoTowerConfig {
+    /// A model of items with features; `item_features` is theirs.
+    ///
+    /// # Errors
+    /// As [`init`](RecallerConfig::init), and when there are no features.
+    pub fn init_with_features<B: Backend>(
+        &self,
+        features: &ItemFeatures,
+        seed: u64,
+        device: &B::Device,
+    ) -> Result<TwoTower<B>> {
+        let (rows, columns) = features.values().dim();
+        if columns == 0 {
+            return Err(Error::invalid("item_features", 0, "must be at least 1"));
+        }
+        let config = self.clone().with_item_features(columns);
+        let values = features.values().iter().copied().collect();
+        config.build(rows.saturating_sub(1), Some(values), seed, device)
+    }
+
+    fn build<B: Backend>(
+        &self,
+        items: usize,
+        features: Option<Vec<f32>>,
+        seed: u64,
+        device: &B::Device,
+    ) -> Result<TwoTower<B>> {
+        self.validate()?;
+        settings::has_items(items)?;
+        self.objective.validate(Some(items))?;
+        let (dim, hidden) = (self.dim, self.hidden);
+        let mut weights = Weights::new(seed, device);
+        let shape = [items + 1, self.item_features];
+        let features = features.map(|values| weights.param(values, shape).set_require_grad(false));
+        let (embedding, item_tower) = match features {
+            Some(_) => {
+                let first = weights.linear(self.item_features, hidden);
+                let zeros = weights.param(vec![0.0; (items + 1) * dim], [items + 1, dim]);
+                (zeros, vec![first, weights.linear(hidden, dim)])
+            }
+            None => (weights.items(items, dim), Vec::new()),
+        };
+        Ok(TwoTower {
+            embedding,
+            features,
+            item_tower,
+            user_tower: vec![weights.linear(dim, hidden), weights.linear(hidden, dim)],
+            config: self.clone(),
+        })
+    }
+}
+
+impl<B: BurnBackend> TwoTower<B> {
+    /// The settings that the model was made with.
+    pub fn config(&self) -> &TwoTowerConfig {
+        &self.config
+    }
+}
+
+/// A hidden layer with a rectifier between two linear ones.
+fn tower<B: BurnBackend>(layers: &[Linear<B>], values: Tensor<B, 2>) -> Tensor<B, 2> {
+    layers[1].forward(relu(layers[0].forward(values)))
+}
+
+impl<B: Backend> ItemVectors<B> for TwoTower<B> {
+    fn items(&self) -> usize {
+        self.embedding.items()
+    }
+
+    fn all(&self) -> Tensor<B, 2> {
+        let own = self.embedding.val();
+        match &self.features {
+            Some(features) => own + tower(&self.item_tower, features.val()),
+            None => own,
+        }
+    }
+
+    fn of(&self, items: Tensor<B, 1, Int>) -> Tensor<B, 2> {
+        let own = self.embedding.of(items.clone());
+        match &self.features {
+            Some(features) => own + tower(&self.item_tower, features.of(items)),
+            None => own,
+        }
+    }
+}
+
+impl<B: Backend> TwoTower<B> {
+    /// The user vector after each real item, `[tokens, dim]`.
+    fn users(
+        &self,
+        histories: &SequenceBatch<B>,
+        packing: &Packing<B>,
+        mut dropout: Dropout,
+    ) -> Tensor<B, 2> {
+        let items = self.of(packing.items(histories));
+        let mean = packing.pack(means(packing.unpack(items)));
+        let mean = dropout.apply(mean, self.config.dropout);
+        mean.clone() + tower(&self.user_tower, mean)
+    }
+}
+
+/// The mean of each sequence's vectors up to and with each place, `[batch, len, dim]`.
+fn means<B: Backend>(values: Tensor<B, 3>) -> Tensor<B, 3> {
+    let len = values.dims()[1];
+    let share = |row: usize, column: usize| {
+        if column <= row {
+            1.0 / (row + 1) as f32
+        } else {
+            0.0
+        }
+    };
+    let shares = (0..len).flat_map(|row| (0..len).map(move |column| share(row, column)));
+    let shares = TensorData::new(shares.collect::<Vec<f32>>(), [1, len, len]);
+    let batch = values.dims()[0];
+    let shares = Tensor::<B, 3>::from_data(shares, &values.device()).expand([batch, len, len]);
+    shares.matmul(values)
+}
+
+impl<B: Backend> SequenceRecaller<B> for TwoTower<B> {
+    fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
+        let packing = Packing::new(histories);
+        packing
+            .last(self.users(histories, &packing, Dropout::off()))
+            .unsqueeze_dim(1)
+    }
+
+    fn item_embeddings(&self) -> Tensor<B, 2> {
+        self.all()
+    }
+
+    fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
+        let packing = Packing::new(&batch.histories);
+        let dropout = Dropout::in_training::<B>(&self.embedding.device(), batch.seed);
+        let users = self.users(&batch.histories, &packing, dropout);
+        let users = packing.at(users, batch.positions.clone());
+        self.config.objective.mean_loss(users, self, batch)
+    }
+
+    fn negatives(&self) -> Option<NegativeSampling> {
+        self.config.objective.negatives()
+    }
+
+    fn similarity(&self) -> Similarity {
+        self.config.objective.similarity
+    }
+
+    fn max_len(&self) -> usize {
+        self.config.max_len
+    }
+}

@@ -1,0 +1,106 @@
+//! EASE.
+
+use faer::linalg::solvers::DenseSolveCore;
+use faer::{Mat, Side};
+
+use crate::data::{Catalog, History, TrainingSequences};
+use crate::index::{Filter, Hits};
+use crate::{Error, Result, settings};
+
+use super::channel::RecallChannel;
+use super::item_scores::best_by_scores;
+
+/// A linear item-to-item model in closed form: each item out of all others. It needs the inverse
+/// of an `[items, items]` matrix, so it is for catalogs of up to some 20,000 items.
+///
+/// Steck, [Embarrassingly Shallow Autoencoders for Sparse Data](https://arxiv.org/abs/1905.03375).
+#[derive(Debug, Clone)]
+pub struct Ease {
+    items: usize,
+    /// How much each item speaks for each other, `[items, items]`, row by row.
+    weights: Vec<f32>,
+}
+
+impl Ease {
+    /// The greatest catalog that a model is made for: its matrices take 10 GB there.
+    pub const GREATEST_CATALOG: usize = 30_000;
+
+    /// Solves for the weights; `regularization` is λ, 100 to 1,000 for most data.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when λ is not above 0, and for a catalog that is empty or above
+    /// [`Ease::GREATEST_CATALOG`].
+    pub fn new(
+        sequences: &TrainingSequences,
+        catalog: &Catalog,
+        regularization: f64,
+    ) -> Result<Self> {
+        settings::has_items(catalog.len())?;
+        settings::positive("regularization", regularization)?;
+        let items = catalog.len();
+        if items > Self::GREATEST_CATALOG {
+            let reason = format!("must be at most {}", Self::GREATEST_CATALOG);
+            return Err(Error::invalid("items", items, reason));
+        }
+        let mut together = Mat::<f32>::zeros(items, items);
+        let mut distinct = Vec::new();
+        for sequence in sequences.iter() {
+            distinct.clear();
+            distinct.extend(sequence.iter().map(|&item| item as usize - 1));
+            distinct.sort_unstable();
+            distinct.dedup();
+            for &a in &distinct {
+                for &b in &distinct {
+                    together[(a, b)] += 1.0;
+                }
+            }
+        }
+        for item in 0..items {
+            together[(item, item)] += regularization as f32;
+        }
+        let inverse = together
+            .llt(Side::Lower)
+            .map_err(|_| {
+                let reason = "is too small for the data: the matrix can't be inverted";
+                Error::invalid("regularization", regularization, reason)
+            })?
+            .inverse();
+        let mut weights = vec![0.0; items * items];
+        for (from, row) in weights.chunks_exact_mut(items).enumerate() {
+            for (to, weight) in row.iter_mut().enumerate() {
+                if from != to {
+                    *weight = -inverse[(from, to)] / inverse[(to, to)];
+                }
+            }
+        }
+        Ok(Self { items, weights })
+    }
+}
+
+impl RecallChannel for Ease {
+    fn recall(
+        &self,
+        histories: &[History<'_>],
+        k: usize,
+        filter: Option<Filter<'_>>,
+    ) -> Result<Hits> {
+        best_by_scores(self.items, histories, k, filter, |history, scores| {
+            let mut distinct = history.items().to_vec();
+            distinct.sort_unstable();
+            distinct.dedup();
+            let mut sums = vec![0.0; self.items];
+            for item in distinct {
+                let row = (item as usize - 1) * self.items;
+                let row = &self.weights[row..row + self.items];
+                for (sum, weight) in sums.iter_mut().zip(row) {
+                    *sum += weight;
+                }
+            }
+            for (place, &sum) in sums.iter().enumerate() {
+                if sum > 0.0 {
+                    scores.add(place as u32 + 1, sum);
+                }
+            }
+        })
+    }
+}
