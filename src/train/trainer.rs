@@ -195,8 +195,6 @@ impl<'a> Trainer<'a> {
     {
         let config = self.config.clone();
         config.validate()?;
-        let evaluation = config.evaluation();
-        evaluation.check(split.catalog())?;
         if !model.supports(config.targets) {
             let reason = "the model can't be trained on such targets";
             return Err(Error::invalid(
@@ -205,6 +203,8 @@ impl<'a> Trainer<'a> {
                 reason,
             ));
         }
+        let evaluation = config.evaluation();
+        evaluation.check(split.catalog())?;
         let mut batcher = Batcher::new(
             &split.train,
             config.batch_size,
