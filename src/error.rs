@@ -182,10 +182,10 @@ pub enum Error {
         reason: String,
     },
 
-    /// The training loss became NaN or infinite; the last checkpoint is kept.
+    /// The training loss became NaN or infinite before any epoch was finished.
     #[error(
         "the loss became {loss} at epoch {epoch}, step {step}; \
-         lower the learning rate (the last good checkpoint is kept)"
+         lower the learning rate"
     )]
     NonFiniteLoss {
         /// The epoch, counted from 1.

@@ -445,6 +445,8 @@ fn every_model_keeps_its_promises<B: Backend>() {
     }
     let hstu = HstuConfig::new().with_dim(8).with_max_len(9);
     check_promises::<B, _>("hstu", hstu.init(ITEMS, 3, &device).unwrap());
+    let untied = hstu.with_tied(false);
+    check_promises::<B, _>("hstu", untied.init(ITEMS, 3, &device).unwrap());
     for config in [
         MultiInterestConfig::mind(),
         MultiInterestConfig::comirec_dr(),

@@ -1,12 +1,16 @@
 //! Training from end to end on small data: it learns, repeats itself, resumes, and stops.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use burn::tensor::Tensor;
 use seqrec::backend::{Autodiff, Backend, Flex, NdArray};
+use seqrec::burn;
 use seqrec::data::synthetic::Synthetic;
-use seqrec::data::{Dataset, Filters, Protocol, Split, Targets};
+use seqrec::data::{Dataset, Filters, Protocol, SequenceBatch, Split, Targets, TrainingBatch};
 use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex};
-use seqrec::model::{Gru4Rec, Gru4RecConfig, RecallerConfig};
+use seqrec::model::{Gru4Rec, Gru4RecConfig, RecallerConfig, SequenceRecaller, Similarity};
 use seqrec::recall::{Evaluation, item_vectors};
 use seqrec::train::{
     CsvLog, EpochReport, StepReport, StopReason, Trained, Trainer, TrainerConfig, TrainingObserver,
@@ -263,6 +267,61 @@ fn divergence_names_epoch_and_step_and_keeps_the_checkpoint() {
         "{error}"
     );
     assert!(checkpoint_file(folder.path(), "model.bin").exists());
+}
+
+/// A model whose loss is no number from some step on.
+#[derive(burn::module::Module, Debug)]
+struct Faulty<B: burn::tensor::backend::Backend> {
+    sound: Gru4Rec<B>,
+    #[module(skip)]
+    steps_left: Arc<AtomicUsize>,
+}
+
+impl<B: Backend> SequenceRecaller<B> for Faulty<B> {
+    fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
+        self.sound.encode(histories)
+    }
+
+    fn item_embeddings(&self) -> Tensor<B, 2> {
+        self.sound.item_embeddings()
+    }
+
+    fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
+        let left = self.steps_left.load(Ordering::Relaxed);
+        self.steps_left
+            .store(left.saturating_sub(1), Ordering::Relaxed);
+        let factor = if left == 0 { f64::NAN } else { 1.0 };
+        self.sound.loss(batch).mul_scalar(factor)
+    }
+
+    fn similarity(&self) -> Similarity {
+        self.sound.similarity()
+    }
+
+    fn max_len(&self) -> usize {
+        self.sound.max_len()
+    }
+}
+
+#[test]
+fn divergence_after_an_epoch_keeps_the_best_weights() {
+    let split = split(Protocol::LeaveOneOut);
+    let device = Default::default();
+    let plan = config().with_epochs(1);
+    let first = fit::<Flex>(&split, Trainer::new(plan)).unwrap();
+    let steps = split.train.len().div_ceil(config().batch_size);
+    let model = Faulty {
+        sound: model::<Autodiff<Flex>>(&split),
+        steps_left: Arc::new(AtomicUsize::new(steps + 2)),
+    };
+    let trained = Trainer::new(config()).fit(model, &split, &device).unwrap();
+    let expected = StopReason::Diverged { epoch: 2, step: 3 };
+    assert_eq!((trained.stop, trained.best_epoch), (expected, 1));
+    let vectors = |table: Tensor<Flex, 2>| table.into_data().to_vec::<f32>().unwrap();
+    assert_eq!(
+        vectors(trained.model.item_embeddings()),
+        vectors(first.model.item_embeddings())
+    );
 }
 
 #[test]

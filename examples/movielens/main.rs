@@ -104,8 +104,11 @@ fn job<B: Backend>(options: &Options) -> Result<(), Box<dyn Error>> {
         stop,
     } = trained;
     let why = match stop {
-        StopReason::Epochs => "all epochs made",
-        StopReason::Patience => "no better for long enough",
+        StopReason::Epochs => "all epochs made".to_owned(),
+        StopReason::Patience => "no better for long enough".to_owned(),
+        StopReason::Diverged { epoch, step } => {
+            format!("the loss diverged in epoch {epoch}, step {step}; lower --lr")
+        }
     };
     println!(
         "stopped after {} epochs ({why}); the best was epoch {best_epoch}",

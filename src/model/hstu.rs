@@ -38,6 +38,10 @@ pub struct HstuConfig {
     /// block adds.
     #[config(default = 0.2)]
     pub dropout: f64,
+    /// Whether items are seen by the same vectors that they are recalled by. With vectors of their
+    /// own for being seen, models learn more easily not to recall what was just taken.
+    #[config(default = true)]
+    pub tied: bool,
     /// How many of a history's last items are seen.
     #[config(default = 50)]
     pub max_len: usize,
@@ -60,6 +64,8 @@ pub struct HstuConfig {
 pub struct Hstu<B: BurnBackend> {
     /// Item vectors `[items + 1, dim]`; row 0 is padding.
     pub embedding: Param<Tensor<B, 2>>,
+    /// What is seen of each item, `[items + 1, dim]`, unless it is the item vectors.
+    pub input_embedding: Option<Param<Tensor<B, 2>>>,
     /// Position vectors `[max_len, dim]`.
     pub positions: Param<Tensor<B, 2>>,
     /// The blocks.
@@ -111,6 +117,7 @@ impl RecallerConfig for HstuConfig {
         let dim = self.dim;
         let mut weights = Weights::new(seed, device);
         let embedding = weights.items(items, dim);
+        let input_embedding = (!self.tied).then(|| weights.items(items, dim));
         let positions = weights.normal(self.max_len, dim, 0.02);
         let blocks = (0..self.blocks).map(|_| HstuBlock {
             norm: weights.layer_norm(dim),
@@ -124,6 +131,7 @@ impl RecallerConfig for HstuConfig {
         });
         Ok(Hstu {
             embedding,
+            input_embedding,
             positions,
             blocks: blocks.collect(),
             norm: weights.layer_norm(dim),
@@ -215,7 +223,8 @@ impl<B: Backend> Hstu<B> {
         mut dropout: Dropout,
     ) -> Tensor<B, 2> {
         let config = &self.config;
-        let (items, positions) = packing.embed(histories, &self.embedding, &self.positions);
+        let inputs = self.input_embedding.as_ref().unwrap_or(&self.embedding);
+        let (items, positions) = packing.embed(histories, inputs, &self.positions);
         let states = items.mul_scalar((config.dim as f64).sqrt()) + positions;
         let mut states = dropout.apply(states, config.dropout);
         let distances = Distances::new(histories);

@@ -57,6 +57,10 @@ pub struct SasRecConfig {
     /// and what each part of a block adds.
     #[config(default = 0.2)]
     pub dropout: f64,
+    /// Whether items are seen by the same vectors that they are recalled by. With vectors of their
+    /// own for being seen, models learn more easily not to recall what was just taken.
+    #[config(default = true)]
+    pub tied: bool,
     /// How many of a history's last items are seen.
     #[config(default = 50)]
     pub max_len: usize,
@@ -86,6 +90,8 @@ pub enum Block {
 pub struct SasRec<B: BurnBackend> {
     /// Item vectors `[items + 1, dim]`; row 0 is padding.
     pub embedding: Param<Tensor<B, 2>>,
+    /// What is seen of each item, `[items + 1, dim]`, unless it is the item vectors.
+    pub input_embedding: Option<Param<Tensor<B, 2>>>,
     /// Position vectors `[max_len, dim]`.
     pub positions: Param<Tensor<B, 2>>,
     /// The blocks.
@@ -151,10 +157,12 @@ impl RecallerConfig for SasRecConfig {
         self.objective.validate(Some(items))?;
         let mut weights = Weights::new(seed, device);
         let embedding = weights.items(items, self.dim);
+        let input_embedding = (!self.tied).then(|| weights.items(items, self.dim));
         let positions = weights.normal(self.max_len, self.dim, 0.02);
         let blocks = (0..self.blocks).map(|_| self.block(&mut weights)).collect();
         Ok(SasRec {
             embedding,
+            input_embedding,
             positions,
             blocks,
             norm: weights.layer_norm(self.dim),
@@ -273,7 +281,8 @@ impl<B: Backend> SasRec<B> {
         mut dropout: Dropout,
     ) -> Tensor<B, 2> {
         let config = &self.config;
-        let (items, positions) = packing.embed(histories, &self.embedding, &self.positions);
+        let inputs = self.input_embedding.as_ref().unwrap_or(&self.embedding);
+        let (items, positions) = packing.embed(histories, inputs, &self.positions);
         let states = items.mul_scalar((config.dim as f64).sqrt()) + positions;
         let mut states = dropout.apply(states, config.dropout);
         for block in &self.blocks {

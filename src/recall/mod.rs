@@ -2,6 +2,7 @@
 //! channels that need no neural model.
 
 mod channel;
+mod diversity;
 #[cfg(feature = "ease")]
 mod ease;
 mod evaluation;
@@ -15,6 +16,7 @@ mod session_knn;
 mod vectors;
 
 pub use channel::{ModelChannel, RecallChannel};
+pub use diversity::Diverse;
 #[cfg(feature = "ease")]
 pub use ease::Ease;
 pub use evaluation::Evaluation;

@@ -99,6 +99,13 @@ pub enum StopReason {
     Epochs,
     /// The validation metric did not get better for long enough.
     Patience,
+    /// The loss became NaN or infinite; the best weights of the epochs before are kept.
+    Diverged {
+        /// The epoch, counted from 1.
+        epoch: usize,
+        /// The step within the epoch, counted from 1.
+        step: usize,
+    },
 }
 
 /// What training gives.
@@ -180,7 +187,7 @@ impl<'a> Trainer<'a> {
     /// [`Error::InvalidValue`] for settings that can't be right, that the model does not support, or
     /// that differ from a resumed run's,
     /// [`Error::NothingLeft`] when no sequence has a target, [`Error::NonFiniteLoss`] when
-    /// training diverges (the last checkpoint stays), [`Error::Io`] when a checkpoint can't be
+    /// training diverges in its first epoch (later it stops with the best weights so far), [`Error::Io`] when a checkpoint can't be
     /// written, and what an observer returns.
     pub fn fit<B, M>(
         mut self,
@@ -258,7 +265,12 @@ impl<'a> Trainer<'a> {
                 break StopReason::Epochs;
             }
             let mut report;
-            (model, report) = self.epoch(epoch, model, &mut optimizer, &batcher, device)?;
+            (model, report) = match self.epoch(epoch, model, &mut optimizer, &batcher, device) {
+                Err(Error::NonFiniteLoss { epoch, step, .. }) if epoch > 1 => {
+                    break StopReason::Diverged { epoch, step };
+                }
+                result => result?,
+            };
             let valid = model.valid();
             report.validation = validate(&valid, &evaluation, split, device)?;
             let value = report
