@@ -9,7 +9,7 @@ use burn_store::{ModuleSnapshot, SafetensorsStore};
 use seqrec::backend::{Autodiff, Backend, Flex};
 use seqrec::burn;
 use seqrec::data::{
-    Dataset, ExternalId, Filters, History, ItemFeatures, ItemIndex, NegativeSampling, Negatives,
+    Dataset, ExternalId, Features, Filters, History, ItemIndex, NegativeSampling, Negatives,
     Protocol, SequenceBatch, Split, Targets, TrainingBatch, synthetic::Synthetic,
 };
 use seqrec::model::{
@@ -406,7 +406,7 @@ fn check_promises<B: Backend, M: SequenceRecaller<B>>(name: &str, model: M) {
     }
 }
 
-fn features() -> ItemFeatures {
+fn features() -> Features {
     let values = ::ndarray::Array2::from_shape_fn((ITEMS + 1, 3), |(item, feature)| {
         if item > 0 && item % (feature + 2) == 0 {
             1.0
@@ -414,7 +414,7 @@ fn features() -> ItemFeatures {
             0.0
         }
     });
-    ItemFeatures::new(["a", "b", "c"].map(str::to_owned).to_vec(), values).unwrap()
+    Features::new(["a", "b", "c"].map(str::to_owned).to_vec(), values).unwrap()
 }
 
 /// With fewer negatives than the default, for catalogs as small as these.

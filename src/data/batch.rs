@@ -58,6 +58,8 @@ pub struct PaddedSequences {
     items: Vec<i32>,
     /// Each item's time in the same places; 0 where it is not known.
     times: Vec<f64>,
+    /// Each user's features, one after another.
+    features: Vec<f32>,
     lengths: Vec<usize>,
     len: usize,
 }
@@ -67,7 +69,7 @@ impl PaddedSequences {
     ///
     /// # Errors
     /// [`Error::InvalidValue`] when there is no history, one is empty or holds padding, or
-    /// `max_len` is 0.
+    /// `max_len` is 0; [`Error::Shape`] when some have features and others don't.
     pub fn new<'a, H: Into<History<'a>>>(
         histories: impl IntoIterator<Item = H>,
         max_len: usize,
@@ -92,7 +94,18 @@ impl PaddedSequences {
                 ));
             }
         }
-        Ok(Self::from_checked(&kept))
+        let expected = kept[0].features().len();
+        match kept
+            .iter()
+            .find(|history| history.features().len() != expected)
+        {
+            Some(other) => Err(Error::Shape {
+                what: "features of the users of a batch",
+                expected,
+                found: other.features().len(),
+            }),
+            None => Ok(Self::from_checked(&kept)),
+        }
     }
 
     fn from_checked(histories: &[History<'_>]) -> Self {
@@ -109,9 +122,13 @@ impl PaddedSequences {
             }
             times[..history.times().len()].copy_from_slice(history.times());
         }
+        let features = histories
+            .iter()
+            .flat_map(|history| history.features().iter().copied());
         Self {
             items,
             times,
+            features: features.collect(),
             lengths,
             len,
         }
@@ -119,8 +136,12 @@ impl PaddedSequences {
 
     /// The histories as a tensor on a device.
     pub fn to_device<B: Backend>(self, device: &B::Device) -> SequenceBatch<B> {
-        let shape = [self.lengths.len(), self.len];
+        let batch = self.lengths.len();
+        let shape = [batch, self.len];
+        let columns = self.features.len() / batch;
+        let features = TensorData::new(self.features, [batch, columns]);
         SequenceBatch {
+            features: (columns > 0).then(|| Tensor::from_data(features, device)),
             items: Tensor::from_data(TensorData::new(self.items, shape), device),
             times: self.times,
             lengths: self.lengths,
@@ -136,6 +157,8 @@ pub struct SequenceBatch<B: Backend> {
     /// When each item was taken, `[batch * len]`, in the unit of the source; 0 at padding and where
     /// it is not known. On the host, in double precision, since seconds since 1970 need it.
     pub times: Vec<f64>,
+    /// What is known of the users, `[batch, features]`.
+    pub features: Option<Tensor<B, 2>>,
     /// How many items of each row are real, `1..=len`.
     pub lengths: Vec<usize>,
 }
@@ -151,6 +174,18 @@ impl<B: Backend> SequenceBatch<B> {
         device: &B::Device,
     ) -> Result<Self> {
         Ok(PaddedSequences::new(histories, max_len)?.to_device(device))
+    }
+
+    /// Checks the users' features for a model that looks at `expected` of them; there may be none.
+    pub(crate) fn check_features(&self, expected: usize) -> Result<()> {
+        match self.features.as_ref().map(|features| features.dims()[1]) {
+            Some(found) if expected > 0 && found != expected => Err(Error::Shape {
+                what: "features of a user",
+                expected,
+                found,
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Where each row's last real item lies in the flattened batch, `[batch]`.

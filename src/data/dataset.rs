@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::catalog::{Catalog, ItemIndex};
+use super::features::Features;
 use super::id::{ExternalId, IdTable};
 use super::interactions::Interactions;
 use super::sequences::Sequences;
@@ -89,6 +90,24 @@ impl Dataset {
     /// The sequences, one per user.
     pub fn sequences(&self) -> &Arc<Sequences> {
         &self.sequences
+    }
+
+    /// The same data with features of users, `[users, features]`, for models that look at them.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when there is not one row for each user.
+    pub fn with_user_features(mut self, features: Features) -> Result<Self> {
+        let (expected, found) = (self.users(), features.values().nrows());
+        if expected != found {
+            return Err(Error::Shape {
+                what: "rows of user features",
+                expected,
+                found,
+            });
+        }
+        let sequences = Arc::unwrap_or_clone(self.sequences);
+        self.sequences = Arc::new(sequences.with_features(features));
+        Ok(self)
     }
 
     /// How many users there are.

@@ -3,7 +3,7 @@
 use super::catalog::ItemIndex;
 use crate::{Error, Result};
 
-/// A user's items in time order, and, where they are known, when he took them.
+/// A user's items in time order, and, where they are known, when he took them and who he is.
 ///
 /// A slice of items is a history without times:
 ///
@@ -21,6 +21,7 @@ pub struct History<'a> {
     items: &'a [ItemIndex],
     /// As many as there are items, or none.
     times: &'a [f64],
+    features: &'a [f32],
 }
 
 impl<'a> History<'a> {
@@ -36,7 +37,22 @@ impl<'a> History<'a> {
                 found: times.len(),
             });
         }
-        Ok(Self { items, times })
+        let features = &[];
+        Ok(Self {
+            items,
+            times,
+            features,
+        })
+    }
+
+    /// The same with features of the user, for models that look at them.
+    pub fn with_features(self, features: &'a [f32]) -> Self {
+        Self { features, ..self }
+    }
+
+    /// The user's features; none where they are not known.
+    pub fn features(self) -> &'a [f32] {
+        self.features
     }
 
     /// The items.
@@ -55,6 +71,7 @@ impl<'a> History<'a> {
         Self {
             items: &self.items[..to],
             times: self.times.get(..to).unwrap_or_default(),
+            ..self
         }
     }
 
@@ -64,12 +81,17 @@ impl<'a> History<'a> {
         Self {
             items: &self.items[from..],
             times: self.times.get(from..).unwrap_or_default(),
+            ..self
         }
     }
 }
 
 impl<'a> From<&'a [ItemIndex]> for History<'a> {
     fn from(items: &'a [ItemIndex]) -> Self {
-        Self { items, times: &[] }
+        Self {
+            items,
+            times: &[],
+            features: &[],
+        }
     }
 }

@@ -26,7 +26,7 @@ pub use batch::{
 };
 pub use catalog::{Catalog, ItemIndex, PADDING};
 pub use dataset::{Dataset, Filters, Repeats};
-pub use features::ItemFeatures;
+pub use features::Features;
 pub use format::{Column, Format, Schema};
 pub use history::History;
 pub use id::{ExternalId, IdTable};

@@ -3,6 +3,8 @@
 use std::ops::Range;
 
 use super::catalog::ItemIndex;
+use super::features::Features;
+use super::history::History;
 
 /// Sequences of items, one per user, stored in one array with offsets.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -10,6 +12,8 @@ pub struct Sequences {
     offsets: Vec<usize>,
     items: Vec<ItemIndex>,
     times: Vec<f64>,
+    /// Of users, where there are any.
+    features: Option<Features>,
 }
 
 impl Sequences {
@@ -21,7 +25,47 @@ impl Sequences {
             offsets,
             items,
             times,
+            features: None,
         }
+    }
+
+    /// The same sequences of users with features.
+    pub(super) fn with_features(mut self, features: Features) -> Self {
+        self.features = Some(features);
+        self
+    }
+
+    /// The same users with only those items, out of the part of each one's sequence that `ranges`
+    /// gives, that are to be kept.
+    pub(super) fn retain(
+        &self,
+        ranges: &[(usize, Range<usize>)],
+        keep: impl Fn(ItemIndex) -> bool,
+    ) -> Self {
+        let mut kept = Self {
+            offsets: vec![0],
+            features: self.features.clone(),
+            ..Self::default()
+        };
+        let mut ranges = ranges.iter().peekable();
+        for user in 0..self.len() {
+            if let Some((_, range)) = ranges.next_if(|(of, _)| *of == user) {
+                for place in range.clone().filter(|&place| keep(self.items[place])) {
+                    kept.items.push(self.items[place]);
+                    kept.times.push(self.times[place]);
+                }
+            }
+            kept.offsets.push(kept.items.len());
+        }
+        kept
+    }
+
+    /// A part of a user's sequence, with all that is known of it.
+    pub(super) fn history(&self, user: usize, range: Range<usize>) -> History<'_> {
+        let features = (self.features.as_ref()).and_then(|features| features.row(user));
+        History::with_times(&self.items[range.clone()], &self.times[range])
+            .expect("there is a time for each item")
+            .with_features(features.unwrap_or_default())
     }
 
     /// How many users there are.

@@ -52,13 +52,6 @@ pub struct Case<'a> {
     pub labels: &'a [ItemIndex],
 }
 
-impl<'a> Case<'a> {
-    /// The history with its times.
-    pub fn timed_history(&self) -> History<'a> {
-        History::with_times(self.history, self.times).expect("sequences have a time for each item")
-    }
-}
-
 /// A user's part of the flat array: history up to `cut`, labels from there to `end`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Place {
@@ -105,6 +98,26 @@ impl Cases {
         }
     }
 
+    /// The history of a case, with all that is known of it.
+    ///
+    /// # Panics
+    /// When `case` is not below [`Cases::len`].
+    pub fn history(&self, case: usize) -> History<'_> {
+        let Place {
+            user, start, cut, ..
+        } = self.places[case];
+        self.sequences.history(user, start..cut)
+    }
+
+    /// Those cases that are to be kept.
+    pub fn filtered(&self, keep: impl Fn(Case<'_>) -> bool) -> Self {
+        let places = (0..self.len()).filter(|&case| keep(self.get(case)));
+        Self {
+            sequences: self.sequences.clone(),
+            places: places.map(|case| self.places[case]).collect(),
+        }
+    }
+
     /// All cases, in order of users.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Case<'_>> {
         (0..self.len()).map(|case| self.get(case))
@@ -115,7 +128,8 @@ impl Cases {
 #[derive(Debug, Clone)]
 pub struct TrainingSequences {
     sequences: Arc<Sequences>,
-    ranges: Vec<Range<usize>>,
+    /// Each one's user and its place in the flat array.
+    ranges: Vec<(usize, Range<usize>)>,
 }
 
 impl TrainingSequences {
@@ -123,7 +137,7 @@ impl TrainingSequences {
     pub fn all(dataset: &Dataset) -> Self {
         let sequences = dataset.sequences().clone();
         let ranges = (0..sequences.len())
-            .map(|user| sequences.range(user))
+            .map(|user| (user, sequences.range(user)))
             .collect();
         Self { sequences, ranges }
     }
@@ -143,18 +157,16 @@ impl TrainingSequences {
     /// # Panics
     /// When `sequence` is not below [`TrainingSequences::len`].
     pub fn get(&self, sequence: usize) -> &[ItemIndex] {
-        self.sequences.items_in(self.ranges[sequence].clone())
+        self.sequences.items_in(self.ranges[sequence].1.clone())
     }
 
-    /// One sequence with its times.
+    /// One sequence, with all that is known of it.
     ///
     /// # Panics
     /// When `sequence` is not below [`TrainingSequences::len`].
     pub fn history(&self, sequence: usize) -> History<'_> {
-        let range = self.ranges[sequence].clone();
-        let times = self.sequences.times_in(range.clone());
-        History::with_times(self.sequences.items_in(range), times)
-            .expect("sequences have a time for each item")
+        let (user, range) = self.ranges[sequence].clone();
+        self.sequences.history(user, range)
     }
 
     /// All sequences.
@@ -226,6 +238,29 @@ impl Split {
         })
     }
 
+    /// The same split whose training data lacks some items, to see what a model makes of items
+    /// that nobody has taken yet. They stay in the catalog, in histories and among labels.
+    ///
+    /// # Errors
+    /// [`Error::NothingLeft`] when the training data would be empty.
+    pub fn without_items(mut self, without: impl Fn(ItemIndex) -> bool) -> Result<Self> {
+        let TrainingSequences { sequences, ranges } = &self.train;
+        let kept = Arc::new(sequences.retain(ranges, |item| !without(item)));
+        let users = (0..kept.len()).map(|user| (user, kept.range(user)));
+        let ranges: Vec<_> = users.filter(|(_, range)| !range.is_empty()).collect();
+        if ranges.is_empty() {
+            return Err(Error::NothingLeft {
+                reason: "every training sequence holds only items that are left out".to_owned(),
+            });
+        }
+        self.train = TrainingSequences {
+            sequences: kept,
+            ranges,
+        };
+        self.catalog = self.catalog.with_counts(self.train.iter());
+        Ok(self)
+    }
+
     /// The catalog, with items counted over the training data alone.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
@@ -234,7 +269,7 @@ impl Split {
 
 #[derive(Default)]
 struct Parts {
-    train: Vec<Range<usize>>,
+    train: Vec<(usize, Range<usize>)>,
     valid: Vec<Place>,
     test: Vec<Place>,
     too_short: usize,
@@ -251,7 +286,7 @@ impl Parts {
         users[valid_end..].sort_unstable();
         self.train = users[..train_end]
             .iter()
-            .map(|&user| sequences.range(user))
+            .map(|&user| (user, sequences.range(user)))
             .collect();
         for (place, &user) in users.iter().enumerate().skip(train_end) {
             let Range { start, end } = sequences.range(user);
@@ -281,7 +316,7 @@ impl Parts {
                 self.too_short += 1;
                 continue;
             }
-            self.train.push(start..end - 2);
+            self.train.push((user, start..end - 2));
             self.valid.push(Place {
                 user,
                 start,
@@ -304,7 +339,7 @@ impl Parts {
             let valid_cut = start + times.partition_point(|&time| time < valid);
             let test_cut = start + times.partition_point(|&time| time < test);
             if start < valid_cut {
-                self.train.push(start..valid_cut);
+                self.train.push((user, start..valid_cut));
             }
             // Someone who first acts after a cut has labels but no history to judge them by.
             let mut judge = |cases: &mut Vec<Place>, cut: usize, end: usize| {

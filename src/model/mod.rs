@@ -75,6 +75,12 @@ pub trait SequenceRecaller<B: Backend>: Module<B> {
         targets != Targets::SessionParallel
     }
 
+    /// How many features of a user the model looks at. A history without any is seen as one whose
+    /// features are all 0.
+    fn user_features(&self) -> usize {
+        0
+    }
+
     /// How user and item vectors are compared in search.
     fn similarity(&self) -> Similarity;
 

@@ -13,7 +13,7 @@ use super::packing::Packing;
 use super::weights::Weights;
 use super::{Loss, Objective, RecallerConfig, SampledLoss, SequenceRecaller, Similarity};
 use crate::backend::Backend;
-use crate::data::{ItemFeatures, NegativeSampling, SequenceBatch, TrainingBatch};
+use crate::data::{Features, NegativeSampling, SequenceBatch, TrainingBatch};
 use crate::{Error, Result, settings};
 
 /// The settings of [`TwoTower`].
@@ -29,6 +29,10 @@ pub struct TwoTowerConfig {
     /// [`init_with_features`](TwoTowerConfig::init_with_features).
     #[config(default = 0)]
     pub item_features: usize,
+    /// How many features a user has; see
+    /// [`Dataset::with_user_features`](crate::data::Dataset::with_user_features).
+    #[config(default = 0)]
+    pub user_features: usize,
     /// The share of the history's mean that is dropped in training, `0.0..1.0`.
     #[config(default = 0.1)]
     pub dropout: f64,
@@ -64,7 +68,8 @@ pub struct TwoTower<B: BurnBackend> {
     pub features: Option<Param<Tensor<B, 2>>>,
     /// From features to vectors, `[features, hidden]` and `[hidden, dim]`.
     pub item_tower: Vec<Linear<B>>,
-    /// From the history's mean to the user's vector, `[dim, hidden]` and `[hidden, dim]`.
+    /// From the history's mean and the user's features to the user's vector,
+    /// `[dim + features, hidden]` and `[hidden, dim]`.
     pub user_tower: Vec<Linear<B>>,
     #[module(skip)]
     config: TwoTowerConfig,
@@ -111,7 +116,7 @@ impl TwoTowerConfig {
     /// As [`init`](RecallerConfig::init), and when there are no features.
     pub fn init_with_features<B: Backend>(
         &self,
-        features: &ItemFeatures,
+        features: &Features,
         seed: u64,
         device: &B::Device,
     ) -> Result<TwoTower<B>> {
@@ -150,7 +155,10 @@ impl TwoTowerConfig {
             embedding,
             features,
             item_tower,
-            user_tower: vec![weights.linear(dim, hidden), weights.linear(hidden, dim)],
+            user_tower: vec![
+                weights.linear(dim + self.user_features, hidden),
+                weights.linear(hidden, dim),
+            ],
             config: self.clone(),
         })
     }
@@ -191,6 +199,22 @@ impl<B: Backend> ItemVectors<B> for TwoTower<B> {
 }
 
 impl<B: Backend> TwoTower<B> {
+    /// The features of each real item's user, `[tokens, features]`; 0 where they are not known.
+    fn user_features(&self, histories: &SequenceBatch<B>, packing: &Packing<B>) -> Tensor<B, 2> {
+        let [batch, len] = histories.items.dims();
+        let columns = self.config.user_features;
+        match &histories.features {
+            Some(features) => {
+                let features = features.clone().unsqueeze_dim::<3>(1);
+                packing.pack(features.expand([batch, len, columns]))
+            }
+            None => {
+                let tokens = histories.lengths.iter().sum::<usize>();
+                Tensor::zeros([tokens, columns], &histories.items.device())
+            }
+        }
+    }
+
     /// The user vector after each real item, `[tokens, dim]`.
     fn users(
         &self,
@@ -201,7 +225,14 @@ impl<B: Backend> TwoTower<B> {
         let items = self.of(packing.items(histories));
         let mean = packing.pack(means(packing.unpack(items)));
         let mean = dropout.apply(mean, self.config.dropout);
-        mean.clone() + tower(&self.user_tower, mean)
+        let seen = match self.config.user_features {
+            0 => mean.clone(),
+            _ => Tensor::cat(
+                vec![mean.clone(), self.user_features(histories, packing)],
+                1,
+            ),
+        };
+        mean + tower(&self.user_tower, seen)
     }
 }
 
@@ -244,6 +275,10 @@ impl<B: Backend> SequenceRecaller<B> for TwoTower<B> {
 
     fn negatives(&self) -> Option<NegativeSampling> {
         self.config.objective.negatives()
+    }
+
+    fn user_features(&self) -> usize {
+        self.config.user_features
     }
 
     fn similarity(&self) -> Similarity {

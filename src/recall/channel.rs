@@ -75,6 +75,7 @@ pub(super) fn recall_by_model<B: Backend, M: SequenceRecaller<B>>(
     }
     let known = rows.iter().map(|&row| histories[row]);
     let batch = SequenceBatch::<B>::new(known, model.max_len(), device)?;
+    batch.check_features(model.user_features())?;
     let queries = user_vectors(model, &batch);
     let interests = queries.nrows() / rows.len();
     let passes = |query: usize, item| {

@@ -1,7 +1,7 @@
 //! Judging what is recalled for held-out users.
 
 use crate::backend::Backend;
-use crate::data::{Case, Cases, Catalog, History};
+use crate::data::{Cases, Catalog, History};
 use crate::eval::{Report, Scorer};
 use crate::index::{Filter, Hits, VectorIndex};
 use crate::model::SequenceRecaller;
@@ -87,10 +87,9 @@ impl Evaluation {
         }
         let k = scorer.longest();
         for start in (0..cases.len()).step_by(BATCH) {
-            let batch: Vec<_> = (start..cases.len().min(start + BATCH))
-                .map(|case| cases.get(case))
-                .collect();
-            let histories: Vec<_> = batch.iter().map(Case::timed_history).collect();
+            let range = start..cases.len().min(start + BATCH);
+            let batch: Vec<_> = range.clone().map(|case| cases.get(case)).collect();
+            let histories: Vec<_> = range.map(|case| cases.history(case)).collect();
             let unseen = |row: usize, item| !batch[row].history.contains(&item);
             let filter: Option<Filter<'_>> = if self.exclude_seen {
                 Some(Filter::Predicate(&unseen))

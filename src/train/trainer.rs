@@ -330,7 +330,9 @@ impl<'a> Trainer<'a> {
         for batch in batches.by_ref() {
             let step = steps + 1;
             let batch_targets = batch.targets();
-            let (loss_tensor, carry) = model.loss_carrying(&batch.to_device(device), carried);
+            let batch = batch.to_device(device);
+            batch.histories.check_features(model.user_features())?;
+            let (loss_tensor, carry) = model.loss_carrying(&batch, carried);
             carried = carry;
             let loss: f64 = loss_tensor.clone().into_scalar().elem();
             if !loss.is_finite() {
