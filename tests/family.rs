@@ -641,6 +641,123 @@ fn settings_that_cannot_go_together_are_refused() {
     );
 }
 
+/// Interactions whose users' next item is told by their features alone, if at all.
+fn data_that_features_decide() -> Dataset {
+    use seqrec::data::{Interaction, Interactions};
+    let log: Interactions = (0..200i64)
+        .flat_map(|user| {
+            // Everyone takes the same items in another order, and then one of two kinds.
+            let shared = (0..4).map(move |place| (user + place) % 4);
+            shared
+                .chain((0..3).map(move |place| 10 + 10 * (user % 2) + (user / 2 + place) % 5))
+                .enumerate()
+                .map(move |(place, item)| Interaction::new(user, item, place as f64))
+        })
+        .collect();
+    let dataset = Dataset::new(log, Filters::default()).unwrap();
+    let kinds = (0..200i64).map(|user| (user.into(), [format!("kind {}", user % 2)]));
+    let features = Features::of_users(&dataset, kinds);
+    dataset.with_user_features(features).unwrap()
+}
+
+#[test]
+fn a_users_features_tell_what_he_takes() {
+    let dataset = data_that_features_decide();
+    let mut split = Split::new(&dataset, Protocol::Ratio { seed: 1 }).unwrap();
+    // Judged on the first item that tells the kinds apart, from a history that doesn't.
+    split.test = split.valid.clone();
+    let device = Default::default();
+    let catalog = split.catalog();
+    let config = TwoTowerConfig::new().with_dim(16).with_hidden(16);
+    let right_kind = |user_features: usize| {
+        let config = config.clone().with_user_features(user_features);
+        let model = config
+            .init::<Autodiff<Flex>>(catalog.len(), 1, &device)
+            .unwrap();
+        let trainer = TrainerConfig::new()
+            .with_epochs(20)
+            .with_patience(20)
+            .with_batch_size(16)
+            .with_learning_rate(0.01)
+            .with_ks(vec![5])
+            .with_metric("recall@5".parse().unwrap());
+        let trained = Trainer::new(trainer).fit(model, &split, &device).unwrap();
+        let first: [ItemIndex; 4] = [1, 2, 3, 4];
+        let histories = [[1.0, 0.0], [0.0, 1.0]].map(|kind| (first, kind));
+        let histories = histories
+            .iter()
+            .map(|(items, kind)| History::from(&items[..]).with_features(&kind[..]));
+        let batch = SequenceBatch::<Flex>::new(histories, 50, &device).unwrap();
+        let users = seqrec::recall::user_vectors(&trained.model, &batch);
+        let items = seqrec::recall::item_vectors(&trained.model);
+        let scores = users.dot(&items.t());
+        let mean = |user: usize, kind: i64| -> f32 {
+            (1..=catalog.len())
+                .filter(|&item| {
+                    let id = catalog.id_of(item as ItemIndex).unwrap();
+                    id.to_string().parse::<i64>().unwrap() / 10 == kind
+                })
+                .map(|item| scores[[user, item]])
+                .sum()
+        };
+        [mean(0, 1) - mean(0, 2), mean(1, 1) - mean(1, 2)]
+    };
+    let [first, second] = right_kind(2);
+    assert!(first > 0.5 && second < -0.5, "{first}, {second}");
+    let [first, second] = right_kind(0);
+    assert_eq!(
+        first, second,
+        "without looking at features both are the same"
+    );
+}
+
+/// Items that training lacks entirely are recalled by their features.
+#[test]
+fn cold_items_are_recalled_by_their_features() {
+    let synthetic = Synthetic {
+        users: 200,
+        items: 200,
+        mean_per_user: 40,
+        tastes: 5,
+        ..Synthetic::default()
+    };
+    let dataset = Dataset::new(synthetic.generate(), Filters::default()).unwrap();
+    let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
+    let cold = |item: ItemIndex| item % 10 == 3;
+    let split = split.without_items(cold).unwrap();
+    assert!(split.train.iter().flatten().all(|&item| !cold(item)));
+    let catalog = split.catalog();
+    let id = |item: ItemIndex| catalog.id_of(item).unwrap().clone();
+    let tastes = (1..=catalog.len() as ItemIndex).map(|item| {
+        let number = id(item).to_string().parse().unwrap();
+        (id(item), [format!("taste {}", synthetic.taste_of(number))])
+    });
+    let features = Features::of_items(catalog, tastes);
+    let device = Default::default();
+    let model = TwoTowerConfig::new().with_dim(16);
+    let model = model
+        .init_with_features::<Autodiff<Flex>>(&features, 1, &device)
+        .unwrap();
+    let trainer = TrainerConfig::new()
+        .with_epochs(10)
+        .with_learning_rate(0.005)
+        .with_batch_size(64);
+    let trained = Trainer::new(trainer).fit(model, &split, &device).unwrap();
+    let cases = split
+        .test
+        .filtered(|case| case.labels.iter().any(|&item| cold(item)));
+    assert!(cases.len() > 10);
+    let vectors = seqrec::recall::item_vectors(&trained.model);
+    let index = seqrec::index::FlatIndex::new(vectors.view()).unwrap();
+    let evaluation = seqrec::recall::Evaluation::new(&[20], false);
+    let report = evaluation
+        .run(&trained.model, &index, &cases, catalog, &device)
+        .unwrap();
+    let recall = report.get("recall@20".parse().unwrap()).unwrap();
+    let chance = 20.0 / catalog.len() as f64;
+    assert!(recall > 2.0 * chance, "{recall} is not twice {chance}");
+}
+
 /// A model with features comes back from its folder with them.
 #[test]
 fn two_towers_survive_their_folder() {

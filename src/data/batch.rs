@@ -243,7 +243,9 @@ impl HostBatch {
             histories: self.histories.to_device(device),
             positions: vector(self.positions),
             targets: vector(self.targets),
-            negatives: self.negatives.map(|negatives| negatives.to_device(device)),
+            negatives: self
+                .negatives
+                .map(|negatives| negatives.into_tensors(device)),
             goes_on: self.goes_on,
             seed: self.seed,
         }

@@ -164,7 +164,7 @@ pub(super) struct HostNegatives {
 }
 
 impl HostNegatives {
-    pub(super) fn to_device<B: Backend>(self, device: &B::Device) -> Negatives<B> {
+    pub(super) fn into_tensors<B: Backend>(self, device: &B::Device) -> Negatives<B> {
         let floats = |values: Vec<f32>| {
             let shape = [values.len()];
             Tensor::from_data(TensorData::new(values, shape), device)

@@ -42,6 +42,11 @@ pub struct HstuConfig {
     /// own for being seen, models learn more easily not to recall what was just taken.
     #[config(default = true)]
     pub tied: bool,
+    /// Whether the last states go through one more linear layer. Blocks add to what they see, so
+    /// that with tied vectors the item just taken stays the nearest to the user vector; the layer
+    /// takes it away.
+    #[config(default = false)]
+    pub output_layer: bool,
     /// How many of a history's last items are seen.
     #[config(default = 50)]
     pub max_len: usize,
@@ -72,6 +77,8 @@ pub struct Hstu<B: BurnBackend> {
     pub blocks: Vec<HstuBlock<B>>,
     /// Normalises the last block's states.
     pub norm: LayerNorm<B>,
+    /// From normalised states to user vectors, `[dim, dim]`.
+    pub output: Option<Linear<B>>,
     #[module(skip)]
     config: HstuConfig,
 }
@@ -135,6 +142,7 @@ impl RecallerConfig for HstuConfig {
             positions,
             blocks: blocks.collect(),
             norm: weights.layer_norm(dim),
+            output: (self.output_layer).then(|| weights.linear(dim, dim)),
             config: self.clone(),
         })
     }
@@ -231,7 +239,11 @@ impl<B: Backend> Hstu<B> {
         for block in &self.blocks {
             states = block.forward(states, packing, &distances, config, &mut dropout);
         }
-        self.norm.forward(states)
+        let states = self.norm.forward(states);
+        match &self.output {
+            Some(output) => output.forward(states),
+            None => states,
+        }
     }
 }
 

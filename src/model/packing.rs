@@ -28,9 +28,10 @@ impl<B: Backend> Packing<B> {
         let mut packed = vec![0; batch * len];
         let mut last = Vec::with_capacity(batch);
         for (row, &length) in histories.lengths.iter().enumerate() {
-            for place in row * len..row * len + length {
-                packed[place] = padded.len() as i32;
-                padded.push(place as i32);
+            let start = row * len;
+            for (place, packed) in packed[start..start + length].iter_mut().enumerate() {
+                *packed = padded.len() as i32;
+                padded.push((start + place) as i32);
             }
             last.push(padded.len() as i32 - 1);
         }

@@ -61,6 +61,11 @@ pub struct SasRecConfig {
     /// own for being seen, models learn more easily not to recall what was just taken.
     #[config(default = true)]
     pub tied: bool,
+    /// Whether the last states go through one more linear layer. Blocks add to what they see, so
+    /// that with tied vectors the item just taken stays the nearest to the user vector; the layer
+    /// takes it away.
+    #[config(default = false)]
+    pub output_layer: bool,
     /// How many of a history's last items are seen.
     #[config(default = 50)]
     pub max_len: usize,
@@ -98,6 +103,8 @@ pub struct SasRec<B: BurnBackend> {
     pub blocks: Vec<TransformerBlock<B>>,
     /// Normalises the last block's states.
     pub norm: LayerNorm<B>,
+    /// From normalised states to user vectors, `[dim, dim]`.
+    pub output: Option<Linear<B>>,
     #[module(skip)]
     config: SasRecConfig,
 }
@@ -166,6 +173,7 @@ impl RecallerConfig for SasRecConfig {
             positions,
             blocks,
             norm: weights.layer_norm(self.dim),
+            output: (self.output_layer).then(|| weights.linear(self.dim, self.dim)),
             config: self.clone(),
         })
     }
@@ -288,7 +296,11 @@ impl<B: Backend> SasRec<B> {
         for block in &self.blocks {
             states = block.forward(states, packing, config, &mut dropout);
         }
-        self.norm.forward(states)
+        let states = self.norm.forward(states);
+        match &self.output {
+            Some(output) => output.forward(states),
+            None => states,
+        }
     }
 }
 

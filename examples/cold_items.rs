@@ -1,0 +1,103 @@
+//! Items that nobody has taken yet, recalled by their genres.
+//!
+//! `cargo run --release --example cold_items -- ratings.csv` reads MovieLens ratings with the
+//! `movies.csv` beside them, leaves a share of the items out of training entirely, trains two
+//! towers, and says how often those items are recalled for the users who took them next.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use clap::Parser;
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use seqrec::data::movielens::{Movie, Movies};
+use seqrec::data::{Dataset, Features, Filters, InteractionReader, ItemIndex, Protocol, Split};
+use seqrec::eval::Metric;
+use seqrec::index::{FlatIndex, ItemSet};
+use seqrec::model::{SequenceRecaller, TwoTowerConfig};
+use seqrec::prelude::{Autodiff, Flex};
+use seqrec::recall::{Evaluation, item_vectors};
+use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
+
+#[derive(Parser)]
+struct Options {
+    /// A file of ratings with a file of movies beside it.
+    ratings: PathBuf,
+    /// The share of items that is left out of training.
+    #[arg(long, default_value_t = 0.1)]
+    share: f64,
+    /// How many items are recalled.
+    #[arg(long, default_value_t = 50)]
+    k: usize,
+    #[arg(long, default_value_t = 100)]
+    epochs: usize,
+    #[arg(long, value_delimiter = ',', default_value = "1,2,3")]
+    seeds: Vec<u64>,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let options = Options::parse();
+    let log = InteractionReader::detect(&options.ratings)?.read()?;
+    let movies = Movies::beside(&options.ratings)?;
+    let filters = Filters {
+        minimum_per_user: 5,
+        ..Filters::default()
+    };
+    let dataset = Dataset::new(log, filters)?;
+    let catalog = dataset.catalog();
+    let items = catalog.len();
+    let ids = (1..=items as ItemIndex).filter_map(|item| catalog.id_of(item));
+    let genres = ids.filter_map(|id| {
+        let Movie { genres, .. } = movies.get(id)?;
+        Some((id.clone(), genres.clone()))
+    });
+    let features = Features::of_items(catalog, genres);
+    if features.names().is_empty() {
+        return Err("no movies with genres beside the ratings".into());
+    }
+    let metric: Metric = format!("recall@{}", options.k).parse()?;
+    let mut found = Vec::new();
+    for &seed in &options.seeds {
+        let mut order: Vec<ItemIndex> = (1..=items as ItemIndex).collect();
+        order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+        let count = (items as f64 * options.share) as usize;
+        let cold: ItemSet = order[..count].iter().copied().collect();
+        let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
+        let mut split = split.without_items(|item| cold.contains(item))?;
+        // Training is stopped by the labels that it can know of.
+        let takes_cold = |labels: &[ItemIndex]| labels.iter().any(|&item| cold.contains(item));
+        let of_cold = split.test.filtered(|case| takes_cold(case.labels));
+        split.valid = split.valid.filtered(|case| !takes_cold(case.labels));
+        let device = Default::default();
+        let model = TwoTowerConfig::new().init_with_features(&features, seed, &device)?;
+        let config = TrainerConfig::new()
+            .with_epochs(options.epochs)
+            .with_seed(seed);
+        let model: seqrec::model::TwoTower<Autodiff<Flex>> = model;
+        let trained = Trainer::new(config)
+            .observer(ProgressBars::default())
+            .fit(model, &split, &device)?;
+        let index = FlatIndex::new(item_vectors(&trained.model).view())?;
+        let report = Evaluation::new(&[options.k], false).run(
+            &trained.model,
+            &index,
+            &of_cold,
+            split.catalog(),
+            &device,
+        )?;
+        let recall = report.get(metric).unwrap_or_default();
+        let chance = options.k as f64 / items as f64;
+        println!(
+            "seed {seed}: {} of {items} items left out, {} users took one: {metric} {recall:.4}, {:.1} times chance ({chance:.4}), dim {}",
+            cold.len(),
+            report.users,
+            recall / chance,
+            trained.model.item_embeddings().dims()[1],
+        );
+        found.push(recall / chance);
+    }
+    let mean = found.iter().sum::<f64>() / found.len() as f64;
+    println!("{mean:.1} times chance on average");
+    Ok(())
+}
