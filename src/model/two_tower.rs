@@ -1,5 +1,7 @@
 //! Two towers: one for what a user did, one for what an item is.
 
+use std::cell::RefCell;
+
 use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::nn::Linear;
@@ -36,6 +38,10 @@ pub struct TwoTowerConfig {
     /// The share of the history's mean that is dropped in training, `0.0..1.0`.
     #[config(default = 0.1)]
     pub dropout: f64,
+    /// How often, in training, an item is known by its features alone, `0.0..1.0`: so that those
+    /// say enough for items that nobody has taken yet. It means nothing without features.
+    #[config(default = 0.5)]
+    pub own_dropout: f64,
     /// How many of a history's last items are seen.
     #[config(default = 50)]
     pub max_len: usize,
@@ -87,6 +93,7 @@ impl RecallerConfig for TwoTowerConfig {
             ("max_len", self.max_len),
         ])?;
         settings::share("dropout", self.dropout)?;
+        settings::share("own_dropout", self.own_dropout)?;
         self.objective.validate(None)
     }
 
@@ -176,29 +183,50 @@ fn tower<B: BurnBackend>(layers: &[Linear<B>], values: Tensor<B, 2>) -> Tensor<B
     layers[1].forward(relu(layers[0].forward(values)))
 }
 
-impl<B: Backend> ItemVectors<B> for TwoTower<B> {
+/// The item tower in one pass of training or of use.
+struct ItemTower<'a, B: BurnBackend> {
+    model: &'a TwoTower<B>,
+    dropout: RefCell<Dropout>,
+}
+
+impl<B: Backend> ItemTower<'_, B> {
+    /// What items are by themselves, `[n, dim]`, with what their features `[n, features]` say.
+    fn vectors(&self, own: Tensor<B, 2>, features: Option<Tensor<B, 2>>) -> Tensor<B, 2> {
+        let Some(features) = features else {
+            return own;
+        };
+        let kept = Tensor::ones([own.dims()[0], 1], &own.device());
+        let probability = self.model.config.own_dropout;
+        let kept = self.dropout.borrow_mut().apply(kept, probability);
+        own * kept + tower(&self.model.item_tower, features)
+    }
+}
+
+impl<B: Backend> ItemVectors<B> for ItemTower<'_, B> {
     fn items(&self) -> usize {
-        self.embedding.items()
+        self.model.embedding.items()
     }
 
     fn all(&self) -> Tensor<B, 2> {
-        let own = self.embedding.val();
-        match &self.features {
-            Some(features) => own + tower(&self.item_tower, features.val()),
-            None => own,
-        }
+        let features = self.model.features.as_ref().map(Param::val);
+        self.vectors(self.model.embedding.val(), features)
     }
 
     fn of(&self, items: Tensor<B, 1, Int>) -> Tensor<B, 2> {
-        let own = self.embedding.of(items.clone());
-        match &self.features {
-            Some(features) => own + tower(&self.item_tower, features.of(items)),
-            None => own,
-        }
+        let features = self.model.features.as_ref();
+        let features = features.map(|features| features.of(items.clone()));
+        self.vectors(self.model.embedding.of(items), features)
     }
 }
 
 impl<B: Backend> TwoTower<B> {
+    fn items(&self, dropout: Dropout) -> ItemTower<'_, B> {
+        ItemTower {
+            model: self,
+            dropout: RefCell::new(dropout),
+        }
+    }
+
     /// The features of each real item's user, `[tokens, features]`; 0 where they are not known.
     fn user_features(&self, histories: &SequenceBatch<B>, packing: &Packing<B>) -> Tensor<B, 2> {
         let [batch, len] = histories.items.dims();
@@ -220,11 +248,11 @@ impl<B: Backend> TwoTower<B> {
         &self,
         histories: &SequenceBatch<B>,
         packing: &Packing<B>,
-        mut dropout: Dropout,
+        items: &ItemTower<'_, B>,
     ) -> Tensor<B, 2> {
-        let items = self.of(packing.items(histories));
-        let mean = packing.pack(means(packing.unpack(items)));
-        let mean = dropout.apply(mean, self.config.dropout);
+        let seen = items.of(packing.items(histories));
+        let mean = packing.pack(means(packing.unpack(seen)));
+        let mean = items.dropout.borrow_mut().apply(mean, self.config.dropout);
         let seen = match self.config.user_features {
             0 => mean.clone(),
             _ => Tensor::cat(
@@ -257,20 +285,21 @@ impl<B: Backend> SequenceRecaller<B> for TwoTower<B> {
     fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
         let packing = Packing::new(histories);
         packing
-            .last(self.users(histories, &packing, Dropout::off()))
+            .last(self.users(histories, &packing, &self.items(Dropout::off())))
             .unsqueeze_dim(1)
     }
 
     fn item_embeddings(&self) -> Tensor<B, 2> {
-        self.all()
+        self.items(Dropout::off()).all()
     }
 
     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
         let packing = Packing::new(&batch.histories);
         let dropout = Dropout::in_training::<B>(&self.embedding.device(), batch.seed);
-        let users = self.users(&batch.histories, &packing, dropout);
+        let items = self.items(dropout);
+        let users = self.users(&batch.histories, &packing, &items);
         let users = packing.at(users, batch.positions.clone());
-        self.config.objective.mean_loss(users, self, batch)
+        self.config.objective.mean_loss(users, &items, batch)
     }
 
     fn negatives(&self) -> Option<NegativeSampling> {
