@@ -39,12 +39,16 @@
 //! | bring interactions of my own | [`data::Interactions`] |
 //! | hold out users or items to judge by | [`data::Split`] |
 //! | train a model | [`train::Trainer`] with a [`model::Gru4RecConfig`] |
+//! | choose another model | [`model`]: SASRec, HSTU, MIND, ComiRec, two towers, Item2Vec |
+//! | choose a loss and negatives | [`model::Objective`] and [`data::NegativeSampling`] |
+//! | compare with models that are not trained | [`recall::Popularity`], [`recall::MarkovChain`], [`recall::SessionKnn`], [`recall::MatrixFactorization`] |
 //! | write a model of my own | [`model::SequenceRecaller`] |
 //! | write a training loop of my own | [`data::Batcher`] and [`model::SequenceRecaller::loss`] |
 //! | search vectors | [`index::FlatIndex`], [`index::HnswIndex`], or an index of my own behind [`index::VectorIndex`] |
 //! | change an index while it is searched | [`index::UpdatableIndex`] |
 //! | search vectors that no one machine holds | `index::MilvusIndex` (feature `milvus`) |
 //! | recall items for a history | [`recall::Retriever`] |
+//! | recall in a way of my own | [`recall::RecallChannel`] |
 //! | judge ranked lists of any origin | [`eval::Scorer`] |
 //! | keep a trained model | [`recall::Run`] |
 //! | bring another burn backend | [`backend::Backend`], with an empty `impl` |
@@ -67,6 +71,7 @@
 //! | `ndarray` | | burn's older CPU backend, with the same kernels |
 //! | `cuda`, `wgpu` | | burn's GPU backends |
 //! | `plot` | | [`plot`]: training curves and t-SNE maps as SVG |
+//! | `ease` | | `recall::Ease` |
 //! | `download` | | [`data::movielens::Downloader`] |
 //! | `milvus` | | `index::MilvusIndex`: a Milvus server or cluster behind the same trait |
 

@@ -133,11 +133,11 @@ fn merge(value: &mut Value, over: &Value) {
 /// Defaults with some values replaced; a key that is none of the config's is an error.
 pub fn config<C: Config>(defaults: &C, over: &Value) -> Result<C, Box<dyn Error>> {
     let mut value: Value = serde_json::from_str(&burn::config::config_to_json(defaults))?;
-    if let (Value::Object(known), Value::Object(over)) = (&value, over) {
-        if let Some(key) = over.keys().find(|key| !known.contains_key(*key)) {
-            let known: Vec<_> = known.keys().map(String::as_str).collect();
-            return Err(format!("no setting {key:?}, only {}", known.join(", ")).into());
-        }
+    if let (Value::Object(known), Value::Object(over)) = (&value, over)
+        && let Some(key) = over.keys().find(|key| !known.contains_key(*key))
+    {
+        let known: Vec<_> = known.keys().map(String::as_str).collect();
+        return Err(format!("no setting {key:?}, only {}", known.join(", ")).into());
     }
     merge(&mut value, over);
     C::load_binary(value.to_string().as_bytes()).map_err(|error| format!("{over}: {error}").into())

@@ -1,4 +1,7 @@
 //! Models that turn histories into vectors which lie near the items that come next.
+//!
+//! Each has a config, which is checked and makes it, and implements [`SequenceRecaller`]; what it
+//! is trained for is an [`Objective`] that any of them takes.
 
 mod dropout;
 mod gru;
