@@ -40,7 +40,8 @@ fn popularity_counts_all_and_recent() {
         recall(&all, &[], 9).scores(0),
         [3.0 / 8.0, 3.0 / 8.0, 2.0 / 8.0]
     );
-    let recent = Popularity::recent(&sequences, &catalog, 10.0);
+    let recent = Popularity::recent(&sequences, &catalog, 10.0).unwrap();
+    assert!(Popularity::recent(&sequences, &catalog, 0.0).is_err());
     assert_eq!(recall(&recent, &[], 2).items(0), [3, 1]);
     let odd = |_: usize, item: ItemIndex| item % 2 == 1;
     let histories = [History::from(&[][..]), History::from(&[2][..])];

@@ -61,11 +61,8 @@ pub fn fit(entry: &Entry, context: &Context<'_>) -> Result<Fitted, Box<dyn Error
         "item2vec" => neural(&Item2VecConfig::new(), entry, context),
         "popularity" => solved(entry, context, || Ok(Popularity::new(catalog))),
         "recent_popularity" => solved(entry, context, || {
-            Ok(Popularity::recent(
-                train,
-                catalog,
-                number("half_life", 30.0 * 86_400.0),
-            ))
+            let half_life = number("half_life", 30.0 * 86_400.0);
+            Ok(Popularity::recent(train, catalog, half_life)?)
         }),
         "markov" => solved(entry, context, || Ok(MarkovChain::new(train, catalog)?)),
         "session_knn" => solved(entry, context, || {

@@ -19,6 +19,9 @@ pub trait RecallChannel {
     ///
     /// # Errors
     /// What the channel says.
+    ///
+    /// # Panics
+    /// When an item of a history is not in the catalog that the channel was made for.
     fn recall(
         &self,
         histories: &[History<'_>],

@@ -192,6 +192,9 @@ impl MatrixFactorization {
 
     /// The vector `[dim]` of a user with a history, the items' vectors staying as they are: what
     /// alternating least squares would give him next.
+    ///
+    /// # Panics
+    /// When an item is not in the catalog.
     pub fn fold_in(&self, history: &[ItemIndex]) -> Array1<f32> {
         let system = System {
             products: self.products.clone(),

@@ -49,6 +49,9 @@ impl MarkovChain {
     }
 
     /// What came right after an item, with its share of all that did.
+    ///
+    /// # Panics
+    /// When the item is not in the catalog.
     pub fn followers(&self, item: ItemIndex) -> &[(ItemIndex, f32)] {
         let item = item as usize;
         &self.followers[self.offsets[item]..self.offsets[item + 1]]

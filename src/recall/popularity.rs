@@ -1,8 +1,8 @@
 //! What most people take.
 
-use crate::Result;
 use crate::data::{Catalog, History, TrainingSequences};
 use crate::index::{Filter, Hit, Hits};
+use crate::{Result, settings};
 
 use super::channel::RecallChannel;
 
@@ -33,7 +33,15 @@ impl Popularity {
 
     /// By recent interactions: each counts half as much for every `half_life` that lies between it
     /// and the last of all, in the unit of the source.
-    pub fn recent(sequences: &TrainingSequences, catalog: &Catalog, half_life: f64) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`](crate::Error::InvalidValue) when `half_life` is not above 0.
+    pub fn recent(
+        sequences: &TrainingSequences,
+        catalog: &Catalog,
+        half_life: f64,
+    ) -> Result<Self> {
+        settings::positive("half_life", half_life)?;
         let histories = || (0..sequences.len()).map(|sequence| sequences.history(sequence));
         let times = histories().flat_map(|history| history.times().iter().copied());
         let now = times.fold(f64::NEG_INFINITY, f64::max);
@@ -43,7 +51,7 @@ impl Popularity {
                 weights[item as usize] += ((time - now) / half_life).exp2();
             }
         }
-        Self::by_weight(weights)
+        Ok(Self::by_weight(weights))
     }
 
     fn by_weight(weights: Vec<f64>) -> Self {
