@@ -81,7 +81,8 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
                     checkpoints: options.out.join("checkpoints").join(&key),
                     progress: true,
                 };
-                let outcome = measure(name, &data, &entry, &context, options)?;
+                let outcome = measure(name, &data, &entry, &context, options)
+                    .map_err(|error| format!("{name}: {error}"))?;
                 println!("  {outcome}");
                 results.add(key, outcome)?;
             }
