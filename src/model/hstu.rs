@@ -8,6 +8,7 @@ use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{Int, Tensor, TensorData};
 
 use super::dropout::Dropout;
+use super::ends::{EndsSettings, SequenceEnds};
 use super::packing::Packing;
 use super::sasrec::divided;
 use super::weights::Weights;
@@ -67,18 +68,10 @@ pub struct HstuConfig {
 /// the time of the item that is to be predicted, which nobody knows beforehand.
 #[derive(Module, Debug)]
 pub struct Hstu<B: BurnBackend> {
-    /// Item vectors `[items + 1, dim]`; row 0 is padding.
-    pub embedding: Param<Tensor<B, 2>>,
-    /// What is seen of each item, `[items + 1, dim]`, unless it is the item vectors.
-    pub input_embedding: Option<Param<Tensor<B, 2>>>,
-    /// Position vectors `[max_len, dim]`.
-    pub positions: Param<Tensor<B, 2>>,
+    /// Item and position vectors, and what makes user vectors of states.
+    pub ends: SequenceEnds<B>,
     /// The blocks.
     pub blocks: Vec<HstuBlock<B>>,
-    /// Normalises the last block's states.
-    pub norm: LayerNorm<B>,
-    /// From normalised states to user vectors, `[dim, dim]`.
-    pub output: Option<Linear<B>>,
     #[module(skip)]
     config: HstuConfig,
 }
@@ -123,9 +116,14 @@ impl RecallerConfig for HstuConfig {
         self.objective.validate(Some(items))?;
         let dim = self.dim;
         let mut weights = Weights::new(seed, device);
-        let embedding = weights.items(items, dim);
-        let input_embedding = (!self.tied).then(|| weights.items(items, dim));
-        let positions = weights.normal(self.max_len, dim, 0.02);
+        let ends = EndsSettings {
+            items,
+            dim: self.dim,
+            max_len: self.max_len,
+            tied: self.tied,
+            output_layer: self.output_layer,
+        };
+        let ends = SequenceEnds::new(&ends, &mut weights);
         let blocks = (0..self.blocks).map(|_| HstuBlock {
             norm: weights.layer_norm(dim),
             project: weights.linear(dim, 4 * dim),
@@ -137,12 +135,8 @@ impl RecallerConfig for HstuConfig {
                 .then(|| weights.normal(TIME_CLASSES, 1, 0.02)),
         });
         Ok(Hstu {
-            embedding,
-            input_embedding,
-            positions,
+            ends,
             blocks: blocks.collect(),
-            norm: weights.layer_norm(dim),
-            output: (self.output_layer).then(|| weights.linear(dim, dim)),
             config: self.clone(),
         })
     }
@@ -223,7 +217,7 @@ impl<B: Backend> HstuBlock<B> {
 }
 
 impl<B: Backend> Hstu<B> {
-    /// The last block's states `[tokens, dim]`.
+    /// The user vector after each real item, `[tokens, dim]`.
     fn states(
         &self,
         histories: &SequenceBatch<B>,
@@ -231,19 +225,14 @@ impl<B: Backend> Hstu<B> {
         mut dropout: Dropout,
     ) -> Tensor<B, 2> {
         let config = &self.config;
-        let inputs = self.input_embedding.as_ref().unwrap_or(&self.embedding);
-        let (items, positions) = packing.embed(histories, inputs, &self.positions);
-        let states = items.mul_scalar((config.dim as f64).sqrt()) + positions;
-        let mut states = dropout.apply(states, config.dropout);
+        let mut states = self
+            .ends
+            .begin(histories, packing, &mut dropout, config.dropout);
         let distances = Distances::new(histories);
         for block in &self.blocks {
             states = block.forward(states, packing, &distances, config, &mut dropout);
         }
-        let states = self.norm.forward(states);
-        match &self.output {
-            Some(output) => output.forward(states),
-            None => states,
-        }
+        self.ends.end(states)
     }
 }
 
@@ -255,17 +244,17 @@ impl<B: Backend> SequenceRecaller<B> for Hstu<B> {
     }
 
     fn item_embeddings(&self) -> Tensor<B, 2> {
-        self.embedding.val()
+        self.ends.embedding.val()
     }
 
     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
         let packing = Packing::new(&batch.histories);
-        let dropout = Dropout::in_training::<B>(&self.embedding.device(), batch.seed);
+        let dropout = Dropout::in_training::<B>(&self.ends.embedding.device(), batch.seed);
         let states = self.states(&batch.histories, &packing, dropout);
         let users = packing.at(states, batch.positions.clone());
         self.config
             .objective
-            .mean_loss(users, &self.embedding, batch)
+            .mean_loss(users, &self.ends.embedding, batch)
     }
 
     fn negatives(&self) -> Option<NegativeSampling> {

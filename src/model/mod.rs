@@ -4,6 +4,7 @@
 //! is trained for is an [`Objective`] that any of them takes.
 
 mod dropout;
+mod ends;
 mod gru;
 mod gru4rec;
 mod hstu;
@@ -25,6 +26,7 @@ use crate::Result;
 use crate::backend::Backend;
 use crate::data::{NegativeSampling, SequenceBatch, Targets, TrainingBatch};
 
+pub use ends::SequenceEnds;
 pub use gru::GruLayer;
 pub use gru4rec::{Gru4Rec, Gru4RecConfig, InputEmbedding};
 pub use hstu::{Hstu, HstuBlock, HstuConfig};

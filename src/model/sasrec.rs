@@ -1,7 +1,7 @@
 //! SASRec, and its descendants of the same shape.
 
 use burn::config::Config;
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::Tensor;
 use burn::tensor::activation::{relu, sigmoid, silu, softmax};
@@ -9,6 +9,7 @@ use burn::tensor::backend::Backend as BurnBackend;
 use serde::{Deserialize, Serialize};
 
 use super::dropout::Dropout;
+use super::ends::{EndsSettings, SequenceEnds};
 use super::packing::Packing;
 use super::weights::Weights;
 use super::{Objective, RecallerConfig, SequenceRecaller, Similarity};
@@ -93,18 +94,10 @@ pub enum Block {
 /// with normalisation before each part. Positions are counted from the first item seen.
 #[derive(Module, Debug)]
 pub struct SasRec<B: BurnBackend> {
-    /// Item vectors `[items + 1, dim]`; row 0 is padding.
-    pub embedding: Param<Tensor<B, 2>>,
-    /// What is seen of each item, `[items + 1, dim]`, unless it is the item vectors.
-    pub input_embedding: Option<Param<Tensor<B, 2>>>,
-    /// Position vectors `[max_len, dim]`.
-    pub positions: Param<Tensor<B, 2>>,
+    /// Item and position vectors, and what makes user vectors of states.
+    pub ends: SequenceEnds<B>,
     /// The blocks.
     pub blocks: Vec<TransformerBlock<B>>,
-    /// Normalises the last block's states.
-    pub norm: LayerNorm<B>,
-    /// From normalised states to user vectors, `[dim, dim]`.
-    pub output: Option<Linear<B>>,
     #[module(skip)]
     config: SasRecConfig,
 }
@@ -163,17 +156,18 @@ impl RecallerConfig for SasRecConfig {
         settings::has_items(items)?;
         self.objective.validate(Some(items))?;
         let mut weights = Weights::new(seed, device);
-        let embedding = weights.items(items, self.dim);
-        let input_embedding = (!self.tied).then(|| weights.items(items, self.dim));
-        let positions = weights.normal(self.max_len, self.dim, 0.02);
+        let ends = EndsSettings {
+            items,
+            dim: self.dim,
+            max_len: self.max_len,
+            tied: self.tied,
+            output_layer: self.output_layer,
+        };
+        let ends = SequenceEnds::new(&ends, &mut weights);
         let blocks = (0..self.blocks).map(|_| self.block(&mut weights)).collect();
         Ok(SasRec {
-            embedding,
-            input_embedding,
-            positions,
+            ends,
             blocks,
-            norm: weights.layer_norm(self.dim),
-            output: (self.output_layer).then(|| weights.linear(self.dim, self.dim)),
             config: self.clone(),
         })
     }
@@ -281,7 +275,7 @@ fn add<B: Backend>(
 }
 
 impl<B: Backend> SasRec<B> {
-    /// The last block's states `[tokens, dim]`.
+    /// The user vector after each real item, `[tokens, dim]`.
     fn states(
         &self,
         histories: &SequenceBatch<B>,
@@ -289,18 +283,13 @@ impl<B: Backend> SasRec<B> {
         mut dropout: Dropout,
     ) -> Tensor<B, 2> {
         let config = &self.config;
-        let inputs = self.input_embedding.as_ref().unwrap_or(&self.embedding);
-        let (items, positions) = packing.embed(histories, inputs, &self.positions);
-        let states = items.mul_scalar((config.dim as f64).sqrt()) + positions;
-        let mut states = dropout.apply(states, config.dropout);
+        let mut states = self
+            .ends
+            .begin(histories, packing, &mut dropout, config.dropout);
         for block in &self.blocks {
             states = block.forward(states, packing, config, &mut dropout);
         }
-        let states = self.norm.forward(states);
-        match &self.output {
-            Some(output) => output.forward(states),
-            None => states,
-        }
+        self.ends.end(states)
     }
 }
 
@@ -312,17 +301,17 @@ impl<B: Backend> SequenceRecaller<B> for SasRec<B> {
     }
 
     fn item_embeddings(&self) -> Tensor<B, 2> {
-        self.embedding.val()
+        self.ends.embedding.val()
     }
 
     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
         let packing = Packing::new(&batch.histories);
-        let dropout = Dropout::in_training::<B>(&self.embedding.device(), batch.seed);
+        let dropout = Dropout::in_training::<B>(&self.ends.embedding.device(), batch.seed);
         let states = self.states(&batch.histories, &packing, dropout);
         let users = packing.at(states, batch.positions.clone());
         self.config
             .objective
-            .mean_loss(users, &self.embedding, batch)
+            .mean_loss(users, &self.ends.embedding, batch)
     }
 
     fn negatives(&self) -> Option<NegativeSampling> {

@@ -58,8 +58,8 @@ def causal(length):
 
 def sasrec(gated, feed_forward):
     hidden = feed_forward * DIM
-    weights = tables()
-    weights["positions"] = draw(MAX_LEN, DIM)
+    weights = {f"ends.{name}": table for name, table in tables().items()}
+    weights["ends.positions"] = draw(MAX_LEN, DIM)
     for block in ["blocks.0", "blocks.1"]:
         norm(weights, f"{block}.attention_norm")
         linear(weights, f"{block}.attention_in", DIM, 3 * DIM)
@@ -70,10 +70,10 @@ def sasrec(gated, feed_forward):
         if gated:
             linear(weights, f"{block}.attention_gate", DIM, DIM)
             linear(weights, f"{block}.feed_gate", DIM, DIM)
-    norm(weights, "norm")
+    norm(weights, "ends.norm")
     users = []
     for history in HISTORIES:
-        x = weights["embedding"][history] * math.sqrt(DIM) + weights["positions"][: len(history)]
+        x = weights["ends.embedding"][history] * math.sqrt(DIM) + weights["ends.positions"][: len(history)]
         for block in ["blocks.0", "blocks.1"]:
             y = normalise(weights, f"{block}.attention_norm", x)
             q, k, v = map(split_heads, apply(weights, f"{block}.attention_in", y).chunk(3, -1))
@@ -88,13 +88,13 @@ def sasrec(gated, feed_forward):
             if gated:
                 y = y * torch.sigmoid(apply(weights, f"{block}.feed_gate", x))
             x = x + y
-        users.append(normalise(weights, "norm", x)[-1])
+        users.append(normalise(weights, "ends.norm", x)[-1])
     return weights, torch.stack(users).unsqueeze(1)
 
 
 def hstu():
-    weights = tables()
-    weights["positions"] = draw(MAX_LEN, DIM)
+    weights = {f"ends.{name}": table for name, table in tables().items()}
+    weights["ends.positions"] = draw(MAX_LEN, DIM)
     for block in ["blocks.0", "blocks.1"]:
         norm(weights, f"{block}.norm")
         linear(weights, f"{block}.project", DIM, 4 * DIM)
@@ -102,7 +102,7 @@ def hstu():
         linear(weights, f"{block}.output", DIM, DIM)
         weights[f"{block}.position_bias"] = draw(MAX_LEN, 1)
         weights[f"{block}.time_bias"] = draw(128, 1)
-    norm(weights, "norm")
+    norm(weights, "ends.norm")
     users = []
     for history, times in zip(HISTORIES, TIMES):
         length = len(history)
@@ -110,7 +110,7 @@ def hstu():
         classes = (apart.abs().clamp(min=1).log() / 0.301).long().clamp(max=127)
         places = torch.arange(length)
         distances = (places[:, None] - places[None, :]).clamp(min=0)
-        x = weights["embedding"][history] * math.sqrt(DIM) + weights["positions"][:length]
+        x = weights["ends.embedding"][history] * math.sqrt(DIM) + weights["ends.positions"][:length]
         for block in ["blocks.0", "blocks.1"]:
             y = F.silu(apply(weights, f"{block}.project", normalise(weights, f"{block}.norm", x)))
             u, v, q, k = y.chunk(4, -1)
@@ -121,7 +121,7 @@ def hstu():
             attended = (attention @ split_heads(v)).transpose(0, 1).reshape(-1, DIM)
             attended = normalise(weights, f"{block}.attended_norm", attended)
             x = x + apply(weights, f"{block}.output", attended * u)
-        users.append(normalise(weights, "norm", x)[-1])
+        users.append(normalise(weights, "ends.norm", x)[-1])
     return weights, torch.stack(users).unsqueeze(1)
 
 
@@ -272,9 +272,9 @@ def losses():
 models = {}
 for name, gated, feed_forward in [("sasrec", False, 1), ("ligr", True, 2)]:
     weights, users = sasrec(gated, feed_forward)
-    models[name] = model(weights, users, softmax_loss(users[:, 0], weights["embedding"]))
+    models[name] = model(weights, users, softmax_loss(users[:, 0], weights["ends.embedding"]))
 weights, users = hstu()
-models["hstu"] = model(weights, users, softmax_loss(users[:, 0], weights["embedding"]))
+models["hstu"] = model(weights, users, softmax_loss(users[:, 0], weights["ends.embedding"]))
 for name in ["mind", "comirec_dr", "comirec_sa"]:
     weights, users = multi_interest(name)
     vectors = attended(users, weights["embedding"], name == "mind")

@@ -1,0 +1,82 @@
+//! What stands before and after the blocks of self-attention models.
+
+use burn::module::{Module, Param};
+use burn::nn::{LayerNorm, Linear};
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend as BurnBackend;
+
+use super::dropout::Dropout;
+use super::packing::Packing;
+use super::weights::Weights;
+use crate::backend::Backend;
+use crate::data::SequenceBatch;
+
+/// What stands before and after the blocks of a self-attention model: item and position vectors,
+/// and the way from the last block's states to user vectors.
+#[derive(Module, Debug)]
+pub struct SequenceEnds<B: BurnBackend> {
+    /// Item vectors `[items + 1, dim]`; row 0 is padding.
+    pub embedding: Param<Tensor<B, 2>>,
+    /// What is seen of each item, `[items + 1, dim]`, unless it is the item vectors.
+    pub input_embedding: Option<Param<Tensor<B, 2>>>,
+    /// Position vectors `[max_len, dim]`, counted from the first item seen.
+    pub positions: Param<Tensor<B, 2>>,
+    /// Normalises the last block's states.
+    pub norm: LayerNorm<B>,
+    /// From normalised states to user vectors, `[dim, dim]`.
+    pub output: Option<Linear<B>>,
+}
+
+/// The sizes and choices of [`SequenceEnds`].
+pub(super) struct EndsSettings {
+    pub(super) items: usize,
+    pub(super) dim: usize,
+    pub(super) max_len: usize,
+    pub(super) tied: bool,
+    pub(super) output_layer: bool,
+}
+
+impl<B: BurnBackend> SequenceEnds<B> {
+    pub(super) fn new(settings: &EndsSettings, weights: &mut Weights<'_, B>) -> Self {
+        let &EndsSettings {
+            items,
+            dim,
+            max_len,
+            tied,
+            output_layer,
+        } = settings;
+        Self {
+            embedding: weights.items(items, dim),
+            input_embedding: (!tied).then(|| weights.items(items, dim)),
+            positions: weights.normal(max_len, dim, 0.02),
+            norm: weights.layer_norm(dim),
+            output: output_layer.then(|| weights.linear(dim, dim)),
+        }
+    }
+}
+
+impl<B: Backend> SequenceEnds<B> {
+    /// What the first block sees of each real item, `[tokens, dim]`, with a share of it dropped.
+    pub(super) fn begin(
+        &self,
+        histories: &SequenceBatch<B>,
+        packing: &Packing<B>,
+        dropout: &mut Dropout,
+        probability: f64,
+    ) -> Tensor<B, 2> {
+        let inputs = self.input_embedding.as_ref().unwrap_or(&self.embedding);
+        let (items, positions) = packing.embed(histories, inputs, &self.positions);
+        let dim = items.dims()[1];
+        let states = items.mul_scalar((dim as f64).sqrt()) + positions;
+        dropout.apply(states, probability)
+    }
+
+    /// User vectors `[tokens, dim]` out of the last block's states.
+    pub(super) fn end(&self, states: Tensor<B, 2>) -> Tensor<B, 2> {
+        let states = self.norm.forward(states);
+        match &self.output {
+            Some(output) => output.forward(states),
+            None => states,
+        }
+    }
+}
