@@ -70,11 +70,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         let of_cold = split.test.filtered(|case| takes_cold(case.labels));
         split.valid = split.valid.filtered(|case| !takes_cold(case.labels));
         let device = Default::default();
-        let model = TwoTowerConfig::new().init_with_features(&features, seed, &device)?;
+        let model = TwoTowerConfig::new();
+        let model = model.init_with_features::<Autodiff<Flex>>(&features, seed, &device)?;
         let config = TrainerConfig::new()
             .with_epochs(options.epochs)
             .with_seed(seed);
-        let model: seqrec::model::TwoTower<Autodiff<Flex>> = model;
         let trained = Trainer::new(config)
             .observer(ProgressBars::default())
             .fit(model, &split, &device)?;

@@ -49,3 +49,12 @@ pub(crate) fn has_items(items: usize) -> Result<()> {
         "a model needs at least one item",
     ))
 }
+
+/// Attention heads share the dimension evenly.
+pub(crate) fn heads(heads: usize, dim: usize) -> Result<()> {
+    if dim.is_multiple_of(heads) {
+        return Ok(());
+    }
+    let reason = format!("must divide dim, {dim}");
+    Err(Error::invalid("heads", heads, reason))
+}

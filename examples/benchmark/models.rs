@@ -8,7 +8,6 @@ use burn::module::AutodiffModule;
 use seqrec::backend::{Autodiff, Flex};
 use seqrec::burn;
 use seqrec::data::Split;
-use seqrec::eval::Metric;
 use seqrec::eval::Report;
 use seqrec::index::FlatIndex;
 use seqrec::model::{
@@ -16,8 +15,8 @@ use seqrec::model::{
     SequenceRecaller, TwoTowerConfig,
 };
 use seqrec::recall::{
-    AlsConfig, BprConfig, Ease, Evaluation, MarkovChain, MatrixFactorization, ModelChannel,
-    Popularity, RecallChannel, SessionKnn, SessionKnnConfig, item_vectors,
+    AlsConfig, BprConfig, Ease, MarkovChain, MatrixFactorization, ModelChannel, Popularity,
+    RecallChannel, SessionKnn, SessionKnnConfig, item_vectors,
 };
 use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
 
@@ -94,11 +93,7 @@ fn solved<C: RecallChannel + 'static>(
     let channel = make()?;
     let train_seconds = start.elapsed().as_secs_f64();
     let trainer = config(&TrainerConfig::new(), &entry.trainer)?;
-    let mut ks = vec![10, 50];
-    ks.push(Metric::k(trainer.metric));
-    ks.sort_unstable();
-    ks.dedup();
-    let evaluation = Evaluation::new(&ks, trainer.exclude_seen);
+    let evaluation = trainer.evaluation();
     let Split { valid, .. } = context.split;
     Ok(Fitted {
         valid: Some(evaluation.run_channel(&channel, valid, context.split.catalog())?),

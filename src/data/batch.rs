@@ -263,6 +263,7 @@ pub struct Batcher {
     targets: Targets,
     negatives: Option<NegativeSampler>,
     seed: u64,
+    batches_per_epoch: usize,
 }
 
 impl Batcher {
@@ -300,15 +301,20 @@ impl Batcher {
             let began = |&number: &u32| sequences.history(number as usize).times()[0];
             usable.sort_by(|a, b| began(a).total_cmp(&began(b)));
         }
-        Ok(Self {
+        let mut batcher = Self {
             sequences: sequences.clone(),
+            batches_per_epoch: usable.len().div_ceil(batch_size),
             usable,
             batch_size,
             max_len,
             targets,
             negatives: None,
             seed,
-        })
+        };
+        if targets == Targets::SessionParallel {
+            batcher.batches_per_epoch = Lanes::new(&batcher).count();
+        }
+        Ok(batcher)
     }
 
     /// Gives each batch negatives, for losses over a sample of the items.
@@ -319,10 +325,7 @@ impl Batcher {
 
     /// How many batches an epoch has.
     pub fn batches_per_epoch(&self) -> usize {
-        match self.targets {
-            Targets::SessionParallel => Lanes::new(self).count(),
-            Targets::All | Targets::OneRandom { .. } => self.usable.len().div_ceil(self.batch_size),
-        }
+        self.batches_per_epoch
     }
 
     /// How many training sequences are too short to have a target.

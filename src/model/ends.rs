@@ -5,11 +5,12 @@ use burn::nn::{LayerNorm, Linear};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend as BurnBackend;
 
+use super::Objective;
 use super::dropout::Dropout;
 use super::packing::Packing;
 use super::weights::Weights;
 use crate::backend::Backend;
-use crate::data::SequenceBatch;
+use crate::data::{SequenceBatch, TrainingBatch};
 
 /// What stands before and after the blocks of a self-attention model: item and position vectors,
 /// and the way from the last block's states to user vectors.
@@ -56,8 +57,38 @@ impl<B: BurnBackend> SequenceEnds<B> {
 }
 
 impl<B: Backend> SequenceEnds<B> {
+    /// User vectors `[batch, 1, dim]`, with the blocks between.
+    pub(super) fn encode(
+        &self,
+        histories: &SequenceBatch<B>,
+        blocks: impl FnOnce(Tensor<B, 2>, &Packing<B>, &mut Dropout) -> Tensor<B, 2>,
+    ) -> Tensor<B, 3> {
+        let packing = Packing::new(histories);
+        let mut dropout = Dropout::off();
+        let states = self.begin(histories, &packing, &mut dropout, 0.0);
+        let states = self.end(blocks(states, &packing, &mut dropout));
+        packing.last(states).unsqueeze_dim(1)
+    }
+
+    /// The mean loss `[1]` of a batch, with the blocks between and a share of what they see
+    /// dropped.
+    pub(super) fn loss(
+        &self,
+        batch: &TrainingBatch<B>,
+        objective: &Objective,
+        probability: f64,
+        blocks: impl FnOnce(Tensor<B, 2>, &Packing<B>, &mut Dropout) -> Tensor<B, 2>,
+    ) -> Tensor<B, 1> {
+        let packing = Packing::new(&batch.histories);
+        let mut dropout = Dropout::in_training::<B>(&self.embedding.device(), batch.seed);
+        let states = self.begin(&batch.histories, &packing, &mut dropout, probability);
+        let states = self.end(blocks(states, &packing, &mut dropout));
+        let users = packing.at(states, batch.positions.clone());
+        objective.mean_loss(users, &self.embedding, batch)
+    }
+
     /// What the first block sees of each real item, `[tokens, dim]`, with a share of it dropped.
-    pub(super) fn begin(
+    fn begin(
         &self,
         histories: &SequenceBatch<B>,
         packing: &Packing<B>,
@@ -72,7 +103,7 @@ impl<B: Backend> SequenceEnds<B> {
     }
 
     /// User vectors `[tokens, dim]` out of the last block's states.
-    pub(super) fn end(&self, states: Tensor<B, 2>) -> Tensor<B, 2> {
+    fn end(&self, states: Tensor<B, 2>) -> Tensor<B, 2> {
         let states = self.norm.forward(states);
         match &self.output {
             Some(output) => output.forward(states),

@@ -112,7 +112,6 @@ impl RecallerConfig for Gru4RecConfig {
 
     fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> Result<Gru4Rec<B>> {
         self.validate()?;
-        settings::has_items(items)?;
         self.objective.validate(Some(items))?;
         let mut weights = Weights::new(seed, device);
         let embedding = weights.items(items, self.dim);

@@ -5,12 +5,11 @@ use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::activation::silu;
 use burn::tensor::backend::Backend as BurnBackend;
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor};
 
 use super::dropout::Dropout;
 use super::ends::{EndsSettings, SequenceEnds};
 use super::packing::Packing;
-use super::sasrec::divided;
 use super::weights::Weights;
 use super::{Objective, RecallerConfig, SequenceRecaller, Similarity};
 use crate::backend::{self, Backend};
@@ -105,14 +104,13 @@ impl RecallerConfig for HstuConfig {
             ("heads", self.heads),
             ("max_len", self.max_len),
         ])?;
-        divided(self.dim, self.heads)?;
+        settings::heads(self.heads, self.dim)?;
         settings::share("dropout", self.dropout)?;
         self.objective.validate(None)
     }
 
     fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> Result<Hstu<B>> {
         self.validate()?;
-        settings::has_items(items)?;
         self.objective.validate(Some(items))?;
         let dim = self.dim;
         let mut weights = Weights::new(seed, device);
@@ -159,29 +157,29 @@ fn time_class(time: f64) -> usize {
 struct Distances<B: Backend> {
     /// `[len * len]`, of the item that attends to the one that is attended to.
     positions: Tensor<B, 1, Int>,
-    /// Classes `[batch * len * len]`.
-    times: Tensor<B, 1, Int>,
+    /// Classes `[batch * len * len]`, where time is looked at.
+    times: Option<Tensor<B, 1, Int>>,
 }
 
 impl<B: Backend> Distances<B> {
-    fn new(histories: &SequenceBatch<B>) -> Self {
+    fn new(histories: &SequenceBatch<B>, with_times: bool) -> Self {
         let [batch, len] = histories.items.dims();
         let device = histories.items.device();
-        let tensor = |values: Vec<i32>| {
-            let shape = [values.len()];
-            Tensor::from_data(TensorData::new(values, shape), &device)
-        };
+        let tensor = |values: Vec<i32>| Tensor::from_data(values.as_slice(), &device);
         let pairs = |row: usize| (0..=row).chain(std::iter::repeat_n(row, len - row - 1));
         let positions = (0..len).flat_map(|row| pairs(row).map(move |column| row - column));
-        let mut times = Vec::with_capacity(batch * len * len);
-        for row in histories.times.chunks_exact(len) {
-            for (place, time) in row.iter().enumerate() {
-                times.extend(pairs(place).map(|other| time_class(time - row[other]) as i32));
+        let times = || {
+            let mut times = Vec::with_capacity(batch * len * len);
+            for row in histories.times.chunks_exact(len) {
+                for (place, time) in row.iter().enumerate() {
+                    times.extend(pairs(place).map(|other| time_class(time - row[other]) as i32));
+                }
             }
-        }
+            times
+        };
         Self {
             positions: tensor(positions.map(|distance| distance as i32).collect()),
-            times: tensor(times),
+            times: with_times.then(|| tensor(times())),
         }
     }
 }
@@ -205,8 +203,8 @@ impl<B: Backend> HstuBlock<B> {
         };
         let mut scores = heads(2).matmul(heads(3).swap_dims(2, 3))
             + bias(&self.position_bias, &distances.positions);
-        if let Some(table) = &self.time_bias {
-            scores = scores + bias(table, &distances.times);
+        if let (Some(table), Some(times)) = (&self.time_bias, &distances.times) {
+            scores = scores + bias(table, times);
         }
         let weights = silu(scores).div_scalar(config.max_len as f64);
         let weights = weights.mask_fill(packing.future(), 0.0);
@@ -217,30 +215,28 @@ impl<B: Backend> HstuBlock<B> {
 }
 
 impl<B: Backend> Hstu<B> {
-    /// The user vector after each real item, `[tokens, dim]`.
-    fn states(
+    /// The last block's states `[tokens, dim]`, from what the first one sees.
+    fn through_blocks(
         &self,
         histories: &SequenceBatch<B>,
+        mut states: Tensor<B, 2>,
         packing: &Packing<B>,
-        mut dropout: Dropout,
+        dropout: &mut Dropout,
     ) -> Tensor<B, 2> {
         let config = &self.config;
-        let mut states = self
-            .ends
-            .begin(histories, packing, &mut dropout, config.dropout);
-        let distances = Distances::new(histories);
+        let distances = Distances::new(histories, self.config.time_bias);
         for block in &self.blocks {
-            states = block.forward(states, packing, &distances, config, &mut dropout);
+            states = block.forward(states, packing, &distances, config, dropout);
         }
-        self.ends.end(states)
+        states
     }
 }
 
 impl<B: Backend> SequenceRecaller<B> for Hstu<B> {
     fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
-        let packing = Packing::new(histories);
-        let states = self.states(histories, &packing, Dropout::off());
-        packing.last(states).unsqueeze_dim(1)
+        self.ends.encode(histories, |states, packing, dropout| {
+            self.through_blocks(histories, states, packing, dropout)
+        })
     }
 
     fn item_embeddings(&self) -> Tensor<B, 2> {
@@ -248,13 +244,15 @@ impl<B: Backend> SequenceRecaller<B> for Hstu<B> {
     }
 
     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
-        let packing = Packing::new(&batch.histories);
-        let dropout = Dropout::in_training::<B>(&self.ends.embedding.device(), batch.seed);
-        let states = self.states(&batch.histories, &packing, dropout);
-        let users = packing.at(states, batch.positions.clone());
-        self.config
-            .objective
-            .mean_loss(users, &self.ends.embedding, batch)
+        let config = &self.config;
+        self.ends.loss(
+            batch,
+            &config.objective,
+            config.dropout,
+            |states, packing, dropout| {
+                self.through_blocks(&batch.histories, states, packing, dropout)
+            },
+        )
     }
 
     fn negatives(&self) -> Option<NegativeSampling> {

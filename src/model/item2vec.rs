@@ -77,7 +77,6 @@ impl RecallerConfig for Item2VecConfig {
 
     fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> Result<Item2Vec<B>> {
         self.validate()?;
-        settings::has_items(items)?;
         self.objective.validate(Some(items))?;
         let mut weights = Weights::new(seed, device);
         Ok(Item2Vec {
@@ -141,10 +140,7 @@ impl<B: Backend> SequenceRecaller<B> for Item2Vec<B> {
             // All histories are of one item: nothing to learn, and no gradient but 0.
             return self.embedding.val().sum().mul_scalar(0.0);
         }
-        let tensor = |values: Vec<i32>| {
-            let shape = [values.len()];
-            Tensor::<B, 1, Int>::from_data(TensorData::new(values, shape), &device)
-        };
+        let tensor = |values: Vec<i32>| Tensor::<B, 1, Int>::from_data(values.as_slice(), &device);
         let centers = backend::select_rows(self.embedding.val(), tensor(centers));
         let pairs = TrainingBatch {
             targets: tensor(others),

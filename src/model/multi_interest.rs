@@ -166,7 +166,6 @@ impl RecallerConfig for MultiInterestConfig {
         device: &B::Device,
     ) -> Result<MultiInterest<B>> {
         self.validate()?;
-        settings::has_items(items)?;
         self.objective.validate(Some(items))?;
         let (dim, interests, max_len) = (self.dim, self.interests, self.max_len);
         let mut weights = Weights::new(seed, device);

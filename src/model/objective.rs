@@ -147,6 +147,9 @@ impl Objective {
     /// # Errors
     /// [`Error::InvalidValue`] with the first setting that can't be right.
     pub fn validate(&self, items: Option<usize>) -> Result<()> {
+        if let Some(items) = items {
+            settings::has_items(items)?;
+        }
         settings::positive("temperature", self.temperature)?;
         let Loss::Sampled {
             loss,

@@ -1,7 +1,7 @@
 //! A batch's real items without its padding.
 
 use burn::module::Param;
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor};
 
 use crate::backend::{self, Backend};
 use crate::data::SequenceBatch;
@@ -35,10 +35,7 @@ impl<B: Backend> Packing<B> {
             }
             last.push(padded.len() as i32 - 1);
         }
-        let tensor = |values: Vec<i32>| {
-            let shape = [values.len()];
-            Tensor::from_data(TensorData::new(values, shape), &device)
-        };
+        let tensor = |values: Vec<i32>| Tensor::from_data(values.as_slice(), &device);
         Self {
             batch,
             len,

@@ -15,7 +15,7 @@ use super::weights::Weights;
 use super::{Objective, RecallerConfig, SequenceRecaller, Similarity};
 use crate::backend::Backend;
 use crate::data::{NegativeSampling, SequenceBatch, TrainingBatch};
-use crate::{Error, Result, settings};
+use crate::{Result, settings};
 
 /// The settings of [`SasRec`].
 ///
@@ -124,15 +124,6 @@ pub struct TransformerBlock<B: BurnBackend> {
     pub feed_gate: Option<Linear<B>>,
 }
 
-/// Checks that heads share a dimension evenly.
-pub(super) fn divided(dim: usize, heads: usize) -> Result<()> {
-    if dim.is_multiple_of(heads) {
-        return Ok(());
-    }
-    let reason = format!("must divide dim, {dim}");
-    Err(Error::invalid("heads", heads, reason))
-}
-
 impl RecallerConfig for SasRecConfig {
     type Recaller<B: Backend> = SasRec<B>;
 
@@ -146,14 +137,13 @@ impl RecallerConfig for SasRecConfig {
             ("feed_forward", self.feed_forward),
             ("max_len", self.max_len),
         ])?;
-        divided(self.dim, self.heads)?;
+        settings::heads(self.heads, self.dim)?;
         settings::share("dropout", self.dropout)?;
         self.objective.validate(None)
     }
 
     fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> Result<SasRec<B>> {
         self.validate()?;
-        settings::has_items(items)?;
         self.objective.validate(Some(items))?;
         let mut weights = Weights::new(seed, device);
         let ends = EndsSettings {
@@ -275,29 +265,26 @@ fn add<B: Backend>(
 }
 
 impl<B: Backend> SasRec<B> {
-    /// The user vector after each real item, `[tokens, dim]`.
-    fn states(
+    /// The last block's states `[tokens, dim]`, from what the first one sees.
+    fn through_blocks(
         &self,
-        histories: &SequenceBatch<B>,
+        mut states: Tensor<B, 2>,
         packing: &Packing<B>,
-        mut dropout: Dropout,
+        dropout: &mut Dropout,
     ) -> Tensor<B, 2> {
         let config = &self.config;
-        let mut states = self
-            .ends
-            .begin(histories, packing, &mut dropout, config.dropout);
         for block in &self.blocks {
-            states = block.forward(states, packing, config, &mut dropout);
+            states = block.forward(states, packing, config, dropout);
         }
-        self.ends.end(states)
+        states
     }
 }
 
 impl<B: Backend> SequenceRecaller<B> for SasRec<B> {
     fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
-        let packing = Packing::new(histories);
-        let states = self.states(histories, &packing, Dropout::off());
-        packing.last(states).unsqueeze_dim(1)
+        self.ends.encode(histories, |states, packing, dropout| {
+            self.through_blocks(states, packing, dropout)
+        })
     }
 
     fn item_embeddings(&self) -> Tensor<B, 2> {
@@ -305,13 +292,13 @@ impl<B: Backend> SequenceRecaller<B> for SasRec<B> {
     }
 
     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
-        let packing = Packing::new(&batch.histories);
-        let dropout = Dropout::in_training::<B>(&self.ends.embedding.device(), batch.seed);
-        let states = self.states(&batch.histories, &packing, dropout);
-        let users = packing.at(states, batch.positions.clone());
-        self.config
-            .objective
-            .mean_loss(users, &self.ends.embedding, batch)
+        let config = &self.config;
+        self.ends.loss(
+            batch,
+            &config.objective,
+            config.dropout,
+            |states, packing, dropout| self.through_blocks(states, packing, dropout),
+        )
     }
 
     fn negatives(&self) -> Option<NegativeSampling> {

@@ -144,7 +144,6 @@ impl TwoTowerConfig {
         device: &B::Device,
     ) -> Result<TwoTower<B>> {
         self.validate()?;
-        settings::has_items(items)?;
         self.objective.validate(Some(items))?;
         let (dim, hidden) = (self.dim, self.hidden);
         let mut weights = Weights::new(seed, device);

@@ -74,7 +74,7 @@ pub(super) fn recall_by_model<B: Backend, M: SequenceRecaller<B>>(
         .filter(|&row| !histories[row].items().is_empty())
         .collect();
     if rows.is_empty() {
-        return Ok(nothing_for(histories.len()));
+        return Ok(spread(&Hits::default(), &rows, histories.len()));
     }
     let known = rows.iter().map(|&row| histories[row]);
     let batch = SequenceBatch::<B>::new(known, model.max_len(), device)?;
@@ -92,9 +92,14 @@ pub(super) fn recall_by_model<B: Backend, M: SequenceRecaller<B>>(
     if rows.len() == histories.len() {
         return Ok(hits);
     }
-    let mut spread = Hits::with_capacity(histories.len(), k);
+    Ok(spread(&hits, &rows, histories.len()))
+}
+
+/// The hits of some rows, with none for the rows between.
+fn spread(hits: &Hits, rows: &[usize], all: usize) -> Hits {
+    let mut spread = Hits::default();
     let mut next = 0;
-    for row in 0..histories.len() {
+    for row in 0..all {
         if rows.get(next) == Some(&row) {
             spread.push(hits.of(next));
             next += 1;
@@ -102,11 +107,5 @@ pub(super) fn recall_by_model<B: Backend, M: SequenceRecaller<B>>(
             spread.push([]);
         }
     }
-    Ok(spread)
-}
-
-fn nothing_for(histories: usize) -> Hits {
-    let mut hits = Hits::default();
-    (0..histories).for_each(|_| hits.push([]));
-    hits
+    spread
 }

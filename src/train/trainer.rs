@@ -83,7 +83,8 @@ impl TrainerConfig {
         Ok(())
     }
 
-    fn evaluation(&self) -> Evaluation {
+    /// How the validation split is judged.
+    pub fn evaluation(&self) -> Evaluation {
         let mut ks = self.ks.clone();
         if !ks.contains(&self.metric.k()) {
             ks.push(self.metric.k());
@@ -184,11 +185,11 @@ impl<'a> Trainer<'a> {
     /// Trains a model on a split.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for settings that can't be right, that the model does not support, or
-    /// that differ from a resumed run's,
-    /// [`Error::NothingLeft`] when no sequence has a target, [`Error::NonFiniteLoss`] when
-    /// training diverges in its first epoch (later it stops with the best weights so far), [`Error::Io`] when a checkpoint can't be
-    /// written, and what an observer returns.
+    /// [`Error::InvalidValue`] for settings that can't be right, that the model does not support,
+    /// or that differ from a resumed run's, [`Error::NothingLeft`] when no sequence has a target,
+    /// [`Error::NonFiniteLoss`] when training diverges in its first epoch (later it stops with the
+    /// best weights so far), [`Error::Io`] when a checkpoint can't be written, and what an observer
+    /// returns.
     pub fn fit<B, M>(
         mut self,
         mut model: M,
