@@ -384,13 +384,13 @@ fn damaged_and_foreign_runs_are_errors() {
         drop(folder);
         error
     };
-    let version = change("\"format_version\": 1", "\"format_version\": 2");
+    let version = change("\"format_version\": 2", "\"format_version\": 3");
     assert!(
         matches!(
             version,
             Error::FormatVersion {
-                found: 2,
-                supported: 1,
+                found: 3,
+                supported: 2,
                 ..
             }
         ),

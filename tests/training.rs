@@ -225,7 +225,7 @@ fn resuming_with_other_settings_or_damaged_files_is_refused() {
     let text = std::fs::read_to_string(&state).unwrap();
     std::fs::write(
         &state,
-        text.replacen("\"format_version\": 1", "\"format_version\": 9", 1),
+        text.replacen("\"format_version\": 2", "\"format_version\": 9", 1),
     )
     .unwrap();
     assert!(matches!(

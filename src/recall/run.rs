@@ -13,7 +13,7 @@ use crate::model::{RecallerConfig, SequenceRecaller, Similarity};
 use crate::{Error, Result};
 
 /// The version of run folders that this build writes and reads.
-pub const RUN_FORMAT_VERSION: u32 = 1;
+pub const RUN_FORMAT_VERSION: u32 = 2;
 
 const MANIFEST: &str = "run.json";
 const CONFIG: &str = "config.json";

@@ -13,7 +13,7 @@ use crate::files::{read_file, write_file, write_folder};
 use crate::{Error, Result};
 
 /// The version of checkpoints that this build writes and reads.
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 
 const STATE: &str = "state.json";
 const MODEL: &str = "model.bin";

@@ -234,8 +234,14 @@ impl<'a> Trainer<'a> {
             train_seconds: 0.0,
         };
         if let Some(checkpoints) = &self.checkpoints {
-            match checkpoints.last()? {
-                Some(checkpoint) if self.resume => {
+            // A run that starts anew does not read what it removes.
+            let last = if self.resume {
+                checkpoints.last()?
+            } else {
+                None
+            };
+            match last {
+                Some(checkpoint) => {
                     check_same_training(&checkpoint.progress, &progress)?;
                     model = model.load_record(checkpoint.model::<B, _>(device)?);
                     optimizer = optimizer.load_record(checkpoint.optimizer::<B, _>(device)?);
@@ -245,7 +251,7 @@ impl<'a> Trainer<'a> {
                         ..checkpoint.progress
                     };
                 }
-                _ => checkpoints.clear()?,
+                None => checkpoints.clear()?,
             }
         }
         let plan = TrainingPlan {
