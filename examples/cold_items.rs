@@ -86,7 +86,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let labels: Vec<ItemIndex> = (of_cold.get(case).labels.iter().copied())
                 .filter(|&item| cold.contains(item))
                 .collect();
-            let history = [of_cold.history(case)];
+            let history = [of_cold.history(case).into()];
             let hits = channel.recall(&history, options.k, None)?;
             scorer.add(hits.items(0), &labels);
             let hits = channel.recall(&history, options.k, Some(Filter::Allowed(&cold)))?;

@@ -2,14 +2,14 @@
 
 use ndarray::{Array2, array};
 use seqrec::data::{
-    Catalog, Dataset, Filters, History, Interaction, Interactions, ItemIndex, Protocol, Split,
+    Catalog, Dataset, Filters, Interaction, Interactions, ItemIndex, Protocol, Split,
     TrainingSequences,
 };
 use seqrec::eval::Metric;
-use seqrec::index::{Filter, Hits};
+use seqrec::index::Filter;
 use seqrec::recall::{
-    AlsConfig, BprConfig, Ease, Evaluation, MarkovChain, MatrixFactorization, Popularity,
-    RecallChannel, SessionKnn, SessionKnnConfig,
+    AlsConfig, BprConfig, Candidates, Ease, Evaluation, MarkovChain, MatrixFactorization,
+    Popularity, PopularityConfig, RecallChannel, SessionKnn, SessionKnnConfig, UserContext,
 };
 
 /// Items are numbered by first appearance, so that `rows` that count up keep their numbers.
@@ -27,8 +27,8 @@ fn data(rows: &[&[i64]]) -> (TrainingSequences, Catalog) {
     (TrainingSequences::all(&dataset), dataset.catalog().clone())
 }
 
-fn recall(channel: &dyn RecallChannel, history: &[ItemIndex], k: usize) -> Hits {
-    channel.recall(&[History::from(history)], k, None).unwrap()
+fn recall(channel: &dyn RecallChannel, history: &[ItemIndex], k: usize) -> Candidates {
+    channel.recall(&[history.into()], k, None).unwrap()
 }
 
 #[test]
@@ -40,13 +40,17 @@ fn popularity_counts_all_and_recent() {
         recall(&all, &[], 9).scores(0),
         [3.0 / 8.0, 3.0 / 8.0, 2.0 / 8.0]
     );
-    let recent = Popularity::recent(&sequences, &catalog, 10.0).unwrap();
-    assert!(Popularity::recent(&sequences, &catalog, 0.0).is_err());
+    let of_late = |half_life| {
+        let config = PopularityConfig::new().with_half_life(Some(half_life));
+        Popularity::of_sequences(&sequences, |_| Vec::new(), &config)
+    };
+    let recent = of_late(10.0).unwrap();
+    assert!(of_late(0.0).is_err());
     assert_eq!(recall(&recent, &[], 2).items(0), [3, 1]);
     let odd = |_: usize, item: ItemIndex| item % 2 == 1;
-    let histories = [History::from(&[][..]), History::from(&[2][..])];
+    let users = [UserContext::from(&[][..]), UserContext::from(&[2][..])];
     let hits = all
-        .recall(&histories, 1, Some(Filter::Predicate(&odd)))
+        .recall(&users, 1, Some(Filter::Predicate(&odd)))
         .unwrap();
     assert_eq!((hits.items(0), hits.items(1)), (&[3][..], &[3][..]));
 }
@@ -55,8 +59,9 @@ fn popularity_counts_all_and_recent() {
 fn a_markov_chain_gives_shares_of_transitions() {
     let (sequences, catalog) = data(&[&[1, 2, 3], &[1, 2], &[1, 3, 1, 4]]);
     let chain = MarkovChain::new(&sequences, &catalog).unwrap();
-    assert_eq!(chain.followers(1), [(2, 0.5), (3, 0.25), (4, 0.25)]);
-    assert_eq!(chain.followers(4), []);
+    let followers = chain.followers();
+    assert_eq!(followers.of(1), (&[2, 3, 4][..], &[0.5, 0.25, 0.25][..]));
+    assert!(followers.of(4).0.is_empty());
     let hits = recall(&chain, &[3, 1], 2);
     assert_eq!(
         (hits.items(0), hits.scores(0)),

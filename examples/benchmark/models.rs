@@ -16,7 +16,7 @@ use seqrec::model::{
 };
 use seqrec::recall::{
     AlsConfig, BprConfig, Ease, MarkovChain, MatrixFactorization, ModelChannel, Popularity,
-    RecallChannel, SessionKnn, SessionKnnConfig, item_vectors,
+    PopularityConfig, RecallChannel, SessionKnn, SessionKnnConfig, item_vectors,
 };
 use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
 
@@ -61,7 +61,8 @@ pub fn fit(entry: &Entry, context: &Context<'_>) -> Result<Fitted, Box<dyn Error
         "popularity" => solved(entry, context, || Ok(Popularity::new(catalog))),
         "recent_popularity" => solved(entry, context, || {
             let half_life = number("half_life", 30.0 * 86_400.0);
-            Ok(Popularity::recent(train, catalog, half_life)?)
+            let config = PopularityConfig::new().with_half_life(Some(half_life));
+            Ok(Popularity::of_sequences(train, |_| Vec::new(), &config)?)
         }),
         "markov" => solved(entry, context, || Ok(MarkovChain::new(train, catalog)?)),
         "session_knn" => solved(entry, context, || {

@@ -93,6 +93,11 @@ impl Catalog {
         self.table.ids().get((item as usize).checked_sub(1)?)
     }
 
+    /// The external ids, in order of their indices.
+    pub fn ids(&self) -> impl ExactSizeIterator<Item = &ExternalId> {
+        self.table.ids().iter()
+    }
+
     /// Interactions per item index, `[items + 1]`, counted over training data; 0 for padding.
     pub fn counts(&self) -> &[u64] {
         &self.counts

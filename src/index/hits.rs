@@ -53,17 +53,6 @@ impl Hits {
         self.ends.push(self.items.len());
     }
 
-    /// Adds the k best of the next query's hits, which come in any order and each item once.
-    pub fn push_best(&mut self, mut hits: Vec<Hit>, k: usize) {
-        let order = |a: &Hit, b: &Hit| best_first(&(a.item, a.score), &(b.item, b.score));
-        if k < hits.len() {
-            hits.select_nth_unstable_by(k, order);
-            hits.truncate(k);
-        }
-        hits.sort_unstable_by(order);
-        self.push(hits);
-    }
-
     /// The same out of items with their scores.
     pub(super) fn push_scored(&mut self, scored: impl IntoIterator<Item = Scored>) {
         self.push(scored.into_iter().map(|(item, score)| Hit { item, score }));
@@ -87,7 +76,7 @@ impl Hits {
         self.ends.is_empty()
     }
 
-    fn range(&self, query: usize) -> std::ops::Range<usize> {
+    pub(crate) fn range(&self, query: usize) -> std::ops::Range<usize> {
         let start = query.checked_sub(1).map_or(0, |before| self.ends[before]);
         start..self.ends[query]
     }

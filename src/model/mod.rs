@@ -42,7 +42,7 @@ pub use two_tower::{TwoTower, TwoTowerConfig};
 /// It gives vectors for histories and for items; the nearest items by
 /// [`similarity`](SequenceRecaller::similarity) are what it recalls. That search is an
 /// [index](crate::index)'s work, so a model says nothing about how it is done.
-pub trait SequenceRecaller<B: Backend>: Module<B> {
+pub trait SequenceRecaller<B: Backend>: Module<B> + Sync {
     /// User vectors `[batch, interests, dim]`; one interest for single-vector models.
     ///
     /// A row depends on its real items alone, never on padding or on the other rows.

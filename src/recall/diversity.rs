@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use crate::data::History;
-use crate::index::{Filter, Hit, Hits};
+use crate::index::Filter;
 use crate::{Error, Result, settings};
 
-use super::channel::RecallChannel;
+use super::candidates::{Candidate, Candidates};
+use super::channel::{RecallChannel, UserContext};
 
 /// Takes candidates of another channel one by one, each time the one whose score, plus a bonus for
 /// every item taken already that is of another category, is the greatest.
@@ -14,14 +14,14 @@ use super::channel::RecallChannel;
 /// Cen et al., [ComiRec](https://arxiv.org/abs/2005.09347), section 3.4: controllable aggregation.
 ///
 /// ```
-/// use seqrec::data::{Catalog, History};
+/// use seqrec::data::Catalog;
 /// use seqrec::recall::{Diverse, Popularity, RecallChannel};
 ///
 /// let sequences: [&[u32]; 3] = [&[1, 1, 1], &[2, 2], &[3]];
 /// let catalog = Catalog::from_ids(["a", "b", "c"].map(Into::into))?.with_counts(sequences);
 /// // Items 1 and 2 are of one category; row 0 is padding.
 /// let diverse = Diverse::new(Popularity::new(&catalog), vec![0, 7, 7, 8], 0.5, 3)?;
-/// let hits = diverse.recall(&[History::from(&[][..])], 2, None)?;
+/// let hits = diverse.recall(&[(&[][..]).into()], 2, None)?;
 /// assert_eq!(hits.items(0), [1, 3]);
 /// # Ok::<(), seqrec::Error>(())
 /// ```
@@ -50,7 +50,7 @@ impl<C: RecallChannel> Diverse<C> {
         })
     }
 
-    fn select(&self, hits: impl Iterator<Item = Hit>, k: usize) -> Result<Vec<Hit>> {
+    fn select(&self, hits: impl Iterator<Item = Candidate>, k: usize) -> Result<Vec<Candidate>> {
         let mut left = Vec::new();
         for hit in hits {
             let category = self.categories.get(hit.item as usize).ok_or(Error::Shape {
@@ -60,10 +60,10 @@ impl<C: RecallChannel> Diverse<C> {
             })?;
             left.push((hit, *category));
         }
-        let mut taken: Vec<Hit> = Vec::with_capacity(k.min(left.len()));
+        let mut taken: Vec<Candidate> = Vec::with_capacity(k.min(left.len()));
         let mut of_category: HashMap<u32, usize> = HashMap::new();
         while taken.len() < k && !left.is_empty() {
-            let value = |&(hit, category): &(Hit, u32)| {
+            let value = |&(hit, category): &(Candidate, u32)| {
                 let others = taken.len() - of_category.get(&category).copied().unwrap_or(0);
                 hit.score + self.factor * others as f32
             };
@@ -86,15 +86,13 @@ impl<C: RecallChannel> RecallChannel for Diverse<C> {
     /// In the order in which items were taken, which is not that of their scores.
     fn recall(
         &self,
-        histories: &[History<'_>],
+        users: &[UserContext<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
-    ) -> Result<Hits> {
-        let candidates = self
-            .channel
-            .recall(histories, k.max(self.candidates), filter)?;
-        let mut hits = Hits::with_capacity(histories.len(), k);
-        for row in 0..histories.len() {
+    ) -> Result<Candidates> {
+        let candidates = self.channel.recall(users, k.max(self.candidates), filter)?;
+        let mut hits = Candidates::with_capacity(users.len(), k);
+        for row in 0..users.len() {
             hits.push(self.select(candidates.of(row), k)?);
         }
         Ok(hits)

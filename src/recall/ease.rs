@@ -3,12 +3,13 @@
 use faer::linalg::solvers::DenseSolveCore;
 use faer::{Mat, Side};
 
-use crate::data::{Catalog, History, TrainingSequences};
-use crate::index::{Filter, Hits};
+use crate::data::{Catalog, ItemIndex, TrainingSequences};
+use crate::index::Filter;
 use crate::{Error, Result, settings};
 
-use super::channel::RecallChannel;
-use super::item_scores::best_by_scores;
+use super::candidates::{Candidates, Reason};
+use super::channel::{RecallChannel, UserContext};
+use super::scores::best_by_scores;
 
 /// A linear item-to-item model in closed form: each item out of all others. It needs the inverse
 /// of an `[items, items]` matrix, so it is for catalogs of up to some 20,000 items.
@@ -80,26 +81,30 @@ impl Ease {
 impl RecallChannel for Ease {
     fn recall(
         &self,
-        histories: &[History<'_>],
+        users: &[UserContext<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
-    ) -> Result<Hits> {
-        best_by_scores(self.items, histories, k, filter, |history, scores| {
-            let mut distinct = history.items().to_vec();
+    ) -> Result<Candidates> {
+        best_by_scores(self.items, users, k, filter, |user, scores| {
+            let mut distinct = user.history().items().to_vec();
             distinct.sort_unstable();
             distinct.dedup();
+            let row = |item: ItemIndex| {
+                let start = (item as usize - 1) * self.items;
+                &self.weights[start..start + self.items]
+            };
             let mut sums = vec![0.0; self.items];
-            for item in distinct {
-                let row = (item as usize - 1) * self.items;
-                let row = &self.weights[row..row + self.items];
-                for (sum, weight) in sums.iter_mut().zip(row) {
+            for &item in &distinct {
+                for (sum, weight) in sums.iter_mut().zip(row(item)) {
                     *sum += weight;
                 }
             }
-            for (place, &sum) in sums.iter().enumerate() {
-                if sum > 0.0 {
-                    scores.add(place as u32 + 1, sum);
-                }
+            for (place, &sum) in sums.iter().enumerate().filter(|&(_, &sum)| sum > 0.0) {
+                let speaks = |&&item: &&ItemIndex| row(item)[place];
+                let loudest = (distinct.iter())
+                    .max_by(|a, b| speaks(a).total_cmp(&speaks(b)))
+                    .expect("a sum above 0 has parts");
+                scores.add(place as u32 + 1, sum, Reason::Item(*loudest));
             }
         })
     }

@@ -1,13 +1,14 @@
 //! Judging what is recalled for held-out users.
 
 use crate::backend::Backend;
-use crate::data::{Cases, Catalog, History};
+use crate::data::{Cases, Catalog};
 use crate::eval::{Report, Scorer};
-use crate::index::{Filter, Hits, VectorIndex};
+use crate::index::{Filter, VectorIndex};
 use crate::model::SequenceRecaller;
 use crate::{Error, Result};
 
-use super::channel::{RecallChannel, recall_by_model};
+use super::candidates::{Candidates, Reason};
+use super::channel::{RecallChannel, UserContext, recall_by_model};
 
 /// How many cases are encoded and searched for at a time.
 const BATCH: usize = 512;
@@ -53,8 +54,10 @@ impl Evaluation {
         catalog: &Catalog,
         device: &B::Device,
     ) -> Result<Report> {
-        self.judge(cases, catalog, |histories, k, filter| {
-            recall_by_model(model, index, device, histories, k, filter)
+        self.judge(cases, catalog, |users, k, filter| {
+            let histories: Vec<_> = users.iter().map(|user| user.history()).collect();
+            let hits = recall_by_model(model, index, device, &histories, k, filter)?;
+            Ok(Candidates::of_hits(hits, Reason::Taste))
         })
     }
 
@@ -68,8 +71,8 @@ impl Evaluation {
         cases: &Cases,
         catalog: &Catalog,
     ) -> Result<Report> {
-        self.judge(cases, catalog, |histories, k, filter| {
-            channel.recall(histories, k, filter)
+        self.judge(cases, catalog, |users, k, filter| {
+            channel.recall(users, k, filter)
         })
     }
 
@@ -77,7 +80,7 @@ impl Evaluation {
         &self,
         cases: &Cases,
         catalog: &Catalog,
-        recall: impl Fn(&[History<'_>], usize, Option<Filter<'_>>) -> Result<Hits>,
+        recall: impl Fn(&[UserContext<'_>], usize, Option<Filter<'_>>) -> Result<Candidates>,
     ) -> Result<Report> {
         let mut scorer = Scorer::new(catalog, &self.ks)?;
         if cases.is_empty() {
@@ -89,14 +92,14 @@ impl Evaluation {
         for start in (0..cases.len()).step_by(BATCH) {
             let range = start..cases.len().min(start + BATCH);
             let batch: Vec<_> = range.clone().map(|case| cases.get(case)).collect();
-            let histories: Vec<_> = range.map(|case| cases.history(case)).collect();
+            let users: Vec<_> = range.map(|case| cases.history(case).into()).collect();
             let unseen = |row: usize, item| !batch[row].history.contains(&item);
             let filter: Option<Filter<'_>> = if self.exclude_seen {
                 Some(Filter::Predicate(&unseen))
             } else {
                 None
             };
-            let hits = recall(&histories, k, filter)?;
+            let hits = recall(&users, k, filter)?;
             scorer.add_all(
                 batch.len(),
                 |case| hits.items(case),

@@ -7,11 +7,12 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
-use crate::data::{Catalog, History, ItemIndex, TrainingSequences};
-use crate::index::{Filter, FlatIndex, Hits, VectorIndex};
+use crate::data::{Catalog, ItemIndex, TrainingSequences};
+use crate::index::{Filter, FlatIndex, VectorIndex};
 use crate::{Result, settings};
 
-use super::channel::RecallChannel;
+use super::candidates::{Candidates, Reason};
+use super::channel::{RecallChannel, UserContext};
 
 /// The settings of [`MatrixFactorization::als`].
 #[derive(Config, Debug, PartialEq)]
@@ -208,6 +209,18 @@ impl MatrixFactorization {
             FOLD_IN_REFINEMENTS,
         )
     }
+
+    /// The vectors of several users, `[histories, dim]`.
+    pub(super) fn fold_in_all(&self, histories: &[&[ItemIndex]]) -> Array2<f32> {
+        let rows: Vec<Array1<f32>> = (histories.par_iter())
+            .map(|history| self.fold_in(history))
+            .collect();
+        let mut vectors = Array2::zeros((histories.len(), self.items.ncols()));
+        for (mut vector, row) in vectors.axis_iter_mut(Axis(0)).zip(rows) {
+            vector.assign(&row);
+        }
+        vectors
+    }
 }
 
 fn normal(rows: usize, columns: usize, random: &mut impl Rng) -> Array2<f32> {
@@ -289,17 +302,13 @@ impl<'a> System<'a> {
 impl RecallChannel for MatrixFactorization {
     fn recall(
         &self,
-        histories: &[History<'_>],
+        users: &[UserContext<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
-    ) -> Result<Hits> {
-        let rows: Vec<Array1<f32>> = (histories.par_iter())
-            .map(|history| self.fold_in(history.items()))
-            .collect();
-        let mut queries = Array2::zeros((histories.len(), self.items.ncols()));
-        for (mut query, row) in queries.axis_iter_mut(Axis(0)).zip(rows) {
-            query.assign(&row);
-        }
-        self.index.search(queries.view(), k, filter)
+    ) -> Result<Candidates> {
+        let items: Vec<_> = users.iter().map(|user| user.history().items()).collect();
+        let queries = self.fold_in_all(&items);
+        let hits = self.index.search(queries.view(), k, filter)?;
+        Ok(Candidates::of_hits(hits, Reason::Taste))
     }
 }

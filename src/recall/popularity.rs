@@ -1,89 +1,449 @@
-//! What most people take.
+//! What most people take: the rules that recall the same items for everyone, or for everyone in a
+//! segment.
 
-use crate::data::{Catalog, History, TrainingSequences};
-use crate::index::{Filter, Hit, Hits};
-use crate::{Result, settings};
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError, RwLock};
 
-use super::channel::RecallChannel;
+use burn::config::Config;
+use serde::{Deserialize, Serialize};
 
-/// The most popular items, the same for everyone but for the filter.
+use crate::data::{Catalog, ExternalId, Interaction, Interactions, ItemIndex, TrainingSequences};
+use crate::index::Filter;
+use crate::{Error, Result, settings};
+
+use super::candidates::{Candidate, Candidates, Reason};
+use super::channel::{RecallChannel, UserContext};
+
+/// What an interaction adds to its item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    /// One: the most taken items.
+    Count,
+    /// Its value, such as a price: the items of the greatest revenue. Those without a value, or
+    /// with one that is not above 0, add nothing.
+    Value,
+}
+
+/// The settings of [`Popularity`]; the defaults count all interactions of all time alike.
 ///
 /// ```
-/// use seqrec::data::{Catalog, History};
-/// use seqrec::recall::{Popularity, RecallChannel};
+/// use seqrec::recall::{Measure, PopularityConfig};
 ///
-/// let sequences: [&[u32]; 2] = [&[2, 1], &[2]];
-/// let catalog = Catalog::from_ids(["a", "b"].map(Into::into))?.with_counts(sequences);
-/// let hits = Popularity::new(&catalog).recall(&[History::from(&[1][..])], 1, None)?;
-/// assert_eq!(hits.items(0), [2]);
+/// let week = 7.0 * 86_400.0;
+/// let most_clicked = PopularityConfig::new().with_events(vec!["click".into()]).with_window(Some(week));
+/// let most_bought = PopularityConfig::new().with_events(vec!["buy".into()]);
+/// let revenue = most_bought.clone().with_measure(Measure::Value);
+/// let trending = PopularityConfig::new().with_half_life(Some(week));
+/// let by_region = most_clicked.clone().with_by_segment(true);
+/// # let _ = (revenue, trending, by_region);
+/// ```
+#[derive(Config, Debug, PartialEq)]
+pub struct PopularityConfig {
+    /// What an interaction adds to its item.
+    #[config(default = "Measure::Count")]
+    pub measure: Measure,
+    /// The event types that are looked at, such as `buy`; all, and interactions without any,
+    /// where none is named.
+    #[config(default = "Vec::new()")]
+    pub events: Vec<String>,
+    /// How long before the last interaction one still counts, in the unit of the source; it
+    /// moves along with interactions that are observed, a 32nd at a time.
+    pub window: Option<f64>,
+    /// After what time an interaction counts half as much, in the unit of the source.
+    pub half_life: Option<f64>,
+    /// Whether each segment has a list of its own, and a user is recalled the best of his; else
+    /// there is one list for all.
+    #[config(default = false)]
+    pub by_segment: bool,
+}
+
+/// Into how many pieces a window is divided, of which the oldest is dropped when time goes on.
+const PIECES: f64 = 32.0;
+
+/// After how many observed interactions the lists are put in order again.
+const OBSERVED: usize = 256;
+
+/// By how many half-lives interactions may be apart before weights are scaled anew, so that
+/// they stay numbers.
+const SPAN: f64 = 500.0;
+
+/// The most segments that lists are kept for; what is observed in others is passed over.
+const SEGMENTS: usize = 10_000;
+
+/// The most popular items: by clicks, purchases or revenue, in a time window, of late, or in each
+/// segment of users.
+///
+/// It is near-line: what is [observed](RecallChannel::observe) counts soon after.
+///
+/// ```
+/// use seqrec::data::{Catalog, Interaction, Interactions};
+/// use seqrec::recall::{Measure, Popularity, PopularityConfig, RecallChannel};
+///
+/// let sale = |user, item, time, price| Interaction {
+///     value: Some(price),
+///     event: Some("buy".into()),
+///     ..Interaction::new(user, item, time)
+/// };
+/// let log: Interactions = [
+///     sale("anna", "pen", 1.0, 2.0),
+///     sale("bo", "pen", 2.0, 2.0),
+///     sale("bo", "desk", 3.0, 90.0),
+/// ].into_iter().collect();
+/// let catalog = Catalog::from_ids(["pen", "desk"].map(Into::into))?;
+/// let everyone = |_: &_| Vec::new();
+/// let bought = Popularity::of_log(&log, &catalog, everyone, &PopularityConfig::new())?;
+/// let config = PopularityConfig::new().with_measure(Measure::Value);
+/// let revenue = Popularity::of_log(&log, &catalog, everyone, &config)?;
+/// let nobody = [(&[][..]).into()];
+/// assert_eq!(bought.recall(&nobody, 1, None)?.items(0), [1]);
+/// assert_eq!(revenue.recall(&nobody, 1, None)?.items(0), [2]);
 /// # Ok::<(), seqrec::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Popularity {
-    /// Items that were taken, the best first.
-    ranked: Vec<Hit>,
+    config: PopularityConfig,
+    tally: Mutex<Tally>,
+    ranked: RwLock<Ranked>,
+}
+
+/// Lists in order, best first.
+#[derive(Debug, Default)]
+struct Ranked {
+    all: Vec<Candidate>,
+    segments: foldhash::HashMap<String, Vec<Candidate>>,
+}
+
+/// What was counted so far.
+#[derive(Debug, Default)]
+struct Tally {
+    all: Counts,
+    segments: foldhash::HashMap<String, Counts>,
+    /// The latest time of all interactions.
+    latest: Option<f64>,
+    /// The time at which an interaction weighs 1.
+    origin: f64,
+    /// How many interactions were taken since the lists were put in order.
+    observed: usize,
+}
+
+/// The weights of items, in pieces of time.
+#[derive(Debug, Default)]
+struct Counts {
+    /// When each piece begins, in pieces, and each item's weight in it; the latest last.
+    pieces: VecDeque<(i64, foldhash::HashMap<ItemIndex, f64>)>,
 }
 
 impl Popularity {
     /// By the interactions that a catalog counts; a score is the share of them all.
     pub fn new(catalog: &Catalog) -> Self {
-        let counts = catalog.counts().iter().map(|&count| count as f64);
-        Self::by_weight(counts.collect())
-    }
-
-    /// By recent interactions: each counts half as much for every `half_life` that lies between it
-    /// and the last of all, in the unit of the source.
-    ///
-    /// # Errors
-    /// [`Error::InvalidValue`](crate::Error::InvalidValue) when `half_life` is not above 0.
-    pub fn recent(
-        sequences: &TrainingSequences,
-        catalog: &Catalog,
-        half_life: f64,
-    ) -> Result<Self> {
-        settings::positive("half_life", half_life)?;
-        let histories = || (0..sequences.len()).map(|sequence| sequences.history(sequence));
-        let times = histories().flat_map(|history| history.times().iter().copied());
-        let now = times.fold(f64::NEG_INFINITY, f64::max);
-        let mut weights = vec![0.0; catalog.len() + 1];
-        for history in histories() {
-            for (&item, time) in history.items().iter().zip(history.times()) {
-                weights[item as usize] += ((time - now) / half_life).exp2();
-            }
-        }
-        Ok(Self::by_weight(weights))
-    }
-
-    fn by_weight(weights: Vec<f64>) -> Self {
-        let all: f64 = weights.iter().sum();
-        let hit = |(item, &weight): (usize, &f64)| Hit {
-            item: item as u32,
-            score: (weight / all) as f32,
-        };
-        let taken = weights
+        let mut tally = Tally::default();
+        for (item, &count) in catalog
+            .counts()
             .iter()
             .enumerate()
-            .filter(|(_, weight)| **weight > 0.0);
-        let mut ranked = Hits::default();
-        ranked.push_best(taken.map(hit).collect(), usize::MAX);
-        Self {
-            ranked: ranked.of(0).collect(),
+            .filter(|(_, count)| **count > 0)
+        {
+            tally.all.add(item as ItemIndex, 0, count as f64);
         }
+        Self::of_tally(tally, PopularityConfig::new())
+    }
+
+    /// By a log of interactions of users, who are in the segments that `segments_of` gives.
+    /// Items that are not in the catalog are passed over.
+    ///
+    /// Where something is held out to judge by, the log must not hold it: see
+    /// [`of_sequences`](Popularity::of_sequences).
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] with the first setting that can't be right.
+    pub fn of_log(
+        log: &Interactions,
+        catalog: &Catalog,
+        segments_of: impl Fn(&ExternalId) -> Vec<String>,
+        config: &PopularityConfig,
+    ) -> Result<Self> {
+        let items: Vec<Option<ItemIndex>> = (log.items().ids().iter())
+            .map(|id| catalog.index_of(id))
+            .collect();
+        let segments: Vec<Vec<String>> = if config.by_segment {
+            log.users().ids().iter().map(segments_of).collect()
+        } else {
+            vec![Vec::new(); log.users().len()]
+        };
+        let rows = (0..log.len()).filter_map(|row| {
+            let item = items[log.item_numbers()[row] as usize]?;
+            let event = log.event(row);
+            let counts = config.events.is_empty()
+                || event.is_some_and(|event| {
+                    config
+                        .events
+                        .iter()
+                        .any(|name| *event == ExternalId::from(name.as_str()))
+                });
+            counts.then(|| Row {
+                item,
+                time: log.times()[row],
+                value: log.value(row),
+                segments: &segments[log.user_numbers()[row] as usize],
+            })
+        });
+        Self::of_rows(rows, config)
+    }
+
+    /// By training sequences, which have neither values nor event types: of all items, in a
+    /// window, or of late.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] with the first setting that can't be right, event types and
+    /// [`Measure::Value`] among them.
+    pub fn of_sequences(
+        sequences: &TrainingSequences,
+        segments_of: impl Fn(usize) -> Vec<String>,
+        config: &PopularityConfig,
+    ) -> Result<Self> {
+        if let Some(event) = config.events.first() {
+            let reason = "sequences have no event types; count a log of interactions";
+            return Err(Error::invalid("events", event, reason));
+        }
+        if config.measure == Measure::Value {
+            let reason = "sequences have no values; count a log of interactions";
+            return Err(Error::invalid("measure", "value", reason));
+        }
+        let segments: Vec<Vec<String>> = if config.by_segment {
+            (0..sequences.len()).map(segments_of).collect()
+        } else {
+            vec![Vec::new(); sequences.len()]
+        };
+        let rows = segments
+            .iter()
+            .enumerate()
+            .flat_map(|(sequence, segments)| {
+                let history = sequences.history(sequence);
+                (history.items().iter().enumerate()).map(move |(place, &item)| Row {
+                    item,
+                    time: history.times().get(place).copied().unwrap_or(0.0),
+                    value: None,
+                    segments,
+                })
+            });
+        Self::of_rows(rows, config)
+    }
+
+    fn of_rows<'a>(
+        rows: impl Iterator<Item = Row<'a>> + Clone,
+        config: &PopularityConfig,
+    ) -> Result<Self> {
+        for (field, value) in [("window", config.window), ("half_life", config.half_life)] {
+            value.map_or(Ok(()), |value| settings::positive(field, value))?;
+        }
+        // The window is counted from the end, which is looked for first.
+        let latest = rows.clone().map(|row| row.time).reduce(f64::max);
+        let mut tally = Tally {
+            latest,
+            origin: latest.unwrap_or_default(),
+            ..Tally::default()
+        };
+        let start = match (latest, config.window) {
+            (Some(latest), Some(window)) => latest - window,
+            _ => f64::NEG_INFINITY,
+        };
+        rows.filter(|row| row.time >= start)
+            .for_each(|row| tally.add(&row, config));
+        Ok(Self::of_tally(tally, config.clone()))
+    }
+
+    fn of_tally(tally: Tally, config: PopularityConfig) -> Self {
+        Self {
+            ranked: RwLock::new(tally.ranked()),
+            config,
+            tally: Mutex::new(tally),
+        }
+    }
+}
+
+/// An interaction of a log.
+struct Row<'a> {
+    item: ItemIndex,
+    time: f64,
+    value: Option<f32>,
+    segments: &'a [String],
+}
+
+impl Tally {
+    fn add(&mut self, row: &Row<'_>, config: &PopularityConfig) {
+        let measure = match (config.measure, row.value) {
+            (Measure::Count, _) => 1.0,
+            (Measure::Value, Some(value)) if value > 0.0 => f64::from(value),
+            (Measure::Value, _) => return,
+        };
+        let latest = self.latest.unwrap_or(row.time).max(row.time);
+        self.latest = Some(latest);
+        let mut weight = measure;
+        if let Some(half_life) = config.half_life {
+            if (latest - self.origin) / half_life > SPAN {
+                let scale = ((self.origin - latest) / half_life).exp2();
+                self.all.scale(scale);
+                self.segments
+                    .values_mut()
+                    .for_each(|counts| counts.scale(scale));
+                self.origin = latest;
+            }
+            weight *= ((row.time - self.origin) / half_life).exp2();
+        }
+        let (mut piece, mut oldest) = (0, i64::MIN);
+        if let Some(window) = config.window {
+            let length = window / PIECES;
+            piece = (row.time / length).floor() as i64;
+            oldest = ((latest - window) / length).floor() as i64;
+        }
+        if piece < oldest {
+            return;
+        }
+        self.all.add(row.item, piece, weight);
+        self.all.forget(oldest);
+        if !config.by_segment {
+            return;
+        }
+        for segment in row.segments {
+            if let Some(counts) = self.segments.get_mut(segment) {
+                counts.add(row.item, piece, weight);
+                counts.forget(oldest);
+            } else if self.segments.len() < SEGMENTS {
+                let counts = self.segments.entry(segment.clone()).or_default();
+                counts.add(row.item, piece, weight);
+            }
+        }
+    }
+
+    fn ranked(&self) -> Ranked {
+        let segments = self.segments.iter();
+        Ranked {
+            all: self.all.ranked(),
+            segments: segments
+                .map(|(name, counts)| (name.clone(), counts.ranked()))
+                .collect(),
+        }
+    }
+}
+
+impl Counts {
+    fn add(&mut self, item: ItemIndex, piece: i64, weight: f64) {
+        let place = self.pieces.partition_point(|(number, _)| *number < piece);
+        if self
+            .pieces
+            .get(place)
+            .is_none_or(|(number, _)| *number != piece)
+        {
+            self.pieces.insert(place, (piece, Default::default()));
+        }
+        *self.pieces[place].1.entry(item).or_default() += weight;
+    }
+
+    fn forget(&mut self, oldest: i64) {
+        while self
+            .pieces
+            .front()
+            .is_some_and(|(number, _)| *number < oldest)
+        {
+            self.pieces.pop_front();
+        }
+    }
+
+    fn scale(&mut self, scale: f64) {
+        let pieces = self.pieces.iter_mut();
+        pieces
+            .flat_map(|(_, weights)| weights.values_mut())
+            .for_each(|weight| *weight *= scale);
+    }
+
+    fn ranked(&self) -> Vec<Candidate> {
+        let mut sums: foldhash::HashMap<ItemIndex, f64> = Default::default();
+        for (_, weights) in &self.pieces {
+            for (&item, weight) in weights {
+                *sums.entry(item).or_default() += weight;
+            }
+        }
+        // In one order, so that the sum of all is the same every time.
+        let mut sums: Vec<(ItemIndex, f64)> = sums.into_iter().collect();
+        sums.sort_unstable_by_key(|&(item, _)| item);
+        let all: f64 = sums.iter().map(|(_, weight)| weight).sum();
+        let shares = sums.into_iter().map(|(item, weight)| Candidate {
+            item,
+            score: (weight / all) as f32,
+            reason: Reason::Popular,
+        });
+        let mut ranked = Candidates::default();
+        ranked.push_best(
+            shares.filter(|share| share.score > 0.0).collect(),
+            usize::MAX,
+        );
+        ranked.of(0).collect()
     }
 }
 
 impl RecallChannel for Popularity {
     fn recall(
         &self,
-        histories: &[History<'_>],
+        users: &[UserContext<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
-    ) -> Result<Hits> {
-        let mut hits = Hits::with_capacity(histories.len(), k);
-        for row in 0..histories.len() {
-            let passes = |hit: &&Hit| filter.is_none_or(|filter| filter.passes(row, hit.item));
-            hits.push(self.ranked.iter().filter(passes).take(k).copied());
+    ) -> Result<Candidates> {
+        let ranked = self.ranked.read().unwrap_or_else(PoisonError::into_inner);
+        let mut best = Candidates::with_capacity(users.len(), k);
+        for (row, user) in users.iter().enumerate() {
+            let passes = |candidate: &Candidate| {
+                filter.is_none_or(|filter| filter.passes(row, candidate.item))
+            };
+            if !self.config.by_segment {
+                best.push(ranked.all.iter().copied().filter(passes).take(k));
+                continue;
+            }
+            // An item that is in several of his segments' lists counts where it is best.
+            let mut found: foldhash::HashMap<ItemIndex, Candidate> = Default::default();
+            for (place, segment) in user.segments().iter().enumerate() {
+                let list = ranked.segments.get(segment).map_or(&[][..], Vec::as_slice);
+                for &candidate in list.iter().filter(|candidate| passes(candidate)).take(k) {
+                    let reason = Reason::Segment(place as u32);
+                    let kept = found.entry(candidate.item).or_insert(Candidate {
+                        reason,
+                        ..candidate
+                    });
+                    if candidate.score > kept.score {
+                        *kept = Candidate {
+                            reason,
+                            ..candidate
+                        };
+                    }
+                }
+            }
+            best.push_best(found.into_values().collect(), k);
         }
-        Ok(hits)
+        Ok(best)
+    }
+
+    fn observe(&self, item: ItemIndex, interaction: &Interaction, segments: &[String]) {
+        let event = interaction.event.as_ref();
+        let events = &self.config.events;
+        if !events.is_empty() && !event.is_some_and(|event| events.contains(event)) {
+            return;
+        }
+        let row = Row {
+            item,
+            time: interaction.time,
+            value: interaction.value,
+            segments,
+        };
+        let ranked = {
+            let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+            tally.add(&row, &self.config);
+            tally.observed += 1;
+            if tally.observed < OBSERVED {
+                return;
+            }
+            tally.observed = 0;
+            tally.ranked()
+        };
+        *self.ranked.write().unwrap_or_else(PoisonError::into_inner) = ranked;
     }
 }

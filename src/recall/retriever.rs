@@ -42,20 +42,20 @@ pub enum Source {
     Popularity,
 }
 
-/// A recalled item.
+/// A retrieved item.
 #[derive(Debug, Clone, PartialEq)]
-pub struct RecalledItem {
+pub struct RetrievedItem {
     /// Which item.
     pub id: ExternalId,
     /// How near it is; see [`Source`].
     pub score: f32,
 }
 
-/// What is recalled for a history.
+/// What is retrieved for a history.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Recalled {
+pub struct Retrieved {
     /// The items, best first.
-    pub items: Vec<RecalledItem>,
+    pub items: Vec<RetrievedItem>,
     /// How many items of the history are not in the catalog and were skipped.
     pub unknown: usize,
     /// Where the items come from.
@@ -134,7 +134,7 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
         &self,
         history: impl IntoIterator<Item = T>,
         options: RecallOptions,
-    ) -> Result<Recalled> {
+    ) -> Result<Retrieved> {
         check_k(options.k, &self.catalog)?;
         let mut unknown = 0;
         let mut known = Vec::new();
@@ -162,9 +162,9 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
                 .id_of(item)
                 .expect("an index holds the catalog's items")
                 .clone();
-            RecalledItem { id, score }
+            RetrievedItem { id, score }
         };
-        Ok(Recalled {
+        Ok(Retrieved {
             items: scored.into_iter().map(item).collect(),
             unknown,
             source,

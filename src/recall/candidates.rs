@@ -1,0 +1,135 @@
+//! What a channel finds.
+
+use crate::data::ItemIndex;
+use crate::index::{Hit, Hits};
+use crate::kernels::top_k::best_first;
+
+/// Why an item was found: what it is that leads from the user to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Many take it.
+    Popular,
+    /// Many take it in one of the user's segments, by its place among these.
+    Segment(u32),
+    /// It goes with an item of his history.
+    Item(ItemIndex),
+    /// A user like him took it, by the place of his sequence in the data the channel was made of.
+    User(u32),
+    /// It has a tag that he prefers, by its place in [`Features::names`](crate::data::Features).
+    Tag(u32),
+    /// It is near the vector of his history as a whole.
+    Taste,
+}
+
+/// A recalled item with its score, in the channel's own unit, and why it was found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Candidate {
+    /// Which item; never padding.
+    pub item: ItemIndex,
+    /// How good it is; greater is better.
+    pub score: f32,
+    /// What led to it.
+    pub reason: Reason,
+}
+
+/// The candidates of each of some users, best first.
+///
+/// ```
+/// use seqrec::recall::{Candidate, Candidates, Reason};
+///
+/// let candidate = |item, score| Candidate { item, score, reason: Reason::Popular };
+/// let mut candidates = Candidates::default();
+/// candidates.push_best(vec![candidate(7, 0.5), candidate(2, 0.75), candidate(3, 0.5)], 2);
+/// assert_eq!(candidates.items(0), [2, 3]);
+/// assert_eq!(candidates.of(0).next(), Some(candidate(2, 0.75)));
+/// ```
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Candidates {
+    hits: Hits,
+    reasons: Vec<Reason>,
+}
+
+impl Candidates {
+    /// Room for the candidates of so many users, k each.
+    pub fn with_capacity(users: usize, k: usize) -> Self {
+        Self {
+            hits: Hits::with_capacity(users, k),
+            reasons: Vec::with_capacity(users * k),
+        }
+    }
+
+    /// Hits that were all found for the same reason.
+    pub fn of_hits(hits: Hits, reason: Reason) -> Self {
+        let all = (0..hits.len()).map(|user| hits.items(user).len()).sum();
+        Self {
+            hits,
+            reasons: vec![reason; all],
+        }
+    }
+
+    /// Adds the candidates of the next user, best first.
+    pub fn push(&mut self, candidates: impl IntoIterator<Item = Candidate>) {
+        let reasons = &mut self.reasons;
+        self.hits.push(candidates.into_iter().map(|candidate| {
+            let Candidate {
+                item,
+                score,
+                reason,
+            } = candidate;
+            reasons.push(reason);
+            Hit { item, score }
+        }));
+    }
+
+    /// Adds the k best of the next user's candidates, which come in any order and each item once.
+    pub fn push_best(&mut self, mut candidates: Vec<Candidate>, k: usize) {
+        let order =
+            |a: &Candidate, b: &Candidate| best_first(&(a.item, a.score), &(b.item, b.score));
+        if k < candidates.len() {
+            candidates.select_nth_unstable_by(k, order);
+            candidates.truncate(k);
+        }
+        candidates.sort_unstable_by(order);
+        self.push(candidates);
+    }
+
+    /// How many users there are.
+    pub fn len(&self) -> usize {
+        self.hits.len()
+    }
+
+    /// Whether there is no user.
+    pub fn is_empty(&self) -> bool {
+        self.hits.is_empty()
+    }
+
+    /// The items of a user, best first.
+    ///
+    /// # Panics
+    /// When there are not so many users.
+    pub fn items(&self, user: usize) -> &[ItemIndex] {
+        self.hits.items(user)
+    }
+
+    /// Their scores.
+    ///
+    /// # Panics
+    /// When there are not so many users.
+    pub fn scores(&self, user: usize) -> &[f32] {
+        self.hits.scores(user)
+    }
+
+    /// A user's candidates, one after another.
+    ///
+    /// # Panics
+    /// When there are not so many users.
+    pub fn of(&self, user: usize) -> impl ExactSizeIterator<Item = Candidate> + '_ {
+        let reasons = &self.reasons[self.hits.range(user)];
+        (self.hits.of(user).zip(reasons)).map(|(Hit { item, score }, &reason)| Candidate {
+            item,
+            score,
+            reason,
+        })
+    }
+}

@@ -1,0 +1,325 @@
+//! Item-based collaborative filtering: which items go with each.
+
+use std::ops::Range;
+
+use burn::config::Config;
+use rayon::prelude::*;
+
+use crate::data::{Catalog, History, ItemIndex, TrainingSequences};
+use crate::kernels::top_k::{Scored, scan};
+use crate::{Error, Result, settings};
+
+use super::links::{Item, Links};
+
+/// How far apart two items of a sequence still count; beyond it a decay has left next to nothing.
+const LEAST_WEIGHT: f32 = 1e-3;
+
+/// The settings of item-based collaborative filtering.
+///
+/// Two items are as near as the cosine of who took them: the users who took both, over the root of
+/// the users who took each. A user counts less the more he took, and a pair of items less the
+/// further apart he took them. The nearest of each item are kept, which is all the memory it takes
+/// beside one score an item and thread.
+///
+/// Sarwar et al., [Item-based collaborative filtering](https://doi.org/10.1145/371920.372071);
+/// inverse user frequency is Breese, Heckerman & Kadie's, [1998](https://arxiv.org/abs/1301.7363).
+///
+/// ```
+/// use seqrec::data::{Dataset, Filters, Interaction, Interactions, TrainingSequences};
+/// use seqrec::recall::ItemNeighboursConfig;
+///
+/// let rows = [("u", "a", 1.0), ("u", "b", 2.0), ("v", "a", 1.0), ("v", "b", 2.0), ("v", "c", 3.0)];
+/// let log: Interactions = rows.map(|(user, item, time)| Interaction::new(user, item, time)).into_iter().collect();
+/// let dataset = Dataset::new(log, Filters::default())?;
+/// let config = ItemNeighboursConfig::new().with_inverse_user_frequency(false);
+/// let links = config.build(&TrainingSequences::all(&dataset), dataset.catalog())?;
+/// let (items, cosines) = links.of(1);
+/// assert_eq!(items, [2, 3]);
+/// assert!((cosines[0] - 1.0).abs() < 1e-6 && (cosines[1] - 0.5f32.sqrt()).abs() < 1e-6);
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+#[derive(Config, Debug, PartialEq)]
+pub struct ItemNeighboursConfig {
+    /// How many neighbours of each item are kept.
+    #[config(default = 100)]
+    pub neighbours: usize,
+    /// How many of a user's last items are looked at: someone who took all would cost the square
+    /// of that, and say nothing.
+    #[config(default = 5_000)]
+    pub longest: usize,
+    /// Whether a user counts 1 / ln(1 + his items).
+    #[config(default = true)]
+    pub inverse_user_frequency: bool,
+    /// What a pair counts for every place that lies between its items, at most 1.
+    #[config(default = 1.0)]
+    pub position_decay: f64,
+    /// The time between its items, in the unit of the source, that halves what a pair counts.
+    pub half_life: Option<f64>,
+    /// What an item that was taken before another counts as its neighbour, where one that was
+    /// taken after it counts 1.
+    #[config(default = 1.0)]
+    pub backward: f64,
+    /// How many users more it would take to believe a cosine by half: those of rare items are
+    /// great by chance.
+    #[config(default = 0.0)]
+    pub shrinkage: f64,
+}
+
+impl ItemNeighboursConfig {
+    fn validate(&self) -> Result<()> {
+        settings::at_least_one(&[("neighbours", self.neighbours), ("longest", self.longest)])?;
+        settings::positive("position_decay", self.position_decay)?;
+        if self.position_decay > 1.0 {
+            let reason = "must be at most 1";
+            return Err(Error::invalid(
+                "position_decay",
+                self.position_decay,
+                reason,
+            ));
+        }
+        if let Some(half_life) = self.half_life {
+            settings::positive("half_life", half_life)?;
+        }
+        settings::not_negative("backward", self.backward)?;
+        settings::not_negative("shrinkage", self.shrinkage)
+    }
+
+    /// Finds the neighbours of every item, best first, ties by popularity, on all threads.
+    ///
+    /// Of an item that a user took several times, the last counts.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] with the first setting that can't be right, and for an empty
+    /// catalog.
+    pub fn build(
+        &self,
+        sequences: &TrainingSequences,
+        catalog: &Catalog,
+    ) -> Result<Links<Item, Item>> {
+        settings::has_items(catalog.len())?;
+        self.validate()?;
+        let together = Together::new(self, sequences, catalog);
+        let scratch = || vec![0.0; catalog.len()];
+        // The most work first, so that no thread is left with a great piece at the end.
+        let found: Vec<Vec<Scored>> = (0..catalog.len() as u32)
+            .into_par_iter()
+            .with_max_len(16)
+            .map_init(scratch, |sums, rank| together.neighbours(rank, sums))
+            .collect();
+        let mut links = Links::to(catalog.len() + 1);
+        links.push([]);
+        for item in 1..=catalog.len() {
+            let neighbours = found[together.ranks[item] as usize].iter();
+            links.push(neighbours.map(|&(rank, cosine)| (together.by_rank[rank as usize], cosine)));
+        }
+        Ok(links)
+    }
+}
+
+/// Who took what, both ways. Items go by their rank in popularity, from 0, so that the sums of
+/// those that nearly everyone took lie side by side.
+struct Together<'a> {
+    config: &'a ItemNeighboursConfig,
+    by_rank: Vec<ItemIndex>,
+    /// The rank of each item; that of padding is never looked at.
+    ranks: Vec<u32>,
+    /// Each user's distinct items, in order, one user after another.
+    items: Vec<u32>,
+    /// When each was taken, where a half-life asks for it.
+    times: Vec<f64>,
+    /// Where each user's items begin, and where the last one's end.
+    users: Vec<u32>,
+    /// What each user counts.
+    weights: Vec<f32>,
+    /// Who took each item, and where it is in `items`; one item after another.
+    taken: Vec<(u32, u32)>,
+    /// Where each item's takers begin, and where the last one's end.
+    offsets: Vec<usize>,
+    /// One over the root of what the users who took each count in all.
+    scales: Vec<f32>,
+    /// What a pair counts by how many places lie between its items; empty where that is nothing
+    /// to it.
+    by_distance: Vec<f32>,
+}
+
+impl<'a> Together<'a> {
+    fn new(
+        config: &'a ItemNeighboursConfig,
+        sequences: &TrainingSequences,
+        catalog: &Catalog,
+    ) -> Self {
+        let by_rank = catalog
+            .clone()
+            .with_counts(sequences.iter())
+            .by_popularity();
+        let mut ranks = vec![0; catalog.len() + 1];
+        for (rank, &item) in by_rank.iter().enumerate() {
+            ranks[item as usize] = rank as u32;
+        }
+        let decays = std::iter::successors(Some(1.0), |decay| {
+            Some(decay * config.position_decay as f32)
+        });
+        let by_distance = if config.position_decay < 1.0 {
+            decays.take_while(|&decay| decay > LEAST_WEIGHT).collect()
+        } else {
+            Vec::new()
+        };
+        let mut together = Self {
+            config,
+            offsets: vec![0; catalog.len() + 1],
+            by_rank,
+            ranks,
+            items: Vec::new(),
+            times: Vec::new(),
+            users: vec![0],
+            weights: Vec::new(),
+            taken: Vec::new(),
+            scales: Vec::new(),
+            by_distance,
+        };
+        // The user in whose sequence an item was seen last, plus one.
+        let mut seen = vec![0; catalog.len()];
+        for sequence in 0..sequences.len() {
+            let history = sequences.history(sequence).last(config.longest);
+            together.add_user(history, &mut seen);
+        }
+        together.turn_round();
+        together
+    }
+
+    fn add_user(&mut self, history: History<'_>, seen: &mut [u32]) {
+        let start = self.items.len();
+        let number = self.users.len() as u32;
+        // From the end, since the last of several counts; turned round after that.
+        for (place, &item) in history.items().iter().enumerate().rev() {
+            let rank = self.ranks[item as usize];
+            if std::mem::replace(&mut seen[rank as usize], number) != number {
+                self.items.push(rank);
+                if self.config.half_life.is_some() {
+                    let time = history.times().get(place);
+                    self.times.push(time.copied().unwrap_or_default());
+                }
+            }
+        }
+        self.items[start..].reverse();
+        if self.config.half_life.is_some() {
+            self.times[start..].reverse();
+        }
+        let count = (self.items.len() - start) as f32;
+        self.weights.push(if self.config.inverse_user_frequency {
+            1.0 / count.ln_1p().max(f32::MIN_POSITIVE)
+        } else {
+            1.0
+        });
+        let end = u32::try_from(self.items.len()).expect("fewer than 2^32 interactions");
+        self.users.push(end);
+    }
+
+    fn of_user(&self, user: u32) -> Range<usize> {
+        self.users[user as usize] as usize..self.users[user as usize + 1] as usize
+    }
+
+    /// From the items of users to the users of items.
+    fn turn_round(&mut self) {
+        for &item in &self.items {
+            self.offsets[item as usize + 1] += 1;
+        }
+        for item in 1..self.offsets.len() {
+            self.offsets[item] += self.offsets[item - 1];
+        }
+        let mut next = self.offsets.clone();
+        let mut counts = vec![0.0f32; self.by_rank.len()];
+        let mut taken = vec![(0, 0); self.items.len()];
+        for (user, weight) in self.weights.iter().enumerate() {
+            for place in self.of_user(user as u32) {
+                let item = self.items[place] as usize;
+                taken[next[item]] = (user as u32, place as u32);
+                next[item] += 1;
+                counts[item] += weight;
+            }
+        }
+        self.taken = taken;
+        let scale = |count: f32| if count > 0.0 { 1.0 / count.sqrt() } else { 0.0 };
+        self.scales = counts.into_iter().map(scale).collect();
+    }
+
+    /// The nearest items of one, best first; `sums` is 0 everywhere, before and after.
+    fn neighbours(&self, item: u32, sums: &mut [f32]) -> Vec<Scored> {
+        let plain = self.by_distance.is_empty()
+            && self.config.half_life.is_none()
+            && self.config.backward == 1.0;
+        let taken = &self.taken[self.offsets[item as usize]..self.offsets[item as usize + 1]];
+        let mut met = 0;
+        for &(user, place) in taken {
+            let (range, weight) = (self.of_user(user), self.weights[user as usize]);
+            met += range.len();
+            if plain {
+                for &other in &self.items[range] {
+                    sums[other as usize] += weight;
+                }
+            } else {
+                self.add_pairs(place as usize, range, weight, sums);
+            }
+        }
+        sums[item as usize] = 0.0;
+        let scale = self.scales[item as usize];
+        let shrinkage = self.config.shrinkage as f32;
+        let score = |items: &[u32], scores: &mut [f32]| {
+            for (score, &other) in scores.iter_mut().zip(items) {
+                let sum = sums[other as usize];
+                let believed = if shrinkage > 0.0 {
+                    sum / (sum + shrinkage)
+                } else {
+                    1.0
+                };
+                *score = sum * believed * scale * self.scales[other as usize];
+            }
+        };
+        let count = self.config.neighbours;
+        // Where few were met, their items are gone through again, else all items.
+        if met < sums.len() / 8 {
+            let users = taken.iter().map(|&(user, _)| self.of_user(user));
+            let mut met: Vec<u32> = users
+                .flat_map(|range| &self.items[range])
+                .copied()
+                .collect();
+            met.sort_unstable();
+            met.dedup();
+            met.retain(|&other| sums[other as usize] > 0.0);
+            let nearest = scan(count, met.iter().copied(), score);
+            met.iter().for_each(|&other| sums[other as usize] = 0.0);
+            nearest
+        } else {
+            let met = (0..sums.len() as u32).filter(|&other| sums[other as usize] > 0.0);
+            let nearest = scan(count, met, score);
+            sums.fill(0.0);
+            nearest
+        }
+    }
+
+    /// Adds what a user's items count as neighbours of the one at a place.
+    fn add_pairs(&self, place: usize, range: Range<usize>, weight: f32, sums: &mut [f32]) {
+        let Range {
+            start: mut from,
+            end: mut to,
+        } = range;
+        if !self.by_distance.is_empty() {
+            from = from.max(place.saturating_sub(self.by_distance.len()));
+            to = to.min(place + self.by_distance.len() + 1);
+        }
+        for other in (from..to).filter(|&other| other != place) {
+            let mut pair = weight;
+            if other < place {
+                pair *= self.config.backward as f32;
+            }
+            if let Some(&decay) = self.by_distance.get(other.abs_diff(place) - 1) {
+                pair *= decay;
+            }
+            if let Some(half_life) = self.config.half_life {
+                let apart = (self.times[other] - self.times[place]).abs();
+                pair *= ((-apart / half_life) as f32).exp2();
+            }
+            sums[self.items[other] as usize] += pair;
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Steps from items to items near them as vectors, and paths over the tags of items.
+
+use ndarray::{Array2, ArrayView2};
+
+use crate::data::{Catalog, Features};
+use crate::index::VectorIndex;
+use crate::{Error, Result, settings};
+
+use super::channel::UserContext;
+use super::links::{Item, Links, Node, Tag};
+use super::path::{HistoryItems, Path, Reached, Step};
+
+/// A step from items to the items nearest to them in an embedding, by cosine: of a model
+/// ([`item_vectors`](super::item_vectors)), of a factorization, or of the items' contents.
+///
+/// The path from a history's items over this step is I2I.
+///
+/// ```
+/// use ndarray::array;
+/// use seqrec::index::FlatIndex;
+/// use seqrec::recall::{HistoryItems, NearestItems, Path, RecallChannel};
+///
+/// // Row 0 is padding.
+/// let vectors = array![[0.0, 0.0], [1.0, 0.0], [0.9, 0.1], [0.0, 1.0]];
+/// let near = NearestItems::new(vectors.view(), 2, |vectors| FlatIndex::new(vectors))?;
+/// let i2i = HistoryItems::last(5)?.then(near).into_channel();
+/// assert_eq!(i2i.recall(&[(&[1][..]).into()], 1, None)?.items(0), [2]);
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct NearestItems<I> {
+    /// Of length 1.
+    vectors: Array2<f32>,
+    index: I,
+    neighbours: usize,
+}
+
+impl<I: VectorIndex> NearestItems<I> {
+    /// A step to the `neighbours` items nearest to each, of vectors `[items + 1, dim]`, row 0
+    /// being padding, through the index that `index` builds of them, scaled to length 1.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] for 0 neighbours, and what building the index gives.
+    pub fn new(
+        vectors: ArrayView2<'_, f32>,
+        neighbours: usize,
+        index: impl FnOnce(ArrayView2<'_, f32>) -> Result<I>,
+    ) -> Result<Self> {
+        settings::at_least_one(&[("neighbours", neighbours)])?;
+        let mut vectors = vectors.to_owned();
+        crate::model::Similarity::Cosine.prepare(vectors.view_mut());
+        Ok(Self {
+            index: index(vectors.view())?,
+            vectors,
+            neighbours,
+        })
+    }
+}
+
+impl<I: VectorIndex> Step<Item, Item> for NearestItems<I> {
+    fn nodes(&self) -> usize {
+        self.vectors.nrows()
+    }
+
+    fn follow(&self, from: &[Reached], found: &mut dyn FnMut(usize, u32, f32)) -> Result<()> {
+        if from.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<usize> = from.iter().map(|reached| reached.node as usize).collect();
+        let queries = self.vectors.select(ndarray::Axis(0), &rows);
+        // The nearest of all is the item itself.
+        let hits = self
+            .index
+            .search(queries.view(), self.neighbours + 1, None)?;
+        for (place, reached) in from.iter().enumerate() {
+            let others = hits
+                .of(place)
+                .filter(|hit| hit.item != reached.node && hit.score > 0.0);
+            for hit in others.take(self.neighbours) {
+                found(place, hit.item, hit.score);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The beginning of a path: the tags that a user prefers, learned from his history: those that
+/// its items have more often than all that is taken.
+///
+/// A tag weighs s · ln(s / p), s being its share of the history's weight and p its share of all
+/// interactions in training: what it adds to the divergence of the two.
+#[derive(Debug, Clone)]
+pub struct PreferredTags {
+    start: HistoryItems,
+    tags: Links<Item, Tag>,
+    /// Each tag's share of all interactions.
+    usual: Vec<f32>,
+}
+
+impl PreferredTags {
+    /// Prefers among `features` of items, `[items + 1, tags]`, each above 0 being a tag that an
+    /// item has, by the items of a history that `start` gives.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the features are not of the catalog's items.
+    pub fn new(features: &Features, catalog: &Catalog, start: HistoryItems) -> Result<Self> {
+        let tags = tags_of_items(features, catalog)?;
+        let mut usual = vec![0.0; features.names().len()];
+        for (item, &count) in catalog.counts().iter().enumerate() {
+            for (&tag, share) in shares(&tags, item as u32) {
+                usual[tag as usize] += count as f32 * share;
+            }
+        }
+        let all: f32 = usual.iter().sum();
+        usual.iter_mut().for_each(|usual| *usual /= all.max(1.0));
+        Ok(Self { start, tags, usual })
+    }
+}
+
+/// An item's tags, each with its share of the item.
+fn shares(tags: &Links<Item, Tag>, item: u32) -> impl Iterator<Item = (&u32, f32)> {
+    let (tags, weights) = tags.of(item);
+    let all: f32 = weights.iter().sum();
+    tags.iter()
+        .zip(weights.iter().map(move |weight| weight / all))
+}
+
+impl Path<Tag> for PreferredTags {
+    fn walk(&self, users: &[UserContext<'_>]) -> Result<Vec<Vec<Reached>>> {
+        let preferred = |&user: &UserContext<'_>| {
+            let mut in_history = vec![0.0f32; self.usual.len()];
+            self.start.weigh(user, |item, weight| {
+                for (&tag, share) in shares(&self.tags, item) {
+                    in_history[tag as usize] += weight * share;
+                }
+            });
+            let all: f32 = in_history.iter().sum();
+            let weigh = |(tag, (&sum, &usual)): (usize, (&f32, &f32))| {
+                let share = sum / all;
+                let weight = share * (share / usual.max(1e-6)).ln();
+                let node = tag as u32;
+                (weight > 0.0).then(|| Reached {
+                    node,
+                    weight,
+                    reason: Tag::reason(node),
+                })
+            };
+            let tags = in_history.iter().zip(&self.usual).enumerate();
+            tags.filter_map(weigh).collect()
+        };
+        Ok(users.iter().map(preferred).collect())
+    }
+}
+
+/// The tags of each item: features `[items + 1, tags]` that are above 0, which are their weights.
+///
+/// # Errors
+/// [`Error::Shape`] when the features are not of the catalog's items.
+pub fn tags_of_items(features: &Features, catalog: &Catalog) -> Result<Links<Item, Tag>> {
+    let values = features.values();
+    if values.nrows() != catalog.len() + 1 {
+        return Err(Error::Shape {
+            what: "rows of item features",
+            expected: catalog.len() + 1,
+            found: values.nrows(),
+        });
+    }
+    let mut links = Links::to(features.names().len());
+    for row in values.rows() {
+        let tags = row.iter().enumerate().filter(|(_, value)| **value > 0.0);
+        links.push(tags.map(|(tag, &value)| (tag as u32, value)));
+    }
+    Ok(links)
+}
+
+/// The `count` most popular items of each tag, weighing their share of the tag's interactions.
+///
+/// # Errors
+/// [`Error::InvalidValue`] for a count of 0, and [`Error::Shape`] when the features are not of the
+/// catalog's items.
+pub fn items_of_tags(
+    features: &Features,
+    catalog: &Catalog,
+    count: usize,
+) -> Result<Links<Tag, Item>> {
+    settings::at_least_one(&[("count", count)])?;
+    let of_tags = tags_of_items(features, catalog)?.reversed();
+    let mut links = Links::to(catalog.len() + 1);
+    for tag in 0..of_tags.len() as u32 {
+        let (items, values) = of_tags.of(tag);
+        let mut best: Vec<(u32, f32)> = (items.iter().zip(values))
+            .map(|(&item, value)| (item, value * catalog.counts()[item as usize] as f32))
+            .filter(|(_, weight)| *weight > 0.0)
+            .collect();
+        let all: f32 = best.iter().map(|(_, weight)| weight).sum();
+        best.sort_by(crate::kernels::top_k::best_first);
+        best.truncate(count);
+        links.push(best.into_iter().map(|(item, weight)| (item, weight / all)));
+    }
+    Ok(links)
+}

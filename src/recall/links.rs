@@ -1,0 +1,214 @@
+//! Weighted links from nodes to nodes.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use crate::{Error, Result};
+
+use super::candidates::Reason;
+
+/// A kind of nodes that a [path](super::Path) leads over.
+pub trait Node: Send + Sync + 'static {
+    /// The reason for what is found by way of a node.
+    fn reason(node: u32) -> Reason;
+}
+
+/// Items, by their index in the catalog, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Item {}
+
+/// Users, by the place of their sequence in the training data, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum User {}
+
+/// Tags, by their place in [`Features::names`](crate::data::Features::names), from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tag {}
+
+impl Node for Item {
+    fn reason(node: u32) -> Reason {
+        Reason::Item(node)
+    }
+}
+
+impl Node for User {
+    fn reason(node: u32) -> Reason {
+        Reason::User(node)
+    }
+}
+
+impl Node for Tag {
+    fn reason(node: u32) -> Reason {
+        Reason::Tag(node)
+    }
+}
+
+/// Weighted links from nodes of one kind to nodes of another or the same, such as from each item
+/// to those that go with it, in one flat array.
+///
+/// ```
+/// use seqrec::recall::{Item, Links, Tag};
+///
+/// let mut links = Links::<Tag, Item>::to(4);
+/// links.push([(3, 0.5), (1, 0.25)]);
+/// links.push([]);
+/// assert_eq!(links.of(0), (&[3, 1][..], &[0.5, 0.25][..]));
+/// assert_eq!(links.len(), 2);
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Links<From, To> {
+    /// Where each node's links begin, and where the last one's end.
+    offsets: Vec<usize>,
+    targets: Vec<u32>,
+    weights: Vec<f32>,
+    /// The numbers that targets are below.
+    nodes: usize,
+    kinds: PhantomData<fn(From) -> To>,
+}
+
+impl<From: Node, To: Node> Links<From, To> {
+    /// No links yet, to nodes with numbers below `nodes`.
+    pub fn to(nodes: usize) -> Self {
+        Self {
+            offsets: vec![0],
+            targets: Vec::new(),
+            weights: Vec::new(),
+            nodes,
+            kinds: PhantomData,
+        }
+    }
+
+    /// Adds the links of the next node.
+    ///
+    /// # Panics
+    /// When a target is not below the number of nodes.
+    pub fn push(&mut self, links: impl IntoIterator<Item = (u32, f32)>) {
+        for (target, weight) in links {
+            assert!(
+                (target as usize) < self.nodes,
+                "a link leads to node {target} of {}",
+                self.nodes
+            );
+            self.targets.push(target);
+            self.weights.push(weight);
+        }
+        self.offsets.push(self.targets.len());
+    }
+
+    /// Links out of arrays that were [written](Links::parts) before.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when they are no links to nodes below `nodes`.
+    pub(crate) fn from_parts(
+        offsets: Vec<usize>,
+        targets: Vec<u32>,
+        weights: Vec<f32>,
+        nodes: usize,
+    ) -> Result<Self> {
+        let ordered = offsets.first() == Some(&0) && offsets.is_sorted();
+        if !ordered || offsets.last() != Some(&targets.len()) || targets.len() != weights.len() {
+            let reason = "must rise from 0 to the number of links";
+            return Err(Error::invalid("offsets", offsets.len(), reason));
+        }
+        if let Some(target) = targets.iter().find(|&&target| target as usize >= nodes) {
+            let reason = format!("must be below {nodes}");
+            return Err(Error::invalid("target", target, reason));
+        }
+        if let Some(weight) = weights.iter().find(|weight| !weight.is_finite()) {
+            return Err(Error::invalid("weight", weight, "must be finite"));
+        }
+        Ok(Self {
+            offsets,
+            targets,
+            weights,
+            nodes,
+            kinds: PhantomData,
+        })
+    }
+
+    /// The arrays that links are made of: where each node's begin, their targets and weights.
+    pub(crate) fn parts(&self) -> (&[usize], &[u32], &[f32]) {
+        (&self.offsets, &self.targets, &self.weights)
+    }
+
+    /// How many nodes there are links of.
+    pub fn len(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// Whether there are links of no node.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The numbers that targets are below.
+    pub fn nodes(&self) -> usize {
+        self.nodes
+    }
+
+    fn range(&self, node: u32) -> Range<usize> {
+        match self.offsets.get(node as usize + 1) {
+            Some(&end) => self.offsets[node as usize]..end,
+            None => 0..0,
+        }
+    }
+
+    /// A node's targets and their weights; none for a node that there are no links of.
+    pub fn of(&self, node: u32) -> (&[u32], &[f32]) {
+        let range = self.range(node);
+        (&self.targets[range.clone()], &self.weights[range])
+    }
+
+    /// The links the other way round, from `nodes` of the targets' kind.
+    pub fn reversed(&self) -> Links<To, From> {
+        let mut of_targets = vec![Vec::new(); self.nodes];
+        for node in 0..self.len() as u32 {
+            let (targets, weights) = self.of(node);
+            for (&target, &weight) in targets.iter().zip(weights) {
+                of_targets[target as usize].push((node, weight));
+            }
+        }
+        let mut reversed = Links::to(self.len());
+        for links in of_targets {
+            reversed.push(links);
+        }
+        reversed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_turn_round() {
+        let mut links = Links::<Item, Tag>::to(3);
+        links.push([]);
+        links.push([(2, 0.5), (0, 1.0)]);
+        links.push([(2, 2.0)]);
+        let reversed = links.reversed();
+        assert_eq!(reversed.of(2), (&[1, 2][..], &[0.5, 2.0][..]));
+        assert!(reversed.of(1).0.is_empty());
+        assert_eq!((reversed.len(), reversed.nodes()), (3, 3));
+        assert_eq!(links.of(77), (&[][..], &[][..]));
+    }
+
+    #[test]
+    fn arrays_that_are_no_links_are_refused() {
+        let links = |offsets: &[usize], targets: &[u32], weights: &[f32]| {
+            Links::<Item, Item>::from_parts(offsets.into(), targets.into(), weights.into(), 4)
+        };
+        assert!(links(&[0, 1, 2], &[1, 3], &[0.5, 1.0]).is_ok());
+        for (offsets, targets, weights) in [
+            (&[][..], &[][..], &[][..]),
+            (&[1, 2], &[1, 3], &[0.5, 1.0]),
+            (&[0, 2, 1], &[1, 3], &[0.5, 1.0]),
+            (&[0, 1], &[1, 3], &[0.5, 1.0]),
+            (&[0, 2], &[1, 3], &[0.5]),
+            (&[0, 2], &[1, 4], &[0.5, 1.0]),
+            (&[0, 2], &[1, 3], &[0.5, f32::NAN]),
+        ] {
+            assert!(links(offsets, targets, weights).is_err(), "{offsets:?}");
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Recall in steps: from a user over items, users or tags to items.
+
+use rayon::prelude::*;
+
+use crate::index::Filter;
+use crate::{Error, Result, settings};
+
+use super::candidates::{Candidates, Reason};
+use super::channel::{RecallChannel, UserContext};
+use super::links::{Item, Links, Node};
+use super::scores::{Scores, candidates};
+
+/// A node that a path has come to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reached {
+    /// Its number.
+    pub node: u32,
+    /// How much leads there.
+    pub weight: f32,
+    /// What most of it went over first.
+    pub reason: Reason,
+}
+
+/// A way from users to nodes of a kind: the first step, or one with more steps after it.
+///
+/// Recall of the forms that are called U2I2I, U2Tag2I, U2U2I and so on is a path to items, made of
+/// a beginning and [steps](Step) that fit together:
+///
+/// ```
+/// use seqrec::data::{Dataset, Filters, Features, TrainingSequences, synthetic::Synthetic};
+/// use seqrec::recall::{
+///     HistoryItems, ItemNeighboursConfig, Path, PreferredTags, RecallChannel, items_of_tags,
+/// };
+///
+/// let log = Synthetic { users: 40, items: 50, ..Synthetic::default() }.generate();
+/// let dataset = Dataset::new(log, Filters::default())?;
+/// let (sequences, catalog) = (TrainingSequences::all(&dataset), dataset.catalog());
+///
+/// // The user's items, then each one's neighbours.
+/// let neighbours = ItemNeighboursConfig::new().build(&sequences, catalog)?;
+/// let u2i2i = HistoryItems::last(20)?.then(neighbours).into_channel();
+/// let candidates = u2i2i.recall(&[sequences.history(0).into()], 10, None)?;
+/// assert_eq!(candidates.items(0).len(), 10);
+///
+/// // The tags he prefers, then each one's best items.
+/// let tags = catalog.ids().map(|id| (id.clone(), [if id.to_string() < "3".to_owned() { "a" } else { "b" }]));
+/// let features = Features::of_items(catalog, tags);
+/// let preferred = PreferredTags::new(&features, catalog, HistoryItems::last(50)?)?;
+/// let u2tag2i = preferred.best(2)?.then(items_of_tags(&features, catalog, 100)?).into_channel();
+/// assert!(!u2tag2i.recall(&[sequences.history(0).into()], 10, None)?.items(0).is_empty());
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+pub trait Path<To: Node>: Send + Sync {
+    /// For each user the nodes it leads to, each once.
+    ///
+    /// # Errors
+    /// What looking them up gives.
+    fn walk(&self, users: &[UserContext<'_>]) -> Result<Vec<Vec<Reached>>>;
+
+    /// Goes on from there by another step.
+    fn then<Next: Node, S: Step<To, Next>>(self, step: S) -> Then<Self, S, To>
+    where
+        Self: Sized,
+    {
+        Then {
+            path: self,
+            step,
+            over: std::marker::PhantomData,
+        }
+    }
+
+    /// Keeps the `count` nodes with the greatest weights, ties by number.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] for a count of 0.
+    fn best(self, count: usize) -> Result<Best<Self>>
+    where
+        Self: Sized,
+    {
+        settings::at_least_one(&[("count", count)])?;
+        Ok(Best { path: self, count })
+    }
+
+    /// A channel of the items that the path leads to.
+    fn into_channel(self) -> PathChannel<Self>
+    where
+        Self: Sized + Path<Item>,
+    {
+        PathChannel { path: self }
+    }
+}
+
+/// A step from nodes of one kind to nodes of another or the same.
+pub trait Step<From: Node, To: Node>: Send + Sync {
+    /// The numbers that the nodes it leads to are below.
+    fn nodes(&self) -> usize;
+
+    /// Calls `found` with the place of a node among `from`, a node that it leads to, and the
+    /// weight of that link, for every link. The weights of `from` are not looked at.
+    ///
+    /// # Errors
+    /// What looking them up gives.
+    fn follow(&self, from: &[Reached], found: &mut dyn FnMut(usize, u32, f32)) -> Result<()>;
+}
+
+impl<From: Node, To: Node> Step<From, To> for Links<From, To> {
+    fn nodes(&self) -> usize {
+        self.nodes()
+    }
+
+    fn follow(&self, from: &[Reached], found: &mut dyn FnMut(usize, u32, f32)) -> Result<()> {
+        for (place, reached) in from.iter().enumerate() {
+            let (targets, weights) = self.of(reached.node);
+            for (&target, &weight) in targets.iter().zip(weights) {
+                found(place, target, weight);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<From: Node, To: Node, S: Step<From, To>> Step<From, To> for std::sync::Arc<S> {
+    fn nodes(&self) -> usize {
+        (**self).nodes()
+    }
+
+    fn follow(&self, from: &[Reached], found: &mut dyn FnMut(usize, u32, f32)) -> Result<()> {
+        (**self).follow(from, found)
+    }
+}
+
+/// A [path](Path) and one more step; weights multiply along it and add up where ways meet.
+#[derive(Debug, Clone)]
+pub struct Then<P, S, Over> {
+    path: P,
+    step: S,
+    over: std::marker::PhantomData<fn(Over)>,
+}
+
+impl<P: Path<Over>, S: Step<Over, To>, Over: Node, To: Node> Path<To> for Then<P, S, Over> {
+    fn walk(&self, users: &[UserContext<'_>]) -> Result<Vec<Vec<Reached>>> {
+        let step = |scores: &mut Scores, from: Vec<Reached>| {
+            let nodes = self.step.nodes();
+            self.step.follow(&from, &mut |place, node, weight| {
+                debug_assert!((node as usize) < nodes);
+                let Reached {
+                    weight: so_far,
+                    reason,
+                    ..
+                } = from[place];
+                scores.add(node, so_far * weight, reason);
+            })?;
+            Ok(scores.take())
+        };
+        (self.path.walk(users)?.into_par_iter())
+            .map_init(|| Scores::new(self.step.nodes()), step)
+            .collect()
+    }
+}
+
+/// The weightiest nodes of a [path](Path).
+#[derive(Debug, Clone)]
+pub struct Best<P> {
+    path: P,
+    count: usize,
+}
+
+impl<To: Node, P: Path<To>> Path<To> for Best<P> {
+    fn walk(&self, users: &[UserContext<'_>]) -> Result<Vec<Vec<Reached>>> {
+        let mut walked = self.path.walk(users)?;
+        for reached in &mut walked {
+            reached
+                .sort_unstable_by(|a, b| b.weight.total_cmp(&a.weight).then(a.node.cmp(&b.node)));
+            reached.truncate(self.count);
+        }
+        Ok(walked)
+    }
+}
+
+/// A channel of the items that a [path](Path) leads to.
+#[derive(Debug, Clone)]
+pub struct PathChannel<P> {
+    path: P,
+}
+
+impl<P: Path<Item>> RecallChannel for PathChannel<P> {
+    fn recall(
+        &self,
+        users: &[UserContext<'_>],
+        k: usize,
+        filter: Option<Filter<'_>>,
+    ) -> Result<Candidates> {
+        let mut best = Candidates::with_capacity(users.len(), k);
+        for (row, reached) in self.path.walk(users)?.into_iter().enumerate() {
+            best.push_best(candidates(reached, row, filter), k);
+        }
+        Ok(best)
+    }
+}
+
+/// The beginning of a path: the items of a user's history, the later ones and the more frequent
+/// ones weighing more.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HistoryItems {
+    last: usize,
+    decay: f32,
+    half_life: Option<f64>,
+}
+
+impl HistoryItems {
+    /// A history's last `count` items, the same one counted as often as it is among them, all of
+    /// the same weight.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] for a count of 0.
+    pub fn last(count: usize) -> Result<Self> {
+        settings::at_least_one(&[("count", count)])?;
+        Ok(Self {
+            last: count,
+            decay: 1.0,
+            half_life: None,
+        })
+    }
+
+    /// Each item weighs `decay` times as much as the one after it, such as 0.9.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when it is not above 0 and at most 1.
+    pub fn with_decay(self, decay: f64) -> Result<Self> {
+        settings::positive("decay", decay)?;
+        if decay > 1.0 {
+            return Err(Error::invalid("decay", decay, "must be at most 1"));
+        }
+        let decay = decay as f32;
+        Ok(Self { decay, ..self })
+    }
+
+    /// Each item weighs half as much for every `half_life` that has gone by since it was taken,
+    /// in the unit of the source, where the history has times.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when it is not above 0.
+    pub fn with_half_life(self, half_life: f64) -> Result<Self> {
+        settings::positive("half_life", half_life)?;
+        let half_life = Some(half_life);
+        Ok(Self { half_life, ..self })
+    }
+
+    /// Calls `found` with each item, the last one first, and its weight.
+    pub(super) fn weigh(&self, user: UserContext<'_>, mut found: impl FnMut(u32, f32)) {
+        let history = user.history().last(self.last);
+        let mut by_place = 1.0;
+        for (place, &item) in history.items().iter().enumerate().rev() {
+            let by_age = match (self.half_life, user.now(), history.times().get(place)) {
+                (Some(half_life), Some(now), Some(time)) => {
+                    ((time - now).min(0.0) / half_life).exp2() as f32
+                }
+                _ => 1.0,
+            };
+            // What is long past still counts more than nothing.
+            found(item, (by_place * by_age).max(f32::MIN_POSITIVE));
+            by_place *= self.decay;
+        }
+    }
+}
+
+impl Path<Item> for HistoryItems {
+    fn walk(&self, users: &[UserContext<'_>]) -> Result<Vec<Vec<Reached>>> {
+        let weigh = |&user: &UserContext<'_>| {
+            let mut reached: Vec<Reached> = Vec::new();
+            self.weigh(user, |node, weight| {
+                reached.push(Reached {
+                    node,
+                    weight,
+                    reason: Reason::Item(node),
+                });
+            });
+            reached.sort_by_key(|reached| reached.node);
+            reached.dedup_by(|again, first| {
+                let same = again.node == first.node;
+                first.weight += if same { again.weight } else { 0.0 };
+                same
+            });
+            reached
+        };
+        Ok(users.iter().map(weigh).collect())
+    }
+}

@@ -1,0 +1,73 @@
+//! Who took each item, the latest first.
+
+use crate::Result;
+use crate::data::{Catalog, TrainingSequences};
+use crate::settings;
+
+use super::links::{Item, Links, User};
+
+/// The users of each item and the items of each user.
+#[derive(Debug, Clone)]
+pub(super) struct TakenBy {
+    /// Each item's users, those whose sequence ended last first, and no more than were asked for;
+    /// weights are ln(users / users with the item).
+    pub users: Links<Item, User>,
+    /// Each user's distinct items, with the same weights.
+    pub items: Links<User, Item>,
+    /// Each user's place by when his sequence ended, the latest 0.
+    pub recency: Vec<u32>,
+}
+
+impl TakenBy {
+    pub(super) fn new(
+        sequences: &TrainingSequences,
+        catalog: &Catalog,
+        recent: usize,
+    ) -> Result<Self> {
+        settings::has_items(catalog.len())?;
+        let end = |&user: &usize| -> f64 {
+            let times = sequences.history(user).times();
+            times.last().copied().unwrap_or(f64::NEG_INFINITY)
+        };
+        let mut order: Vec<usize> = (0..sequences.len()).collect();
+        order.sort_by(|a, b| end(b).total_cmp(&end(a)));
+        let mut recency = vec![0; sequences.len()];
+        for (place, &user) in order.iter().enumerate() {
+            recency[user] = place as u32;
+        }
+        let distinct = |user: usize| {
+            let mut items = sequences.get(user).to_vec();
+            items.sort_unstable();
+            items.dedup();
+            items
+        };
+        let mut lists: Vec<Vec<u32>> = vec![Vec::new(); catalog.len() + 1];
+        let mut counts = vec![0u32; catalog.len() + 1];
+        for &user in &order {
+            for item in distinct(user) {
+                counts[item as usize] += 1;
+                let list = &mut lists[item as usize];
+                if list.len() < recent {
+                    list.push(user as u32);
+                }
+            }
+        }
+        let all = order.len() as f32;
+        // An item that everyone took still says a little.
+        let rarity = |item: u32| (all / counts[item as usize].max(1) as f32).ln().max(1e-3);
+        let mut users = Links::to(sequences.len());
+        for (item, list) in lists.into_iter().enumerate() {
+            let rarity = rarity(item as u32);
+            users.push(list.into_iter().map(|user| (user, rarity)));
+        }
+        let mut items = Links::to(catalog.len() + 1);
+        for user in 0..sequences.len() {
+            items.push(distinct(user).into_iter().map(|item| (item, rarity(item))));
+        }
+        Ok(Self {
+            users,
+            items,
+            recency,
+        })
+    }
+}

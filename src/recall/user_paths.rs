@@ -1,0 +1,298 @@
+//! Paths over other users: those like him by what they took, and those near him as vectors.
+
+use burn::config::Config;
+use ndarray::{Array2, Axis};
+use rayon::prelude::*;
+
+use crate::backend::Backend;
+use crate::data::{Catalog, History, SequenceBatch, TrainingSequences};
+use crate::index::VectorIndex;
+use crate::model::SequenceRecaller;
+use crate::{Error, Result, settings};
+
+use super::candidates::Reason;
+use super::channel::UserContext;
+use super::factorization::MatrixFactorization;
+use super::links::{Item, Links, User};
+use super::path::{HistoryItems, Path, Reached};
+use super::scores::Scores;
+use super::taken_by::TakenBy;
+use super::vectors::user_vectors;
+
+/// The settings of [`SimilarUsers`].
+#[derive(Config, Debug, PartialEq, Eq)]
+pub struct SimilarUsersConfig {
+    /// How many of the latest users of each item are looked at.
+    #[config(default = 1_000)]
+    pub recent: usize,
+    /// How many similar users items are taken from.
+    #[config(default = 200)]
+    pub neighbours: usize,
+}
+
+/// The beginning of a path: users who took the same items, the rare ones counting more.
+///
+/// A user is as similar as the cosine of the items' inverse frequencies: Breese, Heckerman &
+/// Kadie, [1998](https://arxiv.org/abs/1301.7363). User-based collaborative filtering is the path
+/// over them to their items.
+///
+/// ```
+/// use seqrec::data::{Dataset, Filters, TrainingSequences, synthetic::Synthetic};
+/// use seqrec::recall::{HistoryItems, Path, RecallChannel, SimilarUsers, SimilarUsersConfig};
+///
+/// let log = Synthetic { users: 40, items: 50, ..Synthetic::default() }.generate();
+/// let dataset = Dataset::new(log, Filters::default())?;
+/// let sequences = TrainingSequences::all(&dataset);
+/// let config = SimilarUsersConfig::new();
+/// let start = HistoryItems::last(50)?;
+/// let similar = SimilarUsers::new(&sequences, dataset.catalog(), start, &config)?;
+/// let items = similar.items().clone();
+/// let channel = similar.then(items).into_channel();
+/// let candidates = channel.recall(&[sequences.history(3).into()], 5, None)?;
+/// assert_eq!(candidates.items(0).len(), 5);
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct SimilarUsers {
+    taken_by: TakenBy,
+    start: HistoryItems,
+    /// One over the length of each user's vector of inverse frequencies.
+    scales: Vec<f32>,
+    neighbours: usize,
+}
+
+impl SimilarUsers {
+    /// Looks users up by the items of a history that `start` gives.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] for a setting of 0.
+    pub fn new(
+        sequences: &TrainingSequences,
+        catalog: &Catalog,
+        start: HistoryItems,
+        config: &SimilarUsersConfig,
+    ) -> Result<Self> {
+        settings::at_least_one(&[("recent", config.recent), ("neighbours", config.neighbours)])?;
+        let taken_by = TakenBy::new(sequences, catalog, config.recent)?;
+        let squared = |user: u32| -> f32 {
+            let (_, rarities) = taken_by.items.of(user);
+            rarities.iter().map(|rarity| rarity * rarity).sum()
+        };
+        let users = 0..sequences.len() as u32;
+        Ok(Self {
+            scales: users
+                .map(|user| 1.0 / squared(user).max(1e-6).sqrt())
+                .collect(),
+            taken_by,
+            start,
+            neighbours: config.neighbours,
+        })
+    }
+
+    /// Each user's items, weighing ln(users / users with the item).
+    pub fn items(&self) -> &Links<User, Item> {
+        &self.taken_by.items
+    }
+}
+
+impl Path<User> for SimilarUsers {
+    fn walk(&self, users: &[UserContext<'_>]) -> Result<Vec<Vec<Reached>>> {
+        let similar = |scores: &mut Scores, &user: &UserContext<'_>| {
+            let mut seen = Vec::new();
+            self.start.weigh(user, |item, weight| {
+                if seen.contains(&item) {
+                    return;
+                }
+                seen.push(item);
+                let (others, rarities) = self.taken_by.users.of(item);
+                for (&other, rarity) in others.iter().zip(rarities) {
+                    let share = weight * rarity * rarity * self.scales[other as usize];
+                    scores.add(other, share, Reason::User(other));
+                }
+            });
+            let mut similar = scores.take();
+            let recency = |reached: &Reached| self.taken_by.recency[reached.node as usize];
+            let order = |a: &Reached, b: &Reached| {
+                (b.weight.total_cmp(&a.weight)).then(recency(a).cmp(&recency(b)))
+            };
+            if self.neighbours < similar.len() {
+                similar.select_nth_unstable_by(self.neighbours, order);
+                similar.truncate(self.neighbours);
+            }
+            similar.sort_unstable_by(order);
+            similar
+        };
+        let users = users.par_iter();
+        Ok(users
+            .map_init(|| Scores::new(self.scales.len()), similar)
+            .collect())
+    }
+}
+
+/// What gives users vectors in one space.
+pub trait UserEncoder: Send + Sync {
+    /// The size of a vector.
+    fn dim(&self) -> usize;
+
+    /// The vector of each history, `[histories, dim]`; none of them is empty.
+    ///
+    /// # Errors
+    /// What the model says.
+    fn encode(&self, histories: &[History<'_>]) -> Result<Array2<f32>>;
+}
+
+/// A model as a [`UserEncoder`]. Of several interests it takes the mean.
+#[derive(Debug)]
+pub struct ModelEncoder<B: Backend, M> {
+    model: M,
+    device: B::Device,
+}
+
+impl<B: Backend, M: SequenceRecaller<B>> ModelEncoder<B, M> {
+    /// An encoder of a model on `device`.
+    pub fn new(model: M, device: B::Device) -> Self {
+        Self { model, device }
+    }
+}
+
+impl<B: Backend, M: SequenceRecaller<B>> UserEncoder for ModelEncoder<B, M> {
+    fn dim(&self) -> usize {
+        let [_, dim] = self.model.item_embeddings().dims();
+        dim
+    }
+
+    fn encode(&self, histories: &[History<'_>]) -> Result<Array2<f32>> {
+        let rows = histories.iter().copied();
+        let batch = SequenceBatch::<B>::new(rows, self.model.max_len(), &self.device)?;
+        batch.check_features(self.model.user_features())?;
+        let vectors = user_vectors(&self.model, &batch);
+        let (interests, dim) = (vectors.nrows() / histories.len(), vectors.ncols());
+        let by_user = vectors
+            .into_shape_with_order((histories.len(), interests, dim))
+            .expect("each user has as many vectors");
+        Ok(by_user.mean_axis(Axis(1)).expect("a model has an interest"))
+    }
+}
+
+impl UserEncoder for MatrixFactorization {
+    fn dim(&self) -> usize {
+        self.item_vectors().ncols()
+    }
+
+    fn encode(&self, histories: &[History<'_>]) -> Result<Array2<f32>> {
+        let items = histories.iter().map(|history| history.items());
+        Ok(self.fold_in_all(&items.collect::<Vec<_>>()))
+    }
+}
+
+/// How many histories are encoded at a time.
+const BATCH: usize = 512;
+
+/// The beginning of a path: the users whose vectors lie nearest to his, by cosine.
+///
+/// The path over them to [what they took next](next_items) is U2U2I.
+#[derive(Debug)]
+pub struct NearestUsers<E, I> {
+    encoder: E,
+    index: I,
+    neighbours: usize,
+}
+
+impl<E: UserEncoder, I: VectorIndex> NearestUsers<E, I> {
+    /// Looks users up in an index of their [vectors](training_vectors).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when index and encoder are of other dimensions, and
+    /// [`Error::InvalidValue`] for 0 neighbours.
+    pub fn new(encoder: E, index: I, neighbours: usize) -> Result<Self> {
+        settings::at_least_one(&[("neighbours", neighbours)])?;
+        if index.dim() != encoder.dim() {
+            return Err(Error::Shape {
+                what: "dimension of the index of users",
+                expected: encoder.dim(),
+                found: index.dim(),
+            });
+        }
+        Ok(Self {
+            encoder,
+            index,
+            neighbours,
+        })
+    }
+}
+
+/// The vectors of training users `[users + 1, dim]` by what they did but for their last
+/// `held_back` items, scaled to length 1; as for items, row 0 is padding.
+///
+/// A user who has nothing before those items has a vector of zeros.
+///
+/// # Errors
+/// What the encoder gives.
+pub fn training_vectors(
+    encoder: &impl UserEncoder,
+    sequences: &TrainingSequences,
+    held_back: usize,
+) -> Result<Array2<f32>> {
+    let mut vectors = Array2::zeros((sequences.len() + 1, encoder.dim()));
+    let before = |user: usize| {
+        let history = sequences.history(user);
+        history.first(history.items().len().saturating_sub(held_back))
+    };
+    let with_any: Vec<usize> = (0..sequences.len())
+        .filter(|&user| !before(user).items().is_empty())
+        .collect();
+    for users in with_any.chunks(BATCH) {
+        let histories: Vec<History<'_>> = users.iter().map(|&user| before(user)).collect();
+        let encoded = unit_length(encoder.encode(&histories)?);
+        for (&user, vector) in users.iter().zip(encoded.rows()) {
+            vectors.row_mut(user + 1).assign(&vector);
+        }
+    }
+    Ok(vectors)
+}
+
+/// The last `held_back` items of each training user: what he took after all that his
+/// [vector](training_vectors) is made of.
+pub fn next_items(
+    sequences: &TrainingSequences,
+    catalog: &Catalog,
+    held_back: usize,
+) -> Links<User, Item> {
+    let mut links = Links::to(catalog.len() + 1);
+    for user in 0..sequences.len() {
+        let next = sequences.history(user).last(held_back).items();
+        links.push(next.iter().map(|&item| (item, 1.0)));
+    }
+    links
+}
+
+fn unit_length(mut vectors: Array2<f32>) -> Array2<f32> {
+    crate::model::Similarity::Cosine.prepare(vectors.view_mut());
+    vectors
+}
+
+impl<E: UserEncoder, I: VectorIndex> Path<User> for NearestUsers<E, I> {
+    fn walk(&self, users: &[UserContext<'_>]) -> Result<Vec<Vec<Reached>>> {
+        let mut walked = vec![Vec::new(); users.len()];
+        let rows: Vec<usize> = (0..users.len())
+            .filter(|&row| !users[row].history().items().is_empty())
+            .collect();
+        if rows.is_empty() {
+            return Ok(walked);
+        }
+        let histories: Vec<_> = rows.iter().map(|&row| users[row].history()).collect();
+        let queries = unit_length(self.encoder.encode(&histories)?);
+        let hits = self.index.search(queries.view(), self.neighbours, None)?;
+        for (place, row) in rows.into_iter().enumerate() {
+            let near = hits.of(place).filter(|hit| hit.score > 0.0);
+            walked[row] = near
+                .map(|hit| Reached {
+                    node: hit.item - 1,
+                    weight: hit.score,
+                    reason: Reason::User(hit.item - 1),
+                })
+                .collect();
+        }
+        Ok(walked)
+    }
+}
