@@ -17,7 +17,7 @@ use seqrec::eval::{Metric, Scorer};
 use seqrec::index::{Filter, FlatIndex, ItemSet};
 use seqrec::model::TwoTowerConfig;
 use seqrec::prelude::{Autodiff, Flex};
-use seqrec::recall::{ModelChannel, RecallChannel, item_vectors};
+use seqrec::recall::{ModelEncoder, RecallChannel, VectorChannel, item_vectors};
 use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
 
 #[derive(Parser)]
@@ -79,7 +79,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             .observer(ProgressBars::default())
             .fit(model, &split, &device)?;
         let index = FlatIndex::new(item_vectors(&trained.model).view())?;
-        let channel = ModelChannel::<Flex, _, _>::new(trained.model, index, device);
+        let channel =
+            VectorChannel::<ModelEncoder<Flex, _>, _>::of_model(trained.model, index, device);
         let mut scorer = Scorer::new(split.catalog(), &[options.k])?;
         let mut among_cold = scorer.clone();
         for case in 0..of_cold.len() {

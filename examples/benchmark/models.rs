@@ -15,8 +15,8 @@ use seqrec::model::{
     SequenceRecaller, TwoTowerConfig,
 };
 use seqrec::recall::{
-    AlsConfig, BprConfig, Ease, MarkovChain, MatrixFactorization, ModelChannel, Popularity,
-    PopularityConfig, RecallChannel, SessionKnn, SessionKnnConfig, item_vectors,
+    AlsConfig, BprConfig, Ease, MarkovChain, MatrixFactorization, ModelEncoder, Popularity,
+    PopularityConfig, RecallChannel, SessionKnn, SessionKnnConfig, VectorChannel, item_vectors,
 };
 use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
 
@@ -135,7 +135,7 @@ where
         valid: trained.epochs[trained.best_epoch - 1].validation.clone(),
         epochs: trained.epochs.len(),
         train_seconds: trained.train_seconds,
-        channel: Box::new(ModelChannel::<Flex, _, _>::new(
+        channel: Box::new(VectorChannel::<ModelEncoder<Flex, _>, _>::of_model(
             trained.model,
             index,
             device,

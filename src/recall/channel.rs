@@ -1,13 +1,10 @@
 //! Ways to recall items, all behind one trait.
 
 use crate::Result;
-use crate::backend::Backend;
-use crate::data::{History, Interaction, ItemIndex, SequenceBatch};
-use crate::index::{Filter, Hits, VectorIndex};
-use crate::model::SequenceRecaller;
+use crate::data::{History, Interaction, ItemIndex};
+use crate::index::Filter;
 
-use super::candidates::{Candidates, Reason};
-use super::vectors::user_vectors;
+use super::candidates::Candidates;
 
 /// All that a channel may go by for one user.
 ///
@@ -131,87 +128,4 @@ impl<C: RecallChannel + ?Sized> RecallChannel for std::sync::Arc<C> {
     fn observe(&self, item: ItemIndex, interaction: &Interaction, segments: &[String]) {
         (**self).observe(item, interaction, segments);
     }
-}
-
-/// A model and an index of its [item vectors](super::item_vectors).
-#[derive(Debug)]
-pub struct ModelChannel<B: Backend, M, I> {
-    model: M,
-    index: I,
-    device: B::Device,
-}
-
-impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> ModelChannel<B, M, I> {
-    /// A channel of a model on `device` and an index.
-    pub fn new(model: M, index: I, device: B::Device) -> Self {
-        Self {
-            model,
-            index,
-            device,
-        }
-    }
-}
-
-impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> RecallChannel for ModelChannel<B, M, I> {
-    fn recall(
-        &self,
-        users: &[UserContext<'_>],
-        k: usize,
-        filter: Option<Filter<'_>>,
-    ) -> Result<Candidates> {
-        let histories: Vec<History<'_>> = users.iter().map(|user| user.history()).collect();
-        let (model, index) = (&self.model, &self.index);
-        let hits = recall_by_model(model, index, &self.device, &histories, k, filter)?;
-        Ok(Candidates::of_hits(hits, Reason::Taste))
-    }
-}
-
-/// The items nearest to each history's vector, or to any of its vectors.
-pub(super) fn recall_by_model<B: Backend, M: SequenceRecaller<B>>(
-    model: &M,
-    index: &dyn VectorIndex,
-    device: &B::Device,
-    histories: &[History<'_>],
-    k: usize,
-    filter: Option<Filter<'_>>,
-) -> Result<Hits> {
-    // A model needs an item to go by.
-    let rows: Vec<usize> = (0..histories.len())
-        .filter(|&row| !histories[row].items().is_empty())
-        .collect();
-    if rows.is_empty() {
-        return Ok(spread(&Hits::default(), &rows, histories.len()));
-    }
-    let known = rows.iter().map(|&row| histories[row]);
-    let batch = SequenceBatch::<B>::new(known, model.max_len(), device)?;
-    batch.check_features(model.user_features())?;
-    let queries = user_vectors(model, &batch);
-    let interests = queries.nrows() / rows.len();
-    let passes = |query: usize, item| {
-        filter.is_none_or(|filter| filter.passes(rows[query / interests], item))
-    };
-    let filter = match filter {
-        Some(Filter::Predicate(_)) => Some(Filter::Predicate(&passes)),
-        other => other,
-    };
-    let hits = index.search_interests(queries.view(), interests, k, filter)?;
-    if rows.len() == histories.len() {
-        return Ok(hits);
-    }
-    Ok(spread(&hits, &rows, histories.len()))
-}
-
-/// The hits of some rows, with none for the rows between.
-fn spread(hits: &Hits, rows: &[usize], all: usize) -> Hits {
-    let mut spread = Hits::default();
-    let mut next = 0;
-    for row in 0..all {
-        if rows.get(next) == Some(&row) {
-            spread.push(hits.of(next));
-            next += 1;
-        } else {
-            spread.push([]);
-        }
-    }
-    spread
 }

@@ -1,14 +1,15 @@
 //! Judging what is recalled for held-out users.
 
 use crate::backend::Backend;
-use crate::data::{Cases, Catalog};
+use crate::data::{Cases, Catalog, History};
 use crate::eval::{Report, Scorer};
 use crate::index::{Filter, VectorIndex};
 use crate::model::SequenceRecaller;
 use crate::{Error, Result};
 
 use super::candidates::{Candidates, Reason};
-use super::channel::{RecallChannel, UserContext, recall_by_model};
+use super::channel::{RecallChannel, UserContext};
+use super::vector_channel::{encode_by_model, nearest_items};
 
 /// How many cases are encoded and searched for at a time.
 const BATCH: usize = 512;
@@ -56,7 +57,8 @@ impl Evaluation {
     ) -> Result<Report> {
         self.judge(cases, catalog, |users, k, filter| {
             let histories: Vec<_> = users.iter().map(|user| user.history()).collect();
-            let hits = recall_by_model(model, index, device, &histories, k, filter)?;
+            let encode = |histories: &[History<'_>]| encode_by_model(model, device, histories);
+            let hits = nearest_items(encode, index, &histories, k, filter)?;
             Ok(Candidates::of_hits(hits, Reason::Taste))
         })
     }

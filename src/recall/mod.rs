@@ -3,11 +3,13 @@
 
 mod candidates;
 mod channel;
-mod diversity;
 #[cfg(feature = "ease")]
 mod ease;
 mod evaluation;
 mod factorization;
+mod fallback;
+mod fusion;
+mod fusion_weights;
 mod item_neighbours;
 mod item_paths;
 mod links;
@@ -17,18 +19,22 @@ mod popularity;
 mod retriever;
 mod run;
 mod scores;
+mod selection;
 mod session_knn;
+mod stage;
 mod taken_by;
 mod user_paths;
+mod vector_channel;
 mod vectors;
 
 pub use candidates::{Candidate, Candidates, Reason};
-pub use channel::{ModelChannel, RecallChannel, UserContext};
-pub use diversity::Diverse;
+pub use channel::{RecallChannel, UserContext};
 #[cfg(feature = "ease")]
 pub use ease::Ease;
 pub use evaluation::Evaluation;
 pub use factorization::{AlsConfig, BprConfig, MatrixFactorization};
+pub use fallback::OrElse;
+pub use fusion::{Found, Fused, Fusion, Normalization, Share};
 pub use item_neighbours::ItemNeighboursConfig;
 pub use item_paths::{NearestItems, PreferredTags, items_of_tags, tags_of_items};
 pub use links::{Item, Links, Node, Tag, User};
@@ -37,9 +43,11 @@ pub use path::{Best, HistoryItems, Path, PathChannel, Reached, Step, Then};
 pub use popularity::{Measure, Popularity, PopularityConfig};
 pub use retriever::{RecallOptions, Retrieved, RetrievedItem, Retriever, Source};
 pub use run::{RUN_FORMAT_VERSION, Run};
+pub use selection::{CategoryBonus, MarginalRelevance, Selected, Selection, TagCap};
 pub use session_knn::{SessionKnn, SessionKnnConfig};
+pub use stage::{FALLBACK, RecallStage};
 pub use user_paths::{
-    ModelEncoder, NearestUsers, SimilarUsers, SimilarUsersConfig, UserEncoder, next_items,
-    training_vectors,
+    NearestUsers, SimilarUsers, SimilarUsersConfig, next_items, training_vectors,
 };
+pub use vector_channel::{ModelEncoder, UserEncoder, VectorChannel};
 pub use vectors::{item_vectors, user_vectors};

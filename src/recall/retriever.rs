@@ -7,7 +7,7 @@ use crate::index::{Filter, VectorIndex};
 use crate::model::SequenceRecaller;
 use crate::{Error, Result};
 
-use super::channel::recall_by_model;
+use super::vector_channel::{encode_by_model, nearest_items};
 
 /// How many items to recall, and whether the history's own may be among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,8 +151,9 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
             let filter: Option<Filter<'_>> =
                 options.exclude_seen.then_some(Filter::Predicate(&allowed));
             let histories = [History::from(known.as_slice())];
-            let (model, index) = (&self.model, &self.index);
-            let hits = recall_by_model(model, index, &self.device, &histories, options.k, filter)?;
+            let encode =
+                |histories: &[History<'_>]| encode_by_model(&self.model, &self.device, histories);
+            let hits = nearest_items(encode, &self.index, &histories, options.k, filter)?;
             let scored = hits.of(0).map(|hit| (hit.item, hit.score)).collect();
             (scored, Source::Model)
         };

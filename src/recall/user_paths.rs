@@ -4,10 +4,9 @@ use burn::config::Config;
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 
-use crate::backend::Backend;
-use crate::data::{Catalog, History, SequenceBatch, TrainingSequences};
+use crate::data::{Catalog, History, TrainingSequences};
 use crate::index::VectorIndex;
-use crate::model::SequenceRecaller;
+use crate::model::Similarity;
 use crate::{Error, Result, settings};
 
 use super::candidates::Reason;
@@ -17,7 +16,7 @@ use super::links::{Item, Links, User};
 use super::path::{HistoryItems, Path, Reached};
 use super::scores::Scores;
 use super::taken_by::TakenBy;
-use super::vectors::user_vectors;
+use super::vector_channel::UserEncoder;
 
 /// The settings of [`SimilarUsers`].
 #[derive(Config, Debug, PartialEq, Eq)]
@@ -129,51 +128,6 @@ impl Path<User> for SimilarUsers {
     }
 }
 
-/// What gives users vectors in one space.
-pub trait UserEncoder: Send + Sync {
-    /// The size of a vector.
-    fn dim(&self) -> usize;
-
-    /// The vector of each history, `[histories, dim]`; none of them is empty.
-    ///
-    /// # Errors
-    /// What the model says.
-    fn encode(&self, histories: &[History<'_>]) -> Result<Array2<f32>>;
-}
-
-/// A model as a [`UserEncoder`]. Of several interests it takes the mean.
-#[derive(Debug)]
-pub struct ModelEncoder<B: Backend, M> {
-    model: M,
-    device: B::Device,
-}
-
-impl<B: Backend, M: SequenceRecaller<B>> ModelEncoder<B, M> {
-    /// An encoder of a model on `device`.
-    pub fn new(model: M, device: B::Device) -> Self {
-        Self { model, device }
-    }
-}
-
-impl<B: Backend, M: SequenceRecaller<B>> UserEncoder for ModelEncoder<B, M> {
-    fn dim(&self) -> usize {
-        let [_, dim] = self.model.item_embeddings().dims();
-        dim
-    }
-
-    fn encode(&self, histories: &[History<'_>]) -> Result<Array2<f32>> {
-        let rows = histories.iter().copied();
-        let batch = SequenceBatch::<B>::new(rows, self.model.max_len(), &self.device)?;
-        batch.check_features(self.model.user_features())?;
-        let vectors = user_vectors(&self.model, &batch);
-        let (interests, dim) = (vectors.nrows() / histories.len(), vectors.ncols());
-        let by_user = vectors
-            .into_shape_with_order((histories.len(), interests, dim))
-            .expect("each user has as many vectors");
-        Ok(by_user.mean_axis(Axis(1)).expect("a model has an interest"))
-    }
-}
-
 impl UserEncoder for MatrixFactorization {
     fn dim(&self) -> usize {
         self.item_vectors().ncols()
@@ -243,7 +197,7 @@ pub fn training_vectors(
         .collect();
     for users in with_any.chunks(BATCH) {
         let histories: Vec<History<'_>> = users.iter().map(|&user| before(user)).collect();
-        let encoded = unit_length(encoder.encode(&histories)?);
+        let encoded = encode_one(encoder, &histories)?;
         for (&user, vector) in users.iter().zip(encoded.rows()) {
             vectors.row_mut(user + 1).assign(&vector);
         }
@@ -266,9 +220,16 @@ pub fn next_items(
     links
 }
 
-fn unit_length(mut vectors: Array2<f32>) -> Array2<f32> {
-    crate::model::Similarity::Cosine.prepare(vectors.view_mut());
-    vectors
+/// One vector of length 1 for each history; of several interests it is the mean's.
+fn encode_one(encoder: &impl UserEncoder, histories: &[History<'_>]) -> Result<Array2<f32>> {
+    let vectors = encoder.encode(histories)?;
+    let (interests, dim) = (vectors.nrows() / histories.len(), vectors.ncols());
+    let by_user = vectors
+        .into_shape_with_order((histories.len(), interests, dim))
+        .expect("each user has as many vectors");
+    let mut means = by_user.mean_axis(Axis(1)).expect("there is an interest");
+    Similarity::Cosine.prepare(means.view_mut());
+    Ok(means)
 }
 
 impl<E: UserEncoder, I: VectorIndex> Path<User> for NearestUsers<E, I> {
@@ -281,7 +242,7 @@ impl<E: UserEncoder, I: VectorIndex> Path<User> for NearestUsers<E, I> {
             return Ok(walked);
         }
         let histories: Vec<_> = rows.iter().map(|&row| users[row].history()).collect();
-        let queries = unit_length(self.encoder.encode(&histories)?);
+        let queries = encode_one(&self.encoder, &histories)?;
         let hits = self.index.search(queries.view(), self.neighbours, None)?;
         for (place, row) in rows.into_iter().enumerate() {
             let near = hits.of(place).filter(|hit| hit.score > 0.0);

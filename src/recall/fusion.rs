@@ -1,0 +1,436 @@
+//! Many channels' lists as one.
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::ItemIndex;
+use crate::kernels::top_k::best_first;
+use crate::{Error, Result, settings};
+
+use super::candidates::{Candidate, Reason};
+
+/// How the lists of several channels become one, in which each item is once.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "method", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Fusion {
+    /// An item's score is the sum of its channels' weights over (constant + its rank there):
+    /// Cormack, Clarke & Büttcher, [reciprocal rank
+    /// fusion](https://doi.org/10.1145/1571941.1572114). It looks at ranks alone, so that
+    /// channels may score in any unit.
+    ReciprocalRank {
+        /// How much less the first ranks stand out; 60 in the paper.
+        constant: f64,
+    },
+    /// An item's score is the sum of its channels' weights times its score there, made comparable.
+    WeightedScores {
+        /// How the scores of a channel's list are made comparable.
+        normalization: Normalization,
+    },
+    /// Channels take turns, each giving its best item that is not in the list yet: the first to
+    /// the last, then the last to the first, like a snake.
+    RoundRobin,
+    /// Channels take turns as often as their quotas have it, so that every beginning of the list
+    /// is shared by them; one that has filled its quota gives more only when all others are at an
+    /// end.
+    Quotas,
+}
+
+/// How the scores of one list are made comparable to those of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Normalization {
+    /// From 0 for the list's last to 1 for its first.
+    MinMax,
+    /// In standard deviations above the list's last.
+    ZScore,
+}
+
+/// What a channel has to say in a fusion.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Share {
+    /// How much its ranks or scores count.
+    pub weight: f64,
+    /// How many items of every list are its own, for [`Fusion::Quotas`].
+    pub quota: usize,
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self {
+            weight: 1.0,
+            quota: 50,
+        }
+    }
+}
+
+impl Share {
+    pub(super) fn check(&self) -> Result<()> {
+        settings::not_negative("weight", self.weight)
+    }
+}
+
+/// Where an item of a fused list was found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Found {
+    /// The channel, by its place.
+    pub channel: usize,
+    /// The item's rank there, from 1.
+    pub rank: usize,
+    /// Its score there.
+    pub score: f32,
+    /// Why the channel found it.
+    pub reason: Reason,
+}
+
+/// An item of a fused list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fused {
+    /// Which item.
+    pub item: ItemIndex,
+    /// Its score in the fusion; the list is in the order of these.
+    pub score: f32,
+    /// Every channel that found it, in order of channels.
+    pub found: Vec<Found>,
+}
+
+impl Fusion {
+    /// Reciprocal rank fusion with the constant of the paper.
+    pub const RECIPROCAL_RANK: Self = Self::ReciprocalRank { constant: 60.0 };
+
+    /// Checks the method's settings.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when the constant is below 0.
+    pub fn check(&self) -> Result<()> {
+        match *self {
+            Self::ReciprocalRank { constant } => settings::not_negative("constant", constant),
+            _ => Ok(()),
+        }
+    }
+
+    /// The k best items of the lists of one user's channels, each best first and each with its
+    /// share; best first, ties by item index.
+    ///
+    /// ```
+    /// use seqrec::recall::{Candidate, Fusion, Reason, Share};
+    ///
+    /// let list = |items: [u32; 3]| items.map(|item| Candidate { item, score: 1.0, reason: Reason::Popular });
+    /// let (a, b) = (list([1, 2, 3]), list([3, 4, 1]));
+    /// let lists = [(&a[..], Share::default()), (&b[..], Share::default())];
+    /// let fused = Fusion::RECIPROCAL_RANK.fuse(&lists, 2);
+    /// assert_eq!([fused[0].item, fused[1].item], [1, 3]);
+    /// assert_eq!((fused[0].found[1].channel, fused[0].found[1].rank), (1, 3));
+    /// let turns: Vec<u32> = Fusion::RoundRobin.fuse(&lists, 4).iter().map(|fused| fused.item).collect();
+    /// assert_eq!(turns, [1, 3, 4, 2]);
+    /// ```
+    pub fn fuse(&self, lists: &[(&[Candidate], Share)], k: usize) -> Vec<Fused> {
+        let chosen = match self {
+            Self::RoundRobin => Turns::new(lists).snake(k),
+            Self::Quotas => Turns::new(lists).by_quota(k),
+            Self::ReciprocalRank { .. } | Self::WeightedScores { .. } => self.best(lists, k),
+        };
+        let mut places = foldhash::HashMap::default();
+        let mut fused: Vec<Fused> = Vec::with_capacity(chosen.len());
+        for (item, score) in chosen {
+            places.insert(item, fused.len());
+            fused.push(Fused {
+                item,
+                score,
+                found: Vec::new(),
+            });
+        }
+        for (channel, (list, _)) in lists.iter().enumerate() {
+            for (place, candidate) in list.iter().enumerate() {
+                if let Some(&of_item) = places.get(&candidate.item) {
+                    fused[of_item].found.push(Found {
+                        channel,
+                        rank: place + 1,
+                        score: candidate.score,
+                        reason: candidate.reason,
+                    });
+                }
+            }
+        }
+        fused
+    }
+
+    /// The k best items by the sum of what their channels contribute.
+    fn best(&self, lists: &[(&[Candidate], Share)], k: usize) -> Vec<(ItemIndex, f32)> {
+        let mut places: foldhash::HashMap<ItemIndex, usize> = foldhash::HashMap::default();
+        let mut sums: Vec<(ItemIndex, f32)> = Vec::new();
+        for (list, share) in lists.iter().filter(|(_, share)| share.weight > 0.0) {
+            let contributions = self.contributions(list);
+            for (candidate, contribution) in list.iter().zip(contributions) {
+                let place = *places.entry(candidate.item).or_insert_with(|| {
+                    sums.push((candidate.item, 0.0));
+                    sums.len() - 1
+                });
+                sums[place].1 += share.weight as f32 * contribution;
+            }
+        }
+        if k < sums.len() {
+            sums.select_nth_unstable_by(k, best_first);
+            sums.truncate(k);
+        }
+        sums.sort_unstable_by(best_first);
+        sums
+    }
+
+    /// What each candidate of a list adds to its item's score, for a weight of 1; `None` where
+    /// the method is no sum.
+    pub(super) fn contributions(&self, list: &[Candidate]) -> Vec<f32> {
+        match *self {
+            Self::ReciprocalRank { constant } => {
+                let ranks = (1..=list.len()).map(|rank| rank as f64);
+                ranks.map(|rank| (1.0 / (constant + rank)) as f32).collect()
+            }
+            Self::WeightedScores { normalization } => normalization.apply(list),
+            Self::RoundRobin | Self::Quotas => vec![0.0; list.len()],
+        }
+    }
+
+    /// Refuses a method whose result does not depend on weights.
+    pub(super) fn check_weighted(&self) -> Result<()> {
+        match self {
+            Self::ReciprocalRank { .. } | Self::WeightedScores { .. } => Ok(()),
+            Self::RoundRobin | Self::Quotas => Err(Error::invalid(
+                "fusion",
+                format!("{self:?}"),
+                "only reciprocal ranks and weighted scores have weights to learn",
+            )),
+        }
+    }
+}
+
+impl Normalization {
+    /// The scores of a list, which are best first but for lists chosen for diversity.
+    fn apply(self, list: &[Candidate]) -> Vec<f32> {
+        let scores = || list.iter().map(|candidate| candidate.score);
+        let least = scores().fold(f32::INFINITY, f32::min);
+        let scale = match self {
+            Self::MinMax => scores().fold(f32::NEG_INFINITY, f32::max) - least,
+            Self::ZScore => {
+                let count = list.len() as f32;
+                let mean = scores().sum::<f32>() / count;
+                (scores().map(|score| (score - mean).powi(2)).sum::<f32>() / count).sqrt()
+            }
+        };
+        // Where all are the same there is nothing to tell them apart, but all were found.
+        if scale > 0.0 && scale.is_finite() {
+            scores().map(|score| (score - least) / scale).collect()
+        } else {
+            vec![1.0; list.len()]
+        }
+    }
+}
+
+/// Channels that take turns.
+struct Turns<'a> {
+    lists: &'a [(&'a [Candidate], Share)],
+    /// How far each list was gone through.
+    next: Vec<usize>,
+    taken: foldhash::HashSet<ItemIndex>,
+    chosen: Vec<(ItemIndex, f32)>,
+}
+
+impl<'a> Turns<'a> {
+    fn new(lists: &'a [(&'a [Candidate], Share)]) -> Self {
+        Self {
+            lists,
+            next: vec![0; lists.len()],
+            taken: foldhash::HashSet::default(),
+            chosen: Vec::new(),
+        }
+    }
+
+    /// Takes a channel's next item that is new; whether there was one.
+    fn take(&mut self, channel: usize) -> bool {
+        while let Some(candidate) = self.lists[channel].0.get(self.next[channel]) {
+            self.next[channel] += 1;
+            if self.taken.insert(candidate.item) {
+                let score = 1.0 / (self.chosen.len() + 1) as f32;
+                self.chosen.push((candidate.item, score));
+                return true;
+            }
+        }
+        false
+    }
+
+    fn snake(mut self, k: usize) -> Vec<(ItemIndex, f32)> {
+        let mut order: Vec<usize> = (0..self.lists.len()).collect();
+        let mut any = true;
+        while any && self.chosen.len() < k {
+            any = false;
+            for &channel in &order {
+                if self.chosen.len() < k {
+                    any |= self.take(channel);
+                }
+            }
+            order.reverse();
+        }
+        self.chosen
+    }
+
+    fn by_quota(mut self, k: usize) -> Vec<(ItemIndex, f32)> {
+        let mut given = vec![0; self.lists.len()];
+        let mut at_end = vec![false; self.lists.len()];
+        while self.chosen.len() < k {
+            // Whose quota is filled least, the first of equals.
+            let open = (0..self.lists.len()).filter(|&channel| {
+                !at_end[channel] && given[channel] < self.lists[channel].1.quota
+            });
+            let filled = |&channel: &usize| {
+                (given[channel] as f64 + 0.5) / self.lists[channel].1.quota as f64
+            };
+            let Some(channel) = open.min_by(|a, b| filled(a).total_cmp(&filled(b))) else {
+                break;
+            };
+            if self.take(channel) {
+                given[channel] += 1;
+            } else {
+                at_end[channel] = true;
+            }
+        }
+        self.snake(k)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(scored: &[(ItemIndex, f32)]) -> Vec<Candidate> {
+        let candidate = |&(item, score): &(ItemIndex, f32)| Candidate {
+            item,
+            score,
+            reason: Reason::Item(item),
+        };
+        scored.iter().map(candidate).collect()
+    }
+
+    fn shares(lists: &[Vec<Candidate>], shares: &[Share], fusion: Fusion, k: usize) -> Vec<Fused> {
+        let lists: Vec<_> = (lists.iter().zip(shares))
+            .map(|(list, &share)| (list.as_slice(), share))
+            .collect();
+        fusion.fuse(&lists, k)
+    }
+
+    fn items(fused: &[Fused]) -> Vec<ItemIndex> {
+        fused.iter().map(|fused| fused.item).collect()
+    }
+
+    const THREE: [Share; 3] = [Share {
+        weight: 1.0,
+        quota: 50,
+    }; 3];
+
+    #[test]
+    fn reciprocal_ranks_are_their_formula() {
+        let lists = [
+            list(&[(1, 9.0), (2, 8.0)]),
+            list(&[(2, 0.1)]),
+            list(&[(3, 5.0), (1, 4.0)]),
+        ];
+        let weighted = [1.0, 0.5, 2.0].map(|weight| Share {
+            weight,
+            ..Share::default()
+        });
+        let fused = shares(&lists, &weighted, Fusion::RECIPROCAL_RANK, 9);
+        assert_eq!(items(&fused), [1, 3, 2]);
+        let expected = [1.0 / 61.0 + 2.0 / 62.0, 2.0 / 61.0, 1.0 / 62.0 + 0.5 / 61.0];
+        for (fused, expected) in fused.iter().zip(expected) {
+            assert!((fused.score - expected).abs() < 1e-7, "{fused:?}");
+        }
+        // Every channel that found the item is kept, with its own rank, score and reason.
+        let found: Vec<_> = fused[0]
+            .found
+            .iter()
+            .map(|found| (found.channel, found.rank, found.score))
+            .collect();
+        assert_eq!(found, [(0, 1, 9.0), (2, 2, 4.0)]);
+        assert_eq!(fused[0].found[0].reason, Reason::Item(1));
+        // A channel of weight 0 adds nothing, not even its items.
+        let silent = [1.0, 1.0, 0.0].map(|weight| Share {
+            weight,
+            ..Share::default()
+        });
+        assert_eq!(
+            items(&shares(&lists, &silent, Fusion::RECIPROCAL_RANK, 9)),
+            [2, 1]
+        );
+    }
+
+    #[test]
+    fn scores_are_made_comparable_first() {
+        let lists = [
+            list(&[(1, 900.0), (2, 500.0), (3, 100.0)]),
+            list(&[(2, 0.3), (4, 0.2)]),
+        ];
+        let normalization = Normalization::MinMax;
+        let fused = shares(&lists, &THREE, Fusion::WeightedScores { normalization }, 9);
+        assert_eq!(items(&fused), [2, 1, 3, 4]);
+        assert_eq!(fused[0].score, 1.5);
+        let normalization = Normalization::ZScore;
+        let fused = shares(&lists, &THREE, Fusion::WeightedScores { normalization }, 2);
+        // 400 and 0.05 are one deviation of each list, times the root of 2/3 in the first.
+        let expected = [1.5f32.sqrt() + 2.0, 2.0 * 1.5f32.sqrt()];
+        for (fused, expected) in fused.iter().zip(expected) {
+            assert!((fused.score - expected).abs() < 1e-5, "{fused:?}");
+        }
+        let same = [list(&[(5, 7.0), (6, 7.0)])];
+        let fused = shares(&same, &THREE, Fusion::WeightedScores { normalization }, 9);
+        assert_eq!((items(&fused), fused[0].score), (vec![5, 6], 1.0));
+    }
+
+    #[test]
+    fn a_snake_turns_round_and_skips_what_is_there() {
+        let lists = [
+            list(&[(1, 1.0), (2, 1.0), (3, 1.0)]),
+            list(&[(4, 1.0)]),
+            list(&[(1, 1.0), (5, 1.0), (6, 1.0), (7, 1.0)]),
+        ];
+        let fused = shares(&lists, &THREE, Fusion::RoundRobin, 9);
+        assert_eq!(items(&fused), [1, 4, 5, 6, 2, 3, 7]);
+        assert_eq!(
+            items(&shares(&lists, &THREE, Fusion::RoundRobin, 2)),
+            [1, 4]
+        );
+        assert!(shares(&lists, &THREE, Fusion::RoundRobin, 0).is_empty());
+        assert!(shares(&[], &[], Fusion::RoundRobin, 5).is_empty());
+    }
+
+    #[test]
+    fn quotas_hold_until_all_others_are_at_an_end() {
+        let long = |from: u32| {
+            list(
+                &(from..from + 20)
+                    .map(|item| (item, 1.0))
+                    .collect::<Vec<_>>(),
+            )
+        };
+        let lists = [long(1), long(101), list(&[(1, 1.0), (201, 1.0)])];
+        let quotas = [6, 2, 2].map(|quota| Share {
+            quota,
+            ..Share::default()
+        });
+        let fused = items(&shares(&lists, &quotas, Fusion::Quotas, 9));
+        let of = |from: u32| {
+            fused
+                .iter()
+                .filter(|&&item| item >= from && item < from + 100)
+                .count()
+        };
+        assert_eq!((of(1), of(101), of(201)), (6, 2, 1));
+        // Any beginning is shared as the quotas have it.
+        assert_eq!(fused[..5].iter().filter(|&&item| item < 100).count(), 3);
+        // Above the quotas the others fill up.
+        assert_eq!(shares(&lists, &quotas, Fusion::Quotas, 30).len(), 30);
+        let none = [Share {
+            quota: 0,
+            ..Share::default()
+        }; 3];
+        assert_eq!(shares(&lists, &none, Fusion::Quotas, 30).len(), 30);
+    }
+}

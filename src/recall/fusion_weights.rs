@@ -1,0 +1,192 @@
+//! Learning how much each channel of a fusion counts.
+
+use rand::SeedableRng;
+use rand::seq::index::sample;
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+use crate::data::{Cases, ItemIndex};
+use crate::index::Filter;
+use crate::{Error, Result};
+
+use super::candidates::Candidate;
+use super::channel::UserContext;
+use super::stage::RecallStage;
+
+/// The steps that are tried for each weight, as factors of the largest one.
+const STEPS: [f64; 9] = [0.0, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.0, 4.0];
+
+/// How often all weights are gone through.
+const ROUNDS: usize = 4;
+
+/// How many cases are asked for at a time.
+const BATCH: usize = 512;
+
+/// The candidates of one case, each once, with what every channel adds to them.
+struct Found {
+    /// `[candidates, channels]`.
+    contributions: Vec<f32>,
+    /// The places of the labels among the candidates.
+    labels: Vec<usize>,
+    all_labels: usize,
+}
+
+impl RecallStage {
+    /// Gives the channels the weights by which the fusion finds most labels of held-out users
+    /// among its first k, and says how large that recall@k is. At most `cases_at_most` users are
+    /// looked at, drawn by `seed`.
+    ///
+    /// It begins at each single channel and at all alike, whichever is best, and changes one
+    /// weight at a time as long as that helps; so on these users the fusion is never worse than
+    /// its best channel.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when the fusion has no weights or k is 0, [`Error::NothingLeft`]
+    /// when there is no channel or no case, and what a channel says.
+    pub fn learn_weights(
+        &mut self,
+        cases: &Cases,
+        k: usize,
+        exclude_seen: bool,
+        cases_at_most: usize,
+        seed: u64,
+    ) -> Result<f64> {
+        self.fusion().check_weighted()?;
+        crate::settings::at_least_one(&[("k", k), ("cases_at_most", cases_at_most)])?;
+        let channels = self.names().len();
+        if channels == 0 || cases.is_empty() {
+            return Err(Error::NothingLeft {
+                reason: format!(
+                    "{channels} channels and {} users to learn from",
+                    cases.len()
+                ),
+            });
+        }
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let count = cases_at_most.min(cases.len());
+        let mut drawn = sample(&mut random, cases.len(), count).into_vec();
+        drawn.sort_unstable();
+        let found = self.find(cases, &drawn, k, exclude_seen)?;
+        let recall = |weights: &[f64]| recall_at(&found, weights, k);
+        let single = |channel: usize| {
+            let mut weights = vec![0.0; channels];
+            weights[channel] = 1.0;
+            weights
+        };
+        let starts = std::iter::once(vec![1.0; channels]).chain((0..channels).map(single));
+        let mut best = (f64::NEG_INFINITY, Vec::new());
+        for weights in starts {
+            let recall = recall(&weights);
+            if recall > best.0 {
+                best = (recall, weights);
+            }
+        }
+        for _ in 0..ROUNDS {
+            let before = best.0;
+            for channel in 0..channels {
+                let scale = best.1.iter().copied().fold(0.0, f64::max);
+                for step in STEPS {
+                    let mut weights = best.1.clone();
+                    weights[channel] = step * scale;
+                    let recall = recall(&weights);
+                    if recall > best.0 {
+                        best = (recall, weights);
+                    }
+                }
+            }
+            if best.0 <= before {
+                break;
+            }
+        }
+        let scale = best.1.iter().copied().fold(0.0, f64::max);
+        let weights: Vec<f64> = best.1.iter().map(|weight| weight / scale).collect();
+        self.set_weights(&weights)?;
+        Ok(best.0)
+    }
+
+    fn find(
+        &self,
+        cases: &Cases,
+        drawn: &[usize],
+        k: usize,
+        exclude_seen: bool,
+    ) -> Result<Vec<Found>> {
+        let channels = self.names().len();
+        let mut found = Vec::with_capacity(drawn.len());
+        for drawn in drawn.chunks(BATCH) {
+            let users: Vec<UserContext<'_>> = drawn
+                .iter()
+                .map(|&case| cases.history(case).into())
+                .collect();
+            let unseen =
+                |row: usize, item: ItemIndex| !users[row].history().items().contains(&item);
+            let filter = exclude_seen.then_some(Filter::Predicate(&unseen));
+            let lists = (0..channels)
+                .map(|channel| self.ask(channel, &users, k, filter))
+                .collect::<Result<Vec<_>>>()?;
+            let of_case = |(row, &case): (usize, &usize)| {
+                let lists = lists.iter().map(|list| list.of(row).collect());
+                self.contributions(lists, cases.get(case).labels)
+            };
+            found.extend(drawn.iter().enumerate().map(of_case));
+        }
+        Ok(found)
+    }
+
+    fn contributions(
+        &self,
+        lists: impl ExactSizeIterator<Item = Vec<Candidate>>,
+        labels: &[ItemIndex],
+    ) -> Found {
+        let channels = lists.len();
+        let mut places: foldhash::HashMap<ItemIndex, usize> = foldhash::HashMap::default();
+        let mut contributions: Vec<f32> = Vec::new();
+        for (channel, list) in lists.enumerate() {
+            for (candidate, share) in list.iter().zip(self.fusion().contributions(&list)) {
+                let place = *places.entry(candidate.item).or_insert_with(|| {
+                    contributions.resize(contributions.len() + channels, 0.0);
+                    contributions.len() / channels - 1
+                });
+                contributions[place * channels + channel] += share;
+            }
+        }
+        Found {
+            labels: labels
+                .iter()
+                .filter_map(|item| places.get(item).copied())
+                .collect(),
+            all_labels: labels.len(),
+            contributions,
+        }
+    }
+}
+
+/// The mean share of labels among the first k by these weights. Equal scores are counted as half
+/// above a label, which no order of items can favour.
+fn recall_at(found: &[Found], weights: &[f64], k: usize) -> f64 {
+    let weights: Vec<f32> = weights.iter().map(|&weight| weight as f32).collect();
+    let of_case = |case: &Found| -> f64 {
+        if case.labels.is_empty() {
+            return 0.0;
+        }
+        let rows = case.contributions.chunks_exact(weights.len());
+        let scores: Vec<f32> = rows
+            .map(|row| {
+                row.iter()
+                    .zip(&weights)
+                    .map(|(share, weight)| share * weight)
+                    .sum()
+            })
+            .collect();
+        let is_found = |&&label: &&usize| {
+            let own = scores[label];
+            let above = scores.iter().filter(|&&score| score > own).count();
+            let equal = scores.iter().filter(|&&score| score == own).count() - 1;
+            own > 0.0 && above + equal / 2 < k
+        };
+        case.labels.iter().filter(is_found).count() as f64 / case.all_labels as f64
+    };
+    // In one order, so that the mean is the same on any number of threads.
+    let each: Vec<f64> = found.par_iter().map(of_case).collect();
+    each.iter().sum::<f64>() / found.len() as f64
+}

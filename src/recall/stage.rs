@@ -1,0 +1,346 @@
+//! The whole recall stage: channels, their fusion, and the rules around it.
+
+use std::fmt;
+use std::time::Duration;
+
+use rayon::prelude::*;
+
+use crate::data::{Interaction, ItemIndex};
+use crate::index::Filter;
+use crate::{Error, Result, settings};
+
+use super::candidates::{Candidate, Candidates};
+use super::channel::{RecallChannel, UserContext};
+use super::fusion::{Found, Fused, Fusion, Share};
+use super::selection::Selection;
+
+/// Several channels whose lists are fused into one.
+///
+/// It is a channel itself, and so is judged like any other:
+///
+/// ```
+/// use seqrec::prelude::*;
+/// use seqrec::recall::{
+///     Fusion, HistoryItems, ItemNeighboursConfig, MarkovChain, Path, Popularity, RecallStage, Share,
+/// };
+///
+/// let log = seqrec::data::synthetic::Synthetic { users: 80, items: 60, ..Default::default() }.generate();
+/// let dataset = Dataset::new(log, Filters::default())?;
+/// let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
+/// let (train, catalog) = (&split.train, split.catalog());
+///
+/// let neighbours = ItemNeighboursConfig::new().build(train, catalog)?;
+/// let item_cf = HistoryItems::last(20)?.then(neighbours).into_channel();
+/// let stage = RecallStage::new(Fusion::RECIPROCAL_RANK, 200)?
+///     .channel("markov", MarkovChain::new(train, catalog)?, Share { weight: 2.0, ..Share::default() })?
+///     .channel("item_cf", item_cf, Share::default())?
+///     .fallback(Popularity::new(catalog));
+///
+/// let report = Evaluation::new(&[10], false).run_channel(&stage, &split.test, catalog)?;
+/// println!("recall@10 {:.4}", report.get("recall@10".parse()?).unwrap());
+/// let fused = &stage.recall_fused(&[split.test.history(0).into()], 10, None)?[0];
+/// assert_eq!(stage.name(fused[0].found[0].channel), "markov");
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+pub struct RecallStage {
+    fusion: Fusion,
+    /// How many candidates each channel is asked for, or k where that is more.
+    candidates: usize,
+    channels: Vec<StageChannel>,
+    selections: Vec<Box<dyn Selection>>,
+    fallback: Option<Box<dyn RecallChannel>>,
+}
+
+struct StageChannel {
+    name: String,
+    channel: Box<dyn RecallChannel>,
+    share: Share,
+    budget: Option<Duration>,
+}
+
+/// The name of what fills a list up where all channels together leave it short.
+pub const FALLBACK: &str = "fallback";
+
+/// How many items, for each that is asked for, selections choose among.
+const SELECT_AMONG: usize = 4;
+
+impl RecallStage {
+    /// A stage with no channels yet, each of which will be asked for so many candidates.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] for 0 candidates or a setting of the fusion that can't be right.
+    pub fn new(fusion: Fusion, candidates: usize) -> Result<Self> {
+        fusion.check()?;
+        settings::at_least_one(&[("candidates", candidates)])?;
+        Ok(Self {
+            fusion,
+            candidates,
+            channels: Vec::new(),
+            selections: Vec::new(),
+            fallback: None,
+        })
+    }
+
+    /// The stage with another channel.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] for a name that is taken, and for a weight below 0.
+    pub fn channel(
+        mut self,
+        name: impl Into<String>,
+        channel: impl RecallChannel + 'static,
+        share: Share,
+    ) -> Result<Self> {
+        let name = name.into();
+        share.check()?;
+        if name == FALLBACK || self.names().any(|other| other == name) {
+            return Err(Error::invalid(
+                "name",
+                name,
+                "is the name of another channel",
+            ));
+        }
+        self.channels.push(StageChannel {
+            name,
+            channel: Box::new(channel),
+            share,
+            budget: None,
+        });
+        Ok(self)
+    }
+
+    /// The stage with a time budget for the channel of this name, which a
+    /// [`RecallEngine`](crate::engine::RecallEngine) holds it to.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when no channel has the name.
+    pub fn budget(mut self, name: &str, budget: Duration) -> Result<Self> {
+        let channel = self
+            .channels
+            .iter_mut()
+            .find(|channel| channel.name == name);
+        let Some(channel) = channel else {
+            return Err(Error::invalid("name", name, "no channel has this name"));
+        };
+        channel.budget = Some(budget);
+        Ok(self)
+    }
+
+    /// The stage with another rule by which items are chosen, after those before it. All but the
+    /// last put every item they keep in order; the last leaves k.
+    pub fn selection(mut self, selection: impl Selection + 'static) -> Self {
+        self.selections.push(Box::new(selection));
+        self
+    }
+
+    /// The stage with a channel that fills lists up where all others leave them short.
+    pub fn fallback(mut self, fallback: impl RecallChannel + 'static) -> Self {
+        self.fallback = Some(Box::new(fallback));
+        self
+    }
+
+    /// The channels' names, in order.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.channels.iter().map(|channel| channel.name.as_str())
+    }
+
+    /// The name of a [found](Found::channel) channel.
+    pub fn name(&self, channel: usize) -> &str {
+        (self.channels.get(channel)).map_or(FALLBACK, |channel| &channel.name)
+    }
+
+    /// The channels' shares, in order.
+    pub fn shares(&self) -> impl ExactSizeIterator<Item = Share> {
+        self.channels.iter().map(|channel| channel.share)
+    }
+
+    /// Gives the channels other weights, in order.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when there is not one for each, and [`Error::InvalidValue`] for one below 0.
+    pub fn set_weights(&mut self, weights: &[f64]) -> Result<()> {
+        if weights.len() != self.channels.len() {
+            return Err(Error::Shape {
+                what: "weights of channels",
+                expected: self.channels.len(),
+                found: weights.len(),
+            });
+        }
+        for (channel, &weight) in self.channels.iter_mut().zip(weights) {
+            let share = Share {
+                weight,
+                ..channel.share
+            };
+            share.check()?;
+            channel.share = share;
+        }
+        Ok(())
+    }
+
+    /// The fusion.
+    pub fn fusion(&self) -> Fusion {
+        self.fusion
+    }
+
+    /// The same stage with another fusion.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] for a setting that can't be right.
+    pub fn with_fusion(mut self, fusion: Fusion) -> Result<Self> {
+        fusion.check()?;
+        self.fusion = fusion;
+        Ok(self)
+    }
+
+    pub(crate) fn budget_of(&self, channel: usize) -> Option<Duration> {
+        self.channels[channel].budget
+    }
+
+    /// How many candidates a channel is asked for.
+    pub(crate) fn depth(&self, k: usize) -> usize {
+        self.candidates.max(k)
+    }
+
+    /// What one channel says for users.
+    pub(crate) fn ask(
+        &self,
+        channel: usize,
+        users: &[UserContext<'_>],
+        k: usize,
+        filter: Option<Filter<'_>>,
+    ) -> Result<Candidates> {
+        self.channels[channel]
+            .channel
+            .recall(users, self.depth(k), filter)
+    }
+
+    /// One user's k items out of his channels' lists, one for each channel in order; one that
+    /// says nothing has an empty list.
+    ///
+    /// # Errors
+    /// What the fallback says.
+    pub(crate) fn merge(
+        &self,
+        lists: &[Vec<Candidate>],
+        user: UserContext<'_>,
+        k: usize,
+        filter: Option<Filter<'_>>,
+    ) -> Result<Vec<Fused>> {
+        let shared: Vec<(&[Candidate], Share)> = (lists.iter().zip(self.shares()))
+            .map(|(list, share)| (list.as_slice(), share))
+            .collect();
+        let among = if self.selections.is_empty() {
+            k
+        } else {
+            k.saturating_mul(SELECT_AMONG)
+        };
+        let mut fused = self.fusion.fuse(&shared, among);
+        for (place, selection) in self.selections.iter().enumerate() {
+            let last = place + 1 == self.selections.len();
+            fused = select(selection.as_ref(), fused, if last { k } else { among });
+        }
+        if let Some(fallback) = self.fallback.as_ref().filter(|_| fused.len() < k) {
+            let there: foldhash::HashSet<ItemIndex> =
+                fused.iter().map(|fused| fused.item).collect();
+            let new = |row: usize, item: ItemIndex| {
+                !there.contains(&item) && filter.is_none_or(|filter| filter.passes(row, item))
+            };
+            let filter = Some(Filter::Predicate(&new));
+            let more = fallback.recall(&[user], k - fused.len(), filter)?;
+            fused.extend(more.of(0).enumerate().map(|(place, candidate)| Fused {
+                item: candidate.item,
+                score: 0.0,
+                found: vec![Found {
+                    channel: self.channels.len(),
+                    rank: place + 1,
+                    score: candidate.score,
+                    reason: candidate.reason,
+                }],
+            }));
+        }
+        Ok(fused)
+    }
+
+    /// For each user, in order, his k items with every channel that found them, best first. The
+    /// filter is asked with a user's place and an item.
+    ///
+    /// # Errors
+    /// What a channel says; a [`RecallEngine`](crate::engine::RecallEngine) leaves one that fails
+    /// out instead.
+    pub fn recall_fused(
+        &self,
+        users: &[UserContext<'_>],
+        k: usize,
+        filter: Option<Filter<'_>>,
+    ) -> Result<Vec<Vec<Fused>>> {
+        let lists: Vec<Candidates> = (0..self.channels.len())
+            .map(|channel| self.ask(channel, users, k, filter))
+            .collect::<Result<_>>()?;
+        (0..users.len())
+            .into_par_iter()
+            .map(|row| {
+                let of_user: Vec<Vec<Candidate>> =
+                    lists.iter().map(|list| list.of(row).collect()).collect();
+                let passes = |_: usize, item| filter.is_none_or(|filter| filter.passes(row, item));
+                self.merge(&of_user, users[row], k, Some(Filter::Predicate(&passes)))
+            })
+            .collect()
+    }
+}
+
+fn select(selection: &dyn Selection, fused: Vec<Fused>, k: usize) -> Vec<Fused> {
+    let candidates: Vec<Candidate> = (fused.iter())
+        .map(|fused| Candidate {
+            item: fused.item,
+            score: fused.score,
+            reason: fused.found[0].reason,
+        })
+        .collect();
+    let mut fused: Vec<Option<Fused>> = fused.into_iter().map(Some).collect();
+    (selection.select(&candidates, k).into_iter())
+        .filter_map(|place| fused[place].take())
+        .collect()
+}
+
+impl RecallChannel for RecallStage {
+    /// The fused list; an item's reason is that of the channel that ranks it best.
+    fn recall(
+        &self,
+        users: &[UserContext<'_>],
+        k: usize,
+        filter: Option<Filter<'_>>,
+    ) -> Result<Candidates> {
+        let mut candidates = Candidates::with_capacity(users.len(), k);
+        for fused in self.recall_fused(users, k, filter)? {
+            candidates.push(fused.into_iter().filter_map(|fused| {
+                let best = fused.found.iter().min_by_key(|found| found.rank)?;
+                Some(Candidate {
+                    item: fused.item,
+                    score: fused.score,
+                    reason: best.reason,
+                })
+            }));
+        }
+        Ok(candidates)
+    }
+
+    fn observe(&self, item: ItemIndex, interaction: &Interaction, segments: &[String]) {
+        let channels = self.channels.iter().map(|channel| &channel.channel);
+        channels
+            .chain(&self.fallback)
+            .for_each(|channel| channel.observe(item, interaction, segments));
+    }
+}
+
+impl fmt::Debug for RecallStage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shares: Vec<_> = self.names().zip(self.shares()).collect();
+        f.debug_struct("RecallStage")
+            .field("fusion", &self.fusion)
+            .field("candidates", &self.candidates)
+            .field("channels", &shares)
+            .field("selections", &self.selections.len())
+            .field("fallback", &self.fallback.is_some())
+            .finish()
+    }
+}
