@@ -18,12 +18,29 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(ExternalId::from("007").to_string(), "007");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, from = "WrittenId")]
 pub enum ExternalId {
     /// An integer id.
     Integer(i64),
     /// Any other id.
     Text(Box<str>),
+}
+
+/// An id as JSON has it: a text may be the usual way of writing an integer.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum WrittenId {
+    Integer(i64),
+    Text(String),
+}
+
+impl From<WrittenId> for ExternalId {
+    fn from(written: WrittenId) -> Self {
+        match written {
+            WrittenId::Integer(number) => Self::Integer(number),
+            WrittenId::Text(text) => Self::from(text),
+        }
+    }
 }
 
 impl From<&str> for ExternalId {
@@ -239,6 +256,15 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn json_numbers_and_texts_of_them_are_the_same_id() {
+        let ids: Vec<ExternalId> = serde_json::from_str(r#"[42, "42", "042"]"#).unwrap();
+        assert_eq!(ids, [42.into(), 42.into(), ExternalId::from("042")]);
+        let written = serde_json::to_string(&ids).unwrap();
+        assert_eq!(written, r#"[42,42,"042"]"#);
+        assert!(serde_json::from_str::<ExternalId>("4.5").is_err());
     }
 
     #[test]

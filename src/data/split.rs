@@ -142,9 +142,27 @@ impl TrainingSequences {
         Self { sequences, ranges }
     }
 
+    /// Sequences of users whose items and times lie between consecutive offsets, in time order.
+    pub(crate) fn from_parts(offsets: Vec<usize>, items: Vec<ItemIndex>, times: Vec<f64>) -> Self {
+        let sequences = Arc::new(Sequences::from_parts(offsets, items, times));
+        let ranges = (0..sequences.len()).map(|user| (user, sequences.range(user)));
+        Self {
+            ranges: ranges.collect(),
+            sequences,
+        }
+    }
+
     /// How many sequences there are.
     pub fn len(&self) -> usize {
         self.ranges.len()
+    }
+
+    /// The number in the data set of the user whose sequence this is.
+    ///
+    /// # Panics
+    /// When `sequence` is not below [`TrainingSequences::len`].
+    pub fn user(&self, sequence: usize) -> usize {
+        self.ranges[sequence].0
     }
 
     /// Whether there are none.

@@ -165,6 +165,14 @@ impl MatrixFactorization {
         )
     }
 
+    /// A factorization of known item vectors, `[items + 1, dim]`, which folds users in; there are
+    /// no vectors of training users.
+    pub(crate) fn of_items(items: Array2<f32>, config: &AlsConfig) -> Result<Self> {
+        let users = Array2::zeros((0, items.ncols()));
+        let (confidence, regularization) = (config.confidence as f32, config.regularization as f32);
+        Self::from_vectors(users, items, confidence, regularization)
+    }
+
     fn from_vectors(
         users: Array2<f32>,
         items: Array2<f32>,

@@ -1,6 +1,7 @@
 //! The recall stage: from a trained model to vectors, retrieval, evaluation and run folders;
 //! channels that need no neural model; and many channels fused into one list.
 
+mod arrays;
 mod candidates;
 mod channel;
 #[cfg(feature = "ease")]
@@ -15,13 +16,16 @@ mod item_paths;
 mod links;
 mod markov;
 mod path;
+mod plan;
 mod popularity;
 mod retriever;
 mod run;
 mod scores;
 mod selection;
+mod served;
 mod session_knn;
 mod stage;
+mod stage_data;
 mod taken_by;
 mod user_paths;
 mod vector_channel;
@@ -40,12 +44,15 @@ pub use item_paths::{NearestItems, PreferredTags, items_of_tags, tags_of_items};
 pub use links::{Item, Links, Node, Tag, User};
 pub use markov::MarkovChain;
 pub use path::{Best, HistoryItems, Path, PathChannel, Reached, Step, Then};
+pub use plan::{ChannelKind, PlannedChannel, PlannedSelection, StagePlan};
 pub use popularity::{Measure, Popularity, PopularityConfig};
 pub use retriever::{RecallOptions, Retrieved, RetrievedItem, Retriever, Source};
 pub use run::{RUN_FORMAT_VERSION, Run};
 pub use selection::{CategoryBonus, MarginalRelevance, Selected, Selection, TagCap};
+pub use served::{STAGE_FORMAT_VERSION, ServedStage};
 pub use session_knn::{SessionKnn, SessionKnnConfig};
 pub use stage::{FALLBACK, RecallStage};
+pub use stage_data::{StageData, StageModel};
 pub use user_paths::{
     NearestUsers, SimilarUsers, SimilarUsersConfig, next_items, training_vectors,
 };

@@ -1,6 +1,7 @@
 //! Recall in steps: from a user over items, users or tags to items.
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::index::Filter;
 use crate::{Error, Result, settings};
@@ -129,6 +130,12 @@ impl<From: Node, To: Node, S: Step<From, To>> Step<From, To> for std::sync::Arc<
     }
 }
 
+impl<To: Node, P: Path<To>> Path<To> for std::sync::Arc<P> {
+    fn walk(&self, users: &[UserContext<'_>]) -> Result<Vec<Vec<Reached>>> {
+        (**self).walk(users)
+    }
+}
+
 /// A [path](Path) and one more step; weights multiply along it and add up where ways meet.
 #[derive(Debug, Clone)]
 pub struct Then<P, S, Over> {
@@ -200,11 +207,31 @@ impl<P: Path<Item>> RecallChannel for PathChannel<P> {
 
 /// The beginning of a path: the items of a user's history, the later ones and the more frequent
 /// ones weighing more.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "HistoryItemsFile")]
 pub struct HistoryItems {
     last: usize,
-    decay: f32,
+    decay: f64,
     half_life: Option<f64>,
+}
+
+/// What may be written in a file, before it is checked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HistoryItemsFile {
+    last: usize,
+    decay: f64,
+    half_life: Option<f64>,
+}
+
+impl TryFrom<HistoryItemsFile> for HistoryItems {
+    type Error = Error;
+
+    fn try_from(file: HistoryItemsFile) -> Result<Self> {
+        let items = Self::last(file.last)?.with_decay(file.decay)?;
+        file.half_life
+            .map_or(Ok(items), |half_life| items.with_half_life(half_life))
+    }
 }
 
 impl HistoryItems {
@@ -231,7 +258,6 @@ impl HistoryItems {
         if decay > 1.0 {
             return Err(Error::invalid("decay", decay, "must be at most 1"));
         }
-        let decay = decay as f32;
         Ok(Self { decay, ..self })
     }
 
@@ -259,7 +285,7 @@ impl HistoryItems {
             };
             // What is long past still counts more than nothing.
             found(item, (by_place * by_age).max(f32::MIN_POSITIVE));
-            by_place *= self.decay;
+            by_place *= self.decay as f32;
         }
     }
 }

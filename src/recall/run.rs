@@ -69,6 +69,30 @@ struct Checksums {
     weights: u32,
 }
 
+impl Manifest {
+    fn read(path: &Path) -> Result<Self> {
+        let manifest_path = path.join(MANIFEST);
+        let manifest = read_file(&manifest_path)?;
+        let VersionOnly { format_version } = parse(&manifest, &manifest_path)?;
+        if format_version != RUN_FORMAT_VERSION {
+            return Err(Error::FormatVersion {
+                path: path.to_owned(),
+                found: format_version,
+                supported: RUN_FORMAT_VERSION,
+            });
+        }
+        parse(&manifest, &manifest_path)
+    }
+}
+
+/// The [name](RecallerConfig::NAME) of the model that a run's folder holds.
+///
+/// # Errors
+/// As [`Run::load`].
+pub(super) fn model_name(path: &Path) -> Result<String> {
+    Ok(Manifest::read(&readable(path))?.model)
+}
+
 /// What is read before all else, so that a later version's folder is told from a broken one.
 #[derive(Deserialize)]
 struct VersionOnly {
@@ -85,7 +109,11 @@ where
     /// # Errors
     /// [`Error::Io`] when the folder can't be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
+        write_folder(path.as_ref(), |folder| self.write_into(folder))
+    }
+
+    /// Writes the run's files into a folder.
+    pub(super) fn write_into(&self, path: &Path) -> Result<()> {
         let mut store = SafetensorsStore::from_bytes(None);
         let unwritable = |reason: String| Error::Damaged {
             path: path.join(WEIGHTS),
@@ -111,12 +139,10 @@ where
             },
         };
         let manifest = serde_json::to_vec_pretty(&manifest).expect("a manifest is valid JSON");
-        write_folder(path, |folder| {
-            write_file(&folder.join(CONFIG), &config)?;
-            write_file(&folder.join(CATALOG), &catalog)?;
-            write_file(&folder.join(WEIGHTS), &weights)?;
-            write_file(&folder.join(MANIFEST), &manifest)
-        })
+        write_file(&path.join(CONFIG), &config)?;
+        write_file(&path.join(CATALOG), &catalog)?;
+        write_file(&path.join(WEIGHTS), &weights)?;
+        write_file(&path.join(MANIFEST), &manifest)
     }
 
     /// Reads a run's folder.
@@ -127,16 +153,7 @@ where
     pub fn load(path: impl AsRef<Path>, device: &B::Device) -> Result<Self> {
         let path = readable(path.as_ref());
         let manifest_path = path.join(MANIFEST);
-        let manifest = read_file(&manifest_path)?;
-        let VersionOnly { format_version } = parse(&manifest, &manifest_path)?;
-        if format_version != RUN_FORMAT_VERSION {
-            return Err(Error::FormatVersion {
-                path,
-                found: format_version,
-                supported: RUN_FORMAT_VERSION,
-            });
-        }
-        let manifest: Manifest = parse(&manifest, &manifest_path)?;
+        let manifest = Manifest::read(&path)?;
         if manifest.model != C::NAME {
             return Err(damaged(
                 &manifest_path,
@@ -183,13 +200,13 @@ where
     }
 }
 
-fn damaged(path: &Path, reason: String) -> Error {
+pub(super) fn damaged(path: &Path, reason: String) -> Error {
     Error::Damaged {
         path: path.to_owned(),
         reason,
     }
 }
 
-fn parse<'a, T: Deserialize<'a>>(json: &'a [u8], path: &Path) -> Result<T> {
+pub(super) fn parse<'a, T: Deserialize<'a>>(json: &'a [u8], path: &Path) -> Result<T> {
     serde_json::from_slice(json).map_err(|error| damaged(path, error.to_string()))
 }

@@ -17,6 +17,12 @@ pub trait Selection: Send + Sync {
     fn select(&self, candidates: &[Candidate], k: usize) -> Vec<usize>;
 }
 
+impl<S: Selection + ?Sized> Selection for Box<S> {
+    fn select(&self, candidates: &[Candidate], k: usize) -> Vec<usize> {
+        (**self).select(candidates, k)
+    }
+}
+
 /// Takes k places one by one, each time the one of the greatest value, the first of equals, and
 /// after each lets `taken` change the values of those that are left.
 fn one_by_one(

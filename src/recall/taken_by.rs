@@ -1,5 +1,7 @@
 //! Who took each item, the latest first.
 
+use std::sync::Arc;
+
 use crate::Result;
 use crate::data::{Catalog, TrainingSequences};
 use crate::settings;
@@ -13,7 +15,7 @@ pub(super) struct TakenBy {
     /// weights are ln(users / users with the item).
     pub users: Links<Item, User>,
     /// Each user's distinct items, with the same weights.
-    pub items: Links<User, Item>,
+    pub items: Arc<Links<User, Item>>,
     /// Each user's place by when his sequence ended, the latest 0.
     pub recency: Vec<u32>,
 }
@@ -66,7 +68,7 @@ impl TakenBy {
         }
         Ok(Self {
             users,
-            items,
+            items: Arc::new(items),
             recency,
         })
     }

@@ -1,5 +1,7 @@
 //! Paths over other users: those like him by what they took, and those near him as vectors.
 
+use std::sync::Arc;
+
 use burn::config::Config;
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
@@ -89,7 +91,7 @@ impl SimilarUsers {
     }
 
     /// Each user's items, weighing ln(users / users with the item).
-    pub fn items(&self) -> &Links<User, Item> {
+    pub fn items(&self) -> &Arc<Links<User, Item>> {
         &self.taken_by.items
     }
 }

@@ -1,0 +1,303 @@
+//! The channels, each with its settings.
+
+use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use seqrec::data::movielens::{Movie, Movies};
+use seqrec::data::{Dataset, Features, ItemIndex, Split, Targets, TrainingSequences};
+use seqrec::index::FlatIndex;
+use seqrec::model::{
+    Gru4Rec, Gru4RecConfig, MultiInterestConfig, Objective, RecallerConfig, Similarity,
+};
+use seqrec::prelude::{Autodiff, Flex};
+use seqrec::recall::{
+    AlsConfig, ChannelKind, Fusion, HistoryItems, ItemNeighboursConfig, ModelEncoder,
+    PlannedChannel, PopularityConfig, RecallChannel, Run, SessionKnnConfig, Share,
+    SimilarUsersConfig, StageData, StageModel, StagePlan, VectorChannel, item_vectors,
+};
+use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
+
+use crate::Options;
+
+/// A channel that was built.
+pub struct Channel {
+    pub name: &'static str,
+    pub channel: Arc<dyn RecallChannel>,
+    pub build_seconds: f64,
+    /// What a run folder says of it; none for a second model, which a folder has no place for.
+    kind: Option<ChannelKind>,
+}
+
+/// What channels are made of, and what it took.
+pub struct Trained<'a> {
+    dataset: &'a Dataset,
+    data: StageData,
+    config: Gru4RecConfig,
+    model: Gru4Rec<Flex>,
+    train_seconds: f64,
+}
+
+fn trainer(options: &Options, targets: Targets) -> Trainer<'static> {
+    let config = TrainerConfig::new()
+        .with_targets(targets)
+        .with_epochs(options.epochs)
+        .with_learning_rate(0.002)
+        .with_patience(6)
+        .with_seed(options.seed);
+    Trainer::new(config).observer(ProgressBars::default())
+}
+
+/// Trains the sequence model.
+pub fn train<'a>(
+    dataset: &'a Dataset,
+    split: &Split,
+    options: &Options,
+) -> Result<Trained<'a>, Box<dyn Error>> {
+    let catalog = split.catalog();
+    let mut data = StageData::new(dataset, split.train.clone(), catalog.clone());
+    let movies = Movies::beside(&options.file)?;
+    let genres = catalog.ids().filter_map(|id| {
+        let Movie { genres, .. } = movies.get(id)?;
+        Some((id.clone(), genres.clone()))
+    });
+    let tags = Features::of_items(catalog, genres);
+    if !tags.names().is_empty() {
+        // A user's segment is the genre he took most.
+        let segments = split
+            .train
+            .iter()
+            .map(|items| favourite(items, &tags))
+            .collect();
+        data = data.with_segments(segments)?.with_tags(tags)?;
+    }
+    let objective = Objective::new()
+        .with_similarity(Similarity::Cosine)
+        .with_temperature(0.05);
+    let config = Gru4RecConfig::new()
+        .with_dim(options.dim)
+        .with_embedding_dropout(0.5)
+        .with_hidden_dropout(0.5)
+        .with_objective(objective);
+    let device = Default::default();
+    let start = Instant::now();
+    let model = config.init::<Autodiff<Flex>>(catalog.len(), options.seed, &device)?;
+    let model = trainer(options, Targets::All)
+        .fit(model, split, &device)?
+        .model;
+    let train_seconds = start.elapsed().as_secs_f64();
+    let data = data.with_model(StageModel::new::<Flex, _>(model.clone(), device))?;
+    Ok(Trained {
+        dataset,
+        data,
+        config,
+        model,
+        train_seconds,
+    })
+}
+
+fn favourite(items: &[ItemIndex], tags: &Features) -> Vec<String> {
+    let mut counts = vec![0.0; tags.names().len()];
+    for &item in items {
+        for (count, value) in counts.iter_mut().zip(tags.values().row(item as usize)) {
+            *count += value;
+        }
+    }
+    let most = (0..counts.len())
+        .rev()
+        .max_by(|&a, &b| f32::total_cmp(&counts[a], &counts[b]));
+    most.map(|tag| format!("likes {}", tags.names()[tag]))
+        .into_iter()
+        .collect()
+}
+
+/// Every channel by its name, as a run folder has it.
+fn kinds(data: &StageData) -> seqrec::Result<Vec<(&'static str, ChannelKind)>> {
+    let recent = HistoryItems::last(30)?.with_decay(0.9)?;
+    let all = HistoryItems::last(200)?;
+    let neighbours = ItemNeighboursConfig::new();
+    let mut kinds = vec![
+        (
+            "popular",
+            ChannelKind::Popularity {
+                settings: PopularityConfig::new(),
+            },
+        ),
+        ("markov", ChannelKind::MarkovChain),
+        (
+            "item_cf",
+            ChannelKind::ItemNeighbours {
+                start: recent,
+                settings: neighbours.clone().with_position_decay(0.9),
+            },
+        ),
+        (
+            "u2i2i",
+            ChannelKind::ItemNeighbours {
+                start: all,
+                settings: neighbours,
+            },
+        ),
+        (
+            "user_cf",
+            ChannelKind::SimilarUsers {
+                start: recent,
+                settings: SimilarUsersConfig::new(),
+            },
+        ),
+        (
+            "session_knn",
+            ChannelKind::SessionKnn {
+                settings: SessionKnnConfig::new(),
+            },
+        ),
+        (
+            "mf",
+            ChannelKind::MatrixFactorization {
+                settings: AlsConfig::new(),
+            },
+        ),
+        ("u2i", ChannelKind::Model),
+        (
+            "i2i",
+            ChannelKind::NearestItems {
+                start: HistoryItems::last(10)?.with_decay(0.8)?,
+                neighbours: 100,
+            },
+        ),
+        (
+            "u2u2i",
+            ChannelKind::NearestUsers {
+                neighbours: 200,
+                held_back: 3,
+            },
+        ),
+    ];
+    // Times that say more than the order are those of a log; a sequence file numbers its rows.
+    if let Some((first, last)) =
+        span(data.sequences()).filter(|(first, last)| last - first > 86_400.0)
+    {
+        kinds.insert(
+            1,
+            (
+                "trending",
+                ChannelKind::Popularity {
+                    settings: PopularityConfig::new().with_half_life(Some((last - first) / 50.0)),
+                },
+            ),
+        );
+    }
+    if data.tags().is_some() {
+        kinds.push((
+            "segment",
+            ChannelKind::Popularity {
+                settings: PopularityConfig::new().with_by_segment(true),
+            },
+        ));
+        kinds.push((
+            "u2tag2i",
+            ChannelKind::PreferredTags {
+                start: all,
+                tags: 5,
+                items: 400,
+            },
+        ));
+    }
+    Ok(kinds)
+}
+
+fn span(sequences: &TrainingSequences) -> Option<(f64, f64)> {
+    let times = || (0..sequences.len()).flat_map(|user| sequences.history(user).times());
+    Some((
+        times().copied().reduce(f64::min)?,
+        times().copied().reduce(f64::max)?,
+    ))
+}
+
+/// Builds every channel.
+pub fn channels(
+    trained: &Trained<'_>,
+    split: &Split,
+    options: &Options,
+) -> Result<Vec<Channel>, Box<dyn Error>> {
+    let mut channels = Vec::new();
+    for (name, kind) in kinds(&trained.data)? {
+        let start = Instant::now();
+        let channel = kind.build(&trained.data)?;
+        let mut build_seconds = start.elapsed().as_secs_f64();
+        if kind == ChannelKind::Model {
+            build_seconds += trained.train_seconds;
+        }
+        channels.push(Channel {
+            name,
+            channel: channel.into(),
+            build_seconds,
+            kind: Some(kind),
+        });
+    }
+    if options.interests > 0 {
+        let start = Instant::now();
+        let config = MultiInterestConfig::comirec_sa()
+            .with_interests(options.interests)
+            .with_dim(options.dim.min(64));
+        let device = Default::default();
+        let model = config.init::<Autodiff<Flex>>(split.catalog().len(), options.seed, &device)?;
+        // What routes a user's interests looks at one target a history.
+        let targets = Targets::OneRandom { minimum_history: 1 };
+        let model = trainer(options, targets).fit(model, split, &device)?.model;
+        let index = FlatIndex::new(item_vectors(&model).view())?;
+        let channel = VectorChannel::<ModelEncoder<Flex, _>, _>::of_model(model, index, device);
+        channels.push(Channel {
+            name: "interests",
+            channel: Arc::new(channel),
+            build_seconds: start.elapsed().as_secs_f64(),
+            kind: None,
+        });
+    }
+    Ok(channels)
+}
+
+impl Trained<'_> {
+    /// Writes the stage of those channels that count for something as a run folder, made of all
+    /// interactions, with the model as it was trained.
+    pub fn save(
+        self,
+        path: &Path,
+        channels: &[Channel],
+        fusion: Fusion,
+        weights: &[f64],
+        options: &Options,
+    ) -> Result<(), Box<dyn Error>> {
+        let mut plan = StagePlan::new(fusion);
+        plan.candidates = options.candidates;
+        plan.fallback = Some(ChannelKind::Popularity {
+            settings: PopularityConfig::new(),
+        });
+        for (channel, &weight) in channels.iter().zip(weights) {
+            if let Some(kind) = channel.kind.clone().filter(|_| weight > 0.0) {
+                let mut planned = PlannedChannel::new(channel.name, kind);
+                planned.share = Share {
+                    weight,
+                    ..Share::default()
+                };
+                plan.channels.push(planned);
+            }
+        }
+        let all = TrainingSequences::all(self.dataset);
+        let catalog = self.dataset.catalog().clone();
+        let mut data = StageData::new(self.dataset, all, catalog.clone());
+        if let Some(tags) = self.data.tags() {
+            let sequences = data.sequences().iter();
+            let segments = sequences.map(|items| favourite(items, tags)).collect();
+            data = data.with_segments(segments)?.with_tags(tags.clone())?;
+        }
+        let run = Run::<Flex, _> {
+            config: self.config,
+            model: self.model,
+            catalog,
+        };
+        plan.save(path, &run, data, &Default::default())?;
+        Ok(())
+    }
+}

@@ -1,0 +1,172 @@
+//! Trains and compares channels of recall, and their fusion, on one split.
+//!
+//! `cargo run --release --example channels -- ratings.csv` holds the last item of every user out
+//! and prints for each channel how many of these it finds, how much of the catalog it recalls, and
+//! how long it takes. It writes the table as `channels.md` and how much the channels' lists overlap
+//! as `overlap.svg`. `--save DIR` keeps the stage as a run folder, which the `serve` example
+//! serves. Genres are tags where `movies.csv` lies beside MovieLens ratings.
+
+mod build;
+mod measure;
+mod picture;
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use seqrec::data::{Dataset, Filters, InteractionReader, Protocol, Split};
+use seqrec::recall::{Fusion, Normalization, RecallStage, Share};
+
+use build::Channel;
+use measure::{Judge, Measured};
+
+#[derive(Parser)]
+pub struct Options {
+    /// The interactions.
+    file: PathBuf,
+    /// The size of the sequence model's vectors.
+    #[arg(long, default_value_t = 128)]
+    dim: usize,
+    /// The most epochs that models are trained for.
+    #[arg(long, default_value_t = 60)]
+    epochs: usize,
+    /// Interests of a second model, ComiRec-SA; 0 leaves it out.
+    #[arg(long, default_value_t = 4)]
+    interests: usize,
+    /// How many candidates each channel is asked for.
+    #[arg(long, default_value_t = 400)]
+    candidates: usize,
+    /// Let items of the history be recalled again.
+    #[arg(long)]
+    keep_seen: bool,
+    #[arg(long, default_value_t = 42)]
+    seed: u64,
+    /// Where the table and the picture are written.
+    #[arg(long, default_value = "channels-out")]
+    out: PathBuf,
+    /// Keep the stage, its weights learned, as a run folder.
+    #[arg(long)]
+    save: Option<PathBuf>,
+}
+
+/// What is compared is how many labels are among the first so many.
+pub const KS: [usize; 2] = [50, 200];
+
+/// How many users the weights of a fusion are learned on, at most.
+const LEARN_ON: usize = 5_000;
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    std::fs::create_dir_all(&options.out)?;
+    let log = InteractionReader::detect(&options.file)?.read()?;
+    let dataset = Dataset::new(log, Filters::default())?;
+    let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
+    println!(
+        "{} users, {} items, {} interactions",
+        dataset.users(),
+        dataset.catalog().len(),
+        dataset.sequences().interactions()
+    );
+    let trained = build::train(&dataset, &split, options)?;
+    let channels = build::channels(&trained, &split, options)?;
+    let judge = Judge::new(&split, !options.keep_seen);
+
+    let mut rows: Vec<Measured> = Vec::new();
+    for Channel {
+        name,
+        channel,
+        build_seconds,
+        ..
+    } in &channels
+    {
+        let measured = judge.measure(name, channel.as_ref(), *build_seconds)?;
+        println!("  {measured}");
+        rows.push(measured);
+    }
+    let single = rows.iter().map(|row| row.recall[1]).fold(0.0, f64::max);
+
+    let scores = |normalization| Fusion::WeightedScores { normalization };
+    let fusions = [
+        ("fusion: snake", Fusion::RoundRobin, false),
+        ("fusion: quotas", Fusion::Quotas, false),
+        ("fusion: ranks", Fusion::RECIPROCAL_RANK, false),
+        ("fusion: scores", scores(Normalization::MinMax), false),
+        (
+            "fusion: ranks, weights learned",
+            Fusion::RECIPROCAL_RANK,
+            true,
+        ),
+        (
+            "fusion: scores, weights learned",
+            scores(Normalization::ZScore),
+            true,
+        ),
+    ];
+    let mut learned: Vec<(Fusion, Vec<f64>, f64)> = Vec::new();
+    let mut fused = Vec::new();
+    for (name, fusion, learn) in fusions {
+        let start = Instant::now();
+        let mut stage = RecallStage::new(fusion, options.candidates)?;
+        for Channel { name, channel, .. } in &channels {
+            stage = stage.channel(*name, channel.clone(), Share::default())?;
+        }
+        if learn {
+            let exclude = !options.keep_seen;
+            let valid =
+                stage.learn_weights(&split.valid, KS[1], exclude, LEARN_ON, options.seed)?;
+            let weights: Vec<f64> = stage.shares().map(|share| share.weight).collect();
+            let named: Vec<String> = (stage.names().zip(&weights))
+                .filter(|(_, weight)| **weight > 0.0)
+                .map(|(name, weight)| format!("{name} {weight:.2}"))
+                .collect();
+            println!(
+                "  weights, recall@{} on valid {valid:.4}: {}",
+                KS[1],
+                named.join(", ")
+            );
+            learned.push((fusion, weights, valid));
+        }
+        let measured = judge.measure(name, &stage, start.elapsed().as_secs_f64())?;
+        println!("  {measured}");
+        fused.push(measured);
+    }
+
+    let table = measure::table(rows.iter().chain(&fused));
+    std::fs::write(options.out.join("channels.md"), &table)?;
+    println!("\n{table}");
+    picture::draw(&options.out.join("overlap.svg"), &rows)?;
+    println!(
+        "wrote channels.md and overlap.svg to {}",
+        options.out.display()
+    );
+
+    // The fusion that is best on the validation split is the one that is kept.
+    let (fusion, weights, _) = learned
+        .into_iter()
+        .max_by(|a, b| a.2.total_cmp(&b.2))
+        .ok_or("no fusion was learned")?;
+    if let Some(path) = &options.save {
+        trained.save(path, &channels, fusion, &weights, options)?;
+        println!("wrote the stage to {}", path.display());
+    }
+    let best = fused.iter().map(|row| row.recall[1]).fold(0.0, f64::max);
+    let line = serde_json::json!({
+        "data": options.file.file_name().map(|name| name.to_string_lossy()),
+        "best_channel_recall@200": single,
+        "best_fusion_recall@200": best,
+        "fusion_above_channels": best > single,
+    });
+    println!("{line}");
+    Ok(())
+}

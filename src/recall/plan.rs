@@ -1,0 +1,398 @@
+//! A recall stage as settings, which say what it is made of.
+
+use std::time::Duration;
+
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+
+use crate::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex};
+use crate::{Error, Result, settings};
+
+use super::arrays::{ArrayReader, ArrayWriter};
+use super::channel::RecallChannel;
+use super::factorization::{AlsConfig, MatrixFactorization};
+use super::fusion::{Fusion, Share};
+use super::item_neighbours::ItemNeighboursConfig;
+use super::item_paths::{NearestItems, PreferredTags, items_of_tags, tags_of_items};
+use super::links::{Item, Links};
+use super::markov::MarkovChain;
+use super::path::{HistoryItems, Path};
+use super::popularity::{Popularity, PopularityConfig};
+use super::selection::{MarginalRelevance, Selection, TagCap};
+use super::session_knn::{SessionKnn, SessionKnnConfig};
+use super::stage::RecallStage;
+use super::stage_data::{StageData, StageModel};
+use super::user_paths::{
+    NearestUsers, SimilarUsers, SimilarUsersConfig, next_items, training_vectors,
+};
+use super::vector_channel::VectorChannel;
+
+/// The largest set of vectors that is searched exactly.
+const EXACT: usize = 100_000;
+
+/// A channel of a [`StagePlan`], with its settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ChannelKind {
+    /// The most popular items: [`Popularity::of_sequences`].
+    Popularity {
+        /// Of which kind, and when.
+        settings: PopularityConfig,
+    },
+    /// What came next most often: [`MarkovChain`].
+    MarkovChain,
+    /// Item-based collaborative filtering, or U2I2I: the user's items, then each one's
+    /// neighbours.
+    ItemNeighbours {
+        /// Which of a user's items are looked at.
+        start: HistoryItems,
+        /// How neighbours are found.
+        settings: ItemNeighboursConfig,
+    },
+    /// User-based collaborative filtering: users like him, then their items.
+    SimilarUsers {
+        /// Which of a user's items are looked at.
+        start: HistoryItems,
+        /// How users are found.
+        settings: SimilarUsersConfig,
+    },
+    /// Sessions that share late items: [`SessionKnn`].
+    SessionKnn {
+        /// How sessions are found.
+        settings: SessionKnnConfig,
+    },
+    /// Matrix factorization, with the user folded in.
+    MatrixFactorization {
+        /// How it is solved.
+        settings: AlsConfig,
+    },
+    /// The model's user vector against its item vectors: U2I, with as many interests as it has.
+    Model,
+    /// Items near the user's in the model's embedding: I2I.
+    NearestItems {
+        /// Which of a user's items are looked at.
+        start: HistoryItems,
+        /// How many items near each.
+        neighbours: usize,
+    },
+    /// Users near him in the model's space, then what they took next: U2U2I.
+    NearestUsers {
+        /// How many users.
+        neighbours: usize,
+        /// How many of a training user's last items are what he took next.
+        held_back: usize,
+    },
+    /// The tags he prefers, then each one's best items: U2Tag2I.
+    PreferredTags {
+        /// Which of a user's items are looked at.
+        start: HistoryItems,
+        /// How many tags.
+        tags: usize,
+        /// How many items of each.
+        items: usize,
+    },
+}
+
+/// What takes long to make of a channel, and so is kept in a folder.
+pub(super) enum Prepared {
+    Nothing,
+    Neighbours(Links<Item, Item>),
+    Vectors(Array2<f32>),
+}
+
+impl ChannelKind {
+    /// The channel, made of the data.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] with a setting that can't be right, and [`Error::NothingLeft`]
+    /// when the data lack what it goes by.
+    pub fn build(&self, data: &StageData) -> Result<Box<dyn RecallChannel>> {
+        self.assemble(self.prepare(data)?, data)
+    }
+
+    pub(super) fn prepare(&self, data: &StageData) -> Result<Prepared> {
+        let (sequences, catalog) = (&data.sequences, &data.catalog);
+        Ok(match self {
+            Self::ItemNeighbours { settings, .. } => {
+                Prepared::Neighbours(settings.build(sequences, catalog)?)
+            }
+            Self::MatrixFactorization { settings } => {
+                let solved = MatrixFactorization::als(sequences, catalog, settings)?;
+                Prepared::Vectors(solved.item_vectors().to_owned())
+            }
+            Self::NearestUsers { held_back, .. } => {
+                let encoder = &self.model(data)?.encoder;
+                Prepared::Vectors(training_vectors(encoder, sequences, *held_back)?)
+            }
+            _ => Prepared::Nothing,
+        })
+    }
+
+    pub(super) fn assemble(
+        &self,
+        prepared: Prepared,
+        data: &StageData,
+    ) -> Result<Box<dyn RecallChannel>> {
+        let (sequences, catalog) = (&data.sequences, &data.catalog);
+        let segments = |sequence: usize| data.segments(sequence).to_vec();
+        Ok(match (self, prepared) {
+            (Self::Popularity { settings }, _) => {
+                Box::new(Popularity::of_sequences(sequences, segments, settings)?)
+            }
+            (Self::MarkovChain, _) => Box::new(MarkovChain::new(sequences, catalog)?),
+            (Self::ItemNeighbours { start, .. }, Prepared::Neighbours(links)) => {
+                Box::new(start.then(links).into_channel())
+            }
+            (Self::SimilarUsers { start, settings }, _) => {
+                let similar = SimilarUsers::new(sequences, catalog, *start, settings)?;
+                let items = similar.items().clone();
+                Box::new(similar.then(items).into_channel())
+            }
+            (Self::SessionKnn { settings }, _) => {
+                Box::new(SessionKnn::new(sequences, catalog, settings)?)
+            }
+            (Self::MatrixFactorization { settings }, Prepared::Vectors(items)) => {
+                Box::new(MatrixFactorization::of_items(items, settings)?)
+            }
+            (Self::Model, _) => {
+                let StageModel {
+                    encoder,
+                    item_vectors,
+                } = self.model(data)?;
+                let index = index(item_vectors.view())?;
+                Box::new(VectorChannel::new(encoder.clone(), index))
+            }
+            (Self::NearestItems { start, neighbours }, _) => {
+                let vectors = self.model(data)?.item_vectors.view();
+                let step = NearestItems::new(vectors, *neighbours, index)?;
+                Box::new(start.then(step).into_channel())
+            }
+            (
+                Self::NearestUsers {
+                    neighbours,
+                    held_back,
+                },
+                Prepared::Vectors(vectors),
+            ) => {
+                settings::at_least_one(&[("held_back", *held_back)])?;
+                let encoder = self.model(data)?.encoder.clone();
+                let nearest = NearestUsers::new(encoder, index(vectors.view())?, *neighbours)?;
+                let next = next_items(sequences, catalog, *held_back);
+                Box::new(nearest.then(next).into_channel())
+            }
+            (Self::PreferredTags { start, tags, items }, _) => {
+                let features = data.tags.as_ref().ok_or_else(|| lacks(self, "tags"))?;
+                let preferred = PreferredTags::new(features, catalog, *start)?;
+                let of_tags = items_of_tags(features, catalog, *items)?;
+                Box::new(preferred.best(*tags)?.then(of_tags).into_channel())
+            }
+            (kind, _) => return Err(lacks(kind, "what was prepared for it")),
+        })
+    }
+
+    fn model<'a>(&self, data: &'a StageData) -> Result<&'a StageModel> {
+        data.model.as_ref().ok_or_else(|| lacks(self, "a model"))
+    }
+}
+
+fn lacks(kind: &ChannelKind, what: &str) -> Error {
+    Error::NothingLeft {
+        reason: format!("the data of the stage lack {what}, which {kind:?} goes by"),
+    }
+}
+
+/// An index of vectors of any number: exact where that is fast enough.
+fn index(vectors: ndarray::ArrayView2<'_, f32>) -> Result<Box<dyn VectorIndex>> {
+    Ok(if vectors.nrows() <= EXACT {
+        Box::new(FlatIndex::new(vectors)?)
+    } else {
+        Box::new(HnswIndex::new(vectors, &HnswConfig::new())?)
+    })
+}
+
+impl Prepared {
+    pub(super) fn write(&self, name: &str, to: &mut ArrayWriter) {
+        match self {
+            Self::Nothing => {}
+            Self::Neighbours(links) => to.add_links(name, links),
+            Self::Vectors(vectors) => to.add_matrix(name, vectors.view()),
+        }
+    }
+
+    pub(super) fn read(
+        kind: &ChannelKind,
+        name: &str,
+        from: &ArrayReader<'_>,
+        items: usize,
+    ) -> Result<Self> {
+        Ok(match kind {
+            ChannelKind::ItemNeighbours { .. } => Self::Neighbours(from.links(name, items + 1)?),
+            ChannelKind::MatrixFactorization { .. } | ChannelKind::NearestUsers { .. } => {
+                Self::Vectors(from.matrix(name)?)
+            }
+            _ => Self::Nothing,
+        })
+    }
+}
+
+/// A channel with its name, its share of the fusion and its time budget.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedChannel {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    #[serde(flatten)]
+    pub kind: ChannelKind,
+    /// What it has to say in the fusion.
+    #[serde(default)]
+    pub share: Share,
+    /// How long a call waits for it, in milliseconds; as long as the engine says where it is not
+    /// given.
+    #[serde(default)]
+    pub budget_milliseconds: Option<f64>,
+}
+
+impl PlannedChannel {
+    /// A channel with the usual share.
+    pub fn new(name: impl Into<String>, kind: ChannelKind) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+            share: Share::default(),
+            budget_milliseconds: None,
+        }
+    }
+}
+
+/// A rule by which items are chosen for diversity.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum PlannedSelection {
+    /// At most so many items of each tag: [`TagCap`].
+    TagCap {
+        /// How many.
+        most: usize,
+    },
+    /// [`MarginalRelevance`] in the model's embedding.
+    MarginalRelevance {
+        /// λ, from 0 to 1.
+        relevance: f64,
+    },
+}
+
+impl PlannedSelection {
+    fn build(self, data: &StageData) -> Result<Box<dyn Selection>> {
+        let lacks = |what: &str| Error::NothingLeft {
+            reason: format!("the data of the stage lack {what}, which {self:?} goes by"),
+        };
+        Ok(match self {
+            Self::TagCap { most } => {
+                let tags = data.tags.as_ref().ok_or_else(|| lacks("tags"))?;
+                Box::new(TagCap::new(tags_of_items(tags, &data.catalog)?, most)?)
+            }
+            Self::MarginalRelevance { relevance } => {
+                let model = data.model.as_ref().ok_or_else(|| lacks("a model"))?;
+                Box::new(MarginalRelevance::new(
+                    model.item_vectors.view(),
+                    relevance,
+                )?)
+            }
+        })
+    }
+}
+
+/// A [`RecallStage`] as settings: what a run folder holds, so that a service builds its stage of
+/// that alone.
+///
+/// ```
+/// use seqrec::prelude::*;
+/// use seqrec::recall::{
+///     ChannelKind, Fusion, HistoryItems, ItemNeighboursConfig, PlannedChannel, PopularityConfig,
+///     StageData, StagePlan,
+/// };
+///
+/// let log = seqrec::data::synthetic::Synthetic { users: 80, items: 60, ..Default::default() }.generate();
+/// let dataset = Dataset::new(log, Filters::default())?;
+/// let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
+/// let data = StageData::new(&dataset, split.train.clone(), split.catalog().clone());
+///
+/// let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
+/// plan.channels = vec![
+///     PlannedChannel::new("markov", ChannelKind::MarkovChain),
+///     PlannedChannel::new("item_cf", ChannelKind::ItemNeighbours {
+///         start: HistoryItems::last(20)?,
+///         settings: ItemNeighboursConfig::new(),
+///     }),
+/// ];
+/// plan.fallback = Some(ChannelKind::Popularity { settings: PopularityConfig::new() });
+/// let stage = plan.build(&data)?;
+/// let report = Evaluation::new(&[10], false).run_channel(&stage, &split.test, split.catalog())?;
+/// println!("recall@10 {:.4}", report.get("recall@10".parse()?).unwrap());
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StagePlan {
+    /// How lists become one.
+    pub fusion: Fusion,
+    /// How many candidates each channel is asked for, or k where that is more.
+    pub candidates: usize,
+    /// The channels.
+    pub channels: Vec<PlannedChannel>,
+    /// Rules for diversity, in order.
+    pub selections: Vec<PlannedSelection>,
+    /// What fills short lists up.
+    pub fallback: Option<ChannelKind>,
+}
+
+impl StagePlan {
+    /// A plan with no channels yet, of 200 candidates each.
+    pub fn new(fusion: Fusion) -> Self {
+        Self {
+            fusion,
+            candidates: 200,
+            channels: Vec::new(),
+            selections: Vec::new(),
+            fallback: None,
+        }
+    }
+
+    /// The stage, made of the data.
+    ///
+    /// # Errors
+    /// As [`ChannelKind::build`], and for names that are taken.
+    pub fn build(&self, data: &StageData) -> Result<RecallStage> {
+        self.assemble(self.prepare(data)?, data)
+    }
+
+    pub(super) fn prepare(&self, data: &StageData) -> Result<Vec<Prepared>> {
+        let channels = self.channels.iter();
+        channels.map(|channel| channel.kind.prepare(data)).collect()
+    }
+
+    pub(super) fn assemble(
+        &self,
+        prepared: Vec<Prepared>,
+        data: &StageData,
+    ) -> Result<RecallStage> {
+        let mut stage = RecallStage::new(self.fusion, self.candidates)?;
+        for (channel, prepared) in self.channels.iter().zip(prepared) {
+            let built = channel.kind.assemble(prepared, data)?;
+            stage = stage.channel(&channel.name, built, channel.share)?;
+            if let Some(milliseconds) = channel.budget_milliseconds {
+                let budget = Duration::try_from_secs_f64(milliseconds / 1e3).map_err(|error| {
+                    Error::invalid("budget_milliseconds", milliseconds, error.to_string())
+                })?;
+                stage = stage.budget(&channel.name, budget)?;
+            }
+        }
+        for selection in &self.selections {
+            stage = stage.selection(selection.build(data)?);
+        }
+        if let Some(fallback) = &self.fallback {
+            stage = stage.fallback(fallback.build(data)?);
+        }
+        Ok(stage)
+    }
+}

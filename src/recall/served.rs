@@ -1,0 +1,270 @@
+//! A stage with the data it serves from, and its folder.
+
+use std::path::Path;
+
+use burn::module::ModuleDisplay;
+use burn_store::ModuleSnapshot;
+use serde::{Deserialize, Serialize};
+
+use crate::backend::Backend;
+use crate::data::{Catalog, ExternalId, Features, IdTable, TrainingSequences};
+use crate::files::{read_file, readable, write_file, write_folder};
+use crate::model::{
+    Gru4RecConfig, HstuConfig, Item2VecConfig, MultiInterestConfig, RecallerConfig, SasRecConfig,
+    TwoTowerConfig,
+};
+use crate::{Error, Result};
+
+use super::arrays::{ArrayReader, ArrayWriter};
+use super::plan::{Prepared, StagePlan};
+use super::run::{Run, damaged, model_name, parse};
+use super::stage::RecallStage;
+use super::stage_data::{StageData, StageModel};
+
+/// The version of a stage's files that this build writes and reads.
+pub const STAGE_FORMAT_VERSION: u32 = 1;
+
+const MANIFEST: &str = "stage.json";
+const USERS: &str = "users.json";
+const ARRAYS: &str = "stage.safetensors";
+
+/// A stage together with the catalog and the users that it serves: what a
+/// [`RecallEngine`](crate::engine::RecallEngine) answers by.
+#[derive(Debug)]
+pub struct ServedStage {
+    pub(crate) stage: RecallStage,
+    pub(crate) data: StageData,
+    /// The place of each user's sequence.
+    pub(crate) users: IdTable,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Manifest {
+    format_version: u32,
+    plan: StagePlan,
+    /// The names of the items' tags; none where there are no tags.
+    tags: Vec<String>,
+    /// CRC-32 of each file.
+    users: u32,
+    arrays: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Users {
+    ids: Vec<ExternalId>,
+    segments: Vec<Vec<String>>,
+}
+
+/// What is read before all else, so that a later version's folder is told from a broken one.
+#[derive(Deserialize)]
+struct VersionOnly {
+    format_version: u32,
+}
+
+impl StagePlan {
+    /// Writes a run folder with a stage beside its model: the plan, the users with their
+    /// sequences, and what takes long to make of channels. It is written aside and renamed: a crash
+    /// leaves what was there before, whole.
+    ///
+    /// The data are made ready with the run's model, on `device`.
+    ///
+    /// # Errors
+    /// As [`build`](StagePlan::build), [`Error::Shape`] when run and data are of different
+    /// catalogs, and [`Error::Io`] when the folder can't be written.
+    pub fn save<B: Backend, C: RecallerConfig>(
+        &self,
+        path: impl AsRef<Path>,
+        run: &Run<B, C>,
+        data: StageData,
+        device: &B::Device,
+    ) -> Result<()>
+    where
+        C::Recaller<B>: ModuleSnapshot<B> + ModuleDisplay + 'static,
+    {
+        let path = path.as_ref();
+        let data = data.with_model(StageModel::new(run.model.clone(), device.clone()))?;
+        let prepared = self.prepare(&data)?;
+        let mut arrays = ArrayWriter::default();
+        let sequences = || (0..data.sequences.len()).map(|place| data.sequences.history(place));
+        let mut offsets = vec![0u64];
+        let (mut items, mut times) = (Vec::new(), Vec::new());
+        for history in sequences() {
+            items.extend_from_slice(history.items());
+            times.extend_from_slice(history.times());
+            offsets.push(items.len() as u64);
+        }
+        arrays.add("sequences.offsets", offsets.into_iter());
+        arrays.add("sequences.items", items.into_iter());
+        arrays.add("sequences.times", times.into_iter());
+        if let Some(tags) = &data.tags {
+            arrays.add_matrix("tags", tags.values());
+        }
+        for (channel, prepared) in self.channels.iter().zip(&prepared) {
+            prepared.write(&format!("channel.{}", channel.name), &mut arrays);
+        }
+        let arrays = arrays.finish(&path.join(ARRAYS))?;
+        // What can't be built again is not worth keeping: names that are taken, for one.
+        self.assemble(prepared, &data)?;
+        let users = Users {
+            ids: data.users,
+            segments: data.segments,
+        };
+        let users = serde_json::to_vec(&users).expect("ids and names are valid JSON");
+        let manifest = Manifest {
+            format_version: STAGE_FORMAT_VERSION,
+            plan: self.clone(),
+            tags: data
+                .tags
+                .map_or_else(Vec::new, |tags| tags.names().to_vec()),
+            users: crc32fast::hash(&users),
+            arrays: crc32fast::hash(&arrays),
+        };
+        let manifest = serde_json::to_vec_pretty(&manifest).expect("a plan is valid JSON");
+        write_folder(path, |folder| {
+            run.write_into(folder)?;
+            write_file(&folder.join(USERS), &users)?;
+            write_file(&folder.join(ARRAYS), &arrays)?;
+            write_file(&folder.join(MANIFEST), &manifest)
+        })
+    }
+}
+
+impl ServedStage {
+    /// A stage of your own, with the data it was made of.
+    pub fn new(stage: RecallStage, data: StageData) -> Self {
+        Self {
+            users: data.users.iter().cloned().collect(),
+            stage,
+            data,
+        }
+    }
+
+    /// Reads a run folder with a [stage](StagePlan::save), whatever model of this crate it has.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when a file is missing, [`Error::FormatVersion`] when another version wrote
+    /// it, and [`Error::Damaged`] when it was cut short or altered, or when files of two runs are
+    /// mixed.
+    pub fn load<B: Backend>(path: impl AsRef<Path>, device: &B::Device) -> Result<Self> {
+        let path = &readable(path.as_ref());
+        let (model, catalog) = load_model::<B>(path, device)?;
+        let manifest_path = path.join(MANIFEST);
+        let manifest = read_file(&manifest_path)?;
+        let VersionOnly { format_version } = parse(&manifest, &manifest_path)?;
+        if format_version != STAGE_FORMAT_VERSION {
+            return Err(Error::FormatVersion {
+                path: path.clone(),
+                found: format_version,
+                supported: STAGE_FORMAT_VERSION,
+            });
+        }
+        let manifest: Manifest = parse(&manifest, &manifest_path)?;
+        let read = |name: &str, checksum: u32| {
+            let file = path.join(name);
+            let contents = read_file(&file)?;
+            if crc32fast::hash(&contents) == checksum {
+                return Ok(contents);
+            }
+            Err(damaged(
+                &file,
+                format!("its checksum is not the one in {MANIFEST}"),
+            ))
+        };
+        let users_file = read(USERS, manifest.users)?;
+        let users: Users = parse(&users_file, &path.join(USERS))?;
+        let arrays_file = read(ARRAYS, manifest.arrays)?;
+        let arrays = ArrayReader::new(path.join(ARRAYS), &arrays_file)?;
+        let mut data = StageData {
+            sequences: sequences(&arrays, &catalog, users.ids.len())
+                .map_err(|reason| damaged(&path.join(ARRAYS), reason.to_string()))?,
+            catalog,
+            users: users.ids,
+            segments: Vec::new(),
+            tags: None,
+            model: None,
+        }
+        .with_model(model)?;
+        if !users.segments.is_empty() {
+            data = data.with_segments(users.segments)?;
+        }
+        if !manifest.tags.is_empty() {
+            let tags = Features::new(manifest.tags, arrays.matrix("tags")?)?;
+            data = data.with_tags(tags)?;
+        }
+        let items = data.catalog.len();
+        let prepared = (manifest.plan.channels.iter())
+            .map(|channel| {
+                let name = format!("channel.{}", channel.name);
+                Prepared::read(&channel.kind, &name, &arrays, items)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let stage = manifest.plan.assemble(prepared, &data)?;
+        Ok(Self::new(stage, data))
+    }
+
+    /// The stage.
+    pub fn stage(&self) -> &RecallStage {
+        &self.stage
+    }
+
+    /// What it was made of.
+    pub fn data(&self) -> &StageData {
+        &self.data
+    }
+}
+
+fn sequences(
+    arrays: &ArrayReader<'_>,
+    catalog: &Catalog,
+    users: usize,
+) -> Result<TrainingSequences> {
+    let offsets = arrays.offsets("sequences.offsets")?;
+    let items: Vec<u32> = arrays.get("sequences.items")?;
+    let times: Vec<f64> = arrays.get("sequences.times")?;
+    let ordered = offsets.first() == Some(&0) && offsets.is_sorted();
+    if !ordered || offsets.last() != Some(&items.len()) || offsets.len() != users + 1 {
+        let reason = "must rise from 0 to the number of interactions, and be one more than users";
+        return Err(Error::invalid("sequences.offsets", offsets.len(), reason));
+    }
+    if times.len() != items.len() {
+        let reason = format!("must be as many as items, {}", items.len());
+        return Err(Error::invalid("sequences.times", times.len(), reason));
+    }
+    let known = 1..=catalog.len() as u32;
+    if let Some(item) = items.iter().find(|item| !known.contains(item)) {
+        return Err(Error::invalid(
+            "sequences.items",
+            item,
+            "is not in the catalog",
+        ));
+    }
+    Ok(TrainingSequences::from_parts(offsets, items, times))
+}
+
+/// The model of a run folder, whichever it is, and its catalog.
+fn load_model<B: Backend>(path: &Path, device: &B::Device) -> Result<(StageModel, Catalog)> {
+    let name = model_name(path)?;
+    match name.as_str() {
+        Gru4RecConfig::NAME => load_run::<B, Gru4RecConfig>(path, device),
+        SasRecConfig::NAME => load_run::<B, SasRecConfig>(path, device),
+        HstuConfig::NAME => load_run::<B, HstuConfig>(path, device),
+        MultiInterestConfig::NAME => load_run::<B, MultiInterestConfig>(path, device),
+        TwoTowerConfig::NAME => load_run::<B, TwoTowerConfig>(path, device),
+        Item2VecConfig::NAME => load_run::<B, Item2VecConfig>(path, device),
+        _ => Err(damaged(
+            path,
+            format!("no model of this build is called {name:?}"),
+        )),
+    }
+}
+
+fn load_run<B: Backend, C: RecallerConfig>(
+    path: &Path,
+    device: &B::Device,
+) -> Result<(StageModel, Catalog)>
+where
+    C::Recaller<B>: ModuleSnapshot<B> + ModuleDisplay + 'static,
+{
+    let Run { model, catalog, .. } = Run::<B, C>::load(path, device)?;
+    Ok((StageModel::new(model, device.clone()), catalog))
+}

@@ -1,0 +1,144 @@
+//! What the channels of a stage are made of.
+
+use std::fmt;
+use std::sync::Arc;
+
+use ndarray::Array2;
+
+use crate::backend::Backend;
+use crate::data::{Catalog, Dataset, ExternalId, Features, TrainingSequences};
+use crate::model::SequenceRecaller;
+use crate::{Error, Result};
+
+use super::vector_channel::{ModelEncoder, UserEncoder};
+use super::vectors::item_vectors;
+
+/// All that the channels of a [`StagePlan`](super::StagePlan) are made of.
+#[derive(Debug, Clone)]
+pub struct StageData {
+    pub(super) catalog: Catalog,
+    pub(super) sequences: TrainingSequences,
+    /// Whose sequence each is.
+    pub(super) users: Vec<ExternalId>,
+    /// The segments of each one's user; none at all, or one list for each.
+    pub(super) segments: Vec<Vec<String>>,
+    /// Tags of items, which are features above 0.
+    pub(super) tags: Option<Features>,
+    pub(super) model: Option<StageModel>,
+}
+
+/// A trained model, as channels look at it.
+#[derive(Clone)]
+pub struct StageModel {
+    pub(super) encoder: Arc<dyn UserEncoder>,
+    pub(super) item_vectors: Array2<f32>,
+}
+
+impl StageModel {
+    /// A model on `device`.
+    pub fn new<B: Backend, M: SequenceRecaller<B> + 'static>(model: M, device: B::Device) -> Self {
+        Self {
+            item_vectors: item_vectors(&model),
+            encoder: Arc::new(ModelEncoder::<B, M>::new(model, device)),
+        }
+    }
+}
+
+impl fmt::Debug for StageModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StageModel({:?})", self.item_vectors.shape())
+    }
+}
+
+impl StageData {
+    /// Training sequences of a data set, with the catalog that counts them:
+    /// [`Split::catalog`](crate::data::Split::catalog), or the data set's own where nothing is
+    /// held out.
+    pub fn new(dataset: &Dataset, sequences: TrainingSequences, catalog: Catalog) -> Self {
+        let user = |sequence| dataset.user_id(sequences.user(sequence)).cloned();
+        Self {
+            users: (0..sequences.len())
+                .map(|sequence| user(sequence).expect("sequences are of the data set's users"))
+                .collect(),
+            catalog,
+            sequences,
+            segments: Vec::new(),
+            tags: None,
+            model: None,
+        }
+    }
+
+    /// The same with a model, for channels that look at vectors.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when it is of another number of items.
+    pub fn with_model(mut self, model: StageModel) -> Result<Self> {
+        check(
+            "items of the model",
+            self.catalog.len() + 1,
+            model.item_vectors.nrows(),
+        )?;
+        self.model = Some(model);
+        Ok(self)
+    }
+
+    /// The same with tags of items, `[items + 1, tags]`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when there is not one row for each item, and padding.
+    pub fn with_tags(mut self, tags: Features) -> Result<Self> {
+        check(
+            "rows of tags",
+            self.catalog.len() + 1,
+            tags.values().nrows(),
+        )?;
+        self.tags = Some(tags);
+        Ok(self)
+    }
+
+    /// The same with the segments that each sequence's user is in.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when there is not one list for each sequence.
+    pub fn with_segments(mut self, segments: Vec<Vec<String>>) -> Result<Self> {
+        check("segments of users", self.sequences.len(), segments.len())?;
+        self.segments = segments;
+        Ok(self)
+    }
+
+    /// The catalog.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// The training sequences.
+    pub fn sequences(&self) -> &TrainingSequences {
+        &self.sequences
+    }
+
+    /// Whose sequence each is.
+    pub fn users(&self) -> &[ExternalId] {
+        &self.users
+    }
+
+    /// The segments of the user of a sequence.
+    pub fn segments(&self, sequence: usize) -> &[String] {
+        self.segments.get(sequence).map_or(&[], Vec::as_slice)
+    }
+
+    /// Tags of items, where there are any.
+    pub fn tags(&self) -> Option<&Features> {
+        self.tags.as_ref()
+    }
+}
+
+fn check(what: &'static str, expected: usize, found: usize) -> Result<()> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(Error::Shape {
+        what,
+        expected,
+        found,
+    })
+}
