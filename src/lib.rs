@@ -80,6 +80,7 @@
 
 pub mod backend;
 pub mod data;
+pub mod engine;
 mod error;
 pub mod eval;
 mod files;

@@ -216,16 +216,7 @@ impl RecallStage {
 
     /// One user's k items out of his channels' lists, one for each channel in order; one that
     /// says nothing has an empty list.
-    ///
-    /// # Errors
-    /// What the fallback says.
-    pub(crate) fn merge(
-        &self,
-        lists: &[Vec<Candidate>],
-        user: UserContext<'_>,
-        k: usize,
-        filter: Option<Filter<'_>>,
-    ) -> Result<Vec<Fused>> {
+    pub(crate) fn fuse(&self, lists: &[Vec<Candidate>], k: usize) -> Vec<Fused> {
         let shared: Vec<(&[Candidate], Share)> = (lists.iter().zip(self.shares()))
             .map(|(list, share)| (list.as_slice(), share))
             .collect();
@@ -239,26 +230,39 @@ impl RecallStage {
             let last = place + 1 == self.selections.len();
             fused = select(selection.as_ref(), fused, if last { k } else { among });
         }
-        if let Some(fallback) = self.fallback.as_ref().filter(|_| fused.len() < k) {
-            let there: foldhash::HashSet<ItemIndex> =
-                fused.iter().map(|fused| fused.item).collect();
-            let new = |row: usize, item: ItemIndex| {
-                !there.contains(&item) && filter.is_none_or(|filter| filter.passes(row, item))
-            };
-            let filter = Some(Filter::Predicate(&new));
-            let more = fallback.recall(&[user], k - fused.len(), filter)?;
-            fused.extend(more.of(0).enumerate().map(|(place, candidate)| Fused {
-                item: candidate.item,
-                score: 0.0,
-                found: vec![Found {
-                    channel: self.channels.len(),
-                    rank: place + 1,
-                    score: candidate.score,
-                    reason: candidate.reason,
-                }],
-            }));
-        }
-        Ok(fused)
+        fused
+    }
+
+    /// Fills a user's list up to k items by the fallback, where there is one; below all others.
+    ///
+    /// # Errors
+    /// What the fallback says.
+    pub(crate) fn fill(
+        &self,
+        fused: &mut Vec<Fused>,
+        user: UserContext<'_>,
+        k: usize,
+        filter: Option<Filter<'_>>,
+    ) -> Result<()> {
+        let Some(fallback) = self.fallback.as_ref().filter(|_| fused.len() < k) else {
+            return Ok(());
+        };
+        let there: foldhash::HashSet<ItemIndex> = fused.iter().map(|fused| fused.item).collect();
+        let new = |row: usize, item: ItemIndex| {
+            !there.contains(&item) && filter.is_none_or(|filter| filter.passes(row, item))
+        };
+        let more = fallback.recall(&[user], k - fused.len(), Some(Filter::Predicate(&new)))?;
+        fused.extend(more.of(0).enumerate().map(|(place, candidate)| Fused {
+            item: candidate.item,
+            score: 0.0,
+            found: vec![Found {
+                channel: self.channels.len(),
+                rank: place + 1,
+                score: candidate.score,
+                reason: candidate.reason,
+            }],
+        }));
+        Ok(())
     }
 
     /// For each user, in order, his k items with every channel that found them, best first. The
@@ -282,7 +286,9 @@ impl RecallStage {
                 let of_user: Vec<Vec<Candidate>> =
                     lists.iter().map(|list| list.of(row).collect()).collect();
                 let passes = |_: usize, item| filter.is_none_or(|filter| filter.passes(row, item));
-                self.merge(&of_user, users[row], k, Some(Filter::Predicate(&passes)))
+                let mut fused = self.fuse(&of_user, k);
+                self.fill(&mut fused, users[row], k, Some(Filter::Predicate(&passes)))?;
+                Ok(fused)
             })
             .collect()
     }

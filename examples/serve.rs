@@ -1,0 +1,206 @@
+//! Serves a run folder over HTTP.
+//!
+//! `cargo run --release --example channels -- ratings.csv --save run` makes a folder, and
+//! `cargo run --release --example serve -- run` serves it:
+//!
+//! ```sh
+//! curl -d '{"user": 42, "k": 20}' localhost:8080/recall
+//! curl -d '{"history": [1, 31, 1029], "k": 20}' localhost:8080/recall
+//! curl -d '{"events": [{"user": 42, "item": 31}]}' localhost:8080/events
+//! curl localhost:8080/healthz
+//! curl localhost:8080/metrics
+//! ```
+//!
+//! The folder is read again at SIGHUP, or every `--reload-every` seconds, while calls go on;
+//! SIGTERM and Ctrl-C stop the service after the calls that have begun. It listens on this machine
+//! alone unless told otherwise: it knows no users of its own and asks for no password, so what is
+//! in front of it must.
+
+#[path = "serve/api.rs"]
+mod api;
+#[path = "serve/metrics.rs"]
+mod metrics;
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use seqrec::backend::Flex;
+use seqrec::engine::{EngineSettings, RecallEngine};
+
+use api::{Limits, Service, router};
+
+#[derive(Parser)]
+struct Options {
+    /// A run folder with a stage.
+    run: PathBuf,
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    address: SocketAddr,
+    /// How long a call waits for a channel, in milliseconds.
+    #[arg(long, default_value_t = 50.0)]
+    budget: f64,
+    /// Threads that run channels; one a core where it is not given.
+    #[arg(long)]
+    threads: Option<usize>,
+    /// The largest k.
+    #[arg(long, default_value_t = 1_000)]
+    greatest_k: usize,
+    /// How many of a user's last items are gone by.
+    #[arg(long, default_value_t = 200)]
+    history: usize,
+    /// Of how many users events are held.
+    #[arg(long, default_value_t = 100_000)]
+    users: usize,
+    /// The largest body of a request, in bytes.
+    #[arg(long, default_value_t = 256 * 1024)]
+    greatest_body: usize,
+    /// How many calls may be under way; those above it are told to come again.
+    #[arg(long, default_value_t = 64)]
+    concurrent: usize,
+    /// Read the folder again every so many seconds.
+    #[arg(long)]
+    reload_every: Option<f64>,
+}
+
+/// How long calls that have begun may take to end when the service is stopped.
+const GRACE: Duration = Duration::from_secs(10);
+
+fn main() -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let served = runtime
+        .map_err(Into::into)
+        .and_then(|runtime| runtime.block_on(serve(Options::parse())));
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
+    let mut settings = EngineSettings {
+        budget: Duration::try_from_secs_f64(options.budget / 1e3)?,
+        greatest_k: options.greatest_k,
+        history: options.history,
+        users: options.users,
+        ..EngineSettings::default()
+    };
+    settings.threads = options.threads.unwrap_or(settings.threads);
+    let start = Instant::now();
+    let engine = RecallEngine::open::<Flex>(&options.run, Default::default(), settings)?;
+    let engine = Arc::new(engine);
+    let every = (options.reload_every)
+        .map(Duration::try_from_secs_f64)
+        .transpose()?;
+    tokio::spawn(reload(engine.clone(), every));
+    let limits = Limits {
+        body: options.greatest_body,
+        concurrent: options.concurrent,
+        ..Limits::default()
+    };
+    let app = router(Service::new(engine.clone(), limits));
+    let listener = tokio::net::TcpListener::bind(options.address).await?;
+    eprintln!(
+        "serving {} items of {} on http://{}, loaded in {:.2} s",
+        engine.items(),
+        options.run.display(),
+        listener.local_addr()?,
+        start.elapsed().as_secs_f64()
+    );
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let stopping = async move {
+        stop_signal().await;
+        eprintln!("stopping");
+        let _ = stop.send(());
+    };
+    let serving = axum::serve(listener, app).with_graceful_shutdown(stopping);
+    tokio::select! {
+        served = serving.into_future() => served?,
+        () = async { let _ = stopped.await; tokio::time::sleep(GRACE).await } => {
+            eprintln!("some calls had not ended after {GRACE:?}");
+        }
+    }
+    Ok(())
+}
+
+/// Reads the folder again at SIGHUP and at every interval.
+async fn reload(engine: Arc<RecallEngine>, every: Option<Duration>) {
+    let mut hang_ups = HangUps::new();
+    loop {
+        let interval = async {
+            match every {
+                Some(every) => tokio::time::sleep(every).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = interval => {}
+            () = hang_ups.next() => {}
+        }
+        let engine = engine.clone();
+        match tokio::task::spawn_blocking(move || engine.reload()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => eprintln!("could not reload, the old stage goes on serving: {error}"),
+            Err(error) => eprintln!("could not reload: {error}"),
+        }
+    }
+}
+
+#[cfg(unix)]
+struct HangUps(Option<tokio::signal::unix::Signal>);
+
+#[cfg(unix)]
+impl HangUps {
+    fn new() -> Self {
+        Self(tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok())
+    }
+
+    async fn next(&mut self) {
+        match &mut self.0 {
+            Some(signal) => drop(signal.recv().await),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct HangUps;
+
+#[cfg(not(unix))]
+impl HangUps {
+    fn new() -> Self {
+        Self
+    }
+
+    async fn next(&mut self) {
+        std::future::pending().await
+    }
+}
+
+async fn stop_signal() {
+    let interrupted = async {
+        let _ = tokio::signal::ctrl_c().await;
+    };
+    #[cfg(unix)]
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending::<()>();
+    tokio::select! {
+        () = interrupted => {}
+        () = terminated => {}
+    }
+}

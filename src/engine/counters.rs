@@ -1,0 +1,124 @@
+//! What an engine counts while it serves.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::request::Outcome;
+
+/// What an engine counted since it was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Calls that were answered.
+    pub calls: u64,
+    /// Calls that were refused, since something in them can't be right.
+    pub refused: u64,
+    /// Events that were taken.
+    pub events: u64,
+    /// Stages that were loaded, the first one not counted.
+    pub reloads: u64,
+    /// Loads that failed, after which the old stage went on serving.
+    pub failed_reloads: u64,
+    /// Users of whom events are held.
+    pub users: usize,
+    /// Which stage serves.
+    pub version: u64,
+    /// Threads that run channels, and jobs that wait for one.
+    pub threads: usize,
+    /// How many jobs wait for a thread.
+    pub queued: usize,
+    /// What became of each channel that ever was in a stage, by name.
+    pub channels: BTreeMap<Arc<str>, ChannelStatistics>,
+}
+
+/// What became of a channel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChannelStatistics {
+    /// Calls in which it gave candidates.
+    pub answered: u64,
+    /// Calls in which it had nothing to say.
+    pub empty: u64,
+    /// Calls in which it was late.
+    pub late: u64,
+    /// Calls in which it was not asked, since it was busy.
+    pub busy: u64,
+    /// Calls in which it failed.
+    pub failed: u64,
+    /// How long it took in all, from the beginning of calls in which it answered, in microseconds.
+    pub microseconds: u64,
+}
+
+#[derive(Default)]
+pub(super) struct Counters {
+    pub calls: AtomicU64,
+    pub refused: AtomicU64,
+    pub events: AtomicU64,
+    pub reloads: AtomicU64,
+    pub failed_reloads: AtomicU64,
+    channels: Mutex<BTreeMap<Arc<str>, Arc<ChannelCounters>>>,
+}
+
+#[derive(Default)]
+pub(super) struct ChannelCounters {
+    answered: AtomicU64,
+    empty: AtomicU64,
+    late: AtomicU64,
+    busy: AtomicU64,
+    failed: AtomicU64,
+    microseconds: AtomicU64,
+}
+
+pub(super) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+impl Counters {
+    /// The counters of the channel of a name, which go on from stage to stage.
+    pub(super) fn channel(&self, name: &Arc<str>) -> Arc<ChannelCounters> {
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        channels.entry(name.clone()).or_default().clone()
+    }
+
+    pub(super) fn channels(&self) -> BTreeMap<Arc<str>, ChannelStatistics> {
+        let channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        (channels.iter())
+            .map(|(name, counters)| (name.clone(), counters.statistics()))
+            .collect()
+    }
+}
+
+impl ChannelCounters {
+    pub(super) fn count(&self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Answered {
+                candidates,
+                milliseconds,
+            } => {
+                count(if *candidates > 0 {
+                    &self.answered
+                } else {
+                    &self.empty
+                });
+                let microseconds = (milliseconds * 1e3) as u64;
+                self.microseconds.fetch_add(microseconds, Ordering::Relaxed);
+            }
+            Outcome::Late => count(&self.late),
+            Outcome::Busy => count(&self.busy),
+            Outcome::Failed { .. } => count(&self.failed),
+        }
+    }
+
+    fn statistics(&self) -> ChannelStatistics {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        ChannelStatistics {
+            answered: read(&self.answered),
+            empty: read(&self.empty),
+            late: read(&self.late),
+            busy: read(&self.busy),
+            failed: read(&self.failed),
+            microseconds: read(&self.microseconds),
+        }
+    }
+}

@@ -1,0 +1,643 @@
+//! One call that serves the whole recall stage, while models change and events stream in.
+
+mod counters;
+mod request;
+mod settings;
+mod users;
+mod workers;
+
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{RecvTimeoutError, bounded};
+
+use crate::backend::Backend;
+use crate::data::{ExternalId, History, Interaction, ItemIndex};
+use crate::index::{Filter, ItemSet};
+use crate::recall::{Candidate, FALLBACK, Fused, Reason, RecallChannel, ServedStage, UserContext};
+use crate::{Error, Result};
+
+use counters::{ChannelCounters, Counters, count};
+use request::Who;
+use settings::check_count;
+use users::{Recent, Users};
+use workers::{State, Workers};
+
+pub use counters::{ChannelStatistics, Statistics};
+pub use request::{
+    Because, ChannelReport, FoundBy, Outcome, RecallRequest, Recalled, RecalledItem,
+};
+pub use settings::EngineSettings;
+
+/// Recalls items for users: all channels of a stage in parallel, each within its time, fused into
+/// one list.
+///
+/// Calls, events and reloads may come from any number of threads at once. A call sees one stage
+/// from beginning to end, also while another is loaded; what a user did counts from the next call
+/// on.
+///
+/// ```
+/// use seqrec::data::Interaction;
+/// use seqrec::engine::{EngineSettings, RecallEngine, RecallRequest};
+/// use seqrec::prelude::*;
+/// use seqrec::recall::{ChannelKind, Fusion, PlannedChannel, PopularityConfig, StageData, StagePlan};
+///
+/// // A trained run with a stage beside it.
+/// let log = seqrec::data::synthetic::Synthetic { users: 80, items: 60, ..Default::default() }.generate();
+/// let dataset = Dataset::new(log, Filters::default())?;
+/// let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
+/// let config = Gru4RecConfig::new().with_dim(8);
+/// let model = config.init::<Flex>(split.catalog().len(), 1, &Default::default())?;
+/// let run = Run::<Flex, _> { config, model, catalog: split.catalog().clone() };
+/// let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
+/// plan.channels.push(PlannedChannel::new("gru4rec", ChannelKind::Model));
+/// plan.channels.push(PlannedChannel::new("markov", ChannelKind::MarkovChain));
+/// plan.fallback = Some(ChannelKind::Popularity { settings: PopularityConfig::new() });
+/// let data = StageData::new(&dataset, split.train.clone(), split.catalog().clone());
+/// let folder = tempfile::tempdir().unwrap();
+/// let path = folder.path().join("run");
+/// plan.save(&path, &run, data, &Default::default())?;
+///
+/// // Serving it.
+/// let engine = RecallEngine::open::<Flex>(&path, Default::default(), EngineSettings::default())?;
+/// let recalled = engine.recall("17", 10)?;
+/// assert_eq!(recalled.items.len(), 10);
+/// engine.observe(&Interaction::new("newcomer", recalled.items[0].id.clone(), 1e9), &[])?;
+/// let recalled = engine.recall_for(&RecallRequest::of_user("newcomer", 10).keep_seen())?;
+/// assert_eq!(recalled.known, 1);
+/// engine.reload()?;
+/// assert_eq!(engine.recall("newcomer", 10)?.version, 2);
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+pub struct RecallEngine {
+    settings: EngineSettings,
+    load: Box<dyn Fn() -> Result<ServedStage> + Send + Sync>,
+    serving: RwLock<Arc<Serving>>,
+    /// Held while a stage is loaded, so that a later load is not replaced by an earlier one.
+    reloading: Mutex<()>,
+    users: Users,
+    /// The last events, for the near-line channels of the next stage.
+    events: Mutex<VecDeque<(Interaction, Vec<String>)>>,
+    workers: Workers,
+    counters: Counters,
+    versions: AtomicU64,
+}
+
+/// A stage that serves, with what is looked up for every call.
+struct Serving {
+    served: ServedStage,
+    version: u64,
+    /// One for each channel, and one for the fallback.
+    names: Vec<Arc<str>>,
+    counters: Vec<Arc<ChannelCounters>>,
+    /// How many jobs of each channel are beyond their time and still run.
+    stuck: Vec<Arc<AtomicUsize>>,
+}
+
+/// A call, as its jobs look at it.
+struct Call {
+    serving: Arc<Serving>,
+    history: Known,
+    segments: Vec<String>,
+    now: Option<f64>,
+    k: usize,
+    /// Items that are not to be recalled.
+    excluded: ItemSet,
+    request: RecallRequest,
+}
+
+/// A history by index.
+#[derive(Default)]
+struct Known {
+    items: Vec<ItemIndex>,
+    /// One for each item, or none.
+    times: Vec<f64>,
+    unknown: usize,
+}
+
+impl RecallEngine {
+    /// Serves the [stage](crate::recall::StagePlan::save) of a run folder, with the model on
+    /// `device`; [`reload`](RecallEngine::reload) reads the folder again.
+    ///
+    /// # Errors
+    /// As [`ServedStage::load`], and [`Error::InvalidValue`] with a setting that can't be right.
+    pub fn open<B: Backend>(
+        path: impl Into<PathBuf>,
+        device: B::Device,
+        settings: EngineSettings,
+    ) -> Result<Self>
+    where
+        B::Device: Send + Sync,
+    {
+        let path = path.into();
+        Self::with_loader(move || ServedStage::load::<B>(&path, &device), settings)
+    }
+
+    /// Serves what `load` makes, now and at each [`reload`](RecallEngine::reload).
+    ///
+    /// # Errors
+    /// What `load` gives, and [`Error::InvalidValue`] with a setting that can't be right.
+    pub fn with_loader(
+        load: impl Fn() -> Result<ServedStage> + Send + Sync + 'static,
+        settings: EngineSettings,
+    ) -> Result<Self> {
+        settings.check()?;
+        let counters = Counters::default();
+        let serving = Serving::new(load()?, 1, &counters);
+        let users = NonZeroUsize::new(settings.users).expect("checked above");
+        Ok(Self {
+            load: Box::new(load),
+            serving: RwLock::new(Arc::new(serving)),
+            reloading: Mutex::new(()),
+            users: Users::new(users, settings.history),
+            events: Mutex::default(),
+            workers: Workers::new(settings.threads)?,
+            counters,
+            versions: AtomicU64::new(1),
+            settings,
+        })
+    }
+
+    /// The k best items for a user, those he took left out. One of whom nothing is known is
+    /// answered by the channels that need no history, and the fallback.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when k is 0 or above [`EngineSettings::greatest_k`], or when the id
+    /// is too long. A channel that is late or fails is no error: it is left out and reported.
+    pub fn recall(&self, user: impl Into<ExternalId>, k: usize) -> Result<Recalled> {
+        self.recall_for(&RecallRequest::of_user(user, k))
+    }
+
+    /// The best items for a request.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] with what is beyond the engine's settings.
+    pub fn recall_for(&self, request: &RecallRequest) -> Result<Recalled> {
+        let called = Instant::now();
+        if let Err(error) = self.check(request) {
+            count(&self.counters.refused);
+            return Err(error);
+        }
+        let call = Arc::new(self.call(request));
+        let (lists, mut outcomes) = self.ask_channels(&call, called);
+        let stage = &call.serving.served.stage;
+        let mut fused = stage.fuse(&lists, call.k);
+        // A channel that broke its trait's promise is no reason to break this one's.
+        fused.retain(|fused| call.passes(fused.item));
+        let filled = catch_unwind(AssertUnwindSafe(|| {
+            let passes = |_: usize, item| call.passes(item);
+            let filter = Some(Filter::Predicate(&passes));
+            stage.fill(&mut fused, call.context(), call.k, filter)
+        }));
+        if let Some(reason) = failure(filled) {
+            outcomes.push(Outcome::Failed { reason });
+        }
+        let channels = (call
+            .serving
+            .names
+            .iter()
+            .zip(&call.serving.counters)
+            .zip(outcomes))
+        .map(|((name, counters), outcome)| {
+            counters.count(&outcome);
+            let name = name.clone();
+            ChannelReport { name, outcome }
+        })
+        .collect();
+        count(&self.counters.calls);
+        Ok(Recalled {
+            items: fused.into_iter().map(|fused| call.outside(fused)).collect(),
+            known: call.history.items.len(),
+            unknown: call.history.unknown,
+            channels,
+            version: call.serving.version,
+        })
+    }
+
+    /// Takes notice of something that a user just did: his history has it from the next call on,
+    /// and near-line channels soon after. `segments` are those he is in, where they are known.
+    ///
+    /// An event that comes twice, with the same time, counts once in the history. What a run
+    /// folder says of him is older: an event from before that, which the folder's data hold as
+    /// well, is passed over. An item that is not in the catalog is kept, since it may be in the
+    /// next one.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when the time is no number, or with what is beyond the engine's
+    /// settings. Whether a time is likely, only the caller can say.
+    pub fn observe(&self, interaction: &Interaction, segments: &[String]) -> Result<()> {
+        let Interaction {
+            user,
+            item,
+            time,
+            event,
+            ..
+        } = interaction;
+        self.settings.check_id("user", user)?;
+        self.settings.check_id("item", item)?;
+        self.settings.check_segments(segments)?;
+        if let Some(event) = event {
+            self.settings.check_text("event", event)?;
+        }
+        if !time.is_finite() {
+            return Err(Error::invalid("time", time, "must be a finite number"));
+        }
+        if !self.users.add(user, item, *time, segments) {
+            return Ok(());
+        }
+        let serving = {
+            // Together with what `reload` does, so that no event is missed or told twice.
+            let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+            if events.len() >= self.settings.replayed {
+                events.pop_front();
+            }
+            if self.settings.replayed > 0 {
+                events.push_back((interaction.clone(), segments.to_vec()));
+            }
+            self.serving()
+        };
+        serving.observe(interaction, segments);
+        count(&self.counters.events);
+        Ok(())
+    }
+
+    /// Loads the stage anew and serves it from the next call on; calls that have begun end with
+    /// the old one. While it loads, and when that fails, the old one goes on serving.
+    ///
+    /// # Errors
+    /// What loading gives.
+    pub fn reload(&self) -> Result<()> {
+        let _one_at_a_time = self
+            .reloading
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let loaded = catch_unwind(AssertUnwindSafe(|| (self.load)())).unwrap_or_else(|panic| {
+            Err(Error::Thread {
+                thread: "loading",
+                reason: panic_message(&*panic),
+            })
+        });
+        let served = loaded.inspect_err(|_| count(&self.counters.failed_reloads))?;
+        let version = self.versions.load(Ordering::Relaxed) + 1;
+        let serving = Arc::new(Serving::new(served, version, &self.counters));
+        let latest = serving.latest();
+        let old = {
+            let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+            for (interaction, segments) in events.iter().filter(|(event, _)| event.time > latest) {
+                serving.observe(interaction, segments);
+            }
+            let mut current = self.serving.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *current, serving)
+        };
+        self.versions.store(version, Ordering::Relaxed);
+        count(&self.counters.reloads);
+        // Outside the locks, since it may be the last one to hold it.
+        drop(old);
+        Ok(())
+    }
+
+    /// What was counted since the engine was opened.
+    pub fn statistics(&self) -> Statistics {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Statistics {
+            calls: read(&self.counters.calls),
+            refused: read(&self.counters.refused),
+            events: read(&self.counters.events),
+            reloads: read(&self.counters.reloads),
+            failed_reloads: read(&self.counters.failed_reloads),
+            users: self.users.len(),
+            version: read(&self.versions),
+            threads: self.workers.threads(),
+            queued: self.workers.queued(),
+            channels: self.counters.channels(),
+        }
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &EngineSettings {
+        &self.settings
+    }
+
+    /// How many items the stage that serves has.
+    pub fn items(&self) -> usize {
+        self.serving().served.data.catalog().len()
+    }
+
+    fn serving(&self) -> Arc<Serving> {
+        let serving = self.serving.read().unwrap_or_else(PoisonError::into_inner);
+        serving.clone()
+    }
+
+    fn check(&self, request: &RecallRequest) -> Result<()> {
+        let settings = &self.settings;
+        settings.check_k(request.k)?;
+        match &request.who {
+            Who::User(user) => settings.check_id("user", user)?,
+            Who::History(history) => {
+                check_count("history", history.len(), settings.history)?;
+                let mut items = history.iter();
+                items.try_for_each(|item| settings.check_id("history", item))?;
+            }
+        }
+        settings.check_segments(&request.segments)?;
+        check_count("blocked", request.blocked.len(), settings.blocked)?;
+        if request.now.is_some_and(|now| !now.is_finite()) {
+            return Err(Error::invalid("now", f64::NAN, "must be a finite number"));
+        }
+        let mut blocked = request.blocked.iter();
+        blocked.try_for_each(|item| settings.check_id("blocked", item))
+    }
+
+    fn call(&self, request: &RecallRequest) -> Call {
+        let serving = self.serving();
+        let (history, segments) = match &request.who {
+            Who::History(history) => (serving.known(history), Vec::new()),
+            Who::User(user) => serving.history_of(user, self.users.recent(user), &self.settings),
+        };
+        let catalog = serving.served.data.catalog();
+        let blocked = request
+            .blocked
+            .iter()
+            .filter_map(|item| catalog.index_of(item));
+        let mut excluded: ItemSet = blocked.collect();
+        if !request.keep_seen {
+            excluded.extend(history.items.iter().copied());
+        }
+        Call {
+            history,
+            segments: if request.segments.is_empty() {
+                segments
+            } else {
+                request.segments.clone()
+            },
+            now: request.now,
+            k: request.k,
+            excluded,
+            request: request.clone(),
+            serving,
+        }
+    }
+
+    /// What every channel gives, or that it gave nothing in time.
+    fn ask_channels(
+        &self,
+        call: &Arc<Call>,
+        called: Instant,
+    ) -> (Vec<Vec<Candidate>>, Vec<Outcome>) {
+        let stage = &call.serving.served.stage;
+        let channels = stage.names().len();
+        let mut lists = vec![Vec::new(); channels];
+        let mut outcomes = vec![Outcome::Busy; channels];
+        let (answer, answers) = bounded(channels);
+        let mut waiting: Vec<(usize, Instant, Arc<State>)> = Vec::with_capacity(channels);
+        for channel in 0..channels {
+            let stuck = &call.serving.stuck[channel];
+            if stuck.load(Ordering::Acquire) > 0 {
+                continue;
+            }
+            let budget = stage.budget_of(channel).unwrap_or(self.settings.budget);
+            let (asked, answer) = (call.clone(), answer.clone());
+            let state = self.workers.submit(stuck, move || {
+                let given = asked.ask(channel);
+                let taken = called.elapsed();
+                // What the call holds is let go before it can end, so that an old stage is not
+                // held by its workers.
+                drop(asked);
+                // Where no one waits any more, nobody hears it.
+                let _ = answer.send((channel, given, taken));
+            });
+            let deadline = called + budget.min(FOREVER);
+            waiting.push((channel, deadline, state));
+        }
+        drop(answer);
+        while let Some(deadline) = waiting.iter().map(|(_, deadline, _)| *deadline).min() {
+            match answers.recv_deadline(deadline) {
+                Ok((channel, given, taken)) => {
+                    waiting.retain(|(other, ..)| *other != channel);
+                    outcomes[channel] = match given {
+                        Ok(list) => {
+                            let candidates = list.len();
+                            lists[channel] = list;
+                            Outcome::Answered {
+                                candidates,
+                                milliseconds: milliseconds(taken),
+                            }
+                        }
+                        Err(reason) => Outcome::Failed { reason },
+                    };
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    waiting.retain(|(channel, deadline, state)| {
+                        let late = *deadline <= Instant::now();
+                        if late {
+                            self.workers.give_up(state);
+                            outcomes[*channel] = Outcome::Late;
+                        }
+                        !late
+                    });
+                }
+                // Not while jobs are in the queue or run, which hold a sender each.
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        (lists, outcomes)
+    }
+}
+
+/// Longer than any call can wait, and short enough to be added to a time.
+const FOREVER: Duration = Duration::from_secs(86_400);
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+/// Why something failed, by an error or a panic.
+fn failure<T>(outcome: std::thread::Result<Result<T>>) -> Option<String> {
+    match outcome {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(panic) => Some(panic_message(&*panic)),
+    }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = (panic.downcast_ref::<&str>().copied())
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!(
+        "it panicked: {}",
+        text.unwrap_or("for a reason it did not say")
+    )
+}
+
+impl Serving {
+    fn new(served: ServedStage, version: u64, counters: &Counters) -> Self {
+        let names: Vec<Arc<str>> = (served.stage.names())
+            .chain([FALLBACK])
+            .map(Arc::from)
+            .collect();
+        Self {
+            counters: names.iter().map(|name| counters.channel(name)).collect(),
+            stuck: names.iter().map(|_| Arc::default()).collect(),
+            served,
+            version,
+            names,
+        }
+    }
+
+    /// The time of the last interaction that the stage was made of.
+    fn latest(&self) -> f64 {
+        let sequences = self.served.data.sequences();
+        let last = |user| sequences.history(user).times().last().copied();
+        let times = (0..sequences.len()).filter_map(last);
+        times.fold(f64::NEG_INFINITY, f64::max)
+    }
+
+    fn observe(&self, interaction: &Interaction, segments: &[String]) {
+        if let Some(item) = self.served.data.catalog().index_of(&interaction.item) {
+            self.served.stage.observe(item, interaction, segments);
+        }
+    }
+
+    fn known(&self, history: &[ExternalId]) -> Known {
+        let catalog = self.served.data.catalog();
+        let mut known = Known::default();
+        for id in history {
+            match catalog.index_of(id) {
+                Some(item) => known.items.push(item),
+                None => known.unknown += 1,
+            }
+        }
+        known
+    }
+
+    /// What a user did by the stage's data, and after that by his events; and his segments.
+    fn history_of(
+        &self,
+        user: &ExternalId,
+        recent: Recent,
+        settings: &EngineSettings,
+    ) -> (Known, Vec<String>) {
+        let data = &self.served.data;
+        let mut known = Known::default();
+        let mut segments = recent.segments;
+        let mut until = f64::NEG_INFINITY;
+        if let Some(place) = self.served.users.number_of(user) {
+            let history = data
+                .sequences()
+                .history(place as usize)
+                .last(settings.history);
+            known.items.extend_from_slice(history.items());
+            known.times.extend_from_slice(history.times());
+            until = history.times().last().copied().unwrap_or(until);
+            if segments.is_empty() {
+                segments = data.segments(place as usize).to_vec();
+            }
+        }
+        for (id, time) in recent.events.iter().filter(|(_, time)| *time > until) {
+            match data.catalog().index_of(id) {
+                Some(item) => {
+                    known.items.push(item);
+                    known.times.push(*time);
+                }
+                None => known.unknown += 1,
+            }
+        }
+        let above = known.items.len().saturating_sub(settings.history);
+        known.items.drain(..above);
+        known.times.drain(..above);
+        (known, segments)
+    }
+}
+
+impl Call {
+    fn context(&self) -> UserContext<'_> {
+        let Known { items, times, .. } = &self.history;
+        let history = if times.is_empty() {
+            History::from(items.as_slice())
+        } else {
+            History::with_times(items, times).expect("there is a time for each item")
+        };
+        let context = UserContext::from(history).in_segments(&self.segments);
+        self.now.map_or(context, |now| context.at(now))
+    }
+
+    fn passes(&self, item: ItemIndex) -> bool {
+        if self.excluded.contains(item) {
+            return false;
+        }
+        let Some(passes) = &self.request.passes else {
+            return true;
+        };
+        let catalog = self.serving.served.data.catalog();
+        catalog.id_of(item).is_some_and(|id| passes(id))
+    }
+
+    /// What a channel gives, or why it gives nothing.
+    fn ask(&self, channel: usize) -> std::result::Result<Vec<Candidate>, String> {
+        let mut list = Vec::new();
+        let asked = catch_unwind(AssertUnwindSafe(|| {
+            let passes = |_: usize, item| self.passes(item);
+            let filter = Some(Filter::Predicate(&passes));
+            let stage = &self.serving.served.stage;
+            let candidates = stage.ask(channel, &[self.context()], self.k, filter)?;
+            list.extend(candidates.of(0));
+            Ok(())
+        }));
+        match failure(asked) {
+            None => Ok(list),
+            Some(reason) => Err(reason),
+        }
+    }
+
+    /// An item as the outside knows it.
+    fn outside(&self, fused: Fused) -> RecalledItem {
+        let data = &self.serving.served.data;
+        let id = |item| {
+            data.catalog()
+                .id_of(item)
+                .expect("channels give items")
+                .clone()
+        };
+        let because = |reason| match reason {
+            Reason::Popular => Because::Popular,
+            Reason::Segment(place) => Because::Segment(
+                self.segments
+                    .get(place as usize)
+                    .cloned()
+                    .unwrap_or_default(),
+            ),
+            Reason::Item(item) => Because::Item(id(item)),
+            Reason::User(_) => Because::SimilarUser,
+            Reason::Tag(tag) => {
+                let names = data.tags().map_or(&[][..], |tags| tags.names());
+                Because::Tag(names.get(tag as usize).cloned().unwrap_or_default())
+            }
+            Reason::Taste => Because::Taste,
+        };
+        let found = fused.found.into_iter().map(|found| FoundBy {
+            channel: self.serving.names[found.channel].clone(),
+            rank: found.rank,
+            score: found.score,
+            because: because(found.reason),
+        });
+        RecalledItem {
+            id: id(fused.item),
+            score: fused.score,
+            found: found.collect(),
+        }
+    }
+}
+
+impl std::fmt::Debug for RecallEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RecallEngine")
+            .field("settings", &self.settings)
+            .field("stage", &self.serving().served.stage)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,206 @@
+//! What is asked of an engine, and what it answers.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+use crate::data::ExternalId;
+
+/// Whether an item may be recalled.
+type Predicate = Arc<dyn Fn(&ExternalId) -> bool + Send + Sync>;
+
+/// Whom to recall for, how many items, and which not.
+///
+/// ```
+/// use seqrec::engine::RecallRequest;
+///
+/// let of_user = RecallRequest::of_user("anna", 200).blocked(["sold out"]);
+/// let of_history = RecallRequest::of_history(["pen", "desk"], 50)
+///     .in_segments(["country=is"])
+///     .keep_seen()
+///     .filter(|item| item.to_string().starts_with("book-"));
+/// ```
+#[derive(Clone)]
+pub struct RecallRequest {
+    pub(super) who: Who,
+    pub(super) k: usize,
+    pub(super) segments: Vec<String>,
+    pub(super) keep_seen: bool,
+    pub(super) blocked: Vec<ExternalId>,
+    pub(super) passes: Option<Predicate>,
+    pub(super) now: Option<f64>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Who {
+    User(ExternalId),
+    History(Vec<ExternalId>),
+}
+
+impl RecallRequest {
+    fn new(who: Who, k: usize) -> Self {
+        Self {
+            who,
+            k,
+            segments: Vec::new(),
+            keep_seen: false,
+            blocked: Vec::new(),
+            passes: None,
+            now: None,
+        }
+    }
+
+    /// The k best items for a user, by what the engine knows that he did.
+    pub fn of_user(user: impl Into<ExternalId>, k: usize) -> Self {
+        Self::new(Who::User(user.into()), k)
+    }
+
+    /// The k best items for a history, in time order, of anyone.
+    pub fn of_history<T: Into<ExternalId>>(history: impl IntoIterator<Item = T>, k: usize) -> Self {
+        let history = history.into_iter().map(Into::into).collect();
+        Self::new(Who::History(history), k)
+    }
+
+    /// The segments that the user is in, instead of those the engine knows.
+    pub fn in_segments<T: Into<String>>(mut self, segments: impl IntoIterator<Item = T>) -> Self {
+        self.segments = segments.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Recalls items of the history as well, which are otherwise left out.
+    pub fn keep_seen(mut self) -> Self {
+        self.keep_seen = true;
+        self
+    }
+
+    /// Items that are not to be recalled; those that are not in the catalog are passed over.
+    pub fn blocked<T: Into<ExternalId>>(mut self, items: impl IntoIterator<Item = T>) -> Self {
+        self.blocked.extend(items.into_iter().map(Into::into));
+        self
+    }
+
+    /// Recalls only items that pass. It is asked on other threads, for every item that comes into
+    /// question.
+    pub fn filter(mut self, passes: impl Fn(&ExternalId) -> bool + Send + Sync + 'static) -> Self {
+        self.passes = Some(Arc::new(passes));
+        self
+    }
+
+    /// The time from which the age of what the user did is counted, in the unit of the source.
+    pub fn at(mut self, now: f64) -> Self {
+        self.now = Some(now);
+        self
+    }
+}
+
+impl fmt::Debug for RecallRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecallRequest")
+            .field("who", &self.who)
+            .field("k", &self.k)
+            .field("segments", &self.segments)
+            .field("keep_seen", &self.keep_seen)
+            .field("blocked", &self.blocked)
+            .field("filter", &self.passes.is_some())
+            .field("now", &self.now)
+            .finish()
+    }
+}
+
+/// What an engine recalled.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Recalled {
+    /// The items, best first, each once.
+    pub items: Vec<RecalledItem>,
+    /// How many items of the history that was gone by are in the catalog; 0 for a user of whom
+    /// nothing is known.
+    pub known: usize,
+    /// How many items of it are not, and were skipped.
+    pub unknown: usize,
+    /// What became of each channel.
+    pub channels: Vec<ChannelReport>,
+    /// Which stage answered: 1 for the first, and one more for each that was loaded since.
+    pub version: u64,
+}
+
+/// A recalled item.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RecalledItem {
+    /// Which item.
+    pub id: ExternalId,
+    /// Its score in the fusion.
+    pub score: f32,
+    /// Every channel that found it.
+    pub found: Vec<FoundBy>,
+}
+
+/// A channel that found an item.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FoundBy {
+    /// The channel's name.
+    pub channel: Arc<str>,
+    /// The item's rank there, from 1.
+    pub rank: usize,
+    /// Its score there, in the channel's own unit.
+    pub score: f32,
+    /// Why.
+    pub because: Because,
+}
+
+/// Why a channel found an item, in words of the outside; see [`Reason`](crate::recall::Reason).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Because {
+    /// Many take it.
+    Popular,
+    /// Many take it in this segment of the user's.
+    Segment(String),
+    /// It goes with this item of his history.
+    Item(ExternalId),
+    /// A user like him took it, who is not named.
+    SimilarUser,
+    /// It has this tag, which he prefers.
+    Tag(String),
+    /// It is near his history as a whole.
+    Taste,
+}
+
+/// What became of a channel in one call.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ChannelReport {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it gave.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// What a channel gave.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Outcome {
+    /// So many candidates, which may be none.
+    Answered {
+        /// How many.
+        candidates: usize,
+        /// How long it took, from the beginning of the call.
+        #[serde(serialize_with = "rounded")]
+        milliseconds: f64,
+    },
+    /// It was not done within its time, and is left out.
+    Late,
+    /// It was not asked, since a call before still keeps it busy beyond its time.
+    Busy,
+    /// It failed, and is left out.
+    Failed {
+        /// How.
+        reason: String,
+    },
+}
+
+fn rounded<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((value * 1e3).round() / 1e3)
+}

@@ -1,0 +1,99 @@
+//! What bounds an engine.
+
+use std::time::Duration;
+
+use crate::data::ExternalId;
+use crate::{Error, Result, settings};
+
+/// The bounds of a [`RecallEngine`](super::RecallEngine): of time, of memory, and of what a call
+/// may ask for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EngineSettings {
+    /// How long a call waits for a channel that has no budget of its own.
+    pub budget: Duration,
+    /// How many threads run channels.
+    pub threads: usize,
+    /// The largest k.
+    pub greatest_k: usize,
+    /// How many of a user's last items are gone by, and how many of his events are held.
+    pub history: usize,
+    /// Of how many users events are held; beyond that the one who was asked about or did something
+    /// the longest ago is forgotten, down to what the run folder says of him.
+    pub users: usize,
+    /// The most items that a call may block.
+    pub blocked: usize,
+    /// The most segments that a user may be in.
+    pub segments: usize,
+    /// The longest id, segment or event type, in bytes.
+    pub text: usize,
+    /// How many of the last events are told to the near-line channels of a stage that is loaded.
+    pub replayed: usize,
+}
+
+impl Default for EngineSettings {
+    /// 50 ms a channel, a thread a core, k up to 1,000, 200 items a history, 100,000 users.
+    fn default() -> Self {
+        Self {
+            budget: Duration::from_millis(50),
+            threads: std::thread::available_parallelism().map_or(2, usize::from),
+            greatest_k: 1_000,
+            history: 200,
+            users: 100_000,
+            blocked: 1_000,
+            segments: 16,
+            text: 256,
+            replayed: 10_000,
+        }
+    }
+}
+
+impl EngineSettings {
+    pub(super) fn check(&self) -> Result<()> {
+        settings::at_least_one(&[
+            ("threads", self.threads),
+            ("greatest_k", self.greatest_k),
+            ("history", self.history),
+            ("users", self.users),
+            ("text", self.text),
+        ])
+    }
+
+    pub(super) fn check_k(&self, k: usize) -> Result<()> {
+        if (1..=self.greatest_k).contains(&k) {
+            return Ok(());
+        }
+        let reason = format!("must be from 1 to {}", self.greatest_k);
+        Err(Error::invalid("k", k, reason))
+    }
+
+    pub(super) fn check_id(&self, field: &'static str, id: &ExternalId) -> Result<()> {
+        match id {
+            ExternalId::Integer(_) => Ok(()),
+            ExternalId::Text(text) => self.check_text(field, text),
+        }
+    }
+
+    pub(super) fn check_text(&self, field: &'static str, text: &str) -> Result<()> {
+        if text.len() <= self.text {
+            return Ok(());
+        }
+        let start: String = text.chars().take(20).collect();
+        let reason = format!("may be {} bytes long, and is {}", self.text, text.len());
+        Err(Error::invalid(field, format!("{start}…"), reason))
+    }
+
+    pub(super) fn check_segments(&self, segments: &[String]) -> Result<()> {
+        check_count("segments", segments.len(), self.segments)?;
+        let mut texts = segments.iter();
+        texts.try_for_each(|segment| self.check_text("segments", segment))
+    }
+}
+
+/// Refuses more of something than there may be.
+pub(super) fn check_count(field: &'static str, count: usize, most: usize) -> Result<()> {
+    if count <= most {
+        return Ok(());
+    }
+    let reason = format!("there may be {most} of them at most");
+    Err(Error::invalid(field, count, reason))
+}

@@ -1,0 +1,768 @@
+//! The engine: channels within their time, reloads while calls go on, users' events, bounds.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use seqrec::Error;
+use seqrec::data::synthetic::Synthetic;
+use seqrec::data::{
+    Catalog, Dataset, ExternalId, Features, Filters, Interaction, Interactions, ItemIndex,
+    TrainingSequences,
+};
+use seqrec::engine::{Because, EngineSettings, Outcome, RecallEngine, RecallRequest, Recalled};
+use seqrec::index::Filter;
+use seqrec::model::{Gru4RecConfig, RecallerConfig};
+use seqrec::prelude::Flex;
+use seqrec::recall::{
+    Candidate, Candidates, ChannelKind, Fusion, HistoryItems, ItemNeighboursConfig, PlannedChannel,
+    PlannedSelection, Popularity, PopularityConfig, Reason, RecallChannel, RecallStage, Run,
+    ServedStage, Share, StageData, StagePlan, UserContext,
+};
+
+/// Three users: anna took a, b; bo b, c; cy c, a, d. Times count up from 1.
+fn data() -> StageData {
+    let rows = [
+        ("anna", "a"),
+        ("anna", "b"),
+        ("bo", "b"),
+        ("bo", "c"),
+        ("cy", "c"),
+        ("cy", "a"),
+        ("cy", "d"),
+    ];
+    let log: Interactions = (rows.iter().enumerate())
+        .map(|(place, &(user, item))| Interaction::new(user, item, place as f64 + 1.0))
+        .collect();
+    let dataset = Dataset::new(log, Filters::default()).unwrap();
+    let sequences = TrainingSequences::all(&dataset);
+    StageData::new(&dataset, sequences, dataset.catalog().clone())
+}
+
+/// A channel that does as it is told.
+#[derive(Clone)]
+struct Told(Arc<dyn Fn(UserContext<'_>) -> seqrec::Result<Vec<ItemIndex>> + Send + Sync>);
+
+impl Told {
+    fn items(items: &[ItemIndex]) -> Self {
+        let items = items.to_vec();
+        Self(Arc::new(move |_| Ok(items.clone())))
+    }
+}
+
+impl RecallChannel for Told {
+    fn recall(
+        &self,
+        users: &[UserContext<'_>],
+        k: usize,
+        filter: Option<Filter<'_>>,
+    ) -> seqrec::Result<Candidates> {
+        let mut candidates = Candidates::default();
+        for (row, &user) in users.iter().enumerate() {
+            let passes = |item: &ItemIndex| filter.is_none_or(|filter| filter.passes(row, *item));
+            let items = (self.0)(user)?.into_iter().filter(passes).take(k);
+            candidates.push(items.enumerate().map(|(place, item)| Candidate {
+                item,
+                score: 1.0 / (place + 1) as f32,
+                reason: Reason::Taste,
+            }));
+        }
+        Ok(candidates)
+    }
+}
+
+fn stage() -> RecallStage {
+    RecallStage::new(Fusion::RECIPROCAL_RANK, 10).unwrap()
+}
+
+fn engine_of(make: impl Fn() -> RecallStage + Send + Sync + 'static) -> RecallEngine {
+    let settings = EngineSettings {
+        threads: 2,
+        ..EngineSettings::default()
+    };
+    RecallEngine::with_loader(move || Ok(ServedStage::new(make(), data())), settings).unwrap()
+}
+
+fn ids(recalled: &Recalled) -> Vec<String> {
+    recalled
+        .items
+        .iter()
+        .map(|item| item.id.to_string())
+        .collect()
+}
+
+fn outcome<'a>(recalled: &'a Recalled, name: &str) -> &'a Outcome {
+    let report = recalled
+        .channels
+        .iter()
+        .find(|report| &*report.name == name);
+    &report.unwrap().outcome
+}
+
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !done() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn an_engine_is_shared_among_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<RecallEngine>();
+}
+
+#[test]
+fn late_and_failing_channels_are_left_out_and_reported() {
+    let held = Arc::new(AtomicBool::new(true));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (hold, count) = (held.clone(), asked.clone());
+    let engine = engine_of(move || {
+        let (hold, count) = (hold.clone(), count.clone());
+        let late = Told(Arc::new(move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+            while hold.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Ok(vec![4])
+        }));
+        let fails = Told(Arc::new(|_| {
+            Err(Error::NothingLeft {
+                reason: "on purpose".to_owned(),
+            })
+        }));
+        let panics = Told(Arc::new(|_| panic!("in its test")));
+        stage()
+            .channel("late", late, Share::default())
+            .and_then(|stage| stage.channel("fails", fails, Share::default()))
+            .and_then(|stage| stage.channel("panics", panics, Share::default()))
+            .and_then(|stage| stage.channel("good", Told::items(&[1, 2]), Share::default()))
+            .and_then(|stage| stage.budget("late", Duration::from_millis(30)))
+            .and_then(|stage| stage.budget("good", Duration::from_secs(30)))
+            .and_then(|stage| stage.budget("fails", Duration::from_secs(30)))
+            .and_then(|stage| stage.budget("panics", Duration::from_secs(30)))
+            .unwrap()
+    });
+    let recalled = engine.recall("nobody", 5).unwrap();
+    assert_eq!(ids(&recalled), ["a", "b"]);
+    assert_eq!(*outcome(&recalled, "late"), Outcome::Late);
+    assert!(
+        matches!(outcome(&recalled, "fails"), Outcome::Failed { reason } if reason.contains("on purpose"))
+    );
+    assert!(
+        matches!(outcome(&recalled, "panics"), Outcome::Failed { reason } if reason.contains("in its test"))
+    );
+    assert!(matches!(
+        outcome(&recalled, "good"),
+        Outcome::Answered { candidates: 2, .. }
+    ));
+
+    // It still runs, so that it isn't asked again, and no call waits for it.
+    for _ in 0..20 {
+        let recalled = engine.recall("nobody", 5).unwrap();
+        assert_eq!(*outcome(&recalled, "late"), Outcome::Busy);
+        assert_eq!(ids(&recalled), ["a", "b"]);
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    let statistics = engine.statistics();
+    assert_eq!(
+        (statistics.calls, statistics.channels["late"].late),
+        (21, 1)
+    );
+    assert_eq!(statistics.channels["late"].busy, 20);
+    assert_eq!(statistics.channels["fails"].failed, 21);
+    assert_eq!(statistics.channels["good"].answered, 21);
+
+    // When it comes back it is asked again, and the thread that stood in for it is gone.
+    held.store(false, Ordering::SeqCst);
+    wait_until("the late channel comes back", || {
+        let recalled = engine.recall("nobody", 5).unwrap();
+        ids(&recalled).contains(&"d".to_owned())
+    });
+    wait_until("threads end", || engine.statistics().threads == 2);
+}
+
+#[test]
+fn where_all_channels_fail_the_fallback_answers() {
+    let engine = engine_of(|| {
+        let fails = Told(Arc::new(|_| panic!("in its test")));
+        let stage = stage().channel("fails", fails, Share::default()).unwrap();
+        stage.fallback(Popularity::new(data().catalog()))
+    });
+    let recalled = engine.recall("nobody", 3).unwrap();
+    // a, b and c were taken twice, d once.
+    assert_eq!(ids(&recalled), ["a", "b", "c"]);
+    assert_eq!(&*recalled.items[0].found[0].channel, "fallback");
+    assert_eq!(recalled.items[0].found[0].because, Because::Popular);
+    let engine = engine_of(|| {
+        let fails = || Told(Arc::new(|_| panic!("in its test")));
+        let stage = stage().channel("fails", fails(), Share::default()).unwrap();
+        stage.fallback(fails())
+    });
+    let recalled = engine.recall("nobody", 3).unwrap();
+    assert!(recalled.items.is_empty());
+    assert!(matches!(
+        outcome(&recalled, "fallback"),
+        Outcome::Failed { .. }
+    ));
+}
+
+/// A channel that says what the history is.
+fn echo() -> Told {
+    Told(Arc::new(|user| Ok(user.history().items().to_vec())))
+}
+
+#[test]
+fn events_are_part_of_the_next_call() {
+    let engine = engine_of(|| stage().channel("echo", echo(), Share::default()).unwrap());
+    let seen = |user: &str| {
+        let request = RecallRequest::of_user(user, 100).keep_seen();
+        let recalled = engine.recall_for(&request).unwrap();
+        (ids(&recalled), recalled.known, recalled.unknown)
+    };
+    let strings = |items: &[&str]| {
+        items
+            .iter()
+            .map(|item| item.to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(seen("anna"), (strings(&["a", "b"]), 2, 0));
+    assert_eq!(seen("new"), (vec![], 0, 0));
+    let took = |user: &str, item: &str, time: f64| {
+        engine
+            .observe(&Interaction::new(user, item, time), &[])
+            .unwrap();
+    };
+    took("anna", "d", 50.0);
+    took("new", "c", 51.0);
+    assert_eq!(seen("anna"), (strings(&["a", "b", "d"]), 3, 0));
+    assert_eq!(seen("new"), (strings(&["c"]), 1, 0));
+    // Sent twice it counts once; what the data hold already does not count again; an item that
+    // nobody knows is counted as such.
+    took("anna", "d", 50.0);
+    took("anna", "a", 1.0);
+    took("anna", "unheard of", 60.0);
+    assert_eq!(seen("anna"), (strings(&["a", "b", "d"]), 3, 1));
+    // What he took is not recalled unless that is asked for.
+    assert!(engine.recall("anna", 10).unwrap().items.is_empty());
+    for round in 0..10_000 {
+        took("new", "a", 100.0 + f64::from(round));
+    }
+    assert_eq!(seen("new").1, engine.settings().history);
+    assert_eq!(engine.statistics().users, 2);
+}
+
+#[test]
+fn what_is_asked_for_is_bounded() {
+    let engine = engine_of(|| stage().channel("echo", echo(), Share::default()).unwrap());
+    let field = |request: RecallRequest| match engine.recall_for(&request) {
+        Err(Error::InvalidValue { field, .. }) => field,
+        other => panic!("{other:?}"),
+    };
+    let of = |k| RecallRequest::of_user("anna", k);
+    assert_eq!(field(of(0)), "k");
+    assert_eq!(field(of(1_001)), "k");
+    assert_eq!(field(of(usize::MAX)), "k");
+    assert_eq!(field(RecallRequest::of_user("x".repeat(257), 5)), "user");
+    assert_eq!(
+        field(RecallRequest::of_history(vec!["a"; 201], 5)),
+        "history"
+    );
+    assert_eq!(
+        field(RecallRequest::of_history(["x".repeat(257)], 5)),
+        "history"
+    );
+    assert_eq!(field(of(5).blocked(vec![1; 1_001])), "blocked");
+    assert_eq!(field(of(5).in_segments(vec!["s"; 17])), "segments");
+    assert_eq!(field(of(5).at(f64::NAN)), "now");
+    assert_eq!(engine.statistics().refused, 9);
+    let refused =
+        |interaction: Interaction| engine.observe(&interaction, &[]).unwrap_err().to_string();
+    assert!(refused(Interaction::new("anna", "a", f64::INFINITY)).contains("time"));
+    assert!(refused(Interaction::new("x".repeat(300), "a", 1.0)).contains("user"));
+    assert!(refused(Interaction::new("anna", "x".repeat(300), 1.0)).contains("item"));
+    let event = Some("x".repeat(300));
+    assert!(
+        refused(Interaction {
+            event,
+            ..Interaction::new("anna", "a", 1.0)
+        })
+        .contains("event")
+    );
+    assert_eq!(engine.statistics().users, 0);
+    for settings in [
+        EngineSettings {
+            threads: 0,
+            ..EngineSettings::default()
+        },
+        EngineSettings {
+            history: 0,
+            ..EngineSettings::default()
+        },
+        EngineSettings {
+            users: 0,
+            ..EngineSettings::default()
+        },
+    ] {
+        let load = || Ok(ServedStage::new(stage(), data()));
+        assert!(RecallEngine::with_loader(load, settings).is_err());
+    }
+}
+
+#[test]
+fn histories_segments_and_filters_are_the_requests() {
+    let segments = Told(Arc::new(|user: UserContext<'_>| {
+        Ok((1..=user.segments().len() as u32).collect())
+    }));
+    let engine = engine_of(move || {
+        let stage = stage().channel("echo", echo(), Share::default());
+        stage
+            .and_then(|stage| stage.channel("segments", segments.clone(), Share::default()))
+            .unwrap()
+    });
+    let recalled = |request: RecallRequest| engine.recall_for(&request).unwrap();
+    let request = RecallRequest::of_history(["d", "nobody's", "c"], 9).keep_seen();
+    let answer = recalled(request.clone());
+    assert_eq!(
+        (ids(&answer), answer.known, answer.unknown),
+        (vec!["d".into(), "c".into()], 2, 1)
+    );
+    assert_eq!(ids(&recalled(request.clone().blocked(["d"]))), ["c"]);
+    assert_eq!(
+        ids(&recalled(
+            request.clone().filter(|id| id.to_string() != "c")
+        )),
+        ["d"]
+    );
+    assert!(
+        recalled(request.clone().filter(|_| panic!("in its test")))
+            .items
+            .is_empty()
+    );
+    let in_segments = recalled(RecallRequest::of_user("new", 9).in_segments(["x", "y"]));
+    assert_eq!(ids(&in_segments), ["a", "b"]);
+    // Segments that come with an event are remembered.
+    engine
+        .observe(&Interaction::new("new", "d", 9.0), &["x".to_owned()])
+        .unwrap();
+    assert_eq!(ids(&engine.recall("new", 9).unwrap()), ["a"]);
+}
+
+/// A stage whose items and scores all say which one it is.
+fn numbered(number: usize) -> ServedStage {
+    let log: Interactions = (0..20)
+        .map(|item| Interaction::new("anna", format!("{number}-{item}"), f64::from(item)))
+        .collect();
+    let dataset = Dataset::new(log, Filters::default()).unwrap();
+    let sequences = TrainingSequences::all(&dataset);
+    let data = StageData::new(&dataset, sequences, dataset.catalog().clone());
+    let channel = || {
+        Told(Arc::new(move |_| {
+            std::thread::yield_now();
+            Ok((1..=20).collect())
+        }))
+    };
+    let stage = RecallStage::new(
+        Fusion::ReciprocalRank {
+            constant: number as f64,
+        },
+        20,
+    )
+    .and_then(|stage| stage.channel(format!("x{number}"), channel(), Share::default()))
+    .and_then(|stage| stage.channel(format!("y{number}"), channel(), Share::default()))
+    .unwrap();
+    ServedStage::new(stage, data)
+}
+
+#[test]
+fn no_call_sees_half_of_two_stages() {
+    let loaded = AtomicUsize::new(0);
+    let load = move || match loaded.fetch_add(1, Ordering::SeqCst) + 1 {
+        // Every fifth fails, and changes nothing.
+        number if number % 5 == 0 => Err(Error::NothingLeft {
+            reason: "on purpose".into(),
+        }),
+        number => Ok(numbered(number)),
+    };
+    let settings = EngineSettings {
+        budget: Duration::from_secs(30),
+        threads: 2,
+        ..EngineSettings::default()
+    };
+    let engine = RecallEngine::with_loader(load, settings).unwrap();
+    let done = AtomicBool::new(false);
+    let versions = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut last = 0;
+                while !done.load(Ordering::SeqCst) {
+                    let request = RecallRequest::of_user("anna", 20).keep_seen();
+                    let recalled = engine.recall_for(&request).unwrap();
+                    assert_eq!(recalled.items.len(), 20);
+                    let number: usize = recalled.channels[0].name[1..].parse().unwrap();
+                    for item in &recalled.items {
+                        assert!(
+                            item.id.to_string().starts_with(&format!("{number}-")),
+                            "{item:?}"
+                        );
+                        assert_eq!(item.found.len(), 2);
+                        for found in &item.found {
+                            assert_eq!(found.channel[1..], number.to_string());
+                        }
+                        let score = 2.0 / (number as f32 + item.found[0].rank as f32);
+                        assert!((item.score - score).abs() < 1e-5, "{item:?}");
+                    }
+                    assert!(recalled.version >= last, "an older stage came back");
+                    last = recalled.version;
+                }
+                versions.lock().unwrap().push(last);
+            });
+        }
+        scope.spawn(|| {
+            let mut time = 100.0;
+            while !done.load(Ordering::SeqCst) {
+                time += 1.0;
+                engine
+                    .observe(&Interaction::new("anna", "1-3", time), &[])
+                    .unwrap();
+                std::thread::yield_now();
+            }
+        });
+        let mut failed = 0;
+        for _ in 0..100 {
+            failed += u64::from(engine.reload().is_err());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        done.store(true, Ordering::SeqCst);
+        assert_eq!(failed, 20);
+    });
+    let statistics = engine.statistics();
+    assert_eq!(
+        (
+            statistics.reloads,
+            statistics.failed_reloads,
+            statistics.version
+        ),
+        (80, 20, 81)
+    );
+    assert!(
+        versions
+            .into_inner()
+            .unwrap()
+            .iter()
+            .all(|&version| version > 1)
+    );
+    assert!(
+        statistics
+            .channels
+            .values()
+            .all(|channel| channel.late + channel.failed == 0)
+    );
+}
+
+#[test]
+fn near_line_channels_hear_of_events_and_of_those_before_a_reload() {
+    let engine = engine_of(|| {
+        let popular = Popularity::new(data().catalog());
+        stage()
+            .channel("popular", popular, Share::default())
+            .unwrap()
+    });
+    let first = |engine: &RecallEngine| ids(&engine.recall("nobody", 4).unwrap())[0].clone();
+    assert_eq!(first(&engine), "a");
+    // Lists are put in order again after a number of events.
+    for event in 0..256 {
+        let interaction = Interaction::new(event, "d", 100.0 + event as f64);
+        engine.observe(&interaction, &[]).unwrap();
+    }
+    assert_eq!(first(&engine), "d");
+    engine.reload().unwrap();
+    assert_eq!(first(&engine), "d");
+}
+
+/// A run folder with a model and every kind of channel, as users of the crate save it.
+fn save(path: &Path, seed: u64) -> Catalog {
+    let log = Synthetic {
+        users: 60,
+        items: 80,
+        mean_per_user: 30,
+        ..Synthetic::default()
+    };
+    let dataset = Dataset::new(log.generate(), Filters::default()).unwrap();
+    let catalog = dataset.catalog().clone();
+    let config = Gru4RecConfig::new().with_dim(8);
+    let model = config
+        .init::<Flex>(catalog.len(), seed, &Default::default())
+        .unwrap();
+    let run = Run::<Flex, _> {
+        config,
+        model,
+        catalog: catalog.clone(),
+    };
+    let tags = catalog.ids().map(|id| {
+        let taste = match id {
+            ExternalId::Integer(item) => log.taste_of(*item),
+            ExternalId::Text(_) => unreachable!("generated ids are numbers"),
+        };
+        (id.clone(), [format!("taste {taste}")])
+    });
+    let tags = Features::of_items(&catalog, tags);
+    let sequences = TrainingSequences::all(&dataset);
+    let segments = (0..sequences.len()).map(|user| vec![format!("part {}", user % 2)]);
+    let segments = segments.collect();
+    let data = StageData::new(&dataset, sequences, catalog.clone())
+        .with_tags(tags)
+        .and_then(|data| data.with_segments(segments))
+        .unwrap();
+    plan().save(path, &run, data, &Default::default()).unwrap();
+    catalog
+}
+
+fn plan() -> StagePlan {
+    let start = HistoryItems::last(20).unwrap();
+    let popular = PopularityConfig::new();
+    let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
+    let kinds = [
+        (
+            "popular",
+            ChannelKind::Popularity {
+                settings: popular.clone(),
+            },
+        ),
+        (
+            "segment",
+            ChannelKind::Popularity {
+                settings: popular.clone().with_by_segment(true),
+            },
+        ),
+        ("markov", ChannelKind::MarkovChain),
+        (
+            "item_cf",
+            ChannelKind::ItemNeighbours {
+                start,
+                settings: ItemNeighboursConfig::new(),
+            },
+        ),
+        (
+            "user_cf",
+            ChannelKind::SimilarUsers {
+                start,
+                settings: seqrec::recall::SimilarUsersConfig::new(),
+            },
+        ),
+        (
+            "sessions",
+            ChannelKind::SessionKnn {
+                settings: seqrec::recall::SessionKnnConfig::new(),
+            },
+        ),
+        (
+            "mf",
+            ChannelKind::MatrixFactorization {
+                settings: seqrec::recall::AlsConfig::new().with_dim(8),
+            },
+        ),
+        ("u2i", ChannelKind::Model),
+        (
+            "i2i",
+            ChannelKind::NearestItems {
+                start,
+                neighbours: 20,
+            },
+        ),
+        (
+            "u2u2i",
+            ChannelKind::NearestUsers {
+                neighbours: 10,
+                held_back: 2,
+            },
+        ),
+        (
+            "u2tag2i",
+            ChannelKind::PreferredTags {
+                start,
+                tags: 2,
+                items: 20,
+            },
+        ),
+    ];
+    plan.channels = kinds
+        .map(|(name, kind)| PlannedChannel::new(name, kind))
+        .into();
+    plan.channels[7].budget_milliseconds = Some(20_000.0);
+    plan.selections = vec![
+        PlannedSelection::TagCap { most: 9 },
+        PlannedSelection::MarginalRelevance { relevance: 0.9 },
+    ];
+    plan.fallback = Some(ChannelKind::Popularity { settings: popular });
+    plan
+}
+
+fn open(path: &Path) -> seqrec::Result<RecallEngine> {
+    let settings = EngineSettings {
+        // Tests run beside each other on slow machines.
+        budget: Duration::from_secs(30),
+        ..EngineSettings::default()
+    };
+    RecallEngine::open::<Flex>(path, Default::default(), settings)
+}
+
+#[test]
+fn a_run_folder_serves_and_is_loaded_again() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("run");
+    let catalog = save(&path, 1);
+    let engine = open(&path).unwrap();
+    let recalled = engine.recall(3, 20).unwrap();
+    assert_eq!(recalled.items.len(), 20);
+    for report in &recalled.channels {
+        let answered = matches!(
+            report.outcome,
+            Outcome::Answered {
+                candidates: 1..,
+                ..
+            }
+        );
+        assert!(answered, "{report:?}");
+    }
+    assert!(
+        recalled
+            .items
+            .iter()
+            .all(|item| catalog.index_of(&item.id).is_some())
+    );
+    let because: Vec<&Because> = recalled
+        .items
+        .iter()
+        .flat_map(|item| &item.found)
+        .map(|found| &found.because)
+        .collect();
+    assert!(
+        because
+            .iter()
+            .any(|because| matches!(because, Because::Item(_)))
+    );
+    assert!(
+        because
+            .iter()
+            .any(|because| matches!(because, Because::Tag(tag) if tag.starts_with("taste ")))
+    );
+    assert!(
+        because
+            .iter()
+            .any(|because| matches!(because, Because::Segment(part) if part.starts_with("part ")))
+    );
+    assert!(because.contains(&&Because::SimilarUser) && because.contains(&&Because::Taste));
+    // A new engine gives the same, and so does the same folder loaded again.
+    let list = |engine: &RecallEngine| engine.recall(3, 20).unwrap().items;
+    assert_eq!(list(&open(&path).unwrap()), recalled.items);
+    engine.reload().unwrap();
+    assert_eq!(list(&engine), recalled.items);
+
+    // A folder that vanishes leaves the old stage serving, and the failure is told and counted.
+    let aside = home.path().join("aside");
+    std::fs::rename(&path, &aside).unwrap();
+    assert!(matches!(engine.reload(), Err(Error::Io { .. })));
+    assert_eq!(list(&engine), recalled.items);
+    assert_eq!(engine.statistics().failed_reloads, 1);
+    std::fs::rename(&aside, &path).unwrap();
+
+    // Another model is taken up.
+    save(&path, 2);
+    engine.reload().unwrap();
+    assert_ne!(list(&engine), recalled.items);
+    assert_eq!(engine.statistics().version, 3);
+    assert!(matches!(
+        open(&home.path().join("nowhere")),
+        Err(Error::Io { .. })
+    ));
+}
+
+#[test]
+fn damaged_and_mixed_folders_are_told() {
+    let home = tempfile::tempdir().unwrap();
+    let (path, other) = (home.path().join("run"), home.path().join("other"));
+    save(&path, 1);
+    save(&other, 2);
+    let alter = |name: &str, change: &dyn Fn(Vec<u8>) -> Vec<u8>| {
+        let file = path.join(name);
+        let whole = std::fs::read(&file).unwrap();
+        std::fs::write(&file, change(whole.clone())).unwrap();
+        let error = open(&path).unwrap_err();
+        std::fs::write(&file, whole).unwrap();
+        error
+    };
+    for name in [
+        "stage.json",
+        "users.json",
+        "stage.safetensors",
+        "weights.safetensors",
+    ] {
+        let cut = alter(name, &|whole| whole[..whole.len() / 2].to_vec());
+        assert!(
+            matches!(&cut, Error::Damaged { path, .. } if path.ends_with(name)),
+            "{cut}"
+        );
+        let flipped = alter(name, &|mut whole| {
+            let middle = whole.len() / 2;
+            whole[middle] ^= 1;
+            whole
+        });
+        assert!(
+            matches!(flipped, Error::Damaged { .. }) || name == "stage.json",
+            "{flipped}"
+        );
+    }
+    // Weights of one run beside the manifest of another.
+    let weights = std::fs::read(other.join("weights.safetensors")).unwrap();
+    assert!(matches!(
+        alter("weights.safetensors", &|_| weights.clone()),
+        Error::Damaged { .. }
+    ));
+    let later = alter("stage.json", &|whole| {
+        let text = String::from_utf8(whole).unwrap();
+        text.replacen("\"format_version\": 1", "\"format_version\": 99", 1)
+            .into_bytes()
+    });
+    assert!(
+        matches!(later, Error::FormatVersion { found: 99, .. }),
+        "{later}"
+    );
+    std::fs::remove_file(path.join("stage.json")).unwrap();
+    assert!(matches!(open(&path), Err(Error::Io { .. })));
+}
+
+#[test]
+fn plans_that_cannot_be_are_errors() {
+    let lacks = |kind: ChannelKind| kind.build(&data()).err().unwrap().to_string();
+    assert!(lacks(ChannelKind::Model).contains("a model"));
+    let start = HistoryItems::last(3).unwrap();
+    assert!(
+        lacks(ChannelKind::PreferredTags {
+            start,
+            tags: 1,
+            items: 1
+        })
+        .contains("tags")
+    );
+    let mut twice = StagePlan::new(Fusion::RoundRobin);
+    twice.channels = vec![PlannedChannel::new("x", ChannelKind::MarkovChain); 2];
+    assert!(
+        twice
+            .build(&data())
+            .unwrap_err()
+            .to_string()
+            .contains("another channel")
+    );
+    let mut negative = StagePlan::new(Fusion::RoundRobin);
+    negative.channels = vec![PlannedChannel::new("x", ChannelKind::MarkovChain)];
+    negative.channels[0].budget_milliseconds = Some(-1.0);
+    assert!(negative.build(&data()).is_err());
+    let json = serde_json::to_string(&plan()).unwrap();
+    assert_eq!(serde_json::from_str::<StagePlan>(&json).unwrap(), plan());
+    let bad = json.replacen("\"last\":20", "\"last\":0", 1);
+    assert!(serde_json::from_str::<StagePlan>(&bad).is_err());
+}
