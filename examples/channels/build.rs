@@ -174,10 +174,7 @@ fn kinds(data: &StageData) -> seqrec::Result<Vec<(&'static str, ChannelKind)>> {
             },
         ),
     ];
-    // Times that say more than the order are those of a log; a sequence file numbers its rows.
-    if let Some((first, last)) =
-        span(data.sequences()).filter(|(first, last)| last - first > 86_400.0)
-    {
+    if let Some((first, last)) = span(data.sequences()) {
         kinds.insert(
             1,
             (
@@ -207,12 +204,13 @@ fn kinds(data: &StageData) -> seqrec::Result<Vec<(&'static str, ChannelKind)>> {
     Ok(kinds)
 }
 
+/// The first and the last time, where these say more than an order: a sequence file has none, and
+/// numbers its rows from 0.
 fn span(sequences: &TrainingSequences) -> Option<(f64, f64)> {
     let times = || (0..sequences.len()).flat_map(|user| sequences.history(user).times());
-    Some((
-        times().copied().reduce(f64::min)?,
-        times().copied().reduce(f64::max)?,
-    ))
+    let first = times().copied().reduce(f64::min)?;
+    let last = times().copied().reduce(f64::max)?;
+    (first > 0.0).then_some((first, last))
 }
 
 /// Builds every channel.
@@ -221,8 +219,12 @@ pub fn channels(
     split: &Split,
     options: &Options,
 ) -> Result<Vec<Channel>, Box<dyn Error>> {
+    let wanted = |name: &str| {
+        options.channels.is_empty() || options.channels.iter().any(|other| other == name)
+    };
     let mut channels = Vec::new();
-    for (name, kind) in kinds(&trained.data)? {
+    let kinds = kinds(&trained.data)?;
+    for (name, kind) in kinds.into_iter().filter(|(name, _)| wanted(name)) {
         let start = Instant::now();
         let channel = kind.build(&trained.data)?;
         let mut build_seconds = start.elapsed().as_secs_f64();
@@ -236,7 +238,7 @@ pub fn channels(
             kind: Some(kind),
         });
     }
-    if options.interests > 0 {
+    if options.interests > 0 && wanted("interests") {
         let start = Instant::now();
         let config = MultiInterestConfig::comirec_sa()
             .with_interests(options.interests)
@@ -254,6 +256,11 @@ pub fn channels(
             build_seconds: start.elapsed().as_secs_f64(),
             kind: None,
         });
+    }
+    if let Some(unknown) = (options.channels.iter())
+        .find(|name| channels.iter().all(|channel| channel.name != name.as_str()))
+    {
+        return Err(format!("no channel on these data is called {unknown:?}").into());
     }
     Ok(channels)
 }

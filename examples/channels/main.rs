@@ -35,6 +35,9 @@ pub struct Options {
     /// Interests of a second model, ComiRec-SA; 0 leaves it out.
     #[arg(long, default_value_t = 4)]
     interests: usize,
+    /// The channels that are compared, by name; all where none is named.
+    #[arg(long, value_delimiter = ',')]
+    channels: Vec<String>,
     /// How many candidates each channel is asked for.
     #[arg(long, default_value_t = 400)]
     candidates: usize,
@@ -49,6 +52,9 @@ pub struct Options {
     /// Keep the stage, its weights learned, as a run folder.
     #[arg(long)]
     save: Option<PathBuf>,
+    /// Keep every channel, all of the same weight, instead of those that the weights leave.
+    #[arg(long, requires = "save")]
+    keep_all: bool,
 }
 
 /// What is compared is how many labels are among the first so many.
@@ -157,6 +163,11 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         .max_by(|a, b| a.2.total_cmp(&b.2))
         .ok_or("no fusion was learned")?;
     if let Some(path) = &options.save {
+        let weights = if options.keep_all {
+            vec![1.0; channels.len()]
+        } else {
+            weights
+        };
         trained.save(path, &channels, fusion, &weights, options)?;
         println!("wrote the stage to {}", path.display());
     }

@@ -1,5 +1,6 @@
 //! One call that serves the whole recall stage, while models change and events stream in.
 
+mod answers;
 mod counters;
 mod request;
 mod settings;
@@ -14,14 +15,13 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{RecvTimeoutError, bounded};
-
 use crate::backend::Backend;
 use crate::data::{ExternalId, History, Interaction, ItemIndex};
 use crate::index::{Filter, ItemSet};
 use crate::recall::{Candidate, FALLBACK, Fused, Reason, RecallChannel, ServedStage, UserContext};
 use crate::{Error, Result};
 
+use answers::Answers;
 use counters::{ChannelCounters, Counters, count};
 use request::Who;
 use settings::check_count;
@@ -187,9 +187,10 @@ impl RecallEngine {
         let (lists, mut outcomes) = self.ask_channels(&call, called);
         let stage = &call.serving.served.stage;
         let mut fused = stage.fuse(&lists, call.k);
-        // A channel that broke its trait's promise is no reason to break this one's.
-        fused.retain(|fused| call.passes(fused.item));
         let filled = catch_unwind(AssertUnwindSafe(|| {
+            let found = std::mem::take(&mut fused);
+            // A channel that broke its trait's promise is no reason to break this one's.
+            fused.extend(found.into_iter().filter(|fused| call.passes(fused.item)));
             let passes = |_: usize, item| call.passes(item);
             let filter = Some(Filter::Predicate(&passes));
             stage.fill(&mut fused, call.context(), call.k, filter)
@@ -391,58 +392,52 @@ impl RecallEngine {
     ) -> (Vec<Vec<Candidate>>, Vec<Outcome>) {
         let stage = &call.serving.served.stage;
         let channels = stage.names().len();
-        let mut lists = vec![Vec::new(); channels];
         let mut outcomes = vec![Outcome::Busy; channels];
-        let (answer, answers) = bounded(channels);
-        let mut waiting: Vec<(usize, Instant, Arc<State>)> = Vec::with_capacity(channels);
-        for channel in 0..channels {
-            let stuck = &call.serving.stuck[channel];
-            if stuck.load(Ordering::Acquire) > 0 {
-                continue;
-            }
-            let budget = stage.budget_of(channel).unwrap_or(self.settings.budget);
-            let (asked, answer) = (call.clone(), answer.clone());
-            let state = self.workers.submit(stuck, move || {
-                let given = asked.ask(channel);
-                let taken = called.elapsed();
-                // What the call holds is let go before it can end, so that an old stage is not
-                // held by its workers.
-                drop(asked);
-                // Where no one waits any more, nobody hears it.
-                let _ = answer.send((channel, given, taken));
-            });
-            let deadline = called + budget.min(FOREVER);
-            waiting.push((channel, deadline, state));
-        }
-        drop(answer);
+        let stuck = &call.serving.stuck;
+        let free: Vec<bool> = (0..channels)
+            .map(|channel| stuck[channel].load(Ordering::Acquire) == 0)
+            .collect();
+        let answers = Arc::new(Answers::new(free.iter().copied()));
+        let mut waiting: Vec<(usize, Instant, Arc<State>)> = (0..channels)
+            .filter(|&channel| free[channel])
+            .map(|channel| {
+                let budget = stage.budget_of(channel).unwrap_or(self.settings.budget);
+                let (call, answers) = (call.clone(), answers.clone());
+                let state = self.workers.submit(&stuck[channel], move || {
+                    let given = call.ask(channel);
+                    // Let go before the call can end, so that workers do not hold an old stage.
+                    drop(call);
+                    answers.put(channel, (given, called.elapsed()));
+                });
+                (channel, called + budget.min(FOREVER), state)
+            })
+            .collect();
         while let Some(deadline) = waiting.iter().map(|(_, deadline, _)| *deadline).min() {
-            match answers.recv_deadline(deadline) {
-                Ok((channel, given, taken)) => {
-                    waiting.retain(|(other, ..)| *other != channel);
-                    outcomes[channel] = match given {
-                        Ok(list) => {
-                            let candidates = list.len();
-                            lists[channel] = list;
-                            Outcome::Answered {
-                                candidates,
-                                milliseconds: milliseconds(taken),
-                            }
-                        }
-                        Err(reason) => Outcome::Failed { reason },
+            if answers.wait_until(deadline) {
+                break;
+            }
+            let now = Instant::now();
+            waiting.retain(|(channel, deadline, state)| {
+                let over = *deadline <= now;
+                if over && answers.give_up(*channel) {
+                    self.workers.give_up(state);
+                    outcomes[*channel] = Outcome::Late;
+                }
+                !over
+            });
+        }
+        let mut lists = vec![Vec::new(); channels];
+        for (channel, answer) in answers.take().into_iter().enumerate() {
+            match answer {
+                Some((Ok(list), taken)) => {
+                    outcomes[channel] = Outcome::Answered {
+                        candidates: list.len(),
+                        milliseconds: milliseconds(taken),
                     };
+                    lists[channel] = list;
                 }
-                Err(RecvTimeoutError::Timeout) => {
-                    waiting.retain(|(channel, deadline, state)| {
-                        let late = *deadline <= Instant::now();
-                        if late {
-                            self.workers.give_up(state);
-                            outcomes[*channel] = Outcome::Late;
-                        }
-                        !late
-                    });
-                }
-                // Not while jobs are in the queue or run, which hold a sender each.
-                Err(RecvTimeoutError::Disconnected) => break,
+                Some((Err(reason), _)) => outcomes[channel] = Outcome::Failed { reason },
+                None => {}
             }
         }
         (lists, outcomes)

@@ -7,6 +7,7 @@ use crate::kernels::top_k::best_first;
 use crate::{Error, Result, settings};
 
 use super::candidates::{Candidate, Reason};
+use super::scores::Places;
 
 /// How the lists of several channels become one, in which each item is once.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -131,10 +132,10 @@ impl Fusion {
             Self::Quotas => Turns::new(lists).by_quota(k),
             Self::ReciprocalRank { .. } | Self::WeightedScores { .. } => self.best(lists, k),
         };
-        let mut places = foldhash::HashMap::default();
+        let mut places = Places::new(nodes(lists));
         let mut fused: Vec<Fused> = Vec::with_capacity(chosen.len());
         for (item, score) in chosen {
-            places.insert(item, fused.len());
+            places.get_or_insert(item, fused.len());
             fused.push(Fused {
                 item,
                 score,
@@ -143,7 +144,7 @@ impl Fusion {
         }
         for (channel, (list, _)) in lists.iter().enumerate() {
             for (place, candidate) in list.iter().enumerate() {
-                if let Some(&of_item) = places.get(&candidate.item) {
+                if let Some(of_item) = places.get(candidate.item) {
                     fused[of_item].found.push(Found {
                         channel,
                         rank: place + 1,
@@ -153,23 +154,25 @@ impl Fusion {
                 }
             }
         }
+        places.forget(fused.iter().map(|fused| fused.item));
         fused
     }
 
     /// The k best items by the sum of what their channels contribute.
     fn best(&self, lists: &[(&[Candidate], Share)], k: usize) -> Vec<(ItemIndex, f32)> {
-        let mut places: foldhash::HashMap<ItemIndex, usize> = foldhash::HashMap::default();
+        let mut places = Places::new(nodes(lists));
         let mut sums: Vec<(ItemIndex, f32)> = Vec::new();
         for (list, share) in lists.iter().filter(|(_, share)| share.weight > 0.0) {
             let contributions = self.contributions(list);
             for (candidate, contribution) in list.iter().zip(contributions) {
-                let place = *places.entry(candidate.item).or_insert_with(|| {
-                    sums.push((candidate.item, 0.0));
-                    sums.len() - 1
-                });
-                sums[place].1 += share.weight as f32 * contribution;
+                let contribution = share.weight as f32 * contribution;
+                match places.get_or_insert(candidate.item, sums.len()) {
+                    (_, true) => sums.push((candidate.item, contribution)),
+                    (place, false) => sums[place].1 += contribution,
+                }
             }
         }
+        places.forget(sums.iter().map(|&(item, _)| item));
         if k < sums.len() {
             sums.select_nth_unstable_by(k, best_first);
             sums.truncate(k);
@@ -202,6 +205,15 @@ impl Fusion {
             )),
         }
     }
+}
+
+/// A number that all items of lists are below.
+fn nodes(lists: &[(&[Candidate], Share)]) -> usize {
+    let items = lists.iter().flat_map(|(list, _)| *list);
+    items
+        .map(|candidate| candidate.item as usize + 1)
+        .max()
+        .unwrap_or(0)
 }
 
 impl Normalization {

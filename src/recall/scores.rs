@@ -12,33 +12,79 @@ use super::candidates::{Candidate, Candidates, Reason};
 use super::channel::UserContext;
 use super::path::Reached;
 
-/// A score for each of many nodes, of which those that were touched are remembered, so that no
-/// one pays for the others.
-pub(super) struct Scores {
-    /// Each node's place among those touched, plus one; 0 where it is not among them.
+/// The places of some of many nodes in a list, looked up by number.
+pub(super) struct Places {
+    /// Each node's place plus one; 0 where it has none.
     places: Vec<u32>,
-    touched: Vec<Reached>,
-    /// The greatest that was added to each at once.
-    greatest: Vec<f32>,
 }
 
 thread_local! {
-    /// The places of the last scores of this thread, all 0: a single user's call is too short to
-    /// make them anew.
-    static PLACES: Cell<Vec<u32>> = const { Cell::new(Vec::new()) };
+    /// The memory of the last places of this thread, all 0: a single user's call is too short to
+    /// make it anew.
+    static MEMORY: Cell<Vec<u32>> = const { Cell::new(Vec::new()) };
+}
+
+impl Places {
+    /// For nodes with numbers below `nodes`.
+    pub(super) fn new(nodes: usize) -> Self {
+        let mut places = MEMORY.take();
+        if places.len() < nodes {
+            places.resize(nodes, 0);
+        }
+        Self { places }
+    }
+
+    /// A node's place, or the one that it is given, which is then new.
+    #[inline]
+    pub(super) fn get_or_insert(&mut self, node: u32, next: usize) -> (usize, bool) {
+        let place = &mut self.places[node as usize];
+        if *place == 0 {
+            *place = next as u32 + 1;
+            return (next, true);
+        }
+        (*place as usize - 1, false)
+    }
+
+    /// A node's place, if it has one.
+    #[inline]
+    pub(super) fn get(&self, node: u32) -> Option<usize> {
+        (self.places[node as usize] as usize).checked_sub(1)
+    }
+
+    /// Takes places away; all that were given must be before this is dropped.
+    pub(super) fn forget(&mut self, nodes: impl Iterator<Item = u32>) {
+        nodes.for_each(|node| self.places[node as usize] = 0);
+    }
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        // A panic may have come before some were forgotten.
+        if !std::thread::panicking() {
+            MEMORY.set(std::mem::take(&mut self.places));
+        }
+    }
+}
+
+/// A score for each of many nodes, of which those that were touched are remembered, so that no
+/// one pays for the others.
+pub(super) struct Scores {
+    places: Places,
+    touched: Vec<Touched>,
+}
+
+/// A node that was touched, with the greatest that was added to it at once.
+struct Touched {
+    reached: Reached,
+    greatest: f32,
 }
 
 impl Scores {
     /// Scores of nodes with numbers below `nodes`.
     pub(super) fn new(nodes: usize) -> Self {
-        let mut places = PLACES.take();
-        if places.len() < nodes {
-            places.resize(nodes, 0);
-        }
         Self {
-            places,
+            places: Places::new(nodes),
             touched: Vec::new(),
-            greatest: Vec::new(),
         }
     }
 
@@ -46,39 +92,40 @@ impl Scores {
     /// equals.
     #[inline]
     pub(super) fn add(&mut self, node: u32, score: f32, reason: Reason) {
-        let place = &mut self.places[node as usize];
-        if *place == 0 {
-            self.touched.push(Reached {
+        let (place, new) = self.places.get_or_insert(node, self.touched.len());
+        if new {
+            let reached = Reached {
                 node,
                 weight: score,
                 reason,
+            };
+            self.touched.push(Touched {
+                reached,
+                greatest: score,
             });
-            self.greatest.push(score);
-            *place = self.touched.len() as u32;
             return;
         }
-        let place = *place as usize - 1;
-        self.touched[place].weight += score;
-        if score > self.greatest[place] {
-            self.greatest[place] = score;
-            self.touched[place].reason = reason;
+        let touched = &mut self.touched[place];
+        touched.reached.weight += score;
+        if score > touched.greatest {
+            touched.greatest = score;
+            touched.reached.reason = reason;
         }
     }
 
     /// What was touched, in that order, after which nothing is.
     pub(super) fn take(&mut self) -> Vec<Reached> {
-        for reached in &self.touched {
-            self.places[reached.node as usize] = 0;
-        }
-        self.greatest.clear();
-        std::mem::take(&mut self.touched)
+        let touched = std::mem::take(&mut self.touched);
+        let reached: Vec<Reached> = touched.into_iter().map(|touched| touched.reached).collect();
+        self.places
+            .forget(reached.iter().map(|reached| reached.node));
+        reached
     }
 }
 
 impl Drop for Scores {
     fn drop(&mut self) {
         self.take();
-        PLACES.set(std::mem::take(&mut self.places));
     }
 }
 
