@@ -26,6 +26,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
@@ -101,7 +102,10 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
     let every = (options.reload_every)
         .map(Duration::try_from_secs_f64)
         .transpose()?;
-    tokio::spawn(reload(engine.clone(), every));
+    let (hang_up, hang_ups) = channel();
+    tokio::spawn(listen_for_hang_ups(hang_up));
+    let reloading = engine.clone();
+    std::thread::spawn(move || reload(&reloading, &hang_ups, every));
     let limits = Limits {
         body: options.greatest_body,
         concurrent: options.concurrent,
@@ -132,58 +136,29 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Reads the folder again at SIGHUP and at every interval.
-async fn reload(engine: Arc<RecallEngine>, every: Option<Duration>) {
-    let mut hang_ups = HangUps::new();
-    loop {
-        let interval = async {
-            match every {
-                Some(every) => tokio::time::sleep(every).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = interval => {}
-            () = hang_ups.next() => {}
+/// Reads the folder again at SIGHUP and at every interval, on a thread of its own: memory that one
+/// stage leaves is taken up by the next.
+fn reload(engine: &RecallEngine, hang_ups: &Receiver<()>, every: Option<Duration>) {
+    // Without an interval it is as good as never.
+    let every = every.unwrap_or(Duration::from_secs(1 << 40));
+    let mut next = every;
+    while hang_ups.recv_timeout(next) != Err(RecvTimeoutError::Disconnected) {
+        let start = Instant::now();
+        if let Err(error) = engine.reload() {
+            eprintln!("could not reload, the old stage goes on serving: {error}");
         }
-        let engine = engine.clone();
-        match tokio::task::spawn_blocking(move || engine.reload()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => eprintln!("could not reload, the old stage goes on serving: {error}"),
-            Err(error) => eprintln!("could not reload: {error}"),
-        }
+        next = every.saturating_sub(start.elapsed());
     }
 }
 
-#[cfg(unix)]
-struct HangUps(Option<tokio::signal::unix::Signal>);
-
-#[cfg(unix)]
-impl HangUps {
-    fn new() -> Self {
-        Self(tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok())
+/// Says when SIGHUP comes; never, where there is no such signal.
+async fn listen_for_hang_ups(hang_up: Sender<()>) {
+    #[cfg(unix)]
+    if let Ok(mut signal) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
+        while signal.recv().await.is_some() && hang_up.send(()).is_ok() {}
     }
-
-    async fn next(&mut self) {
-        match &mut self.0 {
-            Some(signal) => drop(signal.recv().await),
-            None => std::future::pending().await,
-        }
-    }
-}
-
-#[cfg(not(unix))]
-struct HangUps;
-
-#[cfg(not(unix))]
-impl HangUps {
-    fn new() -> Self {
-        Self
-    }
-
-    async fn next(&mut self) {
-        std::future::pending().await
-    }
+    std::future::pending::<()>().await;
+    drop(hang_up);
 }
 
 async fn stop_signal() {

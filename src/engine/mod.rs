@@ -81,11 +81,18 @@ pub struct RecallEngine {
     /// Held while a stage is loaded, so that a later load is not replaced by an earlier one.
     reloading: Mutex<()>,
     users: Users,
-    /// The last events, for the near-line channels of the next stage.
-    events: Mutex<VecDeque<(Interaction, Vec<String>)>>,
+    events: Mutex<Events>,
     workers: Workers,
     counters: Counters,
     versions: AtomicU64,
+}
+
+/// The last events, for the near-line channels of the next stage.
+#[derive(Default)]
+struct Events {
+    last: VecDeque<(Interaction, Vec<String>)>,
+    /// How many there were in all.
+    taken: u64,
 }
 
 /// A stage that serves, with what is looked up for every call.
@@ -253,12 +260,13 @@ impl RecallEngine {
         }
         let serving = {
             // Together with what `reload` does, so that no event is missed or told twice.
-            let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-            if events.len() >= self.settings.replayed {
-                events.pop_front();
-            }
-            if self.settings.replayed > 0 {
-                events.push_back((interaction.clone(), segments.to_vec()));
+            let mut events = self.events();
+            events.taken += 1;
+            events
+                .last
+                .push_back((interaction.clone(), segments.to_vec()));
+            if events.last.len() > self.settings.replayed {
+                events.last.pop_front();
             }
             self.serving()
         };
@@ -286,14 +294,27 @@ impl RecallEngine {
         let served = loaded.inspect_err(|_| count(&self.counters.failed_reloads))?;
         let version = self.versions.load(Ordering::Relaxed) + 1;
         let serving = Arc::new(Serving::new(served, version, &self.counters));
+        // Most events are told before any lock is held for long: those that come meanwhile, at the
+        // end, together with the change of stages.
+        let (told, earlier) = {
+            let events = self.events();
+            (events.taken, events.last.clone())
+        };
         let latest = serving.latest();
-        let old = {
-            let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-            for (interaction, segments) in events.iter().filter(|(event, _)| event.time > latest) {
+        let tell = |(interaction, segments): &(Interaction, Vec<String>)| {
+            if interaction.time > latest {
                 serving.observe(interaction, segments);
             }
+        };
+        earlier.iter().for_each(tell);
+        let old = {
+            let events = self.events();
+            let since = events.taken.saturating_sub(told) as usize;
+            let last = events.last.iter();
+            last.skip(events.last.len().saturating_sub(since))
+                .for_each(tell);
             let mut current = self.serving.write().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *current, serving)
+            std::mem::replace(&mut *current, serving.clone())
         };
         self.versions.store(version, Ordering::Relaxed);
         count(&self.counters.reloads);
@@ -327,6 +348,10 @@ impl RecallEngine {
     /// How many items the stage that serves has.
     pub fn items(&self) -> usize {
         self.serving().served.data.catalog().len()
+    }
+
+    fn events(&self) -> std::sync::MutexGuard<'_, Events> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn serving(&self) -> Arc<Serving> {
