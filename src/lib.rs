@@ -41,14 +41,16 @@
 //! | train a model | [`train::Trainer`] with a [`model::Gru4RecConfig`] |
 //! | choose another model | [`model`]: SASRec, HSTU, MIND, ComiRec, two towers, Item2Vec |
 //! | choose a loss and negatives | [`model::Objective`] and [`data::NegativeSampling`] |
-//! | compare with models that are not trained | [`recall::Popularity`], [`recall::MarkovChain`], [`recall::SessionKnn`], [`recall::MatrixFactorization`] |
+//! | compare with models that are not trained | [`recall::Popularity`], [`recall::MarkovChain`], [`recall::SessionKnn`], [`recall::MatrixFactorization`], [`recall::ItemNeighboursConfig`] |
 //! | write a model of my own | [`model::SequenceRecaller`] |
 //! | write a training loop of my own | [`data::Batcher`] and [`model::SequenceRecaller::loss`] |
 //! | search vectors | [`index::FlatIndex`], [`index::HnswIndex`], or an index of my own behind [`index::VectorIndex`] |
 //! | change an index while it is searched | [`index::UpdatableIndex`] |
 //! | search vectors that no one machine holds | `index::MilvusIndex` (feature `milvus`) |
 //! | recall items for a history | [`recall::Retriever`] |
-//! | recall in a way of my own | [`recall::RecallChannel`] |
+//! | recall in a way of my own | [`recall::RecallChannel`], or a [`recall::Path`] of steps |
+//! | fuse several ways into one list | [`recall::RecallStage`] |
+//! | serve it while models and users change | [`engine::RecallEngine`] |
 //! | judge ranked lists of any origin | [`eval::Scorer`] |
 //! | keep a trained model | [`recall::Run`] |
 //! | bring another burn backend | [`backend::Backend`], with an empty `impl` |
@@ -60,6 +62,7 @@
 //! - Rankings are over the whole catalog; ties break by item index.
 //! - Everything random takes a seed, and the same seed gives the same bytes: splits, batches,
 //!   weights, dropout. On the CPU backends this holds for any number of threads.
+//! - A recalled item comes with every channel that found it and the reason.
 //! - Bad input is an [`Error`] that names the file and line or the field and value.
 //!
 //! # Features

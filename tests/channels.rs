@@ -1,15 +1,22 @@
 //! Channels without a neural model, on data small enough to be followed by hand.
 
 use ndarray::{Array2, array};
+use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
-    Catalog, Dataset, Filters, Interaction, Interactions, ItemIndex, Protocol, Split,
-    TrainingSequences,
+    Catalog, Dataset, ExternalId, Features, Filters, History, Interaction, Interactions, ItemIndex,
+    Protocol, Split, TrainingSequences,
 };
 use seqrec::eval::Metric;
-use seqrec::index::Filter;
+use seqrec::index::{Filter, FlatIndex};
+use seqrec::model::{Gru4RecConfig, RecallerConfig};
+use seqrec::prelude::Flex;
 use seqrec::recall::{
-    AlsConfig, BprConfig, Candidates, Ease, Evaluation, MarkovChain, MatrixFactorization,
-    Popularity, PopularityConfig, RecallChannel, SessionKnn, SessionKnnConfig, UserContext,
+    AlsConfig, BprConfig, Candidate, Candidates, ChannelKind, Ease, Evaluation, Fusion,
+    HistoryItems, Item, ItemNeighboursConfig, Links, MarkovChain, MatrixFactorization, Measure,
+    NearestUsers, Normalization, Path, Popularity, PopularityConfig, PreferredTags, Reason,
+    RecallChannel, RecallStage, SessionKnn, SessionKnnConfig, Share, SimilarUsers,
+    SimilarUsersConfig, StageData, StageModel, UserContext, UserEncoder, WeightLearningConfig,
+    items_of_tags, next_items, training_vectors,
 };
 
 /// Items are numbered by first appearance, so that `rows` that count up keep their numbers.
@@ -255,4 +262,647 @@ fn channels_are_judged_by_the_same_protocol() {
         .run_channel(&popular, &split.test, split.catalog())
         .unwrap();
     assert!(report.get(hit_rate).unwrap() < 0.5);
+}
+
+/// Two users whose sequences hold everything that pairs of items are weighed by.
+fn pairs() -> (TrainingSequences, Catalog) {
+    data(&[
+        &[1, 2, 3, 2, 4],
+        &[2, 1, 5],
+        &[4, 4, 1],
+        &[6],
+        &[3, 5, 2, 1, 4],
+    ])
+}
+
+/// Item neighbours are the weighted cosines of their definition, for any settings.
+#[test]
+fn item_neighbours_are_their_definition() {
+    let (sequences, catalog) = pairs();
+    let plain = ItemNeighboursConfig::new().with_inverse_user_frequency(false);
+    for config in [
+        plain.clone(),
+        ItemNeighboursConfig::new(),
+        plain.clone().with_position_decay(0.5),
+        plain.clone().with_half_life(Some(1.5)).with_shrinkage(2.0),
+        ItemNeighboursConfig::new()
+            .with_backward(0.25)
+            .with_position_decay(0.9),
+        plain.clone().with_longest(3),
+        plain.clone().with_neighbours(2),
+    ] {
+        let links = config.build(&sequences, &catalog).unwrap();
+        // What each user counts, and his distinct items by their last places, with times.
+        let users: Vec<(f64, Vec<(u32, f64)>)> = (0..sequences.len())
+            .map(|user| {
+                let history = sequences.history(user).last(config.longest);
+                let items: Vec<_> = history.items().iter().zip(history.times()).collect();
+                let last = |place: usize| {
+                    !items[place + 1..]
+                        .iter()
+                        .any(|(item, _)| *item == items[place].0)
+                };
+                let kept: Vec<_> = (0..items.len())
+                    .filter(|&place| last(place))
+                    .map(|place| (*items[place].0, *items[place].1))
+                    .collect();
+                let weight = if config.inverse_user_frequency {
+                    1.0 / (1.0 + kept.len() as f64).ln()
+                } else {
+                    1.0
+                };
+                (weight, kept)
+            })
+            .collect();
+        let count = |item: u32| -> f64 {
+            users
+                .iter()
+                .filter(|(_, items)| items.iter().any(|(other, _)| *other == item))
+                .map(|(weight, _)| weight)
+                .sum()
+        };
+        for item in 1..=catalog.len() as u32 {
+            let mut expected: Vec<(u32, f64)> = Vec::new();
+            for other in (1..=catalog.len() as u32).filter(|&other| other != item) {
+                let mut sum = 0.0;
+                for (weight, items) in &users {
+                    let place = |wanted: u32| items.iter().position(|(item, _)| *item == wanted);
+                    let (Some(a), Some(b)) = (place(item), place(other)) else {
+                        continue;
+                    };
+                    let mut pair = weight * config.position_decay.powi(a.abs_diff(b) as i32 - 1);
+                    if b < a {
+                        pair *= config.backward;
+                    }
+                    if let Some(half_life) = config.half_life {
+                        pair *= (-(items[a].1 - items[b].1).abs() / half_life).exp2();
+                    }
+                    sum += pair;
+                }
+                let believed = if config.shrinkage > 0.0 {
+                    sum / (sum + config.shrinkage)
+                } else {
+                    1.0
+                };
+                if sum > 0.0 {
+                    expected.push((other, sum * believed / (count(item) * count(other)).sqrt()));
+                }
+            }
+            let (items, cosines) = links.of(item);
+            assert_eq!(
+                items.len(),
+                expected.len().min(config.neighbours),
+                "{config:?}, item {item}"
+            );
+            assert!(cosines.is_sorted_by(|a, b| a >= b), "{cosines:?}");
+            for (other, &cosine) in items.iter().zip(cosines) {
+                let (_, wanted) = expected.iter().find(|(item, _)| item == other).unwrap();
+                assert!(
+                    (f64::from(cosine) - wanted).abs() < 1e-6,
+                    "{config:?}: {item}, {other}"
+                );
+            }
+            // Those that are kept are the best.
+            let mut best: Vec<f64> = expected.iter().map(|(_, cosine)| *cosine).collect();
+            best.sort_by(|a, b| b.total_cmp(a));
+            let least = cosines.last().map_or(0.0, |&cosine| f64::from(cosine));
+            assert!(
+                best.get(items.len())
+                    .is_none_or(|&next| next <= least + 1e-6)
+            );
+        }
+    }
+    let settings = |config: ItemNeighboursConfig| config.build(&sequences, &catalog);
+    assert!(settings(plain.clone().with_neighbours(0)).is_err());
+    assert!(settings(plain.clone().with_position_decay(1.5)).is_err());
+    assert!(settings(plain.clone().with_half_life(Some(0.0))).is_err());
+    assert!(settings(plain.with_shrinkage(-1.0)).is_err());
+}
+
+#[test]
+fn item_neighbours_are_the_same_on_any_number_of_threads() {
+    let log = Synthetic {
+        users: 200,
+        items: 300,
+        mean_per_user: 40,
+        ..Synthetic::default()
+    };
+    let dataset = Dataset::new(log.generate(), Filters::default()).unwrap();
+    let sequences = TrainingSequences::all(&dataset);
+    let on = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        let config = ItemNeighboursConfig::new().with_neighbours(20);
+        pool.install(|| config.build(&sequences, dataset.catalog()).unwrap())
+    };
+    assert_eq!(on(1), on(3));
+}
+
+#[test]
+fn a_path_adds_up_over_its_ways_and_says_where_they_began() {
+    let mut links = Links::<Item, Item>::to(5);
+    for of_item in [&[][..], &[(2, 0.5), (3, 1.0)], &[(3, 0.25), (4, 2.0)]] {
+        links.push(of_item.iter().copied());
+    }
+    let start = HistoryItems::last(3).unwrap().with_decay(0.5).unwrap();
+    let channel = start.then(links.clone()).into_channel();
+    // Item 1 weighs 1 + 1/4, since it was taken twice, item 2 a half.
+    let candidates = recall(&channel, &[1, 2, 1], 9);
+    let expected = [(3, 1.25 + 0.125, 1), (4, 1.0, 2), (2, 0.625, 1)];
+    let found: Vec<_> = candidates
+        .of(0)
+        .map(|c| (c.item, c.score, c.reason))
+        .collect();
+    assert_eq!(
+        found,
+        expected.map(|(item, score, from)| (item, score, Reason::Item(from)))
+    );
+    // Only what passes, and a history that leads nowhere.
+    let odd = |_: usize, item: ItemIndex| item % 2 == 1;
+    let users = [(&[1, 2, 1][..]).into(), (&[4][..]).into(), (&[][..]).into()];
+    let some = channel
+        .recall(&users, 1, Some(Filter::Predicate(&odd)))
+        .unwrap();
+    assert_eq!(
+        [some.items(0), some.items(1), some.items(2)],
+        [&[3][..], &[], &[]]
+    );
+    // Two steps on, by the best of the nodes on the way.
+    let farther = start
+        .then(links.clone())
+        .best(1)
+        .unwrap()
+        .then(links.reversed())
+        .into_channel();
+    let back = recall(&farther, &[1, 2, 1], 9);
+    assert_eq!(
+        (back.items(0), back.scores(0)),
+        (&[1, 2][..], &[1.375, 0.34375][..])
+    );
+    assert!(start.best(0).is_err());
+}
+
+#[test]
+fn old_items_weigh_less_by_age() {
+    let mut links = Links::<Item, Item>::to(5);
+    for of_item in [&[][..], &[(3, 1.0)], &[(4, 1.0)]] {
+        links.push(of_item.iter().copied());
+    }
+    let start = HistoryItems::last(9).unwrap().with_half_life(10.0).unwrap();
+    let channel = start.then(links).into_channel();
+    let history = History::with_times(&[1, 2], &[70.0, 90.0]).unwrap();
+    let scores =
+        |user: UserContext<'_>| channel.recall(&[user], 9, None).unwrap().scores(0).to_vec();
+    assert_eq!(scores(history.into()), [1.0, 0.25]);
+    assert_eq!(scores(UserContext::from(history).at(100.0)), [0.5, 0.125]);
+    // A clock that is behind makes nothing more than new.
+    assert_eq!(scores(UserContext::from(history).at(0.0)), [1.0, 1.0]);
+}
+
+#[test]
+fn similar_users_are_cosines_of_inverse_frequencies() {
+    let (sequences, catalog) = data(&[&[1, 2, 3], &[1, 4], &[5, 2], &[1, 6]]);
+    let config = SimilarUsersConfig::new();
+    let start = HistoryItems::last(9).unwrap();
+    let similar = SimilarUsers::new(&sequences, &catalog, start, &config).unwrap();
+    let (one, two, four) = ((4f32 / 3.0).ln(), 2f32.ln(), 4f32.ln());
+    let length = |weights: &[f32]| {
+        weights
+            .iter()
+            .map(|weight| weight * weight)
+            .sum::<f32>()
+            .sqrt()
+    };
+    let walked = similar.walk(&[(&[2, 4, 2][..]).into()]).unwrap();
+    let expected = [
+        (1, four * four / length(&[one, four])),
+        (2, two * two / length(&[four, two])),
+        (0, two * two / length(&[one, two, four])),
+    ];
+    assert_eq!(walked[0].len(), 3);
+    for (reached, (user, weight)) in walked[0].iter().zip(expected) {
+        assert_eq!((reached.node, reached.reason), (user, Reason::User(user)));
+        assert!(
+            (reached.weight - weight).abs() < 1e-5,
+            "{reached:?}, {weight}"
+        );
+    }
+    let items = similar.items().clone();
+    let nearest =
+        SimilarUsers::new(&sequences, &catalog, start, &config.with_neighbours(1)).unwrap();
+    let candidates = recall(&nearest.then(items).into_channel(), &[2, 4, 2], 9);
+    assert_eq!(candidates.items(0), [4, 1]);
+}
+
+/// An encoder that gives a history the sum of its items' vectors, twice over.
+struct Sum(Array2<f32>);
+
+impl UserEncoder for Sum {
+    fn dim(&self) -> usize {
+        self.0.ncols()
+    }
+
+    fn encode(&self, histories: &[History<'_>]) -> seqrec::Result<Array2<f32>> {
+        let mut vectors = Array2::zeros((2 * histories.len(), self.dim()));
+        for (row, mut vector) in vectors.rows_mut().into_iter().enumerate() {
+            for &item in histories[row / 2].items() {
+                vector += &self.0.row(item as usize);
+            }
+        }
+        Ok(vectors)
+    }
+}
+
+#[test]
+fn users_near_in_vector_space_lead_to_what_they_took_next() {
+    let (sequences, catalog) = data(&[&[1, 2, 3], &[4, 5], &[2, 6], &[7]]);
+    let vectors = array![
+        [0.0, 0.0],
+        [1.0, 0.0],
+        [1.0, 0.1],
+        [0.0, 0.0],
+        [0.0, 1.0],
+        [0.0, 0.0],
+        [0.0, 0.0],
+        [0.0, 0.0]
+    ];
+    let encoder = || Sum(vectors.clone());
+    let of_users = training_vectors(&encoder(), &sequences, 1).unwrap();
+    // The last user has nothing before his last item.
+    assert!(of_users.row(4).iter().all(|&value| value == 0.0));
+    let index = FlatIndex::new(of_users.view()).unwrap();
+    let nearest = NearestUsers::new(encoder(), index, 2).unwrap();
+    let channel = nearest
+        .then(next_items(&sequences, &catalog, 1))
+        .into_channel();
+    let candidates = recall(&channel, &[1], 9);
+    assert_eq!(candidates.items(0), [3, 6]);
+    assert_eq!(candidates.of(0).next().unwrap().reason, Reason::User(0));
+    assert!(recall(&channel, &[], 9).items(0).is_empty());
+    let index = FlatIndex::new(array![[0.0], [1.0]].view()).unwrap();
+    assert!(NearestUsers::new(encoder(), index, 2).is_err());
+}
+
+#[test]
+fn preferred_tags_are_those_taken_more_than_usual() {
+    let (_, catalog) = data(&[&[1, 1, 2, 2, 2, 3, 4, 4]]);
+    let names = ["x", "y"].map(str::to_owned).to_vec();
+    let values = array![[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [0.0, 1.0]];
+    let features = Features::new(names, values).unwrap();
+    let start = HistoryItems::last(9).unwrap();
+    let preferred = PreferredTags::new(&features, &catalog, start).unwrap();
+    // Of 8 interactions x has 2 + 1/2; of the history it has 2 1/2 of 4.
+    let walked = preferred.walk(&[(&[1, 3, 1, 4][..]).into()]).unwrap();
+    let (share, usual) = (2.5f32 / 4.0, 2.5f32 / 8.0);
+    assert_eq!(walked[0].len(), 1);
+    assert_eq!(
+        (walked[0][0].node, walked[0][0].reason),
+        (0, Reason::Tag(0))
+    );
+    assert!((walked[0][0].weight - share * (share / usual).ln()).abs() < 1e-6);
+    let of_tags = items_of_tags(&features, &catalog, 2).unwrap();
+    assert_eq!(of_tags.of(1), (&[2, 4][..], &[0.5, 1.0 / 3.0][..]));
+    assert!(preferred.walk(&[(&[][..]).into()]).unwrap()[0].is_empty());
+    let few = Features::new(vec!["x".into()], array![[0.0], [1.0]]).unwrap();
+    assert!(PreferredTags::new(&few, &catalog, start).is_err());
+}
+
+/// A log of events with values, of users in regions.
+fn shop() -> (Interactions, Catalog) {
+    let row = |user: &str, item: i64, time: f64, event: &str, value: Option<f32>| Interaction {
+        event: Some(event.to_owned()),
+        value,
+        ..Interaction::new(user, item, time)
+    };
+    let log: Interactions = [
+        row("is-1", 1, 0.0, "click", None),
+        row("is-1", 1, 1.0, "click", None),
+        row("is-1", 2, 2.0, "click", None),
+        row("is-1", 2, 3.0, "buy", Some(10.0)),
+        row("no-1", 1, 90.0, "click", None),
+        row("no-1", 3, 95.0, "click", None),
+        row("no-1", 3, 96.0, "buy", Some(300.0)),
+        row("no-2", 2, 99.0, "buy", Some(10.0)),
+        row("no-2", 4, 100.0, "buy", Some(-5.0)),
+    ]
+    .into_iter()
+    .collect();
+    let catalog = Catalog::from_ids([1, 2, 3, 4].map(ExternalId::Integer)).unwrap();
+    (log, catalog)
+}
+
+#[test]
+fn rules_count_clicks_purchases_and_revenue_in_windows_and_segments() {
+    let (log, catalog) = shop();
+    let region = |user: &ExternalId| vec![user.to_string()[..2].to_owned()];
+    let rule =
+        |config: PopularityConfig| Popularity::of_log(&log, &catalog, region, &config).unwrap();
+    let items = |rule: &Popularity| recall(rule, &[], 9).items(0).to_vec();
+    let of = |event: &str| PopularityConfig::new().with_events(vec![event.to_owned()]);
+    assert_eq!(items(&rule(of("click"))), [1, 2, 3]);
+    assert_eq!(items(&rule(of("buy"))), [2, 3, 4]);
+    let revenue = recall(&rule(of("buy").with_measure(Measure::Value)), &[], 9);
+    assert_eq!(
+        (revenue.items(0), revenue.scores(0)),
+        (&[3, 2][..], &[0.9375, 0.0625][..])
+    );
+    // The window is counted from the last interaction that is looked at.
+    assert_eq!(items(&rule(of("click").with_window(Some(5.0)))), [1, 3]);
+    assert_eq!(items(&rule(of("click").with_window(Some(4.9)))), [3]);
+    assert_eq!(
+        items(&rule(of("click").with_half_life(Some(1.0)))),
+        [3, 1, 2]
+    );
+    let by_region = rule(of("click").with_by_segment(true));
+    let in_segments = |segments: &[&str]| {
+        let segments: Vec<String> = segments.iter().map(|&segment| segment.to_owned()).collect();
+        let user = UserContext::from(&[][..]).in_segments(&segments);
+        let candidates = by_region.recall(&[user], 9, None).unwrap();
+        candidates
+            .of(0)
+            .map(|c| (c.item, c.reason))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        in_segments(&["is"]),
+        [(1, Reason::Segment(0)), (2, Reason::Segment(0))]
+    );
+    // An item of both is there for the one in which it is best.
+    let both = [
+        (1, Reason::Segment(1)),
+        (3, Reason::Segment(0)),
+        (2, Reason::Segment(1)),
+    ];
+    assert_eq!(in_segments(&["no", "is"]), both);
+    assert!(in_segments(&["nowhere"]).is_empty() && in_segments(&[]).is_empty());
+    let bad = [
+        PopularityConfig::new().with_window(Some(0.0)),
+        PopularityConfig::new().with_half_life(Some(f64::NAN)),
+    ];
+    for config in bad {
+        assert!(Popularity::of_log(&log, &catalog, region, &config).is_err());
+    }
+    let (sequences, _) = data(&[&[1]]);
+    let of_sequences = |config| Popularity::of_sequences(&sequences, |_| Vec::new(), &config);
+    assert!(of_sequences(of("buy")).is_err());
+    assert!(of_sequences(PopularityConfig::new().with_measure(Measure::Value)).is_err());
+}
+
+#[test]
+fn what_is_observed_counts_and_what_is_long_past_is_forgotten() {
+    let (log, catalog) = shop();
+    let config = PopularityConfig::new()
+        .with_events(vec!["click".to_owned()])
+        .with_window(Some(50.0))
+        .with_by_segment(true);
+    let rule = Popularity::of_log(&log, &catalog, |_| vec!["all".to_owned()], &config).unwrap();
+    let all = ["all".to_owned()];
+    let items = || {
+        let user = UserContext::from(&[][..]).in_segments(&all);
+        rule.recall(&[user], 9, None).unwrap().items(0).to_vec()
+    };
+    assert_eq!(items(), [1, 3]);
+    let observe = |item: ItemIndex, time: f64, event: &str| {
+        let event = Some(event.to_owned());
+        let interaction = Interaction {
+            event,
+            ..Interaction::new("x", i64::from(item), time)
+        };
+        rule.observe(item, &interaction, &all);
+    };
+    // What is of another kind, or from before the window, counts for nothing.
+    for place in 0..256 {
+        observe(4, 96.0, "buy");
+        observe(2, 10.0, "click");
+        assert!(place > 255 || items() == [1, 3]);
+    }
+    for _ in 0..256 {
+        observe(2, 120.0, "click");
+    }
+    assert_eq!(items(), [2, 1, 3]);
+    for _ in 0..256 {
+        observe(4, 160.0, "click");
+    }
+    assert_eq!(items(), [2, 4]);
+    // With a half-life, however far apart in time: weights stay numbers.
+    let config = PopularityConfig::new().with_half_life(Some(1.0));
+    let rule = Popularity::of_log(&log, &catalog, |_| Vec::new(), &config).unwrap();
+    for place in 0..512 {
+        let interaction = Interaction::new("x", 4, 100.0 + 10.0 * f64::from(place));
+        rule.observe(4, &interaction, &[]);
+    }
+    let candidates = recall(&rule, &[], 9);
+    assert_eq!(candidates.items(0), [4]);
+    assert!((candidates.scores(0)[0] - 1.0).abs() < 1e-6);
+}
+
+/// Whatever a channel goes by, it keeps to its trait: k at most, each item once, best first, only
+/// what passes, and no padding.
+#[test]
+fn every_channel_keeps_to_its_trait() {
+    let log = Synthetic {
+        users: 60,
+        items: 90,
+        mean_per_user: 25,
+        ..Synthetic::default()
+    };
+    let dataset = Dataset::new(log.generate(), Filters::default()).unwrap();
+    let (sequences, catalog) = (TrainingSequences::all(&dataset), dataset.catalog().clone());
+    let tags = catalog.ids().map(|id| {
+        let ExternalId::Integer(item) = id else {
+            unreachable!("generated ids are numbers")
+        };
+        (id.clone(), [format!("taste {}", log.taste_of(*item))])
+    });
+    let tags = Features::of_items(&catalog, tags);
+    let config = Gru4RecConfig::new().with_dim(8);
+    let model = config
+        .init::<Flex>(catalog.len(), 1, &Default::default())
+        .unwrap();
+    let segments = vec![vec!["all".to_owned()]; sequences.len()];
+    let data = StageData::new(&dataset, sequences.clone(), catalog.clone())
+        .with_tags(tags)
+        .and_then(|data| data.with_segments(segments))
+        .and_then(|data| data.with_model(StageModel::new::<Flex, _>(model, Default::default())))
+        .unwrap();
+    let start = HistoryItems::last(20).unwrap();
+    let popular = PopularityConfig::new();
+    let kinds = [
+        ChannelKind::Popularity {
+            settings: popular.clone(),
+        },
+        ChannelKind::Popularity {
+            settings: popular.clone().with_by_segment(true),
+        },
+        ChannelKind::Popularity {
+            settings: popular.with_half_life(Some(1e6)),
+        },
+        ChannelKind::MarkovChain,
+        ChannelKind::ItemNeighbours {
+            start,
+            settings: ItemNeighboursConfig::new(),
+        },
+        ChannelKind::SimilarUsers {
+            start,
+            settings: SimilarUsersConfig::new(),
+        },
+        ChannelKind::SessionKnn {
+            settings: SessionKnnConfig::new(),
+        },
+        ChannelKind::MatrixFactorization {
+            settings: AlsConfig::new().with_dim(8),
+        },
+        ChannelKind::Model,
+        ChannelKind::NearestItems {
+            start,
+            neighbours: 30,
+        },
+        ChannelKind::NearestUsers {
+            neighbours: 20,
+            held_back: 2,
+        },
+        ChannelKind::PreferredTags {
+            start,
+            tags: 3,
+            items: 30,
+        },
+    ];
+    let segments = ["all".to_owned()];
+    let users: Vec<UserContext<'_>> = (0..20)
+        .map(|user| UserContext::from(sequences.history(user)).in_segments(&segments))
+        .chain([UserContext::from(&[][..]).in_segments(&segments)])
+        .collect();
+    let passes = |row: usize, item: ItemIndex| !(item as usize + row).is_multiple_of(3);
+    for kind in kinds {
+        let channel = kind.build(&data).unwrap();
+        for k in [1, 7, 500] {
+            let all = channel
+                .recall(&users, k, Some(Filter::Predicate(&passes)))
+                .unwrap();
+            assert_eq!(all.len(), users.len(), "{kind:?}");
+            for row in 0..users.len() {
+                let items = all.items(row);
+                let distinct: std::collections::HashSet<_> = items.iter().collect();
+                assert!(
+                    items.len() <= k && distinct.len() == items.len(),
+                    "{kind:?}"
+                );
+                let in_catalog = |&item: &ItemIndex| item >= 1 && item as usize <= catalog.len();
+                assert!(
+                    items
+                        .iter()
+                        .all(|item| in_catalog(item) && passes(row, *item)),
+                    "{kind:?}"
+                );
+                assert!(all.scores(row).is_sorted_by(|a, b| a >= b), "{kind:?}");
+                assert!(
+                    all.scores(row).iter().all(|score| score.is_finite()),
+                    "{kind:?}"
+                );
+                // One user alone is answered as among others.
+                let alone = |_: usize, item| passes(row, item);
+                let one = channel.recall(&users[row..=row], k, Some(Filter::Predicate(&alone)));
+                assert_eq!(one.unwrap().items(0), items, "{kind:?}");
+            }
+            assert!(!all.items(0).is_empty(), "{kind:?} says nothing");
+        }
+    }
+}
+
+/// A channel whose lists are given.
+struct Given(Vec<Vec<ItemIndex>>);
+
+impl RecallChannel for Given {
+    fn recall(
+        &self,
+        users: &[UserContext<'_>],
+        k: usize,
+        filter: Option<Filter<'_>>,
+    ) -> seqrec::Result<Candidates> {
+        let mut candidates = Candidates::default();
+        for (row, user) in users.iter().enumerate() {
+            // Whose list it is, the history says.
+            let list = &self.0[user.history().items()[0] as usize - 1];
+            let passes = |item: &&ItemIndex| filter.is_none_or(|filter| filter.passes(row, **item));
+            candidates.push(list.iter().filter(passes).take(k).enumerate().map(
+                |(place, &item)| Candidate {
+                    item,
+                    score: -(place as f32),
+                    reason: Reason::Taste,
+                },
+            ));
+        }
+        Ok(candidates)
+    }
+}
+
+#[test]
+fn learned_weights_find_more_than_any_one_channel() {
+    // Users 1 to 30 begin with an item of their own, and take as their last one an item that only
+    // the first, only the second, or neither channel recalls.
+    let rows: Vec<Vec<i64>> = (1..=30i64)
+        .map(|user| vec![user, 31, 31 + user % 3, 31 + user % 3])
+        .collect();
+    let log: Interactions = rows
+        .iter()
+        .enumerate()
+        .flat_map(|(user, items)| {
+            items
+                .iter()
+                .enumerate()
+                .map(move |(place, &item)| Interaction::new(user as i64, item, place as f64))
+        })
+        .collect();
+    let dataset = Dataset::new(log, Filters::default()).unwrap();
+    let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
+    let index = |item: i64| dataset.catalog().index_of(&item.into()).unwrap();
+    let of_users = |item: i64| {
+        // Row by first item's index.
+        let mut lists = vec![Vec::new(); dataset.catalog().len()];
+        for user in 1..=30 {
+            lists[index(user) as usize - 1] = vec![index(item)];
+        }
+        Given(lists)
+    };
+    let noise = Given(vec![vec![index(1), index(2)]; dataset.catalog().len()]);
+    let stage = |fusion| {
+        RecallStage::new(fusion, 10)
+            .and_then(|stage| stage.channel("noise", noise_of(&noise), Share::default()))
+            .and_then(|stage| stage.channel("first", of_users(32), Share::default()))
+            .and_then(|stage| stage.channel("second", of_users(33), Share::default()))
+            .unwrap()
+    };
+    for fusion in [
+        Fusion::RECIPROCAL_RANK,
+        Fusion::WeightedScores {
+            normalization: Normalization::ZScore,
+        },
+    ] {
+        let mut stage = stage(fusion);
+        let config = WeightLearningConfig::new(2);
+        let history = |case| split.valid.history(case).into();
+        let learned = stage.learn_weights(&split.valid, &config, history).unwrap();
+        assert!((learned - 2.0 / 3.0).abs() < 1e-9, "{fusion:?}: {learned}");
+        let weights: Vec<f64> = stage.shares().map(|share| share.weight).collect();
+        assert!(
+            weights[0] < weights[1] && weights[0] < weights[2],
+            "{weights:?}"
+        );
+        // What was learned is what the fused lists then do.
+        let report = Evaluation::new(&[2], false)
+            .run_channel(&stage, &split.valid, split.catalog())
+            .unwrap();
+        assert_eq!(report.get("recall@2".parse().unwrap()), Some(learned));
+    }
+    let mut turns = stage(Fusion::RoundRobin);
+    let config = WeightLearningConfig::new(2);
+    let history = |case| split.valid.history(case).into();
+    assert!(turns.learn_weights(&split.valid, &config, history).is_err());
+    assert!(turns.set_weights(&[1.0]).is_err() && turns.set_weights(&[1.0, -1.0, 0.0]).is_err());
+}
+
+fn noise_of(given: &Given) -> Given {
+    Given(given.0.clone())
 }

@@ -1,5 +1,6 @@
 //! The channels, each with its settings.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
@@ -266,10 +267,18 @@ pub fn channels(
 }
 
 impl Trained<'_> {
+    /// The segments of users, by their numbers in the data set.
+    pub fn segments(&self) -> HashMap<usize, &[String]> {
+        let sequences = self.data.sequences();
+        (0..sequences.len())
+            .map(|sequence| (sequences.user(sequence), self.data.segments(sequence)))
+            .collect()
+    }
+
     /// Writes the stage of those channels that count for something as a run folder, made of all
     /// interactions, with the model as it was trained.
     pub fn save(
-        self,
+        &self,
         path: &Path,
         channels: &[Channel],
         fusion: Fusion,
@@ -300,8 +309,8 @@ impl Trained<'_> {
             data = data.with_segments(segments)?.with_tags(tags.clone())?;
         }
         let run = Run::<Flex, _> {
-            config: self.config,
-            model: self.model,
+            config: self.config.clone(),
+            model: self.model.clone(),
             catalog,
         };
         plan.save(path, &run, data, &Default::default())?;

@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use seqrec::data::{Dataset, Filters, InteractionReader, Protocol, Split};
-use seqrec::recall::{Fusion, Normalization, RecallStage, Share};
+use seqrec::recall::{Fusion, Normalization, RecallStage, Share, WeightLearningConfig};
 
 use build::Channel;
 use measure::{Judge, Measured};
@@ -60,9 +60,6 @@ pub struct Options {
 /// What is compared is how many labels are among the first so many.
 pub const KS: [usize; 2] = [50, 200];
 
-/// How many users the weights of a fusion are learned on, at most.
-const LEARN_ON: usize = 5_000;
-
 fn main() -> ExitCode {
     match run(&Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -86,7 +83,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     );
     let trained = build::train(&dataset, &split, options)?;
     let channels = build::channels(&trained, &split, options)?;
-    let judge = Judge::new(&split, !options.keep_seen);
+    let judge = Judge::new(&split, trained.segments(), !options.keep_seen);
 
     let mut rows: Vec<Measured> = Vec::new();
     for Channel {
@@ -128,9 +125,10 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             stage = stage.channel(*name, channel.clone(), Share::default())?;
         }
         if learn {
-            let exclude = !options.keep_seen;
-            let valid =
-                stage.learn_weights(&split.valid, KS[1], exclude, LEARN_ON, options.seed)?;
+            let config = WeightLearningConfig::new(KS[1])
+                .with_exclude_seen(!options.keep_seen)
+                .with_seed(options.seed);
+            let valid = judge.learn_weights(&mut stage, &config)?;
             let weights: Vec<f64> = stage.shares().map(|share| share.weight).collect();
             let named: Vec<String> = (stage.names().zip(&weights))
                 .filter(|(_, weight)| **weight > 0.0)

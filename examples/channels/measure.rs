@@ -1,12 +1,13 @@
 //! How good and how fast a channel is.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::time::Instant;
 
-use seqrec::data::{ItemIndex, Split};
+use seqrec::data::{Cases, ItemIndex, Split};
 use seqrec::eval::Scorer;
 use seqrec::index::Filter;
-use seqrec::recall::{RecallChannel, UserContext};
+use seqrec::recall::{RecallChannel, RecallStage, UserContext, WeightLearningConfig};
 
 use crate::KS;
 
@@ -31,15 +32,37 @@ pub struct Measured {
 /// The held-out users of a split.
 pub struct Judge<'a> {
     split: &'a Split,
+    /// By the user's number in the data set.
+    segments: HashMap<usize, &'a [String]>,
     exclude_seen: bool,
 }
 
 impl<'a> Judge<'a> {
-    pub fn new(split: &'a Split, exclude_seen: bool) -> Self {
+    pub fn new(
+        split: &'a Split,
+        segments: HashMap<usize, &'a [String]>,
+        exclude_seen: bool,
+    ) -> Self {
         Self {
             split,
+            segments,
             exclude_seen,
         }
+    }
+
+    fn context(&self, cases: &'a Cases, case: usize) -> UserContext<'a> {
+        let segments = self.segments.get(&cases.get(case).user);
+        UserContext::from(cases.history(case)).in_segments(segments.copied().unwrap_or_default())
+    }
+
+    /// Learns the weights of a fusion on the validation split.
+    pub fn learn_weights(
+        &self,
+        stage: &mut RecallStage,
+        config: &WeightLearningConfig,
+    ) -> seqrec::Result<f64> {
+        let valid = &self.split.valid;
+        stage.learn_weights(valid, config, |case| self.context(valid, case))
     }
 
     pub fn measure(
@@ -52,8 +75,7 @@ impl<'a> Judge<'a> {
         let mut scorer = Scorer::new(self.split.catalog(), &KS)?;
         let mut lists = Vec::with_capacity(cases.len());
         let ask = |range: std::ops::Range<usize>| {
-            let users: Vec<UserContext<'_>> =
-                range.map(|case| cases.history(case).into()).collect();
+            let users: Vec<UserContext<'_>> = range.map(|case| self.context(cases, case)).collect();
             let unseen =
                 |row: usize, item: ItemIndex| !users[row].history().items().contains(&item);
             let filter = self.exclude_seen.then_some(Filter::Predicate(&unseen));

@@ -74,5 +74,6 @@ fn overlap(of: &Measured, with: &Measured) -> f64 {
             of.iter().filter(|item| with.contains(item)).count() as f64 / of.len() as f64
         })
         .collect();
-    shares.iter().sum::<f64>() / shares.len().max(1) as f64
+    // No list at all overlaps with nothing.
+    shares.iter().fold(0.0, |sum, share| sum + share) / shares.len().max(1) as f64
 }

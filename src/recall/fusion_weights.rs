@@ -1,5 +1,6 @@
 //! Learning how much each channel of a fusion counts.
 
+use burn::config::Config;
 use rand::SeedableRng;
 use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
@@ -22,8 +23,25 @@ const ROUNDS: usize = 4;
 /// How many cases are asked for at a time.
 const BATCH: usize = 512;
 
+/// How [`RecallStage::learn_weights`] goes about it.
+#[derive(Config, Debug, PartialEq, Eq)]
+pub struct WeightLearningConfig {
+    /// How many items of a fused list count.
+    pub k: usize,
+    /// Whether items of the history are left out.
+    #[config(default = false)]
+    pub exclude_seen: bool,
+    /// How many users are looked at, at most.
+    #[config(default = 5_000)]
+    pub users: usize,
+    /// The seed by which they are drawn.
+    #[config(default = 42)]
+    pub seed: u64,
+}
+
 /// The candidates of one case, each once, with what every channel adds to them.
 struct Found {
+    items: Vec<ItemIndex>,
     /// `[candidates, channels]`.
     contributions: Vec<f32>,
     /// The places of the labels among the candidates.
@@ -33,26 +51,25 @@ struct Found {
 
 impl RecallStage {
     /// Gives the channels the weights by which the fusion finds most labels of held-out users
-    /// among its first k, and says how large that recall@k is. At most `cases_at_most` users are
-    /// looked at, drawn by `seed`.
+    /// among its first k, and says how large that recall@k is. `context` gives a case's user:
+    /// `|case| cases.history(case).into()`, or with the segments he is in.
     ///
     /// It begins at each single channel and at all alike, whichever is best, and changes one
     /// weight at a time as long as that helps; so on these users the fusion is never worse than
     /// its best channel.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when the fusion has no weights or k is 0, [`Error::NothingLeft`]
-    /// when there is no channel or no case, and what a channel says.
-    pub fn learn_weights(
+    /// [`Error::InvalidValue`] when the fusion has no weights or a setting is 0,
+    /// [`Error::NothingLeft`] when there is no channel or no case, and what a channel says.
+    pub fn learn_weights<'a>(
         &mut self,
-        cases: &Cases,
-        k: usize,
-        exclude_seen: bool,
-        cases_at_most: usize,
-        seed: u64,
+        cases: &'a Cases,
+        config: &WeightLearningConfig,
+        context: impl Fn(usize) -> UserContext<'a>,
     ) -> Result<f64> {
         self.fusion().check_weighted()?;
-        crate::settings::at_least_one(&[("k", k), ("cases_at_most", cases_at_most)])?;
+        let k = config.k;
+        crate::settings::at_least_one(&[("k", k), ("users", config.users)])?;
         let channels = self.names().len();
         if channels == 0 || cases.is_empty() {
             return Err(Error::NothingLeft {
@@ -62,11 +79,11 @@ impl RecallStage {
                 ),
             });
         }
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let count = cases_at_most.min(cases.len());
+        let mut random = ChaCha8Rng::seed_from_u64(config.seed);
+        let count = config.users.min(cases.len());
         let mut drawn = sample(&mut random, cases.len(), count).into_vec();
         drawn.sort_unstable();
-        let found = self.find(cases, &drawn, k, exclude_seen)?;
+        let found = self.find(cases, &drawn, config, context)?;
         let recall = |weights: &[f64]| recall_at(&found, weights, k);
         let single = |channel: usize| {
             let mut weights = vec![0.0; channels];
@@ -104,25 +121,22 @@ impl RecallStage {
         Ok(best.0)
     }
 
-    fn find(
+    fn find<'a>(
         &self,
-        cases: &Cases,
+        cases: &'a Cases,
         drawn: &[usize],
-        k: usize,
-        exclude_seen: bool,
+        config: &WeightLearningConfig,
+        context: impl Fn(usize) -> UserContext<'a>,
     ) -> Result<Vec<Found>> {
         let channels = self.names().len();
         let mut found = Vec::with_capacity(drawn.len());
         for drawn in drawn.chunks(BATCH) {
-            let users: Vec<UserContext<'_>> = drawn
-                .iter()
-                .map(|&case| cases.history(case).into())
-                .collect();
+            let users: Vec<UserContext<'_>> = drawn.iter().map(|&case| context(case)).collect();
             let unseen =
                 |row: usize, item: ItemIndex| !users[row].history().items().contains(&item);
-            let filter = exclude_seen.then_some(Filter::Predicate(&unseen));
+            let filter = config.exclude_seen.then_some(Filter::Predicate(&unseen));
             let lists = (0..channels)
-                .map(|channel| self.ask(channel, &users, k, filter))
+                .map(|channel| self.ask(channel, &users, config.k, filter))
                 .collect::<Result<Vec<_>>>()?;
             let of_case = |(row, &case): (usize, &usize)| {
                 let lists = lists.iter().map(|list| list.of(row).collect());
@@ -140,10 +154,11 @@ impl RecallStage {
     ) -> Found {
         let channels = lists.len();
         let mut places: foldhash::HashMap<ItemIndex, usize> = foldhash::HashMap::default();
-        let mut contributions: Vec<f32> = Vec::new();
+        let (mut items, mut contributions) = (Vec::new(), Vec::<f32>::new());
         for (channel, list) in lists.enumerate() {
             for (candidate, share) in list.iter().zip(self.fusion().contributions(&list)) {
                 let place = *places.entry(candidate.item).or_insert_with(|| {
+                    items.push(candidate.item);
                     contributions.resize(contributions.len() + channels, 0.0);
                     contributions.len() / channels - 1
                 });
@@ -156,13 +171,13 @@ impl RecallStage {
                 .filter_map(|item| places.get(item).copied())
                 .collect(),
             all_labels: labels.len(),
+            items,
             contributions,
         }
     }
 }
 
-/// The mean share of labels among the first k by these weights. Equal scores are counted as half
-/// above a label, which no order of items can favour.
+/// The mean share of labels among the first k by these weights.
 fn recall_at(found: &[Found], weights: &[f64], k: usize) -> f64 {
     let weights: Vec<f32> = weights.iter().map(|&weight| weight as f32).collect();
     let of_case = |case: &Found| -> f64 {
@@ -179,10 +194,11 @@ fn recall_at(found: &[Found], weights: &[f64], k: usize) -> f64 {
             })
             .collect();
         let is_found = |&&label: &&usize| {
-            let own = scores[label];
-            let above = scores.iter().filter(|&&score| score > own).count();
-            let equal = scores.iter().filter(|&&score| score == own).count() - 1;
-            own > 0.0 && above + equal / 2 < k
+            let (item, own) = (case.items[label], scores[label]);
+            let before = |&(&other, &score): &(&ItemIndex, &f32)| {
+                score > own || (score == own && other < item)
+            };
+            own > 0.0 && case.items.iter().zip(&scores).filter(before).count() < k
         };
         case.labels.iter().filter(is_found).count() as f64 / case.all_labels as f64
     };

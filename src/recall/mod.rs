@@ -39,6 +39,7 @@ pub use evaluation::Evaluation;
 pub use factorization::{AlsConfig, BprConfig, MatrixFactorization};
 pub use fallback::OrElse;
 pub use fusion::{Found, Fused, Fusion, Normalization, Share};
+pub use fusion_weights::WeightLearningConfig;
 pub use item_neighbours::ItemNeighboursConfig;
 pub use item_paths::{NearestItems, PreferredTags, items_of_tags, tags_of_items};
 pub use links::{Item, Links, Node, Tag, User};

@@ -1,0 +1,257 @@
+//! The service's requests over HTTP, the wrong ones above all.
+
+#[path = "../examples/serve/api.rs"]
+mod api;
+#[path = "../examples/serve/metrics.rs"]
+mod metrics;
+#[path = "support/stage.rs"]
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use seqrec::engine::{EngineSettings, RecallEngine};
+use seqrec::recall::{Fusion, MarkovChain, Popularity, RecallStage, ServedStage, Share};
+use serde_json::{Value, json};
+
+use api::{Limits, Service, router};
+
+/// A service on this machine, with its runtime.
+struct Running {
+    address: SocketAddr,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Running {
+    fn new(limits: Limits) -> Self {
+        let load = || {
+            let data = support::data();
+            let (sequences, catalog) = (data.sequences(), data.catalog());
+            let markov = MarkovChain::new(sequences, catalog)?;
+            let stage = RecallStage::new(Fusion::RECIPROCAL_RANK, 10)?
+                .channel("markov", markov, Share::default())?
+                .fallback(Popularity::new(catalog));
+            Ok(ServedStage::new(stage, data))
+        };
+        let settings = EngineSettings {
+            greatest_k: 10,
+            history: 5,
+            // Tests run beside each other on slow machines.
+            budget: Duration::from_secs(30),
+            ..EngineSettings::default()
+        };
+        let engine = Arc::new(RecallEngine::with_loader(load, settings).unwrap());
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let listener = runtime
+            .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
+            .unwrap();
+        let address = listener.local_addr().unwrap();
+        let app = router(Service::new(engine, limits));
+        runtime.spawn(async move { axum::serve(listener, app).await });
+        Self {
+            address,
+            _runtime: runtime,
+        }
+    }
+
+    /// Status and body of an answer.
+    fn send(&self, method: &str, path: &str, body: &[u8]) -> (u16, String) {
+        let uri = format!("http://{}{path}", self.address);
+        let request = ureq::http::Request::builder().method(method).uri(uri);
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .allow_non_standard_methods(true)
+            .build()
+            .into();
+        let mut response = if body.is_empty() {
+            agent.run(request.body(()).unwrap()).unwrap()
+        } else {
+            agent.run(request.body(body).unwrap()).unwrap()
+        };
+        let text = response.body_mut().read_to_string().unwrap();
+        (response.status().as_u16(), text)
+    }
+
+    fn post(&self, path: &str, body: impl AsRef<[u8]>) -> (u16, Value) {
+        let (status, text) = self.send("POST", path, body.as_ref());
+        (status, serde_json::from_str(&text).unwrap())
+    }
+
+    /// The error of a request that must be refused.
+    fn refused(&self, path: &str, body: impl AsRef<[u8]>) -> (u16, String) {
+        let (status, answer) = self.post(path, body);
+        let error = answer["error"].as_str().unwrap().to_owned();
+        (status, error)
+    }
+}
+
+fn ids(answer: &Value) -> Vec<&str> {
+    let items = answer["items"].as_array().unwrap();
+    items
+        .iter()
+        .map(|item| item["id"].as_str().unwrap())
+        .collect()
+}
+
+#[test]
+fn users_and_histories_are_answered_and_events_count_at_once() {
+    let service = Running::new(Limits::default());
+    let (status, answer) = service.post("/recall", r#"{"user": "anna", "k": 3}"#);
+    assert_eq!(status, 200);
+    // After b came c; a and b were taken, so that only d is left to fill up with.
+    assert_eq!(ids(&answer), ["c", "d"]);
+    assert_eq!(
+        answer["items"][0]["found"][0]["because"],
+        json!({"item": "b"})
+    );
+    assert_eq!(answer["channels"][0]["outcome"], "answered");
+    let (_, nobody) = service.post("/recall", r#"{"user": "nobody", "k": 2}"#);
+    assert_eq!(
+        (ids(&nobody), nobody["known"].as_u64()),
+        (vec!["a", "b"], Some(0))
+    );
+    let events = r#"{"events": [{"user": "nobody", "item": "a", "value": 2.5, "event": "buy"},
+        {"user": "nobody", "item": "c", "time": 1e9, "segments": ["new"]}]}"#;
+    assert_eq!(
+        service.post("/events", events),
+        (200, json!({"accepted": 2}))
+    );
+    let (_, known) = service.post(
+        "/recall",
+        r#"{"user": "nobody", "k": 2, "keep_seen": true}"#,
+    );
+    assert_eq!(known["known"], 2);
+    let body = r#"{"history": ["b", "unheard of"], "k": 9, "blocked": ["a"]}"#;
+    let (_, of_history) = service.post("/recall", body);
+    assert_eq!(
+        (ids(&of_history), &of_history["unknown"]),
+        (vec!["c", "d"], &json!(1))
+    );
+    let (_, empty) = service.post("/recall", r#"{"history": [], "k": 4}"#);
+    assert_eq!(ids(&empty), ["a", "b", "c", "d"]);
+
+    let (status, health) = service.send("GET", "/healthz", b"");
+    assert_eq!(status, 200);
+    let health: Value = serde_json::from_str(&health).unwrap();
+    assert_eq!(
+        (&health["status"], &health["items"]),
+        (&json!("ok"), &json!(4))
+    );
+    let (status, metrics) = service.send("GET", "/metrics", b"");
+    assert_eq!(status, 200);
+    for line in [
+        r#"seqrec_requests_total{path="/recall",status="200"} 5"#,
+        "seqrec_events_total 2",
+        "seqrec_users 1",
+        r#"seqrec_channel_calls_total{channel="markov",outcome="answered"} 3"#,
+        r#"seqrec_channel_calls_total{channel="markov",outcome="empty"} 2"#,
+    ] {
+        assert!(
+            metrics.lines().any(|other| other == line),
+            "{line} in {metrics}"
+        );
+    }
+    assert!(metrics.ends_with("# EOF\n"));
+}
+
+#[test]
+fn what_is_wrong_is_told_as_json() {
+    let limits = Limits {
+        body: 4_096,
+        events: 2,
+        ..Limits::default()
+    };
+    let service = Running::new(limits);
+    for (body, reason) in [
+        (r#"{"user": "anna", "k": 0}"#, "k is 0"),
+        (r#"{"user": "anna", "k": 11}"#, "from 1 to 10"),
+        (r#"{"user": "anna", "k": -1}"#, "line 1"),
+        (r#"{"user": "anna", "k": 18446744073709551616}"#, "line 1"),
+        (r#"{"user": "anna"}"#, "missing field `k`"),
+        (r#"{"user": "anna", "k": 1, "colour": 2}"#, "colour"),
+        (r#"{"user": 1.5, "k": 1}"#, "line 1"),
+        (r#"{"k": 1}"#, "neither a user nor a history"),
+        (
+            r#"{"history": ["a","a","a","a","a","a"], "k": 1}"#,
+            "history is 6",
+        ),
+        (r#"{"user": "anna", "k": 1"#, "EOF"),
+        ("", "EOF"),
+        ("\u{7f}", "line 1"),
+        ("[1, 2]", "line 1"),
+    ] {
+        let (status, error) = service.refused("/recall", body);
+        assert_eq!(status, 400, "{body}: {error}");
+        assert!(error.contains(reason), "{body}: {error}");
+    }
+    assert_eq!(
+        service
+            .refused("/recall", b"{\"user\": \"\xff\", \"k\": 1}")
+            .0,
+        400
+    );
+    assert_eq!(service.refused("/recall", "[".repeat(4_000)).0, 400);
+    let long = format!(r#"{{"user": "{}", "k": 1}}"#, "x".repeat(300));
+    let (status, error) = service.refused("/recall", long);
+    assert!(status == 400 && error.contains("user"), "{error}");
+    let (status, error) = service.refused("/recall", " ".repeat(5_000));
+    assert_eq!((status, error.as_str()), (413, "the body is too large"));
+
+    let event = r#"{"user": "anna", "item": "a"}"#;
+    let three = format!(r#"{{"events": [{event}, {event}, {event}]}}"#);
+    assert!(service.refused("/events", three).1.contains("3 events"));
+    let future = r#"{"events": [{"user": "anna", "item": "a", "time": 1e12}]}"#;
+    assert!(
+        service
+            .refused("/events", future)
+            .1
+            .contains("event 0: its time")
+    );
+    let infinite = r#"{"events": [{"user": "anna", "item": "a", "time": -1e999}]}"#;
+    assert_eq!(service.refused("/events", infinite).0, 400);
+    assert_eq!(service.refused("/events", r#"{"events": 3}"#).0, 400);
+
+    assert_eq!(service.refused("/nowhere", "{}").0, 404);
+    let (status, error) = service.send("GET", "/recall", b"");
+    assert_eq!(status, 405);
+    assert!(serde_json::from_str::<Value>(&error).unwrap()["error"].is_string());
+    // After all that it still answers.
+    assert_eq!(
+        service.post("/recall", r#"{"user": "anna", "k": 1}"#).0,
+        200
+    );
+}
+
+#[test]
+fn too_many_calls_are_told_to_come_again_and_slow_ones_are_ended() {
+    let limits = Limits {
+        concurrent: 0,
+        time: Duration::from_millis(200),
+        ..Limits::default()
+    };
+    let service = Running::new(limits);
+    assert_eq!(
+        service.refused("/recall", r#"{"user": "anna", "k": 1}"#).0,
+        503
+    );
+    // A body that never comes to its end.
+    let mut slow = TcpStream::connect(service.address).unwrap();
+    slow.set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    let head = "POST /recall HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{\"user\"";
+    slow.write_all(head.as_bytes()).unwrap();
+    let mut answer = [0; 64];
+    let length = slow.read(&mut answer).unwrap();
+    assert!(
+        answer[..length].starts_with(b"HTTP/1.1 408"),
+        "{:?}",
+        &answer[..length]
+    );
+    // What is no HTTP at all.
+    let mut garbage = TcpStream::connect(service.address).unwrap();
+    garbage.write_all(b"\x00\x01\x02\r\n\r\n").unwrap();
+    let _ = garbage.read(&mut answer);
+    assert_eq!(service.send("GET", "/healthz", b"").0, 200);
+}
