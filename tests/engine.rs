@@ -25,9 +25,12 @@ use seqrec::recall::{
 mod support;
 use support::data;
 
+/// What a channel is told to say of a user.
+type Said = dyn Fn(UserContext<'_>) -> seqrec::Result<Vec<ItemIndex>> + Send + Sync;
+
 /// A channel that does as it is told.
 #[derive(Clone)]
-struct Told(Arc<dyn Fn(UserContext<'_>) -> seqrec::Result<Vec<ItemIndex>> + Send + Sync>);
+struct Told(Arc<Said>);
 
 impl Told {
     fn items(items: &[ItemIndex]) -> Self {

@@ -95,8 +95,9 @@ async fn watch(State(service): State<Arc<Service>>, request: Request, next: Next
         _ => "other".to_owned(),
     };
     let answered = tokio::time::timeout(service.limits.time, next.run(request)).await;
-    let response = answered
-        .unwrap_or_else(|_| refusal(StatusCode::REQUEST_TIMEOUT, "the request took too long"));
+    let response = answered.unwrap_or_else(|_| {
+        refusal(StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response()
+    });
     let status = response.status().as_u16();
     service
         .metrics
@@ -104,15 +105,33 @@ async fn watch(State(service): State<Arc<Service>>, request: Request, next: Next
     response
 }
 
-fn refusal(status: StatusCode, error: impl ToString) -> Response {
-    let body = json!({ "error": error.to_string() }).to_string();
-    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+/// An answer that says what was wrong.
+struct Refusal {
+    status: StatusCode,
+    error: String,
+}
+
+fn refusal(status: StatusCode, error: impl ToString) -> Refusal {
+    let error = error.to_string();
+    Refusal { status, error }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let body = json!({ "error": self.error }).to_string();
+        let mut response = (self.status, JSON, body).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            let soon = header::HeaderValue::from_static("1");
+            response.headers_mut().insert(header::RETRY_AFTER, soon);
+        }
+        response
+    }
 }
 
 const JSON: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, "application/json")];
 
 /// Reads a body as JSON, whatever it calls itself.
-fn parse<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Response> {
+fn parse<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Refusal> {
     let body = body.map_err(|rejection| {
         let status = rejection.status();
         if status == StatusCode::PAYLOAD_TOO_LARGE {
@@ -142,7 +161,7 @@ struct RecallBody {
 async fn recall(
     State(service): State<Arc<Service>>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Response> {
+) -> Result<Response, Refusal> {
     let body: RecallBody = parse(body)?;
     let request = match (body.user, body.history) {
         (_, Some(history)) => RecallRequest::of_history(history, body.k),
@@ -157,11 +176,8 @@ async fn recall(
         request = request.keep_seen();
     }
     let Ok(_call) = service.calls.try_acquire() else {
-        let refused = refusal(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "too many calls are under way",
-        );
-        return Err(([(header::RETRY_AFTER, "1")], refused).into_response());
+        let reason = "too many calls are under way";
+        return Err(refusal(StatusCode::SERVICE_UNAVAILABLE, reason));
     };
     let engine = service.engine.clone();
     // The engine waits for its channels, which no thread of the runtime may do.
@@ -199,7 +215,7 @@ struct Event {
 async fn events(
     State(service): State<Arc<Service>>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Response> {
+) -> Result<Response, Refusal> {
     let EventsBody { events } = parse(body)?;
     let count = events.len();
     if count > service.limits.events {
@@ -246,6 +262,6 @@ async fn metrics(State(service): State<Arc<Service>>) -> Response {
     const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     match service.metrics.text() {
         Ok(text) => ([(header::CONTENT_TYPE, TEXT)], text).into_response(),
-        Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, error),
+        Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, error).into_response(),
     }
 }

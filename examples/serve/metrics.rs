@@ -14,6 +14,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use seqrec::engine::{ChannelStatistics, RecallEngine};
 
+/// Reads one number of a channel's.
+type Read = fn(&ChannelStatistics) -> u64;
+
 /// How a request ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Outcome {
@@ -104,7 +107,7 @@ impl Collector for EngineCollector {
             let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
             gauge.encode(metric)?;
         }
-        let outcomes: [(&str, fn(&ChannelStatistics) -> u64); 5] = [
+        let outcomes: [(&str, Read); 5] = [
             ("answered", |channel| channel.answered),
             ("empty", |channel| channel.empty),
             ("late", |channel| channel.late),
