@@ -1,5 +1,10 @@
 //! Channels without a neural model, on data small enough to be followed by hand.
 
+#[path = "support/told.rs"]
+mod told;
+
+use std::sync::Arc;
+
 use ndarray::{Array2, array};
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
@@ -11,13 +16,15 @@ use seqrec::index::{Filter, FlatIndex};
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
 use seqrec::prelude::Flex;
 use seqrec::recall::{
-    AlsConfig, BprConfig, Candidate, Candidates, ChannelKind, Ease, Evaluation, Fusion,
-    HistoryItems, Item, ItemNeighboursConfig, Links, MarkovChain, MatrixFactorization, Measure,
-    NearestUsers, Normalization, Path, Popularity, PopularityConfig, PreferredTags, Reason,
-    RecallChannel, RecallStage, SessionKnn, SessionKnnConfig, Share, SimilarUsers,
-    SimilarUsersConfig, StageData, StageModel, UserContext, UserEncoder, WeightLearningConfig,
-    items_of_tags, next_items, training_vectors,
+    AlsConfig, BprConfig, Candidates, ChannelKind, Ease, Evaluation, Fusion, HistoryItems, Item,
+    ItemNeighboursConfig, Links, MarkovChain, MatrixFactorization, Measure, NearestUsers,
+    Normalization, Path, Popularity, PopularityConfig, PreferredTags, Reason, RecallChannel,
+    RecallStage, SessionKnn, SessionKnnConfig, Share, SimilarUsers, SimilarUsersConfig, StageData,
+    StageModel, UserContext, UserEncoder, WeightLearningConfig, items_of_tags, next_items,
+    training_vectors,
 };
+
+use told::Told;
 
 /// Items are numbered by first appearance, so that `rows` that count up keep their numbers.
 fn data(rows: &[&[i64]]) -> (TrainingSequences, Catalog) {
@@ -811,33 +818,6 @@ fn every_channel_keeps_to_its_trait() {
     }
 }
 
-/// A channel whose lists are given.
-struct Given(Vec<Vec<ItemIndex>>);
-
-impl RecallChannel for Given {
-    fn recall(
-        &self,
-        users: &[UserContext<'_>],
-        k: usize,
-        filter: Option<Filter<'_>>,
-    ) -> seqrec::Result<Candidates> {
-        let mut candidates = Candidates::default();
-        for (row, user) in users.iter().enumerate() {
-            // Whose list it is, the history says.
-            let list = &self.0[user.history().items()[0] as usize - 1];
-            let passes = |item: &&ItemIndex| filter.is_none_or(|filter| filter.passes(row, **item));
-            candidates.push(list.iter().filter(passes).take(k).enumerate().map(
-                |(place, &item)| Candidate {
-                    item,
-                    score: -(place as f32),
-                    reason: Reason::Taste,
-                },
-            ));
-        }
-        Ok(candidates)
-    }
-}
-
 #[test]
 fn learned_weights_find_more_than_any_one_channel() {
     // Users 1 to 30 begin with an item of their own, and take as their last one an item that only
@@ -858,20 +838,14 @@ fn learned_weights_find_more_than_any_one_channel() {
     let dataset = Dataset::new(log, Filters::default()).unwrap();
     let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
     let index = |item: i64| dataset.catalog().index_of(&item.into()).unwrap();
-    let of_users = |item: i64| {
-        // Row by first item's index.
-        let mut lists = vec![Vec::new(); dataset.catalog().len()];
-        for user in 1..=30 {
-            lists[index(user) as usize - 1] = vec![index(item)];
-        }
-        Given(lists)
-    };
-    let noise = Given(vec![vec![index(1), index(2)]; dataset.catalog().len()]);
+    let of_all = |items: Vec<ItemIndex>| Told(Arc::new(move |_| Ok(items.clone())));
     let stage = |fusion| {
         RecallStage::new(fusion, 10)
-            .and_then(|stage| stage.channel("noise", noise_of(&noise), Share::default()))
-            .and_then(|stage| stage.channel("first", of_users(32), Share::default()))
-            .and_then(|stage| stage.channel("second", of_users(33), Share::default()))
+            .and_then(|stage| {
+                stage.channel("noise", of_all(vec![index(1), index(2)]), Share::default())
+            })
+            .and_then(|stage| stage.channel("first", of_all(vec![index(32)]), Share::default()))
+            .and_then(|stage| stage.channel("second", of_all(vec![index(33)]), Share::default()))
             .unwrap()
     };
     for fusion in [
@@ -901,8 +875,4 @@ fn learned_weights_find_more_than_any_one_channel() {
     let history = |case| split.valid.history(case).into();
     assert!(turns.learn_weights(&split.valid, &config, history).is_err());
     assert!(turns.set_weights(&[1.0]).is_err() && turns.set_weights(&[1.0, -1.0, 0.0]).is_err());
-}
-
-fn noise_of(given: &Given) -> Given {
-    Given(given.0.clone())
 }

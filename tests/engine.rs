@@ -12,52 +12,26 @@ use seqrec::data::{
     TrainingSequences,
 };
 use seqrec::engine::{Because, EngineSettings, Outcome, RecallEngine, RecallRequest, Recalled};
-use seqrec::index::Filter;
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
 use seqrec::prelude::Flex;
 use seqrec::recall::{
-    Candidate, Candidates, ChannelKind, Fusion, HistoryItems, ItemNeighboursConfig, PlannedChannel,
-    PlannedSelection, Popularity, PopularityConfig, Reason, RecallChannel, RecallStage, Run,
-    ServedStage, Share, StageData, StagePlan, UserContext,
+    ChannelKind, Fusion, HistoryItems, ItemNeighboursConfig, PlannedChannel, PlannedSelection,
+    Popularity, PopularityConfig, RecallStage, Run, ServedStage, Share, StageData, StagePlan,
+    UserContext,
 };
 
 #[path = "support/stage.rs"]
 mod support;
+#[path = "support/told.rs"]
+mod told;
+
 use support::data;
+use told::Told;
 
-/// What a channel is told to say of a user.
-type Said = dyn Fn(UserContext<'_>) -> seqrec::Result<Vec<ItemIndex>> + Send + Sync;
-
-/// A channel that does as it is told.
-#[derive(Clone)]
-struct Told(Arc<Said>);
-
-impl Told {
-    fn items(items: &[ItemIndex]) -> Self {
-        let items = items.to_vec();
-        Self(Arc::new(move |_| Ok(items.clone())))
-    }
-}
-
-impl RecallChannel for Told {
-    fn recall(
-        &self,
-        users: &[UserContext<'_>],
-        k: usize,
-        filter: Option<Filter<'_>>,
-    ) -> seqrec::Result<Candidates> {
-        let mut candidates = Candidates::default();
-        for (row, &user) in users.iter().enumerate() {
-            let passes = |item: &ItemIndex| filter.is_none_or(|filter| filter.passes(row, *item));
-            let items = (self.0)(user)?.into_iter().filter(passes).take(k);
-            candidates.push(items.enumerate().map(|(place, item)| Candidate {
-                item,
-                score: 1.0 / (place + 1) as f32,
-                reason: Reason::Taste,
-            }));
-        }
-        Ok(candidates)
-    }
+/// A channel that says the same of everyone.
+fn items(items: &[ItemIndex]) -> Told {
+    let items = items.to_vec();
+    Told(Arc::new(move |_| Ok(items.clone())))
 }
 
 fn stage() -> RecallStage {
@@ -126,7 +100,7 @@ fn late_and_failing_channels_are_left_out_and_reported() {
             .channel("late", late, Share::default())
             .and_then(|stage| stage.channel("fails", fails, Share::default()))
             .and_then(|stage| stage.channel("panics", panics, Share::default()))
-            .and_then(|stage| stage.channel("good", Told::items(&[1, 2]), Share::default()))
+            .and_then(|stage| stage.channel("good", items(&[1, 2]), Share::default()))
             .and_then(|stage| stage.budget("late", Duration::from_millis(30)))
             .and_then(|stage| stage.budget("good", Duration::from_secs(30)))
             .and_then(|stage| stage.budget("fails", Duration::from_secs(30)))

@@ -1,7 +1,7 @@
 //! What an engine counts while it serves.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::request::Outcome;
@@ -68,6 +68,8 @@ pub(super) struct ChannelCounters {
     busy: AtomicU64,
     failed: AtomicU64,
     microseconds: AtomicU64,
+    /// How many of its jobs keep a thread though no one waits for them any more.
+    pub stuck: Arc<AtomicUsize>,
 }
 
 pub(super) fn count(counter: &AtomicU64) {

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ use counters::{ChannelCounters, Counters, count};
 use request::Who;
 use settings::check_count;
 use users::{Recent, Users};
-use workers::{State, Workers};
+use workers::{State, Stuck, Workers};
 
 pub use counters::{ChannelStatistics, Statistics};
 pub use request::{
@@ -102,8 +102,8 @@ struct Serving {
     /// One for each channel, and one for the fallback.
     names: Vec<Arc<str>>,
     counters: Vec<Arc<ChannelCounters>>,
-    /// How many jobs of each channel are beyond their time and still run.
-    stuck: Vec<Arc<AtomicUsize>>,
+    /// Which channels are beyond their time and still run.
+    stuck: Vec<Arc<Stuck>>,
 }
 
 /// A call, as its jobs look at it.
@@ -420,7 +420,7 @@ impl RecallEngine {
         let mut outcomes = vec![Outcome::Busy; channels];
         let stuck = &call.serving.stuck;
         let free: Vec<bool> = (0..channels)
-            .map(|channel| stuck[channel].load(Ordering::Acquire) == 0)
+            .map(|channel| stuck[channel].is_free(self.settings.threads))
             .collect();
         let answers = Arc::new(Answers::new(free.iter().copied()));
         let mut waiting: Vec<(usize, Instant, Arc<State>)> = (0..channels)
@@ -500,9 +500,11 @@ impl Serving {
             .chain([FALLBACK])
             .map(Arc::from)
             .collect();
+        let counters: Vec<_> = names.iter().map(|name| counters.channel(name)).collect();
+        let stuck = |of_channel: &Arc<ChannelCounters>| Stuck::new(of_channel.stuck.clone());
         Self {
-            counters: names.iter().map(|name| counters.channel(name)).collect(),
-            stuck: names.iter().map(|_| Arc::default()).collect(),
+            stuck: counters.iter().map(stuck).map(Arc::new).collect(),
+            counters,
             served,
             version,
             names,

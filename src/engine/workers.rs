@@ -27,8 +27,40 @@ struct Job {
 /// How far a job has come.
 pub(super) struct State {
     progress: AtomicU8,
-    /// How many jobs of this channel keep a thread though no one waits for them any more.
-    stuck: Arc<AtomicUsize>,
+    stuck: Arc<Stuck>,
+}
+
+/// How many jobs of a channel keep a thread though no one waits for them any more: those of one
+/// stage, and those of all stages there were.
+#[derive(Default)]
+pub(super) struct Stuck {
+    of_stage: AtomicUsize,
+    of_all: Arc<AtomicUsize>,
+}
+
+impl Stuck {
+    /// A new stage's, with what is counted for all of them.
+    pub(super) fn new(of_all: Arc<AtomicUsize>) -> Self {
+        let of_stage = AtomicUsize::new(0);
+        Self { of_stage, of_all }
+    }
+
+    /// Whether the channel may be asked: while no job of its own is stuck, and no more than
+    /// `threads` of those before it, so that one which never comes back can't take a thread more
+    /// with every stage that is loaded.
+    pub(super) fn is_free(&self, threads: usize) -> bool {
+        self.of_stage.load(Ordering::Acquire) == 0 && self.of_all.load(Ordering::Acquire) < threads
+    }
+
+    fn add(&self) {
+        self.of_stage.fetch_add(1, Ordering::AcqRel);
+        self.of_all.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn remove(&self) {
+        self.of_stage.fetch_sub(1, Ordering::AcqRel);
+        self.of_all.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 const QUEUED: u8 = 0;
@@ -77,7 +109,7 @@ impl Workers {
     /// Puts a job into the queue. `stuck` is one for all jobs of a channel.
     pub(super) fn submit(
         &self,
-        stuck: &Arc<AtomicUsize>,
+        stuck: &Arc<Stuck>,
         run: impl FnOnce() + Send + 'static,
     ) -> Arc<State> {
         let state = Arc::new(State {
@@ -102,13 +134,13 @@ impl Workers {
             return;
         }
         // Before the thread can see that it was given up, since it then takes this back.
-        state.stuck.fetch_add(1, Ordering::AcqRel);
+        state.stuck.add();
         let running =
             progress.compare_exchange(RUNNING, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire);
         match running {
             // Where no thread can be had, the queue is longer until this one comes back.
             Ok(_) => drop(self.start_thread()),
-            Err(_) => drop(state.stuck.fetch_sub(1, Ordering::AcqRel)),
+            Err(_) => state.stuck.remove(),
         }
     }
 
@@ -135,7 +167,7 @@ impl Job {
         // A job says itself what became of it; this is for the thread's sake.
         let _ = catch_unwind(AssertUnwindSafe(self.run));
         if progress.swap(DONE, Ordering::AcqRel) == GIVEN_UP {
-            self.state.stuck.fetch_sub(1, Ordering::AcqRel);
+            self.state.stuck.remove();
             return false;
         }
         true
@@ -151,7 +183,7 @@ mod tests {
     #[test]
     fn a_job_that_is_given_up_is_replaced_or_never_run() {
         let workers = Workers::new(1).unwrap();
-        let stuck = Arc::new(AtomicUsize::new(0));
+        let stuck = Arc::new(Stuck::default());
         let (release, held) = unbounded::<()>();
         let (said, heard) = unbounded();
         let first = workers.submit(&stuck, move || {
@@ -168,14 +200,17 @@ mod tests {
             std::thread::yield_now();
         }
         workers.give_up(&second);
-        assert_eq!(stuck.load(Ordering::Acquire), 0);
+        assert!(stuck.is_free(1));
         workers.give_up(&first);
-        assert_eq!(stuck.load(Ordering::Acquire), 1);
+        assert!(!stuck.is_free(2));
+        // The next stage's channel may be asked, but not without end.
+        let next = Stuck::new(stuck.of_all.clone());
+        assert!(next.is_free(2) && !next.is_free(1));
         workers.submit(&stuck, say("third"));
         assert_eq!(heard.recv_timeout(Duration::from_secs(20)), Ok("third"));
         assert_eq!(workers.threads(), 2);
         release.send(()).unwrap();
-        while stuck.load(Ordering::Acquire) > 0 || workers.threads() > 1 {
+        while !stuck.is_free(1) || workers.threads() > 1 {
             assert!(begun.elapsed() < Duration::from_secs(20));
             std::thread::yield_now();
         }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use burn::module::ModuleDisplay;
 use burn_store::{ModuleSnapshot, SafetensorsStore};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
@@ -69,20 +70,18 @@ struct Checksums {
     weights: u32,
 }
 
-impl Manifest {
-    fn read(path: &Path) -> Result<Self> {
-        let manifest_path = path.join(MANIFEST);
-        let manifest = read_file(&manifest_path)?;
-        let VersionOnly { format_version } = parse(&manifest, &manifest_path)?;
-        if format_version != RUN_FORMAT_VERSION {
-            return Err(Error::FormatVersion {
-                path: path.to_owned(),
-                found: format_version,
-                supported: RUN_FORMAT_VERSION,
-            });
-        }
-        parse(&manifest, &manifest_path)
+/// Reads a manifest; a later version's is told from a broken one.
+pub(super) fn read_manifest<T: DeserializeOwned>(path: &Path, supported: u32) -> Result<T> {
+    let json = read_file(path)?;
+    let VersionOnly { format_version } = parse(&json, path)?;
+    if format_version != supported {
+        return Err(Error::FormatVersion {
+            path: path.parent().unwrap_or(path).to_owned(),
+            found: format_version,
+            supported,
+        });
     }
+    parse(&json, path)
 }
 
 /// The [name](RecallerConfig::NAME) of the model that a run's folder holds.
@@ -90,7 +89,9 @@ impl Manifest {
 /// # Errors
 /// As [`Run::load`].
 pub(super) fn model_name(path: &Path) -> Result<String> {
-    Ok(Manifest::read(&readable(path))?.model)
+    let path = readable(path).join(MANIFEST);
+    let Manifest { model, .. } = read_manifest(&path, RUN_FORMAT_VERSION)?;
+    Ok(model)
 }
 
 /// What is read before all else, so that a later version's folder is told from a broken one.
@@ -153,7 +154,7 @@ where
     pub fn load(path: impl AsRef<Path>, device: &B::Device) -> Result<Self> {
         let path = readable(path.as_ref());
         let manifest_path = path.join(MANIFEST);
-        let manifest = Manifest::read(&path)?;
+        let manifest: Manifest = read_manifest(&manifest_path, RUN_FORMAT_VERSION)?;
         if manifest.model != C::NAME {
             return Err(damaged(
                 &manifest_path,

@@ -17,7 +17,7 @@ use crate::{Error, Result};
 
 use super::arrays::{ArrayReader, ArrayWriter};
 use super::plan::{Prepared, StagePlan};
-use super::run::{Run, damaged, model_name, parse};
+use super::run::{Run, damaged, model_name, parse, read_manifest};
 use super::stage::RecallStage;
 use super::stage_data::{StageData, StageModel};
 
@@ -53,12 +53,6 @@ struct Manifest {
 struct Users {
     ids: Vec<ExternalId>,
     segments: Vec<Vec<String>>,
-}
-
-/// What is read before all else, so that a later version's folder is told from a broken one.
-#[derive(Deserialize)]
-struct VersionOnly {
-    format_version: u32,
 }
 
 impl StagePlan {
@@ -149,16 +143,7 @@ impl ServedStage {
         let path = &readable(path.as_ref());
         let (model, catalog) = load_model::<B>(path, device)?;
         let manifest_path = path.join(MANIFEST);
-        let manifest = read_file(&manifest_path)?;
-        let VersionOnly { format_version } = parse(&manifest, &manifest_path)?;
-        if format_version != STAGE_FORMAT_VERSION {
-            return Err(Error::FormatVersion {
-                path: path.clone(),
-                found: format_version,
-                supported: STAGE_FORMAT_VERSION,
-            });
-        }
-        let manifest: Manifest = parse(&manifest, &manifest_path)?;
+        let manifest: Manifest = read_manifest(&manifest_path, STAGE_FORMAT_VERSION)?;
         let read = |name: &str, checksum: u32| {
             let file = path.join(name);
             let contents = read_file(&file)?;
