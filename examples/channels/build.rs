@@ -22,6 +22,9 @@ use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
 
 use crate::Options;
 
+/// The channel of a second model.
+const INTERESTS: &str = "interests";
+
 /// A channel that was built.
 pub struct Channel {
     pub name: &'static str,
@@ -72,6 +75,15 @@ pub fn train<'a>(
             .map(|items| favourite(items, &tags))
             .collect();
         data = data.with_segments(segments)?.with_tags(tags)?;
+    }
+    // Before any time is spent.
+    let names = kinds(&data)?.into_iter().map(|(name, _)| name);
+    let names: Vec<&str> = names
+        .chain((options.interests > 0).then_some(INTERESTS))
+        .collect();
+    if let Some(name) = (options.channels.iter()).find(|name| !names.contains(&name.as_str())) {
+        let names = names.join(", ");
+        return Err(format!("no channel on these data is called {name:?}, but {names}").into());
     }
     let objective = Objective::new()
         .with_similarity(Similarity::Cosine)
@@ -239,7 +251,7 @@ pub fn channels(
             kind: Some(kind),
         });
     }
-    if options.interests > 0 && wanted("interests") {
+    if options.interests > 0 && wanted(INTERESTS) {
         let start = Instant::now();
         let config = MultiInterestConfig::comirec_sa()
             .with_interests(options.interests)
@@ -252,16 +264,11 @@ pub fn channels(
         let index = FlatIndex::new(item_vectors(&model).view())?;
         let channel = VectorChannel::<ModelEncoder<Flex, _>, _>::of_model(model, index, device);
         channels.push(Channel {
-            name: "interests",
+            name: INTERESTS,
             channel: Arc::new(channel),
             build_seconds: start.elapsed().as_secs_f64(),
             kind: None,
         });
-    }
-    if let Some(unknown) = (options.channels.iter())
-        .find(|name| channels.iter().all(|channel| channel.name != name.as_str()))
-    {
-        return Err(format!("no channel on these data is called {unknown:?}").into());
     }
     Ok(channels)
 }

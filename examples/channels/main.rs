@@ -71,6 +71,8 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    // What can't be is told before any time is spent.
+    RecallStage::new(Fusion::RoundRobin, options.candidates)?;
     std::fs::create_dir_all(&options.out)?;
     let log = InteractionReader::detect(&options.file)?.read()?;
     let dataset = Dataset::new(log, Filters::default())?;

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use burn::config::Config;
 use serde::{Deserialize, Serialize};
@@ -61,8 +62,9 @@ pub struct PopularityConfig {
 /// Into how many pieces a window is divided, of which the oldest is dropped when time goes on.
 const PIECES: f64 = 32.0;
 
-/// After how many observed interactions the lists are put in order again.
+/// After how many observed interactions, or how long, the lists are put in order again.
 const OBSERVED: usize = 256;
+const AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 
 /// By how many half-lives interactions may be apart before weights are scaled anew, so that
 /// they stay numbers.
@@ -74,7 +76,8 @@ const SEGMENTS: usize = 10_000;
 /// The most popular items: by clicks, purchases or revenue, in a time window, of late, or in each
 /// segment of users.
 ///
-/// It is near-line: what is [observed](RecallChannel::observe) counts soon after.
+/// It is near-line: what is [observed](RecallChannel::observe) counts within 256 interactions or a
+/// second of the next one.
 ///
 /// ```
 /// use seqrec::data::{Catalog, Interaction, Interactions};
@@ -123,7 +126,8 @@ struct Tally {
     latest: Option<f64>,
     /// The time at which an interaction weighs 1.
     origin: f64,
-    /// How many interactions were taken since the lists were put in order.
+    /// When the lists were put in order, and how many interactions were taken since.
+    ordered: Option<Instant>,
     observed: usize,
 }
 
@@ -253,7 +257,7 @@ impl Popularity {
         Ok(Self::of_tally(tally, config.clone()))
     }
 
-    fn of_tally(tally: Tally, config: PopularityConfig) -> Self {
+    fn of_tally(mut tally: Tally, config: PopularityConfig) -> Self {
         Self {
             ranked: RwLock::new(tally.ranked()),
             config,
@@ -316,7 +320,9 @@ impl Tally {
         }
     }
 
-    fn ranked(&self) -> Ranked {
+    fn ranked(&mut self) -> Ranked {
+        self.ordered = Some(Instant::now());
+        self.observed = 0;
         let segments = self.segments.iter();
         Ranked {
             all: self.all.ranked(),
@@ -438,10 +444,10 @@ impl RecallChannel for Popularity {
             let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
             tally.add(&row, &self.config);
             tally.observed += 1;
-            if tally.observed < OBSERVED {
+            let late = |ordered: Instant| ordered.elapsed() >= AT_LEAST_EVERY;
+            if tally.observed < OBSERVED && !tally.ordered.is_none_or(late) {
                 return;
             }
-            tally.observed = 0;
             tally.ranked()
         };
         *self.ranked.write().unwrap_or_else(PoisonError::into_inner) = ranked;

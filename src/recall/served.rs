@@ -137,12 +137,16 @@ impl ServedStage {
     ///
     /// # Errors
     /// [`Error::Io`] when a file is missing, [`Error::FormatVersion`] when another version wrote
-    /// it, and [`Error::Damaged`] when it was cut short or altered, or when files of two runs are
-    /// mixed.
+    /// it, and [`Error::Damaged`] when it has no stage, was cut short or altered, or when files of
+    /// two runs are mixed.
     pub fn load<B: Backend>(path: impl AsRef<Path>, device: &B::Device) -> Result<Self> {
         let path = &readable(path.as_ref());
         let (model, catalog) = load_model::<B>(path, device)?;
         let manifest_path = path.join(MANIFEST);
+        if !manifest_path.exists() {
+            let reason = "it is a run without a stage; write it with `StagePlan::save`";
+            return Err(damaged(path, reason.to_owned()));
+        }
         let manifest: Manifest = read_manifest(&manifest_path, STAGE_FORMAT_VERSION)?;
         let read = |name: &str, checksum: u32| {
             let file = path.join(name);
