@@ -12,12 +12,13 @@ use seqrec::data::{
     TrainingSequences,
 };
 use seqrec::engine::{Because, EngineSettings, Outcome, RecallEngine, RecallRequest, Recalled};
+use seqrec::index::Filter;
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
 use seqrec::prelude::Flex;
 use seqrec::recall::{
-    ChannelKind, Fusion, HistoryItems, ItemNeighboursConfig, PlannedChannel, PlannedSelection,
-    Popularity, PopularityConfig, RecallStage, Run, ServedStage, Share, StageData, StagePlan,
-    UserContext,
+    Candidate, Candidates, ChannelKind, Fusion, HistoryItems, ItemNeighboursConfig, PlannedChannel,
+    PlannedSelection, Popularity, PopularityConfig, Reason, RecallChannel, RecallStage, Run,
+    ServedStage, Share, StageData, StagePlan, UserContext,
 };
 
 #[path = "support/stage.rs"]
@@ -144,6 +145,39 @@ fn late_and_failing_channels_are_left_out_and_reported() {
         ids(&recalled).contains(&"d".to_owned())
     });
     wait_until("threads end", || engine.statistics().threads == 2);
+}
+
+/// A channel that breaks its promise: it gives the same whatever the filter says.
+struct Unfiltered(Vec<ItemIndex>);
+
+impl RecallChannel for Unfiltered {
+    fn recall(
+        &self,
+        users: &[UserContext<'_>],
+        _k: usize,
+        _filter: Option<Filter<'_>>,
+    ) -> seqrec::Result<Candidates> {
+        let mut candidates = Candidates::default();
+        for _ in users {
+            candidates.push(self.0.iter().map(|&item| Candidate {
+                item,
+                score: 1.0,
+                reason: Reason::Item(item),
+            }));
+        }
+        Ok(candidates)
+    }
+}
+
+#[test]
+fn what_does_not_pass_or_is_no_item_is_not_recalled_whoever_gives_it() {
+    let engine = engine_of(|| {
+        let bad = || Unfiltered(vec![0, 77, 2, 4, u32::MAX]);
+        let stage = stage().channel("bad", bad(), Share::default()).unwrap();
+        stage.fallback(bad())
+    });
+    let request = RecallRequest::of_user("nobody", 5).blocked(["d"]);
+    assert_eq!(ids(&engine.recall_for(&request).unwrap()), ["b"]);
 }
 
 #[test]

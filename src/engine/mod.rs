@@ -194,16 +194,9 @@ impl RecallEngine {
         let (lists, mut outcomes) = self.ask_channels(&call, called);
         let stage = &call.serving.served.stage;
         let mut fused = stage.fuse(&lists, call.k);
-        let filled = catch_unwind(AssertUnwindSafe(|| {
-            let found = std::mem::take(&mut fused);
-            // A channel that broke its trait's promise is no reason to break this one's.
-            fused.extend(found.into_iter().filter(|fused| call.passes(fused.item)));
-            let passes = |_: usize, item| call.passes(item);
-            let filter = Some(Filter::Predicate(&passes));
-            stage.fill(&mut fused, call.context(), call.k, filter)
-        }));
-        if let Some(reason) = failure(filled) {
-            outcomes.push(Outcome::Failed { reason });
+        match call.fill(&fused) {
+            Ok(more) => fused.extend(more),
+            Err(reason) => outcomes.push(Outcome::Failed { reason }),
         }
         let channels = (call
             .serving
@@ -476,12 +469,11 @@ fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
-/// Why something failed, by an error or a panic.
-fn failure<T>(outcome: std::thread::Result<Result<T>>) -> Option<String> {
-    match outcome {
-        Ok(Ok(_)) => None,
-        Ok(Err(error)) => Some(error.to_string()),
-        Err(panic) => Some(panic_message(&*panic)),
+/// What something gives, or why it fails, by an error or a panic.
+fn guarded<T>(give: impl FnOnce() -> Result<T>) -> std::result::Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(give)) {
+        Ok(given) => given.map_err(|error| error.to_string()),
+        Err(panic) => Err(panic_message(&*panic)),
     }
 }
 
@@ -592,39 +584,44 @@ impl Call {
         if self.excluded.contains(item) {
             return false;
         }
-        let Some(passes) = &self.request.passes else {
-            return true;
-        };
-        let catalog = self.serving.served.data.catalog();
-        catalog.id_of(item).is_some_and(|id| passes(id))
+        // Padding and what is beyond the catalog have no id, whatever a channel says.
+        let id = self.serving.served.data.catalog().id_of(item);
+        id.is_some_and(|id| (self.request.passes.as_ref()).is_none_or(|passes| passes(id)))
     }
 
     /// What a channel gives, or why it gives nothing.
     fn ask(&self, channel: usize) -> std::result::Result<Vec<Candidate>, String> {
-        let mut list = Vec::new();
-        let asked = catch_unwind(AssertUnwindSafe(|| {
+        guarded(|| {
             let passes = |_: usize, item| self.passes(item);
             let filter = Some(Filter::Predicate(&passes));
             let stage = &self.serving.served.stage;
             let candidates = stage.ask(channel, &[self.context()], self.k, filter)?;
-            list.extend(candidates.of(0));
-            Ok(())
-        }));
-        match failure(asked) {
-            None => Ok(list),
-            Some(reason) => Err(reason),
-        }
+            // A channel that looks at no filter is no reason to recall what does not pass.
+            let list = candidates.of(0);
+            Ok(list
+                .filter(|candidate| self.passes(candidate.item))
+                .collect())
+        })
+    }
+
+    /// What fills a list up, or why nothing does.
+    fn fill(&self, fused: &[Fused]) -> std::result::Result<Vec<Fused>, String> {
+        guarded(|| {
+            let passes = |_: usize, item| self.passes(item);
+            let filter = Some(Filter::Predicate(&passes));
+            let stage = &self.serving.served.stage;
+            let mut more = stage.fill(fused, self.context(), self.k, filter)?;
+            let mut there: ItemSet = fused.iter().map(|fused| fused.item).collect();
+            more.retain(|fused| self.passes(fused.item) && there.insert(fused.item));
+            more.truncate(self.k - fused.len());
+            Ok(more)
+        })
     }
 
     /// An item as the outside knows it.
     fn outside(&self, fused: Fused) -> RecalledItem {
         let data = &self.serving.served.data;
-        let id = |item| {
-            data.catalog()
-                .id_of(item)
-                .expect("channels give items")
-                .clone()
-        };
+        let id = |item| data.catalog().id_of(item).cloned();
         let because = |reason| match reason {
             Reason::Popular => Because::Popular,
             Reason::Segment(place) => Because::Segment(
@@ -633,7 +630,7 @@ impl Call {
                     .cloned()
                     .unwrap_or_default(),
             ),
-            Reason::Item(item) => Because::Item(id(item)),
+            Reason::Item(item) => id(item).map_or(Because::Taste, Because::Item),
             Reason::User(_) => Because::SimilarUser,
             Reason::Tag(tag) => {
                 let names = data.tags().map_or(&[][..], |tags| tags.names());
@@ -648,7 +645,7 @@ impl Call {
             because: because(found.reason),
         });
         RecalledItem {
-            id: id(fused.item),
+            id: id(fused.item).expect("only items of the catalog pass"),
             score: fused.score,
             found: found.collect(),
         }

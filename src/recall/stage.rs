@@ -233,26 +233,27 @@ impl RecallStage {
         fused
     }
 
-    /// Fills a user's list up to k items by the fallback, where there is one; below all others.
+    /// What fills a user's list up to k items: the fallback's, where there is one, that are not in
+    /// the list; below all others.
     ///
     /// # Errors
     /// What the fallback says.
     pub(crate) fn fill(
         &self,
-        fused: &mut Vec<Fused>,
+        fused: &[Fused],
         user: UserContext<'_>,
         k: usize,
         filter: Option<Filter<'_>>,
-    ) -> Result<()> {
+    ) -> Result<Vec<Fused>> {
         let Some(fallback) = self.fallback.as_ref().filter(|_| fused.len() < k) else {
-            return Ok(());
+            return Ok(Vec::new());
         };
         let there: foldhash::HashSet<ItemIndex> = fused.iter().map(|fused| fused.item).collect();
         let new = |row: usize, item: ItemIndex| {
             !there.contains(&item) && filter.is_none_or(|filter| filter.passes(row, item))
         };
         let more = fallback.recall(&[user], k - fused.len(), Some(Filter::Predicate(&new)))?;
-        fused.extend(more.of(0).enumerate().map(|(place, candidate)| Fused {
+        let of_fallback = |(place, candidate): (usize, Candidate)| Fused {
             item: candidate.item,
             score: 0.0,
             found: vec![Found {
@@ -261,8 +262,8 @@ impl RecallStage {
                 score: candidate.score,
                 reason: candidate.reason,
             }],
-        }));
-        Ok(())
+        };
+        Ok(more.of(0).enumerate().map(of_fallback).collect())
     }
 
     /// For each user, in order, his k items with every channel that found them, best first. The
@@ -287,7 +288,8 @@ impl RecallStage {
                     lists.iter().map(|list| list.of(row).collect()).collect();
                 let passes = |_: usize, item| filter.is_none_or(|filter| filter.passes(row, item));
                 let mut fused = self.fuse(&of_user, k);
-                self.fill(&mut fused, users[row], k, Some(Filter::Predicate(&passes)))?;
+                let filter = Some(Filter::Predicate(&passes));
+                fused.extend(self.fill(&fused, users[row], k, filter)?);
                 Ok(fused)
             })
             .collect()
