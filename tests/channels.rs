@@ -27,17 +27,23 @@ use seqrec::recall::{
 use told::Told;
 
 /// Items are numbered by first appearance, so that `rows` that count up keep their numbers.
-fn data(rows: &[&[i64]]) -> (TrainingSequences, Catalog) {
-    let log: Interactions = rows
-        .iter()
-        .enumerate()
+fn dataset(rows: &[impl AsRef<[i64]>]) -> Dataset {
+    let log: Interactions = (rows.iter().enumerate())
         .flat_map(|(user, items)| {
-            items.iter().enumerate().map(move |(place, &item)| {
-                Interaction::new(user as i64, item, (100 * user + place) as f64)
-            })
+            items
+                .as_ref()
+                .iter()
+                .enumerate()
+                .map(move |(place, &item)| {
+                    Interaction::new(user as i64, item, (100 * user + place) as f64)
+                })
         })
         .collect();
-    let dataset = Dataset::new(log, Filters::default()).unwrap();
+    Dataset::new(log, Filters::default()).unwrap()
+}
+
+fn data(rows: &[&[i64]]) -> (TrainingSequences, Catalog) {
+    let dataset = dataset(rows);
     (TrainingSequences::all(&dataset), dataset.catalog().clone())
 }
 
@@ -245,17 +251,7 @@ fn channels_are_judged_by_the_same_protocol() {
     let rows: Vec<Vec<i64>> = (0..30)
         .map(|user| (0..8).map(|place| (user + place) % 12).collect())
         .collect();
-    let log: Interactions = rows
-        .iter()
-        .enumerate()
-        .flat_map(|(user, items)| {
-            items
-                .iter()
-                .enumerate()
-                .map(move |(place, &item)| Interaction::new(user as i64, item, place as f64))
-        })
-        .collect();
-    let dataset = Dataset::new(log, Filters::default()).unwrap();
+    let dataset = dataset(&rows);
     let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
     let chain = MarkovChain::new(&split.train, split.catalog()).unwrap();
     let evaluation = Evaluation::new(&[1], false);
@@ -814,6 +810,13 @@ fn every_channel_keeps_to_its_trait() {
                 assert_eq!(one.unwrap().items(0), items, "{kind:?}");
             }
             assert!(!all.items(0).is_empty(), "{kind:?} says nothing");
+            let by_history = !matches!(kind, ChannelKind::Popularity { .. });
+            let without = all.items(users.len() - 1);
+            assert_eq!(
+                without.is_empty(),
+                by_history,
+                "{kind:?} of an empty history"
+            );
         }
     }
 }
@@ -825,17 +828,7 @@ fn learned_weights_find_more_than_any_one_channel() {
     let rows: Vec<Vec<i64>> = (1..=30i64)
         .map(|user| vec![user, 31, 31 + user % 3, 31 + user % 3])
         .collect();
-    let log: Interactions = rows
-        .iter()
-        .enumerate()
-        .flat_map(|(user, items)| {
-            items
-                .iter()
-                .enumerate()
-                .map(move |(place, &item)| Interaction::new(user as i64, item, place as f64))
-        })
-        .collect();
-    let dataset = Dataset::new(log, Filters::default()).unwrap();
+    let dataset = dataset(&rows);
     let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
     let index = |item: i64| dataset.catalog().index_of(&item.into()).unwrap();
     let of_all = |items: Vec<ItemIndex>| Told(Arc::new(move |_| Ok(items.clone())));

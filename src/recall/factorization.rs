@@ -7,12 +7,13 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
-use crate::data::{Catalog, ItemIndex, TrainingSequences};
-use crate::index::{Filter, FlatIndex, VectorIndex};
+use crate::data::{Catalog, History, ItemIndex, TrainingSequences};
+use crate::index::{Filter, FlatIndex};
 use crate::{Result, settings};
 
 use super::candidates::{Candidates, Reason};
 use super::channel::{RecallChannel, UserContext};
+use super::vector_channel::{UserEncoder, nearest_items};
 
 /// The settings of [`MatrixFactorization::als`].
 #[derive(Config, Debug, PartialEq)]
@@ -217,18 +218,6 @@ impl MatrixFactorization {
             FOLD_IN_REFINEMENTS,
         )
     }
-
-    /// The vectors of several users, `[histories, dim]`.
-    pub(super) fn fold_in_all(&self, histories: &[&[ItemIndex]]) -> Array2<f32> {
-        let rows: Vec<Array1<f32>> = (histories.par_iter())
-            .map(|history| self.fold_in(history))
-            .collect();
-        let mut vectors = Array2::zeros((histories.len(), self.items.ncols()));
-        for (mut vector, row) in vectors.axis_iter_mut(Axis(0)).zip(rows) {
-            vector.assign(&row);
-        }
-        vectors
-    }
 }
 
 fn normal(rows: usize, columns: usize, random: &mut impl Rng) -> Array2<f32> {
@@ -314,9 +303,26 @@ impl RecallChannel for MatrixFactorization {
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates> {
-        let items: Vec<_> = users.iter().map(|user| user.history().items()).collect();
-        let queries = self.fold_in_all(&items);
-        let hits = self.index.search(queries.view(), k, filter)?;
+        let histories: Vec<History<'_>> = users.iter().map(|user| user.history()).collect();
+        let encode = |histories: &[History<'_>]| self.encode(histories);
+        let hits = nearest_items(encode, &self.index, &histories, k, filter)?;
         Ok(Candidates::of_hits(hits, Reason::Taste))
+    }
+}
+
+impl UserEncoder for MatrixFactorization {
+    fn dim(&self) -> usize {
+        self.items.ncols()
+    }
+
+    fn encode(&self, histories: &[History<'_>]) -> Result<Array2<f32>> {
+        let rows: Vec<Array1<f32>> = (histories.par_iter())
+            .map(|history| self.fold_in(history.items()))
+            .collect();
+        let mut vectors = Array2::zeros((histories.len(), self.dim()));
+        for (mut vector, row) in vectors.axis_iter_mut(Axis(0)).zip(rows) {
+            vector.assign(&row);
+        }
+        Ok(vectors)
     }
 }

@@ -13,7 +13,6 @@ use crate::{Error, Result, settings};
 
 use super::candidates::Reason;
 use super::channel::UserContext;
-use super::factorization::MatrixFactorization;
 use super::links::{Item, Links, User};
 use super::path::{HistoryItems, Path, Reached};
 use super::scores::Scores;
@@ -127,17 +126,6 @@ impl Path<User> for SimilarUsers {
         Ok(users
             .map_init(|| Scores::new(self.scales.len()), similar)
             .collect())
-    }
-}
-
-impl UserEncoder for MatrixFactorization {
-    fn dim(&self) -> usize {
-        self.item_vectors().ncols()
-    }
-
-    fn encode(&self, histories: &[History<'_>]) -> Result<Array2<f32>> {
-        let items = histories.iter().map(|history| history.items());
-        Ok(self.fold_in_all(&items.collect::<Vec<_>>()))
     }
 }
 
