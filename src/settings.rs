@@ -30,6 +30,15 @@ pub(crate) fn positive(field: &'static str, value: f64) -> Result<()> {
     Err(Error::invalid(field, value, "must be above 0"))
 }
 
+/// A factor by which something counts less and less, or as much as before.
+pub(crate) fn decay(field: &'static str, value: f64) -> Result<()> {
+    positive(field, value)?;
+    if value <= 1.0 {
+        return Ok(());
+    }
+    Err(Error::invalid(field, value, "must be at most 1"))
+}
+
 /// A finite number that is 0 or above it.
 pub(crate) fn not_negative(field: &'static str, value: f64) -> Result<()> {
     if value >= 0.0 && value.is_finite() {

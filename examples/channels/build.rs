@@ -246,7 +246,7 @@ pub fn channels(
         }
         channels.push(Channel {
             name,
-            channel: channel.into(),
+            channel,
             build_seconds,
             kind: Some(kind),
         });

@@ -24,7 +24,7 @@ pub struct Statistics {
     pub users: usize,
     /// Which stage serves.
     pub version: u64,
-    /// Threads that run channels, and jobs that wait for one.
+    /// Threads that run channels, those that are stuck included.
     pub threads: usize,
     /// How many jobs wait for a thread.
     pub queued: usize,

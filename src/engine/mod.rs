@@ -12,18 +12,18 @@ use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::backend::Backend;
-use crate::data::{ExternalId, History, Interaction, ItemIndex};
+use crate::data::{Catalog, ExternalId, History, Interaction, ItemIndex};
 use crate::index::{Filter, ItemSet};
 use crate::recall::{Candidate, FALLBACK, Fused, Reason, RecallChannel, ServedStage, UserContext};
 use crate::{Error, Result};
 
 use answers::Answers;
 use counters::{ChannelCounters, Counters, count};
-use request::Who;
+use request::{Predicate, Who};
 use settings::check_count;
 use users::{Recent, Users};
 use workers::{State, Stuck, Workers};
@@ -84,7 +84,6 @@ pub struct RecallEngine {
     events: Mutex<Events>,
     workers: Workers,
     counters: Counters,
-    versions: AtomicU64,
 }
 
 /// The last events, for the near-line channels of the next stage.
@@ -115,7 +114,7 @@ struct Call {
     k: usize,
     /// Items that are not to be recalled.
     excluded: ItemSet,
-    request: RecallRequest,
+    passes: Option<Predicate>,
 }
 
 /// A history by index.
@@ -165,7 +164,6 @@ impl RecallEngine {
             events: Mutex::default(),
             workers: Workers::new(settings.threads)?,
             counters,
-            versions: AtomicU64::new(1),
             settings,
         })
     }
@@ -285,7 +283,7 @@ impl RecallEngine {
             })
         });
         let served = loaded.inspect_err(|_| count(&self.counters.failed_reloads))?;
-        let version = self.versions.load(Ordering::Relaxed) + 1;
+        let version = self.serving().version + 1;
         let serving = Arc::new(Serving::new(served, version, &self.counters));
         // Most events are told before any lock is held for long: those that come meanwhile, at the
         // end, together with the change of stages.
@@ -309,7 +307,6 @@ impl RecallEngine {
             let mut current = self.serving.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *current, serving.clone())
         };
-        self.versions.store(version, Ordering::Relaxed);
         count(&self.counters.reloads);
         // Outside the locks, since it may be the last one to hold it.
         drop(old);
@@ -326,7 +323,7 @@ impl RecallEngine {
             reloads: read(&self.counters.reloads),
             failed_reloads: read(&self.counters.failed_reloads),
             users: self.users.len(),
-            version: read(&self.versions),
+            version: self.serving().version,
             threads: self.workers.threads(),
             queued: self.workers.queued(),
             channels: self.counters.channels(),
@@ -343,7 +340,7 @@ impl RecallEngine {
         self.serving().served.data.catalog().len()
     }
 
-    fn events(&self) -> std::sync::MutexGuard<'_, Events> {
+    fn events(&self) -> MutexGuard<'_, Events> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -397,7 +394,7 @@ impl RecallEngine {
             now: request.now,
             k: request.k,
             excluded,
-            request: request.clone(),
+            passes: request.passes.clone(),
             serving,
         }
     }
@@ -518,13 +515,9 @@ impl Serving {
     }
 
     fn known(&self, history: &[ExternalId]) -> Known {
-        let catalog = self.served.data.catalog();
         let mut known = Known::default();
         for id in history {
-            match catalog.index_of(id) {
-                Some(item) => known.items.push(item),
-                None => known.unknown += 1,
-            }
+            known.add(id, self.served.data.catalog());
         }
         known
     }
@@ -553,18 +546,24 @@ impl Serving {
             }
         }
         for (id, time) in recent.events.iter().filter(|(_, time)| *time > until) {
-            match data.catalog().index_of(id) {
-                Some(item) => {
-                    known.items.push(item);
-                    known.times.push(*time);
-                }
-                None => known.unknown += 1,
+            if known.add(id, data.catalog()) {
+                known.times.push(*time);
             }
         }
         let above = known.items.len().saturating_sub(settings.history);
         known.items.drain(..above);
         known.times.drain(..above);
         (known, segments)
+    }
+}
+
+impl Known {
+    /// Adds an item, or counts it as unknown; whether it is in the catalog.
+    fn add(&mut self, id: &ExternalId, catalog: &Catalog) -> bool {
+        let item = catalog.index_of(id);
+        self.items.extend(item);
+        self.unknown += usize::from(item.is_none());
+        item.is_some()
     }
 }
 
@@ -586,7 +585,7 @@ impl Call {
         }
         // Padding and what is beyond the catalog have no id, whatever a channel says.
         let id = self.serving.served.data.catalog().id_of(item);
-        id.is_some_and(|id| (self.request.passes.as_ref()).is_none_or(|passes| passes(id)))
+        id.is_some_and(|id| (self.passes.as_ref()).is_none_or(|passes| passes(id)))
     }
 
     /// What a channel gives, or why it gives nothing.
@@ -611,6 +610,9 @@ impl Call {
             let filter = Some(Filter::Predicate(&passes));
             let stage = &self.serving.served.stage;
             let mut more = stage.fill(fused, self.context(), self.k, filter)?;
+            if more.is_empty() {
+                return Ok(more);
+            }
             let mut there: ItemSet = fused.iter().map(|fused| fused.item).collect();
             more.retain(|fused| self.passes(fused.item) && there.insert(fused.item));
             more.truncate(self.k - fused.len());

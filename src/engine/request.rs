@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use crate::data::ExternalId;
 
 /// Whether an item may be recalled.
-type Predicate = Arc<dyn Fn(&ExternalId) -> bool + Send + Sync>;
+pub(super) type Predicate = Arc<dyn Fn(&ExternalId) -> bool + Send + Sync>;
 
 /// Whom to recall for, how many items, and which not.
 ///

@@ -100,21 +100,6 @@ pub trait RecallChannel: Send + Sync {
     fn observe(&self, _item: ItemIndex, _interaction: &Interaction, _segments: &[String]) {}
 }
 
-impl<C: RecallChannel + ?Sized> RecallChannel for Box<C> {
-    fn recall(
-        &self,
-        users: &[UserContext<'_>],
-        k: usize,
-        filter: Option<Filter<'_>>,
-    ) -> Result<Candidates> {
-        (**self).recall(users, k, filter)
-    }
-
-    fn observe(&self, item: ItemIndex, interaction: &Interaction, segments: &[String]) {
-        (**self).observe(item, interaction, segments);
-    }
-}
-
 impl<C: RecallChannel + ?Sized> RecallChannel for std::sync::Arc<C> {
     fn recall(
         &self,

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::data::{Catalog, History, ItemIndex, TrainingSequences};
 use crate::kernels::top_k::{Scored, scan};
-use crate::{Error, Result, settings};
+use crate::{Result, settings};
 
 use super::links::{Item, Links};
 
@@ -68,15 +68,7 @@ pub struct ItemNeighboursConfig {
 impl ItemNeighboursConfig {
     fn validate(&self) -> Result<()> {
         settings::at_least_one(&[("neighbours", self.neighbours), ("longest", self.longest)])?;
-        settings::positive("position_decay", self.position_decay)?;
-        if self.position_decay > 1.0 {
-            let reason = "must be at most 1";
-            return Err(Error::invalid(
-                "position_decay",
-                self.position_decay,
-                reason,
-            ));
-        }
+        settings::decay("position_decay", self.position_decay)?;
         if let Some(half_life) = self.half_life {
             settings::positive("half_life", half_life)?;
         }
@@ -89,8 +81,8 @@ impl ItemNeighboursConfig {
     /// Of an item that a user took several times, the last counts.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] with the first setting that can't be right, and for an empty
-    /// catalog.
+    /// [`Error::InvalidValue`](crate::Error::InvalidValue) with the first setting that can't be
+    /// right, and for an empty catalog.
     pub fn build(
         &self,
         sequences: &TrainingSequences,

@@ -105,10 +105,10 @@ impl<From: Node, To: Node> Links<From, To> {
         weights: Vec<f32>,
         nodes: usize,
     ) -> Result<Self> {
-        let ordered = offsets.first() == Some(&0) && offsets.is_sorted();
-        if !ordered || offsets.last() != Some(&targets.len()) || targets.len() != weights.len() {
-            let reason = "must rise from 0 to the number of links";
-            return Err(Error::invalid("offsets", offsets.len(), reason));
+        check_offsets("offsets", &offsets, targets.len())?;
+        if weights.len() != targets.len() {
+            let reason = format!("must be as many as targets, {}", targets.len());
+            return Err(Error::invalid("weights", weights.len(), reason));
         }
         if let Some(target) = targets.iter().find(|&&target| target as usize >= nodes) {
             let reason = format!("must be below {nodes}");
@@ -174,6 +174,19 @@ impl<From: Node, To: Node> Links<From, To> {
         }
         reversed
     }
+}
+
+/// Refuses what does not say where each of some lists begins, and where the last one ends.
+pub(super) fn check_offsets(field: &'static str, offsets: &[usize], end: usize) -> Result<()> {
+    if offsets.first() == Some(&0) && offsets.is_sorted() && offsets.last() == Some(&end) {
+        return Ok(());
+    }
+    let reason = format!("must rise from 0 to {end}");
+    Err(Error::invalid(
+        field,
+        format!("{} numbers", offsets.len()),
+        reason,
+    ))
 }
 
 #[cfg(test)]

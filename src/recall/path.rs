@@ -147,9 +147,7 @@ pub struct Then<P, S, Over> {
 impl<P: Path<Over>, S: Step<Over, To>, Over: Node, To: Node> Path<To> for Then<P, S, Over> {
     fn walk(&self, users: &[UserContext<'_>]) -> Result<Vec<Vec<Reached>>> {
         let step = |scores: &mut Scores, from: Vec<Reached>| {
-            let nodes = self.step.nodes();
             self.step.follow(&from, &mut |place, node, weight| {
-                debug_assert!((node as usize) < nodes);
                 let Reached {
                     weight: so_far,
                     reason,
@@ -254,10 +252,7 @@ impl HistoryItems {
     /// # Errors
     /// [`Error::InvalidValue`] when it is not above 0 and at most 1.
     pub fn with_decay(self, decay: f64) -> Result<Self> {
-        settings::positive("decay", decay)?;
-        if decay > 1.0 {
-            return Err(Error::invalid("decay", decay, "must be at most 1"));
-        }
+        settings::decay("decay", decay)?;
         Ok(Self { decay, ..self })
     }
 

@@ -1,5 +1,6 @@
 //! A recall stage as settings, which say what it is made of.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ndarray::Array2;
@@ -107,7 +108,7 @@ impl ChannelKind {
     /// # Errors
     /// [`Error::InvalidValue`] with a setting that can't be right, and [`Error::NothingLeft`]
     /// when the data lack what it goes by.
-    pub fn build(&self, data: &StageData) -> Result<Box<dyn RecallChannel>> {
+    pub fn build(&self, data: &StageData) -> Result<Arc<dyn RecallChannel>> {
         self.assemble(self.prepare(data)?, data)
     }
 
@@ -133,27 +134,27 @@ impl ChannelKind {
         &self,
         prepared: Prepared,
         data: &StageData,
-    ) -> Result<Box<dyn RecallChannel>> {
+    ) -> Result<Arc<dyn RecallChannel>> {
         let (sequences, catalog) = (&data.sequences, &data.catalog);
         let segments = |sequence: usize| data.segments(sequence).to_vec();
         Ok(match (self, prepared) {
             (Self::Popularity { settings }, _) => {
-                Box::new(Popularity::of_sequences(sequences, segments, settings)?)
+                Arc::new(Popularity::of_sequences(sequences, segments, settings)?)
             }
-            (Self::MarkovChain, _) => Box::new(MarkovChain::new(sequences, catalog)?),
+            (Self::MarkovChain, _) => Arc::new(MarkovChain::new(sequences, catalog)?),
             (Self::ItemNeighbours { start, .. }, Prepared::Neighbours(links)) => {
-                Box::new(start.then(links).into_channel())
+                Arc::new(start.then(links).into_channel())
             }
             (Self::SimilarUsers { start, settings }, _) => {
                 let similar = SimilarUsers::new(sequences, catalog, *start, settings)?;
                 let items = similar.items().clone();
-                Box::new(similar.then(items).into_channel())
+                Arc::new(similar.then(items).into_channel())
             }
             (Self::SessionKnn { settings }, _) => {
-                Box::new(SessionKnn::new(sequences, catalog, settings)?)
+                Arc::new(SessionKnn::new(sequences, catalog, settings)?)
             }
             (Self::MatrixFactorization { settings }, Prepared::Vectors(items)) => {
-                Box::new(MatrixFactorization::of_items(items, settings)?)
+                Arc::new(MatrixFactorization::of_items(items, settings)?)
             }
             (Self::Model, _) => {
                 let StageModel {
@@ -161,12 +162,12 @@ impl ChannelKind {
                     item_vectors,
                 } = self.model(data)?;
                 let index = index(item_vectors.view())?;
-                Box::new(VectorChannel::new(encoder.clone(), index))
+                Arc::new(VectorChannel::new(encoder.clone(), index))
             }
             (Self::NearestItems { start, neighbours }, _) => {
                 let vectors = self.model(data)?.item_vectors.view();
                 let step = NearestItems::new(vectors, *neighbours, index)?;
-                Box::new(start.then(step).into_channel())
+                Arc::new(start.then(step).into_channel())
             }
             (
                 Self::NearestUsers {
@@ -179,13 +180,13 @@ impl ChannelKind {
                 let encoder = self.model(data)?.encoder.clone();
                 let nearest = NearestUsers::new(encoder, index(vectors.view())?, *neighbours)?;
                 let next = next_items(sequences, catalog, *held_back);
-                Box::new(nearest.then(next).into_channel())
+                Arc::new(nearest.then(next).into_channel())
             }
             (Self::PreferredTags { start, tags, items }, _) => {
                 let features = data.tags.as_ref().ok_or_else(|| lacks(self, "tags"))?;
                 let preferred = PreferredTags::new(features, catalog, *start)?;
                 let of_tags = items_of_tags(features, catalog, *items)?;
-                Box::new(preferred.best(*tags)?.then(of_tags).into_channel())
+                Arc::new(preferred.best(*tags)?.then(of_tags).into_channel())
             }
             (kind, _) => return Err(lacks(kind, "what was prepared for it")),
         })

@@ -175,16 +175,13 @@ impl Popularity {
         } else {
             vec![Vec::new(); log.users().len()]
         };
+        let wanted: Vec<ExternalId> = (config.events.iter())
+            .map(|name| ExternalId::from(name.as_str()))
+            .collect();
         let rows = (0..log.len()).filter_map(|row| {
             let item = items[log.item_numbers()[row] as usize]?;
             let event = log.event(row);
-            let counts = config.events.is_empty()
-                || event.is_some_and(|event| {
-                    config
-                        .events
-                        .iter()
-                        .any(|name| *event == ExternalId::from(name.as_str()))
-                });
+            let counts = wanted.is_empty() || event.is_some_and(|event| wanted.contains(event));
             counts.then(|| Row {
                 item,
                 time: log.times()[row],

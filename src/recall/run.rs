@@ -84,6 +84,22 @@ pub(super) fn read_manifest<T: DeserializeOwned>(path: &Path, supported: u32) ->
     parse(&json, path)
 }
 
+/// Reads a file of a folder whose manifest has its checksum.
+pub(super) fn read_checked(
+    folder: &Path,
+    name: &str,
+    checksum: u32,
+    manifest: &str,
+) -> Result<Vec<u8>> {
+    let file = folder.join(name);
+    let contents = read_file(&file)?;
+    if crc32fast::hash(&contents) == checksum {
+        return Ok(contents);
+    }
+    let reason = format!("its checksum is not the one in {manifest}");
+    Err(damaged(&file, reason))
+}
+
 /// The [name](RecallerConfig::NAME) of the model that a run's folder holds.
 ///
 /// # Errors
@@ -161,17 +177,7 @@ where
                 format!("it holds a model {:?}, not {:?}", manifest.model, C::NAME),
             ));
         }
-        let read = |name: &str, checksum: u32| {
-            let file = path.join(name);
-            let contents = read_file(&file)?;
-            if crc32fast::hash(&contents) != checksum {
-                return Err(damaged(
-                    &file,
-                    "its checksum is not the one in run.json".to_owned(),
-                ));
-            }
-            Ok(contents)
-        };
+        let read = |name, checksum| read_checked(&path, name, checksum, MANIFEST);
         let config_file = read(CONFIG, manifest.checksums.config)?;
         let config = C::load_binary(&config_file)
             .map_err(|error| damaged(&path.join(CONFIG), error.to_string()))?;

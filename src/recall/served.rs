@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
 use crate::data::{Catalog, ExternalId, Features, IdTable, TrainingSequences};
-use crate::files::{read_file, readable, write_file, write_folder};
+use crate::files::{readable, write_file, write_folder};
 use crate::model::{
     Gru4RecConfig, HstuConfig, Item2VecConfig, MultiInterestConfig, RecallerConfig, SasRecConfig,
     TwoTowerConfig,
@@ -16,8 +16,9 @@ use crate::model::{
 use crate::{Error, Result};
 
 use super::arrays::{ArrayReader, ArrayWriter};
+use super::links::check_offsets;
 use super::plan::{Prepared, StagePlan};
-use super::run::{Run, damaged, model_name, parse, read_manifest};
+use super::run::{Run, damaged, model_name, parse, read_checked, read_manifest};
 use super::stage::RecallStage;
 use super::stage_data::{StageData, StageModel};
 
@@ -148,17 +149,7 @@ impl ServedStage {
             return Err(damaged(path, reason.to_owned()));
         }
         let manifest: Manifest = read_manifest(&manifest_path, STAGE_FORMAT_VERSION)?;
-        let read = |name: &str, checksum: u32| {
-            let file = path.join(name);
-            let contents = read_file(&file)?;
-            if crc32fast::hash(&contents) == checksum {
-                return Ok(contents);
-            }
-            Err(damaged(
-                &file,
-                format!("its checksum is not the one in {MANIFEST}"),
-            ))
-        };
+        let read = |name, checksum| read_checked(path, name, checksum, MANIFEST);
         let users_file = read(USERS, manifest.users)?;
         let users: Users = parse(&users_file, &path.join(USERS))?;
         let arrays_file = read(ARRAYS, manifest.arrays)?;
@@ -210,9 +201,9 @@ fn sequences(
     let offsets = arrays.offsets("sequences.offsets")?;
     let items: Vec<u32> = arrays.get("sequences.items")?;
     let times: Vec<f64> = arrays.get("sequences.times")?;
-    let ordered = offsets.first() == Some(&0) && offsets.is_sorted();
-    if !ordered || offsets.last() != Some(&items.len()) || offsets.len() != users + 1 {
-        let reason = "must rise from 0 to the number of interactions, and be one more than users";
+    check_offsets("sequences.offsets", &offsets, items.len())?;
+    if offsets.len() != users + 1 {
+        let reason = format!("must be one more than users, {users}");
         return Err(Error::invalid("sequences.offsets", offsets.len(), reason));
     }
     if times.len() != items.len() {
