@@ -41,6 +41,33 @@ pub enum Error {
         first_line: String,
     },
 
+    /// A file may be in one format or another, and a wrong guess would be read without complaint.
+    #[error("the format of {} is not certain: {reason}; name it: {options}", path.display())]
+    UncertainFormat {
+        /// The file.
+        path: PathBuf,
+        /// What speaks for more than one.
+        reason: String,
+        /// How it can be named, on a command line or by [`Format`](crate::data::Format).
+        options: String,
+    },
+
+    /// A header has no column that is known to hold the time, or several columns that may be meant.
+    #[error(
+        "{}: {problem}; its header is {header:?}; name the columns as in {example:?}, without a time \
+         if rows are in the order in which things happened", path.display()
+    )]
+    UncertainColumns {
+        /// The file.
+        path: PathBuf,
+        /// Which column, and why.
+        problem: String,
+        /// The header's columns.
+        header: Vec<String>,
+        /// A schema as a command line or [`Schema`](crate::data::Schema) takes it.
+        example: String,
+    },
+
     /// The header lacks a column that the schema names.
     #[error("{} has no column {column:?}; its header is {header:?}", path.display())]
     MissingColumn {
@@ -87,6 +114,49 @@ pub enum Error {
         path: PathBuf,
         /// The line, counted from 1.
         line: u64,
+    },
+
+    /// A folder that is to be written holds something that this crate did not write there.
+    #[error(
+        "{} holds {}, which was not written here and would be in danger; \
+         choose a folder that is absent or empty", path.display(), entry.display()
+    )]
+    NotOurs {
+        /// The folder.
+        path: PathBuf,
+        /// What it holds.
+        entry: PathBuf,
+    },
+
+    /// Another process, or another thread, is writing the same file or folder.
+    #[error("{} is being written by another process; wait for it or choose another name", path.display())]
+    InUse {
+        /// The file or folder.
+        path: PathBuf,
+    },
+
+    /// A checkpoint is of another training than the one that is to go on from it.
+    #[error(
+        "the checkpoint can't be resumed: its {what} was {checkpoint}, and is now {now}; \
+         train with the same, or begin anew without resuming"
+    )]
+    OtherTraining {
+        /// The first thing that differs, such as `training sequences` or `model.dim`.
+        what: String,
+        /// What the checkpoint has.
+        checkpoint: String,
+        /// What there is now.
+        now: String,
+    },
+
+    /// A model looks at the times of a history, and there are none.
+    #[error(
+        "the model looks at when items were taken, and the history in row {row} has no times; \
+         give each item its time, in the unit of the training data"
+    )]
+    TimesMissing {
+        /// Which of the histories, counted from 0.
+        row: usize,
     },
 
     /// A file of this crate's own (a run folder, a checkpoint) is damaged or incomplete.
@@ -154,8 +224,9 @@ pub enum Error {
         item: u32,
     },
 
-    /// An item that is to be replaced or removed is not in the index.
-    #[error("item {item} is not in the index")]
+    /// An item that is to be replaced or removed is not in the index, or one of a history or a
+    /// sequence is not in the catalog.
+    #[error("item {item} is not among the items that this was made for")]
     UnknownItem {
         /// The item's index.
         item: u32,

@@ -1,10 +1,20 @@
-//! Files and folders that are written whole or not at all.
+//! Files and folders that are written whole or not at all, and that are nobody else's.
+//!
+//! Whatever is written is written aside, under a name that begins with a point and ends in
+//! `.writing`, and renamed. A writer holds a lock on what it writes aside for as long as it lives,
+//! so that the next writer of the same name can tell what a killed one left behind, and removes it.
 
-use std::fs;
-use std::io::Write;
+use std::ffi::OsStr;
+use std::fs::{self, File, TryLockError};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Error, Result};
+
+/// The end of the names of what is written aside.
+const ASIDE: &str = ".writing";
 
 /// Writes a file aside and renames it, so that a crash leaves the old one or the new one.
 pub(crate) fn write_file(path: &Path, contents: &[u8]) -> Result<()> {
@@ -18,65 +28,163 @@ pub(crate) fn write_file_with(
 ) -> Result<()> {
     let folder = parent(path);
     fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+    sweep(folder, Some(path));
+    let prefix = aside_prefix(path);
     let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix).suffix(ASIDE);
     // Temporary files are for their owner alone; this one is to be like any other.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut file = builder
         .tempfile_in(folder)
         .map_err(Error::io("write", path))?;
+    lock(file.as_file(), path)?;
     let written = write(file.as_file_mut()).and_then(|()| file.as_file().sync_all());
     written.map_err(Error::io("write", path))?;
     file.persist(path)
         .map_err(|error| Error::io("write", path)(error.error))?;
-    Ok(())
+    sync_folder(folder)
 }
 
-/// Writes a folder aside and renames it, so that a crash leaves the old one or the new one whole.
-///
-/// A folder can't be renamed over another. The old one is moved to [`previous`] for the moment in
-/// between; [`readable`] finds it there should the moment be the last.
-pub(crate) fn write_folder(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+/// Writes a folder that is not there yet, or is empty, aside and renames it: it is there whole or
+/// not at all.
+pub(crate) fn write_new_folder(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let folder = parent(path);
     fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+    if let Some(entry) = entries(path)?.first() {
+        return Err(not_ours(path, entry));
+    }
+    sweep(folder, Some(path));
     let aside = tempfile::Builder::new()
-        .prefix(".writing-")
+        .prefix(&aside_prefix(path))
+        .suffix(ASIDE)
         .tempdir_in(folder)
         .map_err(Error::io("create a folder in", folder))?;
+    let _alive = FolderLock::acquire(aside.path())?;
     fill(aside.path())?;
-    let previous = previous(path);
-    if path.exists() {
-        if previous.exists() {
-            fs::remove_dir_all(&previous).map_err(Error::io("remove", &previous))?;
+    sync_folder(aside.path())?;
+    // An empty folder is replaced by the renaming; one that was filled meanwhile is an error.
+    fs::rename(aside.path(), path).map_err(Error::io("write", path))?;
+    let _ = aside.keep();
+    sync_folder(folder)
+}
+
+/// Removes a folder that holds nothing but files of these names, at one stroke.
+///
+/// # Errors
+/// [`Error::NotOurs`] when it holds anything else, and then all of it stays.
+pub(crate) fn remove_folder(path: &Path, names: &[&str]) -> Result<()> {
+    check_holds(path, names)?;
+    let aside = path.with_file_name(format!("{}removed{ASIDE}", aside_prefix(path)));
+    fs::rename(path, &aside).map_err(Error::io("remove", path))?;
+    fs::remove_dir_all(&aside).map_err(Error::io("remove", path))
+}
+
+/// Refuses a folder that holds anything but files of these names and what killed writers of ours
+/// left.
+pub(crate) fn check_holds(path: &Path, names: &[&str]) -> Result<()> {
+    for entry in entries(path)? {
+        let ours = names.iter().any(|name| entry == *name) || is_aside(&entry);
+        if !ours || (!is_aside(&entry) && path.join(&entry).is_dir()) {
+            return Err(not_ours(path, &entry));
         }
-        fs::rename(path, &previous).map_err(Error::io("move", path))?;
-    }
-    let aside = aside.keep();
-    if let Err(error) = fs::rename(&aside, path) {
-        // Best effort: what can't be put back is still found by `readable`.
-        let _ = fs::rename(&previous, path);
-        let _ = fs::remove_dir_all(&aside);
-        return Err(Error::io("write", path)(error));
-    }
-    if previous.exists() {
-        fs::remove_dir_all(&previous).map_err(Error::io("remove", &previous))?;
     }
     Ok(())
 }
 
-/// Where a folder's old contents are while it is replaced.
-fn previous(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.previous"))
+pub(crate) fn not_ours(path: &Path, entry: &OsStr) -> Error {
+    Error::NotOurs {
+        path: path.to_owned(),
+        entry: entry.to_owned().into(),
+    }
 }
 
-/// The folder to read: `path`, or its old contents where a crash hit between two renames.
-pub(crate) fn readable(path: &Path) -> PathBuf {
-    let previous = previous(path);
-    if !path.exists() && previous.exists() {
-        previous
-    } else {
-        path.to_owned()
+/// The names in a folder, in order; none where there is no folder.
+pub(crate) fn entries(path: &Path) -> Result<Vec<std::ffi::OsString>> {
+    let read = Error::io("read the folder", path);
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(read(error)),
+    };
+    let names: std::io::Result<Vec<_>> = entries
+        .map(|entry| entry.map(|entry| entry.file_name()))
+        .collect();
+    let mut names = names.map_err(read)?;
+    names.sort();
+    Ok(names)
+}
+
+/// Whether this is the name of something that is written aside.
+pub(crate) fn is_aside(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with('.') && name.ends_with(ASIDE)
+}
+
+/// The beginning of the names under which a file or folder is written aside.
+fn aside_prefix(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    format!(".{name}.")
+}
+
+/// Removes what writers that are no longer alive left in a folder: of a certain file or folder in
+/// it, or of any. What can't be removed is left; it is in nobody's way.
+pub(crate) fn sweep(folder: &Path, of: Option<&Path>) {
+    let prefix = of.map(aside_prefix).unwrap_or_default();
+    for name in entries(folder).unwrap_or_default() {
+        if !is_aside(&name) || !name.to_string_lossy().starts_with(&prefix) {
+            continue;
+        }
+        let path = folder.join(name);
+        let dead = File::open(&path).is_ok_and(|file| file.try_lock().is_ok());
+        if dead && path.is_dir() {
+            let _ = fs::remove_dir_all(&path);
+        } else if dead {
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
+/// Locks what is being written; where the file system knows no locks, that is passed over.
+fn lock(file: &File, path: &Path) -> Result<()> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(Error::InUse {
+            path: path.to_owned(),
+        }),
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
+    }
+}
+
+/// Tells the disk to remember the names in a folder.
+fn sync_folder(folder: &Path) -> Result<()> {
+    // Elsewhere folders can't be opened, and need not be synced.
+    if cfg!(unix) {
+        let synced = File::open(folder).and_then(|folder| folder.sync_all());
+        match synced {
+            // Some file systems have no such call for folders.
+            Err(error) if error.kind() == ErrorKind::InvalidInput => {}
+            synced => synced.map_err(Error::io("write the folder", folder))?,
+        }
+    }
+    Ok(())
+}
+
+/// A folder that one writer at a time has to itself, for as long as this lives. The lock ends with
+/// the process, however that ends. Where folders can't be locked, nothing is.
+#[derive(Debug)]
+pub(crate) struct FolderLock {
+    _folder: Option<File>,
+}
+
+impl FolderLock {
+    /// # Errors
+    /// [`Error::InUse`] when another writer has the folder.
+    pub(crate) fn acquire(path: &Path) -> Result<Self> {
+        let folder = File::open(path).ok();
+        if let Some(folder) = &folder {
+            lock(folder, path)?;
+        }
+        Ok(Self { _folder: folder })
     }
 }
 
@@ -92,44 +200,166 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
+/// The file that tells whose an output folder is.
+const OWNER: &str = "seqrec.json";
+
+#[derive(Serialize, Deserialize)]
+struct Owner {
+    program: String,
+}
+
+/// A folder into which a program writes its results, which is its own: absent or empty before, or
+/// written by the same program. While it is open no other process has it.
+///
+/// ```
+/// use seqrec::OutputFolder;
+///
+/// let home = tempfile::tempdir().unwrap();
+/// let folder = OutputFolder::open(home.path().join("results"), "my experiment")?;
+/// folder.write("table.md", "| model |")?;
+/// // Nothing else's is overwritten.
+/// std::fs::create_dir(home.path().join("keep")).unwrap();
+/// std::fs::write(home.path().join("keep/thesis.txt"), "x").unwrap();
+/// assert!(OutputFolder::open(home.path().join("keep"), "my experiment").is_err());
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct OutputFolder {
+    path: PathBuf,
+    _lock: FolderLock,
+}
+
+impl OutputFolder {
+    /// Opens the folder at `path` for a program of this name, and makes it where there is none.
+    ///
+    /// # Errors
+    /// [`Error::NotOurs`] when it holds anything and is not the program's, [`Error::InUse`] while
+    /// another process has it, and [`Error::Io`] when it can't be made or written.
+    pub fn open(path: impl Into<PathBuf>, program: &str) -> Result<Self> {
+        let path = path.into();
+        let owner = path.join(OWNER);
+        let is_owned = || {
+            let written = fs::read(&owner).ok()?;
+            let owner: Owner = serde_json::from_slice(&written).ok()?;
+            Some(owner.program == program)
+        };
+        let owned = is_owned().unwrap_or(false);
+        let foreign = entries(&path)?.into_iter().find(|name| !is_aside(name));
+        if let Some(entry) = foreign.filter(|_| !owned) {
+            return Err(not_ours(&path, &entry));
+        }
+        fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
+        let lock = FolderLock::acquire(&path)?;
+        sweep(&path, None);
+        if !owned {
+            let program = program.to_owned();
+            let contents = serde_json::to_vec(&Owner { program })
+                .map_err(|error| Error::io("write", &owner)(error.into()))?;
+            write_file(&owner, &contents)?;
+        }
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The path of a file or folder in it.
+    pub fn join(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Writes a file in it, aside and then renamed.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it can't be written.
+    pub fn write(&self, name: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> Result<()> {
+        write_file(&self.join(name), contents.as_ref())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn names(folder: &Path) -> Vec<String> {
-        let entries = fs::read_dir(folder).unwrap();
-        let mut names: Vec<String> = entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
+        let names = entries(folder).unwrap().into_iter();
+        names.map(|name| name.into_string().unwrap()).collect()
     }
 
     #[test]
-    fn a_failed_write_leaves_the_old_folder_and_no_rest() {
+    fn a_failed_write_leaves_nothing() {
         let home = tempfile::tempdir().unwrap();
-        let run = home.path().join("run");
-        write_folder(&run, |folder| write_file(&folder.join("a"), b"old")).unwrap();
-        let failed = write_folder(&run, |folder| {
+        let path = home.path().join("run");
+        let failed = write_new_folder(&path, |folder| {
             write_file(&folder.join("a"), b"new")?;
             Err(Error::invalid("test", 1, "fails half-way"))
         });
         assert!(failed.is_err());
-        assert_eq!(read_file(&run.join("a")).unwrap(), b"old");
-        write_folder(&run, |folder| write_file(&folder.join("b"), b"new")).unwrap();
-        assert_eq!(names(&run), ["b"]);
-        assert_eq!(names(home.path()), ["run"]);
+        assert!(names(home.path()).is_empty());
+        let file = home.path().join("a");
+        write_file(&file, b"old").unwrap();
+        let failed = write_file_with(&file, |file| {
+            file.write_all(b"new")?;
+            Err(std::io::Error::other("full"))
+        });
+        assert!(failed.is_err());
+        assert_eq!(read_file(&file).unwrap(), b"old");
+        assert_eq!(names(home.path()), ["a"]);
     }
 
     #[test]
-    fn a_crash_between_the_renames_is_survived() {
+    fn what_is_not_ours_is_neither_replaced_nor_removed() {
         let home = tempfile::tempdir().unwrap();
-        let run = home.path().join("run");
-        write_folder(&run, |folder| write_file(&folder.join("a"), b"old")).unwrap();
-        fs::rename(&run, previous(&run)).unwrap();
-        assert_eq!(read_file(&readable(&run).join("a")).unwrap(), b"old");
-        write_folder(&run, |folder| write_file(&folder.join("a"), b"new")).unwrap();
-        assert_eq!(read_file(&readable(&run).join("a")).unwrap(), b"new");
-        assert_eq!(names(home.path()), ["run"]);
+        let keep = home.path().join("keep");
+        fs::create_dir(&keep).unwrap();
+        fs::write(keep.join("thesis.txt"), "x").unwrap();
+        for refused in [
+            write_new_folder(&keep, |_| Ok(())),
+            remove_folder(&keep, &["state.json"]),
+            OutputFolder::open(&keep, "test").map(drop),
+        ] {
+            assert!(
+                matches!(&refused, Err(Error::NotOurs { entry, .. }) if entry == Path::new("thesis.txt")),
+                "{refused:?}"
+            );
+        }
+        // A file where a folder is to be.
+        let file = keep.join("thesis.txt");
+        assert!(matches!(write_new_folder(&file, |_| Ok(())), Err(Error::Io { .. })));
+        assert!(matches!(OutputFolder::open(&file, "test"), Err(Error::Io { .. })));
+        assert_eq!(fs::read(&file).unwrap(), b"x");
+        assert_eq!(names(&keep), ["thesis.txt"]);
+    }
+
+    #[test]
+    fn what_killed_writers_left_is_swept_and_what_living_ones_write_is_not() {
+        let home = tempfile::tempdir().unwrap();
+        let path = |name: &str| home.path().join(name);
+        fs::write(path(".a.x1.writing"), "dead").unwrap();
+        fs::create_dir(path(".a.x2.writing")).unwrap();
+        fs::write(path(".a.x2.writing/part"), "dead").unwrap();
+        fs::write(path(".b.x3.writing"), "of another file").unwrap();
+        let living = File::create(path(".a.x4.writing")).unwrap();
+        living.try_lock().unwrap();
+        write_file(&path("a"), b"new").unwrap();
+        assert_eq!(names(home.path()), [".a.x4.writing", ".b.x3.writing", "a"]);
+        drop(living);
+        sweep(home.path(), None);
+        assert_eq!(names(home.path()), ["a"]);
+    }
+
+    #[test]
+    fn an_output_folder_is_one_programs_and_one_process_at_a_time() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("out");
+        let first = OutputFolder::open(&path, "one").unwrap();
+        first.write("table.md", "x").unwrap();
+        assert!(matches!(OutputFolder::open(&path, "one"), Err(Error::InUse { .. })));
+        drop(first);
+        assert!(OutputFolder::open(&path, "one").is_ok());
+        assert!(matches!(OutputFolder::open(&path, "other"), Err(Error::NotOurs { .. })));
+        assert_eq!(fs::read(path.join("table.md")).unwrap(), b"x");
     }
 }

@@ -99,6 +99,7 @@ pub mod train;
 /// The burn that this crate is built on, so that a caller can't get a second version by accident.
 pub use burn;
 pub use error::{Error, Result};
+pub use files::OutputFolder;
 
 /// What most programs use.
 pub mod prelude {

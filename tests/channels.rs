@@ -726,6 +726,7 @@ fn every_channel_keeps_to_its_trait() {
         .unwrap();
     let segments = vec![vec!["all".to_owned()]; sequences.len()];
     let data = StageData::new(&dataset, sequences.clone(), catalog.clone())
+        .unwrap()
         .with_tags(tags)
         .and_then(|data| data.with_segments(segments))
         .and_then(|data| data.with_model(StageModel::new::<Flex, _>(model, Default::default())))

@@ -353,7 +353,7 @@ fn numbered(number: usize) -> ServedStage {
         .collect();
     let dataset = Dataset::new(log, Filters::default()).unwrap();
     let sequences = TrainingSequences::all(&dataset);
-    let data = StageData::new(&dataset, sequences, dataset.catalog().clone());
+    let data = StageData::new(&dataset, sequences, dataset.catalog().clone()).unwrap();
     let channel = || {
         Told(Arc::new(move |_| {
             std::thread::yield_now();
@@ -510,6 +510,7 @@ fn save(path: &Path, seed: u64) -> Catalog {
     let segments = (0..sequences.len()).map(|user| vec![format!("part {}", user % 2)]);
     let segments = segments.collect();
     let data = StageData::new(&dataset, sequences, catalog.clone())
+        .unwrap()
         .with_tags(tags)
         .and_then(|data| data.with_segments(segments))
         .unwrap();

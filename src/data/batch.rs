@@ -45,7 +45,7 @@ impl Targets {
     /// The shortest sequence that has a target.
     fn least_length(self) -> usize {
         match self {
-            Self::OneRandom { minimum_history } => minimum_history + 1,
+            Self::OneRandom { minimum_history } => minimum_history.saturating_add(1),
             Self::All | Self::SessionParallel => 2,
         }
     }
@@ -94,6 +94,8 @@ impl PaddedSequences {
                 ));
             }
         }
+        let longest = kept.iter().map(|history| history.items().len()).max();
+        check_positions("histories", kept.len(), longest.unwrap_or(0))?;
         let expected = kept[0].features().len();
         match kept
             .iter()
@@ -108,6 +110,7 @@ impl PaddedSequences {
         }
     }
 
+    /// Of histories that were [checked](Self::new).
     fn from_checked(histories: &[History<'_>]) -> Self {
         let lengths: Vec<usize> = (histories.iter())
             .map(|history| history.items().len())
@@ -147,6 +150,16 @@ impl PaddedSequences {
             lengths: self.lengths,
         }
     }
+}
+
+/// Refuses batches whose positions are not numbers of a device, which has 32 bits for them.
+fn check_positions(field: &'static str, rows: usize, len: usize) -> Result<()> {
+    let positions = rows.saturating_mul(len);
+    if positions < i32::MAX as usize {
+        return Ok(());
+    }
+    let reason = format!("rows of {len} items have {positions} positions, and 2^31 - 2 are possible");
+    Err(Error::invalid(field, rows, reason))
 }
 
 /// Histories of a batch on a device.
@@ -297,6 +310,9 @@ impl Batcher {
                 ),
             });
         }
+        let longest = usable.iter().map(|&number| sequences.get(number as usize).len().min(max_len));
+        let rows = batch_size.min(usable.len());
+        check_positions("batch_size", rows, longest.max().unwrap_or(0))?;
         if targets == Targets::SessionParallel {
             let began = |&number: &u32| sequences.history(number as usize).times()[0];
             usable.sort_by(|a, b| began(a).total_cmp(&began(b)));
@@ -648,8 +664,20 @@ mod tests {
             Batcher::new(&data, 1, 1, Targets::ONE_RANDOM, 0),
             Err(Error::NothingLeft { .. })
         ));
+        let endless = Targets::OneRandom { minimum_history: usize::MAX };
+        assert!(matches!(
+            Batcher::new(&data, 1, 1, endless, 0),
+            Err(Error::NothingLeft { .. })
+        ));
         for histories in [vec![], vec![&[][..]], vec![&[1, 0][..]]] {
             assert!(PaddedSequences::new(histories, 3).is_err());
         }
+        // More positions than a device has numbers for, though the histories share their memory.
+        let long = vec![1; 1 << 16];
+        let many = std::iter::repeat_n(&long[..], 1 << 15);
+        assert!(matches!(
+            PaddedSequences::new(many, usize::MAX),
+            Err(Error::InvalidValue { field: "histories", .. })
+        ));
     }
 }

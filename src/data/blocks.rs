@@ -59,8 +59,7 @@ pub(super) fn read(
             "must be at least one character",
         ));
     }
-    // With a delimiter of several characters a quote is a character like any other.
-    let quotes = delimiter.len() == 1;
+    let quotes = schema.has_quotes();
     let path = into.path;
     let mut rows = range;
     let mut lines_before = 0;
@@ -150,7 +149,13 @@ fn read_lines(
     // The byte before tells whether a line begins right here.
     let from = range.start - u64::from(range.start > first);
     bytes.seek(SeekFrom::Start(from))?;
-    bytes.by_ref().take(range.end - from).read_to_end(text)?;
+    let read = bytes.by_ref().take(range.end - from).read_to_end(text)? as u64;
+    if read < range.end - from {
+        return Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "it became shorter while it was read",
+        ));
+    }
     if range.start > first {
         let Some(end) = memchr::memchr(b'\n', text) else {
             text.clear();

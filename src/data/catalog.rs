@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::fingerprint::Fingerprint;
 use super::id::{ExternalId, IdTable};
 use crate::{Error, Result};
 
@@ -72,15 +73,13 @@ impl Catalog {
     /// A number that tells this catalog from others: it depends on the items' ids and their
     /// order, not on their counts.
     pub fn fingerprint(&self) -> u64 {
-        // FNV-1a (Fowler, Noll & Vo), so that files keep their meaning from build to build.
-        let mut hash = 0xcbf2_9ce4_8422_2325u64;
-        let mut add = |byte: u8| hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        let mut fingerprint = Fingerprint::default();
         for id in self.table.ids() {
-            id.to_string().bytes().for_each(&mut add);
+            fingerprint.add(id.to_string().as_bytes());
             // No text holds this byte.
-            add(0xff);
+            fingerprint.add(&[0xff]);
         }
-        hash
+        fingerprint.finish()
     }
 
     /// The index of an external id, if it is in the catalog.
@@ -103,11 +102,14 @@ impl Catalog {
         &self.counts
     }
 
-    /// The same catalog with items counted anew over `sequences`.
+    /// The same catalog with items counted anew over `sequences`; those that are not in it count
+    /// for nothing.
     pub fn with_counts<'a>(mut self, sequences: impl IntoIterator<Item = &'a [ItemIndex]>) -> Self {
         self.counts.fill(0);
         for &item in sequences.into_iter().flatten() {
-            self.counts[item as usize] += 1;
+            if let Some(count) = self.counts.get_mut(item as usize) {
+                *count += 1;
+            }
         }
         self
     }

@@ -67,8 +67,10 @@ impl Dataset {
     /// fit beside them; clone them to build several data sets.
     ///
     /// # Errors
-    /// [`Error::NothingLeft`] when no interaction passes.
+    /// [`Error::NothingLeft`] when no interaction passes, and [`Error::InvalidValue`] for a time or
+    /// value that is not finite.
     pub fn new(interactions: Interactions, filters: Filters) -> Result<Self> {
+        interactions.check_numbers()?;
         let mut grouped = Grouped::new(interactions, filters.minimum_value);
         grouped.sort_by_time();
         match filters.repeats {

@@ -1,14 +1,18 @@
 //! What a file of interactions looks like, and how to tell.
 
+use std::fmt;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::path::Path;
 use std::str::FromStr;
 
 use crate::{Error, Result};
 
+use super::columns;
+
 /// How a file of interactions is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Format {
     /// MovieLens 20M, 25M, 32M and latest: `userId,movieId,rating,timestamp` with a header.
     RatingsCsv,
@@ -16,9 +20,13 @@ pub enum Format {
     RatingsDat,
     /// MovieLens 100K: `user item rating timestamp`, tab-separated, no header.
     UData,
+    /// `user item rating timestamp` with any number of blanks between, no header, as KONECT has it;
+    /// lines that begin with `%` or `#` are remarks.
+    Columns,
     /// RecBole's atomic files: tab-separated, with a header of `name:type`.
     Inter,
-    /// One user a line with his items in time order: `user item item …`.
+    /// One user a line with his items in time order: `user item item …`; lines at the beginning
+    /// that begin with `%` or `#` are remarks.
     Sequences,
     /// Any other delimited text.
     Delimited(Schema),
@@ -33,6 +41,9 @@ pub enum Format {
 /// let schema = Schema::positions(0, 1).delimiter(";").time(Column::Position(2)).value(Column::Position(3));
 /// // columns found by name
 /// let schema = Schema::names("visitor", "product").time(Column::name("at")).event(Column::name("kind"));
+/// // the same as a command line has it
+/// assert_eq!("user=visitor,item=product,time=at,event=kind".parse::<Schema>()?, schema);
+/// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schema {
@@ -43,6 +54,7 @@ pub struct Schema {
     pub(super) time: Option<Column>,
     pub(super) value: Option<Column>,
     pub(super) event: Option<Column>,
+    pub(super) quotes: Option<bool>,
 }
 
 /// A column of a delimited file.
@@ -61,6 +73,9 @@ impl Column {
     }
 }
 
+/// The names of delimiters that a command line can't well have, or a list of settings can't.
+const DELIMITERS: [(&str, &str); 3] = [("comma", ","), ("tab", "\t"), ("blank", " ")];
+
 impl Schema {
     /// Columns by their names in the header; comma-separated until told otherwise.
     pub fn names(user: impl Into<String>, item: impl Into<String>) -> Self {
@@ -73,7 +88,7 @@ impl Schema {
         Self::new(Column::Position(user), Column::Position(item), false)
     }
 
-    fn new(user: Column, item: Column, header: bool) -> Self {
+    pub(super) fn new(user: Column, item: Column, header: bool) -> Self {
         Self {
             delimiter: ",".to_owned(),
             header,
@@ -82,11 +97,12 @@ impl Schema {
             time: None,
             value: None,
             event: None,
+            quotes: None,
         }
     }
 
-    /// What stands between two fields: one character, which allows quoted fields, or several
-    /// such as `::`, which doesn't.
+    /// What stands between two fields: one character, or several such as `::`. A blank stands for
+    /// any number of blanks and tabs, where lines that begin with `%` or `#` are remarks.
     pub fn delimiter(mut self, delimiter: impl Into<String>) -> Self {
         self.delimiter = delimiter.into();
         self
@@ -99,6 +115,10 @@ impl Schema {
     }
 
     /// The column of the time; without one, rows are taken to be in time order.
+    ///
+    /// A time is a number, or a date such as `2021-05-11`, `2021-05-11 08:30:00` or
+    /// `2021-05-11T08:30:00+02:00`, which is taken in seconds since 1970; without an offset it is
+    /// in UTC.
     pub fn time(mut self, column: Column) -> Self {
         self.time = Some(column);
         self
@@ -116,6 +136,21 @@ impl Schema {
         self
     }
 
+    /// Whether a field that begins with `"` goes on to the next `"`, whatever stands between.
+    ///
+    /// Where it is not said, quotes are such only between delimiters of one character that is
+    /// neither a tab nor a blank: tab-separated files quote nothing.
+    pub fn quotes(mut self, quotes: bool) -> Self {
+        self.quotes = Some(quotes);
+        self
+    }
+
+    /// Whether quotes mean something.
+    pub(super) fn has_quotes(&self) -> bool {
+        let plain = ["\t", " "].contains(&self.delimiter.as_str());
+        self.delimiter.len() == 1 && self.delimiter != " " && self.quotes.unwrap_or(!plain)
+    }
+
     fn by_position(delimiter: &str) -> Self {
         Self::positions(0, 1)
             .delimiter(delimiter)
@@ -124,38 +159,170 @@ impl Schema {
     }
 }
 
+impl fmt::Display for Schema {
+    /// As [`from_str`](Schema::from_str) reads it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "user={},item={}", self.user, self.item)?;
+        let optional = [
+            ("time", &self.time),
+            ("value", &self.value),
+            ("event", &self.event),
+        ];
+        for (role, column) in optional {
+            if let Some(column) = column {
+                write!(f, ",{role}={column}")?;
+            }
+        }
+        if self.delimiter != "," {
+            let named = DELIMITERS.iter().find(|(_, delimiter)| *delimiter == self.delimiter);
+            write!(f, ",delimiter={}", named.map_or(self.delimiter.as_str(), |(name, _)| name))?;
+        }
+        let by_name = [Some(&self.user), Some(&self.item), self.time.as_ref()]
+            .into_iter()
+            .chain([self.value.as_ref(), self.event.as_ref()])
+            .flatten()
+            .any(|column| matches!(column, Column::Name(_)));
+        if self.header != by_name {
+            write!(f, ",header={}", if self.header { "yes" } else { "no" })?;
+        }
+        match self.quotes {
+            Some(true) => f.write_str(",quotes=yes"),
+            Some(false) => f.write_str(",quotes=no"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Column {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Position(position) => position.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Schema {
+    type Err = Error;
+
+    /// `user=COLUMN,item=COLUMN`, perhaps with `time=`, `value=` and `event=` columns, which are
+    /// names of the header or positions counted from 0, a `delimiter=` (`tab`, `blank`, `comma` or
+    /// the text itself), `header=yes` or `no` (yes where a column is named), and `quotes=`.
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = |reason: &str| Error::invalid("schema", text, reason);
+        let yes_or_no = |value: &str| match value {
+            "yes" => Ok(true),
+            "no" => Ok(false),
+            _ => Err(wrong("header and quotes are yes or no")),
+        };
+        let mut columns: [Option<Column>; 5] = [const { None }; 5];
+        const ROLES: [&str; 5] = ["user", "item", "time", "value", "event"];
+        let (mut delimiter, mut header, mut quotes) = (None, None, None);
+        for part in text.split(',') {
+            let (key, value) = part
+                .split_once('=')
+                .ok_or_else(|| wrong("must be of parts such as user=COLUMN"))?;
+            let (key, value) = (key.trim(), value.trim());
+            if let Some(column) = columns.iter_mut().zip(ROLES).find(|(_, role)| *role == key) {
+                *column.0 = Some(match value.parse() {
+                    Ok(position) => Column::Position(position),
+                    Err(_) => Column::name(value),
+                });
+                continue;
+            }
+            match key {
+                "delimiter" if !value.is_empty() => {
+                    let named = DELIMITERS.iter().find(|(name, _)| *name == value);
+                    delimiter = Some(named.map_or(value, |(_, delimiter)| delimiter));
+                }
+                "header" => header = Some(yes_or_no(value)?),
+                "quotes" => quotes = Some(yes_or_no(value)?),
+                _ => {
+                    let reason = "has a part that is none of user, item, time, value, event, \
+                                  delimiter, header and quotes";
+                    return Err(wrong(reason));
+                }
+            }
+        }
+        let named = |column: &Option<Column>| matches!(column, Some(Column::Name(_)));
+        let by_name = columns.iter().any(named);
+        let [user, item, time, value, event] = columns;
+        let (Some(user), Some(item)) = (user, item) else {
+            return Err(wrong("must name the user's and the item's column"));
+        };
+        Ok(Self {
+            delimiter: delimiter.unwrap_or(",").to_owned(),
+            header: header.unwrap_or(by_name),
+            user,
+            item,
+            time,
+            value,
+            event,
+            quotes,
+        })
+    }
+}
+
+/// How much of a file is looked at to tell its format.
+const SAMPLE: u64 = 64 * 1024;
+
 impl Format {
-    /// Tells the format from the file's name and its first line.
+    /// Tells the format from the file's name and its first lines. What could be read in two ways is
+    /// not guessed.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file can't be read, [`Error::EmptyFile`] when it is empty, and
-    /// [`Error::UnknownFormat`] when nothing known fits.
+    /// [`Error::Io`] when the file can't be read, [`Error::EmptyFile`] when it is empty,
+    /// [`Error::UnknownFormat`] when nothing known fits, [`Error::UncertainFormat`] when more than
+    /// one thing does, and [`Error::UncertainColumns`] when a header has no column for the time, or
+    /// several that may be meant.
     pub fn detect(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let file = File::open(path).map_err(Error::io("read", path))?;
-        // A first line longer than this is only met in sequence files, and its start tells enough.
-        let mut first_line = Vec::new();
-        BufReader::new(file)
-            .take(64 * 1024)
-            .read_until(b'\n', &mut first_line)
+        let mut sample = Vec::new();
+        File::open(path)
+            .and_then(|file| file.take(SAMPLE).read_to_end(&mut sample))
             .map_err(Error::io("read", path))?;
-        let first_line = String::from_utf8_lossy(&first_line);
-        let first_line = first_line.trim_start_matches('\u{feff}').trim_end();
-        if first_line.is_empty() {
+        let whole = (sample.len() as u64) < SAMPLE;
+        let text = String::from_utf8_lossy(&sample);
+        let mut lines: Vec<&str> = text
+            .trim_start_matches('\u{feff}')
+            .lines()
+            .map(str::trim_end)
+            .collect();
+        // A line that is cut short says nothing of how many words lines have; one alone is better
+        // than none.
+        if !whole && lines.len() > 1 {
+            lines.pop();
+        }
+        let all = lines.len();
+        lines.retain(|line| !line.is_empty());
+        let Some(&first) = lines.first() else {
             return Err(Error::EmptyFile {
                 path: path.to_owned(),
             });
-        }
+        };
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        Self::from_name_and_line(&name.to_lowercase(), first_line).ok_or_else(|| {
-            Error::UnknownFormat {
-                path: path.to_owned(),
-                first_line: first_line.chars().take(80).collect(),
-            }
-        })
+        let name = name.to_lowercase();
+        let unknown = || Error::UnknownFormat {
+            path: path.to_owned(),
+            first_line: first.chars().take(80).collect(),
+        };
+        if let Some(format) = Self::by_first_line(&name, first) {
+            return Ok(format);
+        }
+        if let Some(schema) = columns::of_header(path, first)? {
+            return Ok(Self::Delimited(schema));
+        }
+        let lines: Vec<&str> = (lines.into_iter()).skip_while(|line| is_remark(line)).collect();
+        let delimited = lines.iter().take(1).any(|line| line.contains([',', ';', '\t', '|']));
+        if delimited || lines.is_empty() || name.ends_with(".csv") {
+            return Err(unknown());
+        }
+        let cut = !whole && all == 1;
+        Self::by_words(path, &lines, cut)?.ok_or_else(unknown)
     }
 
-    fn from_name_and_line(name: &str, line: &str) -> Option<Self> {
+    /// The formats that one line is enough for.
+    fn by_first_line(name: &str, line: &str) -> Option<Self> {
         let is_number = |text: &str| text.parse::<f64>().is_ok();
         let tabbed: Vec<&str> = line.split('\t').collect();
         if name.ends_with(".inter") || (tabbed.len() > 1 && tabbed.iter().all(|c| c.contains(':')))
@@ -165,120 +332,110 @@ impl Format {
         if line.split("::").count() == 4 {
             return Some(Self::RatingsDat);
         }
-        if tabbed.len() == 4 && is_number(tabbed[2]) && is_number(tabbed[3]) {
+        if let [_, _, value, time] = tabbed.as_slice()
+            && is_number(value)
+            && is_number(time)
+        {
             return Some(Self::UData);
         }
-        if let Some(format) = Self::from_header(line) {
-            return Some(format);
-        }
-        let delimited = line.contains([',', ';', '\t', '|']);
-        let words = line.split(' ').filter(|word| !word.is_empty()).count();
-        (!delimited && !name.ends_with(".csv") && words >= 2).then_some(Self::Sequences)
+        let names: Vec<&str> = line.split(',').map(columns::bare).collect();
+        (names == ["userId", "movieId", "rating", "timestamp"]).then_some(Self::RatingsCsv)
     }
 
-    /// Looks for the usual column names in a header.
-    fn from_header(line: &str) -> Option<Self> {
-        const USER: &[&str] = &[
-            "userid",
-            "user",
-            "uid",
-            "visitorid",
-            "customerid",
-            "sessionid",
-        ];
-        const ITEM: &[&str] = &[
-            "movieid",
-            "itemid",
-            "item",
-            "iid",
-            "productid",
-            "asin",
-            "sku",
-        ];
-        const TIME: &[&str] = &["timestamp", "time", "ts", "unixtime", "eventtime"];
-        const VALUE: &[&str] = &["rating", "value", "score", "overall", "price"];
-        const EVENT: &[&str] = &["event", "eventtype", "action", "behavior"];
-        let delimiter = [",", "\t", ";", "|"]
-            .into_iter()
-            .find(|delimiter| line.contains(delimiter))?;
-        let columns: Vec<&str> = line.split(delimiter).map(|c| c.trim_matches('"')).collect();
-        if columns == ["userId", "movieId", "rating", "timestamp"] && delimiter == "," {
-            return Some(Self::RatingsCsv);
+    /// Tells lines of a user and his items from rows of columns, both with blanks between; `cut`
+    /// says that the only line is cut short.
+    fn by_words(path: &Path, lines: &[&str], cut: bool) -> Result<Option<Self>> {
+        let words = |line: &&str| line.split_ascii_whitespace().count();
+        let count = lines.first().map_or(0, words);
+        if count < 2 {
+            return Ok(None);
         }
-        let find = |names: &[&str]| {
-            let position = columns.iter().position(|column| {
-                let plain = column.trim().to_lowercase().replace(['_', '-', ' '], "");
-                names.contains(&plain.as_str())
-            })?;
-            Some(Column::Name(columns[position].to_owned()))
+        // Pairs are the same either way: a user whose items come one by one.
+        if count == 2 || cut || lines.iter().any(|line| words(line) != count) {
+            return Ok(Some(Self::Sequences));
+        }
+        let is_timed_row = |line: &&str| {
+            let mut numbers = line.split_ascii_whitespace().skip(2).map(str::parse::<f64>);
+            let (value, time) = (numbers.next(), numbers.next());
+            matches!((value, time), (Some(Ok(_)), Some(Ok(time))) if time >= 1e8)
         };
-        Some(Self::Delimited(Schema {
-            delimiter: delimiter.to_owned(),
-            header: true,
-            user: find(USER)?,
-            item: find(ITEM)?,
-            time: find(TIME),
-            value: find(VALUE),
-            event: find(EVENT),
-        }))
+        if count == 4 && lines.iter().all(is_timed_row) {
+            return Ok(Some(Self::Columns));
+        }
+        if count > 4 && lines.len() < 3 {
+            return Ok(Some(Self::Sequences));
+        }
+        let third = if count == 3 { "user=0,item=1,time=2" } else { "user=0,item=1,value=2,time=3" };
+        Err(Error::UncertainFormat {
+            path: path.to_owned(),
+            reason: format!(
+                "each of its first {} lines has {count} words, which may be a user and his items, \
+                 or columns such as user, item, rating and time",
+                lines.len()
+            ),
+            options: format!("sequences, columns (user item rating time), or {third},delimiter=blank"),
+        })
     }
 
     /// The columns of a delimited format; `None` for sequence files.
     ///
     /// `first_line` is only looked at for RecBole's format, whose names vary.
-    pub(super) fn schema(&self, first_line: &str) -> Option<Schema> {
-        match self {
-            Self::RatingsCsv => Some(
-                Schema::names("userId", "movieId")
-                    .value(Column::name("rating"))
-                    .time(Column::name("timestamp")),
-            ),
-            Self::RatingsDat => Some(Schema::by_position("::")),
-            Self::UData => Some(Schema::by_position("\t")),
-            Self::Inter => {
-                let find = |name: &str| {
-                    first_line
-                        .split('\t')
-                        .find(|column| column.split(':').next() == Some(name))
-                        .map(Column::name)
-                };
-                let or_standard = |found: Option<Column>, standard: &str| {
-                    found.unwrap_or_else(|| Column::name(standard))
-                };
-                let user = find("user_id").or_else(|| find("session_id"));
-                Some(Schema {
-                    delimiter: "\t".to_owned(),
-                    header: true,
-                    user: or_standard(user, "user_id:token"),
-                    item: or_standard(find("item_id"), "item_id:token"),
-                    time: find("timestamp"),
-                    value: find("rating"),
-                    event: None,
-                })
-            }
-            Self::Sequences => None,
-            Self::Delimited(schema) => Some(schema.clone()),
-        }
+    pub(super) fn schema(&self, path: &Path, first_line: &str) -> Result<Option<Schema>> {
+        Ok(Some(match self {
+            Self::RatingsCsv => Schema::names("userId", "movieId")
+                .value(Column::name("rating"))
+                .time(Column::name("timestamp")),
+            Self::RatingsDat => Schema::by_position("::"),
+            Self::UData => Schema::by_position("\t"),
+            Self::Columns => Schema::by_position(" "),
+            Self::Inter => columns::of_inter(path, first_line)?,
+            Self::Sequences => return Ok(None),
+            Self::Delimited(schema) => schema.clone(),
+        }))
     }
+}
+
+/// Whether a line of a file with blanks between says something about the file.
+pub(super) fn is_remark(line: &str) -> bool {
+    line.starts_with(['%', '#'])
 }
 
 impl FromStr for Format {
     type Err = Error;
 
-    /// `ratings-csv`, `ratings-dat`, `u-data`, `inter` or `sequences`.
+    /// `ratings-csv`, `ratings-dat`, `u-data`, `columns`, `inter`, `sequences`, or a
+    /// [`Schema`](Schema::from_str) such as `user=visitor,item=product,time=at,delimiter=;`.
     fn from_str(name: &str) -> Result<Self> {
         match name {
             "ratings-csv" => Ok(Self::RatingsCsv),
             "ratings-dat" => Ok(Self::RatingsDat),
             "u-data" => Ok(Self::UData),
+            "columns" => Ok(Self::Columns),
             "inter" => Ok(Self::Inter),
             "sequences" => Ok(Self::Sequences),
+            schema if schema.contains('=') => schema.parse().map(Self::Delimited),
             _ => Err(Error::invalid(
                 "format",
                 name,
-                "must be ratings-csv, ratings-dat, u-data, inter or sequences",
+                "must be ratings-csv, ratings-dat, u-data, columns, inter, sequences or columns \
+                 such as user=visitor,item=product,time=at",
             )),
         }
+    }
+}
+
+impl fmt::Display for Format {
+    /// As [`from_str`](Format::from_str) reads it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RatingsCsv => "ratings-csv",
+            Self::RatingsDat => "ratings-dat",
+            Self::UData => "u-data",
+            Self::Columns => "columns",
+            Self::Inter => "inter",
+            Self::Sequences => "sequences",
+            Self::Delimited(schema) => return schema.fmt(f),
+        })
     }
 }
 
@@ -286,48 +443,78 @@ impl FromStr for Format {
 mod tests {
     use super::*;
 
+    fn detect(name: &str, text: &str) -> Result<Format> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        Format::detect(path)
+    }
+
     #[test]
-    fn each_known_format_is_told_from_its_first_line() {
+    fn each_known_format_is_told_from_its_first_lines() {
         let cases = [
-            (
-                "ratings.csv",
-                "userId,movieId,rating,timestamp",
-                Format::RatingsCsv,
-            ),
+            ("ratings.csv", "userId,movieId,rating,timestamp", Format::RatingsCsv),
+            ("ratings.csv", "userId, movieId, rating, timestamp\n1, 2, 3, 4", Format::RatingsCsv),
             ("ratings.dat", "1::1193::5::978300760", Format::RatingsDat),
             ("u.data", "196\t242\t3\t881250949", Format::UData),
-            (
-                "x.inter",
-                "user_id:token\titem_id:token\ttimestamp:float",
-                Format::Inter,
-            ),
+            ("x.inter", "user_id:token\titem_id:token\ttimestamp:float", Format::Inter),
             ("x.txt", "user_id:token\titem_id:token", Format::Inter),
             ("Beauty.txt", "1 1 2 3 4 5", Format::Sequences),
+            ("short.txt", "1 5\n1 6\n2 5", Format::Sequences),
+            ("mixed.txt", "1 5 7 8\n2 6\n3 9 1 1 2", Format::Sequences),
+            ("rows.txt", "1 31 2.5 1260759144\n7 31 4 835355493\n", Format::Columns),
+            ("out.konect", "% bip weighted\n% 3 2 2\n1 31  2 1260759144\n1 9 4 835355493", Format::Columns),
+            ("rows", "# by hand\n1 31 2.5 1260759144\n", Format::Columns),
         ];
-        for (name, line, format) in cases {
-            assert_eq!(
-                Format::from_name_and_line(name, line),
-                Some(format),
-                "{name}"
-            );
+        for (name, text, format) in cases {
+            assert_eq!(detect(name, text).unwrap(), format, "{name}");
         }
     }
 
     #[test]
     fn a_csv_with_usual_names_gets_a_schema() {
-        let found =
-            Format::from_name_and_line("log.csv", "event_time;event_type;user_id;product_id");
+        let found = detect("log.csv", "event_time;event_type;user_id; product_id\n").unwrap();
         let expected = Schema::names("user_id", "product_id")
             .delimiter(";")
             .time(Column::name("event_time"))
             .event(Column::name("event_type"));
-        assert_eq!(found, Some(Format::Delimited(expected)));
+        assert_eq!(found, Format::Delimited(expected));
     }
 
     #[test]
-    fn what_fits_nothing_is_not_guessed() {
-        for (name, line) in [("a.csv", "a,b,c"), ("a.txt", "hello"), ("a.csv", "1 2 3")] {
-            assert_eq!(Format::from_name_and_line(name, line), None, "{line}");
+    fn what_fits_nothing_or_two_things_is_not_guessed() {
+        for (name, text) in [("a.csv", "a,b,c"), ("a.txt", "hello"), ("a.csv", "1 2 3"), ("a", "# 1")] {
+            let found = detect(name, text);
+            assert!(matches!(found, Err(Error::UnknownFormat { .. })), "{text}: {found:?}");
+        }
+        for text in [
+            "1 5 3\n1 6 4\n2 5 1",
+            "1 5 3 12\n1 6 4 13",
+            "1 5 3 1260759144\n1 6 bad 1260759145",
+            "1 5 3 1 9\n1 6 4 2 9\n2 7 7 7 7",
+        ] {
+            let found = detect("a.txt", text);
+            assert!(matches!(found, Err(Error::UncertainFormat { .. })), "{text}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn formats_are_written_as_they_are_read() {
+        for text in [
+            "ratings-csv",
+            "columns",
+            "sequences",
+            "user=visitor,item=product",
+            "user=0,item=2,time=3,delimiter=tab",
+            "user=0,item=1,value=2,delimiter=blank,header=yes,quotes=no",
+            "user=a,item=b,time=c,event=d,delimiter=::,quotes=yes",
+        ] {
+            let format: Format = text.parse().unwrap();
+            assert_eq!(format.to_string(), text);
+            assert_eq!(format.to_string().parse::<Format>().unwrap(), format);
+        }
+        for text in ["csv", "user=a", "user=a,item=b,day=c", "user=a,item=b,header=maybe", "user=a,item", "user=a,item=b,delimiter="] {
+            assert!(text.parse::<Format>().is_err(), "{text}");
         }
     }
 }

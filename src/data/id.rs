@@ -4,7 +4,8 @@ use std::fmt;
 use std::hash::BuildHasher;
 
 use hashbrown::HashTable;
-use serde::{Deserialize, Serialize};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// An id as the outside world writes it: an integer or a string.
 ///
@@ -17,8 +18,8 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(ExternalId::from("42"), ExternalId::from(42));
 /// assert_eq!(ExternalId::from("007").to_string(), "007");
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(untagged, from = "WrittenId")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(untagged)]
 pub enum ExternalId {
     /// An integer id.
     Integer(i64),
@@ -26,20 +27,45 @@ pub enum ExternalId {
     Text(Box<str>),
 }
 
-/// An id as JSON has it: a text may be the usual way of writing an integer.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum WrittenId {
-    Integer(i64),
-    Text(String),
+/// An id as JSON has it: a text, or an integer, which is the same as its text. An integer beyond 64
+/// bits is refused, since readers of JSON lose its last digits.
+impl<'de> Deserialize<'de> for ExternalId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WrittenId)
+    }
 }
 
-impl From<WrittenId> for ExternalId {
-    fn from(written: WrittenId) -> Self {
-        match written {
-            WrittenId::Integer(number) => Self::Integer(number),
-            WrittenId::Text(text) => Self::from(text),
+struct WrittenId;
+
+impl Visitor<'_> for WrittenId {
+    type Value = ExternalId;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an id, which is an integer or a text")
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<ExternalId, E> {
+        Ok(ExternalId::Integer(number))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<ExternalId, E> {
+        // As a text of the same digits is.
+        Ok(i64::try_from(number).map_or_else(|_| number.to_string().into(), ExternalId::Integer))
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<ExternalId, E> {
+        if number == 0.0 && number.is_sign_negative() {
+            return Ok("-0".into());
         }
+        Err(E::custom(if number.abs() >= i64::MAX as f64 {
+            format!("the number {number} is no id: write an integer beyond 64 bits as a text")
+        } else {
+            format!("the number {number:?} is no id: an id is an integer or a text")
+        }))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<ExternalId, E> {
+        Ok(text.into())
     }
 }
 
@@ -264,7 +290,29 @@ mod tests {
         assert_eq!(ids, [42.into(), 42.into(), ExternalId::from("042")]);
         let written = serde_json::to_string(&ids).unwrap();
         assert_eq!(written, r#"[42,42,"042"]"#);
-        assert!(serde_json::from_str::<ExternalId>("4.5").is_err());
+        for integer in [
+            "18446744073709551615",
+            "9223372036854775808",
+            "9223372036854775807",
+            "-9223372036854775808",
+            "-0",
+            "0",
+        ] {
+            let id: ExternalId = serde_json::from_str(integer).unwrap();
+            assert_eq!(id, ExternalId::from(integer));
+            assert_eq!(id.to_string(), integer);
+        }
+        for (none, words) in [
+            ("4.5", "4.5 is no id"),
+            ("42.0", "42.0 is no id"),
+            ("18446744073709551616", "as a text"),
+            ("1e400", "out of range"),
+            ("null", "an integer or a text"),
+            ("[1]", "an integer or a text"),
+        ] {
+            let error = serde_json::from_str::<ExternalId>(none).unwrap_err();
+            assert!(error.to_string().contains(words), "{none}: {error}");
+        }
     }
 
     #[test]

@@ -114,7 +114,23 @@ impl Interactions {
         self.events.ids().get(number as usize)
     }
 
-    /// Adds a row.
+    /// Refuses times and values that are infinite or no numbers, which put nothing in order.
+    pub(crate) fn check_numbers(&self) -> crate::Result<()> {
+        let refuse = |field, row: usize, number: f64| {
+            let value = format!("{number} in row {row}");
+            Err(crate::Error::invalid(field, value, "must be a finite number"))
+        };
+        if let Some(row) = self.time.iter().position(|time| !time.is_finite()) {
+            return refuse("time", row, self.time[row]);
+        }
+        // NaN is a row without a value.
+        match self.value.iter().position(|value| value.is_infinite()) {
+            Some(row) => refuse("value", row, self.value[row].into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds a row. Its time and value must be finite, which is checked where they are used.
     pub fn push(&mut self, interaction: Interaction) {
         let Interaction {
             user,

@@ -7,8 +7,10 @@
 mod batch;
 mod blocks;
 mod catalog;
+mod columns;
 mod dataset;
 mod features;
+mod fingerprint;
 mod format;
 mod history;
 mod id;
@@ -20,6 +22,7 @@ mod reader;
 mod sequences;
 mod split;
 pub mod synthetic;
+mod time_unit;
 
 pub use batch::{
     Batcher, EpochBatches, HostBatch, PaddedSequences, SequenceBatch, Targets, TrainingBatch,
@@ -35,3 +38,4 @@ pub use negatives::{NegativeSampler, NegativeSampling, Negatives};
 pub use reader::{BadRows, InteractionReader};
 pub use sequences::Sequences;
 pub use split::{Case, Cases, Protocol, Split, TrainingSequences};
+pub use time_unit::TimeUnit;

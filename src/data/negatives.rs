@@ -56,7 +56,7 @@ impl NegativeSampling {
     /// [`Error::InvalidValue`] when there would be no negatives, or more are to be drawn than
     /// there are items besides the target.
     pub fn validate(&self, items: usize) -> Result<()> {
-        if self.in_batch + self.drawn == 0 {
+        if self.in_batch == 0 && self.drawn == 0 {
             let reason = "must be at least 1 where in_batch is 0";
             return Err(Error::invalid("negatives.drawn", 0, reason));
         }
@@ -64,7 +64,13 @@ impl NegativeSampling {
             let reason = format!("must be below the number of items, {items}");
             return Err(Error::invalid("negatives.drawn", self.drawn, reason));
         }
-        settings::not_negative("negatives.exponent", self.exponent)
+        settings::not_negative("negatives.exponent", self.exponent)?;
+        // Counts to a greater power are no longer numbers.
+        if self.exponent > 16.0 {
+            let reason = "must be at most 16";
+            return Err(Error::invalid("negatives.exponent", self.exponent, reason));
+        }
+        Ok(())
     }
 }
 
@@ -257,6 +263,10 @@ mod tests {
             (NegativeSampling::uniform(6), "negatives.drawn"),
             (
                 NegativeSampling::by_popularity(2, -1.0),
+                "negatives.exponent",
+            ),
+            (
+                NegativeSampling::by_popularity(2, 400.0),
                 "negatives.exponent",
             ),
         ] {

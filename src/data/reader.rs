@@ -91,10 +91,18 @@ impl InteractionReader {
         let first_line = String::from_utf8_lossy(first_line).trim_end().to_owned();
 
         let mut into = Collector::new(&self.path, self.bad_rows);
-        match self.format.schema(&first_line) {
+        match self.format.schema(&self.path, &first_line)? {
             None => read_sequences(source, &mut into)?,
+            Some(schema) if schema.delimiter == " " => {
+                read_columns(source, &schema, &mut into)?;
+            }
             Some(schema) => {
-                let file_size = std::fs::metadata(&self.path).map_or(0, |file| file.len());
+                let file = std::fs::metadata(&self.path).map_err(Error::io("read", &self.path))?;
+                if !file.is_file() {
+                    let reason = "must be a regular file, since it is read by several threads";
+                    return Err(Error::invalid("path", self.path.display(), reason));
+                }
+                let file_size = file.len();
                 let rows = byte_order_mark as u64..file_size;
                 match blocks::read(&self.path.as_path(), rows, BLOCK, &schema, &mut into)? {
                     Completion::Whole => {}
@@ -226,15 +234,28 @@ impl<'a> Collector<'a> {
         Ok(Key::of_text(text))
     }
 
-    fn number(&self, field: &[u8], line: u64, name: &'static str) -> Result<f64> {
+    fn time(&self, field: &[u8], line: u64) -> Result<f64> {
         if let Some(number) = short_number(field) {
             return Ok(number);
         }
         let text = self.text(field, line)?.trim();
-        match text.parse::<f64>() {
-            Ok(number) if number.is_finite() => Ok(number),
-            _ => Err(self.bad_field(line, name, text, "a number")),
+        let finite = |number: &f64| number.is_finite();
+        let number = text.parse::<f64>().ok().filter(finite);
+        number.or_else(|| date(text)).ok_or_else(|| {
+            self.bad_field(line, "timestamp", text, "a number, or a date such as 2021-05-11 08:30:00")
+        })
+    }
+
+    fn value(&self, field: &[u8], line: u64) -> Result<f32> {
+        if let Some(number) = short_number(field) {
+            return Ok(number as f32);
         }
+        let text = self.text(field, line)?.trim();
+        let finite = |number: &f32| number.is_finite();
+        let number = text.parse::<f64>().map(|number| number as f32);
+        number.ok().filter(finite).ok_or_else(|| {
+            self.bad_field(line, "value", text, "a number that single precision holds")
+        })
     }
 
     /// A line of a user and his items; a blank one is nothing.
@@ -293,15 +314,15 @@ impl<'a> Collector<'a> {
         let user = self.id(field(layout.user), line, "user")?;
         let item = self.id(field(layout.item), line, "item")?;
         let time = match layout.time {
-            Some(column) => self.number(field(column), line, "timestamp")?,
+            Some(column) => self.time(field(column), line)?,
             None => self.interactions.len() as f64,
         };
         let value = match layout.value.map(&field) {
-            Some(text) if !text.is_empty() => Some(self.number(text, line, "value")? as f32),
+            Some(text) if !text.trim_ascii().is_empty() => Some(self.value(text, line)?),
             _ => None,
         };
         let event = match layout.event.map(&field) {
-            Some(text) if !text.is_empty() => Some(self.text(text, line)?),
+            Some(text) if !text.trim_ascii().is_empty() => Some(self.text(text, line)?.trim()),
             _ => None,
         };
         let user = self.interactions.users.intern_key(user);
@@ -310,6 +331,20 @@ impl<'a> Collector<'a> {
             .push_numbers(user, item, time, value, event);
         Ok(())
     }
+}
+
+/// A date, with or without the time of day and an offset, in seconds since 1970; UTC where there is
+/// no offset.
+fn date(text: &str) -> Option<f64> {
+    let text = text.strip_suffix(" UTC").unwrap_or(text);
+    let instant = match text.parse::<jiff::Timestamp>() {
+        Ok(instant) => instant,
+        Err(_) => {
+            let local: jiff::civil::DateTime = text.parse().ok()?;
+            local.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp()
+        }
+    };
+    Some(instant.as_second() as f64 + f64::from(instant.subsec_nanosecond()) / 1e9)
 }
 
 /// A number of at most 15 digits, perhaps with a point among them, and nothing else: digits and
@@ -382,18 +417,60 @@ pub(super) fn read_csv(
     }
 }
 
-fn read_sequences(mut source: impl BufRead, into: &mut Collector<'_>) -> Result<()> {
+/// Calls `each` with every line and its number, from 1, but for remarks: at the beginning alone, or
+/// anywhere.
+fn lines(
+    mut source: impl BufRead,
+    remarks_anywhere: bool,
+    into: &mut Collector<'_>,
+    mut each: impl FnMut(&[u8], u64, &mut Collector<'_>) -> Result<()>,
+) -> Result<()> {
     let mut text = Vec::new();
+    let mut remarks = true;
     for line in 1.. {
         text.clear();
         let read = source.read_until(b'\n', &mut text);
         if read.map_err(Error::io("read", into.path))? == 0 {
             break;
         }
-        let sequence = into.sequence(&text, line);
-        into.take(sequence)?;
+        if remarks && text.starts_with(b"%") || remarks && text.starts_with(b"#") {
+            continue;
+        }
+        remarks &= remarks_anywhere || text.trim_ascii().is_empty();
+        let taken = each(&text, line, into);
+        into.take(taken)?;
     }
     Ok(())
+}
+
+fn read_sequences(source: impl BufRead, into: &mut Collector<'_>) -> Result<()> {
+    lines(source, false, into, |text, line, into| into.sequence(text, line))
+}
+
+/// Reads rows with any number of blanks between their fields.
+fn read_columns(source: impl BufRead, schema: &Schema, into: &mut Collector<'_>) -> Result<()> {
+    let mut layout = None;
+    lines(source, true, into, |text, line, into| {
+        let fields: Vec<&[u8]> = (text.split(u8::is_ascii_whitespace))
+            .filter(|field| !field.is_empty())
+            .collect();
+        if fields.is_empty() {
+            return Ok(());
+        }
+        if let Some(layout) = &layout {
+            return into.row(layout, line, fields.len(), |column| fields[column]);
+        }
+        if schema.header {
+            let names = fields.iter().map(|name| String::from_utf8_lossy(name).into_owned());
+            layout = Some(Layout::new(schema, Some(names.collect()), into.path)?);
+            return Ok(());
+        }
+        let mut of_rows = Layout::new(schema, None, into.path)?;
+        // Rows may have more columns than are named, but all have the same.
+        of_rows.columns = Some(fields.len());
+        let layout = layout.insert(of_rows);
+        into.row(layout, line, fields.len(), |column| fields[column])
+    })
 }
 
 #[cfg(test)]
@@ -522,7 +599,12 @@ mod tests {
             Error::Encoding { line: 3, .. }
         ));
         let message = error(b"1,2,3,yesterday\n").to_string();
-        assert!(message.ends_with("ratings.csv:3: timestamp is \"yesterday\", expected a number"));
+        assert!(message.ends_with(
+            "ratings.csv:3: timestamp is \"yesterday\", expected a number, or a date such as \
+             2021-05-11 08:30:00"
+        ));
+        // A value that would become infinite.
+        assert!(matches!(error(b"1,2,1e39,4\n"), Error::Field { field: "value", .. }));
     }
 
     #[test]
@@ -537,6 +619,100 @@ mod tests {
             let error = read("ratings.csv", rows.join(end), BadRows::Fail).unwrap_err();
             assert!(matches!(error, Error::Field { line: 3, .. }), "{error}");
         }
+    }
+
+    #[test]
+    fn columns_with_blanks_between_are_rows_and_remarks_are_none() {
+        let text = "% user item rating time\n1   31 2.5\t1260759144\n\n  2 x9 4.0 835355493\n# end\n";
+        assert_eq!(rows(&read("out.konect", text, BadRows::Fail).unwrap()), expected());
+        let text = "1 31 2.5 1260759144\n1 31 4\n2 x9 4 835355493\n";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows");
+        std::fs::write(&path, text).unwrap();
+        let read = |bad_rows| InteractionReader::new(&path, Format::Columns).bad_rows(bad_rows).read();
+        assert!(matches!(read(BadRows::Fail), Err(Error::ColumnCount { line: 2, .. })));
+        let log = read(BadRows::Skip).unwrap();
+        assert_eq!((rows(&log), log.skipped_rows()), (expected(), 1));
+    }
+
+    #[test]
+    fn remarks_before_sequences_are_no_users() {
+        let log = read("b.txt", "% bipartite graph\n# made by hand\n7 1 2 3\n8 2\n", BadRows::Fail);
+        let log = log.unwrap();
+        assert_eq!((log.users().len(), log.items().len(), log.len()), (2, 3, 4));
+        // Further down a line like that is a user's.
+        let log = read("b.txt", "7 1 2 3\n#tag 2\n", BadRows::Fail).unwrap();
+        assert_eq!(log.users().len(), 2);
+    }
+
+    #[test]
+    fn blanks_around_names_and_fields_are_nothing() {
+        let text = "userId, movieId, rating, timestamp\n1, 31, 2.5, 1260759144\n2, x9, , 835355493\n";
+        let log = read("log.csv", text, BadRows::Fail).unwrap();
+        let mut expected = expected();
+        expected[1].3 = None;
+        assert_eq!(rows(&log), expected);
+    }
+
+    #[test]
+    fn tab_separated_fields_may_begin_with_a_quote() {
+        let text = "user\titem\ttime\n1\t\"Heroes\" live\t1\n1\t\"Heroes\t2\n2\tsoon\tsoon\n2\tb\"\t3\n";
+        let log = read("plays.tsv", text, BadRows::Skip).unwrap();
+        assert_eq!((log.len(), log.skipped_rows()), (3, 1));
+        assert_eq!(log.items().ids()[1], "\"Heroes".into());
+        // Asked for, they are quotes: the two rows between are one field.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("plays.tsv");
+        std::fs::write(&path, "1\t\"a\tb\"\t1\n").unwrap();
+        let schema = Schema::positions(0, 1).delimiter("\t").time(Column::Position(2));
+        let with = |quotes| Format::Delimited(schema.clone().quotes(quotes));
+        let log = InteractionReader::new(&path, with(true)).read().unwrap();
+        assert_eq!(log.items().ids()[0], "a\tb".into());
+        assert!(InteractionReader::new(&path, with(false)).read().is_err());
+    }
+
+    #[test]
+    fn dates_are_seconds_since_1970() {
+        let text = "user_id,item_id,last_watch_dt\n1,31,2021-05-11\n1,32,2021-05-11 08:30:00 UTC\n\
+                    1,33,2021-05-11T10:30:00.5+02:00\n1,34,1620721801\n";
+        let log = read("kion.csv", text, BadRows::Fail).unwrap();
+        assert_eq!(log.times(), [1_620_691_200.0, 1_620_721_800.0, 1_620_721_800.5, 1_620_721_801.0]);
+    }
+
+    #[test]
+    fn what_has_no_time_or_two_is_refused_with_a_way_out() {
+        let sessions = "sessionId;userId;itemId;timeframe;eventdate\n1;NA;5;12;2016-05-09\n";
+        let error = read("train-item-views.csv", sessions, BadRows::Fail).unwrap_err();
+        assert!(error.to_string().contains("user=sessionId,item=itemId"), "{error}");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("train-item-views.csv");
+        std::fs::write(&path, sessions).unwrap();
+        let format = "user=sessionId,item=itemId,time=eventdate,delimiter=;".parse().unwrap();
+        let log = InteractionReader::new(&path, format).read().unwrap();
+        assert_eq!(log.times(), [1_462_752_000.0]);
+        for (name, text) in [
+            ("log.csv", "user,item\n1,2\n"),
+            ("a.inter", "user_id:token\titem_id:token\n1\t2\n"),
+        ] {
+            let error = read(name, text, BadRows::Fail).unwrap_err();
+            assert!(matches!(error, Error::UncertainColumns { .. }), "{error}");
+        }
+        for header in ["\"user_id:token\"\t\"item_id:token\"\t\"timestamp:float\"", "user_id:token\titem_id:token\t timestamp:float"] {
+            let text = format!("{header}\n1\t31\t9\n1\t32\t5\n");
+            assert_eq!(read("a.inter", text, BadRows::Fail).unwrap().times(), [9.0, 5.0]);
+        }
+    }
+
+    #[test]
+    fn a_file_that_shrinks_while_it_is_read_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.csv");
+        std::fs::write(&path, "1,2,3\n4,5,6\n").unwrap();
+        let schema = Schema::positions(0, 1).time(Column::Position(2));
+        let mut into = Collector::new(&path, BadRows::Fail);
+        // As if it had been longer when its size was asked for.
+        let read = blocks::read(&path.as_path(), 0..100, 64, &schema, &mut into);
+        assert!(matches!(read, Err(Error::Io { .. })), "{read:?}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::catalog::{Catalog, ItemIndex};
 use super::dataset::Dataset;
+use super::fingerprint::Fingerprint;
 use super::history::History;
 use super::sequences::Sequences;
 use crate::{Error, Result};
@@ -109,6 +110,16 @@ impl Cases {
         self.sequences.history(user, start..cut)
     }
 
+    /// A number that tells these cases from others: it depends on every history and every label.
+    pub fn fingerprint(&self) -> u64 {
+        let mut fingerprint = Fingerprint::default();
+        for case in 0..self.len() {
+            fingerprint.add_history(self.history(case));
+            fingerprint.add(bytemuck::cast_slice(self.get(case).labels));
+        }
+        fingerprint.finish()
+    }
+
     /// Those cases that are to be kept.
     pub fn filtered(&self, keep: impl Fn(Case<'_>) -> bool) -> Self {
         let places = (0..self.len()).filter(|&case| keep(self.get(case)));
@@ -155,6 +166,16 @@ impl TrainingSequences {
     /// How many sequences there are.
     pub fn len(&self) -> usize {
         self.ranges.len()
+    }
+
+    /// A number that tells these sequences from others: it depends on every item, time and feature
+    /// of a user, and on their order.
+    pub fn fingerprint(&self) -> u64 {
+        let mut fingerprint = Fingerprint::default();
+        for sequence in 0..self.len() {
+            fingerprint.add_history(self.history(sequence));
+        }
+        fingerprint.finish()
     }
 
     /// The number in the data set of the user whose sequence this is.
@@ -277,6 +298,20 @@ impl Split {
         };
         self.catalog = self.catalog.with_counts(self.train.iter());
         Ok(self)
+    }
+
+    /// A number that tells this split from others: other data, another protocol, another seed.
+    pub fn fingerprint(&self) -> u64 {
+        let mut fingerprint = Fingerprint::default();
+        for part in [
+            self.catalog.fingerprint(),
+            self.train.fingerprint(),
+            self.valid.fingerprint(),
+            self.test.fingerprint(),
+        ] {
+            fingerprint.add(&part.to_le_bytes());
+        }
+        fingerprint.finish()
     }
 
     /// The catalog, with items counted over the training data alone.

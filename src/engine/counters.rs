@@ -28,7 +28,8 @@ pub struct Statistics {
     pub threads: usize,
     /// How many jobs wait for a thread.
     pub queued: usize,
-    /// What became of each channel that ever was in a stage, by name.
+    /// What became of each channel of the stage that serves, by name, and of earlier ones' that
+    /// still keep a thread.
     pub channels: BTreeMap<Arc<str>, ChannelStatistics>,
 }
 
@@ -81,6 +82,14 @@ impl Counters {
     pub(super) fn channel(&self, name: &Arc<str>) -> Arc<ChannelCounters> {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         channels.entry(name.clone()).or_default().clone()
+    }
+
+    /// Forgets channels that are in no stage any more and keep no thread.
+    pub(super) fn retain(&self, names: &[Arc<str>]) {
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        channels.retain(|name, counters| {
+            names.contains(name) || counters.stuck.load(Ordering::Relaxed) > 0
+        });
     }
 
     pub(super) fn channels(&self) -> BTreeMap<Arc<str>, ChannelStatistics> {

@@ -58,7 +58,7 @@ pub use settings::EngineSettings;
 /// plan.channels.push(PlannedChannel::new("gru4rec", ChannelKind::Model));
 /// plan.channels.push(PlannedChannel::new("markov", ChannelKind::MarkovChain));
 /// plan.fallback = Some(ChannelKind::Popularity { settings: PopularityConfig::new() });
-/// let data = StageData::new(&dataset, split.train.clone(), split.catalog().clone());
+/// let data = StageData::new(&dataset, split.train.clone(), split.catalog().clone())?;
 /// let folder = tempfile::tempdir().unwrap();
 /// let path = folder.path().join("run");
 /// plan.save(&path, &run, data, &Default::default())?;

@@ -35,7 +35,22 @@ pub struct RecallRequest {
 #[derive(Clone, Debug)]
 pub(super) enum Who {
     User(ExternalId),
-    History(Vec<ExternalId>),
+    /// Items, each with its time or none of them with one.
+    History(Vec<ExternalId>, Vec<f64>),
+}
+
+/// What became of an event that an engine was told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Observed {
+    /// It counts from the next call on.
+    Taken,
+    /// The same event, with the same time, was there already.
+    Repeated,
+    /// The stage's data, or as many of the user's later events as are held, reach beyond it, so that
+    /// it changes nothing.
+    Older,
 }
 
 impl RecallRequest {
@@ -59,7 +74,18 @@ impl RecallRequest {
     /// The k best items for a history, in time order, of anyone.
     pub fn of_history<T: Into<ExternalId>>(history: impl IntoIterator<Item = T>, k: usize) -> Self {
         let history = history.into_iter().map(Into::into).collect();
-        Self::new(Who::History(history), k)
+        Self::new(Who::History(history, Vec::new()), k)
+    }
+
+    /// The same for items with the times at which they were taken, in the unit of the source, which
+    /// some models and channels look at.
+    pub fn of_timed_history<T: Into<ExternalId>>(
+        history: impl IntoIterator<Item = (T, f64)>,
+        k: usize,
+    ) -> Self {
+        let timed = history.into_iter().map(|(item, time)| (item.into(), time));
+        let (items, times) = timed.unzip();
+        Self::new(Who::History(items, times), k)
     }
 
     /// The segments that the user is in, instead of those the engine knows.

@@ -24,10 +24,13 @@ pub struct EngineSettings {
     pub blocked: usize,
     /// The most segments that a user may be in.
     pub segments: usize,
-    /// The longest id, segment or event type, in bytes.
+    /// The longest id, segment or event type, in bytes; ids may be as long as the longest one of the
+    /// stage that serves.
     pub text: usize,
     /// How many of the last events are told to the near-line channels of a stage that is loaded.
     pub replayed: usize,
+    /// How far ahead of this machine's clock an event may be.
+    pub ahead: Duration,
 }
 
 impl Default for EngineSettings {
@@ -43,6 +46,7 @@ impl Default for EngineSettings {
             segments: 16,
             text: 256,
             replayed: 10_000,
+            ahead: Duration::from_secs(86_400),
         }
     }
 }
@@ -55,7 +59,13 @@ impl EngineSettings {
             ("history", self.history),
             ("users", self.users),
             ("text", self.text),
-        ])
+        ])?;
+        const MOST_THREADS: usize = 4_096;
+        if self.threads > MOST_THREADS {
+            let reason = format!("must be at most {MOST_THREADS}");
+            return Err(Error::invalid("threads", self.threads, reason));
+        }
+        Ok(())
     }
 
     pub(super) fn check_k(&self, k: usize) -> Result<()> {
@@ -66,20 +76,21 @@ impl EngineSettings {
         Err(Error::invalid("k", k, reason))
     }
 
-    pub(super) fn check_id(&self, field: &'static str, id: &ExternalId) -> Result<()> {
+    /// Checks an id, of which the longest that is known has `longest` bytes.
+    pub(super) fn check_id(
+        &self,
+        field: &'static str,
+        id: &ExternalId,
+        longest: usize,
+    ) -> Result<()> {
         match id {
             ExternalId::Integer(_) => Ok(()),
-            ExternalId::Text(text) => self.check_text(field, text),
+            ExternalId::Text(text) => check_length(field, text, self.text.max(longest)),
         }
     }
 
     pub(super) fn check_text(&self, field: &'static str, text: &str) -> Result<()> {
-        if text.len() <= self.text {
-            return Ok(());
-        }
-        let start: String = text.chars().take(20).collect();
-        let reason = format!("may be {} bytes long, and is {}", self.text, text.len());
-        Err(Error::invalid(field, format!("{start}…"), reason))
+        check_length(field, text, self.text)
     }
 
     pub(super) fn check_segments(&self, segments: &[String]) -> Result<()> {
@@ -87,6 +98,15 @@ impl EngineSettings {
         let mut texts = segments.iter();
         texts.try_for_each(|segment| self.check_text("segments", segment))
     }
+}
+
+fn check_length(field: &'static str, text: &str, most: usize) -> Result<()> {
+    if text.len() <= most {
+        return Ok(());
+    }
+    let start: String = text.chars().take(20).collect();
+    let reason = format!("may be {most} bytes long, and is {}", text.len());
+    Err(Error::invalid(field, format!("{start}…"), reason))
 }
 
 /// Refuses more of something than there may be.

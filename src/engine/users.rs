@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
-use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 
 use lru::LruCache;
 
+use super::request::Observed;
 use crate::data::ExternalId;
 
 /// How many parts the users are divided into, each with a lock of its own.
@@ -16,6 +16,8 @@ const PARTS: usize = 64;
 pub(super) struct Users {
     parts: Vec<Mutex<LruCache<ExternalId, Recent, foldhash::fast::RandomState>>>,
     hasher: foldhash::fast::RandomState,
+    /// The most users of a part.
+    of_part: usize,
     events_of_each: usize,
 }
 
@@ -28,12 +30,13 @@ pub(super) struct Recent {
 }
 
 impl Users {
-    pub(super) fn new(users: NonZeroUsize, events_of_each: usize) -> Self {
-        let of_part = users.div_ceil(NonZeroUsize::new(PARTS).expect("there are parts"));
-        let part = || LruCache::with_hasher(of_part, Default::default());
+    pub(super) fn new(users: usize, events_of_each: usize) -> Self {
+        // A cache with a bound takes the room for all that it may hold at once.
+        let part = || LruCache::unbounded_with_hasher(Default::default());
         Self {
             parts: (0..PARTS).map(|_| Mutex::new(part())).collect(),
             hasher: Default::default(),
+            of_part: users.div_ceil(PARTS).max(1),
             events_of_each,
         }
     }
@@ -49,15 +52,18 @@ impl Users {
     }
 
     /// Takes an event, wherever in the order its time puts it, and forgets the oldest one too
-    /// many. One that is there already, which was sent twice, is passed over; whether it was new.
+    /// many, which may be this one.
     pub(super) fn add(
         &self,
         user: &ExternalId,
         item: &ExternalId,
         time: f64,
         segments: &[String],
-    ) -> bool {
+    ) -> Observed {
         let mut part = self.part(user);
+        if part.len() >= self.of_part && !part.contains(user) {
+            part.pop_lru();
+        }
         let recent = part.get_or_insert_mut_ref(user, Recent::default);
         if !segments.is_empty() {
             segments.clone_into(&mut recent.segments);
@@ -69,13 +75,16 @@ impl Users {
             .rev()
             .take_while(|(_, other)| *other == time);
         if same.clone().any(|(other, _)| other == item) {
-            return false;
+            return Observed::Repeated;
+        }
+        if place == 0 && events.len() >= self.events_of_each {
+            return Observed::Older;
         }
         events.insert(place, (item.clone(), time));
         if events.len() > self.events_of_each {
             events.pop_front();
         }
-        true
+        Observed::Taken
     }
 
     /// What a user did of late; nothing for one who is not known here.
@@ -98,15 +107,22 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_by_events_and_by_users() {
-        let users = Users::new(NonZeroUsize::new(PARTS * 2).unwrap(), 3);
+        let users = Users::new(PARTS * 2, 3);
         let anna = ExternalId::from("anna");
-        for (item, time) in [(1, 1.0), (2, 5.0), (3, 3.0), (4, 4.0), (4, 4.0)] {
-            users.add(&anna, &item.into(), time, &[]);
+        for (item, time, observed) in [
+            (1, 1.0, Observed::Taken),
+            (2, 5.0, Observed::Taken),
+            (3, 3.0, Observed::Taken),
+            (4, 4.0, Observed::Taken),
+            (4, 4.0, Observed::Repeated),
+            (5, 0.5, Observed::Older),
+        ] {
+            assert_eq!(users.add(&anna, &item.into(), time, &[]), observed);
         }
         let items: Vec<_> = users.recent(&anna).events.into_iter().collect();
         assert_eq!(items, [(3.into(), 3.0), (4.into(), 4.0), (2.into(), 5.0)]);
         for user in 0..10_000 {
-            users.add(&user.into(), &1.into(), 0.0, &["new".to_owned()]);
+            let _ = users.add(&user.into(), &1.into(), 0.0, &["new".to_owned()]);
         }
         assert!(users.len() <= PARTS * 2, "{} users", users.len());
         assert_eq!(users.recent(&9_999.into()).segments, ["new"]);

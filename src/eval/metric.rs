@@ -151,7 +151,7 @@ fn hit_ranks<'a>(
 ) -> impl Iterator<Item = usize> + 'a {
     let first = ranked.iter().take(k).enumerate();
     first
-        .filter(|(_, item)| labels.contains(item))
+        .filter(|(rank, item)| labels.contains(item) && !ranked[..*rank].contains(item))
         .map(|(rank, _)| rank)
 }
 
@@ -162,8 +162,8 @@ fn discount(rank: usize) -> f64 {
 
 /// The share of the labels that is among the first `k`.
 ///
-/// This and all measures here take `ranked` best first and without repeats, and `labels` without
-/// repeats and not empty.
+/// This and all measures here take `ranked` best first, where an item that comes again is no second
+/// hit, and `labels` without repeats and not empty.
 pub fn recall_at(ranked: &[ItemIndex], labels: &[ItemIndex], k: usize) -> f64 {
     hit_ranks(ranked, labels, k).count() as f64 / labels.len() as f64
 }

@@ -17,6 +17,10 @@ use crate::{Error, Result};
 pub struct Report {
     /// How many users were judged.
     pub users: usize,
+    /// How many of their labels no list can hold, since items of the history are left out and they
+    /// were taken again. They count as missed.
+    #[serde(default)]
+    pub unreachable_labels: usize,
     values: BTreeMap<Metric, f64>,
 }
 
@@ -51,6 +55,7 @@ pub struct Scorer<'a> {
     catalog: &'a Catalog,
     ks: Vec<usize>,
     users: usize,
+    unreachable_labels: usize,
     /// For each k, the sums of the measures in [`PER_USER`]'s order.
     sums: Vec<[f64; PER_USER.len()]>,
     /// For each k, the items that were recalled for anyone.
@@ -112,6 +117,7 @@ impl<'a> Scorer<'a> {
             catalog,
             ks: ks.to_vec(),
             users: 0,
+            unreachable_labels: 0,
             sums: vec![[0.0; PER_USER.len()]; ks.len()],
             recalled: vec![vec![false; catalog.len() + 1]; ks.len()],
             popularity: vec![(0, 0); ks.len()],
@@ -123,11 +129,9 @@ impl<'a> Scorer<'a> {
         self.ks.iter().copied().max().unwrap_or(0)
     }
 
-    /// Judges one user's ranked list, best first and without repeats. Labels that come twice
-    /// count once; a user without labels is passed over.
-    ///
-    /// # Panics
-    /// When an item is not in the catalog.
+    /// Judges one user's ranked list, best first. An item or a label that comes twice counts once;
+    /// an item that is not in the catalog takes a place and is worth nothing; a user without labels
+    /// is passed over.
     pub fn add(&mut self, ranked: &[ItemIndex], labels: &[ItemIndex]) {
         let mut measured = vec![[0.0; PER_USER.len()]; self.ks.len()];
         let counts = measure(ranked, labels, &self.ks, &mut Vec::new(), &mut measured);
@@ -139,9 +143,6 @@ impl<'a> Scorer<'a> {
     /// The same for many users, on all threads: for each of `0..users` his `ranked` list and his
     /// `labels`. The sums are made in order, so that they are the same bits on any number of
     /// threads.
-    ///
-    /// # Panics
-    /// When an item is not in the catalog.
     pub fn add_all<'l>(
         &mut self,
         users: usize,
@@ -172,11 +173,20 @@ impl<'a> Scorer<'a> {
                 *sum += value;
             }
             for &item in ranked.iter().take(k) {
-                self.recalled[place][item as usize] = true;
-                self.popularity[place].0 += self.catalog.counts()[item as usize];
-                self.popularity[place].1 += 1;
+                let recalled = self.recalled[place].get_mut(item as usize);
+                let count = self.catalog.counts().get(item as usize);
+                if let (Some(recalled), Some(count)) = (recalled, count) {
+                    *recalled = true;
+                    self.popularity[place].0 += count;
+                    self.popularity[place].1 += 1;
+                }
             }
         }
+    }
+
+    /// Counts labels that no list can hold; see [`Report::unreachable_labels`].
+    pub fn add_unreachable(&mut self, labels: usize) {
+        self.unreachable_labels += labels;
     }
 
     /// The means so far; all 0 when no user was judged.
@@ -204,6 +214,7 @@ impl<'a> Scorer<'a> {
         }
         Report {
             users: self.users,
+            unreachable_labels: self.unreachable_labels,
             values,
         }
     }
@@ -253,6 +264,22 @@ mod tests {
         let mut scorer = Scorer::new(&catalog, &[1, 3]).unwrap();
         scorer.add_all(3, |user| ranked[user], |user| labels[user]);
         assert_eq!(scorer.report(), report);
+    }
+
+    #[test]
+    fn repeats_count_once_and_unknown_items_for_nothing() {
+        let catalog = catalog();
+        let mut scorer = Scorer::new(&catalog, &[4]).unwrap();
+        scorer.add(&[1, 1, 99, 2], &[1]);
+        scorer.add_unreachable(2);
+        let report = scorer.report();
+        for measure in ["recall", "ndcg", "map", "hit_rate", "mrr"] {
+            let value = report.get(format!("{measure}@4").parse().unwrap());
+            assert_eq!(value, Some(1.0), "{measure}");
+        }
+        assert_eq!(report.get("precision@4".parse().unwrap()), Some(0.25));
+        assert_eq!(report.get("coverage@4".parse().unwrap()), Some(0.5));
+        assert_eq!(report.unreachable_labels, 2);
     }
 
     #[test]

@@ -51,12 +51,27 @@ impl std::fmt::Debug for Filter<'_> {
     }
 }
 
-/// A set of items, a bit for each.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// A set of items: a bit for each, up to a catalog of 67 million, and a hash set for those beyond,
+/// so that no single item takes more than 8 MB.
+#[derive(Debug, Clone, Default)]
 pub struct ItemSet {
     bits: FixedBitSet,
+    /// Items from [`DENSE`] on.
+    beyond: foldhash::HashSet<ItemIndex>,
     len: usize,
 }
+
+/// The items below this have a bit.
+const DENSE: ItemIndex = 1 << 26;
+
+/// Sets are equal that hold the same items, whatever they once held.
+impl PartialEq for ItemSet {
+    fn eq(&self, other: &Self) -> bool {
+        self.len == other.len && self.bits.ones().eq(other.bits.ones()) && self.beyond == other.beyond
+    }
+}
+
+impl Eq for ItemSet {}
 
 impl ItemSet {
     /// A set of no items.
@@ -66,8 +81,12 @@ impl ItemSet {
 
     /// Adds an item; whether it is new to the set.
     pub fn insert(&mut self, item: ItemIndex) -> bool {
-        self.bits.grow(item as usize + 1);
-        let new = !self.bits.put(item as usize);
+        let new = if item < DENSE {
+            self.bits.grow(item as usize + 1);
+            !self.bits.put(item as usize)
+        } else {
+            self.beyond.insert(item)
+        };
         self.len += usize::from(new);
         new
     }
@@ -76,7 +95,11 @@ impl ItemSet {
     pub fn remove(&mut self, item: ItemIndex) -> bool {
         let was_there = self.contains(item);
         if was_there {
-            self.bits.set(item as usize, false);
+            if item < DENSE {
+                self.bits.set(item as usize, false);
+            } else {
+                self.beyond.remove(&item);
+            }
             self.len -= 1;
         }
         was_there
@@ -85,7 +108,7 @@ impl ItemSet {
     /// Whether an item is in the set.
     #[inline]
     pub fn contains(&self, item: ItemIndex) -> bool {
-        self.bits.contains(item as usize)
+        self.bits.contains(item as usize) || (item >= DENSE && self.beyond.contains(&item))
     }
 
     /// How many items there are.
@@ -100,7 +123,10 @@ impl ItemSet {
 
     /// The items, in rising order.
     pub fn iter(&self) -> impl Iterator<Item = ItemIndex> + '_ {
-        self.bits.ones().map(|item| item as ItemIndex)
+        let mut beyond: Vec<ItemIndex> = self.beyond.iter().copied().collect();
+        beyond.sort_unstable();
+        let dense = self.bits.ones().map(|item| item as ItemIndex);
+        dense.chain(beyond)
     }
 }
 
@@ -132,5 +158,24 @@ mod tests {
         assert!(!set.remove(100_000) && set.remove(5) && !set.remove(5));
         assert!(set.iter().eq([900]));
         assert!(set.remove(900) && set.is_empty());
+    }
+
+    #[test]
+    fn the_largest_item_is_one_like_any_other() {
+        let mut set: ItemSet = [7, ItemIndex::MAX, DENSE, DENSE - 1].into_iter().collect();
+        assert!(set.bits.len() <= DENSE as usize);
+        assert_eq!(set.len(), 4);
+        assert!(set.contains(ItemIndex::MAX) && !set.contains(ItemIndex::MAX - 1));
+        assert!(set.iter().eq([7, DENSE - 1, DENSE, ItemIndex::MAX]));
+        assert!(set.remove(ItemIndex::MAX) && !set.remove(ItemIndex::MAX));
+    }
+
+    #[test]
+    fn sets_of_the_same_items_are_equal() {
+        let mut once_larger: ItemSet = [1, 9, ItemIndex::MAX].into_iter().collect();
+        assert_ne!(once_larger, [1].into_iter().collect());
+        once_larger.remove(9);
+        once_larger.remove(ItemIndex::MAX);
+        assert_eq!(once_larger, [1].into_iter().collect());
     }
 }

@@ -9,8 +9,8 @@ use rayon::prelude::*;
 use super::buffer::Buffer;
 use super::file::{self, Contents, Kind, Mapped};
 use super::{
-    Filter, Hits, ItemSet, Precision, UpdatableIndex, VectorIndex, check_queries, check_vector,
-    without_padding,
+    Filter, Hits, ItemSet, Precision, UpdatableIndex, VectorIndex, broken, check_queries,
+    check_vector, without_padding,
 };
 use crate::data::ItemIndex;
 use crate::kernels::panels::{self, Panels, WIDTH, lines_per_panel};
@@ -37,7 +37,7 @@ pub struct FlatIndex {
     precision: Precision,
 }
 
-/// What updates change. A search holds on to it for reading, so it sees all of an update or
+/// What updates change. A look at items holds on to it for reading, so it sees all of an update or
 /// nothing of it.
 #[derive(Debug)]
 struct State {
@@ -72,7 +72,7 @@ impl FlatIndex {
     /// An index over the rows of `[items + 1, dim]`, of which row 0 is padding.
     ///
     /// # Errors
-    /// [`Error::NothingLeft`](crate::Error::NothingLeft) when there is no item and
+    /// [`Error::NothingLeft`](crate::Error::NothingLeft) when there is no item,
     /// [`Error::NonFiniteVector`](crate::Error::NonFiniteVector) for NaN or infinity.
     pub fn new(vectors: ArrayView2<'_, f32>) -> Result<Self> {
         Self::with_precision(vectors, Precision::F32)
@@ -81,10 +81,11 @@ impl FlatIndex {
     /// The same with vectors that may be kept compactly, which are then what is searched exactly.
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// As [`new`](Self::new), and [`Error::InvalidValue`] for a value that half-precision does not
+    /// hold.
     pub fn with_precision(vectors: ArrayView2<'_, f32>, precision: Precision) -> Result<Self> {
         let dim = vectors.ncols();
-        let vectors = without_padding(vectors)?;
+        let vectors = without_padding(vectors, precision)?;
         let places = vectors.len() / dim;
         let size = lines_per_panel(dim, precision);
         let mut lines = vec![Line::default(); places.div_ceil(WIDTH) * size];
@@ -121,8 +122,16 @@ impl FlatIndex {
         size_of_val::<[Line]>(&state.lines) + size_of_val::<[f32]>(&state.scales)
     }
 
+    /// The state, whatever became of it: for what is asked of it that looks at no array.
     fn read(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The state, if it is whole.
+    fn read_whole(&self) -> Result<RwLockReadGuard<'_, State>> {
+        let state = self.state.read().map_err(|_| broken())?;
+        state.check()?;
+        Ok(state)
     }
 
     /// Writes the index to a file, aside and then renamed. `fingerprint` is that of the
@@ -131,8 +140,7 @@ impl FlatIndex {
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) when the file can't be written.
     pub fn save(&self, path: impl AsRef<Path>, fingerprint: u64) -> Result<()> {
-        let state = self.read();
-        state.check()?;
+        let state = self.read_whole()?;
         let missing: Vec<ItemIndex> = state.missing.iter().collect();
         let mut settings = [0; _];
         settings[..3].copy_from_slice(&[
@@ -243,7 +251,7 @@ impl FlatIndex {
 
     /// Calls `update` while no search looks at the state.
     fn update(&self, update: impl FnOnce(&mut State) -> Result<()>) -> Result<()> {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.write().map_err(|_| broken())?;
         state.check()?;
         update(&mut state)
     }
@@ -269,9 +277,8 @@ impl VectorIndex for FlatIndex {
         filter: Option<Filter<'_>>,
     ) -> Result<Hits> {
         check_queries(self, queries, k)?;
-        let state = self.read();
-        state.check()?;
-        let k = k.min(state.items());
+        // Let go before other threads are asked for anything: see `Items`.
+        let k = k.min(self.read_whole()?.items());
         let mut hits = Hits::with_capacity(queries.nrows(), k);
         if k == 0 {
             (0..queries.nrows()).for_each(|_| hits.push([]));
@@ -279,23 +286,41 @@ impl VectorIndex for FlatIndex {
         }
         let queries = queries.as_standard_layout();
         let queries = queries.as_slice().expect("standard layout is one slice");
+        let items = Searched {
+            index: self,
+            filter,
+        };
+        top_k::search(queries, &items, k, &mut |_, found| {
+            hits.push_scored(found.iter().map(|&(place, score)| (place + 1, score)));
+        });
+        // What was searched while an update panicked may be half of it.
+        self.read_whole().map(|_| hits)
+    }
+}
+
+/// The items that a search looks at.
+struct Searched<'a> {
+    index: &'a FlatIndex,
+    filter: Option<Filter<'a>>,
+}
+
+impl top_k::Items for Searched<'_> {
+    fn lend<R>(&self, look: impl FnOnce(Panels<'_>, Option<top_k::Allowed<'_>>) -> R) -> R {
+        let state = self.index.read();
         let passes = |query: usize, place: u32| {
             let item = place + 1;
-            !state.missing.contains(item) && filter.is_none_or(|filter| filter.passes(query, item))
+            !state.missing.contains(item)
+                && (self.filter).is_none_or(|filter| filter.passes(query, item))
         };
-        let all = filter.is_none() && state.missing.is_empty();
+        let all = self.filter.is_none() && state.missing.is_empty();
         let panels = Panels {
             lines: &state.lines,
             scales: &state.scales,
             len: state.places,
-            dim: self.dim,
-            precision: self.precision,
+            dim: self.index.dim,
+            precision: self.index.precision,
         };
-        let allowed: Option<top_k::Allowed<'_>> = if all { None } else { Some(&passes) };
-        top_k::search(queries, panels, k, allowed, &mut |_, found| {
-            hits.push_scored(found.iter().map(|&(place, score)| (place + 1, score)));
-        });
-        Ok(hits)
+        look(panels, if all { None } else { Some(&passes) })
     }
 }
 
@@ -305,12 +330,12 @@ impl UpdatableIndex for FlatIndex {
     }
 
     fn add(&self, item: ItemIndex, vector: &[f32]) -> Result<()> {
-        check_vector(self, item, vector)?;
+        check_vector(self, item, vector, self.precision)?;
         self.update(|state| {
             if state.contains(item) {
                 return Err(Error::DuplicateItem { item });
             }
-            if item as usize > 2 * state.places + 1024 {
+            if item as usize > state.places.saturating_mul(2).saturating_add(1024) {
                 let reason = format!(
                     "an exact index has a place for every item up to the last, and this is far \
                      above the {} there are",
@@ -324,7 +349,7 @@ impl UpdatableIndex for FlatIndex {
     }
 
     fn replace(&self, item: ItemIndex, vector: &[f32]) -> Result<()> {
-        check_vector(self, item, vector)?;
+        check_vector(self, item, vector, self.precision)?;
         self.update(|state| {
             if !state.contains(item) {
                 return Err(Error::UnknownItem { item });

@@ -4,7 +4,7 @@ use hnsw_rs::prelude::{Distance, Hnsw};
 use ndarray::{ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 
-use super::{Filter, Hits, HnswConfig, VectorIndex, check_queries, without_padding};
+use super::{Filter, Hits, HnswConfig, Precision, VectorIndex, check_queries, without_padding};
 use crate::Result;
 use crate::data::ItemIndex;
 use crate::kernels::inner_product::inner_product;
@@ -55,7 +55,7 @@ impl HnswRsIndex {
     /// As [`FlatIndex::new`](super::FlatIndex::new), and [`Error::InvalidValue`](crate::Error::InvalidValue) for settings that can't be right.
     pub fn new(vectors: ArrayView2<'_, f32>, config: &HnswConfig) -> Result<Self> {
         config.validate()?;
-        let kept = without_padding(vectors)?;
+        let kept = without_padding(vectors, Precision::F32)?;
         let items = vectors.slice(ndarray::s![1.., ..]);
         let square = |row: ArrayView1<'_, f32>| row.dot(&row);
         let longest = items

@@ -188,7 +188,7 @@ impl MilvusConfig {
 /// ```
 pub struct MilvusIndex {
     config: MilvusConfig,
-    runtime: Runtime,
+    runtime: Background,
     client: ClientV2,
     /// Of the version that was published or found last; 0 when there is none.
     len: AtomicUsize,
@@ -207,6 +207,29 @@ impl std::fmt::Debug for MilvusIndex {
     }
 }
 
+/// A runtime that may be dropped anywhere: waiting for its tasks, as it would otherwise do, is
+/// forbidden within asynchronous code.
+struct Background(Option<Runtime>);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Background {
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if let Some(runtime) = &self.0 {
+            drop(runtime.spawn(task));
+        }
+    }
+}
+
+/// Longer than anyone waits, and short enough to be added to a time.
+const FOREVER: Duration = Duration::from_secs(86_400);
+
 type Answer<T> = milvus::v2::error::Result<T>;
 
 impl MilvusIndex {
@@ -215,8 +238,9 @@ impl MilvusIndex {
     /// # Errors
     /// [`Error::InvalidValue`] for settings that can't be right, [`Error::Server`] when the server
     /// is not there or refuses, and [`Error::Deadline`] when it does not answer in time.
-    pub fn connect(config: MilvusConfig) -> Result<Self> {
+    pub fn connect(mut config: MilvusConfig) -> Result<Self> {
         config.validate()?;
+        config.deadline = config.deadline.min(FOREVER);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("milvus")
@@ -226,6 +250,7 @@ impl MilvusIndex {
                 thread: "milvus",
                 reason: error.to_string(),
             })?;
+        let runtime = Background(Some(runtime));
         let mut connection = ConnectConfig::new()
             .uri(&config.address)
             .connect_timeout(config.deadline)
@@ -656,7 +681,7 @@ async fn drop_if_there(client: &ClientV2, name: &str) -> Answer<bool> {
 /// Waits for an answer until the deadline. The work is done on the runtime's own thread, so that
 /// the caller may be an asynchronous task himself.
 fn wait<T: Send + 'static>(
-    runtime: &Runtime,
+    runtime: &Background,
     config: &MilvusConfig,
     action: &'static str,
     answer: impl Future<Output = Answer<T>> + Send + 'static,
@@ -732,7 +757,7 @@ impl VectorIndex for MilvusIndex {
             }
             Some(Filter::Predicate(passes)) => {
                 let all = self.len().min(MOST_HITS);
-                let mut asked = (2 * k).min(all.max(1));
+                let mut asked = k.saturating_mul(2).min(all.max(1));
                 loop {
                     let more = self.search_where(queries, asked, "")?;
                     let mut hits = Hits::with_capacity(more.len(), k);
@@ -744,7 +769,7 @@ impl VectorIndex for MilvusIndex {
                     if enough || asked >= all {
                         return Ok(hits);
                     }
-                    asked = (4 * asked).min(all);
+                    asked = asked.saturating_mul(4).min(all);
                 }
             }
         }

@@ -89,8 +89,9 @@ pub trait VectorIndex: Send + Sync {
 
 /// An index whose items come, change and go while other threads search it.
 ///
-/// A search sees all of an update or nothing of it, and never gives an item that was removed
-/// before it began.
+/// Each query of a search sees all of an update or nothing of it, and never gives an item that was
+/// removed before the search began. A filter's predicate is asked while the index can't be updated,
+/// so it must not update or search the index itself, nor wait for a thread that does.
 ///
 /// ```
 /// use ndarray::array;
@@ -181,7 +182,12 @@ fn check_queries(index: &impl VectorIndex, queries: ArrayView2<'_, f32>, k: usiz
 }
 
 /// Refuses what can't be an item's vector.
-fn check_vector(index: &impl VectorIndex, item: ItemIndex, vector: &[f32]) -> Result<()> {
+fn check_vector(
+    index: &impl VectorIndex,
+    item: ItemIndex,
+    vector: &[f32],
+    precision: Precision,
+) -> Result<()> {
     if item == 0 {
         return Err(Error::invalid("item", 0, "0 is padding, items begin at 1"));
     }
@@ -192,14 +198,38 @@ fn check_vector(index: &impl VectorIndex, item: ItemIndex, vector: &[f32]) -> Re
             found: vector.len(),
         });
     }
-    check_finite(
-        "the item's vector",
-        ndarray::aview1(vector).insert_axis(ndarray::Axis(0)),
-    )
+    let vector = ndarray::aview1(vector).insert_axis(ndarray::Axis(0));
+    check_finite("the item's vector", vector)?;
+    check_held(vector, precision)
+}
+
+/// Refuses values that would become others in half-precision: it ends at 65,504.
+fn check_held(vectors: ArrayView2<'_, f32>, precision: Precision) -> Result<()> {
+    const LARGEST_HALF: f32 = 65_504.0;
+    if precision != Precision::F16 {
+        return Ok(());
+    }
+    let too_large = |value: &f32| value.abs() > LARGEST_HALF;
+    match vectors.iter().find(|value| too_large(value)) {
+        None => Ok(()),
+        Some(value) => Err(Error::invalid(
+            "a vector's value",
+            value,
+            "half-precision holds 65504 at most; scale the vectors, or keep them as F32 or Int8",
+        )),
+    }
+}
+
+/// What a search or an update of an index says whose arrays may not fit each other.
+fn broken() -> Error {
+    Error::Thread {
+        thread: "updating",
+        reason: "a panic ended an update of the index half-way; build or open it anew".to_owned(),
+    }
 }
 
 /// The vectors of items 1 and up as one slice, out of `[items + 1, dim]`.
-fn without_padding(vectors: ArrayView2<'_, f32>) -> Result<Vec<f32>> {
+fn without_padding(vectors: ArrayView2<'_, f32>, precision: Precision) -> Result<Vec<f32>> {
     if vectors.nrows() < 2 || vectors.ncols() == 0 {
         return Err(Error::NothingLeft {
             reason: format!(
@@ -209,6 +239,7 @@ fn without_padding(vectors: ArrayView2<'_, f32>) -> Result<Vec<f32>> {
         });
     }
     check_finite("item vectors", vectors)?;
+    check_held(vectors, precision)?;
     Ok(vectors
         .rows()
         .into_iter()

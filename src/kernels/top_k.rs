@@ -25,26 +25,36 @@ pub(crate) fn best_first(a: &Scored, b: &Scored) -> Ordering {
 /// Whether a query, by its row, may be given an item, by its place.
 pub(crate) type Allowed<'a> = &'a (dyn Fn(usize, u32) -> bool + Sync);
 
+/// Items that may change between one look at them and the next.
+///
+/// Whoever lends them may hold a lock while `look` runs, which asks nothing of other threads: a
+/// thread that waits for others must hold none, since these may wait for the lock, or take work
+/// that does.
+pub(crate) trait Items: Sync {
+    /// Calls `look` with all items, and with which of them may be given.
+    fn lend<R>(&self, look: impl FnOnce(Panels<'_>, Option<Allowed<'_>>) -> R) -> R;
+}
+
 /// Finds the k best of `items` by inner product for each row of `queries` `[n, dim]` out of those
-/// that `allowed` passes, and hands each query's to `found`, best first.
+/// that may be given, and hands each query's to `found`, best first.
 ///
 /// Queries are divided among threads; where there are too few for that, so are the items.
 pub(crate) fn search(
     queries: &[f32],
-    items: Panels<'_>,
+    items: &impl Items,
     k: usize,
-    allowed: Option<Allowed<'_>>,
     found: &mut dyn FnMut(usize, &[Scored]),
 ) {
-    let dim = items.dim;
+    // Items that come while this searches may be missed.
+    let (dim, len, panels) = items.lend(|items, _| (items.dim, items.len, items.count()));
     let threads = rayon::current_num_threads();
     let tiles = (queries.len() / dim).div_ceil(TILE_QUERIES);
     let parts = if tiles >= 2 * threads {
         1
     } else {
-        threads.min(items.count().div_ceil(LEAST_PANELS)).max(1)
+        threads.min(panels.div_ceil(LEAST_PANELS)).max(1)
     };
-    let per_part = items.count().div_ceil(parts).max(1);
+    let per_part = panels.div_ceil(parts).max(1);
     // What is held at once is bounded, however many queries there are.
     for (round, queries) in queries.chunks(TILE_QUERIES * dim * 4 * threads).enumerate() {
         let first = round * TILE_QUERIES * 4 * threads;
@@ -53,9 +63,11 @@ pub(crate) fn search(
             .into_par_iter()
             .map(|task| {
                 let (tile, part) = (task / parts, task % parts);
-                let panels = part * per_part..items.count().min((part + 1) * per_part);
+                let panels = part * per_part..panels.min((part + 1) * per_part);
                 let first = first + tile * TILE_QUERIES;
-                search_tile(first, tiles[tile], items, panels, k, allowed)
+                items.lend(|items, allowed| {
+                    search_tile(first, tiles[tile], items, panels, k, allowed)
+                })
             })
             .collect();
         for (tile, parts) in best.chunks(parts).enumerate() {
@@ -65,7 +77,7 @@ pub(crate) fn search(
                     found(query, best.of(place));
                 } else {
                     let mut merged: Vec<Scored> =
-                        Vec::with_capacity(parts.len() * k.min(items.len));
+                        Vec::with_capacity(parts.len() * k.min(len));
                     merged.extend(parts.iter().flat_map(|best| best.of(place)));
                     merged.sort_unstable_by(best_first);
                     merged.truncate(k);
@@ -86,7 +98,7 @@ fn search_tile(
 ) -> Best {
     let count = queries.len() / items.dim;
     let rough = items.rounds_queries();
-    let keep = if rough { 2 * k } else { k };
+    let keep = if rough { k.saturating_mul(2) } else { k };
     let mut best = Best::new(count, keep.min(items.len));
     let mut tile = items.tile(queries);
     let mut scores = vec![0.0; count * WIDTH];
@@ -219,6 +231,16 @@ pub(crate) fn scan(
 #[cfg(test)]
 mod tests {
     use super::super::panels::{self, lines_per_panel};
+
+    /// Items that don't change.
+    struct Fixed<'a>(Panels<'a>, Allowed<'a>);
+
+    impl Items for Fixed<'_> {
+        fn lend<R>(&self, look: impl FnOnce(Panels<'_>, Option<Allowed<'_>>) -> R) -> R {
+            look(self.0, Some(self.1))
+        }
+    }
+
     use super::super::precision::Precision;
     use super::super::scoring::Line;
     use super::*;
@@ -248,7 +270,7 @@ mod tests {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
             let mut found = Vec::new();
             pool.build().unwrap().install(|| {
-                search(&queries, panels, k, Some(&odd), &mut |query, best| {
+                search(&queries, &Fixed(panels, &odd), k, &mut |query, best| {
                     assert_eq!(query, found.len());
                     found.push(best.to_vec());
                 });

@@ -234,6 +234,10 @@ impl<B: Backend> SequenceRecaller<B> for Gru4Rec<B> {
             .unwrap_or(self.config.objective.similarity)
     }
 
+    fn settings(&self) -> String {
+        burn::config::config_to_json(&self.config)
+    }
+
     fn max_len(&self) -> usize {
         self.config.max_len
     }

@@ -263,6 +263,14 @@ impl<B: Backend> SequenceRecaller<B> for Hstu<B> {
         self.config.objective.similarity
     }
 
+    fn needs_times(&self) -> bool {
+        self.config.time_bias
+    }
+
+    fn settings(&self) -> String {
+        burn::config::config_to_json(&self.config)
+    }
+
     fn max_len(&self) -> usize {
         self.config.max_len
     }

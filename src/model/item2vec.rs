@@ -159,6 +159,10 @@ impl<B: Backend> SequenceRecaller<B> for Item2Vec<B> {
         Similarity::Cosine
     }
 
+    fn settings(&self) -> String {
+        burn::config::config_to_json(&self.config)
+    }
+
     fn max_len(&self) -> usize {
         self.config.max_len
     }

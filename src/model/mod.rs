@@ -86,6 +86,17 @@ pub trait SequenceRecaller<B: Backend>: Module<B> + Sync {
         0
     }
 
+    /// Whether the model looks at when items were taken, so that a history must have times.
+    fn needs_times(&self) -> bool {
+        false
+    }
+
+    /// The settings that the model was made with, as JSON: [`config_to_json`] of its config. A
+    /// checkpoint is resumed only by a model of the same.
+    ///
+    /// [`config_to_json`]: burn::config::config_to_json
+    fn settings(&self) -> String;
+
     /// How user and item vectors are compared in search.
     fn similarity(&self) -> Similarity;
 

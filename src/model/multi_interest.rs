@@ -355,6 +355,10 @@ impl<B: Backend> SequenceRecaller<B> for MultiInterest<B> {
         self.config.objective.similarity
     }
 
+    fn settings(&self) -> String {
+        burn::config::config_to_json(&self.config)
+    }
+
     fn max_len(&self) -> usize {
         self.config.max_len
     }

@@ -296,8 +296,11 @@ impl SampledLoss {
         } = scores;
         let weights =
             |negative: &Tensor<B, 2>| softmax(negative.clone().mask_fill(own.clone(), NO_SCORE), 1);
-        // The mean over the negatives of each row, its own target left out.
-        let count = own.clone().bool_not().float().sum_dim(1).clamp_min(1.0);
+        // The mean over the negatives of each row, its own target left out. A row that has no other
+        // learns nothing, though the softmax of none gives its own target all the weight.
+        let others = own.clone().bool_not().float().sum_dim(1);
+        let alone = others.clone().equal_elem(0.0);
+        let count = others.clamp_min(1.0);
         let sum = |values: Tensor<B, 2>| values.mask_fill(own.clone(), 0.0).sum_dim(1);
         match self {
             Self::Softmax { log_q } => {
@@ -319,12 +322,13 @@ impl SampledLoss {
                 let squares = negative.clone().square() * weights.clone();
                 let better = sigmoid(positive - negative) * weights;
                 let loss = better.sum_dim(1).add_scalar(LEAST_CHANCE).log().neg();
-                (loss + squares.sum_dim(1).mul_scalar(regularization)).mean()
+                let loss = loss + squares.sum_dim(1).mul_scalar(regularization);
+                loss.mask_fill(alone, 0.0).mean()
             }
             Self::Top1Max => {
                 let weights = weights(&negative);
                 let worse = sigmoid(negative.clone() - positive) + sigmoid(negative.square());
-                (worse * weights).sum_dim(1).mean()
+                (worse * weights).sum_dim(1).mask_fill(alone, 0.0).mean()
             }
             Self::Bce => binary_cross_entropy(positive, sum(softplus(negative, 1.0)), count, 1.0),
             Self::Gbce { calibration } => {

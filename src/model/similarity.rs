@@ -22,8 +22,9 @@ pub enum Similarity {
     Cosine,
 }
 
-/// Shorter vectors than this are not scaled up, so that a vector of zeros stays one.
-const SHORTEST: f32 = 1e-12;
+/// The square of the length below which vectors are not scaled up to 1, so that a vector of zeros
+/// stays one.
+const SHORTEST_SQUARE: f32 = 1e-12;
 
 impl Similarity {
     /// Scales each row to length 1 under cosine, and changes nothing under dot; after it the
@@ -31,7 +32,7 @@ impl Similarity {
     pub fn prepare(self, mut rows: ArrayViewMut2<'_, f32>) {
         if self == Self::Cosine {
             for mut row in rows.axis_iter_mut(Axis(0)) {
-                let length = row.dot(&row).sqrt().max(SHORTEST);
+                let length = row.dot(&row).max(SHORTEST_SQUARE).sqrt();
                 row /= length;
             }
         }
@@ -44,7 +45,7 @@ impl Similarity {
             Self::Cosine => {
                 let squares = rows.clone().square().sum_dim(1);
                 // Under the root, where a clamp leaves the gradient of a zero vector finite.
-                rows / squares.clamp_min(SHORTEST).sqrt()
+                rows / squares.clamp_min(SHORTEST_SQUARE).sqrt()
             }
         }
     }
@@ -83,6 +84,22 @@ mod tests {
         assert_eq!(rows, ndarray::array![[3.0, 4.0], [0.0, 0.0]]);
         Similarity::Cosine.prepare(rows.view_mut());
         assert_eq!(rows, ndarray::array![[0.6, 0.8], [0.0, 0.0]]);
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn training_and_search_scale_alike_however_short_vectors_are() {
+        use crate::backend::Flex;
+        let rows = ndarray::array![[3e-4, 4e-4], [3e-7, -4e-7], [3e-8, 0.0], [1e-20, 2e-21]];
+        let mut searched = rows.clone();
+        Similarity::Cosine.prepare(searched.view_mut());
+        let values: Vec<f32> = rows.iter().copied().collect();
+        let values = burn::tensor::TensorData::new(values, rows.shape().to_vec());
+        let trained = Tensor::<Flex, 2>::from_data(values, &Default::default());
+        let trained = Similarity::Cosine.prepare_tensor(trained).into_data();
+        for (searched, trained) in searched.iter().zip(trained.iter::<f32>()) {
+            assert!((searched - trained).abs() <= 1e-6 * trained.abs(), "{searched} {trained}");
+        }
     }
 
     #[test]

@@ -313,6 +313,16 @@ impl<B: Backend> SequenceRecaller<B> for TwoTower<B> {
         self.config.objective.similarity
     }
 
+    fn settings(&self) -> String {
+        let config = burn::config::config_to_json(&self.config);
+        // They are given, as data are, and not trained.
+        let features = self.features.as_ref().map(|features| {
+            let values = features.val().into_data();
+            crc32fast::hash(values.as_bytes())
+        });
+        format!(r#"{{"config":{config},"item_features":{}}}"#, features.unwrap_or(0))
+    }
+
     fn max_len(&self) -> usize {
         self.config.max_len
     }

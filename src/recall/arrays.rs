@@ -8,7 +8,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use crate::{Error, Result};
 
 use super::links::{Links, Node};
-use super::run::damaged;
+use super::run_folder::damaged;
 
 /// A number of a kind that a file may hold.
 pub(super) trait Number: Copy {

@@ -1,8 +1,8 @@
 //! Ways to recall items, all behind one trait.
 
-use crate::Result;
-use crate::data::{History, Interaction, ItemIndex};
+use crate::data::{History, Interaction, ItemIndex, PADDING};
 use crate::index::Filter;
+use crate::{Error, Result};
 
 use super::candidates::Candidates;
 
@@ -84,10 +84,8 @@ pub trait RecallChannel: Send + Sync {
     /// A history may be empty, and then holds nothing for a channel that goes by it.
     ///
     /// # Errors
-    /// What the channel says.
-    ///
-    /// # Panics
-    /// When an item of a history is not in the catalog that the channel was made for.
+    /// What the channel says; [`Error::UnknownItem`](crate::Error::UnknownItem) for an item of a
+    /// history that is not in the catalog which the channel was made for, unless it passes it over.
     fn recall(
         &self,
         users: &[UserContext<'_>],
@@ -98,6 +96,18 @@ pub trait RecallChannel: Send + Sync {
     /// Takes notice of something that a user just did, of which the item is in the catalog that
     /// the channel was made for. Channels that don't change while they serve pass it over.
     fn observe(&self, _item: ItemIndex, _interaction: &Interaction, _segments: &[String]) {}
+}
+
+/// Refuses histories with padding, or with items beyond the first `items`.
+pub(super) fn check_items<'a>(
+    histories: impl IntoIterator<Item = History<'a>>,
+    items: usize,
+) -> Result<()> {
+    let mut all = histories.into_iter().flat_map(|history| history.items());
+    match all.find(|&&item| item == PADDING || item as usize > items) {
+        Some(&item) => Err(Error::UnknownItem { item }),
+        None => Ok(()),
+    }
 }
 
 impl<C: RecallChannel + ?Sized> RecallChannel for std::sync::Arc<C> {

@@ -58,7 +58,7 @@ impl Evaluation {
         self.judge(cases, catalog, |users, k, filter| {
             let histories: Vec<_> = users.iter().map(|user| user.history()).collect();
             let encode = |histories: &[History<'_>]| encode_by_model(model, device, histories);
-            let hits = nearest_items(encode, index, &histories, k, filter)?;
+            let hits = nearest_items(encode, index, catalog.len(), &histories, k, filter)?;
             Ok(Candidates::of_hits(hits, Reason::Taste))
         })
     }
@@ -102,6 +102,13 @@ impl Evaluation {
                 None
             };
             let hits = recall(&users, k, filter)?;
+            if self.exclude_seen {
+                let seen = batch.iter().map(|case| {
+                    let labels = case.labels.iter();
+                    labels.filter(|label| case.history.contains(label)).count()
+                });
+                scorer.add_unreachable(seen.sum());
+            }
             scorer.add_all(
                 batch.len(),
                 |case| hits.items(case),

@@ -8,7 +8,7 @@ use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
 use crate::data::{Catalog, History, ItemIndex, TrainingSequences};
-use crate::index::{Filter, FlatIndex};
+use crate::index::{Filter, FlatIndex, VectorIndex};
 use crate::{Result, settings};
 
 use super::candidates::{Candidates, Reason};
@@ -305,7 +305,7 @@ impl RecallChannel for MatrixFactorization {
     ) -> Result<Candidates> {
         let histories: Vec<History<'_>> = users.iter().map(|user| user.history()).collect();
         let encode = |histories: &[History<'_>]| self.encode(histories);
-        let hits = nearest_items(encode, &self.index, &histories, k, filter)?;
+        let hits = nearest_items(encode, &self.index, self.index.len(), &histories, k, filter)?;
         Ok(Candidates::of_hits(hits, Reason::Taste))
     }
 }

@@ -67,11 +67,15 @@ impl<I: VectorIndex> Step<Item, Item> for NearestItems<I> {
             return Ok(());
         }
         let rows: Vec<usize> = from.iter().map(|reached| reached.node as usize).collect();
+        if let Some(&beyond) = rows.iter().find(|&&row| row >= self.vectors.nrows()) {
+            let item = beyond as u32;
+            return Err(Error::UnknownItem { item });
+        }
         let queries = self.vectors.select(ndarray::Axis(0), &rows);
         // The nearest of all is the item itself.
         let hits = self
             .index
-            .search(queries.view(), self.neighbours + 1, None)?;
+            .search(queries.view(), self.neighbours.saturating_add(1), None)?;
         for (place, reached) in from.iter().enumerate() {
             let others = hits
                 .of(place)

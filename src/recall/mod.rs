@@ -20,6 +20,7 @@ mod plan;
 mod popularity;
 mod retriever;
 mod run;
+mod run_folder;
 mod scores;
 mod selection;
 mod served;
@@ -48,11 +49,12 @@ pub use path::{Best, HistoryItems, Path, PathChannel, Reached, Step, Then};
 pub use plan::{ChannelKind, PlannedChannel, PlannedSelection, StagePlan};
 pub use popularity::{Measure, Popularity, PopularityConfig};
 pub use retriever::{RecallOptions, Retrieved, RetrievedItem, Retriever, Source};
-pub use run::{RUN_FORMAT_VERSION, Run};
+pub use run::Run;
+pub use run_folder::RUN_FORMAT_VERSION;
 pub use selection::{CategoryBonus, MarginalRelevance, Selected, Selection, TagCap};
 pub use served::{STAGE_FORMAT_VERSION, ServedStage};
 pub use session_knn::{SessionKnn, SessionKnnConfig};
-pub use stage::{FALLBACK, RecallStage};
+pub use stage::{FALLBACK, RecallStage, SELECTION};
 pub use stage_data::{StageData, StageModel};
 pub use user_paths::{
     NearestUsers, SimilarUsers, SimilarUsersConfig, next_items, training_vectors,

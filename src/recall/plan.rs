@@ -317,7 +317,7 @@ impl PlannedSelection {
 /// let log = seqrec::data::synthetic::Synthetic { users: 80, items: 60, ..Default::default() }.generate();
 /// let dataset = Dataset::new(log, Filters::default())?;
 /// let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
-/// let data = StageData::new(&dataset, split.train.clone(), split.catalog().clone());
+/// let data = StageData::new(&dataset, split.train.clone(), split.catalog().clone())?;
 ///
 /// let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
 /// plan.channels = vec![

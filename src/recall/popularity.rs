@@ -160,13 +160,15 @@ impl Popularity {
     /// [`of_sequences`](Popularity::of_sequences).
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] with the first setting that can't be right.
+    /// [`Error::InvalidValue`] with the first setting that can't be right, and for a time or value
+    /// that is not finite.
     pub fn of_log(
         log: &Interactions,
         catalog: &Catalog,
         segments_of: impl Fn(&ExternalId) -> Vec<String>,
         config: &PopularityConfig,
     ) -> Result<Self> {
+        log.check_numbers()?;
         let items: Vec<Option<ItemIndex>> = (log.items().ids().iter())
             .map(|id| catalog.index_of(id))
             .collect();

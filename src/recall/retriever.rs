@@ -94,14 +94,17 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
     /// A retriever of a model, an index of its [item vectors](super::item_vectors) and the
     /// catalog that both were made for.
     ///
+    /// The index may lack items of the catalog, which are then not recalled, and may hold items that
+    /// the catalog does not know yet.
+    ///
     /// # Errors
-    /// [`Error::Shape`] when model, index and catalog are not of the same items.
+    /// [`Error::Shape`] when model and catalog are not of the same items, or model and index not of
+    /// the same dimension.
     pub fn new(model: M, index: I, catalog: Catalog) -> Result<Self> {
         let embeddings = model.item_embeddings();
         let [rows, dim] = embeddings.dims();
         let sizes = [
             ("items of the model", catalog.len(), rows - 1),
-            ("items of the index", catalog.len(), index.len()),
             ("dimension of the index", dim, index.dim()),
         ];
         for (what, expected, found) in sizes {
@@ -125,22 +128,52 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
     /// The items for a history, in time order, of any user, known or not.
     ///
     /// Unknown items are skipped and counted. A history without a known item is answered with the
-    /// most popular items.
+    /// most popular items. Items that are in the index but not in the catalog are left out.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when k is 0 or above the catalog, [`Error::NonFiniteVector`] when
-    /// the model's weights are broken.
+    /// [`Error::InvalidValue`] when k is 0 or above the catalog, [`Error::TimesMissing`] when the
+    /// model looks at times (see [`recall_timed`](Retriever::recall_timed)) and
+    /// [`Error::NonFiniteVector`] when its weights are broken.
     pub fn recall<T: Into<ExternalId>>(
         &self,
         history: impl IntoIterator<Item = T>,
         options: RecallOptions,
     ) -> Result<Retrieved> {
+        let history = history.into_iter().map(|id| (id.into(), None));
+        self.recall_history(history, options)
+    }
+
+    /// The same for a history whose items come with the times at which they were taken, in the unit
+    /// of the training data.
+    ///
+    /// # Errors
+    /// As [`recall`](Retriever::recall), and [`Error::InvalidValue`] for a time that is not finite.
+    pub fn recall_timed<T: Into<ExternalId>>(
+        &self,
+        history: impl IntoIterator<Item = (T, f64)>,
+        options: RecallOptions,
+    ) -> Result<Retrieved> {
+        let timed = history.into_iter().map(|(id, time)| (id.into(), Some(time)));
+        self.recall_history(timed, options)
+    }
+
+    fn recall_history(
+        &self,
+        history: impl Iterator<Item = (ExternalId, Option<f64>)>,
+        options: RecallOptions,
+    ) -> Result<Retrieved> {
         check_k(options.k, &self.catalog)?;
         let mut unknown = 0;
-        let mut known = Vec::new();
-        for id in history {
-            match self.catalog.index_of(&id.into()) {
-                Some(item) => known.push(item),
+        let (mut known, mut times) = (Vec::new(), Vec::new());
+        for (id, time) in history {
+            if let Some(time) = time.filter(|time| !time.is_finite()) {
+                return Err(Error::invalid("time", time, "must be a finite number"));
+            }
+            match self.catalog.index_of(&id) {
+                Some(item) => {
+                    known.push(item);
+                    times.extend(time);
+                }
                 None => unknown += 1,
             }
         }
@@ -150,23 +183,24 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
             let allowed = |_, item: ItemIndex| !known.contains(&item);
             let filter: Option<Filter<'_>> =
                 options.exclude_seen.then_some(Filter::Predicate(&allowed));
-            let histories = [History::from(known.as_slice())];
+            let histories = [if times.is_empty() {
+                History::from(known.as_slice())
+            } else {
+                History::with_times(&known, &times)?
+            }];
             let encode =
                 |histories: &[History<'_>]| encode_by_model(&self.model, &self.device, histories);
-            let hits = nearest_items(encode, &self.index, &histories, options.k, filter)?;
+            let items = self.catalog.len();
+            let hits = nearest_items(encode, &self.index, items, &histories, options.k, filter)?;
             let scored = hits.of(0).map(|hit| (hit.item, hit.score)).collect();
             (scored, Source::Model)
         };
         let item = |(item, score)| {
-            let id = self
-                .catalog
-                .id_of(item)
-                .expect("an index holds the catalog's items")
-                .clone();
-            RetrievedItem { id, score }
+            let id = self.catalog.id_of(item)?.clone();
+            Some(RetrievedItem { id, score })
         };
         Ok(Retrieved {
-            items: scored.into_iter().map(item).collect(),
+            items: scored.into_iter().filter_map(item).collect(),
             unknown,
             source,
         })

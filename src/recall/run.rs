@@ -4,27 +4,29 @@ use std::path::Path;
 
 use burn::module::ModuleDisplay;
 use burn_store::{ModuleSnapshot, SafetensorsStore};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
 use crate::data::Catalog;
-use crate::files::{read_file, readable, write_file, write_folder};
+use crate::files::write_file;
 use crate::model::{RecallerConfig, SequenceRecaller, Similarity};
 use crate::{Error, Result};
 
-/// The version of run folders that this build writes and reads.
-pub const RUN_FORMAT_VERSION: u32 = 2;
+use super::run_folder::{self, RUN_FORMAT_VERSION, damaged, read_checked, read_manifest};
 
-const MANIFEST: &str = "run.json";
+pub(super) const MANIFEST: &str = "model.json";
 const CONFIG: &str = "config.json";
 const CATALOG: &str = "catalog.json";
 const WEIGHTS: &str = "weights.safetensors";
 
 /// A trained model with its settings and its catalog.
 ///
-/// Its folder holds `weights.safetensors`, `config.json`, `catalog.json` and `run.json`, which
-/// names the format version, the model, the similarity and the other files' checksums.
+/// Its folder holds a folder for each of the last two versions that were saved, and `run.json`,
+/// which names the one that counts. A version has `weights.safetensors`, `config.json`,
+/// `catalog.json` and `model.json`, which names the format version, the model, the similarity, the
+/// catalog's fingerprint and the other files' checksums. It is never changed, so that whoever loads
+/// a run while another is saved gets one of them whole. What else lies in the folder, such as an
+/// index, stays as it is.
 ///
 /// ```
 /// use seqrec::backend::Flex;
@@ -59,6 +61,8 @@ struct Manifest {
     model: String,
     similarity: Similarity,
     items: usize,
+    /// Of the catalog.
+    fingerprint: u64,
     /// CRC-32 of each file.
     checksums: Checksums,
 }
@@ -70,67 +74,32 @@ struct Checksums {
     weights: u32,
 }
 
-/// Reads a manifest; a later version's is told from a broken one.
-pub(super) fn read_manifest<T: DeserializeOwned>(path: &Path, supported: u32) -> Result<T> {
-    let json = read_file(path)?;
-    let VersionOnly { format_version } = parse(&json, path)?;
-    if format_version != supported {
-        return Err(Error::FormatVersion {
-            path: path.parent().unwrap_or(path).to_owned(),
-            found: format_version,
-            supported,
-        });
-    }
-    parse(&json, path)
-}
-
-/// Reads a file of a folder whose manifest has its checksum.
-pub(super) fn read_checked(
-    folder: &Path,
-    name: &str,
-    checksum: u32,
-    manifest: &str,
-) -> Result<Vec<u8>> {
-    let file = folder.join(name);
-    let contents = read_file(&file)?;
-    if crc32fast::hash(&contents) == checksum {
-        return Ok(contents);
-    }
-    let reason = format!("its checksum is not the one in {manifest}");
-    Err(damaged(&file, reason))
-}
-
-/// The [name](RecallerConfig::NAME) of the model that a run's folder holds.
+/// The [name](RecallerConfig::NAME) of the model of a version of a run folder.
 ///
 /// # Errors
 /// As [`Run::load`].
-pub(super) fn model_name(path: &Path) -> Result<String> {
-    let path = readable(path).join(MANIFEST);
-    let Manifest { model, .. } = read_manifest(&path, RUN_FORMAT_VERSION)?;
+pub(super) fn model_name(version: &Path) -> Result<String> {
+    let Manifest { model, .. } = read_manifest(&version.join(MANIFEST), RUN_FORMAT_VERSION)?;
     Ok(model)
-}
-
-/// What is read before all else, so that a later version's folder is told from a broken one.
-#[derive(Deserialize)]
-struct VersionOnly {
-    format_version: u32,
 }
 
 impl<B: Backend, C: RecallerConfig> Run<B, C>
 where
     C::Recaller<B>: ModuleSnapshot<B> + ModuleDisplay,
 {
-    /// Writes the run as a folder. It is written aside and renamed: a crash leaves what was there
-    /// before, whole.
+    /// Writes the run as the next version of a run folder, which is made where there is none. A
+    /// crash leaves the version before, whole.
     ///
     /// # Errors
-    /// [`Error::Io`] when the folder can't be written.
+    /// [`Error::NotOurs`] when the folder holds anything and is no run folder, [`Error::InUse`]
+    /// while another process saves there, [`Error::FormatVersion`] when another build wrote it, and
+    /// [`Error::Io`] when it can't be written. In all these cases it is left as it was.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        write_folder(path.as_ref(), |folder| self.write_into(folder))
+        run_folder::save(path.as_ref(), |version| self.write_into(version).map(drop))
     }
 
-    /// Writes the run's files into a folder.
-    pub(super) fn write_into(&self, path: &Path) -> Result<()> {
+    /// Writes the run's files into a folder; gives the manifest's checksum.
+    pub(super) fn write_into(&self, path: &Path) -> Result<u32> {
         let mut store = SafetensorsStore::from_bytes(None);
         let unwritable = |reason: String| Error::Damaged {
             path: path.join(WEIGHTS),
@@ -149,17 +118,20 @@ where
             model: C::NAME.to_owned(),
             similarity: self.model.similarity(),
             items: self.catalog.len(),
+            fingerprint: self.catalog.fingerprint(),
             checksums: Checksums {
                 config: crc32fast::hash(&config),
                 catalog: crc32fast::hash(&catalog),
                 weights: crc32fast::hash(&weights),
             },
         };
-        let manifest = serde_json::to_vec_pretty(&manifest).expect("a manifest is valid JSON");
+        let manifest = serde_json::to_vec_pretty(&manifest)
+            .map_err(|error| unwritable(error.to_string()))?;
         write_file(&path.join(CONFIG), &config)?;
         write_file(&path.join(CATALOG), &catalog)?;
         write_file(&path.join(WEIGHTS), &weights)?;
-        write_file(&path.join(MANIFEST), &manifest)
+        write_file(&path.join(MANIFEST), &manifest)?;
+        Ok(crc32fast::hash(&manifest))
     }
 
     /// Reads a run's folder.
@@ -168,7 +140,11 @@ where
     /// [`Error::Io`] when a file is missing, [`Error::FormatVersion`] when another version wrote
     /// it, and [`Error::Damaged`] when it is of another model, was cut short or was altered.
     pub fn load(path: impl AsRef<Path>, device: &B::Device) -> Result<Self> {
-        let path = readable(path.as_ref());
+        run_folder::read(path.as_ref(), |version| Self::load_version(version, device))
+    }
+
+    /// Reads a version of a run folder.
+    pub(super) fn load_version(path: &Path, device: &B::Device) -> Result<Self> {
         let manifest_path = path.join(MANIFEST);
         let manifest: Manifest = read_manifest(&manifest_path, RUN_FORMAT_VERSION)?;
         if manifest.model != C::NAME {
@@ -177,7 +153,7 @@ where
                 format!("it holds a model {:?}, not {:?}", manifest.model, C::NAME),
             ));
         }
-        let read = |name, checksum| read_checked(&path, name, checksum, MANIFEST);
+        let read = |name, checksum| read_checked(path, name, checksum, MANIFEST);
         let config_file = read(CONFIG, manifest.checksums.config)?;
         let config = C::load_binary(&config_file)
             .map_err(|error| damaged(&path.join(CONFIG), error.to_string()))?;
@@ -189,6 +165,10 @@ where
         model
             .load_from(&mut store)
             .map_err(|error| damaged(&path.join(WEIGHTS), error.to_string()))?;
+        if catalog.fingerprint() != manifest.fingerprint {
+            let reason = "its catalog is another one than that in catalog.json";
+            return Err(damaged(&manifest_path, reason));
+        }
         if model.similarity() != manifest.similarity || catalog.len() != manifest.items {
             let reason = format!(
                 "it names {} items compared by {}, and the other files hold {} by {}",
@@ -205,15 +185,4 @@ where
             catalog,
         })
     }
-}
-
-pub(super) fn damaged(path: &Path, reason: String) -> Error {
-    Error::Damaged {
-        path: path.to_owned(),
-        reason,
-    }
-}
-
-pub(super) fn parse<'a, T: Deserialize<'a>>(json: &'a [u8], path: &Path) -> Result<T> {
-    serde_json::from_slice(json).map_err(|error| damaged(path, error.to_string()))
 }

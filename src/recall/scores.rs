@@ -9,14 +9,19 @@ use crate::data::ItemIndex;
 use crate::index::Filter;
 
 use super::candidates::{Candidate, Candidates, Reason};
-use super::channel::UserContext;
+use super::channel::{UserContext, check_items};
 use super::path::Reached;
 
 /// The places of some of many nodes in a list, looked up by number.
 pub(super) struct Places {
     /// Each node's place plus one; 0 where it has none.
     places: Vec<u32>,
+    /// The same for nodes from [`DENSE`] on.
+    beyond: foldhash::HashMap<u32, u32>,
 }
+
+/// The nodes below this are looked up by number: more would take 64 MB a thread.
+const DENSE: usize = 1 << 24;
 
 thread_local! {
     /// The memory of the last places of this thread, all 0: a single user's call is too short to
@@ -28,16 +33,23 @@ impl Places {
     /// For nodes with numbers below `nodes`.
     pub(super) fn new(nodes: usize) -> Self {
         let mut places = MEMORY.take();
+        let nodes = nodes.min(DENSE);
         if places.len() < nodes {
             places.resize(nodes, 0);
         }
-        Self { places }
+        Self {
+            places,
+            beyond: Default::default(),
+        }
     }
 
     /// A node's place, or the one that it is given, which is then new.
     #[inline]
     pub(super) fn get_or_insert(&mut self, node: u32, next: usize) -> (usize, bool) {
-        let place = &mut self.places[node as usize];
+        let place = match self.places.get_mut(node as usize) {
+            Some(place) => place,
+            None => self.beyond.entry(node).or_default(),
+        };
         if *place == 0 {
             *place = next as u32 + 1;
             return (next, true);
@@ -48,12 +60,18 @@ impl Places {
     /// A node's place, if it has one.
     #[inline]
     pub(super) fn get(&self, node: u32) -> Option<usize> {
-        (self.places[node as usize] as usize).checked_sub(1)
+        let place = self.places.get(node as usize).or_else(|| self.beyond.get(&node))?;
+        (*place as usize).checked_sub(1)
     }
 
     /// Takes places away; all that were given must be before this is dropped.
     pub(super) fn forget(&mut self, nodes: impl Iterator<Item = u32>) {
-        nodes.for_each(|node| self.places[node as usize] = 0);
+        for node in nodes {
+            match self.places.get_mut(node as usize) {
+                Some(place) => *place = 0,
+                None => drop(self.beyond.remove(&node)),
+            }
+        }
     }
 }
 
@@ -137,6 +155,7 @@ pub(super) fn best_by_scores(
     filter: Option<Filter<'_>>,
     score: impl Fn(UserContext<'_>, &mut Scores) + Sync,
 ) -> Result<Candidates> {
+    check_items(users.iter().map(|user| user.history()), items)?;
     let scored: Vec<Vec<Candidate>> = users
         .par_iter()
         .enumerate()

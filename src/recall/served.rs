@@ -7,8 +7,8 @@ use burn_store::ModuleSnapshot;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
-use crate::data::{Catalog, ExternalId, Features, IdTable, TrainingSequences};
-use crate::files::{readable, write_file, write_folder};
+use crate::data::{Catalog, ExternalId, Features, IdTable, TimeUnit, TrainingSequences};
+use crate::files::{read_file, write_file};
 use crate::model::{
     Gru4RecConfig, HstuConfig, Item2VecConfig, MultiInterestConfig, RecallerConfig, SasRecConfig,
     TwoTowerConfig,
@@ -18,12 +18,13 @@ use crate::{Error, Result};
 use super::arrays::{ArrayReader, ArrayWriter};
 use super::links::check_offsets;
 use super::plan::{Prepared, StagePlan};
-use super::run::{Run, damaged, model_name, parse, read_checked, read_manifest};
+use super::run::{self, Run, model_name};
+use super::run_folder::{self, damaged, parse, read_checked, read_manifest};
 use super::stage::RecallStage;
 use super::stage_data::{StageData, StageModel};
 
 /// The version of a stage's files that this build writes and reads.
-pub const STAGE_FORMAT_VERSION: u32 = 1;
+pub const STAGE_FORMAT_VERSION: u32 = 2;
 
 const MANIFEST: &str = "stage.json";
 const USERS: &str = "users.json";
@@ -42,6 +43,12 @@ pub struct ServedStage {
 #[derive(Serialize, Deserialize)]
 struct Manifest {
     format_version: u32,
+    /// CRC-32 of the manifest of the model that it was made with, which has those of its files.
+    model: u32,
+    /// Of the catalog that its arrays go by.
+    catalog: u64,
+    /// What the times of the sequences, and of events, are in.
+    time_unit: TimeUnit,
     plan: StagePlan,
     /// The names of the items' tags; none where there are no tags.
     tags: Vec<String>,
@@ -58,14 +65,14 @@ struct Users {
 
 impl StagePlan {
     /// Writes a run folder with a stage beside its model: the plan, the users with their
-    /// sequences, and what takes long to make of channels. It is written aside and renamed: a crash
-    /// leaves what was there before, whole.
+    /// sequences, and what takes long to make of channels. It becomes the folder's next version, as
+    /// with [`Run::save`]: a crash leaves the one before, whole.
     ///
     /// The data are made ready with the run's model, on `device`.
     ///
     /// # Errors
-    /// As [`build`](StagePlan::build), [`Error::Shape`] when run and data are of different
-    /// catalogs, and [`Error::Io`] when the folder can't be written.
+    /// As [`build`](StagePlan::build) and [`Run::save`], and [`Error::Shape`] or
+    /// [`Error::OtherCatalog`] when run and data are of different catalogs.
     pub fn save<B: Backend, C: RecallerConfig>(
         &self,
         path: impl AsRef<Path>,
@@ -77,6 +84,15 @@ impl StagePlan {
         C::Recaller<B>: ModuleSnapshot<B> + ModuleDisplay + 'static,
     {
         let path = path.as_ref();
+        let fingerprint = data.catalog.fingerprint();
+        if fingerprint != run.catalog.fingerprint() {
+            return Err(Error::OtherCatalog {
+                path: path.to_owned(),
+                expected: run.catalog.fingerprint(),
+                found: fingerprint,
+            });
+        }
+        let time_unit = data.time_unit;
         let data = data.with_model(StageModel::new(run.model.clone(), device.clone()))?;
         let prepared = self.prepare(&data)?;
         let mut arrays = ArrayWriter::default();
@@ -104,19 +120,24 @@ impl StagePlan {
             ids: data.users,
             segments: data.segments,
         };
-        let users = serde_json::to_vec(&users).expect("ids and names are valid JSON");
-        let manifest = Manifest {
+        let unwritable = |error: serde_json::Error| damaged(path, error.to_string());
+        let users = serde_json::to_vec(&users).map_err(unwritable)?;
+        let manifest = |model| Manifest {
             format_version: STAGE_FORMAT_VERSION,
+            model,
+            catalog: fingerprint,
+            time_unit,
             plan: self.clone(),
             tags: data
                 .tags
+                .as_ref()
                 .map_or_else(Vec::new, |tags| tags.names().to_vec()),
             users: crc32fast::hash(&users),
             arrays: crc32fast::hash(&arrays),
         };
-        let manifest = serde_json::to_vec_pretty(&manifest).expect("a plan is valid JSON");
-        write_folder(path, |folder| {
-            run.write_into(folder)?;
+        run_folder::save(path, |folder| {
+            let manifest = manifest(run.write_into(folder)?);
+            let manifest = serde_json::to_vec_pretty(&manifest).map_err(unwritable)?;
             write_file(&folder.join(USERS), &users)?;
             write_file(&folder.join(ARRAYS), &arrays)?;
             write_file(&folder.join(MANIFEST), &manifest)
@@ -141,14 +162,25 @@ impl ServedStage {
     /// it, and [`Error::Damaged`] when it has no stage, was cut short or altered, or when files of
     /// two runs are mixed.
     pub fn load<B: Backend>(path: impl AsRef<Path>, device: &B::Device) -> Result<Self> {
-        let path = &readable(path.as_ref());
+        run_folder::read(path.as_ref(), |version| {
+            Self::load_version::<B>(version, device)
+        })
+    }
+
+    /// Reads a version of a run folder.
+    fn load_version<B: Backend>(path: &Path, device: &B::Device) -> Result<Self> {
         let (model, catalog) = load_model::<B>(path, device)?;
         let manifest_path = path.join(MANIFEST);
         if !manifest_path.exists() {
             let reason = "it is a run without a stage; write it with `StagePlan::save`";
-            return Err(damaged(path, reason.to_owned()));
+            return Err(damaged(path, reason));
         }
         let manifest: Manifest = read_manifest(&manifest_path, STAGE_FORMAT_VERSION)?;
+        let of_model = crc32fast::hash(&read_file(&path.join(run::MANIFEST))?);
+        if manifest.model != of_model || manifest.catalog != catalog.fingerprint() {
+            let reason = "it was made with another model or catalog than the folder's";
+            return Err(damaged(&manifest_path, reason));
+        }
         let read = |name, checksum| read_checked(path, name, checksum, MANIFEST);
         let users_file = read(USERS, manifest.users)?;
         let users: Users = parse(&users_file, &path.join(USERS))?;
@@ -162,6 +194,7 @@ impl ServedStage {
             segments: Vec::new(),
             tags: None,
             model: None,
+            time_unit: manifest.time_unit,
         }
         .with_model(model)?;
         if !users.segments.is_empty() {
@@ -245,6 +278,6 @@ fn load_run<B: Backend, C: RecallerConfig>(
 where
     C::Recaller<B>: ModuleSnapshot<B> + ModuleDisplay + 'static,
 {
-    let Run { model, catalog, .. } = Run::<B, C>::load(path, device)?;
+    let Run { model, catalog, .. } = Run::<B, C>::load_version(path, device)?;
     Ok((StageModel::new(model, device.clone()), catalog))
 }

@@ -9,7 +9,7 @@ use crate::data::{Interaction, ItemIndex};
 use crate::index::Filter;
 use crate::{Error, Result, settings};
 
-use super::candidates::{Candidate, Candidates};
+use super::candidates::{Candidate, Candidates, Reason};
 use super::channel::{RecallChannel, UserContext};
 use super::fusion::{Found, Fused, Fusion, Share};
 use super::selection::Selection;
@@ -61,6 +61,9 @@ struct StageChannel {
 /// The name of what fills a list up where all channels together leave it short.
 pub const FALLBACK: &str = "fallback";
 
+/// The name of the rules for diversity, where something is to be said of them.
+pub const SELECTION: &str = "selection";
+
 /// How many items, for each that is asked for, selections choose among.
 const SELECT_AMONG: usize = 4;
 
@@ -93,7 +96,7 @@ impl RecallStage {
     ) -> Result<Self> {
         let name = name.into();
         share.check()?;
-        if name == FALLBACK || self.names().any(|other| other == name) {
+        if [FALLBACK, SELECTION].contains(&name.as_str()) || self.names().any(|other| other == name) {
             return Err(Error::invalid(
                 "name",
                 name,
@@ -214,18 +217,36 @@ impl RecallStage {
             .recall(users, self.depth(k), filter)
     }
 
-    /// One user's k items out of his channels' lists, one for each channel in order; one that
-    /// says nothing has an empty list.
+    /// Whether there are rules for diversity.
+    pub(crate) fn selects(&self) -> bool {
+        !self.selections.is_empty()
+    }
+
+    /// Whether something fills lists up.
+    pub(crate) fn has_fallback(&self) -> bool {
+        self.fallback.is_some()
+    }
+
+    /// One user's items out of his channels' lists, one for each channel in order; one that says
+    /// nothing has an empty list. They are k, or more where [`select`](Self::select) is to choose.
     pub(crate) fn fuse(&self, lists: &[Vec<Candidate>], k: usize) -> Vec<Fused> {
         let shared: Vec<(&[Candidate], Share)> = (lists.iter().zip(self.shares()))
             .map(|(list, share)| (list.as_slice(), share))
             .collect();
-        let among = if self.selections.is_empty() {
+        self.fusion.fuse(&shared, self.among(k))
+    }
+
+    fn among(&self, k: usize) -> usize {
+        if self.selections.is_empty() {
             k
         } else {
             k.saturating_mul(SELECT_AMONG)
-        };
-        let mut fused = self.fusion.fuse(&shared, among);
+        }
+    }
+
+    /// The k items that the rules for diversity choose.
+    pub(crate) fn select(&self, mut fused: Vec<Fused>, k: usize) -> Vec<Fused> {
+        let among = self.among(k);
         for (place, selection) in self.selections.iter().enumerate() {
             let last = place + 1 == self.selections.len();
             fused = select(selection.as_ref(), fused, if last { k } else { among });
@@ -253,6 +274,9 @@ impl RecallStage {
             !there.contains(&item) && filter.is_none_or(|filter| filter.passes(row, item))
         };
         let more = fallback.recall(&[user], k - fused.len(), Some(Filter::Predicate(&new)))?;
+        if more.is_empty() {
+            return Ok(Vec::new());
+        }
         let of_fallback = |(place, candidate): (usize, Candidate)| Fused {
             item: candidate.item,
             score: 0.0,
@@ -287,7 +311,7 @@ impl RecallStage {
                 let of_user: Vec<Vec<Candidate>> =
                     lists.iter().map(|list| list.of(row).collect()).collect();
                 let passes = |_: usize, item| filter.is_none_or(|filter| filter.passes(row, item));
-                let mut fused = self.fuse(&of_user, k);
+                let mut fused = self.select(self.fuse(&of_user, k), k);
                 let filter = Some(Filter::Predicate(&passes));
                 fused.extend(self.fill(&fused, users[row], k, filter)?);
                 Ok(fused)
@@ -301,12 +325,12 @@ fn select(selection: &dyn Selection, fused: Vec<Fused>, k: usize) -> Vec<Fused> 
         .map(|fused| Candidate {
             item: fused.item,
             score: fused.score,
-            reason: fused.found[0].reason,
+            reason: (fused.found.first()).map_or(Reason::Taste, |found| found.reason),
         })
         .collect();
     let mut fused: Vec<Option<Fused>> = fused.into_iter().map(Some).collect();
     (selection.select(&candidates, k).into_iter())
-        .filter_map(|place| fused[place].take())
+        .filter_map(|place| fused.get_mut(place)?.take())
         .collect()
 }
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use ndarray::Array2;
 
 use crate::backend::Backend;
-use crate::data::{Catalog, Dataset, ExternalId, Features, TrainingSequences};
+use crate::data::{
+    Catalog, Dataset, ExternalId, Features, ItemIndex, TimeUnit, TrainingSequences,
+};
 use crate::model::SequenceRecaller;
 use crate::{Error, Result};
 
@@ -25,6 +27,8 @@ pub struct StageData {
     /// Tags of items, which are features above 0.
     pub(super) tags: Option<Features>,
     pub(super) model: Option<StageModel>,
+    /// What times are in.
+    pub(super) time_unit: TimeUnit,
 }
 
 /// A trained model, as channels look at it.
@@ -53,19 +57,49 @@ impl fmt::Debug for StageModel {
 impl StageData {
     /// Training sequences of a data set, with the catalog that counts them:
     /// [`Split::catalog`](crate::data::Split::catalog), or the data set's own where nothing is
-    /// held out.
-    pub fn new(dataset: &Dataset, sequences: TrainingSequences, catalog: Catalog) -> Self {
-        let user = |sequence| dataset.user_id(sequences.user(sequence)).cloned();
-        Self {
-            users: (0..sequences.len())
-                .map(|sequence| user(sequence).expect("sequences are of the data set's users"))
-                .collect(),
+    /// held out. What times are in is told from their size; see
+    /// [`with_time_unit`](StageData::with_time_unit).
+    ///
+    /// # Errors
+    /// [`Error::UnknownItem`] or [`Error::Shape`] when the sequences are not of the data set's users
+    /// or hold items that are not in the catalog.
+    pub fn new(dataset: &Dataset, sequences: TrainingSequences, catalog: Catalog) -> Result<Self> {
+        let mut users = Vec::with_capacity(sequences.len());
+        for sequence in 0..sequences.len() {
+            let user = sequences.user(sequence);
+            let id = dataset.user_id(user).ok_or(Error::Shape {
+                what: "users of the data set, of which a sequence is another's",
+                expected: dataset.users(),
+                found: user,
+            })?;
+            users.push(id.clone());
+        }
+        let unknown = |item: &&ItemIndex| catalog.id_of(**item).is_none();
+        if let Some(&item) = sequences.iter().flatten().find(unknown) {
+            return Err(Error::UnknownItem { item });
+        }
+        Ok(Self {
+            users,
+            time_unit: TimeUnit::of_times(
+                (0..sequences.len()).flat_map(|sequence| sequences.history(sequence).times()),
+            ),
             catalog,
             sequences,
             segments: Vec::new(),
             tags: None,
             model: None,
-        }
+        })
+    }
+
+    /// The same with times that are in another unit than their size says.
+    pub fn with_time_unit(mut self, time_unit: TimeUnit) -> Self {
+        self.time_unit = time_unit;
+        self
+    }
+
+    /// What the times of the sequences, and so those of events and calls, are in.
+    pub fn time_unit(&self) -> TimeUnit {
+        self.time_unit
     }
 
     /// The same with a model, for channels that look at vectors.

@@ -2,14 +2,14 @@
 
 use ndarray::Array2;
 
-use crate::Result;
+use crate::{Error, Result};
 use crate::backend::Backend;
-use crate::data::{History, SequenceBatch};
+use crate::data::{History, ItemIndex, SequenceBatch};
 use crate::index::{Filter, Hits, VectorIndex};
 use crate::model::SequenceRecaller;
 
 use super::candidates::{Candidates, Reason};
-use super::channel::{RecallChannel, UserContext};
+use super::channel::{RecallChannel, UserContext, check_items};
 use super::vectors::user_vectors;
 
 /// What gives users vectors in one space.
@@ -40,22 +40,30 @@ impl<E: UserEncoder + ?Sized> UserEncoder for std::sync::Arc<E> {
 pub struct ModelEncoder<B: Backend, M> {
     model: M,
     device: B::Device,
+    items: usize,
+    dim: usize,
 }
 
 impl<B: Backend, M: SequenceRecaller<B>> ModelEncoder<B, M> {
     /// An encoder of a model on `device`.
     pub fn new(model: M, device: B::Device) -> Self {
-        Self { model, device }
+        let [rows, dim] = model.item_embeddings().dims();
+        Self {
+            model,
+            device,
+            items: rows.saturating_sub(1),
+            dim,
+        }
     }
 }
 
 impl<B: Backend, M: SequenceRecaller<B>> UserEncoder for ModelEncoder<B, M> {
     fn dim(&self) -> usize {
-        let [_, dim] = self.model.item_embeddings().dims();
-        dim
+        self.dim
     }
 
     fn encode(&self, histories: &[History<'_>]) -> Result<Array2<f32>> {
+        check_items(histories.iter().copied(), self.items)?;
         encode_by_model(&self.model, &self.device, histories)
     }
 }
@@ -91,7 +99,9 @@ impl<E: UserEncoder, I: VectorIndex> RecallChannel for VectorChannel<E, I> {
     ) -> Result<Candidates> {
         let histories: Vec<History<'_>> = users.iter().map(|user| user.history()).collect();
         let encode = |histories: &[History<'_>]| self.encoder.encode(histories);
-        let hits = nearest_items(encode, &self.index, &histories, k, filter)?;
+        // Which items there are, whoever put the index here knows.
+        let items = ItemIndex::MAX as usize;
+        let hits = nearest_items(encode, &self.index, items, &histories, k, filter)?;
         Ok(Candidates::of_hits(hits, Reason::Taste))
     }
 }
@@ -102,15 +112,22 @@ pub(super) fn encode_by_model<B: Backend, M: SequenceRecaller<B>>(
     device: &B::Device,
     histories: &[History<'_>],
 ) -> Result<Array2<f32>> {
+    if model.needs_times()
+        && let Some(row) = histories.iter().position(|history| history.times().is_empty())
+    {
+        return Err(Error::TimesMissing { row });
+    }
     let batch = SequenceBatch::<B>::new(histories.iter().copied(), model.max_len(), device)?;
     batch.check_features(model.user_features())?;
     Ok(user_vectors(model, &batch))
 }
 
-/// The items nearest to each history's vector, or to any of its vectors.
+/// The items nearest to each history's vector, or to any of its vectors, out of the first `items`:
+/// an index may be ahead of the catalog.
 pub(super) fn nearest_items(
     encode: impl FnOnce(&[History<'_>]) -> Result<Array2<f32>>,
     index: &dyn VectorIndex,
+    items: usize,
     histories: &[History<'_>],
     k: usize,
     filter: Option<Filter<'_>>,
@@ -123,6 +140,7 @@ pub(super) fn nearest_items(
         return Ok(spread(&Hits::default(), &rows, histories.len()));
     }
     let known: Vec<History<'_>> = rows.iter().map(|&row| histories[row]).collect();
+    check_items(known.iter().copied(), items)?;
     let queries = encode(&known)?;
     let interests = queries.nrows() / rows.len();
     let passes = |query: usize, item| {
@@ -132,7 +150,17 @@ pub(super) fn nearest_items(
         Some(Filter::Predicate(_)) => Some(Filter::Predicate(&passes)),
         other => other,
     };
-    let hits = index.search_interests(queries.view(), interests, k, filter)?;
+    let mut hits = index.search_interests(queries.view(), interests, k, filter)?;
+    let is_beyond = |item: ItemIndex| item as usize > items;
+    let mut found = (0..hits.len()).flat_map(|row| hits.items(row));
+    // It seldom is, so that nothing is paid for it before it is seen.
+    if found.any(|&item| is_beyond(item)) {
+        let known = |query: usize, item: ItemIndex| {
+            !is_beyond(item) && filter.is_none_or(|filter| filter.passes(query, item))
+        };
+        let known = Some(Filter::Predicate(&known));
+        hits = index.search_interests(queries.view(), interests, k, known)?;
+    }
     if rows.len() == histories.len() {
         return Ok(hits);
     }

@@ -1,6 +1,5 @@
 //! Training that was interrupted, on disk.
 
-use std::fs;
 use std::path::PathBuf;
 
 use burn::record::{BinBytesRecorder, FullPrecisionSettings, Record, Recorder};
@@ -8,24 +7,26 @@ use burn::tensor::backend::Backend;
 use serde::{Deserialize, Serialize};
 
 use super::observer::EpochReport;
-use super::trainer::TrainerConfig;
-use crate::files::{read_file, write_file, write_folder};
+use super::identity::Identity;
+use crate::files::{
+    FolderLock, entries, read_file, remove_folder, sweep, write_file, write_new_folder,
+};
 use crate::{Error, Result};
 
 /// The version of checkpoints that this build writes and reads.
-const FORMAT_VERSION: u32 = 2;
+const FORMAT_VERSION: u32 = 3;
 
 const STATE: &str = "state.json";
 const MODEL: &str = "model.bin";
 const OPTIMIZER: &str = "optimizer.bin";
 const BEST: &str = "best.bin";
+const FILES: [&str; 4] = [STATE, MODEL, OPTIMIZER, BEST];
 
 /// Where training stands, apart from tensors.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Progress {
-    pub(super) config: TrainerConfig,
-    /// The model's parameters, to refuse another model's checkpoint.
-    pub(super) parameters: usize,
+    /// What is trained, on what, and how, to refuse another training's checkpoint.
+    pub(super) identity: Identity,
     pub(super) epochs: Vec<EpochReport>,
     pub(super) best_epoch: usize,
     pub(super) best_value: Option<f64>,
@@ -58,21 +59,27 @@ impl Checkpoints {
         Self { folder }
     }
 
+    /// Makes the folder this training's own, for as long as what it gives lives, and removes what
+    /// a killed one left half-written.
+    pub(super) fn lock(&self) -> Result<FolderLock> {
+        std::fs::create_dir_all(&self.folder).map_err(Error::io("create", &self.folder))?;
+        let lock = FolderLock::acquire(&self.folder)?;
+        sweep(&self.folder, None);
+        Ok(lock)
+    }
+
     /// The epochs with a checkpoint, in rising order.
     fn epochs(&self) -> Result<Vec<(usize, PathBuf)>> {
-        let entries = match fs::read_dir(&self.folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(Error::io("read", &self.folder)(error)),
-        };
         let mut epochs = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(Error::io("read", &self.folder))?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let number = name
-                .strip_prefix("epoch-")
+        for name in entries(&self.folder)? {
+            let number = (name.to_str())
+                .and_then(|name| name.strip_prefix("epoch-"))
                 .and_then(|number| number.parse().ok());
-            if let Some(number) = number {
+            let path = self.folder.join(&name);
+            // A folder without a state is none of ours.
+            if let Some(number) = number
+                && path.join(STATE).exists()
+            {
                 epochs.push((number, path));
             }
         }
@@ -90,8 +97,9 @@ impl Checkpoints {
             progress: progress.clone(),
             checksums: files.map(|contents| crc32fast::hash(contents)),
         };
-        let state = serde_json::to_vec_pretty(&state).expect("progress is valid JSON");
-        write_folder(&path, |folder| {
+        let state = serde_json::to_vec_pretty(&state)
+            .map_err(|error| Error::io("write", &path)(error.into()))?;
+        write_new_folder(&path, |folder| {
             for (name, contents) in [MODEL, OPTIMIZER, BEST].into_iter().zip(files) {
                 write_file(&folder.join(name), contents)?;
             }
@@ -99,16 +107,19 @@ impl Checkpoints {
         })?;
         for (other, path) in self.epochs()? {
             if other != epoch {
-                fs::remove_dir_all(&path).map_err(Error::io("remove", &path))?;
+                remove_folder(&path, &FILES)?;
             }
         }
         Ok(())
     }
 
     /// Removes all checkpoints, for a run that starts anew.
+    ///
+    /// # Errors
+    /// [`Error::NotOurs`] where a checkpoint's folder holds anything else.
     pub(super) fn clear(&self) -> Result<()> {
         for (_, path) in self.epochs()? {
-            fs::remove_dir_all(&path).map_err(Error::io("remove", &path))?;
+            remove_folder(&path, &FILES)?;
         }
         Ok(())
     }

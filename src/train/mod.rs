@@ -3,6 +3,8 @@
 mod adagrad;
 mod adam;
 mod checkpoint;
+mod finite;
+mod identity;
 mod observer;
 mod optimizer;
 #[cfg(feature = "progress")]

@@ -11,6 +11,8 @@ use burn::tensor::ElementConversion;
 
 use super::adam::Adam;
 use super::checkpoint::{Checkpoints, EncodedTensors, Progress, encode};
+use super::finite::all_finite;
+use super::identity::Identity;
 use super::observer::{EpochReport, StepReport, TrainingObserver, TrainingPlan};
 use super::optimizer::Optimizer;
 use crate::backend::TrainingBackend;
@@ -40,8 +42,13 @@ pub struct TrainerConfig {
     #[config(default = "Targets::All")]
     pub targets: Targets,
     /// Training stops after this many epochs in a row without a better validation metric.
-    #[config(default = 5)]
+    #[config(default = 10)]
     pub patience: usize,
+    /// How many steps are made before training may stop so. Small data have few steps an epoch, so
+    /// that many epochs may pass before a model has learned anything at all, and few validation
+    /// users, so that chance alone makes some epoch the best for long.
+    #[config(default = 500)]
+    pub minimum_steps: usize,
     /// The validation metric that decides which epoch is the best.
     #[config(default = "default_metric()")]
     pub metric: Metric,
@@ -176,7 +183,8 @@ impl<'a> Trainer<'a> {
     }
 
     /// Goes on from the last checkpoint, if there is one, exactly as if training had not been
-    /// interrupted. Only `epochs` and `patience` may differ from the interrupted run's settings.
+    /// interrupted. Data, model and settings must be the interrupted run's, but for `epochs`,
+    /// `patience` and `minimum_steps`.
     pub fn resume(mut self, resume: bool) -> Self {
         self.resume = resume;
         self
@@ -185,11 +193,13 @@ impl<'a> Trainer<'a> {
     /// Trains a model on a split.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for settings that can't be right, that the model does not support,
-    /// or that differ from a resumed run's, [`Error::NothingLeft`] when no sequence has a target,
-    /// [`Error::NonFiniteLoss`] when training diverges in its first epoch (later it stops with the
-    /// best weights so far), [`Error::Io`] when a checkpoint can't be written, and what an observer
-    /// returns.
+    /// [`Error::InvalidValue`] for settings that can't be right or that the model does not support,
+    /// [`Error::NothingLeft`] when no sequence has a target, [`Error::NonFiniteLoss`] when training
+    /// diverges in its first epoch (later it stops with the best weights so far),
+    /// [`Error::OtherTraining`] when the checkpoint that is to be resumed is of other data or
+    /// settings, [`Error::InUse`] while another process trains in the folder of checkpoints,
+    /// [`Error::NotOurs`] when something else's would be removed there, [`Error::Io`] when a
+    /// checkpoint can't be written, and what an observer returns.
     pub fn fit<B, M>(
         mut self,
         mut model: M,
@@ -225,14 +235,17 @@ impl<'a> Trainer<'a> {
         }
         let mut optimizer = OptimizerAdaptor::<Optimizer, M, B>::from(config.optimizer);
         let mut best = model.valid();
+        let identity = Identity::new(split, &model.settings(), model.num_params(), &config)?;
         let mut progress = Progress {
-            parameters: model.num_params(),
-            config: config.clone(),
+            identity,
             epochs: Vec::new(),
             best_epoch: 0,
             best_value: None,
             train_seconds: 0.0,
         };
+        let _lock = (self.checkpoints.as_ref())
+            .map(Checkpoints::lock)
+            .transpose()?;
         if let Some(checkpoints) = &self.checkpoints {
             // A run that starts anew does not read what it removes.
             let last = if self.resume {
@@ -242,21 +255,19 @@ impl<'a> Trainer<'a> {
             };
             match last {
                 Some(checkpoint) => {
-                    check_same_training(&checkpoint.progress, &progress)?;
+                    checkpoint.progress.identity.check_same(&progress.identity)?;
                     model = model.load_record(checkpoint.model::<B, _>(device)?);
                     optimizer = optimizer.load_record(checkpoint.optimizer::<B, _>(device)?);
                     best = best.load_record(checkpoint.best::<B::InnerBackend, _>(device)?);
-                    progress = Progress {
-                        config: config.clone(),
-                        ..checkpoint.progress
-                    };
+                    progress = checkpoint.progress;
                 }
                 None => checkpoints.clear()?,
             }
         }
+        let steps_per_epoch = batcher.batches_per_epoch();
         let plan = TrainingPlan {
             epochs: config.epochs,
-            steps_per_epoch: batcher.batches_per_epoch(),
+            steps_per_epoch,
             metric: config.metric,
             done: &progress.epochs,
         };
@@ -265,21 +276,49 @@ impl<'a> Trainer<'a> {
         }
         let stop = loop {
             let epoch = progress.epochs.len() + 1;
-            if epoch > 1 && epoch - 1 - progress.best_epoch >= config.patience {
+            let steps = (epoch - 1).saturating_mul(steps_per_epoch);
+            let waited = epoch - 1 - progress.best_epoch;
+            if epoch > 1 && waited >= config.patience && steps >= config.minimum_steps {
                 break StopReason::Patience;
             }
             if epoch > config.epochs {
                 break StopReason::Epochs;
             }
-            let mut report;
-            (model, report) = match self.epoch(epoch, model, &mut optimizer, &batcher, device) {
-                Err(Error::NonFiniteLoss { epoch, step, .. }) if epoch > 1 => {
+            let made = self.epoch(epoch, model, &mut optimizer, &batcher, device);
+            let made = made.and_then(|(model, mut report)| {
+                let valid = model.valid();
+                // A last step that goes too far shows in no loss.
+                if !all_finite(&valid) {
+                    return Err(Error::NonFiniteLoss {
+                        epoch,
+                        step: steps_per_epoch,
+                        loss: f64::INFINITY,
+                    });
+                }
+                report.validation = validate(&valid, &evaluation, split, device)?;
+                Ok((model, valid, report))
+            });
+            let (trained, valid, report) = match made {
+                Err(
+                    Error::NonFiniteLoss { .. } | Error::NonFiniteVector { .. },
+                ) if epoch > 1 => {
+                    let step = match made {
+                        Err(Error::NonFiniteLoss { step, .. }) => step,
+                        _ => steps_per_epoch,
+                    };
                     break StopReason::Diverged { epoch, step };
                 }
-                result => result?,
+                // Vectors that are finite may still be too long for their products to be.
+                Err(Error::NonFiniteVector { value, .. }) => {
+                    return Err(Error::NonFiniteLoss {
+                        epoch,
+                        step: steps_per_epoch,
+                        loss: value.into(),
+                    });
+                }
+                made => made?,
             };
-            let valid = model.valid();
-            report.validation = validate(&valid, &evaluation, split, device)?;
+            model = trained;
             let value = report
                 .validation
                 .as_ref()
@@ -393,24 +432,4 @@ where
     evaluation
         .run(model, &index, &split.valid, split.catalog(), device)
         .map(Some)
-}
-
-/// Refuses to go on with other settings, or with another model, than the checkpoint's.
-fn check_same_training(checkpoint: &Progress, now: &Progress) -> Result<()> {
-    let comparable = |config: &TrainerConfig| TrainerConfig {
-        epochs: 0,
-        patience: 0,
-        ..config.clone()
-    };
-    let (then, now_config) = (comparable(&checkpoint.config), comparable(&now.config));
-    if then != now_config {
-        let reason = format!("the checkpoint was trained with {then:?}");
-        return Err(Error::invalid("resume", format!("{now_config:?}"), reason));
-    }
-    if checkpoint.parameters != now.parameters {
-        let reason = format!("the checkpoint's has {}", checkpoint.parameters);
-        let value = format!("a model of {} parameters", now.parameters);
-        return Err(Error::invalid("resume", value, reason));
-    }
-    Ok(())
 }

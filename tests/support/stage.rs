@@ -19,5 +19,5 @@ pub fn data() -> StageData {
         .collect();
     let dataset = Dataset::new(log, Filters::default()).unwrap();
     let sequences = TrainingSequences::all(&dataset);
-    StageData::new(&dataset, sequences, dataset.catalog().clone())
+    StageData::new(&dataset, sequences, dataset.catalog().clone()).unwrap()
 }

@@ -9,7 +9,7 @@ use md5::{Digest, Md5};
 use zip::ZipArchive;
 
 use super::Edition;
-use crate::files::write_folder;
+use crate::files::write_new_folder;
 use crate::{Error, Result};
 
 /// Fetches an edition's archive, checks it against the MD5 published beside it, and unpacks its
@@ -43,8 +43,9 @@ impl Downloader {
     ///
     /// # Errors
     /// [`Error::Download`] without a network or the archive, [`Error::Checksum`] when it is not
-    /// the published one, [`Error::Archive`] when it can't be unpacked, and [`Error::Io`] when
-    /// the cache can't be written.
+    /// the published one, [`Error::Archive`] when it can't be unpacked, [`Error::NotOurs`] when the
+    /// edition's folder is there with something else in it, and [`Error::Io`] when the cache can't
+    /// be written.
     pub fn fetch(
         &self,
         edition: Edition,
@@ -75,7 +76,7 @@ impl Downloader {
                 found,
             });
         }
-        write_folder(&folder, |folder| unpack(&path, edition, folder))?;
+        write_new_folder(&folder, |folder| unpack(&path, edition, folder))?;
         Ok(ratings)
     }
 

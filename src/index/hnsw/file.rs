@@ -17,8 +17,7 @@ impl HnswIndex {
     /// # Errors
     /// [`Error::Io`] when the file can't be written.
     pub fn save(&self, path: impl AsRef<Path>, fingerprint: u64) -> Result<()> {
-        let state = self.read();
-        state.check()?;
+        let state = self.read_whole()?;
         let graph = &state.graph;
         let (rows, scales) = graph.vectors.parts();
         let (base, upper) = (graph.base.to_vec(), graph.upper.to_vec());
@@ -113,7 +112,7 @@ fn graph(sections: &Sections, config: &HnswConfig) -> Result<Graph> {
         && upper_start.len() == points
         && upper.len().is_multiple_of(config.neighbors);
     // The highest bit of a point's number is a mark of the beam's.
-    if !fits || points == 0 || points >= 1 << 31 {
+    if !fits || points >= 1 << 31 {
         return Err(mismatch());
     }
     let live = items.iter().filter(|&&item| item != 0).count();

@@ -22,7 +22,7 @@ use self::visited::Pool;
 use super::file::Mapped;
 use super::vectors::{Precision, Query, Vectors};
 use super::{
-    Filter, Hits, UpdatableIndex, VectorIndex, check_queries, check_vector, without_padding,
+    Filter, Hits, UpdatableIndex, VectorIndex, broken, check_queries, check_vector, without_padding,
 };
 use crate::data::ItemIndex;
 use crate::kernels::top_k;
@@ -38,7 +38,8 @@ pub struct HnswConfig {
     /// How many candidates are weighed when a point is added (efConstruction).
     #[config(default = 200)]
     pub ef_construction: usize,
-    /// How many candidates a search keeps (ef); a search for more than that keeps k.
+    /// How many candidates a search keeps (ef); a search for more than that keeps k. Above the number
+    /// of items it is that.
     #[config(default = 100)]
     pub ef_search: usize,
     /// The seed of the points' layers.
@@ -106,8 +107,8 @@ pub struct HnswIndex {
     searches: Pool<Search>,
 }
 
-/// What updates change. A search holds on to it for reading, so it sees all of an update or
-/// nothing of it.
+/// What updates change. A search for a few queries holds on to it for reading, so each query sees
+/// all of an update or nothing of it.
 #[derive(Debug)]
 struct State {
     graph: Graph,
@@ -167,7 +168,7 @@ impl HnswIndex {
     pub fn new(vectors: ArrayView2<'_, f32>, config: &HnswConfig) -> Result<Self> {
         config.validate()?;
         let dim = vectors.ncols();
-        let graph = build(&without_padding(vectors)?, dim, config);
+        let graph = build(&without_padding(vectors, config.precision)?, dim, config);
         Ok(Self::of_graph(graph, config.clone(), None))
     }
 
@@ -207,13 +208,21 @@ impl HnswIndex {
         self.read().graph.bytes()
     }
 
+    /// The state, whatever became of it: for what is asked of it that looks at no array.
     fn read(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The state, if it is whole.
+    fn read_whole(&self) -> Result<RwLockReadGuard<'_, State>> {
+        let state = self.state.read().map_err(|_| broken())?;
+        state.check()?;
+        Ok(state)
+    }
+
     /// Calls `update` with the graph while no search looks at it.
     fn update(&self, update: impl FnOnce(&mut Graph, &mut Updates) -> Result<()>) -> Result<()> {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.write().map_err(|_| broken())?;
         state.check()?;
         let State { graph, updates, .. } = &mut *state;
         let updates = updates.get_or_insert_with(|| Updates::new(graph));
@@ -245,7 +254,7 @@ impl HnswIndex {
         let share = filter.map_or(1.0, |filter| share_passing(graph, number, filter));
         // Those that pass lie further apart than all do, and more of them must be held on to.
         let ef = (self.config.ef_search as f64 / share.max(1e-4).sqrt()) as usize;
-        let ef = ef.max(k);
+        let ef = ef.min(graph.len()).max(k);
         let scan = filter.is_some_and(|filter| scan_is_faster(graph.len(), ef, share, filter));
         if graph.entry != NONE && !scan {
             let layers = 1..graph.top() + 1;
@@ -433,13 +442,12 @@ impl VectorIndex for HnswIndex {
         filter: Option<Filter<'_>>,
     ) -> Result<Hits> {
         check_queries(self, queries, k)?;
-        let state = self.read();
-        state.check()?;
-        let graph = &state.graph;
-        let k = k.min(graph.live);
+        let (k, dim) = {
+            let state = self.read_whole()?;
+            (k.min(state.graph.live), state.graph.vectors.dim())
+        };
         let queries = queries.as_standard_layout();
         let queries = queries.as_slice().expect("standard layout is one slice");
-        let dim = graph.vectors.dim();
         let count = queries.len() / dim;
         let mut hits = Hits::with_capacity(count, k);
         if k == 0 {
@@ -448,6 +456,7 @@ impl VectorIndex for HnswIndex {
         }
         if count == 1 {
             // One query is not worth waking other threads for.
+            let state = self.read_whole()?;
             self.searches.with(|search| {
                 self.search_one(&state, 0, queries, k, filter, search);
                 hits.push_scored(search.scored.iter().copied());
@@ -457,11 +466,14 @@ impl VectorIndex for HnswIndex {
         // Many at a time, so that what is held at once is bounded.
         const ROUND: usize = 4096;
         for (round, queries) in queries.chunks(ROUND * dim).enumerate() {
-            let parts: Vec<Hits> = queries
+            let parts: Result<Vec<Hits>> = queries
                 .par_chunks(16 * dim)
                 .enumerate()
                 .map(|(part, queries)| {
                     let mut hits = Hits::with_capacity(16, k);
+                    // Each thread for itself, and for no longer than it asks nothing of others: one
+                    // that held this while it waited for them could wait for ever.
+                    let state = self.read_whole()?;
                     self.searches.with(|search| {
                         for (place, query) in queries.chunks_exact(dim).enumerate() {
                             let number = round * ROUND + part * 16 + place;
@@ -469,10 +481,10 @@ impl VectorIndex for HnswIndex {
                             hits.push_scored(search.scored.iter().copied());
                         }
                     });
-                    hits
+                    Ok(hits)
                 })
                 .collect();
-            for part in parts {
+            for part in parts? {
                 hits.append(&part);
             }
         }
@@ -486,7 +498,7 @@ impl UpdatableIndex for HnswIndex {
     }
 
     fn add(&self, item: ItemIndex, vector: &[f32]) -> Result<()> {
-        check_vector(self, item, vector)?;
+        check_vector(self, item, vector, self.config.precision)?;
         self.update(|graph, updates| {
             if updates.point_of(item).is_some() {
                 return Err(Error::DuplicateItem { item });
@@ -497,7 +509,7 @@ impl UpdatableIndex for HnswIndex {
     }
 
     fn replace(&self, item: ItemIndex, vector: &[f32]) -> Result<()> {
-        check_vector(self, item, vector)?;
+        check_vector(self, item, vector, self.config.precision)?;
         self.update(|graph, updates| {
             if !updates.remove(graph, item, &self.config) {
                 return Err(Error::UnknownItem { item });

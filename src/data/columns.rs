@@ -1,0 +1,291 @@
+//! What the columns of a header hold, told from their names.
+
+use std::path::Path;
+
+use crate::{Error, Result};
+
+use super::format::{Column, Schema};
+
+const USER: &[&str] = &[
+    "userid",
+    "user",
+    "uid",
+    "visitorid",
+    "visitor",
+    "customerid",
+    "customer",
+    "memberid",
+    "reviewerid",
+];
+const SESSION: &[&str] = &["sessionid", "session", "usersession", "sid"];
+const ITEM: &[&str] = &[
+    "movieid",
+    "itemid",
+    "item",
+    "iid",
+    "productid",
+    "product",
+    "asin",
+    "parentasin",
+    "sku",
+    "trackid",
+    "songid",
+    "bookid",
+    "isbn",
+    "videoid",
+    "articleid",
+];
+/// Names that are the time where several columns have to do with it.
+const TIME: &[&str] = &[
+    "timestamp",
+    "time",
+    "ts",
+    "unixtime",
+    "eventtime",
+    "unixreviewtime",
+];
+/// Ends of names that have to do with time.
+const TIME_ENDS: &[&str] = &["time", "timestamp", "date", "_dt", "_ts", "_at"];
+/// Other such names.
+const TIME_LIKE: &[&str] = &["ts", "dt", "t", "timeframe", "day", "datetime", "when"];
+const VALUE: &[&str] = &["rating", "value", "score", "overall", "price"];
+const EVENT: &[&str] = &["event", "eventtype", "action", "behavior"];
+
+/// A field of a header without the blanks and quotes around it.
+pub(super) fn bare(field: &str) -> &str {
+    field.trim().trim_matches('"').trim()
+}
+
+/// A name in one form, whatever the case, and whether words are joined by `_`, `-` or a blank.
+fn plain(name: &str) -> String {
+    name.to_lowercase().replace(['_', '-', ' '], "")
+}
+
+fn is_time(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    let (plain, lower) = (plain(name), lower.as_str());
+    TIME_LIKE.contains(&plain.as_str()) || TIME_ENDS.iter().any(|end| lower.ends_with(end))
+}
+
+/// The columns of a header.
+struct Header<'a> {
+    path: &'a Path,
+    delimiter: &'a str,
+    /// As they stand in the file, without blanks and quotes.
+    names: Vec<&'a str>,
+    /// What is told from: without the type that RecBole's have.
+    roles: Vec<&'a str>,
+}
+
+impl<'a> Header<'a> {
+    /// The names whose role is one of some.
+    fn known(&self, wanted: &[&str]) -> Vec<&'a str> {
+        self.matching(|role| wanted.contains(&plain(role).as_str()))
+    }
+
+    fn matching(&self, wanted: impl Fn(&str) -> bool) -> Vec<&'a str> {
+        let columns = self.names.iter().zip(&self.roles);
+        columns
+            .filter(|(_, role)| wanted(role))
+            .map(|(name, _)| *name)
+            .collect()
+    }
+
+    fn uncertain(&self, problem: String, user: &str, item: &str, time: Option<&str>) -> Error {
+        let mut example = Schema::names(user, item).delimiter(self.delimiter);
+        example.time = time.map(Column::name);
+        Error::UncertainColumns {
+            path: self.path.to_owned(),
+            problem,
+            header: self.names.iter().map(|&name| name.to_owned()).collect(),
+            example: example.to_string(),
+        }
+    }
+
+    /// The schema; `None` where there is no column of users or none of items.
+    fn schema(&self) -> Result<Option<Schema>> {
+        let (users, sessions) = (self.known(USER), self.known(SESSION));
+        let items = self.known(ITEM);
+        let of: Vec<&str> = sessions.iter().chain(&users).copied().collect();
+        let (Some(&user), Some(&item)) = (of.first(), items.first()) else {
+            return Ok(None);
+        };
+        let timed = self.matching(is_time);
+        let sure = self.known(TIME);
+        let time = sure.first().or(timed.first()).copied();
+        let several = |what: &str, names: &[&str]| {
+            format!("{} may all be the {what}", names.join(" and "))
+        };
+        if of.len() > 1 {
+            let problem = several("one whose sequences these are", &of);
+            return Err(self.uncertain(problem, user, item, time));
+        }
+        if items.len() > 1 {
+            return Err(self.uncertain(several("item", &items), user, item, time));
+        }
+        if sure.len() > 1 || (sure.is_empty() && timed.len() > 1) {
+            return Err(self.uncertain(several("time", &timed), user, item, time));
+        }
+        let Some(time) = time else {
+            let problem = "no column is known to hold the time".to_owned();
+            return Err(self.uncertain(problem, user, item, None));
+        };
+        let first = |names: &[&str]| self.known(names).first().copied().map(Column::name);
+        let mut schema = Schema::names(user, item)
+            .delimiter(self.delimiter)
+            .time(Column::name(time));
+        schema.value = first(VALUE);
+        schema.event = first(EVENT);
+        Ok(Some(schema))
+    }
+}
+
+/// The schema of a header with usual names; `None` where it is no such header.
+///
+/// # Errors
+/// [`Error::UncertainColumns`].
+pub(super) fn of_header(path: &Path, line: &str) -> Result<Option<Schema>> {
+    let Some(delimiter) = [",", "\t", ";", "|"]
+        .into_iter()
+        .find(|delimiter| line.contains(delimiter))
+    else {
+        return Ok(None);
+    };
+    let names: Vec<&str> = line.split(delimiter).map(bare).collect();
+    let header = Header {
+        path,
+        delimiter,
+        roles: names.clone(),
+        names,
+    };
+    let schema = header.schema()?;
+    Ok(schema.map(|schema| quoted_like(schema, line)))
+}
+
+/// The schema of a header of RecBole's `name:type`.
+///
+/// # Errors
+/// [`Error::MissingColumn`] and [`Error::UncertainColumns`].
+pub(super) fn of_inter(path: &Path, line: &str) -> Result<Schema> {
+    let names: Vec<&str> = line.split('\t').map(bare).collect();
+    let roles = names.iter().map(|name| name.split(':').next().unwrap_or(name));
+    let header = Header {
+        path,
+        delimiter: "\t",
+        roles: roles.collect(),
+        names: names.clone(),
+    };
+    // RecBole's own names come before others that may stand beside them.
+    let own = |role: &str| {
+        let mut columns = header.names.iter().zip(&header.roles);
+        columns.find(|(_, of)| **of == role).map(|(name, _)| *name)
+    };
+    if let (Some(user), Some(item), Some(time)) = (
+        own("user_id").or(own("session_id")),
+        own("item_id"),
+        own("timestamp"),
+    ) {
+        let both = [own("user_id"), own("session_id")];
+        if let [Some(of_user), Some(of_session)] = both {
+            let problem = format!("{of_user} and {of_session} may both be the one whose sequences these are");
+            return Err(header.uncertain(problem, user, item, Some(time)));
+        }
+        let mut schema = Schema::names(user, item)
+            .delimiter("\t")
+            .time(Column::name(time));
+        schema.value = own("rating").map(Column::name);
+        return Ok(quoted_like(schema, line));
+    }
+    let schema = header.schema()?.ok_or_else(|| {
+        let lacks_user = header.known(USER).is_empty() && header.known(SESSION).is_empty();
+        let column = if lacks_user { "user_id:token" } else { "item_id:token" };
+        Error::MissingColumn {
+            path: path.to_owned(),
+            column: column.to_owned(),
+            header: names.iter().map(|&name| name.to_owned()).collect(),
+        }
+    })?;
+    Ok(quoted_like(schema, line))
+}
+
+/// Whoever quotes the header's fields quotes those of rows as well.
+fn quoted_like(schema: Schema, line: &str) -> Schema {
+    let quoted = line.trim_start().starts_with('"') || line.contains("\t\"");
+    match schema.delimiter.as_str() {
+        "\t" if quoted => schema.quotes(true),
+        _ => schema,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn columns(line: &str) -> String {
+        let schema = of_header(Path::new("log.csv"), line).unwrap();
+        schema.map_or_else(|| "none".to_owned(), |schema| schema.to_string())
+    }
+
+    #[test]
+    fn usual_names_are_known() {
+        for (line, expected) in [
+            ("user_id,item_id,last_watch_dt,total_dur", "user=user_id,item=item_id,time=last_watch_dt"),
+            ("reviewerID\tasin\toverall\tunixReviewTime\treviewTime", "user=reviewerID,item=asin,time=unixReviewTime,value=overall,delimiter=tab"),
+            ("timestamp,visitorid,event,itemid,transactionid", "user=visitorid,item=itemid,time=timestamp,event=event"),
+            ("\"user\"\t\"item\"\t\"ts\"", "user=user,item=item,time=ts,delimiter=tab,quotes=yes"),
+            ("a,b,c", "none"),
+        ] {
+            assert_eq!(columns(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_certain_is_said_with_a_way_out() {
+        for (line, problem, example) in [
+            (
+                "sessionId;userId;itemId;timeframe;eventdate",
+                "sessionId and userId may all be the one whose sequences these are",
+                "user=sessionId,item=itemId,time=timeframe,delimiter=;",
+            ),
+            (
+                "sessionId;itemId;timeframe;eventdate",
+                "timeframe and eventdate may all be the time",
+                "user=sessionId,item=itemId,time=timeframe,delimiter=;",
+            ),
+            (
+                "user,item,rating",
+                "no column is known to hold the time",
+                "user=user,item=item",
+            ),
+            (
+                "user_id,asin,parent_asin,timestamp",
+                "asin and parent_asin may all be the item",
+                "user=user_id,item=asin,time=timestamp",
+            ),
+        ] {
+            let error = of_header(Path::new("log.csv"), line).unwrap_err();
+            let Error::UncertainColumns { problem: found, example: way_out, .. } = &error else {
+                panic!("{error}");
+            };
+            assert_eq!((found.as_str(), way_out.as_str()), (problem, example), "{line}");
+        }
+    }
+
+    #[test]
+    fn recboles_columns_are_known_however_they_are_written() {
+        let of = |line| of_inter(Path::new("a.inter"), line).map(|schema| schema.to_string());
+        let plain = "user=user_id:token,item=item_id:token,time=timestamp:float,delimiter=tab";
+        assert_eq!(of("user_id:token\titem_id:token\ttimestamp:float").unwrap(), plain);
+        assert_eq!(of("user_id:token\t item_id:token\t timestamp:float ").unwrap(), plain);
+        assert_eq!(
+            of("\"user_id:token\"\t\"item_id:token\"\t\"timestamp:float\"").unwrap(),
+            format!("{plain},quotes=yes")
+        );
+        assert!(matches!(of("user_id:token\titem_id:token"), Err(Error::UncertainColumns { .. })));
+        assert!(matches!(
+            of("user_id:token\tsession_id:token\titem_id:token\ttimestamp:float"),
+            Err(Error::UncertainColumns { .. })
+        ));
+        assert!(matches!(of("x:float\titem_id:token"), Err(Error::MissingColumn { .. })));
+    }
+}
