@@ -6,10 +6,15 @@
 //! ```sh
 //! curl -d '{"user": 42, "k": 20}' localhost:8080/recall
 //! curl -d '{"history": [1, 31, 1029], "k": 20}' localhost:8080/recall
+//! curl -d '{"history": [{"item": 1, "time": 1260759144}], "k": 20}' localhost:8080/recall
 //! curl -d '{"events": [{"user": 42, "item": 31}]}' localhost:8080/events
 //! curl localhost:8080/healthz
 //! curl localhost:8080/metrics
 //! ```
+//!
+//! Times are in the unit of the folder's data, which `/healthz` tells. An event is accepted, or is
+//! said to be a repeated one, or one from before what the folder holds of its user; a request with
+//! one that can't be right is refused as a whole, with the reason.
 //!
 //! The folder is read again at SIGHUP, or every `--reload-every` seconds, while calls go on;
 //! SIGTERM and Ctrl-C stop the service after the calls that have begun. It listens on this machine
@@ -114,9 +119,10 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
     let app = router(Service::new(engine.clone(), limits));
     let listener = tokio::net::TcpListener::bind(options.address).await?;
     eprintln!(
-        "serving {} items of {} on http://{}, loaded in {:.2} s",
+        "serving {} items of {}, with times in {}, on http://{}, loaded in {:.2} s",
         engine.items(),
         options.run.display(),
+        engine.time_unit(),
         listener.local_addr()?,
         start.elapsed().as_secs_f64()
     );

@@ -684,8 +684,9 @@ fn damaged_and_mixed_folders_are_told() {
     let (path, other) = (home.path().join("run"), home.path().join("other"));
     save(&path, 1);
     save(&other, 2);
+    let version = path.join("v000001");
     let alter = |name: &str, change: &dyn Fn(Vec<u8>) -> Vec<u8>| {
-        let file = path.join(name);
+        let file = version.join(name);
         let whole = std::fs::read(&file).unwrap();
         std::fs::write(&file, change(whole.clone())).unwrap();
         let error = open(&path).unwrap_err();
@@ -714,21 +715,44 @@ fn damaged_and_mixed_folders_are_told() {
         );
     }
     // Weights of one run beside the manifest of another.
-    let weights = std::fs::read(other.join("weights.safetensors")).unwrap();
+    let weights = std::fs::read(other.join("v000001/weights.safetensors")).unwrap();
     assert!(matches!(
         alter("weights.safetensors", &|_| weights.clone()),
         Error::Damaged { .. }
     ));
+    // A whole stage of another run, or a whole model.
+    let with = |names: &[&str]| {
+        let files: Vec<_> = names.iter().map(|name| version.join(name)).collect();
+        let whole: Vec<_> = files.iter().map(|file| std::fs::read(file).unwrap()).collect();
+        for name in names {
+            std::fs::copy(other.join("v000001").join(name), version.join(name)).unwrap();
+        }
+        let error = open(&path).unwrap_err();
+        for (file, whole) in files.iter().zip(whole) {
+            std::fs::write(file, whole).unwrap();
+        }
+        error
+    };
+    for names in [
+        &["stage.json", "users.json", "stage.safetensors"][..],
+        &["model.json", "config.json", "catalog.json", "weights.safetensors"],
+    ] {
+        let mixed = with(names);
+        assert!(
+            matches!(&mixed, Error::Damaged { path, .. } if path.ends_with("stage.json")),
+            "{mixed}"
+        );
+    }
     let later = alter("stage.json", &|whole| {
         let text = String::from_utf8(whole).unwrap();
-        text.replacen("\"format_version\": 1", "\"format_version\": 99", 1)
+        text.replacen("\"format_version\": 2", "\"format_version\": 99", 1)
             .into_bytes()
     });
     assert!(
         matches!(later, Error::FormatVersion { found: 99, .. }),
         "{later}"
     );
-    std::fs::remove_file(path.join("stage.json")).unwrap();
+    std::fs::remove_file(version.join("stage.json")).unwrap();
     let without = open(&path).unwrap_err().to_string();
     assert!(without.contains("a run without a stage"), "{without}");
 }

@@ -14,7 +14,7 @@ use seqrec::data::{
 };
 use seqrec::model::{
     Block, Gru4RecConfig, HstuConfig, InputEmbedding, InterestExtractor, Item2VecConfig, Loss,
-    MultiInterestConfig, Objective, RecallerConfig, SampledLoss, SasRecConfig, ScoreActivation,
+    MultiInterestConfig, Objective, RecallerConfig, SampledLoss, SampledScores, SasRecConfig, ScoreActivation,
     SequenceRecaller, TwoTowerConfig,
 };
 use seqrec::train::{Adagrad, Optimizer, Trainer, TrainerConfig};
@@ -229,6 +229,37 @@ fn every_loss_is_pytorchs<B: Backend>() {
         let table = tensor::<B, 2>(table.clone(), [reference.items + 1, 4]);
         let found = values(loss_of(&objective(loss, activation), users, table));
         assert_close(name, &found, &[expected[name]], 1e-5);
+    }
+}
+
+/// A row whose only negative is its own target has nothing to learn from.
+fn a_row_without_other_negatives_adds_nothing<B: Backend>() {
+    for (name, loss, _) in losses() {
+        let alone = [true, true, false, true];
+        let scores = SampledScores {
+            positive: tensor::<B, 2>(vec![0.5, -2.0], [2, 1]),
+            negative: tensor::<B, 2>(vec![0.5, 0.5, 1.5, -2.0], [2, 2]),
+            own: Tensor::from_data(
+                TensorData::new(alone.to_vec(), [2, 2]),
+                &B::Device::default(),
+            ),
+            log_chances: tensor::<B, 1>(vec![-1.0, -1.0], [2]),
+            log_chances_of_targets: tensor::<B, 1>(vec![-1.0, -1.0], [2]),
+            items: 9,
+        };
+        let second = SampledScores {
+            positive: scores.positive.clone().narrow(0, 1, 1),
+            negative: scores.negative.clone().narrow(0, 1, 1),
+            own: scores.own.clone().narrow(0, 1, 1),
+            log_chances_of_targets: scores.log_chances_of_targets.clone().narrow(0, 1, 1),
+            ..scores.clone()
+        };
+        let both = values(loss.mean(scores))[0];
+        let one = values(loss.mean(second))[0];
+        // The losses that have a term for the target alone keep that one.
+        if !matches!(loss, SampledLoss::Bce | SampledLoss::Gbce { .. }) {
+            assert_close(name, &[both], &[one / 2.0], 1e-6);
+        }
     }
 }
 
@@ -801,6 +832,7 @@ macro_rules! on_backends {
 on_backends!(
     every_model_is_pytorchs,
     every_loss_is_pytorchs,
+    a_row_without_other_negatives_adds_nothing,
     every_losss_gradient_is_finite_differences,
     sampled_softmax_over_all_items_is_the_full_one,
     gbce_without_calibration_is_bce,

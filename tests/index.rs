@@ -553,3 +553,137 @@ fn a_file_that_shrinks_in_use_is_an_error() {
         assert!(matches!(error, Error::Damaged { .. }), "{error}");
     }
 }
+
+/// A search within a pool's task, while another thread updates: a search that held a lock while it
+/// waited for the pool's threads would wait for ever.
+#[test]
+fn searches_from_a_pool_and_updates_end() {
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    let vectors = clustered(20_001, 32, 12);
+    let graph = HnswIndex::new(
+        vectors.slice(ndarray::s![..3_001, ..]),
+        &HnswConfig::new().with_ef_construction(20),
+    );
+    let indexes: [Arc<dyn UpdatableIndex>; 2] = [
+        Arc::new(FlatIndex::new(vectors.view()).unwrap()),
+        Arc::new(graph.unwrap()),
+    ];
+    for threads in [2, 8] {
+        for index in &indexes {
+            let (index, vectors) = (index.clone(), vectors.clone());
+            let searched = Arc::new(AtomicBool::new(false));
+            let done = searched.clone();
+            // Not joined: where the fault is, it never ends.
+            std::thread::spawn(move || {
+                let stop = Arc::new(AtomicBool::new(false));
+                let (updated, stopped) = (index.clone(), stop.clone());
+                let row = vectors.row(7).to_vec();
+                let updater = std::thread::spawn(move || {
+                    while !stopped.load(Ordering::Relaxed) {
+                        updated.replace(7, &row).unwrap();
+                    }
+                });
+                // One that is in no pool of its own waits for a pool's threads as well.
+                let (plain, stopped) = (index.clone(), stop.clone());
+                let queries = vectors.slice(ndarray::s![1..201, ..]).to_owned();
+                let outside = std::thread::spawn(move || {
+                    while !stopped.load(Ordering::Relaxed) {
+                        plain.search(queries.view(), 5, None).unwrap();
+                    }
+                });
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+                let begun = Instant::now();
+                pool.unwrap().install(|| {
+                    use rayon::prelude::*;
+                    while begun.elapsed() < Duration::from_secs(2) {
+                        (0..64).into_par_iter().for_each(|user| {
+                            // More than one query, for which a graph wakes other threads.
+                            let rows = vectors.slice(ndarray::s![1 + user..34 + user, ..]);
+                            index.search(rows.slice(ndarray::s![..1, ..]), 5, None).unwrap();
+                            index.search(rows, 5, None).unwrap();
+                        });
+                    }
+                });
+                stop.store(true, Ordering::Relaxed);
+                updater.join().unwrap();
+                outside.join().unwrap();
+                done.store(true, Ordering::Relaxed);
+            });
+            let begun = Instant::now();
+            while !searched.load(Ordering::Relaxed) {
+                let waited = begun.elapsed();
+                assert!(waited < Duration::from_secs(120), "{threads} threads hang");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+}
+
+#[test]
+fn as_many_candidates_as_there_can_be_are_no_panic() {
+    let vectors = clustered(200, 6, 13);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("items.index");
+    for precision in [Precision::F32, Precision::F16, Precision::Int8] {
+        let config = HnswConfig::new()
+            .with_precision(precision)
+            .with_ef_search(usize::MAX);
+        let index = HnswIndex::new(vectors.view(), &config).unwrap();
+        index.save(&path, 1).unwrap();
+        let even = |_: usize, item: ItemIndex| item % 2 == 0;
+        let some: ItemSet = (1..20).collect();
+        for index in [index, HnswIndex::open(&path, 1).unwrap()] {
+            for filter in [None, Some(Filter::Predicate(&even)), Some(Filter::Allowed(&some))] {
+                let hits = index.search(vectors.slice(ndarray::s![3..5, ..]), usize::MAX, filter);
+                let passing = (1..200).filter(|&item| filter.is_none_or(|f| f.passes(0, item)));
+                assert_eq!(hits.unwrap().items(0).len(), passing.count());
+            }
+        }
+    }
+}
+
+#[test]
+fn an_index_that_was_emptied_is_kept_and_filled_again() {
+    let vectors = clustered(41, 6, 14);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("items.index");
+    let graph = HnswIndex::new(vectors.view(), &HnswConfig::new()).unwrap();
+    let flat = FlatIndex::new(vectors.view()).unwrap();
+    for item in 1..41 {
+        graph.remove(item).unwrap();
+        flat.remove(item).unwrap();
+    }
+    graph.save(&path, 1).unwrap();
+    let graph = HnswIndex::open(&path, 1).unwrap();
+    flat.save(&path, 1).unwrap();
+    let flat = FlatIndex::open(&path, 1).unwrap();
+    for index in [&graph as &dyn UpdatableIndex, &flat] {
+        let query = vectors.slice(ndarray::s![5..6, ..]);
+        assert!(index.search(query, 3, None).unwrap().items(0).is_empty());
+        for item in [9, 5] {
+            index.add(item, &vectors.row(item as usize).to_vec()).unwrap();
+        }
+        assert_eq!(index.search(query, 3, None).unwrap().items(0).len(), 2);
+    }
+}
+
+#[test]
+fn what_half_precision_does_not_hold_is_refused() {
+    let mut vectors = clustered(30, 6, 15);
+    let half = HnswConfig::new().with_precision(Precision::F16);
+    let graph = HnswIndex::new(vectors.view(), &half).unwrap();
+    let flat = FlatIndex::with_precision(vectors.view(), Precision::F16).unwrap();
+    for index in [&graph as &dyn UpdatableIndex, &flat] {
+        let long = [65_505.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+        for refused in [index.replace(3, &long), index.add(30, &long)] {
+            assert!(matches!(refused, Err(Error::InvalidValue { .. })), "{refused:?}");
+        }
+        index.add(30, &[65_504.0, 0.0, 0.0, 0.0, 0.0, -65_504.0]).unwrap();
+    }
+    vectors[[4, 2]] = -1e5;
+    assert!(HnswIndex::new(vectors.view(), &half).is_err());
+    assert!(FlatIndex::with_precision(vectors.view(), Precision::F16).is_err());
+    assert!(FlatIndex::with_precision(vectors.view(), Precision::Int8).is_ok());
+}

@@ -3,10 +3,17 @@
 use ndarray::{Array2, ArrayView2};
 use seqrec::Error;
 use seqrec::backend::Flex;
-use seqrec::data::{Catalog, ExternalId, ItemIndex};
-use seqrec::index::{Filter, FlatIndex, HnswConfig, HnswIndex, VectorIndex};
-use seqrec::model::{Gru4Rec, Gru4RecConfig, Objective, RecallerConfig, Similarity};
-use seqrec::recall::{RecallOptions, Retriever, Run, Source, item_vectors};
+use seqrec::burn;
+use seqrec::data::{
+    Catalog, Dataset, ExternalId, Filters, History, Interaction, Interactions, ItemIndex, Protocol,
+    Split,
+};
+use seqrec::index::{Filter, FlatIndex, HnswConfig, HnswIndex, UpdatableIndex, VectorIndex};
+use seqrec::model::{Gru4Rec, Gru4RecConfig, HstuConfig, Objective, RecallerConfig, Similarity};
+use seqrec::recall::{
+    Evaluation, ModelEncoder, Popularity, RecallChannel, RecallOptions, Retriever, Run, Source,
+    VectorChannel, item_vectors,
+};
 
 /// Vectors of very different lengths, so that an inner product is no cosine, whose values are few
 /// binary digits, so that sums are exact in any order.
@@ -342,6 +349,14 @@ fn a_run_comes_back_as_it_was_saved() {
     assert!(Gru4RecRun::load(&path, &Default::default()).is_ok());
 }
 
+/// A file of a run folder that was saved once.
+fn file_of(path: &std::path::Path, name: &str) -> std::path::PathBuf {
+    match name {
+        "run.json" => path.join(name),
+        _ => path.join("v000001").join(name),
+    }
+}
+
 #[test]
 fn damaged_and_foreign_runs_are_errors() {
     let load = |path: &std::path::Path| Gru4RecRun::load(path, &Default::default()).unwrap_err();
@@ -351,17 +366,18 @@ fn damaged_and_foreign_runs_are_errors() {
         "weights.safetensors",
         "catalog.json",
         "config.json",
+        "model.json",
         "run.json",
     ] {
         let (_folder, path) = saved_run();
-        let file = path.join(name);
+        let file = file_of(&path, name);
         let whole = std::fs::read(&file).unwrap();
         std::fs::write(&file, &whole[..whole.len() / 2]).unwrap();
         assert!(
             matches!(load(&path), Error::Damaged { .. }),
             "{name} cut short"
         );
-        if name != "run.json" {
+        if !["run.json", "model.json"].contains(&name) {
             let mut altered = whole.clone();
             let middle = altered.len() / 2;
             altered[middle] ^= 1;
@@ -376,7 +392,7 @@ fn damaged_and_foreign_runs_are_errors() {
     }
     let change = |from: &str, to: &str| {
         let (folder, path) = saved_run();
-        let file = path.join("run.json");
+        let file = file_of(&path, "model.json");
         let text = std::fs::read_to_string(&file).unwrap();
         assert!(text.contains(from));
         std::fs::write(&file, text.replacen(from, to, 1)).unwrap();
@@ -384,13 +400,13 @@ fn damaged_and_foreign_runs_are_errors() {
         drop(folder);
         error
     };
-    let version = change("\"format_version\": 2", "\"format_version\": 3");
+    let version = change("\"format_version\": 3", "\"format_version\": 4");
     assert!(
         matches!(
             version,
             Error::FormatVersion {
-                found: 3,
-                supported: 2,
+                found: 4,
+                supported: 3,
                 ..
             }
         ),
@@ -400,4 +416,132 @@ fn damaged_and_foreign_runs_are_errors() {
     assert!(matches!(model, Error::Damaged { .. }), "{model}");
     let similarity = change("\"cosine\"", "\"dot\"");
     assert!(matches!(similarity, Error::Damaged { .. }), "{similarity}");
+    let catalog = change("\"fingerprint\": ", "\"fingerprint\": 1");
+    assert!(matches!(catalog, Error::Damaged { .. }), "{catalog}");
+}
+
+/// An index may lack items of the catalog, and hold newer ones.
+#[test]
+fn an_index_behind_or_ahead_of_the_catalog_is_searched() {
+    let catalog = Catalog::from_ids((0..30i64).map(ExternalId::from)).unwrap();
+    let config = Gru4RecConfig::new().with_dim(4);
+    let model = config.init::<Flex>(30, 1, &Default::default()).unwrap();
+    let vectors = item_vectors::<Flex, _>(&model);
+    let flat = || FlatIndex::new(vectors.view()).unwrap();
+    let graph = || HnswIndex::new(vectors.view(), &HnswConfig::new()).unwrap();
+    let indexes: [Box<dyn Fn() -> Box<dyn UpdatableIndex>>; 2] =
+        [Box::new(move || Box::new(flat())), Box::new(move || Box::new(graph()))];
+    for make in indexes {
+        let index = make();
+        // A long vector, which is among the best for half of all queries, and its opposite.
+        index.add(31, &[9.0; 4]).unwrap();
+        index.add(32, &[-9.0; 4]).unwrap();
+        index.remove(7).unwrap();
+        let split = {
+            let log: Interactions = (0..40i64)
+                .flat_map(|user| {
+                    let item = move |place| Interaction::new(user, (user + place) % 30, place as f64);
+                    (0..5).map(item)
+                })
+                .collect();
+            Split::new(&Dataset::new(log, Filters::default()).unwrap(), Protocol::LeaveOneOut).unwrap()
+        };
+        let evaluation = Evaluation::new(&[5, 29], false);
+        let report = evaluation
+            .run(&model, &*index, &split.test, split.catalog(), &Default::default())
+            .unwrap();
+        // All items but the one that is not there are recalled.
+        let coverage = report.get("coverage@29".parse().unwrap()).unwrap();
+        assert!((coverage - 29.0 / 30.0).abs() < 1e-9, "{coverage}");
+        let retriever = Retriever::<Flex, _, _>::new(model.clone(), index, catalog.clone()).unwrap();
+        for item in 0..30i64 {
+            let recalled = retriever.recall([item], RecallOptions::new(5)).unwrap();
+            assert_eq!(recalled.items.len(), 5, "{recalled:?}");
+            assert!(recalled.items.iter().all(|found| found.id != 6i64.into()));
+        }
+        retriever.index().add(33, &[0.5; 4]).unwrap();
+        assert!(retriever.recall([1i64], RecallOptions::new(30)).is_ok());
+    }
+}
+
+/// A model that looks at times gets them everywhere, or says that it got none.
+#[test]
+fn a_model_that_looks_at_times_is_served_as_it_was_judged() {
+    let catalog = Catalog::from_ids((0..30i64).map(ExternalId::from)).unwrap();
+    let config = HstuConfig::new().with_dim(8).with_heads(2).with_blocks(1);
+    let mut model = config.init::<Flex>(30, 1, &Default::default()).unwrap();
+    // A time bias that is large enough to matter.
+    for block in &mut model.blocks {
+        block.time_bias = block.time_bias.take().map(|bias| {
+            bias.map(|bias| {
+                let classes = bias.dims()[0];
+                let values: Vec<f32> = (0..classes).map(|class| class as f32 / 4.0).collect();
+                burn::tensor::Tensor::from_data(
+                    burn::tensor::TensorData::new(values, [classes, 1]),
+                    &bias.device(),
+                )
+            })
+        });
+    }
+    let index = FlatIndex::new(item_vectors::<Flex, _>(&model).view()).unwrap();
+    let channel = VectorChannel::<ModelEncoder<Flex, _>, _>::of_model(
+        model.clone(),
+        FlatIndex::new(item_vectors::<Flex, _>(&model).view()).unwrap(),
+        Default::default(),
+    );
+    let retriever = Retriever::<Flex, _, _>::new(model, index, catalog).unwrap();
+    let (items, times) = ([1u32, 2, 3, 4], [0.0, 60.0, 1e6, 2e6]);
+    let history = History::with_times(&items, &times).unwrap();
+    let judged = channel.recall(&[history.into()], 10, None).unwrap();
+    // External ids are one below the items' indices.
+    let timed = [(0i64, 0.0), (1, 60.0), (2, 1e6), (3, 2e6)];
+    let served = retriever.recall_timed(timed, RecallOptions::new(10)).unwrap();
+    let found: Vec<(String, f32)> = (served.items.iter())
+        .map(|item| (item.id.to_string(), item.score))
+        .collect();
+    let expected: Vec<(String, f32)> = (judged.of(0))
+        .map(|candidate| ((candidate.item - 1).to_string(), candidate.score))
+        .collect();
+    assert_eq!(found, expected);
+    let shifted = [(0i64, 0.0), (1, 1.0), (2, 2.0), (3, 3.0)];
+    let other = retriever.recall_timed(shifted, RecallOptions::new(10)).unwrap();
+    assert_ne!(other.items, served.items, "times must matter in this test");
+    let refused = retriever.recall([0i64, 1], RecallOptions::new(10));
+    assert!(matches!(refused, Err(Error::TimesMissing { row: 0 })), "{refused:?}");
+    let refused = channel.recall(&[(&items[..]).into()], 10, None);
+    assert!(matches!(refused, Err(Error::TimesMissing { .. })), "{refused:?}");
+}
+
+#[test]
+fn items_that_a_channel_does_not_know_are_an_error() {
+    let config = Gru4RecConfig::new().with_dim(4);
+    let model = config.init::<Flex>(30, 1, &Default::default()).unwrap();
+    let index = FlatIndex::new(item_vectors::<Flex, _>(&model).view()).unwrap();
+    let channel =
+        VectorChannel::<ModelEncoder<Flex, _>, _>::of_model(model, index, Default::default());
+    for item in [0, 31, u32::MAX] {
+        let found = channel.recall(&[(&[1, item][..]).into()], 3, None);
+        assert!(
+            matches!(found, Err(Error::UnknownItem { item: unknown }) if unknown == item),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
+fn labels_that_no_list_can_hold_are_told() {
+    let log: Interactions = [("u", "a"), ("u", "b"), ("u", "a"), ("v", "b"), ("v", "a"), ("v", "c")]
+        .into_iter()
+        .enumerate()
+        .map(|(time, (user, item))| Interaction::new(user, item, time as f64))
+        .collect();
+    let dataset = Dataset::new(log, Filters::default()).unwrap();
+    let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
+    let popular = Popularity::new(split.catalog());
+    let unreachable = |exclude_seen| {
+        let evaluation = Evaluation::new(&[1], exclude_seen);
+        let report = evaluation.run_channel(&popular, &split.test, split.catalog());
+        report.unwrap().unreachable_labels
+    };
+    assert_eq!((unreachable(false), unreachable(true)), (0, 1));
 }

@@ -116,7 +116,14 @@ fn users_and_histories_are_answered_and_events_count_at_once() {
         {"user": "nobody", "item": "c", "time": 1e9, "segments": ["new"]}]}"#;
     assert_eq!(
         service.post("/events", events),
-        (200, json!({"accepted": 2}))
+        (200, json!({"accepted": 2, "repeated": 0, "older": 0}))
+    );
+    // What comes again, and what is older than the folder, is told apart from what counts.
+    let events = r#"{"events": [{"user": "nobody", "item": "c", "time": 1e9},
+        {"user": "anna", "item": "d", "time": 0.5}, {"user": "anna", "item": "b", "time": 2}]}"#;
+    assert_eq!(
+        service.post("/events", events),
+        (200, json!({"accepted": 0, "repeated": 1, "older": 2}))
     );
     let (_, known) = service.post(
         "/recall",
@@ -131,6 +138,12 @@ fn users_and_histories_are_answered_and_events_count_at_once() {
     );
     let (_, empty) = service.post("/recall", r#"{"history": [], "k": 4}"#);
     assert_eq!(ids(&empty), ["a", "b", "c", "d"]);
+    // Every integer that JSON can write is an id like its text.
+    let body = r#"{"history": [18446744073709551615, "18446744073709551615", -1], "k": 1}"#;
+    let (status, integers) = service.post("/recall", body);
+    assert_eq!((status, &integers["unknown"]), (200, &json!(3)));
+    let body = r#"{"history": [{"item": "b", "time": 3}, {"item": "b", "time": 4}], "k": 1}"#;
+    assert_eq!(ids(&service.post("/recall", body).1), ["c"]);
 
     let (status, health) = service.send("GET", "/healthz", b"");
     assert_eq!(status, 200);
@@ -142,11 +155,11 @@ fn users_and_histories_are_answered_and_events_count_at_once() {
     let (status, metrics) = service.send("GET", "/metrics", b"");
     assert_eq!(status, 200);
     for line in [
-        r#"seqrec_requests_total{path="/recall",status="200"} 5"#,
+        r#"seqrec_requests_total{path="/recall",status="200"} 7"#,
         "seqrec_events_total 2",
         "seqrec_users 1",
-        r#"seqrec_channel_calls_total{channel="markov",outcome="answered"} 3"#,
-        r#"seqrec_channel_calls_total{channel="markov",outcome="empty"} 2"#,
+        r#"seqrec_channel_calls_total{channel="markov",outcome="answered"} 4"#,
+        r#"seqrec_channel_calls_total{channel="markov",outcome="empty"} 3"#,
     ] {
         assert!(
             metrics.lines().any(|other| other == line),
@@ -171,7 +184,15 @@ fn what_is_wrong_is_told_as_json() {
         (r#"{"user": "anna", "k": 18446744073709551616}"#, "line 1"),
         (r#"{"user": "anna"}"#, "missing field `k`"),
         (r#"{"user": "anna", "k": 1, "colour": 2}"#, "colour"),
-        (r#"{"user": 1.5, "k": 1}"#, "line 1"),
+        (r#"{"user": 1.5, "k": 1}"#, "1.5 is no id"),
+        (r#"{"user": 42.0, "k": 1}"#, "42.0 is no id"),
+        (r#"{"history": [true], "k": 1}"#, "an integer or a text"),
+        (r#"{"history": [{"item": "a"}], "k": 1}"#, "missing field `time`"),
+        (
+            r#"{"history": ["a", {"item": "b", "time": 3}], "k": 1}"#,
+            "others none",
+        ),
+        (r#"{"user": "anna", "history": ["a"], "k": 1}"#, "a user and a history"),
         (r#"{"k": 1}"#, "neither a user nor a history"),
         (
             r#"{"history": ["a","a","a","a","a","a"], "k": 1}"#,
@@ -207,8 +228,14 @@ fn what_is_wrong_is_told_as_json() {
         service
             .refused("/events", future)
             .1
-            .contains("event 0: its time")
+            .contains("with event 0, but none was taken: time")
     );
+    // A batch is taken whole or not at all.
+    let second = r#"{"events": [{"user": "eve", "item": "a"}, {"user": "eve", "item": "b", "value": 1e39}]}"#;
+    let (status, error) = service.refused("/events", second);
+    assert!(status == 400 && error.contains("event 1"), "{error}");
+    let (_, eve) = service.post("/recall", r#"{"user": "eve", "k": 1}"#);
+    assert_eq!(eve["known"], 0);
     let infinite = r#"{"events": [{"user": "anna", "item": "a", "time": -1e999}]}"#;
     assert_eq!(service.refused("/events", infinite).0, 400);
     assert_eq!(service.refused("/events", r#"{"events": 3}"#).0, 400);

@@ -8,9 +8,14 @@ use burn::tensor::Tensor;
 use seqrec::backend::{Autodiff, Backend, Flex, NdArray};
 use seqrec::burn;
 use seqrec::data::synthetic::Synthetic;
-use seqrec::data::{Dataset, Filters, Protocol, SequenceBatch, Split, Targets, TrainingBatch};
+use seqrec::data::{
+    Dataset, Filters, Interaction, Interactions, Protocol, SequenceBatch, Split, Targets,
+    TrainingBatch,
+};
 use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex};
-use seqrec::model::{Gru4Rec, Gru4RecConfig, RecallerConfig, SequenceRecaller, Similarity};
+use seqrec::model::{
+    Gru4Rec, Gru4RecConfig, Objective, RecallerConfig, SequenceRecaller, Similarity,
+};
 use seqrec::recall::{Evaluation, item_vectors};
 use seqrec::train::{
     CsvLog, EpochReport, StepReport, StopReason, Trained, Trainer, TrainerConfig, TrainingObserver,
@@ -204,13 +209,7 @@ fn resuming_with_other_settings_or_damaged_files_is_refused() {
     fit_with(config().with_epochs(1)).unwrap();
     let other = fit_with(config().with_learning_rate(0.5)).unwrap_err();
     assert!(
-        matches!(
-            other,
-            Error::InvalidValue {
-                field: "resume",
-                ..
-            }
-        ),
+        matches!(&other, Error::OtherTraining { what, .. } if what == "trainer.learning_rate"),
         "{other}"
     );
     let checkpoint = folder.path().join("epoch-00001");
@@ -225,13 +224,90 @@ fn resuming_with_other_settings_or_damaged_files_is_refused() {
     let text = std::fs::read_to_string(&state).unwrap();
     std::fs::write(
         &state,
-        text.replacen("\"format_version\": 2", "\"format_version\": 9", 1),
+        text.replacen("\"format_version\": 3", "\"format_version\": 9", 1),
     )
     .unwrap();
     assert!(matches!(
         fit_with(config()).unwrap_err(),
         Error::FormatVersion { found: 9, .. }
     ));
+}
+
+/// Whatever else a training differs in from its checkpoint is named, and nothing is trained.
+#[test]
+fn resuming_another_training_is_refused_by_what_differs() {
+    let first = split(Protocol::LeaveOneOut);
+    let folder = tempfile::tempdir().unwrap();
+    let trainer = || {
+        Trainer::new(config().with_epochs(1))
+            .checkpoints(folder.path())
+            .resume(true)
+    };
+    let base = Gru4RecConfig::new()
+        .with_dim(16)
+        .with_embedding_dropout(0.2)
+        .with_max_len(10);
+    let fit = |split: &Split, config: &Gru4RecConfig| {
+        let items = split.catalog().len();
+        let model = config.init::<Autodiff<Flex>>(items, 5, &Default::default());
+        trainer().fit(model?, split, &Default::default())
+    };
+    fit(&first, &base).unwrap();
+    let differs = |split: &Split, config: &Gru4RecConfig| match fit(split, config) {
+        Err(Error::OtherTraining { what, .. }) => what,
+        other => panic!("{:?}", other.map(|trained| trained.epochs)),
+    };
+    // The same items, divided otherwise: the test split was once trained on.
+    let ratio = split(Protocol::Ratio { seed: 1 });
+    assert_eq!(ratio.catalog().fingerprint(), first.catalog().fingerprint());
+    assert_eq!(differs(&ratio, &base), "training sequences");
+    let mut judged_otherwise = first.clone();
+    judged_otherwise.valid = first.test.clone();
+    assert_eq!(differs(&judged_otherwise, &base), "validation cases");
+    // A file with as many items.
+    let renamed: Interactions = (0..first.catalog().len() as i64)
+        .flat_map(|item| (0..3).map(move |place| Interaction::new(item / 5, 9_000 + item, place as f64)))
+        .collect();
+    let renamed = Dataset::new(renamed, Filters::default()).unwrap();
+    let renamed = Split::new(&renamed, Protocol::LeaveOneOut).unwrap();
+    assert_eq!(renamed.catalog().len(), first.catalog().len());
+    assert_eq!(differs(&renamed, &base), "catalog");
+    for (config, what) in [
+        (base.clone().with_embedding_dropout(0.3), "model.embedding_dropout"),
+        (base.clone().with_max_len(11), "model.max_len"),
+        (base.clone().with_dim(8), "model.dim"),
+        (
+            base.clone().with_objective(Objective::new().with_similarity(Similarity::Cosine)),
+            "model.objective.similarity",
+        ),
+    ] {
+        assert_eq!(differs(&first, &config), what);
+    }
+    assert!(fit(&first, &base).is_ok());
+}
+
+#[test]
+fn a_checkpoint_folder_is_one_trainings_at_a_time_and_holds_nothing_elses() {
+    let split = split(Protocol::LeaveOneOut);
+    let folder = tempfile::tempdir().unwrap();
+    /// Trains in the same folder while it is trained.
+    struct Again<'a>(&'a Split, &'a Path);
+    impl TrainingObserver for Again<'_> {
+        fn on_epoch(&mut self, _: &EpochReport, _: bool) -> Result<()> {
+            let trainer = Trainer::new(config()).checkpoints(self.1);
+            let error = fit::<Flex>(self.0, trainer).unwrap_err();
+            assert!(matches!(error, Error::InUse { .. }), "{error}");
+            Ok(())
+        }
+    }
+    let trainer = Trainer::new(config().with_epochs(1)).checkpoints(folder.path());
+    fit::<Flex>(&split, trainer.observer(Again(&split, folder.path()))).unwrap();
+    let note = folder.path().join("epoch-00001/notes.txt");
+    std::fs::write(&note, "x").unwrap();
+    let trainer = Trainer::new(config()).checkpoints(folder.path());
+    let error = fit::<Flex>(&split, trainer).unwrap_err();
+    assert!(matches!(error, Error::NotOurs { .. }), "{error}");
+    assert_eq!(std::fs::read(&note).unwrap(), b"x");
 }
 
 fn checkpoint_file(folder: &Path, name: &str) -> std::path::PathBuf {
@@ -294,6 +370,10 @@ impl<B: Backend> SequenceRecaller<B> for Faulty<B> {
         self.sound.loss(batch).mul_scalar(factor)
     }
 
+    fn settings(&self) -> String {
+        "{}".to_owned()
+    }
+
     fn similarity(&self) -> Similarity {
         self.sound.similarity()
     }
@@ -324,6 +404,92 @@ fn divergence_after_an_epoch_keeps_the_best_weights() {
     );
 }
 
+/// A learning rate that is far too high shows in no loss where an epoch has one step.
+#[test]
+fn a_last_step_that_goes_too_far_is_divergence() {
+    let split = split(Protocol::LeaveOneOut);
+    let one_step = |rate| config().with_batch_size(1_000).with_learning_rate(rate);
+    let error = fit::<Flex>(&split, Trainer::new(one_step(1e38))).unwrap_err();
+    assert!(
+        matches!(error, Error::NonFiniteLoss { epoch: 1, step: 1, .. }),
+        "{error}"
+    );
+    assert!(error.to_string().contains("lower the learning rate"));
+    // So without any validation users.
+    let mut unwatched = split.clone();
+    unwatched.valid = split.valid.filtered(|_| false);
+    let error = fit::<Flex>(&unwatched, Trainer::new(one_step(1e38))).unwrap_err();
+    assert!(matches!(error, Error::NonFiniteLoss { .. }), "{error}");
+    // In a later epoch, the best weights are kept.
+    let model = Leaping {
+        sound: model::<Autodiff<Flex>>(&split),
+        steps: Arc::new(AtomicUsize::new(0)),
+    };
+    let trained = Trainer::new(one_step(0.01))
+        .fit(model, &split, &Default::default())
+        .unwrap();
+    assert_eq!(
+        (trained.stop, trained.best_epoch),
+        (StopReason::Diverged { epoch: 2, step: 1 }, 1)
+    );
+    let vectors = item_vectors::<Flex, _>(&trained.model);
+    assert!(vectors.iter().all(|value| value.is_finite()));
+}
+
+/// A model whose second step has a finite loss and a gradient that is not.
+#[derive(burn::module::Module, Debug)]
+struct Leaping<B: burn::tensor::backend::Backend> {
+    sound: Gru4Rec<B>,
+    #[module(skip)]
+    steps: Arc<AtomicUsize>,
+}
+
+impl<B: Backend> SequenceRecaller<B> for Leaping<B> {
+    fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
+        self.sound.encode(histories)
+    }
+
+    fn item_embeddings(&self) -> Tensor<B, 2> {
+        self.sound.item_embeddings()
+    }
+
+    fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
+        let loss = self.sound.loss(batch);
+        if self.steps.fetch_add(1, Ordering::Relaxed) == 0 {
+            return loss;
+        }
+        // The square root of 0 is 0, and its slope is infinite.
+        let zero = self.sound.item_embeddings().sum().mul_scalar(0.0);
+        loss + zero.sqrt()
+    }
+
+    fn settings(&self) -> String {
+        self.sound.settings()
+    }
+
+    fn similarity(&self) -> Similarity {
+        self.sound.similarity()
+    }
+
+    fn max_len(&self) -> usize {
+        self.sound.max_len()
+    }
+}
+
+#[test]
+fn small_data_are_given_steps_before_patience_ends() {
+    let split = split(Protocol::LeaveOneOut);
+    let steps = split.train.len().div_ceil(config().batch_size);
+    let config = config()
+        .with_epochs(50)
+        .with_patience(3)
+        .with_minimum_steps(10 * steps)
+        .with_learning_rate(1e-12);
+    let trained = fit::<Flex>(&split, Trainer::new(config)).unwrap();
+    assert_eq!((trained.stop, trained.best_epoch), (StopReason::Patience, 1));
+    assert_eq!(trained.epochs.len(), 10);
+}
+
 #[test]
 fn training_stops_when_it_gets_no_better_and_keeps_the_best() {
     let split = split(Protocol::LeaveOneOut);
@@ -331,6 +497,7 @@ fn training_stops_when_it_gets_no_better_and_keeps_the_best() {
     let config = config()
         .with_epochs(50)
         .with_patience(3)
+        .with_minimum_steps(0)
         .with_learning_rate(1e-12);
     let trained = fit::<Flex>(&split, Trainer::new(config)).unwrap();
     assert_eq!(

@@ -15,12 +15,13 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
+use seqrec::OutputFolder;
 use seqrec::data::{Dataset, Filters, InteractionReader, Protocol, Split};
 use seqrec::recall::Evaluation;
 
 use models::{Context, Fitted};
 use options::{Options, ProtocolName};
-use results::{Outcome, Results, table};
+use results::{Outcome, Results, Run, table};
 use settings::Settings;
 
 fn main() -> ExitCode {
@@ -41,15 +42,20 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     }
     let settings = Settings::read(options.settings.as_deref())?;
     let names = settings.names(&options.models)?;
-    std::fs::create_dir_all(&options.out)?;
-    let mut results = Results::open(options.out.join("results.jsonl"))?;
+    let out = OutputFolder::open(&options.out, "benchmark")?;
+    let mut results = Results::open(out.join("results.jsonl"))?;
     for file in &options.files {
         let data = file
             .file_stem()
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        let log = InteractionReader::detect(file)?.read()?;
+        let reader = match &options.format {
+            Some(format) => InteractionReader::new(file, format.clone()),
+            None => InteractionReader::detect(file)?,
+        };
+        println!("{}: read as {}", file.display(), reader.format());
+        let log = reader.read()?;
         let filters = Filters {
             minimum_per_user: 5,
             ..Filters::default()
@@ -65,32 +71,41 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             split.valid.len(),
             split.test.len(),
         );
+        let run = Run {
+            data: data.clone(),
+            // Other contents under the same name, another protocol or filter: all are in it.
+            split: format!("{:016x}", split.fingerprint()),
+            protocol: options.protocol.name().to_owned(),
+            exclude_seen: options.exclude_seen,
+        };
+        // What can't be judged is told before any time is spent.
+        evaluation(options).check(split.catalog())?;
         for name in &names {
             let mut entry = settings.entry(name, &data)?;
             if options.search > 0 {
-                entry = search::best(name, entry, &data, &split, options)?;
+                entry = search::best(name, entry, &run, &split, options, &out)?;
             }
             for &seed in &options.seeds {
-                let key = entry.key(&data, options.protocol.name(), seed);
+                let key = entry.key(&run, seed);
                 if results.has(&key) {
                     continue;
                 }
                 let context = Context {
                     split: &split,
                     seed,
-                    checkpoints: options.out.join("checkpoints").join(&key),
+                    checkpoints: out.join("checkpoints").join(&key),
                     progress: true,
                 };
-                let outcome = measure(name, &data, &entry, &context, options)
+                let outcome = measure(name, &run, &entry, &context, options)
                     .map_err(|error| format!("{name}: {error}"))?;
                 println!("  {outcome}");
                 results.add(key, outcome)?;
             }
         }
-        let report = table(&results, &data, options.protocol.name());
+        let report = table(&results, &run);
         println!("\n{}", report.markdown);
-        std::fs::write(options.out.join(format!("{data}.md")), report.markdown)?;
-        std::fs::write(options.out.join(format!("{data}.csv")), report.csv)?;
+        out.write(format!("{run}.md"), report.markdown)?;
+        out.write(format!("{run}.csv"), report.csv)?;
     }
     Ok(())
 }
@@ -98,21 +113,20 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
 /// Trains one model once and judges it on the test split.
 fn measure(
     name: &str,
-    data: &str,
+    run: &Run,
     entry: &settings::Entry,
     context: &Context<'_>,
     options: &Options,
 ) -> Result<Outcome, Box<dyn Error>> {
     let fitted: Fitted = models::fit(entry, context)?;
-    let evaluation = Evaluation::new(&[10, 50], options.exclude_seen);
+    let evaluation = evaluation(options);
     let catalog = context.split.catalog();
     let start = Instant::now();
     let test = evaluation.run_channel(fitted.channel.as_ref(), &context.split.test, catalog)?;
     let recall_seconds = start.elapsed().as_secs_f64();
     Ok(Outcome {
         model: name.to_owned(),
-        data: data.to_owned(),
-        protocol: options.protocol.name().to_owned(),
+        run: run.clone(),
         seed: context.seed,
         epochs: fitted.epochs,
         train_seconds: fitted.train_seconds,
@@ -120,6 +134,10 @@ fn measure(
         valid: fitted.valid,
         test,
     })
+}
+
+fn evaluation(options: &Options) -> Evaluation {
+    Evaluation::new(&[10, 50], options.exclude_seen)
 }
 
 impl ProtocolName {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+use seqrec::data::Format;
 
 /// Trains models under one protocol and writes a table of what each recalls.
 #[derive(Parser, Debug)]
@@ -11,6 +12,10 @@ pub struct Options {
     /// Files of interactions, in any format that is detected.
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
+    /// How the files are written, where that is not detected: ratings-csv, ratings-dat, u-data,
+    /// columns, inter, sequences, or columns such as user=visitor,item=product,time=at,delimiter=;.
+    #[arg(long)]
+    pub format: Option<Format>,
     /// Names of the settings file to train; all, where none is given.
     #[arg(long, value_delimiter = ',')]
     pub models: Vec<String>,

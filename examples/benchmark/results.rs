@@ -10,12 +10,31 @@ use std::path::PathBuf;
 use seqrec::eval::Report;
 use serde::{Deserialize, Serialize};
 
+/// What models are trained on and how they are judged: results of different ones can't be compared.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// The file's name.
+    pub data: String,
+    /// The fingerprint of the split, which tells contents, filters, protocol and its seed apart.
+    pub split: String,
+    pub protocol: String,
+    pub exclude_seen: bool,
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seen = if self.exclude_seen { "unseen" } else { "all" };
+        let split = self.split.get(..8).unwrap_or(&self.split);
+        write!(f, "{}-{}-{seen}-{split}", self.data, self.protocol)
+    }
+}
+
 /// One model, trained once and judged.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Outcome {
     pub model: String,
-    pub data: String,
-    pub protocol: String,
+    #[serde(flatten)]
+    pub run: Run,
     pub seed: u64,
     pub epochs: usize,
     pub train_seconds: f64,
@@ -80,12 +99,18 @@ impl Results {
             order: Vec::new(),
             file: file.try_clone()?,
         };
-        for line in BufReader::new(file).lines() {
+        let mut whole = 0;
+        for line in BufReader::new(file).split(b'\n') {
+            let line = line?;
             // The last line of a run that was killed may be cut short; its model is trained again.
-            if let Ok(Line { key, outcome }) = serde_json::from_str(&line?) {
-                results.remember(key, outcome);
-            }
+            let Ok(Line { key, outcome }) = serde_json::from_slice(&line) else {
+                break;
+            };
+            results.remember(key, outcome);
+            whole += line.len() as u64 + 1;
         }
+        // What is cut short would be the beginning of the next line.
+        results.file.set_len(whole.min(results.file.metadata()?.len()))?;
         Ok(results)
     }
 
@@ -104,7 +129,10 @@ impl Results {
             key: key.clone(),
             outcome: outcome.clone(),
         };
-        writeln!(self.file, "{}", serde_json::to_string(&line)?)?;
+        // In one write, so that no other line can come between.
+        let line = serde_json::to_string(&line)? + "\n";
+        self.file.write_all(line.as_bytes())?;
+        self.file.sync_data()?;
         self.remember(key, outcome);
         Ok(())
     }
@@ -128,11 +156,13 @@ fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
 }
 
 /// Means and deviations over seeds of every model, under the settings it was last run with.
-pub fn table(results: &Results, data: &str, protocol: &str) -> Table {
+pub fn table(results: &Results, run: &Run) -> Table {
+    let Run { data, protocol, .. } = run;
+    let seen = if run.exclude_seen { "left out" } else { "kept" };
     let mut models: Vec<(&str, &str, Vec<&Outcome>)> = Vec::new();
     for key in &results.order {
         let outcome = &results.outcomes[key];
-        if outcome.data != data || outcome.protocol != protocol {
+        if outcome.run != *run {
             continue;
         }
         // All but the seed.
@@ -150,9 +180,12 @@ pub fn table(results: &Results, data: &str, protocol: &str) -> Table {
     }
     let columns = METRICS.iter().copied().chain(["train s", "recall ms"]);
     let columns: Vec<&str> = columns.collect();
-    let mut markdown = format!("| {data}, {protocol} | seeds | {} |\n", columns.join(" | "));
+    let mut markdown = format!(
+        "| {data}, {protocol}, seen items {seen} | seeds | {} |\n",
+        columns.join(" | ")
+    );
     markdown += &format!("| --- | --- |{}\n", " --- |".repeat(columns.len()));
-    let mut csv = String::from("data,protocol,model,seeds");
+    let mut csv = String::from("data,split,protocol,seen_items,model,seeds");
     for column in &columns {
         csv += &format!(",{0},{0} deviation", column);
     }
@@ -164,7 +197,8 @@ pub fn table(results: &Results, data: &str, protocol: &str) -> Table {
             name => metric(&outcome.test, name),
         };
         markdown += &format!("| {model} | {} |", outcomes.len());
-        csv += &format!("{data},{protocol},{model},{}", outcomes.len());
+        let split = &run.split;
+        csv += &format!("{data},{split},{protocol},{seen},{model},{}", outcomes.len());
         for column in &columns {
             let values: Vec<f64> = outcomes.iter().map(|outcome| of(column, outcome)).collect();
             let (mean, deviation) = mean_and_deviation(&values);

@@ -6,12 +6,14 @@ use std::error::Error;
 use rand::SeedableRng;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
+use seqrec::OutputFolder;
 use seqrec::data::Split;
 use seqrec::train::TrainerConfig;
 use serde_json::{Value, json};
 
 use crate::models::{self, Context};
 use crate::options::Options;
+use crate::results::Run;
 use crate::settings::{Entry, config};
 
 /// The seed of draws and of every trial.
@@ -25,14 +27,11 @@ const FIRST_EPOCHS: usize = 5;
 pub fn best(
     name: &str,
     entry: Entry,
-    data: &str,
+    run: &Run,
     split: &Split,
     options: &Options,
+    out: &OutputFolder,
 ) -> Result<Entry, Box<dyn Error>> {
-    let path = options.out.join(format!(
-        "{data}-{}-{name}-best.json",
-        options.protocol.name()
-    ));
     let mut trials = vec![entry.clone()];
     let mut random = ChaCha8Rng::seed_from_u64(SEED);
     while trials.len() < options.search && !entry.search.is_empty() {
@@ -57,10 +56,7 @@ pub fn best(
             let context = Context {
                 split,
                 seed: SEED,
-                checkpoints: options
-                    .out
-                    .join("search")
-                    .join(trial.key(data, "search", SEED)),
+                checkpoints: out.join("search").join(trial.key(run, SEED)),
                 progress: false,
             };
             let value = match models::fit(&short, &context) {
@@ -92,6 +88,7 @@ pub fn best(
     }
     let best = trials.swap_remove(0);
     let found: Value = json!({"kind": best.kind, "model": best.model, "trainer": best.trainer});
-    std::fs::write(path, serde_json::to_string_pretty(&json!({ name: found }))?)?;
+    let found = serde_json::to_string_pretty(&json!({ name: found }))?;
+    out.write(format!("{run}-{name}-best.json"), found)?;
     Ok(best)
 }

@@ -7,6 +7,8 @@ use burn::config::Config;
 use seqrec::burn;
 use serde_json::{Map, Value};
 
+use crate::results::Run;
+
 /// A named set of settings for each model, in the order of the file.
 pub struct Settings(Map<String, Value>);
 
@@ -90,10 +92,10 @@ impl Settings {
 
 impl Entry {
     /// What tells a run from others: where its results and checkpoints are kept.
-    pub fn key(&self, data: &str, protocol: &str, seed: u64) -> String {
-        let settings = format!("{} {} {}", self.kind, self.model, self.trainer);
+    pub fn key(&self, run: &Run, seed: u64) -> String {
+        let settings = format!("{} {} {} {}", run.split, self.kind, self.model, self.trainer);
         let hash = crc32fast::hash(settings.as_bytes());
-        format!("{data}-{protocol}-{}-{hash:08x}-{seed}", self.name)
+        format!("{run}-{}-{hash:08x}-{seed}", self.name)
     }
 
     /// Sets one value by its path, such as `model.dim`.

@@ -60,7 +60,7 @@ pub fn train<'a>(
     options: &Options,
 ) -> Result<Trained<'a>, Box<dyn Error>> {
     let catalog = split.catalog();
-    let mut data = StageData::new(dataset, split.train.clone(), catalog.clone());
+    let mut data = StageData::new(dataset, split.train.clone(), catalog.clone())?;
     let movies = Movies::beside(&options.file)?;
     let genres = catalog.ids().filter_map(|id| {
         let Movie { genres, .. } = movies.get(id)?;
@@ -218,12 +218,12 @@ fn kinds(data: &StageData) -> seqrec::Result<Vec<(&'static str, ChannelKind)>> {
 }
 
 /// The first and the last time, where these say more than an order: a sequence file has none, and
-/// numbers its rows from 0.
+/// numbers its rows from 0, and a file may have the same one in every row.
 fn span(sequences: &TrainingSequences) -> Option<(f64, f64)> {
     let times = || (0..sequences.len()).flat_map(|user| sequences.history(user).times());
     let first = times().copied().reduce(f64::min)?;
     let last = times().copied().reduce(f64::max)?;
-    (first > 0.0).then_some((first, last))
+    (first > 0.0 && last > first).then_some((first, last))
 }
 
 /// Builds every channel.
@@ -309,7 +309,7 @@ impl Trained<'_> {
         }
         let all = TrainingSequences::all(self.dataset);
         let catalog = self.dataset.catalog().clone();
-        let mut data = StageData::new(self.dataset, all, catalog.clone());
+        let mut data = StageData::new(self.dataset, all, catalog.clone())?;
         if let Some(tags) = self.data.tags() {
             let sequences = data.sequences().iter();
             let segments = sequences.map(|items| favourite(items, tags)).collect();

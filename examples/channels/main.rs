@@ -11,12 +11,13 @@ mod measure;
 mod picture;
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use seqrec::data::{Dataset, Filters, InteractionReader, Protocol, Split};
+use seqrec::OutputFolder;
+use seqrec::data::{Dataset, Filters, Format, InteractionReader, Protocol, Split};
 use seqrec::recall::{Fusion, Normalization, RecallStage, Share, WeightLearningConfig};
 
 use build::Channel;
@@ -26,6 +27,10 @@ use measure::{Judge, Measured};
 pub struct Options {
     /// The interactions.
     file: PathBuf,
+    /// How they are written, where that is not detected: ratings-csv, ratings-dat, u-data, columns,
+    /// inter, sequences, or columns such as user=visitor,item=product,time=at,delimiter=;.
+    #[arg(long)]
+    format: Option<Format>,
     /// The size of the sequence model's vectors.
     #[arg(long, default_value_t = 128)]
     dim: usize,
@@ -58,7 +63,27 @@ pub struct Options {
 }
 
 /// What is compared is how many labels are among the first so many.
-pub const KS: [usize; 2] = [50, 200];
+const KS: [usize; 2] = [50, 200];
+
+/// The cuts of lists for a catalog, which may be smaller than the usual ones.
+fn cuts(items: usize) -> [usize; 2] {
+    // All of a catalog holds every label, which tells nothing.
+    let largest = (items / 2).max(1);
+    KS.map(|k| k.min(largest))
+}
+
+/// Refuses to save over what is no run folder, before any time is spent.
+fn check_run_folder(path: &Path) -> Result<(), Box<dyn Error>> {
+    let is_empty = match std::fs::read_dir(path) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
+        Err(error) => return Err(format!("{}: {error}", path.display()).into()),
+    };
+    if is_empty || path.join("run.json").exists() {
+        return Ok(());
+    }
+    Err(format!("{} holds other files; choose an absent or empty folder", path.display()).into())
+}
 
 fn main() -> ExitCode {
     match run(&Options::parse()) {
@@ -73,8 +98,16 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     // What can't be is told before any time is spent.
     RecallStage::new(Fusion::RoundRobin, options.candidates)?;
-    std::fs::create_dir_all(&options.out)?;
-    let log = InteractionReader::detect(&options.file)?.read()?;
+    let out = OutputFolder::open(&options.out, "channels")?;
+    if let Some(path) = &options.save {
+        check_run_folder(path)?;
+    }
+    let reader = match &options.format {
+        Some(format) => InteractionReader::new(&options.file, format.clone()),
+        None => InteractionReader::detect(&options.file)?,
+    };
+    println!("{}: read as {}", options.file.display(), reader.format());
+    let log = reader.read()?;
     let dataset = Dataset::new(log, Filters::default())?;
     let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
     println!(
@@ -83,9 +116,18 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         dataset.catalog().len(),
         dataset.sequences().interactions()
     );
+    let ks = cuts(dataset.catalog().len());
+    if ks != KS {
+        println!(
+            "there are {} items only: lists are cut at {} and {}",
+            dataset.catalog().len(),
+            ks[0],
+            ks[1]
+        );
+    }
     let trained = build::train(&dataset, &split, options)?;
     let channels = build::channels(&trained, &split, options)?;
-    let judge = Judge::new(&split, trained.segments(), !options.keep_seen);
+    let judge = Judge::new(&split, trained.segments(), !options.keep_seen, ks);
 
     let mut rows: Vec<Measured> = Vec::new();
     for Channel {
@@ -127,7 +169,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             stage = stage.channel(*name, channel.clone(), Share::default())?;
         }
         if learn {
-            let config = WeightLearningConfig::new(KS[1])
+            let config = WeightLearningConfig::new(ks[1])
                 .with_exclude_seen(!options.keep_seen)
                 .with_seed(options.seed);
             let valid = judge.learn_weights(&mut stage, &config)?;
@@ -138,7 +180,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
                 .collect();
             println!(
                 "  weights, recall@{} on valid {valid:.4}: {}",
-                KS[1],
+                ks[1],
                 named.join(", ")
             );
             learned.push((fusion, weights, valid));
@@ -148,10 +190,10 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         fused.push(measured);
     }
 
-    let table = measure::table(rows.iter().chain(&fused));
-    std::fs::write(options.out.join("channels.md"), &table)?;
+    let table = measure::table(rows.iter().chain(&fused), ks);
+    out.write("channels.md", &table)?;
     println!("\n{table}");
-    picture::draw(&options.out.join("overlap.svg"), &rows)?;
+    picture::draw(&out.join("overlap.svg"), &rows)?;
     println!(
         "wrote channels.md and overlap.svg to {}",
         options.out.display()
@@ -174,8 +216,8 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let best = fused.iter().map(|row| row.recall[1]).fold(0.0, f64::max);
     let line = serde_json::json!({
         "data": options.file.file_name().map(|name| name.to_string_lossy()),
-        "best_channel_recall@200": single,
-        "best_fusion_recall@200": best,
+        format!("best_channel_recall@{}", ks[1]): single,
+        format!("best_fusion_recall@{}", ks[1]): best,
         "fusion_above_channels": best > single,
     });
     println!("{line}");

@@ -9,8 +9,6 @@ use seqrec::eval::Scorer;
 use seqrec::index::Filter;
 use seqrec::recall::{RecallChannel, RecallStage, UserContext, WeightLearningConfig};
 
-use crate::KS;
-
 /// How many users are asked for at a time.
 const BATCH: usize = 512;
 
@@ -20,7 +18,9 @@ const CALLS: usize = 300;
 /// What was measured of a channel.
 pub struct Measured {
     pub name: String,
-    /// At each of [`KS`].
+    /// The cuts of lists.
+    pub ks: [usize; 2],
+    /// At each of them.
     pub recall: [f64; 2],
     pub coverage: f64,
     pub build_seconds: f64,
@@ -35,6 +35,7 @@ pub struct Judge<'a> {
     /// By the user's number in the data set.
     segments: HashMap<usize, &'a [String]>,
     exclude_seen: bool,
+    ks: [usize; 2],
 }
 
 impl<'a> Judge<'a> {
@@ -42,11 +43,13 @@ impl<'a> Judge<'a> {
         split: &'a Split,
         segments: HashMap<usize, &'a [String]>,
         exclude_seen: bool,
+        ks: [usize; 2],
     ) -> Self {
         Self {
             split,
             segments,
             exclude_seen,
+            ks,
         }
     }
 
@@ -72,14 +75,15 @@ impl<'a> Judge<'a> {
         build_seconds: f64,
     ) -> seqrec::Result<Measured> {
         let cases = &self.split.test;
-        let mut scorer = Scorer::new(self.split.catalog(), &KS)?;
+        let ks = self.ks;
+        let mut scorer = Scorer::new(self.split.catalog(), &ks)?;
         let mut lists = Vec::with_capacity(cases.len());
         let ask = |range: std::ops::Range<usize>| {
             let users: Vec<UserContext<'_>> = range.map(|case| self.context(cases, case)).collect();
             let unseen =
                 |row: usize, item: ItemIndex| !users[row].history().items().contains(&item);
             let filter = self.exclude_seen.then_some(Filter::Predicate(&unseen));
-            channel.recall(&users, KS[1], filter)
+            channel.recall(&users, ks[1], filter)
         };
         for start in (0..cases.len()).step_by(BATCH) {
             let range = start..cases.len().min(start + BATCH);
@@ -105,8 +109,9 @@ impl<'a> Judge<'a> {
         };
         Ok(Measured {
             name: name.to_owned(),
-            recall: [value("recall", KS[0])?, value("recall", KS[1])?],
-            coverage: value("coverage", KS[1])?,
+            ks,
+            recall: [value("recall", ks[0])?, value("recall", ks[1])?],
+            coverage: value("coverage", ks[1])?,
             build_seconds,
             call_milliseconds: times[times.len() / 2],
             lists,
@@ -120,9 +125,9 @@ impl fmt::Display for Measured {
             f,
             "{}: recall@{} {:.4}, recall@{} {:.4}, coverage {:.3}, {:.1} s to build, {:.2} ms a call",
             self.name,
-            KS[0],
+            self.ks[0],
             self.recall[0],
-            KS[1],
+            self.ks[1],
             self.recall[1],
             self.coverage,
             self.build_seconds,
@@ -132,11 +137,11 @@ impl fmt::Display for Measured {
 }
 
 /// All that was measured, as Markdown.
-pub fn table<'a>(rows: impl Iterator<Item = &'a Measured>) -> String {
+pub fn table<'a>(rows: impl Iterator<Item = &'a Measured>, ks: [usize; 2]) -> String {
     let mut table = format!(
         "| channel | recall@{} | recall@{} | coverage@{} | to build, s | a call, ms |\n\
          | --- | --- | --- | --- | --- | --- |\n",
-        KS[0], KS[1], KS[1]
+        ks[0], ks[1], ks[1]
     );
     for row in rows {
         table += &format!(

@@ -23,7 +23,10 @@ pub fn draw(path: &Path, rows: &[Measured]) -> Result<(), Box<dyn Error>> {
     area.fill(&WHITE)?;
     let font = |size: i32| ("sans-serif", size).into_font();
     area.draw(&Text::new(
-        "Share of a row's first 200 items that the column's channel recalls too",
+        format!(
+            "Share of a row's first {} items that the column's channel recalls too",
+            rows.first().map_or(0, |row| row.ks[1])
+        ),
         (16, 16),
         font(17),
     ))?;

@@ -2,6 +2,7 @@
 //!
 //! `cargo run --release --example movielens -- --help` lists the options.
 
+mod baselines;
 mod options;
 mod source;
 
@@ -9,7 +10,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use clap::Parser;
-use seqrec::Result;
+use seqrec::{OutputFolder, Result};
 use seqrec::backend::{Autodiff, Backend};
 use seqrec::data::{Case, Dataset, ExternalId, Filters, ItemIndex, Protocol, Split};
 use seqrec::eval::{Metric, Report};
@@ -21,6 +22,7 @@ use seqrec::train::{
     CsvLog, EpochReport, ProgressBars, StopReason, Trained, Trainer, TrainingObserver, TrainingPlan,
 };
 
+use baselines::Baselines;
 use options::{BackendName, IndexName, Options, ProtocolName};
 use source::{Source, Titles};
 
@@ -60,6 +62,8 @@ fn job<B: Backend>(options: &Options) -> Result<(), Box<dyn Error>> {
     let trainer_config = options.trainer()?;
     let config = options.model();
     config.validate()?;
+    // Before any time is spent, and for as long as this runs: nothing else's is overwritten.
+    let out = OutputFolder::open(&options.out, "movielens")?;
 
     let Source {
         interactions,
@@ -92,8 +96,8 @@ fn job<B: Backend>(options: &Options) -> Result<(), Box<dyn Error>> {
     let trained = Trainer::new(trainer_config.clone())
         .observer(ProgressBars::default())
         .observer(EpochTable::new(&options.k))
-        .observer(CsvLog::new(options.out.join("log.csv")))
-        .checkpoints(options.out.join("checkpoints"))
+        .observer(CsvLog::new(out.join("log.csv")))
+        .checkpoints(out.join("checkpoints"))
         .resume(options.resume)
         .fit(model, &split, &device)?;
     let Trained {
@@ -121,16 +125,13 @@ fn job<B: Backend>(options: &Options) -> Result<(), Box<dyn Error>> {
         IndexName::Hnsw => Box::new(HnswIndex::new(vectors.view(), &HnswConfig::new())?),
         IndexName::HnswRs => Box::new(HnswRsIndex::new(vectors.view(), &HnswConfig::new())?),
     };
-    let report = Evaluation::new(&options.k, options.exclude_seen).run(
-        &model,
-        &index,
-        &split.test,
-        split.catalog(),
-        &device,
-    )?;
-    println!("\ntest split, {} users", report.users);
-    for (metric, value) in report.iter() {
-        println!("  {:<24} {value:.4}", metric.to_string());
+    let evaluation = Evaluation::new(&options.k, options.exclude_seen);
+    let report = evaluation.run(&model, &index, &split.test, split.catalog(), &device)?;
+    let baselines = Baselines::measure(&evaluation, &split)?;
+    println!("\n{}", baselines.table(&report));
+    let largest = trainer_config.metric;
+    if let Some(words) = baselines.compare(&report, largest) {
+        println!("{words}");
     }
 
     let run = Run::<B, Gru4RecConfig> {
@@ -138,16 +139,16 @@ fn job<B: Backend>(options: &Options) -> Result<(), Box<dyn Error>> {
         model,
         catalog: split.catalog().clone(),
     };
-    run.save(options.out.join("run"))?;
+    run.save(out.join("run"))?;
     let metrics: Vec<Metric> = options
         .k
         .iter()
         .map(|k| format!("recall@{k}").parse())
         .collect::<Result<_>>()?;
-    draw_training_curves(options.out.join("training.svg"), &epochs, &metrics)?;
+    draw_training_curves(out.join("training.svg"), &epochs, &metrics)?;
     // A map of a handful of items would show nothing.
     if run.catalog.len() >= 10 {
-        draw_item_map(options, &titles, &run)?;
+        draw_item_map(&out, options, &titles, &run)?;
     }
     let retriever = Retriever::new(run.model, index, run.catalog)?;
     show_users(&titles, &split, &retriever)?;
@@ -221,6 +222,7 @@ impl TrainingObserver for EpochTable {
 const MAP_ITEMS: usize = 3_000;
 
 fn draw_item_map<B: Backend>(
+    out: &OutputFolder,
     options: &Options,
     titles: &Titles,
     run: &Run<B, Gru4RecConfig>,
@@ -240,7 +242,7 @@ fn draw_item_map<B: Backend>(
         })
         .collect();
     let title = format!("t-SNE of the {} most popular items", points.len());
-    draw_map(options.out.join("items.svg"), &title, &points)
+    draw_map(out.join("items.svg"), &title, &points)
 }
 
 /// How many titles are shown of a history and of what is recalled for it.

@@ -28,7 +28,9 @@ pub struct Options {
     /// Uses generated data of latest-small's shape, without looking for any file.
     #[arg(long, conflicts_with_all = ["size", "data"])]
     pub generated: bool,
-    /// The file's format: ratings-csv, ratings-dat, u-data, inter or sequences [default: detected].
+    /// The file's format: ratings-csv, ratings-dat, u-data, columns (user item rating time), inter,
+    /// sequences, or columns such as user=visitor,item=product,time=at,delimiter=; [default:
+    /// detected].
     #[arg(long)]
     pub format: Option<Format>,
     /// Leaves out rows that can't be read, and counts them, instead of stopping.

@@ -60,6 +60,7 @@ impl Source {
         } else {
             BadRows::Fail
         };
+        println!("{}: read as {}", path.display(), reader.format());
         let interactions = reader.bad_rows(bad_rows).read()?;
         if interactions.skipped_rows() > 0 {
             eprintln!(

@@ -1,7 +1,7 @@
 //! The requests that the service answers.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -12,9 +12,9 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use seqrec::data::{ExternalId, Interaction};
-use seqrec::engine::{RecallEngine, RecallRequest};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use seqrec::engine::{Observed, RecallEngine, RecallRequest};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
@@ -31,8 +31,6 @@ pub struct Limits {
     pub events: usize,
     /// How long a request may take, its body's arrival included.
     pub time: Duration,
-    /// How far ahead of this machine's clock an event may be, in seconds.
-    pub ahead: f64,
 }
 
 impl Default for Limits {
@@ -42,7 +40,6 @@ impl Default for Limits {
             concurrent: 64,
             events: 1_000,
             time: Duration::from_secs(10),
-            ahead: 86_400.0,
         }
     }
 }
@@ -148,7 +145,7 @@ fn parse<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, 
 #[serde(deny_unknown_fields)]
 struct RecallBody {
     user: Option<ExternalId>,
-    history: Option<Vec<ExternalId>>,
+    history: Option<Vec<Taken>>,
     k: usize,
     #[serde(default)]
     segments: Vec<String>,
@@ -158,13 +155,60 @@ struct RecallBody {
     keep_seen: bool,
 }
 
+/// An item of a history: its id, or its id and when it was taken.
+struct Taken {
+    item: ExternalId,
+    time: Option<f64>,
+}
+
+impl<'de> Deserialize<'de> for Taken {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // By hand, since an untagged enum says no more than that no variant fits.
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Timed {
+            item: ExternalId,
+            time: f64,
+        }
+        let value = serde_json::Value::deserialize(deserializer)?;
+        let read = if value.is_object() {
+            serde_json::from_value(value).map(|Timed { item, time }| Self {
+                item,
+                time: Some(time),
+            })
+        } else {
+            serde_json::from_value(value).map(|item| Self { item, time: None })
+        };
+        read.map_err(D::Error::custom)
+    }
+}
+
+/// A request for a history, whose items must all have a time or none.
+fn of_history(history: Vec<Taken>, k: usize) -> Result<RecallRequest, Refusal> {
+    let timed: Option<Vec<(ExternalId, f64)>> = (history.iter())
+        .map(|Taken { item, time }| Some((item.clone(), (*time)?)))
+        .collect();
+    match timed {
+        Some(timed) if !timed.is_empty() => Ok(RecallRequest::of_timed_history(timed, k)),
+        _ if history.iter().any(|taken| taken.time.is_some()) => {
+            let reason = "some items of the history have a time, and others none";
+            Err(refusal(StatusCode::BAD_REQUEST, reason))
+        }
+        _ => Ok(RecallRequest::of_history(history.into_iter().map(|taken| taken.item), k)),
+    }
+}
+
 async fn recall(
     State(service): State<Arc<Service>>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
     let body: RecallBody = parse(body)?;
     let request = match (body.user, body.history) {
-        (_, Some(history)) => RecallRequest::of_history(history, body.k),
+        (Some(_), Some(_)) => {
+            let reason = "the body has a user and a history, of which one would not be looked at";
+            return Err(refusal(StatusCode::BAD_REQUEST, reason));
+        }
+        (None, Some(history)) => of_history(history, body.k)?,
         (Some(user), None) => RecallRequest::of_user(user, body.k),
         (None, None) => {
             let reason = "the body has neither a user nor a history";
@@ -204,7 +248,7 @@ struct EventsBody {
 struct Event {
     user: ExternalId,
     item: ExternalId,
-    /// Seconds; now where it is not given.
+    /// In the unit of the folder's data; now where it is not given.
     time: Option<f64>,
     value: Option<f32>,
     event: Option<String>,
@@ -223,28 +267,28 @@ async fn events(
         let reason = format!("{count} events come in one request, and {most} may");
         return Err(refusal(StatusCode::BAD_REQUEST, reason));
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.map_or(0.0, |now| now.as_secs_f64());
-    for (place, event) in events.into_iter().enumerate() {
-        let refused = |reason: String| {
-            let error = format!("event {place}: {reason}; those before it were taken");
-            refusal(StatusCode::BAD_REQUEST, error)
-        };
-        let time = event.time.unwrap_or(now);
-        if time > now + service.limits.ahead {
-            return Err(refused(format!("its time, {time}, is in the future")));
-        }
-        let interaction = Interaction {
-            user: event.user,
-            item: event.item,
-            time,
-            value: event.value,
-            event: event.event,
-        };
-        (service.engine.observe(&interaction, &event.segments))
-            .map_err(|error| refused(error.to_string()))?;
-    }
-    Ok((JSON, json!({ "accepted": count }).to_string()).into_response())
+    let now = service.engine.time_unit().now();
+    let events: Vec<(Interaction, Vec<String>)> = (events.into_iter())
+        .map(|event| {
+            let interaction = Interaction {
+                user: event.user,
+                item: event.item,
+                time: event.time.unwrap_or(now),
+                value: event.value,
+                event: event.event,
+            };
+            (interaction, event.segments)
+        })
+        .collect();
+    let observed = (service.engine.observe_all(&events))
+        .map_err(|error| refusal(StatusCode::BAD_REQUEST, error))?;
+    let count = |of: Observed| observed.iter().filter(|&&observed| observed == of).count();
+    let body = json!({
+        "accepted": count(Observed::Taken),
+        "repeated": count(Observed::Repeated),
+        "older": count(Observed::Older),
+    });
+    Ok((JSON, body.to_string()).into_response())
 }
 
 async fn healthz(State(service): State<Arc<Service>>) -> Response {
@@ -253,6 +297,7 @@ async fn healthz(State(service): State<Arc<Service>>) -> Response {
         "status": "ok",
         "version": statistics.version,
         "items": service.engine.items(),
+        "time_unit": service.engine.time_unit(),
         "failed_reloads": statistics.failed_reloads,
     });
     (JSON, body.to_string()).into_response()

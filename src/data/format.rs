@@ -312,8 +312,12 @@ impl Format {
         if let Some(schema) = columns::of_header(path, first)? {
             return Ok(Self::Delimited(schema));
         }
-        let lines: Vec<&str> = (lines.into_iter()).skip_while(|line| is_remark(line)).collect();
-        let delimited = lines.iter().take(1).any(|line| line.contains([',', ';', '\t', '|']));
+        let remarked = is_remark(first);
+        lines.retain(|line| !is_remark(line));
+        // Files with remarks have blanks or tabs between their words, others tabs between fields.
+        let delimited = lines.iter().take(1).any(|line| {
+            line.contains([',', ';', '|']) || (line.contains('\t') && !remarked)
+        });
         if delimited || lines.is_empty() || name.ends_with(".csv") {
             return Err(unknown());
         }
@@ -346,21 +350,25 @@ impl Format {
     /// says that the only line is cut short.
     fn by_words(path: &Path, lines: &[&str], cut: bool) -> Result<Option<Self>> {
         let words = |line: &&str| line.split_ascii_whitespace().count();
-        let count = lines.first().map_or(0, words);
-        if count < 2 {
+        let is_timed_row = |line: &&str| {
+            let numbers = line.split_ascii_whitespace().skip(2).map(str::parse::<f64>);
+            let numbers: Vec<_> = numbers.take(3).collect();
+            matches!(numbers[..], [Ok(value), Ok(time)] if value < 1e6 && time >= 1e8)
+        };
+        // A row that is cut short or has a word too many does not make lines of users of the others.
+        if lines.iter().filter(|line| is_timed_row(line)).count() * 2 > lines.len() {
+            return Ok(Some(Self::Columns));
+        }
+        let mut counts: Vec<usize> = lines.iter().map(words).collect();
+        counts.sort_unstable();
+        let count = counts[counts.len() / 2];
+        let same = counts.iter().filter(|&&other| other == count).count();
+        if counts[counts.len() - 1] < 2 {
             return Ok(None);
         }
         // Pairs are the same either way: a user whose items come one by one.
-        if count == 2 || cut || lines.iter().any(|line| words(line) != count) {
+        if count <= 2 || cut || same * 10 < counts.len() * 9 {
             return Ok(Some(Self::Sequences));
-        }
-        let is_timed_row = |line: &&str| {
-            let mut numbers = line.split_ascii_whitespace().skip(2).map(str::parse::<f64>);
-            let (value, time) = (numbers.next(), numbers.next());
-            matches!((value, time), (Some(Ok(_)), Some(Ok(time))) if time >= 1e8)
-        };
-        if count == 4 && lines.iter().all(is_timed_row) {
-            return Ok(Some(Self::Columns));
         }
         if count > 4 && lines.len() < 3 {
             return Ok(Some(Self::Sequences));
@@ -369,7 +377,7 @@ impl Format {
         Err(Error::UncertainFormat {
             path: path.to_owned(),
             reason: format!(
-                "each of its first {} lines has {count} words, which may be a user and his items, \
+                "{same} of its first {} lines have {count} words, which may be a user and his items, \
                  or columns such as user, item, rating and time",
                 lines.len()
             ),
@@ -465,6 +473,8 @@ mod tests {
             ("rows.txt", "1 31 2.5 1260759144\n7 31 4 835355493\n", Format::Columns),
             ("out.konect", "% bip weighted\n% 3 2 2\n1 31  2 1260759144\n1 9 4 835355493", Format::Columns),
             ("rows", "# by hand\n1 31 2.5 1260759144\n", Format::Columns),
+            ("rows", "1 31 2.5 1260759144\n1 31 4\n2 x9 4 835355493\n", Format::Columns),
+            ("isbns", "7 9780131103 9780131104 9780131105\n8 9780131103 9780131104\n", Format::Sequences),
         ];
         for (name, text, format) in cases {
             assert_eq!(detect(name, text).unwrap(), format, "{name}");

@@ -641,7 +641,7 @@ mod tests {
         let log = log.unwrap();
         assert_eq!((log.users().len(), log.items().len(), log.len()), (2, 3, 4));
         // Further down a line like that is a user's.
-        let log = read("b.txt", "7 1 2 3\n#tag 2\n", BadRows::Fail).unwrap();
+        let log = read("b.txt", "7 1 2 3 4 5\n#tag 2\n", BadRows::Fail).unwrap();
         assert_eq!(log.users().len(), 2);
     }
 

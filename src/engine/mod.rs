@@ -8,7 +8,6 @@ mod users;
 mod workers;
 
 use std::collections::VecDeque;
-use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,9 +15,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::backend::Backend;
-use crate::data::{Catalog, ExternalId, History, Interaction, ItemIndex};
+use crate::data::{Catalog, ExternalId, History, Interaction, ItemIndex, TimeUnit};
 use crate::index::{Filter, ItemSet};
-use crate::recall::{Candidate, FALLBACK, Fused, Reason, RecallChannel, ServedStage, UserContext};
+use crate::recall::{
+    Candidate, FALLBACK, Fused, Reason, RecallChannel, SELECTION, ServedStage, UserContext,
+};
 use crate::{Error, Result};
 
 use answers::Answers;
@@ -30,7 +31,7 @@ use workers::{State, Stuck, Workers};
 
 pub use counters::{ChannelStatistics, Statistics};
 pub use request::{
-    Because, ChannelReport, FoundBy, Outcome, RecallRequest, Recalled, RecalledItem,
+    Because, ChannelReport, FoundBy, Observed, Outcome, RecallRequest, Recalled, RecalledItem,
 };
 pub use settings::EngineSettings;
 
@@ -43,7 +44,7 @@ pub use settings::EngineSettings;
 ///
 /// ```
 /// use seqrec::data::Interaction;
-/// use seqrec::engine::{EngineSettings, RecallEngine, RecallRequest};
+/// use seqrec::engine::{EngineSettings, Observed, RecallEngine, RecallRequest};
 /// use seqrec::prelude::*;
 /// use seqrec::recall::{ChannelKind, Fusion, PlannedChannel, PopularityConfig, StageData, StagePlan};
 ///
@@ -67,7 +68,8 @@ pub use settings::EngineSettings;
 /// let engine = RecallEngine::open::<Flex>(&path, Default::default(), EngineSettings::default())?;
 /// let recalled = engine.recall("17", 10)?;
 /// assert_eq!(recalled.items.len(), 10);
-/// engine.observe(&Interaction::new("newcomer", recalled.items[0].id.clone(), 1e9), &[])?;
+/// let event = Interaction::new("newcomer", recalled.items[0].id.clone(), engine.time_unit().now());
+/// assert_eq!(engine.observe(&event, &[])?, Observed::Taken);
 /// let recalled = engine.recall_for(&RecallRequest::of_user("newcomer", 10).keep_seen())?;
 /// assert_eq!(recalled.known, 1);
 /// engine.reload()?;
@@ -98,11 +100,13 @@ struct Events {
 struct Serving {
     served: ServedStage,
     version: u64,
-    /// One for each channel, and one for the fallback.
+    /// One for each channel, one for the fallback, and one for the rules for diversity.
     names: Vec<Arc<str>>,
     counters: Vec<Arc<ChannelCounters>>,
     /// Which channels are beyond their time and still run.
     stuck: Vec<Arc<Stuck>>,
+    /// How many bytes the longest id of an item or a user has.
+    longest_id: usize,
 }
 
 /// A call, as its jobs look at it.
@@ -155,12 +159,11 @@ impl RecallEngine {
         settings.check()?;
         let counters = Counters::default();
         let serving = Serving::new(load()?, 1, &counters);
-        let users = NonZeroUsize::new(settings.users).expect("checked above");
         Ok(Self {
             load: Box::new(load),
             serving: RwLock::new(Arc::new(serving)),
             reloading: Mutex::new(()),
-            users: Users::new(users, settings.history),
+            users: Users::new(settings.users, settings.history),
             events: Mutex::default(),
             workers: Workers::new(settings.threads)?,
             counters,
@@ -184,33 +187,28 @@ impl RecallEngine {
     /// [`Error::InvalidValue`] with what is beyond the engine's settings.
     pub fn recall_for(&self, request: &RecallRequest) -> Result<Recalled> {
         let called = Instant::now();
-        if let Err(error) = self.check(request) {
+        let serving = self.serving();
+        if let Err(error) = self.check(request, &serving) {
             count(&self.counters.refused);
             return Err(error);
         }
-        let call = Arc::new(self.call(request));
-        let (lists, mut outcomes) = self.ask_channels(&call, called);
+        let call = Arc::new(self.call(request, serving));
+        let (lists, outcomes) = self.ask_channels(&call, called);
+        let mut outcomes: Vec<(usize, Outcome)> = outcomes.into_iter().enumerate().collect();
         let stage = &call.serving.served.stage;
-        let mut fused = stage.fuse(&lists, call.k);
-        match call.fill(&fused) {
-            Ok(more) => fused.extend(more),
-            Err(reason) => outcomes.push(Outcome::Failed { reason }),
-        }
-        let channels = (call
-            .serving
-            .names
-            .iter()
-            .zip(&call.serving.counters)
-            .zip(outcomes))
-        .map(|((name, counters), outcome)| {
-            counters.count(&outcome);
-            let name = name.clone();
-            ChannelReport { name, outcome }
-        })
-        .collect();
+        let fused = stage.fuse(&lists, call.k);
+        let fused = self.select(&call, fused, &mut outcomes);
+        let fused = self.fill(&call, fused, &mut outcomes);
+        let serving = &call.serving;
+        let reports = outcomes.into_iter().filter_map(|(channel, outcome)| {
+            serving.counters.get(channel)?.count(&outcome);
+            let name = serving.names.get(channel)?.clone();
+            Some(ChannelReport { name, outcome })
+        });
+        let channels = reports.collect();
         count(&self.counters.calls);
         Ok(Recalled {
-            items: fused.into_iter().map(|fused| call.outside(fused)).collect(),
+            items: fused.into_iter().filter_map(|fused| call.outside(fused)).collect(),
             known: call.history.items.len(),
             unknown: call.history.unknown,
             channels,
@@ -221,33 +219,88 @@ impl RecallEngine {
     /// Takes notice of something that a user just did: his history has it from the next call on,
     /// and near-line channels soon after. `segments` are those he is in, where they are known.
     ///
-    /// An event that comes twice, with the same time, counts once in the history. What a run
-    /// folder says of him is older: an event from before that, which the folder's data hold as
-    /// well, is passed over. An item that is not in the catalog is kept, since it may be in the
-    /// next one.
+    /// The time is in the unit of the stage's data: [`time_unit`](RecallEngine::time_unit). An event
+    /// that comes twice, with the same time, counts once in the history; one from before the last
+    /// interaction of this user that the stage's data hold is passed over, since they hold it too or
+    /// should have. What becomes of it is said. An item that is not in the catalog is kept, since it
+    /// may be in the next one.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when the time is no number, or with what is beyond the engine's
-    /// settings. Whether a time is likely, only the caller can say.
-    pub fn observe(&self, interaction: &Interaction, segments: &[String]) -> Result<()> {
+    /// [`Error::InvalidValue`] when the time is in another unit or further ahead of the clock than
+    /// the settings allow, for a value that is not finite, or with what else is beyond the settings.
+    pub fn observe(&self, interaction: &Interaction, segments: &[String]) -> Result<Observed> {
+        let serving = self.serving();
+        self.check_event(interaction, segments, &serving)?;
+        Ok(self.take(interaction, segments, &serving))
+    }
+
+    /// The same for several events with their segments, all of them or, where one can't be right,
+    /// none.
+    ///
+    /// # Errors
+    /// As [`observe`](RecallEngine::observe), with the place of the event, counted from 0.
+    pub fn observe_all(&self, events: &[(Interaction, Vec<String>)]) -> Result<Vec<Observed>> {
+        let serving = self.serving();
+        for (place, (interaction, segments)) in events.iter().enumerate() {
+            self.check_event(interaction, segments, &serving)
+                .map_err(|error| {
+                    let value = format!("those with event {place}");
+                    let reason = format!("none was taken: {error}");
+                    Error::invalid("events", value, reason)
+                })?;
+        }
+        let taken = events.iter();
+        Ok(taken
+            .map(|(interaction, segments)| self.take(interaction, segments, &serving))
+            .collect())
+    }
+
+    fn check_event(
+        &self,
+        interaction: &Interaction,
+        segments: &[String],
+        serving: &Serving,
+    ) -> Result<()> {
         let Interaction {
             user,
             item,
             time,
+            value,
             event,
-            ..
         } = interaction;
-        self.settings.check_id("user", user)?;
-        self.settings.check_id("item", item)?;
+        self.settings.check_id("user", user, serving.longest_id)?;
+        self.settings.check_id("item", item, serving.longest_id)?;
         self.settings.check_segments(segments)?;
         if let Some(event) = event {
             self.settings.check_text("event", event)?;
         }
-        if !time.is_finite() {
-            return Err(Error::invalid("time", time, "must be a finite number"));
+        if let Some(value) = value.filter(|value| !value.is_finite()) {
+            return Err(Error::invalid("value", value, "must be a finite number"));
         }
-        if !self.users.add(user, item, *time, segments) {
-            return Ok(());
+        let unit = serving.served.data.time_unit();
+        check_time("time", *time, unit)?;
+        let latest = unit.now() + self.settings.ahead.as_secs_f64() * unit.per_second();
+        if *time > latest {
+            let reason = format!(
+                "lies more than {:?} in the future; times are in {unit}",
+                self.settings.ahead
+            );
+            return Err(Error::invalid("time", time, reason));
+        }
+        Ok(())
+    }
+
+    /// Takes an event that was checked.
+    fn take(&self, interaction: &Interaction, segments: &[String], serving: &Serving) -> Observed {
+        let Interaction {
+            user, item, time, ..
+        } = interaction;
+        if serving.holds_later(user, item, *time) {
+            return Observed::Older;
+        }
+        let observed = self.users.add(user, item, *time, segments);
+        if observed != Observed::Taken {
+            return observed;
         }
         let serving = {
             // Together with what `reload` does, so that no event is missed or told twice.
@@ -261,16 +314,23 @@ impl RecallEngine {
             }
             self.serving()
         };
-        serving.observe(interaction, segments);
+        // The channel of somebody else's that panics here has still heard of it.
+        let _ = catch_unwind(AssertUnwindSafe(|| serving.observe(interaction, segments)));
         count(&self.counters.events);
-        Ok(())
+        Observed::Taken
+    }
+
+    /// What the times of the stage that serves are in, and so those of events and calls.
+    pub fn time_unit(&self) -> TimeUnit {
+        self.serving().served.data.time_unit()
     }
 
     /// Loads the stage anew and serves it from the next call on; calls that have begun end with
     /// the old one. While it loads, and when that fails, the old one goes on serving.
     ///
     /// # Errors
-    /// What loading gives.
+    /// What loading gives, and [`Error::InvalidValue`] when the times of the new stage are in
+    /// another unit, in which the events of users that are held mean something else.
     pub fn reload(&self) -> Result<()> {
         let _one_at_a_time = self
             .reloading
@@ -282,8 +342,17 @@ impl RecallEngine {
                 reason: panic_message(&*panic),
             })
         });
+        let serving = self.serving();
+        let loaded = loaded.and_then(|served| {
+            let units = [&serving.served, &served].map(|served| served.data.time_unit());
+            if units[0] == units[1] {
+                return Ok(served);
+            }
+            let reason = format!("the stage that serves is in {}; open it anew", units[0]);
+            Err(Error::invalid("time unit of the new stage", units[1], reason))
+        });
         let served = loaded.inspect_err(|_| count(&self.counters.failed_reloads))?;
-        let version = self.serving().version + 1;
+        let version = serving.version + 1;
         let serving = Arc::new(Serving::new(served, version, &self.counters));
         // Most events are told before any lock is held for long: those that come meanwhile, at the
         // end, together with the change of stages.
@@ -307,6 +376,7 @@ impl RecallEngine {
             let mut current = self.serving.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *current, serving.clone())
         };
+        self.counters.retain(&serving.names);
         count(&self.counters.reloads);
         // Outside the locks, since it may be the last one to hold it.
         drop(old);
@@ -349,30 +419,33 @@ impl RecallEngine {
         serving.clone()
     }
 
-    fn check(&self, request: &RecallRequest) -> Result<()> {
+    fn check(&self, request: &RecallRequest, serving: &Serving) -> Result<()> {
         let settings = &self.settings;
+        let unit = serving.served.data.time_unit();
+        let check_id = |field, id| settings.check_id(field, id, serving.longest_id);
         settings.check_k(request.k)?;
         match &request.who {
-            Who::User(user) => settings.check_id("user", user)?,
-            Who::History(history) => {
+            Who::User(user) => check_id("user", user)?,
+            Who::History(history, times) => {
                 check_count("history", history.len(), settings.history)?;
                 let mut items = history.iter();
-                items.try_for_each(|item| settings.check_id("history", item))?;
+                items.try_for_each(|item| check_id("history", item))?;
+                let mut times = times.iter();
+                times.try_for_each(|&time| check_time("history", time, unit))?;
             }
         }
         settings.check_segments(&request.segments)?;
         check_count("blocked", request.blocked.len(), settings.blocked)?;
-        if request.now.is_some_and(|now| !now.is_finite()) {
-            return Err(Error::invalid("now", f64::NAN, "must be a finite number"));
+        if let Some(now) = request.now {
+            check_time("now", now, unit)?;
         }
         let mut blocked = request.blocked.iter();
-        blocked.try_for_each(|item| settings.check_id("blocked", item))
+        blocked.try_for_each(|item| check_id("blocked", item))
     }
 
-    fn call(&self, request: &RecallRequest) -> Call {
-        let serving = self.serving();
+    fn call(&self, request: &RecallRequest, serving: Arc<Serving>) -> Call {
         let (history, segments) = match &request.who {
-            Who::History(history) => (serving.known(history), Vec::new()),
+            Who::History(history, times) => (serving.known(history, times), Vec::new()),
             Who::User(user) => serving.history_of(user, self.users.recent(user), &self.settings),
         };
         let catalog = serving.served.data.catalog();
@@ -396,6 +469,84 @@ impl RecallEngine {
             excluded,
             passes: request.passes.clone(),
             serving,
+        }
+    }
+
+    /// The k items that the rules for diversity choose, or the first k where they take too long.
+    fn select(
+        &self,
+        call: &Arc<Call>,
+        fused: Vec<Fused>,
+        outcomes: &mut Vec<(usize, Outcome)>,
+    ) -> Vec<Fused> {
+        let stage = &call.serving.served.stage;
+        if !stage.selects() {
+            return fused;
+        }
+        let among = Arc::new(fused);
+        let given = among.clone();
+        let selected = self.within_budget(call, stage.names().len() + 1, move |call| {
+            let stage = &call.serving.served.stage;
+            Ok(stage.select(Arc::unwrap_or_clone(given), call.k))
+        });
+        selected.unwrap_or_else(|(channel, outcome)| {
+            outcomes.push((channel, outcome));
+            let mut first = Arc::unwrap_or_clone(among);
+            first.truncate(call.k);
+            first
+        })
+    }
+
+    /// A list filled up to k by the fallback, if that is there in time.
+    fn fill(
+        &self,
+        call: &Arc<Call>,
+        fused: Vec<Fused>,
+        outcomes: &mut Vec<(usize, Outcome)>,
+    ) -> Vec<Fused> {
+        let stage = &call.serving.served.stage;
+        if fused.len() >= call.k || !stage.has_fallback() {
+            return fused;
+        }
+        let fused = Arc::new(fused);
+        let given = fused.clone();
+        let filled = self.within_budget(call, stage.names().len(), move |call| call.fill(&given));
+        let mut fused = Arc::unwrap_or_clone(fused);
+        match filled {
+            Ok(more) => fused.extend(more),
+            Err(problem) => outcomes.push(problem),
+        }
+        fused
+    }
+
+    /// What a job of a call gives on a worker within the usual budget, or its place and what became
+    /// of it.
+    fn within_budget<T: Send + 'static>(
+        &self,
+        call: &Arc<Call>,
+        channel: usize,
+        job: impl FnOnce(&Call) -> Result<T> + Send + 'static,
+    ) -> std::result::Result<T, (usize, Outcome)> {
+        let stuck = &call.serving.stuck[channel];
+        if !stuck.is_free(self.settings.threads) {
+            return Err((channel, Outcome::Busy));
+        }
+        let answers = Arc::new(Answers::new(std::iter::once(true)));
+        let (call, place) = (call.clone(), answers.clone());
+        let state = self.workers.submit(stuck, move || {
+            let given = guarded(|| job(&call));
+            // Let go before the call can end, so that workers do not hold an old stage.
+            drop(call);
+            place.put(0, given);
+        });
+        let deadline = Instant::now() + self.settings.budget.min(FOREVER);
+        if !answers.wait_until(deadline) && answers.give_up(0) {
+            self.workers.give_up(&state);
+        }
+        match answers.take().pop().flatten() {
+            Some(Ok(given)) => Ok(given),
+            Some(Err(reason)) => Err((channel, Outcome::Failed { reason })),
+            None => Err((channel, Outcome::Late)),
         }
     }
 
@@ -459,6 +610,20 @@ impl RecallEngine {
     }
 }
 
+/// Refuses a time that is not finite, or is in another unit than a stage's data, as far as its size
+/// says.
+fn check_time(field: &'static str, time: f64, unit: TimeUnit) -> Result<()> {
+    if !time.is_finite() {
+        return Err(Error::invalid(field, time, "must be a finite number"));
+    }
+    let found = TimeUnit::of_times(&[time]);
+    if unit == TimeUnit::Order || found == unit {
+        return Ok(());
+    }
+    let reason = format!("is no time of these days in {unit}, which the data's times are in");
+    Err(Error::invalid(field, time, reason))
+}
+
 /// Longer than any call can wait, and short enough to be added to a time.
 const FOREVER: Duration = Duration::from_secs(86_400);
 
@@ -486,10 +651,16 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
 impl Serving {
     fn new(served: ServedStage, version: u64, counters: &Counters) -> Self {
         let names: Vec<Arc<str>> = (served.stage.names())
-            .chain([FALLBACK])
+            .chain([FALLBACK, SELECTION])
             .map(Arc::from)
             .collect();
         let counters: Vec<_> = names.iter().map(|name| counters.channel(name)).collect();
+        let ids = served.data.catalog().ids().chain(served.data.users());
+        let lengths = ids.map(|id| match id {
+            ExternalId::Integer(_) => 0,
+            ExternalId::Text(text) => text.len(),
+        });
+        let longest_id = lengths.max().unwrap_or(0);
         let stuck = |of_channel: &Arc<ChannelCounters>| Stuck::new(of_channel.stuck.clone());
         Self {
             stuck: counters.iter().map(stuck).map(Arc::new).collect(),
@@ -497,7 +668,26 @@ impl Serving {
             served,
             version,
             names,
+            longest_id,
         }
+    }
+
+    /// Whether the data's history of a user has this interaction, or a later one.
+    fn holds_later(&self, user: &ExternalId, item: &ExternalId, time: f64) -> bool {
+        let Some(place) = self.served.users.number_of(user) else {
+            return false;
+        };
+        let data = &self.served.data;
+        let history = data.sequences().history(place as usize);
+        let last = history.times().last();
+        last.is_some_and(|&last| {
+            time < last
+                || (time == last
+                    && data
+                        .catalog()
+                        .index_of(item)
+                        .is_some_and(|item| is_among_last(history, item)))
+        })
     }
 
     /// The time of the last interaction that the stage was made of.
@@ -514,10 +704,12 @@ impl Serving {
         }
     }
 
-    fn known(&self, history: &[ExternalId]) -> Known {
+    fn known(&self, history: &[ExternalId], times: &[f64]) -> Known {
         let mut known = Known::default();
-        for id in history {
-            known.add(id, self.served.data.catalog());
+        for (place, id) in history.iter().enumerate() {
+            if known.add(id, self.served.data.catalog()) {
+                known.times.extend(times.get(place));
+            }
         }
         known
     }
@@ -532,7 +724,6 @@ impl Serving {
         let data = &self.served.data;
         let mut known = Known::default();
         let mut segments = recent.segments;
-        let mut until = f64::NEG_INFINITY;
         if let Some(place) = self.served.users.number_of(user) {
             let history = data
                 .sequences()
@@ -540,21 +731,32 @@ impl Serving {
                 .last(settings.history);
             known.items.extend_from_slice(history.items());
             known.times.extend_from_slice(history.times());
-            until = history.times().last().copied().unwrap_or(until);
             if segments.is_empty() {
                 segments = data.segments(place as usize).to_vec();
             }
         }
-        for (id, time) in recent.events.iter().filter(|(_, time)| *time > until) {
-            if known.add(id, data.catalog()) {
+        let until = known.times.last().copied().unwrap_or(f64::NEG_INFINITY);
+        for (id, time) in recent.events.iter().filter(|(_, time)| *time >= until) {
+            // At the very time of the last one, what the data don't have.
+            let is_new = *time > until || !self.holds_later(user, id, *time);
+            if is_new && known.add(id, data.catalog()) {
                 known.times.push(*time);
             }
         }
         let above = known.items.len().saturating_sub(settings.history);
         known.items.drain(..above);
-        known.times.drain(..above);
+        known.times.drain(..above.min(known.times.len()));
         (known, segments)
     }
+}
+
+/// Whether an item is among those of a history that were taken at its last time.
+fn is_among_last(history: History<'_>, item: ItemIndex) -> bool {
+    let last = history.times().last();
+    let taken = history.items().iter().zip(history.times()).rev();
+    taken
+        .take_while(|(_, time)| Some(*time) == last)
+        .any(|(other, _)| *other == item)
 }
 
 impl Known {
@@ -570,11 +772,9 @@ impl Known {
 impl Call {
     fn context(&self) -> UserContext<'_> {
         let Known { items, times, .. } = &self.history;
-        let history = if times.is_empty() {
-            History::from(items.as_slice())
-        } else {
-            History::with_times(items, times).expect("there is a time for each item")
-        };
+        // Without a time for each item there is none that can be told apart.
+        let history =
+            History::with_times(items, times).unwrap_or_else(|_| History::from(items.as_slice()));
         let context = UserContext::from(history).in_segments(&self.segments);
         self.now.map_or(context, |now| context.at(now))
     }
@@ -603,25 +803,20 @@ impl Call {
         })
     }
 
-    /// What fills a list up, or why nothing does.
-    fn fill(&self, fused: &[Fused]) -> std::result::Result<Vec<Fused>, String> {
-        guarded(|| {
-            let passes = |_: usize, item| self.passes(item);
-            let filter = Some(Filter::Predicate(&passes));
-            let stage = &self.serving.served.stage;
-            let mut more = stage.fill(fused, self.context(), self.k, filter)?;
-            if more.is_empty() {
-                return Ok(more);
-            }
-            let mut there: ItemSet = fused.iter().map(|fused| fused.item).collect();
-            more.retain(|fused| self.passes(fused.item) && there.insert(fused.item));
-            more.truncate(self.k - fused.len());
-            Ok(more)
-        })
+    /// What fills a list up.
+    fn fill(&self, fused: &[Fused]) -> Result<Vec<Fused>> {
+        let passes = |_: usize, item| self.passes(item);
+        let filter = Some(Filter::Predicate(&passes));
+        let stage = &self.serving.served.stage;
+        let mut more = stage.fill(fused, self.context(), self.k, filter)?;
+        let mut there: ItemSet = fused.iter().map(|fused| fused.item).collect();
+        more.retain(|fused| self.passes(fused.item) && there.insert(fused.item));
+        more.truncate(self.k.saturating_sub(fused.len()));
+        Ok(more)
     }
 
     /// An item as the outside knows it.
-    fn outside(&self, fused: Fused) -> RecalledItem {
+    fn outside(&self, fused: Fused) -> Option<RecalledItem> {
         let data = &self.serving.served.data;
         let id = |item| data.catalog().id_of(item).cloned();
         let because = |reason| match reason {
@@ -646,11 +841,11 @@ impl Call {
             score: found.score,
             because: because(found.reason),
         });
-        RecalledItem {
-            id: id(fused.item).expect("only items of the catalog pass"),
+        Some(RecalledItem {
+            id: id(fused.item)?,
             score: fused.score,
             found: found.collect(),
-        }
+        })
     }
 }
 

@@ -212,9 +212,16 @@ impl RecallStage {
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates> {
-        self.channels[channel]
-            .channel
-            .recall(users, self.depth(k), filter)
+        let channel = &self.channels[channel];
+        let candidates = channel.channel.recall(users, self.depth(k), filter)?;
+        if candidates.len() != users.len() {
+            return Err(Error::Shape {
+                what: "lists of a channel, which must be one for each user",
+                expected: users.len(),
+                found: candidates.len(),
+            });
+        }
+        Ok(candidates)
     }
 
     /// Whether there are rules for diversity.

@@ -1,0 +1,66 @@
+//! Requests of any contents to the service: answered or refused in JSON, and never an error of the
+//! service's own.
+//!
+//! `cargo +nightly fuzz run http` from the repository's root.
+#![no_main]
+
+#[path = "../../examples/serve/api.rs"]
+mod api;
+#[path = "../../examples/serve/metrics.rs"]
+mod metrics;
+#[path = "../../tests/support/stage.rs"]
+mod support;
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use libfuzzer_sys::fuzz_target;
+use seqrec::engine::{EngineSettings, RecallEngine};
+use seqrec::recall::{Fusion, MarkovChain, Popularity, RecallStage, ServedStage, Share};
+use tower::ServiceExt;
+
+use api::{Limits, Service, router};
+
+static RUNNING: LazyLock<(tokio::runtime::Runtime, Router)> = LazyLock::new(|| {
+    let load = || {
+        let data = support::data();
+        let (sequences, catalog) = (data.sequences(), data.catalog());
+        let stage = RecallStage::new(Fusion::RECIPROCAL_RANK, 10)?
+            .channel("markov", MarkovChain::new(sequences, catalog)?, Share::default())?
+            .fallback(Popularity::new(catalog));
+        Ok(ServedStage::new(stage, data))
+    };
+    let settings = EngineSettings {
+        users: 1_000,
+        budget: Duration::from_secs(5),
+        ..EngineSettings::default()
+    };
+    let engine = Arc::new(RecallEngine::with_loader(load, settings).unwrap());
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    (runtime, router(Service::new(engine, Limits::default())))
+});
+
+fuzz_target!(|data: &[u8]| {
+    let [which, body @ ..] = data else {
+        return;
+    };
+    let path = ["/recall", "/events"][usize::from(*which) % 2];
+    let (runtime, router) = &*RUNNING;
+    let request = Request::post(path).body(Body::from(body.to_vec())).unwrap();
+    let (status, answer) = runtime.block_on(async {
+        let response = router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        (status, body)
+    });
+    assert!(status.is_success() || status.is_client_error(), "{status}");
+    let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+    assert_eq!(status.is_success(), answer.get("error").is_none());
+});

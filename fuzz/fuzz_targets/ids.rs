@@ -1,0 +1,33 @@
+//! Ids as text and as JSON: the same id either way, written back as it was.
+//!
+//! `cargo +nightly fuzz run ids` from the repository's root.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use seqrec::data::{Catalog, ExternalId, IdTable};
+
+fuzz_target!(|data: &[u8]| {
+    let text = String::from_utf8_lossy(data);
+    let id = ExternalId::from(&*text);
+    assert_eq!(id.to_string(), text);
+    let json = serde_json::to_string(&id).unwrap();
+    assert_eq!(serde_json::from_str::<ExternalId>(&json).unwrap(), id);
+    let quoted = serde_json::to_string(&*text).unwrap();
+    assert_eq!(serde_json::from_str::<ExternalId>(&quoted).unwrap(), id);
+    // What JSON takes for an id by itself is that of its text, if it is a number.
+    if let Ok(read) = serde_json::from_slice::<ExternalId>(data)
+        && !text.trim_start().starts_with('"')
+    {
+        assert_eq!(read, ExternalId::from(text.trim()));
+    }
+    let words: Vec<ExternalId> = text.split(' ').map(ExternalId::from).collect();
+    let table: IdTable = words.iter().cloned().collect();
+    for word in &words {
+        let number = table.number_of(word).unwrap();
+        assert_eq!(table.ids()[number as usize], *word);
+    }
+    if let Ok(catalog) = Catalog::from_ids(words.iter().cloned()) {
+        assert_eq!(catalog.len(), words.len());
+        catalog.fingerprint();
+    }
+});

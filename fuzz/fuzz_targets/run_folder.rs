@@ -1,0 +1,154 @@
+//! Run folders with bytes changed anywhere, under right and wrong checksums: loaded and asked, or
+//! refused.
+//!
+//! `cargo +nightly fuzz run run_folder` from the repository's root.
+#![no_main]
+
+use std::path::Path;
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use seqrec::backend::Flex;
+use seqrec::data::synthetic::Synthetic;
+use seqrec::data::{Dataset, Features, Filters, TrainingSequences};
+use seqrec::model::{Gru4RecConfig, RecallerConfig};
+use seqrec::recall::{
+    AlsConfig, ChannelKind, Fusion, HistoryItems, ItemNeighboursConfig, PlannedChannel,
+    PopularityConfig, Run, ServedStage, StageData, StagePlan,
+};
+use serde_json::Value;
+
+const FILES: [&str; 8] = [
+    "../run.json",
+    "model.json",
+    "config.json",
+    "catalog.json",
+    "weights.safetensors",
+    "stage.json",
+    "users.json",
+    "stage.safetensors",
+];
+
+/// The files of a whole folder.
+static WHOLE: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    let synthetic = Synthetic {
+        users: 12,
+        items: 15,
+        mean_per_user: 6,
+        ..Synthetic::default()
+    };
+    let dataset = Dataset::new(synthetic.generate(), Filters::default()).unwrap();
+    let catalog = dataset.catalog();
+    let config = Gru4RecConfig::new().with_dim(2);
+    let model = config.init::<Flex>(catalog.len(), 1, &Default::default()).unwrap();
+    let run = Run::<Flex, _> {
+        config,
+        model,
+        catalog: catalog.clone(),
+    };
+    let start = HistoryItems::last(5).unwrap();
+    let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
+    let channels = [
+        ("u2i", ChannelKind::Model),
+        ("markov", ChannelKind::MarkovChain),
+        (
+            "item_cf",
+            ChannelKind::ItemNeighbours {
+                start,
+                settings: ItemNeighboursConfig::new(),
+            },
+        ),
+        (
+            "mf",
+            ChannelKind::MatrixFactorization {
+                settings: AlsConfig::new().with_dim(2),
+            },
+        ),
+        ("i2i", ChannelKind::NearestItems { start, neighbours: 3 }),
+        ("u2u2i", ChannelKind::NearestUsers { neighbours: 3, held_back: 1 }),
+        ("tags", ChannelKind::PreferredTags { start, tags: 2, items: 5 }),
+    ];
+    plan.channels = channels.map(|(name, kind)| PlannedChannel::new(name, kind)).into();
+    plan.fallback = Some(ChannelKind::Popularity {
+        settings: PopularityConfig::new(),
+    });
+    let sequences = TrainingSequences::all(&dataset);
+    let tags = catalog.ids().map(|id| (id.clone(), [if id.to_string() < "3".to_owned() { "a" } else { "b" }]));
+    let data = StageData::new(&dataset, sequences, catalog.clone())
+        .unwrap()
+        .with_tags(Features::of_items(catalog, tags))
+        .unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("run");
+    plan.save(&path, &run, data, &Default::default()).unwrap();
+    let version = path.join("v000001");
+    FILES.map(|name| std::fs::read(version.join(name)).unwrap()).into()
+});
+
+fuzz_target!(|data: &[u8]| {
+    let [which, mode, rest @ ..] = data else {
+        return;
+    };
+    let mut files = WHOLE.clone();
+    let which = usize::from(*which) % files.len();
+    if mode & 1 == 0 {
+        files[which] = rest.to_vec();
+    } else {
+        // Each three bytes put one byte somewhere.
+        for edit in rest.chunks_exact(3) {
+            let place = usize::from(u16::from_le_bytes([edit[0], edit[1]])) % files[which].len();
+            files[which][place] = edit[2];
+        }
+    }
+    if mode & 2 == 0 {
+        make_right(&mut files);
+    }
+    let home = tempfile::tempdir().unwrap();
+    let version = home.path().join("run/v000001");
+    std::fs::create_dir_all(&version).unwrap();
+    for (name, contents) in FILES.iter().zip(&files) {
+        std::fs::write(version.join(name), contents).unwrap();
+    }
+    exercise(&home.path().join("run"));
+});
+
+/// Puts the right checksums into the manifests.
+fn make_right(files: &mut [Vec<u8>]) {
+    let crc = |file: &[u8]| Value::from(crc32fast::hash(file));
+    let put = |files: &mut [Vec<u8>], manifest: usize, values: &[(&[&str], Value)]| {
+        let Ok(mut json) = serde_json::from_slice::<Value>(&files[manifest]) else {
+            return;
+        };
+        for (path, value) in values {
+            let place = path.iter().try_fold(&mut json, |json, name| json.get_mut(*name));
+            if let Some(place) = place {
+                *place = value.clone();
+            }
+        }
+        files[manifest] = serde_json::to_vec(&json).unwrap();
+    };
+    let of_model = [
+        (&["checksums", "config"][..], crc(&files[2])),
+        (&["checksums", "catalog"], crc(&files[3])),
+        (&["checksums", "weights"], crc(&files[4])),
+    ];
+    put(files, 1, &of_model);
+    let of_stage = [
+        (&["model"][..], crc(&files[1])),
+        (&["users"], crc(&files[6])),
+        (&["arrays"], crc(&files[7])),
+    ];
+    put(files, 5, &of_stage);
+}
+
+fn exercise(path: &Path) {
+    let Ok(served) = ServedStage::load::<Flex>(path, &Default::default()) else {
+        return;
+    };
+    let data = served.data();
+    for user in 0..data.sequences().len().min(3) {
+        let history = data.sequences().history(user);
+        // Whatever a channel says, it says it.
+        let _ = served.stage().recall_fused(&[history.into()], 5, None);
+    }
+}

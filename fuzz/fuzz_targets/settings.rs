@@ -1,0 +1,67 @@
+//! Settings as JSON or as text: read and checked, or refused; what is read is written and read
+//! again the same.
+//!
+//! `cargo +nightly fuzz run settings` from the repository's root.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use seqrec::burn::config::{Config, config_to_json};
+use seqrec::data::{Format, Schema};
+use seqrec::eval::Metric;
+use seqrec::index::HnswConfig;
+use seqrec::model::{
+    Gru4RecConfig, HstuConfig, Item2VecConfig, MultiInterestConfig, RecallerConfig, SasRecConfig,
+    TwoTowerConfig,
+};
+use seqrec::recall::StagePlan;
+use seqrec::train::TrainerConfig;
+
+fuzz_target!(|data: &[u8]| {
+    let [which, text @ ..] = data else {
+        return;
+    };
+    match which % 10 {
+        0 => model::<Gru4RecConfig>(text),
+        1 => model::<SasRecConfig>(text),
+        2 => model::<HstuConfig>(text),
+        3 => model::<MultiInterestConfig>(text),
+        4 => model::<TwoTowerConfig>(text),
+        5 => model::<Item2VecConfig>(text),
+        6 => {
+            if let Ok(config) = TrainerConfig::load_binary(text) {
+                let _ = config.validate();
+            }
+            if let Ok(config) = HnswConfig::load_binary(text) {
+                let _ = config.validate();
+            }
+        }
+        7 => {
+            if let Ok(plan) = serde_json::from_slice::<StagePlan>(text) {
+                let json = serde_json::to_string(&plan).unwrap();
+                assert_eq!(serde_json::from_str::<StagePlan>(&json).unwrap(), plan);
+            }
+        }
+        _ => {
+            let Ok(text) = std::str::from_utf8(text) else {
+                return;
+            };
+            if let Ok(metric) = text.parse::<Metric>() {
+                assert_eq!(metric.to_string().parse::<Metric>().unwrap(), metric);
+            }
+            if let Ok(schema) = text.parse::<Schema>() {
+                assert_eq!(schema.to_string().parse::<Schema>().unwrap(), schema);
+            }
+            if let Ok(format) = text.parse::<Format>() {
+                assert_eq!(format.to_string().parse::<Format>().unwrap(), format);
+            }
+        }
+    }
+});
+
+fn model<C: RecallerConfig>(text: &[u8]) {
+    if let Ok(config) = C::load_binary(text) {
+        let _ = config.validate();
+        let json = config_to_json(&config);
+        assert!(C::load_binary(json.as_bytes()).is_ok());
+    }
+}

@@ -1,0 +1,142 @@
+//! Training that is killed at any moment goes on as if it had not been.
+//!
+//! The test starts itself as another process, which trains with checkpoints and saves its run, and
+//! kills that at random moments until it comes to its end. `SEQREC_KILLS=50 cargo test --release
+//! --test kills -- --nocapture` is the long form.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rand::{Rng, SeedableRng};
+use seqrec::backend::{Autodiff, Flex};
+use seqrec::data::synthetic::Synthetic;
+use seqrec::data::{Dataset, Filters, Protocol, Split};
+use seqrec::model::{Gru4RecConfig, RecallerConfig};
+use seqrec::recall::{Run, item_vectors};
+use seqrec::train::{CsvLog, Trainer, TrainerConfig};
+
+/// Where the child process trains.
+const FOLDER: &str = "SEQREC_KILLS_FOLDER";
+/// How often children are killed in all.
+const KILLS: &str = "SEQREC_KILLS";
+
+type TrainedRun = Run<Flex, Gru4RecConfig>;
+
+/// What the child does; nothing where it is no child.
+#[test]
+fn train_in_a_folder() {
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        train(&PathBuf::from(folder));
+    }
+}
+
+fn train(folder: &Path) {
+    let log = Synthetic {
+        users: 120,
+        items: 80,
+        ..Synthetic::default()
+    }
+    .generate();
+    let dataset = Dataset::new(log, Filters::default()).unwrap();
+    let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
+    let device = Default::default();
+    let config = Gru4RecConfig::new().with_dim(8).with_embedding_dropout(0.3);
+    let model = config
+        .init::<Autodiff<Flex>>(split.catalog().len(), 3, &device)
+        .unwrap();
+    let trainer = TrainerConfig::new()
+        .with_epochs(40)
+        .with_patience(40)
+        .with_batch_size(16);
+    let trained = Trainer::new(trainer)
+        .observer(CsvLog::new(folder.join("log.csv")))
+        .checkpoints(folder.join("checkpoints"))
+        .resume(true)
+        .fit(model, &split, &device)
+        .unwrap();
+    let run = TrainedRun {
+        config,
+        model: trained.model,
+        catalog: split.catalog().clone(),
+    };
+    run.save(folder.join("run")).unwrap();
+    let metrics: Vec<String> = (trained.epochs.iter())
+        .map(|epoch| format!("{:?} {:?}", epoch.loss.to_bits(), epoch.validation))
+        .collect();
+    std::fs::write(folder.join("metrics"), metrics.join("\n")).unwrap();
+}
+
+fn child(folder: &Path) -> std::process::Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "train_in_a_folder", "--test-threads", "1"])
+        .env(FOLDER, folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// All names below a folder.
+fn names(folder: &Path) -> Vec<String> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(names(&path));
+        }
+        all.push(path.display().to_string());
+    }
+    all
+}
+
+#[test]
+fn killed_trainings_end_like_one_that_was_not() {
+    if std::env::var_os(FOLDER).is_some() {
+        return;
+    }
+    let kills: usize = std::env::var(KILLS).map_or(4, |kills| kills.parse().unwrap());
+    let home = tempfile::tempdir().unwrap();
+    let whole = home.path().join("whole");
+    std::fs::create_dir(&whole).unwrap();
+    let begun = std::time::Instant::now();
+    assert!(child(&whole).wait().unwrap().success());
+    let takes = begun.elapsed();
+    let outcome = |folder: &Path| {
+        let run = TrainedRun::load(folder.join("run"), &Default::default()).unwrap();
+        let vectors = item_vectors::<Flex, _>(&run.model);
+        let bits: Vec<u32> = vectors.iter().map(|value| value.to_bits()).collect();
+        (std::fs::read_to_string(folder.join("metrics")).unwrap(), bits)
+    };
+    let expected = outcome(&whole);
+    assert_eq!(expected.0.lines().count(), 40);
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(7);
+    let (mut killed, mut trainings) = (0, 0);
+    while killed < kills {
+        trainings += 1;
+        let folder = home.path().join(format!("killed-{trainings}"));
+        std::fs::create_dir(&folder).unwrap();
+        loop {
+            let mut child = child(&folder);
+            // Seldom longer than a training takes, so that most are killed.
+            let wait = takes.mul_f64(random.random_range(0.02..0.9));
+            std::thread::sleep(if killed < kills { wait } else { Duration::ZERO });
+            let ended = child.try_wait().unwrap();
+            if killed < kills && ended.is_none() {
+                child.kill().unwrap();
+                killed += 1;
+            }
+            let status = child.wait().unwrap();
+            if status.success() {
+                break;
+            }
+            assert!(status.code().is_none(), "it failed by itself: {status:?}");
+        }
+        assert_eq!(outcome(&folder), expected, "after {killed} kills");
+        let left = names(&folder);
+        let litter: Vec<_> = left.iter().filter(|name| name.contains(".writing")).collect();
+        assert!(litter.is_empty(), "{litter:?}");
+        assert!(!left.iter().any(|name| name.contains(".tmp/")), "{left:?}");
+    }
+    println!("{killed} kills in {trainings} trainings: every end is the same, bit for bit");
+}

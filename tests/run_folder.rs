@@ -1,0 +1,274 @@
+//! Run folders in use: saved while they are loaded, locked, full and read-only disks.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use seqrec::Error;
+use seqrec::backend::Flex;
+use seqrec::data::synthetic::Synthetic;
+use seqrec::data::{Dataset, Filters, TrainingSequences};
+use seqrec::index::FlatIndex;
+use seqrec::model::{Gru4RecConfig, RecallerConfig};
+use seqrec::recall::{
+    ChannelKind, Fusion, HistoryItems, ItemNeighboursConfig, PlannedChannel, Run, ServedStage,
+    StageData, StagePlan, UserContext, item_vectors,
+};
+
+type GruRun = Run<Flex, Gru4RecConfig>;
+
+fn dataset(seed: u64) -> Dataset {
+    // Another seed has its items in another order, so that a mixture is a wrong answer.
+    let synthetic = Synthetic {
+        users: 30,
+        items: 40,
+        seed,
+        ..Synthetic::default()
+    };
+    Dataset::new(synthetic.generate(), Filters::default()).unwrap()
+}
+
+fn run(dataset: &Dataset, seed: u64) -> GruRun {
+    let config = Gru4RecConfig::new().with_dim(4);
+    let items = dataset.catalog().len();
+    Run {
+        model: config.init::<Flex>(items, seed, &Default::default()).unwrap(),
+        config,
+        catalog: dataset.catalog().clone(),
+    }
+}
+
+fn save_stage(path: &Path, seed: u64) -> seqrec::Result<()> {
+    let dataset = dataset(seed);
+    let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
+    plan.channels = vec![
+        PlannedChannel::new("u2i", ChannelKind::Model),
+        PlannedChannel::new(
+            "item_cf",
+            ChannelKind::ItemNeighbours {
+                start: HistoryItems::last(9)?,
+                settings: ItemNeighboursConfig::new(),
+            },
+        ),
+    ];
+    let sequences = TrainingSequences::all(&dataset);
+    let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
+    plan.save(path, &run(&dataset, seed), data, &Default::default())
+}
+
+/// What a stage says of its first users, with external ids.
+fn answers(served: &ServedStage) -> Vec<String> {
+    let data = served.data();
+    let users: Vec<UserContext<'_>> = (0..5)
+        .map(|user| data.sequences().history(user).into())
+        .collect();
+    let fused = served.stage().recall_fused(&users, 10, None).unwrap();
+    let items = fused.iter().flatten();
+    items
+        .map(|fused| {
+            let id = data.catalog().id_of(fused.item).unwrap();
+            format!("{id} {:?} {:?}", fused.score, fused.found)
+        })
+        .collect()
+}
+
+/// One thread saves two runs in turn, others load and answer: each answer is wholly one run's.
+#[test]
+fn a_load_during_saves_is_one_run_or_the_other() {
+    // In memory where there is such a place: a disk that is busy takes long to be sure of each save.
+    let home = match tempfile::tempdir_in("/dev/shm") {
+        Ok(home) => home,
+        Err(_) => tempfile::tempdir().unwrap(),
+    };
+    let path = home.path().join("run");
+    let expected = [1, 2].map(|seed| {
+        let alone = home.path().join(format!("alone-{seed}"));
+        save_stage(&alone, seed).unwrap();
+        answers(&ServedStage::load::<Flex>(&alone, &Default::default()).unwrap())
+    });
+    assert_ne!(expected[0], expected[1]);
+    save_stage(&path, 1).unwrap();
+    let (done, loads) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let seen = [const { AtomicUsize::new(0) }; 2];
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let served = ServedStage::load::<Flex>(&path, &Default::default()).unwrap();
+                    let found = answers(&served);
+                    let which = expected.iter().position(|expected| *expected == found);
+                    seen[which.expect("an answer of neither run")].fetch_add(1, Ordering::Relaxed);
+                    loads.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let begun = Instant::now();
+        let mut saves = 0;
+        while saves < 40 || loads.load(Ordering::Relaxed) < 40 {
+            save_stage(&path, 1 + (saves + 1) % 2).unwrap();
+            saves += 1;
+            assert!(begun.elapsed() < Duration::from_secs(300));
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert!(seen.iter().all(|seen| seen.load(Ordering::Relaxed) > 0), "{seen:?}");
+    let mut names: Vec<String> = std::fs::read_dir(&path)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names.len(), 3, "two versions and what names one: {names:?}");
+    assert_eq!(names[0], "run.json");
+}
+
+#[test]
+fn nothing_that_lies_beside_a_run_is_lost() {
+    let home = tempfile::tempdir().unwrap();
+    // Somebody's folder is no run folder.
+    let keep = home.path().join("keep");
+    std::fs::create_dir(&keep).unwrap();
+    std::fs::write(keep.join("thesis.txt"), "x").unwrap();
+    let dataset = dataset(1);
+    let run = run(&dataset, 1);
+    for refused in [run.save(&keep), save_stage(&keep, 1)] {
+        assert!(matches!(refused, Err(Error::NotOurs { .. })), "{refused:?}");
+    }
+    assert_eq!(std::fs::read(keep.join("thesis.txt")).unwrap(), b"x");
+    assert_eq!(std::fs::read_dir(&keep).unwrap().count(), 1);
+    // An index in a run folder outlives every save.
+    let path = home.path().join("run");
+    run.save(&path).unwrap();
+    let index = FlatIndex::new(item_vectors::<Flex, _>(&run.model).view()).unwrap();
+    let fingerprint = run.catalog.fingerprint();
+    index.save(path.join("items.index"), fingerprint).unwrap();
+    for _ in 0..3 {
+        run.save(&path).unwrap();
+    }
+    assert!(FlatIndex::open(path.join("items.index"), fingerprint).is_ok());
+}
+
+#[test]
+fn a_stage_is_only_saved_with_its_own_model() {
+    let home = tempfile::tempdir().unwrap();
+    let (data, other) = (dataset(1), dataset(2));
+    assert_eq!(data.catalog().len(), other.catalog().len());
+    let sequences = TrainingSequences::all(&data);
+    let of_data = StageData::new(&data, sequences, data.catalog().clone()).unwrap();
+    let mut plan = StagePlan::new(Fusion::RoundRobin);
+    plan.channels.push(PlannedChannel::new("u2i", ChannelKind::Model));
+    let path = home.path().join("run");
+    let refused = plan.save(&path, &run(&other, 1), of_data, &Default::default());
+    assert!(matches!(refused, Err(Error::OtherCatalog { .. })), "{refused:?}");
+    assert!(!path.exists());
+    // Nor with sequences of other items than the catalog's.
+    let sequences = TrainingSequences::all(&data);
+    let few = seqrec::data::Catalog::from_ids([1, 2].map(Into::into)).unwrap();
+    let refused = StageData::new(&data, sequences, few);
+    assert!(matches!(refused, Err(Error::UnknownItem { .. })), "{refused:?}");
+}
+
+/// A disk for a test: a small one, or one that can't be written. `None` where this process may not
+/// mount any.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    fn of_size(bytes: usize) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs"])
+            .arg(folder.path())
+            .output()
+            .is_ok_and(|output| output.status.success());
+        if !mounted {
+            eprintln!("no disk can be mounted here: only what needs none is tested");
+        }
+        mounted.then_some(Self(folder))
+    }
+
+    fn make_read_only(&self) -> bool {
+        let mount = std::process::Command::new("mount")
+            .args(["-o", "remount,ro"])
+            .arg(self.0.path())
+            .output();
+        mount.is_ok_and(|output| output.status.success())
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount")
+            .arg("-l")
+            .arg(self.0.path())
+            .output();
+    }
+}
+
+#[test]
+fn a_full_or_read_only_disk_leaves_the_last_run_whole() {
+    let Some(disk) = Disk::of_size(256 * 1024) else {
+        return;
+    };
+    let path = disk.0.path().join("run");
+    save_stage(&path, 1).unwrap();
+    let load = || ServedStage::load::<Flex>(&path, &Default::default()).unwrap();
+    let before = answers(&load());
+    let files = || {
+        let mut names: Vec<_> = std::fs::read_dir(&path)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        names
+    };
+    let names = files();
+    // Nearly full: the next version does not fit.
+    let rest = std::fs::File::create(disk.0.path().join("rest")).unwrap();
+    let mut filled = 0;
+    while std::io::Write::write(&mut &rest, &[1; 1024]).is_ok_and(|written| written > 0) {
+        filled += 1;
+    }
+    assert!(filled > 0);
+    let full = save_stage(&path, 2);
+    assert!(matches!(full, Err(Error::Io { .. })), "{full:?}");
+    assert_eq!(answers(&load()), before);
+    assert_eq!(files(), names, "nothing half-written is left");
+    drop(rest);
+    std::fs::remove_file(disk.0.path().join("rest")).unwrap();
+    save_stage(&path, 2).unwrap();
+    let second = answers(&load());
+    assert_ne!(second, before);
+    if disk.make_read_only() {
+        let refused = save_stage(&path, 1);
+        assert!(matches!(refused, Err(Error::Io { .. })), "{refused:?}");
+        assert_eq!(answers(&load()), second);
+    }
+}
+
+/// Writers of one folder, in one process or several, take turns or are told.
+#[test]
+fn two_writers_of_a_folder_are_told_of_each_other() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("run");
+    save_stage(&path, 1).unwrap();
+    let (mut saved, mut in_use) = (0, 0);
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (1..=2)
+            .map(|seed| {
+                let path = &path;
+                scope.spawn(move || {
+                    let saves = (0..40).map(|_| save_stage(path, seed));
+                    saves.collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        for result in writers.into_iter().flat_map(|writer| writer.join().unwrap()) {
+            match result {
+                Ok(()) => saved += 1,
+                Err(Error::InUse { .. }) => in_use += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    });
+    assert!(saved > 0, "{in_use} were told that it is in use");
+    ServedStage::load::<Flex>(&path, &Default::default()).unwrap();
+}
