@@ -3,6 +3,15 @@
 //! Whatever is written is written aside, under a name that begins with a point and ends in
 //! `.writing`, and renamed. A writer holds a lock on what it writes aside for as long as it lives,
 //! so that the next writer of the same name can tell what a killed one left behind, and removes it.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
@@ -327,8 +336,14 @@ mod tests {
         }
         // A file where a folder is to be.
         let file = keep.join("thesis.txt");
-        assert!(matches!(write_new_folder(&file, |_| Ok(())), Err(Error::Io { .. })));
-        assert!(matches!(OutputFolder::open(&file, "test"), Err(Error::Io { .. })));
+        assert!(matches!(
+            write_new_folder(&file, |_| Ok(())),
+            Err(Error::Io { .. })
+        ));
+        assert!(matches!(
+            OutputFolder::open(&file, "test"),
+            Err(Error::Io { .. })
+        ));
         assert_eq!(fs::read(&file).unwrap(), b"x");
         assert_eq!(names(&keep), ["thesis.txt"]);
     }
@@ -356,10 +371,16 @@ mod tests {
         let path = home.path().join("out");
         let first = OutputFolder::open(&path, "one").unwrap();
         first.write("table.md", "x").unwrap();
-        assert!(matches!(OutputFolder::open(&path, "one"), Err(Error::InUse { .. })));
+        assert!(matches!(
+            OutputFolder::open(&path, "one"),
+            Err(Error::InUse { .. })
+        ));
         drop(first);
         assert!(OutputFolder::open(&path, "one").is_ok());
-        assert!(matches!(OutputFolder::open(&path, "other"), Err(Error::NotOurs { .. })));
+        assert!(matches!(
+            OutputFolder::open(&path, "other"),
+            Err(Error::NotOurs { .. })
+        ));
         assert_eq!(fs::read(path.join("table.md")).unwrap(), b"x");
     }
 }

@@ -723,7 +723,10 @@ fn damaged_and_mixed_folders_are_told() {
     // A whole stage of another run, or a whole model.
     let with = |names: &[&str]| {
         let files: Vec<_> = names.iter().map(|name| version.join(name)).collect();
-        let whole: Vec<_> = files.iter().map(|file| std::fs::read(file).unwrap()).collect();
+        let whole: Vec<_> = files
+            .iter()
+            .map(|file| std::fs::read(file).unwrap())
+            .collect();
         for name in names {
             std::fs::copy(other.join("v000001").join(name), version.join(name)).unwrap();
         }
@@ -735,7 +738,12 @@ fn damaged_and_mixed_folders_are_told() {
     };
     for names in [
         &["stage.json", "users.json", "stage.safetensors"][..],
-        &["model.json", "config.json", "catalog.json", "weights.safetensors"],
+        &[
+            "model.json",
+            "config.json",
+            "catalog.json",
+            "weights.safetensors",
+        ],
     ] {
         let mixed = with(names);
         assert!(

@@ -14,8 +14,8 @@ use seqrec::data::{
 };
 use seqrec::model::{
     Block, Gru4RecConfig, HstuConfig, InputEmbedding, InterestExtractor, Item2VecConfig, Loss,
-    MultiInterestConfig, Objective, RecallerConfig, SampledLoss, SampledScores, SasRecConfig, ScoreActivation,
-    SequenceRecaller, TwoTowerConfig,
+    MultiInterestConfig, Objective, RecallerConfig, SampledLoss, SampledScores, SasRecConfig,
+    ScoreActivation, SequenceRecaller, TwoTowerConfig,
 };
 use seqrec::train::{Adagrad, Optimizer, Trainer, TrainerConfig};
 use serde::Deserialize;

@@ -140,9 +140,8 @@ fn check<I: Kept>(precision: Precision, seed: u64, missed_share: f64) {
                 let passes = |item: u32| filter.is_none_or(|filter| filter.passes(0, item));
                 let queries = ArrayView2::from_shape((1, DIM), &query).unwrap();
                 let hits = index.search(queries, k, filter).unwrap();
-                let score = |vector: &[f32]| -> f32 {
-                    vector.iter().zip(&query).map(|(a, b)| a * b).sum()
-                };
+                let score =
+                    |vector: &[f32]| -> f32 { vector.iter().zip(&query).map(|(a, b)| a * b).sum() };
                 let mut best: Vec<f32> = (model.iter())
                     .filter(|(item, _)| passes(**item))
                     .map(|(_, vector)| score(vector))
@@ -171,23 +170,41 @@ fn check<I: Kept>(precision: Precision, seed: u64, missed_share: f64) {
             }
         }
         assert_eq!(index.len(), model.len(), "step {step}");
-        assert_eq!(index.contains(item), model.contains_key(&item), "step {step}");
+        assert_eq!(
+            index.contains(item),
+            model.contains_key(&item),
+            "step {step}"
+        );
     }
     let share = missed as f64 / asked.max(1) as f64;
-    assert!(asked > 100 && share <= missed_share, "{missed} of {asked} missed");
-    println!("{precision:?}, {} steps: {missed} of {asked} missed", steps());
+    assert!(
+        asked > 100 && share <= missed_share,
+        "{missed} of {asked} missed"
+    );
+    println!(
+        "{precision:?}, {} steps: {missed} of {asked} missed",
+        steps()
+    );
 }
 
 #[test]
 fn flat_indexes_are_a_map_that_is_searched_exactly() {
-    for (precision, seed) in [(Precision::F32, 1), (Precision::F16, 2), (Precision::Int8, 3)] {
+    for (precision, seed) in [
+        (Precision::F32, 1),
+        (Precision::F16, 2),
+        (Precision::Int8, 3),
+    ] {
         check::<FlatIndex>(precision, seed, 0.0);
     }
 }
 
 #[test]
 fn graphs_are_a_map_that_is_searched_nearly_exactly() {
-    for (precision, seed) in [(Precision::F32, 4), (Precision::F16, 5), (Precision::Int8, 6)] {
+    for (precision, seed) in [
+        (Precision::F32, 4),
+        (Precision::F16, 5),
+        (Precision::Int8, 6),
+    ] {
         check::<HnswIndex>(precision, seed, 0.002);
     }
 }

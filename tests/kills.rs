@@ -106,7 +106,10 @@ fn killed_trainings_end_like_one_that_was_not() {
         let run = TrainedRun::load(folder.join("run"), &Default::default()).unwrap();
         let vectors = item_vectors::<Flex, _>(&run.model);
         let bits: Vec<u32> = vectors.iter().map(|value| value.to_bits()).collect();
-        (std::fs::read_to_string(folder.join("metrics")).unwrap(), bits)
+        (
+            std::fs::read_to_string(folder.join("metrics")).unwrap(),
+            bits,
+        )
     };
     let expected = outcome(&whole);
     assert_eq!(expected.0.lines().count(), 40);
@@ -134,7 +137,10 @@ fn killed_trainings_end_like_one_that_was_not() {
         }
         assert_eq!(outcome(&folder), expected, "after {killed} kills");
         let left = names(&folder);
-        let litter: Vec<_> = left.iter().filter(|name| name.contains(".writing")).collect();
+        let litter: Vec<_> = left
+            .iter()
+            .filter(|name| name.contains(".writing"))
+            .collect();
         assert!(litter.is_empty(), "{litter:?}");
         assert!(!left.iter().any(|name| name.contains(".tmp/")), "{left:?}");
     }

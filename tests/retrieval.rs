@@ -429,8 +429,10 @@ fn an_index_behind_or_ahead_of_the_catalog_is_searched() {
     let vectors = item_vectors::<Flex, _>(&model);
     let flat = || FlatIndex::new(vectors.view()).unwrap();
     let graph = || HnswIndex::new(vectors.view(), &HnswConfig::new()).unwrap();
-    let indexes: [Box<dyn Fn() -> Box<dyn UpdatableIndex>>; 2] =
-        [Box::new(move || Box::new(flat())), Box::new(move || Box::new(graph()))];
+    let indexes: [Box<dyn Fn() -> Box<dyn UpdatableIndex>>; 2] = [
+        Box::new(move || Box::new(flat())),
+        Box::new(move || Box::new(graph())),
+    ];
     for make in indexes {
         let index = make();
         // A long vector, which is among the best for half of all queries, and its opposite.
@@ -440,20 +442,32 @@ fn an_index_behind_or_ahead_of_the_catalog_is_searched() {
         let split = {
             let log: Interactions = (0..40i64)
                 .flat_map(|user| {
-                    let item = move |place| Interaction::new(user, (user + place) % 30, place as f64);
+                    let item =
+                        move |place| Interaction::new(user, (user + place) % 30, place as f64);
                     (0..5).map(item)
                 })
                 .collect();
-            Split::new(&Dataset::new(log, Filters::default()).unwrap(), Protocol::LeaveOneOut).unwrap()
+            Split::new(
+                &Dataset::new(log, Filters::default()).unwrap(),
+                Protocol::LeaveOneOut,
+            )
+            .unwrap()
         };
         let evaluation = Evaluation::new(&[5, 29], false);
         let report = evaluation
-            .run(&model, &*index, &split.test, split.catalog(), &Default::default())
+            .run(
+                &model,
+                &*index,
+                &split.test,
+                split.catalog(),
+                &Default::default(),
+            )
             .unwrap();
         // All items but the one that is not there are recalled.
         let coverage = report.get("coverage@29".parse().unwrap()).unwrap();
         assert!((coverage - 29.0 / 30.0).abs() < 1e-9, "{coverage}");
-        let retriever = Retriever::<Flex, _, _>::new(model.clone(), index, catalog.clone()).unwrap();
+        let retriever =
+            Retriever::<Flex, _, _>::new(model.clone(), index, catalog.clone()).unwrap();
         for item in 0..30i64 {
             let recalled = retriever.recall([item], RecallOptions::new(5)).unwrap();
             assert_eq!(recalled.items.len(), 5, "{recalled:?}");
@@ -495,7 +509,9 @@ fn a_model_that_looks_at_times_is_served_as_it_was_judged() {
     let judged = channel.recall(&[history.into()], 10, None).unwrap();
     // External ids are one below the items' indices.
     let timed = [(0i64, 0.0), (1, 60.0), (2, 1e6), (3, 2e6)];
-    let served = retriever.recall_timed(timed, RecallOptions::new(10)).unwrap();
+    let served = retriever
+        .recall_timed(timed, RecallOptions::new(10))
+        .unwrap();
     let found: Vec<(String, f32)> = (served.items.iter())
         .map(|item| (item.id.to_string(), item.score))
         .collect();
@@ -504,12 +520,20 @@ fn a_model_that_looks_at_times_is_served_as_it_was_judged() {
         .collect();
     assert_eq!(found, expected);
     let shifted = [(0i64, 0.0), (1, 1.0), (2, 2.0), (3, 3.0)];
-    let other = retriever.recall_timed(shifted, RecallOptions::new(10)).unwrap();
+    let other = retriever
+        .recall_timed(shifted, RecallOptions::new(10))
+        .unwrap();
     assert_ne!(other.items, served.items, "times must matter in this test");
     let refused = retriever.recall([0i64, 1], RecallOptions::new(10));
-    assert!(matches!(refused, Err(Error::TimesMissing { row: 0 })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(Error::TimesMissing { row: 0 })),
+        "{refused:?}"
+    );
     let refused = channel.recall(&[(&items[..]).into()], 10, None);
-    assert!(matches!(refused, Err(Error::TimesMissing { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(Error::TimesMissing { .. })),
+        "{refused:?}"
+    );
 }
 
 #[test]
@@ -530,11 +554,18 @@ fn items_that_a_channel_does_not_know_are_an_error() {
 
 #[test]
 fn labels_that_no_list_can_hold_are_told() {
-    let log: Interactions = [("u", "a"), ("u", "b"), ("u", "a"), ("v", "b"), ("v", "a"), ("v", "c")]
-        .into_iter()
-        .enumerate()
-        .map(|(time, (user, item))| Interaction::new(user, item, time as f64))
-        .collect();
+    let log: Interactions = [
+        ("u", "a"),
+        ("u", "b"),
+        ("u", "a"),
+        ("v", "b"),
+        ("v", "a"),
+        ("v", "c"),
+    ]
+    .into_iter()
+    .enumerate()
+    .map(|(time, (user, item))| Interaction::new(user, item, time as f64))
+    .collect();
     let dataset = Dataset::new(log, Filters::default()).unwrap();
     let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
     let popular = Popularity::new(split.catalog());

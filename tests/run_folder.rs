@@ -32,7 +32,9 @@ fn run(dataset: &Dataset, seed: u64) -> GruRun {
     let config = Gru4RecConfig::new().with_dim(4);
     let items = dataset.catalog().len();
     Run {
-        model: config.init::<Flex>(items, seed, &Default::default()).unwrap(),
+        model: config
+            .init::<Flex>(items, seed, &Default::default())
+            .unwrap(),
         config,
         catalog: dataset.catalog().clone(),
     }
@@ -111,7 +113,10 @@ fn a_load_during_saves_is_one_run_or_the_other() {
         }
         done.store(true, Ordering::Relaxed);
     });
-    assert!(seen.iter().all(|seen| seen.load(Ordering::Relaxed) > 0), "{seen:?}");
+    assert!(
+        seen.iter().all(|seen| seen.load(Ordering::Relaxed) > 0),
+        "{seen:?}"
+    );
     let mut names: Vec<String> = std::fs::read_dir(&path)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -155,16 +160,23 @@ fn a_stage_is_only_saved_with_its_own_model() {
     let sequences = TrainingSequences::all(&data);
     let of_data = StageData::new(&data, sequences, data.catalog().clone()).unwrap();
     let mut plan = StagePlan::new(Fusion::RoundRobin);
-    plan.channels.push(PlannedChannel::new("u2i", ChannelKind::Model));
+    plan.channels
+        .push(PlannedChannel::new("u2i", ChannelKind::Model));
     let path = home.path().join("run");
     let refused = plan.save(&path, &run(&other, 1), of_data, &Default::default());
-    assert!(matches!(refused, Err(Error::OtherCatalog { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(Error::OtherCatalog { .. })),
+        "{refused:?}"
+    );
     assert!(!path.exists());
     // Nor with sequences of other items than the catalog's.
     let sequences = TrainingSequences::all(&data);
     let few = seqrec::data::Catalog::from_ids([1, 2].map(Into::into)).unwrap();
     let refused = StageData::new(&data, sequences, few);
-    assert!(matches!(refused, Err(Error::UnknownItem { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(Error::UnknownItem { .. })),
+        "{refused:?}"
+    );
 }
 
 /// A disk for a test: a small one, or one that can't be written. `None` where this process may not
@@ -261,7 +273,10 @@ fn two_writers_of_a_folder_are_told_of_each_other() {
                 })
             })
             .collect();
-        for result in writers.into_iter().flat_map(|writer| writer.join().unwrap()) {
+        for result in writers
+            .into_iter()
+            .flat_map(|writer| writer.join().unwrap())
+        {
             match result {
                 Ok(()) => saved += 1,
                 Err(Error::InUse { .. }) => in_use += 1,

@@ -187,12 +187,18 @@ fn what_is_wrong_is_told_as_json() {
         (r#"{"user": 1.5, "k": 1}"#, "1.5 is no id"),
         (r#"{"user": 42.0, "k": 1}"#, "42.0 is no id"),
         (r#"{"history": [true], "k": 1}"#, "an integer or a text"),
-        (r#"{"history": [{"item": "a"}], "k": 1}"#, "missing field `time`"),
+        (
+            r#"{"history": [{"item": "a"}], "k": 1}"#,
+            "missing field `time`",
+        ),
         (
             r#"{"history": ["a", {"item": "b", "time": 3}], "k": 1}"#,
             "others none",
         ),
-        (r#"{"user": "anna", "history": ["a"], "k": 1}"#, "a user and a history"),
+        (
+            r#"{"user": "anna", "history": ["a"], "k": 1}"#,
+            "a user and a history",
+        ),
         (r#"{"k": 1}"#, "neither a user nor a history"),
         (
             r#"{"history": ["a","a","a","a","a","a"], "k": 1}"#,
@@ -231,7 +237,8 @@ fn what_is_wrong_is_told_as_json() {
             .contains("with event 0, but none was taken: time")
     );
     // A batch is taken whole or not at all.
-    let second = r#"{"events": [{"user": "eve", "item": "a"}, {"user": "eve", "item": "b", "value": 1e39}]}"#;
+    let second =
+        r#"{"events": [{"user": "eve", "item": "a"}, {"user": "eve", "item": "b", "time": 1e10}]}"#;
     let (status, error) = service.refused("/events", second);
     assert!(status == 400 && error.contains("event 1"), "{error}");
     let (_, eve) = service.post("/recall", r#"{"user": "eve", "k": 1}"#);

@@ -266,18 +266,24 @@ fn resuming_another_training_is_refused_by_what_differs() {
     assert_eq!(differs(&judged_otherwise, &base), "validation cases");
     // A file with as many items.
     let renamed: Interactions = (0..first.catalog().len() as i64)
-        .flat_map(|item| (0..3).map(move |place| Interaction::new(item / 5, 9_000 + item, place as f64)))
+        .flat_map(|item| {
+            (0..3).map(move |place| Interaction::new(item / 5, 9_000 + item, place as f64))
+        })
         .collect();
     let renamed = Dataset::new(renamed, Filters::default()).unwrap();
     let renamed = Split::new(&renamed, Protocol::LeaveOneOut).unwrap();
     assert_eq!(renamed.catalog().len(), first.catalog().len());
     assert_eq!(differs(&renamed, &base), "catalog");
     for (config, what) in [
-        (base.clone().with_embedding_dropout(0.3), "model.embedding_dropout"),
+        (
+            base.clone().with_embedding_dropout(0.3),
+            "model.embedding_dropout",
+        ),
         (base.clone().with_max_len(11), "model.max_len"),
         (base.clone().with_dim(8), "model.dim"),
         (
-            base.clone().with_objective(Objective::new().with_similarity(Similarity::Cosine)),
+            base.clone()
+                .with_objective(Objective::new().with_similarity(Similarity::Cosine)),
             "model.objective.similarity",
         ),
     ] {
@@ -411,7 +417,14 @@ fn a_last_step_that_goes_too_far_is_divergence() {
     let one_step = |rate| config().with_batch_size(1_000).with_learning_rate(rate);
     let error = fit::<Flex>(&split, Trainer::new(one_step(1e38))).unwrap_err();
     assert!(
-        matches!(error, Error::NonFiniteLoss { epoch: 1, step: 1, .. }),
+        matches!(
+            error,
+            Error::NonFiniteLoss {
+                epoch: 1,
+                step: 1,
+                ..
+            }
+        ),
         "{error}"
     );
     assert!(error.to_string().contains("lower the learning rate"));
@@ -486,7 +499,10 @@ fn small_data_are_given_steps_before_patience_ends() {
         .with_minimum_steps(10 * steps)
         .with_learning_rate(1e-12);
     let trained = fit::<Flex>(&split, Trainer::new(config)).unwrap();
-    assert_eq!((trained.stop, trained.best_epoch), (StopReason::Patience, 1));
+    assert_eq!(
+        (trained.stop, trained.best_epoch),
+        (StopReason::Patience, 1)
+    );
     assert_eq!(trained.epochs.len(), 10);
 }
 

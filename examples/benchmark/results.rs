@@ -110,7 +110,9 @@ impl Results {
             whole += line.len() as u64 + 1;
         }
         // What is cut short would be the beginning of the next line.
-        results.file.set_len(whole.min(results.file.metadata()?.len()))?;
+        results
+            .file
+            .set_len(whole.min(results.file.metadata()?.len()))?;
         Ok(results)
     }
 
@@ -198,7 +200,10 @@ pub fn table(results: &Results, run: &Run) -> Table {
         };
         markdown += &format!("| {model} | {} |", outcomes.len());
         let split = &run.split;
-        csv += &format!("{data},{split},{protocol},{seen},{model},{}", outcomes.len());
+        csv += &format!(
+            "{data},{split},{protocol},{seen},{model},{}",
+            outcomes.len()
+        );
         for column in &columns {
             let values: Vec<f64> = outcomes.iter().map(|outcome| of(column, outcome)).collect();
             let (mean, deviation) = mean_and_deviation(&values);

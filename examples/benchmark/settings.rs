@@ -93,7 +93,10 @@ impl Settings {
 impl Entry {
     /// What tells a run from others: where its results and checkpoints are kept.
     pub fn key(&self, run: &Run, seed: u64) -> String {
-        let settings = format!("{} {} {} {}", run.split, self.kind, self.model, self.trainer);
+        let settings = format!(
+            "{} {} {} {}",
+            run.split, self.kind, self.model, self.trainer
+        );
         let hash = crc32fast::hash(settings.as_bytes());
         format!("{run}-{}-{hash:08x}-{seed}", self.name)
     }

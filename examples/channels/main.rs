@@ -82,7 +82,11 @@ fn check_run_folder(path: &Path) -> Result<(), Box<dyn Error>> {
     if is_empty || path.join("run.json").exists() {
         return Ok(());
     }
-    Err(format!("{} holds other files; choose an absent or empty folder", path.display()).into())
+    Err(format!(
+        "{} holds other files; choose an absent or empty folder",
+        path.display()
+    )
+    .into())
 }
 
 fn main() -> ExitCode {

@@ -25,12 +25,19 @@ impl Baselines {
             let report = evaluation.run_channel(channel.as_ref(), &split.test, catalog)?;
             Ok((name, report))
         };
-        channels.into_iter().map(measure).collect::<Result<_>>().map(Self)
+        channels
+            .into_iter()
+            .map(measure)
+            .collect::<Result<_>>()
+            .map(Self)
     }
 
     /// The model's metrics beside theirs.
     pub fn table(&self, model: &Report) -> String {
-        let mut table = format!("test split, {} users\n  {:<24} {:>11}", model.users, "", "model");
+        let mut table = format!(
+            "test split, {} users\n  {:<24} {:>11}",
+            model.users, "", "model"
+        );
         for (name, _) in &self.0 {
             table += &format!(" {name:>11}");
         }

@@ -10,7 +10,6 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use clap::Parser;
-use seqrec::{OutputFolder, Result};
 use seqrec::backend::{Autodiff, Backend};
 use seqrec::data::{Case, Dataset, ExternalId, Filters, ItemIndex, Protocol, Split};
 use seqrec::eval::{Metric, Report};
@@ -21,6 +20,7 @@ use seqrec::recall::{Evaluation, RecallOptions, Retriever, Run, item_vectors};
 use seqrec::train::{
     CsvLog, EpochReport, ProgressBars, StopReason, Trained, Trainer, TrainingObserver, TrainingPlan,
 };
+use seqrec::{OutputFolder, Result};
 
 use baselines::Baselines;
 use options::{BackendName, IndexName, Options, ProtocolName};

@@ -194,7 +194,10 @@ fn of_history(history: Vec<Taken>, k: usize) -> Result<RecallRequest, Refusal> {
             let reason = "some items of the history have a time, and others none";
             Err(refusal(StatusCode::BAD_REQUEST, reason))
         }
-        _ => Ok(RecallRequest::of_history(history.into_iter().map(|taken| taken.item), k)),
+        _ => Ok(RecallRequest::of_history(
+            history.into_iter().map(|taken| taken.item),
+            k,
+        )),
     }
 }
 

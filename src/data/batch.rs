@@ -158,7 +158,8 @@ fn check_positions(field: &'static str, rows: usize, len: usize) -> Result<()> {
     if positions < i32::MAX as usize {
         return Ok(());
     }
-    let reason = format!("rows of {len} items have {positions} positions, and 2^31 - 2 are possible");
+    let reason =
+        format!("rows of {len} items have {positions} positions, and 2^31 - 2 are possible");
     Err(Error::invalid(field, rows, reason))
 }
 
@@ -310,7 +311,9 @@ impl Batcher {
                 ),
             });
         }
-        let longest = usable.iter().map(|&number| sequences.get(number as usize).len().min(max_len));
+        let longest = usable
+            .iter()
+            .map(|&number| sequences.get(number as usize).len().min(max_len));
         let rows = batch_size.min(usable.len());
         check_positions("batch_size", rows, longest.max().unwrap_or(0))?;
         if targets == Targets::SessionParallel {
@@ -664,7 +667,9 @@ mod tests {
             Batcher::new(&data, 1, 1, Targets::ONE_RANDOM, 0),
             Err(Error::NothingLeft { .. })
         ));
-        let endless = Targets::OneRandom { minimum_history: usize::MAX };
+        let endless = Targets::OneRandom {
+            minimum_history: usize::MAX,
+        };
         assert!(matches!(
             Batcher::new(&data, 1, 1, endless, 0),
             Err(Error::NothingLeft { .. })
@@ -677,7 +682,10 @@ mod tests {
         let many = std::iter::repeat_n(&long[..], 1 << 15);
         assert!(matches!(
             PaddedSequences::new(many, usize::MAX),
-            Err(Error::InvalidValue { field: "histories", .. })
+            Err(Error::InvalidValue {
+                field: "histories",
+                ..
+            })
         ));
     }
 }

@@ -1,4 +1,13 @@
 //! Delimited rows read and parsed in blocks, on all threads.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -190,6 +199,10 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "rows are asked for columns that they have, and fields lie in their line"
+    )]
     fn parse(&self, text: &[u8]) -> Part {
         let mut into = Collector::new(self.path, self.bad_rows);
         let (mut lines, mut error) = (0, None);
@@ -223,6 +236,10 @@ impl Parser<'_> {
 }
 
 /// The first line without its end and the places of its fields, and what comes after it.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "what memchr finds lies in the text, and a delimiter has a first byte"
+)]
 fn split_line<'t>(
     text: &'t [u8],
     delimiter: &[u8],
@@ -245,6 +262,7 @@ fn split_line<'t>(
     (text, &[])
 }
 
+#[expect(clippy::indexing_slicing, reason = "fields lie in their line")]
 fn header_names(line: &[u8], delimiter: &[u8]) -> Vec<String> {
     let mut fields = Vec::new();
     let (line, _) = split_line(line, delimiter, &mut fields);

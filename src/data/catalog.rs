@@ -1,4 +1,13 @@
 //! The catalog: external item ids and dense item indices.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 
 use std::path::Path;
 
@@ -117,10 +126,11 @@ impl Catalog {
     /// All items, the most frequent first; ties by index.
     pub fn by_popularity(&self) -> Vec<ItemIndex> {
         let mut items: Vec<ItemIndex> = (1..=self.len() as ItemIndex).collect();
-        items.sort_by_key(|&item| std::cmp::Reverse(self.counts[item as usize]));
+        items.sort_by_key(|&item| std::cmp::Reverse(self.counts.get(item as usize)));
         items
     }
 
+    #[expect(clippy::expect_used, reason = "ids and numbers are always valid JSON")]
     pub(crate) fn to_json(&self) -> Vec<u8> {
         let file = CatalogFile {
             ids: self.table.ids().to_vec(),

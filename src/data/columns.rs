@@ -1,4 +1,13 @@
 //! What the columns of a header hold, told from their names.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 
 use std::path::Path;
 
@@ -113,9 +122,8 @@ impl<'a> Header<'a> {
         let timed = self.matching(is_time);
         let sure = self.known(TIME);
         let time = sure.first().or(timed.first()).copied();
-        let several = |what: &str, names: &[&str]| {
-            format!("{} may all be the {what}", names.join(" and "))
-        };
+        let several =
+            |what: &str, names: &[&str]| format!("{} may all be the {what}", names.join(" and "));
         if of.len() > 1 {
             let problem = several("one whose sequences these are", &of);
             return Err(self.uncertain(problem, user, item, time));
@@ -168,7 +176,9 @@ pub(super) fn of_header(path: &Path, line: &str) -> Result<Option<Schema>> {
 /// [`Error::MissingColumn`] and [`Error::UncertainColumns`].
 pub(super) fn of_inter(path: &Path, line: &str) -> Result<Schema> {
     let names: Vec<&str> = line.split('\t').map(bare).collect();
-    let roles = names.iter().map(|name| name.split(':').next().unwrap_or(name));
+    let roles = names
+        .iter()
+        .map(|name| name.split(':').next().unwrap_or(name));
     let header = Header {
         path,
         delimiter: "\t",
@@ -187,7 +197,8 @@ pub(super) fn of_inter(path: &Path, line: &str) -> Result<Schema> {
     ) {
         let both = [own("user_id"), own("session_id")];
         if let [Some(of_user), Some(of_session)] = both {
-            let problem = format!("{of_user} and {of_session} may both be the one whose sequences these are");
+            let problem =
+                format!("{of_user} and {of_session} may both be the one whose sequences these are");
             return Err(header.uncertain(problem, user, item, Some(time)));
         }
         let mut schema = Schema::names(user, item)
@@ -198,7 +209,11 @@ pub(super) fn of_inter(path: &Path, line: &str) -> Result<Schema> {
     }
     let schema = header.schema()?.ok_or_else(|| {
         let lacks_user = header.known(USER).is_empty() && header.known(SESSION).is_empty();
-        let column = if lacks_user { "user_id:token" } else { "item_id:token" };
+        let column = if lacks_user {
+            "user_id:token"
+        } else {
+            "item_id:token"
+        };
         Error::MissingColumn {
             path: path.to_owned(),
             column: column.to_owned(),
@@ -229,10 +244,22 @@ mod tests {
     #[test]
     fn usual_names_are_known() {
         for (line, expected) in [
-            ("user_id,item_id,last_watch_dt,total_dur", "user=user_id,item=item_id,time=last_watch_dt"),
-            ("reviewerID\tasin\toverall\tunixReviewTime\treviewTime", "user=reviewerID,item=asin,time=unixReviewTime,value=overall,delimiter=tab"),
-            ("timestamp,visitorid,event,itemid,transactionid", "user=visitorid,item=itemid,time=timestamp,event=event"),
-            ("\"user\"\t\"item\"\t\"ts\"", "user=user,item=item,time=ts,delimiter=tab,quotes=yes"),
+            (
+                "user_id,item_id,last_watch_dt,total_dur",
+                "user=user_id,item=item_id,time=last_watch_dt",
+            ),
+            (
+                "reviewerID\tasin\toverall\tunixReviewTime\treviewTime",
+                "user=reviewerID,item=asin,time=unixReviewTime,value=overall,delimiter=tab",
+            ),
+            (
+                "timestamp,visitorid,event,itemid,transactionid",
+                "user=visitorid,item=itemid,time=timestamp,event=event",
+            ),
+            (
+                "\"user\"\t\"item\"\t\"ts\"",
+                "user=user,item=item,time=ts,delimiter=tab,quotes=yes",
+            ),
             ("a,b,c", "none"),
         ] {
             assert_eq!(columns(line), expected, "{line}");
@@ -264,10 +291,19 @@ mod tests {
             ),
         ] {
             let error = of_header(Path::new("log.csv"), line).unwrap_err();
-            let Error::UncertainColumns { problem: found, example: way_out, .. } = &error else {
+            let Error::UncertainColumns {
+                problem: found,
+                example: way_out,
+                ..
+            } = &error
+            else {
                 panic!("{error}");
             };
-            assert_eq!((found.as_str(), way_out.as_str()), (problem, example), "{line}");
+            assert_eq!(
+                (found.as_str(), way_out.as_str()),
+                (problem, example),
+                "{line}"
+            );
         }
     }
 
@@ -275,17 +311,29 @@ mod tests {
     fn recboles_columns_are_known_however_they_are_written() {
         let of = |line| of_inter(Path::new("a.inter"), line).map(|schema| schema.to_string());
         let plain = "user=user_id:token,item=item_id:token,time=timestamp:float,delimiter=tab";
-        assert_eq!(of("user_id:token\titem_id:token\ttimestamp:float").unwrap(), plain);
-        assert_eq!(of("user_id:token\t item_id:token\t timestamp:float ").unwrap(), plain);
+        assert_eq!(
+            of("user_id:token\titem_id:token\ttimestamp:float").unwrap(),
+            plain
+        );
+        assert_eq!(
+            of("user_id:token\t item_id:token\t timestamp:float ").unwrap(),
+            plain
+        );
         assert_eq!(
             of("\"user_id:token\"\t\"item_id:token\"\t\"timestamp:float\"").unwrap(),
             format!("{plain},quotes=yes")
         );
-        assert!(matches!(of("user_id:token\titem_id:token"), Err(Error::UncertainColumns { .. })));
+        assert!(matches!(
+            of("user_id:token\titem_id:token"),
+            Err(Error::UncertainColumns { .. })
+        ));
         assert!(matches!(
             of("user_id:token\tsession_id:token\titem_id:token\ttimestamp:float"),
             Err(Error::UncertainColumns { .. })
         ));
-        assert!(matches!(of("x:float\titem_id:token"), Err(Error::MissingColumn { .. })));
+        assert!(matches!(
+            of("x:float\titem_id:token"),
+            Err(Error::MissingColumn { .. })
+        ));
     }
 }

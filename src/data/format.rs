@@ -1,4 +1,13 @@
 //! What a file of interactions looks like, and how to tell.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 
 use std::fmt;
 use std::fs::File;
@@ -174,8 +183,14 @@ impl fmt::Display for Schema {
             }
         }
         if self.delimiter != "," {
-            let named = DELIMITERS.iter().find(|(_, delimiter)| *delimiter == self.delimiter);
-            write!(f, ",delimiter={}", named.map_or(self.delimiter.as_str(), |(name, _)| name))?;
+            let named = DELIMITERS
+                .iter()
+                .find(|(_, delimiter)| *delimiter == self.delimiter);
+            write!(
+                f,
+                ",delimiter={}",
+                named.map_or(self.delimiter.as_str(), |(name, _)| name)
+            )?;
         }
         let by_name = [Some(&self.user), Some(&self.item), self.time.as_ref()]
             .into_iter()
@@ -315,9 +330,10 @@ impl Format {
         let remarked = is_remark(first);
         lines.retain(|line| !is_remark(line));
         // Files with remarks have blanks or tabs between their words, others tabs between fields.
-        let delimited = lines.iter().take(1).any(|line| {
-            line.contains([',', ';', '|']) || (line.contains('\t') && !remarked)
-        });
+        let delimited = lines
+            .iter()
+            .take(1)
+            .any(|line| line.contains([',', ';', '|']) || (line.contains('\t') && !remarked));
         if delimited || lines.is_empty() || name.ends_with(".csv") {
             return Err(unknown());
         }
@@ -361,9 +377,9 @@ impl Format {
         }
         let mut counts: Vec<usize> = lines.iter().map(words).collect();
         counts.sort_unstable();
-        let count = counts[counts.len() / 2];
+        let count = counts.get(counts.len() / 2).copied().unwrap_or(0);
         let same = counts.iter().filter(|&&other| other == count).count();
-        if counts[counts.len() - 1] < 2 {
+        if counts.last().is_none_or(|&most| most < 2) {
             return Ok(None);
         }
         // Pairs are the same either way: a user whose items come one by one.
@@ -373,7 +389,11 @@ impl Format {
         if count > 4 && lines.len() < 3 {
             return Ok(Some(Self::Sequences));
         }
-        let third = if count == 3 { "user=0,item=1,time=2" } else { "user=0,item=1,value=2,time=3" };
+        let third = if count == 3 {
+            "user=0,item=1,time=2"
+        } else {
+            "user=0,item=1,value=2,time=3"
+        };
         Err(Error::UncertainFormat {
             path: path.to_owned(),
             reason: format!(
@@ -381,7 +401,9 @@ impl Format {
                  or columns such as user, item, rating and time",
                 lines.len()
             ),
-            options: format!("sequences, columns (user item rating time), or {third},delimiter=blank"),
+            options: format!(
+                "sequences, columns (user item rating time), or {third},delimiter=blank"
+            ),
         })
     }
 
@@ -461,20 +483,48 @@ mod tests {
     #[test]
     fn each_known_format_is_told_from_its_first_lines() {
         let cases = [
-            ("ratings.csv", "userId,movieId,rating,timestamp", Format::RatingsCsv),
-            ("ratings.csv", "userId, movieId, rating, timestamp\n1, 2, 3, 4", Format::RatingsCsv),
+            (
+                "ratings.csv",
+                "userId,movieId,rating,timestamp",
+                Format::RatingsCsv,
+            ),
+            (
+                "ratings.csv",
+                "userId, movieId, rating, timestamp\n1, 2, 3, 4",
+                Format::RatingsCsv,
+            ),
             ("ratings.dat", "1::1193::5::978300760", Format::RatingsDat),
             ("u.data", "196\t242\t3\t881250949", Format::UData),
-            ("x.inter", "user_id:token\titem_id:token\ttimestamp:float", Format::Inter),
+            (
+                "x.inter",
+                "user_id:token\titem_id:token\ttimestamp:float",
+                Format::Inter,
+            ),
             ("x.txt", "user_id:token\titem_id:token", Format::Inter),
             ("Beauty.txt", "1 1 2 3 4 5", Format::Sequences),
             ("short.txt", "1 5\n1 6\n2 5", Format::Sequences),
             ("mixed.txt", "1 5 7 8\n2 6\n3 9 1 1 2", Format::Sequences),
-            ("rows.txt", "1 31 2.5 1260759144\n7 31 4 835355493\n", Format::Columns),
-            ("out.konect", "% bip weighted\n% 3 2 2\n1 31  2 1260759144\n1 9 4 835355493", Format::Columns),
+            (
+                "rows.txt",
+                "1 31 2.5 1260759144\n7 31 4 835355493\n",
+                Format::Columns,
+            ),
+            (
+                "out.konect",
+                "% bip weighted\n% 3 2 2\n1 31  2 1260759144\n1 9 4 835355493",
+                Format::Columns,
+            ),
             ("rows", "# by hand\n1 31 2.5 1260759144\n", Format::Columns),
-            ("rows", "1 31 2.5 1260759144\n1 31 4\n2 x9 4 835355493\n", Format::Columns),
-            ("isbns", "7 9780131103 9780131104 9780131105\n8 9780131103 9780131104\n", Format::Sequences),
+            (
+                "rows",
+                "1 31 2.5 1260759144\n1 31 4\n2 x9 4 835355493\n",
+                Format::Columns,
+            ),
+            (
+                "isbns",
+                "7 9780131103 9780131104 9780131105\n8 9780131103 9780131104\n",
+                Format::Sequences,
+            ),
         ];
         for (name, text, format) in cases {
             assert_eq!(detect(name, text).unwrap(), format, "{name}");
@@ -493,9 +543,17 @@ mod tests {
 
     #[test]
     fn what_fits_nothing_or_two_things_is_not_guessed() {
-        for (name, text) in [("a.csv", "a,b,c"), ("a.txt", "hello"), ("a.csv", "1 2 3"), ("a", "# 1")] {
+        for (name, text) in [
+            ("a.csv", "a,b,c"),
+            ("a.txt", "hello"),
+            ("a.csv", "1 2 3"),
+            ("a", "# 1"),
+        ] {
             let found = detect(name, text);
-            assert!(matches!(found, Err(Error::UnknownFormat { .. })), "{text}: {found:?}");
+            assert!(
+                matches!(found, Err(Error::UnknownFormat { .. })),
+                "{text}: {found:?}"
+            );
         }
         for text in [
             "1 5 3\n1 6 4\n2 5 1",
@@ -504,7 +562,10 @@ mod tests {
             "1 5 3 1 9\n1 6 4 2 9\n2 7 7 7 7",
         ] {
             let found = detect("a.txt", text);
-            assert!(matches!(found, Err(Error::UncertainFormat { .. })), "{text}: {found:?}");
+            assert!(
+                matches!(found, Err(Error::UncertainFormat { .. })),
+                "{text}: {found:?}"
+            );
         }
     }
 
@@ -523,7 +584,14 @@ mod tests {
             assert_eq!(format.to_string(), text);
             assert_eq!(format.to_string().parse::<Format>().unwrap(), format);
         }
-        for text in ["csv", "user=a", "user=a,item=b,day=c", "user=a,item=b,header=maybe", "user=a,item", "user=a,item=b,delimiter="] {
+        for text in [
+            "csv",
+            "user=a",
+            "user=a,item=b,day=c",
+            "user=a,item=b,header=maybe",
+            "user=a,item",
+            "user=a,item=b,delimiter=",
+        ] {
             assert!(text.parse::<Format>().is_err(), "{text}");
         }
     }

@@ -1,4 +1,13 @@
 //! External ids and their dense numbers.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 
 use std::fmt;
 use std::hash::BuildHasher;
@@ -194,6 +203,10 @@ impl IdTable {
         self.find(Key::of(id))
     }
 
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the numbers of a table are those of its ids"
+    )]
     fn find(&self, key: Key<'_>) -> Option<u32> {
         if let Some(place) = key.place() {
             return self.small.get(place)?.checked_sub(1);
@@ -203,6 +216,14 @@ impl IdTable {
     }
 
     /// Gives a key that is not in the table the number of the next id.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the numbers of a table are those of its ids, and room was made"
+    )]
+    #[expect(
+        clippy::expect_used,
+        reason = "four billion ids take more memory than a machine of today has"
+    )]
     fn enter(&mut self, key: Key<'_>) -> u32 {
         let number = u32::try_from(self.ids.len())
             .ok()

@@ -1,4 +1,13 @@
 //! Interactions as columns: who, what, when, and optionally a value and an event type.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 
 use super::id::{ExternalId, IdTable, Key};
 
@@ -115,10 +124,18 @@ impl Interactions {
     }
 
     /// Refuses times and values that are infinite or no numbers, which put nothing in order.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "rows are looked for among those that are there"
+    )]
     pub(crate) fn check_numbers(&self) -> crate::Result<()> {
         let refuse = |field, row: usize, number: f64| {
             let value = format!("{number} in row {row}");
-            Err(crate::Error::invalid(field, value, "must be a finite number"))
+            Err(crate::Error::invalid(
+                field,
+                value,
+                "must be a finite number",
+            ))
         };
         if let Some(row) = self.time.iter().position(|time| !time.is_finite()) {
             return refuse("time", row, self.time[row]);
@@ -189,6 +206,10 @@ impl Interactions {
     }
 
     /// Adds all rows of others after these.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the numbers of a part are those of its tables"
+    )]
     pub(super) fn append(&mut self, other: Self) {
         let rows = self.len();
         let all = rows + other.len();
@@ -241,6 +262,10 @@ impl Interactions {
     }
 }
 
+#[expect(
+    clippy::expect_used,
+    reason = "a column has a row for each, or none at all"
+)]
 fn retain_rows<T>(column: &mut Vec<T>, keep: &[bool]) {
     let mut keep = keep.iter();
     column.retain(|_| *keep.next().expect("columns are of equal length"));

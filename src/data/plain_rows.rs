@@ -1,4 +1,13 @@
 //! Rows of nothing but plain numbers, which is what most logs are, told from their bytes at once.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 
 use super::reader::Layout;
 
@@ -55,6 +64,10 @@ impl PlainRows {
 
     /// The row that the text begins with, which is taken off it; `None` takes off nothing.
     #[inline]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "what memchr finds lies in the text"
+    )]
     pub(super) fn read(&self, text: &mut &[u8]) -> Option<PlainRow> {
         let mut row = PlainRow {
             user: 0,
@@ -104,6 +117,10 @@ fn small_integer(text: &mut &[u8]) -> Option<u32> {
 /// A number of up to fifteen digits, perhaps with a point among them: digits and power of ten are
 /// both exact in a double, so their quotient is the nearest one to the number.
 #[inline(always)]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "eight digits at a time, three times at most, are in the table; a byte was looked at"
+)]
 fn number(text: &mut &[u8]) -> Option<f64> {
     let (mut value, mut digits) = up_to_eight_digits(text)?;
     if digits == 8 {
@@ -135,6 +152,10 @@ pub(super) const POWERS: [f64; 16] = [
 ///
 /// The eight bytes are looked at together, since a branch for each would often be guessed wrong.
 #[inline(always)]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "eight bytes were there, and no more than eight are digits"
+)]
 fn up_to_eight_digits(text: &mut &[u8]) -> Option<(u64, usize)> {
     const ONES: u64 = 0x0101_0101_0101_0101;
     let word = u64::from_le_bytes(*text.first_chunk::<8>()?);

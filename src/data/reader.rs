@@ -1,4 +1,13 @@
 //! Reading interactions from files.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -242,7 +251,12 @@ impl<'a> Collector<'a> {
         let finite = |number: &f64| number.is_finite();
         let number = text.parse::<f64>().ok().filter(finite);
         number.or_else(|| date(text)).ok_or_else(|| {
-            self.bad_field(line, "timestamp", text, "a number, or a date such as 2021-05-11 08:30:00")
+            self.bad_field(
+                line,
+                "timestamp",
+                text,
+                "a number, or a date such as 2021-05-11 08:30:00",
+            )
         })
     }
 
@@ -349,6 +363,10 @@ fn date(text: &str) -> Option<f64> {
 
 /// A number of at most 15 digits, perhaps with a point among them, and nothing else: digits and
 /// power of ten are both exact in a double, so their quotient is the nearest one to the number.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "there are 15 digits at most, and 16 powers"
+)]
 fn short_number(field: &[u8]) -> Option<f64> {
     let (mut digits, mut value, mut point) = (0, 0u64, None);
     for &byte in field {
@@ -376,7 +394,7 @@ pub(super) fn read_csv(
     into: &mut Collector<'_>,
 ) -> Result<()> {
     let mut reader = csv::ReaderBuilder::new()
-        .delimiter(schema.delimiter.as_bytes()[0])
+        .delimiter(schema.delimiter.bytes().next().unwrap_or(b','))
         .has_headers(schema.header)
         .flexible(true)
         .from_reader(source);
@@ -412,7 +430,9 @@ pub(super) fn read_csv(
         let position = record.position().map_or(1, csv::Position::line);
         // A record begins right after the carriage return, before the line is counted.
         let line = position + u64::from(carriage_returns && !is_first);
-        let row = into.row(&layout, line, record.len(), |column| &record[column]);
+        let row = into.row(&layout, line, record.len(), |column| {
+            record.get(column).unwrap_or_default()
+        });
         into.take(row)?;
     }
 }
@@ -433,7 +453,7 @@ fn lines(
         if read.map_err(Error::io("read", into.path))? == 0 {
             break;
         }
-        if remarks && text.starts_with(b"%") || remarks && text.starts_with(b"#") {
+        if remarks && matches!(text.first(), Some(b'%' | b'#')) {
             continue;
         }
         remarks &= remarks_anywhere || text.trim_ascii().is_empty();
@@ -444,7 +464,9 @@ fn lines(
 }
 
 fn read_sequences(source: impl BufRead, into: &mut Collector<'_>) -> Result<()> {
-    lines(source, false, into, |text, line, into| into.sequence(text, line))
+    lines(source, false, into, |text, line, into| {
+        into.sequence(text, line)
+    })
 }
 
 /// Reads rows with any number of blanks between their fields.
@@ -454,14 +476,17 @@ fn read_columns(source: impl BufRead, schema: &Schema, into: &mut Collector<'_>)
         let fields: Vec<&[u8]> = (text.split(u8::is_ascii_whitespace))
             .filter(|field| !field.is_empty())
             .collect();
+        let field = |column: usize| fields.get(column).copied().unwrap_or_default();
         if fields.is_empty() {
             return Ok(());
         }
         if let Some(layout) = &layout {
-            return into.row(layout, line, fields.len(), |column| fields[column]);
+            return into.row(layout, line, fields.len(), field);
         }
         if schema.header {
-            let names = fields.iter().map(|name| String::from_utf8_lossy(name).into_owned());
+            let names = fields
+                .iter()
+                .map(|name| String::from_utf8_lossy(name).into_owned());
             layout = Some(Layout::new(schema, Some(names.collect()), into.path)?);
             return Ok(());
         }
@@ -469,7 +494,7 @@ fn read_columns(source: impl BufRead, schema: &Schema, into: &mut Collector<'_>)
         // Rows may have more columns than are named, but all have the same.
         of_rows.columns = Some(fields.len());
         let layout = layout.insert(of_rows);
-        into.row(layout, line, fields.len(), |column| fields[column])
+        into.row(layout, line, fields.len(), field)
     })
 }
 
@@ -604,7 +629,10 @@ mod tests {
              2021-05-11 08:30:00"
         ));
         // A value that would become infinite.
-        assert!(matches!(error(b"1,2,1e39,4\n"), Error::Field { field: "value", .. }));
+        assert!(matches!(
+            error(b"1,2,1e39,4\n"),
+            Error::Field { field: "value", .. }
+        ));
     }
 
     #[test]
@@ -623,21 +651,36 @@ mod tests {
 
     #[test]
     fn columns_with_blanks_between_are_rows_and_remarks_are_none() {
-        let text = "% user item rating time\n1   31 2.5\t1260759144\n\n  2 x9 4.0 835355493\n# end\n";
-        assert_eq!(rows(&read("out.konect", text, BadRows::Fail).unwrap()), expected());
+        let text =
+            "% user item rating time\n1   31 2.5\t1260759144\n\n  2 x9 4.0 835355493\n# end\n";
+        assert_eq!(
+            rows(&read("out.konect", text, BadRows::Fail).unwrap()),
+            expected()
+        );
         let text = "1 31 2.5 1260759144\n1 31 4\n2 x9 4 835355493\n";
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rows");
         std::fs::write(&path, text).unwrap();
-        let read = |bad_rows| InteractionReader::new(&path, Format::Columns).bad_rows(bad_rows).read();
-        assert!(matches!(read(BadRows::Fail), Err(Error::ColumnCount { line: 2, .. })));
+        let read = |bad_rows| {
+            InteractionReader::new(&path, Format::Columns)
+                .bad_rows(bad_rows)
+                .read()
+        };
+        assert!(matches!(
+            read(BadRows::Fail),
+            Err(Error::ColumnCount { line: 2, .. })
+        ));
         let log = read(BadRows::Skip).unwrap();
         assert_eq!((rows(&log), log.skipped_rows()), (expected(), 1));
     }
 
     #[test]
     fn remarks_before_sequences_are_no_users() {
-        let log = read("b.txt", "% bipartite graph\n# made by hand\n7 1 2 3\n8 2\n", BadRows::Fail);
+        let log = read(
+            "b.txt",
+            "% bipartite graph\n# made by hand\n7 1 2 3\n8 2\n",
+            BadRows::Fail,
+        );
         let log = log.unwrap();
         assert_eq!((log.users().len(), log.items().len(), log.len()), (2, 3, 4));
         // Further down a line like that is a user's.
@@ -647,7 +690,8 @@ mod tests {
 
     #[test]
     fn blanks_around_names_and_fields_are_nothing() {
-        let text = "userId, movieId, rating, timestamp\n1, 31, 2.5, 1260759144\n2, x9, , 835355493\n";
+        let text =
+            "userId, movieId, rating, timestamp\n1, 31, 2.5, 1260759144\n2, x9, , 835355493\n";
         let log = read("log.csv", text, BadRows::Fail).unwrap();
         let mut expected = expected();
         expected[1].3 = None;
@@ -656,7 +700,8 @@ mod tests {
 
     #[test]
     fn tab_separated_fields_may_begin_with_a_quote() {
-        let text = "user\titem\ttime\n1\t\"Heroes\" live\t1\n1\t\"Heroes\t2\n2\tsoon\tsoon\n2\tb\"\t3\n";
+        let text =
+            "user\titem\ttime\n1\t\"Heroes\" live\t1\n1\t\"Heroes\t2\n2\tsoon\tsoon\n2\tb\"\t3\n";
         let log = read("plays.tsv", text, BadRows::Skip).unwrap();
         assert_eq!((log.len(), log.skipped_rows()), (3, 1));
         assert_eq!(log.items().ids()[1], "\"Heroes".into());
@@ -664,7 +709,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("plays.tsv");
         std::fs::write(&path, "1\t\"a\tb\"\t1\n").unwrap();
-        let schema = Schema::positions(0, 1).delimiter("\t").time(Column::Position(2));
+        let schema = Schema::positions(0, 1)
+            .delimiter("\t")
+            .time(Column::Position(2));
         let with = |quotes| Format::Delimited(schema.clone().quotes(quotes));
         let log = InteractionReader::new(&path, with(true)).read().unwrap();
         assert_eq!(log.items().ids()[0], "a\tb".into());
@@ -676,18 +723,31 @@ mod tests {
         let text = "user_id,item_id,last_watch_dt\n1,31,2021-05-11\n1,32,2021-05-11 08:30:00 UTC\n\
                     1,33,2021-05-11T10:30:00.5+02:00\n1,34,1620721801\n";
         let log = read("kion.csv", text, BadRows::Fail).unwrap();
-        assert_eq!(log.times(), [1_620_691_200.0, 1_620_721_800.0, 1_620_721_800.5, 1_620_721_801.0]);
+        assert_eq!(
+            log.times(),
+            [
+                1_620_691_200.0,
+                1_620_721_800.0,
+                1_620_721_800.5,
+                1_620_721_801.0
+            ]
+        );
     }
 
     #[test]
     fn what_has_no_time_or_two_is_refused_with_a_way_out() {
         let sessions = "sessionId;userId;itemId;timeframe;eventdate\n1;NA;5;12;2016-05-09\n";
         let error = read("train-item-views.csv", sessions, BadRows::Fail).unwrap_err();
-        assert!(error.to_string().contains("user=sessionId,item=itemId"), "{error}");
+        assert!(
+            error.to_string().contains("user=sessionId,item=itemId"),
+            "{error}"
+        );
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("train-item-views.csv");
         std::fs::write(&path, sessions).unwrap();
-        let format = "user=sessionId,item=itemId,time=eventdate,delimiter=;".parse().unwrap();
+        let format = "user=sessionId,item=itemId,time=eventdate,delimiter=;"
+            .parse()
+            .unwrap();
         let log = InteractionReader::new(&path, format).read().unwrap();
         assert_eq!(log.times(), [1_462_752_000.0]);
         for (name, text) in [
@@ -697,9 +757,15 @@ mod tests {
             let error = read(name, text, BadRows::Fail).unwrap_err();
             assert!(matches!(error, Error::UncertainColumns { .. }), "{error}");
         }
-        for header in ["\"user_id:token\"\t\"item_id:token\"\t\"timestamp:float\"", "user_id:token\titem_id:token\t timestamp:float"] {
+        for header in [
+            "\"user_id:token\"\t\"item_id:token\"\t\"timestamp:float\"",
+            "user_id:token\titem_id:token\t timestamp:float",
+        ] {
             let text = format!("{header}\n1\t31\t9\n1\t32\t5\n");
-            assert_eq!(read("a.inter", text, BadRows::Fail).unwrap().times(), [9.0, 5.0]);
+            assert_eq!(
+                read("a.inter", text, BadRows::Fail).unwrap().times(),
+                [9.0, 5.0]
+            );
         }
     }
 

@@ -1,4 +1,13 @@
 //! What times are counted in.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -94,6 +103,9 @@ mod tests {
         ] {
             assert_eq!(TimeUnit::of_times(&[0.0, unit.now()]), unit);
         }
-        assert_eq!(TimeUnit::of_times(&[TimeUnit::Order.now()]), TimeUnit::Seconds);
+        assert_eq!(
+            TimeUnit::of_times(&[TimeUnit::Order.now()]),
+            TimeUnit::Seconds
+        );
     }
 }

@@ -1,4 +1,13 @@
 //! Where the jobs of one call put what they find, and the call waits for it.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -21,6 +30,10 @@ enum Answer<T> {
     Here(T),
 }
 
+#[expect(
+    clippy::indexing_slicing,
+    reason = "jobs are numbered by the places they were given"
+)]
 impl<T> Answers<T> {
     /// Places for the answers of jobs, each of which is waited for or not.
     pub(super) fn new(awaited: impl Iterator<Item = bool>) -> Self {

@@ -1,4 +1,13 @@
 //! One call that serves the whole recall stage, while models change and events stream in.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 
 mod answers;
 mod counters;
@@ -208,7 +217,10 @@ impl RecallEngine {
         let channels = reports.collect();
         count(&self.counters.calls);
         Ok(Recalled {
-            items: fused.into_iter().filter_map(|fused| call.outside(fused)).collect(),
+            items: fused
+                .into_iter()
+                .filter_map(|fused| call.outside(fused))
+                .collect(),
             known: call.history.items.len(),
             unknown: call.history.unknown,
             channels,
@@ -349,7 +361,11 @@ impl RecallEngine {
                 return Ok(served);
             }
             let reason = format!("the stage that serves is in {}; open it anew", units[0]);
-            Err(Error::invalid("time unit of the new stage", units[1], reason))
+            Err(Error::invalid(
+                "time unit of the new stage",
+                units[1],
+                reason,
+            ))
         });
         let served = loaded.inspect_err(|_| count(&self.counters.failed_reloads))?;
         let version = serving.version + 1;
@@ -521,6 +537,10 @@ impl RecallEngine {
 
     /// What a job of a call gives on a worker within the usual budget, or its place and what became
     /// of it.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "there is a place for each channel, the fallback and the selection"
+    )]
     fn within_budget<T: Send + 'static>(
         &self,
         call: &Arc<Call>,
@@ -551,6 +571,10 @@ impl RecallEngine {
     }
 
     /// What every channel gives, or that it gave nothing in time.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "there is a place for each channel of the stage"
+    )]
     fn ask_channels(
         &self,
         call: &Arc<Call>,
@@ -816,6 +840,10 @@ impl Call {
     }
 
     /// An item as the outside knows it.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "there is a name for each channel, the fallback and the selection"
+    )]
     fn outside(&self, fused: Fused) -> Option<RecalledItem> {
         let data = &self.serving.served.data;
         let id = |item| data.catalog().id_of(item).cloned();

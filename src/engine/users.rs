@@ -1,4 +1,13 @@
 //! What users did since the stage was made.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
@@ -46,6 +55,7 @@ impl Users {
         user: &ExternalId,
     ) -> std::sync::MutexGuard<'_, LruCache<ExternalId, Recent, foldhash::fast::RandomState>> {
         let part = self.hasher.hash_one(user) as usize % PARTS;
+        #[expect(clippy::indexing_slicing, reason = "there are so many parts")]
         self.parts[part]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -1,4 +1,13 @@
 //! Threads that run the channels of calls, and the jobs they are given.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -107,6 +116,10 @@ impl Workers {
     }
 
     /// Puts a job into the queue. `stuck` is one for all jobs of a channel.
+    #[expect(
+        clippy::expect_used,
+        reason = "the queue is open as long as this holds its other end"
+    )]
     pub(super) fn submit(
         &self,
         stuck: &Arc<Stuck>,

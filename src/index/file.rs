@@ -2,6 +2,15 @@
 //!
 //! A file begins with 256 bytes of [`Header`]; each array begins at a multiple of 64 bytes after
 //! it, so that a map of the file holds them aligned. Numbers are little-endian.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -66,6 +75,10 @@ pub(super) struct Contents<'a> {
 }
 
 /// Writes an index file aside and renames it.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a header has more bytes than are checked"
+)]
 pub(super) fn write(path: &Path, contents: &Contents<'_>) -> Result<()> {
     little_endian(path)?;
     let mut checksum = crc32fast::Hasher::new();
@@ -95,6 +108,10 @@ pub(super) fn write(path: &Path, contents: &Contents<'_>) -> Result<()> {
 }
 
 /// The zeros that follow a section.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "what is missing to a multiple is less than it"
+)]
 fn padding(len: usize) -> &'static [u8] {
     &[0; ALIGNMENT][..len.next_multiple_of(ALIGNMENT) - len]
 }
@@ -133,6 +150,10 @@ pub(super) struct Sections {
 
 /// Maps an index file and checks that it is whole, of this kind, and of the catalog with this
 /// fingerprint.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the file was seen to have a header"
+)]
 pub(super) fn open(path: &Path, kind: Kind, fingerprint: u64) -> Result<Sections> {
     little_endian(path)?;
     let file = File::open(path).map_err(Error::io("open", path))?;
@@ -197,6 +218,10 @@ pub(super) fn open(path: &Path, kind: Kind, fingerprint: u64) -> Result<Sections
     })
 }
 
+#[expect(
+    clippy::indexing_slicing,
+    reason = "indexes ask for sections and settings by numbers of their own"
+)]
 impl Sections {
     /// An array of the file.
     pub(super) fn array<T: Pod>(&self, section: usize) -> Result<Buffer<T>> {

@@ -1,4 +1,13 @@
 //! Which items a search may find.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 
 use fixedbitset::FixedBitSet;
 
@@ -67,7 +76,9 @@ const DENSE: ItemIndex = 1 << 26;
 /// Sets are equal that hold the same items, whatever they once held.
 impl PartialEq for ItemSet {
     fn eq(&self, other: &Self) -> bool {
-        self.len == other.len && self.bits.ones().eq(other.bits.ones()) && self.beyond == other.beyond
+        self.len == other.len
+            && self.bits.ones().eq(other.bits.ones())
+            && self.beyond == other.beyond
     }
 }
 

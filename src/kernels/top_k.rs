@@ -76,8 +76,7 @@ pub(crate) fn search(
                 if let [best] = parts {
                     found(query, best.of(place));
                 } else {
-                    let mut merged: Vec<Scored> =
-                        Vec::with_capacity(parts.len() * k.min(len));
+                    let mut merged: Vec<Scored> = Vec::with_capacity(parts.len() * k.min(len));
                     merged.extend(parts.iter().flat_map(|best| best.of(place)));
                     merged.sort_unstable_by(best_first);
                     merged.truncate(k);

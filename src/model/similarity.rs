@@ -98,7 +98,10 @@ mod tests {
         let trained = Tensor::<Flex, 2>::from_data(values, &Default::default());
         let trained = Similarity::Cosine.prepare_tensor(trained).into_data();
         for (searched, trained) in searched.iter().zip(trained.iter::<f32>()) {
-            assert!((searched - trained).abs() <= 1e-6 * trained.abs(), "{searched} {trained}");
+            assert!(
+                (searched - trained).abs() <= 1e-6 * trained.abs(),
+                "{searched} {trained}"
+            );
         }
     }
 

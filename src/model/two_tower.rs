@@ -320,7 +320,10 @@ impl<B: Backend> SequenceRecaller<B> for TwoTower<B> {
             let values = features.val().into_data();
             crc32fast::hash(values.as_bytes())
         });
-        format!(r#"{{"config":{config},"item_features":{}}}"#, features.unwrap_or(0))
+        format!(
+            r#"{{"config":{config},"item_features":{}}}"#,
+            features.unwrap_or(0)
+        )
     }
 
     fn max_len(&self) -> usize {

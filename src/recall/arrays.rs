@@ -1,4 +1,13 @@
 //! Named arrays of numbers in one file, in the safetensors format.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 
 use std::path::{Path, PathBuf};
 

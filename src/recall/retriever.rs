@@ -153,7 +153,9 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
         history: impl IntoIterator<Item = (T, f64)>,
         options: RecallOptions,
     ) -> Result<Retrieved> {
-        let timed = history.into_iter().map(|(id, time)| (id.into(), Some(time)));
+        let timed = history
+            .into_iter()
+            .map(|(id, time)| (id.into(), Some(time)));
         self.recall_history(timed, options)
     }
 

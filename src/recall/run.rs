@@ -1,4 +1,13 @@
 //! A trained model on disk, with all that serving it needs.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 
 use std::path::Path;
 
@@ -125,8 +134,8 @@ where
                 weights: crc32fast::hash(&weights),
             },
         };
-        let manifest = serde_json::to_vec_pretty(&manifest)
-            .map_err(|error| unwritable(error.to_string()))?;
+        let manifest =
+            serde_json::to_vec_pretty(&manifest).map_err(|error| unwritable(error.to_string()))?;
         write_file(&path.join(CONFIG), &config)?;
         write_file(&path.join(CATALOG), &catalog)?;
         write_file(&path.join(WEIGHTS), &weights)?;

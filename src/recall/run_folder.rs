@@ -2,6 +2,15 @@
 //!
 //! A reader that has resolved a version reads nothing else, so it never sees half of one run and
 //! half of another, however often the folder is saved meanwhile.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -123,7 +132,8 @@ fn check_ours(path: &Path) -> Result<Option<String>> {
     }
     for name in entries(path)? {
         // A first save that was killed may have left a version that does not count yet.
-        let version = version_number(&name).is_some() && check_holds(&path.join(&name), &FILES).is_ok();
+        let version =
+            version_number(&name).is_some() && check_holds(&path.join(&name), &FILES).is_ok();
         if !version && !is_aside(&name) {
             return Err(not_ours(path, &name));
         }
@@ -202,7 +212,9 @@ mod tests {
     }
 
     fn write(path: &Path, contents: &[u8]) -> Result<()> {
-        save(path, |folder| write_file(&folder.join("model.json"), contents))
+        save(path, |folder| {
+            write_file(&folder.join("model.json"), contents)
+        })
     }
 
     fn contents(path: &Path) -> Vec<u8> {
@@ -250,7 +262,10 @@ mod tests {
         // Another's run.json.
         fs::write(keep.join("run.json"), "{\"mine\": true}").unwrap();
         assert!(matches!(write(&keep, b"run"), Err(Error::Damaged { .. })));
-        assert_eq!(fs::read(keep.join("run.json")).unwrap(), b"{\"mine\": true}");
+        assert_eq!(
+            fs::read(keep.join("run.json")).unwrap(),
+            b"{\"mine\": true}"
+        );
     }
 
     #[test]
@@ -276,7 +291,9 @@ mod tests {
         write(&run, b"four").unwrap();
         assert_eq!(names(&run), ["run.json", "v000010", "v000011"]);
         // A save that fails leaves nothing.
-        let failed = save(&home.path().join("new"), |_| Err(Error::invalid("test", 1, "fails")));
+        let failed = save(&home.path().join("new"), |_| {
+            Err(Error::invalid("test", 1, "fails"))
+        });
         assert!(failed.is_err());
         assert_eq!(names(home.path()), ["run"]);
     }
@@ -305,7 +322,14 @@ mod tests {
             Err::<(), _>(damaged(folder, "broken"))
         });
         assert!(failed.is_err() && tries.get() == 1);
-        fs::write(run.join("run.json"), r#"{"format_version":3,"current":"../run"}"#).unwrap();
-        assert!(matches!(super::read(&run, |_| Ok(())), Err(Error::Damaged { .. })));
+        fs::write(
+            run.join("run.json"),
+            r#"{"format_version":3,"current":"../run"}"#,
+        )
+        .unwrap();
+        assert!(matches!(
+            super::read(&run, |_| Ok(())),
+            Err(Error::Damaged { .. })
+        ));
     }
 }

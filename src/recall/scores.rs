@@ -60,7 +60,10 @@ impl Places {
     /// A node's place, if it has one.
     #[inline]
     pub(super) fn get(&self, node: u32) -> Option<usize> {
-        let place = self.places.get(node as usize).or_else(|| self.beyond.get(&node))?;
+        let place = self
+            .places
+            .get(node as usize)
+            .or_else(|| self.beyond.get(&node))?;
         (*place as usize).checked_sub(1)
     }
 

@@ -96,7 +96,8 @@ impl RecallStage {
     ) -> Result<Self> {
         let name = name.into();
         share.check()?;
-        if [FALLBACK, SELECTION].contains(&name.as_str()) || self.names().any(|other| other == name) {
+        if [FALLBACK, SELECTION].contains(&name.as_str()) || self.names().any(|other| other == name)
+        {
             return Err(Error::invalid(
                 "name",
                 name,

@@ -1,4 +1,13 @@
 //! What the channels of a stage are made of.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,9 +15,7 @@ use std::sync::Arc;
 use ndarray::Array2;
 
 use crate::backend::Backend;
-use crate::data::{
-    Catalog, Dataset, ExternalId, Features, ItemIndex, TimeUnit, TrainingSequences,
-};
+use crate::data::{Catalog, Dataset, ExternalId, Features, ItemIndex, TimeUnit, TrainingSequences};
 use crate::model::SequenceRecaller;
 use crate::{Error, Result};
 

@@ -2,11 +2,11 @@
 
 use ndarray::Array2;
 
-use crate::{Error, Result};
 use crate::backend::Backend;
 use crate::data::{History, ItemIndex, SequenceBatch};
 use crate::index::{Filter, Hits, VectorIndex};
 use crate::model::SequenceRecaller;
+use crate::{Error, Result};
 
 use super::candidates::{Candidates, Reason};
 use super::channel::{RecallChannel, UserContext, check_items};
@@ -113,7 +113,9 @@ pub(super) fn encode_by_model<B: Backend, M: SequenceRecaller<B>>(
     histories: &[History<'_>],
 ) -> Result<Array2<f32>> {
     if model.needs_times()
-        && let Some(row) = histories.iter().position(|history| history.times().is_empty())
+        && let Some(row) = histories
+            .iter()
+            .position(|history| history.times().is_empty())
     {
         return Err(Error::TimesMissing { row });
     }

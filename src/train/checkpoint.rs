@@ -1,4 +1,13 @@
 //! Training that was interrupted, on disk.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 
 use std::path::PathBuf;
 
@@ -6,8 +15,8 @@ use burn::record::{BinBytesRecorder, FullPrecisionSettings, Record, Recorder};
 use burn::tensor::backend::Backend;
 use serde::{Deserialize, Serialize};
 
-use super::observer::EpochReport;
 use super::identity::Identity;
+use super::observer::EpochReport;
 use crate::files::{
     FolderLock, entries, read_file, remove_folder, sweep, write_file, write_new_folder,
 };
@@ -137,8 +146,8 @@ impl Checkpoints {
         };
         let value: serde_json::Value =
             serde_json::from_slice(&json).map_err(|error| damaged(error.to_string()))?;
-        let version = value["format_version"]
-            .as_u64()
+        let version = (value.get("format_version"))
+            .and_then(serde_json::Value::as_u64)
             .and_then(|found| u32::try_from(found).ok());
         match version {
             Some(FORMAT_VERSION) => {}

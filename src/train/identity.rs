@@ -1,4 +1,13 @@
 //! What tells one training from another.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -87,7 +96,9 @@ impl Identity {
 fn first_difference(path: &str, a: &Value, b: &Value) -> Option<(String, String, String)> {
     match (a, b) {
         (Value::Object(a), Value::Object(b)) => {
-            let names = a.keys().chain(b.keys().filter(|name| !a.contains_key(*name)));
+            let names = a
+                .keys()
+                .chain(b.keys().filter(|name| !a.contains_key(*name)));
             names.into_iter().find_map(|name| {
                 let of = |map: &serde_json::Map<String, Value>| map.get(name).cloned();
                 let (a, b) = (of(a).unwrap_or_default(), of(b).unwrap_or_default());
@@ -112,9 +123,19 @@ mod tests {
         assert_eq!(first_difference("model", &a, &b), None);
         b["objective"]["temperature"] = json!(0.05);
         let found = first_difference("model", &a, &b).unwrap();
-        assert_eq!(found, ("model.objective.temperature".into(), "0.1".into(), "0.05".into()));
+        assert_eq!(
+            found,
+            (
+                "model.objective.temperature".into(),
+                "0.1".into(),
+                "0.05".into()
+            )
+        );
         b["objective"] = json!("softmax");
-        assert_eq!(first_difference("model", &a, &b).unwrap().0, "model.objective");
+        assert_eq!(
+            first_difference("model", &a, &b).unwrap().0,
+            "model.objective"
+        );
         let more = json!({"dim": 64, "objective": a["objective"], "heads": 2});
         let found = first_difference("model", &a, &more).unwrap();
         assert_eq!(found, ("model.heads".into(), "null".into(), "2".into()));

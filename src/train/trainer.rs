@@ -255,7 +255,10 @@ impl<'a> Trainer<'a> {
             };
             match last {
                 Some(checkpoint) => {
-                    checkpoint.progress.identity.check_same(&progress.identity)?;
+                    checkpoint
+                        .progress
+                        .identity
+                        .check_same(&progress.identity)?;
                     model = model.load_record(checkpoint.model::<B, _>(device)?);
                     optimizer = optimizer.load_record(checkpoint.optimizer::<B, _>(device)?);
                     best = best.load_record(checkpoint.best::<B::InnerBackend, _>(device)?);
@@ -299,9 +302,7 @@ impl<'a> Trainer<'a> {
                 Ok((model, valid, report))
             });
             let (trained, valid, report) = match made {
-                Err(
-                    Error::NonFiniteLoss { .. } | Error::NonFiniteVector { .. },
-                ) if epoch > 1 => {
+                Err(Error::NonFiniteLoss { .. } | Error::NonFiniteVector { .. }) if epoch > 1 => {
                     let step = match made {
                         Err(Error::NonFiniteLoss { step, .. }) => step,
                         _ => steps_per_epoch,

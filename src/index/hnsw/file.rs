@@ -1,4 +1,13 @@
 //! Graphs in files.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 
 use std::path::Path;
 
@@ -61,6 +70,7 @@ impl HnswIndex {
     /// [`Error::Io`] when the file can't be read, [`Error::FormatVersion`] for another version's,
     /// [`Error::OtherCatalog`] for another fingerprint, [`Error::DuplicateItem`] for an item that
     /// comes twice and [`Error::Damaged`] for whatever else is wrong with it.
+    #[expect(clippy::indexing_slicing, reason = "pairs have two items")]
     pub fn open(path: impl AsRef<Path>, fingerprint: u64) -> Result<Self> {
         let sections = file::open(path.as_ref(), Kind::Hnsw, fingerprint)?;
         let config = HnswConfig {
@@ -133,6 +143,10 @@ fn graph(sections: &Sections, config: &HnswConfig) -> Result<Graph> {
 
 /// What is wrong with a graph: every link must lead to a point that is on the link's layer, and
 /// every number must be one.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "arrays are of one length, which was checked before"
+)]
 fn check(graph: &Graph) -> Result<(), &'static str> {
     let lists = graph.upper.len() / graph.neighbors;
     let level = |point: u32| graph.levels.get(point as usize).copied().map(usize::from);
