@@ -8,9 +8,7 @@ use ndarray::{Array2, ArrayView2};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use seqrec::Error;
-use seqrec::index::{
-    Filter, FlatIndex, HnswConfig, HnswIndex, ItemSet, Precision, UpdatableIndex, VectorIndex,
-};
+use seqrec::index::{Filter, FlatIndex, HnswConfig, HnswIndex, ItemSet, Precision, UpdatableIndex};
 
 const DIM: usize = 6;
 /// Items are from 1 to this.
