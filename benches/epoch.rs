@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 use seqrec::backend::{Autodiff, Flex};
 use seqrec::data::{Dataset, Filters, InteractionReader, Protocol, Split, Targets};
-use seqrec::model::{Gru4RecConfig, RecallerConfig};
+use seqrec::model::{Gru4RecConfig, Objective, RecallerConfig};
 use seqrec::train::{Trainer, TrainerConfig};
 
 #[path = "support/memory.rs"]
@@ -48,6 +48,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
     let device = Default::default();
     let config = Gru4RecConfig::new()
+        .with_embedding_dropout(0.0)
+        .with_hidden_dropout(0.0)
+        .with_objective(Objective::new())
         .with_dim(options.dim)
         .with_max_len(options.max_len);
     let model = config.init::<Autodiff<Flex>>(dataset.catalog().len(), 1, &device)?;

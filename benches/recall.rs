@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use seqrec::backend::Flex;
 use seqrec::data::{Catalog, ExternalId};
 use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex};
-use seqrec::model::{Gru4RecConfig, RecallerConfig};
+use seqrec::model::{Gru4RecConfig, Objective, RecallerConfig};
 use seqrec::recall::{RecallOptions, Retriever, item_vectors};
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -48,7 +48,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .num_threads(options.threads)
         .build_global()?;
     let catalog = Catalog::from_ids((1..=options.items as i64).map(ExternalId::Integer))?;
-    let config = Gru4RecConfig::new().with_dim(options.dim);
+    let config = Gru4RecConfig::new()
+        .with_objective(Objective::new())
+        .with_dim(options.dim);
     let model = config.init::<Flex>(catalog.len(), 1, &Default::default())?;
     let vectors = item_vectors(&model);
     let index: Box<dyn VectorIndex> = match options.index {

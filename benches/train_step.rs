@@ -13,7 +13,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use seqrec::backend::{Autodiff, Flex};
 use seqrec::data::{ItemIndex, SequenceBatch, TrainingBatch};
-use seqrec::model::{Gru4Rec, Gru4RecConfig, RecallerConfig, SequenceRecaller};
+use seqrec::model::{Gru4Rec, Gru4RecConfig, Objective, RecallerConfig, SequenceRecaller};
 use seqrec::train::{Adam, Optimizer};
 
 #[path = "support/memory.rs"]
@@ -47,6 +47,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build_global()?;
     let device = Default::default();
     let config = Gru4RecConfig::new()
+        .with_embedding_dropout(0.0)
+        .with_hidden_dropout(0.0)
+        .with_objective(Objective::new())
         .with_dim(options.dim)
         .with_max_len(options.len);
     let mut model = config.init::<B>(options.items, 1, &device)?;

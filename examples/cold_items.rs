@@ -57,6 +57,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("no movies with genres beside the ratings".into());
     }
     let metric: Metric = format!("recall@{}", options.k).parse()?;
+    // What can't be judged is told before any time is spent.
+    Scorer::new(catalog, &[options.k])?;
     let mut found = Vec::new();
     for &seed in &options.seeds {
         let mut order: Vec<ItemIndex> = (1..=items as ItemIndex).collect();
@@ -73,6 +75,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         let model = TwoTowerConfig::new();
         let model = model.init_with_features::<Autodiff<Flex>>(&features, seed, &device)?;
         let config = TrainerConfig::new()
+            .with_batch_size(256)
+            .with_learning_rate(0.001)
+            .with_patience(5)
+            .with_minimum_steps(0)
             .with_epochs(options.epochs)
             .with_seed(seed);
         let trained = Trainer::new(config)

@@ -45,6 +45,8 @@ pub struct Trained<'a> {
 
 fn trainer(options: &Options, targets: Targets) -> Trainer<'static> {
     let config = TrainerConfig::new()
+        .with_batch_size(256)
+        .with_minimum_steps(0)
         .with_targets(targets)
         .with_epochs(options.epochs)
         .with_learning_rate(0.002)

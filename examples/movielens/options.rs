@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 use seqrec::data::movielens::Edition;
 use seqrec::data::{Format, Targets};
-use seqrec::model::{Gru4RecConfig, Similarity};
+use seqrec::model::{Gru4RecConfig, Objective, Similarity};
 use seqrec::train::TrainerConfig;
 
 /// Trains GRU4Rec on MovieLens, measures it, and shows what it recalls.
@@ -58,28 +58,34 @@ pub struct Options {
     /// Epochs at most [default: 100].
     #[arg(long)]
     pub epochs: Option<usize>,
-    /// Epochs without a better validation recall before training stops [default: 5].
+    /// Epochs without a better validation recall before training stops [default: 10].
     #[arg(long)]
     pub patience: Option<usize>,
+    /// Steps before training may stop so [default: 500].
+    #[arg(long)]
+    pub min_steps: Option<usize>,
     /// The size of vectors [default: 64].
     #[arg(long)]
     pub dim: Option<usize>,
     /// GRU layers [default: 1].
     #[arg(long)]
     pub layers: Option<usize>,
-    /// The share of inputs dropped in training [default: 0.2].
+    /// The share of inputs dropped in training [default: 0.5].
     #[arg(long)]
     pub dropout: Option<f64>,
+    /// The share of the GRU's output dropped in training [default: 0.5].
+    #[arg(long)]
+    pub hidden_dropout: Option<f64>,
     /// How many of a history's last items are seen [default: 50].
     #[arg(long)]
     pub max_len: Option<usize>,
-    /// Sequences per batch [default: 128].
+    /// Sequences per batch [default: 32].
     #[arg(long)]
     pub batch_size: Option<usize>,
-    /// Adam's learning rate [default: 0.003].
+    /// Adam's learning rate [default: 0.002].
     #[arg(long)]
     pub lr: Option<f64>,
-    /// How vectors are compared, in training and search: dot or cosine [default: dot].
+    /// How vectors are compared, in training and search: dot or cosine [default: cosine].
     #[arg(long, value_name = "dot|cosine")]
     pub similarity: Option<Similarity>,
     /// The index that the test split and the shown users are searched with.
@@ -151,12 +157,16 @@ impl Options {
             Some(Preset::Tutorial) => Gru4RecConfig::new()
                 .with_dim(16)
                 .with_max_len(20)
+                .with_embedding_dropout(0.0)
+                .with_hidden_dropout(0.0)
+                .with_objective(Objective::new())
                 .with_search_similarity(Some(Similarity::Cosine)),
-            None => Gru4RecConfig::new().with_embedding_dropout(0.2),
+            None => Gru4RecConfig::new(),
         };
         config.dim = self.dim.unwrap_or(config.dim);
         config.layers = self.layers.unwrap_or(config.layers);
         config.embedding_dropout = self.dropout.unwrap_or(config.embedding_dropout);
+        config.hidden_dropout = self.hidden_dropout.unwrap_or(config.hidden_dropout);
         config.max_len = self.max_len.unwrap_or(config.max_len);
         if let Some(similarity) = self.similarity {
             config.objective.similarity = similarity;
@@ -170,10 +180,11 @@ impl Options {
         let mut config = match self.preset {
             Some(Preset::Tutorial) => TrainerConfig::new()
                 .with_targets(Targets::ONE_RANDOM)
-                .with_learning_rate(1e-4),
-            None => TrainerConfig::new()
-                .with_batch_size(128)
-                .with_learning_rate(3e-3),
+                .with_batch_size(256)
+                .with_learning_rate(1e-4)
+                .with_patience(5)
+                .with_minimum_steps(0),
+            None => TrainerConfig::new(),
         };
         config.targets = match self.targets {
             Some(TargetsName::One) => Targets::ONE_RANDOM,
@@ -182,6 +193,7 @@ impl Options {
         };
         config.epochs = self.epochs.unwrap_or(config.epochs);
         config.patience = self.patience.unwrap_or(config.patience);
+        config.minimum_steps = self.min_steps.unwrap_or(config.minimum_steps);
         config.batch_size = self.batch_size.unwrap_or(config.batch_size);
         config.learning_rate = self.lr.unwrap_or(config.learning_rate);
         config.seed = self.seed;

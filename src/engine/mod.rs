@@ -89,8 +89,10 @@ pub struct RecallEngine {
     settings: EngineSettings,
     load: Box<dyn Fn() -> Result<ServedStage> + Send + Sync>,
     serving: RwLock<Arc<Serving>>,
-    /// Held while a stage is loaded, so that a later load is not replaced by an earlier one.
-    reloading: Mutex<()>,
+    /// How many loads have begun, and which of them serves, so that a later one is not replaced by an
+    /// earlier one. A stage is loaded under no lock, since that asks for other threads.
+    loads: AtomicU64,
+    loaded: Mutex<u64>,
     users: Users,
     events: Mutex<Events>,
     workers: Workers,
@@ -171,7 +173,8 @@ impl RecallEngine {
         Ok(Self {
             load: Box::new(load),
             serving: RwLock::new(Arc::new(serving)),
-            reloading: Mutex::new(()),
+            loads: AtomicU64::new(0),
+            loaded: Mutex::new(0),
             users: Users::new(settings.users, settings.history),
             events: Mutex::default(),
             workers: Workers::new(settings.threads)?,
@@ -344,16 +347,14 @@ impl RecallEngine {
     /// What loading gives, and [`Error::InvalidValue`] when the times of the new stage are in
     /// another unit, in which the events of users that are held mean something else.
     pub fn reload(&self) -> Result<()> {
-        let _one_at_a_time = self
-            .reloading
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let load = self.loads.fetch_add(1, Ordering::Relaxed) + 1;
         let loaded = catch_unwind(AssertUnwindSafe(|| (self.load)())).unwrap_or_else(|panic| {
             Err(Error::Thread {
                 thread: "loading",
                 reason: panic_message(&*panic),
             })
         });
+        let mut latest_load = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         let serving = self.serving();
         let loaded = loaded.and_then(|served| {
             let units = [&serving.served, &served].map(|served| served.data.time_unit());
@@ -368,6 +369,11 @@ impl RecallEngine {
             ))
         });
         let served = loaded.inspect_err(|_| count(&self.counters.failed_reloads))?;
+        if *latest_load > load {
+            // One that was begun later serves already.
+            return Ok(());
+        }
+        *latest_load = load;
         let version = serving.version + 1;
         let serving = Arc::new(Serving::new(served, version, &self.counters));
         // Most events are told before any lock is held for long: those that come meanwhile, at the

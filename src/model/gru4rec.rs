@@ -16,6 +16,10 @@ use crate::{Result, settings};
 
 /// The settings of [`Gru4Rec`].
 ///
+/// The defaults, with those of [`TrainerConfig`](crate::train::TrainerConfig), were chosen on the
+/// validation splits of several data sets, small ones among them. Without dropout, or with inner
+/// products of vectors of any length, small data are learned by heart at once.
+///
 /// ```
 /// use seqrec::backend::Flex;
 /// use seqrec::model::{Gru4RecConfig, RecallerConfig};
@@ -36,16 +40,16 @@ pub struct Gru4RecConfig {
     #[config(default = "InputEmbedding::Shared")]
     pub input: InputEmbedding,
     /// The share of the input vectors' values that is dropped in training, `0.0..1.0`.
-    #[config(default = 0.0)]
+    #[config(default = 0.5)]
     pub embedding_dropout: f64,
     /// The share of each layer's output that is dropped in training, `0.0..1.0`.
-    #[config(default = 0.0)]
+    #[config(default = 0.5)]
     pub hidden_dropout: f64,
     /// How many of a history's last items are seen.
     #[config(default = 50)]
     pub max_len: usize,
-    /// What it is trained for.
-    #[config(default = "Objective::new()")]
+    /// What it is trained for: unless told otherwise, a softmax over the whole catalog of cosines.
+    #[config(default = "Objective::new().with_similarity(Similarity::Cosine)")]
     pub objective: Objective,
     /// Searches by another similarity than the model was trained with. Leave it at `None`; it is
     /// there to measure published results whose search differs from their training.

@@ -2,7 +2,7 @@
 //! segment.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use burn::config::Config;
@@ -107,7 +107,8 @@ const SEGMENTS: usize = 10_000;
 pub struct Popularity {
     config: PopularityConfig,
     tally: Mutex<Tally>,
-    ranked: RwLock<Ranked>,
+    /// What is searched holds no lock: whoever searches keeps it.
+    ranked: RwLock<Arc<Ranked>>,
 }
 
 /// Lists in order, best first.
@@ -258,7 +259,7 @@ impl Popularity {
 
     fn of_tally(mut tally: Tally, config: PopularityConfig) -> Self {
         Self {
-            ranked: RwLock::new(tally.ranked()),
+            ranked: RwLock::new(Arc::new(tally.ranked())),
             config,
             tally: Mutex::new(tally),
         }
@@ -394,7 +395,10 @@ impl RecallChannel for Popularity {
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates> {
-        let ranked = self.ranked.read().unwrap_or_else(PoisonError::into_inner);
+        let ranked = {
+            let ranked = self.ranked.read().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(&ranked)
+        };
         let mut best = Candidates::with_capacity(users.len(), k);
         for (row, user) in users.iter().enumerate() {
             let passes = |candidate: &Candidate| {
@@ -439,16 +443,15 @@ impl RecallChannel for Popularity {
             value: interaction.value,
             segments,
         };
-        let ranked = {
-            let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-            tally.add(&row, &self.config);
-            tally.observed += 1;
-            let late = |ordered: Instant| ordered.elapsed() >= AT_LEAST_EVERY;
-            if tally.observed < OBSERVED && !tally.ordered.is_none_or(late) {
-                return;
-            }
-            tally.ranked()
-        };
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.add(&row, &self.config);
+        tally.observed += 1;
+        let late = |ordered: Instant| ordered.elapsed() >= AT_LEAST_EVERY;
+        if tally.observed < OBSERVED && !tally.ordered.is_none_or(late) {
+            return;
+        }
+        let ranked = Arc::new(tally.ranked());
+        // While the tally is held, so that no earlier lists take the place of these.
         *self.ranked.write().unwrap_or_else(PoisonError::into_inner) = ranked;
     }
 }

@@ -29,14 +29,15 @@ pub struct TrainerConfig {
     /// How many epochs at most.
     #[config(default = 100)]
     pub epochs: usize,
-    /// How many sequences a batch has.
-    #[config(default = 256)]
+    /// How many sequences a batch has. More need fewer steps an epoch, and more epochs to learn as
+    /// much.
+    #[config(default = 32)]
     pub batch_size: usize,
     /// How gradients move parameters.
     #[config(default = "Optimizer::Adam(Adam::default())")]
     pub optimizer: Optimizer,
-    /// How far.
-    #[config(default = 1e-3)]
+    /// How far: the learning rate.
+    #[config(default = 2e-3)]
     pub learning_rate: f64,
     /// Which positions of a sequence are targets.
     #[config(default = "Targets::All")]
