@@ -6,6 +6,7 @@ mod told;
 use std::sync::Arc;
 
 use ndarray::{Array2, array};
+use seqrec::Error;
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
     Catalog, Dataset, ExternalId, Features, Filters, History, Interaction, Interactions, ItemIndex,
@@ -869,4 +870,37 @@ fn learned_weights_find_more_than_any_one_channel() {
     let history = |case| split.valid.history(case).into();
     assert!(turns.learn_weights(&split.valid, &config, history).is_err());
     assert!(turns.set_weights(&[1.0]).is_err() && turns.set_weights(&[1.0, -1.0, 0.0]).is_err());
+}
+
+#[test]
+fn sequences_of_another_data_set_are_an_error() {
+    let log = Synthetic {
+        users: 20,
+        items: 30,
+        ..Synthetic::default()
+    }
+    .generate();
+    let dataset = Dataset::new(log, Filters::default()).unwrap();
+    let sequences = TrainingSequences::all(&dataset);
+    let few = Catalog::from_ids([1i64, 2].map(ExternalId::from)).unwrap();
+    let start = HistoryItems::last(5).unwrap();
+    let refused = [
+        MarkovChain::new(&sequences, &few).map(drop),
+        SessionKnn::new(&sequences, &few, &SessionKnnConfig::new()).map(drop),
+        SimilarUsers::new(&sequences, &few, start, &SimilarUsersConfig::new()).map(drop),
+        ItemNeighboursConfig::new()
+            .build(&sequences, &few)
+            .map(drop),
+        MatrixFactorization::als(&sequences, &few, &AlsConfig::new()).map(drop),
+        MatrixFactorization::bpr(&sequences, &few, &BprConfig::new()).map(drop),
+        Ease::new(&sequences, &few, 1.0).map(drop),
+    ];
+    for refused in refused {
+        assert!(
+            matches!(refused, Err(Error::UnknownItem { .. })),
+            "{refused:?}"
+        );
+    }
+    // Counted where it is not in the catalog, an item counts for nothing.
+    assert_eq!(few.clone().with_counts([&[1, 30][..]]).counts(), [0, 1, 0]);
 }

@@ -9,16 +9,18 @@ use seqrec::Error;
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
     Catalog, Dataset, ExternalId, Features, Filters, Interaction, Interactions, ItemIndex,
-    TrainingSequences,
+    TimeUnit, TrainingSequences,
 };
-use seqrec::engine::{Because, EngineSettings, Outcome, RecallEngine, RecallRequest, Recalled};
+use seqrec::engine::{
+    Because, EngineSettings, Observed, Outcome, RecallEngine, RecallRequest, Recalled,
+};
 use seqrec::index::Filter;
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
 use seqrec::prelude::Flex;
 use seqrec::recall::{
     Candidate, Candidates, ChannelKind, Fusion, HistoryItems, ItemNeighboursConfig, PlannedChannel,
     PlannedSelection, Popularity, PopularityConfig, Reason, RecallChannel, RecallStage, Run,
-    ServedStage, Share, StageData, StagePlan, UserContext,
+    Selection, ServedStage, Share, StageData, StagePlan, UserContext,
 };
 
 #[path = "support/stage.rs"]
@@ -229,17 +231,21 @@ fn events_are_part_of_the_next_call() {
     let took = |user: &str, item: &str, time: f64| {
         engine
             .observe(&Interaction::new(user, item, time), &[])
-            .unwrap();
+            .unwrap()
     };
-    took("anna", "d", 50.0);
-    took("new", "c", 51.0);
+    assert_eq!(took("anna", "d", 50.0), Observed::Taken);
+    assert_eq!(took("new", "c", 51.0), Observed::Taken);
     assert_eq!(seen("anna"), (strings(&["a", "b", "d"]), 3, 0));
     assert_eq!(seen("new"), (strings(&["c"]), 1, 0));
     // Sent twice it counts once; what the data hold already does not count again; an item that
     // nobody knows is counted as such.
-    took("anna", "d", 50.0);
-    took("anna", "a", 1.0);
-    took("anna", "unheard of", 60.0);
+    assert_eq!(took("anna", "d", 50.0), Observed::Repeated);
+    assert_eq!(took("anna", "a", 1.0), Observed::Older);
+    assert_eq!(took("anna", "b", 2.0), Observed::Older);
+    // At the very time of what the data hold last, something else is news.
+    assert_eq!(took("bo", "d", 4.0), Observed::Taken);
+    assert_eq!(seen("bo"), (strings(&["b", "c", "d"]), 3, 0));
+    assert_eq!(took("anna", "unheard of", 60.0), Observed::Taken);
     assert_eq!(seen("anna"), (strings(&["a", "b", "d"]), 3, 1));
     // What he took is not recalled unless that is asked for.
     assert!(engine.recall("anna", 10).unwrap().items.is_empty());
@@ -247,7 +253,211 @@ fn events_are_part_of_the_next_call() {
         took("new", "a", 100.0 + f64::from(round));
     }
     assert_eq!(seen("new").1, engine.settings().history);
-    assert_eq!(engine.statistics().users, 2);
+    assert_eq!(engine.statistics().users, 3);
+}
+
+/// A stage whose data have these times, and an engine of it.
+fn engine_with_times(unit: f64) -> RecallEngine {
+    let log: Interactions = [
+        ("anna", "a", 1.6e9),
+        ("anna", "b", 1.61e9),
+        ("bo", "c", 1.62e9),
+    ]
+    .into_iter()
+    .map(|(user, item, seconds)| Interaction::new(user, item, seconds * unit))
+    .collect();
+    let dataset = Dataset::new(log, Filters::default()).unwrap();
+    let load = move || {
+        let sequences = TrainingSequences::all(&dataset);
+        let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
+        let stage = stage().channel("echo", echo(), Share::default())?;
+        Ok(ServedStage::new(stage, data))
+    };
+    RecallEngine::with_loader(load, EngineSettings::default()).unwrap()
+}
+
+/// An event counts from the next call on, or is refused: never accepted and then ignored.
+#[test]
+fn events_in_the_datas_unit_of_time_count_and_others_are_refused() {
+    for (unit, name) in [
+        (1.0, "in seconds"),
+        (1e3, "in milliseconds"),
+        (1e6, "in microseconds"),
+    ] {
+        let engine = engine_with_times(unit);
+        let known = || {
+            let request = RecallRequest::of_user("anna", 9).keep_seen();
+            engine.recall_for(&request).unwrap().known
+        };
+        let now = engine.time_unit().now();
+        let observe = |time| engine.observe(&Interaction::new("anna", "c", time), &[]);
+        assert_eq!(known(), 2);
+        assert_eq!(observe(now).unwrap(), Observed::Taken);
+        assert_eq!(known(), 3);
+        for other in [1e-6, 1e-3, 1e3, 1e6] {
+            let reason = observe(now * other).unwrap_err().to_string();
+            assert!(reason.contains(name), "{reason}");
+        }
+        // Far ahead of the clock, though in the right unit.
+        let reason = observe(now + 2.0 * 86_400.0 * unit)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            reason.contains("future") && reason.contains(name),
+            "{reason}"
+        );
+        for time in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert!(observe(time).is_err());
+        }
+        let value = Some(f32::INFINITY);
+        let infinite = Interaction {
+            value,
+            ..Interaction::new("anna", "c", now)
+        };
+        assert!(engine.observe(&infinite, &[]).is_err());
+        let request = RecallRequest::of_user("anna", 9).at(now * 1e3);
+        assert!(
+            engine
+                .recall_for(&request)
+                .unwrap_err()
+                .to_string()
+                .contains(name)
+        );
+        let timed = RecallRequest::of_timed_history([("a", now / 1e3)], 9);
+        assert!(
+            engine
+                .recall_for(&timed)
+                .unwrap_err()
+                .to_string()
+                .contains(name)
+        );
+        assert_eq!(known(), 3);
+        // A batch with one that can't be right is refused as a whole.
+        let event = |item, time| (Interaction::new("bo", item, time), Vec::new());
+        let batch = [event("a", now), event("b", now * 1e3)];
+        let reason = engine.observe_all(&batch).unwrap_err().to_string();
+        assert!(reason.contains("event 1"), "{reason}");
+        let request = RecallRequest::of_user("bo", 9).keep_seen();
+        assert_eq!(engine.recall_for(&request).unwrap().known, 1);
+        assert_eq!(engine.observe_all(&batch[..1]).unwrap(), [Observed::Taken]);
+        assert_eq!(engine.recall_for(&request).unwrap().known, 2);
+    }
+}
+
+/// A rule for diversity and a fallback that never end, or panic, hold no call up.
+#[test]
+fn selections_and_fallbacks_have_a_budget() {
+    struct Rule(Arc<AtomicBool>, bool);
+    impl Selection for Rule {
+        fn select(&self, candidates: &[Candidate], k: usize) -> Vec<usize> {
+            assert!(!self.1, "in its test");
+            while self.0.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            // One place is no candidate's.
+            (0..candidates.len().min(k)).rev().chain([99]).collect()
+        }
+    }
+    for panics in [false, true] {
+        let held = Arc::new(AtomicBool::new(true));
+        let hold = held.clone();
+        let settings = EngineSettings {
+            threads: 2,
+            budget: Duration::from_millis(200),
+            ..EngineSettings::default()
+        };
+        let load = move || {
+            let (hold, rule) = (hold.clone(), hold.clone());
+            let endless = Told(Arc::new(move |_| {
+                assert!(!panics, "in its test");
+                while hold.load(Ordering::SeqCst) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Ok(vec![4])
+            }));
+            let stage = stage().channel("good", items(&[1, 2]), Share::default())?;
+            let stage = stage.budget("good", Duration::from_secs(30))?;
+            let stage = stage.selection(Rule(rule, panics)).fallback(endless);
+            Ok(ServedStage::new(stage, data()))
+        };
+        let engine = RecallEngine::with_loader(load, settings).unwrap();
+        let recalled = engine.recall("nobody", 5).unwrap();
+        assert_eq!(ids(&recalled), ["a", "b"]);
+        for name in ["selection", "fallback"] {
+            let outcome = outcome(&recalled, name);
+            let expected = matches!(outcome, Outcome::Failed { .. }) == panics
+                && matches!(outcome, Outcome::Late) != panics;
+            assert!(expected, "{name}: {outcome:?}");
+        }
+        held.store(false, Ordering::SeqCst);
+        if !panics {
+            wait_until("both come back", || {
+                ids(&engine.recall("nobody", 5).unwrap()) == ["b", "a", "d"]
+            });
+        }
+    }
+}
+
+#[test]
+fn a_reload_forgets_channels_and_refuses_another_unit_of_time() {
+    let loads = Arc::new(AtomicUsize::new(0));
+    let load = move || {
+        let number = loads.fetch_add(1, Ordering::SeqCst);
+        let stage = stage().channel(format!("channel {number}"), items(&[1]), Share::default())?;
+        let data = if number == 2 {
+            data().with_time_unit(TimeUnit::Milliseconds)
+        } else {
+            data()
+        };
+        Ok(ServedStage::new(stage, data))
+    };
+    let engine = RecallEngine::with_loader(load, EngineSettings::default()).unwrap();
+    engine.recall("nobody", 1).unwrap();
+    engine.reload().unwrap();
+    let names = || -> Vec<String> {
+        let channels = engine.statistics().channels;
+        channels.keys().map(|name| name.to_string()).collect()
+    };
+    assert_eq!(names(), ["channel 1", "fallback", "selection"]);
+    assert!(
+        engine
+            .reload()
+            .unwrap_err()
+            .to_string()
+            .contains("milliseconds")
+    );
+    assert_eq!((engine.statistics().version, names().len()), (2, 3));
+    engine.reload().unwrap();
+    assert_eq!(names(), ["channel 3", "fallback", "selection"]);
+}
+
+#[test]
+fn ids_as_long_as_the_datas_are_served_and_room_is_made_as_users_come() {
+    let long = "x".repeat(2_000);
+    let log: Interactions = [("u", long.as_str()), ("u", "b"), (long.as_str(), "b")]
+        .into_iter()
+        .enumerate()
+        .map(|(time, (user, item))| Interaction::new(user, item, time as f64))
+        .collect();
+    let dataset = Dataset::new(log, Filters::default()).unwrap();
+    let load = move || {
+        let sequences = TrainingSequences::all(&dataset);
+        let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
+        let stage = stage().channel("echo", echo(), Share::default())?;
+        Ok(ServedStage::new(stage, data))
+    };
+    let settings = EngineSettings {
+        users: usize::MAX,
+        budget: Duration::MAX,
+        ..EngineSettings::default()
+    };
+    let engine = RecallEngine::with_loader(load, settings).unwrap();
+    assert_eq!(engine.recall(long.as_str(), 5).unwrap().known, 1);
+    let request = RecallRequest::of_history([long.as_str()], 5).keep_seen();
+    assert_eq!(ids(&engine.recall_for(&request).unwrap()), [long.as_str()]);
+    let event = Interaction::new("u", long.as_str(), 50.0);
+    assert_eq!(engine.observe(&event, &[]).unwrap(), Observed::Taken);
+    assert!(engine.recall("x".repeat(2_001), 5).is_err());
 }
 
 #[test]

@@ -337,3 +337,16 @@ fn settings_that_cannot_be_are_named() {
         );
     }
 }
+
+/// An index may be let go of wherever it was used, within asynchronous code too.
+#[test]
+fn an_index_is_dropped_within_asynchronous_code() {
+    let server = Server::start();
+    let config = MilvusConfig {
+        deadline: Duration::MAX,
+        ..server.config("dropped")
+    };
+    let index = MilvusIndex::connect(config).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async move { drop(index) });
+}

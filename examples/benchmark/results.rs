@@ -75,7 +75,14 @@ impl fmt::Display for Outcome {
                 write!(f, " (valid {:.4})", metric(valid, name))?;
             }
         }
-        write!(f, "  {} epochs, {:.1} s", self.epochs, self.train_seconds)
+        write!(f, "  {} epochs, {:.1} s", self.epochs, self.train_seconds)?;
+        match self.test.unreachable_labels {
+            0 => Ok(()),
+            labels => write!(
+                f,
+                "; {labels} labels were taken before and can't be recalled"
+            ),
+        }
     }
 }
 

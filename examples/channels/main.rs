@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use seqrec::OutputFolder;
-use seqrec::data::{Dataset, Filters, Format, InteractionReader, Protocol, Split};
+use seqrec::data::{Case, Dataset, Filters, Format, InteractionReader, Protocol, Split};
 use seqrec::recall::{Fusion, Normalization, RecallStage, Share, WeightLearningConfig};
 
 use build::Channel;
@@ -131,6 +131,15 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     }
     let trained = build::train(&dataset, &split, options)?;
     let channels = build::channels(&trained, &split, options)?;
+    if !options.keep_seen {
+        let seen = |case: &Case<'_>| case.labels.iter().any(|label| case.history.contains(label));
+        let unreachable = split.test.iter().filter(seen).count();
+        if unreachable > 0 {
+            println!(
+                "{unreachable} labels were taken before, and can't be recalled where seen items are left out"
+            );
+        }
+    }
     let judge = Judge::new(&split, trained.segments(), !options.keep_seen, ks);
 
     let mut rows: Vec<Measured> = Vec::new();

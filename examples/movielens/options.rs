@@ -64,7 +64,7 @@ pub struct Options {
     /// Steps before training may stop so [default: 500].
     #[arg(long)]
     pub min_steps: Option<usize>,
-    /// The size of vectors [default: 64].
+    /// The size of vectors [default: 128].
     #[arg(long)]
     pub dim: Option<usize>,
     /// GRU layers [default: 1].

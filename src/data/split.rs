@@ -178,6 +178,15 @@ impl TrainingSequences {
         fingerprint.finish()
     }
 
+    /// Refuses sequences of items that a catalog does not have, which are of another data set.
+    pub(crate) fn check_items(&self, catalog: &Catalog) -> Result<()> {
+        let unknown = |item: &&ItemIndex| catalog.id_of(**item).is_none();
+        match self.iter().flatten().find(unknown) {
+            Some(&item) => Err(Error::UnknownItem { item }),
+            None => Ok(()),
+        }
+    }
+
     /// The number in the data set of the user whose sequence this is.
     ///
     /// # Panics

@@ -369,3 +369,34 @@ impl UpdatableIndex for FlatIndex {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_update_that_panicked_half_way_leaves_no_index_to_search() {
+        let vectors = ndarray::array![[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]];
+        let index = FlatIndex::new(vectors.view()).unwrap();
+        std::thread::scope(|scope| {
+            let half_way = scope.spawn(|| {
+                let _ = index.update(|state| {
+                    state.places += 1;
+                    panic!("half-way")
+                });
+            });
+            assert!(half_way.join().is_err());
+        });
+        let query = vectors.slice(ndarray::s![1..2, ..]);
+        assert!(matches!(
+            index.search(query, 1, None),
+            Err(Error::Thread { .. })
+        ));
+        assert!(matches!(
+            index.add(9, &[0.0, 1.0]),
+            Err(Error::Thread { .. })
+        ));
+        let folder = tempfile::tempdir().unwrap();
+        assert!(index.save(folder.path().join("items.index"), 1).is_err());
+    }
+}

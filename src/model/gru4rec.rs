@@ -31,7 +31,7 @@ use crate::{Result, settings};
 #[derive(Config, Debug, PartialEq)]
 pub struct Gru4RecConfig {
     /// The size of item vectors and hidden states.
-    #[config(default = 64)]
+    #[config(default = 128)]
     pub dim: usize,
     /// How many GRU layers.
     #[config(default = 1)]

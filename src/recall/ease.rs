@@ -37,6 +37,7 @@ impl Ease {
         regularization: f64,
     ) -> Result<Self> {
         settings::has_items(catalog.len())?;
+        sequences.check_items(catalog)?;
         settings::positive("regularization", regularization)?;
         let items = catalog.len();
         if items > Self::GREATEST_CATALOG {

@@ -10,6 +10,7 @@ use crate::{Error, Result};
 use super::candidates::{Candidates, Reason};
 use super::channel::{RecallChannel, UserContext};
 use super::vector_channel::{encode_by_model, nearest_items};
+use super::vectors::check_items;
 
 /// How many cases are encoded and searched for at a time.
 const BATCH: usize = 512;
@@ -45,8 +46,9 @@ impl Evaluation {
     /// The metrics of `model`, searched through `index`, on `cases`.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when a cut is 0 or above the catalog, [`Error::NothingLeft`] when
-    /// there is no case, and what the index's search gives.
+    /// [`Error::InvalidValue`] when a cut is 0 or above the catalog, [`Error::Shape`] when the model
+    /// is of another number of items, [`Error::NothingLeft`] when there is no case, and what the
+    /// index's search gives.
     pub fn run<B: Backend, M: SequenceRecaller<B>>(
         &self,
         model: &M,
@@ -55,6 +57,7 @@ impl Evaluation {
         catalog: &Catalog,
         device: &B::Device,
     ) -> Result<Report> {
+        check_items(model, catalog)?;
         self.judge(cases, catalog, |users, k, filter| {
             let histories: Vec<_> = users.iter().map(|user| user.history()).collect();
             let encode = |histories: &[History<'_>]| encode_by_model(model, device, histories);

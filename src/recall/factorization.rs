@@ -91,6 +91,7 @@ impl MatrixFactorization {
         config: &AlsConfig,
     ) -> Result<Self> {
         settings::has_items(catalog.len())?;
+        sequences.check_items(catalog)?;
         settings::at_least_one(&[("dim", config.dim), ("iterations", config.iterations)])?;
         settings::positive("confidence", config.confidence)?;
         settings::positive("regularization", config.regularization)?;
@@ -125,6 +126,7 @@ impl MatrixFactorization {
         config: &BprConfig,
     ) -> Result<Self> {
         settings::has_items(catalog.len())?;
+        sequences.check_items(catalog)?;
         settings::at_least_one(&[("dim", config.dim), ("epochs", config.epochs)])?;
         settings::positive("learning_rate", config.learning_rate)?;
         settings::not_negative("regularization", config.regularization)?;

@@ -82,13 +82,15 @@ impl ItemNeighboursConfig {
     ///
     /// # Errors
     /// [`Error::InvalidValue`](crate::Error::InvalidValue) with the first setting that can't be
-    /// right, and for an empty catalog.
+    /// right, and for an empty catalog; [`Error::UnknownItem`](crate::Error::UnknownItem) for
+    /// sequences of other items than the catalog's.
     pub fn build(
         &self,
         sequences: &TrainingSequences,
         catalog: &Catalog,
     ) -> Result<Links<Item, Item>> {
         settings::has_items(catalog.len())?;
+        sequences.check_items(catalog)?;
         self.validate()?;
         let together = Together::new(self, sequences, catalog);
         let scratch = || vec![0.0; catalog.len()];

@@ -22,9 +22,11 @@ impl MarkovChain {
     /// Counts transitions.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`](crate::Error::InvalidValue) for an empty catalog.
+    /// [`Error::InvalidValue`](crate::Error::InvalidValue) for an empty catalog, and
+    /// [`Error::UnknownItem`](crate::Error::UnknownItem) for sequences of other items than its.
     pub fn new(sequences: &TrainingSequences, catalog: &Catalog) -> Result<Self> {
         settings::has_items(catalog.len())?;
+        sequences.check_items(catalog)?;
         let pairs = sequences.iter().flat_map(|items| items.windows(2));
         let mut pairs: Vec<(ItemIndex, ItemIndex)> = pairs.map(|pair| (pair[0], pair[1])).collect();
         pairs.par_sort_unstable();

@@ -60,4 +60,5 @@ pub use user_paths::{
     NearestUsers, SimilarUsers, SimilarUsersConfig, next_items, training_vectors,
 };
 pub use vector_channel::{ModelEncoder, UserEncoder, VectorChannel};
+pub(crate) use vectors::check_items;
 pub use vectors::{item_vectors, user_vectors};

@@ -40,7 +40,9 @@ impl SessionKnn {
     /// Indexes sessions.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`](crate::Error::InvalidValue) for a setting of 0.
+    /// [`Error::InvalidValue`](crate::Error::InvalidValue) for a setting of 0, and
+    /// [`Error::UnknownItem`](crate::Error::UnknownItem) for sequences of other items than the
+    /// catalog's.
     pub fn new(
         sequences: &TrainingSequences,
         catalog: &Catalog,

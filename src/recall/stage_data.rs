@@ -15,7 +15,7 @@ use std::sync::Arc;
 use ndarray::Array2;
 
 use crate::backend::Backend;
-use crate::data::{Catalog, Dataset, ExternalId, Features, ItemIndex, TimeUnit, TrainingSequences};
+use crate::data::{Catalog, Dataset, ExternalId, Features, TimeUnit, TrainingSequences};
 use crate::model::SequenceRecaller;
 use crate::{Error, Result};
 
@@ -81,10 +81,7 @@ impl StageData {
             })?;
             users.push(id.clone());
         }
-        let unknown = |item: &&ItemIndex| catalog.id_of(**item).is_none();
-        if let Some(&item) = sequences.iter().flatten().find(unknown) {
-            return Err(Error::UnknownItem { item });
-        }
+        sequences.check_items(&catalog)?;
         Ok(Self {
             users,
             time_unit: TimeUnit::of_times(

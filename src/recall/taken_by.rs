@@ -27,6 +27,7 @@ impl TakenBy {
         recent: usize,
     ) -> Result<Self> {
         settings::has_items(catalog.len())?;
+        sequences.check_items(catalog)?;
         let end = |&user: &usize| -> f64 {
             let times = sequences.history(user).times();
             times.last().copied().unwrap_or(f64::NEG_INFINITY)

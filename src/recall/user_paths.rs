@@ -65,7 +65,8 @@ impl SimilarUsers {
     /// Looks users up by the items of a history that `start` gives.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for a setting of 0.
+    /// [`Error::InvalidValue`] for a setting of 0, and [`Error::UnknownItem`] for sequences of other
+    /// items than the catalog's.
     pub fn new(
         sequences: &TrainingSequences,
         catalog: &Catalog,

@@ -4,8 +4,25 @@ use burn::tensor::Tensor;
 use ndarray::Array2;
 
 use crate::backend::Backend;
-use crate::data::SequenceBatch;
+use crate::data::{Catalog, SequenceBatch};
 use crate::model::SequenceRecaller;
+use crate::{Error, Result};
+
+/// Refuses a model that is of another number of items than a catalog.
+pub(crate) fn check_items<B: Backend, M: SequenceRecaller<B>>(
+    model: &M,
+    catalog: &Catalog,
+) -> Result<()> {
+    let [rows, _] = model.item_embeddings().dims();
+    if rows == catalog.len() + 1 {
+        return Ok(());
+    }
+    Err(Error::Shape {
+        what: "items of the model",
+        expected: catalog.len(),
+        found: rows.saturating_sub(1),
+    })
+}
 
 fn to_array<B: Backend>(rows: Tensor<B, 2>) -> Array2<f32> {
     let shape = rows.dims();

@@ -20,7 +20,7 @@ use crate::data::{Batcher, NegativeSampler, Split, Targets};
 use crate::eval::{Measure, Metric, Report};
 use crate::index::FlatIndex;
 use crate::model::SequenceRecaller;
-use crate::recall::{Evaluation, item_vectors};
+use crate::recall::{Evaluation, check_items, item_vectors};
 use crate::{Error, Result, settings};
 
 /// The settings of a [`Trainer`].
@@ -195,6 +195,7 @@ impl<'a> Trainer<'a> {
     ///
     /// # Errors
     /// [`Error::InvalidValue`] for settings that can't be right or that the model does not support,
+    /// [`Error::Shape`] and [`Error::UnknownItem`] when model and data are of different catalogs,
     /// [`Error::NothingLeft`] when no sequence has a target, [`Error::NonFiniteLoss`] when training
     /// diverges in its first epoch (later it stops with the best weights so far),
     /// [`Error::OtherTraining`] when the checkpoint that is to be resumed is of other data or
@@ -224,6 +225,8 @@ impl<'a> Trainer<'a> {
         }
         let evaluation = config.evaluation();
         evaluation.check(split.catalog())?;
+        check_items(&model, split.catalog())?;
+        split.train.check_items(split.catalog())?;
         let mut batcher = Batcher::new(
             &split.train,
             config.batch_size,

@@ -528,3 +528,33 @@ impl UpdatableIndex for HnswIndex {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_update_that_panicked_half_way_leaves_no_graph_to_search() {
+        let vectors = ndarray::array![[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]];
+        let index = HnswIndex::new(vectors.view(), &HnswConfig::new()).unwrap();
+        std::thread::scope(|scope| {
+            let half_way = scope.spawn(|| {
+                let _ = index.update(|graph, _| {
+                    graph.items.make_own().push(9);
+                    panic!("half-way")
+                });
+            });
+            assert!(half_way.join().is_err());
+        });
+        for queries in [vectors.slice(ndarray::s![1..2, ..]), vectors.view()] {
+            let found = index.search(queries, 1, None);
+            assert!(matches!(found, Err(Error::Thread { .. })), "{found:?}");
+        }
+        assert!(matches!(
+            index.add(9, &[0.0, 1.0]),
+            Err(Error::Thread { .. })
+        ));
+        let folder = tempfile::tempdir().unwrap();
+        assert!(index.save(folder.path().join("items.index"), 1).is_err());
+    }
+}
