@@ -53,6 +53,7 @@
 //! | serve it while models and users change | [`engine::RecallEngine`] |
 //! | judge ranked lists of any origin | [`eval::Scorer`] |
 //! | keep a trained model | [`recall::Run`] |
+//! | write results without overwriting anything else's | [`OutputFolder`] |
 //! | bring another burn backend | [`backend::Backend`], with an empty `impl` |
 //!
 //! # What holds everywhere
@@ -63,7 +64,11 @@
 //! - Everything random takes a seed, and the same seed gives the same bytes: splits, batches,
 //!   weights, dropout. On the CPU backends this holds for any number of threads.
 //! - A recalled item comes with every channel that found it and the reason.
-//! - Bad input is an [`Error`] that names the file and line or the field and value.
+//! - Bad input is an [`Error`] that names the file and line or the field and value, and what could be
+//!   read in two ways is not guessed.
+//! - Only what this crate wrote is overwritten or removed. Files are written aside and renamed, run
+//!   folders in versions that are never changed, so that a crash, a full disk or a load meanwhile
+//!   finds the last good state whole.
 //!
 //! # Features
 //!

@@ -44,6 +44,9 @@ impl Reference {
     fn model<B: Backend>(&self) -> Gru4Rec<B> {
         let (dim, gates) = (self.dim, 3 * self.dim);
         let config = Gru4RecConfig::new()
+            .with_objective(Objective::new())
+            .with_embedding_dropout(0.0)
+            .with_hidden_dropout(0.0)
             .with_dim(dim)
             .with_layers(self.layers.len());
         let mut model = config
@@ -243,6 +246,8 @@ fn gru_gradients_are_finite_differences<B: Backend>() {
 
 fn small_model<B: Backend>(similarity: Similarity) -> Gru4Rec<B> {
     let config = Gru4RecConfig::new()
+        .with_embedding_dropout(0.0)
+        .with_hidden_dropout(0.0)
         .with_dim(8)
         .with_layers(2)
         .with_objective(Objective::new().with_similarity(similarity));

@@ -283,7 +283,7 @@ fn resuming_another_training_is_refused_by_what_differs() {
         (base.clone().with_dim(8), "model.dim"),
         (
             base.clone()
-                .with_objective(Objective::new().with_similarity(Similarity::Cosine)),
+                .with_objective(Objective::new().with_similarity(Similarity::Dot)),
             "model.objective.similarity",
         ),
     ] {

@@ -113,9 +113,15 @@ impl Cases {
     /// A number that tells these cases from others: it depends on every history and every label.
     pub fn fingerprint(&self) -> u64 {
         let mut fingerprint = Fingerprint::default();
-        for case in 0..self.len() {
-            fingerprint.add_history(self.history(case));
-            fingerprint.add(bytemuck::cast_slice(self.get(case).labels));
+        for &Place {
+            user,
+            start,
+            cut,
+            end,
+        } in &self.places
+        {
+            fingerprint.add_history(self.sequences.history(user, start..cut));
+            fingerprint.add_history(self.sequences.history(user, cut..end));
         }
         fingerprint.finish()
     }
