@@ -137,11 +137,11 @@ pub enum Error {
 
     /// A checkpoint is of another training than the one that is to go on from it.
     #[error(
-        "the checkpoint can't be resumed: its {what} was {checkpoint}, and is now {now}; \
+        "the checkpoint can't be resumed, since it has another {what} ({checkpoint}, and here {now}); \
          train with the same, or begin anew without resuming"
     )]
     OtherTraining {
-        /// The first thing that differs, such as `training sequences` or `model.dim`.
+        /// The first thing that differs, such as `set of training sequences` or `model.dim`.
         what: String,
         /// What the checkpoint has.
         checkpoint: String,

@@ -72,7 +72,8 @@ pub(crate) fn write_new_folder(path: &Path, fill: impl FnOnce(&Path) -> Result<(
     let _alive = FolderLock::acquire(aside.path())?;
     fill(aside.path())?;
     sync_folder(aside.path())?;
-    // An empty folder is replaced by the renaming; one that was filled meanwhile is an error.
+    // Not everywhere is an empty folder replaced by renaming; one that was filled meanwhile stays.
+    let _ = fs::remove_dir(path);
     fs::rename(aside.path(), path).map_err(Error::io("write", path))?;
     let _ = aside.keep();
     sync_folder(folder)

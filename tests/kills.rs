@@ -21,6 +21,9 @@ const FOLDER: &str = "SEQREC_KILLS_FOLDER";
 /// How often children are killed in all.
 const KILLS: &str = "SEQREC_KILLS";
 
+/// As many as a moment allows, with and without optimization.
+const EPOCHS: usize = if cfg!(debug_assertions) { 6 } else { 40 };
+
 type TrainedRun = Run<Flex, Gru4RecConfig>;
 
 /// What the child does; nothing where it is no child.
@@ -46,8 +49,8 @@ fn train(folder: &Path) {
         .init::<Autodiff<Flex>>(split.catalog().len(), 3, &device)
         .unwrap();
     let trainer = TrainerConfig::new()
-        .with_epochs(40)
-        .with_patience(40)
+        .with_epochs(EPOCHS)
+        .with_patience(EPOCHS)
         .with_batch_size(16);
     let trained = Trainer::new(trainer)
         .observer(CsvLog::new(folder.join("log.csv")))
@@ -112,7 +115,7 @@ fn killed_trainings_end_like_one_that_was_not() {
         )
     };
     let expected = outcome(&whole);
-    assert_eq!(expected.0.lines().count(), 40);
+    assert_eq!(expected.0.lines().count(), EPOCHS);
     let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(7);
     let (mut killed, mut trainings) = (0, 0);
     while killed < kills {

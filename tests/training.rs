@@ -260,10 +260,10 @@ fn resuming_another_training_is_refused_by_what_differs() {
     // The same items, divided otherwise: the test split was once trained on.
     let ratio = split(Protocol::Ratio { seed: 1 });
     assert_eq!(ratio.catalog().fingerprint(), first.catalog().fingerprint());
-    assert_eq!(differs(&ratio, &base), "training sequences");
+    assert_eq!(differs(&ratio, &base), "set of training sequences");
     let mut judged_otherwise = first.clone();
     judged_otherwise.valid = first.test.clone();
-    assert_eq!(differs(&judged_otherwise, &base), "validation cases");
+    assert_eq!(differs(&judged_otherwise, &base), "set of validation cases");
     // A file with as many items.
     let renamed: Interactions = (0..first.catalog().len() as i64)
         .flat_map(|item| {

@@ -63,15 +63,19 @@ impl Identity {
     /// # Errors
     /// [`Error::OtherTraining`] with the first thing that differs.
     pub(super) fn check_same(&self, now: &Self) -> Result<()> {
-        let data = ["catalog", "training sequences", "validation cases"];
+        let data = [
+            "catalog",
+            "set of training sequences",
+            "set of validation cases",
+        ];
         let fingerprints = self.fingerprints.iter().zip(&now.fingerprints);
         for (what, (checkpoint, now)) in data.into_iter().zip(fingerprints) {
             if checkpoint != now {
-                let of = |fingerprint| format!("another (fingerprint {fingerprint:016x})");
+                let named = |fingerprint: &u64| format!("fingerprint {fingerprint:016x}");
                 return Err(Error::OtherTraining {
                     what: what.to_owned(),
-                    checkpoint: of(checkpoint),
-                    now: format!("of fingerprint {now:016x}"),
+                    checkpoint: named(checkpoint),
+                    now: named(now),
                 });
             }
         }
