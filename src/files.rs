@@ -19,6 +19,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
 
 use crate::{Error, Result};
 
@@ -35,6 +36,16 @@ pub(crate) fn write_file_with(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
 ) -> Result<()> {
+    let mut file = aside(path)?;
+    let written = write(file.as_file_mut()).and_then(|()| file.as_file().sync_all());
+    written.map_err(Error::io("write", path))?;
+    file.persist(path)
+        .map_err(|error| Error::io("write", path)(error.error))?;
+    sync_folder(parent(path))
+}
+
+/// An empty file beside `path`, to be filled and then renamed, or dropped and then gone.
+pub(crate) fn aside(path: &Path) -> Result<NamedTempFile> {
     let folder = parent(path);
     fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     sweep(folder, Some(path));
@@ -44,15 +55,11 @@ pub(crate) fn write_file_with(
     // Temporary files are for their owner alone; this one is to be like any other.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder
+    let file = builder
         .tempfile_in(folder)
         .map_err(Error::io("write", path))?;
     lock(file.as_file(), path)?;
-    let written = write(file.as_file_mut()).and_then(|()| file.as_file().sync_all());
-    written.map_err(Error::io("write", path))?;
-    file.persist(path)
-        .map_err(|error| Error::io("write", path)(error.error))?;
-    sync_folder(folder)
+    Ok(file)
 }
 
 /// Writes a folder that is not there yet, or is empty, aside and renames it: it is there whole or

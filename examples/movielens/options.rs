@@ -61,7 +61,7 @@ pub struct Options {
     /// Epochs without a better validation recall before training stops [default: 10].
     #[arg(long)]
     pub patience: Option<usize>,
-    /// Steps before training may stop so [default: 500].
+    /// Steps before training may stop so [default: 1000].
     #[arg(long)]
     pub min_steps: Option<usize>,
     /// The size of vectors [default: 128].

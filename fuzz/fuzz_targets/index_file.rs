@@ -6,7 +6,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use ndarray::{Array2, ArrayView2};
-use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, Precision, UpdatableIndex, VectorIndex};
+use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, Precision, UpdatableIndex};
 use std::sync::LazyLock;
 
 const DIM: usize = 6;

@@ -48,7 +48,7 @@ pub struct TrainerConfig {
     /// How many steps are made before training may stop so. Small data have few steps an epoch, so
     /// that many epochs may pass before a model has learned anything at all, and few validation
     /// users, so that chance alone makes some epoch the best for long.
-    #[config(default = 500)]
+    #[config(default = 1_000)]
     pub minimum_steps: usize,
     /// The validation metric that decides which epoch is the best.
     #[config(default = "default_metric()")]

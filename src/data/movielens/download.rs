@@ -9,7 +9,7 @@ use md5::{Digest, Md5};
 use zip::ZipArchive;
 
 use super::Edition;
-use crate::files::write_new_folder;
+use crate::files::{aside, write_new_folder};
 use crate::{Error, Result};
 
 /// Fetches an edition's archive, checks it against the MD5 published beside it, and unpacks its
@@ -62,11 +62,7 @@ impl Downloader {
         let url = format!("{}/{}.zip", self.base_url, edition.archive());
         let expected = self.published_checksum(&format!("{url}.md5"))?;
 
-        let mut archive = tempfile::Builder::new()
-            .prefix(edition.archive())
-            .suffix(".zip")
-            .tempfile_in(cache)
-            .map_err(Error::io("write into", cache))?;
+        let mut archive = aside(&cache.join(format!("{}.zip", edition.archive())))?;
         let path = archive.path().to_owned();
         let found = download(&url, archive.as_file_mut(), &path, &mut progress)?;
         if found != expected {
