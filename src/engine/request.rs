@@ -1,13 +1,4 @@
 //! What is asked of an engine, and what it answers.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
 
 use std::fmt;
 use std::sync::Arc;

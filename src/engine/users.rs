@@ -1,13 +1,4 @@
 //! What users did since the stage was made.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
