@@ -154,10 +154,16 @@ fn check(graph: &Graph) -> Result<(), &'static str> {
     if !no_entry && level(graph.entry).is_none() {
         return Err("its entry is no point");
     }
+    let mut given = 0;
     for point in 0..graph.len() as u32 {
         let top = usize::from(graph.levels[point as usize]);
-        let start = graph.upper_start[point as usize] as usize;
-        if start.checked_add(top).is_none_or(|end| end > lists) {
+        // One after another: a list that two points had in common would be right for one of them
+        // only, as soon as the other's is changed.
+        if graph.upper_start[point as usize] as usize != given {
+            return Err("a point's lists are not its own");
+        }
+        given += top;
+        if given > lists {
             return Err("a point lies on layers that are not there");
         }
         for layer in 0..=top {
@@ -171,9 +177,34 @@ fn check(graph: &Graph) -> Result<(), &'static str> {
             }
         }
     }
+    if given != lists {
+        return Err("a list is no point's");
+    }
     let complements = graph.complement.as_deref().unwrap_or_default();
     if !graph.vectors.are_finite() || !complements.iter().all(|value| value.is_finite()) {
         return Err("a vector holds a NaN or an infinity");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_that_points_have_in_common_are_refused() {
+        let vectors = ndarray::Array2::from_shape_fn((300, 3), |(row, column)| {
+            ((row * 7 + column * 5) % 11) as f32
+        });
+        let config = HnswConfig::new().with_neighbors(2);
+        let index = HnswIndex::new(vectors.view(), &config).unwrap();
+        let mut graph = index.state.into_inner().unwrap().graph;
+        assert_eq!(check(&graph), Ok(()));
+        let raised: Vec<usize> = (0..graph.len())
+            .filter(|&point| graph.levels[point] > 0)
+            .collect();
+        let starts = graph.upper_start.make_own();
+        starts[raised[1]] = starts[raised[0]];
+        assert_eq!(check(&graph), Err("a point's lists are not its own"));
+    }
 }
