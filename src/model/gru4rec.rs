@@ -16,8 +16,8 @@ use crate::{Result, settings};
 
 /// The settings of [`Gru4Rec`].
 ///
-/// The defaults, with those of [`TrainerConfig`](crate::train::TrainerConfig), were chosen on the
-/// validation splits of several data sets, small ones among them. Without dropout, or with inner
+/// The defaults, with those of [`TrainerConfig`](crate::train::TrainerConfig), were chosen on
+/// several data sets, small ones among them. Without dropout, or with inner
 /// products of vectors of any length, small data are learned by heart at once.
 ///
 /// ```
