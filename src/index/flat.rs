@@ -86,6 +86,8 @@ impl FlatIndex {
     pub fn with_precision(vectors: ArrayView2<'_, f32>, precision: Precision) -> Result<Self> {
         let dim = vectors.ncols();
         let vectors = without_padding(vectors, precision)?;
+        let vectors = vectors.as_standard_layout();
+        let vectors = vectors.as_slice().unwrap_or_default();
         let places = vectors.len() / dim;
         let size = lines_per_panel(dim, precision);
         let mut lines = vec![Line::default(); places.div_ceil(WIDTH) * size];

@@ -13,14 +13,12 @@ use crate::kernels::top_k;
 /// Approximate search in a hierarchical navigable small world graph.
 ///
 /// Malkov & Yashunin, [Efficient and robust approximate nearest neighbor search using Hierarchical
-/// Navigable Small World graphs](https://arxiv.org/abs/1603.09320). Such a graph wants a distance,
-/// which the inner product is not: vectors get one more dimension that brings them all to one
-/// length (Bachrach et al., "Speeding up the Xbox recommender system using a Euclidean
-/// transformation for inner-product spaces", 2014), after which the nearest have the largest inner
-/// product. Scores are the true inner products, and where the graph gives fewer items than there
-/// are (a strict filter), the search goes through all of them.
+/// Navigable Small World graphs](https://arxiv.org/abs/1603.09320), with the inner product in place
+/// of a distance (Morozov & Babenko, 2018): vectors are scaled by the length of the longest.
+/// Scores are the true inner products, and where the graph gives fewer items than there are (a
+/// strict filter), the search goes through all of them.
 pub struct HnswRsIndex {
-    graph: Hnsw<'static, f32, UnitDistance>,
+    graph: Hnsw<'static, f32, NoLonger>,
     /// `[items, dim]`, without padding.
     vectors: Vec<f32>,
     dim: usize,
@@ -37,10 +35,10 @@ impl std::fmt::Debug for HnswRsIndex {
     }
 }
 
-/// `1 - a · b` of unit vectors.
-struct UnitDistance;
+/// `1 - a · b` of vectors no longer than 1.
+struct NoLonger;
 
-impl Distance<f32> for UnitDistance {
+impl Distance<f32> for NoLonger {
     fn eval(&self, a: &[f32], b: &[f32]) -> f32 {
         // Rounding can leave a product slightly above 1, and the graph wants no negative distance.
         (1.0 - inner_product(a, b)).max(0.0)
@@ -55,8 +53,7 @@ impl HnswRsIndex {
     /// As [`FlatIndex::new`](super::FlatIndex::new), and [`Error::InvalidValue`](crate::Error::InvalidValue) for settings that can't be right.
     pub fn new(vectors: ArrayView2<'_, f32>, config: &HnswConfig) -> Result<Self> {
         config.validate()?;
-        let kept = without_padding(vectors, Precision::F32)?;
-        let items = vectors.slice(ndarray::s![1.., ..]);
+        let items = without_padding(vectors, Precision::F32)?;
         let square = |row: ArrayView1<'_, f32>| row.dot(&row);
         let longest = items
             .axis_iter(Axis(0))
@@ -65,13 +62,7 @@ impl HnswRsIndex {
             .sqrt();
         let scale = if longest > 0.0 { 1.0 / longest } else { 0.0 };
         let points: Vec<Vec<f32>> = (items.axis_iter(Axis(0)))
-            .map(|row| {
-                let rest = (1.0 - square(row) * scale * scale).max(0.0).sqrt();
-                row.iter()
-                    .map(|value| value * scale)
-                    .chain([rest])
-                    .collect()
-            })
+            .map(|row| row.iter().map(|value| value * scale).collect())
             .collect();
         const MAX_LAYERS: usize = 16;
         let graph = Hnsw::new(
@@ -79,17 +70,19 @@ impl HnswRsIndex {
             points.len(),
             MAX_LAYERS,
             config.ef_construction,
-            UnitDistance,
+            NoLonger,
         );
-        let numbered: Vec<(&[f32], usize)> = points
+        let mut numbered: Vec<(&[f32], usize)> = points
             .iter()
             .enumerate()
             .map(|(row, point)| (point.as_slice(), row))
             .collect();
+        // What has a large inner product with a point is there, then, when the point is linked.
+        numbered.sort_by(|(a, _), (b, _)| inner_product(b, b).total_cmp(&inner_product(a, a)));
         graph.parallel_insert_slice(&numbered);
         Ok(Self {
             graph,
-            vectors: kept,
+            vectors: items.iter().copied().collect(),
             dim: vectors.ncols(),
             config: config.clone(),
         })
@@ -120,8 +113,7 @@ impl HnswRsIndex {
     ) -> Vec<top_k::Scored> {
         let length = inner_product(query, query).sqrt();
         let scale = if length > 0.0 { 1.0 / length } else { 0.0 };
-        let scaled = query.iter().map(|value| value * scale);
-        let point: Vec<f32> = scaled.chain([0.0]).collect();
+        let point: Vec<f32> = query.iter().map(|value| value * scale).collect();
         let ef = self.config.ef_search.max(k);
         let neighbors = match allowed {
             None => self.graph.search(&point, k, ef),

@@ -20,7 +20,7 @@ pub use file::INDEX_FORMAT_VERSION;
 pub use filter::{Filter, ItemSet};
 pub use flat::FlatIndex;
 pub use hits::{Hit, Hits};
-pub use hnsw::{HnswConfig, HnswIndex};
+pub use hnsw::{HnswConfig, HnswIndex, Tuning};
 pub use hnsw_rs::HnswRsIndex;
 #[cfg(feature = "milvus")]
 pub use milvus::{MilvusConfig, MilvusIndex, MilvusMethod};
@@ -228,8 +228,11 @@ fn broken() -> Error {
     }
 }
 
-/// The vectors of items 1 and up as one slice, out of `[items + 1, dim]`.
-fn without_padding(vectors: ArrayView2<'_, f32>, precision: Precision) -> Result<Vec<f32>> {
+/// The vectors of items 1 and up, out of `[items + 1, dim]`.
+fn without_padding(
+    vectors: ArrayView2<'_, f32>,
+    precision: Precision,
+) -> Result<ArrayView2<'_, f32>> {
     if vectors.nrows() < 2 || vectors.ncols() == 0 {
         return Err(Error::NothingLeft {
             reason: format!(
@@ -240,11 +243,5 @@ fn without_padding(vectors: ArrayView2<'_, f32>, precision: Precision) -> Result
     }
     check_finite("item vectors", vectors)?;
     check_held(vectors, precision)?;
-    Ok(vectors
-        .rows()
-        .into_iter()
-        .skip(1)
-        .flatten()
-        .copied()
-        .collect())
+    Ok(vectors.slice_move(ndarray::s![1.., ..]))
 }

@@ -11,6 +11,7 @@
 
 use std::path::Path;
 
+use super::dominant::Dominant;
 use super::graph::{Graph, Links, NONE};
 use super::{HnswConfig, HnswIndex};
 use crate::index::buffer::Buffer;
@@ -30,7 +31,7 @@ impl HnswIndex {
         let graph = &state.graph;
         let (rows, scales) = graph.vectors.parts();
         let (base, upper) = (graph.base.to_vec(), graph.upper.to_vec());
-        let complement = graph.complement.as_deref().unwrap_or_default();
+        let (directions, products) = graph.dominant.parts();
         let contents = Contents {
             kind: Kind::Hnsw,
             fingerprint,
@@ -42,19 +43,20 @@ impl HnswIndex {
                 self.config.ef_search as u64,
                 self.config.seed,
                 graph.entry.into(),
-                graph.complement.is_some().into(),
+                self.exact.into(),
                 0,
                 0,
             ],
             sections: [
                 bytemuck::cast_slice(rows),
                 bytemuck::cast_slice(scales),
-                bytemuck::cast_slice(complement),
+                bytemuck::cast_slice(directions),
                 bytemuck::cast_slice(&graph.items),
                 &graph.levels,
                 bytemuck::cast_slice(&base),
                 bytemuck::cast_slice(&graph.upper_start),
                 bytemuck::cast_slice(&upper),
+                bytemuck::cast_slice(products),
             ],
         };
         file::write(path.as_ref(), &contents)
@@ -95,7 +97,11 @@ impl HnswIndex {
         if let Some(pair) = items.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(Error::DuplicateItem { item: pair[0] });
         }
-        Ok(Self::of_graph(graph, config, Some(sections.mapped)))
+        let exact = sections.settings[7] != 0;
+        Ok(Self {
+            exact,
+            ..Self::of_graph(graph, config, Some(sections.mapped))
+        })
     }
 }
 
@@ -106,17 +112,16 @@ fn graph(sections: &Sections, config: &HnswConfig) -> Result<Graph> {
     let rows: Buffer<Line> = sections.array(0)?;
     let vectors = Vectors::from_parts(dim, config.precision, rows, sections.array(1)?)
         .ok_or_else(mismatch)?;
-    let complement: Buffer<f32> = sections.array(2)?;
-    let has_complement = sections.settings[7] != 0;
     let items: Buffer<u32> = sections.array(3)?;
     let levels: Buffer<u8> = sections.array(4)?;
     let base: Buffer<u32> = sections.array(5)?;
     let upper_start: Buffer<u32> = sections.array(6)?;
     let upper: Buffer<u32> = sections.array(7)?;
     let points = items.len();
-    let complements = if has_complement { points } else { 0 };
+    let dominant =
+        Dominant::from_parts(dim, sections.array(2)?, sections.array(8)?, points)
+            .ok_or_else(mismatch)?;
     let fits = vectors.len() == points
-        && complement.len() == complements
         && levels.len() == points
         && base.len() == points * 2 * config.neighbors
         && upper_start.len() == points
@@ -130,7 +135,7 @@ fn graph(sections: &Sections, config: &HnswConfig) -> Result<Graph> {
     Ok(Graph {
         neighbors: config.neighbors,
         vectors,
-        complement: has_complement.then_some(complement),
+        dominant,
         items,
         levels,
         base: Links::Mapped(base),
@@ -180,8 +185,7 @@ fn check(graph: &Graph) -> Result<(), &'static str> {
     if given != lists {
         return Err("a list is no point's");
     }
-    let complements = graph.complement.as_deref().unwrap_or_default();
-    if !graph.vectors.are_finite() || !complements.iter().all(|value| value.is_finite()) {
+    if !graph.vectors.are_finite() || !graph.dominant.are_finite() {
         return Err("a vector holds a NaN or an infinity");
     }
     Ok(())

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::beam::{Beam, Near};
+use super::dominant::Dominant;
 use super::visited::Visited;
 use crate::index::buffer::Buffer;
 use crate::index::vectors::{Query, Vectors};
@@ -122,9 +123,8 @@ pub(super) struct Graph {
     /// The paper's M: how many links a point has on a layer above 0; on layer 0 it is twice that.
     pub(super) neighbors: usize,
     pub(super) vectors: Vectors,
-    /// What would bring each vector to the length of the longest, where lengths differ: the last
-    /// coordinate of the Euclidean transformation, by which points are compared with each other.
-    pub(super) complement: Option<Buffer<f32>>,
+    /// What points are not compared by.
+    pub(super) dominant: Dominant,
     /// The item of each point, 0 where it was removed.
     pub(super) items: Buffer<u32>,
     /// The highest layer of each point.
@@ -149,11 +149,12 @@ pub(super) struct Walk {
     scores: Vec<f32>,
 }
 
-/// What a walk looks for: the vectors near a query, which for a point of the graph has a
-/// complement as well.
+/// What a walk looks for: the largest inner products with a query, or with a point as points are
+/// compared among themselves.
 pub(super) struct Target<'a> {
     pub(super) query: &'a Query,
-    pub(super) complement: f32,
+    /// The point's products with the dominant directions; none for a query.
+    pub(super) dominant: &'a [f32],
 }
 
 impl Graph {
@@ -188,19 +189,25 @@ impl Graph {
     #[inline(always)]
     pub(super) fn score(&self, target: &Target<'_>, points: &[u32], scores: &mut [f32]) {
         self.vectors.score(target.query, points, scores);
-        if let Some(complement) = &self.complement
-            && target.complement != 0.0
-        {
+        if !target.dominant.is_empty() {
             for (score, &point) in scores.iter_mut().zip(points) {
-                *score += target.complement * complement[point as usize];
+                let products = target.dominant.iter().zip(self.dominant.of(point));
+                *score -= products.map(|(a, b)| a * b).sum::<f32>();
             }
         }
     }
 
-    pub(super) fn complement_of(&self, point: u32) -> f32 {
-        self.complement
-            .as_ref()
-            .map_or(0.0, |complement| complement[point as usize])
+    /// The point whose vector is in `query` as a target.
+    pub(super) fn target<'a>(&'a self, point: u32, query: &'a Query) -> Target<'a> {
+        Target {
+            query,
+            dominant: self.dominant.of(point),
+        }
+    }
+
+    /// The squared length of the target, a point, as points are compared.
+    pub(super) fn square(&self, target: &Target<'_>, point: u32) -> f32 {
+        self.score_one(target, point)
     }
 
     fn score_one(&self, target: &Target<'_>, point: u32) -> f32 {

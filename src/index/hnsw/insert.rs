@@ -43,6 +43,9 @@ pub(super) struct Insertion {
     other: Query,
     candidates: Vec<Near>,
     chosen: Vec<u32>,
+    /// The squared lengths of those chosen for their own sake.
+    squares: Vec<f32>,
+    passed_over: Vec<u32>,
     listed: Vec<u32>,
     scores: Vec<f32>,
 }
@@ -63,10 +66,8 @@ impl Graph {
         }
         let mut query = std::mem::take(&mut room.query);
         self.vectors.load(point, &mut query);
-        let target = Target {
-            query: &query,
-            complement: self.complement_of(point),
-        };
+        let target = self.target(point, &query);
+        let square = self.square(&target, point);
         let (level, top) = (
             usize::from(self.levels[point as usize]),
             usize::from(self.levels[entry as usize]),
@@ -81,7 +82,7 @@ impl Graph {
             let others = room.walk.beam.iter();
             room.candidates
                 .extend(others.filter(|near| near.point != point));
-            self.choose(self.neighbors, room);
+            self.choose(square, self.neighbors, room);
             let chosen = std::mem::take(&mut room.chosen);
             self.connect(point, layer, &chosen, locks, room);
             for &neighbor in &chosen {
@@ -92,41 +93,55 @@ impl Graph {
         room.query = query;
     }
 
-    /// Leaves in `room.chosen` at most `most` of `room.candidates`, which are best first: a
-    /// candidate is passed over when one that was chosen is nearer to it than the point is (the
-    /// paper's algorithm 4), so that links lead in different directions. Equally near ones are
-    /// taken, or a point would link to nothing but its double.
-    fn choose(&self, most: usize, room: &mut Insertion) {
+    /// Leaves in `room.chosen` at most `most` of `room.candidates`, which are best first, for a
+    /// point with a squared length of `square`.
+    ///
+    /// Those come first that no better one stands before: a candidate is passed over when one that
+    /// was chosen is nearer to it than the point is (the HNSW paper's algorithm 4), so that links
+    /// lead in different directions. Inner products would have the longest stand before all others,
+    /// and distances take no notice of what is searched for; what lies half-way, `x·y - |y|² / 4`,
+    /// was measured to find most. Equally near ones are taken, or a point would link to nothing but
+    /// its double. The best that were passed over fill what room there is.
+    fn choose(&self, square: f32, most: usize, room: &mut Insertion) {
         let Insertion {
             candidates,
             chosen,
+            squares,
+            passed_over,
             other,
             scores,
             ..
         } = room;
         chosen.clear();
+        squares.clear();
+        passed_over.clear();
         for candidate in candidates.iter() {
             if chosen.len() == most {
                 break;
             }
             self.vectors.load(candidate.point, other);
-            let target = Target {
-                query: other,
-                complement: self.complement_of(candidate.point),
-            };
+            let target = self.target(candidate.point, other);
+            let near = candidate.score - square / 4.0;
             // A few at a time: most candidates are passed over for one of the first.
-            let apart = chosen.chunks(4).all(|few| {
+            let few = chosen.chunks(4).zip(squares.chunks(4));
+            let apart = few.into_iter().all(|(few, squares)| {
                 let scores = {
                     scores.resize(few.len(), 0.0);
                     &mut scores[..]
                 };
                 self.score(&target, few, scores);
-                scores.iter().all(|&score| score <= candidate.score)
+                let mut pairs = scores.iter().zip(squares);
+                pairs.all(|(score, square)| score - square / 4.0 <= near)
             });
             if apart {
                 chosen.push(candidate.point);
+                squares.push(self.square(&target, candidate.point));
+            } else {
+                passed_over.push(candidate.point);
             }
         }
+        let space = most - chosen.len();
+        chosen.extend(passed_over.iter().take(space));
     }
 
     /// Adds links to a point's list. One that has no room for them keeps a choice of all.
@@ -154,16 +169,14 @@ impl Graph {
         }
         let mut query = std::mem::take(&mut room.other);
         self.vectors.load(point, &mut query);
-        let target = Target {
-            query: &query,
-            complement: self.complement_of(point),
-        };
+        let target = self.target(point, &query);
+        let square = self.square(&target, point);
         room.rank(self, &target);
         room.other = query;
         // Tombstones keep no live point out: the vector that replaces another is often its
         // nearest. Where there is space they stay, since searches find their way through them.
         room.candidates.retain(|near| self.is_live(near.point));
-        self.choose(width, room);
+        self.choose(square, width, room);
         let space = width - room.chosen.len();
         let dead = room.listed.iter().filter(|&&link| !self.is_live(link));
         room.chosen.extend(dead.take(space));

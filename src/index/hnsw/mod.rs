@@ -1,88 +1,47 @@
 //! Approximate search in a graph.
 
 mod beam;
+mod build;
+mod config;
+mod dominant;
 mod file;
 mod graph;
 mod insert;
+mod measure;
+mod search;
 mod update;
 mod visited;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-use burn::config::Config;
 use ndarray::ArrayView2;
 use rayon::prelude::*;
 
-use self::beam::Beam;
-use self::graph::{Graph, Links, NONE, Target, Walk};
-use self::insert::{Insertion, ListLocks};
+pub use self::config::HnswConfig;
+use self::graph::Graph;
+pub use self::measure::Tuning;
+use self::search::Search;
 use self::update::Updates;
 use self::visited::Pool;
 use super::file::Mapped;
-use super::vectors::{Precision, Query, Vectors};
 use super::{
     Filter, Hits, UpdatableIndex, VectorIndex, broken, check_queries, check_vector, without_padding,
 };
 use crate::data::ItemIndex;
-use crate::kernels::top_k;
 use crate::{Error, Result};
-
-/// The settings of [`HnswIndex`] and [`HnswRsIndex`](super::HnswRsIndex).
-#[derive(Config, Debug, PartialEq)]
-pub struct HnswConfig {
-    /// How many neighbours a point has on each layer but the lowest, which has twice as many (the
-    /// paper's M), `2..=256`.
-    #[config(default = 16)]
-    pub neighbors: usize,
-    /// How many candidates are weighed when a point is added (efConstruction).
-    #[config(default = 200)]
-    pub ef_construction: usize,
-    /// How many candidates a search keeps (ef); a search for more than that keeps k. Above the number
-    /// of items it is that.
-    #[config(default = 100)]
-    pub ef_search: usize,
-    /// The seed of the points' layers.
-    #[config(default = 42)]
-    pub seed: u64,
-    /// How vectors are kept; [`HnswRsIndex`](super::HnswRsIndex) keeps them as they are.
-    #[config(default = "Precision::F32")]
-    pub precision: Precision,
-}
-
-impl HnswConfig {
-    /// Checks every setting.
-    ///
-    /// # Errors
-    /// [`Error::InvalidValue`] with the first setting that can't be right.
-    pub fn validate(&self) -> Result<()> {
-        if !(2..=256).contains(&self.neighbors) {
-            return Err(Error::invalid(
-                "neighbors",
-                self.neighbors,
-                "must be within 2 and 256",
-            ));
-        }
-        for (field, value) in [
-            ("ef_construction", self.ef_construction),
-            ("ef_search", self.ef_search),
-        ] {
-            if value == 0 {
-                return Err(Error::invalid(field, 0, "must be at least 1"));
-            }
-        }
-        Ok(())
-    }
-}
 
 /// Approximate search in a hierarchical navigable small world graph.
 ///
 /// Malkov & Yashunin, [Efficient and robust approximate nearest neighbor search using Hierarchical
-/// Navigable Small World graphs](https://arxiv.org/abs/1603.09320). Such a graph wants a distance,
-/// which the inner product is not: among themselves, points are compared as if each had one more
-/// coordinate that brings all to the length of the longest (Bachrach et al., "Speeding up the Xbox
-/// recommender system using a Euclidean transformation for inner-product spaces", 2014), after
-/// which the nearest to a query have the largest inner product with it.
+/// Navigable Small World graphs](https://arxiv.org/abs/1603.09320), whose neighbours are here those
+/// with the largest inner product (Morozov & Babenko, [Non-metric similarity graphs for maximum
+/// inner product search](https://papers.nips.cc/paper/7722), 2018), with three differences, each
+/// measured on vectors of many kinds: the longest vectors are linked first, what stands before
+/// another neighbour is judged half-way between inner product and distance, and directions along
+/// which vectors are very much longer than along others are evened out among points.
+///
+/// What a graph finds depends on the vectors: [`measure_recall`](Self::measure_recall) says what it
+/// is, and [`tuned_for`](Self::tuned_for) chooses how many candidates a search keeps.
 ///
 /// Where the graph leads to fewer items than there are, or a filter passes so few that going
 /// through them is faster, the search goes through the items that pass.
@@ -104,6 +63,8 @@ impl HnswConfig {
 pub struct HnswIndex {
     state: RwLock<State>,
     config: HnswConfig,
+    /// Whether searches go through all items.
+    exact: bool,
     searches: Pool<Search>,
 }
 
@@ -136,18 +97,6 @@ impl State {
     }
 }
 
-/// What a search needs room for.
-#[derive(Debug, Default)]
-struct Search {
-    query: Query,
-    walk: Walk,
-    found: Beam,
-    /// The best points, then the best items.
-    scored: Vec<top_k::Scored>,
-    points: Vec<u32>,
-    scores: Vec<f32>,
-}
-
 impl std::fmt::Debug for HnswIndex {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("HnswIndex")
@@ -167,8 +116,7 @@ impl HnswIndex {
     /// can't be right.
     pub fn new(vectors: ArrayView2<'_, f32>, config: &HnswConfig) -> Result<Self> {
         config.validate()?;
-        let dim = vectors.ncols();
-        let graph = build(&without_padding(vectors, config.precision)?, dim, config);
+        let graph = build::build(without_padding(vectors, config.precision)?, config);
         Ok(Self::of_graph(graph, config.clone(), None))
     }
 
@@ -184,16 +132,18 @@ impl HnswIndex {
                 mapped,
             }),
             config,
+            exact: false,
             searches: Pool::default(),
         }
     }
 
-    /// The same graph, searched with another number of candidates.
+    /// The same graph, walked with another number of candidates.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] for 0.
     pub fn with_ef_search(mut self, ef_search: usize) -> Result<Self> {
         self.config.ef_search = ef_search;
+        self.exact = false;
         self.config.validate()?;
         Ok(self)
     }
@@ -228,198 +178,13 @@ impl HnswIndex {
         let updates = updates.get_or_insert_with(|| Updates::new(graph));
         update(graph, updates)
     }
-
-    /// The k best for one query, best first, in `search.scored`.
-    fn search_one(
-        &self,
-        state: &State,
-        number: usize,
-        query: &[f32],
-        k: usize,
-        filter: Option<Filter<'_>>,
-        search: &mut Search,
-    ) {
-        let graph = &state.graph;
-        graph.vectors.prepare(query, &mut search.query);
-        let target = Target {
-            query: &search.query,
-            complement: 0.0,
-        };
-        let wanted = |point: u32| {
-            let item = graph.items[point as usize];
-            item != 0 && filter.is_none_or(|filter| filter.passes(number, item))
-        };
-        search.scored.clear();
-        let walk = &mut search.walk;
-        let share = filter.map_or(1.0, |filter| share_passing(graph, number, filter));
-        // Those that pass lie further apart than all do, and more of them must be held on to.
-        let ef = (self.config.ef_search as f64 / share.max(1e-4).sqrt()) as usize;
-        let ef = ef.min(graph.len()).max(k);
-        let scan = filter.is_some_and(|filter| scan_is_faster(graph.len(), ef, share, filter));
-        if graph.entry != NONE && !scan {
-            let layers = 1..graph.top() + 1;
-            let near = graph.descend(&target, graph.entry, layers, walk);
-            let found = if filter.is_none() && graph.live == graph.len() {
-                graph.search_layer(&target, near, 0, ef, walk);
-                &walk.beam
-            } else {
-                graph.search_wanted(&target, near, ef, wanted, &mut search.found, walk);
-                &search.found
-            };
-            search
-                .scored
-                .extend(found.iter().map(|near| (near.point, near.score)));
-        }
-        if search.scored.len() < k {
-            let keep = match graph.vectors.precision() {
-                Precision::Int8 => ef,
-                Precision::F32 | Precision::F16 => k,
-            };
-            let query = &search.query;
-            let score = |points: &[u32], scores: &mut [f32]| {
-                graph.vectors.score(query, points, scores);
-            };
-            search.scored = if let Some(Filter::Allowed(items)) = filter {
-                let points = items.iter().filter_map(|item| state.point_of(item));
-                top_k::scan(keep, points, score)
-            } else {
-                let points = (0..graph.len() as u32).filter(|&point| wanted(point));
-                top_k::scan(keep, points, score)
-            };
-        }
-        let vectors = &graph.vectors;
-        if vectors.precision() == Precision::Int8 {
-            search.points.clear();
-            search
-                .points
-                .extend(search.scored.iter().map(|&(point, _)| point));
-            search.scores.resize(search.points.len(), 0.0);
-            vectors.rescore(&search.query, &search.points, &mut search.scores);
-            for (scored, &score) in search.scored.iter_mut().zip(&search.scores) {
-                scored.1 = score;
-            }
-        } else {
-            search.scored.truncate(k);
-        }
-        for scored in &mut search.scored {
-            scored.0 = graph.items[scored.0 as usize];
-        }
-        search.scored.sort_unstable_by(top_k::best_first);
-        search.scored.truncate(k);
-    }
-}
-
-/// About which share of the points a filter passes for a query.
-fn share_passing(graph: &Graph, number: usize, filter: Filter<'_>) -> f64 {
-    const SAMPLE: usize = 256;
-    match filter {
-        Filter::Allowed(items) => items.len() as f64 / graph.live.max(1) as f64,
-        Filter::Predicate(passes) => {
-            let step = graph.len().div_ceil(SAMPLE).max(1);
-            let sample = graph.items.iter().step_by(step);
-            let passing = sample
-                .clone()
-                .filter(|&&item| item != 0 && passes(number, item));
-            passing.count() as f64 / sample.len().max(1) as f64
-        }
-    }
-}
-
-/// Whether going through the points of which a share passes takes less time than the walk, which
-/// must see `1 / share` points for each that it keeps.
-fn scan_is_faster(points: usize, ef: usize, share: f64, filter: Filter<'_>) -> bool {
-    // Nanoseconds, measured by `cargo bench --bench ann -- DIR --pass SHARE`. Their proportions
-    // matter, and these differ little from machine to machine.
-    const SCORE: f64 = 10.0;
-    const EXPAND: f64 = 800.0;
-    let check = match filter {
-        Filter::Predicate(_) => 2.0,
-        Filter::Allowed(_) => 0.0,
-    };
-    points as f64 * (check + share * SCORE) <= ef as f64 / share.max(1e-9) * EXPAND
 }
 
 impl Graph {
     fn bytes(&self) -> usize {
         let words = self.base.len() + self.upper.len() + self.items.len() + self.upper_start.len();
-        let complement = self.complement.as_ref().map_or(0, |values| values.len());
-        self.vectors.bytes() + 4 * (words + complement) + self.levels.len()
+        self.vectors.bytes() + 4 * words + self.levels.len() + self.dominant.bytes()
     }
-}
-
-fn build(vectors: &[f32], dim: usize, config: &HnswConfig) -> Graph {
-    let len = vectors.len() / dim;
-    let neighbors = config.neighbors;
-    let levels: Vec<u8> = (0..len as u32)
-        .map(|point| insert::level(config.seed, point, neighbors))
-        .collect();
-    let mut lists = 0;
-    let upper_start: Vec<u32> = levels
-        .iter()
-        .map(|&level| {
-            let start = lists;
-            lists += u32::from(level);
-            start
-        })
-        .collect();
-    let mut graph = Graph {
-        neighbors,
-        vectors: Vectors::new(vectors, dim, Precision::F32),
-        complement: complements(vectors, dim).map(Into::into),
-        items: (1..=len as ItemIndex).collect::<Vec<_>>().into(),
-        levels: levels.into(),
-        base: Links::empty(len, 2 * neighbors),
-        upper_start: upper_start.into(),
-        upper: Links::empty(lists as usize, neighbors),
-        entry: NONE,
-        live: len,
-    };
-    let entry = Mutex::new(NONE);
-    let next = AtomicUsize::new(0);
-    let locks = ListLocks::new();
-    (0..rayon::current_num_threads())
-        .into_par_iter()
-        .for_each(|_| {
-            let mut room = Insertion::default();
-            loop {
-                let point = next.fetch_add(1, Ordering::Relaxed);
-                if point >= len {
-                    break;
-                }
-                let point = point as u32;
-                let mut guard = entry.lock().unwrap_or_else(PoisonError::into_inner);
-                let from = *guard;
-                let level = |point: u32| graph.levels[point as usize];
-                // A point above all others is entered by the next ones, so they wait for it.
-                let guard = if from == NONE || level(point) > level(from) {
-                    *guard = point;
-                    Some(guard)
-                } else {
-                    drop(guard);
-                    None
-                };
-                graph.insert(point, from, config.ef_construction, &locks, &mut room);
-                drop(guard);
-            }
-        });
-    graph.entry = entry.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if config.precision != Precision::F32 {
-        graph.vectors = Vectors::new(vectors, dim, config.precision);
-    }
-    graph
-}
-
-/// The coordinate that brings each vector to the length of the longest; `None` where all are of
-/// one length but for rounding.
-fn complements(vectors: &[f32], dim: usize) -> Option<Vec<f32>> {
-    let square = |vector: &[f32]| vector.iter().map(|value| value * value).sum::<f32>();
-    let squares: Vec<f32> = vectors.par_chunks_exact(dim).map(square).collect();
-    let longest = squares.iter().copied().fold(0.0, f32::max);
-    let same = |&square: &f32| longest - square <= 1e-5 * longest;
-    (!squares.iter().all(same)).then(|| {
-        let complement = |square: f32| (longest - square).max(0.0).sqrt();
-        squares.into_iter().map(complement).collect()
-    })
 }
 
 impl VectorIndex for HnswIndex {
@@ -431,8 +196,9 @@ impl VectorIndex for HnswIndex {
         self.read().graph.vectors.dim()
     }
 
+    /// Whether searches go through all items, which [`tuned_for`](Self::tuned_for) may decide.
     fn is_exact(&self) -> bool {
-        false
+        self.exact
     }
 
     fn search(

@@ -1,17 +1,23 @@
 //! Adding and removing points of a graph in use.
 //!
-//! A removed point is a tombstone: searches walk through it and never give it. When a quarter of
-//! the points are tombstones, a new graph is begun, which takes in a few points of the old one
+//! A removed point is a tombstone: searches walk through it and never give it. A point that is
+//! longer than others that came before it lacks links from them that it would have, had it come
+//! first. When a quarter of the points are tombstones, or came too late so, a new graph is begun, which takes in a few points of the old one
 //! with each later update and takes the old one's place when it has them all. To mend the old one
 //! instead (Singh et al., "FreshDiskANN", 2021) takes as long and was measured to lose recall:
 //! what holds a graph's parts together are links from when it was small.
 
+use ndarray::Array2;
+
+use super::HnswConfig;
+use super::build::Disorder;
+use super::dominant::{self, Dominant};
 use super::graph::{Graph, Links, NONE};
 use super::insert::{Insertion, ListLocks, level};
-use super::{HnswConfig, Query, Vectors};
 use crate::data::ItemIndex;
+use crate::index::vectors::{Query, Vectors};
 
-/// A new graph is begun when one point in so many is a tombstone.
+/// A new graph is begun when one point in so many is a tombstone, or came late.
 const RENEW_AT: usize = 4;
 /// How many points an update moves while a new graph is made.
 const MOVED_PER_UPDATE: usize = 32;
@@ -21,10 +27,10 @@ const MOVED_PER_UPDATE: usize = 32;
 pub(super) struct Updates {
     /// The point of each item.
     points: foldhash::HashMap<ItemIndex, u32>,
-    /// The square of the length that complements bring vectors to.
-    longest: f32,
+    disorder: Disorder,
     locks: ListLocks,
     room: Insertion,
+    loaded: Query,
     renewal: Option<Box<Renewal>>,
 }
 
@@ -33,8 +39,10 @@ pub(super) struct Updates {
 struct Renewal {
     graph: Graph,
     updates: Updates,
-    /// The next point of the old graph.
-    next: u32,
+    /// The old graph's points, the longest first.
+    order: Vec<u32>,
+    /// How many of them the new graph has or need not have.
+    moved: usize,
 }
 
 impl Updates {
@@ -42,9 +50,10 @@ impl Updates {
         let named = graph.items.iter().copied().zip(0..);
         Self {
             points: named.filter(|&(item, _)| item != 0).collect(),
-            longest: graph.longest(),
+            disorder: Disorder::after(graph.shortest()),
             locks: ListLocks::new(),
             room: Insertion::default(),
+            loaded: Query::default(),
             renewal: None,
         }
     }
@@ -61,10 +70,12 @@ impl Updates {
         vector: &[f32],
         config: &HnswConfig,
     ) {
-        self.link(graph, item, vector, config);
+        let square = self.link(graph, item, vector, config);
+        self.disorder.add(square);
         if let Some(renewal) = &mut self.renewal {
             let Renewal { graph, updates, .. } = &mut **renewal;
-            updates.link(graph, item, vector, config);
+            let square = updates.link(graph, item, vector, config);
+            updates.disorder.add(square);
         }
         self.renew(graph, config);
     }
@@ -87,17 +98,19 @@ impl Updates {
         known
     }
 
-    fn link(&mut self, graph: &mut Graph, item: ItemIndex, vector: &[f32], config: &HnswConfig) {
+    /// Gives an item a point; what comes back is the point's squared length.
+    fn link(
+        &mut self,
+        graph: &mut Graph,
+        item: ItemIndex,
+        vector: &[f32],
+        config: &HnswConfig,
+    ) -> f32 {
         let point = graph.push_point(item, config.seed);
-        let square = vector.iter().map(|value| value * value).sum::<f32>();
-        let rest = self.longest - square;
-        // What rounding leaves is no difference.
-        let complement = if rest <= 1e-5 * self.longest {
-            0.0
-        } else {
-            rest.sqrt()
-        };
-        graph.set_vector(point, vector, complement);
+        graph.vectors.set(point as usize, vector);
+        graph.dominant.push(vector);
+        graph.vectors.load(point, &mut self.loaded);
+        let square = graph.square(&graph.target(point, &self.loaded), point);
         graph.insert(
             point,
             graph.entry,
@@ -111,6 +124,7 @@ impl Updates {
         if graph.entry == NONE || above(graph.entry) {
             graph.entry = point;
         }
+        square
     }
 
     fn unlink(&mut self, graph: &mut Graph, item: ItemIndex) -> bool {
@@ -124,18 +138,19 @@ impl Updates {
 
     /// Begins a new graph where it is time, or goes on with one.
     fn renew(&mut self, graph: &mut Graph, config: &HnswConfig) {
-        let tombstones = graph.len() - graph.live;
         if self.renewal.is_none() {
-            if tombstones * RENEW_AT < graph.len() {
+            let tombstones = graph.len() - graph.live;
+            if tombstones.max(self.disorder.late()) * RENEW_AT < graph.len() {
                 return;
             }
             let empty = graph.emptied();
             let mut updates = Self::new(&empty);
-            updates.longest = graph.longest();
+            updates.disorder = Disorder::after(graph.shortest());
             self.renewal = Some(Box::new(Renewal {
                 graph: empty,
                 updates,
-                next: 0,
+                order: graph.longest_first(),
+                moved: 0,
             }));
         }
         let Some(mut renewal) = self.renewal.take() else {
@@ -143,18 +158,22 @@ impl Updates {
         };
         let mut vector = Query::default();
         let dim = graph.vectors.dim();
-        let end = graph.len().min(renewal.next as usize + MOVED_PER_UPDATE) as u32;
-        for point in renewal.next..end {
+        let Renewal {
+            graph: new,
+            updates,
+            order,
+            moved,
+        } = &mut *renewal;
+        for &point in order.iter().skip(*moved).take(MOVED_PER_UPDATE) {
+            *moved += 1;
             let item = graph.items[point as usize];
-            // What was added since the new graph was begun is in it already.
-            if item != 0 && renewal.updates.point_of(item).is_none() {
+            // What was given another vector since the new graph was begun is in it already.
+            if item != 0 && updates.point_of(item).is_none() {
                 graph.vectors.load(point, &mut vector);
-                let Renewal { graph, updates, .. } = &mut *renewal;
-                updates.link(graph, item, &vector.values()[..dim], config);
+                updates.link(new, item, &vector.values()[..dim], config);
             }
         }
-        renewal.next = end;
-        if (end as usize) < graph.len() {
+        if *moved < order.len() {
             self.renewal = Some(renewal);
         } else {
             *graph = renewal.graph;
@@ -164,19 +183,29 @@ impl Updates {
 }
 
 impl Graph {
-    /// The square of the longest vector's length.
-    fn longest(&self) -> f32 {
+    /// The squared length of the shortest point that has an item.
+    fn shortest(&self) -> f32 {
         let mut vector = Query::default();
-        let square = |point: u32| {
-            self.vectors.load(point, &mut vector);
-            vector
-                .values()
-                .iter()
-                .map(|value| value * value)
-                .sum::<f32>()
-        };
         let live = (0..self.len() as u32).filter(|&point| self.is_live(point));
-        live.map(square).fold(0.0, f32::max)
+        live.fold(f32::MAX, |least, point| {
+            self.vectors.load(point, &mut vector);
+            least.min(self.square(&self.target(point, &vector), point))
+        })
+    }
+
+    /// The vectors of some thousands of points that have an item, `[points, dim]`.
+    fn sample(&self) -> Array2<f32> {
+        let dim = self.vectors.dim();
+        let step = self.live.div_ceil(dominant::SAMPLE).max(1);
+        let live = (0..self.len() as u32).filter(|&point| self.is_live(point));
+        let mut vector = Query::default();
+        let mut sample = Vec::new();
+        for point in live.step_by(step) {
+            self.vectors.load(point, &mut vector);
+            sample.extend_from_slice(&vector.values()[..dim]);
+        }
+        let shape = (sample.len() / dim, dim);
+        Array2::from_shape_vec(shape, sample).expect("whole vectors were taken")
     }
 
     /// A graph of the same form without points.
@@ -184,7 +213,7 @@ impl Graph {
         Self {
             neighbors: self.neighbors,
             vectors: Vectors::new(&[], self.vectors.dim(), self.vectors.precision()),
-            complement: None,
+            dominant: Dominant::find(self.sample().view()),
             items: Vec::new().into(),
             levels: Vec::new().into(),
             base: Links::default(),
@@ -206,14 +235,5 @@ impl Graph {
         self.base.grow(1, 2 * self.neighbors);
         self.upper.grow(level.into(), self.neighbors);
         point
-    }
-
-    fn set_vector(&mut self, point: u32, vector: &[f32], complement: f32) {
-        self.vectors.set(point as usize, vector);
-        if self.complement.is_some() || complement > 0.0 {
-            let complements = self.complement.get_or_insert_default().make_own();
-            complements.resize(self.items.len(), 0.0);
-            complements[point as usize] = complement;
-        }
     }
 }

@@ -1,0 +1,162 @@
+//! What a graph finds of what there is to find.
+
+use ndarray::ArrayView2;
+use rayon::prelude::*;
+
+use super::search::largest_sensible_ef;
+use super::{HnswIndex, State};
+use crate::index::{VectorIndex, check_queries};
+use crate::kernels::top_k;
+use crate::{Error, Result};
+
+/// What [`HnswIndex::tuned_for`] came to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum Tuning {
+    /// Searches walk the graph.
+    Graph {
+        /// With so many candidates.
+        ef_search: usize,
+        /// And find this share of the true best.
+        recall: f64,
+    },
+    /// No walk that takes less time than going through all items finds enough, so searches go
+    /// through all items.
+    Exact,
+}
+
+impl HnswIndex {
+    /// Which share of the true k best the index finds for some queries `[n, dim]`, which are best
+    /// taken from what it is searched with: the vectors of real users. An item counts as found when
+    /// its score is no lower than the k-th best, so that equal ones are equal.
+    ///
+    /// The true best are those by the vectors as they are kept, and finding them takes about as
+    /// long as [`FlatIndex`](crate::index::FlatIndex) takes for single queries.
+    ///
+    /// # Errors
+    /// As [`search`](VectorIndex::search), and [`Error::NothingLeft`] without any query or item.
+    pub fn measure_recall(&self, queries: ArrayView2<'_, f32>, k: usize) -> Result<f64> {
+        let truth = self.true_best(queries, k)?;
+        self.recall_of(queries, &truth)
+    }
+
+    /// The same index with the smallest number of candidates (ef) that finds a share of `recall` of
+    /// the k best for such queries, which [`save`](Self::save) keeps. Where that takes as long as
+    /// going through all items, searches do so from now on, and
+    /// [`is_exact`](VectorIndex::is_exact) says so.
+    ///
+    /// ```
+    /// use ndarray::{Array2, s};
+    /// use seqrec::index::{HnswConfig, HnswIndex, Tuning};
+    ///
+    /// let vectors = Array2::from_shape_fn((5001, 2), |(row, column)| {
+    ///     (row as f32 + 1.6 * column as f32).sin() * (1.0 + row as f32 / 5000.0)
+    /// });
+    /// let index = HnswIndex::new(vectors.view(), &HnswConfig::new())?;
+    /// let (index, tuning) = index.tuned_for(0.95, vectors.slice(s![..200, ..]), 10)?;
+    /// if let Tuning::Graph { ef_search, recall } = tuning {
+    ///     assert!(recall >= 0.95 && index.config().ef_search == ef_search);
+    /// }
+    /// # Ok::<(), seqrec::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`measure_recall`](Self::measure_recall), and [`Error::InvalidValue`] for a recall that
+    /// is not above 0 and at most 1.
+    pub fn tuned_for(
+        mut self,
+        recall: f64,
+        queries: ArrayView2<'_, f32>,
+        k: usize,
+    ) -> Result<(Self, Tuning)> {
+        if !(recall > 0.0 && recall <= 1.0) {
+            return Err(Error::invalid("recall", recall, "must be above 0 and at most 1"));
+        }
+        let truth = self.true_best(queries, k)?;
+        let most = largest_sensible_ef(self.len());
+        let mut at = |ef_search| {
+            self.config.ef_search = ef_search;
+            self.exact = false;
+            self.recall_of(queries, &truth)
+        };
+        // Doubled until it is enough, then halved between what was not and what was.
+        let (mut too_few, mut enough) = (k.saturating_sub(1), k.max(1));
+        let mut found = None;
+        while enough <= most {
+            let reached = at(enough)?;
+            if reached >= recall {
+                found = Some(reached);
+                break;
+            }
+            (too_few, enough) = (enough, 2 * enough);
+        }
+        let Some(mut reached) = found else {
+            self.exact = true;
+            return Ok((self, Tuning::Exact));
+        };
+        while too_few + 1 < enough {
+            let middle = too_few.midpoint(enough);
+            let found = at(middle)?;
+            if found >= recall {
+                (enough, reached) = (middle, found);
+            } else {
+                too_few = middle;
+            }
+        }
+        self.config.ef_search = enough;
+        let tuning = Tuning::Graph {
+            ef_search: enough,
+            recall: reached,
+        };
+        Ok((self, tuning))
+    }
+
+    /// How many there are to find for each query, and what scores they have at least.
+    fn true_best(&self, queries: ArrayView2<'_, f32>, k: usize) -> Result<Vec<Best>> {
+        check_queries(self, queries, k)?;
+        if queries.nrows() == 0 || self.is_empty() {
+            return Err(Error::NothingLeft {
+                reason: "recall is measured by queries over items, and there are none".to_owned(),
+            });
+        }
+        let queries: Vec<Vec<f32>> = queries.rows().into_iter().map(|row| row.to_vec()).collect();
+        queries
+            .par_iter()
+            .map(|query| Ok(self.read_whole()?.best(query, k)))
+            .collect()
+    }
+
+    /// The share of what there is to find that a search finds.
+    fn recall_of(&self, queries: ArrayView2<'_, f32>, truth: &[Best]) -> Result<f64> {
+        let k = truth.iter().map(|best| best.count).max().unwrap_or(1);
+        let hits = self.search(queries, k.max(1), None)?;
+        let found = truth.iter().enumerate().map(|(query, best)| {
+            let scores = hits.scores(query).iter().take(best.count);
+            scores.filter(|&&score| score >= best.least).count()
+        });
+        let there: usize = truth.iter().map(|best| best.count).sum();
+        Ok(found.sum::<usize>() as f64 / there.max(1) as f64)
+    }
+}
+
+/// What there is to find for a query.
+struct Best {
+    count: usize,
+    least: f32,
+}
+
+impl State {
+    fn best(&self, query: &[f32], k: usize) -> Best {
+        let graph = &self.graph;
+        let mut prepared = Default::default();
+        graph.vectors.prepare(query, &mut prepared);
+        let points = (0..graph.len() as u32).filter(|&point| graph.is_live(point));
+        let best = top_k::scan(k.min(graph.live), points, |points, scores| {
+            graph.vectors.rescore(&prepared, points, scores);
+        });
+        Best {
+            count: best.len(),
+            least: best.last().map_or(f32::MAX, |&(_, score)| score),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! One query through the graph, or through all that pass.
+
+use super::graph::{Graph, NONE, Target, Walk};
+use super::beam::Beam;
+use super::{HnswIndex, State};
+use crate::index::vectors::Query;
+use crate::index::{Filter, Precision};
+use crate::kernels::top_k;
+
+/// What a search needs room for.
+#[derive(Debug, Default)]
+pub(super) struct Search {
+    query: Query,
+    walk: Walk,
+    found: Beam,
+    /// The best points, then the best items.
+    pub(super) scored: Vec<top_k::Scored>,
+    points: Vec<u32>,
+    scores: Vec<f32>,
+}
+
+impl HnswIndex {
+    /// The k best for one query, best first, in `search.scored`.
+    pub(super) fn search_one(
+        &self,
+        state: &State,
+        number: usize,
+        query: &[f32],
+        k: usize,
+        filter: Option<Filter<'_>>,
+        search: &mut Search,
+    ) {
+        let graph = &state.graph;
+        graph.vectors.prepare(query, &mut search.query);
+        let target = Target {
+            query: &search.query,
+            dominant: &[],
+        };
+        let wanted = |point: u32| {
+            let item = graph.items[point as usize];
+            item != 0 && filter.is_none_or(|filter| filter.passes(number, item))
+        };
+        search.scored.clear();
+        let walk = &mut search.walk;
+        let share = filter.map_or(1.0, |filter| share_passing(graph, number, filter));
+        // Those that pass lie further apart than all do, and more of them must be held on to.
+        let ef = (self.config.ef_search as f64 / share.max(1e-4).sqrt()) as usize;
+        let ef = ef.min(graph.len()).max(k);
+        let scan = filter.is_some_and(|filter| scan_is_faster(graph.len(), ef, share, filter));
+        if graph.entry != NONE && !self.exact && !scan {
+            let layers = 1..graph.top() + 1;
+            let near = graph.descend(&target, graph.entry, layers, walk);
+            let found = if filter.is_none() && graph.live == graph.len() {
+                graph.search_layer(&target, near, 0, ef, walk);
+                &walk.beam
+            } else {
+                graph.search_wanted(&target, near, ef, wanted, &mut search.found, walk);
+                &search.found
+            };
+            search
+                .scored
+                .extend(found.iter().map(|near| (near.point, near.score)));
+        }
+        if search.scored.len() < k {
+            let keep = match graph.vectors.precision() {
+                Precision::Int8 => ef,
+                Precision::F32 | Precision::F16 => k,
+            };
+            let query = &search.query;
+            let score = |points: &[u32], scores: &mut [f32]| {
+                graph.vectors.score(query, points, scores);
+            };
+            search.scored = if let Some(Filter::Allowed(items)) = filter {
+                let points = items.iter().filter_map(|item| state.point_of(item));
+                top_k::scan(keep, points, score)
+            } else {
+                let points = (0..graph.len() as u32).filter(|&point| wanted(point));
+                top_k::scan(keep, points, score)
+            };
+        }
+        let vectors = &graph.vectors;
+        if vectors.precision() == Precision::Int8 {
+            search.points.clear();
+            search
+                .points
+                .extend(search.scored.iter().map(|&(point, _)| point));
+            search.scores.resize(search.points.len(), 0.0);
+            vectors.rescore(&search.query, &search.points, &mut search.scores);
+            for (scored, &score) in search.scored.iter_mut().zip(&search.scores) {
+                scored.1 = score;
+            }
+        } else {
+            search.scored.truncate(k);
+        }
+        for scored in &mut search.scored {
+            scored.0 = graph.items[scored.0 as usize];
+        }
+        search.scored.sort_unstable_by(top_k::best_first);
+        search.scored.truncate(k);
+    }
+}
+
+/// About which share of the points a filter passes for a query.
+fn share_passing(graph: &Graph, number: usize, filter: Filter<'_>) -> f64 {
+    const SAMPLE: usize = 256;
+    match filter {
+        Filter::Allowed(items) => items.len() as f64 / graph.live.max(1) as f64,
+        Filter::Predicate(passes) => {
+            let step = graph.len().div_ceil(SAMPLE).max(1);
+            let sample = graph.items.iter().step_by(step);
+            let passing = sample
+                .clone()
+                .filter(|&&item| item != 0 && passes(number, item));
+            passing.count() as f64 / sample.len().max(1) as f64
+        }
+    }
+}
+
+/// The most candidates with which a walk may take less time than going through all points.
+pub(super) fn largest_sensible_ef(points: usize) -> usize {
+    (points as f64 * SCORE / EXPAND) as usize
+}
+
+// Nanoseconds, measured by `cargo bench --bench ann -- DIR --pass SHARE`. Their proportions
+// matter, and these differ little from machine to machine.
+const SCORE: f64 = 10.0;
+const EXPAND: f64 = 800.0;
+
+/// Whether going through the points of which a share passes takes less time than the walk, which
+/// must see `1 / share` points for each that it keeps.
+fn scan_is_faster(points: usize, ef: usize, share: f64, filter: Filter<'_>) -> bool {
+    let check = match filter {
+        Filter::Predicate(_) => 2.0,
+        Filter::Allowed(_) => 0.0,
+    };
+    points as f64 * (check + share * SCORE) <= ef as f64 / share.max(1e-9) * EXPAND
+}
+
