@@ -32,7 +32,7 @@ pub const INDEX_FORMAT_VERSION: u32 = 2;
 const MAGIC: [u8; 8] = *b"seqrecix";
 const HEADER: usize = 256;
 const ALIGNMENT: usize = 64;
-const SECTIONS: usize = 9;
+const SECTIONS: usize = 10;
 const SETTINGS: usize = 10;
 
 /// What kind of index a file holds.
@@ -55,7 +55,7 @@ struct Header {
     settings: [u64; SETTINGS],
     /// How many bytes each array takes.
     sections: [u64; SECTIONS],
-    rest: [u64; 9],
+    rest: [u64; 8],
     /// CRC-32 of all after the header.
     body_checksum: u32,
     /// CRC-32 of the header up to here.

@@ -206,6 +206,14 @@ impl Vectors {
         }
     }
 
+    /// A row as it is kept: rows with the same bits are the same vector.
+    pub(super) fn bits(&self, row: u32) -> (&[u8], u32) {
+        let (row, per_row) = (row as usize, self.lines_per_row());
+        let lines = &self.rows[row * per_row..][..per_row];
+        let scale = self.scales.get(row).map_or(0, |scale| scale.to_bits());
+        (bytemuck::cast_slice(lines), scale)
+    }
+
     /// How many bytes the vectors take.
     pub(crate) fn bytes(&self) -> usize {
         size_of_val::<[Line]>(&self.rows) + size_of_val::<[f32]>(&self.scales)

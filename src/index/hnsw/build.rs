@@ -10,6 +10,7 @@ use super::HnswConfig;
 use super::dominant::Dominant;
 use super::graph::{Graph, Links, NONE};
 use super::insert::{Insertion, ListLocks, level};
+use super::twins::{Places, Twins};
 use crate::data::ItemIndex;
 use crate::index::Precision;
 use crate::index::vectors::{Query, Vectors};
@@ -43,6 +44,7 @@ pub(super) fn build(vectors: ArrayView2<'_, f32>, config: &HnswConfig) -> Graph 
         neighbors,
         vectors: Vectors::new(values, dim, Precision::F32),
         dominant,
+        twins: Twins::default(),
         items: (1..=len as ItemIndex).collect::<Vec<_>>().into(),
         levels: levels.into(),
         base: Links::empty(len, 2 * neighbors),
@@ -51,7 +53,16 @@ pub(super) fn build(vectors: ArrayView2<'_, f32>, config: &HnswConfig) -> Graph 
         entry: NONE,
         live: len,
     };
-    let order = graph.longest_first();
+    let mut order = graph.longest_first();
+    let mut places = Places::default();
+    order.retain(|&point| match places.find_or_add(&graph, point) {
+        Some(linked) => {
+            graph.twins.add(linked, point, len);
+            false
+        }
+        None => true,
+    });
+    drop(places);
     let entry = Mutex::new(NONE);
     let next = AtomicUsize::new(0);
     let locks = ListLocks::new();

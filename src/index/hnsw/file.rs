@@ -13,6 +13,7 @@ use std::path::Path;
 
 use super::dominant::Dominant;
 use super::graph::{Graph, Links, NONE};
+use super::twins::Twins;
 use super::{HnswConfig, HnswIndex};
 use crate::index::buffer::Buffer;
 use crate::index::file::{self, Contents, Kind, Sections};
@@ -57,6 +58,7 @@ impl HnswIndex {
                 bytemuck::cast_slice(&graph.upper_start),
                 bytemuck::cast_slice(&upper),
                 bytemuck::cast_slice(products),
+                bytemuck::cast_slice(graph.twins.parts()),
             ],
         };
         file::write(path.as_ref(), &contents)
@@ -136,6 +138,7 @@ fn graph(sections: &Sections, config: &HnswConfig) -> Result<Graph> {
         neighbors: config.neighbors,
         vectors,
         dominant,
+        twins: Twins::from_parts(sections.array(9)?),
         items,
         levels,
         base: Links::Mapped(base),
@@ -155,6 +158,20 @@ fn graph(sections: &Sections, config: &HnswConfig) -> Result<Graph> {
 fn check(graph: &Graph) -> Result<(), &'static str> {
     let lists = graph.upper.len() / graph.neighbors;
     let level = |point: u32| graph.levels.get(point as usize).copied().map(usize::from);
+    let Some(twins) = graph.twins.flags(graph.len()) else {
+        return Err("its twins are no chains");
+    };
+    let is_twin = |point: u32| twins.get(point as usize) == Some(&true);
+    for (point, _) in (0..).zip(&twins).filter(|&(_, &twin)| !twin) {
+        let vector = graph.vectors.bits(point);
+        let others = graph.twins.with(point).skip(1);
+        if others.into_iter().any(|twin| graph.vectors.bits(twin) != vector) {
+            return Err("twins have different vectors");
+        }
+    }
+    if is_twin(graph.entry) {
+        return Err("its entry is not linked");
+    }
     let no_entry = graph.entry == NONE && graph.live == 0;
     if !no_entry && level(graph.entry).is_none() {
         return Err("its entry is no point");
@@ -175,7 +192,7 @@ fn check(graph: &Graph) -> Result<(), &'static str> {
             let (links, list, width) = graph.list(point, layer);
             let mut good = true;
             links.for_each(list, width, |link| {
-                good &= level(link).is_some_and(|level| level >= layer);
+                good &= level(link).is_some_and(|level| level >= layer) && !is_twin(link);
             });
             if !good {
                 return Err("a link leads nowhere");

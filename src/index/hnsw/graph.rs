@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::beam::{Beam, Near};
 use super::dominant::Dominant;
+use super::twins::Twins;
 use super::visited::Visited;
 use crate::index::buffer::Buffer;
 use crate::index::vectors::{Query, Vectors};
@@ -125,6 +126,8 @@ pub(super) struct Graph {
     pub(super) vectors: Vectors,
     /// What points are not compared by.
     pub(super) dominant: Dominant,
+    /// Points that are not linked, since others with the same vectors are.
+    pub(super) twins: Twins,
     /// The item of each point, 0 where it was removed.
     pub(super) items: Buffer<u32>,
     /// The highest layer of each point.

@@ -9,6 +9,7 @@ mod graph;
 mod insert;
 mod measure;
 mod search;
+mod twins;
 mod update;
 mod visited;
 
@@ -183,6 +184,7 @@ impl HnswIndex {
 impl Graph {
     fn bytes(&self) -> usize {
         let words = self.base.len() + self.upper.len() + self.items.len() + self.upper_start.len();
+        let words = words + self.twins.parts().len();
         self.vectors.bytes() + 4 * words + self.levels.len() + self.dominant.bytes()
     }
 }

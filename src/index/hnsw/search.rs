@@ -46,6 +46,11 @@ impl HnswIndex {
         // Those that pass lie further apart than all do, and more of them must be held on to.
         let ef = (self.config.ef_search as f64 / share.max(1e-4).sqrt()) as usize;
         let ef = ef.min(graph.len()).max(k);
+        let keep = match graph.vectors.precision() {
+            // Those that bytes take for the best are scored again.
+            Precision::Int8 => ef,
+            Precision::F32 | Precision::F16 => k,
+        };
         let scan = filter.is_some_and(|filter| scan_is_faster(graph.len(), ef, share, filter));
         if graph.entry != NONE && !self.exact && !scan {
             let layers = 1..graph.top() + 1;
@@ -54,18 +59,19 @@ impl HnswIndex {
                 graph.search_layer(&target, near, 0, ef, walk);
                 &walk.beam
             } else {
-                graph.search_wanted(&target, near, ef, wanted, &mut search.found, walk);
+                let any = |point| graph.twins.with(point).any(wanted);
+                graph.search_wanted(&target, near, ef, any, &mut search.found, walk);
                 &search.found
             };
-            search
-                .scored
-                .extend(found.iter().map(|near| (near.point, near.score)));
+            for near in found.iter() {
+                if search.scored.len() >= keep {
+                    break;
+                }
+                let points = graph.twins.with(near.point).filter(|&point| wanted(point));
+                search.scored.extend(points.map(|point| (point, near.score)));
+            }
         }
         if search.scored.len() < k {
-            let keep = match graph.vectors.precision() {
-                Precision::Int8 => ef,
-                Precision::F32 | Precision::F16 => k,
-            };
             let query = &search.query;
             let score = |points: &[u32], scores: &mut [f32]| {
                 graph.vectors.score(query, points, scores);
@@ -89,8 +95,6 @@ impl HnswIndex {
             for (scored, &score) in search.scored.iter_mut().zip(&search.scores) {
                 scored.1 = score;
             }
-        } else {
-            search.scored.truncate(k);
         }
         for scored in &mut search.scored {
             scored.0 = graph.items[scored.0 as usize];

@@ -14,6 +14,7 @@ use super::build::Disorder;
 use super::dominant::{self, Dominant};
 use super::graph::{Graph, Links, NONE};
 use super::insert::{Insertion, ListLocks, level};
+use super::twins::{Places, Twins};
 use crate::data::ItemIndex;
 use crate::index::vectors::{Query, Vectors};
 
@@ -27,6 +28,7 @@ const MOVED_PER_UPDATE: usize = 32;
 pub(super) struct Updates {
     /// The point of each item.
     points: foldhash::HashMap<ItemIndex, u32>,
+    places: Places,
     disorder: Disorder,
     locks: ListLocks,
     room: Insertion,
@@ -50,6 +52,7 @@ impl Updates {
         let named = graph.items.iter().copied().zip(0..);
         Self {
             points: named.filter(|&(item, _)| item != 0).collect(),
+            places: Places::of(graph),
             disorder: Disorder::after(graph.shortest()),
             locks: ListLocks::new(),
             room: Insertion::default(),
@@ -70,12 +73,14 @@ impl Updates {
         vector: &[f32],
         config: &HnswConfig,
     ) {
-        let square = self.link(graph, item, vector, config);
-        self.disorder.add(square);
+        if let Some(square) = self.link(graph, item, vector, config) {
+            self.disorder.add(square);
+        }
         if let Some(renewal) = &mut self.renewal {
             let Renewal { graph, updates, .. } = &mut **renewal;
-            let square = updates.link(graph, item, vector, config);
-            updates.disorder.add(square);
+            if let Some(square) = updates.link(graph, item, vector, config) {
+                updates.disorder.add(square);
+            }
         }
         self.renew(graph, config);
     }
@@ -98,17 +103,23 @@ impl Updates {
         known
     }
 
-    /// Gives an item a point; what comes back is the point's squared length.
+    /// Gives an item a point; what comes back is the point's squared length, if it is linked.
     fn link(
         &mut self,
         graph: &mut Graph,
         item: ItemIndex,
         vector: &[f32],
         config: &HnswConfig,
-    ) -> f32 {
+    ) -> Option<f32> {
         let point = graph.push_point(item, config.seed);
         graph.vectors.set(point as usize, vector);
         graph.dominant.push(vector);
+        graph.live += 1;
+        self.points.insert(item, point);
+        if let Some(linked) = self.places.find_or_add(graph, point) {
+            graph.twins.add(linked, point, graph.items.len());
+            return None;
+        }
         graph.vectors.load(point, &mut self.loaded);
         let square = graph.square(&graph.target(point, &self.loaded), point);
         graph.insert(
@@ -118,13 +129,11 @@ impl Updates {
             &self.locks,
             &mut self.room,
         );
-        graph.live += 1;
-        self.points.insert(item, point);
         let above = |entry: u32| graph.levels[point as usize] > graph.levels[entry as usize];
         if graph.entry == NONE || above(graph.entry) {
             graph.entry = point;
         }
-        square
+        Some(square)
     }
 
     fn unlink(&mut self, graph: &mut Graph, item: ItemIndex) -> bool {
@@ -214,6 +223,7 @@ impl Graph {
             neighbors: self.neighbors,
             vectors: Vectors::new(&[], self.vectors.dim(), self.vectors.precision()),
             dominant: Dominant::find(self.sample().view()),
+            twins: Twins::default(),
             items: Vec::new().into(),
             levels: Vec::new().into(),
             base: Links::default(),
@@ -231,6 +241,7 @@ impl Graph {
         let start = (self.upper.len() / self.neighbors) as u32;
         self.items.make_own().push(item);
         self.levels.make_own().push(level);
+        self.twins.push();
         self.upper_start.make_own().push(start);
         self.base.grow(1, 2 * self.neighbors);
         self.upper.grow(level.into(), self.neighbors);
