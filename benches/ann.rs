@@ -136,9 +136,7 @@ fn main() -> Result<(), Failure> {
         let truth = rows(&file("truth.u32"), columns, u32::from_le_bytes)?;
         let k = options.k.min(columns);
         let last = |query: usize| score(query, truth[[query, k - 1]] + 1);
-        (0..queries.nrows())
-            .map(|query| (k, last(query)))
-            .collect()
+        (0..queries.nrows()).map(|query| (k, last(query))).collect()
     };
 
     let precision = match options.precision {

@@ -92,7 +92,9 @@ fn bytes(rows: ArrayView2<'_, f32>) -> Vec<u8> {
 /// Every so many cases, so that users come from the whole file.
 fn some(cases: &Cases, most: usize) -> impl Iterator<Item = History<'_>> {
     let step = cases.len().div_ceil(most.max(1)).max(1);
-    (0..cases.len()).step_by(step).map(|case| cases.history(case))
+    (0..cases.len())
+        .step_by(step)
+        .map(|case| cases.history(case))
 }
 
 /// Item vectors with the padding row, and user vectors.

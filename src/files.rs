@@ -90,18 +90,17 @@ pub(crate) fn write_new_folder(path: &Path, fill: impl FnOnce(&Path) -> Result<(
 ///
 /// # Errors
 /// [`Error::NotOurs`] when it holds anything else, and then all of it stays.
-pub(crate) fn remove_folder(path: &Path, names: &[&str]) -> Result<()> {
-    check_holds(path, names)?;
+pub(crate) fn remove_folder(path: &Path, ours: impl Fn(&OsStr) -> bool) -> Result<()> {
+    check_holds(path, ours)?;
     let aside = path.with_file_name(format!("{}removed{ASIDE}", aside_prefix(path)));
     fs::rename(path, &aside).map_err(Error::io("remove", path))?;
     fs::remove_dir_all(&aside).map_err(Error::io("remove", path))
 }
 
-/// Refuses a folder that holds anything but files of these names and what killed writers of ours
-/// left.
-pub(crate) fn check_holds(path: &Path, names: &[&str]) -> Result<()> {
+/// Refuses a folder that holds anything but files of our names and what killed writers of ours left.
+pub(crate) fn check_holds(path: &Path, ours: impl Fn(&OsStr) -> bool) -> Result<()> {
     for entry in entries(path)? {
-        let ours = names.iter().any(|name| entry == *name) || is_aside(&entry);
+        let ours = ours(&entry) || is_aside(&entry);
         if !ours || (!is_aside(&entry) && path.join(&entry).is_dir()) {
             return Err(not_ours(path, &entry));
         }
@@ -334,7 +333,7 @@ mod tests {
         fs::write(keep.join("thesis.txt"), "x").unwrap();
         for refused in [
             write_new_folder(&keep, |_| Ok(())),
-            remove_folder(&keep, &["state.json"]),
+            remove_folder(&keep, |name| name == "state.json"),
             OutputFolder::open(&keep, "test").map(drop),
         ] {
             assert!(

@@ -17,8 +17,11 @@ use std::time::Instant;
 
 use clap::Parser;
 use seqrec::OutputFolder;
+use seqrec::backend::Flex;
 use seqrec::data::{Case, Dataset, Filters, Format, InteractionReader, Protocol, Split};
-use seqrec::recall::{Fusion, Normalization, RecallStage, Share, WeightLearningConfig};
+use seqrec::recall::{
+    Fusion, Normalization, RecallStage, ServedStage, Share, WeightLearningConfig,
+};
 
 use build::Channel;
 use measure::{Judge, Measured};
@@ -225,6 +228,11 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         };
         trained.save(path, &channels, fusion, &weights, options)?;
         println!("wrote the stage to {}", path.display());
+        // As a service will have it.
+        let kept = ServedStage::load::<Flex>(path, &Default::default())?;
+        for (channel, index) in kept.stage().indexes() {
+            println!("  {channel}: {index}");
+        }
     }
     let best = fused.iter().map(|row| row.recall[1]).fold(0.0, f64::max);
     let line = serde_json::json!({

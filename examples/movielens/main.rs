@@ -10,13 +10,14 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use clap::Parser;
+use ndarray::Array2;
 use seqrec::backend::{Autodiff, Backend};
-use seqrec::data::{Case, Dataset, ExternalId, Filters, ItemIndex, Protocol, Split};
+use seqrec::data::{Case, Dataset, ExternalId, Filters, ItemIndex, Protocol, SequenceBatch, Split};
 use seqrec::eval::{Metric, Report};
 use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, HnswRsIndex, VectorIndex};
-use seqrec::model::{Gru4Rec, Gru4RecConfig, RecallerConfig};
+use seqrec::model::{Gru4Rec, Gru4RecConfig, RecallerConfig, SequenceRecaller};
 use seqrec::plot::{MapPoint, draw_map, draw_training_curves, tsne};
-use seqrec::recall::{Evaluation, RecallOptions, Retriever, Run, item_vectors};
+use seqrec::recall::{Evaluation, RecallOptions, Retriever, Run, item_vectors, user_vectors};
 use seqrec::train::{
     CsvLog, EpochReport, ProgressBars, StopReason, Trained, Trainer, TrainingObserver, TrainingPlan,
 };
@@ -125,6 +126,10 @@ fn job<B: Backend>(options: &Options) -> Result<(), Box<dyn Error>> {
         IndexName::Hnsw => Box::new(HnswIndex::new(vectors.view(), &HnswConfig::new())?),
         IndexName::HnswRs => Box::new(HnswRsIndex::new(vectors.view(), &HnswConfig::new())?),
     };
+    if !index.is_exact() {
+        let found = index_recall(&model, &index, &vectors, &split, options)?;
+        println!("the index finds {found:.4} of the true best");
+    }
     let evaluation = Evaluation::new(&options.k, options.exclude_seen);
     let report = evaluation.run(&model, &index, &split.test, split.catalog(), &device)?;
     let baselines = Baselines::measure(&evaluation, &split)?;
@@ -161,6 +166,25 @@ fn job<B: Backend>(options: &Options) -> Result<(), Box<dyn Error>> {
         summary(options, &dataset, epochs.len(), train_seconds, &report)
     );
     Ok(())
+}
+
+/// The share of what exact search finds for test users that an index finds.
+fn index_recall<B: Backend>(
+    model: &Gru4Rec<B>,
+    index: &dyn VectorIndex,
+    vectors: &Array2<f32>,
+    split: &Split,
+    options: &Options,
+) -> Result<f64> {
+    const USERS: usize = 500;
+    let k = options.k.iter().copied().max().unwrap_or(50);
+    let cases = 0..split.test.len().min(USERS);
+    let histories = cases.map(|case| split.test.history(case));
+    let device = model.item_embeddings().device();
+    let histories = SequenceBatch::new(histories, model.max_len(), &device)?;
+    let users = user_vectors(model, &histories);
+    let exact = FlatIndex::new(vectors.view())?.search(users.view(), k, None)?;
+    Ok(index.search(users.view(), k, None)?.recall(&exact))
 }
 
 /// Prints a row of metrics per epoch.

@@ -14,6 +14,7 @@
 #![allow(unsafe_code)]
 
 use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -139,6 +140,23 @@ pub(super) struct Mapped {
     path: PathBuf,
     file: File,
     map: Arc<Mmap>,
+}
+
+/// What kind of index a file says that it holds.
+pub(super) fn kind(path: &Path) -> Result<Kind> {
+    let mut header = [0; HEADER];
+    let mut file = File::open(path).map_err(Error::io("open", path))?;
+    if let Err(error) = file.read_exact(&mut header) {
+        return Err(match error.kind() {
+            ErrorKind::UnexpectedEof => damaged(path, "it is shorter than an index file's header"),
+            _ => Error::io("read", path)(error),
+        });
+    }
+    let header: Header = bytemuck::cast(header);
+    [Kind::Flat, Kind::Hnsw]
+        .into_iter()
+        .find(|&kind| header.magic == MAGIC && kind as u32 == header.kind)
+        .ok_or_else(|| damaged(path, "it is no index file"))
 }
 
 /// The arrays of a mapped file.

@@ -106,6 +106,27 @@ impl Hits {
         pairs.map(|(&item, &score)| Hit { item, score })
     }
 
+    /// The recall of these hits where `exact` has what an exact search finds for the same queries:
+    /// the share of its hits that are among these, or that others with as high a score stand for; 1
+    /// where there is nothing to find.
+    ///
+    /// # Panics
+    /// When these are of fewer queries.
+    pub fn recall(&self, exact: &Self) -> f64 {
+        let found = (0..exact.len()).map(|query| {
+            let there = exact.items(query);
+            let least = exact.scores(query).last().copied().unwrap_or(f32::MAX);
+            let hits = self.of(query).take(there.len());
+            hits.filter(|hit| hit.score >= least || there.contains(&hit.item))
+                .count()
+        });
+        let found: usize = found.sum();
+        match exact.items.len() {
+            0 => 1.0,
+            all => found as f64 / all as f64,
+        }
+    }
+
     /// The hits of users who have `interests` queries each, one after another: for each user each
     /// item once, with its best score, and the k best of these.
     pub(super) fn merge_interests(self, interests: usize, k: usize) -> Self {

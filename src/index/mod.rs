@@ -9,6 +9,7 @@ mod hnsw;
 mod hnsw_rs;
 #[cfg(feature = "milvus")]
 pub mod milvus;
+mod plan;
 mod vectors;
 
 use ndarray::ArrayView2;
@@ -24,12 +25,19 @@ pub use hnsw::{HnswConfig, HnswIndex, Tuning};
 pub use hnsw_rs::HnswRsIndex;
 #[cfg(feature = "milvus")]
 pub use milvus::{MilvusConfig, MilvusIndex, MilvusMethod};
+pub use plan::{AnyIndex, IndexPlan, IndexReport};
 pub use vectors::Precision;
 
 /// An index over the item vectors of a catalog.
 ///
 /// Indexes know inner products alone: where the similarity is the cosine, vectors are scaled to
 /// length 1 before they come here, as [`item_vectors`](crate::recall::item_vectors) does.
+///
+/// An index is shared by `Arc`: a [`Retriever`](crate::recall::Retriever) of an `Arc<HnswIndex>`
+/// answers from the index that somebody else updates.
+///
+/// An index in this process takes any k and any filter. One on a server has that server's limits,
+/// which its type names, and says [`Error::InvalidValue`] where a search is beyond them.
 pub trait VectorIndex: Send + Sync {
     /// How many items there are, padding not counted.
     fn len(&self) -> usize;
@@ -46,11 +54,13 @@ pub trait VectorIndex: Send + Sync {
     fn is_exact(&self) -> bool;
 
     /// The k best items by inner product for each row of `queries` `[n, dim]`, best first, ties
-    /// by item index; only those that pass the filter, and fewer than k only where fewer pass.
+    /// by item index; only those that pass the filter. There are fewer than k only where fewer
+    /// pass, or where a server gives no more.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for a k of 0, [`Error::Shape`] for queries of another dimension
-    /// and [`Error::NonFiniteVector`] for a query with NaN or infinity.
+    /// [`Error::InvalidValue`] for a k of 0, or a k or filter beyond a server's limits,
+    /// [`Error::Shape`] for queries of another dimension and [`Error::NonFiniteVector`] for a query
+    /// with NaN or infinity.
     fn search(
         &self,
         queries: ArrayView2<'_, f32>,
@@ -131,28 +141,67 @@ pub trait UpdatableIndex: VectorIndex {
     fn remove(&self, item: ItemIndex) -> Result<()>;
 }
 
-impl<I: VectorIndex + ?Sized> VectorIndex for Box<I> {
-    fn len(&self) -> usize {
-        (**self).len()
-    }
+/// A pointer to an index is an index, with all that the index itself does.
+macro_rules! forward {
+    ($($pointer:ty),*) => {$(
+        impl<I: VectorIndex + ?Sized> VectorIndex for $pointer {
+            fn len(&self) -> usize {
+                (**self).len()
+            }
 
-    fn dim(&self) -> usize {
-        (**self).dim()
-    }
+            fn is_empty(&self) -> bool {
+                (**self).is_empty()
+            }
 
-    fn is_exact(&self) -> bool {
-        (**self).is_exact()
-    }
+            fn dim(&self) -> usize {
+                (**self).dim()
+            }
 
-    fn search(
-        &self,
-        queries: ArrayView2<'_, f32>,
-        k: usize,
-        filter: Option<Filter<'_>>,
-    ) -> Result<Hits> {
-        (**self).search(queries, k, filter)
-    }
+            fn is_exact(&self) -> bool {
+                (**self).is_exact()
+            }
+
+            fn search(
+                &self,
+                queries: ArrayView2<'_, f32>,
+                k: usize,
+                filter: Option<Filter<'_>>,
+            ) -> Result<Hits> {
+                (**self).search(queries, k, filter)
+            }
+
+            fn search_interests(
+                &self,
+                queries: ArrayView2<'_, f32>,
+                interests: usize,
+                k: usize,
+                filter: Option<Filter<'_>>,
+            ) -> Result<Hits> {
+                (**self).search_interests(queries, interests, k, filter)
+            }
+        }
+
+        impl<I: UpdatableIndex + ?Sized> UpdatableIndex for $pointer {
+            fn contains(&self, item: ItemIndex) -> bool {
+                (**self).contains(item)
+            }
+
+            fn add(&self, item: ItemIndex, vector: &[f32]) -> Result<()> {
+                (**self).add(item, vector)
+            }
+
+            fn replace(&self, item: ItemIndex, vector: &[f32]) -> Result<()> {
+                (**self).replace(item, vector)
+            }
+
+            fn remove(&self, item: ItemIndex) -> Result<()> {
+                (**self).remove(item)
+            }
+        }
+    )*};
 }
+
+forward!(&I, Box<I>, std::sync::Arc<I>);
 
 /// Refuses vectors that hold a NaN or an infinity.
 fn check_finite(what: &'static str, vectors: ArrayView2<'_, f32>) -> Result<()> {

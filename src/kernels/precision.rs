@@ -16,7 +16,9 @@ pub enum Precision {
     /// As half-precision numbers, 2 bytes a value, of which the range is ±65,504.
     F16,
     /// As multiples of a 127th of each vector's largest value, 1 byte a value. The best candidates
-    /// of a search by bytes are scored again with the query as it is.
+    /// of a search by bytes are scored again with the query as it is. Where one value of a vector
+    /// is very much larger than the others, as a bias column may be, little is left of these: keep
+    /// such vectors as they are.
     Int8,
 }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use crate::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex};
+use crate::data::History;
+use crate::index::{AnyIndex, IndexPlan, IndexReport, VectorIndex};
+use crate::model::Similarity;
 use crate::{Error, Result, settings};
 
 use super::arrays::{ArrayReader, ArrayWriter};
@@ -26,10 +28,10 @@ use super::stage_data::{StageData, StageModel};
 use super::user_paths::{
     NearestUsers, SimilarUsers, SimilarUsersConfig, next_items, training_vectors,
 };
-use super::vector_channel::VectorChannel;
+use super::vector_channel::{UserEncoder, VectorChannel};
 
-/// The largest set of vectors that is searched exactly.
-const EXACT: usize = 100_000;
+/// By how many vectors an index is measured.
+const MEASURED_BY: usize = 200;
 
 /// A channel of a [`StagePlan`], with its settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -100,19 +102,33 @@ pub(super) enum Prepared {
     Nothing,
     Neighbours(Links<Item, Item>),
     Vectors(Array2<f32>),
+    Index(Arc<AnyIndex>, IndexReport),
+}
+
+/// How a plan's channels are made.
+#[derive(Clone, Copy)]
+pub(super) struct How<'a> {
+    pub(super) index: &'a IndexPlan,
+    /// How many items indexes are asked for.
+    pub(super) k: usize,
 }
 
 impl ChannelKind {
-    /// The channel, made of the data.
+    /// The channel, made of the data, with the [index](IndexPlan) that is used unless another is
+    /// planned.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] with a setting that can't be right, and [`Error::NothingLeft`]
     /// when the data lack what it goes by.
     pub fn build(&self, data: &StageData) -> Result<Arc<dyn RecallChannel>> {
-        self.assemble(self.prepare(data)?, data)
+        let how = How {
+            index: &IndexPlan::default(),
+            k: 100,
+        };
+        self.assemble(self.prepare(data, how)?, data)
     }
 
-    pub(super) fn prepare(&self, data: &StageData) -> Result<Prepared> {
+    pub(super) fn prepare(&self, data: &StageData, how: How<'_>) -> Result<Prepared> {
         let (sequences, catalog) = (&data.sequences, &data.catalog);
         Ok(match self {
             Self::ItemNeighbours { settings, .. } => {
@@ -122,9 +138,36 @@ impl ChannelKind {
                 let solved = MatrixFactorization::als(sequences, catalog, settings)?;
                 Prepared::Vectors(solved.item_vectors().to_owned())
             }
-            Self::NearestUsers { held_back, .. } => {
+            Self::Model => {
+                let StageModel {
+                    encoder,
+                    item_vectors,
+                } = self.model(data)?;
+                let step = sequences.len().div_ceil(MEASURED_BY).max(1);
+                let histories: Vec<History<'_>> = (0..sequences.len())
+                    .step_by(step)
+                    .map(|place| sequences.history(place))
+                    .filter(|history| !history.items().is_empty())
+                    .collect();
+                if histories.is_empty() {
+                    return measured_by_itself(item_vectors, how.k, how.index);
+                }
+                let users = encoder.encode(&histories)?;
+                let (index, report) = how.index.build(item_vectors.view(), users.view(), how.k)?;
+                Prepared::Index(Arc::new(index), report)
+            }
+            Self::NearestItems { neighbours, .. } => {
+                let mut vectors = self.model(data)?.item_vectors.clone();
+                Similarity::Cosine.prepare(vectors.view_mut());
+                measured_by_itself(&vectors, *neighbours, how.index)?
+            }
+            Self::NearestUsers {
+                neighbours,
+                held_back,
+            } => {
                 let encoder = &self.model(data)?.encoder;
-                Prepared::Vectors(training_vectors(encoder, sequences, *held_back)?)
+                let vectors = training_vectors(encoder, sequences, *held_back)?;
+                measured_by_itself(&vectors, *neighbours, how.index)?
             }
             _ => Prepared::Nothing,
         })
@@ -156,17 +199,15 @@ impl ChannelKind {
             (Self::MatrixFactorization { settings }, Prepared::Vectors(items)) => {
                 Arc::new(MatrixFactorization::of_items(items, settings)?)
             }
-            (Self::Model, _) => {
-                let StageModel {
-                    encoder,
-                    item_vectors,
-                } = self.model(data)?;
-                let index = index(item_vectors.view())?;
-                Arc::new(VectorChannel::new(encoder.clone(), index))
+            (Self::Model, Prepared::Index(index, _)) => {
+                let model = self.model(data)?;
+                fits(&index, model.item_vectors.dim(), "the model's items")?;
+                Arc::new(VectorChannel::new(model.encoder.clone(), index))
             }
-            (Self::NearestItems { start, neighbours }, _) => {
-                let vectors = self.model(data)?.item_vectors.view();
-                let step = NearestItems::new(vectors, *neighbours, index)?;
+            (Self::NearestItems { start, neighbours }, Prepared::Index(index, _)) => {
+                let vectors = &self.model(data)?.item_vectors;
+                fits(&index, vectors.dim(), "the model's items")?;
+                let step = NearestItems::new(vectors.view(), *neighbours, |_| Ok(index))?;
                 Arc::new(start.then(step).into_channel())
             }
             (
@@ -174,11 +215,13 @@ impl ChannelKind {
                     neighbours,
                     held_back,
                 },
-                Prepared::Vectors(vectors),
+                Prepared::Index(index, _),
             ) => {
                 settings::at_least_one(&[("held_back", *held_back)])?;
-                let encoder = self.model(data)?.encoder.clone();
-                let nearest = NearestUsers::new(encoder, index(vectors.view())?, *neighbours)?;
+                let model = self.model(data)?;
+                let dim = model.item_vectors.ncols();
+                fits(&index, (sequences.len() + 1, dim), "the training users")?;
+                let nearest = NearestUsers::new(model.encoder.clone(), index, *neighbours)?;
                 let next = next_items(sequences, catalog, *held_back);
                 Arc::new(nearest.then(next).into_channel())
             }
@@ -203,37 +246,63 @@ fn lacks(kind: &ChannelKind, what: &str) -> Error {
     }
 }
 
-/// An index of vectors of any number: exact where that is fast enough.
-fn index(vectors: ndarray::ArrayView2<'_, f32>) -> Result<Box<dyn VectorIndex>> {
-    Ok(if vectors.nrows() <= EXACT {
-        Box::new(FlatIndex::new(vectors)?)
-    } else {
-        Box::new(HnswIndex::new(vectors, &HnswConfig::new())?)
+/// An index of vectors `[rows + 1, dim]`, measured by some of them.
+fn measured_by_itself(vectors: &Array2<f32>, k: usize, plan: &IndexPlan) -> Result<Prepared> {
+    let step = vectors.nrows().div_ceil(MEASURED_BY).max(1);
+    let queries = vectors.slice(ndarray::s![1..;step, ..]);
+    let (index, report) = plan.build(vectors.view(), queries, k.max(1))?;
+    Ok(Prepared::Index(Arc::new(index), report))
+}
+
+/// Refuses an index that is not of as many vectors, or of another dimension.
+fn fits(index: &AnyIndex, (rows, dim): (usize, usize), of: &'static str) -> Result<()> {
+    let (expected, found) = ((rows - 1, dim), (index.len(), index.dim()));
+    if expected == found {
+        return Ok(());
+    }
+    Err(Error::NothingLeft {
+        reason: format!(
+            "an index of {found:?} vectors and dimensions is not that of {of}, {expected:?}"
+        ),
     })
 }
 
 impl Prepared {
     pub(super) fn write(&self, name: &str, to: &mut ArrayWriter) {
         match self {
-            Self::Nothing => {}
+            Self::Nothing | Self::Index(..) => {}
             Self::Neighbours(links) => to.add_links(name, links),
             Self::Vectors(vectors) => to.add_matrix(name, vectors.view()),
         }
     }
 
+    /// Reads what was prepared for a channel; `index` opens its index.
     pub(super) fn read(
         kind: &ChannelKind,
         name: &str,
         from: &ArrayReader<'_>,
         items: usize,
+        index: impl FnOnce() -> Result<(AnyIndex, IndexReport)>,
     ) -> Result<Self> {
         Ok(match kind {
             ChannelKind::ItemNeighbours { .. } => Self::Neighbours(from.links(name, items + 1)?),
-            ChannelKind::MatrixFactorization { .. } | ChannelKind::NearestUsers { .. } => {
-                Self::Vectors(from.matrix(name)?)
+            ChannelKind::MatrixFactorization { .. } => Self::Vectors(from.matrix(name)?),
+            ChannelKind::Model
+            | ChannelKind::NearestItems { .. }
+            | ChannelKind::NearestUsers { .. } => {
+                let (index, report) = index()?;
+                Self::Index(Arc::new(index), report)
             }
             _ => Self::Nothing,
         })
+    }
+
+    /// The index, where there is one.
+    pub(super) fn index(&self) -> Option<(Arc<AnyIndex>, IndexReport)> {
+        match self {
+            Self::Index(index, report) => Some((Arc::clone(index), *report)),
+            _ => None,
+        }
     }
 }
 
@@ -345,6 +414,9 @@ pub struct StagePlan {
     pub selections: Vec<PlannedSelection>,
     /// What fills short lists up.
     pub fallback: Option<ChannelKind>,
+    /// How vectors are searched, for each channel that looks at vectors.
+    #[serde(default)]
+    pub index: IndexPlan,
 }
 
 impl StagePlan {
@@ -356,6 +428,7 @@ impl StagePlan {
             channels: Vec::new(),
             selections: Vec::new(),
             fallback: None,
+            index: IndexPlan::default(),
         }
     }
 
@@ -368,8 +441,14 @@ impl StagePlan {
     }
 
     pub(super) fn prepare(&self, data: &StageData) -> Result<Vec<Prepared>> {
+        let how = How {
+            index: &self.index,
+            k: self.candidates,
+        };
         let channels = self.channels.iter();
-        channels.map(|channel| channel.kind.prepare(data)).collect()
+        channels
+            .map(|channel| channel.kind.prepare(data, how))
+            .collect()
     }
 
     pub(super) fn assemble(
@@ -379,8 +458,12 @@ impl StagePlan {
     ) -> Result<RecallStage> {
         let mut stage = RecallStage::new(self.fusion, self.candidates)?;
         for (channel, prepared) in self.channels.iter().zip(prepared) {
+            let report = prepared.index().map(|(_, report)| report);
             let built = channel.kind.assemble(prepared, data)?;
             stage = stage.channel(&channel.name, built, channel.share)?;
+            if let Some(report) = report {
+                stage = stage.with_index(&channel.name, report);
+            }
             if let Some(milliseconds) = channel.budget_milliseconds {
                 let budget = Duration::try_from_secs_f64(milliseconds / 1e3).map_err(|error| {
                     Error::invalid("budget_milliseconds", milliseconds, error.to_string())

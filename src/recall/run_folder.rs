@@ -30,7 +30,7 @@ pub const RUN_FORMAT_VERSION: u32 = 3;
 /// The file that names the version that counts.
 const POINTER: &str = "run.json";
 
-/// All files that a version may hold.
+/// All files that a version may hold, beside the indexes of channels.
 const FILES: [&str; 7] = [
     "model.json",
     "config.json",
@@ -40,6 +40,24 @@ const FILES: [&str; 7] = [
     "users.json",
     "stage.safetensors",
 ];
+
+fn is_ours(name: &OsStr) -> bool {
+    FILES.iter().any(|file| name == *file) || is_index(name)
+}
+
+/// The name of the index of a stage's channel, by the channel's place.
+pub(super) fn index_name(channel: usize) -> String {
+    format!("channel-{channel}.index")
+}
+
+fn is_index(name: &OsStr) -> bool {
+    let number = name
+        .to_str()
+        .and_then(|name| name.strip_prefix("channel-")?.strip_suffix(".index"));
+    number.is_some_and(|number| {
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
 
 #[derive(Serialize, Deserialize)]
 struct Pointer {
@@ -83,7 +101,7 @@ pub(super) fn save(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Resul
     for (_, old) in versions(path)? {
         if old != name && Some(&old) != before.as_ref() {
             // One that holds something of somebody else's stays.
-            match remove_folder(&path.join(old), &FILES) {
+            match remove_folder(&path.join(old), is_ours) {
                 Ok(()) | Err(Error::NotOurs { .. }) => {}
                 Err(error) => return Err(error),
             }
@@ -133,7 +151,7 @@ fn check_ours(path: &Path) -> Result<Option<String>> {
     for name in entries(path)? {
         // A first save that was killed may have left a version that does not count yet.
         let version =
-            version_number(&name).is_some() && check_holds(&path.join(&name), &FILES).is_ok();
+            version_number(&name).is_some() && check_holds(&path.join(&name), is_ours).is_ok();
         if !version && !is_aside(&name) {
             return Err(not_ours(path, &name));
         }

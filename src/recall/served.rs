@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::backend::Backend;
 use crate::data::{Catalog, ExternalId, Features, IdTable, TimeUnit, TrainingSequences};
 use crate::files::{read_file, write_file};
+use crate::index::{AnyIndex, IndexReport};
 use crate::model::{
     Gru4RecConfig, HstuConfig, Item2VecConfig, MultiInterestConfig, RecallerConfig, SasRecConfig,
     TwoTowerConfig,
@@ -28,12 +29,12 @@ use super::arrays::{ArrayReader, ArrayWriter};
 use super::links::check_offsets;
 use super::plan::{Prepared, StagePlan};
 use super::run::{self, Run, model_name};
-use super::run_folder::{self, damaged, parse, read_checked, read_manifest};
+use super::run_folder::{self, damaged, index_name, parse, read_checked, read_manifest};
 use super::stage::RecallStage;
 use super::stage_data::{StageData, StageModel};
 
 /// The version of a stage's files that this build writes and reads.
-pub const STAGE_FORMAT_VERSION: u32 = 2;
+pub const STAGE_FORMAT_VERSION: u32 = 3;
 
 const MANIFEST: &str = "stage.json";
 const USERS: &str = "users.json";
@@ -64,6 +65,14 @@ struct Manifest {
     /// CRC-32 of each file.
     users: u32,
     arrays: u32,
+    /// What the index of each channel finds; `None` for a channel without one.
+    indexes: Vec<Option<IndexReport>>,
+}
+
+/// What the file of a channel's index goes by in place of a catalog's fingerprint: the catalog, the
+/// model and the channel's place.
+fn index_fingerprint(catalog: u64, model: u32, channel: usize) -> u64 {
+    catalog ^ (u64::from(model) << 32) ^ channel as u64
 }
 
 #[derive(Serialize, Deserialize)]
@@ -123,6 +132,7 @@ impl StagePlan {
             prepared.write(&format!("channel.{}", channel.name), &mut arrays);
         }
         let arrays = arrays.finish(&path.join(ARRAYS))?;
+        let indexes: Vec<_> = prepared.iter().map(Prepared::index).collect();
         // What can't be built again is not worth keeping: names that are taken, for one.
         self.assemble(prepared, &data)?;
         let users = Users {
@@ -143,9 +153,19 @@ impl StagePlan {
                 .map_or_else(Vec::new, |tags| tags.names().to_vec()),
             users: crc32fast::hash(&users),
             arrays: crc32fast::hash(&arrays),
+            indexes: (indexes.iter())
+                .map(|index| index.as_ref().map(|&(_, report)| report))
+                .collect(),
         };
         run_folder::save(path, |folder| {
-            let manifest = manifest(run.write_into(folder)?);
+            let model = run.write_into(folder)?;
+            for (place, index) in indexes.iter().enumerate() {
+                if let Some((index, _)) = index {
+                    let fingerprint = index_fingerprint(fingerprint, model, place);
+                    index.save(folder.join(index_name(place)), fingerprint)?;
+                }
+            }
+            let manifest = manifest(model);
             let manifest = serde_json::to_vec_pretty(&manifest).map_err(unwritable)?;
             write_file(&folder.join(USERS), &users)?;
             write_file(&folder.join(ARRAYS), &arrays)?;
@@ -214,10 +234,17 @@ impl ServedStage {
             data = data.with_tags(tags)?;
         }
         let items = data.catalog.len();
-        let prepared = (manifest.plan.channels.iter())
-            .map(|channel| {
+        let prepared = (manifest.plan.channels.iter().enumerate())
+            .map(|(place, channel)| {
                 let name = format!("channel.{}", channel.name);
-                Prepared::read(&channel.kind, &name, &arrays, items)
+                let open = || {
+                    let fingerprint = index_fingerprint(manifest.catalog, of_model, place);
+                    let index = AnyIndex::open(path.join(index_name(place)), fingerprint)?;
+                    let report = manifest.indexes.get(place).copied().flatten();
+                    let lacks = || damaged(&manifest_path, "it says nothing of an index");
+                    Ok((index, report.ok_or_else(lacks)?))
+                };
+                Prepared::read(&channel.kind, &name, &arrays, items, open)
             })
             .collect::<Result<Vec<_>>>()?;
         let stage = manifest.plan.assemble(prepared, &data)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rayon::prelude::*;
 
 use crate::data::{Interaction, ItemIndex};
-use crate::index::Filter;
+use crate::index::{Filter, IndexReport};
 use crate::{Error, Result, settings};
 
 use super::candidates::{Candidate, Candidates, Reason};
@@ -49,6 +49,8 @@ pub struct RecallStage {
     channels: Vec<StageChannel>,
     selections: Vec<Box<dyn Selection>>,
     fallback: Option<Box<dyn RecallChannel>>,
+    /// What indexes of channels find, by the channel's name.
+    indexes: Vec<(String, IndexReport)>,
 }
 
 struct StageChannel {
@@ -81,7 +83,21 @@ impl RecallStage {
             channels: Vec::new(),
             selections: Vec::new(),
             fallback: None,
+            indexes: Vec::new(),
         })
+    }
+
+    /// How each channel of a [plan](super::StagePlan) that looks at vectors searches them, and what
+    /// its index was found to find when it was built.
+    pub fn indexes(&self) -> impl Iterator<Item = (&str, IndexReport)> {
+        self.indexes
+            .iter()
+            .map(|(name, report)| (name.as_str(), *report))
+    }
+
+    pub(super) fn with_index(mut self, channel: &str, report: IndexReport) -> Self {
+        self.indexes.push((channel.to_owned(), report));
+        self
     }
 
     /// The stage with another channel.

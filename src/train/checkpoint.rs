@@ -31,6 +31,10 @@ const OPTIMIZER: &str = "optimizer.bin";
 const BEST: &str = "best.bin";
 const FILES: [&str; 4] = [STATE, MODEL, OPTIMIZER, BEST];
 
+fn is_ours(name: &std::ffi::OsStr) -> bool {
+    FILES.iter().any(|file| name == *file)
+}
+
 /// Where training stands, apart from tensors.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Progress {
@@ -116,7 +120,7 @@ impl Checkpoints {
         })?;
         for (other, path) in self.epochs()? {
             if other != epoch {
-                remove_folder(&path, &FILES)?;
+                remove_folder(&path, is_ours)?;
             }
         }
         Ok(())
@@ -128,7 +132,7 @@ impl Checkpoints {
     /// [`Error::NotOurs`] where a checkpoint's folder holds anything else.
     pub(super) fn clear(&self) -> Result<()> {
         for (_, path) in self.epochs()? {
-            remove_folder(&path, &FILES)?;
+            remove_folder(&path, is_ours)?;
         }
         Ok(())
     }

@@ -36,7 +36,9 @@ impl Dominant {
         let step = len.div_ceil(SAMPLE).max(1);
         let sample = vectors.slice(ndarray::s![..;step, ..]);
         // By the largest value, so that no square is too large or too small.
-        let size = sample.iter().fold(0.0f32, |size, value| size.max(value.abs()));
+        let size = sample
+            .iter()
+            .fold(0.0f32, |size, value| size.max(value.abs()));
         let sample = sample.mapv(|value| value / size.max(f32::MIN_POSITIVE));
         let mut moment = sample.t().dot(&sample) / sample.nrows().max(1) as f32;
         let total = moment.diag().sum();
@@ -169,7 +171,11 @@ mod tests {
             // What is left along them is about what there is along the others.
             let mut squares = vec![0.0; 2];
             for (point, row) in plain.rows().into_iter().enumerate() {
-                let taken: f64 = dominant.of(point as u32).iter().map(|&p| f64::from(p * p)).sum();
+                let taken: f64 = dominant
+                    .of(point as u32)
+                    .iter()
+                    .map(|&p| f64::from(p * p))
+                    .sum();
                 squares[0] += row.dot(&row) - taken;
                 squares[1] += 16.0 / 3.0;
             }

@@ -120,9 +120,8 @@ fn graph(sections: &Sections, config: &HnswConfig) -> Result<Graph> {
     let upper_start: Buffer<u32> = sections.array(6)?;
     let upper: Buffer<u32> = sections.array(7)?;
     let points = items.len();
-    let dominant =
-        Dominant::from_parts(dim, sections.array(2)?, sections.array(8)?, points)
-            .ok_or_else(mismatch)?;
+    let dominant = Dominant::from_parts(dim, sections.array(2)?, sections.array(8)?, points)
+        .ok_or_else(mismatch)?;
     let fits = vectors.len() == points
         && levels.len() == points
         && base.len() == points * 2 * config.neighbors
@@ -165,7 +164,10 @@ fn check(graph: &Graph) -> Result<(), &'static str> {
     for (point, _) in (0..).zip(&twins).filter(|&(_, &twin)| !twin) {
         let vector = graph.vectors.bits(point);
         let others = graph.twins.with(point).skip(1);
-        if others.into_iter().any(|twin| graph.vectors.bits(twin) != vector) {
+        if others
+            .into_iter()
+            .any(|twin| graph.vectors.bits(twin) != vector)
+        {
             return Err("twins have different vectors");
         }
     }

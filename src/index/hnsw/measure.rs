@@ -70,7 +70,11 @@ impl HnswIndex {
         k: usize,
     ) -> Result<(Self, Tuning)> {
         if !(recall > 0.0 && recall <= 1.0) {
-            return Err(Error::invalid("recall", recall, "must be above 0 and at most 1"));
+            return Err(Error::invalid(
+                "recall",
+                recall,
+                "must be above 0 and at most 1",
+            ));
         }
         let truth = self.true_best(queries, k)?;
         let most = largest_sensible_ef(self.len());

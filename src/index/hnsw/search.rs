@@ -1,7 +1,7 @@
 //! One query through the graph, or through all that pass.
 
-use super::graph::{Graph, NONE, Target, Walk};
 use super::beam::Beam;
+use super::graph::{Graph, NONE, Target, Walk};
 use super::{HnswIndex, State};
 use crate::index::vectors::Query;
 use crate::index::{Filter, Precision};
@@ -68,7 +68,9 @@ impl HnswIndex {
                     break;
                 }
                 let points = graph.twins.with(near.point).filter(|&point| wanted(point));
-                search.scored.extend(points.map(|point| (point, near.score)));
+                search
+                    .scored
+                    .extend(points.map(|point| (point, near.score)));
             }
         }
         if search.scored.len() < k {
@@ -139,4 +141,3 @@ fn scan_is_faster(points: usize, ef: usize, share: f64, filter: Filter<'_>) -> b
     };
     points as f64 * (check + share * SCORE) <= ef as f64 / share.max(1e-9) * EXPAND
 }
-

@@ -1,0 +1,195 @@
+//! Which index, by how many vectors there are.
+
+use std::path::Path;
+
+use ndarray::ArrayView2;
+use serde::{Deserialize, Serialize};
+
+use super::file::{self, Kind};
+use super::{Filter, FlatIndex, Hits, HnswConfig, HnswIndex, Precision, Tuning, VectorIndex};
+use crate::Result;
+
+/// Settings by which vectors of any number get an index: exact search where that is fast enough,
+/// and above that a graph that is tuned until it finds enough.
+///
+/// ```
+/// use ndarray::Array2;
+/// use seqrec::index::{IndexPlan, VectorIndex};
+///
+/// let vectors = Array2::from_shape_fn((1001, 4), |(row, column)| ((row * (column + 3)) % 17) as f32);
+/// let (index, report) = IndexPlan::default().build(vectors.view(), vectors.view(), 10)?;
+/// assert!(index.is_exact() && report.recall == 1.0);
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IndexPlan {
+    /// The largest number of vectors that are searched exactly: 100,000 unless set.
+    pub exact_up_to: usize,
+    /// How vectors that are searched exactly are kept.
+    pub precision: Precision,
+    /// The graph over more vectors than that.
+    pub graph: HnswConfig,
+    /// Which share of the true best a graph has to find, or it gets more candidates, and where these
+    /// don't help, is not walked at all: 0.98 unless set.
+    pub recall: f64,
+}
+
+impl Default for IndexPlan {
+    fn default() -> Self {
+        Self {
+            exact_up_to: 100_000,
+            precision: Precision::F32,
+            graph: HnswConfig::new(),
+            recall: 0.98,
+        }
+    }
+}
+
+/// What an [`IndexPlan`] came to.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct IndexReport {
+    /// How many vectors there are.
+    pub vectors: usize,
+    /// With how many candidates a graph is walked (ef); `None` where searches are exact.
+    pub ef_search: Option<usize>,
+    /// The share of the true best that was found for the queries; 1 for exact searches.
+    pub recall: f64,
+    /// Whether there is a graph that is not walked, because no walk finds enough in the time that
+    /// an exact search takes.
+    pub gave_up: bool,
+}
+
+impl std::fmt::Display for IndexReport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.ef_search {
+            Some(ef) => write!(
+                f,
+                "a graph over {} vectors, ef {ef}, finds {:.4} of the true best",
+                self.vectors, self.recall
+            ),
+            None if self.gave_up => write!(
+                f,
+                "exact search of {} vectors: a graph over them finds too little",
+                self.vectors
+            ),
+            None => write!(f, "exact search of {} vectors", self.vectors),
+        }
+    }
+}
+
+impl IndexPlan {
+    /// An index over the rows of `[rows + 1, dim]`, of which row 0 is padding, tuned where it is a
+    /// graph for the k best of `queries` `[n, dim]`.
+    ///
+    /// # Errors
+    /// As [`FlatIndex::with_precision`], [`HnswIndex::new`] and [`HnswIndex::tuned_for`].
+    pub fn build(
+        &self,
+        vectors: ArrayView2<'_, f32>,
+        queries: ArrayView2<'_, f32>,
+        k: usize,
+    ) -> Result<(AnyIndex, IndexReport)> {
+        let count = vectors.nrows().saturating_sub(1);
+        let exact = |gave_up| IndexReport {
+            vectors: count,
+            ef_search: None,
+            recall: 1.0,
+            gave_up,
+        };
+        if count <= self.exact_up_to {
+            let index = FlatIndex::with_precision(vectors, self.precision)?;
+            return Ok((AnyIndex::Flat(Box::new(index)), exact(false)));
+        }
+        let index = HnswIndex::new(vectors, &self.graph)?;
+        let recall = index.measure_recall(queries, k)?;
+        if recall >= self.recall {
+            let report = IndexReport {
+                ef_search: Some(self.graph.ef_search),
+                recall,
+                ..exact(false)
+            };
+            return Ok((AnyIndex::Graph(Box::new(index)), report));
+        }
+        let (index, tuning) = index.tuned_for(self.recall, queries, k)?;
+        let report = match tuning {
+            Tuning::Graph { ef_search, recall } => IndexReport {
+                ef_search: Some(ef_search),
+                recall,
+                ..exact(false)
+            },
+            Tuning::Exact => exact(true),
+        };
+        Ok((AnyIndex::Graph(Box::new(index)), report))
+    }
+}
+
+/// An index of this process, of whichever kind.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum AnyIndex {
+    /// That goes through all items.
+    Flat(Box<FlatIndex>),
+    /// That walks a graph.
+    Graph(Box<HnswIndex>),
+}
+
+impl AnyIndex {
+    /// Writes the index to a file, as [`HnswIndex::save`] does.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) when the file can't be written.
+    pub fn save(&self, path: impl AsRef<Path>, fingerprint: u64) -> Result<()> {
+        match self {
+            Self::Flat(index) => index.save(path, fingerprint),
+            Self::Graph(index) => index.save(path, fingerprint),
+        }
+    }
+
+    /// Opens an index file of either kind by mapping it into memory.
+    ///
+    /// # Errors
+    /// As [`HnswIndex::open`].
+    pub fn open(path: impl AsRef<Path>, fingerprint: u64) -> Result<Self> {
+        let path = path.as_ref();
+        match file::kind(path)? {
+            Kind::Flat => {
+                FlatIndex::open(path, fingerprint).map(|index| Self::Flat(Box::new(index)))
+            }
+            Kind::Hnsw => {
+                HnswIndex::open(path, fingerprint).map(|index| Self::Graph(Box::new(index)))
+            }
+        }
+    }
+
+    fn get(&self) -> &dyn VectorIndex {
+        match self {
+            Self::Flat(index) => &**index,
+            Self::Graph(index) => &**index,
+        }
+    }
+}
+
+impl VectorIndex for AnyIndex {
+    fn len(&self) -> usize {
+        self.get().len()
+    }
+
+    fn dim(&self) -> usize {
+        self.get().dim()
+    }
+
+    fn is_exact(&self) -> bool {
+        self.get().is_exact()
+    }
+
+    fn search(
+        &self,
+        queries: ArrayView2<'_, f32>,
+        k: usize,
+        filter: Option<Filter<'_>>,
+    ) -> Result<Hits> {
+        self.get().search(queries, k, filter)
+    }
+}
