@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
-use ndarray::Array2;
+use ndarray::{Array2, Axis};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use seqrec::index::{
@@ -73,6 +73,9 @@ struct Options {
     /// one.
     #[arg(long)]
     replaced: Option<f64>,
+    /// Searches for each query by itself, as a service does.
+    #[arg(long)]
+    one_by_one: bool,
     /// How often the queries are searched for; the median counts.
     #[arg(long, default_value_t = 5)]
     repeats: usize,
@@ -183,7 +186,17 @@ fn main() -> Result<(), Failure> {
         let mut hits = None;
         for _ in 0..options.repeats.max(1) {
             let start = Instant::now();
-            hits = Some(pool.install(|| index.search(queries.view(), options.k, filter))?);
+            let found = pool.install(|| {
+                if !options.one_by_one {
+                    return index.search(queries.view(), options.k, filter);
+                }
+                let mut found = Hits::with_capacity(queries.nrows(), options.k);
+                for query in queries.axis_chunks_iter(Axis(0), 1) {
+                    found.push(index.search(query, options.k, filter)?.of(0));
+                }
+                Ok(found)
+            });
+            hits = Some(found?);
             seconds.push(start.elapsed().as_secs_f64());
         }
         seconds.sort_by(f64::total_cmp);
@@ -197,6 +210,7 @@ fn main() -> Result<(), Failure> {
             "replaced": replaced.len(),
             "replace_us": replace_us.round(),
             "threads": options.threads,
+            "one_by_one": options.one_by_one,
             "recall": recall(&hits, &least, score),
             "qps": (queries.nrows() as f64 / seconds[seconds.len() / 2]).round(),
             "bytes": built.bytes(),

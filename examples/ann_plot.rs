@@ -1,6 +1,6 @@
 //! Draws recall against queries per second out of the lines that `cargo bench --bench ann` prints.
 //!
-//! `cargo run --release --example ann_plot -- LINES.jsonl OUT.svg`; lines with a `peer` in place of
+//! `cargo run --release --example ann_plot -- LINES.jsonl OUT.svg "WHAT, WHERE"`; lines with a `peer` in place of
 //! an `index` are drawn as well. Points of one name are joined, and of several lines with one name
 //! and ef the median counts.
 
@@ -46,7 +46,8 @@ struct Measured {
 /// The curve's name and the point's ef; `None` for lines of other measurements.
 fn name_of(line: &serde_json::Value) -> Option<(String, u64)> {
     let text = |field: &str| line[field].as_str().map(str::to_owned);
-    if line["threads"].as_u64()? != 1 || line["pass"].is_f64() {
+    // Lines of peers are of one thread and no filter.
+    if line["threads"].as_u64().unwrap_or(1) != 1 || line["pass"].is_f64() {
         return None;
     }
     let precision = text("precision").filter(|precision| precision != "f32");
@@ -63,8 +64,10 @@ fn name_of(line: &serde_json::Value) -> Option<(String, u64)> {
 
 fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1);
-    let (Some(lines), Some(out)) = (arguments.next(), arguments.next()) else {
-        return Err("usage: ann_plot LINES.jsonl OUT.svg".into());
+    let (Some(lines), Some(out), Some(caption)) =
+        (arguments.next(), arguments.next(), arguments.next())
+    else {
+        return Err("usage: ann_plot LINES.jsonl OUT.svg CAPTION".into());
     };
     let text = std::fs::read_to_string(&lines).map_err(|error| format!("{lines}: {error}"))?;
     let mut curves: BTreeMap<String, BTreeMap<u64, Measured>> = BTreeMap::new();
@@ -83,22 +86,26 @@ fn main() -> Result<(), Failure> {
     if curves.is_empty() {
         return Err(format!("{lines} holds no line with recall and qps").into());
     }
+    let points = || curves.values().flat_map(BTreeMap::values);
+    let recalls = || points().flat_map(|point| point.recall.iter().map(|&recall| nines(recall)));
+    let speeds = || points().flat_map(|point| point.qps.iter().copied());
+    let (least, most) = (recalls().fold(5.0, f64::min), recalls().fold(0.0, f64::max));
+    let slowest = 0.8 * speeds().fold(f64::MAX, f64::min);
+    let fastest = 1.25 * speeds().fold(0.0, f64::max);
     let root = SVGBackend::new(&out, (860, 520)).into_drawing_area();
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)
-        .caption(
-            "200,000 × 64, inner product, k 50, one thread",
-            ("sans-serif", 20),
-        )
+        .caption(caption, ("sans-serif", 20))
         .margin(16)
         .x_label_area_size(44)
         .y_label_area_size(70)
-        .build_cartesian_2d(1.8f64..5.2, (500f64..60_000.0).log_scale())?;
+        .build_cartesian_2d(least - 0.1..most + 0.1, (slowest..fastest).log_scale())?;
     chart
         .configure_mesh()
-        .x_desc("recall@50")
+        .x_desc("recall")
         .y_desc("queries per second")
         .x_label_formatter(&|nines| match nines.round() as i64 {
+            1 => "0.9".to_owned(),
             2 => "0.99".to_owned(),
             3 => "0.999".to_owned(),
             4 => "0.9999".to_owned(),

@@ -118,12 +118,13 @@ fn search_tile(
             }
         }
     }
-    best.sort();
     if rough {
         for (place, query) in queries.chunks_exact(items.dim).enumerate() {
-            best.score_again(place, k, |item| items.rescore(query, item));
+            best.score_again(place, |item| items.rescore(query, item));
         }
+        best.k = k.min(items.len);
     }
+    best.sort();
     best
 }
 
@@ -145,10 +146,12 @@ for_each_instruction_set! {
 /// The best seen so far for each of some queries: buffers of twice k, cut back to k when full.
 struct Best {
     k: usize,
+    /// How many a query's buffer holds: twice k.
+    room: usize,
     /// For each query, what a score must be above to matter.
     threshold: Vec<f32>,
     len: Vec<usize>,
-    /// `[queries, 2 * k]`, of which the first `len` are filled.
+    /// `[queries, room]`, of which the first `len` are filled.
     kept: Vec<Scored>,
 }
 
@@ -156,6 +159,7 @@ impl Best {
     fn new(queries: usize, k: usize) -> Self {
         Self {
             k,
+            room: 2 * k,
             threshold: vec![f32::NEG_INFINITY; queries],
             len: vec![0; queries],
             kept: vec![(0, 0.0); queries * 2 * k],
@@ -166,7 +170,7 @@ impl Best {
     /// score.
     fn offer(&mut self, query: usize, item: u32, score: f32) {
         if score > self.threshold[query] {
-            let kept = &mut self.kept[query * 2 * self.k..(query + 1) * 2 * self.k];
+            let kept = &mut self.kept[query * self.room..(query + 1) * self.room];
             kept[self.len[query]] = (item, score);
             self.len[query] += 1;
             if self.len[query] == kept.len() {
@@ -179,24 +183,29 @@ impl Best {
 
     /// Leaves each query's k best, best first.
     fn sort(&mut self) {
-        for (kept, len) in self.kept.chunks_exact_mut(2 * self.k).zip(&mut self.len) {
+        for (kept, len) in self.kept.chunks_exact_mut(self.room).zip(&mut self.len) {
+            if *len > self.k {
+                kept[..*len].select_nth_unstable_by(self.k - 1, best_first);
+                *len = self.k;
+            }
             kept[..*len].sort_unstable_by(best_first);
-            *len = self.k.min(*len);
         }
     }
 
-    /// Gives a query's sorted items other scores and leaves the k best.
-    fn score_again(&mut self, query: usize, k: usize, score: impl Fn(u32) -> f32) {
-        let kept = &mut self.kept[query * 2 * self.k..][..self.len[query]];
-        for scored in kept.iter_mut() {
+    /// Gives a query's k best other scores.
+    fn score_again(&mut self, query: usize, score: impl Fn(u32) -> f32) {
+        let kept = &mut self.kept[query * self.room..][..self.len[query]];
+        if kept.len() > self.k {
+            kept.select_nth_unstable_by(self.k - 1, best_first);
+            self.len[query] = self.k;
+        }
+        for scored in &mut kept[..self.len[query]] {
             scored.1 = score(scored.0);
         }
-        kept.sort_unstable_by(best_first);
-        self.len[query] = k.min(kept.len());
     }
 
     fn of(&self, query: usize) -> &[Scored] {
-        &self.kept[query * 2 * self.k..][..self.len[query]]
+        &self.kept[query * self.room..][..self.len[query]]
     }
 }
 

@@ -155,7 +155,9 @@ impl State {
         let mut prepared = Default::default();
         graph.vectors.prepare(query, &mut prepared);
         let points = (0..graph.len() as u32).filter(|&point| graph.is_live(point));
-        let best = top_k::scan(k.min(graph.live), points, |points, scores| {
+        // It may have been emptied meanwhile.
+        let k = k.min(graph.live).max(1);
+        let best = top_k::scan(k, points, |points, scores| {
             graph.vectors.rescore(&prepared, points, scores);
         });
         Best {
