@@ -14,7 +14,7 @@ use seqrec::data::{
 use seqrec::engine::{
     Because, EngineSettings, Observed, Outcome, RecallEngine, RecallRequest, Recalled,
 };
-use seqrec::index::Filter;
+use seqrec::index::{Filter, HnswConfig, IndexPlan};
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
 use seqrec::prelude::Flex;
 use seqrec::recall::{
@@ -691,6 +691,10 @@ fn near_line_channels_hear_of_events_and_of_those_before_a_reload() {
 
 /// A run folder with a model and every kind of channel, as users of the crate save it.
 fn save(path: &Path, seed: u64) -> Catalog {
+    save_plan(path, seed, &plan())
+}
+
+fn save_plan(path: &Path, seed: u64, plan: &StagePlan) -> Catalog {
     let log = Synthetic {
         users: 60,
         items: 80,
@@ -724,7 +728,7 @@ fn save(path: &Path, seed: u64) -> Catalog {
         .with_tags(tags)
         .and_then(|data| data.with_segments(segments))
         .unwrap();
-    plan().save(path, &run, data, &Default::default()).unwrap();
+    plan.save(path, &run, data, &Default::default()).unwrap();
     catalog
 }
 
@@ -908,6 +912,10 @@ fn damaged_and_mixed_folders_are_told() {
         "users.json",
         "stage.safetensors",
         "weights.safetensors",
+        // Of the channels u2i, i2i and u2u2i.
+        "channel-7.index",
+        "channel-8.index",
+        "channel-9.index",
     ] {
         let cut = alter(name, &|whole| whole[..whole.len() / 2].to_vec());
         assert!(
@@ -930,6 +938,15 @@ fn damaged_and_mixed_folders_are_told() {
         alter("weights.safetensors", &|_| weights.clone()),
         Error::Damaged { .. }
     ));
+    // An index of another run, or of another channel.
+    for index in [
+        other.join("v000001/channel-7.index"),
+        version.join("channel-8.index"),
+    ] {
+        let index = std::fs::read(index).unwrap();
+        let mixed = alter("channel-7.index", &|_| index.clone());
+        assert!(matches!(mixed, Error::OtherCatalog { .. }), "{mixed}");
+    }
     // A whole stage of another run, or a whole model.
     let with = |names: &[&str]| {
         let files: Vec<_> = names.iter().map(|name| version.join(name)).collect();
@@ -963,7 +980,7 @@ fn damaged_and_mixed_folders_are_told() {
     }
     let later = alter("stage.json", &|whole| {
         let text = String::from_utf8(whole).unwrap();
-        text.replacen("\"format_version\": 2", "\"format_version\": 99", 1)
+        text.replacen("\"format_version\": 3", "\"format_version\": 99", 1)
             .into_bytes()
     });
     assert!(
@@ -973,6 +990,44 @@ fn damaged_and_mixed_folders_are_told() {
     std::fs::remove_file(version.join("stage.json")).unwrap();
     let without = open(&path).unwrap_err().to_string();
     assert!(without.contains("a run without a stage"), "{without}");
+}
+
+#[test]
+fn graphs_are_measured_once_and_opened_as_they_were() {
+    let folder = tempfile::tempdir().unwrap();
+    let flat = folder.path().join("flat");
+    save(&flat, 1);
+    let load = |path: &std::path::Path| ServedStage::load::<Flex>(path, &Default::default());
+    let stage = load(&flat).unwrap();
+    let names: Vec<_> = stage.stage().indexes().collect();
+    assert_eq!(names.len(), 3);
+    assert!((names.iter()).all(|(_, index)| index.ef_search.is_none() && !index.gave_up));
+
+    let path = folder.path().join("graphs");
+    let graphs = StagePlan {
+        index: IndexPlan {
+            exact_up_to: 0,
+            graph: HnswConfig::new().with_neighbors(4),
+            ..IndexPlan::default()
+        },
+        ..plan()
+    };
+    save_plan(&path, 1, &graphs);
+    let stage = load(&path).unwrap();
+    let (name, index) = stage.stage().indexes().next().unwrap();
+    assert_eq!(name, "u2i");
+    assert!(
+        index.recall >= 0.98 && (index.ef_search.is_some() || index.gave_up),
+        "{index}"
+    );
+    assert_eq!(stage.data().catalog().len(), index.vectors);
+    // The plan is kept with its settings, and one written before there were any still is a plan.
+    let json = std::fs::read(path.join("v000001/stage.json")).unwrap();
+    let mut json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(json["plan"]["index"]["exact_up_to"], 0);
+    json["plan"].as_object_mut().unwrap().remove("index");
+    let old: StagePlan = serde_json::from_value(json["plan"].clone()).unwrap();
+    assert_eq!(old.index, IndexPlan::default());
 }
 
 #[test]
