@@ -104,13 +104,10 @@ fn main() -> Result<(), Failure> {
         .configure_mesh()
         .x_desc("recall")
         .y_desc("queries per second")
-        .x_label_formatter(&|nines| match nines.round() as i64 {
-            1 => "0.9".to_owned(),
-            2 => "0.99".to_owned(),
-            3 => "0.999".to_owned(),
-            4 => "0.9999".to_owned(),
-            5 => "0.99999 and above".to_owned(),
-            _ => String::new(),
+        .x_label_formatter(&|&nines| {
+            let digits = nines.ceil().max(1.0) as usize + 1;
+            let recall = format!("{:.digits$}", 1.0 - 10f64.powf(-nines));
+            recall.trim_end_matches('0').to_owned()
         })
         .x_labels(5)
         .y_label_formatter(&|qps| format!("{qps:.0}"))

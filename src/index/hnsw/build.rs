@@ -13,7 +13,7 @@ use super::insert::{Insertion, ListLocks, level};
 use super::twins::{Places, Twins};
 use crate::data::ItemIndex;
 use crate::index::Precision;
-use crate::index::vectors::{Query, Vectors};
+use crate::index::vectors::Vectors;
 
 /// Lengths whose squares differ by no more than this share are one length.
 const ONE_LENGTH: f32 = 2e-3;
@@ -44,6 +44,7 @@ pub(super) fn build(vectors: ArrayView2<'_, f32>, config: &HnswConfig) -> Graph 
         neighbors,
         vectors: Vectors::new(values, dim, Precision::F32),
         dominant,
+        squares: Vec::new(),
         twins: Twins::default(),
         items: (1..=len as ItemIndex).collect::<Vec<_>>().into(),
         levels: levels.into(),
@@ -53,6 +54,7 @@ pub(super) fn build(vectors: ArrayView2<'_, f32>, config: &HnswConfig) -> Graph 
         entry: NONE,
         live: len,
     };
+    graph.measure();
     let mut order = graph.longest_first();
     let mut places = Places::default();
     order.retain(|&point| match places.find_or_add(&graph, point) {
@@ -90,6 +92,8 @@ pub(super) fn build(vectors: ArrayView2<'_, f32>, config: &HnswConfig) -> Graph 
     if config.precision != Precision::F32 {
         graph.vectors = Vectors::new(values, dim, config.precision);
     }
+    // Searches don't ask for them, and updates measure anew what they compare.
+    graph.squares = Vec::new();
     graph
 }
 
@@ -98,13 +102,9 @@ impl Graph {
     /// large inner product with a point is then there when the point is linked, though the point is
     /// not among what has a large one with it. Points of one length stay in their order.
     pub(super) fn longest_first(&self) -> Vec<u32> {
-        let mut vector = Query::default();
         let mut squares: Vec<(u32, f32)> = (0..self.len() as u32)
             .filter(|&point| self.is_live(point))
-            .map(|point| {
-                self.vectors.load(point, &mut vector);
-                (point, self.square(&self.target(point, &vector), point))
-            })
+            .map(|point| (point, self.square(point)))
             .collect();
         let least = squares.iter().fold(f32::MAX, |least, &(_, s)| least.min(s));
         let most = squares.iter().fold(0.0f32, |most, &(_, s)| most.max(s));

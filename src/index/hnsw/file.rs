@@ -137,6 +137,7 @@ fn graph(sections: &Sections, config: &HnswConfig) -> Result<Graph> {
         neighbors: config.neighbors,
         vectors,
         dominant,
+        squares: Vec::new(),
         twins: Twins::from_parts(sections.array(9)?),
         items,
         levels,

@@ -126,6 +126,9 @@ pub(super) struct Graph {
     pub(super) vectors: Vectors,
     /// What points are not compared by.
     pub(super) dominant: Dominant,
+    /// The squared length of each point as points are compared; of no point in a graph out of a
+    /// file, until it is updated.
+    pub(super) squares: Vec<f32>,
     /// Points that are not linked, since others with the same vectors are.
     pub(super) twins: Twins,
     /// The item of each point, 0 where it was removed.
@@ -208,9 +211,21 @@ impl Graph {
         }
     }
 
-    /// The squared length of the target, a point, as points are compared.
-    pub(super) fn square(&self, target: &Target<'_>, point: u32) -> f32 {
-        self.score_one(target, point)
+    /// Works out the squared lengths of points whose vectors are in place and of which it is not
+    /// known.
+    pub(super) fn measure(&mut self) {
+        let mut vector = Query::default();
+        for point in self.squares.len() as u32..self.vectors.len() as u32 {
+            self.vectors.load(point, &mut vector);
+            let square = self.score_one(&self.target(point, &vector), point);
+            self.squares.push(square);
+        }
+    }
+
+    /// The squared length of a point, which was [measured](Self::measure).
+    #[inline(always)]
+    pub(super) fn square(&self, point: u32) -> f32 {
+        self.squares[point as usize]
     }
 
     fn score_one(&self, target: &Target<'_>, point: u32) -> f32 {

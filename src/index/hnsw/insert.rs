@@ -43,8 +43,6 @@ pub(super) struct Insertion {
     other: Query,
     candidates: Vec<Near>,
     chosen: Vec<u32>,
-    /// The squared lengths of those chosen for their own sake.
-    squares: Vec<f32>,
     passed_over: Vec<u32>,
     listed: Vec<u32>,
     scores: Vec<f32>,
@@ -67,7 +65,7 @@ impl Graph {
         let mut query = std::mem::take(&mut room.query);
         self.vectors.load(point, &mut query);
         let target = self.target(point, &query);
-        let square = self.square(&target, point);
+        let square = self.square(point);
         let (level, top) = (
             usize::from(self.levels[point as usize]),
             usize::from(self.levels[entry as usize]),
@@ -106,14 +104,12 @@ impl Graph {
         let Insertion {
             candidates,
             chosen,
-            squares,
             passed_over,
             other,
             scores,
             ..
         } = room;
         chosen.clear();
-        squares.clear();
         passed_over.clear();
         for candidate in candidates.iter() {
             if chosen.len() == most {
@@ -123,25 +119,51 @@ impl Graph {
             let target = self.target(candidate.point, other);
             let near = candidate.score - square / 4.0;
             // A few at a time: most candidates are passed over for one of the first.
-            let few = chosen.chunks(4).zip(squares.chunks(4));
-            let apart = few.into_iter().all(|(few, squares)| {
+            let apart = chosen.chunks(4).all(|few| {
                 let scores = {
                     scores.resize(few.len(), 0.0);
                     &mut scores[..]
                 };
                 self.score(&target, few, scores);
-                let mut pairs = scores.iter().zip(squares);
-                pairs.all(|(score, square)| score - square / 4.0 <= near)
+                let mut pairs = few.iter().zip(scores.iter());
+                pairs.all(|(&other, score)| score - self.square(other) / 4.0 <= near)
             });
             if apart {
                 chosen.push(candidate.point);
-                squares.push(self.square(&target, candidate.point));
             } else {
                 passed_over.push(candidate.point);
             }
         }
         let space = most - chosen.len();
         chosen.extend(passed_over.iter().take(space));
+    }
+
+    /// Whether the last of `room.candidates` has none of the others before it, as
+    /// [`choose`](Self::choose) sees it. It is looked at by itself because most links that a full
+    /// list is offered are such: worse than all, and behind one of them.
+    fn stands_apart(&self, square: f32, room: &mut Insertion) -> bool {
+        let Insertion {
+            candidates,
+            other,
+            scores,
+            ..
+        } = room;
+        let Some((last, others)) = candidates.split_last() else {
+            return true;
+        };
+        self.vectors.load(last.point, other);
+        let target = self.target(last.point, other);
+        let near = last.score - square / 4.0;
+        others.chunks(4).all(|few| {
+            let mut points = [0; 4];
+            for (point, near) in points.iter_mut().zip(few) {
+                *point = near.point;
+            }
+            scores.resize(few.len(), 0.0);
+            self.score(&target, &points[..few.len()], scores);
+            let mut pairs = few.iter().zip(scores.iter());
+            pairs.all(|(other, score)| score - self.square(other.point) / 4.0 <= near)
+        })
     }
 
     /// Adds links to a point's list. One that has no room for them keeps a choice of all.
@@ -170,12 +192,19 @@ impl Graph {
         let mut query = std::mem::take(&mut room.other);
         self.vectors.load(point, &mut query);
         let target = self.target(point, &query);
-        let square = self.square(&target, point);
+        let square = self.square(point);
         room.rank(self, &target);
         room.other = query;
         // Tombstones keep no live point out: the vector that replaces another is often its
         // nearest. Where there is space they stay, since searches find their way through them.
         room.candidates.retain(|near| self.is_live(near.point));
+        if let (&[new], Some(last)) = (new, room.candidates.last())
+            && last.point == new
+            && room.candidates.len() > width
+            && !self.stands_apart(square, room)
+        {
+            return;
+        }
         self.choose(square, width, room);
         let space = width - room.chosen.len();
         let dead = room.listed.iter().filter(|&&link| !self.is_live(link));

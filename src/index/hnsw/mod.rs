@@ -121,11 +121,11 @@ impl HnswIndex {
         Ok(Self::of_graph(graph, config.clone(), None))
     }
 
-    fn of_graph(graph: Graph, config: HnswConfig, mapped: Option<Mapped>) -> Self {
+    fn of_graph(mut graph: Graph, config: HnswConfig, mapped: Option<Mapped>) -> Self {
         let as_built = (1..)
             .zip(graph.items.iter())
             .all(|(item, &of_point)| item == of_point);
-        let updates = (!as_built).then(|| Updates::new(&graph));
+        let updates = (!as_built).then(|| Updates::new(&mut graph));
         Self {
             state: RwLock::new(State {
                 graph,
@@ -184,7 +184,7 @@ impl HnswIndex {
 impl Graph {
     fn bytes(&self) -> usize {
         let words = self.base.len() + self.upper.len() + self.items.len() + self.upper_start.len();
-        let words = words + self.twins.parts().len();
+        let words = words + self.twins.parts().len() + self.squares.len();
         self.vectors.bytes() + 4 * words + self.levels.len() + self.dominant.bytes()
     }
 }

@@ -32,7 +32,6 @@ pub(super) struct Updates {
     disorder: Disorder,
     locks: ListLocks,
     room: Insertion,
-    loaded: Query,
     renewal: Option<Box<Renewal>>,
 }
 
@@ -48,7 +47,8 @@ struct Renewal {
 }
 
 impl Updates {
-    pub(super) fn new(graph: &Graph) -> Self {
+    pub(super) fn new(graph: &mut Graph) -> Self {
+        graph.measure();
         let named = graph.items.iter().copied().zip(0..);
         Self {
             points: named.filter(|&(item, _)| item != 0).collect(),
@@ -56,7 +56,6 @@ impl Updates {
             disorder: Disorder::after(graph.shortest()),
             locks: ListLocks::new(),
             room: Insertion::default(),
-            loaded: Query::default(),
             renewal: None,
         }
     }
@@ -116,12 +115,12 @@ impl Updates {
         graph.dominant.push(vector);
         graph.live += 1;
         self.points.insert(item, point);
+        graph.measure();
         if let Some(linked) = self.places.find_or_add(graph, point) {
             graph.twins.add(linked, point, graph.items.len());
             return None;
         }
-        graph.vectors.load(point, &mut self.loaded);
-        let square = graph.square(&graph.target(point, &self.loaded), point);
+        let square = graph.square(point);
         graph.insert(
             point,
             graph.entry,
@@ -152,8 +151,8 @@ impl Updates {
             if tombstones.max(self.disorder.late()) * RENEW_AT < graph.len() {
                 return;
             }
-            let empty = graph.emptied();
-            let mut updates = Self::new(&empty);
+            let mut empty = graph.emptied();
+            let mut updates = Self::new(&mut empty);
             updates.disorder = Disorder::after(graph.shortest());
             self.renewal = Some(Box::new(Renewal {
                 graph: empty,
@@ -194,12 +193,8 @@ impl Updates {
 impl Graph {
     /// The squared length of the shortest point that has an item.
     fn shortest(&self) -> f32 {
-        let mut vector = Query::default();
         let live = (0..self.len() as u32).filter(|&point| self.is_live(point));
-        live.fold(f32::MAX, |least, point| {
-            self.vectors.load(point, &mut vector);
-            least.min(self.square(&self.target(point, &vector), point))
-        })
+        live.fold(f32::MAX, |least, point| least.min(self.square(point)))
     }
 
     /// The vectors of some thousands of points that have an item, `[points, dim]`.
@@ -223,6 +218,7 @@ impl Graph {
             neighbors: self.neighbors,
             vectors: Vectors::new(&[], self.vectors.dim(), self.vectors.precision()),
             dominant: Dominant::find(self.sample().view()),
+            squares: Vec::new(),
             twins: Twins::default(),
             items: Vec::new().into(),
             levels: Vec::new().into(),
