@@ -157,7 +157,10 @@ fn main() -> Result<(), Failure> {
         .collect();
     for (place, &item) in replaced.iter().enumerate() {
         let other = replaced[(place + 1) % replaced.len()] as usize;
-        first.row_mut(item as usize).assign(&vectors.row(other));
+        let mut row = first.row_mut(item as usize);
+        row.assign(&vectors.row(other));
+        // Not quite another's, or it would be there already when that one gets it.
+        row.mapv_inplace(|value| value * (1.0 + 0.01 * random.random_range(-1.0..1.0f32)));
     }
     let start = Instant::now();
     let mut built = pool(options.build_threads)?.install(|| build(&options, &config, &first))?;

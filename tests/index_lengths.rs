@@ -177,6 +177,20 @@ fn updates_leave_an_index_as_good_as_new() {
 }
 
 #[test]
+fn vectors_that_go_from_item_to_item_stay_found() {
+    // Each is there twice for a while: with the item that gets it and with the one that had it.
+    let (items, queries) = set(KINDS[2], 12);
+    let index = HnswIndex::new(items.view(), &HnswConfig::new()).unwrap();
+    let mut now = items.clone();
+    for item in 1..=ITEMS {
+        let next = items.row(item % ITEMS + 1);
+        index.replace(item as u32, &next.to_vec()).unwrap();
+        now.row_mut(item).assign(&next);
+    }
+    as_good_as_new("handed on", &index, &now, &queries);
+}
+
+#[test]
 fn an_index_grown_from_one_short_vector_is_as_good_as_new() {
     for kind in [KINDS[2], KINDS[4]] {
         let (items, queries) = set(kind, 6);

@@ -173,6 +173,11 @@ impl Graph {
         self.items[point as usize] != 0
     }
 
+    /// Whether a linked point or one of its twins has an item.
+    pub(super) fn holds_items(&self, point: u32) -> bool {
+        self.twins.with(point).any(|point| self.is_live(point))
+    }
+
     pub(super) fn top(&self) -> usize {
         match self.entry {
             NONE => 0,

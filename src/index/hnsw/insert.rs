@@ -197,7 +197,7 @@ impl Graph {
         room.other = query;
         // Tombstones keep no live point out: the vector that replaces another is often its
         // nearest. Where there is space they stay, since searches find their way through them.
-        room.candidates.retain(|near| self.is_live(near.point));
+        room.candidates.retain(|near| self.holds_items(near.point));
         if let (&[new], Some(last)) = (new, room.candidates.last())
             && last.point == new
             && room.candidates.len() > width
@@ -207,7 +207,7 @@ impl Graph {
         }
         self.choose(square, width, room);
         let space = width - room.chosen.len();
-        let dead = room.listed.iter().filter(|&&link| !self.is_live(link));
+        let dead = room.listed.iter().filter(|&&link| !self.holds_items(link));
         room.chosen.extend(dead.take(space));
         links.set(list, width, room.chosen.iter().copied());
     }
