@@ -85,6 +85,8 @@ fn save(options: &Options, path: &std::path::Path) -> Result<(), Box<dyn std::er
         catalog,
     };
     let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
+    // Vectors of a model that was never trained are as hard to find as any: no ef is looked for.
+    plan.index.recall = 0.0;
     plan.channels = vec![PlannedChannel::new("u2i", ChannelKind::Model)];
     plan.fallback = Some(ChannelKind::Popularity {
         settings: PopularityConfig::new(),
