@@ -221,10 +221,15 @@ impl Vectors {
 
     /// Whether no row holds a NaN or an infinity.
     pub(super) fn are_finite(&self) -> bool {
-        let mut query = Query::default();
-        (0..self.len() as u32).all(|row| {
-            self.load(row, &mut query);
-            query.values().iter().all(|value| value.is_finite())
+        const ROWS: usize = 4096;
+        let rows: Vec<u32> = (0..self.len() as u32).step_by(ROWS).collect();
+        rows.into_par_iter().all(|first| {
+            let mut query = Query::default();
+            let end = self.len().min(first as usize + ROWS) as u32;
+            (first..end).all(|row| {
+                self.load(row, &mut query);
+                query.values().iter().all(|value| value.is_finite())
+            })
         })
     }
 }

@@ -26,7 +26,9 @@ pub(crate) fn check_items<B: Backend, M: SequenceRecaller<B>>(
 
 fn to_array<B: Backend>(rows: Tensor<B, 2>) -> Array2<f32> {
     let shape = rows.dims();
-    let values = rows.into_data().iter::<f32>().collect();
+    // As one block: a million vectors are many values to take one by one.
+    let data = rows.into_data().convert::<f32>();
+    let values = data.into_vec().expect("they were made single numbers");
     Array2::from_shape_vec(shape, values).expect("a tensor has as many values as its shape")
 }
 
