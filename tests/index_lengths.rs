@@ -147,7 +147,7 @@ fn as_good_as_new(what: &str, updated: &HnswIndex, now: &Array2<f32>, queries: &
     let anew = HnswIndex::new(now.view(), updated.config()).unwrap();
     let updated = recall(updated, now.view(), queries.view(), None);
     let anew = recall(&anew, now.view(), queries.view(), None);
-    assert!(updated >= anew - 0.01, "{what}: {updated}, anew {anew}");
+    assert!(updated >= anew - 0.005, "{what}: {updated}, anew {anew}");
 }
 
 #[test]
@@ -180,14 +180,25 @@ fn updates_leave_an_index_as_good_as_new() {
 fn vectors_that_go_from_item_to_item_stay_found() {
     // Each is there twice for a while: with the item that gets it and with the one that had it.
     let (items, queries) = set(KINDS[2], 12);
-    let index = HnswIndex::new(items.view(), &HnswConfig::new()).unwrap();
-    let mut now = items.clone();
-    for item in 1..=ITEMS {
-        let next = items.row(item % ITEMS + 1);
-        index.replace(item as u32, &next.to_vec()).unwrap();
-        now.row_mut(item).assign(&next);
+    let config = HnswConfig::new().with_neighbors(8).with_ef_search(30);
+    let mut random = ChaCha8Rng::seed_from_u64(13);
+    let moving: Vec<usize> = (1..=ITEMS).filter(|_| random.random_bool(0.45)).collect();
+    let mut first = items.clone();
+    for (place, &item) in moving.iter().enumerate() {
+        let next = moving[(place + 1) % moving.len()];
+        first.row_mut(item).assign(&items.row(next));
     }
-    as_good_as_new("handed on", &index, &now, &queries);
+    // On one thread, so that there is one graph only.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+    pool.unwrap().install(|| {
+        let index = HnswIndex::new(first.view(), &config).unwrap();
+        for &item in &moving {
+            index
+                .replace(item as u32, &items.row(item).to_vec())
+                .unwrap();
+        }
+        as_good_as_new("handed on", &index, &items, &queries);
+    });
 }
 
 #[test]
