@@ -1,8 +1,8 @@
 //! Draws recall against queries per second out of the lines that `cargo bench --bench ann` prints.
 //!
-//! `cargo run --release --example ann_plot -- LINES.jsonl OUT.svg "WHAT, WHERE"`; lines with a `peer` in place of
-//! an `index` are drawn as well. Points of one name are joined, and of several lines with one name
-//! and ef the median counts.
+//! `cargo run --release --example ann_plot -- LINES.jsonl OUT.svg CAPTION`; lines with a `peer` in
+//! place of an `index` are drawn as well. Points of one name are joined, and of several lines with
+//! one name and ef the median counts.
 
 use std::collections::BTreeMap;
 

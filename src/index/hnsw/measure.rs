@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::search::largest_sensible_ef;
 use super::{HnswIndex, State};
-use crate::index::{VectorIndex, check_queries};
+use crate::index::{Hits, VectorIndex, check_queries};
 use crate::kernels::top_k;
 use crate::{Error, Result};
 
@@ -37,7 +37,7 @@ impl HnswIndex {
     /// As [`search`](VectorIndex::search), and [`Error::NothingLeft`] without any query or item.
     pub fn measure_recall(&self, queries: ArrayView2<'_, f32>, k: usize) -> Result<f64> {
         let truth = self.true_best(queries, k)?;
-        self.recall_of(queries, &truth)
+        Ok(self.search(queries, k, None)?.recall(&truth))
     }
 
     /// The same index with the smallest number of candidates (ef) that finds a share of `recall` of
@@ -81,7 +81,7 @@ impl HnswIndex {
         let mut at = |ef_search| {
             self.config.ef_search = ef_search;
             self.exact = false;
-            self.recall_of(queries, &truth)
+            Ok::<f64, Error>(self.search(queries, k, None)?.recall(&truth))
         };
         // Doubled until it is enough, then halved between what was not and what was.
         let (mut too_few, mut enough) = (k.saturating_sub(1), k.max(1));
@@ -115,8 +115,8 @@ impl HnswIndex {
         Ok((self, tuning))
     }
 
-    /// How many there are to find for each query, and what scores they have at least.
-    fn true_best(&self, queries: ArrayView2<'_, f32>, k: usize) -> Result<Vec<Best>> {
+    /// The k best for each query by the vectors as they are kept.
+    fn true_best(&self, queries: ArrayView2<'_, f32>, k: usize) -> Result<Hits> {
         check_queries(self, queries, k)?;
         if queries.nrows() == 0 || self.is_empty() {
             return Err(Error::NothingLeft {
@@ -124,33 +124,21 @@ impl HnswIndex {
             });
         }
         let queries: Vec<Vec<f32>> = queries.rows().into_iter().map(|row| row.to_vec()).collect();
-        queries
+        let best: Vec<Vec<top_k::Scored>> = queries
             .par_iter()
             .map(|query| Ok(self.read_whole()?.best(query, k)))
-            .collect()
+            .collect::<Result<_>>()?;
+        let mut hits = Hits::with_capacity(best.len(), k.min(self.len()));
+        for best in best {
+            hits.push_scored(best);
+        }
+        Ok(hits)
     }
-
-    /// The share of what there is to find that a search finds.
-    fn recall_of(&self, queries: ArrayView2<'_, f32>, truth: &[Best]) -> Result<f64> {
-        let k = truth.iter().map(|best| best.count).max().unwrap_or(1);
-        let hits = self.search(queries, k.max(1), None)?;
-        let found = truth.iter().enumerate().map(|(query, best)| {
-            let scores = hits.scores(query).iter().take(best.count);
-            scores.filter(|&&score| score >= best.least).count()
-        });
-        let there: usize = truth.iter().map(|best| best.count).sum();
-        Ok(found.sum::<usize>() as f64 / there.max(1) as f64)
-    }
-}
-
-/// What there is to find for a query.
-struct Best {
-    count: usize,
-    least: f32,
 }
 
 impl State {
-    fn best(&self, query: &[f32], k: usize) -> Best {
+    /// The k best items for a query, with their scores.
+    fn best(&self, query: &[f32], k: usize) -> Vec<top_k::Scored> {
         let graph = &self.graph;
         let mut prepared = Default::default();
         graph.vectors.prepare(query, &mut prepared);
@@ -160,9 +148,7 @@ impl State {
         let best = top_k::scan(k, points, |points, scores| {
             graph.vectors.rescore(&prepared, points, scores);
         });
-        Best {
-            count: best.len(),
-            least: best.last().map_or(f32::MAX, |&(_, score)| score),
-        }
+        let item = |(point, score): top_k::Scored| (graph.items[point as usize], score);
+        best.into_iter().map(item).collect()
     }
 }

@@ -36,10 +36,11 @@ use crate::{Error, Result};
 /// Malkov & Yashunin, [Efficient and robust approximate nearest neighbor search using Hierarchical
 /// Navigable Small World graphs](https://arxiv.org/abs/1603.09320), whose neighbours are here those
 /// with the largest inner product (Morozov & Babenko, [Non-metric similarity graphs for maximum
-/// inner product search](https://papers.nips.cc/paper/7722), 2018), with three differences, each
+/// inner product search](https://papers.nips.cc/paper/7722), 2018), with four differences, each
 /// measured on vectors of many kinds: the longest vectors are linked first, what stands before
-/// another neighbour is judged half-way between inner product and distance, and directions along
-/// which vectors are very much longer than along others are evened out among points.
+/// another neighbour is judged half-way between inner product and distance, directions along
+/// which vectors are very much longer than along others are evened out among points, and equal
+/// vectors are one point.
 ///
 /// What a graph finds depends on the vectors: [`measure_recall`](Self::measure_recall) says what it
 /// is, and [`tuned_for`](Self::tuned_for) chooses how many candidates a search keeps.

@@ -2,10 +2,11 @@
 //!
 //! A removed point is a tombstone: searches walk through it and never give it. A point that is
 //! longer than others that came before it lacks links from them that it would have, had it come
-//! first. When a quarter of the points are tombstones, or came too late so, a new graph is begun, which takes in a few points of the old one
-//! with each later update and takes the old one's place when it has them all. To mend the old one
-//! instead (Singh et al., "FreshDiskANN", 2021) takes as long and was measured to lose recall:
-//! what holds a graph's parts together are links from when it was small.
+//! first. When a quarter of the points are tombstones, or came too late so, a new graph is begun,
+//! which takes in a few points of the old one with each later update and takes the old one's place
+//! when it has them all. To mend the old one instead (Singh et al., "FreshDiskANN", 2021) takes as
+//! long and was measured to lose recall: what holds a graph's parts together are links from when
+//! it was small.
 
 use ndarray::Array2;
 
