@@ -80,9 +80,19 @@ fn recall(
     queries: ArrayView2<'_, f32>,
     filter: Option<Filter<'_>>,
 ) -> f64 {
+    recall_at(K, index, items, queries, filter)
+}
+
+fn recall_at(
+    k: usize,
+    index: &dyn VectorIndex,
+    items: ArrayView2<'_, f32>,
+    queries: ArrayView2<'_, f32>,
+    filter: Option<Filter<'_>>,
+) -> f64 {
     let exact = FlatIndex::new(items).unwrap();
-    let exact = exact.search(queries, K, filter).unwrap();
-    let found = index.search(queries, K, filter).unwrap();
+    let exact = exact.search(queries, k, filter).unwrap();
+    let found = index.search(queries, k, filter).unwrap();
     let mut hits = 0;
     for query in 0..exact.len() {
         let score = |&item: &u32| items.row(item as usize).dot(&queries.row(query));
@@ -118,6 +128,26 @@ fn every_kind_is_found_in_every_precision() {
             let other = HnswRsIndex::new(items.view(), &HnswConfig::new()).unwrap();
             let found = recall(&other, items.view(), queries.view(), None);
             assert!(found >= 0.9, "{kind}, hnsw_rs: {found}");
+        }
+    }
+}
+
+#[test]
+fn an_exact_index_of_two_bytes_a_value_is_nearly_exact() {
+    for kind in KINDS {
+        let (items, queries) = set(kind, 5);
+        let index = FlatIndex::with_precision(items.view(), Precision::F16).unwrap();
+        let exact = FlatIndex::new(items.view()).unwrap();
+        assert!(index.bytes() * 10 < exact.bytes() * 6);
+        // Where one coordinate is fifty times as long as the others, a byte holds little of these.
+        let least = if kind == "one coordinate outweighs the rest" {
+            0.99
+        } else {
+            0.999
+        };
+        for k in [1, 10, 100] {
+            let found = recall_at(k, &index, items.view(), queries.view(), None);
+            assert!(found >= least, "{kind}, k {k}: {found}");
         }
     }
 }

@@ -28,7 +28,7 @@ use crate::files::write_file_with;
 use crate::{Error, Result};
 
 /// The version of index files that this build writes and reads.
-pub const INDEX_FORMAT_VERSION: u32 = 2;
+pub const INDEX_FORMAT_VERSION: u32 = 3;
 
 const MAGIC: [u8; 8] = *b"seqrecix";
 const HEADER: usize = 256;

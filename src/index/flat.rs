@@ -102,7 +102,7 @@ impl FlatIndex {
                     *scale = panels::write(panel, column, vector, precision);
                 }
             });
-        if precision != Precision::Int8 {
+        if !panels::has_scales(precision) {
             scales.clear();
         }
         Ok(Self {
@@ -179,7 +179,7 @@ impl FlatIndex {
             missing: ItemSet::new(),
             mapped: None,
         };
-        let scales = if precision == Precision::Int8 {
+        let scales = if panels::has_scales(precision) {
             places
         } else {
             0
@@ -218,11 +218,7 @@ impl FlatIndex {
             Precision::F32 => bytemuck::cast_slice::<Line, f32>(&state.lines)
                 .iter()
                 .all(|value| value.is_finite()),
-            // The largest numbers of this form are written down as 0x7bff.
-            Precision::F16 => bytemuck::cast_slice::<Line, u16>(&state.lines)
-                .iter()
-                .all(|half| half & 0x7fff <= 0x7bff),
-            Precision::Int8 => state.scales.iter().all(|scale| scale.is_finite()),
+            Precision::F16 | Precision::Int8 => state.scales.iter().all(|scale| scale.is_finite()),
         };
         if finite {
             Ok(())
@@ -243,7 +239,7 @@ impl FlatIndex {
         lines.resize(state.places.div_ceil(WIDTH) * size, Line::default());
         let panel = &mut lines[place / WIDTH * size..][..size];
         let scale = panels::write(panel, place % WIDTH, vector, self.precision);
-        if self.precision == Precision::Int8 {
+        if panels::has_scales(self.precision) {
             let scales = state.scales.make_own();
             scales.resize(state.places, 1.0);
             scales[place] = scale;

@@ -13,12 +13,14 @@ pub enum Precision {
     /// As they are: 4 bytes a value.
     #[default]
     F32,
-    /// As half-precision numbers, 2 bytes a value, of which the range is ±65,504.
+    /// In 2 bytes a value, of which the range is ±65,504. A graph keeps half-precision numbers; an
+    /// exact index keeps multiples of a 32,258th of each vector's largest value, so that it can
+    /// search by one byte of each value and score the best again by both.
     F16,
     /// As multiples of a 127th of each vector's largest value, 1 byte a value. The best candidates
     /// of a search by bytes are scored again with the query as it is. Where one value of a vector
     /// is very much larger than the others, as a bias column may be, little is left of these: keep
-    /// such vectors as they are.
+    /// such vectors in `F16` or as they are.
     Int8,
 }
 

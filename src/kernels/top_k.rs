@@ -11,6 +11,11 @@ use super::panels::{Panels, WIDTH};
 const TILE_QUERIES: usize = 64;
 /// The fewest panels that are worth a thread of their own.
 const LEAST_PANELS: usize = 64;
+/// The same of panels that are rounded, which take less time than what is then scored again.
+const LEAST_ROUNDED_PANELS: usize = 512;
+
+/// How many more than k are scored again at least, where scores are rounded at first.
+const LEAST_SPARE: usize = 32;
 
 /// An item, by its place, and its score.
 pub(crate) type Scored = (u32, f32);
@@ -46,15 +51,23 @@ pub(crate) fn search(
     found: &mut dyn FnMut(usize, &[Scored]),
 ) {
     // Items that come while this searches may be missed.
-    let (dim, len, panels) = items.lend(|items, _| (items.dim, items.len, items.count()));
+    let (dim, len, panels, least_panels) = items.lend(|items, _| {
+        let least_panels = if items.rounds() {
+            LEAST_ROUNDED_PANELS
+        } else {
+            LEAST_PANELS
+        };
+        (items.dim, items.len, items.count(), least_panels)
+    });
     let threads = rayon::current_num_threads();
     let tiles = (queries.len() / dim).div_ceil(TILE_QUERIES);
     let parts = if tiles >= 2 * threads {
         1
     } else {
-        threads.min(panels.div_ceil(LEAST_PANELS)).max(1)
+        threads.min(panels.div_ceil(least_panels)).max(1)
     };
     let per_part = panels.div_ceil(parts).max(1);
+    let mut merged: Vec<Scored> = Vec::with_capacity(parts * k.min(len));
     // What is held at once is bounded, however many queries there are.
     for (round, queries) in queries.chunks(TILE_QUERIES * dim * 4 * threads).enumerate() {
         let first = round * TILE_QUERIES * 4 * threads;
@@ -73,15 +86,13 @@ pub(crate) fn search(
         for (tile, parts) in best.chunks(parts).enumerate() {
             for place in 0..tiles[tile].len() / dim {
                 let query = first + tile * TILE_QUERIES + place;
-                if let [best] = parts {
-                    found(query, best.of(place));
-                } else {
-                    let mut merged: Vec<Scored> = Vec::with_capacity(parts.len() * k.min(len));
-                    merged.extend(parts.iter().flat_map(|best| best.of(place)));
+                merged.clear();
+                merged.extend(parts.iter().flat_map(|best| best.of(place)));
+                if parts.len() > 1 {
                     merged.sort_unstable_by(best_first);
                     merged.truncate(k);
-                    found(query, &merged);
                 }
+                found(query, &merged);
             }
         }
     }
@@ -96,8 +107,12 @@ fn search_tile(
     allowed: Option<Allowed<'_>>,
 ) -> Best {
     let count = queries.len() / items.dim;
-    let rough = items.rounds_queries();
-    let keep = if rough { k.saturating_mul(2) } else { k };
+    let rough = items.rounds();
+    let keep = if rough {
+        k.saturating_mul(2).max(k.saturating_add(LEAST_SPARE))
+    } else {
+        k
+    };
     let mut best = Best::new(count, keep.min(items.len));
     let mut tile = items.tile(queries);
     let mut scores = vec![0.0; count * WIDTH];
@@ -143,6 +158,30 @@ for_each_instruction_set! {
     }
 }
 
+/// An item and its score as a number that is lower the better they are, as [`best_first`] has it:
+/// numbers are selected and sorted without a branch.
+type Key = u64;
+
+fn key((item, score): Scored) -> Key {
+    let bits = (score + 0.0).to_bits();
+    let rising = if bits >> 31 == 0 {
+        bits | 1 << 31
+    } else {
+        !bits
+    };
+    u64::from(!rising) << 32 | u64::from(item)
+}
+
+fn scored(key: Key) -> Scored {
+    let rising = !(key >> 32) as u32;
+    let bits = if rising >> 31 == 1 {
+        rising & !(1 << 31)
+    } else {
+        !rising
+    };
+    (key as u32, f32::from_bits(bits))
+}
+
 /// The best seen so far for each of some queries: buffers of twice k, cut back to k when full.
 struct Best {
     k: usize,
@@ -152,7 +191,7 @@ struct Best {
     threshold: Vec<f32>,
     len: Vec<usize>,
     /// `[queries, room]`, of which the first `len` are filled.
-    kept: Vec<Scored>,
+    kept: Vec<Key>,
 }
 
 impl Best {
@@ -162,7 +201,7 @@ impl Best {
             room: 2 * k,
             threshold: vec![f32::NEG_INFINITY; queries],
             len: vec![0; queries],
-            kept: vec![(0, 0.0); queries * 2 * k],
+            kept: vec![0; queries * 2 * k],
         }
     }
 
@@ -171,41 +210,44 @@ impl Best {
     fn offer(&mut self, query: usize, item: u32, score: f32) {
         if score > self.threshold[query] {
             let kept = &mut self.kept[query * self.room..(query + 1) * self.room];
-            kept[self.len[query]] = (item, score);
+            kept[self.len[query]] = key((item, score));
             self.len[query] += 1;
             if self.len[query] == kept.len() {
-                kept.select_nth_unstable_by(self.k - 1, best_first);
+                kept.select_nth_unstable(self.k - 1);
                 self.len[query] = self.k;
-                self.threshold[query] = kept[self.k - 1].1;
+                self.threshold[query] = scored(kept[self.k - 1]).1;
             }
         }
     }
 
     /// Leaves each query's k best, best first.
     fn sort(&mut self) {
-        for (kept, len) in self.kept.chunks_exact_mut(self.room).zip(&mut self.len) {
-            if *len > self.k {
-                kept[..*len].select_nth_unstable_by(self.k - 1, best_first);
-                *len = self.k;
-            }
-            kept[..*len].sort_unstable_by(best_first);
+        for query in 0..self.len.len() {
+            self.cut(query).sort_unstable();
         }
+    }
+
+    /// Leaves a query's k best, in any order.
+    fn cut(&mut self, query: usize) -> &mut [Key] {
+        let kept = &mut self.kept[query * self.room..][..self.len[query]];
+        if kept.len() > self.k {
+            kept.select_nth_unstable(self.k - 1);
+            self.len[query] = self.k;
+        }
+        &mut kept[..self.len[query]]
     }
 
     /// Gives a query's k best other scores.
     fn score_again(&mut self, query: usize, score: impl Fn(u32) -> f32) {
-        let kept = &mut self.kept[query * self.room..][..self.len[query]];
-        if kept.len() > self.k {
-            kept.select_nth_unstable_by(self.k - 1, best_first);
-            self.len[query] = self.k;
-        }
-        for scored in &mut kept[..self.len[query]] {
-            scored.1 = score(scored.0);
+        for kept in self.cut(query) {
+            let (item, _) = scored(*kept);
+            *kept = key((item, score(item)));
         }
     }
 
-    fn of(&self, query: usize) -> &[Scored] {
-        &self.kept[query * self.room..][..self.len[query]]
+    fn of(&self, query: usize) -> impl Iterator<Item = Scored> {
+        let kept = &self.kept[query * self.room..][..self.len[query]];
+        kept.iter().map(|&key| scored(key))
     }
 }
 
@@ -233,7 +275,7 @@ pub(crate) fn scan(
         }
     }
     best.sort();
-    best.of(0).to_vec()
+    best.of(0).collect()
 }
 
 #[cfg(test)]
@@ -252,6 +294,27 @@ mod tests {
     use super::super::precision::Precision;
     use super::super::scoring::Line;
     use super::*;
+
+    #[test]
+    fn keys_are_in_the_order_of_what_they_stand_for() {
+        let scores = [
+            f32::INFINITY,
+            3.0,
+            1e-40,
+            0.0,
+            -1e-40,
+            -2.5,
+            f32::NEG_INFINITY,
+        ];
+        let all: Vec<Scored> = scores
+            .into_iter()
+            .flat_map(|score| [(3, score), (7, score)])
+            .collect();
+        let keys: Vec<Key> = all.iter().copied().map(key).collect();
+        assert!(keys.is_sorted() && all.is_sorted_by(|a, b| best_first(a, b).is_lt()));
+        assert_eq!(keys.into_iter().map(scored).collect::<Vec<_>>(), all);
+        assert_eq!(key((3, -0.0)), key((3, 0.0)));
+    }
 
     #[test]
     fn equal_to_sorting_everything_ties_included() {
