@@ -347,12 +347,8 @@ impl Error {
         }
     }
 
-    /// An [`Error::InvalidValue`].
-    pub(crate) fn invalid(
-        field: &'static str,
-        value: impl ToString,
-        reason: impl Into<String>,
-    ) -> Self {
+    /// An [`Error::InvalidValue`]: a field, its value, and what it must be.
+    pub fn invalid(field: &'static str, value: impl ToString, reason: impl Into<String>) -> Self {
         Self::InvalidValue {
             field,
             value: value.to_string(),

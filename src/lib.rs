@@ -87,6 +87,7 @@
 #![warn(missing_docs)]
 
 pub mod backend;
+mod checks;
 pub mod data;
 pub mod engine;
 mod error;
@@ -98,7 +99,7 @@ pub mod model;
 #[cfg(feature = "plot")]
 pub mod plot;
 pub mod recall;
-mod settings;
+
 pub mod train;
 
 /// The burn that this crate is built on, so that a caller can't get a second version by accident.

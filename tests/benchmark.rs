@@ -1,5 +1,8 @@
 //! What the benchmark example keeps: results are told apart by all that they depend on.
 
+#[allow(dead_code, reason = "the example uses the rest")]
+#[path = "../examples/support/overrides.rs"]
+mod overrides;
 #[path = "../examples/benchmark/results.rs"]
 mod results;
 #[allow(dead_code, reason = "the example uses the rest")]

@@ -15,7 +15,7 @@ use seqrec::data::{
 use seqrec::model::{
     Block, Gru4RecConfig, HstuConfig, InputEmbedding, InterestExtractor, Item2VecConfig, Loss,
     MultiInterestConfig, Objective, RecallerConfig, SampledLoss, SampledScores, SasRecConfig,
-    ScoreActivation, SequenceRecaller, TwoTowerConfig,
+    ScoreActivation, SequenceRecaller, StatefulRecaller, TrainableConfig, TwoTowerConfig,
 };
 use seqrec::train::{Adagrad, Optimizer, Trainer, TrainerConfig};
 use serde::Deserialize;
@@ -104,10 +104,7 @@ fn safetensors(weights: &BTreeMap<String, Weights>) -> Vec<u8> {
 }
 
 /// Vectors and loss of a model with the reference's weights are the reference's.
-fn check<B: Backend, C: RecallerConfig>(name: &str, config: &C)
-where
-    C::Recaller<B>: ModuleSnapshot<B>,
-{
+fn check<B: Backend, C: RecallerConfig>(name: &str, config: &C) {
     let reference = Reference::load();
     let expected = &reference.models[name];
     let device = B::Device::default();
@@ -413,7 +410,7 @@ fn check_promises<B: Backend, M: SequenceRecaller<B>>(name: &str, model: M) {
     );
 
     // What comes after a position changes nothing there: no target is seen.
-    if model.supports(Targets::All) {
+    if !model.needs_one_target() {
         let history = |length: usize| {
             History::with_times(&histories[1][..length], &times[1][..length]).unwrap()
         };
@@ -553,12 +550,7 @@ fn split() -> Split {
 }
 
 /// Trains for a few epochs; the loss must fall.
-fn learns<C: RecallerConfig>(name: &str, config: &C, trainer: TrainerConfig)
-where
-    C::Recaller<Autodiff<Flex>>: burn::module::AutodiffModule<Autodiff<Flex>>,
-    <C::Recaller<Autodiff<Flex>> as burn::module::AutodiffModule<Autodiff<Flex>>>::InnerModule:
-        SequenceRecaller<Flex>,
-{
+fn learns<C: TrainableConfig<Autodiff<Flex>>>(name: &str, config: &C, trainer: TrainerConfig) {
     let split = split();
     let device = Default::default();
     let model = config

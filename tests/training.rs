@@ -360,6 +360,12 @@ struct Faulty<B: burn::tensor::backend::Backend> {
 }
 
 impl<B: Backend> SequenceRecaller<B> for Faulty<B> {
+    type Config = Gru4RecConfig;
+
+    fn config(&self) -> &Gru4RecConfig {
+        self.sound.config()
+    }
+
     fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
         self.sound.encode(histories)
     }
@@ -374,18 +380,6 @@ impl<B: Backend> SequenceRecaller<B> for Faulty<B> {
             .store(left.saturating_sub(1), Ordering::Relaxed);
         let factor = if left == 0 { f64::NAN } else { 1.0 };
         self.sound.loss(batch).mul_scalar(factor)
-    }
-
-    fn settings(&self) -> String {
-        "{}".to_owned()
-    }
-
-    fn similarity(&self) -> Similarity {
-        self.sound.similarity()
-    }
-
-    fn max_len(&self) -> usize {
-        self.sound.max_len()
     }
 }
 
@@ -458,6 +452,12 @@ struct Leaping<B: burn::tensor::backend::Backend> {
 }
 
 impl<B: Backend> SequenceRecaller<B> for Leaping<B> {
+    type Config = Gru4RecConfig;
+
+    fn config(&self) -> &Gru4RecConfig {
+        self.sound.config()
+    }
+
     fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
         self.sound.encode(histories)
     }
@@ -474,18 +474,6 @@ impl<B: Backend> SequenceRecaller<B> for Leaping<B> {
         // The square root of 0 is 0, and its slope is infinite.
         let zero = self.sound.item_embeddings().sum().mul_scalar(0.0);
         loss + zero.sqrt()
-    }
-
-    fn settings(&self) -> String {
-        self.sound.settings()
-    }
-
-    fn similarity(&self) -> Similarity {
-        self.sound.similarity()
-    }
-
-    fn max_len(&self) -> usize {
-        self.sound.max_len()
     }
 }
 

@@ -10,6 +10,9 @@ mod results;
 mod search;
 mod settings;
 
+#[path = "../support/overrides.rs"]
+mod overrides;
+
 use std::error::Error;
 use std::process::ExitCode;
 use std::time::Instant;

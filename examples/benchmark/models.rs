@@ -4,23 +4,19 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use burn::module::AutodiffModule;
 use seqrec::backend::{Autodiff, Flex};
-use seqrec::burn;
 use seqrec::data::Split;
 use seqrec::eval::Report;
 use seqrec::index::FlatIndex;
-use seqrec::model::{
-    Gru4RecConfig, HstuConfig, Item2VecConfig, MultiInterestConfig, RecallerConfig, SasRecConfig,
-    SequenceRecaller, TwoTowerConfig,
-};
+use seqrec::model::{MODEL_NAMES, ModelVisitor, TrainableConfig, visit_model};
 use seqrec::recall::{
     AlsConfig, BprConfig, Ease, MarkovChain, MatrixFactorization, ModelEncoder, Popularity,
     PopularityConfig, RecallChannel, SessionKnn, SessionKnnConfig, VectorChannel, item_vectors,
 };
 use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
 
-use crate::settings::{Entry, config};
+use crate::overrides::config;
+use crate::settings::Entry;
 
 /// What a model is trained on.
 pub struct Context<'a> {
@@ -50,14 +46,9 @@ pub fn fit(entry: &Entry, context: &Context<'_>) -> Result<Fitted, Box<dyn Error
             .map_or(default, |value| value.as_f64().unwrap_or(f64::NAN))
     };
     match entry.kind.as_str() {
-        "gru4rec" => neural(&Gru4RecConfig::new(), entry, context),
-        "sasrec" => neural(&SasRecConfig::new(), entry, context),
-        "hstu" => neural(&HstuConfig::new(), entry, context),
-        "mind" => neural(&MultiInterestConfig::mind(), entry, context),
-        "comirec_dr" => neural(&MultiInterestConfig::comirec_dr(), entry, context),
-        "comirec_sa" => neural(&MultiInterestConfig::comirec_sa(), entry, context),
-        "two_tower" => neural(&TwoTowerConfig::new(), entry, context),
-        "item2vec" => neural(&Item2VecConfig::new(), entry, context),
+        name if MODEL_NAMES.contains(&name) => {
+            visit_model::<Train, _>(name, Neural { entry, context })?
+        }
         "popularity" => solved(entry, context, || Ok(Popularity::new(catalog))),
         "recent_popularity" => solved(entry, context, || {
             let half_life = number("half_life", 30.0 * 86_400.0);
@@ -107,38 +98,40 @@ fn solved<C: RecallChannel + 'static>(
 type Train = Autodiff<Flex>;
 
 /// A model that is trained by epochs.
-fn neural<C: RecallerConfig>(
-    defaults: &C,
-    entry: &Entry,
-    context: &Context<'_>,
-) -> Result<Fitted, Box<dyn Error>>
-where
-    C::Recaller<Train>: AutodiffModule<Train>,
-    <C::Recaller<Train> as AutodiffModule<Train>>::InnerModule: SequenceRecaller<Flex> + 'static,
-{
-    let settings = config(defaults, &entry.model)?;
-    let mut trainer = config(&TrainerConfig::new(), &entry.trainer)?;
-    trainer.seed = context.seed;
-    let device = Default::default();
-    let items = context.split.catalog().len();
-    let model = settings.init::<Train>(items, context.seed, &device)?;
-    let mut trainer = Trainer::new(trainer)
-        .checkpoints(&context.checkpoints)
-        .resume(true);
-    if context.progress {
-        trainer = trainer.observer(ProgressBars::default());
+struct Neural<'a> {
+    entry: &'a Entry,
+    context: &'a Context<'a>,
+}
+
+impl ModelVisitor<Train> for Neural<'_> {
+    type Output = Result<Fitted, Box<dyn Error>>;
+
+    fn visit<C: TrainableConfig<Train>>(self, defaults: C) -> Self::Output {
+        let Self { entry, context } = self;
+        let settings = config(&defaults, &entry.model)?;
+        let mut trainer = config(&TrainerConfig::new(), &entry.trainer)?;
+        trainer.seed = context.seed;
+        let device = Default::default();
+        let items = context.split.catalog().len();
+        let model = settings.init::<Train>(items, context.seed, &device)?;
+        let mut trainer = Trainer::new(trainer)
+            .checkpoints(&context.checkpoints)
+            .resume(true);
+        if context.progress {
+            trainer = trainer.observer(ProgressBars::default());
+        }
+        let trained = trainer.fit(model, context.split, &device)?;
+        let index = FlatIndex::new(item_vectors(&trained.model).view())?;
+        // The epochs made after the best one are what it took to know that it was.
+        Ok(Fitted {
+            valid: trained.epochs[trained.best_epoch - 1].validation.clone(),
+            epochs: trained.epochs.len(),
+            train_seconds: trained.train_seconds,
+            channel: Box::new(VectorChannel::<ModelEncoder<Flex, _>, _>::of_model(
+                trained.model,
+                index,
+                device,
+            )),
+        })
     }
-    let trained = trainer.fit(model, context.split, &device)?;
-    let index = FlatIndex::new(item_vectors(&trained.model).view())?;
-    // The epochs made after the best one are what it took to know that it was.
-    Ok(Fitted {
-        valid: trained.epochs[trained.best_epoch - 1].validation.clone(),
-        epochs: trained.epochs.len(),
-        train_seconds: trained.train_seconds,
-        channel: Box::new(VectorChannel::<ModelEncoder<Flex, _>, _>::of_model(
-            trained.model,
-            index,
-            device,
-        )),
-    })
 }

@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 
 use crate::models::{self, Context};
 use crate::options::Options;
+use crate::overrides::config;
 use crate::results::Run;
-use crate::settings::{Entry, config};
+use crate::settings::Entry;
 
 /// The seed of draws and of every trial.
 const SEED: u64 = 1;

@@ -3,10 +3,9 @@
 use std::error::Error;
 use std::path::Path;
 
-use burn::config::Config;
-use seqrec::burn;
 use serde_json::{Map, Value};
 
+use crate::overrides::merge;
 use crate::results::Run;
 
 /// A named set of settings for each model, in the order of the file.
@@ -116,34 +115,4 @@ impl Entry {
         }
         Ok(())
     }
-}
-
-/// Puts the values of `over` in place of those of `value`, key by key.
-fn merge(value: &mut Value, over: &Value) {
-    match (value, over) {
-        (Value::Object(value), Value::Object(over)) => {
-            for (key, over) in over {
-                match value.get_mut(key) {
-                    Some(value) if over.is_object() && value.is_object() => merge(value, over),
-                    _ => {
-                        value.insert(key.clone(), over.clone());
-                    }
-                }
-            }
-        }
-        (value, over) => *value = over.clone(),
-    }
-}
-
-/// Defaults with some values replaced; a key that is none of the config's is an error.
-pub fn config<C: Config>(defaults: &C, over: &Value) -> Result<C, Box<dyn Error>> {
-    let mut value: Value = serde_json::from_str(&burn::config::config_to_json(defaults))?;
-    if let (Value::Object(known), Value::Object(over)) = (&value, over)
-        && let Some(key) = over.keys().find(|key| !known.contains_key(*key))
-    {
-        let known: Vec<_> = known.keys().map(String::as_str).collect();
-        return Err(format!("no setting {key:?}, only {}", known.join(", ")).into());
-    }
-    merge(&mut value, over);
-    C::load_binary(value.to_string().as_bytes()).map_err(|error| format!("{over}: {error}").into())
 }

@@ -10,7 +10,7 @@ use seqrec::data::movielens::{Movie, Movies};
 use seqrec::data::{Dataset, Features, ItemIndex, Split, Targets, TrainingSequences};
 use seqrec::index::FlatIndex;
 use seqrec::model::{
-    Gru4Rec, Gru4RecConfig, MultiInterestConfig, Objective, RecallerConfig, Similarity,
+    MultiInterestConfig, Objective, RecallerConfig, SequenceRecaller, Similarity, TrainableConfig,
 };
 use seqrec::prelude::{Autodiff, Flex};
 use seqrec::recall::{
@@ -19,8 +19,10 @@ use seqrec::recall::{
     SimilarUsersConfig, StageData, StageModel, StagePlan, VectorChannel, item_vectors,
 };
 use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
+use serde_json::json;
 
 use crate::Options;
+use crate::overrides::config;
 
 /// The channel of a second model.
 const INTERESTS: &str = "interests";
@@ -35,11 +37,11 @@ pub struct Channel {
 }
 
 /// What channels are made of, and what it took.
-pub struct Trained<'a> {
+pub struct Trained<'a, C: RecallerConfig> {
     dataset: &'a Dataset,
     data: StageData,
-    config: Gru4RecConfig,
-    model: Gru4Rec<Flex>,
+    config: C,
+    model: C::Recaller<Flex>,
     train_seconds: f64,
 }
 
@@ -56,11 +58,12 @@ fn trainer(options: &Options, targets: Targets) -> Trainer<'static> {
 }
 
 /// Trains the sequence model.
-pub fn train<'a>(
+pub fn train<'a, C: TrainableConfig<Autodiff<Flex>>>(
+    defaults: &C,
     dataset: &'a Dataset,
     split: &Split,
     options: &Options,
-) -> Result<Trained<'a>, Box<dyn Error>> {
+) -> Result<Trained<'a, C>, Box<dyn Error>> {
     let catalog = split.catalog();
     let mut data = StageData::new(dataset, split.train.clone(), catalog.clone())?;
     let movies = Movies::beside(&options.file)?;
@@ -90,17 +93,19 @@ pub fn train<'a>(
     let objective = Objective::new()
         .with_similarity(Similarity::Cosine)
         .with_temperature(0.05);
-    let config = Gru4RecConfig::new()
-        .with_dim(options.dim)
-        .with_embedding_dropout(0.5)
-        .with_hidden_dropout(0.5)
-        .with_objective(objective);
+    let config: C = config(
+        defaults,
+        &json!({"dim": options.dim, "objective": objective}),
+    )?;
     let device = Default::default();
     let start = Instant::now();
     let model = config.init::<Autodiff<Flex>>(catalog.len(), options.seed, &device)?;
-    let model = trainer(options, Targets::All)
-        .fit(model, split, &device)?
-        .model;
+    let targets = if model.needs_one_target() {
+        Targets::ONE_RANDOM
+    } else {
+        Targets::All
+    };
+    let model = trainer(options, targets).fit(model, split, &device)?.model;
     let train_seconds = start.elapsed().as_secs_f64();
     let data = data.with_model(StageModel::new::<Flex, _>(model.clone(), device))?;
     Ok(Trained {
@@ -229,8 +234,8 @@ fn span(sequences: &TrainingSequences) -> Option<(f64, f64)> {
 }
 
 /// Builds every channel.
-pub fn channels(
-    trained: &Trained<'_>,
+pub fn channels<C: RecallerConfig>(
+    trained: &Trained<'_, C>,
     split: &Split,
     options: &Options,
 ) -> Result<Vec<Channel>, Box<dyn Error>> {
@@ -275,7 +280,7 @@ pub fn channels(
     Ok(channels)
 }
 
-impl Trained<'_> {
+impl<C: RecallerConfig> Trained<'_, C> {
     /// The segments of users, by their numbers in the data set.
     pub fn segments(&self) -> HashMap<usize, &[String]> {
         let sequences = self.data.sequences();

@@ -8,6 +8,8 @@
 
 mod build;
 mod measure;
+#[path = "../support/overrides.rs"]
+mod overrides;
 mod picture;
 
 use std::error::Error;
@@ -17,8 +19,9 @@ use std::time::Instant;
 
 use clap::Parser;
 use seqrec::OutputFolder;
-use seqrec::backend::Flex;
+use seqrec::backend::{Autodiff, Flex};
 use seqrec::data::{Case, Dataset, Filters, Format, InteractionReader, Protocol, Split};
+use seqrec::model::{MODEL_NAMES, ModelVisitor, TrainableConfig, visit_model};
 use seqrec::recall::{
     Fusion, Normalization, RecallStage, ServedStage, Share, WeightLearningConfig,
 };
@@ -34,6 +37,9 @@ pub struct Options {
     /// inter, sequences, or columns such as user=visitor,item=product,time=at,delimiter=;.
     #[arg(long)]
     format: Option<Format>,
+    /// The sequence model.
+    #[arg(long, default_value = "gru4rec", value_parser = clap::builder::PossibleValuesParser::new(MODEL_NAMES.iter().copied()))]
+    model: String,
     /// The size of the sequence model's vectors.
     #[arg(long, default_value_t = 128)]
     dim: usize,
@@ -93,7 +99,9 @@ fn check_run_folder(path: &Path) -> Result<(), Box<dyn Error>> {
 }
 
 fn main() -> ExitCode {
-    match run(&Options::parse()) {
+    let options = Options::parse();
+    let done = visit_model::<Autodiff<Flex>, _>(&options.model, Job(&options));
+    match done.map_err(Into::into).flatten() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -102,7 +110,21 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+/// The job with whichever model.
+struct Job<'a>(&'a Options);
+
+impl ModelVisitor<Autodiff<Flex>> for Job<'_> {
+    type Output = Result<(), Box<dyn Error>>;
+
+    fn visit<C: TrainableConfig<Autodiff<Flex>>>(self, defaults: C) -> Self::Output {
+        run(self.0, &defaults)
+    }
+}
+
+fn run<C: TrainableConfig<Autodiff<Flex>>>(
+    options: &Options,
+    defaults: &C,
+) -> Result<(), Box<dyn Error>> {
     // What can't be is told before any time is spent.
     RecallStage::new(Fusion::RoundRobin, options.candidates)?;
     let out = OutputFolder::open(&options.out, "channels")?;
@@ -132,7 +154,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             ks[1]
         );
     }
-    let trained = build::train(&dataset, &split, options)?;
+    let trained = build::train(defaults, &dataset, &split, options)?;
     let channels = build::channels(&trained, &split, options)?;
     if !options.keep_seen {
         let seen = |case: &Case<'_>| case.labels.iter().any(|label| case.history.contains(label));

@@ -1,9 +1,11 @@
-//! The main job from end to end: MovieLens in, GRU4Rec trained, items recalled, measured.
+//! The main job from end to end: MovieLens in, a model trained, items recalled, measured.
 //!
 //! `cargo run --release --example movielens -- --help` lists the options.
 
 mod baselines;
 mod options;
+#[path = "../support/overrides.rs"]
+mod overrides;
 mod source;
 
 use std::error::Error;
@@ -15,7 +17,7 @@ use seqrec::backend::{Autodiff, Backend};
 use seqrec::data::{Case, Dataset, ExternalId, Filters, ItemIndex, Protocol, SequenceBatch, Split};
 use seqrec::eval::{Metric, Report};
 use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, HnswRsIndex, VectorIndex};
-use seqrec::model::{Gru4Rec, Gru4RecConfig, RecallerConfig, SequenceRecaller};
+use seqrec::model::{ModelVisitor, RecallerConfig, SequenceRecaller, TrainableConfig, visit_model};
 use seqrec::plot::{MapPoint, draw_map, draw_training_curves, tsne};
 use seqrec::recall::{Evaluation, RecallOptions, Retriever, Run, item_vectors, user_vectors};
 use seqrec::train::{
@@ -25,6 +27,7 @@ use seqrec::{OutputFolder, Result};
 
 use baselines::Baselines;
 use options::{BackendName, IndexName, Options, ProtocolName};
+use overrides::config;
 use source::{Source, Titles};
 
 fn main() -> ExitCode {
@@ -59,9 +62,28 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
 }
 
 fn job<B: Backend>(options: &Options) -> Result<(), Box<dyn Error>> {
+    visit_model::<Autodiff<B>, _>(&options.model, Job { options })?
+}
+
+/// The job with whichever model.
+struct Job<'a> {
+    options: &'a Options,
+}
+
+impl<B: Backend> ModelVisitor<Autodiff<B>> for Job<'_> {
+    type Output = Result<(), Box<dyn Error>>;
+
+    fn visit<C: TrainableConfig<Autodiff<B>>>(self, defaults: C) -> Self::Output {
+        train_and_judge::<B, C>(self.options, defaults)
+    }
+}
+
+fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
+    options: &Options,
+    defaults: C,
+) -> Result<(), Box<dyn Error>> {
     let device = B::Device::default();
-    let trainer_config = options.trainer()?;
-    let config = options.model();
+    let config: C = config(&defaults, &options.model_settings())?;
     config.validate()?;
     // Before any time is spent, and for as long as this runs: nothing else's is overwritten.
     let out = OutputFolder::open(&options.out, "movielens")?;
@@ -94,6 +116,7 @@ fn job<B: Backend>(options: &Options) -> Result<(), Box<dyn Error>> {
     );
 
     let model = config.init::<Autodiff<B>>(dataset.catalog().len(), options.seed, &device)?;
+    let trainer_config = options.trainer(model.needs_one_target())?;
     let trained = Trainer::new(trainer_config.clone())
         .observer(ProgressBars::default())
         .observer(EpochTable::new(&options.k))
@@ -139,7 +162,7 @@ fn job<B: Backend>(options: &Options) -> Result<(), Box<dyn Error>> {
         println!("{words}");
     }
 
-    let run = Run::<B, Gru4RecConfig> {
+    let run = Run::<B, C> {
         config,
         model,
         catalog: split.catalog().clone(),
@@ -170,7 +193,7 @@ fn job<B: Backend>(options: &Options) -> Result<(), Box<dyn Error>> {
 
 /// The share of what exact search finds for test users that an index finds.
 fn index_recall<B: Backend>(
-    model: &Gru4Rec<B>,
+    model: &impl SequenceRecaller<B>,
     index: &dyn VectorIndex,
     vectors: &Array2<f32>,
     split: &Split,
@@ -245,11 +268,11 @@ impl TrainingObserver for EpochTable {
 /// The items that a map shows at most: the most popular ones.
 const MAP_ITEMS: usize = 3_000;
 
-fn draw_item_map<B: Backend>(
+fn draw_item_map<B: Backend, C: RecallerConfig>(
     out: &OutputFolder,
     options: &Options,
     titles: &Titles,
-    run: &Run<B, Gru4RecConfig>,
+    run: &Run<B, C>,
 ) -> Result<()> {
     let vectors = item_vectors(&run.model);
     let mut items = run.catalog.by_popularity();
@@ -274,10 +297,10 @@ const SHOWN_TITLES: usize = 8;
 const TITLE_WIDTH: usize = 44;
 
 /// Prints three test users' last items beside what is recalled for them.
-fn show_users<B: Backend, I: VectorIndex>(
+fn show_users<B: Backend>(
     titles: &Titles,
     split: &Split,
-    retriever: &Retriever<B, Gru4Rec<B>, I>,
+    retriever: &Retriever<B, impl SequenceRecaller<B>, impl VectorIndex>,
 ) -> Result<()> {
     let id = |item: ItemIndex| -> &ExternalId {
         split

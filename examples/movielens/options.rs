@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 use seqrec::data::movielens::Edition;
 use seqrec::data::{Format, Targets};
-use seqrec::model::{Gru4RecConfig, Objective, Similarity};
+use seqrec::model::{MODEL_NAMES, Objective, Similarity};
 use seqrec::train::TrainerConfig;
+use serde_json::{Map, Value, json};
 
-/// Trains GRU4Rec on MovieLens, measures it, and shows what it recalls.
+use crate::overrides::merge;
+
+/// Trains a model on MovieLens, measures it, and shows what it recalls.
 ///
 /// With no arguments it uses MovieLens latest-small from the user's cache folder, downloads it if
 /// it is not there, and without a network runs on generated data of the same shape.
@@ -49,10 +52,17 @@ pub struct Options {
     /// Leaves items of the history out of what is recalled.
     #[arg(long)]
     pub exclude_seen: bool,
-    /// All settings of a published run; single ones can still be set.
+    /// The model.
+    #[arg(long, default_value = "gru4rec", value_parser = clap::builder::PossibleValuesParser::new(MODEL_NAMES.iter().copied()))]
+    pub model: String,
+    /// Settings of the model, as JSON such as {"blocks":3}.
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    pub settings: Value,
+    /// All settings of a published run of GRU4Rec; single ones can still be set.
     #[arg(long, value_enum)]
     pub preset: Option<Preset>,
-    /// Targets per sequence and epoch: one at random, or all [default: all].
+    /// Targets per sequence and epoch: one at random, or all [default: all; one for MIND and
+    /// ComiRec].
     #[arg(long, value_enum)]
     pub targets: Option<TargetsName>,
     /// Epochs at most [default: 100].
@@ -64,16 +74,16 @@ pub struct Options {
     /// Steps before training may stop so [default: 1000].
     #[arg(long)]
     pub min_steps: Option<usize>,
-    /// The size of vectors [default: 128].
+    /// The size of vectors [default: the model's, 128 for GRU4Rec].
     #[arg(long)]
     pub dim: Option<usize>,
-    /// GRU layers [default: 1].
+    /// Layers, of GRU4Rec [default: 1].
     #[arg(long)]
     pub layers: Option<usize>,
-    /// The share of inputs dropped in training [default: 0.5].
+    /// The share dropped in training; of GRU4Rec's inputs [default: the model's, 0.5 for GRU4Rec].
     #[arg(long)]
     pub dropout: Option<f64>,
-    /// The share of the GRU's output dropped in training [default: 0.5].
+    /// The share of the GRU's output dropped in training, of GRU4Rec [default: 0.5].
     #[arg(long)]
     pub hidden_dropout: Option<f64>,
     /// How many of a history's last items are seen [default: 50].
@@ -151,32 +161,49 @@ pub enum BackendName {
 }
 
 impl Options {
-    /// The model's settings: the preset's, with what was asked for on top.
-    pub fn model(&self) -> Gru4RecConfig {
-        let mut config = match self.preset {
-            Some(Preset::Tutorial) => Gru4RecConfig::new()
-                .with_dim(16)
-                .with_max_len(20)
-                .with_embedding_dropout(0.0)
-                .with_hidden_dropout(0.0)
-                .with_objective(Objective::new())
-                .with_search_similarity(Some(Similarity::Cosine)),
-            None => Gru4RecConfig::new(),
+    /// What the model's settings are instead of its defaults: the preset's, with what was asked for
+    /// on top.
+    pub fn model_settings(&self) -> Value {
+        let is_gru = self.model == "gru4rec";
+        let mut settings = match self.preset {
+            Some(Preset::Tutorial) => json!({
+                "dim": 16, "max_len": 20, "embedding_dropout": 0.0, "hidden_dropout": 0.0,
+                "objective": Objective::new(), "search_similarity": "cosine",
+            }),
+            None => Value::Object(Map::new()),
         };
-        config.dim = self.dim.unwrap_or(config.dim);
-        config.layers = self.layers.unwrap_or(config.layers);
-        config.embedding_dropout = self.dropout.unwrap_or(config.embedding_dropout);
-        config.hidden_dropout = self.hidden_dropout.unwrap_or(config.hidden_dropout);
-        config.max_len = self.max_len.unwrap_or(config.max_len);
-        if let Some(similarity) = self.similarity {
-            config.objective.similarity = similarity;
-            config.search_similarity = None;
+        let dropout = if is_gru {
+            "embedding_dropout"
+        } else {
+            "dropout"
+        };
+        let asked = [
+            ("dim", self.dim.map(Value::from)),
+            ("layers", self.layers.map(Value::from)),
+            (dropout, self.dropout.map(Value::from)),
+            ("hidden_dropout", self.hidden_dropout.map(Value::from)),
+            ("max_len", self.max_len.map(Value::from)),
+        ];
+        for (name, value) in asked {
+            if let Some(value) = value {
+                settings[name] = value;
+            }
         }
-        config
+        if let Some(similarity) = self.similarity {
+            merge(
+                &mut settings,
+                &json!({"objective": {"similarity": similarity}}),
+            );
+            if is_gru {
+                settings["search_similarity"] = Value::Null;
+            }
+        }
+        merge(&mut settings, &self.settings);
+        settings
     }
 
     /// The trainer's settings, likewise.
-    pub fn trainer(&self) -> Result<TrainerConfig, seqrec::Error> {
+    pub fn trainer(&self, needs_one_target: bool) -> Result<TrainerConfig, seqrec::Error> {
         let mut config = match self.preset {
             Some(Preset::Tutorial) => TrainerConfig::new()
                 .with_targets(Targets::ONE_RANDOM)
@@ -189,6 +216,7 @@ impl Options {
         config.targets = match self.targets {
             Some(TargetsName::One) => Targets::ONE_RANDOM,
             Some(TargetsName::All) => Targets::All,
+            None if needs_one_target => Targets::ONE_RANDOM,
             None => config.targets,
         };
         config.epochs = self.epochs.unwrap_or(config.epochs);

@@ -15,7 +15,7 @@ use super::catalog::PADDING;
 use super::history::History;
 use super::negatives::{HostNegatives, NegativeSampler, Negatives};
 use super::split::TrainingSequences;
-use crate::{Error, Result, settings};
+use crate::{Error, Result, checks};
 
 /// Which positions of a sequence are targets in an epoch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,7 +74,7 @@ impl PaddedSequences {
         histories: impl IntoIterator<Item = H>,
         max_len: usize,
     ) -> Result<Self> {
-        settings::at_least_one(&[("max_len", max_len)])?;
+        checks::at_least_one(&[("max_len", max_len)])?;
         let kept: Vec<History<'a>> = (histories.into_iter())
             .map(|history| history.into().last(max_len))
             .collect();
@@ -191,7 +191,7 @@ impl<B: Backend> SequenceBatch<B> {
     }
 
     /// Checks the users' features for a model that looks at `expected` of them; there may be none.
-    pub(crate) fn check_features(&self, expected: usize) -> Result<()> {
+    pub fn check_features(&self, expected: usize) -> Result<()> {
         match self.features.as_ref().map(|features| features.dims()[1]) {
             Some(found) if expected > 0 && found != expected => Err(Error::Shape {
                 what: "features of a user",
@@ -297,7 +297,7 @@ impl Batcher {
         if let Targets::OneRandom { minimum_history } = targets {
             sizes.push(("minimum_history", minimum_history));
         }
-        settings::at_least_one(&sizes)?;
+        checks::at_least_one(&sizes)?;
         let mut usable: Vec<u32> = (sequences.iter().enumerate())
             .filter(|(_, items)| items.len() >= targets.least_length())
             .map(|(number, _)| number as u32)

@@ -6,7 +6,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::catalog::{Catalog, ItemIndex};
-use crate::{Error, Result, settings};
+use crate::{Error, Result, checks};
 
 /// Where a batch's negatives come from. One set serves all rows of a batch, so that their scores
 /// are one matrix product; a row's own target is never among its negatives.
@@ -64,7 +64,7 @@ impl NegativeSampling {
             let reason = format!("must be below the number of items, {items}");
             return Err(Error::invalid("negatives.drawn", self.drawn, reason));
         }
-        settings::not_negative("negatives.exponent", self.exponent)?;
+        checks::not_negative("negatives.exponent", self.exponent)?;
         // Counts to a greater power are no longer numbers.
         if self.exponent > 16.0 {
             let reason = "must be at most 16";

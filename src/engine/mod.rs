@@ -27,7 +27,8 @@ use crate::backend::Backend;
 use crate::data::{Catalog, ExternalId, History, Interaction, ItemIndex, TimeUnit};
 use crate::index::{Filter, ItemSet};
 use crate::recall::{
-    Candidate, FALLBACK, Fused, Reason, RecallChannel, SELECTION, ServedStage, UserContext,
+    Candidate, FALLBACK, Fused, ModelRegistry, Reason, RecallChannel, SELECTION, ServedStage,
+    UserContext,
 };
 use crate::{Error, Result};
 
@@ -64,9 +65,9 @@ pub use settings::EngineSettings;
 /// let config = Gru4RecConfig::new().with_dim(8);
 /// let model = config.init::<Flex>(split.catalog().len(), 1, &Default::default())?;
 /// let run = Run::<Flex, _> { config, model, catalog: split.catalog().clone() };
-/// let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
-/// plan.channels.push(PlannedChannel::new("gru4rec", ChannelKind::Model));
-/// plan.channels.push(PlannedChannel::new("markov", ChannelKind::MarkovChain));
+/// let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK)
+///     .channel("gru4rec", ChannelKind::Model)
+///     .channel("markov", ChannelKind::MarkovChain);
 /// plan.fallback = Some(ChannelKind::Popularity { settings: PopularityConfig::new() });
 /// let data = StageData::new(&dataset, split.train.clone(), split.catalog().clone())?;
 /// let folder = tempfile::tempdir().unwrap();
@@ -155,8 +156,25 @@ impl RecallEngine {
     where
         B::Device: Send + Sync,
     {
+        Self::open_with(path, ModelRegistry::<B>::builtin(), device, settings)
+    }
+
+    /// Serves a run folder whose model may be any of a registry, which may hold your own.
+    ///
+    /// # Errors
+    /// As [`open`](RecallEngine::open).
+    pub fn open_with<B: Backend>(
+        path: impl Into<PathBuf>,
+        models: ModelRegistry<B>,
+        device: B::Device,
+        settings: EngineSettings,
+    ) -> Result<Self>
+    where
+        B::Device: Send + Sync,
+    {
         let path = path.into();
-        Self::with_loader(move || ServedStage::load::<B>(&path, &device), settings)
+        let load = move || ServedStage::load_with(&path, &models, &device);
+        Self::with_loader(load, settings)
     }
 
     /// Serves what `load` makes, now and at each [`reload`](RecallEngine::reload).

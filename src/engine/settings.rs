@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::data::ExternalId;
-use crate::{Error, Result, settings};
+use crate::{Error, Result, checks};
 
 /// The bounds of a [`RecallEngine`](super::RecallEngine): of time, of memory, and of what a call
 /// may ask for.
@@ -53,7 +53,7 @@ impl Default for EngineSettings {
 
 impl EngineSettings {
     pub(super) fn check(&self) -> Result<()> {
-        settings::at_least_one(&[
+        checks::at_least_one(&[
             ("threads", self.threads),
             ("greatest_k", self.greatest_k),
             ("history", self.history),

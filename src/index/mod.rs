@@ -216,7 +216,16 @@ fn check_finite(what: &'static str, vectors: ArrayView2<'_, f32>) -> Result<()> 
     }
 }
 
-fn check_queries(index: &impl VectorIndex, queries: ArrayView2<'_, f32>, k: usize) -> Result<()> {
+/// Refuses what every index refuses: a k of 0, and queries of another dimension or with a NaN or an
+/// infinity. An index of your own begins a search with it.
+///
+/// # Errors
+/// As [`VectorIndex::search`].
+pub fn check_queries(
+    index: &impl VectorIndex,
+    queries: ArrayView2<'_, f32>,
+    k: usize,
+) -> Result<()> {
     if k == 0 {
         return Err(Error::invalid("k", 0, "must be at least 1"));
     }

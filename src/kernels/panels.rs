@@ -301,7 +301,7 @@ fn has_wide_byte_products() -> bool {
 #[cfg(target_arch = "x86_64")]
 #[inline]
 fn filled_up(scales: &[f32]) -> [f32; WIDTH] {
-    scales.as_array().copied().unwrap_or_else(|| {
+    <[f32; WIDTH]>::try_from(scales).unwrap_or_else(|_| {
         let mut all = [0.0; WIDTH];
         all[..scales.len()].copy_from_slice(scales);
         all

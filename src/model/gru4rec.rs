@@ -6,13 +6,15 @@ use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::dropout::Dropout;
-use super::gru::GruLayer;
-use super::weights::Weights;
-use super::{CarriedState, Objective, RecallerConfig, SequenceRecaller, Similarity};
+use super::parts::Dropout;
+use super::parts::GruLayer;
+use super::parts::Weights;
+use super::{
+    CarriedState, Objective, RecallerConfig, SequenceRecaller, Similarity, StatefulRecaller,
+};
 use crate::backend::{self, Backend};
-use crate::data::{NegativeSampling, SequenceBatch, Targets, TrainingBatch};
-use crate::{Result, settings};
+use crate::data::{SequenceBatch, TrainingBatch};
+use crate::{Result, checks};
 
 /// The settings of [`Gru4Rec`].
 ///
@@ -101,22 +103,33 @@ impl RecallerConfig for Gru4RecConfig {
     const NAME: &'static str = "gru4rec";
 
     fn validate(&self) -> Result<()> {
-        settings::at_least_one(&[
+        checks::at_least_one(&[
             ("dim", self.dim),
             ("layers", self.layers),
             ("max_len", self.max_len),
         ])?;
         if let InputEmbedding::Separate { dim } = self.input {
-            settings::at_least_one(&[("input.dim", dim)])?;
+            checks::at_least_one(&[("input.dim", dim)])?;
         }
-        settings::share("embedding_dropout", self.embedding_dropout)?;
-        settings::share("hidden_dropout", self.hidden_dropout)?;
+        checks::share("embedding_dropout", self.embedding_dropout)?;
+        checks::share("hidden_dropout", self.hidden_dropout)?;
         self.objective.validate(None)
     }
 
+    fn objective(&self) -> &Objective {
+        &self.objective
+    }
+
+    fn max_len(&self) -> usize {
+        self.max_len
+    }
+
+    fn similarity(&self) -> Similarity {
+        self.search_similarity.unwrap_or(self.objective.similarity)
+    }
+
     fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> Result<Gru4Rec<B>> {
-        self.validate()?;
-        self.objective.validate(Some(items))?;
+        self.validate_for(items)?;
         let mut weights = Weights::new(seed, device);
         let embedding = weights.items(items, self.dim);
         let (input_embedding, first) = match self.input {
@@ -138,13 +151,6 @@ impl RecallerConfig for Gru4RecConfig {
             layers: std::iter::once(first).chain(more).collect(),
             config: self.clone(),
         })
-    }
-}
-
-impl<B: BurnBackend> Gru4Rec<B> {
-    /// The settings that the model was made with.
-    pub fn config(&self) -> &Gru4RecConfig {
-        &self.config
     }
 }
 
@@ -171,6 +177,12 @@ impl<B: Backend> Gru4Rec<B> {
 }
 
 impl<B: Backend> SequenceRecaller<B> for Gru4Rec<B> {
+    type Config = Gru4RecConfig;
+
+    fn config(&self) -> &Gru4RecConfig {
+        &self.config
+    }
+
     fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
         let states = self.states(histories, Dropout::off());
         backend::select_rows(states, histories.last_positions()).unsqueeze_dim(1)
@@ -189,6 +201,12 @@ impl<B: Backend> SequenceRecaller<B> for Gru4Rec<B> {
             .mean_loss(users, &self.embedding, batch)
     }
 
+    fn stateful(&self) -> Option<&dyn StatefulRecaller<B>> {
+        Some(self)
+    }
+}
+
+impl<B: Backend> StatefulRecaller<B> for Gru4Rec<B> {
     fn loss_carrying(
         &self,
         batch: &TrainingBatch<B>,
@@ -222,28 +240,6 @@ impl<B: Backend> SequenceRecaller<B> for Gru4Rec<B> {
             .objective
             .mean_loss(values, &self.embedding, batch);
         (loss, Some(CarriedState(states)))
-    }
-
-    fn negatives(&self) -> Option<NegativeSampling> {
-        self.config.objective.negatives()
-    }
-
-    fn supports(&self, _: Targets) -> bool {
-        true
-    }
-
-    fn similarity(&self) -> Similarity {
-        self.config
-            .search_similarity
-            .unwrap_or(self.config.objective.similarity)
-    }
-
-    fn settings(&self) -> String {
-        burn::config::config_to_json(&self.config)
-    }
-
-    fn max_len(&self) -> usize {
-        self.config.max_len
     }
 }
 

@@ -7,14 +7,14 @@ use burn::tensor::activation::silu;
 use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{Int, Tensor};
 
-use super::dropout::Dropout;
-use super::ends::{EndsSettings, SequenceEnds};
-use super::packing::Packing;
-use super::weights::Weights;
-use super::{Objective, RecallerConfig, SequenceRecaller, Similarity};
+use super::parts::Dropout;
+use super::parts::Packing;
+use super::parts::Weights;
+use super::parts::{EndsSettings, SequenceEnds};
+use super::{Objective, RecallerConfig, SequenceRecaller};
 use crate::backend::{self, Backend};
-use crate::data::{NegativeSampling, SequenceBatch, TrainingBatch};
-use crate::{Result, settings};
+use crate::data::{SequenceBatch, TrainingBatch};
+use crate::{Result, checks};
 
 /// Into how many classes the time between two items falls.
 const TIME_CLASSES: usize = 128;
@@ -98,20 +98,27 @@ impl RecallerConfig for HstuConfig {
     const NAME: &'static str = "hstu";
 
     fn validate(&self) -> Result<()> {
-        settings::at_least_one(&[
+        checks::at_least_one(&[
             ("dim", self.dim),
             ("blocks", self.blocks),
             ("heads", self.heads),
             ("max_len", self.max_len),
         ])?;
-        settings::heads(self.heads, self.dim)?;
-        settings::share("dropout", self.dropout)?;
+        checks::heads(self.heads, self.dim)?;
+        checks::share("dropout", self.dropout)?;
         self.objective.validate(None)
     }
 
+    fn objective(&self) -> &Objective {
+        &self.objective
+    }
+
+    fn max_len(&self) -> usize {
+        self.max_len
+    }
+
     fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> Result<Hstu<B>> {
-        self.validate()?;
-        self.objective.validate(Some(items))?;
+        self.validate_for(items)?;
         let dim = self.dim;
         let mut weights = Weights::new(seed, device);
         let ends = EndsSettings {
@@ -137,13 +144,6 @@ impl RecallerConfig for HstuConfig {
             blocks: blocks.collect(),
             config: self.clone(),
         })
-    }
-}
-
-impl<B: BurnBackend> Hstu<B> {
-    /// The settings that the model was made with.
-    pub fn config(&self) -> &HstuConfig {
-        &self.config
     }
 }
 
@@ -196,7 +196,7 @@ impl<B: Backend> HstuBlock<B> {
         let projected = silu(self.project.forward(self.norm.forward(states.clone())));
         let part = |number| projected.clone().narrow(1, number * config.dim, config.dim);
         let heads = |number| packing.heads(part(number), config.heads);
-        let len = packing.len();
+        let len = packing.padded_len();
         let bias = |table: &Param<Tensor<B, 2>>, classes: &Tensor<B, 1, Int>| {
             let rows = classes.dims()[0] / (len * len);
             backend::select_rows(table.val(), classes.clone()).reshape([rows, 1, len, len])
@@ -233,6 +233,12 @@ impl<B: Backend> Hstu<B> {
 }
 
 impl<B: Backend> SequenceRecaller<B> for Hstu<B> {
+    type Config = HstuConfig;
+
+    fn config(&self) -> &HstuConfig {
+        &self.config
+    }
+
     fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
         self.ends.encode(histories, |states, packing, dropout| {
             self.through_blocks(histories, states, packing, dropout)
@@ -255,24 +261,8 @@ impl<B: Backend> SequenceRecaller<B> for Hstu<B> {
         )
     }
 
-    fn negatives(&self) -> Option<NegativeSampling> {
-        self.config.objective.negatives()
-    }
-
-    fn similarity(&self) -> Similarity {
-        self.config.objective.similarity
-    }
-
     fn needs_times(&self) -> bool {
         self.config.time_bias
-    }
-
-    fn settings(&self) -> String {
-        burn::config::config_to_json(&self.config)
-    }
-
-    fn max_len(&self) -> usize {
-        self.config.max_len
     }
 }
 

@@ -6,11 +6,11 @@ use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{Int, Tensor, TensorData};
 
 use super::objective::ItemVectors;
-use super::weights::Weights;
+use super::parts::Weights;
 use super::{Loss, Objective, RecallerConfig, SampledLoss, SequenceRecaller, Similarity};
 use crate::backend::{self, Backend};
 use crate::data::{NegativeSampling, SequenceBatch, TrainingBatch};
-use crate::{Error, Result, settings};
+use crate::{Error, Result, checks};
 
 /// The settings of [`Item2Vec`].
 #[derive(Config, Debug, PartialEq)]
@@ -58,7 +58,7 @@ impl RecallerConfig for Item2VecConfig {
     const NAME: &'static str = "item2vec";
 
     fn validate(&self) -> Result<()> {
-        settings::at_least_one(&[
+        checks::at_least_one(&[
             ("dim", self.dim),
             ("window", self.window),
             ("recent", self.recent),
@@ -75,22 +75,26 @@ impl RecallerConfig for Item2VecConfig {
         self.objective.validate(None)
     }
 
+    fn objective(&self) -> &Objective {
+        &self.objective
+    }
+
+    fn max_len(&self) -> usize {
+        self.max_len
+    }
+
+    fn similarity(&self) -> Similarity {
+        Similarity::Cosine
+    }
+
     fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> Result<Item2Vec<B>> {
-        self.validate()?;
-        self.objective.validate(Some(items))?;
+        self.validate_for(items)?;
         let mut weights = Weights::new(seed, device);
         Ok(Item2Vec {
             embedding: weights.items(items, self.dim),
             context: weights.items(items, self.dim),
             config: self.clone(),
         })
-    }
-}
-
-impl<B: BurnBackend> Item2Vec<B> {
-    /// The settings that the model was made with.
-    pub fn config(&self) -> &Item2VecConfig {
-        &self.config
     }
 }
 
@@ -110,6 +114,12 @@ fn neighbours(items: &[i32], lengths: &[usize], window: usize) -> (Vec<i32>, Vec
 }
 
 impl<B: Backend> SequenceRecaller<B> for Item2Vec<B> {
+    type Config = Item2VecConfig;
+
+    fn config(&self) -> &Item2VecConfig {
+        &self.config
+    }
+
     fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
         let [batch, len] = histories.items.dims();
         let mut shares = vec![0.0; batch * len];
@@ -149,22 +159,6 @@ impl<B: Backend> SequenceRecaller<B> for Item2Vec<B> {
         self.config
             .objective
             .mean_loss(centers, &self.context, &pairs)
-    }
-
-    fn negatives(&self) -> Option<NegativeSampling> {
-        self.config.objective.negatives()
-    }
-
-    fn similarity(&self) -> Similarity {
-        Similarity::Cosine
-    }
-
-    fn settings(&self) -> String {
-        burn::config::config_to_json(&self.config)
-    }
-
-    fn max_len(&self) -> usize {
-        self.config.max_len
     }
 }
 

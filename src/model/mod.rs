@@ -3,31 +3,27 @@
 //! Each has a config, which is checked and makes it, and implements [`SequenceRecaller`]; what it
 //! is trained for is an [`Objective`] that any of them takes.
 
-mod dropout;
-mod ends;
-mod gru;
+mod builtin;
 mod gru4rec;
 mod hstu;
 mod item2vec;
 mod multi_interest;
 mod objective;
-mod packing;
+pub mod parts;
 mod sasrec;
 mod similarity;
 mod two_tower;
-mod weights;
 
 use burn::config::Config;
-use burn::module::Module;
+use burn::module::{AutodiffModule, Module, ModuleDisplay};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend as BurnBackend;
 
 use crate::Result;
-use crate::backend::Backend;
-use crate::data::{NegativeSampling, SequenceBatch, Targets, TrainingBatch};
+use crate::backend::{Backend, TrainingBackend};
+use crate::data::{NegativeSampling, SequenceBatch, TrainingBatch};
 
-pub use ends::SequenceEnds;
-pub use gru::GruLayer;
+pub use builtin::{ConfigVisitor, MODEL_NAMES, ModelVisitor, visit_configs, visit_model};
 pub use gru4rec::{Gru4Rec, Gru4RecConfig, InputEmbedding};
 pub use hstu::{Hstu, HstuBlock, HstuConfig};
 pub use item2vec::{Item2Vec, Item2VecConfig};
@@ -42,7 +38,16 @@ pub use two_tower::{TwoTower, TwoTowerConfig};
 /// It gives vectors for histories and for items; the nearest items by
 /// [`similarity`](SequenceRecaller::similarity) are what it recalls. That search is an
 /// [index](crate::index)'s work, so a model says nothing about how it is done.
-pub trait SequenceRecaller<B: Backend>: Module<B> + Sync {
+///
+/// A model of your own needs its [config](RecallerConfig) and four functions; see the example
+/// `own_model`. What models are made of is in [`parts`].
+pub trait SequenceRecaller<B: Backend>: Module<B> + ModuleDisplay + Sync + 'static {
+    /// The settings that the model is made by.
+    type Config: RecallerConfig;
+
+    /// The settings that the model was made with.
+    fn config(&self) -> &Self::Config;
+
     /// User vectors `[batch, interests, dim]`; one interest for single-vector models.
     ///
     /// A row depends on its real items alone, never on padding or on the other rows.
@@ -57,27 +62,20 @@ pub trait SequenceRecaller<B: Backend>: Module<B> + Sync {
     /// it is the same loss without dropout.
     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1>;
 
-    /// The loss of a batch that goes on where another ended, and what the next one goes on from.
-    ///
-    /// Only models that [support](SequenceRecaller::supports) [`Targets::SessionParallel`] carry
-    /// anything; the others' loss is [`loss`](SequenceRecaller::loss).
-    fn loss_carrying(
-        &self,
-        batch: &TrainingBatch<B>,
-        carried: Option<CarriedState<B>>,
-    ) -> (Tensor<B, 1>, Option<CarriedState<B>>) {
-        let _ = carried;
-        (self.loss(batch), None)
+    /// The model as one that can be trained session-parallel, if it can be.
+    fn stateful(&self) -> Option<&dyn StatefulRecaller<B>> {
+        None
     }
 
     /// The negatives that the loss needs in each batch; `None` when it needs none.
     fn negatives(&self) -> Option<NegativeSampling> {
-        None
+        self.config().objective().negatives()
     }
 
-    /// Whether the model can be trained on such targets.
-    fn supports(&self, targets: Targets) -> bool {
-        targets != Targets::SessionParallel
+    /// Whether the model can be trained on one target a history only, as with
+    /// [`Targets::OneRandom`](crate::data::Targets::OneRandom).
+    fn needs_one_target(&self) -> bool {
+        false
     }
 
     /// How many features of a user the model looks at. A history without any is seen as one whose
@@ -91,17 +89,48 @@ pub trait SequenceRecaller<B: Backend>: Module<B> + Sync {
         false
     }
 
-    /// The settings that the model was made with, as JSON: [`config_to_json`] of its config. A
+    /// What tells the model from others, as JSON: its settings, unless it was made of more. A
     /// checkpoint is resumed only by a model of the same.
-    ///
-    /// [`config_to_json`]: burn::config::config_to_json
-    fn settings(&self) -> String;
+    fn settings(&self) -> String {
+        burn::config::config_to_json(self.config())
+    }
 
     /// How user and item vectors are compared in search.
-    fn similarity(&self) -> Similarity;
+    fn similarity(&self) -> Similarity {
+        self.config().similarity()
+    }
 
     /// How many of a history's last items the model sees.
-    fn max_len(&self) -> usize;
+    fn max_len(&self) -> usize {
+        self.config().max_len()
+    }
+}
+
+/// A model that can be trained on sequences step by step, with
+/// [`Targets::SessionParallel`](crate::data::Targets::SessionParallel): Hidasi et al.,
+/// [2016](https://arxiv.org/abs/1511.06939).
+pub trait StatefulRecaller<B: Backend> {
+    /// The loss of a batch whose rows continue those of the batch before, and what the next batch
+    /// continues from. No gradient flows through what is carried.
+    fn loss_carrying(
+        &self,
+        batch: &TrainingBatch<B>,
+        carried: Option<CarriedState<B>>,
+    ) -> (Tensor<B, 1>, Option<CarriedState<B>>);
+}
+
+/// A model on a backend with gradients, whose inner model recalls without them. Whatever derives
+/// `Module` and is a [`SequenceRecaller`] is one.
+pub trait TrainableRecaller<B: TrainingBackend>:
+    SequenceRecaller<B>
+    + AutodiffModule<B, InnerModule: SequenceRecaller<B::InnerBackend, Config = Self::Config>>
+{
+}
+
+impl<B: TrainingBackend, M> TrainableRecaller<B> for M where
+    M: SequenceRecaller<B>
+        + AutodiffModule<B, InnerModule: SequenceRecaller<B::InnerBackend, Config = M::Config>>
+{
 }
 
 /// What a model carries from batch to batch: each layer's states `[batch, dim]`.
@@ -109,9 +138,9 @@ pub trait SequenceRecaller<B: Backend>: Module<B> + Sync {
 pub struct CarriedState<B: BurnBackend>(pub Vec<Tensor<B, 2>>);
 
 /// The settings of a model, from which it is made: what a run folder stores beside the weights.
-pub trait RecallerConfig: Config {
+pub trait RecallerConfig: Config + Clone + std::fmt::Debug + Send + Sync + 'static {
     /// The model.
-    type Recaller<B: Backend>: SequenceRecaller<B>;
+    type Recaller<B: Backend>: SequenceRecaller<B, Config = Self>;
 
     /// The name under which run folders know the model.
     const NAME: &'static str;
@@ -122,6 +151,28 @@ pub trait RecallerConfig: Config {
     /// [`Error::InvalidValue`](crate::Error::InvalidValue) with the first setting that can't be
     /// right.
     fn validate(&self) -> Result<()>;
+
+    /// Checks every setting, for a catalog of `items` items.
+    ///
+    /// # Errors
+    /// As [`validate`](RecallerConfig::validate), and for a catalog of no items or fewer than the
+    /// loss draws.
+    fn validate_for(&self, items: usize) -> Result<()> {
+        self.validate()?;
+        self.objective().validate(Some(items))
+    }
+
+    /// What the model is trained for.
+    fn objective(&self) -> &Objective;
+
+    /// How many of a history's last items the model sees.
+    fn max_len(&self) -> usize;
+
+    /// How user and item vectors are compared in search: as in training, unless the model has
+    /// reasons of its own.
+    fn similarity(&self) -> Similarity {
+        self.objective().similarity
+    }
 
     /// A model for a catalog of `items` items, with weights drawn from `seed`.
     ///
@@ -148,4 +199,20 @@ pub trait RecallerConfig: Config {
     ) -> Result<Self::Recaller<B>> {
         self.init(items, 0, device)
     }
+}
+
+/// Settings whose model can be trained on `B`: those of every model that derives `Module`.
+pub trait TrainableConfig<B: TrainingBackend>:
+    RecallerConfig<
+    Recaller<B>: AutodiffModule<
+        B,
+        InnerModule = <Self as RecallerConfig>::Recaller<B::InnerBackend>,
+    >,
+>
+{
+}
+
+impl<B: TrainingBackend, C> TrainableConfig<B> for C where
+    C: RecallerConfig<Recaller<B>: AutodiffModule<B, InnerModule = C::Recaller<B::InnerBackend>>>
+{
 }

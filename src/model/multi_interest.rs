@@ -8,12 +8,12 @@ use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{Bool, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::dropout::Dropout;
-use super::weights::Weights;
-use super::{Objective, RecallerConfig, SequenceRecaller, Similarity};
+use super::parts::Dropout;
+use super::parts::Weights;
+use super::{Objective, RecallerConfig, SequenceRecaller};
 use crate::backend::{self, Backend};
-use crate::data::{NegativeSampling, SequenceBatch, Targets, TrainingBatch};
-use crate::{Result, settings};
+use crate::data::{SequenceBatch, TrainingBatch};
+use crate::{Result, checks};
 
 /// The settings of [`MultiInterest`].
 ///
@@ -146,17 +146,25 @@ impl RecallerConfig for MultiInterestConfig {
             | InterestExtractor::Routing { iterations } => ("extractor.iterations", iterations),
             InterestExtractor::SelfAttention { hidden } => ("extractor.hidden", hidden),
         };
-        settings::at_least_one(&[
+        checks::at_least_one(&[
             ("dim", self.dim),
             ("interests", self.interests),
             of_extractor,
             ("max_len", self.max_len),
         ])?;
         if let LabelAttention::Soft { sharpness } = self.attention {
-            settings::not_negative("attention.sharpness", sharpness)?;
+            checks::not_negative("attention.sharpness", sharpness)?;
         }
-        settings::share("dropout", self.dropout)?;
+        checks::share("dropout", self.dropout)?;
         self.objective.validate(None)
+    }
+
+    fn objective(&self) -> &Objective {
+        &self.objective
+    }
+
+    fn max_len(&self) -> usize {
+        self.max_len
     }
 
     fn init<B: Backend>(
@@ -165,8 +173,7 @@ impl RecallerConfig for MultiInterestConfig {
         seed: u64,
         device: &B::Device,
     ) -> Result<MultiInterest<B>> {
-        self.validate()?;
-        self.objective.validate(Some(items))?;
+        self.validate_for(items)?;
         let (dim, interests, max_len) = (self.dim, self.interests, self.max_len);
         let mut weights = Weights::new(seed, device);
         let mut model = MultiInterest {
@@ -195,13 +202,6 @@ impl RecallerConfig for MultiInterestConfig {
             }
         }
         Ok(model)
-    }
-}
-
-impl<B: BurnBackend> MultiInterest<B> {
-    /// The settings that the model was made with.
-    pub fn config(&self) -> &MultiInterestConfig {
-        &self.config
     }
 }
 
@@ -326,6 +326,12 @@ impl<B: Backend> MultiInterest<B> {
 }
 
 impl<B: Backend> SequenceRecaller<B> for MultiInterest<B> {
+    type Config = MultiInterestConfig;
+
+    fn config(&self) -> &MultiInterestConfig {
+        &self.config
+    }
+
     fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
         self.interests(histories, Dropout::off())
     }
@@ -343,23 +349,7 @@ impl<B: Backend> SequenceRecaller<B> for MultiInterest<B> {
             .mean_loss(users, &self.embedding, batch)
     }
 
-    fn negatives(&self) -> Option<NegativeSampling> {
-        self.config.objective.negatives()
-    }
-
-    fn supports(&self, targets: Targets) -> bool {
-        matches!(targets, Targets::OneRandom { .. })
-    }
-
-    fn similarity(&self) -> Similarity {
-        self.config.objective.similarity
-    }
-
-    fn settings(&self) -> String {
-        burn::config::config_to_json(&self.config)
-    }
-
-    fn max_len(&self) -> usize {
-        self.config.max_len
+    fn needs_one_target(&self) -> bool {
+        true
     }
 }

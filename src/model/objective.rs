@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Similarity;
 use crate::backend::{self, Backend};
 use crate::data::{NegativeSampling, TrainingBatch};
-use crate::{Error, Result, settings};
+use crate::{Error, Result, checks};
 
 /// What a model is trained for: a loss over scores, and how the scores are made of user and item
 /// vectors. Every model of this crate takes one.
@@ -148,9 +148,9 @@ impl Objective {
     /// [`Error::InvalidValue`] with the first setting that can't be right.
     pub fn validate(&self, items: Option<usize>) -> Result<()> {
         if let Some(items) = items {
-            settings::has_items(items)?;
+            checks::has_items(items)?;
         }
-        settings::positive("temperature", self.temperature)?;
+        checks::positive("temperature", self.temperature)?;
         let Loss::Sampled {
             loss,
             negatives,
@@ -161,7 +161,7 @@ impl Objective {
         };
         match *loss {
             SampledLoss::BprMax { regularization } => {
-                settings::not_negative("regularization", regularization)?;
+                checks::not_negative("regularization", regularization)?;
             }
             SampledLoss::Gbce { calibration } if !(0.0..=1.0).contains(&calibration) => {
                 let reason = "must be from 0 to 1";
@@ -170,7 +170,7 @@ impl Objective {
             _ => {}
         }
         if let ScoreActivation::Elu { alpha } = *activation {
-            settings::positive("alpha", alpha)?;
+            checks::positive("alpha", alpha)?;
         }
         negatives.validate(items.unwrap_or(usize::MAX))
     }

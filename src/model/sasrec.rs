@@ -8,14 +8,14 @@ use burn::tensor::activation::{relu, sigmoid, silu, softmax};
 use burn::tensor::backend::Backend as BurnBackend;
 use serde::{Deserialize, Serialize};
 
-use super::dropout::Dropout;
-use super::ends::{EndsSettings, SequenceEnds};
-use super::packing::Packing;
-use super::weights::Weights;
-use super::{Objective, RecallerConfig, SequenceRecaller, Similarity};
+use super::parts::Dropout;
+use super::parts::Packing;
+use super::parts::Weights;
+use super::parts::{EndsSettings, SequenceEnds};
+use super::{Objective, RecallerConfig, SequenceRecaller};
 use crate::backend::Backend;
-use crate::data::{NegativeSampling, SequenceBatch, TrainingBatch};
-use crate::{Result, settings};
+use crate::data::{SequenceBatch, TrainingBatch};
+use crate::{Result, checks};
 
 /// The settings of [`SasRec`].
 ///
@@ -130,21 +130,28 @@ impl RecallerConfig for SasRecConfig {
     const NAME: &'static str = "sasrec";
 
     fn validate(&self) -> Result<()> {
-        settings::at_least_one(&[
+        checks::at_least_one(&[
             ("dim", self.dim),
             ("blocks", self.blocks),
             ("heads", self.heads),
             ("feed_forward", self.feed_forward),
             ("max_len", self.max_len),
         ])?;
-        settings::heads(self.heads, self.dim)?;
-        settings::share("dropout", self.dropout)?;
+        checks::heads(self.heads, self.dim)?;
+        checks::share("dropout", self.dropout)?;
         self.objective.validate(None)
     }
 
+    fn objective(&self) -> &Objective {
+        &self.objective
+    }
+
+    fn max_len(&self) -> usize {
+        self.max_len
+    }
+
     fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> Result<SasRec<B>> {
-        self.validate()?;
-        self.objective.validate(Some(items))?;
+        self.validate_for(items)?;
         let mut weights = Weights::new(seed, device);
         let ends = EndsSettings {
             items,
@@ -178,13 +185,6 @@ impl SasRecConfig {
             feed_out: weights.linear(hidden, dim),
             feed_gate: gated.then(|| weights.linear(dim, dim)),
         }
-    }
-}
-
-impl<B: BurnBackend> SasRec<B> {
-    /// The settings that the model was made with.
-    pub fn config(&self) -> &SasRecConfig {
-        &self.config
     }
 }
 
@@ -281,6 +281,12 @@ impl<B: Backend> SasRec<B> {
 }
 
 impl<B: Backend> SequenceRecaller<B> for SasRec<B> {
+    type Config = SasRecConfig;
+
+    fn config(&self) -> &SasRecConfig {
+        &self.config
+    }
+
     fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
         self.ends.encode(histories, |states, packing, dropout| {
             self.through_blocks(states, packing, dropout)
@@ -299,21 +305,5 @@ impl<B: Backend> SequenceRecaller<B> for SasRec<B> {
             config.dropout,
             |states, packing, dropout| self.through_blocks(states, packing, dropout),
         )
-    }
-
-    fn negatives(&self) -> Option<NegativeSampling> {
-        self.config.objective.negatives()
-    }
-
-    fn similarity(&self) -> Similarity {
-        self.config.objective.similarity
-    }
-
-    fn settings(&self) -> String {
-        burn::config::config_to_json(&self.config)
-    }
-
-    fn max_len(&self) -> usize {
-        self.config.max_len
     }
 }

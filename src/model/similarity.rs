@@ -39,7 +39,7 @@ impl Similarity {
     }
 
     /// The same for tensors `[rows, dim]`.
-    pub(crate) fn prepare_tensor<B: Backend>(self, rows: Tensor<B, 2>) -> Tensor<B, 2> {
+    pub fn prepare_tensor<B: Backend>(self, rows: Tensor<B, 2>) -> Tensor<B, 2> {
         match self {
             Self::Dot => rows,
             Self::Cosine => {

@@ -9,14 +9,14 @@ use burn::tensor::activation::relu;
 use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{Int, Tensor, TensorData};
 
-use super::dropout::Dropout;
 use super::objective::ItemVectors;
-use super::packing::Packing;
-use super::weights::Weights;
+use super::parts::Dropout;
+use super::parts::Packing;
+use super::parts::Weights;
 use super::{Loss, Objective, RecallerConfig, SampledLoss, SequenceRecaller, Similarity};
 use crate::backend::Backend;
 use crate::data::{Features, NegativeSampling, SequenceBatch, TrainingBatch};
-use crate::{Error, Result, settings};
+use crate::{Error, Result, checks};
 
 /// The settings of [`TwoTower`].
 #[derive(Config, Debug, PartialEq)]
@@ -87,14 +87,22 @@ impl RecallerConfig for TwoTowerConfig {
     const NAME: &'static str = "two_tower";
 
     fn validate(&self) -> Result<()> {
-        settings::at_least_one(&[
+        checks::at_least_one(&[
             ("dim", self.dim),
             ("hidden", self.hidden),
             ("max_len", self.max_len),
         ])?;
-        settings::share("dropout", self.dropout)?;
-        settings::share("own_dropout", self.own_dropout)?;
+        checks::share("dropout", self.dropout)?;
+        checks::share("own_dropout", self.own_dropout)?;
         self.objective.validate(None)
+    }
+
+    fn objective(&self) -> &Objective {
+        &self.objective
+    }
+
+    fn max_len(&self) -> usize {
+        self.max_len
     }
 
     fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> Result<TwoTower<B>> {
@@ -143,8 +151,7 @@ impl TwoTowerConfig {
         seed: u64,
         device: &B::Device,
     ) -> Result<TwoTower<B>> {
-        self.validate()?;
-        self.objective.validate(Some(items))?;
+        self.validate_for(items)?;
         let (dim, hidden) = (self.dim, self.hidden);
         let mut weights = Weights::new(seed, device);
         let shape = [items + 1, self.item_features];
@@ -167,13 +174,6 @@ impl TwoTowerConfig {
             ],
             config: self.clone(),
         })
-    }
-}
-
-impl<B: BurnBackend> TwoTower<B> {
-    /// The settings that the model was made with.
-    pub fn config(&self) -> &TwoTowerConfig {
-        &self.config
     }
 }
 
@@ -281,6 +281,12 @@ fn means<B: Backend>(values: Tensor<B, 3>) -> Tensor<B, 3> {
 }
 
 impl<B: Backend> SequenceRecaller<B> for TwoTower<B> {
+    type Config = TwoTowerConfig;
+
+    fn config(&self) -> &TwoTowerConfig {
+        &self.config
+    }
+
     fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
         let packing = Packing::new(histories);
         packing
@@ -301,16 +307,8 @@ impl<B: Backend> SequenceRecaller<B> for TwoTower<B> {
         self.config.objective.mean_loss(users, &items, batch)
     }
 
-    fn negatives(&self) -> Option<NegativeSampling> {
-        self.config.objective.negatives()
-    }
-
     fn user_features(&self) -> usize {
         self.config.user_features
-    }
-
-    fn similarity(&self) -> Similarity {
-        self.config.objective.similarity
     }
 
     fn settings(&self) -> String {
@@ -324,9 +322,5 @@ impl<B: Backend> SequenceRecaller<B> for TwoTower<B> {
             r#"{{"config":{config},"item_features":{}}}"#,
             features.unwrap_or(0)
         )
-    }
-
-    fn max_len(&self) -> usize {
-        self.config.max_len
     }
 }

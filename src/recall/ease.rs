@@ -5,7 +5,7 @@ use faer::{Mat, Side};
 
 use crate::data::{Catalog, ItemIndex, TrainingSequences};
 use crate::index::Filter;
-use crate::{Error, Result, settings};
+use crate::{Error, Result, checks};
 
 use super::candidates::{Candidates, Reason};
 use super::channel::{RecallChannel, UserContext};
@@ -36,9 +36,9 @@ impl Ease {
         catalog: &Catalog,
         regularization: f64,
     ) -> Result<Self> {
-        settings::has_items(catalog.len())?;
+        checks::has_items(catalog.len())?;
         sequences.check_items(catalog)?;
-        settings::positive("regularization", regularization)?;
+        checks::positive("regularization", regularization)?;
         let items = catalog.len();
         if items > Self::GREATEST_CATALOG {
             let reason = format!("must be at most {}", Self::GREATEST_CATALOG);

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::data::{Catalog, History, ItemIndex, TrainingSequences};
 use crate::index::{Filter, FlatIndex, VectorIndex};
-use crate::{Result, settings};
+use crate::{Result, checks};
 
 use super::candidates::{Candidates, Reason};
 use super::channel::{RecallChannel, UserContext};
@@ -90,11 +90,11 @@ impl MatrixFactorization {
         catalog: &Catalog,
         config: &AlsConfig,
     ) -> Result<Self> {
-        settings::has_items(catalog.len())?;
+        checks::has_items(catalog.len())?;
         sequences.check_items(catalog)?;
-        settings::at_least_one(&[("dim", config.dim), ("iterations", config.iterations)])?;
-        settings::positive("confidence", config.confidence)?;
-        settings::positive("regularization", config.regularization)?;
+        checks::at_least_one(&[("dim", config.dim), ("iterations", config.iterations)])?;
+        checks::positive("confidence", config.confidence)?;
+        checks::positive("regularization", config.regularization)?;
         let by_user: Vec<Vec<ItemIndex>> = sequences.iter().map(<[ItemIndex]>::to_vec).collect();
         let mut by_item: Vec<Vec<u32>> = vec![Vec::new(); catalog.len() + 1];
         for (user, items) in by_user.iter().enumerate() {
@@ -125,11 +125,11 @@ impl MatrixFactorization {
         catalog: &Catalog,
         config: &BprConfig,
     ) -> Result<Self> {
-        settings::has_items(catalog.len())?;
+        checks::has_items(catalog.len())?;
         sequences.check_items(catalog)?;
-        settings::at_least_one(&[("dim", config.dim), ("epochs", config.epochs)])?;
-        settings::positive("learning_rate", config.learning_rate)?;
-        settings::not_negative("regularization", config.regularization)?;
+        checks::at_least_one(&[("dim", config.dim), ("epochs", config.epochs)])?;
+        checks::positive("learning_rate", config.learning_rate)?;
+        checks::not_negative("regularization", config.regularization)?;
         let mut random = ChaCha8Rng::seed_from_u64(config.seed);
         let mut users = normal(sequences.len(), config.dim, &mut random);
         let mut items = normal(catalog.len() + 1, config.dim, &mut random);

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::ItemIndex;
 use crate::kernels::top_k::best_first;
-use crate::{Error, Result, settings};
+use crate::{Error, Result, checks};
 
 use super::candidates::{Candidate, Reason};
 use super::scores::Places;
@@ -68,7 +68,7 @@ impl Default for Share {
 
 impl Share {
     pub(super) fn check(&self) -> Result<()> {
-        settings::not_negative("weight", self.weight)
+        checks::not_negative("weight", self.weight)
     }
 }
 
@@ -106,7 +106,7 @@ impl Fusion {
     /// [`Error::InvalidValue`] when the constant is below 0.
     pub fn check(&self) -> Result<()> {
         match *self {
-            Self::ReciprocalRank { constant } => settings::not_negative("constant", constant),
+            Self::ReciprocalRank { constant } => checks::not_negative("constant", constant),
             _ => Ok(()),
         }
     }

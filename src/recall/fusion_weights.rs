@@ -69,7 +69,7 @@ impl RecallStage {
     ) -> Result<f64> {
         self.fusion().check_weighted()?;
         let k = config.k;
-        crate::settings::at_least_one(&[("k", k), ("users", config.users)])?;
+        crate::checks::at_least_one(&[("k", k), ("users", config.users)])?;
         let channels = self.names().len();
         if channels == 0 || cases.is_empty() {
             return Err(Error::NothingLeft {

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::data::{Catalog, History, ItemIndex, TrainingSequences};
 use crate::kernels::top_k::{Scored, scan};
-use crate::{Result, settings};
+use crate::{Result, checks};
 
 use super::links::{Item, Links};
 
@@ -67,13 +67,13 @@ pub struct ItemNeighboursConfig {
 
 impl ItemNeighboursConfig {
     fn validate(&self) -> Result<()> {
-        settings::at_least_one(&[("neighbours", self.neighbours), ("longest", self.longest)])?;
-        settings::decay("position_decay", self.position_decay)?;
+        checks::at_least_one(&[("neighbours", self.neighbours), ("longest", self.longest)])?;
+        checks::decay("position_decay", self.position_decay)?;
         if let Some(half_life) = self.half_life {
-            settings::positive("half_life", half_life)?;
+            checks::positive("half_life", half_life)?;
         }
-        settings::not_negative("backward", self.backward)?;
-        settings::not_negative("shrinkage", self.shrinkage)
+        checks::not_negative("backward", self.backward)?;
+        checks::not_negative("shrinkage", self.shrinkage)
     }
 
     /// Finds the neighbours of every item, best first, ties by popularity, on all threads.
@@ -89,7 +89,7 @@ impl ItemNeighboursConfig {
         sequences: &TrainingSequences,
         catalog: &Catalog,
     ) -> Result<Links<Item, Item>> {
-        settings::has_items(catalog.len())?;
+        checks::has_items(catalog.len())?;
         sequences.check_items(catalog)?;
         self.validate()?;
         let together = Together::new(self, sequences, catalog);

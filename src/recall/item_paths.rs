@@ -4,7 +4,7 @@ use ndarray::{Array2, ArrayView2};
 
 use crate::data::{Catalog, Features};
 use crate::index::VectorIndex;
-use crate::{Error, Result, settings};
+use crate::{Error, Result, checks};
 
 use super::channel::UserContext;
 use super::links::{Item, Links, Node, Tag};
@@ -46,7 +46,7 @@ impl<I: VectorIndex> NearestItems<I> {
         neighbours: usize,
         index: impl FnOnce(ArrayView2<'_, f32>) -> Result<I>,
     ) -> Result<Self> {
-        settings::at_least_one(&[("neighbours", neighbours)])?;
+        checks::at_least_one(&[("neighbours", neighbours)])?;
         let mut vectors = vectors.to_owned();
         crate::model::Similarity::Cosine.prepare(vectors.view_mut());
         Ok(Self {
@@ -187,7 +187,7 @@ pub fn items_of_tags(
     catalog: &Catalog,
     count: usize,
 ) -> Result<Links<Tag, Item>> {
-    settings::at_least_one(&[("count", count)])?;
+    checks::at_least_one(&[("count", count)])?;
     let of_tags = tags_of_items(features, catalog)?.reversed();
     let mut links = Links::to(catalog.len() + 1);
     for tag in 0..of_tags.len() as u32 {

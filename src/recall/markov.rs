@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::data::{Catalog, ItemIndex, TrainingSequences};
 use crate::index::Filter;
-use crate::{Result, settings};
+use crate::{Result, checks};
 
 use super::candidates::{Candidates, Reason};
 use super::channel::{RecallChannel, UserContext};
@@ -25,7 +25,7 @@ impl MarkovChain {
     /// [`Error::InvalidValue`](crate::Error::InvalidValue) for an empty catalog, and
     /// [`Error::UnknownItem`](crate::Error::UnknownItem) for sequences of other items than its.
     pub fn new(sequences: &TrainingSequences, catalog: &Catalog) -> Result<Self> {
-        settings::has_items(catalog.len())?;
+        checks::has_items(catalog.len())?;
         sequences.check_items(catalog)?;
         let pairs = sequences.iter().flat_map(|items| items.windows(2));
         let mut pairs: Vec<(ItemIndex, ItemIndex)> = pairs.map(|pair| (pair[0], pair[1])).collect();

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::index::Filter;
-use crate::{Error, Result, settings};
+use crate::{Error, Result, checks};
 
 use super::candidates::{Candidates, Reason};
 use super::channel::{RecallChannel, UserContext};
@@ -78,7 +78,7 @@ pub trait Path<To: Node>: Send + Sync {
     where
         Self: Sized,
     {
-        settings::at_least_one(&[("count", count)])?;
+        checks::at_least_one(&[("count", count)])?;
         Ok(Best { path: self, count })
     }
 
@@ -239,7 +239,7 @@ impl HistoryItems {
     /// # Errors
     /// [`Error::InvalidValue`] for a count of 0.
     pub fn last(count: usize) -> Result<Self> {
-        settings::at_least_one(&[("count", count)])?;
+        checks::at_least_one(&[("count", count)])?;
         Ok(Self {
             last: count,
             decay: 1.0,
@@ -252,7 +252,7 @@ impl HistoryItems {
     /// # Errors
     /// [`Error::InvalidValue`] when it is not above 0 and at most 1.
     pub fn with_decay(self, decay: f64) -> Result<Self> {
-        settings::decay("decay", decay)?;
+        checks::decay("decay", decay)?;
         Ok(Self { decay, ..self })
     }
 
@@ -262,7 +262,7 @@ impl HistoryItems {
     /// # Errors
     /// [`Error::InvalidValue`] when it is not above 0.
     pub fn with_half_life(self, half_life: f64) -> Result<Self> {
-        settings::positive("half_life", half_life)?;
+        checks::positive("half_life", half_life)?;
         let half_life = Some(half_life);
         Ok(Self { half_life, ..self })
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::History;
 use crate::index::{AnyIndex, IndexPlan, IndexReport, VectorIndex};
 use crate::model::Similarity;
-use crate::{Error, Result, settings};
+use crate::{Error, Result, checks};
 
 use super::arrays::{ArrayReader, ArrayWriter};
 use super::channel::RecallChannel;
@@ -217,7 +217,7 @@ impl ChannelKind {
                 },
                 Prepared::Index(index, _),
             ) => {
-                settings::at_least_one(&[("held_back", *held_back)])?;
+                checks::at_least_one(&[("held_back", *held_back)])?;
                 let model = self.model(data)?;
                 let dim = model.item_vectors.ncols();
                 fits(&index, (sequences.len() + 1, dim), "the training users")?;
@@ -430,6 +430,13 @@ impl StagePlan {
             fallback: None,
             index: IndexPlan::default(),
         }
+    }
+
+    /// The same with one more channel, of a share like the others'.
+    #[must_use]
+    pub fn channel(mut self, name: impl Into<String>, kind: ChannelKind) -> Self {
+        self.channels.push(PlannedChannel::new(name, kind));
+        self
     }
 
     /// The stage, made of the data.

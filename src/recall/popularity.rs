@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{Catalog, ExternalId, Interaction, Interactions, ItemIndex, TrainingSequences};
 use crate::index::Filter;
-use crate::{Error, Result, settings};
+use crate::{Error, Result, checks};
 
 use super::candidates::{Candidate, Candidates, Reason};
 use super::channel::{RecallChannel, UserContext};
@@ -239,7 +239,7 @@ impl Popularity {
         config: &PopularityConfig,
     ) -> Result<Self> {
         for (field, value) in [("window", config.window), ("half_life", config.half_life)] {
-            value.map_or(Ok(()), |value| settings::positive(field, value))?;
+            value.map_or(Ok(()), |value| checks::positive(field, value))?;
         }
         // The window is counted from the end, which is looked for first.
         let latest = rows.clone().map(|row| row.time).reduce(f64::max);

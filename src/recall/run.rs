@@ -11,7 +11,6 @@
 
 use std::path::Path;
 
-use burn::module::ModuleDisplay;
 use burn_store::{ModuleSnapshot, SafetensorsStore};
 use serde::{Deserialize, Serialize};
 
@@ -92,10 +91,7 @@ pub(super) fn model_name(version: &Path) -> Result<String> {
     Ok(model)
 }
 
-impl<B: Backend, C: RecallerConfig> Run<B, C>
-where
-    C::Recaller<B>: ModuleSnapshot<B> + ModuleDisplay,
-{
+impl<B: Backend, C: RecallerConfig> Run<B, C> {
     /// Writes the run as the next version of a run folder, which is made where there is none. A
     /// crash leaves the version before, whole.
     ///

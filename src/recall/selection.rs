@@ -4,7 +4,7 @@ use ndarray::{Array2, ArrayView2};
 
 use crate::index::Filter;
 use crate::model::Similarity;
-use crate::{Error, Result, settings};
+use crate::{Error, Result, checks};
 
 use super::candidates::{Candidate, Candidates};
 use super::channel::{RecallChannel, UserContext};
@@ -81,7 +81,7 @@ impl CategoryBonus {
     /// # Errors
     /// [`Error::InvalidValue`] when the factor is below 0.
     pub fn new(categories: Vec<u32>, factor: f64) -> Result<Self> {
-        settings::not_negative("factor", factor)?;
+        checks::not_negative("factor", factor)?;
         let factor = factor as f32;
         Ok(Self { categories, factor })
     }
@@ -198,7 +198,7 @@ impl TagCap {
     /// # Errors
     /// [`Error::InvalidValue`] when that is 0.
     pub fn new(tags: Links<Item, Tag>, most: usize) -> Result<Self> {
-        settings::at_least_one(&[("most", most)])?;
+        checks::at_least_one(&[("most", most)])?;
         Ok(Self { tags, most })
     }
 }

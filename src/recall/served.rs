@@ -11,24 +11,20 @@
 
 use std::path::Path;
 
-use burn::module::ModuleDisplay;
-use burn_store::ModuleSnapshot;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
 use crate::data::{Catalog, ExternalId, Features, IdTable, TimeUnit, TrainingSequences};
 use crate::files::{read_file, write_file};
 use crate::index::{AnyIndex, IndexReport};
-use crate::model::{
-    Gru4RecConfig, HstuConfig, Item2VecConfig, MultiInterestConfig, RecallerConfig, SasRecConfig,
-    TwoTowerConfig,
-};
+use crate::model::RecallerConfig;
 use crate::{Error, Result};
 
 use super::arrays::{ArrayReader, ArrayWriter};
 use super::links::check_offsets;
 use super::plan::{Prepared, StagePlan};
-use super::run::{self, Run, model_name};
+use super::registry::ModelRegistry;
+use super::run::{self, Run};
 use super::run_folder::{self, damaged, index_name, parse, read_checked, read_manifest};
 use super::stage::RecallStage;
 use super::stage_data::{StageData, StageModel};
@@ -97,10 +93,7 @@ impl StagePlan {
         run: &Run<B, C>,
         data: StageData,
         device: &B::Device,
-    ) -> Result<()>
-    where
-        C::Recaller<B>: ModuleSnapshot<B> + ModuleDisplay + 'static,
-    {
+    ) -> Result<()> {
         let path = path.as_ref();
         let fingerprint = data.catalog.fingerprint();
         if fingerprint != run.catalog.fingerprint() {
@@ -187,18 +180,34 @@ impl ServedStage {
     /// Reads a run folder with a [stage](StagePlan::save), whatever model of this crate it has.
     ///
     /// # Errors
+    /// As [`load_with`](ServedStage::load_with).
+    pub fn load<B: Backend>(path: impl AsRef<Path>, device: &B::Device) -> Result<Self> {
+        Self::load_with(path, &ModelRegistry::<B>::builtin(), device)
+    }
+
+    /// Reads a run folder with a [stage](StagePlan::save), whatever model of a registry it has.
+    ///
+    /// # Errors
     /// [`Error::Io`] when a file is missing, [`Error::FormatVersion`] when another version wrote
     /// it, and [`Error::Damaged`] when it has no stage, was cut short or altered, or when files of
     /// two runs are mixed.
-    pub fn load<B: Backend>(path: impl AsRef<Path>, device: &B::Device) -> Result<Self> {
+    pub fn load_with<B: Backend>(
+        path: impl AsRef<Path>,
+        models: &ModelRegistry<B>,
+        device: &B::Device,
+    ) -> Result<Self> {
         run_folder::read(path.as_ref(), |version| {
-            Self::load_version::<B>(version, device)
+            Self::load_version(version, models, device)
         })
     }
 
     /// Reads a version of a run folder.
-    fn load_version<B: Backend>(path: &Path, device: &B::Device) -> Result<Self> {
-        let (model, catalog) = load_model::<B>(path, device)?;
+    fn load_version<B: Backend>(
+        path: &Path,
+        models: &ModelRegistry<B>,
+        device: &B::Device,
+    ) -> Result<Self> {
+        let (model, catalog) = models.load(path, device)?;
         let manifest_path = path.join(MANIFEST);
         if !manifest_path.exists() {
             let reason = "it is a run without a stage; write it with `StagePlan::save`";
@@ -288,32 +297,4 @@ fn sequences(
         ));
     }
     Ok(TrainingSequences::from_parts(offsets, items, times))
-}
-
-/// The model of a run folder, whichever it is, and its catalog.
-fn load_model<B: Backend>(path: &Path, device: &B::Device) -> Result<(StageModel, Catalog)> {
-    let name = model_name(path)?;
-    match name.as_str() {
-        Gru4RecConfig::NAME => load_run::<B, Gru4RecConfig>(path, device),
-        SasRecConfig::NAME => load_run::<B, SasRecConfig>(path, device),
-        HstuConfig::NAME => load_run::<B, HstuConfig>(path, device),
-        MultiInterestConfig::NAME => load_run::<B, MultiInterestConfig>(path, device),
-        TwoTowerConfig::NAME => load_run::<B, TwoTowerConfig>(path, device),
-        Item2VecConfig::NAME => load_run::<B, Item2VecConfig>(path, device),
-        _ => Err(damaged(
-            path,
-            format!("no model of this build is called {name:?}"),
-        )),
-    }
-}
-
-fn load_run<B: Backend, C: RecallerConfig>(
-    path: &Path,
-    device: &B::Device,
-) -> Result<(StageModel, Catalog)>
-where
-    C::Recaller<B>: ModuleSnapshot<B> + ModuleDisplay + 'static,
-{
-    let Run { model, catalog, .. } = Run::<B, C>::load_version(path, device)?;
-    Ok((StageModel::new(model, device.clone()), catalog))
 }

@@ -4,7 +4,7 @@ use burn::config::Config;
 
 use crate::data::{Catalog, ItemIndex, TrainingSequences};
 use crate::index::Filter;
-use crate::{Result, settings};
+use crate::{Result, checks};
 
 use super::candidates::{Candidates, Reason};
 use super::channel::{RecallChannel, UserContext};
@@ -48,7 +48,7 @@ impl SessionKnn {
         catalog: &Catalog,
         config: &SessionKnnConfig,
     ) -> Result<Self> {
-        settings::at_least_one(&[
+        checks::at_least_one(&[
             ("recent", config.recent),
             ("neighbours", config.neighbours),
             ("max_len", config.max_len),

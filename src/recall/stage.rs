@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::data::{Interaction, ItemIndex};
 use crate::index::{Filter, IndexReport};
-use crate::{Error, Result, settings};
+use crate::{Error, Result, checks};
 
 use super::candidates::{Candidate, Candidates, Reason};
 use super::channel::{RecallChannel, UserContext};
@@ -76,7 +76,7 @@ impl RecallStage {
     /// [`Error::InvalidValue`] for 0 candidates or a setting of the fusion that can't be right.
     pub fn new(fusion: Fusion, candidates: usize) -> Result<Self> {
         fusion.check()?;
-        settings::at_least_one(&[("candidates", candidates)])?;
+        checks::at_least_one(&[("candidates", candidates)])?;
         Ok(Self {
             fusion,
             candidates,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::Result;
+use crate::checks;
 use crate::data::{Catalog, TrainingSequences};
-use crate::settings;
 
 use super::links::{Item, Links, User};
 
@@ -26,7 +26,7 @@ impl TakenBy {
         catalog: &Catalog,
         recent: usize,
     ) -> Result<Self> {
-        settings::has_items(catalog.len())?;
+        checks::has_items(catalog.len())?;
         sequences.check_items(catalog)?;
         let end = |&user: &usize| -> f64 {
             let times = sequences.history(user).times();

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::data::{Catalog, History, TrainingSequences};
 use crate::index::VectorIndex;
 use crate::model::Similarity;
-use crate::{Error, Result, settings};
+use crate::{Error, Result, checks};
 
 use super::candidates::Reason;
 use super::channel::UserContext;
@@ -73,7 +73,7 @@ impl SimilarUsers {
         start: HistoryItems,
         config: &SimilarUsersConfig,
     ) -> Result<Self> {
-        settings::at_least_one(&[("recent", config.recent), ("neighbours", config.neighbours)])?;
+        checks::at_least_one(&[("recent", config.recent), ("neighbours", config.neighbours)])?;
         let taken_by = TakenBy::new(sequences, catalog, config.recent)?;
         let squared = |user: u32| -> f32 {
             let (_, rarities) = taken_by.items.of(user);
@@ -150,7 +150,7 @@ impl<E: UserEncoder, I: VectorIndex> NearestUsers<E, I> {
     /// [`Error::Shape`] when index and encoder are of other dimensions, and
     /// [`Error::InvalidValue`] for 0 neighbours.
     pub fn new(encoder: E, index: I, neighbours: usize) -> Result<Self> {
-        settings::at_least_one(&[("neighbours", neighbours)])?;
+        checks::at_least_one(&[("neighbours", neighbours)])?;
         if index.dim() != encoder.dim() {
             return Err(Error::Shape {
                 what: "dimension of the index of users",

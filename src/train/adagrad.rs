@@ -6,7 +6,7 @@ use burn::tensor::backend::Backend;
 use serde::{Deserialize, Serialize};
 
 use super::optimizer::OptimizerState;
-use crate::{Result, settings};
+use crate::{Result, checks};
 
 /// Adagrad whose steps are summed with a decay, as GRU4Rec's reference implementation trains.
 ///
@@ -31,8 +31,8 @@ impl Default for Adagrad {
 
 impl Adagrad {
     pub(super) fn validate(&self) -> Result<()> {
-        settings::share("optimizer.momentum", self.momentum)?;
-        settings::positive("optimizer.epsilon", self.epsilon)
+        checks::share("optimizer.momentum", self.momentum)?;
+        checks::positive("optimizer.epsilon", self.epsilon)
     }
 
     pub(super) fn step<B: Backend, const D: usize>(

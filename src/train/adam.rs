@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::optimizer::OptimizerState;
 use crate::backend::{AdamState, AdamStep, Backend};
-use crate::{Result, settings};
+use crate::{Result, checks};
 
 /// Adam with bias correction, as in the paper and in PyTorch: epsilon is added to the corrected
 /// root.
@@ -41,10 +41,10 @@ impl Default for Adam {
 
 impl Adam {
     pub(super) fn validate(&self) -> Result<()> {
-        settings::share("optimizer.beta_1", self.beta_1)?;
-        settings::share("optimizer.beta_2", self.beta_2)?;
-        settings::positive("optimizer.epsilon", self.epsilon)?;
-        settings::not_negative("optimizer.weight_decay", self.weight_decay)
+        checks::share("optimizer.beta_1", self.beta_1)?;
+        checks::share("optimizer.beta_2", self.beta_2)?;
+        checks::positive("optimizer.epsilon", self.epsilon)?;
+        checks::not_negative("optimizer.weight_decay", self.weight_decay)
     }
 
     /// One step for some rows of a table `[rows, dim]`: those that `indices` `[n]` name, each

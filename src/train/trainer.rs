@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use burn::config::Config;
-use burn::module::{AutodiffModule, Module};
+use burn::module::Module;
 use burn::optim::adaptor::OptimizerAdaptor;
 use burn::optim::{GradientsParams, Optimizer as _};
 use burn::tensor::ElementConversion;
@@ -19,9 +19,9 @@ use crate::backend::TrainingBackend;
 use crate::data::{Batcher, NegativeSampler, Split, Targets};
 use crate::eval::{Measure, Metric, Report};
 use crate::index::FlatIndex;
-use crate::model::SequenceRecaller;
+use crate::model::{SequenceRecaller, TrainableRecaller};
 use crate::recall::{Evaluation, check_items, item_vectors};
-use crate::{Error, Result, settings};
+use crate::{Error, Result, checks};
 
 /// The settings of a [`Trainer`].
 #[derive(Config, Debug, PartialEq)]
@@ -74,12 +74,12 @@ impl TrainerConfig {
     /// # Errors
     /// [`Error::InvalidValue`] with the first setting that can't be right.
     pub fn validate(&self) -> Result<()> {
-        settings::at_least_one(&[
+        checks::at_least_one(&[
             ("epochs", self.epochs),
             ("batch_size", self.batch_size),
             ("patience", self.patience),
         ])?;
-        settings::positive("learning_rate", self.learning_rate)?;
+        checks::positive("learning_rate", self.learning_rate)?;
         self.optimizer.validate()?;
         if self.metric.measure() == Measure::MeanPopularity {
             return Err(Error::invalid(
@@ -210,18 +210,19 @@ impl<'a> Trainer<'a> {
     ) -> Result<Trained<M::InnerModule>>
     where
         B: TrainingBackend,
-        M: SequenceRecaller<B> + AutodiffModule<B>,
-        M::InnerModule: SequenceRecaller<B::InnerBackend>,
+        M: TrainableRecaller<B>,
     {
         let config = self.config.clone();
         config.validate()?;
-        if !model.supports(config.targets) {
-            let reason = "the model can't be trained on such targets";
-            return Err(Error::invalid(
-                "targets",
-                format!("{:?}", config.targets),
-                reason,
-            ));
+        let refused = match config.targets {
+            Targets::SessionParallel if model.stateful().is_none() => "the model carries no state",
+            Targets::OneRandom { .. } => "",
+            _ if model.needs_one_target() => "the model needs one random target a history",
+            _ => "",
+        };
+        if !refused.is_empty() {
+            let targets = format!("{:?}", config.targets);
+            return Err(Error::invalid("targets", targets, refused));
         }
         let evaluation = config.evaluation();
         evaluation.check(split.catalog())?;
@@ -239,7 +240,12 @@ impl<'a> Trainer<'a> {
         }
         let mut optimizer = OptimizerAdaptor::<Optimizer, M, B>::from(config.optimizer);
         let mut best = model.valid();
-        let identity = Identity::new(split, &model.settings(), model.num_params(), &config)?;
+        let identity = Identity::new(
+            split,
+            &model.settings(),
+            Module::<B>::num_params(&model),
+            &config,
+        )?;
         let mut progress = Progress {
             identity,
             epochs: Vec::new(),
@@ -372,7 +378,7 @@ impl<'a> Trainer<'a> {
     ) -> Result<(M, EpochReport)>
     where
         B: TrainingBackend,
-        M: SequenceRecaller<B> + AutodiffModule<B>,
+        M: TrainableRecaller<B>,
     {
         let start = Instant::now();
         let (mut total_loss, mut targets, mut steps) = (0.0, 0, 0);
@@ -383,8 +389,14 @@ impl<'a> Trainer<'a> {
             let batch_targets = batch.targets();
             let batch = batch.to_device(device);
             batch.histories.check_features(model.user_features())?;
-            let (loss_tensor, carry) = model.loss_carrying(&batch, carried);
-            carried = carry;
+            let loss_tensor = match model.stateful() {
+                Some(model) => {
+                    let (loss, carry) = model.loss_carrying(&batch, carried.take());
+                    carried = carry;
+                    loss
+                }
+                None => model.loss(&batch),
+            };
             let loss: f64 = loss_tensor.clone().into_scalar().elem();
             if !loss.is_finite() {
                 return Err(Error::NonFiniteLoss { epoch, step, loss });

@@ -5,7 +5,8 @@ use burn::tensor::Tensor;
 use crate::backend::{self, Backend};
 
 /// Draws the masks of one forward pass, one after another, each from a seed of its own.
-pub(super) struct Dropout {
+#[derive(Debug)]
+pub struct Dropout {
     /// `None` where nothing is dropped.
     seed: Option<u64>,
     used: u64,
@@ -13,7 +14,7 @@ pub(super) struct Dropout {
 
 impl Dropout {
     /// Drops by the batch's seed on a backend with gradients, and nothing on one without.
-    pub(super) fn in_training<B: Backend>(device: &B::Device, seed: u64) -> Self {
+    pub fn in_training<B: Backend>(device: &B::Device, seed: u64) -> Self {
         Self {
             seed: B::ad_enabled(device).then_some(seed),
             used: 0,
@@ -21,14 +22,16 @@ impl Dropout {
     }
 
     /// Drops nothing.
-    pub(super) fn off() -> Self {
+    pub fn off() -> Self {
         Self {
             seed: None,
             used: 0,
         }
     }
 
-    pub(super) fn apply<B: Backend, const D: usize>(
+    /// The values with a share of them dropped and the others scaled up to make up for it, each
+    /// call by a mask of its own.
+    pub fn apply<B: Backend, const D: usize>(
         &mut self,
         values: Tensor<B, D>,
         probability: f64,

@@ -9,20 +9,23 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 /// Draws a model's weights, one after another.
-pub(super) struct Weights<'a, B: Backend> {
+#[derive(Debug)]
+pub struct Weights<'a, B: Backend> {
     random: ChaCha8Rng,
     device: &'a B::Device,
 }
 
 impl<'a, B: Backend> Weights<'a, B> {
-    pub(super) fn new(seed: u64, device: &'a B::Device) -> Self {
+    /// Weights by a seed, on a device.
+    pub fn new(seed: u64, device: &'a B::Device) -> Self {
         Self {
             random: ChaCha8Rng::seed_from_u64(seed),
             device,
         }
     }
 
-    pub(super) fn param<const D: usize>(
+    /// A parameter with these values.
+    pub fn param<const D: usize>(
         &self,
         values: Vec<f32>,
         shape: [usize; D],
@@ -34,12 +37,7 @@ impl<'a, B: Backend> Weights<'a, B> {
     }
 
     /// A table `[rows, columns]` of normal numbers.
-    pub(super) fn normal(
-        &mut self,
-        rows: usize,
-        columns: usize,
-        deviation: f32,
-    ) -> Param<Tensor<B, 2>> {
+    pub fn normal(&mut self, rows: usize, columns: usize, deviation: f32) -> Param<Tensor<B, 2>> {
         let values = self.normal_values(rows * columns, deviation);
         self.param(values, [rows, columns])
     }
@@ -53,26 +51,21 @@ impl<'a, B: Backend> Weights<'a, B> {
     }
 
     /// Item vectors `[items + 1, dim]` of about length 1; those of padding are 0.
-    pub(super) fn items(&mut self, items: usize, dim: usize) -> Param<Tensor<B, 2>> {
+    pub fn items(&mut self, items: usize, dim: usize) -> Param<Tensor<B, 2>> {
         let mut values = vec![0.0; dim];
         values.extend(self.normal_values(items * dim, 1.0 / (dim as f32).sqrt()));
         self.param(values, [items + 1, dim])
     }
 
     /// A table `[rows, columns]` uniform within `±bound`.
-    pub(super) fn uniform(
-        &mut self,
-        rows: usize,
-        columns: usize,
-        bound: f32,
-    ) -> Param<Tensor<B, 2>> {
+    pub fn uniform(&mut self, rows: usize, columns: usize, bound: f32) -> Param<Tensor<B, 2>> {
         let draws = (0..rows * columns).map(|_| self.random.random_range(-bound..bound));
         let values = draws.collect();
         self.param(values, [rows, columns])
     }
 
     /// A linear layer with uniform weights (Glorot & Bengio 2010) and biases of 0.
-    pub(super) fn linear(&mut self, inputs: usize, outputs: usize) -> Linear<B> {
+    pub fn linear(&mut self, inputs: usize, outputs: usize) -> Linear<B> {
         let bound = (6.0 / (inputs + outputs) as f32).sqrt();
         Linear {
             weight: self.uniform(inputs, outputs, bound),
@@ -80,8 +73,8 @@ impl<'a, B: Backend> Weights<'a, B> {
         }
     }
 
-    /// Layer normalisation that changes no scale yet.
-    pub(super) fn layer_norm(&self, dim: usize) -> LayerNorm<B> {
+    /// Layer normalization that changes no scale yet.
+    pub fn layer_norm(&self, dim: usize) -> LayerNorm<B> {
         LayerNormConfig::new(dim).init(self.device)
     }
 }

@@ -27,7 +27,7 @@ pub struct GruLayer<B: BurnBackend> {
 
 impl<B: BurnBackend> GruLayer<B> {
     /// A layer whose weights are uniform within `±1 / sqrt(hidden)`.
-    pub(super) fn new(inputs: usize, hidden: usize, weights: &mut Weights<'_, B>) -> Self {
+    pub fn new(inputs: usize, hidden: usize, weights: &mut Weights<'_, B>) -> Self {
         let bound = 1.0 / (hidden as f32).sqrt();
         let mut uniform = |rows| weights.uniform(rows, 3 * hidden, bound);
         Self {
@@ -40,7 +40,7 @@ impl<B: BurnBackend> GruLayer<B> {
 
     /// The same layer on inputs `[batch, len, 3 * hidden]` that are products with its input weights
     /// already, as one row of them is for an input that is one of many.
-    pub(super) fn on_products(hidden: usize, weights: &mut Weights<'_, B>) -> Self {
+    pub fn on_products(hidden: usize, weights: &mut Weights<'_, B>) -> Self {
         let gates = 3 * hidden;
         let mut identity = vec![0.0; gates * gates];
         identity

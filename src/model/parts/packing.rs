@@ -8,7 +8,8 @@ use crate::data::SequenceBatch;
 
 /// The real items of a batch, one after another, so that what is done to each item alone costs
 /// nothing for padding. Sequences differ much in length, and most of a padded batch is padding.
-pub(super) struct Packing<B: Backend> {
+#[derive(Debug)]
+pub struct Packing<B: Backend> {
     batch: usize,
     len: usize,
     /// Where each real item lies in the padded batch, `[tokens]`.
@@ -20,7 +21,8 @@ pub(super) struct Packing<B: Backend> {
 }
 
 impl<B: Backend> Packing<B> {
-    pub(super) fn new(histories: &SequenceBatch<B>) -> Self {
+    /// The packing of a batch.
+    pub fn new(histories: &SequenceBatch<B>) -> Self {
         let [batch, len] = histories.items.dims();
         let device = histories.items.device();
         let tokens = histories.lengths.iter().sum();
@@ -45,18 +47,19 @@ impl<B: Backend> Packing<B> {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    /// How long the padded sequences are.
+    pub fn padded_len(&self) -> usize {
         self.len
     }
 
     /// The real items, `[tokens]`.
-    pub(super) fn items(&self, histories: &SequenceBatch<B>) -> Tensor<B, 1, Int> {
+    pub fn items(&self, histories: &SequenceBatch<B>) -> Tensor<B, 1, Int> {
         let items = histories.items.clone().reshape([self.batch * self.len]);
         items.select(0, self.padded.clone())
     }
 
     /// The vectors of the real items and of their positions, `[tokens, dim]` each.
-    pub(super) fn embed(
+    pub fn embed(
         &self,
         histories: &SequenceBatch<B>,
         items: &Param<Tensor<B, 2>>,
@@ -71,20 +74,20 @@ impl<B: Backend> Packing<B> {
 
     /// `[tokens, dim]` with padding between, `[batch, len, dim]`. Padding holds a copy of some
     /// real item: finite, and to be looked at by nobody.
-    pub(super) fn unpack(&self, values: Tensor<B, 2>) -> Tensor<B, 3> {
+    pub fn unpack(&self, values: Tensor<B, 2>) -> Tensor<B, 3> {
         let dim = values.dims()[1];
         backend::select_rows(values, self.packed.clone()).reshape([self.batch, self.len, dim])
     }
 
     /// `[batch, len, dim]` without padding, `[tokens, dim]`.
-    pub(super) fn pack(&self, values: Tensor<B, 3>) -> Tensor<B, 2> {
+    pub fn pack(&self, values: Tensor<B, 3>) -> Tensor<B, 2> {
         let dim = values.dims()[2];
         let values = values.reshape([self.batch * self.len, dim]);
         backend::select_rows(values, self.padded.clone())
     }
 
     /// `[batch * heads, len, dim / heads]`, whose matrix products are those of each head.
-    pub(super) fn heads(&self, values: Tensor<B, 2>, heads: usize) -> Tensor<B, 4> {
+    pub fn heads(&self, values: Tensor<B, 2>, heads: usize) -> Tensor<B, 4> {
         let dim = values.dims()[1];
         self.unpack(values)
             .reshape([self.batch, self.len, heads, dim / heads])
@@ -92,25 +95,25 @@ impl<B: Backend> Packing<B> {
     }
 
     /// The heads side by side again, `[tokens, dim]`.
-    pub(super) fn join(&self, heads: Tensor<B, 4>) -> Tensor<B, 2> {
+    pub fn join(&self, heads: Tensor<B, 4>) -> Tensor<B, 2> {
         let [_, count, _, size] = heads.dims();
         let values = heads.swap_dims(1, 2);
         self.pack(values.reshape([self.batch, self.len, count * size]))
     }
 
     /// The rows of `[tokens, dim]` that flattened positions `[n]` of the padded batch name.
-    pub(super) fn at(&self, values: Tensor<B, 2>, positions: Tensor<B, 1, Int>) -> Tensor<B, 2> {
+    pub fn at(&self, values: Tensor<B, 2>, positions: Tensor<B, 1, Int>) -> Tensor<B, 2> {
         backend::select_rows(values, self.packed.clone().select(0, positions))
     }
 
     /// The rows of `[tokens, dim]` that belong to each history's last item, `[batch, dim]`.
-    pub(super) fn last(&self, values: Tensor<B, 2>) -> Tensor<B, 2> {
+    pub fn last(&self, values: Tensor<B, 2>) -> Tensor<B, 2> {
         backend::select_rows(values, self.last.clone())
     }
 
     /// Whether each item of a sequence comes after another, `[1, 1, len, len]`: what it may not
     /// look at. Padding comes after all real items, so that it is covered too.
-    pub(super) fn future(&self) -> Tensor<B, 4, burn::tensor::Bool> {
+    pub fn future(&self) -> Tensor<B, 4, burn::tensor::Bool> {
         Tensor::<B, 2, burn::tensor::Bool>::tril_mask(
             [self.len, self.len],
             0,

@@ -5,12 +5,12 @@ use burn::nn::{LayerNorm, Linear};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend as BurnBackend;
 
-use super::Objective;
 use super::dropout::Dropout;
 use super::packing::Packing;
 use super::weights::Weights;
 use crate::backend::Backend;
 use crate::data::{SequenceBatch, TrainingBatch};
+use crate::model::Objective;
 
 /// What stands before and after the blocks of a self-attention model: item and position vectors,
 /// and the way from the last block's states to user vectors.
@@ -29,16 +29,23 @@ pub struct SequenceEnds<B: BurnBackend> {
 }
 
 /// The sizes and choices of [`SequenceEnds`].
-pub(super) struct EndsSettings {
-    pub(super) items: usize,
-    pub(super) dim: usize,
-    pub(super) max_len: usize,
-    pub(super) tied: bool,
-    pub(super) output_layer: bool,
+#[derive(Debug, Clone)]
+pub struct EndsSettings {
+    /// The size of the catalog.
+    pub items: usize,
+    /// The size of vectors.
+    pub dim: usize,
+    /// How many of a history's last items are seen.
+    pub max_len: usize,
+    /// Whether what is seen of an item is the vector that it is recalled by.
+    pub tied: bool,
+    /// Whether a linear layer makes user vectors of states.
+    pub output_layer: bool,
 }
 
 impl<B: BurnBackend> SequenceEnds<B> {
-    pub(super) fn new(settings: &EndsSettings, weights: &mut Weights<'_, B>) -> Self {
+    /// Ends with weights that are drawn one after another.
+    pub fn new(settings: &EndsSettings, weights: &mut Weights<'_, B>) -> Self {
         let &EndsSettings {
             items,
             dim,
@@ -58,7 +65,7 @@ impl<B: BurnBackend> SequenceEnds<B> {
 
 impl<B: Backend> SequenceEnds<B> {
     /// User vectors `[batch, 1, dim]`, with the blocks between.
-    pub(super) fn encode(
+    pub fn encode(
         &self,
         histories: &SequenceBatch<B>,
         blocks: impl FnOnce(Tensor<B, 2>, &Packing<B>, &mut Dropout) -> Tensor<B, 2>,
@@ -72,7 +79,7 @@ impl<B: Backend> SequenceEnds<B> {
 
     /// The mean loss `[1]` of a batch, with the blocks between and a share of what they see
     /// dropped.
-    pub(super) fn loss(
+    pub fn loss(
         &self,
         batch: &TrainingBatch<B>,
         objective: &Objective,

@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 
 /// Sizes of which none may be 0.
-pub(crate) fn at_least_one(sizes: &[(&'static str, usize)]) -> Result<()> {
+pub fn at_least_one(sizes: &[(&'static str, usize)]) -> Result<()> {
     match sizes.iter().find(|(_, size)| *size == 0) {
         Some((field, _)) => Err(Error::invalid(field, 0, "must be at least 1")),
         None => Ok(()),
@@ -11,7 +11,7 @@ pub(crate) fn at_least_one(sizes: &[(&'static str, usize)]) -> Result<()> {
 }
 
 /// A share of something that may not be all of it, such as a dropout.
-pub(crate) fn share(field: &'static str, value: f64) -> Result<()> {
+pub fn share(field: &'static str, value: f64) -> Result<()> {
     if (0.0..1.0).contains(&value) {
         return Ok(());
     }
@@ -23,7 +23,7 @@ pub(crate) fn share(field: &'static str, value: f64) -> Result<()> {
 }
 
 /// A finite number above 0.
-pub(crate) fn positive(field: &'static str, value: f64) -> Result<()> {
+pub fn positive(field: &'static str, value: f64) -> Result<()> {
     if value > 0.0 && value.is_finite() {
         return Ok(());
     }
@@ -31,7 +31,7 @@ pub(crate) fn positive(field: &'static str, value: f64) -> Result<()> {
 }
 
 /// A factor by which something counts less and less, or as much as before.
-pub(crate) fn decay(field: &'static str, value: f64) -> Result<()> {
+pub fn decay(field: &'static str, value: f64) -> Result<()> {
     positive(field, value)?;
     if value <= 1.0 {
         return Ok(());
@@ -40,7 +40,7 @@ pub(crate) fn decay(field: &'static str, value: f64) -> Result<()> {
 }
 
 /// A finite number that is 0 or above it.
-pub(crate) fn not_negative(field: &'static str, value: f64) -> Result<()> {
+pub fn not_negative(field: &'static str, value: f64) -> Result<()> {
     if value >= 0.0 && value.is_finite() {
         return Ok(());
     }
@@ -48,7 +48,7 @@ pub(crate) fn not_negative(field: &'static str, value: f64) -> Result<()> {
 }
 
 /// A model is for a catalog that is not empty.
-pub(crate) fn has_items(items: usize) -> Result<()> {
+pub fn has_items(items: usize) -> Result<()> {
     if items > 0 {
         return Ok(());
     }
@@ -60,7 +60,7 @@ pub(crate) fn has_items(items: usize) -> Result<()> {
 }
 
 /// Attention heads share the dimension evenly.
-pub(crate) fn heads(heads: usize, dim: usize) -> Result<()> {
+pub fn heads(heads: usize, dim: usize) -> Result<()> {
     if dim.is_multiple_of(heads) {
         return Ok(());
     }

@@ -1,0 +1,32 @@
+//! What models are made of: weights from a seed, dropout, batches without their padding, layers, and
+//! the checks of their settings. A model of your own may be made of the same.
+
+mod dropout;
+mod ends;
+mod gru;
+mod packing;
+mod weights;
+
+use burn::tensor::{Int, Tensor};
+
+use crate::backend::{self, Backend};
+
+pub use dropout::Dropout;
+pub use ends::{EndsSettings, SequenceEnds};
+pub use gru::GruLayer;
+pub use packing::Packing;
+pub use weights::Weights;
+
+/// Checks of settings, each of which names the field that is wrong.
+pub mod checks {
+    pub use crate::checks::{at_least_one, decay, heads, not_negative, positive, share};
+}
+
+/// The rows of states `[batch, len, dim]` that flattened positions `[n]` name, `[n, dim]`.
+pub fn at_positions<B: Backend>(
+    states: Tensor<B, 3>,
+    positions: Tensor<B, 1, Int>,
+) -> Tensor<B, 2> {
+    let [batch, len, dim] = states.dims();
+    backend::select_rows(states.reshape([batch * len, dim]), positions)
+}

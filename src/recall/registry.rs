@@ -1,0 +1,99 @@
+//! Which models a run folder may hold.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
+use std::path::Path;
+
+use crate::Result;
+use crate::backend::Backend;
+use crate::data::Catalog;
+use crate::model::{self, ConfigVisitor, RecallerConfig};
+
+use super::run::{Run, model_name};
+use super::run_folder::damaged;
+use super::stage_data::StageModel;
+
+/// The models that a run folder is loaded with when it is not known beforehand which one it holds:
+/// [`ServedStage::load_with`](super::ServedStage::load_with) and
+/// [`RecallEngine::open_with`](crate::engine::RecallEngine::open_with) take one.
+///
+/// ```no_run
+/// use seqrec::backend::Flex;
+/// use seqrec::engine::{EngineSettings, RecallEngine};
+/// use seqrec::recall::ModelRegistry;
+/// # use seqrec::model::Gru4RecConfig as MyConfig;
+///
+/// let models = ModelRegistry::<Flex>::builtin().with::<MyConfig>();
+/// let engine = RecallEngine::open_with("run", models, Default::default(), EngineSettings::default())?;
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct ModelRegistry<B: Backend> {
+    models: Vec<(&'static str, Load<B>)>,
+}
+
+type Load<B> =
+    fn(&Path, &<B as burn::tensor::backend::BackendTypes>::Device) -> Result<(StageModel, Catalog)>;
+
+impl<B: Backend> ModelRegistry<B> {
+    /// The models of this crate.
+    pub fn builtin() -> Self {
+        struct Collect<B: Backend>(ModelRegistry<B>);
+        impl<B: Backend> ConfigVisitor for Collect<B> {
+            fn visit<C: RecallerConfig>(&mut self) {
+                self.0.add::<C>();
+            }
+        }
+        let mut all = Collect(Self { models: Vec::new() });
+        model::visit_configs(&mut all);
+        all.0
+    }
+
+    /// The same with one more model, in place of another of the same
+    /// [name](RecallerConfig::NAME).
+    #[must_use]
+    pub fn with<C: RecallerConfig>(mut self) -> Self {
+        self.add::<C>();
+        self
+    }
+
+    /// The models' [names](RecallerConfig::NAME).
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.models.iter().map(|&(name, _)| name)
+    }
+
+    fn add<C: RecallerConfig>(&mut self) {
+        self.models.retain(|&(name, _)| name != C::NAME);
+        self.models.push((C::NAME, load_run::<B, C>));
+    }
+
+    /// The model of a version of a run folder, whichever it is, and its catalog.
+    pub(super) fn load(&self, version: &Path, device: &B::Device) -> Result<(StageModel, Catalog)> {
+        let wanted = model_name(version)?;
+        let found = self.models.iter().find(|&&(name, _)| name == wanted);
+        let Some((_, load)) = found else {
+            let known: Vec<_> = self.names().collect();
+            let reason = format!(
+                "it holds a model {wanted:?}, and known are {}; add the model to the registry",
+                known.join(", ")
+            );
+            return Err(damaged(version, reason));
+        };
+        load(version, device)
+    }
+}
+
+fn load_run<B: Backend, C: RecallerConfig>(
+    version: &Path,
+    device: &B::Device,
+) -> Result<(StageModel, Catalog)> {
+    let Run { model, catalog, .. } = Run::<B, C>::load_version(version, device)?;
+    Ok((StageModel::new(model, device.clone()), catalog))
+}
