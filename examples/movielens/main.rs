@@ -48,7 +48,6 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     }
     match options.backend {
         BackendName::Flex => job::<seqrec::backend::Flex>(options),
-        BackendName::Ndarray => job::<seqrec::backend::NdArray>(options),
         #[cfg(feature = "cuda")]
         BackendName::Cuda => job::<seqrec::backend::Cuda>(options),
         #[cfg(feature = "wgpu")]

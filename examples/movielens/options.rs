@@ -56,7 +56,7 @@ pub struct Options {
     #[arg(long, default_value = "gru4rec", value_parser = clap::builder::PossibleValuesParser::new(MODEL_NAMES.iter().copied()))]
     pub model: String,
     /// Settings of the model, as JSON such as {"blocks":3}.
-    #[arg(long, value_name = "JSON", default_value = "{}")]
+    #[arg(long, value_name = "JSON", default_value = "{}", value_parser = json_value)]
     pub settings: Value,
     /// All settings of a published run of GRU4Rec; single ones can still be set.
     #[arg(long, value_enum)]
@@ -110,7 +110,7 @@ pub struct Options {
     /// CPU threads [default: RAYON_NUM_THREADS, else all cores].
     #[arg(long)]
     pub threads: Option<usize>,
-    /// What the model runs on; all but flex and ndarray need `--features` of the same name.
+    /// What the model runs on; all but flex need `--features` of the same name.
     #[arg(long, value_enum, default_value_t = BackendName::Flex)]
     pub backend: BackendName,
     /// The folder for the run, its log, its pictures and its checkpoints.
@@ -155,7 +155,6 @@ pub enum IndexName {
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BackendName {
     Flex,
-    Ndarray,
     Cuda,
     Wgpu,
 }
@@ -231,4 +230,8 @@ impl Options {
         config.metric = format!("recall@{largest}").parse()?;
         Ok(config)
     }
+}
+
+fn json_value(text: &str) -> Result<Value, serde_json::Error> {
+    serde_json::from_str(text)
 }
