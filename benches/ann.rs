@@ -1,8 +1,8 @@
-//! Nearest neighbours by inner product: time to build, recall against queries per second, bytes.
+//! Nearest neighbors by inner product: time to build, recall against queries per second, bytes.
 //!
 //! `cargo bench --bench ann -- DIR --index hnsw --ef 50,100,200 --k 50 --threads 1` reads
 //! `DIR/base.f32` and `DIR/query.f32`, rows of little-endian floats, and `DIR/truth.u32`, the exact
-//! neighbours of each query by row, and prints one JSON line for each ef. The example
+//! neighbors of each query by row, and prints one JSON line for each ef. The example
 //! `export_vectors` writes such a folder from what a model learned.
 
 use std::path::{Path, PathBuf};
@@ -149,7 +149,7 @@ fn main() -> Result<(), Failure> {
     };
     let config = HnswConfig::new()
         .with_precision(precision)
-        .with_neighbors(options.neighbors)
+        .with_m(options.neighbors)
         .with_ef_construction(options.ef_construction);
     let mut first = vectors.clone();
     let replaced: Vec<u32> = (1..vectors.nrows() as u32)

@@ -12,7 +12,7 @@ use seqrec::backend::Flex;
 use seqrec::data::{Catalog, ExternalId};
 use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex};
 use seqrec::model::{Gru4RecConfig, Objective, RecallerConfig};
-use seqrec::recall::{RecallOptions, Retriever, item_vectors};
+use seqrec::retrieve::{RecallOptions, Retriever, item_vectors};
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum IndexName {

@@ -8,11 +8,11 @@ use std::time::Instant;
 
 use clap::Parser;
 use seqrec::backend::Flex;
+use seqrec::channels::PopularityConfig;
 use seqrec::data::{Dataset, Filters, Interaction, Interactions, TrainingSequences};
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
-use seqrec::recall::{
-    ChannelKind, Fusion, PlannedChannel, PopularityConfig, Run, ServedStage, StageData, StagePlan,
-};
+use seqrec::recall::Fusion;
+use seqrec::store::{ChannelKind, PlannedChannel, Run, ServedStage, StageData, StagePlan};
 
 #[path = "support/memory.rs"]
 mod memory;

@@ -16,9 +16,9 @@ fn nines(recall: f64) -> f64 {
     -(1.0 - recall).max(1e-5).log10()
 }
 
-/// Colours that are told apart on white (Okabe & Ito, "Color Universal Design", 2008, and three
+/// Colors that are told apart on white (Okabe & Ito, "Color Universal Design", 2008, and three
 /// more).
-const COLOURS: [RGBColor; 10] = [
+const COLORS: [RGBColor; 10] = [
     RGBColor(230, 159, 0),
     RGBColor(86, 180, 233),
     RGBColor(0, 158, 115),
@@ -113,7 +113,7 @@ fn main() -> Result<(), Failure> {
         .y_label_formatter(&|qps| format!("{qps:.0}"))
         .draw()?;
     for (number, (name, points)) in curves.into_iter().enumerate() {
-        let colour = COLOURS[number % COLOURS.len()];
+        let color = COLORS[number % COLORS.len()];
         let points: Vec<(f64, f64)> = points
             .into_values()
             .map(|mut point| (nines(median(&mut point.recall)), median(&mut point.qps)))
@@ -122,11 +122,11 @@ fn main() -> Result<(), Failure> {
         chart
             .draw_series(LineSeries::new(
                 points.iter().copied(),
-                colour.stroke_width(width),
+                color.stroke_width(width),
             ))?
             .label(name)
-            .legend(move |(x, y)| Rectangle::new([(x, y - 4), (x + 14, y + 4)], colour.filled()));
-        let dot = |&point: &(f64, f64)| Circle::new(point, 4, colour.filled());
+            .legend(move |(x, y)| Rectangle::new([(x, y - 4), (x + 14, y + 4)], color.filled()));
+        let dot = |&point: &(f64, f64)| Circle::new(point, 4, color.filled());
         chart.draw_series(points.iter().map(dot))?;
     }
     chart

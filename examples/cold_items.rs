@@ -17,7 +17,8 @@ use seqrec::eval::{Metric, Scorer};
 use seqrec::index::{Filter, FlatIndex, ItemSet};
 use seqrec::model::TwoTowerConfig;
 use seqrec::prelude::{Autodiff, Flex};
-use seqrec::recall::{ModelEncoder, RecallChannel, VectorChannel, item_vectors};
+use seqrec::recall::{RecallChannel, VectorChannel};
+use seqrec::retrieve::{ModelEncoder, item_vectors};
 use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
 
 #[derive(Parser)]

@@ -11,11 +11,12 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 use ndarray::{Array2, ArrayView2};
 use seqrec::OutputFolder;
+use seqrec::channels::{AlsConfig, MatrixFactorization};
 use seqrec::data::{Cases, Dataset, Filters, History, InteractionReader, Protocol, Split};
 use seqrec::index::{FlatIndex, VectorIndex};
 use seqrec::model::{Gru4RecConfig, Objective, RecallerConfig};
 use seqrec::prelude::{Autodiff, Flex};
-use seqrec::recall::{AlsConfig, MatrixFactorization, ModelEncoder, UserEncoder, item_vectors};
+use seqrec::retrieve::{ModelEncoder, UserEncoder, item_vectors};
 use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
 
 #[derive(Clone, Copy, ValueEnum)]

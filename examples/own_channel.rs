@@ -7,14 +7,15 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use seqrec::Result;
+use seqrec::channels::MarkovChain;
 use seqrec::data::{Interaction, ItemIndex, TrainingSequences, synthetic::Synthetic};
 use seqrec::engine::{EngineSettings, RecallEngine, RecallRequest};
 use seqrec::index::Filter;
 use seqrec::prelude::*;
 use seqrec::recall::{
-    Candidate, Candidates, Fusion, MarkovChain, Reason, RecallChannel, RecallStage, ServedStage,
-    Share, StageData, UserContext,
+    Candidate, Candidates, Fusion, Reason, RecallChannel, RecallStage, Share, UserContext,
 };
+use seqrec::store::{ServedStage, StageData};
 
 /// The latest items that anybody took, each once, the last one first.
 struct Latest {

@@ -9,7 +9,7 @@ use seqrec::Result;
 use seqrec::data::{SequenceBatch, synthetic::Synthetic};
 use seqrec::index::{Filter, Hit, Hits};
 use seqrec::prelude::*;
-use seqrec::recall::user_vectors;
+use seqrec::retrieve::user_vectors;
 
 /// Items' vectors as bytes `[items, dim]`.
 struct ByteIndex {

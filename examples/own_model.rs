@@ -16,7 +16,8 @@ use seqrec::engine::{EngineSettings, RecallEngine, RecallRequest};
 use seqrec::model::parts::{Dropout, Packing, Weights, at_positions, checks};
 use seqrec::model::{Objective, RecallerConfig};
 use seqrec::prelude::*;
-use seqrec::recall::{ChannelKind, Fusion, ModelRegistry, StageData, StagePlan};
+use seqrec::recall::Fusion;
+use seqrec::store::{ChannelKind, ModelRegistry, StageData, StagePlan};
 
 /// The settings.
 #[derive(Config, Debug)]

@@ -41,18 +41,18 @@
 //! | train a model | [`train::Trainer`] with a [`model::Gru4RecConfig`] |
 //! | choose another model | [`model`]: SASRec, HSTU, MIND, ComiRec, two towers, Item2Vec |
 //! | choose a loss and negatives | [`model::Objective`] and [`data::NegativeSampling`] |
-//! | compare with models that are not trained | [`recall::Popularity`], [`recall::MarkovChain`], [`recall::SessionKnn`], [`recall::MatrixFactorization`], [`recall::ItemNeighboursConfig`] |
+//! | compare with models that are not trained | [`channels::Popularity`], [`channels::MarkovChain`], [`channels::SessionKnn`], [`channels::MatrixFactorization`], [`channels::ItemNeighborsConfig`] |
 //! | write a model of my own | [`model::SequenceRecaller`] |
 //! | write a training loop of my own | [`data::Batcher`] and [`model::SequenceRecaller::loss`] |
 //! | search vectors | [`index::FlatIndex`], [`index::HnswIndex`], or an index of my own behind [`index::VectorIndex`] |
 //! | change an index while it is searched | [`index::UpdatableIndex`] |
 //! | search vectors that no one machine holds | `index::MilvusIndex` (feature `milvus`) |
-//! | recall items for a history | [`recall::Retriever`] |
+//! | recall items for a history | [`retrieve::Retriever`] |
 //! | recall in a way of my own | [`recall::RecallChannel`], or a [`recall::Path`] of steps |
 //! | fuse several ways into one list | [`recall::RecallStage`] |
 //! | serve it while models and users change | [`engine::RecallEngine`] |
 //! | judge ranked lists of any origin | [`eval::Scorer`] |
-//! | keep a trained model | [`recall::Run`] |
+//! | keep a trained model | [`store::Run`] |
 //! | write results without overwriting anything else's | [`OutputFolder`] |
 //! | bring another burn backend | [`backend::Backend`], with an empty `impl` |
 //!
@@ -87,6 +87,7 @@
 #![warn(missing_docs)]
 
 pub mod backend;
+pub mod channels;
 mod checks;
 pub mod data;
 pub mod engine;
@@ -94,11 +95,14 @@ mod error;
 pub mod eval;
 mod files;
 pub mod index;
+mod item;
 mod kernels;
 pub mod model;
 #[cfg(feature = "plot")]
 pub mod plot;
 pub mod recall;
+pub mod retrieve;
+pub mod store;
 
 pub mod train;
 
@@ -118,6 +122,7 @@ pub mod prelude {
     pub use crate::eval::Metric;
     pub use crate::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex};
     pub use crate::model::{Gru4RecConfig, RecallerConfig, SequenceRecaller, Similarity};
-    pub use crate::recall::{Evaluation, RecallOptions, Retriever, Run, item_vectors};
+    pub use crate::retrieve::{Evaluation, RecallOptions, Retriever, item_vectors};
+    pub use crate::store::Run;
     pub use crate::train::{Trainer, TrainerConfig};
 }

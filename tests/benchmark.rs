@@ -9,8 +9,9 @@ mod results;
 #[path = "../examples/benchmark/settings.rs"]
 mod settings;
 
+use seqrec::channels::Popularity;
 use seqrec::data::{Dataset, Filters, InteractionReader, Protocol, Split};
-use seqrec::recall::{Evaluation, Popularity};
+use seqrec::retrieve::Evaluation;
 
 use results::{Outcome, Results, Run, table};
 use settings::Settings;

@@ -7,6 +7,11 @@ use std::sync::Arc;
 
 use ndarray::{Array2, array};
 use seqrec::Error;
+use seqrec::channels::{
+    AlsConfig, BprConfig, Ease, ItemNeighborsConfig, MarkovChain, MatrixFactorization, Measure,
+    NearestUsers, Popularity, PopularityConfig, PreferredTags, SessionKnn, SessionKnnConfig,
+    SimilarUsers, SimilarUsersConfig, items_of_tags, next_items, training_vectors,
+};
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
     Catalog, Dataset, ExternalId, Features, Filters, History, Interaction, Interactions, ItemIndex,
@@ -17,13 +22,11 @@ use seqrec::index::{Filter, FlatIndex};
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
 use seqrec::prelude::Flex;
 use seqrec::recall::{
-    AlsConfig, BprConfig, Candidates, ChannelKind, Ease, Evaluation, Fusion, HistoryItems, Item,
-    ItemNeighboursConfig, Links, MarkovChain, MatrixFactorization, Measure, NearestUsers,
-    Normalization, Path, Popularity, PopularityConfig, PreferredTags, Reason, RecallChannel,
-    RecallStage, SessionKnn, SessionKnnConfig, Share, SimilarUsers, SimilarUsersConfig, StageData,
-    StageModel, UserContext, UserEncoder, WeightLearningConfig, items_of_tags, next_items,
-    training_vectors,
+    Candidates, Fusion, HistoryItems, Item, Links, Normalization, Path, Reason, RecallChannel,
+    RecallStage, Share, UserContext, WeightLearningConfig,
 };
+use seqrec::retrieve::{Evaluation, UserEncoder};
+use seqrec::store::{ChannelKind, StageData, StageModel};
 
 use told::Told;
 
@@ -114,7 +117,7 @@ fn nearest_sessions_vote_by_late_items_and_rarity() {
         let (_, score) = expected.iter().find(|(item, _)| *item == hit.item).unwrap();
         assert!((hit.score - score).abs() < 1e-5, "{hit:?} is not {score}");
     }
-    let nearest = SessionKnnConfig::new().with_neighbours(1);
+    let nearest = SessionKnnConfig::new().with_neighbors(1);
     let knn = SessionKnn::new(&sequences, &catalog, &nearest).unwrap();
     let mut items = recall(&knn, &[1, 2], 10).items(0).to_vec();
     items.sort_unstable();
@@ -279,21 +282,21 @@ fn pairs() -> (TrainingSequences, Catalog) {
     ])
 }
 
-/// Item neighbours are the weighted cosines of their definition, for any settings.
+/// Item neighbors are the weighted cosines of their definition, for any settings.
 #[test]
-fn item_neighbours_are_their_definition() {
+fn item_neighbors_are_their_definition() {
     let (sequences, catalog) = pairs();
-    let plain = ItemNeighboursConfig::new().with_inverse_user_frequency(false);
+    let plain = ItemNeighborsConfig::new().with_inverse_user_frequency(false);
     for config in [
         plain.clone(),
-        ItemNeighboursConfig::new(),
+        ItemNeighborsConfig::new(),
         plain.clone().with_position_decay(0.5),
         plain.clone().with_half_life(Some(1.5)).with_shrinkage(2.0),
-        ItemNeighboursConfig::new()
+        ItemNeighborsConfig::new()
             .with_backward(0.25)
             .with_position_decay(0.9),
         plain.clone().with_longest(3),
-        plain.clone().with_neighbours(2),
+        plain.clone().with_neighbors(2),
     ] {
         let links = config.build(&sequences, &catalog).unwrap();
         // What each user counts, and his distinct items by their last places, with times.
@@ -355,7 +358,7 @@ fn item_neighbours_are_their_definition() {
             let (items, cosines) = links.of(item);
             assert_eq!(
                 items.len(),
-                expected.len().min(config.neighbours),
+                expected.len().min(config.neighbors),
                 "{config:?}, item {item}"
             );
             assert!(cosines.is_sorted_by(|a, b| a >= b), "{cosines:?}");
@@ -376,15 +379,15 @@ fn item_neighbours_are_their_definition() {
             );
         }
     }
-    let settings = |config: ItemNeighboursConfig| config.build(&sequences, &catalog);
-    assert!(settings(plain.clone().with_neighbours(0)).is_err());
+    let settings = |config: ItemNeighborsConfig| config.build(&sequences, &catalog);
+    assert!(settings(plain.clone().with_neighbors(0)).is_err());
     assert!(settings(plain.clone().with_position_decay(1.5)).is_err());
     assert!(settings(plain.clone().with_half_life(Some(0.0))).is_err());
     assert!(settings(plain.with_shrinkage(-1.0)).is_err());
 }
 
 #[test]
-fn item_neighbours_are_the_same_on_any_number_of_threads() {
+fn item_neighbors_are_the_same_on_any_number_of_threads() {
     let log = Synthetic {
         users: 200,
         items: 300,
@@ -398,7 +401,7 @@ fn item_neighbours_are_the_same_on_any_number_of_threads() {
             .num_threads(threads)
             .build()
             .unwrap();
-        let config = ItemNeighboursConfig::new().with_neighbours(20);
+        let config = ItemNeighborsConfig::new().with_neighbors(20);
         pool.install(|| config.build(&sequences, dataset.catalog()).unwrap())
     };
     assert_eq!(on(1), on(3));
@@ -495,7 +498,7 @@ fn similar_users_are_cosines_of_inverse_frequencies() {
     }
     let items = similar.items().clone();
     let nearest =
-        SimilarUsers::new(&sequences, &catalog, start, &config.with_neighbours(1)).unwrap();
+        SimilarUsers::new(&sequences, &catalog, start, &config.with_neighbors(1)).unwrap();
     let candidates = recall(&nearest.then(items).into_channel(), &[2, 4, 2], 9);
     assert_eq!(candidates.items(0), [4, 1]);
 }
@@ -745,9 +748,9 @@ fn every_channel_keeps_to_its_trait() {
             settings: popular.with_half_life(Some(1e6)),
         },
         ChannelKind::MarkovChain,
-        ChannelKind::ItemNeighbours {
+        ChannelKind::ItemNeighbors {
             start,
-            settings: ItemNeighboursConfig::new(),
+            settings: ItemNeighborsConfig::new(),
         },
         ChannelKind::SimilarUsers {
             start,
@@ -762,10 +765,10 @@ fn every_channel_keeps_to_its_trait() {
         ChannelKind::Model,
         ChannelKind::NearestItems {
             start,
-            neighbours: 30,
+            neighbors: 30,
         },
         ChannelKind::NearestUsers {
-            neighbours: 20,
+            neighbors: 20,
             held_back: 2,
         },
         ChannelKind::PreferredTags {
@@ -888,9 +891,7 @@ fn sequences_of_another_data_set_are_an_error() {
         MarkovChain::new(&sequences, &few).map(drop),
         SessionKnn::new(&sequences, &few, &SessionKnnConfig::new()).map(drop),
         SimilarUsers::new(&sequences, &few, start, &SimilarUsersConfig::new()).map(drop),
-        ItemNeighboursConfig::new()
-            .build(&sequences, &few)
-            .map(drop),
+        ItemNeighborsConfig::new().build(&sequences, &few).map(drop),
         MatrixFactorization::als(&sequences, &few, &AlsConfig::new()).map(drop),
         MatrixFactorization::bpr(&sequences, &few, &BprConfig::new()).map(drop),
         Ease::new(&sequences, &few, 1.0).map(drop),

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use seqrec::Error;
+use seqrec::channels::{ItemNeighborsConfig, Popularity, PopularityConfig};
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
     Catalog, Dataset, ExternalId, Features, Filters, Interaction, Interactions, ItemIndex,
@@ -18,9 +19,11 @@ use seqrec::index::{Filter, HnswConfig, IndexPlan};
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
 use seqrec::prelude::Flex;
 use seqrec::recall::{
-    Candidate, Candidates, ChannelKind, Fusion, HistoryItems, ItemNeighboursConfig, PlannedChannel,
-    PlannedSelection, Popularity, PopularityConfig, Reason, RecallChannel, RecallStage, Run,
-    Selection, ServedStage, Share, StageData, StagePlan, UserContext,
+    Candidate, Candidates, Fusion, HistoryItems, Reason, RecallChannel, RecallStage, Selection,
+    Share, UserContext,
+};
+use seqrec::store::{
+    ChannelKind, PlannedChannel, PlannedSelection, Run, ServedStage, StageData, StagePlan,
 };
 
 #[path = "support/stage.rs"]
@@ -752,28 +755,28 @@ fn plan() -> StagePlan {
         ("markov", ChannelKind::MarkovChain),
         (
             "item_cf",
-            ChannelKind::ItemNeighbours {
+            ChannelKind::ItemNeighbors {
                 start,
-                settings: ItemNeighboursConfig::new(),
+                settings: ItemNeighborsConfig::new(),
             },
         ),
         (
             "user_cf",
             ChannelKind::SimilarUsers {
                 start,
-                settings: seqrec::recall::SimilarUsersConfig::new(),
+                settings: seqrec::channels::SimilarUsersConfig::new(),
             },
         ),
         (
             "sessions",
             ChannelKind::SessionKnn {
-                settings: seqrec::recall::SessionKnnConfig::new(),
+                settings: seqrec::channels::SessionKnnConfig::new(),
             },
         ),
         (
             "mf",
             ChannelKind::MatrixFactorization {
-                settings: seqrec::recall::AlsConfig::new().with_dim(8),
+                settings: seqrec::channels::AlsConfig::new().with_dim(8),
             },
         ),
         ("u2i", ChannelKind::Model),
@@ -781,13 +784,13 @@ fn plan() -> StagePlan {
             "i2i",
             ChannelKind::NearestItems {
                 start,
-                neighbours: 20,
+                neighbors: 20,
             },
         ),
         (
             "u2u2i",
             ChannelKind::NearestUsers {
-                neighbours: 10,
+                neighbors: 10,
                 held_back: 2,
             },
         ),
@@ -1007,7 +1010,7 @@ fn graphs_are_measured_once_and_opened_as_they_were() {
     let graphs = StagePlan {
         index: IndexPlan {
             exact_up_to: 0,
-            graph: HnswConfig::new().with_neighbors(4),
+            graph: HnswConfig::new().with_m(4),
             ..IndexPlan::default()
         },
         ..plan()

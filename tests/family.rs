@@ -712,8 +712,8 @@ fn a_users_features_tell_what_he_takes() {
             .iter()
             .map(|(items, kind)| History::from(&items[..]).with_features(&kind[..]));
         let batch = SequenceBatch::<Flex>::new(histories, 50, &device).unwrap();
-        let users = seqrec::recall::user_vectors(&trained.model, &batch);
-        let items = seqrec::recall::item_vectors(&trained.model);
+        let users = seqrec::retrieve::user_vectors(&trained.model, &batch);
+        let items = seqrec::retrieve::item_vectors(&trained.model);
         let scores = users.dot(&items.t());
         let mean = |user: usize, kind: i64| -> f32 {
             (1..=catalog.len())
@@ -771,9 +771,9 @@ fn cold_items_are_recalled_by_their_features() {
         .test
         .filtered(|case| case.labels.iter().any(|&item| cold(item)));
     assert!(cases.len() > 10);
-    let vectors = seqrec::recall::item_vectors(&trained.model);
+    let vectors = seqrec::retrieve::item_vectors(&trained.model);
     let index = seqrec::index::FlatIndex::new(vectors.view()).unwrap();
-    let evaluation = seqrec::recall::Evaluation::new(&[20], false);
+    let evaluation = seqrec::retrieve::Evaluation::new(&[20], false);
     let report = evaluation
         .run(&trained.model, &index, &cases, catalog, &device)
         .unwrap();
@@ -795,14 +795,14 @@ fn two_towers_survive_their_folder() {
     let vectors = values(model.item_embeddings());
     let ids = (0..ITEMS as i64).map(ExternalId::from);
     let catalog = seqrec::data::Catalog::from_ids(ids).unwrap();
-    seqrec::recall::Run::<Flex, TwoTowerConfig> {
+    seqrec::store::Run::<Flex, TwoTowerConfig> {
         config,
         model,
         catalog,
     }
     .save(&path)
     .unwrap();
-    let run = seqrec::recall::Run::<Flex, TwoTowerConfig>::load(&path, &device).unwrap();
+    let run = seqrec::store::Run::<Flex, TwoTowerConfig>::load(&path, &device).unwrap();
     assert_eq!(values(run.model.item_embeddings()), vectors);
 }
 

@@ -14,13 +14,13 @@ use seqrec::index::{
     VectorIndex,
 };
 
-/// Vectors around centres, row 0 padding.
+/// Vectors around centers, row 0 padding.
 fn clustered(rows: usize, dim: usize, seed: u64) -> Array2<f32> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let centres =
+    let centers =
         Array2::from_shape_fn((1 + rows / 50, dim), |_| random.random_range(-1.0..1.0f32));
     Array2::from_shape_fn((rows, dim), |(row, column)| {
-        centres[[row * 7 % centres.nrows(), column]] + 0.4 * random.random_range(-1.0..1.0f32)
+        centers[[row * 7 % centers.nrows(), column]] + 0.4 * random.random_range(-1.0..1.0f32)
     })
 }
 
@@ -69,7 +69,7 @@ proptest! {
         let allowed: ItemSet =
             (1..rows as ItemIndex).filter(|_| random.random_bool(pass)).collect();
         let flat = FlatIndex::new(vectors.view()).unwrap();
-        let config = HnswConfig::new().with_neighbors(8).with_ef_construction(40);
+        let config = HnswConfig::new().with_m(8).with_ef_construction(40);
         let graph = HnswIndex::new(vectors.view(), &config).unwrap();
         let by_predicate = |_: usize, item: ItemIndex| allowed.contains(item);
         for filter in [None, Some(Filter::Allowed(&allowed)), Some(Filter::Predicate(&by_predicate))] {
@@ -80,7 +80,7 @@ proptest! {
                     .filter(|&item| filter.is_none_or(|filter| filter.passes(query, item)))
                     .map(|item| (item, vectors.row(item as usize)));
                 let expected = by_sorting(passing, vector, k);
-                // Sums in another order can swap neighbours that are all but equal.
+                // Sums in another order can swap neighbors that are all but equal.
                 prop_assert_eq!(exact.items(query).len(), expected.len());
                 for (item, &score) in expected.iter().zip(exact.scores(query)) {
                     let truth = vectors.row(*item as usize).dot(&vector);

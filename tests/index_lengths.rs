@@ -210,7 +210,7 @@ fn updates_leave_an_index_as_good_as_new() {
 fn vectors_that_go_from_item_to_item_stay_found() {
     // Each is there twice for a while: with the item that gets it and with the one that had it.
     let (items, queries) = set(KINDS[2], 12);
-    let config = HnswConfig::new().with_neighbors(8).with_ef_search(30);
+    let config = HnswConfig::new().with_m(8).with_ef_search(30);
     let mut random = ChaCha8Rng::seed_from_u64(13);
     let moving: Vec<usize> = (1..=ITEMS).filter(|_| random.random_bool(0.45)).collect();
     let mut first = items.clone();
@@ -310,7 +310,7 @@ fn vectors_of_zeros_and_equal_ones_are_all_there() {
 #[test]
 fn an_index_says_what_it_finds_and_is_tuned_for_it() {
     let (items, queries) = set(KINDS[0], 9);
-    let config = HnswConfig::new().with_neighbors(4).with_ef_search(K);
+    let config = HnswConfig::new().with_m(4).with_ef_search(K);
     let index = HnswIndex::new(items.view(), &config).unwrap();
     let measured = index.measure_recall(queries.view(), K).unwrap();
     let truth = recall(&index, items.view(), queries.view(), None);

@@ -39,7 +39,7 @@ impl Kept for HnswIndex {
     fn build(vectors: ArrayView2<'_, f32>, precision: Precision) -> Self {
         // As many candidates as there may be items, so that a search finds what it should.
         let config = HnswConfig::new()
-            .with_neighbors(8)
+            .with_m(8)
             .with_ef_construction(40)
             .with_ef_search(usize::MAX)
             .with_precision(precision);

@@ -13,7 +13,8 @@ use seqrec::backend::{Autodiff, Flex};
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{Dataset, Filters, Protocol, Split};
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
-use seqrec::recall::{Run, item_vectors};
+use seqrec::retrieve::item_vectors;
+use seqrec::store::Run;
 use seqrec::train::{CsvLog, Trainer, TrainerConfig};
 
 /// Where the child process trains.

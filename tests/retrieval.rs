@@ -4,16 +4,16 @@ use ndarray::{Array2, ArrayView2};
 use seqrec::Error;
 use seqrec::backend::Flex;
 use seqrec::burn;
+use seqrec::channels::Popularity;
 use seqrec::data::{
     Catalog, Dataset, ExternalId, Filters, History, Interaction, Interactions, ItemIndex, Protocol,
     Split,
 };
 use seqrec::index::{Filter, FlatIndex, HnswConfig, HnswIndex, UpdatableIndex, VectorIndex};
 use seqrec::model::{Gru4Rec, Gru4RecConfig, HstuConfig, Objective, RecallerConfig, Similarity};
-use seqrec::recall::{
-    Evaluation, ModelEncoder, Popularity, RecallChannel, RecallOptions, Retriever, Run, Source,
-    VectorChannel, item_vectors,
-};
+use seqrec::recall::{RecallChannel, VectorChannel};
+use seqrec::retrieve::{Evaluation, ModelEncoder, RecallOptions, Retriever, Source, item_vectors};
+use seqrec::store::Run;
 
 /// Vectors of very different lengths, so that an inner product is no cosine, whose values are few
 /// binary digits, so that sums are exact in any order.
@@ -158,7 +158,7 @@ fn bad_queries_and_vectors_are_errors() {
         FlatIndex::new(vectors(1, 3).view()),
         Err(Error::NothingLeft { .. })
     ));
-    let config = HnswConfig::new().with_neighbors(1);
+    let config = HnswConfig::new().with_m(1);
     assert!(matches!(
         HnswIndex::new(vectors(5, 3).view(), &config),
         Err(Error::InvalidValue {

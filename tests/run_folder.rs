@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use seqrec::Error;
 use seqrec::backend::Flex;
+use seqrec::channels::ItemNeighborsConfig;
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{Dataset, Filters, TrainingSequences};
 use seqrec::index::FlatIndex;
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
-use seqrec::recall::{
-    ChannelKind, Fusion, HistoryItems, ItemNeighboursConfig, PlannedChannel, Run, ServedStage,
-    StageData, StagePlan, UserContext, item_vectors,
-};
+use seqrec::recall::{Fusion, HistoryItems, UserContext};
+use seqrec::retrieve::item_vectors;
+use seqrec::store::{ChannelKind, PlannedChannel, Run, ServedStage, StageData, StagePlan};
 
 type GruRun = Run<Flex, Gru4RecConfig>;
 
@@ -47,9 +47,9 @@ fn save_stage(path: &Path, seed: u64) -> seqrec::Result<()> {
         PlannedChannel::new("u2i", ChannelKind::Model),
         PlannedChannel::new(
             "item_cf",
-            ChannelKind::ItemNeighbours {
+            ChannelKind::ItemNeighbors {
                 start: HistoryItems::last(9)?,
-                settings: ItemNeighboursConfig::new(),
+                settings: ItemNeighborsConfig::new(),
             },
         ),
     ];

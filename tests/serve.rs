@@ -12,8 +12,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
+use seqrec::channels::{MarkovChain, Popularity};
 use seqrec::engine::{EngineSettings, RecallEngine};
-use seqrec::recall::{Fusion, MarkovChain, Popularity, RecallStage, ServedStage, Share};
+use seqrec::recall::{Fusion, RecallStage, Share};
+use seqrec::store::ServedStage;
 use serde_json::{Value, json};
 
 use api::{Limits, Service, router};
@@ -183,7 +185,7 @@ fn what_is_wrong_is_told_as_json() {
         (r#"{"user": "anna", "k": -1}"#, "line 1"),
         (r#"{"user": "anna", "k": 18446744073709551616}"#, "line 1"),
         (r#"{"user": "anna"}"#, "missing field `k`"),
-        (r#"{"user": "anna", "k": 1, "colour": 2}"#, "colour"),
+        (r#"{"user": "anna", "k": 1, "color": 2}"#, "color"),
         (r#"{"user": 1.5, "k": 1}"#, "1.5 is no id"),
         (r#"{"user": 42.0, "k": 1}"#, "42.0 is no id"),
         (r#"{"history": [true], "k": 1}"#, "an integer or a text"),

@@ -18,14 +18,13 @@ use std::time::{Duration, Instant};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use seqrec::backend::Flex;
+use seqrec::channels::{ItemNeighborsConfig, PopularityConfig};
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{Dataset, Filters, TrainingSequences};
 use seqrec::engine::{EngineSettings, RecallEngine};
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
-use seqrec::recall::{
-    ChannelKind, Fusion, HistoryItems, ItemNeighboursConfig, PlannedChannel, PopularityConfig, Run,
-    StageData, StagePlan,
-};
+use seqrec::recall::{Fusion, HistoryItems};
+use seqrec::store::{ChannelKind, PlannedChannel, Run, StageData, StagePlan};
 
 use api::{Limits, Service, router};
 
@@ -44,9 +43,9 @@ fn save(path: &Path, dataset: &Dataset, seed: u64) {
         PlannedChannel::new("markov", ChannelKind::MarkovChain),
         PlannedChannel::new(
             "item_cf",
-            ChannelKind::ItemNeighbours {
+            ChannelKind::ItemNeighbors {
                 start: HistoryItems::last(20).unwrap(),
-                settings: ItemNeighboursConfig::new(),
+                settings: ItemNeighborsConfig::new(),
             },
         ),
         PlannedChannel::new(

@@ -16,7 +16,7 @@ use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex};
 use seqrec::model::{
     Gru4Rec, Gru4RecConfig, Objective, RecallerConfig, SequenceRecaller, Similarity,
 };
-use seqrec::recall::{Evaluation, item_vectors};
+use seqrec::retrieve::{Evaluation, item_vectors};
 use seqrec::train::{
     CsvLog, EpochReport, StepReport, StopReason, Trained, Trainer, TrainerConfig, TrainingObserver,
 };

@@ -20,7 +20,7 @@ use std::time::Instant;
 use clap::Parser;
 use seqrec::OutputFolder;
 use seqrec::data::{Dataset, Filters, InteractionReader, Protocol, Split, TimeUnit};
-use seqrec::recall::Evaluation;
+use seqrec::retrieve::Evaluation;
 
 use models::{Context, Fitted};
 use options::{Options, ProtocolName};

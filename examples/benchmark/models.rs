@@ -5,14 +5,16 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use seqrec::backend::{Autodiff, Flex};
+use seqrec::channels::{
+    AlsConfig, BprConfig, Ease, MarkovChain, MatrixFactorization, Popularity, PopularityConfig,
+    SessionKnn, SessionKnnConfig,
+};
 use seqrec::data::Split;
 use seqrec::eval::Report;
 use seqrec::index::FlatIndex;
 use seqrec::model::{MODEL_NAMES, ModelVisitor, TrainableConfig, visit_model};
-use seqrec::recall::{
-    AlsConfig, BprConfig, Ease, MarkovChain, MatrixFactorization, ModelEncoder, Popularity,
-    PopularityConfig, RecallChannel, SessionKnn, SessionKnnConfig, VectorChannel, item_vectors,
-};
+use seqrec::recall::{RecallChannel, VectorChannel};
+use seqrec::retrieve::{ModelEncoder, item_vectors};
 use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
 
 use crate::overrides::config;

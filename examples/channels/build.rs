@@ -6,6 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use seqrec::channels::{
+    AlsConfig, ItemNeighborsConfig, PopularityConfig, SessionKnnConfig, SimilarUsersConfig,
+};
 use seqrec::data::movielens::{Movie, Movies};
 use seqrec::data::{Dataset, Features, ItemIndex, Split, Targets, TrainingSequences};
 use seqrec::index::FlatIndex;
@@ -13,11 +16,9 @@ use seqrec::model::{
     MultiInterestConfig, Objective, RecallerConfig, SequenceRecaller, Similarity, TrainableConfig,
 };
 use seqrec::prelude::{Autodiff, Flex};
-use seqrec::recall::{
-    AlsConfig, ChannelKind, Fusion, HistoryItems, ItemNeighboursConfig, ModelEncoder,
-    PlannedChannel, PopularityConfig, RecallChannel, Run, SessionKnnConfig, Share,
-    SimilarUsersConfig, StageData, StageModel, StagePlan, VectorChannel, item_vectors,
-};
+use seqrec::recall::{Fusion, HistoryItems, RecallChannel, Share, VectorChannel};
+use seqrec::retrieve::{ModelEncoder, item_vectors};
+use seqrec::store::{ChannelKind, PlannedChannel, Run, StageData, StageModel, StagePlan};
 use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
 use serde_json::json;
 
@@ -77,7 +78,7 @@ pub fn train<'a, C: TrainableConfig<Autodiff<Flex>>>(
         let segments = split
             .train
             .iter()
-            .map(|items| favourite(items, &tags))
+            .map(|items| favorite(items, &tags))
             .collect();
         data = data.with_segments(segments)?.with_tags(tags)?;
     }
@@ -117,7 +118,7 @@ pub fn train<'a, C: TrainableConfig<Autodiff<Flex>>>(
     })
 }
 
-fn favourite(items: &[ItemIndex], tags: &Features) -> Vec<String> {
+fn favorite(items: &[ItemIndex], tags: &Features) -> Vec<String> {
     let mut counts = vec![0.0; tags.names().len()];
     for &item in items {
         for (count, value) in counts.iter_mut().zip(tags.values().row(item as usize)) {
@@ -136,7 +137,7 @@ fn favourite(items: &[ItemIndex], tags: &Features) -> Vec<String> {
 fn kinds(data: &StageData) -> seqrec::Result<Vec<(&'static str, ChannelKind)>> {
     let recent = HistoryItems::last(30)?.with_decay(0.9)?;
     let all = HistoryItems::last(200)?;
-    let neighbours = ItemNeighboursConfig::new();
+    let neighbors = ItemNeighborsConfig::new();
     let mut kinds = vec![
         (
             "popular",
@@ -147,16 +148,16 @@ fn kinds(data: &StageData) -> seqrec::Result<Vec<(&'static str, ChannelKind)>> {
         ("markov", ChannelKind::MarkovChain),
         (
             "item_cf",
-            ChannelKind::ItemNeighbours {
+            ChannelKind::ItemNeighbors {
                 start: recent,
-                settings: neighbours.clone().with_position_decay(0.9),
+                settings: neighbors.clone().with_position_decay(0.9),
             },
         ),
         (
             "u2i2i",
-            ChannelKind::ItemNeighbours {
+            ChannelKind::ItemNeighbors {
                 start: all,
-                settings: neighbours,
+                settings: neighbors,
             },
         ),
         (
@@ -183,13 +184,13 @@ fn kinds(data: &StageData) -> seqrec::Result<Vec<(&'static str, ChannelKind)>> {
             "i2i",
             ChannelKind::NearestItems {
                 start: HistoryItems::last(10)?.with_decay(0.8)?,
-                neighbours: 100,
+                neighbors: 100,
             },
         ),
         (
             "u2u2i",
             ChannelKind::NearestUsers {
-                neighbours: 200,
+                neighbors: 200,
                 held_back: 3,
             },
         ),
@@ -319,7 +320,7 @@ impl<C: RecallerConfig> Trained<'_, C> {
         let mut data = StageData::new(self.dataset, all, catalog.clone())?;
         if let Some(tags) = self.data.tags() {
             let sequences = data.sequences().iter();
-            let segments = sequences.map(|items| favourite(items, tags)).collect();
+            let segments = sequences.map(|items| favorite(items, tags)).collect();
             data = data.with_segments(segments)?.with_tags(tags.clone())?;
         }
         let run = Run::<Flex, _> {

@@ -22,9 +22,8 @@ use seqrec::OutputFolder;
 use seqrec::backend::{Autodiff, Flex};
 use seqrec::data::{Case, Dataset, Filters, Format, InteractionReader, Protocol, Split};
 use seqrec::model::{MODEL_NAMES, ModelVisitor, TrainableConfig, visit_model};
-use seqrec::recall::{
-    Fusion, Normalization, RecallStage, ServedStage, Share, WeightLearningConfig,
-};
+use seqrec::recall::{Fusion, Normalization, RecallStage, Share, WeightLearningConfig};
+use seqrec::store::ServedStage;
 
 use build::Channel;
 use measure::{Judge, Measured};

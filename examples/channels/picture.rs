@@ -49,9 +49,9 @@ pub fn draw(path: &Path, rows: &[Measured]) -> Result<(), Box<dyn Error>> {
             let x = LEFT + CELL * column as i32;
             // From white to dark blue.
             let shade = |full: f64, none: f64| (none + (full - none) * share) as u8;
-            let colour = RGBColor(shade(8.0, 247.0), shade(69.0, 251.0), shade(148.0, 255.0));
+            let color = RGBColor(shade(8.0, 247.0), shade(69.0, 251.0), shade(148.0, 255.0));
             let cell = [(x, y), (x + CELL - 2, y + CELL - 2)];
-            area.draw(&Rectangle::new(cell, colour.filled()))?;
+            area.draw(&Rectangle::new(cell, color.filled()))?;
             let ink = if share > 0.5 { &WHITE } else { &BLACK };
             let label = font(14).color(ink);
             area.draw(&Text::new(

@@ -1,11 +1,11 @@
 //! What a model must beat: popularity, the Markov chain and session kNN, which take a second.
 
 use seqrec::Result;
+use seqrec::channels::{MarkovChain, Popularity, SessionKnn, SessionKnnConfig};
 use seqrec::data::Split;
 use seqrec::eval::{Metric, Report};
-use seqrec::recall::{
-    Evaluation, MarkovChain, Popularity, RecallChannel, SessionKnn, SessionKnnConfig,
-};
+use seqrec::recall::RecallChannel;
+use seqrec::retrieve::Evaluation;
 
 /// What each of them reaches on the test split.
 pub struct Baselines(Vec<(&'static str, Report)>);

@@ -19,7 +19,8 @@ use seqrec::eval::{Metric, Report};
 use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, HnswRsIndex, VectorIndex};
 use seqrec::model::{ModelVisitor, RecallerConfig, SequenceRecaller, TrainableConfig, visit_model};
 use seqrec::plot::{MapPoint, draw_map, draw_training_curves, tsne};
-use seqrec::recall::{Evaluation, RecallOptions, Retriever, Run, item_vectors, user_vectors};
+use seqrec::retrieve::{Evaluation, RecallOptions, Retriever, item_vectors, user_vectors};
+use seqrec::store::Run;
 use seqrec::train::{
     CsvLog, EpochReport, ProgressBars, StopReason, Trained, Trainer, TrainingObserver, TrainingPlan,
 };

@@ -87,7 +87,7 @@ impl Titles {
         }
     }
 
-    /// What an item is coloured by: its first genre.
+    /// What an item is colored by: its first genre.
     pub fn group(&self, id: &ExternalId) -> Option<String> {
         match (self, id) {
             (Self::Movies(movies), id) => movies

@@ -19,7 +19,9 @@ use axum::body::Body;
 use axum::http::Request;
 use libfuzzer_sys::fuzz_target;
 use seqrec::engine::{EngineSettings, RecallEngine};
-use seqrec::recall::{Fusion, MarkovChain, Popularity, RecallStage, ServedStage, Share};
+use seqrec::channels::{MarkovChain, Popularity};
+use seqrec::recall::{Fusion, RecallStage, Share};
+use seqrec::store::ServedStage;
 use tower::ServiceExt;
 
 use api::{Limits, Service, router};

@@ -12,10 +12,9 @@ use seqrec::backend::Flex;
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{Dataset, Features, Filters, TrainingSequences};
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
-use seqrec::recall::{
-    AlsConfig, ChannelKind, Fusion, HistoryItems, ItemNeighboursConfig, PlannedChannel,
-    PopularityConfig, Run, ServedStage, StageData, StagePlan,
-};
+use seqrec::channels::{AlsConfig, ItemNeighborsConfig, PopularityConfig};
+use seqrec::recall::{Fusion, HistoryItems};
+use seqrec::store::{ChannelKind, PlannedChannel, Run, ServedStage, StageData, StagePlan};
 use serde_json::Value;
 
 const FILES: [&str; 8] = [
@@ -53,9 +52,9 @@ static WHOLE: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
         ("markov", ChannelKind::MarkovChain),
         (
             "item_cf",
-            ChannelKind::ItemNeighbours {
+            ChannelKind::ItemNeighbors {
                 start,
-                settings: ItemNeighboursConfig::new(),
+                settings: ItemNeighborsConfig::new(),
             },
         ),
         (
@@ -64,8 +63,8 @@ static WHOLE: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
                 settings: AlsConfig::new().with_dim(2),
             },
         ),
-        ("i2i", ChannelKind::NearestItems { start, neighbours: 3 }),
-        ("u2u2i", ChannelKind::NearestUsers { neighbours: 3, held_back: 1 }),
+        ("i2i", ChannelKind::NearestItems { start, neighbors: 3 }),
+        ("u2u2i", ChannelKind::NearestUsers { neighbors: 3, held_back: 1 }),
         ("tags", ChannelKind::PreferredTags { start, tags: 2, items: 5 }),
     ];
     plan.channels = channels.map(|(name, kind)| PlannedChannel::new(name, kind)).into();

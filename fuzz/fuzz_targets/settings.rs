@@ -13,7 +13,7 @@ use seqrec::model::{
     Gru4RecConfig, HstuConfig, Item2VecConfig, MultiInterestConfig, RecallerConfig, SasRecConfig,
     TwoTowerConfig,
 };
-use seqrec::recall::StagePlan;
+use seqrec::store::StagePlan;
 use seqrec::train::TrainerConfig;
 
 fuzz_target!(|data: &[u8]| {

@@ -11,10 +11,10 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::catalog::PADDING;
 use super::history::History;
 use super::negatives::{HostNegatives, NegativeSampler, Negatives};
 use super::split::TrainingSequences;
+use crate::item::PADDING;
 use crate::{Error, Result, checks};
 
 /// Which positions of a sequence are targets in an epoch.

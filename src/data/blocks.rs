@@ -17,8 +17,9 @@ use rayon::prelude::*;
 
 use super::format::Schema;
 use super::interactions::Interactions;
+use super::layout::Layout;
 use super::plain_rows::PlainRows;
-use super::reader::{BadRows, Collector, Layout};
+use super::rows::{BadRows, Collector};
 use crate::{Error, Result};
 
 /// Bytes that one thread reads and parses at a time.
@@ -296,7 +297,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::format::Column;
-    use super::super::reader::{BadRows, read_csv};
+    use super::super::reader::read_csv;
+    use super::super::rows::BadRows;
     use super::*;
 
     impl Source for &str {

@@ -15,14 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::fingerprint::Fingerprint;
 use super::id::{ExternalId, IdTable};
+use crate::item::ItemIndex;
 use crate::{Error, Result};
-
-/// The dense index of an item: `1..=items`. 0 is [`PADDING`].
-pub type ItemIndex = u32;
-
-/// The index that stands for "no item". It is never an input that changes a result, never a
-/// target and never recalled.
-pub const PADDING: ItemIndex = 0;
 
 /// The map between external item ids and dense indices, with how often each item was taken.
 ///

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::catalog::{Catalog, ItemIndex};
+use super::catalog::Catalog;
 use super::features::Features;
 use super::id::{ExternalId, IdTable};
 use super::interactions::Interactions;
 use super::sequences::Sequences;
+use crate::item::ItemIndex;
 use crate::{Error, Result};
 
 /// What to do when a user takes the same item again.
@@ -282,6 +283,16 @@ impl Grouped {
             users,
             sequences: Arc::new(sequences),
         })
+    }
+}
+
+impl Features {
+    /// A feature for each tag of users, as [`of_items`](Features::of_items) has them of items.
+    pub fn of_users<T: Into<String>>(
+        dataset: &Dataset,
+        tags: impl IntoIterator<Item = (ExternalId, impl IntoIterator<Item = T>)>,
+    ) -> Self {
+        Self::from_tags(dataset.users(), |id| dataset.user_of(id), tags)
     }
 }
 

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use ndarray::{Array2, ArrayView2};
 
 use super::catalog::Catalog;
-use super::dataset::Dataset;
 use super::id::ExternalId;
 use crate::{Error, Result};
 
@@ -69,15 +68,7 @@ impl Features {
         Self::from_tags(catalog.len() + 1, row, tags)
     }
 
-    /// The same for users.
-    pub fn of_users<T: Into<String>>(
-        dataset: &Dataset,
-        tags: impl IntoIterator<Item = (ExternalId, impl IntoIterator<Item = T>)>,
-    ) -> Self {
-        Self::from_tags(dataset.users(), |id| dataset.user_of(id), tags)
-    }
-
-    fn from_tags<T: Into<String>>(
+    pub(super) fn from_tags<T: Into<String>>(
         rows: usize,
         row: impl Fn(&ExternalId) -> Option<usize>,
         tags: impl IntoIterator<Item = (ExternalId, impl IntoIterator<Item = T>)>,

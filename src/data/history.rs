@@ -1,6 +1,6 @@
 //! What a user did, in order.
 
-use super::catalog::ItemIndex;
+use crate::item::{ItemIndex, PADDING};
 use crate::{Error, Result};
 
 /// A user's items in time order, and, where they are known, when he took them and who he is.
@@ -93,5 +93,17 @@ impl<'a> From<&'a [ItemIndex]> for History<'a> {
             times: &[],
             features: &[],
         }
+    }
+}
+
+/// Refuses histories with padding, or with items beyond the first `items`.
+pub(crate) fn check_known<'a>(
+    histories: impl IntoIterator<Item = History<'a>>,
+    items: usize,
+) -> Result<()> {
+    let mut all = histories.into_iter().flat_map(|history| history.items());
+    match all.find(|&&item| item == PADDING || item as usize > items) {
+        Some(&item) => Err(Error::UnknownItem { item }),
+        None => Ok(()),
     }
 }

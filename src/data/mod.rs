@@ -15,27 +15,32 @@ mod format;
 mod history;
 mod id;
 mod interactions;
+mod layout;
 pub mod movielens;
 mod negatives;
 mod plain_rows;
 mod reader;
+mod rows;
 mod sequences;
 mod split;
 pub mod synthetic;
 mod time_unit;
 
+pub use crate::item::{ItemIndex, PADDING};
 pub use batch::{
     Batcher, EpochBatches, HostBatch, PaddedSequences, SequenceBatch, Targets, TrainingBatch,
 };
-pub use catalog::{Catalog, ItemIndex, PADDING};
+pub use catalog::Catalog;
 pub use dataset::{Dataset, Filters, Repeats};
 pub use features::Features;
 pub use format::{Column, Format, Schema};
 pub use history::History;
+pub(crate) use history::check_known;
 pub use id::{ExternalId, IdTable};
 pub use interactions::{Interaction, Interactions};
 pub use negatives::{NegativeSampler, NegativeSampling, Negatives};
-pub use reader::{BadRows, InteractionReader};
+pub use reader::InteractionReader;
+pub use rows::BadRows;
 pub use sequences::Sequences;
 pub use split::{Case, Cases, Protocol, Split, TrainingSequences};
 pub use time_unit::TimeUnit;

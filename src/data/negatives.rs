@@ -5,7 +5,8 @@ use burn::tensor::{Int, Tensor, TensorData};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::catalog::{Catalog, ItemIndex};
+use super::catalog::Catalog;
+use crate::item::ItemIndex;
 use crate::{Error, Result, checks};
 
 /// Where a batch's negatives come from. One set serves all rows of a batch, so that their scores

@@ -9,7 +9,7 @@
     )
 )]
 
-use super::reader::Layout;
+use super::layout::Layout;
 
 /// A row whose ids are small integers and whose other columns are plain numbers.
 #[derive(Debug, PartialEq)]

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use super::catalog::ItemIndex;
 use super::features::Features;
 use super::history::History;
+use crate::item::ItemIndex;
 
 /// Sequences of items, one per user, stored in one array with offsets.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -7,11 +7,12 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::catalog::{Catalog, ItemIndex};
+use super::catalog::Catalog;
 use super::dataset::Dataset;
 use super::fingerprint::Fingerprint;
 use super::history::History;
 use super::sequences::Sequences;
+use crate::item::ItemIndex;
 use crate::{Error, Result};
 
 /// How users' sequences are divided into training, validation and test data.

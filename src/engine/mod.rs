@@ -26,10 +26,8 @@ use std::time::{Duration, Instant};
 use crate::backend::Backend;
 use crate::data::{Catalog, ExternalId, History, Interaction, ItemIndex, TimeUnit};
 use crate::index::{Filter, ItemSet};
-use crate::recall::{
-    Candidate, FALLBACK, Fused, ModelRegistry, Reason, RecallChannel, SELECTION, ServedStage,
-    UserContext,
-};
+use crate::recall::{Candidate, FALLBACK, Fused, Reason, RecallChannel, SELECTION, UserContext};
+use crate::store::{ModelRegistry, ServedStage};
 use crate::{Error, Result};
 
 use answers::Answers;
@@ -56,7 +54,9 @@ pub use settings::EngineSettings;
 /// use seqrec::data::Interaction;
 /// use seqrec::engine::{EngineSettings, Observed, RecallEngine, RecallRequest};
 /// use seqrec::prelude::*;
-/// use seqrec::recall::{ChannelKind, Fusion, PlannedChannel, PopularityConfig, StageData, StagePlan};
+/// use seqrec::channels::PopularityConfig;
+/// use seqrec::recall::Fusion;
+/// use seqrec::store::{ChannelKind, PlannedChannel, StageData, StagePlan};
 ///
 /// // A trained run with a stage beside it.
 /// let log = seqrec::data::synthetic::Synthetic { users: 80, items: 60, ..Default::default() }.generate();
@@ -143,7 +143,7 @@ struct Known {
 }
 
 impl RecallEngine {
-    /// Serves the [stage](crate::recall::StagePlan::save) of a run folder, with the model on
+    /// Serves the [stage](crate::store::StagePlan::save) of a run folder, with the model on
     /// `device`; [`reload`](RecallEngine::reload) reads the folder again.
     ///
     /// # Errors

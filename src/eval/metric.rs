@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::ItemIndex;
+use crate::item::ItemIndex;
 use crate::{Error, Result};
 
 /// What is measured, apart from the cut.
@@ -178,7 +178,7 @@ pub fn hit_rate_at(ranked: &[ItemIndex], labels: &[ItemIndex], k: usize) -> f64 
     f64::from(u8::from(hit_ranks(ranked, labels, k).next().is_some()))
 }
 
-/// The normalised discounted cumulative gain: `Σ 1 / log2(rank + 2)` over hits, ranks counted
+/// The normalized discounted cumulative gain: `Σ 1 / log2(rank + 2)` over hits, ranks counted
 /// from 0, divided by the same sum for the ideal list, which has `min(k, labels)` hits in front.
 ///
 /// Järvelin & Kekäläinen, "Cumulated gain-based evaluation of IR techniques" (2002).

@@ -9,7 +9,8 @@ use super::metric::{
     Measure, Metric, average_precision_at, hit_rate_at, label_position_ndcg_at, ndcg_at,
     precision_at, recall_at, reciprocal_rank_at,
 };
-use crate::data::{Catalog, ItemIndex};
+use crate::data::Catalog;
+use crate::item::ItemIndex;
 use crate::{Error, Result};
 
 /// The metrics of a set of cases.

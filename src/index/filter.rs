@@ -11,11 +11,11 @@
 
 use fixedbitset::FixedBitSet;
 
-use crate::data::ItemIndex;
+use crate::item::ItemIndex;
 
 /// Which items a search may find.
 ///
-/// Indexes honour it inside the search: there are always k hits when k items pass, however few
+/// Indexes honor it inside the search: there are always k hits when k items pass, however few
 /// these are.
 ///
 /// ```

@@ -12,7 +12,7 @@ use super::{
     Filter, Hits, ItemSet, Precision, UpdatableIndex, VectorIndex, broken, check_queries,
     check_vector, without_padding,
 };
-use crate::data::ItemIndex;
+use crate::item::ItemIndex;
 use crate::kernels::panels::{self, Panels, WIDTH, lines_per_panel};
 use crate::kernels::scoring::Line;
 use crate::kernels::top_k;

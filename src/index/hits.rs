@@ -1,6 +1,6 @@
 //! What a search finds.
 
-use crate::data::ItemIndex;
+use crate::item::ItemIndex;
 use crate::kernels::top_k::{Scored, best_first};
 
 /// A found item.

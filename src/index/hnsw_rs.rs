@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::{Filter, Hits, HnswConfig, Precision, VectorIndex, check_queries, without_padding};
 use crate::Result;
-use crate::data::ItemIndex;
+use crate::item::ItemIndex;
 use crate::kernels::inner_product::inner_product;
 use crate::kernels::top_k;
 
@@ -66,7 +66,7 @@ impl HnswRsIndex {
             .collect();
         const MAX_LAYERS: usize = 16;
         let graph = Hnsw::new(
-            config.neighbors,
+            config.m,
             points.len(),
             MAX_LAYERS,
             config.ef_construction,

@@ -38,7 +38,7 @@ use ndarray::{ArrayView2, Axis};
 use tokio::runtime::Runtime;
 
 use super::{Filter, Hits, ItemSet, VectorIndex, check_finite, check_queries};
-use crate::data::ItemIndex;
+use crate::item::ItemIndex;
 use crate::kernels::inner_product::inner_product;
 use crate::kernels::top_k;
 use crate::{Error, Result};
@@ -57,7 +57,7 @@ const FETCHED: usize = 1_000;
 pub enum MilvusMethod {
     /// A graph: fast, in memory.
     Hnsw {
-        /// Neighbours of a point (M).
+        /// Neighbors of a point (M).
         neighbors: usize,
         /// Candidates when a point is added (efConstruction).
         ef_construction: usize,

@@ -14,7 +14,7 @@ mod vectors;
 
 use ndarray::ArrayView2;
 
-use crate::data::ItemIndex;
+use crate::item::ItemIndex;
 use crate::{Error, Result};
 
 pub use file::INDEX_FORMAT_VERSION;
@@ -31,9 +31,9 @@ pub use vectors::Precision;
 /// An index over the item vectors of a catalog.
 ///
 /// Indexes know inner products alone: where the similarity is the cosine, vectors are scaled to
-/// length 1 before they come here, as [`item_vectors`](crate::recall::item_vectors) does.
+/// length 1 before they come here, as [`item_vectors`](crate::retrieve::item_vectors) does.
 ///
-/// An index is shared by `Arc`: a [`Retriever`](crate::recall::Retriever) of an `Arc<HnswIndex>`
+/// An index is shared by `Arc`: a [`Retriever`](crate::retrieve::Retriever) of an `Arc<HnswIndex>`
 /// answers from the index that somebody else updates.
 ///
 /// An index in this process takes any k and any filter. One on a server has that server's limits,

@@ -58,7 +58,7 @@ pub struct HstuConfig {
     pub objective: Objective,
 }
 
-/// HSTU: attention whose weights are not normalised over the history but by its greatest length,
+/// HSTU: attention whose weights are not normalized over the history but by its greatest length,
 /// so that how often something was taken still counts, biased by the distance of items in
 /// positions and in time, and gated by the item that attends.
 ///
@@ -78,11 +78,11 @@ pub struct Hstu<B: BurnBackend> {
 /// A block of [`Hstu`].
 #[derive(Module, Debug)]
 pub struct HstuBlock<B: BurnBackend> {
-    /// Normalises what the block sees.
+    /// Normalizes what the block sees.
     pub norm: LayerNorm<B>,
     /// Gates, values, queries and keys side by side, `[dim, 4 * dim]`.
     pub project: Linear<B>,
-    /// Normalises what was attended to.
+    /// Normalizes what was attended to.
     pub attended_norm: LayerNorm<B>,
     /// `[dim, dim]`.
     pub output: Linear<B>,

@@ -18,7 +18,7 @@ pub struct Item2VecConfig {
     /// The size of vectors.
     #[config(default = 64)]
     pub dim: usize,
-    /// How far apart two items of a sequence may be to count as neighbours.
+    /// How far apart two items of a sequence may be to count as neighbors.
     #[config(default = 5)]
     pub window: usize,
     /// How many of a history's last items the user vector is the mean of.
@@ -46,7 +46,7 @@ fn skip_gram() -> Objective {
 pub struct Item2Vec<B: BurnBackend> {
     /// Item vectors `[items + 1, dim]`; row 0 is padding.
     pub embedding: Param<Tensor<B, 2>>,
-    /// The vectors of items as neighbours of others, `[items + 1, dim]`; used in training alone.
+    /// The vectors of items as neighbors of others, `[items + 1, dim]`; used in training alone.
     pub context: Param<Tensor<B, 2>>,
     #[module(skip)]
     config: Item2VecConfig,
@@ -69,7 +69,7 @@ impl RecallerConfig for Item2VecConfig {
             ..
         } = self.objective.loss
         {
-            let reason = "can't be corrected for: targets are neighbours, not the batch's targets";
+            let reason = "can't be corrected for: targets are neighbors, not the batch's targets";
             return Err(Error::invalid("objective.loss.log_q", true, reason));
         }
         self.objective.validate(None)
@@ -98,8 +98,8 @@ impl RecallerConfig for Item2VecConfig {
     }
 }
 
-/// The pairs of neighbours in padded sequences, each both ways: items and their neighbours.
-fn neighbours(items: &[i32], lengths: &[usize], window: usize) -> (Vec<i32>, Vec<i32>) {
+/// The pairs of neighbors in padded sequences, each both ways: items and their neighbors.
+fn neighbors(items: &[i32], lengths: &[usize], window: usize) -> (Vec<i32>, Vec<i32>) {
     let (mut centers, mut others) = (Vec::new(), Vec::new());
     let len = items.len() / lengths.len().max(1);
     for (row, &length) in items.chunks_exact(len).zip(lengths) {
@@ -140,12 +140,12 @@ impl<B: Backend> SequenceRecaller<B> for Item2Vec<B> {
         self.embedding.val()
     }
 
-    /// The loss of all pairs of neighbours among the histories; the batch's targets, which are
+    /// The loss of all pairs of neighbors among the histories; the batch's targets, which are
     /// items of the same sequences, take no part.
     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
         let device = self.embedding.device();
         let items: Vec<i32> = batch.histories.items.clone().into_data().iter().collect();
-        let (centers, others) = neighbours(&items, &batch.histories.lengths, self.config.window);
+        let (centers, others) = neighbors(&items, &batch.histories.lengths, self.config.window);
         if centers.is_empty() {
             // All histories are of one item: nothing to learn, and no gradient but 0.
             return self.embedding.val().sum().mul_scalar(0.0);
@@ -167,8 +167,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neighbours_are_within_the_window_and_the_sequence() {
-        let (centers, others) = neighbours(&[1, 2, 3, 4, 5, 0], &[4, 1][..1], 2);
+    fn neighbors_are_within_the_window_and_the_sequence() {
+        let (centers, others) = neighbors(&[1, 2, 3, 4, 5, 0], &[4, 1][..1], 2);
         let pairs: Vec<_> = centers.into_iter().zip(others).collect();
         let expected = [
             (1, 2),
@@ -184,7 +184,7 @@ mod tests {
         ];
         assert_eq!(pairs, expected);
         assert_eq!(
-            neighbours(&[7, 0, 8, 9], &[1, 2], 5),
+            neighbors(&[7, 0, 8, 9], &[1, 2], 5),
             (vec![8, 9], vec![9, 8])
         );
     }

@@ -91,7 +91,7 @@ pub enum Block {
 /// item.
 ///
 /// Kang & McAuley, [Self-Attentive Sequential Recommendation](https://arxiv.org/abs/1808.09781),
-/// with normalisation before each part. Positions are counted from the first item seen.
+/// with normalization before each part. Positions are counted from the first item seen.
 #[derive(Module, Debug)]
 pub struct SasRec<B: BurnBackend> {
     /// Item and position vectors, and what makes user vectors of states.
@@ -105,7 +105,7 @@ pub struct SasRec<B: BurnBackend> {
 /// A block of [`SasRec`].
 #[derive(Module, Debug)]
 pub struct TransformerBlock<B: BurnBackend> {
-    /// Normalises what attention sees.
+    /// Normalizes what attention sees.
     pub attention_norm: LayerNorm<B>,
     /// Queries, keys and values side by side, `[dim, 3 * dim]`.
     pub attention_in: Linear<B>,
@@ -113,7 +113,7 @@ pub struct TransformerBlock<B: BurnBackend> {
     pub attention_out: Linear<B>,
     /// Gates what attention adds, `[dim, dim]`; for [`Block::Gated`].
     pub attention_gate: Option<Linear<B>>,
-    /// Normalises what the feed-forward part sees.
+    /// Normalizes what the feed-forward part sees.
     pub feed_norm: LayerNorm<B>,
     /// `[dim, hidden]`, or `[dim, 2 * hidden]` for [`Block::Gated`]: what is activated beside what
     /// it multiplies.

@@ -17,12 +17,12 @@ use crate::{Error, Result};
 pub struct MapPoint {
     /// Where it is.
     pub place: (f32, f32),
-    /// What it is coloured by, such as a genre; `None` is grey.
+    /// What it is colored by, such as a genre; `None` is gray.
     pub group: Option<String>,
 }
 
 const SIZE: (u32, u32) = (1100, 900);
-/// Groups with a colour of their own; smaller ones are grey.
+/// Groups with a color of their own; smaller ones are gray.
 const COLORED_GROUPS: usize = 12;
 
 /// Places the rows of `vectors` `[n, dim]` in two dimensions so that near ones stay near.
@@ -55,7 +55,7 @@ pub fn tsne(vectors: ArrayView2<'_, f32>, seed: u64) -> Result<Vec<(f32, f32)>> 
         .map(|_| random.random_range(-1e-4..1e-4))
         .collect();
     let mut map = tSNE::<f32, Vec<f32>, 2>::new(&rows);
-    // Each point needs three times as many neighbours as the perplexity.
+    // Each point needs three times as many neighbors as the perplexity.
     map.perplexity(30f32.min((rows.len() as f32 - 2.0) / 3.0))
         .epochs(600)
         .initial_embedding(start)
@@ -73,7 +73,7 @@ pub fn tsne(vectors: ArrayView2<'_, f32>, seed: u64) -> Result<Vec<(f32, f32)>> 
         .collect())
 }
 
-/// Draws points as a map, coloured by group with a legend of the largest groups.
+/// Draws points as a map, colored by group with a legend of the largest groups.
 ///
 /// # Errors
 /// [`Error::Plot`] when there is no point or drawing fails, [`Error::Io`] when the file can't be

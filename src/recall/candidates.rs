@@ -94,6 +94,11 @@ impl Candidates {
         self.push(candidates);
     }
 
+    /// The items and scores, without the reasons.
+    pub fn into_hits(self) -> Hits {
+        self.hits
+    }
+
     /// How many users there are.
     pub fn len(&self) -> usize {
         self.hits.len()

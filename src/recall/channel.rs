@@ -1,8 +1,8 @@
 //! Ways to recall items, all behind one trait.
 
-use crate::data::{History, Interaction, ItemIndex, PADDING};
+use crate::Result;
+use crate::data::{History, Interaction, ItemIndex};
 use crate::index::Filter;
-use crate::{Error, Result};
 
 use super::candidates::Candidates;
 
@@ -74,7 +74,7 @@ impl<'a> From<&'a [ItemIndex]> for UserContext<'a> {
     }
 }
 
-/// A way to recall items for users: a model with its index, neighbours, popularity, a
+/// A way to recall items for users: a model with its index, neighbors, popularity, a
 /// [path](super::Path), or one of your own.
 pub trait RecallChannel: Send + Sync {
     /// For each user, in order, his k best items out of those that pass the filter, best first,
@@ -96,18 +96,6 @@ pub trait RecallChannel: Send + Sync {
     /// Takes notice of something that a user just did, of which the item is in the catalog that
     /// the channel was made for. Channels that don't change while they serve pass it over.
     fn observe(&self, _item: ItemIndex, _interaction: &Interaction, _segments: &[String]) {}
-}
-
-/// Refuses histories with padding, or with items beyond the first `items`.
-pub(super) fn check_items<'a>(
-    histories: impl IntoIterator<Item = History<'a>>,
-    items: usize,
-) -> Result<()> {
-    let mut all = histories.into_iter().flat_map(|history| history.items());
-    match all.find(|&&item| item == PADDING || item as usize > items) {
-        Some(&item) => Err(Error::UnknownItem { item }),
-        None => Ok(()),
-    }
 }
 
 impl<C: RecallChannel + ?Sized> RecallChannel for std::sync::Arc<C> {

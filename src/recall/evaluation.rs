@@ -1,71 +1,13 @@
-//! Judging what is recalled for held-out users.
+//! Judging channels.
 
-use crate::backend::Backend;
-use crate::data::{Cases, Catalog, History};
-use crate::eval::{Report, Scorer};
-use crate::index::{Filter, VectorIndex};
-use crate::model::SequenceRecaller;
-use crate::{Error, Result};
+use crate::Result;
+use crate::data::{Cases, Catalog};
+use crate::eval::Report;
+use crate::retrieve::Evaluation;
 
-use super::candidates::{Candidates, Reason};
 use super::channel::{RecallChannel, UserContext};
-use super::vector_channel::{encode_by_model, nearest_items};
-use super::vectors::check_items;
-
-/// How many cases are encoded and searched for at a time.
-const BATCH: usize = 512;
-
-/// How held-out users are judged: full ranking over the whole catalog, cut at each of some ks.
-///
-/// Results with seen items left out and with seen items kept can't be compared, so it is always
-/// said which.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Evaluation {
-    ks: Vec<usize>,
-    exclude_seen: bool,
-}
 
 impl Evaluation {
-    /// An evaluation at the cuts `ks`, in which the items of a user's history are
-    /// (`exclude_seen`) or are not left out of what is recalled for him.
-    pub fn new(ks: &[usize], exclude_seen: bool) -> Self {
-        Self {
-            ks: ks.to_vec(),
-            exclude_seen,
-        }
-    }
-
-    /// Checks that every cut fits a catalog, before any time is spent.
-    ///
-    /// # Errors
-    /// [`Error::InvalidValue`] when there is no cut, or one is 0 or above the catalog.
-    pub fn check(&self, catalog: &Catalog) -> Result<()> {
-        Scorer::new(catalog, &self.ks).map(|_| ())
-    }
-
-    /// The metrics of `model`, searched through `index`, on `cases`.
-    ///
-    /// # Errors
-    /// [`Error::InvalidValue`] when a cut is 0 or above the catalog, [`Error::Shape`] when the model
-    /// is of another number of items, [`Error::NothingLeft`] when there is no case, and what the
-    /// index's search gives.
-    pub fn run<B: Backend, M: SequenceRecaller<B>>(
-        &self,
-        model: &M,
-        index: &dyn VectorIndex,
-        cases: &Cases,
-        catalog: &Catalog,
-        device: &B::Device,
-    ) -> Result<Report> {
-        check_items(model, catalog)?;
-        self.judge(cases, catalog, |users, k, filter| {
-            let histories: Vec<_> = users.iter().map(|user| user.history()).collect();
-            let encode = |histories: &[History<'_>]| encode_by_model(model, device, histories);
-            let hits = nearest_items(encode, index, catalog.len(), &histories, k, filter)?;
-            Ok(Candidates::of_hits(hits, Reason::Taste))
-        })
-    }
-
     /// The metrics of any channel on `cases`.
     ///
     /// # Errors
@@ -76,48 +18,9 @@ impl Evaluation {
         cases: &Cases,
         catalog: &Catalog,
     ) -> Result<Report> {
-        self.judge(cases, catalog, |users, k, filter| {
-            channel.recall(users, k, filter)
+        self.judge(cases, catalog, |histories, k, filter| {
+            let users: Vec<UserContext<'_>> = histories.iter().map(|&of| of.into()).collect();
+            Ok(channel.recall(&users, k, filter)?.into_hits())
         })
-    }
-
-    fn judge(
-        &self,
-        cases: &Cases,
-        catalog: &Catalog,
-        recall: impl Fn(&[UserContext<'_>], usize, Option<Filter<'_>>) -> Result<Candidates>,
-    ) -> Result<Report> {
-        let mut scorer = Scorer::new(catalog, &self.ks)?;
-        if cases.is_empty() {
-            return Err(Error::NothingLeft {
-                reason: "there is no user to evaluate on".to_owned(),
-            });
-        }
-        let k = scorer.longest();
-        for start in (0..cases.len()).step_by(BATCH) {
-            let range = start..cases.len().min(start + BATCH);
-            let batch: Vec<_> = range.clone().map(|case| cases.get(case)).collect();
-            let users: Vec<_> = range.map(|case| cases.history(case).into()).collect();
-            let unseen = |row: usize, item| !batch[row].history.contains(&item);
-            let filter: Option<Filter<'_>> = if self.exclude_seen {
-                Some(Filter::Predicate(&unseen))
-            } else {
-                None
-            };
-            let hits = recall(&users, k, filter)?;
-            if self.exclude_seen {
-                let seen = batch.iter().map(|case| {
-                    let labels = case.labels.iter();
-                    labels.filter(|label| case.history.contains(label)).count()
-                });
-                scorer.add_unreachable(seen.sum());
-            }
-            scorer.add_all(
-                batch.len(),
-                |case| hits.items(case),
-                |case| batch[case].labels,
-            );
-        }
-        Ok(scorer.report())
     }
 }

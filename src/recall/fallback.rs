@@ -11,7 +11,8 @@ use super::channel::{RecallChannel, UserContext};
 ///
 /// ```
 /// use seqrec::data::{Catalog, Dataset, Filters, Interaction, Interactions, TrainingSequences};
-/// use seqrec::recall::{MarkovChain, OrElse, Popularity, RecallChannel};
+/// use seqrec::channels::{MarkovChain, Popularity};
+/// use seqrec::recall::{OrElse, RecallChannel};
 ///
 /// let log: Interactions = (0..3).map(|time| Interaction::new("u", time, time as f64)).collect();
 /// let dataset = Dataset::new(log, Filters::default())?;

@@ -7,6 +7,17 @@ use crate::{Error, Result};
 
 use super::candidates::Reason;
 
+/// A node that a path has come to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reached {
+    /// Its number.
+    pub node: u32,
+    /// How much leads there.
+    pub weight: f32,
+    /// What most of it went over first.
+    pub reason: Reason,
+}
+
 /// A kind of nodes that a [path](super::Path) leads over.
 pub trait Node: Send + Sync + 'static {
     /// The reason for what is found by way of a node.
@@ -177,7 +188,7 @@ impl<From: Node, To: Node> Links<From, To> {
 }
 
 /// Refuses what does not say where each of some lists begins, and where the last one ends.
-pub(super) fn check_offsets(field: &'static str, offsets: &[usize], end: usize) -> Result<()> {
+pub(crate) fn check_offsets(field: &'static str, offsets: &[usize], end: usize) -> Result<()> {
     if offsets.first() == Some(&0) && offsets.is_sorted() && offsets.last() == Some(&end) {
         return Ok(());
     }

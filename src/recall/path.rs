@@ -8,19 +8,8 @@ use crate::{Error, Result, checks};
 
 use super::candidates::{Candidates, Reason};
 use super::channel::{RecallChannel, UserContext};
-use super::links::{Item, Links, Node};
+use super::links::{Item, Links, Node, Reached};
 use super::scores::{Scores, candidates};
-
-/// A node that a path has come to.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Reached {
-    /// Its number.
-    pub node: u32,
-    /// How much leads there.
-    pub weight: f32,
-    /// What most of it went over first.
-    pub reason: Reason,
-}
 
 /// A way from users to nodes of a kind: the first step, or one with more steps after it.
 ///
@@ -29,17 +18,16 @@ pub struct Reached {
 ///
 /// ```
 /// use seqrec::data::{Dataset, Filters, Features, TrainingSequences, synthetic::Synthetic};
-/// use seqrec::recall::{
-///     HistoryItems, ItemNeighboursConfig, Path, PreferredTags, RecallChannel, items_of_tags,
-/// };
+/// use seqrec::channels::{ItemNeighborsConfig, PreferredTags, items_of_tags};
+/// use seqrec::recall::{HistoryItems, Path, RecallChannel};
 ///
 /// let log = Synthetic { users: 40, items: 50, ..Synthetic::default() }.generate();
 /// let dataset = Dataset::new(log, Filters::default())?;
 /// let (sequences, catalog) = (TrainingSequences::all(&dataset), dataset.catalog());
 ///
-/// // The user's items, then each one's neighbours.
-/// let neighbours = ItemNeighboursConfig::new().build(&sequences, catalog)?;
-/// let u2i2i = HistoryItems::last(20)?.then(neighbours).into_channel();
+/// // The user's items, then each one's neighbors.
+/// let neighbors = ItemNeighborsConfig::new().build(&sequences, catalog)?;
+/// let u2i2i = HistoryItems::last(20)?.then(neighbors).into_channel();
 /// let candidates = u2i2i.recall(&[sequences.history(0).into()], 10, None)?;
 /// assert_eq!(candidates.items(0).len(), 10);
 ///
@@ -268,7 +256,7 @@ impl HistoryItems {
     }
 
     /// Calls `found` with each item, the last one first, and its weight.
-    pub(super) fn weigh(&self, user: UserContext<'_>, mut found: impl FnMut(u32, f32)) {
+    pub(crate) fn weigh(&self, user: UserContext<'_>, mut found: impl FnMut(u32, f32)) {
         let history = user.history().last(self.last);
         let mut by_place = 1.0;
         for (place, &item) in history.items().iter().enumerate().rev() {

@@ -5,15 +5,15 @@ use std::cell::Cell;
 use rayon::prelude::*;
 
 use crate::Result;
-use crate::data::ItemIndex;
+use crate::data::{ItemIndex, check_known};
 use crate::index::Filter;
 
 use super::candidates::{Candidate, Candidates, Reason};
-use super::channel::{UserContext, check_items};
-use super::path::Reached;
+use super::channel::UserContext;
+use super::links::Reached;
 
 /// The places of some of many nodes in a list, looked up by number.
-pub(super) struct Places {
+pub(crate) struct Places {
     /// Each node's place plus one; 0 where it has none.
     places: Vec<u32>,
     /// The same for nodes from [`DENSE`] on.
@@ -31,7 +31,7 @@ thread_local! {
 
 impl Places {
     /// For nodes with numbers below `nodes`.
-    pub(super) fn new(nodes: usize) -> Self {
+    pub(crate) fn new(nodes: usize) -> Self {
         let mut places = MEMORY.take();
         let nodes = nodes.min(DENSE);
         if places.len() < nodes {
@@ -45,7 +45,7 @@ impl Places {
 
     /// A node's place, or the one that it is given, which is then new.
     #[inline]
-    pub(super) fn get_or_insert(&mut self, node: u32, next: usize) -> (usize, bool) {
+    pub(crate) fn get_or_insert(&mut self, node: u32, next: usize) -> (usize, bool) {
         let place = match self.places.get_mut(node as usize) {
             Some(place) => place,
             None => self.beyond.entry(node).or_default(),
@@ -59,7 +59,7 @@ impl Places {
 
     /// A node's place, if it has one.
     #[inline]
-    pub(super) fn get(&self, node: u32) -> Option<usize> {
+    pub(crate) fn get(&self, node: u32) -> Option<usize> {
         let place = self
             .places
             .get(node as usize)
@@ -68,7 +68,7 @@ impl Places {
     }
 
     /// Takes places away; all that were given must be before this is dropped.
-    pub(super) fn forget(&mut self, nodes: impl Iterator<Item = u32>) {
+    pub(crate) fn forget(&mut self, nodes: impl Iterator<Item = u32>) {
         for node in nodes {
             match self.places.get_mut(node as usize) {
                 Some(place) => *place = 0,
@@ -89,7 +89,7 @@ impl Drop for Places {
 
 /// A score for each of many nodes, of which those that were touched are remembered, so that no
 /// one pays for the others.
-pub(super) struct Scores {
+pub(crate) struct Scores {
     places: Places,
     touched: Vec<Touched>,
 }
@@ -102,7 +102,7 @@ struct Touched {
 
 impl Scores {
     /// Scores of nodes with numbers below `nodes`.
-    pub(super) fn new(nodes: usize) -> Self {
+    pub(crate) fn new(nodes: usize) -> Self {
         Self {
             places: Places::new(nodes),
             touched: Vec::new(),
@@ -112,7 +112,7 @@ impl Scores {
     /// Adds to a node's score. The reason of a node is that of the greatest addition, the first of
     /// equals.
     #[inline]
-    pub(super) fn add(&mut self, node: u32, score: f32, reason: Reason) {
+    pub(crate) fn add(&mut self, node: u32, score: f32, reason: Reason) {
         let (place, new) = self.places.get_or_insert(node, self.touched.len());
         if new {
             let reached = Reached {
@@ -135,7 +135,7 @@ impl Scores {
     }
 
     /// What was touched, in that order, after which nothing is.
-    pub(super) fn take(&mut self) -> Vec<Reached> {
+    pub(crate) fn take(&mut self) -> Vec<Reached> {
         let touched = std::mem::take(&mut self.touched);
         let reached: Vec<Reached> = touched.into_iter().map(|touched| touched.reached).collect();
         self.places
@@ -151,14 +151,14 @@ impl Drop for Scores {
 }
 
 /// The k best items of each user by the scores that `score` adds up, on all threads.
-pub(super) fn best_by_scores(
+pub(crate) fn best_by_scores(
     items: usize,
     users: &[UserContext<'_>],
     k: usize,
     filter: Option<Filter<'_>>,
     score: impl Fn(UserContext<'_>, &mut Scores) + Sync,
 ) -> Result<Candidates> {
-    check_items(users.iter().map(|user| user.history()), items)?;
+    check_known(users.iter().map(|user| user.history()), items)?;
     let scored: Vec<Vec<Candidate>> = users
         .par_iter()
         .enumerate()
@@ -178,7 +178,7 @@ pub(super) fn best_by_scores(
 }
 
 /// The nodes that are items which pass the filter.
-pub(super) fn candidates(
+pub(crate) fn candidates(
     reached: Vec<Reached>,
     row: usize,
     filter: Option<Filter<'_>>,

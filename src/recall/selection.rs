@@ -57,7 +57,8 @@ fn one_by_one(
 ///
 /// ```
 /// use seqrec::data::Catalog;
-/// use seqrec::recall::{CategoryBonus, Popularity, RecallChannel, Selected};
+/// use seqrec::channels::Popularity;
+/// use seqrec::recall::{CategoryBonus, RecallChannel, Selected};
 ///
 /// let sequences: [&[u32]; 3] = [&[1, 1, 1], &[2, 2], &[3]];
 /// let catalog = Catalog::from_ids(["a", "b", "c"].map(Into::into))?.with_counts(sequences);

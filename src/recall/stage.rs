@@ -20,17 +20,16 @@ use super::selection::Selection;
 ///
 /// ```
 /// use seqrec::prelude::*;
-/// use seqrec::recall::{
-///     Fusion, HistoryItems, ItemNeighboursConfig, MarkovChain, Path, Popularity, RecallStage, Share,
-/// };
+/// use seqrec::channels::{ItemNeighborsConfig, MarkovChain, Popularity};
+/// use seqrec::recall::{Fusion, HistoryItems, Path, RecallStage, Share};
 ///
 /// let log = seqrec::data::synthetic::Synthetic { users: 80, items: 60, ..Default::default() }.generate();
 /// let dataset = Dataset::new(log, Filters::default())?;
 /// let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
 /// let (train, catalog) = (&split.train, split.catalog());
 ///
-/// let neighbours = ItemNeighboursConfig::new().build(train, catalog)?;
-/// let item_cf = HistoryItems::last(20)?.then(neighbours).into_channel();
+/// let neighbors = ItemNeighborsConfig::new().build(train, catalog)?;
+/// let item_cf = HistoryItems::last(20)?.then(neighbors).into_channel();
 /// let stage = RecallStage::new(Fusion::RECIPROCAL_RANK, 200)?
 ///     .channel("markov", MarkovChain::new(train, catalog)?, Share { weight: 2.0, ..Share::default() })?
 ///     .channel("item_cf", item_cf, Share::default())?
@@ -87,7 +86,7 @@ impl RecallStage {
         })
     }
 
-    /// How each channel of a [plan](super::StagePlan) that looks at vectors searches them, and what
+    /// How each channel of a [plan](crate::store::StagePlan) that looks at vectors searches them, and what
     /// its index was found to find when it was built.
     pub fn indexes(&self) -> impl Iterator<Item = (&str, IndexReport)> {
         self.indexes
@@ -95,7 +94,7 @@ impl RecallStage {
             .map(|(name, report)| (name.as_str(), *report))
     }
 
-    pub(super) fn with_index(mut self, channel: &str, report: IndexReport) -> Self {
+    pub(crate) fn with_index(mut self, channel: &str, report: IndexReport) -> Self {
         self.indexes.push((channel.to_owned(), report));
         self
     }

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use serde::{Deserialize, Serialize};
 
-use super::optimizer::OptimizerState;
+use super::optimizer_state::OptimizerState;
 use crate::{Result, checks};
 
 /// Adagrad whose steps are summed with a decay, as GRU4Rec's reference implementation trains.

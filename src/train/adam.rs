@@ -5,7 +5,7 @@ use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Int, Tensor, TensorPrimitive};
 use serde::{Deserialize, Serialize};
 
-use super::optimizer::OptimizerState;
+use super::optimizer_state::OptimizerState;
 use crate::backend::{AdamState, AdamStep, Backend};
 use crate::{Result, checks};
 

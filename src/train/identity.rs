@@ -12,7 +12,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::trainer::TrainerConfig;
+use super::config::TrainerConfig;
 use crate::data::Split;
 use crate::{Error, Result};
 

@@ -3,18 +3,24 @@
 mod adagrad;
 mod adam;
 mod checkpoint;
+mod config;
 mod finite;
 mod identity;
 mod observer;
 mod optimizer;
+mod optimizer_state;
+mod outcome;
 #[cfg(feature = "progress")]
 mod progress;
 mod trainer;
 
 pub use adagrad::Adagrad;
 pub use adam::Adam;
+pub use config::TrainerConfig;
 pub use observer::{CsvLog, EpochReport, StepReport, TrainingObserver, TrainingPlan};
-pub use optimizer::{Optimizer, OptimizerState};
+pub use optimizer::Optimizer;
+pub use optimizer_state::OptimizerState;
+pub use outcome::{StopReason, Trained};
 #[cfg(feature = "progress")]
 pub use progress::ProgressBars;
-pub use trainer::{StopReason, Trained, Trainer, TrainerConfig};
+pub use trainer::Trainer;

@@ -3,134 +3,25 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::optim::adaptor::OptimizerAdaptor;
 use burn::optim::{GradientsParams, Optimizer as _};
 use burn::tensor::ElementConversion;
 
-use super::adam::Adam;
 use super::checkpoint::{Checkpoints, EncodedTensors, Progress, encode};
+use super::config::TrainerConfig;
 use super::finite::all_finite;
 use super::identity::Identity;
 use super::observer::{EpochReport, StepReport, TrainingObserver, TrainingPlan};
 use super::optimizer::Optimizer;
+use super::outcome::{StopReason, Trained};
 use crate::backend::TrainingBackend;
 use crate::data::{Batcher, NegativeSampler, Split, Targets};
-use crate::eval::{Measure, Metric, Report};
+use crate::eval::Report;
 use crate::index::FlatIndex;
 use crate::model::{SequenceRecaller, TrainableRecaller};
-use crate::recall::{Evaluation, check_items, item_vectors};
-use crate::{Error, Result, checks};
-
-/// The settings of a [`Trainer`].
-#[derive(Config, Debug, PartialEq)]
-pub struct TrainerConfig {
-    /// How many epochs at most.
-    #[config(default = 100)]
-    pub epochs: usize,
-    /// How many sequences a batch has. More need fewer steps an epoch, and more epochs to learn as
-    /// much.
-    #[config(default = 32)]
-    pub batch_size: usize,
-    /// How gradients move parameters.
-    #[config(default = "Optimizer::Adam(Adam::default())")]
-    pub optimizer: Optimizer,
-    /// How far: the learning rate.
-    #[config(default = 2e-3)]
-    pub learning_rate: f64,
-    /// Which positions of a sequence are targets.
-    #[config(default = "Targets::All")]
-    pub targets: Targets,
-    /// Training stops after this many epochs in a row without a better validation metric.
-    #[config(default = 10)]
-    pub patience: usize,
-    /// How many steps are made before training may stop so. Small data have few steps an epoch, so
-    /// that many epochs may pass before a model has learned anything at all, and few validation
-    /// users, so that chance alone makes some epoch the best for long.
-    #[config(default = 1_000)]
-    pub minimum_steps: usize,
-    /// The validation metric that decides which epoch is the best.
-    #[config(default = "default_metric()")]
-    pub metric: Metric,
-    /// The cuts of the validation metrics; the deciding metric's is added where it is missing.
-    #[config(default = "vec![10, 50]")]
-    pub ks: Vec<usize>,
-    /// Whether items of the history are left out of what is recalled in validation.
-    #[config(default = false)]
-    pub exclude_seen: bool,
-    /// The seed of batches and dropout.
-    #[config(default = 42)]
-    pub seed: u64,
-}
-
-fn default_metric() -> Metric {
-    Metric::new(Measure::Recall, 50).expect("50 is above 0")
-}
-
-impl TrainerConfig {
-    /// Checks every setting.
-    ///
-    /// # Errors
-    /// [`Error::InvalidValue`] with the first setting that can't be right.
-    pub fn validate(&self) -> Result<()> {
-        checks::at_least_one(&[
-            ("epochs", self.epochs),
-            ("batch_size", self.batch_size),
-            ("patience", self.patience),
-        ])?;
-        checks::positive("learning_rate", self.learning_rate)?;
-        self.optimizer.validate()?;
-        if self.metric.measure() == Measure::MeanPopularity {
-            return Err(Error::invalid(
-                "metric",
-                self.metric,
-                "more of it is not better",
-            ));
-        }
-        Ok(())
-    }
-
-    /// How the validation split is judged.
-    pub fn evaluation(&self) -> Evaluation {
-        let mut ks = self.ks.clone();
-        if !ks.contains(&self.metric.k()) {
-            ks.push(self.metric.k());
-        }
-        Evaluation::new(&ks, self.exclude_seen)
-    }
-}
-
-/// Why training ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StopReason {
-    /// All epochs were made.
-    Epochs,
-    /// The validation metric did not get better for long enough.
-    Patience,
-    /// The loss became NaN or infinite; the best weights of the epochs before are kept.
-    Diverged {
-        /// The epoch, counted from 1.
-        epoch: usize,
-        /// The step within the epoch, counted from 1.
-        step: usize,
-    },
-}
-
-/// What training gives.
-#[derive(Debug, Clone)]
-pub struct Trained<M> {
-    /// The model with the best epoch's weights.
-    pub model: M,
-    /// The best epoch, counted from 1; the last one where there are no validation users.
-    pub best_epoch: usize,
-    /// Every epoch.
-    pub epochs: Vec<EpochReport>,
-    /// How long all steps took, in seconds, validation not counted.
-    pub train_seconds: f64,
-    /// Why training ended.
-    pub stop: StopReason,
-}
+use crate::retrieve::{Evaluation, check_items, item_vectors};
+use crate::{Error, Result};
 
 /// Trains a model, keeps its best weights by a validation metric, and stops when they
 /// get no better.

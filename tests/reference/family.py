@@ -34,7 +34,7 @@ def apply(weights, name, x):
     return x @ weights[f"{name}.weight"] + weights[f"{name}.bias"]
 
 
-def normalise(weights, name, x):
+def normalize(weights, name, x):
     return F.layer_norm(x, (DIM,), weights[f"{name}.gamma"], weights[f"{name}.beta"], 1e-5)
 
 
@@ -75,20 +75,20 @@ def sasrec(gated, feed_forward):
     for history in HISTORIES:
         x = weights["ends.embedding"][history] * math.sqrt(DIM) + weights["ends.positions"][: len(history)]
         for block in ["blocks.0", "blocks.1"]:
-            y = normalise(weights, f"{block}.attention_norm", x)
+            y = normalize(weights, f"{block}.attention_norm", x)
             q, k, v = map(split_heads, apply(weights, f"{block}.attention_in", y).chunk(3, -1))
             attended = F.scaled_dot_product_attention(q, k, v, attn_mask=causal(len(history)))
             y = apply(weights, f"{block}.attention_out", attended.transpose(0, 1).reshape(-1, DIM))
             if gated:
                 y = y * torch.sigmoid(apply(weights, f"{block}.attention_gate", x))
             x = x + y
-            y = apply(weights, f"{block}.feed_in", normalise(weights, f"{block}.feed_norm", x))
+            y = apply(weights, f"{block}.feed_in", normalize(weights, f"{block}.feed_norm", x))
             y = F.silu(y[:, :hidden]) * y[:, hidden:] if gated else F.relu(y)
             y = apply(weights, f"{block}.feed_out", y)
             if gated:
                 y = y * torch.sigmoid(apply(weights, f"{block}.feed_gate", x))
             x = x + y
-        users.append(normalise(weights, "ends.norm", x)[-1])
+        users.append(normalize(weights, "ends.norm", x)[-1])
     return weights, torch.stack(users).unsqueeze(1)
 
 
@@ -112,16 +112,16 @@ def hstu():
         distances = (places[:, None] - places[None, :]).clamp(min=0)
         x = weights["ends.embedding"][history] * math.sqrt(DIM) + weights["ends.positions"][:length]
         for block in ["blocks.0", "blocks.1"]:
-            y = F.silu(apply(weights, f"{block}.project", normalise(weights, f"{block}.norm", x)))
+            y = F.silu(apply(weights, f"{block}.project", normalize(weights, f"{block}.norm", x)))
             u, v, q, k = y.chunk(4, -1)
             scores = split_heads(q) @ split_heads(k).transpose(1, 2)
             scores = scores + weights[f"{block}.position_bias"][distances, 0]
             scores = scores + weights[f"{block}.time_bias"][classes, 0]
             attention = F.silu(scores) / MAX_LEN * causal(length)
             attended = (attention @ split_heads(v)).transpose(0, 1).reshape(-1, DIM)
-            attended = normalise(weights, f"{block}.attended_norm", attended)
+            attended = normalize(weights, f"{block}.attended_norm", attended)
             x = x + apply(weights, f"{block}.output", attended * u)
-        users.append(normalise(weights, "ends.norm", x)[-1])
+        users.append(normalize(weights, "ends.norm", x)[-1])
     return weights, torch.stack(users).unsqueeze(1)
 
 

@@ -1,7 +1,7 @@
 //! A small stage's data.
 
 use seqrec::data::{Dataset, Filters, Interaction, Interactions, TrainingSequences};
-use seqrec::recall::StageData;
+use seqrec::store::StageData;
 
 /// Three users: anna took a, b; bo b, c; cy c, a, d. Times count up from 1.
 pub fn data() -> StageData {

@@ -11,9 +11,9 @@ use super::dominant::Dominant;
 use super::graph::{Graph, Links, NONE};
 use super::insert::{Insertion, ListLocks, level};
 use super::twins::{Places, Twins};
-use crate::data::ItemIndex;
 use crate::index::Precision;
 use crate::index::vectors::Vectors;
+use crate::item::ItemIndex;
 
 /// Lengths whose squares differ by no more than this share are one length.
 const ONE_LENGTH: f32 = 2e-3;
@@ -23,7 +23,7 @@ pub(super) fn build(vectors: ArrayView2<'_, f32>, config: &HnswConfig) -> Graph 
     let (len, dim) = vectors.dim();
     let values = vectors.as_standard_layout();
     let values = values.as_slice().unwrap_or_default();
-    let neighbors = config.neighbors;
+    let neighbors = config.m;
     let levels: Vec<u8> = (0..len as u32)
         .map(|point| level(config.seed, point, neighbors))
         .collect();

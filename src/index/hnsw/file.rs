@@ -81,7 +81,7 @@ impl HnswIndex {
         let sections = file::open(path.as_ref(), Kind::Hnsw, fingerprint)?;
         let config = HnswConfig {
             precision: sections.precision(1)?,
-            neighbors: sections.number(2)?,
+            m: sections.number(2)?,
             ef_construction: sections.number(3)?,
             ef_search: sections.number(4)?,
             seed: sections.settings[5],
@@ -126,9 +126,9 @@ fn graph(sections: &Sections, config: &HnswConfig) -> Result<Graph> {
         .ok_or_else(mismatch)?;
     let fits = vectors.len() == points
         && levels.len() == points
-        && base.len() == points * 2 * config.neighbors
+        && base.len() == points * 2 * config.m
         && upper_start.len() == points
-        && upper.len().is_multiple_of(config.neighbors);
+        && upper.len().is_multiple_of(config.m);
     // The highest bit of a point's number is a mark of the beam's.
     if !fits || points >= 1 << 31 {
         return Err(mismatch());
@@ -136,7 +136,7 @@ fn graph(sections: &Sections, config: &HnswConfig) -> Result<Graph> {
     let live = items.iter().filter(|&&item| item != 0).count();
     let entry = u32::try_from(sections.settings[6]).unwrap_or(NONE);
     Ok(Graph {
-        neighbors: config.neighbors,
+        neighbors: config.m,
         vectors,
         dominant,
         squares: Vec::new(),
@@ -226,7 +226,7 @@ mod tests {
         let vectors = ndarray::Array2::from_shape_fn((300, 3), |(row, column)| {
             ((row * 7 + column * 5) % 11) as f32
         });
-        let config = HnswConfig::new().with_neighbors(2);
+        let config = HnswConfig::new().with_m(2);
         let index = HnswIndex::new(vectors.view(), &config).unwrap();
         let mut graph = index.state.into_inner().unwrap().graph;
         assert_eq!(check(&graph), Ok(()));

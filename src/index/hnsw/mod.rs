@@ -28,17 +28,17 @@ use super::file::Mapped;
 use super::{
     Filter, Hits, UpdatableIndex, VectorIndex, broken, check_queries, check_vector, without_padding,
 };
-use crate::data::ItemIndex;
+use crate::item::ItemIndex;
 use crate::{Error, Result};
 
 /// Approximate search in a hierarchical navigable small world graph.
 ///
 /// Malkov & Yashunin, [Efficient and robust approximate nearest neighbor search using Hierarchical
-/// Navigable Small World graphs](https://arxiv.org/abs/1603.09320), whose neighbours are here those
+/// Navigable Small World graphs](https://arxiv.org/abs/1603.09320), whose neighbors are here those
 /// with the largest inner product (Morozov & Babenko, [Non-metric similarity graphs for maximum
 /// inner product search](https://papers.nips.cc/paper/7722), 2018), with four differences, each
 /// measured on vectors of many kinds: the longest vectors are linked first, what stands before
-/// another neighbour is judged half-way between inner product and distance, directions along
+/// another neighbor is judged half-way between inner product and distance, directions along
 /// which vectors are very much longer than along others are evened out among points, and equal
 /// vectors are one point.
 ///

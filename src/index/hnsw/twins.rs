@@ -7,7 +7,7 @@ use crate::index::buffer::Buffer;
 
 /// Equal vectors, of which the graph links the first alone.
 ///
-/// Each would otherwise have all others for its neighbours, and hundreds of them, as items that
+/// Each would otherwise have all others for its neighbors, and hundreds of them, as items that
 /// nobody took have, would be a part of the graph that hardly anything else leads to.
 #[derive(Debug, Default)]
 pub(super) struct Twins {

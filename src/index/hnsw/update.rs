@@ -16,8 +16,8 @@ use super::dominant::{self, Dominant};
 use super::graph::{Graph, Links, NONE};
 use super::insert::{Insertion, ListLocks, level};
 use super::twins::{Places, Twins};
-use crate::data::ItemIndex;
 use crate::index::vectors::{Query, Vectors};
+use crate::item::ItemIndex;
 
 /// A new graph is begun when one point in so many is a tombstone, or came late.
 const RENEW_AT: usize = 4;

@@ -22,9 +22,9 @@ pub struct SequenceEnds<B: BurnBackend> {
     pub input_embedding: Option<Param<Tensor<B, 2>>>,
     /// Position vectors `[max_len, dim]`, counted from the first item seen.
     pub positions: Param<Tensor<B, 2>>,
-    /// Normalises the last block's states.
+    /// Normalizes the last block's states.
     pub norm: LayerNorm<B>,
-    /// From normalised states to user vectors, `[dim, dim]`.
+    /// From normalized states to user vectors, `[dim, dim]`.
     pub output: Option<Linear<B>>,
 }
 

@@ -12,23 +12,24 @@ use crate::model::Similarity;
 use crate::{Error, Result, checks};
 
 use super::arrays::{ArrayReader, ArrayWriter};
-use super::channel::RecallChannel;
-use super::factorization::{AlsConfig, MatrixFactorization};
-use super::fusion::{Fusion, Share};
-use super::item_neighbours::ItemNeighboursConfig;
-use super::item_paths::{NearestItems, PreferredTags, items_of_tags, tags_of_items};
-use super::links::{Item, Links};
-use super::markov::MarkovChain;
-use super::path::{HistoryItems, Path};
-use super::popularity::{Popularity, PopularityConfig};
-use super::selection::{MarginalRelevance, Selection, TagCap};
-use super::session_knn::{SessionKnn, SessionKnnConfig};
-use super::stage::RecallStage;
 use super::stage_data::{StageData, StageModel};
-use super::user_paths::{
+use crate::channels::ItemNeighborsConfig;
+use crate::channels::MarkovChain;
+use crate::channels::{AlsConfig, MatrixFactorization};
+use crate::channels::{NearestItems, PreferredTags, items_of_tags, tags_of_items};
+use crate::channels::{
     NearestUsers, SimilarUsers, SimilarUsersConfig, next_items, training_vectors,
 };
-use super::vector_channel::{UserEncoder, VectorChannel};
+use crate::channels::{Popularity, PopularityConfig};
+use crate::channels::{SessionKnn, SessionKnnConfig};
+use crate::recall::RecallChannel;
+use crate::recall::RecallStage;
+use crate::recall::VectorChannel;
+use crate::recall::{Fusion, Share};
+use crate::recall::{HistoryItems, Path};
+use crate::recall::{Item, Links};
+use crate::recall::{MarginalRelevance, Selection, TagCap};
+use crate::retrieve::UserEncoder;
 
 /// By how many vectors an index is measured.
 const MEASURED_BY: usize = 200;
@@ -46,12 +47,12 @@ pub enum ChannelKind {
     /// What came next most often: [`MarkovChain`].
     MarkovChain,
     /// Item-based collaborative filtering, or U2I2I: the user's items, then each one's
-    /// neighbours.
-    ItemNeighbours {
+    /// neighbors.
+    ItemNeighbors {
         /// Which of a user's items are looked at.
         start: HistoryItems,
-        /// How neighbours are found.
-        settings: ItemNeighboursConfig,
+        /// How neighbors are found.
+        settings: ItemNeighborsConfig,
     },
     /// User-based collaborative filtering: users like him, then their items.
     SimilarUsers {
@@ -77,12 +78,12 @@ pub enum ChannelKind {
         /// Which of a user's items are looked at.
         start: HistoryItems,
         /// How many items near each.
-        neighbours: usize,
+        neighbors: usize,
     },
     /// Users near him in the model's space, then what they took next: U2U2I.
     NearestUsers {
         /// How many users.
-        neighbours: usize,
+        neighbors: usize,
         /// How many of a training user's last items are what he took next.
         held_back: usize,
     },
@@ -100,7 +101,7 @@ pub enum ChannelKind {
 /// What takes long to make of a channel, and so is kept in a folder.
 pub(super) enum Prepared {
     Nothing,
-    Neighbours(Links<Item, Item>),
+    Neighbors(Links<Item, Item>),
     Vectors(Array2<f32>),
     Index(Arc<AnyIndex>, IndexReport),
 }
@@ -131,8 +132,8 @@ impl ChannelKind {
     pub(super) fn prepare(&self, data: &StageData, how: How<'_>) -> Result<Prepared> {
         let (sequences, catalog) = (&data.sequences, &data.catalog);
         Ok(match self {
-            Self::ItemNeighbours { settings, .. } => {
-                Prepared::Neighbours(settings.build(sequences, catalog)?)
+            Self::ItemNeighbors { settings, .. } => {
+                Prepared::Neighbors(settings.build(sequences, catalog)?)
             }
             Self::MatrixFactorization { settings } => {
                 let solved = MatrixFactorization::als(sequences, catalog, settings)?;
@@ -156,18 +157,18 @@ impl ChannelKind {
                 let (index, report) = how.index.build(item_vectors.view(), users.view(), how.k)?;
                 Prepared::Index(Arc::new(index), report)
             }
-            Self::NearestItems { neighbours, .. } => {
+            Self::NearestItems { neighbors, .. } => {
                 let mut vectors = self.model(data)?.item_vectors.clone();
                 Similarity::Cosine.prepare(vectors.view_mut());
-                measured_by_itself(&vectors, *neighbours, how.index)?
+                measured_by_itself(&vectors, *neighbors, how.index)?
             }
             Self::NearestUsers {
-                neighbours,
+                neighbors,
                 held_back,
             } => {
                 let encoder = &self.model(data)?.encoder;
                 let vectors = training_vectors(encoder, sequences, *held_back)?;
-                measured_by_itself(&vectors, *neighbours, how.index)?
+                measured_by_itself(&vectors, *neighbors, how.index)?
             }
             _ => Prepared::Nothing,
         })
@@ -185,7 +186,7 @@ impl ChannelKind {
                 Arc::new(Popularity::of_sequences(sequences, segments, settings)?)
             }
             (Self::MarkovChain, _) => Arc::new(MarkovChain::new(sequences, catalog)?),
-            (Self::ItemNeighbours { start, .. }, Prepared::Neighbours(links)) => {
+            (Self::ItemNeighbors { start, .. }, Prepared::Neighbors(links)) => {
                 Arc::new(start.then(links).into_channel())
             }
             (Self::SimilarUsers { start, settings }, _) => {
@@ -204,15 +205,15 @@ impl ChannelKind {
                 fits(&index, model.item_vectors.dim(), "the model's items")?;
                 Arc::new(VectorChannel::new(model.encoder.clone(), index))
             }
-            (Self::NearestItems { start, neighbours }, Prepared::Index(index, _)) => {
+            (Self::NearestItems { start, neighbors }, Prepared::Index(index, _)) => {
                 let vectors = &self.model(data)?.item_vectors;
                 fits(&index, vectors.dim(), "the model's items")?;
-                let step = NearestItems::new(vectors.view(), *neighbours, |_| Ok(index))?;
+                let step = NearestItems::new(vectors.view(), *neighbors, |_| Ok(index))?;
                 Arc::new(start.then(step).into_channel())
             }
             (
                 Self::NearestUsers {
-                    neighbours,
+                    neighbors,
                     held_back,
                 },
                 Prepared::Index(index, _),
@@ -221,7 +222,7 @@ impl ChannelKind {
                 let model = self.model(data)?;
                 let dim = model.item_vectors.ncols();
                 fits(&index, (sequences.len() + 1, dim), "the training users")?;
-                let nearest = NearestUsers::new(model.encoder.clone(), index, *neighbours)?;
+                let nearest = NearestUsers::new(model.encoder.clone(), index, *neighbors)?;
                 let next = next_items(sequences, catalog, *held_back);
                 Arc::new(nearest.then(next).into_channel())
             }
@@ -271,7 +272,7 @@ impl Prepared {
     pub(super) fn write(&self, name: &str, to: &mut ArrayWriter) {
         match self {
             Self::Nothing | Self::Index(..) => {}
-            Self::Neighbours(links) => to.add_links(name, links),
+            Self::Neighbors(links) => to.add_links(name, links),
             Self::Vectors(vectors) => to.add_matrix(name, vectors.view()),
         }
     }
@@ -285,7 +286,7 @@ impl Prepared {
         index: impl FnOnce() -> Result<(AnyIndex, IndexReport)>,
     ) -> Result<Self> {
         Ok(match kind {
-            ChannelKind::ItemNeighbours { .. } => Self::Neighbours(from.links(name, items + 1)?),
+            ChannelKind::ItemNeighbors { .. } => Self::Neighbors(from.links(name, items + 1)?),
             ChannelKind::MatrixFactorization { .. } => Self::Vectors(from.matrix(name)?),
             ChannelKind::Model
             | ChannelKind::NearestItems { .. }
@@ -378,10 +379,9 @@ impl PlannedSelection {
 ///
 /// ```
 /// use seqrec::prelude::*;
-/// use seqrec::recall::{
-///     ChannelKind, Fusion, HistoryItems, ItemNeighboursConfig, PlannedChannel, PopularityConfig,
-///     StageData, StagePlan,
-/// };
+/// use seqrec::channels::{ItemNeighborsConfig, PopularityConfig};
+/// use seqrec::recall::{Fusion, HistoryItems};
+/// use seqrec::store::{ChannelKind, PlannedChannel, StageData, StagePlan};
 ///
 /// let log = seqrec::data::synthetic::Synthetic { users: 80, items: 60, ..Default::default() }.generate();
 /// let dataset = Dataset::new(log, Filters::default())?;
@@ -391,9 +391,9 @@ impl PlannedSelection {
 /// let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
 /// plan.channels = vec![
 ///     PlannedChannel::new("markov", ChannelKind::MarkovChain),
-///     PlannedChannel::new("item_cf", ChannelKind::ItemNeighbours {
+///     PlannedChannel::new("item_cf", ChannelKind::ItemNeighbors {
 ///         start: HistoryItems::last(20)?,
-///         settings: ItemNeighboursConfig::new(),
+///         settings: ItemNeighborsConfig::new(),
 ///     }),
 /// ];
 /// plan.fallback = Some(ChannelKind::Popularity { settings: PopularityConfig::new() });

@@ -21,16 +21,16 @@ use crate::model::RecallerConfig;
 use crate::{Error, Result};
 
 use super::arrays::{ArrayReader, ArrayWriter};
-use super::links::check_offsets;
 use super::plan::{Prepared, StagePlan};
 use super::registry::ModelRegistry;
 use super::run::{self, Run};
 use super::run_folder::{self, damaged, index_name, parse, read_checked, read_manifest};
-use super::stage::RecallStage;
 use super::stage_data::{StageData, StageModel};
+use crate::recall::RecallStage;
+use crate::recall::check_offsets;
 
 /// The version of a stage's files that this build writes and reads.
-pub const STAGE_FORMAT_VERSION: u32 = 3;
+pub const STAGE_FORMAT_VERSION: u32 = 4;
 
 const MANIFEST: &str = "stage.json";
 const USERS: &str = "users.json";

@@ -1,14 +1,14 @@
 //! Item-based collaborative filtering: the nearest items of every item.
 //!
-//! `cargo bench --bench item_neighbours -- ratings.csv` prints one JSON line with the time that
+//! `cargo bench --bench item_neighbors -- ratings.csv` prints one JSON line with the time that
 //! building takes, reading not counted, and the memory that the process has used.
 
 use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Parser;
+use seqrec::channels::ItemNeighborsConfig;
 use seqrec::data::{Dataset, Filters, InteractionReader, TrainingSequences};
-use seqrec::recall::ItemNeighboursConfig;
 
 #[path = "support/memory.rs"]
 mod memory;
@@ -18,7 +18,7 @@ struct Options {
     /// The interactions.
     file: PathBuf,
     #[arg(long, default_value_t = 100)]
-    neighbours: usize,
+    neighbors: usize,
     /// What a pair counts for every place between its items.
     #[arg(long, default_value_t = 1.0)]
     position_decay: f64,
@@ -42,8 +42,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dataset = Dataset::new(log, Filters::default())?;
     let sequences = TrainingSequences::all(&dataset);
     let read_mb = memory::peak_rss_mb();
-    let config = ItemNeighboursConfig::new()
-        .with_neighbours(options.neighbours)
+    let config = ItemNeighborsConfig::new()
+        .with_neighbors(options.neighbors)
         .with_position_decay(options.position_decay)
         .with_half_life(options.half_life);
     let start = Instant::now();
@@ -55,7 +55,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let line = serde_json::json!({
         "rows": rows,
         "items": dataset.catalog().len(),
-        "neighbours": options.neighbours,
+        "neighbors": options.neighbors,
         "kept": kept,
         "threads": options.threads,
         "seconds": (seconds * 1e3).round() / 1e3,

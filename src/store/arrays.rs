@@ -16,8 +16,8 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::{Error, Result};
 
-use super::links::{Links, Node};
 use super::run_folder::damaged;
+use crate::recall::{Links, Node};
 
 /// A number of a kind that a file may hold.
 pub(super) trait Number: Copy {

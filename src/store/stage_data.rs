@@ -19,8 +19,8 @@ use crate::data::{Catalog, Dataset, ExternalId, Features, TimeUnit, TrainingSequ
 use crate::model::SequenceRecaller;
 use crate::{Error, Result};
 
-use super::vector_channel::{ModelEncoder, UserEncoder};
-use super::vectors::item_vectors;
+use crate::retrieve::item_vectors;
+use crate::retrieve::{ModelEncoder, UserEncoder};
 
 /// All that the channels of a [`StagePlan`](super::StagePlan) are made of.
 #[derive(Debug, Clone)]

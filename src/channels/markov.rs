@@ -6,10 +6,10 @@ use crate::data::{Catalog, ItemIndex, TrainingSequences};
 use crate::index::Filter;
 use crate::{Result, checks};
 
-use super::candidates::{Candidates, Reason};
-use super::channel::{RecallChannel, UserContext};
-use super::links::{Item, Links};
-use super::scores::best_by_scores;
+use crate::recall::best_by_scores;
+use crate::recall::{Candidates, Reason};
+use crate::recall::{Item, Links};
+use crate::recall::{RecallChannel, UserContext};
 
 /// A Markov chain of the first order: items are scored by how often they came right after the
 /// history's last item.

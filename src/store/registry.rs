@@ -27,7 +27,7 @@ use super::stage_data::StageModel;
 /// ```no_run
 /// use seqrec::backend::Flex;
 /// use seqrec::engine::{EngineSettings, RecallEngine};
-/// use seqrec::recall::ModelRegistry;
+/// use seqrec::store::ModelRegistry;
 /// # use seqrec::model::Gru4RecConfig as MyConfig;
 ///
 /// let models = ModelRegistry::<Flex>::builtin().with::<MyConfig>();

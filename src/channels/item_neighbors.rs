@@ -9,7 +9,7 @@ use crate::data::{Catalog, History, ItemIndex, TrainingSequences};
 use crate::kernels::top_k::{Scored, scan};
 use crate::{Result, checks};
 
-use super::links::{Item, Links};
+use crate::recall::{Item, Links};
 
 /// How far apart two items of a sequence still count; beyond it a decay has left next to nothing.
 const LEAST_WEIGHT: f32 = 1e-3;
@@ -26,12 +26,12 @@ const LEAST_WEIGHT: f32 = 1e-3;
 ///
 /// ```
 /// use seqrec::data::{Dataset, Filters, Interaction, Interactions, TrainingSequences};
-/// use seqrec::recall::ItemNeighboursConfig;
+/// use seqrec::channels::ItemNeighborsConfig;
 ///
 /// let rows = [("u", "a", 1.0), ("u", "b", 2.0), ("v", "a", 1.0), ("v", "b", 2.0), ("v", "c", 3.0)];
 /// let log: Interactions = rows.map(|(user, item, time)| Interaction::new(user, item, time)).into_iter().collect();
 /// let dataset = Dataset::new(log, Filters::default())?;
-/// let config = ItemNeighboursConfig::new().with_inverse_user_frequency(false);
+/// let config = ItemNeighborsConfig::new().with_inverse_user_frequency(false);
 /// let links = config.build(&TrainingSequences::all(&dataset), dataset.catalog())?;
 /// let (items, cosines) = links.of(1);
 /// assert_eq!(items, [2, 3]);
@@ -39,10 +39,10 @@ const LEAST_WEIGHT: f32 = 1e-3;
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Config, Debug, PartialEq)]
-pub struct ItemNeighboursConfig {
-    /// How many neighbours of each item are kept.
+pub struct ItemNeighborsConfig {
+    /// How many neighbors of each item are kept.
     #[config(default = 100)]
-    pub neighbours: usize,
+    pub neighbors: usize,
     /// How many of a user's last items are looked at: someone who took all would cost the square
     /// of that, and say nothing.
     #[config(default = 5_000)]
@@ -55,7 +55,7 @@ pub struct ItemNeighboursConfig {
     pub position_decay: f64,
     /// The time between its items, in the unit of the source, that halves what a pair counts.
     pub half_life: Option<f64>,
-    /// What an item that was taken before another counts as its neighbour, where one that was
+    /// What an item that was taken before another counts as its neighbor, where one that was
     /// taken after it counts 1.
     #[config(default = 1.0)]
     pub backward: f64,
@@ -65,9 +65,9 @@ pub struct ItemNeighboursConfig {
     pub shrinkage: f64,
 }
 
-impl ItemNeighboursConfig {
+impl ItemNeighborsConfig {
     fn validate(&self) -> Result<()> {
-        checks::at_least_one(&[("neighbours", self.neighbours), ("longest", self.longest)])?;
+        checks::at_least_one(&[("neighbors", self.neighbors), ("longest", self.longest)])?;
         checks::decay("position_decay", self.position_decay)?;
         if let Some(half_life) = self.half_life {
             checks::positive("half_life", half_life)?;
@@ -76,7 +76,7 @@ impl ItemNeighboursConfig {
         checks::not_negative("shrinkage", self.shrinkage)
     }
 
-    /// Finds the neighbours of every item, best first, ties by popularity, on all threads.
+    /// Finds the neighbors of every item, best first, ties by popularity, on all threads.
     ///
     /// Of an item that a user took several times, the last counts.
     ///
@@ -98,13 +98,13 @@ impl ItemNeighboursConfig {
         let found: Vec<Vec<Scored>> = (0..catalog.len() as u32)
             .into_par_iter()
             .with_max_len(16)
-            .map_init(scratch, |sums, rank| together.neighbours(rank, sums))
+            .map_init(scratch, |sums, rank| together.neighbors(rank, sums))
             .collect();
         let mut links = Links::to(catalog.len() + 1);
         links.push([]);
         for item in 1..=catalog.len() {
-            let neighbours = found[together.ranks[item] as usize].iter();
-            links.push(neighbours.map(|&(rank, cosine)| (together.by_rank[rank as usize], cosine)));
+            let neighbors = found[together.ranks[item] as usize].iter();
+            links.push(neighbors.map(|&(rank, cosine)| (together.by_rank[rank as usize], cosine)));
         }
         Ok(links)
     }
@@ -113,7 +113,7 @@ impl ItemNeighboursConfig {
 /// Who took what, both ways. Items go by their rank in popularity, from 0, so that the sums of
 /// those that nearly everyone took lie side by side.
 struct Together<'a> {
-    config: &'a ItemNeighboursConfig,
+    config: &'a ItemNeighborsConfig,
     by_rank: Vec<ItemIndex>,
     /// The rank of each item; that of padding is never looked at.
     ranks: Vec<u32>,
@@ -138,7 +138,7 @@ struct Together<'a> {
 
 impl<'a> Together<'a> {
     fn new(
-        config: &'a ItemNeighboursConfig,
+        config: &'a ItemNeighborsConfig,
         sequences: &TrainingSequences,
         catalog: &Catalog,
     ) -> Self {
@@ -238,7 +238,7 @@ impl<'a> Together<'a> {
     }
 
     /// The nearest items of one, best first; `sums` is 0 everywhere, before and after.
-    fn neighbours(&self, item: u32, sums: &mut [f32]) -> Vec<Scored> {
+    fn neighbors(&self, item: u32, sums: &mut [f32]) -> Vec<Scored> {
         let plain = self.by_distance.is_empty()
             && self.config.half_life.is_none()
             && self.config.backward == 1.0;
@@ -269,7 +269,7 @@ impl<'a> Together<'a> {
                 *score = sum * believed * scale * self.scales[other as usize];
             }
         };
-        let count = self.config.neighbours;
+        let count = self.config.neighbors;
         // Where few were met, their items are gone through again, else all items.
         if met < sums.len() / 8 {
             let users = taken.iter().map(|&(user, _)| self.of_user(user));
@@ -291,7 +291,7 @@ impl<'a> Together<'a> {
         }
     }
 
-    /// Adds what a user's items count as neighbours of the one at a place.
+    /// Adds what a user's items count as neighbors of the one at a place.
     fn add_pairs(&self, place: usize, range: Range<usize>, weight: f32, sums: &mut [f32]) {
         let Range {
             start: mut from,

@@ -11,13 +11,13 @@ use crate::index::VectorIndex;
 use crate::model::Similarity;
 use crate::{Error, Result, checks};
 
-use super::candidates::Reason;
-use super::channel::UserContext;
-use super::links::{Item, Links, User};
-use super::path::{HistoryItems, Path, Reached};
-use super::scores::Scores;
 use super::taken_by::TakenBy;
-use super::vector_channel::UserEncoder;
+use crate::recall::Reason;
+use crate::recall::Scores;
+use crate::recall::UserContext;
+use crate::recall::{HistoryItems, Path, Reached};
+use crate::recall::{Item, Links, User};
+use crate::retrieve::UserEncoder;
 
 /// The settings of [`SimilarUsers`].
 #[derive(Config, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct SimilarUsersConfig {
     pub recent: usize,
     /// How many similar users items are taken from.
     #[config(default = 200)]
-    pub neighbours: usize,
+    pub neighbors: usize,
 }
 
 /// The beginning of a path: users who took the same items, the rare ones counting more.
@@ -38,7 +38,8 @@ pub struct SimilarUsersConfig {
 ///
 /// ```
 /// use seqrec::data::{Dataset, Filters, TrainingSequences, synthetic::Synthetic};
-/// use seqrec::recall::{HistoryItems, Path, RecallChannel, SimilarUsers, SimilarUsersConfig};
+/// use seqrec::channels::{SimilarUsers, SimilarUsersConfig};
+/// use seqrec::recall::{HistoryItems, Path, RecallChannel};
 ///
 /// let log = Synthetic { users: 40, items: 50, ..Synthetic::default() }.generate();
 /// let dataset = Dataset::new(log, Filters::default())?;
@@ -58,7 +59,7 @@ pub struct SimilarUsers {
     start: HistoryItems,
     /// One over the length of each user's vector of inverse frequencies.
     scales: Vec<f32>,
-    neighbours: usize,
+    neighbors: usize,
 }
 
 impl SimilarUsers {
@@ -73,7 +74,7 @@ impl SimilarUsers {
         start: HistoryItems,
         config: &SimilarUsersConfig,
     ) -> Result<Self> {
-        checks::at_least_one(&[("recent", config.recent), ("neighbours", config.neighbours)])?;
+        checks::at_least_one(&[("recent", config.recent), ("neighbors", config.neighbors)])?;
         let taken_by = TakenBy::new(sequences, catalog, config.recent)?;
         let squared = |user: u32| -> f32 {
             let (_, rarities) = taken_by.items.of(user);
@@ -86,7 +87,7 @@ impl SimilarUsers {
                 .collect(),
             taken_by,
             start,
-            neighbours: config.neighbours,
+            neighbors: config.neighbors,
         })
     }
 
@@ -116,9 +117,9 @@ impl Path<User> for SimilarUsers {
             let order = |a: &Reached, b: &Reached| {
                 (b.weight.total_cmp(&a.weight)).then(recency(a).cmp(&recency(b)))
             };
-            if self.neighbours < similar.len() {
-                similar.select_nth_unstable_by(self.neighbours, order);
-                similar.truncate(self.neighbours);
+            if self.neighbors < similar.len() {
+                similar.select_nth_unstable_by(self.neighbors, order);
+                similar.truncate(self.neighbors);
             }
             similar.sort_unstable_by(order);
             similar
@@ -140,7 +141,7 @@ const BATCH: usize = 512;
 pub struct NearestUsers<E, I> {
     encoder: E,
     index: I,
-    neighbours: usize,
+    neighbors: usize,
 }
 
 impl<E: UserEncoder, I: VectorIndex> NearestUsers<E, I> {
@@ -148,9 +149,9 @@ impl<E: UserEncoder, I: VectorIndex> NearestUsers<E, I> {
     ///
     /// # Errors
     /// [`Error::Shape`] when index and encoder are of other dimensions, and
-    /// [`Error::InvalidValue`] for 0 neighbours.
-    pub fn new(encoder: E, index: I, neighbours: usize) -> Result<Self> {
-        checks::at_least_one(&[("neighbours", neighbours)])?;
+    /// [`Error::InvalidValue`] for 0 neighbors.
+    pub fn new(encoder: E, index: I, neighbors: usize) -> Result<Self> {
+        checks::at_least_one(&[("neighbors", neighbors)])?;
         if index.dim() != encoder.dim() {
             return Err(Error::Shape {
                 what: "dimension of the index of users",
@@ -161,7 +162,7 @@ impl<E: UserEncoder, I: VectorIndex> NearestUsers<E, I> {
         Ok(Self {
             encoder,
             index,
-            neighbours,
+            neighbors,
         })
     }
 }
@@ -234,7 +235,7 @@ impl<E: UserEncoder, I: VectorIndex> Path<User> for NearestUsers<E, I> {
         }
         let histories: Vec<_> = rows.iter().map(|&row| users[row].history()).collect();
         let queries = encode_one(&self.encoder, &histories)?;
-        let hits = self.index.search(queries.view(), self.neighbours, None)?;
+        let hits = self.index.search(queries.view(), self.neighbors, None)?;
         for (place, row) in rows.into_iter().enumerate() {
             let near = hits.of(place).filter(|hit| hit.score > 0.0);
             walked[row] = near

@@ -40,7 +40,7 @@ const WEIGHTS: &str = "weights.safetensors";
 /// use seqrec::backend::Flex;
 /// use seqrec::data::Catalog;
 /// use seqrec::model::{Gru4RecConfig, RecallerConfig};
-/// use seqrec::recall::Run;
+/// use seqrec::store::Run;
 ///
 /// let folder = tempfile::tempdir().unwrap();
 /// let path = folder.path().join("run");

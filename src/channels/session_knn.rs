@@ -6,10 +6,10 @@ use crate::data::{Catalog, ItemIndex, TrainingSequences};
 use crate::index::Filter;
 use crate::{Result, checks};
 
-use super::candidates::{Candidates, Reason};
-use super::channel::{RecallChannel, UserContext};
-use super::scores::best_by_scores;
 use super::taken_by::TakenBy;
+use crate::recall::best_by_scores;
+use crate::recall::{Candidates, Reason};
+use crate::recall::{RecallChannel, UserContext};
 
 /// The settings of [`SessionKnn`].
 #[derive(Config, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct SessionKnnConfig {
     pub recent: usize,
     /// How many of the nearest sessions items are taken from.
     #[config(default = 100)]
-    pub neighbours: usize,
+    pub neighbors: usize,
     /// How many of a history's last items are looked at.
     #[config(default = 20)]
     pub max_len: usize,
@@ -50,7 +50,7 @@ impl SessionKnn {
     ) -> Result<Self> {
         checks::at_least_one(&[
             ("recent", config.recent),
-            ("neighbours", config.neighbours),
+            ("neighbors", config.neighbors),
             ("max_len", config.max_len),
         ])?;
         Ok(Self {
@@ -108,7 +108,7 @@ impl RecallChannel for SessionKnn {
                     .total_cmp(&a.similarity)
                     .then(recency(a).cmp(&recency(b)))
             });
-            near.truncate(self.config.neighbours);
+            near.truncate(self.config.neighbors);
             for Near {
                 session,
                 similarity,

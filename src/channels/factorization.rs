@@ -11,9 +11,9 @@ use crate::data::{Catalog, History, ItemIndex, TrainingSequences};
 use crate::index::{Filter, FlatIndex, VectorIndex};
 use crate::{Result, checks};
 
-use super::candidates::{Candidates, Reason};
-use super::channel::{RecallChannel, UserContext};
-use super::vector_channel::{UserEncoder, nearest_items};
+use crate::recall::{Candidates, Reason};
+use crate::recall::{RecallChannel, UserContext};
+use crate::retrieve::{UserEncoder, nearest_items};
 
 /// The settings of [`MatrixFactorization::als`].
 #[derive(Config, Debug, PartialEq)]

@@ -6,7 +6,7 @@ use crate::Result;
 use crate::checks;
 use crate::data::{Catalog, TrainingSequences};
 
-use super::links::{Item, Links, User};
+use crate::recall::{Item, Links, User};
 
 /// The users of each item and the items of each user.
 #[derive(Debug, Clone)]

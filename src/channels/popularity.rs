@@ -12,8 +12,8 @@ use crate::data::{Catalog, ExternalId, Interaction, Interactions, ItemIndex, Tra
 use crate::index::Filter;
 use crate::{Error, Result, checks};
 
-use super::candidates::{Candidate, Candidates, Reason};
-use super::channel::{RecallChannel, UserContext};
+use crate::recall::{Candidate, Candidates, Reason};
+use crate::recall::{RecallChannel, UserContext};
 
 /// What an interaction adds to its item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +29,7 @@ pub enum Measure {
 /// The settings of [`Popularity`]; the defaults count all interactions of all time alike.
 ///
 /// ```
-/// use seqrec::recall::{Measure, PopularityConfig};
+/// use seqrec::channels::{Measure, PopularityConfig};
 ///
 /// let week = 7.0 * 86_400.0;
 /// let most_clicked = PopularityConfig::new().with_events(vec!["click".into()]).with_window(Some(week));
@@ -81,7 +81,8 @@ const SEGMENTS: usize = 10_000;
 ///
 /// ```
 /// use seqrec::data::{Catalog, Interaction, Interactions};
-/// use seqrec::recall::{Measure, Popularity, PopularityConfig, RecallChannel};
+/// use seqrec::channels::{Measure, Popularity, PopularityConfig};
+/// use seqrec::recall::RecallChannel;
 ///
 /// let sale = |user, item, time, price| Interaction {
 ///     value: Some(price),

@@ -6,19 +6,20 @@ use crate::data::{Catalog, Features};
 use crate::index::VectorIndex;
 use crate::{Error, Result, checks};
 
-use super::channel::UserContext;
-use super::links::{Item, Links, Node, Tag};
-use super::path::{HistoryItems, Path, Reached, Step};
+use crate::recall::UserContext;
+use crate::recall::{HistoryItems, Path, Reached, Step};
+use crate::recall::{Item, Links, Node, Tag};
 
 /// A step from items to the items nearest to them in an embedding, by cosine: of a model
-/// ([`item_vectors`](super::item_vectors)), of a factorization, or of the items' contents.
+/// ([`item_vectors`](crate::retrieve::item_vectors)), of a factorization, or of the items' contents.
 ///
 /// The path from a history's items over this step is I2I.
 ///
 /// ```
 /// use ndarray::array;
 /// use seqrec::index::FlatIndex;
-/// use seqrec::recall::{HistoryItems, NearestItems, Path, RecallChannel};
+/// use seqrec::channels::NearestItems;
+/// use seqrec::recall::{HistoryItems, Path, RecallChannel};
 ///
 /// // Row 0 is padding.
 /// let vectors = array![[0.0, 0.0], [1.0, 0.0], [0.9, 0.1], [0.0, 1.0]];
@@ -32,27 +33,27 @@ pub struct NearestItems<I> {
     /// Of length 1.
     vectors: Array2<f32>,
     index: I,
-    neighbours: usize,
+    neighbors: usize,
 }
 
 impl<I: VectorIndex> NearestItems<I> {
-    /// A step to the `neighbours` items nearest to each, of vectors `[items + 1, dim]`, row 0
+    /// A step to the `neighbors` items nearest to each, of vectors `[items + 1, dim]`, row 0
     /// being padding, through the index that `index` builds of them, scaled to length 1.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for 0 neighbours, and what building the index gives.
+    /// [`Error::InvalidValue`] for 0 neighbors, and what building the index gives.
     pub fn new(
         vectors: ArrayView2<'_, f32>,
-        neighbours: usize,
+        neighbors: usize,
         index: impl FnOnce(ArrayView2<'_, f32>) -> Result<I>,
     ) -> Result<Self> {
-        checks::at_least_one(&[("neighbours", neighbours)])?;
+        checks::at_least_one(&[("neighbors", neighbors)])?;
         let mut vectors = vectors.to_owned();
         crate::model::Similarity::Cosine.prepare(vectors.view_mut());
         Ok(Self {
             index: index(vectors.view())?,
             vectors,
-            neighbours,
+            neighbors,
         })
     }
 }
@@ -75,12 +76,12 @@ impl<I: VectorIndex> Step<Item, Item> for NearestItems<I> {
         // The nearest of all is the item itself.
         let hits = self
             .index
-            .search(queries.view(), self.neighbours.saturating_add(1), None)?;
+            .search(queries.view(), self.neighbors.saturating_add(1), None)?;
         for (place, reached) in from.iter().enumerate() {
             let others = hits
                 .of(place)
                 .filter(|hit| hit.item != reached.node && hit.score > 0.0);
-            for hit in others.take(self.neighbours) {
+            for hit in others.take(self.neighbors) {
                 found(place, hit.item, hit.score);
             }
         }

@@ -7,7 +7,7 @@ use crate::index::{Filter, VectorIndex};
 use crate::model::SequenceRecaller;
 use crate::{Error, Result};
 
-use super::vector_channel::{encode_by_model, nearest_items};
+use crate::retrieve::{encode_by_model, nearest_items};
 
 /// How many items to recall, and whether the history's own may be among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub struct Retrieved {
 /// use seqrec::data::Catalog;
 /// use seqrec::index::FlatIndex;
 /// use seqrec::model::{Gru4RecConfig, RecallerConfig};
-/// use seqrec::recall::{RecallOptions, Retriever, item_vectors};
+/// use seqrec::retrieve::{RecallOptions, Retriever, item_vectors};
 ///
 /// let catalog = Catalog::from_ids(["a", "b", "c"].map(Into::into))?;
 /// let model = Gru4RecConfig::new().init::<Flex>(catalog.len(), 1, &Default::default())?;

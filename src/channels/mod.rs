@@ -1,0 +1,25 @@
+//! Channels that need no neural network: popularity, Markov chain, nearest sessions, matrix
+//! factorization, EASE, and the steps of paths over items, users and tags.
+
+#[cfg(feature = "ease")]
+mod ease;
+mod factorization;
+mod item_neighbors;
+mod item_paths;
+mod markov;
+mod popularity;
+mod session_knn;
+mod taken_by;
+mod user_paths;
+
+#[cfg(feature = "ease")]
+pub use ease::Ease;
+pub use factorization::{AlsConfig, BprConfig, MatrixFactorization};
+pub use item_neighbors::ItemNeighborsConfig;
+pub use item_paths::{NearestItems, PreferredTags, items_of_tags, tags_of_items};
+pub use markov::MarkovChain;
+pub use popularity::{Measure, Popularity, PopularityConfig};
+pub use session_knn::{SessionKnn, SessionKnnConfig};
+pub use user_paths::{
+    NearestUsers, SimilarUsers, SimilarUsersConfig, next_items, training_vectors,
+};

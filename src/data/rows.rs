@@ -1,0 +1,235 @@
+//! Where the rows of a file go, and what becomes of bad ones.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
+use std::path::Path;
+
+use super::id::{Key, parse_canonical};
+use super::interactions::Interactions;
+use super::layout::Layout;
+use super::plain_rows::{POWERS, PlainRow};
+use crate::{Error, Result};
+
+/// What to do with a row that can't be read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BadRows {
+    /// Stop with an error that names the line.
+    #[default]
+    Fail,
+    /// Leave the row out and count it in [`Interactions::skipped_rows`].
+    Skip,
+}
+
+/// Where rows go, and what becomes of the bad ones.
+pub(super) struct Collector<'a> {
+    pub(super) path: &'a Path,
+    pub(super) bad_rows: BadRows,
+    pub(super) interactions: Interactions,
+}
+
+impl<'a> Collector<'a> {
+    pub(super) fn new(path: &'a Path, bad_rows: BadRows) -> Self {
+        Self {
+            path,
+            bad_rows,
+            interactions: Interactions::default(),
+        }
+    }
+
+    /// Passes an error on or counts it, as asked for.
+    pub(super) fn take(&mut self, row: Result<()>) -> Result<()> {
+        match (row, self.bad_rows) {
+            (
+                Err(Error::ColumnCount { .. } | Error::Field { .. } | Error::Encoding { .. }),
+                BadRows::Skip,
+            ) => {
+                self.interactions.skipped_rows += 1;
+                Ok(())
+            }
+            (row, _) => row,
+        }
+    }
+
+    fn text<'t>(&self, field: &'t [u8], line: u64) -> Result<&'t str> {
+        std::str::from_utf8(field).map_err(|_| Error::Encoding {
+            path: self.path.to_owned(),
+            line,
+        })
+    }
+
+    fn bad_field(
+        &self,
+        line: u64,
+        field: &'static str,
+        value: &str,
+        expected: &'static str,
+    ) -> Error {
+        Error::Field {
+            path: self.path.to_owned(),
+            line,
+            field,
+            value: value.chars().take(80).collect(),
+            expected,
+        }
+    }
+
+    fn id<'t>(&self, field: &'t [u8], line: u64, name: &'static str) -> Result<Key<'t>> {
+        if let Some(number) = parse_canonical(field) {
+            return Ok(Key::Integer(number));
+        }
+        let text = self.text(field, line)?.trim();
+        if text.is_empty() {
+            return Err(self.bad_field(line, name, text, "an id"));
+        }
+        Ok(Key::of_text(text))
+    }
+
+    fn time(&self, field: &[u8], line: u64) -> Result<f64> {
+        if let Some(number) = short_number(field) {
+            return Ok(number);
+        }
+        let text = self.text(field, line)?.trim();
+        let finite = |number: &f64| number.is_finite();
+        let number = text.parse::<f64>().ok().filter(finite);
+        number.or_else(|| date(text)).ok_or_else(|| {
+            self.bad_field(
+                line,
+                "timestamp",
+                text,
+                "a number, or a date such as 2021-05-11 08:30:00",
+            )
+        })
+    }
+
+    fn value(&self, field: &[u8], line: u64) -> Result<f32> {
+        if let Some(number) = short_number(field) {
+            return Ok(number as f32);
+        }
+        let text = self.text(field, line)?.trim();
+        let finite = |number: &f32| number.is_finite();
+        let number = text.parse::<f64>().map(|number| number as f32);
+        number.ok().filter(finite).ok_or_else(|| {
+            self.bad_field(line, "value", text, "a number that single precision holds")
+        })
+    }
+
+    /// A line of a user and his items; a blank one is nothing.
+    pub(super) fn sequence(&mut self, text: &[u8], line: u64) -> Result<()> {
+        let mut words = self.text(text, line)?.split_ascii_whitespace();
+        let Some(user) = words.next() else {
+            return Ok(());
+        };
+        let mut items = words.peekable();
+        if items.peek().is_none() {
+            return Err(Error::ColumnCount {
+                path: self.path.to_owned(),
+                line,
+                expected: 2,
+                found: 1,
+            });
+        }
+        let rows = &mut self.interactions;
+        let user = rows.users.intern_text(user);
+        for item in items {
+            let item = rows.items.intern_text(item);
+            rows.push_numbers(user, item, rows.len() as f64, None, None);
+        }
+        Ok(())
+    }
+
+    pub(super) fn plain_row(&mut self, row: PlainRow) {
+        let rows = &mut self.interactions;
+        let user = rows.users.intern_key(Key::Integer(row.user.into()));
+        let item = rows.items.intern_key(Key::Integer(row.item.into()));
+        let time = row.time.unwrap_or(rows.len() as f64);
+        rows.push_numbers(user, item, time, row.value, None);
+    }
+
+    pub(super) fn row<'t>(
+        &mut self,
+        layout: &Layout,
+        line: u64,
+        columns: usize,
+        field: impl Fn(usize) -> &'t [u8],
+    ) -> Result<()> {
+        let expected = layout.columns.unwrap_or_else(|| layout.least_columns());
+        let fits = match layout.columns {
+            Some(expected) => columns == expected,
+            None => columns >= expected,
+        };
+        // A header may be narrower than the columns that a schema names by position.
+        if !fits || columns < layout.least_columns() {
+            return Err(Error::ColumnCount {
+                path: self.path.to_owned(),
+                line,
+                expected: expected.max(layout.least_columns()),
+                found: columns,
+            });
+        }
+        let user = self.id(field(layout.user), line, "user")?;
+        let item = self.id(field(layout.item), line, "item")?;
+        let time = match layout.time {
+            Some(column) => self.time(field(column), line)?,
+            None => self.interactions.len() as f64,
+        };
+        let value = match layout.value.map(&field) {
+            Some(text) if !text.trim_ascii().is_empty() => Some(self.value(text, line)?),
+            _ => None,
+        };
+        let event = match layout.event.map(&field) {
+            Some(text) if !text.trim_ascii().is_empty() => Some(self.text(text, line)?.trim()),
+            _ => None,
+        };
+        let user = self.interactions.users.intern_key(user);
+        let item = self.interactions.items.intern_key(item);
+        self.interactions
+            .push_numbers(user, item, time, value, event);
+        Ok(())
+    }
+}
+
+/// A date, with or without the time of day and an offset, in seconds since 1970; UTC where there is
+/// no offset.
+fn date(text: &str) -> Option<f64> {
+    let text = text.strip_suffix(" UTC").unwrap_or(text);
+    let instant = match text.parse::<jiff::Timestamp>() {
+        Ok(instant) => instant,
+        Err(_) => {
+            let local: jiff::civil::DateTime = text.parse().ok()?;
+            local.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp()
+        }
+    };
+    Some(instant.as_second() as f64 + f64::from(instant.subsec_nanosecond()) / 1e9)
+}
+
+/// A number of at most 15 digits, perhaps with a point among them, and nothing else: digits and
+/// power of ten are both exact in a double, so their quotient is the nearest one to the number.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "there are 15 digits at most, and 16 powers"
+)]
+fn short_number(field: &[u8]) -> Option<f64> {
+    let (mut digits, mut value, mut point) = (0, 0u64, None);
+    for &byte in field {
+        match byte {
+            b'0'..=b'9' if digits < 15 => {
+                value = 10 * value + u64::from(byte - b'0');
+                digits += 1;
+            }
+            b'.' if point.is_none() => point = Some(digits),
+            _ => return None,
+        }
+    }
+    if digits == 0 {
+        return None;
+    }
+    let decimals = point.map_or(0, |point| digits - point);
+    Some(value as f64 / POWERS[decimals])
+}

@@ -1,0 +1,16 @@
+//! What is kept on disk: trained models, and stages with the data they serve from.
+
+mod arrays;
+mod plan;
+mod registry;
+mod run;
+mod run_folder;
+mod served;
+mod stage_data;
+
+pub use plan::{ChannelKind, PlannedChannel, PlannedSelection, StagePlan};
+pub use registry::ModelRegistry;
+pub use run::Run;
+pub use run_folder::RUN_FORMAT_VERSION;
+pub use served::{STAGE_FORMAT_VERSION, ServedStage};
+pub use stage_data::{StageData, StageModel};

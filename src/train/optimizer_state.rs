@@ -1,0 +1,27 @@
+//! What optimizers keep of a parameter.
+
+use burn::record::Record;
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend as BurnBackend;
+
+/// What an optimizer keeps of a parameter.
+#[derive(Record, Clone)]
+pub struct OptimizerState<B: BurnBackend, const D: usize> {
+    /// How many steps were made.
+    pub time: usize,
+    /// Adam's decaying mean of gradients, or Adagrad's decaying sum of steps.
+    pub moment_1: Tensor<B, D>,
+    /// Adam's decaying mean of squared gradients, or Adagrad's sum of them.
+    pub moment_2: Tensor<B, D>,
+}
+
+impl<B: BurnBackend, const D: usize> OptimizerState<B, D> {
+    /// The state of a parameter that has not been moved yet.
+    pub(super) fn of(parameter: &Tensor<B, D>) -> Self {
+        Self {
+            time: 0,
+            moment_1: parameter.zeros_like(),
+            moment_2: parameter.zeros_like(),
+        }
+    }
+}

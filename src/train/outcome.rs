@@ -1,0 +1,34 @@
+//! What training gives.
+
+use super::observer::EpochReport;
+
+/// Why training ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopReason {
+    /// All epochs were made.
+    Epochs,
+    /// The validation metric did not get better for long enough.
+    Patience,
+    /// The loss became NaN or infinite; the best weights of the epochs before are kept.
+    Diverged {
+        /// The epoch, counted from 1.
+        epoch: usize,
+        /// The step within the epoch, counted from 1.
+        step: usize,
+    },
+}
+
+/// What training gives.
+#[derive(Debug, Clone)]
+pub struct Trained<M> {
+    /// The model with the best epoch's weights.
+    pub model: M,
+    /// The best epoch, counted from 1; the last one where there are no validation users.
+    pub best_epoch: usize,
+    /// Every epoch.
+    pub epochs: Vec<EpochReport>,
+    /// How long all steps took, in seconds, validation not counted.
+    pub train_seconds: f64,
+    /// Why training ended.
+    pub stop: StopReason,
+}
