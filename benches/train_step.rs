@@ -77,7 +77,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             histories,
             targets: Tensor::from_data(TensorData::new(targets, [options.batch_size]), &device),
             negatives: None,
-            goes_on: Vec::new(),
+            continues_from: Vec::new(),
             seed: step as u64,
         };
         let loss = model.loss(&batch);

@@ -57,7 +57,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     if features.names().is_empty() {
         return Err("no movies with genres beside the ratings".into());
     }
-    let metric: Metric = format!("recall@{}", options.k).parse()?;
+    let metric: Metric = Metric::recall(options.k)?;
     // What can't be judged is told before any time is spent.
     Scorer::new(catalog, &[options.k])?;
     let mut found = Vec::new();
@@ -85,7 +85,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let trained = Trainer::new(config)
             .observer(ProgressBars::default())
             .fit(model, &split, &device)?;
-        let index = FlatIndex::new(item_vectors(&trained.model).view())?;
+        let index = FlatIndex::new(&item_vectors(&trained.model))?;
         let channel =
             VectorChannel::<ModelEncoder<Flex, _>, _>::of_model(trained.model, index, device);
         let mut scorer = Scorer::new(split.catalog(), &[options.k])?;

@@ -60,7 +60,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ModelName::Gru4rec => gru4rec(&options, &split)?,
         ModelName::Als => als(&options, &split)?,
     };
-    let best = FlatIndex::new(items.view())?.search(users.view(), options.k, None)?;
+    let best = FlatIndex::new(&items)?.search(users.view(), options.k, None)?;
     let truth: Vec<u32> = (0..best.len())
         .flat_map(|user| best.items(user))
         .map(|item| item - 1)

@@ -13,7 +13,7 @@ use seqrec::engine::{EngineSettings, RecallEngine, RecallRequest};
 use seqrec::index::Filter;
 use seqrec::prelude::*;
 use seqrec::recall::{
-    Candidate, Candidates, Fusion, Reason, RecallChannel, RecallStage, Share, UserContext,
+    Candidate, Candidates, ChannelWeight, Fusion, Reason, RecallChannel, RecallStage, UserContext,
 };
 use seqrec::store::{ServedStage, StageData};
 
@@ -76,11 +76,11 @@ fn main() -> Result<()> {
         let all = TrainingSequences::all(&dataset);
         let catalog = dataset.catalog().clone();
         let stage = RecallStage::new(Fusion::RoundRobin, 50)?
-            .channel("latest", Latest::new(), Share::default())?
+            .channel("latest", Latest::new(), ChannelWeight::default())?
             .channel(
                 "markov",
                 MarkovChain::new(&all, &catalog)?,
-                Share::default(),
+                ChannelWeight::default(),
             )?;
         Ok(ServedStage::new(
             stage,

@@ -80,7 +80,7 @@ fn main() -> Result<()> {
     let model = Trainer::new(trainer).fit(model, &split, &device)?.model;
 
     let vectors = item_vectors(&model);
-    let exact = FlatIndex::new(vectors.view())?;
+    let exact = FlatIndex::new(&vectors)?;
     let index = ByteIndex::new(vectors.view());
     let histories = (0..split.test.len()).map(|case| split.test.history(case));
     let histories = SequenceBatch::<Flex>::new(histories, model.max_len(), &device)?;

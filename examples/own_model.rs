@@ -116,7 +116,7 @@ fn main() -> Result<()> {
     let trainer = TrainerConfig::new().with_epochs(2).with_batch_size(256);
     let model = Trainer::new(trainer).fit(model, &split, &device)?.model;
 
-    let index = FlatIndex::new(item_vectors(&model).view())?;
+    let index = FlatIndex::new(&item_vectors(&model))?;
     let evaluation = Evaluation::new(&[10], false);
     let report = evaluation.run(&model, &index, &split.test, split.catalog(), &device)?;
     for (metric, value) in report.iter() {

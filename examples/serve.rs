@@ -55,7 +55,7 @@ struct Options {
     threads: Option<usize>,
     /// The largest k.
     #[arg(long, default_value_t = 1_000)]
-    greatest_k: usize,
+    max_k: usize,
     /// How many of a user's last items are gone by.
     #[arg(long, default_value_t = 200)]
     history: usize,
@@ -95,7 +95,7 @@ fn main() -> ExitCode {
 async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
     let mut settings = EngineSettings {
         budget: Duration::try_from_secs_f64(options.budget / 1e3)?,
-        greatest_k: options.greatest_k,
+        max_k: options.max_k,
         history: options.history,
         users: options.users,
         ..EngineSettings::default()

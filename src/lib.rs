@@ -20,12 +20,12 @@
 //! let trained = Trainer::new(settings).fit(model, &split, &device)?;
 //!
 //! // Index the item vectors, judge the model, and recall for a raw history.
-//! let index = FlatIndex::new(item_vectors(&trained.model).view())?;
+//! let index = FlatIndex::new(&item_vectors(&trained.model))?;
 //! let evaluation = Evaluation::new(&[10], false);
 //! let report = evaluation.run(&trained.model, &index, &split.test, split.catalog(), &device)?;
-//! println!("recall@10 {:.4}", report.get("recall@10".parse()?).unwrap());
+//! println!("recall@10 {:.4}", report.recall(10).unwrap());
 //!
-//! let retriever = Retriever::<Flex, _, _>::new(trained.model, index, split.catalog().clone())?;
+//! let retriever = Retriever::new(trained.model, index, split.catalog().clone())?;
 //! let recalled = retriever.recall([3, 14, 15], RecallOptions::new(10).exclude_seen())?;
 //! assert_eq!(recalled.items.len(), 10);
 //! # Ok::<(), seqrec::Error>(())
@@ -110,6 +110,8 @@ pub mod train;
 pub use burn;
 pub use error::{Error, Result};
 pub use files::OutputFolder;
+/// The ndarray whose arrays this crate takes and gives, for the same reason.
+pub use ndarray;
 
 /// What most programs use.
 pub mod prelude {

@@ -22,8 +22,8 @@ use seqrec::index::{Filter, FlatIndex};
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
 use seqrec::prelude::Flex;
 use seqrec::recall::{
-    Candidates, Fusion, HistoryItems, Item, Links, Normalization, Path, Reason, RecallChannel,
-    RecallStage, Share, UserContext, WeightLearningConfig,
+    Candidates, ChannelWeight, Fusion, HistoryItems, Item, Links, Normalization, Path, Reason,
+    RecallChannel, RecallStage, UserContext, WeightLearningConfig,
 };
 use seqrec::retrieve::{Evaluation, UserEncoder};
 use seqrec::store::{ChannelKind, StageData, StageModel};
@@ -840,10 +840,18 @@ fn learned_weights_find_more_than_any_one_channel() {
     let stage = |fusion| {
         RecallStage::new(fusion, 10)
             .and_then(|stage| {
-                stage.channel("noise", of_all(vec![index(1), index(2)]), Share::default())
+                stage.channel(
+                    "noise",
+                    of_all(vec![index(1), index(2)]),
+                    ChannelWeight::default(),
+                )
             })
-            .and_then(|stage| stage.channel("first", of_all(vec![index(32)]), Share::default()))
-            .and_then(|stage| stage.channel("second", of_all(vec![index(33)]), Share::default()))
+            .and_then(|stage| {
+                stage.channel("first", of_all(vec![index(32)]), ChannelWeight::default())
+            })
+            .and_then(|stage| {
+                stage.channel("second", of_all(vec![index(33)]), ChannelWeight::default())
+            })
             .unwrap()
     };
     for fusion in [
@@ -866,7 +874,7 @@ fn learned_weights_find_more_than_any_one_channel() {
         let report = Evaluation::new(&[2], false)
             .run_channel(&stage, &split.valid, split.catalog())
             .unwrap();
-        assert_eq!(report.get("recall@2".parse().unwrap()), Some(learned));
+        assert_eq!(report.recall(2), Some(learned));
     }
     let mut turns = stage(Fusion::RoundRobin);
     let config = WeightLearningConfig::new(2);

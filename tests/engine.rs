@@ -19,8 +19,8 @@ use seqrec::index::{Filter, HnswConfig, IndexPlan};
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
 use seqrec::prelude::Flex;
 use seqrec::recall::{
-    Candidate, Candidates, Fusion, HistoryItems, Reason, RecallChannel, RecallStage, Selection,
-    Share, UserContext,
+    Candidate, Candidates, ChannelWeight, Fusion, HistoryItems, Reason, RecallChannel, RecallStage,
+    Selection, UserContext,
 };
 use seqrec::store::{
     ChannelKind, PlannedChannel, PlannedSelection, Run, ServedStage, StageData, StagePlan,
@@ -103,10 +103,10 @@ fn late_and_failing_channels_are_left_out_and_reported() {
         }));
         let panics = Told(Arc::new(|_| panic!("in its test")));
         stage()
-            .channel("late", late, Share::default())
-            .and_then(|stage| stage.channel("fails", fails, Share::default()))
-            .and_then(|stage| stage.channel("panics", panics, Share::default()))
-            .and_then(|stage| stage.channel("good", items(&[1, 2]), Share::default()))
+            .channel("late", late, ChannelWeight::default())
+            .and_then(|stage| stage.channel("fails", fails, ChannelWeight::default()))
+            .and_then(|stage| stage.channel("panics", panics, ChannelWeight::default()))
+            .and_then(|stage| stage.channel("good", items(&[1, 2]), ChannelWeight::default()))
             .and_then(|stage| stage.budget("late", Duration::from_millis(30)))
             .and_then(|stage| stage.budget("good", Duration::from_secs(30)))
             .and_then(|stage| stage.budget("fails", Duration::from_secs(30)))
@@ -178,7 +178,9 @@ impl RecallChannel for Unfiltered {
 fn what_does_not_pass_or_is_no_item_is_not_recalled_whoever_gives_it() {
     let engine = engine_of(|| {
         let bad = || Unfiltered(vec![0, 77, 2, 4, u32::MAX]);
-        let stage = stage().channel("bad", bad(), Share::default()).unwrap();
+        let stage = stage()
+            .channel("bad", bad(), ChannelWeight::default())
+            .unwrap();
         stage.fallback(bad())
     });
     let request = RecallRequest::of_user("nobody", 5).blocked(["d"]);
@@ -189,7 +191,9 @@ fn what_does_not_pass_or_is_no_item_is_not_recalled_whoever_gives_it() {
 fn where_all_channels_fail_the_fallback_answers() {
     let engine = engine_of(|| {
         let fails = Told(Arc::new(|_| panic!("in its test")));
-        let stage = stage().channel("fails", fails, Share::default()).unwrap();
+        let stage = stage()
+            .channel("fails", fails, ChannelWeight::default())
+            .unwrap();
         stage.fallback(Popularity::new(data().catalog()))
     });
     let recalled = engine.recall("nobody", 3).unwrap();
@@ -199,7 +203,9 @@ fn where_all_channels_fail_the_fallback_answers() {
     assert_eq!(recalled.items[0].found[0].because, Because::Popular);
     let engine = engine_of(|| {
         let fails = || Told(Arc::new(|_| panic!("in its test")));
-        let stage = stage().channel("fails", fails(), Share::default()).unwrap();
+        let stage = stage()
+            .channel("fails", fails(), ChannelWeight::default())
+            .unwrap();
         stage.fallback(fails())
     });
     let recalled = engine.recall("nobody", 3).unwrap();
@@ -217,7 +223,11 @@ fn echo() -> Told {
 
 #[test]
 fn events_are_part_of_the_next_call() {
-    let engine = engine_of(|| stage().channel("echo", echo(), Share::default()).unwrap());
+    let engine = engine_of(|| {
+        stage()
+            .channel("echo", echo(), ChannelWeight::default())
+            .unwrap()
+    });
     let seen = |user: &str| {
         let request = RecallRequest::of_user(user, 100).keep_seen();
         let recalled = engine.recall_for(&request).unwrap();
@@ -273,7 +283,7 @@ fn engine_with_times(unit: f64) -> RecallEngine {
     let load = move || {
         let sequences = TrainingSequences::all(&dataset);
         let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
-        let stage = stage().channel("echo", echo(), Share::default())?;
+        let stage = stage().channel("echo", echo(), ChannelWeight::default())?;
         Ok(ServedStage::new(stage, data))
     };
     RecallEngine::with_loader(load, EngineSettings::default()).unwrap()
@@ -378,7 +388,7 @@ fn selections_and_fallbacks_have_a_budget() {
                 }
                 Ok(vec![4])
             }));
-            let stage = stage().channel("good", items(&[1, 2]), Share::default())?;
+            let stage = stage().channel("good", items(&[1, 2]), ChannelWeight::default())?;
             let stage = stage.budget("good", Duration::from_secs(30))?;
             let stage = stage.selection(Rule(rule, panics)).fallback(endless);
             Ok(ServedStage::new(stage, data()))
@@ -406,7 +416,11 @@ fn a_reload_forgets_channels_and_refuses_another_unit_of_time() {
     let loads = Arc::new(AtomicUsize::new(0));
     let load = move || {
         let number = loads.fetch_add(1, Ordering::SeqCst);
-        let stage = stage().channel(format!("channel {number}"), items(&[1]), Share::default())?;
+        let stage = stage().channel(
+            format!("channel {number}"),
+            items(&[1]),
+            ChannelWeight::default(),
+        )?;
         let data = if number == 2 {
             data().with_time_unit(TimeUnit::Milliseconds)
         } else {
@@ -446,7 +460,7 @@ fn ids_as_long_as_the_datas_are_served_and_room_is_made_as_users_come() {
     let load = move || {
         let sequences = TrainingSequences::all(&dataset);
         let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
-        let stage = stage().channel("echo", echo(), Share::default())?;
+        let stage = stage().channel("echo", echo(), ChannelWeight::default())?;
         Ok(ServedStage::new(stage, data))
     };
     let settings = EngineSettings {
@@ -465,7 +479,11 @@ fn ids_as_long_as_the_datas_are_served_and_room_is_made_as_users_come() {
 
 #[test]
 fn what_is_asked_for_is_bounded() {
-    let engine = engine_of(|| stage().channel("echo", echo(), Share::default()).unwrap());
+    let engine = engine_of(|| {
+        stage()
+            .channel("echo", echo(), ChannelWeight::default())
+            .unwrap()
+    });
     let field = |request: RecallRequest| match engine.recall_for(&request) {
         Err(Error::InvalidValue { field, .. }) => field,
         other => panic!("{other:?}"),
@@ -526,9 +544,9 @@ fn histories_segments_and_filters_are_the_requests() {
         Ok((1..=user.segments().len() as u32).collect())
     }));
     let engine = engine_of(move || {
-        let stage = stage().channel("echo", echo(), Share::default());
+        let stage = stage().channel("echo", echo(), ChannelWeight::default());
         stage
-            .and_then(|stage| stage.channel("segments", segments.clone(), Share::default()))
+            .and_then(|stage| stage.channel("segments", segments.clone(), ChannelWeight::default()))
             .unwrap()
     });
     let recalled = |request: RecallRequest| engine.recall_for(&request).unwrap();
@@ -579,8 +597,8 @@ fn numbered(number: usize) -> ServedStage {
         },
         20,
     )
-    .and_then(|stage| stage.channel(format!("x{number}"), channel(), Share::default()))
-    .and_then(|stage| stage.channel(format!("y{number}"), channel(), Share::default()))
+    .and_then(|stage| stage.channel(format!("x{number}"), channel(), ChannelWeight::default()))
+    .and_then(|stage| stage.channel(format!("y{number}"), channel(), ChannelWeight::default()))
     .unwrap();
     ServedStage::new(stage, data)
 }
@@ -677,7 +695,7 @@ fn near_line_channels_hear_of_events_and_of_those_before_a_reload() {
     let engine = engine_of(|| {
         let popular = Popularity::new(data().catalog());
         stage()
-            .channel("popular", popular, Share::default())
+            .channel("popular", popular, ChannelWeight::default())
             .unwrap()
     });
     let first = |engine: &RecallEngine| ids(&engine.recall("nobody", 4).unwrap())[0].clone();
@@ -809,7 +827,7 @@ fn plan() -> StagePlan {
     plan.channels[7].budget_milliseconds = Some(20_000.0);
     plan.selections = vec![
         PlannedSelection::TagCap { most: 9 },
-        PlannedSelection::MarginalRelevance { relevance: 0.9 },
+        PlannedSelection::MaximalMarginalRelevance { relevance: 0.9 },
     ];
     plan.fallback = Some(ChannelKind::Popularity { settings: popular });
     plan

@@ -13,9 +13,10 @@ use seqrec::data::{
     Protocol, SequenceBatch, Split, Targets, TrainingBatch, synthetic::Synthetic,
 };
 use seqrec::model::{
-    Block, Gru4RecConfig, HstuConfig, InputEmbedding, InterestExtractor, Item2VecConfig, Loss,
-    MultiInterestConfig, Objective, RecallerConfig, SampledLoss, SampledScores, SasRecConfig,
-    ScoreActivation, SequenceRecaller, StatefulRecaller, TrainableConfig, TwoTowerConfig,
+    Block, BsaRecConfig, Gru4RecConfig, HstuConfig, InputEmbedding, InterestExtractor,
+    Item2VecConfig, Loss, MultiInterestConfig, Objective, RecallerConfig, SampledLoss,
+    SampledScores, SasRecConfig, ScoreActivation, SequenceRecaller, StatefulRecaller,
+    TrainableConfig, TwoTowerConfig,
 };
 use seqrec::train::{Adagrad, Optimizer, Trainer, TrainerConfig};
 use serde::Deserialize;
@@ -81,7 +82,7 @@ fn batch<B: Backend>(histories: SequenceBatch<B>, targets: &[i32]) -> TrainingBa
         targets: integers(targets),
         histories,
         negatives: None,
-        goes_on: Vec::new(),
+        continues_from: Vec::new(),
         seed: 1,
     }
 }
@@ -236,7 +237,7 @@ fn a_row_without_other_negatives_adds_nothing<B: Backend>() {
         let scores = SampledScores {
             positive: tensor::<B, 2>(vec![0.5, -2.0], [2, 1]),
             negative: tensor::<B, 2>(vec![0.5, 0.5, 1.5, -2.0], [2, 2]),
-            own: Tensor::from_data(
+            is_target: Tensor::from_data(
                 TensorData::new(alone.to_vec(), [2, 2]),
                 &B::Device::default(),
             ),
@@ -247,7 +248,7 @@ fn a_row_without_other_negatives_adds_nothing<B: Backend>() {
         let second = SampledScores {
             positive: scores.positive.clone().narrow(0, 1, 1),
             negative: scores.negative.clone().narrow(0, 1, 1),
-            own: scores.own.clone().narrow(0, 1, 1),
+            is_target: scores.is_target.clone().narrow(0, 1, 1),
             log_chances_of_targets: scores.log_chances_of_targets.clone().narrow(0, 1, 1),
             ..scores.clone()
         };
@@ -472,6 +473,8 @@ fn every_model_keeps_its_promises<B: Backend>() {
             .with_max_len(9);
         check_promises::<B, _>("sasrec", config.init(ITEMS, 3, &device).unwrap());
     }
+    let bsarec = BsaRecConfig::new().with_dim(8).with_max_len(9);
+    check_promises::<B, _>("bsarec", bsarec.init(ITEMS, 3, &device).unwrap());
     let hstu = HstuConfig::new().with_dim(8).with_max_len(9);
     check_promises::<B, _>("hstu", hstu.init(ITEMS, 3, &device).unwrap());
     let untied = hstu.with_tied(false);
@@ -504,16 +507,17 @@ fn carried_states_are_those_of_whole_sequences<B: Backend>() {
             .with_layers(2)
             .with_input(input);
         let model = config.init::<B>(ITEMS, 3, &device).unwrap();
-        let step = |items: &[ItemIndex], targets: &[i32], goes_on: Vec<Option<usize>>, carried| {
-            let histories = items.chunks(1);
-            let histories = SequenceBatch::<B>::new(histories, 1, &device).unwrap();
-            let batch = TrainingBatch {
-                goes_on,
-                ..batch(histories, targets)
+        let step =
+            |items: &[ItemIndex], targets: &[i32], continues_from: Vec<Option<usize>>, carried| {
+                let histories = items.chunks(1);
+                let histories = SequenceBatch::<B>::new(histories, 1, &device).unwrap();
+                let batch = TrainingBatch {
+                    continues_from,
+                    ..batch(histories, targets)
+                };
+                let (loss, carried) = model.loss_carrying(&batch, carried);
+                (values(loss), carried)
             };
-            let (loss, carried) = model.loss_carrying(&batch, carried);
-            (values(loss), carried)
-        };
         let whole = |histories: &[&[ItemIndex]], targets: &[i32]| {
             let histories = SequenceBatch::<B>::new(histories.iter().copied(), 9, &device).unwrap();
             values(model.loss(&batch(histories, targets)))
@@ -613,6 +617,8 @@ fn every_model_learns_with_every_loss() {
     ] {
         learns("multi_interest", &config.with_dim(16), one.clone());
     }
+    let bsarec = BsaRecConfig::new().with_dim(16).with_dropout(0.1);
+    learns("bsarec", &bsarec, one.clone());
 }
 
 /// Settings that can't go together are refused before any training, with the field named.
@@ -777,7 +783,7 @@ fn cold_items_are_recalled_by_their_features() {
     let report = evaluation
         .run(&trained.model, &index, &cases, catalog, &device)
         .unwrap();
-    let recall = report.get("recall@20".parse().unwrap()).unwrap();
+    let recall = report.recall(20).unwrap();
     let chance = 20.0 / catalog.len() as f64;
     assert!(recall > 2.0 * chance, "{recall} is not twice {chance}");
 }

@@ -73,7 +73,7 @@ impl Reference {
             histories,
             targets: Tensor::from_data(targets, &B::Device::default()),
             negatives: None,
-            goes_on: Vec::new(),
+            continues_from: Vec::new(),
             seed: 0,
         }
     }
@@ -312,7 +312,7 @@ fn dropout_follows_the_seed<B: Backend>() {
             histories,
             targets: Tensor::from_data(TensorData::new(vec![5, 6], [2]), &C::Device::default()),
             negatives: None,
-            goes_on: Vec::new(),
+            continues_from: Vec::new(),
             seed,
         }))[0]
     }

@@ -201,7 +201,7 @@ fn retriever() -> Retriever<Flex, Gru4Rec<Flex>, FlatIndex> {
     let model = config()
         .init::<Flex>(ITEMS as usize, 9, &Default::default())
         .unwrap();
-    let index = FlatIndex::new(item_vectors(&model).view()).unwrap();
+    let index = FlatIndex::new(&item_vectors(&model)).unwrap();
     Retriever::new(model, index, catalog()).unwrap()
 }
 
@@ -281,7 +281,7 @@ fn a_k_that_cannot_be_and_parts_of_different_catalogs_are_errors() {
         );
     }
     let model = config().init::<Flex>(7, 9, &Default::default()).unwrap();
-    let index = FlatIndex::new(item_vectors(&model).view()).unwrap();
+    let index = FlatIndex::new(&item_vectors(&model)).unwrap();
     let error = Retriever::<Flex, _, _>::new(model, index, catalog()).unwrap_err();
     assert!(
         matches!(
@@ -336,7 +336,7 @@ fn a_run_comes_back_as_it_was_saved() {
     let run = Gru4RecRun::load(&path, &Default::default()).unwrap();
     assert_eq!(run.config, config());
     assert_eq!(run.catalog, catalog());
-    let index = FlatIndex::new(item_vectors(&run.model).view()).unwrap();
+    let index = FlatIndex::new(&item_vectors(&run.model)).unwrap();
     let loaded = Retriever::new(run.model, index, run.catalog).unwrap();
     let history = ["item-3", "item-8"];
     assert_eq!(

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use seqrec::channels::{MarkovChain, Popularity};
 use seqrec::engine::{EngineSettings, RecallEngine};
-use seqrec::recall::{Fusion, RecallStage, Share};
+use seqrec::recall::{ChannelWeight, Fusion, RecallStage};
 use seqrec::store::ServedStage;
 use serde_json::{Value, json};
 
@@ -33,12 +33,12 @@ impl Running {
             let (sequences, catalog) = (data.sequences(), data.catalog());
             let markov = MarkovChain::new(sequences, catalog)?;
             let stage = RecallStage::new(Fusion::RECIPROCAL_RANK, 10)?
-                .channel("markov", markov, Share::default())?
+                .channel("markov", markov, ChannelWeight::default())?
                 .fallback(Popularity::new(catalog));
             Ok(ServedStage::new(stage, data))
         };
         let settings = EngineSettings {
-            greatest_k: 10,
+            max_k: 10,
             history: 5,
             // Tests run beside each other on slow machines.
             budget: Duration::from_secs(30),

@@ -86,7 +86,7 @@ fn training_beats_popularity<B: Backend>() {
     let first = trained.epochs.first().unwrap();
     assert!(trained.epochs.last().unwrap().loss < first.loss - 0.5);
     let device = B::Device::default();
-    let index = FlatIndex::new(item_vectors(&trained.model).view()).unwrap();
+    let index = FlatIndex::new(&item_vectors(&trained.model)).unwrap();
     let report = Evaluation::new(&[10], false)
         .run(
             &trained.model,

@@ -123,7 +123,7 @@ impl ModelVisitor<Train> for Neural<'_> {
             trainer = trainer.observer(ProgressBars::default());
         }
         let trained = trainer.fit(model, context.split, &device)?;
-        let index = FlatIndex::new(item_vectors(&trained.model).view())?;
+        let index = FlatIndex::new(&item_vectors(&trained.model))?;
         // The epochs made after the best one are what it took to know that it was.
         Ok(Fitted {
             valid: trained.epochs[trained.best_epoch - 1].validation.clone(),

@@ -16,7 +16,7 @@ use seqrec::model::{
     MultiInterestConfig, Objective, RecallerConfig, SequenceRecaller, Similarity, TrainableConfig,
 };
 use seqrec::prelude::{Autodiff, Flex};
-use seqrec::recall::{Fusion, HistoryItems, RecallChannel, Share, VectorChannel};
+use seqrec::recall::{ChannelWeight, Fusion, HistoryItems, RecallChannel, VectorChannel};
 use seqrec::retrieve::{ModelEncoder, item_vectors};
 use seqrec::store::{ChannelKind, PlannedChannel, Run, StageData, StageModel, StagePlan};
 use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
@@ -269,7 +269,7 @@ pub fn channels<C: RecallerConfig>(
         // What routes a user's interests looks at one target a history.
         let targets = Targets::OneRandom { minimum_history: 1 };
         let model = trainer(options, targets).fit(model, split, &device)?.model;
-        let index = FlatIndex::new(item_vectors(&model).view())?;
+        let index = FlatIndex::new(&item_vectors(&model))?;
         let channel = VectorChannel::<ModelEncoder<Flex, _>, _>::of_model(model, index, device);
         channels.push(Channel {
             name: INTERESTS,
@@ -308,9 +308,9 @@ impl<C: RecallerConfig> Trained<'_, C> {
         for (channel, &weight) in channels.iter().zip(weights) {
             if let Some(kind) = channel.kind.clone().filter(|_| weight > 0.0) {
                 let mut planned = PlannedChannel::new(channel.name, kind);
-                planned.share = Share {
+                planned.share = ChannelWeight {
                     weight,
-                    ..Share::default()
+                    ..ChannelWeight::default()
                 };
                 plan.channels.push(planned);
             }

@@ -22,7 +22,7 @@ use seqrec::OutputFolder;
 use seqrec::backend::{Autodiff, Flex};
 use seqrec::data::{Case, Dataset, Filters, Format, InteractionReader, Protocol, Split};
 use seqrec::model::{MODEL_NAMES, ModelVisitor, TrainableConfig, visit_model};
-use seqrec::recall::{Fusion, Normalization, RecallStage, Share, WeightLearningConfig};
+use seqrec::recall::{ChannelWeight, Fusion, Normalization, RecallStage, WeightLearningConfig};
 use seqrec::store::ServedStage;
 
 use build::Channel;
@@ -203,7 +203,7 @@ fn run<C: TrainableConfig<Autodiff<Flex>>>(
         let start = Instant::now();
         let mut stage = RecallStage::new(fusion, options.candidates)?;
         for Channel { name, channel, .. } in &channels {
-            stage = stage.channel(*name, channel.clone(), Share::default())?;
+            stage = stage.channel(*name, channel.clone(), ChannelWeight::default())?;
         }
         if learn {
             let config = WeightLearningConfig::new(ks[1])

@@ -145,7 +145,7 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
 
     let vectors = item_vectors(&model);
     let index: Box<dyn VectorIndex> = match options.index {
-        IndexName::Flat => Box::new(FlatIndex::new(vectors.view())?),
+        IndexName::Flat => Box::new(FlatIndex::new(&vectors)?),
         IndexName::Hnsw => Box::new(HnswIndex::new(vectors.view(), &HnswConfig::new())?),
         IndexName::HnswRs => Box::new(HnswRsIndex::new(vectors.view(), &HnswConfig::new())?),
     };
@@ -171,7 +171,7 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
     let metrics: Vec<Metric> = options
         .k
         .iter()
-        .map(|k| format!("recall@{k}").parse())
+        .map(|&k| Metric::recall(k))
         .collect::<Result<_>>()?;
     draw_training_curves(out.join("training.svg"), &epochs, &metrics)?;
     // A map of a handful of items would show nothing.
@@ -206,7 +206,7 @@ fn index_recall<B: Backend>(
     let device = model.item_embeddings().device();
     let histories = SequenceBatch::new(histories, model.max_len(), &device)?;
     let users = user_vectors(model, &histories);
-    let exact = FlatIndex::new(vectors.view())?.search(users.view(), k, None)?;
+    let exact = FlatIndex::new(vectors)?.search(users.view(), k, None)?;
     Ok(index.search(users.view(), k, None)?.recall(&exact))
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 use seqrec::data::movielens::Edition;
 use seqrec::data::{Format, Targets};
+use seqrec::eval::Metric;
 use seqrec::model::{MODEL_NAMES, Objective, Similarity};
 use seqrec::train::TrainerConfig;
 use serde_json::{Map, Value, json};
@@ -227,7 +228,7 @@ impl Options {
         config.exclude_seen = self.exclude_seen;
         config.ks = self.k.clone();
         let largest = self.k.iter().max().copied().unwrap_or(0);
-        config.metric = format!("recall@{largest}").parse()?;
+        config.metric = Metric::recall(largest)?;
         Ok(config)
     }
 }

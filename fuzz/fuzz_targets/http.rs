@@ -20,7 +20,7 @@ use axum::http::Request;
 use libfuzzer_sys::fuzz_target;
 use seqrec::engine::{EngineSettings, RecallEngine};
 use seqrec::channels::{MarkovChain, Popularity};
-use seqrec::recall::{Fusion, RecallStage, Share};
+use seqrec::recall::{Fusion, RecallStage, ChannelWeight};
 use seqrec::store::ServedStage;
 use tower::ServiceExt;
 
@@ -31,7 +31,7 @@ static RUNNING: LazyLock<(tokio::runtime::Runtime, Router)> = LazyLock::new(|| {
         let data = support::data();
         let (sequences, catalog) = (data.sequences(), data.catalog());
         let stage = RecallStage::new(Fusion::RECIPROCAL_RANK, 10)?
-            .channel("markov", MarkovChain::new(sequences, catalog)?, Share::default())?
+            .channel("markov", MarkovChain::new(sequences, catalog)?, ChannelWeight::default())?
             .fallback(Popularity::new(catalog));
         Ok(ServedStage::new(stage, data))
     };

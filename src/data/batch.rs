@@ -225,7 +225,7 @@ pub struct TrainingBatch<B: Backend> {
     pub negatives: Option<Negatives<B>>,
     /// For [`Targets::SessionParallel`], the row of the batch before on which each row goes on;
     /// `None` for a row where a sequence begins. Empty for other targets.
-    pub goes_on: Vec<Option<usize>>,
+    pub continues_from: Vec<Option<usize>>,
     /// The seed of everything random that the model does with this batch, such as dropout.
     pub seed: u64,
 }
@@ -237,7 +237,7 @@ pub struct HostBatch {
     positions: Vec<i32>,
     targets: Vec<i32>,
     negatives: Option<HostNegatives>,
-    goes_on: Vec<Option<usize>>,
+    continues_from: Vec<Option<usize>>,
     seed: u64,
 }
 
@@ -260,7 +260,7 @@ impl HostBatch {
             negatives: self
                 .negatives
                 .map(|negatives| negatives.into_tensors(device)),
-            goes_on: self.goes_on,
+            continues_from: self.continues_from,
             seed: self.seed,
         }
     }
@@ -416,7 +416,7 @@ impl Batcher {
         });
         Rows {
             parts: parts.collect(),
-            goes_on: Vec::new(),
+            continues_from: Vec::new(),
         }
     }
 
@@ -435,7 +435,7 @@ impl Batcher {
             histories,
             positions,
             targets,
-            goes_on: rows.goes_on,
+            continues_from: rows.continues_from,
             seed: random.random(),
         }
     }
@@ -459,7 +459,7 @@ impl<'a> Part<'a> {
 /// The rows of a batch.
 struct Rows<'a> {
     parts: Vec<Part<'a>>,
-    goes_on: Vec<Option<usize>>,
+    continues_from: Vec<Option<usize>>,
 }
 
 /// The batches of sequences that run side by side.
@@ -519,7 +519,7 @@ impl<'a> Iterator for Lanes<'a> {
         });
         let rows = Rows {
             parts: parts.collect(),
-            goes_on: self.lanes.iter().map(|lane| lane.2).collect(),
+            continues_from: self.lanes.iter().map(|lane| lane.2).collect(),
         };
         for (_, place, _) in &mut self.lanes {
             *place += 1;

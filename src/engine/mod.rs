@@ -26,7 +26,9 @@ use std::time::{Duration, Instant};
 use crate::backend::Backend;
 use crate::data::{Catalog, ExternalId, History, Interaction, ItemIndex, TimeUnit};
 use crate::index::{Filter, ItemSet};
-use crate::recall::{Candidate, FALLBACK, Fused, Reason, RecallChannel, SELECTION, UserContext};
+use crate::recall::{
+    Candidate, FALLBACK, FusedCandidate, Reason, RecallChannel, SELECTION, UserContext,
+};
 use crate::store::{ModelRegistry, ServedStage};
 use crate::{Error, Result};
 
@@ -205,7 +207,7 @@ impl RecallEngine {
     /// answered by the channels that need no history, and the fallback.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when k is 0 or above [`EngineSettings::greatest_k`], or when the id
+    /// [`Error::InvalidValue`] when k is 0 or above [`EngineSettings::max_k`], or when the id
     /// is too long. A channel that is late or fails is no error: it is left out and reported.
     pub fn recall(&self, user: impl Into<ExternalId>, k: usize) -> Result<Recalled> {
         self.recall_for(&RecallRequest::of_user(user, k))
@@ -516,9 +518,9 @@ impl RecallEngine {
     fn select(
         &self,
         call: &Arc<Call>,
-        fused: Vec<Fused>,
+        fused: Vec<FusedCandidate>,
         outcomes: &mut Vec<(usize, Outcome)>,
-    ) -> Vec<Fused> {
+    ) -> Vec<FusedCandidate> {
         let stage = &call.serving.served.stage;
         if !stage.selects() {
             return fused;
@@ -541,9 +543,9 @@ impl RecallEngine {
     fn fill(
         &self,
         call: &Arc<Call>,
-        fused: Vec<Fused>,
+        fused: Vec<FusedCandidate>,
         outcomes: &mut Vec<(usize, Outcome)>,
-    ) -> Vec<Fused> {
+    ) -> Vec<FusedCandidate> {
         let stage = &call.serving.served.stage;
         if fused.len() >= call.k || !stage.has_fallback() {
             return fused;
@@ -852,7 +854,7 @@ impl Call {
     }
 
     /// What fills a list up.
-    fn fill(&self, fused: &[Fused]) -> Result<Vec<Fused>> {
+    fn fill(&self, fused: &[FusedCandidate]) -> Result<Vec<FusedCandidate>> {
         let passes = |_: usize, item| self.passes(item);
         let filter = Some(Filter::Predicate(&passes));
         let stage = &self.serving.served.stage;
@@ -868,7 +870,7 @@ impl Call {
         clippy::indexing_slicing,
         reason = "there is a name for each channel, the fallback and the selection"
     )]
-    fn outside(&self, fused: Fused) -> Option<RecalledItem> {
+    fn outside(&self, fused: FusedCandidate) -> Option<RecalledItem> {
         let data = &self.serving.served.data;
         let id = |item| data.catalog().id_of(item).cloned();
         let because = |reason| match reason {

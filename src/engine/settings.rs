@@ -14,7 +14,7 @@ pub struct EngineSettings {
     /// How many threads run channels.
     pub threads: usize,
     /// The largest k.
-    pub greatest_k: usize,
+    pub max_k: usize,
     /// How many of a user's last items are gone by, and how many of his events are held.
     pub history: usize,
     /// Of how many users events are held; beyond that the one who was asked about or did something
@@ -39,7 +39,7 @@ impl Default for EngineSettings {
         Self {
             budget: Duration::from_millis(50),
             threads: std::thread::available_parallelism().map_or(2, usize::from),
-            greatest_k: 1_000,
+            max_k: 1_000,
             history: 200,
             users: 100_000,
             blocked: 1_000,
@@ -55,7 +55,7 @@ impl EngineSettings {
     pub(super) fn check(&self) -> Result<()> {
         checks::at_least_one(&[
             ("threads", self.threads),
-            ("greatest_k", self.greatest_k),
+            ("max_k", self.max_k),
             ("history", self.history),
             ("users", self.users),
             ("text", self.text),
@@ -69,10 +69,10 @@ impl EngineSettings {
     }
 
     pub(super) fn check_k(&self, k: usize) -> Result<()> {
-        if (1..=self.greatest_k).contains(&k) {
+        if (1..=self.max_k).contains(&k) {
             return Ok(());
         }
-        let reason = format!("must be from 1 to {}", self.greatest_k);
+        let reason = format!("must be from 1 to {}", self.max_k);
         Err(Error::invalid("k", k, reason))
     }
 

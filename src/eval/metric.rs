@@ -89,6 +89,30 @@ impl Metric {
         Ok(Self { measure, k })
     }
 
+    /// The recall of the first k: see [`recall_at`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] for a k of 0.
+    pub fn recall(k: usize) -> Result<Self> {
+        Self::new(Measure::Recall, k)
+    }
+
+    /// The NDCG of the first k: see [`ndcg_at`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] for a k of 0.
+    pub fn ndcg(k: usize) -> Result<Self> {
+        Self::new(Measure::Ndcg, k)
+    }
+
+    /// The hit rate of the first k: see [`hit_rate_at`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] for a k of 0.
+    pub fn hit_rate(k: usize) -> Result<Self> {
+        Self::new(Measure::HitRate, k)
+    }
+
     /// What is measured.
     pub fn measure(self) -> Measure {
         self.measure

@@ -31,6 +31,21 @@ impl Report {
         self.values.get(&metric).copied()
     }
 
+    /// recall@k, if it was measured.
+    pub fn recall(&self, k: usize) -> Option<f64> {
+        self.get(Metric::recall(k).ok()?)
+    }
+
+    /// ndcg@k, if it was measured.
+    pub fn ndcg(&self, k: usize) -> Option<f64> {
+        self.get(Metric::ndcg(k).ok()?)
+    }
+
+    /// hit_rate@k, if it was measured.
+    pub fn hit_rate(&self, k: usize) -> Option<f64> {
+        self.get(Metric::hit_rate(k).ok()?)
+    }
+
     /// All metrics with their values: by measure, then by k.
     pub fn iter(&self) -> impl Iterator<Item = (Metric, f64)> + '_ {
         self.values.iter().map(|(&metric, &value)| (metric, value))
@@ -47,7 +62,7 @@ impl Report {
 /// let mut scorer = Scorer::new(&catalog, &[2])?;
 /// scorer.add(&[1, 2], &[2, 3]);
 /// let report = scorer.report();
-/// assert_eq!(report.get("recall@2".parse()?), Some(0.5));
+/// assert_eq!(report.recall(2), Some(0.5));
 /// assert_eq!(report.get("mrr@2".parse()?), Some(0.5));
 /// # Ok::<(), seqrec::Error>(())
 /// ```

@@ -74,7 +74,7 @@ impl FlatIndex {
     /// # Errors
     /// [`Error::NothingLeft`](crate::Error::NothingLeft) when there is no item,
     /// [`Error::NonFiniteVector`](crate::Error::NonFiniteVector) for NaN or infinity.
-    pub fn new(vectors: ArrayView2<'_, f32>) -> Result<Self> {
+    pub fn new<'a>(vectors: impl Into<ArrayView2<'a, f32>>) -> Result<Self> {
         Self::with_precision(vectors, Precision::F32)
     }
 
@@ -83,7 +83,11 @@ impl FlatIndex {
     /// # Errors
     /// As [`new`](Self::new), and [`Error::InvalidValue`] for a value that half-precision does not
     /// hold.
-    pub fn with_precision(vectors: ArrayView2<'_, f32>, precision: Precision) -> Result<Self> {
+    pub fn with_precision<'a>(
+        vectors: impl Into<ArrayView2<'a, f32>>,
+        precision: Precision,
+    ) -> Result<Self> {
+        let vectors = vectors.into();
         let dim = vectors.ncols();
         let vectors = without_padding(vectors, precision)?;
         let vectors = vectors.as_standard_layout();

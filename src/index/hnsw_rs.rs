@@ -51,7 +51,8 @@ impl HnswRsIndex {
     ///
     /// # Errors
     /// As [`FlatIndex::new`](super::FlatIndex::new), and [`Error::InvalidValue`](crate::Error::InvalidValue) for settings that can't be right.
-    pub fn new(vectors: ArrayView2<'_, f32>, config: &HnswConfig) -> Result<Self> {
+    pub fn new<'a>(vectors: impl Into<ArrayView2<'a, f32>>, config: &HnswConfig) -> Result<Self> {
+        let vectors = vectors.into();
         config.validate()?;
         let items = without_padding(vectors, Precision::F32)?;
         let square = |row: ArrayView1<'_, f32>| row.dot(&row);

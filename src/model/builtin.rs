@@ -1,8 +1,8 @@
 //! The models of this crate, by name.
 
 use super::{
-    Gru4RecConfig, HstuConfig, Item2VecConfig, MultiInterestConfig, RecallerConfig, SasRecConfig,
-    TrainableConfig, TwoTowerConfig,
+    BsaRecConfig, Gru4RecConfig, HstuConfig, Item2VecConfig, MultiInterestConfig, RecallerConfig,
+    SasRecConfig, TrainableConfig, TwoTowerConfig,
 };
 use crate::backend::TrainingBackend;
 use crate::{Error, Result};
@@ -56,6 +56,7 @@ macro_rules! models {
 models! {
     "gru4rec": Gru4RecConfig = Gru4RecConfig::new();
     "sasrec": SasRecConfig = SasRecConfig::new();
+    "bsarec": BsaRecConfig = BsaRecConfig::new();
     "hstu": HstuConfig = HstuConfig::new();
     "mind": MultiInterestConfig = MultiInterestConfig::mind();
     "comirec_dr": MultiInterestConfig = MultiInterestConfig::comirec_dr();

@@ -6,9 +6,7 @@ use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::parts::Dropout;
-use super::parts::GruLayer;
-use super::parts::Weights;
+use super::parts::{Dropout, GruLayer, Weights};
 use super::{
     CarriedState, Objective, RecallerConfig, SequenceRecaller, Similarity, StatefulRecaller,
 };
@@ -212,13 +210,13 @@ impl<B: Backend> StatefulRecaller<B> for Gru4Rec<B> {
         batch: &TrainingBatch<B>,
         carried: Option<CarriedState<B>>,
     ) -> (Tensor<B, 1>, Option<CarriedState<B>>) {
-        if batch.goes_on.is_empty() {
+        if batch.continues_from.is_empty() {
             return (self.loss(batch), None);
         }
         let device = self.embedding.device();
-        let rows = batch.goes_on.len();
+        let rows = batch.continues_from.len();
         // Row 0 of what is carried is the state that a sequence begins with.
-        let from: Vec<i32> = (batch.goes_on.iter())
+        let from: Vec<i32> = (batch.continues_from.iter())
             .map(|row| row.map_or(0, |row| row as i32 + 1))
             .collect();
         let from = Tensor::<B, 1, Int>::from_data(TensorData::new(from, [rows]), &device);

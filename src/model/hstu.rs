@@ -7,10 +7,7 @@ use burn::tensor::activation::silu;
 use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{Int, Tensor};
 
-use super::parts::Dropout;
-use super::parts::Packing;
-use super::parts::Weights;
-use super::parts::{EndsSettings, SequenceEnds};
+use super::parts::{Dropout, EndsSettings, Packing, SequenceEnds, Weights};
 use super::{Objective, RecallerConfig, SequenceRecaller};
 use crate::backend::{self, Backend};
 use crate::data::{SequenceBatch, TrainingBatch};

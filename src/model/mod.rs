@@ -3,6 +3,7 @@
 //! Each has a config, which is checked and makes it, and implements [`SequenceRecaller`]; what it
 //! is trained for is an [`Objective`] that any of them takes.
 
+mod bsarec;
 mod builtin;
 mod gru4rec;
 mod hstu;
@@ -23,6 +24,7 @@ use crate::Result;
 use crate::backend::{Backend, TrainingBackend};
 use crate::data::{NegativeSampling, SequenceBatch, TrainingBatch};
 
+pub use bsarec::{BsaRec, BsaRecBlock, BsaRecConfig};
 pub use builtin::{ConfigVisitor, MODEL_NAMES, ModelVisitor, visit_configs, visit_model};
 pub use gru4rec::{Gru4Rec, Gru4RecConfig, InputEmbedding};
 pub use hstu::{Hstu, HstuBlock, HstuConfig};

@@ -8,8 +8,7 @@ use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{Bool, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::parts::Dropout;
-use super::parts::Weights;
+use super::parts::{Dropout, Weights};
 use super::{Objective, RecallerConfig, SequenceRecaller};
 use crate::backend::{self, Backend};
 use crate::data::{SequenceBatch, TrainingBatch};

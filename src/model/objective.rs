@@ -224,7 +224,7 @@ impl Objective {
         let of_negatives = vectors.narrow(0, rows, count);
         let positive = (users.clone() * of_targets).sum_dim(1);
         let negative = users.matmul(of_negatives.transpose());
-        let own = (batch
+        let is_target = (batch
             .targets
             .clone()
             .unsqueeze_dim::<2>(1)
@@ -239,7 +239,7 @@ impl Objective {
         let scores = SampledScores {
             positive: activation.apply(positive),
             negative: activation.apply(negative),
-            own,
+            is_target,
             log_chances: negatives.log_chances.clone(),
             log_chances_of_targets: negatives.log_chances_of_targets.clone(),
             items: items.items(),
@@ -267,7 +267,7 @@ pub struct SampledScores<B: BurnBackend> {
     /// The negatives' scores `[rows, negatives]`.
     pub negative: Tensor<B, 2>,
     /// Where a row's negative is its own target, which takes no part, `[rows, negatives]`.
-    pub own: Tensor<B, 2, Bool>,
+    pub is_target: Tensor<B, 2, Bool>,
     /// See [`Negatives::log_chances`](crate::data::Negatives::log_chances).
     pub log_chances: Tensor<B, 1>,
     /// See [`Negatives::log_chances_of_targets`](crate::data::Negatives::log_chances_of_targets).
@@ -289,19 +289,20 @@ impl SampledLoss {
         let SampledScores {
             positive,
             negative,
-            own,
+            is_target,
             log_chances,
             log_chances_of_targets,
             items,
         } = scores;
-        let weights =
-            |negative: &Tensor<B, 2>| softmax(negative.clone().mask_fill(own.clone(), NO_SCORE), 1);
+        let weights = |negative: &Tensor<B, 2>| {
+            softmax(negative.clone().mask_fill(is_target.clone(), NO_SCORE), 1)
+        };
         // The mean over the negatives of each row, its own target left out. A row that has no other
         // learns nothing, though the softmax of none gives its own target all the weight.
-        let others = own.clone().bool_not().float().sum_dim(1);
+        let others = is_target.clone().bool_not().float().sum_dim(1);
         let alone = others.clone().equal_elem(0.0);
         let count = others.clamp_min(1.0);
-        let sum = |values: Tensor<B, 2>| values.mask_fill(own.clone(), 0.0).sum_dim(1);
+        let sum = |values: Tensor<B, 2>| values.mask_fill(is_target.clone(), 0.0).sum_dim(1);
         match self {
             Self::Softmax { log_q } => {
                 let (positive, negative) = if log_q {
@@ -310,7 +311,7 @@ impl SampledLoss {
                 } else {
                     (positive, negative)
                 };
-                let all = vec![positive, negative.mask_fill(own, NO_SCORE)];
+                let all = vec![positive, negative.mask_fill(is_target, NO_SCORE)];
                 log_softmax(Tensor::cat(all, 1), 1)
                     .narrow(1, 0, 1)
                     .mean()

@@ -4,14 +4,11 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::Tensor;
-use burn::tensor::activation::{relu, sigmoid, silu, softmax};
+use burn::tensor::activation::{relu, sigmoid, silu};
 use burn::tensor::backend::Backend as BurnBackend;
 use serde::{Deserialize, Serialize};
 
-use super::parts::Dropout;
-use super::parts::Packing;
-use super::parts::Weights;
-use super::parts::{EndsSettings, SequenceEnds};
+use super::parts::{Dropout, EndsSettings, Packing, SequenceEnds, Weights, causal_attention};
 use super::{Objective, RecallerConfig, SequenceRecaller};
 use crate::backend::Backend;
 use crate::data::{SequenceBatch, TrainingBatch};
@@ -219,16 +216,8 @@ impl<B: Backend> TransformerBlock<B> {
         let projected = self
             .attention_in
             .forward(self.attention_norm.forward(states));
-        let part = |number| {
-            let part = projected.clone().narrow(1, number * config.dim, config.dim);
-            packing.heads(part, config.heads)
-        };
-        let scale = ((config.dim / config.heads) as f64).sqrt();
-        let scores = part(0).matmul(part(1).swap_dims(2, 3)).div_scalar(scale);
-        let weights = softmax(scores.mask_fill(packing.future(), f32::NEG_INFINITY), 3);
-        let weights = dropout.apply(weights, config.dropout);
-        self.attention_out
-            .forward(packing.join(weights.matmul(part(2))))
+        let gathered = causal_attention(projected, config.heads, packing, dropout, config.dropout);
+        self.attention_out.forward(gathered)
     }
 
     fn feed(

@@ -10,9 +10,7 @@ use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{Int, Tensor, TensorData};
 
 use super::objective::ItemVectors;
-use super::parts::Dropout;
-use super::parts::Packing;
-use super::parts::Weights;
+use super::parts::{Dropout, Packing, Weights};
 use super::{Loss, Objective, RecallerConfig, SampledLoss, SequenceRecaller, Similarity};
 use crate::backend::Backend;
 use crate::data::{Features, NegativeSampling, SequenceBatch, TrainingBatch};

@@ -50,14 +50,14 @@ pub enum Normalization {
 /// What a channel has to say in a fusion.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Share {
+pub struct ChannelWeight {
     /// How much its ranks or scores count.
     pub weight: f64,
     /// How many items of every list are its own, for [`Fusion::Quotas`].
     pub quota: usize,
 }
 
-impl Default for Share {
+impl Default for ChannelWeight {
     fn default() -> Self {
         Self {
             weight: 1.0,
@@ -66,7 +66,7 @@ impl Default for Share {
     }
 }
 
-impl Share {
+impl ChannelWeight {
     pub(super) fn check(&self) -> Result<()> {
         checks::not_negative("weight", self.weight)
     }
@@ -87,7 +87,7 @@ pub struct Found {
 
 /// An item of a fused list.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Fused {
+pub struct FusedCandidate {
     /// Which item.
     pub item: ItemIndex,
     /// Its score in the fusion; the list is in the order of these.
@@ -115,28 +115,28 @@ impl Fusion {
     /// share; best first, ties by item index.
     ///
     /// ```
-    /// use seqrec::recall::{Candidate, Fusion, Reason, Share};
+    /// use seqrec::recall::{Candidate, Fusion, Reason, ChannelWeight};
     ///
     /// let list = |items: [u32; 3]| items.map(|item| Candidate { item, score: 1.0, reason: Reason::Popular });
     /// let (a, b) = (list([1, 2, 3]), list([3, 4, 1]));
-    /// let lists = [(&a[..], Share::default()), (&b[..], Share::default())];
+    /// let lists = [(&a[..], ChannelWeight::default()), (&b[..], ChannelWeight::default())];
     /// let fused = Fusion::RECIPROCAL_RANK.fuse(&lists, 2);
     /// assert_eq!([fused[0].item, fused[1].item], [1, 3]);
     /// assert_eq!((fused[0].found[1].channel, fused[0].found[1].rank), (1, 3));
     /// let turns: Vec<u32> = Fusion::RoundRobin.fuse(&lists, 4).iter().map(|fused| fused.item).collect();
     /// assert_eq!(turns, [1, 3, 4, 2]);
     /// ```
-    pub fn fuse(&self, lists: &[(&[Candidate], Share)], k: usize) -> Vec<Fused> {
+    pub fn fuse(&self, lists: &[(&[Candidate], ChannelWeight)], k: usize) -> Vec<FusedCandidate> {
         let chosen = match self {
             Self::RoundRobin => Turns::new(lists).snake(k),
             Self::Quotas => Turns::new(lists).by_quota(k),
             Self::ReciprocalRank { .. } | Self::WeightedScores { .. } => self.best(lists, k),
         };
         let mut places = Places::new(nodes(lists));
-        let mut fused: Vec<Fused> = Vec::with_capacity(chosen.len());
+        let mut fused: Vec<FusedCandidate> = Vec::with_capacity(chosen.len());
         for (item, score) in chosen {
             places.get_or_insert(item, fused.len());
-            fused.push(Fused {
+            fused.push(FusedCandidate {
                 item,
                 score,
                 found: Vec::new(),
@@ -159,7 +159,7 @@ impl Fusion {
     }
 
     /// The k best items by the sum of what their channels contribute.
-    fn best(&self, lists: &[(&[Candidate], Share)], k: usize) -> Vec<(ItemIndex, f32)> {
+    fn best(&self, lists: &[(&[Candidate], ChannelWeight)], k: usize) -> Vec<(ItemIndex, f32)> {
         let mut places = Places::new(nodes(lists));
         let mut sums: Vec<(ItemIndex, f32)> = Vec::new();
         for (list, share) in lists.iter().filter(|(_, share)| share.weight > 0.0) {
@@ -208,7 +208,7 @@ impl Fusion {
 }
 
 /// A number that all items of lists are below.
-fn nodes(lists: &[(&[Candidate], Share)]) -> usize {
+fn nodes(lists: &[(&[Candidate], ChannelWeight)]) -> usize {
     let items = lists.iter().flat_map(|(list, _)| *list);
     items
         .map(|candidate| candidate.item as usize + 1)
@@ -240,7 +240,7 @@ impl Normalization {
 
 /// Channels that take turns.
 struct Turns<'a> {
-    lists: &'a [(&'a [Candidate], Share)],
+    lists: &'a [(&'a [Candidate], ChannelWeight)],
     /// How far each list was gone through.
     next: Vec<usize>,
     taken: foldhash::HashSet<ItemIndex>,
@@ -248,7 +248,7 @@ struct Turns<'a> {
 }
 
 impl<'a> Turns<'a> {
-    fn new(lists: &'a [(&'a [Candidate], Share)]) -> Self {
+    fn new(lists: &'a [(&'a [Candidate], ChannelWeight)]) -> Self {
         Self {
             lists,
             next: vec![0; lists.len()],
@@ -322,18 +322,23 @@ mod tests {
         scored.iter().map(candidate).collect()
     }
 
-    fn shares(lists: &[Vec<Candidate>], shares: &[Share], fusion: Fusion, k: usize) -> Vec<Fused> {
+    fn shares(
+        lists: &[Vec<Candidate>],
+        shares: &[ChannelWeight],
+        fusion: Fusion,
+        k: usize,
+    ) -> Vec<FusedCandidate> {
         let lists: Vec<_> = (lists.iter().zip(shares))
             .map(|(list, &share)| (list.as_slice(), share))
             .collect();
         fusion.fuse(&lists, k)
     }
 
-    fn items(fused: &[Fused]) -> Vec<ItemIndex> {
+    fn items(fused: &[FusedCandidate]) -> Vec<ItemIndex> {
         fused.iter().map(|fused| fused.item).collect()
     }
 
-    const THREE: [Share; 3] = [Share {
+    const THREE: [ChannelWeight; 3] = [ChannelWeight {
         weight: 1.0,
         quota: 50,
     }; 3];
@@ -345,9 +350,9 @@ mod tests {
             list(&[(2, 0.1)]),
             list(&[(3, 5.0), (1, 4.0)]),
         ];
-        let weighted = [1.0, 0.5, 2.0].map(|weight| Share {
+        let weighted = [1.0, 0.5, 2.0].map(|weight| ChannelWeight {
             weight,
-            ..Share::default()
+            ..ChannelWeight::default()
         });
         let fused = shares(&lists, &weighted, Fusion::RECIPROCAL_RANK, 9);
         assert_eq!(items(&fused), [1, 3, 2]);
@@ -364,9 +369,9 @@ mod tests {
         assert_eq!(found, [(0, 1, 9.0), (2, 2, 4.0)]);
         assert_eq!(fused[0].found[0].reason, Reason::Item(1));
         // A channel of weight 0 adds nothing, not even its items.
-        let silent = [1.0, 1.0, 0.0].map(|weight| Share {
+        let silent = [1.0, 1.0, 0.0].map(|weight| ChannelWeight {
             weight,
-            ..Share::default()
+            ..ChannelWeight::default()
         });
         assert_eq!(
             items(&shares(&lists, &silent, Fusion::RECIPROCAL_RANK, 9)),
@@ -423,9 +428,9 @@ mod tests {
             )
         };
         let lists = [long(1), long(101), list(&[(1, 1.0), (201, 1.0)])];
-        let quotas = [6, 2, 2].map(|quota| Share {
+        let quotas = [6, 2, 2].map(|quota| ChannelWeight {
             quota,
-            ..Share::default()
+            ..ChannelWeight::default()
         });
         let fused = items(&shares(&lists, &quotas, Fusion::Quotas, 9));
         let of = |from: u32| {
@@ -439,9 +444,9 @@ mod tests {
         assert_eq!(fused[..5].iter().filter(|&&item| item < 100).count(), 3);
         // Above the quotas the others fill up.
         assert_eq!(shares(&lists, &quotas, Fusion::Quotas, 30).len(), 30);
-        let none = [Share {
+        let none = [ChannelWeight {
             quota: 0,
-            ..Share::default()
+            ..ChannelWeight::default()
         }; 3];
         assert_eq!(shares(&lists, &none, Fusion::Quotas, 30).len(), 30);
     }

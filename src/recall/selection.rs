@@ -109,23 +109,23 @@ impl Selection for CategoryBonus {
 ///
 /// ```
 /// use ndarray::array;
-/// use seqrec::recall::{Candidate, MarginalRelevance, Reason, Selection};
+/// use seqrec::recall::{Candidate, MaximalMarginalRelevance, Reason, Selection};
 ///
 /// let vectors = array![[0.0, 0.0], [1.0, 0.0], [1.0, 0.1], [0.0, 1.0]];
 /// let candidates = [(1, 0.9), (2, 0.8), (3, 0.5)]
 ///     .map(|(item, score)| Candidate { item, score, reason: Reason::Popular });
-/// assert_eq!(MarginalRelevance::new(vectors.view(), 1.0)?.select(&candidates, 2), [0, 1]);
-/// assert_eq!(MarginalRelevance::new(vectors.view(), 0.5)?.select(&candidates, 2), [0, 2]);
+/// assert_eq!(MaximalMarginalRelevance::new(vectors.view(), 1.0)?.select(&candidates, 2), [0, 1]);
+/// assert_eq!(MaximalMarginalRelevance::new(vectors.view(), 0.5)?.select(&candidates, 2), [0, 2]);
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct MarginalRelevance {
+pub struct MaximalMarginalRelevance {
     /// Of length 1.
     vectors: Array2<f32>,
     relevance: f32,
 }
 
-impl MarginalRelevance {
+impl MaximalMarginalRelevance {
     /// By the items' vectors `[items + 1, dim]`. `relevance` is λ: 1 leaves the order as it is, 0
     /// looks at nearness alone. Items beyond the vectors are near nothing.
     ///
@@ -146,7 +146,7 @@ impl MarginalRelevance {
     }
 }
 
-impl Selection for MarginalRelevance {
+impl Selection for MaximalMarginalRelevance {
     fn select(&self, candidates: &[Candidate], k: usize) -> Vec<usize> {
         let scores = || candidates.iter().map(|candidate| candidate.score);
         let least = scores().fold(f32::INFINITY, f32::min);

@@ -11,7 +11,7 @@ use crate::{Error, Result, checks};
 
 use super::candidates::{Candidate, Candidates, Reason};
 use super::channel::{RecallChannel, UserContext};
-use super::fusion::{Found, Fused, Fusion, Share};
+use super::fusion::{ChannelWeight, Found, FusedCandidate, Fusion};
 use super::selection::Selection;
 
 /// Several channels whose lists are fused into one.
@@ -21,7 +21,7 @@ use super::selection::Selection;
 /// ```
 /// use seqrec::prelude::*;
 /// use seqrec::channels::{ItemNeighborsConfig, MarkovChain, Popularity};
-/// use seqrec::recall::{Fusion, HistoryItems, Path, RecallStage, Share};
+/// use seqrec::recall::{Fusion, HistoryItems, Path, RecallStage, ChannelWeight};
 ///
 /// let log = seqrec::data::synthetic::Synthetic { users: 80, items: 60, ..Default::default() }.generate();
 /// let dataset = Dataset::new(log, Filters::default())?;
@@ -31,12 +31,12 @@ use super::selection::Selection;
 /// let neighbors = ItemNeighborsConfig::new().build(train, catalog)?;
 /// let item_cf = HistoryItems::last(20)?.then(neighbors).into_channel();
 /// let stage = RecallStage::new(Fusion::RECIPROCAL_RANK, 200)?
-///     .channel("markov", MarkovChain::new(train, catalog)?, Share { weight: 2.0, ..Share::default() })?
-///     .channel("item_cf", item_cf, Share::default())?
+///     .channel("markov", MarkovChain::new(train, catalog)?, ChannelWeight { weight: 2.0, ..ChannelWeight::default() })?
+///     .channel("item_cf", item_cf, ChannelWeight::default())?
 ///     .fallback(Popularity::new(catalog));
 ///
 /// let report = Evaluation::new(&[10], false).run_channel(&stage, &split.test, catalog)?;
-/// println!("recall@10 {:.4}", report.get("recall@10".parse()?).unwrap());
+/// println!("recall@10 {:.4}", report.recall(10).unwrap());
 /// let fused = &stage.recall_fused(&[split.test.history(0).into()], 10, None)?[0];
 /// assert_eq!(stage.name(fused[0].found[0].channel), "markov");
 /// # Ok::<(), seqrec::Error>(())
@@ -55,7 +55,7 @@ pub struct RecallStage {
 struct StageChannel {
     name: String,
     channel: Box<dyn RecallChannel>,
-    share: Share,
+    share: ChannelWeight,
     budget: Option<Duration>,
 }
 
@@ -107,7 +107,7 @@ impl RecallStage {
         mut self,
         name: impl Into<String>,
         channel: impl RecallChannel + 'static,
-        share: Share,
+        share: ChannelWeight,
     ) -> Result<Self> {
         let name = name.into();
         share.check()?;
@@ -169,7 +169,7 @@ impl RecallStage {
     }
 
     /// The channels' shares, in order.
-    pub fn shares(&self) -> impl ExactSizeIterator<Item = Share> {
+    pub fn shares(&self) -> impl ExactSizeIterator<Item = ChannelWeight> {
         self.channels.iter().map(|channel| channel.share)
     }
 
@@ -186,7 +186,7 @@ impl RecallStage {
             });
         }
         for (channel, &weight) in self.channels.iter_mut().zip(weights) {
-            let share = Share {
+            let share = ChannelWeight {
                 weight,
                 ..channel.share
             };
@@ -252,8 +252,8 @@ impl RecallStage {
 
     /// One user's items out of his channels' lists, one for each channel in order; one that says
     /// nothing has an empty list. They are k, or more where [`select`](Self::select) is to choose.
-    pub(crate) fn fuse(&self, lists: &[Vec<Candidate>], k: usize) -> Vec<Fused> {
-        let shared: Vec<(&[Candidate], Share)> = (lists.iter().zip(self.shares()))
+    pub(crate) fn fuse(&self, lists: &[Vec<Candidate>], k: usize) -> Vec<FusedCandidate> {
+        let shared: Vec<(&[Candidate], ChannelWeight)> = (lists.iter().zip(self.shares()))
             .map(|(list, share)| (list.as_slice(), share))
             .collect();
         self.fusion.fuse(&shared, self.among(k))
@@ -268,7 +268,7 @@ impl RecallStage {
     }
 
     /// The k items that the rules for diversity choose.
-    pub(crate) fn select(&self, mut fused: Vec<Fused>, k: usize) -> Vec<Fused> {
+    pub(crate) fn select(&self, mut fused: Vec<FusedCandidate>, k: usize) -> Vec<FusedCandidate> {
         let among = self.among(k);
         for (place, selection) in self.selections.iter().enumerate() {
             let last = place + 1 == self.selections.len();
@@ -284,11 +284,11 @@ impl RecallStage {
     /// What the fallback says.
     pub(crate) fn fill(
         &self,
-        fused: &[Fused],
+        fused: &[FusedCandidate],
         user: UserContext<'_>,
         k: usize,
         filter: Option<Filter<'_>>,
-    ) -> Result<Vec<Fused>> {
+    ) -> Result<Vec<FusedCandidate>> {
         let Some(fallback) = self.fallback.as_ref().filter(|_| fused.len() < k) else {
             return Ok(Vec::new());
         };
@@ -300,7 +300,7 @@ impl RecallStage {
         if more.is_empty() {
             return Ok(Vec::new());
         }
-        let of_fallback = |(place, candidate): (usize, Candidate)| Fused {
+        let of_fallback = |(place, candidate): (usize, Candidate)| FusedCandidate {
             item: candidate.item,
             score: 0.0,
             found: vec![Found {
@@ -324,7 +324,7 @@ impl RecallStage {
         users: &[UserContext<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
-    ) -> Result<Vec<Vec<Fused>>> {
+    ) -> Result<Vec<Vec<FusedCandidate>>> {
         let lists: Vec<Candidates> = (0..self.channels.len())
             .map(|channel| self.ask(channel, users, k, filter))
             .collect::<Result<_>>()?;
@@ -343,7 +343,7 @@ impl RecallStage {
     }
 }
 
-fn select(selection: &dyn Selection, fused: Vec<Fused>, k: usize) -> Vec<Fused> {
+fn select(selection: &dyn Selection, fused: Vec<FusedCandidate>, k: usize) -> Vec<FusedCandidate> {
     let candidates: Vec<Candidate> = (fused.iter())
         .map(|fused| Candidate {
             item: fused.item,
@@ -351,7 +351,7 @@ fn select(selection: &dyn Selection, fused: Vec<Fused>, k: usize) -> Vec<Fused> 
             reason: (fused.found.first()).map_or(Reason::Taste, |found| found.reason),
         })
         .collect();
-    let mut fused: Vec<Option<Fused>> = fused.into_iter().map(Some).collect();
+    let mut fused: Vec<Option<FusedCandidate>> = fused.into_iter().map(Some).collect();
     (selection.select(&candidates, k).into_iter())
         .filter_map(|place| fused.get_mut(place)?.take())
         .collect()

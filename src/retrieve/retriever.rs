@@ -74,7 +74,7 @@ pub struct Retrieved {
 ///
 /// let catalog = Catalog::from_ids(["a", "b", "c"].map(Into::into))?;
 /// let model = Gru4RecConfig::new().init::<Flex>(catalog.len(), 1, &Default::default())?;
-/// let index = FlatIndex::new(item_vectors(&model).view())?;
+/// let index = FlatIndex::new(&item_vectors(&model))?;
 /// let retriever = Retriever::<Flex, _, _>::new(model, index, catalog)?;
 ///
 /// let recalled = retriever.recall(["a", "nobody knows"], RecallOptions::new(2).exclude_seen())?;

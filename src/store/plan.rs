@@ -25,10 +25,10 @@ use crate::channels::{SessionKnn, SessionKnnConfig};
 use crate::recall::RecallChannel;
 use crate::recall::RecallStage;
 use crate::recall::VectorChannel;
-use crate::recall::{Fusion, Share};
+use crate::recall::{ChannelWeight, Fusion};
 use crate::recall::{HistoryItems, Path};
 use crate::recall::{Item, Links};
-use crate::recall::{MarginalRelevance, Selection, TagCap};
+use crate::recall::{MaximalMarginalRelevance, Selection, TagCap};
 use crate::retrieve::UserEncoder;
 
 /// By how many vectors an index is measured.
@@ -317,7 +317,7 @@ pub struct PlannedChannel {
     pub kind: ChannelKind,
     /// What it has to say in the fusion.
     #[serde(default)]
-    pub share: Share,
+    pub share: ChannelWeight,
     /// How long a call waits for it, in milliseconds; as long as the engine says where it is not
     /// given.
     #[serde(default)]
@@ -330,7 +330,7 @@ impl PlannedChannel {
         Self {
             name: name.into(),
             kind,
-            share: Share::default(),
+            share: ChannelWeight::default(),
             budget_milliseconds: None,
         }
     }
@@ -346,8 +346,8 @@ pub enum PlannedSelection {
         /// How many.
         most: usize,
     },
-    /// [`MarginalRelevance`] in the model's embedding.
-    MarginalRelevance {
+    /// [`MaximalMarginalRelevance`] in the model's embedding.
+    MaximalMarginalRelevance {
         /// λ, from 0 to 1.
         relevance: f64,
     },
@@ -363,9 +363,9 @@ impl PlannedSelection {
                 let tags = data.tags.as_ref().ok_or_else(|| lacks("tags"))?;
                 Box::new(TagCap::new(tags_of_items(tags, &data.catalog)?, most)?)
             }
-            Self::MarginalRelevance { relevance } => {
+            Self::MaximalMarginalRelevance { relevance } => {
                 let model = data.model.as_ref().ok_or_else(|| lacks("a model"))?;
-                Box::new(MarginalRelevance::new(
+                Box::new(MaximalMarginalRelevance::new(
                     model.item_vectors.view(),
                     relevance,
                 )?)
@@ -399,7 +399,7 @@ impl PlannedSelection {
 /// plan.fallback = Some(ChannelKind::Popularity { settings: PopularityConfig::new() });
 /// let stage = plan.build(&data)?;
 /// let report = Evaluation::new(&[10], false).run_channel(&stage, &split.test, split.catalog())?;
-/// println!("recall@10 {:.4}", report.get("recall@10".parse()?).unwrap());
+/// println!("recall@10 {:.4}", report.recall(10).unwrap());
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

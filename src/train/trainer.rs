@@ -105,16 +105,7 @@ impl<'a> Trainer<'a> {
     {
         let config = self.config.clone();
         config.validate()?;
-        let refused = match config.targets {
-            Targets::SessionParallel if model.stateful().is_none() => "the model carries no state",
-            Targets::OneRandom { .. } => "",
-            _ if model.needs_one_target() => "the model needs one random target a history",
-            _ => "",
-        };
-        if !refused.is_empty() {
-            let targets = format!("{:?}", config.targets);
-            return Err(Error::invalid("targets", targets, refused));
-        }
+        check_targets(&model, config.targets)?;
         let evaluation = config.evaluation();
         evaluation.check(split.catalog())?;
         check_items(&model, split.catalog())?;
@@ -179,46 +170,36 @@ impl<'a> Trainer<'a> {
             observer.on_start(&plan)?;
         }
         let stop = loop {
+            if let Some(reason) = stop_after(&progress, &config, steps_per_epoch) {
+                break reason;
+            }
             let epoch = progress.epochs.len() + 1;
-            let steps = (epoch - 1).saturating_mul(steps_per_epoch);
-            let waited = epoch - 1 - progress.best_epoch;
-            if epoch > 1 && waited >= config.patience && steps >= config.minimum_steps {
-                break StopReason::Patience;
-            }
-            if epoch > config.epochs {
-                break StopReason::Epochs;
-            }
             let made = self.epoch(epoch, model, &mut optimizer, &batcher, device);
             let made = made.and_then(|(model, mut report)| {
                 let valid = model.valid();
                 // A last step that goes too far shows in no loss.
                 if !all_finite(&valid) {
-                    return Err(Error::NonFiniteLoss {
-                        epoch,
-                        step: steps_per_epoch,
-                        loss: f64::INFINITY,
-                    });
+                    let (step, loss) = (steps_per_epoch, f64::INFINITY);
+                    return Err(Error::NonFiniteLoss { epoch, step, loss });
                 }
                 report.validation = validate(&valid, &evaluation, split, device)?;
                 Ok((model, valid, report))
             });
             let (trained, valid, report) = match made {
-                Err(Error::NonFiniteLoss { .. } | Error::NonFiniteVector { .. }) if epoch > 1 => {
-                    let step = match made {
-                        Err(Error::NonFiniteLoss { step, .. }) => step,
-                        _ => steps_per_epoch,
-                    };
+                Ok(made) => made,
+                // Vectors that are finite may still be too long for their products to be.
+                Err(Error::NonFiniteVector { .. }) if epoch > 1 => {
+                    let step = steps_per_epoch;
                     break StopReason::Diverged { epoch, step };
                 }
-                // Vectors that are finite may still be too long for their products to be.
                 Err(Error::NonFiniteVector { value, .. }) => {
-                    return Err(Error::NonFiniteLoss {
-                        epoch,
-                        step: steps_per_epoch,
-                        loss: value.into(),
-                    });
+                    let (step, loss) = (steps_per_epoch, value.into());
+                    return Err(Error::NonFiniteLoss { epoch, step, loss });
                 }
-                made => made?,
+                Err(Error::NonFiniteLoss { epoch, step, .. }) if epoch > 1 => {
+                    break StopReason::Diverged { epoch, step };
+                }
+                Err(error) => return Err(error),
             };
             model = trained;
             let value = report
@@ -323,6 +304,37 @@ impl<'a> Trainer<'a> {
     }
 }
 
+/// Why no epoch is made after those that were.
+fn stop_after(
+    progress: &Progress,
+    config: &TrainerConfig,
+    steps_per_epoch: usize,
+) -> Option<StopReason> {
+    let made = progress.epochs.len();
+    let waited = made - progress.best_epoch;
+    let steps = made.saturating_mul(steps_per_epoch);
+    if made > 0 && waited >= config.patience && steps >= config.minimum_steps {
+        return Some(StopReason::Patience);
+    }
+    (made >= config.epochs).then_some(StopReason::Epochs)
+}
+
+/// Refuses targets that a model can't be trained on.
+fn check_targets<B: TrainingBackend>(
+    model: &impl SequenceRecaller<B>,
+    targets: Targets,
+) -> Result<()> {
+    let reason = match targets {
+        Targets::SessionParallel if model.stateful().is_none() => "the model carries no state",
+        Targets::All | Targets::SessionParallel if model.needs_one_target() => {
+            "the model needs one random target a history"
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::invalid("targets", format!("{targets:?}"), reason))
+}
+
+/// How a model does on the validation split; `None` where there is none.
 fn validate<B, M>(
     model: &M,
     evaluation: &Evaluation,
@@ -336,7 +348,7 @@ where
     if split.valid.is_empty() {
         return Ok(None);
     }
-    let index = FlatIndex::new(item_vectors(model).view())?;
+    let index = FlatIndex::new(&item_vectors(model))?;
     evaluation
         .run(model, &index, &split.valid, split.catalog(), device)
         .map(Some)

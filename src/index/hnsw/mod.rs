@@ -116,7 +116,8 @@ impl HnswIndex {
     /// # Errors
     /// As [`FlatIndex::new`](super::FlatIndex::new), and [`Error::InvalidValue`] for settings that
     /// can't be right.
-    pub fn new(vectors: ArrayView2<'_, f32>, config: &HnswConfig) -> Result<Self> {
+    pub fn new<'a>(vectors: impl Into<ArrayView2<'a, f32>>, config: &HnswConfig) -> Result<Self> {
+        let vectors = vectors.into();
         config.validate()?;
         let graph = build::build(without_padding(vectors, config.precision)?, config);
         Ok(Self::of_graph(graph, config.clone(), None))

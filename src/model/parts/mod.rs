@@ -1,6 +1,7 @@
 //! What models are made of: weights from a seed, dropout, batches without their padding, layers, and
 //! the checks of their settings. A model of your own may be made of the same.
 
+mod attention;
 mod dropout;
 mod ends;
 mod gru;
@@ -11,6 +12,7 @@ use burn::tensor::{Int, Tensor};
 
 use crate::backend::{self, Backend};
 
+pub use attention::causal_attention;
 pub use dropout::Dropout;
 pub use ends::{EndsSettings, SequenceEnds};
 pub use gru::GruLayer;

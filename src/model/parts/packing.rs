@@ -10,6 +10,7 @@ use crate::data::SequenceBatch;
 /// nothing for padding. Sequences differ much in length, and most of a padded batch is padding.
 #[derive(Debug)]
 pub struct Packing<B: Backend> {
+    lengths: Vec<usize>,
     batch: usize,
     len: usize,
     /// Where each real item lies in the padded batch, `[tokens]`.
@@ -39,12 +40,18 @@ impl<B: Backend> Packing<B> {
         }
         let tensor = |values: Vec<i32>| Tensor::from_data(values.as_slice(), &device);
         Self {
+            lengths: histories.lengths.clone(),
             batch,
             len,
             padded: tensor(padded),
             packed: tensor(packed),
             last: tensor(last),
         }
+    }
+
+    /// How many real items each sequence has.
+    pub fn lengths(&self) -> &[usize] {
+        &self.lengths
     }
 
     /// How long the padded sequences are.

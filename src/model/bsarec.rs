@@ -1,0 +1,329 @@
+//! BSARec.
+
+use burn::config::Config;
+use burn::module::{Module, Param};
+use burn::nn::{LayerNorm, Linear};
+use burn::tensor::activation::gelu;
+use burn::tensor::backend::Backend as BurnBackend;
+use burn::tensor::{Tensor, TensorData};
+
+use super::parts::{Dropout, EndsSettings, Packing, SequenceEnds, Weights, causal_attention};
+use super::{Objective, RecallerConfig, SequenceRecaller};
+use crate::backend::Backend;
+use crate::data::{SequenceBatch, TrainingBatch};
+use crate::{Error, Result, checks};
+
+/// The settings of [`BsaRec`].
+///
+/// ```
+/// use seqrec::backend::Flex;
+/// use seqrec::model::{BsaRecConfig, RecallerConfig};
+///
+/// let config = BsaRecConfig::new().with_filter_share(0.5).with_frequencies(3);
+/// let model = config.init::<Flex>(1_000, 42, &Default::default())?;
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+#[derive(Config, Debug, PartialEq)]
+pub struct BsaRecConfig {
+    /// The size of item vectors and states.
+    #[config(default = 64)]
+    pub dim: usize,
+    /// How many blocks.
+    #[config(default = 2)]
+    pub blocks: usize,
+    /// How many attention heads; `dim` is divided among them.
+    #[config(default = 1)]
+    pub heads: usize,
+    /// How much of a block is the filter (the paper's α); the rest is self-attention. `0.0..=1.0`.
+    #[config(default = 0.7)]
+    pub filter_share: f64,
+    /// How many of the lowest frequencies pass the filter (the paper's c), the mean among them.
+    #[config(default = 5)]
+    pub frequencies: usize,
+    /// The hidden size of a block's feed-forward part, in multiples of `dim`.
+    #[config(default = 4)]
+    pub feed_forward: usize,
+    /// The share of values that is dropped in training, `0.0..1.0`.
+    #[config(default = 0.5)]
+    pub dropout: f64,
+    /// How many of a history's last items are seen.
+    #[config(default = 50)]
+    pub max_len: usize,
+    /// What it is trained for.
+    #[config(default = "Objective::new()")]
+    pub objective: Objective,
+}
+
+/// BSARec: self-attention beside a filter that tells slow changes of a history's states from fast
+/// ones and weighs the fast ones anew, which attention alone smooths away.
+///
+/// Shin et al., [An Attentive Inductive Bias for Sequential Recommendation beyond the
+/// Self-Attention](https://arxiv.org/abs/2312.10325). The filter is over the real items of a history
+/// alone, and looks at all of them, so that a history gives one target to learn from. As in this
+/// crate's other models of self-attention, the last states are normalized once more.
+#[derive(Module, Debug)]
+pub struct BsaRec<B: BurnBackend> {
+    /// Item and position vectors, and what makes user vectors of states.
+    pub ends: SequenceEnds<B>,
+    /// The blocks.
+    pub blocks: Vec<BsaRecBlock<B>>,
+    #[module(skip)]
+    config: BsaRecConfig,
+}
+
+/// A block of [`BsaRec`].
+#[derive(Module, Debug)]
+pub struct BsaRecBlock<B: BurnBackend> {
+    /// What fast changes are multiplied by is the square of this, `[1, dim]`.
+    pub high_pass: Param<Tensor<B, 2>>,
+    /// Normalizes what the filter adds to.
+    pub filter_norm: LayerNorm<B>,
+    /// Queries, keys and values side by side, `[dim, 3 * dim]`.
+    pub attention_in: Linear<B>,
+    /// `[dim, dim]`.
+    pub attention_out: Linear<B>,
+    /// Normalizes what attention adds to.
+    pub attention_norm: LayerNorm<B>,
+    /// `[dim, hidden]`.
+    pub feed_in: Linear<B>,
+    /// `[hidden, dim]`.
+    pub feed_out: Linear<B>,
+    /// Normalizes what the feed-forward part adds to.
+    pub feed_norm: LayerNorm<B>,
+}
+
+impl RecallerConfig for BsaRecConfig {
+    type Recaller<B: Backend> = BsaRec<B>;
+
+    const NAME: &'static str = "bsarec";
+
+    fn validate(&self) -> Result<()> {
+        checks::at_least_one(&[
+            ("dim", self.dim),
+            ("blocks", self.blocks),
+            ("heads", self.heads),
+            ("frequencies", self.frequencies),
+            ("feed_forward", self.feed_forward),
+            ("max_len", self.max_len),
+        ])?;
+        checks::heads(self.heads, self.dim)?;
+        checks::share("dropout", self.dropout)?;
+        if !(0.0..=1.0).contains(&self.filter_share) {
+            let reason = "must be from 0 to 1";
+            return Err(Error::invalid("filter_share", self.filter_share, reason));
+        }
+        self.objective.validate(None)
+    }
+
+    fn objective(&self) -> &Objective {
+        &self.objective
+    }
+
+    fn max_len(&self) -> usize {
+        self.max_len
+    }
+
+    fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> Result<BsaRec<B>> {
+        self.validate_for(items)?;
+        let mut weights = Weights::new(seed, device);
+        let ends = EndsSettings {
+            items,
+            dim: self.dim,
+            max_len: self.max_len,
+            tied: true,
+            output_layer: false,
+        };
+        let ends = SequenceEnds::new(&ends, &mut weights);
+        let blocks = (0..self.blocks).map(|_| self.block(&mut weights)).collect();
+        let config = self.clone();
+        Ok(BsaRec {
+            ends,
+            blocks,
+            config,
+        })
+    }
+}
+
+impl BsaRecConfig {
+    fn block<B: Backend>(&self, weights: &mut Weights<'_, B>) -> BsaRecBlock<B> {
+        let (dim, hidden) = (self.dim, self.feed_forward * self.dim);
+        BsaRecBlock {
+            high_pass: weights.normal(1, dim, 1.0),
+            filter_norm: weights.layer_norm(dim),
+            attention_in: weights.linear(dim, 3 * dim),
+            attention_out: weights.linear(dim, dim),
+            attention_norm: weights.layer_norm(dim),
+            feed_in: weights.linear(dim, hidden),
+            feed_out: weights.linear(hidden, dim),
+            feed_norm: weights.layer_norm(dim),
+        }
+    }
+}
+
+/// What makes of a history's states those that change slowly, `[batch, len, len]`: the mean over its
+/// real items and the waves of the next lowest frequencies. It is 0 at padding.
+fn low_pass<B: Backend>(
+    packing: &Packing<B>,
+    frequencies: usize,
+    device: &B::Device,
+) -> Tensor<B, 3> {
+    let len = packing.padded_len();
+    let batch = packing.lengths().len();
+    let mut values = vec![0.0f32; batch * len * len];
+    for (filter, &length) in values.chunks_exact_mut(len * len).zip(packing.lengths()) {
+        // Row t of the filter is its first row, moved by t around the circle.
+        let of_distance: Vec<f32> = (0..length)
+            .map(|distance| {
+                let wave = |frequency: usize| {
+                    let turn = (frequency * distance % length) as f64 / length as f64;
+                    let cosine = (turn * std::f64::consts::TAU).cos();
+                    // The fastest wave of an even length has no twin that runs backwards.
+                    if 2 * frequency == length {
+                        cosine
+                    } else {
+                        2.0 * cosine
+                    }
+                };
+                let waves: f64 = (1..frequencies.min(length / 2 + 1)).map(wave).sum();
+                ((1.0 + waves) / length as f64) as f32
+            })
+            .collect();
+        for (row, filter) in filter.chunks_exact_mut(len).take(length).enumerate() {
+            for (column, value) in filter[..length].iter_mut().enumerate() {
+                *value = of_distance[row.abs_diff(column)];
+            }
+        }
+    }
+    Tensor::from_data(TensorData::new(values, [batch, len, len]), device)
+}
+
+impl<B: Backend> BsaRecBlock<B> {
+    /// States `[tokens, dim]` from states.
+    fn forward(
+        &self,
+        states: Tensor<B, 2>,
+        low_pass: &Tensor<B, 3>,
+        packing: &Packing<B>,
+        config: &BsaRecConfig,
+        dropout: &mut Dropout,
+    ) -> Tensor<B, 2> {
+        let low = packing.pack(low_pass.clone().matmul(packing.unpack(states.clone())));
+        let high = (states.clone() - low.clone()) * self.high_pass.val().square();
+        let filtered = add(&self.filter_norm, &states, low + high, config, dropout);
+        let projected = self.attention_in.forward(states.clone());
+        let attended = causal_attention(projected, config.heads, packing, dropout, config.dropout);
+        let attended = self.attention_out.forward(attended);
+        let attended = add(&self.attention_norm, &states, attended, config, dropout);
+        let share = config.filter_share;
+        let states = filtered.mul_scalar(share) + attended.mul_scalar(1.0 - share);
+        let fed = gelu(self.feed_in.forward(states.clone()));
+        add(
+            &self.feed_norm,
+            &states,
+            self.feed_out.forward(fed),
+            config,
+            dropout,
+        )
+    }
+}
+
+/// States and what a part of a block adds to them, normalized.
+fn add<B: Backend>(
+    norm: &LayerNorm<B>,
+    states: &Tensor<B, 2>,
+    more: Tensor<B, 2>,
+    config: &BsaRecConfig,
+    dropout: &mut Dropout,
+) -> Tensor<B, 2> {
+    norm.forward(states.clone() + dropout.apply(more, config.dropout))
+}
+
+impl<B: Backend> BsaRec<B> {
+    /// The last block's states `[tokens, dim]`, from what the first one sees.
+    fn through_blocks(
+        &self,
+        mut states: Tensor<B, 2>,
+        packing: &Packing<B>,
+        dropout: &mut Dropout,
+    ) -> Tensor<B, 2> {
+        let low_pass = low_pass(packing, self.config.frequencies, &states.device());
+        for block in &self.blocks {
+            states = block.forward(states, &low_pass, packing, &self.config, dropout);
+        }
+        states
+    }
+}
+
+impl<B: Backend> SequenceRecaller<B> for BsaRec<B> {
+    type Config = BsaRecConfig;
+
+    fn config(&self) -> &BsaRecConfig {
+        &self.config
+    }
+
+    fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
+        self.ends.encode(histories, |states, packing, dropout| {
+            self.through_blocks(states, packing, dropout)
+        })
+    }
+
+    fn item_embeddings(&self) -> Tensor<B, 2> {
+        self.ends.embedding.val()
+    }
+
+    fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
+        let BsaRecConfig {
+            objective, dropout, ..
+        } = &self.config;
+        self.ends
+            .loss(batch, objective, *dropout, |states, packing, dropout| {
+                self.through_blocks(states, packing, dropout)
+            })
+    }
+
+    // The filter looks at all of a history.
+    fn needs_one_target(&self) -> bool {
+        true
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use crate::backend::Flex;
+
+    #[test]
+    fn the_filter_is_that_of_a_fourier_transform() {
+        let histories: [&[u32]; 3] = [&[3, 1, 4, 1, 5, 9], &[2, 7, 1], &[8]];
+        let device = Default::default();
+        let histories = SequenceBatch::<Flex>::new(histories, 6, &device).unwrap();
+        let packing = Packing::new(&histories);
+        for frequencies in 1..6 {
+            let filter = low_pass(&packing, frequencies, &device);
+            let filter = filter.into_data().to_vec::<f32>().unwrap();
+            for (row, length) in [6usize, 3, 1].into_iter().enumerate() {
+                // A signal through the transform, its high frequencies taken away, and back.
+                let signal: Vec<f64> = (0..length).map(|t| ((t * t + row) % 5) as f64).collect();
+                let angle =
+                    |f: usize, t: usize| (f * t) as f64 * std::f64::consts::TAU / length as f64;
+                for t in 0..length {
+                    let kept = (0..length).filter(|&f| f.min(length - f) < frequencies);
+                    let expected: f64 = kept
+                        .map(|f| {
+                            let parts = signal.iter().enumerate();
+                            let real: f64 = parts.clone().map(|(s, x)| x * angle(f, s).cos()).sum();
+                            let imaginary: f64 = parts.map(|(s, x)| x * angle(f, s).sin()).sum();
+                            real * angle(f, t).cos() + imaginary * angle(f, t).sin()
+                        })
+                        .sum();
+                    let filter = &filter[(row * 6 + t) * 6..][..6];
+                    let found: f64 = (filter.iter().zip(&signal))
+                        .map(|(&weight, x)| f64::from(weight) * x)
+                        .sum();
+                    assert!((found - expected / length as f64).abs() < 1e-5);
+                    assert!(filter[length..].iter().all(|&weight| weight == 0.0));
+                }
+            }
+        }
+    }
+}
