@@ -128,3 +128,7 @@ pub mod prelude {
     pub use crate::store::Run;
     pub use crate::train::{Trainer, TrainerConfig};
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -15,11 +15,11 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::format::Schema;
 use super::interactions::Interactions;
 use super::layout::Layout;
 use super::plain_rows::PlainRows;
 use super::rows::{BadRows, Collector};
+use super::schema::Schema;
 use crate::{Error, Result};
 
 /// Bytes that one thread reads and parses at a time.
@@ -296,9 +296,9 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::format::Column;
     use super::super::reader::read_csv;
     use super::super::rows::BadRows;
+    use super::super::schema::Column;
     use super::*;
 
     impl Source for &str {

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use crate::{Error, Result};
 
-use super::format::{Column, Schema};
+use super::schema::{Column, Schema};
 
 const USER: &[&str] = &[
     "userid",

@@ -11,7 +11,7 @@
 
 use std::path::Path;
 
-use super::format::{Column, Schema};
+use super::schema::{Column, Schema};
 use crate::{Error, Result};
 
 /// The positions of a schema's columns in a certain file.

@@ -16,10 +16,11 @@ use std::path::{Path, PathBuf};
 use csv::ByteRecord;
 
 use super::blocks::{self, BLOCK, Completion};
-use super::format::{Format, Schema};
+use super::format::Format;
 use super::interactions::Interactions;
 use super::layout::Layout;
 use super::rows::{BadRows, Collector};
+use super::schema::Schema;
 use crate::{Error, Result};
 
 /// Reads [`Interactions`] from a file.
@@ -237,7 +238,7 @@ fn read_columns(source: impl BufRead, schema: &Schema, into: &mut Collector<'_>)
 
 #[cfg(test)]
 mod tests {
-    use super::super::format::Column;
+    use super::super::schema::Column;
     use super::*;
 
     fn read(name: &str, text: impl AsRef<[u8]>, bad_rows: BadRows) -> Result<Interactions> {

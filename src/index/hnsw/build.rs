@@ -8,9 +8,10 @@ use rayon::prelude::*;
 
 use super::HnswConfig;
 use super::dominant::Dominant;
-use super::graph::{Graph, Links, NONE};
+use super::graph::{Graph, Links};
 use super::insert::{Insertion, ListLocks, level};
-use super::twins::{Places, Twins};
+use super::places::Places;
+use super::twins::{NONE, Twins};
 use crate::index::Precision;
 use crate::index::vectors::Vectors;
 use crate::item::ItemIndex;

@@ -14,8 +14,8 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::dominant::Dominant;
-use super::graph::{Graph, Links, NONE};
-use super::twins::Twins;
+use super::graph::{Graph, Links};
+use super::twins::{NONE, Twins};
 use super::{HnswConfig, HnswIndex};
 use crate::index::buffer::Buffer;
 use crate::index::file::{self, Contents, Kind, Sections};

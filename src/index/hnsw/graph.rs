@@ -4,14 +4,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::beam::{Beam, Near};
 use super::dominant::Dominant;
-use super::twins::Twins;
+use super::twins::{NONE, Twins};
 use super::visited::Visited;
 use crate::index::buffer::Buffer;
 use crate::index::vectors::{Query, Vectors};
 use crate::kernels::scoring::prefetch;
-
-/// Where a list of links has no more.
-pub(super) const NONE: u32 = u32::MAX;
 
 /// Lists of links, all of one width, side by side; [`NONE`] fills up the short ones.
 ///

@@ -3,7 +3,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::beam::Near;
-use super::graph::{Graph, NONE, Target, Walk};
+use super::graph::{Graph, Target, Walk};
+use super::twins::NONE;
 use crate::index::vectors::Query;
 
 /// Locks for the lists of links; a point's is the one at its remainder.

@@ -8,6 +8,7 @@ mod file;
 mod graph;
 mod insert;
 mod measure;
+mod places;
 mod search;
 mod twins;
 mod update;

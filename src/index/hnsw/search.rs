@@ -1,7 +1,8 @@
 //! One query through the graph, or through all that pass.
 
 use super::beam::Beam;
-use super::graph::{Graph, NONE, Target, Walk};
+use super::graph::{Graph, Target, Walk};
+use super::twins::NONE;
 use super::{HnswIndex, State};
 use crate::index::vectors::Query;
 use crate::index::{Filter, Precision};

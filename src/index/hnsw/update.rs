@@ -13,9 +13,10 @@ use ndarray::Array2;
 use super::HnswConfig;
 use super::build::Disorder;
 use super::dominant::{self, Dominant};
-use super::graph::{Graph, Links, NONE};
+use super::graph::{Graph, Links};
 use super::insert::{Insertion, ListLocks, level};
-use super::twins::{Places, Twins};
+use super::places::Places;
+use super::twins::{NONE, Twins};
 use crate::index::vectors::{Query, Vectors};
 use crate::item::ItemIndex;
 

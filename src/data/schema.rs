@@ -1,0 +1,252 @@
+//! Which columns of a delimited file hold what.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::{Error, Result};
+
+/// Which columns of a delimited file hold what.
+///
+/// ```
+/// use seqrec::data::{Column, Schema};
+///
+/// // who;what;when;price, without a header
+/// let schema = Schema::positions(0, 1).delimiter(";").time(Column::Position(2)).value(Column::Position(3));
+/// // columns found by name
+/// let schema = Schema::names("visitor", "product").time(Column::name("at")).event(Column::name("kind"));
+/// // the same as a command line has it
+/// assert_eq!("user=visitor,item=product,time=at,event=kind".parse::<Schema>()?, schema);
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schema {
+    pub(super) delimiter: String,
+    pub(super) header: bool,
+    pub(super) user: Column,
+    pub(super) item: Column,
+    pub(super) time: Option<Column>,
+    pub(super) value: Option<Column>,
+    pub(super) event: Option<Column>,
+    pub(super) quotes: Option<bool>,
+}
+
+/// A column of a delimited file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Column {
+    /// By its name in the header.
+    Name(String),
+    /// By its position, counted from 0.
+    Position(usize),
+}
+
+impl Column {
+    /// The column of this name in the header.
+    pub fn name(name: impl Into<String>) -> Self {
+        Self::Name(name.into())
+    }
+}
+
+/// The names of delimiters that a command line can't well have, or a list of settings can't.
+const DELIMITERS: [(&str, &str); 3] = [("comma", ","), ("tab", "\t"), ("blank", " ")];
+
+impl Schema {
+    /// Columns by their names in the header; comma-separated until told otherwise.
+    pub fn names(user: impl Into<String>, item: impl Into<String>) -> Self {
+        Self::new(Column::name(user), Column::name(item), true)
+    }
+
+    /// Columns by position, counted from 0, in a file without a header; comma-separated until
+    /// told otherwise.
+    pub fn positions(user: usize, item: usize) -> Self {
+        Self::new(Column::Position(user), Column::Position(item), false)
+    }
+
+    pub(super) fn new(user: Column, item: Column, header: bool) -> Self {
+        Self {
+            delimiter: ",".to_owned(),
+            header,
+            user,
+            item,
+            time: None,
+            value: None,
+            event: None,
+            quotes: None,
+        }
+    }
+
+    /// What stands between two fields: one character, or several such as `::`. A blank stands for
+    /// any number of blanks and tabs, where lines that begin with `%` or `#` are remarks.
+    pub fn delimiter(mut self, delimiter: impl Into<String>) -> Self {
+        self.delimiter = delimiter.into();
+        self
+    }
+
+    /// Whether the first line names the columns.
+    pub fn header(mut self, header: bool) -> Self {
+        self.header = header;
+        self
+    }
+
+    /// The column of the time; without one, rows are taken to be in time order.
+    ///
+    /// A time is a number, or a date such as `2021-05-11`, `2021-05-11 08:30:00` or
+    /// `2021-05-11T08:30:00+02:00`, which is taken in seconds since 1970; without an offset it is
+    /// in UTC.
+    pub fn time(mut self, column: Column) -> Self {
+        self.time = Some(column);
+        self
+    }
+
+    /// The column of the value, such as a rating.
+    pub fn value(mut self, column: Column) -> Self {
+        self.value = Some(column);
+        self
+    }
+
+    /// The column of the event type.
+    pub fn event(mut self, column: Column) -> Self {
+        self.event = Some(column);
+        self
+    }
+
+    /// Whether a field that begins with `"` goes on to the next `"`, whatever stands between.
+    ///
+    /// Where it is not said, quotes are such only between delimiters of one character that is
+    /// neither a tab nor a blank: tab-separated files quote nothing.
+    pub fn quotes(mut self, quotes: bool) -> Self {
+        self.quotes = Some(quotes);
+        self
+    }
+
+    /// Whether quotes mean something.
+    pub(super) fn has_quotes(&self) -> bool {
+        let plain = ["\t", " "].contains(&self.delimiter.as_str());
+        self.delimiter.len() == 1 && self.delimiter != " " && self.quotes.unwrap_or(!plain)
+    }
+
+    pub(super) fn by_position(delimiter: &str) -> Self {
+        Self::positions(0, 1)
+            .delimiter(delimiter)
+            .value(Column::Position(2))
+            .time(Column::Position(3))
+    }
+}
+
+impl fmt::Display for Schema {
+    /// As [`from_str`](Schema::from_str) reads it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "user={},item={}", self.user, self.item)?;
+        let optional = [
+            ("time", &self.time),
+            ("value", &self.value),
+            ("event", &self.event),
+        ];
+        for (role, column) in optional {
+            if let Some(column) = column {
+                write!(f, ",{role}={column}")?;
+            }
+        }
+        if self.delimiter != "," {
+            let named = DELIMITERS
+                .iter()
+                .find(|(_, delimiter)| *delimiter == self.delimiter);
+            write!(
+                f,
+                ",delimiter={}",
+                named.map_or(self.delimiter.as_str(), |(name, _)| name)
+            )?;
+        }
+        let by_name = [Some(&self.user), Some(&self.item), self.time.as_ref()]
+            .into_iter()
+            .chain([self.value.as_ref(), self.event.as_ref()])
+            .flatten()
+            .any(|column| matches!(column, Column::Name(_)));
+        if self.header != by_name {
+            write!(f, ",header={}", if self.header { "yes" } else { "no" })?;
+        }
+        match self.quotes {
+            Some(true) => f.write_str(",quotes=yes"),
+            Some(false) => f.write_str(",quotes=no"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Column {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Position(position) => position.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Schema {
+    type Err = Error;
+
+    /// `user=COLUMN,item=COLUMN`, perhaps with `time=`, `value=` and `event=` columns, which are
+    /// names of the header or positions counted from 0, a `delimiter=` (`tab`, `blank`, `comma` or
+    /// the text itself), `header=yes` or `no` (yes where a column is named), and `quotes=`.
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = |reason: &str| Error::invalid("schema", text, reason);
+        let yes_or_no = |value: &str| match value {
+            "yes" => Ok(true),
+            "no" => Ok(false),
+            _ => Err(wrong("header and quotes are yes or no")),
+        };
+        let mut columns: [Option<Column>; 5] = [const { None }; 5];
+        const ROLES: [&str; 5] = ["user", "item", "time", "value", "event"];
+        let (mut delimiter, mut header, mut quotes) = (None, None, None);
+        for part in text.split(',') {
+            let (key, value) = part
+                .split_once('=')
+                .ok_or_else(|| wrong("must be of parts such as user=COLUMN"))?;
+            let (key, value) = (key.trim(), value.trim());
+            if let Some(column) = columns.iter_mut().zip(ROLES).find(|(_, role)| *role == key) {
+                *column.0 = Some(match value.parse() {
+                    Ok(position) => Column::Position(position),
+                    Err(_) => Column::name(value),
+                });
+                continue;
+            }
+            match key {
+                "delimiter" if !value.is_empty() => {
+                    let named = DELIMITERS.iter().find(|(name, _)| *name == value);
+                    delimiter = Some(named.map_or(value, |(_, delimiter)| delimiter));
+                }
+                "header" => header = Some(yes_or_no(value)?),
+                "quotes" => quotes = Some(yes_or_no(value)?),
+                _ => {
+                    let reason = "has a part that is none of user, item, time, value, event, \
+                                  delimiter, header and quotes";
+                    return Err(wrong(reason));
+                }
+            }
+        }
+        let named = |column: &Option<Column>| matches!(column, Some(Column::Name(_)));
+        let by_name = columns.iter().any(named);
+        let [user, item, time, value, event] = columns;
+        let (Some(user), Some(item)) = (user, item) else {
+            return Err(wrong("must name the user's and the item's column"));
+        };
+        Ok(Self {
+            delimiter: delimiter.unwrap_or(",").to_owned(),
+            header: header.unwrap_or(by_name),
+            user,
+            item,
+            time,
+            value,
+            event,
+            quotes,
+        })
+    }
+}
