@@ -23,7 +23,8 @@ use seqrec::recall::{
     Selection, UserContext,
 };
 use seqrec::store::{
-    ChannelKind, PlannedChannel, PlannedSelection, Run, ServedStage, StageData, StagePlan,
+    ChannelKind, PlannedChannel, PlannedSelection, Run, STAGE_FORMAT_VERSION, ServedStage,
+    StageData, StagePlan,
 };
 
 #[path = "support/stage.rs"]
@@ -924,9 +925,11 @@ fn damaged_and_mixed_folders_are_told() {
         let file = version.join(name);
         let whole = std::fs::read(&file).unwrap();
         std::fs::write(&file, change(whole.clone())).unwrap();
-        let error = open(&path).unwrap_err();
+        let opened = open(&path);
         std::fs::write(&file, whole).unwrap();
-        error
+        opened
+            .err()
+            .unwrap_or_else(|| panic!("{name} is taken for whole"))
     };
     for name in [
         "stage.json",
@@ -948,10 +951,7 @@ fn damaged_and_mixed_folders_are_told() {
             whole[middle] ^= 1;
             whole
         });
-        assert!(
-            matches!(flipped, Error::Damaged { .. }) || name == "stage.json",
-            "{flipped}"
-        );
+        assert!(matches!(flipped, Error::Damaged { .. }), "{flipped}");
     }
     // Weights of one run beside the manifest of another.
     let weights = std::fs::read(other.join("v000001/weights.safetensors")).unwrap();
@@ -995,21 +995,41 @@ fn damaged_and_mixed_folders_are_told() {
     ] {
         let mixed = with(names);
         assert!(
-            matches!(&mixed, Error::Damaged { path, .. } if path.ends_with("stage.json")),
+            matches!(&mixed, Error::Damaged { path, .. } if path.ends_with(names[0])),
             "{mixed}"
         );
     }
-    let later = alter("stage.json", &|whole| {
-        let text = String::from_utf8(whole).unwrap();
-        text.replacen("\"format_version\": 3", "\"format_version\": 99", 1)
-            .into_bytes()
-    });
+    // A later build's stage, with a pointer that has its checksum.
+    let (stage, pointer) = (version.join("stage.json"), path.join("run.json"));
+    let text = |file: &std::path::Path| std::fs::read_to_string(file).unwrap();
+    let whole = [&stage, &pointer].map(|file| text(file));
+    let now = format!("\"format_version\": {STAGE_FORMAT_VERSION}");
+    let later = whole[0].replacen(&now, "\"format_version\": 99", 1);
+    let checksum = |text: &str| crc32fast::hash(text.as_bytes()).to_string();
+    let pointed = whole[1].replacen(&checksum(&whole[0]), &checksum(&later), 1);
+    std::fs::write(&stage, &later).unwrap();
+    std::fs::write(&pointer, &pointed).unwrap();
+    let refused = open(&path).unwrap_err();
     assert!(
-        matches!(later, Error::FormatVersion { found: 99, .. }),
-        "{later}"
+        matches!(refused, Error::FormatVersion { found: 99, .. }),
+        "{refused}"
     );
-    std::fs::remove_file(version.join("stage.json")).unwrap();
-    let without = open(&path).unwrap_err().to_string();
+    std::fs::write(&stage, &whole[0]).unwrap();
+    std::fs::write(&pointer, &whole[1]).unwrap();
+    // A stage that is gone, and a run that never had one.
+    std::fs::remove_file(&stage).unwrap();
+    assert!(matches!(open(&path).unwrap_err(), Error::Io { path, .. } if path == stage));
+    let plain = home.path().join("plain");
+    let config = Gru4RecConfig::new().with_dim(4);
+    let catalog = Catalog::from_ids(["a", "b"].map(Into::into)).unwrap();
+    let model = config.init::<Flex>(2, 1, &Default::default()).unwrap();
+    let run = Run::<Flex, _> {
+        config,
+        model,
+        catalog,
+    };
+    run.save(&plain).unwrap();
+    let without = open(&plain).unwrap_err().to_string();
     assert!(without.contains("a run without a stage"), "{without}");
 }
 

@@ -12,6 +12,7 @@
     )
 )]
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -25,7 +26,7 @@ use crate::files::{
 use crate::{Error, Result};
 
 /// The version of run folders that this build writes and reads.
-pub const RUN_FORMAT_VERSION: u32 = 3;
+pub const RUN_FORMAT_VERSION: u32 = 4;
 
 /// The file that names the version that counts.
 const POINTER: &str = "run.json";
@@ -59,11 +60,58 @@ fn is_index(name: &OsStr) -> bool {
     })
 }
 
+/// The files that hold the other files' checksums, and so need some of their own.
+const MANIFESTS: [&str; 2] = ["model.json", "stage.json"];
+
 #[derive(Serialize, Deserialize)]
 struct Pointer {
     format_version: u32,
     /// The name of the folder with the run's files.
     current: String,
+    /// CRC-32 of each manifest that the folder has.
+    manifests: BTreeMap<String, u32>,
+}
+
+impl Pointer {
+    /// A pointer to a version that was written.
+    fn to(path: &Path, current: String) -> Result<Self> {
+        let mut manifests = BTreeMap::new();
+        for name in MANIFESTS {
+            let file = path.join(&current).join(name);
+            if file.exists() {
+                manifests.insert(name.to_owned(), crc32fast::hash(&read_file(&file)?));
+            }
+        }
+        Ok(Self {
+            format_version: RUN_FORMAT_VERSION,
+            current,
+            manifests,
+        })
+    }
+
+    /// Reads the pointer of a run folder.
+    fn read(path: &Path) -> Result<Self> {
+        let file = path.join(POINTER);
+        let pointer: Self = read_manifest(&file, RUN_FORMAT_VERSION)?;
+        // A name with a path in it would lead elsewhere.
+        if version_number(OsStr::new(&pointer.current)).is_none() {
+            let reason = format!("{:?} is no version's name", pointer.current);
+            return Err(damaged(&file, reason));
+        }
+        Ok(pointer)
+    }
+
+    /// The folder of the version, whose manifests are those that were written.
+    fn checked(&self, path: &Path) -> Result<PathBuf> {
+        let folder = path.join(&self.current);
+        for (name, &checksum) in &self.manifests {
+            // A later version may hold another, which nothing here looks at.
+            if MANIFESTS.contains(&name.as_str()) {
+                read_checked(&folder, name, checksum, POINTER)?;
+            }
+        }
+        Ok(folder)
+    }
 }
 
 /// What is read before all else, so that a later version's folder is told from a broken one.
@@ -85,10 +133,7 @@ pub(super) fn save(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Resul
     let last = versions(path)?.into_iter().map(|(number, _)| number).max();
     let name = version_name(last.unwrap_or(0) + 1);
     let saved = write_new_folder(&path.join(&name), fill).and_then(|()| {
-        let pointer = Pointer {
-            format_version: RUN_FORMAT_VERSION,
-            current: name.clone(),
-        };
+        let pointer = Pointer::to(path, name.clone())?;
         let json = serde_json::to_vec_pretty(&pointer)
             .map_err(|error| Error::io("write", path)(error.into()))?;
         write_file(&path.join(POINTER), &json)
@@ -114,30 +159,19 @@ pub(super) fn save(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Resul
 /// that was saved meanwhile.
 pub(super) fn read<T>(path: &Path, read: impl Fn(&Path) -> Result<T>) -> Result<T> {
     const TRIES: usize = 8;
-    let mut current = resolve(path)?;
+    let mut pointer = Pointer::read(path)?;
     for _ in 1..TRIES {
-        let failed = match read(&current) {
+        let failed = match pointer.checked(path).and_then(|folder| read(&folder)) {
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
-        let next = resolve(path)?;
-        if next == current {
+        let next = Pointer::read(path)?;
+        if next.current == pointer.current {
             return Err(failed);
         }
-        current = next;
+        pointer = next;
     }
-    read(&current)
-}
-
-/// The folder of the version that counts.
-fn resolve(path: &Path) -> Result<PathBuf> {
-    let file = path.join(POINTER);
-    let Pointer { current, .. } = read_manifest(&file, RUN_FORMAT_VERSION)?;
-    // A name with a path in it would lead elsewhere.
-    if version_number(OsStr::new(&current)).is_none() {
-        return Err(damaged(&file, format!("{current:?} is no version's name")));
-    }
-    Ok(path.join(current))
+    read(&pointer.checked(path)?)
 }
 
 /// Refuses a folder that is neither absent, nor empty, nor a run folder; gives the name of the
@@ -342,7 +376,7 @@ mod tests {
         assert!(failed.is_err() && tries.get() == 1);
         fs::write(
             run.join("run.json"),
-            r#"{"format_version":3,"current":"../run"}"#,
+            r#"{"format_version":4,"current":"../run","manifests":{}}"#,
         )
         .unwrap();
         assert!(matches!(
