@@ -182,7 +182,7 @@ pub enum Error {
         supported: u32,
     },
 
-    /// A setting or an argument can't be right.
+    /// A setting or an argument is invalid.
     #[error("{field} is {value}, but {reason}")]
     InvalidValue {
         /// The setting or argument, as it is written in code.

@@ -161,7 +161,7 @@ pub(crate) fn sweep(folder: &Path, of: Option<&Path>) {
     }
 }
 
-/// Locks what is being written; where the file system knows no locks, that is passed over.
+/// Locks what is being written; where the file system knows no locks, that is ignored.
 fn lock(file: &File, path: &Path) -> Result<()> {
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => Err(Error::InUse {

@@ -50,7 +50,7 @@
 //! | recall items for a history | [`retrieve::Retriever`] |
 //! | recall in a way of my own | [`recall::RecallChannel`], or a [`recall::Path`] of steps |
 //! | fuse several ways into one list | [`recall::RecallStage`] |
-//! | serve it while models and users change | [`engine::RecallEngine`] |
+//! | serve it while models and users change | `engine::RecallEngine` (feature `engine`) |
 //! | judge ranked lists of any origin | [`eval::Scorer`] |
 //! | keep a trained model | [`store::Run`] |
 //! | write results without overwriting anything else's | [`OutputFolder`] |
@@ -75,12 +75,14 @@
 //! | feature | default | what it brings |
 //! | --- | --- | --- |
 //! | `flex` | yes | burn's pure-Rust CPU backend, with this crate's kernels |
-//! | `progress` | yes | [`train::ProgressBars`] |
+//! | `engine` | | `engine::RecallEngine` |
+//! | `progress` | | `train::ProgressBars` |
 //! | `ndarray` | | burn's older CPU backend, with the same kernels |
 //! | `cuda`, `wgpu` | | burn's GPU backends |
-//! | `plot` | | [`plot`]: training curves and t-SNE maps as SVG |
+//! | `plot` | | `plot`: training curves and t-SNE maps as SVG |
+//! | `hnsw_rs` | | `index::HnswRsIndex`, for comparison |
 //! | `ease` | | `recall::Ease` |
-//! | `download` | | [`data::movielens::Downloader`] |
+//! | `download` | | `data::movielens::Downloader` |
 //! | `milvus` | | `index::MilvusIndex`: a Milvus server or cluster behind the same trait |
 
 #![deny(unsafe_code)]
@@ -90,6 +92,7 @@ pub mod backend;
 pub mod channels;
 mod checks;
 pub mod data;
+#[cfg(feature = "engine")]
 pub mod engine;
 mod error;
 pub mod eval;

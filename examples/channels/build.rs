@@ -74,7 +74,7 @@ pub fn train<'a, C: TrainableConfig<Autodiff<Flex>>>(
     });
     let tags = Features::of_items(catalog, genres);
     if !tags.names().is_empty() {
-        // A user's segment is the genre he took most.
+        // A user's segment is the genre they took most.
         let segments = split
             .train
             .iter()

@@ -124,7 +124,7 @@ pub struct Options {
 
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProtocolName {
-    /// Users 8:1:1; a held-out user's first 80 % are his history, the rest the labels.
+    /// Users 8:1:1; a held-out user's first 80 % are their history, the rest the labels.
     Ratio,
     /// Each user's last item is the test label, the one before it the validation label.
     LeaveOneOut,

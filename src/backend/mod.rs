@@ -62,7 +62,7 @@ pub struct GruGradients<T> {
 pub struct SoftmaxInput<T, I> {
     /// User vectors `[rows, dim]`.
     pub users: T,
-    /// Item vectors `[items + 1, dim]`. Row 0 is padding: it takes no part and gets no gradient.
+    /// Item vectors `[items + 1, dim]`. Row 0 is padding: it is excluded and gets no gradient.
     pub items: T,
     /// Subtracted from each item's logit, `[items + 1]`: the logarithm of how much more likely
     /// than others an item is to be among the sampled (logQ correction).
@@ -83,7 +83,7 @@ pub struct SoftmaxOutput<T> {
 /// The numbers of one step of Adam.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamStep {
-    /// How far a step goes.
+    /// The learning rate.
     pub learning_rate: f64,
     /// The decay of the first moment.
     pub beta_1: f64,

@@ -44,7 +44,7 @@ pub struct BprConfig {
     /// Passes over all interactions.
     #[config(default = 60)]
     pub epochs: usize,
-    /// How far a step goes.
+    /// The learning rate.
     #[config(default = 0.05)]
     pub learning_rate: f64,
     /// The weight of the vectors' squared lengths.
@@ -203,7 +203,7 @@ impl MatrixFactorization {
     }
 
     /// The vector `[dim]` of a user with a history, the items' vectors staying as they are: what
-    /// alternating least squares would give him next.
+    /// alternating least squares would give them next.
     ///
     /// # Panics
     /// When an item is not in the catalog.

@@ -17,8 +17,8 @@ const LEAST_WEIGHT: f32 = 1e-3;
 /// The settings of item-based collaborative filtering.
 ///
 /// Two items are as near as the cosine of who took them: the users who took both, over the root of
-/// the users who took each. A user counts less the more he took, and a pair of items less the
-/// further apart he took them. The nearest of each item are kept, which is all the memory it takes
+/// the users who took each. A user counts less the more they took, and a pair of items less the
+/// further apart they took them. The nearest of each item are kept, which is all the memory it takes
 /// beside one score an item and thread.
 ///
 /// Sarwar et al., [Item-based collaborative filtering](https://doi.org/10.1145/371920.372071);
@@ -47,7 +47,7 @@ pub struct ItemNeighborsConfig {
     /// of that, and say nothing.
     #[config(default = 5_000)]
     pub longest: usize,
-    /// Whether a user counts 1 / ln(1 + his items).
+    /// Whether a user counts 1 / ln(1 + their items).
     #[config(default = true)]
     pub inverse_user_frequency: bool,
     /// What a pair counts for every place that lies between its items, at most 1.

@@ -89,7 +89,7 @@ impl<I: VectorIndex> Step<Item, Item> for NearestItems<I> {
     }
 }
 
-/// The beginning of a path: the tags that a user prefers, learned from his history: those that
+/// The beginning of a path: the tags that a user prefers, learned from their history: those that
 /// its items have more often than all that is taken.
 ///
 /// A tag weighs s · ln(s / p), s being its share of the history's weight and p its share of all

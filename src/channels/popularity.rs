@@ -1,4 +1,4 @@
-//! What most people take: the rules that recall the same items for everyone, or for everyone in a
+//! Popularity: the same items for everyone, or for everyone in a
 //! segment.
 
 use std::collections::VecDeque;
@@ -53,7 +53,7 @@ pub struct PopularityConfig {
     pub window: Option<f64>,
     /// After what time an interaction counts half as much, in the unit of the source.
     pub half_life: Option<f64>,
-    /// Whether each segment has a list of its own, and a user is recalled the best of his; else
+    /// Whether each segment has a list of its own, and a user is recalled the best of theirs; else
     /// there is one list for all.
     #[config(default = false)]
     pub by_segment: bool,
@@ -70,7 +70,7 @@ const AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 /// they stay numbers.
 const SPAN: f64 = 500.0;
 
-/// The most segments that lists are kept for; what is observed in others is passed over.
+/// The most segments that lists are kept for; what is observed in others is ignored.
 const SEGMENTS: usize = 10_000;
 
 /// The most popular items: by clicks, purchases or revenue, in a time window, of late, or in each
@@ -156,13 +156,13 @@ impl Popularity {
     }
 
     /// By a log of interactions of users, who are in the segments that `segments_of` gives.
-    /// Items that are not in the catalog are passed over.
+    /// Items that are not in the catalog are ignored.
     ///
     /// Where something is held out to judge by, the log must not hold it: see
     /// [`of_sequences`](Popularity::of_sequences).
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] with the first setting that can't be right, and for a time or value
+    /// [`Error::InvalidValue`] for the first invalid setting, and for a time or value
     /// that is not finite.
     pub fn of_log(
         log: &Interactions,
@@ -200,7 +200,7 @@ impl Popularity {
     /// window, or of late.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] with the first setting that can't be right, event types and
+    /// [`Error::InvalidValue`] for the first invalid setting, event types and
     /// [`Measure::Value`] among them.
     pub fn of_sequences(
         sequences: &TrainingSequences,
@@ -409,7 +409,7 @@ impl RecallChannel for Popularity {
                 best.push(ranked.all.iter().copied().filter(passes).take(k));
                 continue;
             }
-            // An item that is in several of his segments' lists counts where it is best.
+            // An item that is in several of their segments' lists counts where it is best.
             let mut found: foldhash::HashMap<ItemIndex, Candidate> = Default::default();
             for (place, segment) in user.segments().iter().enumerate() {
                 let list = ranked.segments.get(segment).map_or(&[][..], Vec::as_slice);

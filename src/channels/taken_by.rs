@@ -16,7 +16,7 @@ pub(super) struct TakenBy {
     pub users: Links<Item, User>,
     /// Each user's distinct items, with the same weights.
     pub items: Arc<Links<User, Item>>,
-    /// Each user's place by when his sequence ended, the latest 0.
+    /// Each user's place by when their sequence ended, the latest 0.
     pub recency: Vec<u32>,
 }
 

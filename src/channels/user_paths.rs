@@ -1,4 +1,4 @@
-//! Paths over other users: those like him by what they took, and those near him as vectors.
+//! Paths over other users: those like them by what they took, and those near them as vectors.
 
 use std::sync::Arc;
 
@@ -134,7 +134,7 @@ impl Path<User> for SimilarUsers {
 /// How many histories are encoded at a time.
 const BATCH: usize = 512;
 
-/// The beginning of a path: the users whose vectors lie nearest to his, by cosine.
+/// The beginning of a path: the users whose vectors lie nearest to theirs, by cosine.
 ///
 /// The path over them to [what they took next](next_items) is U2U2I.
 #[derive(Debug)]
@@ -197,7 +197,7 @@ pub fn training_vectors(
     Ok(vectors)
 }
 
-/// The last `held_back` items of each training user: what he took after all that his
+/// The last `held_back` items of each training user: what they took after all that their
 /// [vector](training_vectors) is made of.
 pub fn next_items(
     sequences: &TrainingSequences,

@@ -221,7 +221,7 @@ pub struct TrainingBatch<B: Backend> {
     pub positions: Tensor<B, 1, Int>,
     /// The item indices to be predicted there, `[targets]`.
     pub targets: Tensor<B, 1, Int>,
-    /// What targets are told from, where the model's loss is over a sample of the items.
+    /// The batch's negative items, if the loss is sampled.
     pub negatives: Option<Negatives<B>>,
     /// For [`Targets::SessionParallel`], the row of the batch before on which each row goes on;
     /// `None` for a row where a sequence begins. Empty for other targets.

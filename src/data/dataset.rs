@@ -123,7 +123,7 @@ impl Dataset {
         self.users.ids().get(user)
     }
 
-    /// The number of a user, if he is known.
+    /// The number of a user, if they are known.
     pub fn user_of(&self, id: &ExternalId) -> Option<usize> {
         self.users.number_of(id).map(|number| number as usize)
     }

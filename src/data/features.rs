@@ -59,7 +59,7 @@ impl Features {
     }
 
     /// A feature for each tag of items, in order of first appearance: 1 for those that have it,
-    /// else 0. Items that are not in the catalog are passed over.
+    /// else 0. Items that are not in the catalog are ignored.
     pub fn of_items<T: Into<String>>(
         catalog: &Catalog,
         tags: impl IntoIterator<Item = (ExternalId, impl IntoIterator<Item = T>)>,

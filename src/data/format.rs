@@ -35,7 +35,7 @@ pub enum Format {
     Columns,
     /// RecBole's atomic files: tab-separated, with a header of `name:type`.
     Inter,
-    /// One user a line with his items in time order: `user item item …`; lines at the beginning
+    /// One user a line with their items in time order: `user item item …`; lines at the beginning
     /// that begin with `%` or `#` are remarks.
     Sequences,
     /// Any other delimited text.
@@ -126,7 +126,7 @@ impl Format {
         (names == ["userId", "movieId", "rating", "timestamp"]).then_some(Self::RatingsCsv)
     }
 
-    /// Tells lines of a user and his items from rows of columns, both with blanks between; `cut`
+    /// Tells lines of a user and their items from rows of columns, both with blanks between; `cut`
     /// says that the only line is cut short.
     fn by_words(path: &Path, lines: &[&str], cut: bool) -> Result<Option<Self>> {
         let words = |line: &&str| line.split_ascii_whitespace().count();

@@ -3,7 +3,7 @@
 use crate::item::{ItemIndex, PADDING};
 use crate::{Error, Result};
 
-/// A user's items in time order, and, where they are known, when he took them and who he is.
+/// A user's items in time order, and, where they are known, when they took them and who they are.
 ///
 /// A slice of items is a history without times:
 ///

@@ -1,4 +1,4 @@
-//! Negatives: items that a target is told from.
+//! Negative sampling: the items that a target is contrasted with.
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor, TensorData};

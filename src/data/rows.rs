@@ -120,7 +120,7 @@ impl<'a> Collector<'a> {
         })
     }
 
-    /// A line of a user and his items; a blank one is nothing.
+    /// A line of a user and their items; a blank one is nothing.
     pub(super) fn sequence(&mut self, text: &[u8], line: u64) -> Result<()> {
         let mut words = self.text(text, line)?.split_ascii_whitespace();
         let Some(user) = words.next() else {

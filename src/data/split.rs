@@ -17,7 +17,7 @@ use crate::{Error, Result};
 
 /// How users' sequences are divided into training, validation and test data.
 ///
-/// Whatever the protocol, nothing at or after a user's label reaches his history or the training
+/// Whatever the protocol, nothing at or after a user's label reaches their history or the training
 /// data. A user who is too short for it is left out and counted in [`Split::too_short`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Protocol {
@@ -32,7 +32,7 @@ pub enum Protocol {
     LeaveOneOut,
     /// Interactions before `valid` are training data. Those from `valid` to before `test` are
     /// validation labels, with all that the user did before `valid` as history; those from `test`
-    /// on are test labels, with all that he did before `test` as history.
+    /// on are test labels, with all that they did before `test` as history.
     TimeCut {
         /// Where training data ends.
         valid: f64,
@@ -41,14 +41,14 @@ pub enum Protocol {
     },
 }
 
-/// One user to be judged: what he did, and what he did then.
+/// One user to be judged: what they did, and what they did then.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Case<'a> {
     /// The user's number in the data set.
     pub user: usize,
     /// What the model sees, in time order; never empty.
     pub history: &'a [ItemIndex],
-    /// When he took each item of the history, in the unit of the source.
+    /// When they took each item of the history, in the unit of the source.
     pub times: &'a [f64],
     /// What it should recall, in time order; never empty.
     pub labels: &'a [ItemIndex],

@@ -149,7 +149,7 @@ impl RecallEngine {
     /// `device`; [`reload`](RecallEngine::reload) reads the folder again.
     ///
     /// # Errors
-    /// As [`ServedStage::load`], and [`Error::InvalidValue`] with a setting that can't be right.
+    /// As [`ServedStage::load`], and [`Error::InvalidValue`] for an invalid setting.
     pub fn open<B: Backend>(
         path: impl Into<PathBuf>,
         device: B::Device,
@@ -182,7 +182,7 @@ impl RecallEngine {
     /// Serves what `load` makes, now and at each [`reload`](RecallEngine::reload).
     ///
     /// # Errors
-    /// What `load` gives, and [`Error::InvalidValue`] with a setting that can't be right.
+    /// What `load` gives, and [`Error::InvalidValue`] for an invalid setting.
     pub fn with_loader(
         load: impl Fn() -> Result<ServedStage> + Send + Sync + 'static,
         settings: EngineSettings,
@@ -203,7 +203,7 @@ impl RecallEngine {
         })
     }
 
-    /// The k best items for a user, those he took left out. One of whom nothing is known is
+    /// The k best items for a user, those they took left out. One of whom nothing is known is
     /// answered by the channels that need no history, and the fallback.
     ///
     /// # Errors
@@ -251,12 +251,12 @@ impl RecallEngine {
         })
     }
 
-    /// Takes notice of something that a user just did: his history has it from the next call on,
-    /// and near-line channels soon after. `segments` are those he is in, where they are known.
+    /// Takes notice of something that a user just did: their history has it from the next call on,
+    /// and near-line channels soon after. `segments` are those they are in, where they are known.
     ///
     /// The time is in the unit of the stage's data: [`time_unit`](RecallEngine::time_unit). An event
     /// that comes twice, with the same time, counts once in the history; one from before the last
-    /// interaction of this user that the stage's data hold is passed over, since they hold it too or
+    /// interaction of this user that the stage's data hold is ignored, since they hold it too or
     /// should have. What becomes of it is said. An item that is not in the catalog is kept, since it
     /// may be in the next one.
     ///
@@ -764,7 +764,7 @@ impl Serving {
         known
     }
 
-    /// What a user did by the stage's data, and after that by his events; and his segments.
+    /// What a user did by the stage's data, and after that by their events; and their segments.
     fn history_of(
         &self,
         user: &ExternalId,

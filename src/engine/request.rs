@@ -66,7 +66,7 @@ impl RecallRequest {
         }
     }
 
-    /// The k best items for a user, by what the engine knows that he did.
+    /// The k best items for a user, by what the engine knows that they did.
     pub fn of_user(user: impl Into<ExternalId>, k: usize) -> Self {
         Self::new(Who::User(user.into()), k)
     }
@@ -100,7 +100,7 @@ impl RecallRequest {
         self
     }
 
-    /// Items that are not to be recalled; those that are not in the catalog are passed over.
+    /// Items that are not to be recalled; those that are not in the catalog are ignored.
     pub fn blocked<T: Into<ExternalId>>(mut self, items: impl IntoIterator<Item = T>) -> Self {
         self.blocked.extend(items.into_iter().map(Into::into));
         self
@@ -139,8 +139,7 @@ impl fmt::Debug for RecallRequest {
 pub struct Recalled {
     /// The items, best first, each once.
     pub items: Vec<RecalledItem>,
-    /// How many items of the history that was gone by are in the catalog; 0 for a user of whom
-    /// nothing is known.
+    /// How many items of the history are in the catalog; 0 for an unknown user.
     pub known: usize,
     /// How many items of it are not, and were skipped.
     pub unknown: usize,
@@ -174,7 +173,7 @@ pub struct FoundBy {
     pub because: Because,
 }
 
-/// Why a channel found an item, in words of the outside; see [`Reason`](crate::recall::Reason).
+/// A [`Reason`](crate::recall::Reason) with external ids and names instead of indexes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -183,13 +182,13 @@ pub enum Because {
     Popular,
     /// Many take it in this segment of the user's.
     Segment(String),
-    /// It goes with this item of his history.
+    /// It goes with this item of their history.
     Item(ExternalId),
-    /// A user like him took it, who is not named.
+    /// A user like them took it, who is not named.
     SimilarUser,
-    /// It has this tag, which he prefers.
+    /// It has this tag, which they prefer.
     Tag(String),
-    /// It is near his history as a whole.
+    /// It is near their history as a whole.
     Taste,
 }
 

@@ -15,10 +15,10 @@ pub struct EngineSettings {
     pub threads: usize,
     /// The largest k.
     pub max_k: usize,
-    /// How many of a user's last items are gone by, and how many of his events are held.
+    /// How many of a user's last items are used, and how many events are kept per user.
     pub history: usize,
     /// Of how many users events are held; beyond that the one who was asked about or did something
-    /// the longest ago is forgotten, down to what the run folder says of him.
+    /// the longest ago is forgotten, down to what the run folder says of them.
     pub users: usize,
     /// The most items that a call may block.
     pub blocked: usize,

@@ -21,7 +21,7 @@ pub(super) struct Users {
     events_of_each: usize,
 }
 
-/// What one user did, and the segments he was last said to be in.
+/// What one user did, and the segments they were last said to be in.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Recent {
     /// Items with their times, in time order.

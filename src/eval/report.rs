@@ -94,8 +94,8 @@ const PER_USER: [(Measure, PerUser); 7] = [
     (Measure::LabelPositionNdcg, label_position_ndcg_at),
 ];
 
-/// The measures of one user's list at each of the cuts; whether he has labels, and so counts.
-/// `distinct` is room for his labels without repeats.
+/// The measures of one user's list at each of the cuts; whether they have labels, and so counts.
+/// `distinct` is room for their labels without repeats.
 fn measure(
     ranked: &[ItemIndex],
     labels: &[ItemIndex],
@@ -140,14 +140,14 @@ impl<'a> Scorer<'a> {
         })
     }
 
-    /// How long a ranked list is looked at.
+    /// The largest cut.
     pub fn longest(&self) -> usize {
         self.ks.iter().copied().max().unwrap_or(0)
     }
 
     /// Judges one user's ranked list, best first. An item or a label that comes twice counts once;
     /// an item that is not in the catalog takes a place and is worth nothing; a user without labels
-    /// is passed over.
+    /// is ignored.
     pub fn add(&mut self, ranked: &[ItemIndex], labels: &[ItemIndex]) {
         let mut measured = vec![[0.0; PER_USER.len()]; self.ks.len()];
         let counts = measure(ranked, labels, &self.ks, &mut Vec::new(), &mut measured);
@@ -156,7 +156,7 @@ impl<'a> Scorer<'a> {
         }
     }
 
-    /// The same for many users, on all threads: for each of `0..users` his `ranked` list and his
+    /// The same for many users, on all threads: for each of `0..users` their `ranked` list and their
     /// `labels`. The sums are made in order, so that they are the same bits on any number of
     /// threads.
     pub fn add_all<'l>(

@@ -50,7 +50,7 @@ impl HnswRsIndex {
     /// current threads; on one thread the same vectors always give the same graph.
     ///
     /// # Errors
-    /// As [`FlatIndex::new`](super::FlatIndex::new), and [`Error::InvalidValue`](crate::Error::InvalidValue) for settings that can't be right.
+    /// As [`FlatIndex::new`](super::FlatIndex::new), and [`Error::InvalidValue`](crate::Error::InvalidValue) for invalid settings.
     pub fn new<'a>(vectors: impl Into<ArrayView2<'a, f32>>, config: &HnswConfig) -> Result<Self> {
         let vectors = vectors.into();
         config.validate()?;

@@ -236,7 +236,7 @@ impl MilvusIndex {
     /// Connects to a server, whether or not the alias is there yet.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for settings that can't be right, [`Error::Server`] when the server
+    /// [`Error::InvalidValue`] for invalid settings, [`Error::Server`] when the server
     /// is not there or refuses, and [`Error::Deadline`] when it does not answer in time.
     pub fn connect(mut config: MilvusConfig) -> Result<Self> {
         config.validate()?;

@@ -6,6 +6,7 @@ mod filter;
 mod flat;
 mod hits;
 mod hnsw;
+#[cfg(feature = "hnsw_rs")]
 mod hnsw_rs;
 #[cfg(feature = "milvus")]
 pub mod milvus;
@@ -22,6 +23,7 @@ pub use filter::{Filter, ItemSet};
 pub use flat::FlatIndex;
 pub use hits::{Hit, Hits};
 pub use hnsw::{HnswConfig, HnswIndex, Tuning};
+#[cfg(feature = "hnsw_rs")]
 pub use hnsw_rs::HnswRsIndex;
 #[cfg(feature = "milvus")]
 pub use milvus::{MilvusConfig, MilvusIndex, MilvusMethod};

@@ -12,6 +12,12 @@ pub(crate) mod dropout;
 pub(crate) mod elementwise;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod gru;
+#[cfg(any(
+    feature = "flex",
+    feature = "ndarray",
+    feature = "hnsw_rs",
+    feature = "milvus"
+))]
 pub(crate) mod inner_product;
 pub(crate) mod matmul;
 pub(crate) mod panels;

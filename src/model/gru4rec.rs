@@ -80,7 +80,7 @@ pub enum InputEmbedding {
 /// Networks](https://arxiv.org/abs/1511.06939), and Hidasi & Karatzoglou, [Recurrent Neural
 /// Networks with Top-k Gains for Session-based
 /// Recommendations](https://arxiv.org/abs/1706.03847). With
-/// [`Targets::SessionParallel`] it is trained as there: one step at a time, with the state carried
+/// [`Targets::SessionParallel`](crate::data::Targets::SessionParallel) it is trained as there: one step at a time, with the state carried
 /// on and no gradient through it.
 #[derive(Module, Debug)]
 pub struct Gru4Rec<B: BurnBackend> {

@@ -38,7 +38,7 @@ fn skip_gram() -> Objective {
     Objective::new().with_loss(Loss::sampled(SampledLoss::Bce, negatives))
 }
 
-/// Item2Vec: items are near that are taken near each other. A user is the mean of his last items.
+/// Item2Vec: items are near that are taken near each other. A user is the mean of their last items.
 ///
 /// Barkan & Koenigstein, [Item2Vec](https://arxiv.org/abs/1603.04259), after Mikolov et al.,
 /// [word2vec](https://arxiv.org/abs/1310.4546). Similarities are cosines, as there.

@@ -114,7 +114,7 @@ pub enum LabelAttention {
 /// A model with several interests a user. Search merges what each of them finds by best score.
 ///
 /// It looks at a history as a whole, so that it is trained on one target a sequence:
-/// [`Targets::OneRandom`].
+/// [`Targets::OneRandom`](crate::data::Targets::OneRandom).
 #[derive(Module, Debug)]
 pub struct MultiInterest<B: BurnBackend> {
     /// Item vectors `[items + 1, dim]`; row 0 is padding.

@@ -145,7 +145,7 @@ impl Objective {
     /// Checks every setting; `items` is the size of the catalog, where it is known.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] with the first setting that can't be right.
+    /// [`Error::InvalidValue`] for the first invalid setting.
     pub fn validate(&self, items: Option<usize>) -> Result<()> {
         if let Some(items) = items {
             checks::has_items(items)?;
@@ -266,7 +266,7 @@ pub struct SampledScores<B: BurnBackend> {
     pub positive: Tensor<B, 2>,
     /// The negatives' scores `[rows, negatives]`.
     pub negative: Tensor<B, 2>,
-    /// Where a row's negative is its own target, which takes no part, `[rows, negatives]`.
+    /// Where a row's negative is its own target, which is excluded, `[rows, negatives]`.
     pub is_target: Tensor<B, 2, Bool>,
     /// See [`Negatives::log_chances`](crate::data::Negatives::log_chances).
     pub log_chances: Tensor<B, 1>,
@@ -276,7 +276,7 @@ pub struct SampledScores<B: BurnBackend> {
     pub items: usize,
 }
 
-/// The score of what takes no part in a softmax: e to its power is 0, and it stays finite in
+/// The score of what is excluded in a softmax: e to its power is 0, and it stays finite in
 /// differences.
 const NO_SCORE: f64 = -1e9;
 

@@ -57,7 +57,7 @@ fn in_batch_softmax() -> Objective {
         .with_similarity(Similarity::Cosine)
 }
 
-/// Two towers. The user's takes the mean of his history's item vectors; the item's adds to a
+/// Two towers. The user's takes the mean of their history's item vectors; the item's adds to a
 /// vector of its own what its features say, so that an item nobody has taken yet has a vector as
 /// well.
 ///

@@ -12,13 +12,13 @@ pub enum Reason {
     Popular,
     /// Many take it in one of the user's segments, by its place among these.
     Segment(u32),
-    /// It goes with an item of his history.
+    /// It goes with an item of their history.
     Item(ItemIndex),
-    /// A user like him took it, by the place of his sequence in the data the channel was made of.
+    /// A user like them took it, by the place of their sequence in the data the channel was made of.
     User(u32),
-    /// It has a tag that he prefers, by its place in [`Features::names`](crate::data::Features).
+    /// It has a tag that they prefer, by its place in [`Features::names`](crate::data::Features).
     Tag(u32),
-    /// It is near the vector of his history as a whole.
+    /// It is near the vector of their history as a whole.
     Taste,
 }
 

@@ -6,7 +6,7 @@ use crate::index::Filter;
 
 use super::candidates::Candidates;
 
-/// All that a channel may go by for one user.
+/// Everything that a channel may use to recall for one user.
 ///
 /// A history is a context, and so is a slice of items:
 ///
@@ -34,19 +34,19 @@ impl<'a> UserContext<'a> {
         Self { segments, ..self }
     }
 
-    /// The same user at a time, in the unit of the source, from which the age of what he did is
+    /// The same user at a time, in the unit of the source, from which the age of what they did is
     /// counted; where none is given, it is that of the history's last item.
     pub fn at(self, now: f64) -> Self {
         let now = Some(now);
         Self { now, ..self }
     }
 
-    /// What he did, in order; it may be empty.
+    /// What they did, in order; it may be empty.
     pub fn history(self) -> History<'a> {
         self.history
     }
 
-    /// The segments he is in.
+    /// The segments they are in.
     pub fn segments(self) -> &'a [String] {
         self.segments
     }
@@ -77,7 +77,7 @@ impl<'a> From<&'a [ItemIndex]> for UserContext<'a> {
 /// A way to recall items for users: a model with its index, neighbors, popularity, a
 /// [path](super::Path), or one of your own.
 pub trait RecallChannel: Send + Sync {
-    /// For each user, in order, his k best items out of those that pass the filter, best first,
+    /// For each user, in order, their k best items out of those that pass the filter, best first,
     /// ties by item index, each with the reason it was found for; fewer where the channel has
     /// nothing to say about more. The filter is asked with a user's place and an item.
     ///

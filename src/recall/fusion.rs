@@ -47,7 +47,7 @@ pub enum Normalization {
     ZScore,
 }
 
-/// What a channel has to say in a fusion.
+/// A channel's weight and quota in a fusion.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ChannelWeight {

@@ -52,7 +52,7 @@ struct Found {
 impl RecallStage {
     /// Gives the channels the weights by which the fusion finds most labels of held-out users
     /// among its first k, and says how large that recall@k is. `context` gives a case's user:
-    /// `|case| cases.history(case).into()`, or with the segments he is in.
+    /// `|case| cases.history(case).into()`, or with the segments they are in.
     ///
     /// It begins at each single channel and at all alike, whichever is best, and changes one
     /// weight at a time as long as that helps; so on these users the fusion is never worse than

@@ -147,7 +147,7 @@ impl<From: Node, To: Node> Links<From, To> {
         self.offsets.len() - 1
     }
 
-    /// Whether there are links of no node.
+    /// Whether no node has been added.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

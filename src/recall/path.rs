@@ -31,7 +31,7 @@ use super::scores::{Scores, candidates};
 /// let candidates = u2i2i.recall(&[sequences.history(0).into()], 10, None)?;
 /// assert_eq!(candidates.items(0).len(), 10);
 ///
-/// // The tags he prefers, then each one's best items.
+/// // The tags they prefer, then each one's best items.
 /// let tags = catalog.ids().map(|id| (id.clone(), [if id.to_string() < "3".to_owned() { "a" } else { "b" }]));
 /// let features = Features::of_items(catalog, tags);
 /// let preferred = PreferredTags::new(&features, catalog, HistoryItems::last(50)?)?;

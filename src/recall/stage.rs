@@ -72,7 +72,7 @@ impl RecallStage {
     /// A stage with no channels yet, each of which will be asked for so many candidates.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for 0 candidates or a setting of the fusion that can't be right.
+    /// [`Error::InvalidValue`] for 0 candidates or an invalid setting of the fusion.
     pub fn new(fusion: Fusion, candidates: usize) -> Result<Self> {
         fusion.check()?;
         checks::at_least_one(&[("candidates", candidates)])?;
@@ -129,7 +129,7 @@ impl RecallStage {
     }
 
     /// The stage with a time budget for the channel of this name, which a
-    /// [`RecallEngine`](crate::engine::RecallEngine) holds it to.
+    /// `RecallEngine` holds it to.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] when no channel has the name.
@@ -204,13 +204,14 @@ impl RecallStage {
     /// The same stage with another fusion.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for a setting that can't be right.
+    /// [`Error::InvalidValue`] for an invalid setting.
     pub fn with_fusion(mut self, fusion: Fusion) -> Result<Self> {
         fusion.check()?;
         self.fusion = fusion;
         Ok(self)
     }
 
+    #[cfg(feature = "engine")]
     pub(crate) fn budget_of(&self, channel: usize) -> Option<Duration> {
         self.channels[channel].budget
     }
@@ -240,17 +241,19 @@ impl RecallStage {
         Ok(candidates)
     }
 
+    #[cfg(feature = "engine")]
     /// Whether there are rules for diversity.
     pub(crate) fn selects(&self) -> bool {
         !self.selections.is_empty()
     }
 
+    #[cfg(feature = "engine")]
     /// Whether something fills lists up.
     pub(crate) fn has_fallback(&self) -> bool {
         self.fallback.is_some()
     }
 
-    /// One user's items out of his channels' lists, one for each channel in order; one that says
+    /// One user's items out of their channels' lists, one for each channel in order; one that says
     /// nothing has an empty list. They are k, or more where [`select`](Self::select) is to choose.
     pub(crate) fn fuse(&self, lists: &[Vec<Candidate>], k: usize) -> Vec<FusedCandidate> {
         let shared: Vec<(&[Candidate], ChannelWeight)> = (lists.iter().zip(self.shares()))
@@ -313,11 +316,11 @@ impl RecallStage {
         Ok(more.of(0).enumerate().map(of_fallback).collect())
     }
 
-    /// For each user, in order, his k items with every channel that found them, best first. The
+    /// For each user, in order, their k items with every channel that found them, best first. The
     /// filter is asked with a user's place and an item.
     ///
     /// # Errors
-    /// What a channel says; a [`RecallEngine`](crate::engine::RecallEngine) leaves one that fails
+    /// What a channel says; a `RecallEngine` leaves one that fails
     /// out instead.
     pub fn recall_fused(
         &self,

@@ -10,7 +10,7 @@ use crate::retrieve::{ModelEncoder, UserEncoder, nearest_items};
 use super::candidates::{Candidates, Reason};
 use super::channel::{RecallChannel, UserContext};
 
-/// A channel that recalls the items nearest to a user's vector, or to any of his vectors: a model
+/// A channel that recalls the items nearest to a user's vector, or to any of their vectors: a model
 /// and an index of its [item vectors](crate::retrieve::item_vectors). This is U2I.
 #[derive(Debug)]
 pub struct VectorChannel<E, I> {

@@ -26,7 +26,7 @@ pub struct Evaluation {
 
 impl Evaluation {
     /// An evaluation at the cuts `ks`, in which the items of a user's history are
-    /// (`exclude_seen`) or are not left out of what is recalled for him.
+    /// (`exclude_seen`) or are not left out of what is recalled for them.
     pub fn new(ks: &[usize], exclude_seen: bool) -> Self {
         Self {
             ks: ks.to_vec(),

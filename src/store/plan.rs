@@ -54,7 +54,7 @@ pub enum ChannelKind {
         /// How neighbors are found.
         settings: ItemNeighborsConfig,
     },
-    /// User-based collaborative filtering: users like him, then their items.
+    /// User-based collaborative filtering: users like them, then their items.
     SimilarUsers {
         /// Which of a user's items are looked at.
         start: HistoryItems,
@@ -80,14 +80,14 @@ pub enum ChannelKind {
         /// How many items near each.
         neighbors: usize,
     },
-    /// Users near him in the model's space, then what they took next: U2U2I.
+    /// Users near them in the model's space, then what they took next: U2U2I.
     NearestUsers {
         /// How many users.
         neighbors: usize,
-        /// How many of a training user's last items are what he took next.
+        /// How many of a training user's last items are what they took next.
         held_back: usize,
     },
-    /// The tags he prefers, then each one's best items: U2Tag2I.
+    /// The tags they prefer, then each one's best items: U2Tag2I.
     PreferredTags {
         /// Which of a user's items are looked at.
         start: HistoryItems,
@@ -119,7 +119,7 @@ impl ChannelKind {
     /// planned.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] with a setting that can't be right, and [`Error::NothingLeft`]
+    /// [`Error::InvalidValue`] for an invalid setting, and [`Error::NothingLeft`]
     /// when the data lack what it goes by.
     pub fn build(&self, data: &StageData) -> Result<Arc<dyn RecallChannel>> {
         let how = How {
@@ -315,7 +315,7 @@ pub struct PlannedChannel {
     /// What it is.
     #[serde(flatten)]
     pub kind: ChannelKind,
-    /// What it has to say in the fusion.
+    /// What it counts for in the fusion.
     #[serde(default)]
     pub share: ChannelWeight,
     /// How long a call waits for it, in milliseconds; as long as the engine says where it is not

@@ -22,7 +22,7 @@ use super::stage_data::StageModel;
 
 /// The models that a run folder is loaded with when it is not known beforehand which one it holds:
 /// [`ServedStage::load_with`](super::ServedStage::load_with) and
-/// [`RecallEngine::open_with`](crate::engine::RecallEngine::open_with) take one.
+/// `RecallEngine::open_with` take one.
 ///
 /// ```no_run
 /// use seqrec::backend::Flex;

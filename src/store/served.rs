@@ -37,7 +37,7 @@ const USERS: &str = "users.json";
 const ARRAYS: &str = "stage.safetensors";
 
 /// A stage together with the catalog and the users that it serves: what a
-/// [`RecallEngine`](crate::engine::RecallEngine) answers by.
+/// `RecallEngine` answers by.
 #[derive(Debug)]
 pub struct ServedStage {
     pub(crate) stage: RecallStage,
@@ -263,6 +263,11 @@ impl ServedStage {
     /// The stage.
     pub fn stage(&self) -> &RecallStage {
         &self.stage
+    }
+
+    /// The place of each user's sequence.
+    pub fn users(&self) -> &IdTable {
+        &self.users
     }
 
     /// What it was made of.

@@ -52,7 +52,7 @@ impl Adam {
     ///
     /// This is the lazy form of Adam, for losses over a sample of the items: the other rows and
     /// their moments stay as they are and cost nothing, where a step of the whole
-    /// table would let them drift on by their momentum. Weight decay takes no part.
+    /// table would let them drift on by their momentum. Weight decay is excluded.
     ///
     /// ```
     /// use burn::tensor::{Int, Tensor};

@@ -9,7 +9,7 @@ use crate::eval::{Measure, Metric};
 use crate::retrieve::Evaluation;
 use crate::{Error, Result, checks};
 
-/// The settings of a [`Trainer`].
+/// The settings of a [`Trainer`](super::Trainer).
 #[derive(Config, Debug, PartialEq)]
 pub struct TrainerConfig {
     /// How many epochs at most.
@@ -22,7 +22,7 @@ pub struct TrainerConfig {
     /// How gradients move parameters.
     #[config(default = "Optimizer::Adam(Adam::default())")]
     pub optimizer: Optimizer,
-    /// How far: the learning rate.
+    /// The learning rate.
     #[config(default = 2e-3)]
     pub learning_rate: f64,
     /// Which positions of a sequence are targets.
@@ -58,7 +58,7 @@ impl TrainerConfig {
     /// Checks every setting.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] with the first setting that can't be right.
+    /// [`Error::InvalidValue`] for the first invalid setting.
     pub fn validate(&self) -> Result<()> {
         checks::at_least_one(&[
             ("epochs", self.epochs),

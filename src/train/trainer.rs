@@ -51,7 +51,7 @@ pub struct Trainer<'a> {
 }
 
 impl<'a> Trainer<'a> {
-    /// A trainer that tells nobody and writes nothing.
+    /// A trainer without observers or checkpoints.
     pub fn new(config: TrainerConfig) -> Self {
         Self {
             config,
@@ -85,7 +85,7 @@ impl<'a> Trainer<'a> {
     /// Trains a model on a split.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for settings that can't be right or that the model does not support,
+    /// [`Error::InvalidValue`] for invalid settings or that the model does not support,
     /// [`Error::Shape`] and [`Error::UnknownItem`] when model and data are of different catalogs,
     /// [`Error::NothingLeft`] when no sequence has a target, [`Error::NonFiniteLoss`] when training
     /// diverges in its first epoch (later it stops with the best weights so far),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::index::Precision;
 use crate::{Error, Result};
 
-/// The settings of [`HnswIndex`](super::HnswIndex) and [`HnswRsIndex`](crate::index::HnswRsIndex).
+/// The settings of [`HnswIndex`](super::HnswIndex) and `HnswRsIndex`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -21,7 +21,7 @@ pub struct HnswConfig {
     pub ef_search: usize,
     /// The seed of the points' layers: 42 unless set.
     pub seed: u64,
-    /// How vectors are kept; [`HnswRsIndex`](crate::index::HnswRsIndex) keeps them as they are.
+    /// How vectors are kept; `HnswRsIndex` keeps them as they are.
     pub precision: Precision,
 }
 
@@ -79,7 +79,7 @@ impl HnswConfig {
     /// Checks every setting.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] with the first setting that can't be right.
+    /// [`Error::InvalidValue`] for the first invalid setting.
     pub fn validate(&self) -> Result<()> {
         if !(2..=256).contains(&self.m) {
             return Err(Error::invalid("m", self.m, "must be within 2 and 256"));
