@@ -123,7 +123,8 @@ fn main() -> Result<()> {
         println!("{metric:<20} {value:.4}");
     }
 
-    let path = std::env::temp_dir().join("own-model");
+    let folder = tempfile::tempdir().expect("a folder for the run");
+    let path = folder.path().join("run");
     let catalog = dataset.catalog().clone();
     let data = StageData::new(&dataset, TrainingSequences::all(&dataset), catalog.clone())?;
     let run = Run::<Flex, _> {
