@@ -312,12 +312,15 @@ fn show_users<B: Backend>(
     for Case {
         user,
         history,
+        times,
         labels,
-        ..
     } in split.test.iter().take(3)
     {
         let options = RecallOptions::new(SHOWN_TITLES.min(split.catalog().len())).exclude_seen();
-        let recalled = retriever.recall(history.iter().map(|&item| id(item).clone()), options)?;
+        // With their times, which some models look at.
+        let timed = history.iter().zip(times);
+        let timed = timed.map(|(&item, &time)| (id(item).clone(), time));
+        let recalled = retriever.recall_timed(timed, options)?;
         println!(
             "\nuser {user}: the last of {} items, and what is recalled (* taken later)",
             history.len()
