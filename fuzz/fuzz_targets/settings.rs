@@ -31,7 +31,7 @@ fuzz_target!(|data: &[u8]| {
             if let Ok(config) = TrainerConfig::load_binary(text) {
                 let _ = config.validate();
             }
-            if let Ok(config) = HnswConfig::load_binary(text) {
+            if let Ok(config) = serde_json::from_slice::<HnswConfig>(text) {
                 let _ = config.validate();
             }
         }
