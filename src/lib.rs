@@ -39,7 +39,7 @@
 //! | bring interactions of my own | [`data::Interactions`] |
 //! | hold out users or items to judge by | [`data::Split`] |
 //! | train a model | [`train::Trainer`] with a [`model::Gru4RecConfig`] |
-//! | choose another model | [`model`]: SASRec, HSTU, MIND, ComiRec, two towers, Item2Vec |
+//! | choose another model | [`model`]: SASRec, BSARec, HSTU, MIND, ComiRec, two towers, Item2Vec |
 //! | choose a loss and negatives | [`model::Objective`] and [`data::NegativeSampling`] |
 //! | compare with models that are not trained | [`channels::Popularity`], [`channels::MarkovChain`], [`channels::SessionKnn`], [`channels::MatrixFactorization`], [`channels::ItemNeighborsConfig`] |
 //! | write a model of my own | [`model::SequenceRecaller`] |

@@ -7,9 +7,7 @@ use crate::data::{Catalog, ItemIndex, TrainingSequences};
 use crate::index::Filter;
 use crate::{Error, Result, checks};
 
-use crate::recall::best_by_scores;
-use crate::recall::{Candidates, Reason};
-use crate::recall::{RecallChannel, UserContext};
+use crate::recall::{Candidates, Reason, RecallChannel, UserContext, best_by_scores};
 
 /// A linear item-to-item model in closed form: each item out of all others. It needs the inverse
 /// of an `[items, items]` matrix, so it is for catalogs of up to some 20,000 items.

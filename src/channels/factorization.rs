@@ -11,8 +11,7 @@ use crate::data::{Catalog, History, ItemIndex, TrainingSequences};
 use crate::index::{Filter, FlatIndex, VectorIndex};
 use crate::{Result, checks};
 
-use crate::recall::{Candidates, Reason};
-use crate::recall::{RecallChannel, UserContext};
+use crate::recall::{Candidates, Reason, RecallChannel, UserContext};
 use crate::retrieve::{UserEncoder, nearest_items};
 
 /// The settings of [`MatrixFactorization::als`].

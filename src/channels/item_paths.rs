@@ -6,9 +6,7 @@ use crate::data::{Catalog, Features};
 use crate::index::VectorIndex;
 use crate::{Error, Result, checks};
 
-use crate::recall::UserContext;
-use crate::recall::{HistoryItems, Path, Reached, Step};
-use crate::recall::{Item, Links, Node, Tag};
+use crate::recall::{HistoryItems, Item, Links, Node, Path, Reached, Step, Tag, UserContext};
 
 /// A step from items to the items nearest to them in an embedding, by cosine: of a model
 /// ([`item_vectors`](crate::retrieve::item_vectors)), of a factorization, or of the items' contents.

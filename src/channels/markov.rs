@@ -6,10 +6,7 @@ use crate::data::{Catalog, ItemIndex, TrainingSequences};
 use crate::index::Filter;
 use crate::{Result, checks};
 
-use crate::recall::best_by_scores;
-use crate::recall::{Candidates, Reason};
-use crate::recall::{Item, Links};
-use crate::recall::{RecallChannel, UserContext};
+use crate::recall::{Candidates, Item, Links, Reason, RecallChannel, UserContext, best_by_scores};
 
 /// A Markov chain of the first order: items are scored by how often they came right after the
 /// history's last item.

@@ -12,8 +12,7 @@ use crate::data::{Catalog, ExternalId, Interaction, Interactions, ItemIndex, Tra
 use crate::index::Filter;
 use crate::{Error, Result, checks};
 
-use crate::recall::{Candidate, Candidates, Reason};
-use crate::recall::{RecallChannel, UserContext};
+use crate::recall::{Candidate, Candidates, Reason, RecallChannel, UserContext};
 
 /// What an interaction adds to its item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,9 +7,7 @@ use crate::index::Filter;
 use crate::{Result, checks};
 
 use super::taken_by::TakenBy;
-use crate::recall::best_by_scores;
-use crate::recall::{Candidates, Reason};
-use crate::recall::{RecallChannel, UserContext};
+use crate::recall::{Candidates, Reason, RecallChannel, UserContext, best_by_scores};
 
 /// The settings of [`SessionKnn`].
 #[derive(Config, Debug, PartialEq, Eq)]

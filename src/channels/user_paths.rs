@@ -12,11 +12,7 @@ use crate::model::Similarity;
 use crate::{Error, Result, checks};
 
 use super::taken_by::TakenBy;
-use crate::recall::Reason;
-use crate::recall::Scores;
-use crate::recall::UserContext;
-use crate::recall::{HistoryItems, Path, Reached};
-use crate::recall::{Item, Links, User};
+use crate::recall::{HistoryItems, Item, Links, Path, Reached, Reason, Scores, User, UserContext};
 use crate::retrieve::UserEncoder;
 
 /// The settings of [`SimilarUsers`].

@@ -6,6 +6,8 @@
 //! bytes a value are such a panel, and after it `[WIDTH, dim]` finer bytes: the first is what all
 //! vectors are scored by, both are what the best are scored again by.
 
+use std::ops::Range;
+
 use super::for_each_instruction_set;
 use super::matmul::{Matrix, matmul};
 use super::precision::{Precision, byte_scale, encode, to_byte};
@@ -46,7 +48,8 @@ pub(crate) fn write(
         byte_place(row, column)
     });
     if precision == Precision::F16 {
-        let finer = finer_row(bytemuck::cast_slice_mut(finer), column, vector.len());
+        let finer: &mut [i8] = bytemuck::cast_slice_mut(finer);
+        let finer = &mut finer[finer_range(column, vector.len())];
         for (finer, &value) in finer.iter_mut().zip(vector) {
             let byte = f32::from(to_byte(value, scale));
             *finer = to_byte(value / scale - byte, 1.0 / FINER);
@@ -196,16 +199,16 @@ impl<'a> Panels<'a> {
         let (bytes, finer) = self.panel(panel);
         let fours = bytemuck::cast_slice::<Line, [i8; 4]>(bytes);
         let scale = self.scales[vector as usize];
-        let row = column * self.dim.next_multiple_of(4);
         let finer: &[i8] = bytemuck::cast_slice(finer);
-        let finer = finer.get(row..row + self.dim).unwrap_or_default();
+        let finer = finer.get(finer_range(column, self.dim)).unwrap_or_default();
         scale * product_with_bytes(query, &fours[column..], finer)
     }
 }
 
-/// The finer bytes of the vector in a column.
-fn finer_row(finer: &mut [i8], column: usize, dim: usize) -> &mut [i8] {
-    &mut finer[column * dim.next_multiple_of(4)..][..dim]
+/// Where the finer bytes of the vector in a column are.
+fn finer_range(column: usize, dim: usize) -> Range<usize> {
+    let start = column * dim.next_multiple_of(4);
+    start..start + dim
 }
 
 /// How many values of a vector are scored at once.

@@ -7,7 +7,9 @@ use burn::tensor::activation::gelu;
 use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{Tensor, TensorData};
 
-use super::parts::{Dropout, EndsSettings, Packing, SequenceEnds, Weights, causal_attention};
+use super::parts::{
+    Blocks, Dropout, EndsSettings, Packing, SequenceEnds, Weights, causal_attention,
+};
 use super::{Objective, RecallerConfig, SequenceRecaller};
 use crate::backend::Backend;
 use crate::data::{SequenceBatch, TrainingBatch};
@@ -238,10 +240,10 @@ fn add<B: Backend>(
     norm.forward(states.clone() + dropout.apply(more, config.dropout))
 }
 
-impl<B: Backend> BsaRec<B> {
-    /// The last block's states `[tokens, dim]`, from what the first one sees.
-    fn through_blocks(
+impl<B: Backend> Blocks<B> for BsaRec<B> {
+    fn forward(
         &self,
+        _: &SequenceBatch<B>,
         mut states: Tensor<B, 2>,
         packing: &Packing<B>,
         dropout: &mut Dropout,
@@ -262,9 +264,7 @@ impl<B: Backend> SequenceRecaller<B> for BsaRec<B> {
     }
 
     fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
-        self.ends.encode(histories, |states, packing, dropout| {
-            self.through_blocks(states, packing, dropout)
-        })
+        self.ends.encode(histories, self)
     }
 
     fn item_embeddings(&self) -> Tensor<B, 2> {
@@ -272,13 +272,9 @@ impl<B: Backend> SequenceRecaller<B> for BsaRec<B> {
     }
 
     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
-        let BsaRecConfig {
-            objective, dropout, ..
-        } = &self.config;
+        let config = &self.config;
         self.ends
-            .loss(batch, objective, *dropout, |states, packing, dropout| {
-                self.through_blocks(states, packing, dropout)
-            })
+            .loss(batch, &config.objective, config.dropout, self)
     }
 
     // The filter looks at all of a history.

@@ -6,7 +6,7 @@ use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::parts::{Dropout, GruLayer, Weights};
+use super::parts::{Dropout, GruLayer, Weights, at_positions};
 use super::{
     CarriedState, Objective, RecallerConfig, SequenceRecaller, Similarity, StatefulRecaller,
 };
@@ -159,8 +159,8 @@ impl<B: Backend> Gru4Rec<B> {
         backend::select_rows(table.val(), items)
     }
 
-    /// The last layer's states `[batch * len, dim]`.
-    fn states(&self, histories: &SequenceBatch<B>, mut dropout: Dropout) -> Tensor<B, 2> {
+    /// The last layer's states `[batch, len, dim]`.
+    fn states(&self, histories: &SequenceBatch<B>, mut dropout: Dropout) -> Tensor<B, 3> {
         let [batch, len] = histories.items.dims();
         let inputs = self.inputs(histories.items.clone().reshape([batch * len]));
         let size = inputs.dims()[1];
@@ -170,7 +170,7 @@ impl<B: Backend> Gru4Rec<B> {
             let states = layer.forward(values, &histories.lengths);
             values = dropout.apply(states, self.config.hidden_dropout);
         }
-        values.reshape([batch * len, self.config.dim])
+        values
     }
 }
 
@@ -183,7 +183,7 @@ impl<B: Backend> SequenceRecaller<B> for Gru4Rec<B> {
 
     fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
         let states = self.states(histories, Dropout::off());
-        backend::select_rows(states, histories.last_positions()).unsqueeze_dim(1)
+        at_positions(states, histories.last_positions()).unsqueeze_dim(1)
     }
 
     fn item_embeddings(&self) -> Tensor<B, 2> {
@@ -193,7 +193,7 @@ impl<B: Backend> SequenceRecaller<B> for Gru4Rec<B> {
     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
         let dropout = Dropout::in_training::<B>(&self.embedding.device(), batch.seed);
         let states = self.states(&batch.histories, dropout);
-        let users = backend::select_rows(states, batch.positions.clone());
+        let users = at_positions(states, batch.positions.clone());
         self.config
             .objective
             .mean_loss(users, &self.embedding, batch)

@@ -7,7 +7,7 @@ use burn::tensor::activation::silu;
 use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{Int, Tensor};
 
-use super::parts::{Dropout, EndsSettings, Packing, SequenceEnds, Weights};
+use super::parts::{Blocks, Dropout, EndsSettings, Packing, SequenceEnds, Weights};
 use super::{Objective, RecallerConfig, SequenceRecaller};
 use crate::backend::{self, Backend};
 use crate::data::{SequenceBatch, TrainingBatch};
@@ -211,9 +211,8 @@ impl<B: Backend> HstuBlock<B> {
     }
 }
 
-impl<B: Backend> Hstu<B> {
-    /// The last block's states `[tokens, dim]`, from what the first one sees.
-    fn through_blocks(
+impl<B: Backend> Blocks<B> for Hstu<B> {
+    fn forward(
         &self,
         histories: &SequenceBatch<B>,
         mut states: Tensor<B, 2>,
@@ -237,9 +236,7 @@ impl<B: Backend> SequenceRecaller<B> for Hstu<B> {
     }
 
     fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
-        self.ends.encode(histories, |states, packing, dropout| {
-            self.through_blocks(histories, states, packing, dropout)
-        })
+        self.ends.encode(histories, self)
     }
 
     fn item_embeddings(&self) -> Tensor<B, 2> {
@@ -248,14 +245,8 @@ impl<B: Backend> SequenceRecaller<B> for Hstu<B> {
 
     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
         let config = &self.config;
-        self.ends.loss(
-            batch,
-            &config.objective,
-            config.dropout,
-            |states, packing, dropout| {
-                self.through_blocks(&batch.histories, states, packing, dropout)
-            },
-        )
+        self.ends
+            .loss(batch, &config.objective, config.dropout, self)
     }
 
     fn needs_times(&self) -> bool {

@@ -8,7 +8,9 @@ use burn::tensor::activation::{relu, sigmoid, silu};
 use burn::tensor::backend::Backend as BurnBackend;
 use serde::{Deserialize, Serialize};
 
-use super::parts::{Dropout, EndsSettings, Packing, SequenceEnds, Weights, causal_attention};
+use super::parts::{
+    Blocks, Dropout, EndsSettings, Packing, SequenceEnds, Weights, causal_attention,
+};
 use super::{Objective, RecallerConfig, SequenceRecaller};
 use crate::backend::Backend;
 use crate::data::{SequenceBatch, TrainingBatch};
@@ -253,10 +255,10 @@ fn add<B: Backend>(
     states + dropout.apply(more, config.dropout)
 }
 
-impl<B: Backend> SasRec<B> {
-    /// The last block's states `[tokens, dim]`, from what the first one sees.
-    fn through_blocks(
+impl<B: Backend> Blocks<B> for SasRec<B> {
+    fn forward(
         &self,
+        _: &SequenceBatch<B>,
         mut states: Tensor<B, 2>,
         packing: &Packing<B>,
         dropout: &mut Dropout,
@@ -277,9 +279,7 @@ impl<B: Backend> SequenceRecaller<B> for SasRec<B> {
     }
 
     fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
-        self.ends.encode(histories, |states, packing, dropout| {
-            self.through_blocks(states, packing, dropout)
-        })
+        self.ends.encode(histories, self)
     }
 
     fn item_embeddings(&self) -> Tensor<B, 2> {
@@ -288,11 +288,7 @@ impl<B: Backend> SequenceRecaller<B> for SasRec<B> {
 
     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
         let config = &self.config;
-        self.ends.loss(
-            batch,
-            &config.objective,
-            config.dropout,
-            |states, packing, dropout| self.through_blocks(states, packing, dropout),
-        )
+        self.ends
+            .loss(batch, &config.objective, config.dropout, self)
     }
 }

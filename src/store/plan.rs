@@ -13,22 +13,15 @@ use crate::{Error, Result, checks};
 
 use super::arrays::{ArrayReader, ArrayWriter};
 use super::stage_data::{StageData, StageModel};
-use crate::channels::ItemNeighborsConfig;
-use crate::channels::MarkovChain;
-use crate::channels::{AlsConfig, MatrixFactorization};
-use crate::channels::{NearestItems, PreferredTags, items_of_tags, tags_of_items};
 use crate::channels::{
-    NearestUsers, SimilarUsers, SimilarUsersConfig, next_items, training_vectors,
+    AlsConfig, ItemNeighborsConfig, MarkovChain, MatrixFactorization, NearestItems, NearestUsers,
+    Popularity, PopularityConfig, PreferredTags, SessionKnn, SessionKnnConfig, SimilarUsers,
+    SimilarUsersConfig, items_of_tags, next_items, tags_of_items, training_vectors,
 };
-use crate::channels::{Popularity, PopularityConfig};
-use crate::channels::{SessionKnn, SessionKnnConfig};
-use crate::recall::RecallChannel;
-use crate::recall::RecallStage;
-use crate::recall::VectorChannel;
-use crate::recall::{ChannelWeight, Fusion};
-use crate::recall::{HistoryItems, Path};
-use crate::recall::{Item, Links};
-use crate::recall::{MaximalMarginalRelevance, Selection, TagCap};
+use crate::recall::{
+    ChannelWeight, Fusion, HistoryItems, Item, Links, MaximalMarginalRelevance, Path,
+    RecallChannel, RecallStage, Selection, TagCap, VectorChannel,
+};
 use crate::retrieve::UserEncoder;
 
 /// By how many vectors an index is measured.

@@ -26,8 +26,7 @@ use super::registry::ModelRegistry;
 use super::run::{self, Run};
 use super::run_folder::{self, damaged, index_name, parse, read_checked, read_manifest};
 use super::stage_data::{StageData, StageModel};
-use crate::recall::RecallStage;
-use crate::recall::check_offsets;
+use crate::recall::{RecallStage, check_offsets};
 
 /// The version of a stage's files that this build writes and reads.
 pub const STAGE_FORMAT_VERSION: u32 = 4;

@@ -19,8 +19,7 @@ use crate::data::{Catalog, Dataset, ExternalId, Features, TimeUnit, TrainingSequ
 use crate::model::SequenceRecaller;
 use crate::{Error, Result};
 
-use crate::retrieve::item_vectors;
-use crate::retrieve::{ModelEncoder, UserEncoder};
+use crate::retrieve::{ModelEncoder, UserEncoder, item_vectors};
 
 /// All that the channels of a [`StagePlan`](super::StagePlan) are made of.
 #[derive(Debug, Clone)]

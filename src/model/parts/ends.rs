@@ -28,6 +28,18 @@ pub struct SequenceEnds<B: BurnBackend> {
     pub output: Option<Linear<B>>,
 }
 
+/// What stands between the ends of a self-attention model.
+pub trait Blocks<B: Backend> {
+    /// The last block's states `[tokens, dim]`, from what the first one sees of `histories`.
+    fn forward(
+        &self,
+        histories: &SequenceBatch<B>,
+        states: Tensor<B, 2>,
+        packing: &Packing<B>,
+        dropout: &mut Dropout,
+    ) -> Tensor<B, 2>;
+}
+
 /// The sizes and choices of [`SequenceEnds`].
 #[derive(Debug, Clone)]
 pub struct EndsSettings {
@@ -65,15 +77,11 @@ impl<B: BurnBackend> SequenceEnds<B> {
 
 impl<B: Backend> SequenceEnds<B> {
     /// User vectors `[batch, 1, dim]`, with the blocks between.
-    pub fn encode(
-        &self,
-        histories: &SequenceBatch<B>,
-        blocks: impl FnOnce(Tensor<B, 2>, &Packing<B>, &mut Dropout) -> Tensor<B, 2>,
-    ) -> Tensor<B, 3> {
+    pub fn encode(&self, histories: &SequenceBatch<B>, blocks: &impl Blocks<B>) -> Tensor<B, 3> {
         let packing = Packing::new(histories);
         let mut dropout = Dropout::off();
         let states = self.begin(histories, &packing, &mut dropout, 0.0);
-        let states = self.end(blocks(states, &packing, &mut dropout));
+        let states = self.end(blocks.forward(histories, states, &packing, &mut dropout));
         packing.last(states).unsqueeze_dim(1)
     }
 
@@ -84,12 +92,13 @@ impl<B: Backend> SequenceEnds<B> {
         batch: &TrainingBatch<B>,
         objective: &Objective,
         probability: f64,
-        blocks: impl FnOnce(Tensor<B, 2>, &Packing<B>, &mut Dropout) -> Tensor<B, 2>,
+        blocks: &impl Blocks<B>,
     ) -> Tensor<B, 1> {
-        let packing = Packing::new(&batch.histories);
+        let histories = &batch.histories;
+        let packing = Packing::new(histories);
         let mut dropout = Dropout::in_training::<B>(&self.embedding.device(), batch.seed);
-        let states = self.begin(&batch.histories, &packing, &mut dropout, probability);
-        let states = self.end(blocks(states, &packing, &mut dropout));
+        let states = self.begin(histories, &packing, &mut dropout, probability);
+        let states = self.end(blocks.forward(histories, states, &packing, &mut dropout));
         let users = packing.at(states, batch.positions.clone());
         objective.mean_loss(users, &self.embedding, batch)
     }

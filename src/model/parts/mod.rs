@@ -14,7 +14,7 @@ use crate::backend::{self, Backend};
 
 pub use attention::causal_attention;
 pub use dropout::Dropout;
-pub use ends::{EndsSettings, SequenceEnds};
+pub use ends::{Blocks, EndsSettings, SequenceEnds};
 pub use gru::GruLayer;
 pub use packing::Packing;
 pub use weights::Weights;
