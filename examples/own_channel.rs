@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use seqrec::Result;
 use seqrec::channels::MarkovChain;
 use seqrec::data::{Interaction, ItemIndex, TrainingSequences, synthetic::Synthetic};
-use seqrec::engine::{EngineSettings, RecallEngine, RecallRequest};
+use seqrec::engine::{EngineConfig, RecallEngine, RecallRequest};
 use seqrec::index::Filter;
 use seqrec::prelude::*;
 use seqrec::recall::{
@@ -65,7 +65,7 @@ impl RecallChannel for Latest {
 fn main() -> Result<()> {
     let dataset = Dataset::new(Synthetic::default().generate(), Filters::default())?;
     let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
-    let markov = MarkovChain::new(&split.train, split.catalog())?;
+    let markov = MarkovChain::fit(&split.train, split.catalog())?;
     let evaluation = Evaluation::new(&[10], false);
     let report = evaluation.run_channel(&markov, &split.test, split.catalog())?;
     for (metric, value) in report.iter() {
@@ -79,7 +79,7 @@ fn main() -> Result<()> {
             .channel("latest", Latest::new(), ChannelWeight::default())?
             .channel(
                 "markov",
-                MarkovChain::new(&all, &catalog)?,
+                MarkovChain::fit(&all, &catalog)?,
                 ChannelWeight::default(),
             )?;
         Ok(ServedStage::new(
@@ -87,7 +87,7 @@ fn main() -> Result<()> {
             StageData::new(&dataset, all, catalog)?,
         ))
     };
-    let engine = RecallEngine::with_loader(load, EngineSettings::default())?;
+    let engine = RecallEngine::with_loader(load, EngineConfig::default())?;
     engine.observe(&Interaction::new("somebody", 42, 1.7e9), &[])?;
     let answer = engine.recall_for(&RecallRequest::of_history([1, 2, 3], 4))?;
     for item in &answer.items {

@@ -12,7 +12,7 @@ use seqrec::Result;
 use seqrec::backend::{self, Backend};
 use seqrec::burn;
 use seqrec::data::{SequenceBatch, TrainingBatch, TrainingSequences, synthetic::Synthetic};
-use seqrec::engine::{EngineSettings, RecallEngine, RecallRequest};
+use seqrec::engine::{EngineConfig, RecallEngine, RecallRequest};
 use seqrec::model::parts::{Dropout, Packing, Weights, at_positions, checks};
 use seqrec::model::{Objective, RecallerConfig};
 use seqrec::prelude::*;
@@ -136,7 +136,7 @@ fn main() -> Result<()> {
     plan.save(&path, &run, data, &device)?;
 
     let models = ModelRegistry::<Flex>::builtin().with::<GatedMeanConfig>();
-    let engine = RecallEngine::open_with(&path, models, device, EngineSettings::default())?;
+    let engine = RecallEngine::open_with(&path, models, device, EngineConfig::default())?;
     let answer = engine.recall_for(&RecallRequest::of_history([1, 2, 3], 5))?;
     println!("recalled by {}: {:?}", GatedMeanConfig::NAME, answer.items);
     Ok(())

@@ -36,7 +36,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use seqrec::backend::Flex;
-use seqrec::engine::{EngineSettings, RecallEngine};
+use seqrec::engine::{EngineConfig, RecallEngine};
 
 use api::{Limits, Service, router};
 
@@ -93,12 +93,12 @@ fn main() -> ExitCode {
 }
 
 async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
-    let mut settings = EngineSettings {
+    let mut settings = EngineConfig {
         budget: Duration::try_from_secs_f64(options.budget / 1e3)?,
         max_k: options.max_k,
         history: options.history,
         users: options.users,
-        ..EngineSettings::default()
+        ..EngineConfig::default()
     };
     settings.threads = options.threads.unwrap_or(settings.threads);
     let start = Instant::now();

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::item::ItemIndex;
+
 /// A result whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -221,7 +223,7 @@ pub enum Error {
     #[error("item {item} is in the index already; replace it instead")]
     DuplicateItem {
         /// The item's index.
-        item: u32,
+        item: ItemIndex,
     },
 
     /// An item that is to be replaced or removed is not in the index, or one of a history or a
@@ -229,7 +231,7 @@ pub enum Error {
     #[error("item {item} is not among the items that this was made for")]
     UnknownItem {
         /// The item's index.
-        item: u32,
+        item: ItemIndex,
     },
 
     /// An index file was made for another catalog.

@@ -21,12 +21,12 @@
 //!
 //! // Index the item vectors, judge the model, and recall for a raw history.
 //! let index = FlatIndex::new(&item_vectors(&trained.model))?;
-//! let evaluation = Evaluation::new(&[10], false);
+//! let evaluation = Evaluation::new(&[10], Seen::Exclude);
 //! let report = evaluation.run(&trained.model, &index, &split.test, split.catalog(), &device)?;
 //! println!("recall@10 {:.4}", report.recall(10).unwrap());
 //!
 //! let retriever = Retriever::new(trained.model, index, split.catalog().clone())?;
-//! let recalled = retriever.recall([3, 14, 15], RecallOptions::new(10).exclude_seen())?;
+//! let recalled = retriever.recall([3, 14, 15], RecallOptions::new(10))?;
 //! assert_eq!(recalled.items.len(), 10);
 //! # Ok::<(), seqrec::Error>(())
 //! ```

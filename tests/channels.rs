@@ -82,7 +82,7 @@ fn popularity_counts_all_and_recent() {
 #[test]
 fn a_markov_chain_gives_shares_of_transitions() {
     let (sequences, catalog) = data(&[&[1, 2, 3], &[1, 2], &[1, 3, 1, 4]]);
-    let chain = MarkovChain::new(&sequences, &catalog).unwrap();
+    let chain = MarkovChain::fit(&sequences, &catalog).unwrap();
     let followers = chain.followers();
     assert_eq!(followers.of(1), (&[2, 3, 4][..], &[0.5, 0.25, 0.25][..]));
     assert!(followers.of(4).0.is_empty());
@@ -257,7 +257,7 @@ fn channels_are_judged_by_the_same_protocol() {
         .collect();
     let dataset = dataset(&rows);
     let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
-    let chain = MarkovChain::new(&split.train, split.catalog()).unwrap();
+    let chain = MarkovChain::fit(&split.train, split.catalog()).unwrap();
     let evaluation = Evaluation::new(&[1], false);
     let report = evaluation
         .run_channel(&chain, &split.test, split.catalog())
@@ -896,7 +896,7 @@ fn sequences_of_another_data_set_are_an_error() {
     let few = Catalog::from_ids([1i64, 2].map(ExternalId::from)).unwrap();
     let start = HistoryItems::last(5).unwrap();
     let refused = [
-        MarkovChain::new(&sequences, &few).map(drop),
+        MarkovChain::fit(&sequences, &few).map(drop),
         SessionKnn::new(&sequences, &few, &SessionKnnConfig::new()).map(drop),
         SimilarUsers::new(&sequences, &few, start, &SimilarUsersConfig::new()).map(drop),
         ItemNeighborsConfig::new().build(&sequences, &few).map(drop),

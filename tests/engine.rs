@@ -13,7 +13,7 @@ use seqrec::data::{
     TimeUnit, TrainingSequences,
 };
 use seqrec::engine::{
-    Because, EngineSettings, Observed, Outcome, RecallEngine, RecallRequest, Recalled,
+    Because, EngineConfig, Observed, Outcome, RecallEngine, RecallRequest, Recalled,
 };
 use seqrec::index::{Filter, HnswConfig, IndexPlan};
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
@@ -46,9 +46,9 @@ fn stage() -> RecallStage {
 }
 
 fn engine_of(make: impl Fn() -> RecallStage + Send + Sync + 'static) -> RecallEngine {
-    let settings = EngineSettings {
+    let settings = EngineConfig {
         threads: 2,
-        ..EngineSettings::default()
+        ..EngineConfig::default()
     };
     RecallEngine::with_loader(move || Ok(ServedStage::new(make(), data())), settings).unwrap()
 }
@@ -287,7 +287,7 @@ fn engine_with_times(unit: f64) -> RecallEngine {
         let stage = stage().channel("echo", echo(), ChannelWeight::default())?;
         Ok(ServedStage::new(stage, data))
     };
-    RecallEngine::with_loader(load, EngineSettings::default()).unwrap()
+    RecallEngine::with_loader(load, EngineConfig::default()).unwrap()
 }
 
 /// An event counts from the next call on, or is refused: never accepted and then ignored.
@@ -375,10 +375,10 @@ fn selections_and_fallbacks_have_a_budget() {
     for panics in [false, true] {
         let held = Arc::new(AtomicBool::new(true));
         let hold = held.clone();
-        let settings = EngineSettings {
+        let settings = EngineConfig {
             threads: 2,
             budget: Duration::from_millis(200),
-            ..EngineSettings::default()
+            ..EngineConfig::default()
         };
         let load = move || {
             let (hold, rule) = (hold.clone(), hold.clone());
@@ -429,7 +429,7 @@ fn a_reload_forgets_channels_and_refuses_another_unit_of_time() {
         };
         Ok(ServedStage::new(stage, data))
     };
-    let engine = RecallEngine::with_loader(load, EngineSettings::default()).unwrap();
+    let engine = RecallEngine::with_loader(load, EngineConfig::default()).unwrap();
     engine.recall("nobody", 1).unwrap();
     engine.reload().unwrap();
     let names = || -> Vec<String> {
@@ -464,10 +464,10 @@ fn ids_as_long_as_the_datas_are_served_and_room_is_made_as_users_come() {
         let stage = stage().channel("echo", echo(), ChannelWeight::default())?;
         Ok(ServedStage::new(stage, data))
     };
-    let settings = EngineSettings {
+    let settings = EngineConfig {
         users: usize::MAX,
         budget: Duration::MAX,
-        ..EngineSettings::default()
+        ..EngineConfig::default()
     };
     let engine = RecallEngine::with_loader(load, settings).unwrap();
     assert_eq!(engine.recall(long.as_str(), 5).unwrap().known, 1);
@@ -521,17 +521,17 @@ fn what_is_asked_for_is_bounded() {
     );
     assert_eq!(engine.statistics().users, 0);
     for settings in [
-        EngineSettings {
+        EngineConfig {
             threads: 0,
-            ..EngineSettings::default()
+            ..EngineConfig::default()
         },
-        EngineSettings {
+        EngineConfig {
             history: 0,
-            ..EngineSettings::default()
+            ..EngineConfig::default()
         },
-        EngineSettings {
+        EngineConfig {
             users: 0,
-            ..EngineSettings::default()
+            ..EngineConfig::default()
         },
     ] {
         let load = || Ok(ServedStage::new(stage(), data()));
@@ -614,10 +614,10 @@ fn no_call_sees_half_of_two_stages() {
         }),
         number => Ok(numbered(number)),
     };
-    let settings = EngineSettings {
+    let settings = EngineConfig {
         budget: Duration::from_secs(30),
         threads: 2,
-        ..EngineSettings::default()
+        ..EngineConfig::default()
     };
     let engine = RecallEngine::with_loader(load, settings).unwrap();
     let done = AtomicBool::new(false);
@@ -835,10 +835,10 @@ fn plan() -> StagePlan {
 }
 
 fn open(path: &Path) -> seqrec::Result<RecallEngine> {
-    let settings = EngineSettings {
+    let settings = EngineConfig {
         // Tests run beside each other on slow machines.
         budget: Duration::from_secs(30),
-        ..EngineSettings::default()
+        ..EngineConfig::default()
     };
     RecallEngine::open::<Flex>(path, Default::default(), settings)
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seqrec::channels::{MarkovChain, Popularity};
-use seqrec::engine::{EngineSettings, RecallEngine};
+use seqrec::engine::{EngineConfig, RecallEngine};
 use seqrec::recall::{ChannelWeight, Fusion, RecallStage};
 use seqrec::store::ServedStage;
 use serde_json::{Value, json};
@@ -31,18 +31,18 @@ impl Running {
         let load = || {
             let data = support::data();
             let (sequences, catalog) = (data.sequences(), data.catalog());
-            let markov = MarkovChain::new(sequences, catalog)?;
+            let markov = MarkovChain::fit(sequences, catalog)?;
             let stage = RecallStage::new(Fusion::RECIPROCAL_RANK, 10)?
                 .channel("markov", markov, ChannelWeight::default())?
                 .fallback(Popularity::new(catalog));
             Ok(ServedStage::new(stage, data))
         };
-        let settings = EngineSettings {
+        let settings = EngineConfig {
             max_k: 10,
             history: 5,
             // Tests run beside each other on slow machines.
             budget: Duration::from_secs(30),
-            ..EngineSettings::default()
+            ..EngineConfig::default()
         };
         let engine = Arc::new(RecallEngine::with_loader(load, settings).unwrap());
         let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -21,7 +21,7 @@ use seqrec::backend::Flex;
 use seqrec::channels::{ItemNeighborsConfig, PopularityConfig};
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{Dataset, Filters, TrainingSequences};
-use seqrec::engine::{EngineSettings, RecallEngine};
+use seqrec::engine::{EngineConfig, RecallEngine};
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
 use seqrec::recall::{Fusion, HistoryItems};
 use seqrec::store::{ChannelKind, PlannedChannel, Run, StageData, StagePlan};
@@ -155,9 +155,9 @@ fn the_service_stays_up_and_its_memory_flat() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("run");
     save(&path, &dataset, 1);
-    let settings = EngineSettings {
+    let settings = EngineConfig {
         users: 20_000,
-        ..EngineSettings::default()
+        ..EngineConfig::default()
     };
     let engine = RecallEngine::open::<Flex>(&path, Default::default(), settings).unwrap();
     let engine = Arc::new(engine);

@@ -57,7 +57,7 @@ pub fn fit(entry: &Entry, context: &Context<'_>) -> Result<Fitted, Box<dyn Error
             let config = PopularityConfig::new().with_half_life(Some(half_life));
             Ok(Popularity::of_sequences(train, |_| Vec::new(), &config)?)
         }),
-        "markov" => solved(entry, context, || Ok(MarkovChain::new(train, catalog)?)),
+        "markov" => solved(entry, context, || Ok(MarkovChain::fit(train, catalog)?)),
         "session_knn" => solved(entry, context, || {
             let config = config(&SessionKnnConfig::new(), &entry.model)?;
             Ok(SessionKnn::new(train, catalog, &config)?)

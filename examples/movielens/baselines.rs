@@ -15,7 +15,7 @@ impl Baselines {
         let (train, catalog) = (&split.train, split.catalog());
         let channels: [(&str, Box<dyn RecallChannel>); 3] = [
             ("popularity", Box::new(Popularity::new(catalog))),
-            ("markov", Box::new(MarkovChain::new(train, catalog)?)),
+            ("markov", Box::new(MarkovChain::fit(train, catalog)?)),
             (
                 "session kNN",
                 Box::new(SessionKnn::new(train, catalog, &SessionKnnConfig::new())?),

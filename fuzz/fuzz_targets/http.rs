@@ -18,7 +18,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use libfuzzer_sys::fuzz_target;
-use seqrec::engine::{EngineSettings, RecallEngine};
+use seqrec::engine::{EngineConfig, RecallEngine};
 use seqrec::channels::{MarkovChain, Popularity};
 use seqrec::recall::{Fusion, RecallStage, ChannelWeight};
 use seqrec::store::ServedStage;
@@ -31,14 +31,14 @@ static RUNNING: LazyLock<(tokio::runtime::Runtime, Router)> = LazyLock::new(|| {
         let data = support::data();
         let (sequences, catalog) = (data.sequences(), data.catalog());
         let stage = RecallStage::new(Fusion::RECIPROCAL_RANK, 10)?
-            .channel("markov", MarkovChain::new(sequences, catalog)?, ChannelWeight::default())?
+            .channel("markov", MarkovChain::fit(sequences, catalog)?, ChannelWeight::default())?
             .fallback(Popularity::new(catalog));
         Ok(ServedStage::new(stage, data))
     };
-    let settings = EngineSettings {
+    let settings = EngineConfig {
         users: 1_000,
         budget: Duration::from_secs(5),
-        ..EngineSettings::default()
+        ..EngineConfig::default()
     };
     let engine = Arc::new(RecallEngine::with_loader(load, settings).unwrap());
     let runtime = tokio::runtime::Builder::new_multi_thread()

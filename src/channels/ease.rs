@@ -1,5 +1,6 @@
 //! EASE.
 
+use burn::config::Config;
 use faer::linalg::solvers::DenseSolveCore;
 use faer::{Mat, Side};
 
@@ -8,6 +9,15 @@ use crate::index::Filter;
 use crate::{Error, Result, checks};
 
 use crate::recall::{Candidates, Reason, RecallChannel, UserContext, best_by_scores};
+
+/// The settings of [`Ease`].
+#[derive(Config, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct EaseConfig {
+    /// λ, which weighs the squared weights: 100 to 1,000 for most data.
+    #[config(default = 500.0)]
+    pub regularization: f64,
+}
 
 /// A linear item-to-item model in closed form: each item out of all others. It needs the inverse
 /// of an `[items, items]` matrix, so it is for catalogs of up to some 20,000 items.
@@ -23,30 +33,29 @@ pub struct Ease {
 impl Ease {
     /// The greatest catalog that a model is made for: its matrices take 10 GB there.
     pub const GREATEST_CATALOG: usize = 30_000;
+}
 
-    /// Solves for the weights; `regularization` is λ, 100 to 1,000 for most data.
+impl EaseConfig {
+    /// Solves for the weights.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] when λ is not above 0, and for a catalog that is empty or above
     /// [`Ease::GREATEST_CATALOG`].
-    pub fn new(
-        sequences: &TrainingSequences,
-        catalog: &Catalog,
-        regularization: f64,
-    ) -> Result<Self> {
+    pub fn fit(&self, sequences: &TrainingSequences, catalog: &Catalog) -> Result<Ease> {
         checks::has_items(catalog.len())?;
         sequences.check_items(catalog)?;
+        let regularization = self.regularization;
         checks::positive("regularization", regularization)?;
         let items = catalog.len();
-        if items > Self::GREATEST_CATALOG {
-            let reason = format!("must be at most {}", Self::GREATEST_CATALOG);
+        if items > Ease::GREATEST_CATALOG {
+            let reason = format!("must be at most {}", Ease::GREATEST_CATALOG);
             return Err(Error::invalid("items", items, reason));
         }
         let mut together = Mat::<f32>::zeros(items, items);
         let mut distinct = Vec::new();
         for sequence in sequences.iter() {
             distinct.clear();
-            distinct.extend(sequence.iter().map(|&item| item as usize - 1));
+            distinct.extend(sequence.iter().map(|&item| item.to_usize() - 1));
             distinct.sort_unstable();
             distinct.dedup();
             for &a in &distinct {
@@ -73,7 +82,7 @@ impl Ease {
                 }
             }
         }
-        Ok(Self { items, weights })
+        Ok(Ease { items, weights })
     }
 }
 
@@ -89,7 +98,7 @@ impl RecallChannel for Ease {
             distinct.sort_unstable();
             distinct.dedup();
             let row = |item: ItemIndex| {
-                let start = (item as usize - 1) * self.items;
+                let start = (item.to_usize() - 1) * self.items;
                 &self.weights[start..start + self.items]
             };
             let mut sums = vec![0.0; self.items];

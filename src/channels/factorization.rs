@@ -14,8 +14,9 @@ use crate::{Result, checks};
 use crate::recall::{Candidates, Reason, RecallChannel, UserContext};
 use crate::retrieve::{UserEncoder, nearest_items};
 
-/// The settings of [`MatrixFactorization::als`].
+/// A [`MatrixFactorization`] by alternating least squares (iALS).
 #[derive(Config, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct AlsConfig {
     /// The size of vectors.
     #[config(default = 64)]
@@ -34,8 +35,9 @@ pub struct AlsConfig {
     pub seed: u64,
 }
 
-/// The settings of [`MatrixFactorization::bpr`].
+/// A [`MatrixFactorization`] by Bayesian personalized ranking (BPR).
 #[derive(Config, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct BprConfig {
     /// The size of vectors.
     #[config(default = 64)]
@@ -75,7 +77,7 @@ const REFINEMENTS: usize = 3;
 /// How often that of a new user is, which begins at 0.
 const FOLD_IN_REFINEMENTS: usize = 12;
 
-impl MatrixFactorization {
+impl AlsConfig {
     /// Alternating least squares over who took what, everything that was not taken counting a
     /// little: Hu, Koren & Volinsky, [2008](https://doi.org/10.1109/ICDM.2008.22), each vector by
     /// a few steps of conjugate gradients (Takács, Pilászy & Tikk,
@@ -84,70 +86,72 @@ impl MatrixFactorization {
     /// # Errors
     /// [`Error::InvalidValue`](crate::Error::InvalidValue) with the first setting that can't be
     /// right.
-    pub fn als(
+    pub fn fit(
+        &self,
         sequences: &TrainingSequences,
         catalog: &Catalog,
-        config: &AlsConfig,
-    ) -> Result<Self> {
+    ) -> Result<MatrixFactorization> {
         checks::has_items(catalog.len())?;
         sequences.check_items(catalog)?;
-        checks::at_least_one(&[("dim", config.dim), ("iterations", config.iterations)])?;
-        checks::positive("confidence", config.confidence)?;
-        checks::positive("regularization", config.regularization)?;
-        let by_user: Vec<Vec<ItemIndex>> = sequences.iter().map(<[ItemIndex]>::to_vec).collect();
+        checks::at_least_one(&[("dim", self.dim), ("iterations", self.iterations)])?;
+        checks::positive("confidence", self.confidence)?;
+        checks::positive("regularization", self.regularization)?;
+        let by_user: Vec<&[u32]> = sequences.iter().map(ItemIndex::as_numbers).collect();
         let mut by_item: Vec<Vec<u32>> = vec![Vec::new(); catalog.len() + 1];
         for (user, items) in by_user.iter().enumerate() {
-            for &item in items {
+            for &item in *items {
                 by_item[item as usize].push(user as u32);
             }
         }
-        let mut random = ChaCha8Rng::seed_from_u64(config.seed);
-        let mut users = normal(by_user.len(), config.dim, &mut random);
-        let mut items = normal(by_item.len(), config.dim, &mut random);
-        let (confidence, regularization) = (config.confidence as f32, config.regularization as f32);
+        let mut random = ChaCha8Rng::seed_from_u64(self.seed);
+        let mut users = normal(by_user.len(), self.dim, &mut random);
+        let mut items = normal(by_item.len(), self.dim, &mut random);
+        let (confidence, regularization) = (self.confidence as f32, self.regularization as f32);
         items.row_mut(0).fill(0.0);
-        for _ in 0..config.iterations {
+        for _ in 0..self.iterations {
             System::of(&items, confidence, regularization).solve_all(&mut users, &by_user);
             System::of(&users, confidence, regularization).solve_all(&mut items, &by_item);
         }
-        Self::from_vectors(users, items, confidence, regularization)
+        MatrixFactorization::from_vectors(users, items, confidence, regularization)
     }
+}
 
-    /// Bayesian personalised ranking: each taken item's product is to be above that of an item
+impl BprConfig {
+    /// Bayesian personalized ranking: each taken item's product is to be above that of an item
     /// drawn from the others. Rendle et al., [2009](https://arxiv.org/abs/1205.2618).
     ///
     /// # Errors
     /// [`Error::InvalidValue`](crate::Error::InvalidValue) with the first setting that can't be
     /// right.
-    pub fn bpr(
+    pub fn fit(
+        &self,
         sequences: &TrainingSequences,
         catalog: &Catalog,
-        config: &BprConfig,
-    ) -> Result<Self> {
+    ) -> Result<MatrixFactorization> {
         checks::has_items(catalog.len())?;
         sequences.check_items(catalog)?;
-        checks::at_least_one(&[("dim", config.dim), ("epochs", config.epochs)])?;
-        checks::positive("learning_rate", config.learning_rate)?;
-        checks::not_negative("regularization", config.regularization)?;
-        let mut random = ChaCha8Rng::seed_from_u64(config.seed);
-        let mut users = normal(sequences.len(), config.dim, &mut random);
-        let mut items = normal(catalog.len() + 1, config.dim, &mut random);
+        checks::at_least_one(&[("dim", self.dim), ("epochs", self.epochs)])?;
+        checks::positive("learning_rate", self.learning_rate)?;
+        checks::not_negative("regularization", self.regularization)?;
+        let mut random = ChaCha8Rng::seed_from_u64(self.seed);
+        let mut users = normal(sequences.len(), self.dim, &mut random);
+        let mut items = normal(catalog.len() + 1, self.dim, &mut random);
         items.row_mut(0).fill(0.0);
         let taken: Vec<(usize, ItemIndex)> = (sequences.iter().enumerate())
             .flat_map(|(user, items)| items.iter().map(move |&item| (user, item)))
             .collect();
-        let (rate, regularization) = (config.learning_rate as f32, config.regularization as f32);
-        for _ in 0..config.epochs * taken.len() {
+        let (rate, regularization) = (self.learning_rate as f32, self.regularization as f32);
+        for _ in 0..self.epochs * taken.len() {
             let (user, better) = taken[random.random_range(0..taken.len())];
-            let worse = random.random_range(1..=catalog.len()) as ItemIndex;
-            if sequences.get(user).contains(&worse) {
+            let worse = random.random_range(1..=catalog.len());
+            if sequences.get(user).contains(&ItemIndex::new(worse as u32)) {
                 continue;
             }
-            let (better, worse) = (better as usize, worse as usize);
+            let better = better.to_usize();
             let mut of_user = users.row_mut(user);
             let apart = of_user.dot(&items.row(better)) - of_user.dot(&items.row(worse));
             let step = rate / (1.0 + apart.exp());
-            for column in 0..config.dim {
+            for column in 0..self.dim {
                 let (p, q, r) = (
                     of_user[column],
                     items[[better, column]],
@@ -159,14 +163,16 @@ impl MatrixFactorization {
             }
         }
         let als = AlsConfig::new();
-        Self::from_vectors(
+        MatrixFactorization::from_vectors(
             users,
             items,
             als.confidence as f32,
             als.regularization as f32,
         )
     }
+}
 
+impl MatrixFactorization {
     /// A factorization of known item vectors, `[items + 1, dim]`, which folds users in; there are
     /// no vectors of training users.
     pub(crate) fn of_items(items: Array2<f32>, config: &AlsConfig) -> Result<Self> {
@@ -215,7 +221,7 @@ impl MatrixFactorization {
         };
         system.solve(
             Array1::zeros(self.items.ncols()),
-            history,
+            ItemIndex::as_numbers(history),
             FOLD_IN_REFINEMENTS,
         )
     }
@@ -249,14 +255,14 @@ impl<'a> System<'a> {
     }
 
     /// Moves every vector of a side to its solution.
-    fn solve_all(&self, vectors: &mut Array2<f32>, taken: &[Vec<u32>]) {
+    fn solve_all(&self, vectors: &mut Array2<f32>, taken: &[impl AsRef<[u32]> + Sync]) {
         let dim = vectors.ncols();
         let rows = vectors.as_slice_mut().expect("made in standard order");
         rows.par_chunks_exact_mut(dim)
             .zip(taken)
             .for_each(|(row, taken)| {
                 let mut row = ArrayViewMut1::from(row);
-                let solution = self.solve(row.to_owned(), taken, REFINEMENTS);
+                let solution = self.solve(row.to_owned(), taken.as_ref(), REFINEMENTS);
                 row.assign(&solution);
             });
     }

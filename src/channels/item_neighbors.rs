@@ -39,6 +39,7 @@ const LEAST_WEIGHT: f32 = 1e-3;
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Config, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct ItemNeighborsConfig {
     /// How many neighbors of each item are kept.
     #[config(default = 100)]
@@ -84,7 +85,7 @@ impl ItemNeighborsConfig {
     /// [`Error::InvalidValue`](crate::Error::InvalidValue) with the first setting that can't be
     /// right, and for an empty catalog; [`Error::UnknownItem`](crate::Error::UnknownItem) for
     /// sequences of other items than the catalog's.
-    pub fn build(
+    pub fn fit(
         &self,
         sequences: &TrainingSequences,
         catalog: &Catalog,
@@ -104,7 +105,7 @@ impl ItemNeighborsConfig {
         links.push([]);
         for item in 1..=catalog.len() {
             let neighbors = found[together.ranks[item] as usize].iter();
-            links.push(neighbors.map(|&(rank, cosine)| (together.by_rank[rank as usize], cosine)));
+            links.push(neighbors.map(|&(rank, cosine)| (together.by_rank[rank as usize].get(), cosine)));
         }
         Ok(links)
     }
@@ -148,7 +149,7 @@ impl<'a> Together<'a> {
             .by_popularity();
         let mut ranks = vec![0; catalog.len() + 1];
         for (rank, &item) in by_rank.iter().enumerate() {
-            ranks[item as usize] = rank as u32;
+            ranks[item.to_usize()] = rank as u32;
         }
         let decays = std::iter::successors(Some(1.0), |decay| {
             Some(decay * config.position_decay as f32)
@@ -186,7 +187,7 @@ impl<'a> Together<'a> {
         let number = self.users.len() as u32;
         // From the end, since the last of several counts; turned round after that.
         for (place, &item) in history.items().iter().enumerate().rev() {
-            let rank = self.ranks[item as usize];
+            let rank = self.ranks[item.to_usize()];
             if std::mem::replace(&mut seen[rank as usize], number) != number {
                 self.items.push(rank);
                 if self.config.half_life.is_some() {
@@ -215,8 +216,8 @@ impl<'a> Together<'a> {
 
     /// From the items of users to the users of items.
     fn turn_round(&mut self) {
-        for &item in &self.items {
-            self.offsets[item as usize + 1] += 1;
+        for &rank in &self.items {
+            self.offsets[rank as usize + 1] += 1;
         }
         for item in 1..self.offsets.len() {
             self.offsets[item] += self.offsets[item - 1];

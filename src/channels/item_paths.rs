@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, ArrayView2};
 
-use crate::data::{Catalog, Features};
+use crate::data::{Catalog, Features, ItemIndex};
 use crate::index::VectorIndex;
 use crate::{Error, Result, checks};
 
@@ -67,7 +67,7 @@ impl<I: VectorIndex> Step<Item, Item> for NearestItems<I> {
         }
         let rows: Vec<usize> = from.iter().map(|reached| reached.node as usize).collect();
         if let Some(&beyond) = rows.iter().find(|&&row| row >= self.vectors.nrows()) {
-            let item = beyond as u32;
+            let item = ItemIndex::new(beyond as u32);
             return Err(Error::UnknownItem { item });
         }
         let queries = self.vectors.select(ndarray::Axis(0), &rows);
@@ -78,9 +78,9 @@ impl<I: VectorIndex> Step<Item, Item> for NearestItems<I> {
         for (place, reached) in from.iter().enumerate() {
             let others = hits
                 .of(place)
-                .filter(|hit| hit.item != reached.node && hit.score > 0.0);
+                .filter(|hit| hit.item.get() != reached.node && hit.score > 0.0);
             for hit in others.take(self.neighbors) {
-                found(place, hit.item, hit.score);
+                found(place, hit.item.get(), hit.score);
             }
         }
         Ok(())
@@ -133,7 +133,7 @@ impl Path<Tag> for PreferredTags {
         let preferred = |&user: &UserContext<'_>| {
             let mut in_history = vec![0.0f32; self.usual.len()];
             self.start.weigh(user, |item, weight| {
-                for (&tag, share) in shares(&self.tags, item) {
+                for (&tag, share) in shares(&self.tags, item.get()) {
                     in_history[tag as usize] += weight * share;
                 }
             });

@@ -21,7 +21,7 @@ impl MarkovChain {
     /// # Errors
     /// [`Error::InvalidValue`](crate::Error::InvalidValue) for an empty catalog, and
     /// [`Error::UnknownItem`](crate::Error::UnknownItem) for sequences of other items than its.
-    pub fn new(sequences: &TrainingSequences, catalog: &Catalog) -> Result<Self> {
+    pub fn fit(sequences: &TrainingSequences, catalog: &Catalog) -> Result<Self> {
         checks::has_items(catalog.len())?;
         sequences.check_items(catalog)?;
         let pairs = sequences.iter().flat_map(|items| items.windows(2));
@@ -29,12 +29,12 @@ impl MarkovChain {
         pairs.par_sort_unstable();
         let mut followers = Links::to(catalog.len() + 1);
         for of_item in pairs.chunk_by(|a, b| a.0 == b.0) {
-            while followers.len() < of_item[0].0 as usize {
+            while followers.len() < of_item[0].0.to_usize() {
                 followers.push([]);
             }
             let all = of_item.len() as f32;
             let counted = of_item.chunk_by(|a, b| a == b);
-            followers.push(counted.map(|same| (same[0].1, same.len() as f32 / all)));
+            followers.push(counted.map(|same| (same[0].1.get(), same.len() as f32 / all)));
         }
         Ok(Self { followers })
     }
@@ -55,7 +55,7 @@ impl RecallChannel for MarkovChain {
         let items = self.followers.nodes() - 1;
         best_by_scores(items, users, k, filter, |user, scores| {
             if let Some(&last) = user.history().items().last() {
-                let (items, shares) = self.followers.of(last);
+                let (items, shares) = self.followers.of(last.get());
                 for (&item, &share) in items.iter().zip(shares) {
                     scores.add(item, share, Reason::Item(last));
                 }

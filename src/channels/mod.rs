@@ -13,7 +13,7 @@ mod taken_by;
 mod user_paths;
 
 #[cfg(feature = "ease")]
-pub use ease::Ease;
+pub use ease::{Ease, EaseConfig};
 pub use factorization::{AlsConfig, BprConfig, MatrixFactorization};
 pub use item_neighbors::ItemNeighborsConfig;
 pub use item_paths::{NearestItems, PreferredTags, items_of_tags, tags_of_items};

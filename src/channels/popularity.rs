@@ -39,6 +39,7 @@ pub enum Measure {
 /// # let _ = (revenue, trending, by_region);
 /// ```
 #[derive(Config, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct PopularityConfig {
     /// What an interaction adds to its item.
     #[config(default = "Measure::Count")]
@@ -149,36 +150,53 @@ impl Popularity {
             .enumerate()
             .filter(|(_, count)| **count > 0)
         {
-            tally.all.add(item as ItemIndex, 0, count as f64);
+            tally.all.add(ItemIndex::new(item as u32), 0, count as f64);
         }
         Self::of_tally(tally, PopularityConfig::new())
+    }
+}
+
+impl PopularityConfig {
+    /// By training sequences, of all items, in a window, or of late: the same for everyone.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] for the first invalid setting, [`by_segment`](Self::by_segment),
+    /// event types and [`Measure::Value`] among them, and [`Error::UnknownItem`] for sequences of
+    /// other items than the catalog's.
+    pub fn fit(&self, sequences: &TrainingSequences, catalog: &Catalog) -> Result<Popularity> {
+        if self.by_segment {
+            let reason = "needs the users' segments; call fit_segments";
+            return Err(Error::invalid("by_segment", true, reason));
+        }
+        sequences.check_items(catalog)?;
+        self.fit_segments(sequences, |_| Vec::new())
     }
 
     /// By a log of interactions of users, who are in the segments that `segments_of` gives.
     /// Items that are not in the catalog are ignored.
     ///
     /// Where something is held out to judge by, the log must not hold it: see
-    /// [`of_sequences`](Popularity::of_sequences).
+    /// [`fit`](Self::fit).
     ///
     /// # Errors
     /// [`Error::InvalidValue`] for the first invalid setting, and for a time or value
     /// that is not finite.
-    pub fn of_log(
+    pub fn fit_log(
+        &self,
         log: &Interactions,
         catalog: &Catalog,
         segments_of: impl Fn(&ExternalId) -> Vec<String>,
-        config: &PopularityConfig,
-    ) -> Result<Self> {
+    ) -> Result<Popularity> {
         log.check_numbers()?;
         let items: Vec<Option<ItemIndex>> = (log.items().ids().iter())
             .map(|id| catalog.index_of(id))
             .collect();
-        let segments: Vec<Vec<String>> = if config.by_segment {
+        let segments: Vec<Vec<String>> = if self.by_segment {
             log.users().ids().iter().map(segments_of).collect()
         } else {
             vec![Vec::new(); log.users().len()]
         };
-        let wanted: Vec<ExternalId> = (config.events.iter())
+        let wanted: Vec<ExternalId> = (self.events.iter())
             .map(|name| ExternalId::from(name.as_str()))
             .collect();
         let rows = (0..log.len()).filter_map(|row| {
@@ -192,29 +210,29 @@ impl Popularity {
                 segments: &segments[log.user_numbers()[row] as usize],
             })
         });
-        Self::of_rows(rows, config)
+        Popularity::of_rows(rows, self)
     }
 
-    /// By training sequences, which have neither values nor event types: of all items, in a
-    /// window, or of late.
+    /// By training sequences of users, who are in the segments that `segments_of` gives for each
+    /// sequence. Sequences have neither values nor event types.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] for the first invalid setting, event types and
     /// [`Measure::Value`] among them.
-    pub fn of_sequences(
+    pub fn fit_segments(
+        &self,
         sequences: &TrainingSequences,
         segments_of: impl Fn(usize) -> Vec<String>,
-        config: &PopularityConfig,
-    ) -> Result<Self> {
-        if let Some(event) = config.events.first() {
+    ) -> Result<Popularity> {
+        if let Some(event) = self.events.first() {
             let reason = "sequences have no event types; count a log of interactions";
             return Err(Error::invalid("events", event, reason));
         }
-        if config.measure == Measure::Value {
+        if self.measure == Measure::Value {
             let reason = "sequences have no values; count a log of interactions";
             return Err(Error::invalid("measure", "value", reason));
         }
-        let segments: Vec<Vec<String>> = if config.by_segment {
+        let segments: Vec<Vec<String>> = if self.by_segment {
             (0..sequences.len()).map(segments_of).collect()
         } else {
             vec![Vec::new(); sequences.len()]
@@ -231,9 +249,11 @@ impl Popularity {
                     segments,
                 })
             });
-        Self::of_rows(rows, config)
+        Popularity::of_rows(rows, self)
     }
+}
 
+impl Popularity {
     fn of_rows<'a>(
         rows: impl Iterator<Item = Row<'a>> + Clone,
         config: &PopularityConfig,

@@ -11,6 +11,7 @@ use crate::recall::{Candidates, Reason, RecallChannel, UserContext, best_by_scor
 
 /// The settings of [`SessionKnn`].
 #[derive(Config, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SessionKnnConfig {
     /// How many of the last sessions with an item are looked at.
     #[config(default = 500)]
@@ -34,26 +35,22 @@ pub struct SessionKnn {
     taken_by: TakenBy,
 }
 
-impl SessionKnn {
+impl SessionKnnConfig {
     /// Indexes sessions.
     ///
     /// # Errors
     /// [`Error::InvalidValue`](crate::Error::InvalidValue) for a setting of 0, and
     /// [`Error::UnknownItem`](crate::Error::UnknownItem) for sequences of other items than the
     /// catalog's.
-    pub fn new(
-        sequences: &TrainingSequences,
-        catalog: &Catalog,
-        config: &SessionKnnConfig,
-    ) -> Result<Self> {
+    pub fn fit(&self, sequences: &TrainingSequences, catalog: &Catalog) -> Result<SessionKnn> {
         checks::at_least_one(&[
-            ("recent", config.recent),
-            ("neighbors", config.neighbors),
-            ("max_len", config.max_len),
+            ("recent", self.recent),
+            ("neighbors", self.neighbors),
+            ("max_len", self.max_len),
         ])?;
-        Ok(Self {
-            config: config.clone(),
-            taken_by: TakenBy::new(sequences, catalog, config.recent)?,
+        Ok(SessionKnn {
+            config: self.clone(),
+            taken_by: TakenBy::new(sequences, catalog, self.recent)?,
         })
     }
 }
@@ -88,7 +85,7 @@ impl RecallChannel for SessionKnn {
                 }
                 seen.push(item);
                 let weight = (place + 1) as f32 / recent.len() as f32;
-                for &session in sessions.of(item).0 {
+                for &session in sessions.of(item.get()).0 {
                     let shared = recent.len() - place;
                     let near = near.entry(session).or_insert(Near {
                         session,

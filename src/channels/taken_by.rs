@@ -48,8 +48,8 @@ impl TakenBy {
         let mut counts = vec![0u32; catalog.len() + 1];
         for &user in &order {
             for item in distinct(user) {
-                counts[item as usize] += 1;
-                let list = &mut lists[item as usize];
+                counts[item.to_usize()] += 1;
+                let list = &mut lists[item.to_usize()];
                 if list.len() < recent {
                     list.push(user as u32);
                 }
@@ -57,15 +57,16 @@ impl TakenBy {
         }
         let all = order.len() as f32;
         // An item that everyone took still says a little.
-        let rarity = |item: u32| (all / counts[item as usize].max(1) as f32).ln().max(1e-3);
+        let rarity = |item: usize| (all / counts[item].max(1) as f32).ln().max(1e-3);
         let mut users = Links::to(sequences.len());
         for (item, list) in lists.into_iter().enumerate() {
-            let rarity = rarity(item as u32);
+            let rarity = rarity(item);
             users.push(list.into_iter().map(|user| (user, rarity)));
         }
         let mut items = Links::to(catalog.len() + 1);
         for user in 0..sequences.len() {
-            items.push(distinct(user).into_iter().map(|item| (item, rarity(item))));
+            let distinct = distinct(user).into_iter();
+            items.push(distinct.map(|item| (item.get(), rarity(item.to_usize()))));
         }
         Ok(Self {
             users,

@@ -17,6 +17,7 @@ use crate::retrieve::UserEncoder;
 
 /// The settings of [`SimilarUsers`].
 #[derive(Config, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SimilarUsersConfig {
     /// How many of the latest users of each item are looked at.
     #[config(default = 1_000)]
@@ -58,35 +59,37 @@ pub struct SimilarUsers {
     neighbors: usize,
 }
 
-impl SimilarUsers {
+impl SimilarUsersConfig {
     /// Looks users up by the items of a history that `start` gives.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] for a setting of 0, and [`Error::UnknownItem`] for sequences of other
     /// items than the catalog's.
-    pub fn new(
+    pub fn fit(
+        &self,
         sequences: &TrainingSequences,
         catalog: &Catalog,
         start: HistoryItems,
-        config: &SimilarUsersConfig,
-    ) -> Result<Self> {
-        checks::at_least_one(&[("recent", config.recent), ("neighbors", config.neighbors)])?;
-        let taken_by = TakenBy::new(sequences, catalog, config.recent)?;
+    ) -> Result<SimilarUsers> {
+        checks::at_least_one(&[("recent", self.recent), ("neighbors", self.neighbors)])?;
+        let taken_by = TakenBy::new(sequences, catalog, self.recent)?;
         let squared = |user: u32| -> f32 {
             let (_, rarities) = taken_by.items.of(user);
             rarities.iter().map(|rarity| rarity * rarity).sum()
         };
         let users = 0..sequences.len() as u32;
-        Ok(Self {
+        Ok(SimilarUsers {
             scales: users
                 .map(|user| 1.0 / squared(user).max(1e-6).sqrt())
                 .collect(),
             taken_by,
             start,
-            neighbors: config.neighbors,
+            neighbors: self.neighbors,
         })
     }
+}
 
+impl SimilarUsers {
     /// Each user's items, weighing ln(users / users with the item).
     pub fn items(&self) -> &Arc<Links<User, Item>> {
         &self.taken_by.items
@@ -102,7 +105,7 @@ impl Path<User> for SimilarUsers {
                     return;
                 }
                 seen.push(item);
-                let (others, rarities) = self.taken_by.users.of(item);
+                let (others, rarities) = self.taken_by.users.of(item.get());
                 for (&other, rarity) in others.iter().zip(rarities) {
                     let share = weight * rarity * rarity * self.scales[other as usize];
                     scores.add(other, share, Reason::User(other));
@@ -203,7 +206,7 @@ pub fn next_items(
     let mut links = Links::to(catalog.len() + 1);
     for user in 0..sequences.len() {
         let next = sequences.history(user).last(held_back).items();
-        links.push(next.iter().map(|&item| (item, 1.0)));
+        links.push(next.iter().map(|item| (item.get(), 1.0)));
     }
     links
 }
@@ -235,10 +238,14 @@ impl<E: UserEncoder, I: VectorIndex> Path<User> for NearestUsers<E, I> {
         for (place, row) in rows.into_iter().enumerate() {
             let near = hits.of(place).filter(|hit| hit.score > 0.0);
             walked[row] = near
-                .map(|hit| Reached {
-                    node: hit.item - 1,
-                    weight: hit.score,
-                    reason: Reason::User(hit.item - 1),
+                .map(|hit| {
+                    // User u's vector is row u + 1, as an item's would be.
+                    let node = hit.item.get() - 1;
+                    Reached {
+                        node,
+                        weight: hit.score,
+                        reason: Reason::User(node),
+                    }
                 })
                 .collect();
         }

@@ -116,12 +116,12 @@ impl PaddedSequences {
             .map(|history| history.items().len())
             .collect();
         let len = lengths.iter().copied().max().unwrap_or(0);
-        let mut items = vec![PADDING as i32; histories.len() * len];
+        let mut items = vec![PADDING.get() as i32; histories.len() * len];
         let mut times = vec![0.0; items.len()];
         let rows = items.chunks_exact_mut(len).zip(times.chunks_exact_mut(len));
         for ((items, times), history) in rows.zip(histories) {
             for (place, &item) in items.iter_mut().zip(history.items()) {
-                *place = item as i32;
+                *place = item.get() as i32;
             }
             times[..history.times().len()].copy_from_slice(history.times());
         }
@@ -428,7 +428,7 @@ impl Batcher {
             let end = row * histories.len + part.length;
             positions.extend((end - part.targets..end).map(|position| position as i32));
             let items = &part.sequence.items()[part.end + 1 - part.targets..=part.end];
-            targets.extend(items.iter().map(|&item| item as i32));
+            targets.extend(items.iter().map(|item| item.get() as i32));
         }
         HostBatch {
             negatives: (self.negatives.as_ref()).map(|sampler| sampler.sample(&targets, random)),

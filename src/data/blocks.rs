@@ -43,12 +43,6 @@ pub(super) trait Source: Sync {
     fn open(&self) -> io::Result<impl Read + Seek>;
 }
 
-impl Source for &Path {
-    fn open(&self) -> io::Result<impl Read + Seek> {
-        std::fs::File::open(self)
-    }
-}
-
 /// Reads rows whose fields are not quoted from the bytes `range` of a source, `block` bytes at a
 /// time.
 ///

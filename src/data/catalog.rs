@@ -24,8 +24,9 @@ use crate::{Error, Result};
 /// use seqrec::data::Catalog;
 ///
 /// let catalog = Catalog::from_ids(["a", "b"].map(Into::into))?;
-/// assert_eq!(catalog.index_of(&"b".into()), Some(2));
-/// assert_eq!(catalog.id_of(1).unwrap().to_string(), "a");
+/// let b = catalog.index_of(&"b".into()).unwrap();
+/// assert_eq!(b.get(), 2);
+/// assert_eq!(catalog.id_of(b).unwrap().to_string(), "b");
 /// assert_eq!(catalog.id_of(seqrec::data::PADDING), None);
 /// # Ok::<(), seqrec::Error>(())
 /// ```
@@ -87,12 +88,32 @@ impl Catalog {
 
     /// The index of an external id, if it is in the catalog.
     pub fn index_of(&self, id: &ExternalId) -> Option<ItemIndex> {
-        self.table.number_of(id).map(|number| number + 1)
+        self.table.number_of(id).map(|number| ItemIndex::new(number + 1))
+    }
+
+    /// The indices of those of some ids that are in the catalog, in their order; others are left
+    /// out. A set of what is in stock, for example:
+    ///
+    /// ```
+    /// use seqrec::data::Catalog;
+    /// use seqrec::index::ItemSet;
+    ///
+    /// let catalog = Catalog::from_ids(["pen", "desk", "lamp"].map(Into::into))?;
+    /// let in_stock: ItemSet = catalog.known(["lamp", "new this week"]).collect();
+    /// assert_eq!(in_stock.len(), 1);
+    /// # Ok::<(), seqrec::Error>(())
+    /// ```
+    pub fn known<T: Into<ExternalId>>(
+        &self,
+        ids: impl IntoIterator<Item = T>,
+    ) -> impl Iterator<Item = ItemIndex> {
+        let ids = ids.into_iter();
+        ids.filter_map(|id| self.index_of(&id.into()))
     }
 
     /// The external id of an index; `None` for padding and beyond the end.
     pub fn id_of(&self, item: ItemIndex) -> Option<&ExternalId> {
-        self.table.ids().get((item as usize).checked_sub(1)?)
+        self.table.ids().get(item.to_usize().checked_sub(1)?)
     }
 
     /// The external ids, in order of their indices.
@@ -110,7 +131,7 @@ impl Catalog {
     pub fn with_counts<'a>(mut self, sequences: impl IntoIterator<Item = &'a [ItemIndex]>) -> Self {
         self.counts.fill(0);
         for &item in sequences.into_iter().flatten() {
-            if let Some(count) = self.counts.get_mut(item as usize) {
+            if let Some(count) = self.counts.get_mut(item.to_usize()) {
                 *count += 1;
             }
         }
@@ -119,8 +140,8 @@ impl Catalog {
 
     /// All items, the most frequent first; ties by index.
     pub fn by_popularity(&self) -> Vec<ItemIndex> {
-        let mut items: Vec<ItemIndex> = (1..=self.len() as ItemIndex).collect();
-        items.sort_by_key(|&item| std::cmp::Reverse(self.counts.get(item as usize)));
+        let mut items: Vec<ItemIndex> = ItemIndex::all(self.len()).collect();
+        items.sort_by_key(|&item| std::cmp::Reverse(self.counts.get(item.to_usize())));
         items
     }
 
@@ -158,14 +179,14 @@ mod tests {
 
     #[test]
     fn a_catalog_survives_its_file() {
-        let sequences: [&[ItemIndex]; 2] = [&[1, 3, 3], &[3, 2]];
+        let sequences = [&[1, 3, 3][..], &[3, 2]].map(ItemIndex::from_slice);
         let catalog = Catalog::from_ids(["7", "x", "007"].map(ExternalId::from))
             .unwrap()
             .with_counts(sequences);
         assert_eq!(catalog.counts(), [0, 1, 1, 3]);
         let loaded = Catalog::from_json(&catalog.to_json(), Path::new("catalog.json")).unwrap();
         assert_eq!(loaded, catalog);
-        assert_eq!(loaded.by_popularity(), [3, 1, 2]);
+        assert_eq!(loaded.by_popularity(), [3, 1, 2].map(ItemIndex::new));
     }
 
     #[test]

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use burn::config::Config;
+use serde::{Deserialize, Serialize};
+
 use super::catalog::Catalog;
 use super::features::Features;
 use super::id::{ExternalId, IdTable};
@@ -11,7 +14,8 @@ use crate::item::ItemIndex;
 use crate::{Error, Result};
 
 /// What to do when a user takes the same item again.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Repeats {
     /// Keep every interaction.
     #[default]
@@ -26,16 +30,37 @@ pub enum Repeats {
 ///
 /// The filters apply in this order: minimum value, repeats, then the k-core, which is repeated
 /// until every user and every item that is left has enough interactions.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+///
+/// ```
+/// use seqrec::data::Filters;
+///
+/// // Ratings of 4 and above, of users and items with at least five of them.
+/// let filters = Filters::new()
+///     .with_minimum_value(Some(4.0))
+///     .with_minimum_per_user(5)
+///     .with_minimum_per_item(5);
+/// ```
+#[derive(Config, Debug, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Filters {
     /// Drop rows whose value is lower; rows without a value are kept.
     pub minimum_value: Option<f32>,
     /// What to do with repeated items.
+    #[config(default = "Repeats::default()")]
     pub repeats: Repeats,
     /// Drop users with fewer interactions (the k of the k-core on users).
+    #[config(default = 0)]
     pub minimum_per_user: usize,
     /// Drop items with fewer interactions (the k of the k-core on items).
+    #[config(default = 0)]
     pub minimum_per_item: usize,
+}
+
+impl Default for Filters {
+    /// Everything is kept.
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// A catalog, the users, and every user's sequence.
@@ -248,7 +273,7 @@ impl Grouped {
 
     /// Gives the items and users that are left their final numbers; `None` when there are none.
     fn finish(mut self) -> Option<Dataset> {
-        let mut indices: Vec<ItemIndex> = vec![0; self.items.len()];
+        let mut indices = vec![0; self.items.len()];
         for &item in &self.item {
             indices[item as usize] = 1;
         }
@@ -256,7 +281,7 @@ impl Grouped {
         for (index, id) in indices.iter_mut().zip(self.items.ids()) {
             if *index != 0 {
                 ids.push(id.clone());
-                *index = ids.len() as ItemIndex;
+                *index = ids.len() as u32;
             }
         }
         if ids.is_empty() {
@@ -277,7 +302,7 @@ impl Grouped {
         };
         self.offsets.dedup();
         let catalog = Catalog::from_ids(ids).expect("a table's ids are distinct");
-        let sequences = Sequences::from_parts(self.offsets, self.item, self.time);
+        let sequences = Sequences::from_parts(self.offsets, ItemIndex::from_vec(self.item), self.time);
         Some(Dataset {
             catalog: catalog.with_counts(sequences.iter()),
             users,

@@ -64,7 +64,7 @@ impl Features {
         catalog: &Catalog,
         tags: impl IntoIterator<Item = (ExternalId, impl IntoIterator<Item = T>)>,
     ) -> Self {
-        let row = |id: &ExternalId| catalog.index_of(id).map(|item| item as usize);
+        let row = |id: &ExternalId| catalog.index_of(id).map(|item| item.to_usize());
         Self::from_tags(catalog.len() + 1, row, tags)
     }
 

@@ -10,7 +10,6 @@
 )]
 
 use std::fmt;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::str::FromStr;
@@ -19,6 +18,7 @@ use crate::{Error, Result};
 
 use super::columns;
 use super::schema::{Column, Schema};
+use super::text::Text;
 
 /// How a file of interactions is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +47,8 @@ const SAMPLE: u64 = 64 * 1024;
 
 impl Format {
     /// Tells the format from the file's name and its first lines. What could be read in two ways is
-    /// not guessed.
+    /// not guessed. A pipe can be read only once: ask
+    /// [`InteractionReader::detect`](super::InteractionReader::detect), which keeps what it read.
     ///
     /// # Errors
     /// [`Error::Io`] when the file can't be read, [`Error::EmptyFile`] when it is empty,
@@ -55,10 +56,15 @@ impl Format {
     /// one thing does, and [`Error::UncertainColumns`] when a header has no column for the time, or
     /// several that may be meant.
     pub fn detect(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
+        Self::of_text(&Text::of(path.as_ref())?)
+    }
+
+    /// The same for what is in memory already.
+    pub(super) fn of_text(text: &Text) -> Result<Self> {
+        let path = text.name();
         let mut sample = Vec::new();
-        File::open(path)
-            .and_then(|file| file.take(SAMPLE).read_to_end(&mut sample))
+        text.open()
+            .and_then(|text| text.take(SAMPLE).read_to_end(&mut sample))
             .map_err(Error::io("read", path))?;
         let whole = (sample.len() as u64) < SAMPLE;
         let text = String::from_utf8_lossy(&sample);

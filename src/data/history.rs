@@ -8,11 +8,12 @@ use crate::{Error, Result};
 /// A slice of items is a history without times:
 ///
 /// ```
-/// use seqrec::data::History;
+/// use seqrec::data::{History, ItemIndex};
 ///
-/// let history = History::from(&[3, 1, 2][..]);
-/// assert_eq!(history.last(2).items(), [1, 2]);
-/// let history = History::with_times(&[3, 1], &[10.0, 12.5])?;
+/// let items = [3, 1, 2].map(ItemIndex::new);
+/// let history = History::from(&items[..]);
+/// assert_eq!(history.last(2).items(), &items[1..]);
+/// let history = History::with_times(&items[..2], &[10.0, 12.5])?;
 /// assert_eq!(history.times(), [10.0, 12.5]);
 /// # Ok::<(), seqrec::Error>(())
 /// ```
@@ -102,7 +103,7 @@ pub(crate) fn check_known<'a>(
     items: usize,
 ) -> Result<()> {
     let mut all = histories.into_iter().flat_map(|history| history.items());
-    match all.find(|&&item| item == PADDING || item as usize > items) {
+    match all.find(|&&item| item == PADDING || item.to_usize() > items) {
         Some(&item) => Err(Error::UnknownItem { item }),
         None => Ok(()),
     }

@@ -128,7 +128,7 @@ pub(super) fn parse_canonical(text: &[u8]) -> Option<i64> {
 
 /// An id that is looked up without being owned.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Key<'a> {
+pub enum Key<'a> {
     Integer(i64),
     Text(&'a str),
 }

@@ -9,7 +9,9 @@
     )
 )]
 
+use super::column_id::ColumnId;
 use super::id::{ExternalId, IdTable, Key};
+use crate::{Error, Result};
 
 /// One row of [`Interactions`], with ids as they came.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +41,18 @@ impl Interaction {
     }
 }
 
+/// Refuses a column that is longer or shorter than the first.
+fn same_length(what: &'static str, expected: usize, found: usize) -> Result<()> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(Error::Shape {
+        what,
+        expected,
+        found,
+    })
+}
+
 /// Interactions in the order of their source, stored as columns of equal length.
 ///
 /// Users and items are numbered by first appearance; times are in the unit of the source.
@@ -53,6 +67,8 @@ impl Interaction {
 /// ].into_iter().collect();
 /// assert_eq!(log.len(), 2);
 /// ```
+///
+/// or, without an owned id a row, [from columns](Interactions::from_columns).
 #[derive(Debug, Clone, Default)]
 pub struct Interactions {
     pub(crate) users: IdTable,
@@ -71,6 +87,68 @@ pub struct Interactions {
 const NO_EVENT: u32 = u32::MAX;
 
 impl Interactions {
+    /// Interactions from columns of equal length, as databases and Arrow have them.
+    ///
+    /// ```
+    /// use seqrec::data::Interactions;
+    ///
+    /// let users = ["anna", "anna", "bo"];
+    /// let log = Interactions::from_columns(&users, &[10i64, 11, 10], &[1.0, 2.0, 1.5])?
+    ///     .with_values(&[5.0, f32::NAN, 3.0])?
+    ///     .with_events(&["buy", "view", "buy"])?;
+    /// assert_eq!((log.len(), log.value(1)), (3, None));
+    /// # Ok::<(), seqrec::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the columns are of different lengths, and [`Error::InvalidValue`] for a
+    /// time that is not finite.
+    pub fn from_columns<U: ColumnId, I: ColumnId>(
+        users: &[U],
+        items: &[I],
+        times: &[f64],
+    ) -> Result<Self> {
+        same_length("items of a log", users.len(), items.len())?;
+        same_length("times of a log", users.len(), times.len())?;
+        let mut log = Self::default();
+        log.user = users
+            .iter()
+            .map(|id| log.users.intern_key(id.key()))
+            .collect();
+        log.item = items
+            .iter()
+            .map(|id| log.items.intern_key(id.key()))
+            .collect();
+        log.time = times.to_vec();
+        log.check_numbers()?;
+        Ok(log)
+    }
+
+    /// The same rows with a value each, such as a rating; NaN where a row has none.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when there is not one for each row, and [`Error::InvalidValue`] for an
+    /// infinite one.
+    pub fn with_values(mut self, values: &[f32]) -> Result<Self> {
+        same_length("values of a log", self.len(), values.len())?;
+        self.value = values.to_vec();
+        self.check_numbers()?;
+        Ok(self)
+    }
+
+    /// The same rows with an event type each, such as `click` or `buy`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when there is not one for each row.
+    pub fn with_events<E: ColumnId>(mut self, events: &[E]) -> Result<Self> {
+        same_length("event types of a log", self.len(), events.len())?;
+        self.events = IdTable::default();
+        self.event = (events.iter())
+            .map(|id| self.events.intern_key(id.key()))
+            .collect();
+        Ok(self)
+    }
+
     /// How many rows there are.
     pub fn len(&self) -> usize {
         self.user.len()
@@ -128,10 +206,10 @@ impl Interactions {
         clippy::indexing_slicing,
         reason = "rows are looked for among those that are there"
     )]
-    pub(crate) fn check_numbers(&self) -> crate::Result<()> {
+    pub(crate) fn check_numbers(&self) -> Result<()> {
         let refuse = |field, row: usize, number: f64| {
             let value = format!("{number} in row {row}");
-            Err(crate::Error::invalid(
+            Err(Error::invalid(
                 field,
                 value,
                 "must be a finite number",

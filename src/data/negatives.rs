@@ -1,12 +1,11 @@
 //! Negative sampling: the items that a target is contrasted with.
 
+use burn::config::Config;
 use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor, TensorData};
 use rand::Rng;
-use serde::{Deserialize, Serialize};
 
 use super::catalog::Catalog;
-use crate::item::ItemIndex;
 use crate::{Error, Result, checks};
 
 /// Where a batch's negatives come from. One set serves all rows of a batch, so that their scores
@@ -15,15 +14,19 @@ use crate::{Error, Result, checks};
 /// Both sources together, as in GRU4Rec (Hidasi & Karatzoglou,
 /// [2018](https://arxiv.org/abs/1706.03847)), give popular items as negatives from the batch and
 /// rare ones from the draws.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Config, Debug, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct NegativeSampling {
     /// How many of the batch's own targets serve as negatives for its other rows; a batch with
     /// fewer gives all of them.
+    #[config(default = 0)]
     pub in_batch: usize,
     /// How many items are drawn from the catalog for each batch.
+    #[config(default = 0)]
     pub drawn: usize,
     /// Items are drawn with a chance that goes with their popularity to this power: 0 is uniform,
     /// 1 is by popularity.
+    #[config(default = 0.0)]
     pub exponent: f64,
 }
 
@@ -140,7 +143,7 @@ impl NegativeSampler {
         items.sort_unstable();
         items.dedup();
         let log_chances = |items: &[i32]| -> Vec<f32> {
-            let of = |&item: &i32| self.log_chance(item as ItemIndex, in_batch);
+            let of = |&item: &i32| self.log_chance(item as usize, in_batch);
             items.iter().map(of).collect()
         };
         HostNegatives {
@@ -151,8 +154,8 @@ impl NegativeSampler {
     }
 
     /// `ln(1 - (1 - p)^M (1 - q)^N)`, the chance of an item to be among M targets or N draws.
-    fn log_chance(&self, item: ItemIndex, in_batch: usize) -> f32 {
-        let [at_target, at_draw] = self.chances[item as usize];
+    fn log_chance(&self, item: usize, in_batch: usize) -> f32 {
+        let [at_target, at_draw] = self.chances[item];
         let log_missing = |chance: f64, tries: usize| match tries {
             0 => 0.0,
             tries => tries as f64 * (-chance).ln_1p(),
@@ -201,20 +204,20 @@ pub struct Negatives<B: Backend> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ExternalId;
+    use super::super::{ExternalId, ItemIndex};
     use super::*;
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
     fn catalog() -> Catalog {
         let ids = (0..6i64).map(ExternalId::from);
-        let rows: Vec<ItemIndex> = [(1, 100), (2, 50), (3, 10), (4, 5), (5, 1)]
+        let rows: Vec<u32> = [(1, 100), (2, 50), (3, 10), (4, 5), (5, 1)]
             .into_iter()
             .flat_map(|(item, count)| std::iter::repeat_n(item, count))
             .collect();
         Catalog::from_ids(ids)
             .unwrap()
-            .with_counts([rows.as_slice()])
+            .with_counts([ItemIndex::from_slice(&rows)])
     }
 
     /// Chances are what draws show, for both sources and both exponents.

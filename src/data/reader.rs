@@ -9,7 +9,6 @@
     )
 )]
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -21,9 +20,12 @@ use super::interactions::Interactions;
 use super::layout::Layout;
 use super::rows::{BadRows, Collector};
 use super::schema::Schema;
+use super::text::Text;
 use crate::{Error, Result};
 
-/// Reads [`Interactions`] from a file.
+/// Reads [`Interactions`] from a file, or from anything else that gives bytes.
+///
+/// Files compressed by gzip are unpacked (feature `gzip`).
 ///
 /// ```no_run
 /// use seqrec::data::{BadRows, InteractionReader};
@@ -34,9 +36,16 @@ use crate::{Error, Result};
 /// ```
 #[derive(Debug, Clone)]
 pub struct InteractionReader {
-    path: PathBuf,
+    source: Origin,
     format: Format,
     bad_rows: BadRows,
+}
+
+/// What is read, which is looked at no earlier than it must be.
+#[derive(Debug, Clone)]
+enum Origin {
+    Path(PathBuf),
+    Text(Text),
 }
 
 impl InteractionReader {
@@ -45,17 +54,44 @@ impl InteractionReader {
     /// # Errors
     /// As [`Format::detect`].
     pub fn detect(path: impl AsRef<Path>) -> Result<Self> {
-        let format = Format::detect(&path)?;
-        Ok(Self::new(path, format))
+        let text = Text::of(path.as_ref())?;
+        Ok(Self {
+            format: Format::of_text(&text)?,
+            source: Origin::Text(text),
+            bad_rows: BadRows::default(),
+        })
     }
 
     /// A reader of `path`, which is written in `format`.
     pub fn new(path: impl AsRef<Path>, format: Format) -> Self {
         Self {
-            path: path.as_ref().to_owned(),
+            source: Origin::Path(path.as_ref().to_owned()),
             format,
             bad_rows: BadRows::default(),
         }
+    }
+
+    /// A reader of what `source` gives, all of which is read into memory at once: standard input, a
+    /// download, a member of an archive. Errors call it "reader".
+    ///
+    /// ```
+    /// use seqrec::data::InteractionReader;
+    ///
+    /// let text = "visitor,product,at\n7,pen,1.5\n7,desk,2.5\n";
+    /// let format = "user=visitor,item=product,time=at".parse()?;
+    /// let log = InteractionReader::from_reader(text.as_bytes(), format)?.read()?;
+    /// assert_eq!(log.times(), [1.5, 2.5]);
+    /// # Ok::<(), seqrec::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Io`] when `source` can't be read.
+    pub fn from_reader(source: impl Read, format: Format) -> Result<Self> {
+        Ok(Self {
+            source: Origin::Text(Text::from_reader(Path::new("reader"), source)?),
+            format,
+            bad_rows: BadRows::default(),
+        })
     }
 
     /// Sets what happens to rows that can't be read.
@@ -76,48 +112,50 @@ impl InteractionReader {
     /// [`Error::MissingColumn`] when the header lacks a column, and, unless bad rows are skipped,
     /// [`Error::ColumnCount`], [`Error::Field`] or [`Error::Encoding`] with the line.
     pub fn read(&self) -> Result<Interactions> {
-        let file = File::open(&self.path).map_err(Error::io("read", &self.path))?;
-        let mut source = BufReader::with_capacity(1 << 20, file);
-        let first = source.fill_buf().map_err(Error::io("read", &self.path))?;
+        let opened;
+        let text = match &self.source {
+            Origin::Text(text) => text,
+            Origin::Path(path) => {
+                opened = Text::of(path)?;
+                &opened
+            }
+        };
+        let path = text.name();
+        let open = || text.open().map_err(Error::io("read", path));
+        let mut source = BufReader::with_capacity(1 << 20, open()?);
+        let first = source.fill_buf().map_err(Error::io("read", path))?;
         let byte_order_mark = if first.starts_with(b"\xef\xbb\xbf") {
             3
         } else {
             0
         };
         source.consume(byte_order_mark);
-        let buffered = source.fill_buf().map_err(Error::io("read", &self.path))?;
+        let buffered = source.fill_buf().map_err(Error::io("read", path))?;
         let first_line = buffered.split(|&byte| byte == b'\n').next().unwrap_or(&[]);
         let carriage_returns = first_line.ends_with(b"\r");
         let first_line = String::from_utf8_lossy(first_line).trim_end().to_owned();
 
-        let mut into = Collector::new(&self.path, self.bad_rows);
-        match self.format.schema(&self.path, &first_line)? {
+        let mut into = Collector::new(path, self.bad_rows);
+        match self.format.schema(path, &first_line)? {
             None => read_sequences(source, &mut into)?,
             Some(schema) if schema.delimiter == " " => {
                 read_columns(source, &schema, &mut into)?;
             }
             Some(schema) => {
-                let file = std::fs::metadata(&self.path).map_err(Error::io("read", &self.path))?;
-                if !file.is_file() {
-                    let reason = "must be a regular file, since it is read by several threads";
-                    return Err(Error::invalid("path", self.path.display(), reason));
-                }
-                let file_size = file.len();
-                let rows = byte_order_mark as u64..file_size;
-                match blocks::read(&self.path.as_path(), rows, BLOCK, &schema, &mut into)? {
+                let rows = byte_order_mark as u64..text.size()?;
+                match blocks::read(text, rows, BLOCK, &schema, &mut into)? {
                     Completion::Whole => {}
                     Completion::Quoted => {
                         // Quoted fields may hold delimiters and line ends: the csv crate knows.
-                        into = Collector::new(&self.path, self.bad_rows);
-                        let file = File::open(&self.path).map_err(Error::io("read", &self.path))?;
-                        read_csv(file, &schema, carriage_returns, &mut into)?;
+                        into = Collector::new(path, self.bad_rows);
+                        read_csv(open()?, &schema, carriage_returns, &mut into)?;
                     }
                 }
             }
         }
         if into.interactions.is_empty() {
             return Err(Error::EmptyFile {
-                path: self.path.clone(),
+                path: path.to_owned(),
             });
         }
         Ok(into.interactions)
@@ -238,6 +276,8 @@ fn read_columns(source: impl BufRead, schema: &Schema, into: &mut Collector<'_>)
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::super::schema::Column;
     use super::*;
 
@@ -516,8 +556,48 @@ mod tests {
         let schema = Schema::positions(0, 1).time(Column::Position(2));
         let mut into = Collector::new(&path, BadRows::Fail);
         // As if it had been longer when its size was asked for.
-        let read = blocks::read(&path.as_path(), 0..100, 64, &schema, &mut into);
+        let text = Text::File(path.clone());
+        let read = blocks::read(&text, 0..100, 64, &schema, &mut into);
         assert!(matches!(read, Err(Error::Io { .. })), "{read:?}");
+    }
+
+    #[test]
+    fn compressed_text_and_streams_are_read_like_files() {
+        let text = "userId,movieId,rating,timestamp\n1,31,2.5,1260759144\n2,x9,4.0,835355493\n";
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), Default::default());
+        packed.write_all(text.as_bytes()).unwrap();
+        let packed = packed.finish().unwrap();
+        let log = read("ratings.csv.gz", &packed, BadRows::Fail).unwrap();
+        assert_eq!(rows(&log), expected());
+        for source in [text.as_bytes(), &packed] {
+            let reader = InteractionReader::from_reader(source, Format::RatingsCsv).unwrap();
+            assert_eq!(rows(&reader.read().unwrap()), expected());
+            assert_eq!(rows(&reader.read().unwrap()), expected());
+        }
+        // Cut short, it is an error and not fewer rows; an error's line is that of the text.
+        let cut = read("ratings.csv.gz", &packed[..packed.len() - 9], BadRows::Fail);
+        assert!(matches!(cut, Err(Error::Io { action: "unpack", .. })), "{cut:?}");
+        let bad = format!("{text}1,2,3,soon\n");
+        let reader = InteractionReader::from_reader(bad.as_bytes(), Format::RatingsCsv).unwrap();
+        let message = reader.read().unwrap_err().to_string();
+        assert!(message.starts_with("reader:4: "), "{message}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_read_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe.csv");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        let text = "userId,movieId,rating,timestamp\n1,31,2.5,1260759144\n2,x9,4.0,835355493\n";
+        let writer = std::thread::spawn({
+            let path = path.clone();
+            move || std::fs::write(path, text).unwrap()
+        });
+        let log = InteractionReader::detect(&path).unwrap().read().unwrap();
+        writer.join().unwrap();
+        assert_eq!(rows(&log), expected());
     }
 
     #[test]

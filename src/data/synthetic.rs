@@ -1,5 +1,6 @@
 //! Generated interactions with order in them, for examples, tests and measurements.
 
+use burn::config::Config;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -14,36 +15,38 @@ use super::interactions::{Interaction, Interactions};
 /// ```
 /// use seqrec::data::synthetic::Synthetic;
 ///
-/// let log = Synthetic { users: 50, items: 200, ..Synthetic::default() }.generate();
+/// let log = Synthetic::new().with_users(50).with_items(200).generate();
 /// assert_eq!(log.users().len(), 50);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
+///
+/// The defaults are the shape of MovieLens latest-small: 610 users, 9,724 items, about 100,000
+/// interactions.
+#[derive(Config, Debug, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Synthetic {
     /// How many users.
+    #[config(default = 610)]
     pub users: usize,
     /// How many items there are to choose from; not every one need be chosen.
+    #[config(default = 9_724)]
     pub items: usize,
     /// Fewest interactions of a user.
+    #[config(default = 20)]
     pub minimum_per_user: usize,
     /// Mean interactions of a user; activity has a long tail.
+    #[config(default = 165)]
     pub mean_per_user: usize,
     /// Into how many tastes the items fall.
+    #[config(default = 20)]
     pub tastes: usize,
     /// Seed.
+    #[config(default = 1)]
     pub seed: u64,
 }
 
 impl Default for Synthetic {
-    /// The shape of MovieLens latest-small: 610 users, 9,724 items, about 100,000 interactions.
     fn default() -> Self {
-        Self {
-            users: 610,
-            items: 9_724,
-            minimum_per_user: 20,
-            mean_per_user: 165,
-            tastes: 20,
-            seed: 1,
-        }
+        Self::new()
     }
 }
 

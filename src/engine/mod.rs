@@ -43,7 +43,7 @@ pub use counters::{ChannelStatistics, Statistics};
 pub use request::{
     Because, ChannelReport, FoundBy, Observed, Outcome, RecallRequest, Recalled, RecalledItem,
 };
-pub use settings::EngineSettings;
+pub use settings::EngineConfig;
 
 /// Recalls items for users: all channels of a stage in parallel, each within its time, fused into
 /// one list.
@@ -54,7 +54,7 @@ pub use settings::EngineSettings;
 ///
 /// ```
 /// use seqrec::data::Interaction;
-/// use seqrec::engine::{EngineSettings, Observed, RecallEngine, RecallRequest};
+/// use seqrec::engine::{EngineConfig, Observed, RecallEngine, RecallRequest};
 /// use seqrec::prelude::*;
 /// use seqrec::channels::PopularityConfig;
 /// use seqrec::recall::Fusion;
@@ -77,19 +77,19 @@ pub use settings::EngineSettings;
 /// plan.save(&path, &run, data, &Default::default())?;
 ///
 /// // Serving it.
-/// let engine = RecallEngine::open::<Flex>(&path, Default::default(), EngineSettings::default())?;
+/// let engine = RecallEngine::open::<Flex>(&path, Default::default(), EngineConfig::default())?;
 /// let recalled = engine.recall("17", 10)?;
 /// assert_eq!(recalled.items.len(), 10);
 /// let event = Interaction::new("newcomer", recalled.items[0].id.clone(), engine.time_unit().now());
 /// assert_eq!(engine.observe(&event, &[])?, Observed::Taken);
-/// let recalled = engine.recall_for(&RecallRequest::of_user("newcomer", 10).keep_seen())?;
+/// let recalled = engine.recall_for(&RecallRequest::of_user("newcomer", 10).seen(Seen::Keep))?;
 /// assert_eq!(recalled.known, 1);
 /// engine.reload()?;
 /// assert_eq!(engine.recall("newcomer", 10)?.version, 2);
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 pub struct RecallEngine {
-    settings: EngineSettings,
+    settings: EngineConfig,
     load: Box<dyn Fn() -> Result<ServedStage> + Send + Sync>,
     serving: RwLock<Arc<Serving>>,
     /// How many loads have begun, and which of them serves, so that a later one is not replaced by an
@@ -153,7 +153,7 @@ impl RecallEngine {
     pub fn open<B: Backend>(
         path: impl Into<PathBuf>,
         device: B::Device,
-        settings: EngineSettings,
+        settings: EngineConfig,
     ) -> Result<Self>
     where
         B::Device: Send + Sync,
@@ -169,7 +169,7 @@ impl RecallEngine {
         path: impl Into<PathBuf>,
         models: ModelRegistry<B>,
         device: B::Device,
-        settings: EngineSettings,
+        settings: EngineConfig,
     ) -> Result<Self>
     where
         B::Device: Send + Sync,
@@ -185,9 +185,9 @@ impl RecallEngine {
     /// What `load` gives, and [`Error::InvalidValue`] for an invalid setting.
     pub fn with_loader(
         load: impl Fn() -> Result<ServedStage> + Send + Sync + 'static,
-        settings: EngineSettings,
+        settings: EngineConfig,
     ) -> Result<Self> {
-        settings.check()?;
+        settings.validate()?;
         let counters = Counters::default();
         let serving = Serving::new(load()?, 1, &counters);
         Ok(Self {
@@ -207,7 +207,7 @@ impl RecallEngine {
     /// answered by the channels that need no history, and the fallback.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when k is 0 or above [`EngineSettings::max_k`], or when the id
+    /// [`Error::InvalidValue`] when k is 0 or above [`EngineConfig::max_k`], or when the id
     /// is too long. A channel that is late or fails is no error: it is left out and reported.
     pub fn recall(&self, user: impl Into<ExternalId>, k: usize) -> Result<Recalled> {
         self.recall_for(&RecallRequest::of_user(user, k))
@@ -443,7 +443,7 @@ impl RecallEngine {
     }
 
     /// The settings.
-    pub fn settings(&self) -> &EngineSettings {
+    pub fn settings(&self) -> &EngineConfig {
         &self.settings
     }
 
@@ -496,7 +496,7 @@ impl RecallEngine {
             .iter()
             .filter_map(|item| catalog.index_of(item));
         let mut excluded: ItemSet = blocked.collect();
-        if !request.keep_seen {
+        if request.seen.is_excluded() {
             excluded.extend(history.items.iter().copied());
         }
         Call {
@@ -769,7 +769,7 @@ impl Serving {
         &self,
         user: &ExternalId,
         recent: Recent,
-        settings: &EngineSettings,
+        settings: &EngineConfig,
     ) -> (Known, Vec<String>) {
         let data = &self.served.data;
         let mut known = Known::default();

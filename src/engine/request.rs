@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-use crate::data::ExternalId;
+use crate::data::{ExternalId, Seen};
 
 /// Whether an item may be recalled.
 pub(super) type Predicate = Arc<dyn Fn(&ExternalId) -> bool + Send + Sync>;
@@ -13,12 +13,13 @@ pub(super) type Predicate = Arc<dyn Fn(&ExternalId) -> bool + Send + Sync>;
 /// Whom to recall for, how many items, and which not.
 ///
 /// ```
+/// use seqrec::data::Seen;
 /// use seqrec::engine::RecallRequest;
 ///
 /// let of_user = RecallRequest::of_user("anna", 200).blocked(["sold out"]);
 /// let of_history = RecallRequest::of_history(["pen", "desk"], 50)
 ///     .in_segments(["country=is"])
-///     .keep_seen()
+///     .seen(Seen::Keep)
 ///     .filter(|item| item.to_string().starts_with("book-"));
 /// ```
 #[derive(Clone)]
@@ -26,7 +27,7 @@ pub struct RecallRequest {
     pub(super) who: Who,
     pub(super) k: usize,
     pub(super) segments: Vec<String>,
-    pub(super) keep_seen: bool,
+    pub(super) seen: Seen,
     pub(super) blocked: Vec<ExternalId>,
     pub(super) passes: Option<Predicate>,
     pub(super) now: Option<f64>,
@@ -59,7 +60,7 @@ impl RecallRequest {
             who,
             k,
             segments: Vec::new(),
-            keep_seen: false,
+            seen: Seen::default(),
             blocked: Vec::new(),
             passes: None,
             now: None,
@@ -94,10 +95,10 @@ impl RecallRequest {
         self
     }
 
-    /// Recalls items of the history as well, which are otherwise left out.
-    pub fn keep_seen(mut self) -> Self {
-        self.keep_seen = true;
-        self
+    /// Says whether items of the history may be recalled.
+    #[must_use]
+    pub fn seen(self, seen: Seen) -> Self {
+        Self { seen, ..self }
     }
 
     /// Items that are not to be recalled; those that are not in the catalog are ignored.
@@ -126,7 +127,7 @@ impl fmt::Debug for RecallRequest {
             .field("who", &self.who)
             .field("k", &self.k)
             .field("segments", &self.segments)
-            .field("keep_seen", &self.keep_seen)
+            .field("seen", &self.seen)
             .field("blocked", &self.blocked)
             .field("filter", &self.passes.is_some())
             .field("now", &self.now)

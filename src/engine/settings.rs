@@ -2,57 +2,69 @@
 
 use std::time::Duration;
 
+use burn::config::Config;
+
 use crate::data::ExternalId;
 use crate::{Error, Result, checks};
 
 /// The bounds of a [`RecallEngine`](super::RecallEngine): of time, of memory, and of what a call
 /// may ask for.
-#[derive(Debug, Clone, PartialEq)]
-pub struct EngineSettings {
+///
+/// The defaults: 50 ms a channel, a thread a core, k up to 1,000, 200 items a history, 100,000
+/// users.
+#[derive(Config, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct EngineConfig {
     /// How long a call waits for a channel that has no budget of its own.
+    #[config(default = "Duration::from_millis(50)")]
     pub budget: Duration,
     /// How many threads run channels.
+    #[config(default = "cores()")]
     pub threads: usize,
     /// The largest k.
+    #[config(default = 1_000)]
     pub max_k: usize,
     /// How many of a user's last items are used, and how many events are kept per user.
+    #[config(default = 200)]
     pub history: usize,
     /// Of how many users events are held; beyond that the one who was asked about or did something
     /// the longest ago is forgotten, down to what the run folder says of them.
+    #[config(default = 100_000)]
     pub users: usize,
     /// The most items that a call may block.
+    #[config(default = 1_000)]
     pub blocked: usize,
     /// The most segments that a user may be in.
+    #[config(default = 16)]
     pub segments: usize,
     /// The longest id, segment or event type, in bytes; ids may be as long as the longest one of the
     /// stage that serves.
+    #[config(default = 256)]
     pub text: usize,
     /// How many of the last events are told to the near-line channels of a stage that is loaded.
+    #[config(default = 10_000)]
     pub replayed: usize,
     /// How far ahead of this machine's clock an event may be.
+    #[config(default = "Duration::from_secs(86_400)")]
     pub ahead: Duration,
 }
 
-impl Default for EngineSettings {
-    /// 50 ms a channel, a thread a core, k up to 1,000, 200 items a history, 100,000 users.
+impl Default for EngineConfig {
     fn default() -> Self {
-        Self {
-            budget: Duration::from_millis(50),
-            threads: std::thread::available_parallelism().map_or(2, usize::from),
-            max_k: 1_000,
-            history: 200,
-            users: 100_000,
-            blocked: 1_000,
-            segments: 16,
-            text: 256,
-            replayed: 10_000,
-            ahead: Duration::from_secs(86_400),
-        }
+        Self::new()
     }
 }
 
-impl EngineSettings {
-    pub(super) fn check(&self) -> Result<()> {
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from)
+}
+
+impl EngineConfig {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] for the first invalid setting.
+    pub fn validate(&self) -> Result<()> {
         checks::at_least_one(&[
             ("threads", self.threads),
             ("max_k", self.max_k),

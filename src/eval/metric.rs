@@ -252,8 +252,15 @@ mod tests {
     use super::*;
 
     /// Hits at ranks 2 and 4 (counted from 1); labels in the order 7, 3, 9.
-    const RANKED: [ItemIndex; 5] = [1, 9, 2, 7, 5];
-    const LABELS: [ItemIndex; 3] = [7, 3, 9];
+    const RANKED: [u32; 5] = [1, 9, 2, 7, 5];
+    const LABELS: [u32; 3] = [7, 3, 9];
+
+    type PerList = fn(&[ItemIndex], &[ItemIndex], usize) -> f64;
+
+    fn at(measure: PerList, ranked: &[u32], k: usize) -> f64 {
+        let [ranked, labels] = [ranked, &LABELS].map(ItemIndex::from_slice);
+        measure(ranked, labels, k)
+    }
 
     fn assert_near(value: f64, expected: f64) {
         assert!(
@@ -264,8 +271,7 @@ mod tests {
 
     #[test]
     fn by_hand() {
-        let at =
-            |measure: fn(&[ItemIndex], &[ItemIndex], usize) -> f64, k| measure(&RANKED, &LABELS, k);
+        let at = |measure: PerList, k| at(measure, &RANKED, k);
         assert_near(at(recall_at, 5), 2.0 / 3.0);
         assert_near(at(recall_at, 2), 1.0 / 3.0);
         assert_near(at(recall_at, 1), 0.0);
@@ -295,14 +301,15 @@ mod tests {
 
     #[test]
     fn a_perfect_list_is_one() {
-        for measure in [
+        let measures: [PerList; 5] = [
             recall_at,
             precision_at,
             hit_rate_at,
             ndcg_at,
             average_precision_at,
-        ] {
-            assert_near(measure(&[7, 3, 9], &LABELS, 3), 1.0);
+        ];
+        for measure in measures {
+            assert_near(at(measure, &LABELS, 3), 1.0);
         }
     }
 

@@ -189,8 +189,8 @@ impl<'a> Scorer<'a> {
                 *sum += value;
             }
             for &item in ranked.iter().take(k) {
-                let recalled = self.recalled[place].get_mut(item as usize);
-                let count = self.catalog.counts().get(item as usize);
+                let recalled = self.recalled[place].get_mut(item.to_usize());
+                let count = self.catalog.counts().get(item.to_usize());
                 if let (Some(recalled), Some(count)) = (recalled, count) {
                     *recalled = true;
                     self.popularity[place].0 += count;
@@ -250,20 +250,23 @@ mod tests {
     use super::super::super::data::ExternalId;
     use super::*;
 
+    fn items(numbers: &[u32]) -> &[ItemIndex] {
+        ItemIndex::from_slice(numbers)
+    }
+
     fn catalog() -> Catalog {
-        let sequences: [&[ItemIndex]; 1] = [&[1, 1, 1, 2, 3]];
         Catalog::from_ids((1..=4).map(ExternalId::Integer))
             .unwrap()
-            .with_counts(sequences)
+            .with_counts([items(&[1, 1, 1, 2, 3])])
     }
 
     #[test]
     fn means_coverage_and_popularity_by_hand() {
         let catalog = catalog();
         let mut scorer = Scorer::new(&catalog, &[1, 3]).unwrap();
-        scorer.add(&[1, 2, 3], &[1]);
-        scorer.add(&[2, 1, 3], &[3, 4, 3]);
-        scorer.add(&[2, 1, 3], &[]);
+        scorer.add(items(&[1, 2, 3]), items(&[1]));
+        scorer.add(items(&[2, 1, 3]), items(&[3, 4, 3]));
+        scorer.add(items(&[2, 1, 3]), &[]);
         let report = scorer.report();
         let value = |name: &str| report.get(name.parse().unwrap()).unwrap();
         assert_eq!(report.users, 2);
@@ -275,10 +278,10 @@ mod tests {
         assert_eq!(value("mean_popularity@3"), 2.0 * (3.0 + 1.0 + 1.0) / 6.0);
         assert_eq!(report.iter().count(), 2 * Measure::ALL.len());
 
-        let ranked: [&[ItemIndex]; 3] = [&[1, 2, 3], &[2, 1, 3], &[2, 1, 3]];
-        let labels: [&[ItemIndex]; 3] = [&[1], &[3, 4, 3], &[]];
+        let ranked = [[1, 2, 3], [2, 1, 3], [2, 1, 3]];
+        let labels = [&[1][..], &[3, 4, 3], &[]];
         let mut scorer = Scorer::new(&catalog, &[1, 3]).unwrap();
-        scorer.add_all(3, |user| ranked[user], |user| labels[user]);
+        scorer.add_all(3, |user| items(&ranked[user]), |user| items(labels[user]));
         assert_eq!(scorer.report(), report);
     }
 
@@ -286,7 +289,7 @@ mod tests {
     fn repeats_count_once_and_unknown_items_for_nothing() {
         let catalog = catalog();
         let mut scorer = Scorer::new(&catalog, &[4]).unwrap();
-        scorer.add(&[1, 1, 99, 2], &[1]);
+        scorer.add(items(&[1, 1, 99, 2]), items(&[1]));
         scorer.add_unreachable(2);
         let report = scorer.report();
         for measure in ["recall", "ndcg", "map", "hit_rate", "mrr"] {
@@ -313,7 +316,7 @@ mod tests {
     fn reports_survive_json() {
         let catalog = catalog();
         let mut scorer = Scorer::new(&catalog, &[2]).unwrap();
-        scorer.add(&[1, 2], &[2]);
+        scorer.add(items(&[1, 2]), items(&[2]));
         let json = serde_json::to_string(&scorer.report()).unwrap();
         assert_eq!(
             serde_json::from_str::<Report>(&json).unwrap(),

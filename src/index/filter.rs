@@ -20,14 +20,17 @@ use crate::item::ItemIndex;
 ///
 /// ```
 /// use ndarray::array;
+/// use seqrec::data::ItemIndex;
 /// use seqrec::index::{Filter, FlatIndex, ItemSet, VectorIndex};
 ///
 /// let index = FlatIndex::new(array![[0.0], [1.0], [2.0], [3.0]].view())?;
 /// let query = array![[1.0]];
-/// let odd = |_query: usize, item: u32| item % 2 == 1;
-/// assert_eq!(index.search(query.view(), 2, Some(Filter::Predicate(&odd)))?.items(0), [3, 1]);
-/// let in_stock: ItemSet = [2].into_iter().collect();
-/// assert_eq!(index.search(query.view(), 2, Some(Filter::Allowed(&in_stock)))?.items(0), [2]);
+/// let odd = |_query: usize, item: ItemIndex| item.get() % 2 == 1;
+/// let hits = index.search(query.view(), 2, Some(Filter::Predicate(&odd)))?;
+/// assert_eq!(hits.items(0), [3, 1].map(ItemIndex::new));
+/// let in_stock: ItemSet = [2].map(ItemIndex::new).into_iter().collect();
+/// let hits = index.search(query.view(), 2, Some(Filter::Allowed(&in_stock)))?;
+/// assert_eq!(hits.items(0), [2].map(ItemIndex::new));
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Clone, Copy)]
@@ -62,6 +65,9 @@ impl std::fmt::Debug for Filter<'_> {
 
 /// A set of items: a bit for each, up to a catalog of 67 million, and a hash set for those beyond,
 /// so that no single item takes more than 8 MB.
+///
+/// [`Catalog::known`](crate::data::Catalog::known) makes one of items that are known by external
+/// ids.
 #[derive(Debug, Clone, Default)]
 pub struct ItemSet {
     bits: FixedBitSet,
@@ -71,7 +77,7 @@ pub struct ItemSet {
 }
 
 /// The items below this have a bit.
-const DENSE: ItemIndex = 1 << 26;
+const DENSE: ItemIndex = ItemIndex::new(1 << 26);
 
 /// Sets are equal that hold the same items, whatever they once held.
 impl PartialEq for ItemSet {
@@ -93,8 +99,8 @@ impl ItemSet {
     /// Adds an item; whether it is new to the set.
     pub fn insert(&mut self, item: ItemIndex) -> bool {
         let new = if item < DENSE {
-            self.bits.grow(item as usize + 1);
-            !self.bits.put(item as usize)
+            self.bits.grow(item.to_usize() + 1);
+            !self.bits.put(item.to_usize())
         } else {
             self.beyond.insert(item)
         };
@@ -107,7 +113,7 @@ impl ItemSet {
         let was_there = self.contains(item);
         if was_there {
             if item < DENSE {
-                self.bits.set(item as usize, false);
+                self.bits.set(item.to_usize(), false);
             } else {
                 self.beyond.remove(&item);
             }
@@ -119,7 +125,7 @@ impl ItemSet {
     /// Whether an item is in the set.
     #[inline]
     pub fn contains(&self, item: ItemIndex) -> bool {
-        self.bits.contains(item as usize) || (item >= DENSE && self.beyond.contains(&item))
+        self.bits.contains(item.to_usize()) || (item >= DENSE && self.beyond.contains(&item))
     }
 
     /// How many items there are.
@@ -136,7 +142,7 @@ impl ItemSet {
     pub fn iter(&self) -> impl Iterator<Item = ItemIndex> + '_ {
         let mut beyond: Vec<ItemIndex> = self.beyond.iter().copied().collect();
         beyond.sort_unstable();
-        let dense = self.bits.ones().map(|item| item as ItemIndex);
+        let dense = self.bits.ones().map(|item| ItemIndex::new(item as u32));
         dense.chain(beyond)
     }
 }
@@ -161,32 +167,40 @@ impl Extend<ItemIndex> for ItemSet {
 mod tests {
     use super::*;
 
+    fn set<const N: usize>(items: [u32; N]) -> ItemSet {
+        items.map(ItemIndex::new).into_iter().collect()
+    }
+
     #[test]
     fn items_come_and_go_and_are_counted_once() {
-        let mut set: ItemSet = [5, 900, 5].into_iter().collect();
+        let [five, six, last, beyond] = [5, 6, 900, 100_000].map(ItemIndex::new);
+        let mut set = set([5, 900, 5]);
         assert_eq!(set.len(), 2);
-        assert!(set.contains(900) && !set.contains(6) && !set.contains(100_000));
-        assert!(!set.remove(100_000) && set.remove(5) && !set.remove(5));
-        assert!(set.iter().eq([900]));
-        assert!(set.remove(900) && set.is_empty());
+        assert!(set.contains(last) && !set.contains(six) && !set.contains(beyond));
+        assert!(!set.remove(beyond) && set.remove(five) && !set.remove(five));
+        assert!(set.iter().eq([last]));
+        assert!(set.remove(last) && set.is_empty());
     }
 
     #[test]
     fn the_largest_item_is_one_like_any_other() {
-        let mut set: ItemSet = [7, ItemIndex::MAX, DENSE, DENSE - 1].into_iter().collect();
-        assert!(set.bits.len() <= DENSE as usize);
+        let dense = DENSE.get();
+        let mut set = set([7, u32::MAX, dense, dense - 1]);
+        assert!(set.bits.len() <= DENSE.to_usize());
         assert_eq!(set.len(), 4);
-        assert!(set.contains(ItemIndex::MAX) && !set.contains(ItemIndex::MAX - 1));
-        assert!(set.iter().eq([7, DENSE - 1, DENSE, ItemIndex::MAX]));
+        let before = ItemIndex::new(u32::MAX - 1);
+        assert!(set.contains(ItemIndex::MAX) && !set.contains(before));
+        let sorted = [7, dense - 1, dense, u32::MAX].map(ItemIndex::new);
+        assert!(set.iter().eq(sorted));
         assert!(set.remove(ItemIndex::MAX) && !set.remove(ItemIndex::MAX));
     }
 
     #[test]
     fn sets_of_the_same_items_are_equal() {
-        let mut once_larger: ItemSet = [1, 9, ItemIndex::MAX].into_iter().collect();
-        assert_ne!(once_larger, [1].into_iter().collect());
-        once_larger.remove(9);
+        let mut once_larger = set([1, 9, u32::MAX]);
+        assert_ne!(once_larger, set([1]));
+        once_larger.remove(ItemIndex::new(9));
         once_larger.remove(ItemIndex::MAX);
-        assert_eq!(once_larger, [1].into_iter().collect());
+        assert_eq!(once_larger, set([1]));
     }
 }

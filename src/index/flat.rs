@@ -12,7 +12,7 @@ use super::{
     Filter, Hits, ItemSet, Precision, UpdatableIndex, VectorIndex, broken, check_queries,
     check_vector, without_padding,
 };
-use crate::item::ItemIndex;
+use crate::item::{ItemIndex, PADDING};
 use crate::kernels::panels::{self, Panels, WIDTH, lines_per_panel};
 use crate::kernels::scoring::Line;
 use crate::kernels::top_k;
@@ -22,12 +22,13 @@ use crate::{Error, Result};
 ///
 /// ```
 /// use ndarray::array;
+/// use seqrec::data::ItemIndex;
 /// use seqrec::index::{FlatIndex, VectorIndex};
 ///
 /// // Row 0 is padding.
 /// let index = FlatIndex::new(array![[9.0, 9.0], [1.0, 0.0], [0.0, 1.0]].view())?;
 /// let hits = index.search(array![[0.1, 0.7]].view(), 1, None)?;
-/// assert_eq!(hits.items(0), [2]);
+/// assert_eq!(hits.items(0), [ItemIndex::new(2)]);
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Debug)]
@@ -59,7 +60,7 @@ impl State {
     }
 
     fn contains(&self, item: ItemIndex) -> bool {
-        (1..=self.places).contains(&(item as usize)) && !self.missing.contains(item)
+        (1..=self.places).contains(&item.to_usize()) && !self.missing.contains(item)
     }
 
     /// Refuses to go on with arrays whose file is gone from under them.
@@ -191,14 +192,14 @@ impl FlatIndex {
         let panels = state.lines.len() / lines_per_panel(dim, precision);
         let missing: Buffer<ItemIndex> = sections.array(2)?;
         let fits = places > 0
-            && places < ItemIndex::MAX as usize
+            && places < u32::MAX as usize
             && panels == places.div_ceil(WIDTH)
             && state.lines.len() == panels * lines_per_panel(dim, precision)
             && state.scales.len() == scales
             && missing.len() <= places
             && missing
                 .iter()
-                .all(|&item| item != 0 && item as usize <= places);
+                .all(|&item| item != PADDING && item.to_usize() <= places);
         if !fits {
             return Err(sections.damaged("its arrays don't fit each other"));
         }
@@ -234,11 +235,11 @@ impl FlatIndex {
     /// Writes the vector of an item that has a place, or gets the next one.
     fn put(&self, state: &mut State, item: ItemIndex, vector: &[f32]) {
         let size = lines_per_panel(self.dim, self.precision);
-        let place = item as usize - 1;
+        let place = item.to_usize() - 1;
         let lines = state.lines.make_own();
         while state.places <= place {
             state.places += 1;
-            state.missing.insert(state.places as ItemIndex);
+            state.missing.insert(ItemIndex::new(state.places as u32));
         }
         lines.resize(state.places.div_ceil(WIDTH) * size, Line::default());
         let panel = &mut lines[place / WIDTH * size..][..size];
@@ -310,7 +311,7 @@ impl top_k::Items for Searched<'_> {
     fn lend<R>(&self, look: impl FnOnce(Panels<'_>, Option<top_k::Allowed<'_>>) -> R) -> R {
         let state = self.index.read();
         let passes = |query: usize, place: u32| {
-            let item = place + 1;
+            let item = ItemIndex::new(place + 1);
             !state.missing.contains(item)
                 && (self.filter).is_none_or(|filter| filter.passes(query, item))
         };
@@ -337,7 +338,7 @@ impl UpdatableIndex for FlatIndex {
             if state.contains(item) {
                 return Err(Error::DuplicateItem { item });
             }
-            if item as usize > state.places.saturating_mul(2).saturating_add(1024) {
+            if item.to_usize() > state.places.saturating_mul(2).saturating_add(1024) {
                 let reason = format!(
                     "an exact index has a place for every item up to the last, and this is far \
                      above the {} there are",
@@ -395,7 +396,7 @@ mod tests {
             Err(Error::Thread { .. })
         ));
         assert!(matches!(
-            index.add(9, &[0.0, 1.0]),
+            index.add(ItemIndex::new(9), &[0.0, 1.0]),
             Err(Error::Thread { .. })
         ));
         let folder = tempfile::tempdir().unwrap();

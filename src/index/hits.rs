@@ -16,13 +16,14 @@ pub struct Hit {
 ///
 /// ```
 /// use ndarray::array;
+/// use seqrec::data::ItemIndex;
 /// use seqrec::index::{FlatIndex, VectorIndex};
 ///
 /// // Row 0 is padding.
 /// let index = FlatIndex::new(array![[9.0, 9.0], [1.0, 0.0], [0.0, 1.0]].view())?;
 /// let hits = index.search(array![[0.5, 0.75], [1.0, 0.0]].view(), 2, None)?;
 /// assert_eq!(hits.len(), 2);
-/// assert_eq!(hits.items(0), [2, 1]);
+/// assert_eq!(hits.items(0), [2, 1].map(ItemIndex::new));
 /// assert_eq!(hits.scores(1), [1.0, 0.0]);
 /// # Ok::<(), seqrec::Error>(())
 /// ```
@@ -55,7 +56,10 @@ impl Hits {
 
     /// The same out of items with their scores.
     pub(super) fn push_scored(&mut self, scored: impl IntoIterator<Item = Scored>) {
-        self.push(scored.into_iter().map(|(item, score)| Hit { item, score }));
+        self.push(scored.into_iter().map(|(item, score)| Hit {
+            item: ItemIndex::new(item),
+            score,
+        }));
     }
 
     /// Adds the hits of more queries.
@@ -140,7 +144,7 @@ impl Hits {
             scored.clear();
             seen.clear();
             for query in user * interests..(user + 1) * interests {
-                scored.extend(self.of(query).map(|hit| (hit.item, hit.score)));
+                scored.extend(self.of(query).map(|hit| (hit.item.get(), hit.score)));
             }
             scored.sort_unstable_by(best_first);
             let first = scored.iter().filter(|(item, _)| seen.insert(*item));
@@ -156,7 +160,10 @@ mod tests {
 
     #[test]
     fn interests_are_merged_by_best_score() {
-        let hit = |(item, score)| Hit { item, score };
+        let hit = |(item, score)| Hit {
+            item: ItemIndex::new(item),
+            score,
+        };
         let mut hits = Hits::default();
         hits.push([(1, 0.9), (2, 0.5)].map(hit));
         hits.push([(2, 0.8), (3, 0.5), (1, 0.1)].map(hit));
@@ -166,7 +173,7 @@ mod tests {
         assert_eq!(merged.len(), 2);
         assert!(merged.of(0).eq([(1, 0.9), (2, 0.8), (3, 0.5)].map(hit)));
         assert!(merged.of(1).eq([(7, 1.0)].map(hit)));
-        assert_eq!(hits.clone().merge_interests(2, 1).items(0), [1]);
+        assert_eq!(hits.clone().merge_interests(2, 1).items(0), [ItemIndex::new(1)]);
         assert_eq!(hits.clone().merge_interests(1, 1), hits);
     }
 }

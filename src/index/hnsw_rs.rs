@@ -101,7 +101,7 @@ impl HnswRsIndex {
 
     /// An item's inner product with a query.
     fn score(&self, query: &[f32], item: ItemIndex) -> f32 {
-        let start = (item as usize - 1) * self.dim;
+        let start = (item.to_usize() - 1) * self.dim;
         inner_product(query, &self.vectors[start..start + self.dim])
     }
 
@@ -119,16 +119,23 @@ impl HnswRsIndex {
         let neighbors = match allowed {
             None => self.graph.search(&point, k, ef),
             Some(allowed) => {
-                let allowed = |row: &usize| allowed(*row as ItemIndex + 1);
+                let allowed = |row: &usize| allowed(of_row(*row));
                 self.graph.search_filter(&point, k, ef, Some(&allowed))
             }
         };
-        let items = neighbors.iter().map(|found| found.d_id as ItemIndex + 1);
+        let items = neighbors.iter().map(|found| of_row(found.d_id));
         let mut scored: Vec<top_k::Scored> =
-            items.map(|item| (item, self.score(query, item))).collect();
+            items
+            .map(|item| (item.get(), self.score(query, item)))
+            .collect();
         scored.sort_unstable_by(top_k::best_first);
         scored
     }
+}
+
+/// The item whose vector lies in a row of `[items, dim]`.
+fn of_row(row: usize) -> ItemIndex {
+    ItemIndex::new(row as u32 + 1)
 }
 
 impl VectorIndex for HnswRsIndex {
@@ -162,11 +169,12 @@ impl VectorIndex for HnswRsIndex {
                 if found.len() == k {
                     return found;
                 }
-                let items = (1..=self.len() as ItemIndex)
-                    .filter(|&item| allowed.is_none_or(|allowed| allowed(item)));
+                let items = ItemIndex::all(self.len())
+                    .filter(|&item| allowed.is_none_or(|allowed| allowed(item)))
+                    .map(ItemIndex::get);
                 top_k::scan(k, items, |items, scores| {
                     for (score, &item) in scores.iter_mut().zip(items) {
-                        *score = self.score(&query, item);
+                        *score = self.score(&query, ItemIndex::new(item));
                     }
                 })
             })

@@ -353,11 +353,11 @@ impl MilvusIndex {
         self.create(&name, vectors.ncols())?;
         let items = vectors.nrows() - 1;
         let rows = vectors.slice(ndarray::s![1.., ..]);
-        let mut first: ItemIndex = 1;
+        let mut first = 1;
         for batch in rows.axis_chunks_iter(Axis(0), self.config.batch_size) {
             self.insert(&name, first, batch)?;
-            first += batch.nrows() as ItemIndex;
-            progress(first as usize - 1, items);
+            first += batch.nrows();
+            progress(first - 1, items);
         }
         self.finish(&name)?;
         self.switch(&name)?;
@@ -391,10 +391,10 @@ impl MilvusIndex {
     }
 
     /// Sends a batch, again where it failed: items that arrived after all are then replaced.
-    fn insert(&self, name: &str, first: ItemIndex, batch: ArrayView2<'_, f32>) -> Result<()> {
+    fn insert(&self, name: &str, first: usize, batch: ArrayView2<'_, f32>) -> Result<()> {
         let mut attempt = 1;
         loop {
-            let items = (0..batch.nrows()).map(|row| i64::from(first) + row as i64);
+            let items = (0..batch.nrows()).map(|row| (first + row) as i64);
             let vectors = batch.rows().into_iter().map(|row| row.to_vec());
             let columns = vec![
                 FieldData::int64(ITEM, items.collect()),
@@ -538,8 +538,8 @@ impl MilvusIndex {
             let Ids::Int64(ids) = result.get_ids() else {
                 return Err(self.refused("search", "it gave ids that are no integers"));
             };
-            let item = |&id: &i64| ItemIndex::try_from(id).ok();
-            let found: Option<Vec<ItemIndex>> = ids.iter().map(item).collect();
+            let item = |&id: &i64| u32::try_from(id).ok();
+            let found: Option<Vec<u32>> = ids.iter().map(item).collect();
             let found =
                 found.ok_or_else(|| self.refused("search", "it gave ids that are no items"))?;
             let pairs = found.into_iter().zip(result.get_scores().iter().copied());
@@ -590,7 +590,7 @@ impl MilvusIndex {
         for query in queries.rows() {
             let query = query.to_vec();
             let score = |vector: &Vec<f32>| inner_product(&query, vector);
-            let item = |&id: &i64| ItemIndex::try_from(id).unwrap_or(0);
+            let item = |&id: &i64| u32::try_from(id).unwrap_or(0);
             let mut scored: Vec<top_k::Scored> = ids
                 .iter()
                 .map(item)

@@ -15,7 +15,7 @@ mod vectors;
 
 use ndarray::ArrayView2;
 
-use crate::item::ItemIndex;
+use crate::item::{ItemIndex, PADDING};
 use crate::{Error, Result};
 
 pub use file::INDEX_FORMAT_VERSION;
@@ -248,7 +248,7 @@ fn check_vector(
     vector: &[f32],
     precision: Precision,
 ) -> Result<()> {
-    if item == 0 {
+    if item == PADDING {
         return Err(Error::invalid("item", 0, "0 is padding, items begin at 1"));
     }
     if vector.len() != index.dim() {

@@ -17,12 +17,13 @@ use crate::Result;
 /// use seqrec::index::{IndexPlan, VectorIndex};
 ///
 /// let vectors = Array2::from_shape_fn((1001, 4), |(row, column)| ((row * (column + 3)) % 17) as f32);
-/// let (index, report) = IndexPlan::default().build(vectors.view(), vectors.view(), 10)?;
+/// let (index, report) = IndexPlan::new().build(vectors.view(), vectors.view(), 10)?;
 /// assert!(index.is_exact() && report.recall == 1.0);
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct IndexPlan {
     /// The largest number of vectors that are searched exactly: 100,000 unless set.
     pub exact_up_to: usize,
@@ -80,6 +81,38 @@ impl std::fmt::Display for IndexReport {
 }
 
 impl IndexPlan {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same with another [`exact_up_to`](Self::exact_up_to).
+    #[must_use]
+    pub fn with_exact_up_to(self, exact_up_to: usize) -> Self {
+        Self {
+            exact_up_to,
+            ..self
+        }
+    }
+
+    /// The same with another [`precision`](Self::precision).
+    #[must_use]
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// The same with another [`graph`](Self::graph).
+    #[must_use]
+    pub fn with_graph(self, graph: HnswConfig) -> Self {
+        Self { graph, ..self }
+    }
+
+    /// The same with another [`recall`](Self::recall).
+    #[must_use]
+    pub fn with_recall(self, recall: f64) -> Self {
+        Self { recall, ..self }
+    }
+
     /// An index over the rows of `[rows + 1, dim]`, of which row 0 is padding, tuned where it is a
     /// graph for the k best of `queries` `[n, dim]`.
     ///

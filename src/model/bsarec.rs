@@ -26,6 +26,7 @@ use crate::{Error, Result, checks};
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Config, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct BsaRecConfig {
     /// The size of item vectors and states.
     #[config(default = 64)]

@@ -29,6 +29,7 @@ use crate::{Result, checks};
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Config, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Gru4RecConfig {
     /// The size of item vectors and hidden states.
     #[config(default = 128)]

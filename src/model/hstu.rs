@@ -21,6 +21,7 @@ const TIME_CLASS_WIDTH: f64 = 0.301;
 
 /// The settings of [`Hstu`].
 #[derive(Config, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct HstuConfig {
     /// The size of item vectors and states.
     #[config(default = 64)]

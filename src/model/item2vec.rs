@@ -14,6 +14,7 @@ use crate::{Error, Result, checks};
 
 /// The settings of [`Item2Vec`].
 #[derive(Config, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Item2VecConfig {
     /// The size of vectors.
     #[config(default = 64)]

@@ -28,6 +28,7 @@ use crate::{Result, checks};
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Config, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct MultiInterestConfig {
     /// The size of vectors.
     #[config(default = 64)]

@@ -23,6 +23,7 @@ use crate::{Error, Result, checks};
 /// let config = Gru4RecConfig::new().with_objective(Objective::new().with_loss(loss));
 /// ```
 #[derive(Config, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Objective {
     /// The loss.
     #[config(default = "Loss::Softmax")]

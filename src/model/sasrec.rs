@@ -37,6 +37,7 @@ use crate::{Result, checks};
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Config, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct SasRecConfig {
     /// The size of item vectors and states.
     #[config(default = 64)]

@@ -18,6 +18,7 @@ use crate::{Error, Result, checks};
 
 /// The settings of [`TwoTower`].
 #[derive(Config, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct TwoTowerConfig {
     /// The size of vectors.
     #[config(default = 64)]

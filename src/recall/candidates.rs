@@ -84,8 +84,8 @@ impl Candidates {
 
     /// Adds the k best of the next user's candidates, which come in any order and each item once.
     pub fn push_best(&mut self, mut candidates: Vec<Candidate>, k: usize) {
-        let order =
-            |a: &Candidate, b: &Candidate| best_first(&(a.item, a.score), &(b.item, b.score));
+        let scored = |candidate: &Candidate| (candidate.item.get(), candidate.score);
+        let order = |a: &Candidate, b: &Candidate| best_first(&scored(a), &scored(b));
         if k < candidates.len() {
             candidates.select_nth_unstable_by(k, order);
             candidates.truncate(k);

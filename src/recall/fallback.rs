@@ -17,7 +17,7 @@ use super::channel::{RecallChannel, UserContext};
 /// let log: Interactions = (0..3).map(|time| Interaction::new("u", time, time as f64)).collect();
 /// let dataset = Dataset::new(log, Filters::default())?;
 /// let (sequences, catalog) = (TrainingSequences::all(&dataset), dataset.catalog());
-/// let channel = OrElse::new(MarkovChain::new(&sequences, catalog)?, Popularity::new(catalog));
+/// let channel = OrElse::new(MarkovChain::fit(&sequences, catalog)?, Popularity::new(catalog));
 /// let users = [(&[1][..]).into(), (&[3][..]).into()];
 /// let candidates = channel.recall(&users, 9, None)?;
 /// assert_eq!(candidates.items(0), [2]);

@@ -67,7 +67,7 @@ impl Default for ChannelWeight {
 }
 
 impl ChannelWeight {
-    pub(super) fn check(&self) -> Result<()> {
+    pub(super) fn validate(&self) -> Result<()> {
         checks::not_negative("weight", self.weight)
     }
 }
@@ -104,7 +104,7 @@ impl Fusion {
     ///
     /// # Errors
     /// [`Error::InvalidValue`] when the constant is below 0.
-    pub fn check(&self) -> Result<()> {
+    pub fn validate(&self) -> Result<()> {
         match *self {
             Self::ReciprocalRank { constant } => checks::not_negative("constant", constant),
             _ => Ok(()),
@@ -115,16 +115,20 @@ impl Fusion {
     /// share; best first, ties by item index.
     ///
     /// ```
-    /// use seqrec::recall::{Candidate, Fusion, Reason, ChannelWeight};
+    /// use seqrec::data::ItemIndex;
+    /// use seqrec::recall::{Candidate, ChannelWeight, Fusion, Reason};
     ///
-    /// let list = |items: [u32; 3]| items.map(|item| Candidate { item, score: 1.0, reason: Reason::Popular });
+    /// let list = |items: [u32; 3]| {
+    ///     let item = ItemIndex::new;
+    ///     items.map(|number| Candidate { item: item(number), score: 1.0, reason: Reason::Popular })
+    /// };
     /// let (a, b) = (list([1, 2, 3]), list([3, 4, 1]));
     /// let lists = [(&a[..], ChannelWeight::default()), (&b[..], ChannelWeight::default())];
     /// let fused = Fusion::RECIPROCAL_RANK.fuse(&lists, 2);
-    /// assert_eq!([fused[0].item, fused[1].item], [1, 3]);
+    /// assert_eq!([fused[0].item, fused[1].item], [1, 3].map(ItemIndex::new));
     /// assert_eq!((fused[0].found[1].channel, fused[0].found[1].rank), (1, 3));
-    /// let turns: Vec<u32> = Fusion::RoundRobin.fuse(&lists, 4).iter().map(|fused| fused.item).collect();
-    /// assert_eq!(turns, [1, 3, 4, 2]);
+    /// let turns = Fusion::RoundRobin.fuse(&lists, 4);
+    /// assert_eq!(turns.iter().map(|fused| fused.item.get()).collect::<Vec<_>>(), [1, 3, 4, 2]);
     /// ```
     pub fn fuse(&self, lists: &[(&[Candidate], ChannelWeight)], k: usize) -> Vec<FusedCandidate> {
         let chosen = match self {
@@ -135,7 +139,7 @@ impl Fusion {
         let mut places = Places::new(nodes(lists));
         let mut fused: Vec<FusedCandidate> = Vec::with_capacity(chosen.len());
         for (item, score) in chosen {
-            places.get_or_insert(item, fused.len());
+            places.get_or_insert(item.get(), fused.len());
             fused.push(FusedCandidate {
                 item,
                 score,
@@ -144,7 +148,7 @@ impl Fusion {
         }
         for (channel, (list, _)) in lists.iter().enumerate() {
             for (place, candidate) in list.iter().enumerate() {
-                if let Some(of_item) = places.get(candidate.item) {
+                if let Some(of_item) = places.get(candidate.item.get()) {
                     fused[of_item].found.push(Found {
                         channel,
                         rank: place + 1,
@@ -154,20 +158,21 @@ impl Fusion {
                 }
             }
         }
-        places.forget(fused.iter().map(|fused| fused.item));
+        places.forget(fused.iter().map(|fused| fused.item.get()));
         fused
     }
 
     /// The k best items by the sum of what their channels contribute.
     fn best(&self, lists: &[(&[Candidate], ChannelWeight)], k: usize) -> Vec<(ItemIndex, f32)> {
         let mut places = Places::new(nodes(lists));
-        let mut sums: Vec<(ItemIndex, f32)> = Vec::new();
+        let mut sums: Vec<(u32, f32)> = Vec::new();
         for (list, share) in lists.iter().filter(|(_, share)| share.weight > 0.0) {
             let contributions = self.contributions(list);
             for (candidate, contribution) in list.iter().zip(contributions) {
                 let contribution = share.weight as f32 * contribution;
-                match places.get_or_insert(candidate.item, sums.len()) {
-                    (_, true) => sums.push((candidate.item, contribution)),
+                let item = candidate.item.get();
+                match places.get_or_insert(item, sums.len()) {
+                    (_, true) => sums.push((item, contribution)),
                     (place, false) => sums[place].1 += contribution,
                 }
             }
@@ -178,7 +183,9 @@ impl Fusion {
             sums.truncate(k);
         }
         sums.sort_unstable_by(best_first);
-        sums
+        let sums = sums.into_iter();
+        sums.map(|(item, sum)| (ItemIndex::new(item), sum))
+            .collect()
     }
 
     /// What each candidate of a list adds to its item's score, for a weight of 1; `None` where
@@ -211,7 +218,7 @@ impl Fusion {
 fn nodes(lists: &[(&[Candidate], ChannelWeight)]) -> usize {
     let items = lists.iter().flat_map(|(list, _)| *list);
     items
-        .map(|candidate| candidate.item as usize + 1)
+        .map(|candidate| candidate.item.to_usize() + 1)
         .max()
         .unwrap_or(0)
 }
@@ -313,11 +320,11 @@ impl<'a> Turns<'a> {
 mod tests {
     use super::*;
 
-    fn list(scored: &[(ItemIndex, f32)]) -> Vec<Candidate> {
-        let candidate = |&(item, score): &(ItemIndex, f32)| Candidate {
-            item,
+    fn list(scored: &[(u32, f32)]) -> Vec<Candidate> {
+        let candidate = |&(item, score): &(u32, f32)| Candidate {
+            item: ItemIndex::new(item),
             score,
-            reason: Reason::Item(item),
+            reason: Reason::Item(ItemIndex::new(item)),
         };
         scored.iter().map(candidate).collect()
     }
@@ -334,8 +341,8 @@ mod tests {
         fusion.fuse(&lists, k)
     }
 
-    fn items(fused: &[FusedCandidate]) -> Vec<ItemIndex> {
-        fused.iter().map(|fused| fused.item).collect()
+    fn items(fused: &[FusedCandidate]) -> Vec<u32> {
+        fused.iter().map(|fused| fused.item.get()).collect()
     }
 
     const THREE: [ChannelWeight; 3] = [ChannelWeight {
@@ -367,7 +374,7 @@ mod tests {
             .map(|found| (found.channel, found.rank, found.score))
             .collect();
         assert_eq!(found, [(0, 1, 9.0), (2, 2, 4.0)]);
-        assert_eq!(fused[0].found[0].reason, Reason::Item(1));
+        assert_eq!(fused[0].found[0].reason, Reason::Item(ItemIndex::new(1)));
         // A channel of weight 0 adds nothing, not even its items.
         let silent = [1.0, 1.0, 0.0].map(|weight| ChannelWeight {
             weight,

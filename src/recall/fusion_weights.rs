@@ -6,7 +6,7 @@ use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use crate::data::{Cases, ItemIndex};
+use crate::data::{Cases, ItemIndex, Seen};
 use crate::index::Filter;
 use crate::{Error, Result};
 
@@ -25,12 +25,13 @@ const BATCH: usize = 512;
 
 /// How [`RecallStage::learn_weights`] goes about it.
 #[derive(Config, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct WeightLearningConfig {
     /// How many items of a fused list count.
     pub k: usize,
-    /// Whether items of the history are left out.
-    #[config(default = false)]
-    pub exclude_seen: bool,
+    /// Whether items of the history may be recalled.
+    #[config(default = "Seen::default()")]
+    pub seen: Seen,
     /// How many users are looked at, at most.
     #[config(default = 5_000)]
     pub users: usize,
@@ -134,7 +135,7 @@ impl RecallStage {
             let users: Vec<UserContext<'_>> = drawn.iter().map(|&case| context(case)).collect();
             let unseen =
                 |row: usize, item: ItemIndex| !users[row].history().items().contains(&item);
-            let filter = config.exclude_seen.then_some(Filter::Predicate(&unseen));
+            let filter = config.seen.is_excluded().then_some(Filter::Predicate(&unseen));
             let lists = (0..channels)
                 .map(|channel| self.ask(channel, &users, config.k, filter))
                 .collect::<Result<Vec<_>>>()?;

@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
+use crate::data::ItemIndex;
 use crate::{Error, Result};
 
 use super::candidates::Reason;
@@ -38,7 +39,7 @@ pub enum Tag {}
 
 impl Node for Item {
     fn reason(node: u32) -> Reason {
-        Reason::Item(node)
+        Reason::Item(ItemIndex::new(node))
     }
 }
 

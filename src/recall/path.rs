@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::data::ItemIndex;
 use crate::index::Filter;
 use crate::{Error, Result, checks};
 
@@ -26,7 +27,7 @@ use super::scores::{Scores, candidates};
 /// let (sequences, catalog) = (TrainingSequences::all(&dataset), dataset.catalog());
 ///
 /// // The user's items, then each one's neighbors.
-/// let neighbors = ItemNeighborsConfig::new().build(&sequences, catalog)?;
+/// let neighbors = ItemNeighborsConfig::new().fit(&sequences, catalog)?;
 /// let u2i2i = HistoryItems::last(20)?.then(neighbors).into_channel();
 /// let candidates = u2i2i.recall(&[sequences.history(0).into()], 10, None)?;
 /// assert_eq!(candidates.items(0).len(), 10);
@@ -256,7 +257,7 @@ impl HistoryItems {
     }
 
     /// Calls `found` with each item, the last one first, and its weight.
-    pub(crate) fn weigh(&self, user: UserContext<'_>, mut found: impl FnMut(u32, f32)) {
+    pub(crate) fn weigh(&self, user: UserContext<'_>, mut found: impl FnMut(ItemIndex, f32)) {
         let history = user.history().last(self.last);
         let mut by_place = 1.0;
         for (place, &item) in history.items().iter().enumerate().rev() {
@@ -277,11 +278,11 @@ impl Path<Item> for HistoryItems {
     fn walk(&self, users: &[UserContext<'_>]) -> Result<Vec<Vec<Reached>>> {
         let weigh = |&user: &UserContext<'_>| {
             let mut reached: Vec<Reached> = Vec::new();
-            self.weigh(user, |node, weight| {
+            self.weigh(user, |item, weight| {
                 reached.push(Reached {
-                    node,
+                    node: item.get(),
                     weight,
-                    reason: Reason::Item(node),
+                    reason: Reason::Item(item),
                 });
             });
             reached.sort_by_key(|reached| reached.node);

@@ -183,14 +183,13 @@ pub(crate) fn candidates(
     row: usize,
     filter: Option<Filter<'_>>,
 ) -> Vec<Candidate> {
-    let passes = |item: ItemIndex| filter.is_none_or(|filter| filter.passes(row, item));
-    (reached.into_iter().filter(|reached| passes(reached.node)))
-        .map(|reached| Candidate {
-            item: reached.node,
-            score: reached.weight,
-            reason: reached.reason,
-        })
-        .collect()
+    let candidates = reached.into_iter().map(|reached| Candidate {
+        item: ItemIndex::new(reached.node),
+        score: reached.weight,
+        reason: reached.reason,
+    });
+    let passes = |found: &Candidate| filter.is_none_or(|filter| filter.passes(row, found.item));
+    candidates.filter(passes).collect()
 }
 
 #[cfg(test)]
@@ -199,18 +198,16 @@ mod tests {
 
     #[test]
     fn scores_add_up_and_the_greatest_share_gives_the_reason() {
+        let [first, second, third] = [1, 2, 3].map(|item| Reason::Item(ItemIndex::new(item)));
         let mut scores = Scores::new(9);
-        scores.add(7, 0.25, Reason::Item(1));
-        scores.add(3, 1.0, Reason::Item(1));
-        scores.add(7, 0.5, Reason::Item(2));
-        scores.add(7, 0.5, Reason::Item(3));
+        scores.add(7, 0.25, first);
+        scores.add(3, 1.0, first);
+        scores.add(7, 0.5, second);
+        scores.add(7, 0.5, third);
         let taken: Vec<_> = (scores.take().iter())
             .map(|reached| (reached.node, reached.weight, reached.reason))
             .collect();
-        assert_eq!(
-            taken,
-            [(7, 1.25, Reason::Item(2)), (3, 1.0, Reason::Item(1))]
-        );
+        assert_eq!(taken, [(7, 1.25, second), (3, 1.0, first)]);
         assert!(scores.take().is_empty());
         // Another's scores begin at nothing, though they are in the same memory.
         scores.add(7, 1.0, Reason::Taste);

@@ -2,6 +2,7 @@
 
 use ndarray::{Array2, ArrayView2};
 
+use crate::data::{Interaction, ItemIndex};
 use crate::index::Filter;
 use crate::model::Similarity;
 use crate::{Error, Result, checks};
@@ -56,17 +57,17 @@ fn one_by_one(
 /// Cen et al., [ComiRec](https://arxiv.org/abs/2005.09347), section 3.4: controllable aggregation.
 ///
 /// ```
-/// use seqrec::data::Catalog;
 /// use seqrec::channels::Popularity;
+/// use seqrec::data::{Catalog, ItemIndex};
 /// use seqrec::recall::{CategoryBonus, RecallChannel, Selected};
 ///
-/// let sequences: [&[u32]; 3] = [&[1, 1, 1], &[2, 2], &[3]];
-/// let catalog = Catalog::from_ids(["a", "b", "c"].map(Into::into))?.with_counts(sequences);
+/// let taken = [1, 1, 1, 2, 2, 3].map(ItemIndex::new);
+/// let catalog = Catalog::from_ids(["a", "b", "c"].map(Into::into))?.with_counts([&taken[..]]);
 /// // Items 1 and 2 are of one category; row 0 is padding.
 /// let bonus = CategoryBonus::new(vec![0, 7, 7, 8], 0.5)?;
 /// let diverse = Selected::new(Popularity::new(&catalog), bonus, 3);
 /// let candidates = diverse.recall(&[(&[][..]).into()], 2, None)?;
-/// assert_eq!(candidates.items(0), [1, 3]);
+/// assert_eq!(candidates.items(0), [1, 3].map(ItemIndex::new));
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -90,7 +91,7 @@ impl CategoryBonus {
 
 impl Selection for CategoryBonus {
     fn select(&self, candidates: &[Candidate], k: usize) -> Vec<usize> {
-        let category = |place: usize| self.categories.get(candidates[place].item as usize);
+        let category = |place: usize| self.categories.get(candidates[place].item.to_usize());
         let scores = candidates.iter().map(|candidate| candidate.score).collect();
         one_by_one(scores, k, |taken, values| {
             for (place, value) in values.iter_mut().enumerate() {
@@ -109,10 +110,12 @@ impl Selection for CategoryBonus {
 ///
 /// ```
 /// use ndarray::array;
+/// use seqrec::data::ItemIndex;
 /// use seqrec::recall::{Candidate, MaximalMarginalRelevance, Reason, Selection};
 ///
 /// let vectors = array![[0.0, 0.0], [1.0, 0.0], [1.0, 0.1], [0.0, 1.0]];
 /// let candidates = [(1, 0.9), (2, 0.8), (3, 0.5)]
+///     .map(|(item, score)| (ItemIndex::new(item), score))
 ///     .map(|(item, score)| Candidate { item, score, reason: Reason::Popular });
 /// assert_eq!(MaximalMarginalRelevance::new(vectors.view(), 1.0)?.select(&candidates, 2), [0, 1]);
 /// assert_eq!(MaximalMarginalRelevance::new(vectors.view(), 0.5)?.select(&candidates, 2), [0, 2]);
@@ -165,8 +168,8 @@ impl Selection for MaximalMarginalRelevance {
         // Side by side, since each is compared with each that is taken.
         let mut vectors = vec![0.0; candidates.len() * dim];
         for (to, candidate) in vectors.chunks_exact_mut(dim.max(1)).zip(candidates) {
-            if (candidate.item as usize) < self.vectors.nrows() {
-                let from = self.vectors.row(candidate.item as usize);
+            if candidate.item.to_usize() < self.vectors.nrows() {
+                let from = self.vectors.row(candidate.item.to_usize());
                 to.copy_from_slice(from.as_slice().expect("rows in standard order"));
             }
         }
@@ -209,7 +212,7 @@ impl Selection for TagCap {
         let mut of_tag = vec![0; self.tags.nodes()];
         let mut chosen = Vec::new();
         for (place, candidate) in candidates.iter().enumerate() {
-            let (tags, _) = self.tags.of(candidate.item);
+            let (tags, _) = self.tags.of(candidate.item.get());
             if chosen.len() < k && tags.iter().all(|&tag| of_tag[tag as usize] < self.most) {
                 tags.iter().for_each(|&tag| of_tag[tag as usize] += 1);
                 chosen.push(place);
@@ -258,8 +261,8 @@ impl<C: RecallChannel, S: Selection> RecallChannel for Selected<C, S> {
 
     fn observe(
         &self,
-        item: crate::data::ItemIndex,
-        interaction: &crate::data::Interaction,
+        item: ItemIndex,
+        interaction: &Interaction,
         segments: &[String],
     ) {
         self.channel.observe(item, interaction, segments);
@@ -278,7 +281,7 @@ mod tests {
             tags.push(of_item.iter().map(|&tag| (tag, 1.0)));
         }
         let candidates = [1, 2, 3, 4, 5, 6].map(|item| Candidate {
-            item,
+            item: ItemIndex::new(item),
             score: 1.0,
             reason: Reason::Popular,
         });

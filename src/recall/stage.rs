@@ -28,10 +28,10 @@ use super::selection::Selection;
 /// let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
 /// let (train, catalog) = (&split.train, split.catalog());
 ///
-/// let neighbors = ItemNeighborsConfig::new().build(train, catalog)?;
+/// let neighbors = ItemNeighborsConfig::new().fit(train, catalog)?;
 /// let item_cf = HistoryItems::last(20)?.then(neighbors).into_channel();
 /// let stage = RecallStage::new(Fusion::RECIPROCAL_RANK, 200)?
-///     .channel("markov", MarkovChain::new(train, catalog)?, ChannelWeight { weight: 2.0, ..ChannelWeight::default() })?
+///     .channel("markov", MarkovChain::fit(train, catalog)?, ChannelWeight { weight: 2.0, ..ChannelWeight::default() })?
 ///     .channel("item_cf", item_cf, ChannelWeight::default())?
 ///     .fallback(Popularity::new(catalog));
 ///
@@ -74,7 +74,7 @@ impl RecallStage {
     /// # Errors
     /// [`Error::InvalidValue`] for 0 candidates or an invalid setting of the fusion.
     pub fn new(fusion: Fusion, candidates: usize) -> Result<Self> {
-        fusion.check()?;
+        fusion.validate()?;
         checks::at_least_one(&[("candidates", candidates)])?;
         Ok(Self {
             fusion,
@@ -110,7 +110,7 @@ impl RecallStage {
         share: ChannelWeight,
     ) -> Result<Self> {
         let name = name.into();
-        share.check()?;
+        share.validate()?;
         if [FALLBACK, SELECTION].contains(&name.as_str()) || self.names().any(|other| other == name)
         {
             return Err(Error::invalid(
@@ -190,7 +190,7 @@ impl RecallStage {
                 weight,
                 ..channel.share
             };
-            share.check()?;
+            share.validate()?;
             channel.share = share;
         }
         Ok(())
@@ -206,7 +206,7 @@ impl RecallStage {
     /// # Errors
     /// [`Error::InvalidValue`] for an invalid setting.
     pub fn with_fusion(mut self, fusion: Fusion) -> Result<Self> {
-        fusion.check()?;
+        fusion.validate()?;
         self.fusion = fusion;
         Ok(self)
     }

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::backend::Backend;
-use crate::data::{History, ItemIndex};
+use crate::data::History;
 use crate::index::{Filter, VectorIndex};
 use crate::model::SequenceRecaller;
 use crate::retrieve::{ModelEncoder, UserEncoder, nearest_items};
@@ -42,7 +42,7 @@ impl<E: UserEncoder, I: VectorIndex> RecallChannel for VectorChannel<E, I> {
         let histories: Vec<History<'_>> = users.iter().map(|user| user.history()).collect();
         let encode = |histories: &[History<'_>]| self.encoder.encode(histories);
         // Which items there are, whoever put the index here knows.
-        let items = ItemIndex::MAX as usize;
+        let items = u32::MAX as usize;
         let hits = nearest_items(encode, &self.index, items, &histories, k, filter)?;
         Ok(Candidates::of_hits(hits, Reason::Taste))
     }

@@ -1,7 +1,7 @@
 //! Judging what is recalled for held-out users.
 
 use crate::backend::Backend;
-use crate::data::{Cases, Catalog, History};
+use crate::data::{Cases, Catalog, History, Seen};
 use crate::eval::{Report, Scorer};
 use crate::index::{Filter, Hits, VectorIndex};
 use crate::model::SequenceRecaller;
@@ -21,24 +21,21 @@ const BATCH: usize = 512;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evaluation {
     ks: Vec<usize>,
-    exclude_seen: bool,
+    seen: Seen,
 }
 
 impl Evaluation {
-    /// An evaluation at the cuts `ks`, in which the items of a user's history are
-    /// (`exclude_seen`) or are not left out of what is recalled for them.
-    pub fn new(ks: &[usize], exclude_seen: bool) -> Self {
-        Self {
-            ks: ks.to_vec(),
-            exclude_seen,
-        }
+    /// An evaluation at the cuts `ks`.
+    pub fn new(ks: &[usize], seen: Seen) -> Self {
+        let ks = ks.to_vec();
+        Self { ks, seen }
     }
 
     /// Checks that every cut fits a catalog, before any time is spent.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] when there is no cut, or one is 0 or above the catalog.
-    pub fn check(&self, catalog: &Catalog) -> Result<()> {
+    pub fn validate(&self, catalog: &Catalog) -> Result<()> {
         Scorer::new(catalog, &self.ks).map(|_| ())
     }
 
@@ -82,13 +79,10 @@ impl Evaluation {
             let batch: Vec<_> = range.clone().map(|case| cases.get(case)).collect();
             let histories: Vec<_> = range.map(|case| cases.history(case)).collect();
             let unseen = |row: usize, item| !batch[row].history.contains(&item);
-            let filter: Option<Filter<'_>> = if self.exclude_seen {
-                Some(Filter::Predicate(&unseen))
-            } else {
-                None
-            };
+            let unseen: Filter<'_> = Filter::Predicate(&unseen);
+            let filter = self.seen.is_excluded().then_some(unseen);
             let hits = recall(&histories, k, filter)?;
-            if self.exclude_seen {
+            if self.seen.is_excluded() {
                 let seen = batch.iter().map(|case| {
                     let labels = case.labels.iter();
                     labels.filter(|label| case.history.contains(label)).count()

@@ -35,7 +35,7 @@ pub(crate) fn nearest_items(
         other => other,
     };
     let mut hits = index.search_interests(queries.view(), interests, k, filter)?;
-    let is_beyond = |item: ItemIndex| item as usize > items;
+    let is_beyond = |item: ItemIndex| item.to_usize() > items;
     let mut found = (0..hits.len()).flat_map(|row| hits.items(row));
     // It seldom is, so that nothing is paid for it before it is seen.
     if found.any(|&item| is_beyond(item)) {

@@ -1,7 +1,7 @@
 //! From a raw history to recalled items.
 
 use crate::backend::Backend;
-use crate::data::{Catalog, ExternalId, History, ItemIndex};
+use crate::data::{Catalog, ExternalId, History, ItemIndex, Seen};
 use crate::eval::check_k;
 use crate::index::{Filter, VectorIndex};
 use crate::model::SequenceRecaller;
@@ -13,22 +13,20 @@ use crate::retrieve::{encode_by_model, nearest_items};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecallOptions {
     k: usize,
-    exclude_seen: bool,
+    seen: Seen,
 }
 
 impl RecallOptions {
-    /// The k best items, those of the history included.
+    /// The k best items, without those of the history.
     pub fn new(k: usize) -> Self {
-        Self {
-            k,
-            exclude_seen: false,
-        }
+        let seen = Seen::default();
+        Self { k, seen }
     }
 
-    /// Leaves out the items of the history.
-    pub fn exclude_seen(mut self) -> Self {
-        self.exclude_seen = true;
-        self
+    /// Says whether items of the history may be recalled.
+    #[must_use]
+    pub fn seen(self, seen: Seen) -> Self {
+        Self { seen, ..self }
     }
 }
 
@@ -75,9 +73,9 @@ pub struct Retrieved {
 /// let catalog = Catalog::from_ids(["a", "b", "c"].map(Into::into))?;
 /// let model = Gru4RecConfig::new().init::<Flex>(catalog.len(), 1, &Default::default())?;
 /// let index = FlatIndex::new(&item_vectors(&model))?;
-/// let retriever = Retriever::<Flex, _, _>::new(model, index, catalog)?;
+/// let retriever = Retriever::new(model, index, catalog)?;
 ///
-/// let recalled = retriever.recall(["a", "nobody knows"], RecallOptions::new(2).exclude_seen())?;
+/// let recalled = retriever.recall(["a", "nobody knows"], RecallOptions::new(2))?;
 /// assert_eq!((recalled.items.len(), recalled.unknown), (2, 1));
 /// # Ok::<(), seqrec::Error>(())
 /// ```
@@ -183,8 +181,8 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
             (self.popular(options.k), Source::Popularity)
         } else {
             let allowed = |_, item: ItemIndex| !known.contains(&item);
-            let filter: Option<Filter<'_>> =
-                options.exclude_seen.then_some(Filter::Predicate(&allowed));
+            let unseen: Filter<'_> = Filter::Predicate(&allowed);
+            let filter = options.seen.is_excluded().then_some(unseen);
             let histories = [if times.is_empty() {
                 History::from(known.as_slice())
             } else {
@@ -211,7 +209,7 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
     fn popular(&self, k: usize) -> Vec<(ItemIndex, f32)> {
         let counts = self.catalog.counts();
         let all = counts.iter().sum::<u64>().max(1) as f64;
-        let share = |&item: &ItemIndex| (item, (counts[item as usize] as f64 / all) as f32);
+        let share = |&item: &ItemIndex| (item, (counts[item.to_usize()] as f64 / all) as f32);
         self.by_popularity.iter().take(k).map(share).collect()
     }
 

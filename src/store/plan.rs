@@ -15,8 +15,7 @@ use super::arrays::{ArrayReader, ArrayWriter};
 use super::stage_data::{StageData, StageModel};
 use crate::channels::{
     AlsConfig, ItemNeighborsConfig, MarkovChain, MatrixFactorization, NearestItems, NearestUsers,
-    Popularity, PopularityConfig, PreferredTags, SessionKnn, SessionKnnConfig, SimilarUsers,
-    SimilarUsersConfig, items_of_tags, next_items, tags_of_items, training_vectors,
+    PopularityConfig, PreferredTags, SessionKnnConfig, SimilarUsersConfig, items_of_tags, next_items, tags_of_items, training_vectors,
 };
 use crate::recall::{
     ChannelWeight, Fusion, HistoryItems, Item, Links, MaximalMarginalRelevance, Path,
@@ -32,7 +31,7 @@ const MEASURED_BY: usize = 200;
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ChannelKind {
-    /// The most popular items: [`Popularity::of_sequences`].
+    /// The most popular items: [`PopularityConfig::fit`].
     Popularity {
         /// Of which kind, and when.
         settings: PopularityConfig,
@@ -126,10 +125,10 @@ impl ChannelKind {
         let (sequences, catalog) = (&data.sequences, &data.catalog);
         Ok(match self {
             Self::ItemNeighbors { settings, .. } => {
-                Prepared::Neighbors(settings.build(sequences, catalog)?)
+                Prepared::Neighbors(settings.fit(sequences, catalog)?)
             }
             Self::MatrixFactorization { settings } => {
-                let solved = MatrixFactorization::als(sequences, catalog, settings)?;
+                let solved = settings.fit(sequences, catalog)?;
                 Prepared::Vectors(solved.item_vectors().to_owned())
             }
             Self::Model => {
@@ -176,19 +175,19 @@ impl ChannelKind {
         let segments = |sequence: usize| data.segments(sequence).to_vec();
         Ok(match (self, prepared) {
             (Self::Popularity { settings }, _) => {
-                Arc::new(Popularity::of_sequences(sequences, segments, settings)?)
+                Arc::new(settings.fit_segments(sequences, segments)?)
             }
-            (Self::MarkovChain, _) => Arc::new(MarkovChain::new(sequences, catalog)?),
+            (Self::MarkovChain, _) => Arc::new(MarkovChain::fit(sequences, catalog)?),
             (Self::ItemNeighbors { start, .. }, Prepared::Neighbors(links)) => {
                 Arc::new(start.then(links).into_channel())
             }
             (Self::SimilarUsers { start, settings }, _) => {
-                let similar = SimilarUsers::new(sequences, catalog, *start, settings)?;
+                let similar = settings.fit(sequences, catalog, *start)?;
                 let items = similar.items().clone();
                 Arc::new(similar.then(items).into_channel())
             }
             (Self::SessionKnn { settings }, _) => {
-                Arc::new(SessionKnn::new(sequences, catalog, settings)?)
+                Arc::new(settings.fit(sequences, catalog)?)
             }
             (Self::MatrixFactorization { settings }, Prepared::Vectors(items)) => {
                 Arc::new(MatrixFactorization::of_items(items, settings)?)
@@ -391,7 +390,7 @@ impl PlannedSelection {
 /// ];
 /// plan.fallback = Some(ChannelKind::Popularity { settings: PopularityConfig::new() });
 /// let stage = plan.build(&data)?;
-/// let report = Evaluation::new(&[10], false).run_channel(&stage, &split.test, split.catalog())?;
+/// let report = Evaluation::new(&[10], Seen::Keep).run_channel(&stage, &split.test, split.catalog())?;
 /// println!("recall@10 {:.4}", report.recall(10).unwrap());
 /// # Ok::<(), seqrec::Error>(())
 /// ```

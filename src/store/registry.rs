@@ -26,12 +26,12 @@ use super::stage_data::StageModel;
 ///
 /// ```no_run
 /// use seqrec::backend::Flex;
-/// use seqrec::engine::{EngineSettings, RecallEngine};
+/// use seqrec::engine::{EngineConfig, RecallEngine};
 /// use seqrec::store::ModelRegistry;
 /// # use seqrec::model::Gru4RecConfig as MyConfig;
 ///
 /// let models = ModelRegistry::<Flex>::builtin().with::<MyConfig>();
-/// let engine = RecallEngine::open_with("run", models, Default::default(), EngineSettings::default())?;
+/// let engine = RecallEngine::open_with("run", models, Default::default(), EngineConfig::default())?;
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Debug, Clone)]

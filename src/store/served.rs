@@ -14,7 +14,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
-use crate::data::{Catalog, ExternalId, Features, IdTable, TimeUnit, TrainingSequences};
+use crate::data::{
+    Catalog, ExternalId, Features, IdTable, ItemIndex, TimeUnit, TrainingSequences,
+};
 use crate::files::{read_file, write_file};
 use crate::index::{AnyIndex, IndexReport};
 use crate::model::RecallerConfig;
@@ -115,7 +117,7 @@ impl StagePlan {
             offsets.push(items.len() as u64);
         }
         arrays.add("sequences.offsets", offsets.into_iter());
-        arrays.add("sequences.items", items.into_iter());
+        arrays.add("sequences.items", items.into_iter().map(ItemIndex::get));
         arrays.add("sequences.times", times.into_iter());
         if let Some(tags) = &data.tags {
             arrays.add_matrix("tags", tags.values());
@@ -300,5 +302,9 @@ fn sequences(
             "is not in the catalog",
         ));
     }
-    Ok(TrainingSequences::from_parts(offsets, items, times))
+    Ok(TrainingSequences::from_parts(
+        offsets,
+        ItemIndex::from_vec(items),
+        times,
+    ))
 }

@@ -17,13 +17,14 @@ use serde::{Deserialize, Serialize};
 
 use super::identity::Identity;
 use super::observer::EpochReport;
+use crate::eval::Metric;
 use crate::files::{
     FolderLock, entries, read_file, remove_folder, sweep, write_file, write_new_folder,
 };
 use crate::{Error, Result};
 
 /// The version of checkpoints that this build writes and reads.
-const FORMAT_VERSION: u32 = 3;
+const FORMAT_VERSION: u32 = 4;
 
 const STATE: &str = "state.json";
 const MODEL: &str = "model.bin";
@@ -44,6 +45,37 @@ pub(super) struct Progress {
     pub(super) best_epoch: usize,
     pub(super) best_value: Option<f64>,
     pub(super) train_seconds: f64,
+}
+
+impl Progress {
+    /// Before the first epoch.
+    pub(super) fn new(identity: Identity) -> Self {
+        Self {
+            identity,
+            epochs: Vec::new(),
+            best_epoch: 0,
+            best_value: None,
+            train_seconds: 0.0,
+        }
+    }
+
+    /// Adds the next epoch; whether it is the best so far. Without validation users the last one
+    /// counts as the best.
+    pub(super) fn add(&mut self, report: EpochReport, metric: Metric) -> bool {
+        let validation = report.validation.as_ref();
+        let value = validation.and_then(|report| report.get(metric));
+        let improved = match (value, self.best_value) {
+            (Some(value), Some(best)) => value > best,
+            _ => true,
+        };
+        self.train_seconds += report.seconds;
+        self.epochs.push(report);
+        if improved {
+            self.best_epoch = self.epochs.len();
+            self.best_value = value;
+        }
+        improved
+    }
 }
 
 #[derive(Serialize, Deserialize)]

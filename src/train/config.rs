@@ -4,13 +4,14 @@ use burn::config::Config;
 
 use super::adam::Adam;
 use super::optimizer::Optimizer;
-use crate::data::Targets;
+use crate::data::{Seen, Targets};
 use crate::eval::{Measure, Metric};
 use crate::retrieve::Evaluation;
 use crate::{Error, Result, checks};
 
 /// The settings of a [`Trainer`](super::Trainer).
 #[derive(Config, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct TrainerConfig {
     /// How many epochs at most.
     #[config(default = 100)]
@@ -42,9 +43,9 @@ pub struct TrainerConfig {
     /// The cuts of the validation metrics; the deciding metric's is added where it is missing.
     #[config(default = "vec![10, 50]")]
     pub ks: Vec<usize>,
-    /// Whether items of the history are left out of what is recalled in validation.
-    #[config(default = false)]
-    pub exclude_seen: bool,
+    /// Whether items of the history may be recalled in validation.
+    #[config(default = "Seen::default()")]
+    pub seen: Seen,
     /// The seed of batches and dropout.
     #[config(default = 42)]
     pub seed: u64,
@@ -83,6 +84,6 @@ impl TrainerConfig {
         if !ks.contains(&self.metric.k()) {
             ks.push(self.metric.k());
         }
-        Evaluation::new(&ks, self.exclude_seen)
+        Evaluation::new(&ks, self.seen)
     }
 }

@@ -1,5 +1,6 @@
 //! Watching training from outside.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -51,7 +52,26 @@ pub struct EpochReport {
     pub validation: Option<Report>,
 }
 
-/// Is told what training does. Every method may end it with an error.
+/// Is told what training does, and may end it.
+///
+/// ```
+/// use std::ops::ControlFlow;
+/// use std::time::{Duration, Instant};
+/// use seqrec::train::{StepReport, TrainingObserver};
+///
+/// /// Ends training when its time is up.
+/// struct Limit(Instant);
+///
+/// impl TrainingObserver for Limit {
+///     fn on_step(&mut self, _step: &StepReport) -> seqrec::Result<ControlFlow<()>> {
+///         Ok(if self.0.elapsed() < Duration::from_secs(600) {
+///             ControlFlow::Continue(())
+///         } else {
+///             ControlFlow::Break(())
+///         })
+///     }
+/// }
+/// ```
 pub trait TrainingObserver {
     /// Training begins or goes on.
     ///
@@ -62,22 +82,24 @@ pub trait TrainingObserver {
         Ok(())
     }
 
-    /// A step was made.
+    /// A step was made. A break ends training without the epoch that it is in: what comes back are
+    /// the best weights of the epochs before.
     ///
     /// # Errors
-    /// Ends training.
-    fn on_step(&mut self, step: &StepReport) -> Result<()> {
+    /// Ends training, whose result is then this error.
+    fn on_step(&mut self, step: &StepReport) -> Result<ControlFlow<()>> {
         let _ = step;
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 
-    /// An epoch was made and validated; `improved` says whether it is the best so far.
+    /// An epoch was made and validated; `improved` says whether it is the best so far. A break ends
+    /// training after it.
     ///
     /// # Errors
-    /// Ends training.
-    fn on_epoch(&mut self, epoch: &EpochReport, improved: bool) -> Result<()> {
+    /// Ends training, whose result is then this error.
+    fn on_epoch(&mut self, epoch: &EpochReport, improved: bool) -> Result<ControlFlow<()>> {
         let _ = (epoch, improved);
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 }
 
@@ -153,8 +175,9 @@ impl TrainingObserver for CsvLog {
         self.write()
     }
 
-    fn on_epoch(&mut self, epoch: &EpochReport, _improved: bool) -> Result<()> {
+    fn on_epoch(&mut self, epoch: &EpochReport, _improved: bool) -> Result<ControlFlow<()>> {
         self.epochs.push(epoch.clone());
-        self.write()
+        self.write()?;
+        Ok(ControlFlow::Continue(()))
     }
 }

@@ -4,11 +4,14 @@ use super::observer::EpochReport;
 
 /// Why training ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StopReason {
     /// All epochs were made.
     Epochs,
     /// The validation metric did not get better for long enough.
     Patience,
+    /// An observer ended it.
+    Observer,
     /// The loss became NaN or infinite; the best weights of the epochs before are kept.
     Diverged {
         /// The epoch, counted from 1.
@@ -23,7 +26,8 @@ pub enum StopReason {
 pub struct Trained<M> {
     /// The model with the best epoch's weights.
     pub model: M,
-    /// The best epoch, counted from 1; the last one where there are no validation users.
+    /// The best epoch, counted from 1; the last one where there are no validation users, and 0 where
+    /// an observer ended training before any was whole: the model is then as it was.
     pub best_epoch: usize,
     /// Every epoch.
     pub epochs: Vec<EpochReport>,

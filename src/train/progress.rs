@@ -1,5 +1,7 @@
 //! Progress bars on a terminal.
 
+use std::ops::ControlFlow;
+
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::observer::{EpochReport, StepReport, TrainingObserver, TrainingPlan};
@@ -35,7 +37,7 @@ impl TrainingObserver for ProgressBars {
         Ok(())
     }
 
-    fn on_step(&mut self, step: &StepReport) -> Result<()> {
+    fn on_step(&mut self, step: &StepReport) -> Result<ControlFlow<()>> {
         if step.step == 1 {
             let style =
                 ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len} {msg} eta {eta}")
@@ -52,11 +54,11 @@ impl TrainingObserver for ProgressBars {
         self.bar
             .set_message(format!("loss {:.4} {speed:.0} targets/s", self.loss));
         self.bar.inc(1);
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 
-    fn on_epoch(&mut self, _epoch: &EpochReport, _improved: bool) -> Result<()> {
+    fn on_epoch(&mut self, _epoch: &EpochReport, _improved: bool) -> Result<ControlFlow<()>> {
         self.bar.finish_and_clear();
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 }

@@ -1,5 +1,6 @@
 //! The training loop.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -8,7 +9,7 @@ use burn::optim::adaptor::OptimizerAdaptor;
 use burn::optim::{GradientsParams, Optimizer as _};
 use burn::tensor::ElementConversion;
 
-use super::checkpoint::{Checkpoints, EncodedTensors, Progress, encode};
+use super::checkpoint::{Checkpoint, Checkpoints, EncodedTensors, Progress, encode};
 use super::config::TrainerConfig;
 use super::finite::all_finite;
 use super::identity::Identity;
@@ -105,59 +106,23 @@ impl<'a> Trainer<'a> {
     {
         let config = self.config.clone();
         config.validate()?;
-        check_targets(&model, config.targets)?;
         let evaluation = config.evaluation();
-        evaluation.check(split.catalog())?;
-        check_items(&model, split.catalog())?;
-        split.train.check_items(split.catalog())?;
-        let mut batcher = Batcher::new(
-            &split.train,
-            config.batch_size,
-            model.max_len(),
-            config.targets,
-            config.seed,
-        )?;
-        if let Some(negatives) = model.negatives() {
-            batcher = batcher.negatives(NegativeSampler::new(negatives, split.catalog())?);
-        }
+        check(&model, split, &config, &evaluation)?;
+        let batcher = batcher(&model, split, &config)?;
         let mut optimizer = OptimizerAdaptor::<Optimizer, M, B>::from(config.optimizer);
         let mut best = model.valid();
-        let identity = Identity::new(
-            split,
-            &model.settings(),
-            Module::<B>::num_params(&model),
-            &config,
-        )?;
-        let mut progress = Progress {
-            identity,
-            epochs: Vec::new(),
-            best_epoch: 0,
-            best_value: None,
-            train_seconds: 0.0,
-        };
+        let parameters = Module::<B>::num_params(&model);
+        let identity = Identity::new(split, &model.settings(), parameters, &config)?;
+        let mut progress = Progress::new(identity);
         let _lock = (self.checkpoints.as_ref())
             .map(Checkpoints::lock)
             .transpose()?;
-        if let Some(checkpoints) = &self.checkpoints {
-            // A run that starts anew does not read what it removes.
-            let last = if self.resume {
-                checkpoints.last()?
-            } else {
-                None
-            };
-            match last {
-                Some(checkpoint) => {
-                    checkpoint
-                        .progress
-                        .identity
-                        .check_same(&progress.identity)?;
-                    model = model.load_record(checkpoint.model::<B, _>(device)?);
-                    optimizer = optimizer.load_record(checkpoint.optimizer::<B, _>(device)?);
-                    best = best.load_record(checkpoint.best::<B::InnerBackend, _>(device)?);
-                    progress = checkpoint.progress;
-                }
-                None => checkpoints.clear()?,
-            }
+        if let Some(checkpoint) = self.checkpoint()? {
+            (checkpoint.progress.identity).check_same(&progress.identity)?;
+            model = model.load_record(checkpoint.model::<B, _>(device)?);
+            optimizer = optimizer.load_record(checkpoint.optimizer::<B, _>(device)?);
+            best = best.load_record(checkpoint.best::<B::InnerBackend, _>(device)?);
+            progress = checkpoint.progress;
         }
         let steps_per_epoch = batcher.batches_per_epoch();
         let plan = TrainingPlan {
@@ -175,49 +140,25 @@ impl<'a> Trainer<'a> {
             }
             let epoch = progress.epochs.len() + 1;
             let made = self.epoch(epoch, model, &mut optimizer, &batcher, device);
-            let made = made.and_then(|(model, mut report)| {
-                let valid = model.valid();
-                // A last step that goes too far shows in no loss.
-                if !all_finite(&valid) {
-                    let (step, loss) = (steps_per_epoch, f64::INFINITY);
-                    return Err(Error::NonFiniteLoss { epoch, step, loss });
+            let judged = made.and_then(|made| match made {
+                ControlFlow::Break(()) => Ok(None),
+                ControlFlow::Continue((model, report)) => {
+                    let steps = steps_per_epoch;
+                    let judged = judge(&model, report, steps, &evaluation, split, device)?;
+                    let (valid, report) = judged;
+                    Ok(Some((model, valid, report)))
                 }
-                report.validation = validate(&valid, &evaluation, split, device)?;
-                Ok((model, valid, report))
             });
-            let (trained, valid, report) = match made {
-                Ok(made) => made,
-                // Vectors that are finite may still be too long for their products to be.
-                Err(Error::NonFiniteVector { .. }) if epoch > 1 => {
-                    let step = steps_per_epoch;
-                    break StopReason::Diverged { epoch, step };
-                }
-                Err(Error::NonFiniteVector { value, .. }) => {
-                    let (step, loss) = (steps_per_epoch, value.into());
-                    return Err(Error::NonFiniteLoss { epoch, step, loss });
-                }
-                Err(Error::NonFiniteLoss { epoch, step, .. }) if epoch > 1 => {
-                    break StopReason::Diverged { epoch, step };
-                }
-                Err(error) => return Err(error),
+            let (trained, valid, report) = match judged {
+                Ok(Some(judged)) => judged,
+                Ok(None) => break StopReason::Observer,
+                Err(error) => break diverged(error, epoch, steps_per_epoch)?,
             };
             model = trained;
-            let value = report
-                .validation
-                .as_ref()
-                .and_then(|report| report.get(config.metric));
-            // Without validation users the last epoch counts as the best.
-            let improved = match (value, progress.best_value) {
-                (Some(value), Some(best)) => value > best,
-                _ => true,
-            };
+            let improved = progress.add(report.clone(), config.metric);
             if improved {
                 best = valid;
-                progress.best_epoch = epoch;
-                progress.best_value = value;
             }
-            progress.train_seconds += report.seconds;
-            progress.epochs.push(report.clone());
             if let Some(checkpoints) = &self.checkpoints {
                 let tensors = EncodedTensors {
                     model: encode::<B>(model.clone().into_record())?,
@@ -226,8 +167,14 @@ impl<'a> Trainer<'a> {
                 };
                 checkpoints.save(&progress, &tensors)?;
             }
+            let mut flow = ControlFlow::Continue(());
             for observer in &mut self.observers {
-                observer.on_epoch(&report, improved)?;
+                if observer.on_epoch(&report, improved)?.is_break() {
+                    flow = ControlFlow::Break(());
+                }
+            }
+            if flow.is_break() {
+                break StopReason::Observer;
             }
         };
         Ok(Trained {
@@ -239,7 +186,23 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// One epoch's steps.
+    /// The checkpoint to go on from. A run that starts anew does not read what it removes.
+    fn checkpoint(&self) -> Result<Option<Checkpoint>> {
+        let Some(checkpoints) = &self.checkpoints else {
+            return Ok(None);
+        };
+        let last = if self.resume {
+            checkpoints.last()?
+        } else {
+            None
+        };
+        if last.is_none() {
+            checkpoints.clear()?;
+        }
+        Ok(last)
+    }
+
+    /// One epoch's steps, unless an observer ends training.
     fn epoch<B, M>(
         &mut self,
         epoch: usize,
@@ -247,7 +210,7 @@ impl<'a> Trainer<'a> {
         optimizer: &mut impl burn::optim::Optimizer<M, B>,
         batcher: &Batcher,
         device: &B::Device,
-    ) -> Result<(M, EpochReport)>
+    ) -> Result<ControlFlow<(), (M, EpochReport)>>
     where
         B: TrainingBackend,
         M: TrainableRecaller<B>,
@@ -282,8 +245,14 @@ impl<'a> Trainer<'a> {
                 loss,
                 targets: batch_targets,
             };
+            let mut flow = ControlFlow::Continue(());
             for observer in &mut self.observers {
-                observer.on_step(&report)?;
+                if observer.on_step(&report)?.is_break() {
+                    flow = ControlFlow::Break(());
+                }
+            }
+            if flow.is_break() {
+                return Ok(ControlFlow::Break(()));
             }
         }
         if steps != batcher.batches_per_epoch() {
@@ -300,7 +269,7 @@ impl<'a> Trainer<'a> {
             waited_seconds: batches.waited().as_secs_f64(),
             validation: None,
         };
-        Ok((model, report))
+        Ok(ControlFlow::Continue((model, report)))
     }
 }
 
@@ -317,6 +286,76 @@ fn stop_after(
         return Some(StopReason::Patience);
     }
     (made >= config.epochs).then_some(StopReason::Epochs)
+}
+
+/// Refuses a model that can't be trained so, or is not of the split's catalog.
+fn check<B: TrainingBackend>(
+    model: &impl SequenceRecaller<B>,
+    split: &Split,
+    config: &TrainerConfig,
+    evaluation: &Evaluation,
+) -> Result<()> {
+    check_targets(model, config.targets)?;
+    evaluation.validate(split.catalog())?;
+    check_items(model, split.catalog())?;
+    split.train.check_items(split.catalog())
+}
+
+/// Batches of the training sequences, with negatives where the model's loss is sampled.
+fn batcher<B: TrainingBackend>(
+    model: &impl SequenceRecaller<B>,
+    split: &Split,
+    config: &TrainerConfig,
+) -> Result<Batcher> {
+    let batcher = Batcher::new(
+        &split.train,
+        config.batch_size,
+        model.max_len(),
+        config.targets,
+        config.seed,
+    )?;
+    Ok(match model.negatives() {
+        Some(negatives) => batcher.negatives(NegativeSampler::new(negatives, split.catalog())?),
+        None => batcher,
+    })
+}
+
+/// The model that an epoch gave, without gradients, and how it does on the validation split.
+fn judge<B: TrainingBackend, M: TrainableRecaller<B>>(
+    model: &M,
+    mut report: EpochReport,
+    steps_per_epoch: usize,
+    evaluation: &Evaluation,
+    split: &Split,
+    device: &B::Device,
+) -> Result<(M::InnerModule, EpochReport)> {
+    let valid = model.valid();
+    // A last step that goes too far shows in no loss.
+    if !all_finite(&valid) {
+        let (epoch, loss) = (report.epoch, f64::INFINITY);
+        return Err(Error::NonFiniteLoss {
+            epoch,
+            step: steps_per_epoch,
+            loss,
+        });
+    }
+    report.validation = validate(&valid, evaluation, split, device)?;
+    Ok((valid, report))
+}
+
+/// What an epoch's error comes to: the first one's is the caller's, later ones keep what was
+/// learned before. Vectors that are finite may still be too long for their products to be.
+fn diverged(error: Error, epoch: usize, steps_per_epoch: usize) -> Result<StopReason> {
+    let (step, loss) = match error {
+        Error::NonFiniteLoss { step, loss, .. } => (step, loss),
+        Error::NonFiniteVector { value, .. } => (steps_per_epoch, value.into()),
+        other => return Err(other),
+    };
+    if epoch > 1 {
+        Ok(StopReason::Diverged { epoch, step })
+    } else {
+        Err(Error::NonFiniteLoss { epoch, step, loss })
+    }
 }
 
 /// Refuses targets that a model can't be trained on.

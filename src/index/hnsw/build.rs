@@ -47,7 +47,7 @@ pub(super) fn build(vectors: ArrayView2<'_, f32>, config: &HnswConfig) -> Graph 
         dominant,
         squares: Vec::new(),
         twins: Twins::default(),
-        items: (1..=len as ItemIndex).collect::<Vec<_>>().into(),
+        items: ItemIndex::all(len).collect::<Vec<_>>().into(),
         levels: levels.into(),
         base: Links::empty(len, 2 * neighbors),
         upper_start: upper_start.into(),

@@ -17,6 +17,7 @@ use super::dominant::Dominant;
 use super::graph::{Graph, Links};
 use super::twins::{NONE, Twins};
 use super::{HnswConfig, HnswIndex};
+use crate::item::{ItemIndex, PADDING};
 use crate::index::buffer::Buffer;
 use crate::index::file::{self, Contents, Kind, Sections};
 use crate::index::vectors::Vectors;
@@ -91,11 +92,11 @@ impl HnswIndex {
             .map_err(|error| sections.damaged(&error.to_string()))?;
         let graph = graph(&sections, &config)?;
         check(&graph).map_err(|reason| sections.damaged(reason))?;
-        let mut items: Vec<u32> = graph
+        let mut items: Vec<ItemIndex> = graph
             .items
             .iter()
             .copied()
-            .filter(|&item| item != 0)
+            .filter(|&item| item != PADDING)
             .collect();
         items.sort_unstable();
         if let Some(pair) = items.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -116,7 +117,7 @@ fn graph(sections: &Sections, config: &HnswConfig) -> Result<Graph> {
     let rows: Buffer<Line> = sections.array(0)?;
     let vectors = Vectors::from_parts(dim, config.precision, rows, sections.array(1)?)
         .ok_or_else(mismatch)?;
-    let items: Buffer<u32> = sections.array(3)?;
+    let items: Buffer<ItemIndex> = sections.array(3)?;
     let levels: Buffer<u8> = sections.array(4)?;
     let base: Buffer<u32> = sections.array(5)?;
     let upper_start: Buffer<u32> = sections.array(6)?;
@@ -133,7 +134,7 @@ fn graph(sections: &Sections, config: &HnswConfig) -> Result<Graph> {
     if !fits || points >= 1 << 31 {
         return Err(mismatch());
     }
-    let live = items.iter().filter(|&&item| item != 0).count();
+    let live = items.iter().filter(|&&item| item != PADDING).count();
     let entry = u32::try_from(sections.settings[6]).unwrap_or(NONE);
     Ok(Graph {
         neighbors: config.m,

@@ -6,6 +6,7 @@ use super::beam::{Beam, Near};
 use super::dominant::Dominant;
 use super::twins::{NONE, Twins};
 use super::visited::Visited;
+use crate::item::{ItemIndex, PADDING};
 use crate::index::buffer::Buffer;
 use crate::index::vectors::{Query, Vectors};
 use crate::kernels::scoring::prefetch;
@@ -129,7 +130,7 @@ pub(super) struct Graph {
     /// Points that are not linked, since others with the same vectors are.
     pub(super) twins: Twins,
     /// The item of each point, 0 where it was removed.
-    pub(super) items: Buffer<u32>,
+    pub(super) items: Buffer<ItemIndex>,
     /// The highest layer of each point.
     pub(super) levels: Buffer<u8>,
     /// Links on layer 0.
@@ -167,7 +168,7 @@ impl Graph {
 
     /// Whether a point has an item, and is no tombstone.
     pub(super) fn is_live(&self, point: u32) -> bool {
-        self.items[point as usize] != 0
+        self.items[point as usize] != PADDING
     }
 
     /// Whether a linked point or one of its twins has an item.

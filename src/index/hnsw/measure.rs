@@ -148,7 +148,7 @@ impl State {
         let best = top_k::scan(k, points, |points, scores| {
             graph.vectors.rescore(&prepared, points, scores);
         });
-        let item = |(point, score): top_k::Scored| (graph.items[point as usize], score);
+        let item = |(point, score): top_k::Scored| (graph.items[point as usize].get(), score);
         best.into_iter().map(item).collect()
     }
 }

@@ -93,8 +93,7 @@ impl State {
         match &self.updates {
             Some(updates) => updates.point_of(item),
             // As they were built: item i is point i - 1.
-            None => item
-                .checked_sub(1)
+            None => (item.get().checked_sub(1))
                 .filter(|&point| (point as usize) < self.graph.len()),
         }
     }
@@ -127,7 +126,7 @@ impl HnswIndex {
     fn of_graph(mut graph: Graph, config: HnswConfig, mapped: Option<Mapped>) -> Self {
         let as_built = (1..)
             .zip(graph.items.iter())
-            .all(|(item, &of_point)| item == of_point);
+            .all(|(item, of_point)| item == of_point.get());
         let updates = (!as_built).then(|| Updates::new(&mut graph));
         Self {
             state: RwLock::new(State {
@@ -311,7 +310,7 @@ mod tests {
         std::thread::scope(|scope| {
             let half_way = scope.spawn(|| {
                 let _ = index.update(|graph, _| {
-                    graph.items.make_own().push(9);
+                    graph.items.make_own().push(ItemIndex::new(9));
                     panic!("half-way")
                 });
             });
@@ -322,7 +321,7 @@ mod tests {
             assert!(matches!(found, Err(Error::Thread { .. })), "{found:?}");
         }
         assert!(matches!(
-            index.add(9, &[0.0, 1.0]),
+            index.add(ItemIndex::new(9), &[0.0, 1.0]),
             Err(Error::Thread { .. })
         ));
         let folder = tempfile::tempdir().unwrap();

@@ -6,6 +6,7 @@ use super::twins::NONE;
 use super::{HnswIndex, State};
 use crate::index::vectors::Query;
 use crate::index::{Filter, Precision};
+use crate::item::PADDING;
 use crate::kernels::top_k;
 
 /// What a search needs room for.
@@ -39,7 +40,7 @@ impl HnswIndex {
         };
         let wanted = |point: u32| {
             let item = graph.items[point as usize];
-            item != 0 && filter.is_none_or(|filter| filter.passes(number, item))
+            item != PADDING && filter.is_none_or(|filter| filter.passes(number, item))
         };
         search.scored.clear();
         let walk = &mut search.walk;
@@ -100,7 +101,7 @@ impl HnswIndex {
             }
         }
         for scored in &mut search.scored {
-            scored.0 = graph.items[scored.0 as usize];
+            scored.0 = graph.items[scored.0 as usize].get();
         }
         search.scored.sort_unstable_by(top_k::best_first);
         search.scored.truncate(k);
@@ -117,7 +118,7 @@ fn share_passing(graph: &Graph, number: usize, filter: Filter<'_>) -> f64 {
             let sample = graph.items.iter().step_by(step);
             let passing = sample
                 .clone()
-                .filter(|&&item| item != 0 && passes(number, item));
+                .filter(|&&item| item != PADDING && passes(number, item));
             passing.count() as f64 / sample.len().max(1) as f64
         }
     }

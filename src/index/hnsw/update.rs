@@ -18,7 +18,7 @@ use super::insert::{Insertion, ListLocks, level};
 use super::places::Places;
 use super::twins::{NONE, Twins};
 use crate::index::vectors::{Query, Vectors};
-use crate::item::ItemIndex;
+use crate::item::{ItemIndex, PADDING};
 
 /// A new graph is begun when one point in so many is a tombstone, or came late.
 const RENEW_AT: usize = 4;
@@ -53,7 +53,7 @@ impl Updates {
         graph.measure();
         let named = graph.items.iter().copied().zip(0..);
         Self {
-            points: named.filter(|&(item, _)| item != 0).collect(),
+            points: named.filter(|&(item, _)| item != PADDING).collect(),
             places: Places::of(graph),
             disorder: Disorder::after(graph.shortest()),
             locks: ListLocks::new(),
@@ -141,7 +141,7 @@ impl Updates {
         let Some(point) = self.points.remove(&item) else {
             return false;
         };
-        graph.items.make_own()[point as usize] = 0;
+        graph.items.make_own()[point as usize] = PADDING;
         graph.live -= 1;
         true
     }
@@ -178,7 +178,7 @@ impl Updates {
             *moved += 1;
             let item = graph.items[point as usize];
             // What was given another vector since the new graph was begun is in it already.
-            if item != 0 && updates.point_of(item).is_none() {
+            if item != PADDING && updates.point_of(item).is_none() {
                 graph.vectors.load(point, &mut vector);
                 updates.link(new, item, &vector.values()[..dim], config);
             }

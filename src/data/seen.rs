@@ -1,0 +1,24 @@
+//! Whether what a user knows may be recalled.
+
+use serde::{Deserialize, Serialize};
+
+/// Whether the items of a user's history may be recalled for them.
+///
+/// Everything that recalls or judges takes one, and where nothing is said, they are left out.
+/// Results of the two can't be compared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Seen {
+    /// Items of the history may be recalled again, as where people buy the same things many times.
+    Keep,
+    /// Items of the history are left out.
+    #[default]
+    Exclude,
+}
+
+impl Seen {
+    /// Whether items of the history are left out.
+    pub fn is_excluded(self) -> bool {
+        self == Self::Exclude
+    }
+}
