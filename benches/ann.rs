@@ -12,6 +12,7 @@ use clap::{Parser, ValueEnum};
 use ndarray::{Array2, Axis};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use seqrec::data::ItemIndex;
 use seqrec::index::{
     Filter, FlatIndex, Hits, HnswConfig, HnswIndex, HnswRsIndex, ItemSet, Precision,
     UpdatableIndex, VectorIndex,
@@ -111,16 +112,17 @@ fn main() -> Result<(), Failure> {
 
     let mut random = ChaCha8Rng::seed_from_u64(1);
     let allowed: Option<ItemSet> = options.pass.map(|share| {
-        let items = 1..vectors.nrows() as u32;
+        let items = (1..vectors.nrows() as u32).map(ItemIndex::new);
         items.filter(|_| random.random_bool(share)).collect()
     });
-    let passes = |_: usize, item: u32| allowed.as_ref().is_none_or(|items| items.contains(item));
+    let passes =
+        |_: usize, item: ItemIndex| allowed.as_ref().is_none_or(|items| items.contains(item));
     let filter = allowed.as_ref().map(|items| match options.filter {
         FilterName::Set => Filter::Allowed(items),
         FilterName::Predicate => Filter::Predicate(&passes),
     });
-    let score = |query: usize, item: u32| {
-        let vector = vectors.row(item as usize);
+    let score = |query: usize, item: ItemIndex| {
+        let vector = vectors.row(item.to_usize());
         vector.dot(&queries.row(query))
     };
     // What a query's k best have at least: equal vectors count as equal.
@@ -138,7 +140,7 @@ fn main() -> Result<(), Failure> {
         let columns = bytes / 4 / queries.nrows();
         let truth = rows(&file("truth.u32"), columns, u32::from_le_bytes)?;
         let k = options.k.min(columns);
-        let last = |query: usize| score(query, truth[[query, k - 1]] + 1);
+        let last = |query: usize| score(query, ItemIndex::new(truth[[query, k - 1]] + 1));
         (0..queries.nrows()).map(|query| (k, last(query))).collect()
     };
 
@@ -169,9 +171,10 @@ fn main() -> Result<(), Failure> {
     let start = Instant::now();
     for &item in &replaced {
         let vector = vectors.row(item as usize);
-        built
-            .as_updatable()?
-            .replace(item, vector.as_slice().ok_or("rows are whole")?)?;
+        built.as_updatable()?.replace(
+            ItemIndex::new(item),
+            vector.as_slice().ok_or("rows are whole")?,
+        )?;
     }
     let replace_us = start.elapsed().as_secs_f64() * 1e6 / replaced.len().max(1) as f64;
     let pool = pool(options.threads)?;
@@ -225,7 +228,7 @@ fn main() -> Result<(), Failure> {
 }
 
 /// The share of each query's true best that was found: how many score no lower than the last.
-fn recall(hits: &Hits, least: &[(usize, f32)], score: impl Fn(usize, u32) -> f32) -> f64 {
+fn recall(hits: &Hits, least: &[(usize, f32)], score: impl Fn(usize, ItemIndex) -> f32) -> f64 {
     let found = least.iter().enumerate().map(|(query, &(count, least))| {
         let items = hits.items(query).iter().take(count);
         items

@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .with_position_decay(options.position_decay)
         .with_half_life(options.half_life);
     let start = Instant::now();
-    let links = config.build(&sequences, dataset.catalog())?;
+    let links = config.fit(&sequences, dataset.catalog())?;
     let seconds = start.elapsed().as_secs_f64();
     let kept: usize = (0..links.len() as u32)
         .map(|item| links.of(item).0.len())

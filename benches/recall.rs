@@ -65,7 +65,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .map(|_| random.random_range(1..=options.items as i64))
             .collect();
         let start = Instant::now();
-        let recalled = retriever.recall(history, RecallOptions::new(options.k).exclude_seen())?;
+        let recalled = retriever.recall(history, RecallOptions::new(options.k))?;
         times.push(start.elapsed().as_secs_f64() * 1e3);
         assert_eq!(recalled.items.len(), options.k);
     }

@@ -70,7 +70,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let histories =
             SequenceBatch::<B>::new(histories.iter().map(Vec::as_slice), options.len, &device)?;
         let targets: Vec<i32> = (0..options.batch_size)
-            .map(|_| item(&mut random, options.items) as i32)
+            .map(|_| item(&mut random, options.items).get() as i32)
             .collect();
         let batch = TrainingBatch {
             positions: histories.last_positions(),
@@ -105,5 +105,5 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn item(random: &mut ChaCha8Rng, items: usize) -> ItemIndex {
-    random.random_range(1..=items as ItemIndex)
+    ItemIndex::new(random.random_range(1..=items as u32))
 }

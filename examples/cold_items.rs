@@ -41,14 +41,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     let log = InteractionReader::detect(&options.ratings)?.read()?;
     let movies = Movies::beside(&options.ratings)?;
-    let filters = Filters {
-        minimum_per_user: 5,
-        ..Filters::default()
-    };
+    let filters = Filters::new().with_minimum_per_user(5);
     let dataset = Dataset::new(log, filters)?;
     let catalog = dataset.catalog();
     let items = catalog.len();
-    let ids = (1..=items as ItemIndex).filter_map(|item| catalog.id_of(item));
+    let ids = catalog.items().filter_map(|item| catalog.id_of(item));
     let genres = ids.filter_map(|id| {
         let Movie { genres, .. } = movies.get(id)?;
         Some((id.clone(), genres.clone()))
@@ -62,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Scorer::new(catalog, &[options.k])?;
     let mut found = Vec::new();
     for &seed in &options.seeds {
-        let mut order: Vec<ItemIndex> = (1..=items as ItemIndex).collect();
+        let mut order: Vec<ItemIndex> = catalog.items().collect();
         order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
         let count = (items as f64 * options.share) as usize;
         let cold: ItemSet = order[..count].iter().copied().collect();

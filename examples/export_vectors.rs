@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 use ndarray::{Array2, ArrayView2};
 use seqrec::OutputFolder;
-use seqrec::channels::{AlsConfig, MatrixFactorization};
+use seqrec::channels::AlsConfig;
 use seqrec::data::{Cases, Dataset, Filters, History, InteractionReader, Protocol, Split};
 use seqrec::index::{FlatIndex, VectorIndex};
 use seqrec::model::{Gru4RecConfig, Objective, RecallerConfig};
@@ -63,7 +63,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let best = FlatIndex::new(&items)?.search(users.view(), options.k, None)?;
     let truth: Vec<u32> = (0..best.len())
         .flat_map(|user| best.items(user))
-        .map(|item| item - 1)
+        .map(|item| item.get() - 1)
         .collect();
     let base = items.slice(ndarray::s![1.., ..]);
     folder.write("base.f32", bytes(base))?;
@@ -128,7 +128,7 @@ fn als(options: &Options, split: &Split) -> Result<Vectors, Box<dyn Error>> {
     let config = AlsConfig::new()
         .with_dim(options.dim)
         .with_seed(options.seed);
-    let model = MatrixFactorization::als(&split.train, split.catalog(), &config)?;
+    let model = config.fit(&split.train, split.catalog())?;
     let users: Vec<f32> = some(&split.test, options.queries)
         .flat_map(|history| model.fold_in(history.items()))
         .collect();

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use seqrec::Result;
 use seqrec::channels::MarkovChain;
-use seqrec::data::{Interaction, ItemIndex, TrainingSequences, synthetic::Synthetic};
+use seqrec::data::{Interaction, TrainingSequences, synthetic::Synthetic};
 use seqrec::engine::{EngineConfig, RecallEngine, RecallRequest};
 use seqrec::index::Filter;
 use seqrec::prelude::*;
@@ -66,7 +66,7 @@ fn main() -> Result<()> {
     let dataset = Dataset::new(Synthetic::default().generate(), Filters::default())?;
     let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
     let markov = MarkovChain::fit(&split.train, split.catalog())?;
-    let evaluation = Evaluation::new(&[10], false);
+    let evaluation = Evaluation::new(&[10], Seen::Keep);
     let report = evaluation.run_channel(&markov, &split.test, split.catalog())?;
     for (metric, value) in report.iter() {
         println!("the chain alone: {metric} {value:.4}");

@@ -52,7 +52,7 @@ impl VectorIndex for ByteIndex {
         seqrec::index::check_queries(self, queries, k)?;
         let mut hits = Hits::with_capacity(queries.nrows(), k);
         for (row, query) in queries.axis_iter(Axis(0)).enumerate() {
-            let vectors = self.bytes.axis_iter(Axis(0)).zip(1..);
+            let vectors = self.bytes.axis_iter(Axis(0)).zip((1..).map(ItemIndex::new));
             let passing = vectors.filter(|&(_, item)| filter.is_none_or(|f| f.passes(row, item)));
             let mut found: Vec<Hit> = passing
                 .map(|(bytes, item)| {
@@ -89,7 +89,7 @@ fn main() -> Result<()> {
     let found = index.search(users.view(), 10, None)?;
     println!("it finds {:.4} of the true best 10", found.recall(&truth));
 
-    let evaluation = Evaluation::new(&[10], false);
+    let evaluation = Evaluation::new(&[10], Seen::Keep);
     let report = evaluation.run(&model, &index, &split.test, split.catalog(), &device)?;
     for (metric, value) in report.iter() {
         println!("{metric:<20} {value:.4}");

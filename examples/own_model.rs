@@ -117,7 +117,7 @@ fn main() -> Result<()> {
     let model = Trainer::new(trainer).fit(model, &split, &device)?.model;
 
     let index = FlatIndex::new(&item_vectors(&model))?;
-    let evaluation = Evaluation::new(&[10], false);
+    let evaluation = Evaluation::new(&[10], Seen::Keep);
     let report = evaluation.run(&model, &index, &split.test, split.catalog(), &device)?;
     for (metric, value) in report.iter() {
         println!("{metric:<20} {value:.4}");

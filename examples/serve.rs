@@ -93,13 +93,11 @@ fn main() -> ExitCode {
 }
 
 async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
-    let mut settings = EngineConfig {
-        budget: Duration::try_from_secs_f64(options.budget / 1e3)?,
-        max_k: options.max_k,
-        history: options.history,
-        users: options.users,
-        ..EngineConfig::default()
-    };
+    let mut settings = EngineConfig::new()
+        .with_budget(Duration::try_from_secs_f64(options.budget / 1e3)?)
+        .with_max_k(options.max_k)
+        .with_history(options.history)
+        .with_users(options.users);
     settings.threads = options.threads.unwrap_or(settings.threads);
     let start = Instant::now();
     let engine = RecallEngine::open::<Flex>(&options.run, Default::default(), settings)?;

@@ -11,8 +11,20 @@ use serde::{Deserialize, Serialize};
 /// for it: [`Catalog::index_of`](crate::data::Catalog::index_of) and its siblings are the way from
 /// those to these. It is as large as the `u32` that it holds.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-    Pod, Zeroable, TransparentWrapper,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    Pod,
+    Zeroable,
+    TransparentWrapper,
 )]
 #[serde(transparent)]
 #[repr(transparent)]

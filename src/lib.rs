@@ -8,7 +8,7 @@
 //! use seqrec::prelude::*;
 //!
 //! // Interactions from a file (`InteractionReader::detect("ratings.csv")?.read()?`) or elsewhere.
-//! let log = seqrec::data::synthetic::Synthetic { users: 80, items: 60, ..Default::default() }.generate();
+//! let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate();
 //! let dataset = Dataset::new(log, Filters::default())?;
 //! let split = Split::new(&dataset, Protocol::Ratio { seed: 42 })?;
 //!
@@ -122,7 +122,8 @@ pub mod prelude {
     pub use crate::backend::Flex;
     pub use crate::backend::{Autodiff, Backend, TrainingBackend};
     pub use crate::data::{
-        Dataset, ExternalId, Filters, InteractionReader, Interactions, Protocol, Split, Targets,
+        Dataset, ExternalId, Filters, InteractionReader, Interactions, ItemIndex, Protocol, Seen,
+        Split, Targets,
     };
     pub use crate::eval::Metric;
     pub use crate::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex};

@@ -10,7 +10,7 @@ mod results;
 mod settings;
 
 use seqrec::channels::Popularity;
-use seqrec::data::{Dataset, Filters, InteractionReader, Protocol, Split};
+use seqrec::data::{Dataset, Filters, InteractionReader, Protocol, Seen, Split};
 use seqrec::retrieve::Evaluation;
 
 use results::{Outcome, Results, Run, table};
@@ -55,10 +55,7 @@ fn other_contents_protocols_filters_and_settings_have_other_keys() {
         .entry("gru4rec", "ratings")
         .unwrap();
     let mut keys = vec![entry.key(&first, 1), entry.key(&first, 2)];
-    let core = Filters {
-        minimum_per_item: 9,
-        ..none
-    };
+    let core = none.with_minimum_per_item(9);
     for (text, filters, protocol, exclude_seen) in [
         ("", none, Protocol::LeaveOneOut, true),
         ("", none, Protocol::Ratio { seed: 42 }, false),
@@ -101,7 +98,7 @@ fn a_table_is_of_one_run_and_a_line_cut_short_harms_no_other() {
         ..first.clone()
     };
     let popular = Popularity::new(split.catalog());
-    let test = Evaluation::new(&[1, 2], false)
+    let test = Evaluation::new(&[1, 2], Seen::Keep)
         .run_channel(&popular, &split.test, split.catalog())
         .unwrap();
     let outcome = |run: &Run, model: &str| Outcome {

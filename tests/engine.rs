@@ -9,7 +9,7 @@ use seqrec::Error;
 use seqrec::channels::{ItemNeighborsConfig, Popularity, PopularityConfig};
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
-    Catalog, Dataset, ExternalId, Features, Filters, Interaction, Interactions, ItemIndex,
+    Catalog, Dataset, ExternalId, Features, Filters, Interaction, Interactions, ItemIndex, Seen,
     TimeUnit, TrainingSequences,
 };
 use seqrec::engine::{
@@ -36,8 +36,8 @@ use support::data;
 use told::Told;
 
 /// A channel that says the same of everyone.
-fn items(items: &[ItemIndex]) -> Told {
-    let items = items.to_vec();
+fn items(items: &[u32]) -> Told {
+    let items = ItemIndex::from_slice(items).to_vec();
     Told(Arc::new(move |_| Ok(items.clone())))
 }
 
@@ -46,10 +46,7 @@ fn stage() -> RecallStage {
 }
 
 fn engine_of(make: impl Fn() -> RecallStage + Send + Sync + 'static) -> RecallEngine {
-    let settings = EngineConfig {
-        threads: 2,
-        ..EngineConfig::default()
-    };
+    let settings = EngineConfig::new().with_threads(2);
     RecallEngine::with_loader(move || Ok(ServedStage::new(make(), data())), settings).unwrap()
 }
 
@@ -95,7 +92,7 @@ fn late_and_failing_channels_are_left_out_and_reported() {
             while hold.load(Ordering::SeqCst) {
                 std::thread::sleep(Duration::from_millis(1));
             }
-            Ok(vec![4])
+            Ok(vec![ItemIndex::new(4)])
         }));
         let fails = Told(Arc::new(|_| {
             Err(Error::NothingLeft {
@@ -178,7 +175,14 @@ impl RecallChannel for Unfiltered {
 #[test]
 fn what_does_not_pass_or_is_no_item_is_not_recalled_whoever_gives_it() {
     let engine = engine_of(|| {
-        let bad = || Unfiltered(vec![0, 77, 2, 4, u32::MAX]);
+        let bad = || {
+            Unfiltered(
+                vec![0, 77, 2, 4, u32::MAX]
+                    .into_iter()
+                    .map(ItemIndex::new)
+                    .collect(),
+            )
+        };
         let stage = stage()
             .channel("bad", bad(), ChannelWeight::default())
             .unwrap();
@@ -230,7 +234,7 @@ fn events_are_part_of_the_next_call() {
             .unwrap()
     });
     let seen = |user: &str| {
-        let request = RecallRequest::of_user(user, 100).keep_seen();
+        let request = RecallRequest::of_user(user, 100).seen(Seen::Keep);
         let recalled = engine.recall_for(&request).unwrap();
         (ids(&recalled), recalled.known, recalled.unknown)
     };
@@ -300,7 +304,7 @@ fn events_in_the_datas_unit_of_time_count_and_others_are_refused() {
     ] {
         let engine = engine_with_times(unit);
         let known = || {
-            let request = RecallRequest::of_user("anna", 9).keep_seen();
+            let request = RecallRequest::of_user("anna", 9).seen(Seen::Keep);
             engine.recall_for(&request).unwrap().known
         };
         let now = engine.time_unit().now();
@@ -351,7 +355,7 @@ fn events_in_the_datas_unit_of_time_count_and_others_are_refused() {
         let batch = [event("a", now), event("b", now * 1e3)];
         let reason = engine.observe_all(&batch).unwrap_err().to_string();
         assert!(reason.contains("event 1"), "{reason}");
-        let request = RecallRequest::of_user("bo", 9).keep_seen();
+        let request = RecallRequest::of_user("bo", 9).seen(Seen::Keep);
         assert_eq!(engine.recall_for(&request).unwrap().known, 1);
         assert_eq!(engine.observe_all(&batch[..1]).unwrap(), [Observed::Taken]);
         assert_eq!(engine.recall_for(&request).unwrap().known, 2);
@@ -375,11 +379,9 @@ fn selections_and_fallbacks_have_a_budget() {
     for panics in [false, true] {
         let held = Arc::new(AtomicBool::new(true));
         let hold = held.clone();
-        let settings = EngineConfig {
-            threads: 2,
-            budget: Duration::from_millis(200),
-            ..EngineConfig::default()
-        };
+        let settings = EngineConfig::new()
+            .with_threads(2)
+            .with_budget(Duration::from_millis(200));
         let load = move || {
             let (hold, rule) = (hold.clone(), hold.clone());
             let endless = Told(Arc::new(move |_| {
@@ -387,7 +389,7 @@ fn selections_and_fallbacks_have_a_budget() {
                 while hold.load(Ordering::SeqCst) {
                     std::thread::sleep(Duration::from_millis(1));
                 }
-                Ok(vec![4])
+                Ok(vec![ItemIndex::new(4)])
             }));
             let stage = stage().channel("good", items(&[1, 2]), ChannelWeight::default())?;
             let stage = stage.budget("good", Duration::from_secs(30))?;
@@ -464,14 +466,12 @@ fn ids_as_long_as_the_datas_are_served_and_room_is_made_as_users_come() {
         let stage = stage().channel("echo", echo(), ChannelWeight::default())?;
         Ok(ServedStage::new(stage, data))
     };
-    let settings = EngineConfig {
-        users: usize::MAX,
-        budget: Duration::MAX,
-        ..EngineConfig::default()
-    };
+    let settings = EngineConfig::new()
+        .with_users(usize::MAX)
+        .with_budget(Duration::MAX);
     let engine = RecallEngine::with_loader(load, settings).unwrap();
     assert_eq!(engine.recall(long.as_str(), 5).unwrap().known, 1);
-    let request = RecallRequest::of_history([long.as_str()], 5).keep_seen();
+    let request = RecallRequest::of_history([long.as_str()], 5).seen(Seen::Keep);
     assert_eq!(ids(&engine.recall_for(&request).unwrap()), [long.as_str()]);
     let event = Interaction::new("u", long.as_str(), 50.0);
     assert_eq!(engine.observe(&event, &[]).unwrap(), Observed::Taken);
@@ -521,18 +521,9 @@ fn what_is_asked_for_is_bounded() {
     );
     assert_eq!(engine.statistics().users, 0);
     for settings in [
-        EngineConfig {
-            threads: 0,
-            ..EngineConfig::default()
-        },
-        EngineConfig {
-            history: 0,
-            ..EngineConfig::default()
-        },
-        EngineConfig {
-            users: 0,
-            ..EngineConfig::default()
-        },
+        EngineConfig::new().with_threads(0),
+        EngineConfig::new().with_history(0),
+        EngineConfig::new().with_users(0),
     ] {
         let load = || Ok(ServedStage::new(stage(), data()));
         assert!(RecallEngine::with_loader(load, settings).is_err());
@@ -542,7 +533,9 @@ fn what_is_asked_for_is_bounded() {
 #[test]
 fn histories_segments_and_filters_are_the_requests() {
     let segments = Told(Arc::new(|user: UserContext<'_>| {
-        Ok((1..=user.segments().len() as u32).collect())
+        Ok((1..=user.segments().len() as u32)
+            .map(ItemIndex::new)
+            .collect())
     }));
     let engine = engine_of(move || {
         let stage = stage().channel("echo", echo(), ChannelWeight::default());
@@ -551,7 +544,7 @@ fn histories_segments_and_filters_are_the_requests() {
             .unwrap()
     });
     let recalled = |request: RecallRequest| engine.recall_for(&request).unwrap();
-    let request = RecallRequest::of_history(["d", "nobody's", "c"], 9).keep_seen();
+    let request = RecallRequest::of_history(["d", "nobody's", "c"], 9).seen(Seen::Keep);
     let answer = recalled(request.clone());
     assert_eq!(
         (ids(&answer), answer.known, answer.unknown),
@@ -589,7 +582,7 @@ fn numbered(number: usize) -> ServedStage {
     let channel = || {
         Told(Arc::new(move |_| {
             std::thread::yield_now();
-            Ok((1..=20).collect())
+            Ok((1..=20).map(ItemIndex::new).collect())
         }))
     };
     let stage = RecallStage::new(
@@ -614,11 +607,9 @@ fn no_call_sees_half_of_two_stages() {
         }),
         number => Ok(numbered(number)),
     };
-    let settings = EngineConfig {
-        budget: Duration::from_secs(30),
-        threads: 2,
-        ..EngineConfig::default()
-    };
+    let settings = EngineConfig::new()
+        .with_budget(Duration::from_secs(30))
+        .with_threads(2);
     let engine = RecallEngine::with_loader(load, settings).unwrap();
     let done = AtomicBool::new(false);
     let versions = Mutex::new(Vec::new());
@@ -627,7 +618,7 @@ fn no_call_sees_half_of_two_stages() {
             scope.spawn(|| {
                 let mut last = 0;
                 while !done.load(Ordering::SeqCst) {
-                    let request = RecallRequest::of_user("anna", 20).keep_seen();
+                    let request = RecallRequest::of_user("anna", 20).seen(Seen::Keep);
                     let recalled = engine.recall_for(&request).unwrap();
                     assert_eq!(recalled.items.len(), 20);
                     let number: usize = recalled.channels[0].name[1..].parse().unwrap();
@@ -717,12 +708,10 @@ fn save(path: &Path, seed: u64) -> Catalog {
 }
 
 fn save_plan(path: &Path, seed: u64, plan: &StagePlan) -> Catalog {
-    let log = Synthetic {
-        users: 60,
-        items: 80,
-        mean_per_user: 30,
-        ..Synthetic::default()
-    };
+    let log = Synthetic::new()
+        .with_users(60)
+        .with_items(80)
+        .with_mean_per_user(30);
     let dataset = Dataset::new(log.generate(), Filters::default()).unwrap();
     let catalog = dataset.catalog().clone();
     let config = Gru4RecConfig::new().with_dim(8);
@@ -835,11 +824,7 @@ fn plan() -> StagePlan {
 }
 
 fn open(path: &Path) -> seqrec::Result<RecallEngine> {
-    let settings = EngineConfig {
-        // Tests run beside each other on slow machines.
-        budget: Duration::from_secs(30),
-        ..EngineConfig::default()
-    };
+    let settings = EngineConfig::new().with_budget(Duration::from_secs(30));
     RecallEngine::open::<Flex>(path, Default::default(), settings)
 }
 
@@ -1046,11 +1031,9 @@ fn graphs_are_measured_once_and_opened_as_they_were() {
 
     let path = folder.path().join("graphs");
     let graphs = StagePlan {
-        index: IndexPlan {
-            exact_up_to: 0,
-            graph: HnswConfig::new().with_m(4),
-            ..IndexPlan::default()
-        },
+        index: IndexPlan::new()
+            .with_exact_up_to(0)
+            .with_graph(HnswConfig::new().with_m(4)),
         ..plan()
     };
     save_plan(&path, 1, &graphs);

@@ -10,7 +10,7 @@ use seqrec::backend::{Autodiff, Backend, Flex};
 use seqrec::burn;
 use seqrec::data::{
     Dataset, ExternalId, Features, Filters, History, ItemIndex, NegativeSampling, Negatives,
-    Protocol, SequenceBatch, Split, Targets, TrainingBatch, synthetic::Synthetic,
+    Protocol, Seen, SequenceBatch, Split, Targets, TrainingBatch, synthetic::Synthetic,
 };
 use seqrec::model::{
     Block, BsaRecConfig, Gru4RecConfig, HstuConfig, InputEmbedding, InterestExtractor,
@@ -28,7 +28,7 @@ use numbers::{assert_close, differences, noise, tensor, values};
 #[derive(Deserialize)]
 struct Reference {
     items: usize,
-    histories: Vec<Vec<ItemIndex>>,
+    histories: Vec<Vec<u32>>,
     times: Vec<Vec<f64>>,
     targets: Vec<i32>,
     models: BTreeMap<String, ReferenceModel>,
@@ -65,7 +65,9 @@ impl Reference {
 
     fn histories<B: Backend>(&self) -> SequenceBatch<B> {
         let histories = self.histories.iter().zip(&self.times);
-        let histories = histories.map(|(items, times)| History::with_times(items, times).unwrap());
+        let histories = histories.map(|(items, times)| {
+            History::with_times(ItemIndex::from_slice(items), times).unwrap()
+        });
         SequenceBatch::new(histories, 5, &B::Device::default()).unwrap()
     }
 }
@@ -197,7 +199,8 @@ fn loss_of<B: Backend>(
     let Reference {
         targets, losses, ..
     } = Reference::load();
-    let histories = SequenceBatch::<B>::new([&[1][..]], 1, &B::Device::default()).unwrap();
+    let histories =
+        SequenceBatch::<B>::new([ItemIndex::from_slice(&[1])], 1, &B::Device::default()).unwrap();
     let floats = |values: Vec<f32>| {
         let shape = [values.len()];
         tensor::<B, 1>(values, shape)
@@ -301,7 +304,7 @@ fn sampled_softmax_over_all_items_is_the_full_one<B: Backend>() {
         ))
     };
     let device = B::Device::default();
-    let histories = SequenceBatch::<B>::new([&[1][..]], 1, &device).unwrap();
+    let histories = SequenceBatch::<B>::new([ItemIndex::from_slice(&[1])], 1, &device).unwrap();
     let all: Vec<i32> = (1..=items as i32).collect();
     let batch = TrainingBatch {
         targets: integers(&[4, 9, 1]),
@@ -359,7 +362,8 @@ impl<B: Backend> ModuleMapper<B> for Permute<B> {
 /// What every model promises.
 fn check_promises<B: Backend, M: SequenceRecaller<B>>(name: &str, model: M) {
     let device = B::Device::default();
-    let histories: [&[ItemIndex]; 4] = [&[4, 2], &[1, 2, 3, 4, 5, 6, 7], &[20], &[9, 9, 3, 1]];
+    let histories = [&[4, 2][..], &[1, 2, 3, 4, 5, 6, 7], &[20], &[9, 9, 3, 1]];
+    let histories = histories.map(ItemIndex::from_slice);
     let times: [&[f64]; 4] = [
         &[0.0, 9.0],
         &[1.0, 2.0, 4.0, 50.0, 1e4, 1e4, 2e6],
@@ -397,9 +401,11 @@ fn check_promises<B: Backend, M: SequenceRecaller<B>>(name: &str, model: M) {
         .chain((1..=ITEMS as i32).map(|item| item * 7 % (ITEMS as i32 + 1)))
         .collect();
     let moved = model.clone().map(&mut Permute(integers::<B>(&order)));
-    let renumbered =
-        |item: ItemIndex| order.iter().position(|&from| from == item as i32).unwrap() as ItemIndex;
-    let history: Vec<ItemIndex> = histories[1].iter().map(|&item| renumbered(item)).collect();
+    let renumbered = |item: &ItemIndex| {
+        let place = order.iter().position(|&from| from == item.get() as i32);
+        ItemIndex::new(place.unwrap() as u32)
+    };
+    let history: Vec<ItemIndex> = histories[1].iter().map(renumbered).collect();
     let history = History::with_times(&history, times[1]).unwrap();
     let batch_of_one = SequenceBatch::<B>::new([history], model.max_len(), &device).unwrap();
     let found = values(moved.encode(&batch_of_one));
@@ -507,19 +513,19 @@ fn carried_states_are_those_of_whole_sequences<B: Backend>() {
             .with_layers(2)
             .with_input(input);
         let model = config.init::<B>(ITEMS, 3, &device).unwrap();
-        let step =
-            |items: &[ItemIndex], targets: &[i32], continues_from: Vec<Option<usize>>, carried| {
-                let histories = items.chunks(1);
-                let histories = SequenceBatch::<B>::new(histories, 1, &device).unwrap();
-                let batch = TrainingBatch {
-                    continues_from,
-                    ..batch(histories, targets)
-                };
-                let (loss, carried) = model.loss_carrying(&batch, carried);
-                (values(loss), carried)
+        let step = |items: &[u32], targets: &[i32], continues_from: Vec<Option<usize>>, carried| {
+            let histories = ItemIndex::from_slice(items).chunks(1);
+            let histories = SequenceBatch::<B>::new(histories, 1, &device).unwrap();
+            let batch = TrainingBatch {
+                continues_from,
+                ..batch(histories, targets)
             };
-        let whole = |histories: &[&[ItemIndex]], targets: &[i32]| {
-            let histories = SequenceBatch::<B>::new(histories.iter().copied(), 9, &device).unwrap();
+            let (loss, carried) = model.loss_carrying(&batch, carried);
+            (values(loss), carried)
+        };
+        let whole = |histories: &[&[u32]], targets: &[i32]| {
+            let histories = histories.iter().map(|items| ItemIndex::from_slice(items));
+            let histories = SequenceBatch::<B>::new(histories, 9, &device).unwrap();
             values(model.loss(&batch(histories, targets)))
         };
         let (loss, carried) = step(&[3, 7, 5], &[8, 9, 10], vec![None; 3], None);
@@ -543,12 +549,10 @@ fn carried_states_are_those_of_whole_sequences<B: Backend>() {
 }
 
 fn split() -> Split {
-    let log = Synthetic {
-        users: 60,
-        items: 40,
-        mean_per_user: 30,
-        ..Synthetic::default()
-    };
+    let log = Synthetic::new()
+        .with_users(60)
+        .with_items(40)
+        .with_mean_per_user(30);
     let dataset = Dataset::new(log.generate(), Filters::default()).unwrap();
     Split::new(&dataset, Protocol::LeaveOneOut).unwrap()
 }
@@ -570,11 +574,10 @@ fn learns<C: TrainableConfig<Autodiff<Flex>>>(name: &str, config: &C, trainer: T
 #[test]
 fn every_model_learns_with_every_loss() {
     let trainer = TrainerConfig::new().with_learning_rate(0.01);
-    let negatives = NegativeSampling {
-        in_batch: 16,
-        drawn: 8,
-        exponent: 0.5,
-    };
+    let negatives = NegativeSampling::new()
+        .with_in_batch(16)
+        .with_drawn(8)
+        .with_exponent(0.5);
     for (name, loss, activation) in losses() {
         let objective = Objective::new().with_loss(Loss::Sampled {
             loss,
@@ -712,7 +715,7 @@ fn a_users_features_tell_what_he_takes() {
             .with_ks(vec![5])
             .with_metric("recall@5".parse().unwrap());
         let trained = Trainer::new(trainer).fit(model, &split, &device).unwrap();
-        let first: [ItemIndex; 4] = [1, 2, 3, 4];
+        let first = [1, 2, 3, 4].map(ItemIndex::new);
         let histories = [[1.0, 0.0], [0.0, 1.0]].map(|kind| (first, kind));
         let histories = histories
             .iter()
@@ -722,12 +725,12 @@ fn a_users_features_tell_what_he_takes() {
         let items = seqrec::retrieve::item_vectors(&trained.model);
         let scores = users.dot(&items.t());
         let mean = |user: usize, kind: i64| -> f32 {
-            (1..=catalog.len())
+            (catalog.items())
                 .filter(|&item| {
-                    let id = catalog.id_of(item as ItemIndex).unwrap();
+                    let id = catalog.id_of(item).unwrap();
                     id.to_string().parse::<i64>().unwrap() / 10 == kind
                 })
-                .map(|item| scores[[user, item]])
+                .map(|item| scores[[user, item.to_usize()]])
                 .sum()
         };
         [mean(0, 1) - mean(0, 2), mean(1, 1) - mean(1, 2)]
@@ -744,21 +747,19 @@ fn a_users_features_tell_what_he_takes() {
 /// Items that training lacks entirely are recalled by their features.
 #[test]
 fn cold_items_are_recalled_by_their_features() {
-    let synthetic = Synthetic {
-        users: 200,
-        items: 200,
-        mean_per_user: 40,
-        tastes: 5,
-        ..Synthetic::default()
-    };
+    let synthetic = Synthetic::new()
+        .with_users(200)
+        .with_items(200)
+        .with_mean_per_user(40)
+        .with_tastes(5);
     let dataset = Dataset::new(synthetic.generate(), Filters::default()).unwrap();
     let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
-    let cold = |item: ItemIndex| item % 10 == 3;
+    let cold = |item: ItemIndex| item.get() % 10 == 3;
     let split = split.without_items(cold).unwrap();
     assert!(split.train.iter().flatten().all(|&item| !cold(item)));
     let catalog = split.catalog();
     let id = |item: ItemIndex| catalog.id_of(item).unwrap().clone();
-    let tastes = (1..=catalog.len() as ItemIndex).map(|item| {
+    let tastes = catalog.items().map(|item| {
         let number = id(item).to_string().parse().unwrap();
         (id(item), [format!("taste {}", synthetic.taste_of(number))])
     });
@@ -779,7 +780,7 @@ fn cold_items_are_recalled_by_their_features() {
     assert!(cases.len() > 10);
     let vectors = seqrec::retrieve::item_vectors(&trained.model);
     let index = seqrec::index::FlatIndex::new(vectors.view()).unwrap();
-    let evaluation = seqrec::retrieve::Evaluation::new(&[20], false);
+    let evaluation = seqrec::retrieve::Evaluation::new(&[20], Seen::Keep);
     let report = evaluation
         .run(&trained.model, &index, &cases, catalog, &device)
         .unwrap();

@@ -26,11 +26,11 @@ fn clustered(rows: usize, dim: usize, seed: u64) -> Array2<f32> {
 
 /// The best of some items, followed to the letter.
 fn by_sorting<'a>(
-    items: impl Iterator<Item = (ItemIndex, ndarray::ArrayView1<'a, f32>)>,
+    items: impl Iterator<Item = (u32, ndarray::ArrayView1<'a, f32>)>,
     query: ndarray::ArrayView1<'_, f32>,
     k: usize,
-) -> Vec<ItemIndex> {
-    let mut scored: Vec<(f32, ItemIndex)> = items
+) -> Vec<u32> {
+    let mut scored: Vec<(f32, u32)> = items
         .map(|(item, vector)| (vector.dot(&query), item))
         .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
@@ -40,15 +40,15 @@ fn by_sorting<'a>(
 /// The share of the true best, over all queries, that the index finds.
 fn recall(
     index: &dyn VectorIndex,
-    truth: &[Vec<ItemIndex>],
+    truth: &[Vec<u32>],
     queries: ArrayView2<'_, f32>,
     k: usize,
 ) -> f64 {
     let hits = index.search(queries, k, None).unwrap();
-    let found = |(query, truth): (usize, &Vec<ItemIndex>)| {
+    let found = |(query, truth): (usize, &Vec<u32>)| {
         truth
             .iter()
-            .filter(|item| hits.items(query).contains(item))
+            .filter(|item| hits.items(query).contains(&ItemIndex::new(**item)))
             .count()
     };
     let all: usize = truth.iter().map(Vec::len).sum();
@@ -67,7 +67,7 @@ proptest! {
         let queries = clustered(5, dim, seed + 1);
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let allowed: ItemSet =
-            (1..rows as ItemIndex).filter(|_| random.random_bool(pass)).collect();
+            (1..rows as u32).map(ItemIndex::new).filter(|_| random.random_bool(pass)).collect();
         let flat = FlatIndex::new(vectors.view()).unwrap();
         let config = HnswConfig::new().with_m(8).with_ef_construction(40);
         let graph = HnswIndex::new(vectors.view(), &config).unwrap();
@@ -76,8 +76,8 @@ proptest! {
             let exact = flat.search(queries.view(), k, filter).unwrap();
             let near = graph.search(queries.view(), k, filter).unwrap();
             for (query, vector) in queries.rows().into_iter().enumerate() {
-                let passing = (1..rows as ItemIndex)
-                    .filter(|&item| filter.is_none_or(|filter| filter.passes(query, item)))
+                let passing = (1..rows as u32)
+                    .filter(|&item| filter.is_none_or(|filter| filter.passes(query, ItemIndex::new(item))))
                     .map(|item| (item, vectors.row(item as usize)));
                 let expected = by_sorting(passing, vector, k);
                 // Sums in another order can swap neighbors that are all but equal.
@@ -93,7 +93,7 @@ proptest! {
                 prop_assert!(near.scores(query).is_sorted_by(|a, b| a >= b));
                 for hit in near.of(query) {
                     prop_assert!(filter.is_none_or(|filter| filter.passes(query, hit.item)));
-                    let truth = vectors.row(hit.item as usize).dot(&vector);
+                    let truth = vectors.row(hit.item.to_usize()).dot(&vector);
                     prop_assert!((truth - hit.score).abs() < 1e-4);
                 }
             }
@@ -105,7 +105,7 @@ proptest! {
 fn every_precision_finds_nearly_all() {
     let vectors = clustered(4_001, 24, 3);
     let queries = clustered(100, 24, 4);
-    let items = || (1..4_001).map(|item| (item as ItemIndex, vectors.row(item)));
+    let items = || (1..4_001).map(|item| (item as u32, vectors.row(item)));
     let truth: Vec<_> = queries
         .rows()
         .into_iter()
@@ -137,18 +137,15 @@ fn interests_are_searched_in_one_call() {
         assert_eq!(hits.len(), 2);
         for user in 0..2 {
             let of_user = queries.slice(ndarray::s![3 * user..3 * user + 3, ..]);
-            let mut best: Vec<(f32, ItemIndex)> = (1..501)
+            let mut best: Vec<(f32, u32)> = (1..501)
                 .map(|item| {
                     let scores = of_user.dot(&vectors.row(item));
-                    (
-                        scores.iter().copied().fold(f32::MIN, f32::max),
-                        item as ItemIndex,
-                    )
+                    (scores.iter().copied().fold(f32::MIN, f32::max), item as u32)
                 })
                 .collect();
             best.sort_by(|a, b| b.0.total_cmp(&a.0));
-            let expected: Vec<ItemIndex> = best.iter().take(7).map(|&(_, item)| item).collect();
-            assert_eq!(hits.items(user), expected);
+            let expected: Vec<u32> = best.iter().take(7).map(|&(_, item)| item).collect();
+            assert_eq!(ItemIndex::as_numbers(hits.items(user)), expected);
         }
         assert!(matches!(
             index.search_interests(queries.view(), 4, 7, None),
@@ -190,7 +187,7 @@ fn one_thread_and_one_seed_give_one_graph() {
 /// What an index that is updated should hold.
 struct Mirror {
     dim: usize,
-    vectors: BTreeMap<ItemIndex, Vec<f32>>,
+    vectors: BTreeMap<u32, Vec<f32>>,
     random: ChaCha8Rng,
 }
 
@@ -200,14 +197,14 @@ impl Mirror {
         Self {
             dim: vectors.ncols(),
             vectors: rows
-                .map(|(item, row)| (item as ItemIndex, row.to_vec()))
+                .map(|(item, row)| (item as u32, row.to_vec()))
                 .collect(),
             random: ChaCha8Rng::seed_from_u64(9),
         }
     }
 
     fn vector(&mut self) -> Vec<f32> {
-        let other: Vec<ItemIndex> = self.vectors.keys().copied().collect();
+        let other: Vec<u32> = self.vectors.keys().copied().collect();
         let near = other[self.random.random_range(0..other.len())];
         let near = self.vectors[&near].clone();
         near.into_iter()
@@ -216,7 +213,7 @@ impl Mirror {
     }
 
     /// A matrix of all vectors, row 0 padding, and the item of each row.
-    fn fresh(&self) -> (Array2<f32>, Vec<ItemIndex>) {
+    fn fresh(&self) -> (Array2<f32>, Vec<u32>) {
         let rows =
             std::iter::repeat_n(0.0, self.dim).chain(self.vectors.values().flatten().copied());
         let vectors = Array2::from_shape_vec((self.vectors.len() + 1, self.dim), rows.collect());
@@ -234,15 +231,15 @@ fn replacing_half_of_the_items_costs_no_recall() {
         let vector = mirror.vector();
         match (mirror.vectors.contains_key(&item), round % 4) {
             (true, 0) => {
-                index.remove(item).unwrap();
+                index.remove(ItemIndex::new(item)).unwrap();
                 mirror.vectors.remove(&item);
             }
             (true, _) => {
-                index.replace(item, &vector).unwrap();
+                index.replace(ItemIndex::new(item), &vector).unwrap();
                 mirror.vectors.insert(item, vector);
             }
             (false, _) => {
-                index.add(item, &vector).unwrap();
+                index.add(ItemIndex::new(item), &vector).unwrap();
                 mirror.vectors.insert(item, vector);
             }
         }
@@ -258,7 +255,7 @@ fn replacing_half_of_the_items_costs_no_recall() {
         .collect();
     let updated = recall(&index, &truth, queries.view(), 10);
     let built = HnswIndex::new(fresh.view(), index.config()).unwrap();
-    let row_of = |item: &ItemIndex| names.binary_search(item).unwrap() as ItemIndex + 1;
+    let row_of = |item: &u32| names.binary_search(item).unwrap() as u32 + 1;
     let by_row: Vec<Vec<_>> = truth
         .iter()
         .map(|best| best.iter().map(row_of).collect())
@@ -273,7 +270,7 @@ fn replacing_half_of_the_items_costs_no_recall() {
         assert!(
             hits.items(query)
                 .iter()
-                .all(|item| mirror.vectors.contains_key(item))
+                .all(|item| mirror.vectors.contains_key(&item.get()))
         );
     }
 }
@@ -287,27 +284,34 @@ fn an_index_can_be_emptied_and_filled_again() {
     for index in [&graph as &dyn UpdatableIndex, &flat] {
         for round in 0..3 {
             for item in 1..301 {
-                index.remove(item).unwrap();
+                index.remove(ItemIndex::new(item)).unwrap();
             }
             assert!(index.is_empty());
-            assert_eq!(index.search(query, 5, None).unwrap().items(0), [0; 0]);
+            assert_eq!(index.search(query, 5, None).unwrap().items(0), []);
             for item in 1..301 {
                 index
-                    .add(item, vectors.row(item as usize).as_slice().unwrap())
+                    .add(
+                        ItemIndex::new(item),
+                        vectors.row(item as usize).as_slice().unwrap(),
+                    )
                     .unwrap();
             }
             let best = by_sorting(
-                (1..301).map(|item| (item as ItemIndex, vectors.row(item))),
+                (1..301).map(|item| (item as u32, vectors.row(item))),
                 query.row(0),
                 1,
             );
             assert_eq!(
-                index.search(query, 1, None).unwrap().items(0),
+                ItemIndex::as_numbers(index.search(query, 1, None).unwrap().items(0)),
                 best,
                 "round {round}"
             );
         }
-        assert!(index.contains(300) && !index.contains(301) && !index.contains(0));
+        assert!(
+            index.contains(ItemIndex::new(300))
+                && !index.contains(ItemIndex::new(301))
+                && !index.contains(ItemIndex::new(0))
+        );
     }
 }
 
@@ -319,23 +323,23 @@ fn updates_that_cannot_be_are_errors() {
     let good = [0.5; 4];
     for index in [&graph as &dyn UpdatableIndex, &flat] {
         assert!(matches!(
-            index.add(3, &good),
-            Err(Error::DuplicateItem { item: 3 })
+            index.add(ItemIndex::new(3), &good),
+            Err(Error::DuplicateItem { item }) if item.get() == 3
         ));
         assert!(matches!(
-            index.replace(20, &good),
-            Err(Error::UnknownItem { item: 20 })
+            index.replace(ItemIndex::new(20), &good),
+            Err(Error::UnknownItem { item }) if item.get() == 20
         ));
         assert!(matches!(
-            index.remove(20),
-            Err(Error::UnknownItem { item: 20 })
+            index.remove(ItemIndex::new(20)),
+            Err(Error::UnknownItem { item }) if item.get() == 20
         ));
         assert!(matches!(
-            index.add(0, &good),
+            index.add(ItemIndex::new(0), &good),
             Err(Error::InvalidValue { field: "item", .. })
         ));
         assert!(matches!(
-            index.add(20, &good[..3]),
+            index.add(ItemIndex::new(20), &good[..3]),
             Err(Error::Shape {
                 expected: 4,
                 found: 3,
@@ -344,7 +348,7 @@ fn updates_that_cannot_be_are_errors() {
         ));
         let broken = [0.0, f32::NAN, 0.0, 0.0];
         assert!(matches!(
-            index.replace(3, &broken),
+            index.replace(ItemIndex::new(3), &broken),
             Err(Error::NonFiniteVector { column: 1, .. })
         ));
         assert_eq!(index.len(), 19);
@@ -368,7 +372,7 @@ fn searches_go_on_while_items_come_and_go() {
     for index in [&graph as &dyn UpdatableIndex, &flat] {
         // The last thousand are never there, the first never leave.
         for item in 1_001..2_001 {
-            index.remove(item).unwrap();
+            index.remove(ItemIndex::new(item)).unwrap();
         }
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
@@ -380,8 +384,8 @@ fn searches_go_on_while_items_come_and_go() {
                         for (query, vector) in queries.rows().into_iter().enumerate() {
                             assert_eq!(hits.items(query).len(), 20);
                             for hit in hits.of(query) {
-                                assert!(hit.item <= 1_000, "{} was removed", hit.item);
-                                let score = vectors.row(hit.item as usize).dot(&vector);
+                                assert!(hit.item.get() <= 1_000, "{} was removed", hit.item);
+                                let score = vectors.row(hit.item.to_usize()).dot(&vector);
                                 assert!((score - hit.score).abs() < 1e-4);
                             }
                         }
@@ -391,9 +395,9 @@ fn searches_go_on_while_items_come_and_go() {
             }
             for item in (501..=1_000).chain(501..=1_000) {
                 let vector = vectors.row(item as usize).to_vec();
-                index.remove(item).unwrap();
-                index.add(item, &vector).unwrap();
-                index.replace(item, &vector).unwrap();
+                index.remove(ItemIndex::new(item)).unwrap();
+                index.add(ItemIndex::new(item), &vector).unwrap();
+                index.replace(ItemIndex::new(item), &vector).unwrap();
             }
             done.store(true, Ordering::Relaxed);
         });
@@ -420,14 +424,14 @@ fn a_file_answers_as_the_index_that_wrote_it_and_takes_updates() {
         assert_eq!(opened.config(), index.config());
         let search = |index: &HnswIndex| index.search(queries.view(), 10, None).unwrap();
         assert_eq!(search(&opened), search(&index));
-        opened.remove(3).unwrap();
-        opened.add(900, &[0.25; 12]).unwrap();
+        opened.remove(ItemIndex::new(3)).unwrap();
+        opened.add(ItemIndex::new(900), &[0.25; 12]).unwrap();
         assert_eq!(opened.len(), index.len());
-        assert!(opened.contains(900) && !opened.contains(3));
+        assert!(opened.contains(ItemIndex::new(900)) && !opened.contains(ItemIndex::new(3)));
         opened.save(&path, 77).unwrap();
         let again = HnswIndex::open(&path, 77).unwrap();
         assert_eq!(search(&again), search(&opened));
-        assert!(!again.contains(3));
+        assert!(!again.contains(ItemIndex::new(3)));
     }
 }
 
@@ -437,15 +441,15 @@ fn a_flat_file_answers_as_the_index_that_wrote_it() {
     let queries = clustered(20, 12, 12);
     for precision in [Precision::F32, Precision::F16, Precision::Int8] {
         let index = FlatIndex::with_precision(vectors.view(), precision).unwrap();
-        index.remove(5).unwrap();
+        index.remove(ItemIndex::new(5)).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("items.index");
         index.save(&path, 1).unwrap();
         let opened = FlatIndex::open(&path, 1).unwrap();
         let search = |index: &FlatIndex| index.search(queries.view(), 10, None).unwrap();
         assert_eq!(search(&opened), search(&index));
-        opened.add(5, &[0.5; 12]).unwrap();
-        assert!(opened.contains(5));
+        opened.add(ItemIndex::new(5), &[0.5; 12]).unwrap();
+        assert!(opened.contains(ItemIndex::new(5)));
         assert!(matches!(
             HnswIndex::open(&path, 1),
             Err(Error::Damaged { .. })
@@ -528,7 +532,7 @@ fn hostile_files_are_refused_or_searched_without_harm() {
                 let hits = index.search(queries.view(), 10, None).unwrap();
                 assert!((0..3).all(|query| hits.items(query).len() <= 10));
                 index.remove(hits.items(0)[0]).unwrap();
-                index.add(7_000, &[0.5; 12]).unwrap();
+                index.add(ItemIndex::new(7_000), &[0.5; 12]).unwrap();
             }
         }
     }
@@ -548,7 +552,7 @@ fn a_file_that_shrinks_in_use_is_an_error() {
     file.set_len(300).unwrap();
     for error in [
         index.search(queries.view(), 3, None).unwrap_err(),
-        index.remove(1).unwrap_err(),
+        index.remove(ItemIndex::new(1)).unwrap_err(),
         index.save(&path, 77).unwrap_err(),
     ] {
         assert!(matches!(error, Error::Damaged { .. }), "{error}");
@@ -583,7 +587,7 @@ fn searches_from_a_pool_and_updates_end() {
                 let row = vectors.row(7).to_vec();
                 let updater = std::thread::spawn(move || {
                     while !stopped.load(Ordering::Relaxed) {
-                        updated.replace(7, &row).unwrap();
+                        updated.replace(ItemIndex::new(7), &row).unwrap();
                     }
                 });
                 // One that is in no pool of its own waits for a pool's threads as well.
@@ -635,8 +639,8 @@ fn as_many_candidates_as_there_can_be_are_no_panic() {
             .with_ef_search(usize::MAX);
         let index = HnswIndex::new(vectors.view(), &config).unwrap();
         index.save(&path, 1).unwrap();
-        let odd = |_: usize, item: ItemIndex| item % 2 == 1;
-        let some: ItemSet = (1..20).collect();
+        let odd = |_: usize, item: ItemIndex| item.get() % 2 == 1;
+        let some: ItemSet = (1..20).map(ItemIndex::new).collect();
         for index in [index, HnswIndex::open(&path, 1).unwrap()] {
             for filter in [
                 None,
@@ -644,7 +648,8 @@ fn as_many_candidates_as_there_can_be_are_no_panic() {
                 Some(Filter::Allowed(&some)),
             ] {
                 let hits = index.search(vectors.slice(ndarray::s![3..5, ..]), usize::MAX, filter);
-                let passing = (1..200).filter(|&item| filter.is_none_or(|f| f.passes(0, item)));
+                let passing = (1..200)
+                    .filter(|&item| filter.is_none_or(|f| f.passes(0, ItemIndex::new(item))));
                 assert_eq!(hits.unwrap().items(0).len(), passing.count());
             }
         }
@@ -659,8 +664,8 @@ fn an_index_that_was_emptied_is_kept_and_filled_again() {
     let graph = HnswIndex::new(vectors.view(), &HnswConfig::new()).unwrap();
     let flat = FlatIndex::new(vectors.view()).unwrap();
     for item in 1..41 {
-        graph.remove(item).unwrap();
-        flat.remove(item).unwrap();
+        graph.remove(ItemIndex::new(item)).unwrap();
+        flat.remove(ItemIndex::new(item)).unwrap();
     }
     graph.save(&path, 1).unwrap();
     let graph = HnswIndex::open(&path, 1).unwrap();
@@ -671,7 +676,7 @@ fn an_index_that_was_emptied_is_kept_and_filled_again() {
         assert!(index.search(query, 3, None).unwrap().items(0).is_empty());
         for item in [9, 5] {
             index
-                .add(item, &vectors.row(item as usize).to_vec())
+                .add(ItemIndex::new(item), &vectors.row(item as usize).to_vec())
                 .unwrap();
         }
         assert_eq!(index.search(query, 3, None).unwrap().items(0).len(), 2);
@@ -686,14 +691,20 @@ fn what_half_precision_does_not_hold_is_refused() {
     let flat = FlatIndex::with_precision(vectors.view(), Precision::F16).unwrap();
     for index in [&graph as &dyn UpdatableIndex, &flat] {
         let long = [65_505.0, 0.0, 0.0, 0.0, 0.0, 0.0];
-        for refused in [index.replace(3, &long), index.add(30, &long)] {
+        for refused in [
+            index.replace(ItemIndex::new(3), &long),
+            index.add(ItemIndex::new(30), &long),
+        ] {
             assert!(
                 matches!(refused, Err(Error::InvalidValue { .. })),
                 "{refused:?}"
             );
         }
         index
-            .add(30, &[65_504.0, 0.0, 0.0, 0.0, 0.0, -65_504.0])
+            .add(
+                ItemIndex::new(30),
+                &[65_504.0, 0.0, 0.0, 0.0, 0.0, -65_504.0],
+            )
             .unwrap();
     }
     vectors[[4, 2]] = -1e5;

@@ -6,6 +6,7 @@ use ndarray::{Array2, ArrayView2, s};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
+use seqrec::data::ItemIndex;
 use seqrec::index::{
     AnyIndex, Filter, FlatIndex, HnswConfig, HnswIndex, HnswRsIndex, IndexPlan, ItemSet, Precision,
     Tuning, UpdatableIndex, VectorIndex,
@@ -95,7 +96,7 @@ fn recall_at(
     let found = index.search(queries, k, filter).unwrap();
     let mut hits = 0;
     for query in 0..exact.len() {
-        let score = |&item: &u32| items.row(item as usize).dot(&queries.row(query));
+        let score = |item: &ItemIndex| items.row(item.to_usize()).dot(&queries.row(query));
         let least = exact.items(query).last().map_or(f32::MAX, score);
         let reached = found.items(query).iter().map(score);
         hits += reached
@@ -160,9 +161,10 @@ fn every_kind_is_found_through_filters() {
         for share in [0.5, 0.1, 0.01, 0.001] {
             let mut random = ChaCha8Rng::seed_from_u64(3);
             let passing: ItemSet = (1..=ITEMS as u32)
+                .map(ItemIndex::new)
                 .filter(|_| random.random_bool(share))
                 .collect();
-            let passes = |_: usize, item: u32| passing.contains(item);
+            let passes = |_: usize, item: ItemIndex| passing.contains(item);
             for filter in [Filter::Allowed(&passing), Filter::Predicate(&passes)] {
                 let found = recall(&graph, items.view(), queries.view(), Some(filter));
                 assert!(found >= 0.95, "{kind}, {share} pass: {found}");
@@ -190,17 +192,19 @@ fn updates_leave_an_index_as_good_as_new() {
         let index = HnswIndex::new(items.view(), &HnswConfig::new()).unwrap();
         let mut now = items.clone();
         for item in (1..=ITEMS as u32).step_by(2) {
-            index.replace(item, &row(&other, item)).unwrap();
+            index
+                .replace(ItemIndex::new(item), &row(&other, item))
+                .unwrap();
             now.row_mut(item as usize).assign(&other.row(item as usize));
         }
         as_good_as_new(&format!("{kind}, half replaced"), &index, &now, &queries);
 
         for item in 1..=ITEMS as u32 {
-            index.remove(item).unwrap();
+            index.remove(ItemIndex::new(item)).unwrap();
         }
         assert!(index.is_empty());
         for item in 1..=ITEMS as u32 {
-            index.add(item, &row(&other, item)).unwrap();
+            index.add(ItemIndex::new(item), &row(&other, item)).unwrap();
         }
         as_good_as_new(&format!("{kind}, all replaced"), &index, &other, &queries);
     }
@@ -224,7 +228,7 @@ fn vectors_that_go_from_item_to_item_stay_found() {
         let index = HnswIndex::new(first.view(), &config).unwrap();
         for &item in &moving {
             index
-                .replace(item as u32, &items.row(item).to_vec())
+                .replace(ItemIndex::new(item as u32), &items.row(item).to_vec())
                 .unwrap();
         }
         as_good_as_new("handed on", &index, &items, &queries);
@@ -237,13 +241,15 @@ fn an_index_grown_from_one_short_vector_is_as_good_as_new() {
         let (items, queries) = set(kind, 6);
         let tiny = Array2::from_elem((2, DIM), 1e-3);
         let index = HnswIndex::new(tiny.view(), &HnswConfig::new()).unwrap();
-        index.remove(1).unwrap();
+        index.remove(ItemIndex::new(1)).unwrap();
         // The shortest first, and so the longest last.
         let mut order: Vec<u32> = (1..=ITEMS as u32).collect();
         let square = |item: u32| items.row(item as usize).dot(&items.row(item as usize));
         order.sort_by(|&a, &b| square(a).total_cmp(&square(b)));
         for item in order {
-            index.add(item, &items.row(item as usize).to_vec()).unwrap();
+            index
+                .add(ItemIndex::new(item), &items.row(item as usize).to_vec())
+                .unwrap();
         }
         as_good_as_new(
             &format!("{kind}, the longest last"),
@@ -261,12 +267,15 @@ fn the_longest_is_found_when_it_comes_last() {
     let index = HnswIndex::new(items.view(), &HnswConfig::new()).unwrap();
     items.push_row(longest.view()).unwrap();
     index
-        .add(ITEMS as u32 + 1, longest.as_slice().unwrap())
+        .add(
+            ItemIndex::new(ITEMS as u32 + 1),
+            longest.as_slice().unwrap(),
+        )
         .unwrap();
     as_good_as_new("the longest last", &index, &items, &queries);
     let toward = longest.insert_axis(ndarray::Axis(0));
     let hits = index.search(toward.view(), 1, None).unwrap();
-    assert_eq!(hits.items(0), [ITEMS as u32 + 1]);
+    assert_eq!(hits.items(0), [ItemIndex::new(ITEMS as u32 + 1)]);
 }
 
 #[test]
@@ -293,11 +302,14 @@ fn vectors_of_zeros_and_equal_ones_are_all_there() {
             assert!(found.recall(&exact) >= 0.98, "{precision:?}");
             // The linked one of them goes; the others stay.
             for item in 2_000..2_100 {
-                index.remove(item).unwrap();
+                index.remove(ItemIndex::new(item)).unwrap();
             }
-            index.add(9_999, first.as_slice().unwrap()).unwrap();
+            index
+                .add(ItemIndex::new(9_999), first.as_slice().unwrap())
+                .unwrap();
             let found = index.search(query, 600, None).unwrap();
-            let by_item: HashMap<u32, f32> = found.of(0).map(|hit| (hit.item, hit.score)).collect();
+            let by_item: HashMap<u32, f32> =
+                found.of(0).map(|hit| (hit.item.get(), hit.score)).collect();
             assert_eq!(by_item.len(), 600);
             assert!((2_000..2_100).all(|item| !by_item.contains_key(&item)));
             let equal = (2_100..2_500).chain([9_999]);
@@ -350,12 +362,10 @@ fn a_plan_takes_a_graph_where_there_are_many_and_tunes_it() {
         .build(items.view(), queries.view(), K)
         .unwrap();
     assert!(matches!(index, AnyIndex::Flat(_)) && index.is_exact() && report.recall == 1.0);
-    let plan = IndexPlan {
-        exact_up_to: 1_000,
-        graph: HnswConfig::new().with_ef_search(K),
-        recall: 0.99,
-        ..IndexPlan::default()
-    };
+    let plan = IndexPlan::new()
+        .with_exact_up_to(1_000)
+        .with_graph(HnswConfig::new().with_ef_search(K))
+        .with_recall(0.99);
     let (index, report) = plan.build(items.view(), queries.view(), K).unwrap();
     assert!(matches!(index, AnyIndex::Graph(_)));
     assert!(
@@ -416,10 +426,10 @@ fn pointers_do_all_that_an_index_does() {
         hits.items(0).len()
     }
     fn updated(index: impl UpdatableIndex) -> bool {
-        index.remove(1).unwrap();
-        index.add(1, &[1.0; DIM]).unwrap();
-        index.replace(1, &[0.5; DIM]).unwrap();
-        index.contains(1)
+        index.remove(ItemIndex::new(1)).unwrap();
+        index.add(ItemIndex::new(1), &[1.0; DIM]).unwrap();
+        index.replace(ItemIndex::new(1), &[0.5; DIM]).unwrap();
+        index.contains(ItemIndex::new(1))
     }
     let (items, queries) = set(KINDS[0], 11);
     let own = || Own(FlatIndex::new(items.view()).unwrap());

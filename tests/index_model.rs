@@ -8,6 +8,7 @@ use ndarray::{Array2, ArrayView2};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use seqrec::Error;
+use seqrec::data::ItemIndex;
 use seqrec::index::{Filter, FlatIndex, HnswConfig, HnswIndex, ItemSet, Precision, UpdatableIndex};
 
 const DIM: usize = 6;
@@ -94,7 +95,7 @@ fn check<I: Kept>(precision: Precision, seed: u64, missed_share: f64) {
         match random.random_range(0..100) {
             0..25 => {
                 let vector = vector(&mut random);
-                match index.add(item, &vector) {
+                match index.add(ItemIndex::new(item), &vector) {
                     Ok(()) => assert!(model.insert(item, vector).is_none(), "step {step}"),
                     Err(Error::DuplicateItem { .. }) => assert!(known, "step {step}"),
                     Err(error) => panic!("step {step}: {error}"),
@@ -102,21 +103,21 @@ fn check<I: Kept>(precision: Precision, seed: u64, missed_share: f64) {
             }
             25..40 => {
                 let vector = vector(&mut random);
-                match index.replace(item, &vector) {
+                match index.replace(ItemIndex::new(item), &vector) {
                     Ok(()) => assert!(model.insert(item, vector).is_some(), "step {step}"),
                     Err(Error::UnknownItem { .. }) => assert!(!known, "step {step}"),
                     Err(error) => panic!("step {step}: {error}"),
                 }
             }
             // Now and then as many go as come, and sometimes nearly all.
-            40..65 => match index.remove(item) {
+            40..65 => match index.remove(ItemIndex::new(item)) {
                 Ok(()) => assert!(model.remove(&item).is_some(), "step {step}"),
                 Err(Error::UnknownItem { .. }) => assert!(!known, "step {step}"),
                 Err(error) => panic!("step {step}: {error}"),
             },
             65 if random.random_range(0..20) == 0 => {
                 for item in std::mem::take(&mut model).into_keys() {
-                    index.remove(item).unwrap();
+                    index.remove(ItemIndex::new(item)).unwrap();
                 }
             }
             66 | 67 => {
@@ -127,35 +128,35 @@ fn check<I: Kept>(precision: Precision, seed: u64, missed_share: f64) {
                 let query = vector(&mut random);
                 let k = *[1, 3, 10, 500].get(random.random_range(0..4)).unwrap();
                 let allowed: ItemSet = (0..random.random_range(0..60))
-                    .map(|_| random.random_range(1..=ITEMS + 9))
+                    .map(|_| ItemIndex::new(random.random_range(1..=ITEMS + 9)))
                     .collect();
-                let odd = |_: usize, item: u32| item % 2 == 1;
+                let odd = |_: usize, item: ItemIndex| item.get() % 2 == 1;
                 let filter = match random.random_range(0..4) {
                     0 => Some(Filter::Allowed(&allowed)),
                     1 => Some(Filter::Predicate(&odd)),
                     _ => None,
                 };
-                let passes = |item: u32| filter.is_none_or(|filter| filter.passes(0, item));
+                let passes = |item: ItemIndex| filter.is_none_or(|filter| filter.passes(0, item));
                 let queries = ArrayView2::from_shape((1, DIM), &query).unwrap();
                 let hits = index.search(queries, k, filter).unwrap();
                 let score =
                     |vector: &[f32]| -> f32 { vector.iter().zip(&query).map(|(a, b)| a * b).sum() };
                 let mut best: Vec<f32> = (model.iter())
-                    .filter(|(item, _)| passes(**item))
+                    .filter(|(item, _)| passes(ItemIndex::new(**item)))
                     .map(|(_, vector)| score(vector))
                     .collect();
                 best.sort_by(|a, b| b.total_cmp(a));
                 best.truncate(k);
                 let found: Vec<_> = hits.of(0).collect();
                 assert_eq!(found.len(), best.len(), "step {step}, k {k}");
-                let mut items: Vec<u32> = found.iter().map(|hit| hit.item).collect();
+                let mut items: Vec<u32> = found.iter().map(|hit| hit.item.get()).collect();
                 items.sort_unstable();
                 items.dedup();
                 assert_eq!(items.len(), found.len(), "step {step}: an item twice");
                 let size = query.iter().map(|value| value.abs()).sum::<f32>().max(1.0) * 20.0;
                 for hit in &found {
                     assert!(passes(hit.item), "step {step}: {} does not pass", hit.item);
-                    let vector = &model[&hit.item];
+                    let vector = &model[&hit.item.get()];
                     let error = (score(vector) - hit.score).abs();
                     assert!(error <= tolerance * size, "step {step}: {error}");
                 }
@@ -169,7 +170,7 @@ fn check<I: Kept>(precision: Precision, seed: u64, missed_share: f64) {
         }
         assert_eq!(index.len(), model.len(), "step {step}");
         assert_eq!(
-            index.contains(item),
+            index.contains(ItemIndex::new(item)),
             model.contains_key(&item),
             "step {step}"
         );

@@ -36,12 +36,7 @@ fn train_in_a_folder() {
 }
 
 fn train(folder: &Path) {
-    let log = Synthetic {
-        users: 120,
-        items: 80,
-        ..Synthetic::default()
-    }
-    .generate();
+    let log = Synthetic::new().with_users(120).with_items(80).generate();
     let dataset = Dataset::new(log, Filters::default()).unwrap();
     let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
     let device = Default::default();

@@ -7,7 +7,7 @@ use seqrec::burn;
 use seqrec::channels::Popularity;
 use seqrec::data::{
     Catalog, Dataset, ExternalId, Filters, History, Interaction, Interactions, ItemIndex, Protocol,
-    Split,
+    Seen, Split,
 };
 use seqrec::index::{Filter, FlatIndex, HnswConfig, HnswIndex, UpdatableIndex, VectorIndex};
 use seqrec::model::{Gru4Rec, Gru4RecConfig, HstuConfig, Objective, RecallerConfig, Similarity};
@@ -32,7 +32,7 @@ fn by_sorting(vectors: ArrayView2<'_, f32>, query: &[f32], k: usize) -> Vec<Item
     let mut scored: Vec<(f32, ItemIndex)> = (1..vectors.nrows())
         .map(|row| {
             let score = vectors.row(row).iter().zip(query).map(|(a, b)| a * b).sum();
-            (score, row as ItemIndex)
+            (score, ItemIndex::new(row as u32))
         })
         .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
@@ -69,7 +69,7 @@ fn flat_search_is_exact_and_graph_search_nearly() {
         );
         assert!(near.scores(row).is_sorted_by(|a, b| a >= b));
         for hit in near.of(row) {
-            let item = vectors.row(hit.item as usize);
+            let item = vectors.row(hit.item.to_usize());
             let score: f32 = item.iter().zip(&query).map(|(a, b)| a * b).sum();
             assert!(
                 (hit.score - score).abs() < 1e-4,
@@ -91,7 +91,7 @@ fn filters_hold_and_leave_k_when_k_pass() {
     let queries = vectors.slice(ndarray::s![1..4, ..]);
     for step in [2, 50] {
         // Each query has a filter of its own.
-        let filter = |query: usize, item: ItemIndex| item as usize % step == query % step;
+        let filter = |query: usize, item: ItemIndex| item.to_usize() % step == query % step;
         for index in [&flat as &dyn VectorIndex, &graph] {
             let found = index
                 .search(queries, 15, Some(Filter::Predicate(&filter)))
@@ -103,7 +103,7 @@ fn filters_hold_and_leave_k_when_k_pass() {
             }
         }
     }
-    let few = |_: usize, item: ItemIndex| item <= 3;
+    let few = |_: usize, item: ItemIndex| item.get() <= 3;
     for index in [&flat as &dyn VectorIndex, &graph] {
         let found = index
             .search(queries, 15, Some(Filter::Predicate(&few)))
@@ -178,8 +178,8 @@ fn bad_queries_and_vectors_are_errors() {
 const ITEMS: i64 = 30;
 
 fn catalog() -> Catalog {
-    let counted: Vec<ItemIndex> = (1..=ITEMS as ItemIndex)
-        .flat_map(|item| vec![item; item as usize])
+    let counted: Vec<ItemIndex> = (1..=ITEMS as u32)
+        .flat_map(|item| vec![ItemIndex::new(item); item as usize])
         .collect();
     let ids = (1..=ITEMS).map(|number| ExternalId::from(format!("item-{number}")));
     Catalog::from_ids(ids)
@@ -232,13 +232,11 @@ fn a_history_of_any_user_is_answered() {
         "no item comes twice, and padding never"
     );
 
-    let unseen = retriever
-        .recall(history, RecallOptions::new(28).exclude_seen())
-        .unwrap();
+    let unseen = retriever.recall(history, RecallOptions::new(28)).unwrap();
     assert_eq!(unseen.items.len(), 28);
     let seen = ["item-3", "item-8"].map(ExternalId::from);
     assert!(unseen.items.iter().all(|item| !seen.contains(&item.id)));
-    let skipped = retriever.recall(["item-3", "item-8"], RecallOptions::new(28).exclude_seen());
+    let skipped = retriever.recall(["item-3", "item-8"], RecallOptions::new(28));
     assert_eq!(
         skipped.unwrap().items,
         unseen.items,
@@ -432,9 +430,9 @@ fn an_index_behind_or_ahead_of_the_catalog_is_searched() {
     for make in indexes {
         let index = make();
         // A long vector, which is among the best for half of all queries, and its opposite.
-        index.add(31, &[9.0; 4]).unwrap();
-        index.add(32, &[-9.0; 4]).unwrap();
-        index.remove(7).unwrap();
+        index.add(ItemIndex::new(31), &[9.0; 4]).unwrap();
+        index.add(ItemIndex::new(32), &[-9.0; 4]).unwrap();
+        index.remove(ItemIndex::new(7)).unwrap();
         let split = {
             let log: Interactions = (0..40i64)
                 .flat_map(|user| {
@@ -449,7 +447,7 @@ fn an_index_behind_or_ahead_of_the_catalog_is_searched() {
             )
             .unwrap()
         };
-        let evaluation = Evaluation::new(&[5, 29], false);
+        let evaluation = Evaluation::new(&[5, 29], Seen::Keep);
         let report = evaluation
             .run(
                 &model,
@@ -469,7 +467,10 @@ fn an_index_behind_or_ahead_of_the_catalog_is_searched() {
             assert_eq!(recalled.items.len(), 5, "{recalled:?}");
             assert!(recalled.items.iter().all(|found| found.id != 6i64.into()));
         }
-        retriever.index().add(33, &[0.5; 4]).unwrap();
+        retriever
+            .index()
+            .add(ItemIndex::new(33), &[0.5; 4])
+            .unwrap();
         assert!(retriever.recall([1i64], RecallOptions::new(30)).is_ok());
     }
 }
@@ -500,7 +501,7 @@ fn a_model_that_looks_at_times_is_served_as_it_was_judged() {
         Default::default(),
     );
     let retriever = Retriever::<Flex, _, _>::new(model, index, catalog).unwrap();
-    let (items, times) = ([1u32, 2, 3, 4], [0.0, 60.0, 1e6, 2e6]);
+    let (items, times) = ([1, 2, 3, 4].map(ItemIndex::new), [0.0, 60.0, 1e6, 2e6]);
     let history = History::with_times(&items, &times).unwrap();
     let judged = channel.recall(&[history.into()], 10, None).unwrap();
     // External ids are one below the items' indices.
@@ -512,7 +513,7 @@ fn a_model_that_looks_at_times_is_served_as_it_was_judged() {
         .map(|item| (item.id.to_string(), item.score))
         .collect();
     let expected: Vec<(String, f32)> = (judged.of(0))
-        .map(|candidate| ((candidate.item - 1).to_string(), candidate.score))
+        .map(|candidate| ((candidate.item.get() - 1).to_string(), candidate.score))
         .collect();
     assert_eq!(found, expected);
     let shifted = [(0i64, 0.0), (1, 1.0), (2, 2.0), (3, 3.0)];
@@ -539,8 +540,8 @@ fn items_that_a_channel_does_not_know_are_an_error() {
     let index = FlatIndex::new(item_vectors::<Flex, _>(&model).view()).unwrap();
     let channel =
         VectorChannel::<ModelEncoder<Flex, _>, _>::of_model(model, index, Default::default());
-    for item in [0, 31, u32::MAX] {
-        let found = channel.recall(&[(&[1, item][..]).into()], 3, None);
+    for item in [0, 31, u32::MAX].map(ItemIndex::new) {
+        let found = channel.recall(&[(&[ItemIndex::new(1), item][..]).into()], 3, None);
         assert!(
             matches!(found, Err(Error::UnknownItem { item: unknown }) if unknown == item),
             "{found:?}"
@@ -565,10 +566,13 @@ fn labels_that_no_list_can_hold_are_told() {
     let dataset = Dataset::new(log, Filters::default()).unwrap();
     let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
     let popular = Popularity::new(split.catalog());
-    let unreachable = |exclude_seen| {
-        let evaluation = Evaluation::new(&[1], exclude_seen);
+    let unreachable = |seen| {
+        let evaluation = Evaluation::new(&[1], seen);
         let report = evaluation.run_channel(&popular, &split.test, split.catalog());
         report.unwrap().unreachable_labels
     };
-    assert_eq!((unreachable(false), unreachable(true)), (0, 1));
+    assert_eq!(
+        (unreachable(Seen::Keep), unreachable(Seen::Exclude)),
+        (0, 1)
+    );
 }

@@ -19,12 +19,10 @@ type GruRun = Run<Flex, Gru4RecConfig>;
 
 fn dataset(seed: u64) -> Dataset {
     // Another seed has its items in another order, so that a mixture is a wrong answer.
-    let synthetic = Synthetic {
-        users: 30,
-        items: 40,
-        seed,
-        ..Synthetic::default()
-    };
+    let synthetic = Synthetic::new()
+        .with_users(30)
+        .with_items(40)
+        .with_seed(seed);
     Dataset::new(synthetic.generate(), Filters::default()).unwrap()
 }
 

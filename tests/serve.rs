@@ -37,13 +37,10 @@ impl Running {
                 .fallback(Popularity::new(catalog));
             Ok(ServedStage::new(stage, data))
         };
-        let settings = EngineConfig {
-            max_k: 10,
-            history: 5,
-            // Tests run beside each other on slow machines.
-            budget: Duration::from_secs(30),
-            ..EngineConfig::default()
-        };
+        let settings = EngineConfig::new()
+            .with_max_k(10)
+            .with_history(5)
+            .with_budget(Duration::from_secs(30));
         let engine = Arc::new(RecallEngine::with_loader(load, settings).unwrap());
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let listener = runtime

@@ -145,20 +145,13 @@ fn the_service_stays_up_and_its_memory_flat() {
     } else {
         (1_000, 2_000)
     };
-    let synthetic = Synthetic {
-        users,
-        items,
-        ..Synthetic::default()
-    };
+    let synthetic = Synthetic::new().with_users(users).with_items(items);
     let dataset = Dataset::new(synthetic.generate(), Filters::default()).unwrap();
     let ids: Vec<String> = dataset.catalog().ids().map(ToString::to_string).collect();
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("run");
     save(&path, &dataset, 1);
-    let settings = EngineConfig {
-        users: 20_000,
-        ..EngineConfig::default()
-    };
+    let settings = EngineConfig::new().with_users(20_000);
     let engine = RecallEngine::open::<Flex>(&path, Default::default(), settings).unwrap();
     let engine = Arc::new(engine);
     let limits = Limits {

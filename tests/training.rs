@@ -1,5 +1,6 @@
 //! Training from end to end on small data: it learns, repeats itself, resumes, and stops.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +10,7 @@ use seqrec::backend::{Autodiff, Backend, Flex, NdArray};
 use seqrec::burn;
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
-    Dataset, Filters, Interaction, Interactions, Protocol, SequenceBatch, Split, Targets,
+    Dataset, Filters, Interaction, Interactions, Protocol, Seen, SequenceBatch, Split, Targets,
     TrainingBatch,
 };
 use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex};
@@ -23,13 +24,11 @@ use seqrec::train::{
 use seqrec::{Error, Result};
 
 fn split(protocol: Protocol) -> Split {
-    let synthetic = Synthetic {
-        users: 120,
-        items: 150,
-        mean_per_user: 40,
-        tastes: 6,
-        ..Synthetic::default()
-    };
+    let synthetic = Synthetic::new()
+        .with_users(120)
+        .with_items(150)
+        .with_mean_per_user(40)
+        .with_tastes(6);
     let dataset = Dataset::new(synthetic.generate(), Filters::default()).unwrap();
     Split::new(&dataset, protocol).unwrap()
 }
@@ -87,7 +86,7 @@ fn training_beats_popularity<B: Backend>() {
     assert!(trained.epochs.last().unwrap().loss < first.loss - 0.5);
     let device = B::Device::default();
     let index = FlatIndex::new(&item_vectors(&trained.model)).unwrap();
-    let report = Evaluation::new(&[10], false)
+    let report = Evaluation::new(&[10], Seen::Keep)
         .run(
             &trained.model,
             &index,
@@ -154,7 +153,7 @@ struct Interrupt {
 }
 
 impl TrainingObserver for Interrupt {
-    fn on_step(&mut self, step: &StepReport) -> Result<()> {
+    fn on_step(&mut self, step: &StepReport) -> Result<ControlFlow<()>> {
         if step.epoch == self.epoch && step.step == 2 {
             return Err(Error::InvalidValue {
                 field: "test",
@@ -162,7 +161,7 @@ impl TrainingObserver for Interrupt {
                 reason: "as planned".into(),
             });
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 }
 
@@ -299,11 +298,11 @@ fn a_checkpoint_folder_is_one_trainings_at_a_time_and_holds_nothing_elses() {
     /// Trains in the same folder while it is trained.
     struct Again<'a>(&'a Split, &'a Path);
     impl TrainingObserver for Again<'_> {
-        fn on_epoch(&mut self, _: &EpochReport, _: bool) -> Result<()> {
+        fn on_epoch(&mut self, _: &EpochReport, _: bool) -> Result<ControlFlow<()>> {
             let trainer = Trainer::new(config()).checkpoints(self.1);
             let error = fit::<Flex>(self.0, trainer).unwrap_err();
             assert!(matches!(error, Error::InUse { .. }), "{error}");
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         }
     }
     let trainer = Trainer::new(config().with_epochs(1)).checkpoints(folder.path());
@@ -547,7 +546,7 @@ fn the_graph_finds_what_the_exact_search_finds() {
     let exact = FlatIndex::new(vectors.view()).unwrap();
     let graph = on_one_thread(|| HnswIndex::new(vectors.view(), &HnswConfig::new()).unwrap());
     let found = |index: &dyn VectorIndex| {
-        Evaluation::new(&[10], true)
+        Evaluation::new(&[10], Seen::Exclude)
             .run(
                 &trained.model,
                 index,

@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use seqrec::OutputFolder;
-use seqrec::data::{Dataset, Filters, InteractionReader, Protocol, Split, TimeUnit};
+use seqrec::data::{Dataset, Filters, InteractionReader, Protocol, Seen, Split, TimeUnit};
 use seqrec::retrieve::Evaluation;
 
 use models::{Context, Fitted};
@@ -59,10 +59,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         };
         println!("{}: read as {}", file.display(), reader.format());
         let log = reader.read()?;
-        let filters = Filters {
-            minimum_per_user: 5,
-            ..Filters::default()
-        };
+        let filters = Filters::new().with_minimum_per_user(5);
         let dataset = Dataset::new(log, filters)?;
         let protocol = options.protocol.of(&dataset)?;
         let split = Split::new(&dataset, protocol)?;
@@ -82,7 +79,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             exclude_seen: options.exclude_seen,
         };
         // What can't be judged is told before any time is spent.
-        evaluation(options).check(split.catalog())?;
+        evaluation(options).validate(split.catalog())?;
         for name in &names {
             let mut entry = settings.entry(name, &data)?;
             if options.search > 0 {
@@ -140,7 +137,7 @@ fn measure(
 }
 
 fn evaluation(options: &Options) -> Evaluation {
-    Evaluation::new(&[10, 50], options.exclude_seen)
+    Evaluation::new(&[10, 50], Seen::exclude_if(options.exclude_seen))
 }
 
 impl ProtocolName {

@@ -6,8 +6,7 @@ use std::time::Instant;
 
 use seqrec::backend::{Autodiff, Flex};
 use seqrec::channels::{
-    AlsConfig, BprConfig, Ease, MarkovChain, MatrixFactorization, Popularity, PopularityConfig,
-    SessionKnn, SessionKnnConfig,
+    AlsConfig, BprConfig, EaseConfig, MarkovChain, Popularity, PopularityConfig, SessionKnnConfig,
 };
 use seqrec::data::Split;
 use seqrec::eval::Report;
@@ -55,23 +54,25 @@ pub fn fit(entry: &Entry, context: &Context<'_>) -> Result<Fitted, Box<dyn Error
         "recent_popularity" => solved(entry, context, || {
             let half_life = number("half_life", 30.0 * 86_400.0);
             let config = PopularityConfig::new().with_half_life(Some(half_life));
-            Ok(Popularity::of_sequences(train, |_| Vec::new(), &config)?)
+            Ok(config.fit(train, catalog)?)
         }),
         "markov" => solved(entry, context, || Ok(MarkovChain::fit(train, catalog)?)),
         "session_knn" => solved(entry, context, || {
             let config = config(&SessionKnnConfig::new(), &entry.model)?;
-            Ok(SessionKnn::new(train, catalog, &config)?)
+            Ok(config.fit(train, catalog)?)
         }),
         "ease" => solved(entry, context, || {
-            Ok(Ease::new(train, catalog, number("regularization", 500.0))?)
+            Ok(EaseConfig::new()
+                .with_regularization(number("regularization", 500.0))
+                .fit(train, catalog)?)
         }),
         "als" => solved(entry, context, || {
             let config = config(&AlsConfig::new().with_seed(context.seed), &entry.model)?;
-            Ok(MatrixFactorization::als(train, catalog, &config)?)
+            Ok(config.fit(train, catalog)?)
         }),
         "bpr" => solved(entry, context, || {
             let config = config(&BprConfig::new().with_seed(context.seed), &entry.model)?;
-            Ok(MatrixFactorization::bpr(train, catalog, &config)?)
+            Ok(config.fit(train, catalog)?)
         }),
         other => Err(format!("no model is called {other:?}").into()),
     }

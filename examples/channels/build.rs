@@ -121,7 +121,7 @@ pub fn train<'a, C: TrainableConfig<Autodiff<Flex>>>(
 fn favorite(items: &[ItemIndex], tags: &Features) -> Vec<String> {
     let mut counts = vec![0.0; tags.names().len()];
     for &item in items {
-        for (count, value) in counts.iter_mut().zip(tags.values().row(item as usize)) {
+        for (count, value) in counts.iter_mut().zip(tags.values().row(item.to_usize())) {
             *count += value;
         }
     }

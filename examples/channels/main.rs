@@ -20,7 +20,7 @@ use std::time::Instant;
 use clap::Parser;
 use seqrec::OutputFolder;
 use seqrec::backend::{Autodiff, Flex};
-use seqrec::data::{Case, Dataset, Filters, Format, InteractionReader, Protocol, Split};
+use seqrec::data::{Case, Dataset, Filters, Format, InteractionReader, Protocol, Seen, Split};
 use seqrec::model::{MODEL_NAMES, ModelVisitor, TrainableConfig, visit_model};
 use seqrec::recall::{ChannelWeight, Fusion, Normalization, RecallStage, WeightLearningConfig};
 use seqrec::store::ServedStage;
@@ -164,7 +164,12 @@ fn run<C: TrainableConfig<Autodiff<Flex>>>(
             );
         }
     }
-    let judge = Judge::new(&split, trained.segments(), !options.keep_seen, ks);
+    let judge = Judge::new(
+        &split,
+        trained.segments(),
+        Seen::exclude_if(!options.keep_seen),
+        ks,
+    );
 
     let mut rows: Vec<Measured> = Vec::new();
     for Channel {
@@ -207,7 +212,7 @@ fn run<C: TrainableConfig<Autodiff<Flex>>>(
         }
         if learn {
             let config = WeightLearningConfig::new(ks[1])
-                .with_exclude_seen(!options.keep_seen)
+                .with_seen(Seen::exclude_if(!options.keep_seen))
                 .with_seed(options.seed);
             let valid = judge.learn_weights(&mut stage, &config)?;
             let weights: Vec<f64> = stage.shares().map(|share| share.weight).collect();

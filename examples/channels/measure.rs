@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::Instant;
 
-use seqrec::data::{Cases, ItemIndex, Split};
+use seqrec::data::{Cases, ItemIndex, Seen, Split};
 use seqrec::eval::Scorer;
 use seqrec::index::Filter;
 use seqrec::recall::{RecallChannel, RecallStage, UserContext, WeightLearningConfig};
@@ -34,7 +34,7 @@ pub struct Judge<'a> {
     split: &'a Split,
     /// By the user's number in the data set.
     segments: HashMap<usize, &'a [String]>,
-    exclude_seen: bool,
+    seen: Seen,
     ks: [usize; 2],
 }
 
@@ -42,13 +42,13 @@ impl<'a> Judge<'a> {
     pub fn new(
         split: &'a Split,
         segments: HashMap<usize, &'a [String]>,
-        exclude_seen: bool,
+        seen: Seen,
         ks: [usize; 2],
     ) -> Self {
         Self {
             split,
             segments,
-            exclude_seen,
+            seen,
             ks,
         }
     }
@@ -82,7 +82,10 @@ impl<'a> Judge<'a> {
             let users: Vec<UserContext<'_>> = range.map(|case| self.context(cases, case)).collect();
             let unseen =
                 |row: usize, item: ItemIndex| !users[row].history().items().contains(&item);
-            let filter = self.exclude_seen.then_some(Filter::Predicate(&unseen));
+            let filter = self
+                .seen
+                .is_excluded()
+                .then_some(Filter::Predicate(&unseen));
             channel.recall(&users, ks[1], filter)
         };
         for start in (0..cases.len()).step_by(BATCH) {

@@ -1,7 +1,7 @@
 //! What a model must beat: popularity, the Markov chain and session kNN, which take a second.
 
 use seqrec::Result;
-use seqrec::channels::{MarkovChain, Popularity, SessionKnn, SessionKnnConfig};
+use seqrec::channels::{MarkovChain, Popularity, SessionKnnConfig};
 use seqrec::data::Split;
 use seqrec::eval::{Metric, Report};
 use seqrec::recall::RecallChannel;
@@ -18,7 +18,7 @@ impl Baselines {
             ("markov", Box::new(MarkovChain::fit(train, catalog)?)),
             (
                 "session kNN",
-                Box::new(SessionKnn::new(train, catalog, &SessionKnnConfig::new())?),
+                Box::new(SessionKnnConfig::new().fit(train, catalog)?),
             ),
         ];
         let measure = |(name, channel): (&'static str, Box<dyn RecallChannel>)| {

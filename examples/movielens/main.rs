@@ -9,12 +9,15 @@ mod overrides;
 mod source;
 
 use std::error::Error;
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use clap::Parser;
 use ndarray::Array2;
 use seqrec::backend::{Autodiff, Backend};
-use seqrec::data::{Case, Dataset, ExternalId, Filters, ItemIndex, Protocol, SequenceBatch, Split};
+use seqrec::data::{
+    Case, Dataset, ExternalId, Filters, ItemIndex, Protocol, Seen, SequenceBatch, Split,
+};
 use seqrec::eval::{Metric, Report};
 use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, HnswRsIndex, VectorIndex};
 use seqrec::model::{ModelVisitor, RecallerConfig, SequenceRecaller, TrainableConfig, visit_model};
@@ -92,12 +95,10 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
         interactions,
         titles,
     } = Source::find(options)?;
-    let filters = Filters {
-        minimum_value: options.min_rating,
-        minimum_per_user: options.core.unwrap_or(5),
-        minimum_per_item: options.core.unwrap_or(0),
-        ..Filters::default()
-    };
+    let filters = Filters::new()
+        .with_minimum_value(options.min_rating)
+        .with_minimum_per_user(options.core.unwrap_or(5))
+        .with_minimum_per_item(options.core.unwrap_or(0));
     let dataset = Dataset::new(interactions, filters)?;
     let protocol = match options.protocol {
         ProtocolName::Ratio => Protocol::Ratio { seed: options.seed },
@@ -137,6 +138,7 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
         StopReason::Diverged { epoch, step } => {
             format!("the loss diverged in epoch {epoch}, step {step}; lower --lr")
         }
+        _ => "ended".to_owned(),
     };
     println!(
         "stopped after {} epochs ({why}); the best was epoch {best_epoch}",
@@ -153,7 +155,7 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
         let found = index_recall(&model, &index, &vectors, &split, options)?;
         println!("the index finds {found:.4} of the true best");
     }
-    let evaluation = Evaluation::new(&options.k, options.exclude_seen);
+    let evaluation = Evaluation::new(&options.k, Seen::exclude_if(options.exclude_seen));
     let report = evaluation.run(&model, &index, &split.test, split.catalog(), &device)?;
     let baselines = Baselines::measure(&evaluation, &split)?;
     println!("\n{}", baselines.table(&report));
@@ -259,9 +261,9 @@ impl TrainingObserver for EpochTable {
         Ok(())
     }
 
-    fn on_epoch(&mut self, epoch: &EpochReport, improved: bool) -> Result<()> {
+    fn on_epoch(&mut self, epoch: &EpochReport, improved: bool) -> Result<ControlFlow<()>> {
         println!("{}{}", self.row(epoch), if improved { " *" } else { "" });
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 }
 
@@ -277,7 +279,7 @@ fn draw_item_map<B: Backend, C: RecallerConfig>(
     let vectors = item_vectors(&run.model);
     let mut items = run.catalog.by_popularity();
     items.truncate(MAP_ITEMS);
-    let rows: Vec<usize> = items.iter().map(|&item| item as usize).collect();
+    let rows: Vec<usize> = items.iter().map(|item| item.to_usize()).collect();
     let mut shown = vectors.select(ndarray::Axis(0), &rows);
     // Directions matter more than lengths, which mostly tell how popular an item is.
     seqrec::model::Similarity::Cosine.prepare(shown.view_mut());
@@ -316,7 +318,7 @@ fn show_users<B: Backend>(
         labels,
     } in split.test.iter().take(3)
     {
-        let options = RecallOptions::new(SHOWN_TITLES.min(split.catalog().len())).exclude_seen();
+        let options = RecallOptions::new(SHOWN_TITLES.min(split.catalog().len()));
         // With their times, which some models look at.
         let timed = history.iter().zip(times);
         let timed = timed.map(|(&item, &time)| (id(item).clone(), time));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 use seqrec::data::movielens::Edition;
-use seqrec::data::{Format, Targets};
+use seqrec::data::{Format, Seen, Targets};
 use seqrec::eval::Metric;
 use seqrec::model::{MODEL_NAMES, Objective, Similarity};
 use seqrec::train::TrainerConfig;
@@ -225,7 +225,7 @@ impl Options {
         config.batch_size = self.batch_size.unwrap_or(config.batch_size);
         config.learning_rate = self.lr.unwrap_or(config.learning_rate);
         config.seed = self.seed;
-        config.exclude_seen = self.exclude_seen;
+        config.seen = Seen::exclude_if(self.exclude_seen);
         config.ks = self.k.clone();
         let largest = self.k.iter().max().copied().unwrap_or(0);
         config.metric = Metric::recall(largest)?;

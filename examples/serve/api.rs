@@ -11,7 +11,7 @@ use axum::http::{HeaderName, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use seqrec::data::{ExternalId, Interaction};
+use seqrec::data::{ExternalId, Interaction, Seen};
 use seqrec::engine::{Observed, RecallEngine, RecallRequest};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
@@ -220,7 +220,7 @@ async fn recall(
     };
     let mut request = request.in_segments(body.segments).blocked(body.blocked);
     if body.keep_seen {
-        request = request.keep_seen();
+        request = request.seen(Seen::Keep);
     }
     let Ok(_call) = service.calls.try_acquire() else {
         let reason = "too many calls are under way";

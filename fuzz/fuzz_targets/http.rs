@@ -35,11 +35,7 @@ static RUNNING: LazyLock<(tokio::runtime::Runtime, Router)> = LazyLock::new(|| {
             .fallback(Popularity::new(catalog));
         Ok(ServedStage::new(stage, data))
     };
-    let settings = EngineConfig {
-        users: 1_000,
-        budget: Duration::from_secs(5),
-        ..EngineConfig::default()
-    };
+    let settings = EngineConfig::new().with_users(1_000).with_budget(Duration::from_secs(5));
     let engine = Arc::new(RecallEngine::with_loader(load, settings).unwrap());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)

@@ -75,7 +75,7 @@ fn exercise(index: &dyn UpdatableIndex) {
     for &item in hits.items(0) {
         index.remove(item).unwrap();
     }
-    let _ = index.add(41, &query);
+    let _ = index.add(seqrec::data::ItemIndex::new(41), &query);
     index.search(queries, 5, None).unwrap();
 }
 

@@ -59,11 +59,7 @@ fn check(log: Interactions) {
     assert!(!log.is_empty());
     assert!(log.times().iter().all(|time| time.is_finite()));
     let rows = log.len();
-    let filters = Filters {
-        minimum_value: Some(1.0),
-        minimum_per_user: 2,
-        ..Filters::default()
-    };
+    let filters = Filters::new().with_minimum_value(Some(1.0)).with_minimum_per_user(2);
     for filters in [Filters::default(), filters] {
         let Ok(dataset) = Dataset::new(log.clone(), filters) else {
             continue;

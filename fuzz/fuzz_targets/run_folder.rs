@@ -30,12 +30,7 @@ const FILES: [&str; 8] = [
 
 /// The files of a whole folder.
 static WHOLE: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
-    let synthetic = Synthetic {
-        users: 12,
-        items: 15,
-        mean_per_user: 6,
-        ..Synthetic::default()
-    };
+    let synthetic = Synthetic::new().with_users(12).with_items(15).with_mean_per_user(6);
     let dataset = Dataset::new(synthetic.generate(), Filters::default()).unwrap();
     let catalog = dataset.catalog();
     let config = Gru4RecConfig::new().with_dim(2);

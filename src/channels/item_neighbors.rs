@@ -105,7 +105,9 @@ impl ItemNeighborsConfig {
         links.push([]);
         for item in 1..=catalog.len() {
             let neighbors = found[together.ranks[item] as usize].iter();
-            links.push(neighbors.map(|&(rank, cosine)| (together.by_rank[rank as usize].get(), cosine)));
+            links.push(
+                neighbors.map(|&(rank, cosine)| (together.by_rank[rank as usize].get(), cosine)),
+            );
         }
         Ok(links)
     }

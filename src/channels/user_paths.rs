@@ -38,7 +38,7 @@ pub struct SimilarUsersConfig {
 /// use seqrec::channels::{SimilarUsers, SimilarUsersConfig};
 /// use seqrec::recall::{HistoryItems, Path, RecallChannel};
 ///
-/// let log = Synthetic { users: 40, items: 50, ..Synthetic::default() }.generate();
+/// let log = Synthetic::new().with_users(40).with_items(50).generate();
 /// let dataset = Dataset::new(log, Filters::default())?;
 /// let sequences = TrainingSequences::all(&dataset);
 /// let config = SimilarUsersConfig::new();

@@ -569,6 +569,7 @@ impl Drop for EpochBatches {
 mod tests {
     use super::super::{Dataset, Filters, Interaction, Interactions};
     use super::*;
+    use crate::item::ItemIndex;
 
     /// User u takes the items 100u + 1, 100u + 2, … so that order can be told from the item.
     fn sequences(lengths: &[usize]) -> TrainingSequences {
@@ -675,10 +676,11 @@ mod tests {
             Err(Error::NothingLeft { .. })
         ));
         for histories in [vec![], vec![&[][..]], vec![&[1, 0][..]]] {
+            let histories = histories.into_iter().map(ItemIndex::from_slice);
             assert!(PaddedSequences::new(histories, 3).is_err());
         }
         // More positions than a device has numbers for, though the histories share their memory.
-        let long = vec![1; 1 << 16];
+        let long = vec![ItemIndex::new(1); 1 << 16];
         let many = std::iter::repeat_n(&long[..], 1 << 15);
         assert!(matches!(
             PaddedSequences::new(many, usize::MAX),

@@ -88,7 +88,9 @@ impl Catalog {
 
     /// The index of an external id, if it is in the catalog.
     pub fn index_of(&self, id: &ExternalId) -> Option<ItemIndex> {
-        self.table.number_of(id).map(|number| ItemIndex::new(number + 1))
+        self.table
+            .number_of(id)
+            .map(|number| ItemIndex::new(number + 1))
     }
 
     /// The indices of those of some ids that are in the catalog, in their order; others are left
@@ -114,6 +116,11 @@ impl Catalog {
     /// The external id of an index; `None` for padding and beyond the end.
     pub fn id_of(&self, item: ItemIndex) -> Option<&ExternalId> {
         self.table.ids().get(item.to_usize().checked_sub(1)?)
+    }
+
+    /// All items, in rising order, without padding.
+    pub fn items(&self) -> impl ExactSizeIterator<Item = ItemIndex> + Clone + use<> {
+        ItemIndex::all(self.len())
     }
 
     /// The external ids, in order of their indices.

@@ -69,14 +69,14 @@ impl Default for Filters {
 /// time order, with ties in the order of the source.
 ///
 /// ```
-/// use seqrec::data::{Dataset, Filters, Interaction, Interactions};
+/// use seqrec::data::{Dataset, Filters, Interaction, Interactions, ItemIndex};
 ///
 /// let log: Interactions = [("u", "late", 9.0), ("u", "early", 3.0)]
 ///     .map(|(user, item, time)| Interaction::new(user, item, time))
 ///     .into_iter()
 ///     .collect();
 /// let dataset = Dataset::new(log, Filters::default())?;
-/// assert_eq!(dataset.sequences().items(0), [2, 1]);
+/// assert_eq!(dataset.sequences().items(0), [2, 1].map(ItemIndex::new));
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -302,7 +302,8 @@ impl Grouped {
         };
         self.offsets.dedup();
         let catalog = Catalog::from_ids(ids).expect("a table's ids are distinct");
-        let sequences = Sequences::from_parts(self.offsets, ItemIndex::from_vec(self.item), self.time);
+        let sequences =
+            Sequences::from_parts(self.offsets, ItemIndex::from_vec(self.item), self.time);
         Some(Dataset {
             catalog: catalog.with_counts(sequences.iter()),
             users,
@@ -351,7 +352,10 @@ mod tests {
         ]);
         let dataset = Dataset::new(log, Filters::default()).unwrap();
         assert_eq!(sequence(&dataset, "u"), ["b", "d", "c", "a"]);
-        assert_eq!(dataset.catalog().index_of(&"c".into()), Some(1));
+        assert_eq!(
+            dataset.catalog().index_of(&"c".into()),
+            Some(ItemIndex::new(1))
+        );
         assert_eq!(dataset.catalog().counts(), [0, 2, 1, 1, 1]);
     }
 
@@ -365,10 +369,7 @@ mod tests {
             ("v", "a", 1.0),
         ]);
         let with = |repeats| {
-            let filters = Filters {
-                repeats,
-                ..Filters::default()
-            };
+            let filters = Filters::new().with_repeats(repeats);
             sequence(&Dataset::new(log.clone(), filters).unwrap(), "u").concat()
         };
         assert_eq!(with(Repeats::Keep), "aaba");
@@ -388,11 +389,9 @@ mod tests {
             ("v", "c", 2.0),
             ("w", "c", 1.0),
         ]);
-        let filters = Filters {
-            minimum_per_user: 2,
-            minimum_per_item: 2,
-            ..Filters::default()
-        };
+        let filters = Filters::new()
+            .with_minimum_per_user(2)
+            .with_minimum_per_item(2);
         let dataset = Dataset::new(log, filters).unwrap();
         assert_eq!((dataset.users(), dataset.catalog().len()), (2, 2));
         assert_eq!(dataset.user_of(&"v".into()), None);
@@ -406,10 +405,7 @@ mod tests {
             value: Some(2.0),
             ..Interaction::new("u", "b", 2.0)
         });
-        let with = |minimum| Filters {
-            minimum_value: Some(minimum),
-            ..Filters::default()
-        };
+        let with = |minimum| Filters::new().with_minimum_value(Some(minimum));
         assert_eq!(
             sequence(&Dataset::new(rows.clone(), with(2.0)).unwrap(), "u"),
             ["a", "b"]
@@ -418,10 +414,7 @@ mod tests {
             sequence(&Dataset::new(rows.clone(), with(2.5)).unwrap(), "u"),
             ["a"]
         );
-        let core = Filters {
-            minimum_per_user: 9,
-            ..Filters::default()
-        };
+        let core = Filters::new().with_minimum_per_user(9);
         assert!(matches!(
             Dataset::new(rows, core),
             Err(Error::NothingLeft { .. })

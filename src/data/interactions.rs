@@ -209,11 +209,7 @@ impl Interactions {
     pub(crate) fn check_numbers(&self) -> Result<()> {
         let refuse = |field, row: usize, number: f64| {
             let value = format!("{number} in row {row}");
-            Err(Error::invalid(
-                field,
-                value,
-                "must be a finite number",
-            ))
+            Err(Error::invalid(field, value, "must be a finite number"))
         };
         if let Some(row) = self.time.iter().position(|time| !time.is_finite()) {
             return refuse("time", row, self.time[row]);

@@ -35,13 +35,13 @@ pub use batch::{
     Batcher, EpochBatches, HostBatch, PaddedSequences, SequenceBatch, Targets, TrainingBatch,
 };
 pub use catalog::Catalog;
+pub use column_id::ColumnId;
 pub use dataset::{Dataset, Filters, Repeats};
 pub use features::Features;
 pub use format::Format;
 pub use history::History;
 pub(crate) use history::check_known;
 pub use id::{ExternalId, IdTable};
-pub use column_id::ColumnId;
 pub use interactions::{Interaction, Interactions};
 pub use negatives::{NegativeSampler, NegativeSampling, Negatives};
 pub use reader::InteractionReader;

@@ -225,11 +225,10 @@ mod tests {
     fn chances_are_those_of_the_draws() {
         const BATCHES: usize = 20_000;
         for (in_batch, drawn, exponent) in [(0, 3, 0.0), (0, 4, 0.5), (3, 2, 1.0), (4, 0, 0.0)] {
-            let sampling = NegativeSampling {
-                in_batch,
-                drawn,
-                exponent,
-            };
+            let sampling = NegativeSampling::new()
+                .with_in_batch(in_batch)
+                .with_drawn(drawn)
+                .with_exponent(exponent);
             let catalog = catalog();
             let sampler = NegativeSampler::new(sampling, &catalog).unwrap();
             // Targets come by popularity, as those of batches do.

@@ -576,7 +576,16 @@ mod tests {
         }
         // Cut short, it is an error and not fewer rows; an error's line is that of the text.
         let cut = read("ratings.csv.gz", &packed[..packed.len() - 9], BadRows::Fail);
-        assert!(matches!(cut, Err(Error::Io { action: "unpack", .. })), "{cut:?}");
+        assert!(
+            matches!(
+                cut,
+                Err(Error::Io {
+                    action: "unpack",
+                    ..
+                })
+            ),
+            "{cut:?}"
+        );
         let bad = format!("{text}1,2,3,soon\n");
         let reader = InteractionReader::from_reader(bad.as_bytes(), Format::RatingsCsv).unwrap();
         let message = reader.read().unwrap_err().to_string();

@@ -17,6 +17,12 @@ pub enum Seen {
 }
 
 impl Seen {
+    /// [`Exclude`](Self::Exclude) if so, else [`Keep`](Self::Keep): what a switch of a command line
+    /// says.
+    pub fn exclude_if(exclude: bool) -> Self {
+        if exclude { Self::Exclude } else { Self::Keep }
+    }
+
     /// Whether items of the history are left out.
     pub fn is_excluded(self) -> bool {
         self == Self::Exclude

@@ -144,10 +144,14 @@ mod tests {
 
     #[test]
     fn users_lie_one_after_another() {
-        let sequences = Sequences::from_parts(vec![0, 2, 2, 3], vec![3, 1, 2], vec![1.0, 2.0, 0.5]);
+        let sequences = Sequences::from_parts(
+            vec![0, 2, 2, 3],
+            ItemIndex::from_vec(vec![3, 1, 2]),
+            vec![1.0, 2.0, 0.5],
+        );
         assert_eq!(sequences.len(), 3);
         assert_eq!(sequences.interactions(), 3);
-        assert_eq!(sequences.items(0), [3, 1]);
+        assert_eq!(sequences.items(0), [3, 1].map(ItemIndex::new));
         assert!(sequences.items(1).is_empty());
         assert_eq!(sequences.times(2), [0.5]);
         assert_eq!(sequences.time_span(), Some((0.5, 2.0)));

@@ -115,25 +115,22 @@ mod tests {
     #[test]
     fn the_seed_decides_and_small_sizes_work() {
         let of = |seed| {
-            let log = Synthetic {
-                users: 3,
-                items: 5,
-                seed,
-                ..Synthetic::default()
-            }
-            .generate();
+            let log = Synthetic::new()
+                .with_users(3)
+                .with_items(5)
+                .with_seed(seed)
+                .generate();
             (log.item_numbers().to_vec(), log.times().to_vec())
         };
         assert_eq!(of(1), of(1));
         assert_ne!(of(1), of(2));
-        let least = Synthetic {
-            users: 0,
-            items: 0,
-            minimum_per_user: 0,
-            mean_per_user: 0,
-            tastes: 0,
-            seed: 0,
-        };
+        let least = Synthetic::new()
+            .with_users(0)
+            .with_items(0)
+            .with_minimum_per_user(0)
+            .with_mean_per_user(0)
+            .with_tastes(0)
+            .with_seed(0);
         assert_eq!(least.generate().len(), 1);
     }
 }

@@ -61,7 +61,7 @@ pub use settings::EngineConfig;
 /// use seqrec::store::{ChannelKind, PlannedChannel, StageData, StagePlan};
 ///
 /// // A trained run with a stage beside it.
-/// let log = seqrec::data::synthetic::Synthetic { users: 80, items: 60, ..Default::default() }.generate();
+/// let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate();
 /// let dataset = Dataset::new(log, Filters::default())?;
 /// let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
 /// let config = Gru4RecConfig::new().with_dim(8);

@@ -173,7 +173,10 @@ mod tests {
         assert_eq!(merged.len(), 2);
         assert!(merged.of(0).eq([(1, 0.9), (2, 0.8), (3, 0.5)].map(hit)));
         assert!(merged.of(1).eq([(7, 1.0)].map(hit)));
-        assert_eq!(hits.clone().merge_interests(2, 1).items(0), [ItemIndex::new(1)]);
+        assert_eq!(
+            hits.clone().merge_interests(2, 1).items(0),
+            [ItemIndex::new(1)]
+        );
         assert_eq!(hits.clone().merge_interests(1, 1), hits);
     }
 }

@@ -124,8 +124,7 @@ impl HnswRsIndex {
             }
         };
         let items = neighbors.iter().map(|found| of_row(found.d_id));
-        let mut scored: Vec<top_k::Scored> =
-            items
+        let mut scored: Vec<top_k::Scored> = items
             .map(|item| (item.get(), self.score(query, item)))
             .collect();
         scored.sort_unstable_by(top_k::best_first);

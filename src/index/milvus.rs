@@ -38,7 +38,6 @@ use ndarray::{ArrayView2, Axis};
 use tokio::runtime::Runtime;
 
 use super::{Filter, Hits, ItemSet, VectorIndex, check_finite, check_queries};
-use crate::item::ItemIndex;
 use crate::kernels::inner_product::inner_product;
 use crate::kernels::top_k;
 use crate::{Error, Result};

@@ -288,10 +288,11 @@ impl<B: Backend> SequenceRecaller<B> for BsaRec<B> {
 mod tests {
     use super::*;
     use crate::backend::Flex;
+    use crate::data::ItemIndex;
 
     #[test]
     fn the_filter_is_that_of_a_fourier_transform() {
-        let histories: [&[u32]; 3] = [&[3, 1, 4, 1, 5, 9], &[2, 7, 1], &[8]];
+        let histories = [&[3, 1, 4, 1, 5, 9][..], &[2, 7, 1], &[8]].map(ItemIndex::from_slice);
         let device = Default::default();
         let histories = SequenceBatch::<Flex>::new(histories, 6, &device).unwrap();
         let packing = Packing::new(&histories);

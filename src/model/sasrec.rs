@@ -27,7 +27,7 @@ use crate::{Result, checks};
 /// use seqrec::data::NegativeSampling;
 /// use seqrec::model::{Block, Loss, Objective, RecallerConfig, SampledLoss, SasRecConfig};
 ///
-/// let negatives = NegativeSampling { in_batch: 256, drawn: 100, exponent: 0.0 };
+/// let negatives = NegativeSampling::new().with_in_batch(256).with_drawn(100).with_exponent(0.0);
 /// let loss = Loss::sampled(SampledLoss::Softmax { log_q: true }, negatives);
 /// let config = SasRecConfig::new()
 ///     .with_block(Block::Gated)

@@ -135,7 +135,10 @@ impl RecallStage {
             let users: Vec<UserContext<'_>> = drawn.iter().map(|&case| context(case)).collect();
             let unseen =
                 |row: usize, item: ItemIndex| !users[row].history().items().contains(&item);
-            let filter = config.seen.is_excluded().then_some(Filter::Predicate(&unseen));
+            let filter = config
+                .seen
+                .is_excluded()
+                .then_some(Filter::Predicate(&unseen));
             let lists = (0..channels)
                 .map(|channel| self.ask(channel, &users, config.k, filter))
                 .collect::<Result<Vec<_>>>()?;

@@ -22,7 +22,7 @@ use super::scores::{Scores, candidates};
 /// use seqrec::channels::{ItemNeighborsConfig, PreferredTags, items_of_tags};
 /// use seqrec::recall::{HistoryItems, Path, RecallChannel};
 ///
-/// let log = Synthetic { users: 40, items: 50, ..Synthetic::default() }.generate();
+/// let log = Synthetic::new().with_users(40).with_items(50).generate();
 /// let dataset = Dataset::new(log, Filters::default())?;
 /// let (sequences, catalog) = (TrainingSequences::all(&dataset), dataset.catalog());
 ///

@@ -259,12 +259,7 @@ impl<C: RecallChannel, S: Selection> RecallChannel for Selected<C, S> {
         Ok(selected)
     }
 
-    fn observe(
-        &self,
-        item: ItemIndex,
-        interaction: &Interaction,
-        segments: &[String],
-    ) {
+    fn observe(&self, item: ItemIndex, interaction: &Interaction, segments: &[String]) {
         self.channel.observe(item, interaction, segments);
     }
 }

@@ -23,7 +23,7 @@ use super::selection::Selection;
 /// use seqrec::channels::{ItemNeighborsConfig, MarkovChain, Popularity};
 /// use seqrec::recall::{Fusion, HistoryItems, Path, RecallStage, ChannelWeight};
 ///
-/// let log = seqrec::data::synthetic::Synthetic { users: 80, items: 60, ..Default::default() }.generate();
+/// let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate();
 /// let dataset = Dataset::new(log, Filters::default())?;
 /// let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
 /// let (train, catalog) = (&split.train, split.catalog());

@@ -15,7 +15,8 @@ use super::arrays::{ArrayReader, ArrayWriter};
 use super::stage_data::{StageData, StageModel};
 use crate::channels::{
     AlsConfig, ItemNeighborsConfig, MarkovChain, MatrixFactorization, NearestItems, NearestUsers,
-    PopularityConfig, PreferredTags, SessionKnnConfig, SimilarUsersConfig, items_of_tags, next_items, tags_of_items, training_vectors,
+    PopularityConfig, PreferredTags, SessionKnnConfig, SimilarUsersConfig, items_of_tags,
+    next_items, tags_of_items, training_vectors,
 };
 use crate::recall::{
     ChannelWeight, Fusion, HistoryItems, Item, Links, MaximalMarginalRelevance, Path,
@@ -186,9 +187,7 @@ impl ChannelKind {
                 let items = similar.items().clone();
                 Arc::new(similar.then(items).into_channel())
             }
-            (Self::SessionKnn { settings }, _) => {
-                Arc::new(settings.fit(sequences, catalog)?)
-            }
+            (Self::SessionKnn { settings }, _) => Arc::new(settings.fit(sequences, catalog)?),
             (Self::MatrixFactorization { settings }, Prepared::Vectors(items)) => {
                 Arc::new(MatrixFactorization::of_items(items, settings)?)
             }
@@ -375,7 +374,7 @@ impl PlannedSelection {
 /// use seqrec::recall::{Fusion, HistoryItems};
 /// use seqrec::store::{ChannelKind, PlannedChannel, StageData, StagePlan};
 ///
-/// let log = seqrec::data::synthetic::Synthetic { users: 80, items: 60, ..Default::default() }.generate();
+/// let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate();
 /// let dataset = Dataset::new(log, Filters::default())?;
 /// let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
 /// let data = StageData::new(&dataset, split.train.clone(), split.catalog().clone())?;

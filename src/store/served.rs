@@ -14,9 +14,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
-use crate::data::{
-    Catalog, ExternalId, Features, IdTable, ItemIndex, TimeUnit, TrainingSequences,
-};
+use crate::data::{Catalog, ExternalId, Features, IdTable, ItemIndex, TimeUnit, TrainingSequences};
 use crate::files::{read_file, write_file};
 use crate::index::{AnyIndex, IndexReport};
 use crate::model::RecallerConfig;

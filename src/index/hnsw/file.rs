@@ -17,10 +17,10 @@ use super::dominant::Dominant;
 use super::graph::{Graph, Links};
 use super::twins::{NONE, Twins};
 use super::{HnswConfig, HnswIndex};
-use crate::item::{ItemIndex, PADDING};
 use crate::index::buffer::Buffer;
 use crate::index::file::{self, Contents, Kind, Sections};
 use crate::index::vectors::Vectors;
+use crate::item::{ItemIndex, PADDING};
 use crate::kernels::scoring::Line;
 use crate::{Error, Result};
 

@@ -6,9 +6,9 @@ use super::beam::{Beam, Near};
 use super::dominant::Dominant;
 use super::twins::{NONE, Twins};
 use super::visited::Visited;
-use crate::item::{ItemIndex, PADDING};
 use crate::index::buffer::Buffer;
 use crate::index::vectors::{Query, Vectors};
+use crate::item::{ItemIndex, PADDING};
 use crate::kernels::scoring::prefetch;
 
 /// Lists of links, all of one width, side by side; [`NONE`] fills up the short ones.

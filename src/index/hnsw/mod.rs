@@ -93,8 +93,9 @@ impl State {
         match &self.updates {
             Some(updates) => updates.point_of(item),
             // As they were built: item i is point i - 1.
-            None => (item.get().checked_sub(1))
-                .filter(|&point| (point as usize) < self.graph.len()),
+            None => {
+                (item.get().checked_sub(1)).filter(|&point| (point as usize) < self.graph.len())
+            }
         }
     }
 }
