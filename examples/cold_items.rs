@@ -12,7 +12,9 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use seqrec::data::movielens::{Movie, Movies};
-use seqrec::data::{Dataset, Features, Filters, InteractionReader, ItemIndex, Protocol, Split};
+use seqrec::data::{
+    Dataset, Features, Filters, InteractionReader, ItemIndex, Protocol, Seen, Split,
+};
 use seqrec::eval::{Metric, Scorer};
 use seqrec::index::{Filter, FlatIndex, ItemSet};
 use seqrec::model::TwoTowerConfig;
@@ -77,6 +79,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             .with_learning_rate(0.001)
             .with_patience(5)
             .with_minimum_steps(0)
+            .with_seen(Seen::Keep)
             .with_epochs(options.epochs)
             .with_seed(seed);
         let trained = Trainer::new(config)

@@ -12,7 +12,7 @@ use clap::{Parser, ValueEnum};
 use ndarray::{Array2, ArrayView2};
 use seqrec::OutputFolder;
 use seqrec::channels::AlsConfig;
-use seqrec::data::{Cases, Dataset, Filters, History, InteractionReader, Protocol, Split};
+use seqrec::data::{Cases, Dataset, Filters, History, InteractionReader, Protocol, Seen, Split};
 use seqrec::index::{FlatIndex, VectorIndex};
 use seqrec::model::{Gru4RecConfig, Objective, RecallerConfig};
 use seqrec::prelude::{Autodiff, Flex};
@@ -113,6 +113,7 @@ fn gru4rec(options: &Options, split: &Split) -> Result<Vectors, Box<dyn Error>> 
         .with_batch_size(256)
         .with_learning_rate(0.001)
         .with_epochs(options.epochs)
+        .with_seen(Seen::Keep)
         .with_seed(options.seed);
     let trained = Trainer::new(config)
         .observer(ProgressBars::default())

@@ -155,7 +155,7 @@ fn versions_are_published_searched_and_dropped() {
         // Filters give what the exact index gives with them.
         let few: ItemSet = (1..1_001).filter(|item| item % 50 == 3).collect();
         let many: ItemSet = (1..1_401).filter(|item| item % 4 != 3).collect();
-        let odd = |query: usize, item: ItemIndex| item as usize % 9 == query % 9;
+        let odd = |query: usize, item: ItemIndex| item.to_usize() % 9 == query % 9;
         for filter in [
             Filter::Allowed(&few),
             Filter::Allowed(&many),

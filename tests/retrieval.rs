@@ -207,7 +207,7 @@ fn a_history_of_any_user_is_answered() {
     let retriever = retriever();
     let history = ["item-3", "nothing known", "item-8"];
     let recalled = retriever
-        .recall(history, RecallOptions::new(ITEMS as usize))
+        .recall(history, RecallOptions::new(ITEMS as usize).seen(Seen::Keep))
         .unwrap();
     assert_eq!((recalled.unknown, recalled.source), (1, Source::Model));
     assert_eq!(recalled.items.len(), ITEMS as usize);
@@ -507,7 +507,7 @@ fn a_model_that_looks_at_times_is_served_as_it_was_judged() {
     // External ids are one below the items' indices.
     let timed = [(0i64, 0.0), (1, 60.0), (2, 1e6), (3, 2e6)];
     let served = retriever
-        .recall_timed(timed, RecallOptions::new(10))
+        .recall_timed(timed, RecallOptions::new(10).seen(Seen::Keep))
         .unwrap();
     let found: Vec<(String, f32)> = (served.items.iter())
         .map(|item| (item.id.to_string(), item.score))
@@ -518,7 +518,7 @@ fn a_model_that_looks_at_times_is_served_as_it_was_judged() {
     assert_eq!(found, expected);
     let shifted = [(0i64, 0.0), (1, 1.0), (2, 2.0), (3, 3.0)];
     let other = retriever
-        .recall_timed(shifted, RecallOptions::new(10))
+        .recall_timed(shifted, RecallOptions::new(10).seen(Seen::Keep))
         .unwrap();
     assert_ne!(other.items, served.items, "times must matter in this test");
     let refused = retriever.recall([0i64, 1], RecallOptions::new(10));

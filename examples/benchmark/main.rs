@@ -93,6 +93,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
                 let context = Context {
                     split: &split,
                     seed,
+                    seen: seen(options),
                     checkpoints: out.join("checkpoints").join(&key),
                     progress: true,
                 };
@@ -136,8 +137,12 @@ fn measure(
     })
 }
 
+fn seen(options: &Options) -> Seen {
+    Seen::exclude_if(options.exclude_seen)
+}
+
 fn evaluation(options: &Options) -> Evaluation {
-    Evaluation::new(&[10, 50], Seen::exclude_if(options.exclude_seen))
+    Evaluation::new(&[10, 50], seen(options))
 }
 
 impl ProtocolName {

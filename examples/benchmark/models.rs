@@ -8,7 +8,7 @@ use seqrec::backend::{Autodiff, Flex};
 use seqrec::channels::{
     AlsConfig, BprConfig, EaseConfig, MarkovChain, Popularity, PopularityConfig, SessionKnnConfig,
 };
-use seqrec::data::Split;
+use seqrec::data::{Seen, Split};
 use seqrec::eval::Report;
 use seqrec::index::FlatIndex;
 use seqrec::model::{MODEL_NAMES, ModelVisitor, TrainableConfig, visit_model};
@@ -23,6 +23,8 @@ use crate::settings::Entry;
 pub struct Context<'a> {
     pub split: &'a Split,
     pub seed: u64,
+    /// How it is judged, and so how validation stops its training.
+    pub seen: Seen,
     /// Where training goes on after an interruption.
     pub checkpoints: PathBuf,
     pub progress: bool,
@@ -87,7 +89,10 @@ fn solved<C: RecallChannel + 'static>(
     let start = Instant::now();
     let channel = make()?;
     let train_seconds = start.elapsed().as_secs_f64();
-    let trainer = config(&TrainerConfig::new(), &entry.trainer)?;
+    let trainer = config(
+        &TrainerConfig::new().with_seen(context.seen),
+        &entry.trainer,
+    )?;
     let evaluation = trainer.evaluation();
     let Split { valid, .. } = context.split;
     Ok(Fitted {
@@ -112,7 +117,10 @@ impl ModelVisitor<Train> for Neural<'_> {
     fn visit<C: TrainableConfig<Train>>(self, defaults: C) -> Self::Output {
         let Self { entry, context } = self;
         let settings = config(&defaults, &entry.model)?;
-        let mut trainer = config(&TrainerConfig::new(), &entry.trainer)?;
+        let mut trainer = config(
+            &TrainerConfig::new().with_seen(context.seen),
+            &entry.trainer,
+        )?;
         trainer.seed = context.seed;
         let device = Default::default();
         let items = context.split.catalog().len();

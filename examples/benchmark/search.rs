@@ -7,7 +7,7 @@ use rand::SeedableRng;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 use seqrec::OutputFolder;
-use seqrec::data::Split;
+use seqrec::data::{Seen, Split};
 use seqrec::train::TrainerConfig;
 use serde_json::{Value, json};
 
@@ -57,6 +57,7 @@ pub fn best(
             let context = Context {
                 split,
                 seed: SEED,
+                seen: Seen::exclude_if(options.exclude_seen),
                 checkpoints: out.join("search").join(trial.key(run, SEED)),
                 progress: false,
             };

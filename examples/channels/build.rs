@@ -10,7 +10,7 @@ use seqrec::channels::{
     AlsConfig, ItemNeighborsConfig, PopularityConfig, SessionKnnConfig, SimilarUsersConfig,
 };
 use seqrec::data::movielens::{Movie, Movies};
-use seqrec::data::{Dataset, Features, ItemIndex, Split, Targets, TrainingSequences};
+use seqrec::data::{Dataset, Features, ItemIndex, Seen, Split, Targets, TrainingSequences};
 use seqrec::index::FlatIndex;
 use seqrec::model::{
     MultiInterestConfig, Objective, RecallerConfig, SequenceRecaller, Similarity, TrainableConfig,
@@ -54,6 +54,7 @@ fn trainer(options: &Options, targets: Targets) -> Trainer<'static> {
         .with_epochs(options.epochs)
         .with_learning_rate(0.002)
         .with_patience(6)
+        .with_seen(Seen::exclude_if(!options.keep_seen))
         .with_seed(options.seed);
     Trainer::new(config).observer(ProgressBars::default())
 }
