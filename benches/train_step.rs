@@ -1,28 +1,38 @@
-//! One training step of GRU4Rec: embedding, GRU, softmax over every item, backward, Adam.
+//! One training step of a model: encoder, softmax over every item, backward, Adam.
 //!
 //! `cargo bench --bench train_step -- --dim 16 --items 15406 --batch-size 256 --len 20 --threads 2`
-//! prints one JSON line with the median time of a step.
+//! prints one JSON line with the median time of a step; `--model sasrec` takes another model, and
+//! with the features `cuda` or `wgpu`, `--backend cuda` another backend.
 
 use std::time::Instant;
 
 use burn::optim::adaptor::OptimizerAdaptor;
 use burn::optim::{GradientsParams, Optimizer as _};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{ElementConversion, Tensor, TensorData};
 use clap::Parser;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use seqrec::backend::{Autodiff, Flex};
+use seqrec::backend::{Autodiff, Flex, TrainingBackend};
+use seqrec::burn;
 use seqrec::data::{ItemIndex, SequenceBatch, TrainingBatch};
-use seqrec::model::{Gru4Rec, Gru4RecConfig, Objective, RecallerConfig, SequenceRecaller};
+use seqrec::model::{
+    MODEL_NAMES, ModelVisitor, Objective, SequenceRecaller, TrainableConfig, visit_model,
+};
 use seqrec::train::{Adam, Optimizer};
+use serde_json::{Value, json};
 
 #[path = "support/memory.rs"]
 mod memory;
-
-type B = Autodiff<Flex>;
+#[path = "../examples/support/overrides.rs"]
+mod overrides;
 
 #[derive(Parser)]
 struct Options {
+    #[arg(long, default_value = "gru4rec", value_parser = clap::builder::PossibleValuesParser::new(MODEL_NAMES.iter().copied()))]
+    model: String,
+    /// flex, cuda or wgpu.
+    #[arg(long, default_value = "flex")]
+    backend: String,
     #[arg(long, default_value_t = 16)]
     dim: usize,
     #[arg(long, default_value_t = 15_406)]
@@ -40,21 +50,75 @@ struct Options {
     bench: bool,
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> Result<(), Failure> {
     let options = Options::parse();
     rayon::ThreadPoolBuilder::new()
         .num_threads(options.threads)
         .build_global()?;
-    let device = Default::default();
-    let config = Gru4RecConfig::new()
-        .with_embedding_dropout(0.0)
-        .with_hidden_dropout(0.0)
-        .with_objective(Objective::new())
-        .with_dim(options.dim)
-        .with_max_len(options.len);
-    let mut model = config.init::<B>(options.items, 1, &device)?;
-    let mut optimizer =
-        OptimizerAdaptor::<Optimizer, Gru4Rec<B>, B>::from(Optimizer::Adam(Adam::default()));
+    match options.backend.as_str() {
+        "flex" => on::<Autodiff<Flex>>(&options),
+        #[cfg(feature = "cuda")]
+        "cuda" => on::<Autodiff<seqrec::backend::Cuda>>(&options),
+        #[cfg(feature = "wgpu")]
+        "wgpu" => on::<Autodiff<seqrec::backend::Wgpu>>(&options),
+        other => Err(format!("no backend {other} in this build").into()),
+    }
+}
+
+fn on<B: TrainingBackend>(options: &Options) -> Result<(), Failure> {
+    visit_model::<B, _>(&options.model, Steps { options })?
+}
+
+struct Steps<'a> {
+    options: &'a Options,
+}
+
+impl<B: TrainingBackend> ModelVisitor<B> for Steps<'_> {
+    type Output = Result<(), Failure>;
+
+    fn visit<C: TrainableConfig<B>>(self, defaults: C) -> Self::Output {
+        let options = self.options;
+        // Without dropout, and with the softmax over every item.
+        let all: Value = serde_json::from_str(&burn::config::config_to_json(&defaults))?;
+        let keys = all.as_object().ok_or("settings are an object")?.keys();
+        let dropouts = keys.filter(|key| key.contains("dropout"));
+        let mut over: Value = dropouts.map(|key| (key.clone(), json!(0.0))).collect();
+        over["dim"] = json!(options.dim);
+        over["max_len"] = json!(options.len);
+        over["objective"] = serde_json::to_value(Objective::new())?;
+        let config = overrides::config(&defaults, &over)?;
+        let device = B::Device::default();
+        let model = config.init::<B>(options.items, 1, &device)?;
+        let mut times = time::<B, C>(options, model, &device)?;
+        times.sort_by(f64::total_cmp);
+        println!(
+            "{}",
+            json!({
+                "model": options.model,
+                "backend": options.backend,
+                "dim": options.dim,
+                "items": options.items,
+                "batch_size": options.batch_size,
+                "len": options.len,
+                "threads": options.threads,
+                "ms_per_step": (times[times.len() / 2] * 1e3).round() / 1e3,
+                "peak_rss_mb": memory::peak_rss_mb(),
+            })
+        );
+        Ok(())
+    }
+}
+
+/// How long each step takes, in milliseconds.
+fn time<B: TrainingBackend, C: TrainableConfig<B>>(
+    options: &Options,
+    mut model: C::Recaller<B>,
+    device: &B::Device,
+) -> Result<Vec<f64>, Failure> {
+    let adam = Optimizer::Adam(Adam::default());
+    let mut optimizer = OptimizerAdaptor::<Optimizer, C::Recaller<B>, B>::from(adam);
     let mut random = ChaCha8Rng::seed_from_u64(1);
     const WARM_UP: usize = 3;
     let mut times = Vec::new();
@@ -67,41 +131,31 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     .collect()
             })
             .collect();
-        let histories =
-            SequenceBatch::<B>::new(histories.iter().map(Vec::as_slice), options.len, &device)?;
+        let histories = histories.iter().map(Vec::as_slice);
+        let histories = SequenceBatch::<B>::new(histories, options.len, device)?;
         let targets: Vec<i32> = (0..options.batch_size)
             .map(|_| item(&mut random, options.items).get() as i32)
             .collect();
         let batch = TrainingBatch {
             positions: histories.last_positions(),
             histories,
-            targets: Tensor::from_data(TensorData::new(targets, [options.batch_size]), &device),
+            targets: Tensor::from_data(TensorData::new(targets, [options.batch_size]), device),
             negatives: None,
             continues_from: Vec::new(),
             seed: step as u64,
         };
         let loss = model.loss(&batch);
-        assert!(loss.clone().into_scalar().is_finite());
+        let value: f64 = loss.clone().into_scalar().elem();
+        if !value.is_finite() {
+            return Err(format!("the loss of step {step} is {value}").into());
+        }
         let gradients = GradientsParams::from_grads(loss.backward(), &model);
         model = optimizer.step(1e-3, model, gradients);
         if step >= WARM_UP {
             times.push(start.elapsed().as_secs_f64() * 1e3);
         }
     }
-    times.sort_by(f64::total_cmp);
-    println!(
-        "{}",
-        serde_json::json!({
-            "dim": options.dim,
-            "items": options.items,
-            "batch_size": options.batch_size,
-            "len": options.len,
-            "threads": options.threads,
-            "ms_per_step": (times[times.len() / 2] * 1e3).round() / 1e3,
-            "peak_rss_mb": memory::peak_rss_mb(),
-        })
-    );
-    Ok(())
+    Ok(times)
 }
 
 fn item(random: &mut ChaCha8Rng, items: usize) -> ItemIndex {

@@ -85,7 +85,6 @@
 //! | `download` | | `data::movielens::Downloader` |
 //! | `milvus` | | `index::MilvusIndex`: a Milvus server or cluster behind the same trait |
 
-#![deny(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod backend;

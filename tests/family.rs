@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use burn::module::{ModuleMapper, Param};
 use burn::tensor::{Int, Tensor, TensorData};
 use burn_store::{ModuleSnapshot, SafetensorsStore};
-use seqrec::backend::{Autodiff, Backend, Flex};
+use seqrec::backend::{Autodiff, Backend, Flex, TrainingBackend};
 use seqrec::burn;
 use seqrec::data::{
     Dataset, ExternalId, Features, Filters, History, ItemIndex, NegativeSampling, Negatives,
@@ -14,15 +14,17 @@ use seqrec::data::{
 };
 use seqrec::model::{
     Block, BsaRecConfig, Gru4RecConfig, HstuConfig, InputEmbedding, InterestExtractor,
-    Item2VecConfig, Loss, MultiInterestConfig, Objective, RecallerConfig, SampledLoss,
-    SampledScores, SasRecConfig, ScoreActivation, SequenceRecaller, StatefulRecaller,
-    TrainableConfig, TwoTowerConfig,
+    Item2VecConfig, Loss, MODEL_NAMES, ModelVisitor, MultiInterestConfig, Objective,
+    RecallerConfig, SampledLoss, SampledScores, SasRecConfig, ScoreActivation, SequenceRecaller,
+    StatefulRecaller, TrainableConfig, TwoTowerConfig, visit_model,
 };
 use seqrec::train::{Adagrad, Optimizer, Trainer, TrainerConfig};
 use serde::Deserialize;
 
 #[path = "support/numbers.rs"]
 mod numbers;
+#[path = "../examples/support/overrides.rs"]
+mod overrides;
 use numbers::{assert_close, differences, noise, tensor, values};
 
 #[derive(Deserialize)]
@@ -459,8 +461,36 @@ fn item2vec() -> Item2VecConfig {
     Item2VecConfig::new().with_objective(Objective::new().with_loss(loss))
 }
 
-fn every_model_keeps_its_promises<B: Backend>() {
+/// A model of the list, small, with its other settings as they are by default.
+struct Promises<B>(std::marker::PhantomData<B>);
+
+impl<B: Backend> ModelVisitor<Autodiff<B>> for Promises<B>
+where
+    Autodiff<B>: TrainingBackend,
+{
+    type Output = ();
+
+    fn visit<C: TrainableConfig<Autodiff<B>>>(self, defaults: C) {
+        let mut small = serde_json::json!({ "dim": 8 });
+        if C::NAME == "item2vec" {
+            // With fewer negatives than the default, for a catalog as small as this.
+            small["objective"] = serde_json::to_value(item2vec().objective).unwrap();
+        }
+        let config = overrides::config(&defaults, &small).unwrap();
+        let device = B::Device::default();
+        check_promises::<B, _>(C::NAME, config.init::<B>(ITEMS, 3, &device).unwrap());
+    }
+}
+
+fn every_model_keeps_its_promises<B: Backend>()
+where
+    Autodiff<B>: TrainingBackend,
+{
     let device = B::Device::default();
+    for name in MODEL_NAMES {
+        let promises = Promises::<B>(std::marker::PhantomData);
+        visit_model::<Autodiff<B>, _>(name, promises).unwrap();
+    }
     for input in [
         InputEmbedding::Shared,
         InputEmbedding::Separate { dim: 6 },

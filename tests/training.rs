@@ -223,7 +223,7 @@ fn resuming_with_other_settings_or_damaged_files_is_refused() {
     let text = std::fs::read_to_string(&state).unwrap();
     std::fs::write(
         &state,
-        text.replacen("\"format_version\": 3", "\"format_version\": 9", 1),
+        text.replacen("\"format_version\": 4", "\"format_version\": 9", 1),
     )
     .unwrap();
     assert!(matches!(

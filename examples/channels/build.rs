@@ -309,10 +309,7 @@ impl<C: RecallerConfig> Trained<'_, C> {
         for (channel, &weight) in channels.iter().zip(weights) {
             if let Some(kind) = channel.kind.clone().filter(|_| weight > 0.0) {
                 let mut planned = PlannedChannel::new(channel.name, kind);
-                planned.share = ChannelWeight {
-                    weight,
-                    ..ChannelWeight::default()
-                };
+                planned.share = ChannelWeight::new().with_weight(weight);
                 plan.channels.push(planned);
             }
         }

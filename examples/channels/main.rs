@@ -28,7 +28,7 @@ use seqrec::store::ServedStage;
 use build::Channel;
 use measure::{Judge, Measured};
 
-#[derive(Parser)]
+#[derive(Parser, Debug)]
 pub struct Options {
     /// The interactions.
     file: PathBuf,

@@ -32,7 +32,7 @@ const LEAST_WEIGHT: f32 = 1e-3;
 /// let log: Interactions = rows.map(|(user, item, time)| Interaction::new(user, item, time)).into_iter().collect();
 /// let dataset = Dataset::new(log, Filters::default())?;
 /// let config = ItemNeighborsConfig::new().with_inverse_user_frequency(false);
-/// let links = config.build(&TrainingSequences::all(&dataset), dataset.catalog())?;
+/// let links = config.fit(&TrainingSequences::all(&dataset), dataset.catalog())?;
 /// let (items, cosines) = links.of(1);
 /// assert_eq!(items, [2, 3]);
 /// assert!((cosines[0] - 1.0).abs() < 1e-6 && (cosines[1] - 0.5f32.sqrt()).abs() < 1e-6);

@@ -15,15 +15,17 @@ use crate::recall::{HistoryItems, Item, Links, Node, Path, Reached, Step, Tag, U
 ///
 /// ```
 /// use ndarray::array;
-/// use seqrec::index::FlatIndex;
 /// use seqrec::channels::NearestItems;
+/// use seqrec::data::ItemIndex;
+/// use seqrec::index::FlatIndex;
 /// use seqrec::recall::{HistoryItems, Path, RecallChannel};
 ///
 /// // Row 0 is padding.
 /// let vectors = array![[0.0, 0.0], [1.0, 0.0], [0.9, 0.1], [0.0, 1.0]];
 /// let near = NearestItems::new(vectors.view(), 2, |vectors| FlatIndex::new(vectors))?;
 /// let i2i = HistoryItems::last(5)?.then(near).into_channel();
-/// assert_eq!(i2i.recall(&[(&[1][..]).into()], 1, None)?.items(0), [2]);
+/// let [first, second] = [1, 2].map(ItemIndex::new);
+/// assert_eq!(i2i.recall(&[(&[first][..]).into()], 1, None)?.items(0), [second]);
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Debug)]

@@ -80,8 +80,8 @@ const SEGMENTS: usize = 10_000;
 /// second of the next one.
 ///
 /// ```
-/// use seqrec::data::{Catalog, Interaction, Interactions};
-/// use seqrec::channels::{Measure, Popularity, PopularityConfig};
+/// use seqrec::channels::{Measure, PopularityConfig};
+/// use seqrec::data::{Catalog, Interaction, Interactions, ItemIndex};
 /// use seqrec::recall::RecallChannel;
 ///
 /// let sale = |user, item, time, price| Interaction {
@@ -96,12 +96,12 @@ const SEGMENTS: usize = 10_000;
 /// ].into_iter().collect();
 /// let catalog = Catalog::from_ids(["pen", "desk"].map(Into::into))?;
 /// let everyone = |_: &_| Vec::new();
-/// let bought = Popularity::of_log(&log, &catalog, everyone, &PopularityConfig::new())?;
+/// let bought = PopularityConfig::new().fit_log(&log, &catalog, everyone)?;
 /// let config = PopularityConfig::new().with_measure(Measure::Value);
-/// let revenue = Popularity::of_log(&log, &catalog, everyone, &config)?;
+/// let revenue = config.fit_log(&log, &catalog, everyone)?;
 /// let nobody = [(&[][..]).into()];
-/// assert_eq!(bought.recall(&nobody, 1, None)?.items(0), [1]);
-/// assert_eq!(revenue.recall(&nobody, 1, None)?.items(0), [2]);
+/// assert_eq!(bought.recall(&nobody, 1, None)?.items(0), [ItemIndex::new(1)]);
+/// assert_eq!(revenue.recall(&nobody, 1, None)?.items(0), [ItemIndex::new(2)]);
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Debug)]

@@ -34,16 +34,15 @@ pub struct SimilarUsersConfig {
 /// over them to their items.
 ///
 /// ```
+/// use seqrec::channels::SimilarUsersConfig;
 /// use seqrec::data::{Dataset, Filters, TrainingSequences, synthetic::Synthetic};
-/// use seqrec::channels::{SimilarUsers, SimilarUsersConfig};
 /// use seqrec::recall::{HistoryItems, Path, RecallChannel};
 ///
 /// let log = Synthetic::new().with_users(40).with_items(50).generate();
 /// let dataset = Dataset::new(log, Filters::default())?;
 /// let sequences = TrainingSequences::all(&dataset);
-/// let config = SimilarUsersConfig::new();
 /// let start = HistoryItems::last(50)?;
-/// let similar = SimilarUsers::new(&sequences, dataset.catalog(), start, &config)?;
+/// let similar = SimilarUsersConfig::new().fit(&sequences, dataset.catalog(), start)?;
 /// let items = similar.items().clone();
 /// let channel = similar.then(items).into_channel();
 /// let candidates = channel.recall(&[sequences.history(3).into()], 5, None)?;

@@ -135,6 +135,7 @@ impl Catalog {
 
     /// The same catalog with items counted anew over `sequences`; those that are not in it count
     /// for nothing.
+    #[must_use]
     pub fn with_counts<'a>(mut self, sequences: impl IntoIterator<Item = &'a [ItemIndex]>) -> Self {
         self.counts.fill(0);
         for &item in sequences.into_iter().flatten() {

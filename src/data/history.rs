@@ -47,6 +47,7 @@ impl<'a> History<'a> {
     }
 
     /// The same with features of the user, for models that look at them.
+    #[must_use]
     pub fn with_features(self, features: &'a [f32]) -> Self {
         Self { features, ..self }
     }
@@ -67,6 +68,7 @@ impl<'a> History<'a> {
     }
 
     /// The first `count` items, or all where there are fewer.
+    #[must_use]
     pub fn first(self, count: usize) -> Self {
         let to = count.min(self.items.len());
         Self {
@@ -77,6 +79,7 @@ impl<'a> History<'a> {
     }
 
     /// The last `count` items, or all where there are fewer.
+    #[must_use]
     pub fn last(self, count: usize) -> Self {
         let from = self.items.len().saturating_sub(count);
         Self {

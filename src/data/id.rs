@@ -127,7 +127,7 @@ pub(super) fn parse_canonical(text: &[u8]) -> Option<i64> {
 }
 
 /// An id that is looked up without being owned.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Key<'a> {
     Integer(i64),
     Text(&'a str),

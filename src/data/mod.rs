@@ -5,20 +5,25 @@
 //! evaluation cases, and a [`Batcher`] makes training batches.
 
 mod batch;
+mod batcher;
 mod blocks;
+mod cases;
 mod catalog;
 mod column_id;
 mod columns;
 mod dataset;
+mod epoch;
 mod features;
 mod fingerprint;
 mod format;
 mod history;
 mod id;
 mod interactions;
+mod lanes;
 mod layout;
 pub mod movielens;
 mod negatives;
+mod padded;
 mod plain_rows;
 mod reader;
 mod rows;
@@ -27,16 +32,19 @@ mod seen;
 mod sequences;
 mod split;
 pub mod synthetic;
+mod targets;
 mod text;
 mod time_unit;
+mod training_sequences;
 
 pub use crate::item::{ItemIndex, PADDING};
-pub use batch::{
-    Batcher, EpochBatches, HostBatch, PaddedSequences, SequenceBatch, Targets, TrainingBatch,
-};
+pub use batch::{HostBatch, TrainingBatch};
+pub use batcher::Batcher;
+pub use cases::{Case, Cases};
 pub use catalog::Catalog;
 pub use column_id::ColumnId;
 pub use dataset::{Dataset, Filters, Repeats};
+pub use epoch::EpochBatches;
 pub use features::Features;
 pub use format::Format;
 pub use history::History;
@@ -44,10 +52,13 @@ pub(crate) use history::check_known;
 pub use id::{ExternalId, IdTable};
 pub use interactions::{Interaction, Interactions};
 pub use negatives::{NegativeSampler, NegativeSampling, Negatives};
+pub use padded::{PaddedSequences, SequenceBatch};
 pub use reader::InteractionReader;
 pub use rows::BadRows;
 pub use schema::{Column, Schema};
 pub use seen::Seen;
 pub use sequences::Sequences;
-pub use split::{Case, Cases, Protocol, Split, TrainingSequences};
+pub use split::{Protocol, Split};
+pub use targets::Targets;
 pub use time_unit::TimeUnit;
+pub use training_sequences::TrainingSequences;

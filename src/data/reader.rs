@@ -95,6 +95,7 @@ impl InteractionReader {
     }
 
     /// Sets what happens to rows that can't be read.
+    #[must_use]
     pub fn bad_rows(mut self, bad_rows: BadRows) -> Self {
         self.bad_rows = bad_rows;
         self

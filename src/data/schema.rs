@@ -85,12 +85,14 @@ impl Schema {
 
     /// What stands between two fields: one character, or several such as `::`. A blank stands for
     /// any number of blanks and tabs, where lines that begin with `%` or `#` are remarks.
+    #[must_use]
     pub fn delimiter(mut self, delimiter: impl Into<String>) -> Self {
         self.delimiter = delimiter.into();
         self
     }
 
     /// Whether the first line names the columns.
+    #[must_use]
     pub fn header(mut self, header: bool) -> Self {
         self.header = header;
         self
@@ -101,18 +103,21 @@ impl Schema {
     /// A time is a number, or a date such as `2021-05-11`, `2021-05-11 08:30:00` or
     /// `2021-05-11T08:30:00+02:00`, which is taken in seconds since 1970; without an offset it is
     /// in UTC.
+    #[must_use]
     pub fn time(mut self, column: Column) -> Self {
         self.time = Some(column);
         self
     }
 
     /// The column of the value, such as a rating.
+    #[must_use]
     pub fn value(mut self, column: Column) -> Self {
         self.value = Some(column);
         self
     }
 
     /// The column of the event type.
+    #[must_use]
     pub fn event(mut self, column: Column) -> Self {
         self.event = Some(column);
         self
@@ -122,6 +127,7 @@ impl Schema {
     ///
     /// Where it is not said, quotes are such only between delimiters of one character that is
     /// neither a tab nor a blank: tab-separated files quote nothing.
+    #[must_use]
     pub fn quotes(mut self, quotes: bool) -> Self {
         self.quotes = Some(quotes);
         self

@@ -7,11 +7,12 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
+use super::cases::{Cases, Place};
 use super::catalog::Catalog;
 use super::dataset::Dataset;
 use super::fingerprint::Fingerprint;
-use super::history::History;
 use super::sequences::Sequences;
+use super::training_sequences::TrainingSequences;
 use crate::item::ItemIndex;
 use crate::{Error, Result};
 
@@ -39,195 +40,6 @@ pub enum Protocol {
         /// Where validation labels end and test labels begin.
         test: f64,
     },
-}
-
-/// One user to be judged: what they did, and what they did then.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Case<'a> {
-    /// The user's number in the data set.
-    pub user: usize,
-    /// What the model sees, in time order; never empty.
-    pub history: &'a [ItemIndex],
-    /// When they took each item of the history, in the unit of the source.
-    pub times: &'a [f64],
-    /// What it should recall, in time order; never empty.
-    pub labels: &'a [ItemIndex],
-}
-
-/// A user's part of the flat array: history up to `cut`, labels from there to `end`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Place {
-    user: usize,
-    start: usize,
-    cut: usize,
-    end: usize,
-}
-
-/// The cases of one split, as views into the data set's sequences.
-#[derive(Debug, Clone)]
-pub struct Cases {
-    sequences: Arc<Sequences>,
-    places: Vec<Place>,
-}
-
-impl Cases {
-    /// How many cases there are.
-    pub fn len(&self) -> usize {
-        self.places.len()
-    }
-
-    /// Whether there are no cases.
-    pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
-    }
-
-    /// One case.
-    ///
-    /// # Panics
-    /// When `case` is not below [`Cases::len`].
-    pub fn get(&self, case: usize) -> Case<'_> {
-        let Place {
-            user,
-            start,
-            cut,
-            end,
-        } = self.places[case];
-        Case {
-            user,
-            history: self.sequences.items_in(start..cut),
-            times: self.sequences.times_in(start..cut),
-            labels: self.sequences.items_in(cut..end),
-        }
-    }
-
-    /// The history of a case, with all that is known of it.
-    ///
-    /// # Panics
-    /// When `case` is not below [`Cases::len`].
-    pub fn history(&self, case: usize) -> History<'_> {
-        let Place {
-            user, start, cut, ..
-        } = self.places[case];
-        self.sequences.history(user, start..cut)
-    }
-
-    /// A number that tells these cases from others: it depends on every history and every label.
-    pub fn fingerprint(&self) -> u64 {
-        let mut fingerprint = Fingerprint::default();
-        for &Place {
-            user,
-            start,
-            cut,
-            end,
-        } in &self.places
-        {
-            fingerprint.add_history(self.sequences.history(user, start..cut));
-            fingerprint.add_history(self.sequences.history(user, cut..end));
-        }
-        fingerprint.finish()
-    }
-
-    /// Those cases that are to be kept.
-    pub fn filtered(&self, keep: impl Fn(Case<'_>) -> bool) -> Self {
-        let places = (0..self.len()).filter(|&case| keep(self.get(case)));
-        Self {
-            sequences: self.sequences.clone(),
-            places: places.map(|case| self.places[case]).collect(),
-        }
-    }
-
-    /// All cases, in order of users.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Case<'_>> {
-        (0..self.len()).map(|case| self.get(case))
-    }
-}
-
-/// Training sequences as views into the data set's sequences.
-#[derive(Debug, Clone)]
-pub struct TrainingSequences {
-    sequences: Arc<Sequences>,
-    /// Each one's user and its place in the flat array.
-    ranges: Vec<(usize, Range<usize>)>,
-}
-
-impl TrainingSequences {
-    /// All of a data set's sequences, for a last training run that holds nothing out.
-    pub fn all(dataset: &Dataset) -> Self {
-        let sequences = dataset.sequences().clone();
-        let ranges = (0..sequences.len())
-            .map(|user| (user, sequences.range(user)))
-            .collect();
-        Self { sequences, ranges }
-    }
-
-    /// Sequences of users whose items and times lie between consecutive offsets, in time order.
-    pub(crate) fn from_parts(offsets: Vec<usize>, items: Vec<ItemIndex>, times: Vec<f64>) -> Self {
-        let sequences = Arc::new(Sequences::from_parts(offsets, items, times));
-        let ranges = (0..sequences.len()).map(|user| (user, sequences.range(user)));
-        Self {
-            ranges: ranges.collect(),
-            sequences,
-        }
-    }
-
-    /// How many sequences there are.
-    pub fn len(&self) -> usize {
-        self.ranges.len()
-    }
-
-    /// A number that tells these sequences from others: it depends on every item, time and feature
-    /// of a user, and on their order.
-    pub fn fingerprint(&self) -> u64 {
-        let mut fingerprint = Fingerprint::default();
-        for sequence in 0..self.len() {
-            fingerprint.add_history(self.history(sequence));
-        }
-        fingerprint.finish()
-    }
-
-    /// Refuses sequences of items that a catalog does not have, which are of another data set.
-    pub(crate) fn check_items(&self, catalog: &Catalog) -> Result<()> {
-        let unknown = |item: &&ItemIndex| catalog.id_of(**item).is_none();
-        match self.iter().flatten().find(unknown) {
-            Some(&item) => Err(Error::UnknownItem { item }),
-            None => Ok(()),
-        }
-    }
-
-    /// The number in the data set of the user whose sequence this is.
-    ///
-    /// # Panics
-    /// When `sequence` is not below [`TrainingSequences::len`].
-    pub fn user(&self, sequence: usize) -> usize {
-        self.ranges[sequence].0
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.ranges.is_empty()
-    }
-
-    /// One sequence, in time order.
-    ///
-    /// # Panics
-    /// When `sequence` is not below [`TrainingSequences::len`].
-    pub fn get(&self, sequence: usize) -> &[ItemIndex] {
-        self.sequences.items_in(self.ranges[sequence].1.clone())
-    }
-
-    /// One sequence, with all that is known of it.
-    ///
-    /// # Panics
-    /// When `sequence` is not below [`TrainingSequences::len`].
-    pub fn history(&self, sequence: usize) -> History<'_> {
-        let (user, range) = self.ranges[sequence].clone();
-        self.sequences.history(user, range)
-    }
-
-    /// All sequences.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[ItemIndex]> {
-        (0..self.len()).map(|sequence| self.get(sequence))
-    }
 }
 
 /// Training data, validation cases and test cases.
@@ -431,7 +243,7 @@ impl Parts {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Filters, Interaction, Interactions};
+    use super::super::{Case, Filters, Interaction, Interactions};
     use super::*;
 
     fn dataset(lengths: &[usize]) -> Dataset {

@@ -90,6 +90,7 @@ impl RecallRequest {
     }
 
     /// The segments that the user is in, instead of those the engine knows.
+    #[must_use]
     pub fn in_segments<T: Into<String>>(mut self, segments: impl IntoIterator<Item = T>) -> Self {
         self.segments = segments.into_iter().map(Into::into).collect();
         self
@@ -102,6 +103,7 @@ impl RecallRequest {
     }
 
     /// Items that are not to be recalled; those that are not in the catalog are ignored.
+    #[must_use]
     pub fn blocked<T: Into<ExternalId>>(mut self, items: impl IntoIterator<Item = T>) -> Self {
         self.blocked.extend(items.into_iter().map(Into::into));
         self
@@ -109,12 +111,14 @@ impl RecallRequest {
 
     /// Recalls only items that pass. It is asked on other threads, for every item that comes into
     /// question.
+    #[must_use]
     pub fn filter(mut self, passes: impl Fn(&ExternalId) -> bool + Send + Sync + 'static) -> Self {
         self.passes = Some(Arc::new(passes));
         self
     }
 
     /// The time from which the age of what the user did is counted, in the unit of the source.
+    #[must_use]
     pub fn at(mut self, now: f64) -> Self {
         self.now = Some(now);
         self

@@ -55,12 +55,13 @@ impl Report {
 /// Adds up the measures of ranked lists.
 ///
 /// ```
-/// use seqrec::data::Catalog;
+/// use seqrec::data::{Catalog, ItemIndex};
 /// use seqrec::eval::Scorer;
 ///
 /// let catalog = Catalog::from_ids(["a", "b", "c"].map(Into::into))?;
 /// let mut scorer = Scorer::new(&catalog, &[2])?;
-/// scorer.add(&[1, 2], &[2, 3]);
+/// let [a, b, c] = [1, 2, 3].map(ItemIndex::new);
+/// scorer.add(&[a, b], &[b, c]);
 /// let report = scorer.report();
 /// assert_eq!(report.recall(2), Some(0.5));
 /// assert_eq!(report.get("mrr@2".parse()?), Some(0.5));

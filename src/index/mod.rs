@@ -107,14 +107,16 @@ pub trait VectorIndex: Send + Sync {
 ///
 /// ```
 /// use ndarray::array;
+/// use seqrec::data::ItemIndex;
 /// use seqrec::index::{HnswConfig, HnswIndex, UpdatableIndex, VectorIndex};
 ///
+/// let [old, new] = [1, 7].map(ItemIndex::new);
 /// let index = HnswIndex::new(array![[0.0, 0.0], [1.0, 0.0]].view(), &HnswConfig::new())?;
-/// index.add(7, &[0.0, 1.0])?;
-/// index.replace(1, &[0.5, 0.5])?;
-/// assert_eq!(index.search(array![[0.0, 1.0]].view(), 2, None)?.items(0), [7, 1]);
-/// index.remove(7)?;
-/// assert_eq!(index.search(array![[0.0, 1.0]].view(), 2, None)?.items(0), [1]);
+/// index.add(new, &[0.0, 1.0])?;
+/// index.replace(old, &[0.5, 0.5])?;
+/// assert_eq!(index.search(array![[0.0, 1.0]].view(), 2, None)?.items(0), [new, old]);
+/// index.remove(new)?;
+/// assert_eq!(index.search(array![[0.0, 1.0]].view(), 2, None)?.items(0), [old]);
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 pub trait UpdatableIndex: VectorIndex {

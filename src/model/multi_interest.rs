@@ -18,12 +18,13 @@ use crate::{Result, checks};
 ///
 /// ```
 /// use seqrec::backend::Flex;
-/// use seqrec::data::SequenceBatch;
+/// use seqrec::data::{ItemIndex, SequenceBatch};
 /// use seqrec::model::{MultiInterestConfig, RecallerConfig, SequenceRecaller};
 ///
 /// let device = Default::default();
 /// let model = MultiInterestConfig::comirec_sa().with_interests(3).init::<Flex>(100, 1, &device)?;
-/// let histories = SequenceBatch::<Flex>::new([&[5, 7, 9][..], &[1]], 20, &device)?;
+/// let histories = [&[5, 7, 9][..], &[1]].map(ItemIndex::from_slice);
+/// let histories = SequenceBatch::<Flex>::new(histories, 20, &device)?;
 /// assert_eq!(model.encode(&histories).dims(), [2, 3, 64]);
 /// # Ok::<(), seqrec::Error>(())
 /// ```

@@ -36,12 +36,18 @@ pub struct Candidate {
 /// The candidates of each of some users, best first.
 ///
 /// ```
+/// use seqrec::data::ItemIndex;
 /// use seqrec::recall::{Candidate, Candidates, Reason};
 ///
-/// let candidate = |item, score| Candidate { item, score, reason: Reason::Popular };
+/// let item = ItemIndex::new;
+/// let candidate = |number, score| Candidate {
+///     item: item(number),
+///     score,
+///     reason: Reason::Popular,
+/// };
 /// let mut candidates = Candidates::default();
 /// candidates.push_best(vec![candidate(7, 0.5), candidate(2, 0.75), candidate(3, 0.5)], 2);
-/// assert_eq!(candidates.items(0), [2, 3]);
+/// assert_eq!(candidates.items(0), [item(2), item(3)]);
 /// assert_eq!(candidates.of(0).next(), Some(candidate(2, 0.75)));
 /// ```
 #[derive(Debug, Clone, Default, PartialEq)]

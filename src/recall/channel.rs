@@ -11,14 +11,15 @@ use super::candidates::Candidates;
 /// A history is a context, and so is a slice of items:
 ///
 /// ```
-/// use seqrec::data::History;
+/// use seqrec::data::{History, ItemIndex};
 /// use seqrec::recall::UserContext;
 ///
 /// let segments = ["country=is".to_owned()];
-/// let context = UserContext::from(&[3, 1, 2][..]).in_segments(&segments).at(1_700_000_000.0);
-/// assert_eq!(context.history().items(), [3, 1, 2]);
+/// let items = [3, 1, 2].map(ItemIndex::new);
+/// let context = UserContext::from(&items[..]).in_segments(&segments).at(1_700_000_000.0);
+/// assert_eq!(context.history().items(), items);
 /// assert_eq!(context.segments(), ["country=is"]);
-/// # let _ = UserContext::from(History::from(&[3][..]));
+/// # let _ = UserContext::from(History::from(&items[..]));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct UserContext<'a> {
@@ -30,12 +31,14 @@ pub struct UserContext<'a> {
 impl<'a> UserContext<'a> {
     /// The same user in segments, such as a region or an age group, for channels that have lists
     /// for each.
+    #[must_use]
     pub fn in_segments(self, segments: &'a [String]) -> Self {
         Self { segments, ..self }
     }
 
     /// The same user at a time, in the unit of the source, from which the age of what they did is
     /// counted; where none is given, it is that of the history's last item.
+    #[must_use]
     pub fn at(self, now: f64) -> Self {
         let now = Some(now);
         Self { now, ..self }

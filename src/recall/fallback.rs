@@ -10,19 +10,20 @@ use super::channel::{RecallChannel, UserContext};
 /// A channel, and another that is asked for those users for whom the first gives nothing.
 ///
 /// ```
-/// use seqrec::data::{Catalog, Dataset, Filters, Interaction, Interactions, TrainingSequences};
 /// use seqrec::channels::{MarkovChain, Popularity};
+/// use seqrec::data::{Dataset, Filters, Interaction, Interactions, ItemIndex, TrainingSequences};
 /// use seqrec::recall::{OrElse, RecallChannel};
 ///
 /// let log: Interactions = (0..3).map(|time| Interaction::new("u", time, time as f64)).collect();
 /// let dataset = Dataset::new(log, Filters::default())?;
 /// let (sequences, catalog) = (TrainingSequences::all(&dataset), dataset.catalog());
 /// let channel = OrElse::new(MarkovChain::fit(&sequences, catalog)?, Popularity::new(catalog));
-/// let users = [(&[1][..]).into(), (&[3][..]).into()];
+/// let items = [1, 2, 3].map(ItemIndex::new);
+/// let users = [(&items[..1]).into(), (&items[2..]).into()];
 /// let candidates = channel.recall(&users, 9, None)?;
-/// assert_eq!(candidates.items(0), [2]);
+/// assert_eq!(candidates.items(0), [items[1]]);
 /// // Nothing came after the last item.
-/// assert_eq!(candidates.items(1), [1, 2, 3]);
+/// assert_eq!(candidates.items(1), items);
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Debug, Clone)]

@@ -31,11 +31,11 @@ use super::selection::Selection;
 /// let neighbors = ItemNeighborsConfig::new().fit(train, catalog)?;
 /// let item_cf = HistoryItems::last(20)?.then(neighbors).into_channel();
 /// let stage = RecallStage::new(Fusion::RECIPROCAL_RANK, 200)?
-///     .channel("markov", MarkovChain::fit(train, catalog)?, ChannelWeight { weight: 2.0, ..ChannelWeight::default() })?
+///     .channel("markov", MarkovChain::fit(train, catalog)?, ChannelWeight::new().with_weight(2.0))?
 ///     .channel("item_cf", item_cf, ChannelWeight::default())?
 ///     .fallback(Popularity::new(catalog));
 ///
-/// let report = Evaluation::new(&[10], false).run_channel(&stage, &split.test, catalog)?;
+/// let report = Evaluation::new(&[10], Seen::Keep).run_channel(&stage, &split.test, catalog)?;
 /// println!("recall@10 {:.4}", report.recall(10).unwrap());
 /// let fused = &stage.recall_fused(&[split.test.history(0).into()], 10, None)?[0];
 /// assert_eq!(stage.name(fused[0].found[0].channel), "markov");
@@ -147,12 +147,14 @@ impl RecallStage {
 
     /// The stage with another rule by which items are chosen, after those before it. All but the
     /// last put every item they keep in order; the last leaves k.
+    #[must_use]
     pub fn selection(mut self, selection: impl Selection + 'static) -> Self {
         self.selections.push(Box::new(selection));
         self
     }
 
     /// The stage with a channel that fills lists up where all others leave them short.
+    #[must_use]
     pub fn fallback(mut self, fallback: impl RecallChannel + 'static) -> Self {
         self.fallback = Some(Box::new(fallback));
         self

@@ -95,6 +95,7 @@ impl StageData {
     }
 
     /// The same with times that are in another unit than their size says.
+    #[must_use]
     pub fn with_time_unit(mut self, time_unit: TimeUnit) -> Self {
         self.time_unit = time_unit;
         self

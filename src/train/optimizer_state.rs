@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::Backend as BurnBackend;
 
 /// What an optimizer keeps of a parameter.
-#[derive(Record, Clone)]
+#[derive(Record, Clone, Debug)]
 pub struct OptimizerState<B: BurnBackend, const D: usize> {
     /// How many steps were made.
     pub time: usize,

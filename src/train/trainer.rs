@@ -51,6 +51,17 @@ pub struct Trainer<'a> {
     resume: bool,
 }
 
+impl std::fmt::Debug for Trainer<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Trainer")
+            .field("config", &self.config)
+            .field("observers", &self.observers.len())
+            .field("checkpoints", &self.checkpoints)
+            .field("resume", &self.resume)
+            .finish()
+    }
+}
+
 impl<'a> Trainer<'a> {
     /// A trainer without observers or checkpoints.
     pub fn new(config: TrainerConfig) -> Self {
@@ -63,6 +74,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// Tells an observer what training does; there can be several.
+    #[must_use]
     pub fn observer(mut self, observer: impl TrainingObserver + 'a) -> Self {
         self.observers.push(Box::new(observer));
         self
@@ -70,6 +82,7 @@ impl<'a> Trainer<'a> {
 
     /// Writes a checkpoint into this folder after every epoch. Those of an earlier run are
     /// removed when training begins, unless it is [resumed](Trainer::resume).
+    #[must_use]
     pub fn checkpoints(mut self, folder: impl Into<PathBuf>) -> Self {
         self.checkpoints = Some(Checkpoints::new(folder.into()));
         self
@@ -78,6 +91,7 @@ impl<'a> Trainer<'a> {
     /// Goes on from the last checkpoint, if there is one, exactly as if training had not been
     /// interrupted. Data, model and settings must be the interrupted run's, but for `epochs`,
     /// `patience` and `minimum_steps`.
+    #[must_use]
     pub fn resume(mut self, resume: bool) -> Self {
         self.resume = resume;
         self

@@ -60,7 +60,7 @@ use crate::{Error, Result};
 /// });
 /// let index = HnswIndex::new(vectors.view(), &HnswConfig::new())?;
 /// let hits = index.search(vectors.slice(ndarray::s![40..41, ..]), 3, None)?;
-/// assert_eq!(hits.items(0)[0], 40);
+/// assert_eq!(hits.items(0)[0].get(), 40);
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 pub struct HnswIndex {

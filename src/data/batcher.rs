@@ -1,0 +1,296 @@
+//! Makes the batches of each epoch.
+
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::batch::HostBatch;
+use super::epoch::EpochBatches;
+use super::history::History;
+use super::lanes::{Lanes, Part, Rows};
+use super::negatives::NegativeSampler;
+use super::padded::{PaddedSequences, check_positions};
+use super::targets::Targets;
+use super::training_sequences::TrainingSequences;
+use crate::{Error, Result, checks};
+
+/// Makes the batches of each epoch, always the same for the same seed and epoch.
+#[derive(Debug, Clone)]
+pub struct Batcher {
+    sequences: TrainingSequences,
+    /// The sequences that are long enough for a target.
+    usable: Vec<u32>,
+    batch_size: usize,
+    max_len: usize,
+    targets: Targets,
+    negatives: Option<NegativeSampler>,
+    seed: u64,
+    batches_per_epoch: usize,
+}
+
+impl Batcher {
+    /// Batches of `batch_size` sequences, each cut to the last `max_len` items before its target.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when a size is 0 (for `minimum_history` too), and
+    /// [`Error::NothingLeft`] when no sequence is long enough for a target.
+    pub fn new(
+        sequences: &TrainingSequences,
+        batch_size: usize,
+        max_len: usize,
+        targets: Targets,
+        seed: u64,
+    ) -> Result<Self> {
+        let mut sizes = vec![("batch_size", batch_size), ("max_len", max_len)];
+        if let Targets::OneRandom { minimum_history } = targets {
+            sizes.push(("minimum_history", minimum_history));
+        }
+        checks::at_least_one(&sizes)?;
+        let mut usable: Vec<u32> = (sequences.iter().enumerate())
+            .filter(|(_, items)| items.len() >= targets.least_length())
+            .map(|(number, _)| number as u32)
+            .collect();
+        if usable.is_empty() {
+            return Err(Error::NothingLeft {
+                reason: format!(
+                    "none of {} training sequences has the {} items that {targets:?} needs",
+                    sequences.len(),
+                    targets.least_length()
+                ),
+            });
+        }
+        let longest = usable
+            .iter()
+            .map(|&number| sequences.get(number as usize).len().min(max_len));
+        let rows = batch_size.min(usable.len());
+        check_positions("batch_size", rows, longest.max().unwrap_or(0))?;
+        if targets == Targets::SessionParallel {
+            let began = |&number: &u32| sequences.history(number as usize).times()[0];
+            usable.sort_by(|a, b| began(a).total_cmp(&began(b)));
+        }
+        let mut batcher = Self {
+            sequences: sequences.clone(),
+            batches_per_epoch: usable.len().div_ceil(batch_size),
+            usable,
+            batch_size,
+            max_len,
+            targets,
+            negatives: None,
+            seed,
+        };
+        if targets == Targets::SessionParallel {
+            batcher.batches_per_epoch = batcher.lanes().count();
+        }
+        Ok(batcher)
+    }
+
+    /// Gives each batch negatives, for losses over a sample of the items.
+    #[must_use]
+    pub fn negatives(mut self, sampler: NegativeSampler) -> Self {
+        self.negatives = Some(sampler);
+        self
+    }
+
+    /// How many batches an epoch has.
+    pub fn batches_per_epoch(&self) -> usize {
+        self.batches_per_epoch
+    }
+
+    /// How many training sequences are too short to have a target.
+    pub fn too_short(&self) -> usize {
+        self.sequences.len() - self.usable.len()
+    }
+
+    /// The batches of an epoch, made by a background thread while the caller trains.
+    pub fn epoch(&self, epoch: usize) -> EpochBatches {
+        let batcher = self.clone();
+        EpochBatches::spawn(move |send| {
+            let _ = batcher.epoch_in_place(epoch).all(send);
+        })
+    }
+
+    /// The batches of an epoch, each made when it is asked for.
+    pub fn epoch_in_place(&self, epoch: usize) -> impl Iterator<Item = HostBatch> {
+        let mut random = ChaCha8Rng::seed_from_u64(self.seed);
+        random.set_stream(epoch as u64);
+        let batches: Box<dyn Iterator<Item = Rows<'_>>> = match self.targets {
+            Targets::SessionParallel => Box::new(self.lanes()),
+            Targets::All | Targets::OneRandom { .. } => {
+                let mut order = self.usable.clone();
+                order.shuffle(&mut random);
+                let starts = (0..order.len()).step_by(self.batch_size);
+                let mut random = random.clone();
+                Box::new(starts.map(move |start| {
+                    let end = order.len().min(start + self.batch_size);
+                    self.rows(&order[start..end], &mut random)
+                }))
+            }
+        };
+        // A stream of its own, so that negatives don't change which targets are drawn.
+        random.set_stream(!(epoch as u64));
+        batches.map(move |rows| self.batch(rows, &mut random))
+    }
+
+    /// Sequences side by side.
+    fn lanes(&self) -> Lanes<'_> {
+        Lanes::new(&self.sequences, &self.usable, self.batch_size)
+    }
+
+    /// The targets of some sequences.
+    fn rows(&self, numbers: &[u32], random: &mut ChaCha8Rng) -> Rows<'_> {
+        let parts = numbers.iter().map(|&number| {
+            let sequence = self.sequences.history(number as usize);
+            let length = sequence.items().len();
+            let (end, targets) = match self.targets {
+                Targets::OneRandom { minimum_history } => {
+                    (random.random_range(minimum_history..length), 1)
+                }
+                Targets::All | Targets::SessionParallel => {
+                    (length - 1, self.max_len.min(length - 1))
+                }
+            };
+            Part {
+                sequence,
+                end,
+                length: end.min(self.max_len),
+                targets,
+            }
+        });
+        Rows {
+            parts: parts.collect(),
+            continues_from: Vec::new(),
+        }
+    }
+
+    fn batch(&self, rows: Rows<'_>, random: &mut ChaCha8Rng) -> HostBatch {
+        let histories: Vec<History<'_>> = rows.parts.iter().map(Part::history).collect();
+        let histories = PaddedSequences::from_checked(&histories);
+        let (mut positions, mut targets) = (Vec::new(), Vec::new());
+        for (row, part) in rows.parts.iter().enumerate() {
+            let end = row * histories.len + part.length;
+            positions.extend((end - part.targets..end).map(|position| position as i32));
+            let items = &part.sequence.items()[part.end + 1 - part.targets..=part.end];
+            targets.extend(items.iter().map(|item| item.get() as i32));
+        }
+        HostBatch {
+            negatives: (self.negatives.as_ref()).map(|sampler| sampler.sample(&targets, random)),
+            histories,
+            positions,
+            targets,
+            continues_from: rows.continues_from,
+            seed: random.random(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Dataset, Filters, Interaction, Interactions};
+    use super::*;
+
+    /// User u takes the items 100u + 1, 100u + 2, … so that order can be told from the item.
+    fn sequences(lengths: &[usize]) -> TrainingSequences {
+        let rows = lengths.iter().enumerate().flat_map(|(user, &length)| {
+            (0..length).map(move |place| {
+                Interaction::new(user as i64, (100 * user + place) as i64, place as f64)
+            })
+        });
+        let log: Interactions = rows.collect();
+        TrainingSequences::all(&Dataset::new(log, Filters::default()).unwrap())
+    }
+
+    fn batcher(lengths: &[usize], max_len: usize, targets: Targets) -> Batcher {
+        Batcher::new(&sequences(lengths), 3, max_len, targets, 7).unwrap()
+    }
+
+    #[test]
+    fn every_target_follows_the_item_at_its_position() {
+        for targets in [Targets::ONE_RANDOM, Targets::All] {
+            let batcher = batcher(&[5, 9, 30, 6, 12, 3, 7], 8, targets);
+            for batch in batcher.epoch_in_place(0) {
+                assert_eq!(batch.positions.len(), batch.targets.len());
+                for (&position, &target) in batch.positions.iter().zip(&batch.targets) {
+                    assert_eq!(batch.histories.items[position as usize] + 1, target);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_random_target_has_its_minimum_history_and_covers_all_places() {
+        let batcher = batcher(&[7, 4], 20, Targets::ONE_RANDOM);
+        assert_eq!(batcher.too_short(), 1);
+        let mut lengths: Vec<usize> = (0..100)
+            .flat_map(|epoch| batcher.epoch_in_place(epoch))
+            .flat_map(|batch| batch.histories.lengths)
+            .collect();
+        lengths.sort_unstable();
+        lengths.dedup();
+        assert_eq!(lengths, [4, 5, 6]);
+    }
+
+    #[test]
+    fn all_targets_are_the_last_max_len() {
+        let batcher = Batcher::new(&sequences(&[6, 3]), 2, 4, Targets::All, 0).unwrap();
+        let batch = batcher.epoch_in_place(0).next().unwrap();
+        let mut targets = batch.targets.clone();
+        targets.sort_unstable();
+        assert_eq!(targets, [3, 4, 5, 6, 8, 9]);
+        assert_eq!(batch.histories.len, 4);
+        assert_eq!(
+            batch
+                .histories
+                .items
+                .iter()
+                .filter(|&&item| item == 0)
+                .count(),
+            2
+        );
+    }
+
+    #[test]
+    fn an_epoch_takes_every_sequence_once_and_depends_on_seed_and_epoch() {
+        let batcher = batcher(&[5; 10], 8, Targets::All);
+        let batches: Vec<HostBatch> = batcher.epoch(3).collect();
+        assert_eq!(batches.len(), batcher.batches_per_epoch());
+        assert_eq!(batches, batcher.epoch_in_place(3).collect::<Vec<_>>());
+        assert_ne!(batches, batcher.epoch_in_place(4).collect::<Vec<_>>());
+        let mut targets: Vec<i32> = batches
+            .iter()
+            .flat_map(|batch| batch.targets.clone())
+            .collect();
+        targets.sort_unstable();
+        targets.dedup();
+        assert_eq!(targets.len(), 40);
+    }
+
+    #[test]
+    fn stopping_early_ends_the_worker() {
+        let batcher = batcher(&[5; 500], 8, Targets::All);
+        let mut epoch = batcher.epoch(0);
+        assert!(epoch.next().is_some());
+        drop(epoch);
+    }
+
+    #[test]
+    fn bad_sizes_are_errors() {
+        let data = sequences(&[2]);
+        for (batch_size, max_len) in [(0, 1), (1, 0)] {
+            assert!(matches!(
+                Batcher::new(&data, batch_size, max_len, Targets::All, 0),
+                Err(Error::InvalidValue { .. })
+            ));
+        }
+        assert!(matches!(
+            Batcher::new(&data, 1, 1, Targets::ONE_RANDOM, 0),
+            Err(Error::NothingLeft { .. })
+        ));
+        let endless = Targets::OneRandom {
+            minimum_history: usize::MAX,
+        };
+        assert!(matches!(
+            Batcher::new(&data, 1, 1, endless, 0),
+            Err(Error::NothingLeft { .. })
+        ));
+    }
+}

@@ -1,0 +1,110 @@
+//! Held-out users: what they did, and what they did then.
+
+use std::sync::Arc;
+
+use super::fingerprint::Fingerprint;
+use super::history::History;
+use super::sequences::Sequences;
+use crate::item::ItemIndex;
+
+/// One user to be judged: what they did, and what they did then.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Case<'a> {
+    /// The user's number in the data set.
+    pub user: usize,
+    /// What the model sees, in time order; never empty.
+    pub history: &'a [ItemIndex],
+    /// When they took each item of the history, in the unit of the source.
+    pub times: &'a [f64],
+    /// What it should recall, in time order; never empty.
+    pub labels: &'a [ItemIndex],
+}
+
+/// A user's part of the flat array: history up to `cut`, labels from there to `end`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Place {
+    pub(super) user: usize,
+    pub(super) start: usize,
+    pub(super) cut: usize,
+    pub(super) end: usize,
+}
+
+/// The cases of one split, as views into the data set's sequences.
+#[derive(Debug, Clone)]
+pub struct Cases {
+    pub(super) sequences: Arc<Sequences>,
+    pub(super) places: Vec<Place>,
+}
+
+impl Cases {
+    /// How many cases there are.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there are no cases.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// One case.
+    ///
+    /// # Panics
+    /// When `case` is not below [`Cases::len`].
+    pub fn get(&self, case: usize) -> Case<'_> {
+        let Place {
+            user,
+            start,
+            cut,
+            end,
+        } = self.places[case];
+        Case {
+            user,
+            history: self.sequences.items_in(start..cut),
+            times: self.sequences.times_in(start..cut),
+            labels: self.sequences.items_in(cut..end),
+        }
+    }
+
+    /// The history of a case, with all that is known of it.
+    ///
+    /// # Panics
+    /// When `case` is not below [`Cases::len`].
+    pub fn history(&self, case: usize) -> History<'_> {
+        let Place {
+            user, start, cut, ..
+        } = self.places[case];
+        self.sequences.history(user, start..cut)
+    }
+
+    /// A number that tells these cases from others: it depends on every history and every label.
+    pub fn fingerprint(&self) -> u64 {
+        let mut fingerprint = Fingerprint::default();
+        for &Place {
+            user,
+            start,
+            cut,
+            end,
+        } in &self.places
+        {
+            fingerprint.add_history(self.sequences.history(user, start..cut));
+            fingerprint.add_history(self.sequences.history(user, cut..end));
+        }
+        fingerprint.finish()
+    }
+
+    /// Those cases that are to be kept.
+    #[must_use]
+    pub fn filtered(&self, keep: impl Fn(Case<'_>) -> bool) -> Self {
+        let places = (0..self.len()).filter(|&case| keep(self.get(case)));
+        Self {
+            sequences: self.sequences.clone(),
+            places: places.map(|case| self.places[case]).collect(),
+        }
+    }
+
+    /// All cases, in order of users.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Case<'_>> {
+        (0..self.len()).map(|case| self.get(case))
+    }
+}

@@ -1,0 +1,94 @@
+//! The rows of batches, and sequences that run side by side from batch to batch.
+
+use super::history::History;
+use super::training_sequences::TrainingSequences;
+
+/// A row of a batch: the `length` items before `end` are seen, and the last `targets` items up to
+/// and with `end` are predicted.
+pub(super) struct Part<'a> {
+    pub(super) sequence: History<'a>,
+    pub(super) end: usize,
+    pub(super) length: usize,
+    pub(super) targets: usize,
+}
+
+impl<'a> Part<'a> {
+    pub(super) fn history(&self) -> History<'a> {
+        self.sequence.first(self.end).last(self.length)
+    }
+}
+
+/// The rows of a batch.
+pub(super) struct Rows<'a> {
+    pub(super) parts: Vec<Part<'a>>,
+    pub(super) continues_from: Vec<Option<usize>>,
+}
+
+/// The batches of sequences that run side by side.
+pub(super) struct Lanes<'a> {
+    sequences: &'a TrainingSequences,
+    /// The sequences that take part, in order.
+    usable: &'a [u32],
+    /// How many run side by side.
+    width: usize,
+    /// How many sequences have been begun.
+    begun: usize,
+    /// Each row's sequence, the item that it sees next, and the row that it had.
+    lanes: Vec<(History<'a>, usize, Option<usize>)>,
+}
+
+impl<'a> Lanes<'a> {
+    pub(super) fn new(sequences: &'a TrainingSequences, usable: &'a [u32], width: usize) -> Self {
+        Self {
+            sequences,
+            usable,
+            width,
+            begun: 0,
+            lanes: Vec::new(),
+        }
+    }
+
+    /// Puts new sequences where old ones have ended, as long as there are any.
+    fn fill(&mut self) {
+        let sequences = self.sequences;
+        let mut next =
+            (self.usable[self.begun..].iter()).map(|&number| sequences.history(number as usize));
+        let mut lanes = Vec::with_capacity(self.width);
+        for (row, &(sequence, place, _)) in self.lanes.iter().enumerate() {
+            if place + 1 < sequence.items().len() {
+                lanes.push((sequence, place, Some(row)));
+            } else if let Some(sequence) = next.next() {
+                lanes.push((sequence, 0, None));
+            }
+        }
+        lanes.extend(
+            next.by_ref()
+                .take(self.width - lanes.len())
+                .map(|sequence| (sequence, 0, None)),
+        );
+        self.begun = self.usable.len() - next.len();
+        self.lanes = lanes;
+    }
+}
+
+impl<'a> Iterator for Lanes<'a> {
+    type Item = Rows<'a>;
+
+    fn next(&mut self) -> Option<Rows<'a>> {
+        self.fill();
+        let parts = self.lanes.iter().map(|&(sequence, place, _)| Part {
+            sequence,
+            end: place + 1,
+            length: 1,
+            targets: 1,
+        });
+        let rows = Rows {
+            parts: parts.collect(),
+            continues_from: self.lanes.iter().map(|lane| lane.2).collect(),
+        };
+        for (_, place, _) in &mut self.lanes {
+            *place += 1;
+        }
+        (!rows.parts.is_empty()).then_some(rows)
+    }
+}

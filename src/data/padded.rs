@@ -1,0 +1,193 @@
+//! Histories side by side, padded to one length.
+
+use burn::tensor::backend::Backend;
+use burn::tensor::{Int, Tensor, TensorData};
+
+use super::history::History;
+use crate::item::PADDING;
+use crate::{Error, Result, checks};
+
+/// Histories of unequal length, padded at the end, on the host.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PaddedSequences {
+    /// Row-major `[batch, len]`, where `len` is the longest of them.
+    pub(super) items: Vec<i32>,
+    /// Each item's time in the same places; 0 where it is not known.
+    times: Vec<f64>,
+    /// Each user's features, one after another.
+    features: Vec<f32>,
+    pub(super) lengths: Vec<usize>,
+    pub(super) len: usize,
+}
+
+impl PaddedSequences {
+    /// Keeps the last `max_len` items of each history and pads to the longest that is left.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when there is no history, one is empty or holds padding, or
+    /// `max_len` is 0; [`Error::Shape`] when some have features and others don't.
+    pub fn new<'a, H: Into<History<'a>>>(
+        histories: impl IntoIterator<Item = H>,
+        max_len: usize,
+    ) -> Result<Self> {
+        checks::at_least_one(&[("max_len", max_len)])?;
+        let kept: Vec<History<'a>> = (histories.into_iter())
+            .map(|history| history.into().last(max_len))
+            .collect();
+        if kept.is_empty() {
+            return Err(Error::invalid(
+                "histories",
+                "empty",
+                "a batch needs at least one",
+            ));
+        }
+        for (row, history) in kept.iter().map(|history| history.items()).enumerate() {
+            if history.is_empty() || history.contains(&PADDING) {
+                return Err(Error::invalid(
+                    "histories",
+                    format!("{history:?} in row {row}"),
+                    "a history needs at least one item, and none may be padding (0)",
+                ));
+            }
+        }
+        let longest = kept.iter().map(|history| history.items().len()).max();
+        check_positions("histories", kept.len(), longest.unwrap_or(0))?;
+        let expected = kept[0].features().len();
+        match kept
+            .iter()
+            .find(|history| history.features().len() != expected)
+        {
+            Some(other) => Err(Error::Shape {
+                what: "features of the users of a batch",
+                expected,
+                found: other.features().len(),
+            }),
+            None => Ok(Self::from_checked(&kept)),
+        }
+    }
+
+    /// Of histories that were [checked](Self::new).
+    pub(super) fn from_checked(histories: &[History<'_>]) -> Self {
+        let lengths: Vec<usize> = (histories.iter())
+            .map(|history| history.items().len())
+            .collect();
+        let len = lengths.iter().copied().max().unwrap_or(0);
+        let mut items = vec![PADDING.get() as i32; histories.len() * len];
+        let mut times = vec![0.0; items.len()];
+        let rows = items.chunks_exact_mut(len).zip(times.chunks_exact_mut(len));
+        for ((items, times), history) in rows.zip(histories) {
+            for (place, &item) in items.iter_mut().zip(history.items()) {
+                *place = item.get() as i32;
+            }
+            times[..history.times().len()].copy_from_slice(history.times());
+        }
+        let features = histories
+            .iter()
+            .flat_map(|history| history.features().iter().copied());
+        Self {
+            items,
+            times,
+            features: features.collect(),
+            lengths,
+            len,
+        }
+    }
+
+    /// The histories as a tensor on a device.
+    pub fn to_device<B: Backend>(self, device: &B::Device) -> SequenceBatch<B> {
+        let batch = self.lengths.len();
+        let shape = [batch, self.len];
+        let columns = self.features.len() / batch;
+        let features = TensorData::new(self.features, [batch, columns]);
+        SequenceBatch {
+            features: (columns > 0).then(|| Tensor::from_data(features, device)),
+            items: Tensor::from_data(TensorData::new(self.items, shape), device),
+            times: self.times,
+            lengths: self.lengths,
+        }
+    }
+}
+
+/// Refuses batches whose positions are not numbers of a device, which has 32 bits for them.
+pub(super) fn check_positions(field: &'static str, rows: usize, len: usize) -> Result<()> {
+    let positions = rows.saturating_mul(len);
+    if positions < i32::MAX as usize {
+        return Ok(());
+    }
+    let reason =
+        format!("rows of {len} items have {positions} positions, and 2^31 - 2 are possible");
+    Err(Error::invalid(field, rows, reason))
+}
+
+/// Histories of a batch on a device.
+#[derive(Debug, Clone)]
+pub struct SequenceBatch<B: Backend> {
+    /// Item indices `[batch, len]`, padded with 0 at the end of each row.
+    pub items: Tensor<B, 2, Int>,
+    /// When each item was taken, `[batch * len]`, in the unit of the source; 0 at padding and where
+    /// it is not known. On the host, in double precision, since seconds since 1970 need it.
+    pub times: Vec<f64>,
+    /// What is known of the users, `[batch, features]`.
+    pub features: Option<Tensor<B, 2>>,
+    /// How many items of each row are real, `1..=len`.
+    pub lengths: Vec<usize>,
+}
+
+impl<B: Backend> SequenceBatch<B> {
+    /// A batch of histories; see [`PaddedSequences::new`].
+    ///
+    /// # Errors
+    /// As [`PaddedSequences::new`].
+    pub fn new<'a, H: Into<History<'a>>>(
+        histories: impl IntoIterator<Item = H>,
+        max_len: usize,
+        device: &B::Device,
+    ) -> Result<Self> {
+        Ok(PaddedSequences::new(histories, max_len)?.to_device(device))
+    }
+
+    /// Checks the users' features for a model that looks at `expected` of them; there may be none.
+    pub fn check_features(&self, expected: usize) -> Result<()> {
+        match self.features.as_ref().map(|features| features.dims()[1]) {
+            Some(found) if expected > 0 && found != expected => Err(Error::Shape {
+                what: "features of a user",
+                expected,
+                found,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Where each row's last real item lies in the flattened batch, `[batch]`.
+    pub fn last_positions(&self) -> Tensor<B, 1, Int> {
+        let [batch, len] = self.items.dims();
+        let last: Vec<i32> = (self.lengths.iter().enumerate())
+            .map(|(row, length)| (row * len + length - 1) as i32)
+            .collect();
+        Tensor::from_data(TensorData::new(last, [batch]), &self.items.device())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::item::ItemIndex;
+
+    #[test]
+    fn histories_that_cannot_be_padded_are_errors() {
+        for histories in [vec![], vec![&[][..]], vec![&[1, 0][..]]] {
+            let histories = histories.into_iter().map(ItemIndex::from_slice);
+            assert!(PaddedSequences::new(histories, 3).is_err());
+        }
+        // More positions than a device has numbers for, though the histories share their memory.
+        let long = vec![ItemIndex::new(1); 1 << 16];
+        let many = std::iter::repeat_n(&long[..], 1 << 15);
+        assert!(matches!(
+            PaddedSequences::new(many, usize::MAX),
+            Err(Error::InvalidValue {
+                field: "histories",
+                ..
+            })
+        ));
+    }
+}

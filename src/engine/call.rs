@@ -1,0 +1,108 @@
+//! One call, as its jobs see it.
+
+use std::sync::Arc;
+
+use crate::Result;
+use crate::data::{History, ItemIndex};
+use crate::index::{Filter, ItemSet};
+use crate::recall::{Candidate, FusedCandidate, Reason, UserContext};
+
+use super::guard::guarded;
+use super::request::{Because, FoundBy, Predicate, RecalledItem};
+use super::serving::{Known, Serving};
+
+/// A call, as its jobs look at it.
+pub(super) struct Call {
+    pub(super) serving: Arc<Serving>,
+    pub(super) history: Known,
+    pub(super) segments: Vec<String>,
+    pub(super) now: Option<f64>,
+    pub(super) k: usize,
+    /// Items that are not to be recalled.
+    pub(super) excluded: ItemSet,
+    pub(super) passes: Option<Predicate>,
+}
+
+impl Call {
+    pub(super) fn context(&self) -> UserContext<'_> {
+        let Known { items, times, .. } = &self.history;
+        // Without a time for each item there is none that can be told apart.
+        let history =
+            History::with_times(items, times).unwrap_or_else(|_| History::from(items.as_slice()));
+        let context = UserContext::from(history).in_segments(&self.segments);
+        self.now.map_or(context, |now| context.at(now))
+    }
+
+    pub(super) fn passes(&self, item: ItemIndex) -> bool {
+        if self.excluded.contains(item) {
+            return false;
+        }
+        // Padding and what is beyond the catalog have no id, whatever a channel says.
+        let id = self.serving.served.data.catalog().id_of(item);
+        id.is_some_and(|id| (self.passes.as_ref()).is_none_or(|passes| passes(id)))
+    }
+
+    /// What a channel gives, or why it gives nothing.
+    pub(super) fn ask(&self, channel: usize) -> std::result::Result<Vec<Candidate>, String> {
+        guarded(|| {
+            let passes = |_: usize, item| self.passes(item);
+            let filter = Some(Filter::Predicate(&passes));
+            let stage = &self.serving.served.stage;
+            let candidates = stage.ask(channel, &[self.context()], self.k, filter)?;
+            // A channel that looks at no filter is no reason to recall what does not pass.
+            let list = candidates.of(0);
+            Ok(list
+                .filter(|candidate| self.passes(candidate.item))
+                .collect())
+        })
+    }
+
+    /// What fills a list up.
+    pub(super) fn fill(&self, fused: &[FusedCandidate]) -> Result<Vec<FusedCandidate>> {
+        let passes = |_: usize, item| self.passes(item);
+        let filter = Some(Filter::Predicate(&passes));
+        let stage = &self.serving.served.stage;
+        let mut more = stage.fill(fused, self.context(), self.k, filter)?;
+        let mut there: ItemSet = fused.iter().map(|fused| fused.item).collect();
+        more.retain(|fused| self.passes(fused.item) && there.insert(fused.item));
+        more.truncate(self.k.saturating_sub(fused.len()));
+        Ok(more)
+    }
+
+    /// An item as the outside knows it.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "there is a name for each channel, the fallback and the selection"
+    )]
+    pub(super) fn outside(&self, fused: FusedCandidate) -> Option<RecalledItem> {
+        let data = &self.serving.served.data;
+        let id = |item| data.catalog().id_of(item).cloned();
+        let because = |reason| match reason {
+            Reason::Popular => Because::Popular,
+            Reason::Segment(place) => Because::Segment(
+                self.segments
+                    .get(place as usize)
+                    .cloned()
+                    .unwrap_or_default(),
+            ),
+            Reason::Item(item) => id(item).map_or(Because::Taste, Because::Item),
+            Reason::User(_) => Because::SimilarUser,
+            Reason::Tag(tag) => {
+                let names = data.tags().map_or(&[][..], |tags| tags.names());
+                Because::Tag(names.get(tag as usize).cloned().unwrap_or_default())
+            }
+            Reason::Taste => Because::Taste,
+        };
+        let found = fused.found.into_iter().map(|found| FoundBy {
+            channel: self.serving.names[found.channel].clone(),
+            rank: found.rank,
+            score: found.score,
+            because: because(found.reason),
+        });
+        Some(RecalledItem {
+            id: id(fused.item)?,
+            score: fused.score,
+            found: found.collect(),
+        })
+    }
+}

@@ -1,0 +1,212 @@
+//! What users do while a stage serves, and the change to another stage.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use crate::data::{Interaction, TimeUnit};
+use crate::{Error, Result};
+
+use super::RecallEngine;
+use super::counters::count;
+use super::guard::panic_message;
+use super::request::Observed;
+use super::serving::Serving;
+
+/// The last events, for the near-line channels of the next stage.
+#[derive(Default)]
+pub(super) struct Events {
+    pub(super) last: VecDeque<(Interaction, Vec<String>)>,
+    /// How many there were in all.
+    pub(super) taken: u64,
+}
+
+impl RecallEngine {
+    /// Takes notice of something that a user just did: their history has it from the next call on,
+    /// and near-line channels soon after. `segments` are those they are in, where they are known.
+    ///
+    /// The time is in the unit of the stage's data: [`time_unit`](RecallEngine::time_unit). An event
+    /// that comes twice, with the same time, counts once in the history; one from before the last
+    /// interaction of this user that the stage's data hold is ignored, since they hold it too or
+    /// should have. What becomes of it is said. An item that is not in the catalog is kept, since it
+    /// may be in the next one.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when the time is in another unit or further ahead of the clock than
+    /// the settings allow, for a value that is not finite, or with what else is beyond the settings.
+    pub fn observe(&self, interaction: &Interaction, segments: &[String]) -> Result<Observed> {
+        let serving = self.serving();
+        self.check_event(interaction, segments, &serving)?;
+        Ok(self.take(interaction, segments, &serving))
+    }
+
+    /// The same for several events with their segments, all of them or, where one can't be right,
+    /// none.
+    ///
+    /// # Errors
+    /// As [`observe`](RecallEngine::observe), with the place of the event, counted from 0.
+    pub fn observe_all(&self, events: &[(Interaction, Vec<String>)]) -> Result<Vec<Observed>> {
+        let serving = self.serving();
+        for (place, (interaction, segments)) in events.iter().enumerate() {
+            self.check_event(interaction, segments, &serving)
+                .map_err(|error| {
+                    let value = format!("those with event {place}");
+                    let reason = format!("none was taken: {error}");
+                    Error::invalid("events", value, reason)
+                })?;
+        }
+        let taken = events.iter();
+        Ok(taken
+            .map(|(interaction, segments)| self.take(interaction, segments, &serving))
+            .collect())
+    }
+
+    fn check_event(
+        &self,
+        interaction: &Interaction,
+        segments: &[String],
+        serving: &Serving,
+    ) -> Result<()> {
+        let Interaction {
+            user,
+            item,
+            time,
+            value,
+            event,
+        } = interaction;
+        self.settings.check_id("user", user, serving.longest_id)?;
+        self.settings.check_id("item", item, serving.longest_id)?;
+        self.settings.check_segments(segments)?;
+        if let Some(event) = event {
+            self.settings.check_text("event", event)?;
+        }
+        if let Some(value) = value.filter(|value| !value.is_finite()) {
+            return Err(Error::invalid("value", value, "must be a finite number"));
+        }
+        let unit = serving.served.data.time_unit();
+        check_time("time", *time, unit)?;
+        let latest = unit.now() + self.settings.ahead.as_secs_f64() * unit.per_second();
+        if *time > latest {
+            let reason = format!(
+                "lies more than {:?} in the future; times are in {unit}",
+                self.settings.ahead
+            );
+            return Err(Error::invalid("time", time, reason));
+        }
+        Ok(())
+    }
+
+    /// Takes an event that was checked.
+    fn take(&self, interaction: &Interaction, segments: &[String], serving: &Serving) -> Observed {
+        let Interaction {
+            user, item, time, ..
+        } = interaction;
+        if serving.holds_later(user, item, *time) {
+            return Observed::Older;
+        }
+        let observed = self.users.add(user, item, *time, segments);
+        if observed != Observed::Taken {
+            return observed;
+        }
+        let serving = {
+            // Together with what `reload` does, so that no event is missed or told twice.
+            let mut events = self.events();
+            events.taken += 1;
+            events
+                .last
+                .push_back((interaction.clone(), segments.to_vec()));
+            if events.last.len() > self.settings.replayed {
+                events.last.pop_front();
+            }
+            self.serving()
+        };
+        // The channel of somebody else's that panics here has still heard of it.
+        let _ = catch_unwind(AssertUnwindSafe(|| serving.observe(interaction, segments)));
+        count(&self.counters.events);
+        Observed::Taken
+    }
+
+    /// Loads the stage anew and serves it from the next call on; calls that have begun end with
+    /// the old one. While it loads, and when that fails, the old one goes on serving.
+    ///
+    /// # Errors
+    /// What loading gives, and [`Error::InvalidValue`] when the times of the new stage are in
+    /// another unit, in which the events of users that are held mean something else.
+    pub fn reload(&self) -> Result<()> {
+        let load = self.loads.fetch_add(1, Ordering::Relaxed) + 1;
+        let loaded = catch_unwind(AssertUnwindSafe(|| (self.load)())).unwrap_or_else(|panic| {
+            Err(Error::Thread {
+                thread: "loading",
+                reason: panic_message(&*panic),
+            })
+        });
+        let mut latest_load = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let serving = self.serving();
+        let loaded = loaded.and_then(|served| {
+            let units = [&serving.served, &served].map(|served| served.data.time_unit());
+            if units[0] == units[1] {
+                return Ok(served);
+            }
+            let reason = format!("the stage that serves is in {}; open it anew", units[0]);
+            Err(Error::invalid(
+                "time unit of the new stage",
+                units[1],
+                reason,
+            ))
+        });
+        let served = loaded.inspect_err(|_| count(&self.counters.failed_reloads))?;
+        if *latest_load > load {
+            // One that was begun later serves already.
+            return Ok(());
+        }
+        *latest_load = load;
+        let version = serving.version + 1;
+        let serving = Arc::new(Serving::new(served, version, &self.counters));
+        // Most events are told before any lock is held for long: those that come meanwhile, at the
+        // end, together with the change of stages.
+        let (told, earlier) = {
+            let events = self.events();
+            (events.taken, events.last.clone())
+        };
+        let latest = serving.latest();
+        let tell = |(interaction, segments): &(Interaction, Vec<String>)| {
+            if interaction.time > latest {
+                serving.observe(interaction, segments);
+            }
+        };
+        earlier.iter().for_each(tell);
+        let old = {
+            let events = self.events();
+            let since = events.taken.saturating_sub(told) as usize;
+            let last = events.last.iter();
+            last.skip(events.last.len().saturating_sub(since))
+                .for_each(tell);
+            let mut current = self.serving.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *current, serving.clone())
+        };
+        self.counters.retain(&serving.names);
+        count(&self.counters.reloads);
+        // Outside the locks, since it may be the last one to hold it.
+        drop(old);
+        Ok(())
+    }
+
+    fn events(&self) -> MutexGuard<'_, Events> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Refuses a time that is not finite, or is in another unit than a stage's data, as far as its size
+/// says.
+pub(super) fn check_time(field: &'static str, time: f64, unit: TimeUnit) -> Result<()> {
+    if !time.is_finite() {
+        return Err(Error::invalid(field, time, "must be a finite number"));
+    }
+    let found = TimeUnit::of_times(&[time]);
+    if unit == TimeUnit::Order || found == unit {
+        return Ok(());
+    }
+    let reason = format!("is no time of these days in {unit}, which the data's times are in");
+    Err(Error::invalid(field, time, reason))
+}

@@ -1,0 +1,22 @@
+//! Calls of what others wrote, which may panic.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::Result;
+
+/// What something gives, or why it fails, by an error or a panic.
+pub(super) fn guarded<T>(give: impl FnOnce() -> Result<T>) -> std::result::Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(give)) {
+        Ok(given) => given.map_err(|error| error.to_string()),
+        Err(panic) => Err(panic_message(&*panic)),
+    }
+}
+
+pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = (panic.downcast_ref::<&str>().copied())
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!(
+        "it panicked: {}",
+        text.unwrap_or("for a reason it did not say")
+    )
+}
