@@ -1,5 +1,6 @@
 //! The crate's one error type.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::item::ItemIndex;
@@ -9,19 +10,22 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong in this crate.
 ///
-/// Each variant says what was wrong and where: the file and line, or the field and value.
-#[derive(Debug, thiserror::Error)]
+/// Each variant says what was wrong and where: the file and line, or the field and value. The
+/// message holds the cause, so there is no `source` that a report would print a second time.
+///
+/// `Debug` prints the message as well, so that a `main` that returns it tells its reader what to do.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused a file operation (missing file, full disk, no permission).
-    #[error("could not {action} {}: {source}", path.display())]
+    #[error("could not {action} {}: {cause}", path.display())]
     Io {
         /// What was being done, as a verb phrase such as `read`.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
         /// The operating system's own error.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
 
     /// A file holds no interactions at all.
@@ -31,7 +35,7 @@ pub enum Error {
         path: PathBuf,
     },
 
-    /// The format could not be told from the file's name and first line.
+    /// The format could not be detected from the file's name and first line.
     #[error(
         "the format of {} is not one this crate detects (first line: {first_line:?}); \
          name it with `Format`, or describe the columns with `Schema`", path.display()
@@ -48,7 +52,7 @@ pub enum Error {
     UncertainFormat {
         /// The file.
         path: PathBuf,
-        /// What speaks for more than one.
+        /// Why more than one is possible.
         reason: String,
         /// How it can be named, on a command line or by [`Format`](crate::data::Format).
         options: String,
@@ -137,7 +141,7 @@ pub enum Error {
         path: PathBuf,
     },
 
-    /// A checkpoint is of another training than the one that is to go on from it.
+    /// A checkpoint belongs to another training than the one that resumes from it.
     #[error(
         "the checkpoint can't be resumed, since it has another {what} ({checkpoint}, and here {now}); \
          train with the same, or begin anew without resuming"
@@ -151,7 +155,7 @@ pub enum Error {
         now: String,
     },
 
-    /// A model looks at the times of a history, and there are none.
+    /// A model uses the times of a history, and there are none.
     #[error(
         "the model looks at when items were taken, and the history in row {row} has no times; \
          give each item its time, in the unit of the training data"
@@ -339,13 +343,19 @@ pub enum Error {
     },
 }
 
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl Error {
     /// An [`Error::Io`] for use with `map_err`.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        move |source| Self::Io {
+        move |cause| Self::Io {
             action,
             path: path.to_owned(),
-            source,
+            cause,
         }
     }
 

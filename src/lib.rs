@@ -81,7 +81,8 @@
 //! | `cuda`, `wgpu` | | burn's GPU backends |
 //! | `plot` | | `plot`: training curves and t-SNE maps as SVG |
 //! | `hnsw_rs` | | `index::HnswRsIndex`, for comparison |
-//! | `ease` | | `recall::Ease` |
+//! | `gzip` | | reading files that are compressed by gzip |
+//! | `ease` | | `channels::Ease` |
 //! | `download` | | `data::movielens::Downloader` |
 //! | `milvus` | | `index::MilvusIndex`: a Milvus server or cluster behind the same trait |
 

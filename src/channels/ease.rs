@@ -26,12 +26,12 @@ pub struct EaseConfig {
 #[derive(Debug, Clone)]
 pub struct Ease {
     items: usize,
-    /// How much each item speaks for each other, `[items, items]`, row by row.
+    /// The weight of each item for each other, `[items, items]`, row by row.
     weights: Vec<f32>,
 }
 
 impl Ease {
-    /// The greatest catalog that a model is made for: its matrices take 10 GB there.
+    /// The largest catalog that a model is fitted for: its matrices take 10 GB there.
     pub const GREATEST_CATALOG: usize = 30_000;
 }
 

@@ -84,8 +84,8 @@ impl AlsConfig {
     /// [2011](https://doi.org/10.1145/2043932.2043987)).
     ///
     /// # Errors
-    /// [`Error::InvalidValue`](crate::Error::InvalidValue) with the first setting that can't be
-    /// right.
+    /// [`Error::InvalidValue`](crate::Error::InvalidValue) with the first setting that is
+    /// invalid.
     pub fn fit(
         &self,
         sequences: &TrainingSequences,
@@ -121,8 +121,8 @@ impl BprConfig {
     /// drawn from the others. Rendle et al., [2009](https://arxiv.org/abs/1205.2618).
     ///
     /// # Errors
-    /// [`Error::InvalidValue`](crate::Error::InvalidValue) with the first setting that can't be
-    /// right.
+    /// [`Error::InvalidValue`](crate::Error::InvalidValue) with the first setting that is
+    /// invalid.
     pub fn fit(
         &self,
         sequences: &TrainingSequences,

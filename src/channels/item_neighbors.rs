@@ -44,7 +44,7 @@ pub struct ItemNeighborsConfig {
     /// How many neighbors of each item are kept.
     #[config(default = 100)]
     pub neighbors: usize,
-    /// How many of a user's last items are looked at: someone who took all would cost the square
+    /// How many of a user's last items are used: someone who took all would cost the square
     /// of that, and say nothing.
     #[config(default = 5_000)]
     pub longest: usize,
@@ -82,8 +82,7 @@ impl ItemNeighborsConfig {
     /// Of an item that a user took several times, the last counts.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`](crate::Error::InvalidValue) with the first setting that can't be
-    /// right, and for an empty catalog; [`Error::UnknownItem`](crate::Error::UnknownItem) for
+    /// [`Error::InvalidValue`](crate::Error::InvalidValue) for the first invalid setting, and for an empty catalog; [`Error::UnknownItem`](crate::Error::UnknownItem) for
     /// sequences of other items than the catalog's.
     pub fn fit(
         &self,
@@ -113,12 +112,12 @@ impl ItemNeighborsConfig {
     }
 }
 
-/// Who took what, both ways. Items go by their rank in popularity, from 0, so that the sums of
+/// Who took what, both ways. Items are numbered by their rank in popularity, from 0, so that the sums of
 /// those that nearly everyone took lie side by side.
 struct Together<'a> {
     config: &'a ItemNeighborsConfig,
     by_rank: Vec<ItemIndex>,
-    /// The rank of each item; that of padding is never looked at.
+    /// The rank of each item; that of padding is never read.
     ranks: Vec<u32>,
     /// Each user's distinct items, in order, one user after another.
     items: Vec<u32>,

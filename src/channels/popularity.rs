@@ -20,7 +20,7 @@ use crate::recall::{Candidate, Candidates, Reason, RecallChannel, UserContext};
 pub enum Measure {
     /// One: the most taken items.
     Count,
-    /// Its value, such as a price: the items of the greatest revenue. Those without a value, or
+    /// Its value, such as a price: the items with the largest revenue. Those without a value, or
     /// with one that is not above 0, add nothing.
     Value,
 }
@@ -44,7 +44,7 @@ pub struct PopularityConfig {
     /// What an interaction adds to its item.
     #[config(default = "Measure::Count")]
     pub measure: Measure,
-    /// The event types that are looked at, such as `buy`; all, and interactions without any,
+    /// The event types that count, such as `buy`; all, and interactions without any,
     /// where none is named.
     #[config(default = "Vec::new()")]
     pub events: Vec<String>,
@@ -59,7 +59,7 @@ pub struct PopularityConfig {
     pub by_segment: bool,
 }
 
-/// Into how many pieces a window is divided, of which the oldest is dropped when time goes on.
+/// Into how many pieces a window is divided, of which the oldest is dropped as time passes.
 const PIECES: f64 = 32.0;
 
 /// After how many observed interactions, or how long, the lists are put in order again.
@@ -73,7 +73,7 @@ const SPAN: f64 = 500.0;
 /// The most segments that lists are kept for; what is observed in others is ignored.
 const SEGMENTS: usize = 10_000;
 
-/// The most popular items: by clicks, purchases or revenue, in a time window, of late, or in each
+/// The most popular items: by clicks, purchases or revenue, in a time window, recently, or in each
 /// segment of users.
 ///
 /// It is near-line: what is [observed](RecallChannel::observe) counts within 256 interactions or a
@@ -157,7 +157,8 @@ impl Popularity {
 }
 
 impl PopularityConfig {
-    /// By training sequences, of all items, in a window, or of late: the same for everyone.
+    /// Counts training sequences: over all time, in a window, or with recent ones weighing more; the
+    /// same for every user.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] for the first invalid setting, [`by_segment`](Self::by_segment),

@@ -13,13 +13,13 @@ use crate::recall::{Candidates, Reason, RecallChannel, UserContext, best_by_scor
 #[derive(Config, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionKnnConfig {
-    /// How many of the last sessions with an item are looked at.
+    /// How many of the latest sessions with an item are considered.
     #[config(default = 500)]
     pub recent: usize,
     /// How many of the nearest sessions items are taken from.
     #[config(default = 100)]
     pub neighbors: usize,
-    /// How many of a history's last items are looked at.
+    /// How many of a history's last items are used.
     #[config(default = 20)]
     pub max_len: usize,
 }

@@ -19,7 +19,7 @@ use crate::retrieve::UserEncoder;
 #[derive(Config, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SimilarUsersConfig {
-    /// How many of the latest users of each item are looked at.
+    /// How many of the latest users of each item are considered.
     #[config(default = 1_000)]
     pub recent: usize,
     /// How many similar users items are taken from.

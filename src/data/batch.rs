@@ -17,7 +17,7 @@ pub struct TrainingBatch<B: Backend> {
     pub targets: Tensor<B, 1, Int>,
     /// The batch's negative items, if the loss is sampled.
     pub negatives: Option<Negatives<B>>,
-    /// For [`Targets::SessionParallel`], the row of the batch before on which each row goes on;
+    /// For [`Targets::SessionParallel`], the row of the previous batch that each row continues;
     /// `None` for a row where a sequence begins. Empty for other targets.
     pub continues_from: Vec<Option<usize>>,
     /// The seed of everything random that the model does with this batch, such as dropout.
@@ -36,7 +36,7 @@ pub struct HostBatch {
 }
 
 impl HostBatch {
-    /// How many targets there are.
+    /// The number of targets.
     pub fn targets(&self) -> usize {
         self.targets.len()
     }

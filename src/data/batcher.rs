@@ -188,7 +188,7 @@ mod tests {
     use super::super::{Dataset, Filters, Interaction, Interactions};
     use super::*;
 
-    /// User u takes the items 100u + 1, 100u + 2, … so that order can be told from the item.
+    /// User u takes the items 100u + 1, 100u + 2, … so that items tell their order.
     fn sequences(lengths: &[usize]) -> TrainingSequences {
         let rows = lengths.iter().enumerate().flat_map(|(user, &length)| {
             (0..length).map(move |place| {

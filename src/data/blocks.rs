@@ -180,11 +180,11 @@ struct Part {
     lines: u64,
     /// The first error that was not to be skipped, with its line counted within the block.
     error: Option<Error>,
-    /// Whether a quote turned up, and nothing else was looked at.
+    /// Whether a quote turned up, and nothing else was read.
     quoted: bool,
 }
 
-/// How rows are told from bytes.
+/// How bytes become rows.
 struct Parser<'a> {
     delimiter: &'a [u8],
     quotes: bool,

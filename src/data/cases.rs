@@ -37,7 +37,7 @@ pub struct Cases {
 }
 
 impl Cases {
-    /// How many cases there are.
+    /// The number of cases.
     pub fn len(&self) -> usize {
         self.places.len()
     }

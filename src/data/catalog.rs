@@ -64,7 +64,7 @@ impl Catalog {
         Ok(Self { table, counts })
     }
 
-    /// How many items there are, padding not counted.
+    /// The number of items, padding not counted.
     pub fn len(&self) -> usize {
         self.table.len()
     }

@@ -1,4 +1,4 @@
-//! What the columns of a header hold, told from their names.
+//! What the columns of a header hold, inferred from their names.
 #![cfg_attr(
     not(test),
     deny(
@@ -82,7 +82,7 @@ struct Header<'a> {
     delimiter: &'a str,
     /// As they stand in the file, without blanks and quotes.
     names: Vec<&'a str>,
-    /// What is told from: without the type that RecBole's have.
+    /// The name that is compared: without the type that RecBole's have.
     roles: Vec<&'a str>,
 }
 

@@ -138,7 +138,7 @@ impl Dataset {
         Ok(self)
     }
 
-    /// How many users there are.
+    /// The number of users.
     pub fn users(&self) -> usize {
         self.sequences.len()
     }

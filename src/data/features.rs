@@ -1,4 +1,4 @@
-//! What is known of items and users besides who took what.
+//! Features of items and users.
 
 use std::collections::HashMap;
 
@@ -8,8 +8,7 @@ use super::catalog::Catalog;
 use super::id::ExternalId;
 use crate::{Error, Result};
 
-/// Numbers for each item of a catalog, such as which genres it has, or for each user of a data
-/// set.
+/// A feature matrix for items or users, for example one-hot genres.
 ///
 /// ```
 /// use seqrec::data::{Catalog, Features};

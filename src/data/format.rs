@@ -1,4 +1,4 @@
-//! What a file of interactions looks like, and how to tell.
+//! Formats of files of interactions, and how they are detected.
 #![cfg_attr(
     not(test),
     deny(
@@ -42,11 +42,11 @@ pub enum Format {
     Delimited(Schema),
 }
 
-/// How much of a file is looked at to tell its format.
+/// How much of a file is read to detect its format.
 const SAMPLE: u64 = 64 * 1024;
 
 impl Format {
-    /// Tells the format from the file's name and its first lines. What could be read in two ways is
+    /// Detects the format from the file's name and its first lines. What could be read in two ways is
     /// not guessed. A pipe can be read only once: ask
     /// [`InteractionReader::detect`](super::InteractionReader::detect), which keeps what it read.
     ///
@@ -179,7 +179,7 @@ impl Format {
 
     /// The columns of a delimited format; `None` for sequence files.
     ///
-    /// `first_line` is only looked at for RecBole's format, whose names vary.
+    /// `first_line` is only used for RecBole's format, whose names vary.
     pub(super) fn schema(&self, path: &Path, first_line: &str) -> Result<Option<Schema>> {
         Ok(Some(match self {
             Self::RatingsCsv => Schema::names("userId", "movieId")

@@ -248,7 +248,7 @@ impl IdTable {
         &self.ids
     }
 
-    /// How many ids there are.
+    /// The number of ids.
     pub fn len(&self) -> usize {
         self.ids.len()
     }

@@ -16,15 +16,15 @@ use crate::{Error, Result};
 /// One row of [`Interactions`], with ids as they came.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Interaction {
-    /// Who acted.
+    /// The user.
     pub user: ExternalId,
-    /// On what.
+    /// The item.
     pub item: ExternalId,
-    /// When, in the unit of the source (seconds in MovieLens).
+    /// The time, in the unit of the source (seconds in MovieLens).
     pub time: f64,
     /// A rating, price or weight.
     pub value: Option<f32>,
-    /// What kind of act it was, such as `click` or `buy`.
+    /// The type of event, such as `click` or `buy`.
     pub event: Option<String>,
 }
 
@@ -149,7 +149,7 @@ impl Interactions {
         Ok(self)
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     pub fn len(&self) -> usize {
         self.user.len()
     }

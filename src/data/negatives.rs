@@ -92,7 +92,7 @@ impl NegativeSampler {
     /// A sampler for a catalog whose interactions are counted.
     ///
     /// # Errors
-    /// As [`NegativeSampling::validate`], and when nothing is counted but chances go by counts.
+    /// As [`NegativeSampling::validate`], and when nothing is counted but chances depend on counts.
     pub fn new(sampling: NegativeSampling, catalog: &Catalog) -> Result<Self> {
         sampling.validate(catalog.len())?;
         let counts = catalog.counts();

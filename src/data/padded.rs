@@ -127,7 +127,7 @@ pub struct SequenceBatch<B: Backend> {
     /// When each item was taken, `[batch * len]`, in the unit of the source; 0 at padding and where
     /// it is not known. On the host, in double precision, since seconds since 1970 need it.
     pub times: Vec<f64>,
-    /// What is known of the users, `[batch, features]`.
+    /// The users' features, `[batch, features]`.
     pub features: Option<Tensor<B, 2>>,
     /// How many items of each row are real, `1..=len`.
     pub lengths: Vec<usize>,
@@ -146,7 +146,7 @@ impl<B: Backend> SequenceBatch<B> {
         Ok(PaddedSequences::new(histories, max_len)?.to_device(device))
     }
 
-    /// Checks the users' features for a model that looks at `expected` of them; there may be none.
+    /// Checks the users' features for a model that takes `expected` of them; there may be none.
     pub fn check_features(&self, expected: usize) -> Result<()> {
         match self.features.as_ref().map(|features| features.dims()[1]) {
             Some(found) if expected > 0 && found != expected => Err(Error::Shape {

@@ -1,4 +1,4 @@
-//! Rows of nothing but plain numbers, which is what most logs are, told from their bytes at once.
+//! Rows of nothing but plain numbers, which is what most logs are, parsed eight bytes at a time.
 #![cfg_attr(
     not(test),
     deny(
@@ -150,7 +150,7 @@ pub(super) const POWERS: [f64; 16] = [
 /// The value and the count of the digits that the text begins with, eight at most, which are
 /// taken off it; `None` near the text's end.
 ///
-/// The eight bytes are looked at together, since a branch for each would often be guessed wrong.
+/// The eight bytes are compared together, since a branch for each would often be guessed wrong.
 #[inline(always)]
 #[expect(
     clippy::indexing_slicing,

@@ -41,7 +41,7 @@ pub struct InteractionReader {
     bad_rows: BadRows,
 }
 
-/// What is read, which is looked at no earlier than it must be.
+/// What is read, opened no earlier than it must be.
 #[derive(Debug, Clone)]
 enum Origin {
     Path(PathBuf),
@@ -49,7 +49,7 @@ enum Origin {
 }
 
 impl InteractionReader {
-    /// A reader of `path`, whose format is told from its name and first line.
+    /// A reader of `path`, whose format is detected from its name and first lines.
     ///
     /// # Errors
     /// As [`Format::detect`].
@@ -178,7 +178,7 @@ pub(super) fn read_csv(
     let read_error = |error: csv::Error| Error::Io {
         action: "read",
         path: into.path.to_owned(),
-        source: error.into(),
+        cause: error.into(),
     };
     let header = if schema.header {
         let header = reader.byte_headers().map_err(read_error)?;
@@ -200,7 +200,7 @@ pub(super) fn read_csv(
                 return Err(Error::Io {
                     action: "read",
                     path: into.path.to_owned(),
-                    source: error.into(),
+                    cause: error.into(),
                 });
             }
         }

@@ -123,7 +123,7 @@ impl Schema {
         self
     }
 
-    /// Whether a field that begins with `"` goes on to the next `"`, whatever stands between.
+    /// Whether a field that begins with `"` extends to the next `"`, whatever stands between.
     ///
     /// Where it is not said, quotes are such only between delimiters of one character that is
     /// neither a tab nor a blank: tab-separated files quote nothing.

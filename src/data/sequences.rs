@@ -68,7 +68,7 @@ impl Sequences {
             .with_features(features.unwrap_or_default())
     }
 
-    /// How many users there are.
+    /// The number of users.
     pub fn len(&self) -> usize {
         self.offsets.len().saturating_sub(1)
     }

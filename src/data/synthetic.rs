@@ -24,7 +24,7 @@ use super::interactions::{Interaction, Interactions};
 #[derive(Config, Debug, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Synthetic {
-    /// How many users.
+    /// The number of users.
     #[config(default = 610)]
     pub users: usize,
     /// How many items there are to choose from; not every one need be chosen.

@@ -14,8 +14,8 @@ pub enum Targets {
     /// Every position but the first: each item of the last `max_len + 1` predicts the next.
     #[default]
     All,
-    /// Sequences run side by side, one item a batch: row r of a batch goes on where a row of the
-    /// batch before stood, and where its sequence ended the next one begins. Models that carry a
+    /// Sequences run side by side, one item a batch: row r of a batch continues where a row of the
+    /// previous batch stood, and where its sequence ended the next one begins. Models that carry a
     /// state from batch to batch are trained so (Hidasi et al.,
     /// [2016](https://arxiv.org/abs/1511.06939), section 3.1.1).
     ///

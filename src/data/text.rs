@@ -78,7 +78,7 @@ impl Text {
         }
     }
 
-    /// How many bytes there are.
+    /// The number of bytes.
     pub(super) fn size(&self) -> Result<u64> {
         match self {
             Self::File(path) => std::fs::metadata(path)

@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-/// What the times of a data set are counted in. It is told from their size, since files don't say.
+/// What the times of a data set are counted in. It is inferred from their size, since files don't say.
 ///
 /// ```
 /// use seqrec::data::TimeUnit;

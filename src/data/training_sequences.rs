@@ -39,7 +39,7 @@ impl TrainingSequences {
         }
     }
 
-    /// How many sequences there are.
+    /// The number of sequences.
     pub fn len(&self) -> usize {
         self.ranges.len()
     }

@@ -12,7 +12,7 @@ use super::request::Outcome;
 pub struct Statistics {
     /// Calls that were answered.
     pub calls: u64,
-    /// Calls that were refused, since something in them can't be right.
+    /// Calls that were refused as invalid.
     pub refused: u64,
     /// Events that were taken.
     pub events: u64,
@@ -78,7 +78,7 @@ pub(super) fn count(counter: &AtomicU64) {
 }
 
 impl Counters {
-    /// The counters of the channel of a name, which go on from stage to stage.
+    /// The counters of the channel of a name, which are kept from stage to stage.
     pub(super) fn channel(&self, name: &Arc<str>) -> Arc<ChannelCounters> {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         channels.entry(name.clone()).or_default().clone()

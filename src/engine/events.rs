@@ -41,8 +41,7 @@ impl RecallEngine {
         Ok(self.take(interaction, segments, &serving))
     }
 
-    /// The same for several events with their segments, all of them or, where one can't be right,
-    /// none.
+    /// The same for several events with their segments, all of them or, if one is invalid, none.
     ///
     /// # Errors
     /// As [`observe`](RecallEngine::observe), with the place of the event, counted from 0.
@@ -128,7 +127,7 @@ impl RecallEngine {
     }
 
     /// Loads the stage anew and serves it from the next call on; calls that have begun end with
-    /// the old one. While it loads, and when that fails, the old one goes on serving.
+    /// the old one. While it loads, and when that fails, the old one keeps serving.
     ///
     /// # Errors
     /// What loading gives, and [`Error::InvalidValue`] when the times of the new stage are in

@@ -10,7 +10,7 @@ use crate::data::{ExternalId, Seen};
 /// Whether an item may be recalled.
 pub(super) type Predicate = Arc<dyn Fn(&ExternalId) -> bool + Send + Sync>;
 
-/// Whom to recall for, how many items, and which not.
+/// A request: whom to recall for, how many items, and which not.
 ///
 /// ```
 /// use seqrec::data::Seen;
@@ -40,7 +40,7 @@ pub(super) enum Who {
     History(Vec<ExternalId>, Vec<f64>),
 }
 
-/// What became of an event that an engine was told of.
+/// What an engine did with an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -79,7 +79,7 @@ impl RecallRequest {
     }
 
     /// The same for items with the times at which they were taken, in the unit of the source, which
-    /// some models and channels look at.
+    /// some models and channels use.
     pub fn of_timed_history<T: Into<ExternalId>>(
         history: impl IntoIterator<Item = (T, f64)>,
         k: usize,
@@ -146,9 +146,9 @@ pub struct Recalled {
     pub items: Vec<RecalledItem>,
     /// How many items of the history are in the catalog; 0 for an unknown user.
     pub known: usize,
-    /// How many items of it are not, and were skipped.
+    /// How many items of the history are not in the catalog, and were skipped.
     pub unknown: usize,
-    /// What became of each channel.
+    /// How each channel answered.
     pub channels: Vec<ChannelReport>,
     /// Which stage answered: 1 for the first, and one more for each that was loaded since.
     pub version: u64,
@@ -157,7 +157,7 @@ pub struct Recalled {
 /// A recalled item.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RecalledItem {
-    /// Which item.
+    /// The item's external id.
     pub id: ExternalId,
     /// Its score in the fusion.
     pub score: f32,
@@ -170,11 +170,11 @@ pub struct RecalledItem {
 pub struct FoundBy {
     /// The channel's name.
     pub channel: Arc<str>,
-    /// The item's rank there, from 1.
+    /// The item's rank in the channel's list, from 1.
     pub rank: usize,
-    /// Its score there, in the channel's own unit.
+    /// The channel's score of the item, in the channel's own unit.
     pub score: f32,
-    /// Why.
+    /// Why the channel found it.
     pub because: Because,
 }
 
@@ -183,9 +183,9 @@ pub struct FoundBy {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Because {
-    /// Many take it.
+    /// It is popular.
     Popular,
-    /// Many take it in this segment of the user's.
+    /// It is popular in this segment of the user.
     Segment(String),
     /// It goes with this item of their history.
     Item(ExternalId),
@@ -197,24 +197,24 @@ pub enum Because {
     Taste,
 }
 
-/// What became of a channel in one call.
+/// How one channel answered in one call.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ChannelReport {
-    /// Its name.
+    /// The channel's name.
     pub name: Arc<str>,
-    /// What it gave.
+    /// What the channel answered, or why it did not.
     #[serde(flatten)]
     pub outcome: Outcome,
 }
 
-/// What a channel gave.
+/// What a channel answered in one call, or why it did not.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Outcome {
-    /// So many candidates, which may be none.
+    /// Candidates, of which there may be none.
     Answered {
-        /// How many.
+        /// The number of candidates.
         candidates: usize,
         /// How long it took, from the beginning of the call.
         #[serde(serialize_with = "rounded")]
@@ -226,7 +226,7 @@ pub enum Outcome {
     Busy,
     /// It failed, and is left out.
     Failed {
-        /// How.
+        /// The channel's error, or the message of its panic.
         reason: String,
     },
 }

@@ -27,21 +27,21 @@ pub struct EngineConfig {
     /// How many of a user's last items are used, and how many events are kept per user.
     #[config(default = 200)]
     pub history: usize,
-    /// Of how many users events are held; beyond that the one who was asked about or did something
-    /// the longest ago is forgotten, down to what the run folder says of them.
+    /// The largest number of users whose events are kept. Beyond it, the user who was active or asked
+    /// about the longest ago is forgotten, down to what the run folder has of them.
     #[config(default = 100_000)]
     pub users: usize,
-    /// The most items that a call may block.
+    /// The largest number of items that a call may block.
     #[config(default = 1_000)]
     pub blocked: usize,
-    /// The most segments that a user may be in.
+    /// The largest number of segments of a user.
     #[config(default = 16)]
     pub segments: usize,
     /// The longest id, segment or event type, in bytes; ids may be as long as the longest one of the
     /// stage that serves.
     #[config(default = 256)]
     pub text: usize,
-    /// How many of the last events are told to the near-line channels of a stage that is loaded.
+    /// How many of the latest events are replayed to the near-line channels of a newly loaded stage.
     #[config(default = 10_000)]
     pub replayed: usize,
     /// How far ahead of this machine's clock an event may be.

@@ -88,12 +88,12 @@ impl Users {
         Observed::Taken
     }
 
-    /// What a user did of late; nothing for one who is not known here.
+    /// A user's recent events; none for an unknown user.
     pub(super) fn recent(&self, user: &ExternalId) -> Recent {
         self.part(user).get(user).cloned().unwrap_or_default()
     }
 
-    /// How many users there are.
+    /// The number of users.
     pub(super) fn len(&self) -> usize {
         let parts = self.parts.iter();
         parts

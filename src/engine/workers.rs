@@ -15,7 +15,7 @@ use crate::{Error, Result};
 pub(super) struct Workers {
     jobs: Sender<Job>,
     queue: Receiver<Job>,
-    /// How many threads there are, those that are stuck included.
+    /// The number of threads, those that are stuck included.
     threads: Arc<AtomicUsize>,
 }
 
@@ -148,7 +148,7 @@ impl Workers {
         }
     }
 
-    /// How many threads there are, those that are stuck included.
+    /// The number of threads, those that are stuck included.
     pub(super) fn threads(&self) -> usize {
         self.threads.load(Ordering::Relaxed)
     }
@@ -160,7 +160,7 @@ impl Workers {
 }
 
 impl Job {
-    /// Runs the job, and says whether its thread is to go on.
+    /// Runs the job, and says whether its thread continues.
     fn run(self) -> bool {
         let progress = &self.state.progress;
         let started =

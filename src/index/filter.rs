@@ -128,7 +128,7 @@ impl ItemSet {
         self.bits.contains(item.to_usize()) || (item >= DENSE && self.beyond.contains(&item))
     }
 
-    /// How many items there are.
+    /// The number of items.
     pub fn len(&self) -> usize {
         self.len
     }

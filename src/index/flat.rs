@@ -46,7 +46,7 @@ struct State {
     lines: Buffer<Line>,
     /// What each vector's values are multiples of; for int8 alone.
     scales: Buffer<f32>,
-    /// How many places there are.
+    /// The number of places.
     places: usize,
     /// The places' items that are not in the index.
     missing: ItemSet,
@@ -129,7 +129,7 @@ impl FlatIndex {
         size_of_val::<[Line]>(&state.lines) + size_of_val::<[f32]>(&state.scales)
     }
 
-    /// The state, whatever became of it: for what is asked of it that looks at no array.
+    /// The state, whatever became of it: for questions that read no array.
     fn read(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -252,7 +252,7 @@ impl FlatIndex {
         state.missing.remove(item);
     }
 
-    /// Calls `update` while no search looks at the state.
+    /// Calls `update` while no search reads the state.
     fn update(&self, update: impl FnOnce(&mut State) -> Result<()>) -> Result<()> {
         let mut state = self.state.write().map_err(|_| broken())?;
         state.check()?;
@@ -301,7 +301,7 @@ impl VectorIndex for FlatIndex {
     }
 }
 
-/// The items that a search looks at.
+/// The items that a search scores.
 struct Searched<'a> {
     index: &'a FlatIndex,
     filter: Option<Filter<'a>>,

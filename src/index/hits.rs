@@ -6,7 +6,7 @@ use crate::kernels::top_k::{Scored, best_first};
 /// A found item.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Hit {
-    /// Which item; never padding.
+    /// The item; never padding.
     pub item: ItemIndex,
     /// Its inner product with the query.
     pub score: f32,
@@ -70,7 +70,7 @@ impl Hits {
         self.ends.extend(other.ends.iter().map(|end| before + end));
     }
 
-    /// How many queries there are.
+    /// The number of queries.
     pub fn len(&self) -> usize {
         self.ends.len()
     }

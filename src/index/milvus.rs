@@ -13,7 +13,7 @@
 //! | 1 billion | 50 | 20 million | 8 GB, 12 GB with room for a second version | 30,000 |
 //!
 //! Every query goes to every shard, so shards bring room, not speed: it is replicas of all shards
-//! that multiply queries per second. IVF takes no links (256 bytes an item) and looks at
+//! that multiply queries per second. IVF takes no links (256 bytes an item) and visits
 //! `probes / lists` of the items, at 1,024 of 65,536 lists and 20 million items 300,000 vectors a
 //! query: a tenth of HNSW's queries per second for two thirds of its memory.
 //!
@@ -63,11 +63,11 @@ pub enum MilvusMethod {
         /// Candidates of a search (ef).
         ef_search: usize,
     },
-    /// Inverted lists: less memory, and a search looks at some lists only.
+    /// Inverted lists: less memory, and a search visits some lists only.
     Ivf {
         /// How many lists there are (nlist).
         lists: usize,
-        /// How many of them a search looks at (nprobe).
+        /// How many of them a search visits (nprobe).
         probes: usize,
     },
 }

@@ -41,7 +41,7 @@ pub use vectors::Precision;
 /// An index in this process takes any k and any filter. One on a server has that server's limits,
 /// which its type names, and says [`Error::InvalidValue`] where a search is beyond them.
 pub trait VectorIndex: Send + Sync {
-    /// How many items there are, padding not counted.
+    /// The number of items, padding not counted.
     fn len(&self) -> usize;
 
     /// Whether there are no items.

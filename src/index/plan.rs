@@ -51,7 +51,7 @@ impl Default for IndexPlan {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct IndexReport {
-    /// How many vectors there are.
+    /// The number of vectors.
     pub vectors: usize,
     /// With how many candidates a graph is walked (ef); `None` where searches are exact.
     pub ef_search: Option<usize>,

@@ -34,7 +34,7 @@ pub struct Gru4RecConfig {
     /// The size of item vectors and hidden states.
     #[config(default = 128)]
     pub dim: usize,
-    /// How many GRU layers.
+    /// The number of GRU layers.
     #[config(default = 1)]
     pub layers: usize,
     /// What the first layer sees of an item.

@@ -26,7 +26,7 @@ pub struct HstuConfig {
     /// The size of item vectors and states.
     #[config(default = 64)]
     pub dim: usize,
-    /// How many blocks.
+    /// The number of blocks.
     #[config(default = 2)]
     pub blocks: usize,
     /// How many attention heads; `dim` is divided among them.
@@ -48,7 +48,7 @@ pub struct HstuConfig {
     /// How many of a history's last items are seen.
     #[config(default = 50)]
     pub max_len: usize,
-    /// Whether the time between items is looked at.
+    /// Whether attention weights depend on the time between items.
     #[config(default = true)]
     pub time_bias: bool,
     /// What it is trained for.
@@ -56,7 +56,7 @@ pub struct HstuConfig {
     pub objective: Objective,
 }
 
-/// HSTU: attention whose weights are not normalized over the history but by its greatest length,
+/// HSTU: attention whose weights are not normalized over the history but by its largest length,
 /// so that how often something was taken still counts, biased by the distance of items in
 /// positions and in time, and gated by the item that attends.
 ///
@@ -155,7 +155,7 @@ fn time_class(time: f64) -> usize {
 struct Distances<B: Backend> {
     /// `[len * len]`, of the item that attends to the one that is attended to.
     positions: Tensor<B, 1, Int>,
-    /// Classes `[batch * len * len]`, where time is looked at.
+    /// Classes `[batch * len * len]`, where time is used.
     times: Option<Tensor<B, 1, Int>>,
 }
 

@@ -80,13 +80,13 @@ pub trait SequenceRecaller<B: Backend>: Module<B> + ModuleDisplay + Sync + 'stat
         false
     }
 
-    /// How many features of a user the model looks at. A history without any is seen as one whose
+    /// How many features of a user the model takes. A history without any is seen as one whose
     /// features are all 0.
     fn user_features(&self) -> usize {
         0
     }
 
-    /// Whether the model looks at when items were taken, so that a history must have times.
+    /// Whether the model uses when items were taken, so that a history must have times.
     fn needs_times(&self) -> bool {
         false
     }
@@ -150,8 +150,7 @@ pub trait RecallerConfig: Config + Clone + std::fmt::Debug + Send + Sync + 'stat
     /// Checks every setting.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`](crate::Error::InvalidValue) with the first setting that can't be
-    /// right.
+    /// [`Error::InvalidValue`](crate::Error::InvalidValue) for the first invalid setting.
     fn validate(&self) -> Result<()>;
 
     /// Checks every setting, for a catalog of `items` items.

@@ -115,7 +115,7 @@ pub enum LabelAttention {
 
 /// A model with several interests a user. Search merges what each of them finds by best score.
 ///
-/// It looks at a history as a whole, so that it is trained on one target a sequence:
+/// It encodes a history as a whole, and so is trained on one target a sequence:
 /// [`Targets::OneRandom`](crate::data::Targets::OneRandom).
 #[derive(Module, Debug)]
 pub struct MultiInterest<B: BurnBackend> {

@@ -44,7 +44,7 @@ pub enum Loss {
     Softmax,
     /// A loss over a sample of the catalog.
     Sampled {
-        /// Which.
+        /// The loss.
         loss: SampledLoss,
         /// Where the sample comes from.
         negatives: NegativeSampling,
@@ -117,7 +117,7 @@ pub enum ScoreActivation {
 
 /// Where an objective gets item vectors.
 pub trait ItemVectors<B: Backend> {
-    /// How many items there are, padding not counted.
+    /// The number of items, padding not counted.
     fn items(&self) -> usize;
 
     /// All vectors `[items + 1, dim]`.

@@ -42,7 +42,7 @@ pub struct SasRecConfig {
     /// The size of item vectors and states.
     #[config(default = 64)]
     pub dim: usize,
-    /// How many blocks.
+    /// The number of blocks.
     #[config(default = 2)]
     pub blocks: usize,
     /// How many attention heads; `dim` is divided among them.

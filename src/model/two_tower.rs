@@ -37,8 +37,9 @@ pub struct TwoTowerConfig {
     /// The share of the history's mean that is dropped in training, `0.0..1.0`.
     #[config(default = 0.1)]
     pub dropout: f64,
-    /// How often, in training, an item is known by its features alone, `0.0..1.0`: so that those
-    /// say enough for items that nobody has taken yet. It means nothing without features.
+    /// The probability of dropping an item's own embedding in training, `0.0..1.0`, so that its
+    /// features alone must represent it, as for items that nobody has taken yet. It has no effect
+    /// without features.
     #[config(default = 0.5)]
     pub own_dropout: f64,
     /// How many of a history's last items are seen.

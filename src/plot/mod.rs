@@ -1,6 +1,6 @@
 //! Pictures as SVG files: training curves and maps of item vectors.
 //!
-//! SVG needs no fonts on the machine that draws it, and can be looked at in any browser.
+//! SVG needs no fonts on the machine that draws it, and any browser shows it.
 
 mod curves;
 mod map;

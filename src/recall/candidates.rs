@@ -25,7 +25,7 @@ pub enum Reason {
 /// A recalled item with its score, in the channel's own unit, and why it was found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candidate {
-    /// Which item; never padding.
+    /// The item; never padding.
     pub item: ItemIndex,
     /// How good it is; greater is better.
     pub score: f32,
@@ -105,7 +105,7 @@ impl Candidates {
         self.hits
     }
 
-    /// How many users there are.
+    /// The number of users.
     pub fn len(&self) -> usize {
         self.hits.len()
     }

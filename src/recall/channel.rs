@@ -84,10 +84,10 @@ pub trait RecallChannel: Send + Sync {
     /// ties by item index, each with the reason it was found for; fewer where the channel has
     /// nothing to say about more. The filter is asked with a user's place and an item.
     ///
-    /// A history may be empty, and then holds nothing for a channel that goes by it.
+    /// A history may be empty; a channel that needs one then gives no candidates.
     ///
     /// # Errors
-    /// What the channel says; [`Error::UnknownItem`](crate::Error::UnknownItem) for an item of a
+    /// The channel's own errors, and [`Error::UnknownItem`](crate::Error::UnknownItem) for an item of a
     /// history that is not in the catalog which the channel was made for, unless it passes it over.
     fn recall(
         &self,

@@ -7,7 +7,7 @@ use crate::index::Filter;
 use super::candidates::Candidates;
 use super::channel::{RecallChannel, UserContext};
 
-/// A channel, and another that is asked for those users for whom the first gives nothing.
+/// A channel with a fallback, which is asked for the users for whom the first finds nothing.
 ///
 /// ```
 /// use seqrec::channels::{MarkovChain, Popularity};

@@ -9,14 +9,14 @@ use crate::{Error, Result, checks};
 use super::candidates::{Candidate, Reason};
 use super::scores::Places;
 
-/// How the lists of several channels become one, in which each item is once.
+/// How the lists of several channels are merged into one list without repeats.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "method", rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Fusion {
     /// An item's score is the sum of its channels' weights over (constant + its rank there):
     /// Cormack, Clarke & Büttcher, [reciprocal rank
-    /// fusion](https://doi.org/10.1145/1571941.1572114). It looks at ranks alone, so that
+    /// fusion](https://doi.org/10.1145/1571941.1572114). It uses ranks alone, so that
     /// channels may score in any unit.
     ReciprocalRank {
         /// How much less the first ranks stand out; 60 in the paper.
@@ -30,9 +30,8 @@ pub enum Fusion {
     /// Channels take turns, each giving its best item that is not in the list yet: the first to
     /// the last, then the last to the first, like a snake.
     RoundRobin,
-    /// Channels take turns as often as their quotas have it, so that every beginning of the list
-    /// is shared by them; one that has filled its quota gives more only when all others are at an
-    /// end.
+    /// Interleaves channels in proportion to their quotas, so that every prefix of the list has the
+    /// same mix. A channel that has filled its quota gives more only when no other can.
     Quotas,
 }
 
@@ -95,9 +94,9 @@ impl ChannelWeight {
 pub struct Found {
     /// The channel, by its place.
     pub channel: usize,
-    /// The item's rank there, from 1.
+    /// The item's rank in the channel's list, from 1.
     pub rank: usize,
-    /// Its score there.
+    /// The channel's score of the item, in the channel's own unit.
     pub score: f32,
     /// Why the channel found it.
     pub reason: Reason,
@@ -106,7 +105,7 @@ pub struct Found {
 /// An item of a fused list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FusedCandidate {
-    /// Which item.
+    /// The item.
     pub item: ItemIndex,
     /// Its score in the fusion; the list is in the order of these.
     pub score: f32,

@@ -32,7 +32,7 @@ pub struct WeightLearningConfig {
     /// Whether items of the history may be recalled.
     #[config(default = "Seen::default()")]
     pub seen: Seen,
-    /// How many users are looked at, at most.
+    /// The largest number of users to learn from.
     #[config(default = 5_000)]
     pub users: usize,
     /// The seed by which they are drawn.
@@ -61,7 +61,7 @@ impl RecallStage {
     ///
     /// # Errors
     /// [`Error::InvalidValue`] when the fusion has no weights or a setting is 0,
-    /// [`Error::NothingLeft`] when there is no channel or no case, and what a channel says.
+    /// [`Error::NothingLeft`] when there is no channel or no case, and the channels' errors.
     pub fn learn_weights<'a>(
         &mut self,
         cases: &'a Cases,

@@ -8,14 +8,14 @@ use crate::{Error, Result};
 
 use super::candidates::Reason;
 
-/// A node that a path has come to.
+/// A node that a path has reached.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reached {
-    /// Its number.
+    /// The node's number; of an item, its index.
     pub node: u32,
-    /// How much leads there.
+    /// The sum of the weights of all ways to the node.
     pub weight: f32,
-    /// What most of it went over first.
+    /// The first node of the way that weighs most.
     pub reason: Reason,
 }
 

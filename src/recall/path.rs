@@ -59,7 +59,7 @@ pub trait Path<To: Node>: Send + Sync {
         }
     }
 
-    /// Keeps the `count` nodes with the greatest weights, ties by number.
+    /// Keeps the `count` nodes with the largest weights, ties by number.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] for a count of 0.
@@ -86,7 +86,7 @@ pub trait Step<From: Node, To: Node>: Send + Sync {
     fn nodes(&self) -> usize;
 
     /// Calls `found` with the place of a node among `from`, a node that it leads to, and the
-    /// weight of that link, for every link. The weights of `from` are not looked at.
+    /// weight of that link, for every link. The weights of `from` are ignored.
     ///
     /// # Errors
     /// What looking them up gives.
@@ -245,7 +245,7 @@ impl HistoryItems {
         Ok(Self { decay, ..self })
     }
 
-    /// Each item weighs half as much for every `half_life` that has gone by since it was taken,
+    /// Each item weighs half as much for every `half_life` since it was taken,
     /// in the unit of the source, where the history has times.
     ///
     /// # Errors

@@ -94,7 +94,7 @@ pub(crate) struct Scores {
     touched: Vec<Touched>,
 }
 
-/// A node that was touched, with the greatest that was added to it at once.
+/// A node that was touched, with the largest amount that was added to it at once.
 struct Touched {
     reached: Reached,
     greatest: f32,
@@ -109,7 +109,7 @@ impl Scores {
         }
     }
 
-    /// Adds to a node's score. The reason of a node is that of the greatest addition, the first of
+    /// Adds to a node's score. The reason of a node is that of the largest addition, the first of
     /// equals.
     #[inline]
     pub(crate) fn add(&mut self, node: u32, score: f32, reason: Reason) {

@@ -24,7 +24,7 @@ impl<S: Selection + ?Sized> Selection for Box<S> {
     }
 }
 
-/// Takes k places one by one, each time the one of the greatest value, the first of equals, and
+/// Takes k places one by one, each time the one of the largest value, the first of equals, and
 /// after each lets `taken` change the values of those that are left.
 fn one_by_one(
     mut values: Vec<f32>,
@@ -130,7 +130,7 @@ pub struct MaximalMarginalRelevance {
 
 impl MaximalMarginalRelevance {
     /// By the items' vectors `[items + 1, dim]`. `relevance` is λ: 1 leaves the order as it is, 0
-    /// looks at nearness alone. Items beyond the vectors are near nothing.
+    /// uses nearness alone. Items beyond the vectors are near nothing.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] when `relevance` is not from 0 to 1.

@@ -86,7 +86,7 @@ impl RecallStage {
         })
     }
 
-    /// How each channel of a [plan](crate::store::StagePlan) that looks at vectors searches them, and what
+    /// How each channel of a [plan](crate::store::StagePlan) that searches vectors does so, and what
     /// its index was found to find when it was built.
     pub fn indexes(&self) -> impl Iterator<Item = (&str, IndexReport)> {
         self.indexes
@@ -223,7 +223,7 @@ impl RecallStage {
         self.candidates.max(k)
     }
 
-    /// What one channel says for users.
+    /// One channel's candidates for some users.
     pub(crate) fn ask(
         &self,
         channel: usize,
@@ -322,7 +322,7 @@ impl RecallStage {
     /// filter is asked with a user's place and an item.
     ///
     /// # Errors
-    /// What a channel says; a `RecallEngine` leaves one that fails
+    /// A channel's error; a `RecallEngine` leaves one that fails
     /// out instead.
     pub fn recall_fused(
         &self,

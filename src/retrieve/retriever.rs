@@ -43,7 +43,7 @@ pub enum Source {
 /// A retrieved item.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RetrievedItem {
-    /// Which item.
+    /// The item's external id.
     pub id: ExternalId,
     /// How near it is; see [`Source`].
     pub score: f32,
@@ -130,7 +130,7 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
     ///
     /// # Errors
     /// [`Error::InvalidValue`] when k is 0 or above the catalog, [`Error::TimesMissing`] when the
-    /// model looks at times (see [`recall_timed`](Retriever::recall_timed)) and
+    /// model uses times (see [`recall_timed`](Retriever::recall_timed)) and
     /// [`Error::NonFiniteVector`] when its weights are broken.
     pub fn recall<T: Into<ExternalId>>(
         &self,

@@ -42,14 +42,14 @@ pub enum ChannelKind {
     /// Item-based collaborative filtering, or U2I2I: the user's items, then each one's
     /// neighbors.
     ItemNeighbors {
-        /// Which of a user's items are looked at.
+        /// Which of a user's items are used.
         start: HistoryItems,
         /// How neighbors are found.
         settings: ItemNeighborsConfig,
     },
     /// User-based collaborative filtering: users like them, then their items.
     SimilarUsers {
-        /// Which of a user's items are looked at.
+        /// Which of a user's items are used.
         start: HistoryItems,
         /// How users are found.
         settings: SimilarUsersConfig,
@@ -68,25 +68,25 @@ pub enum ChannelKind {
     Model,
     /// Items near the user's in the model's embedding: I2I.
     NearestItems {
-        /// Which of a user's items are looked at.
+        /// Which of a user's items are used.
         start: HistoryItems,
-        /// How many items near each.
+        /// The number of neighbors of each item.
         neighbors: usize,
     },
     /// Users near them in the model's space, then what they took next: U2U2I.
     NearestUsers {
-        /// How many users.
+        /// The number of users.
         neighbors: usize,
         /// How many of a training user's last items are what they took next.
         held_back: usize,
     },
     /// The tags they prefer, then each one's best items: U2Tag2I.
     PreferredTags {
-        /// Which of a user's items are looked at.
+        /// Which of a user's items are used.
         start: HistoryItems,
-        /// How many tags.
+        /// The number of tags.
         tags: usize,
-        /// How many items of each.
+        /// The number of items of each tag.
         items: usize,
     },
 }
@@ -113,7 +113,7 @@ impl ChannelKind {
     ///
     /// # Errors
     /// [`Error::InvalidValue`] for an invalid setting, and [`Error::NothingLeft`]
-    /// when the data lack what it goes by.
+    /// when the data lack what it needs.
     pub fn build(&self, data: &StageData) -> Result<Arc<dyn RecallChannel>> {
         let how = How {
             index: &IndexPlan::default(),
@@ -301,7 +301,7 @@ impl Prepared {
 /// A channel with its name, its share of the fusion and its time budget.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlannedChannel {
-    /// Its name.
+    /// The channel's name.
     pub name: String,
     /// What it is.
     #[serde(flatten)]
@@ -334,7 +334,7 @@ impl PlannedChannel {
 pub enum PlannedSelection {
     /// At most so many items of each tag: [`TagCap`].
     TagCap {
-        /// How many.
+        /// The largest number of items of a tag.
         most: usize,
     },
     /// [`MaximalMarginalRelevance`] in the model's embedding.
@@ -405,7 +405,7 @@ pub struct StagePlan {
     pub selections: Vec<PlannedSelection>,
     /// What fills short lists up.
     pub fallback: Option<ChannelKind>,
-    /// How vectors are searched, for each channel that looks at vectors.
+    /// How vectors are searched, for each channel that searches vectors.
     #[serde(default)]
     pub index: IndexPlan,
 }

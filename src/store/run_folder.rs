@@ -114,7 +114,7 @@ impl Pointer {
     }
 }
 
-/// What is read before all else, so that a later version's folder is told from a broken one.
+/// What is read before all else, so that a folder of a later version is not taken for a broken one.
 #[derive(Deserialize)]
 struct VersionOnly {
     format_version: u32,
@@ -211,7 +211,7 @@ fn version_number(name: &OsStr) -> Option<u64> {
     digits.parse().ok().filter(|_| plain)
 }
 
-/// Reads a manifest; a later version's is told from a broken one.
+/// Reads a manifest; one of a later version is not taken for a broken one.
 pub(super) fn read_manifest<T: DeserializeOwned>(path: &Path, supported: u32) -> Result<T> {
     let json = read_file(path)?;
     let VersionOnly { format_version } = parse(&json, path)?;

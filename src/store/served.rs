@@ -50,7 +50,7 @@ struct Manifest {
     format_version: u32,
     /// CRC-32 of the manifest of the model that it was made with, which has those of its files.
     model: u32,
-    /// Of the catalog that its arrays go by.
+    /// The fingerprint of the catalog that numbers its items.
     catalog: u64,
     /// What the times of the sequences, and of events, are in.
     time_unit: TimeUnit,

@@ -63,7 +63,7 @@ impl fmt::Debug for StageModel {
 impl StageData {
     /// Training sequences of a data set, with the catalog that counts them:
     /// [`Split::catalog`](crate::data::Split::catalog), or the data set's own where nothing is
-    /// held out. What times are in is told from their size; see
+    /// held out. The unit of times is inferred from their size; see
     /// [`with_time_unit`](StageData::with_time_unit).
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use crate::{Result, checks};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Adagrad {
-    /// How much of the last step each step goes on with, `0.0..1.0`.
+    /// Momentum: the share of the last step that is added to each step, `0.0..1.0`.
     pub momentum: f64,
     /// Added to the sum of squares, under the root.
     pub epsilon: f64,

@@ -13,7 +13,7 @@ use crate::{Error, Result, checks};
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct TrainerConfig {
-    /// How many epochs at most.
+    /// The largest number of epochs.
     #[config(default = 100)]
     pub epochs: usize,
     /// How many sequences a batch has. More need fewer steps an epoch, and more epochs to learn as

@@ -58,7 +58,7 @@ impl Identity {
         })
     }
 
-    /// Refuses to go on where this training, a checkpoint's, is another than `now`.
+    /// Refuses to resume where a checkpoint's training is another than `now`.
     ///
     /// # Errors
     /// [`Error::OtherTraining`] with the first thing that differs.

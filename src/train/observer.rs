@@ -73,7 +73,7 @@ pub struct EpochReport {
 /// }
 /// ```
 pub trait TrainingObserver {
-    /// Training begins or goes on.
+    /// Training begins or is resumed.
     ///
     /// # Errors
     /// Ends training.

@@ -24,8 +24,7 @@ impl Optimizer {
     /// Checks every setting.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`](crate::Error::InvalidValue) with the first setting that can't be
-    /// right.
+    /// [`Error::InvalidValue`](crate::Error::InvalidValue) for the first invalid setting.
     pub fn validate(&self) -> Result<()> {
         match self {
             Self::Adam(adam) => adam.validate(),

@@ -200,7 +200,7 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// The checkpoint to go on from. A run that starts anew does not read what it removes.
+    /// The checkpoint to resume from. A run that starts anew does not read what it removes.
     fn checkpoint(&self) -> Result<Option<Checkpoint>> {
         let Some(checkpoints) = &self.checkpoints else {
             return Ok(None);

@@ -10,7 +10,7 @@ use crate::index::buffer::Buffer;
 const OUTWEIGHS: f32 = 32.0;
 /// How many dominant directions there are at most.
 const MOST: usize = 8;
-/// How many vectors are looked at.
+/// How many vectors are sampled.
 pub(super) const SAMPLE: usize = 4096;
 
 /// Directions along which points are compared as if they were no longer than along any other.

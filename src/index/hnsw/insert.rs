@@ -140,7 +140,7 @@ impl Graph {
     }
 
     /// Whether the last of `room.candidates` has none of the others before it, as
-    /// [`choose`](Self::choose) sees it. It is looked at by itself because most links that a full
+    /// [`choose`](Self::choose) sees it. It is a case of its own because most links that a full
     /// list is offered are such: worse than all, and behind one of them.
     fn stands_apart(&self, square: f32, room: &mut Insertion) -> bool {
         let Insertion {

@@ -115,8 +115,8 @@ impl HnswIndex {
     /// current threads; on one thread the same vectors and seed always give the same graph.
     ///
     /// # Errors
-    /// As [`FlatIndex::new`](super::FlatIndex::new), and [`Error::InvalidValue`] for settings that
-    /// can't be right.
+    /// As [`FlatIndex::new`](super::FlatIndex::new), and [`Error::InvalidValue`] for invalid
+    /// settings.
     pub fn new<'a>(vectors: impl Into<ArrayView2<'a, f32>>, config: &HnswConfig) -> Result<Self> {
         let vectors = vectors.into();
         config.validate()?;
@@ -162,7 +162,7 @@ impl HnswIndex {
         self.read().graph.bytes()
     }
 
-    /// The state, whatever became of it: for what is asked of it that looks at no array.
+    /// The state, whatever became of it: for questions that read no array.
     fn read(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -174,7 +174,7 @@ impl HnswIndex {
         Ok(state)
     }
 
-    /// Calls `update` with the graph while no search looks at it.
+    /// Calls `update` with the graph while no search reads it.
     fn update(&self, update: impl FnOnce(&mut Graph, &mut Updates) -> Result<()>) -> Result<()> {
         let mut state = self.state.write().map_err(|_| broken())?;
         state.check()?;

@@ -146,7 +146,7 @@ impl Updates {
         true
     }
 
-    /// Begins a new graph where it is time, or goes on with one.
+    /// Begins a new graph where it is time, or continues one.
     fn renew(&mut self, graph: &mut Graph, config: &HnswConfig) {
         if self.renewal.is_none() {
             let tombstones = graph.len() - graph.live;

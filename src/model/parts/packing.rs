@@ -80,7 +80,7 @@ impl<B: Backend> Packing<B> {
     }
 
     /// `[tokens, dim]` with padding between, `[batch, len, dim]`. Padding holds a copy of some
-    /// real item: finite, and to be looked at by nobody.
+    /// real item: finite, and to be read by nobody.
     pub fn unpack(&self, values: Tensor<B, 2>) -> Tensor<B, 3> {
         let dim = values.dims()[1];
         backend::select_rows(values, self.packed.clone()).reshape([self.batch, self.len, dim])
