@@ -6,7 +6,10 @@ use burn::tensor::{Tensor, TensorData, TensorPrimitive};
 use burn_flex::FlexTensor;
 use proptest::prelude::*;
 
-use super::{AdamState, AdamStep, GruWeights, SoftmaxInput, default_ops, host};
+use super::{
+    AdamState, AdamStep, AttentionBiases, AttentionInput, AttentionScoring, GruWeights,
+    SoftmaxInput, default_ops, host,
+};
 
 fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape))
@@ -96,8 +99,92 @@ fn gru_case() -> impl Strategy<Value = (Vec<usize>, usize, usize, usize, Vec<f32
         })
 }
 
+/// Sequences shorter and longer than the kernel's blocks of rows, and the gradient of what is
+/// gathered.
+fn attention_case() -> impl Strategy<Value = (AttentionInput<FlexTensor>, FlexTensor)> {
+    let lengths = prop_oneof![
+        proptest::collection::vec(1..9usize, 1..6),
+        proptest::collection::vec(1..40usize, 1..4),
+        proptest::collection::vec(60..70usize, 1..3),
+    ];
+    (lengths, 1..4usize, 1..20usize, any::<bool>(), any::<u64>()).prop_flat_map(
+        |(lengths, heads, size, biased, seed)| {
+            let tokens: usize = lengths.iter().sum();
+            let pairs: usize = lengths.iter().map(|len| len * (len + 1) / 2).sum();
+            let dim = heads * size;
+            let classes = proptest::collection::vec(0..5u8, pairs);
+            let dropout = prop_oneof![Just(None), Just(Some((seed, 0.3)))];
+            (
+                floats(4 * tokens * dim, 2.0),
+                floats(75, 1.0),
+                classes,
+                dropout,
+            )
+                .prop_map(move |(numbers, biases, classes, dropout)| {
+                    let (projected, gradient) = numbers.split_at(3 * tokens * dim);
+                    let scoring = if biased {
+                        AttentionScoring::Silu(AttentionBiases {
+                            divisor: 7.0,
+                            positions: tensor(biases[..70].to_vec(), [70, 1]),
+                            times: tensor(biases[70..].to_vec(), [5, 1]),
+                            classes: classes.into(),
+                        })
+                    } else {
+                        AttentionScoring::Softmax { dropout }
+                    };
+                    let input = AttentionInput {
+                        projected: tensor(projected.to_vec(), [tokens, 3 * dim]),
+                        lengths: lengths.as_slice().into(),
+                        heads,
+                        scoring,
+                    };
+                    (input, tensor(gradient.to_vec(), [tokens, dim]))
+                })
+        },
+    )
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn attention((input, gradient) in attention_case()) {
+        let fused = host::attention::<Flex>(input.clone());
+        let plain = default_ops::attention::<Flex>(input.clone());
+        assert_close("gathered", fused.gathered, plain.gathered, 1e-5);
+        let fused = host::attention_backward::<Flex>(gradient.clone(), input.clone(), fused.saved);
+        let plain = default_ops::attention_backward::<Flex>(gradient, input, plain.saved);
+        assert_close("projected", fused.projected, plain.projected, 1e-4);
+        prop_assert_eq!(fused.biases.is_some(), plain.biases.is_some());
+        let biases = fused.biases.into_iter().flatten().zip(plain.biases.into_iter().flatten());
+        for (fused, plain) in biases {
+            assert_close("biases", fused, plain, 1e-4);
+        }
+    }
+
+    /// The backward pass against differences of the forward pass.
+    #[test]
+    fn attention_gradients((input, gradient) in attention_case(), place in any::<prop::sample::Index>()) {
+        let gathered = |input: AttentionInput<FlexTensor>| -> f64 {
+            let gathered = values(host::attention::<Flex>(input).gathered);
+            let pairs = gathered.iter().zip(values(gradient.clone()));
+            pairs.map(|(value, by)| f64::from(*value) * f64::from(by)).sum()
+        };
+        let saved = host::attention::<Flex>(input.clone()).saved;
+        let by = host::attention_backward::<Flex>(gradient.clone(), input.clone(), saved);
+        let (projected, by) = (values(input.projected.clone()), values(by.projected));
+        let place = place.index(projected.len());
+        let shape: [usize; 2] = burn::tensor::TensorMetadata::shape(&input.projected).dims();
+        const STEP: f32 = 1e-2;
+        let moved = |step: f32| {
+            let mut projected = projected.clone();
+            projected[place] += step;
+            gathered(AttentionInput { projected: tensor(projected, shape), ..input.clone() })
+        };
+        let difference = (moved(STEP) - moved(-STEP)) / f64::from(2.0 * STEP);
+        let error = (difference - f64::from(by[place])).abs();
+        prop_assert!(error < 2e-2 * (1.0 + difference.abs()), "{difference} is not {}", by[place]);
+    }
 
     #[test]
     fn softmax(input in softmax_case(), scale in 0.1f32..3.0) {

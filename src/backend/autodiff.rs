@@ -9,7 +9,10 @@ use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::ops::{FloatTensor, IntTensor};
 use burn::tensor::{Shape, TensorMetadata};
 
-use super::{AdamState, AdamStep, Backend, GruOutput, GruWeights, SoftmaxInput, SoftmaxOutput};
+use super::{
+    AdamState, AdamStep, AttentionBiases, AttentionInput, AttentionOutput, AttentionScoring,
+    Backend, GruOutput, GruWeights, SoftmaxInput, SoftmaxOutput,
+};
 
 #[derive(Debug)]
 struct GruBackward;
@@ -43,6 +46,51 @@ impl<B: Backend> Backward<B, 5> for GruBackward {
             by.weights.hidden_bias,
         ];
         for (parent, gradient) in ops.parents.into_iter().zip(in_order_of_parents) {
+            if let Some(parent) = parent {
+                grads.register::<B>(parent.id, gradient);
+            }
+        }
+    }
+}
+
+/// Of attention whose only parents are the queries, keys and values.
+#[derive(Debug)]
+struct AttentionBackward;
+
+/// Of attention with biases, which are parents as well.
+#[derive(Debug)]
+struct BiasedAttentionBackward;
+
+/// What the backward pass of attention needs again.
+#[derive(Debug, Clone)]
+struct AttentionState<T> {
+    input: AttentionInput<T>,
+    saved: T,
+}
+
+impl<B: Backend> Backward<B, 1> for AttentionBackward {
+    type State = AttentionState<FloatTensor<B>>;
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = grads.consume::<B>(&ops.node);
+        let AttentionState { input, saved } = ops.state;
+        let by = B::packed_attention_backward(gradient, input, saved);
+        let [parent] = ops.parents;
+        if let Some(parent) = parent {
+            grads.register::<B>(parent.id, by.projected);
+        }
+    }
+}
+
+impl<B: Backend> Backward<B, 3> for BiasedAttentionBackward {
+    type State = AttentionState<FloatTensor<B>>;
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = grads.consume::<B>(&ops.node);
+        let AttentionState { input, saved } = ops.state;
+        let by = B::packed_attention_backward(gradient, input, saved);
+        let gradients = std::iter::once(by.projected).chain(by.biases.into_iter().flatten());
+        for (parent, gradient) in ops.parents.into_iter().zip(gradients) {
             if let Some(parent) = parent {
                 grads.register::<B>(parent.id, gradient);
             }
@@ -146,6 +194,58 @@ impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
         };
         GruOutput {
             states,
+            saved: Self::from_inner(output.saved),
+        }
+    }
+
+    fn packed_attention(
+        input: AttentionInput<FloatTensor<Self>>,
+    ) -> AttentionOutput<FloatTensor<Self>> {
+        let projected = input.projected.node.clone();
+        let biases = match &input.scoring {
+            AttentionScoring::Softmax { .. } => None,
+            AttentionScoring::Silu(biases) => {
+                Some([biases.positions.node.clone(), biases.times.node.clone()])
+            }
+        };
+        let input = AttentionInput {
+            projected: input.projected.primitive,
+            lengths: input.lengths,
+            heads: input.heads,
+            scoring: match input.scoring {
+                AttentionScoring::Softmax { dropout } => AttentionScoring::Softmax { dropout },
+                AttentionScoring::Silu(biases) => AttentionScoring::Silu(AttentionBiases {
+                    divisor: biases.divisor,
+                    positions: biases.positions.primitive,
+                    times: biases.times.primitive,
+                    classes: biases.classes,
+                }),
+            },
+        };
+        let output = B::packed_attention(input.clone());
+        let saved = output.saved.clone();
+        let state = AttentionState { input, saved };
+        let gathered = match biases {
+            None => match Backward::<B, 1>::prepare::<C>(AttentionBackward, [projected])
+                .compute_bound()
+                .stateful()
+            {
+                OpsKind::Tracked(prepared) => prepared.finish(state, output.gathered),
+                OpsKind::UnTracked(prepared) => prepared.finish(output.gathered),
+            },
+            Some([positions, times]) => {
+                let parents = [projected, positions, times];
+                match Backward::<B, 3>::prepare::<C>(BiasedAttentionBackward, parents)
+                    .compute_bound()
+                    .stateful()
+                {
+                    OpsKind::Tracked(prepared) => prepared.finish(state, output.gathered),
+                    OpsKind::UnTracked(prepared) => prepared.finish(output.gathered),
+                }
+            }
+        };
+        AttentionOutput {
+            gathered,
             saved: Self::from_inner(output.saved),
         }
     }

@@ -1,10 +1,13 @@
 //! The fused operations as ordinary tensor operations, for backends that have no kernels of ours.
 
 use burn::tensor::ops::{FloatTensor, IntTensor};
-use burn::tensor::{Int, Shape, Tensor, TensorData, TensorMetadata, TensorPrimitive, activation};
+use burn::tensor::{
+    Bool, Int, Shape, Tensor, TensorData, TensorMetadata, TensorPrimitive, activation,
+};
 
 use super::{
-    AdamState, AdamStep, Backend, GruGradients, GruOutput, GruWeights, SoftmaxInput, SoftmaxOutput,
+    AdamState, AdamStep, AttentionBiases, AttentionGradients, AttentionInput, AttentionOutput,
+    AttentionScoring, Backend, GruGradients, GruOutput, GruWeights, SoftmaxInput, SoftmaxOutput,
 };
 
 fn tensor<B: Backend, const D: usize>(primitive: FloatTensor<B>) -> Tensor<B, D> {
@@ -189,6 +192,245 @@ pub(super) fn softmax_cross_entropy_backward<B: Backend>(
         primitive(by_users),
         primitive(Tensor::cat(vec![padding, by_items], 0)),
     )
+}
+
+/// Attention over a padded batch: `[batch, heads, len, len]` weights.
+struct PaddedAttention<B: Backend> {
+    batch: usize,
+    len: usize,
+    heads: usize,
+    size: usize,
+    /// Which token lies at each place of the padded batch, `[batch * len]`; 0 at padding.
+    packed: Tensor<B, 1, Int>,
+    /// Where each token lies there, `[tokens]`.
+    padded: Tensor<B, 1, Int>,
+    /// 1 at real tokens, `[batch, 1, len, 1]`.
+    real: Tensor<B, 4>,
+    /// Which keys come after a query, `[1, 1, len, len]`.
+    future: Tensor<B, 4, Bool>,
+    queries: Tensor<B, 4>,
+    keys: Tensor<B, 4>,
+    values: Tensor<B, 4>,
+}
+
+impl<B: Backend> PaddedAttention<B> {
+    fn new(projected: FloatTensor<B>, lengths: &[usize], heads: usize) -> Self {
+        let projected: Tensor<B, 2> = tensor::<B, 2>(projected);
+        let device = projected.device();
+        let dim = projected.dims()[1] / 3;
+        let (batch, len) = (lengths.len(), lengths.iter().max().copied().unwrap_or(0));
+        let mut packed = vec![0i32; batch * len];
+        let (mut padded, mut real) = (Vec::new(), vec![0f32; batch * len]);
+        for (row, &length) in lengths.iter().enumerate() {
+            for place in row * len..row * len + length {
+                packed[place] = padded.len() as i32;
+                real[place] = 1.0;
+                padded.push(place as i32);
+            }
+        }
+        let integers = |values: Vec<i32>| Tensor::from_data(values.as_slice(), &device);
+        let future = Tensor::<B, 2, Bool>::tril_mask([len, len], 0, &device).unsqueeze();
+        let mut padded = Self {
+            batch,
+            len,
+            heads,
+            size: dim / heads,
+            packed: integers(packed),
+            padded: integers(padded),
+            real: Tensor::from_data(TensorData::new(real, [batch, 1, len, 1]), &device),
+            future,
+            queries: Tensor::empty([0, 0, 0, 0], &device),
+            keys: Tensor::empty([0, 0, 0, 0], &device),
+            values: Tensor::empty([0, 0, 0, 0], &device),
+        };
+        let [queries, keys, values] =
+            [0, 1, 2].map(|part| padded.heads(projected.clone().narrow(1, part * dim, dim)));
+        (padded.queries, padded.keys, padded.values) = (queries, keys, values);
+        padded
+    }
+
+    /// `[tokens, dim]` as `[batch, heads, len, size]`.
+    fn heads(&self, values: Tensor<B, 2>) -> Tensor<B, 4> {
+        let values = values.select(0, self.packed.clone());
+        values
+            .reshape([self.batch, self.len, self.heads, self.size])
+            .swap_dims(1, 2)
+    }
+
+    /// And back.
+    fn join(&self, heads: Tensor<B, 4>) -> Tensor<B, 2> {
+        heads
+            .swap_dims(1, 2)
+            .reshape([self.batch * self.len, self.heads * self.size])
+            .select(0, self.padded.clone())
+    }
+
+    fn products(&self) -> Tensor<B, 4> {
+        self.queries
+            .clone()
+            .matmul(self.keys.clone().swap_dims(2, 3))
+    }
+
+    fn softmax(&self) -> Tensor<B, 4> {
+        let scores = self.products().div_scalar((self.size as f64).sqrt());
+        let scores = scores.mask_fill(self.future.clone(), f32::NEG_INFINITY);
+        activation::softmax(scores, 3)
+    }
+
+    /// 0 where a weight is dropped, and more than 1 where it is kept.
+    fn mask(&self, (seed, probability): (u64, f64)) -> Tensor<B, 4> {
+        let shape = [self.batch, self.heads, self.len, self.len];
+        let mut mask = vec![0.0; shape.iter().product()];
+        crate::kernels::dropout::mask(seed, probability, 0, &mut mask);
+        Tensor::from_data(TensorData::new(mask, shape), &self.real.device())
+    }
+
+    /// The distances of pairs in positions `[len * len]` and the classes of those in time
+    /// `[batch * len * len]`, 0 where a key comes after its query.
+    fn distances(&self, lengths: &[usize], classes: &[u8]) -> [Tensor<B, 1, Int>; 2] {
+        let len = self.len;
+        let mut positions = vec![0i32; len * len];
+        let mut times = vec![0i32; self.batch * len * len];
+        for query in 0..len {
+            for key in 0..=query {
+                positions[query * len + key] = (query - key) as i32;
+            }
+        }
+        let mut classes = classes.iter();
+        for (row, &length) in lengths.iter().enumerate() {
+            for query in 0..length {
+                let start = (row * len + query) * len;
+                for (time, &class) in times[start..=start + query].iter_mut().zip(&mut classes) {
+                    *time = i32::from(class);
+                }
+            }
+        }
+        let device = self.real.device();
+        [positions, times].map(|values| Tensor::from_data(values.as_slice(), &device))
+    }
+
+    /// Products with biases, `[batch, heads, len, len]`.
+    fn biased(
+        &self,
+        biases: &AttentionBiases<FloatTensor<B>>,
+        distances: &[Tensor<B, 1, Int>; 2],
+    ) -> Tensor<B, 4> {
+        let [positions, times] = distances;
+        let of = |table: &FloatTensor<B>, classes: &Tensor<B, 1, Int>| {
+            let rows = classes.dims()[0] / (self.len * self.len);
+            let table: Tensor<B, 2> = tensor::<B, 2>(table.clone());
+            table
+                .select(0, classes.clone())
+                .reshape([rows, 1, self.len, self.len])
+        };
+        self.products() + of(&biases.positions, positions) + of(&biases.times, times)
+    }
+
+    /// The gradients by queries, keys and values, by those of the products (scaled) and by the
+    /// weights that gathered.
+    fn by_projected(
+        &self,
+        by_products: Tensor<B, 4>,
+        weights: Tensor<B, 4>,
+        gradient: Tensor<B, 4>,
+    ) -> Tensor<B, 2> {
+        let by_queries = by_products.clone().matmul(self.keys.clone());
+        let by_keys = by_products.swap_dims(2, 3).matmul(self.queries.clone());
+        let by_values = weights.swap_dims(2, 3).matmul(gradient);
+        let parts = [by_queries, by_keys, by_values].map(|part| self.join(part));
+        Tensor::cat(parts.to_vec(), 1)
+    }
+}
+
+pub(super) fn attention<B: Backend>(
+    input: AttentionInput<FloatTensor<B>>,
+) -> AttentionOutput<FloatTensor<B>> {
+    let padded = PaddedAttention::<B>::new(input.projected, &input.lengths, input.heads);
+    let weights = match input.scoring {
+        AttentionScoring::Softmax { dropout } => match dropout {
+            Some(dropout) => padded.softmax() * padded.mask(dropout),
+            None => padded.softmax(),
+        },
+        AttentionScoring::Silu(biases) => {
+            let distances = padded.distances(&input.lengths, &biases.classes);
+            let weights = activation::silu(padded.biased(&biases, &distances));
+            let weights = weights.div_scalar(biases.divisor);
+            weights.mask_fill(padded.future.clone(), 0.0)
+        }
+    };
+    let gathered = padded.join(weights.matmul(padded.values.clone()));
+    AttentionOutput {
+        saved: primitive(Tensor::<B, 1>::zeros([1], &gathered.device())),
+        gathered: primitive(gathered),
+    }
+}
+
+pub(super) fn attention_backward<B: Backend>(
+    gradient: FloatTensor<B>,
+    input: AttentionInput<FloatTensor<B>>,
+    _saved: FloatTensor<B>,
+) -> AttentionGradients<FloatTensor<B>> {
+    let padded = PaddedAttention::<B>::new(input.projected, &input.lengths, input.heads);
+    let gradient = padded.heads(tensor::<B, 2>(gradient)) * padded.real.clone();
+    let by_weights = gradient
+        .clone()
+        .matmul(padded.values.clone().swap_dims(2, 3));
+    match input.scoring {
+        AttentionScoring::Softmax { dropout } => {
+            let weights = padded.softmax();
+            let (dropped, by_weights) = match dropout.map(|dropout| padded.mask(dropout)) {
+                Some(mask) => (weights.clone() * mask.clone(), by_weights * mask),
+                None => (weights.clone(), by_weights),
+            };
+            let mean = (weights.clone() * by_weights.clone()).sum_dim(3);
+            let by_products = weights * (by_weights - mean);
+            let by_products = by_products.div_scalar((padded.size as f64).sqrt());
+            let projected = padded.by_projected(by_products, dropped, gradient);
+            AttentionGradients {
+                projected: primitive(projected),
+                biases: None,
+            }
+        }
+        AttentionScoring::Silu(biases) => {
+            let distances = padded.distances(&input.lengths, &biases.classes);
+            let scores = padded.biased(&biases, &distances);
+            let gate = activation::sigmoid(scores.clone());
+            let causal = |values: Tensor<B, 4>| values.mask_fill(padded.future.clone(), 0.0);
+            let weights = causal((scores.clone() * gate.clone()).div_scalar(biases.divisor));
+            let slope = scores * (gate.clone().neg().add_scalar(1.0));
+            let slope = gate * slope.add_scalar(1.0);
+            let by_scores = causal((by_weights * slope).div_scalar(biases.divisor));
+            let [by_positions, by_times] = distances;
+            let of = |table: FloatTensor<B>, classes: Tensor<B, 1, Int>, by: Tensor<B, 1>| {
+                let table: Tensor<B, 2> = tensor::<B, 2>(table);
+                let zeros = table.zeros_like();
+                primitive(zeros.select_assign(
+                    0,
+                    classes,
+                    by.unsqueeze_dim(1),
+                    burn::tensor::IndexingUpdateOp::Add,
+                ))
+            };
+            let pairs = padded.len * padded.len;
+            let by_pair = by_scores.clone().sum_dim(1);
+            let biases = [
+                of(
+                    biases.positions,
+                    by_positions,
+                    by_pair.clone().sum_dim(0).reshape([pairs]),
+                ),
+                of(
+                    biases.times,
+                    by_times,
+                    by_pair.reshape([padded.batch * pairs]),
+                ),
+            ];
+            AttentionGradients {
+                projected: primitive(padded.by_projected(by_scores, weights, gradient)),
+                biases: Some(biases),
+            }
+        }
+    }
 }
 
 pub(super) fn adam_step<B: Backend>(

@@ -9,7 +9,8 @@ use burn_flex::FlexTensor;
 
 use super::host::{self, HostBackend, OwnedTensor, kernel_methods};
 use super::{
-    AdamState, AdamStep, Backend, GruGradients, GruOutput, GruWeights, SoftmaxInput, SoftmaxOutput,
+    AdamState, AdamStep, AttentionGradients, AttentionInput, AttentionOutput, Backend,
+    GruGradients, GruOutput, GruWeights, SoftmaxInput, SoftmaxOutput,
 };
 
 /// A contiguous tensor of `f32`.

@@ -6,9 +6,16 @@ use burn::tensor::TensorMetadata;
 use burn::tensor::ops::{FloatTensor, IntTensor};
 
 use super::{
-    AdamState, AdamStep, Backend, GruGradients, GruOutput, GruWeights, SoftmaxInput, SoftmaxOutput,
+    AdamState, AdamStep, AttentionBiases, AttentionGradients, AttentionInput, AttentionOutput,
+    AttentionScoring, Backend, GruGradients, GruOutput, GruWeights, SoftmaxInput, SoftmaxOutput,
 };
-use crate::kernels::{self, adam::AdamNumbers, gru::GruShape, softmax::Softmax};
+use crate::kernels::{
+    self,
+    adam::AdamNumbers,
+    attention::{Attention, Biases, Scoring},
+    gru::GruShape,
+    softmax::Softmax,
+};
 
 /// A backend whose tensors can be read and written as slices.
 pub(super) trait HostBackend: Backend {
@@ -93,6 +100,72 @@ pub(super) fn gru_backward<B: HostBackend>(
             input_bias: B::tensor(gradients.input_bias, [1, gates]),
             hidden_bias: B::tensor(gradients.hidden_bias, [1, gates]),
         },
+    }
+}
+
+/// Calls `with` with the input as slices.
+fn with_attention<B: HostBackend, R>(
+    input: AttentionInput<FloatTensor<B>>,
+    with: impl FnOnce(Attention<'_>) -> R,
+) -> R {
+    let [_, width] = input.projected.shape().dims();
+    let projected = B::floats(input.projected);
+    let with_scoring = |scoring: Scoring<'_>| {
+        with(Attention {
+            projected: &projected,
+            dim: width / 3,
+            heads: input.heads,
+            lengths: &input.lengths,
+            scoring,
+        })
+    };
+    match input.scoring {
+        AttentionScoring::Softmax { dropout } => with_scoring(Scoring::Softmax {
+            dropout,
+            padded_len: input.lengths.iter().max().copied().unwrap_or(0),
+        }),
+        AttentionScoring::Silu(AttentionBiases {
+            divisor,
+            positions,
+            times,
+            classes,
+        }) => with_scoring(Scoring::Silu(Biases {
+            divisor: divisor as f32,
+            positions: &B::floats(positions),
+            times: &B::floats(times),
+            classes: &classes,
+        })),
+    }
+}
+
+pub(super) fn attention<B: HostBackend>(
+    input: AttentionInput<FloatTensor<B>>,
+) -> AttentionOutput<FloatTensor<B>> {
+    let [tokens, width] = input.projected.shape().dims();
+    let heads = input.heads;
+    let (gathered, normalizers) = with_attention::<B, _>(input, |attention| attention.forward());
+    AttentionOutput {
+        gathered: B::tensor(gathered, [tokens, width / 3]),
+        saved: B::tensor(normalizers, [tokens, heads]),
+    }
+}
+
+pub(super) fn attention_backward<B: HostBackend>(
+    gradient: FloatTensor<B>,
+    input: AttentionInput<FloatTensor<B>>,
+    saved: FloatTensor<B>,
+) -> AttentionGradients<FloatTensor<B>> {
+    let shape: [usize; 2] = input.projected.shape().dims();
+    let has_biases = matches!(input.scoring, AttentionScoring::Silu(_));
+    let (gradient, saved) = (B::floats(gradient), B::floats(saved));
+    let by = with_attention::<B, _>(input, |attention| attention.backward(&gradient, &saved));
+    let column = |values: Vec<f32>| {
+        let rows = values.len();
+        B::tensor(values, [rows, 1])
+    };
+    AttentionGradients {
+        projected: B::tensor(by.projected, shape),
+        biases: has_biases.then(|| [column(by.positions), column(by.times)]),
     }
 }
 
@@ -238,6 +311,20 @@ macro_rules! kernel_methods {
             saved: FloatTensor<Self>,
         ) -> GruGradients<FloatTensor<Self>> {
             host::gru_backward::<Self>(gradient, values, lengths, weights, saved)
+        }
+
+        fn packed_attention(
+            input: AttentionInput<FloatTensor<Self>>,
+        ) -> AttentionOutput<FloatTensor<Self>> {
+            host::attention::<Self>(input)
+        }
+
+        fn packed_attention_backward(
+            gradient: FloatTensor<Self>,
+            input: AttentionInput<FloatTensor<Self>>,
+            saved: FloatTensor<Self>,
+        ) -> AttentionGradients<FloatTensor<Self>> {
+            host::attention_backward::<Self>(gradient, input, saved)
         }
 
         fn softmax_cross_entropy(

@@ -21,10 +21,12 @@ mod ops;
 #[cfg(feature = "wgpu")]
 mod wgpu;
 
+use std::sync::Arc;
+
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::ops::{FloatTensor, IntTensor};
 
-pub use ops::{dropout, gru, select_rows, softmax_cross_entropy};
+pub use ops::{causal_attention, dropout, gru, select_rows, silu_attention, softmax_cross_entropy};
 
 /// The weights of a GRU layer; gates are in the order reset, update, new.
 #[derive(Debug, Clone)]
@@ -78,6 +80,64 @@ pub struct SoftmaxOutput<T> {
     pub loss: T,
     /// Each row's `ln Σ e^logit`, `[rows]`.
     pub normalizers: T,
+}
+
+/// What causal self-attention is over: sequences one after another, without padding.
+#[derive(Debug, Clone)]
+pub struct AttentionInput<T> {
+    /// The queries, keys and values of all tokens side by side, `[tokens, 3 * dim]`, each divided
+    /// among the heads.
+    pub projected: T,
+    /// How many tokens each sequence has, in all as many as there are; none of them 0.
+    pub lengths: Arc<[usize]>,
+    /// How many heads there are; `dim` is a multiple of it.
+    pub heads: usize,
+    /// How a query's weights are made of its products with the keys up to its own.
+    pub scoring: AttentionScoring<T>,
+}
+
+/// How weights are made of the products of queries and keys.
+#[derive(Debug, Clone)]
+pub enum AttentionScoring<T> {
+    /// A softmax of the products over the root of a head's size.
+    Softmax {
+        /// The seed and the probability of dropping a weight, if any are.
+        dropout: Option<(u64, f64)>,
+    },
+    /// `silu(product + biases) / divisor`.
+    Silu(AttentionBiases<T>),
+}
+
+/// What is added to the products of queries and keys before they are activated.
+#[derive(Debug, Clone)]
+pub struct AttentionBiases<T> {
+    /// What activated scores are divided by.
+    pub divisor: f64,
+    /// By the distance of two tokens in positions, `[max_len, 1]`.
+    pub positions: T,
+    /// By the class of their distance in time, `[classes, 1]`.
+    pub times: T,
+    /// The class of each token's distance from each one up to itself, sequence after sequence and
+    /// token after token; all of them below the number of classes.
+    pub classes: Arc<[u8]>,
+}
+
+/// The result of [`Backend::packed_attention`].
+#[derive(Debug, Clone)]
+pub struct AttentionOutput<T> {
+    /// What each token gathers, `[tokens, dim]`.
+    pub gathered: T,
+    /// What [`Backend::packed_attention_backward`] needs again, in a form of the backend's own.
+    pub saved: T,
+}
+
+/// The result of [`Backend::packed_attention_backward`].
+#[derive(Debug, Clone)]
+pub struct AttentionGradients<T> {
+    /// By the queries, keys and values, `[tokens, 3 * dim]`.
+    pub projected: T,
+    /// By the biases of positions and of times, where there are any.
+    pub biases: Option<[T; 2]>,
 }
 
 /// The numbers of one step of Adam.
@@ -152,6 +212,22 @@ pub trait Backend: burn::tensor::backend::Backend {
         saved: FloatTensor<Self>,
     ) -> GruGradients<FloatTensor<Self>> {
         default_ops::gru_backward::<Self>(gradient, values, lengths, weights, saved)
+    }
+
+    /// What each token of some sequences gathers from itself and the tokens before it.
+    fn packed_attention(
+        input: AttentionInput<FloatTensor<Self>>,
+    ) -> AttentionOutput<FloatTensor<Self>> {
+        default_ops::attention::<Self>(input)
+    }
+
+    /// The gradients of `Σ gradient · gathered`, where `saved` is what [`Backend::packed_attention`] gave.
+    fn packed_attention_backward(
+        gradient: FloatTensor<Self>,
+        input: AttentionInput<FloatTensor<Self>>,
+        saved: FloatTensor<Self>,
+    ) -> AttentionGradients<FloatTensor<Self>> {
+        default_ops::attention_backward::<Self>(gradient, input, saved)
     }
 
     /// The mean cross-entropy of a softmax over all items.

@@ -9,7 +9,8 @@ use burn_ndarray::NdArrayTensor;
 
 use super::host::{self, HostBackend, OwnedTensor, kernel_methods};
 use super::{
-    AdamState, AdamStep, Backend, GruGradients, GruOutput, GruWeights, SoftmaxInput, SoftmaxOutput,
+    AdamState, AdamStep, AttentionGradients, AttentionInput, AttentionOutput, Backend,
+    GruGradients, GruOutput, GruWeights, SoftmaxInput, SoftmaxOutput,
 };
 
 /// Values taken out of a tensor, with its shape.

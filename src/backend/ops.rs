@@ -1,8 +1,10 @@
 //! The fused operations on tensors.
 
+use std::sync::Arc;
+
 use burn::tensor::{Int, Tensor, TensorData, TensorPrimitive};
 
-use super::{Backend, GruWeights, SoftmaxInput};
+use super::{AttentionBiases, AttentionInput, AttentionScoring, Backend, GruWeights, SoftmaxInput};
 use crate::kernels;
 
 /// One GRU layer over `values` `[batch, len, inputs]`, of which the first `lengths[row]` steps of
@@ -34,6 +36,87 @@ pub fn gru<B: Backend>(
     };
     let output = B::gru(values.into_primitive().tensor(), lengths, weights);
     Tensor::from_primitive(TensorPrimitive::Float(output.states))
+}
+
+/// What each token of some sequences gathers, `[tokens, dim]`, from itself and the tokens before it:
+/// `projected` `[tokens, 3 * dim]` has queries, keys and values side by side, each divided among
+/// `heads`, of sequences that lie one after another. Weights are dropped by a seed and a
+/// probability, where they are given.
+///
+/// On CPU backends this never makes the weights of more than a few tokens.
+///
+/// # Panics
+/// When the shapes don't fit each other or a sequence is empty.
+pub fn causal_attention<B: Backend>(
+    projected: Tensor<B, 2>,
+    lengths: &Arc<[usize]>,
+    heads: usize,
+    dropout: Option<(u64, f64)>,
+) -> Tensor<B, 2> {
+    let dropout = dropout.filter(|&(_, probability)| probability > 0.0);
+    attention(
+        projected,
+        lengths,
+        heads,
+        AttentionScoring::Softmax { dropout },
+    )
+}
+
+/// The same with weights `silu(product + biases) / divisor`, which are not normalized.
+///
+/// # Panics
+/// As [`causal_attention`], and when there are fewer biases of positions than tokens in a sequence,
+/// or not one class for each pair of tokens.
+pub fn silu_attention<B: Backend>(
+    projected: Tensor<B, 2>,
+    lengths: &Arc<[usize]>,
+    heads: usize,
+    biases: AttentionBiases<Tensor<B, 2>>,
+) -> Tensor<B, 2> {
+    let [positions, times] = [biases.positions.dims(), biases.times.dims()];
+    let longest = lengths.iter().max().copied().unwrap_or(0);
+    let pairs: usize = lengths.iter().map(|len| len * (len + 1) / 2).sum();
+    assert!(
+        positions[1] == 1 && times[1] == 1 && longest <= positions[0],
+        "a bias for each distance"
+    );
+    assert_eq!(biases.classes.len(), pairs, "one class for each pair");
+    let most = biases.classes.iter().max();
+    assert!(
+        most.is_none_or(|&class| usize::from(class) < times[0]),
+        "a bias for each class"
+    );
+    let biases = AttentionBiases {
+        divisor: biases.divisor,
+        positions: biases.positions.into_primitive().tensor(),
+        times: biases.times.into_primitive().tensor(),
+        classes: biases.classes,
+    };
+    attention(projected, lengths, heads, AttentionScoring::Silu(biases))
+}
+
+fn attention<B: Backend>(
+    projected: Tensor<B, 2>,
+    lengths: &Arc<[usize]>,
+    heads: usize,
+    scoring: AttentionScoring<burn::tensor::ops::FloatTensor<B>>,
+) -> Tensor<B, 2> {
+    let [tokens, width] = projected.dims();
+    assert_eq!(
+        width % (3 * heads),
+        0,
+        "three parts, divided among the heads"
+    );
+    assert!(lengths.iter().all(|&len| len > 0), "no sequence is empty");
+    let all: usize = lengths.iter().sum();
+    assert_eq!(tokens, all, "sequences have all tokens");
+    let output = B::packed_attention(AttentionInput {
+        projected: projected.into_primitive().tensor(),
+        lengths: lengths.clone(),
+        heads,
+        scoring,
+    });
+    Tensor::from_primitive(TensorPrimitive::Float(output.gathered))
 }
 
 /// The mean cross-entropy `[1]` of a softmax over items 1 and up of `items` `[items + 1, dim]`,
@@ -96,7 +179,7 @@ pub fn dropout<B: Backend, const D: usize>(
     }
     let shape = values.shape();
     let mut mask = vec![0.0; shape.num_elements()];
-    kernels::dropout::mask(seed, probability, &mut mask);
+    kernels::dropout::mask(seed, probability, 0, &mut mask);
     let mask = Tensor::from_data(TensorData::new(mask, shape), &values.device());
     values * mask
 }

@@ -12,12 +12,13 @@ fn kept(seed: u64, index: u64, keep: u64) -> bool {
 }
 
 super::for_each_instruction_set! {
-    /// A mask of 0 where a value is dropped and `1 / (1 - probability)` where it is kept.
-    pub(crate) fn mask(seed: u64, probability: f64, out: &mut [f32]) {
+    /// A mask of 0 where a value is dropped and `1 / (1 - probability)` where it is kept, for the
+    /// places from `first` on.
+    pub(crate) fn mask(seed: u64, probability: f64, first: u64, out: &mut [f32]) {
         let keep = ((1.0 - probability) * 4_294_967_296.0) as u64;
         let scale = (1.0 / (1.0 - probability)) as f32;
-        for (index, out) in out.iter_mut().enumerate() {
-            *out = if kept(seed, index as u64, keep) { scale } else { 0.0 };
+        for (index, out) in (first..).zip(out.iter_mut()) {
+            *out = if kept(seed, index, keep) { scale } else { 0.0 };
         }
     }
 }
@@ -30,14 +31,14 @@ mod tests {
     fn the_share_and_the_mean_are_right_and_the_seed_decides() {
         let mut a = vec![0.0; 100_000];
         let mut b = a.clone();
-        mask(1, 0.3, &mut a);
+        mask(1, 0.3, 0, &mut a);
         let dropped = a.iter().filter(|&&value| value == 0.0).count() as f64 / a.len() as f64;
         assert!((dropped - 0.3).abs() < 0.01, "{dropped}");
         let mean = a.iter().map(|&value| f64::from(value)).sum::<f64>() / a.len() as f64;
         assert!((mean - 1.0).abs() < 0.01, "{mean}");
-        mask(1, 0.3, &mut b);
+        mask(1, 0.3, 0, &mut b);
         assert_eq!(a, b);
-        mask(2, 0.3, &mut b);
+        mask(2, 0.3, 0, &mut b);
         let same = a.iter().zip(&b).filter(|(a, b)| a == b).count() as f64 / a.len() as f64;
         assert!((same - (0.49 + 0.09)).abs() < 0.01, "{same}");
     }

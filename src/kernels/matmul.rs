@@ -13,6 +13,8 @@ pub(crate) struct Matrix<'a> {
     values: &'a [f32],
     rows: usize,
     columns: usize,
+    /// How far apart rows begin.
+    stride: usize,
 }
 
 impl<'a> Matrix<'a> {
@@ -22,6 +24,23 @@ impl<'a> Matrix<'a> {
             values,
             rows,
             columns,
+            stride: columns,
+        }
+    }
+
+    /// The first columns of a matrix whose rows begin `stride` values apart.
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    pub(crate) fn strided(values: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
+        assert!(columns <= stride, "rows do not overlap");
+        let used = rows
+            .checked_sub(1)
+            .map_or(0, |last| last * stride + columns);
+        assert!(used <= values.len(), "all rows are there");
+        Self {
+            values,
+            rows,
+            columns,
+            stride,
         }
     }
 
@@ -33,17 +52,21 @@ impl<'a> Matrix<'a> {
             rows: self.columns,
             depth: self.rows,
             row_stride: 1,
-            depth_stride: self.columns,
+            depth_stride: self.stride,
         }
     }
 
     /// The transpose in row-major order, written to `out`.
     #[cfg(any(feature = "flex", feature = "ndarray"))]
     pub(crate) fn transpose_into(self, out: &mut [f32]) {
-        assert_eq!(out.len(), self.values.len(), "a transpose fills its output");
+        assert_eq!(
+            out.len(),
+            self.rows * self.columns,
+            "a transpose fills its output"
+        );
         for (column, out) in out.chunks_exact_mut(self.rows.max(1)).enumerate() {
             for (row, out) in out.iter_mut().enumerate() {
-                *out = self.values[row * self.columns + column];
+                *out = self.values[row * self.stride + column];
             }
         }
     }
@@ -51,7 +74,7 @@ impl<'a> Matrix<'a> {
     /// The transpose in row-major order.
     #[cfg(any(feature = "flex", feature = "ndarray"))]
     pub(crate) fn transposed(self) -> Vec<f32> {
-        let mut out = vec![0.0; self.values.len()];
+        let mut out = vec![0.0; self.rows * self.columns];
         self.transpose_into(&mut out);
         out
     }
@@ -73,7 +96,7 @@ impl<'a> From<Matrix<'a>> for Left<'a> {
             values: matrix.values,
             rows: matrix.rows,
             depth: matrix.columns,
-            row_stride: matrix.columns,
+            row_stride: matrix.stride,
             depth_stride: 1,
         }
     }
@@ -184,24 +207,24 @@ impl Product<'_> {
         first: usize,
         lanes: usize,
     ) {
-        let columns = self.right.columns;
+        let (columns, stride) = (self.right.columns, self.right.stride);
         assert!(row + ROWS <= self.left.rows && lanes <= S::F32_LANES);
         assert!(first + (VECTORS - 1) * S::F32_LANES + lanes <= columns);
         let (row_stride, depth_stride) = (self.left.row_stride, self.left.depth_stride);
         let partial = lanes < S::F32_LANES;
         let mask = simd.mask_between_m32s(0, lanes as u32);
         let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-        // SAFETY: `left.values` holds `rows * depth` values that the two strides reach exactly,
+        // SAFETY: `left.values` holds the `rows * depth` values that the two strides reach,
         // whichever way round they lie, and the rows from `row` on are among them; `right.values`
-        // holds `depth` rows of `columns` values, and the columns from `first` on that are loaded,
-        // where the last vector is partial only its first `lanes`, are among them (`Matrix::new`
-        // and the assertions above). Loads need no alignment.
+        // holds `depth` rows of `columns` values, `stride` apart, and the columns from `first` on
+        // that are loaded, where the last vector is partial only its first `lanes`, are among them
+        // (`Matrix::new`, `Matrix::strided` and the assertions above). Loads need no alignment.
         unsafe {
             let left = self.left.values.as_ptr();
             let right = self.right.values.as_ptr();
             for depth in 0..self.left.depth {
                 let left = left.add(row * row_stride + depth * depth_stride);
-                let right = right.add(depth * columns + first);
+                let right = right.add(depth * stride + first);
                 let mut vectors = [simd.splat_f32s(0.0); VECTORS];
                 for (place, vector) in vectors.iter_mut().enumerate() {
                     let from = right.add(place * S::F32_LANES);

@@ -7,6 +7,8 @@
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod adam;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+pub(crate) mod attention;
 pub(crate) mod dropout;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod elementwise;

@@ -173,7 +173,10 @@ fn low_pass<B: Backend>(
     let len = packing.padded_len();
     let batch = packing.lengths().len();
     let mut values = vec![0.0f32; batch * len * len];
-    for (filter, &length) in values.chunks_exact_mut(len * len).zip(packing.lengths()) {
+    for (filter, &length) in values
+        .chunks_exact_mut(len * len)
+        .zip(packing.lengths().iter())
+    {
         // Row t of the filter is its first row, moved by t around the circle.
         let of_distance: Vec<f32> = (0..length)
             .map(|distance| {

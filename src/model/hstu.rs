@@ -1,15 +1,17 @@
 //! HSTU.
 
+use std::sync::Arc;
+
 use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
+use burn::tensor::Tensor;
 use burn::tensor::activation::silu;
 use burn::tensor::backend::Backend as BurnBackend;
-use burn::tensor::{Int, Tensor};
 
 use super::parts::{Blocks, Dropout, EndsSettings, Packing, SequenceEnds, Weights};
 use super::{Objective, RecallerConfig, SequenceRecaller};
-use crate::backend::{self, Backend};
+use crate::backend::{self, AttentionBiases, Backend};
 use crate::data::{SequenceBatch, TrainingBatch};
 use crate::{Result, checks};
 
@@ -151,35 +153,20 @@ fn time_class(time: f64) -> usize {
     class.min(TIME_CLASSES - 1)
 }
 
-/// How far apart the items of a batch are.
-struct Distances<B: Backend> {
-    /// `[len * len]`, of the item that attends to the one that is attended to.
-    positions: Tensor<B, 1, Int>,
-    /// Classes `[batch * len * len]`, where time is used.
-    times: Option<Tensor<B, 1, Int>>,
-}
-
-impl<B: Backend> Distances<B> {
-    fn new(histories: &SequenceBatch<B>, with_times: bool) -> Self {
-        let [batch, len] = histories.items.dims();
-        let device = histories.items.device();
-        let tensor = |values: Vec<i32>| Tensor::from_data(values.as_slice(), &device);
-        let pairs = |row: usize| (0..=row).chain(std::iter::repeat_n(row, len - row - 1));
-        let positions = (0..len).flat_map(|row| pairs(row).map(move |column| row - column));
-        let times = || {
-            let mut times = Vec::with_capacity(batch * len * len);
-            for row in histories.times.chunks_exact(len) {
-                for (place, time) in row.iter().enumerate() {
-                    times.extend(pairs(place).map(|other| time_class(time - row[other]) as i32));
-                }
-            }
-            times
-        };
-        Self {
-            positions: tensor(positions.map(|distance| distance as i32).collect()),
-            times: with_times.then(|| tensor(times())),
-        }
-    }
+/// The class of each item's distance in time from each one up to itself, sequence after sequence and
+/// item after item; of one class all, where time is not used.
+fn time_classes<B: Backend>(histories: &SequenceBatch<B>, with_times: bool) -> Arc<[u8]> {
+    let [_, len] = histories.items.dims();
+    let rows = histories.times.chunks_exact(len).zip(&histories.lengths);
+    let pairs = rows.flat_map(|(times, &length)| {
+        (0..length)
+            .flat_map(move |place| (0..=place).map(move |other| (times[place], times[other])))
+    });
+    let class = |(time, other): (f64, f64)| match with_times {
+        true => time_class(time - other) as u8,
+        false => 0,
+    };
+    pairs.map(class).collect()
 }
 
 impl<B: Backend> HstuBlock<B> {
@@ -187,27 +174,27 @@ impl<B: Backend> HstuBlock<B> {
         &self,
         states: Tensor<B, 2>,
         packing: &Packing<B>,
-        distances: &Distances<B>,
+        classes: &Arc<[u8]>,
         config: &HstuConfig,
         dropout: &mut Dropout,
     ) -> Tensor<B, 2> {
+        let dim = config.dim;
         let projected = silu(self.project.forward(self.norm.forward(states.clone())));
-        let part = |number| projected.clone().narrow(1, number * config.dim, config.dim);
-        let heads = |number| packing.heads(part(number), config.heads);
-        let len = packing.padded_len();
-        let bias = |table: &Param<Tensor<B, 2>>, classes: &Tensor<B, 1, Int>| {
-            let rows = classes.dims()[0] / (len * len);
-            backend::select_rows(table.val(), classes.clone()).reshape([rows, 1, len, len])
+        let parts = |first, count| projected.clone().narrow(1, first * dim, count * dim);
+        let (gates, values, queries_and_keys) = (parts(0, 1), parts(1, 1), parts(2, 2));
+        let times = match &self.time_bias {
+            Some(biases) => biases.val(),
+            None => Tensor::zeros([1, 1], &states.device()),
         };
-        let mut scores = heads(2).matmul(heads(3).swap_dims(2, 3))
-            + bias(&self.position_bias, &distances.positions);
-        if let (Some(table), Some(times)) = (&self.time_bias, &distances.times) {
-            scores = scores + bias(table, times);
-        }
-        let weights = silu(scores).div_scalar(config.max_len as f64);
-        let weights = weights.mask_fill(packing.future(), 0.0);
-        let attended = packing.join(weights.matmul(heads(1)));
-        let gated = self.attended_norm.forward(attended) * part(0);
+        let biases = AttentionBiases {
+            divisor: config.max_len as f64,
+            positions: self.position_bias.val(),
+            times,
+            classes: classes.clone(),
+        };
+        let projected = Tensor::cat(vec![queries_and_keys, values], 1);
+        let attended = backend::silu_attention(projected, packing.lengths(), config.heads, biases);
+        let gated = self.attended_norm.forward(attended) * gates;
         states + self.output.forward(dropout.apply(gated, config.dropout))
     }
 }
@@ -221,9 +208,9 @@ impl<B: Backend> Blocks<B> for Hstu<B> {
         dropout: &mut Dropout,
     ) -> Tensor<B, 2> {
         let config = &self.config;
-        let distances = Distances::new(histories, self.config.time_bias);
+        let classes = time_classes(histories, self.config.time_bias);
         for block in &self.blocks {
-            states = block.forward(states, packing, &distances, config, dropout);
+            states = block.forward(states, packing, &classes, config, dropout);
         }
         states
     }

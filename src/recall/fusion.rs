@@ -7,7 +7,9 @@ use crate::kernels::top_k::best_first;
 use crate::{Error, Result, checks};
 
 use super::candidates::{Candidate, Reason};
+use super::channel_weight::ChannelWeight;
 use super::scores::Places;
+use super::turns::Turns;
 
 /// How the lists of several channels are merged into one list without repeats.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -44,49 +46,6 @@ pub enum Normalization {
     MinMax,
     /// In standard deviations above the list's last.
     ZScore,
-}
-
-/// A channel's weight and quota in a fusion.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct ChannelWeight {
-    /// How much its ranks or scores count.
-    pub weight: f64,
-    /// How many items of every list are its own, for [`Fusion::Quotas`].
-    pub quota: usize,
-}
-
-impl Default for ChannelWeight {
-    fn default() -> Self {
-        Self {
-            weight: 1.0,
-            quota: 50,
-        }
-    }
-}
-
-impl ChannelWeight {
-    /// A weight of 1 and a quota of 50.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The same with another [`weight`](Self::weight).
-    #[must_use]
-    pub fn with_weight(self, weight: f64) -> Self {
-        Self { weight, ..self }
-    }
-
-    /// The same with another [`quota`](Self::quota).
-    #[must_use]
-    pub fn with_quota(self, quota: usize) -> Self {
-        Self { quota, ..self }
-    }
-
-    pub(super) fn validate(&self) -> Result<()> {
-        checks::not_negative("weight", self.weight)
-    }
 }
 
 /// Where an item of a fused list was found.
@@ -259,77 +218,6 @@ impl Normalization {
         } else {
             vec![1.0; list.len()]
         }
-    }
-}
-
-/// Channels that take turns.
-struct Turns<'a> {
-    lists: &'a [(&'a [Candidate], ChannelWeight)],
-    /// How far each list was gone through.
-    next: Vec<usize>,
-    taken: foldhash::HashSet<ItemIndex>,
-    chosen: Vec<(ItemIndex, f32)>,
-}
-
-impl<'a> Turns<'a> {
-    fn new(lists: &'a [(&'a [Candidate], ChannelWeight)]) -> Self {
-        Self {
-            lists,
-            next: vec![0; lists.len()],
-            taken: foldhash::HashSet::default(),
-            chosen: Vec::new(),
-        }
-    }
-
-    /// Takes a channel's next item that is new; whether there was one.
-    fn take(&mut self, channel: usize) -> bool {
-        while let Some(candidate) = self.lists[channel].0.get(self.next[channel]) {
-            self.next[channel] += 1;
-            if self.taken.insert(candidate.item) {
-                let score = 1.0 / (self.chosen.len() + 1) as f32;
-                self.chosen.push((candidate.item, score));
-                return true;
-            }
-        }
-        false
-    }
-
-    fn snake(mut self, k: usize) -> Vec<(ItemIndex, f32)> {
-        let mut order: Vec<usize> = (0..self.lists.len()).collect();
-        let mut any = true;
-        while any && self.chosen.len() < k {
-            any = false;
-            for &channel in &order {
-                if self.chosen.len() < k {
-                    any |= self.take(channel);
-                }
-            }
-            order.reverse();
-        }
-        self.chosen
-    }
-
-    fn by_quota(mut self, k: usize) -> Vec<(ItemIndex, f32)> {
-        let mut given = vec![0; self.lists.len()];
-        let mut at_end = vec![false; self.lists.len()];
-        while self.chosen.len() < k {
-            // Whose quota is filled least, the first of equals.
-            let open = (0..self.lists.len()).filter(|&channel| {
-                !at_end[channel] && given[channel] < self.lists[channel].1.quota
-            });
-            let filled = |&channel: &usize| {
-                (given[channel] as f64 + 0.5) / self.lists[channel].1.quota as f64
-            };
-            let Some(channel) = open.min_by(|a, b| filled(a).total_cmp(&filled(b))) else {
-                break;
-            };
-            if self.take(channel) {
-                given[channel] += 1;
-            } else {
-                at_end[channel] = true;
-            }
-        }
-        self.snake(k)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod candidates;
 mod channel;
+mod channel_weight;
 mod evaluation;
 mod fallback;
 mod fusion;
@@ -11,12 +12,14 @@ mod path;
 mod scores;
 mod selection;
 mod stage;
+mod turns;
 mod vector_channel;
 
 pub use candidates::{Candidate, Candidates, Reason};
 pub use channel::{RecallChannel, UserContext};
+pub use channel_weight::ChannelWeight;
 pub use fallback::OrElse;
-pub use fusion::{ChannelWeight, Found, FusedCandidate, Fusion, Normalization};
+pub use fusion::{Found, FusedCandidate, Fusion, Normalization};
 pub use fusion_weights::WeightLearningConfig;
 pub(crate) use links::check_offsets;
 pub use links::{Item, Links, Node, Reached, Tag, User};

@@ -11,7 +11,8 @@ use crate::{Error, Result, checks};
 
 use super::candidates::{Candidate, Candidates, Reason};
 use super::channel::{RecallChannel, UserContext};
-use super::fusion::{ChannelWeight, Found, FusedCandidate, Fusion};
+use super::channel_weight::ChannelWeight;
+use super::fusion::{Found, FusedCandidate, Fusion};
 use super::selection::Selection;
 
 /// Several channels whose lists are fused into one.

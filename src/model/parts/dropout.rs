@@ -36,11 +36,16 @@ impl Dropout {
         values: Tensor<B, D>,
         probability: f64,
     ) -> Tensor<B, D> {
-        let Some(seed) = self.seed else {
-            return values;
-        };
-        let seed = seed.wrapping_add(self.used);
+        match self.draw() {
+            Some(seed) => backend::dropout(values, probability, seed),
+            None => values,
+        }
+    }
+
+    /// The seed of the next mask, for what drops by itself; `None` where nothing is dropped.
+    pub fn draw(&mut self) -> Option<u64> {
+        let seed = self.seed?.wrapping_add(self.used);
         self.used += 1;
-        backend::dropout(values, probability, seed)
+        Some(seed)
     }
 }

@@ -1,5 +1,7 @@
 //! A batch's real items without its padding.
 
+use std::sync::Arc;
+
 use burn::module::Param;
 use burn::tensor::{Int, Tensor};
 
@@ -10,7 +12,7 @@ use crate::data::SequenceBatch;
 /// nothing for padding. Sequences differ much in length, and most of a padded batch is padding.
 #[derive(Debug)]
 pub struct Packing<B: Backend> {
-    lengths: Vec<usize>,
+    lengths: Arc<[usize]>,
     batch: usize,
     len: usize,
     /// Where each real item lies in the padded batch, `[tokens]`.
@@ -40,7 +42,7 @@ impl<B: Backend> Packing<B> {
         }
         let tensor = |values: Vec<i32>| Tensor::from_data(values.as_slice(), &device);
         Self {
-            lengths: histories.lengths.clone(),
+            lengths: histories.lengths.as_slice().into(),
             batch,
             len,
             padded: tensor(padded),
@@ -50,7 +52,7 @@ impl<B: Backend> Packing<B> {
     }
 
     /// How many real items each sequence has.
-    pub fn lengths(&self) -> &[usize] {
+    pub fn lengths(&self) -> &Arc<[usize]> {
         &self.lengths
     }
 
@@ -93,21 +95,6 @@ impl<B: Backend> Packing<B> {
         backend::select_rows(values, self.padded.clone())
     }
 
-    /// `[batch * heads, len, dim / heads]`, whose matrix products are those of each head.
-    pub fn heads(&self, values: Tensor<B, 2>, heads: usize) -> Tensor<B, 4> {
-        let dim = values.dims()[1];
-        self.unpack(values)
-            .reshape([self.batch, self.len, heads, dim / heads])
-            .swap_dims(1, 2)
-    }
-
-    /// The heads side by side again, `[tokens, dim]`.
-    pub fn join(&self, heads: Tensor<B, 4>) -> Tensor<B, 2> {
-        let [_, count, _, size] = heads.dims();
-        let values = heads.swap_dims(1, 2);
-        self.pack(values.reshape([self.batch, self.len, count * size]))
-    }
-
     /// The rows of `[tokens, dim]` that flattened positions `[n]` of the padded batch name.
     pub fn at(&self, values: Tensor<B, 2>, positions: Tensor<B, 1, Int>) -> Tensor<B, 2> {
         backend::select_rows(values, self.packed.clone().select(0, positions))
@@ -116,16 +103,5 @@ impl<B: Backend> Packing<B> {
     /// The rows of `[tokens, dim]` that belong to each history's last item, `[batch, dim]`.
     pub fn last(&self, values: Tensor<B, 2>) -> Tensor<B, 2> {
         backend::select_rows(values, self.last.clone())
-    }
-
-    /// Whether each item of a sequence comes after another, `[1, 1, len, len]`: what it may not
-    /// look at. Padding comes after all real items, so that it is covered too.
-    pub fn future(&self) -> Tensor<B, 4, burn::tensor::Bool> {
-        Tensor::<B, 2, burn::tensor::Bool>::tril_mask(
-            [self.len, self.len],
-            0,
-            &self.padded.device(),
-        )
-        .unsqueeze()
     }
 }

@@ -1,12 +1,11 @@
 //! Popularity: the same items for everyone, or for everyone in a
 //! segment.
 
-use std::collections::VecDeque;
+mod config;
+mod tally;
+
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
-
-use burn::config::Config;
-use serde::{Deserialize, Serialize};
 
 use crate::data::{Catalog, ExternalId, Interaction, Interactions, ItemIndex, TrainingSequences};
 use crate::index::Filter;
@@ -14,64 +13,13 @@ use crate::{Error, Result, checks};
 
 use crate::recall::{Candidate, Candidates, Reason, RecallChannel, UserContext};
 
-/// What an interaction adds to its item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Measure {
-    /// One: the most taken items.
-    Count,
-    /// Its value, such as a price: the items with the largest revenue. Those without a value, or
-    /// with one that is not above 0, add nothing.
-    Value,
-}
+use tally::{Ranked, Row, Tally};
 
-/// The settings of [`Popularity`]; the defaults count all interactions of all time alike.
-///
-/// ```
-/// use seqrec::channels::{Measure, PopularityConfig};
-///
-/// let week = 7.0 * 86_400.0;
-/// let most_clicked = PopularityConfig::new().with_events(vec!["click".into()]).with_window(Some(week));
-/// let most_bought = PopularityConfig::new().with_events(vec!["buy".into()]);
-/// let revenue = most_bought.clone().with_measure(Measure::Value);
-/// let trending = PopularityConfig::new().with_half_life(Some(week));
-/// let by_region = most_clicked.clone().with_by_segment(true);
-/// # let _ = (revenue, trending, by_region);
-/// ```
-#[derive(Config, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct PopularityConfig {
-    /// What an interaction adds to its item.
-    #[config(default = "Measure::Count")]
-    pub measure: Measure,
-    /// The event types that count, such as `buy`; all, and interactions without any,
-    /// where none is named.
-    #[config(default = "Vec::new()")]
-    pub events: Vec<String>,
-    /// How long before the last interaction one still counts, in the unit of the source; it
-    /// moves along with interactions that are observed, a 32nd at a time.
-    pub window: Option<f64>,
-    /// After what time an interaction counts half as much, in the unit of the source.
-    pub half_life: Option<f64>,
-    /// Whether each segment has a list of its own, and a user is recalled the best of theirs; else
-    /// there is one list for all.
-    #[config(default = false)]
-    pub by_segment: bool,
-}
-
-/// Into how many pieces a window is divided, of which the oldest is dropped as time passes.
-const PIECES: f64 = 32.0;
+pub use config::{Measure, PopularityConfig};
 
 /// After how many observed interactions, or how long, the lists are put in order again.
 const OBSERVED: usize = 256;
 const AT_LEAST_EVERY: Duration = Duration::from_secs(1);
-
-/// By how many half-lives interactions may be apart before weights are scaled anew, so that
-/// they stay numbers.
-const SPAN: f64 = 500.0;
-
-/// The most segments that lists are kept for; what is observed in others is ignored.
-const SEGMENTS: usize = 10_000;
 
 /// The most popular items: by clicks, purchases or revenue, in a time window, recently, or in each
 /// segment of users.
@@ -110,34 +58,6 @@ pub struct Popularity {
     tally: Mutex<Tally>,
     /// What is searched holds no lock: whoever searches keeps it.
     ranked: RwLock<Arc<Ranked>>,
-}
-
-/// Lists in order, best first.
-#[derive(Debug, Default)]
-struct Ranked {
-    all: Vec<Candidate>,
-    segments: foldhash::HashMap<String, Vec<Candidate>>,
-}
-
-/// What was counted so far.
-#[derive(Debug, Default)]
-struct Tally {
-    all: Counts,
-    segments: foldhash::HashMap<String, Counts>,
-    /// The latest time of all interactions.
-    latest: Option<f64>,
-    /// The time at which an interaction weighs 1.
-    origin: f64,
-    /// When the lists were put in order, and how many interactions were taken since.
-    ordered: Option<Instant>,
-    observed: usize,
-}
-
-/// The weights of items, in pieces of time.
-#[derive(Debug, Default)]
-struct Counts {
-    /// When each piece begins, in pieces, and each item's weight in it; the latest last.
-    pieces: VecDeque<(i64, foldhash::HashMap<ItemIndex, f64>)>,
 }
 
 impl Popularity {
@@ -284,128 +204,6 @@ impl Popularity {
             config,
             tally: Mutex::new(tally),
         }
-    }
-}
-
-/// An interaction of a log.
-struct Row<'a> {
-    item: ItemIndex,
-    time: f64,
-    value: Option<f32>,
-    segments: &'a [String],
-}
-
-impl Tally {
-    fn add(&mut self, row: &Row<'_>, config: &PopularityConfig) {
-        let measure = match (config.measure, row.value) {
-            (Measure::Count, _) => 1.0,
-            (Measure::Value, Some(value)) if value > 0.0 => f64::from(value),
-            (Measure::Value, _) => return,
-        };
-        let latest = self.latest.unwrap_or(row.time).max(row.time);
-        self.latest = Some(latest);
-        let mut weight = measure;
-        if let Some(half_life) = config.half_life {
-            if (latest - self.origin) / half_life > SPAN {
-                let scale = ((self.origin - latest) / half_life).exp2();
-                self.all.scale(scale);
-                self.segments
-                    .values_mut()
-                    .for_each(|counts| counts.scale(scale));
-                self.origin = latest;
-            }
-            weight *= ((row.time - self.origin) / half_life).exp2();
-        }
-        let (mut piece, mut oldest) = (0, i64::MIN);
-        if let Some(window) = config.window {
-            let length = window / PIECES;
-            piece = (row.time / length).floor() as i64;
-            oldest = ((latest - window) / length).floor() as i64;
-        }
-        if piece < oldest {
-            return;
-        }
-        self.all.add(row.item, piece, weight);
-        self.all.forget(oldest);
-        if !config.by_segment {
-            return;
-        }
-        for segment in row.segments {
-            if let Some(counts) = self.segments.get_mut(segment) {
-                counts.add(row.item, piece, weight);
-                counts.forget(oldest);
-            } else if self.segments.len() < SEGMENTS {
-                let counts = self.segments.entry(segment.clone()).or_default();
-                counts.add(row.item, piece, weight);
-            }
-        }
-    }
-
-    fn ranked(&mut self) -> Ranked {
-        self.ordered = Some(Instant::now());
-        self.observed = 0;
-        let segments = self.segments.iter();
-        Ranked {
-            all: self.all.ranked(),
-            segments: segments
-                .map(|(name, counts)| (name.clone(), counts.ranked()))
-                .collect(),
-        }
-    }
-}
-
-impl Counts {
-    fn add(&mut self, item: ItemIndex, piece: i64, weight: f64) {
-        let place = self.pieces.partition_point(|(number, _)| *number < piece);
-        if self
-            .pieces
-            .get(place)
-            .is_none_or(|(number, _)| *number != piece)
-        {
-            self.pieces.insert(place, (piece, Default::default()));
-        }
-        *self.pieces[place].1.entry(item).or_default() += weight;
-    }
-
-    fn forget(&mut self, oldest: i64) {
-        while self
-            .pieces
-            .front()
-            .is_some_and(|(number, _)| *number < oldest)
-        {
-            self.pieces.pop_front();
-        }
-    }
-
-    fn scale(&mut self, scale: f64) {
-        let pieces = self.pieces.iter_mut();
-        pieces
-            .flat_map(|(_, weights)| weights.values_mut())
-            .for_each(|weight| *weight *= scale);
-    }
-
-    fn ranked(&self) -> Vec<Candidate> {
-        let mut sums: foldhash::HashMap<ItemIndex, f64> = Default::default();
-        for (_, weights) in &self.pieces {
-            for (&item, weight) in weights {
-                *sums.entry(item).or_default() += weight;
-            }
-        }
-        // In one order, so that the sum of all is the same every time.
-        let mut sums: Vec<(ItemIndex, f64)> = sums.into_iter().collect();
-        sums.sort_unstable_by_key(|&(item, _)| item);
-        let all: f64 = sums.iter().map(|(_, weight)| weight).sum();
-        let shares = sums.into_iter().map(|(item, weight)| Candidate {
-            item,
-            score: (weight / all) as f32,
-            reason: Reason::Popular,
-        });
-        let mut ranked = Candidates::default();
-        ranked.push_best(
-            shares.filter(|share| share.score > 0.0).collect(),
-            usize::MAX,
-        );
-        ranked.of(0).collect()
     }
 }
 

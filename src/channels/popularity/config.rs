@@ -1,0 +1,49 @@
+//! What popularity counts, and over how long.
+
+use burn::config::Config;
+use serde::{Deserialize, Serialize};
+
+/// What an interaction adds to its item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    /// One: the most taken items.
+    Count,
+    /// Its value, such as a price: the items with the largest revenue. Those without a value, or
+    /// with one that is not above 0, add nothing.
+    Value,
+}
+
+/// The settings of [`Popularity`]; the defaults count all interactions of all time alike.
+///
+/// ```
+/// use seqrec::channels::{Measure, PopularityConfig};
+///
+/// let week = 7.0 * 86_400.0;
+/// let most_clicked = PopularityConfig::new().with_events(vec!["click".into()]).with_window(Some(week));
+/// let most_bought = PopularityConfig::new().with_events(vec!["buy".into()]);
+/// let revenue = most_bought.clone().with_measure(Measure::Value);
+/// let trending = PopularityConfig::new().with_half_life(Some(week));
+/// let by_region = most_clicked.clone().with_by_segment(true);
+/// # let _ = (revenue, trending, by_region);
+/// ```
+#[derive(Config, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct PopularityConfig {
+    /// What an interaction adds to its item.
+    #[config(default = "Measure::Count")]
+    pub measure: Measure,
+    /// The event types that count, such as `buy`; all, and interactions without any,
+    /// where none is named.
+    #[config(default = "Vec::new()")]
+    pub events: Vec<String>,
+    /// How long before the last interaction one still counts, in the unit of the source; it
+    /// moves along with interactions that are observed, a 32nd at a time.
+    pub window: Option<f64>,
+    /// After what time an interaction counts half as much, in the unit of the source.
+    pub half_life: Option<f64>,
+    /// Whether each segment has a list of its own, and a user is recalled the best of theirs; else
+    /// there is one list for all.
+    #[config(default = false)]
+    pub by_segment: bool,
+}
