@@ -7,8 +7,8 @@ use burn_flex::FlexTensor;
 use proptest::prelude::*;
 
 use super::{
-    AdamState, AdamStep, AttentionBiases, AttentionInput, AttentionScoring, GruWeights,
-    SoftmaxInput, default_ops, host,
+    Activation, AdamState, AdamStep, AttentionBiases, AttentionInput, AttentionScoring, GruWeights,
+    LayerNormInput, LinearInput, SoftmaxInput, default_ops, host,
 };
 
 fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
@@ -160,6 +160,74 @@ proptest! {
         for (fused, plain) in biases {
             assert_close("biases", fused, plain, 1e-4);
         }
+    }
+
+    #[test]
+    fn linear(
+        (rows, inputs, outputs) in (prop_oneof![1..5usize, 120..140usize], 1..20usize, 1..40usize),
+        activation in prop_oneof![Just(Activation::None), Just(Activation::Relu), Just(Activation::Silu)],
+        numbers in floats(140 * 20 + 20 * 40 + 40 + 140 * 40, 2.0),
+    ) {
+        let mut rest = numbers.as_slice();
+        let mut next = |count: usize| {
+            let (part, others) = rest.split_at(count);
+            rest = others;
+            part.to_vec()
+        };
+        let input = LinearInput {
+            values: tensor(next(rows * inputs), [rows, inputs]),
+            weight: tensor(next(inputs * outputs), [inputs, outputs]),
+            bias: tensor(next(outputs), [outputs]),
+            activation,
+        };
+        let gradient = tensor(next(rows * outputs), [rows, outputs]);
+        let fused = host::linear::<Flex>(input.clone());
+        let plain = default_ops::linear::<Flex>(input.clone());
+        assert_close("outputs", fused.outputs, plain.outputs, 1e-5);
+        let fused = host::linear_backward::<Flex>(gradient.clone(), input.clone(), fused.saved);
+        let plain = default_ops::linear_backward::<Flex>(gradient, input, plain.saved);
+        for ((name, fused), plain) in ["values", "weight", "bias"].into_iter().zip(fused).zip(plain) {
+            assert_close(name, fused, plain, 1e-4);
+        }
+    }
+
+    #[test]
+    fn layer_norm(
+        (rows, dim) in (prop_oneof![1..5usize, 120..140usize], 2..40usize),
+        numbers in floats(2 * 140 * 40 + 2 * 40, 2.0),
+    ) {
+        let mut rest = numbers.as_slice();
+        let mut next = |count: usize| {
+            let (part, others) = rest.split_at(count);
+            rest = others;
+            part.to_vec()
+        };
+        let input = LayerNormInput {
+            values: tensor(next(rows * dim), [rows, dim]),
+            gamma: tensor(next(dim), [dim]),
+            beta: tensor(next(dim), [dim]),
+            epsilon: 1e-5,
+        };
+        let gradient = tensor(next(rows * dim), [rows, dim]);
+        let fused = host::normalize_rows::<Flex>(input.clone());
+        let plain = default_ops::normalize_rows::<Flex>(input.clone());
+        assert_close("normal", fused, plain, 1e-5);
+        let fused = host::normalize_rows_backward::<Flex>(gradient.clone(), input.clone());
+        let plain = default_ops::normalize_rows_backward::<Flex>(gradient, input);
+        for ((name, fused), plain) in ["values", "gamma", "beta"].into_iter().zip(fused).zip(plain) {
+            assert_close(name, fused, plain, 2e-4);
+        }
+    }
+
+    /// The same bits, on any number of pieces.
+    #[test]
+    fn dropping(count in prop_oneof![1..100usize, 16_380..16_390usize], seed in any::<u64>()) {
+        let numbers = (0..count).map(|place| place as f32 - 50.0).collect();
+        let input = tensor(numbers, [count]);
+        let fused = host::drop_values::<Flex>(input.clone(), 0.3, seed);
+        let plain = default_ops::drop_values::<Flex>(input, 0.3, seed);
+        let bits = |dropped| values(dropped).into_iter().map(f32::to_bits).collect::<Vec<_>>();
+        prop_assert_eq!(bits(fused), bits(plain));
     }
 
     /// The backward pass against differences of the forward pass.

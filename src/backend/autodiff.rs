@@ -11,7 +11,8 @@ use burn::tensor::{Shape, TensorMetadata};
 
 use super::{
     AdamState, AdamStep, AttentionBiases, AttentionInput, AttentionOutput, AttentionScoring,
-    Backend, GruOutput, GruWeights, SoftmaxInput, SoftmaxOutput,
+    Backend, GruOutput, GruWeights, LayerNormInput, LinearInput, LinearOutput, SoftmaxInput,
+    SoftmaxOutput,
 };
 
 #[derive(Debug)]
@@ -94,6 +95,66 @@ impl<B: Backend> Backward<B, 3> for BiasedAttentionBackward {
             if let Some(parent) = parent {
                 grads.register::<B>(parent.id, gradient);
             }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct LinearBackward;
+
+/// What the backward pass of a linear layer needs again.
+#[derive(Debug, Clone)]
+struct LinearState<T> {
+    input: LinearInput<T>,
+    saved: T,
+}
+
+impl<B: Backend> Backward<B, 3> for LinearBackward {
+    type State = LinearState<FloatTensor<B>>;
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = grads.consume::<B>(&ops.node);
+        let LinearState { input, saved } = ops.state;
+        let by = B::linear_layer_backward(gradient, input, saved);
+        for (parent, gradient) in ops.parents.into_iter().zip(by) {
+            if let Some(parent) = parent {
+                grads.register::<B>(parent.id, gradient);
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct NormalizeBackward;
+
+impl<B: Backend> Backward<B, 3> for NormalizeBackward {
+    type State = LayerNormInput<FloatTensor<B>>;
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = grads.consume::<B>(&ops.node);
+        let by = B::normalize_rows_backward(gradient, ops.state);
+        for (parent, gradient) in ops.parents.into_iter().zip(by) {
+            if let Some(parent) = parent {
+                grads.register::<B>(parent.id, gradient);
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct DropBackward;
+
+impl<B: Backend> Backward<B, 1> for DropBackward {
+    /// The probability and the seed, of which the mask is made again.
+    type State = (f64, u64);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = grads.consume::<B>(&ops.node);
+        let (probability, seed) = ops.state;
+        let [parent] = ops.parents;
+        if let Some(parent) = parent {
+            let dropped = B::drop_values(gradient, probability, seed);
+            grads.register::<B>(parent.id, dropped);
         }
     }
 }
@@ -247,6 +308,68 @@ impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
         AttentionOutput {
             gathered,
             saved: Self::from_inner(output.saved),
+        }
+    }
+
+    fn linear_layer(input: LinearInput<FloatTensor<Self>>) -> LinearOutput<FloatTensor<Self>> {
+        let parents = [
+            input.values.node.clone(),
+            input.weight.node.clone(),
+            input.bias.node.clone(),
+        ];
+        let input = LinearInput {
+            values: input.values.primitive,
+            weight: input.weight.primitive,
+            bias: input.bias.primitive,
+            activation: input.activation,
+        };
+        let output = B::linear_layer(input.clone());
+        let saved = output.saved.clone();
+        let outputs = match Backward::<B, 3>::prepare::<C>(LinearBackward, parents)
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prepared) => {
+                prepared.finish(LinearState { input, saved }, output.outputs)
+            }
+            OpsKind::UnTracked(prepared) => prepared.finish(output.outputs),
+        };
+        LinearOutput {
+            outputs,
+            saved: Self::from_inner(output.saved),
+        }
+    }
+
+    fn normalize_rows(input: LayerNormInput<FloatTensor<Self>>) -> FloatTensor<Self> {
+        let parents = [
+            input.values.node.clone(),
+            input.gamma.node.clone(),
+            input.beta.node.clone(),
+        ];
+        let input = LayerNormInput {
+            values: input.values.primitive,
+            gamma: input.gamma.primitive,
+            beta: input.beta.primitive,
+            epsilon: input.epsilon,
+        };
+        let normal = B::normalize_rows(input.clone());
+        match Backward::<B, 3>::prepare::<C>(NormalizeBackward, parents)
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prepared) => prepared.finish(input, normal),
+            OpsKind::UnTracked(prepared) => prepared.finish(normal),
+        }
+    }
+
+    fn drop_values(values: FloatTensor<Self>, probability: f64, seed: u64) -> FloatTensor<Self> {
+        let dropped = B::drop_values(values.primitive, probability, seed);
+        match Backward::<B, 1>::prepare::<C>(DropBackward, [values.node])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prepared) => prepared.finish((probability, seed), dropped),
+            OpsKind::UnTracked(prepared) => prepared.finish(dropped),
         }
     }
 

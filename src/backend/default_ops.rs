@@ -6,8 +6,9 @@ use burn::tensor::{
 };
 
 use super::{
-    AdamState, AdamStep, AttentionBiases, AttentionGradients, AttentionInput, AttentionOutput,
-    AttentionScoring, Backend, GruGradients, GruOutput, GruWeights, SoftmaxInput, SoftmaxOutput,
+    Activation, AdamState, AdamStep, AttentionBiases, AttentionGradients, AttentionInput,
+    AttentionOutput, AttentionScoring, Backend, GruGradients, GruOutput, GruWeights,
+    LayerNormInput, LinearInput, LinearOutput, SoftmaxInput, SoftmaxOutput,
 };
 
 fn tensor<B: Backend, const D: usize>(primitive: FloatTensor<B>) -> Tensor<B, D> {
@@ -431,6 +432,99 @@ pub(super) fn attention_backward<B: Backend>(
             }
         }
     }
+}
+
+pub(super) fn drop_values<B: Backend>(
+    values: FloatTensor<B>,
+    probability: f64,
+    seed: u64,
+) -> FloatTensor<B> {
+    let shape = values.shape();
+    let mut mask = vec![0.0; shape.num_elements()];
+    crate::kernels::dropout::mask(seed, probability, 0, &mut mask);
+    let device = B::float_device(&values);
+    let mask = B::float_from_data(TensorData::new(mask, shape), &device);
+    B::float_mul(values, mask)
+}
+
+pub(super) fn linear<B: Backend>(
+    input: LinearInput<FloatTensor<B>>,
+) -> LinearOutput<FloatTensor<B>> {
+    let values: Tensor<B, 2> = tensor::<B, 2>(input.values);
+    let bias: Tensor<B, 1> = tensor::<B, 1>(input.bias);
+    let before = values.matmul(tensor::<B, 2>(input.weight)) + bias.unsqueeze();
+    let (outputs, saved) = match input.activation {
+        Activation::None => (before.clone(), before),
+        Activation::Relu => {
+            let outputs = activation::relu(before);
+            (outputs.clone(), outputs)
+        }
+        Activation::Silu => (activation::silu(before.clone()), before),
+    };
+    LinearOutput {
+        outputs: primitive(outputs),
+        saved: primitive(saved),
+    }
+}
+
+pub(super) fn linear_backward<B: Backend>(
+    gradient: FloatTensor<B>,
+    input: LinearInput<FloatTensor<B>>,
+    saved: FloatTensor<B>,
+) -> [FloatTensor<B>; 3] {
+    let gradient: Tensor<B, 2> = tensor::<B, 2>(gradient);
+    let saved: Tensor<B, 2> = tensor::<B, 2>(saved);
+    let by_before = match input.activation {
+        Activation::None => gradient,
+        Activation::Relu => {
+            let inactive = saved.lower_equal_elem(0.0);
+            gradient.mask_fill(inactive, 0.0)
+        }
+        Activation::Silu => {
+            let gate = activation::sigmoid(saved.clone());
+            let slope = saved * gate.clone().neg().add_scalar(1.0);
+            gradient * gate * slope.add_scalar(1.0)
+        }
+    };
+    let values: Tensor<B, 2> = tensor::<B, 2>(input.values);
+    let weight: Tensor<B, 2> = tensor::<B, 2>(input.weight);
+    [
+        primitive(by_before.clone().matmul(weight.transpose())),
+        primitive(values.transpose().matmul(by_before.clone())),
+        primitive(by_before.sum_dim(0).squeeze_dim::<1>(0)),
+    ]
+}
+
+/// Rows with mean 0 and variance 1, and one over each one's deviation `[rows, 1]`.
+fn normal<B: Backend>(values: Tensor<B, 2>, epsilon: f64) -> (Tensor<B, 2>, Tensor<B, 2>) {
+    let centered = values.clone() - values.mean_dim(1);
+    let variance = centered.clone().square().mean_dim(1);
+    let scale = variance.add_scalar(epsilon).sqrt().recip();
+    (centered * scale.clone(), scale)
+}
+
+pub(super) fn normalize_rows<B: Backend>(input: LayerNormInput<FloatTensor<B>>) -> FloatTensor<B> {
+    let (normal, _) = normal(tensor::<B, 2>(input.values), input.epsilon);
+    let [gamma, beta] = [input.gamma, input.beta].map(|values| tensor::<B, 1>(values));
+    primitive(normal * gamma.unsqueeze() + beta.unsqueeze())
+}
+
+pub(super) fn normalize_rows_backward<B: Backend>(
+    gradient: FloatTensor<B>,
+    input: LayerNormInput<FloatTensor<B>>,
+) -> [FloatTensor<B>; 3] {
+    let gradient: Tensor<B, 2> = tensor::<B, 2>(gradient);
+    let gamma: Tensor<B, 1> = tensor::<B, 1>(input.gamma);
+    let (normal, scale) = normal(tensor::<B, 2>(input.values), input.epsilon);
+    let by_normal = gradient.clone() * gamma.unsqueeze();
+    let along = (by_normal.clone() * normal.clone()).mean_dim(1);
+    let by_values = scale * (by_normal.clone() - by_normal.mean_dim(1) - normal.clone() * along);
+    let columns = |values: Tensor<B, 2>| primitive(values.sum_dim(0).squeeze_dim::<1>(0));
+    [
+        primitive(by_values),
+        columns(gradient.clone() * normal),
+        columns(gradient),
+    ]
 }
 
 pub(super) fn adam_step<B: Backend>(

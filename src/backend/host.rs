@@ -6,14 +6,16 @@ use burn::tensor::TensorMetadata;
 use burn::tensor::ops::{FloatTensor, IntTensor};
 
 use super::{
-    AdamState, AdamStep, AttentionBiases, AttentionGradients, AttentionInput, AttentionOutput,
-    AttentionScoring, Backend, GruGradients, GruOutput, GruWeights, SoftmaxInput, SoftmaxOutput,
+    Activation, AdamState, AdamStep, AttentionBiases, AttentionGradients, AttentionInput,
+    AttentionOutput, AttentionScoring, Backend, GruGradients, GruOutput, GruWeights,
+    LayerNormInput, LinearInput, LinearOutput, SoftmaxInput, SoftmaxOutput,
 };
 use crate::kernels::{
     self,
     adam::AdamNumbers,
     attention::{Attention, Biases, Scoring},
     gru::GruShape,
+    linear::Linear,
     softmax::Softmax,
 };
 
@@ -211,6 +213,92 @@ pub(super) fn softmax_cross_entropy_backward<B: HostBackend>(
     (B::tensor(users, user_shape), B::tensor(items, item_shape))
 }
 
+/// Calls `with` with a layer and its values as slices.
+fn with_linear<B: HostBackend, R>(
+    input: LinearInput<FloatTensor<B>>,
+    with: impl FnOnce(Linear<'_>, &[f32]) -> R,
+) -> R {
+    let [inputs, _] = input.weight.shape().dims();
+    let linear = Linear {
+        weight: &B::floats(input.weight),
+        bias: &B::floats(input.bias),
+        inputs,
+        activation: input.activation,
+    };
+    with(linear, &B::floats(input.values))
+}
+
+pub(super) fn linear<B: HostBackend>(
+    input: LinearInput<FloatTensor<B>>,
+) -> LinearOutput<FloatTensor<B>> {
+    let [rows, _] = input.values.shape().dims();
+    let [_, outputs] = input.weight.shape().dims();
+    let activation = input.activation;
+    let (values, before) = with_linear::<B, _>(input, |linear, values| linear.forward(values));
+    let values = B::tensor(values, [rows, outputs]);
+    LinearOutput {
+        saved: match activation {
+            Activation::Silu => B::tensor(before, [rows, outputs]),
+            Activation::None | Activation::Relu => values.clone(),
+        },
+        outputs: values,
+    }
+}
+
+pub(super) fn linear_backward<B: HostBackend>(
+    gradient: FloatTensor<B>,
+    input: LinearInput<FloatTensor<B>>,
+    saved: FloatTensor<B>,
+) -> [FloatTensor<B>; 3] {
+    let [rows, inputs] = input.values.shape().dims();
+    let [_, outputs] = input.weight.shape().dims();
+    let (gradient, saved) = (B::floats(gradient), B::floats(saved));
+    let by = with_linear::<B, _>(input, |linear, values| {
+        linear.backward(&gradient, values, &saved)
+    });
+    [
+        B::tensor(by.values, [rows, inputs]),
+        B::tensor(by.weight, [inputs, outputs]),
+        B::tensor(by.bias, [outputs]),
+    ]
+}
+
+pub(super) fn normalize_rows<B: HostBackend>(
+    input: LayerNormInput<FloatTensor<B>>,
+) -> FloatTensor<B> {
+    let shape: [usize; 2] = input.values.shape().dims();
+    let values = B::floats(input.values);
+    let (gamma, beta) = (B::floats(input.gamma), B::floats(input.beta));
+    let normal = kernels::layer_norm::forward(&values, &gamma, &beta, input.epsilon as f32);
+    B::tensor(normal, shape)
+}
+
+pub(super) fn normalize_rows_backward<B: HostBackend>(
+    gradient: FloatTensor<B>,
+    input: LayerNormInput<FloatTensor<B>>,
+) -> [FloatTensor<B>; 3] {
+    let [rows, dim] = input.values.shape().dims();
+    let (gradient, values) = (B::floats(gradient), B::floats(input.values));
+    let gamma = B::floats(input.gamma);
+    let by = kernels::layer_norm::backward(&gradient, &values, &gamma, input.epsilon as f32);
+    [
+        B::tensor(by.values, [rows, dim]),
+        B::tensor(by.gamma, [dim]),
+        B::tensor(by.beta, [dim]),
+    ]
+}
+
+pub(super) fn drop_values<B: HostBackend>(
+    values: FloatTensor<B>,
+    probability: f64,
+    seed: u64,
+) -> FloatTensor<B> {
+    let shape = values.shape();
+    let dropped = kernels::dropout::apply(seed, probability, &B::floats(values));
+    let count = dropped.len();
+    B::float_reshape(B::tensor(dropped, [count]), shape)
+}
+
 /// The row numbers of an index tensor.
 ///
 /// # Panics
@@ -325,6 +413,37 @@ macro_rules! kernel_methods {
             saved: FloatTensor<Self>,
         ) -> AttentionGradients<FloatTensor<Self>> {
             host::attention_backward::<Self>(gradient, input, saved)
+        }
+
+        fn linear_layer(input: LinearInput<FloatTensor<Self>>) -> LinearOutput<FloatTensor<Self>> {
+            host::linear::<Self>(input)
+        }
+
+        fn linear_layer_backward(
+            gradient: FloatTensor<Self>,
+            input: LinearInput<FloatTensor<Self>>,
+            saved: FloatTensor<Self>,
+        ) -> [FloatTensor<Self>; 3] {
+            host::linear_backward::<Self>(gradient, input, saved)
+        }
+
+        fn normalize_rows(input: LayerNormInput<FloatTensor<Self>>) -> FloatTensor<Self> {
+            host::normalize_rows::<Self>(input)
+        }
+
+        fn normalize_rows_backward(
+            gradient: FloatTensor<Self>,
+            input: LayerNormInput<FloatTensor<Self>>,
+        ) -> [FloatTensor<Self>; 3] {
+            host::normalize_rows_backward::<Self>(gradient, input)
+        }
+
+        fn drop_values(
+            values: FloatTensor<Self>,
+            probability: f64,
+            seed: u64,
+        ) -> FloatTensor<Self> {
+            host::drop_values::<Self>(values, probability, seed)
         }
 
         fn softmax_cross_entropy(

@@ -26,7 +26,11 @@ use std::sync::Arc;
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::ops::{FloatTensor, IntTensor};
 
-pub use ops::{causal_attention, dropout, gru, select_rows, silu_attention, softmax_cross_entropy};
+pub use crate::kernels::activation::Activation;
+pub use ops::{
+    causal_attention, dropout, gru, layer_norm, linear, select_rows, silu_attention,
+    softmax_cross_entropy,
+};
 
 /// The weights of a GRU layer; gates are in the order reset, update, new.
 #[derive(Debug, Clone)]
@@ -140,6 +144,42 @@ pub struct AttentionGradients<T> {
     pub biases: Option<[T; 2]>,
 }
 
+/// A linear layer and what follows it: `activation(values · weight + bias)`.
+#[derive(Debug, Clone)]
+pub struct LinearInput<T> {
+    /// `[rows, inputs]`.
+    pub values: T,
+    /// `[inputs, outputs]`.
+    pub weight: T,
+    /// `[outputs]`.
+    pub bias: T,
+    /// What follows.
+    pub activation: Activation,
+}
+
+/// The result of [`Backend::linear_layer`].
+#[derive(Debug, Clone)]
+pub struct LinearOutput<T> {
+    /// `[rows, outputs]`.
+    pub outputs: T,
+    /// What [`Backend::linear_layer_backward`] needs again: the outputs for [`Activation::Relu`], what
+    /// they were before for [`Activation::Silu`], and anything for none.
+    pub saved: T,
+}
+
+/// What layer normalization is over.
+#[derive(Debug, Clone)]
+pub struct LayerNormInput<T> {
+    /// `[rows, dim]`.
+    pub values: T,
+    /// Scales, `[dim]`.
+    pub gamma: T,
+    /// Shifts, `[dim]`.
+    pub beta: T,
+    /// Added to each row's variance.
+    pub epsilon: f64,
+}
+
 /// The numbers of one step of Adam.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamStep {
@@ -228,6 +268,40 @@ pub trait Backend: burn::tensor::backend::Backend {
         saved: FloatTensor<Self>,
     ) -> AttentionGradients<FloatTensor<Self>> {
         default_ops::attention_backward::<Self>(gradient, input, saved)
+    }
+
+    /// A linear layer and what follows it.
+    fn linear_layer(input: LinearInput<FloatTensor<Self>>) -> LinearOutput<FloatTensor<Self>> {
+        default_ops::linear::<Self>(input)
+    }
+
+    /// The gradients of `Σ gradient · outputs` by values, weight and bias, where `saved` is what
+    /// [`Backend::linear_layer`] gave.
+    fn linear_layer_backward(
+        gradient: FloatTensor<Self>,
+        input: LinearInput<FloatTensor<Self>>,
+        saved: FloatTensor<Self>,
+    ) -> [FloatTensor<Self>; 3] {
+        default_ops::linear_backward::<Self>(gradient, input, saved)
+    }
+
+    /// Each row with mean 0 and variance 1, scaled and shifted (Ba, Kiros & Hinton, 2016).
+    fn normalize_rows(input: LayerNormInput<FloatTensor<Self>>) -> FloatTensor<Self> {
+        default_ops::normalize_rows::<Self>(input)
+    }
+
+    /// The gradients of `Σ gradient · normalized` by values, gamma and beta.
+    fn normalize_rows_backward(
+        gradient: FloatTensor<Self>,
+        input: LayerNormInput<FloatTensor<Self>>,
+    ) -> [FloatTensor<Self>; 3] {
+        default_ops::normalize_rows_backward::<Self>(gradient, input)
+    }
+
+    /// Values with a share `probability` of them dropped and the others scaled up, by a mask that
+    /// depends on the seed and their places alone. It is its own backward pass.
+    fn drop_values(values: FloatTensor<Self>, probability: f64, seed: u64) -> FloatTensor<Self> {
+        default_ops::drop_values::<Self>(values, probability, seed)
     }
 
     /// The mean cross-entropy of a softmax over all items.

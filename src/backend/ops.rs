@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Int, Tensor, TensorData, TensorPrimitive};
+use burn::tensor::{Int, Tensor, TensorPrimitive};
 
-use super::{AttentionBiases, AttentionInput, AttentionScoring, Backend, GruWeights, SoftmaxInput};
-use crate::kernels;
+use super::{
+    Activation, AttentionBiases, AttentionInput, AttentionScoring, Backend, GruWeights,
+    LayerNormInput, LinearInput, SoftmaxInput,
+};
 
 /// One GRU layer over `values` `[batch, len, inputs]`, of which the first `lengths[row]` steps of
 /// each row are real; gives the hidden states `[batch, len, hidden]`, 0 at padding.
@@ -177,9 +179,55 @@ pub fn dropout<B: Backend, const D: usize>(
     if probability == 0.0 {
         return values;
     }
-    let shape = values.shape();
-    let mut mask = vec![0.0; shape.num_elements()];
-    kernels::dropout::mask(seed, probability, 0, &mut mask);
-    let mask = Tensor::from_data(TensorData::new(mask, shape), &values.device());
-    values * mask
+    let values = values.into_primitive().tensor();
+    let dropped = B::drop_values(values, probability, seed);
+    Tensor::from_primitive(TensorPrimitive::Float(dropped))
+}
+
+/// A linear layer and what follows it, `[rows, outputs]`: `activation(values · weight + bias)` of
+/// `values` `[rows, inputs]`, `weight` `[inputs, outputs]` and `bias` `[outputs]`.
+///
+/// # Panics
+/// When the shapes don't fit each other.
+pub fn linear<B: Backend>(
+    values: Tensor<B, 2>,
+    weight: Tensor<B, 2>,
+    bias: Tensor<B, 1>,
+    activation: Activation,
+) -> Tensor<B, 2> {
+    let [inputs, outputs] = weight.dims();
+    assert_eq!(values.dims()[1], inputs, "a weight for each input");
+    assert_eq!(bias.dims(), [outputs], "a bias for each output");
+    let output = B::linear_layer(LinearInput {
+        values: values.into_primitive().tensor(),
+        weight: weight.into_primitive().tensor(),
+        bias: bias.into_primitive().tensor(),
+        activation,
+    });
+    Tensor::from_primitive(TensorPrimitive::Float(output.outputs))
+}
+
+/// Each row of `values` `[rows, dim]` with mean 0 and variance 1, times `gamma` plus `beta` `[dim]`.
+///
+/// # Panics
+/// When the shapes don't fit each other.
+pub fn layer_norm<B: Backend>(
+    values: Tensor<B, 2>,
+    gamma: Tensor<B, 1>,
+    beta: Tensor<B, 1>,
+    epsilon: f64,
+) -> Tensor<B, 2> {
+    let [_, dim] = values.dims();
+    assert_eq!(
+        [gamma.dims(), beta.dims()],
+        [[dim]; 2],
+        "one for each column"
+    );
+    let normal = B::normalize_rows(LayerNormInput {
+        values: values.into_primitive().tensor(),
+        gamma: gamma.into_primitive().tensor(),
+        beta: beta.into_primitive().tensor(),
+        epsilon,
+    });
+    Tensor::from_primitive(TensorPrimitive::Float(normal))
 }

@@ -23,6 +23,33 @@ super::for_each_instruction_set! {
     }
 }
 
+/// How many values are worked on at a time.
+const PIECE: usize = 1 << 14;
+
+/// Values with a share of them dropped and the others scaled up, by the mask of their places.
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+pub(crate) fn apply(seed: u64, probability: f64, values: &[f32]) -> Vec<f32> {
+    use rayon::prelude::*;
+
+    let mut out = vec![0.0; values.len()];
+    let pieces = out.par_chunks_mut(PIECE).zip(values.par_chunks(PIECE));
+    pieces.enumerate().for_each(|(piece, (out, values))| {
+        masked(seed, probability, (piece * PIECE) as u64, values, out);
+    });
+    out
+}
+
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+super::for_each_instruction_set! {
+    fn masked(seed: u64, probability: f64, first: u64, values: &[f32], out: &mut [f32]) {
+        let keep = ((1.0 - probability) * 4_294_967_296.0) as u64;
+        let scale = (1.0 / (1.0 - probability)) as f32;
+        for ((index, value), out) in (first..).zip(values).zip(out.iter_mut()) {
+            *out = if kept(seed, index, keep) { value * scale } else { value * 0.0 };
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -44,6 +44,12 @@ impl<'a> Matrix<'a> {
         }
     }
 
+    /// All values of a matrix whose rows lie one after another.
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    pub(crate) fn values(self) -> &'a [f32] {
+        self.values
+    }
+
     /// The transpose as the left side of a product, without moving anything.
     #[cfg(any(feature = "flex", feature = "ndarray"))]
     pub(crate) fn t(self) -> Left<'a> {

@@ -5,6 +5,7 @@
 //! that results are the same bits on any number of them.
 #![allow(unsafe_code)]
 
+pub(crate) mod activation;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod adam;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
@@ -21,6 +22,10 @@ pub(crate) mod gru;
     feature = "milvus"
 ))]
 pub(crate) mod inner_product;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+pub(crate) mod layer_norm;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+pub(crate) mod linear;
 pub(crate) mod matmul;
 pub(crate) mod panels;
 pub(crate) mod precision;

@@ -8,10 +8,11 @@ use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{Tensor, TensorData};
 
 use super::parts::{
-    Blocks, Dropout, EndsSettings, Packing, SequenceEnds, Weights, causal_attention,
+    Blocks, Dropout, EndsSettings, Packing, SequenceEnds, Weights, causal_attention, layer_norm,
+    linear,
 };
 use super::{Objective, RecallerConfig, SequenceRecaller};
-use crate::backend::Backend;
+use crate::backend::{Activation, Backend};
 use crate::data::{SequenceBatch, TrainingBatch};
 use crate::{Error, Result, checks};
 
@@ -216,20 +217,15 @@ impl<B: Backend> BsaRecBlock<B> {
         let low = packing.pack(low_pass.clone().matmul(packing.unpack(states.clone())));
         let high = (states.clone() - low.clone()) * self.high_pass.val().square();
         let filtered = add(&self.filter_norm, &states, low + high, config, dropout);
-        let projected = self.attention_in.forward(states.clone());
+        let projected = linear(&self.attention_in, states.clone(), Activation::None);
         let attended = causal_attention(projected, config.heads, packing, dropout, config.dropout);
-        let attended = self.attention_out.forward(attended);
+        let attended = linear(&self.attention_out, attended, Activation::None);
         let attended = add(&self.attention_norm, &states, attended, config, dropout);
         let share = config.filter_share;
         let states = filtered.mul_scalar(share) + attended.mul_scalar(1.0 - share);
-        let fed = gelu(self.feed_in.forward(states.clone()));
-        add(
-            &self.feed_norm,
-            &states,
-            self.feed_out.forward(fed),
-            config,
-            dropout,
-        )
+        let fed = gelu(linear(&self.feed_in, states.clone(), Activation::None));
+        let fed = linear(&self.feed_out, fed, Activation::None);
+        add(&self.feed_norm, &states, fed, config, dropout)
     }
 }
 
@@ -241,7 +237,7 @@ fn add<B: Backend>(
     config: &BsaRecConfig,
     dropout: &mut Dropout,
 ) -> Tensor<B, 2> {
-    norm.forward(states.clone() + dropout.apply(more, config.dropout))
+    layer_norm(norm, states.clone() + dropout.apply(more, config.dropout))
 }
 
 impl<B: Backend> Blocks<B> for BsaRec<B> {

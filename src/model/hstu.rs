@@ -6,12 +6,13 @@ use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::Tensor;
-use burn::tensor::activation::silu;
 use burn::tensor::backend::Backend as BurnBackend;
 
-use super::parts::{Blocks, Dropout, EndsSettings, Packing, SequenceEnds, Weights};
+use super::parts::{
+    Blocks, Dropout, EndsSettings, Packing, SequenceEnds, Weights, layer_norm, linear,
+};
 use super::{Objective, RecallerConfig, SequenceRecaller};
-use crate::backend::{self, AttentionBiases, Backend};
+use crate::backend::{self, Activation, AttentionBiases, Backend};
 use crate::data::{SequenceBatch, TrainingBatch};
 use crate::{Result, checks};
 
@@ -179,7 +180,8 @@ impl<B: Backend> HstuBlock<B> {
         dropout: &mut Dropout,
     ) -> Tensor<B, 2> {
         let dim = config.dim;
-        let projected = silu(self.project.forward(self.norm.forward(states.clone())));
+        let normal = layer_norm(&self.norm, states.clone());
+        let projected = linear(&self.project, normal, Activation::Silu);
         let parts = |first, count| projected.clone().narrow(1, first * dim, count * dim);
         let (gates, values, queries_and_keys) = (parts(0, 1), parts(1, 1), parts(2, 2));
         let times = match &self.time_bias {
@@ -194,8 +196,9 @@ impl<B: Backend> HstuBlock<B> {
         };
         let projected = Tensor::cat(vec![queries_and_keys, values], 1);
         let attended = backend::silu_attention(projected, packing.lengths(), config.heads, biases);
-        let gated = self.attended_norm.forward(attended) * gates;
-        states + self.output.forward(dropout.apply(gated, config.dropout))
+        let gated = layer_norm(&self.attended_norm, attended) * gates;
+        let gated = dropout.apply(gated, config.dropout);
+        states + linear(&self.output, gated, Activation::None)
     }
 }
 

@@ -4,15 +4,16 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::Tensor;
-use burn::tensor::activation::{relu, sigmoid, silu};
+use burn::tensor::activation::{sigmoid, silu};
 use burn::tensor::backend::Backend as BurnBackend;
 use serde::{Deserialize, Serialize};
 
 use super::parts::{
-    Blocks, Dropout, EndsSettings, Packing, SequenceEnds, Weights, causal_attention,
+    Blocks, Dropout, EndsSettings, Packing, SequenceEnds, Weights, causal_attention, layer_norm,
+    linear,
 };
 use super::{Objective, RecallerConfig, SequenceRecaller};
-use crate::backend::Backend;
+use crate::backend::{Activation, Backend};
 use crate::data::{SequenceBatch, TrainingBatch};
 use crate::{Result, checks};
 
@@ -216,11 +217,10 @@ impl<B: Backend> TransformerBlock<B> {
         config: &SasRecConfig,
         dropout: &mut Dropout,
     ) -> Tensor<B, 2> {
-        let projected = self
-            .attention_in
-            .forward(self.attention_norm.forward(states));
+        let normal = layer_norm(&self.attention_norm, states);
+        let projected = linear(&self.attention_in, normal, Activation::None);
         let gathered = causal_attention(projected, config.heads, packing, dropout, config.dropout);
-        self.attention_out.forward(gathered)
+        linear(&self.attention_out, gathered, Activation::None)
     }
 
     fn feed(
@@ -229,15 +229,17 @@ impl<B: Backend> TransformerBlock<B> {
         config: &SasRecConfig,
         dropout: &mut Dropout,
     ) -> Tensor<B, 2> {
-        let hidden = self.feed_in.forward(self.feed_norm.forward(states));
+        let normal = layer_norm(&self.feed_norm, states);
         let hidden = match config.block {
-            Block::Plain => relu(hidden),
+            Block::Plain => linear(&self.feed_in, normal, Activation::Relu),
             Block::Gated => {
+                let hidden = linear(&self.feed_in, normal, Activation::None);
                 let size = config.feed_forward * config.dim;
                 silu(hidden.clone().narrow(1, 0, size)) * hidden.narrow(1, size, size)
             }
         };
-        self.feed_out.forward(dropout.apply(hidden, config.dropout))
+        let hidden = dropout.apply(hidden, config.dropout);
+        linear(&self.feed_out, hidden, Activation::None)
     }
 }
 
@@ -250,7 +252,7 @@ fn add<B: Backend>(
     dropout: &mut Dropout,
 ) -> Tensor<B, 2> {
     let more = match gate {
-        Some(gate) => more * sigmoid(gate.forward(states.clone())),
+        Some(gate) => more * sigmoid(linear(gate, states.clone(), Activation::None)),
         None => more,
     };
     states + dropout.apply(more, config.dropout)

@@ -6,9 +6,10 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::Backend as BurnBackend;
 
 use super::dropout::Dropout;
+use super::layers::{layer_norm, linear};
 use super::packing::Packing;
 use super::weights::Weights;
-use crate::backend::Backend;
+use crate::backend::{Activation, Backend};
 use crate::data::{SequenceBatch, TrainingBatch};
 use crate::model::Objective;
 
@@ -120,9 +121,9 @@ impl<B: Backend> SequenceEnds<B> {
 
     /// User vectors `[tokens, dim]` out of the last block's states.
     fn end(&self, states: Tensor<B, 2>) -> Tensor<B, 2> {
-        let states = self.norm.forward(states);
+        let states = layer_norm(&self.norm, states);
         match &self.output {
-            Some(output) => output.forward(states),
+            Some(output) => linear(output, states, Activation::None),
             None => states,
         }
     }

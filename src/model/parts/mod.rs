@@ -5,6 +5,7 @@ mod attention;
 mod dropout;
 mod ends;
 mod gru;
+mod layers;
 mod packing;
 mod weights;
 
@@ -16,6 +17,7 @@ pub use attention::causal_attention;
 pub use dropout::Dropout;
 pub use ends::{Blocks, EndsSettings, SequenceEnds};
 pub use gru::GruLayer;
+pub use layers::{layer_norm, linear};
 pub use packing::Packing;
 pub use weights::Weights;
 
