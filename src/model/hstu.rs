@@ -7,6 +7,7 @@ use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend as BurnBackend;
+use rayon::prelude::*;
 
 use super::parts::{
     Blocks, Dropout, EndsSettings, Packing, SequenceEnds, Weights, layer_norm, linear,
@@ -158,16 +159,26 @@ fn time_class(time: f64) -> usize {
 /// item after item; of one class all, where time is not used.
 fn time_classes<B: Backend>(histories: &SequenceBatch<B>, with_times: bool) -> Arc<[u8]> {
     let [_, len] = histories.items.dims();
-    let rows = histories.times.chunks_exact(len).zip(&histories.lengths);
-    let pairs = rows.flat_map(|(times, &length)| {
-        (0..length)
-            .flat_map(move |place| (0..=place).map(move |other| (times[place], times[other])))
-    });
-    let class = |(time, other): (f64, f64)| match with_times {
-        true => time_class(time - other) as u8,
-        false => 0,
-    };
-    pairs.map(class).collect()
+    let pairs = |length: usize| length * (length + 1) / 2;
+    let mut classes = vec![0; histories.lengths.iter().copied().map(pairs).sum()];
+    if with_times {
+        let mut rest = &mut classes[..];
+        let mut rows = Vec::with_capacity(histories.lengths.len());
+        for (times, &length) in histories.times.chunks_exact(len).zip(&histories.lengths) {
+            let (of_row, others) = rest.split_at_mut(pairs(length));
+            rows.push((&times[..length], of_row));
+            rest = others;
+        }
+        rows.into_par_iter().for_each(|(times, classes)| {
+            let mut next = classes.iter_mut();
+            for (place, time) in times.iter().enumerate() {
+                for (other, class) in times[..=place].iter().zip(&mut next) {
+                    *class = time_class(time - other) as u8;
+                }
+            }
+        });
+    }
+    classes.into()
 }
 
 impl<B: Backend> HstuBlock<B> {
@@ -181,9 +192,21 @@ impl<B: Backend> HstuBlock<B> {
     ) -> Tensor<B, 2> {
         let dim = config.dim;
         let normal = layer_norm(&self.norm, states.clone());
-        let projected = linear(&self.project, normal, Activation::Silu);
-        let parts = |first, count| projected.clone().narrow(1, first * dim, count * dim);
-        let (gates, values, queries_and_keys) = (parts(0, 1), parts(1, 1), parts(2, 2));
+        // The weights are divided rather than what they give, of which there is much more.
+        let (weight, bias) = (self.project.weight.val(), self.project.bias.as_ref());
+        let weights = |first, count| weight.clone().narrow(1, first * dim, count * dim);
+        let biases = |first, count| match bias {
+            Some(bias) => bias.val().narrow(0, first * dim, count * dim),
+            None => Tensor::zeros([count * dim], &states.device()),
+        };
+        let silu = Activation::Silu;
+        let gates = backend::linear(normal.clone(), weights(0, 1), biases(0, 1), silu);
+        let projected = backend::linear(
+            normal,
+            Tensor::cat(vec![weights(2, 2), weights(1, 1)], 1),
+            Tensor::cat(vec![biases(2, 2), biases(1, 1)], 0),
+            silu,
+        );
         let times = match &self.time_bias {
             Some(biases) => biases.val(),
             None => Tensor::zeros([1, 1], &states.device()),
@@ -194,7 +217,6 @@ impl<B: Backend> HstuBlock<B> {
             times,
             classes: classes.clone(),
         };
-        let projected = Tensor::cat(vec![queries_and_keys, values], 1);
         let attended = backend::silu_attention(projected, packing.lengths(), config.heads, biases);
         let gated = layer_norm(&self.attended_norm, attended) * gates;
         let gated = dropout.apply(gated, config.dropout);
