@@ -17,6 +17,9 @@ use seqrec::model::{MODEL_NAMES, ModelVisitor, Objective, TrainableConfig, visit
 use seqrec::train::{StepReport, Trainer, TrainerConfig, TrainingObserver};
 use serde_json::{Value, json};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[path = "support/memory.rs"]
 mod memory;
 #[path = "../examples/support/overrides.rs"]

@@ -21,6 +21,10 @@ use seqrec::model::{
 use seqrec::train::{Adam, Optimizer};
 use serde_json::{Value, json};
 
+/// Training gives large buffers back at every step, which glibc's allocator gives on to the kernel.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[path = "support/memory.rs"]
 mod memory;
 #[path = "../examples/support/overrides.rs"]

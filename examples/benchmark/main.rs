@@ -4,6 +4,10 @@
 //! interactions; `--help` lists the options. What is finished is kept in `--out`, and a run that
 //! was interrupted goes on from there.
 
+/// Training gives large buffers back at every step, which glibc's allocator gives on to the kernel.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod models;
 mod options;
 mod results;

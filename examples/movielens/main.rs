@@ -2,6 +2,10 @@
 //!
 //! `cargo run --release --example movielens -- --help` lists the options.
 
+/// Training gives large buffers back at every step, which glibc's allocator gives on to the kernel.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod baselines;
 mod options;
 #[path = "../support/overrides.rs"]
