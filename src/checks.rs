@@ -67,3 +67,15 @@ pub fn heads(heads: usize, dim: usize) -> Result<()> {
     let reason = format!("must divide dim, {dim}");
     Err(Error::invalid("heads", heads, reason))
 }
+
+/// Refuses what is longer or shorter than it must be.
+pub(crate) fn same_length(what: &'static str, expected: usize, found: usize) -> Result<()> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(Error::Shape {
+        what,
+        expected,
+        found,
+    })
+}

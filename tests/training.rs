@@ -1,7 +1,9 @@
 //! Training from end to end on small data: it learns, repeats itself, resumes, and stops.
 
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -19,7 +21,8 @@ use seqrec::model::{
 };
 use seqrec::retrieve::{Evaluation, item_vectors};
 use seqrec::train::{
-    CsvLog, EpochReport, StepReport, StopReason, Trained, Trainer, TrainerConfig, TrainingObserver,
+    CsvLog, EpochReport, Schedule, StepReport, StopReason, Trained, Trainer, TrainerConfig,
+    TrainingObserver,
 };
 use seqrec::{Error, Result};
 
@@ -167,13 +170,23 @@ impl TrainingObserver for Interrupt {
 
 #[test]
 fn a_resumed_run_equals_an_uninterrupted_one() {
+    let scheduled = config()
+        .with_warm_up_steps(5)
+        .with_schedule(Schedule::Cosine)
+        .with_clip_norm(Some(0.1));
+    for config in [config(), scheduled] {
+        check_resuming(&config);
+    }
+}
+
+fn check_resuming(config: &TrainerConfig) {
     on_one_thread(|| {
         let split = split(Protocol::LeaveOneOut);
-        let whole = fit::<Flex>(&split, Trainer::new(config())).unwrap();
+        let whole = fit::<Flex>(&split, Trainer::new(config.clone())).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log.csv");
         let trainer = || {
-            Trainer::new(config())
+            Trainer::new(config.clone())
                 .checkpoints(folder.path().join("checkpoints"))
                 .observer(CsvLog::new(&log))
                 .resume(true)
@@ -193,6 +206,63 @@ fn a_resumed_run_equals_an_uninterrupted_one() {
             .collect();
         assert_eq!(first, ["epoch", "1", "2", "3", "4"]);
     });
+}
+
+/// Rates rise and fall as they should, gradients are measured and scaled down, and both are told.
+#[test]
+fn learning_rates_and_gradient_norms_are_told_and_kept_to() {
+    #[derive(Default)]
+    struct Told(Rc<RefCell<Vec<StepReport>>>);
+    impl TrainingObserver for Told {
+        fn on_step(&mut self, step: &StepReport) -> Result<ControlFlow<()>> {
+            self.0.borrow_mut().push(*step);
+            Ok(ControlFlow::Continue(()))
+        }
+    }
+    let split = split(Protocol::LeaveOneOut);
+    let train = |config: TrainerConfig| {
+        let told = Told::default();
+        let steps = told.0.clone();
+        let trained = fit::<Flex>(&split, Trainer::new(config).observer(told)).unwrap();
+        (trained, steps.take())
+    };
+    let config = config().with_epochs(2);
+    let (plain, steps) = train(config.clone());
+    let constant = |step: &StepReport| step.learning_rate == 0.01 && step.gradient_norm.is_none();
+    assert!(steps.iter().all(constant));
+    let scheduled = config
+        .clone()
+        .with_warm_up_steps(3)
+        .with_schedule(Schedule::Linear)
+        .with_clip_norm(Some(1e6));
+    let (trained, steps) = train(scheduled.clone());
+    let rates: Vec<f64> = steps.iter().map(|step| step.learning_rate).collect();
+    assert_eq!(rates[2], 0.01);
+    assert!(rates[..3].is_sorted_by(|a, b| a < b) && rates[3..].is_sorted_by(|a, b| a > b));
+    assert!(rates.last().is_some_and(|&last| last > 0.0 && last < 1e-3));
+    assert!(
+        steps
+            .iter()
+            .all(|step| step.gradient_norm.is_some_and(|norm| norm > 0.0))
+    );
+    assert_eq!(trained.epochs[1].learning_rate, *rates.last().unwrap());
+    // Gradients that are not too large are left alone; others change what is learned.
+    let (left_alone, _) = train(config.clone().with_clip_norm(Some(1e6)));
+    assert_eq!(weights(&left_alone.model), weights(&plain.model));
+    let (clipped, _) = train(config.with_clip_norm(Some(1e-3)));
+    assert_ne!(weights(&clipped.model), weights(&plain.model));
+    // Where a rate falls until the end, another end is another training.
+    let folder = tempfile::tempdir().unwrap();
+    let resumed = |config| {
+        let trainer = Trainer::new(config).checkpoints(folder.path()).resume(true);
+        fit::<Flex>(&split, trainer)
+    };
+    resumed(scheduled.clone()).unwrap();
+    let other = resumed(scheduled.with_epochs(3)).unwrap_err();
+    assert!(
+        matches!(&other, Error::OtherTraining { what, .. } if what == "trainer.epochs"),
+        "{other}"
+    );
 }
 
 #[test]

@@ -11,7 +11,7 @@
 
 use super::column_id::ColumnId;
 use super::id::{ExternalId, IdTable, Key};
-use crate::{Error, Result};
+use crate::{Error, Result, checks};
 
 /// One row of [`Interactions`], with ids as they came.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,18 +39,6 @@ impl Interaction {
             event: None,
         }
     }
-}
-
-/// Refuses a column that is longer or shorter than the first.
-fn same_length(what: &'static str, expected: usize, found: usize) -> Result<()> {
-    if expected == found {
-        return Ok(());
-    }
-    Err(Error::Shape {
-        what,
-        expected,
-        found,
-    })
 }
 
 /// Interactions in the order of their source, stored as columns of equal length.
@@ -108,8 +96,8 @@ impl Interactions {
         items: &[I],
         times: &[f64],
     ) -> Result<Self> {
-        same_length("items of a log", users.len(), items.len())?;
-        same_length("times of a log", users.len(), times.len())?;
+        checks::same_length("items of a log", users.len(), items.len())?;
+        checks::same_length("times of a log", users.len(), times.len())?;
         let mut log = Self::default();
         log.user = users
             .iter()
@@ -130,7 +118,7 @@ impl Interactions {
     /// [`Error::Shape`] when there is not one for each row, and [`Error::InvalidValue`] for an
     /// infinite one.
     pub fn with_values(mut self, values: &[f32]) -> Result<Self> {
-        same_length("values of a log", self.len(), values.len())?;
+        checks::same_length("values of a log", self.len(), values.len())?;
         self.value = values.to_vec();
         self.check_numbers()?;
         Ok(self)
@@ -141,7 +129,7 @@ impl Interactions {
     /// # Errors
     /// [`Error::Shape`] when there is not one for each row.
     pub fn with_events<E: ColumnId>(mut self, events: &[E]) -> Result<Self> {
-        same_length("event types of a log", self.len(), events.len())?;
+        checks::same_length("event types of a log", self.len(), events.len())?;
         self.events = IdTable::default();
         self.event = (events.iter())
             .map(|id| self.events.intern_key(id.key()))

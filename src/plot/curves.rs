@@ -115,6 +115,8 @@ mod tests {
             targets: 1,
             seconds: 1.0,
             waited_seconds: 0.0,
+            learning_rate: 0.001,
+            gradient_norm: None,
             validation: None,
         };
         let metric = "recall@10".parse().unwrap();

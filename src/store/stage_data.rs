@@ -17,7 +17,7 @@ use ndarray::Array2;
 use crate::backend::Backend;
 use crate::data::{Catalog, Dataset, ExternalId, Features, TimeUnit, TrainingSequences};
 use crate::model::SequenceRecaller;
-use crate::{Error, Result};
+use crate::{Error, Result, checks};
 
 use crate::retrieve::{ModelEncoder, UserEncoder, item_vectors};
 
@@ -111,7 +111,7 @@ impl StageData {
     /// # Errors
     /// [`Error::Shape`] when it is of another number of items.
     pub fn with_model(mut self, model: StageModel) -> Result<Self> {
-        check(
+        checks::same_length(
             "items of the model",
             self.catalog.len() + 1,
             model.item_vectors.nrows(),
@@ -125,7 +125,7 @@ impl StageData {
     /// # Errors
     /// [`Error::Shape`] when there is not one row for each item, and padding.
     pub fn with_tags(mut self, tags: Features) -> Result<Self> {
-        check(
+        checks::same_length(
             "rows of tags",
             self.catalog.len() + 1,
             tags.values().nrows(),
@@ -139,7 +139,7 @@ impl StageData {
     /// # Errors
     /// [`Error::Shape`] when there is not one list for each sequence.
     pub fn with_segments(mut self, segments: Vec<Vec<String>>) -> Result<Self> {
-        check("segments of users", self.sequences.len(), segments.len())?;
+        checks::same_length("segments of users", self.sequences.len(), segments.len())?;
         self.segments = segments;
         Ok(self)
     }
@@ -168,15 +168,4 @@ impl StageData {
     pub fn tags(&self) -> Option<&Features> {
         self.tags.as_ref()
     }
-}
-
-fn check(what: &'static str, expected: usize, found: usize) -> Result<()> {
-    if expected == found {
-        return Ok(());
-    }
-    Err(Error::Shape {
-        what,
-        expected,
-        found,
-    })
 }

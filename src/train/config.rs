@@ -4,6 +4,7 @@ use burn::config::Config;
 
 use super::adam::Adam;
 use super::optimizer::Optimizer;
+use super::schedule::Schedule;
 use crate::data::{Seen, Targets};
 use crate::eval::{Measure, Metric};
 use crate::retrieve::Evaluation;
@@ -26,6 +27,15 @@ pub struct TrainerConfig {
     /// The learning rate.
     #[config(default = 2e-3)]
     pub learning_rate: f64,
+    /// Over how many steps the learning rate rises from 0 when training begins (warm-up).
+    #[config(default = 0)]
+    pub warm_up_steps: usize,
+    /// How the learning rate falls after that.
+    #[config(default = "Schedule::default()")]
+    pub schedule: Schedule,
+    /// The largest norm of a step's gradients, of all parameters together: larger ones are scaled
+    /// down to it (Pascanu, Mikolov & Bengio, 2013). Where it is set, logs have the norms.
+    pub clip_norm: Option<f64>,
     /// Which positions of a sequence are targets.
     #[config(default = "Targets::All")]
     pub targets: Targets,
@@ -67,6 +77,9 @@ impl TrainerConfig {
             ("patience", self.patience),
         ])?;
         checks::positive("learning_rate", self.learning_rate)?;
+        if let Some(norm) = self.clip_norm {
+            checks::positive("clip_norm", norm)?;
+        }
         self.optimizer.validate()?;
         if self.metric.measure() == Measure::MeanPopularity {
             return Err(Error::invalid(

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::config::TrainerConfig;
+use super::schedule::Schedule;
 use crate::data::Split;
 use crate::{Error, Result};
 
@@ -38,13 +39,19 @@ impl Identity {
         parameters: usize,
         trainer: &TrainerConfig,
     ) -> Result<Self> {
+        let schedule = trainer.schedule;
         let json = |what: &'static str, text: &str| {
             serde_json::from_str(text)
                 .map_err(|error| Error::invalid(what, text, format!("is no JSON: {error}")))
         };
         let mut trainer = json("trainer", &burn::config::config_to_json(trainer))?;
         if let Value::Object(trainer) = &mut trainer {
+            let epochs = trainer.get("epochs").cloned();
             FREE.iter().for_each(|name| drop(trainer.remove(*name)));
+            // A learning rate that falls until the end depends on where that is.
+            if schedule != Schedule::Constant {
+                trainer.extend(epochs.map(|epochs| ("epochs".to_owned(), epochs)));
+            }
         }
         Ok(Self {
             fingerprints: [

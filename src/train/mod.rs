@@ -5,6 +5,7 @@ mod adam;
 mod checkpoint;
 mod config;
 mod finite;
+mod gradients;
 mod identity;
 mod observer;
 mod optimizer;
@@ -12,6 +13,7 @@ mod optimizer_state;
 mod outcome;
 #[cfg(feature = "progress")]
 mod progress;
+mod schedule;
 mod trainer;
 
 pub use adagrad::Adagrad;
@@ -23,4 +25,5 @@ pub use optimizer_state::OptimizerState;
 pub use outcome::{StopReason, Trained};
 #[cfg(feature = "progress")]
 pub use progress::ProgressBars;
+pub use schedule::Schedule;
 pub use trainer::Trainer;

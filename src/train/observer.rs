@@ -33,6 +33,10 @@ pub struct StepReport {
     pub loss: f64,
     /// How many targets the batch had.
     pub targets: usize,
+    /// The learning rate.
+    pub learning_rate: f64,
+    /// The norm of the gradients before they were scaled down, where they may be.
+    pub gradient_norm: Option<f64>,
 }
 
 /// One epoch that was made.
@@ -48,6 +52,10 @@ pub struct EpochReport {
     pub seconds: f64,
     /// How much of that was spent waiting for batches, in seconds.
     pub waited_seconds: f64,
+    /// The learning rate of its last step.
+    pub learning_rate: f64,
+    /// The mean norm of its steps' gradients before they were scaled down, where they may be.
+    pub gradient_norm: Option<f64>,
     /// The validation metrics; `None` without validation users.
     pub validation: Option<Report>,
 }
@@ -103,8 +111,8 @@ pub trait TrainingObserver {
     }
 }
 
-/// Writes a CSV file with one row an epoch: its number, loss, seconds, targets per second, and
-/// every validation metric.
+/// Writes a CSV file with one row an epoch: its number, loss, seconds, targets per second, learning
+/// rate, gradient norm, and every validation metric.
 ///
 /// The file is written anew after each epoch and renamed, so it is whole at any moment.
 #[derive(Debug, Clone)]
@@ -138,6 +146,8 @@ impl CsvLog {
             "seconds",
             "waited_seconds",
             "targets_per_second",
+            "learning_rate",
+            "gradient_norm",
         ];
         let header = fixed.map(str::to_owned).into_iter();
         writer
@@ -150,6 +160,8 @@ impl CsvLog {
                 format!("{:.3}", epoch.seconds),
                 format!("{:.3}", epoch.waited_seconds),
                 format!("{:.0}", epoch.targets as f64 / epoch.seconds.max(1e-9)),
+                epoch.learning_rate.to_string(),
+                (epoch.gradient_norm).map_or_else(String::new, |norm| format!("{norm:.6}")),
             ];
             let values = metrics.iter().map(|&metric| {
                 let value = epoch

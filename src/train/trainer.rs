@@ -12,10 +12,12 @@ use burn::tensor::ElementConversion;
 use super::checkpoint::{Checkpoint, Checkpoints, EncodedTensors, Progress, encode};
 use super::config::TrainerConfig;
 use super::finite::all_finite;
+use super::gradients;
 use super::identity::Identity;
 use super::observer::{EpochReport, StepReport, TrainingObserver, TrainingPlan};
 use super::optimizer::Optimizer;
 use super::outcome::{StopReason, Trained};
+use super::schedule::LearningRates;
 use crate::backend::TrainingBackend;
 use crate::data::{Batcher, NegativeSampler, Split, Targets};
 use crate::eval::Report;
@@ -231,6 +233,14 @@ impl<'a> Trainer<'a> {
     {
         let start = Instant::now();
         let (mut total_loss, mut targets, mut steps) = (0.0, 0, 0);
+        let (mut learning_rate, mut norms) = (0.0, Vec::new());
+        let per_epoch = batcher.batches_per_epoch();
+        let rates = LearningRates {
+            peak: self.config.learning_rate,
+            warm_up_steps: self.config.warm_up_steps,
+            schedule: self.config.schedule,
+            steps: self.config.epochs.saturating_mul(per_epoch),
+        };
         let mut carried = None;
         let mut batches = batcher.epoch(epoch);
         for batch in batches.by_ref() {
@@ -250,14 +260,20 @@ impl<'a> Trainer<'a> {
             if !loss.is_finite() {
                 return Err(Error::NonFiniteLoss { epoch, step, loss });
             }
-            let gradients = GradientsParams::from_grads(loss_tensor.backward(), &model);
-            model = optimizer.step(self.config.learning_rate, model, gradients);
+            let mut gradients = GradientsParams::from_grads(loss_tensor.backward(), &model);
+            let clip = |largest| gradients::clip::<B>(&mut gradients, &model, largest);
+            let gradient_norm = self.config.clip_norm.map(clip);
+            norms.extend(gradient_norm);
+            learning_rate = rates.at((epoch - 1) * per_epoch + steps);
+            model = optimizer.step(learning_rate, model, gradients);
             (total_loss, targets, steps) = (total_loss + loss, targets + batch_targets, step);
             let report = StepReport {
                 epoch,
                 step,
                 loss,
                 targets: batch_targets,
+                learning_rate,
+                gradient_norm,
             };
             let mut flow = ControlFlow::Continue(());
             for observer in &mut self.observers {
@@ -281,6 +297,9 @@ impl<'a> Trainer<'a> {
             targets,
             seconds: start.elapsed().as_secs_f64(),
             waited_seconds: batches.waited().as_secs_f64(),
+            learning_rate,
+            gradient_norm: (!norms.is_empty())
+                .then(|| norms.iter().sum::<f64>() / norms.len() as f64),
             validation: None,
         };
         Ok(ControlFlow::Continue((model, report)))
