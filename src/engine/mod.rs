@@ -109,7 +109,7 @@ impl RecallEngine {
     /// `device`; [`reload`](RecallEngine::reload) reads the folder again.
     ///
     /// # Errors
-    /// As [`ServedStage::load`], and [`Error::InvalidValue`] for an invalid setting.
+    /// As [`ServedStage::load`], and [`Error::InvalidValue`](crate::Error::InvalidValue) for an invalid setting.
     pub fn open<B: Backend>(
         path: impl Into<PathBuf>,
         device: B::Device,
@@ -142,7 +142,7 @@ impl RecallEngine {
     /// Serves what `load` makes, now and at each [`reload`](RecallEngine::reload).
     ///
     /// # Errors
-    /// What `load` gives, and [`Error::InvalidValue`] for an invalid setting.
+    /// What `load` gives, and [`Error::InvalidValue`](crate::Error::InvalidValue) for an invalid setting.
     pub fn with_loader(
         load: impl Fn() -> Result<ServedStage> + Send + Sync + 'static,
         settings: EngineConfig,
@@ -167,7 +167,7 @@ impl RecallEngine {
     /// answered by the channels that need no history, and the fallback.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when k is 0 or above [`EngineConfig::max_k`], or when the id
+    /// [`Error::InvalidValue`](crate::Error::InvalidValue) when k is 0 or above [`EngineConfig::max_k`], or when the id
     /// is too long. A channel that is late or fails is no error: it is left out and reported.
     pub fn recall(&self, user: impl Into<ExternalId>, k: usize) -> Result<Recalled> {
         self.recall_for(&RecallRequest::of_user(user, k))
@@ -176,7 +176,7 @@ impl RecallEngine {
     /// The best items for a request.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] with what is beyond the engine's settings.
+    /// [`Error::InvalidValue`](crate::Error::InvalidValue) with what is beyond the engine's settings.
     pub fn recall_for(&self, request: &RecallRequest) -> Result<Recalled> {
         let called = Instant::now();
         let serving = self.serving();

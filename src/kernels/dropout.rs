@@ -23,14 +23,13 @@ super::for_each_instruction_set! {
     }
 }
 
-/// How many values are worked on at a time.
-const PIECE: usize = 1 << 14;
-
 /// Values with a share of them dropped and the others scaled up, by the mask of their places.
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) fn apply(seed: u64, probability: f64, values: &[f32]) -> Vec<f32> {
     use rayon::prelude::*;
 
+    /// How many values are worked on at a time.
+    const PIECE: usize = 1 << 14;
     let mut out = vec![0.0; values.len()];
     let pieces = out.par_chunks_mut(PIECE).zip(values.par_chunks(PIECE));
     pieces.enumerate().for_each(|(piece, (out, values))| {

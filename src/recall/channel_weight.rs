@@ -11,7 +11,7 @@ use crate::{Result, checks};
 pub struct ChannelWeight {
     /// How much its ranks or scores count.
     pub weight: f64,
-    /// How many items of every list are its own, for [`Fusion::Quotas`].
+    /// How many items of every list are its own, for [`Fusion::Quotas`](super::Fusion::Quotas).
     pub quota: usize,
 }
 

@@ -54,7 +54,7 @@ pub enum ChannelKind {
         /// How users are found.
         settings: SimilarUsersConfig,
     },
-    /// Sessions that share late items: [`SessionKnn`].
+    /// Sessions that share late items: [`SessionKnn`](crate::channels::SessionKnn).
     SessionKnn {
         /// How sessions are found.
         settings: SessionKnnConfig,

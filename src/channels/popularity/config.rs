@@ -14,7 +14,7 @@ pub enum Measure {
     Value,
 }
 
-/// The settings of [`Popularity`]; the defaults count all interactions of all time alike.
+/// The settings of [`Popularity`](super::Popularity); the defaults count all interactions of all time alike.
 ///
 /// ```
 /// use seqrec::channels::{Measure, PopularityConfig};

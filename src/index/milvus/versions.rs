@@ -19,7 +19,7 @@ impl MilvusIndex {
     /// replaced; the version that is searched meanwhile stays as it is.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect) and [`FlatIndex::new`](super::FlatIndex::new), and
+    /// As [`connect`](Self::connect) and [`FlatIndex::new`](crate::index::FlatIndex::new), and
     /// [`Error::InvalidValue`] for the version that is being searched.
     pub fn publish(
         &self,
