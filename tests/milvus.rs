@@ -147,14 +147,20 @@ fn versions_are_published_searched_and_dropped() {
         for query in 0..hits.len() {
             assert!(hits.scores(query).is_sorted_by(|a, b| a >= b));
             for hit in hits.of(query) {
-                let score = vectors.row(hit.item as usize).dot(&queries.row(query));
+                let score = vectors.row(hit.item.to_usize()).dot(&queries.row(query));
                 assert!((score - hit.score).abs() < 1e-3 * score.abs().max(1.0));
             }
         }
 
         // Filters give what the exact index gives with them.
-        let few: ItemSet = (1..1_001).filter(|item| item % 50 == 3).collect();
-        let many: ItemSet = (1..1_401).filter(|item| item % 4 != 3).collect();
+        let few: ItemSet = (1..1_001)
+            .filter(|item| item % 50 == 3)
+            .map(ItemIndex::new)
+            .collect();
+        let many: ItemSet = (1..1_401)
+            .filter(|item| item % 4 != 3)
+            .map(ItemIndex::new)
+            .collect();
         let odd = |query: usize, item: ItemIndex| item.to_usize() % 9 == query % 9;
         for filter in [
             Filter::Allowed(&few),
@@ -177,7 +183,7 @@ fn versions_are_published_searched_and_dropped() {
         let found = index.search_where(queries, 10, "item < 5").unwrap();
         // The lite server looks at what passes among its candidates only, so it may find fewer.
         assert!((0..20).any(|query| !found.items(query).is_empty()));
-        assert!((0..20).all(|query| found.items(query).iter().all(|&item| item < 5)));
+        assert!((0..20).all(|query| found.items(query).iter().all(|&item| item.get() < 5)));
         assert!(index.search_where(queries, 10, "no such field").is_err());
         assert_eq!(
             index
