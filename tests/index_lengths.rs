@@ -109,6 +109,13 @@ fn recall_at(
             .sum::<usize>() as f64
 }
 
+/// Builds on one thread, so that it is the same graph each time: what several make depends on which of
+/// them is held up.
+fn alone<R: Send>(build: impl FnOnce() -> R + Send) -> R {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+    pool.unwrap().install(build)
+}
+
 #[test]
 fn every_kind_is_found_in_every_precision() {
     for kind in KINDS {
@@ -121,12 +128,12 @@ fn every_kind_is_found_in_every_precision() {
             (Precision::Int8, rounded),
         ] {
             let config = HnswConfig::new().with_precision(precision);
-            let graph = HnswIndex::new(items.view(), &config).unwrap();
+            let graph = alone(|| HnswIndex::new(items.view(), &config)).unwrap();
             let found = recall(&graph, items.view(), queries.view(), None);
             assert!(found >= least, "{kind}, {precision:?}: {found}");
         }
         if kind != KINDS[4] {
-            let other = HnswRsIndex::new(items.view(), &HnswConfig::new()).unwrap();
+            let other = alone(|| HnswRsIndex::new(items.view(), &HnswConfig::new())).unwrap();
             let found = recall(&other, items.view(), queries.view(), None);
             assert!(found >= 0.9, "{kind}, hnsw_rs: {found}");
         }
@@ -157,7 +164,7 @@ fn an_exact_index_of_two_bytes_a_value_is_nearly_exact() {
 fn every_kind_is_found_through_filters() {
     for kind in KINDS {
         let (items, queries) = set(kind, 2);
-        let graph = HnswIndex::new(items.view(), &HnswConfig::new()).unwrap();
+        let graph = alone(|| HnswIndex::new(items.view(), &HnswConfig::new())).unwrap();
         for share in [0.5, 0.1, 0.01, 0.001] {
             let mut random = ChaCha8Rng::seed_from_u64(3);
             let passing: ItemSet = (1..=ITEMS as u32)
@@ -176,7 +183,7 @@ fn every_kind_is_found_through_filters() {
 /// The vectors of `items` that an index holds are those of `now`, and it finds about as many as
 /// one that is built anew.
 fn as_good_as_new(what: &str, updated: &HnswIndex, now: &Array2<f32>, queries: &Array2<f32>) {
-    let anew = HnswIndex::new(now.view(), updated.config()).unwrap();
+    let anew = alone(|| HnswIndex::new(now.view(), updated.config())).unwrap();
     let updated = recall(updated, now.view(), queries.view(), None);
     let anew = recall(&anew, now.view(), queries.view(), None);
     assert!(updated >= anew - 0.005, "{what}: {updated}, anew {anew}");
@@ -189,7 +196,7 @@ fn updates_leave_an_index_as_good_as_new() {
         let (other, _) = set(kind, 5);
         let row = |rows: &Array2<f32>, item: u32| rows.row(item as usize).to_vec();
 
-        let index = HnswIndex::new(items.view(), &HnswConfig::new()).unwrap();
+        let index = alone(|| HnswIndex::new(items.view(), &HnswConfig::new())).unwrap();
         let mut now = items.clone();
         for item in (1..=ITEMS as u32).step_by(2) {
             index
@@ -225,7 +232,7 @@ fn vectors_that_go_from_item_to_item_stay_found() {
     // On one thread, so that there is one graph only.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     pool.unwrap().install(|| {
-        let index = HnswIndex::new(first.view(), &config).unwrap();
+        let index = alone(|| HnswIndex::new(first.view(), &config)).unwrap();
         for &item in &moving {
             index
                 .replace(ItemIndex::new(item as u32), &items.row(item).to_vec())
@@ -240,7 +247,7 @@ fn an_index_grown_from_one_short_vector_is_as_good_as_new() {
     for kind in [KINDS[2], KINDS[4]] {
         let (items, queries) = set(kind, 6);
         let tiny = Array2::from_elem((2, DIM), 1e-3);
-        let index = HnswIndex::new(tiny.view(), &HnswConfig::new()).unwrap();
+        let index = alone(|| HnswIndex::new(tiny.view(), &HnswConfig::new())).unwrap();
         index.remove(ItemIndex::new(1)).unwrap();
         // The shortest first, and so the longest last.
         let mut order: Vec<u32> = (1..=ITEMS as u32).collect();
@@ -264,7 +271,7 @@ fn an_index_grown_from_one_short_vector_is_as_good_as_new() {
 fn the_longest_is_found_when_it_comes_last() {
     let (mut items, queries) = set(KINDS[2], 7);
     let longest = items.row(9).mapv(|value| 50.0 * value);
-    let index = HnswIndex::new(items.view(), &HnswConfig::new()).unwrap();
+    let index = alone(|| HnswIndex::new(items.view(), &HnswConfig::new())).unwrap();
     items.push_row(longest.view()).unwrap();
     index
         .add(
@@ -286,7 +293,7 @@ fn vectors_of_zeros_and_equal_ones_are_all_there() {
     items.slice_mut(s![2_000..2_500, ..]).assign(&first);
     for precision in [Precision::F32, Precision::F16, Precision::Int8] {
         let config = HnswConfig::new().with_precision(precision);
-        let index = HnswIndex::new(items.view(), &config).unwrap();
+        let index = alone(|| HnswIndex::new(items.view(), &config)).unwrap();
         let query = first.view().insert_axis(ndarray::Axis(0));
         let exact = FlatIndex::with_precision(items.view(), precision).unwrap();
         let exact = exact.search(query, 600, None).unwrap();
@@ -323,7 +330,7 @@ fn vectors_of_zeros_and_equal_ones_are_all_there() {
 fn an_index_says_what_it_finds_and_is_tuned_for_it() {
     let (items, queries) = set(KINDS[0], 9);
     let config = HnswConfig::new().with_m(4).with_ef_search(K);
-    let index = HnswIndex::new(items.view(), &config).unwrap();
+    let index = alone(|| HnswIndex::new(items.view(), &config)).unwrap();
     let measured = index.measure_recall(queries.view(), K).unwrap();
     let truth = recall(&index, items.view(), queries.view(), None);
     assert!((measured - truth).abs() < 0.002, "{measured}, {truth}");
@@ -344,13 +351,13 @@ fn an_index_says_what_it_finds_and_is_tuned_for_it() {
     assert!(!index.with_ef_search(50).unwrap().is_exact());
 
     for recall in [0.0, -1.0, 1.1, f64::NAN] {
-        let index = HnswIndex::new(items.view(), &config).unwrap();
+        let index = alone(|| HnswIndex::new(items.view(), &config)).unwrap();
         assert!(
             index.tuned_for(recall, queries.view(), K).is_err(),
             "{recall}"
         );
     }
-    let index = HnswIndex::new(items.view(), &config).unwrap();
+    let index = alone(|| HnswIndex::new(items.view(), &config)).unwrap();
     let none = Array2::zeros((0, DIM));
     assert!(index.measure_recall(none.view(), K).is_err());
 }
