@@ -15,6 +15,25 @@ use super::{
     SoftmaxOutput,
 };
 
+/// Passes the gradient of an operation's result back to those of its parents that are tracked;
+/// `by_parents` makes the gradients in the parents' order.
+fn pass_back<B: Backend, S, I, const N: usize>(
+    ops: Ops<S, N>,
+    grads: &mut Gradients,
+    by_parents: impl FnOnce(S, FloatTensor<B>) -> I,
+) where
+    S: Clone + Send + std::fmt::Debug,
+    I: IntoIterator<Item = FloatTensor<B>>,
+{
+    let gradient = grads.consume::<B>(&ops.node);
+    let gradients = by_parents(ops.state, gradient);
+    for (parent, gradient) in ops.parents.into_iter().zip(gradients) {
+        if let Some(parent) = parent {
+            grads.register::<B>(parent.id, gradient);
+        }
+    }
+}
+
 #[derive(Debug)]
 struct GruBackward;
 
@@ -31,26 +50,22 @@ impl<B: Backend> Backward<B, 5> for GruBackward {
     type State = GruState<FloatTensor<B>>;
 
     fn backward(self, ops: Ops<Self::State, 5>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let gradient = grads.consume::<B>(&ops.node);
-        let GruState {
-            values,
-            lengths,
-            weights,
-            saved,
-        } = ops.state;
-        let by = B::gru_backward(gradient, values, &lengths, weights, saved);
-        let in_order_of_parents = [
-            by.values,
-            by.weights.input,
-            by.weights.hidden,
-            by.weights.input_bias,
-            by.weights.hidden_bias,
-        ];
-        for (parent, gradient) in ops.parents.into_iter().zip(in_order_of_parents) {
-            if let Some(parent) = parent {
-                grads.register::<B>(parent.id, gradient);
-            }
-        }
+        pass_back::<B, _, _, 5>(ops, grads, |state, gradient| {
+            let GruState {
+                values,
+                lengths,
+                weights,
+                saved,
+            } = state;
+            let by = B::gru_backward(gradient, values, &lengths, weights, saved);
+            [
+                by.values,
+                by.weights.input,
+                by.weights.hidden,
+                by.weights.input_bias,
+                by.weights.hidden_bias,
+            ]
+        });
     }
 }
 
@@ -73,13 +88,9 @@ impl<B: Backend> Backward<B, 1> for AttentionBackward {
     type State = AttentionState<FloatTensor<B>>;
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let gradient = grads.consume::<B>(&ops.node);
-        let AttentionState { input, saved } = ops.state;
-        let by = B::packed_attention_backward(gradient, input, saved);
-        let [parent] = ops.parents;
-        if let Some(parent) = parent {
-            grads.register::<B>(parent.id, by.projected);
-        }
+        pass_back::<B, _, _, 1>(ops, grads, |AttentionState { input, saved }, gradient| {
+            [B::packed_attention_backward(gradient, input, saved).projected]
+        });
     }
 }
 
@@ -87,15 +98,10 @@ impl<B: Backend> Backward<B, 3> for BiasedAttentionBackward {
     type State = AttentionState<FloatTensor<B>>;
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let gradient = grads.consume::<B>(&ops.node);
-        let AttentionState { input, saved } = ops.state;
-        let by = B::packed_attention_backward(gradient, input, saved);
-        let gradients = std::iter::once(by.projected).chain(by.biases.into_iter().flatten());
-        for (parent, gradient) in ops.parents.into_iter().zip(gradients) {
-            if let Some(parent) = parent {
-                grads.register::<B>(parent.id, gradient);
-            }
-        }
+        pass_back::<B, _, _, 3>(ops, grads, |AttentionState { input, saved }, gradient| {
+            let by = B::packed_attention_backward(gradient, input, saved);
+            std::iter::once(by.projected).chain(by.biases.into_iter().flatten())
+        });
     }
 }
 
@@ -113,14 +119,9 @@ impl<B: Backend> Backward<B, 3> for LinearBackward {
     type State = LinearState<FloatTensor<B>>;
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let gradient = grads.consume::<B>(&ops.node);
-        let LinearState { input, saved } = ops.state;
-        let by = B::linear_layer_backward(gradient, input, saved);
-        for (parent, gradient) in ops.parents.into_iter().zip(by) {
-            if let Some(parent) = parent {
-                grads.register::<B>(parent.id, gradient);
-            }
-        }
+        pass_back::<B, _, _, 3>(ops, grads, |LinearState { input, saved }, gradient| {
+            B::linear_layer_backward(gradient, input, saved)
+        });
     }
 }
 
@@ -131,13 +132,9 @@ impl<B: Backend> Backward<B, 3> for NormalizeBackward {
     type State = LayerNormInput<FloatTensor<B>>;
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let gradient = grads.consume::<B>(&ops.node);
-        let by = B::normalize_rows_backward(gradient, ops.state);
-        for (parent, gradient) in ops.parents.into_iter().zip(by) {
-            if let Some(parent) = parent {
-                grads.register::<B>(parent.id, gradient);
-            }
-        }
+        pass_back::<B, _, _, 3>(ops, grads, |input, gradient| {
+            B::normalize_rows_backward(gradient, input)
+        });
     }
 }
 
@@ -149,13 +146,9 @@ impl<B: Backend> Backward<B, 1> for DropBackward {
     type State = (f64, u64);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let gradient = grads.consume::<B>(&ops.node);
-        let (probability, seed) = ops.state;
-        let [parent] = ops.parents;
-        if let Some(parent) = parent {
-            let dropped = B::drop_values(gradient, probability, seed);
-            grads.register::<B>(parent.id, dropped);
-        }
+        pass_back::<B, _, _, 1>(ops, grads, |(probability, seed), gradient| {
+            [B::drop_values(gradient, probability, seed)]
+        });
     }
 }
 
@@ -173,14 +166,15 @@ impl<B: Backend> Backward<B, 2> for SoftmaxBackward {
     type State = SoftmaxState<FloatTensor<B>, IntTensor<B>>;
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let gradient = grads.consume::<B>(&ops.node);
-        let SoftmaxState { input, normalizers } = ops.state;
-        let (by_users, by_items) = B::softmax_cross_entropy_backward(gradient, input, normalizers);
-        for (parent, gradient) in ops.parents.into_iter().zip([by_users, by_items]) {
-            if let Some(parent) = parent {
-                grads.register::<B>(parent.id, gradient);
-            }
-        }
+        pass_back::<B, _, _, 2>(
+            ops,
+            grads,
+            |SoftmaxState { input, normalizers }, gradient| {
+                let (by_users, by_items) =
+                    B::softmax_cross_entropy_backward(gradient, input, normalizers);
+                [by_users, by_items]
+            },
+        );
     }
 }
 
