@@ -11,11 +11,10 @@ use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
 use seqrec::backend::{Autodiff, Flex};
-use seqrec::burn;
 use seqrec::data::{Dataset, Filters, InteractionReader, Protocol, Split, Targets};
-use seqrec::model::{MODEL_NAMES, ModelVisitor, Objective, TrainableConfig, visit_model};
+use seqrec::model::{MODEL_NAMES, ModelVisitor, TrainableConfig, visit_model};
 use seqrec::train::{StepReport, Trainer, TrainerConfig, TrainingObserver};
-use serde_json::{Value, json};
+use serde_json::json;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -24,6 +23,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 mod memory;
 #[path = "../examples/support/overrides.rs"]
 mod overrides;
+#[path = "support/settings.rs"]
+mod settings;
 
 #[derive(Clone, Copy, ValueEnum)]
 enum TargetsName {
@@ -80,16 +81,7 @@ impl ModelVisitor<Train> for Epoch<'_> {
         let dataset = Dataset::new(log, Filters::default())?;
         let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
         let device = Default::default();
-        let all: Value = serde_json::from_str(&burn::config::config_to_json(&defaults))?;
-        let keys = all.as_object().ok_or("settings are an object")?.keys();
-        let dropouts = keys.filter(|key| key.contains("dropout"));
-        let mut over: Value = dropouts
-            .map(|key| (key.clone(), json!(options.dropout)))
-            .collect();
-        over["dim"] = json!(options.dim);
-        over["max_len"] = json!(options.max_len);
-        over["objective"] = serde_json::to_value(Objective::new())?;
-        let config = overrides::config(&defaults, &over)?;
+        let config = settings::config(&defaults, options.dim, options.max_len, options.dropout)?;
         let model = config.init::<Train>(dataset.catalog().len(), 1, &device)?;
         let targets = match options.targets {
             TargetsName::One => Targets::ONE_RANDOM,

@@ -15,11 +15,9 @@ use rand_chacha::ChaCha8Rng;
 use seqrec::backend::{Autodiff, Flex, TrainingBackend};
 use seqrec::burn;
 use seqrec::data::{ItemIndex, SequenceBatch, TrainingBatch};
-use seqrec::model::{
-    MODEL_NAMES, ModelVisitor, Objective, SequenceRecaller, TrainableConfig, visit_model,
-};
+use seqrec::model::{MODEL_NAMES, ModelVisitor, SequenceRecaller, TrainableConfig, visit_model};
 use seqrec::train::{Adam, Optimizer};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Training gives large buffers back at every step, which glibc's allocator gives on to the kernel.
 #[global_allocator]
@@ -29,6 +27,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 mod memory;
 #[path = "../examples/support/overrides.rs"]
 mod overrides;
+#[path = "support/settings.rs"]
+mod settings;
 
 #[derive(Parser)]
 struct Options {
@@ -84,15 +84,7 @@ impl<B: TrainingBackend> ModelVisitor<B> for Steps<'_> {
 
     fn visit<C: TrainableConfig<B>>(self, defaults: C) -> Self::Output {
         let options = self.options;
-        // Without dropout, and with the softmax over every item.
-        let all: Value = serde_json::from_str(&burn::config::config_to_json(&defaults))?;
-        let keys = all.as_object().ok_or("settings are an object")?.keys();
-        let dropouts = keys.filter(|key| key.contains("dropout"));
-        let mut over: Value = dropouts.map(|key| (key.clone(), json!(0.0))).collect();
-        over["dim"] = json!(options.dim);
-        over["max_len"] = json!(options.len);
-        over["objective"] = serde_json::to_value(Objective::new())?;
-        let config = overrides::config(&defaults, &over)?;
+        let config = settings::config(&defaults, options.dim, options.len, 0.0)?;
         let device = B::Device::default();
         let model = config.init::<B>(options.items, 1, &device)?;
         let mut times = time::<B, C>(options, model, &device)?;

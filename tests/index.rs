@@ -712,3 +712,152 @@ fn what_half_precision_does_not_hold_is_refused() {
     assert!(FlatIndex::with_precision(vectors.view(), Precision::F16).is_err());
     assert!(FlatIndex::with_precision(vectors.view(), Precision::Int8).is_ok());
 }
+
+/// Vectors of very different lengths, so that an inner product is no cosine, whose values are few
+/// binary digits, so that sums are exact in any order.
+fn vectors(rows: usize, dim: usize) -> Array2<f32> {
+    Array2::from_shape_fn((rows, dim), |(row, column)| {
+        let mut bits = ((row * 64 + column + 1) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let uniform = (bits >> 58) as f32 / 64.0 - 0.5;
+        uniform * (1.0 + (row % 7) as f32)
+    })
+}
+
+#[test]
+fn flat_search_is_exact_and_graph_search_nearly() {
+    let vectors = vectors(3_001, 12);
+    let queries = Array2::from_shape_fn((50, 12), |(row, column)| {
+        ((row * 13 + column * 29) % 19) as f32 / 16.0 - 0.5
+    });
+    let flat = FlatIndex::new(vectors.view()).unwrap();
+    // On one thread the graph is always the same.
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()
+        .unwrap();
+    let graph = pool.install(|| HnswIndex::new(vectors.view(), &HnswConfig::new()).unwrap());
+    assert!(flat.is_exact() && !graph.is_exact());
+    assert_eq!(
+        (flat.len(), flat.dim(), graph.len(), graph.dim()),
+        (3_000, 12, 3_000, 12)
+    );
+    let exact = flat.search(queries.view(), 20, None).unwrap();
+    let near = graph.search(queries.view(), 20, None).unwrap();
+    let mut common = 0;
+    for row in 0..exact.len() {
+        let query = queries.row(row).to_vec();
+        let all = (1..3_001).map(|item| (item, vectors.row(item as usize)));
+        assert_eq!(
+            exact.items(row),
+            ItemIndex::from_slice(&by_sorting(all, queries.row(row), 20)),
+            "query {row}"
+        );
+        assert!(near.scores(row).is_sorted_by(|a, b| a >= b));
+        for hit in near.of(row) {
+            let item = vectors.row(hit.item.to_usize());
+            let score: f32 = item.iter().zip(&query).map(|(a, b)| a * b).sum();
+            assert!(
+                (hit.score - score).abs() < 1e-4,
+                "a score is the inner product"
+            );
+        }
+        // Some vectors are equal, and any of them is as good: hits are told by their scores.
+        let worst = exact.scores(row).last().unwrap() - 1e-5;
+        common += near.of(row).filter(|hit| hit.score >= worst).count();
+    }
+    assert!(common >= 950, "recall {}", common as f64 / 1000.0);
+}
+
+#[test]
+fn filters_hold_and_leave_k_when_k_pass() {
+    let vectors = vectors(1_001, 8);
+    let flat = FlatIndex::new(vectors.view()).unwrap();
+    let graph = HnswIndex::new(vectors.view(), &HnswConfig::new()).unwrap();
+    let queries = vectors.slice(ndarray::s![1..4, ..]);
+    for step in [2, 50] {
+        // Each query has a filter of its own.
+        let filter = |query: usize, item: ItemIndex| item.to_usize() % step == query % step;
+        for index in [&flat as &dyn VectorIndex, &graph] {
+            let found = index
+                .search(queries, 15, Some(Filter::Predicate(&filter)))
+                .unwrap();
+            for query in 0..found.len() {
+                let items = found.items(query);
+                assert_eq!(items.len(), 15);
+                assert!(items.iter().all(|&item| filter(query, item)), "step {step}");
+            }
+        }
+    }
+    let few = |_: usize, item: ItemIndex| item.get() <= 3;
+    for index in [&flat as &dyn VectorIndex, &graph] {
+        let found = index
+            .search(queries, 15, Some(Filter::Predicate(&few)))
+            .unwrap();
+        assert!((0..found.len()).all(|query| found.items(query).len() == 3));
+    }
+}
+
+#[test]
+fn bad_queries_and_vectors_are_errors() {
+    let index = FlatIndex::new(vectors(5, 3).view()).unwrap();
+    let graph = HnswIndex::new(vectors(5, 3).view(), &HnswConfig::new()).unwrap();
+    let mut broken = vectors(2, 3);
+    broken[[1, 2]] = f32::INFINITY;
+    for index in [&index as &dyn VectorIndex, &graph] {
+        let search = |queries: ArrayView2<'_, f32>, k| index.search(queries, k, None).unwrap_err();
+        assert!(matches!(
+            search(vectors(1, 3).view(), 0),
+            Error::InvalidValue { field: "k", .. }
+        ));
+        assert!(matches!(
+            search(vectors(1, 4).view(), 1),
+            Error::Shape {
+                expected: 3,
+                found: 4,
+                ..
+            }
+        ));
+        assert!(matches!(
+            search(broken.view(), 1),
+            Error::NonFiniteVector {
+                row: 1,
+                column: 2,
+                ..
+            }
+        ));
+        // More than there are gives what there is.
+        assert_eq!(
+            index
+                .search(vectors(1, 3).view(), 99, None)
+                .unwrap()
+                .items(0)
+                .len(),
+            4
+        );
+    }
+    assert!(matches!(
+        FlatIndex::new(broken.view()),
+        Err(Error::NonFiniteVector { .. })
+    ));
+    assert!(matches!(
+        FlatIndex::new(vectors(1, 3).view()),
+        Err(Error::NothingLeft { .. })
+    ));
+    let config = HnswConfig::new().with_m(1);
+    assert!(matches!(
+        HnswIndex::new(vectors(5, 3).view(), &config),
+        Err(Error::InvalidValue { field: "m", .. })
+    ));
+    // Nothing but zeros has no direction, and is still searched.
+    let zeros = HnswIndex::new(Array2::zeros((5, 3)).view(), &HnswConfig::new()).unwrap();
+    assert_eq!(
+        zeros
+            .search(vectors(1, 3).view(), 2, None)
+            .unwrap()
+            .items(0)
+            .len(),
+        2
+    );
+}

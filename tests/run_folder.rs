@@ -1,4 +1,5 @@
-//! Run folders in use: saved while they are loaded, locked, full and read-only disks.
+//! Run folders come back as they were saved, are refused when damaged, and in use: saved while they
+//! are loaded, locked, full and read-only disks.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,12 +9,20 @@ use seqrec::Error;
 use seqrec::backend::Flex;
 use seqrec::channels::ItemNeighborsConfig;
 use seqrec::data::synthetic::Synthetic;
-use seqrec::data::{Dataset, Filters, TrainingSequences};
+use seqrec::data::{Catalog, Dataset, ExternalId, Filters, TrainingSequences};
 use seqrec::index::FlatIndex;
-use seqrec::model::{Gru4RecConfig, RecallerConfig};
+use seqrec::model::{Gru4RecConfig, RecallerConfig, SequenceRecaller, TwoTowerConfig};
 use seqrec::recall::{Fusion, HistoryItems, UserContext};
-use seqrec::retrieve::item_vectors;
-use seqrec::store::{ChannelKind, PlannedChannel, Run, ServedStage, StageData, StagePlan};
+use seqrec::retrieve::{RecallOptions, Retriever, item_vectors};
+use seqrec::store::{
+    ChannelKind, PlannedChannel, RUN_FORMAT_VERSION, Run, ServedStage, StageData, StagePlan,
+};
+
+#[path = "support/features.rs"]
+mod features;
+#[path = "support/small.rs"]
+mod small;
+use features::{ITEMS, features};
 
 type GruRun = Run<Flex, Gru4RecConfig>;
 
@@ -284,4 +293,135 @@ fn two_writers_of_a_folder_are_told_of_each_other() {
     });
     assert!(saved > 0, "{in_use} were told that it is in use");
     ServedStage::load::<Flex>(&path, &Default::default()).unwrap();
+}
+
+fn saved_run() -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let model = small::config()
+        .init::<Flex>(small::ITEMS as usize, 9, &Default::default())
+        .unwrap();
+    GruRun {
+        config: small::config(),
+        model,
+        catalog: small::catalog(),
+    }
+    .save(&path)
+    .unwrap();
+    (folder, path)
+}
+
+#[test]
+fn a_run_comes_back_as_it_was_saved() {
+    let (_folder, path) = saved_run();
+    let run = GruRun::load(&path, &Default::default()).unwrap();
+    assert_eq!(run.config, small::config());
+    assert_eq!(run.catalog, small::catalog());
+    let index = FlatIndex::new(&item_vectors(&run.model)).unwrap();
+    let loaded = Retriever::new(run.model, index, run.catalog).unwrap();
+    let history = ["item-3", "item-8"];
+    assert_eq!(
+        loaded.recall(history, RecallOptions::new(10)).unwrap(),
+        small::retriever()
+            .recall(history, RecallOptions::new(10))
+            .unwrap()
+    );
+    // Saving over a run replaces it whole.
+    let again = GruRun::load(&path, &Default::default()).unwrap();
+    again.save(&path).unwrap();
+    assert!(GruRun::load(&path, &Default::default()).is_ok());
+}
+
+/// A file of a run folder that was saved once.
+fn file_of(path: &Path, name: &str) -> std::path::PathBuf {
+    match name {
+        "run.json" => path.join(name),
+        _ => path.join("v000001").join(name),
+    }
+}
+
+#[test]
+fn damaged_and_foreign_runs_are_errors() {
+    let load = |path: &Path| GruRun::load(path, &Default::default()).unwrap_err();
+    let (_folder, path) = saved_run();
+    assert!(matches!(load(&path.join("nowhere")), Error::Io { .. }));
+    for name in [
+        "weights.safetensors",
+        "catalog.json",
+        "config.json",
+        "model.json",
+        "run.json",
+    ] {
+        let (_folder, path) = saved_run();
+        let file = file_of(&path, name);
+        let whole = std::fs::read(&file).unwrap();
+        std::fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+        assert!(
+            matches!(load(&path), Error::Damaged { .. }),
+            "{name} cut short"
+        );
+        if !["run.json", "model.json"].contains(&name) {
+            let mut altered = whole.clone();
+            let middle = altered.len() / 2;
+            altered[middle] ^= 1;
+            std::fs::write(&file, altered).unwrap();
+            assert!(
+                matches!(load(&path), Error::Damaged { .. }),
+                "{name} altered"
+            );
+        }
+        std::fs::remove_file(&file).unwrap();
+        assert!(matches!(load(&path), Error::Io { .. }), "{name} missing");
+    }
+    let change = |from: &str, to: &str| {
+        let (folder, path) = saved_run();
+        let file = file_of(&path, "model.json");
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from));
+        std::fs::write(&file, text.replacen(from, to, 1)).unwrap();
+        let error = load(&path);
+        drop(folder);
+        error
+    };
+    let (_folder, path) = saved_run();
+    let pointer = std::fs::read_to_string(path.join("run.json")).unwrap();
+    let now = format!("\"format_version\": {RUN_FORMAT_VERSION}");
+    assert!(pointer.contains(&now));
+    let later = pointer.replacen(&now, "\"format_version\": 99", 1);
+    std::fs::write(path.join("run.json"), later).unwrap();
+    let version = load(&path);
+    assert!(
+        matches!(version, Error::FormatVersion { found: 99, .. }),
+        "{version}"
+    );
+    let model = change("\"gru4rec\"", "\"sasrec\"");
+    assert!(matches!(model, Error::Damaged { .. }), "{model}");
+    let similarity = change("\"cosine\"", "\"dot\"");
+    assert!(matches!(similarity, Error::Damaged { .. }), "{similarity}");
+    let catalog = change("\"fingerprint\": ", "\"fingerprint\": 1");
+    assert!(matches!(catalog, Error::Damaged { .. }), "{catalog}");
+}
+
+/// A model with features comes back from its folder with them.
+#[test]
+fn two_towers_survive_their_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let device = Default::default();
+    let config = TwoTowerConfig::new().with_dim(8).with_item_features(3);
+    let model = config
+        .init_with_features::<Flex>(&features(), 3, &device)
+        .unwrap();
+    let vectors = model.item_embeddings().into_data();
+    let ids = (0..ITEMS as i64).map(ExternalId::from);
+    let catalog = Catalog::from_ids(ids).unwrap();
+    Run::<Flex, TwoTowerConfig> {
+        config,
+        model,
+        catalog,
+    }
+    .save(&path)
+    .unwrap();
+    let run = Run::<Flex, TwoTowerConfig>::load(&path, &device).unwrap();
+    assert_eq!(run.model.item_embeddings().into_data(), vectors);
 }

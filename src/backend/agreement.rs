@@ -168,12 +168,8 @@ proptest! {
         activation in prop_oneof![Just(Activation::None), Just(Activation::Relu), Just(Activation::Silu)],
         numbers in floats(140 * 20 + 20 * 40 + 40 + 140 * 40, 2.0),
     ) {
-        let mut rest = numbers.as_slice();
-        let mut next = |count: usize| {
-            let (part, others) = rest.split_at(count);
-            rest = others;
-            part.to_vec()
-        };
+        let mut numbers = numbers.into_iter();
+        let mut next = |count: usize| numbers.by_ref().take(count).collect::<Vec<_>>();
         let input = LinearInput {
             values: tensor(next(rows * inputs), [rows, inputs]),
             weight: tensor(next(inputs * outputs), [inputs, outputs]),
@@ -196,12 +192,8 @@ proptest! {
         (rows, dim) in (prop_oneof![1..5usize, 120..140usize], 2..40usize),
         numbers in floats(2 * 140 * 40 + 2 * 40, 2.0),
     ) {
-        let mut rest = numbers.as_slice();
-        let mut next = |count: usize| {
-            let (part, others) = rest.split_at(count);
-            rest = others;
-            part.to_vec()
-        };
+        let mut numbers = numbers.into_iter();
+        let mut next = |count: usize| numbers.by_ref().take(count).collect::<Vec<_>>();
         let input = LayerNormInput {
             values: tensor(next(rows * dim), [rows, dim]),
             gamma: tensor(next(dim), [dim]),
@@ -272,11 +264,9 @@ proptest! {
     #[test]
     fn gru((lengths, len, inputs, hidden, numbers) in gru_case()) {
         let (batch, gates) = (lengths.len(), 3 * hidden);
-        let mut rest = numbers.as_slice();
+        let mut numbers = numbers.into_iter();
         let mut next = |rows: usize, columns: usize| {
-            let (part, others) = rest.split_at(rows * columns);
-            rest = others;
-            tensor(part.to_vec(), [rows, columns])
+            tensor(numbers.by_ref().take(rows * columns).collect(), [rows, columns])
         };
         let weights = GruWeights {
             input: next(inputs, gates),

@@ -157,13 +157,8 @@ impl Attention<'_> {
                     }
                     if let Some(dropout) = dropout {
                         let mask = &mut scratch.mask[..rows * columns];
-                        let place = Place {
-                            sequence: sequence.number,
-                            heads: self.heads,
-                            head,
-                            padded_len,
-                        };
-                        place.masks(dropout, first, columns, mask);
+                        let row = (sequence.number * self.heads + head) * padded_len + first;
+                        masks(dropout, row, padded_len, columns, mask);
                         multiply(weights, mask);
                     }
                 }
@@ -279,13 +274,8 @@ impl Attention<'_> {
                     softmax_again(weights, first, columns, scale, of_rows);
                     if let Some(dropout) = dropout {
                         let mask = &mut mask[..rows * columns];
-                        let place = Place {
-                            sequence: sequence.number,
-                            heads: self.heads,
-                            head,
-                            padded_len,
-                        };
-                        place.masks(dropout, first, columns, mask);
+                        let row = (sequence.number * self.heads + head) * padded_len + first;
+                        masks(dropout, row, padded_len, columns, mask);
                         // What is gathered is by dropped weights, what is normalized by all.
                         multiply(by_weights, mask);
                         multiply(mask, weights);
@@ -415,28 +405,18 @@ impl Scratch {
     }
 }
 
-/// Which weights of a padded batch `[batch, heads, len, len]` a mask is for.
-struct Place {
-    sequence: usize,
-    heads: usize,
-    head: usize,
+/// The masks `[rows, columns]` of weights of a padded batch `[batch, heads, len, len]`, from a row
+/// of it on, so that they do not depend on how the weights are divided.
+fn masks(
+    (seed, probability): (u64, f64),
+    first_row: usize,
     padded_len: usize,
-}
-
-impl Place {
-    /// Masks of some rows, `[rows, columns]`.
-    fn masks(
-        &self,
-        (seed, probability): (u64, f64),
-        first: usize,
-        columns: usize,
-        out: &mut [f32],
-    ) {
-        let rows = (self.sequence * self.heads + self.head) * self.padded_len;
-        for (row, out) in out.chunks_exact_mut(columns).enumerate() {
-            let start = (rows + first + row) * self.padded_len;
-            dropout::mask(seed, probability, start as u64, out);
-        }
+    columns: usize,
+    out: &mut [f32],
+) {
+    for (row, out) in out.chunks_exact_mut(columns).enumerate() {
+        let start = (first_row + row) * padded_len;
+        dropout::mask(seed, probability, start as u64, out);
     }
 }
 

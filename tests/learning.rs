@@ -1,0 +1,263 @@
+//! Models learn: with every loss, from features alone, and not with settings that can't go together.
+
+use seqrec::backend::{Autodiff, Flex};
+use seqrec::data::{
+    Dataset, Features, Filters, History, ItemIndex, NegativeSampling, Protocol, Seen,
+    SequenceBatch, Split, Targets, synthetic::Synthetic,
+};
+use seqrec::model::{
+    BsaRecConfig, Gru4RecConfig, HstuConfig, Item2VecConfig, Loss, MultiInterestConfig, Objective,
+    RecallerConfig, SampledLoss, SasRecConfig, TrainableConfig, TwoTowerConfig,
+};
+use seqrec::train::{Adagrad, Optimizer, Trainer, TrainerConfig};
+
+#[path = "support/losses.rs"]
+mod losses;
+use losses::losses;
+
+fn split() -> Split {
+    let log = Synthetic::new()
+        .with_users(60)
+        .with_items(40)
+        .with_mean_per_user(30);
+    let dataset = Dataset::new(log.generate(), Filters::default()).unwrap();
+    Split::new(&dataset, Protocol::LeaveOneOut).unwrap()
+}
+
+/// Trains for a few epochs; the loss must fall.
+fn learns<C: TrainableConfig<Autodiff<Flex>>>(name: &str, config: &C, trainer: TrainerConfig) {
+    let split = split();
+    let device = Default::default();
+    let model = config
+        .init::<Autodiff<Flex>>(split.catalog().len(), 5, &device)
+        .unwrap();
+    let trainer = trainer.with_epochs(5).with_batch_size(16).with_ks(vec![10]);
+    let trainer = trainer.with_metric("recall@10".parse().unwrap());
+    let trained = Trainer::new(trainer).fit(model, &split, &device).unwrap();
+    let (first, last) = (trained.epochs[0].loss, trained.epochs.last().unwrap().loss);
+    assert!(last < 0.97 * first, "{name}: {first} to {last}");
+}
+
+/// With fewer negatives than the default, for catalogs as small as these.
+fn item2vec() -> Item2VecConfig {
+    let loss = Loss::sampled(SampledLoss::Bce, NegativeSampling::by_popularity(8, 0.75));
+    Item2VecConfig::new().with_objective(Objective::new().with_loss(loss))
+}
+
+#[test]
+fn every_model_learns_with_every_loss() {
+    let trainer = TrainerConfig::new().with_learning_rate(0.01);
+    let negatives = NegativeSampling::new()
+        .with_in_batch(16)
+        .with_drawn(8)
+        .with_exponent(0.5);
+    for (name, loss, activation) in losses() {
+        let objective = Objective::new().with_loss(Loss::Sampled {
+            loss,
+            negatives,
+            activation,
+        });
+        let config = Gru4RecConfig::new()
+            .with_dim(16)
+            .with_objective(objective.clone());
+        learns(name, &config, trainer.clone());
+        let session_parallel = trainer.clone().with_targets(Targets::SessionParallel);
+        let adagrad = Adagrad {
+            momentum: 0.2,
+            ..Adagrad::default()
+        };
+        let session_parallel = session_parallel
+            .with_optimizer(Optimizer::Adagrad(adagrad))
+            .with_learning_rate(0.1);
+        learns(
+            &format!("{name}, session-parallel"),
+            &config,
+            session_parallel,
+        );
+    }
+    learns("sasrec", &SasRecConfig::new().with_dim(16), trainer.clone());
+    learns("hstu", &HstuConfig::new().with_dim(16), trainer.clone());
+    learns(
+        "two_tower",
+        &TwoTowerConfig::new().with_dim(16),
+        trainer.clone(),
+    );
+    learns("item2vec", &item2vec().with_dim(16), trainer.clone());
+    let one = trainer
+        .with_targets(Targets::ONE_RANDOM)
+        .with_learning_rate(0.02);
+    for config in [
+        MultiInterestConfig::mind(),
+        MultiInterestConfig::comirec_dr(),
+        MultiInterestConfig::comirec_sa(),
+    ] {
+        learns("multi_interest", &config.with_dim(16), one.clone());
+    }
+    let bsarec = BsaRecConfig::new().with_dim(16).with_dropout(0.1);
+    learns("bsarec", &bsarec, one.clone());
+}
+
+/// Settings that can't go together are refused before any training, with the field named.
+#[test]
+fn settings_that_cannot_go_together_are_refused() {
+    let split = split();
+    let device = Default::default();
+    let items = split.catalog().len();
+    let field = |error: seqrec::Error| match error {
+        seqrec::Error::InvalidValue { field, .. } => field,
+        other => panic!("{other}"),
+    };
+    let trainer = |targets| Trainer::new(TrainerConfig::new().with_targets(targets));
+    let sasrec = SasRecConfig::new()
+        .init::<Autodiff<Flex>>(items, 1, &device)
+        .unwrap();
+    let refused = trainer(Targets::SessionParallel)
+        .fit(sasrec, &split, &device)
+        .unwrap_err();
+    assert_eq!(field(refused), "targets");
+    let mind = MultiInterestConfig::mind()
+        .init::<Autodiff<Flex>>(items, 1, &device)
+        .unwrap();
+    let refused = trainer(Targets::All)
+        .fit(mind, &split, &device)
+        .unwrap_err();
+    assert_eq!(field(refused), "targets");
+    let features = TwoTowerConfig::new().with_item_features(3);
+    assert_eq!(
+        field(features.init::<Flex>(items, 1, &device).unwrap_err()),
+        "item_features"
+    );
+    let many = Loss::sampled(SampledLoss::Bpr, NegativeSampling::uniform(items));
+    let many = SasRecConfig::new().with_objective(Objective::new().with_loss(many));
+    assert_eq!(
+        field(many.init::<Flex>(items, 1, &device).unwrap_err()),
+        "negatives.drawn"
+    );
+    let heads = HstuConfig::new().with_heads(3);
+    assert_eq!(
+        field(heads.init::<Flex>(items, 1, &device).unwrap_err()),
+        "heads"
+    );
+    let bad = SampledLoss::Gbce { calibration: 1.5 };
+    let bad = Loss::sampled(bad, NegativeSampling::uniform(2));
+    let bad = Gru4RecConfig::new().with_objective(Objective::new().with_loss(bad));
+    assert_eq!(
+        field(bad.init::<Flex>(items, 1, &device).unwrap_err()),
+        "calibration"
+    );
+}
+
+/// Interactions whose users' next item is told by their features alone, if at all.
+fn data_that_features_decide() -> Dataset {
+    use seqrec::data::{Interaction, Interactions};
+    let log: Interactions = (0..200i64)
+        .flat_map(|user| {
+            // Everyone takes the same items in another order, and then one of two kinds.
+            let shared = (0..4).map(move |place| (user + place) % 4);
+            shared
+                .chain((0..3).map(move |place| 10 + 10 * (user % 2) + (user / 2 + place) % 5))
+                .enumerate()
+                .map(move |(place, item)| Interaction::new(user, item, place as f64))
+        })
+        .collect();
+    let dataset = Dataset::new(log, Filters::default()).unwrap();
+    let kinds = (0..200i64).map(|user| (user.into(), [format!("kind {}", user % 2)]));
+    let features = Features::of_users(&dataset, kinds);
+    dataset.with_user_features(features).unwrap()
+}
+
+#[test]
+fn a_users_features_tell_what_they_take() {
+    let dataset = data_that_features_decide();
+    let mut split = Split::new(&dataset, Protocol::Ratio { seed: 1 }).unwrap();
+    // Judged on the first item that tells the kinds apart, from a history that doesn't.
+    split.test = split.valid.clone();
+    let device = Default::default();
+    let catalog = split.catalog();
+    let config = TwoTowerConfig::new().with_dim(16).with_hidden(16);
+    let right_kind = |user_features: usize| {
+        let config = config.clone().with_user_features(user_features);
+        let model = config
+            .init::<Autodiff<Flex>>(catalog.len(), 1, &device)
+            .unwrap();
+        let trainer = TrainerConfig::new()
+            .with_epochs(20)
+            .with_patience(20)
+            .with_batch_size(16)
+            .with_learning_rate(0.01)
+            .with_ks(vec![5])
+            .with_metric("recall@5".parse().unwrap());
+        let trained = Trainer::new(trainer).fit(model, &split, &device).unwrap();
+        let first = [1, 2, 3, 4].map(ItemIndex::new);
+        let histories = [[1.0, 0.0], [0.0, 1.0]].map(|kind| (first, kind));
+        let histories = histories
+            .iter()
+            .map(|(items, kind)| History::from(&items[..]).with_features(&kind[..]));
+        let batch = SequenceBatch::<Flex>::new(histories, 50, &device).unwrap();
+        let users = seqrec::retrieve::user_vectors(&trained.model, &batch);
+        let items = seqrec::retrieve::item_vectors(&trained.model);
+        let scores = users.dot(&items.t());
+        let mean = |user: usize, kind: i64| -> f32 {
+            (catalog.items())
+                .filter(|&item| {
+                    let id = catalog.id_of(item).unwrap();
+                    id.to_string().parse::<i64>().unwrap() / 10 == kind
+                })
+                .map(|item| scores[[user, item.to_usize()]])
+                .sum()
+        };
+        [mean(0, 1) - mean(0, 2), mean(1, 1) - mean(1, 2)]
+    };
+    let [first, second] = right_kind(2);
+    assert!(first > 0.5 && second < -0.5, "{first}, {second}");
+    let [first, second] = right_kind(0);
+    assert_eq!(
+        first, second,
+        "without looking at features both are the same"
+    );
+}
+
+/// Items that training lacks entirely are recalled by their features.
+#[test]
+fn cold_items_are_recalled_by_their_features() {
+    let synthetic = Synthetic::new()
+        .with_users(200)
+        .with_items(200)
+        .with_mean_per_user(40)
+        .with_tastes(5);
+    let dataset = Dataset::new(synthetic.generate(), Filters::default()).unwrap();
+    let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
+    let cold = |item: ItemIndex| item.get() % 10 == 3;
+    let split = split.without_items(cold).unwrap();
+    assert!(split.train.iter().flatten().all(|&item| !cold(item)));
+    let catalog = split.catalog();
+    let id = |item: ItemIndex| catalog.id_of(item).unwrap().clone();
+    let tastes = catalog.items().map(|item| {
+        let number = id(item).to_string().parse().unwrap();
+        (id(item), [format!("taste {}", synthetic.taste_of(number))])
+    });
+    let features = Features::of_items(catalog, tastes);
+    let device = Default::default();
+    let model = TwoTowerConfig::new().with_dim(16);
+    let model = model
+        .init_with_features::<Autodiff<Flex>>(&features, 1, &device)
+        .unwrap();
+    let trainer = TrainerConfig::new()
+        .with_epochs(10)
+        .with_learning_rate(0.005)
+        .with_batch_size(64);
+    let trained = Trainer::new(trainer).fit(model, &split, &device).unwrap();
+    let cases = split
+        .test
+        .filtered(|case| case.labels.iter().any(|&item| cold(item)));
+    assert!(cases.len() > 10);
+    let vectors = seqrec::retrieve::item_vectors(&trained.model);
+    let index = seqrec::index::FlatIndex::new(vectors.view()).unwrap();
+    let evaluation = seqrec::retrieve::Evaluation::new(&[20], Seen::Keep);
+    let report = evaluation
+        .run(&trained.model, &index, &cases, catalog, &device)
+        .unwrap();
+    let recall = report.recall(20).unwrap();
+    let chance = 20.0 / catalog.len() as f64;
+    assert!(recall > 2.0 * chance, "{recall} is not twice {chance}");
+}

@@ -1,0 +1,563 @@
+//! Vectors, losses and gradients are the right numbers: PyTorch's, those of finite differences, and
+//! those of losses that are special cases of each other.
+
+use std::collections::BTreeMap;
+
+use burn::module::{AutodiffModule, Param};
+use burn::tensor::{Tensor, TensorData};
+use burn_store::{ModuleSnapshot, SafetensorsStore};
+use seqrec::backend::{Autodiff, Backend, GruWeights, gru, softmax_cross_entropy};
+use seqrec::burn;
+use seqrec::data::{History, ItemIndex, NegativeSampling, Negatives, SequenceBatch, TrainingBatch};
+use seqrec::model::{
+    Block, Gru4Rec, Gru4RecConfig, HstuConfig, InterestExtractor, Item2VecConfig, Loss,
+    MultiInterestConfig, Objective, RecallerConfig, SampledLoss, SampledScores, SasRecConfig,
+    ScoreActivation, SequenceRecaller, TwoTowerConfig,
+};
+use serde::Deserialize;
+
+#[macro_use]
+#[path = "support/backends.rs"]
+mod backends;
+#[path = "support/batches.rs"]
+mod batches;
+#[path = "support/losses.rs"]
+mod losses;
+#[path = "support/tensors.rs"]
+mod tensors;
+use batches::{batch, histories, integers};
+use losses::losses;
+use tensors::{assert_close, tensor, values};
+
+/// Numbers that look random and are the same everywhere.
+fn noise(count: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
+    let draw = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / 16_777_216.0 * 2.0 - 1.0
+    };
+    std::iter::repeat_with(draw).take(count).collect()
+}
+
+/// The change of `of` along each value, by central differences.
+fn differences(at: &[f32], of: impl Fn(&[f32]) -> f32) -> Vec<f32> {
+    const STEP: f32 = 1e-2;
+    (0..at.len())
+        .map(|place| {
+            let moved = |by: f32| {
+                let mut values = at.to_vec();
+                values[place] += by;
+                of(&values)
+            };
+            (moved(STEP) - moved(-STEP)) / (2.0 * STEP)
+        })
+        .collect()
+}
+
+#[derive(Deserialize)]
+struct GruReference {
+    items: usize,
+    dim: usize,
+    histories: Vec<Vec<u32>>,
+    targets: Vec<i32>,
+    embedding: Vec<f32>,
+    layers: Vec<GruReferenceLayer>,
+    users: Vec<f32>,
+    loss: f32,
+    embedding_gradient: Vec<f32>,
+    layer_gradients: Vec<GruReferenceLayer>,
+}
+
+#[derive(Deserialize)]
+struct GruReferenceLayer {
+    weight_input: Vec<f32>,
+    weight_hidden: Vec<f32>,
+    bias_input: Vec<f32>,
+    bias_hidden: Vec<f32>,
+}
+
+impl GruReference {
+    fn load() -> Self {
+        serde_json::from_str(include_str!("reference/gru4rec.json")).unwrap()
+    }
+
+    fn model<B: Backend>(&self) -> Gru4Rec<B> {
+        let (dim, gates) = (self.dim, 3 * self.dim);
+        let config = Gru4RecConfig::new()
+            .with_objective(Objective::new())
+            .with_embedding_dropout(0.0)
+            .with_hidden_dropout(0.0)
+            .with_dim(dim)
+            .with_layers(self.layers.len());
+        let mut model = config
+            .init::<B>(self.items, 0, &B::Device::default())
+            .unwrap();
+        model.embedding = Param::from_tensor(tensor(self.embedding.clone(), [self.items + 1, dim]));
+        for (layer, reference) in model.layers.iter_mut().zip(&self.layers) {
+            let param =
+                |values: &[f32], rows| Param::from_tensor(tensor(values.to_vec(), [rows, gates]));
+            layer.weight_input = param(&reference.weight_input, dim);
+            layer.weight_hidden = param(&reference.weight_hidden, dim);
+            layer.bias_input = param(&reference.bias_input, 1);
+            layer.bias_hidden = param(&reference.bias_hidden, 1);
+        }
+        model
+    }
+
+    fn batch<B: Backend>(&self) -> TrainingBatch<B> {
+        batch(histories(&self.histories), &self.targets)
+    }
+}
+
+fn vectors_loss_and_gradients_are_pytorchs<B: Backend>() {
+    let reference = GruReference::load();
+    let model = reference.model::<Autodiff<B>>();
+    let users = model.valid().encode(&histories::<B>(&reference.histories));
+    assert_eq!(users.dims(), [reference.histories.len(), 1, reference.dim]);
+    assert_close("users", &values(users), &reference.users, 1e-5);
+
+    let loss = model.loss(&reference.batch());
+    assert_close("loss", &values(loss.clone()), &[reference.loss], 1e-5);
+    let gradients = loss.backward();
+    let found = values(model.embedding.grad(&gradients).unwrap());
+    assert_close("embedding", &found, &reference.embedding_gradient, 1e-4);
+    for (layer, reference) in model.layers.iter().zip(&reference.layer_gradients) {
+        let pairs = [
+            ("weight_input", &layer.weight_input, &reference.weight_input),
+            (
+                "weight_hidden",
+                &layer.weight_hidden,
+                &reference.weight_hidden,
+            ),
+            ("bias_input", &layer.bias_input, &reference.bias_input),
+            ("bias_hidden", &layer.bias_hidden, &reference.bias_hidden),
+        ];
+        for (name, parameter, expected) in pairs {
+            assert_close(
+                name,
+                &values(parameter.grad(&gradients).unwrap()),
+                expected,
+                1e-4,
+            );
+        }
+    }
+}
+
+/// One unit, one input, weights that can be followed on paper.
+fn one_step_of_a_gru_by_hand<B: Backend>() {
+    let weights = GruWeights {
+        input: tensor::<B, 2>(vec![0.5, -1.0, 2.0], [1, 3]),
+        hidden: tensor::<B, 2>(vec![1.0, 0.5, -1.0], [1, 3]),
+        input_bias: tensor::<B, 2>(vec![0.0, 0.1, 0.2], [1, 3]),
+        hidden_bias: tensor::<B, 2>(vec![0.3, 0.0, 0.4], [1, 3]),
+    };
+    let found = values(gru(
+        tensor::<B, 3>(vec![1.0, -2.0], [1, 2, 1]),
+        &[2],
+        weights,
+    ));
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+    let step = |x: f64, h: f64| {
+        let r = sigmoid(0.5 * x + h + 0.3);
+        let z = sigmoid(-x + 0.1 + 0.5 * h);
+        let n = (2.0 * x + 0.2 + r * (-h + 0.4)).tanh();
+        (1.0 - z) * n + z * h
+    };
+    let first = step(1.0, 0.0);
+    let second = step(-2.0, first);
+    // r = 0.689974, z = 0.289050, n = tanh(2.475990) = 0.985960 on paper.
+    assert!((first - 0.700968).abs() < 1e-6, "{first}");
+    assert_close("states", &found, &[first as f32, second as f32], 1e-6);
+}
+
+fn softmax_gradients_are_finite_differences<B: Backend>() {
+    let (rows, items, dim) = (3, 6, 4);
+    let (users, table) = (noise(rows * dim, 1), noise((items + 1) * dim, 2));
+    let correction = noise(items + 1, 3);
+    fn loss<B: Backend>(
+        users: Tensor<B, 2>,
+        table: Tensor<B, 2>,
+        correction: &[f32],
+    ) -> Tensor<B, 1> {
+        let targets = TensorData::new(vec![6, 1, 6], [3]);
+        let targets = Tensor::from_data(targets, &B::Device::default());
+        let correction = tensor::<B, 1>(correction.to_vec(), [correction.len()]);
+        softmax_cross_entropy(users, table, targets, Some(correction))
+    }
+    let plain = |users: &[f32], table: &[f32]| {
+        let users = tensor::<B, 2>(users.to_vec(), [rows, dim]);
+        let table = tensor::<B, 2>(table.to_vec(), [items + 1, dim]);
+        values(loss::<B>(users, table, &correction))[0]
+    };
+    let tracked_users = tensor::<Autodiff<B>, 2>(users.clone(), [rows, dim]).require_grad();
+    let tracked_table = tensor::<Autodiff<B>, 2>(table.clone(), [items + 1, dim]).require_grad();
+    // A factor before the loss shows that the incoming gradient is used.
+    let scaled = loss::<Autodiff<B>>(tracked_users.clone(), tracked_table.clone(), &correction);
+    let gradients = scaled.mul_scalar(2.0).backward();
+    let by_users = differences(&users, |users| 2.0 * plain(users, &table));
+    let by_table = differences(&table, |table| 2.0 * plain(&users, table));
+    assert_close(
+        "users",
+        &values(tracked_users.grad(&gradients).unwrap()),
+        &by_users,
+        1e-3,
+    );
+    let found = values(tracked_table.grad(&gradients).unwrap());
+    assert_close("items", &found, &by_table, 1e-3);
+    assert!(
+        found[..dim].iter().all(|&value| value == 0.0),
+        "padding gets no gradient"
+    );
+}
+
+fn gru_gradients_are_finite_differences<B: Backend>() {
+    const BATCH: usize = 3;
+    const LEN: usize = 4;
+    const INPUTS: usize = 2;
+    const HIDDEN: usize = 3;
+    const LENGTHS: [usize; BATCH] = [2, 4, 1];
+    let sizes = [
+        BATCH * LEN * INPUTS,
+        INPUTS * 3 * HIDDEN,
+        HIDDEN * 3 * HIDDEN,
+        3 * HIDDEN,
+        3 * HIDDEN,
+    ];
+    let all = noise(sizes.iter().sum(), 4);
+    let weight_of_state = noise(BATCH * LEN * HIDDEN, 5);
+    fn inputs<B: Backend>(all: &[f32], sizes: [usize; 5]) -> (Tensor<B, 3>, [Tensor<B, 2>; 4]) {
+        let mut rest = all;
+        let mut parts = sizes
+            .map(|size| {
+                let (part, others) = rest.split_at(size);
+                rest = others;
+                part.to_vec()
+            })
+            .into_iter();
+        let mut next = || parts.next().unwrap();
+        let gates = 3 * HIDDEN;
+        let sequences = tensor(next(), [BATCH, LEN, INPUTS]);
+        let rows = [INPUTS, HIDDEN, 1, 1];
+        (sequences, rows.map(|rows| tensor(next(), [rows, gates])))
+    }
+    fn objective<B: Backend>(
+        sequences: Tensor<B, 3>,
+        [input, hidden, input_bias, hidden_bias]: [Tensor<B, 2>; 4],
+        weights: &[f32],
+    ) -> Tensor<B, 1> {
+        let parameters = GruWeights {
+            input,
+            hidden,
+            input_bias,
+            hidden_bias,
+        };
+        let states = gru(sequences, &LENGTHS, parameters);
+        (states * tensor(weights.to_vec(), [BATCH, LEN, HIDDEN])).sum()
+    }
+    let (sequences, parameters) = inputs::<Autodiff<B>>(&all, sizes);
+    let sequences = sequences.require_grad();
+    let parameters = parameters.map(Tensor::require_grad);
+    let gradients = objective(sequences.clone(), parameters.clone(), &weight_of_state).backward();
+    let mut found = values(sequences.grad(&gradients).unwrap());
+    for parameter in parameters {
+        found.extend(values(parameter.grad(&gradients).unwrap()));
+    }
+    let expected = differences(&all, |all| {
+        let (sequences, parameters) = inputs::<B>(all, sizes);
+        values(objective(sequences, parameters, &weight_of_state))[0]
+    });
+    assert_close("gradient", &found, &expected, 2e-3);
+}
+
+#[derive(Deserialize)]
+struct Reference {
+    items: usize,
+    histories: Vec<Vec<u32>>,
+    times: Vec<Vec<f64>>,
+    targets: Vec<i32>,
+    models: BTreeMap<String, ReferenceModel>,
+    losses: ReferenceLosses,
+}
+
+#[derive(Deserialize)]
+struct ReferenceModel {
+    weights: BTreeMap<String, Weights>,
+    users: Vec<f32>,
+    loss: f32,
+}
+
+#[derive(Deserialize)]
+struct Weights {
+    shape: Vec<usize>,
+    values: Vec<f32>,
+}
+
+#[derive(Deserialize)]
+struct ReferenceLosses {
+    users: Vec<f32>,
+    table: Vec<f32>,
+    negatives: Vec<i32>,
+    log_chances: Vec<f32>,
+    log_chances_of_targets: Vec<f32>,
+    values: BTreeMap<String, f32>,
+}
+
+impl Reference {
+    fn load() -> Self {
+        serde_json::from_str(include_str!("reference/family.json")).unwrap()
+    }
+
+    fn histories<B: Backend>(&self) -> SequenceBatch<B> {
+        let histories = self.histories.iter().zip(&self.times);
+        let histories = histories.map(|(items, times)| {
+            History::with_times(ItemIndex::from_slice(items), times).unwrap()
+        });
+        SequenceBatch::new(histories, 5, &B::Device::default()).unwrap()
+    }
+}
+
+/// The weights as a file, which is how models are loaded.
+fn safetensors(weights: &BTreeMap<String, Weights>) -> Vec<u8> {
+    let mut header = serde_json::Map::new();
+    let mut data: Vec<u8> = Vec::new();
+    for (name, Weights { shape, values }) in weights {
+        let start = data.len();
+        data.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        let entry = serde_json::json!({
+            "dtype": "F32", "shape": shape, "data_offsets": [start, data.len()],
+        });
+        header.insert(name.clone(), entry);
+    }
+    let header = serde_json::to_vec(&header).unwrap();
+    let length = (header.len() as u64).to_le_bytes();
+    [&length[..], &header, &data].concat()
+}
+
+/// Vectors and loss of a model with the reference's weights are the reference's.
+fn check<B: Backend, C: RecallerConfig>(name: &str, config: &C) {
+    let reference = Reference::load();
+    let expected = &reference.models[name];
+    let device = B::Device::default();
+    let mut model = config
+        .init_for_loading::<B>(reference.items, &device)
+        .unwrap();
+    let mut store = SafetensorsStore::from_bytes(Some(safetensors(&expected.weights)));
+    let loaded = model.load_from(&mut store).unwrap();
+    assert!(
+        loaded.missing.is_empty() && loaded.unused.is_empty(),
+        "{name}: {loaded:?}"
+    );
+    let histories = reference.histories::<B>();
+    let users = values(model.encode(&histories));
+    assert_close(name, &users, &expected.users, 2e-5);
+    let loss = values(model.loss(&batch(histories, &reference.targets)));
+    assert_close(&format!("{name}'s loss"), &loss, &[expected.loss], 2e-5);
+}
+
+fn every_model_is_pytorchs<B: Backend>() {
+    let sasrec = SasRecConfig::new().with_dim(4).with_max_len(5);
+    check::<B, _>("sasrec", &sasrec);
+    check::<B, _>(
+        "ligr",
+        &sasrec.with_block(Block::Gated).with_feed_forward(2),
+    );
+    check::<B, _>("hstu", &HstuConfig::new().with_dim(4).with_max_len(5));
+    let interests =
+        |config: MultiInterestConfig| config.with_dim(4).with_interests(3).with_max_len(5);
+    check::<B, _>("mind", &interests(MultiInterestConfig::mind()));
+    check::<B, _>("comirec_dr", &interests(MultiInterestConfig::comirec_dr()));
+    let attention = InterestExtractor::SelfAttention { hidden: 6 };
+    check::<B, _>(
+        "comirec_sa",
+        &interests(MultiInterestConfig::comirec_sa()).with_extractor(attention),
+    );
+    let two_tower = TwoTowerConfig::new()
+        .with_dim(4)
+        .with_hidden(6)
+        .with_item_features(3)
+        .with_objective(Objective::new());
+    check::<B, _>("two_tower", &two_tower);
+    let item2vec = Item2VecConfig::new()
+        .with_dim(4)
+        .with_window(2)
+        .with_recent(2)
+        .with_objective(Objective::new());
+    check::<B, _>("item2vec", &item2vec);
+}
+
+fn objective(loss: SampledLoss, activation: ScoreActivation) -> Objective {
+    // Where negatives come from is the batch's business, which these tests make by hand.
+    let negatives = NegativeSampling::uniform(1);
+    Objective::new().with_loss(Loss::Sampled {
+        loss,
+        negatives,
+        activation,
+    })
+}
+
+/// The reference's users, table and batch, through an objective.
+fn loss_of<B: Backend>(
+    objective: &Objective,
+    users: Tensor<B, 2>,
+    table: Tensor<B, 2>,
+) -> Tensor<B, 1> {
+    let Reference {
+        targets, losses, ..
+    } = Reference::load();
+    let histories =
+        SequenceBatch::<B>::new([ItemIndex::from_slice(&[1])], 1, &B::Device::default()).unwrap();
+    let floats = |values: Vec<f32>| {
+        let shape = [values.len()];
+        tensor::<B, 1>(values, shape)
+    };
+    let batch = TrainingBatch {
+        negatives: Some(Negatives {
+            items: integers(&losses.negatives),
+            log_chances: floats(losses.log_chances),
+            log_chances_of_targets: floats(losses.log_chances_of_targets),
+        }),
+        targets: integers(&targets),
+        ..batch(histories, &[1])
+    };
+    objective.mean_loss(users, &Param::from_tensor(table), &batch)
+}
+
+fn every_loss_is_pytorchs<B: Backend>() {
+    let reference = Reference::load();
+    let ReferenceLosses {
+        users,
+        table,
+        values: expected,
+        ..
+    } = reference.losses;
+    for (name, loss, activation) in losses() {
+        let users = tensor::<B, 2>(users.clone(), [3, 4]);
+        let table = tensor::<B, 2>(table.clone(), [reference.items + 1, 4]);
+        let found = values(loss_of(&objective(loss, activation), users, table));
+        assert_close(name, &found, &[expected[name]], 1e-5);
+    }
+}
+
+fn every_losss_gradient_is_finite_differences<B: Backend>() {
+    let reference = Reference::load();
+    let ReferenceLosses { users, table, .. } = reference.losses;
+    let shape = [reference.items + 1, 4];
+    let activations = [ScoreActivation::Relu, ScoreActivation::Tanh]
+        .map(|activation| ("activation", SampledLoss::Bpr, activation));
+    for (name, loss, activation) in losses().into_iter().chain(activations) {
+        let objective = objective(loss, activation);
+        let tracked_users = tensor::<Autodiff<B>, 2>(users.clone(), [3, 4]).require_grad();
+        let tracked_table = tensor::<Autodiff<B>, 2>(table.clone(), shape).require_grad();
+        let loss = loss_of(&objective, tracked_users.clone(), tracked_table.clone());
+        let gradients = loss.backward();
+        let plain = |users: &[f32], table: &[f32]| {
+            let users = tensor::<B, 2>(users.to_vec(), [3, 4]);
+            values(loss_of(
+                &objective,
+                users,
+                tensor::<B, 2>(table.to_vec(), shape),
+            ))[0]
+        };
+        let by_users = differences(&users, |users| plain(users, &table));
+        let by_table = differences(&table, |table| plain(&users, table));
+        let found = values(tracked_users.grad(&gradients).unwrap());
+        assert_close(&format!("{name} by users"), &found, &by_users, 2e-3);
+        let found = values(tracked_table.grad(&gradients).unwrap());
+        assert_close(&format!("{name} by items"), &found, &by_table, 2e-3);
+    }
+}
+
+/// A row whose only negative is its own target has nothing to learn from.
+fn a_row_without_other_negatives_adds_nothing<B: Backend>() {
+    for (name, loss, _) in losses() {
+        let alone = [true, true, false, true];
+        let scores = SampledScores {
+            positive: tensor::<B, 2>(vec![0.5, -2.0], [2, 1]),
+            negative: tensor::<B, 2>(vec![0.5, 0.5, 1.5, -2.0], [2, 2]),
+            is_target: Tensor::from_data(
+                TensorData::new(alone.to_vec(), [2, 2]),
+                &B::Device::default(),
+            ),
+            log_chances: tensor::<B, 1>(vec![-1.0, -1.0], [2]),
+            log_chances_of_targets: tensor::<B, 1>(vec![-1.0, -1.0], [2]),
+            items: 9,
+        };
+        let second = SampledScores {
+            positive: scores.positive.clone().narrow(0, 1, 1),
+            negative: scores.negative.clone().narrow(0, 1, 1),
+            is_target: scores.is_target.clone().narrow(0, 1, 1),
+            log_chances_of_targets: scores.log_chances_of_targets.clone().narrow(0, 1, 1),
+            ..scores.clone()
+        };
+        let both = values(loss.mean(scores))[0];
+        let one = values(loss.mean(second))[0];
+        // The losses that have a term for the target alone keep that one.
+        if !matches!(loss, SampledLoss::Bce | SampledLoss::Gbce { .. }) {
+            assert_close(name, &[both], &[one / 2.0], 1e-6);
+        }
+    }
+}
+
+/// With every item among the negatives, and each sure to be, sampled softmax is the full one.
+fn sampled_softmax_over_all_items_is_the_full_one<B: Backend>() {
+    let (rows, items, dim) = (3, 9, 4);
+    let users = || tensor::<B, 2>(noise(rows * dim, 1), [rows, dim]);
+    let table = || {
+        Param::from_tensor(tensor::<B, 2>(
+            noise((items + 1) * dim, 2),
+            [items + 1, dim],
+        ))
+    };
+    let device = B::Device::default();
+    let histories = SequenceBatch::<B>::new([ItemIndex::from_slice(&[1])], 1, &device).unwrap();
+    let all: Vec<i32> = (1..=items as i32).collect();
+    let batch = TrainingBatch {
+        targets: integers(&[4, 9, 1]),
+        negatives: Some(Negatives {
+            items: integers(&all),
+            log_chances: Tensor::zeros([items], &device),
+            log_chances_of_targets: Tensor::zeros([rows], &device),
+        }),
+        ..batch(histories, &[1])
+    };
+    let full = values(Objective::new().mean_loss(users(), &table(), &batch));
+    for log_q in [false, true] {
+        let sampled = objective(SampledLoss::Softmax { log_q }, ScoreActivation::Linear);
+        let sampled = values(sampled.mean_loss(users(), &table(), &batch));
+        assert_close("loss", &sampled, &full, 1e-5);
+    }
+}
+
+fn gbce_without_calibration_is_bce<B: Backend>() {
+    let reference = Reference::load();
+    let loss = |loss| {
+        let users = tensor::<B, 2>(reference.losses.users.clone(), [3, 4]);
+        let table = tensor::<B, 2>(reference.losses.table.clone(), [reference.items + 1, 4]);
+        values(loss_of(
+            &objective(loss, ScoreActivation::Linear),
+            users,
+            table,
+        ))
+    };
+    assert_eq!(
+        loss(SampledLoss::Gbce { calibration: 0.0 }),
+        loss(SampledLoss::Bce)
+    );
+    assert_ne!(
+        loss(SampledLoss::Gbce { calibration: 1.0 }),
+        loss(SampledLoss::Bce)
+    );
+}
+
+on_every_backend!([
+    vectors_loss_and_gradients_are_pytorchs,
+    one_step_of_a_gru_by_hand,
+    softmax_gradients_are_finite_differences,
+    gru_gradients_are_finite_differences,
+    every_model_is_pytorchs,
+    every_loss_is_pytorchs,
+    every_losss_gradient_is_finite_differences,
+    a_row_without_other_negatives_adds_nothing,
+    sampled_softmax_over_all_items_is_the_full_one,
+    gbce_without_calibration_is_bce,
+]);

@@ -1,0 +1,25 @@
+//! Every test of a list on every backend that is built.
+
+macro_rules! on_backend {
+    ($name:ident, $backend:ty, [$($test:ident),* $(,)?]) => {
+        mod $name {
+            $(
+                #[test]
+                fn $test() {
+                    super::$test::<$backend>();
+                }
+            )*
+        }
+    };
+}
+
+macro_rules! on_every_backend {
+    ($tests:tt) => {
+        on_backend!(flex, seqrec::backend::Flex, $tests);
+        on_backend!(ndarray, seqrec::backend::NdArray, $tests);
+        #[cfg(feature = "cuda")]
+        on_backend!(cuda, seqrec::backend::Cuda, $tests);
+        #[cfg(feature = "wgpu")]
+        on_backend!(wgpu, seqrec::backend::Wgpu, $tests);
+    };
+}
