@@ -11,8 +11,8 @@ use burn::tensor::{Shape, TensorMetadata};
 
 use super::{
     AdamState, AdamStep, AttentionBiases, AttentionInput, AttentionOutput, AttentionScoring,
-    Backend, GruOutput, GruWeights, LayerNormInput, LinearInput, LinearOutput, SoftmaxInput,
-    SoftmaxOutput,
+    Backend, GruOutput, GruWeights, LayerNormInput, LinearInput, LinearOutput, SoftmaxGradients,
+    SoftmaxInput,
 };
 
 /// Passes the gradient of an operation's result back to those of its parents that are tracked;
@@ -155,26 +155,13 @@ impl<B: Backend> Backward<B, 1> for DropBackward {
 #[derive(Debug)]
 struct SoftmaxBackward;
 
-/// What the backward pass of the loss needs again.
-#[derive(Debug, Clone)]
-struct SoftmaxState<T, I> {
-    input: SoftmaxInput<T, I>,
-    normalizers: T,
-}
-
 impl<B: Backend> Backward<B, 2> for SoftmaxBackward {
-    type State = SoftmaxState<FloatTensor<B>, IntTensor<B>>;
+    type State = SoftmaxGradients<FloatTensor<B>>;
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        pass_back::<B, _, _, 2>(
-            ops,
-            grads,
-            |SoftmaxState { input, normalizers }, gradient| {
-                let (by_users, by_items) =
-                    B::softmax_cross_entropy_backward(gradient, input, normalizers);
-                [by_users, by_items]
-            },
-        );
+        pass_back::<B, _, _, 2>(ops, grads, |of_loss, gradient| {
+            B::softmax_cross_entropy_backward(gradient, of_loss)
+        });
     }
 }
 
@@ -369,7 +356,7 @@ impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
 
     fn softmax_cross_entropy(
         input: SoftmaxInput<FloatTensor<Self>, IntTensor<Self>>,
-    ) -> SoftmaxOutput<FloatTensor<Self>> {
+    ) -> FloatTensor<Self> {
         let parents = [input.users.node.clone(), input.items.node.clone()];
         let input = SoftmaxInput {
             users: input.users.primitive,
@@ -377,23 +364,16 @@ impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
             log_correction: input.log_correction.map(|correction| correction.primitive),
             targets: input.targets,
         };
-        let output = B::softmax_cross_entropy(input.clone());
-        let loss = match Backward::<B, 2>::prepare::<C>(SoftmaxBackward, parents)
+        match Backward::<B, 2>::prepare::<C>(SoftmaxBackward, parents)
             .compute_bound()
             .stateful()
         {
-            OpsKind::Tracked(prepared) => prepared.finish(
-                SoftmaxState {
-                    input,
-                    normalizers: output.normalizers.clone(),
-                },
-                output.loss,
-            ),
-            OpsKind::UnTracked(prepared) => prepared.finish(output.loss),
-        };
-        SoftmaxOutput {
-            loss,
-            normalizers: Self::from_inner(output.normalizers),
+            OpsKind::Tracked(prepared) => {
+                let of_loss = B::softmax_cross_entropy_gradients(input);
+                let loss = of_loss.loss.clone();
+                prepared.finish(of_loss, loss)
+            }
+            OpsKind::UnTracked(prepared) => prepared.finish(B::softmax_cross_entropy(input)),
         }
     }
 

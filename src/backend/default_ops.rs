@@ -8,7 +8,7 @@ use burn::tensor::{
 use super::{
     Activation, AdamState, AdamStep, AttentionBiases, AttentionGradients, AttentionInput,
     AttentionOutput, AttentionScoring, Backend, GruGradients, GruOutput, GruWeights,
-    LayerNormInput, LinearInput, LinearOutput, SoftmaxInput, SoftmaxOutput,
+    LayerNormInput, LinearInput, LinearOutput, SoftmaxGradients, SoftmaxInput,
 };
 
 fn tensor<B: Backend, const D: usize>(primitive: FloatTensor<B>) -> Tensor<B, D> {
@@ -158,41 +158,55 @@ fn target_columns<B: Backend>(targets: IntTensor<B>) -> Tensor<B, 2, Int> {
 
 pub(super) fn softmax_cross_entropy<B: Backend>(
     input: SoftmaxInput<FloatTensor<B>, IntTensor<B>>,
-) -> SoftmaxOutput<FloatTensor<B>> {
+) -> FloatTensor<B> {
     let logits = logits::<B>(&input);
-    let maximum = logits.clone().max_dim(1);
-    let sums = (logits.clone() - maximum.clone()).exp().sum_dim(1);
-    let normalizers = sums.log() + maximum;
+    let normalizers = normalizers(logits.clone());
     let of_targets = logits.gather(1, target_columns::<B>(input.targets));
-    SoftmaxOutput {
-        loss: primitive((normalizers.clone() - of_targets).mean()),
-        normalizers: primitive(normalizers.squeeze_dim::<1>(1)),
+    primitive((normalizers - of_targets).mean())
+}
+
+/// Each row's `ln Σ e^logit`, `[rows, 1]`.
+fn normalizers<B: Backend>(logits: Tensor<B, 2>) -> Tensor<B, 2> {
+    let maximum = logits.clone().max_dim(1);
+    let sums = (logits - maximum.clone()).exp().sum_dim(1);
+    sums.log() + maximum
+}
+
+pub(super) fn softmax_cross_entropy_gradients<B: Backend>(
+    input: SoftmaxInput<FloatTensor<B>, IntTensor<B>>,
+) -> SoftmaxGradients<FloatTensor<B>> {
+    let logits = logits::<B>(&input);
+    let normalizers = normalizers(logits.clone());
+    let users: Tensor<B, 2> = tensor::<B, 2>(input.users);
+    let items: Tensor<B, 2> = tensor::<B, 2>(input.items);
+    let ([rows, dim], [all, _]) = (users.dims(), items.dims());
+    let columns = target_columns::<B>(input.targets);
+    let of_targets = logits.clone().gather(1, columns.clone());
+    let loss = (normalizers.clone() - of_targets).mean();
+    let probabilities = (logits - normalizers).exp();
+    let minus_one = Tensor::<B, 2>::ones([rows, 1], &users.device()).neg();
+    let by_logits =
+        probabilities.scatter(1, columns, minus_one, burn::tensor::IndexingUpdateOp::Add);
+    let by_logits = by_logits.div_scalar(rows as f64);
+    let by_users = by_logits.clone().matmul(items.narrow(0, 1, all - 1));
+    let by_items = by_logits.transpose().matmul(users.clone());
+    let padding = Tensor::<B, 2>::zeros([1, dim], &users.device());
+    SoftmaxGradients {
+        loss: primitive(loss),
+        users: primitive(by_users),
+        items: primitive(Tensor::cat(vec![padding, by_items], 0)),
     }
 }
 
 pub(super) fn softmax_cross_entropy_backward<B: Backend>(
     gradient: FloatTensor<B>,
-    input: SoftmaxInput<FloatTensor<B>, IntTensor<B>>,
-    normalizers: FloatTensor<B>,
-) -> (FloatTensor<B>, FloatTensor<B>) {
-    let normalizers: Tensor<B, 1> = tensor::<B, 1>(normalizers);
+    of_loss: SoftmaxGradients<FloatTensor<B>>,
+) -> [FloatTensor<B>; 2] {
     let gradient: Tensor<B, 1> = tensor::<B, 1>(gradient);
-    let probabilities = (logits::<B>(&input) - normalizers.unsqueeze_dim(1)).exp();
-    let users: Tensor<B, 2> = tensor::<B, 2>(input.users);
-    let items: Tensor<B, 2> = tensor::<B, 2>(input.items);
-    let ([rows, dim], [all, _]) = (users.dims(), items.dims());
-    let columns = target_columns::<B>(input.targets);
-    let minus_one = Tensor::<B, 2>::ones([rows, 1], &users.device()).neg();
-    let by_logits =
-        probabilities.scatter(1, columns, minus_one, burn::tensor::IndexingUpdateOp::Add);
-    let by_logits = by_logits * gradient.div_scalar(rows as f64).unsqueeze();
-    let by_users = by_logits.clone().matmul(items.narrow(0, 1, all - 1));
-    let by_items = by_logits.transpose().matmul(users.clone());
-    let padding = Tensor::<B, 2>::zeros([1, dim], &users.device());
-    (
-        primitive(by_users),
-        primitive(Tensor::cat(vec![padding, by_items], 0)),
-    )
+    [of_loss.users, of_loss.items].map(|of_loss| {
+        let of_loss: Tensor<B, 2> = tensor::<B, 2>(of_loss);
+        primitive(of_loss * gradient.clone().unsqueeze())
+    })
 }
 
 /// Attention over a padded batch: `[batch, heads, len, len]` weights.

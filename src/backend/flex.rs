@@ -10,8 +10,8 @@ use burn_flex::FlexTensor;
 use super::host::{self, HostBackend, OwnedTensor, kernel_methods};
 use super::{
     AdamState, AdamStep, AttentionGradients, AttentionInput, AttentionOutput, Backend,
-    GruGradients, GruOutput, GruWeights, LayerNormInput, LinearInput, LinearOutput, SoftmaxInput,
-    SoftmaxOutput,
+    GruGradients, GruOutput, GruWeights, LayerNormInput, LinearInput, LinearOutput,
+    SoftmaxGradients, SoftmaxInput,
 };
 
 /// A contiguous tensor of `f32`.

@@ -8,7 +8,7 @@ use burn::tensor::ops::{FloatTensor, IntTensor};
 use super::{
     Activation, AdamState, AdamStep, AttentionBiases, AttentionGradients, AttentionInput,
     AttentionOutput, AttentionScoring, Backend, GruGradients, GruOutput, GruWeights,
-    LayerNormInput, LinearInput, LinearOutput, SoftmaxInput, SoftmaxOutput,
+    LayerNormInput, LinearInput, LinearOutput, SoftmaxGradients, SoftmaxInput,
 };
 use crate::kernels::{
     self,
@@ -190,27 +190,37 @@ fn with_softmax<B: HostBackend, R>(
 
 pub(super) fn softmax_cross_entropy<B: HostBackend>(
     input: SoftmaxInput<FloatTensor<B>, IntTensor<B>>,
-) -> SoftmaxOutput<FloatTensor<B>> {
-    let (loss, normalizers) = with_softmax::<B, _>(input, |softmax| softmax.forward());
-    let rows = normalizers.len();
-    SoftmaxOutput {
-        loss: B::tensor(vec![loss], [1]),
-        normalizers: B::tensor(normalizers, [rows]),
+) -> FloatTensor<B> {
+    B::tensor(
+        vec![with_softmax::<B, _>(input, |softmax| softmax.loss())],
+        [1],
+    )
+}
+
+pub(super) fn softmax_cross_entropy_gradients<B: HostBackend>(
+    input: SoftmaxInput<FloatTensor<B>, IntTensor<B>>,
+) -> SoftmaxGradients<FloatTensor<B>> {
+    let user_shape: [usize; 2] = input.users.shape().dims();
+    let item_shape: [usize; 2] = input.items.shape().dims();
+    let gradients = with_softmax::<B, _>(input, |softmax| softmax.gradients());
+    SoftmaxGradients {
+        loss: B::tensor(vec![gradients.loss], [1]),
+        users: B::tensor(gradients.users, user_shape),
+        items: B::tensor(gradients.items, item_shape),
     }
 }
 
 pub(super) fn softmax_cross_entropy_backward<B: HostBackend>(
     gradient: FloatTensor<B>,
-    input: SoftmaxInput<FloatTensor<B>, IntTensor<B>>,
-    normalizers: FloatTensor<B>,
-) -> (FloatTensor<B>, FloatTensor<B>) {
-    let user_shape: [usize; 2] = input.users.shape().dims();
-    let item_shape: [usize; 2] = input.items.shape().dims();
-    let scale = B::floats(gradient)[0];
-    let normalizers = B::floats(normalizers);
-    let (users, items) =
-        with_softmax::<B, _>(input, |softmax| softmax.backward(&normalizers, scale));
-    (B::tensor(users, user_shape), B::tensor(items, item_shape))
+    of_loss: SoftmaxGradients<FloatTensor<B>>,
+) -> [FloatTensor<B>; 2] {
+    let gradient = B::floats(gradient)[0];
+    let of_loss = [of_loss.users, of_loss.items];
+    // As it is where the loss is what gradients are taken of.
+    if gradient == 1.0 {
+        return of_loss;
+    }
+    of_loss.map(|of_loss| B::float_mul_scalar(of_loss, gradient.into()))
 }
 
 /// Calls `with` with a layer and its values as slices.
@@ -448,16 +458,21 @@ macro_rules! kernel_methods {
 
         fn softmax_cross_entropy(
             input: SoftmaxInput<FloatTensor<Self>, IntTensor<Self>>,
-        ) -> SoftmaxOutput<FloatTensor<Self>> {
+        ) -> FloatTensor<Self> {
             host::softmax_cross_entropy::<Self>(input)
+        }
+
+        fn softmax_cross_entropy_gradients(
+            input: SoftmaxInput<FloatTensor<Self>, IntTensor<Self>>,
+        ) -> SoftmaxGradients<FloatTensor<Self>> {
+            host::softmax_cross_entropy_gradients::<Self>(input)
         }
 
         fn softmax_cross_entropy_backward(
             gradient: FloatTensor<Self>,
-            input: SoftmaxInput<FloatTensor<Self>, IntTensor<Self>>,
-            normalizers: FloatTensor<Self>,
-        ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-            host::softmax_cross_entropy_backward::<Self>(gradient, input, normalizers)
+            of_loss: SoftmaxGradients<FloatTensor<Self>>,
+        ) -> [FloatTensor<Self>; 2] {
+            host::softmax_cross_entropy_backward::<Self>(gradient, of_loss)
         }
 
         fn adam_step(

@@ -77,13 +77,15 @@ pub struct SoftmaxInput<T, I> {
     pub targets: I,
 }
 
-/// The result of [`Backend::softmax_cross_entropy`].
+/// The result of [`Backend::softmax_cross_entropy_gradients`].
 #[derive(Debug, Clone)]
-pub struct SoftmaxOutput<T> {
+pub struct SoftmaxGradients<T> {
     /// The mean loss over rows, `[1]`.
     pub loss: T,
-    /// Each row's `ln Σ e^logit`, `[rows]`.
-    pub normalizers: T,
+    /// Its gradient by users, `[rows, dim]`.
+    pub users: T,
+    /// Its gradient by items, `[items + 1, dim]`; row 0 is 0.
+    pub items: T,
 }
 
 /// What causal self-attention is over: sequences one after another, without padding.
@@ -304,20 +306,26 @@ pub trait Backend: burn::tensor::backend::Backend {
         default_ops::drop_values::<Self>(values, probability, seed)
     }
 
-    /// The mean cross-entropy of a softmax over all items.
+    /// The mean cross-entropy of a softmax over all items, `[1]`.
     fn softmax_cross_entropy(
         input: SoftmaxInput<FloatTensor<Self>, IntTensor<Self>>,
-    ) -> SoftmaxOutput<FloatTensor<Self>> {
+    ) -> FloatTensor<Self> {
         default_ops::softmax_cross_entropy::<Self>(input)
+    }
+
+    /// The same, and its gradients: logits that are at hand give both.
+    fn softmax_cross_entropy_gradients(
+        input: SoftmaxInput<FloatTensor<Self>, IntTensor<Self>>,
+    ) -> SoftmaxGradients<FloatTensor<Self>> {
+        default_ops::softmax_cross_entropy_gradients::<Self>(input)
     }
 
     /// The gradients by users and by items of `gradient · loss`, where `gradient` is `[1]`.
     fn softmax_cross_entropy_backward(
         gradient: FloatTensor<Self>,
-        input: SoftmaxInput<FloatTensor<Self>, IntTensor<Self>>,
-        normalizers: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        default_ops::softmax_cross_entropy_backward::<Self>(gradient, input, normalizers)
+        of_loss: SoftmaxGradients<FloatTensor<Self>>,
+    ) -> [FloatTensor<Self>; 2] {
+        default_ops::softmax_cross_entropy_backward::<Self>(gradient, of_loss)
     }
 
     /// The rows of `table` `[rows, dim]` that `indices` `[n]` name, `[n, dim]`.

@@ -10,8 +10,8 @@ use burn_ndarray::NdArrayTensor;
 use super::host::{self, HostBackend, OwnedTensor, kernel_methods};
 use super::{
     AdamState, AdamStep, AttentionGradients, AttentionInput, AttentionOutput, Backend,
-    GruGradients, GruOutput, GruWeights, LayerNormInput, LinearInput, LinearOutput, SoftmaxInput,
-    SoftmaxOutput,
+    GruGradients, GruOutput, GruWeights, LayerNormInput, LinearInput, LinearOutput,
+    SoftmaxGradients, SoftmaxInput,
 };
 
 /// Values taken out of a tensor, with its shape.

@@ -147,13 +147,13 @@ pub fn softmax_cross_entropy<B: Backend>(
             "one correction for each item"
         );
     }
-    let output = B::softmax_cross_entropy(SoftmaxInput {
+    let loss = B::softmax_cross_entropy(SoftmaxInput {
         users: users.into_primitive().tensor(),
         items: items.into_primitive().tensor(),
         log_correction: log_correction.map(|correction| correction.into_primitive().tensor()),
         targets: targets.into_primitive(),
     });
-    Tensor::from_primitive(TensorPrimitive::Float(output.loss))
+    Tensor::from_primitive(TensorPrimitive::Float(loss))
 }
 
 /// The rows of `table` `[rows, dim]` that `indices` `[n]` name, `[n, dim]`: an embedding lookup.

@@ -1,8 +1,9 @@
 //! Softmax cross-entropy over all items, without the `[rows, items]` matrix.
 //!
-//! Logits are made in tiles that stay in cache. The forward pass keeps only a running maximum and
-//! sum per row, as in Milakov & Gimelshein, "Online normalizer calculation for softmax" (2018);
-//! the backward pass makes each tile again and adds its part straight into both gradients.
+//! Logits are made in tiles that stay in cache. The loss alone keeps only a running maximum and sum
+//! per row, as in Milakov & Gimelshein, "Online normalizer calculation for softmax" (2018). With its
+//! gradients, which are made along with it, the logits of a block of rows are kept until its
+//! normalizers are known, so that each is made once.
 //!
 //! A tile is `[items, rows]`: what is kept per row lies side by side, so that maxima, sums and
 //! probabilities are made a vector of rows at a time, and all products read the tables as they
@@ -20,6 +21,8 @@ const TILE_ITEMS: usize = 128;
 const TILE_ROWS: usize = 64;
 /// The items are divided among threads into at most this many parts.
 const PARTS: usize = 16;
+/// How many logits are kept at once, where [`TILE_ROWS`] rows have no more: 16 MiB.
+const KEPT_LOGITS: usize = 1 << 22;
 
 /// What the loss is taken over.
 #[derive(Clone, Copy)]
@@ -42,10 +45,14 @@ impl<'a> Softmax<'a> {
         self.targets.len()
     }
 
+    /// How many items take part.
+    fn active_items(&self) -> usize {
+        self.items.len() / self.dim - self.first_item
+    }
+
     /// The items that take part, in equal parts whose size depends on their number alone.
     fn items_per_part(&self) -> usize {
-        let items = self.items.len() / self.dim - self.first_item;
-        items.div_ceil(PARTS)
+        self.active_items().div_ceil(PARTS)
     }
 
     fn item(&self, item: usize) -> &'a [f32] {
@@ -82,52 +89,71 @@ impl<'a> Softmax<'a> {
         }
     }
 
-    /// The mean loss, and each row's `ln Σ e^logit`.
-    pub(crate) fn forward(&self) -> (f32, Vec<f32>) {
-        let per_part = self.items_per_part();
-        let end = self.items.len() / self.dim;
+    /// The mean loss.
+    pub(crate) fn loss(&self) -> f32 {
         let users = self.transposed_users();
+        let per_part = self.items_per_part();
+        let end = self.first_item + self.active_items();
         let parts: Vec<usize> = (self.first_item..end).step_by(per_part).collect();
         let running: Vec<RunningSums> = parts
             .into_par_iter()
-            .map(|first| self.running_sums(&users, first, end.min(first + per_part)))
+            .map(|first| self.running_sums(&users, first, end.min(first + per_part), None))
             .collect();
-        let normalizers: Vec<f32> = (0..self.rows())
-            .map(|row| {
-                let of_row = running
-                    .iter()
-                    .map(|part| (part.maximum[row], part.sum[row]));
-                let (maximum, sum) = of_row.reduce(merge_sums).unwrap_or((0.0, 1.0));
-                maximum + sum.ln()
-            })
-            .collect();
-        let total: f64 = (0..self.rows())
-            .map(|row| {
-                let target = self.targets[row] as usize;
-                let user = &self.users[row * self.dim..(row + 1) * self.dim];
-                let correction = self
-                    .log_correction
-                    .map_or(0.0, |correction| correction[target]);
-                f64::from(normalizers[row] - (inner_product(user, self.item(target)) - correction))
-            })
-            .sum();
-        ((total / self.rows() as f64) as f32, normalizers)
+        let mut total = 0.0;
+        self.add_losses(&self.normalizers(&running), &mut total);
+        (total / self.rows() as f64) as f32
     }
 
-    /// The running sums of all rows over a part of the items.
-    fn running_sums(&self, users: &[f32], first: usize, end: usize) -> RunningSums {
+    /// Each row's `ln Σ e^logit`, of the running sums over all parts.
+    fn normalizers(&self, parts: &[RunningSums]) -> Vec<f32> {
+        let of_row = |row: usize| {
+            let parts = parts.iter().map(|part| (part.maximum[row], part.sum[row]));
+            let (maximum, sum) = parts.reduce(merge_sums).unwrap_or((0.0, 1.0));
+            maximum + sum.ln()
+        };
+        (0..self.rows()).map(of_row).collect()
+    }
+
+    /// Adds each row's loss, one after another.
+    fn add_losses(&self, normalizers: &[f32], total: &mut f64) {
+        let rows = self.users.chunks_exact(self.dim).zip(self.targets);
+        for ((user, &target), normalizer) in rows.zip(normalizers) {
+            let target = target as usize;
+            let correction = self.log_correction.map_or(0.0, |all| all[target]);
+            let logit = inner_product(user, self.item(target)) - correction;
+            *total += f64::from(normalizer - logit);
+        }
+    }
+
+    /// The running sums of all rows over a part of the items. Their logits go to `kept`, tile by
+    /// tile, if that is given.
+    fn running_sums(
+        &self,
+        users: &[f32],
+        first: usize,
+        end: usize,
+        mut kept: Option<&mut [f32]>,
+    ) -> RunningSums {
+        let mut passing = vec![0.0; TILE_ITEMS * TILE_ROWS];
         let mut running = RunningSums {
             maximum: vec![f32::NEG_INFINITY; self.rows()],
             sum: vec![0.0; self.rows()],
         };
-        let mut tile = vec![0.0; TILE_ITEMS * TILE_ROWS];
         for first in (first..end).step_by(TILE_ITEMS) {
             let count = TILE_ITEMS.min(end - first);
             let rows = users.chunks(TILE_ROWS * self.dim);
             let maximum = running.maximum.chunks_mut(TILE_ROWS);
             let sum = running.sum.chunks_mut(TILE_ROWS);
             for (users, (maximum, sum)) in rows.zip(maximum.zip(sum)) {
-                let tile = &mut tile[..count * sum.len()];
+                let len = count * sum.len();
+                let tile = match kept.take() {
+                    Some(all) => {
+                        let (tile, rest) = all.split_at_mut(len);
+                        kept = Some(rest);
+                        tile
+                    }
+                    None => &mut passing[..len],
+                };
                 self.logits(first, users, tile);
                 add_to_running_sums(tile, maximum, sum);
             }
@@ -135,59 +161,119 @@ impl<'a> Softmax<'a> {
         running
     }
 
-    /// The gradients of `scale · mean loss` by users `[rows, dim]` and items `[items, dim]`.
-    pub(crate) fn backward(&self, normalizers: &[f32], scale: f32) -> (Vec<f32>, Vec<f32>) {
-        let scale = scale / self.rows() as f32;
-        let per_part = self.items_per_part();
-        let users = self.transposed_users();
-        let mut item_gradient = vec![0.0; self.items.len()];
-        let parts: Vec<Vec<f32>> = item_gradient[self.first_item * self.dim..]
-            .par_chunks_mut(per_part * self.dim)
-            .enumerate()
-            .map(|(part, gradient)| {
-                let first = self.first_item + part * per_part;
-                self.part_backward(&users, first, gradient, normalizers, scale)
-            })
-            .collect();
-        let mut parts = parts.into_iter();
-        let mut user_gradient = parts.next().unwrap_or_else(|| vec![0.0; self.users.len()]);
-        for part in parts {
-            for (sum, part) in user_gradient.iter_mut().zip(part) {
-                *sum += part;
-            }
+    /// The mean loss, and its gradients by users `[rows, dim]` and by items `[items, dim]`.
+    pub(crate) fn gradients(&self) -> SoftmaxGradients {
+        let items = self.active_items();
+        let at_once = (KEPT_LOGITS / items / TILE_ROWS).max(1) * TILE_ROWS;
+        let mut kept = vec![0.0; items * at_once.min(self.rows())];
+        let mut by_users = vec![0.0; self.users.len()];
+        let mut by_items = vec![0.0; self.items.len()];
+        let mut total = 0.0;
+        let blocks = self.users.chunks(at_once * self.dim);
+        let blocks = blocks.zip(self.targets.chunks(at_once));
+        let gradients = by_users.chunks_mut(at_once * self.dim);
+        for (block, ((users, targets), by_users)) in blocks.zip(gradients).enumerate() {
+            let some = Softmax {
+                users,
+                targets,
+                ..*self
+            };
+            let (transposed, kept) = (some.transposed_users(), &mut kept[..items * some.rows()]);
+            let normalizers = some.keep_logits(&transposed, kept);
+            some.add_losses(&normalizers, &mut total);
+            let scale = 1.0 / self.rows() as f32;
+            some.add_gradients(
+                kept,
+                &normalizers,
+                scale,
+                (by_users, &mut by_items),
+                block == 0,
+            );
         }
-        (user_gradient, item_gradient)
+        SoftmaxGradients {
+            loss: (total / self.rows() as f64) as f32,
+            users: by_users,
+            items: by_items,
+        }
     }
 
-    /// One part's item gradient, and what it adds to the user gradient.
-    fn part_backward(
+    /// Makes the logits of all rows, tile by tile, and gives their normalizers.
+    fn keep_logits(&self, transposed_users: &[f32], kept: &mut [f32]) -> Vec<f32> {
+        let per_part = self.items_per_part();
+        let running: Vec<RunningSums> = kept
+            .par_chunks_mut(per_part * self.rows())
+            .enumerate()
+            .map(|(part, kept)| {
+                let first = self.first_item + part * per_part;
+                let end = first + kept.len() / self.rows();
+                self.running_sums(transposed_users, first, end, Some(kept))
+            })
+            .collect();
+        self.normalizers(&running)
+    }
+
+    /// Makes the gradient by users, and adds to the one by items, which is still to be written where
+    /// these rows are the first.
+    fn add_gradients(
         &self,
-        transposed_users: &[f32],
+        kept: &[f32],
+        normalizers: &[f32],
+        scale: f32,
+        (by_users, by_items): (&mut [f32], &mut [f32]),
+        first_rows: bool,
+    ) {
+        let per_part = self.items_per_part();
+        let parts: Vec<Vec<f32>> = by_items[self.first_item * self.dim..]
+            .par_chunks_mut(per_part * self.dim)
+            .zip(kept.par_chunks(per_part * self.rows()))
+            .enumerate()
+            .map(|(part, (by_items, kept))| {
+                let first = self.first_item + part * per_part;
+                self.part_gradients(kept, first, by_items, first_rows, normalizers, scale)
+            })
+            .collect();
+        let size = TILE_ROWS * self.dim;
+        let blocks = by_users.par_chunks_mut(size).enumerate();
+        blocks.for_each(|(block, sums)| {
+            for (number, part) in parts.iter().enumerate() {
+                let part = &part[block * size..][..sums.len()];
+                if number == 0 {
+                    sums.copy_from_slice(part);
+                } else {
+                    add(sums, part);
+                }
+            }
+        });
+    }
+
+    /// Adds to one part's gradient by items; gives what the part adds to the one by users.
+    fn part_gradients(
+        &self,
+        mut kept: &[f32],
         first: usize,
-        item_gradient: &mut [f32],
+        by_items: &mut [f32],
+        first_rows: bool,
         normalizers: &[f32],
         scale: f32,
     ) -> Vec<f32> {
         let dim = self.dim;
-        let mut user_gradient = vec![0.0; self.users.len()];
+        let mut by_users = vec![0.0; self.users.len()];
         let mut tile = vec![0.0; TILE_ITEMS * TILE_ROWS];
-        for (block, item_gradient) in item_gradient.chunks_mut(TILE_ITEMS * dim).enumerate() {
+        for (block, by_items) in by_items.chunks_mut(TILE_ITEMS * dim).enumerate() {
             let first = first + block * TILE_ITEMS;
-            let count = item_gradient.len() / dim;
+            let count = by_items.len() / dim;
             let blocks = self
                 .users
                 .chunks(TILE_ROWS * dim)
-                .zip(transposed_users.chunks(TILE_ROWS * dim))
-                .zip(user_gradient.chunks_mut(TILE_ROWS * dim))
+                .zip(by_users.chunks_mut(TILE_ROWS * dim))
                 .zip(normalizers.chunks(TILE_ROWS))
                 .zip(self.targets.chunks(TILE_ROWS));
-            for (row_block, ((((users, transposed), user_gradient), normalizers), targets)) in
-                blocks.enumerate()
-            {
+            for (row_block, (((users, by_users), normalizers), targets)) in blocks.enumerate() {
                 let rows = targets.len();
+                let (logits, rest) = kept.split_at(count * rows);
+                kept = rest;
                 let tile = &mut tile[..count * rows];
-                self.logits(first, transposed, tile);
-                to_probabilities(tile, normalizers, scale);
+                probabilities(logits, normalizers, scale, tile);
                 for (row, &target) in targets.iter().enumerate() {
                     let place = (target as usize).wrapping_sub(first);
                     if place < count {
@@ -199,19 +285,29 @@ impl<'a> Softmax<'a> {
                 // every page twice, which takes longer than the products.
                 let (items, users) = (self.block(first, count), Matrix::new(users, rows, dim));
                 if block == 0 {
-                    matmul(user_gradient, tile.t(), items);
+                    matmul(by_users, tile.t(), items);
                 } else {
-                    matmul_add(user_gradient, tile.t(), items);
+                    matmul_add(by_users, tile.t(), items);
                 }
-                if row_block == 0 {
-                    matmul(item_gradient, tile, users);
+                if first_rows && row_block == 0 {
+                    matmul(by_items, tile, users);
                 } else {
-                    matmul_add(item_gradient, tile, users);
+                    matmul_add(by_items, tile, users);
                 }
             }
         }
-        user_gradient
+        by_users
     }
+}
+
+/// What [`Softmax::gradients`] gives.
+pub(crate) struct SoftmaxGradients {
+    /// The mean loss over rows.
+    pub(crate) loss: f32,
+    /// By users, `[rows, dim]`.
+    pub(crate) users: Vec<f32>,
+    /// By items, `[items, dim]`; 0 for those that take no part.
+    pub(crate) items: Vec<f32>,
 }
 
 /// Each row's maximum logit so far, and its `Σ e^(logit - maximum)`.
@@ -256,11 +352,20 @@ for_each_instruction_set! {
 }
 
 for_each_instruction_set! {
-    fn to_probabilities(tile: &mut [f32], normalizers: &[f32], scale: f32) {
-        for logits in tile.chunks_exact_mut(normalizers.len()) {
-            for (logit, &normalizer) in logits.iter_mut().zip(normalizers) {
-                *logit = exp(*logit - normalizer) * scale;
+    fn probabilities(logits: &[f32], normalizers: &[f32], scale: f32, out: &mut [f32]) {
+        let rows = normalizers.len();
+        for (out, logits) in out.chunks_exact_mut(rows).zip(logits.chunks_exact(rows)) {
+            for ((out, &logit), &normalizer) in out.iter_mut().zip(logits).zip(normalizers) {
+                *out = exp(logit - normalizer) * scale;
             }
+        }
+    }
+}
+
+for_each_instruction_set! {
+    fn add(sums: &mut [f32], more: &[f32]) {
+        for (sum, more) in sums.iter_mut().zip(more) {
+            *sum += more;
         }
     }
 }
