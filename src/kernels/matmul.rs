@@ -275,7 +275,7 @@ impl Product<'_> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, any(feature = "flex", feature = "ndarray")))]
 mod tests {
     use proptest::prelude::*;
 
