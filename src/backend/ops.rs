@@ -64,7 +64,8 @@ pub fn causal_attention<B: Backend>(
     )
 }
 
-/// The same with weights `silu(product + biases) / divisor`, which are not normalized.
+/// Causal self-attention whose weights are `silu(product + biases) / divisor`, not normalized, as HSTU
+/// has it; else as [`causal_attention`].
 ///
 /// # Panics
 /// As [`causal_attention`], and when there are fewer biases of positions than tokens in a sequence,

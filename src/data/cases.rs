@@ -93,7 +93,7 @@ impl Cases {
         fingerprint.finish()
     }
 
-    /// Those cases that are to be kept.
+    /// The cases for which `keep` says so.
     #[must_use]
     pub fn filtered(&self, keep: impl Fn(Case<'_>) -> bool) -> Self {
         let places = (0..self.len()).filter(|&case| keep(self.get(case)));

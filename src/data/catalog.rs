@@ -133,7 +133,7 @@ impl Catalog {
         &self.counts
     }
 
-    /// The same catalog with items counted anew over `sequences`; those that are not in it count
+    /// This catalog with items counted anew over `sequences`; those that are not in it count
     /// for nothing.
     #[must_use]
     pub fn with_counts<'a>(mut self, sequences: impl IntoIterator<Item = &'a [ItemIndex]>) -> Self {

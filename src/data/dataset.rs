@@ -120,7 +120,7 @@ impl Dataset {
         &self.sequences
     }
 
-    /// The same data with features of users, `[users, features]`, for models that look at them.
+    /// This data set with features of its users, `[users, features]`, for models that look at them.
     ///
     /// # Errors
     /// [`Error::Shape`] when there is not one row for each user.

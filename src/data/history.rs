@@ -46,7 +46,7 @@ impl<'a> History<'a> {
         })
     }
 
-    /// The same with features of the user, for models that look at them.
+    /// This history with features of its user, for models that look at them.
     #[must_use]
     pub fn with_features(self, features: &'a [f32]) -> Self {
         Self { features, ..self }

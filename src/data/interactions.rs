@@ -112,7 +112,7 @@ impl Interactions {
         Ok(log)
     }
 
-    /// The same rows with a value each, such as a rating; NaN where a row has none.
+    /// These interactions with a value each, such as a rating; NaN where a row has none.
     ///
     /// # Errors
     /// [`Error::Shape`] when there is not one for each row, and [`Error::InvalidValue`] for an
@@ -124,7 +124,7 @@ impl Interactions {
         Ok(self)
     }
 
-    /// The same rows with an event type each, such as `click` or `buy`.
+    /// These interactions with an event type each, such as `click` or `buy`.
     ///
     /// # Errors
     /// [`Error::Shape`] when there is not one for each row.

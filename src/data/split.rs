@@ -105,7 +105,7 @@ impl Split {
         })
     }
 
-    /// The same split whose training data lacks some items, to see what a model makes of items
+    /// This split with some items taken out of its training data, to see what a model makes of items
     /// that nobody has taken yet. They stay in the catalog, in histories and among labels.
     ///
     /// # Errors

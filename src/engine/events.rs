@@ -41,7 +41,7 @@ impl RecallEngine {
         Ok(self.take(interaction, segments, &serving))
     }
 
-    /// The same for several events with their segments, all of them or, if one is invalid, none.
+    /// Takes in several events with their segments: all of them or, if one is invalid, none.
     ///
     /// # Errors
     /// As [`observe`](RecallEngine::observe), with the place of the event, counted from 0.

@@ -78,8 +78,8 @@ impl RecallRequest {
         Self::new(Who::History(history, Vec::new()), k)
     }
 
-    /// The same for items with the times at which they were taken, in the unit of the source, which
-    /// some models and channels use.
+    /// A request for a history whose items come with the times at which they were taken, in the unit
+    /// of the source, which some models and channels use.
     pub fn of_timed_history<T: Into<ExternalId>>(
         history: impl IntoIterator<Item = (T, f64)>,
         k: usize,

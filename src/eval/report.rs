@@ -157,7 +157,7 @@ impl<'a> Scorer<'a> {
         }
     }
 
-    /// The same for many users, on all threads: for each of `0..users` their `ranked` list and their
+    /// Judges many users' lists on all threads: for each of `0..users` their `ranked` list and their
     /// `labels`. The sums are made in order, so that they are the same bits on any number of
     /// threads.
     pub fn add_all<'l>(

@@ -79,7 +79,7 @@ impl FlatIndex {
         Self::with_precision(vectors, Precision::F32)
     }
 
-    /// The same with vectors that may be kept compactly, which are then what is searched exactly.
+    /// An index that keeps its vectors at a [`Precision`], and searches exactly what it keeps.
     ///
     /// # Errors
     /// As [`new`](Self::new), and [`Error::InvalidValue`] for a value that half-precision does not

@@ -93,7 +93,7 @@ impl Hits {
         &self.items[self.range(query)]
     }
 
-    /// Their inner products with the query.
+    /// The scores of the items found for a query, best first: inner products.
     ///
     /// # Panics
     /// When there are not so many queries.
@@ -101,7 +101,7 @@ impl Hits {
         &self.scores[self.range(query)]
     }
 
-    /// Both, one hit after another.
+    /// The hits of a query, items with their scores, best first.
     ///
     /// # Panics
     /// When there are not so many queries.

@@ -38,7 +38,7 @@ impl Similarity {
         }
     }
 
-    /// The same for tensors `[rows, dim]`.
+    /// Scales each row of a tensor `[rows, dim]` as [`prepare`](Self::prepare) does.
     pub fn prepare_tensor<B: Backend>(self, rows: Tensor<B, 2>) -> Tensor<B, 2> {
         match self {
             Self::Dot => rows,

@@ -123,7 +123,7 @@ impl Candidates {
         self.hits.items(user)
     }
 
-    /// Their scores.
+    /// The scores of a user's items, best first.
     ///
     /// # Panics
     /// When there are not so many users.

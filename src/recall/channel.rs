@@ -29,14 +29,14 @@ pub struct UserContext<'a> {
 }
 
 impl<'a> UserContext<'a> {
-    /// The same user in segments, such as a region or an age group, for channels that have lists
+    /// This user in segments, such as a region or an age group, for channels that have lists
     /// for each.
     #[must_use]
     pub fn in_segments(self, segments: &'a [String]) -> Self {
         Self { segments, ..self }
     }
 
-    /// The same user at a time, in the unit of the source, from which the age of what they did is
+    /// This user at a time, in the unit of the source, from which the age of what they did is
     /// counted; where none is given, it is that of the history's last item.
     #[must_use]
     pub fn at(self, now: f64) -> Self {

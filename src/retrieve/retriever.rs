@@ -141,7 +141,7 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
         self.recall_history(history, options)
     }
 
-    /// The same for a history whose items come with the times at which they were taken, in the unit
+    /// Recalls items for a history whose items come with the times at which they were taken, in the unit
     /// of the training data.
     ///
     /// # Errors

@@ -423,7 +423,7 @@ impl StagePlan {
         }
     }
 
-    /// The same with one more channel, of a share like the others'.
+    /// This plan with one more channel, of a share like the others'.
     #[must_use]
     pub fn channel(mut self, name: impl Into<String>, kind: ChannelKind) -> Self {
         self.channels.push(PlannedChannel::new(name, kind));

@@ -56,7 +56,7 @@ impl<B: Backend> ModelRegistry<B> {
         all.0
     }
 
-    /// The same with one more model, in place of another of the same
+    /// This registry with one more model, in place of another of the same
     /// [name](RecallerConfig::NAME).
     #[must_use]
     pub fn with<C: RecallerConfig>(mut self) -> Self {

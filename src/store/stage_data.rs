@@ -94,7 +94,7 @@ impl StageData {
         })
     }
 
-    /// The same with times that are in another unit than their size says.
+    /// These data with times that are in another unit than their size says.
     #[must_use]
     pub fn with_time_unit(mut self, time_unit: TimeUnit) -> Self {
         self.time_unit = time_unit;
@@ -106,7 +106,7 @@ impl StageData {
         self.time_unit
     }
 
-    /// The same with a model, for channels that look at vectors.
+    /// These data with a model, for channels that look at vectors.
     ///
     /// # Errors
     /// [`Error::Shape`] when it is of another number of items.
@@ -120,7 +120,7 @@ impl StageData {
         Ok(self)
     }
 
-    /// The same with tags of items, `[items + 1, tags]`.
+    /// These data with tags of items, `[items + 1, tags]`.
     ///
     /// # Errors
     /// [`Error::Shape`] when there is not one row for each item, and padding.
@@ -134,7 +134,7 @@ impl StageData {
         Ok(self)
     }
 
-    /// The same with the segments that each sequence's user is in.
+    /// These data with the segments that each sequence's user is in.
     ///
     /// # Errors
     /// [`Error::Shape`] when there is not one list for each sequence.

@@ -73,7 +73,7 @@ fn strings(params: Vec<(&str, usize)>) -> HashMap<String, String> {
 /// Where a server is and how it is spoken to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MilvusConfig {
-    /// Such as `http://127.0.0.1:19530`.
+    /// The server's address, such as `http://127.0.0.1:19530`.
     pub address: String,
     /// `user:password` or an API key, where the server wants one.
     pub token: Option<String>,
