@@ -175,11 +175,26 @@ fn a_resumed_run_equals_an_uninterrupted_one() {
         .with_schedule(Schedule::Cosine)
         .with_clip_norm(Some(0.1));
     for config in [config(), scheduled] {
-        check_resuming(&config);
+        check_resuming(&config, &["1", "2", "3", "4"]);
     }
 }
 
-fn check_resuming(config: &TrainerConfig) {
+/// Validation and checkpoints within epochs: eight steps each, four of them made of two batches.
+#[test]
+fn a_run_that_is_resumed_within_an_epoch_equals_an_uninterrupted_one() {
+    let often = config()
+        .with_validate_every(Some(3))
+        .with_warm_up_steps(4)
+        .with_schedule(Schedule::Cosine)
+        .with_weight_decay(0.5);
+    let ends = ["1", "1", "2", "2", "2", "3", "3", "3", "4", "4", "4"];
+    check_resuming(&often, &ends);
+    let accumulated = often.with_accumulate(2);
+    check_resuming(&accumulated, &["1", "2", "3", "3", "4", "4"]);
+}
+
+/// `ends` are the epochs that reports end in.
+fn check_resuming(config: &TrainerConfig, ends: &[&str]) {
     on_one_thread(|| {
         let split = split(Protocol::LeaveOneOut);
         let whole = fit::<Flex>(&split, Trainer::new(config.clone())).unwrap();
@@ -204,8 +219,87 @@ fn check_resuming(config: &TrainerConfig) {
             .lines()
             .filter_map(|row| row.split(',').next())
             .collect();
-        assert_eq!(first, ["epoch", "1", "2", "3", "4"]);
+        assert_eq!(first, [&["epoch"], ends].concat());
     });
+}
+
+/// Two batches a step are one of twice the size, up to rounding.
+#[test]
+fn accumulated_gradients_are_those_of_a_larger_batch() {
+    let split = split(Protocol::LeaveOneOut);
+    let train = |config: TrainerConfig| {
+        let model = Gru4RecConfig::new()
+            .with_dim(16)
+            .with_embedding_dropout(0.0)
+            .with_hidden_dropout(0.0)
+            .init::<Autodiff<Flex>>(split.catalog().len(), 5, &Default::default())
+            .unwrap();
+        let trainer = Trainer::new(config.with_epochs(1).with_learning_rate(1e-3));
+        trainer.fit(model, &split, &Default::default()).unwrap()
+    };
+    let (large, two) = (
+        train(config().with_batch_size(32)),
+        train(config().with_accumulate(2)),
+    );
+    let alone = train(config());
+    assert_eq!(large.epochs[0].step, two.epochs[0].step);
+    assert_eq!(large.epochs[0].targets, two.epochs[0].targets);
+    assert!((large.epochs[0].loss - two.epochs[0].loss).abs() < 1e-5);
+    let pairs = || weights(&large.model).into_iter().zip(weights(&two.model));
+    let furthest = pairs().map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(furthest < 1e-4, "{furthest}");
+    assert!((large.epochs[0].loss - alone.epochs[0].loss).abs() > 1e-3);
+}
+
+/// Time that is up ends training after the step at hand, validated and kept; with more time it goes
+/// on from there.
+#[test]
+fn a_time_limit_ends_training_and_loses_nothing() {
+    on_one_thread(|| {
+        let split = split(Protocol::LeaveOneOut);
+        let whole = fit::<Flex>(&split, Trainer::new(config().with_epochs(1))).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let limited = |seconds: Option<f64>| {
+            let config = config().with_epochs(1).with_time_limit(seconds);
+            let trainer = Trainer::new(config).checkpoints(folder.path()).resume(true);
+            fit::<Flex>(&split, trainer).unwrap()
+        };
+        let first = limited(Some(1e-9));
+        assert_eq!((first.stop, first.epochs.len()), (StopReason::Time, 1));
+        assert_eq!((first.epochs[0].step, first.best_epoch), (1, 1));
+        assert!(first.epochs[0].validation.is_some());
+        // Time that was up is up for a run that goes on as well.
+        let again = limited(Some(1e-9));
+        assert_eq!((again.stop, again.epochs.len()), (StopReason::Time, 1));
+        let rest = limited(None);
+        assert_eq!(rest.stop, StopReason::Epochs);
+        let last = rest.epochs.last().unwrap();
+        assert_eq!(last.step, whole.epochs[0].step);
+        assert_eq!(last.validation, whole.epochs[0].validation);
+        assert_eq!(
+            first.epochs[0].targets + last.targets,
+            whole.epochs[0].targets
+        );
+    });
+}
+
+/// States that are carried from batch to batch are in no checkpoint.
+#[test]
+fn what_would_lose_carried_states_is_refused() {
+    let split = split(Protocol::LeaveOneOut);
+    let carrying = config().with_targets(Targets::SessionParallel);
+    let often = carrying.clone().with_validate_every(Some(3));
+    let summed = carrying.clone().with_accumulate(2);
+    for (config, name) in [(often, "validate_every"), (summed, "accumulate")] {
+        let refused = fit::<Flex>(&split, Trainer::new(config)).unwrap_err();
+        let named = matches!(&refused, Error::InvalidValue { field, .. } if *field == name);
+        assert!(named, "{refused}");
+    }
+    // And its epochs are ended, however little time there is.
+    let limited = carrying.with_epochs(3).with_time_limit(Some(1e-9));
+    let trained = fit::<Flex>(&split, Trainer::new(limited)).unwrap();
+    assert_eq!((trained.stop, trained.epochs.len()), (StopReason::Time, 1));
+    assert!(trained.epochs[0].step > 1);
 }
 
 /// Rates rise and fall as they should, gradients are measured and scaled down, and both are told.
@@ -291,11 +385,9 @@ fn resuming_with_other_settings_or_damaged_files_is_refused() {
     assert_eq!(fit_with(config()).unwrap().epochs.len(), 4);
     let state = checkpoint_file(folder.path(), "state.json");
     let text = std::fs::read_to_string(&state).unwrap();
-    std::fs::write(
-        &state,
-        text.replacen("\"format_version\": 4", "\"format_version\": 9", 1),
-    )
-    .unwrap();
+    let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    value["format_version"] = 9.into();
+    std::fs::write(&state, value.to_string()).unwrap();
     assert!(matches!(
         fit_with(config()).unwrap_err(),
         Error::FormatVersion { found: 9, .. }

@@ -99,6 +99,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
                     seed,
                     seen: seen(options),
                     checkpoints: out.join("checkpoints").join(&key),
+                    pause_after: None,
                     progress: true,
                 };
                 let outcome = measure(name, &run, &entry, &context, options)

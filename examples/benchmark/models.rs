@@ -1,6 +1,7 @@
 //! Models by the names of the settings file.
 
 use std::error::Error;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -14,7 +15,9 @@ use seqrec::index::FlatIndex;
 use seqrec::model::{MODEL_NAMES, ModelVisitor, TrainableConfig, visit_model};
 use seqrec::recall::{RecallChannel, VectorChannel};
 use seqrec::retrieve::{ModelEncoder, item_vectors};
-use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
+use seqrec::train::{
+    EpochReport, ProgressBars, StepReport, Trainer, TrainerConfig, TrainingObserver, TrainingPlan,
+};
 
 use crate::overrides::config;
 use crate::settings::Entry;
@@ -27,6 +30,8 @@ pub struct Context<'a> {
     pub seen: Seen,
     /// Where training goes on after an interruption.
     pub checkpoints: PathBuf,
+    /// After how many epochs training pauses, to go on another time or never.
+    pub pause_after: Option<usize>,
     pub progress: bool,
 }
 
@@ -105,6 +110,47 @@ fn solved<C: RecallChannel + 'static>(
 
 type Train = Autodiff<Flex>;
 
+/// Pauses training after some epochs. Their number in the trainer's settings stays what it is, since
+/// learning rates may depend on it.
+#[derive(Default)]
+struct Pause {
+    epochs: usize,
+    /// After how many steps that is.
+    steps: usize,
+    /// Whether an earlier run got there.
+    reached: bool,
+}
+
+impl Pause {
+    fn flow(reached: bool) -> ControlFlow<()> {
+        if reached {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+}
+
+impl TrainingObserver for Pause {
+    fn on_start(&mut self, plan: &TrainingPlan<'_>) -> seqrec::Result<()> {
+        self.steps = self.epochs.saturating_mul(plan.steps_per_epoch);
+        self.reached = (plan.done.last()).is_some_and(|last| last.step >= self.steps);
+        Ok(())
+    }
+
+    fn on_step(&mut self, _step: &StepReport) -> seqrec::Result<ControlFlow<()>> {
+        Ok(Self::flow(self.reached))
+    }
+
+    fn on_epoch(
+        &mut self,
+        epoch: &EpochReport,
+        _improved: bool,
+    ) -> seqrec::Result<ControlFlow<()>> {
+        Ok(Self::flow(epoch.step >= self.steps))
+    }
+}
+
 /// A model that is trained by epochs.
 struct Neural<'a> {
     entry: &'a Entry,
@@ -130,6 +176,12 @@ impl ModelVisitor<Train> for Neural<'_> {
             .resume(true);
         if context.progress {
             trainer = trainer.observer(ProgressBars::default());
+        }
+        if let Some(epochs) = context.pause_after {
+            trainer = trainer.observer(Pause {
+                epochs,
+                ..Pause::default()
+            });
         }
         let trained = trainer.fit(model, context.split, &device)?;
         let index = FlatIndex::new(&item_vectors(&trained.model))?;

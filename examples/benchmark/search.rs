@@ -52,16 +52,15 @@ pub fn best(
         epochs = epochs.min(defaults.epochs);
         let mut judged = Vec::new();
         for trial in trials {
-            let mut short = trial.clone();
-            short.set("trainer.epochs", &json!(epochs))?;
             let context = Context {
                 split,
                 seed: SEED,
                 seen: Seen::exclude_if(options.exclude_seen),
                 checkpoints: out.join("search").join(trial.key(run, SEED)),
+                pause_after: Some(epochs),
                 progress: false,
             };
-            let value = match models::fit(&short, &context) {
+            let value = match models::fit(&trial, &context) {
                 Ok(fitted) => fitted.valid.and_then(|valid| valid.get(defaults.metric)),
                 Err(error) => {
                     println!("  {} {}: {error}", trial.model, trial.trainer);

@@ -139,15 +139,15 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
     let why = match stop {
         StopReason::Epochs => "all epochs made".to_owned(),
         StopReason::Patience => "no better for long enough".to_owned(),
+        StopReason::Time => "time is up".to_owned(),
         StopReason::Diverged { epoch, step } => {
             format!("the loss diverged in epoch {epoch}, step {step}; lower --lr")
         }
         _ => "ended".to_owned(),
     };
-    println!(
-        "stopped after {} epochs ({why}); the best was epoch {best_epoch}",
-        epochs.len()
-    );
+    let made = epochs.last().map_or(0, |last| last.epoch);
+    let best = (epochs.get(best_epoch.saturating_sub(1))).map_or(0, |best| best.epoch);
+    println!("stopped after {made} epochs ({why}); the best was epoch {best}");
 
     let vectors = item_vectors(&model);
     let index: Box<dyn VectorIndex> = match options.index {

@@ -10,7 +10,7 @@ use seqrec::model::{MODEL_NAMES, Objective, Similarity};
 use seqrec::train::TrainerConfig;
 use serde_json::{Map, Value, json};
 
-use crate::overrides::merge;
+use crate::overrides::{self, merge};
 
 /// Trains a model on MovieLens, measures it, and shows what it recalls.
 ///
@@ -59,6 +59,9 @@ pub struct Options {
     /// Settings of the model, as JSON such as {"blocks":3}.
     #[arg(long, value_name = "JSON", default_value = "{}", value_parser = json_value)]
     pub settings: Value,
+    /// Further settings of the trainer, as JSON such as {"schedule":"cosine","warm_up_steps":100}.
+    #[arg(long, value_name = "JSON", default_value = "{}", value_parser = json_value)]
+    pub trainer: Value,
     /// All settings of a published run of GRU4Rec; single ones can still be set.
     #[arg(long, value_enum)]
     pub preset: Option<Preset>,
@@ -203,7 +206,10 @@ impl Options {
     }
 
     /// The trainer's settings, likewise.
-    pub fn trainer(&self, needs_one_target: bool) -> Result<TrainerConfig, seqrec::Error> {
+    pub fn trainer(
+        &self,
+        needs_one_target: bool,
+    ) -> Result<TrainerConfig, Box<dyn std::error::Error>> {
         let mut config = match self.preset {
             Some(Preset::Tutorial) => TrainerConfig::new()
                 .with_targets(Targets::ONE_RANDOM)
@@ -229,7 +235,7 @@ impl Options {
         config.ks = self.k.clone();
         let largest = self.k.iter().max().copied().unwrap_or(0);
         config.metric = Metric::recall(largest)?;
-        Ok(config)
+        overrides::config(&config, &self.trainer)
     }
 }
 

@@ -52,7 +52,8 @@ fn draw(
         .iter()
         .flat_map(|&metric| epochs.iter().filter_map(move |e| value(e, metric)));
     let top = values.fold(0.0, f64::max).max(1e-3) * 1.1;
-    let last = epochs.last().map_or(1, |epoch| epoch.epoch).max(2) as f64;
+    let last = epochs.len().max(2) as f64;
+    let by_epoch = epochs.last().is_some_and(|last| last.epoch == epochs.len());
 
     let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
@@ -66,7 +67,7 @@ fn draw(
         .set_secondary_coord(1.0..last, 0.0..top);
     chart
         .configure_mesh()
-        .x_desc("epoch")
+        .x_desc(if by_epoch { "epoch" } else { "validation" })
         .y_desc("training loss")
         .x_label_formatter(&|x| format!("{x:.0}"))
         .light_line_style(WHITE)
@@ -75,16 +76,17 @@ fn draw(
         .configure_secondary_axes()
         .y_desc("validation")
         .draw()?;
-    let points = epochs.iter().map(|epoch| (epoch.epoch as f64, epoch.loss));
+    let places = || (1..).map(f64::from);
+    let points = places().zip(epochs.iter().map(|epoch| epoch.loss));
     chart
         .draw_series(LineSeries::new(points, BLACK.stroke_width(2)))?
         .label("loss")
         .legend(|(x, y)| PathElement::new([(x, y), (x + 18, y)], BLACK.stroke_width(2)));
     for (number, &metric) in metrics.iter().enumerate() {
         let color = Palette99::pick(number).to_rgba();
-        let points = epochs
-            .iter()
-            .filter_map(|epoch| Some((epoch.epoch as f64, value(epoch, metric)?)));
+        let points = places()
+            .zip(epochs)
+            .filter_map(|(place, epoch)| Some((place, value(epoch, metric)?)));
         chart
             .draw_secondary_series(LineSeries::new(points, color.stroke_width(2)))?
             .label(metric.to_string())
@@ -111,6 +113,7 @@ mod tests {
         let path = folder.path().join("curves.svg");
         let epoch = EpochReport {
             epoch: 1,
+            step: 1,
             loss: 3.0,
             targets: 1,
             seconds: 1.0,

@@ -12,9 +12,8 @@ use crate::{Result, checks};
 /// Adam with bias correction, as in the paper and in PyTorch: epsilon is added to the corrected
 /// root.
 ///
-/// Kingma & Ba, [Adam: A Method for Stochastic Optimization](https://arxiv.org/abs/1412.6980);
-/// with a weight decay it is AdamW, Loshchilov & Hutter,
-/// [2019](https://arxiv.org/abs/1711.05101).
+/// Kingma & Ba, [Adam: A Method for Stochastic Optimization](https://arxiv.org/abs/1412.6980).
+/// With [`TrainerConfig::weight_decay`](super::TrainerConfig::weight_decay) it is AdamW.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Adam {
@@ -24,8 +23,6 @@ pub struct Adam {
     pub beta_2: f64,
     /// Added to the root of the second moment.
     pub epsilon: f64,
-    /// The share of a parameter that each step takes away, times the learning rate.
-    pub weight_decay: f64,
 }
 
 impl Default for Adam {
@@ -34,7 +31,6 @@ impl Default for Adam {
             beta_1: 0.9,
             beta_2: 0.999,
             epsilon: 1e-8,
-            weight_decay: 0.0,
         }
     }
 }
@@ -43,8 +39,7 @@ impl Adam {
     pub(super) fn validate(&self) -> Result<()> {
         checks::share("optimizer.beta_1", self.beta_1)?;
         checks::share("optimizer.beta_2", self.beta_2)?;
-        checks::positive("optimizer.epsilon", self.epsilon)?;
-        checks::not_negative("optimizer.weight_decay", self.weight_decay)
+        checks::positive("optimizer.epsilon", self.epsilon)
     }
 
     /// One step for some rows of a table `[rows, dim]`: those that `indices` `[n]` name, each
@@ -52,7 +47,7 @@ impl Adam {
     ///
     /// This is the lazy form of Adam, for losses over a sample of the items: the other rows and
     /// their moments stay as they are and cost nothing, where a step of the whole
-    /// table would let them drift on by their momentum. Weight decay is excluded.
+    /// table would let them drift on by their momentum.
     ///
     /// ```
     /// use burn::tensor::{Int, Tensor};
@@ -126,10 +121,6 @@ impl Adam {
         gradient: Tensor<B, D>,
         state: OptimizerState<B, D>,
     ) -> (Tensor<B, D>, OptimizerState<B, D>) {
-        let parameter = match self.weight_decay {
-            0.0 => parameter,
-            decay => parameter.mul_scalar(1.0 - learning_rate * decay),
-        };
         self.moved(learning_rate, parameter, Some(state), |state, step| {
             B::adam_step(state, gradient.into_primitive().tensor(), step)
         })

@@ -24,7 +24,7 @@ use crate::files::{
 use crate::{Error, Result};
 
 /// The version of checkpoints that this build writes and reads.
-const FORMAT_VERSION: u32 = 4;
+const FORMAT_VERSION: u32 = 5;
 
 const STATE: &str = "state.json";
 const MODEL: &str = "model.bin";
@@ -45,6 +45,8 @@ pub(super) struct Progress {
     pub(super) best_epoch: usize,
     pub(super) best_value: Option<f64>,
     pub(super) train_seconds: f64,
+    /// How long everything took, validation and checkpoints too.
+    pub(super) wall_seconds: f64,
 }
 
 impl Progress {
@@ -56,10 +58,16 @@ impl Progress {
             best_epoch: 0,
             best_value: None,
             train_seconds: 0.0,
+            wall_seconds: 0.0,
         }
     }
 
-    /// Adds the next epoch; whether it is the best so far. Without validation users the last one
+    /// How many steps were made.
+    pub(super) fn steps(&self) -> usize {
+        self.epochs.last().map_or(0, |epoch| epoch.step)
+    }
+
+    /// Adds the next report; whether it is the best so far. Without validation users the last one
     /// counts as the best.
     pub(super) fn add(&mut self, report: EpochReport, metric: Metric) -> bool {
         let validation = report.validation.as_ref();
@@ -93,7 +101,7 @@ pub(super) struct EncodedTensors {
     pub(super) best: Vec<u8>,
 }
 
-/// A folder of checkpoints, one folder an epoch, of which the last is kept.
+/// A folder of checkpoints, one folder for each validation, of which the last is kept.
 #[derive(Debug, Clone)]
 pub(super) struct Checkpoints {
     folder: PathBuf,

@@ -3,6 +3,7 @@
 use burn::config::Config;
 
 use super::adam::Adam;
+use super::decay::Decayed;
 use super::optimizer::Optimizer;
 use super::schedule::Schedule;
 use crate::data::{Seen, Targets};
@@ -36,10 +37,28 @@ pub struct TrainerConfig {
     /// The largest norm of a step's gradients, of all parameters together: larger ones are scaled
     /// down to it (Pascanu, Mikolov & Bengio, 2013). Where it is set, logs have the norms.
     pub clip_norm: Option<f64>,
+    /// The share of a parameter that each step takes away, times the learning rate: decoupled weight
+    /// decay, as in AdamW (Loshchilov & Hutter, [2019](https://arxiv.org/abs/1711.05101)).
+    #[config(default = 0.0)]
+    pub weight_decay: f64,
+    /// Which parameters decay.
+    #[config(default = "Decayed::default()")]
+    pub decayed: Decayed,
+    /// How many batches a step takes its gradients of, as if their targets were of one batch: for
+    /// batches that would not fit into memory. Negatives are each batch's own.
+    #[config(default = 1)]
+    pub accumulate: usize,
     /// Which positions of a sequence are targets.
     #[config(default = "Targets::All")]
     pub targets: Targets,
-    /// Training stops after this many epochs in a row without a better validation metric.
+    /// After how many steps the model is validated and a checkpoint is written: after every epoch
+    /// unless set, and after the last one in any case.
+    pub validate_every: Option<usize>,
+    /// After how many seconds training stops, those of earlier runs that it was resumed from and of
+    /// validation among them. The step at hand is ended and the model is validated. Where states are
+    /// carried from batch to batch, the epoch is ended too.
+    pub time_limit: Option<f64>,
+    /// Training stops after this many validations in a row without a better metric.
     #[config(default = 10)]
     pub patience: usize,
     /// How many steps are made before training may stop so. Small data have few steps an epoch, so
@@ -74,13 +93,29 @@ impl TrainerConfig {
         checks::at_least_one(&[
             ("epochs", self.epochs),
             ("batch_size", self.batch_size),
+            ("accumulate", self.accumulate),
+            ("validate_every", self.validate_every.unwrap_or(1)),
             ("patience", self.patience),
         ])?;
         checks::positive("learning_rate", self.learning_rate)?;
         if let Some(norm) = self.clip_norm {
             checks::positive("clip_norm", norm)?;
         }
+        if let Some(seconds) = self.time_limit {
+            checks::positive("time_limit", seconds)?;
+        }
+        checks::not_negative("weight_decay", self.weight_decay)?;
         self.optimizer.validate()?;
+        // States that go from batch to batch are in no checkpoint.
+        if self.targets == Targets::SessionParallel {
+            let reason = "can't be set where states are carried from batch to batch";
+            if let Some(every) = self.validate_every {
+                return Err(Error::invalid("validate_every", every, reason));
+            }
+            if self.accumulate > 1 {
+                return Err(Error::invalid("accumulate", self.accumulate, reason));
+            }
+        }
         if self.metric.measure() == Measure::MeanPopularity {
             return Err(Error::invalid(
                 "metric",

@@ -29,7 +29,7 @@ pub(super) struct Identity {
 }
 
 /// Settings that a resumed training may have others of: they say when it ends.
-const FREE: [&str; 3] = ["epochs", "patience", "minimum_steps"];
+const FREE: [&str; 4] = ["epochs", "patience", "minimum_steps", "time_limit"];
 
 impl Identity {
     /// A training of a model with these settings, as JSON, and so many parameters.

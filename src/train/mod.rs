@@ -4,6 +4,7 @@ mod adagrad;
 mod adam;
 mod checkpoint;
 mod config;
+mod decay;
 mod finite;
 mod gradients;
 mod identity;
@@ -14,11 +15,13 @@ mod outcome;
 #[cfg(feature = "progress")]
 mod progress;
 mod schedule;
+mod stretch;
 mod trainer;
 
 pub use adagrad::Adagrad;
 pub use adam::Adam;
 pub use config::TrainerConfig;
+pub use decay::Decayed;
 pub use observer::{CsvLog, EpochReport, StepReport, TrainingObserver, TrainingPlan};
 pub use optimizer::Optimizer;
 pub use optimizer_state::OptimizerState;

@@ -39,11 +39,14 @@ pub struct StepReport {
     pub gradient_norm: Option<f64>,
 }
 
-/// One epoch that was made.
+/// One epoch that was made, or what was made since the last validation where there are more or
+/// fewer of these than epochs ([`validate_every`](super::TrainerConfig::validate_every)).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EpochReport {
-    /// The epoch, counted from 1.
+    /// The epoch that it ends in, counted from 1.
     pub epoch: usize,
+    /// How many steps were made up to its end, over all epochs.
+    pub step: usize,
     /// The mean loss of its steps.
     pub loss: f64,
     /// How many targets it had.
@@ -90,8 +93,8 @@ pub trait TrainingObserver {
         Ok(())
     }
 
-    /// A step was made. A break ends training without the epoch that it is in: what comes back are
-    /// the best weights of the epochs before.
+    /// A step was made. A break ends training without what was made since the last validation: what
+    /// comes back are the best weights before.
     ///
     /// # Errors
     /// Ends training, whose result is then this error.
@@ -111,8 +114,8 @@ pub trait TrainingObserver {
     }
 }
 
-/// Writes a CSV file with one row an epoch: its number, loss, seconds, targets per second, learning
-/// rate, gradient norm, and every validation metric.
+/// Writes a CSV file with one row an epoch: its number, the steps so far, loss, seconds, targets per
+/// second, learning rate, gradient norm, and every validation metric.
 ///
 /// The file is written anew after each epoch and renamed, so it is whole at any moment.
 #[derive(Debug, Clone)]
@@ -142,6 +145,7 @@ impl CsvLog {
         });
         let fixed = [
             "epoch",
+            "step",
             "loss",
             "seconds",
             "waited_seconds",
@@ -156,6 +160,7 @@ impl CsvLog {
         for epoch in &self.epochs {
             let fixed = [
                 epoch.epoch.to_string(),
+                epoch.step.to_string(),
                 format!("{:.6}", epoch.loss),
                 format!("{:.3}", epoch.seconds),
                 format!("{:.3}", epoch.waited_seconds),

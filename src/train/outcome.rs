@@ -10,6 +10,8 @@ pub enum StopReason {
     Epochs,
     /// The validation metric did not get better for long enough.
     Patience,
+    /// Its time was up.
+    Time,
     /// An observer ended it.
     Observer,
     /// The loss became NaN or infinite; the best weights of the epochs before are kept.
@@ -26,10 +28,11 @@ pub enum StopReason {
 pub struct Trained<M> {
     /// The model with the best epoch's weights.
     pub model: M,
-    /// The best epoch, counted from 1; the last one where there are no validation users, and 0 where
-    /// an observer ended training before any was whole: the model is then as it was.
+    /// Which of `epochs` is the best, counted from 1; the last one where there are no validation
+    /// users, and 0 where an observer ended training before any was whole: the model is then as it
+    /// was.
     pub best_epoch: usize,
-    /// Every epoch.
+    /// Every epoch, or validation where there were more of these.
     pub epochs: Vec<EpochReport>,
     /// How long all steps took, in seconds, validation not counted.
     pub train_seconds: f64,

@@ -57,8 +57,10 @@ impl TrainingObserver for ProgressBars {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn on_epoch(&mut self, _epoch: &EpochReport, _improved: bool) -> Result<ControlFlow<()>> {
-        self.bar.finish_and_clear();
+    fn on_epoch(&mut self, epoch: &EpochReport, _improved: bool) -> Result<ControlFlow<()>> {
+        if epoch.step.is_multiple_of(self.steps_per_epoch.max(1)) {
+            self.bar.finish_and_clear();
+        }
         Ok(ControlFlow::Continue(()))
     }
 }

@@ -2,22 +2,20 @@
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use burn::module::Module;
+use burn::optim::Optimizer as _;
 use burn::optim::adaptor::OptimizerAdaptor;
-use burn::optim::{GradientsParams, Optimizer as _};
-use burn::tensor::ElementConversion;
 
 use super::checkpoint::{Checkpoint, Checkpoints, EncodedTensors, Progress, encode};
 use super::config::TrainerConfig;
 use super::finite::all_finite;
-use super::gradients;
 use super::identity::Identity;
-use super::observer::{EpochReport, StepReport, TrainingObserver, TrainingPlan};
+use super::observer::{EpochReport, TrainingObserver, TrainingPlan};
 use super::optimizer::Optimizer;
 use super::outcome::{StopReason, Trained};
-use super::schedule::LearningRates;
+use super::stretch::Stretches;
 use crate::backend::TrainingBackend;
 use crate::data::{Batcher, NegativeSampler, Split, Targets};
 use crate::eval::Report;
@@ -82,7 +80,8 @@ impl<'a> Trainer<'a> {
         self
     }
 
-    /// Writes a checkpoint into this folder after every epoch. Those of an earlier run are
+    /// Writes a checkpoint into this folder after every epoch, or as often as
+    /// [`validate_every`](TrainerConfig::validate_every) says. Those of an earlier run are
     /// removed when training begins, unless it is [resumed](Trainer::resume).
     #[must_use]
     pub fn checkpoints(mut self, folder: impl Into<PathBuf>) -> Self {
@@ -92,7 +91,7 @@ impl<'a> Trainer<'a> {
 
     /// Goes on from the last checkpoint, if there is one, exactly as if training had not been
     /// interrupted. Data, model and settings must be the interrupted run's, but for `epochs`,
-    /// `patience` and `minimum_steps`.
+    /// `patience`, `minimum_steps` and `time_limit`.
     #[must_use]
     pub fn resume(mut self, resume: bool) -> Self {
         self.resume = resume;
@@ -140,35 +139,35 @@ impl<'a> Trainer<'a> {
             best = best.load_record(checkpoint.best::<B::InnerBackend, _>(device)?);
             progress = checkpoint.progress;
         }
-        let steps_per_epoch = batcher.batches_per_epoch();
+        let items = split.catalog().len();
+        let mut stretches = Stretches::new(&config, &batcher, items, device, progress.steps());
         let plan = TrainingPlan {
             epochs: config.epochs,
-            steps_per_epoch,
+            steps_per_epoch: stretches.steps_per_epoch(),
             metric: config.metric,
             done: &progress.epochs,
         };
         for observer in &mut self.observers {
             observer.on_start(&plan)?;
         }
+        let clock = Clock::new(progress.wall_seconds, config.time_limit);
         let stop = loop {
-            if let Some(reason) = stop_after(&progress, &config, steps_per_epoch) {
+            progress.wall_seconds = clock.seconds();
+            if let Some(reason) = stop_after(&progress, &config, stretches.steps_per_epoch()) {
                 break reason;
             }
-            let epoch = progress.epochs.len() + 1;
-            let made = self.epoch(epoch, model, &mut optimizer, &batcher, device);
+            let made = stretches.next(model, &mut optimizer, &mut self.observers, clock.deadline);
             let judged = made.and_then(|made| match made {
                 ControlFlow::Break(()) => Ok(None),
                 ControlFlow::Continue((model, report)) => {
-                    let steps = steps_per_epoch;
-                    let judged = judge(&model, report, steps, &evaluation, split, device)?;
-                    let (valid, report) = judged;
+                    let (valid, report) = judge(&model, report, &evaluation, split, device)?;
                     Ok(Some((model, valid, report)))
                 }
             });
             let (trained, valid, report) = match judged {
                 Ok(Some(judged)) => judged,
                 Ok(None) => break StopReason::Observer,
-                Err(error) => break diverged(error, epoch, steps_per_epoch)?,
+                Err(error) => break diverged(error, &progress, &stretches)?,
             };
             model = trained;
             let improved = progress.add(report.clone(), config.metric);
@@ -181,6 +180,7 @@ impl<'a> Trainer<'a> {
                     optimizer: encode::<B>(optimizer.to_record())?,
                     best: encode::<B::InnerBackend>(best.clone().into_record())?,
                 };
+                progress.wall_seconds = clock.seconds();
                 checkpoints.save(&progress, &tensors)?;
             }
             let mut flow = ControlFlow::Continue(());
@@ -217,96 +217,34 @@ impl<'a> Trainer<'a> {
         }
         Ok(last)
     }
+}
 
-    /// One epoch's steps, unless an observer ends training.
-    fn epoch<B, M>(
-        &mut self,
-        epoch: usize,
-        mut model: M,
-        optimizer: &mut impl burn::optim::Optimizer<M, B>,
-        batcher: &Batcher,
-        device: &B::Device,
-    ) -> Result<ControlFlow<(), (M, EpochReport)>>
-    where
-        B: TrainingBackend,
-        M: TrainableRecaller<B>,
-    {
+/// How long training has taken, and when its time is up.
+struct Clock {
+    start: Instant,
+    /// What earlier runs took that this one goes on from, in seconds.
+    before: f64,
+    deadline: Option<Instant>,
+}
+
+impl Clock {
+    fn new(before: f64, limit: Option<f64>) -> Self {
         let start = Instant::now();
-        let (mut total_loss, mut targets, mut steps) = (0.0, 0, 0);
-        let (mut learning_rate, mut norms) = (0.0, Vec::new());
-        let per_epoch = batcher.batches_per_epoch();
-        let rates = LearningRates {
-            peak: self.config.learning_rate,
-            warm_up_steps: self.config.warm_up_steps,
-            schedule: self.config.schedule,
-            steps: self.config.epochs.saturating_mul(per_epoch),
-        };
-        let mut carried = None;
-        let mut batches = batcher.epoch(epoch);
-        for batch in batches.by_ref() {
-            let step = steps + 1;
-            let batch_targets = batch.targets();
-            let batch = batch.to_device(device);
-            batch.histories.check_features(model.user_features())?;
-            let loss_tensor = match model.stateful() {
-                Some(model) => {
-                    let (loss, carry) = model.loss_carrying(&batch, carried.take());
-                    carried = carry;
-                    loss
-                }
-                None => model.loss(&batch),
-            };
-            let loss: f64 = loss_tensor.clone().into_scalar().elem();
-            if !loss.is_finite() {
-                return Err(Error::NonFiniteLoss { epoch, step, loss });
-            }
-            let mut gradients = GradientsParams::from_grads(loss_tensor.backward(), &model);
-            let clip = |largest| gradients::clip::<B>(&mut gradients, &model, largest);
-            let gradient_norm = self.config.clip_norm.map(clip);
-            norms.extend(gradient_norm);
-            learning_rate = rates.at((epoch - 1) * per_epoch + steps);
-            model = optimizer.step(learning_rate, model, gradients);
-            (total_loss, targets, steps) = (total_loss + loss, targets + batch_targets, step);
-            let report = StepReport {
-                epoch,
-                step,
-                loss,
-                targets: batch_targets,
-                learning_rate,
-                gradient_norm,
-            };
-            let mut flow = ControlFlow::Continue(());
-            for observer in &mut self.observers {
-                if observer.on_step(&report)?.is_break() {
-                    flow = ControlFlow::Break(());
-                }
-            }
-            if flow.is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
+        let left = limit.map(|limit| Duration::try_from_secs_f64((limit - before).max(0.0)));
+        Self {
+            start,
+            before,
+            // A time that can't be reached is none.
+            deadline: left.and_then(|left| start.checked_add(left.ok()?)),
         }
-        if steps != batcher.batches_per_epoch() {
-            return Err(Error::Thread {
-                thread: "batch",
-                reason: format!("{steps} of {} batches came", batcher.batches_per_epoch()),
-            });
-        }
-        let report = EpochReport {
-            epoch,
-            loss: total_loss / steps as f64,
-            targets,
-            seconds: start.elapsed().as_secs_f64(),
-            waited_seconds: batches.waited().as_secs_f64(),
-            learning_rate,
-            gradient_norm: (!norms.is_empty())
-                .then(|| norms.iter().sum::<f64>() / norms.len() as f64),
-            validation: None,
-        };
-        Ok(ControlFlow::Continue((model, report)))
+    }
+
+    fn seconds(&self) -> f64 {
+        self.before + self.start.elapsed().as_secs_f64()
     }
 }
 
-/// Why no epoch is made after those that were.
+/// Why no step is made after those that were.
 fn stop_after(
     progress: &Progress,
     config: &TrainerConfig,
@@ -314,11 +252,16 @@ fn stop_after(
 ) -> Option<StopReason> {
     let made = progress.epochs.len();
     let waited = made - progress.best_epoch;
-    let steps = made.saturating_mul(steps_per_epoch);
+    let steps = progress.steps();
     if made > 0 && waited >= config.patience && steps >= config.minimum_steps {
         return Some(StopReason::Patience);
     }
-    (made >= config.epochs).then_some(StopReason::Epochs)
+    if steps >= config.epochs.saturating_mul(steps_per_epoch) {
+        return Some(StopReason::Epochs);
+    }
+    // Some steps are made in any case.
+    let limit = config.time_limit.filter(|_| made > 0);
+    (limit.is_some_and(|limit| progress.wall_seconds >= limit)).then_some(StopReason::Time)
 }
 
 /// Refuses a model that can't be trained so, or is not of the split's catalog.
@@ -353,11 +296,10 @@ fn batcher<B: TrainingBackend>(
     })
 }
 
-/// The model that an epoch gave, without gradients, and how it does on the validation split.
+/// The model that a stretch gave, without gradients, and how it does on the validation split.
 fn judge<B: TrainingBackend, M: TrainableRecaller<B>>(
     model: &M,
     mut report: EpochReport,
-    steps_per_epoch: usize,
     evaluation: &Evaluation,
     split: &Split,
     device: &B::Device,
@@ -365,30 +307,36 @@ fn judge<B: TrainingBackend, M: TrainableRecaller<B>>(
     let valid = model.valid();
     // A last step that goes too far shows in no loss.
     if !all_finite(&valid) {
-        let (epoch, loss) = (report.epoch, f64::INFINITY);
-        return Err(Error::NonFiniteLoss {
-            epoch,
-            step: steps_per_epoch,
-            loss,
+        return Err(Error::NonFiniteVector {
+            what: "parameters",
+            row: 0,
+            column: 0,
+            value: f32::INFINITY,
         });
     }
     report.validation = validate(&valid, evaluation, split, device)?;
     Ok((valid, report))
 }
 
-/// What an epoch's error comes to: the first one's is the caller's, later ones keep what was
+/// What a stretch's error comes to: the first one's is the caller's, later ones keep what was
 /// learned before. Vectors that are finite may still be too long for their products to be.
-fn diverged(error: Error, epoch: usize, steps_per_epoch: usize) -> Result<StopReason> {
-    let (step, loss) = match error {
-        Error::NonFiniteLoss { step, loss, .. } => (step, loss),
-        Error::NonFiniteVector { value, .. } => (steps_per_epoch, value.into()),
+fn diverged<B: TrainingBackend>(
+    error: Error,
+    progress: &Progress,
+    stretches: &Stretches<'_, B>,
+) -> Result<StopReason> {
+    let (epoch, step, loss) = match error {
+        Error::NonFiniteLoss { epoch, step, loss } => (epoch, step, loss),
+        Error::NonFiniteVector { value, .. } => {
+            let (epoch, step) = stretches.last();
+            (epoch, step, value.into())
+        }
         other => return Err(other),
     };
-    if epoch > 1 {
-        Ok(StopReason::Diverged { epoch, step })
-    } else {
-        Err(Error::NonFiniteLoss { epoch, step, loss })
+    if progress.epochs.is_empty() {
+        return Err(Error::NonFiniteLoss { epoch, step, loss });
     }
+    Ok(StopReason::Diverged { epoch, step })
 }
 
 /// Refuses targets that a model can't be trained on.

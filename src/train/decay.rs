@@ -1,0 +1,143 @@
+//! Decoupled weight decay.
+
+use burn::module::{ModuleMapper, Param};
+use burn::tensor::Tensor;
+use burn::tensor::backend::AutodiffBackend;
+use serde::{Deserialize, Serialize};
+
+/// Which parameters a weight decay is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Decayed {
+    /// The matrices of layers. What is left as it is: vectors (biases, normalization), tables with a
+    /// row for each item, and fields whose name has `bias` or `position` in it.
+    #[default]
+    Weights,
+    /// Every parameter that is trained.
+    All,
+}
+
+/// Takes a share of a model's parameters away.
+pub(super) struct Decay {
+    /// What is left of each value.
+    left: f64,
+    decayed: Decayed,
+    /// How many rows a table of items has.
+    item_rows: usize,
+    path: Vec<String>,
+}
+
+impl Decay {
+    /// A step's decay: the learning rate times the weight decay, for a catalog of `items` items.
+    pub(super) fn new(share: f64, decayed: Decayed, items: usize) -> Self {
+        Self {
+            left: 1.0 - share,
+            decayed,
+            item_rows: items + 1,
+            path: Vec::new(),
+        }
+    }
+
+    fn concerns(&self, shape: &[usize]) -> bool {
+        let named = |part: &str| self.path.last().is_some_and(|name| name.contains(part));
+        match self.decayed {
+            Decayed::All => true,
+            Decayed::Weights => {
+                let is_matrix = shape.iter().filter(|&&size| size > 1).count() > 1;
+                let of_items = shape.first() == Some(&self.item_rows);
+                is_matrix && !of_items && !named("bias") && !named("position")
+            }
+        }
+    }
+}
+
+impl<B: AutodiffBackend> ModuleMapper<B> for Decay {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        if !self.concerns(&param.dims()) {
+            return param;
+        }
+        param.map(|tensor| {
+            // What is not trained, such as features, stays what it is.
+            if !tensor.is_require_grad() {
+                return tensor;
+            }
+            Tensor::from_inner(tensor.inner().mul_scalar(self.left)).require_grad()
+        })
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::backend::{Autodiff, Flex};
+    use burn::module::{Module, ModuleVisitor};
+
+    use super::*;
+    use crate::model::{HstuConfig, MultiInterestConfig, RecallerConfig};
+
+    type Train = Autodiff<Flex>;
+
+    /// The names of parameters and the sums of their values' sizes.
+    #[derive(Default)]
+    struct Sizes(Vec<String>, Vec<(String, f32)>);
+
+    impl ModuleVisitor<Train> for Sizes {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.0.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.0.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<Train, D>>) {
+            let size = param.val().abs().sum().into_scalar();
+            self.1.push((self.0.join("."), size));
+        }
+    }
+
+    fn sizes(model: &impl Module<Train>) -> Vec<(String, f32)> {
+        let mut sizes = Sizes::default();
+        model.visit(&mut sizes);
+        sizes.1
+    }
+
+    fn shrunk(model: impl Module<Train>, decayed: Decayed) -> Vec<String> {
+        let before = sizes(&model);
+        let after = sizes(&model.map(&mut Decay::new(0.25, decayed, 9)));
+        let pairs = before.into_iter().zip(after);
+        let changed = pairs.filter(|((_, before), (_, after))| before != after);
+        let changed = changed.map(|((name, before), (_, after))| {
+            assert!((after / before - 0.75).abs() < 1e-5, "{name}");
+            name
+        });
+        changed.collect()
+    }
+
+    #[test]
+    fn weights_decay_and_nothing_else_does_unless_asked() {
+        let hstu = HstuConfig::new().with_dim(8).with_blocks(1);
+        let model = || hstu.init::<Train>(9, 1, &Default::default()).unwrap();
+        let names = shrunk(model(), Decayed::Weights);
+        assert!(!names.is_empty());
+        assert!(
+            names.iter().all(|name| name.ends_with(".weight")),
+            "{names:?}"
+        );
+        let all = shrunk(model(), Decayed::All);
+        for name in ["ends.embedding", "ends.positions", "ends.norm.gamma"] {
+            assert!(all.iter().any(|found| found == name), "{name} of {all:?}");
+        }
+        // Logits that are not trained are no parameters to decay.
+        let mind = MultiInterestConfig::mind().with_dim(8);
+        let mind = mind.init::<Train>(9, 1, &Default::default()).unwrap();
+        let names = shrunk(mind, Decayed::All);
+        assert!(!names.iter().any(|name| name == "logits"), "{names:?}");
+    }
+}

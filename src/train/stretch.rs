@@ -1,0 +1,248 @@
+//! Training from one validation to the next.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use burn::optim::{GradientsAccumulator, GradientsParams, Optimizer};
+use burn::tensor::ElementConversion;
+
+use super::config::TrainerConfig;
+use super::decay::Decay;
+use super::gradients;
+use super::observer::{EpochReport, StepReport, TrainingObserver};
+use super::schedule::LearningRates;
+use crate::backend::TrainingBackend;
+use crate::data::{Batcher, EpochBatches, HostBatch, Targets};
+use crate::model::{CarriedState, TrainableRecaller};
+use crate::{Error, Result};
+
+/// Makes the steps of a training, one stretch after another: epochs, or parts of them.
+pub(super) struct Stretches<'a, B: TrainingBackend> {
+    config: &'a TrainerConfig,
+    batcher: &'a Batcher,
+    /// How many items the catalog has.
+    items: usize,
+    device: &'a B::Device,
+    /// How many steps an epoch has.
+    per_epoch: usize,
+    rates: LearningRates,
+    /// How many steps were made, over all epochs.
+    made: usize,
+    /// What is left of the epoch at hand.
+    batches: Option<EpochBatches>,
+    carried: Option<CarriedState<B>>,
+}
+
+/// What a stretch adds up.
+#[derive(Default)]
+struct Sums {
+    loss: f64,
+    targets: usize,
+    steps: usize,
+    learning_rate: f64,
+    norms: Vec<f64>,
+    waited: Duration,
+}
+
+impl<'a, B: TrainingBackend> Stretches<'a, B> {
+    /// Training on a catalog of so many items that goes on after so many steps.
+    pub(super) fn new(
+        config: &'a TrainerConfig,
+        batcher: &'a Batcher,
+        items: usize,
+        device: &'a B::Device,
+        made: usize,
+    ) -> Self {
+        let per_epoch = batcher.batches_per_epoch().div_ceil(config.accumulate);
+        Self {
+            config,
+            batcher,
+            items,
+            device,
+            per_epoch,
+            rates: LearningRates {
+                peak: config.learning_rate,
+                warm_up_steps: config.warm_up_steps,
+                schedule: config.schedule,
+                steps: config.epochs.saturating_mul(per_epoch),
+            },
+            made,
+            batches: None,
+            carried: None,
+        }
+    }
+
+    pub(super) fn steps_per_epoch(&self) -> usize {
+        self.per_epoch
+    }
+
+    /// The epoch of the last step that was made, and which of its steps it is, from 1.
+    pub(super) fn last(&self) -> (usize, usize) {
+        let before = self.made.saturating_sub(1);
+        (before / self.per_epoch + 1, before % self.per_epoch + 1)
+    }
+
+    /// The epoch of the next step, from 1, and how many of its steps were made.
+    fn place(&self) -> (usize, usize) {
+        (self.made / self.per_epoch + 1, self.made % self.per_epoch)
+    }
+
+    /// After how many steps the next stretch ends.
+    fn end(&self) -> usize {
+        let every = self.config.validate_every.unwrap_or(self.per_epoch);
+        let next = (self.made / every + 1).saturating_mul(every);
+        next.min(self.config.epochs.saturating_mul(self.per_epoch))
+    }
+
+    /// The next stretch's steps, unless an observer ends training; fewer when `deadline` is over.
+    pub(super) fn next<M: TrainableRecaller<B>>(
+        &mut self,
+        mut model: M,
+        optimizer: &mut impl Optimizer<M, B>,
+        observers: &mut [Box<dyn TrainingObserver + '_>],
+        deadline: Option<Instant>,
+    ) -> Result<ControlFlow<(), (M, EpochReport)>> {
+        let start = Instant::now();
+        let mut sums = Sums::default();
+        let end = self.end();
+        let mut epoch = 0;
+        while self.made < end {
+            let step;
+            (epoch, step) = self.place();
+            let batches = self.batches(epoch, step, &mut sums)?;
+            let report;
+            (model, report) = self.step(model, optimizer, batches, (epoch, step + 1))?;
+            sums.add(&report);
+            self.made += 1;
+            if step + 1 == self.per_epoch {
+                self.batches = None;
+            }
+            let mut flow = ControlFlow::Continue(());
+            for observer in observers.iter_mut() {
+                if observer.on_step(&report)?.is_break() {
+                    flow = ControlFlow::Break(());
+                }
+            }
+            if flow.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            let may_end =
+                self.config.targets != Targets::SessionParallel || step + 1 == self.per_epoch;
+            if may_end && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                break;
+            }
+        }
+        let report = EpochReport {
+            epoch,
+            step: self.made,
+            loss: sums.loss / sums.steps as f64,
+            targets: sums.targets,
+            seconds: start.elapsed().as_secs_f64(),
+            waited_seconds: sums.waited.as_secs_f64(),
+            learning_rate: sums.learning_rate,
+            gradient_norm: (!sums.norms.is_empty())
+                .then(|| sums.norms.iter().sum::<f64>() / sums.norms.len() as f64),
+            validation: None,
+        };
+        Ok(ControlFlow::Continue((model, report)))
+    }
+
+    /// The batches of a step of an epoch of which so many steps were made.
+    fn batches(&mut self, epoch: usize, made: usize, sums: &mut Sums) -> Result<Vec<HostBatch>> {
+        let accumulate = self.config.accumulate;
+        let batches = self.batches.get_or_insert_with(|| {
+            self.carried = None;
+            let mut batches = self.batcher.epoch(epoch);
+            // Those that were taken before training was interrupted.
+            batches.by_ref().take(made * accumulate).for_each(drop);
+            batches
+        });
+        let waited = batches.waited();
+        let group: Vec<HostBatch> = batches.by_ref().take(accumulate).collect();
+        sums.waited += batches.waited() - waited;
+        let all = self.batcher.batches_per_epoch();
+        if group.len() < accumulate.min(all - made * accumulate) {
+            let reason = format!("{} of {all} batches came", made * accumulate + group.len());
+            let thread = "batch";
+            return Err(Error::Thread { thread, reason });
+        }
+        Ok(group)
+    }
+
+    /// One step, with gradients of all of some batches' targets.
+    fn step<M: TrainableRecaller<B>>(
+        &mut self,
+        mut model: M,
+        optimizer: &mut impl Optimizer<M, B>,
+        batches: Vec<HostBatch>,
+        (epoch, step): (usize, usize),
+    ) -> Result<(M, StepReport)> {
+        let targets: usize = batches.iter().map(HostBatch::targets).sum();
+        let mut sum = GradientsAccumulator::new();
+        let mut loss = 0.0;
+        for batch in batches {
+            let share = batch.targets() as f64 / targets as f64;
+            let (of_batch, gradients) = self.gradients(&model, batch, share, (epoch, step))?;
+            loss += share * of_batch;
+            sum.accumulate(&model, gradients);
+        }
+        let mut gradients = sum.grads();
+        let clip = |largest| gradients::clip::<B>(&mut gradients, &model, largest);
+        let gradient_norm = self.config.clip_norm.map(clip);
+        let learning_rate = self.rates.at(self.made);
+        let decay = learning_rate * self.config.weight_decay;
+        if decay > 0.0 {
+            model = model.map(&mut Decay::new(decay, self.config.decayed, self.items));
+        }
+        model = optimizer.step(learning_rate, model, gradients);
+        let report = StepReport {
+            epoch,
+            step,
+            loss,
+            targets,
+            learning_rate,
+            gradient_norm,
+        };
+        Ok((model, report))
+    }
+
+    /// The loss of a batch, and the gradients of a share of it.
+    fn gradients<M: TrainableRecaller<B>>(
+        &mut self,
+        model: &M,
+        batch: HostBatch,
+        share: f64,
+        (epoch, step): (usize, usize),
+    ) -> Result<(f64, GradientsParams)> {
+        let batch = batch.to_device(self.device);
+        batch.histories.check_features(model.user_features())?;
+        let tensor = match model.stateful() {
+            Some(model) => {
+                let (loss, carry) = model.loss_carrying(&batch, self.carried.take());
+                self.carried = carry;
+                loss
+            }
+            None => model.loss(&batch),
+        };
+        let loss: f64 = tensor.clone().into_scalar().elem();
+        if !loss.is_finite() {
+            return Err(Error::NonFiniteLoss { epoch, step, loss });
+        }
+        let part = if share == 1.0 {
+            tensor
+        } else {
+            tensor.mul_scalar(share)
+        };
+        Ok((loss, GradientsParams::from_grads(part.backward(), model)))
+    }
+}
+
+impl Sums {
+    fn add(&mut self, step: &StepReport) {
+        self.loss += step.loss;
+        self.targets += step.targets;
+        self.steps += 1;
+        self.learning_rate = step.learning_rate;
+        self.norms.extend(step.gradient_norm);
+    }
+}
