@@ -1,7 +1,7 @@
 //! One epoch of a model over a file of interactions, or its first steps.
 //!
 //! `cargo bench --bench epoch -- FILE --dim 16` prints one JSON line; `--targets all` takes every
-//! position as a target instead of one a user, `--model sasrec` another model, and `--steps 60` stops
+//! position as a target instead of one a user and `prefixes` each with a history of its own, `--model sasrec` another model, and `--steps 60` stops
 //! after so many steps.
 
 use std::cell::RefCell;
@@ -30,6 +30,7 @@ mod settings;
 enum TargetsName {
     One,
     All,
+    Prefixes,
 }
 
 #[derive(Parser)]
@@ -86,6 +87,7 @@ impl ModelVisitor<Train> for Epoch<'_> {
         let targets = match options.targets {
             TargetsName::One => Targets::ONE_RANDOM,
             TargetsName::All => Targets::All,
+            TargetsName::Prefixes => Targets::EveryPrefix,
         };
         let trainer = TrainerConfig::new()
             .with_epochs(1)

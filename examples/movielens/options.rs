@@ -65,8 +65,8 @@ pub struct Options {
     /// All settings of a published run of GRU4Rec; single ones can still be set.
     #[arg(long, value_enum)]
     pub preset: Option<Preset>,
-    /// Targets per sequence and epoch: one at random, or all [default: all; one for MIND and
-    /// ComiRec].
+    /// Targets per sequence and epoch: one at random, all, or all with a history each [default: all;
+    /// one for MIND, ComiRec and BSARec].
     #[arg(long, value_enum)]
     pub targets: Option<TargetsName>,
     /// Epochs at most [default: 100].
@@ -144,6 +144,7 @@ pub enum Preset {
 pub enum TargetsName {
     One,
     All,
+    Prefixes,
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
@@ -222,6 +223,7 @@ impl Options {
         config.targets = match self.targets {
             Some(TargetsName::One) => Targets::ONE_RANDOM,
             Some(TargetsName::All) => Targets::All,
+            Some(TargetsName::Prefixes) => Targets::EveryPrefix,
             None if needs_one_target => Targets::ONE_RANDOM,
             None => config.targets,
         };

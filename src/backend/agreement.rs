@@ -211,6 +211,20 @@ proptest! {
         }
     }
 
+    #[test]
+    fn low_pass(
+        lengths in proptest::collection::vec(1..12usize, 1..9),
+        dim in 1..20usize,
+        frequencies in 1..8usize,
+        numbers in floats(9 * 12 * 20, 2.0),
+    ) {
+        let tokens: usize = lengths.iter().sum();
+        let values = tensor(numbers[..tokens * dim].to_vec(), [tokens, dim]);
+        let fused = host::low_pass::<Flex>(values.clone(), &lengths, frequencies);
+        let plain = default_ops::low_pass::<Flex>(values, &lengths, frequencies);
+        assert_close("low", fused, plain, 1e-5);
+    }
+
     /// The same bits, on any number of pieces.
     #[test]
     fn dropping(count in prop_oneof![1..100usize, 16_380..16_390usize], seed in any::<u64>()) {

@@ -1,5 +1,7 @@
 //! The hand-written backward passes.
 
+use std::sync::Arc;
+
 use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -148,6 +150,20 @@ impl<B: Backend> Backward<B, 1> for DropBackward {
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         pass_back::<B, _, _, 1>(ops, grads, |(probability, seed), gradient| {
             [B::drop_values(gradient, probability, seed)]
+        });
+    }
+}
+
+#[derive(Debug)]
+struct LowPassBackward;
+
+impl<B: Backend> Backward<B, 1> for LowPassBackward {
+    /// The lengths of the sequences, and how many frequencies are left.
+    type State = (Arc<[usize]>, usize);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        pass_back::<B, _, _, 1>(ops, grads, |(lengths, frequencies), gradient| {
+            [B::low_pass(gradient, &lengths, frequencies)]
         });
     }
 }
@@ -351,6 +367,21 @@ impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
         {
             OpsKind::Tracked(prepared) => prepared.finish((probability, seed), dropped),
             OpsKind::UnTracked(prepared) => prepared.finish(dropped),
+        }
+    }
+
+    fn low_pass(
+        values: FloatTensor<Self>,
+        lengths: &Arc<[usize]>,
+        frequencies: usize,
+    ) -> FloatTensor<Self> {
+        let low = B::low_pass(values.primitive, lengths, frequencies);
+        match Backward::<B, 1>::prepare::<C>(LowPassBackward, [values.node])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prepared) => prepared.finish((lengths.clone(), frequencies), low),
+            OpsKind::UnTracked(prepared) => prepared.finish(low),
         }
     }
 

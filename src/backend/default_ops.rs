@@ -461,6 +461,41 @@ pub(super) fn drop_values<B: Backend>(
     B::float_mul(values, mask)
 }
 
+/// By one matrix `[tokens, tokens]`, which is 0 where two tokens are of different sequences.
+pub(super) fn low_pass<B: Backend>(
+    values: FloatTensor<B>,
+    lengths: &[usize],
+    frequencies: usize,
+) -> FloatTensor<B> {
+    let values: Tensor<B, 2> = tensor::<B, 2>(values);
+    let tokens = values.dims()[0];
+    let mut filter = vec![0.0f32; tokens * tokens];
+    let mut start = 0;
+    for &len in lengths {
+        for row in 0..len {
+            for column in 0..len {
+                let turn = |frequency: usize| {
+                    let turn = (frequency * row.abs_diff(column) % len) as f64 / len as f64;
+                    let cosine = (turn * std::f64::consts::TAU).cos();
+                    // The fastest wave of an even length has no twin that runs backwards.
+                    if 2 * frequency == len {
+                        cosine
+                    } else {
+                        2.0 * cosine
+                    }
+                };
+                let waves: f64 = (1..frequencies.min(len / 2 + 1)).map(turn).sum();
+                filter[(start + row) * tokens + start + column] =
+                    ((1.0 + waves) / len as f64) as f32;
+            }
+        }
+        start += len;
+    }
+    let filter =
+        Tensor::<B, 2>::from_data(TensorData::new(filter, [tokens, tokens]), &values.device());
+    primitive(filter.matmul(values))
+}
+
 pub(super) fn linear<B: Backend>(
     input: LinearInput<FloatTensor<B>>,
 ) -> LinearOutput<FloatTensor<B>> {

@@ -309,6 +309,17 @@ pub(super) fn drop_values<B: HostBackend>(
     B::float_reshape(B::tensor(dropped, [count]), shape)
 }
 
+pub(super) fn low_pass<B: HostBackend>(
+    values: FloatTensor<B>,
+    lengths: &[usize],
+    frequencies: usize,
+) -> FloatTensor<B> {
+    let shape: [usize; 2] = values.shape().dims();
+    let values = B::floats(values);
+    let low = kernels::low_pass::low_pass(&values, shape[1], lengths, frequencies);
+    B::tensor(low, shape)
+}
+
 /// The row numbers of an index tensor.
 ///
 /// # Panics
@@ -454,6 +465,14 @@ macro_rules! kernel_methods {
             seed: u64,
         ) -> FloatTensor<Self> {
             host::drop_values::<Self>(values, probability, seed)
+        }
+
+        fn low_pass(
+            values: FloatTensor<Self>,
+            lengths: &std::sync::Arc<[usize]>,
+            frequencies: usize,
+        ) -> FloatTensor<Self> {
+            host::low_pass::<Self>(values, lengths, frequencies)
         }
 
         fn softmax_cross_entropy(

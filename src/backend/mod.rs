@@ -28,7 +28,7 @@ use burn::tensor::ops::{FloatTensor, IntTensor};
 
 pub use crate::kernels::activation::Activation;
 pub use ops::{
-    causal_attention, dropout, gru, layer_norm, linear, select_rows, silu_attention,
+    causal_attention, dropout, gru, layer_norm, linear, low_pass, select_rows, silu_attention,
     softmax_cross_entropy,
 };
 
@@ -304,6 +304,17 @@ pub trait Backend: burn::tensor::backend::Backend {
     /// depends on the seed and their places alone. It is its own backward pass.
     fn drop_values(values: FloatTensor<Self>, probability: f64, seed: u64) -> FloatTensor<Self> {
         default_ops::drop_values::<Self>(values, probability, seed)
+    }
+
+    /// What of each sequence's values `[tokens, dim]` changes slowly: the lowest `frequencies` of its
+    /// Fourier transform, the mean among them. `lengths` are those of sequences that lie one after
+    /// another. It is its own backward pass.
+    fn low_pass(
+        values: FloatTensor<Self>,
+        lengths: &Arc<[usize]>,
+        frequencies: usize,
+    ) -> FloatTensor<Self> {
+        default_ops::low_pass::<Self>(values, lengths, frequencies)
     }
 
     /// The mean cross-entropy of a softmax over all items, `[1]`.

@@ -78,8 +78,15 @@ impl Batcher {
             negatives: None,
             seed,
         };
-        if targets == Targets::SessionParallel {
-            batcher.batches_per_epoch = batcher.lanes().count();
+        match targets {
+            Targets::SessionParallel => batcher.batches_per_epoch = batcher.lanes().count(),
+            Targets::EveryPrefix => {
+                let sequences = batcher.usable.iter();
+                let targets =
+                    sequences.map(|&number| batcher.sequences.get(number as usize).len() - 1);
+                batcher.batches_per_epoch = targets.sum::<usize>().div_ceil(batch_size);
+            }
+            Targets::All | Targets::OneRandom { .. } => {}
         }
         Ok(batcher)
     }
@@ -115,6 +122,15 @@ impl Batcher {
         random.set_stream(epoch as u64);
         let batches: Box<dyn Iterator<Item = Rows<'_>>> = match self.targets {
             Targets::SessionParallel => Box::new(self.lanes()),
+            Targets::EveryPrefix => {
+                let mut order = self.prefixes();
+                order.shuffle(&mut random);
+                let starts = (0..order.len()).step_by(self.batch_size);
+                Box::new(starts.map(move |start| {
+                    let end = order.len().min(start + self.batch_size);
+                    self.prefix_rows(&order[start..end])
+                }))
+            }
             Targets::All | Targets::OneRandom { .. } => {
                 let mut order = self.usable.clone();
                 order.shuffle(&mut random);
@@ -136,6 +152,28 @@ impl Batcher {
         Lanes::new(&self.sequences, &self.usable, self.batch_size)
     }
 
+    /// Every sequence with the place of each of its items but the first.
+    fn prefixes(&self) -> Vec<(u32, u32)> {
+        let of_sequence = |&number: &u32| {
+            let length = self.sequences.get(number as usize).len();
+            (1..length as u32).map(move |end| (number, end))
+        };
+        self.usable.iter().flat_map(of_sequence).collect()
+    }
+
+    fn prefix_rows(&self, prefixes: &[(u32, u32)]) -> Rows<'_> {
+        let parts = prefixes.iter().map(|&(number, end)| Part {
+            sequence: self.sequences.history(number as usize),
+            end: end as usize,
+            length: self.max_len.min(end as usize),
+            targets: 1,
+        });
+        Rows {
+            parts: parts.collect(),
+            continues_from: Vec::new(),
+        }
+    }
+
     /// The targets of some sequences.
     fn rows(&self, numbers: &[u32], random: &mut ChaCha8Rng) -> Rows<'_> {
         let parts = numbers.iter().map(|&number| {
@@ -145,7 +183,7 @@ impl Batcher {
                 Targets::OneRandom { minimum_history } => {
                     (random.random_range(minimum_history..length), 1)
                 }
-                Targets::All | Targets::SessionParallel => {
+                Targets::All | Targets::EveryPrefix | Targets::SessionParallel => {
                     (length - 1, self.max_len.min(length - 1))
                 }
             };
@@ -205,7 +243,7 @@ mod tests {
 
     #[test]
     fn every_target_follows_the_item_at_its_position() {
-        for targets in [Targets::ONE_RANDOM, Targets::All] {
+        for targets in [Targets::ONE_RANDOM, Targets::All, Targets::EveryPrefix] {
             let batcher = batcher(&[5, 9, 30, 6, 12, 3, 7], 8, targets);
             for batch in batcher.epoch_in_place(0) {
                 assert_eq!(batch.positions.len(), batch.targets.len());
@@ -246,6 +284,33 @@ mod tests {
                 .count(),
             2
         );
+    }
+
+    #[test]
+    fn every_prefix_is_a_row_with_the_last_items_before_its_target() {
+        let batcher = Batcher::new(&sequences(&[6, 3, 1]), 4, 3, Targets::EveryPrefix, 0).unwrap();
+        assert_eq!((batcher.batches_per_epoch(), batcher.too_short()), (2, 1));
+        let mut rows = Vec::new();
+        for batch in batcher.epoch_in_place(0) {
+            let histories = batch.histories.items.chunks(batch.histories.len);
+            for ((items, &length), &target) in
+                histories.zip(&batch.histories.lengths).zip(&batch.targets)
+            {
+                rows.push((items[..length].to_vec(), target));
+            }
+        }
+        rows.sort_by_key(|row| row.1);
+        let expected: [(&[i32], i32); 7] = [
+            (&[1], 2),
+            (&[1, 2], 3),
+            (&[1, 2, 3], 4),
+            (&[2, 3, 4], 5),
+            (&[3, 4, 5], 6),
+            (&[7], 8),
+            (&[7, 8], 9),
+        ];
+        let expected = expected.map(|(items, target)| (items.to_vec(), target));
+        assert_eq!(rows, expected);
     }
 
     #[test]

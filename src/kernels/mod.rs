@@ -26,6 +26,8 @@ pub(crate) mod inner_product;
 pub(crate) mod layer_norm;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod linear;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+pub(crate) mod low_pass;
 pub(crate) mod matmul;
 pub(crate) mod panels;
 pub(crate) mod precision;

@@ -3,16 +3,16 @@
 use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
+use burn::tensor::Tensor;
 use burn::tensor::activation::gelu;
 use burn::tensor::backend::Backend as BurnBackend;
-use burn::tensor::{Tensor, TensorData};
 
 use super::parts::{
     Blocks, Dropout, EndsSettings, Packing, SequenceEnds, Weights, causal_attention, layer_norm,
     linear,
 };
 use super::{Objective, RecallerConfig, SequenceRecaller};
-use crate::backend::{Activation, Backend};
+use crate::backend::{self, Activation, Backend};
 use crate::data::{SequenceBatch, TrainingBatch};
 use crate::{Error, Result, checks};
 
@@ -164,57 +164,16 @@ impl BsaRecConfig {
     }
 }
 
-/// What makes of a history's states those that change slowly, `[batch, len, len]`: the mean over its
-/// real items and the waves of the next lowest frequencies. It is 0 at padding.
-fn low_pass<B: Backend>(
-    packing: &Packing<B>,
-    frequencies: usize,
-    device: &B::Device,
-) -> Tensor<B, 3> {
-    let len = packing.padded_len();
-    let batch = packing.lengths().len();
-    let mut values = vec![0.0f32; batch * len * len];
-    for (filter, &length) in values
-        .chunks_exact_mut(len * len)
-        .zip(packing.lengths().iter())
-    {
-        // Row t of the filter is its first row, moved by t around the circle.
-        let of_distance: Vec<f32> = (0..length)
-            .map(|distance| {
-                let wave = |frequency: usize| {
-                    let turn = (frequency * distance % length) as f64 / length as f64;
-                    let cosine = (turn * std::f64::consts::TAU).cos();
-                    // The fastest wave of an even length has no twin that runs backwards.
-                    if 2 * frequency == length {
-                        cosine
-                    } else {
-                        2.0 * cosine
-                    }
-                };
-                let waves: f64 = (1..frequencies.min(length / 2 + 1)).map(wave).sum();
-                ((1.0 + waves) / length as f64) as f32
-            })
-            .collect();
-        for (row, filter) in filter.chunks_exact_mut(len).take(length).enumerate() {
-            for (column, value) in filter[..length].iter_mut().enumerate() {
-                *value = of_distance[row.abs_diff(column)];
-            }
-        }
-    }
-    Tensor::from_data(TensorData::new(values, [batch, len, len]), device)
-}
-
 impl<B: Backend> BsaRecBlock<B> {
     /// States `[tokens, dim]` from states.
     fn forward(
         &self,
         states: Tensor<B, 2>,
-        low_pass: &Tensor<B, 3>,
         packing: &Packing<B>,
         config: &BsaRecConfig,
         dropout: &mut Dropout,
     ) -> Tensor<B, 2> {
-        let low = packing.pack(low_pass.clone().matmul(packing.unpack(states.clone())));
+        let low = backend::low_pass(states.clone(), packing.lengths(), config.frequencies);
         let high = (states.clone() - low.clone()) * self.high_pass.val().square();
         let filtered = add(&self.filter_norm, &states, low + high, config, dropout);
         let projected = linear(&self.attention_in, states.clone(), Activation::None);
@@ -248,9 +207,8 @@ impl<B: Backend> Blocks<B> for BsaRec<B> {
         packing: &Packing<B>,
         dropout: &mut Dropout,
     ) -> Tensor<B, 2> {
-        let low_pass = low_pass(packing, self.config.frequencies, &states.device());
         for block in &self.blocks {
-            states = block.forward(states, &low_pass, packing, &self.config, dropout);
+            states = block.forward(states, packing, &self.config, dropout);
         }
         states
     }
@@ -280,47 +238,5 @@ impl<B: Backend> SequenceRecaller<B> for BsaRec<B> {
     // The filter looks at all of a history.
     fn needs_one_target(&self) -> bool {
         true
-    }
-}
-
-#[cfg(all(test, feature = "flex"))]
-mod tests {
-    use super::*;
-    use crate::backend::Flex;
-    use crate::data::ItemIndex;
-
-    #[test]
-    fn the_filter_is_that_of_a_fourier_transform() {
-        let histories = [&[3, 1, 4, 1, 5, 9][..], &[2, 7, 1], &[8]].map(ItemIndex::from_slice);
-        let device = Default::default();
-        let histories = SequenceBatch::<Flex>::new(histories, 6, &device).unwrap();
-        let packing = Packing::new(&histories);
-        for frequencies in 1..6 {
-            let filter = low_pass(&packing, frequencies, &device);
-            let filter = filter.into_data().to_vec::<f32>().unwrap();
-            for (row, length) in [6usize, 3, 1].into_iter().enumerate() {
-                // A signal through the transform, its high frequencies taken away, and back.
-                let signal: Vec<f64> = (0..length).map(|t| ((t * t + row) % 5) as f64).collect();
-                let angle =
-                    |f: usize, t: usize| (f * t) as f64 * std::f64::consts::TAU / length as f64;
-                for t in 0..length {
-                    let kept = (0..length).filter(|&f| f.min(length - f) < frequencies);
-                    let expected: f64 = kept
-                        .map(|f| {
-                            let parts = signal.iter().enumerate();
-                            let real: f64 = parts.clone().map(|(s, x)| x * angle(f, s).cos()).sum();
-                            let imaginary: f64 = parts.map(|(s, x)| x * angle(f, s).sin()).sum();
-                            real * angle(f, t).cos() + imaginary * angle(f, t).sin()
-                        })
-                        .sum();
-                    let filter = &filter[(row * 6 + t) * 6..][..6];
-                    let found: f64 = (filter.iter().zip(&signal))
-                        .map(|(&weight, x)| f64::from(weight) * x)
-                        .sum();
-                    assert!((found - expected / length as f64).abs() < 1e-5);
-                    assert!(filter[length..].iter().all(|&weight| weight == 0.0));
-                }
-            }
-        }
     }
 }

@@ -75,7 +75,8 @@ pub trait SequenceRecaller<B: Backend>: Module<B> + ModuleDisplay + Sync + 'stat
     }
 
     /// Whether the model can be trained on one target a history only, as with
-    /// [`Targets::OneRandom`](crate::data::Targets::OneRandom).
+    /// [`Targets::OneRandom`](crate::data::Targets::OneRandom) and
+    /// [`Targets::EveryPrefix`](crate::data::Targets::EveryPrefix).
     fn needs_one_target(&self) -> bool {
         false
     }

@@ -347,7 +347,7 @@ fn check_targets<B: TrainingBackend>(
     let reason = match targets {
         Targets::SessionParallel if model.stateful().is_none() => "the model carries no state",
         Targets::All | Targets::SessionParallel if model.needs_one_target() => {
-            "the model needs one random target a history"
+            "the model needs one target a history"
         }
         _ => return Ok(()),
     };
