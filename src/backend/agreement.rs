@@ -165,7 +165,7 @@ proptest! {
     #[test]
     fn linear(
         (rows, inputs, outputs) in (prop_oneof![1..5usize, 120..140usize], 1..20usize, 1..40usize),
-        activation in prop_oneof![Just(Activation::None), Just(Activation::Relu), Just(Activation::Silu)],
+        activation in prop_oneof![Just(Activation::None), Just(Activation::Relu), Just(Activation::Silu), Just(Activation::Gelu)],
         numbers in floats(140 * 20 + 20 * 40 + 40 + 140 * 40, 2.0),
     ) {
         let mut numbers = numbers.into_iter();

@@ -509,6 +509,7 @@ pub(super) fn linear<B: Backend>(
             (outputs.clone(), outputs)
         }
         Activation::Silu => (activation::silu(before.clone()), before),
+        Activation::Gelu => (activation::gelu(before.clone()), before),
     };
     LinearOutput {
         outputs: primitive(outputs),
@@ -533,6 +534,13 @@ pub(super) fn linear_backward<B: Backend>(
             let gate = activation::sigmoid(saved.clone());
             let slope = saved * gate.clone().neg().add_scalar(1.0);
             gradient * gate * slope.add_scalar(1.0)
+        }
+        Activation::Gelu => {
+            let scaled = saved.clone().mul_scalar(std::f64::consts::FRAC_1_SQRT_2);
+            let below = scaled.erf().add_scalar(1.0).mul_scalar(0.5);
+            let density = saved.clone().square().mul_scalar(-0.5).exp();
+            let density = density.div_scalar(std::f64::consts::TAU.sqrt());
+            gradient * (below + saved * density)
         }
     };
     let values: Tensor<B, 2> = tensor::<B, 2>(input.values);

@@ -248,7 +248,7 @@ pub(super) fn linear<B: HostBackend>(
     let values = B::tensor(values, [rows, outputs]);
     LinearOutput {
         saved: match activation {
-            Activation::Silu => B::tensor(before, [rows, outputs]),
+            Activation::Silu | Activation::Gelu => B::tensor(before, [rows, outputs]),
             Activation::None | Activation::Relu => values.clone(),
         },
         outputs: values,

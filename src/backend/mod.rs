@@ -165,7 +165,7 @@ pub struct LinearOutput<T> {
     /// `[rows, outputs]`.
     pub outputs: T,
     /// What [`Backend::linear_layer_backward`] needs again: the outputs for [`Activation::Relu`], what
-    /// they were before for [`Activation::Silu`], and anything for none.
+    /// they were before for [`Activation::Silu`] and [`Activation::Gelu`], and anything for none.
     pub saved: T,
 }
 

@@ -1,7 +1,11 @@
 //! What follows a linear layer.
 
+use serde::{Deserialize, Serialize};
+
 /// What follows a linear layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Activation {
     /// Nothing.
     None,
@@ -9,4 +13,7 @@ pub enum Activation {
     Relu,
     /// `x · sigmoid(x)`.
     Silu,
+    /// `x · Φ(x)`, with the normal distribution Φ (Hendrycks & Gimpel,
+    /// [2016](https://arxiv.org/abs/1606.08415)).
+    Gelu,
 }

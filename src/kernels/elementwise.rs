@@ -32,6 +32,29 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
+/// The normal distribution: the share of it that is below `x`, to about 1e-7.
+///
+/// Abramowitz & Stegun, "Handbook of Mathematical Functions", 7.1.26.
+#[inline(always)]
+pub(crate) fn normal_distribution(x: f32) -> f32 {
+    let size = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
+    let t = 1.0 / (1.0 + 0.327_591_1 * size);
+    let mut p = 1.061_405_4;
+    p = p * t - 1.453_152;
+    p = p * t + 1.421_413_7;
+    p = p * t - 0.284_496_74;
+    p = p * t + 0.254_829_6;
+    let above = 0.5 * p * t * exp(-size * size);
+    if x < 0.0 { above } else { 1.0 - above }
+}
+
+/// The normal distribution's density.
+#[inline(always)]
+pub(crate) fn normal_density(x: f32) -> f32 {
+    const FRAC_1_SQRT_2_PI: f32 = 0.398_942_3;
+    FRAC_1_SQRT_2_PI * exp(-0.5 * x * x)
+}
+
 /// The hyperbolic tangent, by a rational approximation on `[-7.9, 7.9]`, outside of which it is
 /// ±1 in this precision.
 #[inline(always)]
@@ -79,6 +102,32 @@ mod tests {
                 assert_close("sigmoid", sigmoid(x), 1.0 / (1.0 + (-exact).exp()), 4e-7, x);
             }
             assert_close("tanh", tanh(x), exact.tanh(), 5e-7, x);
+        }
+    }
+
+    #[test]
+    fn the_normal_distribution_is_the_one_in_tables() {
+        let table = [
+            (0.0, 0.5),
+            (0.5, 0.691_462_461),
+            (1.0, 0.841_344_746),
+            (2.0, 0.977_249_868),
+            (3.5, 0.999_767_371),
+        ];
+        for (x, share) in table {
+            assert!(
+                (f64::from(normal_distribution(x)) - share).abs() < 2e-7,
+                "{x}"
+            );
+            assert!(
+                (f64::from(normal_distribution(-x)) - (1.0 - share)).abs() < 2e-7,
+                "{x}"
+            );
+        }
+        // The density is its slope.
+        for x in grid().filter(|x| x.abs() < 6.0).step_by(500) {
+            let slope = (normal_distribution(x + 0.02) - normal_distribution(x - 0.02)) / 0.04;
+            assert!((slope - normal_density(x)).abs() < 1e-4, "{x}");
         }
     }
 

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::activation::Activation;
-use super::elementwise::sigmoid;
+use super::elementwise::{normal_density, normal_distribution, sigmoid};
 use super::for_each_instruction_set;
 use super::matmul::{Matrix, matmul, matmul_add};
 
@@ -35,13 +35,13 @@ impl Linear<'_> {
         self.bias.len()
     }
 
-    /// The outputs of rows `[rows, inputs]`, `[rows, outputs]`, and for silu what they were before
-    /// they were activated.
+    /// The outputs of rows `[rows, inputs]`, `[rows, outputs]`, and for silu and gelu what they were
+    /// before they were activated.
     pub(crate) fn forward(&self, values: &[f32]) -> (Vec<f32>, Vec<f32>) {
         let (inputs, outputs) = (self.inputs, self.outputs());
         let rows = values.len() / inputs;
         let mut out = vec![0.0; rows * outputs];
-        let saves = self.activation == Activation::Silu;
+        let saves = matches!(self.activation, Activation::Silu | Activation::Gelu);
         let mut before = vec![0.0; if saves { rows * outputs } else { 0 }];
         let weight = Matrix::new(self.weight, inputs, outputs);
         let piece = |values: &[f32], out: &mut [f32]| {
@@ -61,11 +61,13 @@ impl Linear<'_> {
                 piece(values, out);
                 relu(out);
             }),
-            Activation::Silu => {
+            Activation::Silu | Activation::Gelu => {
+                let is_silu = self.activation == Activation::Silu;
+                let activate = if is_silu { silu } else { gelu };
                 let pieces = pieces.zip(before.par_chunks_mut(ROWS * outputs));
                 pieces.for_each(|((values, out), before)| {
                     piece(values, before);
-                    silu(before, out);
+                    activate(before, out);
                 });
             }
         }
@@ -73,7 +75,7 @@ impl Linear<'_> {
     }
 
     /// The gradients of `Σ gradient · out`, where `saved` is what the forward pass gave: the outputs
-    /// for relu, what they were before for silu.
+    /// for relu, what they were before for silu and gelu.
     pub(crate) fn backward(
         &self,
         gradient: &[f32],
@@ -106,6 +108,7 @@ impl Linear<'_> {
                         Activation::None => {}
                         Activation::Relu => relu_gradient(by_before, &saved[of_outputs]),
                         Activation::Silu => silu_gradient(by_before, &saved[of_outputs]),
+                        Activation::Gelu => gelu_gradient(by_before, &saved[of_outputs]),
                     }
                     let values = &values[start * inputs..(start + rows) * inputs];
                     let by_before = Matrix::new(by_before, rows, outputs);
@@ -180,6 +183,22 @@ for_each_instruction_set! {
         for (gradient, before) in gradient.iter_mut().zip(before) {
             let gate = sigmoid(*before);
             *gradient *= gate * (1.0 + before * (1.0 - gate));
+        }
+    }
+}
+
+for_each_instruction_set! {
+    fn gelu(before: &[f32], out: &mut [f32]) {
+        for (&before, out) in before.iter().zip(out) {
+            *out = before * normal_distribution(before);
+        }
+    }
+}
+
+for_each_instruction_set! {
+    fn gelu_gradient(gradient: &mut [f32], before: &[f32]) {
+        for (gradient, &before) in gradient.iter_mut().zip(before) {
+            *gradient *= normal_distribution(before) + before * normal_density(before);
         }
     }
 }

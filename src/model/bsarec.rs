@@ -4,7 +4,6 @@ use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::Tensor;
-use burn::tensor::activation::gelu;
 use burn::tensor::backend::Backend as BurnBackend;
 
 use super::parts::{
@@ -182,7 +181,7 @@ impl<B: Backend> BsaRecBlock<B> {
         let attended = add(&self.attention_norm, &states, attended, config, dropout);
         let share = config.filter_share;
         let states = filtered.mul_scalar(share) + attended.mul_scalar(1.0 - share);
-        let fed = gelu(linear(&self.feed_in, states.clone(), Activation::None));
+        let fed = linear(&self.feed_in, states.clone(), Activation::Gelu);
         let fed = linear(&self.feed_out, fed, Activation::None);
         add(&self.feed_norm, &states, fed, config, dropout)
     }

@@ -55,6 +55,9 @@ pub struct SasRecConfig {
     /// The hidden size of a block's feed-forward part, in multiples of `dim`.
     #[config(default = 1)]
     pub feed_forward: usize,
+    /// What the hidden values of a [`Block::Plain`]'s feed-forward part go through.
+    #[config(default = "Activation::Relu")]
+    pub activation: Activation,
     /// The share of values that is dropped in training, `0.0..1.0`: of inputs, attention weights,
     /// and what each part of a block adds.
     #[config(default = 0.2)]
@@ -231,7 +234,7 @@ impl<B: Backend> TransformerBlock<B> {
     ) -> Tensor<B, 2> {
         let normal = layer_norm(&self.feed_norm, states);
         let hidden = match config.block {
-            Block::Plain => linear(&self.feed_in, normal, Activation::Relu),
+            Block::Plain => linear(&self.feed_in, normal, config.activation),
             Block::Gated => {
                 let hidden = linear(&self.feed_in, normal, Activation::None);
                 let size = config.feed_forward * config.dim;
