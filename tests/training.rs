@@ -189,7 +189,7 @@ fn a_run_that_is_resumed_within_an_epoch_equals_an_uninterrupted_one() {
         .with_weight_decay(0.5);
     let ends = ["1", "1", "2", "2", "2", "3", "3", "3", "4", "4", "4"];
     check_resuming(&often, &ends);
-    let accumulated = often.with_accumulate(2);
+    let accumulated = often.with_accumulate(2).with_average(Some(0.9));
     check_resuming(&accumulated, &["1", "2", "3", "3", "4", "4"]);
 }
 

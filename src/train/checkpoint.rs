@@ -30,7 +30,9 @@ const STATE: &str = "state.json";
 const MODEL: &str = "model.bin";
 const OPTIMIZER: &str = "optimizer.bin";
 const BEST: &str = "best.bin";
-const FILES: [&str; 4] = [STATE, MODEL, OPTIMIZER, BEST];
+/// Of no bytes where there is no mean of weights.
+const MEAN: &str = "mean.bin";
+const FILES: [&str; 5] = [STATE, MODEL, OPTIMIZER, BEST, MEAN];
 
 fn is_ours(name: &std::ffi::OsStr) -> bool {
     FILES.iter().any(|file| name == *file)
@@ -90,8 +92,8 @@ impl Progress {
 struct StateFile {
     format_version: u32,
     progress: Progress,
-    /// CRC-32 of the model's, the optimizer's and the best model's file.
-    checksums: [u32; 3],
+    /// CRC-32 of the files of the model, the optimizer, the best model and the mean of weights.
+    checksums: [u32; 4],
 }
 
 /// The records of a checkpoint, as [`encode`] gives them.
@@ -99,6 +101,7 @@ pub(super) struct EncodedTensors {
     pub(super) model: Vec<u8>,
     pub(super) optimizer: Vec<u8>,
     pub(super) best: Vec<u8>,
+    pub(super) mean: Vec<u8>,
 }
 
 /// A folder of checkpoints, one folder for each validation, of which the last is kept.
@@ -144,7 +147,12 @@ impl Checkpoints {
     pub(super) fn save(&self, progress: &Progress, tensors: &EncodedTensors) -> Result<()> {
         let epoch = progress.epochs.len();
         let path = self.folder.join(format!("epoch-{epoch:05}"));
-        let files = [&tensors.model, &tensors.optimizer, &tensors.best];
+        let files = [
+            &tensors.model,
+            &tensors.optimizer,
+            &tensors.best,
+            &tensors.mean,
+        ];
         let state = StateFile {
             format_version: FORMAT_VERSION,
             progress: progress.clone(),
@@ -153,7 +161,7 @@ impl Checkpoints {
         let state = serde_json::to_vec_pretty(&state)
             .map_err(|error| Error::io("write", &path)(error.into()))?;
         write_new_folder(&path, |folder| {
-            for (name, contents) in [MODEL, OPTIMIZER, BEST].into_iter().zip(files) {
+            for (name, contents) in [MODEL, OPTIMIZER, BEST, MEAN].into_iter().zip(files) {
                 write_file(&folder.join(name), contents)?;
             }
             write_file(&folder.join(STATE), &state)
@@ -219,7 +227,7 @@ impl Checkpoints {
 pub(super) struct Checkpoint {
     path: PathBuf,
     pub(super) progress: Progress,
-    checksums: [u32; 3],
+    checksums: [u32; 4],
 }
 
 impl Checkpoint {
@@ -233,6 +241,10 @@ impl Checkpoint {
 
     pub(super) fn best<B: Backend, R: Record<B>>(&self, device: &B::Device) -> Result<R> {
         self.decode(BEST, self.checksums[2], device)
+    }
+
+    pub(super) fn mean<B: Backend, R: Record<B>>(&self, device: &B::Device) -> Result<R> {
+        self.decode(MEAN, self.checksums[3], device)
     }
 
     fn decode<B: Backend, R: Record<B>>(

@@ -44,6 +44,10 @@ pub struct TrainerConfig {
     /// Which parameters decay.
     #[config(default = "Decayed::default()")]
     pub decayed: Decayed,
+    /// Where it is set, what is validated and kept is not the weights of a step but their decaying
+    /// mean over the steps so far, of which each step keeps so much: 0.999 is a mean over the last
+    /// thousand steps or so.
+    pub average: Option<f64>,
     /// How many batches a step takes its gradients of, as if their targets were of one batch: for
     /// batches that would not fit into memory. Negatives are each batch's own.
     #[config(default = 1)]
@@ -105,6 +109,9 @@ impl TrainerConfig {
             checks::positive("time_limit", seconds)?;
         }
         checks::not_negative("weight_decay", self.weight_decay)?;
+        if let Some(kept) = self.average {
+            checks::share("average", kept)?;
+        }
         self.optimizer.validate()?;
         // States that go from batch to batch are in no checkpoint.
         if self.targets == Targets::SessionParallel {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use burn::optim::{GradientsAccumulator, GradientsParams, Optimizer};
 use burn::tensor::ElementConversion;
 
+use super::average::Average;
 use super::config::TrainerConfig;
 use super::decay::Decay;
 use super::gradients;
@@ -95,9 +96,11 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
     }
 
     /// The next stretch's steps, unless an observer ends training; fewer when `deadline` is over.
+    /// `mean` follows the model's weights, where there is one.
     pub(super) fn next<M: TrainableRecaller<B>>(
         &mut self,
         mut model: M,
+        mean: &mut Option<M::InnerModule>,
         optimizer: &mut impl Optimizer<M, B>,
         observers: &mut [Box<dyn TrainingObserver + '_>],
         deadline: Option<Instant>,
@@ -114,6 +117,10 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
             (model, report) = self.step(model, optimizer, batches, (epoch, step + 1))?;
             sums.add(&report);
             self.made += 1;
+            if let (Some(decay), Some(before)) = (self.config.average, mean.take()) {
+                let average = Average { decay };
+                *mean = Some(average.next(before, &model.valid(), self.made));
+            }
             if step + 1 == self.per_epoch {
                 self.batches = None;
             }

@@ -126,6 +126,7 @@ impl<'a> Trainer<'a> {
         let batcher = batcher(&model, split, &config)?;
         let mut optimizer = OptimizerAdaptor::<Optimizer, M, B>::from(config.optimizer);
         let mut best = model.valid();
+        let mut mean = config.average.map(|_| best.clone());
         let parameters = Module::<B>::num_params(&model);
         let identity = Identity::new(split, &model.settings(), parameters, &config)?;
         let mut progress = Progress::new(identity);
@@ -137,6 +138,12 @@ impl<'a> Trainer<'a> {
             model = model.load_record(checkpoint.model::<B, _>(device)?);
             optimizer = optimizer.load_record(checkpoint.optimizer::<B, _>(device)?);
             best = best.load_record(checkpoint.best::<B::InnerBackend, _>(device)?);
+            mean = match mean {
+                Some(mean) => {
+                    Some(mean.load_record(checkpoint.mean::<B::InnerBackend, _>(device)?))
+                }
+                None => None,
+            };
             progress = checkpoint.progress;
         }
         let items = split.catalog().len();
@@ -156,11 +163,13 @@ impl<'a> Trainer<'a> {
             if let Some(reason) = stop_after(&progress, &config, stretches.steps_per_epoch()) {
                 break reason;
             }
-            let made = stretches.next(model, &mut optimizer, &mut self.observers, clock.deadline);
+            let observers = &mut self.observers;
+            let made = stretches.next(model, &mut mean, &mut optimizer, observers, clock.deadline);
             let judged = made.and_then(|made| match made {
                 ControlFlow::Break(()) => Ok(None),
                 ControlFlow::Continue((model, report)) => {
-                    let (valid, report) = judge(&model, report, &evaluation, split, device)?;
+                    let valid = mean.clone().unwrap_or_else(|| model.valid());
+                    let report = judge::<B, M>(&valid, report, &evaluation, split, device)?;
                     Ok(Some((model, valid, report)))
                 }
             });
@@ -179,6 +188,10 @@ impl<'a> Trainer<'a> {
                     model: encode::<B>(model.clone().into_record())?,
                     optimizer: encode::<B>(optimizer.to_record())?,
                     best: encode::<B::InnerBackend>(best.clone().into_record())?,
+                    mean: match &mean {
+                        Some(mean) => encode::<B::InnerBackend>(mean.clone().into_record())?,
+                        None => Vec::new(),
+                    },
                 };
                 progress.wall_seconds = clock.seconds();
                 checkpoints.save(&progress, &tensors)?;
@@ -296,17 +309,16 @@ fn batcher<B: TrainingBackend>(
     })
 }
 
-/// The model that a stretch gave, without gradients, and how it does on the validation split.
+/// How the model that a stretch gave does on the validation split.
 fn judge<B: TrainingBackend, M: TrainableRecaller<B>>(
-    model: &M,
+    model: &M::InnerModule,
     mut report: EpochReport,
     evaluation: &Evaluation,
     split: &Split,
     device: &B::Device,
-) -> Result<(M::InnerModule, EpochReport)> {
-    let valid = model.valid();
+) -> Result<EpochReport> {
     // A last step that goes too far shows in no loss.
-    if !all_finite(&valid) {
+    if !all_finite(model) {
         return Err(Error::NonFiniteVector {
             what: "parameters",
             row: 0,
@@ -314,8 +326,8 @@ fn judge<B: TrainingBackend, M: TrainableRecaller<B>>(
             value: f32::INFINITY,
         });
     }
-    report.validation = validate(&valid, evaluation, split, device)?;
-    Ok((valid, report))
+    report.validation = validate(model, evaluation, split, device)?;
+    Ok(report)
 }
 
 /// What a stretch's error comes to: the first one's is the caller's, later ones keep what was
