@@ -11,11 +11,12 @@ use seqrec::channels::ItemNeighborsConfig;
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{Catalog, Dataset, ExternalId, Filters, TrainingSequences};
 use seqrec::index::FlatIndex;
-use seqrec::model::{Gru4RecConfig, RecallerConfig, SequenceRecaller, TwoTowerConfig};
+use seqrec::model::{Gru4RecConfig, HstuConfig, RecallerConfig, SequenceRecaller, TwoTowerConfig};
 use seqrec::recall::{Fusion, HistoryItems, UserContext};
 use seqrec::retrieve::{RecallOptions, Retriever, item_vectors};
 use seqrec::store::{
-    ChannelKind, PlannedChannel, RUN_FORMAT_VERSION, Run, ServedStage, StageData, StagePlan,
+    ChannelKind, PlannedChannel, RUN_FORMAT_VERSION, Run, ServedStage, StageData, StageModel,
+    StagePlan,
 };
 
 #[path = "support/features.rs"]
@@ -47,11 +48,25 @@ fn run(dataset: &Dataset, seed: u64) -> GruRun {
     }
 }
 
+/// Another kind of model over the same items.
+fn further(dataset: &Dataset, seed: u64) -> StageModel {
+    let config = HstuConfig::new().with_dim(6).with_blocks(1);
+    let items = dataset.catalog().len();
+    let model = config.init::<Flex>(items, seed, &Default::default());
+    let run = Run {
+        model: model.unwrap(),
+        config,
+        catalog: dataset.catalog().clone(),
+    };
+    StageModel::of_run(run, Default::default())
+}
+
 fn save_stage(path: &Path, seed: u64) -> seqrec::Result<()> {
     let dataset = dataset(seed);
     let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
     plan.channels = vec![
         PlannedChannel::new("u2i", ChannelKind::Model),
+        PlannedChannel::new("hstu", ChannelKind::Model).with_model("hstu"),
         PlannedChannel::new(
             "item_cf",
             ChannelKind::ItemNeighbors {
@@ -62,6 +77,7 @@ fn save_stage(path: &Path, seed: u64) -> seqrec::Result<()> {
     ];
     let sequences = TrainingSequences::all(&dataset);
     let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
+    let data = data.with_further_model("hstu", further(&dataset, seed))?;
     plan.save(path, &run(&dataset, seed), data, &Default::default())
 }
 
@@ -424,4 +440,94 @@ fn two_towers_survive_their_folder() {
     .unwrap();
     let run = Run::<Flex, TwoTowerConfig>::load(&path, &device).unwrap();
     assert_eq!(run.model.item_embeddings().into_data(), vectors);
+}
+
+/// A stage's second model comes back as it was, with times, and every flaw of its files is found.
+#[test]
+fn a_stage_keeps_further_models() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let device = Default::default();
+    let dataset = dataset(1);
+    let sequences = TrainingSequences::all(&dataset);
+    let data = StageData::new(&dataset, sequences, dataset.catalog().clone()).unwrap();
+    let model = || further(&dataset, 1);
+    let alone = data.clone().with_model(model()).unwrap();
+    let expected = ChannelKind::Model.build(&alone).unwrap();
+    let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
+    plan.channels = vec![PlannedChannel::new("hstu", ChannelKind::Model).with_model("hstu")];
+    let data = data.with_further_model("hstu", model()).unwrap();
+    plan.save(&path, &run(&dataset, 1), data, &device).unwrap();
+    let load = || ServedStage::load::<Flex>(&path, &Default::default());
+    let served = load().unwrap();
+    for user in 0..5 {
+        let user: UserContext<'_> = alone.sequences().history(user).into();
+        let expected = expected.recall(&[user], 5, None).unwrap();
+        let found = served.stage().recall_fused(&[user], 5, None).unwrap();
+        let found: Vec<_> = found[0].iter().map(|found| found.item).collect();
+        assert_eq!(found, expected.items(0));
+    }
+
+    let version = path.join("v000001");
+    for name in [
+        "model-0.json",
+        "config-0.json",
+        "weights-0.safetensors",
+        "channel-0.index",
+    ] {
+        let file = version.join(name);
+        let whole = std::fs::read(&file).unwrap();
+        let mut altered = whole.clone();
+        let middle = altered.len() / 2;
+        altered[middle] ^= 1;
+        std::fs::write(&file, altered).unwrap();
+        assert!(matches!(load(), Err(Error::Damaged { .. })), "{name}");
+        std::fs::remove_file(&file).unwrap();
+        assert!(matches!(load(), Err(Error::Io { .. })), "{name}");
+        std::fs::write(&file, whole).unwrap();
+    }
+    load().unwrap();
+    // Indexes of two models in each other's place are no indexes of theirs.
+    let path = folder.path().join("two");
+    save_stage(&path, 1).unwrap();
+    let load = || ServedStage::load::<Flex>(&path, &Default::default());
+    load().unwrap();
+    let version = path.join("v000001");
+    let indexes = [0, 1].map(|place| version.join(format!("channel-{place}.index")));
+    let contents = indexes.clone().map(|index| std::fs::read(index).unwrap());
+    std::fs::write(&indexes[0], &contents[1]).unwrap();
+    std::fs::write(&indexes[1], &contents[0]).unwrap();
+    assert!(load().is_err());
+}
+
+#[test]
+fn further_models_that_cannot_be_are_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let dataset = dataset(1);
+    let sequences = TrainingSequences::all(&dataset);
+    let data = StageData::new(&dataset, sequences, dataset.catalog().clone()).unwrap();
+    let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
+    plan.channels = vec![PlannedChannel::new("hstu", ChannelKind::Model).with_model("hstu")];
+    let save = |data: StageData| plan.save(&path, &run(&dataset, 1), data, &Default::default());
+    let unknown = save(data.clone()).unwrap_err();
+    assert!(
+        matches!(&unknown, Error::InvalidValue { field: "model", .. }),
+        "{unknown}"
+    );
+    // A model whose settings are not known could not be read again.
+    let items = dataset.catalog().len();
+    let model = Gru4RecConfig::new().init::<Flex>(items, 1, &Default::default());
+    let model = StageModel::new::<Flex, _>(model.unwrap(), Default::default());
+    let nameless = data.clone().with_further_model("hstu", model).unwrap();
+    let refused = save(nameless).unwrap_err();
+    assert!(matches!(refused, Error::NothingLeft { .. }), "{refused}");
+    assert!(!path.exists(), "nothing was written");
+    let twice = data
+        .with_further_model("hstu", further(&dataset, 1))
+        .and_then(|data| data.with_further_model("hstu", further(&dataset, 2)));
+    assert!(matches!(
+        twice,
+        Err(Error::InvalidValue { field: "model", .. })
+    ));
 }

@@ -11,13 +11,12 @@ use seqrec::channels::{
 };
 use seqrec::data::movielens::{Movie, Movies};
 use seqrec::data::{Dataset, Features, ItemIndex, Seen, Split, Targets, TrainingSequences};
-use seqrec::index::FlatIndex;
 use seqrec::model::{
-    MultiInterestConfig, Objective, RecallerConfig, SequenceRecaller, Similarity, TrainableConfig,
+    MODEL_NAMES, ModelVisitor, MultiInterestConfig, Objective, RecallerConfig, SequenceRecaller,
+    Similarity, TrainableConfig, visit_model,
 };
 use seqrec::prelude::{Autodiff, Flex};
-use seqrec::recall::{ChannelWeight, Fusion, HistoryItems, RecallChannel, VectorChannel};
-use seqrec::retrieve::{ModelEncoder, item_vectors};
+use seqrec::recall::{ChannelWeight, Fusion, HistoryItems, RecallChannel};
 use seqrec::store::{ChannelKind, PlannedChannel, Run, StageData, StageModel, StagePlan};
 use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
 use serde_json::json;
@@ -33,8 +32,10 @@ pub struct Channel {
     pub name: &'static str,
     pub channel: Arc<dyn RecallChannel>,
     pub build_seconds: f64,
-    /// What a run folder says of it; none for a second model, which a folder has no place for.
-    kind: Option<ChannelKind>,
+    /// What a run folder says of it.
+    planned: PlannedChannel,
+    /// The second model, where that is what it looks at.
+    model: Option<StageModel>,
 }
 
 /// What channels are made of, and what it took.
@@ -87,28 +88,16 @@ pub fn train<'a, C: TrainableConfig<Autodiff<Flex>>>(
     let names = kinds(&data)?.into_iter().map(|(name, _)| name);
     let names: Vec<&str> = names
         .chain((options.interests > 0).then_some(INTERESTS))
+        .chain(further_names(options))
         .collect();
     if let Some(name) = (options.channels.iter()).find(|name| !names.contains(&name.as_str())) {
         let names = names.join(", ");
         return Err(format!("no channel on these data is called {name:?}, but {names}").into());
     }
-    let objective = Objective::new()
-        .with_similarity(Similarity::Cosine)
-        .with_temperature(0.05);
-    let config: C = config(
-        defaults,
-        &json!({"dim": options.dim, "objective": objective}),
-    )?;
-    let device = Default::default();
     let start = Instant::now();
-    let model = config.init::<Autodiff<Flex>>(catalog.len(), options.seed, &device)?;
-    let targets = if model.needs_one_target() {
-        Targets::ONE_RANDOM
-    } else {
-        Targets::All
-    };
-    let model = trainer(options, targets).fit(model, split, &device)?.model;
+    let (config, model) = fit(defaults, split, options)?;
     let train_seconds = start.elapsed().as_secs_f64();
+    let device = Default::default();
     let data = data.with_model(StageModel::new::<Flex, _>(model.clone(), device))?;
     Ok(Trained {
         dataset,
@@ -117,6 +106,56 @@ pub fn train<'a, C: TrainableConfig<Autodiff<Flex>>>(
         model,
         train_seconds,
     })
+}
+
+/// Trains a model, with its settings as they are by default but for what was asked for.
+fn fit<C: TrainableConfig<Autodiff<Flex>>>(
+    defaults: &C,
+    split: &Split,
+    options: &Options,
+) -> Result<(C, C::Recaller<Flex>), Box<dyn Error>> {
+    let objective = Objective::new()
+        .with_similarity(Similarity::Cosine)
+        .with_temperature(0.05);
+    let config: C = config(
+        defaults,
+        &json!({"dim": options.dim, "objective": objective}),
+    )?;
+    let device = Default::default();
+    let model = config.init::<Autodiff<Flex>>(split.catalog().len(), options.seed, &device)?;
+    let targets = if model.needs_one_target() {
+        Targets::EveryPrefix
+    } else {
+        Targets::All
+    };
+    let model = trainer(options, targets).fit(model, split, &device)?.model;
+    Ok((config, model))
+}
+
+/// The models beside the first, each a channel of its name.
+fn further_names(options: &Options) -> impl Iterator<Item = &'static str> {
+    let asked = options.model.iter().skip(1);
+    asked.filter_map(|asked| MODEL_NAMES.iter().copied().find(|name| name == asked))
+}
+
+/// Trains a model beside the first.
+struct Further<'a> {
+    split: &'a Split,
+    options: &'a Options,
+}
+
+impl ModelVisitor<Autodiff<Flex>> for Further<'_> {
+    type Output = Result<StageModel, Box<dyn Error>>;
+
+    fn visit<C: TrainableConfig<Autodiff<Flex>>>(self, defaults: C) -> Self::Output {
+        let (config, model) = fit(&defaults, self.split, self.options)?;
+        let run = Run {
+            config,
+            model,
+            catalog: self.split.catalog().clone(),
+        };
+        Ok(StageModel::of_run(run, Default::default()))
+    }
 }
 
 fn favorite(items: &[ItemIndex], tags: &Features) -> Vec<String> {
@@ -257,7 +296,8 @@ pub fn channels<C: RecallerConfig>(
             name,
             channel,
             build_seconds,
-            kind: Some(kind),
+            planned: PlannedChannel::new(name, kind),
+            model: None,
         });
     }
     if options.interests > 0 && wanted(INTERESTS) {
@@ -270,16 +310,37 @@ pub fn channels<C: RecallerConfig>(
         // What routes a user's interests looks at one target a history.
         let targets = Targets::OneRandom { minimum_history: 1 };
         let model = trainer(options, targets).fit(model, split, &device)?.model;
-        let index = FlatIndex::new(&item_vectors(&model))?;
-        let channel = VectorChannel::<ModelEncoder<Flex, _>, _>::of_model(model, index, device);
-        channels.push(Channel {
-            name: INTERESTS,
-            channel: Arc::new(channel),
-            build_seconds: start.elapsed().as_secs_f64(),
-            kind: None,
-        });
+        let run = Run {
+            config,
+            model,
+            catalog: split.catalog().clone(),
+        };
+        let model = StageModel::of_run(run, device);
+        channels.push(of_model(INTERESTS, model, trained, start)?);
+    }
+    for name in further_names(options).filter(|name| wanted(name)) {
+        let start = Instant::now();
+        let model = visit_model::<Autodiff<Flex>, _>(name, Further { split, options })??;
+        channels.push(of_model(name, model, trained, start)?);
     }
     Ok(channels)
+}
+
+/// The channel of a model beside the first, which was begun at `start`.
+fn of_model<C: RecallerConfig>(
+    name: &'static str,
+    model: StageModel,
+    trained: &Trained<'_, C>,
+    start: Instant,
+) -> Result<Channel, Box<dyn Error>> {
+    let data = trained.data.clone().with_model(model.clone())?;
+    Ok(Channel {
+        name,
+        channel: ChannelKind::Model.build(&data)?,
+        build_seconds: start.elapsed().as_secs_f64(),
+        planned: PlannedChannel::new(name, ChannelKind::Model).with_model(name),
+        model: Some(model),
+    })
 }
 
 impl<C: RecallerConfig> Trained<'_, C> {
@@ -307,8 +368,8 @@ impl<C: RecallerConfig> Trained<'_, C> {
             settings: PopularityConfig::new(),
         });
         for (channel, &weight) in channels.iter().zip(weights) {
-            if let Some(kind) = channel.kind.clone().filter(|_| weight > 0.0) {
-                let mut planned = PlannedChannel::new(channel.name, kind);
+            if weight > 0.0 {
+                let mut planned = channel.planned.clone();
                 planned.share = ChannelWeight::new().with_weight(weight);
                 plan.channels.push(planned);
             }
@@ -320,6 +381,15 @@ impl<C: RecallerConfig> Trained<'_, C> {
             let sequences = data.sequences().iter();
             let segments = sequences.map(|items| favorite(items, tags)).collect();
             data = data.with_segments(segments)?.with_tags(tags.clone())?;
+        }
+        for (channel, _) in channels
+            .iter()
+            .zip(weights)
+            .filter(|(_, weight)| **weight > 0.0)
+        {
+            if let Some(model) = channel.model.clone() {
+                data = data.with_further_model(channel.name, model)?;
+            }
         }
         let run = Run::<Flex, _> {
             config: self.config.clone(),

@@ -36,9 +36,9 @@ pub struct Options {
     /// inter, sequences, or columns such as user=visitor,item=product,time=at,delimiter=;.
     #[arg(long)]
     format: Option<Format>,
-    /// The sequence model.
-    #[arg(long, default_value = "gru4rec", value_parser = clap::builder::PossibleValuesParser::new(MODEL_NAMES.iter().copied()))]
-    model: String,
+    /// The sequence model; those after the first are channels of their own beside it.
+    #[arg(long, value_delimiter = ',', default_value = "gru4rec", value_parser = clap::builder::PossibleValuesParser::new(MODEL_NAMES.iter().copied()))]
+    model: Vec<String>,
     /// The size of the sequence model's vectors.
     #[arg(long, default_value_t = 128)]
     dim: usize,
@@ -99,7 +99,7 @@ fn check_run_folder(path: &Path) -> Result<(), Box<dyn Error>> {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let done = visit_model::<Autodiff<Flex>, _>(&options.model, Job(&options));
+    let done = visit_model::<Autodiff<Flex>, _>(&options.model[0], Job(&options));
     match done.map_err(Into::into).flatten() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

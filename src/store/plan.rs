@@ -99,6 +99,14 @@ pub(super) enum Prepared {
     Index(Arc<AnyIndex>, IndexReport),
 }
 
+/// What a channel is made of.
+#[derive(Clone, Copy)]
+struct Ingredients<'a> {
+    data: &'a StageData,
+    /// The model that it looks at.
+    model: Option<&'a StageModel>,
+}
+
 /// How a plan's channels are made.
 #[derive(Clone, Copy)]
 pub(super) struct How<'a> {
@@ -119,11 +127,17 @@ impl ChannelKind {
             index: &IndexPlan::default(),
             k: 100,
         };
-        self.assemble(self.prepare(data, how)?, data)
+        let from = Ingredients {
+            data,
+            model: data.model.as_ref(),
+        };
+        self.assemble(self.prepare(from, how)?, from)
     }
 
-    pub(super) fn prepare(&self, data: &StageData, how: How<'_>) -> Result<Prepared> {
-        let (sequences, catalog) = (&data.sequences, &data.catalog);
+    fn prepare(&self, from: Ingredients<'_>, how: How<'_>) -> Result<Prepared> {
+        let StageData {
+            sequences, catalog, ..
+        } = from.data;
         Ok(match self {
             Self::ItemNeighbors { settings, .. } => {
                 Prepared::Neighbors(settings.fit(sequences, catalog)?)
@@ -136,7 +150,8 @@ impl ChannelKind {
                 let StageModel {
                     encoder,
                     item_vectors,
-                } = self.model(data)?;
+                    ..
+                } = self.model(from)?;
                 let step = sequences.len().div_ceil(MEASURED_BY).max(1);
                 let histories: Vec<History<'_>> = (0..sequences.len())
                     .step_by(step)
@@ -151,7 +166,7 @@ impl ChannelKind {
                 Prepared::Index(Arc::new(index), report)
             }
             Self::NearestItems { neighbors, .. } => {
-                let mut vectors = self.model(data)?.item_vectors.clone();
+                let mut vectors = self.model(from)?.item_vectors.clone();
                 Similarity::Cosine.prepare(vectors.view_mut());
                 measured_by_itself(&vectors, *neighbors, how.index)?
             }
@@ -159,7 +174,7 @@ impl ChannelKind {
                 neighbors,
                 held_back,
             } => {
-                let encoder = &self.model(data)?.encoder;
+                let encoder = &self.model(from)?.encoder;
                 let vectors = training_vectors(encoder, sequences, *held_back)?;
                 measured_by_itself(&vectors, *neighbors, how.index)?
             }
@@ -167,11 +182,12 @@ impl ChannelKind {
         })
     }
 
-    pub(super) fn assemble(
+    fn assemble(
         &self,
         prepared: Prepared,
-        data: &StageData,
+        from: Ingredients<'_>,
     ) -> Result<Arc<dyn RecallChannel>> {
+        let Ingredients { data, .. } = from;
         let (sequences, catalog) = (&data.sequences, &data.catalog);
         let segments = |sequence: usize| data.segments(sequence).to_vec();
         Ok(match (self, prepared) {
@@ -192,12 +208,12 @@ impl ChannelKind {
                 Arc::new(MatrixFactorization::of_items(items, settings)?)
             }
             (Self::Model, Prepared::Index(index, _)) => {
-                let model = self.model(data)?;
+                let model = self.model(from)?;
                 fits(&index, model.item_vectors.dim(), "the model's items")?;
                 Arc::new(VectorChannel::new(model.encoder.clone(), index))
             }
             (Self::NearestItems { start, neighbors }, Prepared::Index(index, _)) => {
-                let vectors = &self.model(data)?.item_vectors;
+                let vectors = &self.model(from)?.item_vectors;
                 fits(&index, vectors.dim(), "the model's items")?;
                 let step = NearestItems::new(vectors.view(), *neighbors, |_| Ok(index))?;
                 Arc::new(start.then(step).into_channel())
@@ -210,7 +226,7 @@ impl ChannelKind {
                 Prepared::Index(index, _),
             ) => {
                 checks::at_least_one(&[("held_back", *held_back)])?;
-                let model = self.model(data)?;
+                let model = self.model(from)?;
                 let dim = model.item_vectors.ncols();
                 fits(&index, (sequences.len() + 1, dim), "the training users")?;
                 let nearest = NearestUsers::new(model.encoder.clone(), index, *neighbors)?;
@@ -227,8 +243,8 @@ impl ChannelKind {
         })
     }
 
-    fn model<'a>(&self, data: &'a StageData) -> Result<&'a StageModel> {
-        data.model.as_ref().ok_or_else(|| lacks(self, "a model"))
+    fn model<'a>(&self, from: Ingredients<'a>) -> Result<&'a StageModel> {
+        from.model.ok_or_else(|| lacks(self, "a model"))
     }
 }
 
@@ -300,6 +316,7 @@ impl Prepared {
 
 /// A channel with its name, its share of the fusion and its time budget.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PlannedChannel {
     /// The channel's name.
     pub name: String,
@@ -309,6 +326,10 @@ pub struct PlannedChannel {
     /// What it counts for in the fusion.
     #[serde(default)]
     pub share: ChannelWeight,
+    /// The name of the [further model](StageData::with_further_model) that it looks at, if it does at
+    /// any; the run's own where none is named.
+    #[serde(default)]
+    pub model: Option<String>,
     /// How long a call waits for it, in milliseconds; as long as the engine says where it is not
     /// given.
     #[serde(default)]
@@ -322,8 +343,21 @@ impl PlannedChannel {
             name: name.into(),
             kind,
             share: ChannelWeight::default(),
+            model: None,
             budget_milliseconds: None,
         }
+    }
+
+    /// This channel looking at the [further model](StageData::with_further_model) of a name.
+    #[must_use]
+    pub fn with_model(self, name: impl Into<String>) -> Self {
+        let model = Some(name.into());
+        Self { model, ..self }
+    }
+
+    fn from<'a>(&self, data: &'a StageData) -> Result<Ingredients<'a>> {
+        let model = data.model_of(self.model.as_deref())?;
+        Ok(Ingredients { data, model })
     }
 }
 
@@ -445,7 +479,7 @@ impl StagePlan {
         };
         let channels = self.channels.iter();
         channels
-            .map(|channel| channel.kind.prepare(data, how))
+            .map(|channel| channel.kind.prepare(channel.from(data)?, how))
             .collect()
     }
 
@@ -457,7 +491,7 @@ impl StagePlan {
         let mut stage = RecallStage::new(self.fusion, self.candidates)?;
         for (channel, prepared) in self.channels.iter().zip(prepared) {
             let report = prepared.index().map(|(_, report)| report);
-            let built = channel.kind.assemble(prepared, data)?;
+            let built = channel.kind.assemble(prepared, channel.from(data)?)?;
             stage = stage.channel(&channel.name, built, channel.share)?;
             if let Some(report) = report {
                 stage = stage.with_index(&channel.name, report);

@@ -16,7 +16,7 @@ use crate::backend::Backend;
 use crate::data::Catalog;
 use crate::model::{self, ConfigVisitor, RecallerConfig};
 
-use super::run::{Run, model_name};
+use super::run::{ModelFiles, Run, model_name};
 use super::run_folder::damaged;
 use super::stage_data::StageModel;
 
@@ -39,8 +39,11 @@ pub struct ModelRegistry<B: Backend> {
     models: Vec<(&'static str, Load<B>)>,
 }
 
-type Load<B> =
-    fn(&Path, &<B as burn::tensor::backend::BackendTypes>::Device) -> Result<(StageModel, Catalog)>;
+type Load<B> = fn(
+    &Path,
+    &ModelFiles,
+    &<B as burn::tensor::backend::BackendTypes>::Device,
+) -> Result<(StageModel, Catalog)>;
 
 impl<B: Backend> ModelRegistry<B> {
     /// The models of this crate.
@@ -74,9 +77,14 @@ impl<B: Backend> ModelRegistry<B> {
         self.models.push((C::NAME, load_run::<B, C>));
     }
 
-    /// The model of a version of a run folder, whichever it is, and its catalog.
-    pub(super) fn load(&self, version: &Path, device: &B::Device) -> Result<(StageModel, Catalog)> {
-        let wanted = model_name(version)?;
+    /// A model of a version of a run folder, whichever it is, and its catalog.
+    pub(super) fn load(
+        &self,
+        version: &Path,
+        files: &ModelFiles,
+        device: &B::Device,
+    ) -> Result<(StageModel, Catalog)> {
+        let wanted = model_name(version, files)?;
         let found = self.models.iter().find(|&&(name, _)| name == wanted);
         let Some((_, load)) = found else {
             let known: Vec<_> = self.names().collect();
@@ -86,14 +94,16 @@ impl<B: Backend> ModelRegistry<B> {
             );
             return Err(damaged(version, reason));
         };
-        load(version, device)
+        load(version, files, device)
     }
 }
 
 fn load_run<B: Backend, C: RecallerConfig>(
     version: &Path,
+    files: &ModelFiles,
     device: &B::Device,
 ) -> Result<(StageModel, Catalog)> {
-    let Run { model, catalog, .. } = Run::<B, C>::load_version(version, device)?;
-    Ok((StageModel::new(model, device.clone()), catalog))
+    let run = Run::<B, C>::load_version(version, files, device)?;
+    let catalog = run.catalog.clone();
+    Ok((StageModel::of_run(run, device.clone()), catalog))
 }

@@ -23,9 +23,35 @@ use crate::{Error, Result};
 use super::run_folder::{self, RUN_FORMAT_VERSION, damaged, read_checked, read_manifest};
 
 pub(super) const MANIFEST: &str = "model.json";
-const CONFIG: &str = "config.json";
 const CATALOG: &str = "catalog.json";
-const WEIGHTS: &str = "weights.safetensors";
+
+/// The names of a model's files in a version of a run folder.
+#[derive(Debug, Clone)]
+pub(super) struct ModelFiles {
+    pub(super) manifest: String,
+    pub(super) config: String,
+    pub(super) weights: String,
+}
+
+impl ModelFiles {
+    /// Those of the run's own model.
+    pub(super) fn own() -> Self {
+        Self::numbered("")
+    }
+
+    /// Those of a stage's further models, by their place.
+    pub(super) fn further(place: usize) -> Self {
+        Self::numbered(&format!("-{place}"))
+    }
+
+    fn numbered(number: &str) -> Self {
+        Self {
+            manifest: format!("model{number}.json"),
+            config: format!("config{number}.json"),
+            weights: format!("weights{number}.safetensors"),
+        }
+    }
+}
 
 /// A trained model with its settings and its catalog.
 ///
@@ -86,8 +112,9 @@ struct Checksums {
 ///
 /// # Errors
 /// As [`Run::load`].
-pub(super) fn model_name(version: &Path) -> Result<String> {
-    let Manifest { model, .. } = read_manifest(&version.join(MANIFEST), RUN_FORMAT_VERSION)?;
+pub(super) fn model_name(version: &Path, files: &ModelFiles) -> Result<String> {
+    let path = version.join(&files.manifest);
+    let Manifest { model, .. } = read_manifest(&path, RUN_FORMAT_VERSION)?;
     Ok(model)
 }
 
@@ -105,9 +132,20 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
 
     /// Writes the run's files into a folder; gives the manifest's checksum.
     pub(super) fn write_into(&self, path: &Path) -> Result<u32> {
+        write_file(&path.join(CATALOG), &self.catalog.to_json())?;
+        self.write_model(path, &ModelFiles::own(), &self.catalog)
+    }
+
+    /// Writes the model's files beside a catalog's; gives the manifest's checksum.
+    pub(super) fn write_model(
+        &self,
+        path: &Path,
+        files: &ModelFiles,
+        catalog: &Catalog,
+    ) -> Result<u32> {
         let mut store = SafetensorsStore::from_bytes(None);
         let unwritable = |reason: String| Error::Damaged {
-            path: path.join(WEIGHTS),
+            path: path.join(&files.weights),
             reason,
         };
         self.model
@@ -117,25 +155,23 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
             .get_bytes()
             .map_err(|error| unwritable(error.to_string()))?;
         let config = burn::config::config_to_json(&self.config).into_bytes();
-        let catalog = self.catalog.to_json();
         let manifest = Manifest {
             format_version: RUN_FORMAT_VERSION,
             model: C::NAME.to_owned(),
             similarity: self.model.similarity(),
-            items: self.catalog.len(),
-            fingerprint: self.catalog.fingerprint(),
+            items: catalog.len(),
+            fingerprint: catalog.fingerprint(),
             checksums: Checksums {
                 config: crc32fast::hash(&config),
-                catalog: crc32fast::hash(&catalog),
+                catalog: crc32fast::hash(&catalog.to_json()),
                 weights: crc32fast::hash(&weights),
             },
         };
         let manifest =
             serde_json::to_vec_pretty(&manifest).map_err(|error| unwritable(error.to_string()))?;
-        write_file(&path.join(CONFIG), &config)?;
-        write_file(&path.join(CATALOG), &catalog)?;
-        write_file(&path.join(WEIGHTS), &weights)?;
-        write_file(&path.join(MANIFEST), &manifest)?;
+        write_file(&path.join(&files.config), &config)?;
+        write_file(&path.join(&files.weights), &weights)?;
+        write_file(&path.join(&files.manifest), &manifest)?;
         Ok(crc32fast::hash(&manifest))
     }
 
@@ -145,12 +181,18 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
     /// [`Error::Io`] when a file is missing, [`Error::FormatVersion`] when another version wrote
     /// it, and [`Error::Damaged`] when it is of another model, was cut short or was altered.
     pub fn load(path: impl AsRef<Path>, device: &B::Device) -> Result<Self> {
-        run_folder::read(path.as_ref(), |version| Self::load_version(version, device))
+        run_folder::read(path.as_ref(), |version| {
+            Self::load_version(version, &ModelFiles::own(), device)
+        })
     }
 
-    /// Reads a version of a run folder.
-    pub(super) fn load_version(path: &Path, device: &B::Device) -> Result<Self> {
-        let manifest_path = path.join(MANIFEST);
+    /// Reads a model of a version of a run folder.
+    pub(super) fn load_version(
+        path: &Path,
+        files: &ModelFiles,
+        device: &B::Device,
+    ) -> Result<Self> {
+        let manifest_path = path.join(&files.manifest);
         let manifest: Manifest = read_manifest(&manifest_path, RUN_FORMAT_VERSION)?;
         if manifest.model != C::NAME {
             return Err(damaged(
@@ -158,18 +200,18 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
                 format!("it holds a model {:?}, not {:?}", manifest.model, C::NAME),
             ));
         }
-        let read = |name, checksum| read_checked(path, name, checksum, MANIFEST);
-        let config_file = read(CONFIG, manifest.checksums.config)?;
+        let read = |name, checksum| read_checked(path, name, checksum, &files.manifest);
+        let config_file = read(&files.config, manifest.checksums.config)?;
         let config = C::load_binary(&config_file)
-            .map_err(|error| damaged(&path.join(CONFIG), error.to_string()))?;
+            .map_err(|error| damaged(&path.join(&files.config), error.to_string()))?;
         let catalog_file = read(CATALOG, manifest.checksums.catalog)?;
         let catalog = Catalog::from_json(&catalog_file, &path.join(CATALOG))?;
-        let weights = read(WEIGHTS, manifest.checksums.weights)?;
+        let weights = read(&files.weights, manifest.checksums.weights)?;
         let mut model = config.init_for_loading::<B>(catalog.len(), device)?;
         let mut store = SafetensorsStore::from_bytes(Some(weights));
         model
             .load_from(&mut store)
-            .map_err(|error| damaged(&path.join(WEIGHTS), error.to_string()))?;
+            .map_err(|error| damaged(&path.join(&files.weights), error.to_string()))?;
         if catalog.fingerprint() != manifest.fingerprint {
             let reason = "its catalog is another one than that in catalog.json";
             return Err(damaged(&manifest_path, reason));

@@ -31,7 +31,7 @@ pub const RUN_FORMAT_VERSION: u32 = 4;
 /// The file that names the version that counts.
 const POINTER: &str = "run.json";
 
-/// All files that a version may hold, beside the indexes of channels.
+/// All files that a version may hold, beside further models and the indexes of channels.
 const FILES: [&str; 7] = [
     "model.json",
     "config.json",
@@ -43,7 +43,7 @@ const FILES: [&str; 7] = [
 ];
 
 fn is_ours(name: &OsStr) -> bool {
-    FILES.iter().any(|file| name == *file) || is_index(name)
+    FILES.iter().any(|file| name == *file) || is_numbered(name)
 }
 
 /// The name of the index of a stage's channel, by the channel's place.
@@ -51,13 +51,21 @@ pub(super) fn index_name(channel: usize) -> String {
     format!("channel-{channel}.index")
 }
 
-fn is_index(name: &OsStr) -> bool {
-    let number = name
-        .to_str()
-        .and_then(|name| name.strip_prefix("channel-")?.strip_suffix(".index"));
-    number.is_some_and(|number| {
-        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
-    })
+/// Whether a name is that of a channel's index or of a further model's file.
+fn is_numbered(name: &OsStr) -> bool {
+    const NUMBERED: [(&str, &str); 4] = [
+        ("channel-", ".index"),
+        ("model-", ".json"),
+        ("config-", ".json"),
+        ("weights-", ".safetensors"),
+    ];
+    let Some(name) = name.to_str() else {
+        return false;
+    };
+    let mut numbers = NUMBERED
+        .iter()
+        .filter_map(|(before, after)| name.strip_prefix(before)?.strip_suffix(after));
+    numbers.any(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The files that hold the other files' checksums, and so need some of their own.

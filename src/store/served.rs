@@ -21,15 +21,15 @@ use crate::model::RecallerConfig;
 use crate::{Error, Result};
 
 use super::arrays::{ArrayReader, ArrayWriter};
-use super::plan::{Prepared, StagePlan};
+use super::plan::{PlannedChannel, Prepared, StagePlan};
 use super::registry::ModelRegistry;
-use super::run::{self, Run};
+use super::run::{self, ModelFiles, Run};
 use super::run_folder::{self, damaged, index_name, parse, read_checked, read_manifest};
 use super::stage_data::{StageData, StageModel};
 use crate::recall::{RecallStage, check_offsets};
 
 /// The version of a stage's files that this build writes and reads.
-pub const STAGE_FORMAT_VERSION: u32 = 4;
+pub const STAGE_FORMAT_VERSION: u32 = 5;
 
 const MANIFEST: &str = "stage.json";
 const USERS: &str = "users.json";
@@ -50,6 +50,8 @@ struct Manifest {
     format_version: u32,
     /// CRC-32 of the manifest of the model that it was made with, which has those of its files.
     model: u32,
+    /// The names of further models, and CRC-32 of their manifests.
+    further: Vec<(String, u32)>,
     /// The fingerprint of the catalog that numbers its items.
     catalog: u64,
     /// What the times of the sequences, and of events, are in.
@@ -70,6 +72,14 @@ fn index_fingerprint(catalog: u64, model: u32, channel: usize) -> u64 {
     catalog ^ (u64::from(model) << 32) ^ channel as u64
 }
 
+/// CRC-32 of the manifest of the model that a channel looks at.
+fn model_of(channel: &PlannedChannel, own: u32, further: &[(String, u32)]) -> u32 {
+    let named = further
+        .iter()
+        .find(|(name, _)| Some(name) == channel.model.as_ref());
+    named.map_or(own, |&(_, checksum)| checksum)
+}
+
 #[derive(Serialize, Deserialize)]
 struct Users {
     ids: Vec<ExternalId>,
@@ -84,7 +94,8 @@ impl StagePlan {
     /// The data are made ready with the run's model, on `device`.
     ///
     /// # Errors
-    /// As [`build`](StagePlan::build) and [`Run::save`], and [`Error::Shape`] or
+    /// As [`build`](StagePlan::build) and [`Run::save`], [`Error::NothingLeft`] for a
+    /// [further model](StageData::with_further_model) that is not of a run, and [`Error::Shape`] or
     /// [`Error::OtherCatalog`] when run and data are of different catalogs.
     pub fn save<B: Backend, C: RecallerConfig>(
         &self,
@@ -133,9 +144,17 @@ impl StagePlan {
         };
         let unwritable = |error: serde_json::Error| damaged(path, error.to_string());
         let users = serde_json::to_vec(&users).map_err(unwritable)?;
-        let manifest = |model| Manifest {
+        let further = data.further;
+        let writes = further.iter().map(|(name, model)| {
+            let reason = || format!("the settings of {name:?} are not known: `StageModel::of_run`");
+            let lacks = || Error::NothingLeft { reason: reason() };
+            Ok((name, model.write.clone().ok_or_else(lacks)?))
+        });
+        let writes = writes.collect::<Result<Vec<_>>>()?;
+        let manifest = |model, further: &[(String, u32)]| Manifest {
             format_version: STAGE_FORMAT_VERSION,
             model,
+            further: further.to_vec(),
             catalog: fingerprint,
             time_unit,
             plan: self.clone(),
@@ -151,13 +170,19 @@ impl StagePlan {
         };
         run_folder::save(path, |folder| {
             let model = run.write_into(folder)?;
-            for (place, index) in indexes.iter().enumerate() {
+            let mut further = Vec::with_capacity(writes.len());
+            for (place, (name, write)) in writes.iter().enumerate() {
+                let written = write(folder, &ModelFiles::further(place), &run.catalog)?;
+                further.push(((*name).clone(), written));
+            }
+            for (place, (index, channel)) in indexes.iter().zip(&self.channels).enumerate() {
                 if let Some((index, _)) = index {
+                    let model = model_of(channel, model, &further);
                     let fingerprint = index_fingerprint(fingerprint, model, place);
                     index.save(folder.join(index_name(place)), fingerprint)?;
                 }
             }
-            let manifest = manifest(model);
+            let manifest = manifest(model, &further);
             let manifest = serde_json::to_vec_pretty(&manifest).map_err(unwritable)?;
             write_file(&folder.join(USERS), &users)?;
             write_file(&folder.join(ARRAYS), &arrays)?;
@@ -206,7 +231,7 @@ impl ServedStage {
         models: &ModelRegistry<B>,
         device: &B::Device,
     ) -> Result<Self> {
-        let (model, catalog) = models.load(path, device)?;
+        let (model, catalog) = models.load(path, &ModelFiles::own(), device)?;
         let manifest_path = path.join(MANIFEST);
         if !manifest_path.exists() {
             let reason = "it is a run without a stage; write it with `StagePlan::save`";
@@ -218,7 +243,7 @@ impl ServedStage {
             let reason = "it was made with another model or catalog than the folder's";
             return Err(damaged(&manifest_path, reason));
         }
-        let read = |name, checksum| read_checked(path, name, checksum, MANIFEST);
+        let read = |name: &str, checksum| read_checked(path, name, checksum, MANIFEST);
         let users_file = read(USERS, manifest.users)?;
         let users: Users = parse(&users_file, &path.join(USERS))?;
         let arrays_file = read(ARRAYS, manifest.arrays)?;
@@ -231,9 +256,16 @@ impl ServedStage {
             segments: Vec::new(),
             tags: None,
             model: None,
+            further: Vec::new(),
             time_unit: manifest.time_unit,
         }
         .with_model(model)?;
+        for (place, (name, checksum)) in manifest.further.iter().enumerate() {
+            let files = ModelFiles::further(place);
+            read(&files.manifest, *checksum)?;
+            let (model, _) = models.load(path, &files, device)?;
+            data = data.with_further_model(name, model)?;
+        }
         if !users.segments.is_empty() {
             data = data.with_segments(users.segments)?;
         }
@@ -246,6 +278,7 @@ impl ServedStage {
             .map(|(place, channel)| {
                 let name = format!("channel.{}", channel.name);
                 let open = || {
+                    let of_model = model_of(channel, of_model, &manifest.further);
                     let fingerprint = index_fingerprint(manifest.catalog, of_model, place);
                     let index = AnyIndex::open(path.join(index_name(place)), fingerprint)?;
                     let report = manifest.indexes.get(place).copied().flatten();

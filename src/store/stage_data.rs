@@ -10,14 +10,17 @@
 )]
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use ndarray::Array2;
 
 use crate::backend::Backend;
 use crate::data::{Catalog, Dataset, ExternalId, Features, TimeUnit, TrainingSequences};
-use crate::model::SequenceRecaller;
+use crate::model::{RecallerConfig, SequenceRecaller};
 use crate::{Error, Result, checks};
+
+use super::run::{ModelFiles, Run};
 
 use crate::retrieve::{ModelEncoder, UserEncoder, item_vectors};
 
@@ -33,6 +36,8 @@ pub struct StageData {
     /// Tags of items, which are features above 0.
     pub(super) tags: Option<Features>,
     pub(super) model: Option<StageModel>,
+    /// Further models, by name.
+    pub(super) further: Vec<(String, StageModel)>,
     /// What times are in.
     pub(super) time_unit: TimeUnit,
 }
@@ -42,7 +47,12 @@ pub struct StageData {
 pub struct StageModel {
     pub(super) encoder: Arc<dyn UserEncoder>,
     pub(super) item_vectors: Array2<f32>,
+    /// Writes the model's files, where its settings are known.
+    pub(super) write: Option<WriteModel>,
 }
+
+/// Writes a model's files beside a catalog's, and gives its manifest's checksum.
+pub(super) type WriteModel = Arc<dyn Fn(&Path, &ModelFiles, &Catalog) -> Result<u32> + Send + Sync>;
 
 impl StageModel {
     /// A model on `device`.
@@ -50,6 +60,19 @@ impl StageModel {
         Self {
             item_vectors: item_vectors(&model),
             encoder: Arc::new(ModelEncoder::<B, M>::new(model, device)),
+            write: None,
+        }
+    }
+
+    /// The model of a run on `device`, with its settings, so that a stage's folder can keep it.
+    pub fn of_run<B: Backend, C: RecallerConfig>(run: Run<B, C>, device: B::Device) -> Self {
+        let model = Self::new::<B, _>(run.model.clone(), device);
+        let write = move |path: &Path, files: &ModelFiles, catalog: &Catalog| {
+            run.write_model(path, files, catalog)
+        };
+        Self {
+            write: Some(Arc::new(write)),
+            ..model
         }
     }
 }
@@ -91,6 +114,7 @@ impl StageData {
             segments: Vec::new(),
             tags: None,
             model: None,
+            further: Vec::new(),
         })
     }
 
@@ -118,6 +142,56 @@ impl StageData {
         )?;
         self.model = Some(model);
         Ok(self)
+    }
+
+    /// These data with a further model under a name, for channels that
+    /// [name it](super::PlannedChannel::model). A folder keeps it where it is
+    /// [that of a run](StageModel::of_run).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when it is of another number of items, and [`Error::InvalidValue`] when the
+    /// name is taken.
+    pub fn with_further_model(
+        mut self,
+        name: impl Into<String>,
+        model: StageModel,
+    ) -> Result<Self> {
+        let name = name.into();
+        checks::same_length(
+            "items of the further model",
+            self.catalog.len() + 1,
+            model.item_vectors.nrows(),
+        )?;
+        if self.further.iter().any(|(other, _)| *other == name) {
+            return Err(Error::invalid(
+                "model",
+                name,
+                "is the name of another model",
+            ));
+        }
+        self.further.push((name, model));
+        Ok(self)
+    }
+
+    /// The model that a channel looks at: the one of a name, or the first.
+    pub(super) fn model_of(&self, name: Option<&str>) -> Result<Option<&StageModel>> {
+        let Some(name) = name else {
+            return Ok(self.model.as_ref());
+        };
+        let found = self.further.iter().find(|(other, _)| other == name);
+        let known = || {
+            self.further
+                .iter()
+                .map(|(name, _)| name.as_str())
+                .collect::<Vec<_>>()
+        };
+        match found {
+            Some((_, model)) => Ok(Some(model)),
+            None => {
+                let reason = format!("is none of the stage's further models, {:?}", known());
+                Err(Error::invalid("model", name, reason))
+            }
+        }
     }
 
     /// These data with tags of items, `[items + 1, tags]`.
