@@ -355,13 +355,21 @@ fn check<B: Backend, C: RecallerConfig>(name: &str, config: &C) {
 }
 
 fn every_model_is_pytorchs<B: Backend>() {
-    let sasrec = SasRecConfig::new().with_dim(4).with_max_len(5);
+    let plain = Objective::new();
+    let sasrec = SasRecConfig::new()
+        .with_dim(4)
+        .with_max_len(5)
+        .with_objective(plain.clone());
     check::<B, _>("sasrec", &sasrec);
     check::<B, _>(
         "ligr",
         &sasrec.with_block(Block::Gated).with_feed_forward(2),
     );
-    check::<B, _>("hstu", &HstuConfig::new().with_dim(4).with_max_len(5));
+    let hstu = HstuConfig::new()
+        .with_dim(4)
+        .with_max_len(5)
+        .with_objective(plain);
+    check::<B, _>("hstu", &hstu);
     let interests =
         |config: MultiInterestConfig| config.with_dim(4).with_interests(3).with_max_len(5);
     check::<B, _>("mind", &interests(MultiInterestConfig::mind()));

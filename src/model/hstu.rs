@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::parts::{
     Blocks, Dropout, EndsSettings, Packing, SequenceEnds, Weights, layer_norm, linear,
 };
-use super::{Objective, RecallerConfig, SequenceRecaller};
+use super::{Objective, RecallerConfig, SequenceRecaller, Similarity};
 use crate::backend::{self, Activation, AttentionBiases, Backend};
 use crate::data::{SequenceBatch, TrainingBatch};
 use crate::{Result, checks};
@@ -38,7 +38,7 @@ pub struct HstuConfig {
     pub heads: usize,
     /// The share of values that is dropped in training, `0.0..1.0`: of inputs and of what each
     /// block adds.
-    #[config(default = 0.2)]
+    #[config(default = 0.3)]
     pub dropout: f64,
     /// Whether items are seen by the same vectors that they are recalled by. With vectors of their
     /// own for being seen, models learn more easily not to recall what was just taken.
@@ -55,8 +55,8 @@ pub struct HstuConfig {
     /// Whether attention weights depend on the time between items.
     #[config(default = true)]
     pub time_bias: bool,
-    /// What it is trained for.
-    #[config(default = "Objective::new()")]
+    /// What it is trained for: unless told otherwise, a softmax over the whole catalog of cosines.
+    #[config(default = "Objective::new().with_similarity(Similarity::Cosine)")]
     pub objective: Objective,
 }
 

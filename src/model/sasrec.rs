@@ -12,7 +12,7 @@ use super::parts::{
     Blocks, Dropout, EndsSettings, Packing, SequenceEnds, Weights, causal_attention, layer_norm,
     linear,
 };
-use super::{Objective, RecallerConfig, SequenceRecaller};
+use super::{Objective, RecallerConfig, SequenceRecaller, Similarity};
 use crate::backend::{Activation, Backend};
 use crate::data::{SequenceBatch, TrainingBatch};
 use crate::{Result, checks};
@@ -60,7 +60,7 @@ pub struct SasRecConfig {
     pub activation: Activation,
     /// The share of values that is dropped in training, `0.0..1.0`: of inputs, attention weights,
     /// and what each part of a block adds.
-    #[config(default = 0.2)]
+    #[config(default = 0.3)]
     pub dropout: f64,
     /// Whether items are seen by the same vectors that they are recalled by. With vectors of their
     /// own for being seen, models learn more easily not to recall what was just taken.
@@ -74,8 +74,8 @@ pub struct SasRecConfig {
     /// How many of a history's last items are seen.
     #[config(default = 50)]
     pub max_len: usize,
-    /// What it is trained for.
-    #[config(default = "Objective::new()")]
+    /// What it is trained for: unless told otherwise, a softmax over the whole catalog of cosines.
+    #[config(default = "Objective::new().with_similarity(Similarity::Cosine)")]
     pub objective: Objective,
 }
 
