@@ -13,7 +13,7 @@ use seqrec::data::movielens::{Movie, Movies};
 use seqrec::data::{Dataset, Features, ItemIndex, Seen, Split, Targets, TrainingSequences};
 use seqrec::model::{
     MODEL_NAMES, ModelVisitor, MultiInterestConfig, Objective, RecallerConfig, SequenceRecaller,
-    Similarity, TrainableConfig, visit_model,
+    TrainableConfig, visit_model,
 };
 use seqrec::prelude::{Autodiff, Flex};
 use seqrec::recall::{ChannelWeight, Fusion, HistoryItems, RecallChannel};
@@ -114,9 +114,7 @@ fn fit<C: TrainableConfig<Autodiff<Flex>>>(
     split: &Split,
     options: &Options,
 ) -> Result<(C, C::Recaller<Flex>), Box<dyn Error>> {
-    let objective = Objective::new()
-        .with_similarity(Similarity::Cosine)
-        .with_temperature(0.05);
+    let objective = Objective::cosine(0.05);
     let config: C = config(
         defaults,
         &json!({"dim": options.dim, "objective": objective}),

@@ -10,7 +10,7 @@ use super::parts::{
     Blocks, Dropout, EndsSettings, Packing, SequenceEnds, Weights, causal_attention, layer_norm,
     linear,
 };
-use super::{Objective, RecallerConfig, SequenceRecaller, Similarity};
+use super::{Objective, RecallerConfig, SequenceRecaller};
 use crate::backend::{self, Activation, Backend};
 use crate::data::{SequenceBatch, TrainingBatch};
 use crate::{Error, Result, checks};
@@ -52,8 +52,9 @@ pub struct BsaRecConfig {
     /// How many of a history's last items are seen.
     #[config(default = 50)]
     pub max_len: usize,
-    /// What it is trained for: unless told otherwise, a softmax over the whole catalog of cosines.
-    #[config(default = "Objective::new().with_similarity(Similarity::Cosine)")]
+    /// What it is trained for: unless told otherwise, a softmax over the whole catalog of cosines, at
+    /// temperature 0.07.
+    #[config(default = "Objective::cosine(0.07)")]
     pub objective: Objective,
 }
 

@@ -50,7 +50,7 @@ pub struct Gru4RecConfig {
     #[config(default = 50)]
     pub max_len: usize,
     /// What it is trained for: unless told otherwise, a softmax over the whole catalog of cosines.
-    #[config(default = "Objective::new().with_similarity(Similarity::Cosine)")]
+    #[config(default = "Objective::cosine(0.1)")]
     pub objective: Objective,
     /// Searches by another similarity than the model was trained with. Leave it at `None`; it is
     /// there to measure published results whose search differs from their training.

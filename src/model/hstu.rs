@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::parts::{
     Blocks, Dropout, EndsSettings, Packing, SequenceEnds, Weights, layer_norm, linear,
 };
-use super::{Objective, RecallerConfig, SequenceRecaller, Similarity};
+use super::{Objective, RecallerConfig, SequenceRecaller};
 use crate::backend::{self, Activation, AttentionBiases, Backend};
 use crate::data::{SequenceBatch, TrainingBatch};
 use crate::{Result, checks};
@@ -55,8 +55,9 @@ pub struct HstuConfig {
     /// Whether attention weights depend on the time between items.
     #[config(default = true)]
     pub time_bias: bool,
-    /// What it is trained for: unless told otherwise, a softmax over the whole catalog of cosines.
-    #[config(default = "Objective::new().with_similarity(Similarity::Cosine)")]
+    /// What it is trained for: unless told otherwise, a softmax over the whole catalog of cosines, at
+    /// temperature 0.07.
+    #[config(default = "Objective::cosine(0.07)")]
     pub objective: Objective,
 }
 

@@ -143,6 +143,12 @@ impl<B: Backend> ItemVectors<B> for Param<Tensor<B, 2>> {
 }
 
 impl Objective {
+    /// A softmax over the whole catalog of cosines, which are divided by `temperature`.
+    pub fn cosine(temperature: f64) -> Self {
+        let objective = Self::new().with_similarity(Similarity::Cosine);
+        objective.with_temperature(temperature)
+    }
+
     /// Checks every setting; `items` is the size of the catalog, where it is known.
     ///
     /// # Errors
