@@ -267,8 +267,14 @@ proptest! {
         prop_assert_eq!(values(fused.loss.clone()), loss);
         let plain = default_ops::softmax_cross_entropy_gradients::<Flex>(input.clone());
         // The loss is the difference of a normalizer and a logit, and is as exact as they are.
-        let logits = largest(&values(input.users)) * largest(&values(input.items)) * 20.0;
-        assert_within("loss", fused.loss.clone(), plain.loss.clone(), 1e-6, logits.max(1.0));
+        let of = |primitive| Tensor::<Flex, 2>::from_primitive(TensorPrimitive::Float(primitive));
+        let mut logits = of(input.users).matmul(of(input.items).transpose());
+        if let Some(correction) = input.log_correction {
+            let correction = TensorPrimitive::Float(correction);
+            logits = logits - Tensor::<Flex, 1>::from_primitive(correction).unsqueeze();
+        }
+        let logits = logits.abs().max().into_scalar().max(1.0);
+        assert_within("loss", fused.loss.clone(), plain.loss.clone(), 1e-6, logits);
         let gradient = || tensor(vec![scale], [1]);
         let fused = host::softmax_cross_entropy_backward::<Flex>(gradient(), fused);
         let plain = default_ops::softmax_cross_entropy_backward::<Flex>(gradient(), plain);

@@ -21,7 +21,7 @@ const TILE_ITEMS: usize = 128;
 const TILE_ROWS: usize = 64;
 /// The items are divided among threads into at most this many parts.
 const PARTS: usize = 16;
-/// How many logits are kept at once, where [`TILE_ROWS`] rows have no more: 16 MiB.
+/// How many logits are kept at once: 16 MiB, or those of [`TILE_ROWS`] rows where they are more.
 const KEPT_LOGITS: usize = 1 << 22;
 
 /// What the loss is taken over.
@@ -134,7 +134,12 @@ impl<'a> Softmax<'a> {
         end: usize,
         mut kept: Option<&mut [f32]>,
     ) -> RunningSums {
-        let mut passing = vec![0.0; TILE_ITEMS * TILE_ROWS];
+        let passing = if kept.is_some() {
+            0
+        } else {
+            TILE_ITEMS * TILE_ROWS
+        };
+        let mut passing = vec![0.0; passing];
         let mut running = RunningSums {
             maximum: vec![f32::NEG_INFINITY; self.rows()],
             sum: vec![0.0; self.rows()],

@@ -108,6 +108,25 @@ struct Checksums {
     weights: u32,
 }
 
+/// A catalog that was written into a version of a run folder, as the manifests of its models name it.
+pub(super) struct WrittenCatalog {
+    items: usize,
+    fingerprint: u64,
+    checksum: u32,
+}
+
+impl WrittenCatalog {
+    pub(super) fn write(catalog: &Catalog, version: &Path) -> Result<Self> {
+        let json = catalog.to_json();
+        write_file(&version.join(CATALOG), &json)?;
+        Ok(Self {
+            items: catalog.len(),
+            fingerprint: catalog.fingerprint(),
+            checksum: crc32fast::hash(&json),
+        })
+    }
+}
+
 /// The [name](RecallerConfig::NAME) of the model of a version of a run folder.
 ///
 /// # Errors
@@ -127,13 +146,11 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
     /// while another process saves there, [`Error::FormatVersion`] when another build wrote it, and
     /// [`Error::Io`] when it can't be written. In all these cases it is left as it was.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        run_folder::save(path.as_ref(), |version| self.write_into(version).map(drop))
-    }
-
-    /// Writes the run's files into a folder; gives the manifest's checksum.
-    pub(super) fn write_into(&self, path: &Path) -> Result<u32> {
-        write_file(&path.join(CATALOG), &self.catalog.to_json())?;
-        self.write_model(path, &ModelFiles::own(), &self.catalog)
+        run_folder::save(path.as_ref(), |version| {
+            let catalog = WrittenCatalog::write(&self.catalog, version)?;
+            self.write_model(version, &ModelFiles::own(), &catalog)
+                .map(drop)
+        })
     }
 
     /// Writes the model's files beside a catalog's; gives the manifest's checksum.
@@ -141,7 +158,7 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
         &self,
         path: &Path,
         files: &ModelFiles,
-        catalog: &Catalog,
+        catalog: &WrittenCatalog,
     ) -> Result<u32> {
         let mut store = SafetensorsStore::from_bytes(None);
         let unwritable = |reason: String| Error::Damaged {
@@ -159,11 +176,11 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
             format_version: RUN_FORMAT_VERSION,
             model: C::NAME.to_owned(),
             similarity: self.model.similarity(),
-            items: catalog.len(),
-            fingerprint: catalog.fingerprint(),
+            items: catalog.items,
+            fingerprint: catalog.fingerprint,
             checksums: Checksums {
                 config: crc32fast::hash(&config),
-                catalog: crc32fast::hash(&catalog.to_json()),
+                catalog: catalog.checksum,
                 weights: crc32fast::hash(&weights),
             },
         };

@@ -23,7 +23,7 @@ use crate::{Error, Result};
 use super::arrays::{ArrayReader, ArrayWriter};
 use super::plan::{PlannedChannel, Prepared, StagePlan};
 use super::registry::ModelRegistry;
-use super::run::{self, ModelFiles, Run};
+use super::run::{self, ModelFiles, Run, WrittenCatalog};
 use super::run_folder::{self, damaged, index_name, parse, read_checked, read_manifest};
 use super::stage_data::{StageData, StageModel};
 use crate::recall::{RecallStage, check_offsets};
@@ -169,10 +169,11 @@ impl StagePlan {
                 .collect(),
         };
         run_folder::save(path, |folder| {
-            let model = run.write_into(folder)?;
+            let catalog = WrittenCatalog::write(&run.catalog, folder)?;
+            let model = run.write_model(folder, &ModelFiles::own(), &catalog)?;
             let mut further = Vec::with_capacity(writes.len());
             for (place, (name, write)) in writes.iter().enumerate() {
-                let written = write(folder, &ModelFiles::further(place), &run.catalog)?;
+                let written = write(folder, &ModelFiles::further(place), &catalog)?;
                 further.push(((*name).clone(), written));
             }
             for (place, (index, channel)) in indexes.iter().zip(&self.channels).enumerate() {

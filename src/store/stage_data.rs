@@ -20,7 +20,7 @@ use crate::data::{Catalog, Dataset, ExternalId, Features, TimeUnit, TrainingSequ
 use crate::model::{RecallerConfig, SequenceRecaller};
 use crate::{Error, Result, checks};
 
-use super::run::{ModelFiles, Run};
+use super::run::{ModelFiles, Run, WrittenCatalog};
 
 use crate::retrieve::{ModelEncoder, UserEncoder, item_vectors};
 
@@ -52,7 +52,8 @@ pub struct StageModel {
 }
 
 /// Writes a model's files beside a catalog's, and gives its manifest's checksum.
-pub(super) type WriteModel = Arc<dyn Fn(&Path, &ModelFiles, &Catalog) -> Result<u32> + Send + Sync>;
+pub(super) type WriteModel =
+    Arc<dyn Fn(&Path, &ModelFiles, &WrittenCatalog) -> Result<u32> + Send + Sync>;
 
 impl StageModel {
     /// A model on `device`.
@@ -67,7 +68,7 @@ impl StageModel {
     /// The model of a run on `device`, with its settings, so that a stage's folder can keep it.
     pub fn of_run<B: Backend, C: RecallerConfig>(run: Run<B, C>, device: B::Device) -> Self {
         let model = Self::new::<B, _>(run.model.clone(), device);
-        let write = move |path: &Path, files: &ModelFiles, catalog: &Catalog| {
+        let write = move |path: &Path, files: &ModelFiles, catalog: &WrittenCatalog| {
             run.write_model(path, files, catalog)
         };
         Self {
