@@ -21,7 +21,8 @@ const TILE_ITEMS: usize = 128;
 const TILE_ROWS: usize = 64;
 /// The items are divided among threads into at most this many parts.
 const PARTS: usize = 16;
-/// How many logits are kept at once: 16 MiB, or those of [`TILE_ROWS`] rows where they are more.
+/// How many logits are kept at once: 16 MiB. Where [`TILE_ROWS`] rows have more, they are made twice:
+/// memory would take longer than the products.
 const KEPT_LOGITS: usize = 1 << 22;
 
 /// What the loss is taken over.
@@ -91,17 +92,25 @@ impl<'a> Softmax<'a> {
 
     /// The mean loss.
     pub(crate) fn loss(&self) -> f32 {
-        let users = self.transposed_users();
+        let mut total = 0.0;
+        let normalizers = self.pass_logits(&self.transposed_users());
+        self.add_losses(&normalizers, &mut total);
+        (total / self.rows() as f64) as f32
+    }
+
+    /// Makes the logits of all rows, of which only the normalizers are kept.
+    fn pass_logits(&self, transposed_users: &[f32]) -> Vec<f32> {
         let per_part = self.items_per_part();
         let end = self.first_item + self.active_items();
         let parts: Vec<usize> = (self.first_item..end).step_by(per_part).collect();
         let running: Vec<RunningSums> = parts
             .into_par_iter()
-            .map(|first| self.running_sums(&users, first, end.min(first + per_part), None))
+            .map(|first| {
+                let end = end.min(first + per_part);
+                self.running_sums(transposed_users, first, end, None)
+            })
             .collect();
-        let mut total = 0.0;
-        self.add_losses(&self.normalizers(&running), &mut total);
-        (total / self.rows() as f64) as f32
+        self.normalizers(&running)
     }
 
     /// Each row's `ln Σ e^logit`, of the running sums over all parts.
@@ -168,9 +177,19 @@ impl<'a> Softmax<'a> {
 
     /// The mean loss, and its gradients by users `[rows, dim]` and by items `[items, dim]`.
     pub(crate) fn gradients(&self) -> SoftmaxGradients {
+        self.gradients_keeping(KEPT_LOGITS)
+    }
+
+    /// The same, with so many logits kept at the most.
+    fn gradients_keeping(&self, most: usize) -> SoftmaxGradients {
         let items = self.active_items();
-        let at_once = (KEPT_LOGITS / items / TILE_ROWS).max(1) * TILE_ROWS;
-        let mut kept = vec![0.0; items * at_once.min(self.rows())];
+        let kept_rows = most / items / TILE_ROWS * TILE_ROWS;
+        let at_once = if kept_rows > 0 {
+            kept_rows
+        } else {
+            self.rows()
+        };
+        let mut kept = vec![0.0; items * kept_rows.min(self.rows())];
         let mut by_users = vec![0.0; self.users.len()];
         let mut by_items = vec![0.0; self.items.len()];
         let mut total = 0.0;
@@ -183,12 +202,17 @@ impl<'a> Softmax<'a> {
                 targets,
                 ..*self
             };
-            let (transposed, kept) = (some.transposed_users(), &mut kept[..items * some.rows()]);
-            let normalizers = some.keep_logits(&transposed, kept);
+            let transposed = some.transposed_users();
+            let kept = &mut kept[..items * some.rows().min(kept_rows)];
+            let normalizers = if kept_rows > 0 {
+                some.keep_logits(&transposed, kept)
+            } else {
+                some.pass_logits(&transposed)
+            };
             some.add_losses(&normalizers, &mut total);
             let scale = 1.0 / self.rows() as f32;
             some.add_gradients(
-                kept,
+                (&transposed, kept),
                 &normalizers,
                 scale,
                 (by_users, &mut by_items),
@@ -221,7 +245,7 @@ impl<'a> Softmax<'a> {
     /// these rows are the first.
     fn add_gradients(
         &self,
-        kept: &[f32],
+        (transposed, kept): (&[f32], &[f32]),
         normalizers: &[f32],
         scale: f32,
         (by_users, by_items): (&mut [f32], &mut [f32]),
@@ -230,11 +254,12 @@ impl<'a> Softmax<'a> {
         let per_part = self.items_per_part();
         let parts: Vec<Vec<f32>> = by_items[self.first_item * self.dim..]
             .par_chunks_mut(per_part * self.dim)
-            .zip(kept.par_chunks(per_part * self.rows()))
             .enumerate()
-            .map(|(part, (by_items, kept))| {
+            .map(|(part, by_items)| {
                 let first = self.first_item + part * per_part;
-                self.part_gradients(kept, first, by_items, first_rows, normalizers, scale)
+                let kept = kept.chunks(per_part * self.rows()).nth(part);
+                let logits = (transposed, kept.unwrap_or_default());
+                self.part_gradients(logits, first, by_items, first_rows, normalizers, scale)
             })
             .collect();
         let size = TILE_ROWS * self.dim;
@@ -254,7 +279,7 @@ impl<'a> Softmax<'a> {
     /// Adds to one part's gradient by items; gives what the part adds to the one by users.
     fn part_gradients(
         &self,
-        mut kept: &[f32],
+        (transposed, mut kept): (&[f32], &[f32]),
         first: usize,
         by_items: &mut [f32],
         first_rows: bool,
@@ -264,19 +289,30 @@ impl<'a> Softmax<'a> {
         let dim = self.dim;
         let mut by_users = vec![0.0; self.users.len()];
         let mut tile = vec![0.0; TILE_ITEMS * TILE_ROWS];
+        let mut passing = vec![0.0; if kept.is_empty() { tile.len() } else { 0 }];
         for (block, by_items) in by_items.chunks_mut(TILE_ITEMS * dim).enumerate() {
             let first = first + block * TILE_ITEMS;
             let count = by_items.len() / dim;
             let blocks = self
                 .users
                 .chunks(TILE_ROWS * dim)
+                .zip(transposed.chunks(TILE_ROWS * dim))
                 .zip(by_users.chunks_mut(TILE_ROWS * dim))
                 .zip(normalizers.chunks(TILE_ROWS))
                 .zip(self.targets.chunks(TILE_ROWS));
-            for (row_block, (((users, by_users), normalizers), targets)) in blocks.enumerate() {
+            for (row_block, ((((users, transposed), by_users), normalizers), targets)) in
+                blocks.enumerate()
+            {
                 let rows = targets.len();
-                let (logits, rest) = kept.split_at(count * rows);
-                kept = rest;
+                let logits = if passing.is_empty() {
+                    let (logits, rest) = kept.split_at(count * rows);
+                    kept = rest;
+                    logits
+                } else {
+                    let logits = &mut passing[..count * rows];
+                    self.logits(first, transposed, logits);
+                    logits
+                };
                 let tile = &mut tile[..count * rows];
                 probabilities(logits, normalizers, scale, tile);
                 for (row, &target) in targets.iter().enumerate() {
@@ -371,6 +407,35 @@ for_each_instruction_set! {
     fn add(sums: &mut [f32], more: &[f32]) {
         for (sum, more) in sums.iter_mut().zip(more) {
             *sum += more;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether logits are kept, for all rows or for some at a time, changes no bit.
+    #[test]
+    fn kept_logits_are_those_that_are_made_again() {
+        let (rows, items, dim) = (150, 300, 5);
+        let value = |place: usize| ((place * 7_919) % 101) as f32 / 50.0 - 1.0;
+        let users: Vec<f32> = (0..rows * dim).map(value).collect();
+        let table: Vec<f32> = (0..items * dim).map(|place| value(place + 3)).collect();
+        let targets: Vec<i32> = (0..rows as i32).map(|row| 1 + row * 2 % 299).collect();
+        let softmax = Softmax {
+            users: &users,
+            items: &table,
+            log_correction: None,
+            dim,
+            first_item: 1,
+            targets: &targets,
+        };
+        let all = softmax.gradients();
+        for most in [0, 64 * 300, 128 * 300] {
+            let some = softmax.gradients_keeping(most);
+            assert_eq!(some.loss.to_bits(), all.loss.to_bits());
+            assert!(some.users == all.users && some.items == all.items, "{most}");
         }
     }
 }
