@@ -1,8 +1,9 @@
 //! One training step of a model: encoder, softmax over every item, backward, Adam.
 //!
 //! `cargo bench --bench train_step -- --dim 16 --items 15406 --batch-size 256 --len 20 --threads 2`
-//! prints one JSON line with the median time of a step; `--model sasrec` takes another model, and
-//! with the features `cuda` or `wgpu`, `--backend cuda` another backend.
+//! prints one JSON line with the median time of a step and the loss of the last, which must be the
+//! same on every backend; `--model sasrec` takes another model, and with the features `cuda` or
+//! `wgpu`, `--backend cuda` another backend.
 
 use std::time::Instant;
 
@@ -87,7 +88,7 @@ impl<B: TrainingBackend> ModelVisitor<B> for Steps<'_> {
         let config = settings::config(&defaults, options.dim, options.len, 0.0)?;
         let device = B::Device::default();
         let model = config.init::<B>(options.items, 1, &device)?;
-        let mut times = time::<B, C>(options, model, &device)?;
+        let (mut times, loss) = time::<B, C>(options, model, &device)?;
         times.sort_by(f64::total_cmp);
         println!(
             "{}",
@@ -99,6 +100,7 @@ impl<B: TrainingBackend> ModelVisitor<B> for Steps<'_> {
                 "batch_size": options.batch_size,
                 "len": options.len,
                 "threads": options.threads,
+                "loss": (loss * 1e6).round() / 1e6,
                 "ms_per_step": (times[times.len() / 2] * 1e3).round() / 1e3,
                 "peak_rss_mb": memory::peak_rss_mb(),
             })
@@ -107,17 +109,18 @@ impl<B: TrainingBackend> ModelVisitor<B> for Steps<'_> {
     }
 }
 
-/// How long each step takes, in milliseconds.
+/// How long each step takes, in milliseconds, and the last one's loss.
 fn time<B: TrainingBackend, C: TrainableConfig<B>>(
     options: &Options,
     mut model: C::Recaller<B>,
     device: &B::Device,
-) -> Result<Vec<f64>, Failure> {
+) -> Result<(Vec<f64>, f64), Failure> {
     let adam = Optimizer::Adam(Adam::default());
     let mut optimizer = OptimizerAdaptor::<Optimizer, C::Recaller<B>, B>::from(adam);
     let mut random = ChaCha8Rng::seed_from_u64(1);
     const WARM_UP: usize = 3;
     let mut times = Vec::new();
+    let mut last = f64::NAN;
     for step in 0..WARM_UP + options.steps {
         let start = Instant::now();
         let histories: Vec<Vec<ItemIndex>> = (0..options.batch_size)
@@ -145,13 +148,14 @@ fn time<B: TrainingBackend, C: TrainableConfig<B>>(
         if !value.is_finite() {
             return Err(format!("the loss of step {step} is {value}").into());
         }
+        last = value;
         let gradients = GradientsParams::from_grads(loss.backward(), &model);
         model = optimizer.step(1e-3, model, gradients);
         if step >= WARM_UP {
             times.push(start.elapsed().as_secs_f64() * 1e3);
         }
     }
-    Ok(times)
+    Ok((times, last))
 }
 
 fn item(random: &mut ChaCha8Rng, items: usize) -> ItemIndex {

@@ -77,6 +77,8 @@ fn every_model_learns_with_every_loss() {
     }
     learns("sasrec", &SasRecConfig::new().with_dim(16), trainer.clone());
     learns("hstu", &HstuConfig::new().with_dim(16), trainer.clone());
+    let bsarec = BsaRecConfig::new().with_dim(16).with_dropout(0.1);
+    learns("bsarec", &bsarec, trainer.clone());
     learns(
         "two_tower",
         &TwoTowerConfig::new().with_dim(16),
@@ -93,8 +95,6 @@ fn every_model_learns_with_every_loss() {
     ] {
         learns("multi_interest", &config.with_dim(16), one.clone());
     }
-    let bsarec = BsaRecConfig::new().with_dim(16).with_dropout(0.1);
-    learns("bsarec", &bsarec, one.clone());
 }
 
 /// Settings that can't go together are refused before any training, with the field named.

@@ -50,7 +50,8 @@ pub struct Options {
     /// How users are divided into training, validation and test data.
     #[arg(long, value_enum, default_value_t = ProtocolName::Ratio)]
     pub protocol: ProtocolName,
-    /// Leaves items of the history out of what is recalled.
+    /// Chooses the best epoch with items of the history left out of what is recalled; the test split
+    /// is judged both ways.
     #[arg(long)]
     pub exclude_seen: bool,
     /// The model.
@@ -66,7 +67,7 @@ pub struct Options {
     #[arg(long, value_enum)]
     pub preset: Option<Preset>,
     /// Targets per sequence and epoch: one at random, all, or all with a history each [default: all;
-    /// one for MIND, ComiRec and BSARec].
+    /// one for MIND and ComiRec].
     #[arg(long, value_enum)]
     pub targets: Option<TargetsName>,
     /// Epochs at most [default: 100].

@@ -155,15 +155,20 @@ impl<B: Backend> Backward<B, 1> for DropBackward {
 }
 
 #[derive(Debug)]
-struct LowPassBackward;
+struct ConvolutionBackward;
 
-impl<B: Backend> Backward<B, 1> for LowPassBackward {
-    /// The lengths of the sequences, and how many frequencies are left.
-    type State = (Arc<[usize]>, usize);
+impl<B: Backend> Backward<B, 1> for ConvolutionBackward {
+    /// The lengths of the sequences, the taps, and whether it was transposed already.
+    type State = (Arc<[usize]>, Arc<[f32]>, bool);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        pass_back::<B, _, _, 1>(ops, grads, |(lengths, frequencies), gradient| {
-            [B::low_pass(gradient, &lengths, frequencies)]
+        pass_back::<B, _, _, 1>(ops, grads, |(lengths, taps, transposed), gradient| {
+            [B::causal_convolution(
+                gradient,
+                &lengths,
+                &taps,
+                !transposed,
+            )]
         });
     }
 }
@@ -370,18 +375,21 @@ impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
         }
     }
 
-    fn low_pass(
+    fn causal_convolution(
         values: FloatTensor<Self>,
         lengths: &Arc<[usize]>,
-        frequencies: usize,
+        taps: &Arc<[f32]>,
+        transposed: bool,
     ) -> FloatTensor<Self> {
-        let low = B::low_pass(values.primitive, lengths, frequencies);
-        match Backward::<B, 1>::prepare::<C>(LowPassBackward, [values.node])
+        let mixed = B::causal_convolution(values.primitive, lengths, taps, transposed);
+        match Backward::<B, 1>::prepare::<C>(ConvolutionBackward, [values.node])
             .compute_bound()
             .stateful()
         {
-            OpsKind::Tracked(prepared) => prepared.finish((lengths.clone(), frequencies), low),
-            OpsKind::UnTracked(prepared) => prepared.finish(low),
+            OpsKind::Tracked(prepared) => {
+                prepared.finish((lengths.clone(), taps.clone(), transposed), mixed)
+            }
+            OpsKind::UnTracked(prepared) => prepared.finish(mixed),
         }
     }
 

@@ -209,18 +209,59 @@ pub(super) fn softmax_cross_entropy_backward<B: Backend>(
     })
 }
 
-/// Attention over a padded batch: `[batch, heads, len, len]` weights.
-struct PaddedAttention<B: Backend> {
+/// Where tokens of packed sequences lie in a padded batch.
+struct Places<B: Backend> {
     batch: usize,
     len: usize,
-    heads: usize,
-    size: usize,
     /// Which token lies at each place of the padded batch, `[batch * len]`; 0 at padding.
     packed: Tensor<B, 1, Int>,
     /// Where each token lies there, `[tokens]`.
     padded: Tensor<B, 1, Int>,
-    /// 1 at real tokens, `[batch, 1, len, 1]`.
-    real: Tensor<B, 4>,
+    /// 1 at real tokens, `[batch, len, 1]`.
+    real: Tensor<B, 3>,
+}
+
+impl<B: Backend> Places<B> {
+    fn new(lengths: &[usize], device: &B::Device) -> Self {
+        let (batch, len) = (lengths.len(), lengths.iter().max().copied().unwrap_or(0));
+        let mut packed = vec![0i32; batch * len];
+        let mut padded = Vec::new();
+        for (row, &length) in lengths.iter().enumerate() {
+            let start = row * len;
+            for (place, packed) in packed[start..start + length].iter_mut().enumerate() {
+                *packed = padded.len() as i32;
+                padded.push((start + place) as i32);
+            }
+        }
+        Self {
+            batch,
+            len,
+            packed: Tensor::from_data(packed.as_slice(), device),
+            padded: Tensor::from_data(padded.as_slice(), device),
+            real: real_steps(lengths, len, device),
+        }
+    }
+
+    /// `[tokens, width]` as `[batch, len, width]`, with the first token's values at padding.
+    fn pad(&self, values: Tensor<B, 2>) -> Tensor<B, 3> {
+        let width = values.dims()[1];
+        let padded = values.select(0, self.packed.clone());
+        padded.reshape([self.batch, self.len, width])
+    }
+
+    /// And back.
+    fn pack(&self, padded: Tensor<B, 3>) -> Tensor<B, 2> {
+        let [batch, len, width] = padded.dims();
+        let rows = padded.reshape([batch * len, width]);
+        rows.select(0, self.padded.clone())
+    }
+}
+
+/// Attention over a padded batch: `[batch, heads, len, len]` weights.
+struct PaddedAttention<B: Backend> {
+    places: Places<B>,
+    heads: usize,
+    size: usize,
     /// Which keys come after a query, `[1, 1, len, len]`.
     future: Tensor<B, 4, Bool>,
     queries: Tensor<B, 4>,
@@ -233,26 +274,13 @@ impl<B: Backend> PaddedAttention<B> {
         let projected: Tensor<B, 2> = tensor::<B, 2>(projected);
         let device = projected.device();
         let dim = projected.dims()[1] / 3;
-        let (batch, len) = (lengths.len(), lengths.iter().max().copied().unwrap_or(0));
-        let mut packed = vec![0i32; batch * len];
-        let (mut padded, mut real) = (Vec::new(), vec![0f32; batch * len]);
-        for (row, &length) in lengths.iter().enumerate() {
-            for place in row * len..row * len + length {
-                packed[place] = padded.len() as i32;
-                real[place] = 1.0;
-                padded.push(place as i32);
-            }
-        }
-        let integers = |values: Vec<i32>| Tensor::from_data(values.as_slice(), &device);
+        let places = Places::new(lengths, &device);
+        let len = places.len;
         let future = Tensor::<B, 2, Bool>::tril_mask([len, len], 0, &device).unsqueeze();
         let mut padded = Self {
-            batch,
-            len,
+            places,
             heads,
             size: dim / heads,
-            packed: integers(packed),
-            padded: integers(padded),
-            real: Tensor::from_data(TensorData::new(real, [batch, 1, len, 1]), &device),
             future,
             queries: Tensor::empty([0, 0, 0, 0], &device),
             keys: Tensor::empty([0, 0, 0, 0], &device),
@@ -266,18 +294,19 @@ impl<B: Backend> PaddedAttention<B> {
 
     /// `[tokens, dim]` as `[batch, heads, len, size]`.
     fn heads(&self, values: Tensor<B, 2>) -> Tensor<B, 4> {
-        let values = values.select(0, self.packed.clone());
-        values
-            .reshape([self.batch, self.len, self.heads, self.size])
+        let [batch, len] = [self.places.batch, self.places.len];
+        (self.places.pad(values))
+            .reshape([batch, len, self.heads, self.size])
             .swap_dims(1, 2)
     }
 
     /// And back.
     fn join(&self, heads: Tensor<B, 4>) -> Tensor<B, 2> {
-        heads
+        let [batch, len] = [self.places.batch, self.places.len];
+        let joined = heads
             .swap_dims(1, 2)
-            .reshape([self.batch * self.len, self.heads * self.size])
-            .select(0, self.padded.clone())
+            .reshape([batch, len, self.heads * self.size]);
+        self.places.pack(joined)
     }
 
     fn products(&self) -> Tensor<B, 4> {
@@ -294,18 +323,19 @@ impl<B: Backend> PaddedAttention<B> {
 
     /// 0 where a weight is dropped, and more than 1 where it is kept.
     fn mask(&self, (seed, probability): (u64, f64)) -> Tensor<B, 4> {
-        let shape = [self.batch, self.heads, self.len, self.len];
+        let Places { batch, len, .. } = self.places;
+        let shape = [batch, self.heads, len, len];
         let mut mask = vec![0.0; shape.iter().product()];
         crate::kernels::dropout::mask(seed, probability, 0, &mut mask);
-        Tensor::from_data(TensorData::new(mask, shape), &self.real.device())
+        Tensor::from_data(TensorData::new(mask, shape), &self.places.real.device())
     }
 
     /// The distances of pairs in positions `[len * len]` and the classes of those in time
     /// `[batch * len * len]`, 0 where a key comes after its query.
     fn distances(&self, lengths: &[usize], classes: &[u8]) -> [Tensor<B, 1, Int>; 2] {
-        let len = self.len;
+        let Places { batch, len, .. } = self.places;
         let mut positions = vec![0i32; len * len];
-        let mut times = vec![0i32; self.batch * len * len];
+        let mut times = vec![0i32; batch * len * len];
         for query in 0..len {
             for key in 0..=query {
                 positions[query * len + key] = (query - key) as i32;
@@ -320,7 +350,7 @@ impl<B: Backend> PaddedAttention<B> {
                 }
             }
         }
-        let device = self.real.device();
+        let device = self.places.real.device();
         [positions, times].map(|values| Tensor::from_data(values.as_slice(), &device))
     }
 
@@ -332,11 +362,12 @@ impl<B: Backend> PaddedAttention<B> {
     ) -> Tensor<B, 4> {
         let [positions, times] = distances;
         let of = |table: &FloatTensor<B>, classes: &Tensor<B, 1, Int>| {
-            let rows = classes.dims()[0] / (self.len * self.len);
+            let len = self.places.len;
+            let rows = classes.dims()[0] / (len * len);
             let table: Tensor<B, 2> = tensor::<B, 2>(table.clone());
             table
                 .select(0, classes.clone())
-                .reshape([rows, 1, self.len, self.len])
+                .reshape([rows, 1, len, len])
         };
         self.products() + of(&biases.positions, positions) + of(&biases.times, times)
     }
@@ -386,7 +417,8 @@ pub(super) fn attention_backward<B: Backend>(
     _saved: FloatTensor<B>,
 ) -> AttentionGradients<FloatTensor<B>> {
     let padded = PaddedAttention::<B>::new(input.projected, &input.lengths, input.heads);
-    let gradient = padded.heads(tensor::<B, 2>(gradient)) * padded.real.clone();
+    let gradient =
+        padded.heads(tensor::<B, 2>(gradient)) * padded.places.real.clone().unsqueeze_dim(1);
     let by_weights = gradient
         .clone()
         .matmul(padded.values.clone().swap_dims(2, 3));
@@ -426,7 +458,8 @@ pub(super) fn attention_backward<B: Backend>(
                     burn::tensor::IndexingUpdateOp::Add,
                 ))
             };
-            let pairs = padded.len * padded.len;
+            let Places { batch, len, .. } = padded.places;
+            let pairs = len * len;
             let by_pair = by_scores.clone().sum_dim(1);
             let biases = [
                 of(
@@ -434,11 +467,7 @@ pub(super) fn attention_backward<B: Backend>(
                     by_positions,
                     by_pair.clone().sum_dim(0).reshape([pairs]),
                 ),
-                of(
-                    biases.times,
-                    by_times,
-                    by_pair.reshape([padded.batch * pairs]),
-                ),
+                of(biases.times, by_times, by_pair.reshape([batch * pairs])),
             ];
             AttentionGradients {
                 projected: primitive(padded.by_projected(by_scores, weights, gradient)),
@@ -461,39 +490,30 @@ pub(super) fn drop_values<B: Backend>(
     B::float_mul(values, mask)
 }
 
-/// By one matrix `[tokens, tokens]`, which is 0 where two tokens are of different sequences.
-pub(super) fn low_pass<B: Backend>(
+/// By one triangular matrix over a padded batch.
+pub(super) fn causal_convolution<B: Backend>(
     values: FloatTensor<B>,
     lengths: &[usize],
-    frequencies: usize,
+    taps: &[f32],
+    transposed: bool,
 ) -> FloatTensor<B> {
     let values: Tensor<B, 2> = tensor::<B, 2>(values);
-    let tokens = values.dims()[0];
-    let mut filter = vec![0.0f32; tokens * tokens];
-    let mut start = 0;
-    for &len in lengths {
-        for row in 0..len {
-            for column in 0..len {
-                let turn = |frequency: usize| {
-                    let turn = (frequency * row.abs_diff(column) % len) as f64 / len as f64;
-                    let cosine = (turn * std::f64::consts::TAU).cos();
-                    // The fastest wave of an even length has no twin that runs backwards.
-                    if 2 * frequency == len {
-                        cosine
-                    } else {
-                        2.0 * cosine
-                    }
-                };
-                let waves: f64 = (1..frequencies.min(len / 2 + 1)).map(turn).sum();
-                filter[(start + row) * tokens + start + column] =
-                    ((1.0 + waves) / len as f64) as f32;
-            }
+    let places = Places::<B>::new(lengths, &values.device());
+    let len = places.len;
+    let mut filter = vec![0.0f32; len * len];
+    for row in 0..len {
+        for column in 0..=row {
+            filter[row * len + column] = taps[row - column];
         }
-        start += len;
     }
-    let filter =
-        Tensor::<B, 2>::from_data(TensorData::new(filter, [tokens, tokens]), &values.device());
-    primitive(filter.matmul(values))
+    let filter = Tensor::<B, 2>::from_data(TensorData::new(filter, [len, len]), &values.device());
+    let filter = if transposed {
+        filter.transpose()
+    } else {
+        filter
+    };
+    let padded = places.pad(values) * places.real.clone();
+    primitive(places.pack(filter.unsqueeze::<3>().matmul(padded)))
 }
 
 pub(super) fn linear<B: Backend>(

@@ -309,15 +309,16 @@ pub(super) fn drop_values<B: HostBackend>(
     B::float_reshape(B::tensor(dropped, [count]), shape)
 }
 
-pub(super) fn low_pass<B: HostBackend>(
+pub(super) fn causal_convolution<B: HostBackend>(
     values: FloatTensor<B>,
     lengths: &[usize],
-    frequencies: usize,
+    taps: &[f32],
+    transposed: bool,
 ) -> FloatTensor<B> {
     let shape: [usize; 2] = values.shape().dims();
     let values = B::floats(values);
-    let low = kernels::low_pass::low_pass(&values, shape[1], lengths, frequencies);
-    B::tensor(low, shape)
+    let mixed = kernels::convolution::convolve(&values, shape[1], lengths, taps, transposed);
+    B::tensor(mixed, shape)
 }
 
 /// The row numbers of an index tensor.
@@ -467,12 +468,13 @@ macro_rules! kernel_methods {
             host::drop_values::<Self>(values, probability, seed)
         }
 
-        fn low_pass(
+        fn causal_convolution(
             values: FloatTensor<Self>,
             lengths: &std::sync::Arc<[usize]>,
-            frequencies: usize,
+            taps: &std::sync::Arc<[f32]>,
+            transposed: bool,
         ) -> FloatTensor<Self> {
-            host::low_pass::<Self>(values, lengths, frequencies)
+            host::causal_convolution::<Self>(values, lengths, taps, transposed)
         }
 
         fn softmax_cross_entropy(

@@ -28,8 +28,8 @@ use burn::tensor::ops::{FloatTensor, IntTensor};
 
 pub use crate::kernels::activation::Activation;
 pub use ops::{
-    causal_attention, dropout, gru, layer_norm, linear, low_pass, select_rows, silu_attention,
-    softmax_cross_entropy,
+    causal_attention, causal_convolution, dropout, gru, layer_norm, linear, select_rows,
+    silu_attention, softmax_cross_entropy,
 };
 
 /// The weights of a GRU layer; gates are in the order reset, update, new.
@@ -306,15 +306,16 @@ pub trait Backend: burn::tensor::backend::Backend {
         default_ops::drop_values::<Self>(values, probability, seed)
     }
 
-    /// What of each sequence's values `[tokens, dim]` changes slowly: the lowest `frequencies` of its
-    /// Fourier transform, the mean among them. `lengths` are those of sequences that lie one after
-    /// another. It is its own backward pass.
-    fn low_pass(
+    /// Each token's values `[tokens, dim]` mixed with those of earlier tokens of its sequence: the sum
+    /// of `taps[distance]` times them. `lengths` are those of sequences that lie one after another.
+    /// `transposed`, it is its backward pass: the sum over the token itself and later ones.
+    fn causal_convolution(
         values: FloatTensor<Self>,
         lengths: &Arc<[usize]>,
-        frequencies: usize,
+        taps: &Arc<[f32]>,
+        transposed: bool,
     ) -> FloatTensor<Self> {
-        default_ops::low_pass::<Self>(values, lengths, frequencies)
+        default_ops::causal_convolution::<Self>(values, lengths, taps, transposed)
     }
 
     /// The mean cross-entropy of a softmax over all items, `[1]`.

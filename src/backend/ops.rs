@@ -122,21 +122,23 @@ fn attention<B: Backend>(
     Tensor::from_primitive(TensorPrimitive::Float(output.gathered))
 }
 
-/// What of each sequence's `values` `[tokens, dim]` changes slowly, `[tokens, dim]`: the lowest
-/// `frequencies` of its Fourier transform, the mean among them. Sequences of these `lengths` lie one
-/// after another.
+/// Each token's `values` `[tokens, dim]` mixed with those of earlier tokens of its sequence,
+/// `[tokens, dim]`: the sum of `taps[distance]` times them. Sequences of these `lengths` lie one after
+/// another.
 ///
 /// # Panics
-/// When there are not as many tokens as the lengths say.
-pub fn low_pass<B: Backend>(
+/// When there are not as many tokens as the lengths say, or a sequence is longer than there are taps.
+pub fn causal_convolution<B: Backend>(
     values: Tensor<B, 2>,
     lengths: &Arc<[usize]>,
-    frequencies: usize,
+    taps: &Arc<[f32]>,
 ) -> Tensor<B, 2> {
     let tokens: usize = lengths.iter().sum();
     assert_eq!(values.dims()[0], tokens, "one row for each token");
-    let low = B::low_pass(values.into_primitive().tensor(), lengths, frequencies);
-    Tensor::from_primitive(TensorPrimitive::Float(low))
+    let longest = lengths.iter().max().copied().unwrap_or(0);
+    assert!(longest <= taps.len(), "a tap for each distance");
+    let mixed = B::causal_convolution(values.into_primitive().tensor(), lengths, taps, false);
+    Tensor::from_primitive(TensorPrimitive::Float(mixed))
 }
 
 /// The mean cross-entropy `[1]` of a softmax over items 1 and up of `items` `[items + 1, dim]`,

@@ -10,6 +10,8 @@ pub(crate) mod activation;
 pub(crate) mod adam;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod attention;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+pub(crate) mod convolution;
 pub(crate) mod dropout;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod elementwise;
@@ -26,8 +28,6 @@ pub(crate) mod inner_product;
 pub(crate) mod layer_norm;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod linear;
-#[cfg(any(feature = "flex", feature = "ndarray"))]
-pub(crate) mod low_pass;
 pub(crate) mod matmul;
 pub(crate) mod panels;
 pub(crate) mod precision;

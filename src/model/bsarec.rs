@@ -1,5 +1,7 @@
 //! BSARec.
 
+use std::sync::Arc;
+
 use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
@@ -40,7 +42,8 @@ pub struct BsaRecConfig {
     /// How much of a block is the filter (the paper's α); the rest is self-attention. `0.0..=1.0`.
     #[config(default = 0.7)]
     pub filter_share: f64,
-    /// How many of the lowest frequencies pass the filter (the paper's c), the mean among them.
+    /// How many of the lowest frequencies of a window of `max_len` items pass the filter (the paper's
+    /// c), the mean among them: at most `max_len / 2 + 1`.
     #[config(default = 5)]
     pub frequencies: usize,
     /// The hidden size of a block's feed-forward part, in multiples of `dim`.
@@ -62,9 +65,11 @@ pub struct BsaRecConfig {
 /// ones and weighs the fast ones anew, which attention alone smooths away.
 ///
 /// Shin et al., [An Attentive Inductive Bias for Sequential Recommendation beyond the
-/// Self-Attention](https://arxiv.org/abs/2312.10325). The filter is over the real items of a history
-/// alone, and looks at all of them, so that a history gives one target to learn from. As in this
-/// crate's other models of self-attention, the last states are normalized once more.
+/// Self-Attention](https://arxiv.org/abs/2312.10325). Each item is filtered as if it were the last of
+/// a window of `max_len` items: what the paper's filter gives for the last item, and of its first block
+/// exactly so. The paper filters items with what comes after them as well, so that a history gives one
+/// target to learn from; this way every position is a target, as in SASRec. As in this crate's other
+/// models of self-attention, the last states are normalized once more.
 #[derive(Module, Debug)]
 pub struct BsaRec<B: BurnBackend> {
     /// Item and position vectors, and what makes user vectors of states.
@@ -116,6 +121,11 @@ impl RecallerConfig for BsaRecConfig {
             let reason = "must be from 0 to 1";
             return Err(Error::invalid("filter_share", self.filter_share, reason));
         }
+        let most = self.max_len / 2 + 1;
+        if self.frequencies > most {
+            let reason = format!("a window of max_len {} items has {most}", self.max_len);
+            return Err(Error::invalid("frequencies", self.frequencies, reason));
+        }
         self.objective.validate(None)
     }
 
@@ -149,6 +159,27 @@ impl RecallerConfig for BsaRecConfig {
 }
 
 impl BsaRecConfig {
+    /// What the low-pass filter weighs an item by, by its distance from the last item of a window of
+    /// `max_len`.
+    fn taps(&self) -> Arc<[f32]> {
+        let window = self.max_len;
+        let tap = |distance: usize| {
+            let wave = |frequency: usize| {
+                let turn = (frequency * distance % window) as f64 / window as f64;
+                let cosine = (turn * std::f64::consts::TAU).cos();
+                // The fastest wave of an even length has no twin that runs backwards.
+                if 2 * frequency == window {
+                    cosine
+                } else {
+                    2.0 * cosine
+                }
+            };
+            let waves: f64 = (1..self.frequencies).map(wave).sum();
+            ((1.0 + waves) / window as f64) as f32
+        };
+        (0..window).map(tap).collect()
+    }
+
     fn block<B: Backend>(&self, weights: &mut Weights<'_, B>) -> BsaRecBlock<B> {
         let (dim, hidden) = (self.dim, self.feed_forward * self.dim);
         BsaRecBlock {
@@ -170,10 +201,11 @@ impl<B: Backend> BsaRecBlock<B> {
         &self,
         states: Tensor<B, 2>,
         packing: &Packing<B>,
+        taps: &Arc<[f32]>,
         config: &BsaRecConfig,
         dropout: &mut Dropout,
     ) -> Tensor<B, 2> {
-        let low = backend::low_pass(states.clone(), packing.lengths(), config.frequencies);
+        let low = backend::causal_convolution(states.clone(), packing.lengths(), taps);
         let high = (states.clone() - low.clone()) * self.high_pass.val().square();
         let filtered = add(&self.filter_norm, &states, low + high, config, dropout);
         let projected = linear(&self.attention_in, states.clone(), Activation::None);
@@ -207,8 +239,9 @@ impl<B: Backend> Blocks<B> for BsaRec<B> {
         packing: &Packing<B>,
         dropout: &mut Dropout,
     ) -> Tensor<B, 2> {
+        let taps = self.config.taps();
         for block in &self.blocks {
-            states = block.forward(states, packing, &self.config, dropout);
+            states = block.forward(states, packing, &taps, &self.config, dropout);
         }
         states
     }
@@ -234,9 +267,55 @@ impl<B: Backend> SequenceRecaller<B> for BsaRec<B> {
         self.ends
             .loss(batch, &config.objective, config.dropout, self)
     }
+}
 
-    // The filter looks at all of a history.
-    fn needs_one_target(&self) -> bool {
-        true
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sum over all waves that pass, of a window whose items are 0 before the history.
+    #[test]
+    fn the_filter_is_that_of_a_fourier_transform_at_the_last_item() {
+        for (max_len, frequencies) in [(8, 1), (8, 3), (8, 5), (9, 5), (50, 5)] {
+            let config = BsaRecConfig::new()
+                .with_max_len(max_len)
+                .with_frequencies(frequencies);
+            config.validate().unwrap();
+            let taps = config.taps();
+            let history = [3.0, -1.0, 2.0, 0.5, 4.0];
+            let found: f64 = (history.iter().rev().zip(taps.iter()))
+                .map(|(value, &tap)| value * f64::from(tap))
+                .sum();
+            let mut window = vec![0.0; max_len - history.len()];
+            window.extend(history);
+            let turn = |f: usize, t: usize| {
+                (f * t % max_len) as f64 / max_len as f64 * std::f64::consts::TAU
+            };
+            let passes = |f: usize| f.min(max_len - f) < frequencies;
+            let last = max_len - 1;
+            let expected: f64 = (0..max_len)
+                .filter(|&f| passes(f))
+                .map(|f| {
+                    let [mut real, mut imaginary] = [0.0; 2];
+                    for (t, value) in window.iter().enumerate() {
+                        real += value * turn(f, t).cos();
+                        imaginary -= value * turn(f, t).sin();
+                    }
+                    real * turn(f, last).cos() - imaginary * turn(f, last).sin()
+                })
+                .sum::<f64>()
+                / max_len as f64;
+            assert!((found - expected).abs() < 1e-6, "{found} is not {expected}");
+        }
+    }
+
+    #[test]
+    fn more_frequencies_than_a_window_has_are_refused() {
+        let config = BsaRecConfig::new().with_max_len(7).with_frequencies(5);
+        let error = config.validate().unwrap_err().to_string();
+        assert!(
+            error.contains("frequencies") && error.contains("4"),
+            "{error}"
+        );
     }
 }

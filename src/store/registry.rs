@@ -42,6 +42,7 @@ pub struct ModelRegistry<B: Backend> {
 type Load<B> = fn(
     &Path,
     &ModelFiles,
+    Option<&Catalog>,
     &<B as burn::tensor::backend::BackendTypes>::Device,
 ) -> Result<(StageModel, Catalog)>;
 
@@ -77,11 +78,13 @@ impl<B: Backend> ModelRegistry<B> {
         self.models.push((C::NAME, load_run::<B, C>));
     }
 
-    /// A model of a version of a run folder, whichever it is, and its catalog.
+    /// A model of a version of a run folder, whichever it is, and its catalog, which is read unless
+    /// another model came with it.
     pub(super) fn load(
         &self,
         version: &Path,
         files: &ModelFiles,
+        catalog: Option<&Catalog>,
         device: &B::Device,
     ) -> Result<(StageModel, Catalog)> {
         let wanted = model_name(version, files)?;
@@ -94,16 +97,17 @@ impl<B: Backend> ModelRegistry<B> {
             );
             return Err(damaged(version, reason));
         };
-        load(version, files, device)
+        load(version, files, catalog, device)
     }
 }
 
 fn load_run<B: Backend, C: RecallerConfig>(
     version: &Path,
     files: &ModelFiles,
+    catalog: Option<&Catalog>,
     device: &B::Device,
 ) -> Result<(StageModel, Catalog)> {
-    let run = Run::<B, C>::load_version(version, files, device)?;
+    let run = Run::<B, C>::load_version(version, files, catalog, device)?;
     let catalog = run.catalog.clone();
     Ok((StageModel::of_run(run, device.clone()), catalog))
 }

@@ -199,14 +199,16 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
     /// it, and [`Error::Damaged`] when it is of another model, was cut short or was altered.
     pub fn load(path: impl AsRef<Path>, device: &B::Device) -> Result<Self> {
         run_folder::read(path.as_ref(), |version| {
-            Self::load_version(version, &ModelFiles::own(), device)
+            Self::load_version(version, &ModelFiles::own(), None, device)
         })
     }
 
-    /// Reads a model of a version of a run folder.
+    /// Reads a model of a version of a run folder; its catalog is not read again where another model
+    /// of the folder came with it.
     pub(super) fn load_version(
         path: &Path,
         files: &ModelFiles,
+        catalog: Option<&Catalog>,
         device: &B::Device,
     ) -> Result<Self> {
         let manifest_path = path.join(&files.manifest);
@@ -221,8 +223,13 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
         let config_file = read(&files.config, manifest.checksums.config)?;
         let config = C::load_binary(&config_file)
             .map_err(|error| damaged(&path.join(&files.config), error.to_string()))?;
-        let catalog_file = read(CATALOG, manifest.checksums.catalog)?;
-        let catalog = Catalog::from_json(&catalog_file, &path.join(CATALOG))?;
+        let catalog = match catalog {
+            Some(catalog) => catalog.clone(),
+            None => {
+                let file = read(CATALOG, manifest.checksums.catalog)?;
+                Catalog::from_json(&file, &path.join(CATALOG))?
+            }
+        };
         let weights = read(&files.weights, manifest.checksums.weights)?;
         let mut model = config.init_for_loading::<B>(catalog.len(), device)?;
         let mut store = SafetensorsStore::from_bytes(Some(weights));

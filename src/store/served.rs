@@ -232,7 +232,7 @@ impl ServedStage {
         models: &ModelRegistry<B>,
         device: &B::Device,
     ) -> Result<Self> {
-        let (model, catalog) = models.load(path, &ModelFiles::own(), device)?;
+        let (model, catalog) = models.load(path, &ModelFiles::own(), None, device)?;
         let manifest_path = path.join(MANIFEST);
         if !manifest_path.exists() {
             let reason = "it is a run without a stage; write it with `StagePlan::save`";
@@ -264,7 +264,7 @@ impl ServedStage {
         for (place, (name, checksum)) in manifest.further.iter().enumerate() {
             let files = ModelFiles::further(place);
             read(&files.manifest, *checksum)?;
-            let (model, _) = models.load(path, &files, device)?;
+            let (model, _) = models.load(path, &files, Some(&data.catalog), device)?;
             data = data.with_further_model(name, model)?;
         }
         if !users.segments.is_empty() {
