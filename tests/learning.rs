@@ -6,8 +6,9 @@ use seqrec::data::{
     SequenceBatch, Split, Targets, synthetic::Synthetic,
 };
 use seqrec::model::{
-    BsaRecConfig, Gru4RecConfig, HstuConfig, Item2VecConfig, Loss, MultiInterestConfig, Objective,
-    RecallerConfig, SampledLoss, SasRecConfig, TrainableConfig, TwoTowerConfig,
+    BsaRecConfig, Gru4RecConfig, HstuConfig, Item2VecConfig, LabelAttention, Loss,
+    MultiInterestConfig, Objective, RecallerConfig, SampledLoss, SasRecConfig, TrainableConfig,
+    TwoTowerConfig,
 };
 use seqrec::train::{Adagrad, Optimizer, Trainer, TrainerConfig};
 
@@ -92,6 +93,8 @@ fn every_model_learns_with_every_loss() {
         MultiInterestConfig::mind(),
         MultiInterestConfig::comirec_dr(),
         MultiInterestConfig::comirec_sa(),
+        MultiInterestConfig::comirec_dr().with_attention(LabelAttention::Hard),
+        MultiInterestConfig::mind().with_attention(LabelAttention::Soft { sharpness: 1.0 }),
     ] {
         learns("multi_interest", &config.with_dim(16), one.clone());
     }
@@ -132,6 +135,13 @@ fn settings_that_cannot_go_together_are_refused() {
     assert_eq!(
         field(many.init::<Flex>(items, 1, &device).unwrap_err()),
         "negatives.drawn"
+    );
+    let sampled = Loss::sampled(SampledLoss::Bpr, NegativeSampling::uniform(2));
+    let joint =
+        MultiInterestConfig::comirec_sa().with_objective(Objective::new().with_loss(sampled));
+    assert_eq!(
+        field(joint.init::<Flex>(items, 1, &device).unwrap_err()),
+        "attention"
     );
     let heads = HstuConfig::new().with_heads(3);
     assert_eq!(

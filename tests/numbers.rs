@@ -10,8 +10,8 @@ use seqrec::backend::{Autodiff, Backend, GruWeights, gru, softmax_cross_entropy}
 use seqrec::burn;
 use seqrec::data::{History, ItemIndex, NegativeSampling, Negatives, SequenceBatch, TrainingBatch};
 use seqrec::model::{
-    Block, Gru4Rec, Gru4RecConfig, HstuConfig, InterestExtractor, Item2VecConfig, Loss,
-    MultiInterestConfig, Objective, RecallerConfig, SampledLoss, SampledScores, SasRecConfig,
+    Block, Gru4Rec, Gru4RecConfig, HstuConfig, InterestExtractor, Item2VecConfig, LabelAttention,
+    Loss, MultiInterestConfig, Objective, RecallerConfig, SampledLoss, SampledScores, SasRecConfig,
     ScoreActivation, SequenceRecaller, TwoTowerConfig,
 };
 use serde::Deserialize;
@@ -370,14 +370,23 @@ fn every_model_is_pytorchs<B: Backend>() {
         .with_max_len(5)
         .with_objective(plain);
     check::<B, _>("hstu", &hstu);
-    let interests =
-        |config: MultiInterestConfig| config.with_dim(4).with_interests(3).with_max_len(5);
-    check::<B, _>("mind", &interests(MultiInterestConfig::mind()));
-    check::<B, _>("comirec_dr", &interests(MultiInterestConfig::comirec_dr()));
+    // As in the papers.
+    let interests = |config: MultiInterestConfig, attention| {
+        let config = config.with_dim(4).with_interests(3).with_max_len(5);
+        let config = config.with_dropout(0.0).with_attention(attention);
+        config.with_objective(Objective::new())
+    };
+    let soft = LabelAttention::Soft { sharpness: 1.0 };
+    check::<B, _>("mind", &interests(MultiInterestConfig::mind(), soft));
+    check::<B, _>(
+        "comirec_dr",
+        &interests(MultiInterestConfig::comirec_dr(), LabelAttention::Hard),
+    );
     let attention = InterestExtractor::SelfAttention { hidden: 6 };
     check::<B, _>(
         "comirec_sa",
-        &interests(MultiInterestConfig::comirec_sa()).with_extractor(attention),
+        &interests(MultiInterestConfig::comirec_sa(), LabelAttention::Hard)
+            .with_extractor(attention),
     );
     let two_tower = TwoTowerConfig::new()
         .with_dim(4)

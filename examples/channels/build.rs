@@ -305,8 +305,8 @@ pub fn channels<C: RecallerConfig>(
             .with_dim(options.dim.min(64));
         let device = Default::default();
         let model = config.init::<Autodiff<Flex>>(split.catalog().len(), options.seed, &device)?;
-        // What routes a user's interests looks at one target a history.
-        let targets = Targets::OneRandom { minimum_history: 1 };
+        // What makes a user's interests looks at one target a history.
+        let targets = Targets::EveryPrefix;
         let model = trainer(options, targets).fit(model, split, &device)?.model;
         let run = Run {
             config,

@@ -67,7 +67,7 @@ pub struct Options {
     #[arg(long, value_enum)]
     pub preset: Option<Preset>,
     /// Targets per sequence and epoch: one at random, all, or all with a history each [default: all;
-    /// one for MIND and ComiRec].
+    /// with a history each for MIND and ComiRec].
     #[arg(long, value_enum)]
     pub targets: Option<TargetsName>,
     /// Epochs at most [default: 100].
@@ -225,7 +225,7 @@ impl Options {
             Some(TargetsName::One) => Targets::ONE_RANDOM,
             Some(TargetsName::All) => Targets::All,
             Some(TargetsName::Prefixes) => Targets::EveryPrefix,
-            None if needs_one_target => Targets::ONE_RANDOM,
+            None if needs_one_target => Targets::EveryPrefix,
             None => config.targets,
         };
         config.epochs = self.epochs.unwrap_or(config.epochs);

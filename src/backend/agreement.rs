@@ -59,9 +59,13 @@ fn softmax_case() -> impl Strategy<Value = SoftmaxInput<FlexTensor, FlexTensor>>
         1..20usize,
         prop_oneof![Just(1.0f32), Just(2.0)],
         any::<bool>(),
+        1..4usize,
     )
-        .prop_flat_map(|(rows, items, dim, size, corrected)| {
-            let targets = proptest::collection::vec(1..=items as i32, rows);
+        .prop_flat_map(|(rows, items, dim, size, corrected, group)| {
+            let rows = rows * group;
+            // Where rows share a softmax, some may have no target.
+            let least = i32::from(group == 1);
+            let targets = proptest::collection::vec(least..=items as i32, rows);
             let all = items + 1;
             (
                 floats(rows * dim, size),
@@ -74,6 +78,7 @@ fn softmax_case() -> impl Strategy<Value = SoftmaxInput<FlexTensor, FlexTensor>>
                     items: tensor(table, [all, dim]),
                     log_correction: corrected.then(|| tensor(correction, [all])),
                     targets: FlexTensor::from_data(TensorData::new(targets, [rows])),
+                    group,
                 })
         })
 }
@@ -364,6 +369,7 @@ fn extreme_logits_stay_finite() {
         items: tensor(vec![0.0, 1.0, -1.0, 0.5], [4, 1]),
         log_correction: None,
         targets: FlexTensor::from_data(TensorData::new(vec![1, 1, 2], [3])),
+        group: 1,
     };
     let gradients = host::softmax_cross_entropy_gradients::<Flex>(input);
     // The last two rows miss their target by the whole width of their logits.

@@ -402,6 +402,7 @@ impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
             items: input.items.primitive,
             log_correction: input.log_correction.map(|correction| correction.primitive),
             targets: input.targets,
+            group: input.group,
         };
         match Backward::<B, 2>::prepare::<C>(SoftmaxBackward, parents)
             .compute_bound()

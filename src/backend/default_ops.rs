@@ -149,20 +149,27 @@ fn logits<B: Backend>(input: &SoftmaxInput<FloatTensor<B>, IntTensor<B>>) -> Ten
     }
 }
 
-/// Each row's target as a column of [`logits`], `[rows, 1]`.
-fn target_columns<B: Backend>(targets: IntTensor<B>) -> Tensor<B, 2, Int> {
-    Tensor::<B, 1, Int>::from_primitive(targets)
-        .sub_scalar(1)
-        .unsqueeze_dim(1)
+/// Each row's target as a column of [`logits`], `[rows, 1]`, and 1 where it has one, else 0.
+fn target_columns<B: Backend>(targets: IntTensor<B>) -> (Tensor<B, 2, Int>, Tensor<B, 2>) {
+    let targets = Tensor::<B, 1, Int>::from_primitive(targets).unsqueeze_dim::<2>(1);
+    let has_target = targets.clone().greater_elem(0).float();
+    (targets.sub_scalar(1).clamp_min(0), has_target)
 }
 
 pub(super) fn softmax_cross_entropy<B: Backend>(
     input: SoftmaxInput<FloatTensor<B>, IntTensor<B>>,
 ) -> FloatTensor<B> {
     let logits = logits::<B>(&input);
-    let normalizers = normalizers(logits.clone());
-    let of_targets = logits.gather(1, target_columns::<B>(input.targets));
-    primitive((normalizers - of_targets).mean())
+    let normalizers = normalizers(of_groups(logits.clone(), input.group));
+    let (columns, has_target) = target_columns::<B>(input.targets);
+    let of_targets = logits.gather(1, columns) * has_target;
+    primitive((normalizers - of_groups(of_targets, input.group).sum_dim(1)).mean())
+}
+
+/// The values of each group of rows side by side.
+fn of_groups<B: Backend>(rows: Tensor<B, 2>, group: usize) -> Tensor<B, 2> {
+    let [count, width] = rows.dims();
+    rows.reshape([count / group, group * width])
 }
 
 /// Each row's `ln Σ e^logit`, `[rows, 1]`.
@@ -175,19 +182,23 @@ fn normalizers<B: Backend>(logits: Tensor<B, 2>) -> Tensor<B, 2> {
 pub(super) fn softmax_cross_entropy_gradients<B: Backend>(
     input: SoftmaxInput<FloatTensor<B>, IntTensor<B>>,
 ) -> SoftmaxGradients<FloatTensor<B>> {
+    let group = input.group;
     let logits = logits::<B>(&input);
-    let normalizers = normalizers(logits.clone());
+    let normalizers = normalizers(of_groups(logits.clone(), group));
     let users: Tensor<B, 2> = tensor::<B, 2>(input.users);
     let items: Tensor<B, 2> = tensor::<B, 2>(input.items);
     let ([rows, dim], [all, _]) = (users.dims(), items.dims());
-    let columns = target_columns::<B>(input.targets);
-    let of_targets = logits.clone().gather(1, columns.clone());
-    let loss = (normalizers.clone() - of_targets).mean();
-    let probabilities = (logits - normalizers).exp();
-    let minus_one = Tensor::<B, 2>::ones([rows, 1], &users.device()).neg();
-    let by_logits =
-        probabilities.scatter(1, columns, minus_one, burn::tensor::IndexingUpdateOp::Add);
-    let by_logits = by_logits.div_scalar(rows as f64);
+    let (columns, has_target) = target_columns::<B>(input.targets);
+    let of_targets = logits.clone().gather(1, columns.clone()) * has_target.clone();
+    let loss = (normalizers.clone() - of_groups(of_targets, group).sum_dim(1)).mean();
+    let probabilities = (of_groups(logits, group) - normalizers).exp();
+    let by_logits = probabilities.reshape([rows, all - 1]).scatter(
+        1,
+        columns,
+        has_target.neg(),
+        burn::tensor::IndexingUpdateOp::Add,
+    );
+    let by_logits = by_logits.div_scalar((rows / group) as f64);
     let by_users = by_logits.clone().matmul(items.narrow(0, 1, all - 1));
     let by_items = by_logits.transpose().matmul(users.clone());
     let padding = Tensor::<B, 2>::zeros([1, dim], &users.device());

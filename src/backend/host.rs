@@ -185,6 +185,7 @@ fn with_softmax<B: HostBackend, R>(
         dim,
         first_item: 1,
         targets: &B::integers(input.targets),
+        group: input.group,
     })
 }
 

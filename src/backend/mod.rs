@@ -28,8 +28,8 @@ use burn::tensor::ops::{FloatTensor, IntTensor};
 
 pub use crate::kernels::activation::Activation;
 pub use ops::{
-    causal_attention, causal_convolution, dropout, gru, layer_norm, linear, select_rows,
-    silu_attention, softmax_cross_entropy,
+    causal_attention, causal_convolution, dropout, gru, layer_norm, linear, log_normalizer,
+    select_rows, silu_attention, softmax_cross_entropy,
 };
 
 /// The weights of a GRU layer; gates are in the order reset, update, new.
@@ -73,14 +73,18 @@ pub struct SoftmaxInput<T, I> {
     /// Subtracted from each item's logit, `[items + 1]`: the logarithm of how much more likely
     /// than others an item is to be among the sampled (logQ correction).
     pub log_correction: Option<T>,
-    /// The item index that each row should give, `[rows]`, none of them 0.
+    /// The item index that each row should give, `[rows]`; 0 where it is none, so that the row takes
+    /// part in what its group's softmax is over, and no more.
     pub targets: I,
+    /// How many rows, one after another, share a softmax: the vectors of one user. 1 where each row is
+    /// a user.
+    pub group: usize,
 }
 
 /// The result of [`Backend::softmax_cross_entropy_gradients`].
 #[derive(Debug, Clone)]
 pub struct SoftmaxGradients<T> {
-    /// The mean loss over rows, `[1]`.
+    /// The mean loss over groups of rows, `[1]`.
     pub loss: T,
     /// Its gradient by users, `[rows, dim]`.
     pub users: T,
@@ -318,7 +322,7 @@ pub trait Backend: burn::tensor::backend::Backend {
         default_ops::causal_convolution::<Self>(values, lengths, taps, transposed)
     }
 
-    /// The mean cross-entropy of a softmax over all items, `[1]`.
+    /// The mean cross-entropy of a softmax over all items and all rows of a group, `[1]`.
     fn softmax_cross_entropy(
         input: SoftmaxInput<FloatTensor<Self>, IntTensor<Self>>,
     ) -> FloatTensor<Self> {

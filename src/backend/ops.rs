@@ -145,8 +145,8 @@ pub fn causal_convolution<B: Backend>(
 /// for `users` `[rows, dim]` and their `targets` `[rows]`.
 ///
 /// `log_correction` `[items + 1]`, where given, is subtracted from each item's logit. On CPU
-/// backends this never makes the `[rows, items]` matrix. Targets of 0 or above `items` give a
-/// wrong result or a panic; those of a [`Batcher`](crate::data::Batcher) are neither.
+/// backends this never makes the `[rows, items]` matrix. Negative targets or ones above `items` give a
+/// wrong result or a panic, and a row whose target is 0 has none; those of a [`Batcher`](crate::data::Batcher) are neither.
 ///
 /// # Panics
 /// When the shapes don't fit each other.
@@ -155,6 +155,36 @@ pub fn softmax_cross_entropy<B: Backend>(
     items: Tensor<B, 2>,
     targets: Tensor<B, 1, Int>,
     log_correction: Option<Tensor<B, 1>>,
+) -> Tensor<B, 1> {
+    softmax_over_items(users, items, targets, log_correction, 1)
+}
+
+/// The mean `[1]` over users of `ln Σ e^logit`, the sum being over items 1 and up of `items`
+/// `[items + 1, dim]` and over all vectors that a user has: `group` rows of `users` `[rows, dim]`, one
+/// after another.
+///
+/// # Panics
+/// When the shapes don't fit each other.
+pub fn log_normalizer<B: Backend>(
+    users: Tensor<B, 2>,
+    items: Tensor<B, 2>,
+    group: usize,
+) -> Tensor<B, 1> {
+    let [rows, _] = users.dims();
+    assert!(
+        rows.checked_rem(group) == Some(0),
+        "as many vectors for each user"
+    );
+    let none = Tensor::zeros([rows], &users.device());
+    softmax_over_items(users, items, none, None, group)
+}
+
+fn softmax_over_items<B: Backend>(
+    users: Tensor<B, 2>,
+    items: Tensor<B, 2>,
+    targets: Tensor<B, 1, Int>,
+    log_correction: Option<Tensor<B, 1>>,
+    group: usize,
 ) -> Tensor<B, 1> {
     let [rows, dim] = users.dims();
     let [items_and_padding, item_dim] = items.dims();
@@ -172,6 +202,7 @@ pub fn softmax_cross_entropy<B: Backend>(
         items: items.into_primitive().tensor(),
         log_correction: log_correction.map(|correction| correction.into_primitive().tensor()),
         targets: targets.into_primitive(),
+        group,
     });
     Tensor::from_primitive(TensorPrimitive::Float(loss))
 }

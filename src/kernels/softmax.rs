@@ -37,13 +37,20 @@ pub(crate) struct Softmax<'a> {
     pub(crate) dim: usize,
     /// Items before this one take no part: 1 where row 0 is padding.
     pub(crate) first_item: usize,
-    /// The item that each row should give, `[rows]`.
+    /// The item that each row should give, `[rows]`; 0 where it is none.
     pub(crate) targets: &'a [i32],
+    /// How many rows, one after another, share a softmax.
+    pub(crate) group: usize,
 }
 
 impl<'a> Softmax<'a> {
     fn rows(&self) -> usize {
         self.targets.len()
+    }
+
+    /// How many softmaxes there are.
+    fn groups(&self) -> usize {
+        self.rows() / self.group
     }
 
     /// How many items take part.
@@ -95,7 +102,7 @@ impl<'a> Softmax<'a> {
         let mut total = 0.0;
         let normalizers = self.pass_logits(&self.transposed_users());
         self.add_losses(&normalizers, &mut total);
-        (total / self.rows() as f64) as f32
+        (total / self.groups() as f64) as f32
     }
 
     /// Makes the logits of all rows, of which only the normalizers are kept.
@@ -113,23 +120,40 @@ impl<'a> Softmax<'a> {
         self.normalizers(&running)
     }
 
-    /// Each row's `ln Σ e^logit`, of the running sums over all parts.
+    /// `ln Σ e^logit` over each row's group, of the running sums over all parts.
     fn normalizers(&self, parts: &[RunningSums]) -> Vec<f32> {
         let of_row = |row: usize| {
             let parts = parts.iter().map(|part| (part.maximum[row], part.sum[row]));
             let (maximum, sum) = parts.reduce(merge_sums).unwrap_or((0.0, 1.0));
             maximum + sum.ln()
         };
-        (0..self.rows()).map(of_row).collect()
+        let mut normalizers: Vec<f32> = (0..self.rows()).map(of_row).collect();
+        if self.group > 1 {
+            for group in normalizers.chunks_exact_mut(self.group) {
+                let sums = group.iter().map(|&normalizer| (normalizer, 1.0));
+                let (maximum, sum) = sums.reduce(merge_sums).unwrap_or((0.0, 1.0));
+                group.fill(maximum + sum.ln());
+            }
+        }
+        normalizers
     }
 
-    /// Adds each row's loss, one after another.
+    /// Adds each group's loss, row after row.
     fn add_losses(&self, normalizers: &[f32], total: &mut f64) {
         let rows = self.users.chunks_exact(self.dim).zip(self.targets);
-        for ((user, &target), normalizer) in rows.zip(normalizers) {
-            let target = target as usize;
-            let correction = self.log_correction.map_or(0.0, |all| all[target]);
-            let logit = inner_product(user, self.item(target)) - correction;
+        for (row, ((user, &target), normalizer)) in rows.zip(normalizers).enumerate() {
+            let normalizer = if row % self.group == 0 {
+                *normalizer
+            } else {
+                0.0
+            };
+            let logit = match target as usize {
+                0 => 0.0,
+                target => {
+                    let correction = self.log_correction.map_or(0.0, |all| all[target]);
+                    inner_product(user, self.item(target)) - correction
+                }
+            };
             *total += f64::from(normalizer - logit);
         }
     }
@@ -183,7 +207,9 @@ impl<'a> Softmax<'a> {
     /// The same, with so many logits kept at the most.
     fn gradients_keeping(&self, most: usize) -> SoftmaxGradients {
         let items = self.active_items();
-        let kept_rows = most / items / TILE_ROWS * TILE_ROWS;
+        // Whole tiles, and whole groups.
+        let step = TILE_ROWS * self.group;
+        let kept_rows = most / items / step * step;
         let at_once = if kept_rows > 0 {
             kept_rows
         } else {
@@ -210,7 +236,7 @@ impl<'a> Softmax<'a> {
                 some.pass_logits(&transposed)
             };
             some.add_losses(&normalizers, &mut total);
-            let scale = 1.0 / self.rows() as f32;
+            let scale = 1.0 / self.groups() as f32;
             some.add_gradients(
                 (&transposed, kept),
                 &normalizers,
@@ -220,7 +246,7 @@ impl<'a> Softmax<'a> {
             );
         }
         SoftmaxGradients {
-            loss: (total / self.rows() as f64) as f32,
+            loss: (total / self.groups() as f64) as f32,
             users: by_users,
             items: by_items,
         }
@@ -343,7 +369,7 @@ impl<'a> Softmax<'a> {
 
 /// What [`Softmax::gradients`] gives.
 pub(crate) struct SoftmaxGradients {
-    /// The mean loss over rows.
+    /// The mean loss over groups of rows.
     pub(crate) loss: f32,
     /// By users, `[rows, dim]`.
     pub(crate) users: Vec<f32>,
@@ -430,12 +456,16 @@ mod tests {
             dim,
             first_item: 1,
             targets: &targets,
+            group: 1,
         };
-        let all = softmax.gradients();
-        for most in [0, 64 * 300, 128 * 300] {
-            let some = softmax.gradients_keeping(most);
-            assert_eq!(some.loss.to_bits(), all.loss.to_bits());
-            assert!(some.users == all.users && some.items == all.items, "{most}");
+        for group in [1, 2] {
+            let softmax = Softmax { group, ..softmax };
+            let all = softmax.gradients();
+            for most in [0, 64 * 300, 128 * 300] {
+                let some = softmax.gradients_keeping(most);
+                assert_eq!(some.loss.to_bits(), all.loss.to_bits());
+                assert!(some.users == all.users && some.items == all.items, "{most}");
+            }
         }
     }
 }

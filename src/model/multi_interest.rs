@@ -9,10 +9,10 @@ use burn::tensor::{Bool, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::parts::{Dropout, Weights};
-use super::{Objective, RecallerConfig, SequenceRecaller};
+use super::{Loss, Objective, RecallerConfig, SequenceRecaller};
 use crate::backend::{self, Backend};
 use crate::data::{SequenceBatch, TrainingBatch};
-use crate::{Result, checks};
+use crate::{Error, Result, checks};
 
 /// The settings of [`MultiInterest`].
 ///
@@ -38,33 +38,34 @@ pub struct MultiInterestConfig {
     #[config(default = 4)]
     pub interests: usize,
     /// How they are made of the history.
-    #[config(default = "InterestExtractor::SelfAttention { hidden: 256 }")]
+    #[config(default = "InterestExtractor::SelfAttention { hidden: 64 }")]
     pub extractor: InterestExtractor,
     /// Which of them a target is compared with in training.
-    #[config(default = "LabelAttention::Hard")]
+    #[config(default = "LabelAttention::Joint")]
     pub attention: LabelAttention,
     /// The share of the input vectors' values that is dropped in training, `0.0..1.0`.
-    #[config(default = 0.0)]
+    #[config(default = 0.3)]
     pub dropout: f64,
     /// How many of a history's last items are seen.
     #[config(default = 20)]
     pub max_len: usize,
-    /// What it is trained for.
-    #[config(default = "Objective::new()")]
+    /// What it is trained for: unless told otherwise, a softmax over the whole catalog of cosines, at
+    /// temperature 0.07.
+    #[config(default = "Objective::cosine(0.07)")]
     pub objective: Objective,
 }
 
 impl MultiInterestConfig {
-    /// MIND: routing with one shared matrix from fixed random logits, and label-aware attention.
+    /// MIND: routing with one shared matrix from fixed random logits. The paper's own label-aware
+    /// attention is [`LabelAttention::Soft`].
     ///
     /// Li et al., [Multi-Interest Network with Dynamic Routing](https://arxiv.org/abs/1904.08030).
     pub fn mind() -> Self {
-        Self::new()
-            .with_extractor(InterestExtractor::SharedRouting { iterations: 3 })
-            .with_attention(LabelAttention::Soft { sharpness: 1.0 })
+        Self::new().with_extractor(InterestExtractor::SharedRouting { iterations: 3 })
     }
 
-    /// ComiRec-DR: routing with a matrix for each interest; the target goes to the nearest one.
+    /// ComiRec-DR: routing with a matrix for each interest. In the paper the target goes to the nearest
+    /// one: [`LabelAttention::Hard`].
     ///
     /// Cen et al., [Controllable Multi-Interest Framework](https://arxiv.org/abs/2005.09347).
     pub fn comirec_dr() -> Self {
@@ -103,10 +104,17 @@ pub enum InterestExtractor {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LabelAttention {
-    /// The nearest.
+    /// Whichever gives it, out of one softmax over the scores of all items by all interests: what
+    /// search goes by, which takes the best items of any of them. It is for the softmax over the whole
+    /// catalog.
+    ///
+    /// With the others, an interest learns only from the targets that it was the nearest to, so that
+    /// nothing takes down what else it scores high, and that is found by search.
+    Joint,
+    /// The nearest, as in ComiRec.
     Hard,
-    /// All, weighted by the softmax of their similarities to the target times `sharpness`. The
-    /// paper raises similarities to a power instead, which negative ones don't have.
+    /// All, weighted by the softmax of their similarities to the target times `sharpness`, as in MIND.
+    /// The paper raises similarities to a power instead, which negative ones don't have.
     Soft {
         /// 0 is their mean; the greater, the nearer to the nearest alone.
         sharpness: f64,
@@ -115,7 +123,8 @@ pub enum LabelAttention {
 
 /// A model with several interests a user. Search merges what each of them finds by best score.
 ///
-/// It encodes a history as a whole, and so is trained on one target a sequence:
+/// It encodes a history as a whole, and so is trained on one target a history: best on
+/// [`Targets::EveryPrefix`](crate::data::Targets::EveryPrefix), or in less time an epoch on
 /// [`Targets::OneRandom`](crate::data::Targets::OneRandom).
 #[derive(Module, Debug)]
 pub struct MultiInterest<B: BurnBackend> {
@@ -157,6 +166,13 @@ impl RecallerConfig for MultiInterestConfig {
             checks::not_negative("attention.sharpness", sharpness)?;
         }
         checks::share("dropout", self.dropout)?;
+        if self.attention == LabelAttention::Joint && self.objective.loss != Loss::Softmax {
+            return Err(Error::invalid(
+                "attention",
+                "joint",
+                "needs the softmax over the whole catalog; with a sampled loss, take hard or soft",
+            ));
+        }
         self.objective.validate(None)
     }
 
@@ -298,31 +314,37 @@ impl<B: Backend> MultiInterest<B> {
         }
     }
 
-    /// The one vector `[batch, dim]` that each target is compared with.
-    fn attend(&self, interests: Tensor<B, 3>, targets: Tensor<B, 1, Int>) -> Tensor<B, 2> {
+    /// How near the targets are to each interest, `[batch, interests]`.
+    fn nearness(&self, interests: Tensor<B, 3>, targets: Tensor<B, 1, Int>) -> Tensor<B, 2> {
         let [batch, count, dim] = interests.dims();
         let similarity = self.config.objective.similarity;
         let targets = backend::select_rows(self.embedding.val(), targets);
         let targets = similarity.prepare_tensor(targets).unsqueeze_dim::<3>(2);
-        let compared = similarity.prepare_tensor(interests.clone().reshape([batch * count, dim]));
-        let near = compared
+        let compared = similarity.prepare_tensor(interests.reshape([batch * count, dim]));
+        compared
             .reshape([batch, count, dim])
             .matmul(targets)
-            .reshape([batch, count]);
+            .reshape([batch, count])
+    }
+
+    /// The one vector `[batch, dim]` that each target is compared with, where it is one.
+    fn attend(&self, interests: Tensor<B, 3>, targets: Tensor<B, 1, Int>) -> Option<Tensor<B, 2>> {
+        let [batch, count, dim] = interests.dims();
+        let near = || self.nearness(interests.clone(), targets);
         let weights = match self.config.attention {
+            LabelAttention::Joint => return None,
             LabelAttention::Hard => {
+                let near = near();
                 let nearest = near.argmax(1).expand([batch, count]);
                 let numbers = Tensor::<B, 1, Int>::arange(0..count as i64, &nearest.device());
                 nearest
                     .equal(numbers.unsqueeze::<2>().expand([batch, count]))
                     .float()
             }
-            LabelAttention::Soft { sharpness } => softmax(near.mul_scalar(sharpness), 1),
+            LabelAttention::Soft { sharpness } => softmax(near().mul_scalar(sharpness), 1),
         };
-        weights
-            .unsqueeze_dim::<3>(1)
-            .matmul(interests)
-            .reshape([batch, dim])
+        let attended = weights.unsqueeze_dim::<3>(1).matmul(interests.clone());
+        Some(attended.reshape([batch, dim]))
     }
 }
 
@@ -344,13 +366,63 @@ impl<B: Backend> SequenceRecaller<B> for MultiInterest<B> {
     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
         let dropout = Dropout::in_training::<B>(&self.embedding.device(), batch.seed);
         let interests = self.interests(&batch.histories, dropout);
-        let users = self.attend(interests, batch.targets.clone());
-        self.config
-            .objective
-            .mean_loss(users, &self.embedding, batch)
+        let objective = &self.config.objective;
+        match self.attend(interests.clone(), batch.targets.clone()) {
+            Some(users) => objective.mean_loss(users, &self.embedding, batch),
+            None => {
+                let near = self.nearness(interests.clone(), batch.targets.clone());
+                objective.mean_joint_loss(interests, near, &self.embedding)
+            }
+        }
     }
 
     fn needs_one_target(&self) -> bool {
         true
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use crate::backend::Flex;
+    use crate::data::ItemIndex;
+
+    #[test]
+    fn the_joint_loss_is_that_of_one_softmax_over_what_all_interests_score() {
+        let device = Default::default();
+        const ITEMS: usize = 5;
+        let config = MultiInterestConfig::comirec_sa()
+            .with_dim(6)
+            .with_interests(3)
+            .with_objective(Objective::cosine(0.5));
+        let model = config.init::<Flex>(ITEMS, 7, &device).unwrap();
+        let histories = [&[1, 2, 4][..], &[3, 5]].map(ItemIndex::from_slice);
+        let histories = SequenceBatch::<Flex>::new(histories, 4, &device).unwrap();
+        let similarity = config.objective.similarity;
+        let users = model.encode(&histories).reshape([6, 6]);
+        let users = similarity.prepare_tensor(users);
+        let items = similarity.prepare_tensor(model.item_embeddings());
+        let scores: Vec<f32> = users.matmul(items.transpose()).to_data().to_vec().unwrap();
+        let targets = [2, 1];
+        let likelihood = |user: usize| {
+            let scores = &scores[user * 3 * (ITEMS + 1)..(user + 1) * 3 * (ITEMS + 1)];
+            let by_interest = scores.chunks(ITEMS + 1);
+            let of = |item: usize| -> f64 {
+                let each = by_interest.clone().map(|scores| scores[item]);
+                each.map(|score| (f64::from(score) / 0.5).exp()).sum()
+            };
+            of(targets[user]) / (1..=ITEMS).map(of).sum::<f64>()
+        };
+        let expected = -(likelihood(0).ln() + likelihood(1).ln()) / 2.0;
+        let batch = TrainingBatch {
+            positions: histories.last_positions(),
+            histories,
+            targets: Tensor::from_data(TensorData::from(targets.map(|item| item as i32)), &device),
+            negatives: None,
+            continues_from: Vec::new(),
+            seed: 1,
+        };
+        let loss = f64::from(model.loss(&batch).into_scalar());
+        assert!((loss - expected).abs() < 1e-5, "{loss} is not {expected}");
     }
 }

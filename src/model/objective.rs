@@ -203,13 +203,7 @@ impl Objective {
         items: &impl ItemVectors<B>,
         batch: &TrainingBatch<B>,
     ) -> Tensor<B, 1> {
-        let users = match self.similarity {
-            Similarity::Dot => users,
-            Similarity::Cosine => self
-                .similarity
-                .prepare_tensor(users)
-                .div_scalar(self.temperature),
-        };
+        let users = self.heated(self.similarity.prepare_tensor(users));
         let (loss, activation) = match &self.loss {
             Loss::Softmax => {
                 let items = self.similarity.prepare_tensor(items.all());
@@ -252,6 +246,35 @@ impl Objective {
             items: items.items(),
         };
         loss.mean(scores)
+    }
+}
+
+impl Objective {
+    /// Similarities as logits, or vectors whose similarities are to be logits.
+    fn heated<B: BurnBackend>(&self, similarities: Tensor<B, 2>) -> Tensor<B, 2> {
+        match self.similarity {
+            Similarity::Dot => similarities,
+            Similarity::Cosine => similarities.div_scalar(self.temperature),
+        }
+    }
+
+    /// The mean loss `[1]` of one softmax over the scores of all items by all `interests`
+    /// `[targets, interests, dim]` of a user: how likely it is that none of them gives the target,
+    /// whose similarities to them are `near` `[targets, interests]`.
+    pub(super) fn mean_joint_loss<B: Backend>(
+        &self,
+        interests: Tensor<B, 3>,
+        near: Tensor<B, 2>,
+        items: &impl ItemVectors<B>,
+    ) -> Tensor<B, 1> {
+        let [rows, count, dim] = interests.dims();
+        let users = interests.reshape([rows * count, dim]);
+        let users = self.heated(self.similarity.prepare_tensor(users));
+        let items = self.similarity.prepare_tensor(items.all());
+        let near = self.heated(near);
+        let nearest = near.clone().max_dim(1).detach();
+        let of_targets = (near - nearest.clone()).exp().sum_dim(1).log() + nearest;
+        backend::log_normalizer(users, items, count) - of_targets.mean()
     }
 }
 
