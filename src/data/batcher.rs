@@ -242,13 +242,24 @@ mod tests {
     }
 
     #[test]
-    fn every_target_follows_the_item_at_its_position() {
+    fn every_target_follows_the_item_at_its_position_and_comes_with_its_time() {
         for targets in [Targets::ONE_RANDOM, Targets::All, Targets::EveryPrefix] {
-            let batcher = batcher(&[5, 9, 30, 6, 12, 3, 7], 8, targets);
+            let lengths = [5, 9, 30, 6, 12, 3, 7];
+            let batcher = batcher(&lengths, 8, targets);
             for batch in batcher.epoch_in_place(0) {
                 assert_eq!(batch.positions.len(), batch.targets.len());
                 for (&position, &target) in batch.positions.iter().zip(&batch.targets) {
                     assert_eq!(batch.histories.items[position as usize] + 1, target);
+                    // Items are numbered user after user, and times are places in their sequences.
+                    let mut place = target - 1;
+                    for length in lengths {
+                        if place < length as i32 {
+                            break;
+                        }
+                        place -= length as i32;
+                    }
+                    let time = batch.histories.next_times[position as usize];
+                    assert_eq!(time, f64::from(place));
                 }
             }
         }

@@ -66,15 +66,22 @@ impl Cases {
         }
     }
 
-    /// The history of a case, with all that is known of it.
+    /// The history of a case, with all that is known of it, at the time of the first label.
     ///
     /// # Panics
     /// When `case` is not below [`Cases::len`].
     pub fn history(&self, case: usize) -> History<'_> {
         let Place {
-            user, start, cut, ..
+            user,
+            start,
+            cut,
+            end,
         } = self.places[case];
-        self.sequences.history(user, start..cut)
+        let history = self.sequences.history(user, start..cut);
+        match self.sequences.times_in(cut..end).first() {
+            Some(&now) => history.at(now),
+            None => history,
+        }
     }
 
     /// A number that tells these cases from others: it depends on every history and every label.

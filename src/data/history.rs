@@ -23,6 +23,8 @@ pub struct History<'a> {
     /// As many as there are items, or none.
     times: &'a [f64],
     features: &'a [f32],
+    /// When what comes after the last item was taken, or is asked for.
+    now: Option<f64>,
 }
 
 impl<'a> History<'a> {
@@ -43,7 +45,21 @@ impl<'a> History<'a> {
             items,
             times,
             features,
+            now: None,
         })
+    }
+
+    /// This history at a time, in the unit of the source: when its user asks what comes next, for models
+    /// that look at how long ago items were taken.
+    #[must_use]
+    pub fn at(self, now: f64) -> Self {
+        let now = Some(now);
+        Self { now, ..self }
+    }
+
+    /// When its user asks what comes next; where it was not said, when they took the last item.
+    pub fn now(self) -> Option<f64> {
+        self.now.or_else(|| self.times.last().copied())
     }
 
     /// This history with features of its user, for models that look at them.
@@ -67,13 +83,14 @@ impl<'a> History<'a> {
         self.times
     }
 
-    /// The first `count` items, or all where there are fewer.
+    /// The first `count` items, at the time of the one after them, or all where there are fewer.
     #[must_use]
     pub fn first(self, count: usize) -> Self {
         let to = count.min(self.items.len());
         Self {
             items: &self.items[..to],
             times: self.times.get(..to).unwrap_or_default(),
+            now: self.times.get(to).copied().or(self.now),
             ..self
         }
     }
@@ -96,6 +113,7 @@ impl<'a> From<&'a [ItemIndex]> for History<'a> {
             items,
             times: &[],
             features: &[],
+            now: None,
         }
     }
 }

@@ -14,6 +14,8 @@ pub struct PaddedSequences {
     pub(super) items: Vec<i32>,
     /// Each item's time in the same places; 0 where it is not known.
     times: Vec<f64>,
+    /// The time of what comes after each item, in the same places.
+    pub(super) next_times: Vec<f64>,
     /// Each user's features, one after another.
     features: Vec<f32>,
     pub(super) lengths: Vec<usize>,
@@ -74,12 +76,18 @@ impl PaddedSequences {
         let len = lengths.iter().copied().max().unwrap_or(0);
         let mut items = vec![PADDING.get() as i32; histories.len() * len];
         let mut times = vec![0.0; items.len()];
+        let mut next_times = vec![0.0; items.len()];
         let rows = items.chunks_exact_mut(len).zip(times.chunks_exact_mut(len));
-        for ((items, times), history) in rows.zip(histories) {
+        let rows = rows.zip(next_times.chunks_exact_mut(len));
+        for (((items, times), next_times), history) in rows.zip(histories) {
             for (place, &item) in items.iter_mut().zip(history.items()) {
                 *place = item.get() as i32;
             }
             times[..history.times().len()].copy_from_slice(history.times());
+            if let (Some(later), Some(now)) = (history.times().get(1..), history.now()) {
+                next_times[..later.len()].copy_from_slice(later);
+                next_times[later.len()] = now;
+            }
         }
         let features = histories
             .iter()
@@ -87,6 +95,7 @@ impl PaddedSequences {
         Self {
             items,
             times,
+            next_times,
             features: features.collect(),
             lengths,
             len,
@@ -103,6 +112,7 @@ impl PaddedSequences {
             features: (columns > 0).then(|| Tensor::from_data(features, device)),
             items: Tensor::from_data(TensorData::new(self.items, shape), device),
             times: self.times,
+            next_times: self.next_times,
             lengths: self.lengths,
         }
     }
@@ -127,6 +137,10 @@ pub struct SequenceBatch<B: Backend> {
     /// When each item was taken, `[batch * len]`, in the unit of the source; 0 at padding and where
     /// it is not known. On the host, in double precision, since seconds since 1970 need it.
     pub times: Vec<f64>,
+    /// When what comes after each item was taken, `[batch * len]`: the item after it, and after the last
+    /// one what is [asked for](History::at). Of a target, this is the time at which it is to be
+    /// predicted.
+    pub next_times: Vec<f64>,
     /// The users' features, `[batch, features]`.
     pub features: Option<Tensor<B, 2>>,
     /// How many items of each row are real, `1..=len`.

@@ -55,6 +55,13 @@ pub struct HstuConfig {
     /// Whether attention weights depend on the time between items.
     #[config(default = true)]
     pub time_bias: bool,
+    /// Whether the time between two items is that from the one to what comes after the other, and so at
+    /// the last item to when it is [asked](crate::data::History::at) what comes next: as in the
+    /// reference implementation. The model then knows at which time a target was taken, in evaluation
+    /// too, so that its results are to be compared with the like alone; and who serves it says when a
+    /// user asks, or it answers as if they asked the moment they took the last item.
+    #[config(default = false)]
+    pub time_to_target: bool,
     /// What it is trained for: unless told otherwise, a softmax over the whole catalog of cosines, at
     /// temperature 0.07.
     #[config(default = "Objective::cosine(0.07)")]
@@ -66,8 +73,8 @@ pub struct HstuConfig {
 /// positions and in time, and gated by the item that attends.
 ///
 /// Zhai et al., [Actions Speak Louder than Words](https://arxiv.org/abs/2402.17152), section 3.2.
-/// The time between two items is that between them alone; the reference implementation looks at
-/// the time of the item that is to be predicted, which nobody knows beforehand.
+/// The time between two items is that between them alone; the reference implementation's, which looks at
+/// the time of the item that is to be predicted, is [`HstuConfig::time_to_target`].
 #[derive(Module, Debug)]
 pub struct Hstu<B: BurnBackend> {
     /// Item and position vectors, and what makes user vectors of states.
@@ -158,21 +165,29 @@ fn time_class(time: f64) -> usize {
 
 /// The class of each item's distance in time from each one up to itself, sequence after sequence and
 /// item after item; of one class all, where time is not used.
-fn time_classes<B: Backend>(histories: &SequenceBatch<B>, with_times: bool) -> Arc<[u8]> {
+fn time_classes<B: Backend>(histories: &SequenceBatch<B>, config: &HstuConfig) -> Arc<[u8]> {
     let [_, len] = histories.items.dims();
     let pairs = |length: usize| length * (length + 1) / 2;
     let mut classes = vec![0; histories.lengths.iter().copied().map(pairs).sum()];
-    if with_times {
+    if config.time_bias {
+        let from = if config.time_to_target {
+            &histories.next_times
+        } else {
+            &histories.times
+        };
         let mut rest = &mut classes[..];
         let mut rows = Vec::with_capacity(histories.lengths.len());
-        for (times, &length) in histories.times.chunks_exact(len).zip(&histories.lengths) {
+        let times = from
+            .chunks_exact(len)
+            .zip(histories.times.chunks_exact(len));
+        for ((from, times), &length) in times.zip(&histories.lengths) {
             let (of_row, others) = rest.split_at_mut(pairs(length));
-            rows.push((&times[..length], of_row));
+            rows.push((&from[..length], &times[..length], of_row));
             rest = others;
         }
-        rows.into_par_iter().for_each(|(times, classes)| {
+        rows.into_par_iter().for_each(|(from, times, classes)| {
             let mut next = classes.iter_mut();
-            for (place, time) in times.iter().enumerate() {
+            for (place, time) in from.iter().enumerate() {
                 for (other, class) in times[..=place].iter().zip(&mut next) {
                     *class = time_class(time - other) as u8;
                 }
@@ -234,7 +249,7 @@ impl<B: Backend> Blocks<B> for Hstu<B> {
         dropout: &mut Dropout,
     ) -> Tensor<B, 2> {
         let config = &self.config;
-        let classes = time_classes(histories, self.config.time_bias);
+        let classes = time_classes(histories, config);
         for block in &self.blocks {
             states = block.forward(states, packing, &classes, config, dropout);
         }
@@ -268,9 +283,37 @@ impl<B: Backend> SequenceRecaller<B> for Hstu<B> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "flex"))]
 mod tests {
     use super::*;
+    use crate::backend::Flex;
+    use crate::data::{History, ItemIndex};
+
+    /// What a position says is what it says as the last one, asked at the time of what came next; and
+    /// other times say something else.
+    #[test]
+    fn times_to_targets_are_those_at_which_one_asks() {
+        let device = Default::default();
+        let items = [1, 3, 2, 4].map(ItemIndex::new);
+        let times = [0.0, 50.0, 4_000.0, 900_000.0];
+        let history = History::with_times(&items, &times).unwrap();
+        let encode = |to_target: bool, history: History<'_>| -> Vec<f32> {
+            let config = HstuConfig::new().with_dim(8).with_time_to_target(to_target);
+            let model = config.init::<Flex>(5, 3, &device).unwrap();
+            let histories = SequenceBatch::<Flex>::new([history], 9, &device).unwrap();
+            model.encode(&histories).to_data().to_vec().unwrap()
+        };
+        for to_target in [false, true] {
+            let last = encode(to_target, history.first(3));
+            let all = encode(to_target, history);
+            // One vector for each history: that of its last item.
+            let asked = encode(to_target, history.first(3).at(times[3]));
+            assert_eq!(last, asked);
+            assert_ne!(all, asked);
+            let later = encode(to_target, history.first(3).at(9e6));
+            assert_eq!(last == later, !to_target);
+        }
+    }
 
     #[test]
     fn time_classes_grow_with_the_logarithm() {

@@ -44,9 +44,12 @@ impl<'a> UserContext<'a> {
         Self { now, ..self }
     }
 
-    /// What they did, in order; it may be empty.
+    /// What they did, in order, at the time of this context; it may be empty.
     pub fn history(self) -> History<'a> {
-        self.history
+        match self.now {
+            Some(now) => self.history.at(now),
+            None => self.history,
+        }
     }
 
     /// The segments they are in.
