@@ -382,11 +382,10 @@ mod tests {
             Err::<(), _>(damaged(folder, "broken"))
         });
         assert!(failed.is_err() && tries.get() == 1);
-        fs::write(
-            run.join("run.json"),
-            r#"{"format_version":4,"current":"../run","manifests":{}}"#,
-        )
-        .unwrap();
+        let outside = format!(
+            r#"{{"format_version":{RUN_FORMAT_VERSION},"current":"../run","manifests":{{}}}}"#
+        );
+        fs::write(run.join("run.json"), outside).unwrap();
         assert!(matches!(
             super::read(&run, |_| Ok(())),
             Err(Error::Damaged { .. })
