@@ -7,31 +7,39 @@ use seqrec::eval::{Metric, Report};
 use seqrec::recall::RecallChannel;
 use seqrec::retrieve::Evaluation;
 
-/// What each of them reaches on the test split.
-pub struct Baselines(Vec<(&'static str, Report)>);
+/// The channels, by name.
+pub struct Fitted([(&'static str, Box<dyn RecallChannel>); 3]);
 
-impl Baselines {
-    pub fn measure(evaluation: &Evaluation, split: &Split) -> Result<Self> {
+impl Fitted {
+    pub fn new(split: &Split) -> Result<Self> {
         let (train, catalog) = (&split.train, split.catalog());
-        let channels: [(&str, Box<dyn RecallChannel>); 3] = [
+        Ok(Self([
             ("popularity", Box::new(Popularity::new(catalog))),
             ("markov", Box::new(MarkovChain::fit(train, catalog)?)),
             (
                 "session kNN",
                 Box::new(SessionKnnConfig::new().fit(train, catalog)?),
             ),
-        ];
-        let measure = |(name, channel): (&'static str, Box<dyn RecallChannel>)| {
-            let report = evaluation.run_channel(channel.as_ref(), &split.test, catalog)?;
-            Ok((name, report))
-        };
-        channels
-            .into_iter()
-            .map(measure)
-            .collect::<Result<_>>()
-            .map(Self)
+        ]))
     }
 
+    pub fn measure(&self, evaluation: &Evaluation, split: &Split) -> Result<Baselines> {
+        let measure = |(name, channel): &(&'static str, Box<dyn RecallChannel>)| {
+            let report = evaluation.run_channel(channel.as_ref(), &split.test, split.catalog())?;
+            Ok((*name, report))
+        };
+        self.0
+            .iter()
+            .map(measure)
+            .collect::<Result<_>>()
+            .map(Baselines)
+    }
+}
+
+/// What each of them reaches on the test split.
+pub struct Baselines(Vec<(&'static str, Report)>);
+
+impl Baselines {
     /// The model's metrics beside theirs.
     pub fn table(&self, model: &Report) -> String {
         let mut table = format!(

@@ -33,7 +33,6 @@ use seqrec::train::{
 };
 use seqrec::{OutputFolder, Result};
 
-use baselines::Baselines;
 use options::{BackendName, IndexName, Options, ProtocolName};
 use overrides::config;
 use source::{Source, Titles};
@@ -161,11 +160,12 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
     }
     // By both protocols, since published results are by either; the one that training was stopped by
     // comes last.
+    let baselines = baselines::Fitted::new(&split)?;
     let mut reports = Vec::new();
     for exclude_seen in [!options.exclude_seen, options.exclude_seen] {
         let evaluation = Evaluation::new(&options.k, Seen::exclude_if(exclude_seen));
         let report = evaluation.run(&model, &index, &split.test, split.catalog(), &device)?;
-        let baselines = Baselines::measure(&evaluation, &split)?;
+        let baselines = baselines.measure(&evaluation, &split)?;
         let seen = if exclude_seen { "left out" } else { "kept" };
         println!("\nseen items {seen}: {}", baselines.table(&report));
         if exclude_seen == options.exclude_seen

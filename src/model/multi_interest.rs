@@ -332,26 +332,16 @@ impl<B: Backend> MultiInterest<B> {
             .matmul(targets)
             .reshape([batch, count])
     }
+}
 
-    /// The one vector `[batch, dim]` that each target is compared with, where it is one.
-    fn attend(&self, interests: Tensor<B, 3>, targets: Tensor<B, 1, Int>) -> Option<Tensor<B, 2>> {
-        let [batch, count, dim] = interests.dims();
-        let near = || self.nearness(interests.clone(), targets);
-        let weights = match self.config.attention {
-            LabelAttention::Joint => return None,
-            LabelAttention::Hard => {
-                let near = near();
-                let nearest = near.argmax(1).expand([batch, count]);
-                let numbers = Tensor::<B, 1, Int>::arange(0..count as i64, &nearest.device());
-                nearest
-                    .equal(numbers.unsqueeze::<2>().expand([batch, count]))
-                    .float()
-            }
-            LabelAttention::Soft { sharpness } => softmax(near().mul_scalar(sharpness), 1),
-        };
-        let attended = weights.unsqueeze_dim::<3>(1).matmul(interests.clone());
-        Some(attended.reshape([batch, dim]))
-    }
+/// 1 for the nearest interest of each target and 0 for the others, `[batch, interests]`.
+fn nearest_alone<B: BurnBackend>(near: Tensor<B, 2>) -> Tensor<B, 2> {
+    let [batch, count] = near.dims();
+    let nearest = near.argmax(1).expand([batch, count]);
+    let numbers = Tensor::<B, 1, Int>::arange(0..count as i64, &nearest.device());
+    nearest
+        .equal(numbers.unsqueeze::<2>().expand([batch, count]))
+        .float()
 }
 
 impl<B: Backend> SequenceRecaller<B> for MultiInterest<B> {
@@ -372,14 +362,19 @@ impl<B: Backend> SequenceRecaller<B> for MultiInterest<B> {
     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
         let dropout = Dropout::in_training::<B>(&self.embedding.device(), batch.seed);
         let interests = self.interests(&batch.histories, dropout);
+        let [targets, _, dim] = interests.dims();
+        let near = self.nearness(interests.clone(), batch.targets.clone());
         let objective = &self.config.objective;
-        match self.attend(interests.clone(), batch.targets.clone()) {
-            Some(users) => objective.mean_loss(users, &self.embedding, batch),
-            None => {
-                let near = self.nearness(interests.clone(), batch.targets.clone());
-                objective.mean_joint_loss(interests, near, &self.embedding)
+        let weights = match self.config.attention {
+            LabelAttention::Joint => {
+                return objective.mean_joint_loss(interests, near, &self.embedding);
             }
-        }
+            LabelAttention::Hard => nearest_alone(near),
+            LabelAttention::Soft { sharpness } => softmax(near.mul_scalar(sharpness), 1),
+        };
+        // The one vector that each target is compared with.
+        let users = weights.unsqueeze_dim::<3>(1).matmul(interests);
+        objective.mean_loss(users.reshape([targets, dim]), &self.embedding, batch)
     }
 
     fn needs_one_target(&self) -> bool {

@@ -247,9 +247,7 @@ impl Objective {
         };
         loss.mean(scores)
     }
-}
 
-impl Objective {
     /// Similarities as logits, or vectors whose similarities are to be logits.
     fn heated<B: BurnBackend>(&self, similarities: Tensor<B, 2>) -> Tensor<B, 2> {
         match self.similarity {
@@ -259,8 +257,8 @@ impl Objective {
     }
 
     /// The mean loss `[1]` of one softmax over the scores of all items by all `interests`
-    /// `[targets, interests, dim]` of a user: how likely it is that none of them gives the target,
-    /// whose similarities to them are `near` `[targets, interests]`.
+    /// `[targets, interests, dim]` of a user: of the chance that any of them gives the target, whose
+    /// similarities to them are `near` `[targets, interests]`.
     pub(super) fn mean_joint_loss<B: Backend>(
         &self,
         interests: Tensor<B, 3>,
