@@ -11,10 +11,11 @@ use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::ops::{FloatTensor, IntTensor};
 use burn::tensor::{Shape, TensorMetadata};
 
+use super::row_gradients::{self, RowGradients};
 use super::{
     AdamState, AdamStep, AttentionBiases, AttentionInput, AttentionOutput, AttentionScoring,
     Backend, GruOutput, GruWeights, LayerNormInput, LinearInput, LinearOutput, SoftmaxGradients,
-    SoftmaxInput,
+    SoftmaxInput, TrainingBackend,
 };
 
 /// Passes the gradient of an operation's result back to those of its parents that are tracked;
@@ -207,6 +208,15 @@ impl<B: Backend> Backward<B, 1> for SelectRowsBackward {
         let [Some(parent)] = ops.parents else {
             return;
         };
+        // What was computed passes its gradient on; a parameter's can wait as it is.
+        let kept = if parent.parents.is_empty() {
+            row_gradients::keep::<B>(parent.id.value, indices, gradient)
+        } else {
+            Some((indices, gradient))
+        };
+        let Some((indices, gradient)) = kept else {
+            return;
+        };
         let mut of_parent = Autodiff::<B>::from_inner(gradient.clone());
         of_parent.node = parent.clone();
         let registered = grads.remove::<B>(&of_parent).unwrap_or_else(|| {
@@ -215,6 +225,16 @@ impl<B: Backend> Backward<B, 1> for SelectRowsBackward {
         });
         let sum = B::add_to_rows(registered, indices, gradient);
         grads.register::<B>(parent.id, sum);
+    }
+}
+
+impl<B: Backend, C: CheckpointStrategy> TrainingBackend for Autodiff<B, C> {
+    fn backward_by_rows(loss: FloatTensor<Self>) -> (Self::Gradients, RowGradients<B>) {
+        row_gradients::collect(|| Self::backward(loss))
+    }
+
+    fn table_id(table: &FloatTensor<Self>) -> u64 {
+        table.node.id.value
     }
 }
 

@@ -18,6 +18,7 @@ mod host;
 #[cfg(feature = "ndarray")]
 mod ndarray;
 mod ops;
+mod row_gradients;
 #[cfg(feature = "wgpu")]
 mod wgpu;
 
@@ -28,9 +29,10 @@ use burn::tensor::ops::{FloatTensor, IntTensor};
 
 pub use crate::kernels::activation::Activation;
 pub use ops::{
-    causal_attention, causal_convolution, dropout, gru, layer_norm, linear, log_normalizer,
-    select_rows, silu_attention, softmax_cross_entropy,
+    add_to_rows, causal_attention, causal_convolution, dropout, gru, layer_norm, linear,
+    log_normalizer, select_rows, silu_attention, softmax_cross_entropy,
 };
+pub use row_gradients::{RowGradient, RowGradients};
 
 /// The weights of a GRU layer; gates are in the order reset, update, new.
 #[derive(Debug, Clone)]
@@ -383,9 +385,22 @@ pub trait Backend: burn::tensor::backend::Backend {
 }
 
 /// A backend that models can be trained on: one with gradients, whose inner backend serves.
-pub trait TrainingBackend: AutodiffBackend<InnerBackend: Backend> + Backend {}
+///
+/// [`Autodiff`] makes one of every [`Backend`].
+pub trait TrainingBackend: AutodiffBackend<InnerBackend: Backend> + Backend {
+    /// The gradients of a loss `[1]`, where those of tables that [`select_rows`] looked up are kept
+    /// by rows, apart from the others: a table of millions of rows, of which a step needs some
+    /// thousands, gets no gradient of its own size.
+    ///
+    /// What else a table is used for, such as a product with all of it, still gives it a gradient
+    /// among the others.
+    fn backward_by_rows(
+        loss: FloatTensor<Self>,
+    ) -> (Self::Gradients, RowGradients<Self::InnerBackend>);
 
-impl<B: AutodiffBackend<InnerBackend: Backend> + Backend> TrainingBackend for B {}
+    /// What tells a parameter from others among [`RowGradients`].
+    fn table_id(table: &FloatTensor<Self>) -> u64;
+}
 
 pub use burn::backend::Autodiff;
 #[cfg(feature = "cuda")]

@@ -217,6 +217,18 @@ pub fn select_rows<B: Backend>(table: Tensor<B, 2>, indices: Tensor<B, 1, Int>) 
     Tensor::from_primitive(TensorPrimitive::Float(rows))
 }
 
+/// `table` `[rows, dim]` with each row of `values` `[n, dim]` added to the row that `indices` `[n]`
+/// names; a row that is named several times gets them all.
+pub fn add_to_rows<B: Backend>(
+    table: Tensor<B, 2>,
+    indices: Tensor<B, 1, Int>,
+    values: Tensor<B, 2>,
+) -> Tensor<B, 2> {
+    let [table, values] = [table, values].map(|tensor| tensor.into_primitive().tensor());
+    let sum = B::add_to_rows(table, indices.into_primitive(), values);
+    Tensor::from_primitive(TensorPrimitive::Float(sum))
+}
+
 /// Inverted dropout: sets a share `probability` of the values to 0 and scales the rest up, so
 /// that the mean stays (Srivastava et al. 2014).
 ///

@@ -6,6 +6,7 @@ use super::adam::Adam;
 use super::decay::Decayed;
 use super::optimizer::Optimizer;
 use super::schedule::Schedule;
+use super::tables::Tables;
 use crate::data::{Seen, Targets};
 use crate::eval::{Measure, Metric};
 use crate::retrieve::Evaluation;
@@ -25,6 +26,9 @@ pub struct TrainerConfig {
     /// How gradients move parameters.
     #[config(default = "Optimizer::Adam(Adam::default())")]
     pub optimizer: Optimizer,
+    /// How tables of vectors move, of which a step looks up some rows.
+    #[config(default = "Tables::default()")]
+    pub tables: Tables,
     /// The learning rate.
     #[config(default = 2e-3)]
     pub learning_rate: f64,
@@ -113,6 +117,7 @@ impl TrainerConfig {
             checks::share("average", kept)?;
         }
         self.optimizer.validate()?;
+        self.tables.validate()?;
         // States that go from batch to batch are in no checkpoint.
         if self.targets == Targets::SessionParallel {
             let reason = "can't be set where states are carried from batch to batch";

@@ -1,53 +1,204 @@
-//! The norm of a step's gradients.
+//! The gradients of a step.
 
-use burn::module::{AutodiffModule, ModuleVisitor, Param};
-use burn::optim::GradientsParams;
-use burn::tensor::Tensor;
-use burn::tensor::{ElementConversion, backend::AutodiffBackend};
+use std::collections::HashMap;
 
-/// The norm of all gradients together, which are scaled down to `largest` where it is above that.
-pub(super) fn clip<B: AutodiffBackend>(
-    gradients: &mut GradientsParams,
-    model: &impl AutodiffModule<B>,
-    largest: f64,
-) -> f64 {
-    let mut squares = Squares {
-        gradients,
-        sum: 0.0,
-    };
-    model.visit(&mut squares);
-    let norm = squares.sum.sqrt();
-    if norm > largest {
-        let scale = largest / norm;
-        model.visit(&mut Scaled { gradients, scale });
-    }
-    norm
+use burn::module::{ModuleVisitor, Param, ParamId};
+use burn::optim::{GradientsAccumulator, GradientsParams};
+use burn::tensor::{ElementConversion, Int, Tensor, TensorData};
+
+use super::tables::Tables;
+use crate::backend::{self, Backend, RowGradient, RowGradients, TrainingBackend};
+use crate::model::TrainableRecaller;
+
+/// The gradients of a model's parameters: whole tensors, and for tables of which a step has looked up
+/// some rows, unless they move as all other parameters, those of the rows.
+#[derive(Debug)]
+pub struct ModelGradients<B: TrainingBackend> {
+    pub(super) whole: GradientsParams,
+    /// Of each table, where it was looked up.
+    pub(super) rows: HashMap<ParamId, Vec<RowGradient<B::InnerBackend>>>,
 }
 
-struct Squares<'a> {
-    gradients: &'a GradientsParams,
+impl<B: TrainingBackend> ModelGradients<B> {
+    /// The gradients of a loss `[1]` of a model, for tables that are to move so.
+    pub fn new<M: TrainableRecaller<B>>(loss: Tensor<B, 1>, model: &M, tables: Tables) -> Self {
+        let rows = HashMap::new();
+        if tables == Tables::Dense {
+            let whole = GradientsParams::from_grads(loss.backward(), model);
+            return Self { whole, rows };
+        }
+        let (all, of_rows) = B::backward_by_rows(loss.into_primitive().tensor());
+        let mut gradients = Self {
+            whole: GradientsParams::from_grads(all, model),
+            rows,
+        };
+        model.visit(&mut Looked {
+            of_rows,
+            by_table: &mut gradients.rows,
+        });
+        gradients
+    }
+
+    /// Adds those of more of a step's batches.
+    pub(super) fn add<M: TrainableRecaller<B>>(&mut self, more: Self, model: &M) {
+        let mut sum = GradientsAccumulator::new();
+        sum.accumulate(model, std::mem::take(&mut self.whole));
+        sum.accumulate(model, more.whole);
+        self.whole = sum.grads();
+        for (table, rows) in more.rows {
+            self.rows.entry(table).or_default().extend(rows);
+        }
+    }
+
+    /// The norm of all gradients together, which are scaled down to `largest` where it is above
+    /// that.
+    pub(super) fn clip<M: TrainableRecaller<B>>(&mut self, model: &M, largest: f64) -> f64 {
+        // A row that was looked up several times has one gradient, and a table one of either kind.
+        let mut squares = Squares {
+            gradients: self,
+            sum: 0.0,
+        };
+        model.visit(&mut squares);
+        let norm = squares.sum.sqrt();
+        if norm > largest {
+            let scale = largest / norm;
+            model.visit(&mut Scaled {
+                gradients: self,
+                scale,
+            });
+        }
+        norm
+    }
+
+    /// Takes the gradient of a table's rows, each named once.
+    pub(super) fn take_rows(&mut self, table: ParamId) -> Option<RowGradient<B::InnerBackend>> {
+        self.rows.remove(&table).map(merged)
+    }
+}
+
+/// Sorts the gradients of rows by the tables that they are of.
+struct Looked<'a, B: TrainingBackend> {
+    of_rows: RowGradients<B::InnerBackend>,
+    by_table: &'a mut HashMap<ParamId, Vec<RowGradient<B::InnerBackend>>>,
+}
+
+impl<B: TrainingBackend> ModuleVisitor<B> for Looked<'_, B> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        let id = B::table_id(&param.val().into_primitive().tensor());
+        let rows = self.of_rows.take(id);
+        if !rows.is_empty() {
+            self.by_table.insert(param.id, rows);
+        }
+    }
+}
+
+/// One gradient of several, which names each row once: the sum of a row's, in their order.
+fn merged<B: Backend>(mut parts: Vec<RowGradient<B>>) -> RowGradient<B> {
+    let values: Vec<_> = parts.iter().map(|part| part.values.clone()).collect();
+    let indices: Vec<_> = parts.drain(..).map(|part| part.indices).collect();
+    let values = Tensor::cat(values, 0);
+    let device = values.device();
+    let named: Vec<i64> = (Tensor::cat(indices, 0).into_data().iter::<i64>()).collect();
+    let mut order: Vec<usize> = (0..named.len()).collect();
+    order.sort_unstable_by_key(|&place| (named[place], place));
+    let mut rows: Vec<i64> = Vec::new();
+    let mut sums = vec![0i64; named.len()];
+    for place in order {
+        if rows.last() != Some(&named[place]) {
+            rows.push(named[place]);
+        }
+        sums[place] = rows.len() as i64 - 1;
+    }
+    let integers = |values: Vec<i64>| {
+        let shape = [values.len()];
+        Tensor::<B, 1, Int>::from_data(TensorData::new(values, shape), &device)
+    };
+    let sum = Tensor::zeros([rows.len(), values.dims()[1]], &device);
+    RowGradient {
+        values: backend::add_to_rows(sum, integers(sums), values),
+        indices: integers(rows),
+    }
+}
+
+struct Squares<'a, B: TrainingBackend> {
+    gradients: &'a mut ModelGradients<B>,
     sum: f64,
 }
 
-impl<B: AutodiffBackend> ModuleVisitor<B> for Squares<'_> {
+impl<B: TrainingBackend> Squares<'_, B> {
+    fn add<const D: usize>(&mut self, gradient: Tensor<B::InnerBackend, D>) {
+        let squares = gradient.square().sum();
+        self.sum += squares.into_scalar().elem::<f64>();
+    }
+}
+
+impl<B: TrainingBackend> ModuleVisitor<B> for Squares<'_, B> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        if let Some(gradient) = self.gradients.get::<B::InnerBackend, D>(param.id) {
-            let squares = gradient.square().sum();
-            self.sum += squares.into_scalar().elem::<f64>();
+        let rows = self.gradients.take_rows(param.id);
+        let whole = self.gradients.whole.get::<B::InnerBackend, D>(param.id);
+        match (rows, whole) {
+            (Some(rows), Some(whole)) => {
+                self.add(with_rows(whole, &rows));
+                self.gradients.rows.insert(param.id, vec![rows]);
+            }
+            (Some(rows), None) => {
+                self.add(rows.values.clone());
+                self.gradients.rows.insert(param.id, vec![rows]);
+            }
+            (None, Some(whole)) => self.add(whole),
+            (None, None) => {}
         }
     }
 }
 
-struct Scaled<'a> {
-    gradients: &'a mut GradientsParams,
+/// The gradient of a whole table with that of some of its rows added.
+pub(super) fn with_rows<B: Backend, const D: usize>(
+    whole: Tensor<B, D>,
+    rows: &RowGradient<B>,
+) -> Tensor<B, D> {
+    let shape = whole.dims();
+    let [count, dim] = [shape[0], rows.values.dims()[1]];
+    let RowGradient { indices, values } = rows.clone();
+    backend::add_to_rows(whole.reshape([count, dim]), indices, values).reshape(shape)
+}
+
+struct Scaled<'a, B: TrainingBackend> {
+    gradients: &'a mut ModelGradients<B>,
     scale: f64,
 }
 
-impl<B: AutodiffBackend> ModuleVisitor<B> for Scaled<'_> {
+impl<B: TrainingBackend> ModuleVisitor<B> for Scaled<'_, B> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        if let Some(gradient) = self.gradients.remove::<B::InnerBackend, D>(param.id) {
-            let scaled = gradient.mul_scalar(self.scale);
-            self.gradients.register(param.id, scaled);
+        let ModelGradients { whole, rows } = &mut *self.gradients;
+        if let Some(gradient) = whole.remove::<B::InnerBackend, D>(param.id) {
+            whole.register(param.id, gradient.mul_scalar(self.scale));
         }
+        for part in rows.get_mut(&param.id).into_iter().flatten() {
+            part.values = part.values.clone().mul_scalar(self.scale);
+        }
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::backend::Flex;
+
+    use super::*;
+
+    #[test]
+    fn a_row_that_is_named_several_times_has_the_sum() {
+        let device = Default::default();
+        let part = |indices: [i64; 2], values: [[f32; 2]; 2]| RowGradient::<Flex> {
+            indices: Tensor::from_ints(indices, &device),
+            values: Tensor::from_floats(values, &device),
+        };
+        let merged = merged(vec![
+            part([7, 2], [[1.0, 2.0], [3.0, 4.0]]),
+            part([7, 7], [[10.0, 20.0], [100.0, 200.0]]),
+        ]);
+        let indices: Vec<i64> = merged.indices.into_data().iter::<i64>().collect();
+        assert_eq!(indices, [2, 7]);
+        let values = merged.values.into_data().to_vec::<f32>().unwrap();
+        assert_eq!(values, [3.0, 4.0, 111.0, 222.0]);
     }
 }

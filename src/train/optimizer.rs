@@ -8,7 +8,7 @@ use super::adagrad::Adagrad;
 use super::adam::Adam;
 use super::optimizer_state::OptimizerState;
 use crate::Result;
-use crate::backend::Backend;
+use crate::backend::{self, Backend, RowGradient};
 
 /// How gradients move parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,41 @@ impl Optimizer {
         match self {
             Self::Adam(adam) => adam.validate(),
             Self::Adagrad(adagrad) => adagrad.validate(),
+        }
+    }
+}
+
+impl Optimizer {
+    /// One step for the rows of a table that a gradient names, each once; the others and their
+    /// moments stay as they are.
+    pub(super) fn step_rows<B: Backend>(
+        &self,
+        learning_rate: LearningRate,
+        table: Tensor<B, 2>,
+        gradient: RowGradient<B>,
+        state: Option<OptimizerState<B, 2>>,
+    ) -> (Tensor<B, 2>, OptimizerState<B, 2>) {
+        let RowGradient { indices, values } = gradient;
+        match self {
+            Self::Adam(adam) => adam.step_rows(learning_rate, table, indices, values, state),
+            Self::Adagrad(adagrad) => {
+                let state = state.unwrap_or_else(|| OptimizerState::of(&table));
+                let rows = |of: &Tensor<B, 2>| backend::select_rows(of.clone(), indices.clone());
+                let before = OptimizerState {
+                    time: state.time,
+                    moment_1: rows(&state.moment_1),
+                    moment_2: rows(&state.moment_2),
+                };
+                let old = rows(&table);
+                let (new, after) = adagrad.step(learning_rate, old.clone(), values, before.clone());
+                let moved = |of, new, old| backend::add_to_rows(of, indices.clone(), new - old);
+                let state = OptimizerState {
+                    time: after.time,
+                    moment_1: moved(state.moment_1, after.moment_1, before.moment_1),
+                    moment_2: moved(state.moment_2, after.moment_2, before.moment_2),
+                };
+                (moved(table, new, old), state)
+            }
         }
     }
 }

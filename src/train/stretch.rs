@@ -3,13 +3,13 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use burn::optim::{GradientsAccumulator, GradientsParams, Optimizer};
 use burn::tensor::ElementConversion;
 
 use super::average::Average;
 use super::config::TrainerConfig;
 use super::decay::Decay;
-use super::gradients;
+use super::gradients::ModelGradients;
+use super::model_optimizer::ModelOptimizer;
 use super::observer::{EpochReport, StepReport, TrainingObserver};
 use super::schedule::LearningRates;
 use crate::backend::TrainingBackend;
@@ -101,7 +101,7 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
         &mut self,
         mut model: M,
         mean: &mut Option<M::InnerModule>,
-        optimizer: &mut impl Optimizer<M, B>,
+        optimizer: &mut ModelOptimizer<B>,
         observers: &mut [Box<dyn TrainingObserver + '_>],
         deadline: Option<Instant>,
     ) -> Result<ControlFlow<(), (M, EpochReport)>> {
@@ -180,22 +180,24 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
     fn step<M: TrainableRecaller<B>>(
         &mut self,
         mut model: M,
-        optimizer: &mut impl Optimizer<M, B>,
+        optimizer: &mut ModelOptimizer<B>,
         batches: Vec<HostBatch>,
         (epoch, step): (usize, usize),
     ) -> Result<(M, StepReport)> {
         let targets: usize = batches.iter().map(HostBatch::targets).sum();
-        let mut sum = GradientsAccumulator::new();
+        let mut all: Option<ModelGradients<B>> = None;
         let mut loss = 0.0;
         for batch in batches {
             let share = batch.targets() as f64 / targets as f64;
             let (of_batch, gradients) = self.gradients(&model, batch, share, (epoch, step))?;
             loss += share * of_batch;
-            sum.accumulate(&model, gradients);
+            match &mut all {
+                Some(all) => all.add(gradients, &model),
+                None => all = Some(gradients),
+            }
         }
-        let mut gradients = sum.grads();
-        let clip = |largest| gradients::clip::<B>(&mut gradients, &model, largest);
-        let gradient_norm = self.config.clip_norm.map(clip);
+        let mut gradients = all.expect("a step has a batch");
+        let gradient_norm = (self.config.clip_norm).map(|largest| gradients.clip(&model, largest));
         let learning_rate = self.rates.at(self.made);
         let decay = learning_rate * self.config.weight_decay;
         if decay > 0.0 {
@@ -220,7 +222,7 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
         batch: HostBatch,
         share: f64,
         (epoch, step): (usize, usize),
-    ) -> Result<(f64, GradientsParams)> {
+    ) -> Result<(f64, ModelGradients<B>)> {
         let batch = batch.to_device(self.device);
         batch.histories.check_features(model.user_features())?;
         let tensor = match model.stateful() {
@@ -240,7 +242,7 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
         } else {
             tensor.mul_scalar(share)
         };
-        Ok((loss, GradientsParams::from_grads(part.backward(), model)))
+        Ok((loss, ModelGradients::new(part, model, self.config.tables)))
     }
 }
 

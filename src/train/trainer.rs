@@ -5,15 +5,13 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use burn::module::Module;
-use burn::optim::Optimizer as _;
-use burn::optim::adaptor::OptimizerAdaptor;
 
 use super::checkpoint::{Checkpoint, Checkpoints, EncodedTensors, Progress, encode};
 use super::config::TrainerConfig;
 use super::finite::all_finite;
 use super::identity::Identity;
+use super::model_optimizer::ModelOptimizer;
 use super::observer::{EpochReport, TrainingObserver, TrainingPlan};
-use super::optimizer::Optimizer;
 use super::outcome::{StopReason, Trained};
 use super::stretch::Stretches;
 use crate::backend::TrainingBackend;
@@ -124,7 +122,7 @@ impl<'a> Trainer<'a> {
         let evaluation = config.evaluation();
         check(&model, split, &config, &evaluation)?;
         let batcher = batcher(&model, split, &config)?;
-        let mut optimizer = OptimizerAdaptor::<Optimizer, M, B>::from(config.optimizer);
+        let mut optimizer = ModelOptimizer::<B>::new(config.optimizer, config.tables);
         let mut best = model.valid();
         let mut mean = config.average.map(|_| best.clone());
         let parameters = Module::<B>::num_params(&model);
@@ -136,7 +134,7 @@ impl<'a> Trainer<'a> {
         if let Some(checkpoint) = self.checkpoint()? {
             (checkpoint.progress.identity).check_same(&progress.identity)?;
             model = model.load_record(checkpoint.model::<B, _>(device)?);
-            optimizer = optimizer.load_record(checkpoint.optimizer::<B, _>(device)?);
+            optimizer.load(checkpoint.optimizer::<B, _>(device)?);
             best = best.load_record(checkpoint.best::<B::InnerBackend, _>(device)?);
             mean = match mean {
                 Some(mean) => {
@@ -186,7 +184,7 @@ impl<'a> Trainer<'a> {
             if let Some(checkpoints) = &self.checkpoints {
                 let tensors = EncodedTensors {
                     model: encode::<B>(model.clone().into_record())?,
-                    optimizer: encode::<B>(optimizer.to_record())?,
+                    optimizer: encode::<B>(optimizer.states())?,
                     best: encode::<B::InnerBackend>(best.clone().into_record())?,
                     mean: match &mean {
                         Some(mean) => encode::<B::InnerBackend>(mean.clone().into_record())?,

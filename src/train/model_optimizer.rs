@@ -1,0 +1,216 @@
+//! Moving a model's parameters.
+
+use std::collections::HashMap;
+
+use burn::module::{ModuleMapper, Param, ParamId};
+use burn::optim::record::AdaptorRecord;
+use burn::optim::{LearningRate, SimpleOptimizer};
+use burn::tensor::{Tensor, TensorPrimitive};
+
+use super::gradients::{ModelGradients, with_rows};
+use super::optimizer::Optimizer;
+use super::optimizer_state::OptimizerState;
+use super::tables::{RowAdagrad, Tables};
+use crate::backend::{Backend, RowGradient, TrainingBackend};
+use crate::model::TrainableRecaller;
+
+/// Moves a model's parameters, tables of vectors by the rows that a step concerns where it is told
+/// to. For a training loop of your own, of which [`Trainer`](super::Trainer) is one:
+///
+/// ```
+/// # use seqrec::backend::{Autodiff, Flex};
+/// # use seqrec::data::{ItemIndex, SequenceBatch, TrainingBatch};
+/// # use seqrec::model::{Gru4RecConfig, RecallerConfig, SequenceRecaller};
+/// use seqrec::train::{Adam, ModelGradients, ModelOptimizer, Optimizer, Tables};
+///
+/// # let device = Default::default();
+/// # let mut model = Gru4RecConfig::new().with_dim(4).init::<Autodiff<Flex>>(9, 1, &device)?;
+/// # let history = [ItemIndex::new(3)];
+/// # let histories = SequenceBatch::new([&history[..]].into_iter(), 5, &device)?;
+/// # let batch = TrainingBatch {
+/// #     positions: histories.last_positions(),
+/// #     histories,
+/// #     targets: seqrec::burn::tensor::Tensor::from_ints([4], &device),
+/// #     negatives: None,
+/// #     continues_from: Vec::new(),
+/// #     seed: 1,
+/// # };
+/// let tables = Tables::Lazy;
+/// let mut optimizer = ModelOptimizer::new(Optimizer::Adam(Adam::default()), tables);
+/// let loss = model.loss(&batch);
+/// let gradients = ModelGradients::new(loss, &model, tables);
+/// model = optimizer.step(0.002, model, gradients);
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+pub struct ModelOptimizer<B: TrainingBackend> {
+    optimizer: Optimizer,
+    tables: Tables,
+    states: States<B>,
+}
+
+/// What is kept of each parameter.
+type States<B> = HashMap<ParamId, AdaptorRecord<Optimizer, B>>;
+
+impl<B: TrainingBackend> std::fmt::Debug for ModelOptimizer<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ModelOptimizer")
+            .field("optimizer", &self.optimizer)
+            .field("tables", &self.tables)
+            .field("states", &self.states.len())
+            .finish()
+    }
+}
+
+impl<B: TrainingBackend> ModelOptimizer<B> {
+    /// An optimizer that has made no step.
+    pub fn new(optimizer: Optimizer, tables: Tables) -> Self {
+        Self {
+            optimizer,
+            tables,
+            states: HashMap::new(),
+        }
+    }
+
+    /// Moves a model against its gradients.
+    #[must_use]
+    pub fn step<M: TrainableRecaller<B>>(
+        &mut self,
+        learning_rate: LearningRate,
+        model: M,
+        gradients: ModelGradients<B>,
+    ) -> M {
+        model.map(&mut Step {
+            optimizer: self.optimizer,
+            tables: self.tables,
+            states: &mut self.states,
+            gradients,
+            learning_rate,
+        })
+    }
+
+    /// What is kept of each parameter, by the parameters' ids.
+    pub(super) fn states(&self) -> Vec<(u64, AdaptorRecord<Optimizer, B>)> {
+        let states = self.states.iter();
+        let mut states: Vec<_> = states
+            .map(|(id, state)| (id.val(), state.clone()))
+            .collect();
+        states.sort_by_key(|&(id, _)| id);
+        states
+    }
+
+    pub(super) fn load(&mut self, states: Vec<(u64, AdaptorRecord<Optimizer, B>)>) {
+        let states = states.into_iter();
+        self.states = states
+            .map(|(id, state)| (ParamId::from(id), state))
+            .collect();
+    }
+}
+
+/// A step over all parameters.
+struct Step<'a, B: TrainingBackend> {
+    optimizer: Optimizer,
+    tables: Tables,
+    states: &'a mut States<B>,
+    gradients: ModelGradients<B>,
+    learning_rate: LearningRate,
+}
+
+impl<B: TrainingBackend> ModuleMapper<B> for Step<'_, B> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        let (id, tensor, mapper) = param.consume();
+        let whole = self.gradients.whole.remove::<B::InnerBackend, D>(id);
+        let rows = self.gradients.take_rows(id);
+        let is_trained = tensor.is_require_grad();
+        let state = self.states.remove(&id);
+        let Some(gradient) = Gradient::of(whole, rows) else {
+            self.states.extend(state.map(|state| (id, state)));
+            return Param::from_mapped_value(id, tensor, mapper);
+        };
+        let state = state.map(AdaptorRecord::into_state::<D>);
+        let (moved, state) = self.moved(tensor.inner(), gradient, state);
+        self.states.insert(id, AdaptorRecord::from_state(state));
+        let moved = Tensor::from_inner(moved);
+        let moved = if is_trained {
+            moved.require_grad()
+        } else {
+            moved
+        };
+        Param::from_mapped_value(id, moved, mapper)
+    }
+}
+
+/// What a parameter is moved against.
+enum Gradient<B: Backend, const D: usize> {
+    /// A gradient of its size, and whether it is a table of which rows were looked up.
+    Whole(Tensor<B, D>, bool),
+    Rows(RowGradient<B>),
+}
+
+impl<B: Backend, const D: usize> Gradient<B, D> {
+    fn of(whole: Option<Tensor<B, D>>, rows: Option<RowGradient<B>>) -> Option<Self> {
+        match (whole, rows) {
+            (Some(whole), Some(rows)) => Some(Self::Whole(with_rows(whole, &rows), true)),
+            (Some(whole), None) => Some(Self::Whole(whole, false)),
+            (None, Some(rows)) => Some(Self::Rows(rows)),
+            (None, None) => None,
+        }
+    }
+}
+
+impl<B: TrainingBackend> Step<'_, B> {
+    /// A parameter and its state after the step.
+    fn moved<const D: usize>(
+        &self,
+        parameter: Tensor<B::InnerBackend, D>,
+        gradient: Gradient<B::InnerBackend, D>,
+        state: Option<OptimizerState<B::InnerBackend, D>>,
+    ) -> (
+        Tensor<B::InnerBackend, D>,
+        OptimizerState<B::InnerBackend, D>,
+    ) {
+        let rate = self.learning_rate;
+        match (gradient, self.tables) {
+            (Gradient::Whole(gradient, true), Tables::RowWise(adagrad)) => {
+                let table = ranked(parameter);
+                let state = state.map_or_else(|| RowAdagrad::state(&table), OptimizerState::ranked);
+                let (table, state) = adagrad.step_all(rate, table, ranked(gradient), state);
+                (ranked(table), state.ranked())
+            }
+            (Gradient::Whole(gradient, _), _) => {
+                let (parameter, state) = self.optimizer.step(rate, parameter, gradient, state);
+                (parameter, state.expect("the optimizers keep a state"))
+            }
+            (Gradient::Rows(rows), Tables::RowWise(adagrad)) => {
+                let table = ranked(parameter);
+                let state = state.map_or_else(|| RowAdagrad::state(&table), OptimizerState::ranked);
+                let (table, state) = adagrad.step_rows(rate, table, rows, state);
+                (ranked(table), state.ranked())
+            }
+            (Gradient::Rows(rows), Tables::Lazy | Tables::Dense) => {
+                let state = state.map(OptimizerState::ranked);
+                let (table, state) =
+                    (self.optimizer).step_rows(rate, ranked(parameter), rows, state);
+                (ranked(table), state.ranked())
+            }
+        }
+    }
+}
+
+/// A tensor whose rank the types know by another name.
+///
+/// # Panics
+/// When the ranks differ.
+fn ranked<B: Backend, const D: usize, const E: usize>(tensor: Tensor<B, D>) -> Tensor<B, E> {
+    assert_eq!(D, E, "only the rows of matrices are looked up");
+    Tensor::from_primitive(TensorPrimitive::Float(tensor.into_primitive().tensor()))
+}
+
+impl<B: Backend, const D: usize> OptimizerState<B, D> {
+    fn ranked<const E: usize>(self) -> OptimizerState<B, E> {
+        OptimizerState {
+            time: self.time,
+            moment_1: ranked(self.moment_1),
+            moment_2: ranked(self.moment_2),
+        }
+    }
+}
