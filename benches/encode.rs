@@ -16,7 +16,9 @@ use seqrec::burn;
 use seqrec::data::{
     Dataset, Filters, History, InteractionReader, ItemIndex, SequenceBatch, TrainingSequences,
 };
-use seqrec::model::{MODEL_NAMES, ModelVisitor, SequenceRecaller, TrainableConfig, visit_model};
+use seqrec::model::{
+    MODEL_NAMES, ModelVisitor, Objective, SequenceRecaller, TrainableConfig, visit_model,
+};
 use seqrec::retrieve::user_vectors;
 use serde_json::json;
 
@@ -69,7 +71,7 @@ impl ModelVisitor<Autodiff<Flex>> for Encode<'_> {
 
     fn visit<C: TrainableConfig<Autodiff<Flex>>>(self, defaults: C) -> Self::Output {
         let options = self.options;
-        let config = settings::config(&defaults, options.dim, options.len, 0.0)?;
+        let config = settings::config(&defaults, options.dim, options.len, 0.0, &Objective::new())?;
         let sequences = match &options.file {
             Some(file) => {
                 let log = InteractionReader::detect(file)?.read()?;

@@ -12,7 +12,7 @@ use std::time::Instant;
 use clap::{Parser, ValueEnum};
 use seqrec::backend::{Autodiff, Flex};
 use seqrec::data::{Dataset, Filters, InteractionReader, Protocol, Split, Targets};
-use seqrec::model::{MODEL_NAMES, ModelVisitor, TrainableConfig, visit_model};
+use seqrec::model::{MODEL_NAMES, ModelVisitor, Objective, TrainableConfig, visit_model};
 use seqrec::train::{StepReport, Trainer, TrainerConfig, TrainingObserver};
 use serde_json::json;
 
@@ -82,7 +82,13 @@ impl ModelVisitor<Train> for Epoch<'_> {
         let dataset = Dataset::new(log, Filters::default())?;
         let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
         let device = Default::default();
-        let config = settings::config(&defaults, options.dim, options.max_len, options.dropout)?;
+        let config = settings::config(
+            &defaults,
+            options.dim,
+            options.max_len,
+            options.dropout,
+            &Objective::new(),
+        )?;
         let model = config.init::<Train>(dataset.catalog().len(), 1, &device)?;
         let targets = match options.targets {
             TargetsName::One => Targets::ONE_RANDOM,

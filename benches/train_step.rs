@@ -3,21 +3,23 @@
 //! `cargo bench --bench train_step -- --dim 16 --items 15406 --batch-size 256 --len 20 --threads 2`
 //! prints one JSON line with the median time of a step and the loss of the last, which must be the
 //! same on every backend; `--model sasrec` takes another model, and with the features `cuda` or
-//! `wgpu`, `--backend cuda` another backend.
+//! `wgpu`, `--backend cuda` another backend. `--drawn 1024` samples the softmax: over the targets of
+//! the batch and so many drawn items, with `--tables lazy` or `row_wise` moving their rows alone.
 
 use std::time::Instant;
 
-use burn::optim::adaptor::OptimizerAdaptor;
-use burn::optim::{GradientsParams, Optimizer as _};
 use burn::tensor::{ElementConversion, Tensor, TensorData};
 use clap::Parser;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use seqrec::backend::{Autodiff, Flex, TrainingBackend};
 use seqrec::burn;
-use seqrec::data::{ItemIndex, SequenceBatch, TrainingBatch};
-use seqrec::model::{MODEL_NAMES, ModelVisitor, SequenceRecaller, TrainableConfig, visit_model};
-use seqrec::train::{Adam, Optimizer};
+use seqrec::data::{ItemIndex, NegativeSampling, Negatives, SequenceBatch, TrainingBatch};
+use seqrec::model::{
+    Loss, MODEL_NAMES, ModelVisitor, Objective, SampledLoss, SequenceRecaller, TrainableConfig,
+    visit_model,
+};
+use seqrec::train::{Adam, ModelGradients, ModelOptimizer, Optimizer, RowAdagrad, Tables};
 use serde_json::json;
 
 /// Training gives large buffers back at every step, which glibc's allocator gives on to the kernel.
@@ -50,9 +52,25 @@ struct Options {
     threads: usize,
     #[arg(long, default_value_t = 30)]
     steps: usize,
+    /// How many items are drawn for a softmax over them and the batch's targets, in place of one
+    /// over every item.
+    #[arg(long)]
+    drawn: Option<usize>,
+    /// How tables of vectors move: dense, lazy or row_wise.
+    #[arg(long, default_value = "dense", value_parser = tables)]
+    tables: Tables,
     /// Given by `cargo bench`; it means nothing here.
     #[arg(long, hide = true)]
     bench: bool,
+}
+
+fn tables(name: &str) -> Result<Tables, String> {
+    match name {
+        "dense" => Ok(Tables::Dense),
+        "lazy" => Ok(Tables::Lazy),
+        "row_wise" => Ok(Tables::RowWise(RowAdagrad::default())),
+        other => Err(format!("{other} is none of dense, lazy and row_wise")),
+    }
 }
 
 type Failure = Box<dyn std::error::Error>;
@@ -85,7 +103,17 @@ impl<B: TrainingBackend> ModelVisitor<B> for Steps<'_> {
 
     fn visit<C: TrainableConfig<B>>(self, defaults: C) -> Self::Output {
         let options = self.options;
-        let config = settings::config(&defaults, options.dim, options.len, 0.0)?;
+        let objective = match options.drawn {
+            None => Objective::new(),
+            Some(drawn) => {
+                let negatives = NegativeSampling::new()
+                    .with_in_batch(options.batch_size)
+                    .with_drawn(drawn);
+                let loss = SampledLoss::Softmax { log_q: true };
+                Objective::new().with_loss(Loss::sampled(loss, negatives))
+            }
+        };
+        let config = settings::config(&defaults, options.dim, options.len, 0.0, &objective)?;
         let device = B::Device::default();
         let model = config.init::<B>(options.items, 1, &device)?;
         let (mut times, loss) = time::<B, C>(options, model, &device)?;
@@ -99,6 +127,8 @@ impl<B: TrainingBackend> ModelVisitor<B> for Steps<'_> {
                 "items": options.items,
                 "batch_size": options.batch_size,
                 "len": options.len,
+                "drawn": options.drawn,
+                "tables": options.tables,
                 "threads": options.threads,
                 "loss": (loss * 1e6).round() / 1e6,
                 "ms_per_step": (times[times.len() / 2] * 1e3).round() / 1e3,
@@ -116,7 +146,7 @@ fn time<B: TrainingBackend, C: TrainableConfig<B>>(
     device: &B::Device,
 ) -> Result<(Vec<f64>, f64), Failure> {
     let adam = Optimizer::Adam(Adam::default());
-    let mut optimizer = OptimizerAdaptor::<Optimizer, C::Recaller<B>, B>::from(adam);
+    let mut optimizer = ModelOptimizer::new(adam, options.tables);
     let mut random = ChaCha8Rng::seed_from_u64(1);
     const WARM_UP: usize = 3;
     let mut times = Vec::new();
@@ -135,11 +165,13 @@ fn time<B: TrainingBackend, C: TrainableConfig<B>>(
         let targets: Vec<i32> = (0..options.batch_size)
             .map(|_| item(&mut random, options.items).get() as i32)
             .collect();
+        let negatives = (options.drawn)
+            .map(|drawn| negatives(&targets, drawn, options.items, &mut random, device));
         let batch = TrainingBatch {
             positions: histories.last_positions(),
             histories,
             targets: Tensor::from_data(TensorData::new(targets, [options.batch_size]), device),
-            negatives: None,
+            negatives,
             continues_from: Vec::new(),
             seed: step as u64,
         };
@@ -149,13 +181,46 @@ fn time<B: TrainingBackend, C: TrainableConfig<B>>(
             return Err(format!("the loss of step {step} is {value}").into());
         }
         last = value;
-        let gradients = GradientsParams::from_grads(loss.backward(), &model);
+        let gradients = ModelGradients::new(loss, &model, options.tables);
         model = optimizer.step(1e-3, model, gradients);
         if step >= WARM_UP {
             times.push(start.elapsed().as_secs_f64() * 1e3);
         }
     }
     Ok((times, last))
+}
+
+/// The targets and so many drawn items, each once, as a batch of a trainer has them.
+fn negatives<B: TrainingBackend>(
+    targets: &[i32],
+    drawn: usize,
+    items: usize,
+    random: &mut ChaCha8Rng,
+    device: &B::Device,
+) -> Negatives<B> {
+    let mut all = targets.to_vec();
+    all.extend((0..drawn).map(|_| item(random, items).get() as i32));
+    all.sort_unstable();
+    all.dedup();
+    // All items are as likely.
+    let log_chance = ((targets.len() + drawn) as f32 / items as f32)
+        .min(1.0)
+        .ln();
+    let places: Vec<i32> = (targets.iter())
+        .filter_map(|target| all.binary_search(target).ok())
+        .map(|place| place as i32 + 1)
+        .collect();
+    let chances = |count| Tensor::full([count], log_chance, device);
+    let count = all.len();
+    Negatives {
+        items: Tensor::from_data(TensorData::new(all, [count]), device),
+        log_chances: chances(count),
+        log_chances_of_targets: chances(targets.len()),
+        places_of_targets: Some(Tensor::from_data(
+            TensorData::new(places, [targets.len()]),
+            device,
+        )),
+    }
 }
 
 fn item(random: &mut ChaCha8Rng, items: usize) -> ItemIndex {

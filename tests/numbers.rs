@@ -12,7 +12,7 @@ use seqrec::data::{History, ItemIndex, NegativeSampling, Negatives, SequenceBatc
 use seqrec::model::{
     Block, Gru4Rec, Gru4RecConfig, HstuConfig, InterestExtractor, Item2VecConfig, LabelAttention,
     Loss, MultiInterestConfig, Objective, RecallerConfig, SampledLoss, SampledScores, SasRecConfig,
-    ScoreActivation, SequenceRecaller, TwoTowerConfig,
+    ScoreActivation, SequenceRecaller, Similarity, TwoTowerConfig,
 };
 use serde::Deserialize;
 
@@ -432,6 +432,7 @@ fn loss_of<B: Backend>(
             items: integers(&losses.negatives),
             log_chances: floats(losses.log_chances),
             log_chances_of_targets: floats(losses.log_chances_of_targets),
+            places_of_targets: None,
         }),
         targets: integers(&targets),
         ..batch(histories, &[1])
@@ -534,6 +535,7 @@ fn sampled_softmax_over_all_items_is_the_full_one<B: Backend>() {
             items: integers(&all),
             log_chances: Tensor::zeros([items], &device),
             log_chances_of_targets: Tensor::zeros([rows], &device),
+            places_of_targets: None,
         }),
         ..batch(histories, &[1])
     };
@@ -542,6 +544,49 @@ fn sampled_softmax_over_all_items_is_the_full_one<B: Backend>() {
         let sampled = objective(SampledLoss::Softmax { log_q }, ScoreActivation::Linear);
         let sampled = values(sampled.mean_loss(users(), &table(), &batch));
         assert_close("loss", &sampled, &full, 1e-5);
+    }
+}
+
+/// Where all targets are among the negatives, a softmax that is told so is the one that is not.
+fn sampled_softmax_with_places_is_the_one_without<B: Backend>() {
+    let device = B::Device::default();
+    let histories =
+        SequenceBatch::<Autodiff<B>>::new([ItemIndex::from_slice(&[1])], 1, &device).unwrap();
+    let loss_and_gradients = |objective: &Objective, places: Option<&[i32]>| {
+        let users = tensor::<Autodiff<B>, 2>(noise(3 * 4, 1), [3, 4]).require_grad();
+        let table = tensor::<Autodiff<B>, 2>(noise(10 * 4, 2), [10, 4]).require_grad();
+        let batch = TrainingBatch {
+            targets: integers(&[4, 9, 4]),
+            negatives: Some(Negatives {
+                items: integers(&[2, 4, 7, 9]),
+                log_chances: tensor(vec![-0.5, -1.0, -0.25, -2.0], [4]),
+                log_chances_of_targets: tensor(vec![-1.0, -2.0, -1.0], [3]),
+                places_of_targets: places.map(integers),
+            }),
+            ..batch(histories.clone(), &[1])
+        };
+        let param = Param::from_tensor(table);
+        let loss = objective.mean_loss(users.clone(), &param, &batch);
+        let gradients = loss.backward();
+        let by_users = users.grad(&gradients).unwrap();
+        let by_table = param.grad(&gradients).unwrap();
+        let numbers = |data: TensorData| data.iter::<f32>().collect::<Vec<_>>();
+        [
+            numbers(loss.into_data()),
+            numbers(by_users.into_data()),
+            numbers(by_table.into_data()),
+        ]
+    };
+    for log_q in [false, true] {
+        for similarity in [Similarity::Dot, Similarity::Cosine] {
+            let objective = objective(SampledLoss::Softmax { log_q }, ScoreActivation::Linear)
+                .with_similarity(similarity);
+            let plain = loss_and_gradients(&objective, None);
+            let fused = loss_and_gradients(&objective, Some(&[2, 4, 2]));
+            for (fused, plain) in fused.iter().zip(&plain) {
+                assert_close("loss or gradient", fused, plain, 1e-5);
+            }
+        }
     }
 }
 
@@ -573,6 +618,7 @@ on_every_backend!([
     gru_gradients_are_finite_differences,
     every_model_is_pytorchs,
     every_loss_is_pytorchs,
+    sampled_softmax_with_places_is_the_one_without,
     every_losss_gradient_is_finite_differences,
     a_row_without_other_negatives_adds_nothing,
     sampled_softmax_over_all_items_is_the_full_one,

@@ -110,6 +110,7 @@ fn check_promises<B: Backend, M: SequenceRecaller<B>>(name: &str, model: M) {
                 items: integers(&[2, 8, 19]),
                 log_chances: Tensor::zeros([3], &device),
                 log_chances_of_targets: Tensor::zeros([1], &device),
+                places_of_targets: None,
             };
             let batch = TrainingBatch {
                 positions: integers(&[position]),

@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 
 use crate::overrides;
 
-/// A model's defaults with this width, length and dropout, and the softmax over every item.
+/// A model's defaults with this width, length, dropout and objective.
 pub fn config<C: Config>(
     defaults: &C,
     dim: usize,
     max_len: usize,
     dropout: f64,
+    objective: &Objective,
 ) -> Result<C, Box<dyn std::error::Error>> {
     let all: Value = serde_json::from_str(&burn::config::config_to_json(defaults))?;
     let keys = all.as_object().ok_or("settings are an object")?.keys();
@@ -20,6 +21,6 @@ pub fn config<C: Config>(
     let mut over: Value = dropouts.map(|key| (key.clone(), json!(dropout))).collect();
     over["dim"] = json!(dim);
     over["max_len"] = json!(max_len);
-    over["objective"] = serde_json::to_value(Objective::new())?;
+    over["objective"] = serde_json::to_value(objective)?;
     overrides::config(defaults, &over)
 }

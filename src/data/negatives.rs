@@ -146,9 +146,16 @@ impl NegativeSampler {
             let of = |&item: &i32| self.log_chance(item as usize, in_batch);
             items.iter().map(of).collect()
         };
+        let place = |target| {
+            items
+                .binary_search(target)
+                .ok()
+                .map(|place| place as i32 + 1)
+        };
         HostNegatives {
             log_chances: log_chances(&items),
             log_chances_of_targets: log_chances(targets),
+            places_of_targets: targets.iter().map(place).collect(),
             items,
         }
     }
@@ -171,6 +178,7 @@ pub(super) struct HostNegatives {
     items: Vec<i32>,
     log_chances: Vec<f32>,
     log_chances_of_targets: Vec<f32>,
+    places_of_targets: Option<Vec<i32>>,
 }
 
 impl HostNegatives {
@@ -179,9 +187,13 @@ impl HostNegatives {
             let shape = [values.len()];
             Tensor::from_data(TensorData::new(values, shape), device)
         };
-        let shape = [self.items.len()];
+        let integers = |values: Vec<i32>| {
+            let shape = [values.len()];
+            Tensor::from_data(TensorData::new(values, shape), device)
+        };
         Negatives {
-            items: Tensor::from_data(TensorData::new(self.items, shape), device),
+            items: integers(self.items),
+            places_of_targets: self.places_of_targets.map(integers),
             log_chances: floats(self.log_chances),
             log_chances_of_targets: floats(self.log_chances_of_targets),
         }
@@ -200,6 +212,9 @@ pub struct Negatives<B: Backend> {
     pub log_chances: Tensor<B, 1>,
     /// The same for the batch's targets, `[targets]`.
     pub log_chances_of_targets: Tensor<B, 1>,
+    /// Which of the negatives each target is, from 1, `[targets]`, where all of them are among the
+    /// negatives: a softmax then is over the same items for every row, and needs no matrix of scores.
+    pub places_of_targets: Option<Tensor<B, 1, Int>>,
 }
 
 #[cfg(test)]

@@ -217,6 +217,18 @@ impl Objective {
             .negatives
             .as_ref()
             .expect("a sampled loss has negatives");
+        if let (&SampledLoss::Softmax { log_q }, ScoreActivation::Linear, Some(places)) =
+            (loss, activation, &negatives.places_of_targets)
+        {
+            let device = users.device();
+            let padding = Tensor::zeros([1], &device);
+            let all = Tensor::cat(vec![padding, negatives.items.clone()], 0);
+            let vectors = self.similarity.prepare_tensor(items.of(all));
+            let none = Tensor::zeros([1], &device);
+            let correction =
+                log_q.then(|| Tensor::cat(vec![none, negatives.log_chances.clone()], 0));
+            return backend::softmax_cross_entropy(users, vectors, places.clone(), correction);
+        }
         let [rows] = batch.targets.dims();
         let [count] = negatives.items.dims();
         let both = Tensor::cat(vec![batch.targets.clone(), negatives.items.clone()], 0);

@@ -38,22 +38,23 @@ impl<'a, B: Backend> Weights<'a, B> {
 
     /// A table `[rows, columns]` of normal numbers.
     pub fn normal(&mut self, rows: usize, columns: usize, deviation: f32) -> Param<Tensor<B, 2>> {
-        let values = self.normal_values(rows * columns, deviation);
+        let values = self.normal_values(deviation).take(rows * columns);
+        let values = values.collect();
         self.param(values, [rows, columns])
     }
 
-    fn normal_values(&mut self, count: usize, deviation: f32) -> Vec<f32> {
-        StandardNormal
-            .sample_iter(&mut self.random)
-            .map(|draw: f32| deviation * draw)
-            .take(count)
-            .collect()
+    fn normal_values(&mut self, deviation: f32) -> impl Iterator<Item = f32> {
+        let draws = StandardNormal.sample_iter(&mut self.random);
+        draws.map(move |draw: f32| deviation * draw)
     }
 
     /// Item vectors `[items + 1, dim]` of about length 1; those of padding are 0.
     pub fn items(&mut self, items: usize, dim: usize) -> Param<Tensor<B, 2>> {
-        let mut values = vec![0.0; dim];
-        values.extend(self.normal_values(items * dim, 1.0 / (dim as f32).sqrt()));
+        // Of millions of items there is room for one table, not for two.
+        let mut values = Vec::with_capacity((items + 1) * dim);
+        values.resize(dim, 0.0);
+        let draws = self.normal_values(1.0 / (dim as f32).sqrt());
+        values.extend(draws.take(items * dim));
         self.param(values, [items + 1, dim])
     }
 
