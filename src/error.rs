@@ -155,6 +155,20 @@ pub enum Error {
         now: String,
     },
 
+    /// The model that training is to start from has other weights.
+    #[error(
+        "the model to start from has {found} for the weights {weights:?}, and the new model needs \
+         {expected}; make the new model with the old one's settings"
+    )]
+    OtherModel {
+        /// The name of the first weights that differ, such as `layers.0.input`.
+        weights: String,
+        /// Their shape in the model to start from, or `nothing`.
+        found: String,
+        /// Their shape in the new model.
+        expected: String,
+    },
+
     /// A model uses the times of a history, and there are none.
     #[error(
         "the model looks at when items were taken, and the history in row {row} has no times; \

@@ -269,20 +269,25 @@ proptest! {
     }
 
     #[test]
-    fn softmax(input in softmax_case(), scale in 0.1f32..3.0) {
+    fn softmax(input in softmax_case(), scale in 0.1f32..3.0, block in 1usize..40) {
         let loss = values(host::softmax_cross_entropy::<Flex>(input.clone()));
         let fused = host::softmax_cross_entropy_gradients::<Flex>(input.clone());
         prop_assert_eq!(values(fused.loss.clone()), loss);
         let plain = default_ops::softmax_cross_entropy_gradients::<Flex>(input.clone());
         // The loss is the difference of a normalizer and a logit, and is as exact as they are.
         let of = |primitive| Tensor::<Flex, 2>::from_primitive(TensorPrimitive::Float(primitive));
-        let mut logits = of(input.users).matmul(of(input.items).transpose());
-        if let Some(correction) = input.log_correction {
-            let correction = TensorPrimitive::Float(correction);
+        let mut logits = of(input.users.clone()).matmul(of(input.items.clone()).transpose());
+        if let Some(correction) = &input.log_correction {
+            let correction = TensorPrimitive::Float(correction.clone());
             logits = logits - Tensor::<Flex, 1>::from_primitive(correction).unsqueeze();
         }
         let logits = logits.abs().max().into_scalar().max(1.0);
         assert_within("loss", fused.loss.clone(), plain.loss.clone(), 1e-6, logits);
+        // And where items come in many blocks.
+        let blocks = default_ops::softmax_gradients_by_blocks::<Flex>(input, block);
+        assert_within("loss by blocks", fused.loss.clone(), blocks.loss, 1e-6, logits);
+        assert_close("users by blocks", fused.users.clone(), blocks.users, 1e-4);
+        assert_close("items by blocks", fused.items.clone(), blocks.items, 1e-4);
         let gradient = || tensor(vec![scale], [1]);
         let fused = host::softmax_cross_entropy_backward::<Flex>(gradient(), fused);
         let plain = default_ops::softmax_cross_entropy_backward::<Flex>(gradient(), plain);
@@ -371,15 +376,13 @@ fn extreme_logits_stay_finite() {
         targets: FlexTensor::from_data(TensorData::new(vec![1, 1, 2], [3])),
         group: 1,
     };
-    let gradients = host::softmax_cross_entropy_gradients::<Flex>(input);
-    // The last two rows miss their target by the whole width of their logits.
-    let loss = values(gradients.loss)[0];
-    assert!((loss - (160.0 + 800.0) / 3.0).abs() < 1e-3, "{loss}");
-    let (users, items) = (gradients.users, gradients.items);
-    assert!(
-        values(users)
-            .iter()
-            .chain(&values(items))
-            .all(|value| value.is_finite())
-    );
+    let by_kernel = host::softmax_cross_entropy_gradients::<Flex>(input.clone());
+    let by_blocks = default_ops::softmax_gradients_by_blocks::<Flex>(input, 3);
+    for gradients in [by_kernel, by_blocks] {
+        // The last two rows miss their target by the whole width of their logits.
+        let loss = values(gradients.loss)[0];
+        assert!((loss - (160.0 + 800.0) / 3.0).abs() < 1e-3, "{loss}");
+        let (users, items) = (values(gradients.users), values(gradients.items));
+        assert!((users.iter().chain(&items)).all(|value| value.is_finite()));
+    }
 }

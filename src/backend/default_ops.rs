@@ -134,78 +134,148 @@ pub(super) fn gru_backward<B: Backend>(
     }
 }
 
-/// The logits of all items but padding, `[rows, items]`.
-fn logits<B: Backend>(input: &SoftmaxInput<FloatTensor<B>, IntTensor<B>>) -> Tensor<B, 2> {
-    let users: Tensor<B, 2> = tensor::<B, 2>(input.users.clone());
-    let items: Tensor<B, 2> = tensor::<B, 2>(input.items.clone());
-    let count = items.dims()[0] - 1;
-    let logits = users.matmul(items.narrow(0, 1, count).transpose());
-    match &input.log_correction {
-        Some(correction) => {
-            let correction: Tensor<B, 1> = tensor::<B, 1>(correction.clone());
-            logits - correction.narrow(0, 1, count).unsqueeze()
-        }
-        None => logits,
-    }
+/// How many logits a block of items has at most, unless it is of one item: 64 MiB.
+const BLOCK_LOGITS: usize = 1 << 24;
+
+/// A softmax over items that walks through them in blocks, so that no more of the matrix
+/// `[rows, items]` is ever there than a block's.
+struct BlockedSoftmax<B: Backend> {
+    users: Tensor<B, 2>,
+    items: Tensor<B, 2>,
+    log_correction: Option<Tensor<B, 2>>,
+    targets: Tensor<B, 1, Int>,
+    group: usize,
+    /// How many items a block has.
+    block: usize,
 }
 
-/// Each row's target as a column of [`logits`], `[rows, 1]`, and 1 where it has one, else 0.
-fn target_columns<B: Backend>(targets: IntTensor<B>) -> (Tensor<B, 2, Int>, Tensor<B, 2>) {
-    let targets = Tensor::<B, 1, Int>::from_primitive(targets).unsqueeze_dim::<2>(1);
-    let has_target = targets.clone().greater_elem(0).float();
-    (targets.sub_scalar(1).clamp_min(0), has_target)
+impl<B: Backend> BlockedSoftmax<B> {
+    fn new(input: SoftmaxInput<FloatTensor<B>, IntTensor<B>>, logits: usize) -> Self {
+        let users: Tensor<B, 2> = tensor::<B, 2>(input.users);
+        let correction = input.log_correction.map(|correction| {
+            let correction: Tensor<B, 1> = tensor::<B, 1>(correction);
+            correction.unsqueeze_dim(1)
+        });
+        Self {
+            block: (logits / users.dims()[0].max(1)).max(1),
+            users,
+            items: tensor::<B, 2>(input.items),
+            log_correction: correction,
+            targets: Tensor::from_primitive(input.targets),
+            group: input.group,
+        }
+    }
+
+    /// The first item and the size of each block; padding is in none.
+    fn blocks(&self) -> impl Iterator<Item = (usize, usize)> {
+        let (all, block) = (self.items.dims()[0], self.block);
+        let starts = (1..all).step_by(block);
+        starts.map(move |start| (start, block.min(all - start)))
+    }
+
+    /// A block's logits, those of a group side by side, `[groups, group * size]`.
+    fn logits(&self, (start, size): (usize, usize)) -> Tensor<B, 2> {
+        let items = self.items.clone().narrow(0, start, size);
+        let logits = self.users.clone().matmul(items.transpose());
+        let logits = match &self.log_correction {
+            Some(correction) => logits - correction.clone().narrow(0, start, size).transpose(),
+            None => logits,
+        };
+        self.of_groups(logits)
+    }
+
+    /// The values of each group of rows side by side.
+    fn of_groups(&self, rows: Tensor<B, 2>) -> Tensor<B, 2> {
+        let [count, width] = rows.dims();
+        rows.reshape([count / self.group, self.group * width])
+    }
+
+    /// Each group's `ln Σ e^logit`, `[groups, 1]`: its sum is scaled down whenever a block has a
+    /// logit above those before.
+    fn normalizers(&self) -> Tensor<B, 2> {
+        let mut so_far: Option<(Tensor<B, 2>, Tensor<B, 2>)> = None;
+        for block in self.blocks() {
+            let logits = self.logits(block);
+            let highest = logits.clone().max_dim(1);
+            let highest = match &so_far {
+                Some((before, _)) => before.clone().max_pair(highest),
+                None => highest,
+            };
+            let sum = (logits - highest.clone()).exp().sum_dim(1);
+            let sum = match so_far {
+                Some((before, sum_before)) => sum + sum_before * (before - highest.clone()).exp(),
+                None => sum,
+            };
+            so_far = Some((highest, sum));
+        }
+        let (highest, sum) = so_far.expect("a catalog has items");
+        sum.log() + highest
+    }
+
+    /// 1 for each row that has a target, else 0, `[rows, 1]`.
+    fn has_target(&self) -> Tensor<B, 2> {
+        (self.targets.clone().greater_elem(0).float()).unsqueeze_dim(1)
+    }
+
+    /// The mean loss over groups, `[1]`.
+    fn loss(&self, normalizers: Tensor<B, 2>) -> Tensor<B, 1> {
+        let rows = self.items.clone().select(0, self.targets.clone());
+        let of_targets = (self.users.clone() * rows).sum_dim(1);
+        let of_targets = match &self.log_correction {
+            Some(correction) => of_targets - correction.clone().select(0, self.targets.clone()),
+            None => of_targets,
+        };
+        let of_targets = self.of_groups(of_targets * self.has_target());
+        (normalizers - of_targets.sum_dim(1)).mean()
+    }
+
+    /// The gradients of the loss by users and by items.
+    fn gradients(&self, normalizers: &Tensor<B, 2>) -> [Tensor<B, 2>; 2] {
+        let [rows, dim] = self.users.dims();
+        let share = self.group as f64 / rows as f64;
+        let weight = self.has_target().mul_scalar(-share);
+        let of_targets = self.items.clone().select(0, self.targets.clone());
+        let mut by_users = of_targets * weight.clone();
+        let mut by_items = vec![Tensor::<B, 2>::zeros([1, dim], &self.users.device())];
+        for (start, size) in self.blocks() {
+            let probabilities = (self.logits((start, size)) - normalizers.clone()).exp();
+            let by_logits = probabilities.reshape([rows, size]).mul_scalar(share);
+            let items = self.items.clone().narrow(0, start, size);
+            by_users = by_users + by_logits.clone().matmul(items);
+            by_items.push(by_logits.transpose().matmul(self.users.clone()));
+        }
+        let to_targets = primitive(self.users.clone() * weight);
+        let targets = self.targets.clone().into_primitive();
+        let by_items = B::add_to_rows(primitive(Tensor::cat(by_items, 0)), targets, to_targets);
+        [by_users, tensor::<B, 2>(by_items)]
+    }
 }
 
 pub(super) fn softmax_cross_entropy<B: Backend>(
     input: SoftmaxInput<FloatTensor<B>, IntTensor<B>>,
 ) -> FloatTensor<B> {
-    let logits = logits::<B>(&input);
-    let normalizers = normalizers(of_groups(logits.clone(), input.group));
-    let (columns, has_target) = target_columns::<B>(input.targets);
-    let of_targets = logits.gather(1, columns) * has_target;
-    primitive((normalizers - of_groups(of_targets, input.group).sum_dim(1)).mean())
-}
-
-/// The values of each group of rows side by side.
-fn of_groups<B: Backend>(rows: Tensor<B, 2>, group: usize) -> Tensor<B, 2> {
-    let [count, width] = rows.dims();
-    rows.reshape([count / group, group * width])
-}
-
-/// Each row's `ln Σ e^logit`, `[rows, 1]`.
-fn normalizers<B: Backend>(logits: Tensor<B, 2>) -> Tensor<B, 2> {
-    let maximum = logits.clone().max_dim(1);
-    let sums = (logits - maximum.clone()).exp().sum_dim(1);
-    sums.log() + maximum
+    let softmax = BlockedSoftmax::<B>::new(input, BLOCK_LOGITS);
+    primitive(softmax.loss(softmax.normalizers()))
 }
 
 pub(super) fn softmax_cross_entropy_gradients<B: Backend>(
     input: SoftmaxInput<FloatTensor<B>, IntTensor<B>>,
 ) -> SoftmaxGradients<FloatTensor<B>> {
-    let group = input.group;
-    let logits = logits::<B>(&input);
-    let normalizers = normalizers(of_groups(logits.clone(), group));
-    let users: Tensor<B, 2> = tensor::<B, 2>(input.users);
-    let items: Tensor<B, 2> = tensor::<B, 2>(input.items);
-    let ([rows, dim], [all, _]) = (users.dims(), items.dims());
-    let (columns, has_target) = target_columns::<B>(input.targets);
-    let of_targets = logits.clone().gather(1, columns.clone()) * has_target.clone();
-    let loss = (normalizers.clone() - of_groups(of_targets, group).sum_dim(1)).mean();
-    let probabilities = (of_groups(logits, group) - normalizers).exp();
-    let by_logits = probabilities.reshape([rows, all - 1]).scatter(
-        1,
-        columns,
-        has_target.neg(),
-        burn::tensor::IndexingUpdateOp::Add,
-    );
-    let by_logits = by_logits.div_scalar((rows / group) as f64);
-    let by_users = by_logits.clone().matmul(items.narrow(0, 1, all - 1));
-    let by_items = by_logits.transpose().matmul(users.clone());
-    let padding = Tensor::<B, 2>::zeros([1, dim], &users.device());
+    softmax_gradients_by_blocks::<B>(input, BLOCK_LOGITS)
+}
+
+/// The same, with at most so many logits in a block.
+pub(super) fn softmax_gradients_by_blocks<B: Backend>(
+    input: SoftmaxInput<FloatTensor<B>, IntTensor<B>>,
+    logits: usize,
+) -> SoftmaxGradients<FloatTensor<B>> {
+    let softmax = BlockedSoftmax::<B>::new(input, logits);
+    let normalizers = softmax.normalizers();
+    let [by_users, by_items] = softmax.gradients(&normalizers);
     SoftmaxGradients {
-        loss: primitive(loss),
+        loss: primitive(softmax.loss(normalizers)),
         users: primitive(by_users),
-        items: primitive(Tensor::cat(vec![padding, by_items], 0)),
+        items: primitive(by_items),
     }
 }
 

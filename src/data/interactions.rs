@@ -316,11 +316,21 @@ impl Interactions {
                 wanted.get(number as usize).copied().unwrap_or(false)
             })
             .collect();
-        retain_rows(&mut self.user, &keep);
-        retain_rows(&mut self.item, &keep);
-        retain_rows(&mut self.time, &keep);
-        retain_rows(&mut self.value, &keep);
-        retain_rows(&mut self.event, &keep);
+        self.retain(&keep);
+    }
+
+    /// Keeps the rows of some times.
+    pub fn retain_times(&mut self, keep: impl Fn(f64) -> bool) {
+        let keep: Vec<bool> = self.time.iter().map(|&time| keep(time)).collect();
+        self.retain(&keep);
+    }
+
+    fn retain(&mut self, keep: &[bool]) {
+        retain_rows(&mut self.user, keep);
+        retain_rows(&mut self.item, keep);
+        retain_rows(&mut self.time, keep);
+        retain_rows(&mut self.value, keep);
+        retain_rows(&mut self.event, keep);
     }
 }
 

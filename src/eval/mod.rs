@@ -2,6 +2,7 @@
 
 mod metric;
 mod report;
+mod spread;
 
 pub use metric::{
     Measure, Metric, average_precision_at, hit_rate_at, label_position_ndcg_at, ndcg_at,
@@ -9,3 +10,4 @@ pub use metric::{
 };
 pub(crate) use report::check_k;
 pub use report::{Report, Scorer};
+pub use spread::Spread;

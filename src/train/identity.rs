@@ -103,6 +103,35 @@ impl Identity {
     }
 }
 
+impl Identity {
+    /// Refuses the moments of a checkpoint for a training `now` that starts from a model of the
+    /// catalog with this fingerprint.
+    ///
+    /// # Errors
+    /// [`Error::OtherTraining`] with the first thing that differs.
+    pub(super) fn check_moments(&self, now: &Self, catalog: u64) -> Result<()> {
+        let [of, _, _] = self.fingerprints;
+        let [found, expected] = [of, catalog].map(|number| Value::from(format!("{number:016x}")));
+        let moved = |name: &str| {
+            let trainers = [&self.trainer, &now.trainer];
+            let [checkpoint, now] = trainers.map(|all| all.get(name).cloned().unwrap_or_default());
+            first_difference(&format!("trainer.{name}"), &checkpoint, &now)
+        };
+        let differs = first_difference("catalog", &found, &expected)
+            .or_else(|| first_difference("model", &self.model, &now.model))
+            .or_else(|| moved("optimizer"))
+            .or_else(|| moved("tables"));
+        match differs {
+            None => Ok(()),
+            Some((what, checkpoint, now)) => Err(Error::OtherTraining {
+                what,
+                checkpoint,
+                now,
+            }),
+        }
+    }
+}
+
 /// The path of the first value that two have otherwise, and the two values.
 fn first_difference(path: &str, a: &Value, b: &Value) -> Option<(String, String, String)> {
     match (a, b) {

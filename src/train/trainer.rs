@@ -14,6 +14,7 @@ use super::model_optimizer::ModelOptimizer;
 use super::observer::{EpochReport, TrainingObserver, TrainingPlan};
 use super::outcome::{StopReason, Trained};
 use super::stretch::Stretches;
+use super::warm_start::WarmStart;
 use crate::backend::TrainingBackend;
 use crate::data::{Batcher, NegativeSampler, Split, Targets};
 use crate::eval::Report;
@@ -47,6 +48,7 @@ pub struct Trainer<'a> {
     observers: Vec<Box<dyn TrainingObserver + 'a>>,
     checkpoints: Option<Checkpoints>,
     resume: bool,
+    start: Option<WarmStart>,
 }
 
 impl std::fmt::Debug for Trainer<'_> {
@@ -56,6 +58,7 @@ impl std::fmt::Debug for Trainer<'_> {
             .field("observers", &self.observers.len())
             .field("checkpoints", &self.checkpoints)
             .field("resume", &self.resume)
+            .field("start", &self.start.is_some())
             .finish()
     }
 }
@@ -68,6 +71,7 @@ impl<'a> Trainer<'a> {
             observers: Vec::new(),
             checkpoints: None,
             resume: false,
+            start: None,
         }
     }
 
@@ -96,10 +100,21 @@ impl<'a> Trainer<'a> {
         self
     }
 
+    /// Begins with the weights of a trained model, on data whose catalog may have got items and lost
+    /// others, in place of those that the model was made with. A run that is
+    /// [resumed](Trainer::resume) goes on from its checkpoint instead.
+    #[must_use]
+    pub fn warm_start(mut self, start: WarmStart) -> Self {
+        self.start = Some(start);
+        self
+    }
+
     /// Trains a model on a split.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] for invalid settings or that the model does not support,
+    /// [`Error::OtherModel`], [`Error::NothingLeft`] and [`Error::OtherTraining`] where it can't start
+    /// from the model that [`warm_start`](Trainer::warm_start) names,
     /// [`Error::Shape`] and [`Error::UnknownItem`] when model and data are of different catalogs,
     /// [`Error::NothingLeft`] when no sequence has a target, [`Error::NonFiniteLoss`] when training
     /// diverges in its first epoch (later it stops with the best weights so far),
@@ -123,10 +138,14 @@ impl<'a> Trainer<'a> {
         check(&model, split, &config, &evaluation)?;
         let batcher = batcher(&model, split, &config)?;
         let mut optimizer = ModelOptimizer::<B>::new(config.optimizer, config.tables);
-        let mut best = model.valid();
-        let mut mean = config.average.map(|_| best.clone());
         let parameters = Module::<B>::num_params(&model);
         let identity = Identity::new(split, &model.settings(), parameters, &config)?;
+        if let Some(start) = self.start.take() {
+            model = start.apply(model, split)?;
+            optimizer.load(start.states(&model, split, &identity, device)?);
+        }
+        let mut best = model.valid();
+        let mut mean = config.average.map(|_| best.clone());
         let mut progress = Progress::new(identity);
         let _lock = (self.checkpoints.as_ref())
             .map(Checkpoints::lock)

@@ -1,0 +1,177 @@
+//! A protocol of several time cuts.
+
+use super::dataset::{Dataset, Filters};
+use super::interactions::Interactions;
+use super::split::{Protocol, Split};
+use crate::{Error, Result};
+
+/// Periods of time, one after another, each of which is a test: what a model that is trained again
+/// and again does in service, where one [`Protocol::TimeCut`] says what it did once.
+///
+/// In each window, training data is what lies before a period, that period is what training is
+/// stopped by, and the next one is the test. What comes after it is not there at all: its catalog
+/// has the items of its own time.
+///
+/// ```
+/// use seqrec::data::synthetic::Synthetic;
+/// use seqrec::data::{Filters, Rolling};
+///
+/// let log = Synthetic::new().generate();
+/// let rolling = Rolling::evenly(&log, 0.7, 3)?;
+/// for window in 0..rolling.windows() {
+///     let split = rolling.split(&log, Filters::default(), window)?;
+///     println!("{} items, {} test users", split.catalog().len(), split.test.len());
+/// }
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rolling {
+    cuts: Vec<f64>,
+}
+
+impl Rolling {
+    /// Windows between cuts: of n cuts, which rise, there are n - 1 windows, and the last test has
+    /// all that comes after the last cut.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] for fewer than two cuts, or cuts that do not rise.
+    pub fn at(cuts: Vec<f64>) -> Result<Self> {
+        let rise = cuts.windows(2).all(|pair| pair[0] < pair[1]);
+        if cuts.len() < 2 || !rise || cuts.iter().any(|cut| !cut.is_finite()) {
+            let reason = "must be two finite times or more, each after the one before";
+            return Err(Error::invalid("cuts", format!("{cuts:?}"), reason));
+        }
+        Ok(Self { cuts })
+    }
+
+    /// So many windows whose periods have about as many interactions each, the first one's training
+    /// data being this share of all.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] for no windows, a share that is not between 0 and 1, or more windows
+    /// than there are times to tell them apart.
+    pub fn evenly(log: &Interactions, share: f64, windows: usize) -> Result<Self> {
+        if !(share > 0.0 && share < 1.0) {
+            return Err(Error::invalid("share", share, "must be between 0 and 1"));
+        }
+        if windows == 0 {
+            return Err(Error::invalid("windows", windows, "must be at least 1"));
+        }
+        let mut times = log.times().to_vec();
+        times.sort_unstable_by(f64::total_cmp);
+        let period = (1.0 - share) / (windows + 1) as f64;
+        let cuts = (0..=windows).map(|cut| {
+            let place = (share + cut as f64 * period) * times.len() as f64;
+            times.get(place as usize).copied().unwrap_or(f64::NAN)
+        });
+        let cuts: Vec<f64> = cuts.collect();
+        Self::at(cuts.clone()).map_err(|_| {
+            let reason = format!("the data have too few times for it: cuts would be {cuts:?}");
+            Error::invalid("windows", windows, reason)
+        })
+    }
+
+    /// How many windows there are.
+    pub fn windows(&self) -> usize {
+        self.cuts.len() - 1
+    }
+
+    /// Where periods begin: that of validation in the first window, then one test after the other.
+    pub fn cuts(&self) -> &[f64] {
+        &self.cuts
+    }
+
+    /// A window's split.
+    ///
+    /// # Errors
+    /// As [`Dataset::new`] and [`Split::new`].
+    ///
+    /// # Panics
+    /// When there is no such window.
+    pub fn split(&self, log: &Interactions, filters: Filters, window: usize) -> Result<Split> {
+        assert!(
+            window < self.windows(),
+            "window {window} of {}",
+            self.windows()
+        );
+        let mut log = log.clone();
+        if let Some(&end) = self.cuts.get(window + 2) {
+            log.retain_times(|time| time < end);
+        }
+        let (valid, test) = (self.cuts[window], self.cuts[window + 1]);
+        Split::new(
+            &Dataset::new(log, filters)?,
+            Protocol::TimeCut { valid, test },
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Interaction;
+    use super::*;
+
+    /// Ten users who take one item each at times 0 to 9; item 100 + t first appears at time t.
+    fn log() -> Interactions {
+        let rows = (0..10).flat_map(|user| (0..10).map(move |time| (user, time)));
+        rows.map(|(user, time): (i64, i64)| {
+            let item = if user == 0 {
+                100 + time
+            } else {
+                (user + time) % 10
+            };
+            Interaction::new(user, item, time as f64)
+        })
+        .collect()
+    }
+
+    #[test]
+    fn each_window_has_its_own_time_and_nothing_after() {
+        let log = log();
+        let rolling = Rolling::evenly(&log, 0.6, 3).unwrap();
+        assert_eq!(
+            (rolling.windows(), rolling.cuts()),
+            (3, &[6.0, 7.0, 8.0, 9.0][..])
+        );
+        for window in 0..3 {
+            let split = rolling.split(&log, Filters::default(), window).unwrap();
+            // Items of times up to the test.
+            assert_eq!(split.catalog().len(), 10 + 8 + window);
+            assert_eq!((split.valid.len(), split.test.len()), (10, 10));
+            let trained: usize = split.train.iter().map(<[_]>::len).sum();
+            assert_eq!(trained, 10 * (6 + window));
+            let case = split.test.get(0);
+            assert_eq!((case.history.len(), case.labels.len()), (7 + window, 1));
+        }
+    }
+
+    #[test]
+    fn cuts_that_cannot_be_are_refused() {
+        for cuts in [
+            vec![],
+            vec![1.0],
+            vec![2.0, 1.0],
+            vec![1.0, 1.0],
+            vec![0.0, f64::NAN],
+        ] {
+            assert!(matches!(
+                Rolling::at(cuts),
+                Err(Error::InvalidValue { field: "cuts", .. })
+            ));
+        }
+        let log = log();
+        for (share, windows, name) in [
+            (0.0, 1, "share"),
+            (1.0, 1, "share"),
+            (0.5, 0, "windows"),
+            (0.5, 20, "windows"),
+        ] {
+            let refused = Rolling::evenly(&log, share, windows).unwrap_err();
+            assert!(
+                matches!(refused, Error::InvalidValue { field, .. } if field == name),
+                "{refused}"
+            );
+        }
+        assert!(Rolling::evenly(&Interactions::default(), 0.5, 1).is_err());
+    }
+}
