@@ -34,6 +34,15 @@ struct Options {
     /// Epochs a day of the model that goes on from yesterday's.
     #[arg(long, default_value_t = 1)]
     warm_epochs: usize,
+    /// Its batch size: a day has few sequences, and an epoch of them should have steps enough.
+    #[arg(long, default_value_t = 8)]
+    warm_batch_size: usize,
+    /// Its learning rate.
+    #[arg(long, default_value_t = 0.002)]
+    warm_lr: f64,
+    /// How many places around a new item lie those at whose mean it begins; 0 begins at random.
+    #[arg(long, default_value_t = 3)]
+    window: usize,
     /// Epochs at most of a model that is trained from nothing.
     #[arg(long, default_value_t = 60)]
     epochs: usize,
@@ -95,14 +104,17 @@ fn days(
         let warm = match &yesterday {
             None => None,
             Some(start) => {
-                let start = WarmStart::clone(start).new_items(NewItems::neighbors());
+                let start = WarmStart::clone(start).new_items(match options.window {
+                    0 => NewItems::Noise,
+                    window => NewItems::Neighbors { window },
+                });
                 println!("day {}: {}", day + 1, start.overlap(split.catalog()));
-                let epochs = trainer().with_epochs(options.warm_epochs);
-                Some(train(
-                    options,
-                    &split,
-                    Trainer::new(epochs).warm_start(start),
-                )?)
+                let config = trainer()
+                    .with_epochs(options.warm_epochs)
+                    .with_batch_size(options.warm_batch_size)
+                    .with_learning_rate(options.warm_lr);
+                let trainer = Trainer::new(config).warm_start(start);
+                Some(train(options, &split, trainer)?)
             }
         };
         let (warm, warm_seconds) = match &warm {

@@ -25,9 +25,9 @@ mod batches;
 mod losses;
 #[path = "support/tensors.rs"]
 mod tensors;
-use batches::{batch, histories, integers};
+use batches::{batch, histories, integers, tensor};
 use losses::losses;
-use tensors::{assert_close, tensor, values};
+use tensors::{assert_close, values};
 
 /// Numbers that look random and are the same everywhere.
 fn noise(count: usize, seed: u32) -> Vec<f32> {

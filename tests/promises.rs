@@ -3,7 +3,7 @@
 
 use burn::module::{AutodiffModule, ModuleMapper, Param};
 use burn::tensor::{Int, Tensor, TensorData};
-use seqrec::backend::{Autodiff, Backend, TrainingBackend};
+use seqrec::backend::{Autodiff, Backend};
 use seqrec::burn;
 use seqrec::data::{
     History, ItemIndex, NegativeSampling, Negatives, PaddedSequences, SequenceBatch, TrainingBatch,
@@ -26,9 +26,9 @@ mod features;
 mod overrides;
 #[path = "support/tensors.rs"]
 mod tensors;
-use batches::{batch, histories as histories_of, integers};
+use batches::{batch, histories as histories_of, integers, tensor};
 use features::{ITEMS, features};
-use tensors::{assert_close, tensor, values};
+use tensors::{assert_close, values};
 
 /// Moves the rows of every table of items.
 struct Permute<B: Backend>(Tensor<B, 1, Int>);
@@ -135,10 +135,7 @@ fn item2vec() -> Item2VecConfig {
 /// A model of the list, small, with its other settings as they are by default.
 struct Promises<B>(std::marker::PhantomData<B>);
 
-impl<B: Backend> ModelVisitor<Autodiff<B>> for Promises<B>
-where
-    Autodiff<B>: TrainingBackend,
-{
+impl<B: Backend> ModelVisitor<Autodiff<B>> for Promises<B> {
     type Output = ();
 
     fn visit<C: TrainableConfig<Autodiff<B>>>(self, defaults: C) {
@@ -153,10 +150,7 @@ where
     }
 }
 
-fn every_model_keeps_its_promises<B: Backend>()
-where
-    Autodiff<B>: TrainingBackend,
-{
+fn every_model_keeps_its_promises<B: Backend>() {
     let device = B::Device::default();
     for name in MODEL_NAMES {
         let promises = Promises::<B>(std::marker::PhantomData);

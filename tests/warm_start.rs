@@ -120,6 +120,20 @@ fn vectors_follow_their_items_and_weights_stay() {
     assert_ne!(hidden(&before), hidden(&cold));
 }
 
+/// An item that was in the old catalog, but in no training sequence, is as new as one that was not.
+#[test]
+fn items_that_were_never_trained_are_new() {
+    let (old, new) = (old_split(), new_split());
+    let seven = old.catalog().index_of(&"item 7".into()).unwrap();
+    let old = old.without_items(|item| item == seven).unwrap();
+    let before = fit(&gru(), Trainer::new(config()), &old, 1).unwrap().model;
+    let start = WarmStart::new(&before, old.catalog()).new_items(NewItems::neighbors());
+    let after = fit(&gru(), Trainer::new(still()).warm_start(start), &new, 2).unwrap();
+    let [before, after] = [item_vectors(&before), item_vectors(&after.model)];
+    assert_ne!(vector(&before, &old, 7), vector(&after, &new, 7));
+    assert_eq!(vector(&before, &old, 8), vector(&after, &new, 8));
+}
+
 #[test]
 fn new_items_begin_where_they_are_told() {
     let (old, new) = (old_split(), new_split());

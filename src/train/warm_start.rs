@@ -22,8 +22,8 @@ use crate::{Error, Result};
 /// and lost others. See [`Trainer::warm_start`](super::Trainer::warm_start).
 ///
 /// Vectors of items are matched by the items' external ids, whatever their order; all other weights
-/// stay what they were. Items that the old catalog lacks begin where [`NewItems`] says, and what is
-/// not trained, such as features, is the new model's own.
+/// stay what they were. Items that the old catalog lacks, or counts in no training sequence, begin
+/// where [`NewItems`] says, and what is not trained, such as features, is the new model's own.
 ///
 /// ```no_run
 /// use seqrec::backend::{Autodiff, Flex};
@@ -140,9 +140,11 @@ impl WarmStart {
                 ),
             });
         }
-        let sources = self
-            .new_items
-            .sources(split, |row| rows.old[row].is_some())?;
+        // What was in the catalog and in no training sequence is as new.
+        let counts = self.catalog.counts();
+        let counted = counts.iter().any(|&count| count > 0);
+        let known = |row: usize| rows.old[row].is_some_and(|old| !counted || counts[old] > 0);
+        let sources = self.new_items.sources(split, known)?;
         let mut names = Vec::new();
         let mut wrong = None;
         let model = model.map(&mut Replace {

@@ -29,3 +29,7 @@ pub fn batch<B: Backend>(histories: SequenceBatch<B>, targets: &[i32]) -> Traini
         seed: 1,
     }
 }
+
+pub fn tensor<B: Backend, const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<B, D> {
+    Tensor::from_data(TensorData::new(values, shape), &B::Device::default())
+}

@@ -1,15 +1,11 @@
 //! Tensors, numbers and comparisons of the models' tests.
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 use seqrec::backend::Backend;
 use seqrec::burn;
 
 pub fn values<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f32> {
     tensor.into_data().iter::<f32>().collect()
-}
-
-pub fn tensor<B: Backend, const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<B, D> {
-    Tensor::from_data(TensorData::new(values, shape), &B::Device::default())
 }
 
 pub fn assert_close(name: &str, found: &[f32], expected: &[f32], tolerance: f32) {

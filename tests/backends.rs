@@ -1,0 +1,124 @@
+//! Every model trained on one backend, saved there and loaded on another: the numbers are the same.
+
+use seqrec::backend::{Autodiff, Backend, Flex};
+use seqrec::data::synthetic::Synthetic;
+use seqrec::data::{Dataset, Filters, NegativeSampling, Protocol, SequenceBatch, Split, Targets};
+use seqrec::model::{
+    Loss, MODEL_NAMES, ModelVisitor, Objective, SampledLoss, SequenceRecaller, TrainableConfig,
+    visit_model,
+};
+use seqrec::retrieve::item_vectors;
+use seqrec::store::Run;
+use seqrec::train::{Tables, Trainer, TrainerConfig};
+
+#[macro_use]
+#[path = "support/backends.rs"]
+mod backends;
+#[path = "../examples/support/overrides.rs"]
+mod overrides;
+#[path = "support/tensors.rs"]
+mod tensors;
+use tensors::{assert_close, values};
+
+fn split() -> Split {
+    let log = Synthetic::new()
+        .with_users(24)
+        .with_items(30)
+        .with_mean_per_user(10);
+    let dataset = Dataset::new(log.generate(), Filters::default()).unwrap();
+    Split::new(&dataset, Protocol::LeaveOneOut).unwrap()
+}
+
+fn sampled(log_q: bool) -> Objective {
+    let negatives = NegativeSampling::new().with_in_batch(8).with_drawn(8);
+    Objective::new().with_loss(Loss::sampled(SampledLoss::Softmax { log_q }, negatives))
+}
+
+/// A small model of the list, trained with this objective, or its own, and such tables.
+struct Trained<'a> {
+    split: &'a Split,
+    objective: Option<Objective>,
+    tables: Tables,
+    seen: &'a std::path::Path,
+}
+
+impl<B: Backend> ModelVisitor<Autodiff<B>> for Trained<'_> {
+    /// The losses of epochs.
+    type Output = Vec<f32>;
+
+    fn visit<C: TrainableConfig<Autodiff<B>>>(self, defaults: C) -> Vec<f32> {
+        let mut small = serde_json::json!({ "dim": 8, "max_len": 10 });
+        let own = (C::NAME == "item2vec").then(|| sampled(false));
+        if let Some(objective) = self.objective.or(own) {
+            small["objective"] = serde_json::to_value(objective).unwrap();
+        }
+        let config = overrides::config(&defaults, &small).unwrap();
+        let (catalog, device) = (self.split.catalog(), B::Device::default());
+        let model = config
+            .init::<Autodiff<B>>(catalog.len(), 3, &device)
+            .unwrap();
+        let targets = match model.needs_one_target() {
+            true => Targets::ONE_RANDOM,
+            false => Targets::All,
+        };
+        let trainer = TrainerConfig::new()
+            .with_epochs(2)
+            .with_batch_size(12)
+            .with_learning_rate(0.01)
+            .with_targets(targets)
+            .with_tables(self.tables)
+            .with_metric("recall@5".parse().unwrap())
+            .with_ks(vec![5]);
+        let trained = Trainer::new(trainer)
+            .fit(model, self.split, &device)
+            .unwrap();
+        let run = Run::<B, C> {
+            config,
+            model: trained.model,
+            catalog: catalog.clone(),
+        };
+        run.save(self.seen).unwrap();
+        let loaded = Run::<Flex, C>::load(self.seen, &Default::default()).unwrap();
+        let items = |vectors: ::ndarray::Array2<f32>| vectors.into_iter().collect::<Vec<f32>>();
+        let (here, there) = (item_vectors(&run.model), item_vectors(&loaded.model));
+        assert_close(C::NAME, &items(here), &items(there), 1e-6);
+        let histories = || (0..8).map(|case| self.split.test.history(case));
+        let here = SequenceBatch::<B>::new(histories(), 10, &device).unwrap();
+        let there = SequenceBatch::<Flex>::new(histories(), 10, &Default::default()).unwrap();
+        let here = values(run.model.encode(&here));
+        assert_close(C::NAME, &here, &values(loaded.model.encode(&there)), 1e-4);
+        trained
+            .epochs
+            .iter()
+            .map(|epoch| epoch.loss as f32)
+            .collect()
+    }
+}
+
+fn every_model_trains_alike_and_is_loaded_elsewhere<B: Backend>() {
+    let split = split();
+    let folder = tempfile::tempdir().unwrap();
+    let check = |name, objective: Option<Objective>, tables| {
+        let seen = folder.path().join(name);
+        let trained = || Trained {
+            split: &split,
+            objective: objective.clone(),
+            tables,
+            seen: &seen,
+        };
+        let here = visit_model::<Autodiff<B>, _>(name, trained()).unwrap();
+        let there = visit_model::<Autodiff<Flex>, _>(name, trained()).unwrap();
+        assert_close(name, &here, &there, 1e-4);
+    };
+    for name in MODEL_NAMES {
+        check(name, None, Tables::Dense);
+    }
+    check("gru4rec", Some(sampled(true)), Tables::Lazy);
+    check(
+        "sasrec",
+        Some(sampled(true)),
+        Tables::RowWise(Default::default()),
+    );
+}
+
+on_every_backend!([every_model_trains_alike_and_is_loaded_elsewhere]);
