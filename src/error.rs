@@ -169,6 +169,19 @@ pub enum Error {
         expected: String,
     },
 
+    /// A column of a Parquet file or an Arrow batch holds something else.
+    #[error("{}: the column {column:?} holds {found}, expected {expected}", path.display())]
+    ColumnType {
+        /// The file.
+        path: PathBuf,
+        /// The column's name.
+        column: String,
+        /// The type that it has.
+        found: String,
+        /// What it must hold.
+        expected: &'static str,
+    },
+
     /// A model uses the times of a history, and there are none.
     #[error(
         "the model looks at when items were taken, and the history in row {row} has no times; \

@@ -82,6 +82,7 @@
 //! | `plot` | | `plot`: training curves and t-SNE maps as SVG |
 //! | `hnsw_rs` | | `index::HnswRsIndex`, for comparison |
 //! | `gzip` | | reading files that are compressed by gzip |
+//! | `parquet` | | reading Parquet files and folders, and Arrow batches |
 //! | `ease` | | `channels::Ease` |
 //! | `download` | | `data::movielens::Downloader` |
 //! | `milvus` | | `index::MilvusIndex`: a Milvus server or cluster behind the same trait |

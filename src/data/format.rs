@@ -111,6 +111,21 @@ impl Format {
         Self::by_words(path, &lines, cut)?.ok_or_else(unknown)
     }
 
+    /// The format of columns with these names.
+    pub(super) fn of_names(path: &Path, names: &[String]) -> Result<Self> {
+        let line = names.join(",");
+        if let Some(Self::RatingsCsv) = Self::by_first_line("", &line) {
+            return Ok(Self::RatingsCsv);
+        }
+        let schema = columns::of_header(path, &line)?;
+        schema
+            .map(Self::Delimited)
+            .ok_or_else(|| Error::UnknownFormat {
+                path: path.to_owned(),
+                first_line: line,
+            })
+    }
+
     /// The formats that one line is enough for.
     fn by_first_line(name: &str, line: &str) -> Option<Self> {
         let is_number = |text: &str| text.parse::<f64>().is_ok();

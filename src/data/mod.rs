@@ -23,7 +23,10 @@ mod lanes;
 mod layout;
 pub mod movielens;
 mod negatives;
+mod only;
 mod padded;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod plain_rows;
 mod reader;
 mod rolling;
@@ -39,6 +42,9 @@ mod time_unit;
 mod training_sequences;
 
 pub use crate::item::{ItemIndex, PADDING};
+/// The Arrow types that [`Interactions::from_arrow`] takes.
+#[cfg(feature = "parquet")]
+pub use arrow_array as arrow;
 pub use batch::{HostBatch, TrainingBatch};
 pub use batcher::Batcher;
 pub use cases::{Case, Cases};

@@ -16,8 +16,12 @@ use csv::ByteRecord;
 
 use super::blocks::{self, BLOCK, Completion};
 use super::format::Format;
+use super::id::ExternalId;
 use super::interactions::Interactions;
 use super::layout::Layout;
+use super::only::Only;
+#[cfg(feature = "parquet")]
+use super::parquet;
 use super::rows::{BadRows, Collector};
 use super::schema::Schema;
 use super::text::Text;
@@ -25,7 +29,9 @@ use crate::{Error, Result};
 
 /// Reads [`Interactions`] from a file, or from anything else that gives bytes.
 ///
-/// Files compressed by gzip are unpacked (feature `gzip`).
+/// Files compressed by gzip are unpacked (feature `gzip`). A Parquet file is read by the names of its
+/// columns, and a folder as all Parquet files in it and its folders, whose names may give columns
+/// (`day=2026-11-28`), as Spark, DuckDB and polars write them (feature `parquet`).
 ///
 /// ```no_run
 /// use seqrec::data::{BadRows, InteractionReader};
@@ -39,6 +45,7 @@ pub struct InteractionReader {
     source: Origin,
     format: Format,
     bad_rows: BadRows,
+    only: Vec<Only>,
 }
 
 /// What is read, opened no earlier than it must be.
@@ -54,11 +61,19 @@ impl InteractionReader {
     /// # Errors
     /// As [`Format::detect`].
     pub fn detect(path: impl AsRef<Path>) -> Result<Self> {
-        let text = Text::of(path.as_ref())?;
+        let path = path.as_ref();
+        if is_parquet(path) {
+            return Ok(Self::new(
+                path,
+                Format::of_names(path, &parquet::header(path)?)?,
+            ));
+        }
+        let text = Text::of(path)?;
         Ok(Self {
             format: Format::of_text(&text)?,
             source: Origin::Text(text),
             bad_rows: BadRows::default(),
+            only: Vec::new(),
         })
     }
 
@@ -68,6 +83,7 @@ impl InteractionReader {
             source: Origin::Path(path.as_ref().to_owned()),
             format,
             bad_rows: BadRows::default(),
+            only: Vec::new(),
         }
     }
 
@@ -91,7 +107,24 @@ impl InteractionReader {
             source: Origin::Text(Text::from_reader(Path::new("reader"), source)?),
             format,
             bad_rows: BadRows::default(),
+            only: Vec::new(),
         })
+    }
+
+    /// Reads only the rows whose value of a column is one of some, such as purchases; of several such
+    /// columns, all must be so. For Parquet alone, where folders of other values (`kind=view`) are not
+    /// even opened.
+    #[must_use]
+    pub fn only<T: Into<ExternalId>>(
+        mut self,
+        column: impl Into<String>,
+        values: impl IntoIterator<Item = T>,
+    ) -> Self {
+        self.only.push(Only {
+            column: column.into(),
+            values: values.into_iter().map(Into::into).collect(),
+        });
+        self
     }
 
     /// Sets what happens to rows that can't be read.
@@ -111,8 +144,26 @@ impl InteractionReader {
     /// # Errors
     /// [`Error::Io`] when the file can't be read, [`Error::EmptyFile`] when it holds no row,
     /// [`Error::MissingColumn`] when the header lacks a column, and, unless bad rows are skipped,
-    /// [`Error::ColumnCount`], [`Error::Field`] or [`Error::Encoding`] with the line.
+    /// [`Error::ColumnCount`], [`Error::Field`] or [`Error::Encoding`] with the line; of Parquet,
+    /// [`Error::ColumnType`], [`Error::Field`] with the row in place of the line, and
+    /// [`Error::Damaged`] for a file that is cut short.
     pub fn read(&self) -> Result<Interactions> {
+        if let Origin::Path(path) = &self.source
+            && is_parquet(path)
+        {
+            return match self.format.schema(path, "")? {
+                Some(schema) => parquet::read(path, &schema, &self.only, self.bad_rows),
+                None => {
+                    let reason = "Parquet has columns, such as user=who,item=what,time=at";
+                    Err(Error::invalid("format", &self.format, reason))
+                }
+            };
+        }
+        if let Some(only) = self.only.first() {
+            let reason = "only rows of Parquet files are chosen by a column while they are read; \
+                          see `Interactions::retain_events` for others";
+            return Err(Error::invalid("only", &only.column, reason));
+        }
         let opened;
         let text = match &self.source {
             Origin::Text(text) => text,
@@ -160,6 +211,40 @@ impl InteractionReader {
             });
         }
         Ok(into.interactions)
+    }
+}
+
+/// What a Parquet file begins with.
+const PARQUET: [u8; 4] = *b"PAR1";
+
+/// Whether a path is a Parquet file, or a folder of them. Pipes are left as they are.
+fn is_parquet(path: &Path) -> bool {
+    let is_file = std::fs::metadata(path).is_ok_and(|file| file.is_file());
+    let begins = || {
+        let mut start = [0; PARQUET.len()];
+        let mut file = std::fs::File::open(path).ok()?;
+        file.read_exact(&mut start).ok()?;
+        Some(start == PARQUET)
+    };
+    path.is_dir() || (is_file && begins().unwrap_or(false))
+}
+
+/// What stands for reading Parquet where that is not built in.
+#[cfg(not(feature = "parquet"))]
+mod parquet {
+    use super::*;
+
+    fn missing<T>(path: &Path) -> Result<T> {
+        let reason = "is Parquet, or a folder: build with the feature `parquet`";
+        Err(Error::invalid("path", path.display(), reason))
+    }
+
+    pub(super) fn header(path: &Path) -> Result<Vec<String>> {
+        missing(path)
+    }
+
+    pub(super) fn read(path: &Path, _: &Schema, _: &[Only], _: BadRows) -> Result<Interactions> {
+        missing(path)
     }
 }
 

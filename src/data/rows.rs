@@ -91,7 +91,7 @@ impl<'a> Collector<'a> {
         Ok(Key::of_text(text))
     }
 
-    fn time(&self, field: &[u8], line: u64) -> Result<f64> {
+    pub(super) fn time(&self, field: &[u8], line: u64) -> Result<f64> {
         if let Some(number) = short_number(field) {
             return Ok(number);
         }

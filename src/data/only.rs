@@ -1,0 +1,17 @@
+//! Rows that are wanted, by a column of theirs.
+
+use super::id::{ExternalId, Key};
+
+/// Keeps the rows whose value of a column is one of some.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Only {
+    pub(super) column: String,
+    pub(super) values: Vec<ExternalId>,
+}
+
+impl Only {
+    #[cfg(feature = "parquet")]
+    pub(super) fn keeps(&self, value: Key<'_>) -> bool {
+        self.values.iter().any(|wanted| Key::of(wanted) == value)
+    }
+}

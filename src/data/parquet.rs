@@ -1,0 +1,514 @@
+//! Interactions in Parquet files and Arrow batches.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int64Type};
+use arrow_array::{Array, ArrayRef, LargeStringArray, RecordBatch};
+use arrow_cast::cast;
+use arrow_schema::{DataType, TimeUnit};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
+use rayon::prelude::*;
+
+use super::id::Key;
+use super::interactions::Interactions;
+use super::only::Only;
+use super::rows::{BadRows, Collector};
+use super::schema::{Column, Schema};
+use crate::{Error, Result};
+
+/// The names of a file's columns, those of its folders among them.
+pub(super) fn header(path: &Path) -> Result<Vec<String>> {
+    let files = files(path)?;
+    let Some(first) = files.first() else {
+        return Err(Error::EmptyFile {
+            path: path.to_owned(),
+        });
+    };
+    let metadata = metadata(&first.path)?;
+    let fields = metadata.schema().fields().iter();
+    let names = fields.map(|field| field.name().clone());
+    Ok(names.chain(first.partition.keys().cloned()).collect())
+}
+
+/// A file of a folder, and what the names of its folders say, as `day=2026-11-28` does.
+struct Part {
+    path: PathBuf,
+    partition: BTreeMap<String, String>,
+}
+
+/// The Parquet files of a path: itself, or those of a folder and its folders, in order of their
+/// names. What begins with `_` or `.` is something else's.
+fn files(path: &Path) -> Result<Vec<Part>> {
+    let mut found = Vec::new();
+    collect(path, &BTreeMap::new(), &mut found)?;
+    Ok(found)
+}
+
+fn collect(path: &Path, partition: &BTreeMap<String, String>, found: &mut Vec<Part>) -> Result<()> {
+    let failed = |error| Error::io("read", path)(error);
+    if !path.is_dir() {
+        found.push(Part {
+            path: path.to_owned(),
+            partition: partition.clone(),
+        });
+        return Ok(());
+    }
+    let entries = std::fs::read_dir(path).map_err(failed)?;
+    let mut entries: Vec<PathBuf> = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<std::io::Result<_>>()
+        .map_err(failed)?;
+    entries.sort();
+    for entry in entries {
+        let name = entry.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(['_', '.']) {
+            continue;
+        }
+        if entry.is_dir() {
+            let mut partition = partition.clone();
+            if let Some((key, value)) = name.split_once('=') {
+                partition.insert(key.to_owned(), value.to_owned());
+            }
+            collect(&entry, &partition, found)?;
+        } else if name.ends_with(".parquet") || name.ends_with(".parq") {
+            collect(&entry, partition, found)?;
+        }
+    }
+    Ok(())
+}
+
+fn damaged(path: &Path, error: impl std::fmt::Display) -> Error {
+    Error::Damaged {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    }
+}
+
+fn metadata(path: &Path) -> Result<ArrowReaderMetadata> {
+    let file = File::open(path).map_err(Error::io("read", path))?;
+    guarded(path, || {
+        ArrowReaderMetadata::load(&file, Default::default()).map_err(|error| damaged(path, error))
+    })
+}
+
+/// Reads something of a file whose bytes may be anything: the parquet crate panics on some of what
+/// was altered, which to a caller is an error like others.
+fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
+    caught.unwrap_or_else(|panic| {
+        let text = (panic.downcast_ref::<&str>().copied())
+            .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        Err(damaged(path, text.unwrap_or("it can't be decoded")))
+    })
+}
+
+/// The columns that rows are made of.
+struct Wanted<'a> {
+    user: &'a str,
+    item: &'a str,
+    time: Option<&'a str>,
+    value: Option<&'a str>,
+    event: Option<&'a str>,
+}
+
+impl<'a> Wanted<'a> {
+    fn of(schema: &'a Schema) -> Result<Self> {
+        let name = |column: &'a Column| match column {
+            Column::Name(name) => Ok(name.as_str()),
+            Column::Position(place) => {
+                let reason = "columns of Parquet files and Arrow batches have names";
+                Err(Error::invalid("schema", place, reason))
+            }
+        };
+        let optional = |column: &'a Option<Column>| column.as_ref().map(name).transpose();
+        Ok(Self {
+            user: name(&schema.user)?,
+            item: name(&schema.item)?,
+            time: optional(&schema.time)?,
+            value: optional(&schema.value)?,
+            event: optional(&schema.event)?,
+        })
+    }
+
+    fn names(&self) -> impl Iterator<Item = &'a str> {
+        let optional = [self.time, self.value, self.event].into_iter().flatten();
+        [self.user, self.item].into_iter().chain(optional)
+    }
+}
+
+/// Reads all files of a path.
+pub(super) fn read(
+    path: &Path,
+    schema: &Schema,
+    only: &[Only],
+    bad_rows: BadRows,
+) -> Result<Interactions> {
+    let wanted = Wanted::of(schema)?;
+    let mut into = Collector::new(path, bad_rows);
+    let mut groups = Vec::new();
+    for part in files(path)? {
+        // Whole folders that hold nothing of what is wanted.
+        let holds = |only: &Only| {
+            let value = part.partition.get(&only.column);
+            value.is_none_or(|value| only.keeps(Key::of_text(value)))
+        };
+        if !only.iter().all(holds) {
+            continue;
+        }
+        let metadata = metadata(&part.path)?;
+        let count = metadata.metadata().num_row_groups();
+        let part = Arc::new((part, metadata));
+        let mut first_row = 0u64;
+        for group in 0..count {
+            let rows = part.1.metadata().row_group(group).num_rows();
+            groups.push((part.clone(), group, first_row));
+            first_row += u64::try_from(rows).unwrap_or(0);
+        }
+    }
+    // As many groups at a time as there are threads: more of them would only wait in memory.
+    for some in groups.chunks(rayon::current_num_threads().max(1)) {
+        let decoded: Vec<Result<Vec<Rows>>> = (some.par_iter())
+            .map(|(part, group, first_row)| {
+                let (part, metadata) = &**part;
+                guarded(&part.path, || {
+                    decode(part, metadata, *group, *first_row, &wanted, only)
+                })
+            })
+            .collect();
+        for ((part, ..), rows) in some.iter().zip(decoded) {
+            for rows in rows? {
+                rows.push(&part.0.path, &mut into)?;
+            }
+        }
+    }
+    if into.interactions.is_empty() {
+        return Err(Error::EmptyFile {
+            path: path.to_owned(),
+        });
+    }
+    Ok(into.interactions)
+}
+
+/// The rows of a group.
+fn decode(
+    part: &Part,
+    metadata: &ArrowReaderMetadata,
+    group: usize,
+    mut row: u64,
+    wanted: &Wanted<'_>,
+    only: &[Only],
+) -> Result<Vec<Rows>> {
+    let path = part.path.as_path();
+    let failed = |error: &dyn std::fmt::Display| damaged(path, error);
+    let file = File::open(path).map_err(Error::io("read", path))?;
+    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone());
+    let schema = builder.schema().clone();
+    let names = wanted
+        .names()
+        .chain(only.iter().map(|only| only.column.as_str()));
+    let places = names.filter_map(|name| schema.index_of(name).ok());
+    let mask = ProjectionMask::roots(builder.parquet_schema(), places);
+    let reader = builder
+        .with_row_groups(vec![group])
+        .with_projection(mask)
+        .with_batch_size(1 << 16)
+        .build()
+        .map_err(|error| failed(&error))?;
+    let mut all = Vec::new();
+    for batch in reader {
+        let batch = batch.map_err(|error| failed(&error))?;
+        let count = batch.num_rows() as u64;
+        let columns = Columns {
+            path,
+            batch: &batch,
+            partition: Some(&part.partition),
+        };
+        all.push(Rows::new(&columns, row, wanted, only)?);
+        row += count;
+    }
+    Ok(all)
+}
+
+/// The columns of a batch, and of the folders that it lies in.
+struct Columns<'a> {
+    path: &'a Path,
+    batch: &'a RecordBatch,
+    partition: Option<&'a BTreeMap<String, String>>,
+}
+
+impl Columns<'_> {
+    fn get(&self, name: &str) -> Result<ArrayRef> {
+        if let Some(column) = self.batch.column_by_name(name) {
+            return Ok(column.clone());
+        }
+        let value = self.partition.and_then(|partition| partition.get(name));
+        if let Some(value) = value {
+            let values = std::iter::repeat_n(Some(value.as_str()), self.batch.num_rows());
+            return Ok(Arc::new(LargeStringArray::from_iter(values)));
+        }
+        let schema = self.batch.schema();
+        let header = schema.fields().iter().map(|field| field.name().clone());
+        Err(Error::MissingColumn {
+            path: self.path.to_owned(),
+            column: name.to_owned(),
+            header: header.collect(),
+        })
+    }
+
+    /// A column as another type, which it must be able to be.
+    fn as_type(&self, name: &str, column: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
+        cast(column, to).map_err(|_| self.wrong_type(name, column, "another type"))
+    }
+
+    fn wrong_type(&self, name: &str, column: &ArrayRef, expected: &'static str) -> Error {
+        Error::ColumnType {
+            path: self.path.to_owned(),
+            column: name.to_owned(),
+            found: column.data_type().to_string(),
+            expected,
+        }
+    }
+
+    fn ids(&self, name: &str) -> Result<Ids> {
+        use DataType::*;
+        let column = self.get(name)?;
+        let values = match column.data_type() {
+            Dictionary(_, values) => (**values).clone(),
+            other => other.clone(),
+        };
+        match values {
+            Int8 | Int16 | Int32 | Int64 | UInt8 | UInt16 | UInt32 => {
+                Ok(Ids::Integers(self.as_type(name, &column, &Int64)?))
+            }
+            // Above what 64 bits with a sign hold, an integer is a text.
+            UInt64 | Utf8 | LargeUtf8 | Utf8View => {
+                Ok(Ids::Texts(self.as_type(name, &column, &LargeUtf8)?))
+            }
+            _ => Err(self.wrong_type(name, &column, "integers or texts")),
+        }
+    }
+
+    fn times(&self, name: &str) -> Result<Times> {
+        use DataType::*;
+        let column = self.get(name)?;
+        let numbers = |per_second: f64| -> Result<Times> {
+            let integers = self.as_type(name, &column, &Int64)?;
+            Ok(Times::Integers(integers, per_second))
+        };
+        match column.data_type() {
+            Timestamp(TimeUnit::Second, _) => numbers(1.0),
+            Timestamp(TimeUnit::Millisecond, _) | Date64 => numbers(1e3),
+            Timestamp(TimeUnit::Microsecond, _) => numbers(1e6),
+            Timestamp(TimeUnit::Nanosecond, _) => numbers(1e9),
+            Date32 => {
+                let days = self.as_type(name, &column, &Int32)?;
+                let days = self.as_type(name, &days, &Int64)?;
+                Ok(Times::Integers(days, 1.0 / 86_400.0))
+            }
+            Int8 | Int16 | Int32 | Int64 | UInt8 | UInt16 | UInt32 | UInt64 | Float16 | Float32
+            | Float64 | Decimal128(..) => {
+                Ok(Times::Numbers(self.as_type(name, &column, &Float64)?))
+            }
+            Utf8 | LargeUtf8 | Utf8View => {
+                Ok(Times::Texts(self.as_type(name, &column, &LargeUtf8)?))
+            }
+            _ => Err(self.wrong_type(name, &column, "times, numbers or dates")),
+        }
+    }
+
+    fn numbers(&self, name: &str) -> Result<ArrayRef> {
+        use DataType::*;
+        let column = self.get(name)?;
+        match column.data_type() {
+            Int8 | Int16 | Int32 | Int64 | UInt8 | UInt16 | UInt32 | UInt64 | Float16 | Float32
+            | Float64 | Decimal128(..) | Boolean => self.as_type(name, &column, &Float64),
+            _ => Err(self.wrong_type(name, &column, "numbers")),
+        }
+    }
+}
+
+/// Ids of a batch: of 64 bits, or texts.
+enum Ids {
+    Integers(ArrayRef),
+    Texts(ArrayRef),
+}
+
+impl Ids {
+    /// A row's id; `None` where it has none.
+    fn get(&self, row: usize) -> Option<Key<'_>> {
+        match self {
+            Self::Integers(ids) => {
+                let ids = ids.as_primitive::<Int64Type>();
+                ids.is_valid(row).then(|| Key::Integer(ids.value(row)))
+            }
+            Self::Texts(ids) => {
+                let ids = ids.as_string::<i64>();
+                let text = ids.is_valid(row).then(|| ids.value(row).trim());
+                text.filter(|text| !text.is_empty()).map(Key::of_text)
+            }
+        }
+    }
+}
+
+enum Times {
+    /// So many of a unit, of which a second has so many.
+    Integers(ArrayRef, f64),
+    Numbers(ArrayRef),
+    Texts(ArrayRef),
+}
+
+/// Rows of a batch that are wanted.
+struct Rows {
+    /// Of the file, from 1: which row each is.
+    first: u64,
+    keep: Vec<usize>,
+    users: Ids,
+    items: Ids,
+    times: Option<Times>,
+    values: Option<ArrayRef>,
+    events: Option<Ids>,
+}
+
+impl Rows {
+    fn new(columns: &Columns<'_>, row: u64, wanted: &Wanted<'_>, only: &[Only]) -> Result<Self> {
+        let mut keep: Vec<usize> = (0..columns.batch.num_rows()).collect();
+        for only in only {
+            let ids = columns.ids(&only.column)?;
+            keep.retain(|&row| ids.get(row).is_some_and(|id| only.keeps(id)));
+        }
+        Ok(Self {
+            first: row + 1,
+            keep,
+            users: columns.ids(wanted.user)?,
+            items: columns.ids(wanted.item)?,
+            times: wanted.time.map(|name| columns.times(name)).transpose()?,
+            values: wanted.value.map(|name| columns.numbers(name)).transpose()?,
+            events: wanted.event.map(|name| columns.ids(name)).transpose()?,
+        })
+    }
+
+    fn push(&self, path: &Path, into: &mut Collector<'_>) -> Result<()> {
+        for &row in &self.keep {
+            let taken = self.push_row(path, row, into);
+            into.take(taken)?;
+        }
+        Ok(())
+    }
+
+    fn push_row(&self, path: &Path, row: usize, into: &mut Collector<'_>) -> Result<()> {
+        let line = self.first + row as u64;
+        let bad = |field, value: String, expected| Error::Field {
+            path: path.to_owned(),
+            line,
+            field,
+            value,
+            expected,
+        };
+        let missing = |field| bad(field, "nothing".to_owned(), "an id");
+        let user = self.users.get(row).ok_or_else(|| missing("user"))?;
+        let item = self.items.get(row).ok_or_else(|| missing("item"))?;
+        let no_time = || bad("timestamp", "nothing".to_owned(), "a time");
+        let time = match &self.times {
+            None => into.interactions.len() as f64,
+            Some(Times::Integers(times, per_second)) => {
+                let times = times.as_primitive::<Int64Type>();
+                let time = times.is_valid(row).then(|| times.value(row));
+                time.ok_or_else(no_time)? as f64 / per_second
+            }
+            Some(Times::Numbers(times)) => {
+                let times = times.as_primitive::<Float64Type>();
+                let time = times.is_valid(row).then(|| times.value(row));
+                time.filter(|time| time.is_finite()).ok_or_else(no_time)?
+            }
+            Some(Times::Texts(times)) => {
+                let times = times.as_string::<i64>();
+                let time = times.is_valid(row).then(|| times.value(row));
+                into.time(time.ok_or_else(no_time)?.as_bytes(), line)?
+            }
+        };
+        let value = match &self.values {
+            None => None,
+            Some(values) => {
+                let values = values.as_primitive::<Float64Type>();
+                let value = values.is_valid(row).then(|| values.value(row) as f32);
+                // What pandas writes where there is none.
+                let value = value.filter(|value| !value.is_nan());
+                if let Some(value) = value.filter(|value| value.is_infinite()) {
+                    let expected = "a number that single precision holds";
+                    return Err(bad("value", value.to_string(), expected));
+                }
+                value
+            }
+        };
+        let number;
+        let event = match self.events.as_ref().and_then(|events| events.get(row)) {
+            None => None,
+            Some(Key::Text(text)) => Some(text),
+            Some(Key::Integer(integer)) => {
+                number = integer.to_string();
+                Some(number.as_str())
+            }
+        };
+        let user = into.interactions.users.intern_key(user);
+        let item = into.interactions.items.intern_key(item);
+        (into.interactions).push_numbers(user, item, time, value, event);
+        Ok(())
+    }
+}
+
+impl Interactions {
+    /// Interactions out of Arrow batches, whose columns `schema` names.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use seqrec::data::{Column, Interactions, Schema};
+    /// use seqrec::data::arrow::{Int64Array, RecordBatch, StringArray};
+    ///
+    /// let batch = RecordBatch::try_from_iter([
+    ///     ("who", Arc::new(Int64Array::from(vec![7, 7, 8])) as _),
+    ///     ("what", Arc::new(StringArray::from(vec!["pen", "desk", "pen"])) as _),
+    ///     ("at", Arc::new(Int64Array::from(vec![1, 2, 3])) as _),
+    /// ])?;
+    /// let schema = Schema::names("who", "what").time(Column::name("at"));
+    /// let log = Interactions::from_arrow([batch], &schema)?;
+    /// assert_eq!(log.times(), [1.0, 2.0, 3.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::MissingColumn`], [`Error::ColumnType`] and [`Error::Field`], with the row in place of
+    /// the line, for columns and rows that are no interactions.
+    pub fn from_arrow(
+        batches: impl IntoIterator<Item = RecordBatch>,
+        schema: &Schema,
+    ) -> Result<Self> {
+        let path = Path::new("Arrow batches");
+        let wanted = Wanted::of(schema)?;
+        let mut into = Collector::new(path, BadRows::Fail);
+        let mut row = 0;
+        for batch in batches {
+            let columns = Columns {
+                path,
+                batch: &batch,
+                partition: None,
+            };
+            Rows::new(&columns, row, &wanted, &[])?.push(path, &mut into)?;
+            row += batch.num_rows() as u64;
+        }
+        Ok(into.interactions)
+    }
+}

@@ -1,0 +1,353 @@
+//! Interactions in Parquet files, folders of them, and Arrow batches.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::{
+    Array, ArrayRef, Float32Array, Float64Array, Int32Array, Int64Array, ListArray, RecordBatch,
+    StringArray, TimestampMillisecondArray, UInt64Array,
+};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use seqrec::data::{BadRows, Column, ExternalId, Format, InteractionReader, Interactions, Schema};
+use seqrec::{Error, Result};
+
+fn column(values: impl Array + 'static) -> ArrayRef {
+    Arc::new(values)
+}
+
+fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
+    let columns = columns
+        .into_iter()
+        .map(|(name, values)| (name, values, true));
+    RecordBatch::try_from_iter_with_nullable(columns).unwrap()
+}
+
+/// Writes a batch in groups of two rows.
+fn write(path: &Path, batch: &RecordBatch) {
+    let properties = WriterProperties::builder()
+        .set_max_row_group_row_count(Some(2))
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .build();
+    let file = File::create(path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+    writer.write(batch).unwrap();
+    writer.close().unwrap();
+}
+
+type Row = (String, String, f64, Option<f32>, Option<String>);
+
+fn rows(log: &Interactions) -> Vec<Row> {
+    let id = |ids: &[ExternalId], number: u32| ids[number as usize].to_string();
+    (0..log.len())
+        .map(|row| {
+            (
+                id(log.users().ids(), log.user_numbers()[row]),
+                id(log.items().ids(), log.item_numbers()[row]),
+                log.times()[row],
+                log.value(row),
+                log.event(row).map(ToString::to_string),
+            )
+        })
+        .collect()
+}
+
+fn events() -> RecordBatch {
+    batch(vec![
+        ("user_id", column(Int64Array::from(vec![7, 7, 8, 9, 9]))),
+        (
+            "product_id",
+            column(StringArray::from(vec!["pen", "12", "pen", "desk", "12"])),
+        ),
+        (
+            "event_time",
+            column(
+                TimestampMillisecondArray::from(vec![1_500, 2_000, 500, 0, 9_000])
+                    .with_timezone("UTC"),
+            ),
+        ),
+        (
+            "price",
+            column(Float32Array::from(vec![
+                Some(1.5),
+                None,
+                Some(f32::NAN),
+                Some(9.0),
+                Some(2.0),
+            ])),
+        ),
+        (
+            "event_type",
+            column(StringArray::from(vec![
+                Some("view"),
+                Some("buy"),
+                None,
+                Some("view"),
+                Some("buy"),
+            ])),
+        ),
+    ])
+}
+
+#[test]
+fn a_file_is_read_by_the_names_of_its_columns() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.parquet");
+    write(&path, &events());
+    let reader = InteractionReader::detect(&path).unwrap();
+    let row = |user: &str, item: &str, time, value, event: Option<&str>| {
+        (
+            user.to_owned(),
+            item.to_owned(),
+            time,
+            value,
+            event.map(str::to_owned),
+        )
+    };
+    let all = [
+        row("7", "pen", 1.5, Some(1.5), Some("view")),
+        row("7", "12", 2.0, None, Some("buy")),
+        row("8", "pen", 0.5, None, None),
+        row("9", "desk", 0.0, Some(9.0), Some("view")),
+        row("9", "12", 9.0, Some(2.0), Some("buy")),
+    ];
+    assert_eq!(rows(&reader.read().unwrap()), all);
+    // A text that is a number is the integer that other files have.
+    let log = reader.read().unwrap();
+    assert!(log.items().ids().contains(&ExternalId::Integer(12)));
+    // The columns may be named, whatever a delimiter is.
+    let format: Format = "user=user_id,item=product_id,time=event_time"
+        .parse()
+        .unwrap();
+    let named = InteractionReader::new(&path, format).only("event_type", ["buy", "sell"]);
+    let bought: Vec<Row> = rows(&named.read().unwrap());
+    assert_eq!(
+        bought,
+        [
+            row("7", "12", 2.0, None, None),
+            row("9", "12", 9.0, None, None)
+        ]
+    );
+    // Arrow's batches are the same.
+    let schema = Schema::names("user_id", "product_id")
+        .time(Column::name("event_time"))
+        .value(Column::name("price"))
+        .event(Column::name("event_type"));
+    let log = Interactions::from_arrow([events().slice(0, 2), events().slice(2, 3)], &schema);
+    assert_eq!(rows(&log.unwrap()), all);
+}
+
+#[test]
+fn a_folder_is_all_its_files_with_the_columns_of_its_folders() {
+    let folder = tempfile::tempdir().unwrap();
+    let day = |day: &str, kind: &str| {
+        let folder = folder
+            .path()
+            .join(format!("day={day}"))
+            .join(format!("kind={kind}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    };
+    let of = |users: Vec<i32>, items: Vec<u64>| {
+        batch(vec![
+            ("user", column(Int32Array::from(users))),
+            ("item", column(UInt64Array::from(items))),
+        ])
+    };
+    write(
+        &day("2026-11-27", "view").join("part-1.parquet"),
+        &of(vec![3], vec![30]),
+    );
+    write(
+        &day("2026-11-27", "view").join("part-0.parquet"),
+        &of(vec![1, 2], vec![10, u64::MAX]),
+    );
+    write(
+        &day("2026-11-28", "buy").join("part-0.parquet"),
+        &of(vec![1], vec![30]),
+    );
+    std::fs::write(folder.path().join("_SUCCESS"), "").unwrap();
+    std::fs::write(folder.path().join("notes.txt"), "mine").unwrap();
+    // Something else's, and broken: of a kind that is not asked for it is never opened.
+    std::fs::write(day("2026-11-28", "view").join("part-0.parquet"), "PAR1").unwrap();
+    let format: Format = "user=user,item=item,time=day,event=kind".parse().unwrap();
+    let reader = InteractionReader::new(folder.path(), format);
+    assert!(matches!(reader.read(), Err(Error::Damaged { .. })));
+    let bought = reader.clone().only("kind", ["buy"]).read().unwrap();
+    let expected = (
+        "1".into(),
+        "30".into(),
+        1_795_824_000.0,
+        None,
+        Some("buy".into()),
+    );
+    assert_eq!(rows(&bought), [expected]);
+    std::fs::remove_file(day("2026-11-28", "view").join("part-0.parquet")).unwrap();
+    let ids: Vec<(String, String)> = rows(&reader.read().unwrap())
+        .into_iter()
+        .map(|(user, item, ..)| (user, item))
+        .collect();
+    let expected = [
+        ("1", "10"),
+        ("2", "18446744073709551615"),
+        ("3", "30"),
+        ("1", "30"),
+    ];
+    assert_eq!(
+        ids,
+        expected.map(|(user, item)| (user.to_owned(), item.to_owned()))
+    );
+    let detected = InteractionReader::detect(folder.path()).unwrap();
+    assert!(
+        detected.format().to_string().contains("time=day"),
+        "{}",
+        detected.format()
+    );
+}
+
+/// The error of a file with some columns.
+fn refused(columns: Vec<(&str, ArrayRef)>, format: &str) -> Error {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.parquet");
+    write(&path, &batch(columns));
+    let format: Format = format.parse().unwrap();
+    InteractionReader::new(&path, format).read().unwrap_err()
+}
+
+#[test]
+fn what_is_no_interaction_is_named() {
+    let users = || ("user", column(Int64Array::from(vec![1, 2, 3])));
+    let items = || ("item", column(Int64Array::from(vec![1, 2, 3])));
+    let plain = "user=user,item=item";
+    let floats = ("item", column(Float64Array::from(vec![1.0, 2.0, 3.0])));
+    let error = refused(vec![users(), floats], plain);
+    assert!(
+        matches!(&error, Error::ColumnType { column, found, .. } if column == "item" && found == "Float64"),
+        "{error}"
+    );
+    let lists = ListArray::from_iter_primitive::<arrow_array::types::Int32Type, _, _>([
+        Some([Some(1)]),
+        Some([Some(2)]),
+        Some([Some(3)]),
+    ]);
+    let error = refused(
+        vec![users(), items(), ("at", column(lists))],
+        "user=user,item=item,time=at",
+    );
+    assert!(
+        matches!(&error, Error::ColumnType { column, .. } if column == "at"),
+        "{error}"
+    );
+    let error = refused(vec![users(), items()], "user=user,item=thing");
+    assert!(
+        matches!(&error, Error::MissingColumn { column, .. } if column == "thing"),
+        "{error}"
+    );
+    let error = refused(vec![users(), items()], "user=0,item=1");
+    assert!(
+        matches!(
+            &error,
+            Error::InvalidValue {
+                field: "schema",
+                ..
+            }
+        ),
+        "{error}"
+    );
+    let error = refused(vec![users(), items()], "sequences");
+    assert!(
+        matches!(
+            &error,
+            Error::InvalidValue {
+                field: "format",
+                ..
+            }
+        ),
+        "{error}"
+    );
+    let texts = (
+        "at",
+        column(StringArray::from(vec!["2026-11-28", "soon", "2026-11-29"])),
+    );
+    let error = refused(vec![users(), items(), texts], "user=user,item=item,time=at");
+    assert!(
+        matches!(
+            &error,
+            Error::Field {
+                line: 2,
+                field: "timestamp",
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn rows_without_ids_are_errors_or_left_out() -> Result<()> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.parquet");
+    let items = Int64Array::from(vec![Some(1), Some(2), None, Some(4)]);
+    let users = StringArray::from(vec![Some("a"), Some(" "), Some("b"), Some("c")]);
+    write(
+        &path,
+        &batch(vec![("user", column(users)), ("item", column(items))]),
+    );
+    let format: Format = "user=user,item=item".parse()?;
+    let reader = InteractionReader::new(&path, format);
+    let error = reader.read().unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Field {
+                line: 2,
+                field: "user",
+                ..
+            }
+        ),
+        "{error}"
+    );
+    let log = reader.bad_rows(BadRows::Skip).read()?;
+    assert_eq!((log.len(), log.skipped_rows()), (2, 2));
+    Ok(())
+}
+
+#[test]
+fn a_file_that_was_cut_short_or_altered_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.parquet");
+    write(&path, &events());
+    let whole = std::fs::read(&path).unwrap();
+    for length in 0..whole.len() {
+        std::fs::write(&path, &whole[..length]).unwrap();
+        assert!(
+            InteractionReader::detect(&path)
+                .and_then(|reader| reader.read())
+                .is_err(),
+            "{length}"
+        );
+    }
+    // Pages whose bytes are others must not bring anything down; rows may be others.
+    for place in (4..whole.len()).step_by(3) {
+        let mut altered = whole.clone();
+        altered[place] ^= 0x55;
+        std::fs::write(&path, &altered).unwrap();
+        drop(InteractionReader::detect(&path).and_then(|reader| reader.read()));
+    }
+    let nothing = folder.path().join("empty");
+    std::fs::create_dir(&nothing).unwrap();
+    let refused = InteractionReader::detect(&nothing).map(drop);
+    assert!(matches!(refused, Err(Error::EmptyFile { .. })));
+}
+
+#[test]
+fn rows_of_text_are_not_chosen_by_a_column() {
+    let reader = InteractionReader::from_reader(&b"1 2 3\n"[..], Format::Sequences).unwrap();
+    let refused = reader.only("kind", ["buy"]).read().unwrap_err();
+    assert!(
+        matches!(refused, Error::InvalidValue { field: "only", .. }),
+        "{refused}"
+    );
+}
