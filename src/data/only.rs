@@ -10,7 +10,10 @@ pub(super) struct Only {
 }
 
 impl Only {
-    #[cfg(feature = "parquet")]
+    #[cfg_attr(
+        not(feature = "parquet"),
+        expect(dead_code, reason = "nothing else chooses rows while it reads")
+    )]
     pub(super) fn keeps(&self, value: Key<'_>) -> bool {
         self.values.iter().any(|wanted| Key::of(wanted) == value)
     }

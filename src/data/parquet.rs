@@ -16,14 +16,14 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
-use arrow_array::{Array, ArrayRef, LargeStringArray, RecordBatch};
+use arrow_array::{Array, ArrayRef, LargeStringArray, PrimitiveArray, RecordBatch};
 use arrow_cast::cast;
 use arrow_schema::{DataType, TimeUnit};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 use rayon::prelude::*;
 
-use super::id::Key;
+use super::id::{IdTable, Key};
 use super::interactions::Interactions;
 use super::only::Only;
 use super::rows::{BadRows, Collector};
@@ -179,21 +179,35 @@ pub(super) fn read(
             first_row += u64::try_from(rows).unwrap_or(0);
         }
     }
-    // As many groups at a time as there are threads: more of them would only wait in memory.
-    for some in groups.chunks(rayon::current_num_threads().max(1)) {
-        let decoded: Vec<Result<Vec<Rows>>> = (some.par_iter())
-            .map(|(part, group, first_row)| {
-                let (part, metadata) = &**part;
-                guarded(&part.path, || {
-                    decode(part, metadata, *group, *first_row, &wanted, only)
-                })
+    // As many groups at a time as there are threads, and the next ones while these are taken: more of
+    // them would only wait in memory.
+    type Group = (Arc<(Part, ArrowReaderMetadata)>, usize, u64);
+    let decoded = |some: &[Group]| -> Vec<Result<Vec<Rows>>> {
+        let some = some.par_iter().map(|(part, group, first_row)| {
+            let (part, metadata) = &**part;
+            guarded(&part.path, || {
+                decode(part, metadata, *group, *first_row, &wanted, only)
             })
-            .collect();
-        for ((part, ..), rows) in some.iter().zip(decoded) {
-            for rows in rows? {
-                rows.push(&part.0.path, &mut into)?;
+        });
+        some.collect()
+    };
+    let mut chunks = groups
+        .chunks(rayon::current_num_threads().max(1))
+        .peekable();
+    let mut ready = chunks.peek().map_or_else(Vec::new, |first| decoded(first));
+    while let Some(some) = chunks.next() {
+        let mut take = || -> Result<()> {
+            for ((part, ..), rows) in some.iter().zip(std::mem::take(&mut ready)) {
+                for rows in rows? {
+                    rows.push(&part.0.path, &mut into)?;
+                }
             }
-        }
+            Ok(())
+        };
+        let next = chunks.peek();
+        let (taken, next) = rayon::join(&mut take, || next.map(|next| decoded(next)));
+        taken?;
+        ready = next.unwrap_or_default();
     }
     if into.interactions.is_empty() {
         return Err(Error::EmptyFile {
@@ -401,7 +415,67 @@ impl Rows {
         })
     }
 
+    /// Adds the rows column by column, where none of them is bad and there are no event types; whether
+    /// that was so.
+    fn push_columns(&self, into: &mut Interactions) -> bool {
+        let (Ids::Integers(users), Ids::Integers(items), None) =
+            (&self.users, &self.items, &self.events)
+        else {
+            return false;
+        };
+        let start = into.len();
+        let times: Option<Vec<f64>> = match &self.times {
+            None => Some(
+                (start..start + self.keep.len())
+                    .map(|row| row as f64)
+                    .collect(),
+            ),
+            Some(Times::Integers(times, per_second)) if times.null_count() == 0 => {
+                let times = times.as_primitive::<Int64Type>();
+                let time = |&row| times.value(row) as f64 / per_second;
+                Some(self.keep.iter().map(time).collect())
+            }
+            Some(Times::Numbers(times)) if times.null_count() == 0 => {
+                let times = times.as_primitive::<Float64Type>();
+                let time = |&row| Some(times.value(row)).filter(|time| time.is_finite());
+                self.keep.iter().map(time).collect()
+            }
+            Some(_) => None,
+        };
+        let values: Option<Vec<f32>> = (self.values.as_ref().map_or(Some(Vec::new()), |values| {
+            let values = values.as_primitive::<Float64Type>();
+            let value = |&row| match values.is_valid(row) {
+                true => Some(values.value(row) as f32).filter(|value| !value.is_infinite()),
+                false => Some(f32::NAN),
+            };
+            self.keep.iter().map(value).collect()
+        }))
+        .filter(|_| users.null_count() == 0 && items.null_count() == 0);
+        let (Some(times), Some(values)) = (times, values) else {
+            return false;
+        };
+        let [users, items] = [users, items].map(|ids| ids.as_primitive::<Int64Type>());
+        let number = |table: &mut IdTable, ids: &PrimitiveArray<Int64Type>, row: usize| {
+            table.intern_key(Key::Integer(ids.value(row)))
+        };
+        let keep = || self.keep.iter().copied();
+        into.user
+            .extend(keep().map(|row| number(&mut into.users, users, row)));
+        into.item
+            .extend(keep().map(|row| number(&mut into.items, items, row)));
+        into.time.extend(times);
+        if !values.is_empty() || !into.value.is_empty() {
+            into.value.resize(start, f32::NAN);
+            into.value.extend(values);
+            into.value.resize(into.user.len(), f32::NAN);
+        }
+        true
+    }
+
     fn push(&self, path: &Path, into: &mut Collector<'_>) -> Result<()> {
+        if into.interactions.event.is_empty() && self.push_columns(&mut into.interactions) {
+            return Ok(());
+        }
         for &row in &self.keep {
             let taken = self.push_row(path, row, into);
             into.take(taken)?;
