@@ -321,7 +321,7 @@ impl Columns<'_> {
         let column = self.get(name)?;
         let numbers = |per_second: f64| -> Result<Times> {
             let integers = self.as_type(name, &column, &Int64)?;
-            Ok(Times::Integers(integers, per_second))
+            Ok(seconds(&integers, per_second))
         };
         match column.data_type() {
             Timestamp(TimeUnit::Second, _) => numbers(1.0),
@@ -331,7 +331,7 @@ impl Columns<'_> {
             Date32 => {
                 let days = self.as_type(name, &column, &Int32)?;
                 let days = self.as_type(name, &days, &Int64)?;
-                Ok(Times::Integers(days, 1.0 / 86_400.0))
+                Ok(seconds(&days, 1.0 / 86_400.0))
             }
             Int8 | Int16 | Int32 | Int64 | UInt8 | UInt16 | UInt32 | UInt64 | Float16 | Float32
             | Float64 | Decimal128(..) => {
@@ -379,10 +379,16 @@ impl Ids {
 }
 
 enum Times {
-    /// So many of a unit, of which a second has so many.
-    Integers(ArrayRef, f64),
     Numbers(ArrayRef),
     Texts(ArrayRef),
+}
+
+/// Times in a unit of which a second has so many.
+fn seconds(times: &ArrayRef, per_second: f64) -> Times {
+    let times = times.as_primitive::<Int64Type>();
+    Times::Numbers(Arc::new(
+        times.unary::<_, Float64Type>(|time| time as f64 / per_second),
+    ))
 }
 
 /// Rows of a batch that are wanted.
@@ -430,11 +436,6 @@ impl Rows {
                     .map(|row| row as f64)
                     .collect(),
             ),
-            Some(Times::Integers(times, per_second)) if times.null_count() == 0 => {
-                let times = times.as_primitive::<Int64Type>();
-                let time = |&row| times.value(row) as f64 / per_second;
-                Some(self.keep.iter().map(time).collect())
-            }
             Some(Times::Numbers(times)) if times.null_count() == 0 => {
                 let times = times.as_primitive::<Float64Type>();
                 let time = |&row| Some(times.value(row)).filter(|time| time.is_finite());
@@ -498,11 +499,6 @@ impl Rows {
         let no_time = || bad("timestamp", "nothing".to_owned(), "a time");
         let time = match &self.times {
             None => into.interactions.len() as f64,
-            Some(Times::Integers(times, per_second)) => {
-                let times = times.as_primitive::<Int64Type>();
-                let time = times.is_valid(row).then(|| times.value(row));
-                time.ok_or_else(no_time)? as f64 / per_second
-            }
             Some(Times::Numbers(times)) => {
                 let times = times.as_primitive::<Float64Type>();
                 let time = times.is_valid(row).then(|| times.value(row));

@@ -92,14 +92,7 @@ impl Identity {
                 first_difference("number of parameters", &parameters[0], &parameters[1])
             })
             .or_else(|| first_difference("trainer", &self.trainer, &now.trainer));
-        match differs {
-            None => Ok(()),
-            Some((what, checkpoint, now)) => Err(Error::OtherTraining {
-                what,
-                checkpoint,
-                now,
-            }),
-        }
+        differs.map_or(Ok(()), other_training)
     }
 }
 
@@ -121,15 +114,17 @@ impl Identity {
             .or_else(|| first_difference("model", &self.model, &now.model))
             .or_else(|| moved("optimizer"))
             .or_else(|| moved("tables"));
-        match differs {
-            None => Ok(()),
-            Some((what, checkpoint, now)) => Err(Error::OtherTraining {
-                what,
-                checkpoint,
-                now,
-            }),
-        }
+        differs.map_or(Ok(()), other_training)
     }
+}
+
+/// The refusal for a difference, as [`first_difference`] gives it.
+fn other_training((what, checkpoint, now): (String, String, String)) -> Result<()> {
+    Err(Error::OtherTraining {
+        what,
+        checkpoint,
+        now,
+    })
 }
 
 /// The path of the first value that two have otherwise, and the two values.
