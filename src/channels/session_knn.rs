@@ -7,7 +7,7 @@ use crate::index::Filter;
 use crate::{Result, checks};
 
 use super::taken_by::TakenBy;
-use crate::recall::{Candidates, Reason, RecallChannel, UserContext, best_by_scores};
+use crate::recall::{Candidates, Places, Reason, RecallChannel, UserContext, best_by_scores};
 
 /// The settings of [`SessionKnn`].
 #[derive(Config, Debug, PartialEq, Eq)]
@@ -59,8 +59,17 @@ impl SessionKnnConfig {
 struct Near {
     session: u32,
     similarity: f32,
+    recency: u32,
     /// The place of the last item that both have, counted from the history's end, from 1.
     shared: usize,
+}
+
+impl Near {
+    /// More similar sessions first, and the latest among equals.
+    fn rank(&self) -> (u32, u32) {
+        // The bits of positive numbers are in the numbers' order.
+        (!self.similarity.to_bits(), self.recency)
+    }
 }
 
 impl RecallChannel for SessionKnn {
@@ -77,7 +86,8 @@ impl RecallChannel for SessionKnn {
         } = &self.taken_by;
         best_by_scores(items.nodes() - 1, users, k, filter, |user, scores| {
             let recent = user.history().last(self.config.max_len).items();
-            let mut near: foldhash::HashMap<u32, Near> = foldhash::HashMap::default();
+            let mut places = Places::new(items.len());
+            let mut near: Vec<Near> = Vec::new();
             let mut seen: Vec<ItemIndex> = Vec::new();
             for (place, &item) in recent.iter().enumerate().rev() {
                 if seen.contains(&item) {
@@ -86,28 +96,29 @@ impl RecallChannel for SessionKnn {
                 seen.push(item);
                 let weight = (place + 1) as f32 / recent.len() as f32;
                 for &session in sessions.of(item.get()).0 {
-                    let shared = recent.len() - place;
-                    let near = near.entry(session).or_insert(Near {
-                        session,
-                        similarity: 0.0,
-                        shared,
-                    });
-                    near.similarity += weight;
+                    let (at, new) = places.get_or_insert(session, near.len());
+                    if new {
+                        near.push(Near {
+                            session,
+                            similarity: 0.0,
+                            recency: recency[session as usize],
+                            shared: recent.len() - place,
+                        });
+                    }
+                    near[at].similarity += weight;
                 }
             }
-            let mut near: Vec<Near> = near.into_values().collect();
-            // Among equals the latest.
-            near.sort_unstable_by(|a, b| {
-                let recency = |near: &Near| recency[near.session as usize];
-                b.similarity
-                    .total_cmp(&a.similarity)
-                    .then(recency(a).cmp(&recency(b)))
-            });
-            near.truncate(self.config.neighbors);
+            places.forget(near.iter().map(|near| near.session));
+            if self.config.neighbors < near.len() {
+                near.select_nth_unstable_by_key(self.config.neighbors, Near::rank);
+                near.truncate(self.config.neighbors);
+            }
+            near.sort_unstable_by_key(Near::rank);
             for Near {
                 session,
                 similarity,
                 shared,
+                ..
             } in near
             {
                 let weight = similarity * (1.0 - 0.1 * shared as f32).max(0.05);

@@ -26,9 +26,11 @@ pub(crate) mod gru;
 pub(crate) mod inner_product;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod layer_norm;
+pub(crate) mod least_squares;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod linear;
 pub(crate) mod matmul;
+pub(crate) mod pairwise;
 pub(crate) mod panels;
 pub(crate) mod precision;
 #[cfg(any(feature = "flex", feature = "ndarray"))]

@@ -89,15 +89,8 @@ impl Candidates {
     }
 
     /// Adds the k best of the next user's candidates, which come in any order and each item once.
-    pub fn push_best(&mut self, mut candidates: Vec<Candidate>, k: usize) {
-        let scored = |candidate: &Candidate| (candidate.item.get(), candidate.score);
-        let order = |a: &Candidate, b: &Candidate| best_first(&scored(a), &scored(b));
-        if k < candidates.len() {
-            candidates.select_nth_unstable_by(k, order);
-            candidates.truncate(k);
-        }
-        candidates.sort_unstable_by(order);
-        self.push(candidates);
+    pub fn push_best(&mut self, candidates: Vec<Candidate>, k: usize) {
+        self.push(best_candidates(candidates, k));
     }
 
     /// The items and scores, without the reasons.
@@ -143,4 +136,17 @@ impl Candidates {
             reason,
         })
     }
+}
+
+/// The k best, best first.
+pub(super) fn best_candidates(mut candidates: Vec<Candidate>, k: usize) -> Vec<Candidate> {
+    let scored = |candidate: &Candidate| (candidate.item.get(), candidate.score);
+    let order = |a: &Candidate, b: &Candidate| best_first(&scored(a), &scored(b));
+    if k < candidates.len() {
+        candidates.select_nth_unstable_by(k, order);
+        // A copy, so that the memory of all of them can be used whole again.
+        candidates = candidates[..k].to_vec();
+    }
+    candidates.sort_unstable_by(order);
+    candidates
 }

@@ -24,7 +24,7 @@ pub use fusion_weights::WeightLearningConfig;
 pub(crate) use links::check_offsets;
 pub use links::{Item, Links, Node, Reached, Tag, User};
 pub use path::{Best, HistoryItems, Path, PathChannel, Step, Then};
-pub(crate) use scores::{Scores, best_by_scores};
+pub(crate) use scores::{Places, Scores, best_by_scores};
 pub use selection::{CategoryBonus, MaximalMarginalRelevance, Selected, Selection, TagCap};
 pub use stage::{FALLBACK, RecallStage, SELECTION};
 pub use vector_channel::VectorChannel;

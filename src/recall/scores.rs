@@ -1,6 +1,6 @@
 //! Scores of few items or other nodes out of many, added up piece by piece.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 
 use rayon::prelude::*;
 
@@ -8,7 +8,7 @@ use crate::Result;
 use crate::data::{ItemIndex, check_known};
 use crate::index::Filter;
 
-use super::candidates::{Candidate, Candidates, Reason};
+use super::candidates::{Candidate, Candidates, Reason, best_candidates};
 use super::channel::UserContext;
 use super::links::Reached;
 
@@ -24,15 +24,15 @@ pub(crate) struct Places {
 const DENSE: usize = 1 << 24;
 
 thread_local! {
-    /// The memory of the last places of this thread, all 0: a single user's call is too short to
+    /// The memory of earlier places of this thread, all 0: a single user's call is too short to
     /// make it anew.
-    static MEMORY: Cell<Vec<u32>> = const { Cell::new(Vec::new()) };
+    static MEMORY: RefCell<Vec<Vec<u32>>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Places {
     /// For nodes with numbers below `nodes`.
     pub(crate) fn new(nodes: usize) -> Self {
-        let mut places = MEMORY.take();
+        let mut places = MEMORY.with_borrow_mut(Vec::pop).unwrap_or_default();
         let nodes = nodes.min(DENSE);
         if places.len() < nodes {
             places.resize(nodes, 0);
@@ -82,7 +82,8 @@ impl Drop for Places {
     fn drop(&mut self) {
         // A panic may have come before some were forgotten.
         if !std::thread::panicking() {
-            MEMORY.set(std::mem::take(&mut self.places));
+            let places = std::mem::take(&mut self.places);
+            MEMORY.with_borrow_mut(|memory| memory.push(places));
         }
     }
 }
@@ -166,13 +167,14 @@ pub(crate) fn best_by_scores(
             || Scores::new(items + 1),
             |scores, (row, &user)| {
                 score(user, scores);
-                candidates(scores.take(), row, filter)
+                // Kept here, since all that every user reached would be a catalog for each.
+                best_candidates(candidates(scores.take(), row, filter), k)
             },
         )
         .collect();
     let mut best = Candidates::with_capacity(users.len(), k);
     for scored in scored {
-        best.push_best(scored, k);
+        best.push(scored);
     }
     Ok(best)
 }

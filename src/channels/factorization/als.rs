@@ -1,0 +1,136 @@
+//! Alternating least squares.
+
+use burn::config::Config;
+use ndarray::{Array2, ArrayView2};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+use crate::data::{Catalog, ItemIndex, TrainingSequences};
+use crate::kernels::least_squares::{NormalEquations, Workspace};
+use crate::kernels::scoring::Line;
+use crate::{Result, checks};
+
+use super::{MatrixFactorization, normal};
+
+/// A [`MatrixFactorization`] by alternating least squares (iALS).
+#[derive(Config, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct AlsConfig {
+    /// The size of vectors.
+    #[config(default = 64)]
+    pub dim: usize,
+    /// How often both sides are solved for.
+    #[config(default = 15)]
+    pub iterations: usize,
+    /// How much more than an item that was not taken one that was counts.
+    #[config(default = 20.0)]
+    pub confidence: f64,
+    /// The weight of the vectors' squared lengths.
+    #[config(default = 1.0)]
+    pub regularization: f64,
+    /// The seed of the first vectors.
+    #[config(default = 42)]
+    pub seed: u64,
+}
+
+/// How often a solution is refined; vectors of the last round are close to it already.
+const REFINEMENTS: usize = 3;
+
+impl AlsConfig {
+    /// Alternating least squares over who took what, everything that was not taken counting a
+    /// little: Hu, Koren & Volinsky, [2008](https://doi.org/10.1109/ICDM.2008.22), each vector by
+    /// a few steps of conjugate gradients (Takács, Pilászy & Tikk,
+    /// [2011](https://doi.org/10.1145/2043932.2043987)).
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`](crate::Error::InvalidValue) with the first setting that is
+    /// invalid.
+    pub fn fit(
+        &self,
+        sequences: &TrainingSequences,
+        catalog: &Catalog,
+    ) -> Result<MatrixFactorization> {
+        checks::has_items(catalog.len())?;
+        sequences.check_items(catalog)?;
+        checks::at_least_one(&[("dim", self.dim), ("iterations", self.iterations)])?;
+        checks::positive("confidence", self.confidence)?;
+        checks::positive("regularization", self.regularization)?;
+        let by_user: Vec<&[u32]> = sequences.iter().map(ItemIndex::as_numbers).collect();
+        let mut by_item: Vec<Vec<u32>> = vec![Vec::new(); catalog.len() + 1];
+        for (user, items) in by_user.iter().enumerate() {
+            for &item in *items {
+                by_item[item as usize].push(user as u32);
+            }
+        }
+        let mut random = ChaCha8Rng::seed_from_u64(self.seed);
+        let mut users = normal(by_user.len(), self.dim, &mut random);
+        let mut items = normal(by_item.len(), self.dim, &mut random);
+        let (confidence, regularization) = (self.confidence as f32, self.regularization as f32);
+        items.row_mut(0).fill(0.0);
+        for _ in 0..self.iterations {
+            Side::new(items.view(), confidence, regularization).solve_all(&mut users, &by_user);
+            Side::new(users.view(), confidence, regularization).solve_all(&mut items, &by_item);
+        }
+        MatrixFactorization::from_vectors(users, items, confidence, regularization)
+    }
+}
+
+/// The vectors of users or of items, by which the other side is solved for.
+#[derive(Debug)]
+pub(super) struct Side {
+    /// The vectors, `[rows, lines]`.
+    rows: Vec<Line>,
+    /// Σ qqᵀ over all of them, `[dim, lines]`.
+    products: Vec<Line>,
+    dim: usize,
+    confidence: f32,
+    regularization: f32,
+}
+
+impl Side {
+    pub(super) fn new(vectors: ArrayView2<'_, f32>, confidence: f32, regularization: f32) -> Self {
+        Self {
+            rows: in_lines(vectors),
+            products: in_lines(vectors.t().dot(&vectors).view()),
+            dim: vectors.ncols(),
+            confidence,
+            regularization,
+        }
+    }
+
+    pub(super) fn equations(&self) -> NormalEquations<'_> {
+        NormalEquations {
+            products: &self.products,
+            rows: &self.rows,
+            weight: self.confidence,
+            regularization: self.regularization,
+            dim: self.dim,
+        }
+    }
+
+    /// Moves every vector of the other side to its solution.
+    fn solve_all(&self, vectors: &mut Array2<f32>, taken: &[impl AsRef<[u32]> + Sync]) {
+        let vectors = vectors.as_slice_mut().expect("made in standard order");
+        let equations = self.equations();
+        (vectors.par_chunks_exact_mut(self.dim).zip(taken)).for_each_init(
+            Workspace::default,
+            |workspace, (vector, taken)| {
+                equations.solve(taken.as_ref(), vector, REFINEMENTS, workspace);
+            },
+        );
+    }
+}
+
+/// Rows of whole lines, filled up with 0.
+fn in_lines(rows: ArrayView2<'_, f32>) -> Vec<Line> {
+    let per_row = rows.ncols().div_ceil(Line::WIDTH);
+    let mut lines = vec![Line::default(); rows.nrows() * per_row];
+    for (lines, row) in lines.chunks_exact_mut(per_row).zip(rows.rows()) {
+        let values: &mut [f32] = bytemuck::cast_slice_mut(lines);
+        for (value, &of_row) in values.iter_mut().zip(row) {
+            *value = of_row;
+        }
+    }
+    lines
+}

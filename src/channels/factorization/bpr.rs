@@ -1,0 +1,216 @@
+//! Bayesian personalized ranking.
+
+use burn::config::Config;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::data::{Catalog, TrainingSequences};
+use crate::kernels::pairwise::step_apart;
+use crate::kernels::scoring::prefetch;
+use crate::{Result, checks};
+
+use super::{AlsConfig, MatrixFactorization, normal};
+
+/// A [`MatrixFactorization`] by Bayesian personalized ranking (BPR).
+#[derive(Config, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct BprConfig {
+    /// The size of vectors.
+    #[config(default = 64)]
+    pub dim: usize,
+    /// Passes over all interactions.
+    #[config(default = 60)]
+    pub epochs: usize,
+    /// The learning rate.
+    #[config(default = 0.05)]
+    pub learning_rate: f64,
+    /// The weight of the vectors' squared lengths.
+    #[config(default = 0.002)]
+    pub regularization: f64,
+    /// The seed of the first vectors and of draws.
+    #[config(default = 42)]
+    pub seed: u64,
+}
+
+/// How many steps are drawn before the first of them is made, so that what they need is on the
+/// way from memory.
+const DRAWN_AHEAD: usize = 32;
+
+impl BprConfig {
+    /// Bayesian personalized ranking: each taken item's product is to be above that of an item
+    /// drawn from the others. Rendle et al., [2009](https://arxiv.org/abs/1205.2618).
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`](crate::Error::InvalidValue) with the first setting that is
+    /// invalid.
+    pub fn fit(
+        &self,
+        sequences: &TrainingSequences,
+        catalog: &Catalog,
+    ) -> Result<MatrixFactorization> {
+        checks::has_items(catalog.len())?;
+        sequences.check_items(catalog)?;
+        checks::at_least_one(&[("dim", self.dim), ("epochs", self.epochs)])?;
+        checks::positive("learning_rate", self.learning_rate)?;
+        checks::not_negative("regularization", self.regularization)?;
+        let mut random = ChaCha8Rng::seed_from_u64(self.seed);
+        let mut users = normal(sequences.len(), self.dim, &mut random);
+        let mut items = normal(catalog.len() + 1, self.dim, &mut random);
+        items.row_mut(0).fill(0.0);
+        let taken: Vec<(u32, u32)> = (sequences.iter().enumerate())
+            .flat_map(|(user, items)| items.iter().map(move |item| (user as u32, item.get())))
+            .collect();
+        let sets = Sets::of(sequences, catalog.len());
+        let (rate, decay) = (self.learning_rate as f32, self.regularization as f32);
+        let dim = self.dim;
+        let user_rows = users.as_slice_mut().expect("made in standard order");
+        let item_rows = items.as_slice_mut().expect("made in standard order");
+        let row = |number: u32| number as usize * dim..(number as usize + 1) * dim;
+        let mut places = Vec::with_capacity(DRAWN_AHEAD);
+        let mut draws = Vec::with_capacity(DRAWN_AHEAD);
+        let mut left = self.epochs * taken.len();
+        while left > 0 {
+            let drawn = left.min(DRAWN_AHEAD);
+            left -= drawn;
+            places.clear();
+            places.extend((0..drawn).map(|_| {
+                let place = random.random_range(0..taken.len());
+                prefetch(&taken[place..=place]);
+                (place, random.random_range(1..=catalog.len()) as u32)
+            }));
+            draws.clear();
+            draws.extend(places.iter().map(|&(place, worse)| {
+                let (user, better) = taken[place];
+                sets.prefetch(user, worse);
+                prefetch(&user_rows[row(user)]);
+                prefetch(&item_rows[row(better)]);
+                prefetch(&item_rows[row(worse)]);
+                (user, better, worse)
+            }));
+            for &(user, better, worse) in &draws {
+                if sets.contain(user, worse) {
+                    continue;
+                }
+                let [better, worse] = item_rows
+                    .get_disjoint_mut([row(better), row(worse)])
+                    .expect("one was taken and the other was not");
+                step_apart(&mut user_rows[row(user)], better, worse, rate, decay);
+            }
+        }
+        let als = AlsConfig::new();
+        MatrixFactorization::from_vectors(
+            users,
+            items,
+            als.confidence as f32,
+            als.regularization as f32,
+        )
+    }
+}
+
+/// What each user took, to be looked up by one load from memory that can be asked for ahead.
+struct Sets {
+    /// Where each user's items begin, and where the last one's end.
+    offsets: Vec<usize>,
+    /// Each user's items, by their number.
+    items: Vec<u32>,
+    /// A bit for each pair of a user and an item, set for those that were taken; or, where these
+    /// are too many, for each of their hashes, and a set one has to be searched for in the items.
+    bits: Vec<u64>,
+    /// How many bits a user has, where every pair has one of its own.
+    bits_per_user: Option<usize>,
+}
+
+/// How many bits there are at least for each pair that was taken, where hashes are looked up.
+const BITS_PER_PAIR: usize = 16;
+
+/// Up to how many there are for it, where every pair has one.
+const MOST_BITS_PER_PAIR: usize = 64;
+
+impl Sets {
+    fn of(sequences: &TrainingSequences, items: usize) -> Self {
+        let mut offsets = vec![0];
+        let mut taken: Vec<u32> = Vec::new();
+        for sequence in sequences.iter() {
+            let start = taken.len();
+            taken.extend(sequence.iter().map(|item| item.get()));
+            taken[start..].sort_unstable();
+            offsets.push(taken.len());
+        }
+        let pairs = (items + 1).saturating_mul(sequences.len());
+        let direct = pairs <= taken.len().saturating_mul(MOST_BITS_PER_PAIR);
+        let bits = if direct {
+            pairs
+        } else {
+            (taken.len() * BITS_PER_PAIR).next_power_of_two()
+        };
+        let mut sets = Self {
+            offsets,
+            items: taken,
+            bits: vec![0; bits.div_ceil(64)],
+            bits_per_user: direct.then_some(items + 1),
+        };
+        for (user, sequence) in sequences.iter().enumerate() {
+            for item in sequence {
+                let (word, bit) = sets.place(user as u32, item.get());
+                sets.bits[word] |= bit;
+            }
+        }
+        sets
+    }
+
+    /// The word and the bit of a pair.
+    fn place(&self, user: u32, item: u32) -> (usize, u64) {
+        let place = match self.bits_per_user {
+            Some(bits) => user as usize * bits + item as usize,
+            None => {
+                let pair = u64::from(user) << 32 | u64::from(item);
+                // The upper bits of a product with an odd number depend on all of the pair's.
+                let hash = pair.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(32) as usize;
+                hash & (self.bits.len() * 64 - 1)
+            }
+        };
+        (place / 64, 1 << (place % 64))
+    }
+
+    fn prefetch(&self, user: u32, item: u32) {
+        let (word, _) = self.place(user, item);
+        prefetch(&self.bits[word..=word]);
+    }
+
+    fn contain(&self, user: u32, item: u32) -> bool {
+        let (word, bit) = self.place(user, item);
+        if self.bits[word] & bit == 0 || self.bits_per_user.is_some() {
+            return self.bits[word] & bit != 0;
+        }
+        let user = user as usize;
+        let items = &self.items[self.offsets[user]..self.offsets[user + 1]];
+        items.binary_search(&item).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Dataset, Filters, Interaction, Interactions};
+
+    /// Sets hold what was taken and nothing else, whether a pair has a bit of its own or not.
+    #[test]
+    fn sets_hold_what_was_taken() {
+        for (users, direct) in [(8, true), (200, false)] {
+            let log: Interactions = (0..users)
+                .flat_map(|user| (5 * user..5 * user + 7).map(move |item| (user, item)))
+                .map(|(user, item)| Interaction::new(user, item, item as f64))
+                .collect();
+            let dataset = Dataset::new(log, Filters::default()).unwrap();
+            let sequences = TrainingSequences::all(&dataset);
+            let sets = Sets::of(&sequences, dataset.catalog().len());
+            assert_eq!(sets.bits_per_user.is_some(), direct);
+            for (user, sequence) in sequences.iter().enumerate() {
+                for item in dataset.catalog().items() {
+                    let taken = sequence.contains(&item);
+                    assert_eq!(sets.contain(user as u32, item.get()), taken);
+                }
+            }
+        }
+    }
+}

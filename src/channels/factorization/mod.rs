@@ -1,0 +1,129 @@
+//! Matrix factorization: users and items as vectors, without order.
+
+mod als;
+mod bpr;
+
+use ndarray::{Array1, Array2, ArrayView2};
+use rand::Rng;
+use rand_distr::{Distribution, StandardNormal};
+use rayon::prelude::*;
+
+use crate::Result;
+use crate::data::{History, ItemIndex};
+use crate::index::{Filter, FlatIndex, VectorIndex};
+use crate::kernels::least_squares::Workspace;
+use crate::recall::{Candidates, Reason, RecallChannel, UserContext};
+use crate::retrieve::{UserEncoder, nearest_items};
+
+use als::Side;
+
+pub use als::AlsConfig;
+pub use bpr::BprConfig;
+
+/// A vector for each user and each item, whose inner products say who takes what.
+///
+/// Any history is recalled for, of users in training or not: its vector is
+/// [solved for](MatrixFactorization::fold_in) with the items' vectors as they are.
+#[derive(Debug)]
+pub struct MatrixFactorization {
+    users: Array2<f32>,
+    items: Array2<f32>,
+    /// What users are folded in by.
+    of_items: Side,
+    index: FlatIndex,
+}
+
+/// How often the solution of a new user is refined, which begins at 0.
+const FOLD_IN_REFINEMENTS: usize = 12;
+
+impl MatrixFactorization {
+    /// A factorization of known item vectors, `[items + 1, dim]`, which folds users in; there are
+    /// no vectors of training users.
+    pub(crate) fn of_items(items: Array2<f32>, config: &AlsConfig) -> Result<Self> {
+        let users = Array2::zeros((0, items.ncols()));
+        let (confidence, regularization) = (config.confidence as f32, config.regularization as f32);
+        Self::from_vectors(users, items, confidence, regularization)
+    }
+
+    fn from_vectors(
+        users: Array2<f32>,
+        items: Array2<f32>,
+        confidence: f32,
+        regularization: f32,
+    ) -> Result<Self> {
+        Ok(Self {
+            index: FlatIndex::new(items.view())?,
+            of_items: Side::new(items.view(), confidence, regularization),
+            users,
+            items,
+        })
+    }
+
+    /// Vectors of the training sequences' users, `[users, dim]`.
+    pub fn user_vectors(&self) -> ArrayView2<'_, f32> {
+        self.users.view()
+    }
+
+    /// Vectors of items, `[items + 1, dim]`; row 0 is padding.
+    pub fn item_vectors(&self) -> ArrayView2<'_, f32> {
+        self.items.view()
+    }
+
+    /// The vector `[dim]` of a user with a history, the items' vectors staying as they are: what
+    /// alternating least squares would give them next.
+    ///
+    /// # Panics
+    /// When an item is not in the catalog.
+    pub fn fold_in(&self, history: &[ItemIndex]) -> Array1<f32> {
+        let mut vector = vec![0.0; self.items.ncols()];
+        self.fold_into(&mut vector, history, &mut Workspace::default());
+        Array1::from(vector)
+    }
+
+    /// [`fold_in`](Self::fold_in) in memory that is there, from a vector of 0.
+    fn fold_into(&self, vector: &mut [f32], history: &[ItemIndex], workspace: &mut Workspace) {
+        let chosen = ItemIndex::as_numbers(history);
+        (self.of_items.equations()).solve(chosen, vector, FOLD_IN_REFINEMENTS, workspace);
+    }
+}
+
+fn normal(rows: usize, columns: usize, random: &mut impl Rng) -> Array2<f32> {
+    let deviation = 0.1 / (columns as f32).sqrt();
+    let draws = StandardNormal
+        .sample_iter(random)
+        .map(|draw: f32| deviation * draw);
+    Array2::from_shape_vec((rows, columns), draws.take(rows * columns).collect())
+        .expect("as many draws as values")
+}
+
+impl RecallChannel for MatrixFactorization {
+    fn recall(
+        &self,
+        users: &[UserContext<'_>],
+        k: usize,
+        filter: Option<Filter<'_>>,
+    ) -> Result<Candidates> {
+        let histories: Vec<History<'_>> = users.iter().map(|user| user.history()).collect();
+        let encode = |histories: &[History<'_>]| self.encode(histories);
+        let hits = nearest_items(encode, &self.index, self.index.len(), &histories, k, filter)?;
+        Ok(Candidates::of_hits(hits, Reason::Taste))
+    }
+}
+
+impl UserEncoder for MatrixFactorization {
+    fn dim(&self) -> usize {
+        self.items.ncols()
+    }
+
+    fn encode(&self, histories: &[History<'_>]) -> Result<Array2<f32>> {
+        let mut vectors = vec![0.0; histories.len() * self.dim()];
+        (vectors.par_chunks_exact_mut(self.dim()).zip(histories))
+            .for_each_init(Workspace::default, |workspace, (vector, history)| {
+                self.fold_into(vector, history.items(), workspace)
+            });
+        Ok(
+            Array2::from_shape_vec((histories.len(), self.dim()), vectors)
+                .expect("a vector for each history"),
+        )
+    }
+}
