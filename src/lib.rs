@@ -90,6 +90,7 @@
 #![warn(missing_docs)]
 
 pub mod backend;
+mod buffer;
 pub mod channels;
 mod checks;
 pub mod data;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::fingerprint::Fingerprint;
 use super::history::History;
 use super::sequences::Sequences;
+use super::training_sequences::narrow;
 use crate::item::ItemIndex;
 
 /// One user to be judged: what they did, and what they did then.
@@ -20,13 +21,23 @@ pub struct Case<'a> {
     pub labels: &'a [ItemIndex],
 }
 
-/// A user's part of the flat array: history up to `cut`, labels from there to `end`.
+/// How a user's sequence is divided: history up to `cut`, labels from there to `end`, both counted
+/// from its start. Small, since there may be two for each of millions of users.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Place {
-    pub(super) user: usize,
-    pub(super) start: usize,
-    pub(super) cut: usize,
-    pub(super) end: usize,
+    user: u32,
+    cut: u32,
+    end: u32,
+}
+
+impl Place {
+    pub(super) fn new(user: usize, cut: usize, end: usize) -> Self {
+        Self {
+            user: narrow(user),
+            cut: narrow(cut),
+            end: narrow(end),
+        }
+    }
 }
 
 /// The cases of one split, as views into the data set's sequences.
@@ -52,12 +63,7 @@ impl Cases {
     /// # Panics
     /// When `case` is not below [`Cases::len`].
     pub fn get(&self, case: usize) -> Case<'_> {
-        let Place {
-            user,
-            start,
-            cut,
-            end,
-        } = self.places[case];
+        let (user, start, cut, end) = self.bounds(case);
         Case {
             user,
             history: self.sequences.items_in(start..cut),
@@ -66,30 +72,29 @@ impl Cases {
         }
     }
 
+    /// A case's user, and where its history begins, its labels begin, and they end, in the flat
+    /// array.
+    fn bounds(&self, case: usize) -> (usize, usize, usize, usize) {
+        let Place { user, cut, end } = self.places[case];
+        let start = self.sequences.range(user as usize).start;
+        let of = |length: u32| start + length as usize;
+        (user as usize, start, of(cut), of(end))
+    }
+
     /// The history of a case, with all that is known of it, at the time of the first label.
     ///
     /// # Panics
     /// When `case` is not below [`Cases::len`].
     pub fn history(&self, case: usize) -> History<'_> {
-        let Place {
-            user,
-            start,
-            cut,
-            end,
-        } = self.places[case];
+        let (user, start, cut, end) = self.bounds(case);
         self.sequences.history(user, start..end).first(cut - start)
     }
 
     /// A number that tells these cases from others: it depends on every history and every label.
     pub fn fingerprint(&self) -> u64 {
         let mut fingerprint = Fingerprint::default();
-        for &Place {
-            user,
-            start,
-            cut,
-            end,
-        } in &self.places
-        {
+        for case in 0..self.len() {
+            let (user, start, cut, end) = self.bounds(case);
             fingerprint.add_history(self.sequences.history(user, start..cut));
             fingerprint.add_history(self.sequences.history(user, cut..end));
         }

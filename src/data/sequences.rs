@@ -4,14 +4,16 @@ use std::ops::Range;
 
 use super::features::Features;
 use super::history::History;
+use crate::buffer::Buffer;
 use crate::item::ItemIndex;
 
-/// Sequences of items, one per user, stored in one array with offsets.
+/// Sequences of items, one per user, stored in one array with offsets: in memory, or in the file of
+/// a [`SequenceStore`](super::SequenceStore).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Sequences {
-    offsets: Vec<usize>,
-    items: Vec<ItemIndex>,
-    times: Vec<f64>,
+    offsets: Buffer<usize>,
+    items: Buffer<ItemIndex>,
+    times: Buffer<f64>,
     /// Of users, where there are any.
     features: Option<Features>,
 }
@@ -19,6 +21,15 @@ pub struct Sequences {
 impl Sequences {
     /// Sequences of users whose items and times lie between consecutive offsets, in time order.
     pub(super) fn from_parts(offsets: Vec<usize>, items: Vec<ItemIndex>, times: Vec<f64>) -> Self {
+        Self::from_buffers(offsets.into(), items.into(), times.into())
+    }
+
+    /// The same for arrays that may be in a file.
+    pub(super) fn from_buffers(
+        offsets: Buffer<usize>,
+        items: Buffer<ItemIndex>,
+        times: Buffer<f64>,
+    ) -> Self {
         debug_assert_eq!(offsets.last(), Some(&items.len()));
         debug_assert_eq!(items.len(), times.len());
         Self {
@@ -35,29 +46,28 @@ impl Sequences {
         self
     }
 
-    /// The same users with only those items, out of the part of each one's sequence that `ranges`
+    /// The same users with only those items, out of the part of each one's sequence that `parts`
     /// gives, that are to be kept.
     pub(super) fn retain(
         &self,
-        ranges: &[(usize, Range<usize>)],
+        parts: impl Iterator<Item = (usize, Range<usize>)>,
         keep: impl Fn(ItemIndex) -> bool,
     ) -> Self {
-        let mut kept = Self {
-            offsets: vec![0],
-            features: self.features.clone(),
-            ..Self::default()
-        };
-        let mut ranges = ranges.iter().peekable();
+        let (mut offsets, mut items, mut times) = (vec![0], Vec::new(), Vec::new());
+        let mut parts = parts.peekable();
         for user in 0..self.len() {
-            if let Some((_, range)) = ranges.next_if(|(of, _)| *of == user) {
-                for place in range.clone().filter(|&place| keep(self.items[place])) {
-                    kept.items.push(self.items[place]);
-                    kept.times.push(self.times[place]);
+            if let Some((_, range)) = parts.next_if(|(of, _)| *of == user) {
+                for place in range.filter(|&place| keep(self.items[place])) {
+                    items.push(self.items[place]);
+                    times.push(self.times[place]);
                 }
             }
-            kept.offsets.push(kept.items.len());
+            offsets.push(items.len());
         }
-        kept
+        Self {
+            features: self.features.clone(),
+            ..Self::from_parts(offsets, items, times)
+        }
     }
 
     /// A part of a user's sequence, with all that is known of it.
@@ -127,15 +137,43 @@ impl Sequences {
     ///
     /// `None` when there is no interaction; a quantile outside `0..=1` is taken as the nearer end.
     pub fn time_quantile(&self, quantile: f64) -> Option<f64> {
-        let mut times = self.times.clone();
-        let last = times.len().checked_sub(1)?;
-        let place = (times.len() as f64 * quantile.clamp(0.0, 1.0)) as usize;
-        Some(
-            *times
-                .select_nth_unstable_by(place.min(last), f64::total_cmp)
-                .1,
-        )
+        let last = self.times.len().checked_sub(1)?;
+        let place = (self.times.len() as f64 * quantile.clamp(0.0, 1.0)) as usize;
+        Some(nth_time(&self.times, place.min(last)))
     }
+}
+
+/// The time that `place` others come before, found digit by digit, since a sorted copy of all times
+/// may not fit in memory.
+fn nth_time(times: &[f64], mut place: usize) -> f64 {
+    const DIGIT: u32 = u16::BITS;
+    const SIGN: u64 = 1 << 63;
+    // Numbers that are in the order of the times.
+    let rank = |time: f64| match time.to_bits() {
+        bits if bits & SIGN == 0 => bits | SIGN,
+        bits => !bits,
+    };
+    let mut found = 0;
+    for digit in (0..u64::BITS / DIGIT).rev() {
+        let mut counts = vec![0; 1 << DIGIT];
+        for &time in times {
+            let rest = rank(time) >> (digit * DIGIT);
+            if rest >> DIGIT == found {
+                counts[(rest - (found << DIGIT)) as usize] += 1;
+            }
+        }
+        let mut value = 0;
+        while counts[value] <= place {
+            place -= counts[value];
+            value += 1;
+        }
+        found = found << DIGIT | value as u64;
+    }
+    f64::from_bits(if found & SIGN == 0 {
+        !found
+    } else {
+        found ^ SIGN
+    })
 }
 
 #[cfg(test)]
@@ -158,5 +196,31 @@ mod tests {
         assert_eq!(sequences.time_quantile(0.5), Some(1.0));
         assert_eq!(sequences.time_quantile(1.0), Some(2.0));
         assert_eq!(Sequences::default().time_quantile(0.5), None);
+    }
+
+    #[test]
+    fn quantiles_are_those_of_sorted_times() {
+        let mut times = vec![
+            0.0,
+            -0.0,
+            1.5,
+            -2.5,
+            1e300,
+            -1e300,
+            835_355_493.0,
+            835_355_493.25,
+            7.0,
+            7.0,
+            7.0,
+        ];
+        let offsets = vec![0, times.len()];
+        let items = ItemIndex::from_vec(vec![1; times.len()]);
+        let sequences = Sequences::from_parts(offsets, items, times.clone());
+        times.sort_by(f64::total_cmp);
+        for place in 0..times.len() {
+            let quantile = (place as f64 + 0.5) / times.len() as f64;
+            let found = sequences.time_quantile(quantile).unwrap();
+            assert_eq!(found.to_bits(), times[place].to_bits());
+        }
     }
 }

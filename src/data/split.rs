@@ -1,6 +1,5 @@
 //! Protocols: how sequences become training data and evaluation cases.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use rand::SeedableRng;
@@ -12,7 +11,7 @@ use super::catalog::Catalog;
 use super::dataset::Dataset;
 use super::fingerprint::Fingerprint;
 use super::sequences::Sequences;
-use super::training_sequences::TrainingSequences;
+use super::training_sequences::{self, Beginning, TrainingSequences};
 use crate::item::ItemIndex;
 use crate::{Error, Result};
 
@@ -94,7 +93,7 @@ impl Split {
         };
         let train = TrainingSequences {
             sequences: sequences.clone(),
-            ranges: parts.train,
+            parts: training_sequences::Parts::Beginnings(parts.train),
         };
         Ok(Self {
             catalog: dataset.catalog().clone().with_counts(train.iter()),
@@ -111,18 +110,18 @@ impl Split {
     /// # Errors
     /// [`Error::NothingLeft`] when the training data would be empty.
     pub fn without_items(mut self, without: impl Fn(ItemIndex) -> bool) -> Result<Self> {
-        let TrainingSequences { sequences, ranges } = &self.train;
-        let kept = Arc::new(sequences.retain(ranges, |item| !without(item)));
-        let users = (0..kept.len()).map(|user| (user, kept.range(user)));
-        let ranges: Vec<_> = users.filter(|(_, range)| !range.is_empty()).collect();
-        if ranges.is_empty() {
+        let parts = (0..self.train.len()).map(|sequence| self.train.part(sequence));
+        let kept = Arc::new((self.train.sequences).retain(parts, |item| !without(item)));
+        let lengths = (0..kept.len()).map(|user| Beginning::new(user, kept.range(user).len()));
+        let left: Vec<Beginning> = lengths.filter(|left| left.length > 0).collect();
+        if left.is_empty() {
             return Err(Error::NothingLeft {
                 reason: "every training sequence holds only items that are left out".to_owned(),
             });
         }
         self.train = TrainingSequences {
             sequences: kept,
-            ranges,
+            parts: training_sequences::Parts::Beginnings(left),
         };
         self.catalog = self.catalog.with_counts(self.train.iter());
         Ok(self)
@@ -150,7 +149,7 @@ impl Split {
 
 #[derive(Default)]
 struct Parts {
-    train: Vec<(usize, Range<usize>)>,
+    train: Vec<Beginning>,
     valid: Vec<Place>,
     test: Vec<Place>,
     too_short: usize,
@@ -167,23 +166,18 @@ impl Parts {
         users[valid_end..].sort_unstable();
         self.train = users[..train_end]
             .iter()
-            .map(|&user| (user, sequences.range(user)))
+            .map(|&user| Beginning::new(user, sequences.range(user).len()))
             .collect();
         for (place, &user) in users.iter().enumerate().skip(train_end) {
-            let Range { start, end } = sequences.range(user);
-            let cut = start + (end - start) * 8 / 10;
-            if start < cut && cut < end {
+            let length = sequences.range(user).len();
+            let cut = length * 8 / 10;
+            if 0 < cut && cut < length {
                 let cases = if place < valid_end {
                     &mut self.valid
                 } else {
                     &mut self.test
                 };
-                cases.push(Place {
-                    user,
-                    start,
-                    cut,
-                    end,
-                });
+                cases.push(Place::new(user, cut, length));
             } else {
                 self.too_short += 1;
             }
@@ -192,51 +186,35 @@ impl Parts {
 
     fn leave_one_out(&mut self, sequences: &Sequences) {
         for user in 0..sequences.len() {
-            let Range { start, end } = sequences.range(user);
-            if end - start < 3 {
+            let length = sequences.range(user).len();
+            if length < 3 {
                 self.too_short += 1;
                 continue;
             }
-            self.train.push((user, start..end - 2));
-            self.valid.push(Place {
-                user,
-                start,
-                cut: end - 2,
-                end: end - 1,
-            });
-            self.test.push(Place {
-                user,
-                start,
-                cut: end - 1,
-                end,
-            });
+            self.train.push(Beginning::new(user, length - 2));
+            self.valid.push(Place::new(user, length - 2, length - 1));
+            self.test.push(Place::new(user, length - 1, length));
         }
     }
 
     fn by_time(&mut self, sequences: &Sequences, valid: f64, test: f64) {
         for user in 0..sequences.len() {
-            let Range { start, end } = sequences.range(user);
             let times = sequences.times(user);
-            let valid_cut = start + times.partition_point(|&time| time < valid);
-            let test_cut = start + times.partition_point(|&time| time < test);
-            if start < valid_cut {
-                self.train.push((user, start..valid_cut));
+            let valid_cut = times.partition_point(|&time| time < valid);
+            let test_cut = times.partition_point(|&time| time < test);
+            if 0 < valid_cut {
+                self.train.push(Beginning::new(user, valid_cut));
             }
             // Someone who first acts after a cut has labels but no history to judge them by.
             let mut judge = |cases: &mut Vec<Place>, cut: usize, end: usize| {
-                if cut < end && start < cut {
-                    cases.push(Place {
-                        user,
-                        start,
-                        cut,
-                        end,
-                    });
+                if cut < end && 0 < cut {
+                    cases.push(Place::new(user, cut, end));
                 } else if cut < end {
                     self.too_short += 1;
                 }
             };
             judge(&mut self.valid, valid_cut, test_cut);
-            judge(&mut self.test, test_cut, end);
+            judge(&mut self.test, test_cut, times.len());
         }
     }
 }

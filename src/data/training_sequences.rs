@@ -15,33 +15,75 @@ use crate::{Error, Result};
 #[derive(Debug, Clone)]
 pub struct TrainingSequences {
     pub(super) sequences: Arc<Sequences>,
-    /// Each one's user and its place in the flat array.
-    pub(super) ranges: Vec<(usize, Range<usize>)>,
+    pub(super) parts: Parts,
+}
+
+/// Which part of whose sequence each training sequence is.
+#[derive(Debug, Clone)]
+pub(super) enum Parts {
+    /// The whole of everyone's.
+    Whole,
+    /// The beginnings of some users' sequences.
+    Beginnings(Vec<Beginning>),
+}
+
+/// The first items of a user's sequence. Small, since there is one for each of millions of users
+/// whose sequences are not in memory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Beginning {
+    pub(super) user: u32,
+    pub(super) length: u32,
+}
+
+impl Beginning {
+    pub(super) fn new(user: usize, length: usize) -> Self {
+        Self {
+            user: narrow(user),
+            length: narrow(length),
+        }
+    }
+}
+
+/// The number of a user, or of items in one user's sequence.
+pub(super) fn narrow(number: usize) -> u32 {
+    u32::try_from(number).expect("fewer than 2^32 users, and items in each one's sequence")
 }
 
 impl TrainingSequences {
     /// All of a data set's sequences, for a last training run that holds nothing out.
     pub fn all(dataset: &Dataset) -> Self {
-        let sequences = dataset.sequences().clone();
-        let ranges = (0..sequences.len())
-            .map(|user| (user, sequences.range(user)))
-            .collect();
-        Self { sequences, ranges }
+        Self {
+            sequences: dataset.sequences().clone(),
+            parts: Parts::Whole,
+        }
     }
 
     /// Sequences of users whose items and times lie between consecutive offsets, in time order.
     pub(crate) fn from_parts(offsets: Vec<usize>, items: Vec<ItemIndex>, times: Vec<f64>) -> Self {
-        let sequences = Arc::new(Sequences::from_parts(offsets, items, times));
-        let ranges = (0..sequences.len()).map(|user| (user, sequences.range(user)));
         Self {
-            ranges: ranges.collect(),
-            sequences,
+            sequences: Arc::new(Sequences::from_parts(offsets, items, times)),
+            parts: Parts::Whole,
+        }
+    }
+
+    /// A sequence's user and its place in the flat array.
+    pub(super) fn part(&self, sequence: usize) -> (usize, Range<usize>) {
+        match &self.parts {
+            Parts::Whole => (sequence, self.sequences.range(sequence)),
+            Parts::Beginnings(beginnings) => {
+                let Beginning { user, length } = beginnings[sequence];
+                let start = self.sequences.range(user as usize).start;
+                (user as usize, start..start + length as usize)
+            }
         }
     }
 
     /// The number of sequences.
     pub fn len(&self) -> usize {
-        self.ranges.len()
+        match &self.parts {
+            Parts::Whole => self.sequences.len(),
+            Parts::Beginnings(beginnings) => beginnings.len(),
+        }
     }
 
     /// A number that tells these sequences from others: it depends on every item, time and feature
@@ -68,12 +110,12 @@ impl TrainingSequences {
     /// # Panics
     /// When `sequence` is not below [`TrainingSequences::len`].
     pub fn user(&self, sequence: usize) -> usize {
-        self.ranges[sequence].0
+        self.part(sequence).0
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.ranges.is_empty()
+        self.len() == 0
     }
 
     /// One sequence, in time order.
@@ -81,7 +123,7 @@ impl TrainingSequences {
     /// # Panics
     /// When `sequence` is not below [`TrainingSequences::len`].
     pub fn get(&self, sequence: usize) -> &[ItemIndex] {
-        self.sequences.items_in(self.ranges[sequence].1.clone())
+        self.sequences.items_in(self.part(sequence).1)
     }
 
     /// One sequence, with all that is known of it.
@@ -89,7 +131,7 @@ impl TrainingSequences {
     /// # Panics
     /// When `sequence` is not below [`TrainingSequences::len`].
     pub fn history(&self, sequence: usize) -> History<'_> {
-        let (user, range) = self.ranges[sequence].clone();
+        let (user, range) = self.part(sequence);
         self.sequences.history(user, range)
     }
 

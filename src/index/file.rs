@@ -23,7 +23,7 @@ use bytemuck::{Pod, Zeroable};
 use memmap2::Mmap;
 
 use super::Precision;
-use super::buffer::Buffer;
+use crate::buffer::Buffer;
 use crate::files::write_file_with;
 use crate::{Error, Result};
 

@@ -6,12 +6,12 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use ndarray::ArrayView2;
 use rayon::prelude::*;
 
-use super::buffer::Buffer;
 use super::file::{self, Contents, Kind, Mapped};
 use super::{
     Filter, Hits, ItemSet, Precision, UpdatableIndex, VectorIndex, broken, check_queries,
     check_vector, without_padding,
 };
+use crate::buffer::Buffer;
 use crate::item::{ItemIndex, PADDING};
 use crate::kernels::panels::{self, Panels, WIDTH, lines_per_panel};
 use crate::kernels::scoring::Line;

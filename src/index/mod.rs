@@ -1,6 +1,5 @@
 //! Finding the items whose vectors have the largest inner product with a query's.
 
-mod buffer;
 mod file;
 mod filter;
 mod flat;

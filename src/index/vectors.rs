@@ -3,7 +3,7 @@
 use bytemuck::Zeroable;
 use rayon::prelude::*;
 
-use super::buffer::Buffer;
+use crate::buffer::Buffer;
 use crate::kernels::precision;
 use crate::kernels::scoring::{self, Line};
 

@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, Array2, ArrayView2};
 
-use crate::index::buffer::Buffer;
+use crate::buffer::Buffer;
 
 /// How much larger the mean square along a direction must be than along the others that are not
 /// dominant: vectors that models learned on five data sets reached 16, and evening these out was

@@ -17,7 +17,7 @@ use super::dominant::Dominant;
 use super::graph::{Graph, Links};
 use super::twins::{NONE, Twins};
 use super::{HnswConfig, HnswIndex};
-use crate::index::buffer::Buffer;
+use crate::buffer::Buffer;
 use crate::index::file::{self, Contents, Kind, Sections};
 use crate::index::vectors::Vectors;
 use crate::item::{ItemIndex, PADDING};

@@ -6,7 +6,7 @@ use super::beam::{Beam, Near};
 use super::dominant::Dominant;
 use super::twins::{NONE, Twins};
 use super::visited::Visited;
-use crate::index::buffer::Buffer;
+use crate::buffer::Buffer;
 use crate::index::vectors::{Query, Vectors};
 use crate::item::{ItemIndex, PADDING};
 use crate::kernels::scoring::prefetch;

@@ -1,6 +1,6 @@
 //! Points that lie at one place.
 
-use crate::index::buffer::Buffer;
+use crate::buffer::Buffer;
 
 /// Where a list of points has no more.
 pub(super) const NONE: u32 = u32::MAX;

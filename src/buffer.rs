@@ -46,6 +46,12 @@ impl<T: Pod> Default for Buffer<T> {
     }
 }
 
+impl<T: Pod + PartialEq> PartialEq for Buffer<T> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
 impl<T: Pod> From<Vec<T>> for Buffer<T> {
     fn from(values: Vec<T>) -> Self {
         Self::Own(values)
