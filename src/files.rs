@@ -39,6 +39,11 @@ pub(crate) fn write_file_with(
     let mut file = aside(path)?;
     let written = write(file.as_file_mut()).and_then(|()| file.as_file().sync_all());
     written.map_err(Error::io("write", path))?;
+    persist(file, path)
+}
+
+/// Renames a file that was written aside and synced.
+pub(crate) fn persist(file: NamedTempFile, path: &Path) -> Result<()> {
     file.persist(path)
         .map_err(|error| Error::io("write", path)(error.error))?;
     sync_folder(parent(path))
@@ -209,7 +214,8 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(Error::io("read", path))
 }
 
-fn parent(path: &Path) -> &Path {
+/// The folder that a path is in.
+pub(crate) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),

@@ -53,7 +53,7 @@ pub(super) fn read(
     range: Range<u64>,
     block: usize,
     schema: &Schema,
-    into: &mut Collector<'_>,
+    into: &mut Collector<'_, '_>,
 ) -> Result<Completion> {
     let delimiter = schema.delimiter.as_bytes();
     if delimiter.is_empty() {
@@ -79,6 +79,7 @@ pub(super) fn read(
         None
     };
     let layout = Layout::new(schema, header, path)?;
+    into.untimed = layout.time.is_none();
     let parser = Parser {
         delimiter,
         quotes,
@@ -110,8 +111,9 @@ pub(super) fn read(
                 }
                 into.interactions.append(part.rows);
                 lines_before += part.lines;
+                into.give()?;
             }
-            if first {
+            if first && !into.gives_parts() {
                 let share = blocks.len() as f64 / rayon::current_num_threads() as f64;
                 let rows = into.interactions.len() as f64 * share / BLOCKS_PER_THREAD as f64;
                 into.interactions.reserve((rows * 1.01) as usize);
@@ -125,9 +127,6 @@ pub(super) fn read(
             return Ok(Completion::Quoted);
         }
         parsed = next;
-    }
-    if layout.time.is_none() {
-        into.interactions.number_times();
     }
     Ok(Completion::Whole)
 }
@@ -199,7 +198,7 @@ impl Parser<'_> {
         reason = "rows are asked for columns that they have, and fields lie in their line"
     )]
     fn parse(&self, text: &[u8]) -> Part {
-        let mut into = Collector::new(self.path, self.bad_rows);
+        let mut into = Collector::new(self.path, self.bad_rows, None);
         let (mut lines, mut error) = (0, None);
         let quoted = self.quotes && memchr::memchr(b'"', text).is_some();
         let plain = PlainRows::new(self.layout, self.delimiter);
@@ -309,7 +308,7 @@ mod tests {
 
     /// What one reader makes of a text, in a form that can be compared.
     fn outcome(text: &str, block: Option<usize>, bad_rows: BadRows) -> Result<String, String> {
-        let mut into = Collector::new(Path::new("log.csv"), bad_rows);
+        let mut into = Collector::new(Path::new("log.csv"), bad_rows, None);
         let whole = 0..text.len() as u64;
         let read = match block {
             Some(block) => read(&text, whole, block, &schema(), &mut into)
@@ -358,7 +357,7 @@ mod tests {
     #[test]
     fn a_quote_anywhere_is_left_to_the_csv_crate() {
         for text in ["1,2,3,4\n1,\"2,5\",3,4\n", "\"1\",2,3,4\n"] {
-            let mut into = Collector::new(Path::new("log.csv"), BadRows::Fail);
+            let mut into = Collector::new(Path::new("log.csv"), BadRows::Fail, None);
             let whole = 0..text.len() as u64;
             let completion = read(&text, whole, 4, &schema(), &mut into).unwrap();
             assert_eq!(completion, Completion::Quoted);

@@ -146,6 +146,12 @@ impl Catalog {
         self
     }
 
+    /// This catalog with counts that were kept, padding first; `None` when there is not one for
+    /// each item.
+    pub(super) fn counted(self, counts: Vec<u64>) -> Option<Self> {
+        (counts.len() == self.len() + 1).then_some(Self { counts, ..self })
+    }
+
     /// All items, the most frequent first; ties by index.
     pub fn by_popularity(&self) -> Vec<ItemIndex> {
         let mut items: Vec<ItemIndex> = ItemIndex::all(self.len()).collect();

@@ -9,6 +9,7 @@ use super::catalog::Catalog;
 use super::features::Features;
 use super::id::{ExternalId, IdTable};
 use super::interactions::Interactions;
+use super::sequence_store::StoredIds;
 use super::sequences::Sequences;
 use crate::item::ItemIndex;
 use crate::{Error, Result};
@@ -82,8 +83,40 @@ impl Default for Filters {
 #[derive(Debug, Clone)]
 pub struct Dataset {
     catalog: Catalog,
-    users: IdTable,
+    users: UserIds,
     sequences: Arc<Sequences>,
+}
+
+/// The ids of users, in memory or in the file of a [`SequenceStore`](super::SequenceStore).
+#[derive(Debug, Clone)]
+pub(super) enum UserIds {
+    Known(IdTable),
+    Stored(Arc<StoredIds>),
+}
+
+impl UserIds {
+    fn table(&self) -> &IdTable {
+        match self {
+            Self::Known(table) => table,
+            Self::Stored(stored) => stored.table(),
+        }
+    }
+}
+
+impl Filters {
+    /// Whether a row with this value passes.
+    pub(super) fn passes(&self, value: Option<f32>) -> bool {
+        match (self.minimum_value, value) {
+            (Some(minimum), Some(value)) => value >= minimum,
+            _ => true,
+        }
+    }
+}
+
+pub(super) fn nothing_passes(filters: &Filters) -> Error {
+    Error::NothingLeft {
+        reason: format!("no interaction passes the filters {filters:?}"),
+    }
 }
 
 impl Dataset {
@@ -97,7 +130,7 @@ impl Dataset {
     /// value that is not finite.
     pub fn new(interactions: Interactions, filters: Filters) -> Result<Self> {
         interactions.check_numbers()?;
-        let mut grouped = Grouped::new(interactions, filters.minimum_value);
+        let mut grouped = Grouped::new(interactions, &filters);
         grouped.sort_by_time();
         match filters.repeats {
             Repeats::Keep => {}
@@ -105,9 +138,16 @@ impl Dataset {
             Repeats::First => grouped.keep_first(),
         }
         grouped.retain_core(filters.minimum_per_user, filters.minimum_per_item);
-        grouped.finish().ok_or_else(|| Error::NothingLeft {
-            reason: format!("no interaction passes the filters {filters:?}"),
-        })
+        grouped.finish().ok_or_else(|| nothing_passes(&filters))
+    }
+
+    /// A data set that is in a file.
+    pub(super) fn of_store(catalog: Catalog, users: UserIds, sequences: Sequences) -> Self {
+        Self {
+            catalog,
+            users,
+            sequences: Arc::new(sequences),
+        }
     }
 
     /// The items, with their interactions counted over all data.
@@ -145,12 +185,13 @@ impl Dataset {
 
     /// The external id of a user.
     pub fn user_id(&self, user: usize) -> Option<&ExternalId> {
-        self.users.ids().get(user)
+        self.users.table().ids().get(user)
     }
 
     /// The number of a user, if they are known.
     pub fn user_of(&self, id: &ExternalId) -> Option<usize> {
-        self.users.number_of(id).map(|number| number as usize)
+        let number = self.users.table().number_of(id)?;
+        Some(number as usize)
     }
 }
 
@@ -167,11 +208,8 @@ struct Grouped {
 
 impl Grouped {
     /// Groups rows by user, in the order of the source, by counting.
-    fn new(interactions: Interactions, minimum_value: Option<f32>) -> Self {
-        let passes = |row: usize| match (minimum_value, interactions.value(row)) {
-            (Some(minimum), Some(value)) => value >= minimum,
-            _ => true,
-        };
+    fn new(interactions: Interactions, filters: &Filters) -> Self {
+        let passes = |row: usize| filters.passes(interactions.value(row));
         let mut offsets = vec![0; interactions.users.len() + 1];
         for (row, &user) in interactions.user.iter().enumerate() {
             offsets[user as usize + 1] += usize::from(passes(row));
@@ -306,7 +344,7 @@ impl Grouped {
             Sequences::from_parts(self.offsets, ItemIndex::from_vec(self.item), self.time);
         Some(Dataset {
             catalog: catalog.with_counts(sequences.iter()),
-            users,
+            users: UserIds::Known(users),
             sequences: Arc::new(sequences),
         })
     }

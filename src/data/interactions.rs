@@ -260,11 +260,17 @@ impl Interactions {
         }
     }
 
-    /// Takes each row's number as its time.
-    pub(super) fn number_times(&mut self) {
+    /// Takes each row's number as its time, the first one's being `first`.
+    pub(super) fn number_times(&mut self, first: usize) {
         for (row, time) in self.time.iter_mut().enumerate() {
-            *time = row as f64;
+            *time = (first + row) as f64;
         }
+    }
+
+    /// Keeps the rows whose number `keep` takes.
+    pub(super) fn keep_rows(&mut self, keep: impl Fn(usize) -> bool) {
+        let keep: Vec<bool> = (0..self.len()).map(keep).collect();
+        self.retain(&keep);
     }
 
     /// Adds all rows of others after these.

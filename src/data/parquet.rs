@@ -155,10 +155,9 @@ pub(super) fn read(
     path: &Path,
     schema: &Schema,
     only: &[Only],
-    bad_rows: BadRows,
+    mut into: Collector<'_, '_>,
 ) -> Result<Interactions> {
     let wanted = Wanted::of(schema)?;
-    let mut into = Collector::new(path, bad_rows);
     let mut groups = Vec::new();
     for part in files(path)? {
         // Whole folders that hold nothing of what is wanted.
@@ -200,6 +199,7 @@ pub(super) fn read(
             for ((part, ..), rows) in some.iter().zip(std::mem::take(&mut ready)) {
                 for rows in rows? {
                     rows.push(&part.0.path, &mut into)?;
+                    into.give()?;
                 }
             }
             Ok(())
@@ -209,12 +209,7 @@ pub(super) fn read(
         taken?;
         ready = next.unwrap_or_default();
     }
-    if into.interactions.is_empty() {
-        return Err(Error::EmptyFile {
-            path: path.to_owned(),
-        });
-    }
-    Ok(into.interactions)
+    into.finish()
 }
 
 /// The rows of a group.
@@ -423,16 +418,18 @@ impl Rows {
 
     /// Adds the rows column by column, where none of them is bad and there are no event types; whether
     /// that was so.
-    fn push_columns(&self, into: &mut Interactions) -> bool {
+    fn push_columns(&self, into: &mut Collector<'_, '_>) -> bool {
         let (Ids::Integers(users), Ids::Integers(items), None) =
             (&self.users, &self.items, &self.events)
         else {
             return false;
         };
+        let first = into.rows();
+        let into = &mut into.interactions;
         let start = into.len();
         let times: Option<Vec<f64>> = match &self.times {
             None => Some(
-                (start..start + self.keep.len())
+                (first..first + self.keep.len())
                     .map(|row| row as f64)
                     .collect(),
             ),
@@ -473,8 +470,8 @@ impl Rows {
         true
     }
 
-    fn push(&self, path: &Path, into: &mut Collector<'_>) -> Result<()> {
-        if into.interactions.event.is_empty() && self.push_columns(&mut into.interactions) {
+    fn push(&self, path: &Path, into: &mut Collector<'_, '_>) -> Result<()> {
+        if into.interactions.event.is_empty() && self.push_columns(into) {
             return Ok(());
         }
         for &row in &self.keep {
@@ -484,7 +481,7 @@ impl Rows {
         Ok(())
     }
 
-    fn push_row(&self, path: &Path, row: usize, into: &mut Collector<'_>) -> Result<()> {
+    fn push_row(&self, path: &Path, row: usize, into: &mut Collector<'_, '_>) -> Result<()> {
         let line = self.first + row as u64;
         let bad = |field, value: String, expected| Error::Field {
             path: path.to_owned(),
@@ -498,7 +495,7 @@ impl Rows {
         let item = self.items.get(row).ok_or_else(|| missing("item"))?;
         let no_time = || bad("timestamp", "nothing".to_owned(), "a time");
         let time = match &self.times {
-            None => into.interactions.len() as f64,
+            None => into.rows() as f64,
             Some(Times::Numbers(times)) => {
                 let times = times.as_primitive::<Float64Type>();
                 let time = times.is_valid(row).then(|| times.value(row));
@@ -568,7 +565,7 @@ impl Interactions {
     ) -> Result<Self> {
         let path = Path::new("Arrow batches");
         let wanted = Wanted::of(schema)?;
-        let mut into = Collector::new(path, BadRows::Fail);
+        let mut into = Collector::new(path, BadRows::Fail, None);
         let mut row = 0;
         for batch in batches {
             let columns = Columns {

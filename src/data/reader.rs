@@ -22,7 +22,7 @@ use super::layout::Layout;
 use super::only::Only;
 #[cfg(feature = "parquet")]
 use super::parquet;
-use super::rows::{BadRows, Collector};
+use super::rows::{BadRows, Collector, TakePart};
 use super::schema::Schema;
 use super::text::Text;
 use crate::{Error, Result};
@@ -148,11 +148,27 @@ impl InteractionReader {
     /// [`Error::ColumnType`], [`Error::Field`] with the row in place of the line, and
     /// [`Error::Damaged`] for a file that is cut short.
     pub fn read(&self) -> Result<Interactions> {
+        self.read_into(None)
+    }
+
+    /// Reads the whole file in parts of about so many rows, for files that do not fit in memory.
+    /// Each part numbers its users and items anew.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), and those of `take`.
+    pub(super) fn read_parts(&self, size: usize, take: TakePart<'_>) -> Result<()> {
+        self.read_into(Some((size, take))).map(drop)
+    }
+
+    fn read_into(&self, take: Option<(usize, TakePart<'_>)>) -> Result<Interactions> {
         if let Origin::Path(path) = &self.source
             && is_parquet(path)
         {
             return match self.format.schema(path, "")? {
-                Some(schema) => parquet::read(path, &schema, &self.only, self.bad_rows),
+                Some(schema) => {
+                    let into = Collector::new(path, self.bad_rows, take);
+                    parquet::read(path, &schema, &self.only, into)
+                }
                 None => {
                     let reason = "Parquet has columns, such as user=who,item=what,time=at";
                     Err(Error::invalid("format", &self.format, reason))
@@ -187,7 +203,7 @@ impl InteractionReader {
         let carriage_returns = first_line.ends_with(b"\r");
         let first_line = String::from_utf8_lossy(first_line).trim_end().to_owned();
 
-        let mut into = Collector::new(path, self.bad_rows);
+        let mut into = Collector::new(path, self.bad_rows, take);
         match self.format.schema(path, &first_line)? {
             None => read_sequences(source, &mut into)?,
             Some(schema) if schema.delimiter == " " => {
@@ -199,18 +215,13 @@ impl InteractionReader {
                     Completion::Whole => {}
                     Completion::Quoted => {
                         // Quoted fields may hold delimiters and line ends: the csv crate knows.
-                        into = Collector::new(path, self.bad_rows);
+                        into.begin_anew();
                         read_csv(open()?, &schema, carriage_returns, &mut into)?;
                     }
                 }
             }
         }
-        if into.interactions.is_empty() {
-            return Err(Error::EmptyFile {
-                path: path.to_owned(),
-            });
-        }
-        Ok(into.interactions)
+        into.finish()
     }
 }
 
@@ -243,7 +254,12 @@ mod parquet {
         missing(path)
     }
 
-    pub(super) fn read(path: &Path, _: &Schema, _: &[Only], _: BadRows) -> Result<Interactions> {
+    pub(super) fn read(
+        path: &Path,
+        _: &Schema,
+        _: &[Only],
+        _: Collector<'_, '_>,
+    ) -> Result<Interactions> {
         missing(path)
     }
 }
@@ -253,7 +269,7 @@ pub(super) fn read_csv(
     source: impl Read,
     schema: &Schema,
     carriage_returns: bool,
-    into: &mut Collector<'_>,
+    into: &mut Collector<'_, '_>,
 ) -> Result<()> {
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(schema.delimiter.bytes().next().unwrap_or(b','))
@@ -296,6 +312,7 @@ pub(super) fn read_csv(
             record.get(column).unwrap_or_default()
         });
         into.take(row)?;
+        into.give()?;
     }
 }
 
@@ -304,8 +321,8 @@ pub(super) fn read_csv(
 fn lines(
     mut source: impl BufRead,
     remarks_anywhere: bool,
-    into: &mut Collector<'_>,
-    mut each: impl FnMut(&[u8], u64, &mut Collector<'_>) -> Result<()>,
+    into: &mut Collector<'_, '_>,
+    mut each: impl FnMut(&[u8], u64, &mut Collector<'_, '_>) -> Result<()>,
 ) -> Result<()> {
     let mut text = Vec::new();
     let mut remarks = true;
@@ -321,18 +338,19 @@ fn lines(
         remarks &= remarks_anywhere || text.trim_ascii().is_empty();
         let taken = each(&text, line, into);
         into.take(taken)?;
+        into.give()?;
     }
     Ok(())
 }
 
-fn read_sequences(source: impl BufRead, into: &mut Collector<'_>) -> Result<()> {
+fn read_sequences(source: impl BufRead, into: &mut Collector<'_, '_>) -> Result<()> {
     lines(source, false, into, |text, line, into| {
         into.sequence(text, line)
     })
 }
 
 /// Reads rows with any number of blanks between their fields.
-fn read_columns(source: impl BufRead, schema: &Schema, into: &mut Collector<'_>) -> Result<()> {
+fn read_columns(source: impl BufRead, schema: &Schema, into: &mut Collector<'_, '_>) -> Result<()> {
     let mut layout = None;
     lines(source, true, into, |text, line, into| {
         let fields: Vec<&[u8]> = (text.split(u8::is_ascii_whitespace))
@@ -640,7 +658,7 @@ mod tests {
         let path = folder.path().join("log.csv");
         std::fs::write(&path, "1,2,3\n4,5,6\n").unwrap();
         let schema = Schema::positions(0, 1).time(Column::Position(2));
-        let mut into = Collector::new(&path, BadRows::Fail);
+        let mut into = Collector::new(&path, BadRows::Fail, None);
         // As if it had been longer when its size was asked for.
         let text = Text::File(path.clone());
         let read = blocks::read(&text, 0..100, 64, &schema, &mut into);

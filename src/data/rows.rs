@@ -27,20 +27,117 @@ pub enum BadRows {
     Skip,
 }
 
+/// What takes rows part by part, where all of them may not fit in memory.
+pub(super) type TakePart<'p> = &'p mut (dyn FnMut(Interactions) -> Result<()> + Send + 'p);
+
 /// Where rows go, and what becomes of the bad ones.
-pub(super) struct Collector<'a> {
+pub(super) struct Collector<'a, 'p> {
     pub(super) path: &'a Path,
     pub(super) bad_rows: BadRows,
     pub(super) interactions: Interactions,
+    /// Whether times are the numbers of rows.
+    pub(super) untimed: bool,
+    parts: Option<Parts<'p>>,
 }
 
-impl<'a> Collector<'a> {
-    pub(super) fn new(path: &'a Path, bad_rows: BadRows) -> Self {
+/// Rows that were given away.
+struct Parts<'p> {
+    take: TakePart<'p>,
+    /// How many rows a part has at least, but for the last one.
+    size: usize,
+    /// How many there were.
+    given: usize,
+    /// How many of the next ones were given already.
+    repeated: usize,
+    /// How many were skipped, and how many of these the parts that were given away tell of.
+    skipped: usize,
+    told: usize,
+}
+
+impl<'a, 'p> Collector<'a, 'p> {
+    /// Rows are kept, or given away in parts of a size.
+    pub(super) fn new(
+        path: &'a Path,
+        bad_rows: BadRows,
+        parts: Option<(usize, TakePart<'p>)>,
+    ) -> Self {
         Self {
             path,
             bad_rows,
             interactions: Interactions::default(),
+            untimed: false,
+            parts: parts.map(|(size, take)| Parts {
+                take,
+                size,
+                given: 0,
+                repeated: 0,
+                skipped: 0,
+                told: 0,
+            }),
         }
+    }
+
+    /// How many rows there were so far.
+    pub(super) fn rows(&self) -> usize {
+        self.parts.as_ref().map_or(0, |parts| parts.given) + self.interactions.len()
+    }
+
+    pub(super) fn gives_parts(&self) -> bool {
+        self.parts.is_some()
+    }
+
+    /// Gives a part away once there are enough rows for one.
+    pub(super) fn give(&mut self) -> Result<()> {
+        let size = self.parts.as_ref().map(|parts| parts.size);
+        if size.is_some_and(|size| self.interactions.len() >= size) {
+            self.give_all()?;
+        }
+        Ok(())
+    }
+
+    fn give_all(&mut self) -> Result<()> {
+        if self.untimed {
+            let before = self.parts.as_ref().map_or(0, |parts| parts.given);
+            self.interactions.number_times(before);
+        }
+        let Some(parts) = &mut self.parts else {
+            return Ok(());
+        };
+        let mut rows = std::mem::take(&mut self.interactions);
+        parts.given += rows.len();
+        let repeated = parts.repeated.min(rows.len());
+        parts.repeated -= repeated;
+        if repeated > 0 {
+            rows.keep_rows(|row| row >= repeated);
+        }
+        parts.skipped += rows.skipped_rows;
+        rows.skipped_rows = parts.skipped.saturating_sub(parts.told);
+        parts.told += rows.skipped_rows;
+        (parts.take)(rows)
+    }
+
+    /// Begins anew with the same source, of which what was given away is not given again.
+    pub(super) fn begin_anew(&mut self) {
+        self.interactions = Interactions::default();
+        self.untimed = false;
+        if let Some(parts) = &mut self.parts {
+            parts.repeated = std::mem::take(&mut parts.given);
+            parts.skipped = 0;
+        }
+    }
+
+    /// What was not given away.
+    ///
+    /// # Errors
+    /// [`Error::EmptyFile`] when there was no row at all.
+    pub(super) fn finish(mut self) -> Result<Interactions> {
+        if self.rows() == 0 {
+            return Err(Error::EmptyFile {
+                path: self.path.to_owned(),
+            });
+        }
+        self.give_all()?;
+        Ok(self.interactions)
     }
 
     /// Passes an error on or counts it, as asked for.
@@ -135,11 +232,12 @@ impl<'a> Collector<'a> {
                 found: 1,
             });
         }
+        self.untimed = true;
         let rows = &mut self.interactions;
         let user = rows.users.intern_text(user);
         for item in items {
             let item = rows.items.intern_text(item);
-            rows.push_numbers(user, item, rows.len() as f64, None, None);
+            rows.push_numbers(user, item, 0.0, None, None);
         }
         Ok(())
     }
@@ -148,7 +246,8 @@ impl<'a> Collector<'a> {
         let rows = &mut self.interactions;
         let user = rows.users.intern_key(Key::Integer(row.user.into()));
         let item = rows.items.intern_key(Key::Integer(row.item.into()));
-        let time = row.time.unwrap_or(rows.len() as f64);
+        // Where there is none, rows are numbered when they are put together.
+        let time = row.time.unwrap_or_default();
         rows.push_numbers(user, item, time, row.value, None);
     }
 
@@ -177,7 +276,7 @@ impl<'a> Collector<'a> {
         let item = self.id(field(layout.item), line, "item")?;
         let time = match layout.time {
             Some(column) => self.time(field(column), line)?,
-            None => self.interactions.len() as f64,
+            None => self.rows() as f64,
         };
         let value = match layout.value.map(&field) {
             Some(text) if !text.trim_ascii().is_empty() => Some(self.value(text, line)?),

@@ -1,0 +1,294 @@
+//! The file of a sequence store: a header, and arrays as they lie in memory.
+//!
+//! A file begins with 256 bytes of [`Header`]; each array begins at a multiple of 64 bytes after
+//! it, so that a map of the file holds them aligned. Numbers are little-endian.
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytemuck::{Pod, Zeroable};
+use memmap2::Mmap;
+use tempfile::NamedTempFile;
+
+use super::{SEQUENCE_STORE_VERSION, StoredIds};
+use crate::buffer::Buffer;
+use crate::data::catalog::Catalog;
+use crate::data::dataset::{Dataset, UserIds};
+use crate::data::sequences::Sequences;
+use crate::files;
+use crate::item::ItemIndex;
+use crate::{Error, Result};
+
+pub(super) const MAGIC: [u8; 8] = *b"seqrecsq";
+const HEADER: usize = 256;
+const ALIGNMENT: u64 = 64;
+
+/// The arrays, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Section {
+    /// Each interaction's item, `u32`.
+    Items,
+    /// Each interaction's time, `f64`.
+    Times,
+    /// Where each user's interactions begin, and where the last one's end, `u64`.
+    Offsets,
+    /// How often each item was taken, `u64`, padding first.
+    Counts,
+    /// Where the text of each item's id ends, `u64`.
+    ItemEnds,
+    /// The texts of items' ids.
+    ItemText,
+    /// The same for users.
+    UserEnds,
+    UserText,
+}
+
+const SECTIONS: usize = 8;
+
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct Header {
+    magic: [u8; 8],
+    version: u32,
+    unused: u32,
+    skipped_rows: u64,
+    /// How many bytes each array takes.
+    lengths: [u64; SECTIONS],
+    /// CRC-32 of each array.
+    checksums: [u32; SECTIONS],
+    rest: [u64; 16],
+    unused_too: u32,
+    /// CRC-32 of the header up to here.
+    header_checksum: u32,
+}
+
+const _: () = assert!(size_of::<Header>() == HEADER);
+/// How many bytes of the header its checksum is of.
+const CHECKED: usize = HEADER - 4;
+
+/// A file that is written aside, several arrays at a time.
+pub(super) struct FileWriter {
+    path: PathBuf,
+    file: NamedTempFile,
+    arrays: Vec<Array>,
+}
+
+/// An array that is being written.
+struct Array {
+    /// Where the next bytes belong.
+    next: u64,
+    end: u64,
+    length: u64,
+    checksum: crc32fast::Hasher,
+    /// What is not written yet.
+    pending: Vec<u8>,
+}
+
+/// How many bytes are written at a time.
+const BLOCK: usize = 1 << 20;
+
+impl FileWriter {
+    /// A file whose arrays have these lengths, in bytes.
+    pub(super) fn new(path: &Path, lengths: [u64; SECTIONS]) -> Result<Self> {
+        let mut next = HEADER as u64;
+        let arrays = lengths.map(|length| {
+            let start = next;
+            next = (start + length).next_multiple_of(ALIGNMENT);
+            Array {
+                next: start,
+                end: start + length,
+                length,
+                checksum: crc32fast::Hasher::new(),
+                pending: Vec::new(),
+            }
+        });
+        let file = files::aside(path)?;
+        (file.as_file().set_len(next)).map_err(Error::io("write", path))?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            arrays: arrays.into(),
+        })
+    }
+
+    /// Adds to an array.
+    pub(super) fn push(&mut self, section: Section, bytes: &[u8]) -> io::Result<()> {
+        let array = &mut self.arrays[section as usize];
+        array.pending.extend_from_slice(bytes);
+        if array.pending.len() >= BLOCK {
+            array.write(self.file.as_file_mut())?;
+        }
+        Ok(())
+    }
+
+    /// Puts the file in its place.
+    pub(super) fn finish(mut self, skipped_rows: u64) -> Result<()> {
+        let mut header = Header {
+            magic: MAGIC,
+            version: SEQUENCE_STORE_VERSION,
+            skipped_rows,
+            ..Header::zeroed()
+        };
+        let file = self.file.as_file_mut();
+        let write = || {
+            for (section, mut array) in self.arrays.into_iter().enumerate() {
+                array.write(file)?;
+                assert_eq!(array.next, array.end, "an array is as long as was said");
+                header.lengths[section] = array.length;
+                header.checksums[section] = array.checksum.finalize();
+            }
+            header.header_checksum = crc32fast::hash(&bytemuck::bytes_of(&header)[..CHECKED]);
+            file.seek(SeekFrom::Start(0))?;
+            file.write_all(bytemuck::bytes_of(&header))?;
+            file.sync_all()
+        };
+        write().map_err(Error::io("write", &self.path))?;
+        files::persist(self.file, &self.path)
+    }
+}
+
+impl Array {
+    fn write(&mut self, file: &mut File) -> io::Result<()> {
+        file.seek(SeekFrom::Start(self.next))?;
+        file.write_all(&self.pending)?;
+        self.checksum.update(&self.pending);
+        self.next += self.pending.len() as u64;
+        self.pending.clear();
+        Ok(())
+    }
+}
+
+fn damaged(path: &Path, reason: impl Into<String>) -> Error {
+    Error::Damaged {
+        path: path.to_owned(),
+        reason: reason.into(),
+    }
+}
+
+/// Whether a file is a sequence store, by how it begins.
+pub(super) fn is_store(path: &Path) -> Result<bool> {
+    let mut start = Vec::new();
+    let file = File::open(path).map_err(Error::io("open", path))?;
+    let read = file.take(MAGIC.len() as u64).read_to_end(&mut start);
+    read.map_err(Error::io("read", path))?;
+    Ok(start == MAGIC)
+}
+
+/// The data set of a file, and how many rows were skipped when it was made.
+pub(super) fn open(path: &Path) -> Result<(Dataset, usize)> {
+    if cfg!(target_endian = "big") || size_of::<usize>() != size_of::<u64>() {
+        let reason = "sequence stores are for little-endian machines of 64 bits";
+        return Err(damaged(path, reason));
+    }
+    if path.is_dir() {
+        return Err(damaged(
+            path,
+            "it is a folder, and a sequence store is a file",
+        ));
+    }
+    let mut file = File::open(path).map_err(Error::io("open", path))?;
+    let mut bytes = Vec::new();
+    let read = (&mut file).take(HEADER as u64).read_to_end(&mut bytes);
+    read.map_err(Error::io("read", path))?;
+    if !bytes.starts_with(&MAGIC) {
+        let reason = "it is no sequence store; make one of interactions by `SequenceStore::create`";
+        return Err(damaged(path, reason));
+    }
+    if bytes.len() < HEADER {
+        return Err(damaged(
+            path,
+            "it is shorter than a sequence store's header",
+        ));
+    }
+    let header: Header = bytemuck::pod_read_unaligned(&bytes);
+    if header.version != SEQUENCE_STORE_VERSION {
+        return Err(Error::FormatVersion {
+            path: path.to_owned(),
+            found: header.version,
+            supported: SEQUENCE_STORE_VERSION,
+        });
+    }
+    if crc32fast::hash(&bytes[..CHECKED]) != header.header_checksum {
+        return Err(damaged(path, "its header's checksum is wrong"));
+    }
+    // SAFETY: the map is read as bytes and as numbers of which any bits are valid. Who changes the
+    // file while it is open changes numbers under our hands, or ends the process by cutting it
+    // short; the type's documentation forbids both, and our own writers do neither, since they
+    // write aside and rename.
+    let map = Arc::new(unsafe { Mmap::map(&file) }.map_err(Error::io("map", path))?);
+    let mut ranges = [const { 0..0 }; SECTIONS];
+    let mut end = HEADER as u64;
+    for (range, length) in ranges.iter_mut().zip(header.lengths) {
+        let next = end
+            .checked_add(length)
+            .and_then(|end| end.checked_next_multiple_of(ALIGNMENT))
+            .filter(|&next| next <= map.len() as u64)
+            .ok_or_else(|| damaged(path, "it is cut short"))?;
+        *range = end as usize..(end + length) as usize;
+        end = next;
+    }
+    if end != map.len() as u64 {
+        return Err(damaged(path, "it is longer than its header says"));
+    }
+    let whole = || damaged(path, "its arrays do not fit together");
+    let items_count = (header.lengths[Section::ItemEnds as usize] / 8) as usize;
+    // By reading and not by way of the map, whose pages would all count as this process's memory.
+    let mut block = vec![0; BLOCK];
+    for (section, range) in ranges.iter().enumerate() {
+        let read_error = Error::io("read", path);
+        let mut left = range.len();
+        let mut checksum = crc32fast::Hasher::new();
+        let mut read = || -> io::Result<bool> {
+            file.seek(SeekFrom::Start(range.start as u64))?;
+            let mut known = true;
+            while left > 0 {
+                let block = &mut block[..left.min(BLOCK)];
+                file.read_exact(block)?;
+                checksum.update(block);
+                if section == Section::Items as usize {
+                    known &= (block.chunks_exact(4)).all(|item| {
+                        let item = u32::from_le_bytes([item[0], item[1], item[2], item[3]]);
+                        item != 0 && item as usize <= items_count
+                    });
+                }
+                left -= block.len();
+            }
+            Ok(known)
+        };
+        let known = read().map_err(read_error)?;
+        if checksum.finalize() != header.checksums[section] {
+            return Err(damaged(path, "its checksum is wrong"));
+        }
+        if !known {
+            return Err(whole());
+        }
+    }
+    fn array<T: Pod>(map: &Arc<Mmap>, range: &std::ops::Range<usize>) -> Option<Buffer<T>> {
+        Buffer::mapped(map, range.clone())
+    }
+    let range = |section: Section| &ranges[section as usize];
+    let read = || {
+        let ids = |ends, text| StoredIds::new(array(&map, range(ends))?, array(&map, range(text))?);
+        let items = ids(Section::ItemEnds, Section::ItemText)?;
+        let users = ids(Section::UserEnds, Section::UserText)?;
+        let counts: Buffer<u64> = array(&map, range(Section::Counts))?;
+        let catalog = Catalog::from_ids(items.iter())
+            .ok()?
+            .counted(counts.to_vec())?;
+        let offsets: Buffer<usize> = array(&map, range(Section::Offsets))?;
+        let items: Buffer<ItemIndex> = array(&map, range(Section::Items))?;
+        let times: Buffer<f64> = array(&map, range(Section::Times))?;
+        let fits = offsets.first() == Some(&0)
+            && offsets.is_sorted()
+            && offsets.last() == Some(&items.len())
+            && times.len() == items.len()
+            && offsets.len() == users.len() + 1;
+        let sequences = Sequences::from_buffers(offsets, items, times);
+        fits.then(|| Dataset::of_store(catalog, UserIds::Stored(users.into()), sequences))
+    };
+    let dataset = read().ok_or_else(whole)?;
+    Ok((dataset, header.skipped_rows as usize))
+}

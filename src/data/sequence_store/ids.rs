@@ -1,0 +1,52 @@
+//! External ids in a file.
+
+use std::sync::OnceLock;
+
+use crate::buffer::Buffer;
+use crate::data::id::{ExternalId, IdTable};
+
+/// The ids of a file, which are read when they are first asked for.
+#[derive(Debug)]
+pub(in crate::data) struct StoredIds {
+    /// Where each id's text ends.
+    ends: Buffer<u64>,
+    /// All texts, one after another.
+    text: Buffer<u8>,
+    table: OnceLock<IdTable>,
+}
+
+impl StoredIds {
+    /// `None` where these are no ids.
+    pub(super) fn new(ends: Buffer<u64>, text: Buffer<u8>) -> Option<Self> {
+        let whole = std::str::from_utf8(&text).ok()?;
+        let mut before = 0;
+        for &end in ends.iter() {
+            let rises = before <= end && whole.is_char_boundary(usize::try_from(end).ok()?);
+            if !rises {
+                return None;
+            }
+            before = end;
+        }
+        (before == text.len() as u64).then_some(Self {
+            ends,
+            text,
+            table: OnceLock::new(),
+        })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = ExternalId> {
+        let starts = std::iter::once(&0).chain(self.ends.iter());
+        starts.zip(self.ends.iter()).map(|(&start, &end)| {
+            let text = &self.text[start as usize..end as usize];
+            ExternalId::from(std::str::from_utf8(text).expect("seen to be text when it was opened"))
+        })
+    }
+
+    pub(in crate::data) fn table(&self) -> &IdTable {
+        self.table.get_or_init(|| self.iter().collect())
+    }
+}

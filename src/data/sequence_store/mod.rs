@@ -1,0 +1,345 @@
+//! Sequences in a file, for data that do not fit in memory.
+
+mod file;
+mod ids;
+mod runs;
+mod writer;
+
+use std::path::{Path, PathBuf};
+
+use super::dataset::{Dataset, Filters};
+use crate::Result;
+
+pub(super) use ids::StoredIds;
+pub use writer::SequenceStoreWriter;
+
+/// The version of sequence stores that this build writes and reads.
+pub const SEQUENCE_STORE_VERSION: u32 = 1;
+
+/// A data set whose sequences lie in a file: made once, in memory that does not depend on the number
+/// of interactions, and mapped from then on.
+///
+/// Everything that takes a [`Dataset`] takes this one, and gives what it would give of the same
+/// data in memory.
+///
+/// ```
+/// use seqrec::data::{Filters, InteractionReader, Protocol, SequenceStore, Split};
+///
+/// # let home = tempfile::tempdir().unwrap();
+/// # let (log, path) = (home.path().join("ratings.csv"), home.path().join("ratings.store"));
+/// # std::fs::write(&log, "user,item,time\n1,7,1\n1,8,2\n1,9,3\n2,7,4\n").unwrap();
+/// let mut writer = SequenceStore::create(&path, Filters::default())?;
+/// writer.read(&InteractionReader::detect(&log)?)?;
+/// writer.finish()?;
+///
+/// let store = SequenceStore::open(&path)?;
+/// let split = Split::new(store.dataset(), Protocol::LeaveOneOut)?;
+/// assert_eq!((split.train.len(), split.too_short), (1, 1));
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+///
+/// What stays in memory: the catalog, and 4 to 36 bytes for each user, by the protocol; the file's
+/// pages are the system's to keep or to drop. While a store is open, its file must not be written
+/// to or cut short by anyone; a new store of the same name is no harm, since it is another file.
+#[derive(Debug, Clone)]
+pub struct SequenceStore {
+    path: PathBuf,
+    dataset: Dataset,
+    skipped_rows: usize,
+}
+
+impl SequenceStore {
+    /// Begins a store of the interactions that pass the filters. There is nothing at `path`, or what
+    /// was there before, until it is [finished](SequenceStoreWriter::finish).
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`](crate::Error::InvalidValue) when there is a file at `path` that is no
+    /// store, and [`Error::Io`](crate::Error::Io) when its folder can't be written.
+    pub fn create(path: impl AsRef<Path>, filters: Filters) -> Result<SequenceStoreWriter> {
+        SequenceStoreWriter::new(path.as_ref(), filters)
+    }
+
+    /// Opens a store, reading all of it once to see that it is whole.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) when it can't be read,
+    /// [`Error::Damaged`](crate::Error::Damaged) when it is no store or not whole, and
+    /// [`Error::FormatVersion`](crate::Error::FormatVersion) when another version wrote it.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let (dataset, skipped_rows) = file::open(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            dataset,
+            skipped_rows,
+        })
+    }
+
+    /// The data set. The ids of its users are read when they are first asked for.
+    pub fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How many rows were left out when the store was made, because they could not be read (see
+    /// [`BadRows::Skip`](super::BadRows::Skip)).
+    pub fn skipped_rows(&self) -> usize {
+        self.skipped_rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::{
+        BadRows, Batcher, Format, Interaction, InteractionReader, Interactions, Protocol, Repeats,
+        Split, Targets, TrainingSequences,
+    };
+    use super::*;
+    use crate::Error;
+
+    /// Interactions whose users come in no order, with ties in time, repeats, low values, and users
+    /// and items that are rare.
+    fn log() -> Interactions {
+        let mut state = 1u64;
+        let mut draw = |below: u64| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        };
+        (0..6_000)
+            .map(|_| {
+                let user = draw(300);
+                let most = 1 + draw(150);
+                let item = draw(most);
+                Interaction {
+                    value: Some(draw(10) as f32 / 2.0),
+                    ..Interaction::new(format!("user {user}"), item as i64, draw(40) as f64 - 3.5)
+                }
+            })
+            .collect()
+    }
+
+    fn filters() -> [Filters; 5] {
+        let all = Filters::default();
+        [
+            all,
+            all.with_minimum_value(Some(3.0)),
+            all.with_repeats(Repeats::CollapseRuns),
+            all.with_repeats(Repeats::First).with_minimum_per_item(4),
+            all.with_minimum_value(Some(1.0))
+                .with_minimum_per_user(12)
+                .with_minimum_per_item(25),
+        ]
+    }
+
+    fn assert_same(store: &Dataset, memory: &Dataset) {
+        assert_eq!(store.catalog(), memory.catalog());
+        assert_eq!(store.sequences(), memory.sequences());
+        for user in 0..=memory.users() {
+            assert_eq!(store.user_id(user), memory.user_id(user));
+        }
+        let user = memory.users() / 2;
+        let id = memory.user_id(user).unwrap();
+        assert_eq!(store.user_of(id), Some(user));
+    }
+
+    #[test]
+    fn a_store_is_the_data_set_in_memory_whatever_the_filters_and_runs() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("log.store");
+        for filters in filters() {
+            let memory = Dataset::new(log(), filters).unwrap();
+            for (runs, parts) in [(700, 1), (6_000, 7), (RUN_OF_ALL, 3)] {
+                let mut writer = SequenceStore::create(&path, filters).unwrap();
+                writer.rows_per_run = runs;
+                let log = log();
+                for part in 0..parts {
+                    let rows = part * log.len() / parts..(part + 1) * log.len() / parts;
+                    let mut some = log.clone();
+                    some.keep_rows(|row| rows.contains(&row));
+                    writer.append(some).unwrap();
+                }
+                let store = writer.finish().unwrap();
+                assert_same(store.dataset(), &memory);
+                // Nothing is left beside it.
+                assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
+                let opened = SequenceStore::open(&path).unwrap();
+                assert_same(opened.dataset(), &memory);
+            }
+        }
+    }
+
+    const RUN_OF_ALL: usize = 1 << 20;
+
+    #[test]
+    fn splits_and_batches_are_those_of_the_data_set_in_memory() {
+        let home = tempfile::tempdir().unwrap();
+        let mut writer =
+            SequenceStore::create(home.path().join("log.store"), Filters::default()).unwrap();
+        writer.append(log()).unwrap();
+        let store = writer.finish().unwrap();
+        let memory = Dataset::new(log(), Filters::default()).unwrap();
+        for protocol in [
+            Protocol::LeaveOneOut,
+            Protocol::Ratio { seed: 3 },
+            Protocol::TimeCut {
+                valid: 20.0,
+                test: 30.0,
+            },
+        ] {
+            let splits = [store.dataset(), &memory].map(|of| Split::new(of, protocol).unwrap());
+            let [stored, known] = &splits;
+            assert_eq!(stored.fingerprint(), known.fingerprint());
+            assert!(stored.test.iter().eq(known.test.iter()));
+        }
+        let batches = [store.dataset(), &memory].map(|of| {
+            let all = TrainingSequences::all(of);
+            let batcher = Batcher::new(&all, 32, 10, Targets::ONE_RANDOM, 5).unwrap();
+            batcher.epoch(1).collect::<Vec<_>>()
+        });
+        let [stored, known] = &batches;
+        assert_eq!(format!("{stored:?}"), format!("{known:?}"));
+    }
+
+    /// Files are read in parts, which give what the whole file gives: with rows of their own number
+    /// as time, quotes that only turn up in the end, bad rows, and sequences.
+    #[test]
+    fn files_in_parts_are_the_files() {
+        let home = tempfile::tempdir().unwrap();
+        let rows: String = (0..3_000)
+            .map(|row| match row {
+                row if row % 400 == 399 => "x,y\n".to_owned(),
+                row => format!("{},{},{}\n", row % 71, row % 13, row % 7),
+            })
+            .collect();
+        let sequences: String = (0..500)
+            .map(|user| format!("u{user} {} {} 3 {}\n", user % 9, user % 5, user % 4))
+            .collect();
+        for (name, format, text) in [
+            ("timed.csv", "user=0,item=1,time=2", rows.clone()),
+            (
+                "untimed.csv",
+                "user=0,item=1,header=no",
+                rows.replace(",y", ",y,,"),
+            ),
+            (
+                "quoted.csv",
+                "user=0,item=1,time=2",
+                rows.clone() + "\"7\",\"a,b\",9\n1,2,x\n",
+            ),
+            ("sequences.txt", "sequences", sequences),
+        ] {
+            let log = home.path().join(name);
+            fs::write(&log, text).unwrap();
+            let format: Format = format.parse().unwrap_or(Format::Sequences);
+            let reader = InteractionReader::new(&log, format).bad_rows(BadRows::Skip);
+            let whole = reader.read().unwrap();
+            let (mut joined, mut parts) = (Interactions::default(), 0);
+            let mut take = |part: Interactions| {
+                parts += 1;
+                joined.append(part);
+                Ok(())
+            };
+            reader.read_parts(300, &mut take).unwrap();
+            assert!(parts > 1 || name != "sequences.txt", "{name}: {parts}");
+            assert_eq!(joined.skipped_rows(), whole.skipped_rows(), "{name}");
+            assert_eq!(joined.times(), whole.times(), "{name}");
+            assert_eq!(joined.user_numbers(), whole.user_numbers(), "{name}");
+            assert_eq!(joined.items(), whole.items(), "{name}");
+            let path = home.path().join("log.store");
+            let mut writer = SequenceStore::create(&path, Filters::default()).unwrap();
+            writer.read(&reader).unwrap();
+            let store = writer.finish().unwrap();
+            assert_eq!(store.skipped_rows(), whole.skipped_rows(), "{name}");
+            let memory = Dataset::new(whole, Filters::default()).unwrap();
+            assert_same(store.dataset(), &memory);
+        }
+    }
+
+    #[test]
+    fn what_is_no_store_is_an_error_and_nothing_is_lost() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("log.store");
+        let write = || {
+            let mut writer = SequenceStore::create(&path, Filters::default()).unwrap();
+            writer.append(log()).unwrap();
+            writer
+        };
+        write().finish().unwrap();
+        let whole = fs::read(&path).unwrap();
+        // A writer that is dropped, or finds nothing, leaves the old store.
+        drop(write());
+        let none = SequenceStore::create(&path, Filters::default())
+            .unwrap()
+            .finish();
+        assert!(matches!(none, Err(Error::NothingLeft { .. })), "{none:?}");
+        let none = {
+            let filters = Filters::default().with_minimum_per_user(10_000);
+            let mut writer = SequenceStore::create(&path, filters).unwrap();
+            writer.append(log()).unwrap();
+            writer.finish()
+        };
+        assert!(matches!(none, Err(Error::NothingLeft { .. })), "{none:?}");
+        let bad: Interactions = [Interaction::new("u", "i", f64::NAN)].into_iter().collect();
+        let refused = write().append(bad);
+        assert!(matches!(
+            refused,
+            Err(Error::InvalidValue { field: "time", .. })
+        ));
+        assert_eq!(fs::read(&path).unwrap(), whole);
+
+        let damaged = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            SequenceStore::open(&path).unwrap_err()
+        };
+        for length in [0, 5, 100, 256, 5_000, whole.len() - 64, whole.len() - 1] {
+            let error = damaged(&whole[..length]);
+            assert!(matches!(error, Error::Damaged { .. }), "{length}: {error}");
+        }
+        for place in (0..whole.len()).step_by(whole.len() / 97) {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 0x10;
+            if fs::write(&path, &bytes).is_ok()
+                && let Ok(store) = SequenceStore::open(&path)
+            {
+                // Between the arrays nothing is kept.
+                assert_same(
+                    store.dataset(),
+                    &Dataset::new(log(), Filters::default()).unwrap(),
+                );
+            }
+        }
+        let mut other = whole.clone();
+        other[8] = 9;
+        assert!(matches!(
+            damaged(&other),
+            Error::FormatVersion { found: 9, .. }
+        ));
+
+        // Something else's file or folder is not written over.
+        let thesis = home.path().join("thesis.txt");
+        fs::write(&thesis, "x").unwrap();
+        for taken in [thesis.as_path(), home.path()] {
+            let refused = SequenceStore::create(taken, Filters::default());
+            assert!(matches!(
+                refused,
+                Err(Error::InvalidValue { field: "path", .. })
+            ));
+            assert!(matches!(
+                SequenceStore::open(taken),
+                Err(Error::Damaged { .. })
+            ));
+        }
+        assert!(matches!(
+            SequenceStore::open(home.path().join("none")),
+            Err(Error::Io { .. })
+        ));
+    }
+}

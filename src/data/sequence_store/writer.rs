@@ -1,0 +1,358 @@
+//! Making a sequence store.
+
+use std::fmt::Write;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::SequenceStore;
+use super::file::{self, FileWriter, Section};
+use super::runs::{Row, Runs};
+use crate::data::dataset::{Filters, Repeats, nothing_passes};
+use crate::data::id::{ExternalId, IdTable, Key};
+use crate::data::interactions::Interactions;
+use crate::data::reader::InteractionReader;
+use crate::files;
+use crate::{Error, Result};
+
+/// How many rows are sorted in memory: 16 bytes each, and as many again while they are.
+const RUN: usize = 1 << 23;
+
+/// How many rows of a file are read before they are taken.
+const PART: usize = 1 << 21;
+
+/// Takes the interactions of a [`SequenceStore`], in the order of their source, and writes it.
+///
+/// Interactions come from files, which are [read](Self::read) bit by bit, or from anywhere else in
+/// [parts](Self::append) that fit in memory. Beside the ids of users and items, about half a
+/// gigabyte is used, and room on the disk for 16 bytes an interaction more than the store takes,
+/// or 32 where there are filters that look at more than one row.
+pub struct SequenceStoreWriter {
+    path: PathBuf,
+    filters: Filters,
+    users: IdTable,
+    items: IdTable,
+    runs: Runs,
+    rows: Vec<Row>,
+    pub(super) rows_per_run: usize,
+    counts: Counts,
+    skipped_rows: usize,
+}
+
+impl std::fmt::Debug for SequenceStoreWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SequenceStoreWriter")
+            .field("path", &self.path)
+            .field("filters", &self.filters)
+            .field("rows", &(self.runs.rows() + self.rows.len() as u64))
+            .finish_non_exhaustive()
+    }
+}
+
+/// How many rows each user and each item has.
+#[derive(Debug, Default, Clone, PartialEq)]
+struct Counts {
+    users: Vec<u64>,
+    items: Vec<u64>,
+}
+
+impl Counts {
+    fn zeros(users: usize, items: usize) -> Self {
+        Self {
+            users: vec![0; users],
+            items: vec![0; items],
+        }
+    }
+
+    fn add(&mut self, row: &Row) {
+        self.users[row.user as usize] += 1;
+        self.items[row.item as usize] += 1;
+    }
+}
+
+impl SequenceStoreWriter {
+    pub(super) fn new(path: &Path, filters: Filters) -> Result<Self> {
+        if path.exists() && !(path.is_file() && file::is_store(path)?) {
+            let reason = "there is something else there, which was not written here; \
+                          choose another name for the sequence store";
+            return Err(Error::invalid("path", path.display(), reason));
+        }
+        let folder = files::parent(path);
+        std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+        Ok(Self {
+            path: path.to_owned(),
+            filters,
+            users: IdTable::default(),
+            items: IdTable::default(),
+            runs: Runs::new(folder).map_err(Error::io("write in", folder))?,
+            rows: Vec::new(),
+            rows_per_run: RUN,
+            counts: Counts::default(),
+            skipped_rows: 0,
+        })
+    }
+
+    /// Adds what a reader reads, after what was added before: a file, or one file after another.
+    ///
+    /// Of files without times, rows are numbered from 0 in each.
+    ///
+    /// # Errors
+    /// As [`InteractionReader::read`], and [`Error::Io`] when the disk is full. What was taken before
+    /// an error stays.
+    pub fn read(&mut self, reader: &InteractionReader) -> Result<()> {
+        reader.read_parts(PART, &mut |part| self.append(part))
+    }
+
+    /// Adds interactions, after those that were added before.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] for a time or value that is not finite, and then none is added, and
+    /// [`Error::Io`] when the disk is full.
+    pub fn append(&mut self, part: Interactions) -> Result<()> {
+        part.check_numbers()?;
+        let number = |table: &mut IdTable, ids: &IdTable| -> Vec<u32> {
+            let ids = ids.ids().iter();
+            ids.map(|id| table.intern_key(Key::of(id))).collect()
+        };
+        let users = number(&mut self.users, &part.users);
+        let items = number(&mut self.items, &part.items);
+        self.counts.users.resize(self.users.len(), 0);
+        self.counts.items.resize(self.items.len(), 0);
+        self.skipped_rows += part.skipped_rows;
+        for row in 0..part.len() {
+            if !self.filters.passes(part.value(row)) {
+                continue;
+            }
+            let row = Row {
+                user: users[part.user[row] as usize],
+                item: items[part.item[row] as usize],
+                time: part.time[row],
+            };
+            self.counts.add(&row);
+            self.rows.push(row);
+            if self.rows.len() == self.rows_per_run {
+                self.end_run()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn end_run(&mut self) -> Result<()> {
+        let written = self.runs.push(&mut self.rows);
+        self.rows.clear();
+        written.map_err(|error| self.io(error))
+    }
+
+    fn io(&self, error: io::Error) -> Error {
+        Error::io("write", &self.path)(error)
+    }
+
+    /// Writes the store and opens it.
+    ///
+    /// # Errors
+    /// [`Error::NothingLeft`] when no interaction passes the filters, and [`Error::Io`] when the disk
+    /// is full. What was at the path before stays until the new store is whole.
+    pub fn finish(mut self) -> Result<SequenceStore> {
+        self.end_run()?;
+        self.rows = Vec::new();
+        let by_row = Filters {
+            minimum_value: self.filters.minimum_value,
+            ..Filters::default()
+        };
+        if self.filters != by_row {
+            self.drop_repeats()?;
+            self.retain_core()?;
+        }
+        if self.counts.items.iter().all(|&count| count == 0) {
+            return Err(nothing_passes(&self.filters));
+        }
+        self.write()?;
+        SequenceStore::open(&self.path)
+    }
+
+    /// Leaves one run, without repeats.
+    fn drop_repeats(&mut self) -> Result<()> {
+        let mut kept = Kept::new(&self.path)?;
+        let mut counts = Counts::zeros(self.users.len(), self.items.len());
+        let mut last = None;
+        // The user who took an item last, so that no set is cleared for every user.
+        let mut taken_by = vec![u32::MAX; self.items.len()];
+        let merged = self.runs.merge(|row| {
+            let repeated = match self.filters.repeats {
+                Repeats::Keep => false,
+                Repeats::CollapseRuns => {
+                    last.replace((row.user, row.item)) == Some((row.user, row.item))
+                }
+                Repeats::First => {
+                    std::mem::replace(&mut taken_by[row.item as usize], row.user) == row.user
+                }
+            };
+            if repeated {
+                return Ok(());
+            }
+            counts.add(&row);
+            kept.push(row)
+        });
+        let runs = merged.and_then(|()| kept.finish());
+        self.runs = runs.map_err(|error| self.io(error))?;
+        self.counts = counts;
+        Ok(())
+    }
+
+    /// Drops users and items with too few rows until all that are left have enough. Rows are only
+    /// counted: they are dropped when the store is written.
+    fn retain_core(&mut self) -> Result<()> {
+        let per_user = self.filters.minimum_per_user as u64;
+        let per_item = self.filters.minimum_per_item as u64;
+        let enough = |counts: &Counts, row: &Row| {
+            let (user, item) = (row.user as usize, row.item as usize);
+            counts.users[user] >= per_user.max(1) && counts.items[item] >= per_item.max(1)
+        };
+        let small = |counts: &[u64], least| counts.iter().any(|&count| 0 < count && count < least);
+        while small(&self.counts.users, per_user) || small(&self.counts.items, per_item) {
+            let mut counts = Counts::zeros(self.users.len(), self.items.len());
+            let merged = self.runs.merge(|row| {
+                if enough(&self.counts, &row) {
+                    counts.add(&row);
+                }
+                Ok(())
+            });
+            merged.map_err(|error| self.io(error))?;
+            self.counts = counts;
+        }
+        Ok(())
+    }
+
+    fn write(&self) -> Result<()> {
+        let Self { users, items, .. } = self;
+        let user_ids = || left(users.ids(), &self.counts.users);
+        let item_ids = || left(items.ids(), &self.counts.items);
+        let mut indices = vec![0u32; items.len()];
+        for (place, (number, _)) in item_ids().enumerate() {
+            indices[number] = place as u32 + 1;
+        }
+        let rows: u64 = self.counts.users.iter().sum();
+        let (user_count, item_count) = (user_ids().count() as u64, item_ids().count() as u64);
+        let mut file = FileWriter::new(
+            &self.path,
+            [
+                4 * rows,
+                8 * rows,
+                8 * (user_count + 1),
+                8 * (item_count + 1),
+                8 * item_count,
+                text_length(item_ids()),
+                8 * user_count,
+                text_length(user_ids()),
+            ],
+        )?;
+        let mut write = || {
+            self.runs.merge(|row| {
+                let index = indices[row.item as usize];
+                if index != 0 && self.counts.users[row.user as usize] != 0 {
+                    file.push(Section::Items, &index.to_le_bytes())?;
+                    file.push(Section::Times, &row.time.to_le_bytes())?;
+                }
+                Ok(())
+            })?;
+            let mut offset = 0u64;
+            file.push(Section::Offsets, &offset.to_le_bytes())?;
+            for (user, _) in user_ids() {
+                offset += self.counts.users[user];
+                file.push(Section::Offsets, &offset.to_le_bytes())?;
+            }
+            file.push(Section::Counts, &0u64.to_le_bytes())?;
+            for (item, _) in item_ids() {
+                file.push(Section::Counts, &self.counts.items[item].to_le_bytes())?;
+            }
+            write_ids(
+                &mut file,
+                [Section::ItemEnds, Section::ItemText],
+                item_ids(),
+            )?;
+            write_ids(
+                &mut file,
+                [Section::UserEnds, Section::UserText],
+                user_ids(),
+            )
+        };
+        write().map_err(|error| self.io(error))?;
+        file.finish(self.skipped_rows as u64)
+    }
+}
+
+/// Those of some ids that have rows left, with their numbers.
+fn left<'a>(
+    ids: &'a [ExternalId],
+    counts: &'a [u64],
+) -> impl Iterator<Item = (usize, &'a ExternalId)> {
+    let ids = ids.iter().zip(counts).enumerate();
+    ids.filter_map(|(number, (id, &count))| (count > 0).then_some((number, id)))
+}
+
+/// How many bytes ids take as text.
+fn text_length<'a>(ids: impl Iterator<Item = (usize, &'a ExternalId)>) -> u64 {
+    let mut text = String::new();
+    ids.map(|(_, id)| {
+        write_text(&mut text, id);
+        text.len() as u64
+    })
+    .sum()
+}
+
+fn write_text(text: &mut String, id: &ExternalId) {
+    text.clear();
+    write!(text, "{id}").expect("writing to a string can't fail");
+}
+
+fn write_ids<'a>(
+    file: &mut FileWriter,
+    [ends, texts]: [Section; 2],
+    ids: impl Iterator<Item = (usize, &'a ExternalId)>,
+) -> io::Result<()> {
+    let (mut text, mut end) = (String::new(), 0u64);
+    for (_, id) in ids {
+        write_text(&mut text, id);
+        end += text.len() as u64;
+        file.push(ends, &end.to_le_bytes())?;
+        file.push(texts, text.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Sorted rows that become one run.
+struct Kept {
+    runs: Runs,
+    rows: Vec<Row>,
+}
+
+/// How many of them are written at a time.
+const KEPT_AT_ONCE: usize = 1 << 16;
+
+impl Kept {
+    fn new(path: &Path) -> Result<Self> {
+        let folder = files::parent(path);
+        Ok(Self {
+            runs: Runs::new(folder).map_err(Error::io("write in", folder))?,
+            rows: Vec::with_capacity(KEPT_AT_ONCE),
+        })
+    }
+
+    fn push(&mut self, row: Row) -> io::Result<()> {
+        self.rows.push(row);
+        if self.rows.len() == KEPT_AT_ONCE {
+            self.write()?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        self.runs.extend(&self.rows)?;
+        self.rows.clear();
+        Ok(())
+    }
+
+    fn finish(mut self) -> io::Result<Runs> {
+        self.write()?;
+        Ok(self.runs)
+    }
+}
