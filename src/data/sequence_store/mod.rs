@@ -134,8 +134,8 @@ mod tests {
             all.with_repeats(Repeats::CollapseRuns),
             all.with_repeats(Repeats::First).with_minimum_per_item(4),
             all.with_minimum_value(Some(1.0))
-                .with_minimum_per_user(12)
-                .with_minimum_per_item(25),
+                .with_minimum_per_user(11)
+                .with_minimum_per_item(15),
         ]
     }
 
