@@ -1,5 +1,7 @@
 //! Makes the batches of each epoch.
 
+use std::sync::Arc;
+
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -12,6 +14,7 @@ use super::negatives::NegativeSampler;
 use super::padded::{PaddedSequences, check_positions};
 use super::targets::Targets;
 use super::training_sequences::TrainingSequences;
+use crate::item::ItemIndex;
 use crate::{Error, Result, checks};
 
 /// Makes the batches of each epoch, always the same for the same seed and epoch.
@@ -19,10 +22,11 @@ use crate::{Error, Result, checks};
 pub struct Batcher {
     sequences: TrainingSequences,
     /// The sequences that are long enough for a target.
-    usable: Vec<u32>,
+    usable: Arc<Vec<u32>>,
     batch_size: usize,
     max_len: usize,
     targets: Targets,
+    window: Option<usize>,
     negatives: Option<NegativeSampler>,
     seed: u64,
     batches_per_epoch: usize,
@@ -46,10 +50,13 @@ impl Batcher {
             sizes.push(("minimum_history", minimum_history));
         }
         checks::at_least_one(&sizes)?;
-        let mut usable: Vec<u32> = (sequences.iter().enumerate())
-            .filter(|(_, items)| items.len() >= targets.least_length())
-            .map(|(number, _)| number as u32)
-            .collect();
+        let long_enough = || {
+            let long_enough = |items: &&[ItemIndex]| items.len() >= targets.least_length();
+            (sequences.iter().enumerate()).filter(move |(_, items)| long_enough(items))
+        };
+        // Counted first: growing a list of millions would take twice the memory.
+        let mut usable = Vec::with_capacity(long_enough().count());
+        usable.extend(long_enough().map(|(number, _)| number as u32));
         if usable.is_empty() {
             return Err(Error::NothingLeft {
                 reason: format!(
@@ -71,10 +78,11 @@ impl Batcher {
         let mut batcher = Self {
             sequences: sequences.clone(),
             batches_per_epoch: usable.len().div_ceil(batch_size),
-            usable,
+            usable: Arc::new(usable),
             batch_size,
             max_len,
             targets,
+            window: None,
             negatives: None,
             seed,
         };
@@ -95,6 +103,18 @@ impl Batcher {
     #[must_use]
     pub fn negatives(mut self, sampler: NegativeSampler) -> Self {
         self.negatives = Some(sampler);
+        self
+    }
+
+    /// Shuffles so many sequences at a time, in place of all: short runs of sequences that lie side
+    /// by side come in a random order, and as many as make up the window are shuffled at once. Of a
+    /// [`SequenceStore`](super::SequenceStore) that is larger than memory, a window is read in large
+    /// pieces and stays in memory while it is used, where each sequence of a shuffle of all is read
+    /// from the disk on its own. Batches of [`Targets::SessionParallel`] come in no shuffled order
+    /// and stay as they are.
+    #[must_use]
+    pub fn windows(mut self, sequences: usize) -> Self {
+        self.window = Some(sequences);
         self
     }
 
@@ -123,23 +143,14 @@ impl Batcher {
         let batches: Box<dyn Iterator<Item = Rows<'_>>> = match self.targets {
             Targets::SessionParallel => Box::new(self.lanes()),
             Targets::EveryPrefix => {
-                let mut order = self.prefixes();
-                order.shuffle(&mut random);
-                let starts = (0..order.len()).step_by(self.batch_size);
-                Box::new(starts.map(move |start| {
-                    let end = order.len().min(start + self.batch_size);
-                    self.prefix_rows(&order[start..end])
-                }))
+                let order = self.order(epoch, &mut random, |numbers| self.prefixes(numbers));
+                Box::new(in_batches(order, self.batch_size).map(|batch| self.prefix_rows(&batch)))
             }
             Targets::All | Targets::OneRandom { .. } => {
-                let mut order = self.usable.clone();
-                order.shuffle(&mut random);
-                let starts = (0..order.len()).step_by(self.batch_size);
+                let order = self.order(epoch, &mut random, <[u32]>::to_vec);
                 let mut random = random.clone();
-                Box::new(starts.map(move |start| {
-                    let end = order.len().min(start + self.batch_size);
-                    self.rows(&order[start..end], &mut random)
-                }))
+                let batches = in_batches(order, self.batch_size);
+                Box::new(batches.map(move |batch| self.rows(&batch, &mut random)))
             }
         };
         // A stream of its own, so that negatives don't change which targets are drawn.
@@ -152,13 +163,43 @@ impl Batcher {
         Lanes::new(&self.sequences, &self.usable, self.batch_size)
     }
 
-    /// Every sequence with the place of each of its items but the first.
-    fn prefixes(&self) -> Vec<(u32, u32)> {
+    /// What `examples` makes of the usable sequences, in an epoch's order.
+    fn order<'a, T: 'a>(
+        &'a self,
+        epoch: usize,
+        random: &mut ChaCha8Rng,
+        examples: impl Fn(&[u32]) -> Vec<T> + 'a,
+    ) -> Box<dyn Iterator<Item = T> + 'a> {
+        let Some(window) = self.window else {
+            let mut all = examples(&self.usable);
+            all.shuffle(random);
+            return Box::new(all.into_iter());
+        };
+        // Numbers of its own, since the targets are drawn while windows are still to be shuffled.
+        let mut random = ChaCha8Rng::seed_from_u64(self.seed);
+        random.set_stream(WINDOWS | epoch as u64);
+        let run = window.div_ceil(LEAST_RUNS).min(MOST_IN_RUN);
+        let mut runs: Vec<&[u32]> = self.usable.chunks(run).collect();
+        runs.shuffle(&mut random);
+        let mut runs = runs.into_iter();
+        let windows = std::iter::from_fn(move || {
+            let numbers: Vec<u32> = (runs.by_ref().take(window.div_ceil(run)).flatten())
+                .copied()
+                .collect();
+            let mut shuffled = examples(&numbers);
+            shuffled.shuffle(&mut random);
+            (!numbers.is_empty()).then_some(shuffled)
+        });
+        Box::new(windows.flatten())
+    }
+
+    /// Sequences with the place of each of their items but the first.
+    fn prefixes(&self, numbers: &[u32]) -> Vec<(u32, u32)> {
         let of_sequence = |&number: &u32| {
             let length = self.sequences.get(number as usize).len();
             (1..length as u32).map(move |end| (number, end))
         };
-        self.usable.iter().flat_map(of_sequence).collect()
+        numbers.iter().flat_map(of_sequence).collect()
     }
 
     fn prefix_rows(&self, prefixes: &[(u32, u32)]) -> Rows<'_> {
@@ -221,6 +262,24 @@ impl Batcher {
     }
 }
 
+/// The streams of random numbers that windows are shuffled by, beside those of epochs.
+const WINDOWS: u64 = 1 << 62;
+
+/// A window has so many runs of sequences side by side, or more, so that those of a batch are from
+/// all over the data.
+const LEAST_RUNS: usize = 256;
+
+/// How many sequences a run has at most.
+const MOST_IN_RUN: usize = 4096;
+
+/// All of `order`, so many at a time.
+fn in_batches<T>(mut order: impl Iterator<Item = T>, size: usize) -> impl Iterator<Item = Vec<T>> {
+    std::iter::from_fn(move || {
+        let batch: Vec<T> = order.by_ref().take(size).collect();
+        (!batch.is_empty()).then_some(batch)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{Dataset, Filters, Interaction, Interactions};
@@ -239,6 +298,44 @@ mod tests {
 
     fn batcher(lengths: &[usize], max_len: usize, targets: Targets) -> Batcher {
         Batcher::new(&sequences(lengths), 3, max_len, targets, 7).unwrap()
+    }
+
+    /// In windows too, each sequence comes once an epoch, in an order that depends on the epoch and
+    /// mixes what is far apart.
+    #[test]
+    fn windows_hold_every_sequence_once() {
+        let lengths: Vec<usize> = (0..3_000).map(|user| 3 + user % 4).collect();
+        for targets in [Targets::ONE_RANDOM, Targets::EveryPrefix] {
+            let all = Batcher::new(&sequences(&lengths), 64, 5, targets, 7).unwrap();
+            let windows = all.clone().windows(600);
+            let users = |batcher: &Batcher, epoch| -> Vec<u32> {
+                let targets = batcher.epoch_in_place(epoch).flat_map(|batch| {
+                    assert!(batch.targets.len() <= 64);
+                    batch.targets
+                });
+                targets.map(|item| item as u32).collect()
+            };
+            let [first, again, second] = [(&windows, 0), (&windows, 0), (&windows, 1)]
+                .map(|(batcher, epoch)| users(batcher, epoch));
+            assert_eq!(first, again);
+            assert_ne!(first, second);
+            assert_eq!(
+                windows.epoch_in_place(0).count(),
+                windows.batches_per_epoch()
+            );
+            if targets == Targets::EveryPrefix {
+                let sorted = |mut items: Vec<u32>| {
+                    items.sort_unstable();
+                    items
+                };
+                assert_eq!(sorted(first.clone()), sorted(users(&all, 0)));
+            }
+            // The first batch has sequences of all tenths of the data or nearly so.
+            let largest = first.iter().max().unwrap() + 1;
+            let tenths: std::collections::HashSet<u32> =
+                first[..64].iter().map(|item| item * 10 / largest).collect();
+            assert!(tenths.len() >= 8, "{tenths:?}");
+        }
     }
 
     #[test]

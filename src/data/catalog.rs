@@ -113,6 +113,12 @@ impl Catalog {
         ids.filter_map(|id| self.index_of(&id.into()))
     }
 
+    /// Whether this catalog is an earlier one with new items after its own, so that each item has
+    /// the index that it had: so it is where new rows come after the old ones.
+    pub fn continues(&self, earlier: &Self) -> bool {
+        self.table.ids().starts_with(earlier.table.ids())
+    }
+
     /// The external id of an index; `None` for padding and beyond the end.
     pub fn id_of(&self, item: ItemIndex) -> Option<&ExternalId> {
         self.table.ids().get(item.to_usize().checked_sub(1)?)
@@ -198,6 +204,10 @@ mod tests {
             .unwrap()
             .with_counts(sequences);
         assert_eq!(catalog.counts(), [0, 1, 1, 3]);
+        let of = |ids: &[&str]| Catalog::from_ids(ids.iter().map(|&id| id.into())).unwrap();
+        assert!(of(&["7", "x", "007", "y"]).continues(&catalog));
+        assert!(!of(&["7", "y", "x", "007"]).continues(&catalog));
+        assert!(!of(&["7", "x"]).continues(&catalog));
         let loaded = Catalog::from_json(&catalog.to_json(), Path::new("catalog.json")).unwrap();
         assert_eq!(loaded, catalog);
         assert_eq!(loaded.by_popularity(), [3, 1, 2].map(ItemIndex::new));

@@ -93,7 +93,7 @@ impl Split {
         };
         let train = TrainingSequences {
             sequences: sequences.clone(),
-            parts: training_sequences::Parts::Beginnings(parts.train),
+            parts: training_sequences::Parts::Beginnings(Arc::new(parts.train)),
         };
         Ok(Self {
             catalog: dataset.catalog().clone().with_counts(train.iter()),
@@ -121,7 +121,7 @@ impl Split {
         }
         self.train = TrainingSequences {
             sequences: kept,
-            parts: training_sequences::Parts::Beginnings(left),
+            parts: training_sequences::Parts::Beginnings(Arc::new(left)),
         };
         self.catalog = self.catalog.with_counts(self.train.iter());
         Ok(self)
@@ -185,6 +185,9 @@ impl Parts {
     }
 
     fn leave_one_out(&mut self, sequences: &Sequences) {
+        self.train.reserve_exact(sequences.len());
+        self.valid.reserve_exact(sequences.len());
+        self.test.reserve_exact(sequences.len());
         for user in 0..sequences.len() {
             let length = sequences.range(user).len();
             if length < 3 {
@@ -198,6 +201,7 @@ impl Parts {
     }
 
     fn by_time(&mut self, sequences: &Sequences, valid: f64, test: f64) {
+        self.train.reserve_exact(sequences.len());
         for user in 0..sequences.len() {
             let times = sequences.times(user);
             let valid_cut = times.partition_point(|&time| time < valid);

@@ -24,7 +24,7 @@ pub(super) enum Parts {
     /// The whole of everyone's.
     Whole,
     /// The beginnings of some users' sequences.
-    Beginnings(Vec<Beginning>),
+    Beginnings(Arc<Vec<Beginning>>),
 }
 
 /// The first items of a user's sequence. Small, since there is one for each of millions of users

@@ -3,6 +3,7 @@
 mod file;
 mod filter;
 mod flat;
+mod follow;
 mod hits;
 mod hnsw;
 #[cfg(feature = "hnsw_rs")]
@@ -20,6 +21,7 @@ use crate::{Error, Result};
 pub use file::INDEX_FORMAT_VERSION;
 pub use filter::{Filter, ItemSet};
 pub use flat::FlatIndex;
+pub use follow::{Followed, follow};
 pub use hits::{Hit, Hits};
 pub use hnsw::{HnswConfig, HnswIndex, Tuning};
 #[cfg(feature = "hnsw_rs")]

@@ -59,6 +59,10 @@ pub struct TrainerConfig {
     /// Which positions of a sequence are targets.
     #[config(default = "Targets::All")]
     pub targets: Targets,
+    /// How many sequences are shuffled at a time, for a [`SequenceStore`](crate::data::SequenceStore)
+    /// that is larger than memory: see [`Batcher::windows`](crate::data::Batcher::windows). Unless
+    /// set, all are.
+    pub window: Option<usize>,
     /// After how many steps the model is validated and a checkpoint is written: after every epoch
     /// unless set, and after the last one in any case.
     pub validate_every: Option<usize>,
@@ -103,6 +107,7 @@ impl TrainerConfig {
             ("batch_size", self.batch_size),
             ("accumulate", self.accumulate),
             ("validate_every", self.validate_every.unwrap_or(1)),
+            ("window", self.window.unwrap_or(1)),
             ("patience", self.patience),
         ])?;
         checks::positive("learning_rate", self.learning_rate)?;
@@ -123,6 +128,10 @@ impl TrainerConfig {
             let reason = "can't be set where states are carried from batch to batch";
             if let Some(every) = self.validate_every {
                 return Err(Error::invalid("validate_every", every, reason));
+            }
+            if let Some(window) = self.window {
+                let reason = "can't be set where sequences come in the order of their times";
+                return Err(Error::invalid("window", window, reason));
             }
             if self.accumulate > 1 {
                 return Err(Error::invalid("accumulate", self.accumulate, reason));

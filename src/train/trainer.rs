@@ -320,6 +320,10 @@ fn batcher<B: TrainingBackend>(
         config.targets,
         config.seed,
     )?;
+    let batcher = match config.window {
+        Some(window) => batcher.windows(window),
+        None => batcher,
+    };
     Ok(match model.negatives() {
         Some(negatives) => batcher.negatives(NegativeSampler::new(negatives, split.catalog())?),
         None => batcher,

@@ -1,0 +1,166 @@
+//! An index that follows a model which is trained further.
+
+use ndarray::{ArrayView1, ArrayView2};
+
+use super::UpdatableIndex;
+use crate::item::ItemIndex;
+use crate::{Error, Result, checks};
+
+/// What became of the items of an index that was brought up to a model's later vectors.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Followed {
+    /// Items that have another vector now.
+    pub replaced: usize,
+    /// Items whose vectors moved too little.
+    pub kept: usize,
+    /// Items that are new.
+    pub added: usize,
+}
+
+/// Brings an index of a model's vectors up to those that it has after more training: only vectors
+/// that moved are replaced, and new items are added, while the index answers.
+///
+/// `before` and `after` are what [`item_vectors`](crate::retrieve::item_vectors) gives of the two,
+/// `[items + 1, dim]` with padding first. An item must have the same index in both, which
+/// [`Catalog::continues`](crate::data::Catalog::continues) tells; where that is not so, build the
+/// index anew. A vector is replaced when it moved by more than the share `least` of its length: 0
+/// replaces whatever changed at all. Training by [lazy tables](crate::train::Tables) moves only the
+/// vectors of items that were looked up.
+///
+/// ```
+/// use ndarray::array;
+/// use seqrec::data::ItemIndex;
+/// use seqrec::index::{FlatIndex, VectorIndex, follow};
+///
+/// let yesterday = array![[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]];
+/// let today = array![[0.0, 0.0], [1.0, 0.0], [0.6, 0.8], [-1.0, 0.0]];
+/// let index = FlatIndex::new(yesterday.view())?;
+/// let followed = follow(&index, yesterday.view(), today.view(), 0.01)?;
+/// assert_eq!((followed.replaced, followed.kept, followed.added), (1, 1, 1));
+/// let found = index.search(array![[-1.0, 0.0]].view(), 1, None)?;
+/// assert_eq!(found.items(0), [ItemIndex::new(3)]);
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Shape`] for vectors of another dimension than the index's or fewer items than before,
+/// [`Error::NonFiniteVector`], [`Error::InvalidValue`] for a negative share, and
+/// [`Error::UnknownItem`] when an item of `before` is not in the index; of the first three nothing
+/// is changed.
+pub fn follow(
+    index: &impl UpdatableIndex,
+    before: ArrayView2<'_, f32>,
+    after: ArrayView2<'_, f32>,
+    least: f32,
+) -> Result<Followed> {
+    checks::not_negative("least", f64::from(least))?;
+    for vectors in [before, after] {
+        checks::same_length("dimensions of vectors", index.dim(), vectors.ncols())?;
+    }
+    if after.nrows() < before.nrows() {
+        return Err(Error::Shape {
+            what: "items after training, of which there can't be fewer than before",
+            expected: before.nrows(),
+            found: after.nrows(),
+        });
+    }
+    if let Some(((row, column), &value)) = (after.indexed_iter()).find(|(_, x)| !x.is_finite()) {
+        return Err(Error::NonFiniteVector {
+            what: "vectors after training",
+            row,
+            column,
+            value,
+        });
+    }
+    let mut followed = Followed::default();
+    for (row, vector) in after.rows().into_iter().enumerate().skip(1) {
+        let item = ItemIndex::new(row as u32);
+        let vector = vector.to_vec();
+        if row >= before.nrows() {
+            index.add(item, &vector)?;
+            followed.added += 1;
+        } else if moved(before.row(row), after.row(row), least) {
+            index.replace(item, &vector)?;
+            followed.replaced += 1;
+        } else {
+            followed.kept += 1;
+        }
+    }
+    Ok(followed)
+}
+
+/// Whether a vector moved by more than a share of its length.
+fn moved(before: ArrayView1<'_, f32>, after: ArrayView1<'_, f32>, least: f32) -> bool {
+    let square = |x: f32| x * x;
+    let apart: f32 = (before.iter().zip(after)).map(|(a, b)| square(a - b)).sum();
+    apart > square(least) * before.dot(&before)
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, array};
+
+    use super::*;
+    use crate::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex};
+
+    /// After following, each index finds what one of the later vectors finds.
+    #[test]
+    fn an_index_that_followed_is_one_of_the_later_vectors() {
+        let vectors = |items: usize, turn: usize| {
+            Array2::from_shape_fn((items, 8), |(row, column)| {
+                let turned = if row % 3 == 0 { turn } else { 0 };
+                ((row * 37 + column * 11 + turned * 5) % 29) as f32 / 29.0 - 0.5
+            })
+        };
+        let (before, after) = (vectors(200, 0), vectors(230, 1));
+        let anew = FlatIndex::new(after.view()).unwrap();
+        let expected = anew.search(after.view(), 5, None).unwrap();
+        let flat = FlatIndex::new(before.view()).unwrap();
+        let graph = HnswIndex::new(before.view(), &HnswConfig::new()).unwrap();
+        let of_flat = follow(&flat, before.view(), after.view(), 0.0).unwrap();
+        let of_graph = follow(&graph, before.view(), after.view(), 0.0).unwrap();
+        assert_eq!(of_flat, of_graph);
+        assert_eq!((of_flat.replaced, of_flat.added), (66, 30));
+        assert_eq!(flat.search(after.view(), 5, None).unwrap(), expected);
+        let found = graph.search(after.view(), 5, None).unwrap();
+        let same = (0..after.nrows()).filter(|&row| {
+            let scores = found.scores(row).iter().zip(expected.scores(row));
+            scores.into_iter().all(|(a, b)| (a - b).abs() < 1e-5)
+        });
+        assert!(same.count() > 220);
+    }
+
+    #[test]
+    fn what_can_not_be_followed_is_an_error_and_changes_nothing() {
+        let before = array![[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]];
+        let index = FlatIndex::new(before.view()).unwrap();
+        let refused = |after: Array2<f32>, least| {
+            let refused = follow(&index, before.view(), after.view(), least).unwrap_err();
+            let found = index.search(before.view(), 1, None).unwrap();
+            assert_eq!(found.scores(1), [1.0]);
+            refused
+        };
+        let turned = array![[0.0, 0.0], [0.0, 1.0], [f32::NAN, 1.0]];
+        assert!(matches!(
+            refused(turned, 0.0),
+            Error::NonFiniteVector { row: 2, .. }
+        ));
+        assert!(matches!(
+            refused(array![[0.0, 0.0]], 0.0),
+            Error::Shape { .. }
+        ));
+        assert!(matches!(
+            refused(array![[0.0], [1.0], [2.0]], 0.0),
+            Error::Shape { .. }
+        ));
+        assert!(matches!(
+            refused(before.clone(), -1.0),
+            Error::InvalidValue { .. }
+        ));
+        // One that went too little is kept.
+        let nudged = array![[0.0, 0.0], [1.0, 0.001], [0.0, 2.0]];
+        let followed = follow(&index, before.view(), nudged.view(), 0.01).unwrap();
+        assert_eq!((followed.replaced, followed.kept), (1, 1));
+    }
+}
