@@ -11,7 +11,10 @@ use arrow_array::{
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
-use seqrec::data::{BadRows, Column, ExternalId, Format, InteractionReader, Interactions, Schema};
+use seqrec::data::{
+    BadRows, Column, Dataset, ExternalId, Filters, Format, InteractionReader, Interactions, Schema,
+    SequenceStore,
+};
 use seqrec::{Error, Result};
 
 fn column(values: impl Array + 'static) -> ArrayRef {
@@ -205,6 +208,41 @@ fn a_folder_is_all_its_files_with_the_columns_of_its_folders() {
         "{}",
         detected.format()
     );
+}
+
+/// What the guide says of data on several machines: a job writes a folder by shard, and each worker
+/// makes a store of its own shard, or one worker of all, without ever having them in memory.
+#[test]
+fn stores_are_made_of_folders_or_of_a_shard() -> Result<()> {
+    let folder = tempfile::tempdir().unwrap();
+    for shard in 0..3 {
+        let part = folder.path().join(format!("shard={shard}"));
+        std::fs::create_dir(&part).unwrap();
+        for file in 0..2 {
+            let users: Vec<i32> = (0..40).map(|row| 3 * (row % 7) + shard).collect();
+            let items: Vec<u64> = (0..40).map(|row| (row * (shard as u64 + 2)) % 11).collect();
+            let times: Vec<f64> = (0..40).map(|row| f64::from(40 * file + row)).collect();
+            let rows = batch(vec![
+                ("user", column(Int32Array::from(users))),
+                ("item", column(UInt64Array::from(items))),
+                ("time", column(Float64Array::from(times))),
+            ]);
+            write(&part.join(format!("part-{file}.parquet")), &rows);
+        }
+    }
+    let reader = InteractionReader::detect(folder.path())?;
+    let path = folder.path().join("log.store");
+    for (reader, users) in [(reader.clone().only("shard", [1]), 7), (reader, 21)] {
+        let mut writer = SequenceStore::create(&path, Filters::default())?;
+        writer.read(&reader)?;
+        let store = writer.finish()?;
+        let memory = Dataset::new(reader.read()?, Filters::default())?;
+        assert_eq!(store.dataset().users(), users);
+        assert_eq!(store.dataset().sequences(), memory.sequences());
+        assert_eq!(store.dataset().catalog(), memory.catalog());
+        std::fs::remove_file(&path).unwrap();
+    }
+    Ok(())
 }
 
 /// The error of a file with some columns.

@@ -9,8 +9,8 @@ use super::catalog::Catalog;
 use super::features::Features;
 use super::id::{ExternalId, IdTable};
 use super::interactions::Interactions;
-use super::sequence_store::StoredIds;
 use super::sequences::Sequences;
+use super::stored_ids::StoredIds;
 use crate::item::ItemIndex;
 use crate::{Error, Result};
 

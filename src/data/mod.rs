@@ -36,6 +36,7 @@ mod seen;
 mod sequence_store;
 mod sequences;
 mod split;
+mod stored_ids;
 pub mod synthetic;
 mod targets;
 mod text;

@@ -13,11 +13,12 @@ use bytemuck::{Pod, Zeroable};
 use memmap2::Mmap;
 use tempfile::NamedTempFile;
 
-use super::{SEQUENCE_STORE_VERSION, StoredIds};
+use super::SEQUENCE_STORE_VERSION;
 use crate::buffer::Buffer;
 use crate::data::catalog::Catalog;
 use crate::data::dataset::{Dataset, UserIds};
 use crate::data::sequences::Sequences;
+use crate::data::stored_ids::StoredIds;
 use crate::files;
 use crate::item::ItemIndex;
 use crate::{Error, Result};

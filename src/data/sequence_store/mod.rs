@@ -1,7 +1,6 @@
 //! Sequences in a file, for data that do not fit in memory.
 
 mod file;
-mod ids;
 mod runs;
 mod writer;
 
@@ -10,7 +9,6 @@ use std::path::{Path, PathBuf};
 use super::dataset::{Dataset, Filters};
 use crate::Result;
 
-pub(super) use ids::StoredIds;
 pub use writer::SequenceStoreWriter;
 
 /// The version of sequence stores that this build writes and reads.

@@ -2,12 +2,12 @@
 
 use std::sync::OnceLock;
 
+use super::id::{ExternalId, IdTable};
 use crate::buffer::Buffer;
-use crate::data::id::{ExternalId, IdTable};
 
 /// The ids of a file, which are read when they are first asked for.
 #[derive(Debug)]
-pub(in crate::data) struct StoredIds {
+pub(super) struct StoredIds {
     /// Where each id's text ends.
     ends: Buffer<u64>,
     /// All texts, one after another.
@@ -46,7 +46,7 @@ impl StoredIds {
         })
     }
 
-    pub(in crate::data) fn table(&self) -> &IdTable {
+    pub(super) fn table(&self) -> &IdTable {
         self.table.get_or_init(|| self.iter().collect())
     }
 }
