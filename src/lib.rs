@@ -31,6 +31,8 @@
 //! # Ok::<(), seqrec::Error>(())
 //! ```
 //!
+//! The [`guide`] goes through models, training, retrieval, the recall stage, serving and what is read.
+//!
 //! # Which part do I start with?
 //!
 //! | I want to | start with |
@@ -88,6 +90,7 @@
 //! | `milvus` | | `index::MilvusIndex`: a Milvus server or cluster behind the same trait |
 
 #![warn(missing_docs)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod backend;
 mod buffer;
@@ -98,6 +101,8 @@ pub mod data;
 pub mod engine;
 mod error;
 pub mod eval;
+#[doc = include_str!("../docs/guide.md")]
+pub mod guide {}
 mod files;
 pub mod index;
 mod item;
