@@ -38,7 +38,7 @@ pub enum Error {
     /// The format could not be detected from the file's name and first line.
     #[error(
         "the format of {} is not one this crate detects (first line: {first_line:?}); \
-         name it with `Format`, or describe the columns with `Schema`", path.display()
+         name its columns, as in `InteractionReader::new(path, \"user=who,item=what,time=at\".parse()?)`", path.display()
     )]
     UnknownFormat {
         /// The file.

@@ -137,7 +137,7 @@ pub mod prelude {
     pub use crate::model::{Gru4RecConfig, RecallerConfig, SequenceRecaller, Similarity};
     pub use crate::retrieve::{Evaluation, RecallOptions, Retriever, item_vectors};
     pub use crate::store::Run;
-    pub use crate::train::{Trainer, TrainerConfig};
+    pub use crate::train::{EpochTable, Trainer, TrainerConfig};
 }
 
 #[cfg(doctest)]

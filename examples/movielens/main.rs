@@ -13,7 +13,6 @@ mod overrides;
 mod source;
 
 use std::error::Error;
-use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -28,9 +27,7 @@ use seqrec::model::{ModelVisitor, RecallerConfig, SequenceRecaller, TrainableCon
 use seqrec::plot::{MapPoint, draw_map, draw_training_curves, tsne};
 use seqrec::retrieve::{Evaluation, RecallOptions, Retriever, item_vectors, user_vectors};
 use seqrec::store::Run;
-use seqrec::train::{
-    CsvLog, EpochReport, ProgressBars, StopReason, Trained, Trainer, TrainingObserver, TrainingPlan,
-};
+use seqrec::train::{CsvLog, EpochTable, ProgressBars, StopReason, Trained, Trainer};
 use seqrec::{OutputFolder, Result};
 
 use options::{BackendName, IndexName, Options, ProtocolName};
@@ -121,9 +118,12 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
 
     let model = config.init::<Autodiff<B>>(dataset.catalog().len(), options.seed, &device)?;
     let trainer_config = options.trainer(model.needs_one_target())?;
+    let names = (options.k.iter())
+        .flat_map(|k| ["recall", "ndcg", "hit_rate"].map(|measure| format!("{measure}@{k}")));
+    let shown: Vec<Metric> = names.filter_map(|name| name.parse().ok()).collect();
     let trained = Trainer::new(trainer_config.clone())
         .observer(ProgressBars::default())
-        .observer(EpochTable::new(&options.k))
+        .observer(EpochTable::of(shown))
         .observer(CsvLog::new(out.join("log.csv")))
         .checkpoints(out.join("checkpoints"))
         .resume(options.resume)
@@ -225,61 +225,6 @@ fn index_recall<B: Backend>(
     let users = user_vectors(model, &histories);
     let exact = FlatIndex::new(vectors)?.search(users.view(), k, None)?;
     Ok(index.search(users.view(), k, None)?.recall(&exact))
-}
-
-/// Prints a row of metrics per epoch.
-struct EpochTable {
-    metrics: Vec<Metric>,
-}
-
-impl EpochTable {
-    fn new(ks: &[usize]) -> Self {
-        let names = ks
-            .iter()
-            .flat_map(|k| ["recall", "ndcg", "hit_rate"].map(|m| format!("{m}@{k}")));
-        Self {
-            metrics: names.filter_map(|name| name.parse().ok()).collect(),
-        }
-    }
-
-    fn row(&self, epoch: &EpochReport) -> String {
-        let speed = epoch.targets as f64 / epoch.seconds.max(1e-9);
-        let mut row = format!(
-            "{:>5} {:>8.4} {:>7.2} {speed:>10.0}",
-            epoch.epoch, epoch.loss, epoch.seconds
-        );
-        for &metric in &self.metrics {
-            let value = epoch
-                .validation
-                .as_ref()
-                .and_then(|report| report.get(metric));
-            let value = value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"));
-            row.push_str(&format!(" {value:>12}"));
-        }
-        row
-    }
-}
-
-impl TrainingObserver for EpochTable {
-    fn on_start(&mut self, plan: &TrainingPlan<'_>) -> Result<()> {
-        let mut header = format!(
-            "{:>5} {:>8} {:>7} {:>10}",
-            "epoch", "loss", "seconds", "targets/s"
-        );
-        for metric in &self.metrics {
-            header.push_str(&format!(" {:>12}", metric.to_string()));
-        }
-        println!("{header}");
-        for epoch in plan.done {
-            println!("{}", self.row(epoch));
-        }
-        Ok(())
-    }
-
-    fn on_epoch(&mut self, epoch: &EpochReport, improved: bool) -> Result<ControlFlow<()>> {
-        println!("{}{}", self.row(epoch), if improved { " *" } else { "" });
-        Ok(ControlFlow::Continue(()))
-    }
 }
 
 /// The items that a map shows at most: the most popular ones.

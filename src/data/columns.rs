@@ -44,6 +44,8 @@ const ITEM: &[&str] = &[
     "videoid",
     "articleid",
 ];
+/// Names that are the item where no column has one of these.
+const ITEM_LIKE: &[&str] = &["movie", "track", "song", "book", "article", "video"];
 /// Names that are the time where several columns have to do with it.
 const TIME: &[&str] = &[
     "timestamp",
@@ -114,7 +116,10 @@ impl<'a> Header<'a> {
     /// The schema; `None` where there is no column of users or none of items.
     fn schema(&self) -> Result<Option<Schema>> {
         let (users, sessions) = (self.known(USER), self.known(SESSION));
-        let items = self.known(ITEM);
+        let mut items = self.known(ITEM);
+        if items.is_empty() {
+            items = self.known(ITEM_LIKE);
+        }
         let of: Vec<&str> = sessions.iter().chain(&users).copied().collect();
         let (Some(&user), Some(&item)) = (of.first(), items.first()) else {
             return Ok(None);
@@ -259,6 +264,11 @@ mod tests {
             (
                 "\"user\"\t\"item\"\t\"ts\"",
                 "user=user,item=item,time=ts,delimiter=tab,quotes=yes",
+            ),
+            ("user,movie,when", "user=user,item=movie,time=when"),
+            (
+                "userId,movieId,movie,timestamp",
+                "user=userId,item=movieId,time=timestamp",
             ),
             ("a,b,c", "none"),
         ] {

@@ -246,7 +246,7 @@ mod parquet {
     use super::*;
 
     fn missing<T>(path: &Path) -> Result<T> {
-        let reason = "is Parquet, or a folder: build with the feature `parquet`";
+        let reason = "it is Parquet, or a folder: build with the feature `parquet`";
         Err(Error::invalid("path", path.display(), reason))
     }
 

@@ -1,6 +1,7 @@
 //! Means over many users.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,18 @@ impl Report {
     }
 }
 
+/// All metrics in a line, `610 users: recall@10 0.1022, ndcg@10 0.0484` and so on.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} users:", self.users)?;
+        for (place, (metric, value)) in self.iter().enumerate() {
+            let comma = if place == 0 { "" } else { "," };
+            write!(f, "{comma} {metric} {value:.4}")?;
+        }
+        Ok(())
+    }
+}
+
 /// Adds up the measures of ranked lists.
 ///
 /// ```
@@ -65,6 +78,7 @@ impl Report {
 /// let report = scorer.report();
 /// assert_eq!(report.recall(2), Some(0.5));
 /// assert_eq!(report.get("mrr@2".parse()?), Some(0.5));
+/// assert!(report.to_string().starts_with("1 users: recall@2 0.5000, "));
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Debug, Clone)]

@@ -1,0 +1,69 @@
+//! A table of epochs on standard output.
+
+use std::ops::ControlFlow;
+
+use super::observer::{EpochReport, TrainingObserver, TrainingPlan};
+use crate::Result;
+use crate::eval::Metric;
+
+/// Prints a line an epoch: its number, loss, seconds, targets per second and validation metrics, with
+/// a `*` where it is the best so far.
+#[derive(Debug, Clone, Default)]
+pub struct EpochTable {
+    metrics: Vec<Metric>,
+}
+
+impl EpochTable {
+    /// A table with a column for the metric that training is stopped by.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A table with a column for each of these.
+    pub fn of(metrics: impl IntoIterator<Item = Metric>) -> Self {
+        Self {
+            metrics: metrics.into_iter().collect(),
+        }
+    }
+
+    fn row(&self, epoch: &EpochReport) -> String {
+        let mut row = format!(
+            "{:>5} {:>8.4} {:>7.2} {:>10.0}",
+            epoch.epoch,
+            epoch.loss,
+            epoch.seconds,
+            epoch.targets as f64 / epoch.seconds.max(1e-9)
+        );
+        for &metric in &self.metrics {
+            let value = (epoch.validation.as_ref()).and_then(|report| report.get(metric));
+            let value = value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"));
+            row.push_str(&format!(" {value:>12}"));
+        }
+        row
+    }
+}
+
+impl TrainingObserver for EpochTable {
+    fn on_start(&mut self, plan: &TrainingPlan<'_>) -> Result<()> {
+        if self.metrics.is_empty() {
+            self.metrics.push(plan.metric);
+        }
+        let mut header = format!(
+            "{:>5} {:>8} {:>7} {:>10}",
+            "epoch", "loss", "seconds", "targets/s"
+        );
+        for metric in &self.metrics {
+            header.push_str(&format!(" {:>12}", metric.to_string()));
+        }
+        println!("{header}");
+        for epoch in plan.done {
+            println!("{}", self.row(epoch));
+        }
+        Ok(())
+    }
+
+    fn on_epoch(&mut self, epoch: &EpochReport, improved: bool) -> Result<ControlFlow<()>> {
+        println!("{}{}", self.row(epoch), if improved { " *" } else { "" });
+        Ok(ControlFlow::Continue(()))
+    }
+}
