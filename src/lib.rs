@@ -83,7 +83,7 @@
 //! | `cuda`, `wgpu` | | burn's GPU backends |
 //! | `plot` | | `plot`: training curves and t-SNE maps as SVG |
 //! | `hnsw_rs` | | `index::HnswRsIndex`, for comparison |
-//! | `gzip` | | reading files that are compressed by gzip |
+//! | `gzip`, `zstd` | | reading files that are compressed by them |
 //! | `parquet` | | reading Parquet files and folders, and Arrow batches |
 //! | `ease` | | `channels::Ease` |
 //! | `download` | | `data::movielens::Downloader` |

@@ -1,4 +1,4 @@
-//! Training that is killed at any moment goes on as if it had not been.
+//! Training that is killed at any moment goes on as if it had not been, and so does what is written.
 //!
 //! The test starts itself as another process, which trains with checkpoints and saves its run, and
 //! kills that at random moments until it comes to its end. `SEQREC_KILLS=50 cargo test --release
@@ -11,7 +11,7 @@ use std::time::Duration;
 use rand::{Rng, SeedableRng};
 use seqrec::backend::{Autodiff, Flex};
 use seqrec::data::synthetic::Synthetic;
-use seqrec::data::{Dataset, Filters, Protocol, Split};
+use seqrec::data::{Dataset, Filters, Protocol, SequenceStore, Split};
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
 use seqrec::retrieve::item_vectors;
 use seqrec::store::Run;
@@ -19,6 +19,8 @@ use seqrec::train::{CsvLog, Trainer, TrainerConfig};
 
 /// Where the child process trains.
 const FOLDER: &str = "SEQREC_KILLS_FOLDER";
+/// Where the child process writes a sequence store.
+const STORE_FOLDER: &str = "SEQREC_KILLS_STORE_FOLDER";
 /// How often children are killed in all.
 const KILLS: &str = "SEQREC_KILLS";
 
@@ -66,10 +68,63 @@ fn train(folder: &Path) {
     std::fs::write(folder.join("metrics"), metrics.join("\n")).unwrap();
 }
 
+/// Writes one store after another of the same name; nothing where it is no child.
+#[test]
+fn write_stores_in_a_folder() {
+    if let Some(folder) = std::env::var_os(STORE_FOLDER) {
+        loop {
+            write_store(&PathBuf::from(&folder));
+        }
+    }
+}
+
+fn write_store(folder: &Path) -> SequenceStore {
+    let filters = Filters::new().with_minimum_per_item(2);
+    let mut writer = SequenceStore::create(folder.join("log.store"), filters).unwrap();
+    let log = Synthetic::new().with_users(400).with_items(80).generate();
+    writer.append(log).unwrap();
+    writer.finish().unwrap()
+}
+
+/// Whenever a writer is killed, the store that was there is there, whole, and the next writer
+/// removes what the killed one left.
+#[test]
+fn a_killed_writer_of_a_store_leaves_the_one_before() {
+    if std::env::var_os(FOLDER).is_some() || std::env::var_os(STORE_FOLDER).is_some() {
+        return;
+    }
+    let kills: usize = std::env::var(KILLS).map_or(4, |kills| kills.parse().unwrap());
+    let home = tempfile::tempdir().unwrap();
+    let expected = write_store(home.path());
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(8);
+    for _ in 0..kills {
+        let mut child = child_in("write_stores_in_a_folder", STORE_FOLDER, home.path());
+        std::thread::sleep(Duration::from_millis(random.random_range(5..150)));
+        assert!(child.try_wait().unwrap().is_none(), "it failed by itself");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let left = SequenceStore::open(home.path().join("log.store")).unwrap();
+        let (left, expected) = (left.dataset(), expected.dataset());
+        assert_eq!(left.sequences(), expected.sequences());
+        assert_eq!(left.catalog(), expected.catalog());
+    }
+    write_store(home.path());
+    let names = names(home.path());
+    assert!(
+        matches!(&names[..], [name] if name.ends_with("log.store")),
+        "{names:?}"
+    );
+}
+
 fn child(folder: &Path) -> std::process::Child {
+    child_in("train_in_a_folder", FOLDER, folder)
+}
+
+/// This program, running one of its tests in a folder.
+fn child_in(test: &str, variable: &str, folder: &Path) -> std::process::Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "train_in_a_folder", "--test-threads", "1"])
-        .env(FOLDER, folder)
+        .args(["--exact", test, "--test-threads", "1"])
+        .env(variable, folder)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

@@ -29,7 +29,7 @@ use crate::{Error, Result};
 
 /// Reads [`Interactions`] from a file, or from anything else that gives bytes.
 ///
-/// Files compressed by gzip are unpacked (feature `gzip`). A Parquet file is read by the names of its
+/// Files compressed by gzip or zstd are unpacked in memory (features `gzip` and `zstd`). A Parquet file is read by the names of its
 /// columns, and a folder as all Parquet files in it and its folders, whose names may give columns
 /// (`day=2026-11-28`), as Spark, DuckDB and polars write them (feature `parquet`).
 ///
@@ -692,6 +692,29 @@ mod tests {
         assert_eq!(rows(&reader.read().unwrap()), expected());
         // Cut short, it is an error and not fewer rows.
         let cut = read("ratings.csv.gz", &packed[..packed.len() - 9], BadRows::Fail);
+        let unpack = matches!(&cut, Err(Error::Io { action, .. }) if *action == "unpack");
+        assert!(unpack, "{cut:?}");
+    }
+
+    #[cfg(feature = "zstd")]
+    #[test]
+    fn text_compressed_by_zstd_is_read_like_files() {
+        let packed = zstd::stream::encode_all(TWO_ROWS.as_bytes(), 3).unwrap();
+        // Two frames, as tools that write bit by bit leave them.
+        let more = zstd::stream::encode_all(&b"3,4,5,6\n"[..], 3).unwrap();
+        let log = read(
+            "ratings.csv.zst",
+            [&packed[..], &more].concat(),
+            BadRows::Fail,
+        )
+        .unwrap();
+        assert_eq!(rows(&log)[..2], expected());
+        assert_eq!(log.len(), 3);
+        let cut = read(
+            "ratings.csv.zst",
+            &packed[..packed.len() - 9],
+            BadRows::Fail,
+        );
         let unpack = matches!(&cut, Err(Error::Io { action, .. }) if *action == "unpack");
         assert!(unpack, "{cut:?}");
     }

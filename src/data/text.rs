@@ -17,8 +17,42 @@ use std::sync::Arc;
 use super::blocks::Source;
 use crate::{Error, Result};
 
-/// What a file compressed by gzip begins with.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
+/// How a file may be compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Packing {
+    Gzip,
+    Zstandard,
+}
+
+impl Packing {
+    const ALL: [Self; 2] = [Self::Gzip, Self::Zstandard];
+
+    /// What such a file begins with.
+    fn magic(self) -> &'static [u8] {
+        match self {
+            Self::Gzip => &[0x1f, 0x8b],
+            Self::Zstandard => &[0x28, 0xb5, 0x2f, 0xfd],
+        }
+    }
+
+    /// How its name ends.
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Gzip => "gz",
+            Self::Zstandard => "zst",
+        }
+    }
+
+    /// The packing of what begins so, if it has any.
+    fn of(start: &[u8]) -> Option<Self> {
+        let packings = Self::ALL.into_iter();
+        let mut found = packings.filter(|packing| start.starts_with(packing.magic()));
+        found.next()
+    }
+}
+
+/// As many bytes as tell how a file is compressed.
+const START: u64 = 4;
 
 /// Text that can be opened any number of times.
 #[derive(Debug, Clone)]
@@ -37,32 +71,35 @@ pub(super) trait ReadSeek: Read + Seek {}
 impl<T: Read + Seek> ReadSeek for T {}
 
 impl Text {
-    /// The text of a file: pipes and files that are compressed by gzip are read into memory.
+    /// The text of a file: pipes and files that are compressed are read into memory.
     pub(super) fn of(path: &Path) -> Result<Self> {
         let failed = |error| Error::io("read", path)(error);
         let mut file = File::open(path).map_err(failed)?;
         let mut start = Vec::new();
         (&mut file)
-            .take(GZIP.len() as u64)
+            .take(START)
             .read_to_end(&mut start)
             .map_err(failed)?;
         let is_file = file.metadata().map_err(failed)?.is_file();
-        if is_file && start != GZIP {
+        if is_file && Packing::of(&start).is_none() {
             return Ok(Self::File(path.to_owned()));
         }
         Self::from_reader(path, start.chain(file))
     }
 
-    /// All that a reader gives, unpacked if it is compressed by gzip.
+    /// All that a reader gives, unpacked if it is compressed.
     pub(super) fn from_reader(name: &Path, mut source: impl Read) -> Result<Self> {
         let mut bytes = Vec::new();
         source
             .read_to_end(&mut bytes)
             .map_err(Error::io("read", name))?;
         let mut name = name.to_owned();
-        if bytes.starts_with(&GZIP) {
-            bytes = unpacked(&bytes, &name)?;
-            if name.extension().is_some_and(|end| end == "gz") {
+        if let Some(packing) = Packing::of(&bytes) {
+            bytes = match packing {
+                Packing::Gzip => gzip(&bytes, &name)?,
+                Packing::Zstandard => zstandard(&bytes, &name)?,
+            };
+            if (name.extension()).is_some_and(|end| end == packing.extension()) {
                 name.set_extension("");
             }
         }
@@ -70,7 +107,7 @@ impl Text {
         Ok(Self::Memory { name, bytes })
     }
 
-    /// What errors call it: the path, without `.gz`.
+    /// What errors call it: the path, without `.gz` or `.zst`.
     pub(super) fn name(&self) -> &Path {
         match self {
             Self::File(path) => path,
@@ -104,7 +141,7 @@ impl Source for Text {
 }
 
 #[cfg(feature = "gzip")]
-fn unpacked(packed: &[u8], name: &Path) -> Result<Vec<u8>> {
+fn gzip(packed: &[u8], name: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     flate2::read::MultiGzDecoder::new(packed)
         .read_to_end(&mut bytes)
@@ -113,10 +150,24 @@ fn unpacked(packed: &[u8], name: &Path) -> Result<Vec<u8>> {
 }
 
 #[cfg(not(feature = "gzip"))]
-fn unpacked(_packed: &[u8], name: &Path) -> Result<Vec<u8>> {
+fn gzip(_packed: &[u8], name: &Path) -> Result<Vec<u8>> {
     Err(Error::invalid(
         "path",
         name.display(),
-        "is compressed by gzip: unpack it, or build with the feature `gzip`",
+        "it is compressed by gzip: unpack it, or build with the feature `gzip`",
+    ))
+}
+
+#[cfg(feature = "zstd")]
+fn zstandard(packed: &[u8], name: &Path) -> Result<Vec<u8>> {
+    zstd::stream::decode_all(packed).map_err(Error::io("unpack", name))
+}
+
+#[cfg(not(feature = "zstd"))]
+fn zstandard(_packed: &[u8], name: &Path) -> Result<Vec<u8>> {
+    Err(Error::invalid(
+        "path",
+        name.display(),
+        "it is compressed by zstd: unpack it, or build with the feature `zstd`",
     ))
 }
