@@ -31,7 +31,8 @@
 //! # Ok::<(), seqrec::Error>(())
 //! ```
 //!
-//! The [`guide`] goes through models, training, retrieval, the recall stage, serving and what is read.
+//! The [`guide`] goes through models, training, retrieval, the recall stage, serving and what is read;
+//! [`guide::coming_from`] says what other libraries call what.
 //!
 //! # Which part do I start with?
 //!
@@ -102,7 +103,10 @@ pub mod engine;
 mod error;
 pub mod eval;
 #[doc = include_str!("../docs/guide.md")]
-pub mod guide {}
+pub mod guide {
+    #[doc = include_str!("../docs/coming-from.md")]
+    pub mod coming_from {}
+}
 mod files;
 pub mod index;
 mod item;

@@ -380,6 +380,7 @@ fn read_columns(source: impl BufRead, schema: &Schema, into: &mut Collector<'_, 
 
 #[cfg(test)]
 mod tests {
+    #[cfg(feature = "gzip")]
     use std::io::Write;
 
     use super::super::schema::Column;
