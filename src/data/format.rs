@@ -18,6 +18,7 @@ use crate::{Error, Result};
 
 use super::columns;
 use super::schema::{Column, Schema};
+use super::stored_ids::STORE_MAGIC;
 use super::text::Text;
 
 /// How a file of interactions is written.
@@ -66,6 +67,10 @@ impl Format {
         text.open()
             .and_then(|text| text.take(SAMPLE).read_to_end(&mut sample))
             .map_err(Error::io("read", path))?;
+        if sample.starts_with(&STORE_MAGIC) {
+            let reason = "it is a sequence store already: open it by `SequenceStore::open`";
+            return Err(Error::invalid("path", path.display(), reason));
+        }
         let whole = (sample.len() as u64) < SAMPLE;
         let text = String::from_utf8_lossy(&sample);
         let mut lines: Vec<&str> = text

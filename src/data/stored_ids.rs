@@ -5,6 +5,9 @@ use std::sync::OnceLock;
 use super::id::{ExternalId, IdTable};
 use crate::buffer::Buffer;
 
+/// What the file of a [`SequenceStore`](super::SequenceStore) begins with.
+pub(super) const STORE_MAGIC: [u8; 8] = *b"seqrecsq";
+
 /// The ids of a file, which are read when they are first asked for.
 #[derive(Debug)]
 pub(super) struct StoredIds {

@@ -3,6 +3,7 @@
 mod metric;
 mod report;
 mod spread;
+mod trec;
 
 pub use metric::{
     Measure, Metric, average_precision_at, hit_rate_at, label_position_ndcg_at, ndcg_at,
@@ -11,3 +12,4 @@ pub use metric::{
 pub(crate) use report::check_k;
 pub use report::{Report, Scorer};
 pub use spread::Spread;
+pub use trec::TrecRun;

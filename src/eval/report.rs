@@ -47,6 +47,15 @@ impl Report {
         self.get(Metric::hit_rate(k).ok()?)
     }
 
+    /// The metrics as a table of CSV: a line of names, `users` first, and a line of values. As JSON
+    /// they are written by serde.
+    pub fn to_csv(&self) -> String {
+        let names = self.iter().map(|(metric, _)| format!(",{metric}"));
+        let values = self.iter().map(|(_, value)| format!(",{value}"));
+        let (names, values): (String, String) = (names.collect(), values.collect());
+        format!("users{names}\n{}{values}\n", self.users)
+    }
+
     /// All metrics with their values: by measure, then by k.
     pub fn iter(&self) -> impl Iterator<Item = (Metric, f64)> + '_ {
         self.values.iter().map(|(&metric, &value)| (metric, value))
@@ -79,6 +88,7 @@ impl fmt::Display for Report {
 /// assert_eq!(report.recall(2), Some(0.5));
 /// assert_eq!(report.get("mrr@2".parse()?), Some(0.5));
 /// assert!(report.to_string().starts_with("1 users: recall@2 0.5000, "));
+/// assert!(report.to_csv().starts_with("users,recall@2,"));
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Debug, Clone)]

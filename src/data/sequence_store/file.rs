@@ -18,12 +18,11 @@ use crate::buffer::Buffer;
 use crate::data::catalog::Catalog;
 use crate::data::dataset::{Dataset, UserIds};
 use crate::data::sequences::Sequences;
-use crate::data::stored_ids::StoredIds;
+use crate::data::stored_ids::{STORE_MAGIC, StoredIds};
 use crate::files;
 use crate::item::ItemIndex;
 use crate::{Error, Result};
 
-pub(super) const MAGIC: [u8; 8] = *b"seqrecsq";
 const HEADER: usize = 256;
 const ALIGNMENT: u64 = 64;
 
@@ -128,7 +127,7 @@ impl FileWriter {
     /// Puts the file in its place.
     pub(super) fn finish(mut self, skipped_rows: u64) -> Result<()> {
         let mut header = Header {
-            magic: MAGIC,
+            magic: STORE_MAGIC,
             version: SEQUENCE_STORE_VERSION,
             skipped_rows,
             ..Header::zeroed()
@@ -173,9 +172,9 @@ fn damaged(path: &Path, reason: impl Into<String>) -> Error {
 pub(super) fn is_store(path: &Path) -> Result<bool> {
     let mut start = Vec::new();
     let file = File::open(path).map_err(Error::io("open", path))?;
-    let read = file.take(MAGIC.len() as u64).read_to_end(&mut start);
+    let read = file.take(STORE_MAGIC.len() as u64).read_to_end(&mut start);
     read.map_err(Error::io("read", path))?;
-    Ok(start == MAGIC)
+    Ok(start == STORE_MAGIC)
 }
 
 /// The data set of a file, and how many rows were skipped when it was made.
@@ -194,7 +193,7 @@ pub(super) fn open(path: &Path) -> Result<(Dataset, usize)> {
     let mut bytes = Vec::new();
     let read = (&mut file).take(HEADER as u64).read_to_end(&mut bytes);
     read.map_err(Error::io("read", path))?;
-    if !bytes.starts_with(&MAGIC) {
+    if !bytes.starts_with(&STORE_MAGIC) {
         let reason = "it is no sequence store; make one of interactions by `SequenceStore::create`";
         return Err(damaged(path, reason));
     }

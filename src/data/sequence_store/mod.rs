@@ -314,6 +314,9 @@ mod tests {
                 );
             }
         }
+        fs::write(&path, &whole).unwrap();
+        let read = InteractionReader::detect(&path).unwrap_err().to_string();
+        assert!(read.contains("SequenceStore::open"), "{read}");
         let mut other = whole.clone();
         other[8] = 9;
         assert!(matches!(
