@@ -291,6 +291,12 @@ mod tests {
             refused,
             Err(Error::InvalidValue { field: "time", .. })
         ));
+        // After a write that failed there is no store of the rest.
+        let mut writer = write();
+        (writer.runs, writer.rows_per_run) = (runs::Runs::on_a_full_disk(), 100);
+        assert!(matches!(writer.append(log()), Err(Error::Io { .. })));
+        assert!(matches!(writer.append(log()), Err(Error::Damaged { .. })));
+        assert!(matches!(writer.finish(), Err(Error::Damaged { .. })));
         assert_eq!(fs::read(&path).unwrap(), whole);
 
         let damaged = |bytes: &[u8]| {

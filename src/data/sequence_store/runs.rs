@@ -45,6 +45,16 @@ impl Runs {
         })
     }
 
+    /// Runs whose file can't be written.
+    #[cfg(test)]
+    pub(super) fn on_a_full_disk() -> Self {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        Self {
+            file: File::open(file.path()).unwrap(),
+            ends: Vec::new(),
+        }
+    }
+
     pub(super) fn rows(&self) -> u64 {
         self.ends.last().copied().unwrap_or(0)
     }
@@ -52,16 +62,21 @@ impl Runs {
     /// Adds a run, which is sorted here; among equals the order stays.
     pub(super) fn push(&mut self, rows: &mut [Row]) -> io::Result<()> {
         rows.par_sort_by_key(Row::key);
-        self.file.seek(SeekFrom::End(0))?;
-        self.file.write_all(bytemuck::cast_slice(rows))?;
+        self.write(rows)?;
         self.ends.push(self.rows() + rows.len() as u64);
         Ok(())
     }
 
+    /// Writes after the rows that count, and over what a write that failed may have left.
+    fn write(&mut self, rows: &[Row]) -> io::Result<()> {
+        let start = self.rows() * size_of::<Row>() as u64;
+        self.file.seek(SeekFrom::Start(start))?;
+        self.file.write_all(bytemuck::cast_slice(rows))
+    }
+
     /// Adds rows that are sorted and come after all that are there: one run with them.
     pub(super) fn extend(&mut self, rows: &[Row]) -> io::Result<()> {
-        self.file.seek(SeekFrom::End(0))?;
-        self.file.write_all(bytemuck::cast_slice(rows))?;
+        self.write(rows)?;
         let end = self.rows() + rows.len() as u64;
         self.ends = vec![end];
         Ok(())

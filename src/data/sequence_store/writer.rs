@@ -31,11 +31,13 @@ pub struct SequenceStoreWriter {
     filters: Filters,
     users: IdTable,
     items: IdTable,
-    runs: Runs,
+    pub(super) runs: Runs,
     rows: Vec<Row>,
     pub(super) rows_per_run: usize,
     counts: Counts,
     skipped_rows: usize,
+    /// Whether rows were lost by a write that failed, without which no store may come of the rest.
+    lost_rows: bool,
 }
 
 impl std::fmt::Debug for SequenceStoreWriter {
@@ -88,6 +90,7 @@ impl SequenceStoreWriter {
             rows_per_run: RUN,
             counts: Counts::default(),
             skipped_rows: 0,
+            lost_rows: false,
         })
     }
 
@@ -96,8 +99,8 @@ impl SequenceStoreWriter {
     /// Of files without times, rows are numbered from 0 in each.
     ///
     /// # Errors
-    /// As [`InteractionReader::read`], and [`Error::Io`] when the disk is full. What was taken before
-    /// an error stays.
+    /// As [`InteractionReader::read`] and [`append`](Self::append). What was taken of a file before an
+    /// error stays.
     pub fn read(&mut self, reader: &InteractionReader) -> Result<()> {
         reader.read_parts(PART, &mut |part| self.append(part))
     }
@@ -105,9 +108,11 @@ impl SequenceStoreWriter {
     /// Adds interactions, after those that were added before.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for a time or value that is not finite, and then none is added, and
-    /// [`Error::Io`] when the disk is full.
+    /// [`Error::InvalidValue`] for a time or value that is not finite, and then none is added;
+    /// [`Error::Io`] when the disk is full, after which the store has to be begun anew, and
+    /// [`Error::Damaged`] says so.
     pub fn append(&mut self, part: Interactions) -> Result<()> {
+        self.check_whole()?;
         part.check_numbers()?;
         let number = |table: &mut IdTable, ids: &IdTable| -> Vec<u32> {
             let ids = ids.ids().iter();
@@ -129,7 +134,7 @@ impl SequenceStoreWriter {
             };
             self.counts.add(&row);
             self.rows.push(row);
-            if self.rows.len() == self.rows_per_run {
+            if self.rows.len() >= self.rows_per_run {
                 self.end_run()?;
             }
         }
@@ -139,7 +144,18 @@ impl SequenceStoreWriter {
     fn end_run(&mut self) -> Result<()> {
         let written = self.runs.push(&mut self.rows);
         self.rows.clear();
+        self.lost_rows |= written.is_err();
         written.map_err(|error| self.io(error))
+    }
+
+    fn check_whole(&self) -> Result<()> {
+        if self.lost_rows {
+            return Err(Error::Damaged {
+                path: self.path.clone(),
+                reason: "rows of it could not be written before; begin it anew".to_owned(),
+            });
+        }
+        Ok(())
     }
 
     fn io(&self, error: io::Error) -> Error {
@@ -149,9 +165,11 @@ impl SequenceStoreWriter {
     /// Writes the store and opens it.
     ///
     /// # Errors
-    /// [`Error::NothingLeft`] when no interaction passes the filters, and [`Error::Io`] when the disk
-    /// is full. What was at the path before stays until the new store is whole.
+    /// [`Error::NothingLeft`] when no interaction passes the filters, [`Error::Io`] when the disk is
+    /// full, and [`Error::Damaged`] when it was before. What was at the path before stays until the
+    /// new store is whole.
     pub fn finish(mut self) -> Result<SequenceStore> {
+        self.check_whole()?;
         self.end_run()?;
         self.rows = Vec::new();
         let by_row = Filters {
