@@ -6,6 +6,7 @@ use seqrec::data::Split;
 use seqrec::eval::{Metric, Report};
 use seqrec::recall::RecallChannel;
 use seqrec::retrieve::Evaluation;
+use serde_json::{Value, json};
 
 /// The channels, by name.
 pub struct Fitted([(&'static str, Box<dyn RecallChannel>); 3]);
@@ -40,6 +41,12 @@ impl Fitted {
 pub struct Baselines(Vec<(&'static str, Report)>);
 
 impl Baselines {
+    /// Their names and reports.
+    pub fn to_json(&self) -> Vec<Value> {
+        let of = |(name, report): &(&str, Report)| json!({"name": name, "report": report});
+        self.0.iter().map(of).collect()
+    }
+
     /// The model's metrics beside theirs.
     pub fn table(&self, model: &Report) -> String {
         let mut table = format!(

@@ -10,6 +10,7 @@ mod baselines;
 mod options;
 #[path = "../support/overrides.rs"]
 mod overrides;
+mod record;
 mod source;
 
 use std::error::Error;
@@ -29,6 +30,7 @@ use seqrec::retrieve::{Evaluation, RecallOptions, Retriever, item_vectors, user_
 use seqrec::store::Run;
 use seqrec::train::{CsvLog, EpochTable, ProgressBars, StopReason, Trained, Trainer};
 use seqrec::{OutputFolder, Result};
+use serde_json::{Value, json};
 
 use options::{BackendName, IndexName, Options, ProtocolName};
 use overrides::config;
@@ -162,12 +164,14 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
     // comes last.
     let baselines = baselines::Fitted::new(&split)?;
     let mut reports = Vec::new();
+    let mut tests = Vec::new();
     for exclude_seen in [!options.exclude_seen, options.exclude_seen] {
         let evaluation = Evaluation::new(&options.k, Seen::exclude_if(exclude_seen));
         let report = evaluation.run(&model, &index, &split.test, split.catalog(), &device)?;
         let baselines = baselines.measure(&evaluation, &split)?;
         let seen = if exclude_seen { "left out" } else { "kept" };
         println!("\nseen items {seen}: {}", baselines.table(&report));
+        tests.push(json!({"seen": seen, "report": report, "baselines": baselines.to_json()}));
         if exclude_seen == options.exclude_seen
             && let Some(words) = baselines.compare(&report, trainer_config.metric)
         {
@@ -175,6 +179,21 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
         }
         reports.push((exclude_seen, report));
     }
+
+    let judged = (
+        trainer_config.metric,
+        Seen::exclude_if(options.exclude_seen),
+    );
+    let counts = split.catalog().counts();
+    let taken = |case: Case<'_>| {
+        case.labels
+            .first()
+            .map_or(0, |label| counts[label.to_usize()])
+    };
+    let length = |case: Case<'_>| case.history.len() as u64;
+    let by_popularity = record::by_number(&model, &split, judged, taken)?;
+    let by_history = record::by_number(&model, &split, judged, length)?;
+    let indexes = record::indexes(&model, &split, judged.0.k())?;
 
     let run = Run::<B, C> {
         config,
@@ -189,11 +208,32 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
         .collect::<Result<_>>()?;
     draw_training_curves(out.join("training.svg"), &epochs, &metrics)?;
     // A map of a handful of items would show nothing.
-    if run.catalog.len() >= 10 {
-        draw_item_map(&out, options, &titles, &run)?;
-    }
+    let map = if run.catalog.len() >= 10 {
+        draw_item_map(&out, options, &titles, &run)?
+    } else {
+        Vec::new()
+    };
     let retriever = Retriever::new(run.model, index, run.catalog)?;
-    show_users(&titles, &split, &retriever)?;
+    let users_shown = show_users(&titles, &split, &retriever)?;
+    let record = json!({
+        "model": options.model,
+        "protocol": options.protocol.name(),
+        "split": format!("{:016x}", split.fingerprint()),
+        "users": dataset.users(),
+        "items": dataset.catalog().len(),
+        "interactions": dataset.sequences().interactions(),
+        "metric": trainer_config.metric,
+        "train_seconds": train_seconds,
+        "best_epoch": best,
+        "epochs": epochs,
+        "test": tests,
+        "by_popularity": by_popularity,
+        "by_history": by_history,
+        "index": indexes,
+        "map": map,
+        "users_shown": users_shown,
+    });
+    out.write("report.json", record.to_string())?;
     println!(
         "\nthe run, its log and its pictures are in {}",
         options.out.display()
@@ -235,7 +275,7 @@ fn draw_item_map<B: Backend, C: RecallerConfig>(
     options: &Options,
     titles: &Titles,
     run: &Run<B, C>,
-) -> Result<()> {
+) -> Result<Vec<Value>> {
     let vectors = item_vectors(&run.model);
     let mut items = run.catalog.by_popularity();
     items.truncate(MAP_ITEMS);
@@ -251,19 +291,25 @@ fn draw_item_map<B: Backend, C: RecallerConfig>(
         })
         .collect();
     let title = format!("t-SNE of the {} most popular items", points.len());
-    draw_map(out.join("items.svg"), &title, &points)
+    draw_map(out.join("items.svg"), &title, &points)?;
+    let shown = items.iter().zip(&points).map(|(&item, point)| {
+        let title = run.catalog.id_of(item).map(|id| titles.title(id));
+        json!({"x": point.place.0, "y": point.place.1, "tag": point.group, "title": title})
+    });
+    Ok(shown.collect())
 }
 
 /// How many titles are shown of a history and of what is recalled for it.
 const SHOWN_TITLES: usize = 8;
 const TITLE_WIDTH: usize = 44;
 
-/// Prints three test users' last items beside what is recalled for them.
+/// Prints three test users' last items beside what is recalled for them, and gives them back.
 fn show_users<B: Backend>(
     titles: &Titles,
     split: &Split,
     retriever: &Retriever<B, impl SequenceRecaller<B>, impl VectorIndex>,
-) -> Result<()> {
+) -> Result<Vec<Value>> {
+    let mut shown = Vec::new();
     let id = |item: ItemIndex| -> &ExternalId {
         split
             .catalog()
@@ -294,6 +340,12 @@ fn show_users<B: Backend>(
             .map(|&item| titles.title(id(item)));
         let mut last: Vec<String> = last.collect();
         last.reverse();
+        let found = recalled.items.iter().map(|item| {
+            let taken = labels.iter().any(|&label| *id(label) == item.id);
+            json!({"title": titles.title(&item.id), "taken": taken})
+        });
+        let found: Vec<Value> = found.collect();
+        shown.push(json!({"length": history.len(), "history": last, "recalled": found}));
         last.resize(SHOWN_TITLES, String::new());
         for (place, seen) in last.into_iter().enumerate() {
             let found = recalled.items.get(place).map_or_else(String::new, |item| {
@@ -307,7 +359,7 @@ fn show_users<B: Backend>(
             println!("  {:<TITLE_WIDTH$} | {found}", cut(seen));
         }
     }
-    Ok(())
+    Ok(shown)
 }
 
 /// The result as one line of JSON, with how many epochs and seconds training took.
@@ -319,13 +371,9 @@ fn summary(
     report: &Report,
 ) -> serde_json::Value {
     let mut summary = serde_json::Map::new();
-    let protocol = match options.protocol {
-        ProtocolName::Ratio => "ratio",
-        ProtocolName::LeaveOneOut => "leave-one-out",
-    };
     let fixed: [(&str, serde_json::Value); 8] = [
         ("split", "test".into()),
-        ("protocol", protocol.into()),
+        ("protocol", options.protocol.name().into()),
         ("exclude_seen", exclude_seen.into()),
         ("users", report.users.into()),
         ("items", dataset.catalog().len().into()),

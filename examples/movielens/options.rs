@@ -134,6 +134,16 @@ pub enum ProtocolName {
     LeaveOneOut,
 }
 
+impl ProtocolName {
+    /// As results name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ratio => "ratio",
+            Self::LeaveOneOut => "leave-one-out",
+        }
+    }
+}
+
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preset {
     /// The tutorial that this crate grew out of: dim 16, one layer, max-len 20, batch 256, lr
