@@ -40,6 +40,35 @@ impl<T: Pod> Buffer<T> {
     }
 }
 
+/// What the places of arrays in a file are multiples of, so that a map of it holds them aligned.
+pub(crate) const ALIGNMENT: usize = 64;
+
+/// Where arrays of so many bytes lie in a file of `size` bytes, one after another from `start` on.
+///
+/// # Errors
+/// Why they can't be all that is in it.
+pub(crate) fn sections<const N: usize>(
+    lengths: [u64; N],
+    start: usize,
+    size: usize,
+) -> Result<[Range<usize>; N], &'static str> {
+    let mut ranges = [const { 0..0 }; N];
+    let mut end = start as u64;
+    for (range, length) in ranges.iter_mut().zip(lengths) {
+        let next = end
+            .checked_add(length)
+            .and_then(|end| end.checked_next_multiple_of(ALIGNMENT as u64))
+            .filter(|&next| next <= size as u64)
+            .ok_or("it is cut short")?;
+        *range = end as usize..(end + length) as usize;
+        end = next;
+    }
+    if end != size as u64 {
+        return Err("it is longer than its header says");
+    }
+    Ok(ranges)
+}
+
 impl<T: Pod> Default for Buffer<T> {
     fn default() -> Self {
         Self::Own(Vec::new())

@@ -395,3 +395,11 @@ impl Error {
         }
     }
 }
+
+/// An [`Error::Damaged`].
+pub(crate) fn damaged(path: &Path, reason: impl Into<String>) -> Error {
+    Error::Damaged {
+        path: path.to_owned(),
+        reason: reason.into(),
+    }
+}

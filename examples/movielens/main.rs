@@ -19,14 +19,12 @@ use std::process::ExitCode;
 use clap::Parser;
 use ndarray::Array2;
 use seqrec::backend::{Autodiff, Backend};
-use seqrec::data::{
-    Case, Dataset, ExternalId, Filters, ItemIndex, Protocol, Seen, SequenceBatch, Split,
-};
+use seqrec::data::{Case, Dataset, ExternalId, Filters, ItemIndex, Protocol, Seen, Split};
 use seqrec::eval::{Metric, Report};
 use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, HnswRsIndex, VectorIndex};
 use seqrec::model::{ModelVisitor, RecallerConfig, SequenceRecaller, TrainableConfig, visit_model};
 use seqrec::plot::{MapPoint, draw_map, draw_training_curves, tsne};
-use seqrec::retrieve::{Evaluation, RecallOptions, Retriever, item_vectors, user_vectors};
+use seqrec::retrieve::{Evaluation, RecallOptions, Retriever, item_vectors};
 use seqrec::store::Run;
 use seqrec::train::{CsvLog, EpochTable, ProgressBars, StopReason, Trained, Trainer};
 use seqrec::{OutputFolder, Result};
@@ -191,9 +189,9 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
             .map_or(0, |label| counts[label.to_usize()])
     };
     let length = |case: Case<'_>| case.history.len() as u64;
-    let by_popularity = record::by_number(&model, &split, judged, taken)?;
-    let by_history = record::by_number(&model, &split, judged, length)?;
-    let indexes = record::indexes(&model, &split, judged.0.k())?;
+    let by_popularity = record::by_number(&model, &index, &split, judged, taken)?;
+    let by_history = record::by_number(&model, &index, &split, judged, length)?;
+    let indexes = record::indexes(&model, &vectors, &split, judged.0.k())?;
 
     let run = Run::<B, C> {
         config,
@@ -258,11 +256,7 @@ fn index_recall<B: Backend>(
 ) -> Result<f64> {
     const USERS: usize = 500;
     let k = options.k.iter().copied().max().unwrap_or(50);
-    let cases = 0..split.test.len().min(USERS);
-    let histories = cases.map(|case| split.test.history(case));
-    let device = model.item_embeddings().device();
-    let histories = SequenceBatch::new(histories, model.max_len(), &device)?;
-    let users = user_vectors(model, &histories);
+    let users = record::test_users(model, split, USERS)?;
     let exact = FlatIndex::new(vectors)?.search(users.view(), k, None)?;
     Ok(index.search(users.view(), k, None)?.recall(&exact))
 }
@@ -342,19 +336,18 @@ fn show_users<B: Backend>(
         last.reverse();
         let found = recalled.items.iter().map(|item| {
             let taken = labels.iter().any(|&label| *id(label) == item.id);
-            json!({"title": titles.title(&item.id), "taken": taken})
+            (titles.title(&item.id), taken)
         });
-        let found: Vec<Value> = found.collect();
-        shown.push(json!({"length": history.len(), "history": last, "recalled": found}));
+        let found: Vec<(String, bool)> = found.collect();
+        let recalled = found
+            .iter()
+            .map(|(title, taken)| json!({"title": title, "taken": taken}));
+        let recalled: Vec<Value> = recalled.collect();
+        shown.push(json!({"length": history.len(), "history": last, "recalled": recalled}));
         last.resize(SHOWN_TITLES, String::new());
         for (place, seen) in last.into_iter().enumerate() {
-            let found = recalled.items.get(place).map_or_else(String::new, |item| {
-                let taken = labels.iter().any(|&label| *id(label) == item.id);
-                format!(
-                    "{} {}",
-                    if taken { "*" } else { " " },
-                    cut(titles.title(&item.id))
-                )
+            let found = found.get(place).map_or_else(String::new, |(title, taken)| {
+                format!("{} {}", if *taken { "*" } else { " " }, cut(title.clone()))
             });
             println!("  {:<TITLE_WIDTH$} | {found}", cut(seen));
         }

@@ -3,13 +3,14 @@
 use std::ops::Range;
 use std::time::Instant;
 
+use ndarray::Array2;
 use seqrec::Result;
 use seqrec::backend::Backend;
 use seqrec::data::{Case, Seen, SequenceBatch, Split};
 use seqrec::eval::Metric;
 use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex};
 use seqrec::model::SequenceRecaller;
-use seqrec::retrieve::{Evaluation, item_vectors, user_vectors};
+use seqrec::retrieve::{Evaluation, user_vectors};
 use serde_json::{Value, json};
 
 /// Into how many groups of about equal size users are divided.
@@ -22,11 +23,11 @@ const SEARCHES: usize = 1_000;
 /// they are and the metric's mean.
 pub fn by_number<B: Backend>(
     model: &impl SequenceRecaller<B>,
+    index: &dyn VectorIndex,
     split: &Split,
     (metric, seen): (Metric, Seen),
     number: impl Fn(Case<'_>) -> u64,
 ) -> Result<Vec<Value>> {
-    let index = FlatIndex::new(&item_vectors(model))?;
     let device = model.item_embeddings().device();
     let mut numbers: Vec<u64> = split.test.iter().map(&number).collect();
     numbers.sort_unstable();
@@ -44,7 +45,7 @@ pub fn by_number<B: Backend>(
         let cases = split.test.filtered(|case| group.contains(&number(case)));
         let report = Evaluation::new(&[metric.k()], seen).run(
             model,
-            &index,
+            index,
             &cases,
             split.catalog(),
             &device,
@@ -58,21 +59,29 @@ pub fn by_number<B: Backend>(
     measured.collect()
 }
 
-/// What an exact search and graphs find of the true best, and the time that a query takes.
+/// The vectors of so many test users at most, `[users, dim]`.
+pub fn test_users<B: Backend>(
+    model: &impl SequenceRecaller<B>,
+    split: &Split,
+    most: usize,
+) -> Result<Array2<f32>> {
+    let device = model.item_embeddings().device();
+    let cases = 0..split.test.len().min(most);
+    let histories = cases.map(|case| split.test.history(case));
+    let histories = SequenceBatch::new(histories, model.max_len(), &device)?;
+    Ok(user_vectors(model, &histories))
+}
+
+/// What an exact search and graphs over the items' vectors find of the true best, and the time that
+/// a query takes.
 pub fn indexes<B: Backend>(
     model: &impl SequenceRecaller<B>,
+    vectors: &Array2<f32>,
     split: &Split,
     k: usize,
 ) -> Result<Vec<Value>> {
-    let vectors = item_vectors(model);
-    let device = model.item_embeddings().device();
-    let cases = 0..split.test.len().min(SEARCHES);
-    let histories = cases.map(|case| split.test.history(case));
-    let users = user_vectors(
-        model,
-        &SequenceBatch::new(histories, model.max_len(), &device)?,
-    );
-    let exact = FlatIndex::new(&vectors)?;
+    let users = test_users(model, split, SEARCHES)?;
+    let exact = FlatIndex::new(vectors)?;
     let truth = exact.search(users.view(), k, None)?;
     let timed = |label: String, index: &dyn VectorIndex| -> Result<Value> {
         let start = Instant::now();

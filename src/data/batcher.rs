@@ -14,7 +14,6 @@ use super::negatives::NegativeSampler;
 use super::padded::{PaddedSequences, check_positions};
 use super::targets::Targets;
 use super::training_sequences::TrainingSequences;
-use crate::item::ItemIndex;
 use crate::{Error, Result, checks};
 
 /// Makes the batches of each epoch, always the same for the same seed and epoch.
@@ -50,13 +49,12 @@ impl Batcher {
             sizes.push(("minimum_history", minimum_history));
         }
         checks::at_least_one(&sizes)?;
-        let long_enough = || {
-            let long_enough = |items: &&[ItemIndex]| items.len() >= targets.least_length();
-            (sequences.iter().enumerate()).filter(move |(_, items)| long_enough(items))
-        };
+        let all = 0..sequences.len() as u32;
+        let least = targets.least_length();
+        let long_enough = |&number: &u32| sequences.get(number as usize).len() >= least;
         // Counted first: growing a list of millions would take twice the memory.
-        let mut usable = Vec::with_capacity(long_enough().count());
-        usable.extend(long_enough().map(|(number, _)| number as u32));
+        let mut usable = Vec::with_capacity(all.clone().filter(long_enough).count());
+        usable.extend(all.filter(long_enough));
         if usable.is_empty() {
             return Err(Error::NothingLeft {
                 reason: format!(

@@ -27,6 +27,34 @@ pub enum Repeats {
     First,
 }
 
+/// Tells rows that repeat earlier ones, of users one after another, each in the order of time.
+pub(super) struct Repetitions {
+    repeats: Repeats,
+    last: Option<(usize, u32)>,
+    /// The user who took each item last, so that no set is cleared for every user.
+    taken_by: Vec<usize>,
+}
+
+impl Repetitions {
+    /// For items with numbers below `items`.
+    pub(super) fn new(repeats: Repeats, items: usize) -> Self {
+        Self {
+            repeats,
+            last: None,
+            taken_by: vec![usize::MAX; items],
+        }
+    }
+
+    /// Whether the next row is to be kept.
+    pub(super) fn keep(&mut self, user: usize, item: u32) -> bool {
+        match self.repeats {
+            Repeats::Keep => true,
+            Repeats::CollapseRuns => self.last.replace((user, item)) != Some((user, item)),
+            Repeats::First => std::mem::replace(&mut self.taken_by[item as usize], user) != user,
+        }
+    }
+}
+
 /// Which interactions become part of a [`Dataset`].
 ///
 /// The filters apply in this order: minimum value, repeats, then the k-core, which is repeated
@@ -132,10 +160,9 @@ impl Dataset {
         interactions.check_numbers()?;
         let mut grouped = Grouped::new(interactions, &filters);
         grouped.sort_by_time();
-        match filters.repeats {
-            Repeats::Keep => {}
-            Repeats::CollapseRuns => grouped.collapse_runs(),
-            Repeats::First => grouped.keep_first(),
+        if filters.repeats != Repeats::Keep {
+            let mut repetitions = Repetitions::new(filters.repeats, grouped.items.len());
+            grouped.retain(|user, item| repetitions.keep(user, item));
         }
         grouped.retain_core(filters.minimum_per_user, filters.minimum_per_item);
         grouped.finish().ok_or_else(|| nothing_passes(&filters))
@@ -278,17 +305,6 @@ impl Grouped {
         }
         self.item.truncate(write);
         self.time.truncate(write);
-    }
-
-    fn collapse_runs(&mut self) {
-        let mut last = None;
-        self.retain(|user, item| last.replace((user, item)) != Some((user, item)));
-    }
-
-    fn keep_first(&mut self) {
-        // The user who took an item last, so that no set is cleared for every user.
-        let mut taken_by = vec![usize::MAX; self.items.len()];
-        self.retain(|user, item| std::mem::replace(&mut taken_by[item as usize], user) != user);
     }
 
     /// Drops users and items with too few rows until all that are left have enough.

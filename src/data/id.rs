@@ -198,6 +198,13 @@ impl IdTable {
         self.intern_key(Key::of_text(text))
     }
 
+    /// The numbers here of all ids of another table, by their numbers there; those that are new are
+    /// entered.
+    pub(super) fn intern_all(&mut self, other: &Self) -> Vec<u32> {
+        let ids = other.ids.iter();
+        ids.map(|id| self.intern_key(Key::of(id))).collect()
+    }
+
     /// The number of `id`, if it is known.
     pub fn number_of(&self, id: &ExternalId) -> Option<u32> {
         self.find(Key::of(id))

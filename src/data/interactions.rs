@@ -10,7 +10,7 @@
 )]
 
 use super::column_id::ColumnId;
-use super::id::{ExternalId, IdTable, Key};
+use super::id::{ExternalId, IdTable};
 use crate::{Error, Result, checks};
 
 /// One row of [`Interactions`], with ids as they came.
@@ -281,15 +281,9 @@ impl Interactions {
     pub(super) fn append(&mut self, other: Self) {
         let rows = self.len();
         let all = rows + other.len();
-        let renumber = |table: &mut IdTable, ids: &IdTable| -> Vec<u32> {
-            ids.ids()
-                .iter()
-                .map(|id| table.intern_key(Key::of(id)))
-                .collect()
-        };
-        let users = renumber(&mut self.users, &other.users);
-        let items = renumber(&mut self.items, &other.items);
-        let events = renumber(&mut self.events, &other.events);
+        let users = self.users.intern_all(&other.users);
+        let items = self.items.intern_all(&other.items);
+        let events = self.events.intern_all(&other.events);
         self.user
             .extend(other.user.iter().map(|&user| users[user as usize]));
         self.item

@@ -28,6 +28,7 @@ use super::interactions::Interactions;
 use super::only::Only;
 use super::rows::{BadRows, Collector};
 use super::schema::{Column, Schema};
+use crate::error::damaged;
 use crate::{Error, Result};
 
 /// The names of a file's columns, those of its folders among them.
@@ -91,17 +92,11 @@ fn collect(path: &Path, partition: &BTreeMap<String, String>, found: &mut Vec<Pa
     Ok(())
 }
 
-fn damaged(path: &Path, error: impl std::fmt::Display) -> Error {
-    Error::Damaged {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    }
-}
-
 fn metadata(path: &Path) -> Result<ArrowReaderMetadata> {
     let file = File::open(path).map_err(Error::io("read", path))?;
     guarded(path, || {
-        ArrowReaderMetadata::load(&file, Default::default()).map_err(|error| damaged(path, error))
+        ArrowReaderMetadata::load(&file, Default::default())
+            .map_err(|error| damaged(path, error.to_string()))
     })
 }
 
@@ -222,7 +217,7 @@ fn decode(
     only: &[Only],
 ) -> Result<Vec<Rows>> {
     let path = part.path.as_path();
-    let failed = |error: &dyn std::fmt::Display| damaged(path, error);
+    let failed = |error: &dyn std::fmt::Display| damaged(path, error.to_string());
     let file = File::open(path).map_err(Error::io("read", path))?;
     let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone());
     let schema = builder.schema().clone();

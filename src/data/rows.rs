@@ -79,7 +79,12 @@ impl<'a, 'p> Collector<'a, 'p> {
 
     /// How many rows there were so far.
     pub(super) fn rows(&self) -> usize {
-        self.parts.as_ref().map_or(0, |parts| parts.given) + self.interactions.len()
+        self.given() + self.interactions.len()
+    }
+
+    /// How many of them were given away.
+    fn given(&self) -> usize {
+        self.parts.as_ref().map_or(0, |parts| parts.given)
     }
 
     pub(super) fn gives_parts(&self) -> bool {
@@ -97,7 +102,7 @@ impl<'a, 'p> Collector<'a, 'p> {
 
     fn give_all(&mut self) -> Result<()> {
         if self.untimed {
-            let before = self.parts.as_ref().map_or(0, |parts| parts.given);
+            let before = self.given();
             self.interactions.number_times(before);
         }
         let Some(parts) = &mut self.parts else {

@@ -143,21 +143,25 @@ impl Sequences {
     }
 }
 
+const SIGN: u64 = 1 << 63;
+
+/// A number for each time, in the order of [`f64::total_cmp`].
+pub(super) fn time_rank(time: f64) -> u64 {
+    match time.to_bits() {
+        bits if bits & SIGN == 0 => bits | SIGN,
+        bits => !bits,
+    }
+}
+
 /// The time that `place` others come before, found digit by digit, since a sorted copy of all times
 /// may not fit in memory.
 fn nth_time(times: &[f64], mut place: usize) -> f64 {
     const DIGIT: u32 = u16::BITS;
-    const SIGN: u64 = 1 << 63;
-    // Numbers that are in the order of the times.
-    let rank = |time: f64| match time.to_bits() {
-        bits if bits & SIGN == 0 => bits | SIGN,
-        bits => !bits,
-    };
     let mut found = 0;
     for digit in (0..u64::BITS / DIGIT).rev() {
         let mut counts = vec![0; 1 << DIGIT];
         for &time in times {
-            let rest = rank(time) >> (digit * DIGIT);
+            let rest = time_rank(time) >> (digit * DIGIT);
             if rest >> DIGIT == found {
                 counts[(rest - (found << DIGIT)) as usize] += 1;
             }

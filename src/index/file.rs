@@ -23,7 +23,8 @@ use bytemuck::{Pod, Zeroable};
 use memmap2::Mmap;
 
 use super::Precision;
-use crate::buffer::Buffer;
+use crate::buffer::{ALIGNMENT, Buffer, sections};
+pub(super) use crate::error::damaged;
 use crate::files::write_file_with;
 use crate::{Error, Result};
 
@@ -32,7 +33,6 @@ pub const INDEX_FORMAT_VERSION: u32 = 3;
 
 const MAGIC: [u8; 8] = *b"seqrecix";
 const HEADER: usize = 256;
-const ALIGNMENT: usize = 64;
 const SECTIONS: usize = 10;
 const SETTINGS: usize = 10;
 
@@ -127,13 +127,6 @@ fn little_endian(path: &Path) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn damaged(path: &Path, reason: impl Into<String>) -> Error {
-    Error::Damaged {
-        path: path.to_owned(),
-        reason: reason.into(),
-    }
-}
-
 /// An index file that is mapped into memory.
 #[derive(Debug)]
 pub(super) struct Mapped {
@@ -201,20 +194,8 @@ pub(super) fn open(path: &Path, kind: Kind, fingerprint: u64) -> Result<Sections
     if header.kind != kind as u32 {
         return Err(damaged(path, format!("it holds no {kind:?} index")));
     }
-    let mut ranges = [const { 0..0 }; SECTIONS];
-    let mut end = HEADER as u64;
-    for (range, len) in ranges.iter_mut().zip(header.sections) {
-        let next = end
-            .checked_add(len)
-            .and_then(|end| end.checked_next_multiple_of(ALIGNMENT as u64))
-            .filter(|&next| next <= map.len() as u64)
-            .ok_or_else(|| damaged(path, "it is cut short"))?;
-        *range = end as usize..(end + len) as usize;
-        end = next;
-    }
-    if end != map.len() as u64 {
-        return Err(damaged(path, "it is longer than its header says"));
-    }
+    let ranges = sections(header.sections, HEADER, map.len());
+    let ranges = ranges.map_err(|reason| damaged(path, reason))?;
     if crc32fast::hash(&map[HEADER..]) != header.body_checksum {
         return Err(damaged(path, "its checksum is wrong"));
     }

@@ -16,7 +16,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::{Error, Result};
 
-use super::run_folder::damaged;
+use crate::error::damaged;
 use crate::recall::{Links, Node};
 
 /// A number of a kind that a file may hold.

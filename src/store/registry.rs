@@ -17,8 +17,8 @@ use crate::data::Catalog;
 use crate::model::{self, ConfigVisitor, RecallerConfig};
 
 use super::run::{ModelFiles, Run, model_name};
-use super::run_folder::damaged;
 use super::stage_data::StageModel;
+use crate::error::damaged;
 
 /// The models that a run folder is loaded with when it is not known beforehand which one it holds:
 /// [`ServedStage::load_with`](super::ServedStage::load_with) and

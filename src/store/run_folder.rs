@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::error::damaged;
 use crate::files::{
     FolderLock, check_holds, entries, is_aside, not_ours, read_file, remove_folder, sweep,
     write_file, write_new_folder,
@@ -247,13 +248,6 @@ pub(super) fn read_checked(
     }
     let reason = format!("its checksum is not the one in {manifest}");
     Err(damaged(&file, reason))
-}
-
-pub(super) fn damaged(path: &Path, reason: impl Into<String>) -> Error {
-    Error::Damaged {
-        path: path.to_owned(),
-        reason: reason.into(),
-    }
 }
 
 pub(super) fn parse<'a, T: Deserialize<'a>>(json: &'a [u8], path: &Path) -> Result<T> {

@@ -24,8 +24,9 @@ use super::arrays::{ArrayReader, ArrayWriter};
 use super::plan::{PlannedChannel, Prepared, StagePlan};
 use super::registry::ModelRegistry;
 use super::run::{self, ModelFiles, Run, WrittenCatalog};
-use super::run_folder::{self, damaged, index_name, parse, read_checked, read_manifest};
+use super::run_folder::{self, index_name, parse, read_checked, read_manifest};
 use super::stage_data::{StageData, StageModel};
+use crate::error::damaged;
 use crate::recall::{RecallStage, check_offsets};
 
 /// The version of a stage's files that this build writes and reads.

@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,17 +15,17 @@ use memmap2::Mmap;
 use tempfile::NamedTempFile;
 
 use super::SEQUENCE_STORE_VERSION;
-use crate::buffer::Buffer;
+use crate::buffer::{ALIGNMENT, Buffer, sections};
 use crate::data::catalog::Catalog;
 use crate::data::dataset::{Dataset, UserIds};
 use crate::data::sequences::Sequences;
 use crate::data::stored_ids::{STORE_MAGIC, StoredIds};
+use crate::error::damaged;
 use crate::files;
 use crate::item::ItemIndex;
 use crate::{Error, Result};
 
 const HEADER: usize = 256;
-const ALIGNMENT: u64 = 64;
 
 /// The arrays, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +97,7 @@ impl FileWriter {
         let mut next = HEADER as u64;
         let arrays = lengths.map(|length| {
             let start = next;
-            next = (start + length).next_multiple_of(ALIGNMENT);
+            next = (start + length).next_multiple_of(ALIGNMENT as u64);
             Array {
                 next: start,
                 end: start + length,
@@ -161,13 +162,6 @@ impl Array {
     }
 }
 
-fn damaged(path: &Path, reason: impl Into<String>) -> Error {
-    Error::Damaged {
-        path: path.to_owned(),
-        reason: reason.into(),
-    }
-}
-
 /// Whether a file is a sequence store, by how it begins.
 pub(super) fn is_store(path: &Path) -> Result<bool> {
     let mut start = Vec::new();
@@ -184,24 +178,38 @@ pub(super) fn open(path: &Path) -> Result<(Dataset, usize)> {
         return Err(damaged(path, reason));
     }
     if path.is_dir() {
-        return Err(damaged(
-            path,
-            "it is a folder, and a sequence store is a file",
-        ));
+        let reason = "it is a folder, and a sequence store is a file";
+        return Err(damaged(path, reason));
     }
-    let mut file = File::open(path).map_err(Error::io("open", path))?;
+    let file = File::open(path).map_err(Error::io("open", path))?;
+    let header = read_header(path, &file)?;
+    // SAFETY: the map is read as bytes and as numbers of which any bits are valid. Who changes the
+    // file while it is open changes numbers under our hands, or ends the process by cutting it
+    // short; the type's documentation forbids both, and our own writers do neither, since they
+    // write aside and rename.
+    let map = Arc::new(unsafe { Mmap::map(&file) }.map_err(Error::io("map", path))?);
+    let ranges = sections(header.lengths, HEADER, map.len());
+    let ranges = ranges.map_err(|reason| damaged(path, reason))?;
+    check_arrays(path, &file, &header, &ranges)?;
+    let dataset = dataset(&map, &ranges).ok_or_else(|| not_whole(path))?;
+    Ok((dataset, header.skipped_rows as usize))
+}
+
+fn not_whole(path: &Path) -> Error {
+    damaged(path, "its arrays do not fit together")
+}
+
+fn read_header(path: &Path, file: &File) -> Result<Header> {
     let mut bytes = Vec::new();
-    let read = (&mut file).take(HEADER as u64).read_to_end(&mut bytes);
+    let read = file.take(HEADER as u64).read_to_end(&mut bytes);
     read.map_err(Error::io("read", path))?;
     if !bytes.starts_with(&STORE_MAGIC) {
         let reason = "it is no sequence store; make one of interactions by `SequenceStore::create`";
         return Err(damaged(path, reason));
     }
     if bytes.len() < HEADER {
-        return Err(damaged(
-            path,
-            "it is shorter than a sequence store's header",
-        ));
+        let reason = "it is shorter than a sequence store's header";
+        return Err(damaged(path, reason));
     }
     let header: Header = bytemuck::pod_read_unaligned(&bytes);
     if header.version != SEQUENCE_STORE_VERSION {
@@ -214,81 +222,71 @@ pub(super) fn open(path: &Path) -> Result<(Dataset, usize)> {
     if crc32fast::hash(&bytes[..CHECKED]) != header.header_checksum {
         return Err(damaged(path, "its header's checksum is wrong"));
     }
-    // SAFETY: the map is read as bytes and as numbers of which any bits are valid. Who changes the
-    // file while it is open changes numbers under our hands, or ends the process by cutting it
-    // short; the type's documentation forbids both, and our own writers do neither, since they
-    // write aside and rename.
-    let map = Arc::new(unsafe { Mmap::map(&file) }.map_err(Error::io("map", path))?);
-    let mut ranges = [const { 0..0 }; SECTIONS];
-    let mut end = HEADER as u64;
-    for (range, length) in ranges.iter_mut().zip(header.lengths) {
-        let next = end
-            .checked_add(length)
-            .and_then(|end| end.checked_next_multiple_of(ALIGNMENT))
-            .filter(|&next| next <= map.len() as u64)
-            .ok_or_else(|| damaged(path, "it is cut short"))?;
-        *range = end as usize..(end + length) as usize;
-        end = next;
-    }
-    if end != map.len() as u64 {
-        return Err(damaged(path, "it is longer than its header says"));
-    }
-    let whole = || damaged(path, "its arrays do not fit together");
-    let items_count = (header.lengths[Section::ItemEnds as usize] / 8) as usize;
-    // By reading and not by way of the map, whose pages would all count as this process's memory.
+    Ok(header)
+}
+
+/// Checks what arrays hold: by reading, and not by way of the map, whose pages would all count as
+/// this process's memory.
+fn check_arrays(
+    path: &Path,
+    mut file: &File,
+    header: &Header,
+    ranges: &[Range<usize>; SECTIONS],
+) -> Result<()> {
+    let items = header.lengths[Section::ItemEnds as usize] / 8;
+    let known = |item: &[u8]| {
+        let item = u32::from_le_bytes([item[0], item[1], item[2], item[3]]);
+        item != 0 && u64::from(item) <= items
+    };
     let mut block = vec![0; BLOCK];
     for (section, range) in ranges.iter().enumerate() {
-        let read_error = Error::io("read", path);
-        let mut left = range.len();
         let mut checksum = crc32fast::Hasher::new();
-        let mut read = || -> io::Result<bool> {
-            file.seek(SeekFrom::Start(range.start as u64))?;
-            let mut known = true;
-            while left > 0 {
-                let block = &mut block[..left.min(BLOCK)];
-                file.read_exact(block)?;
-                checksum.update(block);
-                if section == Section::Items as usize {
-                    known &= (block.chunks_exact(4)).all(|item| {
-                        let item = u32::from_le_bytes([item[0], item[1], item[2], item[3]]);
-                        item != 0 && item as usize <= items_count
-                    });
-                }
-                left -= block.len();
+        let mut all_known = true;
+        let mut left = range.len();
+        let start = SeekFrom::Start(range.start as u64);
+        file.seek(start).map_err(Error::io("read", path))?;
+        while left > 0 {
+            let block = &mut block[..left.min(BLOCK)];
+            file.read_exact(block).map_err(Error::io("read", path))?;
+            checksum.update(block);
+            if section == Section::Items as usize {
+                all_known &= block.chunks_exact(4).all(known);
             }
-            Ok(known)
-        };
-        let known = read().map_err(read_error)?;
+            left -= block.len();
+        }
         if checksum.finalize() != header.checksums[section] {
             return Err(damaged(path, "its checksum is wrong"));
         }
-        if !known {
-            return Err(whole());
+        if !all_known {
+            return Err(not_whole(path));
         }
     }
-    fn array<T: Pod>(map: &Arc<Mmap>, range: &std::ops::Range<usize>) -> Option<Buffer<T>> {
-        Buffer::mapped(map, range.clone())
+    Ok(())
+}
+
+/// What the arrays are together; `None` where they do not fit.
+fn dataset(map: &Arc<Mmap>, ranges: &[Range<usize>; SECTIONS]) -> Option<Dataset> {
+    fn array<T: Pod>(
+        map: &Arc<Mmap>,
+        ranges: &[Range<usize>; SECTIONS],
+        section: Section,
+    ) -> Option<Buffer<T>> {
+        Buffer::mapped(map, ranges[section as usize].clone())
     }
-    let range = |section: Section| &ranges[section as usize];
-    let read = || {
-        let ids = |ends, text| StoredIds::new(array(&map, range(ends))?, array(&map, range(text))?);
-        let items = ids(Section::ItemEnds, Section::ItemText)?;
-        let users = ids(Section::UserEnds, Section::UserText)?;
-        let counts: Buffer<u64> = array(&map, range(Section::Counts))?;
-        let catalog = Catalog::from_ids(items.iter())
-            .ok()?
-            .counted(counts.to_vec())?;
-        let offsets: Buffer<usize> = array(&map, range(Section::Offsets))?;
-        let items: Buffer<ItemIndex> = array(&map, range(Section::Items))?;
-        let times: Buffer<f64> = array(&map, range(Section::Times))?;
-        let fits = offsets.first() == Some(&0)
-            && offsets.is_sorted()
-            && offsets.last() == Some(&items.len())
-            && times.len() == items.len()
-            && offsets.len() == users.len() + 1;
-        let sequences = Sequences::from_buffers(offsets, items, times);
-        fits.then(|| Dataset::of_store(catalog, UserIds::Stored(users.into()), sequences))
-    };
-    let dataset = read().ok_or_else(whole)?;
-    Ok((dataset, header.skipped_rows as usize))
+    let ids = |ends, text| StoredIds::new(array(map, ranges, ends)?, array(map, ranges, text)?);
+    let item_ids = ids(Section::ItemEnds, Section::ItemText)?;
+    let user_ids = ids(Section::UserEnds, Section::UserText)?;
+    let counts: Buffer<u64> = array(map, ranges, Section::Counts)?;
+    let catalog = Catalog::from_ids(item_ids.iter()).ok()?;
+    let catalog = catalog.counted(counts.to_vec())?;
+    let offsets: Buffer<usize> = array(map, ranges, Section::Offsets)?;
+    let items: Buffer<ItemIndex> = array(map, ranges, Section::Items)?;
+    let times: Buffer<f64> = array(map, ranges, Section::Times)?;
+    let fits = offsets.first() == Some(&0)
+        && offsets.is_sorted()
+        && offsets.last() == Some(&items.len())
+        && times.len() == items.len()
+        && offsets.len() == user_ids.len() + 1;
+    let sequences = Sequences::from_buffers(offsets, items, times);
+    fits.then(|| Dataset::of_store(catalog, UserIds::Stored(user_ids.into()), sequences))
 }

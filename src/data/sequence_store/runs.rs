@@ -10,6 +10,8 @@ use std::path::Path;
 use bytemuck::{Pod, Zeroable};
 use rayon::slice::ParallelSliceMut;
 
+use crate::data::sequences::time_rank;
+
 /// An interaction by the numbers of its user and item.
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 #[repr(C)]
@@ -20,12 +22,9 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// What rows are sorted by: the user, and then the time, by numbers in its order.
+    /// What rows are sorted by: the user, and then the time.
     fn key(&self) -> (u32, u64) {
-        let bits = self.time.to_bits();
-        let sign = 1 << 63;
-        let time = if bits & sign == 0 { bits | sign } else { !bits };
-        (self.user, time)
+        (self.user, time_rank(self.time))
     }
 }
 

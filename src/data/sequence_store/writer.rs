@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use super::SequenceStore;
 use super::file::{self, FileWriter, Section};
 use super::runs::{Row, Runs};
-use crate::data::dataset::{Filters, Repeats, nothing_passes};
-use crate::data::id::{ExternalId, IdTable, Key};
+use crate::data::dataset::{Filters, Repetitions, nothing_passes};
+use crate::data::id::{ExternalId, IdTable};
 use crate::data::interactions::Interactions;
 use crate::data::reader::InteractionReader;
+use crate::error::damaged;
 use crate::files;
 use crate::{Error, Result};
 
@@ -114,12 +115,8 @@ impl SequenceStoreWriter {
     pub fn append(&mut self, part: Interactions) -> Result<()> {
         self.check_whole()?;
         part.check_numbers()?;
-        let number = |table: &mut IdTable, ids: &IdTable| -> Vec<u32> {
-            let ids = ids.ids().iter();
-            ids.map(|id| table.intern_key(Key::of(id))).collect()
-        };
-        let users = number(&mut self.users, &part.users);
-        let items = number(&mut self.items, &part.items);
+        let users = self.users.intern_all(&part.users);
+        let items = self.items.intern_all(&part.items);
         self.counts.users.resize(self.users.len(), 0);
         self.counts.items.resize(self.items.len(), 0);
         self.skipped_rows += part.skipped_rows;
@@ -150,10 +147,8 @@ impl SequenceStoreWriter {
 
     fn check_whole(&self) -> Result<()> {
         if self.lost_rows {
-            return Err(Error::Damaged {
-                path: self.path.clone(),
-                reason: "rows of it could not be written before; begin it anew".to_owned(),
-            });
+            let reason = "rows of it could not be written before; begin it anew";
+            return Err(damaged(&self.path, reason));
         }
         Ok(())
     }
@@ -191,20 +186,9 @@ impl SequenceStoreWriter {
     fn drop_repeats(&mut self) -> Result<()> {
         let mut kept = Kept::new(&self.path)?;
         let mut counts = Counts::zeros(self.users.len(), self.items.len());
-        let mut last = None;
-        // The user who took an item last, so that no set is cleared for every user.
-        let mut taken_by = vec![u32::MAX; self.items.len()];
+        let mut repetitions = Repetitions::new(self.filters.repeats, self.items.len());
         let merged = self.runs.merge(|row| {
-            let repeated = match self.filters.repeats {
-                Repeats::Keep => false,
-                Repeats::CollapseRuns => {
-                    last.replace((row.user, row.item)) == Some((row.user, row.item))
-                }
-                Repeats::First => {
-                    std::mem::replace(&mut taken_by[row.item as usize], row.user) == row.user
-                }
-            };
-            if repeated {
+            if !repetitions.keep(row.user as usize, row.item) {
                 return Ok(());
             }
             counts.add(&row);
