@@ -12,6 +12,9 @@
 //! curl localhost:8080/metrics
 //! ```
 //!
+//! and <http://localhost:8080/> is a page on which people ask, for a user or for items, and see what is
+//! recalled, by which channel and why; with `--titles movies.csv`, by title.
+//!
 //! Times are in the unit of the folder's data, which `/healthz` tells. An event is accepted, or is
 //! said to be a repeated one, or one from before what the folder holds of its user; a request with
 //! one that can't be right is refused as a whole, with the reason.
@@ -25,6 +28,8 @@
 mod api;
 #[path = "serve/metrics.rs"]
 mod metrics;
+#[path = "serve/titles.rs"]
+mod titles;
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -39,11 +44,15 @@ use seqrec::backend::Flex;
 use seqrec::engine::{EngineConfig, RecallEngine};
 
 use api::{Limits, Service, router};
+use titles::Titles;
 
 #[derive(Parser)]
 struct Options {
     /// A run folder with a stage.
     run: PathBuf,
+    /// Titles for the page at /: MovieLens's movies.csv, movies.dat or u.item.
+    #[arg(long)]
+    titles: Option<PathBuf>,
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:8080")]
     address: SocketAddr,
@@ -99,6 +108,10 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
         .with_history(options.history)
         .with_users(options.users);
     settings.threads = options.threads.unwrap_or(settings.threads);
+    let titles = (options.titles.as_deref())
+        .map(Titles::read)
+        .transpose()?
+        .unwrap_or_default();
     let start = Instant::now();
     let engine = RecallEngine::open::<Flex>(&options.run, Default::default(), settings)?;
     let engine = Arc::new(engine);
@@ -114,7 +127,7 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
         concurrent: options.concurrent,
         ..Limits::default()
     };
-    let app = router(Service::new(engine.clone(), limits));
+    let app = router(Service::new(engine.clone(), titles, limits));
     let listener = tokio::net::TcpListener::bind(options.address).await?;
     eprintln!(
         "serving {} items of {}, with times in {}, on http://{}, loaded in {:.2} s",

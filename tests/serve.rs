@@ -6,6 +6,8 @@ mod api;
 mod metrics;
 #[path = "support/stage.rs"]
 mod support;
+#[path = "../examples/serve/titles.rs"]
+mod titles;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -19,6 +21,7 @@ use seqrec::store::ServedStage;
 use serde_json::{Value, json};
 
 use api::{Limits, Service, router};
+use titles::Titles;
 
 /// A service on this machine, with its runtime.
 struct Running {
@@ -47,7 +50,11 @@ impl Running {
             .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
             .unwrap();
         let address = listener.local_addr().unwrap();
-        let app = router(Service::new(engine, limits));
+        let folder = tempfile::tempdir().unwrap();
+        let movies = "movieId,title,genres\na,The Alps,\nb,\"Böhm, <b>\",\nd,Alps again,\n";
+        std::fs::write(folder.path().join("movies.csv"), movies).unwrap();
+        let titles = Titles::read(&folder.path().join("movies.csv")).unwrap();
+        let app = router(Service::new(engine, titles, limits));
         runtime.spawn(async move { axum::serve(listener, app).await });
         Self {
             address,
@@ -166,6 +173,37 @@ fn users_and_histories_are_answered_and_events_count_at_once() {
         );
     }
     assert!(metrics.ends_with("# EOF\n"));
+}
+
+#[test]
+fn the_page_is_there_and_finds_titles() {
+    let service = Running::new(Limits::default());
+    let (status, page) = service.send("GET", "/", b"");
+    assert_eq!(status, 200);
+    assert!(page.starts_with("<!doctype html>"));
+    // A browser is told to let the page reach nothing but this service.
+    for elsewhere in ["http://", "https://", "innerHTML"] {
+        assert!(!page.contains(elsewhere), "{elsewhere}");
+    }
+    let found = |body: &str| {
+        let (status, answer) = service.post("/titles", body);
+        assert_eq!(status, 200, "{answer}");
+        answer["titles"].clone()
+    };
+    assert_eq!(
+        found(r#"{"ids": ["b", "c", "a"]}"#),
+        json!([{"id": "b", "title": "Böhm, <b>"}, {"id": "a", "title": "The Alps"}])
+    );
+    // Those that begin with the text come first.
+    assert_eq!(
+        found(r#"{"find": "ALPS"}"#),
+        json!([{"id": "d", "title": "Alps again"}, {"id": "a", "title": "The Alps"}])
+    );
+    assert_eq!(found(r#"{"find": "böhm"}"#)[0]["id"], "b");
+    assert_eq!(found(r#"{"find": "no such title"}"#), json!([]));
+    assert_eq!(service.refused("/titles", r#"{"seek": "a"}"#).0, 400);
+    let error = Titles::read(std::path::Path::new("Cargo.toml")).unwrap_err();
+    assert!(error.to_string().contains("movies.csv"), "{error}");
 }
 
 #[test]

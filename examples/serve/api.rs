@@ -19,6 +19,7 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use crate::metrics::{Metrics, Outcome};
+use crate::titles::Titles;
 
 /// What bounds the service, beside what bounds the engine.
 #[derive(Debug, Clone, Copy)]
@@ -47,15 +48,17 @@ impl Default for Limits {
 /// What all requests share.
 pub struct Service {
     engine: Arc<RecallEngine>,
+    titles: Titles,
     metrics: Metrics,
     limits: Limits,
     calls: Semaphore,
 }
 
 impl Service {
-    pub fn new(engine: Arc<RecallEngine>, limits: Limits) -> Self {
+    pub fn new(engine: Arc<RecallEngine>, titles: Titles, limits: Limits) -> Self {
         Self {
             metrics: Metrics::new(engine.clone()),
+            titles,
             calls: Semaphore::new(limits.concurrent),
             engine,
             limits,
@@ -67,6 +70,8 @@ impl Service {
 pub fn router(service: Service) -> Router {
     let service = Arc::new(service);
     Router::new()
+        .route("/", get(page))
+        .route("/titles", post(titles))
         .route("/recall", post(recall))
         .route("/events", post(events))
         .route("/healthz", get(healthz))
@@ -87,7 +92,9 @@ pub fn router(service: Service) -> Router {
 async fn watch(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
     let start = Instant::now();
     let path = match request.uri().path() {
-        path @ ("/recall" | "/events" | "/healthz" | "/metrics") => path.to_owned(),
+        path @ ("/" | "/titles" | "/recall" | "/events" | "/healthz" | "/metrics") => {
+            path.to_owned()
+        }
         // Whatever a caller thinks of must not become a series of its own.
         _ => "other".to_owned(),
     };
@@ -294,12 +301,55 @@ async fn events(
     Ok((JSON, body.to_string()).into_response())
 }
 
+/// A page on which people ask, which calls the rest of this service and nothing else.
+async fn page() -> Response {
+    const HEADERS: [(HeaderName, &str); 2] = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; connect-src 'self'; img-src data:; style-src 'unsafe-inline'; \
+             script-src 'unsafe-inline'; form-action 'none'; frame-ancestors 'none'",
+        ),
+    ];
+    (HEADERS, include_str!("page.html")).into_response()
+}
+
+/// Which titles are asked for.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum TitlesBody {
+    /// Those of these items.
+    Ids(Vec<ExternalId>),
+    /// Some that hold this text, in capitals or not.
+    Find(String),
+}
+
+/// How many titles are found at most.
+const FOUND: usize = 10;
+
+async fn titles(
+    State(service): State<Arc<Service>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Refusal> {
+    let titles = &service.titles;
+    let asked = parse(body)?;
+    let ids: Vec<&ExternalId> = match &asked {
+        TitlesBody::Ids(ids) => ids.iter().collect(),
+        TitlesBody::Find(text) => titles.find(text, FOUND),
+    };
+    let found: Vec<_> = (ids.into_iter())
+        .filter_map(|id| Some(json!({ "id": id, "title": titles.of(id)? })))
+        .collect();
+    Ok((JSON, json!({ "titles": found }).to_string()).into_response())
+}
+
 async fn healthz(State(service): State<Arc<Service>>) -> Response {
     let statistics = service.engine.statistics();
     let body = json!({
         "status": "ok",
         "version": statistics.version,
         "items": service.engine.items(),
+        "titles": service.titles.len(),
         "time_unit": service.engine.time_unit(),
         "failed_reloads": statistics.failed_reloads,
     });

@@ -202,6 +202,11 @@ impl Movies {
             .map_or_else(|| id.to_string(), |movie| movie.title.clone())
     }
 
+    /// All that is known, in no order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&ExternalId, &Movie)> {
+        self.0.iter()
+    }
+
     /// How many movies are known.
     pub fn len(&self) -> usize {
         self.0.len()
