@@ -7,6 +7,7 @@ mod run;
 mod run_folder;
 mod served;
 mod stage_data;
+mod torch;
 
 pub use plan::{ChannelKind, PlannedChannel, PlannedSelection, StagePlan};
 pub use registry::ModelRegistry;
@@ -14,3 +15,4 @@ pub use run::Run;
 pub use run_folder::RUN_FORMAT_VERSION;
 pub use served::{STAGE_FORMAT_VERSION, ServedStage};
 pub use stage_data::{StageData, StageModel};
+pub use torch::{TorchGru4Rec, TorchSasRec};
