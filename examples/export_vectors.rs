@@ -3,7 +3,8 @@
 //!
 //! `cargo run --release --example export_vectors -- FILE --model gru4rec --out DIR` leaves
 //! `DIR/base.f32` (an item a row), `DIR/query.f32` (the user vectors of test histories), both rows
-//! of little-endian floats, and `DIR/truth.u32`, the rows of each query's k best items.
+//! of little-endian floats, and `DIR/truth.u32`, the rows of each query's k best items; and for other
+//! programs the items' vectors with their ids as `DIR/items.npy`, `DIR/items.json` and `DIR/items.parquet`.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use seqrec::index::{FlatIndex, VectorIndex};
 use seqrec::model::{Gru4RecConfig, Objective, RecallerConfig};
 use seqrec::prelude::{Autodiff, Flex};
 use seqrec::retrieve::{ModelEncoder, UserEncoder, item_vectors};
+use seqrec::store::VectorTable;
 use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -65,6 +67,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         .flat_map(|user| best.items(user))
         .map(|item| item.get() - 1)
         .collect();
+    let table = VectorTable::of_items(split.catalog(), items.view())?;
+    table.save_npy(folder.join("items.npy"), folder.join("items.json"))?;
+    table.save_parquet(folder.join("items.parquet"))?;
     let base = items.slice(ndarray::s![1.., ..]);
     folder.write("base.f32", bytes(base))?;
     folder.write("query.f32", bytes(users.view()))?;

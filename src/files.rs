@@ -34,7 +34,7 @@ pub(crate) fn write_file(path: &Path, contents: &[u8]) -> Result<()> {
 /// The same for contents that are written bit by bit.
 pub(crate) fn write_file_with(
     path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+    write: impl FnOnce(&mut File) -> std::io::Result<()>,
 ) -> Result<()> {
     let mut file = aside(path)?;
     let written = write(file.as_file_mut()).and_then(|()| file.as_file().sync_all());

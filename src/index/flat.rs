@@ -8,8 +8,8 @@ use rayon::prelude::*;
 
 use super::file::{self, Contents, Kind, Mapped};
 use super::{
-    Filter, Hits, ItemSet, Precision, UpdatableIndex, VectorIndex, broken, check_queries,
-    check_vector, without_padding,
+    Filter, Hits, ItemSet, Precision, StoredVectors, UpdatableIndex, VectorIndex, broken,
+    check_queries, check_vector, without_padding,
 };
 use crate::buffer::Buffer;
 use crate::item::{ItemIndex, PADDING};
@@ -232,6 +232,17 @@ impl FlatIndex {
         }
     }
 
+    /// The vectors of all places.
+    fn panels<'a>(&self, state: &'a State) -> Panels<'a> {
+        Panels {
+            lines: &state.lines,
+            scales: &state.scales,
+            len: state.places,
+            dim: self.dim,
+            precision: self.precision,
+        }
+    }
+
     /// Writes the vector of an item that has a place, or gets the next one.
     fn put(&self, state: &mut State, item: ItemIndex, vector: &[f32]) {
         let size = lines_per_panel(self.dim, self.precision);
@@ -316,14 +327,20 @@ impl top_k::Items for Searched<'_> {
                 && (self.filter).is_none_or(|filter| filter.passes(query, item))
         };
         let all = self.filter.is_none() && state.missing.is_empty();
-        let panels = Panels {
-            lines: &state.lines,
-            scales: &state.scales,
-            len: state.places,
-            dim: self.index.dim,
-            precision: self.index.precision,
-        };
-        look(panels, if all { None } else { Some(&passes) })
+        look(
+            self.index.panels(&state),
+            if all { None } else { Some(&passes) },
+        )
+    }
+}
+
+impl StoredVectors for FlatIndex {
+    fn vector(&self, item: ItemIndex) -> Result<Vec<f32>> {
+        let state = self.read_whole()?;
+        if !state.contains(item) {
+            return Err(Error::UnknownItem { item });
+        }
+        Ok(self.panels(&state).vector(item.to_usize() - 1))
     }
 }
 

@@ -100,6 +100,16 @@ pub trait VectorIndex: Send + Sync {
     }
 }
 
+/// An index that gives its items' vectors back, for an [export](crate::store::VectorTable) or another
+/// index.
+pub trait StoredVectors: VectorIndex {
+    /// An item's vector as the index keeps it: rounded, at a lower [`Precision`].
+    ///
+    /// # Errors
+    /// [`Error::UnknownItem`] when it is not in the index.
+    fn vector(&self, item: ItemIndex) -> Result<Vec<f32>>;
+}
+
 /// An index whose items come, change and go while other threads search it.
 ///
 /// Each query of a search sees all of an update or nothing of it, and never gives an item that was

@@ -6,8 +6,11 @@ use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
 use super::file::{self, Kind};
-use super::{Filter, FlatIndex, Hits, HnswConfig, HnswIndex, Precision, Tuning, VectorIndex};
+use super::{
+    Filter, FlatIndex, Hits, HnswConfig, HnswIndex, Precision, StoredVectors, Tuning, VectorIndex,
+};
 use crate::Result;
+use crate::item::ItemIndex;
 
 /// Settings by which vectors of any number get an index: exact search where that is fast enough,
 /// and above that a graph that is tuned until it finds enough.
@@ -200,6 +203,15 @@ impl AnyIndex {
         match self {
             Self::Flat(index) => &**index,
             Self::Graph(index) => &**index,
+        }
+    }
+}
+
+impl StoredVectors for AnyIndex {
+    fn vector(&self, item: ItemIndex) -> Result<Vec<f32>> {
+        match self {
+            Self::Flat(index) => index.vector(item),
+            Self::Graph(index) => index.vector(item),
         }
     }
 }

@@ -193,6 +193,30 @@ impl<'a> Panels<'a> {
         matmul(scores, queries, Matrix::new(&tile.decoded, self.dim, WIDTH));
     }
 
+    /// A vector, as it is kept.
+    pub(crate) fn vector(&self, vector: usize) -> Vec<f32> {
+        let (panel, column) = (vector / WIDTH, vector % WIDTH);
+        let (lines, finer) = self.panel(panel);
+        if self.precision == Precision::F32 {
+            let values: &[f32] = bytemuck::cast_slice(lines);
+            return (0..self.dim)
+                .map(|row| values[row * WIDTH + column])
+                .collect();
+        }
+        let (bytes, finer): (&[i8], &[i8]) =
+            (bytemuck::cast_slice(lines), bytemuck::cast_slice(finer));
+        let finer = finer.get(finer_range(column, self.dim)).unwrap_or_default();
+        let finer = finer.iter().copied().chain(std::iter::repeat(0));
+        let scale = self.scales[vector];
+        (0..self.dim)
+            .zip(finer)
+            .map(|(row, finer)| {
+                let byte = f32::from(bytes[byte_place(row, column)]);
+                (byte + f32::from(finer) * (1.0 / FINER)) * scale
+            })
+            .collect()
+    }
+
     /// The inner product of a query with a vector by all that is kept of it, the query not rounded.
     pub(crate) fn rescore(&self, query: &[f32], vector: u32) -> f32 {
         let (panel, column) = (vector as usize / WIDTH, vector as usize % WIDTH);

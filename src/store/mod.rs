@@ -8,6 +8,7 @@ mod run_folder;
 mod served;
 mod stage_data;
 mod torch;
+mod vector_table;
 
 pub use plan::{ChannelKind, PlannedChannel, PlannedSelection, StagePlan};
 pub use registry::ModelRegistry;
@@ -16,3 +17,4 @@ pub use run_folder::RUN_FORMAT_VERSION;
 pub use served::{STAGE_FORMAT_VERSION, ServedStage};
 pub use stage_data::{StageData, StageModel};
 pub use torch::{TorchGru4Rec, TorchSasRec};
+pub use vector_table::VectorTable;

@@ -26,8 +26,10 @@ use self::search::Search;
 use self::update::Updates;
 use self::visited::Pool;
 use super::file::Mapped;
+use super::vectors::Query;
 use super::{
-    Filter, Hits, UpdatableIndex, VectorIndex, broken, check_queries, check_vector, without_padding,
+    Filter, Hits, StoredVectors, UpdatableIndex, VectorIndex, broken, check_queries, check_vector,
+    without_padding,
 };
 use crate::item::ItemIndex;
 use crate::{Error, Result};
@@ -260,6 +262,17 @@ impl VectorIndex for HnswIndex {
             }
         }
         Ok(hits)
+    }
+}
+
+impl StoredVectors for HnswIndex {
+    fn vector(&self, item: ItemIndex) -> Result<Vec<f32>> {
+        let state = self.read_whole()?;
+        let point = state.point_of(item).ok_or(Error::UnknownItem { item })?;
+        let vectors = &state.graph.vectors;
+        let mut row = Query::default();
+        vectors.load(point, &mut row);
+        Ok(row.values()[..vectors.dim()].to_vec())
     }
 }
 

@@ -1,0 +1,175 @@
+//! Vectors with their ids, as files for other programs.
+
+use std::path::Path;
+
+use ndarray::{Array2, ArrayView2};
+
+use crate::data::{Catalog, ExternalId};
+use crate::files::write_file_with;
+use crate::index::StoredVectors;
+use crate::{Error, Result};
+
+/// Vectors with the ids that they belong to, to be written for other programs.
+///
+/// ```
+/// use ndarray::array;
+/// use seqrec::data::Catalog;
+/// use seqrec::index::FlatIndex;
+/// use seqrec::store::VectorTable;
+///
+/// let catalog = Catalog::from_ids(["lamp", "desk"].map(Into::into))?;
+/// let vectors = array![[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]; // row 0 is padding
+/// let table = VectorTable::of_items(&catalog, vectors.view())?;
+/// assert_eq!(table.ids()[1], "desk".into());
+/// assert_eq!(table.vectors(), array![[1.0, 0.0], [0.0, 1.0]]);
+///
+/// // What an index keeps, which may be rounded, and lacks what was removed from it.
+/// let index = FlatIndex::new(vectors.view())?;
+/// assert_eq!(VectorTable::of_index(&catalog, &index)?, table);
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct VectorTable {
+    ids: Vec<ExternalId>,
+    vectors: Array2<f32>,
+}
+
+impl VectorTable {
+    /// Vectors `[n, dim]` of anything, such as users, with their ids.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when there are not as many ids as vectors.
+    pub fn new(ids: Vec<ExternalId>, vectors: Array2<f32>) -> Result<Self> {
+        if ids.len() != vectors.nrows() {
+            return Err(Error::Shape {
+                what: "ids of the vectors",
+                expected: vectors.nrows(),
+                found: ids.len(),
+            });
+        }
+        Ok(Self { ids, vectors })
+    }
+
+    /// The vectors `[items + 1, dim]` of a catalog's items, without row 0, which is padding: what
+    /// [`item_vectors`](crate::retrieve::item_vectors) gives of a model.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the catalog has another number of items.
+    pub fn of_items(catalog: &Catalog, vectors: ArrayView2<'_, f32>) -> Result<Self> {
+        let items = vectors.slice(ndarray::s![vectors.nrows().min(1).., ..]);
+        Self::new(catalog.ids().cloned().collect(), items.to_owned())
+    }
+
+    /// The vectors that an index has of a catalog's items; those that it has not are left out.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when the index's file is gone from under it.
+    pub fn of_index(catalog: &Catalog, index: &impl StoredVectors) -> Result<Self> {
+        let mut ids = Vec::with_capacity(index.len());
+        let mut values = Vec::with_capacity(index.len() * index.dim());
+        for (item, id) in catalog.items().zip(catalog.ids()) {
+            match index.vector(item) {
+                Ok(vector) => {
+                    ids.push(id.clone());
+                    values.extend(vector);
+                }
+                Err(Error::UnknownItem { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let shape = (ids.len(), index.dim());
+        let vectors = Array2::from_shape_vec(shape, values).expect("a vector of dim for each id");
+        Self::new(ids, vectors)
+    }
+
+    /// The ids, in the order of rows.
+    pub fn ids(&self) -> &[ExternalId] {
+        &self.ids
+    }
+
+    /// The vectors, `[n, dim]`.
+    pub fn vectors(&self) -> ArrayView2<'_, f32> {
+        self.vectors.view()
+    }
+
+    /// Writes the vectors for numpy, and the ids as a list in JSON, in the order of rows:
+    /// `numpy.load("items.npy")` and `json.load(open("items.json"))`. A file that is there is replaced.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when a file can't be written.
+    #[cfg(feature = "npy")]
+    pub fn save_npy(&self, vectors: impl AsRef<Path>, ids: impl AsRef<Path>) -> Result<()> {
+        use ndarray_npy::WriteNpyExt;
+        write_file_with(vectors.as_ref(), |file| {
+            self.vectors
+                .write_npy(std::io::BufWriter::new(file))
+                .map_err(std::io::Error::other)
+        })?;
+        write_file_with(ids.as_ref(), |file| {
+            let mut file = std::io::BufWriter::new(file);
+            serde_json::to_writer(&mut file, &self.ids)?;
+            std::io::Write::flush(&mut file)
+        })
+    }
+
+    /// Writes a Parquet file with the columns `id`, of integers where all ids are, and `vector`, a
+    /// list of `dim` numbers a row. A file that is there is replaced.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file can't be written.
+    #[cfg(feature = "parquet")]
+    pub fn save_parquet(&self, path: impl AsRef<Path>) -> Result<()> {
+        use std::sync::Arc;
+
+        use arrow_array::{
+            ArrayRef, FixedSizeListArray, Float32Array, Int64Array, RecordBatch, StringArray,
+        };
+        use arrow_schema::{DataType, Field};
+        use parquet::arrow::ArrowWriter;
+        use parquet::basic::{Compression, Encoding};
+        use parquet::file::properties::WriterProperties;
+
+        let path = path.as_ref();
+        let dim = i32::try_from(self.vectors.ncols()).map_err(|_| {
+            Error::invalid(
+                "dim",
+                self.vectors.ncols(),
+                "a column of lists takes fewer numbers",
+            )
+        })?;
+        let integers: Option<Vec<i64>> = (self.ids.iter())
+            .map(|id| match id {
+                ExternalId::Integer(id) => Some(*id),
+                ExternalId::Text(_) => None,
+            })
+            .collect();
+        let integers = integers.map(Int64Array::from);
+        let values: Vec<f32> = self.vectors.iter().copied().collect();
+        let values = Float32Array::from(values);
+        let unwritable = |error: String| Error::io("write", path)(std::io::Error::other(error));
+        let item = Arc::new(Field::new("item", DataType::Float32, false));
+        let vectors = FixedSizeListArray::try_new(item, dim, Arc::new(values), None)
+            .map_err(|error| unwritable(error.to_string()))?;
+        let ids: ArrayRef = match integers {
+            Some(integers) => Arc::new(integers),
+            None => Arc::new(StringArray::from_iter_values(
+                self.ids.iter().map(ToString::to_string),
+            )),
+        };
+        let columns = [("id", ids), ("vector", Arc::new(vectors) as ArrayRef)];
+        let batch =
+            RecordBatch::try_from_iter(columns).map_err(|error| unwritable(error.to_string()))?;
+        // Learned numbers repeat too little for a dictionary or a packer.
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::UNCOMPRESSED)
+            .set_dictionary_enabled(false)
+            .set_encoding(Encoding::PLAIN)
+            .build();
+        write_file_with(path, |file| {
+            let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties))?;
+            writer.write(&batch)?;
+            writer.close()?;
+            Ok(())
+        })
+    }
+}
