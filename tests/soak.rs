@@ -7,6 +7,8 @@
 mod api;
 #[path = "../examples/serve/metrics.rs"]
 mod metrics;
+#[path = "../examples/serve/titles.rs"]
+mod titles;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -27,6 +29,7 @@ use seqrec::recall::{Fusion, HistoryItems};
 use seqrec::store::{ChannelKind, PlannedChannel, Run, StageData, StagePlan};
 
 use api::{Limits, Service, router};
+use titles::Titles;
 
 fn save(path: &Path, dataset: &Dataset, seed: u64) {
     let config = Gru4RecConfig::new().with_dim(16);
@@ -163,7 +166,10 @@ fn the_service_stays_up_and_its_memory_flat() {
         .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
         .unwrap();
     let address = listener.local_addr().unwrap();
-    let app = router(Service::new(engine.clone(), limits));
+    let movies = home.path().join("movies.csv");
+    std::fs::write(&movies, "movieId,title,genres\n1,One,\n2,Two,\n").unwrap();
+    let titles = Titles::read(&movies).unwrap();
+    let app = router(Service::new(engine.clone(), titles, limits));
     runtime.spawn(async move { axum::serve(listener, app).await });
 
     let idle: Vec<TcpStream> = (0..1_000)
@@ -224,7 +230,7 @@ fn the_service_stays_up_and_its_memory_flat() {
                     1 => vec![b'['; 300_000],
                     _ => br#"{"user": 1, "k": 100000000000}"#.to_vec(),
                 };
-                let path = ["/recall", "/events"][random.random_range(0..2)];
+                let path = ["/recall", "/events", "/titles"][random.random_range(0..3)];
                 // A server may end a connection on which it reads no further.
                 let answer = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                     if body.len() > 256 * 1024 {
