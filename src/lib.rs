@@ -31,8 +31,8 @@
 //! # Ok::<(), seqrec::Error>(())
 //! ```
 //!
-//! The [`guide`] goes through models, training, retrieval, the recall stage, serving and what is read;
-//! [`guide::coming_from`] says what other libraries call what.
+//! The [`guide`] goes from data to serving, a page each, with a [cookbook](guide::cookbook) of whole programs and
+//! a page for those [coming from other libraries](guide::coming_from).
 //!
 //! # Which part do I start with?
 //!
@@ -85,7 +85,8 @@
 //! | `plot` | | `plot`: training curves and t-SNE maps as SVG |
 //! | `hnsw_rs` | | `index::HnswRsIndex`, for comparison |
 //! | `gzip`, `zstd` | | reading files that are compressed by them |
-//! | `parquet` | | reading Parquet files and folders, and Arrow batches |
+//! | `parquet` | | reading Parquet files and folders, and Arrow batches; vectors as Parquet |
+//! | `npy` | | vectors for numpy |
 //! | `ease` | | `channels::Ease` |
 //! | `download` | | `data::movielens::Downloader` |
 //! | `milvus` | | `index::MilvusIndex`: a Milvus server or cluster behind the same trait |
@@ -102,8 +103,61 @@ pub mod data;
 pub mod engine;
 mod error;
 pub mod eval;
+// The first definition of a link counts: here pages are modules, and in the repository files.
+#[doc = "[data]: crate::guide::data"]
+#[doc = "[split]: crate::guide::split"]
+#[doc = "[train]: crate::guide::train"]
+#[doc = "[evaluate]: crate::guide::evaluate"]
+#[doc = "[index]: crate::guide::index"]
+#[doc = "[stage]: crate::guide::stage"]
+#[doc = "[serve]: crate::guide::serve"]
+#[doc = "[formats]: crate::guide::formats"]
+#[doc = "[cookbook]: crate::guide::cookbook"]
+#[doc = "[movielens]: crate::guide::movielens"]
+#[doc = "[coming_from]: crate::guide::coming_from"]
+#[doc = ""]
 #[doc = include_str!("../docs/guide.md")]
 pub mod guide {
+    #[doc = include_str!("../docs/guide/data.md")]
+    pub mod data {}
+    #[doc = include_str!("../docs/guide/split.md")]
+    pub mod split {}
+    #[doc = "[stage]: crate::guide::stage"]
+    #[doc = ""]
+    #[doc = include_str!("../docs/guide/train.md")]
+    pub mod train {}
+    #[doc = include_str!("../docs/guide/evaluate.md")]
+    pub mod evaluate {}
+    #[doc = include_str!("../docs/guide/index.md")]
+    pub mod index {}
+    #[doc = include_str!("../docs/guide/stage.md")]
+    pub mod stage {}
+    #[doc = include_str!("../docs/guide/serve.md")]
+    pub mod serve {}
+    #[doc = include_str!("../docs/guide/formats.md")]
+    pub mod formats {}
+    #[doc = "[own_model]: crate::guide::cookbook::own_model"]
+    #[doc = "[own_index]: crate::guide::cookbook::own_index"]
+    #[doc = "[own_channel]: crate::guide::cookbook::own_channel"]
+    #[doc = ""]
+    #[doc = include_str!("../docs/guide/cookbook.md")]
+    pub mod cookbook {
+        // What the examples are, which the tests run.
+        #[doc = "# A model of one's own\n```no_run"]
+        #[doc = include_str!("../examples/own_model.rs")]
+        #[doc = "```"]
+        pub mod own_model {}
+        #[doc = "# An index of one's own\n```no_run"]
+        #[doc = include_str!("../examples/own_index.rs")]
+        #[doc = "```"]
+        pub mod own_index {}
+        #[doc = "# A channel of one's own\n```no_run"]
+        #[doc = include_str!("../examples/own_channel.rs")]
+        #[doc = "```"]
+        pub mod own_channel {}
+    }
+    #[doc = include_str!("../docs/guide/movielens.md")]
+    pub mod movielens {}
     #[doc = include_str!("../docs/coming-from.md")]
     pub mod coming_from {}
 }

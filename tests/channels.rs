@@ -22,8 +22,9 @@ use seqrec::index::{Filter, FlatIndex};
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
 use seqrec::prelude::Flex;
 use seqrec::recall::{
-    Candidates, ChannelWeight, Fusion, HistoryItems, Item, Links, Normalization, Path, Reason,
-    RecallChannel, RecallStage, UserContext, WeightLearningConfig,
+    Candidate, Candidates, CategoryBonus, ChannelWeight, Fusion, HistoryItems, Item, Links,
+    MaximalMarginalRelevance, Normalization, OrElse, Path, Reason, RecallChannel, RecallStage,
+    Selected, Selection, UserContext, WeightLearningConfig,
 };
 use seqrec::retrieve::{Evaluation, UserEncoder};
 use seqrec::store::{ChannelKind, StageData, StageModel};
@@ -851,6 +852,87 @@ fn every_channel_keeps_to_its_trait() {
             );
         }
     }
+}
+
+/// Some of what is observed, by where it was.
+struct Noted(Popularity, std::sync::Mutex<Vec<ItemIndex>>);
+
+impl RecallChannel for &Noted {
+    fn recall(
+        &self,
+        users: &[UserContext<'_>],
+        k: usize,
+        filter: Option<Filter<'_>>,
+    ) -> seqrec::Result<Candidates> {
+        self.0.recall(users, k, filter)
+    }
+
+    fn observe(&self, item: ItemIndex, _: &Interaction, _: &[String]) {
+        self.1.lock().unwrap().push(item);
+    }
+}
+
+#[test]
+fn a_fallback_answers_those_users_alone_for_whom_nothing_was_found() {
+    let (sequences, catalog) = data(&[&[1, 2, 3], &[1, 2, 4], &[2, 3, 4]]);
+    let noted = Noted(Popularity::new(&catalog), Default::default());
+    let channel = OrElse::new(MarkovChain::fit(&sequences, &catalog).unwrap(), &noted);
+    // After 4 came nothing; the filter knows users by their places among all that were asked for.
+    let users = [user(&[4]), user(&[1]), user(&[4])];
+    let passes = |row: usize, item: ItemIndex| row != 2 || item.get() != 2;
+    let found = channel
+        .recall(&users, 2, Some(Filter::Predicate(&passes)))
+        .unwrap();
+    assert_eq!(
+        [numbers(&found, 0), numbers(&found, 1)],
+        [&[2, 1], &[2][..]]
+    );
+    assert_eq!(numbers(&found, 2), [1, 3]);
+    // Where all are answered, the fallback is not asked.
+    assert_eq!(numbers(&recall(&channel, &[1], 9), 0), [2]);
+    let seen = Interaction::new(9, 3, 1.0);
+    channel.observe(ItemIndex::new(3), &seen, &[]);
+    assert_eq!(*noted.1.lock().unwrap(), [ItemIndex::new(3)]);
+}
+
+#[test]
+fn a_selection_chooses_among_more_than_are_wanted() {
+    let (_, catalog) = data(&[&[1, 2, 3, 4], &[1, 2, 3], &[1, 2], &[1]]);
+    let noted = Noted(Popularity::new(&catalog), Default::default());
+    // Items 1 and 2 are of one category, 3 has another, and 4 is beyond the list.
+    let bonus = |factor| CategoryBonus::new(vec![0, 7, 7, 8], factor);
+    let chosen = |factor, candidates, k| {
+        let selected = Selected::new(&noted, bonus(factor).unwrap(), candidates);
+        selected.observe(ItemIndex::new(2), &Interaction::new(9, 2, 1.0), &[]);
+        numbers(&recall(&selected, &[], k), 0).to_vec()
+    };
+    assert_eq!(chosen(0.0, 4, 3), [1, 2, 3]);
+    assert_eq!(chosen(10.0, 4, 3), [1, 3, 4]);
+    // Among no more than are wanted there is nothing to choose.
+    assert_eq!(chosen(10.0, 1, 2), [1, 2]);
+    assert_eq!(chosen(10.0, 4, 9), [1, 3, 4, 2]);
+    assert_eq!(noted.1.lock().unwrap().len(), 4);
+    assert!(bonus(-1.0).is_err());
+
+    let vectors = array![[0.0, 0.0], [1.0, 0.0], [1.0, 0.1], [0.0, 1.0]];
+    let relevance = |relevance| MaximalMarginalRelevance::new(vectors.view(), relevance);
+    let selected = Selected::new(&noted, relevance(0.3).unwrap(), 4);
+    // Item 4 has no vector and is near nothing.
+    assert_eq!(numbers(&recall(&selected, &[], 4), 0), [1, 3, 4, 2]);
+    for wrong in [-0.1, 1.1, f64::NAN] {
+        assert!(relevance(wrong).is_err(), "{wrong}");
+    }
+    // Scores that are all the same, and none at all.
+    let flat = |count: u32| -> Vec<Candidate> {
+        let item = |item| Candidate {
+            item: ItemIndex::new(item),
+            score: 1.0,
+            reason: Reason::Taste,
+        };
+        (1..=count).map(item).collect()
+    };
+    assert_eq!(relevance(0.5).unwrap().select(&flat(3), 2), [0, 2]);
+    assert!(relevance(0.5).unwrap().select(&flat(0), 2).is_empty());
 }
 
 #[test]

@@ -698,6 +698,15 @@ fn settings_and_outputs_that_cannot_be_are_errors() {
     let log = CsvLog::new(file.path().join("log.csv"));
     let error = fit::<Flex>(&split, Trainer::new(config()).observer(log)).unwrap_err();
     assert!(matches!(error, Error::Io { .. }), "{error}");
+    // Its k is the default's, so that the error must say where it comes from.
+    let small = config().with_metric("recall@5000".parse().unwrap());
+    let error = fit::<Flex>(&split, Trainer::new(small))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("metric is recall@5000") && error.contains("with_metric"),
+        "{error}"
+    );
 }
 
 #[test]

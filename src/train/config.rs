@@ -81,8 +81,8 @@ pub struct TrainerConfig {
     /// The validation metric that decides which epoch is the best.
     #[config(default = "default_metric()")]
     pub metric: Metric,
-    /// The cuts of the validation metrics; the deciding metric's is added where it is missing.
-    #[config(default = "vec![10, 50]")]
+    /// Further cuts of the validation metrics, beside the deciding metric's.
+    #[config(default = "Vec::new()")]
     pub ks: Vec<usize>,
     /// Whether items of the history may be recalled in validation.
     #[config(default = "Seen::default()")]

@@ -302,6 +302,16 @@ fn check<B: TrainingBackend>(
     evaluation: &Evaluation,
 ) -> Result<()> {
     check_targets(model, config.targets)?;
+    let items = split.catalog().len();
+    if config.metric.k() > items {
+        // The default's cut is nothing that the caller wrote.
+        let cut = items.min(10);
+        let reason = format!(
+            "the catalog has {items} items; choose a smaller cut, such as \
+             `with_metric(Metric::recall({cut})?)`"
+        );
+        return Err(Error::invalid("metric", config.metric, reason));
+    }
     evaluation.validate(split.catalog())?;
     check_items(model, split.catalog())?;
     split.train.check_items(split.catalog())

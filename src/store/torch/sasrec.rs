@@ -14,7 +14,7 @@ use crate::{Error, Result, checks};
 ///
 /// The model is an `nn.Embedding` of items, whose row 0 is padding, an `nn.Embedding` of positions,
 /// counted from the first item seen, and an `nn.TransformerEncoder` of layers with `norm_first=True`
-/// and with a `norm` of its own at the end. Row `n` becomes item `n` of the catalog.
+/// and with a `norm` of its own at the end, all of them with PyTorch's default `layer_norm_eps`. Row `n` becomes item `n` of the catalog.
 ///
 /// RecBole's SASRec normalizes after each part, and [SASRec.pytorch](https://github.com/pmixer/SASRec.pytorch)
 /// normalizes queries alone and counts positions from the padding: those are other models than
