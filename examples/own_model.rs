@@ -61,7 +61,7 @@ impl RecallerConfig for GatedMeanConfig {
 
     fn init<B: Backend>(&self, items: usize, seed: u64, on: &B::Device) -> Result<GatedMean<B>> {
         self.validate_for(items)?;
-        let mut weights = Weights::new(seed, on);
+        let mut weights = Weights::new(seed, on)?;
         let (items, gate) = (weights.items(items, self.dim), weights.linear(self.dim, 1));
         let config = self.clone();
         Ok(GatedMean {

@@ -309,6 +309,18 @@ pub enum Error {
         reason: String,
     },
 
+    /// A device is missing, has no memory left, or failed.
+    #[error(
+        "the device {device} can't be used: {reason}; see that it and its driver are there and that it has memory to \
+         spare, or take the backend `Flex`, which needs no device"
+    )]
+    Device {
+        /// The device, as its backend names it.
+        device: String,
+        /// What the backend says.
+        reason: String,
+    },
+
     /// A server of vectors can't be reached, or refuses.
     #[error("the server at {address} could not {action}: {reason}")]
     Server {
@@ -394,6 +406,12 @@ impl Error {
             reason: reason.into(),
         }
     }
+}
+
+/// What a panic said, if anything.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> Option<&str> {
+    (panic.downcast_ref::<&str>().copied())
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
 }
 
 /// An [`Error::Damaged`].

@@ -1,6 +1,6 @@
 //! Every model trained on one backend, saved there and loaded on another: the numbers are the same.
 
-use seqrec::backend::{Autodiff, Backend, Flex};
+use seqrec::backend::{Autodiff, Backend, Flex, check_device};
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{Dataset, Filters, NegativeSampling, Protocol, SequenceBatch, Split, Targets};
 use seqrec::model::{
@@ -97,6 +97,7 @@ impl<B: Backend> ModelVisitor<Autodiff<B>> for Trained<'_> {
 
 fn every_model_trains_alike_and_is_loaded_elsewhere<B: Backend>() {
     let split = split();
+    check_device::<Autodiff<B>>(&Default::default()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let check = |name, objective: Option<Objective>, tables| {
         let seen = folder.path().join(name);
@@ -119,6 +120,32 @@ fn every_model_trains_alike_and_is_loaded_elsewhere<B: Backend>() {
         Some(sampled(true)),
         Tables::RowWise(Default::default()),
     );
+}
+
+#[test]
+fn a_processor_is_always_there() {
+    check_device::<Autodiff<Flex>>(&Default::default()).unwrap();
+}
+
+/// Run by the gate in a process of its own, from which all drivers are hidden.
+#[cfg(feature = "wgpu")]
+#[test]
+#[ignore = "needs a machine, or an environment, without a GPU"]
+fn a_missing_gpu_is_told_and_nothing_panics() {
+    use seqrec::backend::Wgpu;
+    use seqrec::model::{Gru4RecConfig, RecallerConfig};
+
+    let told = |error: seqrec::Error| {
+        assert!(matches!(error, seqrec::Error::Device { .. }), "{error}");
+        assert!(error.to_string().contains("Flex"), "{error}");
+    };
+    let device = Default::default();
+    told(check_device::<Autodiff<Wgpu>>(&device).unwrap_err());
+    told(check_device::<Wgpu>(&device).unwrap_err());
+    let model = Gru4RecConfig::new().init::<Wgpu>(10, 1, &device);
+    told(model.map(drop).unwrap_err());
+    let run = Run::<Wgpu, Gru4RecConfig>::load("nowhere", &device);
+    told(run.map(drop).unwrap_err());
 }
 
 on_every_backend!([every_model_trains_alike_and_is_loaded_elsewhere]);

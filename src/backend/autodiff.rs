@@ -241,6 +241,8 @@ impl<B: Backend, C: CheckpointStrategy> TrainingBackend for Autodiff<B, C> {
 /// Gradients of gradients are not defined: the backward methods are left at their defaults, which
 /// are ordinary tensor operations and so are tracked like any other.
 impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
+    const HOST: bool = B::HOST;
+
     fn gru(
         values: FloatTensor<Self>,
         lengths: &[usize],

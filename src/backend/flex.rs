@@ -59,5 +59,7 @@ impl HostBackend for Flex {
 }
 
 impl Backend for Flex {
+    const HOST: bool = true;
+
     kernel_methods!();
 }

@@ -11,6 +11,7 @@ mod autodiff;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod default_ops;
+mod device;
 #[cfg(feature = "flex")]
 mod flex;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
@@ -28,6 +29,8 @@ use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::ops::{FloatTensor, IntTensor};
 
 pub use crate::kernels::activation::Activation;
+pub use device::check_device;
+pub(crate) use device::on_device;
 pub use ops::{
     add_to_rows, causal_attention, causal_convolution, dropout, gru, layer_norm, linear,
     log_normalizer, select_rows, silu_attention, softmax_cross_entropy,
@@ -240,6 +243,9 @@ impl<T> AdamState<T> {
 /// Callers use the functions of this module, which take tensors, rather than these methods, which
 /// take a backend's primitives.
 pub trait Backend: burn::tensor::backend::Backend {
+    /// Whether tensors lie in this process's own memory, so that no device can be missing or have none left.
+    const HOST: bool = false;
+
     /// One GRU layer over sequences `[batch, len, inputs]`, of which the first `lengths[row]`
     /// steps are real, from a state of zeros (Cho et al. 2014, with the reset gate applied after
     /// the hidden product, as in cuDNN and PyTorch).

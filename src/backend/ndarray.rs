@@ -73,5 +73,7 @@ impl HostBackend for NdArray {
 }
 
 impl Backend for NdArray {
+    const HOST: bool = true;
+
     kernel_methods!();
 }

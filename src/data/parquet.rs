@@ -28,7 +28,7 @@ use super::interactions::Interactions;
 use super::only::Only;
 use super::rows::{BadRows, Collector};
 use super::schema::{Column, Schema};
-use crate::error::damaged;
+use crate::error::{damaged, panic_text};
 use crate::{Error, Result};
 
 /// The names of a file's columns, those of its folders among them.
@@ -105,9 +105,8 @@ fn metadata(path: &Path) -> Result<ArrowReaderMetadata> {
 fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
     caught.unwrap_or_else(|panic| {
-        let text = (panic.downcast_ref::<&str>().copied())
-            .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        Err(damaged(path, text.unwrap_or("it can't be decoded")))
+        let text = panic_text(&*panic).unwrap_or("it can't be decoded");
+        Err(damaged(path, text))
     })
 }
 

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::Result;
+use crate::error::panic_text;
 
 /// What something gives, or why it fails, by an error or a panic.
 pub(super) fn guarded<T>(give: impl FnOnce() -> Result<T>) -> std::result::Result<T, String> {
@@ -13,10 +14,6 @@ pub(super) fn guarded<T>(give: impl FnOnce() -> Result<T>) -> std::result::Resul
 }
 
 pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = (panic.downcast_ref::<&str>().copied())
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!(
-        "it panicked: {}",
-        text.unwrap_or("for a reason it did not say")
-    )
+    let text = panic_text(panic).unwrap_or("for a reason it did not say");
+    format!("it panicked: {text}")
 }

@@ -139,7 +139,7 @@ impl RecallerConfig for BsaRecConfig {
 
     fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> Result<BsaRec<B>> {
         self.validate_for(items)?;
-        let mut weights = Weights::new(seed, device);
+        let mut weights = Weights::new(seed, device)?;
         let ends = EndsSettings {
             items,
             dim: self.dim,

@@ -129,7 +129,7 @@ impl RecallerConfig for Gru4RecConfig {
 
     fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> Result<Gru4Rec<B>> {
         self.validate_for(items)?;
-        let mut weights = Weights::new(seed, device);
+        let mut weights = Weights::new(seed, device)?;
         let embedding = weights.items(items, self.dim);
         let (input_embedding, first) = match self.input {
             InputEmbedding::Shared => (None, GruLayer::new(self.dim, self.dim, &mut weights)),

@@ -130,7 +130,7 @@ impl RecallerConfig for HstuConfig {
     fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> Result<Hstu<B>> {
         self.validate_for(items)?;
         let dim = self.dim;
-        let mut weights = Weights::new(seed, device);
+        let mut weights = Weights::new(seed, device)?;
         let ends = EndsSettings {
             items,
             dim: self.dim,

@@ -90,7 +90,7 @@ impl RecallerConfig for Item2VecConfig {
 
     fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> Result<Item2Vec<B>> {
         self.validate_for(items)?;
-        let mut weights = Weights::new(seed, device);
+        let mut weights = Weights::new(seed, device)?;
         Ok(Item2Vec {
             embedding: weights.items(items, self.dim),
             context: weights.items(items, self.dim),

@@ -198,7 +198,7 @@ impl RecallerConfig for MultiInterestConfig {
     ) -> Result<MultiInterest<B>> {
         self.validate_for(items)?;
         let (dim, interests, max_len) = (self.dim, self.interests, self.max_len);
-        let mut weights = Weights::new(seed, device);
+        let mut weights = Weights::new(seed, device)?;
         let mut model = MultiInterest {
             embedding: weights.items(items, dim),
             positions: None,

@@ -157,7 +157,7 @@ impl RecallerConfig for SasRecConfig {
 
     fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> Result<SasRec<B>> {
         self.validate_for(items)?;
-        let mut weights = Weights::new(seed, device);
+        let mut weights = Weights::new(seed, device)?;
         let ends = EndsSettings {
             items,
             dim: self.dim,

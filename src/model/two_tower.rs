@@ -153,7 +153,7 @@ impl TwoTowerConfig {
     ) -> Result<TwoTower<B>> {
         self.validate_for(items)?;
         let (dim, hidden) = (self.dim, self.hidden);
-        let mut weights = Weights::new(seed, device);
+        let mut weights = Weights::new(seed, device)?;
         let shape = [items + 1, self.item_features];
         let features = features.map(|values| weights.param(values, shape).set_require_grad(false));
         let (embedding, item_tower) = match features {

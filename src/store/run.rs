@@ -14,7 +14,7 @@ use std::path::Path;
 use burn_store::{ModuleSnapshot, SafetensorsStore};
 use serde::{Deserialize, Serialize};
 
-use crate::backend::Backend;
+use crate::backend::{Backend, check_device};
 use crate::data::Catalog;
 use crate::files::write_file;
 use crate::model::{RecallerConfig, SequenceRecaller, Similarity};
@@ -197,8 +197,10 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
     ///
     /// # Errors
     /// [`Error::Io`] when a file is missing, [`Error::FormatVersion`] when another version wrote
-    /// it, and [`Error::Damaged`] when it is of another model, was cut short or was altered.
+    /// it, [`Error::Damaged`] when it is of another model, was cut short or was altered, and
+    /// [`Error::Device`] when there is no such device.
     pub fn load(path: impl AsRef<Path>, device: &B::Device) -> Result<Self> {
+        check_device::<B>(device)?;
         run_folder::read(path.as_ref(), |version| {
             Self::load_version(version, &ModelFiles::own(), None, device)
         })

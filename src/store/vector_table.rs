@@ -1,10 +1,12 @@
 //! Vectors with their ids, as files for other programs.
 
+#[cfg(any(feature = "npy", feature = "parquet"))]
 use std::path::Path;
 
 use ndarray::{Array2, ArrayView2};
 
 use crate::data::{Catalog, ExternalId};
+#[cfg(any(feature = "npy", feature = "parquet"))]
 use crate::files::write_file_with;
 use crate::index::StoredVectors;
 use crate::{Error, Result};

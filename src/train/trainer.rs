@@ -15,7 +15,7 @@ use super::observer::{EpochReport, TrainingObserver, TrainingPlan};
 use super::outcome::{StopReason, Trained};
 use super::stretch::Stretches;
 use super::warm_start::WarmStart;
-use crate::backend::TrainingBackend;
+use crate::backend::{TrainingBackend, on_device};
 use crate::data::{Batcher, NegativeSampler, Split, Targets};
 use crate::eval::Report;
 use crate::index::FlatIndex;
@@ -120,7 +120,8 @@ impl<'a> Trainer<'a> {
     /// diverges in its first epoch (later it stops with the best weights so far),
     /// [`Error::OtherTraining`] when the checkpoint that is to be resumed is of other data or
     /// settings, [`Error::InUse`] while another process trains in the folder of checkpoints,
-    /// [`Error::NotOurs`] when something else's would be removed there, [`Error::Io`] when a
+    /// [`Error::NotOurs`] when something else's would be removed there, [`Error::Device`] when the
+    /// device fails or has no memory left, [`Error::Io`] when a
     /// checkpoint can't be written, and what an observer returns.
     pub fn fit<B, M>(
         mut self,
@@ -181,13 +182,16 @@ impl<'a> Trainer<'a> {
                 break reason;
             }
             let observers = &mut self.observers;
-            let made = stretches.next(model, &mut mean, &mut optimizer, observers, clock.deadline);
-            let judged = made.and_then(|made| match made {
-                ControlFlow::Break(()) => Ok(None),
-                ControlFlow::Continue((model, report)) => {
-                    let valid = mean.clone().unwrap_or_else(|| model.valid());
-                    let report = judge::<B, M>(&valid, report, &evaluation, split, device)?;
-                    Ok(Some((model, valid, report)))
+            // A device that has no memory left leaves the last checkpoint.
+            let judged = on_device::<B, _>(device, || {
+                let deadline = clock.deadline;
+                match stretches.next(model, &mut mean, &mut optimizer, observers, deadline)? {
+                    ControlFlow::Break(()) => Ok(None),
+                    ControlFlow::Continue((model, report)) => {
+                        let valid = mean.clone().unwrap_or_else(|| model.valid());
+                        let report = judge::<B, M>(&valid, report, &evaluation, split, device)?;
+                        Ok(Some((model, valid, report)))
+                    }
                 }
             });
             let (trained, valid, report) = match judged {

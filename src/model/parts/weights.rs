@@ -2,28 +2,37 @@
 
 use burn::module::Param;
 use burn::nn::{LayerNorm, LayerNormConfig, Linear};
-use burn::tensor::backend::Backend;
+use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{Tensor, TensorData};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
+use crate::Result;
+use crate::backend::{Backend, check_device};
+
 /// Draws a model's weights, one after another.
 #[derive(Debug)]
-pub struct Weights<'a, B: Backend> {
+pub struct Weights<'a, B: BurnBackend> {
     random: ChaCha8Rng,
     device: &'a B::Device,
 }
 
 impl<'a, B: Backend> Weights<'a, B> {
     /// Weights by a seed, on a device.
-    pub fn new(seed: u64, device: &'a B::Device) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device) when there is no such device.
+    pub fn new(seed: u64, device: &'a B::Device) -> Result<Self> {
+        check_device::<B>(device)?;
+        Ok(Self {
             random: ChaCha8Rng::seed_from_u64(seed),
             device,
-        }
+        })
     }
+}
 
+impl<B: BurnBackend> Weights<'_, B> {
     /// A parameter with these values.
     pub fn param<const D: usize>(
         &self,
