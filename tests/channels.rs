@@ -429,6 +429,43 @@ fn item_neighbors_are_the_same_on_any_number_of_threads() {
     assert_eq!(on(1), on(3));
 }
 
+/// Also what others' libraries compute in parallel.
+#[test]
+fn channels_are_the_same_on_any_number_of_threads() {
+    let log = Synthetic::new()
+        .with_users(300)
+        .with_items(1_500)
+        .with_mean_per_user(40);
+    let dataset = Dataset::new(log.generate(), Filters::default()).unwrap();
+    let (sequences, catalog) = (TrainingSequences::all(&dataset), dataset.catalog());
+    let users: Vec<UserContext> = (0..20).map(|user| sequences.get(user).into()).collect();
+    let on = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        pool.build().unwrap().install(|| {
+            let als = AlsConfig::new().with_dim(8).fit(&sequences, catalog);
+            let bpr = BprConfig::new()
+                .with_dim(8)
+                .with_epochs(2)
+                .fit(&sequences, catalog);
+            let ease = EaseConfig::new().fit(&sequences, catalog);
+            let knn = SessionKnnConfig::new().fit(&sequences, catalog);
+            let channels: [(&str, Box<dyn RecallChannel>); 4] = [
+                ("als", Box::new(als.unwrap())),
+                ("bpr", Box::new(bpr.unwrap())),
+                ("ease", Box::new(ease.unwrap())),
+                ("knn", Box::new(knn.unwrap())),
+            ];
+            channels.map(|(name, channel)| (name, channel.recall(&users, 50, None).unwrap()))
+        })
+    };
+    let one = on(1);
+    for threads in [2, 4] {
+        for ((name, one), (_, several)) in one.iter().zip(on(threads)) {
+            assert!(*one == several, "{name} on {threads} threads");
+        }
+    }
+}
+
 #[test]
 fn a_path_adds_up_over_its_ways_and_says_where_they_began() {
     let mut links = Links::<Item, Item>::to(5);

@@ -28,11 +28,12 @@ const COLORED_GROUPS: usize = 12;
 /// Places the rows of `vectors` `[n, dim]` in two dimensions so that near ones stay near.
 ///
 /// van der Maaten, [Accelerating t-SNE using Tree-Based
-/// Algorithms](https://jmlr.org/papers/v15/vandermaaten14a.html). Distances are Euclidean.
+/// Algorithms](https://jmlr.org/papers/v15/vandermaaten14a.html). Distances are Euclidean. It takes
+/// one thread, so that a seed gives the same map on any machine of the same kind.
 ///
 /// # Errors
-/// [`Error::InvalidValue`] for fewer than 4 rows, and [`Error::NonFiniteVector`] for NaN or
-/// infinity.
+/// [`Error::InvalidValue`] for fewer than 4 rows, [`Error::NonFiniteVector`] for NaN or infinity, and
+/// [`Error::Thread`] when there is no thread to be had.
 pub fn tsne(vectors: ArrayView2<'_, f32>, seed: u64) -> Result<Vec<(f32, f32)>> {
     if vectors.nrows() < 4 {
         return Err(Error::invalid(
@@ -54,7 +55,22 @@ pub fn tsne(vectors: ArrayView2<'_, f32>, seed: u64) -> Result<Vec<(f32, f32)>> 
     let start: Vec<f32> = (0..2 * rows.len())
         .map(|_| random.random_range(-1e-4..1e-4))
         .collect();
-    let mut map = tSNE::<f32, Vec<f32>, 2>::new(&rows);
+    // Sums are added up by whichever threads are free, and rounding then differs from run to run; on
+    // one thread a seed gives one map.
+    let alone = rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .thread_name(|_| "t-SNE".to_owned())
+        .build()
+        .map_err(|error| Error::Thread {
+            thread: "t-SNE",
+            reason: error.to_string(),
+        })?;
+    Ok(alone.install(|| embed(&rows, start)))
+}
+
+/// The places of points that begin at `start`, two numbers each.
+fn embed(rows: &[Vec<f32>], start: Vec<f32>) -> Vec<(f32, f32)> {
+    let mut map = tSNE::<f32, Vec<f32>, 2>::new(rows);
     // Each point needs three times as many neighbors as the perplexity.
     map.perplexity(30f32.min((rows.len() as f32 - 2.0) / 3.0))
         .epochs(600)
@@ -71,11 +87,10 @@ pub fn tsne(vectors: ArrayView2<'_, f32>, seed: u64) -> Result<Vec<(f32, f32)>> 
                 .sum::<f32>()
                 .sqrt()
         });
-    Ok(map
-        .embedding()
+    map.embedding()
         .chunks_exact(2)
         .map(|place| (place[0], place[1]))
-        .collect())
+        .collect()
 }
 
 /// Draws points as a map, colored by group with a legend of the largest groups.
@@ -174,6 +189,20 @@ mod tests {
                 "{row}"
             );
         }
+    }
+
+    #[test]
+    fn a_seed_gives_one_map_however_many_threads_there_are() {
+        let mut random = ChaCha8Rng::seed_from_u64(3);
+        let vectors =
+            ndarray::Array2::from_shape_fn((1_500, 8), |_| random.random_range(-1.0..1.0f32));
+        let map = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            let pool = pool.build().unwrap();
+            pool.install(|| tsne(vectors.view(), 5)).unwrap()
+        };
+        let first = map(1);
+        assert!(first == map(3) && first == map(4));
     }
 
     /// Vectors that are hardly told apart are spread over the map all the same, by their neighbors.
