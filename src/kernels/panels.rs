@@ -80,6 +80,10 @@ pub(crate) struct Tile<'a> {
     count: usize,
     /// The panel at hand as numbers, where it is kept as something else.
     decoded: Vec<f32>,
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "bytes are multiplied by themselves on x86 alone")
+    )]
     bytes: Option<ByteQueries>,
 }
 
