@@ -39,6 +39,50 @@ pub use vectors::Precision;
 /// An index is shared by `Arc`: a [`Retriever`](crate::retrieve::Retriever) of an `Arc<HnswIndex>`
 /// answers from the index that somebody else updates.
 ///
+/// An index of your own, such as one that asks a service, needs four functions:
+///
+/// ```
+/// use ndarray::{Array2, ArrayView2, array};
+/// use seqrec::data::ItemIndex;
+/// use seqrec::index::{Filter, Hit, Hits, VectorIndex, check_queries};
+///
+/// /// Vectors `[items, dim]`, gone through one by one.
+/// struct Plain(Array2<f32>);
+///
+/// impl VectorIndex for Plain {
+///     fn len(&self) -> usize {
+///         self.0.nrows()
+///     }
+///
+///     fn dim(&self) -> usize {
+///         self.0.ncols()
+///     }
+///
+///     fn is_exact(&self) -> bool {
+///         true
+///     }
+///
+///     fn search(&self, queries: ArrayView2<f32>, k: usize, filter: Option<Filter>) -> seqrec::Result<Hits> {
+///         check_queries(self, queries, k)?;
+///         let mut hits = Hits::with_capacity(queries.nrows(), k);
+///         for (row, query) in queries.rows().into_iter().enumerate() {
+///             let mut found: Vec<Hit> = (1..).map(ItemIndex::new).zip(self.0.rows())
+///                 .filter(|&(item, _)| filter.is_none_or(|filter| filter.passes(row, item)))
+///                 .map(|(item, vector)| Hit { item, score: vector.dot(&query) })
+///                 .collect();
+///             found.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.item.cmp(&b.item)));
+///             hits.push(found.into_iter().take(k));
+///         }
+///         Ok(hits)
+///     }
+/// }
+///
+/// let index = Plain(array![[1.0, 0.0], [0.0, 1.0]]);
+/// let hits = index.search(array![[0.2, 0.9]].view(), 1, None)?;
+/// assert_eq!(hits.items(0), [ItemIndex::new(2)]);
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+///
 /// An index in this process takes any k and any filter. One on a server has that server's limits,
 /// which its type names, and says [`Error::InvalidValue`] where a search is beyond them.
 pub trait VectorIndex: Send + Sync {

@@ -41,8 +41,99 @@ pub use two_tower::{TwoTower, TwoTowerConfig};
 /// [`similarity`](SequenceRecaller::similarity) are what it recalls. That search is an
 /// [index](crate::index)'s work, so a model says nothing about how it is done.
 ///
-/// A model of your own needs its [config](RecallerConfig) and four functions; see the example
-/// `own_model`. What models are made of is in [`parts`].
+/// A model of your own needs its [config](RecallerConfig) and four functions. This one knows no more of a
+/// user than their last item; a larger one is [in the cookbook](crate::guide::cookbook::own_model), and what models are
+/// made of is in [`parts`].
+///
+/// ```
+/// use burn::config::Config;
+/// use burn::module::{Module, Param};
+/// use burn::tensor::{Tensor, backend::Backend as BurnBackend};
+/// use seqrec::backend::{Backend, select_rows};
+/// use seqrec::burn;
+/// use seqrec::data::{SequenceBatch, TrainingBatch};
+/// use seqrec::model::parts::{Weights, at_positions};
+/// use seqrec::model::{Objective, RecallerConfig, SequenceRecaller};
+///
+/// #[derive(Config, Debug)]
+/// struct LastItemConfig {
+///     #[config(default = 16)]
+///     dim: usize,
+///     #[config(default = "Objective::cosine(0.1)")]
+///     objective: Objective,
+/// }
+///
+/// #[derive(Module, Debug)]
+/// struct LastItem<B: BurnBackend> {
+///     items: Param<Tensor<B, 2>>,
+///     next: Param<Tensor<B, 2>>,
+///     #[module(skip)]
+///     config: LastItemConfig,
+/// }
+///
+/// impl RecallerConfig for LastItemConfig {
+///     type Recaller<B: Backend> = LastItem<B>;
+///     const NAME: &'static str = "last_item";
+///
+///     fn validate(&self) -> seqrec::Result<()> {
+///         self.objective.validate(None)
+///     }
+///
+///     fn objective(&self) -> &Objective {
+///         &self.objective
+///     }
+///
+///     fn max_len(&self) -> usize {
+///         50
+///     }
+///
+///     fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> seqrec::Result<LastItem<B>> {
+///         self.validate_for(items)?;
+///         let mut weights = Weights::new(seed, device)?;
+///         let (next, items) = (weights.items(items, self.dim), weights.items(items, self.dim));
+///         Ok(LastItem { items, next, config: self.clone() })
+///     }
+/// }
+///
+/// impl<B: Backend> LastItem<B> {
+///     /// A vector after each item, `[batch, len, dim]`.
+///     fn states(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
+///         let [batch, len] = histories.items.dims();
+///         let items = histories.items.clone().reshape([batch * len]);
+///         select_rows(self.next.val(), items).reshape([batch, len, self.config.dim])
+///     }
+/// }
+///
+/// impl<B: Backend> SequenceRecaller<B> for LastItem<B> {
+///     type Config = LastItemConfig;
+///
+///     fn config(&self) -> &LastItemConfig {
+///         &self.config
+///     }
+///
+///     fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
+///         at_positions(self.states(histories), histories.last_positions()).unsqueeze_dim(1)
+///     }
+///
+///     fn item_embeddings(&self) -> Tensor<B, 2> {
+///         self.items.val()
+///     }
+///
+///     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
+///         let users = at_positions(self.states(&batch.histories), batch.positions.clone());
+///         self.config.objective.mean_loss(users, &self.items, batch)
+///     }
+/// }
+///
+/// use seqrec::prelude::*; // and then it is trained like any other
+/// let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate();
+/// let split = Split::new(&Dataset::new(log, Filters::default())?, Protocol::LeaveOneOut)?;
+/// let device = Default::default();
+/// let model = LastItemConfig::new().init::<Autodiff<Flex>>(split.catalog().len(), 1, &device)?;
+/// let trained = Trainer::new(TrainerConfig::new().with_epochs(1)).fit(model, &split, &device)?;
+/// assert!(trained.epochs[0].loss > 0.0);
+/// # Ok::<(), seqrec::Error>(())
+/// ```
 pub trait SequenceRecaller<B: Backend>: Module<B> + ModuleDisplay + Sync + 'static {
     /// The settings that the model is made by.
     type Config: RecallerConfig;

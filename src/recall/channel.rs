@@ -81,7 +81,37 @@ impl<'a> From<&'a [ItemIndex]> for UserContext<'a> {
 }
 
 /// A way to recall items for users: a model with its index, neighbors, popularity, a
-/// [path](super::Path), or one of your own.
+/// [path](super::Path), or one of your own:
+///
+/// ```
+/// use seqrec::data::ItemIndex;
+/// use seqrec::index::Filter;
+/// use seqrec::recall::{Candidate, Candidates, Reason, RecallChannel, UserContext};
+///
+/// /// What an editor chose, for everybody, the best first.
+/// struct Chosen(Vec<ItemIndex>);
+///
+/// impl RecallChannel for Chosen {
+///     fn recall(&self, users: &[UserContext], k: usize, filter: Option<Filter>) -> seqrec::Result<Candidates> {
+///         let mut candidates = Candidates::with_capacity(users.len(), k);
+///         for user in 0..users.len() {
+///             let passing = self.0.iter().enumerate()
+///                 .filter(|&(_, &item)| filter.is_none_or(|filter| filter.passes(user, item)));
+///             candidates.push(passing.take(k).map(|(place, &item)| Candidate {
+///                 item,
+///                 score: -(place as f32),
+///                 reason: Reason::Popular,
+///             }));
+///         }
+///         Ok(candidates)
+///     }
+/// }
+///
+/// let chosen = Chosen([7, 3, 5].map(ItemIndex::new).to_vec());
+/// let found = chosen.recall(&[(&[][..]).into()], 2, None)?;
+/// assert_eq!(found.items(0), [7, 3].map(ItemIndex::new));
+/// # Ok::<(), seqrec::Error>(())
+/// ```
 pub trait RecallChannel: Send + Sync {
     /// For each user, in order, their k best items out of those that pass the filter, best first,
     /// ties by item index, each with the reason it was found for; fewer where the channel has

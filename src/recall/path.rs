@@ -80,7 +80,39 @@ pub trait Path<To: Node>: Send + Sync {
     }
 }
 
-/// A step from nodes of one kind to nodes of another or the same.
+/// A step from nodes of one kind to nodes of another or the same; [`Links`] are one, and whatever can
+/// say where a node leads.
+///
+/// ```
+/// use seqrec::data::ItemIndex;
+/// use seqrec::recall::{HistoryItems, Item, Path, Reached, RecallChannel, Step};
+///
+/// /// The next volume of a series of `volumes` books, numbered one after another.
+/// struct NextVolume {
+///     volumes: u32,
+/// }
+///
+/// impl Step<Item, Item> for NextVolume {
+///     fn nodes(&self) -> usize {
+///         self.volumes as usize + 1 // 0 is padding
+///     }
+///
+///     fn follow(&self, from: &[Reached], found: &mut dyn FnMut(usize, u32, f32)) -> seqrec::Result<()> {
+///         for (place, reached) in from.iter().enumerate() {
+///             if reached.node < self.volumes {
+///                 found(place, reached.node + 1, 1.0);
+///             }
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// let channel = HistoryItems::last(5)?.then(NextVolume { volumes: 7 }).into_channel();
+/// let took = [3].map(ItemIndex::new);
+/// let found = channel.recall(&[(&took[..]).into()], 10, None)?;
+/// assert_eq!(found.items(0), [ItemIndex::new(4)]);
+/// # Ok::<(), seqrec::Error>(())
+/// ```
 pub trait Step<From: Node, To: Node>: Send + Sync {
     /// The numbers that the nodes it leads to are below.
     fn nodes(&self) -> usize;

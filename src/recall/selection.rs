@@ -11,7 +11,29 @@ use super::candidates::{Candidate, Candidates};
 use super::channel::{RecallChannel, UserContext};
 use super::links::{Item, Links, Tag};
 
-/// A way to choose k of more candidates than that.
+/// A way to choose k of more candidates than that, for a stage's
+/// [`selection`](super::RecallStage::selection) or for [`Selected`].
+///
+/// ```
+/// use seqrec::data::ItemIndex;
+/// use seqrec::recall::{Candidate, Reason, Selection};
+///
+/// /// Every other one.
+/// struct Alternate;
+///
+/// impl Selection for Alternate {
+///     fn select(&self, candidates: &[Candidate], k: usize) -> Vec<usize> {
+///         (0..candidates.len()).step_by(2).take(k).collect()
+///     }
+/// }
+///
+/// let candidates = [4, 2, 9, 1].map(|item| Candidate {
+///     item: ItemIndex::new(item),
+///     score: 1.0,
+///     reason: Reason::Taste,
+/// });
+/// assert_eq!(Alternate.select(&candidates, 5), [0, 2]);
+/// ```
 pub trait Selection: Send + Sync {
     /// The places of those that are taken, at most k, in the order in which they are; candidates
     /// are best first.

@@ -9,7 +9,36 @@ use crate::{Error, Result};
 
 use super::vectors::user_vectors;
 
-/// What gives users vectors in one space.
+/// What gives users vectors in one space: a [model](ModelEncoder), or vectors that come from elsewhere.
+///
+/// ```
+/// use ndarray::{Array2, Axis};
+/// use seqrec::data::{History, ItemIndex};
+/// use seqrec::retrieve::UserEncoder;
+///
+/// /// The mean of the vectors of what a user took; row 0 is padding.
+/// struct Mean(Array2<f32>);
+///
+/// impl UserEncoder for Mean {
+///     fn dim(&self) -> usize {
+///         self.0.ncols()
+///     }
+///
+///     fn encode(&self, histories: &[History]) -> seqrec::Result<Array2<f32>> {
+///         let mut users = Array2::zeros((histories.len(), self.dim()));
+///         for (mut user, history) in users.rows_mut().into_iter().zip(histories) {
+///             let rows: Vec<usize> = history.items().iter().map(|item| item.to_usize()).collect();
+///             user.assign(&self.0.select(Axis(0), &rows).mean_axis(Axis(0)).expect("no history is empty"));
+///         }
+///         Ok(users)
+///     }
+/// }
+///
+/// let mean = Mean(ndarray::array![[0.0], [1.0], [3.0]]);
+/// let items = [1, 2].map(ItemIndex::new);
+/// assert_eq!(mean.encode(&[History::from(&items[..])])?, ndarray::array![[2.0]]);
+/// # Ok::<(), seqrec::Error>(())
+/// ```
 pub trait UserEncoder: Send + Sync {
     /// The size of a vector.
     fn dim(&self) -> usize;
