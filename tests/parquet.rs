@@ -213,6 +213,111 @@ fn a_folder_is_all_its_files_with_the_columns_of_its_folders() {
 /// What the guide says of data on several machines: a job writes a folder by shard, and each worker
 /// makes a store of its own shard, or one worker of all, without ever having them in memory.
 #[test]
+fn rows_are_chosen_by_numbers_and_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.parquet");
+    write(&path, &events());
+    let reader = InteractionReader::detect(&path).unwrap();
+    let times = |reader: InteractionReader| -> Vec<f64> { reader.read().unwrap().times().to_vec() };
+    // Times are in seconds, whatever the column's unit; the end of a range is as Rust has it.
+    assert_eq!(
+        times(reader.clone().within("event_time", 0.5..2.0)),
+        [1.5, 0.5]
+    );
+    assert_eq!(
+        times(reader.clone().within("event_time", 0.5..=2.0)),
+        [1.5, 2.0, 0.5]
+    );
+    assert_eq!(
+        times(reader.clone().within("event_time", 2.0..)),
+        [2.0, 9.0]
+    );
+    // A column that is not read otherwise; what has no number is not within.
+    let cheap = reader.clone().within("price", ..=2.0);
+    assert_eq!(times(cheap.clone()), [1.5, 9.0]);
+    assert_eq!(times(cheap.only("event_type", ["buy"])), [9.0]);
+    assert_eq!(times(reader.clone().within("user_id", 8.0..9.0)), [0.5]);
+    let error = reader
+        .clone()
+        .within("event_type", 0.0..)
+        .read()
+        .unwrap_err();
+    assert!(
+        matches!(&error, Error::Field { line: 1, value, .. } if value == "view"),
+        "{error}"
+    );
+    let error = reader.within("no such", 0.0..).read().unwrap_err();
+    assert!(matches!(error, Error::MissingColumn { .. }), "{error}");
+
+    // Dates as texts, and in the names of folders.
+    for (name, dates) in [
+        ("day=2026-11-27", "2026-01-01"),
+        ("day=2026-11-28", "2026-01-02 12:00"),
+    ] {
+        std::fs::create_dir_all(folder.path().join("log").join(name)).unwrap();
+        let rows = batch(vec![
+            ("user", column(Int64Array::from(vec![1]))),
+            ("item", column(Int64Array::from(vec![2]))),
+            ("since", column(StringArray::from(vec![dates]))),
+        ]);
+        write(
+            &folder.path().join("log").join(name).join("part.parquet"),
+            &rows,
+        );
+    }
+    let format: Format = "user=user,item=item,time=day".parse().unwrap();
+    let log = || InteractionReader::new(folder.path().join("log"), format.clone());
+    assert_eq!(
+        times(log().within("since", 1_767_300_000.0..)),
+        [1_795_824_000.0]
+    );
+    assert_eq!(
+        times(log().within("day", ..1_795_800_000.0)),
+        [1_795_737_600.0]
+    );
+}
+
+#[test]
+fn groups_of_rows_beyond_a_range_are_not_decoded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.parquet");
+    let rows = |from: i64| {
+        batch(vec![
+            ("user", column((from..from + 1_000).collect::<Int64Array>())),
+            ("item", column((from..from + 1_000).collect::<Int64Array>())),
+            ("time", column((from..from + 1_000).collect::<Int64Array>())),
+        ])
+    };
+    let mut writer =
+        ArrowWriter::try_new(File::create(&path).unwrap(), rows(0).schema(), None).unwrap();
+    for from in [0, 5_000] {
+        writer.write(&rows(from)).unwrap();
+        writer.flush().unwrap();
+    }
+    writer.close().unwrap();
+    let reader = InteractionReader::detect(&path).unwrap();
+    let whole = reader.read().unwrap();
+    assert_eq!(whole.len(), 2_000);
+    // The first group's values are gone.
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[4..5_000].fill(0xAB);
+    std::fs::write(&path, bytes).unwrap();
+    assert!(reader.read().is_err());
+    for range in [5_000.0..6_000.0, 4_999.5..1e9, 5_990.0..f64::INFINITY] {
+        let some = reader.clone().within("time", range.clone()).read().unwrap();
+        let wanted = whole.times().iter().filter(|time| range.contains(time));
+        assert!(some.times().iter().eq(wanted), "{range:?}");
+    }
+    assert!(
+        reader
+            .clone()
+            .within("time", 999.0..5_000.0)
+            .read()
+            .is_err()
+    );
+}
+
+#[test]
 fn stores_are_made_of_folders_or_of_a_shard() -> Result<()> {
     let folder = tempfile::tempdir().unwrap();
     for shard in 0..3 {

@@ -1,20 +1,73 @@
 //! Rows that are wanted, by a column of theirs.
 
-use super::id::{ExternalId, Key};
+use std::ops::{Bound, RangeBounds};
 
-/// Keeps the rows whose value of a column is one of some.
+use super::id::ExternalId;
+#[cfg(feature = "parquet")]
+use super::id::Key;
+
+/// Keeps the rows whose value of a column is wanted.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Only {
     pub(super) column: String,
-    pub(super) values: Vec<ExternalId>,
+    #[cfg_attr(
+        not(feature = "parquet"),
+        allow(dead_code, reason = "nothing else chooses rows while it reads")
+    )]
+    pub(super) values: Wanted,
+}
+
+/// Which values are wanted.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    not(feature = "parquet"),
+    allow(dead_code, reason = "nothing else chooses rows while it reads")
+)]
+pub(super) enum Wanted {
+    /// One of these.
+    OneOf(Vec<ExternalId>),
+    /// Numbers or times from one bound to another.
+    Within(Bound<f64>, Bound<f64>),
 }
 
 impl Only {
-    #[cfg_attr(
-        not(feature = "parquet"),
-        expect(dead_code, reason = "nothing else chooses rows while it reads")
-    )]
-    pub(super) fn keeps(&self, value: Key<'_>) -> bool {
-        self.values.iter().any(|wanted| Key::of(wanted) == value)
+    pub(super) fn one_of(column: String, values: Vec<ExternalId>) -> Self {
+        let values = Wanted::OneOf(values);
+        Self { column, values }
     }
+
+    pub(super) fn within(column: String, range: impl RangeBounds<f64>) -> Self {
+        let values = Wanted::Within(range.start_bound().cloned(), range.end_bound().cloned());
+        Self { column, values }
+    }
+}
+
+#[cfg(feature = "parquet")]
+impl Wanted {
+    pub(super) fn has(&self, value: Key<'_>) -> bool {
+        match self {
+            Self::OneOf(values) => values.iter().any(|wanted| Key::of(wanted) == value),
+            Self::Within(..) => false,
+        }
+    }
+}
+
+/// Whether values that are all from `least` to `most` may lie between two bounds.
+#[cfg(feature = "parquet")]
+pub(super) fn may_lie_within(
+    (start, end): (Bound<f64>, Bound<f64>),
+    least: f64,
+    most: f64,
+) -> bool {
+    let after_start = match start {
+        Bound::Included(start) => most >= start,
+        Bound::Excluded(start) => most > start,
+        Bound::Unbounded => true,
+    };
+    let before_end = match end {
+        Bound::Included(end) => least <= end,
+        Bound::Excluded(end) => least < end,
+        Bound::Unbounded => true,
+    };
+    after_start && before_end
 }

@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::ops::RangeBounds;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,13 +21,14 @@ use arrow_array::{Array, ArrayRef, LargeStringArray, PrimitiveArray, RecordBatch
 use arrow_cast::cast;
 use arrow_schema::{DataType, TimeUnit};
 use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 use rayon::prelude::*;
 
 use super::id::{IdTable, Key};
 use super::interactions::Interactions;
-use super::only::Only;
-use super::rows::{BadRows, Collector};
+use super::only::{self, Only, may_lie_within};
+use super::rows::{A_TIME, BadRows, Collector, time_of};
 use super::schema::{Column, Schema};
 use crate::error::{damaged, panic_text};
 use crate::{Error, Result};
@@ -155,11 +157,7 @@ pub(super) fn read(
     let mut groups = Vec::new();
     for part in files(path)? {
         // Whole folders that hold nothing of what is wanted.
-        let holds = |only: &Only| {
-            let value = part.partition.get(&only.column);
-            value.is_none_or(|value| only.keeps(Key::of_text(value)))
-        };
-        if !only.iter().all(holds) {
+        if !holds_some(&part, only)? {
             continue;
         }
         let metadata = metadata(&part.path)?;
@@ -168,7 +166,9 @@ pub(super) fn read(
         let mut first_row = 0u64;
         for group in 0..count {
             let rows = part.1.metadata().row_group(group).num_rows();
-            groups.push((part.clone(), group, first_row));
+            if may_hold_some(&part.1, group, only) {
+                groups.push((part.clone(), group, first_row));
+            }
             first_row += u64::try_from(rows).unwrap_or(0);
         }
     }
@@ -204,6 +204,68 @@ pub(super) fn read(
         ready = next.unwrap_or_default();
     }
     into.finish()
+}
+
+/// Whether what a file's folders are named for is wanted.
+fn holds_some(part: &Part, only: &[Only]) -> Result<bool> {
+    for only in only {
+        let Some(value) = part.partition.get(&only.column) else {
+            continue;
+        };
+        let holds = match only.values {
+            only::Wanted::OneOf(_) => only.values.has(Key::of_text(value)),
+            only::Wanted::Within(start, end) => {
+                let number = time_of(value).ok_or_else(|| Error::ColumnType {
+                    path: part.path.clone(),
+                    column: only.column.clone(),
+                    found: format!("a folder's name, {value}"),
+                    expected: "numbers or times",
+                })?;
+                (start, end).contains(&number)
+            }
+        };
+        if !holds {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether a group of rows may hold one that is wanted, by what the file says of its columns.
+fn may_hold_some(metadata: &ArrowReaderMetadata, group: usize, only: &[Only]) -> bool {
+    only.iter().all(|only| match only.values {
+        only::Wanted::OneOf(_) => true,
+        only::Wanted::Within(start, end) => bounds(metadata, group, &only.column)
+            .is_none_or(|(least, most)| may_lie_within((start, end), least, most)),
+    })
+}
+
+/// The least and the greatest number or time of a column in a group, where the file says them.
+fn bounds(metadata: &ArrowReaderMetadata, group: usize, column: &str) -> Option<(f64, f64)> {
+    let schema = metadata.schema();
+    let converter = StatisticsConverter::try_new(column, schema, metadata.parquet_schema()).ok()?;
+    let group = || std::iter::once(metadata.metadata().row_group(group));
+    let number = |values: ArrayRef| {
+        let batch = RecordBatch::try_from_iter([(column, values)]).ok()?;
+        let columns = Columns {
+            path: Path::new(""),
+            batch: &batch,
+            partition: None,
+        };
+        match columns.times(column).ok()? {
+            Times::Numbers(numbers) => {
+                let numbers = numbers.as_primitive::<Float64Type>();
+                let known = !numbers.is_empty() && numbers.is_valid(0);
+                known.then(|| numbers.value(0)).filter(|x| x.is_finite())
+            }
+            // Texts are ordered by their letters.
+            Times::Texts(_) => None,
+        }
+    };
+    Some((
+        number(converter.row_group_mins(group()).ok()?)?,
+        number(converter.row_group_maxes(group()).ok()?)?,
+    ))
 }
 
 /// The rows of a group.
@@ -333,6 +395,28 @@ impl Columns<'_> {
         }
     }
 
+    /// A column's numbers, or its times as numbers; `first` rows of the file come before it.
+    fn numbers_or_times(&self, name: &str, first: u64) -> Result<Vec<Option<f64>>> {
+        match self.times(name)? {
+            Times::Numbers(numbers) => Ok(numbers.as_primitive::<Float64Type>().iter().collect()),
+            Times::Texts(texts) => (texts.as_string::<i64>().iter().zip(first + 1..))
+                .map(|(text, line)| {
+                    let Some(text) = text else {
+                        return Ok(None);
+                    };
+                    let number = time_of(text.trim()).ok_or_else(|| Error::Field {
+                        path: self.path.to_owned(),
+                        line,
+                        field: "a column that rows are chosen by",
+                        value: text.to_owned(),
+                        expected: A_TIME,
+                    })?;
+                    Ok(Some(number))
+                })
+                .collect(),
+        }
+    }
+
     fn numbers(&self, name: &str) -> Result<ArrayRef> {
         use DataType::*;
         let column = self.get(name)?;
@@ -396,8 +480,19 @@ impl Rows {
     fn new(columns: &Columns<'_>, row: u64, wanted: &Wanted<'_>, only: &[Only]) -> Result<Self> {
         let mut keep: Vec<usize> = (0..columns.batch.num_rows()).collect();
         for only in only {
-            let ids = columns.ids(&only.column)?;
-            keep.retain(|&row| ids.get(row).is_some_and(|id| only.keeps(id)));
+            match only.values {
+                only::Wanted::OneOf(_) => {
+                    let ids = columns.ids(&only.column)?;
+                    keep.retain(|&row| ids.get(row).is_some_and(|id| only.values.has(id)));
+                }
+                only::Wanted::Within(start, end) => {
+                    let numbers = columns.numbers_or_times(&only.column, row)?;
+                    keep.retain(|&row| {
+                        let number = numbers.get(row).copied().flatten();
+                        number.is_some_and(|number| (start, end).contains(&number))
+                    });
+                }
+            }
         }
         Ok(Self {
             first: row + 1,

@@ -10,6 +10,7 @@
 )]
 
 use std::io::{BufRead, BufReader, Read};
+use std::ops::RangeBounds;
 use std::path::{Path, PathBuf};
 
 use csv::ByteRecord;
@@ -120,10 +121,18 @@ impl InteractionReader {
         column: impl Into<String>,
         values: impl IntoIterator<Item = T>,
     ) -> Self {
-        self.only.push(Only {
-            column: column.into(),
-            values: values.into_iter().map(Into::into).collect(),
-        });
+        let values = values.into_iter().map(Into::into).collect();
+        self.only.push(Only::one_of(column.into(), values));
+        self
+    }
+
+    /// Reads only the rows whose number or time of a column lies in a range, as in
+    /// `within("at", 1.79e9..)`; times are in seconds since 1970 where the column holds dates or times, and
+    /// otherwise in the column's own unit. For Parquet alone, where groups of rows that lie beyond it are not
+    /// decoded.
+    #[must_use]
+    pub fn within(mut self, column: impl Into<String>, range: impl RangeBounds<f64>) -> Self {
+        self.only.push(Only::within(column.into(), range));
         self
     }
 

@@ -27,6 +27,16 @@ pub enum BadRows {
     Skip,
 }
 
+/// What a time is written as.
+pub(super) const A_TIME: &str = "a number, or a date such as 2021-05-11 08:30:00";
+
+/// A time as text: a number, or a date, which becomes seconds since 1970.
+pub(super) fn time_of(text: &str) -> Option<f64> {
+    let finite = |number: &f64| number.is_finite();
+    let number = text.parse::<f64>().ok().filter(finite);
+    number.or_else(|| date(text))
+}
+
 /// What takes rows part by part, where all of them may not fit in memory.
 pub(super) type TakePart<'p> = &'p mut (dyn FnMut(Interactions) -> Result<()> + Send + 'p);
 
@@ -198,16 +208,7 @@ impl<'a, 'p> Collector<'a, 'p> {
             return Ok(number);
         }
         let text = self.text(field, line)?.trim();
-        let finite = |number: &f64| number.is_finite();
-        let number = text.parse::<f64>().ok().filter(finite);
-        number.or_else(|| date(text)).ok_or_else(|| {
-            self.bad_field(
-                line,
-                "timestamp",
-                text,
-                "a number, or a date such as 2021-05-11 08:30:00",
-            )
-        })
+        time_of(text).ok_or_else(|| self.bad_field(line, "timestamp", text, A_TIME))
     }
 
     fn value(&self, field: &[u8], line: u64) -> Result<f32> {
