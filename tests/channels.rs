@@ -410,25 +410,6 @@ fn item_neighbors_are_their_definition() {
     assert!(settings(plain.with_shrinkage(-1.0)).is_err());
 }
 
-#[test]
-fn item_neighbors_are_the_same_on_any_number_of_threads() {
-    let log = Synthetic::new()
-        .with_users(200)
-        .with_items(300)
-        .with_mean_per_user(40);
-    let dataset = Dataset::new(log.generate(), Filters::default()).unwrap();
-    let sequences = TrainingSequences::all(&dataset);
-    let on = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
-        let config = ItemNeighborsConfig::new().with_neighbors(20);
-        pool.install(|| config.fit(&sequences, dataset.catalog()).unwrap())
-    };
-    assert_eq!(on(1), on(3));
-}
-
 /// Also what others' libraries compute in parallel.
 #[test]
 fn channels_are_the_same_on_any_number_of_threads() {
@@ -449,7 +430,12 @@ fn channels_are_the_same_on_any_number_of_threads() {
                 .fit(&sequences, catalog);
             let ease = EaseConfig::new().fit(&sequences, catalog);
             let knn = SessionKnnConfig::new().fit(&sequences, catalog);
-            let channels: [(&str, Box<dyn RecallChannel>); 4] = [
+            let neighbors = ItemNeighborsConfig::new()
+                .with_neighbors(20)
+                .fit(&sequences, catalog);
+            let item_cf = HistoryItems::last(20).unwrap().then(neighbors.unwrap());
+            let channels: [(&str, Box<dyn RecallChannel>); 5] = [
+                ("item_cf", Box::new(item_cf.into_channel())),
                 ("als", Box::new(als.unwrap())),
                 ("bpr", Box::new(bpr.unwrap())),
                 ("ease", Box::new(ease.unwrap())),
