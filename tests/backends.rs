@@ -1,15 +1,17 @@
 //! Every model trained on one backend, saved there and loaded on another: the numbers are the same.
 
+use std::ops::ControlFlow;
+
 use seqrec::backend::{Autodiff, Backend, Flex, check_device};
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{Dataset, Filters, NegativeSampling, Protocol, SequenceBatch, Split, Targets};
 use seqrec::model::{
-    Loss, MODEL_NAMES, ModelVisitor, Objective, SampledLoss, SequenceRecaller, TrainableConfig,
-    visit_model,
+    Gru4RecConfig, Loss, MODEL_NAMES, ModelVisitor, Objective, RecallerConfig, SampledLoss,
+    SequenceRecaller, TrainableConfig, visit_model,
 };
 use seqrec::retrieve::item_vectors;
 use seqrec::store::Run;
-use seqrec::train::{Tables, Trainer, TrainerConfig};
+use seqrec::train::{StepReport, Tables, Trainer, TrainerConfig, TrainingObserver};
 
 #[macro_use]
 #[path = "support/backends.rs"]
@@ -133,7 +135,6 @@ fn a_processor_is_always_there() {
 #[ignore = "needs a machine, or an environment, without a GPU"]
 fn a_missing_gpu_is_told_and_nothing_panics() {
     use seqrec::backend::Wgpu;
-    use seqrec::model::{Gru4RecConfig, RecallerConfig};
 
     let told = |error: seqrec::Error| {
         assert!(matches!(error, seqrec::Error::Device { .. }), "{error}");
@@ -148,4 +149,57 @@ fn a_missing_gpu_is_told_and_nothing_panics() {
     told(run.map(drop).unwrap_err());
 }
 
-on_every_backend!([every_model_trains_alike_and_is_loaded_elsewhere]);
+/// What an observer was told of steps.
+struct Told(Vec<(usize, usize, f32)>);
+
+impl TrainingObserver for &mut Told {
+    fn on_step(&mut self, step: &StepReport) -> seqrec::Result<ControlFlow<()>> {
+        self.0.push((step.epoch, step.step, step.loss as f32));
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+/// Whether losses are read at once or some steps later.
+fn observers_hear_of_every_step_in_order<B: Backend>() {
+    fn steps<B: Backend>() -> Vec<(usize, usize, f32)> {
+        let (split, device) = (split(), Default::default());
+        let config = Gru4RecConfig::new().with_dim(4);
+        let model = config.init::<Autodiff<B>>(split.catalog().len(), 1, &device);
+        let trainer = TrainerConfig::new()
+            .with_epochs(2)
+            .with_batch_size(1)
+            .with_metric("recall@5".parse().unwrap());
+        let mut told = Told(Vec::new());
+        let trained = Trainer::new(trainer)
+            .observer(&mut told)
+            .fit(model.unwrap(), &split, &device)
+            .unwrap();
+        let mean = |epoch| {
+            let of_epoch = told.0.iter().filter(|told| told.0 == epoch);
+            let losses: Vec<f32> = of_epoch.map(|told| told.2).collect();
+            losses.iter().sum::<f32>() / losses.len() as f32
+        };
+        for epoch in &trained.epochs {
+            assert!((epoch.loss as f32 - mean(epoch.epoch)).abs() < 1e-5);
+        }
+        told.0
+    }
+    let (here, there) = (steps::<B>(), steps::<Flex>());
+    // More than are read at a time, and no multiple of it.
+    let per_epoch = there.len() / 2;
+    assert!(per_epoch > 16 && per_epoch % 16 != 0, "{per_epoch}");
+    let places = (1..=2).flat_map(|epoch| (1..=per_epoch).map(move |step| (epoch, step)));
+    assert!(
+        here.iter()
+            .map(|&(epoch, step, _)| (epoch, step))
+            .eq(places)
+    );
+    let losses =
+        |steps: &[(usize, usize, f32)]| steps.iter().map(|told| told.2).collect::<Vec<_>>();
+    assert_close("losses", &losses(&here), &losses(&there), 1e-3);
+}
+
+on_every_backend!([
+    every_model_trains_alike_and_is_loaded_elsewhere,
+    observers_hear_of_every_step_in_order,
+]);

@@ -93,7 +93,8 @@ pub trait TrainingObserver {
         Ok(())
     }
 
-    /// A step was made. A break ends training without what was made since the last validation: what
+    /// A step was made; where a device computes, some steps ago, since whoever waited for each loss would leave
+    /// it idle. A break ends training without what was made since the last validation: what
     /// comes back are the best weights before.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use burn::tensor::ElementConversion;
+use burn::tensor::{ElementConversion, Tensor};
 
 use super::average::Average;
 use super::config::TrainerConfig;
@@ -12,7 +12,7 @@ use super::gradients::ModelGradients;
 use super::model_optimizer::ModelOptimizer;
 use super::observer::{EpochReport, StepReport, TrainingObserver};
 use super::schedule::LearningRates;
-use crate::backend::TrainingBackend;
+use crate::backend::{Backend, TrainingBackend};
 use crate::data::{Batcher, EpochBatches, HostBatch, Targets};
 use crate::model::{CarriedState, TrainableRecaller};
 use crate::{Error, Result};
@@ -32,6 +32,44 @@ pub(super) struct Stretches<'a, B: TrainingBackend> {
     /// What is left of the epoch at hand.
     batches: Option<EpochBatches>,
     carried: Option<CarriedState<B>>,
+}
+
+/// How many steps a device is given before its losses are asked for: whoever waits for each of them leaves
+/// it idle meanwhile. On the host nothing is waited for.
+const STEPS_AHEAD: usize = 16;
+
+/// A step that was made, of which the losses were not read yet.
+struct MadeStep<B: Backend> {
+    /// What each batch's loss counts for.
+    losses: Vec<(f64, Tensor<B, 1>)>,
+    epoch: usize,
+    step: usize,
+    targets: usize,
+    learning_rate: f64,
+    gradient_norm: Option<f64>,
+}
+
+impl<B: Backend> MadeStep<B> {
+    /// Waits for the losses.
+    fn read(self) -> Result<StepReport> {
+        let (epoch, step) = (self.epoch, self.step);
+        let mut sum = 0.0;
+        for (share, loss) in self.losses {
+            let loss: f64 = loss.into_scalar().elem();
+            if !loss.is_finite() {
+                return Err(Error::NonFiniteLoss { epoch, step, loss });
+            }
+            sum += share * loss;
+        }
+        Ok(StepReport {
+            epoch,
+            step,
+            loss: sum,
+            targets: self.targets,
+            learning_rate: self.learning_rate,
+            gradient_norm: self.gradient_norm,
+        })
+    }
 }
 
 /// What a stretch adds up.
@@ -109,13 +147,14 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
         let mut sums = Sums::default();
         let end = self.end();
         let mut epoch = 0;
+        let mut unread = Vec::new();
         while self.made < end {
             let step;
             (epoch, step) = self.place();
             let batches = self.batches(epoch, step, &mut sums)?;
-            let report;
-            (model, report) = self.step(model, optimizer, batches, (epoch, step + 1))?;
-            sums.add(&report);
+            let made;
+            (model, made) = self.step(model, optimizer, batches, (epoch, step + 1))?;
+            unread.push(made);
             self.made += 1;
             if let (Some(decay), Some(before)) = (self.config.average, mean.take()) {
                 let average = Average { decay };
@@ -124,18 +163,20 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
             if step + 1 == self.per_epoch {
                 self.batches = None;
             }
-            let mut flow = ControlFlow::Continue(());
-            for observer in observers.iter_mut() {
-                if observer.on_step(&report)?.is_break() {
-                    flow = ControlFlow::Break(());
-                }
-            }
-            if flow.is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
             let may_end =
                 self.config.targets != Targets::SessionParallel || step + 1 == self.per_epoch;
-            if may_end && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            let last = self.made == end || (may_end && late);
+            if B::HOST || last || unread.len() == STEPS_AHEAD {
+                for made in unread.drain(..) {
+                    let report = made.read()?;
+                    sums.add(&report);
+                    if tell(observers, &report)?.is_break() {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                }
+            }
+            if last {
                 break;
             }
         }
@@ -183,14 +224,14 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
         optimizer: &mut ModelOptimizer<B>,
         batches: Vec<HostBatch>,
         (epoch, step): (usize, usize),
-    ) -> Result<(M, StepReport)> {
+    ) -> Result<(M, MadeStep<B::InnerBackend>)> {
         let targets: usize = batches.iter().map(HostBatch::targets).sum();
         let mut all: Option<ModelGradients<B>> = None;
-        let mut loss = 0.0;
+        let mut losses = Vec::with_capacity(batches.len());
         for batch in batches {
             let share = batch.targets() as f64 / targets as f64;
-            let (of_batch, gradients) = self.gradients(&model, batch, share, (epoch, step))?;
-            loss += share * of_batch;
+            let (loss, gradients) = self.gradients(&model, batch, share)?;
+            losses.push((share, loss));
             match &mut all {
                 Some(all) => all.add(gradients, &model),
                 None => all = Some(gradients),
@@ -204,15 +245,15 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
             model = model.map(&mut Decay::new(decay, self.config.decayed, self.items));
         }
         model = optimizer.step(learning_rate, model, gradients);
-        let report = StepReport {
+        let made = MadeStep {
+            losses,
             epoch,
             step,
-            loss,
             targets,
             learning_rate,
             gradient_norm,
         };
-        Ok((model, report))
+        Ok((model, made))
     }
 
     /// The loss of a batch, and the gradients of a share of it.
@@ -221,8 +262,7 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
         model: &M,
         batch: HostBatch,
         share: f64,
-        (epoch, step): (usize, usize),
-    ) -> Result<(f64, ModelGradients<B>)> {
+    ) -> Result<(Tensor<B::InnerBackend, 1>, ModelGradients<B>)> {
         let batch = batch.to_device(self.device);
         batch.histories.check_features(model.user_features())?;
         let tensor = match model.stateful() {
@@ -233,10 +273,7 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
             }
             None => model.loss(&batch),
         };
-        let loss: f64 = tensor.clone().into_scalar().elem();
-        if !loss.is_finite() {
-            return Err(Error::NonFiniteLoss { epoch, step, loss });
-        }
+        let loss = tensor.clone().inner();
         let part = if share == 1.0 {
             tensor
         } else {
@@ -244,6 +281,20 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
         };
         Ok((loss, ModelGradients::new(part, model, self.config.tables)))
     }
+}
+
+/// Tells observers of a step; whether none of them ends training.
+fn tell(
+    observers: &mut [Box<dyn TrainingObserver + '_>],
+    report: &StepReport,
+) -> Result<ControlFlow<()>> {
+    let mut flow = ControlFlow::Continue(());
+    for observer in observers {
+        if observer.on_step(report)?.is_break() {
+            flow = ControlFlow::Break(());
+        }
+    }
+    Ok(flow)
 }
 
 impl Sums {
