@@ -309,18 +309,6 @@ pub enum Error {
         reason: String,
     },
 
-    /// A device is missing, has no memory left, or failed.
-    #[error(
-        "the device {device} can't be used: {reason}; see that it and its driver are there and that it has memory to \
-         spare, or take the backend `Flex`, which needs no device"
-    )]
-    Device {
-        /// The device, as its backend names it.
-        device: String,
-        /// What the backend says.
-        reason: String,
-    },
-
     /// A server of vectors can't be reached, or refuses.
     #[error("the server at {address} could not {action}: {reason}")]
     Server {
@@ -378,6 +366,18 @@ pub enum Error {
         /// The picture's file.
         path: PathBuf,
         /// Why.
+        reason: String,
+    },
+
+    /// A device is missing, has no memory left, or failed.
+    #[error(
+        "the device {device} can't be used: {reason}; see that it and its driver are there and that it has memory to \
+         spare, or take the backend `Flex`, which needs no device"
+    )]
+    Device {
+        /// The device, as its backend names it.
+        device: String,
+        /// What the backend says.
         reason: String,
     },
 }
