@@ -8,6 +8,9 @@
 mod api;
 #[path = "../../examples/serve/metrics.rs"]
 mod metrics;
+#[path = "../../examples/serve/titles.rs"]
+#[allow(dead_code, reason = "titles are read from no file here")]
+mod titles;
 #[path = "../../tests/support/stage.rs"]
 mod support;
 
@@ -25,6 +28,7 @@ use seqrec::store::ServedStage;
 use tower::ServiceExt;
 
 use api::{Limits, Service, router};
+use titles::Titles;
 
 static RUNNING: LazyLock<(tokio::runtime::Runtime, Router)> = LazyLock::new(|| {
     let load = || {
@@ -42,7 +46,7 @@ static RUNNING: LazyLock<(tokio::runtime::Runtime, Router)> = LazyLock::new(|| {
         .enable_all()
         .build()
         .unwrap();
-    (runtime, router(Service::new(engine, Limits::default())))
+    (runtime, router(Service::new(engine, Titles::default(), Limits::default())))
 });
 
 fuzz_target!(|data: &[u8]| {
