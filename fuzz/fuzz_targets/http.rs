@@ -53,7 +53,7 @@ fuzz_target!(|data: &[u8]| {
     let [which, body @ ..] = data else {
         return;
     };
-    let path = ["/recall", "/events"][usize::from(*which) % 2];
+    let path = ["/recall", "/events", "/titles"][usize::from(*which) % 3];
     let (runtime, router) = &*RUNNING;
     let request = Request::post(path).body(Body::from(body.to_vec())).unwrap();
     let (status, answer) = runtime.block_on(async {
