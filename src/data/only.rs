@@ -14,51 +14,47 @@ pub(super) struct Only {
         not(feature = "parquet"),
         allow(dead_code, reason = "nothing else chooses rows while it reads")
     )]
-    pub(super) values: Wanted,
+    pub(super) condition: Condition,
 }
 
-/// Which values are wanted.
+/// What a value must be to be wanted.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(
     not(feature = "parquet"),
     allow(dead_code, reason = "nothing else chooses rows while it reads")
 )]
-pub(super) enum Wanted {
+pub(super) enum Condition {
     /// One of these.
     OneOf(Vec<ExternalId>),
     /// Numbers or times from one bound to another.
-    Within(Bound<f64>, Bound<f64>),
+    Within(Range),
 }
+
+/// From where to where.
+pub(super) type Range = (Bound<f64>, Bound<f64>);
 
 impl Only {
     pub(super) fn one_of(column: String, values: Vec<ExternalId>) -> Self {
-        let values = Wanted::OneOf(values);
-        Self { column, values }
+        let condition = Condition::OneOf(values);
+        Self { column, condition }
     }
 
     pub(super) fn within(column: String, range: impl RangeBounds<f64>) -> Self {
-        let values = Wanted::Within(range.start_bound().cloned(), range.end_bound().cloned());
-        Self { column, values }
+        let range = (range.start_bound().cloned(), range.end_bound().cloned());
+        let condition = Condition::Within(range);
+        Self { column, condition }
     }
 }
 
+/// Whether a value is one of some.
 #[cfg(feature = "parquet")]
-impl Wanted {
-    pub(super) fn has(&self, value: Key<'_>) -> bool {
-        match self {
-            Self::OneOf(values) => values.iter().any(|wanted| Key::of(wanted) == value),
-            Self::Within(..) => false,
-        }
-    }
+pub(super) fn is_one_of(value: Key<'_>, values: &[ExternalId]) -> bool {
+    values.iter().any(|wanted| Key::of(wanted) == value)
 }
 
 /// Whether values that are all from `least` to `most` may lie between two bounds.
 #[cfg(feature = "parquet")]
-pub(super) fn may_lie_within(
-    (start, end): (Bound<f64>, Bound<f64>),
-    least: f64,
-    most: f64,
-) -> bool {
+pub(super) fn may_lie_within((start, end): Range, least: f64, most: f64) -> bool {
     let after_start = match start {
         Bound::Included(start) => most >= start,
         Bound::Excluded(start) => most > start,

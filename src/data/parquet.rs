@@ -27,7 +27,7 @@ use rayon::prelude::*;
 
 use super::id::{IdTable, Key};
 use super::interactions::Interactions;
-use super::only::{self, Only, may_lie_within};
+use super::only::{Condition, Only, is_one_of, may_lie_within};
 use super::rows::{A_TIME, BadRows, Collector, time_of};
 use super::schema::{Column, Schema};
 use crate::error::{damaged, panic_text};
@@ -212,16 +212,16 @@ fn holds_some(part: &Part, only: &[Only]) -> Result<bool> {
         let Some(value) = part.partition.get(&only.column) else {
             continue;
         };
-        let holds = match only.values {
-            only::Wanted::OneOf(_) => only.values.has(Key::of_text(value)),
-            only::Wanted::Within(start, end) => {
+        let holds = match &only.condition {
+            Condition::OneOf(values) => is_one_of(Key::of_text(value), values),
+            Condition::Within(range) => {
                 let number = time_of(value).ok_or_else(|| Error::ColumnType {
                     path: part.path.clone(),
                     column: only.column.clone(),
                     found: format!("a folder's name, {value}"),
                     expected: "numbers or times",
                 })?;
-                (start, end).contains(&number)
+                range.contains(&number)
             }
         };
         if !holds {
@@ -233,10 +233,10 @@ fn holds_some(part: &Part, only: &[Only]) -> Result<bool> {
 
 /// Whether a group of rows may hold one that is wanted, by what the file says of its columns.
 fn may_hold_some(metadata: &ArrowReaderMetadata, group: usize, only: &[Only]) -> bool {
-    only.iter().all(|only| match only.values {
-        only::Wanted::OneOf(_) => true,
-        only::Wanted::Within(start, end) => bounds(metadata, group, &only.column)
-            .is_none_or(|(least, most)| may_lie_within((start, end), least, most)),
+    only.iter().all(|only| match only.condition {
+        Condition::OneOf(_) => true,
+        Condition::Within(range) => bounds(metadata, group, &only.column)
+            .is_none_or(|(least, most)| may_lie_within(range, least, most)),
     })
 }
 
@@ -480,16 +480,16 @@ impl Rows {
     fn new(columns: &Columns<'_>, row: u64, wanted: &Wanted<'_>, only: &[Only]) -> Result<Self> {
         let mut keep: Vec<usize> = (0..columns.batch.num_rows()).collect();
         for only in only {
-            match only.values {
-                only::Wanted::OneOf(_) => {
+            match &only.condition {
+                Condition::OneOf(values) => {
                     let ids = columns.ids(&only.column)?;
-                    keep.retain(|&row| ids.get(row).is_some_and(|id| only.values.has(id)));
+                    keep.retain(|&row| ids.get(row).is_some_and(|id| is_one_of(id, values)));
                 }
-                only::Wanted::Within(start, end) => {
+                Condition::Within(range) => {
                     let numbers = columns.numbers_or_times(&only.column, row)?;
                     keep.retain(|&row| {
                         let number = numbers.get(row).copied().flatten();
-                        number.is_some_and(|number| (start, end).contains(&number))
+                        number.is_some_and(|number| range.contains(&number))
                     });
                 }
             }

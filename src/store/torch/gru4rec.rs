@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::module::Param;
 use burn::tensor::Tensor;
-use ndarray::{Array1, Array2, s};
+use ndarray::{Array1, Array2, ArrayView2, s};
 
 use super::weights::{TorchWeights, items, parameter};
 use crate::backend::Backend;
@@ -130,7 +130,7 @@ impl TorchGru4Rec {
 
     fn build<B: Backend>(&self, found: Found, device: &B::Device) -> Result<Gru4Rec<B>> {
         let dot = self.objective.similarity == Similarity::Dot;
-        if !dot && found.only_by_products {
+        if !dot && found.biases.is_some() {
             let reason = "a layer or biases between states and scores are no cosine's";
             return Err(Error::invalid("objective.similarity", "cosine", reason));
         }
@@ -158,16 +158,7 @@ impl TorchGru4Rec {
                 (InputEmbedding::Separate { dim }, Some(table))
             }
             Inputs::Products(table) => {
-                let size = table.ncols() / 3;
-                // Gate by gate, each with the values of units that are not there.
-                let table = Array2::from_shape_fn((table.nrows(), 3 * dim), |(row, column)| {
-                    let (gate, unit) = (column / dim, column % dim);
-                    if unit < size {
-                        table[[row, gate * size + unit]]
-                    } else {
-                        0.0
-                    }
-                });
+                let table = widen_gates(table.view(), table.nrows(), dim);
                 (
                     InputEmbedding::OneHot,
                     Some(items(&table, found.padded, 3 * dim)),
@@ -202,14 +193,12 @@ impl TorchGru4Rec {
 struct Found {
     /// What items are scored by, a row each.
     outputs: Array2<f32>,
-    /// What is added to their scores.
+    /// What is added to their scores, which are then no cosines.
     biases: Option<Array1<f32>>,
     inputs: Inputs,
     layers: Vec<Layer>,
     /// Whether row 0 of tables is padding.
     padded: bool,
-    /// Whether scores are products of something else than items' own vectors.
-    only_by_products: bool,
 }
 
 /// What the first layer sees of items.
@@ -260,15 +249,7 @@ impl Layer {
         one: Option<usize>,
         device: &B::Device,
     ) {
-        let transposed = |table: &Array2<f32>, rows: usize| {
-            let mut wide = Array2::zeros((rows, 3 * dim));
-            for gate in 0..3 {
-                let from = table.slice(s![gate * self.size()..(gate + 1) * self.size(), ..]);
-                wide.slice_mut(s![..table.ncols(), gate * dim..gate * dim + self.size()])
-                    .assign(&from.t());
-            }
-            wide
-        };
+        let transposed = |table: &Array2<f32>, rows| widen_gates(table.t(), rows, dim);
         let row =
             |biases: &Array1<f32>| transposed(&biases.clone().insert_axis(ndarray::Axis(1)), 1);
         let mut input_bias = row(&self.input_bias);
@@ -285,6 +266,18 @@ impl Layer {
         set(&mut ours.bias_input, input_bias);
         set(&mut ours.bias_hidden, row(&self.hidden_bias));
     }
+}
+
+/// Three gates side by side, `[rows, 3 * size]`, with zeros after each one's values and after the rows:
+/// `[more rows, 3 * dim]`.
+fn widen_gates(gates: ArrayView2<'_, f32>, rows: usize, dim: usize) -> Array2<f32> {
+    let size = gates.ncols() / 3;
+    let mut wide = Array2::zeros((rows, 3 * dim));
+    for gate in 0..3 {
+        wide.slice_mut(s![..gates.nrows(), gate * dim..gate * dim + size])
+            .assign(&gates.slice(s![.., gate * size..(gate + 1) * size]));
+    }
+    wide
 }
 
 fn authors(weights: &TorchWeights) -> Result<Found> {
@@ -326,7 +319,6 @@ fn authors(weights: &TorchWeights) -> Result<Found> {
     }
     check_outputs(size, outputs.ncols())?;
     Ok(Found {
-        only_by_products: biases.iter().any(|&bias| bias != 0.0),
         biases: Some(biases).filter(|biases| biases.iter().any(|&bias| bias != 0.0)),
         outputs,
         inputs,
@@ -380,7 +372,6 @@ fn plain(weights: &TorchWeights, items: &str, gru: &str, dense: Option<&str>) ->
             inputs: Inputs::Outputs,
             layers,
             padded: true,
-            only_by_products: false,
         });
     };
     // Products with `W h + b` are products with `h` of the items' vectors times `W`, and their
@@ -393,7 +384,6 @@ fn plain(weights: &TorchWeights, items: &str, gru: &str, dense: Option<&str>) ->
         inputs: Inputs::Vectors(vectors),
         layers,
         padded: true,
-        only_by_products: true,
     })
 }
 
