@@ -2,15 +2,19 @@
 
 use std::ops::ControlFlow;
 
-use seqrec::backend::{Autodiff, Flex};
+use seqrec::backend::{Autodiff, Flex, NdArray};
+use seqrec::burn::tensor::DType;
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{Dataset, Filters, NegativeSampling, Protocol, Split};
 use seqrec::model::{
-    Gru4RecConfig, InputEmbedding, Loss, Objective, SampledLoss, SasRecConfig, TrainableConfig,
+    Gru4RecConfig, InputEmbedding, Loss, Objective, RecallerConfig, SampledLoss, SasRecConfig,
+    TablePrecision, TrainableConfig,
 };
 use seqrec::retrieve::item_vectors;
+use seqrec::store::Run;
 use seqrec::train::{
-    Adagrad, Optimizer, RowAdagrad, StepReport, Tables, Trainer, TrainerConfig, TrainingObserver,
+    Adagrad, Decayed, Optimizer, RowAdagrad, StepReport, Tables, Trainer, TrainerConfig,
+    TrainingObserver, WarmStart,
 };
 use seqrec::{Error, Result};
 
@@ -162,8 +166,12 @@ fn every_way_learns_and_goes_on_exactly_where_it_stopped() {
     ];
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     pool.unwrap().install(|| {
-        for config in configs {
-            let gru = |trainer| train(&gru(sampled()), trainer);
+        let precisions = [TablePrecision::Single, TablePrecision::Half];
+        let pairs = configs
+            .into_iter()
+            .flat_map(|config| precisions.map(|of| (config.clone(), of)));
+        for (config, precision) in pairs {
+            let gru = |trainer| train(&gru(sampled()).with_table_precision(precision), trainer);
             let whole = gru(Trainer::new(config.clone())).unwrap();
             let (first, last) = (whole.losses[0], whole.losses[2]);
             assert!(last < 0.97 * first, "{config:?}: {first} to {last}");
@@ -177,10 +185,122 @@ fn every_way_learns_and_goes_on_exactly_where_it_stopped() {
             assert_eq!(gru(trainer()).unwrap().after, whole.after, "{config:?}");
             // Positions are rows that are looked up, and weights are not.
             let sasrec = SasRecConfig::new().with_dim(8).with_objective(sampled());
+            let sasrec = sasrec.with_table_precision(precision);
             let done = train(&sasrec, Trainer::new(config)).unwrap();
             assert!(done.losses[2] < done.losses[0]);
         }
     });
+}
+
+fn half() -> Gru4RecConfig {
+    gru(sampled()).with_table_precision(TablePrecision::Half)
+}
+
+/// Steps of a hundredth of what neighboring numbers differ by: to the nearest, they would all be lost.
+#[test]
+fn what_is_too_small_for_half_precision_is_kept_in_the_mean() {
+    for tables in [
+        Tables::Lazy,
+        Tables::RowWise(RowAdagrad {
+            rate: 1.0,
+            ..RowAdagrad::default()
+        }),
+    ] {
+        let config = config(tables).with_learning_rate(1e-6).with_patience(9);
+        let moves = |model: Gru4RecConfig| -> Vec<f64> {
+            let done = train(&model, Trainer::new(config.clone())).unwrap();
+            let pairs = done
+                .before
+                .iter()
+                .flatten()
+                .zip(done.after.iter().flatten());
+            pairs
+                .map(|(before, after)| f64::from(after - before))
+                .collect()
+        };
+        let (single, half) = (moves(gru(sampled())), moves(half()));
+        let along: f64 = single.iter().zip(&half).map(|(a, b)| a * b).sum();
+        let squares: f64 = single.iter().map(|value| value * value).sum();
+        let share = along / squares;
+        assert!(
+            (0.7..1.3).contains(&share),
+            "{tables:?}: {share} of the way"
+        );
+    }
+}
+
+#[test]
+fn tables_of_half_precision_are_so_in_memory_on_disk_and_after_a_warm_start() {
+    type Train = Autodiff<Flex>;
+    let split = split();
+    let device = Default::default();
+    let train = |config: Gru4RecConfig, start: Option<WarmStart>| {
+        let model = config
+            .init::<Train>(split.catalog().len(), 5, &device)
+            .unwrap();
+        let mut trainer = Trainer::new(self::config(Tables::Lazy));
+        if let Some(start) = start {
+            trainer = trainer.warm_start(start);
+        }
+        let trained = trainer.fit(model, &split, &device).unwrap();
+        Run {
+            config,
+            model: trained.model,
+            catalog: split.catalog().clone(),
+        }
+    };
+    let single = train(gru(sampled()), None);
+    let run = train(half(), None);
+    let size = |run: &Run<Flex, Gru4RecConfig>| {
+        let folder = tempfile::tempdir().unwrap();
+        run.save(folder.path().join("run")).unwrap();
+        let read = Run::<Flex, Gru4RecConfig>::load(folder.path().join("run"), &device).unwrap();
+        assert_eq!(read.config, run.config);
+        assert_eq!(
+            read.model.embedding.val().dtype(),
+            run.model.embedding.val().dtype()
+        );
+        assert_eq!(item_vectors(&read.model), item_vectors(&run.model));
+        let weights = folder.path().join("run/v000001/weights.safetensors");
+        std::fs::metadata(weights).unwrap().len()
+    };
+    let saved = size(&single) - size(&run);
+    let [rows, dim] = run.model.embedding.dims();
+    assert!(
+        saved.abs_diff(2 * (rows * dim) as u64) < 64,
+        "{saved} bytes"
+    );
+    assert_eq!(run.model.embedding.val().dtype(), DType::F16);
+    // From either precision to the other.
+    for (from, to, kind) in [
+        (&run, gru(sampled()), DType::F32),
+        (&single, half(), DType::F16),
+    ] {
+        let start = WarmStart::new(&from.model, &from.catalog);
+        let warm = train(to, Some(start));
+        assert_eq!(warm.model.embedding.val().dtype(), kind);
+    }
+}
+
+#[test]
+fn what_half_precision_can_do_nothing_for_is_refused_by_name() {
+    let refused =
+        |model: &Gru4RecConfig, config: TrainerConfig| match train(model, Trainer::new(config)) {
+            Err(Error::InvalidValue { field, reason, .. }) => format!("{field} {reason}"),
+            Err(error) => panic!("{error}"),
+            Ok(_) => panic!("it was trained"),
+        };
+    let lazy = || config(Tables::Lazy);
+    assert!(refused(&half(), config(Tables::Dense)).starts_with("tables "));
+    let softmax = half().with_objective(Objective::cosine(0.1));
+    assert!(refused(&softmax, lazy()).starts_with("objective.loss "));
+    assert!(refused(&half(), lazy().with_average(Some(0.9))).starts_with("average "));
+    let decayed = lazy().with_weight_decay(0.1).with_decayed(Decayed::All);
+    assert!(refused(&half(), decayed).starts_with("decayed "));
+    let error = half()
+        .init::<NdArray>(9, 1, &Default::default())
+        .unwrap_err();
+    assert!(error.to_string().contains("16 bits"), "{error}");
 }
 
 #[test]

@@ -2,13 +2,13 @@
 
 use burn::backend::Flex;
 use burn::tensor::ops::FloatTensorOps;
-use burn::tensor::{Tensor, TensorData, TensorPrimitive};
+use burn::tensor::{DType, FloatDType, Tensor, TensorData, TensorPrimitive};
 use burn_flex::FlexTensor;
 use proptest::prelude::*;
 
 use super::{
-    Activation, AdamState, AdamStep, AttentionBiases, AttentionInput, AttentionScoring, GruWeights,
-    LayerNormInput, LinearInput, SoftmaxInput, default_ops, host,
+    Activation, AdamState, AdamStep, AttentionBiases, AttentionInput, AttentionScoring, Backend,
+    GruWeights, LayerNormInput, LinearInput, SoftmaxInput, default_ops, host,
 };
 
 fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
@@ -364,6 +364,48 @@ proptest! {
             }
         }
     }
+}
+
+/// What is rounded by chance is rounded alike, but for a logarithm's last digit beside a power of two.
+#[test]
+fn rows_of_half_precision() {
+    const ROWS: usize = 400;
+    let numbers = |seed: f32| (0..ROWS * 7).map(move |place| (place as f32 * seed).sin());
+    let table = || {
+        let table = tensor(numbers(0.7).collect(), [ROWS, 7]);
+        Flex::float_cast(table, FloatDType::F16)
+    };
+    let order: Vec<i32> = (0..ROWS as i32).filter(|row| row % 3 > 0).rev().collect();
+    let few = order.len();
+    let indices = || FlexTensor::from_data(TensorData::new(order.clone(), [few]));
+    let news = || {
+        let sizes = [1.0, 1e-3, 1e-5, 1e-7, 0.0, 300.0];
+        let values = numbers(1.3).zip(sizes.into_iter().cycle());
+        let values = values.map(|(value, size)| value * size).take(few * 7);
+        tensor(values.collect(), [few, 7])
+    };
+    let fused = Flex::replace_rows(table(), indices(), news(), 5);
+    let plain = default_ops::replace_rows::<Flex>(table(), indices(), news(), 5);
+    assert_eq!([fused.dtype(), plain.dtype()], [DType::F16; 2]);
+    let [by_kernel, by_default] = [&fused, &plain].map(|table| values(table.clone()));
+    let same = by_kernel.iter().zip(&by_default).filter(|(a, b)| a == b);
+    let (same, all) = (same.count(), by_kernel.len());
+    assert!(same * 1000 > all * 998, "{same} of {all}");
+    for (a, b) in by_kernel.iter().zip(&by_default) {
+        assert!(
+            (a - b).abs() <= a.abs().max(6.2e-5) / 1024.0,
+            "{a} is not {b}"
+        );
+    }
+    let before = values(table());
+    for row in (0..ROWS).step_by(3) {
+        let place = row * 7..(row + 1) * 7;
+        assert_eq!(before[place.clone()], by_kernel[place]);
+    }
+    let fused_rows = Flex::select_rows(fused.clone(), indices());
+    let plain_rows = default_ops::select_rows::<Flex>(fused, indices());
+    assert_eq!([fused_rows.dtype(), plain_rows.dtype()], [DType::F32; 2]);
+    assert_eq!(values(fused_rows), values(plain_rows));
 }
 
 /// Logits of ±80 and more must not overflow anywhere.

@@ -453,6 +453,16 @@ impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
         }
     }
 
+    fn replace_rows(
+        table: FloatTensor<Self>,
+        indices: IntTensor<Self>,
+        values: FloatTensor<Self>,
+        seed: u64,
+    ) -> FloatTensor<Self> {
+        let table = B::replace_rows(table.primitive, indices, values.primitive, seed);
+        Self::from_inner(table)
+    }
+
     fn adam_step(
         state: AdamState<FloatTensor<Self>>,
         gradient: FloatTensor<Self>,

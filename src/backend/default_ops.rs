@@ -2,7 +2,8 @@
 
 use burn::tensor::ops::{FloatTensor, IntTensor};
 use burn::tensor::{
-    Bool, Int, Shape, Tensor, TensorData, TensorMetadata, TensorPrimitive, activation,
+    Bool, DType, FloatDType, Int, Shape, Tensor, TensorData, TensorMetadata, TensorPrimitive,
+    activation,
 };
 
 use super::{
@@ -715,6 +716,56 @@ pub(super) fn adam_step<B: Backend>(
     }
 }
 
+pub(super) fn select_rows<B: Backend>(
+    table: FloatTensor<B>,
+    indices: IntTensor<B>,
+) -> FloatTensor<B> {
+    let rows = B::float_select(table, 0, indices);
+    match rows.dtype() {
+        DType::F16 => B::float_cast(rows, FloatDType::F32),
+        _ => rows,
+    }
+}
+
+pub(super) fn replace_rows<B: Backend>(
+    table: FloatTensor<B>,
+    indices: IntTensor<B>,
+    values: FloatTensor<B>,
+    seed: u64,
+) -> FloatTensor<B> {
+    let values = match table.dtype() {
+        DType::F16 => {
+            let rounded = rounded_to_half(tensor::<B, 2>(values), seed);
+            B::float_cast(primitive(rounded), FloatDType::F16)
+        }
+        _ => values,
+    };
+    // A number less itself is 0, and nothing is rounded where it is added to that.
+    let old = B::float_select(table.clone(), 0, indices.clone());
+    let without = B::float_select_add(table, 0, indices.clone(), B::float_neg(old));
+    B::float_select_add(without, 0, indices, values)
+}
+
+/// Values that half precision holds, each of which is a neighbor of what it was, by chance.
+fn rounded_to_half<B: Backend>(values: Tensor<B, 2>, seed: u64) -> Tensor<B, 2> {
+    /// The smallest number that has all 11 digits.
+    const LEAST: f64 = 1.0 / 16_384.0;
+    const MOST: f64 = 65_504.0;
+    let shape = values.dims();
+    let mut chances = vec![0.0; shape[0] * shape[1]];
+    crate::kernels::random::chances(seed, &mut chances);
+    let chances = Tensor::from_data(TensorData::new(chances, shape), &values.device());
+    // The logarithm of a number just below a power of two may be that of the power, whose unit is
+    // twice as large; it is then rounded to fewer digits than it could be, and its mean stays.
+    let sizes = values.clone().abs();
+    let exponent = sizes.clone().clamp(LEAST, MOST).log();
+    let exponent = exponent.div_scalar(std::f64::consts::LN_2).floor();
+    let unit = Tensor::from_floats([[2.0]], &values.device()).powf(exponent);
+    let unit = unit.div_scalar(1024.0);
+    let moved = (sizes / unit.clone() + chances).floor() * unit;
+    moved.clamp_max(MOST) * values.sign()
+}
+
 pub(super) fn adam_step_rows<B: Backend>(
     state: AdamState<FloatTensor<B>>,
     indices: IntTensor<B>,
@@ -723,12 +774,11 @@ pub(super) fn adam_step_rows<B: Backend>(
 ) -> AdamState<FloatTensor<B>> {
     let rows = |table| B::select_rows(table, indices.clone());
     let before = state.clone().map(rows);
-    let after = B::adam_step(before.clone(), gradient, step);
-    let put =
-        |table, before, after| B::add_to_rows(table, indices.clone(), B::float_sub(after, before));
+    let after = B::adam_step(before, gradient, step);
+    let put = |table, after| B::replace_rows(table, indices.clone(), after, step.time as u64);
     AdamState {
-        parameter: put(state.parameter, before.parameter, after.parameter),
-        moment_1: put(state.moment_1, before.moment_1, after.moment_1),
-        moment_2: put(state.moment_2, before.moment_2, after.moment_2),
+        parameter: put(state.parameter, after.parameter),
+        moment_1: put(state.moment_1, after.moment_1),
+        moment_2: put(state.moment_2, after.moment_2),
     }
 }

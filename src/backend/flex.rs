@@ -3,16 +3,18 @@
 use std::ops::{Deref, DerefMut};
 
 use burn::backend::Flex;
-use burn::tensor::TensorData;
 use burn::tensor::ops::{FloatTensor, IntTensor};
+use burn::tensor::{DType, TensorData, TensorMetadata};
 use burn_flex::FlexTensor;
+use half::f16;
 
 use super::host::{self, HostBackend, OwnedTensor, kernel_methods};
 use super::{
     AdamState, AdamStep, AttentionGradients, AttentionInput, AttentionOutput, Backend,
     GruGradients, GruOutput, GruWeights, LayerNormInput, LinearInput, LinearOutput,
-    SoftmaxGradients, SoftmaxInput,
+    SoftmaxGradients, SoftmaxInput, default_ops,
 };
+use crate::kernels;
 
 /// A contiguous tensor of `f32`.
 struct Floats(FlexTensor);
@@ -62,4 +64,37 @@ impl Backend for Flex {
     const HOST: bool = true;
 
     kernel_methods!();
+
+    fn select_rows(table: FloatTensor<Self>, indices: IntTensor<Self>) -> FloatTensor<Self> {
+        if table.dtype() != DType::F16 {
+            return default_ops::select_rows::<Self>(table, indices);
+        }
+        let [rows, dim] = table.shape().dims();
+        let numbers = host::row_numbers::<Self>(indices, rows);
+        let table = table.to_contiguous();
+        let selected = kernels::rows::select_half(table.storage(), dim, &numbers);
+        Self::tensor(selected, [numbers.len(), dim])
+    }
+
+    fn replace_rows(
+        table: FloatTensor<Self>,
+        indices: IntTensor<Self>,
+        values: FloatTensor<Self>,
+        seed: u64,
+    ) -> FloatTensor<Self> {
+        let [rows, dim] = table.shape().dims();
+        let numbers = host::row_numbers::<Self>(indices, rows);
+        let values = Self::floats(values);
+        // The tensor itself must be gone, or its values count as shared and are copied.
+        let mut replaced = table.to_contiguous();
+        drop(table);
+        match replaced.dtype() {
+            DType::F16 => {
+                let table = replaced.storage_mut::<f16>();
+                kernels::rows::replace_half(table, dim, &numbers, &values, seed);
+            }
+            _ => kernels::rows::replace(replaced.storage_mut(), dim, &numbers, &values),
+        }
+        replaced
+    }
 }

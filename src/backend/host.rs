@@ -2,13 +2,13 @@
 
 use std::ops::{Deref, DerefMut};
 
-use burn::tensor::TensorMetadata;
 use burn::tensor::ops::{FloatTensor, IntTensor};
+use burn::tensor::{DType, TensorMetadata};
 
 use super::{
     Activation, AdamState, AdamStep, AttentionBiases, AttentionGradients, AttentionInput,
     AttentionOutput, AttentionScoring, Backend, GruGradients, GruOutput, GruWeights,
-    LayerNormInput, LinearInput, LinearOutput, SoftmaxGradients, SoftmaxInput,
+    LayerNormInput, LinearInput, LinearOutput, SoftmaxGradients, SoftmaxInput, default_ops,
 };
 use crate::kernels::{
     self,
@@ -326,7 +326,7 @@ pub(super) fn causal_convolution<B: HostBackend>(
 ///
 /// # Panics
 /// When one is negative or not below `rows`.
-fn row_numbers<B: HostBackend>(indices: IntTensor<B>, rows: usize) -> Vec<usize> {
+pub(super) fn row_numbers<B: HostBackend>(indices: IntTensor<B>, rows: usize) -> Vec<usize> {
     B::integers(indices)
         .into_iter()
         .map(|index| {
@@ -365,6 +365,9 @@ pub(super) fn adam_step_rows<B: HostBackend>(
     gradient: FloatTensor<B>,
     step: AdamStep,
 ) -> AdamState<FloatTensor<B>> {
+    if state.parameter.dtype() == DType::F16 {
+        return default_ops::adam_step_rows::<B>(state, indices, gradient, step);
+    }
     let [rows, dim] = state.parameter.shape().dims();
     let rows = row_numbers::<B>(indices, rows);
     with_state::<B>(state, |parameter, moment_1, moment_2| {

@@ -33,7 +33,7 @@ pub use device::check_device;
 pub(crate) use device::on_device;
 pub use ops::{
     add_to_rows, causal_attention, causal_convolution, dropout, gru, layer_norm, linear,
-    log_normalizer, select_rows, silu_attention, softmax_cross_entropy,
+    log_normalizer, replace_rows, select_rows, silu_attention, softmax_cross_entropy,
 };
 pub use row_gradients::{RowGradient, RowGradients};
 
@@ -352,9 +352,22 @@ pub trait Backend: burn::tensor::backend::Backend {
         default_ops::softmax_cross_entropy_backward::<Self>(gradient, of_loss)
     }
 
-    /// The rows of `table` `[rows, dim]` that `indices` `[n]` name, `[n, dim]`.
+    /// The rows of `table` `[rows, dim]` that `indices` `[n]` name, `[n, dim]`: in single precision,
+    /// whatever the table's is.
     fn select_rows(table: FloatTensor<Self>, indices: IntTensor<Self>) -> FloatTensor<Self> {
-        Self::float_select(table, 0, indices)
+        default_ops::select_rows::<Self>(table, indices)
+    }
+
+    /// `table` `[rows, dim]` with the rows that `indices` `[n]` name, each once, replaced by `values`
+    /// `[n, dim]`. Where the table is of half precision, each value becomes one of its two neighbors
+    /// there by chance, of which the seed decides, so that its mean is the value.
+    fn replace_rows(
+        table: FloatTensor<Self>,
+        indices: IntTensor<Self>,
+        values: FloatTensor<Self>,
+        seed: u64,
+    ) -> FloatTensor<Self> {
+        default_ops::replace_rows::<Self>(table, indices, values, seed)
     }
 
     /// `table` `[rows, dim]` with each row of `values` `[n, dim]` added to the row that `indices`
@@ -379,7 +392,8 @@ pub trait Backend: burn::tensor::backend::Backend {
     /// One step of Adam for the rows of `[rows, dim]` that `indices` `[n]` name, each once, with
     /// their `gradient` `[n, dim]`; the other rows and their moments stay as they are.
     ///
-    /// This is the lazy form: a row's moments decay when it is touched, not at every step.
+    /// This is the lazy form: a row's moments decay when it is touched, not at every step. The
+    /// parameter may be of half precision, and is then rounded as by [`Backend::replace_rows`].
     fn adam_step_rows(
         state: AdamState<FloatTensor<Self>>,
         indices: IntTensor<Self>,

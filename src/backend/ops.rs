@@ -207,7 +207,8 @@ fn softmax_over_items<B: Backend>(
     Tensor::from_primitive(TensorPrimitive::Float(loss))
 }
 
-/// The rows of `table` `[rows, dim]` that `indices` `[n]` name, `[n, dim]`: an embedding lookup.
+/// The rows of `table` `[rows, dim]` that `indices` `[n]` name, `[n, dim]`: an embedding lookup. They
+/// are of single precision, and so are their gradients, whatever the table is.
 ///
 /// Its backward pass adds to the table's gradient in place, so a table that is also an operand of
 /// [`softmax_cross_entropy`] has one gradient, not two.
@@ -227,6 +228,23 @@ pub fn add_to_rows<B: Backend>(
     let [table, values] = [table, values].map(|tensor| tensor.into_primitive().tensor());
     let sum = B::add_to_rows(table, indices.into_primitive(), values);
     Tensor::from_primitive(TensorPrimitive::Float(sum))
+}
+
+/// `table` `[rows, dim]` with the rows that `indices` `[n]` name, each once, replaced by `values`
+/// `[n, dim]`.
+///
+/// Where the table is of half precision, values are rounded by chance (stochastic rounding): to one of
+/// the two neighbors there, the nearer one the more often, so that a step that is too small to show is
+/// not lost over many. The seed decides.
+pub fn replace_rows<B: Backend>(
+    table: Tensor<B, 2>,
+    indices: Tensor<B, 1, Int>,
+    values: Tensor<B, 2>,
+    seed: u64,
+) -> Tensor<B, 2> {
+    let [table, values] = [table, values].map(|tensor| tensor.into_primitive().tensor());
+    let table = B::replace_rows(table, indices.into_primitive(), values, seed);
+    Tensor::from_primitive(TensorPrimitive::Float(table))
 }
 
 /// Inverted dropout: sets a share `probability` of the values to 0 and scales the rest up, so

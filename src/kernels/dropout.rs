@@ -1,14 +1,11 @@
 //! Dropout whose mask depends on a seed and a place alone.
 
+use super::random;
+
 /// Whether place `index` is kept under `seed`, where a share of `keep / 2^32` is.
-///
-/// The mixer is SplitMix64's finalizer (Steele, Lea & Flood, 2014) over a Weyl sequence.
 #[inline(always)]
 fn kept(seed: u64, index: u64, keep: u64) -> bool {
-    let mut bits = seed.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (bits >> 32) < keep
+    (random::bits(seed, index) >> 32) < keep
 }
 
 super::for_each_instruction_set! {

@@ -33,6 +33,7 @@ pub(crate) mod matmul;
 pub(crate) mod pairwise;
 pub(crate) mod panels;
 pub(crate) mod precision;
+pub(crate) mod random;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod rows;
 pub(crate) mod scoring;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::parts::{Dropout, GruLayer, Weights, at_positions};
 use super::{
     CarriedState, Objective, RecallerConfig, SequenceRecaller, Similarity, StatefulRecaller,
+    TablePrecision,
 };
 use crate::backend::{self, Backend};
 use crate::data::{SequenceBatch, TrainingBatch};
@@ -49,6 +50,9 @@ pub struct Gru4RecConfig {
     /// How many of a history's last items are seen.
     #[config(default = 50)]
     pub max_len: usize,
+    /// How precisely item vectors are kept.
+    #[config(default = "TablePrecision::Single")]
+    pub table_precision: TablePrecision,
     /// What it is trained for: unless told otherwise, a softmax over the whole catalog of cosines.
     #[config(default = "Objective::cosine(0.1)")]
     pub objective: Objective,
@@ -129,7 +133,7 @@ impl RecallerConfig for Gru4RecConfig {
 
     fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> Result<Gru4Rec<B>> {
         self.validate_for(items)?;
-        let mut weights = Weights::new(seed, device)?;
+        let mut weights = Weights::new(seed, device)?.with_tables(self.table_precision)?;
         let embedding = weights.items(items, self.dim);
         let (input_embedding, first) = match self.input {
             InputEmbedding::Shared => (None, GruLayer::new(self.dim, self.dim, &mut weights)),
@@ -139,7 +143,7 @@ impl RecallerConfig for Gru4RecConfig {
             }
             InputEmbedding::OneHot => {
                 let bound = 1.0 / (self.dim as f32).sqrt();
-                let table = weights.uniform(items + 1, 3 * self.dim, bound);
+                let table = weights.uniform_items(items, 3 * self.dim, bound);
                 (Some(table), GruLayer::on_products(self.dim, &mut weights))
             }
         };

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::parts::{
     Blocks, Dropout, EndsSettings, Packing, SequenceEnds, Weights, layer_norm, linear,
 };
-use super::{Objective, RecallerConfig, SequenceRecaller};
+use super::{Objective, RecallerConfig, SequenceRecaller, TablePrecision};
 use crate::backend::{self, Activation, AttentionBiases, Backend};
 use crate::data::{SequenceBatch, TrainingBatch};
 use crate::{Result, checks};
@@ -62,6 +62,9 @@ pub struct HstuConfig {
     /// user asks, or it answers as if they asked the moment they took the last item.
     #[config(default = false)]
     pub time_to_target: bool,
+    /// How precisely item vectors are kept.
+    #[config(default = "TablePrecision::Single")]
+    pub table_precision: TablePrecision,
     /// What it is trained for: unless told otherwise, a softmax over the whole catalog of cosines, at
     /// temperature 0.07.
     #[config(default = "Objective::cosine(0.07)")]
@@ -130,7 +133,7 @@ impl RecallerConfig for HstuConfig {
     fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> Result<Hstu<B>> {
         self.validate_for(items)?;
         let dim = self.dim;
-        let mut weights = Weights::new(seed, device)?;
+        let mut weights = Weights::new(seed, device)?.with_tables(self.table_precision)?;
         let ends = EndsSettings {
             items,
             dim: self.dim,

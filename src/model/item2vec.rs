@@ -7,7 +7,9 @@ use burn::tensor::{Int, Tensor, TensorData};
 
 use super::objective::ItemVectors;
 use super::parts::Weights;
-use super::{Loss, Objective, RecallerConfig, SampledLoss, SequenceRecaller, Similarity};
+use super::{
+    Loss, Objective, RecallerConfig, SampledLoss, SequenceRecaller, Similarity, TablePrecision,
+};
 use crate::backend::{self, Backend};
 use crate::data::{NegativeSampling, SequenceBatch, TrainingBatch};
 use crate::{Error, Result, checks};
@@ -28,6 +30,9 @@ pub struct Item2VecConfig {
     /// How many of a sequence's last items are learned from.
     #[config(default = 50)]
     pub max_len: usize,
+    /// How precisely item vectors are kept.
+    #[config(default = "TablePrecision::Single")]
+    pub table_precision: TablePrecision,
     /// What it is trained for.
     #[config(default = "skip_gram()")]
     pub objective: Objective,
@@ -90,7 +95,7 @@ impl RecallerConfig for Item2VecConfig {
 
     fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> Result<Item2Vec<B>> {
         self.validate_for(items)?;
-        let mut weights = Weights::new(seed, device)?;
+        let mut weights = Weights::new(seed, device)?.with_tables(self.table_precision)?;
         Ok(Item2Vec {
             embedding: weights.items(items, self.dim),
             context: weights.items(items, self.dim),
@@ -149,7 +154,8 @@ impl<B: Backend> SequenceRecaller<B> for Item2Vec<B> {
         let (centers, others) = neighbors(&items, &batch.histories.lengths, self.config.window);
         if centers.is_empty() {
             // All histories are of one item: nothing to learn, and no gradient but 0.
-            return self.embedding.val().sum().mul_scalar(0.0);
+            let padding = Tensor::zeros([1], &device);
+            return self.embedding.of(padding).sum().mul_scalar(0.0);
         }
         let tensor = |values: Vec<i32>| Tensor::<B, 1, Int>::from_data(values.as_slice(), &device);
         let centers = backend::select_rows(self.embedding.val(), tensor(centers));

@@ -13,6 +13,7 @@ mod objective;
 pub mod parts;
 mod sasrec;
 mod similarity;
+mod table_precision;
 mod two_tower;
 
 use burn::config::Config;
@@ -33,6 +34,7 @@ pub use multi_interest::{InterestExtractor, LabelAttention, MultiInterest, Multi
 pub use objective::{ItemVectors, Loss, Objective, SampledLoss, SampledScores, ScoreActivation};
 pub use sasrec::{Block, SasRec, SasRecConfig, TransformerBlock};
 pub use similarity::Similarity;
+pub use table_precision::TablePrecision;
 pub use two_tower::{TwoTower, TwoTowerConfig};
 
 /// A model that recalls items for a history.
@@ -146,7 +148,8 @@ pub trait SequenceRecaller<B: Backend>: Module<B> + ModuleDisplay + Sync + 'stat
     /// A row depends on its real items alone, never on padding or on the other rows.
     fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3>;
 
-    /// Item vectors `[items + 1, dim]`; row 0 is padding and is never recalled.
+    /// Item vectors `[items + 1, dim]`; row 0 is padding and is never recalled. They are of the
+    /// precision that the model keeps them in.
     fn item_embeddings(&self) -> Tensor<B, 2>;
 
     /// The mean loss over the batch's targets, `[1]`.

@@ -9,7 +9,7 @@ use burn::tensor::{Bool, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::parts::{Dropout, Weights};
-use super::{Loss, Objective, RecallerConfig, SequenceRecaller};
+use super::{Loss, Objective, RecallerConfig, SequenceRecaller, TablePrecision};
 use crate::backend::{self, Backend};
 use crate::data::{SequenceBatch, TrainingBatch};
 use crate::{Error, Result, checks};
@@ -55,6 +55,9 @@ pub struct MultiInterestConfig {
     /// How many of a history's last items are seen.
     #[config(default = 20)]
     pub max_len: usize,
+    /// How precisely item vectors are kept.
+    #[config(default = "TablePrecision::Single")]
+    pub table_precision: TablePrecision,
     /// What it is trained for: unless told otherwise, a softmax over the whole catalog of cosines, at
     /// temperature 0.07.
     #[config(default = "Objective::cosine(0.07)")]
@@ -198,7 +201,7 @@ impl RecallerConfig for MultiInterestConfig {
     ) -> Result<MultiInterest<B>> {
         self.validate_for(items)?;
         let (dim, interests, max_len) = (self.dim, self.interests, self.max_len);
-        let mut weights = Weights::new(seed, device)?;
+        let mut weights = Weights::new(seed, device)?.with_tables(self.table_precision)?;
         let mut model = MultiInterest {
             embedding: weights.items(items, dim),
             positions: None,

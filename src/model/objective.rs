@@ -4,7 +4,7 @@ use burn::config::Config;
 use burn::module::Param;
 use burn::tensor::activation::{elu, log_sigmoid, log_softmax, relu, sigmoid, softmax, softplus};
 use burn::tensor::backend::Backend as BurnBackend;
-use burn::tensor::{Bool, Int, Tensor};
+use burn::tensor::{Bool, DType, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::Similarity;
@@ -120,7 +120,7 @@ pub trait ItemVectors<B: Backend> {
     /// The number of items, padding not counted.
     fn items(&self) -> usize;
 
-    /// All vectors `[items + 1, dim]`.
+    /// All vectors `[items + 1, dim]`, in single precision as those of some are.
     fn all(&self) -> Tensor<B, 2>;
 
     /// Those of some items `[n]`, as `[n, dim]`.
@@ -134,7 +134,14 @@ impl<B: Backend> ItemVectors<B> for Param<Tensor<B, 2>> {
     }
 
     fn all(&self) -> Tensor<B, 2> {
-        self.val()
+        let table = self.val();
+        match table.dtype() {
+            DType::F16 => {
+                let rows = Tensor::arange(0..table.dims()[0] as i64, &table.device());
+                backend::select_rows(table, rows)
+            }
+            _ => table,
+        }
     }
 
     fn of(&self, items: Tensor<B, 1, Int>) -> Tensor<B, 2> {

@@ -12,7 +12,7 @@ use super::parts::{
     Blocks, Dropout, EndsSettings, Packing, SequenceEnds, Weights, causal_attention, layer_norm,
     linear,
 };
-use super::{Objective, RecallerConfig, SequenceRecaller};
+use super::{Objective, RecallerConfig, SequenceRecaller, TablePrecision};
 use crate::backend::{Activation, Backend};
 use crate::data::{SequenceBatch, TrainingBatch};
 use crate::{Result, checks};
@@ -74,6 +74,9 @@ pub struct SasRecConfig {
     /// How many of a history's last items are seen.
     #[config(default = 50)]
     pub max_len: usize,
+    /// How precisely item vectors are kept.
+    #[config(default = "TablePrecision::Single")]
+    pub table_precision: TablePrecision,
     /// What it is trained for: unless told otherwise, a softmax over the whole catalog of cosines, at
     /// temperature 0.07.
     #[config(default = "Objective::cosine(0.07)")]
@@ -157,7 +160,7 @@ impl RecallerConfig for SasRecConfig {
 
     fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> Result<SasRec<B>> {
         self.validate_for(items)?;
-        let mut weights = Weights::new(seed, device)?;
+        let mut weights = Weights::new(seed, device)?.with_tables(self.table_precision)?;
         let ends = EndsSettings {
             items,
             dim: self.dim,

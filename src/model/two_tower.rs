@@ -11,7 +11,9 @@ use burn::tensor::{Int, Tensor, TensorData};
 
 use super::objective::ItemVectors;
 use super::parts::{Dropout, Packing, Weights};
-use super::{Loss, Objective, RecallerConfig, SampledLoss, SequenceRecaller, Similarity};
+use super::{
+    Loss, Objective, RecallerConfig, SampledLoss, SequenceRecaller, Similarity, TablePrecision,
+};
 use crate::backend::Backend;
 use crate::data::{Features, NegativeSampling, SequenceBatch, TrainingBatch};
 use crate::{Error, Result, checks};
@@ -45,6 +47,9 @@ pub struct TwoTowerConfig {
     /// How many of a history's last items are seen.
     #[config(default = 50)]
     pub max_len: usize,
+    /// How precisely item vectors are kept.
+    #[config(default = "TablePrecision::Single")]
+    pub table_precision: TablePrecision,
     /// What it is trained for.
     #[config(default = "in_batch_softmax()")]
     pub objective: Objective,
@@ -153,13 +158,13 @@ impl TwoTowerConfig {
     ) -> Result<TwoTower<B>> {
         self.validate_for(items)?;
         let (dim, hidden) = (self.dim, self.hidden);
-        let mut weights = Weights::new(seed, device)?;
+        let mut weights = Weights::new(seed, device)?.with_tables(self.table_precision)?;
         let shape = [items + 1, self.item_features];
         let features = features.map(|values| weights.param(values, shape).set_require_grad(false));
         let (embedding, item_tower) = match features {
             Some(_) => {
                 let first = weights.linear(self.item_features, hidden);
-                let zeros = weights.param(vec![0.0; (items + 1) * dim], [items + 1, dim]);
+                let zeros = weights.items_of_zeros(items, dim);
                 (zeros, vec![first, weights.linear(hidden, dim)])
             }
             None => (weights.items(items, dim), Vec::new()),
@@ -208,7 +213,7 @@ impl<B: Backend> ItemVectors<B> for ItemTower<'_, B> {
 
     fn all(&self) -> Tensor<B, 2> {
         let features = self.model.features.as_ref().map(Param::val);
-        self.vectors(self.model.embedding.val(), features)
+        self.vectors(self.model.embedding.all(), features)
     }
 
     fn of(&self, items: Tensor<B, 1, Int>) -> Tensor<B, 2> {

@@ -9,6 +9,7 @@ mod decay;
 mod epoch_table;
 mod finite;
 mod gradients;
+mod half;
 mod identity;
 mod model_optimizer;
 mod new_items;

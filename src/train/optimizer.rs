@@ -54,15 +54,15 @@ impl Optimizer {
                     moment_1: rows(&state.moment_1),
                     moment_2: rows(&state.moment_2),
                 };
-                let old = rows(&table);
-                let (new, after) = adagrad.step(learning_rate, old.clone(), values, before.clone());
-                let moved = |of, new, old| backend::add_to_rows(of, indices.clone(), new - old);
+                let (new, after) = adagrad.step(learning_rate, rows(&table), values, before);
+                let seed = after.time as u64;
+                let moved = |of, new| backend::replace_rows(of, indices.clone(), new, seed);
                 let state = OptimizerState {
                     time: after.time,
-                    moment_1: moved(state.moment_1, after.moment_1, before.moment_1),
-                    moment_2: moved(state.moment_2, after.moment_2, before.moment_2),
+                    moment_1: moved(state.moment_1, after.moment_1),
+                    moment_2: moved(state.moment_2, after.moment_2),
                 };
-                (moved(table, new, old), state)
+                (moved(table, new), state)
             }
         }
     }

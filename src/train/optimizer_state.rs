@@ -1,8 +1,8 @@
 //! What optimizers keep of a parameter.
 
 use burn::record::Record;
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend as BurnBackend;
+use burn::tensor::{DType, Tensor};
 
 /// What an optimizer keeps of a parameter.
 #[derive(Record, Clone, Debug)]
@@ -16,12 +16,15 @@ pub struct OptimizerState<B: BurnBackend, const D: usize> {
 }
 
 impl<B: BurnBackend, const D: usize> OptimizerState<B, D> {
-    /// The state of a parameter that has not been moved yet.
+    /// The state of a parameter that has not been moved yet: in single precision, whatever the
+    /// parameter's is.
     pub(super) fn of(parameter: &Tensor<B, D>) -> Self {
+        let device = parameter.device();
+        let zeros = || Tensor::zeros(parameter.shape(), (&device, DType::F32));
         Self {
             time: 0,
-            moment_1: parameter.zeros_like(),
-            moment_2: parameter.zeros_like(),
+            moment_1: zeros(),
+            moment_2: zeros(),
         }
     }
 }

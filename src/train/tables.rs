@@ -92,12 +92,15 @@ impl RowAdagrad {
             moment_1,
             moment_2,
         } = state;
+        let time = time + 1;
         let squares = values.clone().square().mean_dim(1);
         let sums = backend::add_to_rows(moment_2, indices.clone(), squares);
         let of_rows = backend::select_rows(sums.clone(), indices.clone());
-        let table = backend::add_to_rows(table, indices, self.step(learning_rate, values, of_rows));
+        let step = self.step(learning_rate, values, of_rows);
+        let moved = backend::select_rows(table.clone(), indices.clone()) + step;
+        let table = backend::replace_rows(table, indices, moved, time as u64);
         let state = OptimizerState {
-            time: time + 1,
+            time,
             moment_1,
             moment_2: sums,
         };

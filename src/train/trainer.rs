@@ -9,6 +9,7 @@ use burn::module::Module;
 use super::checkpoint::{Checkpoint, Checkpoints, EncodedTensors, Progress, encode};
 use super::config::TrainerConfig;
 use super::finite::all_finite;
+use super::half::{Precisions, check_half_tables};
 use super::identity::Identity;
 use super::model_optimizer::ModelOptimizer;
 use super::observer::{EpochReport, TrainingObserver, TrainingPlan};
@@ -153,9 +154,12 @@ impl<'a> Trainer<'a> {
             .transpose()?;
         if let Some(checkpoint) = self.checkpoint()? {
             (checkpoint.progress.identity).check_same(&progress.identity)?;
-            model = model.load_record(checkpoint.model::<B, _>(device)?);
+            let precisions = Precisions::of::<B>(&model);
+            model = precisions.restore(model.load_record(checkpoint.model::<B, _>(device)?));
             optimizer.load(checkpoint.optimizer::<B, _>(device)?);
+            let precisions = Precisions::of::<B::InnerBackend>(&best);
             best = best.load_record(checkpoint.best::<B::InnerBackend, _>(device)?);
+            best = precisions.restore(best);
             mean = match mean {
                 Some(mean) => {
                     Some(mean.load_record(checkpoint.mean::<B::InnerBackend, _>(device)?))
@@ -306,6 +310,7 @@ fn check<B: TrainingBackend>(
     evaluation: &Evaluation,
 ) -> Result<()> {
     check_targets(model, config.targets)?;
+    check_half_tables(model, config)?;
     let items = split.catalog().len();
     if config.metric.k() > items {
         // The default's cut is nothing that the caller wrote.

@@ -336,14 +336,14 @@ impl<B: TrainingBackend, F: FnMut(&str, Values) -> Result<Values>> ModuleMapper<
         }
         let name = self.names.join(".");
         param.map(|tensor| {
-            let device = tensor.device();
+            let kind = (&tensor.device(), tensor.dtype());
             let values = Values {
                 shape: tensor.dims().to_vec(),
                 values: tensor.to_data().iter::<f32>().collect(),
             };
             match (self.fill)(&name, values) {
                 Ok(Values { shape, values }) => {
-                    Tensor::from_data(TensorData::new(values, shape), &device).require_grad()
+                    Tensor::from_data(TensorData::new(values, shape), kind).require_grad()
                 }
                 Err(error) => {
                     *self.wrong = Some(error);

@@ -3,19 +3,46 @@
 use burn::module::Param;
 use burn::nn::{LayerNorm, LayerNormConfig, Linear};
 use burn::tensor::backend::Backend as BurnBackend;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
+use half::f16;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::Result;
 use crate::backend::{Backend, check_device};
+use crate::model::TablePrecision;
+use crate::{Error, Result};
+
+/// A table of these values.
+fn table<B: BurnBackend>(
+    values: impl Iterator<Item = f32>,
+    shape: [usize; 2],
+    precision: TablePrecision,
+    device: &B::Device,
+) -> Param<Tensor<B, 2>> {
+    // Of millions of items there is room for one table, not for two.
+    let count = shape.iter().product();
+    let (data, kind) = match precision {
+        TablePrecision::Single => {
+            let mut all = Vec::with_capacity(count);
+            all.extend(values);
+            (TensorData::new(all, shape), DType::F32)
+        }
+        TablePrecision::Half => {
+            let mut all = Vec::with_capacity(count);
+            all.extend(values.map(f16::from_f32));
+            (TensorData::new(all, shape), DType::F16)
+        }
+    };
+    Param::from_tensor(Tensor::from_data(data, (device, kind)))
+}
 
 /// Draws a model's weights, one after another.
 #[derive(Debug)]
 pub struct Weights<'a, B: BurnBackend> {
     random: ChaCha8Rng,
     device: &'a B::Device,
+    tables: TablePrecision,
 }
 
 impl<'a, B: Backend> Weights<'a, B> {
@@ -28,7 +55,24 @@ impl<'a, B: Backend> Weights<'a, B> {
         Ok(Self {
             random: ChaCha8Rng::seed_from_u64(seed),
             device,
+            tables: TablePrecision::Single,
         })
+    }
+
+    /// Keeps [items'](Weights::items) tables in this precision.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when the device has no such numbers.
+    pub fn with_tables(self, tables: TablePrecision) -> Result<Self> {
+        if tables == TablePrecision::Half && !B::supports_dtype(self.device, DType::F16) {
+            let reason = format!(
+                "the backend {} has no numbers of 16 bits on {:?}; use single",
+                B::name(self.device),
+                self.device
+            );
+            return Err(Error::invalid("table_precision", "half", reason));
+        }
+        Ok(Self { tables, ..self })
     }
 }
 
@@ -59,12 +103,23 @@ impl<B: BurnBackend> Weights<'_, B> {
 
     /// Item vectors `[items + 1, dim]` of about length 1; those of padding are 0.
     pub fn items(&mut self, items: usize, dim: usize) -> Param<Tensor<B, 2>> {
-        // Of millions of items there is room for one table, not for two.
-        let mut values = Vec::with_capacity((items + 1) * dim);
-        values.resize(dim, 0.0);
+        let (device, tables) = (self.device, self.tables);
         let draws = self.normal_values(1.0 / (dim as f32).sqrt());
-        values.extend(draws.take(items * dim));
-        self.param(values, [items + 1, dim])
+        let values = std::iter::repeat_n(0.0, dim).chain(draws.take(items * dim));
+        table(values, [items + 1, dim], tables, device)
+    }
+
+    /// Item vectors `[items + 1, dim]` of 0.
+    pub fn items_of_zeros(&self, items: usize, dim: usize) -> Param<Tensor<B, 2>> {
+        let values = std::iter::repeat_n(0.0, (items + 1) * dim);
+        table(values, [items + 1, dim], self.tables, self.device)
+    }
+
+    /// Item vectors `[items + 1, dim]` uniform within `±bound`.
+    pub fn uniform_items(&mut self, items: usize, dim: usize, bound: f32) -> Param<Tensor<B, 2>> {
+        let (device, tables) = (self.device, self.tables);
+        let draws = (0..(items + 1) * dim).map(|_| self.random.random_range(-bound..bound));
+        table(draws, [items + 1, dim], tables, device)
     }
 
     /// A table `[rows, columns]` uniform within `±bound`.
