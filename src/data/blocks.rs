@@ -43,15 +43,162 @@ pub(super) trait Source: Sync {
     fn open(&self) -> io::Result<impl Read + Seek>;
 }
 
-/// Reads rows whose fields are not quoted from the bytes `range` of a source, `block` bytes at a
-/// time.
+/// Text as blocks of whole lines.
+pub(super) trait Blocks: Send {
+    /// The first line, which is in no block.
+    fn first_line(&mut self) -> io::Result<Vec<u8>>;
+
+    /// How many blocks there are in all, where that is known.
+    fn count(&self) -> Option<usize>;
+
+    /// What the next blocks are parsed into, so many of them or what is left.
+    fn next<T: Send>(
+        &mut self,
+        count: usize,
+        parse: impl Fn(&[u8]) -> T + Sync,
+    ) -> Vec<io::Result<T>>;
+}
+
+/// Blocks of a source that every thread reads for itself.
 ///
-/// Blocks are read into memory that stays in cache, rather than mapped: mapped pages would count
-/// as this process's memory, and a file that shrinks would end it.
-pub(super) fn read(
-    source: &impl Source,
+/// They are read into memory that stays in cache, rather than mapped: mapped pages would count as this
+/// process's memory, and a file that shrinks would end it.
+pub(super) struct Places<'a, S> {
+    source: &'a S,
+    /// Where lines begin.
+    first: u64,
+    /// What is left.
     range: Range<u64>,
     block: usize,
+}
+
+impl<'a, S: Source> Places<'a, S> {
+    /// Blocks of `block` bytes of the bytes `range`.
+    pub(super) fn new(source: &'a S, range: Range<u64>, block: usize) -> Self {
+        Self {
+            source,
+            first: range.start,
+            range,
+            block,
+        }
+    }
+}
+
+impl<S: Source> Blocks for Places<'_, S> {
+    fn first_line(&mut self) -> io::Result<Vec<u8>> {
+        let line = first_line(self.source, self.first)?;
+        self.first += line.len() as u64;
+        self.range.start = self.first;
+        Ok(line)
+    }
+
+    fn count(&self) -> Option<usize> {
+        let bytes = self.range.end.saturating_sub(self.first);
+        usize::try_from(bytes.div_ceil(self.block as u64)).ok()
+    }
+
+    fn next<T: Send>(
+        &mut self,
+        count: usize,
+        parse: impl Fn(&[u8]) -> T + Sync,
+    ) -> Vec<io::Result<T>> {
+        let block = self.block as u64;
+        let starts: Vec<u64> = (self.range.clone().step_by(self.block))
+            .take(count)
+            .collect();
+        let all = self.range.end;
+        self.range.start += block * starts.len() as u64;
+        let read = |text: &mut Vec<u8>, &start: &u64| {
+            let range = start..all.min(start + block);
+            read_lines(self.source, self.first, range, text)?;
+            Ok(parse(text))
+        };
+        starts.par_iter().map_init(Vec::new, read).collect()
+    }
+}
+
+/// Blocks of what can be read from its start alone, such as compressed text: the next ones are read while some
+/// are parsed.
+pub(super) struct Stream<R> {
+    source: R,
+    block: usize,
+    /// The beginning of a line, whose end has not been read.
+    begun: Vec<u8>,
+    ahead: Vec<io::Result<Vec<u8>>>,
+}
+
+impl<R: BufRead> Stream<R> {
+    /// Blocks of about `block` bytes.
+    pub(super) fn new(source: R, block: usize) -> Self {
+        Self {
+            source,
+            block,
+            begun: Vec::new(),
+            ahead: Vec::new(),
+        }
+    }
+
+    /// Up to so many blocks, of which an error is the last.
+    fn read(&mut self, count: usize) -> Vec<io::Result<Vec<u8>>> {
+        let blocks = std::iter::from_fn(|| self.read_block().transpose());
+        let mut failed = false;
+        let until_error =
+            blocks.take_while(|block| !std::mem::replace(&mut failed, block.is_err()));
+        until_error.take(count).collect()
+    }
+
+    /// The next block; `None` at the end.
+    fn read_block(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let mut text = std::mem::take(&mut self.begun);
+        let mut part = self.source.by_ref().take(self.block as u64);
+        part.read_to_end(&mut text)?;
+        if part.limit() == 0 {
+            match memchr::memrchr(b'\n', &text) {
+                Some(end) => self.begun = text.split_off(end + 1),
+                None => drop(self.source.read_until(b'\n', &mut text)?),
+            }
+        }
+        Ok((!text.is_empty()).then_some(text))
+    }
+}
+
+impl<R: BufRead + Send> Blocks for Stream<R> {
+    fn first_line(&mut self) -> io::Result<Vec<u8>> {
+        let mut line = Vec::new();
+        self.source.read_until(b'\n', &mut line)?;
+        Ok(line)
+    }
+
+    fn count(&self) -> Option<usize> {
+        None
+    }
+
+    fn next<T: Send>(
+        &mut self,
+        count: usize,
+        parse: impl Fn(&[u8]) -> T + Sync,
+    ) -> Vec<io::Result<T>> {
+        let mut texts = std::mem::take(&mut self.ahead);
+        if texts.is_empty() {
+            texts = self.read(count);
+        }
+        let ended = texts.iter().any(Result::is_err);
+        let parse = || {
+            let texts = texts.into_par_iter();
+            texts.map(|text| text.map(|text| parse(&text))).collect()
+        };
+        let read = || {
+            if ended { Vec::new() } else { self.read(count) }
+        };
+        let (parsed, ahead) = rayon::join(parse, read);
+        self.ahead = ahead;
+        parsed
+    }
+}
+
+/// Reads rows whose fields are not quoted.
+pub(super) fn read(
+    blocks: &mut impl Blocks,
     schema: &Schema,
     into: &mut Collector<'_, '_>,
 ) -> Result<Completion> {
@@ -65,15 +212,13 @@ pub(super) fn read(
     }
     let quotes = schema.has_quotes();
     let path = into.path;
-    let mut rows = range;
     let mut lines_before = 0;
     let header = if schema.header {
-        let line = first_line(source, rows.start).map_err(Error::io("read", path))?;
+        let line = blocks.first_line().map_err(Error::io("read", path))?;
         if quotes && line.contains(&b'"') {
             return Ok(Completion::Quoted);
         }
         lines_before = 1;
-        rows.start += line.len() as u64;
         Some(header_names(without_end(&line), delimiter))
     } else {
         None
@@ -87,17 +232,10 @@ pub(super) fn read(
         path,
         bad_rows: into.bad_rows,
     };
-    let blocks = rows.clone().step_by(block).collect::<Vec<u64>>();
-    let mut rounds = blocks.chunks(BLOCKS_PER_THREAD * rayon::current_num_threads());
-    let parse = |starts: &[u64]| -> Vec<io::Result<Part>> {
-        let parse = |text: &mut Vec<u8>, &start: &u64| {
-            let end = rows.end.min(start + block as u64);
-            read_lines(source, rows.start, start..end, text)?;
-            Ok(parser.parse(text))
-        };
-        starts.par_iter().map_init(Vec::new, parse).collect()
-    };
-    let mut parsed = rounds.next().map(parse).unwrap_or_default();
+    let of_round = BLOCKS_PER_THREAD * rayon::current_num_threads();
+    let count = blocks.count();
+    let mut next = || blocks.next(of_round, |text| parser.parse(text));
+    let mut parsed = next();
     let mut first = true;
     while !parsed.is_empty() {
         let merge = || -> Result<Completion> {
@@ -113,16 +251,18 @@ pub(super) fn read(
                 lines_before += part.lines;
                 into.give()?;
             }
-            if first && !into.gives_parts() {
-                let share = blocks.len() as f64 / rayon::current_num_threads() as f64;
-                let rows = into.interactions.len() as f64 * share / BLOCKS_PER_THREAD as f64;
+            if let Some(count) = count
+                && first
+                && !into.gives_parts()
+            {
+                let rows = into.interactions.len() as f64 * count as f64 / of_round as f64;
                 into.interactions.reserve((rows * 1.01) as usize);
-                first = false;
             }
+            first = false;
             Ok(Completion::Whole)
         };
         // The rows of one round are put together while the next is parsed.
-        let (merged, next) = rayon::join(merge, || rounds.next().map(parse).unwrap_or_default());
+        let (merged, next) = rayon::join(merge, &mut next);
         if merged? == Completion::Quoted {
             return Ok(Completion::Quoted);
         }
@@ -306,16 +446,29 @@ mod tests {
             .value(Column::Position(3))
     }
 
+    /// How text is cut into blocks of so many bytes.
+    enum Cut {
+        Places(usize),
+        Stream(usize),
+    }
+
     /// What one reader makes of a text, in a form that can be compared.
-    fn outcome(text: &str, block: Option<usize>, bad_rows: BadRows) -> Result<String, String> {
+    fn outcome(text: &str, block: Option<Cut>, bad_rows: BadRows) -> Result<String, String> {
         let mut into = Collector::new(Path::new("log.csv"), bad_rows, None);
         let whole = 0..text.len() as u64;
         let read = match block {
-            Some(block) => read(&text, whole, block, &schema(), &mut into)
-                .map(|completion| assert_eq!(completion, Completion::Whole)),
-            None => read_csv(text.as_bytes(), &schema(), text.contains('\r'), &mut into),
+            Some(Cut::Places(block)) => {
+                read(&mut Places::new(&text, whole, block), &schema(), &mut into)
+            }
+            Some(Cut::Stream(block)) => read(
+                &mut Stream::new(text.as_bytes(), block),
+                &schema(),
+                &mut into,
+            ),
+            None => read_csv(text.as_bytes(), &schema(), text.contains('\r'), &mut into)
+                .map(|()| Completion::Whole),
         };
-        read.map_err(|error| error.to_string())?;
+        assert_eq!(read.map_err(|error| error.to_string())?, Completion::Whole);
         let log = into.interactions;
         let values: Vec<Option<f32>> = (0..log.len()).map(|row| log.value(row)).collect();
         let ids = (log.users().ids(), log.items().ids());
@@ -346,10 +499,10 @@ mod tests {
             });
             let text: String = rows.collect();
             for bad_rows in [BadRows::Skip, BadRows::Fail] {
-                prop_assert_eq!(
-                    outcome(&text, Some(block), bad_rows),
-                    outcome(&text, None, bad_rows)
-                );
+                let expected = outcome(&text, None, bad_rows);
+                for cut in [Cut::Places(block), Cut::Stream(block)] {
+                    prop_assert_eq!(&outcome(&text, Some(cut), bad_rows), &expected);
+                }
             }
         }
     }
@@ -359,7 +512,8 @@ mod tests {
         for text in ["1,2,3,4\n1,\"2,5\",3,4\n", "\"1\",2,3,4\n"] {
             let mut into = Collector::new(Path::new("log.csv"), BadRows::Fail, None);
             let whole = 0..text.len() as u64;
-            let completion = read(&text, whole, 4, &schema(), &mut into).unwrap();
+            let mut blocks = Places::new(&text, whole, 4);
+            let completion = read(&mut blocks, &schema(), &mut into).unwrap();
             assert_eq!(completion, Completion::Quoted);
         }
     }

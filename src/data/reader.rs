@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use csv::ByteRecord;
 
-use super::blocks::{self, BLOCK, Completion};
+use super::blocks::{self, BLOCK, Completion, Places, Stream};
 use super::format::Format;
 use super::id::ExternalId;
 use super::interactions::Interactions;
@@ -30,7 +30,7 @@ use crate::{Error, Result};
 
 /// Reads [`Interactions`] from a file, or from anything else that gives bytes.
 ///
-/// Files compressed by gzip or zstd are unpacked in memory (features `gzip` and `zstd`). A Parquet file is read by the names of its
+/// Files compressed by gzip or zstd are unpacked while they are read (features `gzip` and `zstd`). A Parquet file is read by the names of its
 /// columns, and a folder as all Parquet files in it and its folders, whose names may give columns
 /// (`day=2026-11-28`), as Spark, DuckDB and polars write them (feature `parquet`).
 ///
@@ -219,8 +219,18 @@ impl InteractionReader {
                 read_columns(source, &schema, &mut into)?;
             }
             Some(schema) => {
-                let rows = byte_order_mark as u64..text.size()?;
-                match blocks::read(text, rows, BLOCK, &schema, &mut into)? {
+                let completion = match text.bytes() {
+                    Some(bytes) => {
+                        let size = bytes.size().map_err(Error::io("read", path))?;
+                        let mut blocks = Places::new(bytes, byte_order_mark as u64..size, BLOCK);
+                        blocks::read(&mut blocks, &schema, &mut into)?
+                    }
+                    None => {
+                        let mut blocks = Stream::new(source, BLOCK);
+                        blocks::read(&mut blocks, &schema, &mut into)?
+                    }
+                };
+                match completion {
                     Completion::Whole => {}
                     Completion::Quoted => {
                         // Quoted fields may hold delimiters and line ends: the csv crate knows.
@@ -393,6 +403,7 @@ mod tests {
     use std::io::Write;
 
     use super::super::schema::Column;
+    use super::super::text::Bytes;
     use super::*;
 
     fn read(name: &str, text: impl AsRef<[u8]>, bad_rows: BadRows) -> Result<Interactions> {
@@ -670,8 +681,9 @@ mod tests {
         let schema = Schema::positions(0, 1).time(Column::Position(2));
         let mut into = Collector::new(&path, BadRows::Fail, None);
         // As if it had been longer when its size was asked for.
-        let text = Text::File(path.clone());
-        let read = blocks::read(&text, 0..100, 64, &schema, &mut into);
+        let bytes = Bytes::File(path.clone());
+        let mut blocks = Places::new(&bytes, 0..100, 64);
+        let read = blocks::read(&mut blocks, &schema, &mut into);
         assert!(matches!(read, Err(Error::Io { .. })), "{read:?}");
     }
 
@@ -702,8 +714,8 @@ mod tests {
         assert_eq!(rows(&reader.read().unwrap()), expected());
         // Cut short, it is an error and not fewer rows.
         let cut = read("ratings.csv.gz", &packed[..packed.len() - 9], BadRows::Fail);
-        let unpack = matches!(&cut, Err(Error::Io { action, .. }) if *action == "unpack");
-        assert!(unpack, "{cut:?}");
+        let message = cut.unwrap_err().to_string();
+        assert!(message.contains("can't be unpacked (gzip)"), "{message}");
     }
 
     #[cfg(feature = "zstd")]
@@ -725,8 +737,8 @@ mod tests {
             &packed[..packed.len() - 9],
             BadRows::Fail,
         );
-        let unpack = matches!(&cut, Err(Error::Io { action, .. }) if *action == "unpack");
-        assert!(unpack, "{cut:?}");
+        let message = cut.unwrap_err().to_string();
+        assert!(message.contains("can't be unpacked (gzip)"), "{message}");
     }
 
     #[cfg(unix)]
