@@ -153,12 +153,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn attention((input, gradient) in attention_case()) {
+    fn attention((input, gradient) in attention_case(), weights in prop_oneof![1..40usize, 40..4_000usize, Just(1 << 24)]) {
         let fused = host::attention::<Flex>(input.clone());
-        let plain = default_ops::attention::<Flex>(input.clone());
+        let plain = default_ops::attention_by_blocks::<Flex>(input.clone(), weights);
         assert_close("gathered", fused.gathered, plain.gathered, 1e-5);
         let fused = host::attention_backward::<Flex>(gradient.clone(), input.clone(), fused.saved);
-        let plain = default_ops::attention_backward::<Flex>(gradient, input, plain.saved);
+        let plain = default_ops::attention_backward_by_blocks::<Flex>(gradient, input, weights);
         assert_close("projected", fused.projected, plain.projected, 1e-4);
         prop_assert_eq!(fused.biases.is_some(), plain.biases.is_some());
         let biases = fused.biases.into_iter().flatten().zip(plain.biases.into_iter().flatten());

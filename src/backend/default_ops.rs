@@ -1,9 +1,12 @@
 //! The fused operations as ordinary tensor operations, for backends that have no kernels of ours.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use burn::tensor::ops::{FloatTensor, IntTensor};
 use burn::tensor::{
-    Bool, DType, FloatDType, Int, Shape, Tensor, TensorData, TensorMetadata, TensorPrimitive,
-    activation,
+    Bool, DType, FloatDType, IndexingUpdateOp, Int, Shape, Tensor, TensorData, TensorMetadata,
+    TensorPrimitive, activation,
 };
 
 use super::{
@@ -339,50 +342,54 @@ impl<B: Backend> Places<B> {
     }
 }
 
-/// Attention over a padded batch: `[batch, heads, len, len]` weights.
+/// How many attention weights are made at a time at most, unless they are of one query a sequence: 64 MiB.
+const BLOCK_WEIGHTS: usize = 1 << 24;
+
+/// Attention over a padded batch, a block of queries at a time: of a block of `n` queries that ends before
+/// place `end`, there are weights `[batch, heads, n, end]`.
 struct PaddedAttention<B: Backend> {
     places: Places<B>,
+    lengths: Arc<[usize]>,
     heads: usize,
     size: usize,
-    /// Which keys come after a query, `[1, 1, len, len]`.
-    future: Tensor<B, 4, Bool>,
     queries: Tensor<B, 4>,
     keys: Tensor<B, 4>,
     values: Tensor<B, 4>,
 }
 
 impl<B: Backend> PaddedAttention<B> {
-    fn new(projected: FloatTensor<B>, lengths: &[usize], heads: usize) -> Self {
+    fn new(projected: FloatTensor<B>, lengths: &Arc<[usize]>, heads: usize) -> Self {
         let projected: Tensor<B, 2> = tensor::<B, 2>(projected);
         let device = projected.device();
         let dim = projected.dims()[1] / 3;
         let places = Places::new(lengths, &device);
-        let len = places.len;
-        let future = Tensor::<B, 2, Bool>::tril_mask([len, len], 0, &device).unsqueeze();
-        let mut padded = Self {
+        let size = dim / heads;
+        let [queries, keys, values] = [0, 1, 2].map(|part| {
+            let part = projected.clone().narrow(1, part * dim, dim);
+            of_heads(&places, part, heads)
+        });
+        Self {
             places,
+            lengths: lengths.clone(),
             heads,
-            size: dim / heads,
-            future,
-            queries: Tensor::empty([0, 0, 0, 0], &device),
-            keys: Tensor::empty([0, 0, 0, 0], &device),
-            values: Tensor::empty([0, 0, 0, 0], &device),
-        };
-        let [queries, keys, values] =
-            [0, 1, 2].map(|part| padded.heads(projected.clone().narrow(1, part * dim, dim)));
-        (padded.queries, padded.keys, padded.values) = (queries, keys, values);
-        padded
+            size,
+            queries,
+            keys,
+            values,
+        }
     }
 
-    /// `[tokens, dim]` as `[batch, heads, len, size]`.
-    fn heads(&self, values: Tensor<B, 2>) -> Tensor<B, 4> {
-        let [batch, len] = [self.places.batch, self.places.len];
-        (self.places.pad(values))
-            .reshape([batch, len, self.heads, self.size])
-            .swap_dims(1, 2)
+    /// Blocks of queries of which each has at most so many weights, or is of one query.
+    fn blocks(&self, weights: usize) -> impl Iterator<Item = Range<usize>> {
+        let Places { batch, len, .. } = self.places;
+        let of_query = (batch * self.heads * len).max(1);
+        let size = (weights / of_query).max(1);
+        (0..len)
+            .step_by(size)
+            .map(move |start| start..len.min(start + size))
     }
 
-    /// And back.
+    /// `[batch, heads, len, size]` as `[tokens, dim]`.
     fn join(&self, heads: Tensor<B, 4>) -> Tensor<B, 2> {
         let [batch, len] = [self.places.batch, self.places.len];
         let joined = heads
@@ -391,102 +398,137 @@ impl<B: Backend> PaddedAttention<B> {
         self.places.pack(joined)
     }
 
-    fn products(&self) -> Tensor<B, 4> {
-        self.queries
-            .clone()
-            .matmul(self.keys.clone().swap_dims(2, 3))
+    /// The keys that a block's queries may look at.
+    fn keys(&self, block: &Range<usize>) -> Tensor<B, 4> {
+        self.keys.clone().narrow(2, 0, block.end)
     }
 
-    fn softmax(&self) -> Tensor<B, 4> {
-        let scores = self.products().div_scalar((self.size as f64).sqrt());
-        let scores = scores.mask_fill(self.future.clone(), f32::NEG_INFINITY);
-        activation::softmax(scores, 3)
+    /// Their values.
+    fn values(&self, block: &Range<usize>) -> Tensor<B, 4> {
+        self.values.clone().narrow(2, 0, block.end)
+    }
+
+    fn products(&self, block: &Range<usize>) -> Tensor<B, 4> {
+        of_block(&self.queries, block).matmul(self.keys(block).swap_dims(2, 3))
+    }
+
+    /// Values with another one where a key comes after its query.
+    fn causal(&self, values: Tensor<B, 4>, block: &Range<usize>, future: f32) -> Tensor<B, 4> {
+        let shape = [block.len(), block.end];
+        let offset = block.start as i64;
+        let mask = Tensor::<B, 2, Bool>::tril_mask(shape, offset, &values.device());
+        values.mask_fill(mask.unsqueeze(), future)
+    }
+
+    fn softmax(&self, block: &Range<usize>) -> Tensor<B, 4> {
+        let scores = self.products(block).div_scalar((self.size as f64).sqrt());
+        activation::softmax(self.causal(scores, block, f32::NEG_INFINITY), 3)
     }
 
     /// 0 where a weight is dropped, and more than 1 where it is kept.
-    fn mask(&self, (seed, probability): (u64, f64)) -> Tensor<B, 4> {
+    fn mask(&self, (seed, probability): (u64, f64), block: &Range<usize>) -> Tensor<B, 4> {
         let Places { batch, len, .. } = self.places;
-        let shape = [batch, self.heads, len, len];
-        let mut mask = vec![0.0; shape.iter().product()];
-        crate::kernels::dropout::mask(seed, probability, 0, &mut mask);
+        let mut mask = vec![0.0; batch * self.heads * block.len() * block.end];
+        let queries = (0..batch * self.heads).flat_map(|head| {
+            let of_head = block.clone();
+            of_head.map(move |query| head * len + query)
+        });
+        for (row, query) in mask.chunks_exact_mut(block.end).zip(queries) {
+            let first = (query * len) as u64;
+            crate::kernels::dropout::mask(seed, probability, first, row);
+        }
+        let shape = [batch, self.heads, block.len(), block.end];
         Tensor::from_data(TensorData::new(mask, shape), &self.places.real.device())
     }
 
-    /// The distances of pairs in positions `[len * len]` and the classes of those in time
-    /// `[batch * len * len]`, 0 where a key comes after its query.
-    fn distances(&self, lengths: &[usize], classes: &[u8]) -> [Tensor<B, 1, Int>; 2] {
-        let Places { batch, len, .. } = self.places;
-        let mut positions = vec![0i32; len * len];
-        let mut times = vec![0i32; batch * len * len];
-        for query in 0..len {
-            for key in 0..=query {
-                positions[query * len + key] = (query - key) as i32;
+    /// The distances of a block's pairs in positions `[n * end]` and the classes of those in time
+    /// `[batch * n * end]`, 0 where a key comes after its query.
+    fn distances(&self, classes: &[u8], block: &Range<usize>) -> [Tensor<B, 1, Int>; 2] {
+        let (batch, pairs) = (self.places.batch, block.len() * block.end);
+        let mut positions = vec![0i32; pairs];
+        let mut times = vec![0i32; batch * pairs];
+        for (query, positions) in block.clone().zip(positions.chunks_exact_mut(block.end)) {
+            for (key, position) in positions[..=query].iter_mut().enumerate() {
+                *position = (query - key) as i32;
             }
         }
-        let mut classes = classes.iter();
-        for (row, &length) in lengths.iter().enumerate() {
-            for query in 0..length {
-                let start = (row * len + query) * len;
-                for (time, &class) in times[start..=start + query].iter_mut().zip(&mut classes) {
-                    *time = i32::from(class);
+        let mut of_row = classes;
+        for (&length, times) in self.lengths.iter().zip(times.chunks_exact_mut(pairs)) {
+            for (query, times) in block.clone().zip(times.chunks_exact_mut(block.end)) {
+                if query < length {
+                    let before = query * (query + 1) / 2;
+                    let classes = &of_row[before..=before + query];
+                    for (time, &class) in times.iter_mut().zip(classes) {
+                        *time = i32::from(class);
+                    }
                 }
             }
+            of_row = &of_row[length * (length + 1) / 2..];
         }
         let device = self.places.real.device();
         [positions, times].map(|values| Tensor::from_data(values.as_slice(), &device))
     }
 
-    /// Products with biases, `[batch, heads, len, len]`.
+    /// Products with biases, `[batch, heads, n, end]`.
     fn biased(
         &self,
         biases: &AttentionBiases<FloatTensor<B>>,
         distances: &[Tensor<B, 1, Int>; 2],
+        block: &Range<usize>,
     ) -> Tensor<B, 4> {
         let [positions, times] = distances;
         let of = |table: &FloatTensor<B>, classes: &Tensor<B, 1, Int>| {
-            let len = self.places.len;
-            let rows = classes.dims()[0] / (len * len);
+            let shape = [block.len(), block.end];
+            let rows = classes.dims()[0] / (shape[0] * shape[1]);
             let table: Tensor<B, 2> = tensor::<B, 2>(table.clone());
             table
                 .select(0, classes.clone())
-                .reshape([rows, 1, len, len])
+                .reshape([rows, 1, shape[0], shape[1]])
         };
-        self.products() + of(&biases.positions, positions) + of(&biases.times, times)
+        self.products(block) + of(&biases.positions, positions) + of(&biases.times, times)
     }
+}
 
-    /// The gradients by queries, keys and values, by those of the products (scaled) and by the
-    /// weights that gathered.
-    fn by_projected(
-        &self,
-        by_products: Tensor<B, 4>,
-        weights: Tensor<B, 4>,
-        gradient: Tensor<B, 4>,
-    ) -> Tensor<B, 2> {
-        let by_queries = by_products.clone().matmul(self.keys.clone());
-        let by_keys = by_products.swap_dims(2, 3).matmul(self.queries.clone());
-        let by_values = weights.swap_dims(2, 3).matmul(gradient);
-        let parts = [by_queries, by_keys, by_values].map(|part| self.join(part));
-        Tensor::cat(parts.to_vec(), 1)
-    }
+/// `[tokens, dim]` as `[batch, heads, len, size]`.
+fn of_heads<B: Backend>(places: &Places<B>, values: Tensor<B, 2>, heads: usize) -> Tensor<B, 4> {
+    let size = values.dims()[1] / heads;
+    (places.pad(values))
+        .reshape([places.batch, places.len, heads, size])
+        .swap_dims(1, 2)
+}
+
+/// A block's queries, or what belongs to each of them, out of `[batch, heads, len, size]`.
+fn of_block<B: Backend>(values: &Tensor<B, 4>, block: &Range<usize>) -> Tensor<B, 4> {
+    values.clone().narrow(2, block.start, block.len())
 }
 
 pub(super) fn attention<B: Backend>(
     input: AttentionInput<FloatTensor<B>>,
 ) -> AttentionOutput<FloatTensor<B>> {
+    attention_by_blocks::<B>(input, BLOCK_WEIGHTS)
+}
+
+/// The same, with at most so many weights at a time.
+pub(super) fn attention_by_blocks<B: Backend>(
+    input: AttentionInput<FloatTensor<B>>,
+    weights: usize,
+) -> AttentionOutput<FloatTensor<B>> {
     let padded = PaddedAttention::<B>::new(input.projected, &input.lengths, input.heads);
-    let weights = match input.scoring {
-        AttentionScoring::Softmax { dropout } => match dropout {
-            Some(dropout) => padded.softmax() * padded.mask(dropout),
-            None => padded.softmax(),
-        },
-        AttentionScoring::Silu(biases) => {
-            let distances = padded.distances(&input.lengths, &biases.classes);
-            let weights = activation::silu(padded.biased(&biases, &distances));
-            let weights = weights.div_scalar(biases.divisor);
-            weights.mask_fill(padded.future.clone(), 0.0)
-        }
-    };
-    let gathered = padded.join(weights.matmul(padded.values.clone()));
+    let blocks = padded.blocks(weights).map(|block| {
+        let weights = match &input.scoring {
+            AttentionScoring::Softmax { dropout } => match *dropout {
+                Some(dropout) => padded.softmax(&block) * padded.mask(dropout, &block),
+                None => padded.softmax(&block),
+            },
+            AttentionScoring::Silu(biases) => {
+                let distances = padded.distances(&biases.classes, &block);
+                let weights = activation::silu(padded.biased(biases, &distances, &block));
+                padded.causal(weights.div_scalar(biases.divisor), &block, 0.0)
+            }
+        };
+        weights.matmul(padded.values(&block))
+    });
+    let gathered = padded.join(Tensor::cat(blocks.collect(), 2));
     AttentionOutput {
         saved: primitive(Tensor::<B, 1>::zeros([1], &gathered.device())),
         gathered: primitive(gathered),
@@ -498,65 +540,94 @@ pub(super) fn attention_backward<B: Backend>(
     input: AttentionInput<FloatTensor<B>>,
     _saved: FloatTensor<B>,
 ) -> AttentionGradients<FloatTensor<B>> {
+    attention_backward_by_blocks::<B>(gradient, input, BLOCK_WEIGHTS)
+}
+
+/// The same, with at most so many weights at a time.
+pub(super) fn attention_backward_by_blocks<B: Backend>(
+    gradient: FloatTensor<B>,
+    input: AttentionInput<FloatTensor<B>>,
+    weights: usize,
+) -> AttentionGradients<FloatTensor<B>> {
     let padded = PaddedAttention::<B>::new(input.projected, &input.lengths, input.heads);
-    let gradient =
-        padded.heads(tensor::<B, 2>(gradient)) * padded.places.real.clone().unsqueeze_dim(1);
-    let by_weights = gradient
-        .clone()
-        .matmul(padded.values.clone().swap_dims(2, 3));
-    match input.scoring {
-        AttentionScoring::Softmax { dropout } => {
-            let weights = padded.softmax();
-            let (dropped, by_weights) = match dropout.map(|dropout| padded.mask(dropout)) {
-                Some(mask) => (weights.clone() * mask.clone(), by_weights * mask),
-                None => (weights.clone(), by_weights),
-            };
-            let mean = (weights.clone() * by_weights.clone()).sum_dim(3);
-            let by_products = weights * (by_weights - mean);
-            let by_products = by_products.div_scalar((padded.size as f64).sqrt());
-            let projected = padded.by_projected(by_products, dropped, gradient);
-            AttentionGradients {
-                projected: primitive(projected),
-                biases: None,
+    let gradient = of_heads(&padded.places, tensor::<B, 2>(gradient), input.heads)
+        * padded.places.real.clone().unsqueeze_dim(1);
+    let zeros = || padded.keys.zeros_like();
+    let mut by_queries = Vec::new();
+    let [mut by_keys, mut by_values] = [zeros(), zeros()];
+    let mut by_biases = match &input.scoring {
+        AttentionScoring::Softmax { .. } => None,
+        AttentionScoring::Silu(biases) => Some([&biases.positions, &biases.times].map(|table| {
+            let table: Tensor<B, 2> = tensor::<B, 2>(table.clone());
+            table.zeros_like()
+        })),
+    };
+    for block in padded.blocks(weights) {
+        let gradient = of_block(&gradient, &block);
+        let by_weights = (gradient.clone()).matmul(padded.values(&block).swap_dims(2, 3));
+        let (by_products, weights) = match &input.scoring {
+            AttentionScoring::Softmax { dropout } => {
+                let weights = padded.softmax(&block);
+                let mask = dropout.map(|dropout| padded.mask(dropout, &block));
+                let (dropped, by_weights) = match mask {
+                    Some(mask) => (weights.clone() * mask.clone(), by_weights * mask),
+                    None => (weights.clone(), by_weights),
+                };
+                let mean = (weights.clone() * by_weights.clone()).sum_dim(3);
+                let by_scores = weights * (by_weights - mean);
+                (by_scores.div_scalar((padded.size as f64).sqrt()), dropped)
             }
-        }
-        AttentionScoring::Silu(biases) => {
-            let distances = padded.distances(&input.lengths, &biases.classes);
-            let scores = padded.biased(&biases, &distances);
-            let gate = activation::sigmoid(scores.clone());
-            let causal = |values: Tensor<B, 4>| values.mask_fill(padded.future.clone(), 0.0);
-            let weights = causal((scores.clone() * gate.clone()).div_scalar(biases.divisor));
-            let slope = scores * (gate.clone().neg().add_scalar(1.0));
-            let slope = gate * slope.add_scalar(1.0);
-            let by_scores = causal((by_weights * slope).div_scalar(biases.divisor));
-            let [by_positions, by_times] = distances;
-            let of = |table: FloatTensor<B>, classes: Tensor<B, 1, Int>, by: Tensor<B, 1>| {
-                let table: Tensor<B, 2> = tensor::<B, 2>(table);
-                let zeros = table.zeros_like();
-                primitive(zeros.select_assign(
-                    0,
-                    classes,
-                    by.unsqueeze_dim(1),
-                    burn::tensor::IndexingUpdateOp::Add,
-                ))
-            };
-            let Places { batch, len, .. } = padded.places;
-            let pairs = len * len;
-            let by_pair = by_scores.clone().sum_dim(1);
-            let biases = [
-                of(
-                    biases.positions,
-                    by_positions,
-                    by_pair.clone().sum_dim(0).reshape([pairs]),
-                ),
-                of(biases.times, by_times, by_pair.reshape([batch * pairs])),
-            ];
-            AttentionGradients {
-                projected: primitive(padded.by_projected(by_scores, weights, gradient)),
-                biases: Some(biases),
+            AttentionScoring::Silu(biases) => {
+                let distances = padded.distances(&biases.classes, &block);
+                let scores = padded.biased(biases, &distances, &block);
+                let gate = activation::sigmoid(scores.clone());
+                let causal = |values: Tensor<B, 4>| {
+                    padded.causal(values.div_scalar(biases.divisor), &block, 0.0)
+                };
+                let weights = causal(scores.clone() * gate.clone());
+                let slope = scores * (gate.clone().neg().add_scalar(1.0));
+                let slope = gate * slope.add_scalar(1.0);
+                let by_scores = causal(by_weights * slope);
+                let of_pairs = by_scores.clone().sum_dim(1);
+                let [positions, times] = distances;
+                by_biases = by_biases.map(|[by_positions, by_times]| {
+                    [
+                        add_by_class(by_positions, positions, of_pairs.clone().sum_dim(0)),
+                        add_by_class(by_times, times, of_pairs),
+                    ]
+                });
+                (by_scores, weights)
             }
-        }
+        };
+        by_queries.push(by_products.clone().matmul(padded.keys(&block)));
+        let queries = of_block(&padded.queries, &block);
+        by_keys = add_to_first(by_keys, by_products.swap_dims(2, 3).matmul(queries));
+        by_values = add_to_first(by_values, weights.swap_dims(2, 3).matmul(gradient));
     }
+    let parts = [Tensor::cat(by_queries, 2), by_keys, by_values].map(|part| padded.join(part));
+    AttentionGradients {
+        projected: primitive(Tensor::cat(parts.to_vec(), 1)),
+        biases: by_biases.map(|biases| biases.map(primitive)),
+    }
+}
+
+/// `[batch, heads, len, size]` with values added to its first keys.
+fn add_to_first<B: Backend>(all: Tensor<B, 4>, values: Tensor<B, 4>) -> Tensor<B, 4> {
+    let [batch, heads, count, size] = values.dims();
+    let places = [0..batch, 0..heads, 0..count, 0..size];
+    let sum = all.clone().narrow(2, 0, count) + values;
+    all.slice_assign(places, sum)
+}
+
+/// `[classes, 1]` with each pair's value added to that of its class.
+fn add_by_class<B: Backend>(
+    table: Tensor<B, 2>,
+    classes: Tensor<B, 1, Int>,
+    of_pairs: Tensor<B, 4>,
+) -> Tensor<B, 2> {
+    let [pairs] = classes.dims();
+    let of_pairs = of_pairs.reshape([pairs, 1]);
+    table.select_assign(0, classes, of_pairs, IndexingUpdateOp::Add)
 }
 
 pub(super) fn drop_values<B: Backend>(
