@@ -4,7 +4,8 @@
 //! prints one JSON line with the median time of a step and the loss of the last, which must be the
 //! same on every backend; `--model sasrec` takes another model, and with the features `cuda` or
 //! `wgpu`, `--backend cuda` another backend. `--drawn 1024` samples the softmax: over the targets of
-//! the batch and so many drawn items, with `--tables lazy` or `row_wise` moving their rows alone.
+//! the batch and so many drawn items, with `--tables lazy` or `row_wise` moving their rows alone, which
+//! `--half` keeps in half precision.
 
 use std::time::Instant;
 
@@ -59,6 +60,9 @@ struct Options {
     /// How tables of vectors move: dense, lazy or row_wise.
     #[arg(long, default_value = "dense", value_parser = tables)]
     tables: Tables,
+    /// Keeps tables in half precision.
+    #[arg(long)]
+    half: bool,
     /// Given by `cargo bench`; it means nothing here.
     #[arg(long, hide = true)]
     bench: bool,
@@ -114,6 +118,8 @@ impl<B: TrainingBackend> ModelVisitor<B> for Steps<'_> {
             }
         };
         let config = settings::config(&defaults, options.dim, options.len, 0.0, &objective)?;
+        let precision = if options.half { "half" } else { "single" };
+        let config = overrides::config(&config, &json!({ "table_precision": precision }))?;
         let device = B::Device::default();
         let model = config.init::<B>(options.items, 1, &device)?;
         let (mut times, loss) = time::<B, C>(options, model, &device)?;
@@ -129,6 +135,7 @@ impl<B: TrainingBackend> ModelVisitor<B> for Steps<'_> {
                 "len": options.len,
                 "drawn": options.drawn,
                 "tables": options.tables,
+                "table_precision": precision,
                 "threads": options.threads,
                 "loss": (loss * 1e6).round() / 1e6,
                 "ms_per_step": (times[times.len() / 2] * 1e3).round() / 1e3,

@@ -27,7 +27,7 @@ use crate::files::{
 use crate::{Error, Result};
 
 /// The version of run folders that this build writes and reads.
-pub const RUN_FORMAT_VERSION: u32 = 5;
+pub const RUN_FORMAT_VERSION: u32 = 6;
 
 /// The file that names the version that counts.
 const POINTER: &str = "run.json";

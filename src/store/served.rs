@@ -30,7 +30,7 @@ use crate::error::damaged;
 use crate::recall::{RecallStage, check_offsets};
 
 /// The version of a stage's files that this build writes and reads.
-pub const STAGE_FORMAT_VERSION: u32 = 5;
+pub const STAGE_FORMAT_VERSION: u32 = 6;
 
 const MANIFEST: &str = "stage.json";
 const USERS: &str = "users.json";
