@@ -59,16 +59,14 @@ impl RecallerConfig for GatedMeanConfig {
         self.max_len
     }
 
-    fn init<B: Backend>(&self, items: usize, seed: u64, on: &B::Device) -> Result<GatedMean<B>> {
-        self.validate_for(items)?;
-        let mut weights = Weights::new(seed, on)?;
+    fn build<B: Backend>(&self, items: usize, weights: &mut Weights<'_, B>) -> GatedMean<B> {
         let (items, gate) = (weights.items(items, self.dim), weights.linear(self.dim, 1));
         let config = self.clone();
-        Ok(GatedMean {
+        GatedMean {
             items,
             gate,
             config,
-        })
+        }
     }
 }
 

@@ -49,6 +49,11 @@ pub(crate) fn on_device<B: Backend, T>(
     })
 }
 
+/// Waits until a device has done what it was told to.
+pub(crate) fn synchronize<B: Backend>(device: &B::Device) -> Result<()> {
+    B::sync(device).map_err(|error| failed::<B>(device, error.to_string()))
+}
+
 fn failed<B: Backend>(device: &B::Device, reason: String) -> Error {
     Error::Device {
         device: format!("{device:?}"),

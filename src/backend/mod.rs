@@ -30,7 +30,7 @@ use burn::tensor::ops::{FloatTensor, IntTensor};
 
 pub use crate::kernels::activation::Activation;
 pub use device::check_device;
-pub(crate) use device::on_device;
+pub(crate) use device::{on_device, synchronize};
 pub use ops::{
     add_to_rows, causal_attention, causal_convolution, dropout, gru, layer_norm, linear,
     log_normalizer, replace_rows, select_rows, silu_attention, softmax_cross_entropy,

@@ -140,9 +140,11 @@ impl RecallerConfig for BsaRecConfig {
         self.max_len
     }
 
-    fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> Result<BsaRec<B>> {
-        self.validate_for(items)?;
-        let mut weights = Weights::new(seed, device)?.with_tables(self.table_precision)?;
+    fn table_precision(&self) -> TablePrecision {
+        self.table_precision
+    }
+
+    fn build<B: Backend>(&self, items: usize, weights: &mut Weights<'_, B>) -> BsaRec<B> {
         let ends = EndsSettings {
             items,
             dim: self.dim,
@@ -150,14 +152,14 @@ impl RecallerConfig for BsaRecConfig {
             tied: true,
             output_layer: false,
         };
-        let ends = SequenceEnds::new(&ends, &mut weights);
-        let blocks = (0..self.blocks).map(|_| self.block(&mut weights)).collect();
+        let ends = SequenceEnds::new(&ends, weights);
+        let blocks = (0..self.blocks).map(|_| self.block(weights)).collect();
         let config = self.clone();
-        Ok(BsaRec {
+        BsaRec {
             ends,
             blocks,
             config,
-        })
+        }
     }
 }
 

@@ -131,29 +131,31 @@ impl RecallerConfig for Gru4RecConfig {
         self.search_similarity.unwrap_or(self.objective.similarity)
     }
 
-    fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> Result<Gru4Rec<B>> {
-        self.validate_for(items)?;
-        let mut weights = Weights::new(seed, device)?.with_tables(self.table_precision)?;
+    fn table_precision(&self) -> TablePrecision {
+        self.table_precision
+    }
+
+    fn build<B: Backend>(&self, items: usize, weights: &mut Weights<'_, B>) -> Gru4Rec<B> {
         let embedding = weights.items(items, self.dim);
         let (input_embedding, first) = match self.input {
-            InputEmbedding::Shared => (None, GruLayer::new(self.dim, self.dim, &mut weights)),
+            InputEmbedding::Shared => (None, GruLayer::new(self.dim, self.dim, weights)),
             InputEmbedding::Separate { dim } => {
                 let table = weights.items(items, dim);
-                (Some(table), GruLayer::new(dim, self.dim, &mut weights))
+                (Some(table), GruLayer::new(dim, self.dim, weights))
             }
             InputEmbedding::OneHot => {
                 let bound = 1.0 / (self.dim as f32).sqrt();
                 let table = weights.uniform_items(items, 3 * self.dim, bound);
-                (Some(table), GruLayer::on_products(self.dim, &mut weights))
+                (Some(table), GruLayer::on_products(self.dim, weights))
             }
         };
-        let more = (1..self.layers).map(|_| GruLayer::new(self.dim, self.dim, &mut weights));
-        Ok(Gru4Rec {
+        let more = (1..self.layers).map(|_| GruLayer::new(self.dim, self.dim, weights));
+        Gru4Rec {
             embedding,
             input_embedding,
             layers: std::iter::once(first).chain(more).collect(),
             config: self.clone(),
-        })
+        }
     }
 }
 

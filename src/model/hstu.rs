@@ -130,10 +130,12 @@ impl RecallerConfig for HstuConfig {
         self.max_len
     }
 
-    fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> Result<Hstu<B>> {
-        self.validate_for(items)?;
+    fn table_precision(&self) -> TablePrecision {
+        self.table_precision
+    }
+
+    fn build<B: Backend>(&self, items: usize, weights: &mut Weights<'_, B>) -> Hstu<B> {
         let dim = self.dim;
-        let mut weights = Weights::new(seed, device)?.with_tables(self.table_precision)?;
         let ends = EndsSettings {
             items,
             dim: self.dim,
@@ -141,7 +143,7 @@ impl RecallerConfig for HstuConfig {
             tied: self.tied,
             output_layer: self.output_layer,
         };
-        let ends = SequenceEnds::new(&ends, &mut weights);
+        let ends = SequenceEnds::new(&ends, weights);
         let blocks = (0..self.blocks).map(|_| HstuBlock {
             norm: weights.layer_norm(dim),
             project: weights.linear(dim, 4 * dim),
@@ -152,11 +154,11 @@ impl RecallerConfig for HstuConfig {
                 .time_bias
                 .then(|| weights.normal(TIME_CLASSES, 1, 0.02)),
         });
-        Ok(Hstu {
+        Hstu {
             ends,
             blocks: blocks.collect(),
             config: self.clone(),
-        })
+        }
     }
 }
 

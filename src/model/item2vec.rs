@@ -93,14 +93,16 @@ impl RecallerConfig for Item2VecConfig {
         Similarity::Cosine
     }
 
-    fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> Result<Item2Vec<B>> {
-        self.validate_for(items)?;
-        let mut weights = Weights::new(seed, device)?.with_tables(self.table_precision)?;
-        Ok(Item2Vec {
+    fn table_precision(&self) -> TablePrecision {
+        self.table_precision
+    }
+
+    fn build<B: Backend>(&self, items: usize, weights: &mut Weights<'_, B>) -> Item2Vec<B> {
+        Item2Vec {
             embedding: weights.items(items, self.dim),
             context: weights.items(items, self.dim),
             config: self.clone(),
-        })
+        }
     }
 }
 

@@ -21,8 +21,9 @@ use burn::module::{AutodiffModule, Module, ModuleDisplay};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend as BurnBackend;
 
+use self::parts::Weights;
 use crate::Result;
-use crate::backend::{Backend, TrainingBackend};
+use crate::backend::{Backend, TrainingBackend, on_device, synchronize};
 use crate::data::{NegativeSampling, SequenceBatch, TrainingBatch};
 
 pub use bsarec::{BsaRec, BsaRecBlock, BsaRecConfig};
@@ -89,11 +90,9 @@ pub use two_tower::{TwoTower, TwoTowerConfig};
 ///         50
 ///     }
 ///
-///     fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> seqrec::Result<LastItem<B>> {
-///         self.validate_for(items)?;
-///         let mut weights = Weights::new(seed, device)?;
+///     fn build<B: Backend>(&self, items: usize, weights: &mut Weights<B>) -> LastItem<B> {
 ///         let (next, items) = (weights.items(items, self.dim), weights.items(items, self.dim));
-///         Ok(LastItem { items, next, config: self.clone() })
+///         LastItem { items, next, config: self.clone() }
 ///     }
 /// }
 ///
@@ -270,18 +269,30 @@ pub trait RecallerConfig: Config + Clone + std::fmt::Debug + Send + Sync + 'stat
         self.objective().similarity
     }
 
+    /// How precisely tables of item vectors are kept.
+    fn table_precision(&self) -> TablePrecision {
+        TablePrecision::Single
+    }
+
+    /// The model for a catalog of `items` items, of weights that are drawn one after another. Its
+    /// settings have been checked.
+    fn build<B: Backend>(&self, items: usize, weights: &mut Weights<'_, B>) -> Self::Recaller<B>;
+
     /// A model for a catalog of `items` items, with weights drawn from `seed`.
     ///
     /// The same seed gives the same weights on every backend.
     ///
     /// # Errors
-    /// As [`validate`](RecallerConfig::validate), and for a catalog of no items.
+    /// As [`validate_for`](RecallerConfig::validate_for), and [`Error::Device`](crate::Error::Device)
+    /// when there is no such device or it has no room for the model.
     fn init<B: Backend>(
         &self,
         items: usize,
         seed: u64,
         device: &B::Device,
-    ) -> Result<Self::Recaller<B>>;
+    ) -> Result<Self::Recaller<B>> {
+        drawn(self, items, seed, device)
+    }
 
     /// A model whose weights are about to be replaced by those of a file: one that this can be
     /// done for without whatever else `init` would ask for.
@@ -293,8 +304,25 @@ pub trait RecallerConfig: Config + Clone + std::fmt::Debug + Send + Sync + 'stat
         items: usize,
         device: &B::Device,
     ) -> Result<Self::Recaller<B>> {
-        self.init(items, 0, device)
+        drawn(self, items, 0, device)
     }
+}
+
+/// A model of checked settings, with weights drawn from a seed.
+fn drawn<B: Backend, C: RecallerConfig>(
+    config: &C,
+    items: usize,
+    seed: u64,
+    device: &B::Device,
+) -> Result<C::Recaller<B>> {
+    config.validate_for(items)?;
+    let mut weights = Weights::new(seed, device)?.with_tables(config.table_precision())?;
+    on_device::<B, _>(device, || {
+        let model = config.build(items, &mut weights);
+        // That there is no room may be told no earlier than now.
+        synchronize::<B>(device)?;
+        Ok(model)
+    })
 }
 
 /// Settings whose model can be trained on `B`: those of every model that derives `Module`.

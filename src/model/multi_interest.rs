@@ -193,15 +193,12 @@ impl RecallerConfig for MultiInterestConfig {
         self.max_len
     }
 
-    fn init<B: Backend>(
-        &self,
-        items: usize,
-        seed: u64,
-        device: &B::Device,
-    ) -> Result<MultiInterest<B>> {
-        self.validate_for(items)?;
+    fn table_precision(&self) -> TablePrecision {
+        self.table_precision
+    }
+
+    fn build<B: Backend>(&self, items: usize, weights: &mut Weights<'_, B>) -> MultiInterest<B> {
         let (dim, interests, max_len) = (self.dim, self.interests, self.max_len);
-        let mut weights = Weights::new(seed, device)?.with_tables(self.table_precision)?;
         let mut model = MultiInterest {
             embedding: weights.items(items, dim),
             positions: None,
@@ -227,7 +224,7 @@ impl RecallerConfig for MultiInterestConfig {
                 model.weigh = Some(weights.linear(hidden, interests));
             }
         }
-        Ok(model)
+        model
     }
 }
 

@@ -158,9 +158,11 @@ impl RecallerConfig for SasRecConfig {
         self.max_len
     }
 
-    fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> Result<SasRec<B>> {
-        self.validate_for(items)?;
-        let mut weights = Weights::new(seed, device)?.with_tables(self.table_precision)?;
+    fn table_precision(&self) -> TablePrecision {
+        self.table_precision
+    }
+
+    fn build<B: Backend>(&self, items: usize, weights: &mut Weights<'_, B>) -> SasRec<B> {
         let ends = EndsSettings {
             items,
             dim: self.dim,
@@ -168,13 +170,13 @@ impl RecallerConfig for SasRecConfig {
             tied: self.tied,
             output_layer: self.output_layer,
         };
-        let ends = SequenceEnds::new(&ends, &mut weights);
-        let blocks = (0..self.blocks).map(|_| self.block(&mut weights)).collect();
-        Ok(SasRec {
+        let ends = SequenceEnds::new(&ends, weights);
+        let blocks = (0..self.blocks).map(|_| self.block(weights)).collect();
+        SasRec {
             ends,
             blocks,
             config: self.clone(),
-        })
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use super::objective::ItemVectors;
 use super::parts::{Dropout, Packing, Weights};
 use super::{
     Loss, Objective, RecallerConfig, SampledLoss, SequenceRecaller, Similarity, TablePrecision,
+    drawn,
 };
 use crate::backend::Backend;
 use crate::data::{Features, NegativeSampling, SequenceBatch, TrainingBatch};
@@ -110,22 +111,41 @@ impl RecallerConfig for TwoTowerConfig {
         self.max_len
     }
 
+    fn table_precision(&self) -> TablePrecision {
+        self.table_precision
+    }
+
+    /// Features are 0 until they are given.
+    fn build<B: Backend>(&self, items: usize, weights: &mut Weights<'_, B>) -> TwoTower<B> {
+        let (dim, hidden) = (self.dim, self.hidden);
+        let (features, embedding, item_tower) = match self.item_features {
+            0 => (None, weights.items(items, dim), Vec::new()),
+            columns => {
+                let zeros = weights.param(vec![0.0; (items + 1) * columns], [items + 1, columns]);
+                let first = weights.linear(columns, hidden);
+                let embedding = weights.items_of_zeros(items, dim);
+                let tower = vec![first, weights.linear(hidden, dim)];
+                (Some(zeros.set_require_grad(false)), embedding, tower)
+            }
+        };
+        TwoTower {
+            embedding,
+            features,
+            item_tower,
+            user_tower: vec![
+                weights.linear(dim + self.user_features, hidden),
+                weights.linear(hidden, dim),
+            ],
+            config: self.clone(),
+        }
+    }
+
     fn init<B: Backend>(&self, items: usize, seed: u64, device: &B::Device) -> Result<TwoTower<B>> {
         if self.item_features > 0 {
             let reason = "a model with features needs them: use init_with_features";
             return Err(Error::invalid("item_features", self.item_features, reason));
         }
-        self.build(items, None, seed, device)
-    }
-
-    fn init_for_loading<B: Backend>(
-        &self,
-        items: usize,
-        device: &B::Device,
-    ) -> Result<TwoTower<B>> {
-        let zeros = vec![0.0; (items + 1) * self.item_features];
-        let features = (self.item_features > 0).then_some(zeros);
-        self.build(items, features, 0, device)
+        drawn(self, items, seed, device)
     }
 }
 
@@ -145,40 +165,11 @@ impl TwoTowerConfig {
             return Err(Error::invalid("item_features", 0, "must be at least 1"));
         }
         let config = self.clone().with_item_features(columns);
-        let values = features.values().iter().copied().collect();
-        config.build(rows.saturating_sub(1), Some(values), seed, device)
-    }
-
-    fn build<B: Backend>(
-        &self,
-        items: usize,
-        features: Option<Vec<f32>>,
-        seed: u64,
-        device: &B::Device,
-    ) -> Result<TwoTower<B>> {
-        self.validate_for(items)?;
-        let (dim, hidden) = (self.dim, self.hidden);
-        let mut weights = Weights::new(seed, device)?.with_tables(self.table_precision)?;
-        let shape = [items + 1, self.item_features];
-        let features = features.map(|values| weights.param(values, shape).set_require_grad(false));
-        let (embedding, item_tower) = match features {
-            Some(_) => {
-                let first = weights.linear(self.item_features, hidden);
-                let zeros = weights.items_of_zeros(items, dim);
-                (zeros, vec![first, weights.linear(hidden, dim)])
-            }
-            None => (weights.items(items, dim), Vec::new()),
-        };
-        Ok(TwoTower {
-            embedding,
-            features,
-            item_tower,
-            user_tower: vec![
-                weights.linear(dim + self.user_features, hidden),
-                weights.linear(hidden, dim),
-            ],
-            config: self.clone(),
-        })
+        let mut model = drawn::<B, _>(&config, rows.saturating_sub(1), seed, device)?;
+        let values: Vec<f32> = features.values().iter().copied().collect();
+        let values = Tensor::from_data(TensorData::new(values, [rows, columns]), device);
+        model.features = model.features.map(|zeros| zeros.map(|_| values));
+        Ok(model)
     }
 }
 
