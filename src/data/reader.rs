@@ -738,7 +738,7 @@ mod tests {
             BadRows::Fail,
         );
         let message = cut.unwrap_err().to_string();
-        assert!(message.contains("can't be unpacked (gzip)"), "{message}");
+        assert!(message.contains("can't be unpacked (zstd)"), "{message}");
     }
 
     #[cfg(unix)]

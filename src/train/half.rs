@@ -47,9 +47,9 @@ impl<B: BurnBackend> ModuleMapper<B> for Restore {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
         match self.0.next() {
             Some(DType::F16) => param.map(|tensor| {
+                let kind = (&tensor.device(), DType::F16);
                 let is_trained = tensor.is_require_grad();
-                let half = tensor.detach().cast(DType::F16);
-                half.set_require_grad(is_trained)
+                Tensor::from_data(tensor.into_data(), kind).set_require_grad(is_trained)
             }),
             _ => param,
         }
