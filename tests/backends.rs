@@ -3,11 +3,12 @@
 use std::ops::ControlFlow;
 
 use seqrec::backend::{Autodiff, Backend, Flex, check_device};
+use seqrec::burn::tensor::DType;
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{Dataset, Filters, NegativeSampling, Protocol, SequenceBatch, Split, Targets};
 use seqrec::model::{
     Gru4RecConfig, Loss, MODEL_NAMES, ModelVisitor, Objective, RecallerConfig, SampledLoss,
-    SequenceRecaller, TrainableConfig, visit_model,
+    SequenceRecaller, TablePrecision, TrainableConfig, visit_model,
 };
 use seqrec::retrieve::item_vectors;
 use seqrec::store::Run;
@@ -41,6 +42,7 @@ struct Trained<'a> {
     split: &'a Split,
     objective: Option<Objective>,
     tables: Tables,
+    precision: TablePrecision,
     seen: &'a std::path::Path,
 }
 
@@ -50,6 +52,7 @@ impl<B: Backend> ModelVisitor<Autodiff<B>> for Trained<'_> {
 
     fn visit<C: TrainableConfig<Autodiff<B>>>(self, defaults: C) -> Vec<f32> {
         let mut small = serde_json::json!({ "dim": 8, "max_len": 10 });
+        small["table_precision"] = serde_json::to_value(self.precision).unwrap();
         let own = (C::NAME == "item2vec").then(|| sampled(false));
         if let Some(objective) = self.objective.or(own) {
             small["objective"] = serde_json::to_value(objective).unwrap();
@@ -101,17 +104,21 @@ fn every_model_trains_alike_and_is_loaded_elsewhere<B: Backend>() {
     let split = split();
     check_device::<Autodiff<B>>(&Default::default()).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let check = |name, objective: Option<Objective>, tables| {
+    let check_precise = |name, objective: Option<Objective>, tables, precision| {
         let seen = folder.path().join(name);
         let trained = || Trained {
             split: &split,
             objective: objective.clone(),
             tables,
+            precision,
             seen: &seen,
         };
         let here = visit_model::<Autodiff<B>, _>(name, trained()).unwrap();
         let there = visit_model::<Autodiff<Flex>, _>(name, trained()).unwrap();
         assert_close(name, &here, &there, 1e-4);
+    };
+    let check = |name, objective, tables| {
+        check_precise(name, objective, tables, TablePrecision::Single);
     };
     for name in MODEL_NAMES {
         check(name, None, Tables::Dense);
@@ -122,6 +129,16 @@ fn every_model_trains_alike_and_is_loaded_elsewhere<B: Backend>() {
         Some(sampled(true)),
         Tables::RowWise(Default::default()),
     );
+    // Where there are numbers of 16 bits.
+    if B::supports_dtype(&Default::default(), DType::F16) {
+        for tables in [Tables::Lazy, Tables::RowWise(Default::default())] {
+            check_precise("gru4rec", Some(sampled(true)), tables, TablePrecision::Half);
+        }
+    } else {
+        let half = Gru4RecConfig::new().with_table_precision(TablePrecision::Half);
+        let error = half.init::<B>(9, 1, &Default::default()).unwrap_err();
+        assert!(error.to_string().contains("16 bits"), "{error}");
+    }
 }
 
 #[test]
