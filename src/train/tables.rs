@@ -47,7 +47,8 @@ impl Tables {
 #[serde(default)]
 pub struct RowAdagrad {
     /// How many times the learning rate of the other parameters that of tables is: Adagrad's steps
-    /// get smaller as its sums grow, where Adam's do not.
+    /// get smaller as its sums grow, where Adam's do not. With learning rates of about 0.002, 100 has been
+    /// the best, 30 and 300 nearly as good, and 10 much worse (docs/benchmarks.md).
     pub rate: f64,
     /// Added to the sum of squares, under the root.
     pub epsilon: f64,
@@ -56,7 +57,7 @@ pub struct RowAdagrad {
 impl Default for RowAdagrad {
     fn default() -> Self {
         Self {
-            rate: 10.0,
+            rate: 100.0,
             epsilon: 1e-10,
         }
     }
