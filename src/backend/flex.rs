@@ -72,7 +72,7 @@ impl Backend for Flex {
         let [rows, dim] = table.shape().dims();
         let numbers = host::row_numbers::<Self>(indices, rows);
         let table = table.to_contiguous();
-        let selected = kernels::rows::select_half(table.storage(), dim, &numbers);
+        let selected = kernels::half::select(table.storage(), dim, &numbers);
         Self::tensor(selected, [numbers.len(), dim])
     }
 
@@ -91,7 +91,7 @@ impl Backend for Flex {
         match replaced.dtype() {
             DType::F16 => {
                 let table = replaced.storage_mut::<f16>();
-                kernels::rows::replace_half(table, dim, &numbers, &values, seed);
+                kernels::half::replace(table, dim, &numbers, &values, seed);
             }
             _ => kernels::rows::replace(replaced.storage_mut(), dim, &numbers, &values),
         }

@@ -17,6 +17,8 @@ pub(crate) mod dropout;
 pub(crate) mod elementwise;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod gru;
+#[cfg(feature = "flex")]
+pub(crate) mod half;
 #[cfg(any(
     feature = "flex",
     feature = "ndarray",
