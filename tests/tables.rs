@@ -304,6 +304,24 @@ fn what_half_precision_can_do_nothing_for_is_refused_by_name() {
     assert!(error.to_string().contains("16 bits"), "{error}");
 }
 
+/// Trainings in threads beside each other once lost parts of their gradients, in one step of some hundred.
+#[test]
+fn trainings_beside_each_other_give_the_same_bits() {
+    let model = gru(sampled());
+    std::thread::scope(|scope| {
+        for tables in [Tables::Dense, Tables::Lazy, Tables::Dense, Tables::Lazy] {
+            let model = &model;
+            scope.spawn(move || {
+                let after = || train(model, Trainer::new(one_step(tables))).unwrap().after;
+                let first = after();
+                for _ in 0..150 {
+                    assert!(after() == first, "{tables:?}");
+                }
+            });
+        }
+    });
+}
+
 #[test]
 fn settings_that_cannot_be_right_are_named() {
     for (rate, epsilon, name) in [(0.0, 1e-10, "tables.rate"), (1.0, -1.0, "tables.epsilon")] {

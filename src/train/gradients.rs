@@ -21,6 +21,10 @@ pub struct ModelGradients<B: TrainingBackend> {
 
 impl<B: TrainingBackend> ModelGradients<B> {
     /// The gradients of a loss `[1]` of a model, for tables that are to move so.
+    ///
+    /// In a loop of your own, no other thread may compute a loss on a backend with gradients, or take its
+    /// gradients, between the beginning of `loss` and the end of this: burn 0.21 can take another
+    /// thread's graph for unused and leave parts of its gradients out. Trainers wait for each other.
     pub fn new<M: TrainableRecaller<B>>(loss: Tensor<B, 1>, model: &M, tables: Tables) -> Self {
         let rows = HashMap::new();
         if tables == Tables::Dense {

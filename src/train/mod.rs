@@ -9,6 +9,7 @@ mod decay;
 mod epoch_table;
 mod finite;
 mod gradients;
+mod graph_turn;
 mod half;
 mod identity;
 mod model_optimizer;

@@ -9,6 +9,7 @@ use super::average::Average;
 use super::config::TrainerConfig;
 use super::decay::Decay;
 use super::gradients::ModelGradients;
+use super::graph_turn::GraphTurn;
 use super::model_optimizer::ModelOptimizer;
 use super::observer::{EpochReport, StepReport, TrainingObserver};
 use super::schedule::LearningRates;
@@ -265,6 +266,7 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
     ) -> Result<(Tensor<B::InnerBackend, 1>, ModelGradients<B>)> {
         let batch = batch.to_device(self.device);
         batch.histories.check_features(model.user_features())?;
+        let _turn = GraphTurn::take()?;
         let tensor = match model.stateful() {
             Some(model) => {
                 let (loss, carry) = model.loss_carrying(&batch, self.carried.take());
