@@ -20,7 +20,7 @@ use seqrec::model::{
     Loss, MODEL_NAMES, ModelVisitor, Objective, SampledLoss, SequenceRecaller, TrainableConfig,
     visit_model,
 };
-use seqrec::train::{Adam, ModelGradients, ModelOptimizer, Optimizer, RowAdagrad, Tables};
+use seqrec::train::{Adam, ModelOptimizer, Optimizer, RowAdagrad, Tables};
 use serde_json::json;
 
 /// Training gives large buffers back at every step, which glibc's allocator gives on to the kernel.
@@ -182,13 +182,12 @@ fn time<B: TrainingBackend, C: TrainableConfig<B>>(
             continues_from: Vec::new(),
             seed: step as u64,
         };
-        let loss = model.loss(&batch);
-        let value: f64 = loss.clone().into_scalar().elem();
+        let (loss, gradients) = optimizer.gradients(&model, |model| model.loss(&batch))?;
+        let value: f64 = loss.into_scalar().elem();
         if !value.is_finite() {
             return Err(format!("the loss of step {step} is {value}").into());
         }
         last = value;
-        let gradients = ModelGradients::new(loss, &model, options.tables);
         model = optimizer.step(1e-3, model, gradients);
         if step >= WARM_UP {
             times.push(start.elapsed().as_secs_f64() * 1e3);

@@ -2,15 +2,19 @@
 
 use std::ops::ControlFlow;
 
+use ::ndarray::{Array2, s};
 use seqrec::backend::{Autodiff, Backend, Flex, check_device};
 use seqrec::burn::tensor::DType;
 use seqrec::data::synthetic::Synthetic;
-use seqrec::data::{Dataset, Filters, NegativeSampling, Protocol, SequenceBatch, Split, Targets};
+use seqrec::data::{
+    Dataset, Filters, ItemIndex, NegativeSampling, Protocol, SequenceBatch, Split, Targets,
+};
+use seqrec::index::{Filter, FlatIndex, ItemSet, VectorIndex};
 use seqrec::model::{
     Gru4RecConfig, Loss, MODEL_NAMES, ModelVisitor, Objective, RecallerConfig, SampledLoss,
     SequenceRecaller, TablePrecision, TrainableConfig, visit_model,
 };
-use seqrec::retrieve::item_vectors;
+use seqrec::retrieve::{DeviceIndex, item_vectors};
 use seqrec::store::Run;
 use seqrec::train::{RowAdagrad, StepReport, Tables, Trainer, TrainerConfig, TrainingObserver};
 
@@ -84,7 +88,7 @@ impl<B: Backend> ModelVisitor<Autodiff<B>> for Trained<'_> {
         };
         run.save(self.seen).unwrap();
         let loaded = Run::<Flex, C>::load(self.seen, &Default::default()).unwrap();
-        let items = |vectors: ::ndarray::Array2<f32>| vectors.into_iter().collect::<Vec<f32>>();
+        let items = |vectors: Array2<f32>| vectors.into_iter().collect::<Vec<f32>>();
         let (here, there) = (item_vectors(&run.model), item_vectors(&loaded.model));
         assert_close(C::NAME, &items(here), &items(there), 1e-6);
         let histories = || (0..8).map(|case| self.split.test.history(case));
@@ -167,25 +171,30 @@ fn a_missing_gpu_is_told_and_nothing_panics() {
     told(run.map(drop).unwrap_err());
 }
 
-/// What an observer was told of steps.
-struct Told(Vec<(usize, usize, f32)>);
+/// What an observer was told of steps: the epoch, the step, and the loss and the gradient's norm.
+struct Told(Vec<(usize, usize, [f32; 2])>);
 
 impl TrainingObserver for &mut Told {
     fn on_step(&mut self, step: &StepReport) -> seqrec::Result<ControlFlow<()>> {
-        self.0.push((step.epoch, step.step, step.loss as f32));
+        let norm = step.gradient_norm.expect("gradients are clipped");
+        let numbers = [step.loss as f32, norm as f32];
+        self.0.push((step.epoch, step.step, numbers));
         Ok(ControlFlow::Continue(()))
     }
 }
 
-/// Whether losses are read at once or some steps later.
+/// Whether losses and norms are read at once or some steps later.
 fn observers_hear_of_every_step_in_order<B: Backend>() {
-    fn steps<B: Backend>() -> Vec<(usize, usize, f32)> {
+    /// The norms of gradients lie around it.
+    const CLIP: f64 = 1.5;
+    fn steps<B: Backend>() -> Vec<(usize, usize, [f32; 2])> {
         let (split, device) = (split(), Default::default());
         let config = Gru4RecConfig::new().with_dim(4);
         let model = config.init::<Autodiff<B>>(split.catalog().len(), 1, &device);
         let trainer = TrainerConfig::new()
             .with_epochs(2)
             .with_batch_size(1)
+            .with_clip_norm(CLIP)
             .with_metric("recall@5".parse().unwrap());
         let mut told = Told(Vec::new());
         let trained = Trainer::new(trainer)
@@ -194,7 +203,7 @@ fn observers_hear_of_every_step_in_order<B: Backend>() {
             .unwrap();
         let mean = |epoch| {
             let of_epoch = told.0.iter().filter(|told| told.0 == epoch);
-            let losses: Vec<f32> = of_epoch.map(|told| told.2).collect();
+            let losses: Vec<f32> = of_epoch.map(|told| told.2[0]).collect();
             losses.iter().sum::<f32>() / losses.len() as f32
         };
         for epoch in &trained.epochs {
@@ -212,12 +221,67 @@ fn observers_hear_of_every_step_in_order<B: Backend>() {
             .map(|&(epoch, step, _)| (epoch, step))
             .eq(places)
     );
-    let losses =
-        |steps: &[(usize, usize, f32)]| steps.iter().map(|told| told.2).collect::<Vec<_>>();
-    assert_close("losses", &losses(&here), &losses(&there), 1e-3);
+    let numbers = |steps: &[(usize, usize, [f32; 2])]| -> Vec<f32> {
+        steps.iter().flat_map(|told| told.2).collect()
+    };
+    assert_close("numbers", &numbers(&here), &numbers(&there), 1e-3);
+    let clipped = (there.iter()).filter(|told| f64::from(told.2[1]) > CLIP);
+    let clipped = clipped.count();
+    assert!(0 < clipped && clipped < there.len(), "{clipped}");
+}
+
+/// Vectors of small whole numbers, whose products are the same on every device, and are often alike.
+fn whole_numbers(rows: usize, dim: usize, seed: usize) -> Array2<f32> {
+    Array2::from_shape_fn((rows, dim), |(row, column)| {
+        let mixed = (row * 131 + column * 977 + seed).wrapping_mul(2_654_435_761) >> 7;
+        (mixed % 7) as f32 - 3.0
+    })
+}
+
+fn a_device_finds_what_exact_search_does<B: Backend>() {
+    let device = B::Device::default();
+    // One item, fewer than a group, some groups, and more queries than are answered at a time.
+    for (items, queries, dim) in [(1, 3, 4), (7, 3, 4), (300, 1030, 6), (5000, 40, 6)] {
+        let vectors = whole_numbers(items + 1, dim, 1);
+        let queries = whole_numbers(queries, dim, 5);
+        let flat = FlatIndex::new(&vectors).unwrap();
+        let on_device = DeviceIndex::<B>::new(&vectors, &device).unwrap();
+        assert_eq!((on_device.len(), on_device.dim()), (items, dim));
+        let set = |items: &[u32]| items.iter().copied().map(ItemIndex::new).collect::<ItemSet>();
+        let [none, few] = [set(&[]), set(&[0, 1, 6, 299, 4000, 4_000_000])];
+        let best = flat.search(queries.view(), 200.min(items), None).unwrap();
+        let best: Vec<ItemSet> = (0..best.len())
+            .map(|query| best.items(query).iter().copied().collect())
+            .collect();
+        // All of the best were seen, and are more than are looked into at first.
+        let unseen = |query: usize, item| !best[query].contains(item);
+        let one = |query: usize, item: ItemIndex| item.to_usize() == query % items + 1;
+        let filters = [
+            None,
+            Some(Filter::Allowed(&none)),
+            Some(Filter::Allowed(&few)),
+            Some(Filter::Predicate(&unseen)),
+            Some(Filter::Predicate(&one)),
+        ];
+        for k in [1, 10, 90, items + 5] {
+            for filter in filters {
+                let here = on_device.search(queries.view(), k, filter).unwrap();
+                let there = flat.search(queries.view(), k, filter).unwrap();
+                assert_eq!(here, there, "{items} items, k {k}, {filter:?}");
+            }
+        }
+    }
+    let vectors = whole_numbers(10, 4, 1);
+    let index = DeviceIndex::<B>::new(&vectors, &device).unwrap();
+    let users = index.search_interests(vectors.view(), 2, 3, None).unwrap();
+    let flat = FlatIndex::new(&vectors).unwrap();
+    assert_eq!(users, flat.search_interests(vectors.view(), 2, 3, None).unwrap());
+    assert!(index.search(vectors.view(), 0, None).is_err());
+    assert!(DeviceIndex::<B>::new(&vectors.slice(s![..1, ..]), &device).is_err());
 }
 
 on_every_backend!([
     every_model_trains_alike_and_is_loaded_elsewhere,
     observers_hear_of_every_step_in_order,
+    a_device_finds_what_exact_search_does,
 ]);

@@ -12,8 +12,9 @@ use burn::tensor::{
 use super::{
     Activation, AdamState, AdamStep, AttentionBiases, AttentionGradients, AttentionInput,
     AttentionOutput, AttentionScoring, Backend, GruGradients, GruOutput, GruWeights,
-    LayerNormInput, LinearInput, LinearOutput, SoftmaxGradients, SoftmaxInput,
+    LayerNormInput, LinearInput, LinearOutput, RandomBits, SoftmaxGradients, SoftmaxInput,
 };
+use crate::kernels::dropout::Kept;
 
 fn tensor<B: Backend, const D: usize>(primitive: FloatTensor<B>) -> Tensor<B, D> {
     Tensor::from_primitive(TensorPrimitive::Float(primitive))
@@ -428,17 +429,15 @@ impl<B: Backend> PaddedAttention<B> {
     /// 0 where a weight is dropped, and more than 1 where it is kept.
     fn mask(&self, (seed, probability): (u64, f64), block: &Range<usize>) -> Tensor<B, 4> {
         let Places { batch, len, .. } = self.places;
-        let mut mask = vec![0.0; batch * self.heads * block.len() * block.end];
-        let queries = (0..batch * self.heads).flat_map(|head| {
-            let of_head = block.clone();
-            of_head.map(move |query| head * len + query)
-        });
-        for (row, query) in mask.chunks_exact_mut(block.end).zip(queries) {
-            let first = (query * len) as u64;
-            crate::kernels::dropout::mask(seed, probability, first, row);
-        }
-        let shape = [batch, self.heads, block.len(), block.end];
-        Tensor::from_data(TensorData::new(mask, shape), &self.places.real.device())
+        let tables = batch * self.heads;
+        let bits = RandomBits {
+            seed,
+            first: (block.start * len) as u64,
+            shape: [tables, block.len(), block.end],
+            strides: [(len * len) as u64, len as u64],
+        };
+        let mask = dropout_mask(&bits, probability, &self.places.real.device());
+        mask.reshape([batch, self.heads, block.len(), block.end])
     }
 
     /// The distances of a block's pairs in positions `[n * end]` and the classes of those in time
@@ -636,11 +635,25 @@ pub(super) fn drop_values<B: Backend>(
     seed: u64,
 ) -> FloatTensor<B> {
     let shape = values.shape();
-    let mut mask = vec![0.0; shape.num_elements()];
-    crate::kernels::dropout::mask(seed, probability, 0, &mut mask);
-    let device = B::float_device(&values);
-    let mask = B::float_from_data(TensorData::new(mask, shape), &device);
-    B::float_mul(values, mask)
+    let bits = RandomBits::first(seed, shape.num_elements());
+    let mask = dropout_mask::<B>(&bits, probability, &B::float_device(&values));
+    B::float_mul(values, B::float_reshape(primitive(mask), shape))
+}
+
+/// 0 where a value is dropped, and more than 1 where it is kept, `[places]`.
+fn dropout_mask<B: Backend>(
+    bits: &RandomBits,
+    probability: f64,
+    device: &B::Device,
+) -> Tensor<B, 1> {
+    let Kept { last, scale } = Kept::of(probability);
+    let bits = Tensor::<B, 1, Int>::from_primitive(B::random_bits(bits, device));
+    bits.lower_equal_elem(last).float().mul_scalar(scale)
+}
+
+pub(super) fn random_bits<B: Backend>(bits: &RandomBits, device: &B::Device) -> IntTensor<B> {
+    let drawn = TensorData::new(bits.on_host(), [bits.count()]);
+    Tensor::<B, 1, Int>::from_data(drawn, device).into_primitive()
 }
 
 /// By one triangular matrix over a padded batch.
@@ -823,9 +836,11 @@ fn rounded_to_half<B: Backend>(values: Tensor<B, 2>, seed: u64) -> Tensor<B, 2> 
     const LEAST: f64 = 1.0 / 16_384.0;
     const MOST: f64 = 65_504.0;
     let shape = values.dims();
-    let mut chances = vec![0.0; shape[0] * shape[1]];
-    crate::kernels::random::chances(seed, &mut chances);
-    let chances = Tensor::from_data(TensorData::new(chances, shape), &values.device());
+    let bits = RandomBits::first(seed, shape[0] * shape[1]);
+    let bits = Tensor::<B, 1, Int>::from_primitive(B::random_bits(&bits, &values.device()));
+    // The upper 13, of which the first is a sign here.
+    let chances = bits.bitwise_right_shift_scalar(19).float().reshape(shape);
+    let chances = chances.div_scalar(8192.0).add_scalar(0.5);
     // The logarithm of a number just below a power of two may be that of the power, whose unit is
     // twice as large; it is then rounded to fewer digits than it could be, and its mean stays.
     let sizes = values.clone().abs();

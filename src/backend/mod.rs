@@ -8,8 +8,8 @@
 #[cfg(all(test, feature = "flex"))]
 mod agreement;
 mod autodiff;
-#[cfg(feature = "cuda")]
-mod cuda;
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+mod cube;
 mod default_ops;
 mod device;
 #[cfg(feature = "flex")]
@@ -19,14 +19,13 @@ mod host;
 #[cfg(feature = "ndarray")]
 mod ndarray;
 mod ops;
+mod random_bits;
 mod row_gradients;
-#[cfg(feature = "wgpu")]
-mod wgpu;
 
 use std::sync::Arc;
 
 use burn::tensor::backend::AutodiffBackend;
-use burn::tensor::ops::{FloatTensor, IntTensor};
+use burn::tensor::ops::{Device, FloatTensor, IntTensor};
 
 pub use crate::kernels::activation::Activation;
 pub use device::check_device;
@@ -35,6 +34,7 @@ pub use ops::{
     add_to_rows, causal_attention, causal_convolution, dropout, gru, layer_norm, linear,
     log_normalizer, replace_rows, select_rows, silu_attention, softmax_cross_entropy,
 };
+pub use random_bits::RandomBits;
 pub use row_gradients::{RowGradient, RowGradients};
 
 /// The weights of a GRU layer; gates are in the order reset, update, new.
@@ -310,6 +310,11 @@ pub trait Backend: burn::tensor::backend::Backend {
         input: LayerNormInput<FloatTensor<Self>>,
     ) -> [FloatTensor<Self>; 3] {
         default_ops::normalize_rows_backward::<Self>(gradient, input)
+    }
+
+    /// 32 bits for each place, `[places]`, as whole numbers from -2^31 up: the same on every backend.
+    fn random_bits(bits: &RandomBits, device: &Device<Self>) -> IntTensor<Self> {
+        default_ops::random_bits::<Self>(bits, device)
     }
 
     /// Values with a share `probability` of them dropped and the others scaled up, by a mask that

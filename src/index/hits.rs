@@ -1,5 +1,7 @@
 //! What a search finds.
 
+use std::cmp::Ordering;
+
 use crate::item::ItemIndex;
 use crate::kernels::top_k::{Scored, best_first};
 
@@ -10,6 +12,14 @@ pub struct Hit {
     pub item: ItemIndex,
     /// Its inner product with the query.
     pub score: f32,
+}
+
+impl Hit {
+    /// Higher scores first, and lower items first among equals.
+    pub(crate) fn best_first(&self, other: &Self) -> Ordering {
+        let scored = |hit: &Self| (hit.item.get(), hit.score);
+        best_first(&scored(self), &scored(other))
+    }
 }
 
 /// The items found for each of some queries, best first, ties by item index.

@@ -346,7 +346,7 @@ fn broken() -> Error {
 }
 
 /// The vectors of items 1 and up, out of `[items + 1, dim]`.
-fn without_padding(
+pub(crate) fn without_padding(
     vectors: ArrayView2<'_, f32>,
     precision: Precision,
 ) -> Result<ArrayView2<'_, f32>> {

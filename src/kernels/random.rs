@@ -1,12 +1,17 @@
 //! What chance gives a place under a seed, wherever it is asked.
 
+/// What is added from place to place: 2^64 over the golden ratio.
+pub(crate) const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+pub(crate) const FIRST_FACTOR: u64 = 0xbf58_476d_1ce4_e5b9;
+pub(crate) const SECOND_FACTOR: u64 = 0x94d0_49bb_1331_11eb;
+
 /// 64 bits, of which the upper ones are the better, by SplitMix64's finalizer (Steele, Lea & Flood, 2014)
 /// over a Weyl sequence, without its last step, which changes the lower ones alone.
 #[inline(always)]
 pub(super) fn bits(seed: u64, place: u64) -> u64 {
-    let mut bits = seed.wrapping_add(place.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb)
+    let mut bits = seed.wrapping_add(place.wrapping_mul(STEP));
+    bits = (bits ^ (bits >> 30)).wrapping_mul(FIRST_FACTOR);
+    (bits ^ (bits >> 27)).wrapping_mul(SECOND_FACTOR)
 }
 
 /// A number from 0 up to 1, in steps of 2^-13: as fine as what half precision lacks of single.
@@ -15,9 +20,17 @@ pub(super) fn chance(seed: u64, place: u64) -> f32 {
     (bits(seed, place) >> 51) as f32 * (1.0 / 8192.0)
 }
 
-/// The same for the places from 0 on.
-pub(crate) fn chances(seed: u64, out: &mut [f32]) {
-    for (place, out) in (0..).zip(out.iter_mut()) {
-        *out = chance(seed, place);
+/// The upper half of the bits, as a whole number from -2^31 up.
+#[inline(always)]
+pub(super) fn upper(seed: u64, place: u64) -> i32 {
+    ((bits(seed, place) >> 32) as u32 ^ 0x8000_0000) as i32
+}
+
+super::for_each_instruction_set! {
+    /// Those of the places from `first` on.
+    pub(crate) fn upper_bits(seed: u64, first: u64, out: &mut [i32]) {
+        for (place, out) in (first..).zip(out.iter_mut()) {
+            *out = upper(seed, place);
+        }
     }
 }

@@ -1,12 +1,14 @@
 //! From a trained model to recalled items: its vectors, the items nearest to them, and how they are
 //! judged.
 
+mod device_index;
 mod encoder;
 mod evaluation;
 mod nearest;
 mod retriever;
 mod vectors;
 
+pub use device_index::DeviceIndex;
 pub(crate) use encoder::encode_by_model;
 pub use encoder::{ModelEncoder, UserEncoder};
 pub use evaluation::Evaluation;

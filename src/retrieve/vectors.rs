@@ -24,12 +24,16 @@ pub(crate) fn check_items<B: Backend, M: SequenceRecaller<B>>(
     })
 }
 
-fn to_array<B: Backend>(rows: Tensor<B, 2>) -> Array2<f32> {
-    let shape = rows.dims();
+/// A tensor's values, row by row.
+pub(super) fn to_host<B: Backend>(rows: Tensor<B, 2>) -> Vec<f32> {
     // As one block: a million vectors are many values to take one by one.
     let data = rows.into_data().convert::<f32>();
-    let values = data.into_vec().expect("they were made single numbers");
-    Array2::from_shape_vec(shape, values).expect("a tensor has as many values as its shape")
+    data.into_vec().expect("they were made single numbers")
+}
+
+fn to_array<B: Backend>(rows: Tensor<B, 2>) -> Array2<f32> {
+    let shape = rows.dims();
+    Array2::from_shape_vec(shape, to_host(rows)).expect("a tensor has as many values as its shape")
 }
 
 /// A model's item vectors `[items + 1, dim]`, scaled to length 1 where its similarity is the

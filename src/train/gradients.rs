@@ -10,8 +10,9 @@ use super::tables::Tables;
 use crate::backend::{self, Backend, RowGradient, RowGradients, TrainingBackend};
 use crate::model::TrainableRecaller;
 
-/// The gradients of a model's parameters: whole tensors, and for tables of which a step has looked up
-/// some rows, unless they move as all other parameters, those of the rows.
+/// The gradients of a model's parameters, by [`ModelOptimizer::gradients`](super::ModelOptimizer::gradients):
+/// whole tensors, and for tables of which a step has looked up some rows, unless they move as all other
+/// parameters, those of the rows.
 #[derive(Debug)]
 pub struct ModelGradients<B: TrainingBackend> {
     pub(super) whole: GradientsParams,
@@ -21,11 +22,11 @@ pub struct ModelGradients<B: TrainingBackend> {
 
 impl<B: TrainingBackend> ModelGradients<B> {
     /// The gradients of a loss `[1]` of a model, for tables that are to move so.
-    ///
-    /// In a loop of your own, no other thread may compute a loss on a backend with gradients, or take its
-    /// gradients, between the beginning of `loss` and the end of this: burn 0.21 can take another
-    /// thread's graph for unused and leave parts of its gradients out. Trainers wait for each other.
-    pub fn new<M: TrainableRecaller<B>>(loss: Tensor<B, 1>, model: &M, tables: Tables) -> Self {
+    pub(super) fn new<M: TrainableRecaller<B>>(
+        loss: Tensor<B, 1>,
+        model: &M,
+        tables: Tables,
+    ) -> Self {
         let rows = HashMap::new();
         if tables == Tables::Dense {
             let whole = GradientsParams::from_grads(loss.backward(), model);
@@ -54,24 +55,35 @@ impl<B: TrainingBackend> ModelGradients<B> {
         }
     }
 
-    /// The norm of all gradients together, which are scaled down to `largest` where it is above
-    /// that.
-    pub(super) fn clip<M: TrainableRecaller<B>>(&mut self, model: &M, largest: f64) -> f64 {
+    /// The norm `[1]` of all gradients together, if there are any, which are scaled down to `largest`
+    /// where it is above that.
+    pub(super) fn clip<M: TrainableRecaller<B>>(
+        &mut self,
+        model: &M,
+        largest: f64,
+    ) -> Option<Tensor<B::InnerBackend, 1>> {
         // A row that was looked up several times has one gradient, and a table one of either kind.
         let mut squares = Squares {
             gradients: self,
-            sum: 0.0,
+            sums: Vec::new(),
         };
         model.visit(&mut squares);
-        let norm = squares.sum.sqrt();
-        if norm > largest {
-            let scale = largest / norm;
-            model.visit(&mut Scaled {
-                gradients: self,
-                scale,
-            });
+        let sums = squares.sums;
+        if sums.is_empty() {
+            return None;
         }
-        norm
+        let norm = Tensor::cat(sums, 0).sum().sqrt();
+        // A device would be waited for, and multiplies by 1 instead.
+        if B::HOST && norm.clone().into_scalar().elem::<f64>() <= largest {
+            return Some(norm);
+        }
+        let largest = Tensor::from_floats([largest as f32], &norm.device());
+        let scale = largest.clone() / norm.clone().max_pair(largest);
+        model.visit(&mut Scaled {
+            gradients: self,
+            scale,
+        });
+        Some(norm)
     }
 
     /// Takes the gradient of a table's rows, each named once.
@@ -126,13 +138,12 @@ fn merged<B: Backend>(mut parts: Vec<RowGradient<B>>) -> RowGradient<B> {
 
 struct Squares<'a, B: TrainingBackend> {
     gradients: &'a mut ModelGradients<B>,
-    sum: f64,
+    sums: Vec<Tensor<B::InnerBackend, 1>>,
 }
 
 impl<B: TrainingBackend> Squares<'_, B> {
     fn add<const D: usize>(&mut self, gradient: Tensor<B::InnerBackend, D>) {
-        let squares = gradient.square().sum();
-        self.sum += squares.into_scalar().elem::<f64>();
+        self.sums.push(gradient.square().sum());
     }
 }
 
@@ -168,17 +179,18 @@ pub(super) fn with_rows<B: Backend, const D: usize>(
 
 struct Scaled<'a, B: TrainingBackend> {
     gradients: &'a mut ModelGradients<B>,
-    scale: f64,
+    /// `[1]`.
+    scale: Tensor<B::InnerBackend, 1>,
 }
 
 impl<B: TrainingBackend> ModuleVisitor<B> for Scaled<'_, B> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
         let ModelGradients { whole, rows } = &mut *self.gradients;
         if let Some(gradient) = whole.remove::<B::InnerBackend, D>(param.id) {
-            whole.register(param.id, gradient.mul_scalar(self.scale));
+            whole.register(param.id, gradient * self.scale.clone().unsqueeze());
         }
         for part in rows.get_mut(&param.id).into_iter().flatten() {
-            part.values = part.values.clone().mul_scalar(self.scale);
+            part.values = part.values.clone() * self.scale.clone().unsqueeze();
         }
     }
 }

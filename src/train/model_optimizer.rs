@@ -8,9 +8,11 @@ use burn::optim::{LearningRate, SimpleOptimizer};
 use burn::tensor::{Tensor, TensorPrimitive};
 
 use super::gradients::{ModelGradients, with_rows};
+use super::graph_turn::GraphTurn;
 use super::optimizer::Optimizer;
 use super::optimizer_state::OptimizerState;
 use super::tables::{RowAdagrad, Tables};
+use crate::Result;
 use crate::backend::{Backend, RowGradient, TrainingBackend};
 use crate::model::TrainableRecaller;
 
@@ -21,7 +23,7 @@ use crate::model::TrainableRecaller;
 /// # use seqrec::backend::{Autodiff, Flex};
 /// # use seqrec::data::{ItemIndex, SequenceBatch, TrainingBatch};
 /// # use seqrec::model::{Gru4RecConfig, RecallerConfig, SequenceRecaller};
-/// use seqrec::train::{Adam, ModelGradients, ModelOptimizer, Optimizer, Tables};
+/// use seqrec::train::{Adam, ModelOptimizer, Optimizer, Tables};
 ///
 /// # let device = Default::default();
 /// # let mut model = Gru4RecConfig::new().with_dim(4).init::<Autodiff<Flex>>(9, 1, &device)?;
@@ -35,10 +37,9 @@ use crate::model::TrainableRecaller;
 /// #     continues_from: Vec::new(),
 /// #     seed: 1,
 /// # };
-/// let tables = Tables::Lazy;
-/// let mut optimizer = ModelOptimizer::new(Optimizer::Adam(Adam::default()), tables);
-/// let loss = model.loss(&batch);
-/// let gradients = ModelGradients::new(loss, &model, tables);
+/// let mut optimizer = ModelOptimizer::new(Optimizer::Adam(Adam::default()), Tables::Lazy);
+/// let (loss, gradients) = optimizer.gradients(&model, |model| model.loss(&batch))?;
+/// println!("{}", loss.into_scalar());
 /// model = optimizer.step(0.002, model, gradients);
 /// # Ok::<(), seqrec::Error>(())
 /// ```
@@ -69,6 +70,26 @@ impl<B: TrainingBackend> ModelOptimizer<B> {
             tables,
             states: HashMap::new(),
         }
+    }
+
+    /// A loss `[1]` of a model, and its gradients.
+    ///
+    /// The loss is computed in here, for which threads wait for each other: after a backward pass, burn 0.21
+    /// can take parts of a graph that another thread is making for unused, and their gradients would be
+    /// missing without a word.
+    ///
+    /// # Errors
+    /// [`Error::Thread`](crate::Error::Thread) where `loss` asks for gradients itself, or lets a pool of
+    /// threads work that does: this thread would wait for itself.
+    pub fn gradients<M: TrainableRecaller<B>>(
+        &self,
+        model: &M,
+        loss: impl FnOnce(&M) -> Tensor<B, 1>,
+    ) -> Result<(Tensor<B::InnerBackend, 1>, ModelGradients<B>)> {
+        let _turn = GraphTurn::take()?;
+        let loss = loss(model);
+        let value = loss.clone().inner();
+        Ok((value, ModelGradients::new(loss, model, self.tables)))
     }
 
     /// Moves a model against its gradients.

@@ -9,7 +9,6 @@ use super::average::Average;
 use super::config::TrainerConfig;
 use super::decay::Decay;
 use super::gradients::ModelGradients;
-use super::graph_turn::GraphTurn;
 use super::model_optimizer::ModelOptimizer;
 use super::observer::{EpochReport, StepReport, TrainingObserver};
 use super::schedule::LearningRates;
@@ -35,32 +34,32 @@ pub(super) struct Stretches<'a, B: TrainingBackend> {
     carried: Option<CarriedState<B>>,
 }
 
-/// How many steps a device is given before its losses are asked for: whoever waits for each of them leaves
+/// How many steps a device is given before their losses and norms are asked for: whoever waits for each of them leaves
 /// it idle meanwhile. On the host nothing is waited for.
 const STEPS_AHEAD: usize = 16;
 
-/// A step that was made, of which the losses were not read yet.
+/// A step that was made, of which neither the losses nor the norm were read yet.
 struct MadeStep<B: Backend> {
-    /// What each batch's loss counts for.
-    losses: Vec<(f64, Tensor<B, 1>)>,
+    /// Those of its batches, which make up the step's together.
+    losses: Vec<Tensor<B, 1>>,
     epoch: usize,
     step: usize,
     targets: usize,
     learning_rate: f64,
-    gradient_norm: Option<f64>,
+    gradient_norm: Option<Tensor<B, 1>>,
 }
 
 impl<B: Backend> MadeStep<B> {
-    /// Waits for the losses.
+    /// Waits for them.
     fn read(self) -> Result<StepReport> {
         let (epoch, step) = (self.epoch, self.step);
         let mut sum = 0.0;
-        for (share, loss) in self.losses {
+        for loss in self.losses {
             let loss: f64 = loss.into_scalar().elem();
             if !loss.is_finite() {
                 return Err(Error::NonFiniteLoss { epoch, step, loss });
             }
-            sum += share * loss;
+            sum += loss;
         }
         Ok(StepReport {
             epoch,
@@ -68,7 +67,7 @@ impl<B: Backend> MadeStep<B> {
             loss: sum,
             targets: self.targets,
             learning_rate: self.learning_rate,
-            gradient_norm: self.gradient_norm,
+            gradient_norm: self.gradient_norm.map(|norm| norm.into_scalar().elem()),
         })
     }
 }
@@ -231,15 +230,15 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
         let mut losses = Vec::with_capacity(batches.len());
         for batch in batches {
             let share = batch.targets() as f64 / targets as f64;
-            let (loss, gradients) = self.gradients(&model, batch, share)?;
-            losses.push((share, loss));
+            let (loss, gradients) = self.gradients(&model, optimizer, batch, share)?;
+            losses.push(loss);
             match &mut all {
                 Some(all) => all.add(gradients, &model),
                 None => all = Some(gradients),
             }
         }
         let mut gradients = all.expect("a step has a batch");
-        let gradient_norm = (self.config.clip_norm).map(|largest| gradients.clip(&model, largest));
+        let gradient_norm = (self.config.clip_norm).and_then(|largest| gradients.clip(&model, largest));
         let learning_rate = self.rates.at(self.made);
         let decay = learning_rate * self.config.weight_decay;
         if decay > 0.0 {
@@ -257,31 +256,30 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
         Ok((model, made))
     }
 
-    /// The loss of a batch, and the gradients of a share of it.
+    /// A share of the loss of a batch, and its gradients.
     fn gradients<M: TrainableRecaller<B>>(
         &mut self,
         model: &M,
+        optimizer: &ModelOptimizer<B>,
         batch: HostBatch,
         share: f64,
     ) -> Result<(Tensor<B::InnerBackend, 1>, ModelGradients<B>)> {
         let batch = batch.to_device(self.device);
         batch.histories.check_features(model.user_features())?;
-        let _turn = GraphTurn::take()?;
-        let tensor = match model.stateful() {
-            Some(model) => {
-                let (loss, carry) = model.loss_carrying(&batch, self.carried.take());
-                self.carried = carry;
-                loss
+        optimizer.gradients(model, |model| {
+            let loss = match model.stateful() {
+                Some(model) => {
+                    let (loss, carry) = model.loss_carrying(&batch, self.carried.take());
+                    self.carried = carry;
+                    loss
+                }
+                None => model.loss(&batch),
+            };
+            match share {
+                1.0 => loss,
+                _ => loss.mul_scalar(share),
             }
-            None => model.loss(&batch),
-        };
-        let loss = tensor.clone().inner();
-        let part = if share == 1.0 {
-            tensor
-        } else {
-            tensor.mul_scalar(share)
-        };
-        Ok((loss, ModelGradients::new(part, model, self.config.tables)))
+        })
     }
 }
 
