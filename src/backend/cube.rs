@@ -2,16 +2,18 @@
 //!
 //! What comes of a seed is drawn on the device; all else is ordinary tensor operations.
 
+use std::fmt;
+
+use burn::tensor::ops::{Device, FloatTensor, IntTensor};
 use burn::tensor::{DType, Element, Shape};
-use burn::tensor::ops::{Device, IntTensor};
 use burn_cubecl::cubecl::{self, calculate_cube_count_elemwise, prelude::*};
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement, kernel};
 use burn_fusion::stream::{Operation, OperationStreams};
-use burn_fusion::{Fusion, FusionBackend, FusionRuntime, get_client};
+use burn_fusion::{Client, Fusion, FusionBackend, FusionRuntime, FusionTensor, get_client};
 use burn_ir::{CustomOpIr, HandleContainer, OperationIr, OperationOutput, TensorIr};
 
-use super::{Backend, RandomBits};
+use super::{Backend, RandomBits, default_ops};
 use crate::kernels::random::{FIRST_FACTOR, SECOND_FACTOR, STEP};
 
 impl<R, F, I, T> Backend for CubeBackend<R, F, I, T>
@@ -55,34 +57,71 @@ impl<B: FusionBackend + Backend> Backend for Fusion<B> {
         let client = get_client::<B>(device);
         let shape = Shape::new([bits.count()]);
         let drawn = TensorIr::uninit(client.create_empty_handle(), shape, B::IntElem::dtype());
-        let operation = Draw::<B> {
-            bits: *bits,
-            device: device.clone(),
-            description: CustomOpIr::new("random_bits", &[], &[drawn]),
-        };
-        let description = OperationIr::Custom(operation.description.clone());
-        client
-            .register(OperationStreams::default(), description, operation)
-            .output()
+        let (bits, on) = (*bits, device.clone());
+        let description = CustomOpIr::new("random_bits", &[], &[drawn]);
+        unfused::<B>(
+            &client,
+            OperationStreams::default(),
+            description,
+            move |description, handles| {
+                let ([], [drawn]) = description.as_fixed();
+                handles.register_int_tensor::<B>(&drawn.id, B::random_bits(&bits, &on));
+            },
+        )
+    }
+
+    fn select_rows(table: FloatTensor<Self>, indices: IntTensor<Self>) -> FloatTensor<Self> {
+        let shape = Shape::new([indices.shape[0], table.shape[1]]);
+        if shape[1] > 1 {
+            return default_ops::select_rows::<Self>(table, indices);
+        }
+        // Where rows of one number meet wider ones, burn 0.21 fuses both to a kernel that reads the numbers of
+        // other rows (`select_indices` in burn-cubecl-fusion).
+        let client = table.client.clone();
+        let rows = TensorIr::uninit(client.create_empty_handle(), shape, DType::F32);
+        let streams = OperationStreams::with_inputs([&table, &indices]);
+        let inputs = [table.into_ir(), indices.into_ir()];
+        let description = CustomOpIr::new("select_rows", &inputs, &[rows]);
+        unfused::<B>(&client, streams, description, |description, handles| {
+            let ([table, indices], [rows]) = description.as_fixed();
+            let table = handles.get_float_tensor::<B>(table);
+            let indices = handles.get_int_tensor::<B>(indices);
+            handles.register_float_tensor::<B>(&rows.id, B::select_rows(table, indices));
+        })
     }
 }
 
-/// Bits that are drawn when a stream of fused operations comes to them.
-#[derive(Debug)]
-struct Draw<B: FusionBackend> {
-    bits: RandomBits,
-    device: B::Device,
+/// The tensor of an operation that is in a stream of fused ones, and is left as it is.
+fn unfused<B: FusionBackend>(
+    client: &Client<B::FusionRuntime>,
+    streams: OperationStreams,
     description: CustomOpIr,
+    run: impl Fn(&CustomOpIr, &mut HandleContainer<B::Handle>) + Send + Sync + 'static,
+) -> FusionTensor<B::FusionRuntime> {
+    let operation = OperationIr::Custom(description.clone());
+    let run = Unfused { description, run };
+    client.register(streams, operation, run).output()
 }
 
-impl<B: FusionBackend + Backend> Operation<B::FusionRuntime> for Draw<B> {
-    fn execute(
-        &self,
-        handles: &mut HandleContainer<<B::FusionRuntime as FusionRuntime>::FusionHandle>,
-    ) {
-        let ([], [drawn]) = self.description.as_fixed();
-        let bits = B::random_bits(&self.bits, &self.device);
-        handles.register_int_tensor::<B>(&drawn.id, bits);
+/// What is run when a stream of fused operations comes to it.
+struct Unfused<F> {
+    description: CustomOpIr,
+    run: F,
+}
+
+impl<F> fmt::Debug for Unfused<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.description.fmt(f)
+    }
+}
+
+impl<R, F> Operation<R> for Unfused<F>
+where
+    R: FusionRuntime,
+    F: Fn(&CustomOpIr, &mut HandleContainer<R::FusionHandle>) + Send + Sync,
+{
+    fn execute(&self, handles: &mut HandleContainer<R::FusionHandle>) {
+        (self.run)(&self.description, handles);
     }
 }
 

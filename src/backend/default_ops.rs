@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use burn::tensor::ops::{FloatTensor, IntTensor};
 use burn::tensor::{
-    Bool, DType, FloatDType, IndexingUpdateOp, Int, Shape, Tensor, TensorData, TensorMetadata,
-    TensorPrimitive, activation,
+    Bool, DType, ElementConversion, FloatDType, IndexingUpdateOp, Int, Shape, Tensor, TensorData,
+    TensorMetadata, TensorPrimitive, activation,
 };
 
 use super::{
@@ -22,6 +22,13 @@ fn tensor<B: Backend, const D: usize>(primitive: FloatTensor<B>) -> Tensor<B, D>
 
 fn primitive<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> FloatTensor<B> {
     tensor.into_primitive().tensor()
+}
+
+fn rows_of<B: Backend>(table: Tensor<B, 2>, indices: &Tensor<B, 1, Int>) -> Tensor<B, 2> {
+    tensor::<B, 2>(B::select_rows(
+        primitive(table),
+        indices.clone().into_primitive(),
+    ))
 }
 
 fn tensors<B: Backend>(weights: GruWeights<FloatTensor<B>>) -> GruWeights<Tensor<B, 2>> {
@@ -224,7 +231,7 @@ impl<B: Backend> BlockedSoftmax<B> {
 
     /// The mean loss over groups, `[1]`.
     fn loss(&self, normalizers: Tensor<B, 2>) -> Tensor<B, 1> {
-        let rows = self.items.clone().select(0, self.targets.clone());
+        let rows = rows_of(self.items.clone(), &self.targets);
         let of_targets = (self.users.clone() * rows).sum_dim(1);
         let of_targets = match &self.log_correction {
             Some(correction) => of_targets - correction.clone().select(0, self.targets.clone()),
@@ -239,7 +246,7 @@ impl<B: Backend> BlockedSoftmax<B> {
         let [rows, dim] = self.users.dims();
         let share = self.group as f64 / rows as f64;
         let weight = self.has_target().mul_scalar(-share);
-        let of_targets = self.items.clone().select(0, self.targets.clone());
+        let of_targets = rows_of(self.items.clone(), &self.targets);
         let mut by_users = of_targets * weight.clone();
         let mut by_items = vec![Tensor::<B, 2>::zeros([1, dim], &self.users.device())];
         for (start, size) in self.blocks() {
@@ -331,15 +338,14 @@ impl<B: Backend> Places<B> {
     /// `[tokens, width]` as `[batch, len, width]`, with the first token's values at padding.
     fn pad(&self, values: Tensor<B, 2>) -> Tensor<B, 3> {
         let width = values.dims()[1];
-        let padded = values.select(0, self.packed.clone());
-        padded.reshape([self.batch, self.len, width])
+        rows_of(values, &self.packed).reshape([self.batch, self.len, width])
     }
 
     /// And back.
     fn pack(&self, padded: Tensor<B, 3>) -> Tensor<B, 2> {
         let [batch, len, width] = padded.dims();
         let rows = padded.reshape([batch * len, width]);
-        rows.select(0, self.padded.clone())
+        rows_of(rows, &self.padded)
     }
 }
 
@@ -479,10 +485,7 @@ impl<B: Backend> PaddedAttention<B> {
         let of = |table: &FloatTensor<B>, classes: &Tensor<B, 1, Int>| {
             let shape = [block.len(), block.end];
             let rows = classes.dims()[0] / (shape[0] * shape[1]);
-            let table: Tensor<B, 2> = tensor::<B, 2>(table.clone());
-            table
-                .select(0, classes.clone())
-                .reshape([rows, 1, shape[0], shape[1]])
+            rows_of(tensor(table.clone()), classes).reshape([rows, 1, shape[0], shape[1]])
         };
         self.products(block) + of(&biases.positions, positions) + of(&biases.times, times)
     }
@@ -839,7 +842,10 @@ fn rounded_to_half<B: Backend>(values: Tensor<B, 2>, seed: u64) -> Tensor<B, 2> 
     let bits = RandomBits::first(seed, shape[0] * shape[1]);
     let bits = Tensor::<B, 1, Int>::from_primitive(B::random_bits(&bits, &values.device()));
     // The upper 13, of which the first is a sign here.
-    let chances = bits.bitwise_right_shift_scalar(19).float().reshape(shape);
+    let chances = bits
+        .bitwise_right_shift_scalar(19.elem())
+        .float()
+        .reshape(shape);
     let chances = chances.div_scalar(8192.0).add_scalar(0.5);
     // The logarithm of a number just below a power of two may be that of the power, whose unit is
     // twice as large; it is then rounded to fewer digits than it could be, and its mean stays.

@@ -88,12 +88,13 @@ impl<B: Backend> DeviceIndex<B> {
     /// `[1, groups * width]`.
     fn refusal(&self, allowed: &ItemSet) -> Tensor<B, 2> {
         let places = 0..self.groups() * self.width;
-        let refusal = places.map(|place| {
-            match allowed.contains(item_at(place.min(self.items - 1))) {
-                true => 0.0,
-                false => f32::NEG_INFINITY,
-            }
-        });
+        let refusal =
+            places.map(
+                |place| match allowed.contains(item_at(place.min(self.items - 1))) {
+                    true => 0.0,
+                    false => f32::NEG_INFINITY,
+                },
+            );
         let refusal: Vec<f32> = refusal.collect();
         let shape = [1, refusal.len()];
         Tensor::from_data(TensorData::new(refusal, shape), &self.vectors.device())
@@ -142,14 +143,16 @@ impl<B: Backend> DeviceIndex<B> {
                 Ok(to_host(scores.clone().select(0, rows)))
             })?;
             let of_each = chosen.par_chunks_exact((take - taken) * width);
-            open.par_iter_mut().zip(of_each).for_each(|(search, scores)| {
-                let row = first + search.query;
-                let passes = |item: ItemIndex| {
-                    place(item) < self.items
-                        && (wanted.filter).is_none_or(|filter| filter.passes(row, item))
-                };
-                search.look_into(taken..take, scores, wanted.k, passes);
-            });
+            open.par_iter_mut()
+                .zip(of_each)
+                .for_each(|(search, scores)| {
+                    let row = first + search.query;
+                    let passes = |item: ItemIndex| {
+                        place(item) < self.items
+                            && (wanted.filter).is_none_or(|filter| filter.passes(row, item))
+                    };
+                    search.look_into(taken..take, scores, wanted.k, passes);
+                });
             taken = take;
             open.retain(|search| !search.is_done(taken, wanted));
             take = take.saturating_mul(4);
@@ -193,7 +196,9 @@ impl<B: Backend> VectorIndex for DeviceIndex<B> {
         let mut hits = Hits::with_capacity(queries.nrows(), wanted.k);
         let at_once = SCORES / (self.groups() * self.width);
         let at_once = at_once.clamp(1, QUERIES);
-        let blocks = (0..).step_by(at_once).zip(queries.axis_chunks_iter(Axis(0), at_once));
+        let blocks = (0..)
+            .step_by(at_once)
+            .zip(queries.axis_chunks_iter(Axis(0), at_once));
         for (first, queries) in blocks {
             for found in self.search_block(queries, first, &wanted)? {
                 hits.push(found);

@@ -238,7 +238,8 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
             }
         }
         let mut gradients = all.expect("a step has a batch");
-        let gradient_norm = (self.config.clip_norm).and_then(|largest| gradients.clip(&model, largest));
+        let gradient_norm =
+            (self.config.clip_norm).and_then(|largest| gradients.clip(&model, largest));
         let learning_rate = self.rates.at(self.made);
         let decay = learning_rate * self.config.weight_decay;
         if decay > 0.0 {

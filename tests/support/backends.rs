@@ -13,6 +13,15 @@ macro_rules! on_backend {
     };
 }
 
+/// wgpu's backend without burn's fusing of operations, whether that is on or not.
+#[cfg(feature = "wgpu")]
+pub type UnfusedWgpu = seqrec::burn::backend::wgpu::CubeBackend<
+    seqrec::burn::backend::wgpu::WgpuRuntime,
+    f32,
+    i32,
+    u32,
+>;
+
 macro_rules! on_every_backend {
     ($tests:tt) => {
         on_backend!(flex, seqrec::backend::Flex, $tests);
@@ -20,6 +29,6 @@ macro_rules! on_every_backend {
         #[cfg(feature = "cuda")]
         on_backend!(cuda, seqrec::backend::Cuda, $tests);
         #[cfg(feature = "wgpu")]
-        on_backend!(wgpu, seqrec::backend::Wgpu, $tests);
+        on_backend!(wgpu, super::backends::UnfusedWgpu, $tests);
     };
 }
