@@ -286,7 +286,7 @@ fn a_device_finds_what_exact_search_does<B: Backend>() {
         flat.search_interests(vectors.view(), 2, 3, None).unwrap()
     );
     assert!(index.search(vectors.view(), 0, None).is_err());
-    assert!(DeviceIndex::<B>::new(&vectors.slice(s![..1, ..]), &device).is_err());
+    assert!(DeviceIndex::<B>::new(vectors.slice(s![..1, ..]), &device).is_err());
 }
 
 on_every_backend!([

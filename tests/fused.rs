@@ -102,15 +102,3 @@ on_every_backend!([
     rows_of_one_number_meet_wider_ones,
     row_wise_training_is_the_same,
 ]);
-
-// As it is with burn's features, fused or not.
-#[cfg(feature = "wgpu")]
-on_backend!(
-    fused,
-    seqrec::backend::Wgpu,
-    [
-        masks_are_the_same_everywhere,
-        rows_of_one_number_meet_wider_ones,
-        row_wise_training_is_the_same,
-    ]
-);

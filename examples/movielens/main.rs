@@ -24,7 +24,7 @@ use seqrec::eval::{Metric, Report};
 use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, HnswRsIndex, VectorIndex};
 use seqrec::model::{ModelVisitor, RecallerConfig, SequenceRecaller, TrainableConfig, visit_model};
 use seqrec::plot::{MapPoint, draw_map, draw_training_curves, tsne};
-use seqrec::retrieve::{Evaluation, RecallOptions, Retriever, item_vectors};
+use seqrec::retrieve::{Evaluation, RecallOptions, Retriever, exact_index, item_vectors};
 use seqrec::store::Run;
 use seqrec::train::{CsvLog, EpochTable, ProgressBars, StopReason, Trained, Trainer};
 use seqrec::{OutputFolder, Result};
@@ -150,7 +150,7 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
 
     let vectors = item_vectors(&model);
     let index: Box<dyn VectorIndex> = match options.index {
-        IndexName::Flat => Box::new(FlatIndex::new(&vectors)?),
+        IndexName::Flat => exact_index(&model, &device)?,
         IndexName::Hnsw => Box::new(HnswIndex::new(vectors.view(), &HnswConfig::new())?),
         IndexName::HnswRs => Box::new(HnswRsIndex::new(vectors.view(), &HnswConfig::new())?),
     };

@@ -53,7 +53,7 @@ super::for_each_instruction_set! {
             let unit = f32::from_bits((exponent - DIGITS) << 23);
             let per_unit = f32::from_bits((254 + DIGITS - exponent) << 23);
             // As fine as what is lost, so that the sum is exact.
-            let chance = random::chance(seed, place);
+            let chance = chance(seed, place);
             let units = (value.abs() * per_unit + chance).floor();
             let rounded = (units * unit).min(MOST).copysign(value);
             *out = if value.is_finite() { rounded } else { value };
@@ -63,6 +63,12 @@ super::for_each_instruction_set! {
 
 /// The largest number of half precision.
 const MOST: f32 = 65_504.0;
+
+/// A number from 0 up to 1, in steps of 2^-13: as fine as what half precision lacks of single.
+#[inline(always)]
+fn chance(seed: u64, place: u64) -> f32 {
+    (random::bits(seed, place) >> 51) as f32 * (1.0 / 8192.0)
+}
 
 #[cfg(test)]
 mod tests {

@@ -14,12 +14,6 @@ pub(super) fn bits(seed: u64, place: u64) -> u64 {
     (bits ^ (bits >> 27)).wrapping_mul(SECOND_FACTOR)
 }
 
-/// A number from 0 up to 1, in steps of 2^-13: as fine as what half precision lacks of single.
-#[inline(always)]
-pub(super) fn chance(seed: u64, place: u64) -> f32 {
-    (bits(seed, place) >> 51) as f32 * (1.0 / 8192.0)
-}
-
 /// The upper half of the bits, as a whole number from -2^31 up.
 #[inline(always)]
 pub(super) fn upper(seed: u64, place: u64) -> i32 {

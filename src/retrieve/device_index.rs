@@ -6,13 +6,14 @@ use burn::tensor::{Int, Tensor, TensorData};
 use ndarray::{ArrayView2, Axis, concatenate, s};
 use rayon::prelude::*;
 
-use super::vectors::to_host;
+use super::vectors::{item_vectors, to_host};
 use crate::Result;
 use crate::backend::{Backend, on_device};
 use crate::data::{ItemIndex, PADDING};
 use crate::index::{
-    Filter, Hit, Hits, ItemSet, Precision, VectorIndex, check_queries, without_padding,
+    Filter, FlatIndex, Hit, Hits, ItemSet, Precision, VectorIndex, check_queries, without_padding,
 };
+use crate::model::SequenceRecaller;
 
 /// How many scores a device holds at a time, unless those of a single query are more.
 const SCORES: usize = 64 << 20;
@@ -28,8 +29,8 @@ const SPARE: usize = 64;
 /// some, more groups are looked into, until k are found that nothing in the others can be better than.
 /// Of the scores of a million items, 1.4 % are moved for the 50 best.
 ///
-/// It is as exact as the device's products are. In a process's own memory
-/// [`FlatIndex`](crate::index::FlatIndex) finds the same, and faster.
+/// It is as exact as the device's products are. In this process's own memory a [`FlatIndex`] finds the same,
+/// and faster; [`exact_index`] chooses.
 ///
 /// ```
 /// use ndarray::array;
@@ -206,6 +207,22 @@ impl<B: Backend> VectorIndex for DeviceIndex<B> {
         }
         Ok(hits)
     }
+}
+
+/// Exact search through a model's items where the model lies: a [`FlatIndex`] in this process's memory, or a
+/// [`DeviceIndex`].
+///
+/// # Errors
+/// As [`FlatIndex::new`] and [`DeviceIndex::new`].
+pub fn exact_index<B: Backend, M: SequenceRecaller<B>>(
+    model: &M,
+    device: &B::Device,
+) -> Result<Box<dyn VectorIndex>> {
+    let vectors = item_vectors(model);
+    Ok(match B::HOST {
+        true => Box::new(FlatIndex::new(&vectors)?),
+        false => Box::new(DeviceIndex::<B>::new(&vectors, device)?),
+    })
 }
 
 /// What a search is for.

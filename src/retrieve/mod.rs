@@ -8,7 +8,7 @@ mod nearest;
 mod retriever;
 mod vectors;
 
-pub use device_index::DeviceIndex;
+pub use device_index::{DeviceIndex, exact_index};
 pub(crate) use encoder::encode_by_model;
 pub use encoder::{ModelEncoder, UserEncoder};
 pub use evaluation::Evaluation;

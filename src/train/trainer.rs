@@ -19,9 +19,8 @@ use super::warm_start::WarmStart;
 use crate::backend::{TrainingBackend, on_device};
 use crate::data::{Batcher, NegativeSampler, Split, Targets};
 use crate::eval::Report;
-use crate::index::{FlatIndex, VectorIndex};
 use crate::model::{SequenceRecaller, TrainableRecaller};
-use crate::retrieve::{DeviceIndex, Evaluation, check_items, item_vectors};
+use crate::retrieve::{Evaluation, check_items, exact_index};
 use crate::{Error, Result};
 
 /// Trains a model, keeps its best weights by a validation metric, and stops when they
@@ -420,11 +419,7 @@ where
     if split.valid.is_empty() {
         return Ok(None);
     }
-    let vectors = item_vectors(model);
-    let index: Box<dyn VectorIndex> = match B::HOST {
-        true => Box::new(FlatIndex::new(&vectors)?),
-        false => Box::new(DeviceIndex::<B>::new(&vectors, device)?),
-    };
+    let index = exact_index(model, device)?;
     evaluation
         .run(model, &index, &split.valid, split.catalog(), device)
         .map(Some)

@@ -30,5 +30,8 @@ macro_rules! on_every_backend {
         on_backend!(cuda, seqrec::backend::Cuda, $tests);
         #[cfg(feature = "wgpu")]
         on_backend!(wgpu, super::backends::UnfusedWgpu, $tests);
+        // As burn is built: fused by its default features.
+        #[cfg(feature = "wgpu")]
+        on_backend!(fused_wgpu, seqrec::backend::Wgpu, $tests);
     };
 }
