@@ -1,0 +1,139 @@
+//! Fusion of lists, followed by hand.
+
+use seqrec::data::ItemIndex;
+use seqrec::recall::*;
+
+fn list(scored: &[(u32, f32)]) -> Vec<Candidate> {
+    let candidate = |&(item, score): &(u32, f32)| Candidate {
+        item: ItemIndex::new(item),
+        score,
+        reason: Reason::Item(ItemIndex::new(item)),
+    };
+    scored.iter().map(candidate).collect()
+}
+
+fn shares(
+    lists: &[Vec<Candidate>],
+    shares: &[ChannelWeight],
+    fusion: Fusion,
+    k: usize,
+) -> Vec<FusedCandidate> {
+    let lists: Vec<_> = (lists.iter().zip(shares))
+        .map(|(list, &share)| (list.as_slice(), share))
+        .collect();
+    fusion.fuse(&lists, k)
+}
+
+fn items(fused: &[FusedCandidate]) -> Vec<u32> {
+    fused.iter().map(|fused| fused.item.get()).collect()
+}
+
+fn three() -> [ChannelWeight; 3] {
+    [ChannelWeight::default().with_weight(1.0).with_quota(50); 3]
+}
+
+#[test]
+fn reciprocal_ranks_are_their_formula() {
+    let lists = [
+        list(&[(1, 9.0), (2, 8.0)]),
+        list(&[(2, 0.1)]),
+        list(&[(3, 5.0), (1, 4.0)]),
+    ];
+    let weighted = [1.0, 0.5, 2.0].map(|weight| ChannelWeight::default().with_weight(weight));
+    let fused = shares(&lists, &weighted, Fusion::RECIPROCAL_RANK, 9);
+    assert_eq!(items(&fused), [1, 3, 2]);
+    let expected = [1.0 / 61.0 + 2.0 / 62.0, 2.0 / 61.0, 1.0 / 62.0 + 0.5 / 61.0];
+    for (fused, expected) in fused.iter().zip(expected) {
+        assert!((fused.score - expected).abs() < 1e-7, "{fused:?}");
+    }
+    // Every channel that found the item is kept, with its own rank, score and reason.
+    let found: Vec<_> = fused[0]
+        .found
+        .iter()
+        .map(|found| (found.channel, found.rank, found.score))
+        .collect();
+    assert_eq!(found, [(0, 1, 9.0), (2, 2, 4.0)]);
+    assert_eq!(fused[0].found[0].reason, Reason::Item(ItemIndex::new(1)));
+    // A channel of weight 0 adds nothing, not even its items.
+    let silent = [1.0, 1.0, 0.0].map(|weight| ChannelWeight::default().with_weight(weight));
+    assert_eq!(
+        items(&shares(&lists, &silent, Fusion::RECIPROCAL_RANK, 9)),
+        [2, 1]
+    );
+}
+
+#[test]
+fn scores_are_made_comparable_first() {
+    let lists = [
+        list(&[(1, 900.0), (2, 500.0), (3, 100.0)]),
+        list(&[(2, 0.3), (4, 0.2)]),
+    ];
+    let normalization = Normalization::MinMax;
+    let fused = shares(
+        &lists,
+        &three(),
+        Fusion::WeightedScores { normalization },
+        9,
+    );
+    assert_eq!(items(&fused), [2, 1, 3, 4]);
+    assert_eq!(fused[0].score, 1.5);
+    let normalization = Normalization::ZScore;
+    let fused = shares(
+        &lists,
+        &three(),
+        Fusion::WeightedScores { normalization },
+        2,
+    );
+    // 400 and 0.05 are one deviation of each list, times the root of 2/3 in the first.
+    let expected = [1.5f32.sqrt() + 2.0, 2.0 * 1.5f32.sqrt()];
+    for (fused, expected) in fused.iter().zip(expected) {
+        assert!((fused.score - expected).abs() < 1e-5, "{fused:?}");
+    }
+    let same = [list(&[(5, 7.0), (6, 7.0)])];
+    let fused = shares(&same, &three(), Fusion::WeightedScores { normalization }, 9);
+    assert_eq!((items(&fused), fused[0].score), (vec![5, 6], 1.0));
+}
+
+#[test]
+fn a_snake_turns_round_and_skips_what_is_there() {
+    let lists = [
+        list(&[(1, 1.0), (2, 1.0), (3, 1.0)]),
+        list(&[(4, 1.0)]),
+        list(&[(1, 1.0), (5, 1.0), (6, 1.0), (7, 1.0)]),
+    ];
+    let fused = shares(&lists, &three(), Fusion::RoundRobin, 9);
+    assert_eq!(items(&fused), [1, 4, 5, 6, 2, 3, 7]);
+    assert_eq!(
+        items(&shares(&lists, &three(), Fusion::RoundRobin, 2)),
+        [1, 4]
+    );
+    assert!(shares(&lists, &three(), Fusion::RoundRobin, 0).is_empty());
+    assert!(shares(&[], &[], Fusion::RoundRobin, 5).is_empty());
+}
+
+#[test]
+fn quotas_hold_until_all_others_are_at_an_end() {
+    let long = |from: u32| {
+        list(
+            &(from..from + 20)
+                .map(|item| (item, 1.0))
+                .collect::<Vec<_>>(),
+        )
+    };
+    let lists = [long(1), long(101), list(&[(1, 1.0), (201, 1.0)])];
+    let quotas = [6, 2, 2].map(|quota| ChannelWeight::default().with_quota(quota));
+    let fused = items(&shares(&lists, &quotas, Fusion::Quotas, 9));
+    let of = |from: u32| {
+        fused
+            .iter()
+            .filter(|&&item| item >= from && item < from + 100)
+            .count()
+    };
+    assert_eq!((of(1), of(101), of(201)), (6, 2, 1));
+    // Any beginning is shared as the quotas have it.
+    assert_eq!(fused[..5].iter().filter(|&&item| item < 100).count(), 3);
+    // Above the quotas the others fill up.
+    assert_eq!(shares(&lists, &quotas, Fusion::Quotas, 30).len(), 30);
+    let none = [ChannelWeight::default().with_quota(0); 3];
+    assert_eq!(shares(&lists, &none, Fusion::Quotas, 30).len(), 30);
+}
