@@ -649,9 +649,11 @@ fn dropout_mask<B: Backend>(
     probability: f64,
     device: &B::Device,
 ) -> Tensor<B, 1> {
-    let Kept { last, scale } = Kept::of(probability);
+    let kept = Kept::of(probability);
     let bits = Tensor::<B, 1, Int>::from_primitive(B::random_bits(bits, device));
-    bits.lower_equal_elem(last).float().mul_scalar(scale)
+    bits.lower_equal_elem(kept.last())
+        .float()
+        .mul_scalar(kept.scale)
 }
 
 pub(super) fn random_bits<B: Backend>(bits: &RandomBits, device: &B::Device) -> IntTensor<B> {

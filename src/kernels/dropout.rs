@@ -6,19 +6,32 @@ use super::random;
 /// Which bits keep a value, and what it is then multiplied by.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kept {
-    /// The largest [upper bits](super::random::upper_bits) that do.
-    pub last: i32,
+    /// The upper half of those that do is below this.
+    below: u64,
     pub scale: f32,
 }
 
 impl Kept {
     /// Where a share `probability` is dropped.
     pub(crate) fn of(probability: f64) -> Self {
-        let share = ((1.0 - probability) * 4_294_967_296.0) as i64;
+        let below = ((1.0 - probability) * 4_294_967_296.0) as u64;
         Self {
-            last: (share.max(1) - 1 + i64::from(i32::MIN)) as i32,
+            below: below.max(1),
             scale: (1.0 / (1.0 - probability)) as f32,
         }
+    }
+
+    /// The largest [upper bits](super::random::upper_bits) that keep a value.
+    pub(crate) fn last(self) -> i32 {
+        (self.below as i64 - 1 + i64::from(i32::MIN)) as i32
+    }
+
+    /// Whether the value of a place is kept. In 64 bits: where they were made 32 to be compared, a step of SASRec
+    /// took a tenth longer.
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    #[inline(always)]
+    fn keeps(self, seed: u64, place: u64) -> bool {
+        (random::bits(seed, place) >> 32) < self.below
     }
 }
 
@@ -29,8 +42,7 @@ super::for_each_instruction_set! {
     pub(crate) fn mask(seed: u64, probability: f64, first: u64, out: &mut [f32]) {
         let kept = Kept::of(probability);
         for (index, out) in (first..).zip(out.iter_mut()) {
-            let is_kept = random::upper(seed, index) <= kept.last;
-            *out = if is_kept { kept.scale } else { 0.0 };
+            *out = if kept.keeps(seed, index) { kept.scale } else { 0.0 };
         }
     }
 }
@@ -54,9 +66,8 @@ pub(crate) fn apply(seed: u64, probability: f64, values: &[f32]) -> Vec<f32> {
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 super::for_each_instruction_set! {
     fn masked(seed: u64, kept: Kept, first: u64, values: &[f32], out: &mut [f32]) {
-        for (index, (value, out)) in (first..).zip(values.iter().zip(out.iter_mut())) {
-            let is_kept = random::upper(seed, index) <= kept.last;
-            *out = value * if is_kept { kept.scale } else { 0.0 };
+        for ((index, value), out) in (first..).zip(values).zip(out.iter_mut()) {
+            *out = if kept.keeps(seed, index) { value * kept.scale } else { value * 0.0 };
         }
     }
 }
@@ -83,7 +94,7 @@ mod tests {
     fn all_are_kept_where_next_to_none_is_dropped() {
         let ones = vec![1.0; 1000];
         assert_eq!(apply(1, 1e-12, &ones), ones);
-        assert_eq!(Kept::of(0.5).last, -1);
-        assert_eq!(Kept::of(1.0 - 1e-12).last, i32::MIN);
+        assert_eq!(Kept::of(0.5).last(), -1);
+        assert_eq!(Kept::of(1.0 - 1e-12).last(), i32::MIN);
     }
 }

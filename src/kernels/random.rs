@@ -14,17 +14,11 @@ pub(super) fn bits(seed: u64, place: u64) -> u64 {
     (bits ^ (bits >> 27)).wrapping_mul(SECOND_FACTOR)
 }
 
-/// The upper half of the bits, as a whole number from -2^31 up.
-#[inline(always)]
-pub(super) fn upper(seed: u64, place: u64) -> i32 {
-    ((bits(seed, place) >> 32) as u32 ^ 0x8000_0000) as i32
-}
-
 super::for_each_instruction_set! {
-    /// Those of the places from `first` on.
+    /// The upper half of the bits of the places from `first` on, as whole numbers from -2^31 up.
     pub(crate) fn upper_bits(seed: u64, first: u64, out: &mut [i32]) {
         for (place, out) in (first..).zip(out.iter_mut()) {
-            *out = upper(seed, place);
+            *out = ((bits(seed, place) >> 32) as u32 ^ 0x8000_0000) as i32;
         }
     }
 }
