@@ -78,7 +78,11 @@ impl<B: FusionBackend + Backend> Backend for Fusion<B> {
         // Where rows of one number meet wider ones, burn 0.21 fuses both to a kernel that reads the numbers of
         // other rows (`select_indices` in burn-cubecl-fusion).
         let client = table.client.clone();
-        let rows = TensorIr::uninit(client.create_empty_handle(), shape, DType::F32);
+        let precision = match table.dtype {
+            DType::F16 => DType::F32,
+            other => other,
+        };
+        let rows = TensorIr::uninit(client.create_empty_handle(), shape, precision);
         let streams = OperationStreams::with_inputs([&table, &indices]);
         let inputs = [table.into_ir(), indices.into_ir()];
         let description = CustomOpIr::new("select_rows", &inputs, &[rows]);

@@ -88,14 +88,11 @@ impl<B: Backend> DeviceIndex<B> {
     /// What is added to scores so that items which are not in a set come after all others,
     /// `[1, groups * width]`.
     fn refusal(&self, allowed: &ItemSet) -> Tensor<B, 2> {
-        let places = 0..self.groups() * self.width;
-        let refusal =
-            places.map(
-                |place| match allowed.contains(item_at(place.min(self.items - 1))) {
-                    true => 0.0,
-                    false => f32::NEG_INFINITY,
-                },
-            );
+        let items = (0..self.groups() * self.width).map(|at| item_at(at.min(self.items - 1)));
+        let refusal = items.map(|item| match allowed.contains(item) {
+            true => 0.0,
+            false => f32::NEG_INFINITY,
+        });
         let refusal: Vec<f32> = refusal.collect();
         let shape = [1, refusal.len()];
         Tensor::from_data(TensorData::new(refusal, shape), &self.vectors.device())
@@ -107,13 +104,14 @@ impl<B: Backend> DeviceIndex<B> {
         queries: ArrayView2<'_, f32>,
         first: usize,
         wanted: &Wanted<'_>,
+        refusal: Option<&Tensor<B, 2>>,
     ) -> Result<Vec<Vec<Hit>>> {
         let device = &self.vectors.device();
         let (count, groups, width) = (queries.nrows(), self.groups(), self.width);
         let (scores, best) = on_device::<B, _>(device, || {
             let mut scores = to_device(queries, device).matmul(self.vectors.clone().transpose());
-            if let Some(Filter::Allowed(allowed)) = wanted.filter {
-                scores = scores + self.refusal(allowed);
+            if let Some(refusal) = refusal {
+                scores = scores + refusal.clone();
             }
             let scores = scores.reshape([count * groups, width]);
             let best = to_host(scores.clone().max_dim(1));
@@ -123,7 +121,7 @@ impl<B: Backend> DeviceIndex<B> {
         let mut searches: Vec<Search> = searches
             .map(|(query, best)| Search::new(query, best, width))
             .collect();
-        let mut open: Vec<&mut Search> = searches.iter_mut().filter(|_| wanted.k > 0).collect();
+        let mut open: Vec<&mut Search> = searches.iter_mut().collect();
         let mut taken = 0;
         let mut take = match wanted.filter {
             Some(Filter::Predicate(_)) => wanted.k.saturating_add(SPARE),
@@ -195,13 +193,24 @@ impl<B: Backend> VectorIndex for DeviceIndex<B> {
             filter,
         };
         let mut hits = Hits::with_capacity(queries.nrows(), wanted.k);
+        if wanted.k == 0 {
+            (0..queries.nrows()).for_each(|_| hits.push([]));
+            return Ok(hits);
+        }
+        let refusal = match filter {
+            Some(Filter::Allowed(allowed)) => {
+                let device = self.vectors.device();
+                Some(on_device::<B, _>(&device, || Ok(self.refusal(allowed)))?)
+            }
+            _ => None,
+        };
         let at_once = SCORES / (self.groups() * self.width);
         let at_once = at_once.clamp(1, QUERIES);
         let blocks = (0..)
             .step_by(at_once)
             .zip(queries.axis_chunks_iter(Axis(0), at_once));
         for (first, queries) in blocks {
-            for found in self.search_block(queries, first, &wanted)? {
+            for found in self.search_block(queries, first, &wanted, refusal.as_ref())? {
                 hits.push(found);
             }
         }
