@@ -78,20 +78,17 @@ impl<B: FusionBackend + Backend> Backend for Fusion<B> {
         // Where rows of one number meet wider ones, burn 0.21 fuses both to a kernel that reads the numbers of
         // other rows (`select_indices` in burn-cubecl-fusion).
         let client = table.client.clone();
-        let precision = match table.dtype {
-            DType::F16 => DType::F32,
-            other => other,
-        };
-        let rows = TensorIr::uninit(client.create_empty_handle(), shape, precision);
+        let rows = TensorIr::uninit(client.create_empty_handle(), shape, table.dtype);
         let streams = OperationStreams::with_inputs([&table, &indices]);
         let inputs = [table.into_ir(), indices.into_ir()];
         let description = CustomOpIr::new("select_rows", &inputs, &[rows]);
-        unfused::<B>(&client, streams, description, |description, handles| {
+        let rows = unfused::<B>(&client, streams, description, |description, handles| {
             let ([table, indices], [rows]) = description.as_fixed();
             let table = handles.get_float_tensor::<B>(table);
             let indices = handles.get_int_tensor::<B>(indices);
-            handles.register_float_tensor::<B>(&rows.id, B::select_rows(table, indices));
-        })
+            handles.register_float_tensor::<B>(&rows.id, B::float_select(table, 0, indices));
+        });
+        default_ops::in_single::<Self>(rows)
     }
 }
 

@@ -12,7 +12,7 @@ use burn::tensor::{
 use super::{
     Activation, AdamState, AdamStep, AttentionBiases, AttentionGradients, AttentionInput,
     AttentionOutput, AttentionScoring, Backend, GruGradients, GruOutput, GruWeights,
-    LayerNormInput, LinearInput, LinearOutput, RandomBits, SoftmaxGradients, SoftmaxInput,
+    LayerNormInput, LinearInput, LinearOutput, RandomBits, SoftmaxGradients, SoftmaxInput, ops,
 };
 use crate::kernels::dropout::Kept;
 
@@ -22,13 +22,6 @@ fn tensor<B: Backend, const D: usize>(primitive: FloatTensor<B>) -> Tensor<B, D>
 
 fn primitive<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> FloatTensor<B> {
     tensor.into_primitive().tensor()
-}
-
-fn rows_of<B: Backend>(table: Tensor<B, 2>, indices: &Tensor<B, 1, Int>) -> Tensor<B, 2> {
-    tensor::<B, 2>(B::select_rows(
-        primitive(table),
-        indices.clone().into_primitive(),
-    ))
 }
 
 fn tensors<B: Backend>(weights: GruWeights<FloatTensor<B>>) -> GruWeights<Tensor<B, 2>> {
@@ -231,7 +224,7 @@ impl<B: Backend> BlockedSoftmax<B> {
 
     /// The mean loss over groups, `[1]`.
     fn loss(&self, normalizers: Tensor<B, 2>) -> Tensor<B, 1> {
-        let rows = rows_of(self.items.clone(), &self.targets);
+        let rows = ops::select_rows(self.items.clone(), self.targets.clone());
         let of_targets = (self.users.clone() * rows).sum_dim(1);
         let of_targets = match &self.log_correction {
             Some(correction) => of_targets - correction.clone().select(0, self.targets.clone()),
@@ -246,7 +239,7 @@ impl<B: Backend> BlockedSoftmax<B> {
         let [rows, dim] = self.users.dims();
         let share = self.group as f64 / rows as f64;
         let weight = self.has_target().mul_scalar(-share);
-        let of_targets = rows_of(self.items.clone(), &self.targets);
+        let of_targets = ops::select_rows(self.items.clone(), self.targets.clone());
         let mut by_users = of_targets * weight.clone();
         let mut by_items = vec![Tensor::<B, 2>::zeros([1, dim], &self.users.device())];
         for (start, size) in self.blocks() {
@@ -338,14 +331,14 @@ impl<B: Backend> Places<B> {
     /// `[tokens, width]` as `[batch, len, width]`, with the first token's values at padding.
     fn pad(&self, values: Tensor<B, 2>) -> Tensor<B, 3> {
         let width = values.dims()[1];
-        rows_of(values, &self.packed).reshape([self.batch, self.len, width])
+        ops::select_rows(values, self.packed.clone()).reshape([self.batch, self.len, width])
     }
 
     /// And back.
     fn pack(&self, padded: Tensor<B, 3>) -> Tensor<B, 2> {
         let [batch, len, width] = padded.dims();
         let rows = padded.reshape([batch * len, width]);
-        rows_of(rows, &self.padded)
+        ops::select_rows(rows, self.padded.clone())
     }
 }
 
@@ -485,7 +478,8 @@ impl<B: Backend> PaddedAttention<B> {
         let of = |table: &FloatTensor<B>, classes: &Tensor<B, 1, Int>| {
             let shape = [block.len(), block.end];
             let rows = classes.dims()[0] / (shape[0] * shape[1]);
-            rows_of(tensor(table.clone()), classes).reshape([rows, 1, shape[0], shape[1]])
+            ops::select_rows(tensor(table.clone()), classes.clone())
+                .reshape([rows, 1, shape[0], shape[1]])
         };
         self.products(block) + of(&biases.positions, positions) + of(&biases.times, times)
     }
@@ -809,7 +803,11 @@ pub(super) fn select_rows<B: Backend>(
     table: FloatTensor<B>,
     indices: IntTensor<B>,
 ) -> FloatTensor<B> {
-    let rows = B::float_select(table, 0, indices);
+    in_single::<B>(B::float_select(table, 0, indices))
+}
+
+/// Values of half precision in single.
+pub(super) fn in_single<B: Backend>(rows: FloatTensor<B>) -> FloatTensor<B> {
     match rows.dtype() {
         DType::F16 => B::float_cast(rows, FloatDType::F32),
         _ => rows,

@@ -293,11 +293,10 @@ impl VectorIndex for FlatIndex {
         check_queries(self, queries, k)?;
         // Let go before other threads are asked for anything: see `Items`.
         let k = k.min(self.read_whole()?.items());
-        let mut hits = Hits::with_capacity(queries.nrows(), k);
         if k == 0 {
-            (0..queries.nrows()).for_each(|_| hits.push([]));
-            return Ok(hits);
+            return Ok(Hits::none(queries.nrows()));
         }
+        let mut hits = Hits::with_capacity(queries.nrows(), k);
         let queries = queries.as_standard_layout();
         let queries = queries.as_slice().expect("standard layout is one slice");
         let items = Searched {

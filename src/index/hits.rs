@@ -55,6 +55,14 @@ impl Hits {
         }
     }
 
+    /// Nothing for each of so many queries.
+    pub(crate) fn none(queries: usize) -> Self {
+        Self {
+            ends: vec![0; queries],
+            ..Self::default()
+        }
+    }
+
     /// Adds the hits of the next query, best first.
     pub fn push(&mut self, hits: impl IntoIterator<Item = Hit>) {
         for Hit { item, score } in hits {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use burn::tensor::{Int, Tensor, TensorData};
-use ndarray::{ArrayView2, Axis, concatenate, s};
+use ndarray::{ArrayView2, Axis};
 use rayon::prelude::*;
 
 use super::vectors::{item_vectors, to_host};
@@ -70,10 +70,10 @@ impl<B: Backend> DeviceIndex<B> {
         let width = ((items as f64 / 64.0).sqrt() as usize).next_power_of_two();
         let width = width.clamp(8, 1024);
         let missing = items.next_multiple_of(width) - items;
-        let last = vectors.slice(s![items - 1.., ..]);
-        let last = last.broadcast([missing, vectors.ncols()]);
-        let all = concatenate![Axis(0), vectors, last.expect("a row repeats")];
-        let vectors = on_device::<B, _>(device, || Ok(to_device(all.view(), device)))?;
+        let last = std::iter::repeat_n(vectors.row(items - 1), missing);
+        let values = vectors.iter().chain(last.flatten()).copied().collect();
+        let dim = vectors.ncols();
+        let vectors = on_device::<B, _>(device, || Ok(to_device(values, dim, device)))?;
         Ok(Self {
             vectors,
             items,
@@ -103,14 +103,14 @@ impl<B: Backend> DeviceIndex<B> {
         &self,
         queries: ArrayView2<'_, f32>,
         first: usize,
-        wanted: &Wanted<'_>,
-        refusal: Option<&Tensor<B, 2>>,
+        wanted: &Wanted<'_, B>,
     ) -> Result<Vec<Vec<Hit>>> {
         let device = &self.vectors.device();
         let (count, groups, width) = (queries.nrows(), self.groups(), self.width);
         let (scores, best) = on_device::<B, _>(device, || {
-            let mut scores = to_device(queries, device).matmul(self.vectors.clone().transpose());
-            if let Some(refusal) = refusal {
+            let users = to_device(queries.iter().copied().collect(), self.dim(), device);
+            let mut scores = users.matmul(self.vectors.clone().transpose());
+            if let Some(refusal) = &wanted.refusal {
                 scores = scores + refusal.clone();
             }
             let scores = scores.reshape([count * groups, width]);
@@ -123,10 +123,7 @@ impl<B: Backend> DeviceIndex<B> {
             .collect();
         let mut open: Vec<&mut Search> = searches.iter_mut().collect();
         let mut taken = 0;
-        let mut take = match wanted.filter {
-            Some(Filter::Predicate(_)) => wanted.k.saturating_add(SPARE),
-            _ => wanted.k,
-        };
+        let mut take = wanted.k.saturating_add(wanted.spare);
         while !open.is_empty() {
             take = take.min(groups);
             let rows: Vec<i32> = (open.par_iter_mut())
@@ -136,9 +133,9 @@ impl<B: Backend> DeviceIndex<B> {
                     chosen.map(move |group| (before + place(group.item) / width) as i32)
                 })
                 .collect();
+            let shape = [rows.len()];
             let chosen = on_device::<B, _>(device, || {
-                let rows = TensorData::new(rows.clone(), [rows.len()]);
-                let rows = Tensor::<B, 1, Int>::from_data(rows, device);
+                let rows = Tensor::<B, 1, Int>::from_data(TensorData::new(rows, shape), device);
                 Ok(to_host(scores.clone().select(0, rows)))
             })?;
             let of_each = chosen.par_chunks_exact((take - taken) * width);
@@ -180,37 +177,35 @@ impl<B: Backend> VectorIndex for DeviceIndex<B> {
         filter: Option<Filter<'_>>,
     ) -> Result<Hits> {
         check_queries(self, queries, k)?;
-        let passing = match filter {
+        let mut wanted = Wanted {
+            k,
+            passing: self.items,
+            filter,
+            spare: 0,
+            refusal: None,
+        };
+        match filter {
             Some(Filter::Allowed(allowed)) => {
                 let there = allowed.iter().filter(|&item| item != PADDING);
-                there.take_while(|&item| place(item) < self.items).count()
+                wanted.passing = there.take_while(|&item| place(item) < self.items).count();
+                let refusal = || Ok(self.refusal(allowed));
+                wanted.refusal = Some(on_device::<B, _>(&self.vectors.device(), refusal)?);
             }
-            _ => self.items,
-        };
-        let wanted = Wanted {
-            k: k.min(passing),
-            passing,
-            filter,
-        };
-        let mut hits = Hits::with_capacity(queries.nrows(), wanted.k);
-        if wanted.k == 0 {
-            (0..queries.nrows()).for_each(|_| hits.push([]));
-            return Ok(hits);
+            Some(Filter::Predicate(_)) => wanted.spare = SPARE,
+            None => {}
         }
-        let refusal = match filter {
-            Some(Filter::Allowed(allowed)) => {
-                let device = self.vectors.device();
-                Some(on_device::<B, _>(&device, || Ok(self.refusal(allowed)))?)
-            }
-            _ => None,
-        };
+        wanted.k = k.min(wanted.passing);
+        if wanted.k == 0 {
+            return Ok(Hits::none(queries.nrows()));
+        }
+        let mut hits = Hits::with_capacity(queries.nrows(), wanted.k);
         let at_once = SCORES / (self.groups() * self.width);
         let at_once = at_once.clamp(1, QUERIES);
         let blocks = (0..)
             .step_by(at_once)
             .zip(queries.axis_chunks_iter(Axis(0), at_once));
         for (first, queries) in blocks {
-            for found in self.search_block(queries, first, &wanted, refusal.as_ref())? {
+            for found in self.search_block(queries, first, &wanted)? {
                 hits.push(found);
             }
         }
@@ -235,11 +230,15 @@ pub fn exact_index<B: Backend, M: SequenceRecaller<B>>(
 }
 
 /// What a search is for.
-struct Wanted<'a> {
+struct Wanted<'a, B: Backend> {
     k: usize,
     /// How many items pass the filter at most.
     passing: usize,
     filter: Option<Filter<'a>>,
+    /// How many groups more than k are looked into at first.
+    spare: usize,
+    /// What is added to scores on the device.
+    refusal: Option<Tensor<B, 2>>,
 }
 
 /// The search of one query.
@@ -301,7 +300,7 @@ impl Search {
     }
 
     /// Whether nothing is better than what was found in so many groups.
-    fn is_done(&self, taken: usize, wanted: &Wanted<'_>) -> bool {
+    fn is_done<B: Backend>(&self, taken: usize, wanted: &Wanted<'_, B>) -> bool {
         let Some(next) = self.groups.get(taken) else {
             return true;
         };
@@ -323,8 +322,7 @@ fn item_at(place: usize) -> ItemIndex {
     ItemIndex::new(place as u32 + 1)
 }
 
-fn to_device<B: Backend>(rows: ArrayView2<'_, f32>, device: &B::Device) -> Tensor<B, 2> {
-    let shape = [rows.nrows(), rows.ncols()];
-    let values: Vec<f32> = rows.iter().copied().collect();
+fn to_device<B: Backend>(values: Vec<f32>, dim: usize, device: &B::Device) -> Tensor<B, 2> {
+    let shape = [values.len() / dim, dim];
     Tensor::from_data(TensorData::new(values, shape), device)
 }

@@ -222,11 +222,10 @@ impl VectorIndex for HnswIndex {
         let queries = queries.as_standard_layout();
         let queries = queries.as_slice().expect("standard layout is one slice");
         let count = queries.len() / dim;
-        let mut hits = Hits::with_capacity(count, k);
         if k == 0 {
-            (0..count).for_each(|_| hits.push([]));
-            return Ok(hits);
+            return Ok(Hits::none(count));
         }
+        let mut hits = Hits::with_capacity(count, k);
         if count == 1 {
             // One query is not worth waking other threads for.
             let state = self.read_whole()?;
