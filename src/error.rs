@@ -38,7 +38,7 @@ pub enum Error {
     /// The format could not be detected from the file's name and first line.
     #[error(
         "the format of {} is not one this crate detects (first line: {first_line:?}); \
-         name its columns, as in `InteractionReader::new(path, \"user=who,item=what,time=at\".parse()?)`", path.display()
+         name its columns, as in the format \"user=who,item=what,time=at\"", path.display()
     )]
     UnknownFormat {
         /// The file.
@@ -122,10 +122,11 @@ pub enum Error {
         line: u64,
     },
 
-    /// A folder that is to be written holds something that this crate did not write there.
+    /// A folder that is to be written holds something that this crate did not write there, or a file
+    /// that is to be written is there already and is none of this crate's.
     #[error(
         "{} holds {}, which was not written here and would be in danger; \
-         choose a folder that is absent or empty", path.display(), entry.display()
+         choose another name, or a folder that is absent or empty", path.display(), entry.display()
     )]
     NotOurs {
         /// The folder.
