@@ -22,12 +22,18 @@
 //! The folder is read again at SIGHUP, or every `--reload-every` seconds, while calls go on;
 //! SIGTERM and Ctrl-C stop the service after the calls that have begun. It listens on this machine
 //! alone unless told otherwise: it knows no users of its own and asks for no password, so what is
-//! in front of it must.
+//! in front of it must. A connection that says nothing is closed after `--idle` seconds, or sooner where
+//! there are `--connections` of them and another comes.
 
 #[path = "serve/api.rs"]
 mod api;
+#[path = "serve/connections.rs"]
+mod connections;
 #[path = "serve/metrics.rs"]
 mod metrics;
+#[macro_use]
+#[path = "support/printing.rs"]
+mod printing;
 #[path = "serve/titles.rs"]
 mod titles;
 
@@ -42,8 +48,10 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use seqrec::backend::Flex;
 use seqrec::engine::{EngineConfig, RecallEngine};
+use tokio::sync::Semaphore;
 
 use api::{Limits, Service, router};
+use connections::Bounds;
 use titles::Titles;
 
 #[derive(Parser)]
@@ -77,6 +85,12 @@ struct Options {
     /// How many calls may be under way; those above it are told to come again.
     #[arg(long, default_value_t = 64)]
     concurrent: usize,
+    /// How many connections there may be; for one more, the one that has been idle the longest is closed.
+    #[arg(long, default_value_t = 200)]
+    connections: usize,
+    /// How long a connection may be idle, or take to send a request's head, in seconds.
+    #[arg(long, default_value_t = 30.0)]
+    idle: f64,
     /// Read the folder again every so many seconds.
     #[arg(long)]
     reload_every: Option<f64>,
@@ -103,7 +117,7 @@ fn main() -> ExitCode {
 
 async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
     let mut settings = EngineConfig::new()
-        .with_budget(Duration::try_from_secs_f64(options.budget / 1e3)?)
+        .with_budget(seconds("budget", options.budget / 1e3)?)
         .with_max_k(options.max_k)
         .with_history(options.history)
         .with_users(options.users);
@@ -116,12 +130,28 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
     let engine = RecallEngine::open::<Flex>(&options.run, Default::default(), settings)?;
     let engine = Arc::new(engine);
     let every = (options.reload_every)
-        .map(Duration::try_from_secs_f64)
+        .map(|every| seconds("reload-every", every))
         .transpose()?;
+    let bounds = Bounds {
+        connections: options.connections,
+        idle: seconds("idle", options.idle)?,
+        ..Bounds::default()
+    };
     let (hang_up, hang_ups) = channel();
     tokio::spawn(listen_for_hang_ups(hang_up));
     let reloading = engine.clone();
     std::thread::spawn(move || reload(&reloading, &hang_ups, every));
+    for (option, count) in [
+        ("concurrent", options.concurrent),
+        ("connections", options.connections),
+        ("greatest-body", options.greatest_body),
+    ] {
+        if !(1..=Semaphore::MAX_PERMITS).contains(&count) {
+            return Err(
+                format!("--{option} is {count}, but must be at least 1 and not so great").into(),
+            );
+        }
+    }
     let limits = Limits {
         body: options.greatest_body,
         concurrent: options.concurrent,
@@ -143,14 +173,20 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
         eprintln!("stopping");
         let _ = stop.send(());
     };
-    let serving = axum::serve(listener, app).with_graceful_shutdown(stopping);
     tokio::select! {
-        served = serving.into_future() => served?,
+        () = connections::serve(listener, app, bounds, stopping) => {}
         () = async { let _ = stopped.await; tokio::time::sleep(GRACE).await } => {
             eprintln!("some calls had not ended after {GRACE:?}");
         }
     }
     Ok(())
+}
+
+/// A time that an option gives, in seconds.
+fn seconds(option: &str, value: f64) -> Result<Duration, String> {
+    let time = Duration::try_from_secs_f64(value).ok();
+    time.filter(|time| !time.is_zero())
+        .ok_or_else(|| format!("--{option} must be a time above 0"))
 }
 
 /// Reads the folder again at SIGHUP and at every interval, on a thread of its own: memory that one

@@ -18,8 +18,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use crate::metrics::{Metrics, Outcome};
-use crate::titles::Titles;
+use super::metrics::{Metrics, Outcome};
+use super::titles::Titles;
 
 /// What bounds the service, beside what bounds the engine.
 #[derive(Debug, Clone, Copy)]
