@@ -132,6 +132,17 @@ impl UserIds {
 }
 
 impl Filters {
+    /// Refuses a value that no other could be compared with.
+    pub(super) fn validate(&self) -> Result<()> {
+        match self.minimum_value {
+            Some(value) if !value.is_finite() => {
+                let reason = "must be a finite number";
+                Err(Error::invalid("minimum_value", value, reason))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether a row with this value passes.
     pub(super) fn passes(&self, value: Option<f32>) -> bool {
         match (self.minimum_value, value) {
@@ -154,9 +165,10 @@ impl Dataset {
     /// fit beside them; clone them to build several data sets.
     ///
     /// # Errors
-    /// [`Error::NothingLeft`] when no interaction passes, and [`Error::InvalidValue`] for a time or
+    /// [`Error::NothingLeft`] when no interaction passes, and [`Error::InvalidValue`] for a filter, time or
     /// value that is not finite.
     pub fn new(interactions: Interactions, filters: Filters) -> Result<Self> {
+        filters.validate()?;
         interactions.check_numbers()?;
         let mut grouped = Grouped::new(interactions, &filters);
         grouped.sort_by_time();
@@ -470,8 +482,15 @@ mod tests {
         );
         let core = Filters::new().with_minimum_per_user(9);
         assert!(matches!(
-            Dataset::new(rows, core),
+            Dataset::new(rows.clone(), core),
             Err(Error::NothingLeft { .. })
+        ));
+        assert!(matches!(
+            Dataset::new(rows, with(f32::NAN)),
+            Err(Error::InvalidValue {
+                field: "minimum_value",
+                ..
+            })
         ));
     }
 }

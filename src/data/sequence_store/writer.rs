@@ -74,6 +74,7 @@ impl Counts {
 
 impl SequenceStoreWriter {
     pub(super) fn new(path: &Path, filters: Filters) -> Result<Self> {
+        filters.validate()?;
         if path.exists() && !(path.is_file() && file::is_store(path)?) {
             let reason = "there is something else there, which was not written here; \
                           choose another name for the sequence store";
