@@ -50,9 +50,6 @@ struct Options {
 /// How many items are left out.
 fn left_out(options: &Options, items: usize) -> Result<usize, String> {
     let Options { share, k, .. } = *options;
-    if !(share > 0.0 && share < 1.0) {
-        return Err(format!("--share is {share}, but must be between 0 and 1"));
-    }
     let count = (items as f64 * share) as usize;
     if count <= k {
         return Err(format!(
@@ -65,6 +62,12 @@ fn left_out(options: &Options, items: usize) -> Result<usize, String> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
+    // What can't be is told before any time is spent.
+    let metric = Metric::recall(options.k)?;
+    if !(options.share > 0.0 && options.share < 1.0) {
+        let share = options.share;
+        return Err(format!("--share is {share}, but must be between 0 and 1").into());
+    }
     let log = InteractionReader::detect(&options.ratings)?.read()?;
     let movies = Movies::beside(&options.ratings)?;
     let filters = Filters::new().with_minimum_per_user(5);
@@ -80,8 +83,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     if features.names().is_empty() {
         return Err("no movies with genres beside the ratings".into());
     }
-    let metric: Metric = Metric::recall(options.k)?;
-    // What can't be judged is told before any time is spent.
     Scorer::new(catalog, &[options.k])?;
     let count = left_out(&options, items)?;
     let mut found = Vec::new();

@@ -89,8 +89,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         trainer.validate()?;
     }
     let log = InteractionReader::detect(&options.file)?.read()?;
-    let rolling = Rolling::evenly(&log, options.share, options.days)?;
-    let recalls = days(&options, &log, &rolling, metric)?;
+    let Options { share, days, .. } = options;
+    let rolling = Rolling::evenly(&log, share, days)
+        .map_err(|error| format!("--share {share} --days {days}: {error}"))?;
+    let recalls = run_days(&options, &log, &rolling, metric)?;
     for (way, name) in WAYS.into_iter().enumerate() {
         if let Some(spread) = Spread::of(recalls.iter().map(|day| day[way])) {
             println!("{name}: {metric} {spread} over {} days", recalls.len());
@@ -123,7 +125,7 @@ fn warm_trainer(options: &Options, metric: Metric) -> TrainerConfig {
 }
 
 /// Each day's recall in each of the [ways](WAYS).
-fn days(
+fn run_days(
     options: &Options,
     log: &Interactions,
     rolling: &Rolling,

@@ -146,10 +146,9 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
         ("connections", options.connections),
         ("greatest-body", options.greatest_body),
     ] {
-        if !(1..=Semaphore::MAX_PERMITS).contains(&count) {
-            return Err(
-                format!("--{option} is {count}, but must be at least 1 and not so great").into(),
-            );
+        const MOST: usize = Semaphore::MAX_PERMITS;
+        if !(1..=MOST).contains(&count) {
+            return Err(format!("--{option} is {count}, but must be from 1 to {MOST}").into());
         }
     }
     let limits = Limits {
@@ -186,7 +185,7 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
 fn seconds(option: &str, value: f64) -> Result<Duration, String> {
     let time = Duration::try_from_secs_f64(value).ok();
     time.filter(|time| !time.is_zero())
-        .ok_or_else(|| format!("--{option} must be a time above 0"))
+        .ok_or_else(|| format!("--{option} must be a time above 0 that can be counted"))
 }
 
 /// Reads the folder again at SIGHUP and at every interval, on a thread of its own: memory that one

@@ -1,6 +1,9 @@
 //! Fusion of lists, followed by hand.
 
-use seqrec::data::ItemIndex;
+use seqrec::channels::Popularity;
+use seqrec::data::{Catalog, ItemIndex};
+use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex};
+use seqrec::ndarray::array;
 use seqrec::recall::*;
 
 fn list(scored: &[(u32, f32)]) -> Vec<Candidate> {
@@ -136,4 +139,36 @@ fn quotas_hold_until_all_others_are_at_an_end() {
     assert_eq!(shares(&lists, &quotas, Fusion::Quotas, 30).len(), 30);
     let none = [ChannelWeight::default().with_quota(0); 3];
     assert_eq!(shares(&lists, &none, Fusion::Quotas, 30).len(), 30);
+}
+
+/// More than there are items in all, as anybody may ask for.
+#[test]
+fn any_number_of_candidates_may_be_asked_for() {
+    let taken = [1, 2, 3].map(ItemIndex::new);
+    let catalog = Catalog::from_ids([1, 2, 3].map(Into::into)).unwrap();
+    let catalog = catalog.with_counts([&taken[..]]);
+    let popular = || Popularity::new(&catalog);
+    let stage = RecallStage::new(Fusion::RECIPROCAL_RANK, usize::MAX)
+        .unwrap()
+        .channel("popular", popular(), ChannelWeight::default())
+        .unwrap()
+        .fallback(popular());
+    let selected = Selected::new(
+        popular(),
+        CategoryBonus::new(vec![0; 4], 1.0).unwrap(),
+        usize::MAX,
+    );
+    let vectors = array![[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]];
+    let users = [UserContext::from(&[][..]); 2];
+    for channel in [&stage as &dyn RecallChannel, &selected] {
+        let candidates = channel.recall(&users, usize::MAX, None).unwrap();
+        assert_eq!(candidates.items(1).len(), 3);
+    }
+    let queries = array![[1.0, 0.5], [0.5, 1.0]];
+    let flat = FlatIndex::new(vectors.view()).unwrap();
+    let graph = HnswIndex::new(vectors.view(), &HnswConfig::new()).unwrap();
+    for index in [&flat as &dyn VectorIndex, &graph] {
+        let hits = index.search(queries.view(), usize::MAX, None).unwrap();
+        assert_eq!(hits.items(1).len(), 3);
+    }
 }
