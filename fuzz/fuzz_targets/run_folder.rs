@@ -96,7 +96,7 @@ static WHOLE: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let tags = catalog.ids().map(|id| {
         (
             id.clone(),
-            [if id.to_string() < "3".to_owned() {
+            [if id.to_string().as_str() < "3" {
                 "a"
             } else {
                 "b"
