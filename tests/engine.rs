@@ -9,19 +9,21 @@ use seqrec::Error;
 use seqrec::channels::{ItemNeighborsConfig, Popularity, PopularityConfig};
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
-    Catalog, Dataset, ExternalId, Features, Filters, Interaction, Interactions, ItemIndex, Seen,
-    TimeUnit, TrainingSequences,
+    Catalog, Dataset, ExternalId, Features, Filters, History, Interaction, Interactions, ItemIndex,
+    Protocol, Seen, Split, TimeUnit, TrainingSequences,
 };
 use seqrec::engine::{
     Because, EngineConfig, Observed, Outcome, RecallEngine, RecallRequest, Recalled,
 };
-use seqrec::index::{Filter, HnswConfig, IndexPlan};
-use seqrec::model::{Gru4RecConfig, RecallerConfig};
+use seqrec::eval::Scorer;
+use seqrec::index::{Filter, FlatIndex, HnswConfig, IndexPlan};
+use seqrec::model::{Gru4RecConfig, HstuConfig, RecallerConfig};
 use seqrec::prelude::Flex;
 use seqrec::recall::{
-    Candidate, Candidates, ChannelWeight, Fusion, HistoryItems, Reason, RecallChannel, RecallStage,
-    Selection, UserContext,
+    Candidate, Candidates, ChannelWeight, Fusion, HistoryItems, Path as _, Reason, RecallChannel,
+    RecallStage, Selection, UserContext, VectorChannel,
 };
+use seqrec::retrieve::{Evaluation, ModelEncoder, item_vectors};
 use seqrec::store::{
     ChannelKind, PlannedChannel, PlannedSelection, Run, STAGE_FORMAT_VERSION, ServedStage,
     StageData, StagePlan,
@@ -272,6 +274,145 @@ fn events_are_part_of_the_next_call() {
     }
     assert_eq!(seen("new").1, engine.settings().history);
     assert_eq!(engine.statistics().users, 3);
+}
+
+/// A stage of a path whose items weigh less by their age, and of a model that looks at how long ago
+/// items were taken.
+fn stage_by_time(split: &Split, half_life: f64) -> seqrec::Result<RecallStage> {
+    let catalog = split.catalog();
+    let neighbors = ItemNeighborsConfig::new().fit(&split.train, catalog)?;
+    let path = HistoryItems::last(20)?.with_half_life(half_life)?;
+    let device = Default::default();
+    let hstu = HstuConfig::new()
+        .with_dim(8)
+        .with_heads(1)
+        .with_max_len(20)
+        .with_time_to_target(true)
+        .init::<Flex>(catalog.len(), 1, &device)?;
+    let index = FlatIndex::new(&item_vectors(&hstu))?;
+    let hstu = VectorChannel::<ModelEncoder<Flex, _>, _>::of_model(hstu, index, device);
+    stage()
+        .channel(
+            "path",
+            path.then(neighbors).into_channel(),
+            ChannelWeight::default(),
+        )?
+        .channel("hstu", hstu, ChannelWeight::default())
+}
+
+/// There is one time at which a user asks: an evaluation has it from the label, an engine from the
+/// request, and all channels count from it.
+#[test]
+fn an_engine_and_an_evaluation_rank_alike() {
+    let log = Synthetic::new().with_users(60).with_items(40).generate();
+    let dataset = Dataset::new(log, Filters::default()).unwrap();
+    let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
+    let (catalog, cases) = (split.catalog(), &split.test);
+    let load = {
+        let (split, dataset) = (split.clone(), dataset.clone());
+        move || {
+            let data = StageData::new(&dataset, split.train.clone(), split.catalog().clone())?;
+            Ok(ServedStage::new(stage_by_time(&split, 60.0)?, data))
+        }
+    };
+    let budget = Duration::from_secs(60);
+    let settings = EngineConfig::new().with_budget(budget);
+    let engine = RecallEngine::with_loader(load, settings).unwrap();
+    let stage = stage_by_time(&split, 60.0).unwrap();
+    let mut scorer = Scorer::new(catalog, &[10]).unwrap();
+    let mut depend_on_time = 0;
+    for place in 0..cases.len() {
+        let case = cases.get(place);
+        let asked = dataset.sequences().times(case.user)[case.history.len()];
+        let ids = case
+            .history
+            .iter()
+            .map(|&item| catalog.id_of(item).unwrap());
+        let timed = ids.cloned().zip(case.times.iter().copied());
+        let request = RecallRequest::of_timed_history(timed.clone(), 10).at(asked);
+        let served = engine.recall_for(&request).unwrap();
+
+        let unseen = |_: usize, item: ItemIndex| !case.history.contains(&item);
+        let filter = Some(Filter::Predicate(&unseen));
+        let fused = stage.recall_fused(&[cases.history(place).into()], 10, filter);
+        let evaluated = fused.unwrap().remove(0);
+        assert_eq!(served.items.len(), evaluated.len());
+        for (served, evaluated) in served.items.iter().zip(&evaluated) {
+            assert_eq!(Some(&served.id), catalog.id_of(evaluated.item));
+            let found = evaluated
+                .found
+                .iter()
+                .map(|found| (found.rank, found.score));
+            assert!((served.found.iter().map(|found| (found.rank, found.score))).eq(found));
+        }
+        let items = served.items.iter().map(|item| catalog.index_of(&item.id));
+        scorer.add(&items.collect::<Option<Vec<_>>>().unwrap(), case.labels);
+        // It is a test of time only where another time gives another list.
+        let request = RecallRequest::of_timed_history(timed, 10).at(asked + 1e6);
+        depend_on_time += usize::from(engine.recall_for(&request).unwrap().items != served.items);
+    }
+    assert!(depend_on_time > cases.len() / 2, "{depend_on_time}");
+    let evaluation = Evaluation::new(&[10], Seen::Exclude);
+    let report = evaluation.run_channel(&stage, cases, catalog).unwrap();
+    assert_eq!(report.recall(10), scorer.report().recall(10));
+    assert_eq!(report.ndcg(10), scorer.report().ndcg(10));
+}
+
+/// Where a request does not say when a user asks, they ask now, by the clock.
+#[test]
+fn who_asks_without_a_time_asks_now() {
+    let now = TimeUnit::Seconds.now();
+    let log: Interactions = (0..8i64)
+        .flat_map(|user| (0..4i64).map(move |place| (user, (user + place) % 6, place as f64)))
+        .map(|(user, item, place)| Interaction::new(user, item, now - 1000.0 + place))
+        .collect();
+    let dataset = Dataset::new(log, Filters::default()).unwrap();
+    let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
+    let load = {
+        let split = split.clone();
+        move || {
+            let data = StageData::new(&dataset, split.train.clone(), split.catalog().clone())?;
+            Ok(ServedStage::new(stage_by_time(&split, 1000.0)?, data))
+        }
+    };
+    let engine = RecallEngine::with_loader(load, EngineConfig::default()).unwrap();
+    let best = |request: RecallRequest| -> f32 {
+        let recalled = engine.recall_for(&request).unwrap();
+        let found = recalled.items.iter().flat_map(|item| &item.found);
+        let by_path = found.filter(|found| &*found.channel == "path");
+        by_path.map(|found| found.score).fold(0.0, f32::max)
+    };
+    let request = || RecallRequest::of_timed_history([(1, now - 1000.0)], 5);
+    let (then, by_default) = (best(request().at(now - 1000.0)), best(request()));
+    // A half-life ago, and the seconds that this test takes.
+    let share = by_default / then;
+    assert!((0.45..0.5001).contains(&share), "{share}");
+}
+
+/// A history whose times run backwards could be in the wrong order or have wrong times.
+#[test]
+fn histories_that_run_backwards_are_refused() {
+    let items = [1, 2, 3].map(ItemIndex::new);
+    let refused = |times: &[f64]| History::with_times(&items, times).unwrap_err().to_string();
+    let reason = refused(&[1.0, 9.0, 5.0]);
+    assert!(
+        reason.contains("5 in place 2") && reason.contains("after 9"),
+        "{reason}"
+    );
+    assert!(refused(&[1.0, f64::NAN, 5.0]).contains("place 1"));
+    // Equal times are in the order that they come in.
+    assert!(History::with_times(&items, &[1.0, 1.0, 5.0]).is_ok());
+    let engine = engine_with_times(1.0);
+    let ask = |times: [f64; 2]| {
+        let history = ["a", "b"].into_iter().zip(times);
+        engine.recall_for(&RecallRequest::of_timed_history(history, 2))
+    };
+    assert!(ask([1.6e9, 1.6e9]).is_ok());
+    let reason = ask([1.61e9, 1.6e9]).unwrap_err().to_string();
+    assert!(
+        reason.contains("history") && reason.contains("run backwards"),
+        "{reason}"
+    );
 }
 
 /// A stage whose data have these times, and an engine of it.

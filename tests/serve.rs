@@ -250,6 +250,10 @@ fn what_is_wrong_is_told_as_json() {
             r#"{"history": ["a","a","a","a","a","a"], "k": 1}"#,
             "history is 6",
         ),
+        (
+            r#"{"history": [{"item": "a", "time": 1.5e9}, {"item": "b", "time": 1.4e9}], "k": 1}"#,
+            "run backwards",
+        ),
         (r#"{"user": "anna", "k": 1"#, "EOF"),
         ("", "EOF"),
         ("\u{7f}", "line 1"),

@@ -9,6 +9,7 @@ use super::catalog::Catalog;
 use super::features::Features;
 use super::id::{ExternalId, IdTable};
 use super::interactions::Interactions;
+use super::k_core::k_core;
 use super::sequences::Sequences;
 use super::stored_ids::StoredIds;
 use crate::item::ItemIndex;
@@ -321,20 +322,18 @@ impl Grouped {
 
     /// Drops users and items with too few rows until all that are left have enough.
     fn retain_core(&mut self, per_user: usize, per_item: usize) {
-        loop {
-            let mut counts = vec![0; self.items.len()];
-            for &item in &self.item {
-                counts[item as usize] += 1;
-            }
-            let lengths: Vec<usize> = self.offsets.windows(2).map(|at| at[1] - at[0]).collect();
-            let before = self.item.len();
-            self.retain(|user, item| {
-                lengths[user] >= per_user && counts[item as usize] >= per_item
-            });
-            if self.item.len() == before {
-                return;
-            }
+        let mut counts = vec![0; self.items.len()];
+        for &item in &self.item {
+            counts[item as usize] += 1;
         }
+        let short = |bounds: &[usize]| bounds[1] - bounds[0] < per_user;
+        // Mostly there is nothing to drop, and then no more is made than these counts.
+        if !self.offsets.windows(2).any(short) && !counts.iter().any(|&count| count < per_item) {
+            return;
+        }
+        let least = [per_user, per_item];
+        let [users, items] = k_core(&self.offsets, &self.item, self.items.len(), least);
+        self.retain(|user, item| users[user] && items[item as usize]);
     }
 
     /// Gives the items and users that are left their final numbers; `None` when there are none.

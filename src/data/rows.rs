@@ -302,7 +302,7 @@ impl<'a, 'p> Collector<'a, 'p> {
 
 /// A date, with or without the time of day and an offset, in seconds since 1970; UTC where there is
 /// no offset.
-fn date(text: &str) -> Option<f64> {
+pub(super) fn date(text: &str) -> Option<f64> {
     let text = text.strip_suffix(" UTC").unwrap_or(text);
     let instant = match text.parse::<jiff::Timestamp>() {
         Ok(instant) => instant,

@@ -16,6 +16,7 @@ pub(super) struct Call {
     pub(super) serving: Arc<Serving>,
     pub(super) history: Known,
     pub(super) segments: Vec<String>,
+    /// When the user asks, where that is known.
     pub(super) now: Option<f64>,
     pub(super) k: usize,
     /// Items that are not to be recalled.

@@ -28,7 +28,7 @@ use std::time::Instant;
 
 use crate::Result;
 use crate::backend::Backend;
-use crate::data::{ExternalId, TimeUnit};
+use crate::data::{ExternalId, TimeUnit, check_times};
 use crate::index::ItemSet;
 use crate::store::{ModelRegistry, ServedStage};
 
@@ -259,8 +259,8 @@ impl RecallEngine {
                 check_count("history", history.len(), settings.history)?;
                 let mut items = history.iter();
                 items.try_for_each(|item| check_id("history", item))?;
-                let mut times = times.iter();
-                times.try_for_each(|&time| check_time("history", time, unit))?;
+                (times.iter()).try_for_each(|&time| check_time("history", time, unit))?;
+                check_times("history", times)?;
             }
         }
         settings.check_segments(&request.segments)?;
@@ -293,7 +293,7 @@ impl RecallEngine {
             } else {
                 request.segments.clone()
             },
-            now: request.now,
+            now: request.now.or_else(|| serving.clock()),
             k: request.k,
             excluded,
             passes: request.passes.clone(),

@@ -72,14 +72,15 @@ impl RecallRequest {
         Self::new(Who::User(user.into()), k)
     }
 
-    /// The k best items for a history, in time order, of anyone.
+    /// The k best items for a history of anyone, the first taken first.
     pub fn of_history<T: Into<ExternalId>>(history: impl IntoIterator<Item = T>, k: usize) -> Self {
         let history = history.into_iter().map(Into::into).collect();
         Self::new(Who::History(history, Vec::new()), k)
     }
 
     /// A request for a history whose items come with the times at which they were taken, in the unit
-    /// of the source, which some models and channels use.
+    /// of the source, which some models and channels use. A history whose times run backwards is
+    /// refused.
     pub fn of_timed_history<T: Into<ExternalId>>(
         history: impl IntoIterator<Item = (T, f64)>,
         k: usize,
@@ -117,7 +118,9 @@ impl RecallRequest {
         self
     }
 
-    /// The time from which the age of what the user did is counted, in the unit of the source.
+    /// When the user asks, in the unit of the source: models and channels count from it how long ago
+    /// items were taken. Where it is not said, it is the time by the clock, or the time of the last
+    /// item where the data's times are in [no known unit](crate::data::TimeUnit::Order).
     #[must_use]
     pub fn at(mut self, now: f64) -> Self {
         self.now = Some(now);

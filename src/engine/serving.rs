@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::data::{Catalog, ExternalId, History, Interaction, ItemIndex};
+use crate::data::{Catalog, ExternalId, History, Interaction, ItemIndex, TimeUnit};
 use crate::recall::{FALLBACK, RecallChannel, SELECTION};
 use crate::store::ServedStage;
 
@@ -81,6 +81,12 @@ impl Serving {
         let last = |user| sequences.history(user).times().last().copied();
         let times = (0..sequences.len()).filter_map(last);
         times.fold(f64::NEG_INFINITY, f64::max)
+    }
+
+    /// The time by the clock, where the data's times are of a clock.
+    pub(super) fn clock(&self) -> Option<f64> {
+        let unit = self.served.data.time_unit();
+        (unit != TimeUnit::Order).then(|| unit.now())
     }
 
     pub(super) fn observe(&self, interaction: &Interaction, segments: &[String]) {

@@ -25,7 +25,6 @@ use super::candidates::Candidates;
 pub struct UserContext<'a> {
     history: History<'a>,
     segments: &'a [String],
-    now: Option<f64>,
 }
 
 impl<'a> UserContext<'a> {
@@ -36,20 +35,16 @@ impl<'a> UserContext<'a> {
         Self { segments, ..self }
     }
 
-    /// This user at a time, in the unit of the source, from which the age of what they did is
-    /// counted; where none is given, it is that of the history's last item.
+    /// This user at a time, in the unit of the source: when they ask; see [`History::at`].
     #[must_use]
     pub fn at(self, now: f64) -> Self {
-        let now = Some(now);
-        Self { now, ..self }
+        let history = self.history.at(now);
+        Self { history, ..self }
     }
 
-    /// What they did, in order, at the time of this context; it may be empty.
+    /// What they did, in order, and when they ask; it may be empty.
     pub fn history(self) -> History<'a> {
-        match self.now {
-            Some(now) => self.history.at(now),
-            None => self.history,
-        }
+        self.history
     }
 
     /// The segments they are in.
@@ -57,20 +52,16 @@ impl<'a> UserContext<'a> {
         self.segments
     }
 
-    /// The time from which ages are counted, if any is known.
+    /// When they ask, from which the ages of what they did are counted: [`History::now`].
     pub fn now(self) -> Option<f64> {
-        self.now.or_else(|| self.history.times().last().copied())
+        self.history.now()
     }
 }
 
 impl<'a> From<History<'a>> for UserContext<'a> {
     fn from(history: History<'a>) -> Self {
-        let (segments, now) = (&[][..], None);
-        Self {
-            history,
-            segments,
-            now,
-        }
+        let segments = &[];
+        Self { history, segments }
     }
 }
 

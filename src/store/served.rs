@@ -14,7 +14,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
-use crate::data::{Catalog, ExternalId, Features, IdTable, ItemIndex, TimeUnit, TrainingSequences};
+use crate::data::{
+    Catalog, ExternalId, Features, IdTable, ItemIndex, TimeUnit, TrainingSequences, check_times,
+};
 use crate::files::{read_file, write_file};
 use crate::index::{AnyIndex, IndexReport};
 use crate::model::RecallerConfig;
@@ -326,6 +328,9 @@ fn sequences(
     if times.len() != items.len() {
         let reason = format!("must be as many as items, {}", items.len());
         return Err(Error::invalid("sequences.times", times.len(), reason));
+    }
+    for user in offsets.windows(2) {
+        check_times("sequences.times", &times[user[0]..user[1]])?;
     }
     let known = 1..=catalog.len() as u32;
     if let Some(item) = items.iter().find(|item| !known.contains(item)) {

@@ -10,6 +10,7 @@ use super::runs::{Row, Runs};
 use crate::data::dataset::{Filters, Repetitions, nothing_passes};
 use crate::data::id::{ExternalId, IdTable};
 use crate::data::interactions::Interactions;
+use crate::data::k_core::k_core;
 use crate::data::reader::InteractionReader;
 use crate::error::damaged;
 use crate::files;
@@ -20,6 +21,10 @@ const RUN: usize = 1 << 23;
 
 /// How many rows of a file are read before they are taken.
 const PART: usize = 1 << 21;
+
+/// Of how many rows the core is found in memory, 8 bytes each: of more, rows are counted again as often
+/// as something is dropped.
+const IN_MEMORY: u64 = 1 << 25;
 
 /// Takes the interactions of a [`SequenceStore`], in the order of their source, and writes it.
 ///
@@ -212,6 +217,14 @@ impl SequenceStoreWriter {
         };
         let small = |counts: &[u64], least| counts.iter().any(|&count| 0 < count && count < least);
         while small(&self.counts.users, per_user) || small(&self.counts.items, per_item) {
+            if self.counts.users.iter().sum::<u64>() <= IN_MEMORY {
+                let Filters {
+                    minimum_per_user,
+                    minimum_per_item,
+                    ..
+                } = self.filters;
+                return self.core_in_memory([minimum_per_user, minimum_per_item]);
+            }
             let mut counts = Counts::zeros(self.users.len(), self.items.len());
             let merged = self.runs.merge(|row| {
                 if enough(&self.counts, &row) {
@@ -222,6 +235,34 @@ impl SequenceStoreWriter {
             merged.map_err(|error| self.io(error))?;
             self.counts = counts;
         }
+        Ok(())
+    }
+
+    /// The core of rows whose items fit in memory, in one pass.
+    fn core_in_memory(&mut self, least: [usize; 2]) -> Result<()> {
+        let counts = &self.counts;
+        let (mut offsets, mut items) = (vec![0], Vec::new());
+        for &rows in &counts.users {
+            offsets.push(offsets[offsets.len() - 1] + rows as usize);
+        }
+        let merged = self.runs.merge(|row| {
+            if counts.users[row.user as usize] > 0 && counts.items[row.item as usize] > 0 {
+                items.push(row.item);
+            }
+            Ok(())
+        });
+        merged.map_err(|error| self.io(error))?;
+        let [users_left, items_left] = k_core(&offsets, &items, counts.items.len(), least);
+        let mut counts = Counts::zeros(counts.users.len(), counts.items.len());
+        for (user, rows) in offsets.windows(2).enumerate() {
+            for &item in &items[rows[0]..rows[1]] {
+                if users_left[user] && items_left[item as usize] {
+                    counts.users[user] += 1;
+                    counts.items[item as usize] += 1;
+                }
+            }
+        }
+        self.counts = counts;
         Ok(())
     }
 
