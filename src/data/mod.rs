@@ -58,6 +58,8 @@ pub use features::Features;
 pub use format::Format;
 pub use history::History;
 pub(crate) use history::check_known;
+#[cfg(feature = "engine")]
+pub(crate) use id::NO_ID;
 pub use id::{ExternalId, IdTable};
 pub use interactions::{Interaction, Interactions};
 pub use negatives::{NegativeSampler, NegativeSampling, Negatives};

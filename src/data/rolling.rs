@@ -96,7 +96,7 @@ impl Rolling {
         );
         let mut log = log.clone();
         if let Some(&end) = self.cuts.get(window + 2) {
-            log.retain_times(|time| time < end);
+            log.retain_times(|time| time < end)?;
         }
         let (valid, test) = (self.cuts[window], self.cuts[window + 1]);
         Split::new(
