@@ -28,6 +28,7 @@ mod padded;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod plain_rows;
+mod quoted_rows;
 mod reader;
 mod rolling;
 mod rows;
