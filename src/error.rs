@@ -113,6 +113,18 @@ pub enum Error {
         expected: &'static str,
     },
 
+    /// A line can't be divided into fields: by a quote that is not closed, or one that closes where rows
+    /// have been swallowed, or by a carriage return within a line.
+    #[error("{}:{line}: {reason}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1: of a quote, where it opens.
+        line: u64,
+        /// What is wrong, and what can be done.
+        reason: String,
+    },
+
     /// A line is not valid UTF-8.
     #[error("{}:{line}: not valid UTF-8", path.display())]
     Encoding {

@@ -1226,3 +1226,49 @@ fn plans_that_cannot_be_are_errors() {
     let bad = json.replacen("\"last\":20", "\"last\":0", 1);
     assert!(serde_json::from_str::<StagePlan>(&bad).is_err());
 }
+
+/// Visitors who aren't logged in are not one user: an empty id is refused with the place where it stands,
+/// and blanks around ids mean nothing, as in files.
+#[test]
+fn ids_are_what_they_are_in_files() {
+    let engine = engine_of(|| {
+        let channel = stage().channel("good", items(&[1, 2]), ChannelWeight::default());
+        channel.unwrap()
+    });
+    let now = engine.time_unit().now();
+    for (user, item, field) in [
+        ("", "a", "user"),
+        (" \t", "a", "user"),
+        ("anna", " ", "item"),
+    ] {
+        let event = Interaction::new(user, item, now);
+        for refused in [
+            engine.observe(&event, &[]).map(drop),
+            engine.observe_all(&[(event.clone(), Vec::new())]).map(drop),
+        ] {
+            let reason = refused.unwrap_err().to_string();
+            assert!(
+                reason.contains(&format!("{field} is \"\", but an id")),
+                "{reason}"
+            );
+        }
+    }
+    assert_eq!(
+        (engine.statistics().events, engine.statistics().users),
+        (0, 0)
+    );
+    for request in [
+        RecallRequest::of_user(" ", 5),
+        RecallRequest::of_history(["a", ""], 5),
+        RecallRequest::of_user("anna", 5).blocked([""]),
+    ] {
+        assert!(engine.recall_for(&request).is_err(), "{request:?}");
+    }
+    let event = Interaction::new(" dora", "a ", now);
+    assert_eq!(engine.observe(&event, &[]).unwrap(), Observed::Taken);
+    let event = Interaction::new("dora", "a", now);
+    assert_eq!(engine.observe(&event, &[]).unwrap(), Observed::Repeated);
+    assert_eq!(engine.recall("dora ", 5).unwrap().known, 1);
+    let blocked = RecallRequest::of_user("bo", 5).blocked([" b "]);
+    assert_eq!(ids(&engine.recall_for(&blocked).unwrap()), ["a"]);
+}

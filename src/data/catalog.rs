@@ -14,7 +14,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::fingerprint::Fingerprint;
-use super::id::{ExternalId, IdTable};
+use super::id::{ExternalId, IdTable, NO_ID};
 use crate::item::ItemIndex;
 use crate::{Error, Result};
 
@@ -47,10 +47,13 @@ impl Catalog {
     /// A catalog of these ids, in this order, with no interactions counted.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when an id comes twice.
+    /// [`Error::InvalidValue`] when an id comes twice or is empty.
     pub fn from_ids(ids: impl IntoIterator<Item = ExternalId>) -> Result<Self> {
         let mut table = IdTable::default();
         for id in ids {
+            if id.is_empty() {
+                return Err(Error::invalid("ids", "\"\"", NO_ID));
+            }
             let known = table.len();
             if (table.intern(id.clone()) as usize) < known {
                 return Err(Error::invalid(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use burn::config::Config;
 
-use crate::data::ExternalId;
+use crate::data::{ExternalId, NO_ID};
 use crate::{Error, Result, checks};
 
 /// The bounds of a [`RecallEngine`](super::RecallEngine): of time, of memory, and of what a call
@@ -88,7 +88,7 @@ impl EngineConfig {
         Err(Error::invalid("k", k, reason))
     }
 
-    /// Checks an id, of which the longest that is known has `longest` bytes.
+    /// Checks an id, which must not be empty, and of which the longest that is known has `longest` bytes.
     pub(super) fn check_id(
         &self,
         field: &'static str,
@@ -97,6 +97,7 @@ impl EngineConfig {
     ) -> Result<()> {
         match id {
             ExternalId::Integer(_) => Ok(()),
+            ExternalId::Text(_) if id.is_empty() => Err(Error::invalid(field, "\"\"", NO_ID)),
             ExternalId::Text(text) => check_length(field, text, self.text.max(longest)),
         }
     }

@@ -293,7 +293,11 @@ impl ServedStage {
             })
             .collect::<Result<Vec<_>>>()?;
         let stage = manifest.plan.assemble(prepared, &data)?;
-        Ok(Self::new(stage, data))
+        let served = Self::new(stage, data);
+        if served.users.len() != served.data.users.len() {
+            return Err(damaged(&path.join(USERS), "a user's id is in it twice"));
+        }
+        Ok(served)
     }
 
     /// The stage.

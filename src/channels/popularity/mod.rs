@@ -100,7 +100,7 @@ impl PopularityConfig {
     /// [`fit`](Self::fit).
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for the first invalid setting, and for a time or value
+    /// [`Error::InvalidValue`] for the first invalid setting, and for an empty id, or a time or value
     /// that is not finite.
     pub fn fit_log(
         &self,
@@ -108,7 +108,7 @@ impl PopularityConfig {
         catalog: &Catalog,
         segments_of: impl Fn(&ExternalId) -> Vec<String>,
     ) -> Result<Popularity> {
-        log.check_numbers()?;
+        log.check_rows()?;
         let items: Vec<Option<ItemIndex>> = (log.items().ids().iter())
             .map(|id| catalog.index_of(id))
             .collect();
