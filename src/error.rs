@@ -205,6 +205,18 @@ pub enum Error {
         row: usize,
     },
 
+    /// A model uses features of users, and there are none.
+    #[error(
+        "the model looks at {expected} features of a user, and the user in row {row} has none; \
+         give them: in training by `Dataset::with_user_features`, and in a call by their names"
+    )]
+    FeaturesMissing {
+        /// Which of the histories, counted from 0.
+        row: usize,
+        /// How many features the model looks at.
+        expected: usize,
+    },
+
     /// A file of this crate's own (a run folder, a checkpoint) is damaged or incomplete.
     #[error("{} can't be loaded: {reason}", path.display())]
     Damaged {

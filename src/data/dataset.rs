@@ -213,9 +213,12 @@ impl Dataset {
     }
 
     /// This data set with features of its users, `[users, features]`, for models that look at them.
+    /// Their names become [those of the catalog](Catalog::user_features), by which they are given
+    /// where a model serves; so a split is made after this.
     ///
     /// # Errors
-    /// [`Error::Shape`] when there is not one row for each user.
+    /// [`Error::Shape`] when there is not one row for each user, and [`Error::InvalidValue`] when two
+    /// features have one name.
     pub fn with_user_features(mut self, features: Features) -> Result<Self> {
         let (expected, found) = (self.users(), features.values().nrows());
         if expected != found {
@@ -225,6 +228,13 @@ impl Dataset {
                 found,
             });
         }
+        let mut names: Vec<&String> = features.names().iter().collect();
+        names.sort_unstable();
+        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            let reason = "is the name of two features, which could not be told apart in service";
+            return Err(Error::invalid("features", pair[0], reason));
+        }
+        self.catalog = self.catalog.with_user_features(features.names().to_vec());
         let sequences = Arc::unwrap_or_clone(self.sequences);
         self.sequences = Arc::new(sequences.with_features(features));
         Ok(self)
