@@ -386,6 +386,22 @@ fn resuming_with_other_settings_or_damaged_files_is_refused() {
     let state = checkpoint_file(folder.path(), "state.json");
     let text = std::fs::read_to_string(&state).unwrap();
     let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    // Numbers that no training leaves.
+    for (place, number) in [
+        ("/progress/best_epoch", 0.0),
+        ("/progress/best_epoch", 99.0),
+        ("/progress/epochs/1/step", 0.0),
+        ("/progress/wall_seconds", -1.0),
+    ] {
+        let mut value = value.clone();
+        *value.pointer_mut(place).unwrap() = match place {
+            "/progress/wall_seconds" => number.into(),
+            _ => (number as u64).into(),
+        };
+        std::fs::write(&state, value.to_string()).unwrap();
+        let damaged = fit_with(config()).unwrap_err();
+        assert!(matches!(damaged, Error::Damaged { .. }), "{damaged}");
+    }
     value["format_version"] = 9.into();
     std::fs::write(&state, value.to_string()).unwrap();
     assert!(matches!(
