@@ -52,7 +52,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let als = AlsConfig::new()
         .with_dim(options.dim)
         .with_confidence(20.0)
-        .with_regularization(1.0)
         .with_seed(options.seed)
         .fit(train, catalog)?;
     report("als", start.elapsed().as_secs_f64(), &als, &split)?;

@@ -148,7 +148,6 @@ fn als(options: &Options, split: &Split) -> Result<Vectors, Box<dyn Error>> {
     let config = AlsConfig::new()
         .with_dim(options.dim)
         .with_confidence(20.0)
-        .with_regularization(1.0)
         .with_seed(options.seed);
     let model = config.fit(&split.train, split.catalog())?;
     let users: Vec<f32> = some(&split.test, options.queries)

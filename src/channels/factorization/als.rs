@@ -13,8 +13,8 @@ use crate::{Result, checks};
 
 use super::{MatrixFactorization, normal};
 
-/// A [`MatrixFactorization`] by alternating least squares (iALS). The defaults of `confidence` and
-/// `regularization` were chosen on validation splits (docs/benchmarks.md).
+/// A [`MatrixFactorization`] by alternating least squares (iALS). The default of `confidence` was
+/// chosen on validation splits (docs/benchmarks.md).
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct AlsConfig {
@@ -28,7 +28,7 @@ pub struct AlsConfig {
     #[config(default = 1.0)]
     pub confidence: f64,
     /// The weight of the vectors' squared lengths.
-    #[config(default = 10.0)]
+    #[config(default = 1.0)]
     pub regularization: f64,
     /// The seed of the first vectors.
     #[config(default = 42)]
