@@ -1,7 +1,9 @@
 //! Training that begins with a trained model, on a catalog that has got items and lost others.
 
+use std::collections::BTreeMap;
+
 use burn::config::Config;
-use burn::module::{Module, Param};
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::nn::Embedding;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend as BurnBackend;
@@ -12,8 +14,8 @@ use seqrec::data::{
 };
 use seqrec::model::parts::{Weights, at_positions};
 use seqrec::model::{
-    Gru4RecConfig, InputEmbedding, Objective, RecallerConfig, SasRecConfig, SequenceRecaller,
-    TrainableConfig, TwoTowerConfig,
+    Gru4RecConfig, InputEmbedding, MODEL_NAMES, ModelVisitor, Objective, RecallerConfig,
+    SasRecConfig, SequenceRecaller, TrainableConfig, TwoTowerConfig, visit_model,
 };
 use seqrec::retrieve::item_vectors;
 use seqrec::train::{
@@ -447,6 +449,73 @@ fn weights_that_may_or_may_not_be_of_items_are_refused() {
     // Of the same items in the same order every row is where it was.
     let [before, after] = warm(true, &old).unwrap();
     assert_eq!(before, after);
+}
+
+/// The tensors of a model with a row for each item and padding, by their names.
+struct Tables {
+    rows: usize,
+    path: Vec<String>,
+    found: BTreeMap<String, ndarray::Array2<f32>>,
+}
+
+impl Tables {
+    fn of(model: &impl Module<Train>, split: &Split) -> BTreeMap<String, ndarray::Array2<f32>> {
+        let mut tables = Self {
+            rows: split.catalog().len() + 1,
+            path: Vec::new(),
+            found: BTreeMap::new(),
+        };
+        model.visit(&mut tables);
+        tables.found
+    }
+}
+
+impl ModuleVisitor<Train> for Tables {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<Train, D>>) {
+        let shape = param.dims();
+        if shape[0] == self.rows {
+            let values = param.val().into_data().iter::<f32>().collect();
+            let shape = (self.rows, shape[1..].iter().product());
+            let values = ndarray::Array2::from_shape_vec(shape, values).unwrap();
+            self.found.insert(self.path.join("."), values);
+        }
+    }
+}
+
+/// In every model of this crate, every table of items follows their ids.
+#[test]
+fn the_tables_of_all_models_are_known() {
+    struct Follows;
+    impl ModelVisitor<Train> for Follows {
+        type Output = usize;
+
+        fn visit<C: TrainableConfig<Train>>(self, defaults: C) -> usize {
+            // More items than any loss draws, and other rows than any layer has.
+            let (old, new) = (split(60, 97, 0, 1), split(60, 97, 5, 1));
+            let device = Default::default();
+            let init = |seed| defaults.init::<Train>(97, seed, &device).unwrap();
+            let before = init(1);
+            let start = WarmStart::new(&before, old.catalog());
+            let after = start.apply(init(2), &new).unwrap();
+            let [before, after] = [(&before, &old), (&after, &new)].map(|(m, s)| Tables::of(m, s));
+            for (name, before) in &before {
+                let after = vector(&after[name], &new, 9);
+                assert_eq!(vector(before, &old, 9), after, "{name} of {}", C::NAME);
+            }
+            before.len()
+        }
+    }
+    for name in MODEL_NAMES {
+        assert!(visit_model(name, Follows).unwrap() > 0, "{name}");
+    }
 }
 
 /// Layers of the size of the catalog are layers, in the models of this crate.
