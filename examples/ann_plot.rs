@@ -4,11 +4,23 @@
 //! place of an `index` are drawn as well. Points of one name are joined, and of several lines with
 //! one name and ef the median counts.
 
+#[path = "support/output_file.rs"]
+mod output_file;
+#[macro_use]
+#[path = "support/printing.rs"]
+mod printing;
+
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use plotters::prelude::*;
 
+use output_file::OutputFile;
+
 type Failure = Box<dyn std::error::Error>;
+
+/// What the picture begins with.
+const MARK: &str = "<!-- drawn by seqrec's ann_plot -->\n";
 
 /// Recall as the number of nines, `-log10(1 - recall)`, five at most: the share that is missed
 /// differs by powers of ten.
@@ -69,19 +81,24 @@ fn main() -> Result<(), Failure> {
     else {
         return Err("usage: ann_plot LINES.jsonl OUT.svg CAPTION".into());
     };
+    let out = OutputFile::new(Path::new(&out), MARK)?;
     let text = std::fs::read_to_string(&lines).map_err(|error| format!("{lines}: {error}"))?;
     let mut curves: BTreeMap<String, BTreeMap<u64, Measured>> = BTreeMap::new();
-    for line in text
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok())
-    {
-        let line: serde_json::Value = line;
+    let mut unread = 0;
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        let Ok(line) = serde_json::from_str::<serde_json::Value>(line) else {
+            unread += 1;
+            continue;
+        };
         let numbers = (line["recall"].as_f64(), line["qps"].as_f64());
         if let (Some((name, ef)), (Some(recall), Some(qps))) = (name_of(&line), numbers) {
             let point = curves.entry(name).or_default().entry(ef).or_default();
             point.recall.push(recall);
             point.qps.push(qps);
         }
+    }
+    if unread > 0 {
+        eprintln!("{lines}: {unread} lines are no JSON and were passed over");
     }
     if curves.is_empty() {
         return Err(format!("{lines} holds no line with recall and qps").into());
@@ -92,7 +109,8 @@ fn main() -> Result<(), Failure> {
     let (least, most) = (recalls().fold(5.0, f64::min), recalls().fold(0.0, f64::max));
     let slowest = 0.8 * speeds().fold(f64::MAX, f64::min);
     let fastest = 1.25 * speeds().fold(0.0, f64::max);
-    let root = SVGBackend::new(&out, (860, 520)).into_drawing_area();
+    let mut svg = String::new();
+    let root = SVGBackend::with_string(&mut svg, (860, 520)).into_drawing_area();
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)
         .caption(caption, ("sans-serif", 20))
@@ -136,5 +154,7 @@ fn main() -> Result<(), Failure> {
         .border_style(BLACK.mix(0.3))
         .draw()?;
     root.present()?;
-    Ok(())
+    // Which still hold on to the text.
+    drop((chart, root));
+    out.write(&svg)
 }

@@ -4,6 +4,12 @@
 //! `movies.csv` beside them, leaves a share of the items out of training entirely, trains two
 //! towers, and says how often those items are recalled for the users who took them next.
 
+#[path = "support/numbers.rs"]
+mod numbers;
+#[macro_use]
+#[path = "support/printing.rs"]
+mod printing;
+
 use std::error::Error;
 use std::path::PathBuf;
 
@@ -23,12 +29,14 @@ use seqrec::recall::{RecallChannel, VectorChannel};
 use seqrec::retrieve::{ModelEncoder, item_vectors};
 use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
 
+use numbers::finite;
+
 #[derive(Parser)]
 struct Options {
     /// A file of ratings with a file of movies beside it.
     ratings: PathBuf,
     /// The share of items that is left out of training.
-    #[arg(long, default_value_t = 0.1)]
+    #[arg(long, default_value_t = 0.1, value_parser = finite::<f64>)]
     share: f64,
     /// How many items are recalled.
     #[arg(long, default_value_t = 50)]
@@ -39,8 +47,27 @@ struct Options {
     seeds: Vec<u64>,
 }
 
+/// How many items are left out.
+fn left_out(options: &Options, items: usize) -> Result<usize, String> {
+    let Options { share, k, .. } = *options;
+    let count = (items as f64 * share) as usize;
+    if count <= k {
+        return Err(format!(
+            "--share {share} leaves {count} of {items} items out, all of which would be among the \
+             {k} that are recalled; choose a smaller --k or a greater --share"
+        ));
+    }
+    Ok(count)
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
+    // What can't be is told before any time is spent.
+    let metric = Metric::recall(options.k)?;
+    if !(options.share > 0.0 && options.share < 1.0) {
+        let share = options.share;
+        return Err(format!("--share is {share}, but must be between 0 and 1").into());
+    }
     let log = InteractionReader::detect(&options.ratings)?.read()?;
     let movies = Movies::beside(&options.ratings)?;
     let filters = Filters::new().with_minimum_per_user(5);
@@ -56,14 +83,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     if features.names().is_empty() {
         return Err("no movies with genres beside the ratings".into());
     }
-    let metric: Metric = Metric::recall(options.k)?;
-    // What can't be judged is told before any time is spent.
     Scorer::new(catalog, &[options.k])?;
+    let count = left_out(&options, items)?;
     let mut found = Vec::new();
     for &seed in &options.seeds {
         let mut order: Vec<ItemIndex> = catalog.items().collect();
         order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-        let count = (items as f64 * options.share) as usize;
         let cold: ItemSet = order[..count].iter().copied().collect();
         let split = Split::new(&dataset, Protocol::Ratio { seed })?;
         let mut split = split.without_items(|item| cold.contains(item))?;
@@ -79,6 +104,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             .with_learning_rate(0.001)
             .with_patience(5)
             .with_minimum_steps(0)
+            .with_metric(metric)
             .with_seen(Seen::Keep)
             .with_epochs(options.epochs)
             .with_seed(seed);

@@ -4,6 +4,14 @@
 //! trains on what lies before each and judges on it. It prints recall by day for the three ways, how
 //! long each took, and draws `daily.svg`.
 
+#[path = "support/numbers.rs"]
+mod numbers;
+#[path = "support/output_file.rs"]
+mod output_file;
+#[macro_use]
+#[path = "support/printing.rs"]
+mod printing;
+
 use std::error::Error;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -18,6 +26,9 @@ use seqrec::prelude::{Autodiff, Flex};
 use seqrec::retrieve::{Evaluation, item_vectors};
 use seqrec::train::{NewItems, Trained, Trainer, TrainerConfig, WarmStart};
 
+use numbers::finite;
+use output_file::OutputFile;
+
 /// Training gives large buffers back at every step, which glibc's allocator gives on to the kernel.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -27,7 +38,7 @@ struct Options {
     /// A file of interactions with times.
     file: PathBuf,
     /// The share of interactions before the first day.
-    #[arg(long, default_value_t = 0.7)]
+    #[arg(long, default_value_t = 0.7, value_parser = finite::<f64>)]
     share: f64,
     #[arg(long, default_value_t = 5)]
     days: usize,
@@ -38,7 +49,7 @@ struct Options {
     #[arg(long, default_value_t = 8)]
     warm_batch_size: usize,
     /// Its learning rate.
-    #[arg(long, default_value_t = 0.002)]
+    #[arg(long, default_value_t = 0.002, value_parser = finite::<f64>)]
     warm_lr: f64,
     /// How many places around a new item lie those at whose mean it begins; 0 begins at random.
     #[arg(long, default_value_t = 3)]
@@ -53,54 +64,82 @@ struct Options {
     k: usize,
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Where the picture goes.
+    /// Where the picture goes; one that this program drew before is replaced.
     #[arg(long, default_value = "daily.svg")]
     out: PathBuf,
 }
 
 type Model = Gru4Rec<Flex>;
 
+/// What the picture begins with.
+const MARK: &str = "<!-- drawn by seqrec's daily -->\n";
+
 /// The three ways, as the picture names them.
 const WAYS: [&str; 3] = ["never retrained", "retrained from nothing", "warm"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
-    let log = InteractionReader::detect(&options.file)?.read()?;
-    let rolling = Rolling::evenly(&log, options.share, options.days)?;
+    // What can't be is told before any time is spent.
+    let out = OutputFile::new(&options.out, MARK)?;
     let metric = Metric::recall(options.k)?;
-    let recalls = days(&options, &log, &rolling, metric)?;
+    for trainer in [
+        cold_trainer(&options, metric),
+        warm_trainer(&options, metric),
+    ] {
+        trainer.validate()?;
+    }
+    let log = InteractionReader::detect(&options.file)?.read()?;
+    let Options { share, days, .. } = options;
+    let rolling = Rolling::evenly(&log, share, days)
+        .map_err(|error| format!("--share {share} --days {days}: {error}"))?;
+    let recalls = run_days(&options, &log, &rolling, metric)?;
     for (way, name) in WAYS.into_iter().enumerate() {
         if let Some(spread) = Spread::of(recalls.iter().map(|day| day[way])) {
             println!("{name}: {metric} {spread} over {} days", recalls.len());
         }
     }
-    draw(&options, metric, &recalls)?;
+    out.write(&draw(metric, &recalls)?)?;
     println!("the picture is {}", options.out.display());
     Ok(())
 }
 
+fn trainer(options: &Options, metric: Metric) -> TrainerConfig {
+    TrainerConfig::new()
+        .with_metric(metric)
+        .with_ks(vec![options.k])
+        .with_seen(Seen::Exclude)
+        .with_seed(options.seed)
+}
+
+/// For a model that is trained from nothing.
+fn cold_trainer(options: &Options, metric: Metric) -> TrainerConfig {
+    trainer(options, metric).with_epochs(options.epochs)
+}
+
+/// For the model that goes on from yesterday's.
+fn warm_trainer(options: &Options, metric: Metric) -> TrainerConfig {
+    trainer(options, metric)
+        .with_epochs(options.warm_epochs)
+        .with_batch_size(options.warm_batch_size)
+        .with_learning_rate(options.warm_lr)
+}
+
 /// Each day's recall in each of the [ways](WAYS).
-fn days(
+fn run_days(
     options: &Options,
     log: &Interactions,
     rolling: &Rolling,
     metric: Metric,
 ) -> Result<Vec<[f64; 3]>, Box<dyn Error>> {
-    let trainer = || {
-        TrainerConfig::new()
-            .with_metric(metric)
-            .with_ks(vec![options.k])
-            .with_seen(Seen::Exclude)
-            .with_seed(options.seed)
-    };
     // The first day's model, and yesterday's warm one.
     let (mut first, mut yesterday) = (None, None);
     let mut recalls = Vec::new();
     for day in 0..rolling.windows() {
         let filters = Filters::new().with_minimum_per_user(5);
         let split = rolling.split(log, filters, day)?;
-        let from_nothing = trainer().with_epochs(options.epochs);
-        let (cold, seconds) = train(options, &split, Trainer::new(from_nothing))?;
+        Evaluation::new(&[options.k], Seen::Exclude).validate(split.catalog())?;
+        let from_nothing = Trainer::new(cold_trainer(options, metric));
+        let (cold, seconds) = train(options, &split, from_nothing)?;
         let warm = match &yesterday {
             None => None,
             Some(start) => {
@@ -109,11 +148,7 @@ fn days(
                     window => NewItems::Neighbors { window },
                 });
                 println!("day {}: {}", day + 1, start.overlap(split.catalog()));
-                let config = trainer()
-                    .with_epochs(options.warm_epochs)
-                    .with_batch_size(options.warm_batch_size)
-                    .with_learning_rate(options.warm_lr);
-                let trainer = Trainer::new(config).warm_start(start);
+                let trainer = Trainer::new(warm_trainer(options, metric)).warm_start(start);
                 Some(train(options, &split, trainer)?)
             }
         };
@@ -183,9 +218,11 @@ fn judge(model: &Model, split: &Split, metric: Metric) -> seqrec::Result<f64> {
     Ok(report.get(metric).unwrap_or_default())
 }
 
-fn draw(options: &Options, metric: Metric, recalls: &[[f64; 3]]) -> Result<(), Box<dyn Error>> {
+/// The picture, as SVG.
+fn draw(metric: Metric, recalls: &[[f64; 3]]) -> Result<String, Box<dyn Error>> {
+    let mut svg = String::new();
     let top = recalls.iter().flatten().copied().fold(1e-3, f64::max) * 1.15;
-    let area = SVGBackend::new(&options.out, (900, 480)).into_drawing_area();
+    let area = SVGBackend::with_string(&mut svg, (900, 480)).into_drawing_area();
     area.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&area)
         .margin(12)
@@ -215,5 +252,7 @@ fn draw(options: &Options, metric: Metric, recalls: &[[f64; 3]]) -> Result<(), B
         .border_style(BLACK.mix(0.3))
         .draw()?;
     area.present()?;
-    Ok(())
+    // Which still hold on to the text.
+    drop((chart, area));
+    Ok(svg)
 }

@@ -6,6 +6,10 @@
 //! of little-endian floats, and `DIR/truth.u32`, the rows of each query's k best items; and for other
 //! programs the items' vectors with their ids as `DIR/items.npy`, `DIR/items.json` and `DIR/items.parquet`.
 
+#[macro_use]
+#[path = "support/printing.rs"]
+mod printing;
+
 use std::error::Error;
 use std::path::PathBuf;
 
@@ -14,6 +18,7 @@ use ndarray::{Array2, ArrayView2};
 use seqrec::OutputFolder;
 use seqrec::channels::AlsConfig;
 use seqrec::data::{Cases, Dataset, Filters, History, InteractionReader, Protocol, Seen, Split};
+use seqrec::eval::{Metric, Scorer};
 use seqrec::index::{FlatIndex, VectorIndex};
 use seqrec::model::{Gru4RecConfig, Objective, RecallerConfig};
 use seqrec::prelude::{Autodiff, Flex};
@@ -58,6 +63,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let log = InteractionReader::detect(&options.file)?.read()?;
     let dataset = Dataset::new(log, Filters::default())?;
     let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
+    // Each row of the truth has so many items.
+    Scorer::new(split.catalog(), &[options.k])?;
+    if options.queries == 0 || split.test.is_empty() {
+        return Err(
+            "there is no user to export: --queries is 0, or all histories are short".into(),
+        );
+    }
     let (items, users) = match options.model {
         ModelName::Gru4rec => gru4rec(&options, &split)?,
         ModelName::Als => als(&options, &split)?,
@@ -118,6 +130,7 @@ fn gru4rec(options: &Options, split: &Split) -> Result<Vectors, Box<dyn Error>> 
         .with_batch_size(256)
         .with_learning_rate(0.001)
         .with_epochs(options.epochs)
+        .with_metric(Metric::recall(options.k)?)
         .with_seen(Seen::Keep)
         .with_seed(options.seed);
     let trained = Trainer::new(config)

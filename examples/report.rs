@@ -5,6 +5,15 @@
 //! in which time, maps of the items and users' histories beside what is recalled. The page needs no
 //! network and no script.
 
+#[macro_use]
+#[path = "support/printing.rs"]
+mod printing;
+#[path = "report/names.rs"]
+mod names;
+#[path = "support/output_file.rs"]
+mod output_file;
+
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,6 +21,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use serde_json::Value;
+
+use names::names;
+use output_file::OutputFile;
 
 #[derive(Parser)]
 struct Options {
@@ -59,12 +71,11 @@ fn main() -> ExitCode {
 }
 
 fn report(options: &Options) -> Result<(), Box<dyn Error>> {
-    let runs = (options.runs.iter().map(|path| Run::read(path))).collect::<Result<Vec<_>, _>>()?;
-    if options.out.exists() && !std::fs::read_to_string(&options.out)?.starts_with(MARK) {
-        let out = options.out.display();
-        return Err(format!("{out} is there and is no page of this program; choose --out").into());
-    }
-    std::fs::write(&options.out, page(&runs))?;
+    let out = OutputFile::new(&options.out, MARK)?;
+    let runs = (options.runs.iter().zip(names(&options.runs)))
+        .map(|(path, name)| Run::read(path, name))
+        .collect::<Result<Vec<_>, _>>()?;
+    out.write(&page(&runs))?;
     println!("the page is {}", options.out.display());
     Ok(())
 }
@@ -76,7 +87,7 @@ struct Run {
 }
 
 impl Run {
-    fn read(path: &Path) -> Result<Self, Box<dyn Error>> {
+    fn read(path: &Path, name: String) -> Result<Self, Box<dyn Error>> {
         let file = path.join("report.json");
         let text = std::fs::read(&file).map_err(|error| {
             let file = file.display();
@@ -84,11 +95,7 @@ impl Run {
         })?;
         let record = serde_json::from_slice(&text)
             .map_err(|error| format!("{} is damaged: {error}", file.display()))?;
-        let name = path.file_name().unwrap_or(path.as_os_str());
-        Ok(Self {
-            name: name.to_string_lossy().into_owned(),
-            record,
-        })
+        Ok(Self { name, record })
     }
 
     /// A list of the record.
@@ -129,7 +136,7 @@ struct Series {
 
 fn page(runs: &[Run]) -> String {
     let mut html = format!(
-        "{MARK}<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
+        "<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
          content=\"width=device-width, initial-scale=1\"><title>seqrec report</title>\
          <link rel=\"icon\" href=\"data:,\"><style>{STYLE}</style></head><body><h1>Recall report</h1>"
     );
@@ -169,7 +176,11 @@ fn page(runs: &[Run]) -> String {
     };
     let loss = curve(&|epoch, _| epoch["loss"].as_f64());
     html += &chart("Loss", "epoch", &loss, true, false);
-    let metric = text(&runs[0].record["metric"]);
+    // Each run is drawn by the metric that it was trained by.
+    let mut metrics_of: Vec<String> = runs.iter().map(|run| text(&run.record["metric"])).collect();
+    metrics_of.sort();
+    metrics_of.dedup();
+    let metric = metrics_of.join(" or ");
     let validation =
         curve(&|epoch, record| epoch["validation"]["values"][record["metric"].as_str()?].as_f64());
     html += &chart(
@@ -239,24 +250,37 @@ fn metrics(runs: &[Run]) -> String {
                 Some((run, test))
             })
             .collect();
-        let Some((_, first)) = tests.first() else {
+        if tests.is_empty() {
             continue;
-        };
+        }
         let space = if place > 0 { "<br>" } else { "" };
         let _ = write!(
             html,
             "{space}<div class=\"scroll\"><table><tr><th>seen items {seen}</th>"
         );
         let mut columns: Vec<(String, &Value)> = Vec::new();
+        let mut baselines: Vec<String> = Vec::new();
+        let mut rows: Vec<&String> = Vec::new();
         for (run, test) in &tests {
-            columns.push((run.name.clone(), &test["report"]["values"]));
+            let values = &test["report"]["values"];
+            columns.push((run.name.clone(), values));
+            for metric in values
+                .as_object()
+                .into_iter()
+                .flat_map(|values| values.keys())
+            {
+                if !rows.contains(&metric) {
+                    rows.push(metric);
+                }
+            }
             for baseline in test["baselines"].as_array().into_iter().flatten() {
                 let mut name = text(&baseline["name"]);
                 if !comparable(runs) {
                     name = format!("{name} ({})", run.name);
                 }
                 // Those of the same data are the same.
-                if !columns.iter().any(|(other, _)| *other == name) {
+                if !baselines.contains(&name) {
+                    baselines.push(name.clone());
                     columns.push((name, &baseline["report"]["values"]));
                 }
             }
@@ -264,10 +288,7 @@ fn metrics(runs: &[Run]) -> String {
         for (name, _) in &columns {
             let _ = write!(html, "<th>{}</th>", escape(name));
         }
-        for metric in (first["report"]["values"].as_object())
-            .into_iter()
-            .flat_map(|values| values.keys())
-        {
+        for metric in rows {
             let _ = write!(html, "</tr><tr><td>{}</td>", escape(metric));
             for (_, values) in &columns {
                 let value = values[metric].as_f64();
@@ -329,8 +350,15 @@ fn chart(title: &str, x_name: &str, series: &[Series], joined: bool, named: bool
     }
     let below = HEIGHT - MARGINS[3] + 18.0;
     if named {
-        let longest = series.iter().max_by_key(|series| series.points.len());
-        for (name, place, _) in longest.into_iter().flat_map(|series| &series.points) {
+        // Runs on different data have groups of their own at one place, each of which is named.
+        let mut names: BTreeMap<usize, (f64, Vec<&str>)> = BTreeMap::new();
+        for (name, place, _) in all() {
+            let (_, names) = names.entry(*place as usize).or_insert((*place, Vec::new()));
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+        for (place, names) in names.values() {
             let anchor = if *place == left {
                 "start"
             } else if *place == right {
@@ -342,7 +370,7 @@ fn chart(title: &str, x_name: &str, series: &[Series], joined: bool, named: bool
                 html,
                 "<text x=\"{:.1}\" y=\"{below}\" text-anchor=\"{anchor}\">{}</text>",
                 x(*place),
-                escape(name)
+                escape(&names.join(" / "))
             );
         }
     } else {

@@ -7,6 +7,7 @@
 //! curl -d '{"user": 42, "k": 20}' localhost:8080/recall
 //! curl -d '{"history": [1, 31, 1029], "k": 20}' localhost:8080/recall
 //! curl -d '{"history": [{"item": 1, "time": 1260759144}], "k": 20}' localhost:8080/recall
+//! curl -d '{"history": [1], "features": {"new here": 1}, "k": 20}' localhost:8080/recall
 //! curl -d '{"events": [{"user": 42, "item": 31}]}' localhost:8080/events
 //! curl localhost:8080/healthz
 //! curl localhost:8080/metrics
@@ -22,12 +23,18 @@
 //! The folder is read again at SIGHUP, or every `--reload-every` seconds, while calls go on;
 //! SIGTERM and Ctrl-C stop the service after the calls that have begun. It listens on this machine
 //! alone unless told otherwise: it knows no users of its own and asks for no password, so what is
-//! in front of it must.
+//! in front of it must. A connection that says nothing is closed after `--idle` seconds, or sooner where
+//! there are `--connections` of them and another comes.
 
 #[path = "serve/api.rs"]
 mod api;
+#[path = "serve/connections.rs"]
+mod connections;
 #[path = "serve/metrics.rs"]
 mod metrics;
+#[macro_use]
+#[path = "support/printing.rs"]
+mod printing;
 #[path = "serve/titles.rs"]
 mod titles;
 
@@ -42,8 +49,10 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use seqrec::backend::Flex;
 use seqrec::engine::{EngineConfig, RecallEngine};
+use tokio::sync::Semaphore;
 
 use api::{Limits, Service, router};
+use connections::Bounds;
 use titles::Titles;
 
 #[derive(Parser)]
@@ -65,9 +74,12 @@ struct Options {
     /// The largest k.
     #[arg(long, default_value_t = 1_000)]
     max_k: usize,
-    /// How many of a user's last items are gone by.
+    /// How many of a user's last items channels see.
     #[arg(long, default_value_t = 200)]
     history: usize,
+    /// How many items of a user's older events are held, only to be left out.
+    #[arg(long, default_value_t = 2_000)]
+    seen: usize,
     /// Of how many users events are held.
     #[arg(long, default_value_t = 100_000)]
     users: usize,
@@ -77,6 +89,12 @@ struct Options {
     /// How many calls may be under way; those above it are told to come again.
     #[arg(long, default_value_t = 64)]
     concurrent: usize,
+    /// How many connections there may be; for one more, the one that has been idle the longest is closed.
+    #[arg(long, default_value_t = 200)]
+    connections: usize,
+    /// How long a connection may be idle, or take to send a request's head, in seconds.
+    #[arg(long, default_value_t = 30.0)]
+    idle: f64,
     /// Read the folder again every so many seconds.
     #[arg(long)]
     reload_every: Option<f64>,
@@ -103,9 +121,10 @@ fn main() -> ExitCode {
 
 async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
     let mut settings = EngineConfig::new()
-        .with_budget(Duration::try_from_secs_f64(options.budget / 1e3)?)
+        .with_budget(seconds("budget", options.budget / 1e3)?)
         .with_max_k(options.max_k)
         .with_history(options.history)
+        .with_seen(options.seen)
         .with_users(options.users);
     settings.threads = options.threads.unwrap_or(settings.threads);
     let titles = (options.titles.as_deref())
@@ -116,12 +135,27 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
     let engine = RecallEngine::open::<Flex>(&options.run, Default::default(), settings)?;
     let engine = Arc::new(engine);
     let every = (options.reload_every)
-        .map(Duration::try_from_secs_f64)
+        .map(|every| seconds("reload-every", every))
         .transpose()?;
+    let bounds = Bounds {
+        connections: options.connections,
+        idle: seconds("idle", options.idle)?,
+        ..Bounds::default()
+    };
     let (hang_up, hang_ups) = channel();
     tokio::spawn(listen_for_hang_ups(hang_up));
     let reloading = engine.clone();
     std::thread::spawn(move || reload(&reloading, &hang_ups, every));
+    for (option, count) in [
+        ("concurrent", options.concurrent),
+        ("connections", options.connections),
+        ("greatest-body", options.greatest_body),
+    ] {
+        const MOST: usize = Semaphore::MAX_PERMITS;
+        if !(1..=MOST).contains(&count) {
+            return Err(format!("--{option} is {count}, but must be from 1 to {MOST}").into());
+        }
+    }
     let limits = Limits {
         body: options.greatest_body,
         concurrent: options.concurrent,
@@ -143,14 +177,20 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
         eprintln!("stopping");
         let _ = stop.send(());
     };
-    let serving = axum::serve(listener, app).with_graceful_shutdown(stopping);
     tokio::select! {
-        served = serving.into_future() => served?,
+        () = connections::serve(listener, app, bounds, stopping) => {}
         () = async { let _ = stopped.await; tokio::time::sleep(GRACE).await } => {
             eprintln!("some calls had not ended after {GRACE:?}");
         }
     }
     Ok(())
+}
+
+/// A time that an option gives, in seconds.
+fn seconds(option: &str, value: f64) -> Result<Duration, String> {
+    let time = Duration::try_from_secs_f64(value).ok();
+    time.filter(|time| !time.is_zero())
+        .ok_or_else(|| format!("--{option} must be a time above 0 that can be counted"))
 }
 
 /// Reads the folder again at SIGHUP and at every interval, on a thread of its own: memory that one

@@ -27,7 +27,11 @@ pub fn positive(field: &'static str, value: f64) -> Result<()> {
     if value > 0.0 && value.is_finite() {
         return Ok(());
     }
-    Err(Error::invalid(field, value, "must be above 0"))
+    Err(Error::invalid(
+        field,
+        value,
+        "must be a finite number above 0",
+    ))
 }
 
 /// A factor by which something counts less and less, or as much as before.
@@ -44,7 +48,11 @@ pub fn not_negative(field: &'static str, value: f64) -> Result<()> {
     if value >= 0.0 && value.is_finite() {
         return Ok(());
     }
-    Err(Error::invalid(field, value, "must be 0 or above"))
+    Err(Error::invalid(
+        field,
+        value,
+        "must be a finite number, 0 or above",
+    ))
 }
 
 /// A model is for a catalog that is not empty.

@@ -38,7 +38,7 @@ pub enum Error {
     /// The format could not be detected from the file's name and first line.
     #[error(
         "the format of {} is not one this crate detects (first line: {first_line:?}); \
-         name its columns, as in `InteractionReader::new(path, \"user=who,item=what,time=at\".parse()?)`", path.display()
+         name its columns, as in the format \"user=who,item=what,time=at\"", path.display()
     )]
     UnknownFormat {
         /// The file.
@@ -113,6 +113,18 @@ pub enum Error {
         expected: &'static str,
     },
 
+    /// A line can't be divided into fields: by a quote that is not closed, or one that closes where rows
+    /// have been swallowed, or by a carriage return within a line.
+    #[error("{}:{line}: {reason}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1: of a quote, where it opens.
+        line: u64,
+        /// What is wrong, and what can be done.
+        reason: String,
+    },
+
     /// A line is not valid UTF-8.
     #[error("{}:{line}: not valid UTF-8", path.display())]
     Encoding {
@@ -122,10 +134,11 @@ pub enum Error {
         line: u64,
     },
 
-    /// A folder that is to be written holds something that this crate did not write there.
+    /// A folder that is to be written holds something that this crate did not write there, or a file
+    /// that is to be written is there already and is none of this crate's.
     #[error(
         "{} holds {}, which was not written here and would be in danger; \
-         choose a folder that is absent or empty", path.display(), entry.display()
+         choose another name, or a folder that is absent or empty", path.display(), entry.display()
     )]
     NotOurs {
         /// The folder.
@@ -190,6 +203,18 @@ pub enum Error {
     TimesMissing {
         /// Which of the histories, counted from 0.
         row: usize,
+    },
+
+    /// A model uses features of users, and there are none.
+    #[error(
+        "the model looks at {expected} features of a user, and the user in row {row} has none; \
+         give them: in training by `Dataset::with_user_features`, and in a call by their names"
+    )]
+    FeaturesMissing {
+        /// Which of the histories, counted from 0.
+        row: usize,
+        /// How many features the model looks at.
+        expected: usize,
     },
 
     /// A file of this crate's own (a run folder, a checkpoint) is damaged or incomplete.

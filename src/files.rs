@@ -15,8 +15,8 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
-use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::io::{ErrorKind, Read, Write};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
@@ -42,15 +42,84 @@ pub(crate) fn write_file_with(
     persist(file, path)
 }
 
-/// Renames a file that was written aside and synced.
-pub(crate) fn persist(file: NamedTempFile, path: &Path) -> Result<()> {
-    file.persist(path)
-        .map_err(|error| Error::io("write", path)(error.error))?;
-    sync_folder(parent(path))
+/// The same for a file whose place may be taken: what is there is only replaced where it is ours.
+///
+/// # Errors
+/// As [`check_replaceable`], and then nothing is written.
+pub(crate) fn replace_file(
+    path: &Path,
+    is_ours: impl FnOnce(&mut File) -> bool,
+    write: impl FnOnce(&mut File) -> std::io::Result<()>,
+) -> Result<()> {
+    check_replaceable(path, is_ours)?;
+    write_file_with(path, write)
 }
 
-/// An empty file beside `path`, to be filled and then renamed, or dropped and then gone.
+/// Refuses what is there and is not ours: all that an output folder holds is, what is empty, and what
+/// `is_ours` knows again.
+///
+/// # Errors
+/// [`Error::NotOurs`] for anything else.
+pub(crate) fn check_replaceable(
+    path: &Path,
+    is_ours: impl FnOnce(&mut File) -> bool,
+) -> Result<()> {
+    let target = followed(path)?;
+    let there = match fs::metadata(&target) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        there => there.map_err(Error::io("look at", path))?,
+    };
+    let known = || -> Result<bool> {
+        let mut file = File::open(&target).map_err(Error::io("read", path))?;
+        Ok(there.len() == 0 || is_in_output_folder(&target) || is_ours(&mut file))
+    };
+    if there.is_file() && known()? {
+        return Ok(());
+    }
+    Err(not_ours(parent(path), path.file_name().unwrap_or_default()))
+}
+
+/// Whether a file begins so, for [`replace_file`].
+pub(crate) fn begins_with(start: &[u8]) -> impl FnOnce(&mut File) -> bool + '_ {
+    move |file| {
+        let mut found = vec![0; start.len()];
+        file.read_exact(&mut found).is_ok() && found == start
+    }
+}
+
+/// Where a path leads. What is written to a link goes to the file that it names, and the link stays.
+fn followed(path: &Path) -> Result<PathBuf> {
+    /// As many links as systems follow.
+    const LINKS: usize = 40;
+    let mut target = path.to_owned();
+    for _ in 0..LINKS {
+        match fs::read_link(&target) {
+            Ok(next) => target = parent(&target).join(next),
+            // It is no link, or nothing yet.
+            Err(_) => return Ok(target),
+        }
+    }
+    let error = std::io::Error::other("its links lead nowhere");
+    Err(Error::io("write", path)(error))
+}
+
+/// Renames a file that was written aside and synced.
+pub(crate) fn persist(file: NamedTempFile, path: &Path) -> Result<()> {
+    let path = followed(path)?;
+    file.persist(&path)
+        .map_err(|error| Error::io("write", &path)(error.error))?;
+    sync_folder(parent(&path))
+}
+
+/// An empty file beside `path`, or beside what it links to, to be filled and then renamed, or dropped
+/// and then gone.
 pub(crate) fn aside(path: &Path) -> Result<NamedTempFile> {
+    let path = &followed(path)?;
+    if fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+        // A device or a pipe, in whose place a file would be in everybody's way.
+        let error = std::io::Error::other("it is no file");
+        return Err(Error::io("write", path)(error));
+    }
     let folder = parent(path);
     fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     sweep(folder, Some(path));
@@ -70,6 +139,7 @@ pub(crate) fn aside(path: &Path) -> Result<NamedTempFile> {
 /// Writes a folder that is not there yet, or is empty, aside and renames it: it is there whole or
 /// not at all.
 pub(crate) fn write_new_folder(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let path = &followed(path)?;
     let folder = parent(path);
     fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     if let Some(entry) = entries(path)?.first() {
@@ -230,6 +300,11 @@ struct Owner {
     program: String,
 }
 
+fn is_in_output_folder(path: &Path) -> bool {
+    let mut folders = path.ancestors().skip(1);
+    folders.any(|folder| folder.join(OWNER).is_file())
+}
+
 /// A folder into which a program writes its results, which is its own: absent or empty before, or
 /// written by the same program. While it is open no other process has it.
 ///
@@ -295,8 +370,14 @@ impl OutputFolder {
     /// Writes a file in it, aside and then renamed.
     ///
     /// # Errors
-    /// [`Error::Io`] when it can't be written.
+    /// [`Error::InvalidValue`] for a name that leads out of the folder, and [`Error::Io`] when the file
+    /// can't be written.
     pub fn write(&self, name: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> Result<()> {
+        let name = name.as_ref();
+        if !(name.components()).all(|part| matches!(part, Component::Normal(_))) {
+            let reason = "must be the name of a file in the folder";
+            return Err(Error::invalid("name", name.display(), reason));
+        }
         write_file(&self.join(name), contents.as_ref())
     }
 }
@@ -362,6 +443,67 @@ mod tests {
     }
 
     #[test]
+    fn only_files_of_ours_are_replaced_and_links_stay() {
+        let home = tempfile::tempdir().unwrap();
+        let path = |name: &str| home.path().join(name);
+        let replace = |path: &Path| {
+            replace_file(path, begins_with(b"mark"), |file| file.write_all(b"mark 2"))
+        };
+        for (name, contents) in [("new", None), ("old", Some("mark 1")), ("empty", Some(""))] {
+            if let Some(contents) = contents {
+                fs::write(path(name), contents).unwrap();
+            }
+            replace(&path(name)).unwrap();
+            assert_eq!(fs::read(path(name)).unwrap(), b"mark 2", "{name}");
+        }
+        fs::write(path("mine.csv"), "mar").unwrap();
+        fs::create_dir(path("folder")).unwrap();
+        for refused in ["mine.csv", "folder"] {
+            let error = replace(&path(refused)).unwrap_err();
+            assert!(
+                matches!(&error, Error::NotOurs { entry, .. } if entry == Path::new(refused)),
+                "{error}"
+            );
+        }
+        assert_eq!(fs::read(path("mine.csv")).unwrap(), b"mar");
+        // All that an output folder holds is ours.
+        let folder = OutputFolder::open(path("out"), "test").unwrap();
+        folder.write("table.csv", "a").unwrap();
+        replace(&folder.join("table.csv")).unwrap();
+        assert_eq!(fs::read(folder.join("table.csv")).unwrap(), b"mark 2");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::symlink;
+            // To a file elsewhere, by way of another link; to nothing yet; and round and round.
+            fs::create_dir(path("elsewhere")).unwrap();
+            fs::write(path("elsewhere/file"), "mark 0").unwrap();
+            symlink("elsewhere/file", path("first")).unwrap();
+            symlink("first", path("second")).unwrap();
+            symlink("elsewhere/later", path("third")).unwrap();
+            for (link, target) in [("second", "file"), ("third", "later")] {
+                replace(&path(link)).unwrap();
+                write_file(&path(link), b"mark 3").unwrap();
+                assert!(path(link).is_symlink());
+                let written = fs::read(path("elsewhere").join(target)).unwrap();
+                assert_eq!(written, b"mark 3");
+            }
+            symlink("mine.csv", path("fourth")).unwrap();
+            assert!(matches!(
+                replace(&path("fourth")),
+                Err(Error::NotOurs { .. })
+            ));
+            symlink("round", path("round")).unwrap();
+            assert!(matches!(
+                write_file(&path("round"), b"x"),
+                Err(Error::Io { .. })
+            ));
+            let device = write_file(Path::new("/dev/null"), b"x");
+            assert!(matches!(device, Err(Error::Io { .. })), "{device:?}");
+            assert_eq!(names(&path("elsewhere")), ["file", "later"]);
+        }
+    }
+
+    #[test]
     fn what_killed_writers_left_is_swept_and_what_living_ones_write_is_not() {
         let home = tempfile::tempdir().unwrap();
         let path = |name: &str| home.path().join(name);
@@ -384,6 +526,10 @@ mod tests {
         let path = home.path().join("out");
         let first = OutputFolder::open(&path, "one").unwrap();
         first.write("table.md", "x").unwrap();
+        for name in ["../table.md", "/table.md"] {
+            let refused = first.write(name, "x");
+            assert!(matches!(refused, Err(Error::InvalidValue { .. })), "{name}");
+        }
         assert!(matches!(
             OutputFolder::open(&path, "one"),
             Err(Error::InUse { .. })

@@ -2,26 +2,36 @@
 
 #[path = "../examples/serve/api.rs"]
 mod api;
+#[path = "../examples/serve/connections.rs"]
+mod connections;
 #[path = "../examples/serve/metrics.rs"]
 mod metrics;
 #[path = "support/stage.rs"]
 mod support;
 #[path = "../examples/serve/titles.rs"]
 mod titles;
+#[path = "support/told.rs"]
+mod told;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use seqrec::channels::{MarkovChain, Popularity};
+use seqrec::data::{
+    Dataset, Features, Filters, Interaction, Interactions, ItemIndex, TrainingSequences,
+};
 use seqrec::engine::{EngineConfig, RecallEngine};
 use seqrec::recall::{ChannelWeight, Fusion, RecallStage};
-use seqrec::store::ServedStage;
+use seqrec::store::{ServedStage, StageData};
 use serde_json::{Value, json};
 
 use api::{Limits, Service, router};
+use connections::Bounds;
 use titles::Titles;
+use told::Told;
 
 /// A service on this machine, with its runtime.
 struct Running {
@@ -31,7 +41,11 @@ struct Running {
 
 impl Running {
     fn new(limits: Limits) -> Self {
-        let load = || {
+        Self::with_bounds(limits, Bounds::default())
+    }
+
+    fn with_bounds(limits: Limits, bounds: Bounds) -> Self {
+        Self::of(limits, bounds, || {
             let data = support::data();
             let (sequences, catalog) = (data.sequences(), data.catalog());
             let markov = MarkovChain::fit(sequences, catalog)?;
@@ -39,10 +53,18 @@ impl Running {
                 .channel("markov", markov, ChannelWeight::default())?
                 .fallback(Popularity::new(catalog));
             Ok(ServedStage::new(stage, data))
-        };
+        })
+    }
+
+    fn of(
+        limits: Limits,
+        bounds: Bounds,
+        load: impl Fn() -> seqrec::Result<ServedStage> + Send + Sync + 'static,
+    ) -> Self {
         let settings = EngineConfig::new()
             .with_max_k(10)
-            .with_history(5)
+            .with_history(3)
+            .with_seen(2)
             .with_budget(Duration::from_secs(30));
         let engine = Arc::new(RecallEngine::with_loader(load, settings).unwrap());
         let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -55,7 +77,8 @@ impl Running {
         std::fs::write(folder.path().join("movies.csv"), movies).unwrap();
         let titles = Titles::read(&folder.path().join("movies.csv")).unwrap();
         let app = router(Service::new(engine, titles, limits));
-        runtime.spawn(async move { axum::serve(listener, app).await });
+        let never = std::future::pending::<()>();
+        runtime.spawn(connections::serve(listener, app, bounds, never));
         Self {
             address,
             _runtime: runtime,
@@ -173,6 +196,60 @@ fn users_and_histories_are_answered_and_events_count_at_once() {
         );
     }
     assert!(metrics.ends_with("# EOF\n"));
+}
+
+#[test]
+fn a_users_features_are_given_by_name() {
+    let log: Interactions = ["a", "b", "c"]
+        .map(|item| Interaction::new("anna", item, 1.0))
+        .into_iter()
+        .collect();
+    let dataset = Dataset::new(log, Filters::default()).unwrap();
+    let features = Features::of_users(&dataset, [("anna".into(), ["child", "member"])]);
+    let dataset = dataset.with_user_features(features).unwrap();
+    let service = Running::of(Limits::default(), Bounds::default(), move || {
+        // Says which features a user has: the first and the second item, or the third for none.
+        let echo = Told(Arc::new(|user| {
+            let known = user.history().features().iter().zip(1..);
+            let has = known.filter(|(value, _)| **value > 0.0);
+            let items: Vec<_> = has.map(|(_, item)| ItemIndex::new(item)).collect();
+            Ok(if user.history().features().is_empty() {
+                vec![ItemIndex::new(3)]
+            } else {
+                items
+            })
+        }));
+        let sequences = TrainingSequences::all(&dataset);
+        let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
+        let stage = RecallStage::new(Fusion::RECIPROCAL_RANK, 10)?;
+        let stage = stage.channel("echo", echo, ChannelWeight::default())?;
+        Ok(ServedStage::new(stage, data))
+    });
+    let found = |body: &str| {
+        let (status, answer) = service.post("/recall", body);
+        assert_eq!(status, 200, "{answer}");
+        ids(&answer).concat()
+    };
+    assert_eq!(
+        found(r#"{"user": "anna", "keep_seen": true, "k": 3}"#),
+        "ab"
+    );
+    assert_eq!(found(r#"{"user": "bo", "k": 3}"#), "c");
+    assert_eq!(
+        found(r#"{"user": "bo", "features": {"member": 1}, "k": 3}"#),
+        "b"
+    );
+    assert_eq!(found(r#"{"history": [], "features": {}, "k": 3}"#), "");
+    for (features, reason) in [
+        (r#"{"ember": 1}"#, r#"["child", "member"]"#),
+        (r#"{"child": 1, "child": 0}"#, "given twice"),
+        (r#"{"child": 1e39}"#, "out of range"),
+        (r#"["child"]"#, "each a name with a number"),
+    ] {
+        let body = format!(r#"{{"user": "bo", "features": {features}, "k": 3}}"#);
+        let (status, error) = service.refused("/recall", &body);
+        assert!(status == 400 && error.contains(reason), "{body}: {error}");
+    }
 }
 
 #[test]
@@ -329,4 +406,185 @@ fn too_many_calls_are_told_to_come_again_and_slow_ones_are_ended() {
     garbage.write_all(b"\x00\x01\x02\r\n\r\n").unwrap();
     let _ = garbage.read(&mut answer);
     assert_eq!(service.send("GET", "/healthz", b"").0, 200);
+}
+
+/// Half of a request's head, after which nothing comes.
+const HALF: &str = "GET /healthz HTTP/1.1\r\nhost: x\r\naccept:";
+
+/// So many connections that say this and no more. What the service has closed by then is none.
+fn say(address: SocketAddr, count: usize, text: &str) -> Vec<TcpStream> {
+    let connect = |_| {
+        let mut stream = TcpStream::connect(address).ok()?;
+        let wait = Some(Duration::from_secs(30));
+        stream.set_read_timeout(wait).unwrap();
+        stream.write_all(text.as_bytes()).ok()?;
+        Some(stream)
+    };
+    (0..count).filter_map(connect).collect()
+}
+
+/// What is read until the connection is closed; a reset is as good an end as any.
+fn rest(stream: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    let read = stream.read_to_end(&mut text);
+    let kind = read.err().map(|error| error.kind());
+    assert_ne!(kind, Some(std::io::ErrorKind::WouldBlock), "it stays open");
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+fn is_healthy(address: SocketAddr) -> bool {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(Duration::from_secs(20)))
+        .build()
+        .into();
+    let answer = agent.get(format!("http://{address}/healthz")).call();
+    answer.is_ok_and(|answer| answer.status() == 200)
+}
+
+#[test]
+fn idle_connections_keep_nobody_from_being_answered() {
+    let bounds = Bounds {
+        connections: 50,
+        idle: Duration::from_secs(600),
+        ..Bounds::default()
+    };
+    let body = "POST /recall HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{";
+    let limits = Limits {
+        time: Duration::from_secs(600),
+        ..Limits::default()
+    };
+    // Half a head, half a body, nothing at all, and nothing after an answer.
+    for text in [HALF, body, "", "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n"] {
+        let service = Running::with_bounds(limits, bounds);
+        let idle = say(service.address, 300, text);
+        for _ in 0..3 {
+            assert!(is_healthy(service.address), "{text:?}");
+        }
+        drop(idle);
+    }
+}
+
+#[test]
+fn slow_heads_and_idle_connections_are_ended() {
+    let bounds = Bounds {
+        idle: Duration::from_millis(300),
+        ..Bounds::default()
+    };
+    let service = Running::with_bounds(Limits::default(), bounds);
+    for text in ["", HALF] {
+        let mut slow = say(service.address, 1, text).remove(0);
+        let start = Instant::now();
+        assert!(!rest(&mut slow).starts_with("HTTP/1.1 200"));
+        assert!(start.elapsed() >= Duration::from_millis(200), "{text:?}");
+    }
+    let request = "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut twice = say(service.address, 1, request).remove(0);
+    twice.write_all(request.as_bytes()).unwrap();
+    assert_eq!(rest(&mut twice).matches("HTTP/1.1 200").count(), 2);
+    // A byte now and then does not keep a connection.
+    let bounds = Bounds {
+        life: Duration::from_millis(500),
+        ..bounds
+    };
+    let service = Running::with_bounds(Limits::default(), bounds);
+    let mut busy = say(service.address, 1, request).remove(0);
+    let mut asked = 1;
+    while asked < 1_000 && busy.write_all(request.as_bytes()).is_ok() {
+        asked += 1;
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(asked < 1_000, "it lives for ever");
+}
+
+#[test]
+fn a_service_that_is_stopped_ends_its_calls_and_no_more() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"));
+    let listener = listener.unwrap();
+    let address = listener.local_addr().unwrap();
+    let slow = axum::routing::get(async || {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        "done"
+    });
+    let app = axum::Router::new().route("/slow", slow);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = runtime.spawn(connections::serve(
+        listener,
+        app,
+        Bounds::default(),
+        stopped,
+    ));
+    let mut idle = say(address, 3, HALF);
+    let request = "GET /slow HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut slow = say(address, 1, request).remove(0);
+    std::thread::sleep(Duration::from_millis(200));
+    stop.send(()).unwrap();
+    runtime
+        .block_on(async { tokio::time::timeout(Duration::from_secs(20), serving).await })
+        .unwrap()
+        .unwrap();
+    assert!(rest(&mut slow).ends_with("done"));
+    idle.iter_mut().for_each(|idle| assert_eq!(rest(idle), ""));
+}
+
+/// Where the child process says its address.
+const ADDRESS: &str = "SEQREC_SERVE_ADDRESS";
+
+/// What the child does; nothing where it is no child.
+#[test]
+fn serve_with_few_files() {
+    if let Some(path) = std::env::var_os(ADDRESS) {
+        let bounds = Bounds {
+            connections: 10_000,
+            ..Bounds::default()
+        };
+        let service = Running::with_bounds(Limits::default(), bounds);
+        let aside = std::path::Path::new(&path).with_extension("aside");
+        std::fs::write(&aside, service.address.to_string()).unwrap();
+        std::fs::rename(aside, path).unwrap();
+        std::thread::sleep(Duration::from_secs(120));
+    }
+}
+
+/// Ends a child, whatever becomes of the test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// With fewer files than connections that say nothing, where accepting fails.
+#[test]
+#[cfg(unix)]
+fn a_service_without_a_file_left_answers_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("address");
+    let child = Command::new("sh")
+        .args([
+            "-c",
+            "ulimit -n 128 && exec \"$0\" --exact serve_with_few_files",
+        ])
+        .arg(std::env::current_exe().unwrap())
+        .env(ADDRESS, &path)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let _child = Ended(child.unwrap());
+    let start = Instant::now();
+    while !path.exists() {
+        assert!(
+            start.elapsed() < Duration::from_secs(60),
+            "it did not begin"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let address = std::fs::read_to_string(&path).unwrap().parse().unwrap();
+    let idle = say(address, 300, HALF);
+    for _ in 0..3 {
+        assert!(is_healthy(address));
+    }
+    drop(idle);
 }

@@ -147,3 +147,56 @@ fn others_read_what_is_written() {
         "{error}"
     );
 }
+
+#[test]
+fn only_tables_are_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let table = VectorTable::new(vec![1.into(), 2.into()], array![[1.0], [2.0]]).unwrap();
+    let longer = VectorTable::new(vec![7.into()], array![[1.0, 3.0]]).unwrap();
+    for table in [&table, &longer, &table] {
+        table
+            .save_npy(path("items.npy"), path("items.json"))
+            .unwrap();
+        table.save_parquet(path("items.parquet")).unwrap();
+    }
+    // Vectors of another program, and ids that are of no vectors.
+    let write = |name: &str, contents: &[u8]| std::fs::write(path(name), contents).unwrap();
+    let npy = std::fs::read(path("items.npy")).unwrap();
+    write("mine.npy", &npy);
+    write("mine.json", b"[1, 2, 3]");
+    write("mine.csv", b"user,item");
+    let mine = File::create(path("mine.parquet")).unwrap();
+    let batch = arrow_array::RecordBatch::try_from_iter([(
+        "id",
+        std::sync::Arc::new(arrow_array::Int64Array::from(vec![1])) as arrow_array::ArrayRef,
+    )]);
+    let batch = batch.unwrap();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(mine, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let before = std::fs::read(path("mine.parquet")).unwrap();
+    for refused in [
+        table.save_npy(path("mine.npy"), path("new.json")),
+        table.save_npy(path("mine.npy"), path("mine.json")),
+        table.save_npy(path("new.npy"), path("mine.json")),
+        table.save_npy(path("new.npy"), path("mine.csv")),
+        table.save_parquet(path("mine.parquet")),
+        table.save_parquet(path("mine.csv")),
+        FlatIndex::new(vectors().view())
+            .unwrap()
+            .save(path("mine.csv"), 1),
+    ] {
+        assert!(matches!(refused, Err(Error::NotOurs { .. })), "{refused:?}");
+    }
+    assert_eq!(std::fs::read(path("mine.npy")).unwrap(), npy);
+    assert_eq!(std::fs::read(path("mine.parquet")).unwrap(), before);
+    assert_eq!(std::fs::read(path("mine.csv")).unwrap(), b"user,item");
+    assert!(!path("new.npy").exists() && !path("new.json").exists());
+    // What an output folder holds is the program's own.
+    let out = seqrec::OutputFolder::open(path("out"), "test").unwrap();
+    out.write("items.npy", "x").unwrap();
+    table
+        .save_npy(out.join("items.npy"), out.join("items.json"))
+        .unwrap();
+}

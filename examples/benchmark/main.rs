@@ -8,6 +8,9 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+#[macro_use]
+#[path = "../support/printing.rs"]
+mod printing;
 mod models;
 mod options;
 mod results;
@@ -87,6 +90,10 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         };
         // What can't be judged is told before any time is spent.
         evaluation(options).validate(split.catalog())?;
+        if split.test.is_empty() {
+            let reason = "no user has a history that is long enough to be judged by";
+            return Err(format!("{data}: {reason}").into());
+        }
         for name in &names {
             let mut entry = settings.entry(name, &data)?;
             if options.search > 0 {

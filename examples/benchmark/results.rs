@@ -107,13 +107,18 @@ impl Results {
             file: file.try_clone()?,
         };
         let mut whole = 0;
-        for line in BufReader::new(file).split(b'\n') {
+        let mut lines = BufReader::new(file).split(b'\n').zip(1..).peekable();
+        while let Some((line, number)) = lines.next() {
             let line = line?;
-            // The last line of a run that was killed may be cut short; its model is trained again.
-            let Ok(Line { key, outcome }) = serde_json::from_slice(&line) else {
-                break;
-            };
-            results.remember(key, outcome);
+            match serde_json::from_slice(&line) {
+                Ok(Line { key, outcome }) => results.remember(key, outcome),
+                // The last line of a run that was killed may be cut short; its model is trained again.
+                Err(_) if lines.peek().is_none() => break,
+                Err(error) => {
+                    let place = format!("{}:{number}", path.display());
+                    return Err(format!("{place}: {error}; remove the line, or the file").into());
+                }
+            }
             whole += line.len() as u64 + 1;
         }
         // What is cut short would be the beginning of the next line.

@@ -11,6 +11,7 @@ use seqrec::channels::{
 };
 use seqrec::data::movielens::{Movie, Movies};
 use seqrec::data::{Dataset, Features, ItemIndex, Seen, Split, Targets, TrainingSequences};
+use seqrec::eval::Metric;
 use seqrec::model::{
     MODEL_NAMES, ModelVisitor, MultiInterestConfig, Objective, RecallerConfig, SequenceRecaller,
     TrainableConfig, visit_model,
@@ -21,8 +22,8 @@ use seqrec::store::{ChannelKind, PlannedChannel, Run, StageData, StageModel, Sta
 use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
 use serde_json::json;
 
-use crate::Options;
 use crate::overrides::config;
+use crate::{Options, cuts};
 
 /// The channel of a second model.
 const INTERESTS: &str = "interests";
@@ -47,17 +48,19 @@ pub struct Trained<'a, C: RecallerConfig> {
     train_seconds: f64,
 }
 
-fn trainer(options: &Options, targets: Targets) -> Trainer<'static> {
+fn trainer(options: &Options, split: &Split, targets: Targets) -> seqrec::Result<Trainer<'static>> {
+    let [cut, _] = cuts(split.catalog().len());
     let config = TrainerConfig::new()
         .with_batch_size(256)
         .with_minimum_steps(0)
         .with_targets(targets)
+        .with_metric(Metric::recall(cut)?)
         .with_epochs(options.epochs)
         .with_learning_rate(0.002)
         .with_patience(6)
         .with_seen(Seen::exclude_if(!options.keep_seen))
         .with_seed(options.seed);
-    Trainer::new(config).observer(ProgressBars::default())
+    Ok(Trainer::new(config).observer(ProgressBars::default()))
 }
 
 /// Trains the sequence model.
@@ -70,6 +73,10 @@ pub fn train<'a, C: TrainableConfig<Autodiff<Flex>>>(
     let catalog = split.catalog();
     let mut data = StageData::new(dataset, split.train.clone(), catalog.clone())?;
     let movies = Movies::beside(&options.file)?;
+    if let Some(other) = movies.passed_over() {
+        let other = other.display();
+        eprintln!("{other} is not one of MovieLens's and was passed over: there are no tags");
+    }
     let genres = catalog.ids().filter_map(|id| {
         let Movie { genres, .. } = movies.get(id)?;
         Some((id.clone(), genres.clone()))
@@ -126,7 +133,8 @@ fn fit<C: TrainableConfig<Autodiff<Flex>>>(
     } else {
         Targets::All
     };
-    let model = trainer(options, targets).fit(model, split, &device)?.model;
+    let trainer = trainer(options, split, targets)?;
+    let model = trainer.fit(model, split, &device)?.model;
     Ok((config, model))
 }
 
@@ -307,7 +315,8 @@ pub fn channels<C: RecallerConfig>(
         let model = config.init::<Autodiff<Flex>>(split.catalog().len(), options.seed, &device)?;
         // What makes a user's interests looks at one target a history.
         let targets = Targets::EveryPrefix;
-        let model = trainer(options, targets).fit(model, split, &device)?.model;
+        let trainer = trainer(options, split, targets)?;
+        let model = trainer.fit(model, split, &device)?.model;
         let run = Run {
             config,
             model,

@@ -6,6 +6,9 @@
 //! as `overlap.svg`. `--save DIR` keeps the stage as a run folder, which the `serve` example
 //! serves. Genres are tags where `movies.csv` lies beside MovieLens ratings.
 
+#[macro_use]
+#[path = "../support/printing.rs"]
+mod printing;
 mod build;
 mod measure;
 #[path = "../support/overrides.rs"]
@@ -144,6 +147,9 @@ fn run<C: TrainableConfig<Autodiff<Flex>>>(
         dataset.catalog().len(),
         dataset.sequences().interactions()
     );
+    if split.test.is_empty() {
+        return Err("no user has a history that is long enough to be judged by".into());
+    }
     let ks = cuts(dataset.catalog().len());
     if ks != KS {
         println!(
@@ -235,7 +241,7 @@ fn run<C: TrainableConfig<Autodiff<Flex>>>(
     let table = measure::table(rows.iter().chain(&fused), ks);
     out.write("channels.md", &table)?;
     println!("\n{table}");
-    picture::draw(&out.join("overlap.svg"), &rows)?;
+    out.write("overlap.svg", picture::draw(&rows)?)?;
     println!(
         "wrote channels.md and overlap.svg to {}",
         options.out.display()

@@ -1,7 +1,6 @@
-//! How much the channels' lists overlap, as a picture.
+//! How much the channels' lists overlap, as a picture in SVG.
 
 use std::error::Error;
-use std::path::Path;
 
 use plotters::prelude::*;
 
@@ -13,13 +12,14 @@ const TOP: i32 = 150;
 
 /// Draws for every two channels which share of the first one's items the second one finds too, on
 /// average over users.
-pub fn draw(path: &Path, rows: &[Measured]) -> Result<(), Box<dyn Error>> {
+pub fn draw(rows: &[Measured]) -> Result<String, Box<dyn Error>> {
     let count = rows.len() as i32;
     let size = (
         (LEFT + CELL * count + 24) as u32,
         (TOP + CELL * count + 24) as u32,
     );
-    let area = SVGBackend::new(path, size).into_drawing_area();
+    let mut svg = String::new();
+    let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
     area.fill(&WHITE)?;
     let font = |size: i32| ("sans-serif", size).into_font();
     area.draw(&Text::new(
@@ -62,7 +62,8 @@ pub fn draw(path: &Path, rows: &[Measured]) -> Result<(), Box<dyn Error>> {
         }
     }
     area.present()?;
-    Ok(())
+    drop(area);
+    Ok(svg)
 }
 
 fn overlap(of: &Measured, with: &Measured) -> f64 {

@@ -6,7 +6,12 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+#[macro_use]
+#[path = "../support/printing.rs"]
+mod printing;
 mod baselines;
+#[path = "../support/numbers.rs"]
+mod numbers;
 mod options;
 #[path = "../support/overrides.rs"]
 mod overrides;
@@ -115,6 +120,11 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
         split.test.len(),
         split.too_short,
     );
+    // What can't be judged is told before any time is spent.
+    Evaluation::new(&options.k, Seen::Keep).validate(split.catalog())?;
+    if split.test.is_empty() {
+        return Err("no user has a history that is long enough to be judged by".into());
+    }
 
     let model = config.init::<Autodiff<B>>(dataset.catalog().len(), options.seed, &device)?;
     let trainer_config = options.trainer(model.needs_one_target())?;

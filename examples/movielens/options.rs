@@ -10,6 +10,7 @@ use seqrec::model::{MODEL_NAMES, Objective, Similarity};
 use seqrec::train::TrainerConfig;
 use serde_json::{Map, Value, json};
 
+use crate::numbers::finite;
 use crate::overrides::{self, merge};
 
 /// Trains a model on MovieLens, measures it, and shows what it recalls.
@@ -41,7 +42,7 @@ pub struct Options {
     #[arg(long)]
     pub skip_bad_rows: bool,
     /// Drops interactions with a lower rating.
-    #[arg(long)]
+    #[arg(long, value_parser = finite::<f32>)]
     pub min_rating: Option<f32>,
     /// Drops users and items with fewer interactions than this, repeatedly (k-core) [default:
     /// users with fewer than 5].
@@ -86,10 +87,10 @@ pub struct Options {
     #[arg(long)]
     pub layers: Option<usize>,
     /// The share dropped in training; of GRU4Rec's inputs [default: the model's, 0.5 for GRU4Rec].
-    #[arg(long)]
+    #[arg(long, value_parser = finite::<f64>)]
     pub dropout: Option<f64>,
     /// The share of the GRU's output dropped in training, of GRU4Rec [default: 0.5].
-    #[arg(long)]
+    #[arg(long, value_parser = finite::<f64>)]
     pub hidden_dropout: Option<f64>,
     /// How many of a history's last items are seen [default: 50].
     #[arg(long)]
@@ -98,7 +99,7 @@ pub struct Options {
     #[arg(long)]
     pub batch_size: Option<usize>,
     /// Adam's learning rate [default: 0.002].
-    #[arg(long)]
+    #[arg(long, value_parser = finite::<f64>)]
     pub lr: Option<f64>,
     /// How vectors are compared, in training and search: dot or cosine [default: cosine].
     #[arg(long, value_name = "dot|cosine")]

@@ -8,11 +8,11 @@
 mod api;
 #[path = "../../examples/serve/metrics.rs"]
 mod metrics;
+#[path = "../../tests/support/stage.rs"]
+mod support;
 #[path = "../../examples/serve/titles.rs"]
 #[allow(dead_code, reason = "titles are read from no file here")]
 mod titles;
-#[path = "../../tests/support/stage.rs"]
-mod support;
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -20,34 +20,43 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
 use libfuzzer_sys::fuzz_target;
-use seqrec::engine::{EngineConfig, RecallEngine};
 use seqrec::channels::{MarkovChain, Popularity};
-use seqrec::recall::{Fusion, RecallStage, ChannelWeight};
+use seqrec::engine::{EngineConfig, RecallEngine};
+use seqrec::recall::{ChannelWeight, Fusion, RecallStage};
 use seqrec::store::ServedStage;
-use tower::ServiceExt;
 
 use api::{Limits, Service, router};
 use titles::Titles;
 
-static RUNNING: LazyLock<(tokio::runtime::Runtime, Router)> = LazyLock::new(|| {
-    let load = || {
-        let data = support::data();
-        let (sequences, catalog) = (data.sequences(), data.catalog());
-        let stage = RecallStage::new(Fusion::RECIPROCAL_RANK, 10)?
-            .channel("markov", MarkovChain::fit(sequences, catalog)?, ChannelWeight::default())?
-            .fallback(Popularity::new(catalog));
-        Ok(ServedStage::new(stage, data))
-    };
-    let settings = EngineConfig::new().with_users(1_000).with_budget(Duration::from_secs(5));
-    let engine = Arc::new(RecallEngine::with_loader(load, settings).unwrap());
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
-    (runtime, router(Service::new(engine, Titles::default(), Limits::default())))
-});
+static RUNNING: LazyLock<(tokio::runtime::Runtime, TowerToHyperService<Router>)> =
+    LazyLock::new(|| {
+        let load = || {
+            let data = support::data();
+            let (sequences, catalog) = (data.sequences(), data.catalog());
+            let stage = RecallStage::new(Fusion::RECIPROCAL_RANK, 10)?
+                .channel(
+                    "markov",
+                    MarkovChain::fit(sequences, catalog)?,
+                    ChannelWeight::default(),
+                )?
+                .fallback(Popularity::new(catalog));
+            Ok(ServedStage::new(stage, data))
+        };
+        let settings = EngineConfig::new()
+            .with_users(1_000)
+            .with_budget(Duration::from_secs(5));
+        let engine = Arc::new(RecallEngine::with_loader(load, settings).unwrap());
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let router = router(Service::new(engine, Titles::default(), Limits::default()));
+        (runtime, TowerToHyperService::new(router))
+    });
 
 fuzz_target!(|data: &[u8]| {
     let [which, body @ ..] = data else {
@@ -57,9 +66,11 @@ fuzz_target!(|data: &[u8]| {
     let (runtime, router) = &*RUNNING;
     let request = Request::post(path).body(Body::from(body.to_vec())).unwrap();
     let (status, answer) = runtime.block_on(async {
-        let response = router.clone().oneshot(request).await.unwrap();
+        let response = router.call(request).await.unwrap();
         let status = response.status();
-        let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        let body = axum::body::to_bytes(response.into_body(), 1 << 20)
+            .await
+            .unwrap();
         (status, body)
     });
     assert!(status.is_success() || status.is_client_error(), "{status}");

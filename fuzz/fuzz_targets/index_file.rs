@@ -22,9 +22,15 @@ static WHOLE: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let mut files = Vec::new();
     for precision in [Precision::F32, Precision::F16, Precision::Int8] {
         let config = HnswConfig::new().with_m(4).with_precision(precision);
-        HnswIndex::new(vectors.view(), &config).unwrap().save(&path, 1).unwrap();
+        HnswIndex::new(vectors.view(), &config)
+            .unwrap()
+            .save(&path, 1)
+            .unwrap();
         files.push(std::fs::read(&path).unwrap());
-        FlatIndex::with_precision(vectors.view(), precision).unwrap().save(&path, 1).unwrap();
+        FlatIndex::with_precision(vectors.view(), precision)
+            .unwrap()
+            .save(&path, 1)
+            .unwrap();
         files.push(std::fs::read(&path).unwrap());
     }
     files

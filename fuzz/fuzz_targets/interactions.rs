@@ -33,9 +33,14 @@ fuzz_target!(|data: &[u8]| {
     };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(NAMES[usize::from(*name) % NAMES.len()]);
-    std::fs::File::create(&path).unwrap().write_all(text).unwrap();
+    std::fs::File::create(&path)
+        .unwrap()
+        .write_all(text)
+        .unwrap();
     let detected = Format::detect(&path).ok();
-    let named: Format = FORMATS[usize::from(*format) % FORMATS.len()].parse().unwrap();
+    let named: Format = FORMATS[usize::from(*format) % FORMATS.len()]
+        .parse()
+        .unwrap();
     for format in detected.into_iter().chain([named]) {
         let read = |bad_rows| {
             InteractionReader::new(&path, format.clone())
@@ -59,7 +64,9 @@ fn check(log: Interactions) {
     assert!(!log.is_empty());
     assert!(log.times().iter().all(|time| time.is_finite()));
     let rows = log.len();
-    let filters = Filters::new().with_minimum_value(Some(1.0)).with_minimum_per_user(2);
+    let filters = Filters::new()
+        .with_minimum_value(Some(1.0))
+        .with_minimum_per_user(2);
     for filters in [Filters::default(), filters] {
         let Ok(dataset) = Dataset::new(log.clone(), filters) else {
             continue;

@@ -9,10 +9,10 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use seqrec::backend::Flex;
+use seqrec::channels::{AlsConfig, ItemNeighborsConfig, PopularityConfig};
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{Dataset, Features, Filters, TrainingSequences};
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
-use seqrec::channels::{AlsConfig, ItemNeighborsConfig, PopularityConfig};
 use seqrec::recall::{Fusion, HistoryItems};
 use seqrec::store::{ChannelKind, PlannedChannel, Run, ServedStage, StageData, StagePlan};
 use serde_json::Value;
@@ -30,11 +30,16 @@ const FILES: [&str; 8] = [
 
 /// The files of a whole folder.
 static WHOLE: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
-    let synthetic = Synthetic::new().with_users(12).with_items(15).with_mean_per_user(6);
+    let synthetic = Synthetic::new()
+        .with_users(12)
+        .with_items(15)
+        .with_mean_per_user(6);
     let dataset = Dataset::new(synthetic.generate(), Filters::default()).unwrap();
     let catalog = dataset.catalog();
     let config = Gru4RecConfig::new().with_dim(2);
-    let model = config.init::<Flex>(catalog.len(), 1, &Default::default()).unwrap();
+    let model = config
+        .init::<Flex>(catalog.len(), 1, &Default::default())
+        .unwrap();
     let run = Run::<Flex, _> {
         config,
         model,
@@ -58,16 +63,46 @@ static WHOLE: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
                 settings: AlsConfig::new().with_dim(2),
             },
         ),
-        ("i2i", ChannelKind::NearestItems { start, neighbors: 3 }),
-        ("u2u2i", ChannelKind::NearestUsers { neighbors: 3, held_back: 1 }),
-        ("tags", ChannelKind::PreferredTags { start, tags: 2, items: 5 }),
+        (
+            "i2i",
+            ChannelKind::NearestItems {
+                start,
+                neighbors: 3,
+            },
+        ),
+        (
+            "u2u2i",
+            ChannelKind::NearestUsers {
+                neighbors: 3,
+                held_back: 1,
+            },
+        ),
+        (
+            "tags",
+            ChannelKind::PreferredTags {
+                start,
+                tags: 2,
+                items: 5,
+            },
+        ),
     ];
-    plan.channels = channels.map(|(name, kind)| PlannedChannel::new(name, kind)).into();
+    plan.channels = channels
+        .map(|(name, kind)| PlannedChannel::new(name, kind))
+        .into();
     plan.fallback = Some(ChannelKind::Popularity {
         settings: PopularityConfig::new(),
     });
     let sequences = TrainingSequences::all(&dataset);
-    let tags = catalog.ids().map(|id| (id.clone(), [if id.to_string() < "3".to_owned() { "a" } else { "b" }]));
+    let tags = catalog.ids().map(|id| {
+        (
+            id.clone(),
+            [if id.to_string().as_str() < "3" {
+                "a"
+            } else {
+                "b"
+            }],
+        )
+    });
     let data = StageData::new(&dataset, sequences, catalog.clone())
         .unwrap()
         .with_tags(Features::of_items(catalog, tags))
@@ -76,7 +111,9 @@ static WHOLE: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let path = home.path().join("run");
     plan.save(&path, &run, data, &Default::default()).unwrap();
     let version = path.join("v000001");
-    FILES.map(|name| std::fs::read(version.join(name)).unwrap()).into()
+    FILES
+        .map(|name| std::fs::read(version.join(name)).unwrap())
+        .into()
 });
 
 fuzz_target!(|data: &[u8]| {
@@ -114,7 +151,9 @@ fn make_right(files: &mut [Vec<u8>]) {
             return;
         };
         for (path, value) in values {
-            let place = path.iter().try_fold(&mut json, |json, name| json.get_mut(*name));
+            let place = path
+                .iter()
+                .try_fold(&mut json, |json, name| json.get_mut(*name));
             if let Some(place) = place {
                 *place = value.clone();
             }

@@ -133,6 +133,17 @@ impl UserIds {
 }
 
 impl Filters {
+    /// Refuses a value that no other could be compared with.
+    pub(super) fn validate(&self) -> Result<()> {
+        match self.minimum_value {
+            Some(value) if !value.is_finite() => {
+                let reason = "must be a finite number";
+                Err(Error::invalid("minimum_value", value, reason))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether a row with this value passes.
     pub(super) fn passes(&self, value: Option<f32>) -> bool {
         match (self.minimum_value, value) {
@@ -142,10 +153,19 @@ impl Filters {
     }
 }
 
-pub(super) fn nothing_passes(filters: &Filters) -> Error {
-    Error::NothingLeft {
-        reason: format!("no interaction passes the filters {filters:?}"),
-    }
+/// Why filters left nothing of `rows` interactions, of which `valued` have the minimum value.
+pub(super) fn nothing_passes(filters: &Filters, rows: u64, valued: u64) -> Error {
+    let reason = match (rows, filters.minimum_value) {
+        (0, _) => "there are no interactions, before any filter".to_owned(),
+        (_, Some(minimum)) if valued == 0 => {
+            format!("no value of {rows} interactions is at least the minimum, {minimum}")
+        }
+        _ => format!(
+            "of {rows} interactions, {valued} have the minimum value, and the other filters \
+             leave none of these: {filters:?}"
+        ),
+    };
+    Error::NothingLeft { reason }
 }
 
 impl Dataset {
@@ -155,18 +175,22 @@ impl Dataset {
     /// fit beside them; clone them to build several data sets.
     ///
     /// # Errors
-    /// [`Error::NothingLeft`] when no interaction passes, and [`Error::InvalidValue`] for a time or
-    /// value that is not finite.
+    /// [`Error::NothingLeft`] when no interaction passes, and [`Error::InvalidValue`] for an empty id, or
+    /// a filter, time or value that is not finite.
     pub fn new(interactions: Interactions, filters: Filters) -> Result<Self> {
-        interactions.check_numbers()?;
+        filters.validate()?;
+        interactions.check_rows()?;
+        let rows = interactions.len() as u64;
         let mut grouped = Grouped::new(interactions, &filters);
+        let valued = grouped.item.len() as u64;
         grouped.sort_by_time();
         if filters.repeats != Repeats::Keep {
             let mut repetitions = Repetitions::new(filters.repeats, grouped.items.len());
             grouped.retain(|user, item| repetitions.keep(user, item));
         }
         grouped.retain_core(filters.minimum_per_user, filters.minimum_per_item);
-        grouped.finish().ok_or_else(|| nothing_passes(&filters))
+        let dataset = grouped.finish();
+        dataset.ok_or_else(|| nothing_passes(&filters, rows, valued))
     }
 
     /// A data set that is in a file.
@@ -189,9 +213,12 @@ impl Dataset {
     }
 
     /// This data set with features of its users, `[users, features]`, for models that look at them.
+    /// Their names become [those of the catalog](Catalog::user_features), by which they are given
+    /// where a model serves; so a split is made after this.
     ///
     /// # Errors
-    /// [`Error::Shape`] when there is not one row for each user.
+    /// [`Error::Shape`] when there is not one row for each user, and [`Error::InvalidValue`] when two
+    /// features have one name.
     pub fn with_user_features(mut self, features: Features) -> Result<Self> {
         let (expected, found) = (self.users(), features.values().nrows());
         if expected != found {
@@ -201,6 +228,13 @@ impl Dataset {
                 found,
             });
         }
+        let mut names: Vec<&String> = features.names().iter().collect();
+        names.sort_unstable();
+        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            let reason = "is the name of two features, which could not be told apart in service";
+            return Err(Error::invalid("features", pair[0], reason));
+        }
+        self.catalog = self.catalog.with_user_features(features.names().to_vec());
         let sequences = Arc::unwrap_or_clone(self.sequences);
         self.sequences = Arc::new(sequences.with_features(features));
         Ok(self)
@@ -372,105 +406,5 @@ impl Features {
         tags: impl IntoIterator<Item = (ExternalId, impl IntoIterator<Item = T>)>,
     ) -> Self {
         Self::from_tags(dataset.users(), |id| dataset.user_of(id), tags)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::Interaction;
-    use super::*;
-
-    fn log(rows: &[(&str, &str, f64)]) -> Interactions {
-        rows.iter()
-            .map(|&(user, item, time)| Interaction::new(user, item, time))
-            .collect()
-    }
-
-    fn sequence(dataset: &Dataset, user: &str) -> Vec<String> {
-        let user = dataset.user_of(&user.into()).unwrap();
-        let items = dataset.sequences().items(user).iter();
-        items
-            .map(|&item| dataset.catalog().id_of(item).unwrap().to_string())
-            .collect()
-    }
-
-    #[test]
-    fn sequences_are_in_time_order_with_ties_in_file_order() {
-        let log = log(&[
-            ("u", "c", 5.0),
-            ("u", "b", 1.0),
-            ("v", "c", 0.0),
-            ("u", "a", 5.0),
-            ("u", "d", 1.0),
-        ]);
-        let dataset = Dataset::new(log, Filters::default()).unwrap();
-        assert_eq!(sequence(&dataset, "u"), ["b", "d", "c", "a"]);
-        assert_eq!(
-            dataset.catalog().index_of(&"c".into()),
-            Some(ItemIndex::new(1))
-        );
-        assert_eq!(dataset.catalog().counts(), [0, 2, 1, 1, 1]);
-    }
-
-    #[test]
-    fn repeats_are_kept_or_collapsed() {
-        let log = log(&[
-            ("u", "a", 1.0),
-            ("u", "a", 2.0),
-            ("u", "b", 3.0),
-            ("u", "a", 4.0),
-            ("v", "a", 1.0),
-        ]);
-        let with = |repeats| {
-            let filters = Filters::new().with_repeats(repeats);
-            sequence(&Dataset::new(log.clone(), filters).unwrap(), "u").concat()
-        };
-        assert_eq!(with(Repeats::Keep), "aaba");
-        assert_eq!(with(Repeats::CollapseRuns), "aba");
-        assert_eq!(with(Repeats::First), "ab");
-    }
-
-    #[test]
-    fn the_core_is_taken_until_nothing_changes() {
-        // Dropping user w leaves item c with one interaction, which leaves user v with one.
-        let log = log(&[
-            ("u", "a", 1.0),
-            ("u", "b", 2.0),
-            ("x", "a", 1.0),
-            ("x", "b", 2.0),
-            ("v", "a", 1.0),
-            ("v", "c", 2.0),
-            ("w", "c", 1.0),
-        ]);
-        let filters = Filters::new()
-            .with_minimum_per_user(2)
-            .with_minimum_per_item(2);
-        let dataset = Dataset::new(log, filters).unwrap();
-        assert_eq!((dataset.users(), dataset.catalog().len()), (2, 2));
-        assert_eq!(dataset.user_of(&"v".into()), None);
-        assert_eq!(sequence(&dataset, "x"), ["a", "b"]);
-    }
-
-    #[test]
-    fn low_values_are_dropped_and_nothing_left_is_an_error() {
-        let mut rows = log(&[("u", "a", 1.0)]);
-        rows.push(Interaction {
-            value: Some(2.0),
-            ..Interaction::new("u", "b", 2.0)
-        });
-        let with = |minimum| Filters::new().with_minimum_value(Some(minimum));
-        assert_eq!(
-            sequence(&Dataset::new(rows.clone(), with(2.0)).unwrap(), "u"),
-            ["a", "b"]
-        );
-        assert_eq!(
-            sequence(&Dataset::new(rows.clone(), with(2.5)).unwrap(), "u"),
-            ["a"]
-        );
-        let core = Filters::new().with_minimum_per_user(9);
-        assert!(matches!(
-            Dataset::new(rows, core),
-            Err(Error::NothingLeft { .. })
-        ));
     }
 }

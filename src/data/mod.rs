@@ -29,6 +29,7 @@ mod padded;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod plain_rows;
+mod quoted_rows;
 mod reader;
 mod rolling;
 mod rows;
@@ -59,6 +60,8 @@ pub use features::Features;
 pub use format::Format;
 pub use history::History;
 pub(crate) use history::{check_known, check_times};
+#[cfg(feature = "engine")]
+pub(crate) use id::NO_ID;
 pub use id::{ExternalId, IdTable};
 pub use interactions::{Interaction, Interactions};
 pub use negatives::{NegativeSampler, NegativeSampling, Negatives};

@@ -116,7 +116,7 @@ impl Rolling {
         }
         let mut log = log.clone();
         if let Some(&end) = self.cuts.get(window + 2) {
-            log.retain_times(|time| time < end);
+            log.retain_times(|time| time < end)?;
         }
         Split::new(
             &Dataset::new(log, filters)?,

@@ -1,10 +1,12 @@
 //! Recalled lists and labels as other judges of rankings read them.
 
 use std::fmt::Write;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use crate::data::{Catalog, ExternalId};
-use crate::files::write_file;
+use crate::files::{check_replaceable, write_file};
 use crate::item::ItemIndex;
 use crate::{Error, Result, checks};
 
@@ -94,13 +96,29 @@ impl<'a> TrecRun<'a> {
         Ok(id)
     }
 
-    /// Writes both files, each aside and then renamed.
+    /// Writes both files, each aside and then renamed. Two that were written before are replaced, which
+    /// the tag of the run tells, and whatever is in an [`OutputFolder`](crate::OutputFolder).
     ///
     /// # Errors
-    /// [`Error::Io`] when one can't be written.
+    /// [`Error::NotOurs`] when another file is there already, and [`Error::Io`] when one can't be
+    /// written.
     pub fn write(&self, run: impl AsRef<Path>, qrels: impl AsRef<Path>) -> Result<()> {
-        write_file(run.as_ref(), self.run.as_bytes())?;
-        write_file(qrels.as_ref(), self.qrels.as_bytes())
+        let (run, qrels) = (run.as_ref(), qrels.as_ref());
+        // Qrels have no place for a mark, and are ours where they lie by a run of ours.
+        let is_ours = File::open(run).is_ok_and(|run| self.has_tag(run));
+        for path in [run, qrels] {
+            check_replaceable(path, |_| is_ours)?;
+        }
+        write_file(run, self.run.as_bytes())?;
+        write_file(qrels, self.qrels.as_bytes())
+    }
+
+    /// Whether the first line of a run has our tag.
+    fn has_tag(&self, run: File) -> bool {
+        let mut line = String::new();
+        let read = BufReader::new(run.take(1 << 16)).read_line(&mut line);
+        let mut fields = line.split_whitespace();
+        read.is_ok() && fields.nth(1) == Some("Q0") && fields.nth(3) == Some(&self.tag)
     }
 }
 
@@ -145,8 +163,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let [run, qrels] = ["a.run", "a.qrels"].map(|name| folder.path().join(name));
         trec.write(&run, &qrels).unwrap();
-        let read = |path| std::fs::read_to_string(path).unwrap();
-        assert_eq!(read(run), "u Q0 b 1 1.5 x\nu Q0 7 2 -0.1 x\n");
-        assert_eq!(read(qrels), "u 0 7 1\nu 0 b 1\n9 0 7 1\n");
+        let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+        assert_eq!(read(&run), "u Q0 b 1 1.5 x\nu Q0 7 2 -0.1 x\n");
+        assert_eq!(read(&qrels), "u 0 7 1\nu 0 b 1\n9 0 7 1\n");
+        // Over what it wrote, and over nothing else's.
+        trec.write(&run, &qrels).unwrap();
+        let other = TrecRun::new(&catalog, "y").unwrap();
+        let alone = folder.path().join("b.run");
+        for run in [&run, &alone] {
+            let refused = other.write(run, &qrels);
+            assert!(matches!(refused, Err(Error::NotOurs { .. })), "{refused:?}");
+        }
+        assert!(!alone.exists());
+        assert!(read(&qrels).starts_with("u 0 7 1"));
     }
 }

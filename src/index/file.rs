@@ -25,7 +25,7 @@ use memmap2::Mmap;
 use super::Precision;
 use crate::buffer::{ALIGNMENT, Buffer, sections};
 pub(super) use crate::error::damaged;
-use crate::files::write_file_with;
+use crate::files::{begins_with, replace_file};
 use crate::{Error, Result};
 
 /// The version of index files that this build writes and reads.
@@ -75,7 +75,7 @@ pub(super) struct Contents<'a> {
     pub(super) sections: [&'a [u8]; SECTIONS],
 }
 
-/// Writes an index file aside and renames it.
+/// Writes an index file aside and renames it, in the place of none but an index file.
 #[expect(
     clippy::indexing_slicing,
     reason = "a header has more bytes than are checked"
@@ -98,7 +98,7 @@ pub(super) fn write(path: &Path, contents: &Contents<'_>) -> Result<()> {
         ..Header::zeroed()
     };
     header.header_checksum = crc32fast::hash(&bytemuck::bytes_of(&header)[..CHECKED]);
-    write_file_with(path, |file| {
+    replace_file(path, begins_with(&MAGIC), |file| {
         file.write_all(bytemuck::bytes_of(&header))?;
         for section in contents.sections {
             file.write_all(section)?;

@@ -145,6 +145,7 @@ impl FlatIndex {
     /// [catalog](crate::data::Catalog::fingerprint) whose items it holds.
     ///
     /// # Errors
+    /// [`Error::NotOurs`](crate::Error::NotOurs) when something else is there than an index file, and
     /// [`Error::Io`](crate::Error::Io) when the file can't be written.
     pub fn save(&self, path: impl AsRef<Path>, fingerprint: u64) -> Result<()> {
         let state = self.read_whole()?;

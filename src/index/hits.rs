@@ -45,14 +45,24 @@ pub struct Hits {
     ends: Vec<usize>,
 }
 
+/// For how many hits room is made before there are any.
+const MOST_ROOM: usize = 1 << 22;
+
 impl Hits {
-    /// Room for the hits of `queries` queries, k each.
+    /// Room for the hits of `queries` queries, k each; more is made where k is very large.
     pub fn with_capacity(queries: usize, k: usize) -> Self {
+        // A k of any size may be asked for, by far more than there are items to find.
+        let room = queries.saturating_mul(k).min(MOST_ROOM);
         Self {
-            items: Vec::with_capacity(queries * k),
-            scores: Vec::with_capacity(queries * k),
+            items: Vec::with_capacity(room),
+            scores: Vec::with_capacity(room),
             ends: Vec::with_capacity(queries),
         }
+    }
+
+    /// For how many hits there is room.
+    pub(crate) fn room(&self) -> usize {
+        self.items.capacity()
     }
 
     /// Nothing for each of so many queries.

@@ -175,6 +175,7 @@ impl AnyIndex {
     /// Writes the index to a file, as [`HnswIndex::save`] does.
     ///
     /// # Errors
+    /// [`Error::NotOurs`](crate::Error::NotOurs) when something else is there than an index file, and
     /// [`Error::Io`](crate::Error::Io) when the file can't be written.
     pub fn save(&self, path: impl AsRef<Path>, fingerprint: u64) -> Result<()> {
         match self {

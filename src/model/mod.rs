@@ -182,8 +182,7 @@ pub trait SequenceRecaller<B: Backend>: Module<B> + ModuleDisplay + Sync + 'stat
         false
     }
 
-    /// How many features of a user the model takes. A history without any is seen as one whose
-    /// features are all 0.
+    /// How many features of a user the model takes; a history without any is refused.
     fn user_features(&self) -> usize {
         0
     }

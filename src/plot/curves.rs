@@ -4,10 +4,9 @@ use std::path::Path;
 
 use plotters::prelude::*;
 
-use super::failed;
+use super::{failed, write};
 use crate::Result;
 use crate::eval::Metric;
-use crate::files::write_file;
 use crate::train::EpochReport;
 
 const SIZE: (u32, u32) = (900, 480);
@@ -15,8 +14,8 @@ const SIZE: (u32, u32) = (900, 480);
 /// Draws the training loss (left axis) and some validation metrics (right axis) over epochs.
 ///
 /// # Errors
-/// [`Error::Plot`](crate::Error::Plot) when there is no epoch or drawing fails, [`Error::Io`](crate::Error::Io) when the file can't be
-/// written.
+/// [`Error::Plot`](crate::Error::Plot) when there is no epoch or drawing fails, [`Error::NotOurs`](crate::Error::NotOurs) when the file
+/// is there and was not drawn by this crate, and [`Error::Io`](crate::Error::Io) when it can't be written.
 pub fn draw_training_curves(
     path: impl AsRef<Path>,
     epochs: &[EpochReport],
@@ -28,7 +27,7 @@ pub fn draw_training_curves(
     }
     let mut svg = String::new();
     draw(&mut svg, epochs, metrics).map_err(|error| failed(path)(error.to_string()))?;
-    write_file(path, svg.as_bytes())
+    write(path, &svg)
 }
 
 fn draw(

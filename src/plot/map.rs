@@ -8,8 +8,7 @@ use plotters::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::failed;
-use crate::files::write_file;
+use super::{failed, write};
 use crate::{Error, Result};
 
 /// A point of a map.
@@ -96,8 +95,8 @@ fn embed(rows: &[Vec<f32>], start: Vec<f32>) -> Vec<(f32, f32)> {
 /// Draws points as a map, colored by group with a legend of the largest groups.
 ///
 /// # Errors
-/// [`Error::Plot`] when there is no point or drawing fails, [`Error::Io`] when the file can't be
-/// written.
+/// [`Error::Plot`] when there is no point or drawing fails, [`Error::NotOurs`] when the file is there
+/// and was not drawn by this crate, and [`Error::Io`] when it can't be written.
 pub fn draw_map(path: impl AsRef<Path>, title: &str, points: &[MapPoint]) -> Result<()> {
     let path = path.as_ref();
     if points.is_empty() {
@@ -105,7 +104,7 @@ pub fn draw_map(path: impl AsRef<Path>, title: &str, points: &[MapPoint]) -> Res
     }
     let mut svg = String::new();
     draw(&mut svg, title, points).map_err(|error| failed(path)(error.to_string()))?;
-    write_file(path, svg.as_bytes())
+    write(path, &svg)
 }
 
 /// The largest groups, the largest first.

@@ -7,7 +7,8 @@ mod map;
 
 use std::path::Path;
 
-use crate::Error;
+use crate::files::{begins_with, replace_file};
+use crate::{Error, Result};
 
 pub use curves::draw_training_curves;
 pub use map::{MapPoint, draw_map, tsne};
@@ -17,4 +18,14 @@ fn failed(path: &Path) -> impl Fn(String) -> Error + '_ {
         path: path.to_owned(),
         reason,
     }
+}
+
+/// What pictures of ours begin with.
+const MARK: &str = "<!-- drawn by seqrec -->\n";
+
+/// Writes a picture, in the place of none but one of ours.
+fn write(path: &Path, svg: &str) -> Result<()> {
+    replace_file(path, begins_with(MARK.as_bytes()), |file| {
+        std::io::Write::write_all(file, [MARK, svg].concat().as_bytes())
+    })
 }

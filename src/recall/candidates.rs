@@ -57,11 +57,12 @@ pub struct Candidates {
 }
 
 impl Candidates {
-    /// Room for the candidates of so many users, k each.
+    /// Room for the candidates of so many users, k each; more is made where k is very large.
     pub fn with_capacity(users: usize, k: usize) -> Self {
+        let hits = Hits::with_capacity(users, k);
         Self {
-            hits: Hits::with_capacity(users, k),
-            reasons: Vec::with_capacity(users * k),
+            reasons: Vec::with_capacity(hits.room()),
+            hits,
         }
     }
 

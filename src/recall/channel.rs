@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::data::{History, Interaction, ItemIndex};
-use crate::index::Filter;
+use crate::index::{Filter, ItemSet};
 
 use super::candidates::Candidates;
 
@@ -120,6 +120,16 @@ pub trait RecallChannel: Send + Sync {
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates>;
 
+    /// Those of some items that are in the index which the channel searches; `None` where it searches
+    /// none. What stands in for the channel, such as a fallback, leaves the others out, so that an item
+    /// which was removed from the index is not recalled in another way.
+    ///
+    /// # Errors
+    /// What the index's search gives.
+    fn holds(&self, _items: &ItemSet) -> Result<Option<ItemSet>> {
+        Ok(None)
+    }
+
     /// Takes notice of something that a user just did, of which the item is in the catalog that
     /// the channel was made for. Channels that don't change while they serve pass it over.
     fn observe(&self, _item: ItemIndex, _interaction: &Interaction, _segments: &[String]) {}
@@ -133,6 +143,10 @@ impl<C: RecallChannel + ?Sized> RecallChannel for std::sync::Arc<C> {
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates> {
         (**self).recall(users, k, filter)
+    }
+
+    fn holds(&self, items: &ItemSet) -> Result<Option<ItemSet>> {
+        (**self).holds(items)
     }
 
     fn observe(&self, item: ItemIndex, interaction: &Interaction, segments: &[String]) {

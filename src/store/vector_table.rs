@@ -1,13 +1,17 @@
 //! Vectors with their ids, as files for other programs.
 
 #[cfg(any(feature = "npy", feature = "parquet"))]
+use std::fs::File;
+#[cfg(any(feature = "npy", feature = "parquet"))]
 use std::path::Path;
 
 use ndarray::{Array2, ArrayView2};
 
 use crate::data::{Catalog, ExternalId};
-#[cfg(any(feature = "npy", feature = "parquet"))]
-use crate::files::write_file_with;
+#[cfg(feature = "parquet")]
+use crate::files::replace_file;
+#[cfg(feature = "npy")]
+use crate::files::{check_replaceable, write_file_with};
 use crate::index::StoredVectors;
 use crate::{Error, Result};
 
@@ -95,19 +99,26 @@ impl VectorTable {
     }
 
     /// Writes the vectors for numpy, and the ids as a list in JSON, in the order of rows:
-    /// `numpy.load("items.npy")` and `json.load(open("items.json"))`. A file that is there is replaced.
+    /// `numpy.load("items.npy")` and `json.load(open("items.json"))`. Two files of as many vectors as ids
+    /// are replaced, and whatever is in an [`OutputFolder`](crate::OutputFolder).
     ///
     /// # Errors
-    /// [`Error::Io`] when a file can't be written.
+    /// [`Error::NotOurs`] when another file is there already, and [`Error::Io`] when one can't be
+    /// written.
     #[cfg(feature = "npy")]
     pub fn save_npy(&self, vectors: impl AsRef<Path>, ids: impl AsRef<Path>) -> Result<()> {
         use ndarray_npy::WriteNpyExt;
-        write_file_with(vectors.as_ref(), |file| {
+        let (vectors, ids) = (vectors.as_ref(), ids.as_ref());
+        let is_ours = is_pair(vectors, ids).unwrap_or(false);
+        for path in [vectors, ids] {
+            check_replaceable(path, |_| is_ours)?;
+        }
+        write_file_with(vectors, |file| {
             self.vectors
                 .write_npy(std::io::BufWriter::new(file))
                 .map_err(std::io::Error::other)
         })?;
-        write_file_with(ids.as_ref(), |file| {
+        write_file_with(ids, |file| {
             let mut file = std::io::BufWriter::new(file);
             serde_json::to_writer(&mut file, &self.ids)?;
             std::io::Write::flush(&mut file)
@@ -115,10 +126,11 @@ impl VectorTable {
     }
 
     /// Writes a Parquet file with the columns `id`, of integers where all ids are, and `vector`, a
-    /// list of `dim` numbers a row. A file that is there is replaced.
+    /// list of `dim` numbers a row. One that such a table was written to is replaced.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file can't be written.
+    /// [`Error::NotOurs`] when something else is there, and [`Error::Io`] when the file can't be
+    /// written.
     #[cfg(feature = "parquet")]
     pub fn save_parquet(&self, path: impl AsRef<Path>) -> Result<()> {
         use std::sync::Arc;
@@ -129,7 +141,12 @@ impl VectorTable {
         use arrow_schema::{DataType, Field};
         use parquet::arrow::ArrowWriter;
         use parquet::basic::{Compression, Encoding};
+        use parquet::file::metadata::KeyValue;
         use parquet::file::properties::WriterProperties;
+        use parquet::file::reader::{FileReader, SerializedFileReader};
+
+        /// What the file's own metadata say of it.
+        const MARK: &str = "seqrec.vectors";
 
         let path = path.as_ref();
         let dim = i32::try_from(self.vectors.ncols()).map_err(|_| {
@@ -166,12 +183,33 @@ impl VectorTable {
             .set_compression(Compression::UNCOMPRESSED)
             .set_dictionary_enabled(false)
             .set_encoding(Encoding::PLAIN)
+            .set_key_value_metadata(Some(vec![KeyValue::new(MARK.to_owned(), None)]))
             .build();
-        write_file_with(path, |file| {
+        let is_ours = |file: &mut File| {
+            let reader = file.try_clone().map(SerializedFileReader::new);
+            let Ok(Ok(reader)) = reader else {
+                return false;
+            };
+            let pairs = reader.metadata().file_metadata().key_value_metadata();
+            pairs.is_some_and(|pairs| pairs.iter().any(|pair| pair.key == MARK))
+        };
+        replace_file(path, is_ours, |file| {
             let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties))?;
             writer.write(&batch)?;
             writer.close()?;
             Ok(())
         })
     }
+}
+
+/// Whether these are as many vectors as ids, as one table is written. Neither file has a place for a mark.
+#[cfg(feature = "npy")]
+fn is_pair(vectors: &Path, ids: &Path) -> std::io::Result<bool> {
+    use std::io::Read;
+    let ids: Vec<ExternalId> = serde_json::from_slice(&std::fs::read(ids)?)?;
+    let mut header = Vec::new();
+    File::open(vectors)?.take(256).read_to_end(&mut header)?;
+    let shape = format!("'shape': ({}, ", ids.len());
+    let header = String::from_utf8_lossy(&header);
+    Ok(header.contains("NUMPY") && header.contains("'<f4'") && header.contains(&shape))
 }

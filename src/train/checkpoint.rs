@@ -69,6 +69,17 @@ impl Progress {
         }
     }
 
+    /// Whether a training that made so many validations can have left it.
+    fn is_possible(&self, validations: usize) -> bool {
+        let steps = || self.epochs.iter().map(|epoch| epoch.step);
+        let spans = [self.train_seconds, self.wall_seconds];
+        self.epochs.len() == validations
+            && (1..=validations).contains(&self.best_epoch)
+            && steps().all(|step| step > 0)
+            && steps().is_sorted_by(|before, after| before < after)
+            && spans.iter().all(|&seconds| seconds >= 0.0)
+    }
+
     /// How many steps were made.
     pub(super) fn steps(&self) -> usize {
         self.epochs.last().map_or(0, |epoch| epoch.step)
@@ -216,7 +227,7 @@ impl Checkpoints {
 
     /// The last checkpoint, if there is one.
     pub(super) fn last(&self) -> Result<Option<Checkpoint>> {
-        let Some((_, path)) = self.epochs()?.pop() else {
+        let Some((validations, path)) = self.epochs()?.pop() else {
             return Ok(None);
         };
         let file = path.join(STATE);
@@ -243,6 +254,11 @@ impl Checkpoints {
         }
         let state: StateFile =
             serde_json::from_value(value).map_err(|error| damaged(error.to_string()))?;
+        if !state.progress.is_possible(validations) {
+            return Err(damaged(
+                "its epochs can't be those of a training".to_owned(),
+            ));
+        }
         Ok(Some(Checkpoint {
             path,
             progress: state.progress,

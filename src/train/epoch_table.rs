@@ -1,5 +1,6 @@
 //! A table of epochs on standard output.
 
+use std::io::Write;
 use std::ops::ControlFlow;
 
 use super::observer::{EpochReport, TrainingObserver, TrainingPlan};
@@ -7,10 +8,13 @@ use crate::Result;
 use crate::eval::Metric;
 
 /// Prints a line an epoch: its number, loss, seconds, targets per second and validation metrics, with
-/// a `*` where it is the best so far.
+/// a `*` where it is the best so far. Once nobody reads them any more (`| head`), training goes on
+/// without.
 #[derive(Debug, Clone, Default)]
 pub struct EpochTable {
     metrics: Vec<Metric>,
+    /// Whether a line could not be printed.
+    is_unread: bool,
 }
 
 impl EpochTable {
@@ -23,7 +27,12 @@ impl EpochTable {
     pub fn of(metrics: impl IntoIterator<Item = Metric>) -> Self {
         Self {
             metrics: metrics.into_iter().collect(),
+            is_unread: false,
         }
+    }
+
+    fn print(&mut self, line: &str) {
+        self.is_unread = self.is_unread || writeln!(std::io::stdout(), "{line}").is_err();
     }
 
     fn row(&self, epoch: &EpochReport) -> String {
@@ -55,15 +64,16 @@ impl TrainingObserver for EpochTable {
         for metric in &self.metrics {
             header.push_str(&format!(" {:>12}", metric.to_string()));
         }
-        println!("{header}");
+        self.print(&header);
         for epoch in plan.done {
-            println!("{}", self.row(epoch));
+            self.print(&self.row(epoch));
         }
         Ok(())
     }
 
     fn on_epoch(&mut self, epoch: &EpochReport, improved: bool) -> Result<ControlFlow<()>> {
-        println!("{}{}", self.row(epoch), if improved { " *" } else { "" });
+        let mark = if improved { " *" } else { "" };
+        self.print(&format!("{}{mark}", self.row(epoch)));
         Ok(ControlFlow::Continue(()))
     }
 }

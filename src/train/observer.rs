@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::eval::{Metric, Report};
-use crate::files::write_file;
+use crate::files::{begins_with, replace_file};
 use crate::{Error, Result};
 
 /// What training is about to do.
@@ -125,8 +125,21 @@ pub struct CsvLog {
     epochs: Vec<EpochReport>,
 }
 
+/// The columns of every log, which the metrics follow.
+const FIXED: [&str; 8] = [
+    "epoch",
+    "step",
+    "loss",
+    "seconds",
+    "waited_seconds",
+    "targets_per_second",
+    "learning_rate",
+    "gradient_norm",
+];
+
 impl CsvLog {
-    /// A log in this file, which is replaced.
+    /// A log in this file. One that is there is replaced when training begins; anything else ends it
+    /// with [`Error::NotOurs`](crate::Error::NotOurs).
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
@@ -144,17 +157,7 @@ impl CsvLog {
         let metrics: Vec<Metric> = metrics.map_or_else(Vec::new, |report| {
             report.iter().map(|(metric, _)| metric).collect()
         });
-        let fixed = [
-            "epoch",
-            "step",
-            "loss",
-            "seconds",
-            "waited_seconds",
-            "targets_per_second",
-            "learning_rate",
-            "gradient_norm",
-        ];
-        let header = fixed.map(str::to_owned).into_iter();
+        let header = FIXED.map(str::to_owned).into_iter();
         writer
             .write_record(header.chain(metrics.iter().map(Metric::to_string)))
             .map_err(failed)?;
@@ -183,7 +186,10 @@ impl CsvLog {
         let contents = writer
             .into_inner()
             .map_err(|error| failed(error.into_error().into()))?;
-        write_file(&self.path, &contents)
+        let start: Vec<u8> = FIXED.join(",").into_bytes();
+        replace_file(&self.path, begins_with(&start), |file| {
+            std::io::Write::write_all(file, &contents)
+        })
     }
 }
 

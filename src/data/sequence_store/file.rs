@@ -238,10 +238,14 @@ fn check_arrays(
         let item = u32::from_le_bytes([item[0], item[1], item[2], item[3]]);
         item != 0 && u64::from(item) <= items
     };
+    let finite = |time: &[u8]| {
+        let time: [u8; 8] = time.try_into().unwrap_or_default();
+        f64::from_le_bytes(time).is_finite()
+    };
     let mut block = vec![0; BLOCK];
     for (section, range) in ranges.iter().enumerate() {
         let mut checksum = crc32fast::Hasher::new();
-        let mut all_known = true;
+        let mut all_right = true;
         let mut left = range.len();
         let start = SeekFrom::Start(range.start as u64);
         file.seek(start).map_err(Error::io("read", path))?;
@@ -250,14 +254,16 @@ fn check_arrays(
             file.read_exact(block).map_err(Error::io("read", path))?;
             checksum.update(block);
             if section == Section::Items as usize {
-                all_known &= block.chunks_exact(4).all(known);
+                all_right &= block.chunks_exact(4).all(known);
+            } else if section == Section::Times as usize {
+                all_right &= block.chunks_exact(8).all(finite);
             }
             left -= block.len();
         }
         if checksum.finalize() != header.checksums[section] {
             return Err(damaged(path, "its checksum is wrong"));
         }
-        if !all_known {
+        if !all_right {
             return Err(not_whole(path));
         }
     }
@@ -277,6 +283,9 @@ fn dataset(map: &Arc<Mmap>, ranges: &[Range<usize>; SECTIONS]) -> Option<Dataset
     let item_ids = ids(Section::ItemEnds, Section::ItemText)?;
     let user_ids = ids(Section::UserEnds, Section::UserText)?;
     let counts: Buffer<u64> = array(map, ranges, Section::Counts)?;
+    let all = counts
+        .iter()
+        .try_fold(0u64, |all, &count| all.checked_add(count));
     let catalog = Catalog::from_ids(item_ids.iter()).ok()?;
     let catalog = catalog.counted(counts.to_vec())?;
     let offsets: Buffer<usize> = array(map, ranges, Section::Offsets)?;
@@ -286,7 +295,10 @@ fn dataset(map: &Arc<Mmap>, ranges: &[Range<usize>; SECTIONS]) -> Option<Dataset
         && offsets.is_sorted()
         && offsets.last() == Some(&items.len())
         && times.len() == items.len()
-        && offsets.len() == user_ids.len() + 1;
-    let sequences = Sequences::from_buffers(offsets, items, times);
-    fits.then(|| Dataset::of_store(catalog, UserIds::Stored(user_ids.into()), sequences))
+        && offsets.len() == user_ids.len() + 1
+        && all == Some(items.len() as u64);
+    fits.then(|| {
+        let sequences = Sequences::from_buffers(offsets, items, times);
+        Dataset::of_store(catalog, UserIds::Stored(user_ids.into()), sequences)
+    })
 }

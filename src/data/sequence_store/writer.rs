@@ -42,6 +42,8 @@ pub struct SequenceStoreWriter {
     pub(super) rows_per_run: usize,
     counts: Counts,
     skipped_rows: usize,
+    /// How many rows came, whether or not they pass the filters.
+    offered: u64,
     /// Whether rows were lost by a write that failed, without which no store may come of the rest.
     lost_rows: bool,
 }
@@ -79,6 +81,7 @@ impl Counts {
 
 impl SequenceStoreWriter {
     pub(super) fn new(path: &Path, filters: Filters) -> Result<Self> {
+        filters.validate()?;
         if path.exists() && !(path.is_file() && file::is_store(path)?) {
             let reason = "there is something else there, which was not written here; \
                           choose another name for the sequence store";
@@ -96,6 +99,7 @@ impl SequenceStoreWriter {
             rows_per_run: RUN,
             counts: Counts::default(),
             skipped_rows: 0,
+            offered: 0,
             lost_rows: false,
         })
     }
@@ -114,17 +118,18 @@ impl SequenceStoreWriter {
     /// Adds interactions, after those that were added before.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for a time or value that is not finite, and then none is added;
+    /// [`Error::InvalidValue`] for an empty id, or a time or value that is not finite, and then none is added;
     /// [`Error::Io`] when the disk is full, after which the store has to be begun anew, and
     /// [`Error::Damaged`] says so.
     pub fn append(&mut self, part: Interactions) -> Result<()> {
         self.check_whole()?;
-        part.check_numbers()?;
+        part.check_rows()?;
         let users = self.users.intern_all(&part.users);
         let items = self.items.intern_all(&part.items);
         self.counts.users.resize(self.users.len(), 0);
         self.counts.items.resize(self.items.len(), 0);
         self.skipped_rows += part.skipped_rows;
+        self.offered += part.len() as u64;
         for row in 0..part.len() {
             if !self.filters.passes(part.value(row)) {
                 continue;
@@ -172,6 +177,7 @@ impl SequenceStoreWriter {
         self.check_whole()?;
         self.end_run()?;
         self.rows = Vec::new();
+        let valued = self.runs.rows();
         let by_row = Filters {
             minimum_value: self.filters.minimum_value,
             ..Filters::default()
@@ -181,7 +187,7 @@ impl SequenceStoreWriter {
             self.retain_core()?;
         }
         if self.counts.items.iter().all(|&count| count == 0) {
-            return Err(nothing_passes(&self.filters));
+            return Err(nothing_passes(&self.filters, self.offered, valued));
         }
         self.write()?;
         SequenceStore::open(&self.path)

@@ -29,7 +29,8 @@ impl HnswIndex {
     /// [catalog](crate::data::Catalog::fingerprint) whose items it holds.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file can't be written.
+    /// [`Error::NotOurs`] when something else is there than an index file, and [`Error::Io`] when the
+    /// file can't be written.
     pub fn save(&self, path: impl AsRef<Path>, fingerprint: u64) -> Result<()> {
         let state = self.read_whole()?;
         let graph = &state.graph;
