@@ -27,7 +27,7 @@ use seqrec::{Error, Result};
 type Train = Autodiff<Flex>;
 
 /// Users who each take eight items, from `first` on in steps of `step`, out of `items`.
-fn split(users: usize, items: usize, first: usize, step: usize) -> Split {
+fn dataset(users: usize, items: usize, first: usize, step: usize) -> Dataset {
     let mut log = Interactions::default();
     for user in 0..users {
         for place in 0..8 {
@@ -36,7 +36,18 @@ fn split(users: usize, items: usize, first: usize, step: usize) -> Split {
             log.push(Interaction::new(format!("user {user}"), item, place as f64));
         }
     }
-    let dataset = Dataset::new(log, Filters::default()).unwrap();
+    Dataset::new(log, Filters::default()).unwrap()
+}
+
+fn split(users: usize, items: usize, first: usize, step: usize) -> Split {
+    let dataset = dataset(users, items, first, step);
+    Split::new(&dataset, Protocol::LeaveOneOut).unwrap()
+}
+
+/// The same with a feature of users for each of these tags.
+fn with_tags(dataset: Dataset, tags: &[&str]) -> Split {
+    let features = Features::of_users(&dataset, tagged("user", 40, tags));
+    let dataset = dataset.with_user_features(features).unwrap();
     Split::new(&dataset, Protocol::LeaveOneOut).unwrap()
 }
 
@@ -564,15 +575,14 @@ fn rows_of(layer: &burn::nn::Linear<Flex>) -> ndarray::Array2<f32> {
 
 #[test]
 fn features_are_matched_by_their_names() {
-    let (old, new) = (old_split(), new_split());
+    let old = with_tags(dataset(40, 20, 0, 1), &["city", "age"]);
+    let new = with_tags(dataset(40, 20, 5, 3), &["city", "area", "age"]);
     let device = Default::default();
-    let towers = |split: &Split, tags: &[&str], users: &[&str], seed| {
+    let towers = |split: &Split, tags: &[&str], seed| {
         let features = Features::of_items(split.catalog(), tagged("item", 30, tags));
-        let names: Vec<String> = users.iter().map(|&name| name.to_owned()).collect();
+        let users = split.catalog().user_features().len();
         let config = TwoTowerConfig::new().with_dim(6).with_hidden(5);
-        let config = config
-            .with_user_features(names.len())
-            .with_user_feature_names(Some(names));
+        let config = config.with_user_features(users);
         config.init_with_features::<Train>(&features, seed, &device)
     };
     // Tags come in the order of their names.
@@ -580,10 +590,10 @@ fn features_are_matched_by_their_names() {
     assert_eq!(features.names(), ["blue", "old", "red"]);
     let folder = tempfile::tempdir().unwrap();
     let trainer = |config| Trainer::new(config).checkpoints(folder.path().join("checkpoints"));
-    let before = towers(&old, &["red", "blue", "old"], &["age", "city"], 1).unwrap();
+    let before = towers(&old, &["red", "blue", "old"], 1).unwrap();
     let before = trainer(config()).fit(before, &old, &device).unwrap().model;
     let tags = ["blue", "new", "red"];
-    let model = || towers(&new, &tags, &["city", "sex", "age"], 2).unwrap();
+    let model = || towers(&new, &tags, 2).unwrap();
     let cold = Trainer::new(still())
         .fit(model(), &new, &device)
         .unwrap()
@@ -602,27 +612,21 @@ fn features_are_matched_by_their_names() {
     for place in 0..6 {
         assert_eq!(new_rows.row(place), old_rows.row(place), "{place}");
     }
-    assert_eq!(new_rows.row(6), old_rows.row(7), "city");
-    assert_eq!(new_rows.row(7), cold_rows.row(7), "sex");
-    assert_eq!(new_rows.row(8), old_rows.row(6), "age");
+    assert_eq!(new_rows.row(6), old_rows.row(6), "age");
+    assert_eq!(new_rows.row(7), cold_rows.row(7), "area");
+    assert_eq!(new_rows.row(8), old_rows.row(7), "city");
 
     // Where names are not known, nothing is matched by place.
-    let config = TwoTowerConfig::new().with_dim(6).with_hidden(5);
-    let features = Features::of_items(new.catalog(), tagged("item", 30, &tags));
-    let config = config.with_user_features(2);
-    let unnamed = config.init_with_features::<Train>(&features, 2, &device);
-    let warm = Trainer::new(still()).warm_start(start);
-    let refused = warm
-        .fit(unnamed.unwrap(), &new, &device)
-        .map(drop)
-        .unwrap_err();
+    let nameless = WarmStart::new(&before, old_split().catalog());
+    let warm = Trainer::new(still()).warm_start(nameless);
+    let refused = warm.fit(model(), &new, &device).map(drop).unwrap_err();
     assert!(
         refused.to_string().contains("user_tower.0.weight"),
         "{refused}"
     );
     let twice = ["a", "a"].map(str::to_owned).to_vec();
     assert!(Features::new(twice, ndarray::Array2::zeros((3, 2))).is_err());
-    let few = TwoTowerConfig::new().with_user_features(2);
-    let few = few.with_user_feature_names(Some(vec!["age".to_owned()]));
+    let few = TwoTowerConfig::new().with_item_features(2);
+    let few = few.with_item_feature_names(Some(vec!["age".to_owned()]));
     assert!(few.validate().is_err());
 }
