@@ -11,6 +11,7 @@
 
 use std::path::Path;
 
+use super::columns;
 use super::schema::{Column, Schema};
 use crate::{Error, Result};
 
@@ -43,6 +44,8 @@ impl Layout {
                 "a column can only be named where the file has a header",
             )),
         };
+        let names = header.as_deref().unwrap_or_default();
+        columns::check_order(path, schema, names, |_| false)?;
         let find_optional = |column: &Option<Column>| column.as_ref().map(find).transpose();
         Ok(Self {
             user: find(&schema.user)?,

@@ -25,7 +25,7 @@ use super::only::Only;
 use super::parquet;
 use super::rows::{BadRows, Collector, TakePart};
 use super::schema::Schema;
-use super::text::Text;
+use super::text::{PARQUET, Text, first_bytes};
 use crate::{Error, Result};
 
 /// Reads [`Interactions`] from a file, or from anything else that gives bytes.
@@ -153,7 +153,9 @@ impl InteractionReader {
     /// # Errors
     /// [`Error::Io`] when the file can't be read, [`Error::EmptyFile`] when it holds no row,
     /// [`Error::MissingColumn`] when the header lacks a column, and, unless bad rows are skipped,
-    /// [`Error::ColumnCount`], [`Error::Field`] or [`Error::Encoding`] with the line; of Parquet,
+    /// [`Error::ColumnCount`], [`Error::Field`] or [`Error::Encoding`] with the line; a time in another
+    /// [unit](super::TimeUnit) than most of the file's, or before 1900 or after 2100 where the unit is known,
+    /// is such an [`Error::Field`] too; of Parquet,
     /// [`Error::ColumnType`], [`Error::Field`] with the row in place of the line, and
     /// [`Error::Damaged`] for a file that is cut short.
     pub fn read(&self) -> Result<Interactions> {
@@ -173,16 +175,14 @@ impl InteractionReader {
         if let Origin::Path(path) = &self.source
             && is_parquet(path)
         {
-            return match self.format.schema(path, "")? {
-                Some(schema) => {
-                    let into = Collector::new(path, self.bad_rows, take);
-                    parquet::read(path, &schema, &self.only, into)
-                }
-                None => {
-                    let reason = "Parquet has columns, such as user=who,item=what,time=at";
-                    Err(Error::invalid("format", &self.format, reason))
-                }
+            let Some(schema) = self.format.schema(path, "")? else {
+                let reason = "Parquet has columns, such as user=who,item=what,time=at";
+                return Err(Error::invalid("format", &self.format, reason));
             };
+            let mut into = Collector::new(path, self.bad_rows, take);
+            return read_with(&mut into, |into| {
+                parquet::read(path, &schema, &self.only, into)
+            });
         }
         if let Some(only) = self.only.first() {
             let reason = "only rows of Parquet files are chosen by a column while they are read; \
@@ -197,6 +197,11 @@ impl InteractionReader {
                 &opened
             }
         };
+        let mut into = Collector::new(text.name(), self.bad_rows, take);
+        read_with(&mut into, |into| self.read_text(text, into))
+    }
+
+    fn read_text(&self, text: &Text, into: &mut Collector<'_, '_>) -> Result<()> {
         let path = text.name();
         let open = || text.open().map_err(Error::io("read", path));
         let mut source = BufReader::with_capacity(1 << 20, open()?);
@@ -212,51 +217,53 @@ impl InteractionReader {
         let carriage_returns = first_line.ends_with(b"\r");
         let first_line = String::from_utf8_lossy(first_line).trim_end().to_owned();
 
-        let mut into = Collector::new(path, self.bad_rows, take);
         match self.format.schema(path, &first_line)? {
-            None => read_sequences(source, &mut into)?,
-            Some(schema) if schema.delimiter == " " => {
-                read_columns(source, &schema, &mut into)?;
-            }
+            None => read_sequences(source, into),
+            Some(schema) if schema.delimiter == " " => read_columns(source, &schema, into),
             Some(schema) => {
                 let completion = match text.bytes() {
                     Some(bytes) => {
                         let size = bytes.size().map_err(Error::io("read", path))?;
                         let mut blocks = Places::new(bytes, byte_order_mark as u64..size, BLOCK);
-                        blocks::read(&mut blocks, &schema, &mut into)?
+                        blocks::read(&mut blocks, &schema, into)?
                     }
                     None => {
                         let mut blocks = Stream::new(source, BLOCK);
-                        blocks::read(&mut blocks, &schema, &mut into)?
+                        blocks::read(&mut blocks, &schema, into)?
                     }
                 };
                 match completion {
-                    Completion::Whole => {}
+                    Completion::Whole => Ok(()),
                     Completion::Quoted => {
                         // Quoted fields may hold delimiters and line ends: the csv crate knows.
                         into.begin_anew();
-                        read_csv(open()?, &schema, carriage_returns, &mut into)?;
+                        read_csv(open()?, &schema, carriage_returns, into)
                     }
                 }
             }
         }
-        into.finish()
     }
 }
 
-/// What a Parquet file begins with.
-const PARQUET: [u8; 4] = *b"PAR1";
+/// What `read` gives to a collector. Where its times are of two units, it reads once more, to name the
+/// line: which unit most are in is known at the end alone.
+fn read_with<'a, 'p>(
+    into: &mut Collector<'a, 'p>,
+    read: impl Fn(&mut Collector<'a, 'p>) -> Result<()>,
+) -> Result<Interactions> {
+    let first = read(into).and_then(|()| into.finish());
+    if into.rule.is_none() || into.bad_rows == BadRows::Skip {
+        return first;
+    }
+    into.begin_anew();
+    read(into).and(first)
+}
 
-/// Whether a path is a Parquet file, or a folder of them. Pipes are left as they are.
+/// Whether a path is a Parquet file, or a folder. Pipes are left as they are.
 fn is_parquet(path: &Path) -> bool {
     let is_file = std::fs::metadata(path).is_ok_and(|file| file.is_file());
-    let begins = || {
-        let mut start = [0; PARQUET.len()];
-        let mut file = std::fs::File::open(path).ok()?;
-        file.read_exact(&mut start).ok()?;
-        Some(start == PARQUET)
-    };
-    path.is_dir() || (is_file && begins().unwrap_or(false))
+    let begins = || first_bytes(path).is_ok_and(|start| start.starts_with(&PARQUET));
+    path.is_dir() || (is_file && begins())
 }
 
 /// What stands for reading Parquet where that is not built in.
@@ -277,8 +284,8 @@ mod parquet {
         path: &Path,
         _: &Schema,
         _: &[Only],
-        _: Collector<'_, '_>,
-    ) -> Result<Interactions> {
+        _: &mut Collector<'_, '_>,
+    ) -> Result<()> {
         missing(path)
     }
 }

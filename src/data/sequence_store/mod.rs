@@ -261,6 +261,36 @@ mod tests {
         }
     }
 
+    /// A file that fails after rows of it were taken, some of them written, can be mended and read again.
+    #[test]
+    fn a_file_that_fails_adds_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let row = |row: usize| format!("u{},\"i{}\",{}\n", row % 7, row % 11, row % 90);
+        let reader = |rows: std::ops::Range<usize>, end: &str| {
+            let text: String = rows.map(row).collect();
+            let format = "user=0,item=1,time=2".parse().unwrap();
+            InteractionReader::from_reader((text + end).as_bytes(), format).unwrap()
+        };
+        for (rows_per_run, filters) in [
+            (30, filters()[0]),
+            (70, filters()[3]),
+            (1_000, filters()[2]),
+        ] {
+            let path = home.path().join("log.store");
+            let mut writer = SequenceStore::create(path, filters).unwrap();
+            writer.rows_per_run = rows_per_run;
+            let mut memory = reader(0..50, "").read().unwrap();
+            writer.read(&reader(0..50, "")).unwrap();
+            for bad in ["u1,new\n", "new,new,soon\n"] {
+                assert!(writer.read(&reader(50..200, bad)).is_err());
+            }
+            writer.read(&reader(50..200, "")).unwrap();
+            memory.append(reader(50..200, "").read().unwrap());
+            let memory = Dataset::new(memory, filters).unwrap();
+            assert_same(writer.finish().unwrap().dataset(), &memory);
+        }
+    }
+
     #[test]
     fn what_is_no_store_is_an_error_and_nothing_is_lost() {
         let home = tempfile::tempdir().unwrap();
