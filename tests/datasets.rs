@@ -212,3 +212,160 @@ mod dataset {
         ));
     }
 }
+
+mod sequence_stores {
+    use std::fs;
+
+    use seqrec::Error;
+    use seqrec::data::{
+        Batcher, Dataset, Filters, Interaction, InteractionReader, Interactions, Protocol,
+        SequenceStore, Split, Targets, TrainingSequences,
+    };
+
+    /// Interactions whose users come in no order, with ties in time, repeats, low values, and users
+    /// and items that are rare.
+    fn log() -> Interactions {
+        let mut state = 1u64;
+        let mut draw = |below: u64| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        };
+        (0..6_000)
+            .map(|_| {
+                let user = draw(300);
+                let most = 1 + draw(150);
+                let item = draw(most);
+                Interaction {
+                    value: Some(draw(10) as f32 / 2.0),
+                    ..Interaction::new(format!("user {user}"), item as i64, draw(40) as f64 - 3.5)
+                }
+            })
+            .collect()
+    }
+
+    fn assert_same(store: &Dataset, memory: &Dataset) {
+        assert_eq!(store.catalog(), memory.catalog());
+        assert_eq!(store.sequences(), memory.sequences());
+        for user in 0..=memory.users() {
+            assert_eq!(store.user_id(user), memory.user_id(user));
+        }
+        let user = memory.users() / 2;
+        let id = memory.user_id(user).unwrap();
+        assert_eq!(store.user_of(id), Some(user));
+    }
+
+    #[test]
+    fn splits_and_batches_are_those_of_the_data_set_in_memory() {
+        let home = tempfile::tempdir().unwrap();
+        let mut writer =
+            SequenceStore::create(home.path().join("log.store"), Filters::default()).unwrap();
+        writer.append(log()).unwrap();
+        let store = writer.finish().unwrap();
+        let memory = Dataset::new(log(), Filters::default()).unwrap();
+        for protocol in [
+            Protocol::LeaveOneOut,
+            Protocol::Ratio { seed: 3 },
+            Protocol::TimeCut {
+                valid: 20.0,
+                test: 30.0,
+            },
+        ] {
+            let splits = [store.dataset(), &memory].map(|of| Split::new(of, protocol).unwrap());
+            let [stored, known] = &splits;
+            assert_eq!(stored.fingerprint(), known.fingerprint());
+            assert!(stored.test.iter().eq(known.test.iter()));
+        }
+        let batches = [store.dataset(), &memory].map(|of| {
+            let all = TrainingSequences::all(of);
+            let batcher = Batcher::new(&all, 32, 10, Targets::ONE_RANDOM, 5).unwrap();
+            batcher.epoch(1).collect::<Vec<_>>()
+        });
+        let [stored, known] = &batches;
+        assert_eq!(format!("{stored:?}"), format!("{known:?}"));
+    }
+
+    #[test]
+    fn what_is_no_store_is_an_error_and_nothing_is_lost() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("log.store");
+        let write = || {
+            let mut writer = SequenceStore::create(&path, Filters::default()).unwrap();
+            writer.append(log()).unwrap();
+            writer
+        };
+        write().finish().unwrap();
+        let whole = fs::read(&path).unwrap();
+        // A writer that is dropped, or finds nothing, leaves the old store.
+        drop(write());
+        let none = SequenceStore::create(&path, Filters::default())
+            .unwrap()
+            .finish();
+        assert!(matches!(none, Err(Error::NothingLeft { .. })), "{none:?}");
+        let none = {
+            let filters = Filters::default().with_minimum_per_user(10_000);
+            let mut writer = SequenceStore::create(&path, filters).unwrap();
+            writer.append(log()).unwrap();
+            writer.finish()
+        };
+        assert!(matches!(none, Err(Error::NothingLeft { .. })), "{none:?}");
+        let bad: Interactions = [Interaction::new("u", "i", f64::NAN)].into_iter().collect();
+        let refused = write().append(bad);
+        assert!(matches!(
+            refused,
+            Err(Error::InvalidValue { field: "time", .. })
+        ));
+        assert_eq!(fs::read(&path).unwrap(), whole);
+
+        let damaged = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            SequenceStore::open(&path).unwrap_err()
+        };
+        for length in [0, 5, 100, 256, 5_000, whole.len() - 64, whole.len() - 1] {
+            let error = damaged(&whole[..length]);
+            assert!(matches!(error, Error::Damaged { .. }), "{length}: {error}");
+        }
+        for place in (0..whole.len()).step_by(whole.len() / 97) {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 0x10;
+            if fs::write(&path, &bytes).is_ok()
+                && let Ok(store) = SequenceStore::open(&path)
+            {
+                // Between the arrays nothing is kept.
+                assert_same(
+                    store.dataset(),
+                    &Dataset::new(log(), Filters::default()).unwrap(),
+                );
+            }
+        }
+        fs::write(&path, &whole).unwrap();
+        let read = InteractionReader::detect(&path).unwrap_err().to_string();
+        assert!(read.contains("SequenceStore::open"), "{read}");
+        let mut other = whole.clone();
+        other[8] = 9;
+        assert!(matches!(
+            damaged(&other),
+            Error::FormatVersion { found: 9, .. }
+        ));
+
+        // Something else's file or folder is not written over.
+        let thesis = home.path().join("thesis.txt");
+        fs::write(&thesis, "x").unwrap();
+        for taken in [thesis.as_path(), home.path()] {
+            let refused = SequenceStore::create(taken, Filters::default());
+            assert!(matches!(
+                refused,
+                Err(Error::InvalidValue { field: "path", .. })
+            ));
+            assert!(matches!(
+                SequenceStore::open(taken),
+                Err(Error::Damaged { .. })
+            ));
+        }
+        assert!(matches!(
+            SequenceStore::open(home.path().join("none")),
+            Err(Error::Io { .. })
+        ));
+    }
+}

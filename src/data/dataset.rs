@@ -11,6 +11,7 @@ use super::id::{ExternalId, IdTable};
 use super::interactions::Interactions;
 use super::sequences::Sequences;
 use super::stored_ids::StoredIds;
+use super::time_unit::TimeSizes;
 use crate::item::ItemIndex;
 use crate::{Error, Result};
 
@@ -166,10 +167,11 @@ impl Dataset {
     ///
     /// # Errors
     /// [`Error::NothingLeft`] when no interaction passes, and [`Error::InvalidValue`] for a filter, time or
-    /// value that is not finite.
+    /// value that is not finite, or a time that [can't be meant](Interactions::from_columns).
     pub fn new(interactions: Interactions, filters: Filters) -> Result<Self> {
         filters.validate()?;
         interactions.check_numbers()?;
+        interactions.check_times(TimeSizes::default())?;
         let mut grouped = Grouped::new(interactions, &filters);
         grouped.sort_by_time();
         if filters.repeats != Repeats::Keep {

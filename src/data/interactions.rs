@@ -113,6 +113,7 @@ impl Interactions {
             .collect();
         log.time = times.to_vec();
         log.check_numbers()?;
+        log.check_times(TimeSizes::default())?;
         Ok(log)
     }
 
@@ -193,8 +194,7 @@ impl Interactions {
         self.events.ids().get(number as usize)
     }
 
-    /// Refuses times and values that are infinite or no numbers, which put nothing in order, and times
-    /// that can't be meant.
+    /// Refuses times and values that are infinite or no numbers, which put nothing in order.
     #[expect(
         clippy::indexing_slicing,
         reason = "rows are looked for among those that are there"
@@ -215,7 +215,7 @@ impl Interactions {
         if let Some(row) = self.value.iter().position(|value| value.is_infinite()) {
             return refuse("value", row, self.value[row].into());
         }
-        self.check_times(TimeSizes::default()).map(drop)
+        Ok(())
     }
 
     /// Refuses times that are not of one unit with most of these and of those before; otherwise the
