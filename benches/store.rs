@@ -131,13 +131,8 @@ fn train(
     let start = Instant::now();
     let store = SequenceStore::open(path)?;
     let open_s = start.elapsed().as_secs_f64();
-    let sequences = store.dataset().sequences();
     // Few are judged: whoever did something in the last ten-thousandth.
-    let cut = |quantile| sequences.time_quantile(quantile).ok_or("no interactions");
-    let protocol = Protocol::TimeCut {
-        valid: cut(0.9999)?,
-        test: cut(0.99995)?,
-    };
+    let protocol = Protocol::time_cut_at_shares(store.dataset(), 0.9999, 0.99995)?;
     let start = Instant::now();
     let split = Split::new(store.dataset(), protocol)?;
     let split_s = start.elapsed().as_secs_f64();

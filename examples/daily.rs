@@ -167,10 +167,11 @@ fn run_days(
             *recall = judge(model, &split, metric)?;
         }
         println!(
-            "day {}: {} test users; {metric} {:.4} never retrained, {:.4} from nothing ({} epochs, \
+            "day {}: {} test users, {} newcomers not judged; {metric} {:.4} never retrained, {:.4} from nothing ({} epochs, \
              {seconds:.1} s), {:.4} warm ({warm_seconds:.1} s)",
             day + 1,
             split.test.len(),
+            split.test.newcomers().len(),
             of_day[0],
             of_day[1],
             cold.best_epoch,

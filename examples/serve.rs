@@ -7,6 +7,7 @@
 //! curl -d '{"user": 42, "k": 20}' localhost:8080/recall
 //! curl -d '{"history": [1, 31, 1029], "k": 20}' localhost:8080/recall
 //! curl -d '{"history": [{"item": 1, "time": 1260759144}], "k": 20}' localhost:8080/recall
+//! curl -d '{"history": [1], "features": {"new here": 1}, "k": 20}' localhost:8080/recall
 //! curl -d '{"events": [{"user": 42, "item": 31}]}' localhost:8080/events
 //! curl localhost:8080/healthz
 //! curl localhost:8080/metrics
@@ -73,9 +74,12 @@ struct Options {
     /// The largest k.
     #[arg(long, default_value_t = 1_000)]
     max_k: usize,
-    /// How many of a user's last items are gone by.
+    /// How many of a user's last items channels see.
     #[arg(long, default_value_t = 200)]
     history: usize,
+    /// How many items of a user's older events are held, only to be left out.
+    #[arg(long, default_value_t = 2_000)]
+    seen: usize,
     /// Of how many users events are held.
     #[arg(long, default_value_t = 100_000)]
     users: usize,
@@ -120,6 +124,7 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
         .with_budget(seconds("budget", options.budget / 1e3)?)
         .with_max_k(options.max_k)
         .with_history(options.history)
+        .with_seen(options.seen)
         .with_users(options.users);
     settings.threads = options.threads.unwrap_or(settings.threads);
     let titles = (options.titles.as_deref())

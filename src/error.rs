@@ -114,6 +114,18 @@ pub enum Error {
         expected: &'static str,
     },
 
+    /// A line can't be divided into fields: by a quote that is not closed, or one that closes where rows
+    /// have been swallowed, or by a carriage return within a line.
+    #[error("{}:{line}: {reason}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1: of a quote, where it opens.
+        line: u64,
+        /// What is wrong, and what can be done.
+        reason: String,
+    },
+
     /// A line is not valid UTF-8.
     #[error("{}:{line}: not valid UTF-8", path.display())]
     Encoding {
@@ -192,6 +204,18 @@ pub enum Error {
     TimesMissing {
         /// Which of the histories, counted from 0.
         row: usize,
+    },
+
+    /// A model uses features of users, and there are none.
+    #[error(
+        "the model looks at {expected} features of a user, and the user in row {row} has none; \
+         give them: in training by `Dataset::with_user_features`, and in a call by their names"
+    )]
+    FeaturesMissing {
+        /// Which of the histories, counted from 0.
+        row: usize,
+        /// How many features the model looks at.
+        expected: usize,
     },
 
     /// A file of this crate's own (a run folder, a checkpoint) is damaged or incomplete.

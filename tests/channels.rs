@@ -516,6 +516,13 @@ fn old_items_weigh_less_by_age() {
     assert_eq!(scores(UserContext::from(history).at(100.0)), [0.5, 0.125]);
     // A clock that is behind makes nothing more than new.
     assert_eq!(scores(UserContext::from(history).at(0.0)), [1.0, 1.0]);
+    // What the history itself was told counts as well.
+    assert_eq!(scores(history.at(100.0).into()), [0.5, 0.125]);
+    // After years away the later item still comes first.
+    let [first, second] = scores(history.at(1e9).into())[..] else {
+        panic!("both are recalled")
+    };
+    assert!(first > second && second > 0.0, "{first}, {second}");
 }
 
 #[test]

@@ -9,19 +9,21 @@ use seqrec::Error;
 use seqrec::channels::{ItemNeighborsConfig, Popularity, PopularityConfig};
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
-    Catalog, Dataset, ExternalId, Features, Filters, Interaction, Interactions, ItemIndex, Seen,
-    TimeUnit, TrainingSequences,
+    Catalog, Dataset, ExternalId, Features, Filters, History, Interaction, Interactions, ItemIndex,
+    Protocol, Seen, Split, TimeUnit, TrainingSequences,
 };
 use seqrec::engine::{
     Because, EngineConfig, Observed, Outcome, RecallEngine, RecallRequest, Recalled,
 };
-use seqrec::index::{Filter, HnswConfig, IndexPlan};
-use seqrec::model::{Gru4RecConfig, RecallerConfig};
+use seqrec::eval::Scorer;
+use seqrec::index::{Filter, FlatIndex, HnswConfig, IndexPlan};
+use seqrec::model::{Gru4RecConfig, HstuConfig, RecallerConfig, TwoTowerConfig};
 use seqrec::prelude::Flex;
 use seqrec::recall::{
-    Candidate, Candidates, ChannelWeight, Fusion, HistoryItems, Reason, RecallChannel, RecallStage,
-    Selection, UserContext,
+    Candidate, Candidates, ChannelWeight, Fusion, HistoryItems, Path as _, Reason, RecallChannel,
+    RecallStage, Selection, UserContext, VectorChannel,
 };
+use seqrec::retrieve::{Evaluation, ModelEncoder, item_vectors};
 use seqrec::store::{
     ChannelKind, PlannedChannel, PlannedSelection, Run, STAGE_FORMAT_VERSION, ServedStage,
     StageData, StagePlan,
@@ -274,6 +276,459 @@ fn events_are_part_of_the_next_call() {
     assert_eq!(engine.statistics().users, 3);
 }
 
+/// A stage of a path whose items weigh less by their age, and of a model that looks at how long ago
+/// items were taken.
+fn stage_by_time(split: &Split, half_life: f64) -> seqrec::Result<RecallStage> {
+    let catalog = split.catalog();
+    let neighbors = ItemNeighborsConfig::new().fit(&split.train, catalog)?;
+    let path = HistoryItems::last(20)?.with_half_life(half_life)?;
+    let device = Default::default();
+    let hstu = HstuConfig::new()
+        .with_dim(8)
+        .with_heads(1)
+        .with_max_len(20)
+        .with_time_to_target(true)
+        .init::<Flex>(catalog.len(), 1, &device)?;
+    let index = FlatIndex::new(&item_vectors(&hstu))?;
+    let hstu = VectorChannel::<ModelEncoder<Flex, _>, _>::of_model(hstu, index, device);
+    stage()
+        .channel(
+            "path",
+            path.then(neighbors).into_channel(),
+            ChannelWeight::default(),
+        )?
+        .channel("hstu", hstu, ChannelWeight::default())
+}
+
+/// There is one time at which a user asks: an evaluation has it from the label, an engine from the
+/// request, and all channels count from it.
+#[test]
+fn an_engine_and_an_evaluation_rank_alike() {
+    let log = Synthetic::new().with_users(60).with_items(40).generate();
+    let dataset = Dataset::new(log, Filters::default()).unwrap();
+    let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
+    let (catalog, cases) = (split.catalog(), &split.test);
+    let load = {
+        let (split, dataset) = (split.clone(), dataset.clone());
+        move || {
+            let data = StageData::new(&dataset, split.train.clone(), split.catalog().clone())?;
+            Ok(ServedStage::new(stage_by_time(&split, 60.0)?, data))
+        }
+    };
+    let budget = Duration::from_secs(60);
+    let settings = EngineConfig::new().with_budget(budget);
+    let engine = RecallEngine::with_loader(load, settings).unwrap();
+    let stage = stage_by_time(&split, 60.0).unwrap();
+    let mut scorer = Scorer::new(catalog, &[10]).unwrap();
+    let mut depend_on_time = 0;
+    for place in 0..cases.len() {
+        let case = cases.get(place);
+        let asked = dataset.sequences().times(case.user)[case.history.len()];
+        let ids = case
+            .history
+            .iter()
+            .map(|&item| catalog.id_of(item).unwrap());
+        let timed = ids.cloned().zip(case.times.iter().copied());
+        let request = RecallRequest::of_timed_history(timed.clone(), 10).at(asked);
+        let served = engine.recall_for(&request).unwrap();
+
+        let unseen = |_: usize, item: ItemIndex| !case.history.contains(&item);
+        let filter = Some(Filter::Predicate(&unseen));
+        let fused = stage.recall_fused(&[cases.history(place).into()], 10, filter);
+        let evaluated = fused.unwrap().remove(0);
+        assert_eq!(served.items.len(), evaluated.len());
+        for (served, evaluated) in served.items.iter().zip(&evaluated) {
+            assert_eq!(Some(&served.id), catalog.id_of(evaluated.item));
+            let found = evaluated
+                .found
+                .iter()
+                .map(|found| (found.rank, found.score));
+            assert!((served.found.iter().map(|found| (found.rank, found.score))).eq(found));
+        }
+        let items = served.items.iter().map(|item| catalog.index_of(&item.id));
+        scorer.add(&items.collect::<Option<Vec<_>>>().unwrap(), case.labels);
+        // It is a test of time only where another time gives another list.
+        let request = RecallRequest::of_timed_history(timed, 10).at(asked + 1e6);
+        depend_on_time += usize::from(engine.recall_for(&request).unwrap().items != served.items);
+    }
+    assert!(depend_on_time > cases.len() / 2, "{depend_on_time}");
+    let evaluation = Evaluation::new(&[10], Seen::Exclude);
+    let report = evaluation.run_channel(&stage, cases, catalog).unwrap();
+    assert_eq!(report.recall(10), scorer.report().recall(10));
+    assert_eq!(report.ndcg(10), scorer.report().ndcg(10));
+}
+
+/// Where a request does not say when a user asks, they ask now, by the clock.
+#[test]
+fn who_asks_without_a_time_asks_now() {
+    let now = TimeUnit::Seconds.now();
+    let log: Interactions = (0..8i64)
+        .flat_map(|user| (0..4i64).map(move |place| (user, (user + place) % 6, place as f64)))
+        .map(|(user, item, place)| Interaction::new(user, item, now - 1000.0 + place))
+        .collect();
+    let dataset = Dataset::new(log, Filters::default()).unwrap();
+    let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
+    let load = {
+        let split = split.clone();
+        move || {
+            let data = StageData::new(&dataset, split.train.clone(), split.catalog().clone())?;
+            Ok(ServedStage::new(stage_by_time(&split, 1000.0)?, data))
+        }
+    };
+    let engine = RecallEngine::with_loader(load, EngineConfig::default()).unwrap();
+    let best = |request: RecallRequest| -> f32 {
+        let recalled = engine.recall_for(&request).unwrap();
+        let found = recalled.items.iter().flat_map(|item| &item.found);
+        let by_path = found.filter(|found| &*found.channel == "path");
+        by_path.map(|found| found.score).fold(0.0, f32::max)
+    };
+    let request = || RecallRequest::of_timed_history([(1, now - 1000.0)], 5);
+    let (then, by_default) = (best(request().at(now - 1000.0)), best(request()));
+    // A half-life ago, and the seconds that this test takes.
+    let share = by_default / then;
+    assert!((0.45..0.5001).contains(&share), "{share}");
+}
+
+/// A history whose times run backwards could be in the wrong order or have wrong times.
+#[test]
+fn histories_that_run_backwards_are_refused() {
+    let items = [1, 2, 3].map(ItemIndex::new);
+    let refused = |times: &[f64]| History::with_times(&items, times).unwrap_err().to_string();
+    let reason = refused(&[1.0, 9.0, 5.0]);
+    assert!(
+        reason.contains("5 in place 2") && reason.contains("after 9"),
+        "{reason}"
+    );
+    assert!(refused(&[1.0, f64::NAN, 5.0]).contains("place 1"));
+    // Equal times are in the order that they come in.
+    assert!(History::with_times(&items, &[1.0, 1.0, 5.0]).is_ok());
+    let engine = engine_with_times(1.0);
+    let ask = |times: [f64; 2]| {
+        let history = ["a", "b"].into_iter().zip(times);
+        engine.recall_for(&RecallRequest::of_timed_history(history, 2))
+    };
+    assert!(ask([1.6e9, 1.6e9]).is_ok());
+    let reason = ask([1.61e9, 1.6e9]).unwrap_err().to_string();
+    assert!(
+        reason.contains("history") && reason.contains("run backwards"),
+        "{reason}"
+    );
+}
+
+/// What channels see of a heavy user is bounded; what is left out of their lists is all they took.
+#[test]
+fn heavy_users_get_nothing_that_they_have_taken() {
+    const ITEMS: usize = 600;
+    let all = || (1..=ITEMS as u32).map(ItemIndex::new);
+    let id = |item: usize| ExternalId::from(format!("item {item:03}"));
+    let log: Interactions = (0..ITEMS)
+        .map(|item| Interaction::new("everything", id(item), item as f64 + 1.0))
+        // Out of order, as files are.
+        .chain(
+            (0..500)
+                .rev()
+                .map(|item| Interaction::new("heavy", id(item), item as f64 + 1.0)),
+        )
+        .collect();
+    let dataset = Dataset::new(log, Filters::default()).unwrap();
+    let seen = Arc::new(AtomicUsize::new(0));
+    let count = seen.clone();
+    let load = move || {
+        let count = count.clone();
+        let channel = Told(Arc::new(move |user| {
+            count.store(user.history().items().len(), Ordering::SeqCst);
+            Ok(all().collect())
+        }));
+        let sequences = TrainingSequences::all(&dataset);
+        let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
+        let stage = RecallStage::new(Fusion::RECIPROCAL_RANK, ITEMS)?;
+        Ok(ServedStage::new(
+            stage.channel("all", channel, ChannelWeight::default())?,
+            data,
+        ))
+    };
+    let settings = EngineConfig::new().with_budget(Duration::from_secs(30));
+    let engine = RecallEngine::with_loader(load, settings).unwrap();
+    let unseen: Vec<String> = (500..ITEMS).map(|item| id(item).to_string()).collect();
+    // By the stage's data.
+    assert_eq!(ids(&engine.recall("heavy", 1_000).unwrap()), unseen);
+    assert_eq!(seen.load(Ordering::SeqCst), 200);
+    // By events, the latest of which come first.
+    for item in (0..500).rev() {
+        let event = Interaction::new("new", id(item), item as f64 + 1.0);
+        let observed = engine.observe(&event, &[]).unwrap();
+        let kept = if item < 300 {
+            Observed::Older
+        } else {
+            Observed::Taken
+        };
+        assert_eq!(observed, kept, "{item}");
+    }
+    let recalled = engine.recall("new", 1_000).unwrap();
+    assert_eq!((ids(&recalled), recalled.known), (unseen.clone(), 200));
+    engine.reload().unwrap();
+    assert_eq!(ids(&engine.recall("new", 1_000).unwrap()), unseen);
+    // By the call's own history.
+    let request = RecallRequest::of_history((0..500).map(id), 1_000);
+    let recalled = engine.recall_for(&request).unwrap();
+    assert_eq!((ids(&recalled), recalled.known), (unseen, 200));
+    let timed = RecallRequest::of_timed_history((0..500).map(|item| (id(item), 1.0)), 1_000);
+    assert_eq!(engine.recall_for(&timed).unwrap().items, recalled.items);
+    assert_eq!(seen.load(Ordering::SeqCst), 200);
+    let kept = engine.recall_for(&request.seen(Seen::Keep)).unwrap();
+    assert_eq!(kept.items.len(), ITEMS);
+}
+
+/// A window or a half-life goes by the clock, and one event from a clock that is ahead moves neither.
+#[test]
+fn an_event_from_a_clock_that_is_ahead_empties_no_window() {
+    const HOUR: f64 = 3_600.0;
+    let now = TimeUnit::Seconds.now();
+    // 61 items within the last half hour, and one that somebody took on a far day.
+    let far = Interaction::new("ahead", "far", now + 40.0 * 24.0 * HOUR);
+    let log: Interactions = (0..61)
+        .map(|item| {
+            let time = now - item as f64 * 30.0;
+            Interaction::new(item, format!("item {item}"), time)
+        })
+        .chain([far])
+        .collect();
+    let dataset = Dataset::new(log, Filters::default()).unwrap();
+    let window = PopularityConfig::new().with_window(Some(HOUR));
+    let half_life = PopularityConfig::new().with_half_life(Some(HOUR / 4.0));
+    let load = move || {
+        let sequences = TrainingSequences::all(&dataset);
+        let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
+        let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
+        plan.candidates = 100;
+        for (name, settings) in [("window", &window), ("half_life", &half_life)] {
+            let settings = settings.clone();
+            plan = plan.channel(name, ChannelKind::Popularity { settings });
+        }
+        Ok(ServedStage::new(plan.build(&data)?, data))
+    };
+    let settings = EngineConfig::new().with_budget(Duration::from_secs(30));
+    let engine = RecallEngine::with_loader(load, settings).unwrap();
+    let scores = |channel: &str| -> Vec<(String, f32)> {
+        let recalled = engine.recall("nobody", 100).unwrap();
+        let items = recalled.items.iter();
+        let of_item = |item: &seqrec::engine::RecalledItem| {
+            let found = item.found.iter().find(|found| &*found.channel == channel)?;
+            Some((item.id.to_string(), found.score))
+        };
+        items.filter_map(of_item).collect()
+    };
+    assert_eq!(scores("window").len(), 62);
+    let ahead = Interaction::new("a wrong clock", "item 60", now + 22.0 * HOUR);
+    assert_eq!(engine.observe(&ahead, &[]).unwrap(), Observed::Taken);
+    // Lists are put in order again after a number of events.
+    for event in 0..255 {
+        let interaction = Interaction::new(format!("user {event}"), "item 7", now);
+        engine.observe(&interaction, &[]).unwrap();
+    }
+    let check = || {
+        let window = scores("window");
+        assert_eq!(window.len(), 62);
+        assert_eq!(window[0].0, "item 7", "{:?}", &window[..3]);
+        assert!(
+            (window[0].1 - 256.0 / 318.0).abs() < 1e-6,
+            "{:?}",
+            window[0]
+        );
+        let of_half_life = scores("half_life");
+        let wrong = of_half_life.iter().find(|(id, _)| id == "item 60").unwrap();
+        assert!(
+            wrong.1 < 0.01,
+            "one event is not worth more than 255: {wrong:?}"
+        );
+    };
+    check();
+    // Neither does one in the data keep events of others from the next stage.
+    engine.reload().unwrap();
+    check();
+}
+
+/// A time that is ahead in the data makes nothing old that its user does from now on.
+#[test]
+fn a_user_whose_data_are_ahead_of_the_clock_is_served() {
+    let now = TimeUnit::Seconds.now();
+    let log: Interactions = [
+        ("a", now - 9.0),
+        ("b", now + 1e6),
+        ("c", now - 8.0),
+        ("d", now - 7.0),
+    ]
+    .map(|(item, time)| Interaction::new("anna", item, time))
+    .into_iter()
+    .collect();
+    let dataset = Dataset::new(log, Filters::default()).unwrap();
+    let load = move || {
+        let sequences = TrainingSequences::all(&dataset);
+        let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
+        let stage = stage().channel("echo", echo(), ChannelWeight::default())?;
+        Ok(ServedStage::new(stage, data))
+    };
+    let settings = EngineConfig::new().with_budget(Duration::from_secs(30));
+    let engine = RecallEngine::with_loader(load, settings).unwrap();
+    let took = |item: &str, time: f64| {
+        engine
+            .observe(&Interaction::new("anna", item, time), &[])
+            .unwrap()
+    };
+    assert_eq!(took("a", now), Observed::Taken);
+    assert_eq!(took("d", now - 7.0), Observed::Older);
+    assert_eq!(took("d", now - 8.5), Observed::Older);
+    let request = RecallRequest::of_user("anna", 9).seen(Seen::Keep);
+    let recalled = engine.recall_for(&request).unwrap();
+    // An item that a channel gives twice is there once; the event is the fourth of five.
+    assert_eq!(
+        (ids(&recalled), recalled.known),
+        (["a", "c", "d", "b"].map(String::from).into(), 5)
+    );
+}
+
+/// The features of users are kept in a stage's folder and taken in calls; a model that looks at them is
+/// not asked without any.
+#[test]
+fn users_have_features_in_service() {
+    let log = Synthetic::new().with_users(40).with_items(30).generate();
+    let dataset = Dataset::new(log, Filters::default()).unwrap();
+    let kinds: Vec<_> = (0..dataset.users())
+        .map(|user| {
+            (
+                dataset.user_id(user).unwrap().clone(),
+                [["even", "odd"][user % 2]],
+            )
+        })
+        .collect();
+    let features = Features::of_users(&dataset, kinds);
+    let dataset = dataset.with_user_features(features).unwrap();
+    let catalog = dataset.catalog().clone();
+    let config = TwoTowerConfig::new().with_dim(8).with_user_features(2);
+    let device = Default::default();
+    let model = config.init::<Flex>(catalog.len(), 1, &device).unwrap();
+    let index = FlatIndex::new(item_vectors::<Flex, _>(&model).view()).unwrap();
+    let channel = VectorChannel::<ModelEncoder<Flex, _>, _>::of_model(model.clone(), index, device);
+    let run = Run::<Flex, _> {
+        config,
+        model,
+        catalog: catalog.clone(),
+    };
+    let data = |dataset: &Dataset| {
+        StageData::new(dataset, TrainingSequences::all(dataset), catalog.clone()).unwrap()
+    };
+    let plan = StagePlan::new(Fusion::RECIPROCAL_RANK).channel("u2i", ChannelKind::Model);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    plan.save(&path, &run, data(&dataset), &device).unwrap();
+    let engine = open(&path).unwrap();
+    let found = |request: RecallRequest| -> Vec<(String, f32)> {
+        let recalled = engine.recall_for(&request.seen(Seen::Keep)).unwrap();
+        let items = recalled.items.iter();
+        items
+            .map(|item| (item.id.to_string(), item.found[0].score))
+            .collect()
+    };
+    for user in [0, 1] {
+        let history = dataset.sequences().items(user);
+        let times = dataset.sequences().times(user);
+        let judged = |features: &[f32]| -> Vec<(String, f32)> {
+            let history = History::with_times(history, times).unwrap().last(200);
+            let of = channel
+                .recall(&[history.with_features(features).into()], 5, None)
+                .unwrap();
+            let id = |item| catalog.id_of(item).unwrap().to_string();
+            of.of(0)
+                .map(|found| (id(found.item), found.score))
+                .collect()
+        };
+        let own = [[1.0, 0.0], [0.0, 1.0]];
+        let (own, other) = (judged(&own[user]), judged(&own[1 - user]));
+        assert_ne!(own, other, "features must matter in this test");
+        let id = dataset.user_id(user).unwrap();
+        assert_eq!(found(RecallRequest::of_user(id.clone(), 5)), own);
+        let name = ["odd", "even"][user];
+        let request = RecallRequest::of_user(id.clone(), 5).with_features([(name, 1.0)]);
+        assert_eq!(found(request), other);
+        let history = history
+            .iter()
+            .map(|&item| catalog.id_of(item).unwrap().clone());
+        let request = RecallRequest::of_history(history, 5).with_features([(name, 1.0)]);
+        assert_eq!(found(request), other);
+    }
+    let item = catalog.id_of(ItemIndex::new(1)).unwrap().clone();
+    let recalled = engine
+        .recall_for(&RecallRequest::of_history([item.clone()], 5))
+        .unwrap();
+    assert!(
+        matches!(outcome(&recalled, "u2i"), Outcome::Failed { reason } if reason.contains("2 features")),
+        "{recalled:?}"
+    );
+    let none: [(&str, f32); 0] = [];
+    let request = RecallRequest::of_history([item.clone()], 5).with_features(none);
+    assert_eq!(engine.recall_for(&request).unwrap().items.len(), 5);
+    let request = RecallRequest::of_history([item], 5).with_features([("od", 1.0)]);
+    let refused = engine.recall_for(&request).unwrap_err().to_string();
+    assert!(
+        refused.contains(r#""od""#) && refused.contains(r#"["even", "odd"]"#),
+        "{refused}"
+    );
+    assert_eq!(engine.statistics().refused, 1);
+    // A run of other features than the data's is told when it is saved.
+    let bare = Run::<Flex, _> {
+        catalog: Catalog::from_ids(catalog.ids().cloned()).unwrap(),
+        ..run
+    };
+    let refused = plan
+        .save(&path, &bare, data(&dataset), &device)
+        .unwrap_err();
+    assert!(
+        refused.to_string().contains("user features of the run"),
+        "{refused}"
+    );
+}
+
+/// A stage of which nothing can come is refused when it is planned, opened or loaded again.
+#[test]
+fn stages_of_nothing_are_refused() {
+    let silent = ChannelWeight::new().with_weight(0.0);
+    let loads = Arc::new(AtomicUsize::new(0));
+    let load = |silent_from: usize| {
+        let loads = loads.clone();
+        move || {
+            let weighs = loads.fetch_add(1, Ordering::SeqCst) < silent_from;
+            let share = if weighs { ChannelWeight::new() } else { silent };
+            let stage = stage().channel("popular", items(&[1]), share)?;
+            Ok(ServedStage::new(stage, data()))
+        }
+    };
+    let engine = RecallEngine::with_loader(load(1), EngineConfig::default()).unwrap();
+    let refused = engine.reload().unwrap_err().to_string();
+    assert!(refused.contains("weight is 0"), "{refused}");
+    assert_eq!(ids(&engine.recall("nobody", 1).unwrap()), ["a"]);
+    assert!(RecallEngine::with_loader(load(0), EngineConfig::default()).is_err());
+    let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK).channel("x", ChannelKind::MarkovChain);
+    plan.channels[0].share = silent;
+    let json = serde_json::to_string(&plan).unwrap();
+    let plan: StagePlan = serde_json::from_str(&json).unwrap();
+    let refused = plan.build(&data()).unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            Error::InvalidValue {
+                field: "weight",
+                ..
+            }
+        ),
+        "{refused}"
+    );
+    let nothing = StagePlan::new(Fusion::RoundRobin).build(&data());
+    assert!(
+        matches!(nothing, Err(Error::NothingLeft { .. })),
+        "{nothing:?}"
+    );
+}
+
 /// A stage whose data have these times, and an engine of it.
 fn engine_with_times(unit: f64) -> RecallEngine {
     let log: Interactions = [
@@ -498,8 +953,14 @@ fn what_is_asked_for_is_bounded() {
     assert_eq!(field(of(1_001)), "k");
     assert_eq!(field(of(usize::MAX)), "k");
     assert_eq!(field(RecallRequest::of_user("x".repeat(257), 5)), "user");
+    // As many as channels see, and as many as are only left out.
+    assert!(
+        engine
+            .recall_for(&RecallRequest::of_history(vec!["a"; 2_200], 5))
+            .is_ok()
+    );
     assert_eq!(
-        field(RecallRequest::of_history(vec!["a"; 201], 5)),
+        field(RecallRequest::of_history(vec!["a"; 2_201], 5)),
         "history"
     );
     assert_eq!(
@@ -1088,4 +1549,50 @@ fn plans_that_cannot_be_are_errors() {
     assert_eq!(serde_json::from_str::<StagePlan>(&json).unwrap(), plan());
     let bad = json.replacen("\"last\":20", "\"last\":0", 1);
     assert!(serde_json::from_str::<StagePlan>(&bad).is_err());
+}
+
+/// Visitors who aren't logged in are not one user: an empty id is refused with the place where it stands,
+/// and blanks around ids mean nothing, as in files.
+#[test]
+fn ids_are_what_they_are_in_files() {
+    let engine = engine_of(|| {
+        let channel = stage().channel("good", items(&[1, 2]), ChannelWeight::default());
+        channel.unwrap()
+    });
+    let now = engine.time_unit().now();
+    for (user, item, field) in [
+        ("", "a", "user"),
+        (" \t", "a", "user"),
+        ("anna", " ", "item"),
+    ] {
+        let event = Interaction::new(user, item, now);
+        for refused in [
+            engine.observe(&event, &[]).map(drop),
+            engine.observe_all(&[(event.clone(), Vec::new())]).map(drop),
+        ] {
+            let reason = refused.unwrap_err().to_string();
+            assert!(
+                reason.contains(&format!("{field} is \"\", but an id")),
+                "{reason}"
+            );
+        }
+    }
+    assert_eq!(
+        (engine.statistics().events, engine.statistics().users),
+        (0, 0)
+    );
+    for request in [
+        RecallRequest::of_user(" ", 5),
+        RecallRequest::of_history(["a", ""], 5),
+        RecallRequest::of_user("anna", 5).blocked([""]),
+    ] {
+        assert!(engine.recall_for(&request).is_err(), "{request:?}");
+    }
+    let event = Interaction::new(" dora", "a ", now);
+    assert_eq!(engine.observe(&event, &[]).unwrap(), Observed::Taken);
+    let event = Interaction::new("dora", "a", now);
+    assert_eq!(engine.observe(&event, &[]).unwrap(), Observed::Repeated);
+    assert_eq!(engine.recall("dora ", 5).unwrap().known, 1);
+    let blocked = RecallRequest::of_user("bo", 5).blocked([" b "]);
+    assert_eq!(ids(&engine.recall_for(&blocked).unwrap()), ["a"]);
 }

@@ -24,7 +24,7 @@ fn shares(
     let lists: Vec<_> = (lists.iter().zip(shares))
         .map(|(list, &share)| (list.as_slice(), share))
         .collect();
-    fusion.fuse(&lists, k)
+    fusion.fuse(&lists, k).unwrap()
 }
 
 fn items(fused: &[FusedCandidate]) -> Vec<u32> {
@@ -171,4 +171,69 @@ fn any_number_of_candidates_may_be_asked_for() {
         let hits = index.search(queries.view(), usize::MAX, None).unwrap();
         assert_eq!(hits.items(1).len(), 3);
     }
+}
+
+/// Shares with which no channel would give anything are refused wherever they are set.
+#[test]
+fn shares_of_nothing_are_refused() {
+    let quotas = Fusion::Quotas;
+    let scores = Fusion::WeightedScores {
+        normalization: Normalization::MinMax,
+    };
+    let list = list(&[(1, 1.0)]);
+    let field = |fused: Result<Vec<FusedCandidate>, seqrec::Error>| match fused {
+        Err(seqrec::Error::InvalidValue { field, .. }) => field,
+        other => panic!("{other:?}"),
+    };
+    let fuse = |fusion: Fusion, share: ChannelWeight| fusion.fuse(&[(&list[..], share); 2], 3);
+    let none = ChannelWeight::new().with_weight(0.0).with_quota(0);
+    assert_eq!(field(fuse(Fusion::RECIPROCAL_RANK, none)), "weight");
+    assert_eq!(field(fuse(scores, none)), "weight");
+    for weight in [-1.0, f64::NAN, f64::INFINITY, 1e300] {
+        let share = ChannelWeight::new().with_weight(weight);
+        for fusion in [Fusion::RECIPROCAL_RANK, Fusion::RoundRobin, quotas] {
+            assert_eq!(field(fuse(fusion, share)), "weight", "{weight}");
+        }
+    }
+    // Turns go by neither, nor does what comes after quotas, and one channel that counts is enough.
+    assert_eq!(items(&fuse(Fusion::RoundRobin, none).unwrap()), [1]);
+    assert_eq!(items(&fuse(quotas, none).unwrap()), [1]);
+    let one = [(&list[..], none), (&list[..], ChannelWeight::new())];
+    for fusion in [Fusion::RECIPROCAL_RANK, scores, quotas] {
+        assert_eq!(items(&fusion.fuse(&one, 3).unwrap()), [1]);
+    }
+
+    let taken = [1, 1, 2].map(ItemIndex::new);
+    let ids = ["a", "b"].map(Into::into);
+    let catalog = seqrec::data::Catalog::from_ids(ids).unwrap();
+    let popular = || seqrec::channels::Popularity::new(&catalog.clone().with_counts([&taken[..]]));
+    let with = |share| {
+        let stage = RecallStage::new(Fusion::RECIPROCAL_RANK, 5).unwrap();
+        let stage = stage.channel("off", popular(), none).unwrap();
+        stage.channel("on", popular(), share)
+    };
+    let nobody = [UserContext::from(&[][..])];
+    let mut stage = with(ChannelWeight::new().with_quota(0)).unwrap();
+    assert_eq!(stage.recall_fused(&nobody, 2, None).unwrap()[0].len(), 2);
+    assert!(stage.set_weights(&[0.0, 0.0]).is_err());
+    assert!(stage.set_weights(&[1.0, f64::NAN]).is_err());
+    let weights: Vec<f64> = stage.shares().map(|share| share.weight).collect();
+    assert_eq!(weights, [0.0, 1.0], "what is refused changes nothing");
+    assert!(stage.with_fusion(scores).is_ok());
+    assert!(with(ChannelWeight::new().with_weight(-0.5)).is_err());
+    let off = || with(none).unwrap();
+    let turns = off().with_fusion(Fusion::RoundRobin).unwrap();
+    assert!(turns.with_fusion(scores).is_err());
+    let refused = off()
+        .recall_fused(&nobody, 2, None)
+        .unwrap_err()
+        .to_string();
+    assert!(refused.contains("each of 2 channels"), "{refused}");
+    let empty = RecallStage::new(Fusion::RoundRobin, 5).unwrap();
+    assert!(empty.recall_fused(&nobody, 2, None).is_err());
+    let only_fallback = empty.fallback(popular());
+    assert_eq!(
+        only_fallback.recall_fused(&nobody, 2, None).unwrap()[0].len(),
+        2
+    );
 }

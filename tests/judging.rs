@@ -136,6 +136,83 @@ mod reports {
         assert_eq!(report.unreachable_labels, 2);
     }
 
+    /// The measures as they are written down, by looking for every item among all labels.
+    fn written_down(ranked: &[ItemIndex], labels: &[ItemIndex], k: usize) -> [f64; 7] {
+        let first = &ranked[..k.min(ranked.len())];
+        let hits = || {
+            (first.iter().enumerate())
+                .filter(|(rank, item)| labels.contains(item) && !first[..*rank].contains(item))
+                .map(|(rank, _)| rank)
+        };
+        let discount = |rank: usize| 1.0 / (rank as f64 + 2.0).log2();
+        let precision =
+            |(before, rank): (usize, usize)| (before as f64 + 1.0) / (rank as f64 + 1.0);
+        let found = labels.iter().enumerate();
+        let found = found.filter(|(_, label)| first.contains(label));
+        let (mut gain, mut best) = (0.0, 0.0);
+        for (hits, (place, _)) in found.enumerate() {
+            gain += discount(place);
+            best += discount(hits);
+        }
+        let ideal = k.min(labels.len());
+        [
+            hits().count() as f64 / labels.len() as f64,
+            hits().map(discount).sum::<f64>() / (0..ideal).map(discount).sum::<f64>(),
+            f64::from(u8::from(hits().count() > 0)),
+            hits().next().map_or(0.0, |rank| 1.0 / (rank as f64 + 1.0)),
+            hits().enumerate().map(precision).sum::<f64>() / ideal as f64,
+            hits().count() as f64 / k as f64,
+            if best == 0.0 { 0.0 } else { gain / best },
+        ]
+    }
+
+    #[test]
+    fn many_labels_are_measured_to_the_bit_as_few() {
+        let catalog = Catalog::from_ids((1..=200).map(ExternalId::Integer)).unwrap();
+        let mut state = 7u32;
+        let mut draw = |below: u32| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) % below
+        };
+        for round in 0..200 {
+            // Some items come twice, and some are in no catalog.
+            let ranked: Vec<u32> = (0..draw(60)).map(|_| 1 + draw(220)).collect();
+            let labels: Vec<u32> = (0..1 + draw(90)).map(|_| 1 + draw(200)).collect();
+            let mut once: Vec<u32> = Vec::new();
+            for label in &labels {
+                if !once.contains(label) {
+                    once.push(*label);
+                }
+            }
+            let ks = [7, 1, 50];
+            let mut scorer = Scorer::new(&catalog, &ks).unwrap();
+            scorer.add(items(&ranked), items(&labels));
+            let report = scorer.report();
+            for k in ks {
+                let expected = written_down(items(&ranked), items(&once), k);
+                let measures = [
+                    Measure::Recall,
+                    Measure::Ndcg,
+                    Measure::HitRate,
+                    Measure::Mrr,
+                    Measure::Map,
+                    Measure::Precision,
+                    Measure::LabelPositionNdcg,
+                ];
+                for (measure, expected) in measures.into_iter().zip(expected) {
+                    // A sum of nothing is -0, and a report adds to 0.
+                    let expected = 0.0 + expected;
+                    let found = report.get(Metric::new(measure, k).unwrap()).unwrap();
+                    assert_eq!(
+                        found.to_bits(),
+                        expected.to_bits(),
+                        "{round}: {measure:?}@{k}"
+                    );
+                }
+            }
+        }
+    }
+
     #[test]
     fn cuts_that_cannot_be_are_refused() {
         let catalog = catalog();
@@ -265,6 +342,136 @@ mod splits {
             [3, 3]
         );
         assert_eq!(split.catalog().counts()[..3], [0, 3, 1]);
+    }
+
+    /// Ten users who each act on ten days in a row, user u from day 10 + u on, and one who begins late.
+    fn days() -> Dataset {
+        let day = 86_400.0;
+        let start = 1.5e9;
+        let rows =
+            (0..10).flat_map(|user| (0..10).map(move |place| (user, place, 10 + user + place)));
+        let late = (0..3).map(|place| (99, place, 27 + place));
+        let log: Interactions = (rows.chain(late))
+            .map(|(user, item, at): (i64, i64, i64)| {
+                Interaction::new(user, item, start + day * at as f64)
+            })
+            .collect();
+        Dataset::new(log, Filters::default()).unwrap()
+    }
+
+    #[test]
+    fn who_begins_after_a_cut_is_a_newcomer_and_not_too_short() {
+        let dataset = days();
+        let at = |day: f64| 1.5e9 + 86_400.0 * day;
+        let cut = Protocol::TimeCut {
+            valid: at(15.0),
+            test: at(18.0),
+        };
+        let split = Split::new(&dataset, cut).unwrap();
+        // Users 0 to 4 begin before day 15, 5 to 7 before day 18, and 8, 9 and 99 after it.
+        assert_eq!(split.too_short, 0);
+        assert_eq!((split.train.len(), split.valid.len()), (5, 5));
+        let users = |cases: &Cases| cases.iter().map(|case| case.user).collect::<Vec<_>>();
+        assert_eq!(users(&split.valid.newcomers()), [5, 6, 7]);
+        assert_eq!(users(&split.test), [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(users(&split.test.newcomers()), [8, 9, 10]);
+        let newcomers = split.test.newcomers();
+        assert_eq!(newcomers.get(2).labels.len(), 3);
+        assert_eq!(newcomers.history(2).now(), Some(at(27.0)));
+        assert_eq!(newcomers.newcomers().len(), 0);
+        assert_ne!(newcomers.fingerprint(), split.test.fingerprint());
+        // They can be recalled for, by what needs no history.
+        let catalog = split.catalog();
+        let popularity = seqrec::channels::Popularity::new(catalog);
+        let evaluation = seqrec::retrieve::Evaluation::new(&[5], Seen::Exclude);
+        let report = evaluation
+            .run_channel(&popularity, &newcomers, catalog)
+            .unwrap();
+        assert_eq!(report.users, 3);
+        assert!(report.hit_rate(5).unwrap() > 0.0);
+    }
+
+    #[test]
+    fn a_time_cut_is_by_shares_or_dates_as_well() {
+        let dataset = days();
+        let sequences = dataset.sequences();
+        let cut = Protocol::time_cut_at_shares(&dataset, 0.5, 0.8).unwrap();
+        let Protocol::TimeCut { valid, test } = cut else {
+            panic!("{cut:?}")
+        };
+        let before = |cut: f64| -> usize {
+            let users = (0..dataset.users()).map(|user| sequences.times(user));
+            users.flatten().filter(|&&time| time < cut).count()
+        };
+        assert!((0.4..=0.5).contains(&(before(valid) as f64 / 103.0)));
+        assert!((0.7..=0.8).contains(&(before(test) as f64 / 103.0)));
+        for (valid, test, field) in [
+            (0.0, 0.5, "valid"),
+            (f64::NAN, 0.5, "valid"),
+            (0.5, 1.0, "test"),
+            (0.8, 0.5, "test"),
+            (0.5, 0.5, "test"),
+        ] {
+            let refused = Protocol::time_cut_at_shares(&dataset, valid, test).unwrap_err();
+            let named = matches!(refused, Error::InvalidValue { field: name, .. } if name == field);
+            assert!(named, "{refused}");
+        }
+
+        // 1.5e9 is 2017-07-14 02:40.
+        let at = Protocol::time_cut_at_dates(&dataset, "2017-07-29", "2017-08-01 02:40:00");
+        let expected = Protocol::TimeCut {
+            valid: 1_501_286_400.0,
+            test: 1.5e9 + 18.0 * 86_400.0,
+        };
+        assert_eq!(at.unwrap(), expected);
+        let refused = Protocol::time_cut_at_dates(&dataset, "2017-07-29", "in August");
+        assert!(refused.unwrap_err().to_string().contains("in August"));
+        // In milliseconds a date is another number.
+        let mut log = Interactions::default();
+        log.push(Interaction::new(1, 1, 1.5e12));
+        let rolling = Rolling::at_dates(&log, &["2017-07-29", "2017-08-01"]).unwrap();
+        assert_eq!(rolling.cuts(), [1.501_286_4e12, 1.501_545_6e12]);
+        let order = super::splits::dataset(&[5, 5]);
+        let refused = Protocol::time_cut_at_dates(&order, "2017-07-29", "2017-08-01").unwrap_err();
+        assert!(refused.to_string().contains("no known unit"), "{refused}");
+    }
+
+    /// A cut in milliseconds of data in seconds would train on everything and test nothing.
+    #[test]
+    fn a_cut_outside_of_the_data_says_where_they_are() {
+        let dataset = days();
+        let at = |day: f64| 1.5e9 + 86_400.0 * day;
+        for (valid, test, field) in [
+            (1e3 * at(15.0), 1e3 * at(18.0), "protocol.valid"),
+            (at(15.0), 1e3 * at(18.0), "protocol.test"),
+            (at(15.0) / 1e3, at(18.0) / 1e3, "protocol.valid"),
+            (at(10.0), at(18.0), "protocol.valid"),
+        ] {
+            let refused = Split::new(&dataset, Protocol::TimeCut { valid, test }).unwrap_err();
+            let reason = refused.to_string();
+            assert!(
+                matches!(refused, Error::InvalidValue { field: name, .. } if name == field),
+                "{reason}"
+            );
+            let range = "1500864000 to 1502505600, 2017-07-24 to 2017-08-12 in seconds";
+            assert!(reason.contains(range), "{reason}");
+        }
+        // No test is what infinity asks for.
+        let cut = Protocol::TimeCut {
+            valid: at(15.0),
+            test: f64::INFINITY,
+        };
+        let split = Split::new(&dataset, cut).unwrap();
+        assert_eq!((split.valid.len(), split.test.len()), (5, 0));
+
+        let mut log = Interactions::default();
+        for place in 0..30 {
+            log.push(Interaction::new(1, place, at(place as f64)));
+        }
+        let rolling = Rolling::at(vec![1e3 * at(15.0), 1e3 * at(18.0)]).unwrap();
+        let refused = rolling.split(&log, Filters::default(), 0).unwrap_err();
+        assert!(refused.to_string().contains("cuts"), "{refused}");
+        assert!(refused.to_string().contains("in seconds"), "{refused}");
     }
 
     #[test]

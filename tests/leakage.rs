@@ -84,11 +84,63 @@ proptest! {
                 for case in split.valid.iter() {
                     prop_assert_eq!(case.history.len() + case.labels.len(), before(case.user, test));
                 }
+                // Whoever has labels is a case or a newcomer, and nobody is left out.
+                for (cases, cut, end) in [(&split.valid, valid, test), (&split.test, test, f64::INFINITY)] {
+                    let has_labels = (0..dataset.users()).filter(|&user| before(user, cut) < before(user, end));
+                    let begun: Vec<usize> = has_labels.clone().filter(|&user| before(user, cut) == 0).collect();
+                    let newcomers = cases.newcomers();
+                    prop_assert!(newcomers.iter().map(|case| case.user).eq(begun.iter().copied()));
+                    prop_assert!(newcomers.iter().all(|case| case.history.is_empty() && !case.labels.is_empty()));
+                    prop_assert_eq!(cases.len() + newcomers.len(), has_labels.count());
+                }
+                prop_assert_eq!(split.too_short, 0);
             }
         }
         // Items are counted over training data alone.
         let counted: u64 = split.catalog().counts().iter().sum();
         prop_assert_eq!(counted as usize, split.train.iter().map(<[_]>::len).sum::<usize>());
+    }
+
+    /// The k-core is what is left when users and items with too little are dropped again and again.
+    #[test]
+    fn a_core_is_what_repeated_dropping_leaves(dataset in dataset(), least in (0..6usize, 0..6usize)) {
+        let mut rows: Vec<(usize, u32)> = (0..dataset.users())
+            .flat_map(|user| dataset.sequences().items(user).iter().map(move |item| (user, item.get())))
+            .collect();
+        loop {
+            let before = rows.clone();
+            let count = |of: &dyn Fn(&(usize, u32)) -> bool| before.iter().filter(|row| of(row)).count();
+            rows.retain(|&(user, item)| {
+                count(&|row| row.0 == user) >= least.0 && count(&|row| row.1 == item) >= least.1
+            });
+            if rows.len() == before.len() {
+                break;
+            }
+        }
+        let log: Interactions = (0..dataset.users())
+            .flat_map(|user| {
+                let times = dataset.sequences().times(user).iter();
+                let items = dataset.sequences().items(user).iter();
+                items.zip(times).map(move |(item, &time)| Interaction::new(user as i64, i64::from(item.get()), time))
+            })
+            .collect();
+        let filters = Filters::new().with_minimum_per_user(least.0).with_minimum_per_item(least.1);
+        let Ok(core) = Dataset::new(log, filters) else {
+            prop_assert!(rows.is_empty());
+            return Ok(());
+        };
+        let left = (0..core.users()).flat_map(|user| {
+            let id = core.user_id(user).unwrap().to_string();
+            let items = core.sequences().items(user).iter();
+            items.map(move |&item| (id.clone(), item))
+        });
+        let left: Vec<(usize, u32)> = left
+            .map(|(user, item)| {
+                let item = core.catalog().id_of(item).unwrap().to_string();
+                (user.parse().unwrap(), item.parse().unwrap())
+            })
+            .collect();
+        prop_assert_eq!(left, rows);
     }
 
     #[test]

@@ -775,3 +775,22 @@ fn a_column_of_times_is_asked_for_whatever_it_is_called() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn rows_of_which_none_is_wanted_and_columns_of_two_roles_are_errors_that_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.parquet");
+    write(&path, &events());
+    let reader = InteractionReader::detect(&path).unwrap();
+    let error = reader.only("event_type", ["Buy"]).read().unwrap_err();
+    assert!(matches!(error, Error::NothingLeft { .. }), "{error}");
+    assert!(error.to_string().contains("\"event_type\" of [\"Buy\"]"));
+    let twice = Schema::names("user_id", "product_id").time(Column::name("user_id"));
+    for refused in [
+        InteractionReader::new(&path, Format::Delimited(twice.clone())).read(),
+        Interactions::from_arrow([events()], &twice),
+    ] {
+        let error = refused.unwrap_err().to_string();
+        assert!(error.contains("can't be the user and the time"), "{error}");
+    }
+}

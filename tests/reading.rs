@@ -2,7 +2,12 @@
 
 use std::io::Write;
 
-use seqrec::data::{BadRows, Column, Format, InteractionReader, Interactions, Schema};
+use proptest::prelude::*;
+use seqrec::data::movielens::Movies;
+use seqrec::data::{
+    BadRows, Catalog, Column, Dataset, ExternalId, Filters, Format, IdTable, Interaction,
+    InteractionReader, Interactions, Schema, SequenceStore,
+};
 use seqrec::{Error, Result};
 
 fn read(name: &str, text: impl AsRef<[u8]>, bad_rows: BadRows) -> Result<Interactions> {
@@ -485,5 +490,686 @@ fn formats_are_written_as_they_are_read() {
         "user=a,item=b,delimiter=",
     ] {
         assert!(text.parse::<Format>().is_err(), "{text}");
+    }
+}
+
+/// Three rows of one user, of which the second has a field that is to be made wrong.
+fn titled(field: &str) -> String {
+    format!("user,item,time,title\n1,31,7,x\n1,32,8,{field}\n1,33,9,z\n")
+}
+
+#[test]
+fn a_quote_that_is_never_closed_is_an_error_where_it_opens_and_loses_its_line_alone() {
+    let error = read("log.csv", titled("\"abc"), BadRows::Fail).unwrap_err();
+    assert!(matches!(error, Error::Malformed { line: 3, .. }), "{error}");
+    assert!(error.to_string().contains("never closed"), "{error}");
+    let log = read("log.csv", titled("\"abc"), BadRows::Skip).unwrap();
+    assert_eq!((log.times(), log.skipped_rows()), (&[7.0, 9.0][..], 1));
+    // It may be the file's last line, or stand in the header.
+    let log = read("log.csv", "user,item,time\n1,31,7\n1,32,\"8", BadRows::Skip).unwrap();
+    assert_eq!((log.len(), log.skipped_rows()), (1, 1));
+    let error = read("log.csv", "user,item,\"time\n1,31,7\n", BadRows::Skip).unwrap_err();
+    assert!(matches!(error, Error::Malformed { line: 1, .. }), "{error}");
+}
+
+#[test]
+fn stray_quotes_swallow_no_rows() {
+    let rows = |at: &[(usize, &str)]| {
+        let title = |row| at.iter().find(|(of, _)| *of == row).map_or("x", |of| of.1);
+        let rows = (0..200).map(|row| format!("{},{},{row},{}\n", row / 5, row % 7, title(row)));
+        format!("user,item,time,title\n{}", rows.collect::<String>())
+    };
+    for (at, bad) in [
+        // The field goes on after the quote that closes it; the other one is never closed.
+        (&[(20, "\"Heroes"), (120, "\"Heroes")][..], 2),
+        // It is closed where a field ends, far from here or in the next line.
+        (&[(20, "\"Heroes"), (120, "TV 40\"")], 1),
+        (&[(20, "\"Heroes"), (21, "TV 40\"")], 1),
+        // Pairs within are escaped quotes.
+        (&[(20, "\"Heroes"), (50, "\"\""), (120, "TV 40\"")], 1),
+        // Quotes inside of a field, in one line.
+        (&[(7, "\"Heroes\" live")], 1),
+        // None of these is stray.
+        (&[(7, "5\" disk"), (9, "\"a \"\"b\"\", c\"")], 0),
+    ] {
+        let strict = read("log.csv", rows(at), BadRows::Fail);
+        let log = read("log.csv", rows(at), BadRows::Skip).unwrap();
+        assert_eq!((log.len(), log.skipped_rows()), (200 - bad, bad), "{at:?}");
+        match strict {
+            Err(Error::Malformed { line, .. }) => assert_eq!(line, at[0].0 as u64 + 2, "{at:?}"),
+            strict => assert!(bad == 0 && strict.is_ok(), "{at:?}: {strict:?}"),
+        }
+    }
+    // A row with a bad time that swallows others, which are read.
+    let text = titled("x\n1,32,soon,\"abc\n1,34,10,TV\"");
+    let log = read("log.csv", text, BadRows::Skip).unwrap();
+    assert_eq!((log.len(), log.skipped_rows()), (4, 1));
+}
+
+#[test]
+fn quoted_fields_of_several_lines_are_one_field_and_lines_are_still_counted() {
+    for title in [
+        "\"two\nlines\"",
+        "\"a, b,\r\nc\n\n\"\"d\"\"\"",
+        "\"a\rb\"",
+        "\"a\" ",
+    ] {
+        let log = read("log.csv", titled(title), BadRows::Fail).unwrap();
+        assert_eq!(log.times(), [7.0, 8.0, 9.0], "{title:?}");
+    }
+    // The last line of a first field looks like a row, and its first line does not.
+    let text = "title,user,item,time\n\"My title\nsecond part\",1,31,7\nx,1,soon,8\n,1,32,soon\n";
+    let error = read("log.csv", text, BadRows::Fail).unwrap_err();
+    assert!(matches!(error, Error::Field { line: 5, .. }), "{error}");
+    // What can be read in two ways is read as it is asked for.
+    let text = "7,a,\"nice\n8,b,bad\"\n";
+    let of = |format: &str| {
+        let reader = InteractionReader::from_reader(text.as_bytes(), format.parse().unwrap());
+        reader.unwrap().read()
+    };
+    let error = of("user=0,item=1").unwrap_err();
+    assert!(matches!(error, Error::Malformed { line: 1, .. }), "{error}");
+    assert_eq!(of("user=0,item=1,quotes=yes").unwrap().len(), 1);
+    assert_eq!(of("user=0,item=1,quotes=no").unwrap().len(), 2);
+}
+
+#[test]
+fn bad_quotes_are_found_in_compressed_text_and_in_stores() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.csv.gz");
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), Default::default());
+    packed.write_all(titled("\"abc").as_bytes()).unwrap();
+    std::fs::write(&path, packed.finish().unwrap()).unwrap();
+    let reader = InteractionReader::detect(&path).unwrap();
+    assert!(matches!(
+        reader.read(),
+        Err(Error::Malformed { line: 3, .. })
+    ));
+    let store = folder.path().join("log.store");
+    let mut writer = SequenceStore::create(&store, Filters::default()).unwrap();
+    writer.read(&reader.bad_rows(BadRows::Skip)).unwrap();
+    let store = writer.finish().unwrap();
+    let rows = store.dataset().sequences().interactions();
+    assert_eq!((rows, store.skipped_rows()), (2, 1));
+}
+
+#[test]
+fn carriage_returns_within_lines_lose_no_rows_unseen() {
+    let rows = "1,31,7\r1,32,8\r1,33,9\r";
+    for (name, text) in [
+        ("log.csv", format!("user,item,time\r{rows}")),
+        ("b.txt", "7 1 2 3\r8 2 3\r".to_owned()),
+        (
+            "rows.txt",
+            "1 31 2.5 1260759144\r2 9 4 835355493\r".to_owned(),
+        ),
+        (
+            "plays.tsv",
+            "1\t2\t3\t1260759144\r2\t3\t4\t1260759145\r".to_owned(),
+        ),
+    ] {
+        let error = read(name, text, BadRows::Skip).unwrap_err();
+        assert!(matches!(error, Error::Malformed { line: 1, .. }), "{error}");
+    }
+    // Somewhere in a file they cost the rows of their line, with quotes elsewhere or without.
+    for more in ["1,34,10\n", "1,\"34\",10\n"] {
+        let text = format!("user,item,time\n1,30,6\n{rows}\n{more}");
+        let error = read("log.csv", &text, BadRows::Fail).unwrap_err();
+        assert!(matches!(error, Error::Malformed { line: 3, .. }), "{error}");
+        let log = read("log.csv", &text, BadRows::Skip).unwrap();
+        assert_eq!((log.times(), log.skipped_rows()), (&[6.0, 10.0][..], 3));
+    }
+    for format in ["sequences", "columns"] {
+        let text = "1 31 4 8\n2 32 4 9\r3 33 4 9\n";
+        let reader = InteractionReader::from_reader(text.as_bytes(), format.parse().unwrap());
+        let reader = reader.unwrap().bad_rows(BadRows::Skip);
+        assert_eq!(reader.read().unwrap().skipped_rows(), 2, "{format}");
+    }
+    // After the line feed's own or at a line's end they mean nothing.
+    let log = read("log.csv", "user,item,time\r\n1,31,7\r\r\n", BadRows::Fail).unwrap();
+    assert_eq!(log.times(), [7.0]);
+}
+
+proptest! {
+    #[test]
+    fn quoted_rows_are_what_the_csv_crate_reads(
+        rows in proptest::collection::vec((1..9i64, "[ab\", \n]{0,6}", 0..99i32), 1..20),
+        windows in any::<bool>(),
+        cut in any::<bool>(),
+    ) {
+        let terminator = if windows { csv::Terminator::CRLF } else { csv::Terminator::Any(b'\n') };
+        let mut writer = csv::WriterBuilder::new().terminator(terminator).from_writer(Vec::new());
+        for (user, title, time) in &rows {
+            let fields = [user.to_string(), format!("x{title}x"), time.to_string()];
+            writer.write_record(fields).unwrap();
+        }
+        let mut text = writer.into_inner().unwrap();
+        if cut {
+            text.truncate(text.trim_ascii_end().len());
+        }
+        let format = "user=0,item=1,time=2,quotes=yes".parse().unwrap();
+        let log = InteractionReader::from_reader(&text[..], format).unwrap().read().unwrap();
+        let read = crate::rows(&log);
+        let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(&text[..]);
+        for (row, record) in reader.records().enumerate() {
+            let record = record.unwrap();
+            let (user, title, time, _) = read[row].clone();
+            prop_assert_eq!([user, title, time.to_string()], [&record[0], &record[1], &record[2]]);
+        }
+        prop_assert_eq!(log.len(), rows.len());
+    }
+}
+
+#[test]
+fn columns_without_names_are_known_by_values_of_most_rows_or_asked_for() {
+    let row = |user: i64, fields: [String; 2], by: &str| {
+        format!(
+            "{user}{by}{}{by}{}{by}{}\n",
+            user + 30,
+            fields[0],
+            fields[1]
+        )
+    };
+    let rows = |by: &str, time_first: bool| -> String {
+        let fields = |user: i64| [(user % 5 + 1).to_string(), (881_250_949 + user).to_string()];
+        let rows = (1..50).map(|user| {
+            let [rating, time] = fields(user);
+            row(
+                user,
+                if time_first {
+                    [time, rating]
+                } else {
+                    [rating, time]
+                },
+                by,
+            )
+        });
+        rows.collect()
+    };
+    for (by, known) in [("\t", Format::UData), ("::", Format::RatingsDat)] {
+        assert_eq!(detect("a.txt", &rows(by, false)).unwrap(), known);
+        // The first row decides nothing.
+        let odd = row(1, ["881250949".into(), "3".into()], by) + &rows(by, false);
+        assert_eq!(detect("a.txt", &odd).unwrap(), known);
+        let odd = row(1, ["3".into(), "881250949".into()], by) + &rows(by, true);
+        // MovieLens's own names don't make ratings of times.
+        for name in ["a.txt", "u.data", "ratings.dat"] {
+            for text in [&odd, &rows(by, true)] {
+                let error = detect(name, text).unwrap_err();
+                assert!(matches!(error, Error::UncertainFormat { .. }), "{error}");
+                let way_out = Schema::positions(0, 1).delimiter(by);
+                let way_out = way_out.time(Column::Position(2)).value(Column::Position(3));
+                assert!(error.to_string().contains(&way_out.to_string()), "{error}");
+            }
+        }
+    }
+    for text in [
+        "7\t1\t2\t3\n8\t2\t3\t4\n",
+        "1\t5\t3\n1\t6\t4\n",
+        "1\t5\t3\t1\t9\n",
+    ] {
+        let error = detect("a.tsv", text).unwrap_err();
+        assert!(error.to_string().contains("or sequences"), "{error}");
+    }
+    assert_eq!(detect("u.data", "1\t5\t3\t4\n").unwrap(), Format::UData);
+    // Names that are not known are no numbers.
+    for by in ["\t", " "] {
+        let text = format!("what{by}who{by}stars{by}when\n") + &rows(by, false);
+        let error = detect("a.tsv", &text).unwrap_err();
+        assert!(matches!(error, Error::UnknownFormat { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_row_with_a_word_too_many_does_not_decide_for_the_others() {
+    let text = "1 31 2.5 1260759144 odd\n1 31 2.5 1260759144\n2 x9 4.0 835355493\n";
+    for text in [text.to_owned(), format!("1 31 2.5\n{}", &text[24..])] {
+        let reader = InteractionReader::from_reader(text.as_bytes(), Format::Columns).unwrap();
+        let error = reader.read().unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::ColumnCount {
+                    line: 1,
+                    expected: 4,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+        let log = reader.bad_rows(BadRows::Skip).read().unwrap();
+        assert_eq!((rows(&log), log.skipped_rows()), (expected(), 1));
+    }
+}
+
+#[test]
+fn a_file_of_bad_rows_says_how_many_and_why() {
+    for text in [
+        "user,item,time\n1,2,soon\n,2,3\n",
+        "user,item,time\n1,2,soon\n\"\",2,3\n",
+    ] {
+        let message = read("log.csv", text, BadRows::Skip)
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains("all 2 rows were skipped"), "{message}");
+        assert!(
+            message.contains("log.csv:2: timestamp is \"soon\""),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn blank_lines_before_a_header_are_nothing() {
+    for (name, text) in [
+        ("ratings.csv", format!("\n \r\n{TWO_ROWS}")),
+        ("ratings.csv", format!("\u{feff}\n{}", TWO_ROWS.replace("x9", "\"x9\""))),
+        (
+            "a.inter",
+            "\nuser_id:token\titem_id:token\trating:float\ttimestamp:float\n1\t31\t2.5\t1260759144\n2\tx9\t4\t835355493\n".to_owned(),
+        ),
+    ] {
+        assert_eq!(rows(&read(name, &text, BadRows::Fail).unwrap()), expected(), "{name}");
+        let bad = format!("{text}1,2\n");
+        let error = read(name, &bad, BadRows::Fail).unwrap_err();
+        let line = bad.lines().count() as u64;
+        assert!(matches!(error, Error::ColumnCount { line: at, .. } if at == line), "{error}");
+    }
+    assert!(matches!(
+        read("a.csv", "\n\n", BadRows::Fail),
+        Err(Error::EmptyFile { .. })
+    ));
+}
+
+#[test]
+fn one_column_has_one_role() {
+    for text in [
+        "user=a,item=a",
+        "user=0,item=1,time=1",
+        "user=a,item=b,value=c,event=c",
+    ] {
+        let error = text.parse::<Format>().unwrap_err().to_string();
+        assert!(error.contains("can't be the"), "{error}");
+    }
+    assert!("user=a,user=b,item=c".parse::<Format>().is_err());
+    let read = |text: &str, schema: Schema| {
+        InteractionReader::from_reader(text.as_bytes(), Format::Delimited(schema))
+            .unwrap()
+            .read()
+    };
+    let text = "user,item,time\n1,2,3\n";
+    let by_name = Schema::names("user", "item");
+    for schema in [
+        by_name.clone().time(Column::name("item")),
+        // The same column by name and by place.
+        by_name.clone().time(Column::Position(0)),
+        Schema::positions(1, 1),
+        by_name.clone().time(Column::Position(usize::MAX)),
+    ] {
+        let error = read(text, schema).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::InvalidValue {
+                    field: "column",
+                    ..
+                }
+            ),
+            "{error}"
+        );
+    }
+    // A name that two columns have.
+    let error = read("user,item,time,item\n1,2,3,4\n", by_name).unwrap_err();
+    assert!(error.to_string().contains("columns 1 and 3"), "{error}");
+    let error = read_detected("user,item,time,rating,price\n1,2,3,4,5\n").unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("rating and price may all be the value"),
+        "{error}"
+    );
+}
+
+fn read_detected(text: &str) -> Result<Interactions> {
+    read("log.csv", text, BadRows::Fail)
+}
+
+#[test]
+fn ids_are_the_same_wherever_they_come_from() {
+    let from_file = read_detected("user,item,time\n anna ,pen ,1\n\" anna\",42,2\n").unwrap();
+    let from_columns =
+        Interactions::from_columns(&["anna", " anna"], &["\tpen", " 42 "], &[1.0, 2.0]).unwrap();
+    let pushed: Interactions = [(" anna", "pen ", 1.0), ("anna ", " 42", 2.0)]
+        .map(|(user, item, time)| Interaction::new(user, item, time))
+        .into_iter()
+        .collect();
+    for log in [&from_columns, &pushed] {
+        assert_eq!(rows(log), rows(&from_file));
+        assert_eq!(log.users().len(), 1);
+    }
+    let dataset = Dataset::new(pushed, Filters::default()).unwrap();
+    let catalog = dataset.catalog();
+    assert_eq!(catalog.known([" pen", "42\n", ""]).count(), 2);
+    assert_eq!(
+        catalog.index_of(&ExternalId::Text("42 ".into())),
+        catalog.index_of(&42.into())
+    );
+    assert_eq!(dataset.user_of(&" anna ".into()), Some(0));
+    let json: ExternalId = serde_json::from_str("\" pen \"").unwrap();
+    assert_eq!(json, "pen".into());
+}
+
+#[test]
+fn an_empty_id_is_refused_wherever_it_comes_from() {
+    for (user, item, field) in [
+        ("", "pen", "user"),
+        (" \u{a0}", "pen", "user"),
+        ("anna", " ", "item"),
+    ] {
+        let row = || Interaction::new(user, item, 2.0);
+        let log: Interactions = [Interaction::new("anna", "pen", 1.0), row()]
+            .into_iter()
+            .collect();
+        let columns = Interactions::from_columns(&["anna", user], &["pen", item], &[1.0, 2.0]);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.store");
+        let mut store = SequenceStore::create(path, Filters::default()).unwrap();
+        for refused in [
+            columns.map(drop),
+            Dataset::new(log.clone(), Filters::default()).map(drop),
+            store.append(log.clone()),
+        ] {
+            let error = refused.unwrap_err();
+            assert!(
+                matches!(error, Error::InvalidValue { field: of, .. } if of == field),
+                "{error}"
+            );
+            assert!(error.to_string().contains("row 1"), "{error}");
+        }
+        // A row that is not kept does no harm.
+        let mut kept = log;
+        assert_eq!(kept.retain_times(|time| time < 2.0).unwrap(), 1);
+        assert!(Dataset::new(kept, Filters::default()).is_ok());
+        let text = format!("user,item,time\n{user},{item},1\nanna,pen,2\n");
+        let error = read_detected(&text).unwrap_err();
+        assert!(
+            matches!(error, Error::Field { field: of, .. } if of == field),
+            "{error}"
+        );
+        let log = read("log.csv", text, BadRows::Skip).unwrap();
+        assert_eq!((log.len(), log.skipped_rows()), (1, 1));
+    }
+    assert!(Catalog::from_ids(["pen", " "].map(ExternalId::from)).is_err());
+    // A blank that is none to a reader of words.
+    let log = read("b.txt", "7 1 \u{a0}\n8 2 3\n", BadRows::Skip).unwrap();
+    assert_eq!((log.users().len(), log.skipped_rows()), (1, 1));
+    // An empty event type is none.
+    let log = Interactions::from_columns(&[1], &[2], &[3.0]).unwrap();
+    assert_eq!(log.with_events(&[" "]).unwrap().event(0), None);
+}
+
+#[test]
+fn what_leaves_no_row_says_which_there_are() {
+    let events = ["view", "purchase", "view", ""];
+    let log = Interactions::from_columns(&[1, 1, 2, 2], &[1, 2, 1, 3], &[10.0, 11.0, 12.0, 13.0]);
+    let mut log = log.unwrap().with_events(&events).unwrap();
+    let message = log.retain_events(&["Purchase"]).unwrap_err().to_string();
+    assert!(
+        message.ends_with("there are view (2 rows), purchase (1 rows), 1 rows without one"),
+        "{message}"
+    );
+    let message = log.retain_times(|time| time > 1e9).unwrap_err().to_string();
+    assert!(
+        message.contains("those of 4 rows are from 10 to 13"),
+        "{message}"
+    );
+    assert_eq!(log.len(), 4);
+    assert_eq!(log.retain_events(&["view", "Purchase"]).unwrap(), 2);
+    let nothing = |log, filters| Dataset::new(log, filters).unwrap_err().to_string();
+    let message = nothing(Interactions::default(), Filters::default());
+    assert!(message.contains("before any filter"), "{message}");
+    let core = Filters::new().with_minimum_per_user(9);
+    assert!(nothing(log.clone(), core).contains("of 2 interactions"));
+    let valued = log.with_values(&[1.0, 2.0]).unwrap();
+    let message = nothing(valued, Filters::new().with_minimum_value(Some(4.0)));
+    assert!(
+        message.contains("no value of 2 interactions is at least"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_column_that_starts_late_is_filled_with_none() {
+    let mut rows = Interactions::default();
+    rows.push(Interaction::new(1, 10, 0.0));
+    rows.push(Interaction {
+        value: Some(4.5),
+        event: Some("buy".into()),
+        ..Interaction::new(1, 11, 1.0)
+    });
+    rows.push(Interaction::new(2, 10, 2.0));
+    let values = [0, 1, 2].map(|row| rows.value(row));
+    assert_eq!(values, [None, Some(4.5), None]);
+    let events = [0, 1, 2].map(|row| rows.event(row).map(ToString::to_string));
+    assert_eq!(events, [None, Some("buy".to_owned()), None]);
+    rows.retain_events(&["buy", "cart"]).unwrap();
+    assert_eq!(rows.times(), [1.0]);
+    assert_eq!(rows.event(0), Some(&"buy".into()));
+}
+
+fn movies(name: &str, contents: &[u8]) -> Result<Movies> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(name), contents).unwrap();
+    Movies::beside(folder.path().join("ratings"))
+}
+
+#[test]
+fn titles_and_genres_of_each_edition() {
+    let u_item = b"1|L\xe9on (1994)|01-Jan-1994||http|0|1|0|0|0|0|1|0|0|0|0|0|0|0|0|0|0|0|0\n";
+    let files: [(&str, &[u8]); 3] = [
+        (
+            "movies.csv",
+            "movieId,title,genres\n1,\"Léon (1994)\",Action|Crime\n".as_bytes(),
+        ),
+        ("movies.dat", b"1::L\xe9on (1994)::Action|Crime\n"),
+        ("u.item", u_item),
+    ];
+    for (name, contents) in files {
+        let movies = movies(name, contents).unwrap();
+        let movie = movies.get(&1.into()).unwrap();
+        assert_eq!(movie.title, "Léon (1994)", "{name}");
+        assert_eq!(movie.genres, ["Action", "Crime"], "{name}");
+    }
+}
+
+#[test]
+fn files_of_movies_that_are_not_movielens_own_are_passed_over() {
+    let nothing = movies("other.txt", b"").unwrap();
+    assert_eq!((nothing.is_empty(), nothing.passed_over()), (true, None));
+    assert_eq!(nothing.title(&7.into()), "7");
+    let own: &[u8] = b"movieId,title,genres\n1,A,B\n2\n";
+    let error = movies("movies.csv", own).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::ColumnCount {
+                line: 3,
+                expected: 3,
+                found: 1,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    for (name, contents) in [
+        ("movies.csv", &b"my favorites\nLeon\n"[..]),
+        ("movies.csv", b"id,name,year\n1,Leon,1994\n"),
+        ("movies.dat", b"\x00\x01"),
+        ("u.item", b"1;Leon\n"),
+    ] {
+        let others = movies(name, contents).unwrap();
+        assert!(others.is_empty());
+        assert!(others.passed_over().unwrap().ends_with(name));
+    }
+}
+
+#[test]
+fn usual_names_are_known() {
+    for (line, expected) in [
+        (
+            "user_id,item_id,last_watch_dt,total_dur",
+            "user=user_id,item=item_id,time=last_watch_dt",
+        ),
+        (
+            "reviewerID\tasin\toverall\tunixReviewTime\treviewTime",
+            "user=reviewerID,item=asin,time=unixReviewTime,value=overall,delimiter=tab",
+        ),
+        (
+            "timestamp,visitorid,event,itemid,transactionid",
+            "user=visitorid,item=itemid,time=timestamp,event=event",
+        ),
+        (
+            "\"user\"\t\"item\"\t\"ts\"",
+            "user=user,item=item,time=ts,delimiter=tab,quotes=yes",
+        ),
+        ("user,movie,when", "user=user,item=movie,time=when"),
+        (
+            "userId,movieId,movie,timestamp",
+            "user=userId,item=movieId,time=timestamp",
+        ),
+    ] {
+        assert_eq!(
+            detect("log.csv", line).unwrap().to_string(),
+            expected,
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn what_is_not_certain_is_said_with_a_way_out() {
+    for (line, problem, example) in [
+        (
+            "sessionId;userId;itemId;timeframe;eventdate",
+            "sessionId and userId may all be the one whose sequences these are",
+            "user=sessionId,item=itemId,time=timeframe,delimiter=;",
+        ),
+        (
+            "sessionId;itemId;timeframe;eventdate",
+            "timeframe and eventdate may all be the time",
+            "user=sessionId,item=itemId,time=timeframe,delimiter=;",
+        ),
+        (
+            "user,item,rating",
+            "no column is known to hold the time",
+            "user=user,item=item",
+        ),
+        (
+            "user,item,time,rating,price",
+            "rating and price may all be the value",
+            "user=user,item=item,time=time",
+        ),
+        (
+            "user_id,asin,parent_asin,timestamp",
+            "asin and parent_asin may all be the item",
+            "user=user_id,item=asin,time=timestamp",
+        ),
+    ] {
+        let error = detect("log.csv", line).unwrap_err();
+        let Error::UncertainColumns {
+            problem: found,
+            example: way_out,
+            ..
+        } = &error
+        else {
+            panic!("{error}");
+        };
+        assert_eq!(
+            (found.as_str(), way_out.as_str()),
+            (problem, example),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn only_canonical_integers_become_integers() {
+    for text in ["0", "7", "-7", "9223372036854775807"] {
+        assert!(
+            matches!(ExternalId::from(text), ExternalId::Integer(_)),
+            "{text}"
+        );
+    }
+    for text in [
+        "",
+        "-",
+        "-0",
+        "00",
+        "007",
+        "+7",
+        "7 7",
+        "9223372036854775808",
+        "x",
+    ] {
+        assert!(
+            matches!(ExternalId::from(text), ExternalId::Text(_)),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn json_numbers_and_texts_of_them_are_the_same_id() {
+    let ids: Vec<ExternalId> = serde_json::from_str(r#"[42, "42", "042"]"#).unwrap();
+    assert_eq!(ids, [42.into(), 42.into(), ExternalId::from("042")]);
+    let written = serde_json::to_string(&ids).unwrap();
+    assert_eq!(written, r#"[42,42,"042"]"#);
+    for integer in [
+        "18446744073709551615",
+        "9223372036854775808",
+        "9223372036854775807",
+        "-9223372036854775808",
+        "-0",
+        "0",
+    ] {
+        let id: ExternalId = serde_json::from_str(integer).unwrap();
+        assert_eq!(id, ExternalId::from(integer));
+        assert_eq!(id.to_string(), integer);
+    }
+    for (none, words) in [
+        ("4.5", "4.5 is no id"),
+        ("42.0", "42.0 is no id"),
+        ("18446744073709551616", "as a text"),
+        ("1e400", "out of range"),
+        ("null", "an integer or a text"),
+        ("[1]", "an integer or a text"),
+        ("\" \"", "no id"),
+    ] {
+        let error = serde_json::from_str::<ExternalId>(none).unwrap_err();
+        assert!(error.to_string().contains(words), "{none}: {error}");
+    }
+}
+
+#[test]
+fn every_text_is_written_back_as_it_was() {
+    for text in ["0", "-12", "0012", "-0", "ä", "1e3"] {
+        assert_eq!(ExternalId::from(text).to_string(), text);
+    }
+}
+
+#[test]
+fn numbers_follow_first_appearance() {
+    let texts = ["b", "a", "b", "3", "-3", "1048575", "1048576", "3", "-3"];
+    let owned: IdTable = texts.map(ExternalId::from).into_iter().collect();
+    let mut table = IdTable::default();
+    let numbers = texts.map(|text| table.intern(text.into()));
+    assert_eq!(numbers, [0, 1, 0, 2, 3, 4, 5, 2, 3]);
+    assert_eq!(table, owned);
+    for (number, id) in table.ids().iter().enumerate() {
+        assert_eq!(table.number_of(id), Some(number as u32));
+        assert_eq!(owned.number_of(id), Some(number as u32));
+    }
+    for unknown in ["c", "4", "-4", "1048577"] {
+        assert_eq!(table.number_of(&unknown.into()), None);
     }
 }

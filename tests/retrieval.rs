@@ -5,17 +5,23 @@ use seqrec::backend::Flex;
 use seqrec::burn;
 use seqrec::channels::Popularity;
 use seqrec::data::{
-    Catalog, Dataset, ExternalId, Filters, History, Interaction, Interactions, ItemIndex, Protocol,
-    Seen, Split,
+    Catalog, Dataset, ExternalId, Features, Filters, History, Interaction, Interactions, ItemIndex,
+    Protocol, Seen, Split, TrainingSequences,
 };
 use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, UpdatableIndex};
-use seqrec::model::{Gru4RecConfig, HstuConfig, RecallerConfig};
-use seqrec::recall::{RecallChannel, VectorChannel};
+use seqrec::model::{Gru4RecConfig, HstuConfig, RecallerConfig, TwoTowerConfig};
+use seqrec::recall::{
+    ChannelWeight, Fusion, OrElse, RecallChannel, RecallStage, UserContext, VectorChannel,
+};
 use seqrec::retrieve::{Evaluation, ModelEncoder, RecallOptions, Retriever, Source, item_vectors};
+
+use std::sync::Arc;
 
 #[path = "support/small.rs"]
 mod small;
 use small::{ITEMS, catalog, config, retriever};
+
+type Encoder = ModelEncoder<Flex, seqrec::model::Gru4Rec<Flex>>;
 
 #[test]
 fn a_history_of_any_user_is_answered() {
@@ -283,4 +289,161 @@ fn labels_that_no_list_can_hold_are_told() {
         (unreachable(Seen::Keep), unreachable(Seen::Exclude)),
         (0, 1)
     );
+}
+
+/// What was removed from an index is not recalled by what stands in for it either.
+#[test]
+fn a_cold_start_recalls_nothing_that_was_removed() {
+    let model = config()
+        .init::<Flex>(ITEMS as usize, 9, &Default::default())
+        .unwrap();
+    let vectors = item_vectors::<Flex, _>(&model);
+    let flat: Arc<dyn UpdatableIndex> = Arc::new(FlatIndex::new(vectors.view()).unwrap());
+    let graph = HnswIndex::new(vectors.view(), &HnswConfig::new()).unwrap();
+    for index in [flat, Arc::new(graph)] {
+        // The most popular items are the last ones; more of them go than are asked for.
+        for item in (15..=30).chain([13]) {
+            index.remove(ItemIndex::new(item)).unwrap();
+        }
+        let shared: Arc<dyn UpdatableIndex> = index.clone();
+        let retriever =
+            Retriever::<Flex, _, _>::new(model.clone(), shared.clone(), catalog()).unwrap();
+        let recalled = retriever.recall(["?"], RecallOptions::new(3)).unwrap();
+        let ids: Vec<String> = (recalled.items.iter())
+            .map(|item| item.id.to_string())
+            .collect();
+        assert_eq!(ids, ["item-14", "item-12", "item-11"]);
+        assert_eq!(recalled.source, Source::Popularity);
+        assert!((recalled.items[0].score - 14.0 / 465.0).abs() < 1e-6);
+        // All that are left, and no more.
+        let all = retriever.recall(["?"], RecallOptions::new(30)).unwrap();
+        assert_eq!(all.items.len(), 13);
+
+        let nearest = || {
+            let encoder = ModelEncoder::new(model.clone(), Default::default());
+            VectorChannel::<Encoder, _>::new(encoder, shared.clone())
+        };
+        let numbers = |channel: &dyn RecallChannel| {
+            let nobody: [UserContext; 2] = [(&[][..]).into(); 2];
+            // The second user may not have one of those that are left either.
+            let passes = |row: usize, item: ItemIndex| row == 0 || item.get() != 12;
+            let filter = Some(seqrec::index::Filter::Predicate(&passes));
+            let found = channel.recall(&nobody, 3, filter).unwrap();
+            [0, 1].map(|row| {
+                let items = found.items(row).iter();
+                items.map(|item| item.get()).collect::<Vec<_>>()
+            })
+        };
+        let expected = [vec![14, 12, 11], vec![14, 11, 10]];
+        let or_else = OrElse::new(nearest(), Popularity::new(&catalog()));
+        assert_eq!(numbers(&or_else), expected);
+        let stage = RecallStage::new(Fusion::RECIPROCAL_RANK, 5)
+            .and_then(|stage| stage.channel("u2i", nearest(), ChannelWeight::default()))
+            .unwrap()
+            .fallback(Popularity::new(&catalog()));
+        assert_eq!(numbers(&stage), expected);
+        // Where no index is searched, there is none that items must be in.
+        assert_eq!(numbers(&Popularity::new(&catalog()))[0], [30, 29, 28]);
+    }
+}
+
+/// A model that looks at features of users gets them in service as in evaluation, by their names, or
+/// says that it got none.
+#[test]
+fn a_model_that_looks_at_features_is_served_as_it_was_judged() {
+    let log: Interactions = (0..20i64)
+        .flat_map(|user| {
+            (0..6).map(move |place| Interaction::new(user, (user + place) % 9, place as f64))
+        })
+        .collect();
+    let dataset = Dataset::new(log, Filters::default()).unwrap();
+    let kinds = (0..20i64).map(|user| (user.into(), [["even", "odd"][user as usize % 2]]));
+    let features = Features::of_users(&dataset, kinds);
+    let without = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
+    let dataset = dataset.with_user_features(features).unwrap();
+    let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
+    let catalog = split.catalog();
+    assert_eq!(catalog.user_features(), ["even", "odd"]);
+    let config = TwoTowerConfig::new().with_dim(8).with_user_features(2);
+    let device = Default::default();
+    let model = config.init::<Flex>(catalog.len(), 1, &device).unwrap();
+    let index = || FlatIndex::new(item_vectors::<Flex, _>(&model).view()).unwrap();
+    let channel =
+        VectorChannel::<ModelEncoder<Flex, _>, _>::of_model(model.clone(), index(), device);
+    let judged = channel
+        .recall(&[split.test.history(3).into()], 5, None)
+        .unwrap();
+
+    // As it comes out of its folder.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let run = seqrec::store::Run::<Flex, _> {
+        config,
+        model: model.clone(),
+        catalog: catalog.clone(),
+    };
+    run.save(&path).unwrap();
+    let loaded = seqrec::store::Run::<Flex, TwoTowerConfig>::load(&path, &device).unwrap();
+    let retriever = Retriever::<Flex, _, _>::new(loaded.model, index(), loaded.catalog).unwrap();
+    let history = || {
+        let items = split.test.get(3).history.iter();
+        items.map(|&item| (catalog.id_of(item).unwrap().clone(), None))
+    };
+    let options = RecallOptions::new(5).seen(Seen::Keep);
+    let served = |features: &[(&str, f32)]| {
+        retriever.recall_with_features(history(), features.iter().copied(), options)
+    };
+    let found = served(&[("odd", 1.0)]).unwrap();
+    let found: Vec<_> = (found.items.iter())
+        .map(|item| (catalog.index_of(&item.id).unwrap(), item.score))
+        .collect();
+    let expected: Vec<_> = judged
+        .of(0)
+        .map(|found| (found.item, found.score))
+        .collect();
+    assert_eq!(found, expected);
+    let other = served(&[("even", 1.0), ("odd", 0.0)]).unwrap();
+    assert_ne!(
+        other.items[0].score, found[0].1,
+        "features must matter in this test"
+    );
+
+    let refused = retriever.recall(history().map(|(id, _)| id), options);
+    assert!(
+        matches!(
+            refused,
+            Err(Error::FeaturesMissing {
+                row: 0,
+                expected: 2
+            })
+        ),
+        "{refused:?}"
+    );
+    for (features, reason) in [
+        (&[("od", 1.0)][..], r#"["even", "odd"]"#),
+        (&[("odd", 1.0), ("odd", 1.0)], "twice"),
+        (&[("odd", f32::NAN)], "finite"),
+    ] {
+        let refused = served(features).unwrap_err().to_string();
+        assert!(refused.contains(reason), "{refused}");
+    }
+    let evaluation = Evaluation::new(&[3], Seen::Keep);
+    let refused = evaluation.run(&model, &index(), &without.test, without.catalog(), &device);
+    assert!(
+        matches!(refused, Err(Error::FeaturesMissing { .. })),
+        "{refused:?}"
+    );
+    let lacks = Retriever::<Flex, _, _>::new(model.clone(), index(), without.catalog().clone());
+    assert!(matches!(
+        lacks,
+        Err(Error::Shape {
+            expected: 2,
+            found: 0,
+            ..
+        })
+    ));
+    // A catalog that names no features does not go with sequences that have them.
+    let sequences = TrainingSequences::all(&dataset);
+    let lacks = seqrec::store::StageData::new(&dataset, sequences, without.catalog().clone());
+    assert!(lacks.unwrap_err().to_string().contains("even"));
 }

@@ -15,8 +15,8 @@ use seqrec::model::{Gru4RecConfig, HstuConfig, RecallerConfig, SequenceRecaller,
 use seqrec::recall::{Fusion, HistoryItems, UserContext};
 use seqrec::retrieve::{RecallOptions, Retriever, item_vectors};
 use seqrec::store::{
-    ChannelKind, PlannedChannel, RUN_FORMAT_VERSION, Run, ServedStage, StageData, StageModel,
-    StagePlan,
+    ChannelKind, PlannedChannel, RUN_FORMAT_VERSION, Run, STAGE_FORMAT_VERSION, ServedStage,
+    StageData, StageModel, StagePlan,
 };
 
 #[path = "support/features.rs"]
@@ -442,6 +442,57 @@ fn two_towers_survive_their_folder() {
     assert_eq!(run.model.item_embeddings().into_data(), vectors);
 }
 
+/// Folders of the version before, which have no features of users, are read as they were.
+#[test]
+fn a_stage_of_the_version_before_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    // Without an index, which goes by the checksum of the model's manifest.
+    let dataset = dataset(1);
+    let sequences = TrainingSequences::all(&dataset);
+    let data = StageData::new(&dataset, sequences, dataset.catalog().clone()).unwrap();
+    let plan = StagePlan::new(Fusion::RECIPROCAL_RANK).channel("next", ChannelKind::MarkovChain);
+    let device = Default::default();
+    plan.save(&path, &run(&dataset, 1), data, &device).unwrap();
+    let load = || ServedStage::load::<Flex>(&path, &device);
+    let expected = answers(&load().unwrap());
+    // As the version before wrote them: without names, and with its number.
+    let read = |file: &Path| -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
+    };
+    let write = |file: &Path, mut json: serde_json::Value, version: u32| {
+        json["format_version"] = version.into();
+        let bytes = serde_json::to_vec_pretty(&json).unwrap();
+        std::fs::write(file, &bytes).unwrap();
+        crc32fast::hash(&bytes)
+    };
+    let at = |name: &str| file_of(&path, name);
+    let pointer = path.join("run.json");
+    for (back, is_read) in [(1, true), (2, false)] {
+        let model = write(
+            &at("model.json"),
+            read(&at("model.json")),
+            RUN_FORMAT_VERSION - back,
+        );
+        let mut stage = read(&at("stage.json"));
+        stage.as_object_mut().unwrap().remove("user_features");
+        stage["model"] = model.into();
+        let stage = write(&at("stage.json"), stage, STAGE_FORMAT_VERSION - back);
+        let mut manifests = read(&pointer);
+        manifests["manifests"] = serde_json::json!({"model.json": model, "stage.json": stage});
+        write(&pointer, manifests, RUN_FORMAT_VERSION - back);
+        match load() {
+            Ok(served) => assert!(is_read && answers(&served) == expected),
+            Err(error) => {
+                assert!(
+                    !is_read && matches!(error, Error::FormatVersion { .. }),
+                    "{error}"
+                );
+            }
+        }
+    }
+}
+
 /// A stage's second model comes back as it was, with times, and every flaw of its files is found.
 #[test]
 fn a_stage_keeps_further_models() {
@@ -498,6 +549,37 @@ fn a_stage_keeps_further_models() {
     std::fs::write(&indexes[0], &contents[1]).unwrap();
     std::fs::write(&indexes[1], &contents[0]).unwrap();
     assert!(load().is_err());
+}
+
+/// Catalogs of one size are not one catalog: a model's numbers mean its own items.
+#[test]
+fn a_further_model_of_another_catalog_is_refused() {
+    let (one, other) = (dataset(1), dataset(2));
+    let catalog = one.catalog();
+    let mut ids: Vec<ExternalId> = catalog.ids().cloned().collect();
+    ids.reverse();
+    let reversed = Catalog::from_ids(ids).unwrap();
+    let device = Default::default();
+    let data = || StageData::new(&one, TrainingSequences::all(&one), catalog.clone()).unwrap();
+    let of = |catalog: Catalog| {
+        let config = Gru4RecConfig::new().with_dim(4);
+        let model = config.init::<Flex>(catalog.len(), 1, &device).unwrap();
+        StageModel::of_run(
+            GruRun {
+                config,
+                model,
+                catalog,
+            },
+            device,
+        )
+    };
+    assert!(data().with_further_model("x", of(catalog.clone())).is_ok());
+    let refused = data()
+        .with_further_model("x", of(reversed.clone()))
+        .unwrap_err();
+    assert!(refused.to_string().contains("another order"), "{refused}");
+    assert!(data().with_model(of(reversed)).is_err());
+    assert!(data().with_further_model("x", further(&other, 1)).is_err());
 }
 
 #[test]

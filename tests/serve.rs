@@ -10,6 +10,8 @@ mod metrics;
 mod support;
 #[path = "../examples/serve/titles.rs"]
 mod titles;
+#[path = "support/told.rs"]
+mod told;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -18,14 +20,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use seqrec::channels::{MarkovChain, Popularity};
+use seqrec::data::{
+    Dataset, Features, Filters, Interaction, Interactions, ItemIndex, TrainingSequences,
+};
 use seqrec::engine::{EngineConfig, RecallEngine};
 use seqrec::recall::{ChannelWeight, Fusion, RecallStage};
-use seqrec::store::ServedStage;
+use seqrec::store::{ServedStage, StageData};
 use serde_json::{Value, json};
 
 use api::{Limits, Service, router};
 use connections::Bounds;
 use titles::Titles;
+use told::Told;
 
 /// A service on this machine, with its runtime.
 struct Running {
@@ -39,7 +45,7 @@ impl Running {
     }
 
     fn with_bounds(limits: Limits, bounds: Bounds) -> Self {
-        let load = || {
+        Self::of(limits, bounds, || {
             let data = support::data();
             let (sequences, catalog) = (data.sequences(), data.catalog());
             let markov = MarkovChain::fit(sequences, catalog)?;
@@ -47,10 +53,18 @@ impl Running {
                 .channel("markov", markov, ChannelWeight::default())?
                 .fallback(Popularity::new(catalog));
             Ok(ServedStage::new(stage, data))
-        };
+        })
+    }
+
+    fn of(
+        limits: Limits,
+        bounds: Bounds,
+        load: impl Fn() -> seqrec::Result<ServedStage> + Send + Sync + 'static,
+    ) -> Self {
         let settings = EngineConfig::new()
             .with_max_k(10)
-            .with_history(5)
+            .with_history(3)
+            .with_seen(2)
             .with_budget(Duration::from_secs(30));
         let engine = Arc::new(RecallEngine::with_loader(load, settings).unwrap());
         let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -185,6 +199,60 @@ fn users_and_histories_are_answered_and_events_count_at_once() {
 }
 
 #[test]
+fn a_users_features_are_given_by_name() {
+    let log: Interactions = ["a", "b", "c"]
+        .map(|item| Interaction::new("anna", item, 1.0))
+        .into_iter()
+        .collect();
+    let dataset = Dataset::new(log, Filters::default()).unwrap();
+    let features = Features::of_users(&dataset, [("anna".into(), ["child", "member"])]);
+    let dataset = dataset.with_user_features(features).unwrap();
+    let service = Running::of(Limits::default(), Bounds::default(), move || {
+        // Says which features a user has: the first and the second item, or the third for none.
+        let echo = Told(Arc::new(|user| {
+            let known = user.history().features().iter().zip(1..);
+            let has = known.filter(|(value, _)| **value > 0.0);
+            let items: Vec<_> = has.map(|(_, item)| ItemIndex::new(item)).collect();
+            Ok(if user.history().features().is_empty() {
+                vec![ItemIndex::new(3)]
+            } else {
+                items
+            })
+        }));
+        let sequences = TrainingSequences::all(&dataset);
+        let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
+        let stage = RecallStage::new(Fusion::RECIPROCAL_RANK, 10)?;
+        let stage = stage.channel("echo", echo, ChannelWeight::default())?;
+        Ok(ServedStage::new(stage, data))
+    });
+    let found = |body: &str| {
+        let (status, answer) = service.post("/recall", body);
+        assert_eq!(status, 200, "{answer}");
+        ids(&answer).concat()
+    };
+    assert_eq!(
+        found(r#"{"user": "anna", "keep_seen": true, "k": 3}"#),
+        "ab"
+    );
+    assert_eq!(found(r#"{"user": "bo", "k": 3}"#), "c");
+    assert_eq!(
+        found(r#"{"user": "bo", "features": {"member": 1}, "k": 3}"#),
+        "b"
+    );
+    assert_eq!(found(r#"{"history": [], "features": {}, "k": 3}"#), "");
+    for (features, reason) in [
+        (r#"{"ember": 1}"#, r#"["child", "member"]"#),
+        (r#"{"child": 1, "child": 0}"#, "given twice"),
+        (r#"{"child": 1e39}"#, "out of range"),
+        (r#"["child"]"#, "each a name with a number"),
+    ] {
+        let body = format!(r#"{{"user": "bo", "features": {features}, "k": 3}}"#);
+        let (status, error) = service.refused("/recall", &body);
+        assert!(status == 400 && error.contains(reason), "{body}: {error}");
+    }
+}
+
+#[test]
 fn the_page_is_there_and_finds_titles() {
     let service = Running::new(Limits::default());
     let (status, page) = service.send("GET", "/", b"");
@@ -249,6 +317,10 @@ fn what_is_wrong_is_told_as_json() {
         (
             r#"{"history": ["a","a","a","a","a","a"], "k": 1}"#,
             "history is 6",
+        ),
+        (
+            r#"{"history": [{"item": "a", "time": 1.5e9}, {"item": "b", "time": 1.4e9}], "k": 1}"#,
+            "run backwards",
         ),
         (r#"{"user": "anna", "k": 1"#, "EOF"),
         ("", "EOF"),

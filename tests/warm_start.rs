@@ -1,11 +1,24 @@
 //! Training that begins with a trained model, on a catalog that has got items and lost others.
 
-use seqrec::backend::{Autodiff, Flex};
-use seqrec::data::{Dataset, Features, Filters, Interaction, Interactions, Protocol, Split};
-use seqrec::model::{Gru4RecConfig, InputEmbedding, Objective, SasRecConfig, TrainableConfig};
+use burn::config::Config;
+use burn::module::{Module, Param};
+use burn::nn::Embedding;
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend as BurnBackend;
+use seqrec::backend::{Autodiff, Backend, Flex, select_rows};
+use seqrec::data::{
+    Dataset, Features, Filters, Interaction, Interactions, Protocol, SequenceBatch, Split,
+    TrainingBatch,
+};
+use seqrec::model::parts::{Weights, at_positions};
+use seqrec::model::{
+    Gru4RecConfig, InputEmbedding, Objective, RecallerConfig, SasRecConfig, SequenceRecaller,
+    TrainableConfig, TwoTowerConfig,
+};
 use seqrec::retrieve::item_vectors;
 use seqrec::train::{
-    Adagrad, NewItems, Optimizer, Overlap, Trained, Trainer, TrainerConfig, WarmStart,
+    Adagrad, NewItems, Optimizer, Overlap, Trained, Trainer, TrainerConfig, TrainingObserver,
+    TrainingPlan, WarmStart,
 };
 use seqrec::{Error, Result};
 
@@ -267,4 +280,280 @@ fn another_model_and_another_catalog_are_refused() {
     let strangers = split(40, 20, 100, 1);
     let refused = fit(&gru(), warm(start()), &strangers, 2).map(drop);
     assert!(matches!(refused, Err(Error::NothingLeft { .. })));
+}
+
+/// A training that was interrupted goes on from its own checkpoint, though the moments that it began
+/// with were in the same folder and are gone.
+#[test]
+fn a_warm_start_is_resumed_in_the_folder_of_the_old_training() {
+    let (old, new) = (old_split(), new_split());
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = folder.path().join("checkpoints");
+    let other = folder.path().join("other");
+    let into = |folder: &std::path::Path| Trainer::new(config()).checkpoints(folder);
+    let before = fit(&gru(), into(&checkpoints), &old, 1).unwrap().model;
+    fit(&gru(), into(&other), &old, 1).unwrap();
+    let trainer = |epochs, folder: &std::path::Path, resume| {
+        let start = WarmStart::new(&before, old.catalog()).moments(folder);
+        Trainer::new(config().with_epochs(epochs))
+            .checkpoints(folder)
+            .resume(resume)
+            .warm_start(start)
+    };
+    let whole = fit(&gru(), trainer(2, &other, false), &new, 2).unwrap();
+    // Whoever always resumes begins where there is only the old training's checkpoint.
+    fit(&gru(), trainer(1, &checkpoints, true), &new, 2).unwrap();
+    let resumed = fit(&gru(), trainer(2, &checkpoints, true), &new, 2).unwrap();
+    assert_eq!(resumed.epochs.len(), 2);
+    assert_eq!(item_vectors(&resumed.model), item_vectors(&whole.model));
+    // The old one's is gone by then.
+    let names = |folder: &std::path::Path| -> Vec<String> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with("epoch")).collect()
+    };
+    assert_eq!(names(&checkpoints), ["epoch-00002"]);
+
+    // One that was interrupted before its first checkpoint begins again from the old one's.
+    let third = folder.path().join("third");
+    fit(&gru(), into(&third), &old, 1).unwrap();
+    let stopped = trainer(2, &third, false).observer(StopsAtOnce);
+    assert!(fit(&gru(), stopped, &new, 2).is_err());
+    let again = fit(&gru(), trainer(2, &third, true), &new, 2).unwrap();
+    assert_eq!(item_vectors(&again.model), item_vectors(&whole.model));
+
+    // That of another training is still refused.
+    let strangers = split(40, 20, 7, 3);
+    let refused = fit(&gru(), trainer(2, &third, true), &strangers, 2).map(drop);
+    assert!(
+        matches!(refused, Err(Error::OtherTraining { .. })),
+        "{refused:?}"
+    );
+}
+
+struct StopsAtOnce;
+
+impl TrainingObserver for StopsAtOnce {
+    fn on_start(&mut self, _: &TrainingPlan<'_>) -> Result<()> {
+        Err(Error::NothingLeft {
+            reason: "on purpose".to_owned(),
+        })
+    }
+}
+
+/// A model of one's own: the last item's vector.
+#[derive(Config, Debug)]
+struct LastItemConfig {
+    /// Whether item vectors are in burn's `Embedding`, which calls them `weight`.
+    in_embedding: bool,
+    #[config(default = "Objective::cosine(0.1)")]
+    objective: Objective,
+}
+
+#[derive(Module, Debug)]
+struct LastItem<B: BurnBackend> {
+    items: Option<Embedding<B>>,
+    vectors: Option<Param<Tensor<B, 2>>>,
+    #[module(skip)]
+    config: LastItemConfig,
+}
+
+impl RecallerConfig for LastItemConfig {
+    type Recaller<B: Backend> = LastItem<B>;
+    const NAME: &'static str = "last_item";
+
+    fn validate(&self) -> Result<()> {
+        self.objective.validate(None)
+    }
+
+    fn objective(&self) -> &Objective {
+        &self.objective
+    }
+
+    fn max_len(&self) -> usize {
+        8
+    }
+
+    fn build<B: Backend>(&self, items: usize, weights: &mut Weights<'_, B>) -> LastItem<B> {
+        let weight = weights.items(items, 6);
+        let (items, vectors) = match self.in_embedding {
+            true => (Some(Embedding { weight }), None),
+            false => (None, Some(weight)),
+        };
+        LastItem {
+            items,
+            vectors,
+            config: self.clone(),
+        }
+    }
+}
+
+impl<B: Backend> LastItem<B> {
+    fn table(&self) -> &Param<Tensor<B, 2>> {
+        let embedding = self.items.as_ref().map(|items| &items.weight);
+        embedding.or(self.vectors.as_ref()).unwrap()
+    }
+
+    fn states(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
+        let [batch, len] = histories.items.dims();
+        let items = histories.items.clone().reshape([batch * len]);
+        select_rows(self.table().val(), items).reshape([batch, len, 6])
+    }
+}
+
+impl<B: Backend> SequenceRecaller<B> for LastItem<B> {
+    type Config = LastItemConfig;
+
+    fn config(&self) -> &LastItemConfig {
+        &self.config
+    }
+
+    fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
+        at_positions(self.states(histories), histories.last_positions()).unsqueeze_dim(1)
+    }
+
+    fn item_embeddings(&self) -> Tensor<B, 2> {
+        self.table().val()
+    }
+
+    fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
+        let users = at_positions(self.states(&batch.histories), batch.positions.clone());
+        self.config.objective.mean_loss(users, self.table(), batch)
+    }
+}
+
+/// What may be a table of items or of anything else is not copied row for row, by which each item
+/// would begin with the vector of another.
+#[test]
+fn weights_that_may_or_may_not_be_of_items_are_refused() {
+    let (old, new) = (old_split(), new_split());
+    assert_eq!(old.catalog().len(), new.catalog().len());
+    let warm = |in_embedding, split: &Split| {
+        let model = LastItemConfig::new(in_embedding);
+        let before = fit(&model, Trainer::new(still()), &old, 1)?.model;
+        let start = WarmStart::new(&before, old.catalog());
+        let after = fit(&model, Trainer::new(still()).warm_start(start), split, 2)?.model;
+        Ok::<_, Error>([before, after].map(|model| item_vectors(&model)))
+    };
+    let refused = warm(true, &new).unwrap_err().to_string();
+    assert!(
+        refused.contains("items.weight [21, 6]") && refused.contains("Param<Tensor<B, 2>>"),
+        "{refused}"
+    );
+    // A table under a name of its own is one of items.
+    let [before, after] = warm(false, &new).unwrap();
+    assert_eq!(vector(&before, &old, 9), vector(&after, &new, 9));
+    assert_ne!(before.row(1), after.row(1));
+    // Of the same items in the same order every row is where it was.
+    let [before, after] = warm(true, &old).unwrap();
+    assert_eq!(before, after);
+}
+
+/// Layers of the size of the catalog are layers, in the models of this crate.
+#[test]
+fn a_layer_that_is_as_large_as_the_catalog_stays_what_it_is() {
+    let (old, new) = (old_split(), new_split());
+    // 20 items and padding: layers and tables have 21 rows, and so have positions.
+    let model = Gru4RecConfig::new()
+        .with_dim(21)
+        .with_max_len(21)
+        .with_objective(Objective::new());
+    let before = fit(&model, Trainer::new(still()), &old, 1).unwrap().model;
+    let start = WarmStart::new(&before, old.catalog());
+    let after = fit(&model, Trainer::new(still()).warm_start(start), &new, 2).unwrap();
+    let hidden = |model: &seqrec::model::Gru4Rec<Flex>| {
+        let weights = model.layers[0].weight_hidden.val().into_data();
+        weights.to_vec::<f32>().unwrap()
+    };
+    assert_eq!(hidden(&before), hidden(&after.model));
+    let [vectors, begun] = [&before, &after.model].map(item_vectors);
+    assert_eq!(vector(&vectors, &old, 9), vector(&begun, &new, 9));
+}
+
+/// Tags of a split's items, or users: `tags` of those whose number leaves a rest of 0, 1, ….
+fn tagged<'a>(
+    kind: &str,
+    count: usize,
+    tags: &'a [&'a str],
+) -> Vec<(seqrec::data::ExternalId, Vec<&'a str>)> {
+    (0..count)
+        .map(|number| {
+            (
+                format!("{kind} {number}").into(),
+                vec![tags[number % tags.len()]],
+            )
+        })
+        .collect()
+}
+
+fn rows_of(layer: &burn::nn::Linear<Flex>) -> ndarray::Array2<f32> {
+    let weight = layer.weight.val();
+    let shape = weight.dims();
+    let values = weight.into_data().to_vec::<f32>().unwrap();
+    ndarray::Array2::from_shape_vec(shape, values).unwrap()
+}
+
+#[test]
+fn features_are_matched_by_their_names() {
+    let (old, new) = (old_split(), new_split());
+    let device = Default::default();
+    let towers = |split: &Split, tags: &[&str], users: &[&str], seed| {
+        let features = Features::of_items(split.catalog(), tagged("item", 30, tags));
+        let names: Vec<String> = users.iter().map(|&name| name.to_owned()).collect();
+        let config = TwoTowerConfig::new().with_dim(6).with_hidden(5);
+        let config = config
+            .with_user_features(names.len())
+            .with_user_feature_names(Some(names));
+        config.init_with_features::<Train>(&features, seed, &device)
+    };
+    // Tags come in the order of their names.
+    let features = Features::of_items(old.catalog(), tagged("item", 30, &["red", "blue", "old"]));
+    assert_eq!(features.names(), ["blue", "old", "red"]);
+    let folder = tempfile::tempdir().unwrap();
+    let trainer = |config| Trainer::new(config).checkpoints(folder.path().join("checkpoints"));
+    let before = towers(&old, &["red", "blue", "old"], &["age", "city"], 1).unwrap();
+    let before = trainer(config()).fit(before, &old, &device).unwrap().model;
+    let tags = ["blue", "new", "red"];
+    let model = || towers(&new, &tags, &["city", "sex", "age"], 2).unwrap();
+    let cold = Trainer::new(still())
+        .fit(model(), &new, &device)
+        .unwrap()
+        .model;
+    let start = WarmStart::new(&before, old.catalog()).moments(folder.path().join("checkpoints"));
+    let warm = Trainer::new(still()).warm_start(start.clone());
+    let after = warm.fit(model(), &new, &device).unwrap().model;
+
+    let first = |model: &seqrec::model::TwoTower<Flex>| rows_of(&model.item_tower[0]);
+    let [old_rows, new_rows, cold_rows] = [&before, &after, &cold].map(first);
+    assert_eq!(new_rows.row(0), old_rows.row(0), "blue");
+    assert_eq!(new_rows.row(1), cold_rows.row(1), "new");
+    assert_eq!(new_rows.row(2), old_rows.row(2), "red");
+    let first = |model: &seqrec::model::TwoTower<Flex>| rows_of(&model.user_tower[0]);
+    let [old_rows, new_rows, cold_rows] = [&before, &after, &cold].map(first);
+    for place in 0..6 {
+        assert_eq!(new_rows.row(place), old_rows.row(place), "{place}");
+    }
+    assert_eq!(new_rows.row(6), old_rows.row(7), "city");
+    assert_eq!(new_rows.row(7), cold_rows.row(7), "sex");
+    assert_eq!(new_rows.row(8), old_rows.row(6), "age");
+
+    // Where names are not known, nothing is matched by place.
+    let config = TwoTowerConfig::new().with_dim(6).with_hidden(5);
+    let features = Features::of_items(new.catalog(), tagged("item", 30, &tags));
+    let config = config.with_user_features(2);
+    let unnamed = config.init_with_features::<Train>(&features, 2, &device);
+    let warm = Trainer::new(still()).warm_start(start);
+    let refused = warm
+        .fit(unnamed.unwrap(), &new, &device)
+        .map(drop)
+        .unwrap_err();
+    assert!(
+        refused.to_string().contains("user_tower.0.weight"),
+        "{refused}"
+    );
+    let twice = ["a", "a"].map(str::to_owned).to_vec();
+    assert!(Features::new(twice, ndarray::Array2::zeros((3, 2))).is_err());
+    let few = TwoTowerConfig::new().with_user_features(2);
+    let few = few.with_user_feature_names(Some(vec!["age".to_owned()]));
+    assert!(few.validate().is_err());
 }

@@ -71,12 +71,15 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         let protocol = options.protocol.of(&dataset)?;
         let split = Split::new(&dataset, protocol)?;
         println!(
-            "{data}: {} users, {} items, {} interactions; {} valid, {} test",
+            "{data}: {} users, {} items, {} interactions; {} valid, {} test; {} too short, {} without \
+             a history before the test",
             dataset.users(),
             dataset.catalog().len(),
             dataset.sequences().interactions(),
             split.valid.len(),
             split.test.len(),
+            split.too_short,
+            split.test.newcomers().len(),
         );
         let run = Run {
             data: data.clone(),
@@ -177,10 +180,7 @@ impl ProtocolName {
         Ok(match self {
             Self::LeaveOneOut => Protocol::LeaveOneOut,
             Self::Ratio => Protocol::Ratio { seed: 42 },
-            Self::TimeCut => Protocol::TimeCut {
-                valid: at(0.8)?,
-                test: at(0.9)?,
-            },
+            Self::TimeCut => Protocol::time_cut_at_shares(dataset, 0.8, 0.9)?,
         })
     }
 }

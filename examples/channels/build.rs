@@ -73,6 +73,10 @@ pub fn train<'a, C: TrainableConfig<Autodiff<Flex>>>(
     let catalog = split.catalog();
     let mut data = StageData::new(dataset, split.train.clone(), catalog.clone())?;
     let movies = Movies::beside(&options.file)?;
+    if let Some(other) = movies.passed_over() {
+        let other = other.display();
+        eprintln!("{other} is not one of MovieLens's and was passed over: there are no tags");
+    }
     let genres = catalog.ids().filter_map(|id| {
         let Movie { genres, .. } = movies.get(id)?;
         Some((id.clone(), genres.clone()))

@@ -68,9 +68,16 @@ impl Source {
                 interactions.skipped_rows()
             );
         }
+        let movies = Movies::beside(path)?;
+        if let Some(other) = movies.passed_over() {
+            let other = other.display();
+            eprintln!(
+                "{other} is not one of MovieLens's and was passed over: ids stand for titles"
+            );
+        }
         Ok(Self {
             interactions,
-            titles: Titles::Movies(Movies::beside(path)?),
+            titles: Titles::Movies(movies),
         })
     }
 }

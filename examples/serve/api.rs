@@ -1,5 +1,6 @@
 //! The requests that the service answers.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use seqrec::data::{ExternalId, Interaction, Seen};
 use seqrec::engine::{Observed, RecallEngine, RecallRequest};
-use serde::de::{DeserializeOwned, Error as _};
+use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -156,10 +157,37 @@ struct RecallBody {
     k: usize,
     #[serde(default)]
     segments: Vec<String>,
+    /// Of the user, by name.
+    features: Option<Features>,
     #[serde(default)]
     blocked: Vec<ExternalId>,
     #[serde(default)]
     keep_seen: bool,
+}
+
+/// Features by name. A map would keep one of two that have the same name.
+struct Features(Vec<(String, f32)>);
+
+impl<'de> Deserialize<'de> for Features {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Named;
+        impl<'de> Visitor<'de> for Named {
+            type Value = Features;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("features of a user, each a name with a number")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Features, A::Error> {
+                let mut named = Vec::new();
+                while let Some(feature) = map.next_entry()? {
+                    named.push(feature);
+                }
+                Ok(Features(named))
+            }
+        }
+        deserializer.deserialize_map(Named)
+    }
 }
 
 /// An item of a history: its id, or its id and when it was taken.
@@ -226,6 +254,9 @@ async fn recall(
         }
     };
     let mut request = request.in_segments(body.segments).blocked(body.blocked);
+    if let Some(Features(features)) = body.features {
+        request = request.with_features(features);
+    }
     if body.keep_seen {
         request = request.seen(Seen::Keep);
     }

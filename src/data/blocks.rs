@@ -18,7 +18,7 @@ use rayon::prelude::*;
 use super::interactions::Interactions;
 use super::layout::Layout;
 use super::plain_rows::PlainRows;
-use super::rows::{BadRows, Collector};
+use super::rows::{BadRows, Collector, RETURNS, pieces};
 use super::schema::Schema;
 use super::time_unit::TimeRule;
 use crate::{Error, Result};
@@ -215,11 +215,21 @@ pub(super) fn read(
     let path = into.path;
     let mut lines_before = 0;
     let header = if schema.header {
-        let line = blocks.first_line().map_err(Error::io("read", path))?;
+        let mut line = Vec::new();
+        // Blank lines before it are nothing, as they are anywhere.
+        while line.trim_ascii().is_empty() {
+            line = blocks.first_line().map_err(Error::io("read", path))?;
+            lines_before += 1;
+            if line.is_empty() {
+                return Ok(Completion::Whole);
+            }
+        }
         if quotes && line.contains(&b'"') {
             return Ok(Completion::Quoted);
         }
-        lines_before = 1;
+        if pieces(&line) > 1 {
+            return Err(into.malformed(lines_before, RETURNS));
+        }
         Some(header_names(without_end(&line), delimiter))
     } else {
         None
@@ -250,6 +260,9 @@ pub(super) fn read(
                     return Err(at_line_after(error, lines_before));
                 }
                 into.interactions.append(part.rows);
+                if let (None, Some(error)) = (&into.first_skipped, part.first_skipped) {
+                    into.first_skipped = Some(at_line_after(error, lines_before));
+                }
                 lines_before += part.lines;
                 into.give()?;
             }
@@ -321,6 +334,8 @@ struct Part {
     lines: u64,
     /// The first error that was not to be skipped, with its line counted within the block.
     error: Option<Error>,
+    /// The first one that was skipped, likewise.
+    first_skipped: Option<Error>,
     /// Whether a quote turned up, and nothing else was read.
     quoted: bool,
 }
@@ -362,15 +377,22 @@ impl Parser<'_> {
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            let row = into.row(self.layout, lines, fields.len(), |column| {
-                &line[fields[column].clone()]
-            });
-            error = into.take(row).err();
+            error = match into.whole_line(line, lines) {
+                Ok(true) => {
+                    let row = into.row(self.layout, lines, fields.len(), |column| {
+                        &line[fields[column].clone()]
+                    });
+                    into.take(row).err()
+                }
+                Ok(false) => None,
+                Err(error) => Some(error),
+            };
         }
         Part {
             rows: into.interactions,
             lines,
             error,
+            first_skipped: into.first_skipped,
             quoted,
         }
     }
@@ -381,7 +403,7 @@ impl Parser<'_> {
     clippy::indexing_slicing,
     reason = "what memchr finds lies in the text, and a delimiter has a first byte"
 )]
-fn split_line<'t>(
+pub(super) fn split_line<'t>(
     text: &'t [u8],
     delimiter: &[u8],
     fields: &mut Vec<Range<usize>>,
@@ -423,6 +445,7 @@ fn without_end(line: &[u8]) -> &[u8] {
 fn at_line_after(mut error: Error, lines_before: u64) -> Error {
     if let Error::ColumnCount { line, .. }
     | Error::Field { line, .. }
+    | Error::Malformed { line, .. }
     | Error::Encoding { line, .. } = &mut error
     {
         *line += lines_before;
@@ -436,7 +459,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::reader::read_csv;
+    use super::super::quoted_rows;
     use super::super::rows::BadRows;
     use super::super::schema::Column;
     use super::*;
@@ -472,8 +495,9 @@ mod tests {
                 &schema(),
                 &mut into,
             ),
-            None => read_csv(text.as_bytes(), &schema(), text.contains('\r'), &mut into)
-                .map(|()| Completion::Whole),
+            None => {
+                quoted_rows::read(text.as_bytes(), &schema(), &mut into).map(|()| Completion::Whole)
+            }
         };
         assert_eq!(read.map_err(|error| error.to_string())?, Completion::Whole);
         let log = into.interactions;
@@ -488,7 +512,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn blocks_of_any_size_give_what_the_csv_crate_gives(
+        fn blocks_of_any_size_give_what_the_reader_of_quotes_gives(
             rows in proptest::collection::vec((0..4u8, "[a-c]{1,3}|[0-9]{1,3}", 0..99i32, 0..12u8), 1..40),
             block in 1..400usize,
             windows in any::<bool>(),
@@ -515,7 +539,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_anywhere_is_left_to_the_csv_crate() {
+    fn a_quote_anywhere_is_left_to_the_reader_of_quotes() {
         for text in ["1,2,3,4\n1,\"2,5\",3,4\n", "\"1\",2,3,4\n"] {
             let mut into = Collector::new(Path::new("log.csv"), BadRows::Fail, None);
             let whole = 0..text.len() as u64;

@@ -13,7 +13,7 @@ use crate::item::ItemIndex;
 pub struct Case<'a> {
     /// The user's number in the data set.
     pub user: usize,
-    /// What the model sees, in time order; never empty.
+    /// What the model sees, in time order; empty for [newcomers](Cases::newcomers) only.
     pub history: &'a [ItemIndex],
     /// When they took each item of the history, in the unit of the source.
     pub times: &'a [f64],
@@ -45,6 +45,8 @@ impl Place {
 pub struct Cases {
     pub(super) sequences: Arc<Sequences>,
     pub(super) places: Vec<Place>,
+    /// Those without a history, who are not among `places`.
+    pub(super) newcomers: Vec<Place>,
 }
 
 impl Cases {
@@ -56,6 +58,38 @@ impl Cases {
     /// Whether there are no cases.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
+    }
+
+    /// The users who begin after a [time cut](super::Protocol::TimeCut): they have labels and no
+    /// history, so they are not among these cases but a group of their own. What recalls without a
+    /// history is evaluated on them by
+    /// [`run_channel`](crate::retrieve::Evaluation::run_channel), which is a test of cold starts.
+    ///
+    /// ```
+    /// use seqrec::channels::Popularity;
+    /// use seqrec::data::Interaction;
+    /// use seqrec::data::synthetic::Synthetic;
+    /// use seqrec::prelude::*;
+    ///
+    /// let mut log = Synthetic::new().with_users(80).with_items(60).generate();
+    /// log.push(Interaction::new("new", 3, f64::from(i32::MAX)));
+    /// let dataset = Dataset::new(log, Filters::default())?;
+    /// let split = Split::new(&dataset, Protocol::time_cut_at_shares(&dataset, 0.8, 0.9)?)?;
+    /// let newcomers = split.test.newcomers();
+    /// assert!(newcomers.iter().all(|case| case.history.is_empty()));
+    /// let popularity = Popularity::new(split.catalog());
+    /// let report = Evaluation::new(&[10], Seen::Exclude)
+    ///     .run_channel(&popularity, &newcomers, split.catalog())?;
+    /// assert_eq!(report.users, newcomers.len());
+    /// # Ok::<(), seqrec::Error>(())
+    /// ```
+    #[must_use]
+    pub fn newcomers(&self) -> Self {
+        Self {
+            sequences: self.sequences.clone(),
+            places: self.newcomers.clone(),
+            newcomers: Vec::new(),
+        }
     }
 
     /// One case.
@@ -101,13 +135,15 @@ impl Cases {
         fingerprint.finish()
     }
 
-    /// The cases for which `keep` says so.
+    /// The cases for which `keep` says so. Newcomers are left out: filter
+    /// [`newcomers`](Cases::newcomers) itself.
     #[must_use]
     pub fn filtered(&self, keep: impl Fn(Case<'_>) -> bool) -> Self {
         let places = (0..self.len()).filter(|&case| keep(self.get(case)));
         Self {
             sequences: self.sequences.clone(),
             places: places.map(|case| self.places[case]).collect(),
+            newcomers: Vec::new(),
         }
     }
 

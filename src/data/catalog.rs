@@ -14,7 +14,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::fingerprint::Fingerprint;
-use super::id::{ExternalId, IdTable};
+use super::id::{ExternalId, IdTable, NO_ID};
 use crate::item::ItemIndex;
 use crate::{Error, Result};
 
@@ -35,22 +35,28 @@ pub struct Catalog {
     table: IdTable,
     /// Interactions per item; 0 for padding.
     counts: Vec<u64>,
+    user_features: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct CatalogFile {
     ids: Vec<ExternalId>,
     counts: Vec<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    user_features: Vec<String>,
 }
 
 impl Catalog {
     /// A catalog of these ids, in this order, with no interactions counted.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when an id comes twice.
+    /// [`Error::InvalidValue`] when an id comes twice or is empty.
     pub fn from_ids(ids: impl IntoIterator<Item = ExternalId>) -> Result<Self> {
         let mut table = IdTable::default();
         for id in ids {
+            if id.is_empty() {
+                return Err(Error::invalid("ids", "\"\"", NO_ID));
+            }
             let known = table.len();
             if (table.intern(id.clone()) as usize) < known {
                 return Err(Error::invalid(
@@ -61,7 +67,11 @@ impl Catalog {
             }
         }
         let counts = vec![0; table.len() + 1];
-        Ok(Self { table, counts })
+        Ok(Self {
+            table,
+            counts,
+            user_features: Vec::new(),
+        })
     }
 
     /// The number of items, padding not counted.
@@ -158,6 +168,57 @@ impl Catalog {
         (counts.len() == self.len() + 1).then_some(Self { counts, ..self })
     }
 
+    /// The names of the [features of users](super::Dataset::with_user_features), in order of their
+    /// columns; none where there are no features. They are kept here, so that whoever has the items'
+    /// ids can also give a user's features by name.
+    pub fn user_features(&self) -> &[String] {
+        &self.user_features
+    }
+
+    pub(super) fn with_user_features(self, user_features: Vec<String>) -> Self {
+        Self {
+            user_features,
+            ..self
+        }
+    }
+
+    /// A user's features in order of columns; those that are not named are 0.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] for a name that is unknown or comes twice, and for a value that is not
+    /// finite.
+    pub(crate) fn user_row<'a>(
+        &self,
+        named: impl IntoIterator<Item = (&'a str, f32)>,
+    ) -> Result<Vec<f32>> {
+        let mut row = vec![0.0; self.user_features.len()];
+        let mut given = vec![false; row.len()];
+        for (name, value) in named {
+            let place = self.user_features.iter().position(|known| known == name);
+            let columns =
+                place.and_then(|place| Some((row.get_mut(place)?, given.get_mut(place)?)));
+            let Some((column, given)) = columns else {
+                let known = self.user_features.get(..20).unwrap_or(&self.user_features);
+                let reason = match self.user_features.len() - known.len() {
+                    _ if known.is_empty() => "the data had no features of users".to_owned(),
+                    0 => format!("the features of users are {known:?}"),
+                    more => format!("the features of users are {known:?} and {more} more"),
+                };
+                return Err(Error::invalid("features", format!("{name:?}"), reason));
+            };
+            if !value.is_finite() {
+                let value = format!("{name:?} = {value}");
+                return Err(Error::invalid("features", value, "must be a finite number"));
+            }
+            if std::mem::replace(given, true) {
+                let reason = "it is given twice";
+                return Err(Error::invalid("features", format!("{name:?}"), reason));
+            }
+            *column = value;
+        }
+        Ok(row)
+    }
+
     /// All items, the most frequent first; ties by index.
     pub fn by_popularity(&self) -> Vec<ItemIndex> {
         let mut items: Vec<ItemIndex> = ItemIndex::all(self.len()).collect();
@@ -170,6 +231,7 @@ impl Catalog {
         let file = CatalogFile {
             ids: self.table.ids().to_vec(),
             counts: self.counts.clone(),
+            user_features: self.user_features.clone(),
         };
         serde_json::to_vec(&file).expect("ids and counts are always valid JSON")
     }
@@ -189,7 +251,7 @@ impl Catalog {
             )));
         }
         catalog.counts = file.counts;
-        Ok(catalog)
+        Ok(catalog.with_user_features(file.user_features))
     }
 }
 

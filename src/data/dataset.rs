@@ -9,6 +9,7 @@ use super::catalog::Catalog;
 use super::features::Features;
 use super::id::{ExternalId, IdTable};
 use super::interactions::Interactions;
+use super::k_core::k_core;
 use super::sequences::Sequences;
 use super::stored_ids::StoredIds;
 use super::time_unit::TimeSizes;
@@ -153,10 +154,19 @@ impl Filters {
     }
 }
 
-pub(super) fn nothing_passes(filters: &Filters) -> Error {
-    Error::NothingLeft {
-        reason: format!("no interaction passes the filters {filters:?}"),
-    }
+/// Why filters left nothing of `rows` interactions, of which `valued` have the minimum value.
+pub(super) fn nothing_passes(filters: &Filters, rows: u64, valued: u64) -> Error {
+    let reason = match (rows, filters.minimum_value) {
+        (0, _) => "there are no interactions, before any filter".to_owned(),
+        (_, Some(minimum)) if valued == 0 => {
+            format!("no value of {rows} interactions is at least the minimum, {minimum}")
+        }
+        _ => format!(
+            "of {rows} interactions, {valued} have the minimum value, and the other filters \
+             leave none of these: {filters:?}"
+        ),
+    };
+    Error::NothingLeft { reason }
 }
 
 impl Dataset {
@@ -166,20 +176,23 @@ impl Dataset {
     /// fit beside them; clone them to build several data sets.
     ///
     /// # Errors
-    /// [`Error::NothingLeft`] when no interaction passes, and [`Error::InvalidValue`] for a filter, time or
-    /// value that is not finite, or a time that [can't be meant](Interactions::from_columns).
+    /// [`Error::NothingLeft`] when no interaction passes, and [`Error::InvalidValue`] for an empty id, or
+    /// a filter, time or value that is not finite, or a time that [can't be meant](Interactions::from_columns).
     pub fn new(interactions: Interactions, filters: Filters) -> Result<Self> {
         filters.validate()?;
-        interactions.check_numbers()?;
+        interactions.check_rows()?;
         interactions.check_times(TimeSizes::default())?;
+        let rows = interactions.len() as u64;
         let mut grouped = Grouped::new(interactions, &filters);
+        let valued = grouped.item.len() as u64;
         grouped.sort_by_time();
         if filters.repeats != Repeats::Keep {
             let mut repetitions = Repetitions::new(filters.repeats, grouped.items.len());
             grouped.retain(|user, item| repetitions.keep(user, item));
         }
         grouped.retain_core(filters.minimum_per_user, filters.minimum_per_item);
-        grouped.finish().ok_or_else(|| nothing_passes(&filters))
+        let dataset = grouped.finish();
+        dataset.ok_or_else(|| nothing_passes(&filters, rows, valued))
     }
 
     /// A data set that is in a file.
@@ -202,9 +215,12 @@ impl Dataset {
     }
 
     /// This data set with features of its users, `[users, features]`, for models that look at them.
+    /// Their names become [those of the catalog](Catalog::user_features), by which they are given
+    /// where a model serves; so a split is made after this.
     ///
     /// # Errors
-    /// [`Error::Shape`] when there is not one row for each user.
+    /// [`Error::Shape`] when there is not one row for each user, and [`Error::InvalidValue`] when two
+    /// features have one name.
     pub fn with_user_features(mut self, features: Features) -> Result<Self> {
         let (expected, found) = (self.users(), features.values().nrows());
         if expected != found {
@@ -214,6 +230,13 @@ impl Dataset {
                 found,
             });
         }
+        let mut names: Vec<&String> = features.names().iter().collect();
+        names.sort_unstable();
+        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            let reason = "is the name of two features, which could not be told apart in service";
+            return Err(Error::invalid("features", pair[0], reason));
+        }
+        self.catalog = self.catalog.with_user_features(features.names().to_vec());
         let sequences = Arc::unwrap_or_clone(self.sequences);
         self.sequences = Arc::new(sequences.with_features(features));
         Ok(self)
@@ -323,20 +346,18 @@ impl Grouped {
 
     /// Drops users and items with too few rows until all that are left have enough.
     fn retain_core(&mut self, per_user: usize, per_item: usize) {
-        loop {
-            let mut counts = vec![0; self.items.len()];
-            for &item in &self.item {
-                counts[item as usize] += 1;
-            }
-            let lengths: Vec<usize> = self.offsets.windows(2).map(|at| at[1] - at[0]).collect();
-            let before = self.item.len();
-            self.retain(|user, item| {
-                lengths[user] >= per_user && counts[item as usize] >= per_item
-            });
-            if self.item.len() == before {
-                return;
-            }
+        let mut counts = vec![0; self.items.len()];
+        for &item in &self.item {
+            counts[item as usize] += 1;
         }
+        let short = |bounds: &[usize]| bounds[1] - bounds[0] < per_user;
+        // Mostly there is nothing to drop, and then no more is made than these counts.
+        if !self.offsets.windows(2).any(short) && !counts.iter().any(|&count| count < per_item) {
+            return;
+        }
+        let least = [per_user, per_item];
+        let [users, items] = k_core(&self.offsets, &self.item, self.items.len(), least);
+        self.retain(|user, item| users[user] && items[item as usize]);
     }
 
     /// Gives the items and users that are left their final numbers; `None` when there are none.

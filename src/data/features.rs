@@ -1,6 +1,6 @@
 //! Features of items and users.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use ndarray::{Array2, ArrayView2};
 
@@ -32,8 +32,8 @@ impl Features {
     /// `[users, features]`.
     ///
     /// # Errors
-    /// [`Error::Shape`] when there is not one column for each name, and
-    /// [`Error::NonFiniteVector`] for a value that is no number.
+    /// [`Error::Shape`] when there is not one column for each name, [`Error::InvalidValue`] for a
+    /// name that comes twice, and [`Error::NonFiniteVector`] for a value that is no number.
     pub fn new(names: Vec<String>, values: Array2<f32>) -> Result<Self> {
         if values.ncols() != names.len() {
             return Err(Error::Shape {
@@ -41,6 +41,12 @@ impl Features {
                 expected: names.len(),
                 found: values.ncols(),
             });
+        }
+        let mut sorted: Vec<&String> = names.iter().collect();
+        sorted.sort_unstable();
+        if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+            let reason = "names two features, which could not be told apart";
+            return Err(Error::invalid("names", twice[0], reason));
         }
         if let Some(((row, column), &value)) =
             values.indexed_iter().find(|(_, value)| !value.is_finite())
@@ -57,8 +63,8 @@ impl Features {
         Ok(Self { names, values })
     }
 
-    /// A feature for each tag of items, in order of first appearance: 1 for those that have it,
-    /// else 0. Items that are not in the catalog are ignored.
+    /// A feature for each tag of items, in the order of their names, whatever that of the rows: 1 for
+    /// those that have it, else 0. Items that are not in the catalog are ignored.
     pub fn of_items<T: Into<String>>(
         catalog: &Catalog,
         tags: impl IntoIterator<Item = (ExternalId, impl IntoIterator<Item = T>)>,
@@ -72,25 +78,20 @@ impl Features {
         row: impl Fn(&ExternalId) -> Option<usize>,
         tags: impl IntoIterator<Item = (ExternalId, impl IntoIterator<Item = T>)>,
     ) -> Self {
-        let mut names: Vec<String> = Vec::new();
-        let mut columns: HashMap<String, usize> = HashMap::new();
-        let mut places = Vec::new();
+        let mut columns: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (id, tags) in tags {
             let Some(row) = row(&id) else {
                 continue;
             };
             for tag in tags {
-                let column = *columns.entry(tag.into()).or_insert_with_key(|tag| {
-                    names.push(tag.clone());
-                    names.len() - 1
-                });
-                places.push((row, column));
+                columns.entry(tag.into()).or_default().push(row);
             }
         }
-        let mut values = Array2::zeros((rows, names.len()));
-        for place in places {
-            values[place] = 1.0;
+        let mut values = Array2::zeros((rows, columns.len()));
+        for (column, rows) in columns.values().enumerate() {
+            rows.iter().for_each(|&row| values[[row, column]] = 1.0);
         }
+        let names = columns.into_keys().collect();
         Self { names, values }
     }
 

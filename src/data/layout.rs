@@ -12,7 +12,7 @@
 use std::path::Path;
 
 use super::columns;
-use super::schema::{Column, Schema};
+use super::schema::{Column, Schema, check_roles};
 use crate::{Error, Result};
 
 /// The positions of a schema's columns in a certain file.
@@ -28,15 +28,32 @@ pub(super) struct Layout {
 
 impl Layout {
     pub(super) fn new(schema: &Schema, header: Option<Vec<String>>, path: &Path) -> Result<Self> {
+        check_roles(schema.columns())?;
+        const MOST: usize = 1 << 16;
         let find = |column: &Column| match (column, &header) {
-            (Column::Position(position), _) => Ok(*position),
+            (Column::Position(position), _) if *position < MOST => Ok(*position),
+            (Column::Position(position), _) => {
+                let reason = format!("columns are counted from 0 and fewer than {MOST}");
+                Err(Error::invalid("column", position, reason))
+            }
             (Column::Name(name), Some(header)) => {
-                let position = header.iter().position(|column| column == name);
-                position.ok_or_else(|| Error::MissingColumn {
-                    path: path.to_owned(),
-                    column: name.clone(),
-                    header: header.clone(),
-                })
+                let mut found = (0..).zip(header).filter(|(_, column)| *column == name);
+                let Some((position, _)) = found.next() else {
+                    return Err(Error::MissingColumn {
+                        path: path.to_owned(),
+                        column: name.clone(),
+                        header: header.clone(),
+                    });
+                };
+                if let Some((other, _)) = found.next() {
+                    let reason = format!(
+                        "columns {position} and {other} of {} are both called so: give the one \
+                         that is meant by its number",
+                        path.display()
+                    );
+                    return Err(Error::invalid("column", name, reason));
+                }
+                Ok(position)
             }
             (Column::Name(name), None) => Err(Error::invalid(
                 "schema",
@@ -44,17 +61,26 @@ impl Layout {
                 "a column can only be named where the file has a header",
             )),
         };
-        let names = header.as_deref().unwrap_or_default();
-        columns::check_order(path, schema, names, |_| false)?;
         let find_optional = |column: &Option<Column>| column.as_ref().map(find).transpose();
-        Ok(Self {
+        let layout = Self {
             user: find(&schema.user)?,
             item: find(&schema.item)?,
             time: find_optional(&schema.time)?,
             value: find_optional(&schema.value)?,
             event: find_optional(&schema.event)?,
-            columns: header.map(|header| header.len()),
-        })
+            columns: header.as_ref().map(Vec::len),
+        };
+        let Self { user, item, .. } = layout;
+        check_roles([
+            Some(user),
+            Some(item),
+            layout.time,
+            layout.value,
+            layout.event,
+        ])?;
+        let names = header.as_deref().unwrap_or_default();
+        columns::check_order(path, schema, names, |_| false)?;
+        Ok(layout)
     }
 
     pub(super) fn least_columns(&self) -> usize {

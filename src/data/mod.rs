@@ -19,6 +19,7 @@ mod format;
 mod history;
 mod id;
 mod interactions;
+mod k_core;
 mod lanes;
 mod layout;
 pub mod movielens;
@@ -28,6 +29,7 @@ mod padded;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod plain_rows;
+mod quoted_rows;
 mod reader;
 mod rolling;
 mod rows;
@@ -57,7 +59,9 @@ pub use epoch::EpochBatches;
 pub use features::Features;
 pub use format::Format;
 pub use history::History;
-pub(crate) use history::check_known;
+pub(crate) use history::{check_known, check_times};
+#[cfg(feature = "engine")]
+pub(crate) use id::NO_ID;
 pub use id::{ExternalId, IdTable};
 pub use interactions::{Interaction, Interactions};
 pub use negatives::{NegativeSampler, NegativeSampling, Negatives};

@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::columns::bare;
 use super::id::ExternalId;
 use crate::{Error, Result};
 
@@ -113,10 +114,44 @@ pub struct Movie {
 
 /// The titles and genres that lie beside a file of ratings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Movies(HashMap<ExternalId, Movie>);
+pub struct Movies {
+    movies: HashMap<ExternalId, Movie>,
+    passed_over: Option<PathBuf>,
+}
 
-/// Reads a line of a file of movies; `None` when it lacks columns.
-type LineParser = fn(&str) -> Option<(ExternalId, Movie)>;
+/// How a file of movies is written.
+struct Layout {
+    name: &'static str,
+    header: Option<&'static [&'static str]>,
+    delimiter: &'static str,
+    columns: usize,
+    /// Reads a line; `None` when it lacks columns.
+    parse: fn(&str) -> Option<(ExternalId, Movie)>,
+}
+
+const LAYOUTS: [Layout; 3] = [
+    Layout {
+        name: "movies.csv",
+        header: Some(&["movieId", "title", "genres"]),
+        delimiter: ",",
+        columns: 3,
+        parse: csv_line,
+    },
+    Layout {
+        name: "movies.dat",
+        header: None,
+        delimiter: "::",
+        columns: 3,
+        parse: dat_line,
+    },
+    Layout {
+        name: "u.item",
+        header: None,
+        delimiter: "|",
+        columns: 5 + U_ITEM_GENRES.len(),
+        parse: u_item_line,
+    },
+];
 
 /// The genres of `u.item`, in the order of its columns.
 const U_ITEM_GENRES: [&str; 19] = [
@@ -143,29 +178,39 @@ const U_ITEM_GENRES: [&str; 19] = [
 
 impl Movies {
     /// Reads `movies.csv`, `movies.dat` or `u.item` from the folder of a file of ratings; without
-    /// any of them, nothing is known.
+    /// any of them, nothing is known. A file that is called so and isn't MovieLens's, as its header or all of
+    /// its lines say, is [passed over](Self::passed_over).
     ///
     /// # Errors
     /// [`Error::Io`] when the file is there and can't be read, and [`Error::ColumnCount`] for a
-    /// line without its columns.
+    /// line of MovieLens's without its columns.
     pub fn beside(ratings: impl AsRef<Path>) -> Result<Self> {
         let folder = ratings.as_ref().parent().unwrap_or(Path::new("."));
-        let readers: [(&str, LineParser); 3] = [
-            ("movies.csv", csv_line),
-            ("movies.dat", dat_line),
-            ("u.item", u_item_line),
-        ];
-        let found = readers
-            .into_iter()
-            .map(|(name, line)| (folder.join(name), line));
-        match found.into_iter().find(|(path, _)| path.exists()) {
-            Some((path, line)) => Self::read(path, line),
-            None => Ok(Self::default()),
+        let mut passed_over = None;
+        for layout in &LAYOUTS {
+            let path = folder.join(layout.name);
+            if !path.is_file() {
+                continue;
+            }
+            match Self::read(&path, layout)? {
+                Some(movies) => {
+                    return Ok(Self {
+                        movies,
+                        passed_over,
+                    });
+                }
+                None => passed_over = passed_over.or(Some(path)),
+            }
         }
+        Ok(Self {
+            movies: HashMap::new(),
+            passed_over,
+        })
     }
 
-    fn read(path: PathBuf, parse: LineParser) -> Result<Self> {
-        let contents = fs::read(&path).map_err(Error::io("read", &path))?;
+    /// The movies of a file; `None` when it is something else that is called so.
+    fn read(path: &Path, layout: &Layout) -> Result<Option<HashMap<ExternalId, Movie>>> {
+        let contents = fs::read(path).map_err(Error::io("read", path))?;
         // The old editions are in Latin-1, whose bytes are the first characters of Unicode.
         let text = String::from_utf8(contents).unwrap_or_else(|error| {
             error
@@ -174,26 +219,44 @@ impl Movies {
                 .map(|&byte| char::from(byte))
                 .collect()
         });
-        let header = usize::from(text.starts_with("movieId,"));
-        let mut movies = HashMap::new();
-        for (number, line) in text.lines().enumerate().skip(header) {
-            if line.trim().is_empty() {
-                continue;
+        let text = text.trim_start_matches('\u{feff}');
+        let lines = (1..).zip(text.lines());
+        let mut lines = lines.filter(|(_, line)| !line.trim().is_empty());
+        if let Some(header) = layout.header {
+            let is_header = |(_, line): (u64, &str)| line.split(',').map(bare).eq(header.to_vec());
+            if !lines.next().is_some_and(is_header) {
+                return Ok(None);
             }
-            let (id, movie) = parse(line).ok_or_else(|| Error::ColumnCount {
-                path: path.clone(),
-                line: number as u64 + 1,
-                expected: 3,
-                found: 1,
-            })?;
-            movies.insert(id, movie);
         }
-        Ok(Self(movies))
+        let mut movies = HashMap::new();
+        let mut bad = None;
+        for (number, line) in lines {
+            match (layout.parse)(line).filter(|(id, _)| !id.is_empty()) {
+                Some((id, movie)) => drop(movies.insert(id, movie)),
+                None => drop(bad.get_or_insert((number, line))),
+            }
+        }
+        match bad {
+            Some(_) if movies.is_empty() && layout.header.is_none() => Ok(None),
+            Some((line, text)) => Err(Error::ColumnCount {
+                path: path.to_owned(),
+                line,
+                expected: layout.columns,
+                found: text.split(layout.delimiter).count(),
+            }),
+            None => Ok(Some(movies)),
+        }
+    }
+
+    /// A file that is called like one of movies and isn't MovieLens's, if one lies beside the ratings:
+    /// nothing was read of it.
+    pub fn passed_over(&self) -> Option<&Path> {
+        self.passed_over.as_deref()
     }
 
     /// What is known of a movie.
     pub fn get(&self, id: &ExternalId) -> Option<&Movie> {
-        self.0.get(id)
+        self.movies.get(id)
     }
 
     /// A movie's title, or its id where none is known.
@@ -204,17 +267,17 @@ impl Movies {
 
     /// All that is known, in no order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&ExternalId, &Movie)> {
-        self.0.iter()
+        self.movies.iter()
     }
 
     /// How many movies are known.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.movies.len()
     }
 
     /// Whether none is known.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.movies.is_empty()
     }
 }
 
@@ -268,54 +331,4 @@ fn u_item_line(line: &str) -> Option<(ExternalId, Movie)> {
         genres: set.map(|(genre, _)| (*genre).to_owned()).collect(),
     };
     Some(((*columns.first()?).into(), movie))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(name: &str, contents: &[u8]) -> Result<Movies> {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(name), contents).unwrap();
-        Movies::beside(folder.path().join("ratings"))
-    }
-
-    #[test]
-    fn titles_and_genres_of_each_edition() {
-        let u_item = b"1|L\xe9on (1994)|01-Jan-1994||http|0|1|0|0|0|0|1|0|0|0|0|0|0|0|0|0|0|0|0\n";
-        let files: [(&str, &[u8]); 3] = [
-            (
-                "movies.csv",
-                "movieId,title,genres\n1,\"Léon (1994)\",Action|Crime\n".as_bytes(),
-            ),
-            ("movies.dat", b"1::L\xe9on (1994)::Action|Crime\n"),
-            ("u.item", u_item),
-        ];
-        for (name, contents) in files {
-            let movies = read(name, contents).unwrap();
-            let movie = movies.get(&1.into()).unwrap();
-            assert_eq!(movie.title, "Léon (1994)", "{name}");
-            assert_eq!(movie.genres, ["Action", "Crime"], "{name}");
-        }
-    }
-
-    #[test]
-    fn no_file_is_no_titles_and_a_bad_line_is_an_error() {
-        let movies = read("other.txt", b"").unwrap();
-        assert!(movies.is_empty());
-        assert_eq!(movies.title(&7.into()), "7");
-        let error = read("movies.csv", b"movieId,title,genres\n1,A,B\n2\n").unwrap_err();
-        assert!(
-            matches!(error, Error::ColumnCount { line: 3, .. }),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn editions_are_named_as_they_are_asked_for() {
-        for edition in Edition::ALL {
-            assert_eq!(edition.to_string().parse::<Edition>().unwrap(), edition);
-        }
-        assert!("2m".parse::<Edition>().is_err());
-    }
 }

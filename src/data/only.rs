@@ -1,5 +1,6 @@
 //! Rows that are wanted, by a column of theirs.
 
+use std::fmt;
 use std::ops::{Bound, RangeBounds};
 
 use super::id::ExternalId;
@@ -43,6 +44,19 @@ impl Only {
         let range = (range.start_bound().cloned(), range.end_bound().cloned());
         let condition = Condition::Within(range);
         Self { column, condition }
+    }
+}
+
+impl fmt::Display for Only {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let column = &self.column;
+        match &self.condition {
+            Condition::OneOf(values) => {
+                let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+                write!(f, "{column:?} of {values:?}")
+            }
+            Condition::Within(range) => write!(f, "{column:?} within {range:?}"),
+        }
     }
 }
 

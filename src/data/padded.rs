@@ -160,9 +160,14 @@ impl<B: Backend> SequenceBatch<B> {
         Ok(PaddedSequences::new(histories, max_len)?.to_device(device))
     }
 
-    /// Checks the users' features for a model that takes `expected` of them; there may be none.
+    /// Checks the users' features for a model that takes `expected` of them.
+    ///
+    /// # Errors
+    /// [`Error::FeaturesMissing`] when there are none, and [`Error::Shape`] when there are more or
+    /// fewer; a model that takes none passes over any.
     pub fn check_features(&self, expected: usize) -> Result<()> {
         match self.features.as_ref().map(|features| features.dims()[1]) {
+            None if expected > 0 => Err(Error::FeaturesMissing { row: 0, expected }),
             Some(found) if expected > 0 && found != expected => Err(Error::Shape {
                 what: "features of a user",
                 expected,

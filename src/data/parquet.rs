@@ -30,7 +30,7 @@ use super::id::{IdTable, Key};
 use super::interactions::Interactions;
 use super::only::{Condition, Only, is_one_of, may_lie_within};
 use super::rows::{A_TIME, BadRows, Collector, time_of};
-use super::schema::{Column, Schema};
+use super::schema::{Column, Schema, check_roles};
 use super::stored_ids::STORE_MAGIC;
 use super::text::{PARQUET, first_bytes};
 use super::time_unit::TimeSizes;
@@ -211,6 +211,7 @@ impl<'a> Wanted<'a> {
             }
         };
         let optional = |column: &'a Option<Column>| column.as_ref().map(name).transpose();
+        check_roles(schema.columns())?;
         Ok(Self {
             user: name(&schema.user)?,
             item: name(&schema.item)?,

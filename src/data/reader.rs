@@ -9,21 +9,21 @@
     )
 )]
 
-use std::io::{BufRead, BufReader, Read};
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::ops::RangeBounds;
 use std::path::{Path, PathBuf};
 
-use csv::ByteRecord;
-
 use super::blocks::{self, BLOCK, Completion, Places, Stream};
-use super::format::Format;
+use super::format::{Format, SAMPLE, is_remark};
 use super::id::ExternalId;
 use super::interactions::Interactions;
 use super::layout::Layout;
 use super::only::Only;
 #[cfg(feature = "parquet")]
 use super::parquet;
-use super::rows::{BadRows, Collector, TakePart};
+use super::quoted_rows;
+use super::rows::{BadRows, Collector, TakePart, pieces};
 use super::schema::Schema;
 use super::text::{PARQUET, Text, first_bytes};
 use crate::{Error, Result};
@@ -152,10 +152,11 @@ impl InteractionReader {
     ///
     /// # Errors
     /// [`Error::Io`] when the file can't be read, [`Error::EmptyFile`] when it holds no row,
-    /// [`Error::MissingColumn`] when the header lacks a column, and, unless bad rows are skipped,
-    /// [`Error::ColumnCount`], [`Error::Field`] or [`Error::Encoding`] with the line; a time in another
-    /// [unit](super::TimeUnit) than most of the file's, or before 1900 or after 2100 where the unit is known,
-    /// is such an [`Error::Field`] too; of Parquet,
+    /// [`Error::NothingLeft`] when all were skipped, [`Error::MissingColumn`] when the header lacks a
+    /// column, [`Error::InvalidValue`] when a column has two roles, and, unless bad rows are skipped,
+    /// [`Error::ColumnCount`], [`Error::Field`], [`Error::Malformed`] or [`Error::Encoding`] with the line; a time in
+    /// another [unit](super::TimeUnit) than most of the file's, or before 1900 or after 2100 where the unit is
+    /// known, is such an [`Error::Field`] too; of Parquet,
     /// [`Error::ColumnType`], [`Error::Field`] with the row in place of the line, and
     /// [`Error::Damaged`] for a file that is cut short.
     pub fn read(&self) -> Result<Interactions> {
@@ -171,6 +172,19 @@ impl InteractionReader {
         self.read_into(Some((size, take))).map(drop)
     }
 
+    /// What is wrong where none of the rows that there are is wanted.
+    fn none_wanted(&self, error: Error) -> Error {
+        match error {
+            Error::EmptyFile { path } if !self.only.is_empty() => {
+                let wanted: Vec<String> = self.only.iter().map(ToString::to_string).collect();
+                let (path, wanted) = (path.display(), wanted.join(" and "));
+                let reason = format!("no row of {path} that was read has {wanted}");
+                Error::NothingLeft { reason }
+            }
+            error => error,
+        }
+    }
+
     fn read_into(&self, take: Option<(usize, TakePart<'_>)>) -> Result<Interactions> {
         if let Origin::Path(path) = &self.source
             && is_parquet(path)
@@ -180,9 +194,10 @@ impl InteractionReader {
                 return Err(Error::invalid("format", &self.format, reason));
             };
             let mut into = Collector::new(path, self.bad_rows, take);
-            return read_with(&mut into, |into| {
+            let read = read_with(&mut into, |into| {
                 parquet::read(path, &schema, &self.only, into)
             });
+            return read.map_err(|error| self.none_wanted(error));
         }
         if let Some(only) = self.only.first() {
             let reason = "only rows of Parquet files are chosen by a column while they are read; \
@@ -203,43 +218,30 @@ impl InteractionReader {
 
     fn read_text(&self, text: &Text, into: &mut Collector<'_, '_>) -> Result<()> {
         let path = text.name();
-        let open = || text.open().map_err(Error::io("read", path));
-        let mut source = BufReader::with_capacity(1 << 20, open()?);
-        let first = source.fill_buf().map_err(Error::io("read", path))?;
-        let byte_order_mark = if first.starts_with(b"\xef\xbb\xbf") {
-            3
-        } else {
-            0
+        let read = |error| Error::io("read", path)(error);
+        let (mut source, byte_order_mark) = open(text).map_err(read)?;
+        let Some(schema) = self.format.schema(path, &first_line(text).map_err(read)?)? else {
+            return read_sequences(source, into);
         };
-        source.consume(byte_order_mark);
-        let buffered = source.fill_buf().map_err(Error::io("read", path))?;
-        let first_line = buffered.split(|&byte| byte == b'\n').next().unwrap_or(&[]);
-        let carriage_returns = first_line.ends_with(b"\r");
-        let first_line = String::from_utf8_lossy(first_line).trim_end().to_owned();
-
-        match self.format.schema(path, &first_line)? {
-            None => read_sequences(source, into),
-            Some(schema) if schema.delimiter == " " => read_columns(source, &schema, into),
-            Some(schema) => {
-                let completion = match text.bytes() {
-                    Some(bytes) => {
-                        let size = bytes.size().map_err(Error::io("read", path))?;
-                        let mut blocks = Places::new(bytes, byte_order_mark as u64..size, BLOCK);
-                        blocks::read(&mut blocks, &schema, into)?
-                    }
-                    None => {
-                        let mut blocks = Stream::new(source, BLOCK);
-                        blocks::read(&mut blocks, &schema, into)?
-                    }
-                };
-                match completion {
-                    Completion::Whole => Ok(()),
-                    Completion::Quoted => {
-                        // Quoted fields may hold delimiters and line ends: the csv crate knows.
-                        into.begin_anew();
-                        read_csv(open()?, &schema, carriage_returns, into)
-                    }
-                }
+        if schema.delimiter == " " {
+            let columns = usual_columns(text, schema.header).map_err(read)?;
+            return read_columns(source, &schema, columns, into);
+        }
+        let completion = match text.bytes() {
+            Some(bytes) => {
+                let size = bytes.size().map_err(read)?;
+                let mut blocks = Places::new(bytes, byte_order_mark..size, BLOCK);
+                blocks::read(&mut blocks, &schema, into)?
+            }
+            None => blocks::read(&mut Stream::new(source, BLOCK), &schema, into)?,
+        };
+        match completion {
+            Completion::Whole => Ok(()),
+            Completion::Quoted => {
+                // Quoted fields may hold delimiters and line ends.
+                into.begin_anew();
+                (source, _) = open(text).map_err(read)?;
+                quoted_rows::read(source, &schema, into)
             }
         }
     }
@@ -257,6 +259,51 @@ fn read_with<'a, 'p>(
     }
     into.begin_anew();
     read(into).and(first)
+}
+
+/// A text from its start, without its byte order mark, and how long that is.
+fn open(text: &Text) -> io::Result<(impl BufRead + Send + use<>, u64)> {
+    const MARK: [u8; 3] = *b"\xef\xbb\xbf";
+    let mut source = BufReader::with_capacity(1 << 20, text.open()?);
+    let mut start = Vec::new();
+    source
+        .by_ref()
+        .take(MARK.len() as u64)
+        .read_to_end(&mut start)?;
+    let mark = if start == MARK { MARK.len() } else { 0 };
+    start.drain(..mark);
+    Ok((Cursor::new(start).chain(source), mark as u64))
+}
+
+/// The first line of a text that is not blank.
+fn first_line(text: &Text) -> io::Result<String> {
+    let (mut source, _) = open(text)?;
+    let mut line = Vec::new();
+    while line.trim_ascii().is_empty() && source.read_until(b'\n', &mut line)? > 0 {}
+    Ok(String::from_utf8_lossy(&line).trim().to_owned())
+}
+
+/// How many words most of the first lines have, so that a row with one too many or too few doesn't
+/// decide for the others.
+fn usual_columns(text: &Text, header: bool) -> io::Result<Option<usize>> {
+    let (source, _) = open(text)?;
+    let mut sample = Vec::new();
+    source.take(SAMPLE).read_to_end(&mut sample)?;
+    let mut lines: Vec<&[u8]> = sample.split(|&byte| byte == b'\n').collect();
+    if sample.len() as u64 == SAMPLE && lines.len() > 1 {
+        lines.pop();
+    }
+    let words = |line: &[u8]| {
+        let words = line.split(u8::is_ascii_whitespace);
+        words.filter(|word| !word.is_empty()).count()
+    };
+    let rows = (lines.into_iter()).filter(|line| !is_remark(line) && pieces(line) == 1);
+    let mut counts = BTreeMap::new();
+    for count in rows.map(words).skip(usize::from(header)) {
+        *counts.entry(count).or_insert(0usize) += 1;
+    }
+    let most = counts.into_iter().max_by_key(|&(_, lines)| lines);
+    Ok(most.map(|(count, _)| count))
 }
 
 /// Whether a path is a Parquet file, or a folder. Pipes are left as they are.
@@ -290,58 +337,6 @@ mod parquet {
     }
 }
 
-/// Reads rows with quoted fields.
-pub(super) fn read_csv(
-    source: impl Read,
-    schema: &Schema,
-    carriage_returns: bool,
-    into: &mut Collector<'_, '_>,
-) -> Result<()> {
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(schema.delimiter.bytes().next().unwrap_or(b','))
-        .has_headers(schema.header)
-        .flexible(true)
-        .from_reader(source);
-    let read_error = |error: csv::Error| Error::Io {
-        action: "read",
-        path: into.path.to_owned(),
-        cause: error.into(),
-    };
-    let header = if schema.header {
-        let header = reader.byte_headers().map_err(read_error)?;
-        let names = header
-            .iter()
-            .map(|name| String::from_utf8_lossy(name).trim().to_owned());
-        Some(names.collect())
-    } else {
-        None
-    };
-    let layout = Layout::new(schema, header, into.path)?;
-    let mut record = ByteRecord::new();
-    loop {
-        let is_first = reader.position().byte() == 0;
-        match reader.read_byte_record(&mut record) {
-            Ok(true) => {}
-            Ok(false) => return Ok(()),
-            Err(error) => {
-                return Err(Error::Io {
-                    action: "read",
-                    path: into.path.to_owned(),
-                    cause: error.into(),
-                });
-            }
-        }
-        let position = record.position().map_or(1, csv::Position::line);
-        // A record begins right after the carriage return, before the line is counted.
-        let line = position + u64::from(carriage_returns && !is_first);
-        let row = into.row(&layout, line, record.len(), |column| {
-            record.get(column).unwrap_or_default()
-        });
-        into.take(row)?;
-        into.give()?;
-    }
-}
-
 /// Calls `each` with every line and its number, from 1, but for remarks: at the beginning alone, or
 /// anywhere.
 fn lines(
@@ -358,10 +353,13 @@ fn lines(
         if read.map_err(Error::io("read", into.path))? == 0 {
             break;
         }
-        if remarks && matches!(text.first(), Some(b'%' | b'#')) {
+        if remarks && is_remark(&text) {
             continue;
         }
         remarks &= remarks_anywhere || text.trim_ascii().is_empty();
+        if !into.whole_line(&text, line)? {
+            continue;
+        }
         let taken = each(&text, line, into);
         into.take(taken)?;
         into.give()?;
@@ -375,8 +373,14 @@ fn read_sequences(source: impl BufRead, into: &mut Collector<'_, '_>) -> Result<
     })
 }
 
-/// Reads rows with any number of blanks between their fields.
-fn read_columns(source: impl BufRead, schema: &Schema, into: &mut Collector<'_, '_>) -> Result<()> {
+/// Reads rows with any number of blanks between their fields, which are `columns` where no header says how
+/// many.
+fn read_columns(
+    source: impl BufRead,
+    schema: &Schema,
+    columns: Option<usize>,
+    into: &mut Collector<'_, '_>,
+) -> Result<()> {
     let mut layout = None;
     lines(source, true, into, |text, line, into| {
         let fields: Vec<&[u8]> = (text.split(u8::is_ascii_whitespace))
@@ -398,7 +402,7 @@ fn read_columns(source: impl BufRead, schema: &Schema, into: &mut Collector<'_, 
         }
         let mut of_rows = Layout::new(schema, None, into.path)?;
         // Rows may have more columns than are named, but all have the same.
-        of_rows.columns = Some(fields.len());
+        of_rows.columns = columns;
         let layout = layout.insert(of_rows);
         into.row(layout, line, fields.len(), field)
     })

@@ -2,7 +2,8 @@
 
 use super::dataset::{Dataset, Filters};
 use super::interactions::Interactions;
-use super::split::{Protocol, Split};
+use super::split::{Protocol, Split, check_cut, time_of_date};
+use super::time_unit::TimeUnit;
 use crate::{Error, Result};
 
 /// Periods of time, one after another, each of which is a test: what a model that is trained again
@@ -42,6 +43,17 @@ impl Rolling {
             return Err(Error::invalid("cuts", format!("{cuts:?}"), reason));
         }
         Ok(Self { cuts })
+    }
+
+    /// Windows between dates, such as `2018-01-01`, for a log whose times are dates; as
+    /// [`at`](Self::at) otherwise.
+    ///
+    /// # Errors
+    /// As [`at`](Self::at), for a text that is no date, and when the log's times are no dates.
+    pub fn at_dates(log: &Interactions, dates: &[&str]) -> Result<Self> {
+        let unit = TimeUnit::of_times(log.times());
+        let cuts = (dates.iter()).map(|date| time_of_date("cuts", date, unit));
+        Self::at(cuts.collect::<Result<_>>()?)
     }
 
     /// So many windows whose periods have about as many interactions each, the first one's training
@@ -84,7 +96,8 @@ impl Rolling {
     /// A window's split.
     ///
     /// # Errors
-    /// As [`Dataset::new`] and [`Split::new`].
+    /// As [`Dataset::new`] and [`Split::new`], and [`Error::InvalidValue`] when a cut lies outside of
+    /// the log's times, as in another unit.
     ///
     /// # Panics
     /// When there is no such window.
@@ -94,11 +107,17 @@ impl Rolling {
             "window {window} of {}",
             self.windows()
         );
+        let (valid, test) = (self.cuts[window], self.cuts[window + 1]);
+        let first = log.times().iter().copied().reduce(f64::min);
+        let last = log.times().iter().copied().reduce(f64::max);
+        if let (Some(first), Some(last)) = (first, last) {
+            check_cut("cuts", valid, [first, last])?;
+            check_cut("cuts", test, [first, last])?;
+        }
         let mut log = log.clone();
         if let Some(&end) = self.cuts.get(window + 2) {
-            log.retain_times(|time| time < end);
+            log.retain_times(|time| time < end)?;
         }
-        let (valid, test) = (self.cuts[window], self.cuts[window + 1]);
         Split::new(
             &Dataset::new(log, filters)?,
             Protocol::TimeCut { valid, test },

@@ -38,6 +38,18 @@ pub(super) fn time_of(text: &str) -> Option<f64> {
     number.or_else(|| date(text))
 }
 
+/// Why a line with carriage returns inside is refused.
+pub(super) const RETURNS: &str = "there are carriage returns inside of the line, which to some programs \
+    end a line and to others do not; end lines with a line feed, alone or after a carriage return";
+
+/// How many lines that are not blank a line is to programs for which a carriage return ends one.
+pub(super) fn pieces(line: &[u8]) -> usize {
+    let pieces = line.split(|&byte| byte == b'\r');
+    pieces
+        .filter(|piece| !piece.trim_ascii().is_empty())
+        .count()
+}
+
 /// What takes rows part by part, where all of them may not fit in memory.
 pub(super) type TakePart<'p> = &'p mut (dyn FnMut(Interactions) -> Result<()> + Send + 'p);
 
@@ -46,6 +58,8 @@ pub(super) struct Collector<'a, 'p> {
     pub(super) path: &'a Path,
     pub(super) bad_rows: BadRows,
     pub(super) interactions: Interactions,
+    /// Why the first row that was skipped was.
+    pub(super) first_skipped: Option<Error>,
     /// Whether times are the numbers of rows.
     pub(super) untimed: bool,
     /// What each time must be, once some are known not to be that: whoever reads a row knows its line.
@@ -53,6 +67,16 @@ pub(super) struct Collector<'a, 'p> {
     /// Of the times that were given away.
     times: TimeSizes,
     parts: Option<Parts<'p>>,
+}
+
+/// A row as a line has it.
+pub(super) struct Row<'t> {
+    user: Key<'t>,
+    item: Key<'t>,
+    /// `None` where the layout has no such column.
+    time: Option<f64>,
+    value: Option<f32>,
+    event: Option<&'t str>,
 }
 
 /// Rows that were given away.
@@ -80,6 +104,7 @@ impl<'a, 'p> Collector<'a, 'p> {
             path,
             bad_rows,
             interactions: Interactions::default(),
+            first_skipped: None,
             untimed: false,
             rule: None,
             times: TimeSizes::default(),
@@ -162,6 +187,8 @@ impl<'a, 'p> Collector<'a, 'p> {
             self.rule = Some(rule);
             return rows.check_times(self.times).map(|_| Vec::new());
         }
+        let refused = rows.check_times(self.times).err();
+        self.first_skipped = self.first_skipped.take().or(refused);
         let kept = rows.time.iter().copied().filter(|&time| rule.takes(time));
         self.times = self.times.and(TimeSizes::of(&kept.collect::<Vec<_>>()));
         Ok(rows.time.iter().map(|&time| !rule.takes(time)).collect())
@@ -170,6 +197,7 @@ impl<'a, 'p> Collector<'a, 'p> {
     /// Begins anew with the same source, of which what was given away is not given again.
     pub(super) fn begin_anew(&mut self) {
         self.interactions = Interactions::default();
+        self.first_skipped = None;
         self.untimed = false;
         self.times = TimeSizes::default();
         if let Some(parts) = &mut self.parts {
@@ -181,14 +209,23 @@ impl<'a, 'p> Collector<'a, 'p> {
     /// What was not given away.
     ///
     /// # Errors
-    /// [`Error::EmptyFile`] when there was no row at all.
+    /// [`Error::EmptyFile`] when there was no row at all, and [`Error::NothingLeft`] when all were
+    /// skipped.
     pub(super) fn finish(&mut self) -> Result<Interactions> {
         if self.rows() > 0 {
             self.give_all()?;
         }
         if self.rows() == 0 {
-            return Err(Error::EmptyFile {
-                path: self.path.to_owned(),
+            return Err(match self.first_skipped.take() {
+                Some(first) => Error::NothingLeft {
+                    reason: format!(
+                        "all {} rows were skipped, the first because of {first}",
+                        self.interactions.skipped_rows
+                    ),
+                },
+                None => Error::EmptyFile {
+                    path: self.path.to_owned(),
+                },
             });
         }
         Ok(std::mem::take(&mut self.interactions))
@@ -196,15 +233,48 @@ impl<'a, 'p> Collector<'a, 'p> {
 
     /// Passes an error on or counts it, as asked for.
     pub(super) fn take(&mut self, row: Result<()>) -> Result<()> {
-        match (row, self.bad_rows) {
+        self.take_all(row, 1)
+    }
+
+    /// The same for an error that loses several rows.
+    pub(super) fn take_all(&mut self, rows: Result<()>, lost: usize) -> Result<()> {
+        match (rows, self.bad_rows) {
             (
-                Err(Error::ColumnCount { .. } | Error::Field { .. } | Error::Encoding { .. }),
+                Err(
+                    error @ (Error::ColumnCount { .. }
+                    | Error::Field { .. }
+                    | Error::Malformed { .. }
+                    | Error::Encoding { .. }),
+                ),
                 BadRows::Skip,
             ) => {
-                self.interactions.skipped_rows += 1;
+                self.interactions.skipped_rows += lost;
+                self.first_skipped.get_or_insert(error);
                 Ok(())
             }
-            (row, _) => row,
+            (rows, _) => rows,
+        }
+    }
+
+    /// Whether a line is one, and not several that carriage returns end, which is an error or skipped.
+    #[inline]
+    pub(super) fn whole_line(&mut self, line: &[u8], number: u64) -> Result<bool> {
+        if memchr::memchr(b'\r', line).is_none() {
+            return Ok(true);
+        }
+        let pieces = pieces(line);
+        if pieces > 1 {
+            let error = self.malformed(number, RETURNS);
+            self.take_all(Err(error), pieces)?;
+        }
+        Ok(pieces <= 1)
+    }
+
+    pub(super) fn malformed(&self, line: u64, reason: impl Into<String>) -> Error {
+        Error::Malformed {
+            path: self.path.to_owned(),
+            line,
+            reason: reason.into(),
         }
     }
 
@@ -235,11 +305,10 @@ impl<'a, 'p> Collector<'a, 'p> {
         if let Some(number) = parse_canonical(field) {
             return Ok(Key::Integer(number));
         }
-        let text = self.text(field, line)?.trim();
-        if text.is_empty() {
-            return Err(self.bad_field(line, name, text, "an id"));
+        match Key::of_text(self.text(field, line)?) {
+            Key::Text("") => Err(self.bad_field(line, name, "", "an id")),
+            key => Ok(key),
         }
-        Ok(Key::of_text(text))
     }
 
     fn time(&self, field: &[u8], line: u64) -> Result<f64> {
@@ -274,12 +343,16 @@ impl<'a, 'p> Collector<'a, 'p> {
 
     /// A line of a user and their items; a blank one is nothing.
     pub(super) fn sequence(&mut self, text: &[u8], line: u64) -> Result<()> {
-        let mut words = self.text(text, line)?.split_ascii_whitespace();
+        let mut words = text.split(u8::is_ascii_whitespace);
+        let mut words = words.by_ref().filter(|word| !word.is_empty());
         let Some(user) = words.next() else {
             return Ok(());
         };
-        let mut items = words.peekable();
-        if items.peek().is_none() {
+        let user = self.id(user, line, "user")?;
+        let items: Vec<Key<'_>> = words
+            .map(|item| self.id(item, line, "item"))
+            .collect::<Result<_>>()?;
+        if items.is_empty() {
             return Err(Error::ColumnCount {
                 path: self.path.to_owned(),
                 line,
@@ -289,9 +362,9 @@ impl<'a, 'p> Collector<'a, 'p> {
         }
         self.untimed = true;
         let rows = &mut self.interactions;
-        let user = rows.users.intern_text(user);
+        let user = rows.users.intern_key(user);
         for item in items {
-            let item = rows.items.intern_text(item);
+            let item = rows.items.intern_key(item);
             rows.push_numbers(user, item, 0.0, None, None);
         }
         Ok(())
@@ -313,6 +386,25 @@ impl<'a, 'p> Collector<'a, 'p> {
         columns: usize,
         field: impl Fn(usize) -> &'t [u8],
     ) -> Result<()> {
+        let row = self.read_row(layout, line, columns, field)?;
+        let user = self.interactions.users.intern_key(row.user);
+        let item = self.interactions.items.intern_key(row.item);
+        // Where there is none, rows are numbered by their order.
+        let time = row.time.unwrap_or_else(|| self.rows() as f64);
+        self.interactions
+            .push_numbers(user, item, time, row.value, row.event);
+        Ok(())
+    }
+
+    /// What the fields of a line say.
+    #[inline]
+    pub(super) fn read_row<'t>(
+        &self,
+        layout: &Layout,
+        line: u64,
+        columns: usize,
+        field: impl Fn(usize) -> &'t [u8],
+    ) -> Result<Row<'t>> {
         let expected = layout.columns.unwrap_or_else(|| layout.least_columns());
         let fits = match layout.columns {
             Some(expected) => columns == expected,
@@ -329,10 +421,9 @@ impl<'a, 'p> Collector<'a, 'p> {
         }
         let user = self.id(field(layout.user), line, "user")?;
         let item = self.id(field(layout.item), line, "item")?;
-        let time = match layout.time {
-            Some(column) => self.time(field(column), line)?,
-            None => self.rows() as f64,
-        };
+        let time = (layout.time)
+            .map(|column| self.time(field(column), line))
+            .transpose()?;
         let value = match layout.value.map(&field) {
             Some(text) if !text.trim_ascii().is_empty() => Some(self.value(text, line)?),
             _ => None,
@@ -341,17 +432,19 @@ impl<'a, 'p> Collector<'a, 'p> {
             Some(text) if !text.trim_ascii().is_empty() => Some(self.text(text, line)?.trim()),
             _ => None,
         };
-        let user = self.interactions.users.intern_key(user);
-        let item = self.interactions.items.intern_key(item);
-        self.interactions
-            .push_numbers(user, item, time, value, event);
-        Ok(())
+        Ok(Row {
+            user,
+            item,
+            time,
+            value,
+            event,
+        })
     }
 }
 
 /// A date, with or without the time of day and an offset, in seconds since 1970; UTC where there is
 /// no offset.
-fn date(text: &str) -> Option<f64> {
+pub(super) fn date(text: &str) -> Option<f64> {
     let text = text.strip_suffix(" UTC").unwrap_or(text);
     let instant = match text.parse::<jiff::Timestamp>() {
         Ok(instant) => instant,

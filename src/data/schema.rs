@@ -60,6 +60,23 @@ impl Column {
 /// The names of delimiters that a command line can't well have, or a list of settings can't.
 const DELIMITERS: [(&str, &str); 3] = [("comma", ","), ("tab", "\t"), ("blank", " ")];
 
+const ROLES: [&str; 5] = ["user", "item", "time", "value", "event"];
+
+/// Refuses columns, in the order of [`ROLES`], of which one has two roles.
+pub(super) fn check_roles<T: PartialEq + ToString>(columns: [Option<T>; 5]) -> Result<()> {
+    let columns: Vec<_> = columns.into_iter().zip(ROLES).collect();
+    for (place, (column, role)) in columns.iter().enumerate() {
+        let mut earlier = columns.iter().take(place);
+        if let Some(column) = column
+            && let Some((_, other)) = earlier.find(|(of, _)| of.as_ref() == Some(column))
+        {
+            let reason = format!("it can't be the {other} and the {role}: name another column");
+            return Err(Error::invalid("column", column.to_string(), reason));
+        }
+    }
+    Ok(())
+}
+
 impl Schema {
     /// Columns by their names in the header; comma-separated until told otherwise.
     pub fn names(user: impl Into<String>, item: impl Into<String>) -> Self {
@@ -152,6 +169,13 @@ impl Schema {
         self.delimiter.len() == 1 && self.delimiter != " " && self.quotes.unwrap_or(!plain)
     }
 
+    /// The columns of all roles.
+    pub(super) fn columns(&self) -> [Option<&Column>; 5] {
+        let optional = [&self.time, &self.value, &self.event].map(Option::as_ref);
+        let [time, value, event] = optional;
+        [Some(&self.user), Some(&self.item), time, value, event]
+    }
+
     pub(super) fn by_position(delimiter: &str) -> Self {
         Self::positions(0, 1)
             .delimiter(delimiter)
@@ -187,11 +211,8 @@ impl fmt::Display for Schema {
                 named.map_or(self.delimiter.as_str(), |(name, _)| name)
             )?;
         }
-        let by_name = [Some(&self.user), Some(&self.item), self.time.as_ref()]
-            .into_iter()
-            .chain([self.value.as_ref(), self.event.as_ref()])
-            .flatten()
-            .any(|column| matches!(column, Column::Name(_)));
+        let by_name =
+            (self.columns().into_iter().flatten()).any(|column| matches!(column, Column::Name(_)));
         if self.header != by_name {
             write!(f, ",header={}", if self.header { "yes" } else { "no" })?;
         }
@@ -227,7 +248,6 @@ impl FromStr for Schema {
             _ => Err(wrong("header and quotes are yes or no")),
         };
         let mut columns: [Option<Column>; 5] = [const { None }; 5];
-        const ROLES: [&str; 5] = ["user", "item", "time", "value", "event"];
         let (mut delimiter, mut header, mut quotes) = (None, None, None);
         let mut in_file_order = false;
         for part in text.split(',') {
@@ -235,11 +255,15 @@ impl FromStr for Schema {
                 .split_once('=')
                 .ok_or_else(|| wrong("must be of parts such as user=COLUMN"))?;
             let (key, value) = (key.trim(), value.trim());
-            if let Some(column) = columns.iter_mut().zip(ROLES).find(|(_, role)| *role == key) {
-                *column.0 = Some(match value.parse() {
+            if let Some((column, _)) = columns.iter_mut().zip(ROLES).find(|(_, role)| *role == key)
+            {
+                let named = column.replace(match value.parse() {
                     Ok(position) => Column::Position(position),
                     Err(_) => Column::name(value),
                 });
+                if named.is_some() {
+                    return Err(wrong("names two columns for one role"));
+                }
                 continue;
             }
             match key {
@@ -257,6 +281,7 @@ impl FromStr for Schema {
                 }
             }
         }
+        check_roles(columns.each_ref().map(Option::as_ref))?;
         let named = |column: &Option<Column>| matches!(column, Some(Column::Name(_)));
         let by_name = columns.iter().any(named);
         let [user, item, time, value, event] = columns;

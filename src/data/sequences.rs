@@ -73,8 +73,7 @@ impl Sequences {
     /// A part of a user's sequence, with all that is known of it.
     pub(super) fn history(&self, user: usize, range: Range<usize>) -> History<'_> {
         let features = (self.features.as_ref()).and_then(|features| features.row(user));
-        History::with_times(&self.items[range.clone()], &self.times[range])
-            .expect("there is a time for each item")
+        History::in_order(&self.items[range.clone()], &self.times[range])
             .with_features(features.unwrap_or_default())
     }
 

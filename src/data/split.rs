@@ -10,7 +10,9 @@ use super::cases::{Cases, Place};
 use super::catalog::Catalog;
 use super::dataset::Dataset;
 use super::fingerprint::Fingerprint;
+use super::rows::date;
 use super::sequences::Sequences;
+use super::time_unit::TimeUnit;
 use super::training_sequences::{self, Beginning, TrainingSequences};
 use crate::item::ItemIndex;
 use crate::{Error, Result};
@@ -18,7 +20,8 @@ use crate::{Error, Result};
 /// How users' sequences are divided into training, validation and test data.
 ///
 /// Whatever the protocol, nothing at or after a user's label reaches their history or the training
-/// data. A user who is too short for it is left out and counted in [`Split::too_short`].
+/// data. A user who is too short for it is left out and counted in [`Split::too_short`]; one who
+/// begins after a time cut is among [`Cases::newcomers`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Protocol {
     /// Users are shuffled and divided 8 : 1 : 1. The training users' whole sequences are training
@@ -32,13 +35,90 @@ pub enum Protocol {
     LeaveOneOut,
     /// Interactions before `valid` are training data. Those from `valid` to before `test` are
     /// validation labels, with all that the user did before `valid` as history; those from `test`
-    /// on are test labels, with all that they did before `test` as history.
+    /// on are test labels, with all that they did before `test` as history. Both are in the unit of
+    /// the data; [`time_cut_at_shares`](Self::time_cut_at_shares) and
+    /// [`time_cut_at_dates`](Self::time_cut_at_dates) find them by other means.
     TimeCut {
         /// Where training data ends.
         valid: f64,
-        /// Where validation labels end and test labels begin.
+        /// Where validation labels end and test labels begin; infinity for no test.
         test: f64,
     },
+}
+
+impl Protocol {
+    /// A [time cut](Self::TimeCut) with these shares of all interactions before `valid` and before
+    /// `test`, such as 0.8 and 0.9.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] for a share that is not between 0 and 1, and when both shares lie at
+    /// the same time.
+    pub fn time_cut_at_shares(dataset: &Dataset, valid: f64, test: f64) -> Result<Self> {
+        let sequences = dataset.sequences();
+        let at = |field, share: f64| {
+            let at = (share > 0.0 && share < 1.0).then(|| sequences.time_quantile(share));
+            (at.flatten()).ok_or_else(|| Error::invalid(field, share, "must be between 0 and 1"))
+        };
+        let cuts = [at("valid", valid)?, at("test", test)?];
+        if cuts[0] >= cuts[1] {
+            let reason = format!(
+                "must lie at a later time than the share {valid}: they are at {} and {}",
+                cuts[1], cuts[0]
+            );
+            return Err(Error::invalid("test", test, reason));
+        }
+        let [valid, test] = cuts;
+        Ok(Self::TimeCut { valid, test })
+    }
+
+    /// A [time cut](Self::TimeCut) at dates, such as `2018-01-01` or `2018-01-01 08:30:00`, in UTC
+    /// unless they have an offset.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] for a text that is no date, and when the data's times are no dates.
+    pub fn time_cut_at_dates(dataset: &Dataset, valid: &str, test: &str) -> Result<Self> {
+        let sequences = dataset.sequences();
+        let unit = TimeUnit::of_times(sequences.times_in(0..sequences.interactions()));
+        Ok(Self::TimeCut {
+            valid: time_of_date("valid", valid, unit)?,
+            test: time_of_date("test", test, unit)?,
+        })
+    }
+}
+
+/// The time of a date, in the unit of data.
+pub(super) fn time_of_date(field: &'static str, text: &str, unit: TimeUnit) -> Result<f64> {
+    if unit == TimeUnit::Order {
+        let reason = "the data's times are in no known unit, so no date lies among them";
+        return Err(Error::invalid(field, text, reason));
+    }
+    let seconds = date(text);
+    let seconds = seconds.ok_or_else(|| {
+        let reason = "is no date such as 2018-01-01 or 2018-01-01 08:30:00";
+        Error::invalid(field, text, reason)
+    })?;
+    Ok(seconds * unit.per_second())
+}
+
+/// Refuses a cut that does not divide data whose times go from `first` to `last`: nothing would lie
+/// before it, or nothing after it.
+pub(super) fn check_cut(field: &'static str, cut: f64, [first, last]: [f64; 2]) -> Result<()> {
+    if first < cut && cut <= last {
+        return Ok(());
+    }
+    let unit = TimeUnit::of_times(&[first, last]);
+    let day = |time: f64| {
+        let second = (time / unit.per_second()) as i64;
+        jiff::Timestamp::from_second(second).map(|at| at.strftime("%Y-%m-%d").to_string())
+    };
+    let dates = match (day(first), day(last)) {
+        (Ok(first), Ok(last)) if unit != TimeUnit::Order => {
+            format!(", {first} to {last} in {unit}")
+        }
+        _ => String::new(),
+    };
+    let reason = format!("does not divide the data, whose times are {first} to {last}{dates}");
+    Err(Error::invalid(field, cut, reason))
 }
 
 /// Training data, validation cases and test cases.
@@ -50,7 +130,9 @@ pub struct Split {
     pub valid: Cases,
     /// What the result is reported on.
     pub test: Cases,
-    /// Users that were left out because they are too short for the protocol.
+    /// Users that were left out because they are too short for the protocol: with fewer than three
+    /// items for leave-one-out, or held out with too few to divide. A time cut leaves nobody out for
+    /// that; those who begin after it are [`Cases::newcomers`].
     pub too_short: usize,
     catalog: Catalog,
 }
@@ -59,8 +141,9 @@ impl Split {
     /// Divides a data set.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when a time cut's `test` is not after its `valid`, and
-    /// [`Error::NothingLeft`] when the training data would be empty.
+    /// [`Error::InvalidValue`] when a time cut's `test` is not after its `valid`, or one of them
+    /// lies outside of the data's times, as in another unit; [`Error::NothingLeft`] when the
+    /// training data would be empty.
     pub fn new(dataset: &Dataset, protocol: Protocol) -> Result<Self> {
         let sequences = dataset.sequences();
         let mut parts = Parts::default();
@@ -75,7 +158,12 @@ impl Split {
                         format!("must be after protocol.valid, {valid}"),
                     ));
                 }
-                parts.by_time(sequences, valid, test);
+                if let Some(times) = parts.by_time(sequences, valid, test) {
+                    check_cut("protocol.valid", valid, times)?;
+                    if test != f64::INFINITY {
+                        check_cut("protocol.test", test, times)?;
+                    }
+                }
             }
         }
         if parts.train.is_empty() {
@@ -87,9 +175,10 @@ impl Split {
                 ),
             });
         }
-        let cases = |places| Cases {
+        let cases = |[places, newcomers]: [Vec<Place>; 2]| Cases {
             sequences: sequences.clone(),
             places,
+            newcomers,
         };
         let train = TrainingSequences {
             sequences: sequences.clone(),
@@ -98,8 +187,8 @@ impl Split {
         Ok(Self {
             catalog: dataset.catalog().clone().with_counts(train.iter()),
             train,
-            valid: cases(parts.valid),
-            test: cases(parts.test),
+            valid: cases([parts.valid, parts.valid_newcomers]),
+            test: cases([parts.test, parts.test_newcomers]),
             too_short: parts.too_short,
         })
     }
@@ -152,6 +241,8 @@ struct Parts {
     train: Vec<Beginning>,
     valid: Vec<Place>,
     test: Vec<Place>,
+    valid_newcomers: Vec<Place>,
+    test_newcomers: Vec<Place>,
     too_short: usize,
 }
 
@@ -200,25 +291,39 @@ impl Parts {
         }
     }
 
-    fn by_time(&mut self, sequences: &Sequences, valid: f64, test: f64) {
+    /// Divides by time; the earliest and the latest time there is.
+    fn by_time(&mut self, sequences: &Sequences, valid: f64, test: f64) -> Option<[f64; 2]> {
         self.train.reserve_exact(sequences.len());
+        let mut span: Option<[f64; 2]> = None;
         for user in 0..sequences.len() {
             let times = sequences.times(user);
+            let (Some(&first), Some(&last)) = (times.first(), times.last()) else {
+                continue;
+            };
+            let [earliest, latest] = span.unwrap_or([first, last]);
+            span = Some([first.min(earliest), last.max(latest)]);
             let valid_cut = times.partition_point(|&time| time < valid);
             let test_cut = times.partition_point(|&time| time < test);
             if 0 < valid_cut {
                 self.train.push(Beginning::new(user, valid_cut));
             }
-            // Someone who first acts after a cut has labels but no history to judge them by.
-            let mut judge = |cases: &mut Vec<Place>, cut: usize, end: usize| {
-                if cut < end && 0 < cut {
-                    cases.push(Place::new(user, cut, end));
-                } else if cut < end {
-                    self.too_short += 1;
+            let hold_out = |[cases, newcomers]: [&mut Vec<Place>; 2], cut: usize, end: usize| {
+                if cut < end {
+                    let group = if cut == 0 { newcomers } else { cases };
+                    group.push(Place::new(user, cut, end));
                 }
             };
-            judge(&mut self.valid, valid_cut, test_cut);
-            judge(&mut self.test, test_cut, times.len());
+            hold_out(
+                [&mut self.valid, &mut self.valid_newcomers],
+                valid_cut,
+                test_cut,
+            );
+            hold_out(
+                [&mut self.test, &mut self.test_newcomers],
+                test_cut,
+                times.len(),
+            );
         }
+        span
     }
 }

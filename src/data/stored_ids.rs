@@ -19,18 +19,19 @@ pub(super) struct StoredIds {
 }
 
 impl StoredIds {
-    /// `None` where these are no ids.
+    /// `None` where these are no ids: each has its text, without blanks around it.
     pub(super) fn new(ends: Buffer<u64>, text: Buffer<u8>) -> Option<Self> {
         let whole = std::str::from_utf8(&text).ok()?;
         let mut before = 0;
         for &end in ends.iter() {
-            let rises = before <= end && whole.is_char_boundary(usize::try_from(end).ok()?);
-            if !rises {
+            let end = usize::try_from(end).ok()?;
+            let id = whole.get(before..end).filter(|id| !id.is_empty())?;
+            if id.len() != id.trim().len() {
                 return None;
             }
             before = end;
         }
-        (before == text.len() as u64).then_some(Self {
+        (before == text.len()).then_some(Self {
             ends,
             text,
             table: OnceLock::new(),

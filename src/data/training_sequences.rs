@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::catalog::Catalog;
 use super::dataset::Dataset;
+use super::features::Features;
 use super::fingerprint::Fingerprint;
 use super::history::History;
 use super::sequences::Sequences;
@@ -63,6 +64,15 @@ impl TrainingSequences {
         Self {
             sequences: Arc::new(Sequences::from_parts(offsets, items, times)),
             parts: Parts::Whole,
+        }
+    }
+
+    /// The same sequences of users with features, a row for each.
+    pub(crate) fn with_user_features(self, features: Features) -> Self {
+        let sequences = Arc::unwrap_or_clone(self.sequences);
+        Self {
+            sequences: Arc::new(sequences.with_features(features)),
+            ..self
         }
     }
 

@@ -16,6 +16,9 @@ pub(super) struct Call {
     pub(super) serving: Arc<Serving>,
     pub(super) history: Known,
     pub(super) segments: Vec<String>,
+    /// The user's features; none where they are not known.
+    pub(super) features: Vec<f32>,
+    /// When the user asks, where that is known.
     pub(super) now: Option<f64>,
     pub(super) k: usize,
     /// Items that are not to be recalled.
@@ -29,6 +32,7 @@ impl Call {
         // Without a time for each item there is none that can be told apart.
         let history =
             History::with_times(items, times).unwrap_or_else(|_| History::from(items.as_slice()));
+        let history = history.with_features(&self.features);
         let context = UserContext::from(history).in_segments(&self.segments);
         self.now.map_or(context, |now| context.at(now))
     }
@@ -57,12 +61,18 @@ impl Call {
         })
     }
 
-    /// What fills a list up.
-    pub(super) fn fill(&self, fused: &[FusedCandidate]) -> Result<Vec<FusedCandidate>> {
+    /// What fills a list up, within the indexes of the channels that answered: one that hangs must not
+    /// keep the fallback waiting.
+    pub(super) fn fill(
+        &self,
+        fused: &[FusedCandidate],
+        answered: &[bool],
+    ) -> Result<Vec<FusedCandidate>> {
         let passes = |_: usize, item| self.passes(item);
         let filter = Some(Filter::Predicate(&passes));
         let stage = &self.serving.served.stage;
-        let mut more = stage.fill(fused, self.context(), self.k, filter)?;
+        let answered = |channel: usize| answered.get(channel).is_some_and(|answered| *answered);
+        let mut more = stage.fill(fused, self.context(), self.k, filter, answered)?;
         let mut there: ItemSet = fused.iter().map(|fused| fused.item).collect();
         more.retain(|fused| self.passes(fused.item) && there.insert(fused.item));
         more.truncate(self.k.saturating_sub(fused.len()));

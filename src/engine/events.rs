@@ -108,20 +108,22 @@ impl RecallEngine {
         if observed != Observed::Taken {
             return observed;
         }
+        // Channels hear of it at the clock's time at the latest: what they count for everybody must not
+        // go by the clock of one machine.
+        let mut told = interaction.clone();
+        told.time = serving.clock().map_or(*time, |now| time.min(now));
         let serving = {
             // Together with what `reload` does, so that no event is missed or told twice.
             let mut events = self.events();
             events.taken += 1;
-            events
-                .last
-                .push_back((interaction.clone(), segments.to_vec()));
+            events.last.push_back((told.clone(), segments.to_vec()));
             if events.last.len() > self.settings.replayed {
                 events.last.pop_front();
             }
             self.serving()
         };
         // The channel of somebody else's that panics here has still heard of it.
-        let _ = catch_unwind(AssertUnwindSafe(|| serving.observe(interaction, segments)));
+        let _ = catch_unwind(AssertUnwindSafe(|| serving.observe(&told, segments)));
         count(&self.counters.events);
         Observed::Taken
     }
@@ -143,6 +145,7 @@ impl RecallEngine {
         let mut latest_load = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         let serving = self.serving();
         let loaded = loaded.and_then(|served| {
+            served.stage.check()?;
             let units = [&serving.served, &served].map(|served| served.data.time_unit());
             if units[0] == units[1] {
                 return Ok(served);
@@ -168,9 +171,13 @@ impl RecallEngine {
             let events = self.events();
             (events.taken, events.last.clone())
         };
-        let latest = serving.latest();
+        // By each user's own times: by the latest of anybody's, one from a clock that is ahead would
+        // keep the events of all others back.
         let tell = |(interaction, segments): &(Interaction, Vec<String>)| {
-            if interaction.time > latest {
+            let Interaction {
+                user, item, time, ..
+            } = interaction;
+            if !serving.holds_later(user, item, *time) {
                 serving.observe(interaction, segments);
             }
         };

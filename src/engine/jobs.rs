@@ -55,7 +55,11 @@ impl RecallEngine {
         }
         let fused = Arc::new(fused);
         let given = fused.clone();
-        let filled = self.within_budget(call, stage.names().len(), move |call| call.fill(&given));
+        let answered: Vec<bool> = (outcomes.iter())
+            .map(|(_, outcome)| matches!(outcome, Outcome::Answered { .. }))
+            .collect();
+        let fill = move |call: &Call| call.fill(&given, &answered);
+        let filled = self.within_budget(call, stage.names().len(), fill);
         let mut fused = Arc::unwrap_or_clone(fused);
         match filled {
             Ok(more) => fused.extend(more),

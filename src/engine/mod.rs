@@ -28,7 +28,7 @@ use std::time::Instant;
 
 use crate::Result;
 use crate::backend::Backend;
-use crate::data::{ExternalId, TimeUnit};
+use crate::data::{ExternalId, TimeUnit, check_times};
 use crate::index::ItemSet;
 use crate::store::{ModelRegistry, ServedStage};
 
@@ -142,20 +142,24 @@ impl RecallEngine {
     /// Serves what `load` makes, now and at each [`reload`](RecallEngine::reload).
     ///
     /// # Errors
-    /// What `load` gives, and [`Error::InvalidValue`](crate::Error::InvalidValue) for an invalid setting.
+    /// What `load` gives, [`Error::InvalidValue`](crate::Error::InvalidValue) for an invalid setting and
+    /// for a stage whose channels all weigh 0, and [`Error::NothingLeft`](crate::Error::NothingLeft) for
+    /// one without channels and a fallback.
     pub fn with_loader(
         load: impl Fn() -> Result<ServedStage> + Send + Sync + 'static,
         settings: EngineConfig,
     ) -> Result<Self> {
         settings.validate()?;
         let counters = Counters::default();
-        let serving = Serving::new(load()?, 1, &counters);
+        let served = load()?;
+        served.stage.check()?;
+        let serving = Serving::new(served, 1, &counters);
         Ok(Self {
             load: Box::new(load),
             serving: RwLock::new(Arc::new(serving)),
             loads: AtomicU64::new(0),
             loaded: Mutex::new(0),
-            users: Users::new(settings.users, settings.history),
+            users: Users::new(&settings),
             events: Mutex::default(),
             workers: Workers::new(settings.threads)?,
             counters,
@@ -163,8 +167,9 @@ impl RecallEngine {
         })
     }
 
-    /// The k best items for a user, those they took left out. One of whom nothing is known is
-    /// answered by the channels that need no history, and the fallback.
+    /// The k best items for a user, without those they took: by the stage's data all of them, and as
+    /// many of later events as [`EngineConfig::seen`] says. One of whom nothing is known is answered by
+    /// the channels that need no history, and the fallback.
     ///
     /// # Errors
     /// [`Error::InvalidValue`](crate::Error::InvalidValue) when k is 0 or above [`EngineConfig::max_k`], or when the id
@@ -180,15 +185,14 @@ impl RecallEngine {
     pub fn recall_for(&self, request: &RecallRequest) -> Result<Recalled> {
         let called = Instant::now();
         let serving = self.serving();
-        if let Err(error) = self.check(request, &serving) {
-            count(&self.counters.refused);
-            return Err(error);
-        }
-        let call = Arc::new(self.call(request, serving));
+        let call = (self.check(request, &serving))
+            .and_then(|()| self.call(request, serving))
+            .inspect_err(|_| count(&self.counters.refused))?;
+        let call = Arc::new(call);
         let (lists, outcomes) = self.ask_channels(&call, called);
         let mut outcomes: Vec<(usize, Outcome)> = outcomes.into_iter().enumerate().collect();
         let stage = &call.serving.served.stage;
-        let fused = stage.fuse(&lists, call.k);
+        let fused = stage.fuse(&lists, call.k)?;
         let fused = self.select(&call, fused, &mut outcomes);
         let fused = self.fill(&call, fused, &mut outcomes);
         let serving = &call.serving;
@@ -256,14 +260,17 @@ impl RecallEngine {
         match &request.who {
             Who::User(user) => check_id("user", user)?,
             Who::History(history, times) => {
-                check_count("history", history.len(), settings.history)?;
+                let most = settings.history.saturating_add(settings.seen);
+                check_count("history", history.len(), most)?;
                 let mut items = history.iter();
                 items.try_for_each(|item| check_id("history", item))?;
-                let mut times = times.iter();
-                times.try_for_each(|&time| check_time("history", time, unit))?;
+                (times.iter()).try_for_each(|&time| check_time("history", time, unit))?;
+                check_times("history", times)?;
             }
         }
         settings.check_segments(&request.segments)?;
+        let mut features = request.features.iter().flatten();
+        features.try_for_each(|(name, _)| settings.check_text("features", name))?;
         check_count("blocked", request.blocked.len(), settings.blocked)?;
         if let Some(now) = request.now {
             check_time("now", now, unit)?;
@@ -272,33 +279,42 @@ impl RecallEngine {
         blocked.try_for_each(|item| check_id("blocked", item))
     }
 
-    fn call(&self, request: &RecallRequest, serving: Arc<Serving>) -> Call {
-        let (history, segments) = match &request.who {
-            Who::History(history, times) => (serving.known(history, times), Vec::new()),
-            Who::User(user) => serving.history_of(user, self.users.recent(user), &self.settings),
+    fn call(&self, request: &RecallRequest, serving: Arc<Serving>) -> Result<Call> {
+        let settings = &self.settings;
+        let (history, segments, features) = match &request.who {
+            Who::History(history, times) => {
+                let known = serving.known(history, times, settings);
+                (known, Vec::new(), Vec::new())
+            }
+            Who::User(user) => serving.history_of(user, self.users.recent(user), settings),
         };
         let catalog = serving.served.data.catalog();
+        let features = match &request.features {
+            Some(given) => catalog.user_row(given.iter().map(|(name, value)| (&**name, *value)))?,
+            None => features,
+        };
         let blocked = request
             .blocked
             .iter()
             .filter_map(|item| catalog.index_of(item));
         let mut excluded: ItemSet = blocked.collect();
         if request.seen.is_excluded() {
-            excluded.extend(history.items.iter().copied());
+            excluded.extend(history.items.iter().chain(&history.earlier).copied());
         }
-        Call {
+        Ok(Call {
             history,
+            features,
             segments: if request.segments.is_empty() {
                 segments
             } else {
                 request.segments.clone()
             },
-            now: request.now,
+            now: request.now.or_else(|| serving.clock()),
             k: request.k,
             excluded,
             passes: request.passes.clone(),
             serving,
-        }
+        })
     }
 }
 

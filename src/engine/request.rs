@@ -27,6 +27,8 @@ pub struct RecallRequest {
     pub(super) who: Who,
     pub(super) k: usize,
     pub(super) segments: Vec<String>,
+    /// By name, where any are given.
+    pub(super) features: Option<Vec<(String, f32)>>,
     pub(super) seen: Seen,
     pub(super) blocked: Vec<ExternalId>,
     pub(super) passes: Option<Predicate>,
@@ -50,7 +52,7 @@ pub enum Observed {
     /// The same event, with the same time, was there already.
     Repeated,
     /// The stage's data, or as many of the user's later events as are held, reach beyond it, so that
-    /// it changes nothing.
+    /// channels don't see it.
     Older,
 }
 
@@ -60,6 +62,7 @@ impl RecallRequest {
             who,
             k,
             segments: Vec::new(),
+            features: None,
             seen: Seen::default(),
             blocked: Vec::new(),
             passes: None,
@@ -72,14 +75,16 @@ impl RecallRequest {
         Self::new(Who::User(user.into()), k)
     }
 
-    /// The k best items for a history, in time order, of anyone.
+    /// The k best items for a history, in time order, of anyone. Channels see its
+    /// [last items](crate::engine::EngineConfig::history), and all of them are left out.
     pub fn of_history<T: Into<ExternalId>>(history: impl IntoIterator<Item = T>, k: usize) -> Self {
         let history = history.into_iter().map(Into::into).collect();
         Self::new(Who::History(history, Vec::new()), k)
     }
 
     /// A request for a history whose items come with the times at which they were taken, in the unit
-    /// of the source, which some models and channels use.
+    /// of the source, which some models and channels use. A history whose times run backwards is
+    /// refused.
     pub fn of_timed_history<T: Into<ExternalId>>(
         history: impl IntoIterator<Item = (T, f64)>,
         k: usize,
@@ -93,6 +98,20 @@ impl RecallRequest {
     #[must_use]
     pub fn in_segments<T: Into<String>>(mut self, segments: impl IntoIterator<Item = T>) -> Self {
         self.segments = segments.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The user's features, each by [its name](crate::data::Catalog::user_features), instead of those
+    /// that the engine knows; those that are not named are 0.
+    #[must_use]
+    pub fn with_features<T: Into<String>>(
+        mut self,
+        features: impl IntoIterator<Item = (T, f32)>,
+    ) -> Self {
+        let named = features
+            .into_iter()
+            .map(|(name, value)| (name.into(), value));
+        self.features = Some(named.collect());
         self
     }
 
@@ -117,7 +136,9 @@ impl RecallRequest {
         self
     }
 
-    /// The time from which the age of what the user did is counted, in the unit of the source.
+    /// When the user asks, in the unit of the source: models and channels count from it how long ago
+    /// items were taken. Where it is not said, it is the time by the clock, or the time of the last
+    /// item where the data's times are in [no known unit](crate::data::TimeUnit::Order).
     #[must_use]
     pub fn at(mut self, now: f64) -> Self {
         self.now = Some(now);
@@ -131,6 +152,7 @@ impl fmt::Debug for RecallRequest {
             .field("who", &self.who)
             .field("k", &self.k)
             .field("segments", &self.segments)
+            .field("features", &self.features)
             .field("seen", &self.seen)
             .field("blocked", &self.blocked)
             .field("filter", &self.passes.is_some())
@@ -144,7 +166,7 @@ impl fmt::Debug for RecallRequest {
 pub struct Recalled {
     /// The items, best first, each once.
     pub items: Vec<RecalledItem>,
-    /// How many items of the history are in the catalog; 0 for an unknown user.
+    /// How many items of the history that channels see are in the catalog; 0 for an unknown user.
     pub known: usize,
     /// How many items of the history are not in the catalog, and were skipped.
     pub unknown: usize,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::data::{Catalog, ExternalId, History, Interaction, ItemIndex};
+use crate::data::{ExternalId, History, Interaction, ItemIndex, TimeUnit};
 use crate::recall::{FALLBACK, RecallChannel, SELECTION};
 use crate::store::ServedStage;
 
@@ -30,6 +30,8 @@ pub(super) struct Known {
     pub(super) items: Vec<ItemIndex>,
     /// One for each item, or none.
     pub(super) times: Vec<f64>,
+    /// Items that they took before, which channels don't see.
+    pub(super) earlier: Vec<ItemIndex>,
     pub(super) unknown: usize,
 }
 
@@ -64,23 +66,29 @@ impl Serving {
         };
         let data = &self.served.data;
         let history = data.sequences().history(place as usize);
-        let last = history.times().last();
-        last.is_some_and(|&last| {
+        self.end_of(history.times()).is_some_and(|last| {
             time < last
                 || (time == last
                     && data
                         .catalog()
                         .index_of(item)
-                        .is_some_and(|item| is_among_last(history, item)))
+                        .is_some_and(|item| holds_at(history, item, last)))
         })
     }
 
-    /// The time of the last interaction that the stage was made of.
-    pub(super) fn latest(&self) -> f64 {
-        let sequences = self.served.data.sequences();
-        let last = |user| sequences.history(user).times().last().copied();
-        let times = (0..sequences.len()).filter_map(last);
-        times.fold(f64::NEG_INFINITY, f64::max)
+    /// The last of a user's times in the data that is not ahead of this machine's clock: one that is
+    /// would make all that they do from now on old.
+    fn end_of(&self, times: &[f64]) -> Option<f64> {
+        match self.clock() {
+            Some(now) => times.iter().rev().copied().find(|time| *time <= now),
+            None => times.last().copied(),
+        }
+    }
+
+    /// The time by the clock, where the data's times are of a clock.
+    pub(super) fn clock(&self) -> Option<f64> {
+        let unit = self.served.data.time_unit();
+        (unit != TimeUnit::Order).then(|| unit.now())
     }
 
     pub(super) fn observe(&self, interaction: &Interaction, segments: &[String]) {
@@ -89,67 +97,82 @@ impl Serving {
         }
     }
 
-    pub(super) fn known(&self, history: &[ExternalId], times: &[f64]) -> Known {
+    pub(super) fn known(
+        &self,
+        history: &[ExternalId],
+        times: &[f64],
+        settings: &EngineConfig,
+    ) -> Known {
         let mut known = Known::default();
         for (place, id) in history.iter().enumerate() {
-            if known.add(id, self.served.data.catalog()) {
-                known.times.extend(times.get(place));
+            match self.served.data.catalog().index_of(id) {
+                Some(item) => {
+                    known.items.push(item);
+                    known.times.extend(times.get(place));
+                }
+                None => known.unknown += 1,
             }
         }
+        known.keep_last(settings.history);
         known
     }
 
-    /// What a user did by the stage's data, and after that by their events; and their segments.
+    /// What a user did by the stage's data, and after that by their events; and their segments and
+    /// features.
     pub(super) fn history_of(
         &self,
         user: &ExternalId,
         recent: Recent,
         settings: &EngineConfig,
-    ) -> (Known, Vec<String>) {
+    ) -> (Known, Vec<String>, Vec<f32>) {
         let data = &self.served.data;
         let mut known = Known::default();
         let mut segments = recent.segments;
+        let mut features = Vec::new();
         if let Some(place) = self.served.users.number_of(user) {
-            let history = data
-                .sequences()
-                .history(place as usize)
-                .last(settings.history);
+            let history = data.sequences().history(place as usize);
             known.items.extend_from_slice(history.items());
             known.times.extend_from_slice(history.times());
+            features.extend_from_slice(history.features());
             if segments.is_empty() {
                 segments = data.segments(place as usize).to_vec();
             }
         }
-        let until = known.times.last().copied().unwrap_or(f64::NEG_INFINITY);
+        let until = self.end_of(&known.times).unwrap_or(f64::NEG_INFINITY);
         for (id, time) in recent.events.iter().filter(|(_, time)| *time >= until) {
             // At the very time of the last one, what the data don't have.
             let is_new = *time > until || !self.holds_later(user, id, *time);
-            if is_new && known.add(id, data.catalog()) {
-                known.times.push(*time);
+            if let Some(item) = data.catalog().index_of(id).filter(|_| is_new) {
+                // At the end, but for times that are ahead.
+                let place = known.times.partition_point(|other| other <= time);
+                known.items.insert(place, item);
+                known.times.insert(place, *time);
+            } else {
+                known.unknown += usize::from(is_new);
             }
         }
-        let above = known.items.len().saturating_sub(settings.history);
-        known.items.drain(..above);
-        known.times.drain(..above.min(known.times.len()));
-        (known, segments)
+        known.keep_last(settings.history);
+        let older = recent.earlier.iter();
+        known
+            .earlier
+            .extend(older.filter_map(|id| data.catalog().index_of(id)));
+        (known, segments, features)
     }
 }
 
-/// Whether an item is among those of a history that were taken at its last time.
-fn is_among_last(history: History<'_>, item: ItemIndex) -> bool {
-    let last = history.times().last();
+/// Whether an item is among those of a history that were taken at a time, one of its last.
+fn holds_at(history: History<'_>, item: ItemIndex, time: f64) -> bool {
     let taken = history.items().iter().zip(history.times()).rev();
     taken
-        .take_while(|(_, time)| Some(*time) == last)
-        .any(|(other, _)| *other == item)
+        .take_while(|(_, other)| **other >= time)
+        .any(|(other, at)| *other == item && *at == time)
 }
 
 impl Known {
-    /// Adds an item, or counts it as unknown; whether it is in the catalog.
-    fn add(&mut self, id: &ExternalId, catalog: &Catalog) -> bool {
-        let item = catalog.index_of(id);
-        self.items.extend(item);
-        self.unknown += usize::from(item.is_none());
-        item.is_some()
+    /// Leaves the last items to channels.
+    fn keep_last(&mut self, count: usize) {
+        let above = self.items.len().saturating_sub(count);
+        self.earlier.extend(self.items.drain(..above));
+        self.times.drain(..above.min(self.times.len()));
     }
 }

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use burn::config::Config;
 
-use crate::data::ExternalId;
+use crate::data::{ExternalId, NO_ID};
 use crate::{Error, Result, checks};
 
 /// The bounds of a [`RecallEngine`](super::RecallEngine): of time, of memory, and of what a call
 /// may ask for.
 ///
-/// The defaults: 50 ms a channel, a thread a core, k up to 1,000, 200 items a history, 100,000
-/// users.
+/// The defaults: 50 ms a channel, a thread a core, k up to 1,000, 200 items a history and 2,000
+/// older ones that are left out, 100,000 users.
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct EngineConfig {
@@ -24,9 +24,15 @@ pub struct EngineConfig {
     /// The largest k.
     #[config(default = 1_000)]
     pub max_k: usize,
-    /// How many of a user's last items are used, and how many events are kept per user.
+    /// How many of a user's last items channels see, and how many events are kept per user.
     #[config(default = 200)]
     pub history: usize,
+    /// How many items of a user's older events are kept, only to be left out, and by how many items
+    /// the history of a call may be longer than what channels see. An item takes 24 bytes and its
+    /// text, and only users of more than `history` events have any. What the stage's data hold of a
+    /// user is left out whatever this is, and takes nothing more.
+    #[config(default = 2_000)]
+    pub seen: usize,
     /// The largest number of users whose events are kept. Beyond it, the user who was active or asked
     /// about the longest ago is forgotten, down to what the run folder has of them.
     #[config(default = 100_000)]
@@ -88,7 +94,7 @@ impl EngineConfig {
         Err(Error::invalid("k", k, reason))
     }
 
-    /// Checks an id, of which the longest that is known has `longest` bytes.
+    /// Checks an id, which must not be empty, and of which the longest that is known has `longest` bytes.
     pub(super) fn check_id(
         &self,
         field: &'static str,
@@ -97,6 +103,7 @@ impl EngineConfig {
     ) -> Result<()> {
         match id {
             ExternalId::Integer(_) => Ok(()),
+            ExternalId::Text(_) if id.is_empty() => Err(Error::invalid(field, "\"\"", NO_ID)),
             ExternalId::Text(text) => check_length(field, text, self.text.max(longest)),
         }
     }

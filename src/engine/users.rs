@@ -7,18 +7,21 @@ use std::sync::{Mutex, PoisonError};
 use lru::LruCache;
 
 use super::request::Observed;
+use super::settings::EngineConfig;
 use crate::data::ExternalId;
 
 /// How many parts the users are divided into, each with a lock of its own.
 const PARTS: usize = 64;
 
-/// The latest events of the latest users: so many of each, of so many users.
+/// The latest events of the latest users: so many of each, of so many users. What channels see of a
+/// user is one thing, and what is left out of their lists another: of older events the items are kept.
 pub(super) struct Users {
     parts: Vec<Mutex<LruCache<ExternalId, Recent, foldhash::fast::RandomState>>>,
     hasher: foldhash::fast::RandomState,
     /// The most users of a part.
     of_part: usize,
     events_of_each: usize,
+    items_of_each: usize,
 }
 
 /// What one user did, and the segments they were last said to be in.
@@ -26,18 +29,21 @@ pub(super) struct Users {
 pub(super) struct Recent {
     /// Items with their times, in time order.
     pub events: VecDeque<(ExternalId, f64)>,
+    /// Items of older events, each once.
+    pub earlier: VecDeque<ExternalId>,
     pub segments: Vec<String>,
 }
 
 impl Users {
-    pub(super) fn new(users: usize, events_of_each: usize) -> Self {
+    pub(super) fn new(settings: &EngineConfig) -> Self {
         // A cache with a bound takes the room for all that it may hold at once.
         let part = || LruCache::unbounded_with_hasher(Default::default());
         Self {
             parts: (0..PARTS).map(|_| Mutex::new(part())).collect(),
             hasher: Default::default(),
-            of_part: users.div_ceil(PARTS).max(1),
-            events_of_each,
+            of_part: settings.users.div_ceil(PARTS).max(1),
+            events_of_each: settings.history,
+            items_of_each: settings.seen,
         }
     }
 
@@ -52,8 +58,8 @@ impl Users {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes an event, wherever in the order its time puts it, and forgets the oldest one too
-    /// many, which may be this one.
+    /// Takes an event, wherever in the order its time puts it. Of the oldest one too many, which may
+    /// be this one, only the item is kept.
     pub(super) fn add(
         &self,
         user: &ExternalId,
@@ -79,11 +85,14 @@ impl Users {
             return Observed::Repeated;
         }
         if place == 0 && events.len() >= self.events_of_each {
+            recent.keep_earlier(item.clone(), self.items_of_each);
             return Observed::Older;
         }
         events.insert(place, (item.clone(), time));
-        if events.len() > self.events_of_each {
-            events.pop_front();
+        if events.len() > self.events_of_each
+            && let Some((oldest, _)) = events.pop_front()
+        {
+            recent.keep_earlier(oldest, self.items_of_each);
         }
         Observed::Taken
     }
@@ -102,13 +111,26 @@ impl Users {
     }
 }
 
+impl Recent {
+    /// Keeps an item of an older event, and forgets the first one too many.
+    fn keep_earlier(&mut self, item: ExternalId, most: usize) {
+        if !self.earlier.contains(&item) {
+            self.earlier.push_back(item);
+            if self.earlier.len() > most {
+                self.earlier.pop_front();
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn memory_is_bounded_by_events_and_by_users() {
-        let users = Users::new(PARTS * 2, 3);
+        let bounds = EngineConfig::new().with_users(PARTS * 2);
+        let users = Users::new(&bounds.with_history(3).with_seen(2));
         let anna = ExternalId::from("anna");
         for (item, time, observed) in [
             (1, 1.0, Observed::Taken),
@@ -122,6 +144,13 @@ mod tests {
         }
         let items: Vec<_> = users.recent(&anna).events.into_iter().collect();
         assert_eq!(items, [(3.into(), 3.0), (4.into(), 4.0), (2.into(), 5.0)]);
+        // What is older is still known to be taken, up to so many items.
+        let earlier = || Vec::from(users.recent(&anna).earlier);
+        assert_eq!(earlier(), [1.into(), 5.into()]);
+        for (item, time) in [(1, 0.1), (6, 6.0), (7, 7.0)] {
+            let _ = users.add(&anna, &item.into(), time, &[]);
+        }
+        assert_eq!(earlier(), [3.into(), 4.into()]);
         for user in 0..10_000 {
             let _ = users.add(&user.into(), &1.into(), 0.0, &["new".to_owned()]);
         }

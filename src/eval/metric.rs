@@ -167,16 +167,96 @@ impl From<Metric> for String {
     }
 }
 
-/// The ranks, counted from 0, at which one of the labels stands among the first `k`.
-fn hit_ranks<'a>(
-    ranked: &'a [ItemIndex],
-    labels: &'a [ItemIndex],
-    k: usize,
-) -> impl Iterator<Item = usize> + 'a {
-    let first = ranked.iter().take(k).enumerate();
-    first
-        .filter(|(rank, item)| labels.contains(item) && !ranked[..*rank].contains(item))
-        .map(|(rank, _)| rank)
+/// A label among the first places of a ranked list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Hit {
+    /// Where the list has it, counted from 0.
+    rank: usize,
+    /// Its place among the labels, each of which counts once.
+    label: usize,
+}
+
+/// A user's labels, to be looked for in a ranked list. Either may be long, so labels are sorted once
+/// and each item of the list is looked up once.
+#[derive(Debug, Default)]
+pub(super) struct Labels {
+    sorted: Vec<Label>,
+    hits: Vec<Hit>,
+}
+
+#[derive(Debug)]
+struct Label {
+    item: ItemIndex,
+    place: usize,
+    is_found: bool,
+}
+
+impl Labels {
+    /// Other labels, of which repeats are left out.
+    pub(super) fn set(&mut self, labels: &[ItemIndex]) {
+        let labels = labels.iter().enumerate().map(|(place, &item)| Label {
+            item,
+            place,
+            is_found: false,
+        });
+        self.sorted.clear();
+        self.sorted.extend(labels);
+        let all = self.sorted.len();
+        self.sorted
+            .sort_unstable_by_key(|label| (label.item, label.place));
+        self.sorted.dedup_by_key(|label| label.item);
+        if self.sorted.len() < all {
+            self.sorted.sort_unstable_by_key(|label| label.place);
+            (self.sorted.iter_mut().enumerate()).for_each(|(place, label)| label.place = place);
+            self.sorted.sort_unstable_by_key(|label| label.item);
+        }
+    }
+
+    /// The number of labels.
+    pub(super) fn len(&self) -> usize {
+        self.sorted.len()
+    }
+
+    /// The labels among the first `k`, in their order; each is found once.
+    pub(super) fn find(&mut self, ranked: &[ItemIndex], k: usize) -> &[Hit] {
+        self.hits.clear();
+        for (rank, item) in ranked.iter().take(k).enumerate() {
+            let Ok(place) = self.sorted.binary_search_by_key(item, |label| label.item) else {
+                continue;
+            };
+            let label = &mut self.sorted[place];
+            if !std::mem::replace(&mut label.is_found, true) {
+                let label = label.place;
+                self.hits.push(Hit { rank, label });
+            }
+        }
+        &self.hits
+    }
+}
+
+/// Those of some hits that are among the first `k`.
+pub(super) fn among_first(hits: &[Hit], k: usize) -> &[Hit] {
+    &hits[..hits.partition_point(|hit| hit.rank < k)]
+}
+
+/// A measure of a list by its hits among the first k places, by how many labels there are, and by k.
+pub(super) type PerUser = fn(&[Hit], usize, usize) -> f64;
+
+/// The measures that are means over users.
+pub(super) const PER_USER: [(Measure, PerUser); 7] = [
+    (Measure::Recall, recall),
+    (Measure::Ndcg, ndcg),
+    (Measure::HitRate, hit_rate),
+    (Measure::Mrr, reciprocal_rank),
+    (Measure::Map, average_precision),
+    (Measure::Precision, precision),
+    (Measure::LabelPositionNdcg, label_position_ndcg),
+];
+
+fn at(measure: PerUser, ranked: &[ItemIndex], labels: &[ItemIndex], k: usize) -> f64 {
+    let mut sorted = Labels::default();
+    sorted.set(labels);
+    measure(sorted.find(ranked, k), labels.len(), k)
 }
 
 /// What a hit at a rank counted from 0 is worth in a discounted gain.
@@ -189,17 +269,29 @@ fn discount(rank: usize) -> f64 {
 /// This and all measures here take `ranked` best first, where an item that comes again is no second
 /// hit, and `labels` without repeats and not empty.
 pub fn recall_at(ranked: &[ItemIndex], labels: &[ItemIndex], k: usize) -> f64 {
-    hit_ranks(ranked, labels, k).count() as f64 / labels.len() as f64
+    at(recall, ranked, labels, k)
+}
+
+fn recall(hits: &[Hit], labels: usize, _: usize) -> f64 {
+    hits.len() as f64 / labels as f64
 }
 
 /// The share of the first `k` places that hold a label.
 pub fn precision_at(ranked: &[ItemIndex], labels: &[ItemIndex], k: usize) -> f64 {
-    hit_ranks(ranked, labels, k).count() as f64 / k as f64
+    at(precision, ranked, labels, k)
+}
+
+fn precision(hits: &[Hit], _: usize, k: usize) -> f64 {
+    hits.len() as f64 / k as f64
 }
 
 /// 1 if any label is among the first `k`, else 0.
 pub fn hit_rate_at(ranked: &[ItemIndex], labels: &[ItemIndex], k: usize) -> f64 {
-    f64::from(u8::from(hit_ranks(ranked, labels, k).next().is_some()))
+    at(hit_rate, ranked, labels, k)
+}
+
+fn hit_rate(hits: &[Hit], _: usize, _: usize) -> f64 {
+    f64::from(u8::from(!hits.is_empty()))
 }
 
 /// The normalized discounted cumulative gain: `Σ 1 / log2(rank + 2)` over hits, ranks counted
@@ -207,25 +299,34 @@ pub fn hit_rate_at(ranked: &[ItemIndex], labels: &[ItemIndex], k: usize) -> f64 
 ///
 /// Järvelin & Kekäläinen, "Cumulated gain-based evaluation of IR techniques" (2002).
 pub fn ndcg_at(ranked: &[ItemIndex], labels: &[ItemIndex], k: usize) -> f64 {
-    let gain: f64 = hit_ranks(ranked, labels, k).map(discount).sum();
-    let ideal: f64 = (0..k.min(labels.len())).map(discount).sum();
+    at(ndcg, ranked, labels, k)
+}
+
+fn ndcg(hits: &[Hit], labels: usize, k: usize) -> f64 {
+    let gain: f64 = hits.iter().map(|hit| discount(hit.rank)).sum();
+    let ideal: f64 = (0..k.min(labels)).map(discount).sum();
     gain / ideal
 }
 
 /// `1 / rank` of the first hit, ranks counted from 1; 0 without one.
 pub fn reciprocal_rank_at(ranked: &[ItemIndex], labels: &[ItemIndex], k: usize) -> f64 {
-    let first = hit_ranks(ranked, labels, k).next();
-    first.map_or(0.0, |rank| 1.0 / (rank as f64 + 1.0))
+    at(reciprocal_rank, ranked, labels, k)
+}
+
+fn reciprocal_rank(hits: &[Hit], _: usize, _: usize) -> f64 {
+    hits.first()
+        .map_or(0.0, |first| 1.0 / (first.rank as f64 + 1.0))
 }
 
 /// The mean of the precisions at each hit's rank, over `min(k, labels)`.
 pub fn average_precision_at(ranked: &[ItemIndex], labels: &[ItemIndex], k: usize) -> f64 {
-    let precision = |(before, rank): (usize, usize)| (before as f64 + 1.0) / (rank as f64 + 1.0);
-    let sum: f64 = hit_ranks(ranked, labels, k)
-        .enumerate()
-        .map(precision)
-        .sum();
-    sum / k.min(labels.len()) as f64
+    at(average_precision, ranked, labels, k)
+}
+
+fn average_precision(hits: &[Hit], labels: usize, k: usize) -> f64 {
+    let precision = |(before, hit): (usize, &Hit)| (before as f64 + 1.0) / (hit.rank as f64 + 1.0);
+    let sum: f64 = hits.iter().enumerate().map(precision).sum();
+    sum / k.min(labels) as f64
 }
 
 /// A figure that a widely copied tutorial prints as "NDCG": a found label is discounted by its
@@ -234,13 +335,14 @@ pub fn average_precision_at(ranked: &[ItemIndex], labels: &[ItemIndex], k: usize
 /// It says nothing about the order of what was recalled, and is here to be compared with tables
 /// that report it. Use [`ndcg_at`] for everything else.
 pub fn label_position_ndcg_at(ranked: &[ItemIndex], labels: &[ItemIndex], k: usize) -> f64 {
-    let first = &ranked[..k.min(ranked.len())];
-    let found = labels
-        .iter()
-        .enumerate()
-        .filter(|(_, label)| first.contains(label));
+    at(label_position_ndcg, ranked, labels, k)
+}
+
+fn label_position_ndcg(hits: &[Hit], _: usize, _: usize) -> f64 {
+    let mut places: Vec<usize> = hits.iter().map(|hit| hit.label).collect();
+    places.sort_unstable();
     let (mut gain, mut ideal) = (0.0, 0.0);
-    for (hits, (place, _)) in found.enumerate() {
+    for (hits, place) in places.into_iter().enumerate() {
         gain += discount(place);
         ideal += discount(hits);
     }

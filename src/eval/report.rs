@@ -6,10 +6,7 @@ use std::fmt;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::metric::{
-    Measure, Metric, average_precision_at, hit_rate_at, label_position_ndcg_at, ndcg_at,
-    precision_at, recall_at, reciprocal_rank_at,
-};
+use super::metric::{Labels, Measure, Metric, PER_USER, among_first};
 use crate::data::Catalog;
 use crate::item::ItemIndex;
 use crate::{Error, Result};
@@ -105,41 +102,25 @@ pub struct Scorer<'a> {
     popularity: Vec<(u64, u64)>,
 }
 
-/// Judges the first k of a ranked list by the labels.
-type PerUser = fn(&[ItemIndex], &[ItemIndex], usize) -> f64;
-
-/// The measures that are means over users.
-const PER_USER: [(Measure, PerUser); 7] = [
-    (Measure::Recall, recall_at),
-    (Measure::Ndcg, ndcg_at),
-    (Measure::HitRate, hit_rate_at),
-    (Measure::Mrr, reciprocal_rank_at),
-    (Measure::Map, average_precision_at),
-    (Measure::Precision, precision_at),
-    (Measure::LabelPositionNdcg, label_position_ndcg_at),
-];
-
-/// The measures of one user's list at each of the cuts; whether they have labels, and so counts.
-/// `distinct` is room for their labels without repeats.
+/// The measures of one user's list at each of the cuts, of which `longest` is the largest; whether
+/// the user has labels, and so counts. `sorted` is room for the labels.
 fn measure(
     ranked: &[ItemIndex],
     labels: &[ItemIndex],
-    ks: &[usize],
-    distinct: &mut Vec<ItemIndex>,
+    (ks, longest): (&[usize], usize),
+    sorted: &mut Labels,
     measured: &mut [[f64; PER_USER.len()]],
 ) -> bool {
-    distinct.clear();
-    for label in labels {
-        if !distinct.contains(label) {
-            distinct.push(*label);
-        }
-    }
+    sorted.set(labels);
+    let labels = sorted.len();
+    let hits = sorted.find(ranked, longest);
     for (measured, &k) in measured.iter_mut().zip(ks) {
+        let hits = among_first(hits, k);
         for (value, (_, measure)) in measured.iter_mut().zip(PER_USER) {
-            *value = measure(ranked, distinct, k);
+            *value = measure(hits, labels, k);
         }
     }
-    !distinct.is_empty()
+    labels > 0
 }
 
 impl<'a> Scorer<'a> {
@@ -175,7 +156,8 @@ impl<'a> Scorer<'a> {
     /// is ignored.
     pub fn add(&mut self, ranked: &[ItemIndex], labels: &[ItemIndex]) {
         let mut measured = vec![[0.0; PER_USER.len()]; self.ks.len()];
-        let counts = measure(ranked, labels, &self.ks, &mut Vec::new(), &mut measured);
+        let ks = (&*self.ks, self.longest());
+        let counts = measure(ranked, labels, ks, &mut Labels::default(), &mut measured);
         if counts {
             self.count(ranked, &measured);
         }
@@ -190,13 +172,13 @@ impl<'a> Scorer<'a> {
         ranked: impl Fn(usize) -> &'l [ItemIndex] + Sync,
         labels: impl Fn(usize) -> &'l [ItemIndex] + Sync,
     ) {
-        let ks = &self.ks;
-        let mut measured = vec![[0.0; PER_USER.len()]; users * ks.len()];
+        let ks = (&*self.ks, self.longest());
+        let mut measured = vec![[0.0; PER_USER.len()]; users * self.ks.len()];
         let counts: Vec<bool> = measured
-            .par_chunks_mut(ks.len())
+            .par_chunks_mut(self.ks.len())
             .enumerate()
-            .map_init(Vec::new, |distinct, (user, measured)| {
-                measure(ranked(user), labels(user), ks, distinct, measured)
+            .map_init(Labels::default, |sorted, (user, measured)| {
+                measure(ranked(user), labels(user), ks, sorted, measured)
             })
             .collect();
         let users = measured.chunks_exact(self.ks.len()).zip(counts);

@@ -135,6 +135,14 @@ pub use two_tower::{TwoTower, TwoTowerConfig};
 /// assert!(trained.epochs[0].loss > 0.0);
 /// # Ok::<(), seqrec::Error>(())
 /// ```
+///
+/// # Tables of items
+/// Where one catalog takes the place of another, as in a [warm start](crate::train::WarmStart), vectors
+/// of items go with their items' ids. In a model of your own, a table of them is a field
+/// `Param<Tensor<B, 2>>` of `[items + 1, …]` whose name has none of `weight`, `bias` and `position`
+/// in it. Burn's `nn::Embedding` calls its table `weight`, which may be one of positions or
+/// categories as well, so it is not taken for one of items: weights that have the size of the
+/// catalog and are no such field are refused by a warm start on another catalog.
 pub trait SequenceRecaller<B: Backend>: Module<B> + ModuleDisplay + Sync + 'static {
     /// The settings that the model is made by.
     type Config: RecallerConfig;
@@ -174,8 +182,7 @@ pub trait SequenceRecaller<B: Backend>: Module<B> + ModuleDisplay + Sync + 'stat
         false
     }
 
-    /// How many features of a user the model takes. A history without any is seen as one whose
-    /// features are all 0.
+    /// How many features of a user the model takes; a history without any is refused.
     fn user_features(&self) -> usize {
         0
     }
@@ -183,6 +190,13 @@ pub trait SequenceRecaller<B: Backend>: Module<B> + ModuleDisplay + Sync + 'stat
     /// Whether the model uses when items were taken, so that a history must have times.
     fn needs_times(&self) -> bool {
         false
+    }
+
+    /// The names of the rows of weights that have some, such as the features that a first layer looks
+    /// at, by the name of the weights: a [warm start](crate::train::WarmStart) matches rows by them.
+    /// No names for weights that should have some make it refuse them.
+    fn row_names(&self) -> Vec<(String, Vec<String>)> {
+        Vec::new()
     }
 
     /// What tells the model from others, as JSON: its settings, unless it was made of more. A

@@ -37,6 +37,11 @@ pub struct TwoTowerConfig {
     /// [`Dataset::with_user_features`](crate::data::Dataset::with_user_features).
     #[config(default = 0)]
     pub user_features: usize,
+    /// The names of items' features, which
+    /// [`init_with_features`](TwoTowerConfig::init_with_features) sets.
+    pub item_feature_names: Option<Vec<String>>,
+    /// The names of users' features, by which a warm start finds them again.
+    pub user_feature_names: Option<Vec<String>>,
     /// The share of the history's mean that is dropped in training, `0.0..1.0`.
     #[config(default = 0.1)]
     pub dropout: f64,
@@ -100,6 +105,16 @@ impl RecallerConfig for TwoTowerConfig {
         ])?;
         checks::share("dropout", self.dropout)?;
         checks::share("own_dropout", self.own_dropout)?;
+        check_names(
+            "item_feature_names",
+            &self.item_feature_names,
+            self.item_features,
+        )?;
+        check_names(
+            "user_feature_names",
+            &self.user_feature_names,
+            self.user_features,
+        )?;
         self.objective.validate(None)
     }
 
@@ -164,12 +179,25 @@ impl TwoTowerConfig {
         if columns == 0 {
             return Err(Error::invalid("item_features", 0, "must be at least 1"));
         }
+        let names = features.names().to_vec();
         let config = self.clone().with_item_features(columns);
+        let config = config.with_item_feature_names(Some(names));
         let mut model = drawn::<B, _>(&config, rows.saturating_sub(1), seed, device)?;
         let values: Vec<f32> = features.values().iter().copied().collect();
         let values = Tensor::from_data(TensorData::new(values, [rows, columns]), device);
         model.features = model.features.map(|zeros| zeros.map(|_| values));
         Ok(model)
+    }
+}
+
+/// Refuses names of which there is not one for each feature.
+fn check_names(field: &'static str, names: &Option<Vec<String>>, features: usize) -> Result<()> {
+    match names {
+        Some(names) if names.len() != features => {
+            let reason = format!("must be as many as features, {features}");
+            Err(Error::invalid(field, names.len(), reason))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -305,6 +333,25 @@ impl<B: Backend> SequenceRecaller<B> for TwoTower<B> {
 
     fn user_features(&self) -> usize {
         self.config.user_features
+    }
+
+    /// The first layers look at features, which another model may have in another order.
+    fn row_names(&self) -> Vec<(String, Vec<String>)> {
+        let config = &self.config;
+        let mut named = Vec::new();
+        if config.item_features > 0 {
+            let names = config.item_feature_names.clone().unwrap_or_default();
+            named.push(("item_tower.0.weight".to_owned(), names));
+        }
+        if config.user_features > 0 {
+            let mut names = Vec::new();
+            if let Some(features) = &config.user_feature_names {
+                names.extend((0..config.dim).map(|place| format!("history {place}")));
+                names.extend(features.iter().map(|name| format!("feature {name}")));
+            }
+            named.push(("user_tower.0.weight".to_owned(), names));
+        }
+        named
     }
 
     fn settings(&self) -> String {

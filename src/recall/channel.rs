@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::data::{History, Interaction, ItemIndex};
-use crate::index::Filter;
+use crate::index::{Filter, ItemSet};
 
 use super::candidates::Candidates;
 
@@ -25,7 +25,6 @@ use super::candidates::Candidates;
 pub struct UserContext<'a> {
     history: History<'a>,
     segments: &'a [String],
-    now: Option<f64>,
 }
 
 impl<'a> UserContext<'a> {
@@ -36,20 +35,16 @@ impl<'a> UserContext<'a> {
         Self { segments, ..self }
     }
 
-    /// This user at a time, in the unit of the source, from which the age of what they did is
-    /// counted; where none is given, it is that of the history's last item.
+    /// This user at a time, in the unit of the source: when they ask; see [`History::at`].
     #[must_use]
     pub fn at(self, now: f64) -> Self {
-        let now = Some(now);
-        Self { now, ..self }
+        let history = self.history.at(now);
+        Self { history, ..self }
     }
 
-    /// What they did, in order, at the time of this context; it may be empty.
+    /// What they did, in order, and when they ask; it may be empty.
     pub fn history(self) -> History<'a> {
-        match self.now {
-            Some(now) => self.history.at(now),
-            None => self.history,
-        }
+        self.history
     }
 
     /// The segments they are in.
@@ -57,20 +52,16 @@ impl<'a> UserContext<'a> {
         self.segments
     }
 
-    /// The time from which ages are counted, if any is known.
+    /// When they ask, from which the ages of what they did are counted: [`History::now`].
     pub fn now(self) -> Option<f64> {
-        self.now.or_else(|| self.history.times().last().copied())
+        self.history.now()
     }
 }
 
 impl<'a> From<History<'a>> for UserContext<'a> {
     fn from(history: History<'a>) -> Self {
-        let (segments, now) = (&[][..], None);
-        Self {
-            history,
-            segments,
-            now,
-        }
+        let segments = &[];
+        Self { history, segments }
     }
 }
 
@@ -129,6 +120,16 @@ pub trait RecallChannel: Send + Sync {
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates>;
 
+    /// Those of some items that are in the index which the channel searches; `None` where it searches
+    /// none. What stands in for the channel, such as a fallback, leaves the others out, so that an item
+    /// which was removed from the index is not recalled in another way.
+    ///
+    /// # Errors
+    /// What the index's search gives.
+    fn holds(&self, _items: &ItemSet) -> Result<Option<ItemSet>> {
+        Ok(None)
+    }
+
     /// Takes notice of something that a user just did, of which the item is in the catalog that
     /// the channel was made for. Channels that don't change while they serve pass it over.
     fn observe(&self, _item: ItemIndex, _interaction: &Interaction, _segments: &[String]) {}
@@ -142,6 +143,10 @@ impl<C: RecallChannel + ?Sized> RecallChannel for std::sync::Arc<C> {
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates> {
         (**self).recall(users, k, filter)
+    }
+
+    fn holds(&self, items: &ItemSet) -> Result<Option<ItemSet>> {
+        (**self).holds(items)
     }
 
     fn observe(&self, item: ItemIndex, interaction: &Interaction, segments: &[String]) {

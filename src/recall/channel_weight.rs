@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Result, checks};
+use crate::{Error, Result, checks};
 
 /// A channel's weight and quota in a fusion.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ChannelWeight {
-    /// How much its ranks or scores count.
+    /// How much its ranks or scores count; with 0 it adds nothing. Not all channels may weigh 0.
     pub weight: f64,
     /// How many items of every list are its own, for [`Fusion::Quotas`](super::Fusion::Quotas).
     pub quota: usize,
@@ -43,6 +43,11 @@ impl ChannelWeight {
     }
 
     pub(super) fn validate(&self) -> Result<()> {
-        checks::not_negative("weight", self.weight)
+        checks::not_negative("weight", self.weight)?;
+        // Scores are of single precision.
+        if (self.weight as f32).is_finite() {
+            return Ok(());
+        }
+        Err(Error::invalid("weight", self.weight, "must be below 1e38"))
     }
 }

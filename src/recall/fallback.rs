@@ -2,12 +2,13 @@
 
 use crate::Result;
 use crate::data::{Interaction, ItemIndex};
-use crate::index::Filter;
+use crate::index::{Filter, ItemSet};
 
 use super::candidates::Candidates;
 use super::channel::{RecallChannel, UserContext};
 
-/// A channel with a fallback, which is asked for the users for whom the first finds nothing.
+/// A channel with a fallback, which is asked for the users for whom the first finds nothing. Items that
+/// are not in the [index](RecallChannel::holds) that the first searches are left out.
 ///
 /// ```
 /// use seqrec::channels::{MarkovChain, Popularity};
@@ -39,6 +40,46 @@ impl<C: RecallChannel, F: RecallChannel> OrElse<C, F> {
     }
 }
 
+/// What a fallback recalls, without what is in none of the indexes that it stands in for: of some
+/// items, `holds` gives those that are, or `None` where no index is searched.
+pub(super) fn stand_in(
+    fallback: &dyn RecallChannel,
+    users: &[UserContext<'_>],
+    k: usize,
+    filter: Filter<'_>,
+    holds: impl Fn(&ItemSet) -> Result<Option<ItemSet>>,
+) -> Result<Candidates> {
+    let mut gone = ItemSet::new();
+    let mut ask = k;
+    loop {
+        let passes = |row: usize, item| !gone.contains(item) && filter.passes(row, item);
+        let found = fallback.recall(users, ask, Some(Filter::Predicate(&passes)))?;
+        let rows = 0..found.len();
+        let all: ItemSet = (rows.clone())
+            .flat_map(|row| found.items(row).iter().copied())
+            .collect();
+        let held = holds(&all)?;
+        let before = gone.len();
+        if let Some(held) = held {
+            gone.extend(all.iter().filter(|&item| !held.contains(item)));
+        }
+        if gone.is_empty() {
+            return Ok(found);
+        }
+        let mut kept = Candidates::with_capacity(users.len(), k);
+        for row in rows.clone() {
+            let there = found.of(row).filter(|found| !gone.contains(found.item));
+            kept.push(there.take(k));
+        }
+        // A list that was given in full has more after it.
+        let is_short = |row: usize| kept.items(row).len() < k && found.items(row).len() >= ask;
+        if gone.len() == before || !rows.into_iter().any(is_short) {
+            return Ok(kept);
+        }
+        ask = ask.saturating_mul(2);
+    }
+}
+
 impl<C: RecallChannel, F: RecallChannel> RecallChannel for OrElse<C, F> {
     fn recall(
         &self,
@@ -56,9 +97,9 @@ impl<C: RecallChannel, F: RecallChannel> RecallChannel for OrElse<C, F> {
         let left: Vec<UserContext<'_>> = without.iter().map(|&row| users[row]).collect();
         let passes =
             |row: usize, item| filter.is_none_or(|filter| filter.passes(without[row], item));
-        let second = self
-            .fallback
-            .recall(&left, k, Some(Filter::Predicate(&passes)))?;
+        let filter = Filter::Predicate(&passes);
+        let holds = |items: &ItemSet| self.channel.holds(items);
+        let second = stand_in(&self.fallback, &left, k, filter, holds)?;
         let mut all = Candidates::with_capacity(users.len(), k);
         for row in 0..users.len() {
             match without.binary_search(&row) {
@@ -67,6 +108,10 @@ impl<C: RecallChannel, F: RecallChannel> RecallChannel for OrElse<C, F> {
             }
         }
         Ok(all)
+    }
+
+    fn holds(&self, items: &ItemSet) -> Result<Option<ItemSet>> {
+        self.channel.holds(items)
     }
 
     fn observe(&self, item: ItemIndex, interaction: &Interaction, segments: &[String]) {

@@ -87,8 +87,32 @@ impl Fusion {
         }
     }
 
+    /// Refuses weights with which no channel would give anything. Turns and quotas give something
+    /// whatever they are: channels that are at the end of their quotas go on in turns.
+    pub(super) fn check_shares(
+        &self,
+        shares: impl ExactSizeIterator<Item = ChannelWeight>,
+    ) -> Result<()> {
+        let channels = shares.len();
+        let mut counts = channels == 0 || self.check_weighted().is_err();
+        for share in shares {
+            share.validate()?;
+            counts |= share.weight > 0.0;
+        }
+        if counts {
+            return Ok(());
+        }
+        let reason =
+            format!("so it is for each of {channels} channels, and none would add anything");
+        Err(Error::invalid("weight", 0, reason))
+    }
+
     /// The k best items of the lists of one user's channels, each best first and each with its
     /// share; best first, ties by item index.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] for a weight that is below 0 or no number, and when all weights are 0
+    /// where the method goes by them.
     ///
     /// ```
     /// use seqrec::data::ItemIndex;
@@ -100,13 +124,19 @@ impl Fusion {
     /// };
     /// let (a, b) = (list([1, 2, 3]), list([3, 4, 1]));
     /// let lists = [(&a[..], ChannelWeight::default()), (&b[..], ChannelWeight::default())];
-    /// let fused = Fusion::RECIPROCAL_RANK.fuse(&lists, 2);
+    /// let fused = Fusion::RECIPROCAL_RANK.fuse(&lists, 2)?;
     /// assert_eq!([fused[0].item, fused[1].item], [1, 3].map(ItemIndex::new));
     /// assert_eq!((fused[0].found[1].channel, fused[0].found[1].rank), (1, 3));
-    /// let turns = Fusion::RoundRobin.fuse(&lists, 4);
+    /// let turns = Fusion::RoundRobin.fuse(&lists, 4)?;
     /// assert_eq!(turns.iter().map(|fused| fused.item.get()).collect::<Vec<_>>(), [1, 3, 4, 2]);
+    /// # Ok::<(), seqrec::Error>(())
     /// ```
-    pub fn fuse(&self, lists: &[(&[Candidate], ChannelWeight)], k: usize) -> Vec<FusedCandidate> {
+    pub fn fuse(
+        &self,
+        lists: &[(&[Candidate], ChannelWeight)],
+        k: usize,
+    ) -> Result<Vec<FusedCandidate>> {
+        self.check_shares(lists.iter().map(|&(_, share)| share))?;
         let chosen = match self {
             Self::RoundRobin => Turns::new(lists).snake(k),
             Self::Quotas => Turns::new(lists).by_quota(k),
@@ -135,7 +165,7 @@ impl Fusion {
             }
         }
         places.forget(fused.iter().map(|fused| fused.item.get()));
-        fused
+        Ok(fused)
     }
 
     /// The k best items by the sum of what their channels contribute.

@@ -133,8 +133,14 @@ impl RecallStage {
         let mut found = Vec::with_capacity(drawn.len());
         for drawn in drawn.chunks(BATCH) {
             let users: Vec<UserContext<'_>> = drawn.iter().map(|&case| context(case)).collect();
-            let unseen =
-                |row: usize, item: ItemIndex| !users[row].history().items().contains(&item);
+            let seen: Vec<Vec<ItemIndex>> = (users.iter())
+                .map(|user| {
+                    let mut items = user.history().items().to_vec();
+                    items.sort_unstable();
+                    items
+                })
+                .collect();
+            let unseen = |row: usize, item: ItemIndex| seen[row].binary_search(&item).is_err();
             let filter = config
                 .seen
                 .is_excluded()

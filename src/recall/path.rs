@@ -253,6 +253,10 @@ impl TryFrom<HistoryItemsFile> for HistoryItems {
     }
 }
 
+/// How many half-lives after the last item a user asks at the latest: all weights would be too small
+/// for single precision otherwise, and so the same.
+const LONGEST_ABSENCE: f64 = 64.0;
+
 impl HistoryItems {
     /// A history's last `count` items, the same one counted as often as it is among them, all of
     /// the same weight.
@@ -277,8 +281,10 @@ impl HistoryItems {
         Ok(Self { decay, ..self })
     }
 
-    /// Each item weighs half as much for every `half_life` since it was taken,
-    /// in the unit of the source, where the history has times.
+    /// Each item weighs half as much for every `half_life` between when it was taken and
+    /// [when the user asks](crate::data::History::now), in the unit of the source, where the history
+    /// has times. A user who was away for very long is taken to ask 64 half-lives after their last
+    /// item, so that items still differ.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] when it is not above 0.
@@ -291,9 +297,13 @@ impl HistoryItems {
     /// Calls `found` with each item, the last one first, and its weight.
     pub(crate) fn weigh(&self, user: UserContext<'_>, mut found: impl FnMut(ItemIndex, f32)) {
         let history = user.history().last(self.last);
+        let now = self.half_life.zip(user.now()).map(|(half_life, now)| {
+            let last = history.times().last().copied();
+            last.map_or(now, |last| now.min(last + LONGEST_ABSENCE * half_life))
+        });
         let mut by_place = 1.0;
         for (place, &item) in history.items().iter().enumerate().rev() {
-            let by_age = match (self.half_life, user.now(), history.times().get(place)) {
+            let by_age = match (self.half_life, now, history.times().get(place)) {
                 (Some(half_life), Some(now), Some(time)) => {
                     ((time - now).min(0.0) / half_life).exp2() as f32
                 }

@@ -3,7 +3,7 @@
 use ndarray::{Array2, ArrayView2};
 
 use crate::data::{Interaction, ItemIndex};
-use crate::index::Filter;
+use crate::index::{Filter, ItemSet};
 use crate::model::Similarity;
 use crate::{Error, Result, checks};
 
@@ -279,6 +279,10 @@ impl<C: RecallChannel, S: Selection> RecallChannel for Selected<C, S> {
             selected.push(chosen.into_iter().map(|place| all[place]));
         }
         Ok(selected)
+    }
+
+    fn holds(&self, items: &ItemSet) -> Result<Option<ItemSet>> {
+        self.channel.holds(items)
     }
 
     fn observe(&self, item: ItemIndex, interaction: &Interaction, segments: &[String]) {

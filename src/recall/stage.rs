@@ -6,12 +6,13 @@ use std::time::Duration;
 use rayon::prelude::*;
 
 use crate::data::{Interaction, ItemIndex};
-use crate::index::{Filter, IndexReport};
+use crate::index::{Filter, IndexReport, ItemSet};
 use crate::{Error, Result, checks};
 
 use super::candidates::{Candidate, Candidates, Reason};
 use super::channel::{RecallChannel, UserContext};
 use super::channel_weight::ChannelWeight;
+use super::fallback::stand_in;
 use super::fusion::{Found, FusedCandidate, Fusion};
 use super::selection::Selection;
 
@@ -100,10 +101,10 @@ impl RecallStage {
         self
     }
 
-    /// The stage with another channel.
+    /// The stage with another channel, which may weigh 0 where another one weighs more.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for a name that is taken, and for a weight below 0.
+    /// [`Error::InvalidValue`] for a name that is taken, and for a weight that is below 0 or no number.
     pub fn channel(
         mut self,
         name: impl Into<String>,
@@ -154,7 +155,9 @@ impl RecallStage {
         self
     }
 
-    /// The stage with a channel that fills lists up where all others leave them short.
+    /// The stage with a channel that fills lists up where all others leave them short, with items
+    /// that pass what theirs must pass and, where channels search an [index](RecallChannel::holds),
+    /// are in one of these.
     #[must_use]
     pub fn fallback(mut self, fallback: impl RecallChannel + 'static) -> Self {
         self.fallback = Some(Box::new(fallback));
@@ -179,7 +182,8 @@ impl RecallStage {
     /// Gives the channels other weights, in order.
     ///
     /// # Errors
-    /// [`Error::Shape`] when there is not one for each, and [`Error::InvalidValue`] for one below 0.
+    /// [`Error::Shape`] when there is not one for each, and [`Error::InvalidValue`] for one that is
+    /// below 0 or no number, and when all are 0 where the fusion goes by weights.
     pub fn set_weights(&mut self, weights: &[f64]) -> Result<()> {
         if weights.len() != self.channels.len() {
             return Err(Error::Shape {
@@ -188,15 +192,24 @@ impl RecallStage {
                 found: weights.len(),
             });
         }
-        for (channel, &weight) in self.channels.iter_mut().zip(weights) {
-            let share = ChannelWeight {
-                weight,
-                ..channel.share
-            };
-            share.validate()?;
+        let shares: Vec<ChannelWeight> = (self.shares().zip(weights))
+            .map(|(share, &weight)| share.with_weight(weight))
+            .collect();
+        self.fusion.check_shares(shares.iter().copied())?;
+        for (channel, share) in self.channels.iter_mut().zip(shares) {
             channel.share = share;
         }
         Ok(())
+    }
+
+    /// Refuses a stage of which nothing can come: one of no channel and no fallback, or one whose
+    /// channels all weigh 0. It can be told no earlier than when all of them are there.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.channels.is_empty() && self.fallback.is_none() {
+            let reason = "the stage has neither a channel nor a fallback".to_owned();
+            return Err(Error::NothingLeft { reason });
+        }
+        self.fusion.check_shares(self.shares())
     }
 
     /// The fusion.
@@ -207,9 +220,11 @@ impl RecallStage {
     /// The same stage with another fusion.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for an invalid setting.
+    /// [`Error::InvalidValue`] for an invalid setting, and when all channels weigh 0 where the fusion
+    /// goes by weights.
     pub fn with_fusion(mut self, fusion: Fusion) -> Result<Self> {
         fusion.validate()?;
+        fusion.check_shares(self.shares())?;
         self.fusion = fusion;
         Ok(self)
     }
@@ -258,7 +273,10 @@ impl RecallStage {
 
     /// One user's items out of their channels' lists, one for each channel in order; one that says
     /// nothing has an empty list. They are k, or more where [`select`](Self::select) is to choose.
-    pub(crate) fn fuse(&self, lists: &[Vec<Candidate>], k: usize) -> Vec<FusedCandidate> {
+    ///
+    /// # Errors
+    /// As [`Fusion::fuse`].
+    pub(crate) fn fuse(&self, lists: &[Vec<Candidate>], k: usize) -> Result<Vec<FusedCandidate>> {
         let shared: Vec<(&[Candidate], ChannelWeight)> = (lists.iter().zip(self.shares()))
             .map(|(list, share)| (list.as_slice(), share))
             .collect();
@@ -284,16 +302,17 @@ impl RecallStage {
     }
 
     /// What fills a user's list up to k items: the fallback's, where there is one, that are not in
-    /// the list; below all others.
+    /// the list and are in an index of the channels that answered; below all others.
     ///
     /// # Errors
-    /// What the fallback says.
+    /// What the fallback says, and what the indexes' searches give.
     pub(crate) fn fill(
         &self,
         fused: &[FusedCandidate],
         user: UserContext<'_>,
         k: usize,
         filter: Option<Filter<'_>>,
+        answered: impl Fn(usize) -> bool,
     ) -> Result<Vec<FusedCandidate>> {
         let Some(fallback) = self.fallback.as_ref().filter(|_| fused.len() < k) else {
             return Ok(Vec::new());
@@ -302,7 +321,9 @@ impl RecallStage {
         let new = |row: usize, item: ItemIndex| {
             !there.contains(&item) && filter.is_none_or(|filter| filter.passes(row, item))
         };
-        let more = fallback.recall(&[user], k - fused.len(), Some(Filter::Predicate(&new)))?;
+        let (filter, missing) = (Filter::Predicate(&new), k - fused.len());
+        let holds = |items: &ItemSet| self.held(items, &answered);
+        let more = stand_in(&**fallback, &[user], missing, filter, holds)?;
         if more.is_empty() {
             return Ok(Vec::new());
         }
@@ -319,18 +340,36 @@ impl RecallStage {
         Ok(more.of(0).enumerate().map(of_fallback).collect())
     }
 
+    /// Those of some items that are in an index of one of some channels; `None` where none of these
+    /// searches any.
+    fn held(&self, items: &ItemSet, of: impl Fn(usize) -> bool) -> Result<Option<ItemSet>> {
+        let mut held: Option<ItemSet> = None;
+        for (_, channel) in self
+            .channels
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| of(*place))
+        {
+            if let Some(of_channel) = channel.channel.holds(items)? {
+                held.get_or_insert_default().extend(of_channel.iter());
+            }
+        }
+        Ok(held)
+    }
+
     /// For each user, in order, their k items with every channel that found them, best first. The
     /// filter is asked with a user's place and an item.
     ///
     /// # Errors
-    /// A channel's error; a `RecallEngine` leaves one that fails
-    /// out instead.
+    /// A channel's error; a `RecallEngine` leaves one that fails out instead. [`Error::NothingLeft`]
+    /// for a stage of no channel and no fallback, and [`Error::InvalidValue`] when all channels weigh 0.
     pub fn recall_fused(
         &self,
         users: &[UserContext<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Vec<Vec<FusedCandidate>>> {
+        self.check()?;
         let lists: Vec<Candidates> = (0..self.channels.len())
             .map(|channel| self.ask(channel, users, k, filter))
             .collect::<Result<_>>()?;
@@ -340,9 +379,9 @@ impl RecallStage {
                 let of_user: Vec<Vec<Candidate>> =
                     lists.iter().map(|list| list.of(row).collect()).collect();
                 let passes = |_: usize, item| filter.is_none_or(|filter| filter.passes(row, item));
-                let mut fused = self.select(self.fuse(&of_user, k), k);
+                let mut fused = self.select(self.fuse(&of_user, k)?, k);
                 let filter = Some(Filter::Predicate(&passes));
-                fused.extend(self.fill(&fused, users[row], k, filter)?);
+                fused.extend(self.fill(&fused, users[row], k, filter, |_| true)?);
                 Ok(fused)
             })
             .collect()
@@ -383,6 +422,10 @@ impl RecallChannel for RecallStage {
             }));
         }
         Ok(candidates)
+    }
+
+    fn holds(&self, items: &ItemSet) -> Result<Option<ItemSet>> {
+        self.held(items, |_| true)
     }
 
     fn observe(&self, item: ItemIndex, interaction: &Interaction, segments: &[String]) {

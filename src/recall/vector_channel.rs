@@ -3,9 +3,9 @@
 use crate::Result;
 use crate::backend::Backend;
 use crate::data::History;
-use crate::index::{Filter, VectorIndex};
+use crate::index::{Filter, ItemSet, VectorIndex};
 use crate::model::SequenceRecaller;
-use crate::retrieve::{ModelEncoder, UserEncoder, nearest_items};
+use crate::retrieve::{ModelEncoder, UserEncoder, items_in, nearest_items};
 
 use super::candidates::{Candidates, Reason};
 use super::channel::{RecallChannel, UserContext};
@@ -45,5 +45,9 @@ impl<E: UserEncoder, I: VectorIndex> RecallChannel for VectorChannel<E, I> {
         let items = u32::MAX as usize;
         let hits = nearest_items(encode, &self.index, items, &histories, k, filter)?;
         Ok(Candidates::of_hits(hits, Reason::Taste))
+    }
+
+    fn holds(&self, items: &ItemSet) -> Result<Option<ItemSet>> {
+        items_in(&self.index, items).map(Some)
     }
 }

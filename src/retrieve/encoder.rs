@@ -107,7 +107,14 @@ pub(crate) fn encode_by_model<B: Backend, M: SequenceRecaller<B>>(
     {
         return Err(Error::TimesMissing { row });
     }
+    let expected = model.user_features();
+    let lacks = |history: &History<'_>| history.features().is_empty();
+    if expected > 0
+        && let Some(row) = histories.iter().position(lacks)
+    {
+        return Err(Error::FeaturesMissing { row, expected });
+    }
     let batch = SequenceBatch::<B>::new(histories.iter().copied(), model.max_len(), device)?;
-    batch.check_features(model.user_features())?;
+    batch.check_features(expected)?;
     Ok(user_vectors(model, &batch))
 }

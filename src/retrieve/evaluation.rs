@@ -1,7 +1,7 @@
 //! Judging what is recalled for held-out users.
 
 use crate::backend::Backend;
-use crate::data::{Cases, Catalog, History, Seen};
+use crate::data::{Cases, Catalog, History, ItemIndex, Seen};
 use crate::eval::{Report, Scorer};
 use crate::index::{Filter, Hits, VectorIndex};
 use crate::model::SequenceRecaller;
@@ -78,16 +78,21 @@ impl Evaluation {
             let range = start..cases.len().min(start + BATCH);
             let batch: Vec<_> = range.clone().map(|case| cases.get(case)).collect();
             let histories: Vec<_> = range.map(|case| cases.history(case)).collect();
-            let unseen = |row: usize, item| !batch[row].history.contains(&item);
+            let seen = match self.seen {
+                Seen::Exclude => batch.iter().map(|case| sorted(case.history)).collect(),
+                Seen::Keep => Vec::new(),
+            };
+            let is_seen = |row: usize, item: &ItemIndex| seen[row].binary_search(item).is_ok();
+            let unseen = |row: usize, item: ItemIndex| !is_seen(row, &item);
             let unseen: Filter<'_> = Filter::Predicate(&unseen);
             let filter = self.seen.is_excluded().then_some(unseen);
             let hits = recall(&histories, k, filter)?;
             if self.seen.is_excluded() {
-                let seen = batch.iter().map(|case| {
+                let unreachable = batch.iter().enumerate().map(|(row, case)| {
                     let labels = case.labels.iter();
-                    labels.filter(|label| case.history.contains(label)).count()
+                    labels.filter(|label| is_seen(row, label)).count()
                 });
-                scorer.add_unreachable(seen.sum());
+                scorer.add_unreachable(unreachable.sum());
             }
             scorer.add_all(
                 batch.len(),
@@ -97,4 +102,11 @@ impl Evaluation {
         }
         Ok(scorer.report())
     }
+}
+
+/// A history to look items up in, which may be long.
+fn sorted(history: &[ItemIndex]) -> Vec<ItemIndex> {
+    let mut items = history.to_vec();
+    items.sort_unstable();
+    items
 }

@@ -4,7 +4,7 @@ use ndarray::Array2;
 
 use crate::Result;
 use crate::data::{History, ItemIndex, check_known};
-use crate::index::{Filter, Hits, VectorIndex};
+use crate::index::{Filter, Hits, ItemSet, VectorIndex};
 
 /// The items nearest to each history's vector, or to any of its vectors, out of the first `items`:
 /// an index may be ahead of the catalog.
@@ -49,6 +49,18 @@ pub(crate) fn nearest_items(
         return Ok(hits);
     }
     Ok(spread(&hits, &rows, histories.len()))
+}
+
+/// Those of some items that are in an index.
+pub(crate) fn items_in(index: &dyn VectorIndex, items: &ItemSet) -> Result<ItemSet> {
+    if items.is_empty() {
+        return Ok(ItemSet::new());
+    }
+    // A search for as many as pass gives all that are there, whatever the query.
+    let query = Array2::zeros((1, index.dim()));
+    let filter = Some(Filter::Allowed(items));
+    let hits = index.search(query.view(), items.len(), filter)?;
+    Ok(hits.items(0).iter().copied().collect())
 }
 
 /// The hits of some rows, with none for the rows between.

@@ -5,9 +5,9 @@ use crate::data::{Catalog, ExternalId, History, ItemIndex, Seen};
 use crate::eval::check_k;
 use crate::index::{Filter, VectorIndex};
 use crate::model::SequenceRecaller;
-use crate::{Error, Result};
+use crate::{Error, Result, checks::same_length};
 
-use crate::retrieve::{encode_by_model, nearest_items};
+use crate::retrieve::{encode_by_model, items_in, nearest_items};
 
 /// How many items to recall, and whether the history's own may be among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +35,8 @@ impl RecallOptions {
 pub enum Source {
     /// The model, from the history; scores are similarities.
     Model,
-    /// The most popular items, since no item of the history is known; scores are shares of all
-    /// training interactions.
+    /// The most popular items of the index, since no item of the history is known; scores are shares
+    /// of all training interactions.
     Popularity,
 }
 
@@ -96,8 +96,9 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
     /// the catalog does not know yet.
     ///
     /// # Errors
-    /// [`Error::Shape`] when model and catalog are not of the same items, or model and index not of
-    /// the same dimension.
+    /// [`Error::Shape`] when model and catalog are not of the same items, model and index not of
+    /// the same dimension, or the catalog does not name the
+    /// [features of users](Catalog::user_features) that the model looks at.
     pub fn new(model: M, index: I, catalog: Catalog) -> Result<Self> {
         let embeddings = model.item_embeddings();
         let [rows, dim] = embeddings.dims();
@@ -106,13 +107,12 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
             ("dimension of the index", dim, index.dim()),
         ];
         for (what, expected, found) in sizes {
-            if expected != found {
-                return Err(Error::Shape {
-                    what,
-                    expected,
-                    found,
-                });
-            }
+            same_length(what, expected, found)?;
+        }
+        let features = model.user_features();
+        if features > 0 {
+            let what = "features of users that the catalog names";
+            same_length(what, features, catalog.user_features().len())?;
         }
         Ok(Self {
             device: embeddings.device(),
@@ -126,11 +126,14 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
     /// The items for a history, in time order, of any user, known or not.
     ///
     /// Unknown items are skipped and counted. A history without a known item is answered with the
-    /// most popular items. Items that are in the index but not in the catalog are left out.
+    /// most popular items that are in the index. Items that are in the index but not in the catalog
+    /// are left out.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] when k is 0 or above the catalog, [`Error::TimesMissing`] when the
-    /// model uses times (see [`recall_timed`](Retriever::recall_timed)) and
+    /// model uses times (see [`recall_timed`](Retriever::recall_timed)),
+    /// [`Error::FeaturesMissing`] when it looks at features of users (see
+    /// [`recall_with_features`](Retriever::recall_with_features)) and
     /// [`Error::NonFiniteVector`] when its weights are broken.
     pub fn recall<T: Into<ExternalId>>(
         &self,
@@ -138,7 +141,7 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
         options: RecallOptions,
     ) -> Result<Retrieved> {
         let history = history.into_iter().map(|id| (id.into(), None));
-        self.recall_history(history, options)
+        self.recall_history(history, &[], options)
     }
 
     /// Recalls items for a history whose items come with the times at which they were taken, in the unit
@@ -154,12 +157,31 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
         let timed = history
             .into_iter()
             .map(|(id, time)| (id.into(), Some(time)));
-        self.recall_history(timed, options)
+        self.recall_history(timed, &[], options)
+    }
+
+    /// Recalls items for a history, with times or without, of a user with features, each by
+    /// [its name](Catalog::user_features); those that are not named are 0.
+    ///
+    /// # Errors
+    /// As [`recall_timed`](Retriever::recall_timed), [`Error::InvalidValue`] for a feature that is
+    /// unknown, named twice or not finite, and [`Error::Shape`] when some items have a time and others
+    /// don't.
+    pub fn recall_with_features<'a, T: Into<ExternalId>>(
+        &self,
+        history: impl IntoIterator<Item = (T, Option<f64>)>,
+        features: impl IntoIterator<Item = (&'a str, f32)>,
+        options: RecallOptions,
+    ) -> Result<Retrieved> {
+        let features = self.catalog.user_row(features)?;
+        let history = history.into_iter().map(|(id, time)| (id.into(), time));
+        self.recall_history(history, &features, options)
     }
 
     fn recall_history(
         &self,
         history: impl Iterator<Item = (ExternalId, Option<f64>)>,
+        features: &[f32],
         options: RecallOptions,
     ) -> Result<Retrieved> {
         check_k(options.k, &self.catalog)?;
@@ -178,16 +200,17 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
             }
         }
         let (scored, source) = if known.is_empty() {
-            (self.popular(options.k), Source::Popularity)
+            (self.popular(options.k)?, Source::Popularity)
         } else {
             let allowed = |_, item: ItemIndex| !known.contains(&item);
             let unseen: Filter<'_> = Filter::Predicate(&allowed);
             let filter = options.seen.is_excluded().then_some(unseen);
-            let histories = [if times.is_empty() {
+            let history = if times.is_empty() {
                 History::from(known.as_slice())
             } else {
                 History::with_times(&known, &times)?
-            }];
+            };
+            let histories = [history.with_features(features)];
             let encode =
                 |histories: &[History<'_>]| encode_by_model(&self.model, &self.device, histories);
             let items = self.catalog.len();
@@ -206,11 +229,22 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
         })
     }
 
-    fn popular(&self, k: usize) -> Vec<(ItemIndex, f32)> {
+    /// The most popular of the items that are in the index, as if it had been searched.
+    fn popular(&self, k: usize) -> Result<Vec<(ItemIndex, f32)>> {
+        let mut present: Vec<ItemIndex> = Vec::with_capacity(k);
+        let mut left = self.by_popularity.as_slice();
+        let mut ask = k;
+        while present.len() < k && !left.is_empty() {
+            let (first, after) = left.split_at(ask.min(left.len()));
+            let there = items_in(&self.index, &first.iter().copied().collect())?;
+            present.extend(first.iter().filter(|&&item| there.contains(item)));
+            // Where much was removed, few searches find the rest, none too large for a server.
+            (left, ask) = (after, (2 * ask).min(k.max(4_096)));
+        }
         let counts = self.catalog.counts();
         let all = counts.iter().sum::<u64>().max(1) as f64;
-        let share = |&item: &ItemIndex| (item, (counts[item.to_usize()] as f64 / all) as f32);
-        self.by_popularity.iter().take(k).map(share).collect()
+        let share = |item: ItemIndex| (item, (counts[item.to_usize()] as f64 / all) as f32);
+        Ok(present.into_iter().take(k).map(share).collect())
     }
 
     /// The model.

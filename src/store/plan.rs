@@ -467,7 +467,9 @@ impl StagePlan {
     /// The stage, made of the data.
     ///
     /// # Errors
-    /// As [`ChannelKind::build`], and for names that are taken.
+    /// As [`ChannelKind::build`], for names that are taken, and when nothing can come of the plan:
+    /// [`Error::NothingLeft`] without channels and a fallback, and [`Error::InvalidValue`] when all
+    /// channels weigh 0.
     pub fn build(&self, data: &StageData) -> Result<RecallStage> {
         self.assemble(self.prepare(data)?, data)
     }
@@ -509,6 +511,7 @@ impl StagePlan {
         if let Some(fallback) = &self.fallback {
             stage = stage.fallback(fallback.build(data)?);
         }
+        stage.check()?;
         Ok(stage)
     }
 }

@@ -26,8 +26,9 @@ use crate::files::{
 };
 use crate::{Error, Result};
 
-/// The version of run folders that this build writes and reads.
-pub const RUN_FORMAT_VERSION: u32 = 6;
+/// The version of run folders that this build writes. It reads the one before as well, whose
+/// catalogs name no features of users.
+pub const RUN_FORMAT_VERSION: u32 = 7;
 
 /// The file that names the version that counts.
 const POINTER: &str = "run.json";
@@ -220,11 +221,12 @@ fn version_number(name: &OsStr) -> Option<u64> {
     digits.parse().ok().filter(|_| plain)
 }
 
-/// Reads a manifest; one of a later version is not taken for a broken one.
+/// Reads a manifest of this build's version or the one before; one of a later version is not taken
+/// for a broken one.
 pub(super) fn read_manifest<T: DeserializeOwned>(path: &Path, supported: u32) -> Result<T> {
     let json = read_file(path)?;
     let VersionOnly { format_version } = parse(&json, path)?;
-    if format_version != supported {
+    if ![supported, supported - 1].contains(&format_version) {
         return Err(Error::FormatVersion {
             path: path.parent().unwrap_or(path).to_owned(),
             found: format_version,

@@ -11,10 +11,13 @@
 
 use std::path::Path;
 
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
-use crate::data::{Catalog, ExternalId, Features, IdTable, ItemIndex, TimeUnit, TrainingSequences};
+use crate::data::{
+    Catalog, ExternalId, Features, IdTable, ItemIndex, TimeUnit, TrainingSequences, check_times,
+};
 use crate::files::{read_file, write_file};
 use crate::index::{AnyIndex, IndexReport};
 use crate::model::RecallerConfig;
@@ -29,8 +32,9 @@ use super::stage_data::{StageData, StageModel};
 use crate::error::damaged;
 use crate::recall::{RecallStage, check_offsets};
 
-/// The version of a stage's files that this build writes and reads.
-pub const STAGE_FORMAT_VERSION: u32 = 6;
+/// The version of a stage's files that this build writes. It reads the one before as well, which has
+/// no features of users.
+pub const STAGE_FORMAT_VERSION: u32 = 7;
 
 const MANIFEST: &str = "stage.json";
 const USERS: &str = "users.json";
@@ -60,6 +64,9 @@ struct Manifest {
     plan: StagePlan,
     /// The names of the items' tags; none where there are no tags.
     tags: Vec<String>,
+    /// Whether the users have features, of the names that the catalog has.
+    #[serde(default)]
+    user_features: bool,
     /// CRC-32 of each file.
     users: u32,
     arrays: u32,
@@ -96,8 +103,9 @@ impl StagePlan {
     ///
     /// # Errors
     /// As [`build`](StagePlan::build) and [`Run::save`], [`Error::NothingLeft`] for a
-    /// [further model](StageData::with_further_model) that is not of a run, and [`Error::Shape`] or
-    /// [`Error::OtherCatalog`] when run and data are of different catalogs.
+    /// [further model](StageData::with_further_model) that is not of a run, [`Error::Shape`] or
+    /// [`Error::OtherCatalog`] when run and data are of different catalogs, and
+    /// [`Error::InvalidValue`] when their users have different features.
     pub fn save<B: Backend, C: RecallerConfig>(
         &self,
         path: impl AsRef<Path>,
@@ -114,6 +122,14 @@ impl StagePlan {
                 found: fingerprint,
             });
         }
+        let features = data.catalog.user_features();
+        if features != run.catalog.user_features() {
+            let reason = format!(
+                "those of the stage's data are {features:?}; take the catalog of the same split"
+            );
+            let found = format!("{:?}", run.catalog.user_features());
+            return Err(Error::invalid("user features of the run", found, reason));
+        }
         let time_unit = data.time_unit;
         let data = data.with_model(StageModel::new(run.model.clone(), device.clone()))?;
         let prepared = self.prepare(&data)?;
@@ -121,10 +137,16 @@ impl StagePlan {
         let sequences = || (0..data.sequences.len()).map(|place| data.sequences.history(place));
         let mut offsets = vec![0u64];
         let (mut items, mut times) = (Vec::new(), Vec::new());
+        let mut features = Vec::new();
         for history in sequences() {
             items.extend_from_slice(history.items());
             times.extend_from_slice(history.times());
+            features.extend_from_slice(history.features());
             offsets.push(items.len() as u64);
+        }
+        let user_features = !features.is_empty();
+        if user_features {
+            arrays.add("user_features", features.into_iter());
         }
         arrays.add("sequences.offsets", offsets.into_iter());
         arrays.add("sequences.items", items.into_iter().map(ItemIndex::get));
@@ -163,6 +185,7 @@ impl StagePlan {
                 .tags
                 .as_ref()
                 .map_or_else(Vec::new, |tags| tags.names().to_vec()),
+            user_features,
             users: crc32fast::hash(&users),
             arrays: crc32fast::hash(&arrays),
             indexes: (indexes.iter())
@@ -250,9 +273,17 @@ impl ServedStage {
         let users: Users = parse(&users_file, &path.join(USERS))?;
         let arrays_file = read(ARRAYS, manifest.arrays)?;
         let arrays = ArrayReader::new(path.join(ARRAYS), &arrays_file)?;
+        let read_sequences = || {
+            let sequences = sequences(&arrays, &catalog, users.ids.len())?;
+            Ok(if manifest.user_features {
+                sequences.with_user_features(features(&arrays, &catalog, users.ids.len())?)
+            } else {
+                sequences
+            })
+        };
         let mut data = StageData {
-            sequences: sequences(&arrays, &catalog, users.ids.len())
-                .map_err(|reason| damaged(&path.join(ARRAYS), reason.to_string()))?,
+            sequences: read_sequences()
+                .map_err(|reason: Error| damaged(&path.join(ARRAYS), reason.to_string()))?,
             catalog,
             users: users.ids,
             segments: Vec::new(),
@@ -291,7 +322,11 @@ impl ServedStage {
             })
             .collect::<Result<Vec<_>>>()?;
         let stage = manifest.plan.assemble(prepared, &data)?;
-        Ok(Self::new(stage, data))
+        let served = Self::new(stage, data);
+        if served.users.len() != served.data.users.len() {
+            return Err(damaged(&path.join(USERS), "a user's id is in it twice"));
+        }
+        Ok(served)
     }
 
     /// The stage.
@@ -310,6 +345,20 @@ impl ServedStage {
     }
 }
 
+/// The features of users, a row for each.
+fn features(arrays: &ArrayReader<'_>, catalog: &Catalog, users: usize) -> Result<Features> {
+    let names = catalog.user_features().to_vec();
+    let values: Vec<f32> = arrays.get("user_features")?;
+    let found = values.len();
+    let lacks = |_| Error::Shape {
+        what: "user_features",
+        expected: users * names.len(),
+        found,
+    };
+    let values = Array2::from_shape_vec((users, names.len()), values).map_err(lacks)?;
+    Features::new(names, values)
+}
+
 fn sequences(
     arrays: &ArrayReader<'_>,
     catalog: &Catalog,
@@ -326,6 +375,9 @@ fn sequences(
     if times.len() != items.len() {
         let reason = format!("must be as many as items, {}", items.len());
         return Err(Error::invalid("sequences.times", times.len(), reason));
+    }
+    for user in offsets.windows(2) {
+        check_times("sequences.times", &times[user[0]..user[1]])?;
     }
     let known = 1..=catalog.len() as u32;
     if let Some(item) = items.iter().find(|item| !known.contains(item)) {

@@ -47,6 +47,9 @@ pub struct StageData {
 pub struct StageModel {
     pub(super) encoder: Arc<dyn UserEncoder>,
     pub(super) item_vectors: Array2<f32>,
+    /// The catalog's fingerprint and names of users' features that the model was trained by, where these
+    /// are known.
+    trained_by: Option<(u64, Vec<String>)>,
     /// Writes the model's files, where its settings are known.
     pub(super) write: Option<WriteModel>,
 }
@@ -61,6 +64,7 @@ impl StageModel {
         Self {
             item_vectors: item_vectors(&model),
             encoder: Arc::new(ModelEncoder::<B, M>::new(model, device)),
+            trained_by: None,
             write: None,
         }
     }
@@ -68,13 +72,38 @@ impl StageModel {
     /// The model of a run on `device`, with its settings, so that a stage's folder can keep it.
     pub fn of_run<B: Backend, C: RecallerConfig>(run: Run<B, C>, device: B::Device) -> Self {
         let model = Self::new::<B, _>(run.model.clone(), device);
+        let catalog = &run.catalog;
+        let trained_by = Some((catalog.fingerprint(), catalog.user_features().to_vec()));
         let write = move |path: &Path, files: &ModelFiles, catalog: &WrittenCatalog| {
             run.write_model(path, files, catalog)
         };
         Self {
+            trained_by,
             write: Some(Arc::new(write)),
             ..model
         }
+    }
+
+    /// Refuses a model of other items or other features of users than a catalog's: it would be asked by
+    /// numbers that mean something else to it.
+    fn check(&self, catalog: &Catalog, name: &str) -> Result<()> {
+        let what = "items of the model";
+        checks::same_length(what, catalog.len() + 1, self.item_vectors.nrows())?;
+        let Some((fingerprint, features)) = &self.trained_by else {
+            return Ok(());
+        };
+        let known = catalog.user_features();
+        if *fingerprint != catalog.fingerprint() {
+            let reason =
+                "was trained for other items than the stage's data have, or in another order";
+            return Err(Error::invalid("model", name, reason));
+        }
+        if !features.is_empty() && features != known {
+            let reason =
+                format!("looks at the features of users {features:?}, and there are {known:?}");
+            return Err(Error::invalid("model", name, reason));
+        }
+        Ok(())
     }
 }
 
@@ -92,7 +121,8 @@ impl StageData {
     ///
     /// # Errors
     /// [`Error::UnknownItem`] or [`Error::Shape`] when the sequences are not of the data set's users
-    /// or hold items that are not in the catalog.
+    /// or hold items that are not in the catalog, and [`Error::InvalidValue`] when the catalog names
+    /// other [features of users](Catalog::user_features) than the data set has.
     pub fn new(dataset: &Dataset, sequences: TrainingSequences, catalog: Catalog) -> Result<Self> {
         let mut users = Vec::with_capacity(sequences.len());
         for sequence in 0..sequences.len() {
@@ -105,6 +135,19 @@ impl StageData {
             users.push(id.clone());
         }
         sequences.check_items(&catalog)?;
+        let (of_data, named) = (dataset.catalog().user_features(), catalog.user_features());
+        if of_data != named {
+            let reason = format!(
+                "the data set's are {of_data:?}; split it after it was given features of users, and \
+                 take the split's catalog"
+            );
+            let found = format!("{named:?}");
+            return Err(Error::invalid(
+                "user features of the catalog",
+                found,
+                reason,
+            ));
+        }
         Ok(Self {
             users,
             time_unit: TimeUnit::of_times(
@@ -134,13 +177,10 @@ impl StageData {
     /// These data with a model, for channels that look at vectors.
     ///
     /// # Errors
-    /// [`Error::Shape`] when it is of another number of items.
+    /// [`Error::Shape`] when it is of another number of items, and [`Error::InvalidValue`] when it is
+    /// [of a run](StageModel::of_run) of another catalog.
     pub fn with_model(mut self, model: StageModel) -> Result<Self> {
-        checks::same_length(
-            "items of the model",
-            self.catalog.len() + 1,
-            model.item_vectors.nrows(),
-        )?;
+        model.check(&self.catalog, "the stage's own")?;
         self.model = Some(model);
         Ok(self)
     }
@@ -151,18 +191,14 @@ impl StageData {
     ///
     /// # Errors
     /// [`Error::Shape`] when it is of another number of items, and [`Error::InvalidValue`] when the
-    /// name is taken.
+    /// name is taken or the model is of a run of another catalog.
     pub fn with_further_model(
         mut self,
         name: impl Into<String>,
         model: StageModel,
     ) -> Result<Self> {
         let name = name.into();
-        checks::same_length(
-            "items of the further model",
-            self.catalog.len() + 1,
-            model.item_vectors.nrows(),
-        )?;
+        model.check(&self.catalog, &name)?;
         if self.further.iter().any(|(other, _)| *other == name) {
             return Err(Error::invalid(
                 "model",

@@ -9,7 +9,7 @@
     )
 )]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use burn::record::{BinBytesRecorder, FullPrecisionSettings, Record, Recorder};
 use burn::tensor::backend::Backend;
@@ -36,6 +36,11 @@ const FILES: [&str; 5] = [STATE, MODEL, OPTIMIZER, BEST, MEAN];
 
 fn is_ours(name: &std::ffi::OsStr) -> bool {
     FILES.iter().any(|file| name == *file)
+}
+
+/// The name of the folder of a checkpoint after so many validations.
+fn folder_name(epoch: usize) -> String {
+    format!("epoch-{epoch:05}")
 }
 
 /// Where training stands, apart from tensors.
@@ -126,6 +131,13 @@ impl Checkpoints {
         Self { folder }
     }
 
+    /// Whether they are in this folder, however it is written.
+    pub(super) fn is_in(&self, folder: &Path) -> bool {
+        let same =
+            |other: &Path| Some(self.folder.canonicalize().ok()? == other.canonicalize().ok()?);
+        same(folder).unwrap_or(self.folder == folder)
+    }
+
     /// Makes the folder this training's own, for as long as what it gives lives, and removes what
     /// a killed one left half-written.
     pub(super) fn lock(&self) -> Result<FolderLock> {
@@ -157,7 +169,7 @@ impl Checkpoints {
     /// Writes a checkpoint, and only then removes the one before it.
     pub(super) fn save(&self, progress: &Progress, tensors: &EncodedTensors) -> Result<()> {
         let epoch = progress.epochs.len();
-        let path = self.folder.join(format!("epoch-{epoch:05}"));
+        let path = self.folder.join(folder_name(epoch));
         let files = [
             &tensors.model,
             &tensors.optimizer,
@@ -192,6 +204,23 @@ impl Checkpoints {
     pub(super) fn clear(&self) -> Result<()> {
         for (_, path) in self.epochs()? {
             remove_folder(&path, is_ours)?;
+        }
+        Ok(())
+    }
+
+    /// Removes all checkpoints but the last, and numbers that as what was before the first epoch, for
+    /// a run that starts from it. It goes with the first checkpoint of this run.
+    pub(super) fn begin_after_last(&self) -> Result<()> {
+        let mut epochs = self.epochs()?;
+        let Some((number, last)) = epochs.pop() else {
+            return Ok(());
+        };
+        for (_, path) in epochs {
+            remove_folder(&path, is_ours)?;
+        }
+        let start = self.folder.join(folder_name(0));
+        if number > 0 {
+            std::fs::rename(&last, &start).map_err(Error::io("rename", &last))?;
         }
         Ok(())
     }

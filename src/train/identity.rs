@@ -40,10 +40,6 @@ impl Identity {
         trainer: &TrainerConfig,
     ) -> Result<Self> {
         let schedule = trainer.schedule;
-        let json = |what: &'static str, text: &str| {
-            serde_json::from_str(text)
-                .map_err(|error| Error::invalid(what, text, format!("is no JSON: {error}")))
-        };
         let mut trainer = json("trainer", &burn::config::config_to_json(trainer))?;
         if let Value::Object(trainer) = &mut trainer {
             let epochs = trainer.get("epochs").cloned();
@@ -97,12 +93,13 @@ impl Identity {
 }
 
 impl Identity {
-    /// Refuses the moments of a checkpoint for a training `now` that starts from a model of the
-    /// catalog with this fingerprint.
+    /// Refuses the moments of a checkpoint for a training `now` that starts from a model with these
+    /// settings and of the catalog with this fingerprint.
     ///
     /// # Errors
     /// [`Error::OtherTraining`] with the first thing that differs.
-    pub(super) fn check_moments(&self, now: &Self, catalog: u64) -> Result<()> {
+    pub(super) fn check_moments(&self, now: &Self, model: &str, catalog: u64) -> Result<()> {
+        let model = json("settings of the model to start from", model)?;
         let [of, _, _] = self.fingerprints;
         let [found, expected] = [of, catalog].map(|number| Value::from(format!("{number:016x}")));
         let moved = |name: &str| {
@@ -111,11 +108,16 @@ impl Identity {
             first_difference(&format!("trainer.{name}"), &checkpoint, &now)
         };
         let differs = first_difference("catalog", &found, &expected)
-            .or_else(|| first_difference("model", &self.model, &now.model))
+            .or_else(|| first_difference("model", &self.model, &model))
             .or_else(|| moved("optimizer"))
             .or_else(|| moved("tables"));
         differs.map_or(Ok(()), other_training)
     }
+}
+
+fn json(what: &'static str, text: &str) -> Result<Value> {
+    serde_json::from_str(text)
+        .map_err(|error| Error::invalid(what, text, format!("is no JSON: {error}")))
 }
 
 /// The refusal for a difference, as [`first_difference`] gives it.

@@ -102,7 +102,9 @@ impl<'a> Trainer<'a> {
 
     /// Begins with the weights of a trained model, on data whose catalog may have got items and lost
     /// others, in place of those that the model was made with. A run that is
-    /// [resumed](Trainer::resume) goes on from its checkpoint instead.
+    /// [resumed](Trainer::resume) goes on from its checkpoint instead, where it has one; in the folder
+    /// that the [moments](WarmStart::moments) are from, the old training's checkpoint stays until this
+    /// one has its own, so that a run which was interrupted before begins again.
     #[must_use]
     pub fn warm_start(mut self, start: WarmStart) -> Self {
         self.start = Some(start);
@@ -141,18 +143,21 @@ impl<'a> Trainer<'a> {
         let mut optimizer = ModelOptimizer::<B>::new(config.optimizer, config.tables);
         let parameters = Module::<B>::num_params(&model);
         let identity = Identity::new(split, &model.settings(), parameters, &config)?;
-        if let Some(start) = self.start.take() {
-            model = start.apply(model, split)?;
-            optimizer.load(start.states(&model, split, &identity, device)?);
+        let _lock = (self.checkpoints.as_ref())
+            .map(Checkpoints::lock)
+            .transpose()?;
+        let checkpoint = self.checkpoint(&identity)?;
+        if checkpoint.is_none() {
+            if let Some(start) = &self.start {
+                model = start.apply(model, split)?;
+                optimizer.load(start.states(&model, split, &identity, device)?);
+            }
+            self.make_room()?;
         }
         let mut best = model.valid();
         let mut mean = config.average.map(|_| best.clone());
         let mut progress = Progress::new(identity);
-        let _lock = (self.checkpoints.as_ref())
-            .map(Checkpoints::lock)
-            .transpose()?;
-        if let Some(checkpoint) = self.checkpoint()? {
-            (checkpoint.progress.identity).check_same(&progress.identity)?;
+        if let Some(checkpoint) = checkpoint {
             let precisions = Precisions::of::<B>(&model);
             model = precisions.restore(model.load_record(checkpoint.model::<B, _>(device)?));
             optimizer.load(checkpoint.optimizer::<B, _>(device)?);
@@ -239,20 +244,35 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// The checkpoint to resume from. A run that starts anew does not read what it removes.
-    fn checkpoint(&self) -> Result<Option<Checkpoint>> {
-        let Some(checkpoints) = &self.checkpoints else {
+    /// The checkpoint to resume from. That of the old training whose moments this one starts with is
+    /// none, though it may lie in the same folder.
+    fn checkpoint(&self, now: &Identity) -> Result<Option<Checkpoint>> {
+        let Some(checkpoints) = self.checkpoints.as_ref().filter(|_| self.resume) else {
             return Ok(None);
         };
-        let last = if self.resume {
-            checkpoints.last()?
-        } else {
-            None
+        let Some(last) = checkpoints.last()? else {
+            return Ok(None);
         };
-        if last.is_none() {
-            checkpoints.clear()?;
+        let Err(other) = last.progress.identity.check_same(now) else {
+            return Ok(Some(last));
+        };
+        let start = self.start.as_ref();
+        match start.filter(|start| start.is_from(checkpoints)) {
+            Some(start) if start.check_moments(&last, now).is_ok() => Ok(None),
+            _ => Err(other),
         }
-        Ok(last)
+    }
+
+    /// Removes the checkpoints of an earlier run, but for one that this one starts from: until this
+    /// run has a checkpoint of its own, it would be begun again from that.
+    fn make_room(&self) -> Result<()> {
+        match (&self.checkpoints, &self.start) {
+            (Some(checkpoints), Some(start)) if start.is_from(checkpoints) => {
+                checkpoints.begin_after_last()
+            }
+            (Some(checkpoints), _) => checkpoints.clear(),
+            (None, _) => Ok(()),
+        }
     }
 }
 

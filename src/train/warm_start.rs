@@ -1,5 +1,6 @@
 //! Going on from a trained model on newer data.
 
+use std::any::TypeId;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
@@ -15,15 +16,20 @@ use super::optimizer::Optimizer;
 use super::optimizer_state::OptimizerState;
 use crate::backend::{Backend, TrainingBackend};
 use crate::data::{Catalog, Split};
-use crate::model::{SequenceRecaller, TrainableRecaller};
+use crate::model::{
+    ConfigVisitor, RecallerConfig, SequenceRecaller, TrainableRecaller, visit_configs,
+};
 use crate::{Error, Result};
 
 /// A trained model that another's training begins with: on newer data, whose catalog has got items
 /// and lost others. See [`Trainer::warm_start`](super::Trainer::warm_start).
 ///
-/// Vectors of items are matched by the items' external ids, whatever their order; all other weights
-/// stay what they were. Items that the old catalog lacks, or counts in no training sequence, begin
-/// where [`NewItems`] says, and what is not trained, such as features, is the new model's own.
+/// Vectors of items are matched by the items' external ids, whatever their order, and the rows of a
+/// layer that looks at features by the features' names; all other weights stay what they were. Items
+/// that the old catalog lacks, or counts in no training sequence, begin where [`NewItems`] says, new
+/// features where those of a new model do, and what is not trained, such as features, is the new
+/// model's own. What a table of items is in a model of your own is said at [`SequenceRecaller`]:
+/// weights that have the size of the catalog and may or may not be one are refused.
 ///
 /// ```no_run
 /// use seqrec::backend::{Autodiff, Flex};
@@ -48,6 +54,9 @@ pub struct WarmStart {
     catalog: Catalog,
     /// By their names.
     weights: BTreeMap<String, Values>,
+    row_names: BTreeMap<String, Vec<String>>,
+    /// What tells the model from others.
+    settings: String,
     new_items: NewItems,
     moments: Option<PathBuf>,
 }
@@ -85,6 +94,8 @@ impl WarmStart {
         Self {
             catalog: catalog.clone(),
             weights: named.found,
+            row_names: model.row_names().into_iter().collect(),
+            settings: model.settings(),
             new_items: NewItems::default(),
             moments: None,
         }
@@ -98,8 +109,8 @@ impl WarmStart {
     }
 
     /// Takes the optimizer's moments too, from the last [checkpoint](super::Trainer::checkpoints) of
-    /// the old training, which must have been of the same catalog, model settings and optimizer.
-    /// Without them, each row's first steps are as large as those of a new model.
+    /// the old training, which must have been of the old model's catalog and settings and of the new
+    /// training's optimizer. Without them, each row's first steps are as large as those of a new model.
     #[must_use]
     pub fn moments(mut self, checkpoints: impl Into<PathBuf>) -> Self {
         self.moments = Some(checkpoints.into());
@@ -123,13 +134,14 @@ impl WarmStart {
     ///
     /// # Errors
     /// [`Error::NothingLeft`] when the catalogs share no item, [`Error::OtherModel`] when the old
-    /// model has other weights, and [`Error::Shape`] when features are not the new catalog's.
+    /// model has other weights, [`Error::InvalidValue`] for weights of which it can't be told which
+    /// rows belong together, and [`Error::Shape`] when features are not the new catalog's.
     pub fn apply<B: TrainingBackend, M: TrainableRecaller<B>>(
         &self,
         model: M,
         split: &Split,
     ) -> Result<M> {
-        let rows = Rows::new(&self.catalog, split.catalog());
+        let rows = self.rows::<B, M>(&model, split);
         if self.overlap(split.catalog()).kept == 0 {
             return Err(Error::NothingLeft {
                 reason: format!(
@@ -143,7 +155,7 @@ impl WarmStart {
         // What was in the catalog and in no training sequence is as new.
         let counts = self.catalog.counts();
         let counted = counts.iter().any(|&count| count > 0);
-        let known = |row: usize| rows.old[row].is_some_and(|old| !counted || counts[old] > 0);
+        let known = |row: usize| rows.of_items[row].is_some_and(|old| !counted || counts[old] > 0);
         let sources = self.new_items.sources(split, known)?;
         let mut names = Vec::new();
         let mut wrong = None;
@@ -154,16 +166,18 @@ impl WarmStart {
                 let Some(old) = self.weights.get(name) else {
                     return Err(other_model(name, "nothing", &format!("{:?}", new.shape)));
                 };
-                if rows.are_items(name, &old.shape, &new.shape) {
-                    rows.copy(old, &mut new);
-                    sources.fill(&mut new.values, new.shape[1..].iter().product());
-                    return Ok(new);
+                match rows.of(name, &old.shape, &new.shape)? {
+                    Matched::Items => {
+                        copy(&rows.of_items, old, &mut new);
+                        sources.fill(&mut new.values, new.shape[1..].iter().product());
+                        Ok(new)
+                    }
+                    Matched::Named(rows) => {
+                        copy(&rows, old, &mut new);
+                        Ok(new)
+                    }
+                    Matched::InPlace => Ok(old.clone()),
                 }
-                if old.shape != new.shape {
-                    let [old, new] = [&old.shape, &new.shape].map(|shape| format!("{shape:?}"));
-                    return Err(other_model(name, &old, &new));
-                }
-                Ok(old.clone())
             },
         });
         match wrong {
@@ -192,19 +206,64 @@ impl WarmStart {
             let reason = "holds no checkpoint";
             return Err(Error::invalid("moments", folder.display(), reason));
         };
-        let of = self.catalog.fingerprint();
-        (checkpoint.progress.identity).check_moments(identity, of)?;
+        self.check_moments(&checkpoint, identity)?;
         let named = named_states::<B, M>(model, &checkpoint, device)?;
         let mut carried = Carried {
             path: Vec::new(),
             named,
-            rows: Rows::new(&self.catalog, split.catalog()),
+            rows: self.rows::<B, M>(model, split),
+            old: &self.weights,
             states: Vec::new(),
             device,
+            wrong: None,
         };
         model.visit(&mut carried);
-        Ok(carried.states)
+        match carried.wrong {
+            Some(error) => Err(error),
+            None => Ok(carried.states),
+        }
     }
+
+    /// Whether the moments are those of the last checkpoint in this folder.
+    pub(super) fn is_from(&self, checkpoints: &Checkpoints) -> bool {
+        let moments = self.moments.as_ref();
+        moments.is_some_and(|folder| checkpoints.is_in(folder))
+    }
+
+    /// Refuses the moments of a checkpoint that is not of the training that made the old model.
+    ///
+    /// # Errors
+    /// [`Error::OtherTraining`] with the first thing that differs.
+    pub(super) fn check_moments(&self, checkpoint: &Checkpoint, now: &Identity) -> Result<()> {
+        let catalog = self.catalog.fingerprint();
+        let of = &checkpoint.progress.identity;
+        of.check_moments(now, &self.settings, catalog)
+    }
+
+    fn rows<B: TrainingBackend, M: TrainableRecaller<B>>(&self, model: &M, split: &Split) -> Rows {
+        let of = |id| self.catalog.index_of(id).map(|item| item.to_usize());
+        let ids = split.catalog().ids();
+        Rows {
+            of_items: std::iter::once(Some(0)).chain(ids.map(of)).collect(),
+            old_rows: self.catalog.len() + 1,
+            old_names: self.row_names.clone(),
+            new_names: model.row_names().into_iter().collect(),
+            is_builtin: is_builtin::<M::Config>(),
+        }
+    }
+}
+
+/// Whether these are the settings of a model of this crate.
+fn is_builtin<C: RecallerConfig>() -> bool {
+    struct Sought(TypeId, bool);
+    impl ConfigVisitor for Sought {
+        fn visit<C: RecallerConfig>(&mut self) {
+            self.1 |= self.0 == TypeId::of::<C>();
+        }
+    }
+    let mut sought = Sought(TypeId::of::<C>(), false);
+    visit_configs(&mut sought);
+    sought.1
 }
 
 fn other_model(name: &str, found: &str, expected: &str) -> Error {
@@ -269,44 +328,115 @@ impl<B: BurnBackend> ModuleVisitor<B> for Named<u64> {
     }
 }
 
-/// Where the rows of a new catalog lie in an old one.
+/// Which rows of an old model's weights those of a new one are.
 struct Rows {
-    /// The old row of each new one; padding is padding.
-    old: Vec<Option<usize>>,
+    /// The old row of each row of a table of items; padding is padding.
+    of_items: Vec<Option<usize>>,
     old_rows: usize,
+    /// The names of rows that have some, by the name of the weights.
+    old_names: BTreeMap<String, Vec<String>>,
+    new_names: BTreeMap<String, Vec<String>>,
+    is_builtin: bool,
 }
 
+/// How the rows of some weights are matched.
+enum Matched {
+    /// By the items' ids.
+    Items,
+    /// By their names: the old row of each.
+    Named(Vec<Option<usize>>),
+    /// Each is what it was.
+    InPlace,
+}
+
+/// The tables of items in this crate's models.
+const TABLES: [&str; 3] = ["embedding", "input_embedding", "context"];
+
+/// What is in the names of weights that are no tables of items.
+const NO_TABLES: [&str; 3] = ["weight", "bias", "position"];
+
 impl Rows {
-    fn new(old: &Catalog, new: &Catalog) -> Self {
-        let of = |id| old.index_of(id).map(|item| item.to_usize());
-        Self {
-            old: std::iter::once(Some(0)).chain(new.ids().map(of)).collect(),
-            old_rows: old.len() + 1,
+    /// How weights are matched by their name and by their shapes in both models.
+    ///
+    /// # Errors
+    /// [`Error::OtherModel`] when the shapes don't fit, and [`Error::InvalidValue`] when there is no
+    /// telling.
+    fn of(&self, name: &str, old: &[usize], new: &[usize]) -> Result<Matched> {
+        if let Some(names) = self.named(name, old, new)? {
+            return Ok(Matched::Named(names));
         }
+        let sizes = (self.old_rows, self.of_items.len());
+        let of_catalog = |axis: usize| (old[axis], new[axis]) == sizes;
+        let same_rank = old.len() == new.len();
+        let is_matrix = same_rank && old.len() > 1 && of_catalog(0) && old[1..] == new[1..];
+        let last = name.rsplit('.').next().unwrap_or(name);
+        let is_table = match self.is_builtin {
+            true => TABLES.contains(&last),
+            false => !NO_TABLES.iter().any(|part| last.contains(part)),
+        };
+        if is_matrix && is_table {
+            return Ok(Matched::Items);
+        }
+        if old != new {
+            let [old, new] = [old, new].map(|shape| format!("{shape:?}"));
+            return Err(other_model(name, &old, &new));
+        }
+        let same_items = self
+            .of_items
+            .iter()
+            .copied()
+            .eq((0..self.old_rows).map(Some));
+        if !self.is_builtin && !same_items && (0..old.len()).any(of_catalog) {
+            let reason = "has the size of the catalog, which has changed, and may or may not be of \
+                          items, so that there is no telling which rows belong together; hold vectors \
+                          of items as `Param<Tensor<B, 2>>` under a name without `weight`, `bias` and \
+                          `position`, and give other weights another size";
+            let value = format!("{name} {new:?}");
+            return Err(Error::invalid("weights to start from", value, reason));
+        }
+        Ok(Matched::InPlace)
     }
 
-    /// Whether a tensor has a row for each item. Those of layers, which may by chance be of that
-    /// size, are all named weights.
-    fn are_items(&self, name: &str, old: &[usize], new: &[usize]) -> bool {
-        let [rows_old, rest_old @ ..] = old else {
-            return false;
+    /// The old row of each new one by their names, where they have some.
+    fn named(
+        &self,
+        name: &str,
+        old: &[usize],
+        new: &[usize],
+    ) -> Result<Option<Vec<Option<usize>>>> {
+        let (old_names, new_names) = match (self.old_names.get(name), self.new_names.get(name)) {
+            (None, None) => return Ok(None),
+            (old, new) => (
+                old.map_or(&[][..], |names| names),
+                new.map_or(&[][..], |names| names),
+            ),
         };
-        let [rows_new, rest_new @ ..] = new else {
-            return false;
-        };
-        !name.ends_with("weight")
-            && !rest_new.is_empty()
-            && (*rows_old, *rows_new) == (self.old_rows, self.old.len())
-            && rest_old == rest_new
-    }
-
-    /// Copies the rows of items that both have.
-    fn copy(&self, old: &Values, new: &mut Values) {
-        let width: usize = new.shape[1..].iter().product();
-        for (row, from) in new.values.chunks_exact_mut(width).zip(&self.old) {
-            if let Some(from) = from {
-                row.copy_from_slice(&old.values[from * width..(from + 1) * width]);
+        if old[1..] != new[1..] {
+            let [old, new] = [old, new].map(|shape| format!("{shape:?}"));
+            return Err(other_model(name, &old, &new));
+        }
+        for (model, names, shape) in [("old", old_names, old), ("new", new_names, new)] {
+            if names.len() != shape[0] {
+                let reason = format!(
+                    "{} of its rows are features, and the {model} model does not know their names, \
+                     so that there is no telling which belong together; name them in its settings",
+                    shape[0]
+                );
+                return Err(Error::invalid("weights to start from", name, reason));
             }
+        }
+        let places: HashMap<&String, usize> = old_names.iter().zip(0..).collect();
+        let rows = new_names.iter().map(|name| places.get(name).copied());
+        Ok(Some(rows.collect()))
+    }
+}
+
+/// Copies the rows that both have.
+fn copy(rows: &[Option<usize>], old: &Values, new: &mut Values) {
+    let width: usize = new.shape[1..].iter().product();
+    for (row, from) in new.values.chunks_exact_mut(width).zip(rows) {
+        if let Some(from) = from {
+            row.copy_from_slice(&old.values[from * width..(from + 1) * width]);
         }
     }
 }
@@ -358,9 +488,12 @@ impl<B: TrainingBackend, F: FnMut(&str, Values) -> Result<Values>> ModuleMapper<
 struct Carried<'a, B: TrainingBackend> {
     path: Vec<String>,
     named: HashMap<String, AdaptorRecord<Optimizer, B>>,
+    old: &'a BTreeMap<String, Values>,
     rows: Rows,
     states: Vec<(u64, AdaptorRecord<Optimizer, B>)>,
     device: &'a B::Device,
+    /// The first error.
+    wrong: Option<Error>,
 }
 
 impl<B: TrainingBackend> ModuleVisitor<B> for Carried<'_, B> {
@@ -374,18 +507,31 @@ impl<B: TrainingBackend> ModuleVisitor<B> for Carried<'_, B> {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
         let name = self.path.join(".");
-        let Some(state) = self.named.remove(&name) else {
+        let (Some(state), Some(old)) = (self.named.remove(&name), self.old.get(&name)) else {
             return;
+        };
+        let rows = match self.rows.of(&name, &old.shape, &param.dims()) {
+            Ok(Matched::Items) => Some(self.rows.of_items.clone()),
+            Ok(Matched::Named(rows)) => Some(rows),
+            Ok(Matched::InPlace) => None,
+            Err(error) => {
+                self.wrong.get_or_insert(error);
+                return;
+            }
         };
         let OptimizerState {
             time,
             moment_1,
             moment_2,
         } = state.into_state::<D>();
+        let carried = |moment| match &rows {
+            Some(rows) => self.moment(rows, old.shape[0], moment),
+            None => moment,
+        };
         let state = OptimizerState {
             time,
-            moment_1: self.moment(&name, moment_1),
-            moment_2: self.moment(&name, moment_2),
+            moment_1: carried(moment_1),
+            moment_2: carried(moment_2),
         };
         let state = AdaptorRecord::from_state(state);
         self.states.push((param.id.val(), state));
@@ -393,18 +539,20 @@ impl<B: TrainingBackend> ModuleVisitor<B> for Carried<'_, B> {
 }
 
 impl<B: TrainingBackend> Carried<'_, B> {
-    /// A moment with the rows of the new catalog; those of new items are 0.
+    /// A moment with the rows of the new weights; those of new rows are 0. One that has no number
+    /// for each of the old rows stays what it is.
     fn moment<const D: usize>(
         &self,
-        name: &str,
+        rows: &[Option<usize>],
+        old_rows: usize,
         moment: Tensor<B::InnerBackend, D>,
     ) -> Tensor<B::InnerBackend, D> {
         let shape = moment.dims().to_vec();
-        let mut new_shape = shape.clone();
-        new_shape[0] = self.rows.old.len();
-        if !self.rows.are_items(name, &shape, &new_shape) {
+        if shape[0] != old_rows {
             return moment;
         }
+        let mut new_shape = shape.clone();
+        new_shape[0] = rows.len();
         let old = Values {
             shape,
             values: moment.into_data().iter::<f32>().collect(),
@@ -413,7 +561,7 @@ impl<B: TrainingBackend> Carried<'_, B> {
             values: vec![0.0; new_shape.iter().product()],
             shape: new_shape,
         };
-        self.rows.copy(&old, &mut new);
+        copy(rows, &old, &mut new);
         Tensor::from_data(TensorData::new(new.values, new.shape), self.device)
     }
 }

@@ -37,8 +37,10 @@ pub struct PopularityConfig {
     /// where none is named.
     #[config(default = "Vec::new()")]
     pub events: Vec<String>,
-    /// How long before the last interaction one still counts, in the unit of the source; it
-    /// moves along with interactions that are observed, a 32nd at a time.
+    /// How long before the end of the data an interaction still counts, in the unit of the source. The
+    /// end is the time of the last interaction, but for the latest 32nd, 15 at most, whose clocks may
+    /// be ahead. It moves on when most of the last 31 interactions that are observed are later, and
+    /// what is then too old is dropped a 32nd of the window at a time.
     pub window: Option<f64>,
     /// After what time an interaction counts half as much, in the unit of the source.
     pub half_life: Option<f64>,

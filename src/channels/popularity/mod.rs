@@ -1,6 +1,7 @@
 //! Popularity: the same items for everyone, or for everyone in a
 //! segment.
 
+mod clock;
 mod config;
 mod tally;
 
@@ -13,6 +14,7 @@ use crate::{Error, Result, checks};
 
 use crate::recall::{Candidate, Candidates, Reason, RecallChannel, UserContext};
 
+use clock::Clock;
 use tally::{Ranked, Row, Tally};
 
 pub use config::{Measure, PopularityConfig};
@@ -26,6 +28,9 @@ const AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 ///
 /// It is near-line: what is [observed](RecallChannel::observe) counts within 256 interactions or a
 /// second of the next one.
+///
+/// Windows and half-lives go by the clock of the data, which is later than a time only when several
+/// interactions say so: one from a machine whose clock is ahead moves nothing.
 ///
 /// ```
 /// use seqrec::channels::{Measure, PopularityConfig};
@@ -100,7 +105,7 @@ impl PopularityConfig {
     /// [`fit`](Self::fit).
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for the first invalid setting, and for a time or value
+    /// [`Error::InvalidValue`] for the first invalid setting, and for an empty id, or a time or value
     /// that is not finite.
     pub fn fit_log(
         &self,
@@ -108,7 +113,7 @@ impl PopularityConfig {
         catalog: &Catalog,
         segments_of: impl Fn(&ExternalId) -> Vec<String>,
     ) -> Result<Popularity> {
-        log.check_numbers()?;
+        log.check_rows()?;
         let items: Vec<Option<ItemIndex>> = (log.items().ids().iter())
             .map(|id| catalog.index_of(id))
             .collect();
@@ -183,14 +188,15 @@ impl Popularity {
             value.map_or(Ok(()), |value| checks::positive(field, value))?;
         }
         // The window is counted from the end, which is looked for first.
-        let latest = rows.clone().map(|row| row.time).reduce(f64::max);
+        let clock = Clock::of_log(rows.clone().map(|row| row.time));
+        let now = clock.now();
         let mut tally = Tally {
-            latest,
-            origin: latest.unwrap_or_default(),
+            clock,
+            origin: now.unwrap_or_default(),
             ..Tally::default()
         };
-        let start = match (latest, config.window) {
-            (Some(latest), Some(window)) => latest - window,
+        let start = match (now, config.window) {
+            (Some(now), Some(window)) => now - window,
             _ => f64::NEG_INFINITY,
         };
         rows.filter(|row| row.time >= start)
@@ -263,6 +269,7 @@ impl RecallChannel for Popularity {
             segments,
         };
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.clock.observe(row.time);
         tally.add(&row, &self.config);
         tally.observed += 1;
         let late = |ordered: Instant| ordered.elapsed() >= AT_LEAST_EVERY;

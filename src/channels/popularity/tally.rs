@@ -6,6 +6,7 @@ use std::time::Instant;
 use crate::data::ItemIndex;
 use crate::recall::{Candidate, Candidates, Reason};
 
+use super::clock::Clock;
 use super::config::{Measure, PopularityConfig};
 
 /// Into how many pieces a window is divided, of which the oldest is dropped as time passes.
@@ -30,8 +31,8 @@ pub(super) struct Ranked {
 pub(super) struct Tally {
     pub(super) all: Counts,
     pub(super) segments: foldhash::HashMap<String, Counts>,
-    /// The latest time of all interactions.
-    pub(super) latest: Option<f64>,
+    /// From when windows and half-lives are counted.
+    pub(super) clock: Clock,
     /// The time at which an interaction weighs 1.
     pub(super) origin: f64,
     /// When the lists were put in order, and how many interactions were taken since.
@@ -61,25 +62,25 @@ impl Tally {
             (Measure::Value, Some(value)) if value > 0.0 => f64::from(value),
             (Measure::Value, _) => return,
         };
-        let latest = self.latest.unwrap_or(row.time).max(row.time);
-        self.latest = Some(latest);
+        let now = self.clock.now().unwrap_or(row.time);
         let mut weight = measure;
         if let Some(half_life) = config.half_life {
-            if (latest - self.origin) / half_life > SPAN {
-                let scale = ((self.origin - latest) / half_life).exp2();
+            if (now - self.origin) / half_life > SPAN {
+                let scale = ((self.origin - now) / half_life).exp2();
                 self.all.scale(scale);
                 self.segments
                     .values_mut()
                     .for_each(|counts| counts.scale(scale));
-                self.origin = latest;
+                self.origin = now;
             }
-            weight *= ((row.time - self.origin) / half_life).exp2();
+            // One that is ahead weighs no more than what is new.
+            weight *= ((row.time.min(now) - self.origin) / half_life).exp2();
         }
         let (mut piece, mut oldest) = (0, i64::MIN);
         if let Some(window) = config.window {
             let length = window / PIECES;
             piece = (row.time / length).floor() as i64;
-            oldest = ((latest - window) / length).floor() as i64;
+            oldest = ((now - window) / length).floor() as i64;
         }
         if piece < oldest {
             return;

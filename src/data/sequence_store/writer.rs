@@ -10,6 +10,7 @@ use super::runs::{Row, Runs};
 use crate::data::dataset::{Filters, Repetitions, nothing_passes};
 use crate::data::id::{ExternalId, IdTable};
 use crate::data::interactions::Interactions;
+use crate::data::k_core::k_core;
 use crate::data::reader::InteractionReader;
 use crate::data::time_unit::TimeSizes;
 use crate::error::damaged;
@@ -21,6 +22,10 @@ const RUN: usize = 1 << 23;
 
 /// How many rows of a file are read before they are taken.
 const PART: usize = 1 << 21;
+
+/// Of how many rows the core is found in memory, 8 bytes each: of more, rows are counted again as often
+/// as something is dropped.
+const IN_MEMORY: u64 = 1 << 25;
 
 /// Takes the interactions of a [`SequenceStore`], in the order of their source, and writes it.
 ///
@@ -41,6 +46,8 @@ pub struct SequenceStoreWriter {
     skipped_rows: usize,
     /// What there was before the file that is being read.
     before: Option<Before>,
+    /// How many rows came, whether or not they pass the filters.
+    offered: u64,
     /// Whether rows were lost by a write that failed, without which no store may come of the rest.
     lost_rows: bool,
 }
@@ -63,6 +70,7 @@ struct Before {
     rows: usize,
     times: TimeSizes,
     skipped_rows: usize,
+    offered: u64,
 }
 
 /// How many rows each user and each item has.
@@ -108,6 +116,7 @@ impl SequenceStoreWriter {
             times: TimeSizes::default(),
             skipped_rows: 0,
             before: None,
+            offered: 0,
             lost_rows: false,
         })
     }
@@ -128,6 +137,7 @@ impl SequenceStoreWriter {
             rows: self.rows.len(),
             times: self.times,
             skipped_rows: self.skipped_rows,
+            offered: self.offered,
         });
         let size = PART.min(self.rows_per_run);
         let read = reader.read_parts(size, &mut |part| self.append(part));
@@ -151,6 +161,7 @@ impl SequenceStoreWriter {
         self.users = first(&self.users, before.users);
         self.items = first(&self.items, before.items);
         (self.times, self.skipped_rows) = (before.times, before.skipped_rows);
+        self.offered = before.offered;
         let mut counts = Counts::zeros(self.users.len(), self.items.len());
         self.rows.iter().for_each(|row| counts.add(row));
         let counted = self.runs.merge(|row| {
@@ -165,19 +176,20 @@ impl SequenceStoreWriter {
     /// Adds interactions, after those that were added before.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for a time or value that is not finite, or a time in another
+    /// [`Error::InvalidValue`] for an empty id, a time or value that is not finite, or a time in another
     /// [unit](crate::data::TimeUnit) than most of these and of those before, and then none is added;
     /// [`Error::Io`] when the disk is full, after which the store has to be begun anew, and
     /// [`Error::Damaged`] says so.
     pub fn append(&mut self, part: Interactions) -> Result<()> {
         self.check_whole()?;
-        part.check_numbers()?;
+        part.check_rows()?;
         self.times = part.check_times(self.times)?;
         let users = self.users.intern_all(&part.users);
         let items = self.items.intern_all(&part.items);
         self.counts.users.resize(self.users.len(), 0);
         self.counts.items.resize(self.items.len(), 0);
         self.skipped_rows += part.skipped_rows;
+        self.offered += part.len() as u64;
         for row in 0..part.len() {
             if !self.filters.passes(part.value(row)) {
                 continue;
@@ -236,6 +248,7 @@ impl SequenceStoreWriter {
         self.check_whole()?;
         self.end_run()?;
         self.rows = Vec::new();
+        let valued = self.runs.rows();
         let by_row = Filters {
             minimum_value: self.filters.minimum_value,
             ..Filters::default()
@@ -245,7 +258,7 @@ impl SequenceStoreWriter {
             self.retain_core()?;
         }
         if self.counts.items.iter().all(|&count| count == 0) {
-            return Err(nothing_passes(&self.filters));
+            return Err(nothing_passes(&self.filters, self.offered, valued));
         }
         self.write()?;
         SequenceStore::open(&self.path)
@@ -280,6 +293,14 @@ impl SequenceStoreWriter {
         };
         let small = |counts: &[u64], least| counts.iter().any(|&count| 0 < count && count < least);
         while small(&self.counts.users, per_user) || small(&self.counts.items, per_item) {
+            if self.counts.users.iter().sum::<u64>() <= IN_MEMORY {
+                let Filters {
+                    minimum_per_user,
+                    minimum_per_item,
+                    ..
+                } = self.filters;
+                return self.core_in_memory([minimum_per_user, minimum_per_item]);
+            }
             let mut counts = Counts::zeros(self.users.len(), self.items.len());
             let merged = self.runs.merge(|row| {
                 if enough(&self.counts, &row) {
@@ -290,6 +311,34 @@ impl SequenceStoreWriter {
             merged.map_err(|error| self.io(error))?;
             self.counts = counts;
         }
+        Ok(())
+    }
+
+    /// The core of rows whose items fit in memory, in one pass.
+    fn core_in_memory(&mut self, least: [usize; 2]) -> Result<()> {
+        let counts = &self.counts;
+        let (mut offsets, mut items) = (vec![0], Vec::new());
+        for &rows in &counts.users {
+            offsets.push(offsets[offsets.len() - 1] + rows as usize);
+        }
+        let merged = self.runs.merge(|row| {
+            if counts.users[row.user as usize] > 0 && counts.items[row.item as usize] > 0 {
+                items.push(row.item);
+            }
+            Ok(())
+        });
+        merged.map_err(|error| self.io(error))?;
+        let [users_left, items_left] = k_core(&offsets, &items, counts.items.len(), least);
+        let mut counts = Counts::zeros(counts.users.len(), counts.items.len());
+        for (user, rows) in offsets.windows(2).enumerate() {
+            for &item in &items[rows[0]..rows[1]] {
+                if users_left[user] && items_left[item as usize] {
+                    counts.users[user] += 1;
+                    counts.items[item as usize] += 1;
+                }
+            }
+        }
+        self.counts = counts;
         Ok(())
     }
 
