@@ -51,6 +51,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let start = Instant::now();
     let als = AlsConfig::new()
         .with_dim(options.dim)
+        .with_confidence(20.0)
         .with_seed(options.seed)
         .fit(train, catalog)?;
     report("als", start.elapsed().as_secs_f64(), &als, &split)?;
@@ -65,7 +66,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         report("bpr", start.elapsed().as_secs_f64(), &bpr, &split)?;
     }
     let start = Instant::now();
-    let sessions = SessionKnnConfig::new().fit(train, catalog)?;
+    // Those that its times in docs/benchmarks.md are of.
+    let sessions = SessionKnnConfig::new()
+        .with_recent(500)
+        .with_neighbors(100)
+        .with_max_len(20)
+        .fit(train, catalog)?;
     let seconds = start.elapsed().as_secs_f64();
     report("session_knn", seconds, &sessions, &split)
 }

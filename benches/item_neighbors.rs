@@ -45,6 +45,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = ItemNeighborsConfig::new()
         .with_neighbors(options.neighbors)
         .with_position_decay(options.position_decay)
+        .with_backward(1.0)
+        .with_shrinkage(0.0)
         .with_half_life(options.half_life);
     let start = Instant::now();
     let links = config.fit(&sequences, dataset.catalog())?;

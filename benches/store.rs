@@ -131,6 +131,7 @@ fn train(
     let start = Instant::now();
     let store = SequenceStore::open(path)?;
     let open_s = start.elapsed().as_secs_f64();
+    let sequences = store.dataset().sequences();
     // Few are judged: whoever did something in the last ten-thousandth.
     let protocol = Protocol::time_cut_at_shares(store.dataset(), 0.9999, 0.99995)?;
     let start = Instant::now();

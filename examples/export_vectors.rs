@@ -144,8 +144,10 @@ fn gru4rec(options: &Options, split: &Split) -> Result<Vectors, Box<dyn Error>> 
 }
 
 fn als(options: &Options, split: &Split) -> Result<Vectors, Box<dyn Error>> {
+    // Those of the vectors in docs/benchmarks.md.
     let config = AlsConfig::new()
         .with_dim(options.dim)
+        .with_confidence(20.0)
         .with_seed(options.seed);
     let model = config.fit(&split.train, split.catalog())?;
     let users: Vec<f32> = some(&split.test, options.queries)

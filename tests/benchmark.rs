@@ -127,8 +127,16 @@ fn a_table_is_of_one_run_and_a_line_cut_short_harms_no_other() {
         .add(format!("{first}-four-1"), outcome(&first, "four"))
         .unwrap();
     drop(results);
-    let results = Results::open(path).unwrap();
+    let results = Results::open(path.clone()).unwrap();
     assert!(results.has(&format!("{first}-four-1")));
+    // A line that is damaged elsewhere takes nothing with it.
+    let mut damaged = std::fs::read(&path).unwrap();
+    damaged[2] = b'!';
+    let other = folder.path().join("damaged.jsonl");
+    std::fs::write(&other, &damaged).unwrap();
+    let error = Results::open(other.clone()).err().unwrap().to_string();
+    assert!(error.contains("damaged.jsonl:1: "), "{error}");
+    assert_eq!(std::fs::read(&other).unwrap(), damaged);
     for (run, models) in [
         (&first, &["one", "four"][..]),
         (&second, &["two"]),

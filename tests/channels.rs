@@ -310,7 +310,11 @@ fn pairs() -> (TrainingSequences, Catalog) {
 #[test]
 fn item_neighbors_are_their_definition() {
     let (sequences, catalog) = pairs();
-    let plain = ItemNeighborsConfig::new().with_inverse_user_frequency(false);
+    let plain = ItemNeighborsConfig::new()
+        .with_inverse_user_frequency(false)
+        .with_position_decay(1.0)
+        .with_backward(1.0)
+        .with_shrinkage(0.0);
     for config in [
         plain.clone(),
         ItemNeighborsConfig::new(),

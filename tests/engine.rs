@@ -316,7 +316,7 @@ fn an_engine_and_an_evaluation_rank_alike() {
         }
     };
     let budget = Duration::from_secs(60);
-    let settings = EngineConfig::new().with_budget(budget);
+    let settings = EngineConfig::new().with_budget(budget).with_history(5_000);
     let engine = RecallEngine::with_loader(load, settings).unwrap();
     let stage = stage_by_time(&split, 60.0).unwrap();
     let mut scorer = Scorer::new(catalog, &[10]).unwrap();

@@ -12,8 +12,8 @@ use seqrec::backend::{Autodiff, Backend, Flex, NdArray};
 use seqrec::burn;
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
-    Dataset, Filters, Interaction, Interactions, Protocol, Seen, SequenceBatch, Split, Targets,
-    TrainingBatch,
+    Batcher, Dataset, Filters, Interaction, Interactions, Protocol, Seen, SequenceBatch,
+    SequenceStore, Split, TargetCounts, Targets, TrainingBatch, TrainingSequences,
 };
 use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex};
 use seqrec::model::{
@@ -22,7 +22,7 @@ use seqrec::model::{
 use seqrec::retrieve::{Evaluation, item_vectors};
 use seqrec::train::{
     CsvLog, EpochReport, Schedule, StepReport, StopReason, Trained, Trainer, TrainerConfig,
-    TrainingObserver,
+    TrainingObserver, TrainingPlan,
 };
 use seqrec::{Error, Result};
 
@@ -148,6 +148,174 @@ fn the_number_of_threads_changes_nothing() {
         .unwrap();
     let three = pool.install(run);
     assert_eq!(weights(&one.model), weights(&three.model));
+}
+
+/// Sequences of these lengths, of items that nobody else has and nobody has twice.
+fn of_lengths(lengths: &[usize]) -> Dataset {
+    let rows = (lengths.iter().enumerate()).flat_map(|(user, &length)| {
+        (0..length).map(move |place| {
+            Interaction::new(user as i64, (1_000 * user + place) as i64, place as f64)
+        })
+    });
+    Dataset::new(rows.collect::<Interactions>(), Filters::default()).unwrap()
+}
+
+/// The targets of an epoch in order of items, each with how many items its row has before it.
+fn targets_of(batcher: &Batcher, epoch: usize) -> Vec<(u32, usize)> {
+    let mut found = Vec::new();
+    let mut batches = 0;
+    for batch in batcher.epoch_in_place(epoch) {
+        let batch = batch.to_device::<Flex>(&Default::default());
+        let [_, len] = batch.histories.items.dims();
+        let numbers = |of: Tensor<Flex, 1, burn::tensor::Int>| of.into_data().to_vec::<i32>();
+        let positions = numbers(batch.positions).unwrap();
+        let targets = numbers(batch.targets).unwrap();
+        let seen = positions
+            .iter()
+            .map(|&position| position as usize % len + 1);
+        found.extend(targets.iter().map(|&target| target as u32).zip(seen));
+        batches += 1;
+    }
+    assert_eq!(batches, batcher.batches_per_epoch());
+    found.sort_unstable();
+    found
+}
+
+/// The places of targets with an item before them, in order of items.
+fn all_targets(sequences: &TrainingSequences) -> Vec<(u32, usize)> {
+    let mut all: Vec<(u32, usize)> = (sequences.iter())
+        .flat_map(|items| items.iter().enumerate().skip(1))
+        .map(|(place, item)| (item.get(), place))
+        .collect();
+    all.sort_unstable();
+    all
+}
+
+const LENGTHS: [usize; 6] = [57, 1, 3, 12, 101, 2];
+
+/// However long a sequence and short `max_len`, epochs see all of it in the end, each of them as many
+/// targets as it says, and shorter ones wholly in each.
+#[test]
+fn over_epochs_every_position_of_a_long_sequence_is_a_target() {
+    let dataset = of_lengths(&LENGTHS);
+    let sequences = TrainingSequences::all(&dataset);
+    let all = all_targets(&sequences);
+    for max_len in [1, 2, 3, 10, 55, 56, 57, 99, 100, 500] {
+        let batcher = Batcher::new(&sequences, 3, max_len, Targets::All, 7).unwrap();
+        for batcher in [batcher.clone().windows(2), batcher] {
+            let counts = batcher.target_counts(dataset.catalog().len());
+            let mut found = Vec::new();
+            for epoch in 0..1_000 {
+                let targets = targets_of(&batcher, epoch);
+                assert_eq!(counts.per_epoch, targets.len());
+                found.extend(targets.into_iter().map(|(item, _)| item));
+                found.sort_unstable();
+                found.dedup();
+            }
+            assert!(
+                found.iter().eq(all.iter().map(|(item, _)| item)),
+                "{max_len}"
+            );
+            let each = LENGTHS.map(|length| max_len.min(length - 1));
+            assert_eq!(counts.per_epoch, each.iter().sum::<usize>());
+            // The first items of six sequences never are.
+            assert_eq!((counts.all, counts.never), (170, 0));
+            assert_eq!((counts.items, counts.items_never), (176, 6));
+            if max_len <= 10 {
+                assert_ne!(targets_of(&batcher, 0), targets_of(&batcher, 1));
+            }
+            assert_eq!(targets_of(&batcher, 3), targets_of(&batcher, 3));
+        }
+    }
+}
+
+#[test]
+fn each_epoch_of_prefixes_or_sessions_side_by_side_has_every_target_once() {
+    let dataset = of_lengths(&LENGTHS);
+    let sequences = TrainingSequences::all(&dataset);
+    for targets in [Targets::EveryPrefix, Targets::SessionParallel] {
+        for max_len in [1, 10, 500] {
+            let batcher = Batcher::new(&sequences, 3, max_len, targets, 7).unwrap();
+            let found = targets_of(&batcher, 1);
+            let items = found.iter().map(|(item, _)| item);
+            assert!(items.eq(all_targets(&sequences).iter().map(|(item, _)| item)));
+            let counts = batcher.target_counts(dataset.catalog().len());
+            assert_eq!((counts.per_epoch, counts.all, counts.never), (170, 170, 0));
+        }
+    }
+}
+
+#[test]
+fn random_targets_reach_every_position_in_the_end() {
+    let dataset = of_lengths(&[30, 3, 12]);
+    let sequences = TrainingSequences::all(&dataset);
+    let targets = Targets::OneRandom { minimum_history: 4 };
+    let batcher = Batcher::new(&sequences, 2, 5, targets, 7).unwrap();
+    let mut found: Vec<(u32, usize)> = (0..300)
+        .flat_map(|epoch| targets_of(&batcher, epoch))
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    assert_eq!(found.len(), 26 + 8);
+    let counts = batcher.target_counts(dataset.catalog().len());
+    assert_eq!((counts.per_epoch, counts.all, counts.never), (2, 42, 8));
+    assert_eq!((counts.items, counts.items_never), (45, 11));
+    assert_eq!(
+        counts.to_string(),
+        "2 of 42 targets an epoch, 8 in no epoch; 11 of 45 items are never a target"
+    );
+}
+
+/// Keeps what training says before it begins.
+struct Told(Rc<RefCell<Vec<TargetCounts>>>);
+
+impl TrainingObserver for Told {
+    fn on_start(&mut self, plan: &TrainingPlan<'_>) -> Result<()> {
+        self.0.borrow_mut().push(plan.targets);
+        Ok(())
+    }
+}
+
+#[test]
+fn training_says_before_it_begins_how_many_targets_it_has() {
+    let split = split(Protocol::LeaveOneOut);
+    let positions: usize = split.train.iter().map(|items| items.len() - 1).sum();
+    for targets in [Targets::All, Targets::ONE_RANDOM] {
+        let told = Rc::default();
+        let config = config().with_epochs(1).with_targets(targets);
+        let trainer = Trainer::new(config).observer(Told(Rc::clone(&told)));
+        let trained = fit::<Flex>(&split, trainer).unwrap();
+        let counts = told.borrow()[0];
+        assert!(counts.per_epoch < positions);
+        assert_eq!(counts.per_epoch, trained.epochs[0].targets);
+        assert_eq!(
+            (counts.all, counts.items),
+            (positions, split.catalog().len())
+        );
+        assert_eq!(counts.never > 0, targets == Targets::ONE_RANDOM);
+    }
+}
+
+/// A store has the sequences of the data set in memory, long ones too, and so has its training.
+#[test]
+fn training_on_a_store_is_that_on_the_data_set_in_memory() {
+    let log = || Synthetic::new().with_users(60).with_items(90).generate();
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer =
+        SequenceStore::create(folder.path().join("log.store"), Filters::default()).unwrap();
+    writer.append(log()).unwrap();
+    let store = writer.finish().unwrap();
+    let memory = Dataset::new(log(), Filters::default()).unwrap();
+    on_one_thread(|| {
+        let [stored, known] = [store.dataset(), &memory].map(|dataset| {
+            let split = Split::new(dataset, Protocol::LeaveOneOut).unwrap();
+            assert!(split.train.iter().any(|items| items.len() > 30));
+            let config = config().with_epochs(2).with_window(Some(20));
+            fit::<Flex>(&split, Trainer::new(config)).unwrap()
+        });
+        assert_eq!(comparable(&stored.epochs), comparable(&known.epochs));
+        assert_eq!(weights(&stored.model), weights(&known.model));
+    });
 }
 
 /// Ends training after some steps, as a crash would.
@@ -386,6 +554,22 @@ fn resuming_with_other_settings_or_damaged_files_is_refused() {
     let state = checkpoint_file(folder.path(), "state.json");
     let text = std::fs::read_to_string(&state).unwrap();
     let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    // Numbers that no training leaves.
+    for (place, number) in [
+        ("/progress/best_epoch", 0.0),
+        ("/progress/best_epoch", 99.0),
+        ("/progress/epochs/1/step", 0.0),
+        ("/progress/wall_seconds", -1.0),
+    ] {
+        let mut value = value.clone();
+        *value.pointer_mut(place).unwrap() = match place {
+            "/progress/wall_seconds" => number.into(),
+            _ => (number as u64).into(),
+        };
+        std::fs::write(&state, value.to_string()).unwrap();
+        let damaged = fit_with(config()).unwrap_err();
+        assert!(matches!(damaged, Error::Damaged { .. }), "{damaged}");
+    }
     value["format_version"] = 9.into();
     std::fs::write(&state, value.to_string()).unwrap();
     assert!(matches!(

@@ -1,7 +1,9 @@
 //! Training that begins with a trained model, on a catalog that has got items and lost others.
 
+use std::collections::BTreeMap;
+
 use burn::config::Config;
-use burn::module::{Module, Param};
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::nn::Embedding;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend as BurnBackend;
@@ -12,8 +14,8 @@ use seqrec::data::{
 };
 use seqrec::model::parts::{Weights, at_positions};
 use seqrec::model::{
-    Gru4RecConfig, InputEmbedding, Objective, RecallerConfig, SasRecConfig, SequenceRecaller,
-    TrainableConfig, TwoTowerConfig,
+    Gru4RecConfig, InputEmbedding, MODEL_NAMES, ModelVisitor, Objective, RecallerConfig,
+    SasRecConfig, SequenceRecaller, TrainableConfig, TwoTowerConfig, visit_model,
 };
 use seqrec::retrieve::item_vectors;
 use seqrec::train::{
@@ -25,7 +27,7 @@ use seqrec::{Error, Result};
 type Train = Autodiff<Flex>;
 
 /// Users who each take eight items, from `first` on in steps of `step`, out of `items`.
-fn split(users: usize, items: usize, first: usize, step: usize) -> Split {
+fn dataset(users: usize, items: usize, first: usize, step: usize) -> Dataset {
     let mut log = Interactions::default();
     for user in 0..users {
         for place in 0..8 {
@@ -34,7 +36,18 @@ fn split(users: usize, items: usize, first: usize, step: usize) -> Split {
             log.push(Interaction::new(format!("user {user}"), item, place as f64));
         }
     }
-    let dataset = Dataset::new(log, Filters::default()).unwrap();
+    Dataset::new(log, Filters::default()).unwrap()
+}
+
+fn split(users: usize, items: usize, first: usize, step: usize) -> Split {
+    let dataset = dataset(users, items, first, step);
+    Split::new(&dataset, Protocol::LeaveOneOut).unwrap()
+}
+
+/// The same with a feature of users for each of these tags.
+fn with_tags(dataset: Dataset, tags: &[&str]) -> Split {
+    let features = Features::of_users(&dataset, tagged("user", 40, tags));
+    let dataset = dataset.with_user_features(features).unwrap();
     Split::new(&dataset, Protocol::LeaveOneOut).unwrap()
 }
 
@@ -449,6 +462,73 @@ fn weights_that_may_or_may_not_be_of_items_are_refused() {
     assert_eq!(before, after);
 }
 
+/// The tensors of a model with a row for each item and padding, by their names.
+struct Tables {
+    rows: usize,
+    path: Vec<String>,
+    found: BTreeMap<String, ndarray::Array2<f32>>,
+}
+
+impl Tables {
+    fn of(model: &impl Module<Train>, split: &Split) -> BTreeMap<String, ndarray::Array2<f32>> {
+        let mut tables = Self {
+            rows: split.catalog().len() + 1,
+            path: Vec::new(),
+            found: BTreeMap::new(),
+        };
+        model.visit(&mut tables);
+        tables.found
+    }
+}
+
+impl ModuleVisitor<Train> for Tables {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<Train, D>>) {
+        let shape = param.dims();
+        if shape[0] == self.rows {
+            let values = param.val().into_data().iter::<f32>().collect();
+            let shape = (self.rows, shape[1..].iter().product());
+            let values = ndarray::Array2::from_shape_vec(shape, values).unwrap();
+            self.found.insert(self.path.join("."), values);
+        }
+    }
+}
+
+/// In every model of this crate, every table of items follows their ids.
+#[test]
+fn the_tables_of_all_models_are_known() {
+    struct Follows;
+    impl ModelVisitor<Train> for Follows {
+        type Output = usize;
+
+        fn visit<C: TrainableConfig<Train>>(self, defaults: C) -> usize {
+            // More items than any loss draws, and other rows than any layer has.
+            let (old, new) = (split(60, 97, 0, 1), split(60, 97, 5, 1));
+            let device = Default::default();
+            let init = |seed| defaults.init::<Train>(97, seed, &device).unwrap();
+            let before = init(1);
+            let start = WarmStart::new(&before, old.catalog());
+            let after = start.apply(init(2), &new).unwrap();
+            let [before, after] = [(&before, &old), (&after, &new)].map(|(m, s)| Tables::of(m, s));
+            for (name, before) in &before {
+                let after = vector(&after[name], &new, 9);
+                assert_eq!(vector(before, &old, 9), after, "{name} of {}", C::NAME);
+            }
+            before.len()
+        }
+    }
+    for name in MODEL_NAMES {
+        assert!(visit_model(name, Follows).unwrap() > 0, "{name}");
+    }
+}
+
 /// Layers of the size of the catalog are layers, in the models of this crate.
 #[test]
 fn a_layer_that_is_as_large_as_the_catalog_stays_what_it_is() {
@@ -495,15 +575,14 @@ fn rows_of(layer: &burn::nn::Linear<Flex>) -> ndarray::Array2<f32> {
 
 #[test]
 fn features_are_matched_by_their_names() {
-    let (old, new) = (old_split(), new_split());
+    let old = with_tags(dataset(40, 20, 0, 1), &["city", "age"]);
+    let new = with_tags(dataset(40, 20, 5, 3), &["city", "area", "age"]);
     let device = Default::default();
-    let towers = |split: &Split, tags: &[&str], users: &[&str], seed| {
+    let towers = |split: &Split, tags: &[&str], seed| {
         let features = Features::of_items(split.catalog(), tagged("item", 30, tags));
-        let names: Vec<String> = users.iter().map(|&name| name.to_owned()).collect();
+        let users = split.catalog().user_features().len();
         let config = TwoTowerConfig::new().with_dim(6).with_hidden(5);
-        let config = config
-            .with_user_features(names.len())
-            .with_user_feature_names(Some(names));
+        let config = config.with_user_features(users);
         config.init_with_features::<Train>(&features, seed, &device)
     };
     // Tags come in the order of their names.
@@ -511,10 +590,10 @@ fn features_are_matched_by_their_names() {
     assert_eq!(features.names(), ["blue", "old", "red"]);
     let folder = tempfile::tempdir().unwrap();
     let trainer = |config| Trainer::new(config).checkpoints(folder.path().join("checkpoints"));
-    let before = towers(&old, &["red", "blue", "old"], &["age", "city"], 1).unwrap();
+    let before = towers(&old, &["red", "blue", "old"], 1).unwrap();
     let before = trainer(config()).fit(before, &old, &device).unwrap().model;
     let tags = ["blue", "new", "red"];
-    let model = || towers(&new, &tags, &["city", "sex", "age"], 2).unwrap();
+    let model = || towers(&new, &tags, 2).unwrap();
     let cold = Trainer::new(still())
         .fit(model(), &new, &device)
         .unwrap()
@@ -533,27 +612,21 @@ fn features_are_matched_by_their_names() {
     for place in 0..6 {
         assert_eq!(new_rows.row(place), old_rows.row(place), "{place}");
     }
-    assert_eq!(new_rows.row(6), old_rows.row(7), "city");
-    assert_eq!(new_rows.row(7), cold_rows.row(7), "sex");
-    assert_eq!(new_rows.row(8), old_rows.row(6), "age");
+    assert_eq!(new_rows.row(6), old_rows.row(6), "age");
+    assert_eq!(new_rows.row(7), cold_rows.row(7), "area");
+    assert_eq!(new_rows.row(8), old_rows.row(7), "city");
 
     // Where names are not known, nothing is matched by place.
-    let config = TwoTowerConfig::new().with_dim(6).with_hidden(5);
-    let features = Features::of_items(new.catalog(), tagged("item", 30, &tags));
-    let config = config.with_user_features(2);
-    let unnamed = config.init_with_features::<Train>(&features, 2, &device);
-    let warm = Trainer::new(still()).warm_start(start);
-    let refused = warm
-        .fit(unnamed.unwrap(), &new, &device)
-        .map(drop)
-        .unwrap_err();
+    let nameless = WarmStart::new(&before, old_split().catalog());
+    let warm = Trainer::new(still()).warm_start(nameless);
+    let refused = warm.fit(model(), &new, &device).map(drop).unwrap_err();
     assert!(
         refused.to_string().contains("user_tower.0.weight"),
         "{refused}"
     );
     let twice = ["a", "a"].map(str::to_owned).to_vec();
     assert!(Features::new(twice, ndarray::Array2::zeros((3, 2))).is_err());
-    let few = TwoTowerConfig::new().with_user_features(2);
-    let few = few.with_user_feature_names(Some(vec!["age".to_owned()]));
+    let few = TwoTowerConfig::new().with_item_features(2);
+    let few = few.with_item_feature_names(Some(vec!["age".to_owned()]));
     assert!(few.validate().is_err());
 }

@@ -181,9 +181,12 @@ fn favorite(items: &[ItemIndex], tags: &Features) -> Vec<String> {
 
 /// Every channel by its name, as a run folder has it.
 fn kinds(data: &StageData) -> seqrec::Result<Vec<(&'static str, ChannelKind)>> {
-    let recent = HistoryItems::last(30)?.with_decay(0.9)?;
+    let recent = HistoryItems::last(20)?.with_decay(0.8)?;
     let all = HistoryItems::last(200)?;
-    let neighbors = ItemNeighborsConfig::new();
+    // Whatever lay between them, and whichever came first.
+    let in_any_order = ItemNeighborsConfig::new()
+        .with_position_decay(1.0)
+        .with_backward(1.0);
     let mut kinds = vec![
         (
             "popular",
@@ -196,14 +199,14 @@ fn kinds(data: &StageData) -> seqrec::Result<Vec<(&'static str, ChannelKind)>> {
             "item_cf",
             ChannelKind::ItemNeighbors {
                 start: recent,
-                settings: neighbors.clone().with_position_decay(0.9),
+                settings: ItemNeighborsConfig::new(),
             },
         ),
         (
             "u2i2i",
             ChannelKind::ItemNeighbors {
                 start: all,
-                settings: neighbors,
+                settings: in_any_order,
             },
         ),
         (

@@ -9,18 +9,18 @@ use crate::{Result, checks};
 use super::taken_by::TakenBy;
 use crate::recall::{Candidates, Places, Reason, RecallChannel, UserContext, best_by_scores};
 
-/// The settings of [`SessionKnn`].
+/// The settings of [`SessionKnn`], whose defaults were chosen on validation splits (docs/benchmarks.md).
 #[derive(Config, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionKnnConfig {
     /// How many of the latest sessions with an item are considered.
-    #[config(default = 500)]
+    #[config(default = 1_000)]
     pub recent: usize,
     /// How many of the nearest sessions items are taken from.
-    #[config(default = 100)]
+    #[config(default = 500)]
     pub neighbors: usize,
     /// How many of a history's last items are used.
-    #[config(default = 20)]
+    #[config(default = 5)]
     pub max_len: usize,
 }
 

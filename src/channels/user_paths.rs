@@ -15,7 +15,8 @@ use super::taken_by::TakenBy;
 use crate::recall::{HistoryItems, Item, Links, Path, Reached, Reason, Scores, User, UserContext};
 use crate::retrieve::UserEncoder;
 
-/// The settings of [`SimilarUsers`].
+/// The settings of [`SimilarUsers`], whose defaults were chosen on validation splits
+/// (docs/benchmarks.md).
 #[derive(Config, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SimilarUsersConfig {
@@ -23,7 +24,7 @@ pub struct SimilarUsersConfig {
     #[config(default = 1_000)]
     pub recent: usize,
     /// How many similar users items are taken from.
-    #[config(default = 200)]
+    #[config(default = 100)]
     pub neighbors: usize,
 }
 
@@ -41,7 +42,7 @@ pub struct SimilarUsersConfig {
 /// let log = Synthetic::new().with_users(40).with_items(50).generate();
 /// let dataset = Dataset::new(log, Filters::default())?;
 /// let sequences = TrainingSequences::all(&dataset);
-/// let start = HistoryItems::last(50)?;
+/// let start = HistoryItems::last(20)?.with_decay(0.8)?;
 /// let similar = SimilarUsersConfig::new().fit(&sequences, dataset.catalog(), start)?;
 /// let items = similar.items().clone();
 /// let channel = similar.then(items).into_channel();

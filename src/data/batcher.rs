@@ -12,7 +12,7 @@ use super::history::History;
 use super::lanes::{Lanes, Part, Rows};
 use super::negatives::NegativeSampler;
 use super::padded::{PaddedSequences, check_positions};
-use super::targets::Targets;
+use super::targets::{TargetCounts, Targets};
 use super::training_sequences::TrainingSequences;
 use crate::{Error, Result, checks};
 
@@ -32,7 +32,7 @@ pub struct Batcher {
 }
 
 impl Batcher {
-    /// Batches of `batch_size` sequences, each cut to the last `max_len` items before its target.
+    /// Batches of `batch_size` sequences, each cut to `max_len` items before its last target.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] when a size is 0 (for `minimum_history` too), and
@@ -124,6 +124,35 @@ impl Batcher {
     /// How many training sequences are too short to have a target.
     pub fn too_short(&self) -> usize {
         self.sequences.len() - self.usable.len()
+    }
+
+    /// How many targets an epoch has, and what no epoch has, of a catalog of `items` items. This reads
+    /// all sequences once.
+    pub fn target_counts(&self, items: usize) -> TargetCounts {
+        let least_before = self.targets.least_length() - 1;
+        let mut is_target = vec![false; items + 1];
+        let (mut reached, mut all) = (0, 0);
+        for sequence in self.sequences.iter() {
+            all += sequence.len().saturating_sub(1);
+            for item in sequence.iter().skip(least_before) {
+                if let Some(is_target) = is_target.get_mut(item.to_usize()) {
+                    *is_target = true;
+                }
+                reached += 1;
+            }
+        }
+        let lengths = (self.usable.iter()).map(|&number| self.sequences.get(number as usize).len());
+        TargetCounts {
+            per_epoch: match self.targets {
+                Targets::OneRandom { .. } => self.usable.len(),
+                Targets::All => lengths.map(|length| self.max_len.min(length - 1)).sum(),
+                Targets::EveryPrefix | Targets::SessionParallel => reached,
+            },
+            all,
+            never: all - reached,
+            items,
+            items_never: items - is_target.iter().filter(|&&is_target| is_target).count(),
+        }
     }
 
     /// The batches of an epoch, made by a background thread while the caller trains.
@@ -218,12 +247,18 @@ impl Batcher {
         let parts = numbers.iter().map(|&number| {
             let sequence = self.sequences.history(number as usize);
             let length = sequence.items().len();
+            let last = length - 1;
             let (end, targets) = match self.targets {
                 Targets::OneRandom { minimum_history } => {
                     (random.random_range(minimum_history..length), 1)
                 }
-                Targets::All | Targets::EveryPrefix | Targets::SessionParallel => {
-                    (length - 1, self.max_len.min(length - 1))
+                _ if last <= self.max_len => (last, last),
+                // Half of a row more on either side, else hardly any row would reach the first
+                // items, or the last ones, which say most about what comes next.
+                _ => {
+                    let beyond = self.max_len / 2;
+                    let end = random.random_range(beyond..=last + beyond);
+                    (end.clamp(self.max_len, last), self.max_len)
                 }
             };
             Part {
@@ -374,22 +409,16 @@ mod tests {
     }
 
     #[test]
-    fn all_targets_are_the_last_max_len() {
+    fn a_long_sequence_has_another_row_in_every_epoch() {
         let batcher = Batcher::new(&sequences(&[6, 3]), 2, 4, Targets::All, 0).unwrap();
-        let batch = batcher.epoch_in_place(0).next().unwrap();
-        let mut targets = batch.targets.clone();
-        targets.sort_unstable();
-        assert_eq!(targets, [3, 4, 5, 6, 8, 9]);
-        assert_eq!(batch.histories.len, 4);
-        assert_eq!(
-            batch
-                .histories
-                .items
-                .iter()
-                .filter(|&&item| item == 0)
-                .count(),
-            2
-        );
+        let mut rows: Vec<Vec<i32>> = Vec::new();
+        for batch in (0..20).flat_map(|epoch| batcher.epoch_in_place(epoch)) {
+            assert_eq!((batch.targets.len(), batch.histories.len), (6, 4));
+            rows.extend(batch.histories.items.chunks(4).map(<[i32]>::to_vec));
+        }
+        rows.sort_unstable();
+        rows.dedup();
+        assert_eq!(rows, [[1, 2, 3, 4], [2, 3, 4, 5], [7, 8, 0, 0]]);
     }
 
     #[test]

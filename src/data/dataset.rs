@@ -161,9 +161,10 @@ pub(super) fn nothing_passes(filters: &Filters, rows: u64, valued: u64) -> Error
         (_, Some(minimum)) if valued == 0 => {
             format!("no value of {rows} interactions is at least the minimum, {minimum}")
         }
-        _ => format!(
-            "of {rows} interactions, {valued} have the minimum value, and the other filters \
-             leave none of these: {filters:?}"
+        (_, None) => format!("the filters leave none of {rows} interactions: {filters:?}"),
+        (_, Some(_)) => format!(
+            "the filters leave none of {rows} interactions, of which {valued} have the minimum \
+             value: {filters:?}"
         ),
     };
     Error::NothingLeft { reason }

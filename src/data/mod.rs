@@ -74,6 +74,6 @@ pub use seen::Seen;
 pub use sequence_store::{SEQUENCE_STORE_VERSION, SequenceStore, SequenceStoreWriter};
 pub use sequences::Sequences;
 pub use split::{Protocol, Split};
-pub use targets::Targets;
+pub use targets::{TargetCounts, Targets};
 pub use time_unit::TimeUnit;
 pub use training_sequences::TrainingSequences;

@@ -120,7 +120,7 @@ pub struct Movies {
 }
 
 /// How a file of movies is written.
-struct Layout {
+struct MovieFile {
     name: &'static str,
     header: Option<&'static [&'static str]>,
     delimiter: &'static str,
@@ -129,22 +129,22 @@ struct Layout {
     parse: fn(&str) -> Option<(ExternalId, Movie)>,
 }
 
-const LAYOUTS: [Layout; 3] = [
-    Layout {
+const FILES: [MovieFile; 3] = [
+    MovieFile {
         name: "movies.csv",
         header: Some(&["movieId", "title", "genres"]),
         delimiter: ",",
         columns: 3,
         parse: csv_line,
     },
-    Layout {
+    MovieFile {
         name: "movies.dat",
         header: None,
         delimiter: "::",
         columns: 3,
         parse: dat_line,
     },
-    Layout {
+    MovieFile {
         name: "u.item",
         header: None,
         delimiter: "|",
@@ -187,12 +187,12 @@ impl Movies {
     pub fn beside(ratings: impl AsRef<Path>) -> Result<Self> {
         let folder = ratings.as_ref().parent().unwrap_or(Path::new("."));
         let mut passed_over = None;
-        for layout in &LAYOUTS {
-            let path = folder.join(layout.name);
+        for file in &FILES {
+            let path = folder.join(file.name);
             if !path.is_file() {
                 continue;
             }
-            match Self::read(&path, layout)? {
+            match Self::read(&path, file)? {
                 Some(movies) => {
                     return Ok(Self {
                         movies,
@@ -209,7 +209,7 @@ impl Movies {
     }
 
     /// The movies of a file; `None` when it is something else that is called so.
-    fn read(path: &Path, layout: &Layout) -> Result<Option<HashMap<ExternalId, Movie>>> {
+    fn read(path: &Path, file: &MovieFile) -> Result<Option<HashMap<ExternalId, Movie>>> {
         let contents = fs::read(path).map_err(Error::io("read", path))?;
         // The old editions are in Latin-1, whose bytes are the first characters of Unicode.
         let text = String::from_utf8(contents).unwrap_or_else(|error| {
@@ -222,7 +222,7 @@ impl Movies {
         let text = text.trim_start_matches('\u{feff}');
         let lines = (1..).zip(text.lines());
         let mut lines = lines.filter(|(_, line)| !line.trim().is_empty());
-        if let Some(header) = layout.header {
+        if let Some(header) = file.header {
             let is_header = |(_, line): (u64, &str)| line.split(',').map(bare).eq(header.to_vec());
             if !lines.next().is_some_and(is_header) {
                 return Ok(None);
@@ -231,18 +231,20 @@ impl Movies {
         let mut movies = HashMap::new();
         let mut bad = None;
         for (number, line) in lines {
-            match (layout.parse)(line).filter(|(id, _)| !id.is_empty()) {
-                Some((id, movie)) => drop(movies.insert(id, movie)),
-                None => drop(bad.get_or_insert((number, line))),
+            match (file.parse)(line).filter(|(id, _)| !id.is_empty()) {
+                Some((id, movie)) => {
+                    movies.insert(id, movie);
+                }
+                None => bad = bad.or(Some((number, line))),
             }
         }
         match bad {
-            Some(_) if movies.is_empty() && layout.header.is_none() => Ok(None),
+            Some(_) if movies.is_empty() && file.header.is_none() => Ok(None),
             Some((line, text)) => Err(Error::ColumnCount {
                 path: path.to_owned(),
                 line,
-                expected: layout.columns,
-                found: text.split(layout.delimiter).count(),
+                expected: file.columns,
+                found: text.split(file.delimiter).count(),
             }),
             None => Ok(Some(movies)),
         }

@@ -343,8 +343,8 @@ impl<'a, 'p> Collector<'a, 'p> {
 
     /// A line of a user and their items; a blank one is nothing.
     pub(super) fn sequence(&mut self, text: &[u8], line: u64) -> Result<()> {
-        let mut words = text.split(u8::is_ascii_whitespace);
-        let mut words = words.by_ref().filter(|word| !word.is_empty());
+        let words = text.split(u8::is_ascii_whitespace);
+        let mut words = words.filter(|word| !word.is_empty());
         let Some(user) = words.next() else {
             return Ok(());
         };

@@ -1,5 +1,7 @@
 //! Which positions of a sequence are predicted.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// Which positions of a sequence are targets in an epoch.
@@ -12,7 +14,9 @@ pub enum Targets {
         /// How many items must come before a target.
         minimum_history: usize,
     },
-    /// Every position but the first: each item of the last `max_len + 1` predicts the next.
+    /// Every position but the first: each item predicts the next. Of a sequence of more than
+    /// `max_len + 1` items, every epoch draws another `max_len + 1` in a row, so that over epochs all
+    /// of them are targets.
     #[default]
     All,
     /// Every position but the first, each with a row of its own: the last `max_len` items before it
@@ -39,5 +43,52 @@ impl Targets {
             Self::OneRandom { minimum_history } => minimum_history.saturating_add(1),
             Self::All | Self::EveryPrefix | Self::SessionParallel => 2,
         }
+    }
+}
+
+/// How many targets an epoch has, and how much of the data is never one.
+///
+/// ```
+/// use seqrec::data::synthetic::Synthetic;
+/// use seqrec::data::{Batcher, Dataset, Filters, Targets, TrainingSequences};
+///
+/// let log = Synthetic::new().with_users(80).with_items(60).generate();
+/// let dataset = Dataset::new(log, Filters::default())?;
+/// let sequences = TrainingSequences::all(&dataset);
+/// let counts = Batcher::new(&sequences, 32, 50, Targets::All, 42)?
+///     .target_counts(dataset.catalog().len());
+/// assert!(counts.per_epoch < counts.all && counts.never == 0);
+/// println!("{counts}");
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TargetCounts {
+    /// How many targets an epoch has.
+    pub per_epoch: usize,
+    /// How many positions of all training sequences have an item before them.
+    pub all: usize,
+    /// How many of these are a target in no epoch.
+    pub never: usize,
+    /// How many items the catalog has.
+    pub items: usize,
+    /// How many of these are a target in no epoch, and so are learned as history or negatives only.
+    pub items_never: usize,
+}
+
+impl fmt::Display for TargetCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            per_epoch,
+            all,
+            never,
+            items,
+            items_never,
+        } = self;
+        write!(f, "{per_epoch} of {all} targets an epoch")?;
+        if *never > 0 {
+            write!(f, ", {never} in no epoch")?;
+        }
+        write!(f, "; {items_never} of {items} items are never a target")
     }
 }

@@ -27,7 +27,7 @@ pub struct Item2VecConfig {
     /// How many of a history's last items the user vector is the mean of.
     #[config(default = 5)]
     pub recent: usize,
-    /// How many of a sequence's last items are learned from.
+    /// How many of a sequence's items, in a row, an epoch learns from.
     #[config(default = 50)]
     pub max_len: usize,
     /// How precisely item vectors are kept.

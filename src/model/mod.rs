@@ -24,7 +24,7 @@ use burn::tensor::backend::Backend as BurnBackend;
 use self::parts::Weights;
 use crate::Result;
 use crate::backend::{Backend, TrainingBackend, on_device, synchronize};
-use crate::data::{NegativeSampling, SequenceBatch, TrainingBatch};
+use crate::data::{Catalog, NegativeSampling, SequenceBatch, TrainingBatch};
 
 pub use bsarec::{BsaRec, BsaRecBlock, BsaRecConfig};
 pub use builtin::{ConfigVisitor, MODEL_NAMES, ModelVisitor, visit_configs, visit_model};
@@ -193,9 +193,11 @@ pub trait SequenceRecaller<B: Backend>: Module<B> + ModuleDisplay + Sync + 'stat
     }
 
     /// The names of the rows of weights that have some, such as the features that a first layer looks
-    /// at, by the name of the weights: a [warm start](crate::train::WarmStart) matches rows by them.
-    /// No names for weights that should have some make it refuse them.
-    fn row_names(&self) -> Vec<(String, Vec<String>)> {
+    /// at, by the name of the weights: a [warm start](crate::train::WarmStart) matches rows by them, and
+    /// refuses weights of which it has too few. `catalog` is that of the model's data, which has the
+    /// names of users' features.
+    fn row_names(&self, catalog: &Catalog) -> Vec<(String, Vec<String>)> {
+        let _ = catalog;
         Vec::new()
     }
 

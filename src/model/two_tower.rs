@@ -16,7 +16,7 @@ use super::{
     drawn,
 };
 use crate::backend::Backend;
-use crate::data::{Features, NegativeSampling, SequenceBatch, TrainingBatch};
+use crate::data::{Catalog, Features, NegativeSampling, SequenceBatch, TrainingBatch};
 use crate::{Error, Result, checks};
 
 /// The settings of [`TwoTower`].
@@ -40,8 +40,6 @@ pub struct TwoTowerConfig {
     /// The names of items' features, which
     /// [`init_with_features`](TwoTowerConfig::init_with_features) sets.
     pub item_feature_names: Option<Vec<String>>,
-    /// The names of users' features, by which a warm start finds them again.
-    pub user_feature_names: Option<Vec<String>>,
     /// The share of the history's mean that is dropped in training, `0.0..1.0`.
     #[config(default = 0.1)]
     pub dropout: f64,
@@ -105,16 +103,13 @@ impl RecallerConfig for TwoTowerConfig {
         ])?;
         checks::share("dropout", self.dropout)?;
         checks::share("own_dropout", self.own_dropout)?;
-        check_names(
-            "item_feature_names",
-            &self.item_feature_names,
-            self.item_features,
-        )?;
-        check_names(
-            "user_feature_names",
-            &self.user_feature_names,
-            self.user_features,
-        )?;
+        match &self.item_feature_names {
+            Some(names) if names.len() != self.item_features => {
+                let reason = format!("must be as many as item_features, {}", self.item_features);
+                return Err(Error::invalid("item_feature_names", names.len(), reason));
+            }
+            _ => {}
+        }
         self.objective.validate(None)
     }
 
@@ -187,17 +182,6 @@ impl TwoTowerConfig {
         let values = Tensor::from_data(TensorData::new(values, [rows, columns]), device);
         model.features = model.features.map(|zeros| zeros.map(|_| values));
         Ok(model)
-    }
-}
-
-/// Refuses names of which there is not one for each feature.
-fn check_names(field: &'static str, names: &Option<Vec<String>>, features: usize) -> Result<()> {
-    match names {
-        Some(names) if names.len() != features => {
-            let reason = format!("must be as many as features, {features}");
-            Err(Error::invalid(field, names.len(), reason))
-        }
-        _ => Ok(()),
     }
 }
 
@@ -336,20 +320,19 @@ impl<B: Backend> SequenceRecaller<B> for TwoTower<B> {
     }
 
     /// The first layers look at features, which another model may have in another order.
-    fn row_names(&self) -> Vec<(String, Vec<String>)> {
+    fn row_names(&self, catalog: &Catalog) -> Vec<(String, Vec<String>)> {
         let config = &self.config;
-        let mut named = Vec::new();
+        let mut of_users: Vec<String> = (0..config.dim)
+            .map(|place| format!("history {place}"))
+            .collect();
+        if config.user_features > 0 {
+            let names = catalog.user_features().iter();
+            of_users.extend(names.map(|name| format!("feature {name}")));
+        }
+        let mut named = vec![("user_tower.0.weight".to_owned(), of_users)];
         if config.item_features > 0 {
             let names = config.item_feature_names.clone().unwrap_or_default();
             named.push(("item_tower.0.weight".to_owned(), names));
-        }
-        if config.user_features > 0 {
-            let mut names = Vec::new();
-            if let Some(features) = &config.user_feature_names {
-                names.extend((0..config.dim).map(|place| format!("history {place}")));
-                names.extend(features.iter().map(|name| format!("feature {name}")));
-            }
-            named.push(("user_tower.0.weight".to_owned(), names));
         }
         named
     }

@@ -28,7 +28,7 @@ use super::scores::{Scores, candidates};
 ///
 /// // The user's items, then each one's neighbors.
 /// let neighbors = ItemNeighborsConfig::new().fit(&sequences, catalog)?;
-/// let u2i2i = HistoryItems::last(20)?.then(neighbors).into_channel();
+/// let u2i2i = HistoryItems::last(20)?.with_decay(0.8)?.then(neighbors).into_channel();
 /// let candidates = u2i2i.recall(&[sequences.history(0).into()], 10, None)?;
 /// assert_eq!(candidates.items(0).len(), 10);
 ///
@@ -259,7 +259,8 @@ const LONGEST_ABSENCE: f64 = 64.0;
 
 impl HistoryItems {
     /// A history's last `count` items, the same one counted as often as it is among them, all of
-    /// the same weight.
+    /// the same weight until there is a [decay](Self::with_decay) or a
+    /// [half-life](Self::with_half_life).
     ///
     /// # Errors
     /// [`Error::InvalidValue`] for a count of 0.
@@ -272,7 +273,8 @@ impl HistoryItems {
         })
     }
 
-    /// Each item weighs `decay` times as much as the one after it, such as 0.9.
+    /// Each item weighs `decay` times as much as the one after it, such as 0.8: of the last 20 items,
+    /// so weighed, item neighbors and similar users find up to twice as much as of 20 equal ones.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] when it is not above 0 and at most 1.

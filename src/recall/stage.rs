@@ -31,7 +31,7 @@ use super::selection::Selection;
 /// let (train, catalog) = (&split.train, split.catalog());
 ///
 /// let neighbors = ItemNeighborsConfig::new().fit(train, catalog)?;
-/// let item_cf = HistoryItems::last(20)?.then(neighbors).into_channel();
+/// let item_cf = HistoryItems::last(20)?.with_decay(0.8)?.then(neighbors).into_channel();
 /// let stage = RecallStage::new(Fusion::RECIPROCAL_RANK, 200)?
 ///     .channel("markov", MarkovChain::fit(train, catalog)?, ChannelWeight::new().with_weight(2.0))?
 ///     .channel("item_cf", item_cf, ChannelWeight::default())?

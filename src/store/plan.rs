@@ -417,7 +417,7 @@ impl PlannedSelection {
 /// plan.channels = vec![
 ///     PlannedChannel::new("markov", ChannelKind::MarkovChain),
 ///     PlannedChannel::new("item_cf", ChannelKind::ItemNeighbors {
-///         start: HistoryItems::last(20)?,
+///         start: HistoryItems::last(20)?.with_decay(0.8)?,
 ///         settings: ItemNeighborsConfig::new(),
 ///     }),
 /// ];

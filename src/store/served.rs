@@ -376,8 +376,8 @@ fn sequences(
         let reason = format!("must be as many as items, {}", items.len());
         return Err(Error::invalid("sequences.times", times.len(), reason));
     }
-    for user in offsets.windows(2) {
-        check_times("sequences.times", &times[user[0]..user[1]])?;
+    for (&from, &to) in offsets.iter().zip(offsets.iter().skip(1)) {
+        check_times("sequences.times", times.get(from..to).unwrap_or_default())?;
     }
     let known = 1..=catalog.len() as u32;
     if let Some(item) = items.iter().find(|item| !known.contains(item)) {

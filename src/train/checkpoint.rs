@@ -254,6 +254,11 @@ impl Checkpoints {
         }
         let state: StateFile =
             serde_json::from_value(value).map_err(|error| damaged(error.to_string()))?;
+        // The old training's, which a new one starts from, keeps what it was under another number.
+        let validations = match validations {
+            0 => state.progress.epochs.len(),
+            other => other,
+        };
         if !state.progress.is_possible(validations) {
             return Err(damaged(
                 "its epochs can't be those of a training".to_owned(),

@@ -7,9 +7,9 @@ use super::observer::{EpochReport, TrainingObserver, TrainingPlan};
 use crate::Result;
 use crate::eval::Metric;
 
-/// Prints a line an epoch: its number, loss, seconds, targets per second and validation metrics, with
-/// a `*` where it is the best so far. Once nobody reads them any more (`| head`), training goes on
-/// without.
+/// Prints how many targets an epoch has and how much is never one, then a line an epoch: its number,
+/// loss, seconds, targets per second and validation metrics, with a `*` where it is the best so far.
+/// Once nobody reads them any more (`| head`), training goes on without.
 #[derive(Debug, Clone, Default)]
 pub struct EpochTable {
     metrics: Vec<Metric>,
@@ -64,6 +64,7 @@ impl TrainingObserver for EpochTable {
         for metric in &self.metrics {
             header.push_str(&format!(" {:>12}", metric.to_string()));
         }
+        self.print(&plan.targets.to_string());
         self.print(&header);
         for epoch in plan.done {
             self.print(&self.row(epoch));

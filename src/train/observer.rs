@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::TargetCounts;
 use crate::eval::{Metric, Report};
 use crate::files::{begins_with, replace_file};
 use crate::{Error, Result};
@@ -16,6 +17,8 @@ pub struct TrainingPlan<'a> {
     pub epochs: usize,
     /// How many steps each has.
     pub steps_per_epoch: usize,
+    /// How many targets each has, and what is never one.
+    pub targets: TargetCounts,
     /// The metric that training is stopped by.
     pub metric: Metric,
     /// The epochs that an earlier, interrupted run has done already.

@@ -177,6 +177,7 @@ impl<'a> Trainer<'a> {
         let plan = TrainingPlan {
             epochs: config.epochs,
             steps_per_epoch: stretches.steps_per_epoch(),
+            targets: batcher.target_counts(items),
             metric: config.metric,
             done: &progress.epochs,
         };

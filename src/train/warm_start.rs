@@ -94,7 +94,7 @@ impl WarmStart {
         Self {
             catalog: catalog.clone(),
             weights: named.found,
-            row_names: model.row_names().into_iter().collect(),
+            row_names: model.row_names(catalog).into_iter().collect(),
             settings: model.settings(),
             new_items: NewItems::default(),
             moments: None,
@@ -247,7 +247,7 @@ impl WarmStart {
             of_items: std::iter::once(Some(0)).chain(ids.map(of)).collect(),
             old_rows: self.catalog.len() + 1,
             old_names: self.row_names.clone(),
-            new_names: model.row_names().into_iter().collect(),
+            new_names: model.row_names(split.catalog()).into_iter().collect(),
             is_builtin: is_builtin::<M::Config>(),
         }
     }
@@ -418,9 +418,10 @@ impl Rows {
         for (model, names, shape) in [("old", old_names, old), ("new", new_names, new)] {
             if names.len() != shape[0] {
                 let reason = format!(
-                    "{} of its rows are features, and the {model} model does not know their names, \
-                     so that there is no telling which belong together; name them in its settings",
-                    shape[0]
+                    "has {} rows, features among them, and the {model} model and its catalog name {}, \
+                     so that there is no telling which rows belong together",
+                    shape[0],
+                    names.len()
                 );
                 return Err(Error::invalid("weights to start from", name, reason));
             }

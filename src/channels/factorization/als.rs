@@ -13,7 +13,8 @@ use crate::{Result, checks};
 
 use super::{MatrixFactorization, normal};
 
-/// A [`MatrixFactorization`] by alternating least squares (iALS).
+/// A [`MatrixFactorization`] by alternating least squares (iALS). The default of `confidence` was
+/// chosen on validation splits (docs/benchmarks.md).
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct AlsConfig {
@@ -24,7 +25,7 @@ pub struct AlsConfig {
     #[config(default = 15)]
     pub iterations: usize,
     /// How much more than an item that was not taken one that was counts.
-    #[config(default = 20.0)]
+    #[config(default = 1.0)]
     pub confidence: f64,
     /// The weight of the vectors' squared lengths.
     #[config(default = 1.0)]

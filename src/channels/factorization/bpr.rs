@@ -9,14 +9,15 @@ use crate::kernels::pairwise::step_apart;
 use crate::kernels::scoring::prefetch;
 use crate::{Result, checks};
 
-use super::{AlsConfig, MatrixFactorization, normal};
+use super::{MatrixFactorization, normal};
 
-/// A [`MatrixFactorization`] by Bayesian personalized ranking (BPR).
+/// A [`MatrixFactorization`] by Bayesian personalized ranking (BPR). The default of `dim` was chosen on
+/// validation splits (docs/benchmarks.md).
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct BprConfig {
     /// The size of vectors.
-    #[config(default = 64)]
+    #[config(default = 32)]
     pub dim: usize,
     /// Passes over all interactions.
     #[config(default = 60)]
@@ -31,6 +32,10 @@ pub struct BprConfig {
     #[config(default = 42)]
     pub seed: u64,
 }
+
+/// How histories are folded in, by the least squares of [`AlsConfig`](super::AlsConfig).
+const FOLD_IN_CONFIDENCE: f32 = 20.0;
+const FOLD_IN_REGULARIZATION: f32 = 1.0;
 
 /// How many steps are drawn before the first of them is made, so that what they need is on the
 /// way from memory.
@@ -97,13 +102,7 @@ impl BprConfig {
                 step_apart(&mut user_rows[row(user)], better, worse, rate, decay);
             }
         }
-        let als = AlsConfig::new();
-        MatrixFactorization::from_vectors(
-            users,
-            items,
-            als.confidence as f32,
-            als.regularization as f32,
-        )
+        MatrixFactorization::from_vectors(users, items, FOLD_IN_CONFIDENCE, FOLD_IN_REGULARIZATION)
     }
 }
 
