@@ -60,8 +60,9 @@ pub enum Error {
 
     /// A header has no column that is known to hold the time, or several columns that may be meant.
     #[error(
-        "{}: {problem}; its header is {header:?}; name the columns as in {example:?}, without a time \
-         if rows are in the order in which things happened", path.display()
+        "{}: {problem}; its header is {header:?}; name the columns as in {example:?}, with order=file \
+         (`Schema::in_file_order`) in place of a time if rows are in the order in which things happened",
+        path.display()
     )]
     UncertainColumns {
         /// The file.

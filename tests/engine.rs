@@ -796,6 +796,10 @@ fn events_in_the_datas_unit_of_time_count_and_others_are_refused() {
                 .to_string()
                 .contains(name)
         );
+        // The year 3000 has the size of the unit, and can't be meant.
+        let request = RecallRequest::of_user("anna", 9).at(32_503_680_000.0 * unit);
+        let refused = engine.recall_for(&request).unwrap_err().to_string();
+        assert!(refused.contains(name), "{refused}");
         let timed = RecallRequest::of_timed_history([("a", now / 1e3)], 9);
         assert!(
             engine

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use arrow_array::{
     Array, ArrayRef, Float32Array, Float64Array, Int32Array, Int64Array, ListArray, RecordBatch,
-    StringArray, TimestampMillisecondArray, UInt64Array,
+    StringArray, TimestampMicrosecondArray, TimestampMillisecondArray, UInt64Array,
 };
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use seqrec::data::{
     BadRows, Column, Dataset, ExternalId, Filters, Format, InteractionReader, Interactions, Schema,
-    SequenceStore,
+    SequenceStore, TimeUnit,
 };
 use seqrec::{Error, Result};
 
@@ -172,7 +172,7 @@ fn a_folder_is_all_its_files_with_the_columns_of_its_folders() {
         &of(vec![1], vec![30]),
     );
     std::fs::write(folder.path().join("_SUCCESS"), "").unwrap();
-    std::fs::write(folder.path().join("notes.txt"), "mine").unwrap();
+    std::fs::write(folder.path().join(".notes.txt"), "mine").unwrap();
     // Something else's, and broken: of a kind that is not asked for it is never opened.
     std::fs::write(day("2026-11-28", "view").join("part-0.parquet"), "PAR1").unwrap();
     let format: Format = "user=user,item=item,time=day,event=kind".parse().unwrap();
@@ -493,6 +493,287 @@ fn rows_of_text_are_not_chosen_by_a_column() {
         matches!(refused, Error::InvalidValue { field: "only", .. }),
         "{refused}"
     );
+}
+
+/// Rows of user 1, who takes an item each time.
+fn at(times: ArrayRef) -> RecordBatch {
+    let rows = times.len();
+    let items: Vec<i64> = (0..rows as i64).collect();
+    batch(vec![
+        ("user", column(Int64Array::from(vec![1; rows]))),
+        ("item", column(Int64Array::from(items))),
+        ("time", times),
+    ])
+}
+
+#[test]
+fn times_of_two_units_or_types_are_refused_by_file_and_row() -> Result<()> {
+    let folder = tempfile::tempdir().unwrap();
+    let seconds: Vec<i64> = (0..6).map(|row| 1_700_000_000 + row).collect();
+    let clock = |unit: i64| seconds.iter().map(|time| time * unit).collect::<Vec<_>>();
+    let first = at(column(TimestampMicrosecondArray::from(clock(1_000_000))));
+    let milliseconds = || at(column(Int64Array::from(clock(1_000))));
+    write(&folder.path().join("a.parquet"), &first);
+    write(&folder.path().join("b.parquet"), &milliseconds());
+    let reader = InteractionReader::detect(folder.path())?;
+    let schema = Schema::names("user", "item").time(Column::name("time"));
+    let of_batches = || Interactions::from_arrow([first.clone(), milliseconds()], &schema);
+    for refused in [
+        reader.read(),
+        reader.clone().within("time", 0.0..).read(),
+        of_batches(),
+    ] {
+        let refused = refused.unwrap_err();
+        assert!(
+            matches!(&refused, Error::ColumnType { column, found, expected, .. }
+                if column == "time" && found == "Int64" && expected.contains("timestamps")),
+            "{refused}"
+        );
+    }
+    // Of one type, but two units: most times are of the first file.
+    write(
+        &folder.path().join("a.parquet"),
+        &at(column(Int64Array::from(seconds.clone()))),
+    );
+    write(
+        &folder.path().join("b.parquet"),
+        &milliseconds().slice(0, 3),
+    );
+    let refused = reader.read().unwrap_err();
+    let text = refused.to_string();
+    assert!(
+        matches!(&refused, Error::Field { path, line: 1, field: "timestamp", .. }
+            if path.ends_with("b.parquet")),
+        "{text}"
+    );
+    assert!(
+        text.contains("milliseconds") && text.contains("seconds since 1970"),
+        "{text}"
+    );
+    let log = reader.clone().bad_rows(BadRows::Skip).read()?;
+    assert_eq!((log.len(), log.skipped_rows()), (6, 3));
+    // Timestamps of any unit are seconds.
+    let milliseconds = TimestampMillisecondArray::from(clock(1_000));
+    write(&folder.path().join("a.parquet"), &first);
+    write(&folder.path().join("b.parquet"), &at(column(milliseconds)));
+    assert_eq!(reader.read()?.times()[6..], reader.read()?.times()[..6]);
+    Ok(())
+}
+
+#[test]
+fn a_far_date_is_a_bad_row_and_decides_nothing() -> Result<()> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.parquet");
+    let times = vec![
+        1_700_000_000_000,
+        1_700_000_060_000,
+        253_402_300_799_000,
+        1_700_000_120_000,
+    ];
+    write(&path, &at(column(TimestampMillisecondArray::from(times))));
+    let reader = InteractionReader::detect(&path)?;
+    let refused = reader.read().unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            Error::Field {
+                line: 3,
+                field: "timestamp",
+                ..
+            }
+        ),
+        "{refused}"
+    );
+    let log = reader.bad_rows(BadRows::Skip).read()?;
+    assert_eq!((log.len(), log.skipped_rows()), (3, 1));
+    assert_eq!(TimeUnit::of_times(log.times()), TimeUnit::Seconds);
+    Ok(())
+}
+
+#[test]
+fn values_in_names_of_folders_are_decoded_and_may_be_missing() -> Result<()> {
+    let folder = tempfile::tempdir().unwrap();
+    let part = |name: &str, rows: &RecordBatch| {
+        let folder = folder.path().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        write(&folder.join("part.parquet"), rows);
+    };
+    let rows = at(column(Int64Array::from(vec![1, 2])));
+    part("kind%20of=add%20to%20cart/rating=4.5", &rows);
+    part(
+        "kind%20of=100%25%zz/rating=__HIVE_DEFAULT_PARTITION__",
+        &rows,
+    );
+    part("kind%20of=__HIVE_DEFAULT_PARTITION__/rating=1", &rows);
+    let format: Format = "user=user,item=item,time=time,event=kind of,value=rating".parse()?;
+    let reader = InteractionReader::new(folder.path(), format);
+    let found: Vec<_> = rows_of(&reader.read()?);
+    let text = |text: &str| Some(text.to_owned());
+    let expected = [
+        (text("100%%zz"), None),
+        (None, Some(1.0)),
+        (text("add to cart"), Some(4.5)),
+    ];
+    for (two, expected) in found.chunks(2).zip(&expected) {
+        assert_eq!(two, [expected.clone(), expected.clone()]);
+    }
+    assert_eq!(reader.only("kind of", ["add to cart"]).read()?.len(), 2);
+
+    // A user or an item that is missing is a bad row, as an empty id is.
+    let folder = tempfile::tempdir().unwrap();
+    for user in ["1", "__HIVE_DEFAULT_PARTITION__"] {
+        let folder = folder.path().join(format!("who={user}"));
+        std::fs::create_dir(&folder).unwrap();
+        write(&folder.join("part.parquet"), &rows);
+    }
+    let reader = InteractionReader::new(folder.path(), "user=who,item=item,time=time".parse()?);
+    let refused = reader.read().unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            Error::Field {
+                line: 1,
+                field: "user",
+                ..
+            }
+        ),
+        "{refused}"
+    );
+    let log = reader.bad_rows(BadRows::Skip).read()?;
+    assert_eq!(
+        (log.len(), log.users().len(), log.skipped_rows()),
+        (2, 1, 2)
+    );
+    Ok(())
+}
+
+fn rows_of(log: &Interactions) -> Vec<(Option<String>, Option<f32>)> {
+    let rows = rows(log).into_iter();
+    rows.map(|(_, _, _, value, event)| (event, value)).collect()
+}
+
+#[test]
+fn columns_that_only_some_files_have_are_not_passed_over() -> Result<()> {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = at(column(Int64Array::from(vec![1, 2])));
+    write(&folder.path().join("a.parquet"), &rows);
+    let ids = || column(Int64Array::from(vec![1, 2]));
+    let kinds = column(StringArray::from(vec!["buy", "view"]));
+    let columns = vec![
+        ("user", ids()),
+        ("item", ids()),
+        ("time", ids()),
+        ("event", kinds),
+    ];
+    write(&folder.path().join("b.parquet"), &batch(columns));
+    let refused = InteractionReader::detect(folder.path())?
+        .read()
+        .unwrap_err();
+    assert!(
+        matches!(&refused, Error::MissingColumn { path, column, .. }
+            if column == "event" && path.ends_with("a.parquet")),
+        "{refused}"
+    );
+    let format = "user=user,item=item,time=time".parse()?;
+    assert_eq!(
+        InteractionReader::new(folder.path(), format).read()?.len(),
+        4
+    );
+    Ok(())
+}
+
+#[test]
+fn files_are_parquet_by_their_bytes_and_others_are_said() -> Result<()> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let rows = at(column(Int64Array::from(vec![1, 2])));
+    for name in [
+        "000000_0",
+        "20231114_000000_00001_abcde",
+        "part.parquet",
+        "part.snappy",
+    ] {
+        write(&file(name), &rows);
+    }
+    std::fs::write(file("_SUCCESS"), "").unwrap();
+    std::fs::write(file(".part.parquet.crc"), "crc").unwrap();
+    // Hive's of a bucket without rows.
+    std::fs::write(file("000001_0"), "").unwrap();
+    let reader = InteractionReader::detect(folder.path())?;
+    assert_eq!(reader.read()?.len(), 8);
+    std::fs::write(file("more.csv"), "user,item,time\n1,2,3\n").unwrap();
+    let refused = reader.read().unwrap_err().to_string();
+    assert!(
+        refused.contains("more.csv") && refused.contains("and others"),
+        "{refused}"
+    );
+    let csv = tempfile::tempdir().unwrap();
+    std::fs::write(csv.path().join("a.csv"), "user,item,time\n1,2,3\n").unwrap();
+    let refused = InteractionReader::detect(csv.path())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("a.csv") && refused.contains("not Parquet"),
+        "{refused}"
+    );
+    Ok(())
+}
+
+#[test]
+fn blanks_around_names_are_nothing_and_all_columns_are_named() -> Result<()> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.parquet");
+    let ids = || column(Int64Array::from(vec![1, 2]));
+    let columns = vec![
+        (" user_id", ids()),
+        ("item_id ", ids()),
+        ("timestamp", ids()),
+        ("x", ids()),
+    ];
+    write(&path, &batch(columns));
+    let reader = InteractionReader::detect(&path)?;
+    assert_eq!(reader.read()?.times(), [1.0, 2.0]);
+    assert_eq!(reader.within("timestamp", 2.0..).read()?.len(), 1);
+    let format = "user=user_id,item=thing,time=timestamp".parse()?;
+    let refused = InteractionReader::new(&path, format).read().unwrap_err();
+    assert!(
+        matches!(&refused, Error::MissingColumn { header, .. }
+            if header[..] == [" user_id", "item_id ", "timestamp", "x"]),
+        "{refused}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_column_of_times_is_asked_for_whatever_it_is_called() -> Result<()> {
+    let rows = |name: &'static str, times: ArrayRef| {
+        let ids = || column(Int64Array::from(vec![1, 2]));
+        batch(vec![("user", ids()), ("item", ids()), (name, times)])
+    };
+    let numbers = || column(Int64Array::from(vec![9, 5]));
+    let clock = || column(TimestampMillisecondArray::from(vec![9, 5]));
+    let schema = Schema::names("user", "item");
+    for rows in [rows("viewed", clock()), rows("timestamp", numbers())] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.parquet");
+        write(&path, &rows);
+        let read = |schema: Schema| InteractionReader::new(&path, Format::Delimited(schema)).read();
+        let of_arrow = |schema: &Schema| Interactions::from_arrow([rows.clone()], schema);
+        for refused in [read(schema.clone()), of_arrow(&schema)] {
+            assert!(
+                matches!(refused, Err(Error::UncertainColumns { .. })),
+                "{refused:?}"
+            );
+        }
+        let in_file_order = schema.clone().in_file_order();
+        assert_eq!(read(in_file_order.clone())?.times(), [0.0, 1.0]);
+        assert_eq!(of_arrow(&in_file_order)?.times(), [0.0, 1.0]);
+    }
+    assert_eq!(
+        Interactions::from_arrow([rows("place", numbers())], &schema)?.len(),
+        2
+    );
+    Ok(())
 }
 
 #[test]

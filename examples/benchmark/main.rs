@@ -172,8 +172,8 @@ impl ProtocolName {
     /// A time cut holds out the last fifth of all interactions, half of it for validation.
     fn of(self, dataset: &Dataset) -> Result<Protocol, Box<dyn Error>> {
         let sequences = dataset.sequences();
-        let (_, latest) = sequences.time_span().ok_or("no interaction")?;
-        if self == Self::TimeCut && TimeUnit::of_times(&[latest]) == TimeUnit::Order {
+        let at = |share| sequences.time_quantile(share).ok_or("no interaction");
+        if self == Self::TimeCut && TimeUnit::of_times(&[at(0.5)?]) == TimeUnit::Order {
             let reason = "the file has no times to cut at: they say no more than what came first";
             return Err(reason.into());
         }

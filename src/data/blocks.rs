@@ -20,6 +20,7 @@ use super::layout::Layout;
 use super::plain_rows::PlainRows;
 use super::rows::{BadRows, Collector, RETURNS, pieces};
 use super::schema::Schema;
+use super::time_unit::TimeRule;
 use crate::{Error, Result};
 
 /// Bytes that one thread reads and parses at a time.
@@ -241,6 +242,7 @@ pub(super) fn read(
         layout: &layout,
         path,
         bad_rows: into.bad_rows,
+        rule: into.rule,
     };
     let of_round = BLOCKS_PER_THREAD * rayon::current_num_threads();
     let count = blocks.count();
@@ -345,6 +347,7 @@ struct Parser<'a> {
     layout: &'a Layout,
     path: &'a Path,
     bad_rows: BadRows,
+    rule: Option<TimeRule>,
 }
 
 impl Parser<'_> {
@@ -354,9 +357,13 @@ impl Parser<'_> {
     )]
     fn parse(&self, text: &[u8]) -> Part {
         let mut into = Collector::new(self.path, self.bad_rows, None);
+        into.rule = self.rule;
         let (mut lines, mut error) = (0, None);
         let quoted = self.quotes && memchr::memchr(b'"', text).is_some();
-        let plain = PlainRows::new(self.layout, self.delimiter);
+        let plain = match self.rule {
+            None => PlainRows::new(self.layout, self.delimiter),
+            Some(_) => None,
+        };
         let mut fields = Vec::new();
         let mut rest = if quoted { &[] } else { text };
         while !rest.is_empty() && error.is_none() {

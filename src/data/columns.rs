@@ -78,6 +78,47 @@ fn is_time(name: &str) -> bool {
     TIME_LIKE.contains(&plain.as_str()) || TIME_ENDS.iter().any(|end| lower.ends_with(end))
 }
 
+/// Refuses to take rows in the order of a file where a column that has no other role may be the time: one
+/// that is called so, or that holds times.
+pub(super) fn check_order(
+    path: &Path,
+    schema: &Schema,
+    header: &[String],
+    holds_times: impl Fn(&str) -> bool,
+) -> Result<()> {
+    if schema.time.is_some() || schema.in_file_order {
+        return Ok(());
+    }
+    let optional = [&schema.value, &schema.event].into_iter().flatten();
+    let roles: Vec<&Column> = [&schema.user, &schema.item]
+        .into_iter()
+        .chain(optional)
+        .collect();
+    let has_role = |place: usize, name: &str| {
+        roles.iter().any(|column| match column {
+            Column::Name(of_role) => of_role == name,
+            Column::Position(of_role) => *of_role == place,
+        })
+    };
+    let mut columns = header.iter().map(|name| bare(name)).enumerate();
+    let is_free_time = |&(place, name): &(usize, &str)| {
+        !has_role(place, name) && (is_time(name) || holds_times(name))
+    };
+    let Some((place, name)) = columns.find(is_free_time) else {
+        return Ok(());
+    };
+    let time = match schema.user {
+        Column::Name(_) => Column::name(name),
+        Column::Position(_) => Column::Position(place),
+    };
+    Err(Error::UncertainColumns {
+        path: path.to_owned(),
+        problem: format!("the schema has no time, and {name} may be it"),
+        header: header.to_owned(),
+        example: schema.clone().time(time).to_string(),
+    })
+}
+
 /// The columns of a header.
 struct Header<'a> {
     path: &'a Path,

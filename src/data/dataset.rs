@@ -12,6 +12,7 @@ use super::interactions::Interactions;
 use super::k_core::k_core;
 use super::sequences::Sequences;
 use super::stored_ids::StoredIds;
+use super::time_unit::TimeSizes;
 use crate::item::ItemIndex;
 use crate::{Error, Result};
 
@@ -177,10 +178,11 @@ impl Dataset {
     ///
     /// # Errors
     /// [`Error::NothingLeft`] when no interaction passes, and [`Error::InvalidValue`] for an empty id, or
-    /// a filter, time or value that is not finite.
+    /// a filter, time or value that is not finite, or a time that [can't be meant](Interactions::from_columns).
     pub fn new(interactions: Interactions, filters: Filters) -> Result<Self> {
         filters.validate()?;
         interactions.check_rows()?;
+        interactions.check_times(TimeSizes::default())?;
         let rows = interactions.len() as u64;
         let mut grouped = Grouped::new(interactions, &filters);
         let valued = grouped.item.len() as u64;

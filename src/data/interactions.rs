@@ -9,8 +9,11 @@
     )
 )]
 
+use rayon::prelude::*;
+
 use super::column_id::ColumnId;
 use super::id::{ExternalId, IdTable, Key, NO_ID};
+use super::time_unit::TimeSizes;
 use crate::{Error, Result, checks};
 
 /// One row of [`Interactions`], with ids as they came.
@@ -90,7 +93,8 @@ impl Interactions {
     ///
     /// # Errors
     /// [`Error::Shape`] when the columns are of different lengths, and [`Error::InvalidValue`] for an
-    /// empty id or a time that is not finite.
+    /// empty id, or a time that is not finite, is in another [unit](super::TimeUnit) than most others, or
+    /// lies before 1900 or after 2100 where the unit is known.
     pub fn from_columns<U: ColumnId, I: ColumnId>(
         users: &[U],
         items: &[I],
@@ -109,6 +113,7 @@ impl Interactions {
             .collect();
         log.time = times.to_vec();
         log.check_rows()?;
+        log.check_times(TimeSizes::default())?;
         Ok(log)
     }
 
@@ -215,18 +220,44 @@ impl Interactions {
             let value = format!("{number} in row {row}");
             Err(Error::invalid(field, value, "must be a finite number"))
         };
-        if let Some(row) = self.time.iter().position(|time| !time.is_finite()) {
+        let is_finite = |time: &f64| time.is_finite();
+        let parts = self.time.par_chunks(1 << 14);
+        if !parts.all(|part| part.iter().all(is_finite))
+            && let Some(row) = self.time.iter().position(|time| !is_finite(time))
+        {
             return refuse("time", row, self.time[row]);
         }
         // NaN is a row without a value.
-        match self.value.iter().position(|value| value.is_infinite()) {
-            Some(row) => refuse("value", row, self.value[row].into()),
-            None => Ok(()),
+        if let Some(row) = self.value.iter().position(|value| value.is_infinite()) {
+            return refuse("value", row, self.value[row].into());
+        }
+        Ok(())
+    }
+
+    /// Refuses times that are not of one unit with most of these and of those before; otherwise the
+    /// sizes of them all.
+    pub(super) fn check_times(&self, before: TimeSizes) -> Result<TimeSizes> {
+        let all = before.and(TimeSizes::of(&self.time));
+        let mut rule = all.rule();
+        if rule.takes_all(&all) {
+            return Ok(all);
+        }
+        if !rule.takes_all(&before) {
+            rule = before.rule();
+        }
+        let mut times = self.time.iter().enumerate();
+        match times.find(|(_, time)| !rule.takes(**time)) {
+            Some((row, &time)) => {
+                let value = format!("{} in row {row}", rule.odd(time, time));
+                let reason = format!("must be {}", rule.expected());
+                Err(Error::invalid("time", value, reason))
+            }
+            None => Ok(all),
         }
     }
 
-    /// Adds a row. Its ids must not be empty, and its time and value must be finite, which is checked where
-    /// they are used.
+    /// Adds a row. Its ids must not be empty, its time and value must be finite, and its time of one unit with
+    /// the others', which is checked where they are used.
     pub fn push(&mut self, interaction: Interaction) {
         let Interaction {
             user,

@@ -11,6 +11,7 @@
 
 use std::path::Path;
 
+use super::columns;
 use super::schema::{Column, Schema, check_roles};
 use crate::{Error, Result};
 
@@ -67,7 +68,7 @@ impl Layout {
             time: find_optional(&schema.time)?,
             value: find_optional(&schema.value)?,
             event: find_optional(&schema.event)?,
-            columns: header.map(|header| header.len()),
+            columns: header.as_ref().map(Vec::len),
         };
         let Self { user, item, .. } = layout;
         check_roles([
@@ -77,6 +78,8 @@ impl Layout {
             layout.value,
             layout.event,
         ])?;
+        let names = header.as_deref().unwrap_or_default();
+        columns::check_order(path, schema, names, |_| false)?;
         Ok(layout)
     }
 

@@ -17,51 +17,112 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
-use arrow_array::{Array, ArrayRef, LargeStringArray, PrimitiveArray, RecordBatch};
+use arrow_array::{Array, ArrayRef, Float64Array, LargeStringArray, PrimitiveArray, RecordBatch};
 use arrow_cast::cast;
-use arrow_schema::{DataType, TimeUnit};
+use arrow_schema::{DataType, Schema as ArrowSchema, TimeUnit};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 use rayon::prelude::*;
 
+use super::columns;
 use super::id::{IdTable, Key};
 use super::interactions::Interactions;
 use super::only::{Condition, Only, is_one_of, may_lie_within};
 use super::rows::{A_TIME, BadRows, Collector, time_of};
 use super::schema::{Column, Schema, check_roles};
+use super::stored_ids::STORE_MAGIC;
+use super::text::{PARQUET, first_bytes};
+use super::time_unit::TimeSizes;
 use crate::error::{damaged, panic_text};
 use crate::{Error, Result};
 
 /// The names of a file's columns, those of its folders among them.
 pub(super) fn header(path: &Path) -> Result<Vec<String>> {
-    let files = files(path)?;
-    let Some(first) = files.first() else {
+    let files = files(path, &[])?;
+    let of_each = files.par_iter().map(|part| {
+        let metadata = metadata(&part.path)?;
+        Ok(part.header(metadata.schema()))
+    });
+    // Those that only some files have are asked of all, so that none is passed over.
+    let mut names: Vec<String> = Vec::new();
+    for name in of_each.collect::<Result<Vec<_>>>()?.into_iter().flatten() {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    if files.is_empty() {
         return Err(Error::EmptyFile {
             path: path.to_owned(),
         });
-    };
-    let metadata = metadata(&first.path)?;
-    let fields = metadata.schema().fields().iter();
-    let names = fields.map(|field| field.name().clone());
-    Ok(names.chain(first.partition.keys().cloned()).collect())
+    }
+    Ok(names)
 }
 
 /// A file of a folder, and what the names of its folders say, as `day=2026-11-28` does.
 struct Part {
     path: PathBuf,
-    partition: BTreeMap<String, String>,
+    partition: Partition,
+}
+
+/// The columns that folders are named for, and their values.
+type Partition = BTreeMap<String, Option<String>>;
+
+impl Part {
+    /// The names of the columns of its file and its folders.
+    fn header(&self, schema: &ArrowSchema) -> Vec<String> {
+        let names = schema.fields().iter().map(|field| field.name().clone());
+        names.chain(self.partition.keys().cloned()).collect()
+    }
 }
 
 /// The Parquet files of a path: itself, or those of a folder and its folders, in order of their
-/// names. What begins with `_` or `.` is something else's.
-fn files(path: &Path) -> Result<Vec<Part>> {
+/// names, but for folders that hold nothing of what is wanted.
+fn files(path: &Path, only: &[Only]) -> Result<Vec<Part>> {
     let mut found = Vec::new();
-    collect(path, &BTreeMap::new(), &mut found)?;
-    Ok(found)
+    collect(path, &Partition::new(), &mut found)?;
+    if !path.is_dir() {
+        return Ok(found);
+    }
+    let (mut files, mut other) = (Vec::new(), None);
+    for part in found {
+        if !holds_some(&part, only)? {
+            continue;
+        }
+        let end = part.path.extension();
+        let named = end.is_some_and(|end| end == "parquet" || end == "parq");
+        let start = start_of(&part.path).map_err(Error::io("read", &part.path))?;
+        // Hive leaves files of nothing where there are no rows, and a store may lie beside its source.
+        let holds_nothing = start.is_empty() || start == STORE_MAGIC;
+        if named || start.starts_with(&PARQUET) {
+            files.push(part);
+        } else if other.is_none() && !holds_nothing {
+            other = Some(part.path);
+        }
+    }
+    let Some(other) = other else {
+        return Ok(files);
+    };
+    let reason = if files.is_empty() {
+        "it is a folder of files that are not Parquet, and only Parquet is read by the folder: read them one \
+         by one"
+    } else {
+        "it has Parquet files and others: move those elsewhere, or give them names that begin with _ or ."
+    };
+    let value = format!("{} with {}", path.display(), other.display());
+    Err(Error::invalid("path", value, reason))
 }
 
-fn collect(path: &Path, partition: &BTreeMap<String, String>, found: &mut Vec<Part>) -> Result<()> {
+/// The first bytes of a file; none of a pipe, which has them once.
+fn start_of(path: &Path) -> std::io::Result<Vec<u8>> {
+    match std::fs::metadata(path)?.is_file() {
+        true => first_bytes(path),
+        false => Ok(Vec::new()),
+    }
+}
+
+/// All files of a path, but for those whose names begin with `_` or `.`, which are something else's.
+fn collect(path: &Path, partition: &Partition, found: &mut Vec<Part>) -> Result<()> {
     let failed = |error| Error::io("read", path)(error);
     if !path.is_dir() {
         found.push(Part {
@@ -81,17 +142,36 @@ fn collect(path: &Path, partition: &BTreeMap<String, String>, found: &mut Vec<Pa
         if name.starts_with(['_', '.']) {
             continue;
         }
-        if entry.is_dir() {
-            let mut partition = partition.clone();
-            if let Some((key, value)) = name.split_once('=') {
-                partition.insert(key.to_owned(), value.to_owned());
-            }
-            collect(&entry, &partition, found)?;
-        } else if name.ends_with(".parquet") || name.ends_with(".parq") {
-            collect(&entry, partition, found)?;
+        let mut partition = partition.clone();
+        if let (true, Some((key, value))) = (entry.is_dir(), name.split_once('=')) {
+            let value = (value != NO_VALUE).then(|| decoded(value));
+            partition.insert(decoded(key), value);
         }
+        collect(&entry, &partition, found)?;
     }
     Ok(())
+}
+
+/// What stands for a missing value in a folder's name.
+const NO_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
+
+/// A part of a folder's name, where what names can't hold stands as `%20` does for a blank.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        let digit = |byte: u8| char::from(byte).to_digit(16);
+        if let (b'%', [high, low, after @ ..]) = (first, after)
+            && let (Some(high), Some(low)) = (digit(*high), digit(*low))
+        {
+            bytes.push((16 * high + low) as u8);
+            rest = after;
+        } else {
+            bytes.push(*first);
+            rest = after;
+        }
+    }
+    String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())
 }
 
 fn metadata(path: &Path) -> Result<ArrowReaderMetadata> {
@@ -152,16 +232,24 @@ pub(super) fn read(
     path: &Path,
     schema: &Schema,
     only: &[Only],
-    mut into: Collector<'_, '_>,
-) -> Result<Interactions> {
+    into: &mut Collector<'_, '_>,
+) -> Result<()> {
     let wanted = Wanted::of(schema)?;
+    let mut kinds = Kinds::default();
     let mut groups = Vec::new();
-    for part in files(path)? {
-        // Whole folders that hold nothing of what is wanted.
-        if !holds_some(&part, only)? {
-            continue;
-        }
+    for part in files(path, only)? {
         let metadata = metadata(&part.path)?;
+        check_order(&part, schema, metadata.schema())?;
+        let ranged = only
+            .iter()
+            .filter(|only| matches!(only.condition, Condition::Within(_)));
+        for name in wanted
+            .time
+            .into_iter()
+            .chain(ranged.map(|only| only.column.as_str()))
+        {
+            kinds.check(&part.path, name, metadata.schema())?;
+        }
         let count = metadata.metadata().num_row_groups();
         let part = Arc::new((part, metadata));
         let mut first_row = 0u64;
@@ -193,7 +281,7 @@ pub(super) fn read(
         let mut take = || -> Result<()> {
             for ((part, ..), rows) in some.iter().zip(std::mem::take(&mut ready)) {
                 for rows in rows? {
-                    rows.push(&part.0.path, &mut into)?;
+                    rows.push(&part.0.path, into)?;
                     into.give()?;
                 }
             }
@@ -204,14 +292,74 @@ pub(super) fn read(
         taken?;
         ready = next.unwrap_or_default();
     }
-    into.finish()
+    Ok(())
+}
+
+/// Whether a column's type is a time or a date.
+fn is_clock(of: &DataType) -> bool {
+    matches!(
+        of,
+        DataType::Timestamp(..) | DataType::Date32 | DataType::Date64
+    )
+}
+
+/// Refuses to take rows in the order of a file that has times.
+fn check_order(part: &Part, schema: &Schema, of_file: &ArrowSchema) -> Result<()> {
+    let holds_times = |name: &str| {
+        place(of_file, name).is_some_and(|place| is_clock(of_file.field(place).data_type()))
+    };
+    columns::check_order(&part.path, schema, &part.header(of_file), holds_times)
+}
+
+/// What columns of times hold in the files before: times that are known to be such, or numbers, whose unit
+/// the file doesn't say.
+#[derive(Default)]
+struct Kinds<'a>(BTreeMap<&'a str, bool>);
+
+impl<'a> Kinds<'a> {
+    /// Refuses a file whose column holds the other.
+    fn check(&mut self, path: &Path, column: &'a str, schema: &ArrowSchema) -> Result<()> {
+        let Some(place) = place(schema, column) else {
+            return Ok(());
+        };
+        let of = schema.field(place).data_type();
+        if !is_clock(of) && !of.is_numeric() {
+            return Ok(());
+        }
+        let before = *self.0.entry(column).or_insert(is_clock(of));
+        if before == is_clock(of) {
+            return Ok(());
+        }
+        Err(Error::ColumnType {
+            path: path.to_owned(),
+            column: column.to_owned(),
+            found: of.to_string(),
+            expected: if before {
+                "timestamps or dates, as what was read before it does"
+            } else {
+                "numbers, as what was read before it does"
+            },
+        })
+    }
+}
+
+/// The place of a column, whose name may have blanks around it.
+fn place(schema: &ArrowSchema, name: &str) -> Option<usize> {
+    schema.index_of(name).ok().or_else(|| {
+        let fields = schema.fields().iter().enumerate();
+        let mut places = fields.filter(|(_, field)| field.name().trim() == name);
+        let (place, _) = places.next()?;
+        places.next().is_none().then_some(place)
+    })
 }
 
 /// Whether what a file's folders are named for is wanted.
 fn holds_some(part: &Part, only: &[Only]) -> Result<bool> {
     for only in only {
-        let Some(value) = part.partition.get(&only.column) else {
-            continue;
+        let value = match part.partition.get(&only.column) {
+            None => continue,
+            Some(None) => return Ok(false),
+            Some(Some(value)) => value,
         };
         let holds = match &only.condition {
             Condition::OneOf(values) => is_one_of(Key::of_text(value), values),
@@ -244,6 +392,7 @@ fn may_hold_some(metadata: &ArrowReaderMetadata, group: usize, only: &[Only]) ->
 /// The least and the greatest number or time of a column in a group, where the file says them.
 fn bounds(metadata: &ArrowReaderMetadata, group: usize, column: &str) -> Option<(f64, f64)> {
     let schema = metadata.schema();
+    let column = schema.field(place(schema, column)?).name().as_str();
     let converter = StatisticsConverter::try_new(column, schema, metadata.parquet_schema()).ok()?;
     let group = || std::iter::once(metadata.metadata().row_group(group));
     let number = |values: ArrayRef| {
@@ -252,6 +401,7 @@ fn bounds(metadata: &ArrowReaderMetadata, group: usize, column: &str) -> Option<
             path: Path::new(""),
             batch: &batch,
             partition: None,
+            header: &[],
         };
         match columns.times(column).ok()? {
             Times::Numbers(numbers) => {
@@ -286,7 +436,8 @@ fn decode(
     let names = wanted
         .names()
         .chain(only.iter().map(|only| only.column.as_str()));
-    let places = names.filter_map(|name| schema.index_of(name).ok());
+    let places = names.filter_map(|name| place(&schema, name));
+    let header = part.header(&schema);
     let mask = ProjectionMask::roots(builder.parquet_schema(), places);
     let reader = builder
         .with_row_groups(vec![group])
@@ -302,6 +453,7 @@ fn decode(
             path,
             batch: &batch,
             partition: Some(&part.partition),
+            header: &header,
         };
         all.push(Rows::new(&columns, row, wanted, only)?);
         row += count;
@@ -313,26 +465,31 @@ fn decode(
 struct Columns<'a> {
     path: &'a Path,
     batch: &'a RecordBatch,
-    partition: Option<&'a BTreeMap<String, String>>,
+    partition: Option<&'a Partition>,
+    /// The names of all columns, whichever are read.
+    header: &'a [String],
 }
 
 impl Columns<'_> {
     fn get(&self, name: &str) -> Result<ArrayRef> {
-        if let Some(column) = self.batch.column_by_name(name) {
-            return Ok(column.clone());
+        if let Some(place) = place(self.batch.schema_ref(), name) {
+            return Ok(self.batch.column(place).clone());
         }
-        let value = self.partition.and_then(|partition| partition.get(name));
-        if let Some(value) = value {
-            let values = std::iter::repeat_n(Some(value.as_str()), self.batch.num_rows());
+        if let Some(value) = self.of_folder(name) {
+            let values = std::iter::repeat_n(value, self.batch.num_rows());
             return Ok(Arc::new(LargeStringArray::from_iter(values)));
         }
-        let schema = self.batch.schema();
-        let header = schema.fields().iter().map(|field| field.name().clone());
         Err(Error::MissingColumn {
             path: self.path.to_owned(),
             column: name.to_owned(),
-            header: header.collect(),
+            header: self.header.to_owned(),
         })
+    }
+
+    /// What a folder's name says of a column, which may be that there is no value.
+    fn of_folder(&self, name: &str) -> Option<Option<&str>> {
+        let value = self.partition?.get(name)?;
+        Some(value.as_deref())
     }
 
     /// A column as another type, which it must be able to be.
@@ -421,6 +578,13 @@ impl Columns<'_> {
     fn numbers(&self, name: &str) -> Result<ArrayRef> {
         use DataType::*;
         let column = self.get(name)?;
+        let is_of_folder = place(self.batch.schema_ref(), name).is_none();
+        if let (true, Some(value)) = (is_of_folder, self.of_folder(name)) {
+            let number = value.map(|text| text.trim().parse::<f64>()).transpose();
+            let number = number.map_err(|_| self.wrong_type(name, &column, "numbers"))?;
+            let numbers = std::iter::repeat_n(number, self.batch.num_rows());
+            return Ok(Arc::new(Float64Array::from_iter(numbers)));
+        }
         match column.data_type() {
             Int8 | Int16 | Int32 | Int64 | UInt8 | UInt16 | UInt32 | UInt64 | Float16 | Float32
             | Float64 | Decimal128(..) | Boolean => self.as_type(name, &column, &Float64),
@@ -561,7 +725,11 @@ impl Rows {
     }
 
     fn push(&self, path: &Path, into: &mut Collector<'_, '_>) -> Result<()> {
-        if into.interactions.event.is_empty() && self.push_columns(into) {
+        if self.times.is_none() {
+            into.untimed = true;
+        }
+        let by_columns = into.interactions.event.is_empty() && into.rule.is_none();
+        if by_columns && self.push_columns(into) {
             return Ok(());
         }
         for &row in &self.keep {
@@ -593,10 +761,14 @@ impl Rows {
             }
             Some(Times::Texts(times)) => {
                 let times = times.as_string::<i64>();
-                let time = times.is_valid(row).then(|| times.value(row));
-                into.time(time.ok_or_else(no_time)?.as_bytes(), line)?
+                let text = times.is_valid(row).then(|| times.value(row).trim());
+                let text = text.ok_or_else(no_time)?;
+                time_of(text).ok_or_else(|| bad("timestamp", text.to_owned(), A_TIME))?
             }
         };
+        if let Some(rule) = into.rule.filter(|rule| !rule.takes(time)) {
+            return Err(bad("timestamp", rule.odd(time, time), rule.expected()));
+        }
         let value = match &self.values {
             None => None,
             Some(values) => {
@@ -648,24 +820,37 @@ impl Interactions {
     ///
     /// # Errors
     /// [`Error::MissingColumn`], [`Error::ColumnType`] and [`Error::Field`], with the row in place of
-    /// the line, for columns and rows that are no interactions.
+    /// the line, for columns and rows that are no interactions; [`Error::UncertainColumns`] where the schema
+    /// has no time and a column may be it; [`Error::InvalidValue`] for a time as that of
+    /// [`from_columns`](Self::from_columns).
     pub fn from_arrow(
         batches: impl IntoIterator<Item = RecordBatch>,
         schema: &Schema,
     ) -> Result<Self> {
-        let path = Path::new("Arrow batches");
         let wanted = Wanted::of(schema)?;
+        let part = Part {
+            path: PathBuf::from("Arrow batches"),
+            partition: Partition::new(),
+        };
+        let path = part.path.as_path();
         let mut into = Collector::new(path, BadRows::Fail, None);
+        let mut kinds = Kinds::default();
         let mut row = 0;
         for batch in batches {
+            check_order(&part, schema, batch.schema_ref())?;
+            if let Some(time) = wanted.time {
+                kinds.check(path, time, batch.schema_ref())?;
+            }
             let columns = Columns {
                 path,
                 batch: &batch,
                 partition: None,
+                header: &part.header(batch.schema_ref()),
             };
             Rows::new(&columns, row, &wanted, &[])?.push(path, &mut into)?;
             row += batch.num_rows() as u64;
         }
+        into.interactions.check_times(TimeSizes::default())?;
         Ok(into.interactions)
     }
 }

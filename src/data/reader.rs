@@ -25,7 +25,7 @@ use super::parquet;
 use super::quoted_rows;
 use super::rows::{BadRows, Collector, TakePart, pieces};
 use super::schema::Schema;
-use super::text::Text;
+use super::text::{PARQUET, Text, first_bytes};
 use crate::{Error, Result};
 
 /// Reads [`Interactions`] from a file, or from anything else that gives bytes.
@@ -154,7 +154,9 @@ impl InteractionReader {
     /// [`Error::Io`] when the file can't be read, [`Error::EmptyFile`] when it holds no row,
     /// [`Error::NothingLeft`] when all were skipped, [`Error::MissingColumn`] when the header lacks a
     /// column, [`Error::InvalidValue`] when a column has two roles, and, unless bad rows are skipped,
-    /// [`Error::ColumnCount`], [`Error::Field`], [`Error::Malformed`] or [`Error::Encoding`] with the line; of Parquet,
+    /// [`Error::ColumnCount`], [`Error::Field`], [`Error::Malformed`] or [`Error::Encoding`] with the line; a time in
+    /// another [unit](super::TimeUnit) than most of the file's, or before 1900 or after 2100 where the unit is
+    /// known, is such an [`Error::Field`] too; of Parquet,
     /// [`Error::ColumnType`], [`Error::Field`] with the row in place of the line, and
     /// [`Error::Damaged`] for a file that is cut short.
     pub fn read(&self) -> Result<Interactions> {
@@ -187,17 +189,15 @@ impl InteractionReader {
         if let Origin::Path(path) = &self.source
             && is_parquet(path)
         {
-            return match self.format.schema(path, "")? {
-                Some(schema) => {
-                    let into = Collector::new(path, self.bad_rows, take);
-                    let read = parquet::read(path, &schema, &self.only, into);
-                    read.map_err(|error| self.none_wanted(error))
-                }
-                None => {
-                    let reason = "Parquet has columns, such as user=who,item=what,time=at";
-                    Err(Error::invalid("format", &self.format, reason))
-                }
+            let Some(schema) = self.format.schema(path, "")? else {
+                let reason = "Parquet has columns, such as user=who,item=what,time=at";
+                return Err(Error::invalid("format", &self.format, reason));
             };
+            let mut into = Collector::new(path, self.bad_rows, take);
+            let read = read_with(&mut into, |into| {
+                parquet::read(path, &schema, &self.only, into)
+            });
+            return read.map_err(|error| self.none_wanted(error));
         }
         if let Some(only) = self.only.first() {
             let reason = "only rows of Parquet files are chosen by a column while they are read; \
@@ -212,38 +212,53 @@ impl InteractionReader {
                 &opened
             }
         };
+        let mut into = Collector::new(text.name(), self.bad_rows, take);
+        read_with(&mut into, |into| self.read_text(text, into))
+    }
+
+    fn read_text(&self, text: &Text, into: &mut Collector<'_, '_>) -> Result<()> {
         let path = text.name();
         let read = |error| Error::io("read", path)(error);
         let (mut source, byte_order_mark) = open(text).map_err(read)?;
-        let mut into = Collector::new(path, self.bad_rows, take);
         let Some(schema) = self.format.schema(path, &first_line(text).map_err(read)?)? else {
-            read_sequences(source, &mut into)?;
-            return into.finish();
+            return read_sequences(source, into);
         };
         if schema.delimiter == " " {
             let columns = usual_columns(text, schema.header).map_err(read)?;
-            read_columns(source, &schema, columns, &mut into)?;
-            return into.finish();
+            return read_columns(source, &schema, columns, into);
         }
         let completion = match text.bytes() {
             Some(bytes) => {
                 let size = bytes.size().map_err(read)?;
                 let mut blocks = Places::new(bytes, byte_order_mark..size, BLOCK);
-                blocks::read(&mut blocks, &schema, &mut into)?
+                blocks::read(&mut blocks, &schema, into)?
             }
-            None => blocks::read(&mut Stream::new(source, BLOCK), &schema, &mut into)?,
+            None => blocks::read(&mut Stream::new(source, BLOCK), &schema, into)?,
         };
         match completion {
-            Completion::Whole => {}
+            Completion::Whole => Ok(()),
             Completion::Quoted => {
                 // Quoted fields may hold delimiters and line ends.
                 into.begin_anew();
                 (source, _) = open(text).map_err(read)?;
-                quoted_rows::read(source, &schema, &mut into)?;
+                quoted_rows::read(source, &schema, into)
             }
         }
-        into.finish()
     }
+}
+
+/// What `read` gives to a collector. Where its times are of two units, it reads once more, to name the
+/// line: which unit most are in is known at the end alone.
+fn read_with<'a, 'p>(
+    into: &mut Collector<'a, 'p>,
+    read: impl Fn(&mut Collector<'a, 'p>) -> Result<()>,
+) -> Result<Interactions> {
+    let first = read(into).and_then(|()| into.finish());
+    if into.rule.is_none() || into.bad_rows == BadRows::Skip {
+        return first;
+    }
+    into.begin_anew();
+    read(into).and(first)
 }
 
 /// A text from its start, without its byte order mark, and how long that is.
@@ -291,19 +306,11 @@ fn usual_columns(text: &Text, header: bool) -> io::Result<Option<usize>> {
     Ok(most.map(|(count, _)| count))
 }
 
-/// What a Parquet file begins with.
-const PARQUET: [u8; 4] = *b"PAR1";
-
-/// Whether a path is a Parquet file, or a folder of them. Pipes are left as they are.
+/// Whether a path is a Parquet file, or a folder. Pipes are left as they are.
 fn is_parquet(path: &Path) -> bool {
     let is_file = std::fs::metadata(path).is_ok_and(|file| file.is_file());
-    let begins = || {
-        let mut start = [0; PARQUET.len()];
-        let mut file = std::fs::File::open(path).ok()?;
-        file.read_exact(&mut start).ok()?;
-        Some(start == PARQUET)
-    };
-    path.is_dir() || (is_file && begins().unwrap_or(false))
+    let begins = || first_bytes(path).is_ok_and(|start| start.starts_with(&PARQUET));
+    path.is_dir() || (is_file && begins())
 }
 
 /// What stands for reading Parquet where that is not built in.
@@ -324,8 +331,8 @@ mod parquet {
         path: &Path,
         _: &Schema,
         _: &[Only],
-        _: Collector<'_, '_>,
-    ) -> Result<Interactions> {
+        _: &mut Collector<'_, '_>,
+    ) -> Result<()> {
         missing(path)
     }
 }

@@ -15,6 +15,7 @@ use super::id::{Key, parse_canonical};
 use super::interactions::Interactions;
 use super::layout::Layout;
 use super::plain_rows::{POWERS, PlainRow};
+use super::time_unit::{TimeRule, TimeSizes};
 use crate::{Error, Result};
 
 /// What to do with a row that can't be read.
@@ -61,6 +62,10 @@ pub(super) struct Collector<'a, 'p> {
     pub(super) first_skipped: Option<Error>,
     /// Whether times are the numbers of rows.
     pub(super) untimed: bool,
+    /// What each time must be, once some are known not to be that: whoever reads a row knows its line.
+    pub(super) rule: Option<TimeRule>,
+    /// Of the times that were given away.
+    times: TimeSizes,
     parts: Option<Parts<'p>>,
 }
 
@@ -101,6 +106,8 @@ impl<'a, 'p> Collector<'a, 'p> {
             interactions: Interactions::default(),
             first_skipped: None,
             untimed: false,
+            rule: None,
+            times: TimeSizes::default(),
             parts: parts.map(|(size, take)| Parts {
                 take,
                 size,
@@ -140,15 +147,22 @@ impl<'a, 'p> Collector<'a, 'p> {
             let before = self.given();
             self.interactions.number_times(before);
         }
+        let odd = self.odd_times()?;
+        let is_odd = |row: usize| odd.get(row).copied().unwrap_or(false);
+        let rows = &mut self.interactions;
+        rows.skipped_rows += odd.iter().filter(|&&odd| odd).count();
         let Some(parts) = &mut self.parts else {
+            if !odd.is_empty() {
+                rows.keep_rows(|row| !is_odd(row));
+            }
             return Ok(());
         };
-        let mut rows = std::mem::take(&mut self.interactions);
+        let mut rows = std::mem::take(rows);
         parts.given += rows.len();
         let repeated = parts.repeated.min(rows.len());
         parts.repeated -= repeated;
-        if repeated > 0 {
-            rows.keep_rows(|row| row >= repeated);
+        if repeated > 0 || !odd.is_empty() {
+            rows.keep_rows(|row| row >= repeated && !is_odd(row));
         }
         parts.skipped += rows.skipped_rows;
         rows.skipped_rows = parts.skipped.saturating_sub(parts.told);
@@ -156,11 +170,36 @@ impl<'a, 'p> Collector<'a, 'p> {
         (parts.take)(rows)
     }
 
+    /// Whether each row's time can't be meant, where that is so of any and bad rows are left out.
+    fn odd_times(&mut self) -> Result<Vec<bool>> {
+        let rows = &self.interactions;
+        if self.rule.is_some() {
+            return Ok(Vec::new());
+        }
+        let all = self.times.and(TimeSizes::of(&rows.time));
+        let rule = all.rule();
+        if rule.takes_all(&all) {
+            self.times = all;
+            return Ok(Vec::new());
+        }
+        // What was given away can't be left out any more.
+        if self.bad_rows == BadRows::Fail || !rule.takes_all(&self.times) {
+            self.rule = Some(rule);
+            return rows.check_times(self.times).map(|_| Vec::new());
+        }
+        let refused = rows.check_times(self.times).err();
+        self.first_skipped = self.first_skipped.take().or(refused);
+        let kept = rows.time.iter().copied().filter(|&time| rule.takes(time));
+        self.times = self.times.and(TimeSizes::of(&kept.collect::<Vec<_>>()));
+        Ok(rows.time.iter().map(|&time| !rule.takes(time)).collect())
+    }
+
     /// Begins anew with the same source, of which what was given away is not given again.
     pub(super) fn begin_anew(&mut self) {
         self.interactions = Interactions::default();
         self.first_skipped = None;
         self.untimed = false;
+        self.times = TimeSizes::default();
         if let Some(parts) = &mut self.parts {
             parts.repeated = std::mem::take(&mut parts.given);
             parts.skipped = 0;
@@ -172,9 +211,12 @@ impl<'a, 'p> Collector<'a, 'p> {
     /// # Errors
     /// [`Error::EmptyFile`] when there was no row at all, and [`Error::NothingLeft`] when all were
     /// skipped.
-    pub(super) fn finish(mut self) -> Result<Interactions> {
+    pub(super) fn finish(&mut self) -> Result<Interactions> {
+        if self.rows() > 0 {
+            self.give_all()?;
+        }
         if self.rows() == 0 {
-            return Err(match self.first_skipped {
+            return Err(match self.first_skipped.take() {
                 Some(first) => Error::NothingLeft {
                     reason: format!(
                         "all {} rows were skipped, the first because of {first}",
@@ -186,8 +228,7 @@ impl<'a, 'p> Collector<'a, 'p> {
                 },
             });
         }
-        self.give_all()?;
-        Ok(self.interactions)
+        Ok(std::mem::take(&mut self.interactions))
     }
 
     /// Passes an error on or counts it, as asked for.
@@ -270,12 +311,22 @@ impl<'a, 'p> Collector<'a, 'p> {
         }
     }
 
-    pub(super) fn time(&self, field: &[u8], line: u64) -> Result<f64> {
-        if let Some(number) = short_number(field) {
-            return Ok(number);
+    fn time(&self, field: &[u8], line: u64) -> Result<f64> {
+        let time = match short_number(field) {
+            Some(number) => number,
+            None => {
+                let text = self.text(field, line)?.trim();
+                time_of(text).ok_or_else(|| self.bad_field(line, "timestamp", text, A_TIME))?
+            }
+        };
+        match self.rule {
+            Some(rule) if !rule.takes(time) => {
+                let text = self.text(field, line)?.trim();
+                let value = rule.odd(time, text);
+                Err(self.bad_field(line, "timestamp", &value, rule.expected()))
+            }
+            _ => Ok(time),
         }
-        let text = self.text(field, line)?.trim();
-        time_of(text).ok_or_else(|| self.bad_field(line, "timestamp", text, A_TIME))
     }
 
     fn value(&self, field: &[u8], line: u64) -> Result<f32> {
@@ -398,8 +449,10 @@ pub(super) fn date(text: &str) -> Option<f64> {
     let instant = match text.parse::<jiff::Timestamp>() {
         Ok(instant) => instant,
         Err(_) => {
+            // As a length, since instants end before the last days of 9999 do.
             let local: jiff::civil::DateTime = text.parse().ok()?;
-            local.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp()
+            let first = jiff::civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+            return Some(local.duration_since(first).as_secs_f64());
         }
     };
     Some(instant.as_second() as f64 + f64::from(instant.subsec_nanosecond()) / 1e9)

@@ -34,6 +34,8 @@ pub struct Schema {
     pub(super) user: Column,
     pub(super) item: Column,
     pub(super) time: Option<Column>,
+    /// Whether rows are known to be in time order, whatever the columns are called.
+    pub(super) in_file_order: bool,
     pub(super) value: Option<Column>,
     pub(super) event: Option<Column>,
     pub(super) quotes: Option<bool>,
@@ -94,6 +96,7 @@ impl Schema {
             user,
             item,
             time: None,
+            in_file_order: false,
             value: None,
             event: None,
             quotes: None,
@@ -115,7 +118,8 @@ impl Schema {
         self
     }
 
-    /// The column of the time; without one, rows are taken to be in time order.
+    /// The column of the time; without one, rows are taken to be in time order, if no column of a header
+    /// may be the time.
     ///
     /// A time is a number, or a date such as `2021-05-11`, `2021-05-11 08:30:00` or
     /// `2021-05-11T08:30:00+02:00`, which is taken in seconds since 1970; without an offset it is
@@ -123,6 +127,15 @@ impl Schema {
     #[must_use]
     pub fn time(mut self, column: Column) -> Self {
         self.time = Some(column);
+        self.in_file_order = false;
+        self
+    }
+
+    /// No column of the time: rows are in time order as they stand, even where a column is called `date`.
+    #[must_use]
+    pub fn in_file_order(mut self) -> Self {
+        self.time = None;
+        self.in_file_order = true;
         self
     }
 
@@ -185,6 +198,9 @@ impl fmt::Display for Schema {
                 write!(f, ",{role}={column}")?;
             }
         }
+        if self.in_file_order {
+            f.write_str(",order=file")?;
+        }
         if self.delimiter != "," {
             let named = DELIMITERS
                 .iter()
@@ -222,7 +238,8 @@ impl FromStr for Schema {
 
     /// `user=COLUMN,item=COLUMN`, perhaps with `time=`, `value=` and `event=` columns, which are
     /// names of the header or positions counted from 0, a `delimiter=` (`tab`, `blank`, `comma` or
-    /// the text itself), `header=yes` or `no` (yes where a column is named), and `quotes=`.
+    /// the text itself), `header=yes` or `no` (yes where a column is named), `quotes=`, and in place of a
+    /// time `order=file`.
     fn from_str(text: &str) -> Result<Self> {
         let wrong = |reason: &str| Error::invalid("schema", text, reason);
         let yes_or_no = |value: &str| match value {
@@ -232,6 +249,7 @@ impl FromStr for Schema {
         };
         let mut columns: [Option<Column>; 5] = [const { None }; 5];
         let (mut delimiter, mut header, mut quotes) = (None, None, None);
+        let mut in_file_order = false;
         for part in text.split(',') {
             let (key, value) = part
                 .split_once('=')
@@ -253,11 +271,12 @@ impl FromStr for Schema {
                     let named = DELIMITERS.iter().find(|(name, _)| *name == value);
                     delimiter = Some(named.map_or(value, |(_, delimiter)| delimiter));
                 }
+                "order" if value == "file" => in_file_order = true,
                 "header" => header = Some(yes_or_no(value)?),
                 "quotes" => quotes = Some(yes_or_no(value)?),
                 _ => {
                     let reason = "has a part that is none of user, item, time, value, event, \
-                                  delimiter, header and quotes";
+                                  order=file, delimiter, header and quotes";
                     return Err(wrong(reason));
                 }
             }
@@ -269,7 +288,11 @@ impl FromStr for Schema {
         let (Some(user), Some(item)) = (user, item) else {
             return Err(wrong("must name the user's and the item's column"));
         };
+        if in_file_order && time.is_some() {
+            return Err(wrong("names a time, and has order=file in place of one"));
+        }
         Ok(Self {
+            in_file_order,
             delimiter: delimiter.unwrap_or(",").to_owned(),
             header: header.unwrap_or(by_name),
             user,

@@ -116,8 +116,18 @@ impl<R: Read> Read for Unpacked<R> {
     }
 }
 
-/// As many bytes as tell how a file is compressed.
-const START: u64 = 4;
+/// As many bytes as tell what a file is.
+const START: u64 = 8;
+
+/// What a Parquet file begins with.
+pub(super) const PARQUET: [u8; 4] = *b"PAR1";
+
+/// The first bytes of a file, which tell what it is, whatever its name.
+pub(super) fn first_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    File::open(path)?.take(START).read_to_end(&mut start)?;
+    Ok(start)
+}
 
 /// Text that can be read any number of times, and is unpacked while it is read.
 #[derive(Debug, Clone)]

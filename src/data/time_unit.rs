@@ -12,9 +12,11 @@
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// What the times of a data set are counted in. It is inferred from their size, since files don't say.
+/// What the times of a data set are counted in. It is inferred from the size of most of them, since
+/// files don't say.
 ///
 /// ```
 /// use seqrec::data::TimeUnit;
@@ -23,6 +25,9 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(TimeUnit::of_times(&[1_700_000_000_000.0]), TimeUnit::Milliseconds);
 /// // Places in a sequence file.
 /// assert_eq!(TimeUnit::of_times(&[0.0, 1.0, 2.0]), TimeUnit::Order);
+/// // One far date makes no milliseconds of seconds.
+/// let times = [1_700_000_000.0, 1_700_000_060.0, 253_402_300_799.0];
+/// assert_eq!(TimeUnit::of_times(&times), TimeUnit::Seconds);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -42,17 +47,39 @@ pub enum TimeUnit {
 }
 
 impl TimeUnit {
-    /// The unit of some times by the latest of them, which in seconds lies after 1973 and before
-    /// the year 5138, and so on; smaller ones are [`Order`](TimeUnit::Order).
+    /// All units, in the order of their sizes.
+    const ALL: [Self; 5] = [
+        Self::Order,
+        Self::Seconds,
+        Self::Milliseconds,
+        Self::Microseconds,
+        Self::Nanoseconds,
+    ];
+
+    /// The unit of some times by the size of their median, which in seconds lies after 1973 and before
+    /// the year 5138, and so on; smaller ones are [`Order`](TimeUnit::Order), as are numbers that rise
+    /// from small ones without a gap.
     pub fn of_times<'a>(times: impl IntoIterator<Item = &'a f64>) -> Self {
         let finite = times.into_iter().copied().filter(|time| time.is_finite());
-        match finite.fold(0.0, f64::max) {
+        let mut sizes = TimeSizes::default();
+        finite.for_each(|time| sizes.add(time, time, 1));
+        sizes.rule().unit
+    }
+
+    /// The unit that one time is in by its size.
+    fn of_size(time: f64) -> Self {
+        match time {
             ..1e8 => Self::Order,
             ..1e11 => Self::Seconds,
             ..1e14 => Self::Milliseconds,
             ..1e17 => Self::Microseconds,
             _ => Self::Nanoseconds,
         }
+    }
+
+    /// Whether a time is one of these days in this unit; any is where no unit is known.
+    pub(crate) fn is_of_these_days(self, time: f64) -> bool {
+        self == Self::Order || (Self::of_size(time) == self && time < LATEST * self.per_second())
     }
 
     /// How many of it a second has; [`Order`](TimeUnit::Order) is taken for seconds.
@@ -87,25 +114,184 @@ impl fmt::Display for TimeUnit {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The first and the last time of what can be meant, in seconds: from 1900 to 2100. What lies beyond
+/// stands for something else, as `9999-12-31` does for "never".
+const EARLIEST: f64 = -2_208_988_800.0;
+const LATEST: f64 = 4_102_444_800.0;
 
-    #[test]
-    fn units_are_told_by_the_latest_time_and_now_is_in_them() {
-        assert_eq!(TimeUnit::of_times(&[]), TimeUnit::Order);
-        assert_eq!(TimeUnit::of_times(&[f64::NAN, -5.0]), TimeUnit::Order);
-        for unit in [
-            TimeUnit::Seconds,
-            TimeUnit::Milliseconds,
-            TimeUnit::Microseconds,
-            TimeUnit::Nanoseconds,
-        ] {
-            assert_eq!(TimeUnit::of_times(&[0.0, unit.now()]), unit);
+/// How many times have the size of each unit, and from where to where these go: enough to tell what
+/// most are in and whether all can be, without sorting them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct TimeSizes([Size; TimeUnit::ALL.len()]);
+
+/// The times of one size.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    count: usize,
+    first: f64,
+    last: f64,
+}
+
+impl Default for Size {
+    fn default() -> Self {
+        Self {
+            count: 0,
+            first: f64::INFINITY,
+            last: f64::NEG_INFINITY,
         }
-        assert_eq!(
-            TimeUnit::of_times(&[TimeUnit::Order.now()]),
-            TimeUnit::Seconds
-        );
+    }
+}
+
+impl TimeSizes {
+    /// Those of some finite times.
+    pub(super) fn of(times: &[f64]) -> Self {
+        const AT_ONCE: usize = 1 << 14;
+        let parts = times.par_chunks(AT_ONCE).map(Self::of_part);
+        parts.reduce(Self::default, Self::and)
+    }
+
+    fn of_part(times: &[f64]) -> Self {
+        let mut sizes = Self::default();
+        let (first, last) = first_and_last(times);
+        if TimeUnit::of_size(first) == TimeUnit::of_size(last) {
+            sizes.add(first, last, times.len());
+        } else {
+            times.iter().for_each(|&time| sizes.add(time, time, 1));
+        }
+        sizes
+    }
+
+    /// Adds times of one size, from the first to the last.
+    #[expect(clippy::indexing_slicing, reason = "there is a size for each unit")]
+    fn add(&mut self, first: f64, last: f64, count: usize) {
+        let size = &mut self.0[TimeUnit::of_size(first) as usize];
+        size.count += count;
+        size.first = size.first.min(first);
+        size.last = size.last.max(last);
+    }
+
+    /// Those of these times and of others.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        for size in other.0.iter().filter(|size| size.count > 0) {
+            self.add(size.first, size.last, size.count);
+        }
+        self
+    }
+
+    /// What the bulk of these times says that all of them must be.
+    pub(super) fn rule(&self) -> TimeRule {
+        let some = || self.0.iter().filter(|size| size.count > 0);
+        let mut before = some().map(|size| size.count).sum::<usize>() / 2;
+        let mut sizes = TimeUnit::ALL.into_iter().zip(&self.0);
+        let median = sizes.find(|(_, size)| {
+            let found = before < size.count;
+            before = before.saturating_sub(size.count);
+            found
+        });
+        let (unit, bulk) = median.unwrap_or((TimeUnit::Order, &self.0[0]));
+        let small = &self.0[0];
+        let rule = TimeRule {
+            unit,
+            small: !is_gap(small, bulk),
+            any: false,
+        };
+        let rises = || some().zip(some().skip(1)).all(|(a, b)| !is_gap(a, b));
+        if rule.takes_all(self) || small.count == 0 || !rises() {
+            return rule;
+        }
+        TimeRule {
+            unit: TimeUnit::Order,
+            small: true,
+            any: true,
+        }
+    }
+}
+
+/// Whether nothing lies between smaller times and larger ones over a whole power of ten, as between
+/// seconds and milliseconds since 1970.
+fn is_gap(smaller: &Size, larger: &Size) -> bool {
+    smaller.last < larger.first / 10.0
+}
+
+/// The least and the greatest of some times, eight of them side by side.
+fn first_and_last(times: &[f64]) -> (f64, f64) {
+    let (mut first, mut last) = ([f64::INFINITY; 8], [f64::NEG_INFINITY; 8]);
+    let (eights, rest) = times.as_chunks::<8>();
+    for eight in eights {
+        for ((first, last), &time) in first.iter_mut().zip(&mut last).zip(eight) {
+            *first = if time < *first { time } else { *first };
+            *last = if time > *last { time } else { *last };
+        }
+    }
+    let rest = || rest.iter().copied();
+    let first = first
+        .into_iter()
+        .chain(rest())
+        .fold(f64::INFINITY, f64::min);
+    let last = last
+        .into_iter()
+        .chain(rest())
+        .fold(f64::NEG_INFINITY, f64::max);
+    (first, last)
+}
+
+/// What times must be to be of one unit with most others.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TimeRule {
+    unit: TimeUnit,
+    /// Whether small numbers are times of this unit too: of about 1970, and not what stands for none.
+    small: bool,
+    /// Whether times are numbers that rise from small ones, of any size.
+    any: bool,
+}
+
+impl TimeRule {
+    /// Whether a time can be meant.
+    pub(super) fn takes(&self, time: f64) -> bool {
+        let size = TimeUnit::of_size(time);
+        let seconds = time / self.unit.per_second();
+        match self.unit {
+            _ if self.any => true,
+            TimeUnit::Order => size == self.unit,
+            unit => {
+                let fits = size == unit || (size == TimeUnit::Order && self.small);
+                fits && (EARLIEST..LATEST).contains(&seconds)
+            }
+        }
+    }
+
+    /// Whether all of some times can be.
+    pub(super) fn takes_all(&self, sizes: &TimeSizes) -> bool {
+        let mut some = sizes.0.iter().filter(|size| size.count > 0);
+        some.all(|size| self.takes(size.first) && self.takes(size.last))
+    }
+
+    /// A time that can't be meant, and what it may be instead.
+    pub(super) fn odd(&self, time: f64, text: impl fmt::Display) -> String {
+        let size = TimeUnit::of_size(time);
+        match (size, self.unit) {
+            _ if size == self.unit || time < EARLIEST => {
+                format!("{text} (a date before 1900 or after 2100)")
+            }
+            (TimeUnit::Order, _) => format!("{text} (a small number)"),
+            (size, TimeUnit::Order) => format!("{text} (by its size in {size})"),
+            (size, unit) if (size as usize) < unit as usize => {
+                format!("{text} (by its size in {size})")
+            }
+            (size, _) => format!("{text} (by its size in {size}, or a date after 2100)"),
+        }
+    }
+
+    /// What most times are.
+    pub(super) fn expected(&self) -> &'static str {
+        match self.unit {
+            TimeUnit::Order => "a small number, as most times here are",
+            TimeUnit::Seconds => {
+                "a date from 1900 to 2100 or its seconds since 1970, as most times here are"
+            }
+            TimeUnit::Milliseconds => "milliseconds since 1970, as most times here are",
+            TimeUnit::Microseconds => "microseconds since 1970, as most times here are",
+            TimeUnit::Nanoseconds => "nanoseconds since 1970, as most times here are",
+        }
     }
 }

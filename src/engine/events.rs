@@ -209,8 +209,7 @@ pub(super) fn check_time(field: &'static str, time: f64, unit: TimeUnit) -> Resu
     if !time.is_finite() {
         return Err(Error::invalid(field, time, "must be a finite number"));
     }
-    let found = TimeUnit::of_times(&[time]);
-    if unit == TimeUnit::Order || found == unit {
+    if unit.is_of_these_days(time) {
         return Ok(());
     }
     let reason = format!("is no time of these days in {unit}, which the data's times are in");

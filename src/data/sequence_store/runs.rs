@@ -58,6 +58,16 @@ impl Runs {
         self.ends.last().copied().unwrap_or(0)
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Forgets all runs but the first ones.
+    pub(super) fn truncate(&mut self, count: usize) {
+        self.ends.truncate(count);
+    }
+
     /// Adds a run, which is sorted here; among equals the order stays.
     pub(super) fn push(&mut self, rows: &mut [Row]) -> io::Result<()> {
         rows.par_sort_by_key(Row::key);

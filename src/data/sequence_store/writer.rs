@@ -12,6 +12,7 @@ use crate::data::id::{ExternalId, IdTable};
 use crate::data::interactions::Interactions;
 use crate::data::k_core::k_core;
 use crate::data::reader::InteractionReader;
+use crate::data::time_unit::TimeSizes;
 use crate::error::damaged;
 use crate::files;
 use crate::{Error, Result};
@@ -41,7 +42,10 @@ pub struct SequenceStoreWriter {
     rows: Vec<Row>,
     pub(super) rows_per_run: usize,
     counts: Counts,
+    times: TimeSizes,
     skipped_rows: usize,
+    /// What there was before the file that is being read.
+    before: Option<Before>,
     /// How many rows came, whether or not they pass the filters.
     offered: u64,
     /// Whether rows were lost by a write that failed, without which no store may come of the rest.
@@ -56,6 +60,17 @@ impl std::fmt::Debug for SequenceStoreWriter {
             .field("rows", &(self.runs.rows() + self.rows.len() as u64))
             .finish_non_exhaustive()
     }
+}
+
+/// How much there was before a file.
+struct Before {
+    users: usize,
+    items: usize,
+    runs: usize,
+    rows: usize,
+    times: TimeSizes,
+    skipped_rows: usize,
+    offered: u64,
 }
 
 /// How many rows each user and each item has.
@@ -98,7 +113,9 @@ impl SequenceStoreWriter {
             rows: Vec::new(),
             rows_per_run: RUN,
             counts: Counts::default(),
+            times: TimeSizes::default(),
             skipped_rows: 0,
+            before: None,
             offered: 0,
             lost_rows: false,
         })
@@ -109,21 +126,64 @@ impl SequenceStoreWriter {
     /// Of files without times, rows are numbered from 0 in each.
     ///
     /// # Errors
-    /// As [`InteractionReader::read`] and [`append`](Self::append). What was taken of a file before an
-    /// error stays.
+    /// As [`InteractionReader::read`] and [`append`](Self::append). A file that fails adds nothing, so that
+    /// it can be mended and read again.
     pub fn read(&mut self, reader: &InteractionReader) -> Result<()> {
-        reader.read_parts(PART, &mut |part| self.append(part))
+        self.check_whole()?;
+        self.before = Some(Before {
+            users: self.users.len(),
+            items: self.items.len(),
+            runs: self.runs.count(),
+            rows: self.rows.len(),
+            times: self.times,
+            skipped_rows: self.skipped_rows,
+            offered: self.offered,
+        });
+        let size = PART.min(self.rows_per_run);
+        let read = reader.read_parts(size, &mut |part| self.append(part));
+        match (read, self.before.take()) {
+            (Err(error), Some(before)) => {
+                self.go_back_to(before)?;
+                Err(error)
+            }
+            (read, _) => read,
+        }
+    }
+
+    /// Forgets what a file that failed has added.
+    fn go_back_to(&mut self, before: Before) -> Result<()> {
+        if self.lost_rows {
+            return Ok(());
+        }
+        self.runs.truncate(before.runs);
+        self.rows.truncate(before.rows);
+        let first = |table: &IdTable, count| table.ids().iter().take(count).cloned().collect();
+        self.users = first(&self.users, before.users);
+        self.items = first(&self.items, before.items);
+        (self.times, self.skipped_rows) = (before.times, before.skipped_rows);
+        self.offered = before.offered;
+        let mut counts = Counts::zeros(self.users.len(), self.items.len());
+        self.rows.iter().for_each(|row| counts.add(row));
+        let counted = self.runs.merge(|row| {
+            counts.add(&row);
+            Ok(())
+        });
+        self.counts = counts;
+        self.lost_rows = counted.is_err();
+        counted.map_err(|error| self.io(error))
     }
 
     /// Adds interactions, after those that were added before.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for an empty id, or a time or value that is not finite, and then none is added;
+    /// [`Error::InvalidValue`] for an empty id, a time or value that is not finite, or a time in another
+    /// [unit](crate::data::TimeUnit) than most of these and of those before, and then none is added;
     /// [`Error::Io`] when the disk is full, after which the store has to be begun anew, and
     /// [`Error::Damaged`] says so.
     pub fn append(&mut self, part: Interactions) -> Result<()> {
         self.check_whole()?;
         part.check_rows()?;
+        self.times = part.check_times(self.times)?;
         let users = self.users.intern_all(&part.users);
         let items = self.items.intern_all(&part.items);
         self.counts.users.resize(self.users.len(), 0);
@@ -149,7 +209,18 @@ impl SequenceStoreWriter {
     }
 
     fn end_run(&mut self) -> Result<()> {
-        let written = self.runs.push(&mut self.rows);
+        let mut rows = self.rows.as_mut_slice();
+        let mut written = Ok(());
+        // Those from before a file that may fail are a run of their own, which stays.
+        if let Some(before) = &mut self.before
+            && before.rows > 0
+        {
+            let kept;
+            (kept, rows) = rows.split_at_mut(std::mem::take(&mut before.rows));
+            written = self.runs.push(kept);
+            before.runs = self.runs.count();
+        }
+        let written = written.and_then(|()| self.runs.push(rows));
         self.rows.clear();
         self.lost_rows |= written.is_err();
         written.map_err(|error| self.io(error))
