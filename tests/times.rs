@@ -121,7 +121,7 @@ fn the_unit_goes_by_the_bulk_of_times() {
         TimeUnit::Nanoseconds,
     ] {
         assert_eq!(TimeUnit::of_times(&[0.0, unit.now()]), unit);
-        of_columns(&vec![unit.now(); 4]).unwrap();
+        of_columns(&[unit.now(); 4]).unwrap();
     }
     assert_eq!(
         TimeUnit::of_times(&[TimeUnit::Order.now()]),
