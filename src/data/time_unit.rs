@@ -78,6 +78,7 @@ impl TimeUnit {
     }
 
     /// Whether a time is one of these days in this unit; any is where no unit is known.
+    #[cfg(feature = "engine")]
     pub(crate) fn is_of_these_days(self, time: f64) -> bool {
         self == Self::Order || (Self::of_size(time) == self && time < LATEST * self.per_second())
     }
