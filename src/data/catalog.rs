@@ -299,7 +299,7 @@ mod tests {
         let catalog = Catalog::from_ids([ExternalId::from("a")])
             .unwrap()
             .with_user_features(names.clone());
-        let values = names.iter().zip(1u8..).rev();
+        let values = names.iter().rev().zip((1u8..=40).rev());
         let row = catalog.user_row(values.map(|(name, value)| (name.as_str(), value.into())));
         assert_eq!(row.unwrap(), (1u8..=40).map(f32::from).collect::<Vec<_>>());
         assert!(catalog.user_row([("f", 1.0)]).is_err());
