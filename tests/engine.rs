@@ -307,7 +307,7 @@ fn an_engine_and_an_evaluation_rank_alike() {
     let log = Synthetic::new().with_users(60).with_items(40).generate();
     let dataset = Dataset::new(log, Filters::default()).unwrap();
     let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
-    let (catalog, cases) = (split.catalog(), &split.test);
+    let catalog = split.catalog();
     let load = {
         let (split, dataset) = (split.clone(), dataset.clone());
         move || {
@@ -319,43 +319,60 @@ fn an_engine_and_an_evaluation_rank_alike() {
     let settings = EngineConfig::new().with_budget(budget).with_history(5_000);
     let engine = RecallEngine::with_loader(load, settings).unwrap();
     let stage = stage_by_time(&split, 60.0).unwrap();
-    let mut scorer = Scorer::new(catalog, &[10]).unwrap();
-    let mut depend_on_time = 0;
-    for place in 0..cases.len() {
-        let case = cases.get(place);
-        let asked = dataset.sequences().times(case.user)[case.history.len()];
-        let ids = case
-            .history
-            .iter()
-            .map(|&item| catalog.id_of(item).unwrap());
-        let timed = ids.cloned().zip(case.times.iter().copied());
-        let request = RecallRequest::of_timed_history(timed.clone(), 10).at(asked);
-        let served = engine.recall_for(&request).unwrap();
+    let by_channel = |recalled: &Recalled, name: &str| -> Vec<(ExternalId, usize, f32)> {
+        let found = recalled.items.iter().filter_map(|item| {
+            let found = item.found.iter().find(|found| &*found.channel == name)?;
+            Some((item.id.clone(), found.rank, found.score))
+        });
+        found.collect()
+    };
+    // The stage's data know a user up to where validation begins.
+    for (cases, by_user) in [(&split.test, false), (&split.valid, true)] {
+        let mut scorer = Scorer::new(catalog, &[10]).unwrap();
+        let mut depend_on_time = [("path", 0), ("hstu", 0)];
+        for place in 0..cases.len() {
+            let case = cases.get(place);
+            let asked = dataset.sequences().times(case.user)[case.history.len()];
+            let request = match by_user {
+                true => RecallRequest::of_user(dataset.user_id(case.user).unwrap().clone(), 10),
+                false => {
+                    let ids = case.history.iter().map(|&item| catalog.id_of(item));
+                    let ids = ids.map(|id| id.unwrap().clone());
+                    let timed = ids.zip(case.times.iter().copied());
+                    RecallRequest::of_timed_history(timed, 10)
+                }
+            };
+            let served = engine.recall_for(&request.clone().at(asked)).unwrap();
 
-        let unseen = |_: usize, item: ItemIndex| !case.history.contains(&item);
-        let filter = Some(Filter::Predicate(&unseen));
-        let fused = stage.recall_fused(&[cases.history(place).into()], 10, filter);
-        let evaluated = fused.unwrap().remove(0);
-        assert_eq!(served.items.len(), evaluated.len());
-        for (served, evaluated) in served.items.iter().zip(&evaluated) {
-            assert_eq!(Some(&served.id), catalog.id_of(evaluated.item));
-            let found = evaluated
-                .found
-                .iter()
-                .map(|found| (found.rank, found.score));
-            assert!((served.found.iter().map(|found| (found.rank, found.score))).eq(found));
+            let unseen = |_: usize, item: ItemIndex| !case.history.contains(&item);
+            let filter = Some(Filter::Predicate(&unseen));
+            let fused = stage.recall_fused(&[cases.history(place).into()], 10, filter);
+            let evaluated = fused.unwrap().remove(0);
+            assert_eq!(served.items.len(), evaluated.len());
+            for (served, evaluated) in served.items.iter().zip(&evaluated) {
+                assert_eq!(Some(&served.id), catalog.id_of(evaluated.item));
+                let found = evaluated
+                    .found
+                    .iter()
+                    .map(|found| (found.rank, found.score));
+                assert!((served.found.iter().map(|found| (found.rank, found.score))).eq(found));
+            }
+            let items = served.items.iter().map(|item| catalog.index_of(&item.id));
+            scorer.add(&items.collect::<Option<Vec<_>>>().unwrap(), case.labels);
+            // It is a test of time only where another time gives another list.
+            let later = engine.recall_for(&request.at(asked + 1e6)).unwrap();
+            for (name, count) in &mut depend_on_time {
+                *count += usize::from(by_channel(&later, name) != by_channel(&served, name));
+            }
         }
-        let items = served.items.iter().map(|item| catalog.index_of(&item.id));
-        scorer.add(&items.collect::<Option<Vec<_>>>().unwrap(), case.labels);
-        // It is a test of time only where another time gives another list.
-        let request = RecallRequest::of_timed_history(timed, 10).at(asked + 1e6);
-        depend_on_time += usize::from(engine.recall_for(&request).unwrap().items != served.items);
+        for (name, count) in depend_on_time {
+            assert!(count > cases.len() / 2, "{name}: {count}");
+        }
+        let evaluation = Evaluation::new(&[10], Seen::Exclude);
+        let report = evaluation.run_channel(&stage, cases, catalog).unwrap();
+        assert_eq!(report.recall(10), scorer.report().recall(10));
+        assert_eq!(report.ndcg(10), scorer.report().ndcg(10));
     }
-    assert!(depend_on_time > cases.len() / 2, "{depend_on_time}");
-    let evaluation = Evaluation::new(&[10], Seen::Exclude);
-    let report = evaluation.run_channel(&stage, cases, catalog).unwrap();
-    assert_eq!(report.recall(10), scorer.report().recall(10));
-    assert_eq!(report.ndcg(10), scorer.report().ndcg(10));
 }
 
 /// Where a request does not say when a user asks, they ask now, by the clock.
