@@ -175,7 +175,7 @@ impl Catalog {
         &self.user_features
     }
 
-    pub(super) fn with_user_features(self, user_features: Vec<String>) -> Self {
+    pub(crate) fn with_user_features(self, user_features: Vec<String>) -> Self {
         Self {
             user_features,
             ..self
