@@ -120,7 +120,10 @@ fn others_read_what_is_written() {
         let column = batch.column_by_name("id").unwrap();
         if texts {
             let column = column.as_string::<i32>();
-            assert_eq!([column.value(0), column.value(1)], ["a \"lamp\"\nof tin", "42"]);
+            assert_eq!(
+                [column.value(0), column.value(1)],
+                ["a \"lamp\"\nof tin", "42"]
+            );
         } else {
             assert_eq!(column.as_primitive::<Int64Type>().values(), &[7, 42]);
         }

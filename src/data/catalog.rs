@@ -179,7 +179,7 @@ impl Catalog {
         &self.user_features
     }
 
-    pub(super) fn with_user_features(self, user_features: Vec<String>) -> Self {
+    pub(crate) fn with_user_features(self, user_features: Vec<String>) -> Self {
         let mut columns: Vec<usize> = (0..user_features.len()).collect();
         columns.sort_unstable_by_key(|&column| user_features.get(column));
         Self {

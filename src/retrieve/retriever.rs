@@ -3,7 +3,7 @@
 use crate::backend::Backend;
 use crate::data::{Catalog, ExternalId, History, ItemIndex, Seen};
 use crate::eval::check_k;
-use crate::index::{Filter, VectorIndex};
+use crate::index::{Filter, ItemSet, VectorIndex};
 use crate::model::SequenceRecaller;
 use crate::{Error, Result, checks::same_length};
 
@@ -206,7 +206,8 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
         let (scored, source) = if known.is_empty() {
             (self.popular(options.k)?, Source::Popularity)
         } else {
-            let allowed = |_, item: ItemIndex| !known.contains(&item);
+            let seen: ItemSet = known.iter().copied().collect();
+            let allowed = |_, item: ItemIndex| !seen.contains(item);
             let unseen: Filter<'_> = Filter::Predicate(&allowed);
             let filter = options.seen.is_excluded().then_some(unseen);
             let history = if times.is_empty() {
