@@ -527,6 +527,8 @@ fn old_items_weigh_less_by_age() {
         panic!("both are recalled")
     };
     assert!(first > second && second > 0.0, "{first}, {second}");
+    // Squares are numbers of full precision, as those are that a fusion divides by.
+    assert!(second * second >= f32::MIN_POSITIVE, "{second}");
 }
 
 #[test]
@@ -757,6 +759,16 @@ fn what_is_observed_counts_and_what_is_long_past_is_forgotten() {
         observe(4, 160.0, "click");
     }
     assert_eq!(items(), [2, 4]);
+    // One that is far ahead counts, and is past in its turn.
+    observe(5, 1e6, "click");
+    for _ in 0..255 {
+        observe(4, 160.0, "click");
+    }
+    assert_eq!(items(), [4, 2, 5]);
+    for _ in 0..256 {
+        observe(4, 270.0, "click");
+    }
+    assert_eq!(items(), [4]);
     // With a half-life, however far apart in time: weights stay numbers.
     let config = PopularityConfig::new().with_half_life(Some(1.0));
     let rule = config.fit_log(&log, &catalog, |_| Vec::new()).unwrap();

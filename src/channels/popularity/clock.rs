@@ -48,7 +48,9 @@ impl Clock {
         if self.now.is_some_and(|now| time <= now) {
             return;
         }
-        let mut last = Vec::from_iter(self.last.iter().copied());
+        let mut last = [0.0; LAST];
+        (last.iter_mut().zip(&self.last)).for_each(|(to, time)| *to = *time);
+        let (last, _) = last.split_at_mut(self.last.len());
         let middle = (last.len() - 1) / 2;
         let (_, &mut middle, _) = last.select_nth_unstable_by(middle, f64::total_cmp);
         self.now = Some(self.now.map_or(middle, |now| now.max(middle)));

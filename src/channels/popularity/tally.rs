@@ -79,7 +79,8 @@ impl Tally {
         let (mut piece, mut oldest) = (0, i64::MIN);
         if let Some(window) = config.window {
             let length = window / PIECES;
-            piece = (row.time / length).floor() as i64;
+            // One that is far ahead must not be in every window to come.
+            piece = (row.time.min(now + window) / length).floor() as i64;
             oldest = ((now - window) / length).floor() as i64;
         }
         if piece < oldest {
