@@ -129,12 +129,11 @@ fn is_parquet(path: &Path) -> Result<Option<bool>> {
 }
 
 /// Whether a file beside Parquet files may hold rows, and is not a page about them, as clones of data sets
-/// have, or what a table format writes down of itself.
+/// have, or what a table format writes down of itself. What is compressed may be anything.
 fn may_be_data(path: &Path) -> bool {
     const DATA: [&str; 19] = [
         "csv", "tsv", "txt", "dat", "data", "inter", "jsonl", "ndjson", "orc", "avro", "arrow",
-        "feather", // What is compressed may be anything.
-        "gz", "zst", "bz2", "xz", "snappy", "deflate", "zip",
+        "feather", "gz", "zst", "bz2", "xz", "snappy", "deflate", "zip",
     ];
     let Some(end) = path.extension() else {
         return true;
