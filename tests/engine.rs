@@ -16,7 +16,7 @@ use seqrec::engine::{
     Because, EngineConfig, Observed, Outcome, RecallEngine, RecallRequest, Recalled,
 };
 use seqrec::eval::Scorer;
-use seqrec::index::{Filter, FlatIndex, HnswConfig, IndexPlan};
+use seqrec::index::{Filter, FlatIndex, HnswConfig, IndexPlan, ItemSet};
 use seqrec::model::{Gru4RecConfig, HstuConfig, RecallerConfig, TwoTowerConfig};
 use seqrec::prelude::Flex;
 use seqrec::recall::{
@@ -26,7 +26,7 @@ use seqrec::recall::{
 use seqrec::retrieve::{Evaluation, ModelEncoder, item_vectors};
 use seqrec::store::{
     ChannelKind, PlannedChannel, PlannedSelection, Run, STAGE_FORMAT_VERSION, ServedStage,
-    StageData, StagePlan,
+    StageData, StageModel, StagePlan,
 };
 
 #[path = "support/stage.rs"]
@@ -223,6 +223,97 @@ fn where_all_channels_fail_the_fallback_answers() {
     ));
 }
 
+/// A channel that searches an index of all items but the first, and what asking it comes to.
+struct WithoutFirst {
+    said: Told,
+    asked: Arc<dyn Fn() -> seqrec::Result<()> + Send + Sync>,
+}
+
+impl RecallChannel for WithoutFirst {
+    fn recall(
+        &self,
+        users: &[UserContext<'_>],
+        k: usize,
+        filter: Option<Filter<'_>>,
+    ) -> seqrec::Result<Candidates> {
+        self.said.recall(users, k, filter)
+    }
+
+    fn holds(&self, items: &ItemSet) -> seqrec::Result<Option<ItemSet>> {
+        (self.asked)()?;
+        Ok(Some(items.iter().filter(|item| item.get() != 1).collect()))
+    }
+}
+
+/// What was removed from an index does not come back when the channel that searches it fails, is late or
+/// busy; one that can't say what it holds keeps no fallback from answering.
+#[test]
+fn a_fallback_recalls_nothing_that_was_removed_whatever_becomes_of_the_channel() {
+    let on_purpose = || Error::NothingLeft {
+        reason: "on purpose".to_owned(),
+    };
+    let held = Arc::new(AtomicBool::new(true));
+    let hang = || {
+        let held = held.clone();
+        move || {
+            while held.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    };
+    let engine = |said: Told, asked: Arc<dyn Fn() -> seqrec::Result<()> + Send + Sync>| {
+        let load = move || {
+            let (said, asked) = (said.clone(), asked.clone());
+            let channel = WithoutFirst { said, asked };
+            let stage = stage()
+                .channel("u2i", channel, ChannelWeight::default())?
+                .budget("u2i", Duration::from_millis(200))?
+                .fallback(Popularity::new(data().catalog()));
+            Ok(ServedStage::new(stage, data()))
+        };
+        let settings = EngineConfig::new()
+            .with_threads(1)
+            .with_budget(Duration::from_secs(4));
+        RecallEngine::with_loader(load, settings).unwrap()
+    };
+    let (all, left) = (["a", "b", "c"], ["b", "c", "d"]);
+    let fails = move || Told(Arc::new(move |_| Err(on_purpose())));
+    let silent = || Told(Arc::new(|_| Ok(Vec::new())));
+    let panics = || Told(Arc::new(|_| panic!("in its test")));
+    let hangs = hang();
+    let late = Told(Arc::new(move |_| {
+        hangs();
+        Ok(Vec::new())
+    }));
+    for said in [silent(), fails(), panics(), late] {
+        let engine = engine(said, Arc::new(|| Ok(())));
+        for _ in 0..2 {
+            let recalled = engine.recall("nobody", 3).unwrap();
+            assert_eq!(ids(&recalled), left, "{:?}", recalled.channels);
+        }
+    }
+    let refuses = engine(fails(), Arc::new(move || Err(on_purpose())));
+    assert_eq!(ids(&refuses.recall("nobody", 3).unwrap()), all);
+    let (asked, hangs) = (Arc::new(AtomicUsize::new(0)), hang());
+    let count = asked.clone();
+    let stuck = engine(
+        fails(),
+        Arc::new(move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            hangs();
+            Ok(())
+        }),
+    );
+    for _ in 0..3 {
+        assert_eq!(ids(&stuck.recall("nobody", 3).unwrap()), all);
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    held.store(false, Ordering::SeqCst);
+    wait_until("the index answers", || {
+        ids(&stuck.recall("nobody", 3).unwrap()) == left
+    });
+}
+
 /// A channel that says what the history is.
 fn echo() -> Told {
     Told(Arc::new(|user| Ok(user.history().items().to_vec())))
@@ -307,7 +398,7 @@ fn an_engine_and_an_evaluation_rank_alike() {
     let log = Synthetic::new().with_users(60).with_items(40).generate();
     let dataset = Dataset::new(log, Filters::default()).unwrap();
     let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
-    let (catalog, cases) = (split.catalog(), &split.test);
+    let catalog = split.catalog();
     let load = {
         let (split, dataset) = (split.clone(), dataset.clone());
         move || {
@@ -319,43 +410,60 @@ fn an_engine_and_an_evaluation_rank_alike() {
     let settings = EngineConfig::new().with_budget(budget).with_history(5_000);
     let engine = RecallEngine::with_loader(load, settings).unwrap();
     let stage = stage_by_time(&split, 60.0).unwrap();
-    let mut scorer = Scorer::new(catalog, &[10]).unwrap();
-    let mut depend_on_time = 0;
-    for place in 0..cases.len() {
-        let case = cases.get(place);
-        let asked = dataset.sequences().times(case.user)[case.history.len()];
-        let ids = case
-            .history
-            .iter()
-            .map(|&item| catalog.id_of(item).unwrap());
-        let timed = ids.cloned().zip(case.times.iter().copied());
-        let request = RecallRequest::of_timed_history(timed.clone(), 10).at(asked);
-        let served = engine.recall_for(&request).unwrap();
+    let by_channel = |recalled: &Recalled, name: &str| -> Vec<(ExternalId, usize, f32)> {
+        let found = recalled.items.iter().filter_map(|item| {
+            let found = item.found.iter().find(|found| &*found.channel == name)?;
+            Some((item.id.clone(), found.rank, found.score))
+        });
+        found.collect()
+    };
+    // The stage's data know a user up to where validation begins.
+    for (cases, by_user) in [(&split.test, false), (&split.valid, true)] {
+        let mut scorer = Scorer::new(catalog, &[10]).unwrap();
+        let mut depend_on_time = [("path", 0), ("hstu", 0)];
+        for place in 0..cases.len() {
+            let case = cases.get(place);
+            let asked = dataset.sequences().times(case.user)[case.history.len()];
+            let request = match by_user {
+                true => RecallRequest::of_user(dataset.user_id(case.user).unwrap().clone(), 10),
+                false => {
+                    let ids = case.history.iter().map(|&item| catalog.id_of(item));
+                    let ids = ids.map(|id| id.unwrap().clone());
+                    let timed = ids.zip(case.times.iter().copied());
+                    RecallRequest::of_timed_history(timed, 10)
+                }
+            };
+            let served = engine.recall_for(&request.clone().at(asked)).unwrap();
 
-        let unseen = |_: usize, item: ItemIndex| !case.history.contains(&item);
-        let filter = Some(Filter::Predicate(&unseen));
-        let fused = stage.recall_fused(&[cases.history(place).into()], 10, filter);
-        let evaluated = fused.unwrap().remove(0);
-        assert_eq!(served.items.len(), evaluated.len());
-        for (served, evaluated) in served.items.iter().zip(&evaluated) {
-            assert_eq!(Some(&served.id), catalog.id_of(evaluated.item));
-            let found = evaluated
-                .found
-                .iter()
-                .map(|found| (found.rank, found.score));
-            assert!((served.found.iter().map(|found| (found.rank, found.score))).eq(found));
+            let unseen = |_: usize, item: ItemIndex| !case.history.contains(&item);
+            let filter = Some(Filter::Predicate(&unseen));
+            let fused = stage.recall_fused(&[cases.history(place).into()], 10, filter);
+            let evaluated = fused.unwrap().remove(0);
+            assert_eq!(served.items.len(), evaluated.len());
+            for (served, evaluated) in served.items.iter().zip(&evaluated) {
+                assert_eq!(Some(&served.id), catalog.id_of(evaluated.item));
+                let found = evaluated
+                    .found
+                    .iter()
+                    .map(|found| (found.rank, found.score));
+                assert!((served.found.iter().map(|found| (found.rank, found.score))).eq(found));
+            }
+            let items = served.items.iter().map(|item| catalog.index_of(&item.id));
+            scorer.add(&items.collect::<Option<Vec<_>>>().unwrap(), case.labels);
+            // It is a test of time only where another time gives another list.
+            let later = engine.recall_for(&request.at(asked + 1e6)).unwrap();
+            for (name, count) in &mut depend_on_time {
+                *count += usize::from(by_channel(&later, name) != by_channel(&served, name));
+            }
         }
-        let items = served.items.iter().map(|item| catalog.index_of(&item.id));
-        scorer.add(&items.collect::<Option<Vec<_>>>().unwrap(), case.labels);
-        // It is a test of time only where another time gives another list.
-        let request = RecallRequest::of_timed_history(timed, 10).at(asked + 1e6);
-        depend_on_time += usize::from(engine.recall_for(&request).unwrap().items != served.items);
+        for (name, count) in depend_on_time {
+            assert!(count > cases.len() / 2, "{name}: {count}");
+        }
+        let evaluation = Evaluation::new(&[10], Seen::Exclude);
+        let report = evaluation.run_channel(&stage, cases, catalog).unwrap();
+        assert_eq!(report.recall(10), scorer.report().recall(10));
+        assert_eq!(report.ndcg(10), scorer.report().ndcg(10));
     }
-    assert!(depend_on_time > cases.len() / 2, "{depend_on_time}");
-    let evaluation = Evaluation::new(&[10], Seen::Exclude);
-    let report = evaluation.run_channel(&stage, cases, catalog).unwrap();
-    assert_eq!(report.recall(10), scorer.report().recall(10));
-    assert_eq!(report.ndcg(10), scorer.report().ndcg(10));
 }
 
 /// Where a request does not say when a user asks, they ask now, by the clock.
@@ -587,6 +695,56 @@ fn a_user_whose_data_are_ahead_of_the_clock_is_served() {
     );
 }
 
+/// What somebody took is left out, though the data reach beyond it and lack it, and counts once where
+/// they have it by now.
+#[test]
+fn events_that_the_data_lack_or_have_by_now_are_left_out_and_count_once() {
+    let now = TimeUnit::Seconds.now().floor();
+    let loads = AtomicUsize::new(0);
+    let load = move || {
+        let later = [("b", now - 50.0), ("d", now + 60.0)];
+        let later = &later[..2 * loads.fetch_add(1, Ordering::SeqCst).min(1)];
+        let of = |user: &'static str| {
+            move |&(item, time): &(&'static str, f64)| Interaction::new(user, item, time)
+        };
+        let all = ["a", "b", "c", "d"].map(|item| (item, now - 200.0));
+        let log: Interactions = (all.iter().map(of("bo")))
+            .chain([("a", now - 100.0)].iter().map(of("anna")))
+            .chain(later.iter().map(of("anna")))
+            .chain([("a", now - 10.0)].iter().map(of("cy")))
+            .collect();
+        let dataset = Dataset::new(log, Filters::default())?;
+        let sequences = TrainingSequences::all(&dataset);
+        let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
+        let all = items(&[1, 2, 3, 4]);
+        let stage = stage().channel("all", all, ChannelWeight::default())?;
+        Ok(ServedStage::new(stage, data))
+    };
+    let settings = EngineConfig::new().with_budget(Duration::from_secs(30));
+    let engine = RecallEngine::with_loader(load, settings).unwrap();
+    let took = |user: &str, item: &str, time: f64| {
+        let event = Interaction::new(user, item, time);
+        engine.observe(&event, &[]).unwrap()
+    };
+    let recalled = |user: &str| {
+        let recalled = engine.recall(user, 9).unwrap();
+        (ids(&recalled).concat(), recalled.known)
+    };
+    // Older than the end of the data, which have no such thing, and of an item that they have.
+    assert_eq!(took("cy", "b", now - 20.0), Observed::Older);
+    assert_eq!(took("cy", "a", now - 20.0), Observed::Older);
+    assert_eq!(recalled("cy"), ("cd".to_owned(), 1));
+    assert_eq!(took("anna", "c", now - 70.0), Observed::Taken);
+    assert_eq!(took("anna", "d", now + 60.0), Observed::Taken);
+    assert_eq!(recalled("anna"), ("b".to_owned(), 3));
+    // Data that go on from then, without the one and with the other, which lies ahead.
+    engine.reload().unwrap();
+    assert_eq!(recalled("anna"), (String::new(), 3));
+    assert_eq!(took("anna", "d", now + 60.0), Observed::Older);
+    assert_eq!(recalled("anna"), (String::new(), 3));
+    assert_eq!(recalled("cy"), ("cd".to_owned(), 1));
+}
+
 /// The features of users are kept in a stage's folder and taken in calls; a model that looks at them is
 /// not asked without any.
 #[test]
@@ -688,6 +846,100 @@ fn users_have_features_in_service() {
     );
 }
 
+/// Whether a model and a stage's data go together is said by what the model looks at, when they are put
+/// together.
+#[test]
+fn models_that_look_at_features_need_data_that_name_them_and_others_do_not() {
+    let device = Default::default();
+    let log = || Synthetic::new().with_users(40).with_items(30).generate();
+    let plain = Dataset::new(log(), Filters::default()).unwrap();
+    let kinds = (0..plain.users()).map(|user| {
+        let id = plain.user_id(user).unwrap().clone();
+        (id, [["even", "odd"][user % 2]])
+    });
+    let features = Features::of_users(&plain, kinds);
+    let with = Dataset::new(log(), Filters::default()).unwrap();
+    let with = with.with_user_features(features).unwrap();
+    let data = |dataset: &Dataset| {
+        let sequences = TrainingSequences::all(dataset);
+        StageData::new(dataset, sequences, dataset.catalog().clone()).unwrap()
+    };
+    let plan = StagePlan::new(Fusion::RECIPROCAL_RANK).channel("u2i", ChannelKind::Model);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+
+    // It looks at two, and its catalog and the data name none.
+    let config = TwoTowerConfig::new().with_dim(8).with_user_features(2);
+    let items = plain.catalog().len();
+    let model = config.init::<Flex>(items, 1, &device).unwrap();
+    let run = |catalog: &Catalog| Run::<Flex, _> {
+        config: config.clone(),
+        model: model.clone(),
+        catalog: catalog.clone(),
+    };
+    let bare = run(plain.catalog());
+    let refused = |refused: Result<(), Error>| {
+        let text = refused.unwrap_err().to_string();
+        assert!(
+            text.contains("2 features") && text.contains("anew"),
+            "{text}"
+        );
+    };
+    refused(plan.save(&path, &bare, data(&plain), &device));
+    let of_run = || StageModel::of_run::<Flex, _>(run(plain.catalog()), device);
+    refused(data(&plain).with_model(of_run()).map(drop));
+    refused(data(&plain).with_further_model("other", of_run()).map(drop));
+    let new = StageModel::new::<Flex, _>(model.clone(), device);
+    refused(data(&plain).with_model(new.clone()).map(drop));
+    data(&with).with_model(new).unwrap();
+    // So does a folder of before there were names, when it is opened.
+    plan.save(&path, &run(with.catalog()), data(&with), &device)
+        .unwrap();
+    ServedStage::load::<Flex>(&path, &device).unwrap();
+    let file = |name: &str| path.join("v000001").join(name);
+    let files = [
+        file("catalog.json"),
+        file("model.json"),
+        file("stage.json"),
+        path.join("run.json"),
+    ];
+    let mut texts = files
+        .clone()
+        .map(|file| std::fs::read_to_string(file).unwrap());
+    let whole = texts.clone();
+    let names = ",\"user_features\":[\"even\",\"odd\"]";
+    assert!(texts[0].contains(names), "{}", texts[0]);
+    texts[0] = texts[0].replace(names, "");
+    texts[2] = (texts[2].replace("\"user_features\": true", "\"user_features\": false")).replace(
+        &format!("\"format_version\": {STAGE_FORMAT_VERSION}"),
+        "\"format_version\": 6",
+    );
+    let checksum = |text: &str| crc32fast::hash(text.as_bytes()).to_string();
+    for place in 0..4 {
+        // Each file has the checksums of those before it.
+        for before in 0..place {
+            let (was, is) = (checksum(&whole[before]), checksum(&texts[before]));
+            texts[place] = texts[place].replace(&was, &is);
+        }
+        std::fs::write(&files[place], &texts[place]).unwrap();
+    }
+    refused(ServedStage::load::<Flex>(&path, &device).map(drop));
+
+    // It looks at none, whatever its split had.
+    let config = Gru4RecConfig::new().with_dim(8);
+    let model = config.init::<Flex>(items, 1, &device).unwrap();
+    let gru = || Run::<Flex, _> {
+        config: config.clone(),
+        model: model.clone(),
+        catalog: with.catalog().clone(),
+    };
+    let further = StageModel::of_run(gru(), device);
+    let data = data(&plain).with_further_model("other", further).unwrap();
+    plan.save(&path, &gru(), data, &device).unwrap();
+    let served = ServedStage::load::<Flex>(&path, &device).unwrap();
+    assert!(served.data().catalog().user_features().is_empty());
+}
+
 /// A stage of which nothing can come is refused when it is planned, opened or loaded again.
 #[test]
 fn stages_of_nothing_are_refused() {
@@ -747,6 +999,34 @@ fn engine_with_times(unit: f64) -> RecallEngine {
         Ok(ServedStage::new(stage, data))
     };
     RecallEngine::with_loader(load, EngineConfig::default()).unwrap()
+}
+
+/// The data's own times are in their unit, though they begin before what its numbers are told by.
+#[test]
+fn times_like_the_datas_earliest_are_taken() {
+    let log: Interactions = [("a", 3e7), ("b", 9e7), ("c", 2e8), ("a", 9e8), ("b", 1.5e9)]
+        .map(|(item, time)| Interaction::new("anna", item, time))
+        .into_iter()
+        .collect();
+    let dataset = Dataset::new(log, Filters::default()).unwrap();
+    let load = move || {
+        let sequences = TrainingSequences::all(&dataset);
+        let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
+        let stage = stage().channel("echo", echo(), ChannelWeight::default())?;
+        Ok(ServedStage::new(stage, data))
+    };
+    let engine = RecallEngine::with_loader(load, EngineConfig::default()).unwrap();
+    assert_eq!(engine.time_unit(), TimeUnit::Seconds);
+    let ask = |time: f64| {
+        let history = [("a", time), ("b", 1e9)];
+        engine.recall_for(&RecallRequest::of_timed_history(history, 2))
+    };
+    for time in [3e7, 4e7, 5e8] {
+        assert!(ask(time).is_ok(), "{time}");
+    }
+    assert!(ask(2e7).is_err());
+    let event = Interaction::new("new", "c", 9e7);
+    assert_eq!(engine.observe(&event, &[]).unwrap(), Observed::Taken);
 }
 
 /// An event counts from the next call on, or is refused: never accepted and then ignored.

@@ -411,11 +411,15 @@ mod splits {
             (0.5, 1.0, "test"),
             (0.8, 0.5, "test"),
             (0.5, 0.5, "test"),
+            // Nothing lies before the first time.
+            (0.001, 0.5, "valid"),
         ] {
             let refused = Protocol::time_cut_at_shares(&dataset, valid, test).unwrap_err();
             let named = matches!(refused, Error::InvalidValue { field: name, .. } if name == field);
             assert!(named, "{refused}");
         }
+        let refused = Protocol::time_cut_at_shares(&dataset, 0.001, 0.5).unwrap_err();
+        assert!(refused.to_string().contains("0.001"), "{refused}");
 
         // 1.5e9 is 2017-07-14 02:40.
         let at = Protocol::time_cut_at_dates(&dataset, "2017-07-29", "2017-08-01 02:40:00");
@@ -455,6 +459,8 @@ mod splits {
             );
             let range = "1500864000 to 1502505600, 2017-07-24 to 2017-08-12 in seconds";
             assert!(reason.contains(range), "{reason}");
+            let says_none = reason.contains("infinity for no test");
+            assert_eq!(says_none, field == "protocol.test", "{reason}");
         }
         // No test is what infinity asks for.
         let cut = Protocol::TimeCut {

@@ -527,6 +527,9 @@ fn stray_quotes_swallow_no_rows() {
         (&[(20, "\"Heroes"), (21, "TV 40\"")], 1),
         // Pairs within are escaped quotes.
         (&[(20, "\"Heroes"), (50, "\"\""), (120, "TV 40\"")], 1),
+        // A delimiter stands after the quote.
+        (&[(20, "\"Heroes, The"), (71, "TV 40\"")], 1),
+        (&[(20, "\"Heroes, The"), (21, "TV 40\"")], 1),
         // Quotes inside of a field, in one line.
         (&[(7, "\"Heroes\" live")], 1),
         // None of these is stray.
@@ -544,6 +547,52 @@ fn stray_quotes_swallow_no_rows() {
     let text = titled("x\n1,32,soon,\"abc\n1,34,10,TV\"");
     let log = read("log.csv", text, BadRows::Skip).unwrap();
     assert_eq!((log.len(), log.skipped_rows()), (4, 1));
+}
+
+#[test]
+fn a_fault_after_a_field_of_several_lines_loses_no_rows_unseen() {
+    let of = |faulty: &str| {
+        let rows = "1,32,8,\"Heroes,y\n1,33,9,x,y\n";
+        format!("user,item,time,title,note\n{rows}{faulty}\n1,35,11,x,y\n")
+    };
+    for (faulty, skipped) in [
+        // It goes on after its quotes, is never closed, or there is a carriage return in an id.
+        ("1,34,10,TV 40\",\"7\" disk", 2),
+        ("1,34,10,TV 40\",\"7", 2),
+        ("1,34,10,TV 40\",1\r,2,3,4,5", 3),
+    ] {
+        let error = read("log.csv", of(faulty), BadRows::Fail).unwrap_err();
+        assert!(matches!(error, Error::Malformed { line: 2, .. }), "{error}");
+        let log = read("log.csv", of(faulty), BadRows::Skip).unwrap();
+        let read = (log.times(), log.skipped_rows());
+        assert_eq!(read, (&[9.0, 11.0][..], skipped), "{faulty}");
+    }
+    // Where lines of a field are no rows, the fault is the later field's.
+    let text = of("x").replace("1,33,9,x,y\nx", "two\",\"7\" disk");
+    let error = read("log.csv", text, BadRows::Fail).unwrap_err();
+    assert!(matches!(error, Error::Malformed { line: 3, .. }), "{error}");
+}
+
+#[test]
+fn a_quoted_header_does_not_ask_for_quotes_that_swallow_rows() {
+    let text = "\"user_id\"\t\"item_id\"\t\"timestamp\"\t\"title\"\n";
+    let text = format!("{text}1\t32\t8\t\"Heroes\n1\t33\t9\tx\n1\t34\t10\tTV\"\n");
+    let log = read("log.tsv", text, BadRows::Skip).unwrap();
+    assert_eq!((log.times(), log.skipped_rows()), (&[9.0, 10.0][..], 1));
+}
+
+#[test]
+fn lines_of_text_are_no_rows_where_any_two_words_are() {
+    let text = "7,a,nice\n8,b,\"so good\nreally, I mean\nit, yes\"\n";
+    let of = |text: &str| {
+        let format = "user=0,item=1,order=file".parse().unwrap();
+        let reader = InteractionReader::from_reader(text.as_bytes(), format).unwrap();
+        reader.read()
+    };
+    assert_eq!(of(text).unwrap().len(), 2);
+    let rows = text.replace("really, I mean", "9,c,mean");
+    let error = of(&rows.replace("it, yes", "9,d,yes")).unwrap_err();
+    assert!(matches!(error, Error::Malformed { line: 2, .. }), "{error}");
 }
 
 #[test]
@@ -626,8 +675,33 @@ fn carriage_returns_within_lines_lose_no_rows_unseen() {
         assert_eq!(reader.read().unwrap().skipped_rows(), 2, "{format}");
     }
     // After the line feed's own or at a line's end they mean nothing.
-    let log = read("log.csv", "user,item,time\r\n1,31,7\r\r\n", BadRows::Fail).unwrap();
-    assert_eq!(log.times(), [7.0]);
+    for row in ["1,31,7", "1,31,\"7\"", "1,\"31\",7"] {
+        let text = format!("user,item,time\r\r\n{row}\r\r\n{row}\r\r\n");
+        let log = read("log.csv", text, BadRows::Fail).unwrap();
+        assert_eq!(log.times(), [7.0, 7.0], "{row}");
+    }
+}
+
+#[test]
+fn carriage_returns_in_text_that_is_not_read_are_text() {
+    for row in ["1,32,8,a\rb,c", "1,32,8,\"a, b\",c\rd", "1,32,8,c\rd,\"a\""] {
+        let text = format!("user,item,time,title,note\n{row}\n");
+        assert_eq!(read("log.csv", text, BadRows::Fail).unwrap().times(), [8.0]);
+    }
+    let of = |text: &str| {
+        let format = "user=0,item=1,time=2".parse().unwrap();
+        let reader = InteractionReader::from_reader(text.as_bytes(), format).unwrap();
+        reader.bad_rows(BadRows::Skip).read()
+    };
+    // What may be a row, were it not for its time, is not text, nor is there text in an id.
+    for row in [
+        "1,32,8,x\r1,33,soon",
+        "1,32\r3,8",
+        "1,\"32\",8,x\r1,33,soon",
+    ] {
+        let log = of(&format!("1,31,7\n{row}\n")).unwrap();
+        assert_eq!((log.times(), log.skipped_rows()), (&[7.0][..], 2), "{row}");
+    }
 }
 
 proptest! {

@@ -3,7 +3,7 @@
 use seqrec::Error;
 use seqrec::backend::Flex;
 use seqrec::burn;
-use seqrec::channels::Popularity;
+use seqrec::channels::{NearestItems, Popularity};
 use seqrec::data::{
     Catalog, Dataset, ExternalId, Features, Filters, History, Interaction, Interactions, ItemIndex,
     Protocol, Seen, Split, TrainingSequences,
@@ -11,7 +11,8 @@ use seqrec::data::{
 use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, UpdatableIndex};
 use seqrec::model::{Gru4RecConfig, HstuConfig, RecallerConfig, TwoTowerConfig};
 use seqrec::recall::{
-    ChannelWeight, Fusion, OrElse, RecallChannel, RecallStage, UserContext, VectorChannel,
+    ChannelWeight, Fusion, HistoryItems, OrElse, Path, RecallChannel, RecallStage, UserContext,
+    VectorChannel,
 };
 use seqrec::retrieve::{Evaluation, ModelEncoder, RecallOptions, Retriever, Source, item_vectors};
 
@@ -337,6 +338,14 @@ fn a_cold_start_recalls_nothing_that_was_removed() {
         let expected = [vec![14, 12, 11], vec![14, 11, 10]];
         let or_else = OrElse::new(nearest(), Popularity::new(&catalog()));
         assert_eq!(numbers(&or_else), expected);
+        // Nor where a path searches it.
+        let near = NearestItems::new(vectors.view(), 3, |_| Ok(shared.clone())).unwrap();
+        let path = HistoryItems::last(5).unwrap().then(Arc::new(near));
+        let path = Arc::new(path).best(4).unwrap().into_channel();
+        assert_eq!(
+            numbers(&OrElse::new(path, Popularity::new(&catalog()))),
+            expected
+        );
         let stage = RecallStage::new(Fusion::RECIPROCAL_RANK, 5)
             .and_then(|stage| stage.channel("u2i", nearest(), ChannelWeight::default()))
             .unwrap()
@@ -434,14 +443,10 @@ fn a_model_that_looks_at_features_is_served_as_it_was_judged() {
         "{refused:?}"
     );
     let lacks = Retriever::<Flex, _, _>::new(model.clone(), index(), without.catalog().clone());
-    assert!(matches!(
-        lacks,
-        Err(Error::Shape {
-            expected: 2,
-            found: 0,
-            ..
-        })
-    ));
+    let refused = lacks.map(drop).unwrap_err().to_string();
+    for part in ["catalog.user_features", "the 2 that", "with_user_features"] {
+        assert!(refused.contains(part), "{refused}");
+    }
     // A catalog that names no features does not go with sequences that have them.
     let sequences = TrainingSequences::all(&dataset);
     let lacks = seqrec::store::StageData::new(&dataset, sequences, without.catalog().clone());

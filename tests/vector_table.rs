@@ -102,7 +102,7 @@ fn others_read_what_is_written() {
     let file = folder.path().join("items.parquet");
     let vectors = array![[1.0, -2.0, 0.5], [0.0, f32::MIN_POSITIVE, 3.25]];
     for (texts, id) in [
-        (true, ExternalId::from("a \"lamp\"\n")),
+        (true, ExternalId::from("a \"lamp\"\nof tin")),
         (false, ExternalId::from(7)),
     ] {
         let table = VectorTable::new(vec![id.clone(), 42.into()], vectors.clone()).unwrap();
@@ -120,7 +120,10 @@ fn others_read_what_is_written() {
         let column = batch.column_by_name("id").unwrap();
         if texts {
             let column = column.as_string::<i32>();
-            assert_eq!([column.value(0), column.value(1)], ["a \"lamp\"\n", "42"]);
+            assert_eq!(
+                [column.value(0), column.value(1)],
+                ["a \"lamp\"\nof tin", "42"]
+            );
         } else {
             assert_eq!(column.as_primitive::<Int64Type>().values(), &[7, 42]);
         }

@@ -335,6 +335,24 @@ fn a_warm_start_is_resumed_in_the_folder_of_the_old_training() {
     let again = fit(&gru(), trainer(2, &third, true), &new, 2).unwrap();
     assert_eq!(item_vectors(&again.model), item_vectors(&whole.model));
 
+    // So does one on the same data by the same settings, of which the old one's might be taken for its
+    // own.
+    let fourth = folder.path().join("fourth");
+    fit(&gru(), into(&fourth), &old, 1).unwrap();
+    let start = || WarmStart::new(&before, old.catalog()).moments(&fourth);
+    let again = |resume| into(&fourth).resume(resume).warm_start(start());
+    assert!(fit(&gru(), again(false).observer(StopsAtOnce), &old, 2).is_err());
+    let again = fit(&gru(), again(true), &old, 2).unwrap();
+    let fifth = folder.path().join("fifth");
+    fit(&gru(), into(&fifth), &old, 1).unwrap();
+    let start = WarmStart::new(&before, old.catalog()).moments(&fifth);
+    let uninterrupted = fit(&gru(), Trainer::new(config()).warm_start(start), &old, 2).unwrap();
+    assert_eq!(
+        item_vectors(&again.model),
+        item_vectors(&uninterrupted.model)
+    );
+    assert_ne!(item_vectors(&again.model), item_vectors(&before));
+
     // That of another training is still refused.
     let strangers = split(40, 20, 7, 3);
     let refused = fit(&gru(), trainer(2, &third, true), &strangers, 2).map(drop);
@@ -453,6 +471,12 @@ fn weights_that_may_or_may_not_be_of_items_are_refused() {
         refused.contains("items.weight [21, 6]") && refused.contains("Param<Tensor<B, 2>>"),
         "{refused}"
     );
+    // So they are where the catalog has grown, which makes the model no other one.
+    let refused = warm(true, &split(40, 23, 0, 1)).unwrap_err().to_string();
+    assert!(
+        refused.contains("items.weight [24, 6]") && refused.contains("Param<Tensor<B, 2>>"),
+        "{refused}"
+    );
     // A table under a name of its own is one of items.
     let [before, after] = warm(false, &new).unwrap();
     assert_eq!(vector(&before, &old, 9), vector(&after, &new, 9));
@@ -460,6 +484,58 @@ fn weights_that_may_or_may_not_be_of_items_are_refused() {
     // Of the same items in the same order every row is where it was.
     let [before, after] = warm(true, &old).unwrap();
     assert_eq!(before, after);
+}
+
+/// A model of one's own that has the settings of one of this crate.
+#[derive(Module, Debug)]
+struct Reuses<B: BurnBackend> {
+    items: Embedding<B>,
+    #[module(skip)]
+    config: Gru4RecConfig,
+}
+
+impl<B: Backend> SequenceRecaller<B> for Reuses<B> {
+    type Config = Gru4RecConfig;
+
+    fn config(&self) -> &Gru4RecConfig {
+        &self.config
+    }
+
+    fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
+        let [batch, len] = histories.items.dims();
+        let items = histories.items.clone().reshape([batch * len]);
+        let states = select_rows(self.items.weight.val(), items).reshape([batch, len, 6]);
+        at_positions(states, histories.last_positions()).unsqueeze_dim(1)
+    }
+
+    fn item_embeddings(&self) -> Tensor<B, 2> {
+        self.items.weight.val()
+    }
+
+    fn loss(&self, _: &TrainingBatch<B>) -> Tensor<B, 1> {
+        unimplemented!("it is not trained here")
+    }
+}
+
+/// What is known of a model of this crate is not known of another with its settings.
+#[test]
+fn settings_of_this_crate_make_no_model_of_it() {
+    let (old, new) = (old_split(), new_split());
+    let device = Default::default();
+    let model = |split: &Split| Reuses::<Train> {
+        items: Embedding {
+            weight: Weights::new(1, &device)
+                .unwrap()
+                .items(split.catalog().len(), 6),
+        },
+        config: gru(),
+    };
+    let start = WarmStart::new(&model(&old), old.catalog());
+    let refused = start.apply(model(&new), &new).map(drop).unwrap_err();
+    assert!(
+        refused.to_string().contains("items.weight [21, 6]"),
+        "{refused}"
+    );
 }
 
 /// The tensors of a model with a row for each item and padding, by their names.
@@ -620,10 +696,14 @@ fn features_are_matched_by_their_names() {
     let nameless = WarmStart::new(&before, old_split().catalog());
     let warm = Trainer::new(still()).warm_start(nameless);
     let refused = warm.fit(model(), &new, &device).map(drop).unwrap_err();
-    assert!(
-        refused.to_string().contains("user_tower.0.weight"),
-        "{refused}"
-    );
+    let refused = refused.to_string();
+    for part in [
+        "user_tower.0.weight",
+        "8 rows, and the old model and its catalog name 6 of them",
+        "with_user_features",
+    ] {
+        assert!(refused.contains(part), "{refused}");
+    }
     let twice = ["a", "a"].map(str::to_owned).to_vec();
     assert!(Features::new(twice, ndarray::Array2::zeros((3, 2))).is_err());
     let few = TwoTowerConfig::new().with_item_features(2);

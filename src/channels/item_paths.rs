@@ -3,10 +3,11 @@
 use ndarray::{Array2, ArrayView2};
 
 use crate::data::{Catalog, Features, ItemIndex};
-use crate::index::VectorIndex;
+use crate::index::{ItemSet, VectorIndex};
 use crate::{Error, Result, checks};
 
 use crate::recall::{HistoryItems, Item, Links, Node, Path, Reached, Step, Tag, UserContext};
+use crate::retrieve::items_in;
 
 /// A step from items to the items nearest to them in an embedding, by cosine: of a model
 /// ([`item_vectors`](crate::retrieve::item_vectors)), of a factorization, or of the items' contents.
@@ -86,6 +87,10 @@ impl<I: VectorIndex> Step<Item, Item> for NearestItems<I> {
             }
         }
         Ok(())
+    }
+
+    fn holds(&self, items: &ItemSet) -> Result<Option<ItemSet>> {
+        items_in(&self.index, items).map(Some)
     }
 }
 

@@ -377,7 +377,7 @@ impl Parser<'_> {
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            error = match into.whole_line(line, lines) {
+            error = match whole_row(&mut into, self.layout, line, lines, self.delimiter, &fields) {
                 Ok(true) => {
                     let row = into.row(self.layout, lines, fields.len(), |column| {
                         &line[fields[column].clone()]
@@ -423,6 +423,44 @@ pub(super) fn split_line<'t>(
     }
     fields.push(start..text.len());
     (text, &[])
+}
+
+/// Whether a line with these fields is one row, and not several that carriage returns end, which is an error
+/// or skipped. Text that has no role may have them inside.
+#[inline]
+pub(super) fn whole_row(
+    into: &mut Collector<'_, '_>,
+    layout: &Layout,
+    line: &[u8],
+    number: u64,
+    delimiter: &[u8],
+    fields: &[Range<usize>],
+) -> Result<bool> {
+    if memchr::memchr(b'\r', line).is_none() {
+        return Ok(true);
+    }
+    let field = |column: usize| {
+        let field = fields.get(column).and_then(|field| line.get(field.clone()));
+        field.unwrap_or_default()
+    };
+    let has_return = |column: usize| memchr::memchr(b'\r', field(column).trim_ascii()).is_some();
+    let in_text = !(0..fields.len()).any(|column| layout.has_role(column) && has_return(column));
+    let is_row = || into.read_row(layout, number, fields.len(), field).is_ok();
+    if in_text && !returns_end_rows(layout, line, delimiter) && is_row() {
+        return Ok(true);
+    }
+    into.whole_line(line, number)
+}
+
+/// Whether what comes after a carriage return has as many fields as rows have.
+pub(super) fn returns_end_rows(layout: &Layout, text: &[u8], delimiter: &[u8]) -> bool {
+    let least = layout.columns.unwrap_or_else(|| layout.least_columns());
+    let mut fields = Vec::new();
+    let mut pieces = text.split(|&byte| byte == b'\r').skip(1);
+    pieces.any(|piece| {
+        split_line(piece, delimiter, &mut fields);
+        fields.len() >= least
+    })
 }
 
 #[expect(clippy::indexing_slicing, reason = "fields lie in their line")]

@@ -9,6 +9,7 @@
     )
 )]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,8 @@ pub struct Catalog {
     /// Interactions per item; 0 for padding.
     counts: Vec<u64>,
     user_features: Vec<String>,
+    /// The columns of users' features, in order of their names.
+    columns: Vec<usize>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -71,6 +74,7 @@ impl Catalog {
             table,
             counts,
             user_features: Vec::new(),
+            columns: Vec::new(),
         })
     }
 
@@ -175,11 +179,21 @@ impl Catalog {
         &self.user_features
     }
 
-    pub(super) fn with_user_features(self, user_features: Vec<String>) -> Self {
+    pub(crate) fn with_user_features(self, user_features: Vec<String>) -> Self {
+        let mut columns: Vec<usize> = (0..user_features.len()).collect();
+        columns.sort_unstable_by_key(|&column| user_features.get(column));
         Self {
             user_features,
+            columns,
             ..self
         }
+    }
+
+    /// The column of a feature of users.
+    fn column(&self, name: &str) -> Option<usize> {
+        let known = |column: usize| self.user_features.get(column).map(String::as_str);
+        let place = (self.columns).binary_search_by(|&column| known(column).cmp(&Some(name)));
+        self.columns.get(place.ok()?).copied()
     }
 
     /// A user's features in order of columns; those that are not named are 0.
@@ -194,9 +208,9 @@ impl Catalog {
         let mut row = vec![0.0; self.user_features.len()];
         let mut given = vec![false; row.len()];
         for (name, value) in named {
-            let place = self.user_features.iter().position(|known| known == name);
-            let columns =
-                place.and_then(|place| Some((row.get_mut(place)?, given.get_mut(place)?)));
+            let columns = self
+                .column(name)
+                .and_then(|place| Some((row.get_mut(place)?, given.get_mut(place)?)));
             let Some((column, given)) = columns else {
                 let known = self.user_features.get(..20).unwrap_or(&self.user_features);
                 let reason = match self.user_features.len() - known.len() {
@@ -251,6 +265,10 @@ impl Catalog {
             )));
         }
         catalog.counts = file.counts;
+        let names: BTreeSet<&String> = file.user_features.iter().collect();
+        if names.len() != file.user_features.len() {
+            return Err(damaged("two features of users have one name".to_owned()));
+        }
         Ok(catalog.with_user_features(file.user_features))
     }
 }
@@ -276,6 +294,18 @@ mod tests {
     }
 
     #[test]
+    fn features_are_found_by_name_in_any_order() {
+        let names: Vec<String> = (0..40).map(|n| format!("f{}", n * 7 % 40)).collect();
+        let catalog = Catalog::from_ids([ExternalId::from("a")])
+            .unwrap()
+            .with_user_features(names.clone());
+        let values = names.iter().rev().zip((1u8..=40).rev());
+        let row = catalog.user_row(values.map(|(name, value)| (name.as_str(), value.into())));
+        assert_eq!(row.unwrap(), (1u8..=40).map(f32::from).collect::<Vec<_>>());
+        assert!(catalog.user_row([("f", 1.0)]).is_err());
+    }
+
+    #[test]
     fn damaged_files_are_errors() {
         let path = Path::new("catalog.json");
         let whole = Catalog::from_ids(["a", "b"].map(ExternalId::from))
@@ -284,5 +314,7 @@ mod tests {
         assert!(Catalog::from_json(&whole[..whole.len() - 3], path).is_err());
         assert!(Catalog::from_json(br#"{"ids":["a","a"],"counts":[0,0,0]}"#, path).is_err());
         assert!(Catalog::from_json(br#"{"ids":["a"],"counts":[0]}"#, path).is_err());
+        let twice = br#"{"ids":["a"],"counts":[0,0],"user_features":["b","b"]}"#;
+        assert!(Catalog::from_json(twice, path).is_err());
     }
 }

@@ -279,7 +279,10 @@ pub(super) fn of_inter(path: &Path, line: &str) -> Result<Schema> {
 fn quoted_like(schema: Schema, line: &str) -> Schema {
     let quoted = line.trim_start().starts_with('"') || line.contains("\t\"");
     match schema.delimiter.as_str() {
-        "\t" if quoted => schema.quotes(true),
+        "\t" if quoted => Schema {
+            quotes_inferred: true,
+            ..schema.quotes(true)
+        },
         _ => schema,
     }
 }

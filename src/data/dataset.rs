@@ -220,8 +220,7 @@ impl Dataset {
     /// where a model serves; so a split is made after this.
     ///
     /// # Errors
-    /// [`Error::Shape`] when there is not one row for each user, and [`Error::InvalidValue`] when two
-    /// features have one name.
+    /// [`Error::Shape`] when there is not one row for each user.
     pub fn with_user_features(mut self, features: Features) -> Result<Self> {
         let (expected, found) = (self.users(), features.values().nrows());
         if expected != found {
@@ -230,12 +229,6 @@ impl Dataset {
                 expected,
                 found,
             });
-        }
-        let mut names: Vec<&String> = features.names().iter().collect();
-        names.sort_unstable();
-        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            let reason = "is the name of two features, which could not be told apart in service";
-            return Err(Error::invalid("features", pair[0], reason));
         }
         self.catalog = self.catalog.with_user_features(features.names().to_vec());
         let sequences = Arc::unwrap_or_clone(self.sequences);

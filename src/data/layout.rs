@@ -83,6 +83,13 @@ impl Layout {
         Ok(layout)
     }
 
+    /// Whether a column is read.
+    pub(super) fn has_role(&self, column: usize) -> bool {
+        let optional = [self.time, self.value, self.event].into_iter().flatten();
+        let mut roles = [self.user, self.item].into_iter().chain(optional);
+        roles.any(|of_role| of_role == column)
+    }
+
     pub(super) fn least_columns(&self) -> usize {
         let optional = [self.time, self.value, self.event].into_iter().flatten();
         1 + optional.fold(self.user.max(self.item), usize::max)

@@ -18,7 +18,7 @@ use std::ops::Range;
 
 use memchr::{memchr, memchr_iter, memchr2};
 
-use super::blocks::split_line;
+use super::blocks::{returns_end_rows, split_line, whole_row};
 use super::layout::Layout;
 use super::rows::{Collector, pieces};
 use super::schema::Schema;
@@ -43,8 +43,9 @@ pub(super) fn read(
     };
     let mut rows = Rows {
         delimiter: schema.delimiter.bytes().next().unwrap_or(b','),
-        asked: schema.quotes == Some(true),
+        asked: schema.quotes == Some(true) && !schema.quotes_inferred,
         layout: None,
+        usual: None,
         record: Record::default(),
         fields: Vec::new(),
     };
@@ -65,14 +66,17 @@ pub(super) fn read(
         };
         if memchr(b'"', line).is_some() {
             rows.quoted(&mut lines, into)?;
-        } else if into.whole_line(line, number)? {
-            let (line, _) = split_line(line, &[rows.delimiter], &mut rows.fields);
-            let row = into.row(layout, number, rows.fields.len(), |column| {
-                field(line, &rows.fields, column)
-            });
-            into.take(row)?;
-            lines.take(length);
         } else {
+            let delimiter = [rows.delimiter];
+            let (line, _) = split_line(line, &delimiter, &mut rows.fields);
+            if whole_row(into, layout, line, number, &delimiter, &rows.fields)? {
+                let columns = rows.fields.len();
+                let row = into.row(layout, number, columns, |column| {
+                    field(line, &rows.fields, column)
+                });
+                rows.usual = row.is_ok().then_some(columns).or(rows.usual);
+                into.take(row)?;
+            }
             lines.take(length);
         }
         into.give()?;
@@ -173,6 +177,8 @@ struct Rows {
     /// Whether quotes were asked for, so that what they quote is one field in any case.
     asked: bool,
     layout: Option<Layout>,
+    /// How many columns the last row had.
+    usual: Option<usize>,
     record: Record,
     fields: Vec<Range<usize>>,
 }
@@ -201,12 +207,24 @@ impl Rows {
     ) -> Result<()> {
         let parsed = self.parse(lines).map_err(Error::io("read", into.path))?;
         let opens = self.record.opens;
-        let parsed = parsed.and_then(|length| match opens {
-            Some(opens) if self.swallows(lines, length, into) => {
+        // Rows that are lost with this one, where a field of several lines is followed by a fault.
+        let mut lost = 0;
+        let parsed = match (parsed, opens) {
+            (Ok(length), Some(opens)) if self.swallows(lines, length, into) => {
                 Err((opens, Fault::Swallows(length - 1)))
             }
-            _ => Ok(length),
-        });
+            (Err((at, fault)), Some(opens)) if opens < at => {
+                let length = at + line_at(lines.ahead(), at).len();
+                let rows = self.rows_within(lines, length, into).0;
+                if rows > 0 && !self.asked {
+                    Err((opens, Fault::Swallows(at)))
+                } else {
+                    lost = 1 + rows;
+                    Err((at, fault))
+                }
+            }
+            (parsed, _) => parsed,
+        };
         match (parsed, &self.layout) {
             (Ok(length), Some(layout)) => {
                 let columns = self.record.ends.len();
@@ -218,6 +236,7 @@ impl Rows {
                     (Err(_), Some(_)) => self.rows_within(lines, length, into).0,
                     _ => 0,
                 };
+                self.usual = row.is_ok().then_some(columns).or(self.usual);
                 into.take_all(row, 1 + rows)?;
                 lines.take(length);
             }
@@ -227,7 +246,7 @@ impl Rows {
                 let end = at + line_at(text, at).len();
                 let start = text.get(..at).and_then(|text| memchr::memrchr(b'\n', text));
                 let line = line_at(text, start.map_or(0, |before| before + 1));
-                into.take_all(Err(error), pieces(line).max(1))?;
+                into.take_all(Err(error), pieces(line).max(1).max(lost))?;
                 lines.take(end);
             }
             (Ok(length), None) => lines.take(length),
@@ -240,7 +259,7 @@ impl Rows {
         &mut self,
         lines: &mut Lines<R>,
     ) -> io::Result<Result<usize, (usize, Fault)>> {
-        let record = &mut self.record;
+        let (record, delimiter) = (&mut self.record, [self.delimiter]);
         record.text.clear();
         record.ends.clear();
         record.opens = None;
@@ -260,25 +279,34 @@ impl Rows {
                     field = field.trim_ascii_end();
                 }
                 if memchr(b'\r', field).is_some() {
-                    return Ok(Err((at, Fault::Return)));
+                    let line = line_at(rest, 0);
+                    let in_text = self.layout.as_ref().is_some_and(|layout| {
+                        !layout.has_role(record.ends.len())
+                            && !returns_end_rows(layout, line, &delimiter)
+                    });
+                    if !in_text {
+                        return Ok(Err((at, Fault::Return)));
+                    }
                 }
                 record.text.extend_from_slice(field);
                 at += end;
             }
             record.ends.push(record.text.len());
-            match lines.ahead().get(at..).unwrap_or_default() {
-                [b'\n', ..] => return Ok(Ok(at + 1)),
-                [b'\r', b'\n', ..] => return Ok(Ok(at + 2)),
-                [] | [b'\r'] => return Ok(Ok(lines.ahead().len())),
-                [next, ..] if *next == self.delimiter => at += 1,
+            let rest = lines.ahead().get(at..).unwrap_or_default();
+            // Some programs end lines by several carriage returns and a line feed.
+            let returns = rest.iter().take_while(|&&byte| byte == b'\r').count();
+            match rest.get(returns..).unwrap_or_default() {
+                [b'\n', ..] => return Ok(Ok(at + returns + 1)),
+                [] => return Ok(Ok(lines.ahead().len())),
+                [next, ..] if *next == self.delimiter && returns == 0 => at += 1,
                 _ => return Ok(Err((opens, Fault::GoesOn(at)))),
             }
         }
     }
 
     /// Whether a row of several lines is rather several rows, of which one has a quote too many: its
-    /// first line, and most of the others, are rows by themselves. If all of it is no row, the others
-    /// are enough.
+    /// first line, and most of the others, are rows by themselves. If all of it is no row, or several of
+    /// the others have a time, these are enough.
     fn swallows<R: BufRead>(
         &mut self,
         lines: &Lines<R>,
@@ -292,12 +320,16 @@ impl Rows {
         if rows == 0 || 2 * rows < others {
             return false;
         }
+        let timed = self.layout.as_ref().is_some_and(|of| of.time.is_some());
+        if timed && rows > 1 {
+            return true;
+        }
         let whole = self.layout.as_ref().is_some_and(|layout| {
             let columns = self.record.ends.len();
             let row = into.read_row(layout, 0, columns, |column| self.record.field(column));
             row.is_ok()
         });
-        !whole || self.is_row(lines.line(), into)
+        !whole || self.is_row(lines.line(), true, into)
     }
 
     /// How many of a row's lines but the first are rows by themselves, and how many there are.
@@ -312,21 +344,27 @@ impl Rows {
         let others = others.filter(|line| !line.trim_ascii().is_empty());
         let (mut rows, mut all) = (0, 0);
         for line in others {
-            rows += usize::from(self.is_row(line, into));
+            rows += usize::from(self.is_row(line, false, into));
             all += 1;
         }
         (rows, all)
     }
 
-    /// Whether a line is a row, if its quotes mean nothing.
-    fn is_row(&mut self, line: &[u8], into: &Collector<'_, '_>) -> bool {
+    /// Whether a line is a row, if its quotes mean nothing. One in which a field is `open` may have
+    /// delimiters in that field. Where there is no time, most lines with a delimiter could be rows, so
+    /// that it must have as many columns as others.
+    fn is_row(&mut self, line: &[u8], open: bool, into: &Collector<'_, '_>) -> bool {
         let (line, _) = split_line(line, &[self.delimiter], &mut self.fields);
         let fields = &self.fields;
         self.layout.as_ref().is_some_and(|layout| {
-            let row = into.read_row(layout, 0, fields.len(), |column| {
-                field(line, fields, column)
-            });
-            row.is_ok()
+            let usual = match (layout.columns, layout.time) {
+                (None, None) => Some(self.usual.unwrap_or(self.record.ends.len())),
+                (columns, _) => columns,
+            };
+            let most = usual.filter(|_| open).unwrap_or(usize::MAX);
+            let columns = fields.len().min(most);
+            let row = into.read_row(layout, 0, columns, |column| field(line, fields, column));
+            row.is_ok() && usual.is_none_or(|usual| columns == usual)
         })
     }
 }

@@ -39,6 +39,8 @@ pub struct Schema {
     pub(super) value: Option<Column>,
     pub(super) event: Option<Column>,
     pub(super) quotes: Option<bool>,
+    /// Whether a quoted header says that there are quotes, and nobody else.
+    pub(super) quotes_inferred: bool,
 }
 
 /// A column of a delimited file.
@@ -100,6 +102,7 @@ impl Schema {
             value: None,
             event: None,
             quotes: None,
+            quotes_inferred: false,
         }
     }
 
@@ -160,6 +163,7 @@ impl Schema {
     #[must_use]
     pub fn quotes(mut self, quotes: bool) -> Self {
         self.quotes = Some(quotes);
+        self.quotes_inferred = false;
         self
     }
 
@@ -301,6 +305,7 @@ impl FromStr for Schema {
             value,
             event,
             quotes,
+            quotes_inferred: false,
         })
     }
 }

@@ -51,8 +51,8 @@ impl Protocol {
     /// `test`, such as 0.8 and 0.9.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for a share that is not between 0 and 1, and when both shares lie at
-    /// the same time.
+    /// [`Error::InvalidValue`] for a share that is not between 0 and 1, when nothing lies before the
+    /// time of `valid`, and when both shares lie at the same time.
     pub fn time_cut_at_shares(dataset: &Dataset, valid: f64, test: f64) -> Result<Self> {
         let sequences = dataset.sequences();
         let at = |field, share: f64| {
@@ -60,6 +60,13 @@ impl Protocol {
             (at.flatten()).ok_or_else(|| Error::invalid(field, share, "must be between 0 and 1"))
         };
         let cuts = [at("valid", valid)?, at("test", test)?];
+        if Some(cuts[0]) == sequences.time_quantile(0.0) {
+            let reason = format!(
+                "lies at the first time of the data, {}, before which nothing is",
+                cuts[0]
+            );
+            return Err(Error::invalid("valid", valid, reason));
+        }
         if cuts[0] >= cuts[1] {
             let reason = format!(
                 "must lie at a later time than the share {valid}: they are at {} and {}",
@@ -117,7 +124,12 @@ pub(super) fn check_cut(field: &'static str, cut: f64, [first, last]: [f64; 2]) 
         }
         _ => String::new(),
     };
-    let reason = format!("does not divide the data, whose times are {first} to {last}{dates}");
+    let or_none = match field {
+        "protocol.test" => "; infinity for no test",
+        _ => "",
+    };
+    let reason =
+        format!("does not divide the data, whose times are {first} to {last}{dates}{or_none}");
     Err(Error::invalid(field, cut, reason))
 }
 

@@ -27,14 +27,16 @@ pub(super) struct Call {
 }
 
 impl Call {
-    pub(super) fn context(&self) -> UserContext<'_> {
+    pub(super) fn context(&self) -> Result<UserContext<'_>> {
         let Known { items, times, .. } = &self.history;
-        // Without a time for each item there is none that can be told apart.
-        let history =
-            History::with_times(items, times).unwrap_or_else(|_| History::from(items.as_slice()));
+        let history = if times.is_empty() {
+            History::from(items.as_slice())
+        } else {
+            History::with_times(items, times)?
+        };
         let history = history.with_features(&self.features);
         let context = UserContext::from(history).in_segments(&self.segments);
-        self.now.map_or(context, |now| context.at(now))
+        Ok(self.now.map_or(context, |now| context.at(now)))
     }
 
     pub(super) fn passes(&self, item: ItemIndex) -> bool {
@@ -52,7 +54,7 @@ impl Call {
             let passes = |_: usize, item| self.passes(item);
             let filter = Some(Filter::Predicate(&passes));
             let stage = &self.serving.served.stage;
-            let candidates = stage.ask(channel, &[self.context()], self.k, filter)?;
+            let candidates = stage.ask(channel, &[self.context()?], self.k, filter)?;
             // A channel that looks at no filter is no reason to recall what does not pass.
             let list = candidates.of(0);
             Ok(list
@@ -61,18 +63,17 @@ impl Call {
         })
     }
 
-    /// What fills a list up, within the indexes of the channels that answered: one that hangs must not
-    /// keep the fallback waiting.
+    /// What fills a list up, within the indexes of the channels that are to be asked.
     pub(super) fn fill(
         &self,
         fused: &[FusedCandidate],
-        answered: &[bool],
+        asked: &[bool],
     ) -> Result<Vec<FusedCandidate>> {
         let passes = |_: usize, item| self.passes(item);
         let filter = Some(Filter::Predicate(&passes));
         let stage = &self.serving.served.stage;
-        let answered = |channel: usize| answered.get(channel).is_some_and(|answered| *answered);
-        let mut more = stage.fill(fused, self.context(), self.k, filter, answered)?;
+        let asked = |channel: usize| asked.get(channel).is_some_and(|asked| *asked);
+        let mut more = stage.fill(fused, self.context()?, self.k, filter, asked)?;
         let mut there: ItemSet = fused.iter().map(|fused| fused.item).collect();
         more.retain(|fused| self.passes(fused.item) && there.insert(fused.item));
         more.truncate(self.k.saturating_sub(fused.len()));

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use crate::data::{Interaction, TimeUnit};
+use crate::data::Interaction;
 use crate::{Error, Result};
 
 use super::RecallEngine;
@@ -27,9 +27,9 @@ impl RecallEngine {
     /// and near-line channels soon after. `segments` are those they are in, where they are known.
     ///
     /// The time is in the unit of the stage's data: [`time_unit`](RecallEngine::time_unit). An event
-    /// that comes twice, with the same time, counts once in the history; one from before the last
-    /// interaction of this user that the stage's data hold is ignored, since they hold it too or
-    /// should have. What becomes of it is said. An item that is not in the catalog is kept, since it
+    /// that comes twice, with the same time, counts once in the history. Of one from before the last
+    /// interaction of this user that the stage's data hold, which have it too or should have, the item
+    /// is only [left out](super::EngineConfig::seen) of their lists. What becomes of it is said. An item that is not in the catalog is kept, since it
     /// may be in the next one.
     ///
     /// # Errors
@@ -83,8 +83,8 @@ impl RecallEngine {
         if let Some(value) = value.filter(|value| !value.is_finite()) {
             return Err(Error::invalid("value", value, "must be a finite number"));
         }
+        serving.check_time("time", *time)?;
         let unit = serving.served.data.time_unit();
-        check_time("time", *time, unit)?;
         let latest = unit.now() + self.settings.ahead.as_secs_f64() * unit.per_second();
         if *time > latest {
             let reason = format!(
@@ -102,6 +102,10 @@ impl RecallEngine {
             user, item, time, ..
         } = interaction;
         if serving.holds_later(user, item, *time) {
+            // What the data should have had and don't was taken all the same.
+            if !serving.holds(user, item) {
+                self.users.add_earlier(user, item);
+            }
             return Observed::Older;
         }
         let observed = self.users.add(user, item, *time, segments);
@@ -201,17 +205,4 @@ impl RecallEngine {
     fn events(&self) -> MutexGuard<'_, Events> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Refuses a time that is not finite, or is in another unit than a stage's data, as far as its size
-/// says.
-pub(super) fn check_time(field: &'static str, time: f64, unit: TimeUnit) -> Result<()> {
-    if !time.is_finite() {
-        return Err(Error::invalid(field, time, "must be a finite number"));
-    }
-    if unit.is_of_these_days(time) {
-        return Ok(());
-    }
-    let reason = format!("is no time of these days in {unit}, which the data's times are in");
-    Err(Error::invalid(field, time, reason))
 }

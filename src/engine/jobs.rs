@@ -11,13 +11,17 @@ use super::answers::Answers;
 use super::call::Call;
 use super::guard::guarded;
 use super::request::Outcome;
-use super::workers::State;
+use super::workers::{State, Stuck};
 
 /// Longer than any call can wait, and short enough to be added to a time.
 const FOREVER: Duration = Duration::from_secs(86_400);
 
 impl RecallEngine {
     /// The k items that the rules for diversity choose, or the first k where they take too long.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "there is a place for each channel, the fallback and the selection"
+    )]
     pub(super) fn select(
         &self,
         call: &Arc<Call>,
@@ -30,12 +34,14 @@ impl RecallEngine {
         }
         let among = Arc::new(fused);
         let given = among.clone();
-        let selected = self.within_budget(call, stage.names().len() + 1, move |call| {
+        let selection = stage.names().len() + 1;
+        let stuck = &call.serving.stuck[selection];
+        let selected = self.until(self.deadline(1), call, stuck, move |call| {
             let stage = &call.serving.served.stage;
             Ok(stage.select(Arc::unwrap_or_clone(given), call.k))
         });
-        selected.unwrap_or_else(|(channel, outcome)| {
-            outcomes.push((channel, outcome));
+        selected.unwrap_or_else(|outcome| {
+            outcomes.push((selection, outcome));
             let mut first = Arc::unwrap_or_clone(among);
             first.truncate(call.k);
             first
@@ -43,6 +49,10 @@ impl RecallEngine {
     }
 
     /// A list filled up to k by the fallback, if that is there in time.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "there is a place for each channel, the fallback and the selection"
+    )]
     pub(super) fn fill(
         &self,
         call: &Arc<Call>,
@@ -54,35 +64,49 @@ impl RecallEngine {
             return fused;
         }
         let fused = Arc::new(fused);
-        let given = fused.clone();
-        let answered: Vec<bool> = (outcomes.iter())
+        let fallback = stage.names().len();
+        let job = |asked: Vec<bool>| {
+            let given = fused.clone();
+            move |call: &Call| call.fill(&given, &asked)
+        };
+        let answered: Vec<bool> = (outcomes.iter().take(fallback))
             .map(|(_, outcome)| matches!(outcome, Outcome::Answered { .. }))
             .collect();
-        let fill = move |call: &Call| call.fill(&given, &answered);
-        let filled = self.within_budget(call, stage.names().len(), fill);
+        let deadline = self.deadline(1);
+        let mut filled = Err(Outcome::Busy);
+        if answered.contains(&false) {
+            // What was removed from an index is left out also where the channel that searches it gave
+            // nothing, unless it can't be asked either: on its own, so that one which hangs keeps
+            // nobody waiting for the fallback, and within half of the time.
+            let all = job(vec![true; fallback]);
+            filled = self.until(self.deadline(2), call, &call.serving.asking, all);
+        }
+        if filled.is_err() {
+            filled = self.until(deadline, call, &call.serving.stuck[fallback], job(answered));
+        }
         let mut fused = Arc::unwrap_or_clone(fused);
         match filled {
             Ok(more) => fused.extend(more),
-            Err(problem) => outcomes.push(problem),
+            Err(outcome) => outcomes.push((fallback, outcome)),
         }
         fused
     }
 
-    /// What a job of a call gives on a worker within the usual budget, or its place and what became
-    /// of it.
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "there is a place for each channel, the fallback and the selection"
-    )]
-    pub(super) fn within_budget<T: Send + 'static>(
+    /// When a job must be done that may take one of so many parts of the usual budget.
+    fn deadline(&self, parts: u32) -> Instant {
+        Instant::now() + self.settings.budget.min(FOREVER) / parts
+    }
+
+    /// What a job of a call gives on a worker in time, or what became of it.
+    fn until<T: Send + 'static>(
         &self,
+        deadline: Instant,
         call: &Arc<Call>,
-        channel: usize,
+        stuck: &Arc<Stuck>,
         job: impl FnOnce(&Call) -> Result<T> + Send + 'static,
-    ) -> std::result::Result<T, (usize, Outcome)> {
-        let stuck = &call.serving.stuck[channel];
+    ) -> std::result::Result<T, Outcome> {
         if !stuck.is_free(self.settings.threads) {
-            return Err((channel, Outcome::Busy));
+            return Err(Outcome::Busy);
         }
         let answers = Arc::new(Answers::new(std::iter::once(true)));
         let (call, place) = (call.clone(), answers.clone());
@@ -92,14 +116,13 @@ impl RecallEngine {
             drop(call);
             place.put(0, given);
         });
-        let deadline = Instant::now() + self.settings.budget.min(FOREVER);
         if !answers.wait_until(deadline) && answers.give_up(0) {
             self.workers.give_up(&state);
         }
         match answers.take().pop().flatten() {
             Some(Ok(given)) => Ok(given),
-            Some(Err(reason)) => Err((channel, Outcome::Failed { reason })),
-            None => Err((channel, Outcome::Late)),
+            Some(Err(reason)) => Err(Outcome::Failed { reason }),
+            None => Err(Outcome::Late),
         }
     }
 

@@ -34,7 +34,7 @@ use crate::store::{ModelRegistry, ServedStage};
 
 use call::Call;
 use counters::{Counters, count};
-use events::{Events, check_time};
+use events::Events;
 use request::Who;
 use serving::Serving;
 use settings::check_count;
@@ -254,7 +254,6 @@ impl RecallEngine {
 
     fn check(&self, request: &RecallRequest, serving: &Serving) -> Result<()> {
         let settings = &self.settings;
-        let unit = serving.served.data.time_unit();
         let check_id = |field, id| settings.check_id(field, id, serving.longest_id);
         settings.check_k(request.k)?;
         match &request.who {
@@ -264,7 +263,7 @@ impl RecallEngine {
                 check_count("history", history.len(), most)?;
                 let mut items = history.iter();
                 items.try_for_each(|item| check_id("history", item))?;
-                (times.iter()).try_for_each(|&time| check_time("history", time, unit))?;
+                (times.iter()).try_for_each(|&time| serving.check_time("history", time))?;
                 check_times("history", times)?;
             }
         }
@@ -273,7 +272,7 @@ impl RecallEngine {
         features.try_for_each(|(name, _)| settings.check_text("features", name))?;
         check_count("blocked", request.blocked.len(), settings.blocked)?;
         if let Some(now) = request.now {
-            check_time("now", now, unit)?;
+            serving.check_time("now", now)?;
         }
         let mut blocked = request.blocked.iter();
         blocked.try_for_each(|item| check_id("blocked", item))
@@ -281,26 +280,21 @@ impl RecallEngine {
 
     fn call(&self, request: &RecallRequest, serving: Arc<Serving>) -> Result<Call> {
         let settings = &self.settings;
+        let catalog = serving.served.data.catalog();
+        let blocked = request.blocked.iter();
+        let mut excluded: ItemSet = blocked.filter_map(|item| catalog.index_of(item)).collect();
+        let taken = request.seen.is_excluded().then_some(&mut excluded);
         let (history, segments, features) = match &request.who {
             Who::History(history, times) => {
-                let known = serving.known(history, times, settings);
+                let known = serving.known(history, times, settings, taken);
                 (known, Vec::new(), Vec::new())
             }
-            Who::User(user) => serving.history_of(user, self.users.recent(user), settings),
+            Who::User(user) => serving.history_of(user, &self.users, settings, taken),
         };
-        let catalog = serving.served.data.catalog();
         let features = match &request.features {
             Some(given) => catalog.user_row(given.iter().map(|(name, value)| (&**name, *value)))?,
             None => features,
         };
-        let blocked = request
-            .blocked
-            .iter()
-            .filter_map(|item| catalog.index_of(item));
-        let mut excluded: ItemSet = blocked.collect();
-        if request.seen.is_excluded() {
-            excluded.extend(history.items.iter().chain(&history.earlier).copied());
-        }
         Ok(Call {
             history,
             features,

@@ -52,7 +52,7 @@ pub enum Observed {
     /// The same event, with the same time, was there already.
     Repeated,
     /// The stage's data, or as many of the user's later events as are held, reach beyond it, so that
-    /// channels don't see it.
+    /// channels don't see it. Its item is [left out](super::EngineConfig::seen) of the user's lists.
     Older,
 }
 

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use crate::data::{ExternalId, History, Interaction, ItemIndex, TimeUnit};
+use crate::index::ItemSet;
 use crate::recall::{FALLBACK, RecallChannel, SELECTION};
 use crate::store::ServedStage;
+use crate::{Error, Result};
 
 use super::counters::{ChannelCounters, Counters};
 use super::settings::EngineConfig;
-use super::users::Recent;
+use super::users::{Recent, Users};
 use super::workers::Stuck;
 
 /// A stage that serves, with what is looked up for every call.
@@ -20,60 +22,94 @@ pub(super) struct Serving {
     pub(super) counters: Vec<Arc<ChannelCounters>>,
     /// Which channels are beyond their time and still run.
     pub(super) stuck: Vec<Arc<Stuck>>,
+    /// The same of fallbacks that ask indexes of channels which gave nothing.
+    pub(super) asking: Arc<Stuck>,
+    /// The first and the last of the data's times.
+    span: (f64, f64),
     /// How many bytes the longest id of an item or a user has.
     pub(super) longest_id: usize,
 }
 
-/// A history by index.
+/// A history by index, as channels see it.
 #[derive(Default)]
 pub(super) struct Known {
     pub(super) items: Vec<ItemIndex>,
     /// One for each item, or none.
     pub(super) times: Vec<f64>,
-    /// Items that they took before, which channels don't see.
-    pub(super) earlier: Vec<ItemIndex>,
     pub(super) unknown: usize,
 }
 
 impl Serving {
-    pub(super) fn new(served: ServedStage, version: u64, counters: &Counters) -> Self {
+    pub(super) fn new(served: ServedStage, version: u64, all: &Counters) -> Self {
         let names: Vec<Arc<str>> = (served.stage.names())
             .chain([FALLBACK, SELECTION])
             .map(Arc::from)
             .collect();
-        let counters: Vec<_> = names.iter().map(|name| counters.channel(name)).collect();
+        let counters: Vec<_> = names.iter().map(|name| all.channel(name)).collect();
         let ids = served.data.catalog().ids().chain(served.data.users());
         let lengths = ids.map(|id| match id {
             ExternalId::Integer(_) => 0,
             ExternalId::Text(text) => text.len(),
         });
         let longest_id = lengths.max().unwrap_or(0);
+        let sequences = served.data.sequences();
+        let span = (0..sequences.len()).fold((f64::INFINITY, f64::NEG_INFINITY), |span, place| {
+            let times = sequences.history(place).times();
+            let (first, last) = (times.first().copied(), times.last().copied());
+            (
+                first.map_or(span.0, |first| span.0.min(first)),
+                last.map_or(span.1, |last| span.1.max(last)),
+            )
+        });
+        let asking = Arc::new(Stuck::new(all.asking.clone()));
         let stuck = |of_channel: &Arc<ChannelCounters>| Stuck::new(of_channel.stuck.clone());
         Self {
+            asking,
             stuck: counters.iter().map(stuck).map(Arc::new).collect(),
             counters,
             served,
             version,
             names,
+            span,
             longest_id,
         }
     }
 
     /// Whether the data's history of a user has this interaction, or a later one.
     pub(super) fn holds_later(&self, user: &ExternalId, item: &ExternalId, time: f64) -> bool {
-        let Some(place) = self.served.users.number_of(user) else {
-            return false;
-        };
-        let data = &self.served.data;
-        let history = data.sequences().history(place as usize);
-        self.end_of(history.times()).is_some_and(|last| {
-            time < last
-                || (time == last
-                    && data
-                        .catalog()
-                        .index_of(item)
-                        .is_some_and(|item| holds_at(history, item, last)))
+        self.history_by_data(user).is_some_and(|history| {
+            let item = self.served.data.catalog().index_of(item);
+            self.end_of(history.times()).is_some_and(|end| time < end)
+                || item.is_some_and(|item| holds_at(history, item, time))
         })
+    }
+
+    /// Whether the data's history of a user has this item.
+    pub(super) fn holds(&self, user: &ExternalId, item: &ExternalId) -> bool {
+        let item = self.served.data.catalog().index_of(item);
+        let history = self.history_by_data(user);
+        item.zip(history)
+            .is_some_and(|(item, history)| history.items().contains(&item))
+    }
+
+    fn history_by_data(&self, user: &ExternalId) -> Option<History<'_>> {
+        let place = self.served.users.number_of(user)?;
+        Some(self.served.data.sequences().history(place as usize))
+    }
+
+    /// Refuses a time that is not finite, or is in another unit than the data's, as far as its size says:
+    /// one of these days, or between the first and the last of theirs, is in theirs.
+    pub(super) fn check_time(&self, field: &'static str, time: f64) -> Result<()> {
+        if !time.is_finite() {
+            return Err(Error::invalid(field, time, "must be a finite number"));
+        }
+        let unit = self.served.data.time_unit();
+        let (first, last) = self.span;
+        if unit.is_of_these_days(time) || (first..=last).contains(&time) {
+            return Ok(());
+        }
+        let reason = format!("is no time of these days in {unit}, which the data's times are in");
+        Err(Error::invalid(field, time, reason))
     }
 
     /// The last of a user's times in the data that is not ahead of this machine's clock: one that is
@@ -97,11 +133,13 @@ impl Serving {
         }
     }
 
+    /// A history that is given, of which all items are added to those that were `taken`.
     pub(super) fn known(
         &self,
         history: &[ExternalId],
         times: &[f64],
         settings: &EngineConfig,
+        taken: Option<&mut ItemSet>,
     ) -> Known {
         let mut known = Known::default();
         for (place, id) in history.iter().enumerate() {
@@ -113,50 +151,84 @@ impl Serving {
                 None => known.unknown += 1,
             }
         }
+        if let Some(taken) = taken {
+            taken.extend(known.items.iter().copied());
+        }
         known.keep_last(settings.history);
         known
     }
 
-    /// What a user did by the stage's data, and after that by their events; and their segments and
-    /// features.
+    /// What a user did by the stage's data, and after that by their events, of which all items are
+    /// added to those that were `taken`; and their segments and features.
     pub(super) fn history_of(
         &self,
         user: &ExternalId,
-        recent: Recent,
+        users: &Users,
         settings: &EngineConfig,
+        mut taken: Option<&mut ItemSet>,
     ) -> (Known, Vec<String>, Vec<f32>) {
         let data = &self.served.data;
-        let mut known = Known::default();
-        let mut segments = recent.segments;
-        let mut features = Vec::new();
-        if let Some(place) = self.served.users.number_of(user) {
-            let history = data.sequences().history(place as usize);
-            known.items.extend_from_slice(history.items());
-            known.times.extend_from_slice(history.times());
-            features.extend_from_slice(history.features());
-            if segments.is_empty() {
-                segments = data.segments(place as usize).to_vec();
-            }
+        let place = self
+            .served
+            .users
+            .number_of(user)
+            .map(|place| place as usize);
+        let history = place.map_or(History::from(&[][..]), |place| {
+            data.sequences().history(place)
+        });
+        let last = history.last(settings.history);
+        let mut known = Known {
+            items: last.items().to_vec(),
+            times: last.times().to_vec(),
+            unknown: 0,
+        };
+        if let Some(taken) = taken.as_deref_mut() {
+            taken.extend(history.items().iter().copied());
         }
-        let until = self.end_of(&known.times).unwrap_or(f64::NEG_INFINITY);
-        for (id, time) in recent.events.iter().filter(|(_, time)| *time >= until) {
-            // At the very time of the last one, what the data don't have.
-            let is_new = *time > until || !self.holds_later(user, id, *time);
-            if let Some(item) = data.catalog().index_of(id).filter(|_| is_new) {
-                // At the end, but for times that are ahead.
-                let place = known.times.partition_point(|other| other <= time);
-                known.items.insert(place, item);
-                known.times.insert(place, *time);
-            } else {
-                known.unknown += usize::from(is_new);
-            }
-        }
+        let segments = users.with_recent(user, |recent| {
+            self.add_recent(&mut known, recent, history, taken);
+            recent.segments.clone()
+        });
         known.keep_last(settings.history);
-        let older = recent.earlier.iter();
-        known
-            .earlier
-            .extend(older.filter_map(|id| data.catalog().index_of(id)));
-        (known, segments, features)
+        let segments = match place {
+            Some(place) if segments.is_empty() => data.segments(place).to_vec(),
+            _ => segments,
+        };
+        (known, segments, history.features().to_vec())
+    }
+
+    /// Adds what a user did after what the data have of them. Of events that come before the end of
+    /// these, only the items are added to those that were `taken`.
+    fn add_recent(
+        &self,
+        known: &mut Known,
+        recent: &Recent,
+        history: History<'_>,
+        mut taken: Option<&mut ItemSet>,
+    ) {
+        let catalog = self.served.data.catalog();
+        let until = self.end_of(history.times()).unwrap_or(f64::NEG_INFINITY);
+        for (id, time) in &recent.events {
+            let item = catalog.index_of(id);
+            if let (Some(item), Some(taken)) = (item, taken.as_deref_mut()) {
+                taken.insert(item);
+            }
+            match item {
+                _ if *time < until => {}
+                None => known.unknown += 1,
+                // What was an event when it came may be in the data by now.
+                Some(item) if holds_at(history, item, *time) => {}
+                Some(item) => {
+                    // At the end, but for times that are ahead.
+                    let place = known.times.partition_point(|other| other <= time);
+                    known.items.insert(place, item);
+                    known.times.insert(place, *time);
+                }
+            }
+        }
+        if let Some(taken) = taken {
+            taken.extend(recent.earlier.iter().filter_map(|id| catalog.index_of(id)));
+        }
     }
 }
 
@@ -172,7 +244,7 @@ impl Known {
     /// Leaves the last items to channels.
     fn keep_last(&mut self, count: usize) {
         let above = self.items.len().saturating_sub(count);
-        self.earlier.extend(self.items.drain(..above));
+        self.items.drain(..above);
         self.times.drain(..above.min(self.times.len()));
     }
 }

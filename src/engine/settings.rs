@@ -29,8 +29,10 @@ pub struct EngineConfig {
     pub history: usize,
     /// How many items of a user's older events are kept, only to be left out, and by how many items
     /// the history of a call may be longer than what channels see. An item takes 24 bytes and its
-    /// text, and only users of more than `history` events have any. What the stage's data hold of a
-    /// user is left out whatever this is, and takes nothing more.
+    /// text, and only users have any who have more than `history` events, or some from before the end
+    /// of what the stage's data hold of them. Where all `users` have this many, that is 4.8 GB and the
+    /// texts by the defaults, which a smaller number bounds. What the stage's data hold of a user is
+    /// left out whatever this is, and takes nothing more.
     #[config(default = 2_000)]
     pub seen: usize,
     /// The largest number of users whose events are kept. Beyond it, the user who was active or asked

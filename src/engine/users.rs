@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
 
@@ -10,13 +10,16 @@ use super::request::Observed;
 use super::settings::EngineConfig;
 use crate::data::ExternalId;
 
+/// A part of the users.
+type Part = LruCache<ExternalId, Recent, foldhash::fast::RandomState>;
+
 /// How many parts the users are divided into, each with a lock of its own.
 const PARTS: usize = 64;
 
 /// The latest events of the latest users: so many of each, of so many users. What channels see of a
 /// user is one thing, and what is left out of their lists another: of older events the items are kept.
 pub(super) struct Users {
-    parts: Vec<Mutex<LruCache<ExternalId, Recent, foldhash::fast::RandomState>>>,
+    parts: Vec<Mutex<Part>>,
     hasher: foldhash::fast::RandomState,
     /// The most users of a part.
     of_part: usize,
@@ -25,7 +28,7 @@ pub(super) struct Users {
 }
 
 /// What one user did, and the segments they were last said to be in.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Recent {
     /// Items with their times, in time order.
     pub events: VecDeque<(ExternalId, f64)>,
@@ -47,10 +50,7 @@ impl Users {
         }
     }
 
-    fn part(
-        &self,
-        user: &ExternalId,
-    ) -> std::sync::MutexGuard<'_, LruCache<ExternalId, Recent, foldhash::fast::RandomState>> {
+    fn part(&self, user: &ExternalId) -> MutexGuard<'_, Part> {
         let part = self.hasher.hash_one(user) as usize % PARTS;
         #[expect(clippy::indexing_slicing, reason = "there are so many parts")]
         self.parts[part]
@@ -68,10 +68,7 @@ impl Users {
         segments: &[String],
     ) -> Observed {
         let mut part = self.part(user);
-        if part.len() >= self.of_part && !part.contains(user) {
-            part.pop_lru();
-        }
-        let recent = part.get_or_insert_mut_ref(user, Recent::default);
+        let recent = self.of_user(&mut part, user);
         if !segments.is_empty() {
             segments.clone_into(&mut recent.segments);
         }
@@ -97,9 +94,28 @@ impl Users {
         Observed::Taken
     }
 
-    /// A user's recent events; none for an unknown user.
-    pub(super) fn recent(&self, user: &ExternalId) -> Recent {
-        self.part(user).get(user).cloned().unwrap_or_default()
+    /// Takes the item of an event that comes before all that are kept, only to be left out.
+    pub(super) fn add_earlier(&self, user: &ExternalId, item: &ExternalId) {
+        let mut part = self.part(user);
+        let recent = self.of_user(&mut part, user);
+        recent.keep_earlier(item.clone(), self.items_of_each);
+    }
+
+    /// What a user did, in a part of the users that has room for them.
+    fn of_user<'a>(&self, part: &'a mut Part, user: &ExternalId) -> &'a mut Recent {
+        if part.len() >= self.of_part && !part.contains(user) {
+            part.pop_lru();
+        }
+        part.get_or_insert_mut_ref(user, Recent::default)
+    }
+
+    /// What a function makes of a user's recent events, of which an unknown user has none. Others of
+    /// the same part wait for it.
+    pub(super) fn with_recent<T>(&self, user: &ExternalId, look: impl FnOnce(&Recent) -> T) -> T {
+        match self.part(user).get(user) {
+            Some(recent) => look(recent),
+            None => look(&Recent::default()),
+        }
     }
 
     /// The number of users.
@@ -142,20 +158,22 @@ mod tests {
         ] {
             assert_eq!(users.add(&anna, &item.into(), time, &[]), observed);
         }
-        let items: Vec<_> = users.recent(&anna).events.into_iter().collect();
+        let items = users.with_recent(&anna, |recent| Vec::from(recent.events.clone()));
         assert_eq!(items, [(3.into(), 3.0), (4.into(), 4.0), (2.into(), 5.0)]);
         // What is older is still known to be taken, up to so many items.
-        let earlier = || Vec::from(users.recent(&anna).earlier);
+        let earlier = || users.with_recent(&anna, |recent| Vec::from(recent.earlier.clone()));
         assert_eq!(earlier(), [1.into(), 5.into()]);
         for (item, time) in [(1, 0.1), (6, 6.0), (7, 7.0)] {
             let _ = users.add(&anna, &item.into(), time, &[]);
         }
         assert_eq!(earlier(), [3.into(), 4.into()]);
+        users.add_earlier(&anna, &8.into());
+        assert_eq!(earlier(), [4.into(), 8.into()]);
         for user in 0..10_000 {
             let _ = users.add(&user.into(), &1.into(), 0.0, &["new".to_owned()]);
         }
         assert!(users.len() <= PARTS * 2, "{} users", users.len());
-        assert_eq!(users.recent(&9_999.into()).segments, ["new"]);
-        assert_eq!(users.recent(&0.into()), Recent::default());
+        users.with_recent(&9_999.into(), |recent| assert_eq!(recent.segments, ["new"]));
+        users.with_recent(&0.into(), |recent| assert_eq!(*recent, Recent::default()));
     }
 }

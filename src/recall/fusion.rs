@@ -97,13 +97,15 @@ impl Fusion {
         let mut counts = channels == 0 || self.check_weighted().is_err();
         for share in shares {
             share.validate()?;
-            counts |= share.weight > 0.0;
+            // As it is reckoned with.
+            counts |= share.weight as f32 > 0.0;
         }
         if counts {
             return Ok(());
         }
-        let reason =
-            format!("so it is for each of {channels} channels, and none would add anything");
+        let reason = format!(
+            "must be above 0 for at least one of {channels} channels: none would add anything"
+        );
         Err(Error::invalid("weight", 0, reason))
     }
 
@@ -172,7 +174,7 @@ impl Fusion {
     fn best(&self, lists: &[(&[Candidate], ChannelWeight)], k: usize) -> Vec<(ItemIndex, f32)> {
         let mut places = Places::new(nodes(lists));
         let mut sums: Vec<(u32, f32)> = Vec::new();
-        for (list, share) in lists.iter().filter(|(_, share)| share.weight > 0.0) {
+        for (list, share) in lists.iter().filter(|(_, share)| share.weight as f32 > 0.0) {
             let contributions = self.contributions(list);
             for (candidate, contribution) in list.iter().zip(contributions) {
                 let contribution = share.weight as f32 * contribution;

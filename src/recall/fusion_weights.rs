@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use crate::data::{Cases, ItemIndex, Seen};
 use crate::index::Filter;
+use crate::retrieve::sorted;
 use crate::{Error, Result};
 
 use super::candidates::Candidate;
@@ -134,11 +135,7 @@ impl RecallStage {
         for drawn in drawn.chunks(BATCH) {
             let users: Vec<UserContext<'_>> = drawn.iter().map(|&case| context(case)).collect();
             let seen: Vec<Vec<ItemIndex>> = (users.iter())
-                .map(|user| {
-                    let mut items = user.history().items().to_vec();
-                    items.sort_unstable();
-                    items
-                })
+                .map(|user| sorted(user.history().items()))
                 .collect();
             let unseen = |row: usize, item: ItemIndex| seen[row].binary_search(&item).is_err();
             let filter = config

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::data::ItemIndex;
-use crate::index::Filter;
+use crate::index::{Filter, ItemSet};
 use crate::{Error, Result, checks};
 
 use super::candidates::{Candidates, Reason};
@@ -46,6 +46,15 @@ pub trait Path<To: Node>: Send + Sync {
     /// # Errors
     /// What looking them up gives.
     fn walk(&self, users: &[UserContext<'_>]) -> Result<Vec<Vec<Reached>>>;
+
+    /// Those of some items that are in the index which it searches for items;
+    /// see [`RecallChannel::holds`].
+    ///
+    /// # Errors
+    /// What the index's search gives.
+    fn holds(&self, _items: &ItemSet) -> Result<Option<ItemSet>> {
+        Ok(None)
+    }
 
     /// Goes on from there by another step.
     fn then<Next: Node, S: Step<To, Next>>(self, step: S) -> Then<Self, S, To>
@@ -123,6 +132,15 @@ pub trait Step<From: Node, To: Node>: Send + Sync {
     /// # Errors
     /// What looking them up gives.
     fn follow(&self, from: &[Reached], found: &mut dyn FnMut(usize, u32, f32)) -> Result<()>;
+
+    /// Those of some items that are in the index which it searches for items;
+    /// see [`RecallChannel::holds`].
+    ///
+    /// # Errors
+    /// What the index's search gives.
+    fn holds(&self, _items: &ItemSet) -> Result<Option<ItemSet>> {
+        Ok(None)
+    }
 }
 
 impl<From: Node, To: Node> Step<From, To> for Links<From, To> {
@@ -149,11 +167,19 @@ impl<From: Node, To: Node, S: Step<From, To>> Step<From, To> for std::sync::Arc<
     fn follow(&self, from: &[Reached], found: &mut dyn FnMut(usize, u32, f32)) -> Result<()> {
         (**self).follow(from, found)
     }
+
+    fn holds(&self, items: &ItemSet) -> Result<Option<ItemSet>> {
+        (**self).holds(items)
+    }
 }
 
 impl<To: Node, P: Path<To>> Path<To> for std::sync::Arc<P> {
     fn walk(&self, users: &[UserContext<'_>]) -> Result<Vec<Vec<Reached>>> {
         (**self).walk(users)
+    }
+
+    fn holds(&self, items: &ItemSet) -> Result<Option<ItemSet>> {
+        (**self).holds(items)
     }
 }
 
@@ -182,6 +208,13 @@ impl<P: Path<Over>, S: Step<Over, To>, Over: Node, To: Node> Path<To> for Then<P
             .map_init(|| Scores::new(self.step.nodes()), step)
             .collect()
     }
+
+    fn holds(&self, items: &ItemSet) -> Result<Option<ItemSet>> {
+        match self.step.holds(items)? {
+            Some(held) => Ok(Some(held)),
+            None => self.path.holds(items),
+        }
+    }
 }
 
 /// The weightiest nodes of a [path](Path).
@@ -200,6 +233,10 @@ impl<To: Node, P: Path<To>> Path<To> for Best<P> {
             reached.truncate(self.count);
         }
         Ok(walked)
+    }
+
+    fn holds(&self, items: &ItemSet) -> Result<Option<ItemSet>> {
+        self.path.holds(items)
     }
 }
 
@@ -221,6 +258,10 @@ impl<P: Path<Item>> RecallChannel for PathChannel<P> {
             best.push_best(candidates(reached, row, filter), k);
         }
         Ok(best)
+    }
+
+    fn holds(&self, items: &ItemSet) -> Result<Option<ItemSet>> {
+        self.path.holds(items)
     }
 }
 
@@ -253,9 +294,9 @@ impl TryFrom<HistoryItemsFile> for HistoryItems {
     }
 }
 
-/// How many half-lives after the last item a user asks at the latest: all weights would be too small
-/// for single precision otherwise, and so the same.
-const LONGEST_ABSENCE: f64 = 64.0;
+/// How many half-lives after the last item a user asks at the latest: all weights, or the squares of
+/// scores that a fusion sums, would be too small for single precision otherwise, and so the same.
+const LONGEST_ABSENCE: f64 = 24.0;
 
 impl HistoryItems {
     /// A history's last `count` items, the same one counted as often as it is among them, all of
@@ -285,7 +326,7 @@ impl HistoryItems {
 
     /// Each item weighs half as much for every `half_life` between when it was taken and
     /// [when the user asks](crate::data::History::now), in the unit of the source, where the history
-    /// has times. A user who was away for very long is taken to ask 64 half-lives after their last
+    /// has times. A user who was away for very long is taken to ask 24 half-lives after their last
     /// item, so that items still differ.
     ///
     /// # Errors

@@ -302,7 +302,7 @@ impl RecallStage {
     }
 
     /// What fills a user's list up to k items: the fallback's, where there is one, that are not in
-    /// the list and are in an index of the channels that answered; below all others.
+    /// the list and are in an index of the channels that are to be asked; below all others.
     ///
     /// # Errors
     /// What the fallback says, and what the indexes' searches give.
@@ -312,7 +312,7 @@ impl RecallStage {
         user: UserContext<'_>,
         k: usize,
         filter: Option<Filter<'_>>,
-        answered: impl Fn(usize) -> bool,
+        asked: impl Fn(usize) -> bool,
     ) -> Result<Vec<FusedCandidate>> {
         let Some(fallback) = self.fallback.as_ref().filter(|_| fused.len() < k) else {
             return Ok(Vec::new());
@@ -322,7 +322,7 @@ impl RecallStage {
             !there.contains(&item) && filter.is_none_or(|filter| filter.passes(row, item))
         };
         let (filter, missing) = (Filter::Predicate(&new), k - fused.len());
-        let holds = |items: &ItemSet| self.held(items, &answered);
+        let holds = |items: &ItemSet| self.held(items, &asked);
         let more = stand_in(&**fallback, &[user], missing, filter, holds)?;
         if more.is_empty() {
             return Ok(Vec::new());

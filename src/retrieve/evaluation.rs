@@ -105,7 +105,7 @@ impl Evaluation {
 }
 
 /// A history to look items up in, which may be long.
-fn sorted(history: &[ItemIndex]) -> Vec<ItemIndex> {
+pub(crate) fn sorted(history: &[ItemIndex]) -> Vec<ItemIndex> {
     let mut items = history.to_vec();
     items.sort_unstable();
     items

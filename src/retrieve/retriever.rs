@@ -3,7 +3,7 @@
 use crate::backend::Backend;
 use crate::data::{Catalog, ExternalId, History, ItemIndex, Seen};
 use crate::eval::check_k;
-use crate::index::{Filter, VectorIndex};
+use crate::index::{Filter, ItemSet, VectorIndex};
 use crate::model::SequenceRecaller;
 use crate::{Error, Result, checks::same_length};
 
@@ -96,8 +96,8 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
     /// the catalog does not know yet.
     ///
     /// # Errors
-    /// [`Error::Shape`] when model and catalog are not of the same items, model and index not of
-    /// the same dimension, or the catalog does not name the
+    /// [`Error::Shape`] when model and catalog are not of the same items, or model and index not of
+    /// the same dimension, and [`Error::InvalidValue`] when the catalog does not name the
     /// [features of users](Catalog::user_features) that the model looks at.
     pub fn new(model: M, index: I, catalog: Catalog) -> Result<Self> {
         let embeddings = model.item_embeddings();
@@ -109,10 +109,14 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
         for (what, expected, found) in sizes {
             same_length(what, expected, found)?;
         }
-        let features = model.user_features();
-        if features > 0 {
-            let what = "features of users that the catalog names";
-            same_length(what, features, catalog.user_features().len())?;
+        let (features, named) = (model.user_features(), catalog.user_features().len());
+        if features > 0 && named != features {
+            let reason = format!(
+                "the catalog must name the {features} that the model looks at; where it lacks names, as \
+                 that of an older run does, train and save the run again, on data with \
+                 `Dataset::with_user_features`"
+            );
+            return Err(Error::invalid("catalog.user_features", named, reason));
         }
         Ok(Self {
             device: embeddings.device(),
@@ -202,7 +206,8 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
         let (scored, source) = if known.is_empty() {
             (self.popular(options.k)?, Source::Popularity)
         } else {
-            let allowed = |_, item: ItemIndex| !known.contains(&item);
+            let seen: ItemSet = known.iter().copied().collect();
+            let allowed = |_, item: ItemIndex| !seen.contains(item);
             let unseen: Filter<'_> = Filter::Predicate(&allowed);
             let filter = options.seen.is_excluded().then_some(unseen);
             let history = if times.is_empty() {

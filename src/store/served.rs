@@ -20,7 +20,7 @@ use crate::data::{
 };
 use crate::files::{read_file, write_file};
 use crate::index::{AnyIndex, IndexReport};
-use crate::model::RecallerConfig;
+use crate::model::{RecallerConfig, SequenceRecaller};
 use crate::{Error, Result};
 
 use super::arrays::{ArrayReader, ArrayWriter};
@@ -105,7 +105,7 @@ impl StagePlan {
     /// As [`build`](StagePlan::build) and [`Run::save`], [`Error::NothingLeft`] for a
     /// [further model](StageData::with_further_model) that is not of a run, [`Error::Shape`] or
     /// [`Error::OtherCatalog`] when run and data are of different catalogs, and
-    /// [`Error::InvalidValue`] when their users have different features.
+    /// [`Error::InvalidValue`] when the model looks at features of users that the data don't have.
     pub fn save<B: Backend, C: RecallerConfig>(
         &self,
         path: impl AsRef<Path>,
@@ -123,13 +123,15 @@ impl StagePlan {
             });
         }
         let features = data.catalog.user_features();
-        if features != run.catalog.user_features() {
+        if run.model.user_features() > 0 && features != run.catalog.user_features() {
             let reason = format!(
                 "those of the stage's data are {features:?}; take the catalog of the same split"
             );
             let found = format!("{:?}", run.catalog.user_features());
             return Err(Error::invalid("user features of the run", found, reason));
         }
+        // Its names are those of the features that the folder keeps.
+        let catalog = run.catalog.clone().with_user_features(features.to_vec());
         let time_unit = data.time_unit;
         let data = data.with_model(StageModel::new(run.model.clone(), device.clone()))?;
         let prepared = self.prepare(&data)?;
@@ -193,7 +195,7 @@ impl StagePlan {
                 .collect(),
         };
         run_folder::save(path, |folder| {
-            let catalog = WrittenCatalog::write(&run.catalog, folder)?;
+            let catalog = WrittenCatalog::write(&catalog, folder)?;
             let model = run.write_model(folder, &ModelFiles::own(), &catalog)?;
             let mut further = Vec::with_capacity(writes.len());
             for (place, (name, write)) in writes.iter().enumerate() {

@@ -47,6 +47,8 @@ pub struct StageData {
 pub struct StageModel {
     pub(super) encoder: Arc<dyn UserEncoder>,
     pub(super) item_vectors: Array2<f32>,
+    /// How many features of users the model looks at.
+    user_features: usize,
     /// The catalog's fingerprint and names of users' features that the model was trained by, where these
     /// are known.
     trained_by: Option<(u64, Vec<String>)>,
@@ -63,6 +65,7 @@ impl StageModel {
     pub fn new<B: Backend, M: SequenceRecaller<B> + 'static>(model: M, device: B::Device) -> Self {
         Self {
             item_vectors: item_vectors(&model),
+            user_features: model.user_features(),
             encoder: Arc::new(ModelEncoder::<B, M>::new(model, device)),
             trained_by: None,
             write: None,
@@ -89,21 +92,32 @@ impl StageModel {
     fn check(&self, catalog: &Catalog, name: &str) -> Result<()> {
         let what = "items of the model";
         checks::same_length(what, catalog.len() + 1, self.item_vectors.nrows())?;
-        let Some((fingerprint, features)) = &self.trained_by else {
-            return Ok(());
-        };
-        let known = catalog.user_features();
-        if *fingerprint != catalog.fingerprint() {
+        let trained_by = self.trained_by.as_ref();
+        if trained_by.is_some_and(|(fingerprint, _)| *fingerprint != catalog.fingerprint()) {
             let reason =
                 "was trained for other items than the stage's data have, or in another order";
             return Err(Error::invalid("model", name, reason));
         }
-        if !features.is_empty() && features != known {
-            let reason =
-                format!("looks at the features of users {features:?}, and there are {known:?}");
-            return Err(Error::invalid("model", name, reason));
+        // By what the model looks at: others may be trained on the same split.
+        let (looked_at, known) = (self.user_features, catalog.user_features());
+        let trained_by = trained_by
+            .map(|(_, names)| names)
+            .filter(|names| !names.is_empty());
+        if looked_at == 0 || trained_by.map_or(looked_at == known.len(), |names| names == known) {
+            return Ok(());
         }
-        Ok(())
+        let reason = match trained_by {
+            Some(names) => {
+                format!("looks at the features of users {names:?}, and there are {known:?}")
+            }
+            None => format!(
+                "looks at {looked_at} features of users, and the stage's data name {}: give the data \
+                 set its features of users before it is split, and save the run anew with the \
+                 split's catalog",
+                known.len()
+            ),
+        };
+        Err(Error::invalid("model", name, reason))
     }
 }
 
@@ -178,7 +192,8 @@ impl StageData {
     ///
     /// # Errors
     /// [`Error::Shape`] when it is of another number of items, and [`Error::InvalidValue`] when it is
-    /// [of a run](StageModel::of_run) of another catalog.
+    /// [of a run](StageModel::of_run) of another catalog, or looks at features of users that the data
+    /// don't have.
     pub fn with_model(mut self, model: StageModel) -> Result<Self> {
         model.check(&self.catalog, "the stage's own")?;
         self.model = Some(model);
@@ -191,7 +206,8 @@ impl StageData {
     ///
     /// # Errors
     /// [`Error::Shape`] when it is of another number of items, and [`Error::InvalidValue`] when the
-    /// name is taken or the model is of a run of another catalog.
+    /// name is taken, the model is of a run of another catalog, or it looks at features of users that
+    /// the data don't have.
     pub fn with_further_model(
         mut self,
         name: impl Into<String>,

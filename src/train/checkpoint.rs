@@ -227,7 +227,7 @@ impl Checkpoints {
 
     /// The last checkpoint, if there is one.
     pub(super) fn last(&self) -> Result<Option<Checkpoint>> {
-        let Some((validations, path)) = self.epochs()?.pop() else {
+        let Some((number, path)) = self.epochs()?.pop() else {
             return Ok(None);
         };
         let file = path.join(STATE);
@@ -255,7 +255,7 @@ impl Checkpoints {
         let state: StateFile =
             serde_json::from_value(value).map_err(|error| damaged(error.to_string()))?;
         // The old training's, which a new one starts from, keeps what it was under another number.
-        let validations = match validations {
+        let validations = match number {
             0 => state.progress.epochs.len(),
             other => other,
         };
@@ -265,6 +265,7 @@ impl Checkpoints {
             ));
         }
         Ok(Some(Checkpoint {
+            is_start: number == 0,
             path,
             progress: state.progress,
             checksums: state.checksums,
@@ -276,6 +277,8 @@ impl Checkpoints {
 #[derive(Debug)]
 pub(super) struct Checkpoint {
     path: PathBuf,
+    /// Whether it is another training's that this folder's starts from, which has none of its own yet.
+    pub(super) is_start: bool,
     pub(super) progress: Progress,
     checksums: [u32; 4],
 }

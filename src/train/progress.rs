@@ -7,8 +7,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::observer::{EpochReport, StepReport, TrainingObserver, TrainingPlan};
 use crate::Result;
 
-/// A progress bar for each epoch with its loss and its speed, on stderr; silent where that is no
-/// terminal.
+/// How many targets an epoch has and how much is never one, then a progress bar for each epoch with
+/// its loss and its speed, on stderr; silent where that is no terminal.
 #[derive(Debug)]
 pub struct ProgressBars {
     bar: ProgressBar,
@@ -34,6 +34,9 @@ impl TrainingObserver for ProgressBars {
     fn on_start(&mut self, plan: &TrainingPlan<'_>) -> Result<()> {
         self.epochs = plan.epochs;
         self.steps_per_epoch = plan.steps_per_epoch;
+        let bar = ProgressBar::new(0);
+        bar.println(plan.targets.to_string());
+        bar.finish_and_clear();
         Ok(())
     }
 

@@ -254,11 +254,15 @@ impl<'a> Trainer<'a> {
         let Some(last) = checkpoints.last()? else {
             return Ok(None);
         };
+        let start = (self.start.as_ref()).filter(|start| start.is_from(checkpoints));
+        // It may be of the same data and settings, and is still not this training's.
+        if start.is_some() && last.is_start {
+            return Ok(None);
+        }
         let Err(other) = last.progress.identity.check_same(now) else {
             return Ok(Some(last));
         };
-        let start = self.start.as_ref();
-        match start.filter(|start| start.is_from(checkpoints)) {
+        match start {
             Some(start) if start.check_moments(&last, now).is_ok() => Ok(None),
             _ => Err(other),
         }

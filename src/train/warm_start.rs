@@ -248,22 +248,23 @@ impl WarmStart {
             old_rows: self.catalog.len() + 1,
             old_names: self.row_names.clone(),
             new_names: model.row_names(split.catalog()).into_iter().collect(),
-            is_builtin: is_builtin::<M::Config>(),
+            is_builtin: is_builtin::<B, M>(),
         }
     }
 }
 
-/// Whether these are the settings of a model of this crate.
-fn is_builtin<C: RecallerConfig>() -> bool {
+/// Whether this is a model of this crate, and not another with the settings of one.
+fn is_builtin<B: TrainingBackend, M: TrainableRecaller<B>>() -> bool {
     struct Sought(TypeId, bool);
     impl ConfigVisitor for Sought {
         fn visit<C: RecallerConfig>(&mut self) {
             self.1 |= self.0 == TypeId::of::<C>();
         }
     }
-    let mut sought = Sought(TypeId::of::<C>(), false);
+    let mut sought = Sought(TypeId::of::<M::Config>(), false);
     visit_configs(&mut sought);
-    sought.1
+    let own = TypeId::of::<<M::Config as RecallerConfig>::Recaller<B>>();
+    sought.1 && own == TypeId::of::<M>()
 }
 
 fn other_model(name: &str, found: &str, expected: &str) -> Error {
@@ -377,22 +378,25 @@ impl Rows {
         if is_matrix && is_table {
             return Ok(Matched::Items);
         }
-        if old != new {
-            let [old, new] = [old, new].map(|shape| format!("{shape:?}"));
-            return Err(other_model(name, &old, &new));
-        }
         let same_items = self
             .of_items
             .iter()
             .copied()
             .eq((0..self.old_rows).map(Some));
-        if !self.is_builtin && !same_items && (0..old.len()).any(of_catalog) {
+        // A catalog that has grown makes it no other model, so that this comes before sizes.
+        let fits = |axis| of_catalog(axis) || old[axis] == new[axis];
+        let may_be_items = same_rank && (0..old.len()).all(fits) && (0..old.len()).any(of_catalog);
+        if !self.is_builtin && !same_items && may_be_items {
             let reason = "has the size of the catalog, which has changed, and may or may not be of \
                           items, so that there is no telling which rows belong together; hold vectors \
                           of items as `Param<Tensor<B, 2>>` under a name without `weight`, `bias` and \
                           `position`, and give other weights another size";
             let value = format!("{name} {new:?}");
             return Err(Error::invalid("weights to start from", value, reason));
+        }
+        if old != new {
+            let [old, new] = [old, new].map(|shape| format!("{shape:?}"));
+            return Err(other_model(name, &old, &new));
         }
         Ok(Matched::InPlace)
     }
@@ -418,8 +422,10 @@ impl Rows {
         for (model, names, shape) in [("old", old_names, old), ("new", new_names, new)] {
             if names.len() != shape[0] {
                 let reason = format!(
-                    "has {} rows, features among them, and the {model} model and its catalog name {}, \
-                     so that there is no telling which rows belong together",
+                    "has {} rows, and the {model} model and its catalog name {} of them, so that \
+                     there is no telling which rows belong together; where the catalog lacks the \
+                     names of users' features, as that of an older run does, train and save \
+                     the run again, on data with `Dataset::with_user_features`",
                     shape[0],
                     names.len()
                 );
