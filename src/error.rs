@@ -193,7 +193,7 @@ pub enum Error {
         /// The type that it has.
         found: String,
         /// What it must hold.
-        expected: &'static str,
+        expected: String,
     },
 
     /// A model uses the times of a history, and there are none.

@@ -172,7 +172,9 @@ fn a_folder_is_all_its_files_with_the_columns_of_its_folders() {
         &of(vec![1], vec![30]),
     );
     std::fs::write(folder.path().join("_SUCCESS"), "").unwrap();
-    std::fs::write(folder.path().join(".notes.txt"), "mine").unwrap();
+    std::fs::write(folder.path().join("README.md"), "mine").unwrap();
+    std::fs::create_dir(folder.path().join("metadata")).unwrap();
+    std::fs::write(folder.path().join("metadata/v1.metadata.json"), "{}").unwrap();
     // Something else's, and broken: of a kind that is not asked for it is never opened.
     std::fs::write(day("2026-11-28", "view").join("part-0.parquet"), "PAR1").unwrap();
     let format: Format = "user=user,item=item,time=day,event=kind".parse().unwrap();
@@ -526,10 +528,15 @@ fn times_of_two_units_or_types_are_refused_by_file_and_row() -> Result<()> {
         let refused = refused.unwrap_err();
         assert!(
             matches!(&refused, Error::ColumnType { column, found, expected, .. }
-                if column == "time" && found == "Int64" && expected.contains("timestamps")),
+                if column == "time" && found == "Int64" && expected.starts_with("Timestamp(")),
             "{refused}"
         );
     }
+    let refused = reader.read().unwrap_err().to_string();
+    assert!(
+        refused.contains("b.parquet: ") && refused.contains("a.parquet"),
+        "{refused}"
+    );
     // Of one type, but two units: most times are of the first file.
     write(
         &folder.path().join("a.parquet"),
@@ -701,12 +708,17 @@ fn files_are_parquet_by_their_bytes_and_others_are_said() -> Result<()> {
     std::fs::write(file("000001_0"), "").unwrap();
     let reader = InteractionReader::detect(folder.path())?;
     assert_eq!(reader.read()?.len(), 8);
-    std::fs::write(file("more.csv"), "user,item,time\n1,2,3\n").unwrap();
-    let refused = reader.read().unwrap_err().to_string();
-    assert!(
-        refused.contains("more.csv") && refused.contains("and others"),
-        "{refused}"
-    );
+    std::fs::write(file("README.md"), "what it is").unwrap();
+    assert_eq!(reader.read()?.len(), 8);
+    for name in ["more.csv", "more.JSONL", "more.csv.gz", "000002_0"] {
+        std::fs::write(file(name), "user,item,time\n1,2,3\n").unwrap();
+        let refused = reader.read().unwrap_err().to_string();
+        assert!(
+            refused.contains(name) && refused.contains("may be data"),
+            "{refused}"
+        );
+        std::fs::remove_file(file(name)).unwrap();
+    }
     let csv = tempfile::tempdir().unwrap();
     std::fs::write(csv.path().join("a.csv"), "user,item,time\n1,2,3\n").unwrap();
     let refused = InteractionReader::detect(csv.path())

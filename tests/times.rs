@@ -50,8 +50,8 @@ fn times_of_two_units_are_refused_by_line_with_both_names() {
     for (odd, unit) in [
         ("1700000000111", "milliseconds"),
         ("1700000000111222", "microseconds"),
-        ("20231114", "a small number"),
-        ("0", "a small number"),
+        ("20231114", "a time of 1970"),
+        ("0", "a time of 1970"),
         ("9999-12-31", "a date after 2100"),
         ("253402300799", "a date after 2100"),
         ("2999-12-31", "after 2100"),
@@ -108,6 +108,7 @@ fn the_unit_goes_by_the_bulk_of_times() {
         (TimeUnit::Order, vec![-3.5, -1.0, 0.0, 2.0]),
         (TimeUnit::Order, vec![0.0, 1.0, 1.7e9]),
         (TimeUnit::Seconds, vec![1.7e9; 3]),
+        (TimeUnit::Seconds, vec![-52_617_600.0, 1.2e9, 1.3e9]),
         (TimeUnit::Seconds, vec![0.0, 1.7e9, 1.8e9]),
         (TimeUnit::Seconds, vec![1.7e9, 1.8e9, 253_402_300_799.0]),
         (TimeUnit::Milliseconds, vec![1.7e9, 1.7e12, 1.8e12]),
@@ -123,6 +124,12 @@ fn the_unit_goes_by_the_bulk_of_times() {
         assert_eq!(TimeUnit::of_times(&[0.0, unit.now()]), unit);
         of_columns(&[unit.now(); 4]).unwrap();
     }
+    // Numbers that rise from small ones are times of one unit where all of them can be.
+    let rising = |power| {
+        let times: Vec<f64> = (0..1_000).map(|row| f64::from(row).powi(power)).collect();
+        TimeUnit::of_times(&times.iter().map(|time| time * 1e6).collect::<Vec<_>>())
+    };
+    assert_eq!([rising(1), rising(3)], [TimeUnit::Seconds, TimeUnit::Order]);
     assert_eq!(
         TimeUnit::of_times(&[TimeUnit::Order.now()]),
         TimeUnit::Seconds
@@ -142,6 +149,11 @@ fn what_users_have_is_taken_and_what_cannot_be_meant_is_not() {
         (0..100)
             .map(|year| f64::from(year - 50) * 31_557_600.0)
             .collect(),
+        // A few of long ago, and of before seconds had nine digits.
+        vec![-52_617_600.0, 315_532_800.0, 473_385_600.0],
+        vec![-52_617_600.0, -21_081_600.0, 315_532_800.0],
+        vec![41_904_000.0, 1.2e9, 1.3e9, 1.6e9],
+        vec![-52_617_600_000.0, 1.2e12, 1.3e12],
         vec![-2.0, 5.0],
         vec![1.7e9, 1.7e9],
     ] {
@@ -154,6 +166,11 @@ fn what_users_have_is_taken_and_what_cannot_be_meant_is_not() {
         // Digits of dates, 2023-11-14 22:13:20.
         vec![20_231_114_221_320.0; 2],
         vec![f64::INFINITY],
+        // What stands for none.
+        vec![0.0, 1.2e9, 1.3e9],
+        vec![-1.0, 1.2e9, 1.3e9],
+        vec![-1.0, 1.2e12, 1.3e12],
+        vec![-62_135_596_800.0, -52_617_600.0, 315_532_800.0],
     ] {
         let refused = of_columns(&times).unwrap_err();
         assert!(
@@ -172,6 +189,37 @@ fn what_users_have_is_taken_and_what_cannot_be_meant_is_not() {
         refused.contains("in row 2") && refused.contains("milliseconds"),
         "{refused}"
     );
+}
+
+#[test]
+fn numbers_of_no_known_unit_are_said_to_be_none() {
+    for number in [
+        "20231114221320",
+        // Microseconds since 1601.
+        "13344537600000000",
+    ] {
+        let times = [number; 3];
+        let refused = log(&times).read().unwrap_err().to_string();
+        assert!(
+            refused.contains(":3: ") && refused.contains("counted from another year"),
+            "{refused}"
+        );
+        let refused = log(&times).bad_rows(BadRows::Skip).read().unwrap_err();
+        let refused = refused.to_string();
+        assert!(
+            refused.contains("all 3 rows were skipped, the first: reader:3: "),
+            "{refused}"
+        );
+    }
+    // By the unit, and not by the number, a time lies before 1900.
+    for (odd, what) in [
+        ("-3000000", "a time of 1970"),
+        ("-62135596800000", "before 1900"),
+    ] {
+        let milliseconds = log(&["1700000000111", "1700000000222", odd]);
+        let refused = milliseconds.read().unwrap_err().to_string();
+        assert!(refused.contains(what), "{refused}");
+    }
 }
 
 #[test]

@@ -84,33 +84,61 @@ fn files(path: &Path, only: &[Only]) -> Result<Vec<Part>> {
     if !path.is_dir() {
         return Ok(found);
     }
-    let (mut files, mut other) = (Vec::new(), None);
+    let mut wanted = Vec::new();
     for part in found {
-        if !holds_some(&part, only)? {
-            continue;
-        }
-        let end = part.path.extension();
-        let named = end.is_some_and(|end| end == "parquet" || end == "parq");
-        let start = start_of(&part.path).map_err(Error::io("read", &part.path))?;
-        // Hive leaves files of nothing where there are no rows, and a store may lie beside its source.
-        let holds_nothing = start.is_empty() || start == STORE_MAGIC;
-        if named || start.starts_with(&PARQUET) {
-            files.push(part);
-        } else if other.is_none() && !holds_nothing {
-            other = Some(part.path);
+        if holds_some(&part, only)? {
+            wanted.push(part);
         }
     }
+    let is_parquet = wanted.par_iter().map(|part| is_parquet(&part.path));
+    let is_parquet = is_parquet.collect::<Result<Vec<_>>>()?;
+    let (mut files, mut others) = (Vec::new(), Vec::new());
+    for (part, is_parquet) in wanted.into_iter().zip(is_parquet) {
+        match is_parquet {
+            Some(true) => files.push(part),
+            Some(false) => others.push(part.path),
+            None => {}
+        }
+    }
+    let (other, reason) = if files.is_empty() {
+        let reason = "it is a folder of files that are not Parquet, and only Parquet is read by the folder: \
+                      read them one by one";
+        (others.first(), reason)
+    } else {
+        let reason = "it has Parquet files and others that may be data: move those elsewhere, or give them \
+                      names that begin with _ or .";
+        (others.iter().find(|other| may_be_data(other)), reason)
+    };
     let Some(other) = other else {
         return Ok(files);
     };
-    let reason = if files.is_empty() {
-        "it is a folder of files that are not Parquet, and only Parquet is read by the folder: read them one \
-         by one"
-    } else {
-        "it has Parquet files and others: move those elsewhere, or give them names that begin with _ or ."
-    };
     let value = format!("{} with {}", path.display(), other.display());
     Err(Error::invalid("path", value, reason))
+}
+
+/// Whether a file of a folder is Parquet; `None` where it holds nothing that may be wanted.
+fn is_parquet(path: &Path) -> Result<Option<bool>> {
+    let end = path.extension();
+    if end.is_some_and(|end| end == "parquet" || end == "parq") {
+        return Ok(Some(true));
+    }
+    let start = start_of(path).map_err(Error::io("read", path))?;
+    // Hive leaves files of nothing where there are no rows, and a store may lie beside its source.
+    let holds_nothing = start.is_empty() || start == STORE_MAGIC;
+    Ok((!holds_nothing).then(|| start.starts_with(&PARQUET)))
+}
+
+/// Whether a file beside Parquet files may hold rows, and is not a page about them, as clones of data sets
+/// have, or what a table format writes down of itself. What is compressed may be anything.
+fn may_be_data(path: &Path) -> bool {
+    const DATA: [&str; 19] = [
+        "csv", "tsv", "txt", "dat", "data", "inter", "jsonl", "ndjson", "orc", "avro", "arrow",
+        "feather", "gz", "zst", "bz2", "xz", "snappy", "deflate", "zip",
+    ];
+    let Some(end) = path.extension() else {
+        return true;
+    };
+    DATA.iter().any(|data| end.eq_ignore_ascii_case(data))
 }
 
 /// The first bytes of a file; none of a pipe, which has them once.
@@ -237,8 +265,11 @@ pub(super) fn read(
     let wanted = Wanted::of(schema)?;
     let mut kinds = Kinds::default();
     let mut groups = Vec::new();
-    for part in files(path, only)? {
-        let metadata = metadata(&part.path)?;
+    let files = files(path, only)?;
+    let of_each = files.par_iter().map(|part| metadata(&part.path));
+    let of_each = of_each.collect::<Vec<_>>();
+    for (part, metadata) in files.into_iter().zip(of_each) {
+        let metadata = metadata?;
         check_order(&part, schema, metadata.schema())?;
         let ranged = only
             .iter()
@@ -311,10 +342,10 @@ fn check_order(part: &Part, schema: &Schema, of_file: &ArrowSchema) -> Result<()
     columns::check_order(&part.path, schema, &part.header(of_file), holds_times)
 }
 
-/// What columns of times hold in the files before: times that are known to be such, or numbers, whose unit
-/// the file doesn't say.
+/// What columns of times hold, and the file that says so: times that are known to be such, or numbers,
+/// whose unit the file doesn't say.
 #[derive(Default)]
-struct Kinds<'a>(BTreeMap<&'a str, bool>);
+struct Kinds<'a>(BTreeMap<&'a str, (PathBuf, DataType)>);
 
 impl<'a> Kinds<'a> {
     /// Refuses a file whose column holds the other.
@@ -326,19 +357,16 @@ impl<'a> Kinds<'a> {
         if !is_clock(of) && !of.is_numeric() {
             return Ok(());
         }
-        let before = *self.0.entry(column).or_insert(is_clock(of));
-        if before == is_clock(of) {
+        let new = || (path.to_owned(), of.clone());
+        let (first, before) = &*self.0.entry(column).or_insert_with(new);
+        if is_clock(before) == is_clock(of) {
             return Ok(());
         }
         Err(Error::ColumnType {
             path: path.to_owned(),
             column: column.to_owned(),
             found: of.to_string(),
-            expected: if before {
-                "timestamps or dates, as what was read before it does"
-            } else {
-                "numbers, as what was read before it does"
-            },
+            expected: format!("{before}, as in {}", first.display()),
         })
     }
 }
@@ -368,7 +396,7 @@ fn holds_some(part: &Part, only: &[Only]) -> Result<bool> {
                     path: part.path.clone(),
                     column: only.column.clone(),
                     found: format!("a folder's name, {value}"),
-                    expected: "numbers or times",
+                    expected: "numbers or times".to_owned(),
                 })?;
                 range.contains(&number)
             }
@@ -502,7 +530,7 @@ impl Columns<'_> {
             path: self.path.to_owned(),
             column: name.to_owned(),
             found: column.data_type().to_string(),
-            expected,
+            expected: expected.to_owned(),
         }
     }
 

@@ -247,18 +247,18 @@ impl InteractionReader {
     }
 }
 
-/// What `read` gives to a collector. Where its times are of two units, it reads once more, to name the
-/// line: which unit most are in is known at the end alone.
+/// What `read` gives to a collector. Where its times are of two units, it reads once more, by the line:
+/// which unit most are in is known at the end alone.
 fn read_with<'a, 'p>(
     into: &mut Collector<'a, 'p>,
     read: impl Fn(&mut Collector<'a, 'p>) -> Result<()>,
 ) -> Result<Interactions> {
-    let first = read(into).and_then(|()| into.finish());
-    if into.rule.is_none() || into.bad_rows == BadRows::Skip {
-        return first;
+    loop {
+        read(into)?;
+        if let Some(rows) = into.finish()? {
+            return Ok(rows);
+        }
     }
-    into.begin_anew();
-    read(into).and(first)
 }
 
 /// A text from its start, without its byte order mark, and how long that is.

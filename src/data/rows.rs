@@ -64,8 +64,13 @@ pub(super) struct Collector<'a, 'p> {
     pub(super) untimed: bool,
     /// What each time must be, once some are known not to be that: whoever reads a row knows its line.
     pub(super) rule: Option<TimeRule>,
-    /// Of the times that were given away.
+    /// Of all times so far.
     times: TimeSizes,
+    /// Whether these are of two units. Which ones are odd is known at the end alone: the rest is read for
+    /// its times, and then all once more.
+    mixed: bool,
+    /// Of the times that were given away.
+    given_times: TimeSizes,
     parts: Option<Parts<'p>>,
 }
 
@@ -108,6 +113,8 @@ impl<'a, 'p> Collector<'a, 'p> {
             untimed: false,
             rule: None,
             times: TimeSizes::default(),
+            mixed: false,
+            given_times: TimeSizes::default(),
             parts: parts.map(|(size, take)| Parts {
                 take,
                 size,
@@ -147,22 +154,25 @@ impl<'a, 'p> Collector<'a, 'p> {
             let before = self.given();
             self.interactions.number_times(before);
         }
-        let odd = self.odd_times()?;
-        let is_odd = |row: usize| odd.get(row).copied().unwrap_or(false);
         let rows = &mut self.interactions;
-        rows.skipped_rows += odd.iter().filter(|&&odd| odd).count();
+        if self.rule.is_none() {
+            self.times = self.times.and(TimeSizes::of(&rows.time));
+            self.mixed |= !self.times.rule().takes_all(&self.times);
+        }
+        if self.mixed {
+            *rows = Interactions::default();
+            return Ok(());
+        }
         let Some(parts) = &mut self.parts else {
-            if !odd.is_empty() {
-                rows.keep_rows(|row| !is_odd(row));
-            }
             return Ok(());
         };
+        self.given_times = self.given_times.and(self.times);
         let mut rows = std::mem::take(rows);
         parts.given += rows.len();
         let repeated = parts.repeated.min(rows.len());
         parts.repeated -= repeated;
-        if repeated > 0 || !odd.is_empty() {
-            rows.keep_rows(|row| row >= repeated && !is_odd(row));
+        if repeated > 0 {
+            rows.keep_rows(|row| row >= repeated);
         }
         parts.skipped += rows.skipped_rows;
         rows.skipped_rows = parts.skipped.saturating_sub(parts.told);
@@ -170,28 +180,22 @@ impl<'a, 'p> Collector<'a, 'p> {
         (parts.take)(rows)
     }
 
-    /// Whether each row's time can't be meant, where that is so of any and bad rows are left out.
-    fn odd_times(&mut self) -> Result<Vec<bool>> {
-        let rows = &self.interactions;
-        if self.rule.is_some() {
-            return Ok(Vec::new());
+    /// Takes what most times say for what all must be.
+    fn set_rule(&mut self) -> Result<()> {
+        let rule = self.times.rule();
+        // What was given away can't be left out any more. Where nothing is left out, its line is named.
+        let odd = rule.odd_of(&self.given_times);
+        if let (BadRows::Skip, Some(time)) = (self.bad_rows, odd) {
+            let value = format!("{} in {}", rule.odd(time, time), self.path.display());
+            let reason = format!(
+                "must be {}; too many rows with such times come before the others to be left out while the \
+                 file is read in parts: take them out of it",
+                rule.expected()
+            );
+            return Err(Error::invalid("time", value, reason));
         }
-        let all = self.times.and(TimeSizes::of(&rows.time));
-        let rule = all.rule();
-        if rule.takes_all(&all) {
-            self.times = all;
-            return Ok(Vec::new());
-        }
-        // What was given away can't be left out any more.
-        if self.bad_rows == BadRows::Fail || !rule.takes_all(&self.times) {
-            self.rule = Some(rule);
-            return rows.check_times(self.times).map(|_| Vec::new());
-        }
-        let refused = rows.check_times(self.times).err();
-        self.first_skipped = self.first_skipped.take().or(refused);
-        let kept = rows.time.iter().copied().filter(|&time| rule.takes(time));
-        self.times = self.times.and(TimeSizes::of(&kept.collect::<Vec<_>>()));
-        Ok(rows.time.iter().map(|&time| !rule.takes(time)).collect())
+        self.rule = Some(rule);
+        Ok(())
     }
 
     /// Begins anew with the same source, of which what was given away is not given again.
@@ -200,26 +204,33 @@ impl<'a, 'p> Collector<'a, 'p> {
         self.first_skipped = None;
         self.untimed = false;
         self.times = TimeSizes::default();
+        self.mixed = false;
         if let Some(parts) = &mut self.parts {
-            parts.repeated = std::mem::take(&mut parts.given);
+            parts.repeated += std::mem::take(&mut parts.given);
             parts.skipped = 0;
         }
     }
 
-    /// What was not given away.
+    /// What was not given away; `None` where times are of two units, and the source must be read once
+    /// more, by the rule that is set then.
     ///
     /// # Errors
     /// [`Error::EmptyFile`] when there was no row at all, and [`Error::NothingLeft`] when all were
     /// skipped.
-    pub(super) fn finish(&mut self) -> Result<Interactions> {
+    pub(super) fn finish(&mut self) -> Result<Option<Interactions>> {
         if self.rows() > 0 {
             self.give_all()?;
+        }
+        if self.mixed {
+            self.set_rule()?;
+            self.begin_anew();
+            return Ok(None);
         }
         if self.rows() == 0 {
             return Err(match self.first_skipped.take() {
                 Some(first) => Error::NothingLeft {
                     reason: format!(
-                        "all {} rows were skipped, the first because of {first}",
+                        "all {} rows were skipped, the first: {first}",
                         self.interactions.skipped_rows
                     ),
                 },
@@ -228,7 +239,7 @@ impl<'a, 'p> Collector<'a, 'p> {
                 },
             });
         }
-        Ok(std::mem::take(&mut self.interactions))
+        Ok(Some(std::mem::take(&mut self.interactions)))
     }
 
     /// Passes an error on or counts it, as asked for.

@@ -19,16 +19,13 @@ pub(super) struct StoredIds {
 }
 
 impl StoredIds {
-    /// `None` where these are no ids: each has its text, without blanks around it.
+    /// `None` where these are no ids: each has its text.
     pub(super) fn new(ends: Buffer<u64>, text: Buffer<u8>) -> Option<Self> {
         let whole = std::str::from_utf8(&text).ok()?;
         let mut before = 0;
         for &end in ends.iter() {
             let end = usize::try_from(end).ok()?;
-            let id = whole.get(before..end).filter(|id| !id.is_empty())?;
-            if id.len() != id.trim().len() {
-                return None;
-            }
+            whole.get(before..end)?;
             before = end;
         }
         (before == text.len()).then_some(Self {
@@ -38,19 +35,46 @@ impl StoredIds {
         })
     }
 
+    /// Whether each is as ids are, without blanks around it and not empty; in older files some aren't.
+    pub(super) fn are_trimmed(&self) -> bool {
+        self.texts().all(|id| !id.is_empty() && id == id.trim())
+    }
+
     pub(super) fn len(&self) -> usize {
         self.ends.len()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = ExternalId> {
+        self.texts().map(ExternalId::from)
+    }
+
+    fn texts(&self) -> impl Iterator<Item = &str> {
         let starts = std::iter::once(&0).chain(self.ends.iter());
         starts.zip(self.ends.iter()).map(|(&start, &end)| {
             let text = &self.text[start as usize..end as usize];
-            ExternalId::from(std::str::from_utf8(text).expect("seen to be text when it was opened"))
+            std::str::from_utf8(text).expect("seen to be text when it was opened")
         })
     }
 
     pub(super) fn table(&self) -> &IdTable {
         self.table.get_or_init(|| self.iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_older_files_with_blanks_around_them_are_known() {
+        for (texts, are_trimmed) in [
+            (["a", "b c"], true),
+            (["a", " b"], false),
+            (["", "b"], false),
+        ] {
+            let ends = vec![texts[0].len() as u64, texts.concat().len() as u64];
+            let ids = StoredIds::new(ends.into(), texts.concat().into_bytes().into()).unwrap();
+            assert_eq!(ids.are_trimmed(), are_trimmed, "{texts:?}");
+        }
     }
 }

@@ -57,8 +57,8 @@ impl TimeUnit {
     ];
 
     /// The unit of some times by the size of their median, which in seconds lies after 1973 and before
-    /// the year 5138, and so on; smaller ones are [`Order`](TimeUnit::Order), as are numbers that rise
-    /// from small ones without a gap.
+    /// the year 5138, and so on. Smaller ones are [`Order`](TimeUnit::Order), as are numbers that rise from
+    /// small ones without a gap, beyond what that unit can be.
     pub fn of_times<'a>(times: impl IntoIterator<Item = &'a f64>) -> Self {
         let finite = times.into_iter().copied().filter(|time| time.is_finite());
         let mut sizes = TimeSizes::default();
@@ -119,6 +119,11 @@ impl fmt::Display for TimeUnit {
 /// stands for something else, as `9999-12-31` does for "never".
 const EARLIEST: f64 = -2_208_988_800.0;
 const LATEST: f64 = 4_102_444_800.0;
+
+/// From this long before 1970 and earlier, seconds stand for a date, and not for none, as 0 and -1 do.
+const DAY: f64 = 86_400.0;
+/// From 1971 on they do as well: seconds of 1970 may be places, or the digits of a date, such as 20231114.
+const YEAR: f64 = 31_536_000.0;
 
 /// How many times have the size of each unit, and from where to where these go: enough to tell what
 /// most are in and whether all can be, without sorting them.
@@ -193,9 +198,12 @@ impl TimeSizes {
         let small = &self.0[0];
         let rule = TimeRule {
             unit,
-            small: !is_gap(small, bulk),
+            small: small.last >= bulk.first / 10.0,
             any: false,
+            known: true,
         };
+        let known = bulk.count == 0 || rule.takes(bulk.first) || rule.takes(bulk.last);
+        let rule = TimeRule { known, ..rule };
         let rises = || some().zip(some().skip(1)).all(|(a, b)| !is_gap(a, b));
         if rule.takes_all(self) || small.count == 0 || !rises() {
             return rule;
@@ -204,14 +212,17 @@ impl TimeSizes {
             unit: TimeUnit::Order,
             small: true,
             any: true,
+            known: true,
         }
     }
 }
 
 /// Whether nothing lies between smaller times and larger ones over a whole power of ten, as between
-/// seconds and milliseconds since 1970.
+/// seconds and milliseconds since 1970. Between dates in seconds from
+/// before 1970 and later ones there is none.
 fn is_gap(smaller: &Size, larger: &Size) -> bool {
-    smaller.last < larger.first / 10.0
+    let are_dates = smaller.first >= EARLIEST && smaller.last <= -DAY && larger.last < LATEST;
+    smaller.last < larger.first / 10.0 && !are_dates
 }
 
 /// The least and the greatest of some times, eight of them side by side.
@@ -244,6 +255,8 @@ pub(super) struct TimeRule {
     small: bool,
     /// Whether times are numbers that rise from small ones, of any size.
     any: bool,
+    /// Whether the bulk itself can be of this unit.
+    known: bool,
 }
 
 impl TimeRule {
@@ -255,26 +268,35 @@ impl TimeRule {
             _ if self.any => true,
             TimeUnit::Order => size == self.unit,
             unit => {
-                let fits = size == unit || (size == TimeUnit::Order && self.small);
-                fits && (EARLIEST..LATEST).contains(&seconds)
+                let is_date = seconds <= -DAY || seconds >= YEAR;
+                let fits = size == TimeUnit::Order && (self.small || is_date);
+                (fits || size == unit) && (EARLIEST..LATEST).contains(&seconds)
             }
         }
     }
 
     /// Whether all of some times can be.
     pub(super) fn takes_all(&self, sizes: &TimeSizes) -> bool {
-        let mut some = sizes.0.iter().filter(|size| size.count > 0);
-        some.all(|size| self.takes(size.first) && self.takes(size.last))
+        self.odd_of(sizes).is_none()
+    }
+
+    /// One of some times that can't be meant.
+    pub(super) fn odd_of(&self, sizes: &TimeSizes) -> Option<f64> {
+        let some = sizes.0.iter().filter(|size| size.count > 0);
+        let mut ends = some.flat_map(|size| [size.first, size.last]);
+        ends.find(|&time| !self.takes(time))
     }
 
     /// A time that can't be meant, and what it may be instead.
     pub(super) fn odd(&self, time: f64, text: impl fmt::Display) -> String {
         let size = TimeUnit::of_size(time);
         match (size, self.unit) {
-            _ if size == self.unit || time < EARLIEST => {
+            _ if size == self.unit || time / self.unit.per_second() < EARLIEST => {
                 format!("{text} (a date before 1900 or after 2100)")
             }
-            (TimeUnit::Order, _) => format!("{text} (a small number)"),
+            (TimeUnit::Order, _) => {
+                format!("{text} (a time of 1970, far from the others, or a number that is no time)")
+            }
             (size, TimeUnit::Order) => format!("{text} (by its size in {size})"),
             (size, unit) if (size as usize) < unit as usize => {
                 format!("{text} (by its size in {size})")
@@ -286,6 +308,10 @@ impl TimeRule {
     /// What most times are.
     pub(super) fn expected(&self) -> &'static str {
         match self.unit {
+            _ if !self.known => {
+                "a time that is known: numbers of this size, as most here are, are none (perhaps they are the \
+                 digits of a date, or are counted from another year)"
+            }
             TimeUnit::Order => "a small number, as most times here are",
             TimeUnit::Seconds => {
                 "a date from 1900 to 2100 or its seconds since 1970, as most times here are"

@@ -191,7 +191,13 @@ pub(super) fn open(path: &Path) -> Result<(Dataset, usize)> {
     let ranges = sections(header.lengths, HEADER, map.len());
     let ranges = ranges.map_err(|reason| damaged(path, reason))?;
     check_arrays(path, &file, &header, &ranges)?;
-    let dataset = dataset(&map, &ranges).ok_or_else(|| not_whole(path))?;
+    let (users, items) = ids(&map, &ranges).ok_or_else(|| not_whole(path))?;
+    if !(users.are_trimmed() && items.are_trimmed()) {
+        let reason =
+            "it has ids with blanks around them, or an empty one; make it again, of rows with ids";
+        return Err(damaged(path, reason));
+    }
+    let dataset = dataset(&map, &ranges, users, &items).ok_or_else(|| not_whole(path))?;
     Ok((dataset, header.skipped_rows as usize))
 }
 
@@ -270,18 +276,28 @@ fn check_arrays(
     Ok(())
 }
 
-/// What the arrays are together; `None` where they do not fit.
-fn dataset(map: &Arc<Mmap>, ranges: &[Range<usize>; SECTIONS]) -> Option<Dataset> {
-    fn array<T: Pod>(
-        map: &Arc<Mmap>,
-        ranges: &[Range<usize>; SECTIONS],
-        section: Section,
-    ) -> Option<Buffer<T>> {
-        Buffer::mapped(map, ranges[section as usize].clone())
-    }
+fn array<T: Pod>(
+    map: &Arc<Mmap>,
+    ranges: &[Range<usize>; SECTIONS],
+    section: Section,
+) -> Option<Buffer<T>> {
+    Buffer::mapped(map, ranges[section as usize].clone())
+}
+
+/// The ids of users and of items; `None` where the arrays are none.
+fn ids(map: &Arc<Mmap>, ranges: &[Range<usize>; SECTIONS]) -> Option<(StoredIds, StoredIds)> {
     let ids = |ends, text| StoredIds::new(array(map, ranges, ends)?, array(map, ranges, text)?);
-    let item_ids = ids(Section::ItemEnds, Section::ItemText)?;
-    let user_ids = ids(Section::UserEnds, Section::UserText)?;
+    let users = ids(Section::UserEnds, Section::UserText)?;
+    Some((users, ids(Section::ItemEnds, Section::ItemText)?))
+}
+
+/// What the arrays are together; `None` where they do not fit.
+fn dataset(
+    map: &Arc<Mmap>,
+    ranges: &[Range<usize>; SECTIONS],
+    user_ids: StoredIds,
+    item_ids: &StoredIds,
+) -> Option<Dataset> {
     let counts: Buffer<u64> = array(map, ranges, Section::Counts)?;
     let all = counts
         .iter()

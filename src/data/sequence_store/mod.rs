@@ -228,6 +228,80 @@ mod tests {
         }
     }
 
+    /// In parts as well, the bulk of the whole file says which times are odd, and what went into a store
+    /// before the bulk was seen is an error.
+    #[test]
+    fn the_bulk_of_a_file_and_not_its_first_part_says_what_times_are() {
+        let home = tempfile::tempdir().unwrap();
+        let row = |row: usize, time: usize| format!("u{} {row} {time}\n", row % 7);
+        let reader = |good: usize, odd: usize| {
+            let rows = (0..5_000).map(|place| match place {
+                place if (good..good + odd).contains(&place) => format!("nobody {place} 0\n"),
+                place => row(place, 1_700_000_000 + place),
+            });
+            let text: String = rows.collect();
+            let path = home.path().join("log.txt");
+            fs::write(&path, text).unwrap();
+            let format = "user=0,item=1,time=2,delimiter=blank,header=no";
+            InteractionReader::new(&path, format.parse().unwrap()).bad_rows(BadRows::Skip)
+        };
+        let create = |path: &str| {
+            let path = home.path().join(path);
+            let mut writer = SequenceStore::create(path, Filters::default()).unwrap();
+            writer.rows_per_run = 300;
+            writer
+        };
+        for (good, odd) in [(0, 100), (250, 70), (1_000, 50), (1_000, 400), (4_990, 10)] {
+            let reader = reader(good, odd);
+            let whole = reader.read().unwrap();
+            assert_eq!((whole.len(), whole.skipped_rows()), (5_000 - odd, odd));
+            let mut joined = Interactions::default();
+            let mut take = |part: Interactions| {
+                assert!(part.users().len() <= 7, "{:?}", part.users());
+                joined.append(part);
+                Ok(())
+            };
+            reader.read_parts(300, &mut take).unwrap();
+            assert_eq!(joined.times(), whole.times());
+            assert_eq!(joined.skipped_rows(), odd);
+            let mut writer = create("log.store");
+            writer.read(&reader).unwrap();
+            let store = writer.finish().unwrap();
+            assert_eq!(store.skipped_rows(), odd);
+            assert_same(
+                store.dataset(),
+                &Dataset::new(whole, Filters::default()).unwrap(),
+            );
+        }
+        // A part of odd times alone is one that is given away.
+        let begins_odd = reader(0, 1_000);
+        assert_eq!(begins_odd.read().unwrap().len(), 4_000);
+        let mut writer = create("log.store");
+        let refused = writer.read(&begins_odd).unwrap_err().to_string();
+        assert!(
+            refused.contains("log.txt") && refused.contains("seconds since 1970"),
+            "{refused}"
+        );
+        writer.read(&reader(10, 3)).unwrap();
+        let store = writer.finish().unwrap();
+        assert_eq!(store.dataset().sequences().interactions(), 4_997);
+        // Where no time can be meant, nothing is left, and that is said.
+        let none: String = (0..1_000)
+            .map(|place| row(place, 20_231_114_221_320))
+            .collect();
+        fs::write(home.path().join("log.txt"), none).unwrap();
+        let none = InteractionReader::new(home.path().join("log.txt"), begins_odd.format().clone());
+        let refused = create("log.store")
+            .read(&none.bad_rows(BadRows::Skip))
+            .unwrap_err();
+        assert!(
+            refused
+                .to_string()
+                .contains("all 1000 rows were skipped, the first: "),
+            "{refused}"
+        );
+    }
+
     /// A file that fails after rows of it were taken, some of them written, can be mended and read again.
     #[test]
     fn a_file_that_fails_adds_nothing() {
