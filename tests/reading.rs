@@ -464,6 +464,12 @@ fn what_fits_nothing_or_two_things_is_not_guessed() {
             "{text}: {found:?}"
         );
     }
+    let error = detect("a.txt", "1 31 1260759144 2.5\n2 9 835355493 4\n").unwrap_err();
+    let message = error.to_string();
+    assert!(
+        message.contains("time=2,value=3,delimiter=blank"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -989,7 +995,7 @@ fn what_leaves_no_row_says_which_there_are() {
     let mut log = log.unwrap().with_events(&events).unwrap();
     let message = log.retain_events(&["Purchase"]).unwrap_err().to_string();
     assert!(
-        message.ends_with("there are view (2 rows), purchase (1 rows), 1 rows without one"),
+        message.ends_with("there are view: 2, purchase: 1, without one: 1"),
         "{message}"
     );
     let message = log.retain_times(|time| time > 1e9).unwrap_err().to_string();
@@ -1075,9 +1081,17 @@ fn files_of_movies_that_are_not_movielens_own_are_passed_over() {
         ),
         "{error}"
     );
+    // Columns may follow, and a header may be missing.
+    for own in [
+        &b"movieId,title,genres,year\n1,Leon,Drama,1994\n"[..],
+        b"1,Leon,Drama\n",
+    ] {
+        assert_eq!(movies("movies.csv", own).unwrap().title(&1.into()), "Leon");
+    }
     for (name, contents) in [
         ("movies.csv", &b"my favorites\nLeon\n"[..]),
         ("movies.csv", b"id,name,year\n1,Leon,1994\n"),
+        ("movies.csv", b"1,Leon,Drama\n2,Heat\n"),
         ("movies.dat", b"\x00\x01"),
         ("u.item", b"1;Leon\n"),
     ] {
@@ -1107,6 +1121,11 @@ fn usual_names_are_known() {
             "user=user,item=item,time=ts,delimiter=tab,quotes=yes",
         ),
         ("user,movie,when", "user=user,item=movie,time=when"),
+        // Neither a word that ends like one of time, nor a time of something else.
+        (
+            "user,item,candidate,update,viewedAt,watch_time,releaseDate",
+            "user=user,item=item,time=viewedAt",
+        ),
         (
             "userId,movieId,movie,timestamp",
             "user=userId,item=movieId,time=timestamp",
@@ -1137,6 +1156,16 @@ fn what_is_not_certain_is_said_with_a_way_out() {
             "user,item,rating",
             "no column is known to hold the time",
             "user=user,item=item",
+        ),
+        (
+            "user,item,candidate,runtime",
+            "no column is known to hold the time",
+            "user=user,item=item",
+        ),
+        (
+            "user,item,watch_time",
+            "watch_time may be the time, or say how long something took or when it came out",
+            "user=user,item=item,time=watch_time",
         ),
         (
             "user,item,time,rating,price",

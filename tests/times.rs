@@ -283,7 +283,23 @@ fn a_column_that_may_be_the_time_is_asked_for() -> Result<()> {
     ] {
         assert_eq!(reader(commas, format).read()?.times(), [0.0, 1.0]);
     }
-    let none = commas.replace("seen_at", "place");
+    // Values say that a column is one of times, whatever it is called, or where it has no name.
+    let dates = commas.replace("1700000000", "2023-11-14");
+    let dates = dates.replace("1600000000", "2020-09-13 12:26:40");
+    let viewed = dates.replace("seen_at", "viewed");
+    let (_, unnamed) = commas.split_once('\n').unwrap_or_default();
+    for (text, format) in [
+        (viewed.as_str(), "user=user,item=item"),
+        (unnamed, "user=0,item=1"),
+        (&unnamed.replace(',', " "), "user=0,item=1,delimiter=blank"),
+    ] {
+        let refused = reader(text, format).read().unwrap_err();
+        let Error::UncertainColumns { example, .. } = &refused else {
+            panic!("{refused}");
+        };
+        assert!(reader(text, example).read()?.times()[0] > 1.6e9);
+    }
+    let none = commas.replace("seen_at", "place").replace("00000", "");
     assert_eq!(
         reader(&none, "user=user,item=item").read()?.times(),
         [0.0, 1.0]

@@ -1,7 +1,8 @@
 //! One file that a program writes, where nothing else's may be lost.
 
 use std::error::Error;
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 /// A file that is absent, empty or the program's own: it begins with the program's mark.
@@ -13,12 +14,18 @@ pub struct OutputFile {
 impl OutputFile {
     /// Refuses the place of anything else, before any time is spent.
     pub fn new(path: &Path, mark: &'static str) -> Result<Self, Box<dyn Error>> {
-        let there = match std::fs::read(path) {
+        let start = || -> io::Result<Vec<u8>> {
+            let mut start = Vec::new();
+            let file = File::open(path)?;
+            file.take(mark.len() as u64).read_to_end(&mut start)?;
+            Ok(start)
+        };
+        let there = match start() {
             Ok(there) => there,
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(format!("{}: {error}", path.display()).into()),
         };
-        if !there.is_empty() && !there.starts_with(mark.as_bytes()) {
+        if !there.is_empty() && there != mark.as_bytes() {
             let path = path.display();
             let reason = "is there and was not written by this program; choose another name";
             return Err(format!("{path} {reason}").into());

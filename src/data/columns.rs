@@ -55,10 +55,23 @@ const TIME: &[&str] = &[
     "eventtime",
     "unixreviewtime",
 ];
-/// Ends of names that have to do with time.
-const TIME_ENDS: &[&str] = &["time", "timestamp", "date", "_dt", "_ts", "_at"];
+/// Last words of names that have to do with time.
+const TIME_ENDS: &[&str] = &["time", "timestamp", "date", "datetime", "dt", "ts", "at"];
 /// Other such names.
-const TIME_LIKE: &[&str] = &["ts", "dt", "t", "timeframe", "day", "datetime", "when"];
+const TIME_LIKE: &[&str] = &[
+    "t",
+    "timeframe",
+    "day",
+    "when",
+    "eventdate",
+    "orderdate",
+    "reviewtime",
+    "clicktime",
+];
+/// Words before a `time` that make it a length of time.
+const LENGTHS: &[&str] = &["watch", "play", "run", "dwell", "life"];
+/// Words of times of something else than the event.
+const OTHER_TIMES: &[&str] = &["release", "released", "birth"];
 const VALUE: &[&str] = &["rating", "value", "score", "overall", "price"];
 const EVENT: &[&str] = &["event", "eventtype", "action", "behavior"];
 
@@ -72,10 +85,36 @@ fn plain(name: &str) -> String {
     name.to_lowercase().replace(['_', '-', ' '], "")
 }
 
+/// The words of a name: joined by `_`, `-` or a blank, or each with a capital.
+fn words(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut after_small = false;
+    for letter in name.chars() {
+        let joins = ['_', '-', ' '].contains(&letter);
+        if joins || (after_small && letter.is_uppercase()) {
+            words.push(String::new());
+        }
+        if let (false, Some(word)) = (joins, words.last_mut()) {
+            word.extend(letter.to_lowercase());
+        }
+        after_small = letter.is_lowercase();
+    }
+    words
+}
+
+/// Whether a name has to do with time; a `candidate` has not.
 fn is_time(name: &str) -> bool {
-    let lower = name.to_lowercase();
-    let (plain, lower) = (plain(name), lower.as_str());
-    TIME_LIKE.contains(&plain.as_str()) || TIME_ENDS.iter().any(|end| lower.ends_with(end))
+    let words = words(name);
+    let ends = (words.last()).is_some_and(|word| TIME_ENDS.contains(&word.as_str()));
+    ends || TIME_LIKE.contains(&plain(name).as_str())
+}
+
+/// Whether a name that has to do with time may rather say how long something took, or when something
+/// came out.
+fn is_other_time(name: &str) -> bool {
+    let words = words(name);
+    let has = |of: &[&str]| words.iter().any(|word| of.contains(&word.as_str()));
+    has(OTHER_TIMES) || (has(LENGTHS) && words.last().is_some_and(|word| word == "time"))
 }
 
 /// Refuses to take rows in the order of a file where a column that has no other role may be the time: one
@@ -165,7 +204,8 @@ impl<'a> Header<'a> {
         let (Some(&user), Some(&item)) = (of.first(), items.first()) else {
             return Ok(None);
         };
-        let timed = self.matching(is_time);
+        let timed = self.matching(|role| is_time(role) && !is_other_time(role));
+        let doubtful = self.matching(|role| is_time(role) && is_other_time(role));
         let sure = self.known(TIME);
         let time = sure.first().or(timed.first()).copied();
         let several =
@@ -181,8 +221,13 @@ impl<'a> Header<'a> {
             return Err(self.uncertain(several("time", &timed), user, item, time));
         }
         let Some(time) = time else {
-            let problem = "no column is known to hold the time".to_owned();
-            return Err(self.uncertain(problem, user, item, None));
+            let problem = match doubtful.first() {
+                Some(name) => format!(
+                    "{name} may be the time, or say how long something took or when it came out"
+                ),
+                None => "no column is known to hold the time".to_owned(),
+            };
+            return Err(self.uncertain(problem, user, item, doubtful.first().copied()));
         };
         let one = |what: &str, names: &[&str]| {
             let found = self.known(names);

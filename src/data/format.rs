@@ -21,6 +21,7 @@ use super::rows::{RETURNS, pieces};
 use super::schema::{Column, Schema};
 use super::stored_ids::STORE_MAGIC;
 use super::text::Text;
+use super::time_unit::TimeUnit;
 
 /// How a file of interactions is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,7 +178,7 @@ impl Format {
             rows.iter().filter(|row| is(row)).count() * 2 > rows.len()
         };
         let is_number = |field: &&str| field.parse::<f64>().is_ok();
-        let is_time = |field: &&str| field.parse().is_ok_and(|time: f64| time >= EARLIEST);
+        let is_time = |field: &&str| field.parse().is_ok_and(has_unit);
         // A header, whose names say more than the values.
         if !lines
             .first()
@@ -245,10 +246,10 @@ impl Format {
         if count > 4 && lines.len() < 3 {
             return Ok(Some(Self::Sequences));
         }
-        let third = if count == 3 {
-            "user=0,item=1,time=2"
+        let columns = if count == 3 {
+            "or user=0,item=1,time=2"
         } else {
-            "user=0,item=1,value=2,time=3"
+            "columns (user item rating time), or user=0,item=1,time=2,value=3"
         };
         Err(Error::UncertainFormat {
             path: path.to_owned(),
@@ -257,9 +258,7 @@ impl Format {
                  or columns such as user, item, rating and time",
                 lines.len()
             ),
-            options: format!(
-                "sequences, columns (user item rating time), or {third},delimiter=blank"
-            ),
+            options: format!("sequences, {columns},delimiter=blank"),
         })
     }
 
@@ -281,8 +280,10 @@ impl Format {
     }
 }
 
-/// The earliest time in seconds, of 1973, that a number is taken for.
-const EARLIEST: f64 = 1e8;
+/// Whether a number is a time of a known unit by its size.
+pub(super) fn has_unit(number: f64) -> bool {
+    TimeUnit::of_times(&[number]) != TimeUnit::Order
+}
 
 fn has_number<'a>(mut words: impl Iterator<Item = &'a str>) -> bool {
     words.any(|word| word.trim().parse::<f64>().is_ok())
@@ -293,7 +294,7 @@ fn is_timed_row<'a>(words: impl Iterator<Item = &'a str>) -> bool {
     let numbers = words.skip(2).take(3).map(str::parse::<f64>);
     let numbers: Vec<_> = numbers.collect();
     matches!(numbers[..], [Ok(value), Ok(time)]
-        if value < 1e6 && time >= EARLIEST && time.is_finite())
+        if value < 1e6 && has_unit(time))
 }
 
 /// Whether a line of a file with blanks between says something about the file.

@@ -182,7 +182,8 @@ impl Interactions {
     }
 
     /// How many rows of the source were left out because they could not be read
-    /// (see [`BadRows::Skip`](super::BadRows::Skip)).
+    /// (see [`BadRows::Skip`](super::BadRows::Skip)). A line of a sequence file is one row here: with an id
+    /// that can't be read, all of its items are left out.
     pub fn skipped_rows(&self) -> usize {
         self.skipped_rows
     }
@@ -377,7 +378,7 @@ impl Interactions {
         Ok(self.retain(&keep))
     }
 
-    /// The most frequent event types with how many rows each has.
+    /// The most frequent event types, each with the number of its rows.
     fn event_types(&self) -> String {
         const SHOWN: usize = 20;
         let mut counts = vec![0usize; self.events.len()];
@@ -394,13 +395,13 @@ impl Interactions {
         let more = types.len().saturating_sub(SHOWN);
         let types = types.iter().take(SHOWN);
         let mut said: Vec<String> = types
-            .map(|(count, event)| format!("{event} ({count} rows)"))
+            .map(|(count, event)| format!("{event}: {count}"))
             .collect();
         if more > 0 {
             said.push(format!("{more} more"));
         }
         if without > 0 || said.is_empty() {
-            said.push(format!("{without} rows without one"));
+            said.push(format!("without one: {without}"));
         }
         said.join(", ")
     }

@@ -221,12 +221,20 @@ impl Movies {
         });
         let text = text.trim_start_matches('\u{feff}');
         let lines = (1..).zip(text.lines());
-        let mut lines = lines.filter(|(_, line)| !line.trim().is_empty());
-        if let Some(header) = file.header {
-            let is_header = |(_, line): (u64, &str)| line.split(',').map(bare).eq(header.to_vec());
-            if !lines.next().is_some_and(is_header) {
+        let lines = lines.filter(|(_, line)| !line.trim().is_empty());
+        let mut lines = lines.peekable();
+        let mut has_header = false;
+        if let (Some(header), Some((_, first))) = (file.header, lines.peek()) {
+            let mut names = first.split(',').map(bare);
+            // There may be more columns, or rows from the first line on, whose ids are numbers.
+            has_header = names.by_ref().take(header.len()).eq(header.iter().copied());
+            let id = first.split(',').next().map(bare);
+            if !has_header && id.is_none_or(|id| id.parse::<u64>().is_err()) {
                 return Ok(None);
             }
+        }
+        if has_header {
+            lines.next();
         }
         let mut movies = HashMap::new();
         let mut bad = None;
@@ -239,7 +247,7 @@ impl Movies {
             }
         }
         match bad {
-            Some(_) if movies.is_empty() && file.header.is_none() => Ok(None),
+            Some(_) if !has_header && (movies.is_empty() || file.header.is_some()) => Ok(None),
             Some((line, text)) => Err(Error::ColumnCount {
                 path: path.to_owned(),
                 line,

@@ -15,7 +15,8 @@ use std::ops::RangeBounds;
 use std::path::{Path, PathBuf};
 
 use super::blocks::{self, BLOCK, Completion, Places, Stream};
-use super::format::{Format, SAMPLE, is_remark};
+use super::columns::{self, bare};
+use super::format::{Format, SAMPLE, has_unit, is_remark};
 use super::id::ExternalId;
 use super::interactions::Interactions;
 use super::layout::Layout;
@@ -23,7 +24,7 @@ use super::only::Only;
 #[cfg(feature = "parquet")]
 use super::parquet;
 use super::quoted_rows;
-use super::rows::{BadRows, Collector, TakePart, pieces};
+use super::rows::{BadRows, Collector, TakePart, date, pieces};
 use super::schema::Schema;
 use super::text::{PARQUET, Text, first_bytes};
 use crate::{Error, Result};
@@ -223,6 +224,7 @@ impl InteractionReader {
         let Some(schema) = self.format.schema(path, &first_line(text).map_err(read)?)? else {
             return read_sequences(source, into);
         };
+        check_order(text, &schema)?;
         if schema.delimiter == " " {
             let columns = usual_columns(text, schema.header).map_err(read)?;
             return read_columns(source, &schema, columns, into);
@@ -283,21 +285,73 @@ fn first_line(text: &Text) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&line).trim().to_owned())
 }
 
-/// How many words most of the first lines have, so that a row with one too many or too few doesn't
-/// decide for the others.
-fn usual_columns(text: &Text, header: bool) -> io::Result<Option<usize>> {
+/// The lines that a text begins with, but for one that is cut short.
+fn first_lines(text: &Text) -> io::Result<String> {
     let (source, _) = open(text)?;
     let mut sample = Vec::new();
     source.take(SAMPLE).read_to_end(&mut sample)?;
-    let mut lines: Vec<&[u8]> = sample.split(|&byte| byte == b'\n').collect();
-    if sample.len() as u64 == SAMPLE && lines.len() > 1 {
-        lines.pop();
+    let end = memchr::memrchr(b'\n', &sample);
+    if let (Some(end), SAMPLE) = (end, sample.len() as u64) {
+        sample.truncate(end);
     }
+    Ok(String::from_utf8_lossy(&sample).into_owned())
+}
+
+/// Refuses to take rows in the order of a file whose first ones have times in a column without a role.
+fn check_order(text: &Text, schema: &Schema) -> Result<()> {
+    if schema.time.is_some() || schema.in_file_order {
+        return Ok(());
+    }
+    let path = text.name();
+    let sample = first_lines(text).map_err(Error::io("read", path))?;
+    let mut rows = fields_of(&sample, schema);
+    let header = schema.header && !rows.is_empty();
+    let header = header.then(|| rows.remove(0).into_iter().map(str::to_owned));
+    let header: Option<Vec<String>> = header.map(Iterator::collect);
+    // What is wrong with the columns themselves is said by whoever reads them.
+    if Layout::new(schema, header.clone(), path).is_err() {
+        return Ok(());
+    }
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let unnamed = || (0..columns).map(|place| format!("column {place}"));
+    let names = header.unwrap_or_else(|| unnamed().collect());
+    let is_time = |field: &str| (field.parse()).map_or_else(|_| date(field).is_some(), has_unit);
+    let holds_times = |name: &str| {
+        let column = names.iter().position(|of| of == name).unwrap_or(columns);
+        let fields = rows.iter().filter_map(|row| row.get(column));
+        let (times, others): (Vec<&str>, Vec<&str>) = fields
+            .filter(|field| !field.is_empty())
+            .partition(|field| is_time(field));
+        times.len() > others.len()
+    };
+    columns::check_order(path, schema, &names, holds_times)
+}
+
+/// The fields of lines that are not blank, as if quotes meant nothing.
+fn fields_of<'t>(text: &'t str, schema: &Schema) -> Vec<Vec<&'t str>> {
+    let blanks = schema.delimiter == " ";
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    let lines = lines.filter(|line| !blanks || !is_remark(line.as_bytes()));
+    let fields = |line: &'t str| -> Vec<&'t str> {
+        if blanks {
+            line.split_ascii_whitespace().collect()
+        } else {
+            line.split(&schema.delimiter).map(bare).collect()
+        }
+    };
+    lines.map(fields).collect()
+}
+
+/// How many words most of the first lines have, so that a row with one too many or too few doesn't
+/// decide for the others.
+fn usual_columns(text: &Text, header: bool) -> io::Result<Option<usize>> {
+    let sample = first_lines(text)?;
+    let lines = sample.split('\n').map(str::as_bytes);
     let words = |line: &[u8]| {
         let words = line.split(u8::is_ascii_whitespace);
         words.filter(|word| !word.is_empty()).count()
     };
-    let rows = (lines.into_iter()).filter(|line| !is_remark(line) && pieces(line) == 1);
+    let rows = lines.filter(|line| !is_remark(line) && pieces(line) == 1);
     let mut counts = BTreeMap::new();
     for count in rows.map(words).skip(usize::from(header)) {
         *counts.entry(count).or_insert(0usize) += 1;

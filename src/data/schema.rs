@@ -121,8 +121,8 @@ impl Schema {
         self
     }
 
-    /// The column of the time; without one, rows are taken to be in time order, if no column of a header
-    /// may be the time.
+    /// The column of the time; without one, rows are taken to be in time order, if no other column may be
+    /// the time by its name, or by what the first rows have in it.
     ///
     /// A time is a number, or a date such as `2021-05-11`, `2021-05-11 08:30:00` or
     /// `2021-05-11T08:30:00+02:00`, which is taken in seconds since 1970; without an offset it is
