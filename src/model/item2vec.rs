@@ -27,7 +27,7 @@ pub struct Item2VecConfig {
     /// How many of a history's last items the user vector is the mean of.
     #[config(default = 5)]
     pub recent: usize,
-    /// How many of a sequence's items, in a row, an epoch learns from.
+    /// How many of a sequence's items, in a row, an epoch learns from, and the target after them.
     #[config(default = 50)]
     pub max_len: usize,
     /// How precisely item vectors are kept.
@@ -106,6 +106,29 @@ impl RecallerConfig for Item2VecConfig {
     }
 }
 
+/// Padded sequences and their lengths with the target after the last item, where there is one: it is
+/// of the same sequence, and would be in no pair otherwise.
+fn whole(
+    items: &[i32],
+    lengths: &[usize],
+    [places, targets]: [&[i32]; 2],
+) -> (Vec<i32>, Vec<usize>) {
+    let len = items.len() / lengths.len().max(1);
+    let mut rows = vec![0; items.len() + lengths.len()];
+    for (row, items) in rows.chunks_exact_mut(len + 1).zip(items.chunks_exact(len)) {
+        row[..len].copy_from_slice(items);
+    }
+    let mut longer = lengths.to_vec();
+    for (&place, &target) in places.iter().zip(targets) {
+        let (row, place) = (place as usize / len, place as usize % len);
+        if place + 1 == lengths[row] {
+            rows[row * (len + 1) + place + 1] = target;
+            longer[row] = lengths[row] + 1;
+        }
+    }
+    (rows, longer)
+}
+
 /// The pairs of neighbors in padded sequences, each both ways: items and their neighbors.
 fn neighbors(items: &[i32], lengths: &[usize], window: usize) -> (Vec<i32>, Vec<i32>) {
     let (mut centers, mut others) = (Vec::new(), Vec::new());
@@ -148,14 +171,18 @@ impl<B: Backend> SequenceRecaller<B> for Item2Vec<B> {
         self.embedding.val()
     }
 
-    /// The loss of all pairs of neighbors among the histories; the batch's targets, which are
-    /// items of the same sequences, take no part.
+    /// The loss of all pairs of neighbors among the histories and what comes after each; the other
+    /// targets of the batch are items of the same histories.
     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
         let device = self.embedding.device();
         let items: Vec<i32> = batch.histories.items.clone().into_data().iter().collect();
-        let (centers, others) = neighbors(&items, &batch.histories.lengths, self.config.window);
+        let targets = [&batch.positions, &batch.targets]
+            .map(|values| values.clone().into_data().iter().collect::<Vec<i32>>());
+        let lengths = &batch.histories.lengths;
+        let (items, lengths) = whole(&items, lengths, [&targets[0], &targets[1]]);
+        let (centers, others) = neighbors(&items, &lengths, self.config.window);
         if centers.is_empty() {
-            // All histories are of one item: nothing to learn, and no gradient but 0.
+            // All sequences are of one item: nothing to learn, and no gradient but 0.
             let padding = Tensor::zeros([1], &device);
             return self.embedding.of(padding).sum().mul_scalar(0.0);
         }
@@ -174,6 +201,15 @@ impl<B: Backend> SequenceRecaller<B> for Item2Vec<B> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_item_of_a_sequence_is_in_pairs() {
+        // 1 2 3 and then 4, of which 2 is a target as well, and 5, whose next is no target.
+        let places_and_targets: [&[i32]; 2] = [&[0, 2], &[2, 4]];
+        let (items, lengths) = whole(&[1, 2, 3, 5, 0, 0], &[3, 1], places_and_targets);
+        assert_eq!(items, [1, 2, 3, 4, 5, 0, 0, 0]);
+        assert_eq!(lengths, [4, 1]);
+    }
 
     #[test]
     fn neighbors_are_within_the_window_and_the_sequence() {

@@ -204,12 +204,13 @@ def item2vec():
     weights["context"] = draw(ITEMS + 1, DIM)
     users = [F.normalize(weights["embedding"][history[-2:]], dim=1).mean(0) for history in HISTORIES]
     centers, others = [], []
-    for history in HISTORIES:
-        for a in range(len(history)):
-            for b in range(len(history)):
+    # The target is the sequence's last item.
+    for sequence in [history + [target] for history, target in zip(HISTORIES, TARGETS)]:
+        for a in range(len(sequence)):
+            for b in range(len(sequence)):
                 if a != b and abs(a - b) <= 2:
-                    centers.append(history[a])
-                    others.append(history[b])
+                    centers.append(sequence[a])
+                    others.append(sequence[b])
     logits = weights["embedding"][centers] @ weights["context"][1:].T
     loss = F.cross_entropy(logits, torch.tensor(others) - 1)
     return weights, torch.stack(users).unsqueeze(1), loss
