@@ -26,5 +26,7 @@ pub use links::{Item, Links, Node, Reached, Tag, User};
 pub use path::{Best, HistoryItems, Path, PathChannel, Step, Then};
 pub(crate) use scores::{Places, Scores, best_by_scores};
 pub use selection::{CategoryBonus, MaximalMarginalRelevance, Selected, Selection, TagCap};
-pub use stage::{FALLBACK, RecallStage, SELECTION};
+pub use stage::RecallStage;
+#[cfg(feature = "engine")]
+pub(crate) use stage::{FALLBACK, SELECTION};
 pub use vector_channel::VectorChannel;

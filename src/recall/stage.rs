@@ -62,10 +62,10 @@ struct StageChannel {
 }
 
 /// The name of what fills a list up where all channels together leave it short.
-pub const FALLBACK: &str = "fallback";
+pub(crate) const FALLBACK: &str = "fallback";
 
 /// The name of the rules for diversity, where something is to be said of them.
-pub const SELECTION: &str = "selection";
+pub(crate) const SELECTION: &str = "selection";
 
 /// How many items, for each that is asked for, selections choose among.
 const SELECT_AMONG: usize = 4;
