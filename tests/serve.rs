@@ -186,7 +186,8 @@ fn users_and_histories_are_answered_and_events_count_at_once() {
     for line in [
         r#"seqrec_requests_total{path="/recall",status="200"} 7"#,
         "seqrec_events_total 2",
-        "seqrec_users 1",
+        // Of "anna" an item is held that her folder lacks, so that it is left out.
+        "seqrec_users 2",
         r#"seqrec_channel_calls_total{channel="markov",outcome="answered"} 4"#,
         r#"seqrec_channel_calls_total{channel="markov",outcome="empty"} 3"#,
     ] {
