@@ -104,7 +104,23 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
         .with_minimum_value(options.min_rating)
         .with_minimum_per_user(options.core.unwrap_or(5))
         .with_minimum_per_item(options.core.unwrap_or(0));
+    let rows = interactions.len();
+    let unrated = (0..rows).filter(|&row| interactions.value(row).is_none());
+    let unrated = options.min_rating.map_or(0, |_| unrated.count());
     let dataset = Dataset::new(interactions, filters)?;
+    let left_out = rows - dataset.sequences().interactions();
+    if left_out > 0 {
+        println!(
+            "{left_out} of {rows} interactions are left out: those of users with fewer than {}, and what else \
+             --core and --min-rating say",
+            filters.minimum_per_user
+        );
+    }
+    if unrated > 0 {
+        println!(
+            "{unrated} interactions have no rating, so that --min-rating says nothing of them"
+        );
+    }
     let protocol = match options.protocol {
         ProtocolName::Ratio => Protocol::Ratio { seed: options.seed },
         ProtocolName::LeaveOneOut => Protocol::LeaveOneOut,
