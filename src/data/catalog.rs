@@ -28,7 +28,7 @@ use crate::{Error, Result};
 /// let b = catalog.index_of(&"b".into()).unwrap();
 /// assert_eq!(b.get(), 2);
 /// assert_eq!(catalog.id_of(b).unwrap().to_string(), "b");
-/// assert_eq!(catalog.id_of(seqrec::data::PADDING), None);
+/// assert_eq!(catalog.id_of(seqrec::data::ItemIndex::PADDING), None);
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
