@@ -15,7 +15,7 @@ use crate::recall::{Candidates, Reason, RecallChannel, UserContext, best_by_scor
 #[non_exhaustive]
 pub struct EaseConfig {
     /// λ, which weighs the squared weights: 100 to 1,000 for most data.
-    #[config(default = 500.0)]
+    #[config(default = 100.0)]
     pub regularization: f64,
 }
 
