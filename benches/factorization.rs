@@ -46,14 +46,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let log = InteractionReader::detect(&options.file)?.read()?;
     let dataset = Dataset::new(log, Filters::default())?;
     let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
-    let (train, catalog) = (&split.train, split.catalog());
+    let train = &split.train;
 
     let start = Instant::now();
     let als = AlsConfig::new()
         .with_dim(options.dim)
         .with_confidence(20.0)
         .with_seed(options.seed)
-        .fit(train, catalog)?;
+        .fit(train)?;
     report("als", start.elapsed().as_secs_f64(), &als, &split)?;
     drop(als);
     if options.epochs > 0 {
@@ -62,7 +62,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .with_dim(options.dim)
             .with_epochs(options.epochs)
             .with_seed(options.seed)
-            .fit(train, catalog)?;
+            .fit(train)?;
         report("bpr", start.elapsed().as_secs_f64(), &bpr, &split)?;
     }
     let start = Instant::now();
@@ -71,7 +71,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .with_recent(500)
         .with_neighbors(100)
         .with_max_len(20)
-        .fit(train, catalog)?;
+        .fit(train)?;
     let seconds = start.elapsed().as_secs_f64();
     report("session_knn", seconds, &sessions, &split)
 }

@@ -149,7 +149,7 @@ fn als(options: &Options, split: &Split) -> Result<Vectors, Box<dyn Error>> {
         .with_dim(options.dim)
         .with_confidence(20.0)
         .with_seed(options.seed);
-    let model = config.fit(&split.train, split.catalog())?;
+    let model = config.fit(&split.train)?;
     let users: Vec<f32> = some(&split.test, options.queries)
         .flat_map(|history| model.fold_in(history.items()))
         .collect();

@@ -7,15 +7,15 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use seqrec::Result;
-use seqrec::channels::MarkovChain;
-use seqrec::data::{Interaction, TrainingSequences, synthetic::Synthetic};
+use seqrec::channels::MarkovChainConfig;
+use seqrec::data::{Interaction, synthetic::Synthetic};
 use seqrec::engine::{EngineConfig, RecallEngine, RecallRequest};
 use seqrec::index::Filter;
 use seqrec::prelude::*;
 use seqrec::recall::{
     Candidate, Candidates, ChannelWeight, Fusion, Reason, RecallChannel, RecallStage, UserContext,
 };
-use seqrec::store::{ServedStage, StageData};
+use seqrec::store::ServedStage;
 
 /// The latest items that anybody took, each once, the last one first.
 struct Latest {
@@ -65,7 +65,7 @@ impl RecallChannel for Latest {
 fn main() -> Result<()> {
     let dataset = Dataset::new(Synthetic::default().generate(), Filters::default())?;
     let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
-    let markov = MarkovChain::fit(&split.train, split.catalog())?;
+    let markov = MarkovChainConfig::new().fit(&split.train)?;
     let evaluation = Evaluation::new(&[10], Seen::Keep);
     let report = evaluation.run_channel(&markov, &split.test, split.catalog())?;
     for (metric, value) in report.iter() {
@@ -73,19 +73,15 @@ fn main() -> Result<()> {
     }
 
     let load = move || {
-        let all = TrainingSequences::all(&dataset);
-        let catalog = dataset.catalog().clone();
+        let all = dataset.training_data();
         let stage = RecallStage::new(Fusion::RoundRobin, 50)?
             .channel("latest", Latest::new(), ChannelWeight::default())?
             .channel(
                 "markov",
-                MarkovChain::fit(&all, &catalog)?,
+                MarkovChainConfig::new().fit(&all)?,
                 ChannelWeight::default(),
             )?;
-        Ok(ServedStage::new(
-            stage,
-            StageData::new(&dataset, all, catalog)?,
-        ))
+        Ok(ServedStage::new(stage, all))
     };
     let engine = RecallEngine::with_loader(load, EngineConfig::default())?;
     engine.observe(&Interaction::new("somebody", 42, 1.7e9), &[])?;

@@ -11,13 +11,13 @@ use burn::tensor::{Tensor, backend::Backend as BurnBackend};
 use seqrec::Result;
 use seqrec::backend::{self, Backend};
 use seqrec::burn;
-use seqrec::data::{SequenceBatch, TrainingBatch, TrainingSequences, synthetic::Synthetic};
+use seqrec::data::{SequenceBatch, TrainingBatch, synthetic::Synthetic};
 use seqrec::engine::{EngineConfig, RecallEngine, RecallRequest};
 use seqrec::model::parts::{Dropout, Packing, Weights, at_positions, checks};
 use seqrec::model::{Objective, RecallerConfig};
 use seqrec::prelude::*;
 use seqrec::recall::Fusion;
-use seqrec::store::{ChannelKind, ModelRegistry, StageData, StagePlan};
+use seqrec::store::{ChannelKind, ModelRegistry, StagePlan};
 
 /// The settings.
 #[derive(Config, Debug)]
@@ -124,14 +124,13 @@ fn main() -> Result<()> {
     let folder = tempfile::tempdir().expect("a folder for the run");
     let path = folder.path().join("run");
     let catalog = dataset.catalog().clone();
-    let data = StageData::new(&dataset, TrainingSequences::all(&dataset), catalog.clone())?;
     let run = Run::<Flex, _> {
         config,
         model,
         catalog,
     };
     let plan = StagePlan::new(Fusion::RoundRobin).channel("model", ChannelKind::Model);
-    plan.save(&path, &run, data, &device)?;
+    plan.save(&path, &run, dataset.training_data(), &device)?;
 
     let models = ModelRegistry::<Flex>::builtin().with::<GatedMeanConfig>();
     let engine = RecallEngine::open_with(&path, models, device, EngineConfig::default())?;

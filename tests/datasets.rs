@@ -31,7 +31,7 @@ mod rolling {
             // Items of times up to the test.
             assert_eq!(split.catalog().len(), 10 + 8 + window);
             assert_eq!((split.valid.len(), split.test.len()), (10, 10));
-            let trained: usize = split.train.iter().map(<[_]>::len).sum();
+            let trained: usize = split.train.sequences().iter().map(<[_]>::len).sum();
             assert_eq!(trained, 10 * (6 + window));
             let case = split.test.get(0);
             assert_eq!((case.history.len(), case.labels.len()), (7 + window, 1));
@@ -219,7 +219,7 @@ mod sequence_stores {
     use seqrec::Error;
     use seqrec::data::{
         Batcher, Dataset, Filters, Interaction, InteractionReader, Interactions, Protocol,
-        SequenceStore, Split, Targets, TrainingSequences,
+        SequenceStore, Split, Targets,
     };
 
     /// Interactions whose users come in no order, with ties in time, repeats, low values, and users
@@ -278,7 +278,7 @@ mod sequence_stores {
             assert!(stored.test.iter().eq(known.test.iter()));
         }
         let batches = [store.dataset(), &memory].map(|of| {
-            let all = TrainingSequences::all(of);
+            let all = of.training_data();
             let batcher = Batcher::new(&all, 32, 10, Targets::ONE_RANDOM, 5).unwrap();
             batcher.epoch(1).collect::<Vec<_>>()
         });

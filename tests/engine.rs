@@ -10,7 +10,7 @@ use seqrec::channels::{ItemNeighborsConfig, Popularity, PopularityConfig};
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
     Catalog, Dataset, ExternalId, Features, Filters, History, Interaction, Interactions, ItemIndex,
-    Protocol, Seen, Split, TimeUnit, TrainingSequences,
+    Protocol, Seen, Split, TimeUnit,
 };
 use seqrec::engine::{
     Because, EngineConfig, Observed, Outcome, RecallEngine, RecallRequest, Recalled,
@@ -371,7 +371,7 @@ fn events_are_part_of_the_next_call() {
 /// items were taken.
 fn stage_by_time(split: &Split, half_life: f64) -> seqrec::Result<RecallStage> {
     let catalog = split.catalog();
-    let neighbors = ItemNeighborsConfig::new().fit(&split.train, catalog)?;
+    let neighbors = ItemNeighborsConfig::new().fit(&split.train)?;
     let path = HistoryItems::last(20)?.with_half_life(half_life)?;
     let device = Default::default();
     let hstu = HstuConfig::new()
@@ -400,9 +400,9 @@ fn an_engine_and_an_evaluation_rank_alike() {
     let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
     let catalog = split.catalog();
     let load = {
-        let (split, dataset) = (split.clone(), dataset.clone());
+        let split = split.clone();
         move || {
-            let data = StageData::new(&dataset, split.train.clone(), split.catalog().clone())?;
+            let data = split.train.clone();
             Ok(ServedStage::new(stage_by_time(&split, 60.0)?, data))
         }
     };
@@ -479,7 +479,7 @@ fn who_asks_without_a_time_asks_now() {
     let load = {
         let split = split.clone();
         move || {
-            let data = StageData::new(&dataset, split.train.clone(), split.catalog().clone())?;
+            let data = split.train.clone();
             Ok(ServedStage::new(stage_by_time(&split, 1000.0)?, data))
         }
     };
@@ -547,8 +547,7 @@ fn heavy_users_get_nothing_that_they_have_taken() {
             count.store(user.history().items().len(), Ordering::SeqCst);
             Ok(all().collect())
         }));
-        let sequences = TrainingSequences::all(&dataset);
-        let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
+        let data = dataset.training_data();
         let stage = RecallStage::new(Fusion::RECIPROCAL_RANK, ITEMS)?;
         Ok(ServedStage::new(
             stage.channel("all", channel, ChannelWeight::default())?,
@@ -605,15 +604,14 @@ fn an_event_from_a_clock_that_is_ahead_empties_no_window() {
     let window = PopularityConfig::new().with_window(Some(HOUR));
     let half_life = PopularityConfig::new().with_half_life(Some(HOUR / 4.0));
     let load = move || {
-        let sequences = TrainingSequences::all(&dataset);
-        let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
+        let data = dataset.training_data();
         let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
         plan.candidates = 100;
         for (name, settings) in [("window", &window), ("half_life", &half_life)] {
             let settings = settings.clone();
             plan = plan.channel(name, ChannelKind::Popularity { settings });
         }
-        Ok(ServedStage::new(plan.build(&data)?, data))
+        Ok(ServedStage::new(plan.build(&data.clone().into())?, data))
     };
     let settings = EngineConfig::new().with_budget(Duration::from_secs(30));
     let engine = RecallEngine::with_loader(load, settings).unwrap();
@@ -671,8 +669,7 @@ fn a_user_whose_data_are_ahead_of_the_clock_is_served() {
     .collect();
     let dataset = Dataset::new(log, Filters::default()).unwrap();
     let load = move || {
-        let sequences = TrainingSequences::all(&dataset);
-        let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
+        let data = dataset.training_data();
         let stage = stage().channel("echo", echo(), ChannelWeight::default())?;
         Ok(ServedStage::new(stage, data))
     };
@@ -714,8 +711,7 @@ fn events_that_the_data_lack_or_have_by_now_are_left_out_and_count_once() {
             .chain([("a", now - 10.0)].iter().map(of("cy")))
             .collect();
         let dataset = Dataset::new(log, Filters::default())?;
-        let sequences = TrainingSequences::all(&dataset);
-        let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
+        let data = dataset.training_data();
         let all = items(&[1, 2, 3, 4]);
         let stage = stage().channel("all", all, ChannelWeight::default())?;
         Ok(ServedStage::new(stage, data))
@@ -772,9 +768,7 @@ fn users_have_features_in_service() {
         model,
         catalog: catalog.clone(),
     };
-    let data = |dataset: &Dataset| {
-        StageData::new(dataset, TrainingSequences::all(dataset), catalog.clone()).unwrap()
-    };
+    let data = |dataset: &Dataset| dataset.training_data();
     let plan = StagePlan::new(Fusion::RECIPROCAL_RANK).channel("u2i", ChannelKind::Model);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
@@ -860,10 +854,7 @@ fn models_that_look_at_features_need_data_that_name_them_and_others_do_not() {
     let features = Features::of_users(&plain, kinds);
     let with = Dataset::new(log(), Filters::default()).unwrap();
     let with = with.with_user_features(features).unwrap();
-    let data = |dataset: &Dataset| {
-        let sequences = TrainingSequences::all(dataset);
-        StageData::new(dataset, sequences, dataset.catalog().clone()).unwrap()
-    };
+    let data = |dataset: &Dataset| StageData::from(dataset.training_data());
     let plan = StagePlan::new(Fusion::RECIPROCAL_RANK).channel("u2i", ChannelKind::Model);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
@@ -963,7 +954,7 @@ fn stages_of_nothing_are_refused() {
     plan.channels[0].share = silent;
     let json = serde_json::to_string(&plan).unwrap();
     let plan: StagePlan = serde_json::from_str(&json).unwrap();
-    let refused = plan.build(&data()).unwrap_err();
+    let refused = plan.build(&data().into()).unwrap_err();
     assert!(
         matches!(
             refused,
@@ -974,7 +965,7 @@ fn stages_of_nothing_are_refused() {
         ),
         "{refused}"
     );
-    let nothing = StagePlan::new(Fusion::RoundRobin).build(&data());
+    let nothing = StagePlan::new(Fusion::RoundRobin).build(&data().into());
     assert!(
         matches!(nothing, Err(Error::NothingLeft { .. })),
         "{nothing:?}"
@@ -993,8 +984,7 @@ fn engine_with_times(unit: f64) -> RecallEngine {
     .collect();
     let dataset = Dataset::new(log, Filters::default()).unwrap();
     let load = move || {
-        let sequences = TrainingSequences::all(&dataset);
-        let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
+        let data = dataset.training_data();
         let stage = stage().channel("echo", echo(), ChannelWeight::default())?;
         Ok(ServedStage::new(stage, data))
     };
@@ -1010,8 +1000,7 @@ fn times_like_the_datas_earliest_are_taken() {
         .collect();
     let dataset = Dataset::new(log, Filters::default()).unwrap();
     let load = move || {
-        let sequences = TrainingSequences::all(&dataset);
-        let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
+        let data = dataset.training_data();
         let stage = stage().channel("echo", echo(), ChannelWeight::default())?;
         Ok(ServedStage::new(stage, data))
     };
@@ -1200,8 +1189,7 @@ fn ids_as_long_as_the_datas_are_served_and_room_is_made_as_users_come() {
         .collect();
     let dataset = Dataset::new(log, Filters::default()).unwrap();
     let load = move || {
-        let sequences = TrainingSequences::all(&dataset);
-        let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
+        let data = dataset.training_data();
         let stage = stage().channel("echo", echo(), ChannelWeight::default())?;
         Ok(ServedStage::new(stage, data))
     };
@@ -1322,8 +1310,7 @@ fn numbered(number: usize) -> ServedStage {
         .map(|item| Interaction::new("anna", format!("{number}-{item}"), f64::from(item)))
         .collect();
     let dataset = Dataset::new(log, Filters::default()).unwrap();
-    let sequences = TrainingSequences::all(&dataset);
-    let data = StageData::new(&dataset, sequences, dataset.catalog().clone()).unwrap();
+    let data = dataset.training_data();
     let channel = || {
         Told(Arc::new(move |_| {
             std::thread::yield_now();
@@ -1476,11 +1463,10 @@ fn save_plan(path: &Path, seed: u64, plan: &StagePlan) -> Catalog {
         (id.clone(), [format!("taste {taste}")])
     });
     let tags = Features::of_items(&catalog, tags);
-    let sequences = TrainingSequences::all(&dataset);
-    let segments = (0..sequences.len()).map(|user| vec![format!("part {}", user % 2)]);
+    let data = dataset.training_data();
+    let segments = (0..data.sequences().len()).map(|user| vec![format!("part {}", user % 2)]);
     let segments = segments.collect();
-    let data = StageData::new(&dataset, sequences, catalog.clone())
-        .unwrap()
+    let data = data
         .with_tags(tags)
         .and_then(|data| data.with_segments(segments))
         .unwrap();
@@ -1516,8 +1502,7 @@ fn plan() -> StagePlan {
         (
             "user_cf",
             ChannelKind::SimilarUsers {
-                start,
-                settings: seqrec::channels::SimilarUsersConfig::new(),
+                settings: seqrec::channels::SimilarUsersConfig::new(start),
             },
         ),
         (
@@ -1801,7 +1786,7 @@ fn graphs_are_measured_once_and_opened_as_they_were() {
 
 #[test]
 fn plans_that_cannot_be_are_errors() {
-    let lacks = |kind: ChannelKind| kind.build(&data()).err().unwrap().to_string();
+    let lacks = |kind: ChannelKind| kind.build(&data().into()).err().unwrap().to_string();
     assert!(lacks(ChannelKind::Model).contains("a model"));
     let start = HistoryItems::last(3).unwrap();
     assert!(
@@ -1816,7 +1801,7 @@ fn plans_that_cannot_be_are_errors() {
     twice.channels = vec![PlannedChannel::new("x", ChannelKind::MarkovChain); 2];
     assert!(
         twice
-            .build(&data())
+            .build(&data().into())
             .unwrap_err()
             .to_string()
             .contains("another channel")
@@ -1824,7 +1809,7 @@ fn plans_that_cannot_be_are_errors() {
     let mut negative = StagePlan::new(Fusion::RoundRobin);
     negative.channels = vec![PlannedChannel::new("x", ChannelKind::MarkovChain)];
     negative.channels[0].budget_milliseconds = Some(-1.0);
-    assert!(negative.build(&data()).is_err());
+    assert!(negative.build(&data().into()).is_err());
     let json = serde_json::to_string(&plan()).unwrap();
     assert_eq!(serde_json::from_str::<StagePlan>(&json).unwrap(), plan());
     let bad = json.replacen("\"last\":20", "\"last\":0", 1);

@@ -256,7 +256,11 @@ mod splits {
     fn ratio_divides_users_and_held_out_sequences() {
         let split = Split::new(&dataset(&[10; 50]), Protocol::Ratio { seed: 1 }).unwrap();
         assert_eq!(
-            (split.train.len(), split.valid.len(), split.test.len()),
+            (
+                split.train.sequences().len(),
+                split.valid.len(),
+                split.test.len()
+            ),
             (40, 5, 5)
         );
         for case in split.valid.iter().chain(split.test.iter()) {
@@ -289,7 +293,7 @@ mod splits {
         let split = Split::new(&dataset(&[4, 2, 3]), Protocol::LeaveOneOut).unwrap();
         assert_eq!(split.too_short, 1);
         let expected = [&[1, 2][..], &[1]].map(ItemIndex::from_slice);
-        assert!(split.train.iter().eq(expected));
+        assert!(split.train.sequences().iter().eq(expected));
         assert_eq!(
             split.valid.get(0),
             Case {
@@ -322,7 +326,12 @@ mod splits {
         )
         .unwrap();
         assert_eq!(
-            split.train.iter().map(<[_]>::len).collect::<Vec<_>>(),
+            split
+                .train
+                .sequences()
+                .iter()
+                .map(<[_]>::len)
+                .collect::<Vec<_>>(),
             [2, 1, 1]
         );
         assert_eq!(
@@ -370,7 +379,7 @@ mod splits {
         let split = Split::new(&dataset, cut).unwrap();
         // Users 0 to 4 begin before day 15, 5 to 7 before day 18, and 8, 9 and 99 after it.
         assert_eq!(split.too_short, 0);
-        assert_eq!((split.train.len(), split.valid.len()), (5, 5));
+        assert_eq!((split.train.sequences().len(), split.valid.len()), (5, 5));
         let users = |cases: &Cases| cases.iter().map(|case| case.user).collect::<Vec<_>>();
         assert_eq!(users(&split.valid.newcomers()), [5, 6, 7]);
         assert_eq!(users(&split.test), [0, 1, 2, 3, 4, 5, 6, 7]);

@@ -52,14 +52,14 @@ proptest! {
             first_label[case.user] = first_label[case.user].min(cut);
         }
         let held_out: Vec<usize> = split.valid.iter().chain(split.test.iter()).map(|case| case.user).collect();
-        let mut training = split.train.iter();
+        let mut training = split.train.sequences().iter();
         match protocol {
             Protocol::Ratio { .. } => {
                 let users = (0..dataset.users()).filter(|user| !held_out.contains(user));
                 // Held-out users who are too short are in neither part.
                 let candidates: Vec<_> = users.map(|user| sequences.items(user)).collect();
                 prop_assert!(training.all(|sequence| candidates.contains(&sequence)));
-                prop_assert_eq!(split.train.len() + held_out.len() + split.too_short, dataset.users());
+                prop_assert_eq!(split.train.sequences().len() + held_out.len() + split.too_short, dataset.users());
             }
             Protocol::LeaveOneOut => {
                 let long = (0..dataset.users()).filter(|&user| sequences.items(user).len() >= 3);
@@ -98,7 +98,7 @@ proptest! {
         }
         // Items are counted over training data alone.
         let counted: u64 = split.catalog().counts().iter().sum();
-        prop_assert_eq!(counted as usize, split.train.iter().map(<[_]>::len).sum::<usize>());
+        prop_assert_eq!(counted as usize, split.train.sequences().iter().map(<[_]>::len).sum::<usize>());
     }
 
     /// The k-core is what is left when users and items with too little are dropped again and again.

@@ -239,7 +239,14 @@ fn cold_items_are_recalled_by_their_features() {
     let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
     let cold = |item: ItemIndex| item.get() % 10 == 3;
     let split = split.without_items(cold).unwrap();
-    assert!(split.train.iter().flatten().all(|&item| !cold(item)));
+    assert!(
+        split
+            .train
+            .sequences()
+            .iter()
+            .flatten()
+            .all(|&item| !cold(item))
+    );
     let catalog = split.catalog();
     let id = |item: ItemIndex| catalog.id_of(item).unwrap().clone();
     let tastes = catalog.items().map(|item| {

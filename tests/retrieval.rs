@@ -6,7 +6,7 @@ use seqrec::burn;
 use seqrec::channels::{NearestItems, Popularity};
 use seqrec::data::{
     Catalog, Dataset, ExternalId, Features, Filters, History, Interaction, Interactions, ItemIndex,
-    Protocol, Seen, Split, TrainingSequences,
+    Protocol, Seen, Split,
 };
 use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, UpdatableIndex};
 use seqrec::model::{Gru4RecConfig, HstuConfig, RecallerConfig, TwoTowerConfig};
@@ -448,7 +448,6 @@ fn a_model_that_looks_at_features_is_served_as_it_was_judged() {
         assert!(refused.contains(part), "{refused}");
     }
     // A catalog that names no features does not go with sequences that have them.
-    let sequences = TrainingSequences::all(&dataset);
-    let lacks = seqrec::store::StageData::new(&dataset, sequences, without.catalog().clone());
+    let lacks = (dataset.training_data()).with_catalog(without.catalog().clone());
     assert!(lacks.unwrap_err().to_string().contains("even"));
 }

@@ -9,7 +9,7 @@ use seqrec::Error;
 use seqrec::backend::Flex;
 use seqrec::channels::ItemNeighborsConfig;
 use seqrec::data::synthetic::Synthetic;
-use seqrec::data::{Catalog, Dataset, ExternalId, Filters, TrainingSequences};
+use seqrec::data::{Catalog, Dataset, ExternalId, Filters};
 use seqrec::index::FlatIndex;
 use seqrec::model::{Gru4RecConfig, HstuConfig, RecallerConfig, SequenceRecaller, TwoTowerConfig};
 use seqrec::recall::{Fusion, HistoryItems, UserContext};
@@ -75,8 +75,7 @@ fn save_stage(path: &Path, seed: u64) -> seqrec::Result<()> {
             },
         ),
     ];
-    let sequences = TrainingSequences::all(&dataset);
-    let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
+    let data = StageData::from(dataset.training_data());
     let data = data.with_further_model("hstu", further(&dataset, seed))?;
     plan.save(path, &run(&dataset, seed), data, &Default::default())
 }
@@ -180,8 +179,7 @@ fn a_stage_is_only_saved_with_its_own_model() {
     let home = tempfile::tempdir().unwrap();
     let (data, other) = (dataset(1), dataset(2));
     assert_eq!(data.catalog().len(), other.catalog().len());
-    let sequences = TrainingSequences::all(&data);
-    let of_data = StageData::new(&data, sequences, data.catalog().clone()).unwrap();
+    let of_data = data.training_data();
     let mut plan = StagePlan::new(Fusion::RoundRobin);
     plan.channels
         .push(PlannedChannel::new("u2i", ChannelKind::Model));
@@ -193,9 +191,8 @@ fn a_stage_is_only_saved_with_its_own_model() {
     );
     assert!(!path.exists());
     // Nor with sequences of other items than the catalog's.
-    let sequences = TrainingSequences::all(&data);
     let few = seqrec::data::Catalog::from_ids([1, 2].map(Into::into)).unwrap();
-    let refused = StageData::new(&data, sequences, few);
+    let refused = data.training_data().with_catalog(few);
     assert!(
         matches!(refused, Err(Error::UnknownItem { .. })),
         "{refused:?}"
@@ -449,8 +446,7 @@ fn a_stage_of_the_version_before_is_read() {
     let path = folder.path().join("run");
     // Without an index, which goes by the checksum of the model's manifest.
     let dataset = dataset(1);
-    let sequences = TrainingSequences::all(&dataset);
-    let data = StageData::new(&dataset, sequences, dataset.catalog().clone()).unwrap();
+    let data = StageData::from(dataset.training_data());
     let plan = StagePlan::new(Fusion::RECIPROCAL_RANK).channel("next", ChannelKind::MarkovChain);
     let device = Default::default();
     plan.save(&path, &run(&dataset, 1), data, &device).unwrap();
@@ -500,8 +496,7 @@ fn a_stage_keeps_further_models() {
     let path = folder.path().join("run");
     let device = Default::default();
     let dataset = dataset(1);
-    let sequences = TrainingSequences::all(&dataset);
-    let data = StageData::new(&dataset, sequences, dataset.catalog().clone()).unwrap();
+    let data = StageData::from(dataset.training_data());
     let model = || further(&dataset, 1);
     let alone = data.clone().with_model(model()).unwrap();
     let expected = ChannelKind::Model.build(&alone).unwrap();
@@ -512,7 +507,7 @@ fn a_stage_keeps_further_models() {
     let load = || ServedStage::load::<Flex>(&path, &Default::default());
     let served = load().unwrap();
     for user in 0..5 {
-        let user: UserContext<'_> = alone.sequences().history(user).into();
+        let user: UserContext<'_> = alone.training().sequences().history(user).into();
         let expected = expected.recall(&[user], 5, None).unwrap();
         let found = served.stage().recall_fused(&[user], 5, None).unwrap();
         let found: Vec<_> = found[0].iter().map(|found| found.item).collect();
@@ -560,7 +555,7 @@ fn a_further_model_of_another_catalog_is_refused() {
     ids.reverse();
     let reversed = Catalog::from_ids(ids).unwrap();
     let device = Default::default();
-    let data = || StageData::new(&one, TrainingSequences::all(&one), catalog.clone()).unwrap();
+    let data = || StageData::from(one.training_data());
     let of = |catalog: Catalog| {
         let config = Gru4RecConfig::new().with_dim(4);
         let model = config.init::<Flex>(catalog.len(), 1, &device).unwrap();
@@ -587,8 +582,7 @@ fn further_models_that_cannot_be_are_errors() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
     let dataset = dataset(1);
-    let sequences = TrainingSequences::all(&dataset);
-    let data = StageData::new(&dataset, sequences, dataset.catalog().clone()).unwrap();
+    let data = StageData::from(dataset.training_data());
     let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
     plan.channels = vec![PlannedChannel::new("hstu", ChannelKind::Model).with_model("hstu")];
     let save = |data: StageData| plan.save(&path, &run(&dataset, 1), data, &Default::default());

@@ -19,10 +19,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use seqrec::channels::{MarkovChain, Popularity};
-use seqrec::data::{
-    Dataset, Features, Filters, Interaction, Interactions, ItemIndex, TrainingSequences,
-};
+use seqrec::channels::{MarkovChainConfig, PopularityConfig};
+use seqrec::data::{Dataset, Features, Filters, Interaction, Interactions, ItemIndex};
 use seqrec::engine::{EngineConfig, RecallEngine};
 use seqrec::recall::{ChannelWeight, Fusion, RecallStage};
 use seqrec::store::{ServedStage, StageData};
@@ -47,11 +45,10 @@ impl Running {
     fn with_bounds(limits: Limits, bounds: Bounds) -> Self {
         Self::of(limits, bounds, || {
             let data = support::data();
-            let (sequences, catalog) = (data.sequences(), data.catalog());
-            let markov = MarkovChain::fit(sequences, catalog)?;
+            let markov = MarkovChainConfig::new().fit(&data)?;
             let stage = RecallStage::new(Fusion::RECIPROCAL_RANK, 10)?
                 .channel("markov", markov, ChannelWeight::default())?
-                .fallback(Popularity::new(catalog));
+                .fallback(PopularityConfig::new().fit(&data)?);
             Ok(ServedStage::new(stage, data))
         })
     }
@@ -220,8 +217,7 @@ fn a_users_features_are_given_by_name() {
                 items
             })
         }));
-        let sequences = TrainingSequences::all(&dataset);
-        let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
+        let data = StageData::from(dataset.training_data());
         let stage = RecallStage::new(Fusion::RECIPROCAL_RANK, 10)?;
         let stage = stage.channel("echo", echo, ChannelWeight::default())?;
         Ok(ServedStage::new(stage, data))

@@ -22,7 +22,7 @@ use rand_chacha::ChaCha8Rng;
 use seqrec::backend::Flex;
 use seqrec::channels::{ItemNeighborsConfig, PopularityConfig};
 use seqrec::data::synthetic::Synthetic;
-use seqrec::data::{Dataset, Filters, TrainingSequences};
+use seqrec::data::{Dataset, Filters};
 use seqrec::engine::{EngineConfig, RecallEngine};
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
 use seqrec::recall::{Fusion, HistoryItems};
@@ -61,8 +61,7 @@ fn save(path: &Path, dataset: &Dataset, seed: u64) {
     plan.fallback = Some(ChannelKind::Popularity {
         settings: PopularityConfig::new(),
     });
-    let sequences = TrainingSequences::all(dataset);
-    let data = StageData::new(dataset, sequences, catalog).unwrap();
+    let data = StageData::from(dataset.training_data());
     plan.save(path, &run, data, &Default::default()).unwrap();
 }
 

@@ -13,7 +13,7 @@ use seqrec::burn;
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
     Batcher, Dataset, Filters, Interaction, Interactions, Protocol, Seen, SequenceBatch,
-    SequenceStore, Split, TargetCounts, Targets, TrainingBatch, TrainingSequences,
+    SequenceStore, Split, TargetCounts, Targets, TrainingBatch, TrainingData,
 };
 use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex};
 use seqrec::model::{
@@ -183,8 +183,8 @@ fn targets_of(batcher: &Batcher, epoch: usize) -> Vec<(u32, usize)> {
 }
 
 /// The places of targets with an item before them, in order of items.
-fn all_targets(sequences: &TrainingSequences) -> Vec<(u32, usize)> {
-    let mut all: Vec<(u32, usize)> = (sequences.iter())
+fn all_targets(data: &TrainingData) -> Vec<(u32, usize)> {
+    let mut all: Vec<(u32, usize)> = (data.sequences().iter())
         .flat_map(|items| items.iter().enumerate().skip(1))
         .map(|(place, item)| (item.get(), place))
         .collect();
@@ -199,12 +199,12 @@ const LENGTHS: [usize; 6] = [57, 1, 3, 12, 101, 2];
 #[test]
 fn over_epochs_every_position_of_a_long_sequence_is_a_target() {
     let dataset = of_lengths(&LENGTHS);
-    let sequences = TrainingSequences::all(&dataset);
+    let sequences = dataset.training_data();
     let all = all_targets(&sequences);
     for max_len in [1, 2, 3, 10, 55, 56, 57, 99, 100, 500] {
         let batcher = Batcher::new(&sequences, 3, max_len, Targets::All, 7).unwrap();
         for batcher in [batcher.clone().windows(2), batcher] {
-            let counts = batcher.target_counts(dataset.catalog().len());
+            let counts = batcher.target_counts();
             let mut found = Vec::new();
             for epoch in 0..1_000 {
                 let targets = targets_of(&batcher, epoch);
@@ -233,14 +233,14 @@ fn over_epochs_every_position_of_a_long_sequence_is_a_target() {
 #[test]
 fn each_epoch_of_prefixes_or_sessions_side_by_side_has_every_target_once() {
     let dataset = of_lengths(&LENGTHS);
-    let sequences = TrainingSequences::all(&dataset);
+    let sequences = dataset.training_data();
     for targets in [Targets::EveryPrefix, Targets::SessionParallel] {
         for max_len in [1, 10, 500] {
             let batcher = Batcher::new(&sequences, 3, max_len, targets, 7).unwrap();
             let found = targets_of(&batcher, 1);
             let items = found.iter().map(|(item, _)| item);
             assert!(items.eq(all_targets(&sequences).iter().map(|(item, _)| item)));
-            let counts = batcher.target_counts(dataset.catalog().len());
+            let counts = batcher.target_counts();
             assert_eq!((counts.per_epoch, counts.all, counts.never), (170, 170, 0));
         }
     }
@@ -249,7 +249,7 @@ fn each_epoch_of_prefixes_or_sessions_side_by_side_has_every_target_once() {
 #[test]
 fn random_targets_reach_every_position_in_the_end() {
     let dataset = of_lengths(&[30, 3, 12]);
-    let sequences = TrainingSequences::all(&dataset);
+    let sequences = dataset.training_data();
     let targets = Targets::OneRandom { minimum_history: 4 };
     let batcher = Batcher::new(&sequences, 2, 5, targets, 7).unwrap();
     let mut found: Vec<(u32, usize)> = (0..300)
@@ -258,7 +258,7 @@ fn random_targets_reach_every_position_in_the_end() {
     found.sort_unstable();
     found.dedup();
     assert_eq!(found.len(), 26 + 8);
-    let counts = batcher.target_counts(dataset.catalog().len());
+    let counts = batcher.target_counts();
     assert_eq!((counts.per_epoch, counts.all, counts.never), (2, 42, 8));
     assert_eq!((counts.items, counts.items_never), (45, 11));
     assert_eq!(
@@ -280,7 +280,12 @@ impl TrainingObserver for Told {
 #[test]
 fn training_says_before_it_begins_how_many_targets_it_has() {
     let split = split(Protocol::LeaveOneOut);
-    let positions: usize = split.train.iter().map(|items| items.len() - 1).sum();
+    let positions: usize = split
+        .train
+        .sequences()
+        .iter()
+        .map(|items| items.len() - 1)
+        .sum();
     for targets in [Targets::All, Targets::ONE_RANDOM] {
         let told = Rc::default();
         let config = config().with_epochs(1).with_targets(targets);
@@ -310,7 +315,7 @@ fn training_on_a_store_is_that_on_the_data_set_in_memory() {
     on_one_thread(|| {
         let [stored, known] = [store.dataset(), &memory].map(|dataset| {
             let split = Split::new(dataset, Protocol::LeaveOneOut).unwrap();
-            assert!(split.train.iter().any(|items| items.len() > 30));
+            assert!(split.train.sequences().iter().any(|items| items.len() > 30));
             let config = config().with_epochs(2).with_window(Some(20));
             fit::<Flex>(&split, Trainer::new(config)).unwrap()
         });
@@ -735,7 +740,7 @@ fn divergence_after_an_epoch_keeps_the_best_weights() {
     let device = Default::default();
     let plan = config().with_epochs(1);
     let first = fit::<Flex>(&split, Trainer::new(plan)).unwrap();
-    let steps = split.train.len().div_ceil(config().batch_size);
+    let steps = split.train.sequences().len().div_ceil(config().batch_size);
     let model = Faulty {
         sound: model::<Autodiff<Flex>>(&split),
         steps_left: Arc::new(AtomicUsize::new(steps + 2)),
@@ -826,7 +831,7 @@ impl<B: Backend> SequenceRecaller<B> for Leaping<B> {
 #[test]
 fn small_data_are_given_steps_before_patience_ends() {
     let split = split(Protocol::LeaveOneOut);
-    let steps = split.train.len().div_ceil(config().batch_size);
+    let steps = split.train.sequences().len().div_ceil(config().batch_size);
     let config = config()
         .with_epochs(50)
         .with_patience(3)

@@ -1,7 +1,7 @@
 //! What a model must beat: popularity, the Markov chain and session kNN, which take a second.
 
 use seqrec::Result;
-use seqrec::channels::{MarkovChain, Popularity, SessionKnnConfig};
+use seqrec::channels::{MarkovChainConfig, Popularity, SessionKnnConfig};
 use seqrec::data::Split;
 use seqrec::eval::{Metric, Report};
 use seqrec::recall::RecallChannel;
@@ -16,11 +16,8 @@ impl Fitted {
         let (train, catalog) = (&split.train, split.catalog());
         Ok(Self([
             ("popularity", Box::new(Popularity::new(catalog))),
-            ("markov", Box::new(MarkovChain::fit(train, catalog)?)),
-            (
-                "session kNN",
-                Box::new(SessionKnnConfig::new().fit(train, catalog)?),
-            ),
+            ("markov", Box::new(MarkovChainConfig::new().fit(train)?)),
+            ("session kNN", Box::new(SessionKnnConfig::new().fit(train)?)),
         ]))
     }
 

@@ -131,7 +131,7 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
         dataset.users(),
         dataset.catalog().len(),
         dataset.sequences().interactions(),
-        split.train.len(),
+        split.train.sequences().len(),
         split.valid.len(),
         split.test.len(),
         split.too_short,

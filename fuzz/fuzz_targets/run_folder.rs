@@ -11,10 +11,10 @@ use libfuzzer_sys::fuzz_target;
 use seqrec::backend::Flex;
 use seqrec::channels::{AlsConfig, ItemNeighborsConfig, PopularityConfig};
 use seqrec::data::synthetic::Synthetic;
-use seqrec::data::{Dataset, Features, Filters, TrainingSequences};
+use seqrec::data::{Dataset, Features, Filters};
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
 use seqrec::recall::{Fusion, HistoryItems};
-use seqrec::store::{ChannelKind, PlannedChannel, Run, ServedStage, StageData, StagePlan};
+use seqrec::store::{ChannelKind, PlannedChannel, Run, ServedStage, StagePlan};
 use serde_json::Value;
 
 const FILES: [&str; 8] = [
@@ -92,7 +92,6 @@ static WHOLE: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     plan.fallback = Some(ChannelKind::Popularity {
         settings: PopularityConfig::new(),
     });
-    let sequences = TrainingSequences::all(&dataset);
     let tags = catalog.ids().map(|id| {
         (
             id.clone(),
@@ -103,8 +102,8 @@ static WHOLE: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
             }],
         )
     });
-    let data = StageData::new(&dataset, sequences, catalog.clone())
-        .unwrap()
+    let data = dataset
+        .training_data()
         .with_tags(Features::of_items(catalog, tags))
         .unwrap();
     let home = tempfile::tempdir().unwrap();

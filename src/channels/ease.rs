@@ -4,7 +4,7 @@ use burn::config::Config;
 use faer::linalg::solvers::DenseSolveCore;
 use faer::{Mat, Side};
 
-use crate::data::{Catalog, ItemIndex, TrainingSequences};
+use crate::data::{ItemIndex, TrainingData};
 use crate::index::Filter;
 use crate::{Error, Result, checks};
 
@@ -39,21 +39,19 @@ impl EaseConfig {
     /// Solves for the weights.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when λ is not above 0, and for a catalog that is empty or above
+    /// [`Error::InvalidValue`] when λ is not above 0, and for a catalog above
     /// [`Ease::GREATEST_CATALOG`].
-    pub fn fit(&self, sequences: &TrainingSequences, catalog: &Catalog) -> Result<Ease> {
-        checks::has_items(catalog.len())?;
-        sequences.check_items(catalog)?;
+    pub fn fit(&self, data: &TrainingData) -> Result<Ease> {
         let regularization = self.regularization;
         checks::positive("regularization", regularization)?;
-        let items = catalog.len();
+        let items = data.catalog().len();
         if items > Ease::GREATEST_CATALOG {
             let reason = format!("must be at most {}", Ease::GREATEST_CATALOG);
             return Err(Error::invalid("items", items, reason));
         }
         let mut together = Mat::<f32>::zeros(items, items);
         let mut distinct = Vec::new();
-        for sequence in sequences.iter() {
+        for sequence in data.sequences().iter() {
             distinct.clear();
             distinct.extend(sequence.iter().map(|&item| item.to_usize() - 1));
             distinct.sort_unstable();

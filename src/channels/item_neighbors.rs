@@ -5,7 +5,7 @@ use std::ops::Range;
 use burn::config::Config;
 use rayon::prelude::*;
 
-use crate::data::{Catalog, History, ItemIndex, TrainingSequences};
+use crate::data::{History, ItemIndex, TrainingData};
 use crate::kernels::top_k::{Scored, scan};
 use crate::{Result, checks};
 
@@ -30,7 +30,7 @@ const LEAST_WEIGHT: f32 = 1e-3;
 /// inverse user frequency is Breese, Heckerman & Kadie's, [1998](https://arxiv.org/abs/1301.7363).
 ///
 /// ```
-/// use seqrec::data::{Dataset, Filters, Interaction, Interactions, TrainingSequences};
+/// use seqrec::data::{Dataset, Filters, Interaction, Interactions};
 /// use seqrec::channels::ItemNeighborsConfig;
 ///
 /// let rows = [("u", "a", 1.0), ("u", "b", 2.0), ("v", "a", 1.0), ("v", "b", 2.0), ("v", "c", 3.0)];
@@ -41,7 +41,7 @@ const LEAST_WEIGHT: f32 = 1e-3;
 ///     .with_position_decay(1.0)
 ///     .with_backward(1.0)
 ///     .with_shrinkage(0.0);
-/// let links = cosines.fit(&TrainingSequences::all(&dataset), dataset.catalog())?;
+/// let links = cosines.fit(&dataset.training_data())?;
 /// let (items, cosines) = links.of(1);
 /// assert_eq!(items, [2, 3]);
 /// assert!((cosines[0] - 1.0).abs() < 1e-6 && (cosines[1] - 0.5f32.sqrt()).abs() < 1e-6);
@@ -91,17 +91,11 @@ impl ItemNeighborsConfig {
     /// Of an item that a user took several times, the last counts.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`](crate::Error::InvalidValue) for the first invalid setting, and for an empty catalog; [`Error::UnknownItem`](crate::Error::UnknownItem) for
-    /// sequences of other items than the catalog's.
-    pub fn fit(
-        &self,
-        sequences: &TrainingSequences,
-        catalog: &Catalog,
-    ) -> Result<Links<Item, Item>> {
-        checks::has_items(catalog.len())?;
-        sequences.check_items(catalog)?;
+    /// [`Error::InvalidValue`](crate::Error::InvalidValue) for the first invalid setting.
+    pub fn fit(&self, data: &TrainingData) -> Result<Links<Item, Item>> {
         self.validate()?;
-        let together = Together::new(self, sequences, catalog);
+        let catalog = data.catalog();
+        let together = Together::new(self, data);
         let scratch = || vec![0.0; catalog.len()];
         // The most work first, so that no thread is left with a great piece at the end.
         let found: Vec<Vec<Scored>> = (0..catalog.len() as u32)
@@ -148,11 +142,8 @@ struct Together<'a> {
 }
 
 impl<'a> Together<'a> {
-    fn new(
-        config: &'a ItemNeighborsConfig,
-        sequences: &TrainingSequences,
-        catalog: &Catalog,
-    ) -> Self {
+    fn new(config: &'a ItemNeighborsConfig, data: &TrainingData) -> Self {
+        let (sequences, catalog) = (data.sequences(), data.catalog());
         let by_rank = catalog
             .clone()
             .with_counts(sequences.iter())

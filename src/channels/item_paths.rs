@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, ArrayView2};
 
-use crate::data::{Catalog, Features, ItemIndex};
+use crate::data::{ItemIndex, TrainingData};
 use crate::index::{ItemSet, VectorIndex};
 use crate::{Error, Result, checks};
 
@@ -108,15 +108,15 @@ pub struct PreferredTags {
 }
 
 impl PreferredTags {
-    /// Prefers among `features` of items, `[items + 1, tags]`, each above 0 being a tag that an
-    /// item has, by the items of a history that `start` gives.
+    /// Prefers among the [tags](TrainingData::with_tags) of the data, by the items of a history that
+    /// `start` gives.
     ///
     /// # Errors
-    /// [`Error::Shape`] when the features are not of the catalog's items.
-    pub fn new(features: &Features, catalog: &Catalog, start: HistoryItems) -> Result<Self> {
-        let tags = tags_of_items(features, catalog)?;
-        let mut usual = vec![0.0; features.names().len()];
-        for (item, &count) in catalog.counts().iter().enumerate() {
+    /// [`Error::NothingLeft`] where the data have no tags.
+    pub fn new(data: &TrainingData, start: HistoryItems) -> Result<Self> {
+        let tags = tags_of_items(data)?;
+        let mut usual = vec![0.0; data.tags()?.names().len()];
+        for (item, &count) in data.catalog().counts().iter().enumerate() {
             for (&tag, share) in shares(&tags, item as u32) {
                 usual[tag as usize] += count as f32 * share;
             }
@@ -162,21 +162,14 @@ impl Path<Tag> for PreferredTags {
     }
 }
 
-/// The tags of each item: features `[items + 1, tags]` that are above 0, which are their weights.
+/// The [tags](TrainingData::with_tags) of each item, whose values are their weights.
 ///
 /// # Errors
-/// [`Error::Shape`] when the features are not of the catalog's items.
-pub fn tags_of_items(features: &Features, catalog: &Catalog) -> Result<Links<Item, Tag>> {
-    let values = features.values();
-    if values.nrows() != catalog.len() + 1 {
-        return Err(Error::Shape {
-            what: "rows of item features",
-            expected: catalog.len() + 1,
-            found: values.nrows(),
-        });
-    }
-    let mut links = Links::to(features.names().len());
-    for row in values.rows() {
+/// [`Error::NothingLeft`] where the data have no tags.
+pub fn tags_of_items(data: &TrainingData) -> Result<Links<Item, Tag>> {
+    let tags = data.tags()?;
+    let mut links = Links::to(tags.names().len());
+    for row in tags.values().rows() {
         let tags = row.iter().enumerate().filter(|(_, value)| **value > 0.0);
         links.push(tags.map(|(tag, &value)| (tag as u32, value)));
     }
@@ -186,15 +179,11 @@ pub fn tags_of_items(features: &Features, catalog: &Catalog) -> Result<Links<Ite
 /// The `count` most popular items of each tag, weighing their share of the tag's interactions.
 ///
 /// # Errors
-/// [`Error::InvalidValue`] for a count of 0, and [`Error::Shape`] when the features are not of the
-/// catalog's items.
-pub fn items_of_tags(
-    features: &Features,
-    catalog: &Catalog,
-    count: usize,
-) -> Result<Links<Tag, Item>> {
+/// [`Error::InvalidValue`] for a count of 0, and [`Error::NothingLeft`] where the data have no tags.
+pub fn items_of_tags(data: &TrainingData, count: usize) -> Result<Links<Tag, Item>> {
     checks::at_least_one(&[("count", count)])?;
-    let of_tags = tags_of_items(features, catalog)?.reversed();
+    let catalog = data.catalog();
+    let of_tags = tags_of_items(data)?.reversed();
     let mut links = Links::to(catalog.len() + 1);
     for tag in 0..of_tags.len() as u32 {
         let (items, values) = of_tags.of(tag);

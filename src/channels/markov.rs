@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
-use crate::data::{Catalog, ItemIndex, TrainingSequences};
+use crate::Result;
+use crate::data::{ItemIndex, TrainingData};
 use crate::index::Filter;
-use crate::{Result, checks};
 
 use crate::recall::{Candidates, Item, Links, Reason, RecallChannel, UserContext, best_by_scores};
 
@@ -15,15 +15,23 @@ pub struct MarkovChain {
     followers: Links<Item, Item>,
 }
 
-impl MarkovChain {
+/// The settings of [`MarkovChain`], of which there are none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MarkovChainConfig {}
+
+impl MarkovChainConfig {
+    /// No settings.
+    pub fn new() -> Self {
+        Self {}
+    }
+
     /// Counts transitions.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`](crate::Error::InvalidValue) for an empty catalog, and
-    /// [`Error::UnknownItem`](crate::Error::UnknownItem) for sequences of other items than its.
-    pub fn fit(sequences: &TrainingSequences, catalog: &Catalog) -> Result<Self> {
-        checks::has_items(catalog.len())?;
-        sequences.check_items(catalog)?;
+    /// None so far.
+    pub fn fit(&self, data: &TrainingData) -> Result<MarkovChain> {
+        let (sequences, catalog) = (data.sequences(), data.catalog());
         let pairs = sequences.iter().flat_map(|items| items.windows(2));
         let mut pairs: Vec<(ItemIndex, ItemIndex)> = pairs.map(|pair| (pair[0], pair[1])).collect();
         pairs.par_sort_unstable();
@@ -36,9 +44,11 @@ impl MarkovChain {
             let counted = of_item.chunk_by(|a, b| a == b);
             followers.push(counted.map(|same| (same[0].1.get(), same.len() as f32 / all)));
         }
-        Ok(Self { followers })
+        Ok(MarkovChain { followers })
     }
+}
 
+impl MarkovChain {
     /// What came right after each item, with its share of all that did.
     pub fn followers(&self) -> &Links<Item, Item> {
         &self.followers

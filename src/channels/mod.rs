@@ -17,7 +17,7 @@ pub use ease::{Ease, EaseConfig};
 pub use factorization::{AlsConfig, BprConfig, MatrixFactorization};
 pub use item_neighbors::ItemNeighborsConfig;
 pub use item_paths::{NearestItems, PreferredTags, items_of_tags, tags_of_items};
-pub use markov::MarkovChain;
+pub use markov::{MarkovChain, MarkovChainConfig};
 pub use popularity::{Measure, Popularity, PopularityConfig};
 pub use session_knn::{SessionKnn, SessionKnnConfig};
 pub use user_paths::{

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::Result;
-use crate::checks;
-use crate::data::{Catalog, TrainingSequences};
+use crate::data::TrainingData;
 
 use crate::recall::{Item, Links, User};
 
@@ -21,13 +19,8 @@ pub(super) struct TakenBy {
 }
 
 impl TakenBy {
-    pub(super) fn new(
-        sequences: &TrainingSequences,
-        catalog: &Catalog,
-        recent: usize,
-    ) -> Result<Self> {
-        checks::has_items(catalog.len())?;
-        sequences.check_items(catalog)?;
+    pub(super) fn new(data: &TrainingData, recent: usize) -> Self {
+        let (sequences, catalog) = (data.sequences(), data.catalog());
         let end = |&user: &usize| -> f64 {
             let times = sequences.history(user).times();
             times.last().copied().unwrap_or(f64::NEG_INFINITY)
@@ -68,10 +61,10 @@ impl TakenBy {
             let distinct = distinct(user).into_iter();
             items.push(distinct.map(|item| (item.get(), rarity(item.to_usize()))));
         }
-        Ok(Self {
+        Self {
             users,
             items: Arc::new(items),
             recency,
-        })
+        }
     }
 }

@@ -6,7 +6,7 @@ use burn::config::Config;
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 
-use crate::data::{Catalog, History, TrainingSequences};
+use crate::data::{History, TrainingData};
 use crate::index::VectorIndex;
 use crate::model::Similarity;
 use crate::{Error, Result, checks};
@@ -17,9 +17,11 @@ use crate::retrieve::UserEncoder;
 
 /// The settings of [`SimilarUsers`], whose defaults were chosen on validation splits
 /// (docs/benchmarks.md).
-#[derive(Config, Debug, PartialEq, Eq)]
+#[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SimilarUsersConfig {
+    /// Which items of a user others are looked up by.
+    pub start: HistoryItems,
     /// How many of the latest users of each item are considered.
     #[config(default = 1_000)]
     pub recent: usize,
@@ -36,17 +38,17 @@ pub struct SimilarUsersConfig {
 ///
 /// ```
 /// use seqrec::channels::SimilarUsersConfig;
-/// use seqrec::data::{Dataset, Filters, TrainingSequences, synthetic::Synthetic};
+/// use seqrec::data::{Dataset, Filters, synthetic::Synthetic};
 /// use seqrec::recall::{HistoryItems, Path, RecallChannel};
 ///
 /// let log = Synthetic::new().with_users(40).with_items(50).generate();
 /// let dataset = Dataset::new(log, Filters::default())?;
-/// let sequences = TrainingSequences::all(&dataset);
+/// let data = dataset.training_data();
 /// let start = HistoryItems::last(20)?.with_decay(0.8)?;
-/// let similar = SimilarUsersConfig::new().fit(&sequences, dataset.catalog(), start)?;
+/// let similar = SimilarUsersConfig::new(start).fit(&data)?;
 /// let items = similar.items().clone();
 /// let channel = similar.then(items).into_channel();
-/// let candidates = channel.recall(&[sequences.history(3).into()], 5, None)?;
+/// let candidates = channel.recall(&[data.sequences().history(3).into()], 5, None)?;
 /// assert_eq!(candidates.items(0).len(), 5);
 /// # Ok::<(), seqrec::Error>(())
 /// ```
@@ -60,30 +62,24 @@ pub struct SimilarUsers {
 }
 
 impl SimilarUsersConfig {
-    /// Looks users up by the items of a history that `start` gives.
+    /// Indexes the users of each item.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for a setting of 0, and [`Error::UnknownItem`] for sequences of other
-    /// items than the catalog's.
-    pub fn fit(
-        &self,
-        sequences: &TrainingSequences,
-        catalog: &Catalog,
-        start: HistoryItems,
-    ) -> Result<SimilarUsers> {
+    /// [`Error::InvalidValue`] for a setting of 0.
+    pub fn fit(&self, data: &TrainingData) -> Result<SimilarUsers> {
         checks::at_least_one(&[("recent", self.recent), ("neighbors", self.neighbors)])?;
-        let taken_by = TakenBy::new(sequences, catalog, self.recent)?;
+        let taken_by = TakenBy::new(data, self.recent);
         let squared = |user: u32| -> f32 {
             let (_, rarities) = taken_by.items.of(user);
             rarities.iter().map(|rarity| rarity * rarity).sum()
         };
-        let users = 0..sequences.len() as u32;
+        let users = 0..data.sequences().len() as u32;
         Ok(SimilarUsers {
             scales: users
                 .map(|user| 1.0 / squared(user).max(1e-6).sqrt())
                 .collect(),
             taken_by,
-            start,
+            start: self.start,
             neighbors: self.neighbors,
         })
     }
@@ -175,9 +171,10 @@ impl<E: UserEncoder, I: VectorIndex> NearestUsers<E, I> {
 /// What the encoder gives.
 pub fn training_vectors(
     encoder: &impl UserEncoder,
-    sequences: &TrainingSequences,
+    data: &TrainingData,
     held_back: usize,
 ) -> Result<Array2<f32>> {
+    let sequences = data.sequences();
     let mut vectors = Array2::zeros((sequences.len() + 1, encoder.dim()));
     let before = |user: usize| {
         let history = sequences.history(user);
@@ -198,12 +195,9 @@ pub fn training_vectors(
 
 /// The last `held_back` items of each training user: what they took after all that their
 /// [vector](training_vectors) is made of.
-pub fn next_items(
-    sequences: &TrainingSequences,
-    catalog: &Catalog,
-    held_back: usize,
-) -> Links<User, Item> {
-    let mut links = Links::to(catalog.len() + 1);
+pub fn next_items(data: &TrainingData, held_back: usize) -> Links<User, Item> {
+    let sequences = data.sequences();
+    let mut links = Links::to(data.catalog().len() + 1);
     for user in 0..sequences.len() {
         let next = sequences.history(user).last(held_back).items();
         links.push(next.iter().map(|item| (item.get(), 1.0)));

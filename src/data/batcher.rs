@@ -7,19 +7,22 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::batch::HostBatch;
+use super::catalog::Catalog;
 use super::epoch::EpochBatches;
 use super::history::History;
 use super::lanes::{Lanes, Part, Rows};
-use super::negatives::NegativeSampler;
+use super::negatives::{NegativeSampler, NegativeSampling};
 use super::padded::{PaddedSequences, check_positions};
+use super::spans::Spans;
 use super::targets::{TargetCounts, Targets};
-use super::training_sequences::TrainingSequences;
+use super::training_data::TrainingData;
 use crate::{Error, Result, checks};
 
 /// Makes the batches of each epoch, always the same for the same seed and epoch.
 #[derive(Debug, Clone)]
 pub struct Batcher {
-    sequences: TrainingSequences,
+    sequences: Spans,
+    catalog: Catalog,
     /// The sequences that are long enough for a target.
     usable: Arc<Vec<u32>>,
     batch_size: usize,
@@ -38,7 +41,7 @@ impl Batcher {
     /// [`Error::InvalidValue`] when a size is 0 (for `minimum_history` too), and
     /// [`Error::NothingLeft`] when no sequence is long enough for a target.
     pub fn new(
-        sequences: &TrainingSequences,
+        data: &TrainingData,
         batch_size: usize,
         max_len: usize,
         targets: Targets,
@@ -49,6 +52,7 @@ impl Batcher {
             sizes.push(("minimum_history", minimum_history));
         }
         checks::at_least_one(&sizes)?;
+        let sequences = data.sequences();
         let all = 0..sequences.len() as u32;
         let least = targets.least_length();
         let long_enough = |&number: &u32| sequences.get(number as usize).len() >= least;
@@ -75,6 +79,7 @@ impl Batcher {
         }
         let mut batcher = Self {
             sequences: sequences.clone(),
+            catalog: data.catalog().clone(),
             batches_per_epoch: usable.len().div_ceil(batch_size),
             usable: Arc::new(usable),
             batch_size,
@@ -98,10 +103,12 @@ impl Batcher {
     }
 
     /// Gives each batch negatives, for losses over a sample of the items.
-    #[must_use]
-    pub fn negatives(mut self, sampler: NegativeSampler) -> Self {
-        self.negatives = Some(sampler);
-        self
+    ///
+    /// # Errors
+    /// As [`NegativeSampling::validate`], and when nothing is counted but chances depend on counts.
+    pub fn negatives(mut self, sampling: NegativeSampling) -> Result<Self> {
+        self.negatives = Some(NegativeSampler::new(sampling, &self.catalog)?);
+        Ok(self)
     }
 
     /// Shuffles so many sequences at a time, in place of all: short runs of sequences that lie side
@@ -126,9 +133,9 @@ impl Batcher {
         self.sequences.len() - self.usable.len()
     }
 
-    /// How many targets an epoch has, and what no epoch has, of a catalog of `items` items. This reads
-    /// all sequences once.
-    pub fn target_counts(&self, items: usize) -> TargetCounts {
+    /// How many targets an epoch has, and what no epoch has. This reads all sequences once.
+    pub fn target_counts(&self) -> TargetCounts {
+        let items = self.catalog.len();
         let least_before = self.targets.least_length() - 1;
         let mut is_target = vec![false; items + 1];
         let (mut reached, mut all) = (0, 0);
@@ -319,18 +326,18 @@ mod tests {
     use super::*;
 
     /// User u takes the items 100u + 1, 100u + 2, … so that items tell their order.
-    fn sequences(lengths: &[usize]) -> TrainingSequences {
+    fn data(lengths: &[usize]) -> TrainingData {
         let rows = lengths.iter().enumerate().flat_map(|(user, &length)| {
             (0..length).map(move |place| {
                 Interaction::new(user as i64, (100 * user + place) as i64, place as f64)
             })
         });
         let log: Interactions = rows.collect();
-        TrainingSequences::all(&Dataset::new(log, Filters::default()).unwrap())
+        (Dataset::new(log, Filters::default()).unwrap()).training_data()
     }
 
     fn batcher(lengths: &[usize], max_len: usize, targets: Targets) -> Batcher {
-        Batcher::new(&sequences(lengths), 3, max_len, targets, 7).unwrap()
+        Batcher::new(&data(lengths), 3, max_len, targets, 7).unwrap()
     }
 
     /// In windows too, each sequence comes once an epoch, in an order that depends on the epoch and
@@ -339,7 +346,7 @@ mod tests {
     fn windows_hold_every_sequence_once() {
         let lengths: Vec<usize> = (0..3_000).map(|user| 3 + user % 4).collect();
         for targets in [Targets::ONE_RANDOM, Targets::EveryPrefix] {
-            let all = Batcher::new(&sequences(&lengths), 64, 5, targets, 7).unwrap();
+            let all = Batcher::new(&data(&lengths), 64, 5, targets, 7).unwrap();
             let windows = all.clone().windows(600);
             let users = |batcher: &Batcher, epoch| -> Vec<u32> {
                 let targets = batcher.epoch_in_place(epoch).flat_map(|batch| {
@@ -410,7 +417,7 @@ mod tests {
 
     #[test]
     fn a_long_sequence_has_another_row_in_every_epoch() {
-        let batcher = Batcher::new(&sequences(&[6, 3]), 2, 4, Targets::All, 0).unwrap();
+        let batcher = Batcher::new(&data(&[6, 3]), 2, 4, Targets::All, 0).unwrap();
         let mut rows: Vec<Vec<i32>> = Vec::new();
         for batch in (0..20).flat_map(|epoch| batcher.epoch_in_place(epoch)) {
             assert_eq!((batch.targets.len(), batch.histories.len), (6, 4));
@@ -423,7 +430,7 @@ mod tests {
 
     #[test]
     fn every_prefix_is_a_row_with_the_last_items_before_its_target() {
-        let batcher = Batcher::new(&sequences(&[6, 3, 1]), 4, 3, Targets::EveryPrefix, 0).unwrap();
+        let batcher = Batcher::new(&data(&[6, 3, 1]), 4, 3, Targets::EveryPrefix, 0).unwrap();
         assert_eq!((batcher.batches_per_epoch(), batcher.too_short()), (2, 1));
         let mut rows = Vec::new();
         for batch in batcher.epoch_in_place(0) {
@@ -474,7 +481,7 @@ mod tests {
 
     #[test]
     fn bad_sizes_are_errors() {
-        let data = sequences(&[2]);
+        let data = data(&[2]);
         for (batch_size, max_len) in [(0, 1), (1, 0)] {
             assert!(matches!(
                 Batcher::new(&data, batch_size, max_len, Targets::All, 0),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::fingerprint::Fingerprint;
 use super::history::History;
 use super::sequences::Sequences;
-use super::training_sequences::narrow;
+use super::spans::narrow;
 use crate::item::ItemIndex;
 
 /// One user to be judged: what they did, and what they did then.

@@ -11,6 +11,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +34,8 @@ use crate::{Error, Result};
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Catalog {
-    table: IdTable,
+    /// Shared, since catalogs of one data set that count differently have the same ids.
+    table: Arc<IdTable>,
     /// Interactions per item; 0 for padding.
     counts: Vec<u64>,
     user_features: Vec<String>,
@@ -71,7 +73,7 @@ impl Catalog {
         }
         let counts = vec![0; table.len() + 1];
         Ok(Self {
-            table,
+            table: Arc::new(table),
             counts,
             user_features: Vec::new(),
             columns: Vec::new(),

@@ -120,12 +120,12 @@ pub struct Dataset {
 /// The ids of users, in memory or in the file of a [`SequenceStore`](super::SequenceStore).
 #[derive(Debug, Clone)]
 pub(super) enum UserIds {
-    Known(IdTable),
+    Known(Arc<IdTable>),
     Stored(Arc<StoredIds>),
 }
 
 impl UserIds {
-    fn table(&self) -> &IdTable {
+    pub(super) fn table(&self) -> &IdTable {
         match self {
             Self::Known(table) => table,
             Self::Stored(stored) => stored.table(),
@@ -234,6 +234,10 @@ impl Dataset {
         let sequences = Arc::unwrap_or_clone(self.sequences);
         self.sequences = Arc::new(sequences.with_features(features));
         Ok(self)
+    }
+
+    pub(super) fn user_ids(&self) -> &UserIds {
+        &self.users
     }
 
     /// The number of users.
@@ -389,7 +393,7 @@ impl Grouped {
             Sequences::from_parts(self.offsets, ItemIndex::from_vec(self.item), self.time);
         Some(Dataset {
             catalog: catalog.with_counts(sequences.iter()),
-            users: UserIds::Known(users),
+            users: UserIds::Known(Arc::new(users)),
             sequences: Arc::new(sequences),
         })
     }

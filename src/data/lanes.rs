@@ -1,7 +1,7 @@
 //! The rows of batches, and sequences that run side by side from batch to batch.
 
 use super::history::History;
-use super::training_sequences::TrainingSequences;
+use super::spans::Spans;
 
 /// A row of a batch: the `length` items before `end` are seen, and the last `targets` items up to
 /// and with `end` are predicted.
@@ -26,7 +26,7 @@ pub(super) struct Rows<'a> {
 
 /// The batches of sequences that run side by side.
 pub(super) struct Lanes<'a> {
-    sequences: &'a TrainingSequences,
+    sequences: &'a Spans,
     /// The sequences that take part, in order.
     usable: &'a [u32],
     /// How many run side by side.
@@ -38,7 +38,7 @@ pub(super) struct Lanes<'a> {
 }
 
 impl<'a> Lanes<'a> {
-    pub(super) fn new(sequences: &'a TrainingSequences, usable: &'a [u32], width: usize) -> Self {
+    pub(super) fn new(sequences: &'a Spans, usable: &'a [u32], width: usize) -> Self {
         Self {
             sequences,
             usable,

@@ -37,13 +37,14 @@ mod schema;
 mod seen;
 mod sequence_store;
 mod sequences;
+mod spans;
 mod split;
 mod stored_ids;
 pub mod synthetic;
 mod targets;
 mod text;
 mod time_unit;
-mod training_sequences;
+mod training_data;
 
 pub use crate::item::{ItemIndex, PADDING};
 /// The Arrow types that [`Interactions::from_arrow`] takes.
@@ -73,7 +74,8 @@ pub use schema::{Column, Schema};
 pub use seen::Seen;
 pub use sequence_store::{SEQUENCE_STORE_VERSION, SequenceStore, SequenceStoreWriter};
 pub use sequences::Sequences;
+pub use spans::Spans;
 pub use split::{Protocol, Split};
 pub use targets::{TargetCounts, Targets};
 pub use time_unit::TimeUnit;
-pub use training_sequences::TrainingSequences;
+pub use training_data::TrainingData;

@@ -12,8 +12,9 @@ use super::dataset::Dataset;
 use super::fingerprint::Fingerprint;
 use super::rows::date;
 use super::sequences::Sequences;
+use super::spans::{self, Beginning, Spans};
 use super::time_unit::TimeUnit;
-use super::training_sequences::{self, Beginning, TrainingSequences};
+use super::training_data::TrainingData;
 use crate::item::ItemIndex;
 use crate::{Error, Result};
 
@@ -136,8 +137,9 @@ pub(super) fn check_cut(field: &'static str, cut: f64, [first, last]: [f64; 2]) 
 /// Training data, validation cases and test cases.
 #[derive(Debug, Clone)]
 pub struct Split {
-    /// What the model learns from.
-    pub train: TrainingSequences,
+    /// What models and channels learn from, with the catalog, whose items are counted over these data
+    /// only.
+    pub train: TrainingData,
     /// What training is watched and stopped by.
     pub valid: Cases,
     /// What the result is reported on.
@@ -146,7 +148,6 @@ pub struct Split {
     /// items for leave-one-out, or held out with too few to divide. A time cut leaves nobody out for
     /// that; those who begin after it are [`Cases::newcomers`].
     pub too_short: usize,
-    catalog: Catalog,
 }
 
 impl Split {
@@ -192,13 +193,12 @@ impl Split {
             places,
             newcomers,
         };
-        let train = TrainingSequences {
+        let train = Spans {
             sequences: sequences.clone(),
-            parts: training_sequences::Parts::Beginnings(Arc::new(parts.train)),
+            parts: spans::Parts::Beginnings(Arc::new(parts.train)),
         };
         Ok(Self {
-            catalog: dataset.catalog().clone().with_counts(train.iter()),
-            train,
+            train: dataset.training_data().with_sequences(train),
             valid: cases([parts.valid, parts.valid_newcomers]),
             test: cases([parts.test, parts.test_newcomers]),
             too_short: parts.too_short,
@@ -211,8 +211,9 @@ impl Split {
     /// # Errors
     /// [`Error::NothingLeft`] when the training data would be empty.
     pub fn without_items(mut self, without: impl Fn(ItemIndex) -> bool) -> Result<Self> {
-        let parts = (0..self.train.len()).map(|sequence| self.train.part(sequence));
-        let kept = Arc::new((self.train.sequences).retain(parts, |item| !without(item)));
+        let train = self.train.sequences();
+        let parts = (0..train.len()).map(|sequence| train.part(sequence));
+        let kept = Arc::new((train.sequences).retain(parts, |item| !without(item)));
         let lengths = (0..kept.len()).map(|user| Beginning::new(user, kept.range(user).len()));
         let left: Vec<Beginning> = lengths.filter(|left| left.length > 0).collect();
         if left.is_empty() {
@@ -220,11 +221,10 @@ impl Split {
                 reason: "every training sequence holds only items that are left out".to_owned(),
             });
         }
-        self.train = TrainingSequences {
+        self.train = self.train.with_sequences(Spans {
             sequences: kept,
-            parts: training_sequences::Parts::Beginnings(Arc::new(left)),
-        };
-        self.catalog = self.catalog.with_counts(self.train.iter());
+            parts: spans::Parts::Beginnings(Arc::new(left)),
+        });
         Ok(self)
     }
 
@@ -232,8 +232,8 @@ impl Split {
     pub fn fingerprint(&self) -> u64 {
         let mut fingerprint = Fingerprint::default();
         for part in [
-            self.catalog.fingerprint(),
-            self.train.fingerprint(),
+            self.catalog().fingerprint(),
+            self.train.sequences().fingerprint(),
             self.valid.fingerprint(),
             self.test.fingerprint(),
         ] {
@@ -244,7 +244,7 @@ impl Split {
 
     /// The catalog, with items counted over the training data alone.
     pub fn catalog(&self) -> &Catalog {
-        &self.catalog
+        self.train.catalog()
     }
 }
 

@@ -44,7 +44,7 @@ impl Call {
             return false;
         }
         // Padding and what is beyond the catalog have no id, whatever a channel says.
-        let id = self.serving.served.data.catalog().id_of(item);
+        let id = self.serving.served.data.training().catalog().id_of(item);
         id.is_some_and(|id| (self.passes.as_ref()).is_none_or(|passes| passes(id)))
     }
 
@@ -87,7 +87,7 @@ impl Call {
     )]
     pub(super) fn outside(&self, fused: FusedCandidate) -> Option<RecalledItem> {
         let data = &self.serving.served.data;
-        let id = |item| data.catalog().id_of(item).cloned();
+        let id = |item| data.training().catalog().id_of(item).cloned();
         let because = |reason| match reason {
             Reason::Popular => Because::Popular,
             Reason::Segment(place) => Because::Segment(
@@ -99,7 +99,7 @@ impl Call {
             Reason::Item(item) => id(item).map_or(Because::Taste, Because::Item),
             Reason::User(_) => Because::SimilarUser,
             Reason::Tag(tag) => {
-                let names = data.tags().map_or(&[][..], |tags| tags.names());
+                let names = data.training().tags().map_or(&[][..], |tags| tags.names());
                 Because::Tag(names.get(tag as usize).cloned().unwrap_or_default())
             }
             Reason::Taste => Because::Taste,

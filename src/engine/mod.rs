@@ -60,7 +60,7 @@ pub use settings::EngineConfig;
 /// use seqrec::prelude::*;
 /// use seqrec::channels::PopularityConfig;
 /// use seqrec::recall::Fusion;
-/// use seqrec::store::{ChannelKind, PlannedChannel, StageData, StagePlan};
+/// use seqrec::store::{ChannelKind, PlannedChannel, StagePlan};
 ///
 /// // A trained run with a stage beside it.
 /// let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate();
@@ -73,10 +73,9 @@ pub use settings::EngineConfig;
 ///     .channel("gru4rec", ChannelKind::Model)
 ///     .channel("markov", ChannelKind::MarkovChain);
 /// plan.fallback = Some(ChannelKind::Popularity { settings: PopularityConfig::new() });
-/// let data = StageData::new(&dataset, split.train.clone(), split.catalog().clone())?;
 /// let folder = tempfile::tempdir().unwrap();
 /// let path = folder.path().join("run");
-/// plan.save(&path, &run, data, &Default::default())?;
+/// plan.save(&path, &run, split.train.clone(), &Default::default())?;
 ///
 /// // Serving it.
 /// let engine = RecallEngine::open::<Flex>(&path, Default::default(), EngineConfig::default())?;
@@ -244,7 +243,7 @@ impl RecallEngine {
 
     /// How many items the stage that serves has.
     pub fn items(&self) -> usize {
-        self.serving().served.data.catalog().len()
+        self.serving().served.data.training().catalog().len()
     }
 
     fn serving(&self) -> Arc<Serving> {
@@ -280,7 +279,7 @@ impl RecallEngine {
 
     fn call(&self, request: &RecallRequest, serving: Arc<Serving>) -> Result<Call> {
         let settings = &self.settings;
-        let catalog = serving.served.data.catalog();
+        let catalog = serving.served.data.training().catalog();
         let blocked = request.blocked.iter();
         let mut excluded: ItemSet = blocked.filter_map(|item| catalog.index_of(item)).collect();
         let taken = request.seen.is_excluded().then_some(&mut excluded);

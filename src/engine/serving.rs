@@ -46,13 +46,18 @@ impl Serving {
             .map(Arc::from)
             .collect();
         let counters: Vec<_> = names.iter().map(|name| all.channel(name)).collect();
-        let ids = served.data.catalog().ids().chain(served.data.users());
+        let ids = served
+            .data
+            .training()
+            .catalog()
+            .ids()
+            .chain(served.data.training().user_ids());
         let lengths = ids.map(|id| match id {
             ExternalId::Integer(_) => 0,
             ExternalId::Text(text) => text.len(),
         });
         let longest_id = lengths.max().unwrap_or(0);
-        let sequences = served.data.sequences();
+        let sequences = served.data.training().sequences();
         let span = (0..sequences.len()).fold((f64::INFINITY, f64::NEG_INFINITY), |span, place| {
             let times = sequences.history(place).times();
             let (first, last) = (times.first().copied(), times.last().copied());
@@ -78,7 +83,7 @@ impl Serving {
     /// Whether the data's history of a user has this interaction, or a later one.
     pub(super) fn holds_later(&self, user: &ExternalId, item: &ExternalId, time: f64) -> bool {
         self.history_by_data(user).is_some_and(|history| {
-            let item = self.served.data.catalog().index_of(item);
+            let item = self.served.data.training().catalog().index_of(item);
             self.end_of(history.times()).is_some_and(|end| time < end)
                 || item.is_some_and(|item| holds_at(history, item, time))
         })
@@ -86,7 +91,7 @@ impl Serving {
 
     /// Whether the data's history of a user has this item.
     pub(super) fn holds(&self, user: &ExternalId, item: &ExternalId) -> bool {
-        let item = self.served.data.catalog().index_of(item);
+        let item = self.served.data.training().catalog().index_of(item);
         let history = self.history_by_data(user);
         item.zip(history)
             .is_some_and(|(item, history)| history.items().contains(&item))
@@ -94,7 +99,13 @@ impl Serving {
 
     fn history_by_data(&self, user: &ExternalId) -> Option<History<'_>> {
         let place = self.served.users.number_of(user)?;
-        Some(self.served.data.sequences().history(place as usize))
+        Some(
+            self.served
+                .data
+                .training()
+                .sequences()
+                .history(place as usize),
+        )
     }
 
     /// Refuses a time that is not finite, or is in another unit than the data's, as far as its size says:
@@ -128,7 +139,13 @@ impl Serving {
     }
 
     pub(super) fn observe(&self, interaction: &Interaction, segments: &[String]) {
-        if let Some(item) = self.served.data.catalog().index_of(&interaction.item) {
+        if let Some(item) = self
+            .served
+            .data
+            .training()
+            .catalog()
+            .index_of(&interaction.item)
+        {
             self.served.stage.observe(item, interaction, segments);
         }
     }
@@ -143,7 +160,7 @@ impl Serving {
     ) -> Known {
         let mut known = Known::default();
         for (place, id) in history.iter().enumerate() {
-            match self.served.data.catalog().index_of(id) {
+            match self.served.data.training().catalog().index_of(id) {
                 Some(item) => {
                     known.items.push(item);
                     known.times.extend(times.get(place));
@@ -174,7 +191,7 @@ impl Serving {
             .number_of(user)
             .map(|place| place as usize);
         let history = place.map_or(History::from(&[][..]), |place| {
-            data.sequences().history(place)
+            data.training().sequences().history(place)
         });
         let last = history.last(settings.history);
         let mut known = Known {
@@ -191,7 +208,7 @@ impl Serving {
         });
         known.keep_last(settings.history);
         let segments = match place {
-            Some(place) if segments.is_empty() => data.segments(place).to_vec(),
+            Some(place) if segments.is_empty() => data.training().segments(place).to_vec(),
             _ => segments,
         };
         (known, segments, history.features().to_vec())
@@ -206,7 +223,7 @@ impl Serving {
         history: History<'_>,
         mut taken: Option<&mut ItemSet>,
     ) {
-        let catalog = self.served.data.catalog();
+        let catalog = self.served.data.training().catalog();
         let until = self.end_of(history.times()).unwrap_or(f64::NEG_INFINITY);
         for (id, time) in &recent.events {
             let item = catalog.index_of(id);

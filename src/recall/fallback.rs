@@ -11,14 +11,15 @@ use super::channel::{RecallChannel, UserContext};
 /// are not in the [index](RecallChannel::holds) that the first searches are left out.
 ///
 /// ```
-/// use seqrec::channels::{MarkovChain, Popularity};
-/// use seqrec::data::{Dataset, Filters, Interaction, Interactions, ItemIndex, TrainingSequences};
+/// use seqrec::channels::{MarkovChainConfig, PopularityConfig};
+/// use seqrec::data::{Dataset, Filters, Interaction, Interactions, ItemIndex};
 /// use seqrec::recall::{OrElse, RecallChannel};
 ///
 /// let log: Interactions = (0..3).map(|time| Interaction::new("u", time, time as f64)).collect();
 /// let dataset = Dataset::new(log, Filters::default())?;
-/// let (sequences, catalog) = (TrainingSequences::all(&dataset), dataset.catalog());
-/// let channel = OrElse::new(MarkovChain::fit(&sequences, catalog)?, Popularity::new(catalog));
+/// let data = dataset.training_data();
+/// let popular = PopularityConfig::new().fit(&data)?;
+/// let channel = OrElse::new(MarkovChainConfig::new().fit(&data)?, popular);
 /// let items = [1, 2, 3].map(ItemIndex::new);
 /// let users = [(&items[..1]).into(), (&items[2..]).into()];
 /// let candidates = channel.recall(&users, 9, None)?;

@@ -18,26 +18,27 @@ use super::scores::{Scores, candidates};
 /// a beginning and [steps](Step) that fit together:
 ///
 /// ```
-/// use seqrec::data::{Dataset, Filters, Features, TrainingSequences, synthetic::Synthetic};
+/// use seqrec::data::{Dataset, Filters, Features, synthetic::Synthetic};
 /// use seqrec::channels::{ItemNeighborsConfig, PreferredTags, items_of_tags};
 /// use seqrec::recall::{HistoryItems, Path, RecallChannel};
 ///
 /// let log = Synthetic::new().with_users(40).with_items(50).generate();
 /// let dataset = Dataset::new(log, Filters::default())?;
-/// let (sequences, catalog) = (TrainingSequences::all(&dataset), dataset.catalog());
+/// let catalog = dataset.catalog();
+/// let tags = catalog.ids().map(|id| (id.clone(), [if id.to_string() < "3".to_owned() { "a" } else { "b" }]));
+/// let data = dataset.training_data().with_tags(Features::of_items(catalog, tags))?;
+/// let user = data.sequences().history(0);
 ///
 /// // The user's items, then each one's neighbors.
-/// let neighbors = ItemNeighborsConfig::new().fit(&sequences, catalog)?;
+/// let neighbors = ItemNeighborsConfig::new().fit(&data)?;
 /// let u2i2i = HistoryItems::last(20)?.with_decay(0.8)?.then(neighbors).into_channel();
-/// let candidates = u2i2i.recall(&[sequences.history(0).into()], 10, None)?;
+/// let candidates = u2i2i.recall(&[user.into()], 10, None)?;
 /// assert_eq!(candidates.items(0).len(), 10);
 ///
 /// // The tags they prefer, then each one's best items.
-/// let tags = catalog.ids().map(|id| (id.clone(), [if id.to_string() < "3".to_owned() { "a" } else { "b" }]));
-/// let features = Features::of_items(catalog, tags);
-/// let preferred = PreferredTags::new(&features, catalog, HistoryItems::last(50)?)?;
-/// let u2tag2i = preferred.best(2)?.then(items_of_tags(&features, catalog, 100)?).into_channel();
-/// assert!(!u2tag2i.recall(&[sequences.history(0).into()], 10, None)?.items(0).is_empty());
+/// let preferred = PreferredTags::new(&data, HistoryItems::last(50)?)?;
+/// let u2tag2i = preferred.best(2)?.then(items_of_tags(&data, 100)?).into_channel();
+/// assert!(!u2tag2i.recall(&[user.into()], 10, None)?.items(0).is_empty());
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 pub trait Path<To: Node>: Send + Sync {

@@ -22,22 +22,21 @@ use super::selection::Selection;
 ///
 /// ```
 /// use seqrec::prelude::*;
-/// use seqrec::channels::{ItemNeighborsConfig, MarkovChain, Popularity};
+/// use seqrec::channels::{ItemNeighborsConfig, MarkovChainConfig, PopularityConfig};
 /// use seqrec::recall::{Fusion, HistoryItems, Path, RecallStage, ChannelWeight};
 ///
 /// let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate();
 /// let dataset = Dataset::new(log, Filters::default())?;
 /// let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
-/// let (train, catalog) = (&split.train, split.catalog());
-///
-/// let neighbors = ItemNeighborsConfig::new().fit(train, catalog)?;
+/// let neighbors = ItemNeighborsConfig::new().fit(&split.train)?;
 /// let item_cf = HistoryItems::last(20)?.with_decay(0.8)?.then(neighbors).into_channel();
+/// let markov = MarkovChainConfig::new().fit(&split.train)?;
 /// let stage = RecallStage::new(Fusion::RECIPROCAL_RANK, 200)?
-///     .channel("markov", MarkovChain::fit(train, catalog)?, ChannelWeight::new().with_weight(2.0))?
+///     .channel("markov", markov, ChannelWeight::new().with_weight(2.0))?
 ///     .channel("item_cf", item_cf, ChannelWeight::default())?
-///     .fallback(Popularity::new(catalog));
+///     .fallback(PopularityConfig::new().fit(&split.train)?);
 ///
-/// let report = Evaluation::new(&[10], Seen::Keep).run_channel(&stage, &split.test, catalog)?;
+/// let report = Evaluation::new(&[10], Seen::Keep).run_channel(&stage, &split.test, split.catalog())?;
 /// println!("recall@10 {:.4}", report.recall(10).unwrap());
 /// let fused = &stage.recall_fused(&[split.test.history(0).into()], 10, None)?[0];
 /// assert_eq!(stage.name(fused[0].found[0].channel), "markov");

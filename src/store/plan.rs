@@ -14,9 +14,9 @@ use crate::{Error, Result, checks};
 use super::arrays::{ArrayReader, ArrayWriter};
 use super::stage_data::{StageData, StageModel};
 use crate::channels::{
-    AlsConfig, ItemNeighborsConfig, MarkovChain, MatrixFactorization, NearestItems, NearestUsers,
-    PopularityConfig, PreferredTags, SessionKnnConfig, SimilarUsersConfig, items_of_tags,
-    next_items, tags_of_items, training_vectors,
+    AlsConfig, ItemNeighborsConfig, MarkovChainConfig, MatrixFactorization, NearestItems,
+    NearestUsers, PopularityConfig, PreferredTags, SessionKnnConfig, SimilarUsersConfig,
+    items_of_tags, next_items, tags_of_items, training_vectors,
 };
 use crate::recall::{
     ChannelWeight, Fusion, HistoryItems, Item, Links, MaximalMarginalRelevance, Path,
@@ -37,7 +37,7 @@ pub enum ChannelKind {
         /// Of which kind, and when.
         settings: PopularityConfig,
     },
-    /// What came next most often: [`MarkovChain`].
+    /// What came next most often: [`MarkovChain`](crate::channels::MarkovChain).
     MarkovChain,
     /// Item-based collaborative filtering, or U2I2I: the user's items, then each one's
     /// neighbors.
@@ -49,8 +49,6 @@ pub enum ChannelKind {
     },
     /// User-based collaborative filtering: users like them, then their items.
     SimilarUsers {
-        /// Which of a user's items are used.
-        start: HistoryItems,
         /// How users are found.
         settings: SimilarUsersConfig,
     },
@@ -135,15 +133,12 @@ impl ChannelKind {
     }
 
     fn prepare(&self, from: Ingredients<'_>, how: How<'_>) -> Result<Prepared> {
-        let StageData {
-            sequences, catalog, ..
-        } = from.data;
+        let data = &from.data.training;
+        let sequences = data.sequences();
         Ok(match self {
-            Self::ItemNeighbors { settings, .. } => {
-                Prepared::Neighbors(settings.fit(sequences, catalog)?)
-            }
+            Self::ItemNeighbors { settings, .. } => Prepared::Neighbors(settings.fit(data)?),
             Self::MatrixFactorization { settings } => {
-                let solved = settings.fit(sequences, catalog)?;
+                let solved = settings.fit(data)?;
                 Prepared::Vectors(solved.item_vectors().to_owned())
             }
             Self::Model => {
@@ -175,7 +170,7 @@ impl ChannelKind {
                 held_back,
             } => {
                 let encoder = &self.model(from)?.encoder;
-                let vectors = training_vectors(encoder, sequences, *held_back)?;
+                let vectors = training_vectors(encoder, data, *held_back)?;
                 measured_by_itself(&vectors, *neighbors, how.index)?
             }
             _ => Prepared::Nothing,
@@ -187,23 +182,19 @@ impl ChannelKind {
         prepared: Prepared,
         from: Ingredients<'_>,
     ) -> Result<Arc<dyn RecallChannel>> {
-        let Ingredients { data, .. } = from;
-        let (sequences, catalog) = (&data.sequences, &data.catalog);
-        let segments = |sequence: usize| data.segments(sequence).to_vec();
+        let data = &from.data.training;
         Ok(match (self, prepared) {
-            (Self::Popularity { settings }, _) => {
-                Arc::new(settings.fit_segments(sequences, segments)?)
-            }
-            (Self::MarkovChain, _) => Arc::new(MarkovChain::fit(sequences, catalog)?),
+            (Self::Popularity { settings }, _) => Arc::new(settings.fit(data)?),
+            (Self::MarkovChain, _) => Arc::new(MarkovChainConfig::new().fit(data)?),
             (Self::ItemNeighbors { start, .. }, Prepared::Neighbors(links)) => {
                 Arc::new(start.then(links).into_channel())
             }
-            (Self::SimilarUsers { start, settings }, _) => {
-                let similar = settings.fit(sequences, catalog, *start)?;
+            (Self::SimilarUsers { settings }, _) => {
+                let similar = settings.fit(data)?;
                 let items = similar.items().clone();
                 Arc::new(similar.then(items).into_channel())
             }
-            (Self::SessionKnn { settings }, _) => Arc::new(settings.fit(sequences, catalog)?),
+            (Self::SessionKnn { settings }, _) => Arc::new(settings.fit(data)?),
             (Self::MatrixFactorization { settings }, Prepared::Vectors(items)) => {
                 Arc::new(MatrixFactorization::of_items(items, settings)?)
             }
@@ -228,15 +219,18 @@ impl ChannelKind {
                 checks::at_least_one(&[("held_back", *held_back)])?;
                 let model = self.model(from)?;
                 let dim = model.item_vectors.ncols();
-                fits(&index, (sequences.len() + 1, dim), "the training users")?;
+                fits(
+                    &index,
+                    (data.sequences().len() + 1, dim),
+                    "the training users",
+                )?;
                 let nearest = NearestUsers::new(model.encoder.clone(), index, *neighbors)?;
-                let next = next_items(sequences, catalog, *held_back);
+                let next = next_items(data, *held_back);
                 Arc::new(nearest.then(next).into_channel())
             }
             (Self::PreferredTags { start, tags, items }, _) => {
-                let features = data.tags.as_ref().ok_or_else(|| lacks(self, "tags"))?;
-                let preferred = PreferredTags::new(features, catalog, *start)?;
-                let of_tags = items_of_tags(features, catalog, *items)?;
+                let preferred = PreferredTags::new(data, *start)?;
+                let of_tags = items_of_tags(data, *items)?;
                 Arc::new(preferred.best(*tags)?.then(of_tags).into_channel())
             }
             (kind, _) => return Err(lacks(kind, "what was prepared for it")),
@@ -380,16 +374,12 @@ pub enum PlannedSelection {
 
 impl PlannedSelection {
     fn build(self, data: &StageData) -> Result<Box<dyn Selection>> {
-        let lacks = |what: &str| Error::NothingLeft {
-            reason: format!("the data of the stage lack {what}, which {self:?} goes by"),
-        };
         Ok(match self {
-            Self::TagCap { most } => {
-                let tags = data.tags.as_ref().ok_or_else(|| lacks("tags"))?;
-                Box::new(TagCap::new(tags_of_items(tags, &data.catalog)?, most)?)
-            }
+            Self::TagCap { most } => Box::new(TagCap::new(tags_of_items(&data.training)?, most)?),
             Self::MaximalMarginalRelevance { relevance } => {
-                let model = data.model.as_ref().ok_or_else(|| lacks("a model"))?;
+                let model = data.model.as_ref().ok_or_else(|| Error::NothingLeft {
+                    reason: format!("the data of the stage lack a model, which {self:?} goes by"),
+                })?;
                 Box::new(MaximalMarginalRelevance::new(
                     model.item_vectors.view(),
                     relevance,
@@ -406,12 +396,11 @@ impl PlannedSelection {
 /// use seqrec::prelude::*;
 /// use seqrec::channels::{ItemNeighborsConfig, PopularityConfig};
 /// use seqrec::recall::{Fusion, HistoryItems};
-/// use seqrec::store::{ChannelKind, PlannedChannel, StageData, StagePlan};
+/// use seqrec::store::{ChannelKind, PlannedChannel, StagePlan};
 ///
 /// let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate();
 /// let dataset = Dataset::new(log, Filters::default())?;
 /// let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
-/// let data = StageData::new(&dataset, split.train.clone(), split.catalog().clone())?;
 ///
 /// let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
 /// plan.channels = vec![
@@ -422,7 +411,7 @@ impl PlannedSelection {
 ///     }),
 /// ];
 /// plan.fallback = Some(ChannelKind::Popularity { settings: PopularityConfig::new() });
-/// let stage = plan.build(&data)?;
+/// let stage = plan.build(&split.train.clone().into())?;
 /// let report = Evaluation::new(&[10], Seen::Keep).run_channel(&stage, &split.test, split.catalog())?;
 /// println!("recall@10 {:.4}", report.recall(10).unwrap());
 /// # Ok::<(), seqrec::Error>(())

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
 use crate::data::{
-    Catalog, ExternalId, Features, IdTable, ItemIndex, TimeUnit, TrainingSequences, check_times,
+    Catalog, ExternalId, Features, IdTable, ItemIndex, TimeUnit, TrainingData, check_times,
 };
 use crate::files::{read_file, write_file};
 use crate::index::{AnyIndex, IndexReport};
@@ -110,11 +110,11 @@ impl StagePlan {
         &self,
         path: impl AsRef<Path>,
         run: &Run<B, C>,
-        data: StageData,
+        data: impl Into<StageData>,
         device: &B::Device,
     ) -> Result<()> {
-        let path = path.as_ref();
-        let fingerprint = data.catalog.fingerprint();
+        let (path, data) = (path.as_ref(), data.into());
+        let fingerprint = data.training.catalog().fingerprint();
         if fingerprint != run.catalog.fingerprint() {
             return Err(Error::OtherCatalog {
                 path: path.to_owned(),
@@ -122,7 +122,7 @@ impl StagePlan {
                 found: fingerprint,
             });
         }
-        let features = data.catalog.user_features();
+        let features = data.training.catalog().user_features();
         if run.model.user_features() > 0 && features != run.catalog.user_features() {
             let reason = format!(
                 "those of the stage's data are {features:?}; take the catalog of the same split"
@@ -132,11 +132,13 @@ impl StagePlan {
         }
         // Its names are those of the features that the folder keeps.
         let catalog = run.catalog.clone().with_user_features(features.to_vec());
-        let time_unit = data.time_unit;
+        let time_unit = data.time_unit();
         let data = data.with_model(StageModel::new(run.model.clone(), device.clone()))?;
         let prepared = self.prepare(&data)?;
         let mut arrays = ArrayWriter::default();
-        let sequences = || (0..data.sequences.len()).map(|place| data.sequences.history(place));
+        let training = &data.training;
+        let sequences =
+            || (0..training.sequences().len()).map(|place| training.sequences().history(place));
         let mut offsets = vec![0u64];
         let (mut items, mut times) = (Vec::new(), Vec::new());
         let mut features = Vec::new();
@@ -153,7 +155,7 @@ impl StagePlan {
         arrays.add("sequences.offsets", offsets.into_iter());
         arrays.add("sequences.items", items.into_iter().map(ItemIndex::get));
         arrays.add("sequences.times", times.into_iter());
-        if let Some(tags) = &data.tags {
+        if let Ok(tags) = training.tags() {
             arrays.add_matrix("tags", tags.values());
         }
         for (channel, prepared) in self.channels.iter().zip(&prepared) {
@@ -164,12 +166,19 @@ impl StagePlan {
         // What can't be built again is not worth keeping: names that are taken, for one.
         self.assemble(prepared, &data)?;
         let users = Users {
-            ids: data.users,
-            segments: data.segments,
+            ids: training.user_ids().cloned().collect(),
+            segments: if training.has_segments() {
+                let segments = 0..training.sequences().len();
+                segments
+                    .map(|place| training.segments(place).to_vec())
+                    .collect()
+            } else {
+                Vec::new()
+            },
         };
         let unwritable = |error: serde_json::Error| damaged(path, error.to_string());
         let users = serde_json::to_vec(&users).map_err(unwritable)?;
-        let further = data.further;
+        let further = &data.further;
         let writes = further.iter().map(|(name, model)| {
             let reason = || format!("the settings of {name:?} are not known: `StageModel::of_run`");
             let lacks = || Error::NothingLeft { reason: reason() };
@@ -183,10 +192,9 @@ impl StagePlan {
             catalog: fingerprint,
             time_unit,
             plan: self.clone(),
-            tags: data
-                .tags
-                .as_ref()
-                .map_or_else(Vec::new, |tags| tags.names().to_vec()),
+            tags: training
+                .tags()
+                .map_or_else(|_| Vec::new(), |tags| tags.names().to_vec()),
             user_features,
             users: crc32fast::hash(&users),
             arrays: crc32fast::hash(&arrays),
@@ -220,9 +228,10 @@ impl StagePlan {
 
 impl ServedStage {
     /// A stage of your own, with the data it was made of.
-    pub fn new(stage: RecallStage, data: StageData) -> Self {
+    pub fn new(stage: RecallStage, data: impl Into<StageData>) -> Self {
+        let data = data.into();
         Self {
-            users: data.users.iter().cloned().collect(),
+            users: data.training.user_ids().cloned().collect(),
             stage,
             data,
         }
@@ -275,40 +284,33 @@ impl ServedStage {
         let users: Users = parse(&users_file, &path.join(USERS))?;
         let arrays_file = read(ARRAYS, manifest.arrays)?;
         let arrays = ArrayReader::new(path.join(ARRAYS), &arrays_file)?;
+        let count = users.ids.len();
         let read_sequences = || {
-            let sequences = sequences(&arrays, &catalog, users.ids.len())?;
-            Ok(if manifest.user_features {
-                sequences.with_user_features(features(&arrays, &catalog, users.ids.len())?)
-            } else {
-                sequences
-            })
+            let sequences = sequences(&arrays, &catalog, count)?;
+            let features = (manifest.user_features)
+                .then(|| features(&arrays, &catalog, count))
+                .transpose()?;
+            Ok((sequences, features))
         };
-        let mut data = StageData {
-            sequences: read_sequences()
-                .map_err(|reason: Error| damaged(&path.join(ARRAYS), reason.to_string()))?,
-            catalog,
-            users: users.ids,
-            segments: Vec::new(),
-            tags: None,
-            model: None,
-            further: Vec::new(),
-            time_unit: manifest.time_unit,
-        }
-        .with_model(model)?;
-        for (place, (name, checksum)) in manifest.further.iter().enumerate() {
-            let files = ModelFiles::further(place);
-            read(&files.manifest, *checksum)?;
-            let (model, _) = models.load(path, &files, Some(&data.catalog), device)?;
-            data = data.with_further_model(name, model)?;
-        }
+        let (sequences, features) = read_sequences()
+            .map_err(|reason: Error| damaged(&path.join(ARRAYS), reason.to_string()))?;
+        let mut training = TrainingData::from_parts(sequences, features, catalog, users.ids)
+            .with_time_unit(manifest.time_unit);
         if !users.segments.is_empty() {
-            data = data.with_segments(users.segments)?;
+            training = training.with_segments(users.segments)?;
         }
         if !manifest.tags.is_empty() {
             let tags = Features::new(manifest.tags, arrays.matrix("tags")?)?;
-            data = data.with_tags(tags)?;
+            training = training.with_tags(tags)?;
         }
-        let items = data.catalog.len();
+        let mut data = StageData::from(training).with_model(model)?;
+        for (place, (name, checksum)) in manifest.further.iter().enumerate() {
+            let files = ModelFiles::further(place);
+            read(&files.manifest, *checksum)?;
+            let (model, _) = models.load(path, &files, Some(data.training.catalog()), device)?;
+            data = data.with_further_model(name, model)?;
+        }
+        let items = data.training.catalog().len();
         let prepared = (manifest.plan.channels.iter().enumerate())
             .map(|(place, channel)| {
                 let name = format!("channel.{}", channel.name);
@@ -325,7 +327,7 @@ impl ServedStage {
             .collect::<Result<Vec<_>>>()?;
         let stage = manifest.plan.assemble(prepared, &data)?;
         let served = Self::new(stage, data);
-        if served.users.len() != served.data.users.len() {
+        if served.users.len() != count {
             return Err(damaged(&path.join(USERS), "a user's id is in it twice"));
         }
         Ok(served)
@@ -341,9 +343,9 @@ impl ServedStage {
         &self.users
     }
 
-    /// What it was made of.
-    pub fn data(&self) -> &StageData {
-        &self.data
+    /// The sequences and the catalog that it was made of.
+    pub fn data(&self) -> &TrainingData {
+        self.data.training()
     }
 }
 
@@ -365,7 +367,7 @@ fn sequences(
     arrays: &ArrayReader<'_>,
     catalog: &Catalog,
     users: usize,
-) -> Result<TrainingSequences> {
+) -> Result<(Vec<usize>, Vec<ItemIndex>, Vec<f64>)> {
     let offsets = arrays.offsets("sequences.offsets")?;
     let items: Vec<u32> = arrays.get("sequences.items")?;
     let times: Vec<f64> = arrays.get("sequences.times")?;
@@ -389,9 +391,5 @@ fn sequences(
             "is not in the catalog",
         ));
     }
-    Ok(TrainingSequences::from_parts(
-        offsets,
-        ItemIndex::from_vec(items),
-        times,
-    ))
+    Ok((offsets, ItemIndex::from_vec(items), times))
 }

@@ -52,7 +52,7 @@ impl Identity {
         Ok(Self {
             fingerprints: [
                 split.catalog().fingerprint(),
-                split.train.fingerprint(),
+                split.train.sequences().fingerprint(),
                 split.valid.fingerprint(),
             ],
             model: json("settings of the model", model)?,

@@ -17,7 +17,7 @@ use super::outcome::{StopReason, Trained};
 use super::stretch::Stretches;
 use super::warm_start::WarmStart;
 use crate::backend::{TrainingBackend, on_device};
-use crate::data::{Batcher, NegativeSampler, Split, Targets};
+use crate::data::{Batcher, Split, Targets};
 use crate::eval::Report;
 use crate::model::{SequenceRecaller, TrainableRecaller};
 use crate::retrieve::{Evaluation, check_items, exact_index};
@@ -177,7 +177,7 @@ impl<'a> Trainer<'a> {
         let plan = TrainingPlan {
             epochs: config.epochs,
             steps_per_epoch: stretches.steps_per_epoch(),
-            targets: batcher.target_counts(items),
+            targets: batcher.target_counts(),
             metric: config.metric,
             done: &progress.epochs,
         };
@@ -346,8 +346,7 @@ fn check<B: TrainingBackend>(
         return Err(Error::invalid("metric", config.metric, reason));
     }
     evaluation.validate(split.catalog())?;
-    check_items(model, split.catalog())?;
-    split.train.check_items(split.catalog())
+    check_items(model, split.catalog())
 }
 
 /// Batches of the training sequences, with negatives where the model's loss is sampled.
@@ -367,10 +366,10 @@ fn batcher<B: TrainingBackend>(
         Some(window) => batcher.windows(window),
         None => batcher,
     };
-    Ok(match model.negatives() {
-        Some(negatives) => batcher.negatives(NegativeSampler::new(negatives, split.catalog())?),
-        None => batcher,
-    })
+    match model.negatives() {
+        Some(negatives) => batcher.negatives(negatives),
+        None => Ok(batcher),
+    }
 }
 
 /// How the model that a stretch gave does on the validation split.

@@ -6,7 +6,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use crate::data::{Catalog, ItemIndex, TrainingSequences};
+use crate::data::{ItemIndex, TrainingData};
 use crate::kernels::least_squares::{NormalEquations, Workspace};
 use crate::kernels::scoring::Line;
 use crate::{Result, checks};
@@ -47,13 +47,8 @@ impl AlsConfig {
     /// # Errors
     /// [`Error::InvalidValue`](crate::Error::InvalidValue) with the first setting that is
     /// invalid.
-    pub fn fit(
-        &self,
-        sequences: &TrainingSequences,
-        catalog: &Catalog,
-    ) -> Result<MatrixFactorization> {
-        checks::has_items(catalog.len())?;
-        sequences.check_items(catalog)?;
+    pub fn fit(&self, data: &TrainingData) -> Result<MatrixFactorization> {
+        let (sequences, catalog) = (data.sequences(), data.catalog());
         checks::at_least_one(&[("dim", self.dim), ("iterations", self.iterations)])?;
         checks::positive("confidence", self.confidence)?;
         checks::positive("regularization", self.regularization)?;

@@ -4,7 +4,7 @@ use burn::config::Config;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::data::{Catalog, TrainingSequences};
+use crate::data::{Spans, TrainingData};
 use crate::kernels::pairwise::step_apart;
 use crate::kernels::scoring::prefetch;
 use crate::{Result, checks};
@@ -48,13 +48,8 @@ impl BprConfig {
     /// # Errors
     /// [`Error::InvalidValue`](crate::Error::InvalidValue) with the first setting that is
     /// invalid.
-    pub fn fit(
-        &self,
-        sequences: &TrainingSequences,
-        catalog: &Catalog,
-    ) -> Result<MatrixFactorization> {
-        checks::has_items(catalog.len())?;
-        sequences.check_items(catalog)?;
+    pub fn fit(&self, data: &TrainingData) -> Result<MatrixFactorization> {
+        let (sequences, catalog) = (data.sequences(), data.catalog());
         checks::at_least_one(&[("dim", self.dim), ("epochs", self.epochs)])?;
         checks::positive("learning_rate", self.learning_rate)?;
         checks::not_negative("regularization", self.regularization)?;
@@ -126,7 +121,7 @@ const BITS_PER_PAIR: usize = 16;
 const MOST_BITS_PER_PAIR: usize = 64;
 
 impl Sets {
-    fn of(sequences: &TrainingSequences, items: usize) -> Self {
+    fn of(sequences: &Spans, items: usize) -> Self {
         let mut offsets = vec![0];
         let mut taken: Vec<u32> = Vec::new();
         for sequence in sequences.iter() {
@@ -201,8 +196,9 @@ mod tests {
                 .map(|(user, item)| Interaction::new(user, item, item as f64))
                 .collect();
             let dataset = Dataset::new(log, Filters::default()).unwrap();
-            let sequences = TrainingSequences::all(&dataset);
-            let sets = Sets::of(&sequences, dataset.catalog().len());
+            let data = dataset.training_data();
+            let sequences = data.sequences();
+            let sets = Sets::of(sequences, dataset.catalog().len());
             assert_eq!(sets.bits_per_user.is_some(), direct);
             for (user, sequence) in sequences.iter().enumerate() {
                 for item in dataset.catalog().items() {

@@ -1,20 +1,16 @@
-//! What models learn from.
+//! Parts of users' sequences.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::catalog::Catalog;
-use super::dataset::Dataset;
-use super::features::Features;
 use super::fingerprint::Fingerprint;
 use super::history::History;
 use super::sequences::Sequences;
 use crate::item::ItemIndex;
-use crate::{Error, Result};
 
-/// Training sequences as views into the data set's sequences.
+/// Parts of users' sequences, as views into the sequences of a data set.
 #[derive(Debug, Clone)]
-pub struct TrainingSequences {
+pub struct Spans {
     pub(super) sequences: Arc<Sequences>,
     pub(super) parts: Parts,
 }
@@ -50,29 +46,12 @@ pub(super) fn narrow(number: usize) -> u32 {
     u32::try_from(number).expect("fewer than 2^32 users, and items in each one's sequence")
 }
 
-impl TrainingSequences {
-    /// All of a data set's sequences, for a last training run that holds nothing out.
-    pub fn all(dataset: &Dataset) -> Self {
+impl Spans {
+    /// The whole of everyone's sequence.
+    pub(super) fn whole(sequences: Arc<Sequences>) -> Self {
         Self {
-            sequences: dataset.sequences().clone(),
+            sequences,
             parts: Parts::Whole,
-        }
-    }
-
-    /// Sequences of users whose items and times lie between consecutive offsets, in time order.
-    pub(crate) fn from_parts(offsets: Vec<usize>, items: Vec<ItemIndex>, times: Vec<f64>) -> Self {
-        Self {
-            sequences: Arc::new(Sequences::from_parts(offsets, items, times)),
-            parts: Parts::Whole,
-        }
-    }
-
-    /// The same sequences of users with features, a row for each.
-    pub(crate) fn with_user_features(self, features: Features) -> Self {
-        let sequences = Arc::unwrap_or_clone(self.sequences);
-        Self {
-            sequences: Arc::new(sequences.with_features(features)),
-            ..self
         }
     }
 
@@ -106,19 +85,10 @@ impl TrainingSequences {
         fingerprint.finish()
     }
 
-    /// Refuses sequences of items that a catalog does not have, which are of another data set.
-    pub(crate) fn check_items(&self, catalog: &Catalog) -> Result<()> {
-        let unknown = |item: &&ItemIndex| catalog.id_of(**item).is_none();
-        match self.iter().flatten().find(unknown) {
-            Some(&item) => Err(Error::UnknownItem { item }),
-            None => Ok(()),
-        }
-    }
-
     /// The number in the data set of the user whose sequence this is.
     ///
     /// # Panics
-    /// When `sequence` is not below [`TrainingSequences::len`].
+    /// When `sequence` is not below [`Spans::len`].
     pub fn user(&self, sequence: usize) -> usize {
         self.part(sequence).0
     }
@@ -131,7 +101,7 @@ impl TrainingSequences {
     /// One sequence, in time order.
     ///
     /// # Panics
-    /// When `sequence` is not below [`TrainingSequences::len`].
+    /// When `sequence` is not below [`Spans::len`].
     pub fn get(&self, sequence: usize) -> &[ItemIndex] {
         self.sequences.items_in(self.part(sequence).1)
     }
@@ -139,7 +109,7 @@ impl TrainingSequences {
     /// One sequence, with all that is known of it.
     ///
     /// # Panics
-    /// When `sequence` is not below [`TrainingSequences::len`].
+    /// When `sequence` is not below [`Spans::len`].
     pub fn history(&self, sequence: usize) -> History<'_> {
         let (user, range) = self.part(sequence);
         self.sequences.history(user, range)
