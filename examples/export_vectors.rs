@@ -17,7 +17,7 @@ use clap::{Parser, ValueEnum};
 use ndarray::{Array2, ArrayView2};
 use seqrec::OutputFolder;
 use seqrec::channels::AlsConfig;
-use seqrec::data::{Cases, Dataset, Filters, History, InteractionReader, Protocol, Seen, Split};
+use seqrec::data::{Spans, Dataset, Filters, History, InteractionReader, Protocol, Seen, Split};
 use seqrec::eval::{Metric, Scorer};
 use seqrec::index::{FlatIndex, VectorIndex};
 use seqrec::model::{Gru4RecConfig, Objective, RecallerConfig};
@@ -108,7 +108,7 @@ fn bytes(rows: ArrayView2<'_, f32>) -> Vec<u8> {
 }
 
 /// Every so many cases, so that users come from the whole file.
-fn some(cases: &Cases, most: usize) -> impl Iterator<Item = History<'_>> {
+fn some(cases: &Spans, most: usize) -> impl Iterator<Item = History<'_>> {
     let step = cases.len().div_ceil(most.max(1)).max(1);
     (0..cases.len())
         .step_by(step)

@@ -250,7 +250,7 @@ fn factorizations_tell_tastes_apart() {
     let als = AlsConfig::new().with_dim(2);
     let bpr = BprConfig::new().with_dim(2).with_epochs(100);
     for model in [als.fit(&data).unwrap(), bpr.fit(&data).unwrap()] {
-        let history = ItemIndex::as_numbers(&data.sequences().get(0)[..3]);
+        let history = ItemIndex::as_numbers(&data.sequences().items(0)[..3]);
         let hits = recall(&model, history, 8);
         let parity = |item: ItemIndex| {
             catalog
@@ -421,7 +421,7 @@ fn channels_are_the_same_on_any_number_of_threads() {
     let dataset = Dataset::new(log.generate(), Filters::default()).unwrap();
     let data = dataset.training_data();
     let users: Vec<UserContext> = (0..20)
-        .map(|user| data.sequences().get(user).into())
+        .map(|user| data.sequences().items(user).into())
         .collect();
     let on = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);

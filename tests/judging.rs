@@ -293,7 +293,7 @@ mod splits {
         let split = Split::new(&dataset(&[4, 2, 3]), Protocol::LeaveOneOut).unwrap();
         assert_eq!(split.too_short, 1);
         let expected = [&[1, 2][..], &[1]].map(ItemIndex::from_slice);
-        assert!(split.train.sequences().iter().eq(expected));
+        assert!(split.train.sequences().item_lists().eq(expected));
         assert_eq!(
             split.valid.get(0),
             Case {

@@ -6,7 +6,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use seqrec::backend::{Autodiff, Backend};
 use seqrec::burn;
 use seqrec::data::{
-    History, ItemIndex, NegativeSampling, Negatives, PaddedSequences, SequenceBatch, TrainingBatch,
+    History, ItemIndex, NegativeSampling, Negatives, SequenceBatch, TrainingBatch,
 };
 use seqrec::model::{
     Block, BsaRecConfig, Gru4Rec, Gru4RecConfig, HstuConfig, InputEmbedding, Item2VecConfig, Loss,
@@ -256,8 +256,9 @@ fn small_model<B: Backend>(similarity: Similarity) -> Gru4Rec<B> {
 fn only_the_last_items_are_seen<B: Backend>() {
     let model = small_model::<B>(Similarity::Dot);
     let vector = |items: &[u32]| {
-        let histories = PaddedSequences::new([ItemIndex::from_slice(items)], 3).unwrap();
-        values(model.encode(&histories.to_device(&B::Device::default())))
+        let histories = [ItemIndex::from_slice(items)];
+        let batch = SequenceBatch::new(histories, 3, &B::Device::default());
+        values(model.encode(&batch.unwrap()))
     };
     assert_eq!(vector(&[7, 8, 1, 2, 3]), vector(&[1, 2, 3]));
     assert_ne!(vector(&[8, 1, 2]), vector(&[1, 2]));

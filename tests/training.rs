@@ -165,8 +165,7 @@ fn of_lengths(lengths: &[usize]) -> Dataset {
 fn targets_of(batcher: &Batcher, epoch: usize) -> Vec<(u32, usize)> {
     let mut found = Vec::new();
     let mut batches = 0;
-    for batch in batcher.epoch_in_place(epoch) {
-        let batch = batch.to_device::<Flex>(&Default::default());
+    for batch in batcher.epoch::<Flex>(epoch, &Default::default()) {
         let [_, len] = batch.histories.items.dims();
         let numbers = |of: Tensor<Flex, 1, burn::tensor::Int>| of.into_data().to_vec::<i32>();
         let positions = numbers(batch.positions).unwrap();
@@ -184,7 +183,7 @@ fn targets_of(batcher: &Batcher, epoch: usize) -> Vec<(u32, usize)> {
 
 /// The places of targets with an item before them, in order of items.
 fn all_targets(data: &TrainingData) -> Vec<(u32, usize)> {
-    let mut all: Vec<(u32, usize)> = (data.sequences().iter())
+    let mut all: Vec<(u32, usize)> = (data.sequences().item_lists())
         .flat_map(|items| items.iter().enumerate().skip(1))
         .map(|(place, item)| (item.get(), place))
         .collect();
@@ -315,7 +314,7 @@ fn training_on_a_store_is_that_on_the_data_set_in_memory() {
     on_one_thread(|| {
         let [stored, known] = [store.dataset(), &memory].map(|dataset| {
             let split = Split::new(dataset, Protocol::LeaveOneOut).unwrap();
-            assert!(split.train.sequences().iter().any(|items| items.len() > 30));
+            assert!(split.train.sequences().item_lists().any(|items| items.len() > 30));
             let config = config().with_epochs(2).with_window(Some(20));
             fit::<Flex>(&split, Trainer::new(config)).unwrap()
         });

@@ -175,7 +175,7 @@ fn new_items_begin_where_they_are_told() {
     let id = "item 22".into();
     let item = new.catalog().index_of(&id).unwrap();
     let mut near = Vec::new();
-    for sequence in new.train.sequences().iter() {
+    for sequence in new.train.sequences().item_lists() {
         for place in (0..sequence.len()).filter(|&place| sequence[place] == item) {
             let around = [place.checked_sub(1), Some(place + 1)]
                 .into_iter()

@@ -84,7 +84,7 @@ pub fn train<'a, C: TrainableConfig<Autodiff<Flex>>>(
     let tags = Features::of_items(catalog, genres);
     if !tags.names().is_empty() {
         // A user's segment is the genre they took most.
-        let sequences = split.train.sequences().iter();
+        let sequences = split.train.sequences().item_lists();
         let segments = sequences.map(|items| favorite(items, &tags)).collect();
         data = data.with_segments(segments)?.with_tags(tags)?;
     }
@@ -384,7 +384,7 @@ impl<C: RecallerConfig> Trained<'_, C> {
         let catalog = self.dataset.catalog().clone();
         let mut data = self.dataset.training_data();
         if let Ok(tags) = self.data.training().tags() {
-            let sequences = data.sequences().iter();
+            let sequences = data.sequences().item_lists();
             let segments = sequences.map(|items| favorite(items, tags)).collect();
             data = data.with_segments(segments)?.with_tags(tags.clone())?;
         }

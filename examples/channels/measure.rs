@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::Instant;
 
-use seqrec::data::{Cases, ItemIndex, Seen, Split};
+use seqrec::data::{Spans, ItemIndex, Seen, Split};
 use seqrec::eval::Scorer;
 use seqrec::index::Filter;
 use seqrec::recall::{RecallChannel, RecallStage, UserContext, WeightLearningConfig};
@@ -53,7 +53,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn context(&self, cases: &'a Cases, case: usize) -> UserContext<'a> {
+    fn context(&self, cases: &'a Spans, case: usize) -> UserContext<'a> {
         let segments = self.segments.get(&cases.get(case).user);
         UserContext::from(cases.history(case)).in_segments(segments.copied().unwrap_or_default())
     }

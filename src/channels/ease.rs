@@ -51,7 +51,7 @@ impl EaseConfig {
         }
         let mut together = Mat::<f32>::zeros(items, items);
         let mut distinct = Vec::new();
-        for sequence in data.sequences().iter() {
+        for sequence in data.sequences().item_lists() {
             distinct.clear();
             distinct.extend(sequence.iter().map(|&item| item.to_usize() - 1));
             distinct.sort_unstable();

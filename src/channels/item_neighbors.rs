@@ -146,7 +146,7 @@ impl<'a> Together<'a> {
         let (sequences, catalog) = (data.sequences(), data.catalog());
         let by_rank = catalog
             .clone()
-            .with_counts(sequences.iter())
+            .with_counts(sequences.item_lists())
             .by_popularity();
         let mut ranks = vec![0; catalog.len() + 1];
         for (rank, &item) in by_rank.iter().enumerate() {

@@ -32,7 +32,7 @@ impl MarkovChainConfig {
     /// None so far.
     pub fn fit(&self, data: &TrainingData) -> Result<MarkovChain> {
         let (sequences, catalog) = (data.sequences(), data.catalog());
-        let pairs = sequences.iter().flat_map(|items| items.windows(2));
+        let pairs = sequences.item_lists().flat_map(|items| items.windows(2));
         let mut pairs: Vec<(ItemIndex, ItemIndex)> = pairs.map(|pair| (pair[0], pair[1])).collect();
         pairs.par_sort_unstable();
         let mut followers = Links::to(catalog.len() + 1);

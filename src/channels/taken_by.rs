@@ -32,7 +32,7 @@ impl TakenBy {
             recency[user] = place as u32;
         }
         let distinct = |user: usize| {
-            let mut items = sequences.get(user).to_vec();
+            let mut items = sequences.items(user).to_vec();
             items.sort_unstable();
             items.dedup();
             items

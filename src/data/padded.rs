@@ -9,7 +9,7 @@ use crate::{Error, Result, checks};
 
 /// Histories of unequal length, padded at the end, on the host.
 #[derive(Debug, Clone, PartialEq)]
-pub struct PaddedSequences {
+pub(super) struct PaddedSequences {
     /// Row-major `[batch, len]`, where `len` is the longest of them.
     pub(super) items: Vec<i32>,
     /// Each item's time in the same places; 0 where it is not known.
@@ -24,11 +24,7 @@ pub struct PaddedSequences {
 
 impl PaddedSequences {
     /// Keeps the last `max_len` items of each history and pads to the longest that is left.
-    ///
-    /// # Errors
-    /// [`Error::InvalidValue`] when there is no history, one is empty or holds padding, or
-    /// `max_len` is 0; [`Error::Shape`] when some have features and others don't.
-    pub fn new<'a, H: Into<History<'a>>>(
+    fn new<'a, H: Into<History<'a>>>(
         histories: impl IntoIterator<Item = H>,
         max_len: usize,
     ) -> Result<Self> {
@@ -103,7 +99,7 @@ impl PaddedSequences {
     }
 
     /// The histories as a tensor on a device.
-    pub fn to_device<B: Backend>(self, device: &B::Device) -> SequenceBatch<B> {
+    pub(super) fn to_device<B: Backend>(self, device: &B::Device) -> SequenceBatch<B> {
         let batch = self.lengths.len();
         let shape = [batch, self.len];
         let columns = self.features.len() / batch;
@@ -148,10 +144,11 @@ pub struct SequenceBatch<B: Backend> {
 }
 
 impl<B: Backend> SequenceBatch<B> {
-    /// A batch of histories; see [`PaddedSequences::new`].
+    /// The last `max_len` items of each history, padded at the end to the longest that is left.
     ///
     /// # Errors
-    /// As [`PaddedSequences::new`].
+    /// [`Error::InvalidValue`] when there is no history, one is empty or holds padding, or
+    /// `max_len` is 0; [`Error::Shape`] when some have features and others don't.
     pub fn new<'a, H: Into<History<'a>>>(
         histories: impl IntoIterator<Item = H>,
         max_len: usize,

@@ -72,13 +72,13 @@ impl TrainingData {
             sequences = sequences.with_features(features);
         }
         let users = UserIds::Known(Arc::new(users.into_iter().collect()));
-        Self::from_checked(Spans::whole(Arc::new(sequences)), catalog, users)
+        Self::from_checked(Spans::whole(&Arc::new(sequences)), catalog, users)
     }
 
     /// Other parts of the same users' sequences, counted anew.
     pub(super) fn with_sequences(self, sequences: Spans) -> Self {
         Self {
-            catalog: self.catalog.with_counts(sequences.iter()),
+            catalog: self.catalog.with_counts(sequences.item_lists()),
             sequences,
             ..self
         }
@@ -94,7 +94,7 @@ impl TrainingData {
     pub fn with_catalog(mut self, catalog: Catalog) -> Result<Self> {
         checks::has_items(catalog.len())?;
         let unknown = |item: &&ItemIndex| catalog.id_of(**item).is_none();
-        if let Some(&item) = self.sequences.iter().flatten().find(unknown) {
+        if let Some(&item) = self.sequences.item_lists().flatten().find(unknown) {
             return Err(Error::UnknownItem { item });
         }
         let (of_data, named) = (self.catalog.user_features(), catalog.user_features());
@@ -217,7 +217,7 @@ impl TrainingData {
 impl Dataset {
     /// All of the sequences, for a last training that holds nothing out.
     pub fn training_data(&self) -> TrainingData {
-        let sequences = Spans::whole(self.sequences().clone());
+        let sequences = Spans::whole(self.sequences());
         TrainingData::from_checked(sequences, self.catalog().clone(), self.user_ids().clone())
     }
 }

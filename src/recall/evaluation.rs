@@ -1,7 +1,7 @@
 //! Judging channels.
 
 use crate::Result;
-use crate::data::{Cases, Catalog};
+use crate::data::{Spans, Catalog};
 use crate::eval::Report;
 use crate::retrieve::Evaluation;
 
@@ -15,7 +15,7 @@ impl Evaluation {
     pub fn run_channel(
         &self,
         channel: &dyn RecallChannel,
-        cases: &Cases,
+        cases: &Spans,
         catalog: &Catalog,
     ) -> Result<Report> {
         self.judge(cases, catalog, |histories, k, filter| {

@@ -6,7 +6,7 @@ use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use crate::data::{Cases, ItemIndex, Seen};
+use crate::data::{Spans, ItemIndex, Seen};
 use crate::index::Filter;
 use crate::retrieve::sorted;
 use crate::{Error, Result};
@@ -65,7 +65,7 @@ impl RecallStage {
     /// [`Error::NothingLeft`] when there is no channel or no case, and the channels' errors.
     pub fn learn_weights<'a>(
         &mut self,
-        cases: &'a Cases,
+        cases: &'a Spans,
         config: &WeightLearningConfig,
         context: impl Fn(usize) -> UserContext<'a>,
     ) -> Result<f64> {
@@ -125,7 +125,7 @@ impl RecallStage {
 
     fn find<'a>(
         &self,
-        cases: &'a Cases,
+        cases: &'a Spans,
         drawn: &[usize],
         config: &WeightLearningConfig,
         context: impl Fn(usize) -> UserContext<'a>,

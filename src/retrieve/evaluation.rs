@@ -1,7 +1,7 @@
 //! Judging what is recalled for held-out users.
 
 use crate::backend::Backend;
-use crate::data::{Cases, Catalog, History, ItemIndex, Seen};
+use crate::data::{Spans, Catalog, History, ItemIndex, Seen};
 use crate::eval::{Report, Scorer};
 use crate::index::{Filter, Hits, VectorIndex};
 use crate::model::SequenceRecaller;
@@ -49,7 +49,7 @@ impl Evaluation {
         &self,
         model: &M,
         index: &dyn VectorIndex,
-        cases: &Cases,
+        cases: &Spans,
         catalog: &Catalog,
         device: &B::Device,
     ) -> Result<Report> {
@@ -63,7 +63,7 @@ impl Evaluation {
     /// The metrics of what `recall` gives for each of some histories.
     pub(crate) fn judge(
         &self,
-        cases: &Cases,
+        cases: &Spans,
         catalog: &Catalog,
         recall: impl Fn(&[History<'_>], usize, Option<Filter<'_>>) -> Result<Hits>,
     ) -> Result<Report> {

@@ -60,7 +60,7 @@ type Means = Vec<(usize, Vec<(usize, f32)>)>;
 /// How often known items were taken near each new one, in rising order of rows.
 fn neighbors(split: &Split, window: usize, known: &[bool]) -> Means {
     let mut near: HashMap<usize, HashMap<usize, f32>> = HashMap::new();
-    for sequence in split.train.sequences().iter() {
+    for sequence in split.train.sequences().item_lists() {
         for (place, item) in sequence.iter().enumerate() {
             if known[item.to_usize()] {
                 continue;

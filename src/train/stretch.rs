@@ -200,7 +200,7 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
         let accumulate = self.config.accumulate;
         let batches = self.batches.get_or_insert_with(|| {
             self.carried = None;
-            let mut batches = self.batcher.epoch(epoch);
+            let mut batches = self.batcher.host_epoch(epoch);
             // Those that were taken before training was interrupted.
             batches.by_ref().take(made * accumulate).for_each(drop);
             batches

@@ -52,7 +52,7 @@ impl AlsConfig {
         checks::at_least_one(&[("dim", self.dim), ("iterations", self.iterations)])?;
         checks::positive("confidence", self.confidence)?;
         checks::positive("regularization", self.regularization)?;
-        let by_user: Vec<&[u32]> = sequences.iter().map(ItemIndex::as_numbers).collect();
+        let by_user: Vec<&[u32]> = sequences.item_lists().map(ItemIndex::as_numbers).collect();
         let mut by_item: Vec<Vec<u32>> = vec![Vec::new(); catalog.len() + 1];
         for (user, items) in by_user.iter().enumerate() {
             for &item in *items {

@@ -57,7 +57,7 @@ impl BprConfig {
         let mut users = normal(sequences.len(), self.dim, &mut random);
         let mut items = normal(catalog.len() + 1, self.dim, &mut random);
         items.row_mut(0).fill(0.0);
-        let taken: Vec<(u32, u32)> = (sequences.iter().enumerate())
+        let taken: Vec<(u32, u32)> = (sequences.item_lists().enumerate())
             .flat_map(|(user, items)| items.iter().map(move |item| (user as u32, item.get())))
             .collect();
         let sets = Sets::of(sequences, catalog.len());
@@ -124,7 +124,7 @@ impl Sets {
     fn of(sequences: &Spans, items: usize) -> Self {
         let mut offsets = vec![0];
         let mut taken: Vec<u32> = Vec::new();
-        for sequence in sequences.iter() {
+        for sequence in sequences.item_lists() {
             let start = taken.len();
             taken.extend(sequence.iter().map(|item| item.get()));
             taken[start..].sort_unstable();
@@ -143,7 +143,7 @@ impl Sets {
             bits: vec![0; bits.div_ceil(64)],
             bits_per_user: direct.then_some(items + 1),
         };
-        for (user, sequence) in sequences.iter().enumerate() {
+        for (user, sequence) in sequences.item_lists().enumerate() {
             for item in sequence {
                 let (word, bit) = sets.place(user as u32, item.get());
                 sets.bits[word] |= bit;
@@ -200,7 +200,7 @@ mod tests {
             let sequences = data.sequences();
             let sets = Sets::of(sequences, dataset.catalog().len());
             assert_eq!(sets.bits_per_user.is_some(), direct);
-            for (user, sequence) in sequences.iter().enumerate() {
+            for (user, sequence) in sequences.item_lists().enumerate() {
                 for item in dataset.catalog().items() {
                     let taken = sequence.contains(&item);
                     assert_eq!(sets.contain(user as u32, item.get()), taken);
