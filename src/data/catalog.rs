@@ -146,7 +146,7 @@ impl Catalog {
     }
 
     /// The external ids, in order of their indices.
-    pub fn ids(&self) -> impl ExactSizeIterator<Item = &ExternalId> {
+    pub fn ids(&self) -> impl ExactSizeIterator<Item = &ExternalId> + Clone {
         self.table.ids().iter()
     }
 

@@ -7,7 +7,6 @@ use super::dataset::{Dataset, UserIds};
 use super::features::Features;
 use super::id::ExternalId;
 use super::interactions::Interactions;
-use super::sequences::Sequences;
 use super::spans::Spans;
 use super::time_unit::TimeUnit;
 use crate::item::ItemIndex;
@@ -59,22 +58,6 @@ impl TrainingData {
         }
     }
 
-    /// Sequences that lie between consecutive offsets, one for each of `users`, in time order, of items
-    /// that are in the catalog.
-    pub(crate) fn from_parts(
-        (offsets, items, times): (Vec<usize>, Vec<ItemIndex>, Vec<f64>),
-        features: Option<Features>,
-        catalog: Catalog,
-        users: impl IntoIterator<Item = ExternalId>,
-    ) -> Self {
-        let mut sequences = Sequences::from_parts(offsets, items, times);
-        if let Some(features) = features {
-            sequences = sequences.with_features(features);
-        }
-        let users = UserIds::Known(Arc::new(users.into_iter().collect()));
-        Self::from_checked(Spans::whole(&Arc::new(sequences)), catalog, users)
-    }
-
     /// Other parts of the same users' sequences, counted anew.
     pub(super) fn with_sequences(self, sequences: Spans) -> Self {
         Self {
@@ -93,9 +76,12 @@ impl TrainingData {
     /// no items.
     pub fn with_catalog(mut self, catalog: Catalog) -> Result<Self> {
         checks::has_items(catalog.len())?;
-        let unknown = |item: &&ItemIndex| catalog.id_of(**item).is_none();
-        if let Some(&item) = self.sequences.item_lists().flatten().find(unknown) {
-            return Err(Error::UnknownItem { item });
+        // A catalog that has all of the known items, and where they were, has those of sequences.
+        if !catalog.continues(&self.catalog) {
+            let unknown = |item: &&ItemIndex| catalog.id_of(**item).is_none();
+            if let Some(&item) = self.sequences.item_lists().flatten().find(unknown) {
+                return Err(Error::UnknownItem { item });
+            }
         }
         let (of_data, named) = (self.catalog.user_features(), catalog.user_features());
         if of_data != named {
@@ -173,7 +159,7 @@ impl TrainingData {
     }
 
     /// Whose sequence each is.
-    pub fn user_ids(&self) -> impl ExactSizeIterator<Item = &ExternalId> {
+    pub fn user_ids(&self) -> impl ExactSizeIterator<Item = &ExternalId> + Clone {
         (0..self.sequences.len()).map(|sequence| self.user_id(sequence))
     }
 

@@ -20,7 +20,7 @@ use crate::files::write_file;
 use crate::model::{RecallerConfig, SequenceRecaller, Similarity};
 use crate::{Error, Result};
 
-use super::run_folder::{self, RUN_FORMAT_VERSION, read_checked, read_manifest};
+use super::run_folder::{self, RUN_FORMAT_VERSION, RUN_FORMAT_VERSIONS, read_checked, read_manifest};
 use crate::error::damaged;
 
 pub(super) const MANIFEST: &str = "model.json";
@@ -134,7 +134,7 @@ impl WrittenCatalog {
 /// As [`Run::load`].
 pub(super) fn model_name(version: &Path, files: &ModelFiles) -> Result<String> {
     let path = version.join(&files.manifest);
-    let Manifest { model, .. } = read_manifest(&path, RUN_FORMAT_VERSION)?;
+    let Manifest { model, .. } = read_manifest(&path, RUN_FORMAT_VERSIONS)?;
     Ok(model)
 }
 
@@ -215,7 +215,7 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
         device: &B::Device,
     ) -> Result<Self> {
         let manifest_path = path.join(&files.manifest);
-        let manifest: Manifest = read_manifest(&manifest_path, RUN_FORMAT_VERSION)?;
+        let manifest: Manifest = read_manifest(&manifest_path, RUN_FORMAT_VERSIONS)?;
         if manifest.model != C::NAME {
             return Err(damaged(
                 &manifest_path,

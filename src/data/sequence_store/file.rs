@@ -182,7 +182,7 @@ pub(super) fn open(path: &Path) -> Result<(Dataset, usize)> {
         return Err(damaged(path, reason));
     }
     let file = File::open(path).map_err(Error::io("open", path))?;
-    let header = read_header(path, &file)?;
+    let header = read_header(path)?;
     // SAFETY: the map is read as bytes and as numbers of which any bits are valid. Who changes the
     // file while it is open changes numbers under our hands, or ends the process by cutting it
     // short; the type's documentation forbids both, and our own writers do neither, since they
@@ -205,10 +205,17 @@ fn not_whole(path: &Path) -> Error {
     damaged(path, "its arrays do not fit together")
 }
 
-fn read_header(path: &Path, file: &File) -> Result<Header> {
+/// The first bytes of a file, as many as a header has, or all where there are fewer.
+pub(super) fn header_bytes(path: &Path) -> Result<Vec<u8>> {
+    let file = File::open(path).map_err(Error::io("open", path))?;
     let mut bytes = Vec::new();
     let read = file.take(HEADER as u64).read_to_end(&mut bytes);
     read.map_err(Error::io("read", path))?;
+    Ok(bytes)
+}
+
+fn read_header(path: &Path) -> Result<Header> {
+    let bytes = header_bytes(path)?;
     if !bytes.starts_with(&STORE_MAGIC) {
         let reason = "it is no sequence store; make one of interactions by `SequenceStore::create`";
         return Err(damaged(path, reason));

@@ -7,6 +7,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 
 use super::dataset::{Dataset, Filters};
+use super::training_data::TrainingData;
 use crate::Result;
 
 pub use writer::SequenceStoreWriter;
@@ -76,6 +77,29 @@ impl SequenceStore {
     /// The data set. The ids of its users are read when they are first asked for.
     pub fn dataset(&self) -> &Dataset {
         &self.dataset
+    }
+
+    /// The data set alone, which keeps the file open.
+    pub(crate) fn into_dataset(self) -> Dataset {
+        self.dataset
+    }
+
+    /// Writes training data as a store: each span is a user's sequence. Returns the
+    /// [checksum](Self::checksum).
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) when the file can't be written.
+    pub(crate) fn write(path: &Path, data: &TrainingData) -> Result<u32> {
+        writer::write_training_data(path, data)?;
+        Self::checksum(path)
+    }
+
+    /// CRC-32 of a store's header, which has those of all that is in it.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) when the file can't be read.
+    pub(crate) fn checksum(path: &Path) -> Result<u32> {
+        Ok(crc32fast::hash(&file::header_bytes(path)?))
     }
 
     /// Where it is.
