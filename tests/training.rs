@@ -314,7 +314,13 @@ fn training_on_a_store_is_that_on_the_data_set_in_memory() {
     on_one_thread(|| {
         let [stored, known] = [store.dataset(), &memory].map(|dataset| {
             let split = Split::new(dataset, Protocol::LeaveOneOut).unwrap();
-            assert!(split.train.sequences().item_lists().any(|items| items.len() > 30));
+            assert!(
+                split
+                    .train
+                    .sequences()
+                    .item_lists()
+                    .any(|items| items.len() > 30)
+            );
             let config = config().with_epochs(2).with_window(Some(20));
             fit::<Flex>(&split, Trainer::new(config)).unwrap()
         });

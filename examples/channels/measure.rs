@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::Instant;
 
-use seqrec::data::{Spans, ItemIndex, Seen, Split};
+use seqrec::data::{ItemIndex, Seen, Spans, Split};
 use seqrec::eval::Scorer;
 use seqrec::index::Filter;
 use seqrec::recall::{RecallChannel, RecallStage, UserContext, WeightLearningConfig};

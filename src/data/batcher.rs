@@ -172,7 +172,8 @@ impl Batcher {
                 reached += 1;
             }
         }
-        let lengths = (self.usable.iter()).map(|&number| self.sequences.items(number as usize).len());
+        let lengths =
+            (self.usable.iter()).map(|&number| self.sequences.items(number as usize).len());
         TargetCounts {
             per_epoch: match self.targets {
                 Targets::OneRandom { .. } => self.usable.len(),

@@ -1,7 +1,7 @@
 //! Judging channels.
 
 use crate::Result;
-use crate::data::{Spans, Catalog};
+use crate::data::{Catalog, Spans};
 use crate::eval::Report;
 use crate::retrieve::Evaluation;
 

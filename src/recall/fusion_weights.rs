@@ -6,7 +6,7 @@ use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use crate::data::{Spans, ItemIndex, Seen};
+use crate::data::{ItemIndex, Seen, Spans};
 use crate::index::Filter;
 use crate::retrieve::sorted;
 use crate::{Error, Result};

@@ -1,7 +1,7 @@
 //! Judging what is recalled for held-out users.
 
 use crate::backend::Backend;
-use crate::data::{Spans, Catalog, History, ItemIndex, Seen};
+use crate::data::{Catalog, History, ItemIndex, Seen, Spans};
 use crate::eval::{Report, Scorer};
 use crate::index::{Filter, Hits, VectorIndex};
 use crate::model::SequenceRecaller;

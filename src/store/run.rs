@@ -20,7 +20,9 @@ use crate::files::write_file;
 use crate::model::{RecallerConfig, SequenceRecaller, Similarity};
 use crate::{Error, Result};
 
-use super::run_folder::{self, RUN_FORMAT_VERSION, RUN_FORMAT_VERSIONS, read_checked, read_manifest};
+use super::run_folder::{
+    self, RUN_FORMAT_VERSION, RUN_FORMAT_VERSIONS, read_checked, read_manifest,
+};
 use crate::error::damaged;
 
 pub(super) const MANIFEST: &str = "model.json";

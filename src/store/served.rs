@@ -342,8 +342,8 @@ fn read_training_data(
             .map_err(|reason| damaged(&path.join(ARRAYS), reason.to_string()))?;
         dataset = dataset.with_user_features(features)?;
     }
-    let mut data = (dataset.training_data().with_catalog(catalog)?)
-        .with_time_unit(manifest.time_unit);
+    let mut data =
+        (dataset.training_data().with_catalog(catalog)?).with_time_unit(manifest.time_unit);
     let segments = read_checked(path, SEGMENTS, manifest.segments, MANIFEST)?;
     let segments: Vec<Vec<String>> = parse(&segments, &path.join(SEGMENTS))?;
     if !segments.is_empty() {

@@ -92,7 +92,10 @@ impl Runs {
     }
 
     /// Calls `each` with all rows in order, equal ones in the order in which they came.
-    pub(super) fn merge(&self, mut each: impl FnMut(StoredRow) -> io::Result<()>) -> io::Result<()> {
+    pub(super) fn merge(
+        &self,
+        mut each: impl FnMut(StoredRow) -> io::Result<()>,
+    ) -> io::Result<()> {
         let room = (MERGED_AT_ONCE / self.ends.len().max(1)).max(LEAST_AT_ONCE);
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         let mut readers: Vec<Reader<'_>> = (starts.zip(&self.ends))

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::SequenceStore;
 use super::file::{self, FileWriter, Section};
-use super::runs::{StoredRow, Runs};
+use super::runs::{Runs, StoredRow};
 use crate::data::dataset::{Filters, Repetitions, nothing_passes};
 use crate::data::id::{ExternalId, IdTable};
 use crate::data::interactions::Interactions;
