@@ -243,7 +243,7 @@ fn cold_items_are_recalled_by_their_features() {
         split
             .train
             .sequences()
-            .iter()
+            .item_lists()
             .flatten()
             .all(|&item| !cold(item))
     );

@@ -7,16 +7,17 @@ use std::time::{Duration, Instant};
 
 use seqrec::Error;
 use seqrec::backend::Flex;
-use seqrec::channels::ItemNeighborsConfig;
+use seqrec::channels::{ItemNeighborsConfig, PopularityConfig};
 use seqrec::data::synthetic::Synthetic;
-use seqrec::data::{Catalog, Dataset, ExternalId, Filters};
+use seqrec::data::{
+    Catalog, Dataset, ExternalId, Filters, Interactions, Protocol, SequenceStore, Split,
+};
 use seqrec::index::FlatIndex;
 use seqrec::model::{Gru4RecConfig, HstuConfig, RecallerConfig, SequenceRecaller, TwoTowerConfig};
 use seqrec::recall::{Fusion, HistoryItems, UserContext};
 use seqrec::retrieve::{RecallOptions, Retriever, item_vectors};
 use seqrec::store::{
-    ChannelKind, PlannedChannel, RUN_FORMAT_VERSION, Run, STAGE_FORMAT_VERSION, ServedStage,
-    StageData, StageModel, StagePlan,
+    ChannelKind, PlannedChannel, Run, ServedStage, StageData, StageModel, StagePlan,
 };
 
 #[path = "support/features.rs"]
@@ -27,13 +28,17 @@ use features::{ITEMS, features};
 
 type GruRun = Run<Flex, Gru4RecConfig>;
 
-fn dataset(seed: u64) -> Dataset {
-    // Another seed has its items in another order, so that a mixture is a wrong answer.
+/// Another seed has its items in another order, so that a mixture is a wrong answer.
+fn log(seed: u64) -> Interactions {
     let synthetic = Synthetic::new()
         .with_users(30)
         .with_items(40)
         .with_seed(seed);
-    Dataset::new(synthetic.generate(), Filters::default()).unwrap()
+    synthetic.generate()
+}
+
+fn dataset(seed: u64) -> Dataset {
+    Dataset::new(log(seed), Filters::default()).unwrap()
 }
 
 fn run(dataset: &Dataset, seed: u64) -> GruRun {
@@ -398,10 +403,10 @@ fn damaged_and_foreign_runs_are_errors() {
     };
     let (_folder, path) = saved_run();
     let pointer = std::fs::read_to_string(path.join("run.json")).unwrap();
-    let now = format!("\"format_version\": {RUN_FORMAT_VERSION}");
-    assert!(pointer.contains(&now));
-    let later = pointer.replacen(&now, "\"format_version\": 99", 1);
-    std::fs::write(path.join("run.json"), later).unwrap();
+    let mut later: serde_json::Value = serde_json::from_str(&pointer).unwrap();
+    assert!(later["format_version"].is_u64());
+    later["format_version"] = 99.into();
+    std::fs::write(path.join("run.json"), later.to_string()).unwrap();
     let version = load(&path);
     assert!(
         matches!(version, Error::FormatVersion { found: 99, .. }),
@@ -439,9 +444,10 @@ fn two_towers_survive_their_folder() {
     assert_eq!(run.model.item_embeddings().into_data(), vectors);
 }
 
-/// Folders of the version before, which have no features of users, are read as they were.
+/// Runs of the version before are read, and older ones and stages of the version before, whose
+/// sequences are elsewhere, are refused by their version.
 #[test]
-fn a_stage_of_the_version_before_is_read() {
+fn folders_are_read_or_refused_by_their_versions() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
     // Without an index, which goes by the checksum of the model's manifest.
@@ -452,11 +458,11 @@ fn a_stage_of_the_version_before_is_read() {
     plan.save(&path, &run(&dataset, 1), data, &device).unwrap();
     let load = || ServedStage::load::<Flex>(&path, &device);
     let expected = answers(&load().unwrap());
-    // As the version before wrote them: without names, and with its number.
     let read = |file: &Path| -> serde_json::Value {
         serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
     };
-    let write = |file: &Path, mut json: serde_json::Value, version: u32| {
+    let current = |json: &serde_json::Value| json["format_version"].as_u64().unwrap();
+    let write = |file: &Path, mut json: serde_json::Value, version: u64| {
         json["format_version"] = version.into();
         let bytes = serde_json::to_vec_pretty(&json).unwrap();
         std::fs::write(file, &bytes).unwrap();
@@ -464,19 +470,20 @@ fn a_stage_of_the_version_before_is_read() {
     };
     let at = |name: &str| file_of(&path, name);
     let pointer = path.join("run.json");
-    for (back, is_read) in [(1, true), (2, false)] {
+    let written = [&pointer, &at("model.json"), &at("stage.json")].map(|file| current(&read(file)));
+    let [pointer_version, model_version, stage_version] = written;
+    for (run_back, stage_back, is_read) in [(1, 0, true), (2, 0, false), (0, 1, false)] {
         let model = write(
             &at("model.json"),
             read(&at("model.json")),
-            RUN_FORMAT_VERSION - back,
+            model_version - run_back,
         );
         let mut stage = read(&at("stage.json"));
-        stage.as_object_mut().unwrap().remove("user_features");
         stage["model"] = model.into();
-        let stage = write(&at("stage.json"), stage, STAGE_FORMAT_VERSION - back);
+        let stage = write(&at("stage.json"), stage, stage_version - stage_back);
         let mut manifests = read(&pointer);
         manifests["manifests"] = serde_json::json!({"model.json": model, "stage.json": stage});
-        write(&pointer, manifests, RUN_FORMAT_VERSION - back);
+        write(&pointer, manifests, pointer_version - run_back);
         match load() {
             Ok(served) => assert!(is_read && answers(&served) == expected),
             Err(error) => {
@@ -487,6 +494,56 @@ fn a_stage_of_the_version_before_is_read() {
             }
         }
     }
+}
+
+/// A stage of sequences in a mapped file, which need not fit in memory, comes back as it was saved: the
+/// same users, sequences and answers as of the data in memory.
+#[test]
+fn a_stage_of_a_sequence_store_is_saved_and_loaded() {
+    let home = tempfile::tempdir().unwrap();
+    let mut writer =
+        SequenceStore::create(home.path().join("log.store"), Filters::default()).unwrap();
+    writer.append(log(1)).unwrap();
+    let store = writer.finish().unwrap();
+    let in_memory = dataset(1);
+    let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK)
+        .channel("u2i", ChannelKind::Model)
+        .channel("next", ChannelKind::MarkovChain);
+    plan.fallback = Some(ChannelKind::Popularity {
+        settings: PopularityConfig::new(),
+    });
+    let [mapped, expected] = [store.dataset(), &in_memory].map(|dataset| {
+        let path = home.path().join(format!("{dataset:p}"));
+        let data = dataset.training_data();
+        plan.save(&path, &run(&in_memory, 1), data, &Default::default())
+            .unwrap();
+        let served = ServedStage::load::<Flex>(&path, &Default::default()).unwrap();
+        let data = served.data();
+        let users: Vec<ExternalId> = data.user_ids().cloned().collect();
+        (users, data.sequences().fingerprint(), answers(&served))
+    });
+    assert_eq!(mapped, expected);
+    assert_eq!(
+        mapped.1,
+        in_memory.training_data().sequences().fingerprint()
+    );
+    // The beginnings of some users' sequences, as a split has them, are kept as they are.
+    let split = Split::new(store.dataset(), Protocol::LeaveOneOut).unwrap();
+    let run = Run {
+        catalog: split.catalog().clone(),
+        ..run(&in_memory, 1)
+    };
+    let path = home.path().join("split");
+    plan.save(&path, &run, split.train.clone(), &Default::default())
+        .unwrap();
+    let served = ServedStage::load::<Flex>(&path, &Default::default()).unwrap();
+    let (kept, saved) = (served.data(), &split.train);
+    assert_eq!(
+        kept.sequences().fingerprint(),
+        saved.sequences().fingerprint()
+    );
+    assert!(kept.user_ids().eq(saved.user_ids()));
+    assert_eq!(kept.catalog().counts(), saved.catalog().counts());
 }
 
 /// A stage's second model comes back as it was, with times, and every flaw of its files is found.

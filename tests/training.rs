@@ -282,7 +282,7 @@ fn training_says_before_it_begins_how_many_targets_it_has() {
     let positions: usize = split
         .train
         .sequences()
-        .iter()
+        .item_lists()
         .map(|items| items.len() - 1)
         .sum();
     for targets in [Targets::All, Targets::ONE_RANDOM] {

@@ -15,17 +15,19 @@ use seqrec::data::{Dataset, Features, Filters};
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
 use seqrec::recall::{Fusion, HistoryItems};
 use seqrec::store::{ChannelKind, PlannedChannel, Run, ServedStage, StagePlan};
+use seqrec_fuzz::overwrite_bytes;
 use serde_json::Value;
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "../run.json",
     "model.json",
     "config.json",
     "catalog.json",
     "weights.safetensors",
     "stage.json",
-    "users.json",
+    "segments.json",
     "stage.safetensors",
+    "sequences.store",
 ];
 
 /// The files of a whole folder.
@@ -124,11 +126,7 @@ fuzz_target!(|data: &[u8]| {
     if mode & 1 == 0 {
         files[which] = rest.to_vec();
     } else {
-        // Each three bytes put one byte somewhere.
-        for edit in rest.chunks_exact(3) {
-            let place = usize::from(u16::from_le_bytes([edit[0], edit[1]])) % files[which].len();
-            files[which][place] = edit[2];
-        }
+        overwrite_bytes(&mut files[which], rest);
     }
     if mode & 2 == 0 {
         make_right(&mut files);
@@ -167,8 +165,9 @@ fn make_right(files: &mut [Vec<u8>]) {
     put(files, 1, &of_model);
     let of_stage = [
         (&["model"][..], crc(&files[1])),
-        (&["users"], crc(&files[6])),
+        (&["segments"], crc(&files[6])),
         (&["arrays"], crc(&files[7])),
+        (&["sequences"], crc(&files[8][..files[8].len().min(256)])),
     ];
     put(files, 5, &of_stage);
 }

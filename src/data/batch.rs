@@ -42,13 +42,13 @@ impl HostBatch {
     }
 
     /// The batch as tensors on a device.
-    pub(crate) fn to_device<B: Backend>(self, device: &B::Device) -> TrainingBatch<B> {
+    pub(crate) fn into_tensors<B: Backend>(self, device: &B::Device) -> TrainingBatch<B> {
         let vector = |values: Vec<i32>| {
             let shape = [values.len()];
             Tensor::from_data(TensorData::new(values, shape), device)
         };
         TrainingBatch {
-            histories: self.histories.to_device(device),
+            histories: self.histories.into_tensors(device),
             positions: vector(self.positions),
             targets: vector(self.targets),
             negatives: self

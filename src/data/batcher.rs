@@ -192,9 +192,9 @@ impl Batcher {
         &self,
         epoch: usize,
         device: &B::Device,
-    ) -> impl Iterator<Item = TrainingBatch<B>> {
+    ) -> impl Iterator<Item = TrainingBatch<B>> + use<B> {
         let device = device.clone();
-        (self.host_epoch(epoch)).map(move |batch| batch.to_device(&device))
+        (self.host_epoch(epoch)).map(move |batch| batch.into_tensors(&device))
     }
 
     /// The batches of an epoch on the host, made by a background thread.

@@ -45,7 +45,7 @@ mod text;
 mod time_unit;
 mod training_data;
 
-pub use crate::item::{ItemIndex, PADDING};
+pub use crate::item::ItemIndex;
 /// The Arrow types that [`Interactions::from_arrow`] takes.
 #[cfg(feature = "parquet")]
 pub use arrow_array as arrow;
@@ -53,13 +53,14 @@ pub(crate) use batch::HostBatch;
 pub use batch::TrainingBatch;
 pub use batcher::Batcher;
 pub use catalog::Catalog;
-pub use column_id::ColumnId;
 pub use dataset::{Dataset, Filters, Repeats};
 pub(crate) use epoch::EpochBatches;
 pub use features::Features;
 pub use format::Format;
 pub use history::History;
-pub(crate) use history::{check_known, check_times};
+pub(crate) use history::check_known;
+#[cfg(feature = "engine")]
+pub(crate) use history::check_times;
 #[cfg(feature = "engine")]
 pub(crate) use id::NO_ID;
 pub use id::{ExternalId, IdTable};
@@ -71,7 +72,7 @@ pub use rolling::Rolling;
 pub use rows::BadRows;
 pub use schema::{Column, Schema};
 pub use seen::Seen;
-pub use sequence_store::{SEQUENCE_STORE_VERSION, SequenceStore, SequenceStoreWriter};
+pub use sequence_store::{SequenceStore, SequenceStoreWriter};
 pub use sequences::Sequences;
 pub use spans::{Case, Spans};
 pub use split::{Protocol, Split};

@@ -189,7 +189,7 @@ impl<From: Node, To: Node> Links<From, To> {
 }
 
 /// Refuses what does not say where each of some lists begins, and where the last one ends.
-pub(crate) fn check_offsets(field: &'static str, offsets: &[usize], end: usize) -> Result<()> {
+fn check_offsets(field: &'static str, offsets: &[usize], end: usize) -> Result<()> {
     if offsets.first() == Some(&0) && offsets.is_sorted() && offsets.last() == Some(&end) {
         return Ok(());
     }

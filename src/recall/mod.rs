@@ -21,7 +21,6 @@ pub use channel_weight::ChannelWeight;
 pub use fallback::OrElse;
 pub use fusion::{Found, FusedCandidate, Fusion, Normalization};
 pub use fusion_weights::WeightLearningConfig;
-pub(crate) use links::check_offsets;
 pub use links::{Item, Links, Node, Reached, Tag, User};
 pub use path::{Best, HistoryItems, Path, PathChannel, Step, Then};
 pub(crate) use scores::{Places, Scores, best_by_scores};

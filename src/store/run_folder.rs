@@ -29,7 +29,7 @@ use crate::{Error, Result};
 
 /// The version of run folders that this build writes. It reads the one before as well, whose
 /// catalogs name no features of users.
-pub const RUN_FORMAT_VERSION: u32 = 7;
+pub(super) const RUN_FORMAT_VERSION: u32 = 7;
 
 /// The versions that it reads.
 pub(super) const RUN_FORMAT_VERSIONS: RangeInclusive<u32> = 6..=RUN_FORMAT_VERSION;

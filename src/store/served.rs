@@ -32,7 +32,7 @@ use crate::error::damaged;
 use crate::recall::RecallStage;
 
 /// The version of a stage's files that this build writes and reads.
-pub const STAGE_FORMAT_VERSION: u32 = 8;
+const STAGE_FORMAT_VERSION: u32 = 8;
 
 const MANIFEST: &str = "stage.json";
 const SEQUENCES: &str = "sequences.store";

@@ -265,7 +265,7 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
         batch: HostBatch,
         share: f64,
     ) -> Result<(Tensor<B::InnerBackend, 1>, ModelGradients<B>)> {
-        let batch = batch.to_device(self.device);
+        let batch = batch.into_tensors(self.device);
         batch.histories.check_features(model.user_features())?;
         optimizer.gradients(model, |model| {
             let loss = match model.stateful() {
