@@ -23,7 +23,8 @@ use crate::model::{RecallerConfig, SequenceRecaller};
 use crate::{Error, Result};
 
 use super::arrays::{ArrayReader, ArrayWriter};
-use super::plan::{PlannedChannel, Prepared, StagePlan};
+use super::channel_kind::Prepared;
+use super::plan::{PlannedChannel, StagePlan};
 use super::registry::ModelRegistry;
 use super::run::{self, ModelFiles, Run, WrittenCatalog};
 use super::run_folder::{self, index_name, parse, read_checked, read_manifest};
