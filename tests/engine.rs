@@ -1806,7 +1806,7 @@ fn plans_that_cannot_be_are_errors() {
     assert!(serde_json::from_str::<StagePlan>(&bad).is_err());
 }
 
-/// Visitors who aren't logged in are not one user: an empty id is refused with the place where it stands,
+/// Visitors who aren't logged in are not one user: an empty or missing id is refused with the place where it stands,
 /// and blanks around ids mean nothing, as in files.
 #[test]
 fn ids_are_what_they_are_in_files() {
@@ -1819,6 +1819,8 @@ fn ids_are_what_they_are_in_files() {
         ("", "a", "user"),
         (" \t", "a", "user"),
         ("anna", " ", "item"),
+        ("null", "a", "user"),
+        ("anna", "None", "item"),
     ] {
         let event = Interaction::new(user, item, now);
         for refused in [
@@ -1827,7 +1829,7 @@ fn ids_are_what_they_are_in_files() {
         ] {
             let reason = refused.unwrap_err().to_string();
             assert!(
-                reason.contains(&format!("{field} is \"\", but an id")),
+                reason.contains(&format!("{field} is \"")) && reason.contains("but an id"),
                 "{reason}"
             );
         }
