@@ -124,11 +124,7 @@ fn main() -> Result<()> {
     let folder = tempfile::tempdir().expect("a folder for the run");
     let path = folder.path().join("run");
     let catalog = dataset.catalog().clone();
-    let run = Run::<Flex, _> {
-        config,
-        model,
-        catalog,
-    };
+    let run = Run::<Flex, _>::new(config, model, catalog);
     let plan = StagePlan::new(Fusion::RoundRobin).channel("model", ChannelKind::Model);
     plan.save(&path, &run, dataset.training_data(), &device)?;
 

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use crate::Result;
+use crate::settings::settings;
 use crate::data::{ItemIndex, TrainingData};
 use crate::index::Filter;
 
@@ -15,17 +16,13 @@ pub struct MarkovChain {
     followers: Links<Item, Item>,
 }
 
-/// The settings of [`MarkovChain`], of which there are none.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct MarkovChainConfig {}
+settings! {
+    /// The settings of [`MarkovChain`], of which there are none so far.
+    #[derive(Copy, Eq)]
+    pub struct MarkovChainConfig {}
+}
 
 impl MarkovChainConfig {
-    /// No settings.
-    pub fn new() -> Self {
-        Self {}
-    }
-
     /// Counts transitions.
     ///
     /// # Errors

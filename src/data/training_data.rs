@@ -193,7 +193,7 @@ impl TrainingData {
     pub fn time_unit(&self) -> TimeUnit {
         self.time_unit.unwrap_or_else(|| {
             let sequences = 0..self.sequences.len();
-            TimeUnit::of_times(
+            TimeUnit::from_times(
                 sequences.flat_map(|sequence| self.sequences.history(sequence).times()),
             )
         })

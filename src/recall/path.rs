@@ -26,7 +26,7 @@ use super::scores::{Scores, candidates};
 /// let dataset = Dataset::new(log, Filters::default())?;
 /// let catalog = dataset.catalog();
 /// let tags = catalog.ids().map(|id| (id.clone(), [if id.to_string() < "3".to_owned() { "a" } else { "b" }]));
-/// let data = dataset.training_data().with_tags(Features::of_items(catalog, tags))?;
+/// let data = dataset.training_data().with_tags(Features::from_item_tags(catalog, tags))?;
 /// let user = data.sequences().history(0);
 ///
 /// // The user's items, then each one's neighbors.
