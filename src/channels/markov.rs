@@ -3,9 +3,9 @@
 use rayon::prelude::*;
 
 use crate::Result;
-use crate::settings::settings;
 use crate::data::{ItemIndex, TrainingData};
 use crate::index::Filter;
+use crate::settings::settings;
 
 use crate::recall::{Candidates, Item, Links, Reason, RecallChannel, UserContext, best_by_scores};
 
