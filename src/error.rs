@@ -11,9 +11,11 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Everything that can go wrong in this crate.
 ///
 /// Each variant says what was wrong and where: the file and line, or the field and value. The
-/// message holds the cause, so there is no `source` that a report would print a second time.
+/// message holds the cause, but for [`Other`](Self::Other), whose cause is the `source`: no report prints
+/// one a second time.
 ///
-/// `Debug` prints the message as well, so that a `main` that returns it tells its reader what to do.
+/// `Debug` prints the message and its sources, so that a `main` that returns it tells its reader what to
+/// do.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -406,11 +408,27 @@ pub enum Error {
         /// What the backend says.
         reason: String,
     },
+
+    /// What is not this crate's failed, such as a channel, an index or a store of your own.
+    #[error("{context}")]
+    Other {
+        /// What was being done.
+        context: String,
+        /// Why it failed; the [`source`](std::error::Error::source).
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        fmt::Display::fmt(self, f)?;
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            write!(f, ": {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
     }
 }
 
@@ -421,6 +439,27 @@ impl Error {
             action,
             path: path.to_owned(),
             cause,
+        }
+    }
+
+    /// An [`Error::Other`]: what was being done, and why it failed.
+    ///
+    /// ```
+    /// use std::error::Error as _;
+    ///
+    /// let cause = "x".parse::<u32>().unwrap_err();
+    /// let error = seqrec::Error::other("could not ask the shop", cause);
+    /// assert_eq!(error.to_string(), "could not ask the shop");
+    /// assert_eq!(error.source().unwrap().to_string(), "invalid digit found in string");
+    /// assert_eq!(format!("{error:?}"), "could not ask the shop: invalid digit found in string");
+    /// ```
+    pub fn other(
+        context: impl Into<String>,
+        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Other {
+            context: context.into(),
+            cause: cause.into(),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::settings::settings;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Measure {
+pub enum InteractionWeight {
     /// One: the most taken items.
     Count,
     /// Its value, such as a price: the items with the largest revenue. Those without a value, or
@@ -20,19 +20,19 @@ settings! {
     /// The settings of [`Popularity`](super::Popularity); the defaults count all interactions of all time alike.
     ///
     /// ```
-    /// use seqrec::channels::{Measure, PopularityConfig};
+    /// use seqrec::channels::{InteractionWeight, PopularityConfig};
     ///
     /// let week = 7.0 * 86_400.0;
     /// let most_clicked = PopularityConfig::new().with_events(vec!["click".into()]).with_window(Some(week));
     /// let most_bought = PopularityConfig::new().with_events(vec!["buy".into()]);
-    /// let revenue = most_bought.clone().with_measure(Measure::Value);
+    /// let revenue = most_bought.clone().with_measure(InteractionWeight::Value);
     /// let trending = PopularityConfig::new().with_half_life(Some(week));
     /// let by_region = most_clicked.clone().with_by_segment(true);
     /// # let _ = (revenue, trending, by_region);
     /// ```
     pub struct PopularityConfig {
         /// What an interaction adds to its item.
-        pub measure: Measure = Measure::Count, with_measure;
+        pub measure: InteractionWeight = InteractionWeight::Count, with_measure;
         /// The event types that count, such as `buy`; all, and interactions without any,
         /// where none is named.
         pub events: Vec<String> = Vec::new(), with_events;

@@ -7,7 +7,7 @@ use ndarray::{Array1, Array2, s};
 
 use super::weights::{TorchWeights, items, parameter, row_parameter};
 use crate::backend::{Activation, Backend};
-use crate::model::{Objective, RecallerConfig, SasRec, SasRecConfig};
+use crate::model::{Objective, RecallerConfig, SasRec, SasRecConfig, TransformerBlock};
 use crate::{Error, Result, checks};
 
 /// A [`SasRec`] out of a checkpoint of PyTorch, built of PyTorch's own layers.
@@ -95,24 +95,7 @@ impl TorchSasRec {
         device: &B::Device,
     ) -> Result<SasRec<B>> {
         let weights = TorchWeights::read(path.as_ref())?;
-        for (name, reason) in [
-            (
-                "trm_encoder.layer.0.multi_head_attention.query.weight",
-                "of RecBole's SASRec, which normalizes after each part",
-            ),
-            (
-                "attention_layernorms.0.weight",
-                "of SASRec.pytorch, which normalizes queries alone",
-            ),
-        ] {
-            if weights.has(name) {
-                return Err(Error::invalid(
-                    "tensor",
-                    name,
-                    format!("{reason}: SasRec is another model"),
-                ));
-            }
-        }
+        check_kind(&weights)?;
         let table = weights.table(&format!("{}.weight", self.items), None)?;
         let dim = table.ncols();
         checks::at_least_one(&[("heads", self.heads), ("dim", dim)])?;
@@ -124,7 +107,7 @@ impl TorchSasRec {
             if place > 0 && !weights.has(&name("norm1.weight")) {
                 break;
             }
-            layers.push(Layer::read(&weights, name, dim)?);
+            layers.push(TorchBlock::read(&weights, name, dim)?);
         }
         let norm = Norm::read(&weights, &format!("{}.norm", self.encoder), dim)?;
         weights.finish()?;
@@ -143,24 +126,7 @@ impl TorchSasRec {
         let outputs = items(&table, true, dim);
         let mut model = config.init::<B>(outputs.nrows() - 1, 0, device)?;
         for (layer, ours) in layers.into_iter().zip(&mut model.blocks) {
-            layer.before.fill(&mut ours.attention_norm, device);
-            fill_linear(&mut ours.attention_in, layer.projections, device);
-            fill_linear(&mut ours.attention_out, layer.projection, device);
-            layer.between.fill(&mut ours.feed_norm, device);
-            let (first, biases) = layer.first;
-            let (second, last) = layer.second;
-            // Hidden values beyond those that are there are 0, and nothing is made of them.
-            let width = feed_forward * dim;
-            fill_linear(
-                &mut ours.feed_in,
-                (widen(&first, width, dim), widen_row(&biases, width)),
-                device,
-            );
-            fill_linear(
-                &mut ours.feed_out,
-                (widen(&second, dim, width), last),
-                device,
-            );
+            layer.fill(ours, feed_forward * dim, device);
         }
         norm.fill(&mut model.ends.norm, device);
         if let Some(inputs) = &mut model.ends.input_embedding {
@@ -172,11 +138,31 @@ impl TorchSasRec {
     }
 }
 
+/// Refuses the tensors of other models by the same name.
+fn check_kind(weights: &TorchWeights) -> Result<()> {
+    for (name, reason) in [
+        (
+            "trm_encoder.layer.0.multi_head_attention.query.weight",
+            "of RecBole's SASRec, which normalizes after each part",
+        ),
+        (
+            "attention_layernorms.0.weight",
+            "of SASRec.pytorch, which normalizes queries alone",
+        ),
+    ] {
+        if weights.has(name) {
+            let reason = format!("{reason}: SasRec is another model");
+            return Err(Error::invalid("tensor", name, reason));
+        }
+    }
+    Ok(())
+}
+
 /// A linear layer as PyTorch has it: `[outputs, inputs]`, and biases.
 type TorchLinear = (Array2<f32>, Array1<f32>);
 
 /// A layer of an `nn.TransformerEncoder`.
-struct Layer {
+struct TorchBlock {
     before: Norm,
     projections: TorchLinear,
     projection: TorchLinear,
@@ -185,7 +171,7 @@ struct Layer {
     second: TorchLinear,
 }
 
-impl Layer {
+impl TorchBlock {
     fn read(weights: &TorchWeights, name: impl Fn(&str) -> String, dim: usize) -> Result<Self> {
         let linear = |weight: &str, bias: &str, outputs: usize, inputs: usize| {
             let weight = weights.matrix(&name(weight), outputs, inputs)?;
@@ -210,6 +196,25 @@ impl Layer {
             first: linear("linear1.weight", "linear1.bias", hidden, dim)?,
             second: linear("linear2.weight", "linear2.bias", dim, hidden)?,
         })
+    }
+
+    /// Puts the weights into a block whose feed-forward layer has `width` hidden values.
+    fn fill<B: Backend>(self, ours: &mut TransformerBlock<B>, width: usize, device: &B::Device) {
+        self.before.fill(&mut ours.attention_norm, device);
+        fill_linear(&mut ours.attention_in, self.projections, device);
+        fill_linear(&mut ours.attention_out, self.projection, device);
+        self.between.fill(&mut ours.feed_norm, device);
+        let (first, biases) = self.first;
+        let (second, last) = self.second;
+        let dim = last.len();
+        // Hidden values beyond those that are there are 0, and nothing is made of them.
+        let first = (widen(&first, width, dim), widen_row(&biases, width));
+        fill_linear(&mut ours.feed_in, first, device);
+        fill_linear(
+            &mut ours.feed_out,
+            (widen(&second, dim, width), last),
+            device,
+        );
     }
 }
 
