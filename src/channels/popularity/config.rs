@@ -17,7 +17,8 @@ pub enum InteractionWeight {
 }
 
 settings! {
-    /// The settings of [`Popularity`](super::Popularity); the defaults count all interactions of all time alike.
+    /// The settings of [`Popularity`](super::Popularity); the defaults count all interactions of
+    /// all time alike.
     ///
     /// ```
     /// use seqrec::channels::{InteractionWeight, PopularityConfig};
@@ -36,15 +37,16 @@ settings! {
         /// The event types that count, such as `buy`; all, and interactions without any,
         /// where none is named.
         pub events: Vec<String> = Vec::new(), with_events;
-        /// How long before the end of the data an interaction still counts, in the unit of the source. The
-        /// end is the time of the last interaction, but for the latest 32nd, 15 at most, whose clocks may
-        /// be ahead. It moves on when most of the last 31 interactions that are observed are later, and
-        /// what is then too old is dropped a 32nd of the window at a time.
+        /// How long before the end of the data an interaction still counts, in the unit of the
+        /// source. The end is the time of the last interaction, but for the latest 32nd, 15 at
+        /// most, whose clocks may be ahead. It moves on when most of the last 31 interactions that
+        /// are observed are later, and what is then too old is dropped a 32nd of the window at a
+        /// time.
         pub window: Option<f64> = None, with_window;
         /// After what time an interaction counts half as much, in the unit of the source.
         pub half_life: Option<f64> = None, with_half_life;
-        /// Whether each segment has a list of its own, and a user is recalled the best of theirs; else
-        /// there is one list for all.
+        /// Whether each segment has a list of its own, and a user is recalled the best of theirs;
+        /// else there is one list for all.
         pub by_segment: bool = false, with_by_segment;
     }
 }

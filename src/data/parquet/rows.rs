@@ -131,12 +131,14 @@ impl DecodedRows {
         Ok(())
     }
 
-    pub(super) fn push_row(
-        &self,
-        path: &Path,
-        row: usize,
-        into: &mut Collector<'_, '_>,
-    ) -> Result<()> {
+    /// A row's value, if it has one; NaN is what pandas writes where there is none.
+    fn value(&self, row: usize) -> Option<f32> {
+        let values = self.values.as_ref()?.as_primitive::<Float64Type>();
+        let value = values.is_valid(row).then(|| values.value(row) as f32);
+        value.filter(|value| !value.is_nan())
+    }
+
+    fn push_row(&self, path: &Path, row: usize, into: &mut Collector<'_, '_>) -> Result<()> {
         let line = self.first + row as u64;
         let bad = |field, value: String, expected| Error::Field {
             path: path.to_owned(),
@@ -166,20 +168,11 @@ impl DecodedRows {
         if let Some(rule) = into.rule.filter(|rule| !rule.takes(time)) {
             return Err(bad("timestamp", rule.odd(time, time), rule.expected()));
         }
-        let value = match &self.values {
-            None => None,
-            Some(values) => {
-                let values = values.as_primitive::<Float64Type>();
-                let value = values.is_valid(row).then(|| values.value(row) as f32);
-                // What pandas writes where there is none.
-                let value = value.filter(|value| !value.is_nan());
-                if let Some(value) = value.filter(|value| value.is_infinite()) {
-                    let expected = "a number that single precision holds";
-                    return Err(bad("value", value.to_string(), expected));
-                }
-                value
-            }
-        };
+        let value = self.value(row);
+        if let Some(value) = value.filter(|value| value.is_infinite()) {
+            let expected = "a number that single precision holds";
+            return Err(bad("value", value.to_string(), expected));
+        }
         let number;
         let event = match self.events.as_ref().and_then(|events| events.get(row)) {
             None => None,
