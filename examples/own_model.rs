@@ -4,17 +4,17 @@
 //! loads it, and serves it.
 
 use burn::config::Config;
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::activation::sigmoid;
 use burn::tensor::{Tensor, backend::Backend as BurnBackend};
 use seqrec::Result;
-use seqrec::backend::{self, Backend};
+use seqrec::backend::Backend;
 use seqrec::burn;
 use seqrec::data::{SequenceBatch, TrainingBatch, TrainingSequences, synthetic::Synthetic};
 use seqrec::engine::{EngineConfig, RecallEngine, RecallRequest};
 use seqrec::model::parts::{Dropout, Packing, Weights, at_positions, checks};
-use seqrec::model::{Objective, RecallerConfig};
+use seqrec::model::{ItemTable, Objective, RecallerConfig};
 use seqrec::prelude::*;
 use seqrec::recall::Fusion;
 use seqrec::store::{ChannelKind, ModelRegistry, StageData, StagePlan};
@@ -35,7 +35,7 @@ pub struct GatedMeanConfig {
 /// The weights.
 #[derive(Module, Debug)]
 pub struct GatedMean<B: BurnBackend> {
-    items: Param<Tensor<B, 2>>,
+    items: ItemTable<B>,
     gate: Linear<B>,
     #[module(skip)]
     config: GatedMeanConfig,
@@ -74,7 +74,7 @@ impl<B: Backend> GatedMean<B> {
     /// The gated sum up to each item, `[batch, len, dim]`; its direction is the mean's.
     fn states(&self, histories: &SequenceBatch<B>, mut dropout: Dropout) -> Tensor<B, 3> {
         let packing = Packing::new(histories);
-        let items = backend::select_rows(self.items.val(), packing.items(histories));
+        let items: Tensor<B, 2> = self.items.lookup(packing.items(histories));
         let gated = items.clone() * sigmoid(self.gate.forward(items));
         packing
             .unpack(dropout.apply(gated, self.config.dropout))
@@ -95,7 +95,7 @@ impl<B: Backend> SequenceRecaller<B> for GatedMean<B> {
     }
 
     fn item_embeddings(&self) -> Tensor<B, 2> {
-        self.items.val()
+        self.items.kept()
     }
 
     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {

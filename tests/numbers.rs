@@ -10,9 +10,9 @@ use seqrec::backend::{Autodiff, Backend, GruWeights, gru, softmax_cross_entropy}
 use seqrec::burn;
 use seqrec::data::{History, ItemIndex, NegativeSampling, Negatives, SequenceBatch, TrainingBatch};
 use seqrec::model::{
-    Block, Gru4Rec, Gru4RecConfig, HstuConfig, InterestExtractor, Item2VecConfig, LabelAttention,
-    Loss, MultiInterestConfig, Objective, RecallerConfig, SampledLoss, SampledScores, SasRecConfig,
-    ScoreActivation, SequenceRecaller, Similarity, TwoTowerConfig,
+    Block, Gru4Rec, Gru4RecConfig, HstuConfig, InterestExtractor, Item2VecConfig, ItemTable,
+    LabelAttention, Loss, MultiInterestConfig, Objective, RecallerConfig, SampledLoss,
+    SampledScores, SasRecConfig, ScoreActivation, SequenceRecaller, Similarity, TwoTowerConfig,
 };
 use serde::Deserialize;
 
@@ -92,7 +92,7 @@ impl GruReference {
         let mut model = config
             .init::<B>(self.items, 0, &B::Device::default())
             .unwrap();
-        model.embedding = Param::from_tensor(tensor(self.embedding.clone(), [self.items + 1, dim]));
+        model.embedding = ItemTable::new(tensor(self.embedding.clone(), [self.items + 1, dim]));
         for (layer, reference) in model.layers.iter_mut().zip(&self.layers) {
             let param =
                 |values: &[f32], rows| Param::from_tensor(tensor(values.to_vec(), [rows, gates]));
@@ -119,7 +119,7 @@ fn vectors_loss_and_gradients_are_pytorchs<B: Backend>() {
     let loss = model.loss(&reference.batch());
     assert_close("loss", &values(loss.clone()), &[reference.loss], 1e-5);
     let gradients = loss.backward();
-    let found = values(model.embedding.grad(&gradients).unwrap());
+    let found = values(model.embedding.kept().grad(&gradients).unwrap());
     assert_close("embedding", &found, &reference.embedding_gradient, 1e-4);
     for (layer, reference) in model.layers.iter().zip(&reference.layer_gradients) {
         let pairs = [
@@ -437,7 +437,7 @@ fn loss_of<B: Backend>(
         targets: integers(&targets),
         ..batch(histories, &[1])
     };
-    objective.mean_loss(users, &Param::from_tensor(table), &batch)
+    objective.mean_loss(users, &ItemTable::new(table), &batch)
 }
 
 fn every_loss_is_pytorchs<B: Backend>() {
@@ -521,7 +521,7 @@ fn sampled_softmax_over_all_items_is_the_full_one<B: Backend>() {
     let (rows, items, dim) = (3, 9, 4);
     let users = || tensor::<B, 2>(noise(rows * dim, 1), [rows, dim]);
     let table = || {
-        Param::from_tensor(tensor::<B, 2>(
+        ItemTable::new(tensor::<B, 2>(
             noise((items + 1) * dim, 2),
             [items + 1, dim],
         ))
@@ -565,11 +565,11 @@ fn sampled_softmax_with_places_is_the_one_without<B: Backend>() {
             }),
             ..batch(histories.clone(), &[1])
         };
-        let param = Param::from_tensor(table);
-        let loss = objective.mean_loss(users.clone(), &param, &batch);
+        let items = ItemTable::new(table);
+        let loss = objective.mean_loss(users.clone(), &items, &batch);
         let gradients = loss.backward();
         let by_users = users.grad(&gradients).unwrap();
-        let by_table = param.grad(&gradients).unwrap();
+        let by_table = items.kept().grad(&gradients).unwrap();
         let numbers = |data: TensorData| data.iter::<f32>().collect::<Vec<_>>();
         [
             numbers(loss.into_data()),

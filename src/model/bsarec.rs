@@ -264,7 +264,7 @@ impl<B: Backend> SequenceRecaller<B> for BsaRec<B> {
     }
 
     fn item_embeddings(&self) -> Tensor<B, 2> {
-        self.ends.embedding.val()
+        self.ends.embedding.kept()
     }
 
     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {

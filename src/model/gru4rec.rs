@@ -1,17 +1,17 @@
 //! GRU4Rec.
 
 use burn::config::Config;
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::parts::{Dropout, GruLayer, Weights, at_positions};
 use super::{
-    CarriedState, Objective, RecallerConfig, SequenceRecaller, Similarity, StatefulRecaller,
-    TablePrecision,
+    CarriedState, ItemTable, Objective, RecallerConfig, SequenceRecaller, Similarity,
+    StatefulRecaller, TablePrecision,
 };
-use crate::backend::{self, Backend};
+use crate::backend::Backend;
 use crate::data::{SequenceBatch, TrainingBatch};
 use crate::{Result, checks};
 
@@ -89,11 +89,10 @@ pub enum InputEmbedding {
 /// on and no gradient through it.
 #[derive(Module, Debug)]
 pub struct Gru4Rec<B: BurnBackend> {
-    /// Item vectors `[items + 1, dim]`; row 0 is padding.
-    pub embedding: Param<Tensor<B, 2>>,
-    /// What the first layer sees of each item, `[items + 1, inputs]`, unless it is the item
-    /// vectors.
-    pub input_embedding: Option<Param<Tensor<B, 2>>>,
+    /// The vectors that items are recalled by.
+    pub embedding: ItemTable<B>,
+    /// What the first layer sees of each item, unless it is the vector that it is recalled by.
+    pub input_embedding: Option<ItemTable<B>>,
     /// The GRU layers, the first one on the input vectors.
     pub layers: Vec<GruLayer<B>>,
     #[module(skip)]
@@ -163,7 +162,7 @@ impl<B: Backend> Gru4Rec<B> {
     /// What the first layer sees of items `[n]`, `[n, inputs]`.
     fn inputs(&self, items: Tensor<B, 1, Int>) -> Tensor<B, 2> {
         let table = self.input_embedding.as_ref().unwrap_or(&self.embedding);
-        backend::select_rows(table.val(), items)
+        table.lookup(items)
     }
 
     /// The last layer's states `[batch, len, dim]`.
@@ -194,7 +193,7 @@ impl<B: Backend> SequenceRecaller<B> for Gru4Rec<B> {
     }
 
     fn item_embeddings(&self) -> Tensor<B, 2> {
-        self.embedding.val()
+        self.embedding.kept()
     }
 
     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {

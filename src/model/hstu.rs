@@ -274,7 +274,7 @@ impl<B: Backend> SequenceRecaller<B> for Hstu<B> {
     }
 
     fn item_embeddings(&self) -> Tensor<B, 2> {
-        self.ends.embedding.val()
+        self.ends.embedding.kept()
     }
 
     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {

@@ -1,16 +1,16 @@
 //! Item2Vec: skip-gram over sequences.
 
 use burn::config::Config;
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{Int, Tensor, TensorData};
 
-use super::objective::ItemVectors;
 use super::parts::Weights;
 use super::{
-    Loss, Objective, RecallerConfig, SampledLoss, SequenceRecaller, Similarity, TablePrecision,
+    ItemTable, Loss, Objective, RecallerConfig, SampledLoss, SequenceRecaller, Similarity,
+    TablePrecision,
 };
-use crate::backend::{self, Backend};
+use crate::backend::Backend;
 use crate::data::{NegativeSampling, SequenceBatch, TrainingBatch};
 use crate::{Error, Result, checks};
 
@@ -50,10 +50,10 @@ fn skip_gram() -> Objective {
 /// [word2vec](https://arxiv.org/abs/1310.4546). Similarities are cosines, as there.
 #[derive(Module, Debug)]
 pub struct Item2Vec<B: BurnBackend> {
-    /// Item vectors `[items + 1, dim]`; row 0 is padding.
-    pub embedding: Param<Tensor<B, 2>>,
-    /// The vectors of items as neighbors of others, `[items + 1, dim]`; used in training alone.
-    pub context: Param<Tensor<B, 2>>,
+    /// The vectors that items are recalled by.
+    pub embedding: ItemTable<B>,
+    /// The vectors of items as neighbors of others, which only training uses.
+    pub context: ItemTable<B>,
     #[module(skip)]
     config: Item2VecConfig,
 }
@@ -162,13 +162,13 @@ impl<B: Backend> SequenceRecaller<B> for Item2Vec<B> {
         let shares = Tensor::<B, 3>::from_data(shares, &histories.items.device());
         let items = self
             .embedding
-            .of(histories.items.clone().reshape([batch * len]));
+            .lookup(histories.items.clone().reshape([batch * len]));
         let items = Similarity::Cosine.prepare_tensor(items);
         shares.matmul(items.reshape([batch, len, self.config.dim]))
     }
 
     fn item_embeddings(&self) -> Tensor<B, 2> {
-        self.embedding.val()
+        self.embedding.kept()
     }
 
     /// The loss of all pairs of neighbors among the histories and what comes after each; the other
@@ -184,10 +184,11 @@ impl<B: Backend> SequenceRecaller<B> for Item2Vec<B> {
         if centers.is_empty() {
             // All sequences are of one item: nothing to learn, and no gradient but 0.
             let padding = Tensor::zeros([1], &device);
-            return self.embedding.of(padding).sum().mul_scalar(0.0);
+            let padding = self.embedding.lookup::<1, 2>(padding);
+            return padding.sum().mul_scalar(0.0);
         }
         let tensor = |values: Vec<i32>| Tensor::<B, 1, Int>::from_data(values.as_slice(), &device);
-        let centers = backend::select_rows(self.embedding.val(), tensor(centers));
+        let centers = self.embedding.lookup(tensor(centers));
         let pairs = TrainingBatch {
             targets: tensor(others),
             ..batch.clone()

@@ -8,6 +8,7 @@ mod builtin;
 mod gru4rec;
 mod hstu;
 mod item2vec;
+mod item_table;
 mod multi_interest;
 mod objective;
 pub mod parts;
@@ -30,6 +31,8 @@ pub use bsarec::{BsaRec, BsaRecBlock, BsaRecConfig};
 pub use builtin::{ConfigVisitor, MODEL_NAMES, ModelVisitor, visit_configs, visit_model};
 pub use gru4rec::{Gru4Rec, Gru4RecConfig, InputEmbedding};
 pub use hstu::{Hstu, HstuBlock, HstuConfig};
+pub use item_table::ItemTable;
+pub(crate) use item_table::ParameterPath;
 pub use item2vec::{Item2Vec, Item2VecConfig};
 pub use multi_interest::{InterestExtractor, LabelAttention, MultiInterest, MultiInterestConfig};
 pub use objective::{ItemVectors, Loss, Objective, SampledLoss, SampledScores, ScoreActivation};
@@ -50,13 +53,13 @@ pub use two_tower::{TwoTower, TwoTowerConfig};
 ///
 /// ```
 /// use burn::config::Config;
-/// use burn::module::{Module, Param};
+/// use burn::module::Module;
 /// use burn::tensor::{Tensor, backend::Backend as BurnBackend};
-/// use seqrec::backend::{Backend, select_rows};
+/// use seqrec::backend::Backend;
 /// use seqrec::burn;
 /// use seqrec::data::{SequenceBatch, TrainingBatch};
 /// use seqrec::model::parts::{Weights, at_positions};
-/// use seqrec::model::{Objective, RecallerConfig, SequenceRecaller};
+/// use seqrec::model::{ItemTable, Objective, RecallerConfig, SequenceRecaller};
 ///
 /// #[derive(Config, Debug)]
 /// struct LastItemConfig {
@@ -68,8 +71,8 @@ pub use two_tower::{TwoTower, TwoTowerConfig};
 ///
 /// #[derive(Module, Debug)]
 /// struct LastItem<B: BurnBackend> {
-///     items: Param<Tensor<B, 2>>,
-///     next: Param<Tensor<B, 2>>,
+///     items: ItemTable<B>,
+///     next: ItemTable<B>,
 ///     #[module(skip)]
 ///     config: LastItemConfig,
 /// }
@@ -99,9 +102,7 @@ pub use two_tower::{TwoTower, TwoTowerConfig};
 /// impl<B: Backend> LastItem<B> {
 ///     /// A vector after each item, `[batch, len, dim]`.
 ///     fn states(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
-///         let [batch, len] = histories.items.dims();
-///         let items = histories.items.clone().reshape([batch * len]);
-///         select_rows(self.next.val(), items).reshape([batch, len, self.config.dim])
+///         self.next.lookup(histories.items.clone())
 ///     }
 /// }
 ///
@@ -117,7 +118,7 @@ pub use two_tower::{TwoTower, TwoTowerConfig};
 ///     }
 ///
 ///     fn item_embeddings(&self) -> Tensor<B, 2> {
-///         self.items.val()
+///         self.items.kept()
 ///     }
 ///
 ///     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
@@ -136,13 +137,9 @@ pub use two_tower::{TwoTower, TwoTowerConfig};
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 ///
-/// # Tables of items
-/// Where one catalog takes the place of another, as in a [warm start](crate::train::WarmStart), vectors
-/// of items go with their items' ids. In a model of your own, a table of them is a field
-/// `Param<Tensor<B, 2>>` of `[items + 1, …]` whose name has none of `weight`, `bias` and `position`
-/// in it. Burn's `nn::Embedding` calls its table `weight`, which may be one of positions or
-/// categories as well, so it is not taken for one of items: weights that have the size of the
-/// catalog and are no such field are refused by a warm start on another catalog.
+/// Weights with a row for each item are [`ItemTable`]s, whatever they are for. Burn's `nn::Embedding` is
+/// trained too, but a [warm start](crate::train::WarmStart) on another catalog refuses one of items, as it
+/// can't tell which of its rows is whose.
 pub trait SequenceRecaller<B: Backend>: Module<B> + ModuleDisplay + Sync + 'static {
     /// The settings that the model is made by.
     type Config: RecallerConfig;

@@ -9,7 +9,7 @@ use burn::tensor::{Bool, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::parts::{Dropout, Weights};
-use super::{Loss, Objective, RecallerConfig, SequenceRecaller, TablePrecision};
+use super::{ItemTable, Loss, Objective, RecallerConfig, SequenceRecaller, TablePrecision};
 use crate::backend::{self, Backend};
 use crate::data::{SequenceBatch, TrainingBatch};
 use crate::{Error, Result, checks};
@@ -137,8 +137,8 @@ pub enum LabelAttention {
 /// [`Targets::OneRandom`](crate::data::Targets::OneRandom).
 #[derive(Module, Debug)]
 pub struct MultiInterest<B: BurnBackend> {
-    /// Item vectors `[items + 1, dim]`; row 0 is padding.
-    pub embedding: Param<Tensor<B, 2>>,
+    /// The vectors of items.
+    pub embedding: ItemTable<B>,
     /// Position vectors `[max_len, dim]`, for self-attention.
     pub positions: Option<Param<Tensor<B, 2>>>,
     /// What items go through before they are assigned: `[dim, dim]` or `[dim, interests * dim]`
@@ -281,8 +281,7 @@ impl<B: Backend> MultiInterest<B> {
         let [batch, len] = histories.items.dims();
         let device = histories.items.device();
         let indices = histories.items.clone().reshape([batch * len]);
-        let items = backend::select_rows(self.embedding.val(), indices);
-        let items = dropout.apply(items, config.dropout);
+        let items = dropout.apply(self.embedding.lookup(indices), config.dropout);
         let padding = padding(histories);
         match config.extractor {
             InterestExtractor::SharedRouting { iterations } => {
@@ -324,7 +323,7 @@ impl<B: Backend> MultiInterest<B> {
     fn nearness(&self, interests: Tensor<B, 3>, targets: Tensor<B, 1, Int>) -> Tensor<B, 2> {
         let [batch, count, dim] = interests.dims();
         let similarity = self.config.objective.similarity;
-        let targets = backend::select_rows(self.embedding.val(), targets);
+        let targets = self.embedding.lookup(targets);
         let targets = similarity.prepare_tensor(targets).unsqueeze_dim::<3>(2);
         let compared = similarity.prepare_tensor(interests.reshape([batch * count, dim]));
         compared
@@ -356,7 +355,7 @@ impl<B: Backend> SequenceRecaller<B> for MultiInterest<B> {
     }
 
     fn item_embeddings(&self) -> Tensor<B, 2> {
-        self.embedding.val()
+        self.embedding.kept()
     }
 
     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {

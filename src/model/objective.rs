@@ -1,13 +1,12 @@
 //! What a model is trained for: losses, and how scores are made.
 
 use burn::config::Config;
-use burn::module::Param;
 use burn::tensor::activation::{elu, log_sigmoid, log_softmax, relu, sigmoid, softmax, softplus};
 use burn::tensor::backend::Backend as BurnBackend;
-use burn::tensor::{Bool, DType, Int, Tensor};
+use burn::tensor::{Bool, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::Similarity;
+use super::{ItemTable, Similarity};
 use crate::backend::{self, Backend};
 use crate::data::{NegativeSampling, TrainingBatch};
 use crate::{Error, Result, checks};
@@ -127,25 +126,17 @@ pub trait ItemVectors<B: Backend> {
     fn of(&self, items: Tensor<B, 1, Int>) -> Tensor<B, 2>;
 }
 
-/// A table of item vectors, row 0 being padding.
-impl<B: Backend> ItemVectors<B> for Param<Tensor<B, 2>> {
+impl<B: Backend> ItemVectors<B> for ItemTable<B> {
     fn items(&self) -> usize {
-        self.dims()[0] - 1
+        self.items()
     }
 
     fn all(&self) -> Tensor<B, 2> {
-        let table = self.val();
-        match table.dtype() {
-            DType::F16 => {
-                let rows = Tensor::arange(0..table.dims()[0] as i64, &table.device());
-                backend::select_rows(table, rows)
-            }
-            _ => table,
-        }
+        self.all()
     }
 
     fn of(&self, items: Tensor<B, 1, Int>) -> Tensor<B, 2> {
-        backend::select_rows(self.val(), items)
+        self.lookup(items)
     }
 }
 

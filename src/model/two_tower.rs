@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use burn::config::Config;
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::activation::relu;
 use burn::tensor::backend::Backend as BurnBackend;
@@ -12,8 +12,8 @@ use burn::tensor::{Int, Tensor, TensorData};
 use super::objective::ItemVectors;
 use super::parts::{Dropout, Packing, Weights};
 use super::{
-    Loss, Objective, RecallerConfig, SampledLoss, SequenceRecaller, Similarity, TablePrecision,
-    drawn,
+    ItemTable, Loss, Objective, RecallerConfig, SampledLoss, SequenceRecaller, Similarity,
+    TablePrecision, drawn,
 };
 use crate::backend::Backend;
 use crate::data::{Catalog, Features, NegativeSampling, SequenceBatch, TrainingBatch};
@@ -76,11 +76,11 @@ fn in_batch_softmax() -> Objective {
 /// [Sampling-Bias-Corrected Neural Modeling](https://research.google/pubs/pub48840/).
 #[derive(Module, Debug)]
 pub struct TwoTower<B: BurnBackend> {
-    /// What items are apart from their features, `[items + 1, dim]`. It begins at 0 where there
+    /// What items are apart from their features. It begins at 0 where there
     /// are features, so that items that are never a target are known by their features alone.
-    pub embedding: Param<Tensor<B, 2>>,
-    /// `[items + 1, features]`, not trained.
-    pub features: Option<Param<Tensor<B, 2>>>,
+    pub embedding: ItemTable<B>,
+    /// Items' features, which are not trained.
+    pub features: Option<ItemTable<B>>,
     /// From features to vectors, `[features, hidden]` and `[hidden, dim]`.
     pub item_tower: Vec<Linear<B>>,
     /// From the history's mean and the user's features to the user's vector,
@@ -135,7 +135,7 @@ impl RecallerConfig for TwoTowerConfig {
                 let first = weights.linear(columns, hidden);
                 let embedding = weights.items_of_zeros(items, dim);
                 let tower = vec![first, weights.linear(hidden, dim)];
-                (Some(zeros.set_require_grad(false)), embedding, tower)
+                (Some(ItemTable::new(zeros.val()).fixed()), embedding, tower)
             }
         };
         TwoTower {
@@ -180,7 +180,7 @@ impl TwoTowerConfig {
         let mut model = drawn::<B, _>(&config, rows.saturating_sub(1), seed, device)?;
         let values: Vec<f32> = features.values().iter().copied().collect();
         let values = Tensor::from_data(TensorData::new(values, [rows, columns]), device);
-        model.features = model.features.map(|zeros| zeros.map(|_| values));
+        model.features = Some(ItemTable::new(values).fixed());
         Ok(model)
     }
 }
@@ -215,14 +215,14 @@ impl<B: Backend> ItemVectors<B> for ItemTower<'_, B> {
     }
 
     fn all(&self) -> Tensor<B, 2> {
-        let features = self.model.features.as_ref().map(Param::val);
+        let features = self.model.features.as_ref().map(ItemTable::all);
         self.vectors(self.model.embedding.all(), features)
     }
 
     fn of(&self, items: Tensor<B, 1, Int>) -> Tensor<B, 2> {
         let features = self.model.features.as_ref();
-        let features = features.map(|features| features.of(items.clone()));
-        self.vectors(self.model.embedding.of(items), features)
+        let features = features.map(|features| features.lookup(items.clone()));
+        self.vectors(self.model.embedding.lookup(items), features)
     }
 }
 
@@ -341,7 +341,7 @@ impl<B: Backend> SequenceRecaller<B> for TwoTower<B> {
         let config = burn::config::config_to_json(&self.config);
         // They are given, as data are, and not trained.
         let features = self.features.as_ref().map(|features| {
-            let values = features.val().into_data();
+            let values = features.kept().into_data();
             crc32fast::hash(values.as_bytes())
         });
         format!(

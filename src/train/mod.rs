@@ -12,6 +12,7 @@ mod gradients;
 mod graph_turn;
 mod half;
 mod identity;
+mod matched_rows;
 mod model_optimizer;
 mod new_items;
 mod observer;

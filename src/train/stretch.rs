@@ -21,8 +21,6 @@ use crate::{Error, Result};
 pub(super) struct Stretches<'a, B: TrainingBackend> {
     config: &'a TrainerConfig,
     batcher: &'a Batcher,
-    /// How many items the catalog has.
-    items: usize,
     device: &'a B::Device,
     /// How many steps an epoch has.
     per_epoch: usize,
@@ -84,11 +82,10 @@ struct Sums {
 }
 
 impl<'a, B: TrainingBackend> Stretches<'a, B> {
-    /// Training on a catalog of so many items that goes on after so many steps.
+    /// Training that continues after `made` steps.
     pub(super) fn new(
         config: &'a TrainerConfig,
         batcher: &'a Batcher,
-        items: usize,
         device: &'a B::Device,
         made: usize,
     ) -> Self {
@@ -96,7 +93,6 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
         Self {
             config,
             batcher,
-            items,
             device,
             per_epoch,
             rates: LearningRates {
@@ -243,7 +239,7 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
         let learning_rate = self.rates.at(self.made);
         let decay = learning_rate * self.config.weight_decay;
         if decay > 0.0 {
-            model = model.map(&mut Decay::new(decay, self.config.decayed, self.items));
+            model = model.map(&mut Decay::new(decay, self.config.decayed));
         }
         model = optimizer.step(learning_rate, model, gradients);
         let made = MadeStep {

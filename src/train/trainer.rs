@@ -173,7 +173,7 @@ impl<'a> Trainer<'a> {
             progress = checkpoint.progress;
         }
         let items = split.catalog().len();
-        let mut stretches = Stretches::new(&config, &batcher, items, device, progress.steps());
+        let mut stretches = Stretches::new(&config, &batcher, device, progress.steps());
         let plan = TrainingPlan {
             epochs: config.epochs,
             steps_per_epoch: stretches.steps_per_epoch(),

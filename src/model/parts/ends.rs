@@ -11,16 +11,16 @@ use super::packing::Packing;
 use super::weights::Weights;
 use crate::backend::{Activation, Backend};
 use crate::data::{SequenceBatch, TrainingBatch};
-use crate::model::Objective;
+use crate::model::{ItemTable, Objective};
 
 /// What stands before and after the blocks of a self-attention model: item and position vectors,
 /// and the way from the last block's states to user vectors.
 #[derive(Module, Debug)]
 pub struct SequenceEnds<B: BurnBackend> {
-    /// Item vectors `[items + 1, dim]`; row 0 is padding.
-    pub embedding: Param<Tensor<B, 2>>,
-    /// What is seen of each item, `[items + 1, dim]`, unless it is the item vectors.
-    pub input_embedding: Option<Param<Tensor<B, 2>>>,
+    /// The vectors that items are recalled by.
+    pub embedding: ItemTable<B>,
+    /// What is seen of each item, unless it is the vector that it is recalled by.
+    pub input_embedding: Option<ItemTable<B>>,
     /// Position vectors `[max_len, dim]`, counted from the first item seen.
     pub positions: Param<Tensor<B, 2>>,
     /// Normalizes the last block's states.

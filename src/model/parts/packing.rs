@@ -7,6 +7,7 @@ use burn::tensor::{Int, Tensor};
 
 use crate::backend::{self, Backend};
 use crate::data::SequenceBatch;
+use crate::model::ItemTable;
 
 /// The real items of a batch, one after another, so that what is done to each item alone costs
 /// nothing for padding. Sequences differ much in length, and most of a padded batch is padding.
@@ -71,12 +72,12 @@ impl<B: Backend> Packing<B> {
     pub fn embed(
         &self,
         histories: &SequenceBatch<B>,
-        items: &Param<Tensor<B, 2>>,
+        items: &ItemTable<B>,
         positions: &Param<Tensor<B, 2>>,
     ) -> (Tensor<B, 2>, Tensor<B, 2>) {
         let places = self.padded.clone().remainder_scalar(self.len as i64);
         (
-            backend::select_rows(items.val(), self.items(histories)),
+            items.lookup(self.items(histories)),
             backend::select_rows(positions.val(), places),
         )
     }

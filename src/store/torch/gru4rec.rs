@@ -6,7 +6,7 @@ use burn::module::Param;
 use burn::tensor::Tensor;
 use ndarray::{Array1, Array2, ArrayView2, s};
 
-use super::weights::{TorchWeights, items, parameter};
+use super::weights::{TorchWeights, item_table, items, parameter};
 use crate::backend::Backend;
 use crate::model::parts::GruLayer;
 use crate::model::{Gru4Rec, Gru4RecConfig, InputEmbedding, Objective, RecallerConfig, Similarity};
@@ -183,8 +183,8 @@ impl TorchGru4Rec {
             };
             layer.fill(ours, dim, inputs, one, device);
         }
-        model.embedding = parameter(outputs, device);
-        model.input_embedding = inputs.map(|table| parameter(table, device));
+        model.embedding = item_table(outputs, device);
+        model.input_embedding = inputs.map(|table| item_table(table, device));
         Ok(model)
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::nn::{LayerNorm, Linear};
 use ndarray::{Array1, Array2, s};
 
-use super::weights::{TorchWeights, items, parameter, row_parameter};
+use super::weights::{TorchWeights, item_table, items, parameter, row_parameter};
 use crate::backend::{Activation, Backend};
 use crate::model::{Objective, RecallerConfig, SasRec, SasRecConfig};
 use crate::{Error, Result, checks};
@@ -164,9 +164,9 @@ impl TorchSasRec {
         }
         norm.fill(&mut model.ends.norm, device);
         if let Some(inputs) = &mut model.ends.input_embedding {
-            *inputs = parameter(&outputs / (dim as f32).sqrt(), device);
+            *inputs = item_table(&outputs / (dim as f32).sqrt(), device);
         }
-        model.ends.embedding = parameter(outputs, device);
+        model.ends.embedding = item_table(outputs, device);
         model.ends.positions = parameter(positions, device);
         Ok(model)
     }
