@@ -9,6 +9,7 @@ use burn_store::{ModuleSnapshot, SafetensorsStore};
 use seqrec::backend::{Autodiff, Backend, GruWeights, gru, softmax_cross_entropy};
 use seqrec::burn;
 use seqrec::data::{History, ItemIndex, NegativeSampling, Negatives, SequenceBatch, TrainingBatch};
+use seqrec::model::parts::Weights;
 use seqrec::model::{
     Block, Gru4Rec, Gru4RecConfig, HstuConfig, InterestExtractor, Item2VecConfig, ItemTable,
     LabelAttention, Loss, MultiInterestConfig, Objective, RecallerConfig, SampledLoss,
@@ -281,13 +282,13 @@ struct Reference {
 
 #[derive(Deserialize)]
 struct ReferenceModel {
-    weights: BTreeMap<String, Weights>,
+    weights: BTreeMap<String, ReferenceWeights>,
     users: Vec<f32>,
     loss: f32,
 }
 
 #[derive(Deserialize)]
-struct Weights {
+struct ReferenceWeights {
     shape: Vec<usize>,
     values: Vec<f32>,
 }
@@ -317,10 +318,10 @@ impl Reference {
 }
 
 /// The weights as a file, which is how models are loaded.
-fn safetensors(weights: &BTreeMap<String, Weights>) -> Vec<u8> {
+fn safetensors(weights: &BTreeMap<String, ReferenceWeights>) -> Vec<u8> {
     let mut header = serde_json::Map::new();
     let mut data: Vec<u8> = Vec::new();
-    for (name, Weights { shape, values }) in weights {
+    for (name, ReferenceWeights { shape, values }) in weights {
         let start = data.len();
         data.extend(values.iter().flat_map(|value| value.to_le_bytes()));
         let entry = serde_json::json!({
@@ -338,9 +339,8 @@ fn check<B: Backend, C: RecallerConfig>(name: &str, config: &C) {
     let reference = Reference::load();
     let expected = &reference.models[name];
     let device = B::Device::default();
-    let mut model = config
-        .init_for_loading::<B>(reference.items, &device)
-        .unwrap();
+    let mut weights = Weights::<B>::new(0, &device).unwrap();
+    let mut model = config.build(reference.items, &mut weights);
     let mut store = SafetensorsStore::from_bytes(Some(safetensors(&expected.weights)));
     let loaded = model.load_from(&mut store).unwrap();
     assert!(

@@ -11,8 +11,8 @@ use seqrec::data::{
 use seqrec::model::{
     Block, BsaRecConfig, Gru4Rec, Gru4RecConfig, HstuConfig, InputEmbedding, Item2VecConfig,
     ItemTable, Loss, MODEL_NAMES, ModelVisitor, MultiInterestConfig, Objective, RecallerConfig,
-    SampledLoss, SasRecConfig, SequenceRecaller, Similarity, StatefulRecaller, TrainableConfig,
-    TwoTowerConfig, visit_model,
+    SampledLoss, SasRecConfig, SequenceRecaller, Similarity, TrainableConfig, TwoTowerConfig,
+    visit_model,
 };
 
 #[macro_use]
@@ -69,7 +69,7 @@ fn check_promises<B: Backend, M: SequenceRecaller<B>>(name: &str, model: M) {
         let histories = rows
             .iter()
             .map(|&row| History::with_times(histories[row], times[row]).unwrap());
-        SequenceBatch::<B>::new(histories, model.max_len(), &device).unwrap()
+        SequenceBatch::<B>::new(histories, model.config().describe().max_len, &device).unwrap()
     };
 
     // A row is the same alone, beside others, and whatever stands in its padding.
@@ -105,7 +105,8 @@ fn check_promises<B: Backend, M: SequenceRecaller<B>>(name: &str, model: M) {
     };
     let history: Vec<ItemIndex> = histories[1].iter().map(renumbered).collect();
     let history = History::with_times(&history, times[1]).unwrap();
-    let batch_of_one = SequenceBatch::<B>::new([history], model.max_len(), &device).unwrap();
+    let batch_of_one =
+        SequenceBatch::<B>::new([history], model.config().describe().max_len, &device).unwrap();
     let found = values(moved.encode(&batch_of_one));
     assert_close(
         name,
@@ -115,7 +116,7 @@ fn check_promises<B: Backend, M: SequenceRecaller<B>>(name: &str, model: M) {
     );
 
     // What comes after a position changes nothing there: no target is seen.
-    if !model.needs_one_target() {
+    if !model.config().describe().one_target {
         let history = |length: usize| {
             History::with_times(&histories[1][..length], &times[1][..length]).unwrap()
         };
@@ -238,7 +239,7 @@ fn carried_states_are_those_of_whole_sequences<B: Backend>() {
             let histories = SequenceBatch::<B>::new(histories, 9, &device).unwrap();
             values(model.loss(&batch(histories, targets)))
         };
-        let (loss, carried) = step(&[3, 7, 5], &[8, 9, 10], vec![None; 3], None);
+        let (loss, carried) = step(&[3, 7, 5], &[8, 9, 10], vec![None; 3], Vec::new());
         assert_close(
             "first",
             &loss,

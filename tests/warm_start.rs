@@ -5,17 +5,16 @@ use std::collections::BTreeMap;
 use burn::config::Config;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::nn::Embedding;
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend as BurnBackend;
+use burn::tensor::{Int, Tensor};
 use seqrec::backend::{Autodiff, Backend, Flex};
 use seqrec::data::{
     Dataset, Features, Filters, Interaction, Interactions, Protocol, SequenceBatch, Split,
-    TrainingBatch,
 };
-use seqrec::model::parts::{Weights, at_positions};
+use seqrec::model::parts::{Dropout, Weights, at_positions};
 use seqrec::model::{
-    Gru4RecConfig, InputEmbedding, ItemTable, MODEL_NAMES, ModelVisitor, Objective, RecallerConfig,
-    SasRecConfig, SequenceRecaller, TrainableConfig, TwoTowerConfig, visit_model,
+    Description, Gru4RecConfig, InputEmbedding, ItemTable, MODEL_NAMES, ModelVisitor, Objective,
+    RecallerConfig, SasRecConfig, SequenceRecaller, TrainableConfig, TwoTowerConfig, visit_model,
 };
 use seqrec::retrieve::item_vectors;
 use seqrec::train::{
@@ -396,16 +395,8 @@ impl RecallerConfig for LastItemConfig {
     type Recaller<B: Backend> = LastItem<B>;
     const NAME: &'static str = "last_item";
 
-    fn validate(&self) -> Result<()> {
-        self.objective.validate(None)
-    }
-
-    fn objective(&self) -> &Objective {
-        &self.objective
-    }
-
-    fn max_len(&self) -> usize {
-        8
+    fn describe(&self) -> Description<'_> {
+        Description::new(&self.objective, 8)
     }
 
     fn build<B: Backend>(&self, items: usize, weights: &mut Weights<'_, B>) -> LastItem<B> {
@@ -420,16 +411,6 @@ impl RecallerConfig for LastItemConfig {
     }
 }
 
-impl<B: Backend> LastItem<B> {
-    fn states(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
-        let items = histories.items.clone();
-        match &self.seen {
-            Some(seen) => seen.forward(items),
-            None => self.items.lookup(items),
-        }
-    }
-}
-
 impl<B: Backend> SequenceRecaller<B> for LastItem<B> {
     type Config = LastItemConfig;
 
@@ -437,17 +418,22 @@ impl<B: Backend> SequenceRecaller<B> for LastItem<B> {
         &self.config
     }
 
-    fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
-        at_positions(self.states(histories), histories.last_positions()).unsqueeze_dim(1)
+    fn items(&self) -> &ItemTable<B> {
+        &self.items
     }
 
-    fn item_embeddings(&self) -> Tensor<B, 2> {
-        self.items.kept()
-    }
-
-    fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
-        let users = at_positions(self.states(&batch.histories), batch.positions.clone());
-        self.config.objective.mean_loss(users, &self.items, batch)
+    fn states(
+        &self,
+        histories: &SequenceBatch<B>,
+        positions: Tensor<B, 1, Int>,
+        _: Dropout,
+    ) -> Tensor<B, 3> {
+        let items = histories.items.clone();
+        let states = match &self.seen {
+            Some(seen) => seen.forward(items),
+            None => self.items.lookup(items),
+        };
+        at_positions(states, positions).unsqueeze_dim(1)
     }
 }
 
@@ -500,17 +486,18 @@ impl<B: Backend> SequenceRecaller<B> for Reuses<B> {
         &self.config
     }
 
-    fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
+    fn items(&self) -> &ItemTable<B> {
+        &self.items
+    }
+
+    fn states(
+        &self,
+        histories: &SequenceBatch<B>,
+        positions: Tensor<B, 1, Int>,
+        _: Dropout,
+    ) -> Tensor<B, 3> {
         let states = self.seen.forward(histories.items.clone());
-        at_positions(states, histories.last_positions()).unsqueeze_dim(1)
-    }
-
-    fn item_embeddings(&self) -> Tensor<B, 2> {
-        self.items.kept()
-    }
-
-    fn loss(&self, _: &TrainingBatch<B>) -> Tensor<B, 1> {
-        unimplemented!("it is not trained here")
+        at_positions(states, positions).unsqueeze_dim(1)
     }
 }
 

@@ -111,6 +111,32 @@ impl<B: Backend> ItemTable<B> {
     }
 }
 
+/// Where an objective gets item vectors.
+pub trait ItemVectors<B: Backend> {
+    /// The number of items, padding not counted.
+    fn items(&self) -> usize;
+
+    /// All vectors `[items + 1, dim]`, in single precision as those of some are.
+    fn all(&self) -> Tensor<B, 2>;
+
+    /// Those of some items `[n]`, as `[n, dim]`.
+    fn of(&self, items: Tensor<B, 1, Int>) -> Tensor<B, 2>;
+}
+
+impl<B: Backend> ItemVectors<B> for ItemTable<B> {
+    fn items(&self) -> usize {
+        self.items()
+    }
+
+    fn all(&self) -> Tensor<B, 2> {
+        self.all()
+    }
+
+    fn of(&self, items: Tensor<B, 1, Int>) -> Tensor<B, 2> {
+        self.lookup(items)
+    }
+}
+
 /// Written by hand, so that its parameter stands in [`ItemTable::CONTAINER`].
 impl<B: BurnBackend> Module<B> for ItemTable<B> {
     type Record = Param<Tensor<B, 2>>;

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::backend::{Backend, check_device};
 use crate::data::Catalog;
 use crate::files::write_file;
-use crate::model::{RecallerConfig, SequenceRecaller, Similarity};
+use crate::model::{RecallerConfig, SequenceRecaller, Similarity, drawn};
 use crate::{Error, Result};
 
 use super::run_folder::{self, RUN_FORMAT_VERSION, read_checked, read_manifest};
@@ -139,6 +139,15 @@ pub(super) fn model_name(version: &Path, files: &ModelFiles) -> Result<String> {
 }
 
 impl<B: Backend, C: RecallerConfig> Run<B, C> {
+    /// A run of a model and the catalog it was trained for.
+    pub fn new(model: C::Recaller<B>, catalog: Catalog) -> Self {
+        Self {
+            config: model.config().clone(),
+            model,
+            catalog,
+        }
+    }
+
     /// Writes the run as the next version of a run folder, which is made where there is none. A
     /// crash leaves the version before, whole.
     ///
@@ -176,7 +185,7 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
         let manifest = Manifest {
             format_version: RUN_FORMAT_VERSION,
             model: C::NAME.to_owned(),
-            similarity: self.model.similarity(),
+            similarity: self.model.config().describe().similarity,
             items: catalog.items,
             fingerprint: catalog.fingerprint,
             checksums: Checksums {
@@ -234,7 +243,7 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
             }
         };
         let weights = read(&files.weights, manifest.checksums.weights)?;
-        let mut model = config.init_for_loading::<B>(catalog.len(), device)?;
+        let mut model = drawn::<B, C>(&config, catalog.len(), 0, device)?;
         let mut store = SafetensorsStore::from_bytes(Some(weights));
         model
             .load_from(&mut store)
@@ -243,13 +252,14 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
             let reason = "its catalog is another one than that in catalog.json";
             return Err(damaged(&manifest_path, reason));
         }
-        if model.similarity() != manifest.similarity || catalog.len() != manifest.items {
+        let similarity = config.describe().similarity;
+        if similarity != manifest.similarity || catalog.len() != manifest.items {
             let reason = format!(
                 "it names {} items compared by {}, and the other files hold {} by {}",
                 manifest.items,
                 manifest.similarity,
                 catalog.len(),
-                model.similarity()
+                similarity
             );
             return Err(damaged(&manifest_path, reason));
         }

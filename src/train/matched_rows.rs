@@ -92,7 +92,7 @@ impl MatchedRows {
         let of = |id| old.index_of(id).map(|item| item.to_usize());
         let of_items = std::iter::once(Some(0)).chain(new.ids().map(of));
         let fewer = if new.len() == 1 { 2 } else { 1 };
-        let device = model.item_embeddings().device();
+        let device = model.items().device();
         let of_fewer_items = model
             .config()
             .build(fewer, &mut Weights::<B>::new(0, &device)?);

@@ -25,6 +25,7 @@ mod schedule;
 mod stretch;
 mod tables;
 mod trainer;
+mod training;
 mod warm_start;
 
 pub use adagrad::Adagrad;

@@ -14,7 +14,7 @@ use super::observer::{EpochReport, StepReport, TrainingObserver};
 use super::schedule::LearningRates;
 use crate::backend::{Backend, TrainingBackend};
 use crate::data::{Batcher, EpochBatches, HostBatch, Targets};
-use crate::model::{CarriedState, TrainableRecaller};
+use crate::model::{RecallerConfig, TrainableRecaller};
 use crate::{Error, Result};
 
 /// Makes the steps of a training, one stretch after another: epochs, or parts of them.
@@ -29,7 +29,8 @@ pub(super) struct Stretches<'a, B: TrainingBackend> {
     made: usize,
     /// What is left of the epoch at hand.
     batches: Option<EpochBatches>,
-    carried: Option<CarriedState<B>>,
+    /// The states that the next batch continues from, of a model that carries some.
+    carried: Vec<Tensor<B, 2>>,
 }
 
 /// How many steps a device is given before their losses and norms are asked for: whoever waits for each of them leaves
@@ -103,7 +104,7 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
             },
             made,
             batches: None,
-            carried: None,
+            carried: Vec::new(),
         }
     }
 
@@ -195,7 +196,7 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
     fn batches(&mut self, epoch: usize, made: usize, sums: &mut Sums) -> Result<Vec<HostBatch>> {
         let accumulate = self.config.accumulate;
         let batches = self.batches.get_or_insert_with(|| {
-            self.carried = None;
+            self.carried.clear();
             let mut batches = self.batcher.epoch(epoch);
             // Those that were taken before training was interrupted.
             batches.by_ref().take(made * accumulate).for_each(drop);
@@ -262,15 +263,16 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
         share: f64,
     ) -> Result<(Tensor<B::InnerBackend, 1>, ModelGradients<B>)> {
         let batch = batch.to_device(self.device);
-        batch.histories.check_features(model.user_features())?;
+        let description = model.config().describe();
+        batch.histories.check_features(description.user_features)?;
         optimizer.gradients(model, |model| {
-            let loss = match model.stateful() {
-                Some(model) => {
-                    let (loss, carry) = model.loss_carrying(&batch, self.carried.take());
-                    self.carried = carry;
-                    loss
-                }
-                None => model.loss(&batch),
+            let loss = if description.carries_states {
+                let carried = std::mem::take(&mut self.carried);
+                let (loss, carried) = model.loss_carrying(&batch, carried);
+                self.carried = carried;
+                loss
+            } else {
+                model.loss(&batch)
             };
             match share {
                 1.0 => loss,

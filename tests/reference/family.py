@@ -217,7 +217,10 @@ def item2vec():
 
 
 def model(weights, users, loss):
-    flat = {name: {"shape": list(value.shape), "values": value.flatten().tolist()} for name, value in weights.items()}
+    # A table of items has its vectors in a field.
+    tables = {"embedding", "context", "features"}
+    named = {name + ".vectors" * (name.split(".")[-1] in tables): value for name, value in weights.items()}
+    flat = {name: {"shape": list(value.shape), "values": value.flatten().tolist()} for name, value in named.items()}
     return {"weights": flat, "users": users.flatten().tolist(), "loss": float(loss)}
 
 
