@@ -37,12 +37,8 @@ struct Permute<B: Backend> {
 }
 
 impl<B: Backend> ModuleMapper<B> for Permute<B> {
-    fn enter_module(&mut self, _: &str, container: &str) {
+    fn exit_module(&mut self, _: &str, container: &str) {
         self.of_items = container == ItemTable::<B>::CONTAINER;
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.of_items = false;
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {

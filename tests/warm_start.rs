@@ -284,10 +284,7 @@ fn another_model_and_another_catalog_are_refused() {
     let other_size = fit(&gru().with_dim(5), warm(start()), &new, 2).map(drop);
     let other_kind = SasRecConfig::new().with_dim(6);
     let other_kind = fit(&other_kind, warm(start()), &new, 2).map(drop);
-    for (refused, name) in [
-        (other_size, "embedding.vectors"),
-        (other_kind, "ends.embedding.vectors"),
-    ] {
+    for (refused, name) in [(other_size, "embedding"), (other_kind, "ends.embedding")] {
         let refused = refused.unwrap_err();
         let named = matches!(&refused, Error::OtherModel { weights, .. } if weights == name);
         assert!(named, "{refused}");
@@ -546,13 +543,13 @@ impl Tables {
 }
 
 impl ModuleVisitor<Train> for Tables {
-    fn enter_module(&mut self, name: &str, container: &str) {
+    fn enter_module(&mut self, name: &str, _container: &str) {
         self.path.push(name.to_owned());
-        self.container = container.to_owned();
     }
 
-    fn exit_module(&mut self, _name: &str, _container: &str) {
+    fn exit_module(&mut self, _name: &str, container: &str) {
         self.path.pop();
+        self.container = container.to_owned();
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<Train, D>>) {

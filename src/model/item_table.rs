@@ -40,8 +40,8 @@ pub struct ItemTable<B: BurnBackend> {
 }
 
 impl<B: BurnBackend> ItemTable<B> {
-    /// The type by which visitors and mappers of a model's parameters know its item tables: the
-    /// `container_type` of [`ModuleVisitor::enter_module`]. No derived module has it, whatever its name.
+    /// The type by which visitors and mappers of a model's parameters know an item table: right before its
+    /// vectors, they enter and leave a module of this `container_type`, which is no derived module's.
     pub const CONTAINER: &'static str = CONTAINER;
 
     /// A table of these vectors `[items + 1, dim]`, which is trained.
@@ -137,7 +137,8 @@ impl<B: Backend> ItemVectors<B> for ItemTable<B> {
     }
 }
 
-/// Written by hand, so that its parameter stands in [`ItemTable::CONTAINER`].
+/// Written by hand, so that visitors can tell it from every other module, while its parameter has the
+/// name of the field that the table is in.
 impl<B: BurnBackend> Module<B> for ItemTable<B> {
     type Record = Param<Tensor<B, 2>>;
 
@@ -156,15 +157,15 @@ impl<B: BurnBackend> Module<B> for ItemTable<B> {
     }
 
     fn visit<V: ModuleVisitor<B>>(&self, visitor: &mut V) {
-        visitor.enter_module("vectors", Self::CONTAINER);
+        visitor.enter_module("", Self::CONTAINER);
+        visitor.exit_module("", Self::CONTAINER);
         self.vectors.visit(visitor);
-        visitor.exit_module("vectors", Self::CONTAINER);
     }
 
     fn map<M: ModuleMapper<B>>(self, mapper: &mut M) -> Self {
-        mapper.enter_module("vectors", Self::CONTAINER);
+        mapper.enter_module("", Self::CONTAINER);
+        mapper.exit_module("", Self::CONTAINER);
         let vectors = Module::<B>::map(self.vectors, mapper);
-        mapper.exit_module("vectors", Self::CONTAINER);
         Self { vectors }
     }
 
@@ -210,33 +211,35 @@ impl<B: BurnBackend> ModuleDisplay for ItemTable<B> {}
 
 /// The place of a visitor or mapper among a model's parameters.
 #[derive(Debug, Default)]
-pub(crate) struct ParameterPath(Vec<(String, bool)>);
+pub(crate) struct ParameterPath {
+    names: Vec<String>,
+    is_items: bool,
+}
 
 impl ParameterPath {
     /// Follows [`ModuleVisitor::enter_module`].
-    pub(crate) fn enter(&mut self, name: &str, container: &str) {
-        let is_items = container == CONTAINER;
-        self.0.push((name.to_owned(), is_items));
+    pub(crate) fn enter(&mut self, name: &str) {
+        self.names.push(name.to_owned());
     }
 
     /// Follows [`ModuleVisitor::exit_module`].
-    pub(crate) fn exit(&mut self) {
-        self.0.pop();
+    pub(crate) fn exit(&mut self, container: &str) {
+        self.names.pop();
+        self.is_items = container == CONTAINER;
     }
 
     /// Whether the parameter here is an [`ItemTable`]'s.
     pub(crate) fn is_items(&self) -> bool {
-        self.0.last().is_some_and(|&(_, is_items)| is_items)
+        self.is_items
     }
 
     /// The name of the parameter here, from the model down.
     pub(crate) fn name(&self) -> String {
-        let names: Vec<&str> = self.0.iter().map(|(name, _)| name.as_str()).collect();
-        names.join(".")
+        self.names.join(".")
     }
 
     /// The last part of the name.
     pub(crate) fn field(&self) -> &str {
-        self.0.last().map_or("", |(name, _)| name)
+        self.names.last().map_or("", |name| name)
     }
 }

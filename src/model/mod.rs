@@ -37,6 +37,7 @@ pub use item_table::{ItemTable, ItemVectors};
 pub use item2vec::{Item2Vec, Item2VecConfig};
 pub use multi_interest::{InterestExtractor, LabelAttention, MultiInterest, MultiInterestConfig};
 pub use objective::{Loss, Objective, SampledLoss, SampledScores, ScoreActivation};
+pub(crate) use sasrec::TransformerBlock;
 pub use sasrec::{Block, SasRec, SasRecConfig};
 pub use similarity::Similarity;
 pub use table_precision::TablePrecision;

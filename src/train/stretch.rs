@@ -10,7 +10,7 @@ use super::config::TrainerConfig;
 use super::decay::Decay;
 use super::gradients::ModelGradients;
 use super::model_optimizer::ModelOptimizer;
-use super::observer::{EpochReport, StepReport, TrainingObserver};
+use super::observer::{EpochReport, StepReport, TrainingObserver, TrainingPlan};
 use super::schedule::LearningRates;
 use crate::backend::{Backend, TrainingBackend};
 use crate::data::{Batcher, EpochBatches, HostBatch, Targets};
@@ -105,6 +105,17 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
             made,
             batches: None,
             carried: Vec::new(),
+        }
+    }
+
+    /// What observers are told at the start, on a catalog of `items` items and after the epochs `done`.
+    pub(super) fn plan<'p>(&self, items: usize, done: &'p [EpochReport]) -> TrainingPlan<'p> {
+        TrainingPlan {
+            epochs: self.config.epochs,
+            steps_per_epoch: self.per_epoch,
+            targets: self.batcher.target_counts(items),
+            metric: self.config.metric,
+            done,
         }
     }
 

@@ -11,7 +11,7 @@ use super::finite::all_finite;
 use super::half::check_half_tables;
 use super::identity::Identity;
 use super::model_optimizer::ModelOptimizer;
-use super::observer::{EpochReport, TrainingObserver, TrainingPlan};
+use super::observer::{EpochReport, TrainingObserver};
 use super::outcome::{StopReason, Trained};
 use super::stretch::Stretches;
 use super::training::{Training, TrainingClock};
@@ -136,25 +136,14 @@ impl<'a> Trainer<'a> {
         M: TrainableRecaller<B>,
     {
         let config = self.config.clone();
-        config.validate()?;
-        let evaluation = config.evaluation();
-        check(&model, split, &config, &evaluation)?;
-        let batcher = batcher(&model, split, &config)?;
-        let parameters = Module::<B>::num_params(&model);
-        let identity = Identity::new(split, &model.settings(), parameters, &config)?;
+        let (evaluation, batcher, identity) = prepared(&model, split, &config)?;
         let _lock = (self.checkpoints.as_ref())
             .map(Checkpoints::lock)
             .transpose()?;
         let mut training = self.begin::<B, M>(model, split, identity, device)?;
         let made = training.progress.steps();
         let mut stretches = Stretches::new(&config, &batcher, device, made);
-        let plan = TrainingPlan {
-            epochs: config.epochs,
-            steps_per_epoch: stretches.steps_per_epoch(),
-            targets: batcher.target_counts(split.catalog().len()),
-            metric: config.metric,
-            done: &training.progress.epochs,
-        };
+        let plan = stretches.plan(split.catalog().len(), &training.progress.epochs);
         for observer in &mut self.observers {
             observer.on_start(&plan)?;
         }
@@ -194,14 +183,7 @@ impl<'a> Trainer<'a> {
                 break StopReason::Observer;
             }
         };
-        let progress = training.progress;
-        Ok(Trained {
-            model: training.best,
-            best_epoch: progress.best_epoch,
-            epochs: progress.epochs,
-            train_seconds: progress.train_seconds,
-            stop,
-        })
+        Ok(Trained::new(training.best, training.progress, stop))
     }
 
     /// The training as it begins: resumed, from another model's weights, or from the model's own.
@@ -271,6 +253,21 @@ impl<'a> Trainer<'a> {
             (None, _) => Ok(()),
         }
     }
+}
+
+/// What a training is judged by, its batches, and what distinguishes it from others; all of it checked.
+fn prepared<B: TrainingBackend>(
+    model: &impl SequenceRecaller<B>,
+    split: &Split,
+    config: &TrainerConfig,
+) -> Result<(Evaluation, Batcher, Identity)> {
+    config.validate()?;
+    let evaluation = config.evaluation();
+    check(model, split, config, &evaluation)?;
+    let batcher = batcher(model, split, config)?;
+    let parameters = Module::<B>::num_params(model);
+    let identity = Identity::new(split, &model.settings(), parameters, config)?;
+    Ok((evaluation, batcher, identity))
 }
 
 /// Refuses a model that can't be trained so, or is not of the split's catalog.

@@ -217,10 +217,7 @@ def item2vec():
 
 
 def model(weights, users, loss):
-    # A table of items has its vectors in a field.
-    tables = {"embedding", "context", "features"}
-    named = {name + ".vectors" * (name.split(".")[-1] in tables): value for name, value in weights.items()}
-    flat = {name: {"shape": list(value.shape), "values": value.flatten().tolist()} for name, value in named.items()}
+    flat = {name: {"shape": list(value.shape), "values": value.flatten().tolist()} for name, value in weights.items()}
     return {"weights": flat, "users": users.flatten().tolist(), "loss": float(loss)}
 
 
