@@ -44,10 +44,10 @@ impl<B: BurnBackend> ItemTable<B> {
     /// vectors, they enter and leave a module of this `container_type`, which is no derived module's.
     pub const CONTAINER: &'static str = CONTAINER;
 
-    /// A table of these vectors `[items + 1, dim]`, which is trained.
+    /// A table of these vectors `[items + 1, dim]`, which is trained, whatever they were computed of.
     pub fn new(vectors: Tensor<B, 2>) -> Self {
         Self {
-            vectors: Param::from_tensor(vectors),
+            vectors: Param::from_tensor(vectors.detach()),
         }
     }
 
