@@ -76,8 +76,9 @@ impl<B: Backend> SequenceRecaller<B> for GatedMean<B> {
 fn main() -> Result<()> {
     let dataset = Dataset::new(Synthetic::default().generate(), Filters::default())?;
     let (catalog, device) = (dataset.catalog().clone(), Default::default());
+    let config = GatedMeanConfig::new();
     let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
-    let model = GatedMeanConfig::new().init::<Autodiff<Flex>>(catalog.len(), 42, &device)?;
+    let model = config.init::<Autodiff<Flex>>(catalog.len(), 42, &device)?;
     let trainer = TrainerConfig::new().with_epochs(2).with_batch_size(256);
     let model = Trainer::new(trainer).fit(model, &split, &device)?.model;
 
@@ -89,7 +90,7 @@ fn main() -> Result<()> {
     let folder = tempfile::tempdir().expect("a folder for the run");
     let data = StageData::new(&dataset, TrainingSequences::all(&dataset), catalog.clone())?;
     let plan = StagePlan::new(Fusion::RoundRobin).channel("model", ChannelKind::Model);
-    let run = Run::<Flex, GatedMeanConfig>::new(model, catalog);
+    let run = Run::<Flex, _>::new(config, model, catalog);
     plan.save(folder.path(), &run, data, &device)?;
 
     let models = ModelRegistry::<Flex>::builtin().with::<GatedMeanConfig>();
