@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::nn::{LayerNorm, Linear};
 use ndarray::{Array1, Array2, s};
 
-use super::weights::{TorchWeights, items, parameter, row_parameter};
+use super::weights::{TorchWeights, item_table, items, parameter, row_parameter};
 use crate::backend::{Activation, Backend};
 use crate::model::{Objective, RecallerConfig, SasRec, SasRecConfig, TransformerBlock};
 use crate::{Error, Result, checks};
@@ -95,20 +95,13 @@ impl TorchSasRec {
         device: &B::Device,
     ) -> Result<SasRec<B>> {
         let weights = TorchWeights::read(path.as_ref())?;
-        check_kind(&weights)?;
+        refuse_others(&weights)?;
         let table = weights.table(&format!("{}.weight", self.items), None)?;
         let dim = table.ncols();
         checks::at_least_one(&[("heads", self.heads), ("dim", dim)])?;
         checks::heads(self.heads, dim)?;
         let positions = weights.table(&format!("{}.weight", self.positions), Some(dim))?;
-        let mut layers = Vec::new();
-        for place in 0.. {
-            let name = |part: &str| format!("{}.layers.{place}.{part}", self.encoder);
-            if place > 0 && !weights.has(&name("norm1.weight")) {
-                break;
-            }
-            layers.push(TorchBlock::read(&weights, name, dim)?);
-        }
+        let layers = EncoderLayer::read_all(&weights, &self.encoder, dim)?;
         let norm = Norm::read(&weights, &format!("{}.norm", self.encoder), dim)?;
         weights.finish()?;
 
@@ -130,16 +123,16 @@ impl TorchSasRec {
         }
         norm.fill(&mut model.ends.norm, device);
         if let Some(inputs) = &mut model.ends.input_embedding {
-            *inputs = parameter(&outputs / (dim as f32).sqrt(), device);
+            *inputs = item_table(&outputs / (dim as f32).sqrt(), device);
         }
-        model.ends.embedding = parameter(outputs, device);
+        model.ends.embedding = item_table(outputs, device);
         model.ends.positions = parameter(positions, device);
         Ok(model)
     }
 }
 
-/// Refuses the tensors of other models by the same name.
-fn check_kind(weights: &TorchWeights) -> Result<()> {
+/// Refuses models that are called SASRec and are others.
+fn refuse_others(weights: &TorchWeights) -> Result<()> {
     for (name, reason) in [
         (
             "trm_encoder.layer.0.multi_head_attention.query.weight",
@@ -162,7 +155,7 @@ fn check_kind(weights: &TorchWeights) -> Result<()> {
 type TorchLinear = (Array2<f32>, Array1<f32>);
 
 /// A layer of an `nn.TransformerEncoder`.
-struct TorchBlock {
+struct EncoderLayer {
     before: Norm,
     projections: TorchLinear,
     projection: TorchLinear,
@@ -171,7 +164,39 @@ struct TorchBlock {
     second: TorchLinear,
 }
 
-impl TorchBlock {
+impl EncoderLayer {
+    /// The layers of an `nn.TransformerEncoder`. Where there is none, the first is said to be missing.
+    fn read_all(weights: &TorchWeights, encoder: &str, dim: usize) -> Result<Vec<Self>> {
+        let mut layers = Vec::new();
+        for place in 0.. {
+            let name = |part: &str| format!("{encoder}.layers.{place}.{part}");
+            if place > 0 && !weights.has(&name("norm1.weight")) {
+                break;
+            }
+            layers.push(Self::read(weights, name, dim)?);
+        }
+        Ok(layers)
+    }
+
+    /// Sets a block of ours, whose feed-forward part is `width` wide, to what this one does.
+    fn fill<B: Backend>(self, ours: &mut TransformerBlock<B>, width: usize, device: &B::Device) {
+        let dim = self.projection.0.nrows();
+        self.before.fill(&mut ours.attention_norm, device);
+        fill_linear(&mut ours.attention_in, self.projections, device);
+        fill_linear(&mut ours.attention_out, self.projection, device);
+        self.between.fill(&mut ours.feed_norm, device);
+        let (first, biases) = self.first;
+        let (second, last) = self.second;
+        // Hidden values beyond those that are there are 0, and nothing is made of them.
+        let first = (widen(&first, width, dim), widen_row(&biases, width));
+        fill_linear(&mut ours.feed_in, first, device);
+        fill_linear(
+            &mut ours.feed_out,
+            (widen(&second, dim, width), last),
+            device,
+        );
+    }
+
     fn read(weights: &TorchWeights, name: impl Fn(&str) -> String, dim: usize) -> Result<Self> {
         let linear = |weight: &str, bias: &str, outputs: usize, inputs: usize| {
             let weight = weights.matrix(&name(weight), outputs, inputs)?;
@@ -196,25 +221,6 @@ impl TorchBlock {
             first: linear("linear1.weight", "linear1.bias", hidden, dim)?,
             second: linear("linear2.weight", "linear2.bias", dim, hidden)?,
         })
-    }
-
-    /// Puts the weights into a block whose feed-forward layer has `width` hidden values.
-    fn fill<B: Backend>(self, ours: &mut TransformerBlock<B>, width: usize, device: &B::Device) {
-        self.before.fill(&mut ours.attention_norm, device);
-        fill_linear(&mut ours.attention_in, self.projections, device);
-        fill_linear(&mut ours.attention_out, self.projection, device);
-        self.between.fill(&mut ours.feed_norm, device);
-        let (first, biases) = self.first;
-        let (second, last) = self.second;
-        let dim = last.len();
-        // Hidden values beyond those that are there are 0, and nothing is made of them.
-        let first = (widen(&first, width, dim), widen_row(&biases, width));
-        fill_linear(&mut ours.feed_in, first, device);
-        fill_linear(
-            &mut ours.feed_out,
-            (widen(&second, dim, width), last),
-            device,
-        );
     }
 }
 
