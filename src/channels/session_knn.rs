@@ -9,7 +9,8 @@ use super::taken_by::TakenBy;
 use crate::recall::{Candidates, Places, Reason, RecallChannel, UserContext, best_by_scores};
 
 settings! {
-    /// The settings of [`SessionKnn`], whose defaults were chosen on validation splits (docs/benchmarks.md).
+    /// The settings of [`SessionKnn`], whose defaults were chosen on validation splits
+    /// (docs/benchmarks.md).
     #[derive(Eq)]
     pub struct SessionKnnConfig {
         /// How many of the latest sessions with an item are considered.

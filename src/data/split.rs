@@ -6,8 +6,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::catalog::Catalog;
 use super::dataset::Dataset;
+use super::fields::date;
 use super::fingerprint::Fingerprint;
-use super::rows::date;
 use super::sequences::Sequences;
 use super::spans::{Spans, narrow};
 use super::time_unit::TimeUnit;

@@ -123,7 +123,7 @@ fn served_catalog<B: Backend, C: RecallerConfig>(
         });
     }
     let features = of_data.user_features();
-    if run.model.user_features() > 0 && features != run.catalog.user_features() {
+    if run.model.config().describe().user_features > 0 && features != run.catalog.user_features() {
         let reason = format!(
             "those of the stage's data are {features:?}; take the catalog of the same split"
         );

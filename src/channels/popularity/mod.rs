@@ -15,9 +15,9 @@ use crate::{Error, Result, checks};
 use crate::recall::{Candidate, Candidates, Reason, RecallChannel, UserContext};
 
 use clock::DataClock;
-use tally::{Counted, Ranked, Tally};
+use tally::{LogRow, Ranked, Tally};
 
-pub use config::{Measure, PopularityConfig};
+pub use config::{InteractionWeight, PopularityConfig};
 
 /// After how many observed interactions, or how long, the lists are put in order again.
 const OBSERVED: usize = 256;
@@ -33,7 +33,7 @@ const AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 /// interactions say so: one from a machine whose clock is ahead moves nothing.
 ///
 /// ```
-/// use seqrec::channels::{Measure, PopularityConfig};
+/// use seqrec::channels::{InteractionWeight, PopularityConfig};
 /// use seqrec::data::{Dataset, Filters, Interaction, Interactions, ItemIndex};
 /// use seqrec::recall::RecallChannel;
 ///
@@ -47,7 +47,7 @@ const AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 /// ].into_iter().collect();
 /// let data = Dataset::new(log.clone(), Filters::default())?.training_data().with_log(log)?;
 /// let bought = PopularityConfig::new().fit(&data)?;
-/// let revenue = PopularityConfig::new().with_measure(Measure::Value).fit(&data)?;
+/// let revenue = PopularityConfig::new().with_measure(InteractionWeight::Value).fit(&data)?;
 /// let nobody = [(&[][..]).into()];
 /// assert_eq!(bought.recall(&nobody, 1, None)?.items(0), [ItemIndex::new(1)]);
 /// assert_eq!(revenue.recall(&nobody, 1, None)?.items(0), [ItemIndex::new(2)]);
@@ -83,7 +83,7 @@ impl PopularityConfig {
     ///
     /// # Errors
     /// [`Error::InvalidValue`] for the first invalid setting: among them event types and
-    /// [`Measure::Value`] of data without a log, and [`by_segment`](Self::by_segment) of data without
+    /// [`InteractionWeight::Value`] of data without a log, and [`by_segment`](Self::by_segment) of data without
     /// [segments](TrainingData::with_segments).
     pub fn fit(&self, data: &TrainingData) -> Result<Popularity> {
         if self.by_segment && !data.has_segments() {
@@ -116,7 +116,7 @@ impl PopularityConfig {
             let item = items[log.item_numbers()[row] as usize]?;
             let event = log.event(row);
             let counts = wanted.is_empty() || event.is_some_and(|event| wanted.contains(event));
-            counts.then(|| Counted {
+            counts.then(|| LogRow {
                 item,
                 time: log.times()[row],
                 value: log.value(row),
@@ -131,13 +131,13 @@ impl PopularityConfig {
             let reason = "sequences have no event types: `TrainingData::with_log`";
             return Err(Error::invalid("events", event, reason));
         }
-        if self.measure == Measure::Value {
+        if self.measure == InteractionWeight::Value {
             let reason = "sequences have no values: `TrainingData::with_log`";
             return Err(Error::invalid("measure", "value", reason));
         }
         let rows = (0..data.sequences().len()).flat_map(|sequence| {
             let history = data.sequences().history(sequence);
-            (history.items().iter().enumerate()).map(move |(place, &item)| Counted {
+            (history.items().iter().enumerate()).map(move |(place, &item)| LogRow {
                 item,
                 time: history.times().get(place).copied().unwrap_or(0.0),
                 value: None,
@@ -150,7 +150,7 @@ impl PopularityConfig {
 
 impl Popularity {
     fn of_rows<'a>(
-        rows: impl Iterator<Item = Counted<'a>> + Clone,
+        rows: impl Iterator<Item = LogRow<'a>> + Clone,
         config: &PopularityConfig,
     ) -> Result<Self> {
         for (field, value) in [("window", config.window), ("half_life", config.half_life)] {
@@ -231,7 +231,7 @@ impl RecallChannel for Popularity {
         if !events.is_empty() && !event.is_some_and(|event| events.contains(event)) {
             return;
         }
-        let row = Counted {
+        let row = LogRow {
             item,
             time: interaction.time,
             value: interaction.value,

@@ -12,9 +12,6 @@ use crate::Result;
 
 pub use writer::SequenceStoreWriter;
 
-/// The version of sequence stores that this build writes and reads.
-const SEQUENCE_STORE_VERSION: u32 = 1;
-
 /// A data set whose sequences lie in a file: made once, in memory that does not depend on the number
 /// of interactions, and mapped from then on.
 ///
@@ -97,9 +94,10 @@ impl SequenceStore {
     /// CRC-32 of a store's header, which has those of all that is in it.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) when the file can't be read.
+    /// [`Error::Io`](crate::Error::Io) when the file can't be read, and
+    /// [`Error::Damaged`](crate::Error::Damaged) when it begins with no whole header.
     pub(crate) fn checksum(path: &Path) -> Result<u32> {
-        Ok(crc32fast::hash(&file::header_bytes(path)?))
+        file::checksum(path)
     }
 
     /// Where it is.
