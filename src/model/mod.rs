@@ -205,12 +205,6 @@ pub trait SequenceRecaller<B: Backend>: Module<B> + ModuleDisplay + Sync + 'stat
 
 /// A model on a backend with gradients, whose inner model recalls without them. Whatever derives
 /// `Module` and is a [`SequenceRecaller`] is one.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` can't be trained on the backend `{B}`",
-    label = "this model has no gradients",
-    note = "make the model on a backend with gradients: `config.init::<Autodiff<Flex>>(..)` in place of \
-            `config.init::<Flex>(..)`"
-)]
 pub trait TrainableRecaller<B: TrainingBackend>:
     SequenceRecaller<B>
     + AutodiffModule<B, InnerModule: SequenceRecaller<B::InnerBackend, Config = Self::Config>>
