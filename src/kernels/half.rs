@@ -5,6 +5,7 @@ use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 
 use super::random;
+use super::scoring::LARGEST_HALF;
 
 /// Rows to a piece of work.
 const PIECE: usize = 256;
@@ -60,9 +61,6 @@ super::for_each_instruction_set! {
         }
     }
 }
-
-/// The largest number of half precision.
-pub(crate) const LARGEST_HALF: f32 = 65_504.0;
 
 /// A number from 0 up to 1, in steps of 2^-13: as fine as what half precision lacks of single.
 #[inline(always)]
