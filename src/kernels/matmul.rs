@@ -29,7 +29,6 @@ impl<'a> Matrix<'a> {
     }
 
     /// The first columns of a matrix whose rows begin `stride` values apart.
-    #[cfg(any(feature = "flex", feature = "ndarray"))]
     pub(crate) fn strided(values: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
         assert!(columns <= stride, "rows do not overlap");
         let used = rows
@@ -45,13 +44,11 @@ impl<'a> Matrix<'a> {
     }
 
     /// All values of a matrix whose rows lie one after another.
-    #[cfg(any(feature = "flex", feature = "ndarray"))]
     pub(crate) fn values(self) -> &'a [f32] {
         self.values
     }
 
     /// The transpose as the left side of a product, without moving anything.
-    #[cfg(any(feature = "flex", feature = "ndarray"))]
     pub(crate) fn t(self) -> Left<'a> {
         Left {
             values: self.values,
@@ -63,7 +60,6 @@ impl<'a> Matrix<'a> {
     }
 
     /// The transpose in row-major order, written to `out`.
-    #[cfg(any(feature = "flex", feature = "ndarray"))]
     pub(crate) fn transpose_into(self, out: &mut [f32]) {
         assert_eq!(
             out.len(),
@@ -78,7 +74,6 @@ impl<'a> Matrix<'a> {
     }
 
     /// The transpose in row-major order.
-    #[cfg(any(feature = "flex", feature = "ndarray"))]
     pub(crate) fn transposed(self) -> Vec<f32> {
         let mut out = vec![0.0; self.rows * self.columns];
         self.transpose_into(&mut out);
@@ -114,7 +109,6 @@ pub(crate) fn matmul<'a>(out: &mut [f32], left: impl Into<Left<'a>>, right: Matr
 }
 
 /// `out += left · right`, on the calling thread; `out` is row-major.
-#[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) fn matmul_add<'a>(out: &mut [f32], left: impl Into<Left<'a>>, right: Matrix<'_>) {
     multiply(out, true, left.into(), right);
 }

@@ -6,40 +6,25 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod activation;
-#[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod adam;
-#[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod attention;
-#[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod convolution;
 pub(crate) mod dropout;
-#[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod elementwise;
-#[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod gru;
 #[cfg(feature = "flex")]
 pub(crate) mod half;
-#[cfg(any(
-    feature = "flex",
-    feature = "ndarray",
-    feature = "hnsw_rs",
-    feature = "milvus"
-))]
 pub(crate) mod inner_product;
-#[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod layer_norm;
 pub(crate) mod least_squares;
-#[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod linear;
 pub(crate) mod matmul;
 pub(crate) mod pairwise;
 pub(crate) mod panels;
 pub(crate) mod precision;
 pub(crate) mod random;
-#[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod rows;
 pub(crate) mod scoring;
-#[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod softmax;
 pub(crate) mod top_k;
 

@@ -36,7 +36,6 @@ pub use model_optimizer::ModelOptimizer;
 pub use new_items::NewItems;
 pub use observer::{CsvLog, EpochReport, StepReport, TrainingObserver, TrainingPlan};
 pub use optimizer::Optimizer;
-pub use optimizer_state::OptimizerState;
 pub use outcome::{StopReason, Trained};
 #[cfg(feature = "progress")]
 pub use progress::ProgressBars;

@@ -43,26 +43,20 @@ impl Optimizer {
         gradient: RowGradient<B>,
         state: Option<OptimizerState<B, 2>>,
     ) -> (Tensor<B, 2>, OptimizerState<B, 2>) {
-        let RowGradient { indices, values } = gradient;
         match self {
-            Self::Adam(adam) => adam.step_rows(learning_rate, table, indices, values, state),
+            Self::Adam(adam) => adam.step_rows(learning_rate, table, gradient, state),
             Self::Adagrad(adagrad) => {
-                let state = state.unwrap_or_else(|| OptimizerState::of(&table));
+                let RowGradient { indices, values } = gradient;
                 let rows = |of: &Tensor<B, 2>| backend::select_rows(of.clone(), indices.clone());
-                let before = OptimizerState {
-                    time: state.time,
-                    moment_1: rows(&state.moment_1),
-                    moment_2: rows(&state.moment_2),
-                };
-                let (new, after) = adagrad.step(learning_rate, rows(&table), values, before);
-                let seed = after.time as u64;
-                let moved = |of, new| backend::replace_rows(of, indices.clone(), new, seed);
-                let state = OptimizerState {
-                    time: after.time,
-                    moment_1: moved(state.moment_1, after.moment_1),
-                    moment_2: moved(state.moment_2, after.moment_2),
-                };
-                (moved(table, new), state)
+                let (time, all) = OptimizerState::moments(state, &table);
+                let before = OptimizerState::new(time, all.each_ref().map(rows));
+                let (new, after) = adagrad.step(learning_rate, rows(&table), values, Some(before));
+                let (time, after) = OptimizerState::moments(Some(after), &new);
+                let moved = |of, new| backend::replace_rows(of, indices.clone(), new, time as u64);
+                let [mean, squares] = all;
+                let [new_mean, new_squares] = after;
+                let moments = [moved(mean, new_mean), moved(squares, new_squares)];
+                (moved(table, new), OptimizerState::new(time, moments))
             }
         }
     }
@@ -78,7 +72,6 @@ impl<B: Backend> SimpleOptimizer<B> for Optimizer {
         gradient: Tensor<B, D>,
         state: Option<Self::State<D>>,
     ) -> (Tensor<B, D>, Option<Self::State<D>>) {
-        let state = state.unwrap_or_else(|| OptimizerState::of(&parameter));
         let (parameter, state) = match self {
             Self::Adam(adam) => adam.step(learning_rate, parameter, gradient, state),
             Self::Adagrad(adagrad) => adagrad.step(learning_rate, parameter, gradient, state),
@@ -87,10 +80,6 @@ impl<B: Backend> SimpleOptimizer<B> for Optimizer {
     }
 
     fn to_device<const D: usize>(state: Self::State<D>, device: &B::Device) -> Self::State<D> {
-        OptimizerState {
-            time: state.time,
-            moment_1: state.moment_1.to_device(device),
-            moment_2: state.moment_2.to_device(device),
-        }
+        state.map(|moment| moment.to_device(device))
     }
 }
