@@ -2,8 +2,8 @@
 
 use burn::tensor::{DType, Tensor};
 
-use super::operations::{HostFloats, primitive, tensor};
-use super::row_gradients::RowGradient;
+use super::lookup::RowGradient;
+use super::primitives::{HostFloats, primitive, tensor};
 use super::{Backend, replace_rows, rows, select_rows};
 pub use crate::kernels::adam::Adam;
 use crate::kernels::adam::{step, step_rows};

@@ -7,8 +7,9 @@ use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, TensorData, TensorMetadata};
 
 use super::Backend;
-use super::operations::{Fused, from_values, primitive, tensor};
+use super::operations::Fused;
 use super::padding::PaddedPlaces;
+use super::primitives::{from_values, primitive, tensor};
 use crate::kernels::convolution::convolve;
 
 /// Each token's `values` `[tokens, dim]` mixed with those of earlier tokens of its sequence,

@@ -15,7 +15,7 @@ use burn_ir::{CustomOpIr, HandleContainer, OperationIr, OperationOutput, TensorI
 
 use super::operations::Operations;
 use super::random_bits::RandomBits;
-use super::{Backend, rows};
+use super::{Backend, lookup};
 use crate::kernels::random::{FIRST_FACTOR, SECOND_FACTOR, STEP};
 
 impl<R, F, I, T> Operations for CubeBackend<R, F, I, T>
@@ -75,7 +75,7 @@ impl<B: FusionBackend + Backend> Operations for Fusion<B> {
     fn select_rows(table: FloatTensor<Self>, indices: IntTensor<Self>) -> FloatTensor<Self> {
         let shape = Shape::new([indices.shape[0], table.shape[1]]);
         if shape[1] > 1 {
-            return rows::select_by_tensors::<Self>(table, indices);
+            return lookup::select_by_tensors::<Self>(table, indices);
         }
         // Where rows of one number meet wider ones, burn 0.21 fuses both to a kernel that reads the numbers of
         // other rows (`select_indices` in burn-cubecl-fusion).
@@ -90,7 +90,7 @@ impl<B: FusionBackend + Backend> Operations for Fusion<B> {
             let indices = handles.get_int_tensor::<B>(indices);
             handles.register_float_tensor::<B>(&rows.id, B::float_select(table, 0, indices));
         });
-        rows::in_single::<Self>(selected)
+        lookup::in_single::<Self>(selected)
     }
 }
 

@@ -5,7 +5,8 @@ use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Int, Tensor, TensorMetadata};
 
 use super::Backend;
-use super::operations::{Fused, from_values, primitive, tensor};
+use super::operations::Fused;
+use super::primitives::{from_values, primitive, tensor};
 use super::random_bits::RandomBits;
 use crate::kernels::dropout::{DropoutRule, apply};
 

@@ -8,8 +8,9 @@ use burn::tensor::{DType, TensorMetadata};
 use burn_flex::FlexTensor;
 use half::f16;
 
-use super::operations::{HostFloats, Operations, from_values};
-use super::rows;
+use super::operations::Operations;
+use super::primitives::{HostFloats, from_values};
+use super::{lookup, rows};
 use crate::kernels;
 
 /// A contiguous tensor of `f32`.
@@ -45,7 +46,7 @@ impl Operations for Flex {
 
     fn select_rows(table: FloatTensor<Self>, indices: IntTensor<Self>) -> FloatTensor<Self> {
         if table.dtype() != DType::F16 {
-            return rows::select_by_tensors::<Self>(table, indices);
+            return lookup::select_by_tensors::<Self>(table, indices);
         }
         let [rows, dim] = table.shape().dims();
         let numbers = rows::numbers::<Self>(indices, rows);

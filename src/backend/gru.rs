@@ -5,8 +5,9 @@ use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, TensorMetadata, activation};
 
 use super::Backend;
-use super::operations::{Fused, from_values, primitive, tensor};
+use super::operations::Fused;
 use super::padding::real_steps;
+use super::primitives::{from_values, primitive, tensor};
 use crate::kernels::gru::{GruShape, GruWeights, backward, forward};
 
 /// One GRU layer over `values` `[batch, len, inputs]`, of which the first `lengths[row]` steps of

@@ -5,7 +5,8 @@ use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, TensorMetadata};
 
 use super::Backend;
-use super::operations::{Fused, from_values, primitive, tensor};
+use super::operations::Fused;
+use super::primitives::{from_values, primitive, tensor};
 use crate::kernels::layer_norm::{backward, forward};
 
 /// Each row of `values` `[rows, dim]` with mean 0 and variance 1, times `gamma` plus `beta` `[dim]`

@@ -4,7 +4,8 @@ use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, TensorMetadata, activation};
 
-use super::operations::{Fused, from_values, primitive, tensor};
+use super::operations::Fused;
+use super::primitives::{from_values, primitive, tensor};
 use super::{Activation, Backend};
 use crate::kernels::linear::Linear;
 

@@ -10,6 +10,7 @@ pub(crate) mod adam;
 mod agreement;
 mod attention;
 mod autodiff;
+mod blocked_softmax;
 mod convolution;
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 mod cube;
@@ -20,13 +21,15 @@ mod flex;
 mod gru;
 mod layer_norm;
 mod linear;
+mod lookup;
 #[cfg(feature = "ndarray")]
 mod ndarray;
 #[doc(hidden)]
 pub mod operations;
+mod padded_attention;
 mod padding;
+mod primitives;
 mod random_bits;
-mod row_gradients;
 mod rows;
 mod softmax;
 
@@ -43,9 +46,10 @@ pub use dropout::dropout;
 pub use gru::gru;
 pub(crate) use layer_norm::layer_norm;
 pub(crate) use linear::linear;
-pub(crate) use row_gradients::{RowGradient, RowGradients};
+pub use lookup::select_rows;
+pub(crate) use lookup::{RowGradient, RowGradients};
+pub use rows::add_to_rows;
 pub(crate) use rows::replace_rows;
-pub use rows::{add_to_rows, select_rows};
 pub(crate) use softmax::log_normalizer;
 pub use softmax::softmax_cross_entropy;
 

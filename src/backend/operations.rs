@@ -1,14 +1,13 @@
 //! The operations that recall models need of a backend, hidden from callers.
 
 use std::fmt::Debug;
-use std::ops::DerefMut;
 
 use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::ops::{Device, FloatTensor, IntTensor};
-use burn::tensor::{Int, Shape, Tensor, TensorData, TensorPrimitive};
 
+use super::primitives::{CopiedFloats, HostFloats};
 use super::random_bits::{self, RandomBits};
-use super::{Backend, rows};
+use super::{Backend, lookup, rows};
 
 /// The operations behind [`Backend`]; [`join_backend!`](crate::join_backend) implements it.
 #[diagnostic::on_unimplemented(
@@ -45,7 +44,7 @@ pub trait Operations: BurnBackend {
     /// The rows of `table` `[rows, dim]` that `indices` `[n]` name, `[n, dim]`: in single precision,
     /// whatever the table's is.
     fn select_rows(table: FloatTensor<Self>, indices: IntTensor<Self>) -> FloatTensor<Self> {
-        rows::select_by_tensors::<Self>(table, indices)
+        lookup::select_by_tensors::<Self>(table, indices)
     }
 
     /// `table` `[rows, dim]` with the rows that `indices` `[n]` name, each once, replaced by `values`
@@ -128,74 +127,4 @@ pub trait Fused<I, const N: usize>: Debug + Clone + Send + 'static {
             self.gradients_by_tensors::<B>(gradient, saved)
         }
     }
-}
-
-/// A tensor's values in this process's memory. They are changed in place where nobody else holds
-/// them, and in a copy where someone does.
-pub trait HostFloats<B: BurnBackend>: DerefMut<Target = [f32]> {
-    /// The tensor of the values.
-    fn into_tensor(self) -> FloatTensor<B>;
-}
-
-/// Values that were copied out of a tensor.
-struct CopiedFloats<B: BurnBackend> {
-    values: Vec<f32>,
-    shape: Shape,
-    device: B::Device,
-}
-
-impl<B: BurnBackend> CopiedFloats<B> {
-    fn new(primitive: FloatTensor<B>) -> Self {
-        let device = B::float_device(&primitive);
-        let data = tensor::<B, 1>(primitive).into_data();
-        Self {
-            shape: data.shape.clone(),
-            values: data.iter::<f32>().collect(),
-            device,
-        }
-    }
-}
-
-impl<B: BurnBackend> std::ops::Deref for CopiedFloats<B> {
-    type Target = [f32];
-
-    fn deref(&self) -> &[f32] {
-        &self.values
-    }
-}
-
-impl<B: BurnBackend> DerefMut for CopiedFloats<B> {
-    fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.values
-    }
-}
-
-impl<B: BurnBackend> HostFloats<B> for CopiedFloats<B> {
-    fn into_tensor(self) -> FloatTensor<B> {
-        B::float_from_data(TensorData::new(self.values, self.shape), &self.device)
-    }
-}
-
-/// The values of an integer tensor in row-major order.
-pub(super) fn integers<B: BurnBackend>(primitive: IntTensor<B>) -> Vec<i32> {
-    let data = Tensor::<B, 1, Int>::from_primitive(primitive).into_data();
-    data.iter::<i32>().collect()
-}
-
-/// A tensor of values that a kernel has made.
-pub(super) fn from_values<B: BurnBackend>(
-    values: Vec<f32>,
-    shape: impl Into<Shape>,
-) -> FloatTensor<B> {
-    B::float_from_data(TensorData::new(values, shape), &B::Device::default())
-}
-
-/// A backend's primitive as a tensor.
-pub(super) fn tensor<B: BurnBackend, const D: usize>(primitive: FloatTensor<B>) -> Tensor<B, D> {
-    Tensor::from_primitive(TensorPrimitive::Float(primitive))
-}
-
-/// A tensor as its backend's primitive.
-pub(super) fn primitive<B: BurnBackend, const D: usize>(tensor: Tensor<B, D>) -> FloatTensor<B> {
-    tensor.into_primitive().tensor()
 }

@@ -1,22 +1,14 @@
-//! Rows of tables: looked up, replaced and added to.
+//! Rows of tables that are replaced and added to.
 
 use burn::tensor::ops::{FloatTensor, IntTensor};
 use burn::tensor::{DType, ElementConversion, FloatDType, Int, Tensor, TensorMetadata};
 use half::f16;
 
 use super::Backend;
-use super::operations::{HostFloats, integers, primitive, tensor};
+use super::primitives::{HostFloats, integers, primitive, tensor};
 use super::random_bits::RandomBits;
 use crate::kernels;
-
-/// The rows of `table` `[rows, dim]` that `indices` `[n]` name, `[n, dim]`: an embedding lookup. They
-/// are of single precision, and so are their gradients, whatever the table is.
-///
-/// Its backward pass adds to the table's gradient in place, so a table that is also an operand of
-/// [`softmax_cross_entropy`](super::softmax_cross_entropy) has one gradient, not two.
-pub fn select_rows<B: Backend>(table: Tensor<B, 2>, indices: Tensor<B, 1, Int>) -> Tensor<B, 2> {
-    tensor(B::select_rows(primitive(table), indices.into_primitive()))
-}
+use crate::kernels::scoring::LARGEST_HALF;
 
 /// `table` `[rows, dim]` with each row of `values` `[n, dim]` added to the row that `indices` `[n]`
 /// names; a row that is named several times gets them all.
@@ -80,22 +72,6 @@ pub(super) fn numbers<B: Backend>(indices: IntTensor<B>, rows: usize) -> Vec<usi
         .collect()
 }
 
-/// Looks rows up by burn's own operations.
-pub(super) fn select_by_tensors<B: Backend>(
-    table: FloatTensor<B>,
-    indices: IntTensor<B>,
-) -> FloatTensor<B> {
-    in_single::<B>(B::float_select(table, 0, indices))
-}
-
-/// Values of half precision in single.
-pub(super) fn in_single<B: Backend>(rows: FloatTensor<B>) -> FloatTensor<B> {
-    match rows.dtype() {
-        DType::F16 => B::float_cast(rows, FloatDType::F32),
-        _ => rows,
-    }
-}
-
 /// Replaces rows by burn's own operations.
 pub(super) fn replace_by_tensors<B: Backend>(
     table: FloatTensor<B>,
@@ -118,7 +94,7 @@ pub(super) fn replace_by_tensors<B: Backend>(
 
 /// Values that half precision holds, each of which is a neighbor of what it was, by chance.
 fn rounded_to_half<B: Backend>(values: Tensor<B, 2>, seed: u64) -> Tensor<B, 2> {
-    let (least, most) = (f16::MIN_POSITIVE.to_f64(), f16::MAX.to_f64());
+    let (least, most) = (f16::MIN_POSITIVE.to_f64(), f64::from(LARGEST_HALF));
     let shape = values.dims();
     let bits = RandomBits::first(seed, shape[0] * shape[1]);
     let bits = Tensor::<B, 1, Int>::from_primitive(B::random_bits(&bits, &values.device()));
@@ -148,6 +124,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::agreement::{Numbers, assert_close, floats, tensor, values};
+    use super::super::lookup::select_by_tensors;
     use super::super::operations::Operations;
     use super::*;
 

@@ -16,6 +16,7 @@ mod vectors;
 use ndarray::ArrayView2;
 
 use crate::item::{ItemIndex, PADDING};
+use crate::kernels::scoring::LARGEST_HALF;
 use crate::{Error, Result};
 
 pub use file::INDEX_FORMAT_VERSION;
@@ -322,7 +323,6 @@ fn check_vector(
 
 /// Refuses values that would become others in half-precision: it ends at 65,504.
 fn check_held(vectors: ArrayView2<'_, f32>, precision: Precision) -> Result<()> {
-    const LARGEST_HALF: f32 = 65_504.0;
     if precision != Precision::F16 {
         return Ok(());
     }

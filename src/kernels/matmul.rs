@@ -49,8 +49,8 @@ impl<'a> Matrix<'a> {
     }
 
     /// The transpose as the left side of a product, without moving anything.
-    pub(crate) fn t(self) -> Left<'a> {
-        Left {
+    pub(crate) fn t(self) -> LeftOperand<'a> {
+        LeftOperand {
             values: self.values,
             rows: self.columns,
             depth: self.rows,
@@ -83,7 +83,7 @@ impl<'a> Matrix<'a> {
 
 /// The left side of a product: a matrix `[rows, depth]`, or the transpose of one.
 #[derive(Clone, Copy)]
-pub(crate) struct Left<'a> {
+pub(crate) struct LeftOperand<'a> {
     values: &'a [f32],
     rows: usize,
     depth: usize,
@@ -91,7 +91,7 @@ pub(crate) struct Left<'a> {
     depth_stride: usize,
 }
 
-impl<'a> From<Matrix<'a>> for Left<'a> {
+impl<'a> From<Matrix<'a>> for LeftOperand<'a> {
     fn from(matrix: Matrix<'a>) -> Self {
         Self {
             values: matrix.values,
@@ -104,16 +104,16 @@ impl<'a> From<Matrix<'a>> for Left<'a> {
 }
 
 /// `out = left · right`, on the calling thread; `out` is row-major.
-pub(crate) fn matmul<'a>(out: &mut [f32], left: impl Into<Left<'a>>, right: Matrix<'_>) {
+pub(crate) fn matmul<'a>(out: &mut [f32], left: impl Into<LeftOperand<'a>>, right: Matrix<'_>) {
     multiply(out, false, left.into(), right);
 }
 
 /// `out += left · right`, on the calling thread; `out` is row-major.
-pub(crate) fn matmul_add<'a>(out: &mut [f32], left: impl Into<Left<'a>>, right: Matrix<'_>) {
+pub(crate) fn matmul_add<'a>(out: &mut [f32], left: impl Into<LeftOperand<'a>>, right: Matrix<'_>) {
     multiply(out, true, left.into(), right);
 }
 
-fn multiply(out: &mut [f32], add: bool, left: Left<'_>, right: Matrix<'_>) {
+fn multiply(out: &mut [f32], add: bool, left: LeftOperand<'_>, right: Matrix<'_>) {
     assert_eq!(
         left.depth, right.rows,
         "the inner dimensions of a product agree"
@@ -123,7 +123,7 @@ fn multiply(out: &mut [f32], add: bool, left: Left<'_>, right: Matrix<'_>) {
         left.rows * right.columns,
         "a product fills its output"
     );
-    Arch::new().dispatch(Product {
+    Arch::new().dispatch(MatrixProduct {
         out,
         add,
         left,
@@ -131,14 +131,14 @@ fn multiply(out: &mut [f32], add: bool, left: Left<'_>, right: Matrix<'_>) {
     });
 }
 
-struct Product<'a> {
+struct MatrixProduct<'a> {
     out: &'a mut [f32],
     add: bool,
-    left: Left<'a>,
+    left: LeftOperand<'a>,
     right: Matrix<'a>,
 }
 
-impl WithSimd for Product<'_> {
+impl WithSimd for MatrixProduct<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -166,7 +166,7 @@ impl WithSimd for Product<'_> {
     }
 }
 
-impl Product<'_> {
+impl MatrixProduct<'_> {
     /// The columns of `VECTORS` vectors, from column `first` on, in tiles of at most `ROWS` rows
     /// that differ by no more than one; only `lanes` of the last vector are columns.
     #[inline(always)]
@@ -242,6 +242,22 @@ impl Product<'_> {
                 }
             }
         }
+        self.store::<S, VECTORS, ROWS>(simd, sums, row, first, lanes);
+    }
+
+    /// Writes or adds the sums of a tile.
+    #[inline(always)]
+    fn store<S: Simd, const VECTORS: usize, const ROWS: usize>(
+        &mut self,
+        simd: S,
+        sums: [[S::f32s; VECTORS]; ROWS],
+        row: usize,
+        first: usize,
+        lanes: usize,
+    ) {
+        let columns = self.right.columns;
+        let partial = lanes < S::F32_LANES;
+        let mask = simd.mask_between_m32s(0, lanes as u32);
         // By index, so that the sums stay in registers: an iterator would move them to memory.
         #[allow(clippy::needless_range_loop)]
         for place in 0..ROWS {
@@ -269,7 +285,7 @@ impl Product<'_> {
     }
 }
 
-#[cfg(all(test, any(feature = "flex", feature = "ndarray")))]
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 

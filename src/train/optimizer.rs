@@ -5,10 +5,11 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::adagrad::Adagrad;
-use super::adam::Adam;
 use super::optimizer_state::OptimizerState;
-use crate::Result;
+pub use crate::backend::adam::Adam;
+use crate::backend::adam::{adam_step, adam_step_rows};
 use crate::backend::{self, Backend, RowGradient};
+use crate::{Result, checks};
 
 /// How gradients move parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -27,15 +28,20 @@ impl Optimizer {
     /// [`Error::InvalidValue`](crate::Error::InvalidValue) for the first invalid setting.
     pub fn validate(&self) -> Result<()> {
         match self {
-            Self::Adam(adam) => adam.validate(),
+            Self::Adam(adam) => {
+                checks::share("optimizer.beta_1", adam.beta_1)?;
+                checks::share("optimizer.beta_2", adam.beta_2)?;
+                checks::positive("optimizer.epsilon", adam.epsilon)
+            }
             Self::Adagrad(adagrad) => adagrad.validate(),
         }
     }
 }
 
 impl Optimizer {
-    /// One step for the rows of a table that a gradient names, each once; the others and their
-    /// moments stay as they are.
+    /// One step for the rows of a table that a gradient names, each once: the others and their
+    /// moments stay as they are and cost nothing, where a step of the whole table would let them drift
+    /// on by their momentum.
     pub(super) fn step_rows<B: Backend>(
         &self,
         learning_rate: LearningRate,
@@ -44,7 +50,12 @@ impl Optimizer {
         state: Option<OptimizerState<B, 2>>,
     ) -> (Tensor<B, 2>, OptimizerState<B, 2>) {
         match self {
-            Self::Adam(adam) => adam.step_rows(learning_rate, table, gradient, state),
+            Self::Adam(adam) => {
+                let (time, moments) = OptimizerState::moments(state, &table);
+                let now = (learning_rate, time + 1);
+                let (table, moments) = adam_step_rows(adam, now, table, gradient, moments);
+                (table, OptimizerState::new(time + 1, moments))
+            }
             Self::Adagrad(adagrad) => {
                 let RowGradient { indices, values } = gradient;
                 let rows = |of: &Tensor<B, 2>| backend::select_rows(of.clone(), indices.clone());
@@ -73,7 +84,12 @@ impl<B: Backend> SimpleOptimizer<B> for Optimizer {
         state: Option<Self::State<D>>,
     ) -> (Tensor<B, D>, Option<Self::State<D>>) {
         let (parameter, state) = match self {
-            Self::Adam(adam) => adam.step(learning_rate, parameter, gradient, state),
+            Self::Adam(adam) => {
+                let (time, moments) = OptimizerState::moments(state, &parameter);
+                let now = (learning_rate, time + 1);
+                let (parameter, moments) = adam_step(adam, now, parameter, gradient, moments);
+                (parameter, OptimizerState::new(time + 1, moments))
+            }
             Self::Adagrad(adagrad) => adagrad.step(learning_rate, parameter, gradient, state),
         };
         (parameter, Some(state))
@@ -81,5 +97,29 @@ impl<B: Backend> SimpleOptimizer<B> for Optimizer {
 
     fn to_device<const D: usize>(state: Self::State<D>, device: &B::Device) -> Self::State<D> {
         state.map(|moment| moment.to_device(device))
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::backend::Flex;
+    use burn::tensor::Int;
+
+    use super::*;
+
+    #[test]
+    fn a_first_step_is_the_learning_rate_and_moves_named_rows_alone() {
+        let device = Default::default();
+        let table = Tensor::<Flex, 2>::zeros([1000, 2], &device);
+        let gradient = RowGradient {
+            indices: Tensor::<Flex, 1, Int>::from_ints([7], &device),
+            values: Tensor::from_floats([[0.5, -0.5]], &device),
+        };
+        let (table, state) = Optimizer::Adam(Adam::default()).step_rows(0.1, table, gradient, None);
+        assert_eq!(state.time, 1);
+        let sum = table.clone().abs().sum().into_scalar();
+        assert!((sum - 0.2).abs() < 1e-4, "{sum}");
+        let row = table.narrow(0, 7, 1).into_data().to_vec::<f32>().unwrap();
+        assert!(row[0] < 0.0 && row[1] > 0.0, "{row:?}");
     }
 }

@@ -1,7 +1,5 @@
 //! Causal self-attention over packed sequences.
 
-mod padded;
-
 use std::sync::Arc;
 
 use burn::tensor::backend::Backend as BurnBackend;
@@ -9,9 +7,10 @@ use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, TensorMetadata};
 
 use super::Backend;
-use super::operations::{Fused, from_values, primitive, tensor};
+use super::operations::Fused;
+use super::padded_attention::{AttentionScoring, BLOCK_WEIGHTS, PaddedAttention};
+use super::primitives::{from_values, primitive, tensor};
 use crate::kernels::attention::{Attention, Biases, Scoring};
-use padded::BLOCK_WEIGHTS;
 
 /// What each token of some sequences gathers, `[tokens, dim]`, from itself and the tokens before it:
 /// `projected` `[tokens, 3 * dim]` has queries, keys and values side by side, each divided among
@@ -83,18 +82,6 @@ pub(crate) fn silu_attention<B: Backend>(
     tensor(B::fused(operation, operands))
 }
 
-/// How weights are made of the products of queries and keys.
-#[derive(Debug, Clone)]
-enum AttentionScoring {
-    /// A softmax of the products over the root of a head's size.
-    Softmax {
-        /// The seed and the probability of dropping a weight, if any are.
-        dropout: Option<(u64, f64)>,
-    },
-    /// `silu(product + biases) / divisor`, by biases of positions and of classes of times.
-    Silu { divisor: f64, classes: Arc<[u8]> },
-}
-
 /// Causal self-attention; its operands are the queries, keys and values side by side, and for
 /// [`AttentionScoring::Silu`] the biases of positions and of times.
 #[derive(Debug, Clone)]
@@ -126,6 +113,27 @@ impl FusedAttention {
             heads,
             scoring,
         }
+    }
+
+    /// What tokens gather, by ordinary tensor operations with at most `weights` weights at a time.
+    fn gather_by_blocks<B: Backend, const N: usize>(
+        &self,
+        operands: [FloatTensor<B>; N],
+        weights: usize,
+    ) -> FloatTensor<B> {
+        let padded = PaddedAttention::<B>::new(operands, &self.lengths, self.heads);
+        padded.gathered(&self.scoring, weights)
+    }
+
+    /// The gradients by the operands, with at most `weights` weights at a time.
+    fn gradients_by_blocks<B: Backend, const N: usize>(
+        &self,
+        gradient: FloatTensor<B>,
+        operands: [FloatTensor<B>; N],
+        weights: usize,
+    ) -> Vec<FloatTensor<B>> {
+        let padded = PaddedAttention::<B>::new(operands, &self.lengths, self.heads);
+        padded.gradients(gradient, &self.scoring, weights)
     }
 
     /// Calls a kernel on the operands.

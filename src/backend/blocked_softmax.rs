@@ -3,9 +3,8 @@
 use burn::tensor::ops::{FloatTensor, IntTensor};
 use burn::tensor::{Int, Tensor};
 
-use super::super::operations::tensor;
-use super::super::{Backend, add_to_rows, select_rows};
-use super::FusedSoftmax;
+use super::primitives::tensor;
+use super::{Backend, add_to_rows, select_rows};
 
 const USERS_AND_ITEMS: &str = "users and items are operands";
 
@@ -25,9 +24,12 @@ pub(super) struct BlockedSoftmax<B: Backend> {
 }
 
 impl<B: Backend> BlockedSoftmax<B> {
+    /// The operands, users, items and perhaps the correction, of a softmax by blocks of at most
+    /// `logits` logits.
     pub(super) fn new<const N: usize>(
-        operation: &FusedSoftmax<IntTensor<B>>,
         operands: [FloatTensor<B>; N],
+        targets: IntTensor<B>,
+        group: usize,
         logits: usize,
     ) -> Self {
         let mut operands = operands.into_iter();
@@ -40,8 +42,8 @@ impl<B: Backend> BlockedSoftmax<B> {
             users,
             items,
             log_correction: correction.map(|correction| correction.unsqueeze_dim(1)),
-            targets: Tensor::from_primitive(operation.targets.clone()),
-            group: operation.group,
+            targets: Tensor::from_primitive(targets),
+            group,
         }
     }
 

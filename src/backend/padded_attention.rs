@@ -6,121 +6,30 @@ use std::sync::Arc;
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Bool, IndexingUpdateOp, Int, Tensor, activation};
 
-use super::super::dropout::dropout_mask;
-use super::super::operations::{primitive, tensor};
-use super::super::padding::PaddedPlaces;
-use super::super::random_bits::RandomBits;
-use super::super::{Backend, select_rows};
-use super::{AttentionScoring, FusedAttention};
+use super::dropout::dropout_mask;
+use super::padding::PaddedPlaces;
+use super::primitives::{primitive, tensor};
+use super::random_bits::RandomBits;
+use super::{Backend, select_rows};
 
-impl FusedAttention {
-    /// What tokens gather, with at most `weights` weights at a time.
-    pub(super) fn gather_by_blocks<B: Backend, const N: usize>(
-        &self,
-        operands: [FloatTensor<B>; N],
-        weights: usize,
-    ) -> FloatTensor<B> {
-        let (padded, biases) = self.padded::<B, N>(operands);
-        let blocks = padded.blocks(weights).map(|block| {
-            let weights = match &self.scoring {
-                AttentionScoring::Softmax { dropout } => match *dropout {
-                    Some(dropout) => padded.softmax(&block) * padded.mask(dropout, &block),
-                    None => padded.softmax(&block),
-                },
-                AttentionScoring::Silu { divisor, classes } => {
-                    let distances = padded.distances(classes, &block);
-                    let biases = biases.as_ref().expect(BIASES);
-                    let weights = activation::silu(padded.biased(biases, &distances, &block));
-                    padded.causal(weights.div_scalar(*divisor), &block, 0.0)
-                }
-            };
-            weights.matmul(padded.values(&block))
-        });
-        primitive(padded.join(Tensor::cat(blocks.collect(), 2)))
-    }
-
-    /// The gradients by the operands, with at most `weights` weights at a time.
-    pub(super) fn gradients_by_blocks<B: Backend, const N: usize>(
-        &self,
-        gradient: FloatTensor<B>,
-        operands: [FloatTensor<B>; N],
-        weights: usize,
-    ) -> Vec<FloatTensor<B>> {
-        let (padded, biases) = self.padded::<B, N>(operands);
-        let gradient = of_heads(&padded.places, tensor(gradient), self.heads)
-            * padded.places.real.clone().unsqueeze_dim(1);
-        let zeros = || padded.keys.zeros_like();
-        let mut by_queries = Vec::new();
-        let [mut by_keys, mut by_values] = [zeros(), zeros()];
-        let mut by_biases = biases
-            .as_ref()
-            .map(|biases| biases.each_ref().map(Tensor::zeros_like));
-        for block in padded.blocks(weights) {
-            let gradient = of_block(&gradient, &block);
-            let by_weights = (gradient.clone()).matmul(padded.values(&block).swap_dims(2, 3));
-            let (by_products, weights) = match &self.scoring {
-                AttentionScoring::Softmax { dropout } => {
-                    padded.softmax_gradients(*dropout, by_weights, &block)
-                }
-                AttentionScoring::Silu { divisor, classes } => {
-                    let biases = biases.as_ref().expect(BIASES);
-                    let distances = padded.distances(classes, &block);
-                    let scores = padded.biased(biases, &distances, &block);
-                    let (by_scores, weights) =
-                        padded.silu_gradients(scores, *divisor, by_weights, &block);
-                    let of_pairs = by_scores.clone().sum_dim(1);
-                    let [positions, times] = distances;
-                    by_biases = by_biases.map(|[by_positions, by_times]| {
-                        [
-                            add_by_class(by_positions, positions, of_pairs.clone().sum_dim(0)),
-                            add_by_class(by_times, times, of_pairs),
-                        ]
-                    });
-                    (by_scores, weights)
-                }
-            };
-            by_queries.push(by_products.clone().matmul(padded.keys(&block)));
-            let queries = of_block(&padded.queries, &block);
-            by_keys = add_to_first(by_keys, by_products.swap_dims(2, 3).matmul(queries));
-            by_values = add_to_first(by_values, weights.swap_dims(2, 3).matmul(gradient));
-        }
-        let parts = [Tensor::cat(by_queries, 2), by_keys, by_values].map(|part| padded.join(part));
-        let by_projected = Tensor::cat(parts.to_vec(), 1);
-        let by_biases = by_biases.into_iter().flatten();
-        std::iter::once(by_projected)
-            .chain(by_biases)
-            .map(primitive)
-            .collect()
-    }
-
-    /// The padded batch, and the biases of positions and of times where they are operands.
-    fn padded<B: Backend, const N: usize>(
-        &self,
-        operands: [FloatTensor<B>; N],
-    ) -> (PaddedAttention<B>, Option<[Tensor<B, 2>; 2]>) {
-        let mut operands = operands.into_iter().map(tensor::<B, 2>);
-        let projected = operands
-            .next()
-            .expect("the queries, keys and values are an operand");
-        let biases = operands
-            .next()
-            .zip(operands.next())
-            .map(|(positions, times)| [positions, times]);
-        (
-            PaddedAttention::new(projected, &self.lengths, self.heads),
-            biases,
-        )
-    }
+/// How weights are made of the products of queries and keys.
+#[derive(Debug, Clone)]
+pub(super) enum AttentionScoring {
+    /// A softmax of the products over the root of a head's size.
+    Softmax {
+        /// The seed and the probability of dropping a weight, if any are.
+        dropout: Option<(u64, f64)>,
+    },
+    /// `silu(product + biases) / divisor`, by biases of positions and of classes of times.
+    Silu { divisor: f64, classes: Arc<[u8]> },
 }
-
-const BIASES: &str = "biases are operands";
 
 /// How many attention weights are made at a time at most, unless they are of one query a sequence: 64 MiB.
 pub(super) const BLOCK_WEIGHTS: usize = 1 << 24;
 
 /// Attention over a padded batch, a block of queries at a time: of a block of `n` queries that ends before
 /// place `end`, there are weights `[batch, heads, n, end]`.
-struct PaddedAttention<B: Backend> {
+pub(super) struct PaddedAttention<B: Backend> {
     places: PaddedPlaces<B>,
     lengths: Arc<[usize]>,
     heads: usize,
@@ -128,13 +37,23 @@ struct PaddedAttention<B: Backend> {
     queries: Tensor<B, 4>,
     keys: Tensor<B, 4>,
     values: Tensor<B, 4>,
+    /// The biases of positions and of times, where they are operands.
+    biases: Option<[Tensor<B, 2>; 2]>,
 }
 
 impl<B: Backend> PaddedAttention<B> {
-    fn new(projected: Tensor<B, 2>, lengths: &Arc<[usize]>, heads: usize) -> Self {
-        let device = projected.device();
+    /// The operands of attention over sequences of these lengths: the queries, keys and values side by
+    /// side, and biases of positions and of times for [`AttentionScoring::Silu`].
+    pub(super) fn new<const N: usize>(
+        operands: [FloatTensor<B>; N],
+        lengths: &Arc<[usize]>,
+        heads: usize,
+    ) -> Self {
+        let mut operands = operands.into_iter().map(tensor::<B, 2>);
+        let projected = operands.next().expect("the first operand is always there");
+        let biases = operands.next().zip(operands.next());
         let dim = projected.dims()[1] / 3;
-        let places = PaddedPlaces::new(lengths, &device);
+        let places = PaddedPlaces::new(lengths, &projected.device());
         let size = dim / heads;
         let [queries, keys, values] = [0, 1, 2].map(|part| {
             let part = projected.clone().narrow(1, part * dim, dim);
@@ -148,7 +67,78 @@ impl<B: Backend> PaddedAttention<B> {
             queries,
             keys,
             values,
+            biases: biases.map(|(positions, times)| [positions, times]),
         }
+    }
+
+    /// What tokens gather, with at most `weights` weights at a time.
+    pub(super) fn gathered(&self, scoring: &AttentionScoring, weights: usize) -> FloatTensor<B> {
+        let blocks = self.blocks(weights).map(|block| {
+            let weights = match scoring {
+                AttentionScoring::Softmax { dropout } => match *dropout {
+                    Some(dropout) => self.softmax(&block) * self.mask(dropout, &block),
+                    None => self.softmax(&block),
+                },
+                AttentionScoring::Silu { divisor, classes } => {
+                    let distances = self.distances(classes, &block);
+                    let weights = activation::silu(self.biased(&distances, &block));
+                    self.causal(weights.div_scalar(*divisor), &block, 0.0)
+                }
+            };
+            weights.matmul(self.values(&block))
+        });
+        primitive(self.join(Tensor::cat(blocks.collect(), 2)))
+    }
+
+    /// The gradients by the operands, with at most `weights` weights at a time.
+    pub(super) fn gradients(
+        &self,
+        gradient: FloatTensor<B>,
+        scoring: &AttentionScoring,
+        weights: usize,
+    ) -> Vec<FloatTensor<B>> {
+        let gradient = of_heads(&self.places, tensor(gradient), self.heads)
+            * self.places.real.clone().unsqueeze_dim(1);
+        let zeros = || self.keys.zeros_like();
+        let mut by_queries = Vec::new();
+        let [mut by_keys, mut by_values] = [zeros(), zeros()];
+        let biases = self.biases.as_ref();
+        let mut by_biases = biases.map(|biases| biases.each_ref().map(Tensor::zeros_like));
+        for block in self.blocks(weights) {
+            let gradient = of_block(&gradient, &block);
+            let by_weights = (gradient.clone()).matmul(self.values(&block).swap_dims(2, 3));
+            let (by_products, weights) = match scoring {
+                AttentionScoring::Softmax { dropout } => {
+                    self.softmax_gradients(*dropout, by_weights, &block)
+                }
+                AttentionScoring::Silu { divisor, classes } => {
+                    let distances = self.distances(classes, &block);
+                    let scores = self.biased(&distances, &block);
+                    let (by_scores, weights) =
+                        self.silu_gradients(scores, *divisor, by_weights, &block);
+                    let of_pairs = by_scores.clone().sum_dim(1);
+                    let [positions, times] = distances;
+                    by_biases = by_biases.map(|[by_positions, by_times]| {
+                        [
+                            add_by_class(by_positions, positions, of_pairs.clone().sum_dim(0)),
+                            add_by_class(by_times, times, of_pairs),
+                        ]
+                    });
+                    (by_scores, weights)
+                }
+            };
+            by_queries.push(by_products.clone().matmul(self.keys(&block)));
+            let queries = of_block(&self.queries, &block);
+            by_keys = add_to_first(by_keys, by_products.swap_dims(2, 3).matmul(queries));
+            by_values = add_to_first(by_values, weights.swap_dims(2, 3).matmul(gradient));
+        }
+        let parts = [Tensor::cat(by_queries, 2), by_keys, by_values].map(|part| self.join(part));
+        let by_projected = Tensor::cat(parts.to_vec(), 1);
+        let by_biases = by_biases.into_iter().flatten();
+        std::iter::once(by_projected)
+            .chain(by_biases)
+            .map(primitive)
+            .collect()
     }
 
     /// Blocks of queries of which each has at most so many weights, or is of one query.
@@ -277,11 +267,10 @@ impl<B: Backend> PaddedAttention<B> {
     /// Products with biases, `[batch, heads, n, end]`.
     fn biased(
         &self,
-        [of_positions, of_times]: &[Tensor<B, 2>; 2],
-        distances: &[Tensor<B, 1, Int>; 2],
+        [positions, times]: &[Tensor<B, 1, Int>; 2],
         block: &Range<usize>,
     ) -> Tensor<B, 4> {
-        let [positions, times] = distances;
+        let [of_positions, of_times] = self.biases.as_ref().expect("biases are operands");
         let of = |table: &Tensor<B, 2>, classes: &Tensor<B, 1, Int>| {
             let shape = [block.len(), block.end];
             let rows = classes.dims()[0] / (shape[0] * shape[1]);

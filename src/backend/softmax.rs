@@ -1,7 +1,5 @@
 //! Softmax cross-entropy over all items.
 
-mod blocked;
-
 use std::fmt::Debug;
 
 use burn::tensor::backend::Backend as BurnBackend;
@@ -9,9 +7,10 @@ use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Int, Tensor, TensorMetadata};
 
 use super::Backend;
-use super::operations::{Fused, from_values, integers, primitive, tensor};
+use super::blocked_softmax::{BLOCK_LOGITS, BlockedSoftmax};
+use super::operations::Fused;
+use super::primitives::{from_values, integers, primitive, tensor};
 use crate::kernels::softmax::Softmax;
-use blocked::{BLOCK_LOGITS, BlockedSoftmax};
 
 /// The mean cross-entropy `[1]` of a softmax over items 1 and up of `items` `[items + 1, dim]`,
 /// for `users` `[rows, dim]` and their `targets` `[rows]`.
@@ -152,7 +151,7 @@ where
             let loss = self.on_slices::<B, N, _>(operands, |softmax| softmax.loss());
             return from_values::<B>(vec![loss], [1]);
         }
-        let softmax = BlockedSoftmax::<B>::new(self, operands, BLOCK_LOGITS);
+        let softmax = self.by_blocks::<B, N>(operands, BLOCK_LOGITS);
         primitive(softmax.loss(softmax.normalizers()))
     }
 }
@@ -177,13 +176,21 @@ impl<I: Debug + Clone + Send + 'static> FusedSoftmax<I> {
         })
     }
 
+    fn by_blocks<B: Backend<IntTensorPrimitive = I>, const N: usize>(
+        &self,
+        operands: [FloatTensor<B>; N],
+        logits: usize,
+    ) -> BlockedSoftmax<B> {
+        BlockedSoftmax::new(operands, self.targets.clone(), self.group, logits)
+    }
+
     /// The loss and its gradients, with at most `logits` logits in a block.
     fn loss_and_gradients_by_blocks<B: Backend<IntTensorPrimitive = I>, const N: usize>(
         &self,
         operands: [FloatTensor<B>; N],
         logits: usize,
     ) -> (FloatTensor<B>, [FloatTensor<B>; 2]) {
-        let softmax = BlockedSoftmax::<B>::new(self, operands, logits);
+        let softmax = self.by_blocks::<B, N>(operands, logits);
         let normalizers = softmax.normalizers();
         let gradients = softmax.gradients(&normalizers);
         (
@@ -247,10 +254,10 @@ mod tests {
         let (plain, of_plain) = operation.by_tensors::<Flex>(operands.clone());
         // The loss is the difference of a normalizer and a logit, and is as exact as they are.
         let of =
-            |operand: usize| super::super::operations::tensor::<Flex, 2>(operands[operand].clone());
+            |operand: usize| super::super::primitives::tensor::<Flex, 2>(operands[operand].clone());
         let mut logits = of(0).matmul(of(1).transpose());
         if let Some(correction) = operands.get(2) {
-            let correction = super::super::operations::tensor::<Flex, 1>(correction.clone());
+            let correction = super::super::primitives::tensor::<Flex, 1>(correction.clone());
             logits = logits - correction.unsqueeze();
         }
         let logits = logits.abs().max().into_scalar().max(1.0);
