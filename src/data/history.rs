@@ -1,6 +1,6 @@
 //! What a user did, in order.
 
-use crate::item::{ItemIndex, PADDING};
+use crate::item::ItemIndex;
 use crate::{Error, Result};
 
 /// A user's items in time order, and, where they are known, when they took them and who they are.
@@ -142,7 +142,7 @@ pub(crate) fn check_known<'a>(
     items: usize,
 ) -> Result<()> {
     let mut all = histories.into_iter().flat_map(|history| history.items());
-    match all.find(|&&item| item == PADDING || item.to_usize() > items) {
+    match all.find(|&&item| item == ItemIndex::PADDING || item.to_usize() > items) {
         Some(&item) => Err(Error::UnknownItem { item }),
         None => Ok(()),
     }
