@@ -84,7 +84,7 @@ impl Attention<'_> {
         scratch.load(self, sequence, head);
         scratch.load_gradient(self, sequence, head, gradient);
         for first in (0..len).step_by(ROWS) {
-            let block = Block {
+            let block = WeightRows {
                 first,
                 rows: ROWS.min(len - first),
                 len,
@@ -130,7 +130,7 @@ impl Attention<'_> {
 }
 
 /// A few rows of one head's weights, `[rows, first + rows]`, of a sequence of `len` tokens.
-struct Block {
+struct WeightRows {
     first: usize,
     rows: usize,
     len: usize,
@@ -138,7 +138,7 @@ struct Block {
     size: usize,
 }
 
-impl Block {
+impl WeightRows {
     fn columns(&self) -> usize {
         self.first + self.rows
     }

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::super::elementwise::exp;
 use super::super::for_each_instruction_set;
 use super::super::matmul::{Matrix, matmul, matmul_add};
 use super::{RunningSums, Softmax, TILE_ITEMS, TILE_ROWS};
