@@ -80,7 +80,7 @@ impl<I: VectorIndex> Step<Item, Item> for NearestItems<I> {
             .search(queries.view(), self.neighbors.saturating_add(1), None)?;
         for (place, reached) in from.iter().enumerate() {
             let others = hits
-                .of(place)
+                .list(place)
                 .filter(|hit| hit.item.get() != reached.node && hit.score > 0.0);
             for hit in others.take(self.neighbors) {
                 found(place, hit.item.get(), hit.score);

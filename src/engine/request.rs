@@ -163,6 +163,7 @@ impl fmt::Debug for RecallRequest {
 
 /// What an engine recalled.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Recalled {
     /// The items, best first, each once.
     pub items: Vec<RecalledItem>,
@@ -178,6 +179,7 @@ pub struct Recalled {
 
 /// A recalled item.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct RecalledItem {
     /// The item's external id.
     pub id: ExternalId,
@@ -189,6 +191,7 @@ pub struct RecalledItem {
 
 /// A channel that found an item.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct FoundBy {
     /// The channel's name.
     pub channel: Arc<str>,
@@ -221,6 +224,7 @@ pub enum Because {
 
 /// How one channel answered in one call.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct ChannelReport {
     /// The channel's name.
     pub name: Arc<str>,

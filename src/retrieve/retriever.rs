@@ -32,6 +32,7 @@ impl RecallOptions {
 
 /// Where recalled items come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Source {
     /// The model, from the history; scores are similarities.
     Model,
@@ -42,6 +43,7 @@ pub enum Source {
 
 /// A retrieved item.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct RetrievedItem {
     /// The item's external id.
     pub id: ExternalId,
@@ -51,6 +53,7 @@ pub struct RetrievedItem {
 
 /// What is retrieved for a history.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Retrieved {
     /// The items, best first.
     pub items: Vec<RetrievedItem>,
@@ -220,7 +223,7 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
                 |histories: &[History<'_>]| encode_by_model(&self.model, &self.device, histories);
             let items = self.catalog.len();
             let hits = nearest_items(encode, &self.index, items, &histories, options.k, filter)?;
-            let scored = hits.of(0).map(|hit| (hit.item, hit.score)).collect();
+            let scored = hits.list(0).map(|hit| (hit.item, hit.score)).collect();
             (scored, Source::Model)
         };
         let item = |(item, score)| {

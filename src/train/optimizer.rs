@@ -14,6 +14,7 @@ use crate::{Result, checks};
 /// How gradients move parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Optimizer {
     /// [`Adam`].
     Adam(Adam),
