@@ -12,7 +12,7 @@ use super::padded_attention::{AttentionScoring, BLOCK_WEIGHTS, PaddedAttention};
 use super::primitives::{from_values, primitive, tensor};
 use crate::kernels::attention::{Attention, Biases, Scoring};
 
-/// What each token of some sequences gathers, `[tokens, dim]`, from itself and the tokens before it:
+/// Causal self-attention: the values that each token gathers, `[tokens, dim]`, from itself and the tokens before it:
 /// `projected` `[tokens, 3 * dim]` has queries, keys and values side by side, each divided among
 /// `heads`, of sequences that lie one after another. Weights are dropped by a seed and a
 /// probability, where they are given.
@@ -86,7 +86,7 @@ pub(crate) fn silu_attention<B: Backend>(
 /// [`AttentionScoring::Silu`] the biases of positions and of times.
 #[derive(Debug, Clone)]
 struct FusedAttention {
-    /// How many tokens each sequence has; none of them 0.
+    /// The number of tokens of each sequence; none of them 0.
     lengths: Arc<[usize]>,
     heads: usize,
     scoring: AttentionScoring,
@@ -115,7 +115,7 @@ impl FusedAttention {
         }
     }
 
-    /// What tokens gather, by ordinary tensor operations with at most `weights` weights at a time.
+    /// The values that tokens gather, by ordinary tensor operations with at most `weights` weights at a time.
     fn gather_by_blocks<B: Backend, const N: usize>(
         &self,
         operands: [FloatTensor<B>; N],

@@ -8,7 +8,7 @@ use super::{Backend, add_to_rows, select_rows};
 
 const USERS_AND_ITEMS: &str = "users and items are operands";
 
-/// How many logits a block of items has at most, unless it is of one item: 64 MiB.
+/// The most logits of a block of items, unless it is of one item: 64 MiB.
 pub(super) const BLOCK_LOGITS: usize = 1 << 24;
 
 /// A softmax over items that walks through them in blocks, so that no more of the matrix
@@ -19,7 +19,7 @@ pub(super) struct BlockedSoftmax<B: Backend> {
     log_correction: Option<Tensor<B, 2>>,
     targets: Tensor<B, 1, Int>,
     group: usize,
-    /// How many items a block has.
+    /// The number of items of a block.
     block: usize,
 }
 

@@ -1,6 +1,6 @@
 //! The backends that are made of CubeCL's kernels: CUDA, wgpu and others of burn's, fused or not.
 //!
-//! What comes of a seed is drawn on the device; all else is ordinary tensor operations.
+//! Random bits are drawn on the device; all else is ordinary tensor operations.
 
 use std::fmt;
 
@@ -106,7 +106,7 @@ fn unfused<B: FusionBackend>(
     client.register(streams, operation, run).output()
 }
 
-/// What is run when a stream of fused operations comes to it.
+/// An operation that a stream of fused ones runs as it is.
 struct Unfused<F> {
     description: CustomOpIr,
     run: F,

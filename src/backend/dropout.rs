@@ -98,7 +98,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
 
-        /// The same bits, on any number of pieces.
+        /// Kernels and tensors give equal bits, on any number of pieces.
         #[test]
         fn kernels_and_tensors_agree(count in prop_oneof![1..100usize, 16_380..16_390usize], seed in any::<u64>()) {
             let numbers = (0..count).map(|place| place as f32 - 50.0).collect();

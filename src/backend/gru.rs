@@ -213,7 +213,7 @@ struct StepGradients<B: BurnBackend> {
 }
 
 impl<B: BurnBackend> StepGradients<B> {
-    /// Those of a step's `gates` and its `previous` state, by the gradient by its state.
+    /// The gradients of a step with these `gates` and its `previous` state, by that of its state.
     fn new(to_state: Tensor<B, 2>, gates: &Tensor<B, 2>, previous: &Tensor<B, 2>) -> Self {
         let [_, hidden] = to_state.dims();
         let [r, z, n, h_n] = [0, 1, 2, 3].map(|number| gate(gates, number, hidden));

@@ -51,7 +51,7 @@ pub struct RowGradient<B: BurnBackend> {
     pub values: Tensor<B, 2>,
 }
 
-/// What a backward pass keeps of tables that are to have no gradient of their own size.
+/// The gradients by rows that a backward pass has kept of tables.
 #[derive(Debug, Clone)]
 pub struct RowGradients<B: BurnBackend>(Vec<(u64, RowGradient<B>)>);
 
@@ -85,7 +85,7 @@ pub(super) fn tracked<B: Backend, C: CheckpointStrategy>(
 #[derive(Debug)]
 struct SelectRowsBackward;
 
-/// What the backward pass of selected rows needs again.
+/// The state of the backward pass of selected rows.
 #[derive(Debug, Clone)]
 struct SelectRowsState<I> {
     indices: I,

@@ -88,8 +88,8 @@ pub trait TrainingBackend: AutodiffBackend<InnerBackend: Backend> + Backend {
     /// by rows, apart from the others: a table of millions of rows, of which a step needs some
     /// thousands, gets no gradient of its own size.
     ///
-    /// What else a table is used for, such as a product with all of it, still gives it a gradient
-    /// among the others.
+    /// Any other use of a table, such as a product with all of it, still gives it a gradient among the
+    /// others.
     #[doc(hidden)]
     fn backward_by_rows(
         loss: FloatTensor<Self>,

@@ -16,11 +16,11 @@ use super::{Backend, lookup, rows};
     note = "the crate that defines it joins by one line: `seqrec::join_backend!({Self});`"
 )]
 pub trait Operations: BurnBackend {
-    /// Whether tensors lie in this process's own memory, so that no device can be missing or have none left.
+    /// True where tensors lie in this process's own memory, so that no device can be missing or have none left.
     const HOST: bool = false;
 
-    /// Whether fused operations run as kernels on slices of this process's memory, or else as ordinary
-    /// tensor operations.
+    /// True where fused operations run as kernels on slices of this process's memory, and not as
+    /// ordinary tensor operations.
     const KERNELS: bool = false;
 
     /// A float tensor's values in row-major order.

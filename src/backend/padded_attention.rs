@@ -12,7 +12,7 @@ use super::primitives::{primitive, tensor};
 use super::random_bits::RandomBits;
 use super::{Backend, select_rows};
 
-/// How weights are made of the products of queries and keys.
+/// The rule by which products of queries and keys become weights.
 #[derive(Debug, Clone)]
 pub(super) enum AttentionScoring {
     /// A softmax of the products over the root of a head's size.
@@ -24,7 +24,7 @@ pub(super) enum AttentionScoring {
     Silu { divisor: f64, classes: Arc<[u8]> },
 }
 
-/// How many attention weights are made at a time at most, unless they are of one query a sequence: 64 MiB.
+/// The most attention weights that are made at a time, unless they are of one query a sequence: 64 MiB.
 pub(super) const BLOCK_WEIGHTS: usize = 1 << 24;
 
 /// Attention over a padded batch, a block of queries at a time: of a block of `n` queries that ends before
@@ -71,7 +71,7 @@ impl<B: Backend> PaddedAttention<B> {
         }
     }
 
-    /// What tokens gather, with at most `weights` weights at a time.
+    /// The values that tokens gather, with at most `weights` weights at a time.
     pub(super) fn gathered(&self, scoring: &AttentionScoring, weights: usize) -> FloatTensor<B> {
         let blocks = self.blocks(weights).map(|block| {
             let weights = match scoring {

@@ -6,7 +6,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::kernels::random;
 
-/// Which bits a seed gives: those of the places `first + table * strides[0] + row * strides[1] + column`,
+/// The random bits of a seed at the places `first + table * strides[0] + row * strides[1] + column`,
 /// table after table and row after row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RandomBits {
@@ -14,14 +14,14 @@ pub struct RandomBits {
     pub seed: u64,
     /// The first place.
     pub first: u64,
-    /// How many tables, rows and columns there are.
+    /// The numbers of tables, rows and columns.
     pub shape: [usize; 3],
-    /// How far tables and rows are from each other.
+    /// The distances from table to table and from row to row.
     pub strides: [u64; 2],
 }
 
 impl RandomBits {
-    /// Those of the places from 0 on.
+    /// The bits of the places from 0 on.
     pub(super) fn first(seed: u64, count: usize) -> Self {
         Self {
             seed,
@@ -31,7 +31,7 @@ impl RandomBits {
         }
     }
 
-    /// How many places there are.
+    /// The number of places.
     pub(super) fn count(&self) -> usize {
         self.shape.iter().product()
     }

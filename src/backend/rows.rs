@@ -148,7 +148,7 @@ mod tests {
         }
     }
 
-    /// What is rounded by chance is rounded alike, but for a logarithm's last digit beside a power of two.
+    /// Stochastic rounding gives equal values, but for a logarithm's last digit next to a power of two.
     #[test]
     fn rows_of_half_precision() {
         const ROWS: usize = 400;

@@ -87,7 +87,7 @@ struct FusedSoftmax<I> {
     /// The item index that each row should give, `[rows]`; 0 where it is none, so that the row takes
     /// part in what its group's softmax is over, and no more.
     targets: I,
-    /// How many rows, one after another, share a softmax: the vectors of one user. 1 where each row is
+    /// The number of consecutive rows that share a softmax: the vectors of one user. 1 where each row is
     /// a user.
     group: usize,
 }

@@ -25,7 +25,7 @@ impl DropoutRule {
         (self.below as i64 - 1 + i64::from(i32::MIN)) as i32
     }
 
-    /// Whether the value of a place is kept. In 64 bits: where they were made 32 to be compared, a step of SASRec
+    /// True where the value of a place is kept. In 64 bits: where they were made 32 to be compared, a step of SASRec
     /// took a tenth longer.
     #[inline(always)]
     fn keeps(self, seed: u64, place: u64) -> bool {
@@ -48,7 +48,7 @@ super::for_each_instruction_set! {
 pub(crate) fn apply(seed: u64, probability: f64, values: &[f32]) -> Vec<f32> {
     use rayon::prelude::*;
 
-    /// How many values are worked on at a time.
+    /// Values that are worked on at a time.
     const PIECE: usize = 1 << 14;
     let rule = DropoutRule::new(probability);
     let mut out = vec![0.0; values.len()];

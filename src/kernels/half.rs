@@ -43,7 +43,7 @@ super::for_each_instruction_set! {
     /// more often, so that the mean over seeds is the value: what is too small for one step to show is
     /// not lost over many. The seed and the values' places, which begin at `first`, decide.
     ///
-    /// What is beyond the largest such number becomes that; what is no number stays none.
+    /// Values beyond the largest such number become that number; NaN stays NaN.
     fn round(values: &[f32], seed: u64, first: u64, out: &mut [f32]) {
         /// The exponent of the smallest number that has all 11 digits, and what is left of it.
         const LEAST: u32 = 127 - 14;

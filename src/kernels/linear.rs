@@ -7,7 +7,7 @@ use super::elementwise::{normal_density, normal_distribution, sigmoid};
 use super::for_each_instruction_set;
 use super::matmul::{Matrix, matmul, matmul_add};
 
-/// How many rows are worked on at a time.
+/// Rows that are worked on at a time.
 const ROWS: usize = 64;
 /// The rows are divided among threads into at most this many parts.
 const PARTS: usize = 16;

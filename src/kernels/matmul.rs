@@ -13,7 +13,7 @@ pub(crate) struct Matrix<'a> {
     values: &'a [f32],
     rows: usize,
     columns: usize,
-    /// How far apart rows begin.
+    /// The distance of rows' starts.
     stride: usize,
 }
 

@@ -1,6 +1,6 @@
-//! What chance gives a place under a seed, wherever it is asked.
+//! Random bits by seed and place, the same wherever they are drawn.
 
-/// What is added from place to place: 2^64 over the golden ratio.
+/// The step from place to place: 2^64 over the golden ratio.
 pub(crate) const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 pub(crate) const FIRST_FACTOR: u64 = 0xbf58_476d_1ce4_e5b9;
 pub(crate) const SECOND_FACTOR: u64 = 0x94d0_49bb_1331_11eb;

@@ -11,10 +11,10 @@ use super::panels::{Panels, WIDTH};
 const TILE_QUERIES: usize = 64;
 /// The fewest panels that are worth a thread of their own.
 const LEAST_PANELS: usize = 64;
-/// The same of panels that are rounded, which take less time than what is then scored again.
+/// Likewise for rounded panels: scanning is cheap next to rescoring, so a task needs more of them.
 const LEAST_ROUNDED_PANELS: usize = 512;
 
-/// How many more than k are scored again at least, where scores are rounded at first.
+/// Candidates beyond k that are at least scored again, where scores are rounded at first.
 const LEAST_SPARE: usize = 32;
 
 /// An item, by its place, and its score.
@@ -27,7 +27,7 @@ pub(crate) fn best_first(a: &Scored, b: &Scored) -> Ordering {
     (b.1 + 0.0).total_cmp(&(a.1 + 0.0)).then(a.0.cmp(&b.0))
 }
 
-/// Whether a query, by its row, may be given an item, by its place.
+/// True where a query, by its row, may be given an item, by its place.
 pub(crate) type Allowed<'a> = &'a (dyn Fn(usize, u32) -> bool + Sync);
 
 /// Items that may change between one look at them and the next.
@@ -185,7 +185,7 @@ fn scored(key: Key) -> Scored {
 /// The best seen so far for each of some queries: buffers of twice k, cut back to k when full.
 struct BestOfQueries {
     k: usize,
-    /// How many a query's buffer holds: twice k.
+    /// The room of a query's buffer: twice k.
     room: usize,
     /// For each query, what a score must be above to matter.
     threshold: Vec<f32>,

@@ -11,7 +11,7 @@ use crate::backend::adam::{adam_step, adam_step_rows};
 use crate::backend::{self, Backend, RowGradient};
 use crate::{Result, checks};
 
-/// How gradients move parameters.
+/// The rule by which gradients move parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -1,13 +1,13 @@
-//! What optimizers keep of a parameter.
+//! The state that optimizers keep of a parameter.
 
 use burn::record::Record;
 use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{DType, Tensor};
 
-/// What an optimizer keeps of a parameter.
+/// The state that an optimizer keeps of a parameter.
 #[derive(Record, Clone, Debug)]
 pub struct OptimizerState<B: BurnBackend, const D: usize> {
-    /// How many steps were made.
+    /// The number of steps so far.
     pub(super) time: usize,
     /// Adam's decaying mean of gradients, or Adagrad's decaying sum of steps; none for
     /// [`RowAdagrad`](super::RowAdagrad).
@@ -27,7 +27,7 @@ impl<B: BurnBackend, const D: usize> OptimizerState<B, D> {
         }
     }
 
-    /// How many steps were made and both moments, where a parameter that has not been moved yet has
+    /// The number of steps so far and both moments, where a parameter that has not been moved yet has
     /// zeros: in single precision, whatever the parameter's is.
     pub(super) fn moments(
         state: Option<Self>,

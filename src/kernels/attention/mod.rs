@@ -15,36 +15,36 @@ use super::matmul::{Matrix, matmul};
 use scores::{add_biases, masks, multiply, silu_rows, softmax_rows};
 use scratch::Scratch;
 
-/// How many rows of weights are made at a time.
+/// Rows of weights that are made at a time.
 const ROWS: usize = 32;
 
-/// What attention is over.
+/// The operands of attention.
 #[derive(Clone, Copy)]
 pub(crate) struct Attention<'a> {
     /// Queries, keys and values side by side, `[tokens, 3 * dim]`.
     pub(crate) projected: &'a [f32],
     pub(crate) dim: usize,
     pub(crate) heads: usize,
-    /// How many tokens each sequence has.
+    /// The number of tokens of each sequence.
     pub(crate) lengths: &'a [usize],
     pub(crate) scoring: Scoring<'a>,
 }
 
-/// How weights are made of the products of queries and keys.
+/// The rule by which products of queries and keys become weights.
 #[derive(Clone, Copy)]
 pub(crate) enum Scoring<'a> {
     /// A softmax of the products over the root of a head's size.
     Softmax {
         /// Seed and probability of dropping a weight.
         dropout: Option<(u64, f64)>,
-        /// How long the padded sequences are, by which the masks' places are numbered.
+        /// The length of padded sequences, by which the masks' places are numbered.
         padded_len: usize,
     },
     /// `silu(product + biases) / divisor`.
     Silu(Biases<'a>),
 }
 
-/// What is added to products before they are activated.
+/// Biases, which are added to products before they are activated.
 #[derive(Clone, Copy)]
 pub(crate) struct Biases<'a> {
     pub(crate) divisor: f32,
@@ -89,7 +89,7 @@ impl Attention<'_> {
         self.dim / self.heads
     }
 
-    /// What the products are multiplied by.
+    /// The factor of products.
     fn scale(&self) -> f32 {
         match self.scoring {
             Scoring::Softmax { .. } => 1.0 / (self.head_size() as f32).sqrt(),
@@ -97,7 +97,7 @@ impl Attention<'_> {
         }
     }
 
-    /// What each token gathers, `[tokens, dim]`, and what normalizes each row of each head,
+    /// The values that each token gathers, `[tokens, dim]`, and the normalizer of each row of each head,
     /// `[tokens, heads]`, which is nothing but for a softmax.
     pub(crate) fn forward(&self) -> (Vec<f32>, Vec<f32>) {
         let sequences = self.sequences();

@@ -95,7 +95,7 @@ for_each_instruction_set! {
     }
 }
 
-/// How many sums run beside each other over a row.
+/// Sums that run side by side over a row.
 const LANES: usize = 16;
 
 #[inline(always)]

@@ -60,7 +60,7 @@ impl Scratch {
         keys.transpose_into(&mut self.keys_t[..len * size]);
     }
 
-    /// What else the backward pass needs of a head.
+    /// Loads what the backward pass needs of a head besides.
     pub(super) fn load_gradient(
         &mut self,
         attention: &Attention<'_>,

@@ -6,7 +6,7 @@ use super::super::for_each_instruction_set;
 use super::super::matmul::{Matrix, matmul, matmul_add};
 use super::{Group, GruShape, GruWeights};
 
-/// What [`backward`] gives.
+/// The result of [`backward`].
 pub(crate) struct GruGradients {
     /// `[batch, len, inputs]`, 0 at padding.
     pub(crate) values: Vec<f32>,

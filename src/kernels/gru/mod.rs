@@ -50,7 +50,7 @@ pub(crate) struct GruShape<'a> {
     pub(crate) hidden: usize,
     /// The padded length.
     pub(crate) len: usize,
-    /// How many steps of each row are real, `[batch]`.
+    /// The number of real steps of each row, `[batch]`.
     pub(crate) lengths: &'a [usize],
 }
 
@@ -58,7 +58,7 @@ pub(crate) struct GruShape<'a> {
 struct Group {
     /// The rows, longest first.
     rows: Vec<usize>,
-    /// How many of them are still running at each step; never rising.
+    /// The number of them that are still running at each step; never rising.
     running: Vec<usize>,
     /// All their real steps.
     steps: usize,

@@ -10,7 +10,7 @@ use super::WIDTH;
 pub(super) struct ByteQueries {
     /// `[queries, dim / 4]`, four bytes in each number.
     fours: Vec<i32>,
-    /// What each query's bytes are multiples of.
+    /// The unit of each query's bytes.
     scales: Vec<f32>,
     /// 128 times the sum of each query's bytes.
     shifts: Vec<i32>,
@@ -60,7 +60,7 @@ impl ByteQueries {
     }
 }
 
-/// Whether the machine multiplies bytes by themselves.
+/// True where the machine has instructions that multiply bytes.
 pub(super) fn has_byte_products() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
@@ -72,7 +72,7 @@ pub(super) fn has_byte_products() -> bool {
     }
 }
 
-/// Whether it does so four at a time, in vectors of 64.
+/// True where it multiplies four bytes at a time, in vectors of 64.
 #[cfg(target_arch = "x86_64")]
 pub(super) fn has_wide_byte_products() -> bool {
     is_x86_feature_detected!("avx512f")

@@ -16,10 +16,10 @@ use super::precision::{Precision, encode, to_byte};
 use super::scoring::{Line, prefetch};
 use bytes::{ByteQueries, has_byte_products};
 
-/// How many vectors a panel holds.
+/// Vectors in a panel.
 pub(crate) const WIDTH: usize = 64;
 
-/// How many lines a panel takes.
+/// The number of lines of a panel.
 pub(crate) fn lines_per_panel(dim: usize, precision: Precision) -> usize {
     let rows = match precision {
         Precision::F32 => dim,
@@ -28,10 +28,10 @@ pub(crate) fn lines_per_panel(dim: usize, precision: Precision) -> usize {
     rows * WIDTH * precision.bytes_per_value() / Line::BYTES
 }
 
-/// How many finer bytes make one of the others.
+/// Steps of a finer byte in one step of the others.
 const FINER: f32 = 254.0;
 
-/// Whether vectors are kept as multiples of something.
+/// True where vectors are kept as multiples of a scale.
 pub(crate) fn has_scales(precision: Precision) -> bool {
     precision != Precision::F32
 }
@@ -70,7 +70,7 @@ fn byte_place(row: usize, column: usize) -> usize {
 #[derive(Clone, Copy)]
 pub(crate) struct Panels<'a> {
     pub(crate) lines: &'a [Line],
-    /// What each vector's values are multiples of; for int8 alone.
+    /// The scale of each vector, where its values are kept as multiples of one.
     pub(crate) scales: &'a [f32],
     pub(crate) len: usize,
     pub(crate) dim: usize,
@@ -95,7 +95,7 @@ impl<'a> Panels<'a> {
         self.len.div_ceil(WIDTH)
     }
 
-    /// How many columns of a panel are vectors.
+    /// The number of a panel's columns that are vectors.
     pub(crate) fn columns(&self, panel: usize) -> usize {
         (self.len - panel * WIDTH).min(WIDTH)
     }
@@ -117,7 +117,7 @@ impl<'a> Panels<'a> {
         }
     }
 
-    /// Whether [`score`](Self::score) rounds, so that the best are to be scored again.
+    /// True where [`score`](Self::score) rounds, so that the best must be scored again.
     pub(crate) fn rounds(&self) -> bool {
         self.precision != Precision::F32 && has_byte_products()
     }
@@ -194,13 +194,13 @@ impl<'a> Panels<'a> {
     }
 }
 
-/// Where the finer bytes of the vector in a column are.
+/// The range of finer bytes of the vector in a column.
 fn finer_range(column: usize, dim: usize) -> Range<usize> {
     let start = column * dim.next_multiple_of(4);
     start..start + dim
 }
 
-/// How many values of a vector are scored at once.
+/// Values of a vector that are scored at once.
 const LANES: usize = 16;
 
 for_each_instruction_set! {

@@ -7,11 +7,11 @@ use super::super::for_each_instruction_set;
 use super::super::matmul::{Matrix, matmul, matmul_add};
 use super::{RunningSums, Softmax, TILE_ITEMS, TILE_ROWS};
 
-/// How many logits are kept at once: 16 MiB. Where [`TILE_ROWS`] rows have more, they are made twice:
+/// Logits that are kept at once: 16 MiB. Where [`TILE_ROWS`] rows have more, they are made twice:
 /// memory would take longer than the products.
 const KEPT_LOGITS: usize = 1 << 22;
 
-/// What [`Softmax::gradients`] gives.
+/// The result of [`Softmax::gradients`].
 pub(crate) struct SoftmaxGradients {
     /// The mean loss over groups of rows.
     pub(crate) loss: f32,
@@ -27,7 +27,7 @@ impl Softmax<'_> {
         self.gradients_keeping(KEPT_LOGITS)
     }
 
-    /// The same, with so many logits kept at the most.
+    /// The loss and its gradients, with at most `most` logits kept.
     fn gradients_keeping(&self, most: usize) -> SoftmaxGradients {
         let items = self.active_items();
         // Whole tiles, and whole groups.
@@ -219,7 +219,7 @@ for_each_instruction_set! {
 mod tests {
     use super::*;
 
-    /// Whether logits are kept, for all rows or for some at a time, changes no bit.
+    /// Keeping logits, for all rows or for some at a time, changes no bit.
     #[test]
     fn kept_logits_are_those_that_are_made_again() {
         let (rows, items, dim) = (150, 300, 5);

@@ -24,7 +24,7 @@ const TILE_ROWS: usize = 64;
 /// The items are divided among threads into at most this many parts.
 const PARTS: usize = 16;
 
-/// What the loss is taken over.
+/// The operands of the loss.
 #[derive(Clone, Copy)]
 pub(crate) struct Softmax<'a> {
     /// `[rows, dim]`.
@@ -38,7 +38,7 @@ pub(crate) struct Softmax<'a> {
     pub(crate) first_item: usize,
     /// The item that each row should give, `[rows]`; 0 where it is none.
     pub(crate) targets: &'a [i32],
-    /// How many rows, one after another, share a softmax.
+    /// The number of consecutive rows that share a softmax.
     pub(crate) group: usize,
 }
 
@@ -47,12 +47,12 @@ impl<'a> Softmax<'a> {
         self.targets.len()
     }
 
-    /// How many softmaxes there are.
+    /// The number of softmaxes.
     fn groups(&self) -> usize {
         self.rows() / self.group
     }
 
-    /// How many items take part.
+    /// The number of items that take part.
     fn active_items(&self) -> usize {
         self.items.len() / self.dim - self.first_item
     }
