@@ -27,11 +27,11 @@ pub(crate) fn adam_step<B: Backend, const D: usize>(
     })
 }
 
-/// A table `[rows, dim]` and its two moments after a step of Adam for the rows that a gradient names,
-/// each once; the other rows and their moments stay as they are.
+/// A table `[rows, dim]` and its two moments after a step of Adam for the rows that a gradient
+/// names, each once; the other rows and their moments stay as they are.
 ///
-/// This is the lazy form: a row's moments decay when it is touched, not at every step. The table may
-/// be of half precision, and is then rounded as by [`replace_rows`].
+/// This is the lazy form: a row's moments decay when it is touched, not at every step. The table
+/// may be of half precision, and is then rounded as by [`replace_rows`].
 pub(crate) fn adam_step_rows<B: Backend>(
     adam: &Adam,
     (learning_rate, time): (f64, usize),

@@ -62,8 +62,8 @@ pub(super) fn assert_close(name: &str, found: FlexTensor, expected: FlexTensor, 
     assert_within(name, found, expected, tolerance, 0.03);
 }
 
-/// Checks an operation's result and its gradients by kernels and by ordinary tensor operations, each
-/// within a tolerance.
+/// Checks an operation's result and its gradients by kernels and by ordinary tensor operations,
+/// each within a tolerance.
 pub(super) fn assert_agreement<O: Fused<FlexTensor, N>, const N: usize>(
     operation: &O,
     operands: [FlexTensor; N],

@@ -12,10 +12,10 @@ use super::padded_attention::{AttentionScoring, BLOCK_WEIGHTS, PaddedAttention};
 use super::primitives::{from_values, primitive, tensor};
 use crate::kernels::attention::{Attention, Biases, Scoring};
 
-/// Causal self-attention: the values that each token gathers, `[tokens, dim]`, from itself and the tokens before it:
-/// `projected` `[tokens, 3 * dim]` has queries, keys and values side by side, each divided among
-/// `heads`, of sequences that lie one after another. Weights are dropped by a seed and a
-/// probability, where they are given.
+/// Causal self-attention: the values that each token gathers, `[tokens, dim]`, from itself and the
+/// tokens before it: `projected` `[tokens, 3 * dim]` has queries, keys and values side by side,
+/// each divided among `heads`, of sequences that lie one after another. Weights are dropped by a
+/// seed and a probability, where they are given.
 ///
 /// On CPU backends this never makes the weights of more than a few tokens.
 ///
@@ -48,8 +48,8 @@ pub(crate) struct AttentionBiases<B: BurnBackend> {
     pub(crate) classes: Arc<[u8]>,
 }
 
-/// Causal self-attention whose weights are `silu(product + biases) / divisor`, not normalized, as HSTU
-/// has it; else as [`causal_attention`].
+/// Causal self-attention whose weights are `silu(product + biases) / divisor`, not normalized, as
+/// HSTU has it; else as [`causal_attention`].
 ///
 /// # Panics
 /// As [`causal_attention`], and when there are fewer biases of positions than tokens in a sequence,
@@ -115,7 +115,8 @@ impl FusedAttention {
         }
     }
 
-    /// The values that tokens gather, by ordinary tensor operations with at most `weights` weights at a time.
+    /// The values that tokens gather, by ordinary tensor operations with at most `weights` weights
+    /// at a time.
     fn gather_by_blocks<B: Backend, const N: usize>(
         &self,
         operands: [FloatTensor<B>; N],

@@ -13,11 +13,12 @@ use super::primitives::{from_values, primitive, tensor};
 use crate::kernels::convolution::convolve;
 
 /// Each token's `values` `[tokens, dim]` mixed with those of earlier tokens of its sequence,
-/// `[tokens, dim]`: the sum of `taps[distance]` times them. Sequences of these `lengths` lie one after
-/// another.
+/// `[tokens, dim]`: the sum of `taps[distance]` times them. Sequences of these `lengths` lie one
+/// after another.
 ///
 /// # Panics
-/// When there are not as many tokens as the lengths say, or a sequence is longer than there are taps.
+/// When there are not as many tokens as the lengths say, or a sequence is longer than there are
+/// taps.
 pub(crate) fn causal_convolution<B: Backend>(
     values: Tensor<B, 2>,
     lengths: &Arc<[usize]>,

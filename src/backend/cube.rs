@@ -77,8 +77,8 @@ impl<B: FusionBackend + Backend> Operations for Fusion<B> {
         if shape[1] > 1 {
             return lookup::select_by_tensors::<Self>(table, indices);
         }
-        // Where rows of one number meet wider ones, burn 0.21 fuses both to a kernel that reads the numbers of
-        // other rows (`select_indices` in burn-cubecl-fusion).
+        // Where rows of one number meet wider ones, burn 0.21 fuses both to a kernel that reads the
+        // numbers of other rows (`select_indices` in burn-cubecl-fusion).
         let client = table.client.clone();
         let selected = TensorIr::uninit(client.create_empty_handle(), shape, table.dtype);
         let streams = OperationStreams::with_inputs([&table, &indices]);
@@ -139,8 +139,8 @@ fn wide<R: Runtime>(number: u64) -> WideLaunch<R> {
     WideLaunch::new(number as u32, (number >> 32) as u32)
 }
 
-/// Each place's bits, as [`random::bits`](crate::kernels::random) has them, from the start of the Weyl
-/// sequence and its steps from table to table and from row to row.
+/// Each place's bits, as [`random::bits`](crate::kernels::random) has them, from the start of the
+/// Weyl sequence and its steps from table to table and from row to row.
 #[cube(launch)]
 fn draw(
     drawn: &mut Array<i32>,

@@ -17,8 +17,8 @@ use super::TrainingBackend;
 use super::primitives::{primitive, tensor};
 use super::{Backend, rows};
 
-/// The rows of `table` `[rows, dim]` that `indices` `[n]` name, `[n, dim]`: an embedding lookup. They
-/// are of single precision, and so are their gradients, whatever the table is.
+/// The rows of `table` `[rows, dim]` that `indices` `[n]` name, `[n, dim]`: an embedding lookup.
+/// They are of single precision, and so are their gradients, whatever the table is.
 ///
 /// Its backward pass adds to the table's gradient in place, so a table that is also an operand of
 /// [`softmax_cross_entropy`](super::softmax_cross_entropy) has one gradient, not two.

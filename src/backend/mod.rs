@@ -62,8 +62,8 @@ pub trait Backend: burn::tensor::backend::Backend + operations::Operations {}
 
 impl<B: operations::Operations> Backend for B {}
 
-/// Makes a burn backend a [`Backend`](crate::backend::Backend), for the crate that defines it: fused
-/// operations run on it as ordinary tensor operations.
+/// Makes a burn backend a [`Backend`](crate::backend::Backend), for the crate that defines it:
+/// fused operations run on it as ordinary tensor operations.
 ///
 /// ```ignore
 /// seqrec::join_backend!(MyBackend);
@@ -88,8 +88,8 @@ pub trait TrainingBackend: AutodiffBackend<InnerBackend: Backend> + Backend {
     /// by rows, apart from the others: a table of millions of rows, of which a step needs some
     /// thousands, gets no gradient of its own size.
     ///
-    /// Any other use of a table, such as a product with all of it, still gives it a gradient among the
-    /// others.
+    /// Any other use of a table, such as a product with all of it, still gives it a gradient among
+    /// the others.
     #[doc(hidden)]
     fn backward_by_rows(
         loss: FloatTensor<Self>,

@@ -16,7 +16,8 @@ use super::{Backend, lookup, rows};
     note = "the crate that defines it joins by one line: `seqrec::join_backend!({Self});`"
 )]
 pub trait Operations: BurnBackend {
-    /// True where tensors lie in this process's own memory, so that no device can be missing or have none left.
+    /// True where tensors lie in this process's own memory, so that no device can be missing or
+    /// have none left.
     const HOST: bool = false;
 
     /// True where fused operations run as kernels on slices of this process's memory, and not as
@@ -36,20 +37,21 @@ pub trait Operations: BurnBackend {
         operation.result::<Self>(operands)
     }
 
-    /// 32 bits for each place, `[places]`, as whole numbers from -2^31 up: the same on every backend.
+    /// 32 bits for each place, `[places]`, as whole numbers from -2^31 up: the same on every
+    /// backend.
     fn random_bits(bits: &RandomBits, device: &Device<Self>) -> IntTensor<Self> {
         random_bits::drawn_on_host::<Self>(bits, device)
     }
 
-    /// The rows of `table` `[rows, dim]` that `indices` `[n]` name, `[n, dim]`: in single precision,
-    /// whatever the table's is.
+    /// The rows of `table` `[rows, dim]` that `indices` `[n]` name, `[n, dim]`: in single
+    /// precision, whatever the table's is.
     fn select_rows(table: FloatTensor<Self>, indices: IntTensor<Self>) -> FloatTensor<Self> {
         lookup::select_by_tensors::<Self>(table, indices)
     }
 
-    /// `table` `[rows, dim]` with the rows that `indices` `[n]` name, each once, replaced by `values`
-    /// `[n, dim]`. Where the table is of half precision, each value becomes one of its two neighbors
-    /// there by chance, of which the seed decides, so that its mean is the value.
+    /// `table` `[rows, dim]` with the rows that `indices` `[n]` name, each once, replaced by
+    /// `values` `[n, dim]`. Where the table is of half precision, each value becomes one of its two
+    /// neighbors there by chance, of which the seed decides, so that its mean is the value.
     fn replace_rows(
         table: FloatTensor<Self>,
         indices: IntTensor<Self>,

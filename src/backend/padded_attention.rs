@@ -24,11 +24,12 @@ pub(super) enum AttentionScoring {
     Silu { divisor: f64, classes: Arc<[u8]> },
 }
 
-/// The most attention weights that are made at a time, unless they are of one query a sequence: 64 MiB.
+/// The most attention weights that are made at a time, unless they are of one query a sequence: 64
+/// MiB.
 pub(super) const BLOCK_WEIGHTS: usize = 1 << 24;
 
-/// Attention over a padded batch, a block of queries at a time: of a block of `n` queries that ends before
-/// place `end`, there are weights `[batch, heads, n, end]`.
+/// Attention over a padded batch, a block of queries at a time: of a block of `n` queries that ends
+/// before place `end`, there are weights `[batch, heads, n, end]`.
 pub(super) struct PaddedAttention<B: Backend> {
     places: PaddedPlaces<B>,
     lengths: Arc<[usize]>,
@@ -42,8 +43,8 @@ pub(super) struct PaddedAttention<B: Backend> {
 }
 
 impl<B: Backend> PaddedAttention<B> {
-    /// The operands of attention over sequences of these lengths: the queries, keys and values side by
-    /// side, and biases of positions and of times for [`AttentionScoring::Silu`].
+    /// The operands of attention over sequences of these lengths: the queries, keys and values side
+    /// by side, and biases of positions and of times for [`AttentionScoring::Silu`].
     pub(super) fn new<const N: usize>(
         operands: [FloatTensor<B>; N],
         lengths: &Arc<[usize]>,

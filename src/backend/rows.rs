@@ -148,7 +148,8 @@ mod tests {
         }
     }
 
-    /// Stochastic rounding gives equal values, but for a logarithm's last digit next to a power of two.
+    /// Stochastic rounding gives equal values, but for a logarithm's last digit next to a power of
+    /// two.
     #[test]
     fn rows_of_half_precision() {
         const ROWS: usize = 400;

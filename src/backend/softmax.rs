@@ -16,8 +16,9 @@ use crate::kernels::softmax::Softmax;
 /// for `users` `[rows, dim]` and their `targets` `[rows]`.
 ///
 /// `log_correction` `[items + 1]`, where given, is subtracted from each item's logit. On CPU
-/// backends this never makes the `[rows, items]` matrix. Negative targets or ones above `items` give a
-/// wrong result or a panic, and a row whose target is 0 has none; those of a [`Batcher`](crate::data::Batcher) are neither.
+/// backends this never makes the `[rows, items]` matrix. Negative targets or ones above `items`
+/// give a wrong result or a panic, and a row whose target is 0 has none; those of a
+/// [`Batcher`](crate::data::Batcher) are neither.
 ///
 /// # Panics
 /// When the shapes don't fit each other.
@@ -31,8 +32,8 @@ pub fn softmax_cross_entropy<B: Backend>(
 }
 
 /// The mean `[1]` over users of `ln Σ e^logit`, the sum being over items 1 and up of `items`
-/// `[items + 1, dim]` and over all vectors that a user has: `group` rows of `users` `[rows, dim]`, one
-/// after another.
+/// `[items + 1, dim]` and over all vectors that a user has: `group` rows of `users` `[rows, dim]`,
+/// one after another.
 ///
 /// # Panics
 /// When the shapes don't fit each other.
@@ -84,11 +85,11 @@ fn softmax_over_items<B: Backend>(
 /// there is one, which has no gradient.
 #[derive(Debug, Clone)]
 struct FusedSoftmax<I> {
-    /// The item index that each row should give, `[rows]`; 0 where it is none, so that the row takes
-    /// part in what its group's softmax is over, and no more.
+    /// The item index that each row should give, `[rows]`; 0 where it is none, so that the row
+    /// takes part in what its group's softmax is over, and no more.
     targets: I,
-    /// The number of consecutive rows that share a softmax: the vectors of one user. 1 where each row is
-    /// a user.
+    /// The number of consecutive rows that share a softmax: the vectors of one user. 1 where each
+    /// row is a user.
     group: usize,
 }
 

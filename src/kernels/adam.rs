@@ -43,8 +43,8 @@ impl Adam {
         )
     }
 
-    /// The factors of a step: `1 - beta_1` and `1 - beta_2`, taken from 1 in double precision, since
-    /// `1 - 0.999` is wrong in its fifth digit in single; epsilon; and the two corrections.
+    /// The factors of a step: `1 - beta_1` and `1 - beta_2`, taken from 1 in double precision,
+    /// since `1 - 0.999` is wrong in its fifth digit in single; epsilon; and the two corrections.
     pub(crate) fn numbers(&self, learning_rate: f64, time: usize) -> [f32; 5] {
         let (step_size, moment_2_scale) = self.corrections(learning_rate, time);
         [

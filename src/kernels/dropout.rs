@@ -25,8 +25,8 @@ impl DropoutRule {
         (self.below as i64 - 1 + i64::from(i32::MIN)) as i32
     }
 
-    /// True where the value of a place is kept. In 64 bits: where they were made 32 to be compared, a step of SASRec
-    /// took a tenth longer.
+    /// True where the value of a place is kept. In 64 bits: where they were made 32 to be compared,
+    /// a step of SASRec took a tenth longer.
     #[inline(always)]
     fn keeps(self, seed: u64, place: u64) -> bool {
         (random::bits(seed, place) >> 32) < self.below
@@ -34,8 +34,8 @@ impl DropoutRule {
 }
 
 super::for_each_instruction_set! {
-    /// A mask of 0 where a value is dropped and a scale where it is kept, for the places from `first`
-    /// on.
+    /// A mask of 0 where a value is dropped and a scale where it is kept, for the places from
+    /// `first` on.
     pub(crate) fn mask(seed: u64, probability: f64, first: u64, out: &mut [f32]) {
         let rule = DropoutRule::new(probability);
         for (index, out) in (first..).zip(out.iter_mut()) {

@@ -35,8 +35,8 @@ impl Linear<'_> {
         self.bias.len()
     }
 
-    /// The outputs of rows `[rows, inputs]`, `[rows, outputs]`, and for silu and gelu what they were
-    /// before they were activated.
+    /// The outputs of rows `[rows, inputs]`, `[rows, outputs]`, and for silu and gelu what they
+    /// were before they were activated.
     pub(crate) fn forward(&self, values: &[f32]) -> (Vec<f32>, Vec<f32>) {
         let (inputs, outputs) = (self.inputs, self.outputs());
         let rows = values.len() / inputs;
@@ -74,8 +74,8 @@ impl Linear<'_> {
         (out, before)
     }
 
-    /// The gradients of `Σ gradient · out`, where `saved` is what the forward pass gave: the outputs
-    /// for relu, what they were before for silu and gelu.
+    /// The gradients of `Σ gradient · out`, where `saved` is what the forward pass gave: the
+    /// outputs for relu, what they were before for silu and gelu.
     pub(crate) fn backward(
         &self,
         gradient: &[f32],

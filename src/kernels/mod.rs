@@ -1,8 +1,9 @@
 //! The arithmetic of the CPU backends: plain slices in, plain slices out.
 //!
-//! Elementwise loops are written once and compiled for several instruction sets; the best one
-//! that the machine has is chosen at run time; matrix products do the same through `pulp`. Work is divided into pieces by size alone, never by the number of threads, so
-//! that results are the same bits on any number of them.
+//! Elementwise loops are written once and compiled for several instruction sets; the best one that
+//! the machine has is chosen at run time; matrix products do the same through `pulp`. Work is
+//! divided into pieces by size alone, never by the number of threads, so that results are the same
+//! bits on any number of them.
 #![allow(unsafe_code)]
 
 pub(crate) mod activation;

@@ -97,8 +97,8 @@ impl Attention<'_> {
         }
     }
 
-    /// The values that each token gathers, `[tokens, dim]`, and the normalizer of each row of each head,
-    /// `[tokens, heads]`, which is nothing but for a softmax.
+    /// The values that each token gathers, `[tokens, dim]`, and the normalizer of each row of each
+    /// head, `[tokens, heads]`, which is nothing but for a softmax.
     pub(crate) fn forward(&self) -> (Vec<f32>, Vec<f32>) {
         let sequences = self.sequences();
         let tokens: usize = self.lengths.iter().sum();

@@ -166,7 +166,8 @@ for_each_instruction_set! {
 }
 
 for_each_instruction_set! {
-    /// Converts gradients by weights into gradients by products, in place. Weights are 0 where nothing is attended to.
+    /// Converts gradients by weights into gradients by products, in place. Weights are 0 where
+    /// nothing is attended to.
     pub(super) fn softmax_gradient(by_weights: &mut [f32], weights: &[f32], columns: usize, scale: f32) {
         let rows = by_weights.chunks_exact_mut(columns).zip(weights.chunks_exact(columns));
         for (by_weights, weights) in rows {
@@ -195,7 +196,8 @@ for_each_instruction_set! {
 }
 
 for_each_instruction_set! {
-    /// Makes weights of scores, and converts gradients by weights into gradients by scores, in place.
+    /// Makes weights of scores, and converts gradients by weights into gradients by scores, in
+    /// place.
     pub(super) fn silu_gradient(scores: &mut [f32], by_weights: &mut [f32], first: usize, columns: usize, scale: f32) {
         let rows = scores.chunks_exact_mut(columns).zip(by_weights.chunks_exact_mut(columns));
         for (row, (scores, by_weights)) in rows.enumerate() {

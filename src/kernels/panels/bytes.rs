@@ -199,7 +199,8 @@ fn score_byte_rows<const ROWS: usize>(
             }
         }
     }
-    // By index, so that the sums stay in registers: an iterator over them would move them to memory.
+    // By index, so that the sums stay in registers: an iterator over them would move them to
+    // memory.
     for row in 0..ROWS {
         let shift = _mm512_set1_epi32(queries.shifts[first + row]);
         let scale = _mm512_set1_ps(queries.scales[first + row]);

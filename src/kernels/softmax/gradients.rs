@@ -90,8 +90,8 @@ impl Softmax<'_> {
         self.normalizers(&running)
     }
 
-    /// Makes the gradient by users, and adds to the one by items, which is still to be written where
-    /// these rows are the first.
+    /// Makes the gradient by users, and adds to the one by items, which is still to be written
+    /// where these rows are the first.
     fn add_gradients(
         &self,
         (transposed, kept): (&[f32], &[f32]),

@@ -1,8 +1,8 @@
 //! Softmax cross-entropy over all items, without the `[rows, items]` matrix.
 //!
 //! Logits are made in tiles that stay in cache. The loss alone keeps only a running maximum and sum
-//! per row, as in Milakov & Gimelshein, "Online normalizer calculation for softmax" (2018). With its
-//! gradients, which are made along with it, the logits of a block of rows are kept until its
+//! per row, as in Milakov & Gimelshein, "Online normalizer calculation for softmax" (2018). With
+//! its gradients, which are made along with it, the logits of a block of rows are kept until its
 //! normalizers are known, so that each is made once.
 //!
 //! A tile is `[items, rows]`: what is kept per row lies side by side, so that maxima, sums and
