@@ -6,8 +6,8 @@ use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::kernels::random;
 
-/// The random bits of a seed at the places `first + table * strides[0] + row * strides[1] +
-/// column`, table after table and row after row.
+/// The random bits of a seed at the places
+/// `first + table * strides[0] + row * strides[1] + column`, table after table and row after row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RandomBits {
     /// The seed.

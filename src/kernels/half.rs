@@ -25,8 +25,8 @@ pub(crate) fn replace(table: &mut [f16], dim: usize, numbers: &[usize], values: 
     }
 }
 
-/// The rows of a table of half precision that `numbers` `[n]` names, in single precision, `[n,
-/// dim]`.
+/// The rows of a table of half precision that `numbers` `[n]` names, in single precision,
+/// `[n, dim]`.
 pub(crate) fn select(table: &[f16], dim: usize, numbers: &[usize]) -> Vec<f32> {
     let mut rows = vec![0.0; numbers.len() * dim];
     (rows.par_chunks_mut(PIECE * dim))
