@@ -4,7 +4,7 @@ use ndarray::Array2;
 
 use crate::backend::Backend;
 use crate::data::{History, SequenceBatch, check_known};
-use crate::model::SequenceRecaller;
+use crate::model::{Description, RecallerConfig, SequenceRecaller};
 use crate::{Error, Result};
 
 use super::vectors::user_vectors;
@@ -73,11 +73,11 @@ pub struct ModelEncoder<B: Backend, M> {
 impl<B: Backend, M: SequenceRecaller<B>> ModelEncoder<B, M> {
     /// An encoder of a model on `device`.
     pub fn new(model: M, device: B::Device) -> Self {
-        let [rows, dim] = model.item_embeddings().dims();
+        let (items, dim) = (model.items().items(), model.items().dim());
         Self {
             model,
             device,
-            items: rows.saturating_sub(1),
+            items,
             dim,
         }
     }
@@ -100,21 +100,29 @@ pub(crate) fn encode_by_model<B: Backend, M: SequenceRecaller<B>>(
     device: &B::Device,
     histories: &[History<'_>],
 ) -> Result<Array2<f32>> {
-    if model.needs_times()
+    let Description {
+        max_len,
+        times,
+        user_features,
+        ..
+    } = model.config().describe();
+    if times
         && let Some(row) = histories
             .iter()
             .position(|history| history.times().is_empty())
     {
         return Err(Error::TimesMissing { row });
     }
-    let expected = model.user_features();
     let lacks = |history: &History<'_>| history.features().is_empty();
-    if expected > 0
+    if user_features > 0
         && let Some(row) = histories.iter().position(lacks)
     {
-        return Err(Error::FeaturesMissing { row, expected });
+        return Err(Error::FeaturesMissing {
+            row,
+            expected: user_features,
+        });
     }
-    let batch = SequenceBatch::<B>::new(histories.iter().copied(), model.max_len(), device)?;
-    batch.check_features(expected)?;
+    let batch = SequenceBatch::<B>::new(histories.iter().copied(), max_len, device)?;
+    batch.check_features(user_features)?;
     Ok(user_vectors(model, &batch))
 }

@@ -4,7 +4,7 @@ use crate::backend::Backend;
 use crate::data::{Catalog, ExternalId, History, ItemIndex, Seen};
 use crate::eval::check_k;
 use crate::index::{Filter, ItemSet, VectorIndex};
-use crate::model::SequenceRecaller;
+use crate::model::{RecallerConfig, SequenceRecaller};
 use crate::{Error, Result, checks::same_length};
 
 use crate::retrieve::{encode_by_model, items_in, nearest_items};
@@ -103,16 +103,16 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
     /// the same dimension, and [`Error::InvalidValue`] when the catalog does not name the
     /// [features of users](Catalog::user_features) that the model looks at.
     pub fn new(model: M, index: I, catalog: Catalog) -> Result<Self> {
-        let embeddings = model.item_embeddings();
-        let [rows, dim] = embeddings.dims();
+        let items = model.items();
         let sizes = [
-            ("items of the model", catalog.len(), rows - 1),
-            ("dimension of the index", dim, index.dim()),
+            ("items of the model", catalog.len(), items.items()),
+            ("dimension of the index", items.dim(), index.dim()),
         ];
         for (what, expected, found) in sizes {
             same_length(what, expected, found)?;
         }
-        let (features, named) = (model.user_features(), catalog.user_features().len());
+        let features = model.config().describe().user_features;
+        let named = catalog.user_features().len();
         if features > 0 && named != features {
             let reason = format!(
                 "the catalog must name the {features} that the model looks at; where it lacks names, as \
@@ -122,7 +122,7 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
             return Err(Error::invalid("catalog.user_features", named, reason));
         }
         Ok(Self {
-            device: embeddings.device(),
+            device: items.device(),
             by_popularity: catalog.by_popularity(),
             model,
             index,
