@@ -11,8 +11,8 @@ use super::encoder::encode_by_model;
 use super::nearest::nearest_items;
 use super::vectors::check_items;
 
-/// How many cases are encoded and searched for at a time.
-const BATCH: usize = 512;
+/// How many users are encoded, searched for or asked for at a time.
+pub(crate) const BATCH: usize = 512;
 
 /// How held-out users are judged: full ranking over the whole catalog, cut at each of some ks.
 ///

@@ -12,7 +12,7 @@ pub use device_index::{DeviceIndex, exact_index};
 pub(crate) use encoder::encode_by_model;
 pub use encoder::{ModelEncoder, UserEncoder};
 pub use evaluation::Evaluation;
-pub(crate) use evaluation::sorted;
+pub(crate) use evaluation::{BATCH, sorted};
 pub(crate) use nearest::{items_in, nearest_items};
 pub use retriever::{RecallOptions, Retrieved, RetrievedItem, Retriever, Source};
 pub(crate) use vectors::check_items;

@@ -84,7 +84,7 @@ pub struct Run<B: Backend, C: RecallerConfig> {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Manifest {
+struct ModelManifest {
     format_version: u32,
     model: String,
     similarity: Similarity,
@@ -127,7 +127,7 @@ impl WrittenCatalog {
 /// As [`Run::load`].
 pub(super) fn model_name(version: &Path, files: &ModelFiles) -> Result<String> {
     let path = version.join(&files.manifest);
-    let Manifest { model, .. } = read_manifest(&path, RUN_FORMAT_VERSION)?;
+    let ModelManifest { model, .. } = read_manifest(&path, RUN_FORMAT_VERSION)?;
     Ok(model)
 }
 
@@ -175,7 +175,7 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
             .get_bytes()
             .map_err(|error| unwritable(error.to_string()))?;
         let config = burn::config::config_to_json(&self.config).into_bytes();
-        let manifest = Manifest {
+        let manifest = ModelManifest {
             format_version: RUN_FORMAT_VERSION,
             model: C::NAME.to_owned(),
             similarity: self.model.config().describe().similarity,
@@ -217,7 +217,7 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
         device: &B::Device,
     ) -> Result<Self> {
         let manifest_path = path.join(&files.manifest);
-        let manifest: Manifest = read_manifest(&manifest_path, RUN_FORMAT_VERSION)?;
+        let manifest: ModelManifest = read_manifest(&manifest_path, RUN_FORMAT_VERSION)?;
         if manifest.model != C::NAME {
             return Err(damaged(
                 &manifest_path,

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::beam::Near;
+use super::beam::NearPoint;
 use super::graph::{Graph, Target, Walk};
 use super::twins::NONE;
 use crate::index::vectors::Query;
@@ -40,7 +40,7 @@ pub(super) struct Insertion {
     walk: Walk,
     query: Query,
     other: Query,
-    candidates: Vec<Near>,
+    candidates: Vec<NearPoint>,
     chosen: Vec<u32>,
     passed_over: Vec<u32>,
     listed: Vec<u32>,
@@ -220,7 +220,7 @@ impl Insertion {
         self.candidates.clear();
         let pairs = self.listed.iter().zip(&self.scores);
         self.candidates
-            .extend(pairs.map(|(&point, &score)| Near { score, point }));
+            .extend(pairs.map(|(&point, &score)| NearPoint { score, point }));
         self.candidates
             .sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.point.cmp(&b.point)));
     }
