@@ -79,9 +79,9 @@ macro_rules! join_backend {
 ///
 /// [`Autodiff`] makes one of every [`Backend`].
 #[diagnostic::on_unimplemented(
-    message = "models can't be trained on `{Self}`",
-    label = "has no gradients",
-    note = "train on `Autodiff<{Self}>`: `config.init::<Autodiff<{Self}>>(..)`"
+    message = "the backend `{Self}` has no gradients to train by",
+    note = "make the model on a backend with gradients: `config.init::<Autodiff<Flex>>(..)` in place of \
+            `config.init::<Flex>(..)`"
 )]
 pub trait TrainingBackend: AutodiffBackend<InnerBackend: Backend> + Backend {
     /// The gradients of a loss `[1]`, where those of tables that [`select_rows`] looked up are kept
