@@ -412,6 +412,11 @@ pub trait Backend: burn::tensor::backend::Backend {
 /// A backend that models can be trained on: one with gradients, whose inner backend serves.
 ///
 /// [`Autodiff`] makes one of every [`Backend`].
+#[diagnostic::on_unimplemented(
+    message = "the backend `{Self}` has no gradients to train by",
+    note = "make the model on a backend with gradients: `config.init::<Autodiff<Flex>>(..)` in place of \
+            `config.init::<Flex>(..)`"
+)]
 pub trait TrainingBackend: AutodiffBackend<InnerBackend: Backend> + Backend {
     /// The gradients of a loss `[1]`, where those of tables that [`select_rows`] looked up are kept
     /// by rows, apart from the others: a table of millions of rows, of which a step needs some

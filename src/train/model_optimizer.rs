@@ -49,7 +49,7 @@ pub struct ModelOptimizer<B: TrainingBackend> {
     states: States<B>,
 }
 
-/// What is kept of each parameter.
+/// The optimizer's state of each parameter.
 type States<B> = HashMap<ParamId, AdaptorRecord<Optimizer, B>>;
 
 impl<B: TrainingBackend> std::fmt::Debug for ModelOptimizer<B> {
@@ -109,7 +109,7 @@ impl<B: TrainingBackend> ModelOptimizer<B> {
         })
     }
 
-    /// What is kept of each parameter, by the parameters' ids.
+    /// The state of each parameter, by the parameters' ids.
     pub(super) fn states(&self) -> Vec<(u64, AdaptorRecord<Optimizer, B>)> {
         let states = self.states.iter();
         let mut states: Vec<_> = states
@@ -160,7 +160,7 @@ impl<B: TrainingBackend> ModuleMapper<B> for ParameterStep<'_, B> {
     }
 }
 
-/// What a parameter is moved against.
+/// The gradient of a parameter.
 enum Gradient<B: Backend, const D: usize> {
     /// A gradient of its size, and whether it is a table of which rows were looked up.
     Whole(Tensor<B, D>, bool),

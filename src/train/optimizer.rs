@@ -10,7 +10,7 @@ use super::optimizer_state::OptimizerState;
 use crate::Result;
 use crate::backend::{self, Backend, RowGradient};
 
-/// How gradients move parameters.
+/// The optimizer: the way from gradients to steps.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -1,13 +1,13 @@
-//! What optimizers keep of a parameter.
+//! Optimizer states.
 
 use burn::record::Record;
 use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{DType, Tensor};
 
-/// What an optimizer keeps of a parameter.
+/// An optimizer's state of a parameter.
 #[derive(Record, Clone, Debug)]
 pub struct OptimizerState<B: BurnBackend, const D: usize> {
-    /// How many steps were made.
+    /// The number of steps so far.
     pub time: usize,
     /// Adam's decaying mean of gradients, or Adagrad's decaying sum of steps.
     pub moment_1: Tensor<B, D>,

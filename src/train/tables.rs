@@ -1,4 +1,4 @@
-//! How tables of vectors move.
+//! Steps of tables of vectors.
 
 use burn::optim::LearningRate;
 use burn::tensor::Tensor;
@@ -8,8 +8,8 @@ use super::optimizer_state::OptimizerState;
 use crate::backend::{self, Backend, RowGradient};
 use crate::{Result, checks};
 
-/// How a step moves tables of vectors, such as a model's items, of which it has looked up some
-/// rows.
+/// The way in which a step moves tables of vectors, such as a model's items, of which it has
+/// looked up some rows.
 ///
 /// With a loss over a sample of the items ([`Loss::Sampled`](crate::model::Loss::Sampled)), a step of
 /// 256 histories concerns some thousands of vectors. [`Tables::Dense`] still pays for the whole

@@ -52,13 +52,13 @@ pub struct WarmStart {
     /// By their names.
     weights: BTreeMap<String, Values>,
     row_names: BTreeMap<String, Vec<String>>,
-    /// What tells the model from others.
+    /// The model's fingerprint.
     settings: String,
     new_items: NewItems,
     moments: Option<PathBuf>,
 }
 
-/// How many items two catalogs share.
+/// The overlap of two catalogs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Overlap {
     /// Items of both.
@@ -90,7 +90,7 @@ impl WarmStart {
         }
     }
 
-    /// Where items begin that the old catalog lacks.
+    /// The first vectors of items that the old catalog lacks.
     #[must_use]
     pub fn new_items(mut self, new_items: NewItems) -> Self {
         self.new_items = new_items;
@@ -106,7 +106,7 @@ impl WarmStart {
         self
     }
 
-    /// What a new catalog has of the old one's items.
+    /// The overlap of a new catalog with the old one.
     pub fn overlap(&self, catalog: &Catalog) -> Overlap {
         let known = catalog
             .ids()
