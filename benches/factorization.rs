@@ -11,9 +11,9 @@ use std::time::Instant;
 
 use clap::Parser;
 use seqrec::channels::{AlsConfig, BprConfig, SessionKnnConfig};
-use seqrec::data::{Dataset, Filters, InteractionReader, Protocol, Seen, Split};
+use seqrec::data::{Dataset, Filters, InteractionReader, Protocol, Seen, Split, User};
 use seqrec::eval::Metric;
-use seqrec::recall::{RecallChannel, UserContext};
+use seqrec::recall::RecallChannel;
 use seqrec::retrieve::Evaluation;
 
 #[path = "support/memory.rs"]
@@ -82,8 +82,8 @@ fn report(
     channel: &dyn RecallChannel,
     split: &Split,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let users: Vec<UserContext<'_>> = (split.test.iter())
-        .map(|case| case.history.into())
+    let users: Vec<User<'_>> = (split.test.iter())
+        .map(|case| case.user.items().into())
         .collect();
     let start = Instant::now();
     channel.recall(&users, 50, None)?;

@@ -120,7 +120,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let labels: Vec<ItemIndex> = (of_cold.get(case).labels.iter().copied())
                 .filter(|&item| cold.contains(item))
                 .collect();
-            let history = [of_cold.history(case).into()];
+            let history = [of_cold.get(case).user];
             let hits = channel.recall(&history, options.k, None)?;
             scorer.add(hits.items(0), &labels);
             let hits = channel.recall(&history, options.k, Some(Filter::Allowed(&cold)))?;

@@ -8,12 +8,12 @@ use std::sync::Mutex;
 
 use seqrec::Result;
 use seqrec::channels::MarkovChain;
-use seqrec::data::{Interaction, TrainingSequences, synthetic::Synthetic};
+use seqrec::data::{Interaction, TrainingSequences, User, synthetic::Synthetic};
 use seqrec::engine::{EngineConfig, RecallEngine, RecallRequest};
 use seqrec::index::Filter;
 use seqrec::prelude::*;
 use seqrec::recall::{
-    Candidate, Candidates, ChannelWeight, Fusion, Reason, RecallChannel, RecallStage, UserContext,
+    Candidate, Candidates, ChannelWeight, Fusion, Reason, RecallChannel, RecallStage,
 };
 use seqrec::store::{ServedStage, StageData};
 
@@ -36,7 +36,7 @@ impl Latest {
 impl RecallChannel for Latest {
     fn recall(
         &self,
-        users: &[UserContext<'_>],
+        users: &[User<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates> {

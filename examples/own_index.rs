@@ -82,7 +82,7 @@ fn main() -> Result<()> {
     let vectors = item_vectors(&model);
     let exact = FlatIndex::new(&vectors)?;
     let index = ByteIndex::new(vectors.view());
-    let histories = (0..split.test.len()).map(|case| split.test.history(case));
+    let histories = (0..split.test.len()).map(|case| split.test.get(case).user);
     let histories = SequenceBatch::<Flex>::new(histories, model.max_len(), &device)?;
     let users = user_vectors(&model, &histories);
     let truth = exact.search(users.view(), 10, None)?;

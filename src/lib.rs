@@ -188,7 +188,7 @@ pub mod prelude {
     pub use crate::backend::{Autodiff, Backend, TrainingBackend};
     pub use crate::data::{
         Dataset, ExternalId, Filters, InteractionReader, Interactions, ItemIndex, Protocol, Seen,
-        Split, Targets,
+        Split, Targets, User,
     };
     pub use crate::eval::Metric;
     pub use crate::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex};

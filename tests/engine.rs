@@ -9,8 +9,8 @@ use seqrec::Error;
 use seqrec::channels::{ItemNeighborsConfig, Popularity, PopularityConfig};
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
-    Catalog, Dataset, ExternalId, Features, Filters, History, Interaction, Interactions, ItemIndex,
-    Protocol, Seen, Split, TimeUnit, TrainingSequences,
+    Catalog, Dataset, ExternalId, Features, Filters, Interaction, Interactions, ItemIndex,
+    Protocol, Seen, Split, TimeUnit, TrainingSequences, User,
 };
 use seqrec::engine::{
     Because, EngineConfig, Observed, Outcome, RecallEngine, RecallRequest, Recalled,
@@ -21,7 +21,7 @@ use seqrec::model::{Gru4RecConfig, HstuConfig, RecallerConfig, TwoTowerConfig};
 use seqrec::prelude::Flex;
 use seqrec::recall::{
     Candidate, Candidates, ChannelWeight, Fusion, HistoryItems, Path as _, Reason, RecallChannel,
-    RecallStage, Selection, UserContext, VectorChannel,
+    RecallStage, Selection, VectorChannel,
 };
 use seqrec::retrieve::{Evaluation, ModelEncoder, item_vectors};
 use seqrec::store::{
@@ -158,7 +158,7 @@ struct Unfiltered(Vec<ItemIndex>);
 impl RecallChannel for Unfiltered {
     fn recall(
         &self,
-        users: &[UserContext<'_>],
+        users: &[User<'_>],
         _k: usize,
         _filter: Option<Filter<'_>>,
     ) -> seqrec::Result<Candidates> {
@@ -232,7 +232,7 @@ struct WithoutFirst {
 impl RecallChannel for WithoutFirst {
     fn recall(
         &self,
-        users: &[UserContext<'_>],
+        users: &[User<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> seqrec::Result<Candidates> {
@@ -316,7 +316,7 @@ fn a_fallback_recalls_nothing_that_was_removed_whatever_becomes_of_the_channel()
 
 /// A channel that says what the history is.
 fn echo() -> Told {
-    Told(Arc::new(|user| Ok(user.history().items().to_vec())))
+    Told(Arc::new(|user| Ok(user.items().to_vec())))
 }
 
 #[test]
@@ -423,21 +423,21 @@ fn an_engine_and_an_evaluation_rank_alike() {
         let mut depend_on_time = [("path", 0), ("hstu", 0)];
         for place in 0..cases.len() {
             let case = cases.get(place);
-            let asked = dataset.sequences().times(case.user)[case.history.len()];
+            let asked = dataset.sequences().times(case.number)[case.user.items().len()];
             let request = match by_user {
-                true => RecallRequest::of_user(dataset.user_id(case.user).unwrap().clone(), 10),
+                true => RecallRequest::of_user(dataset.user_id(case.number).unwrap().clone(), 10),
                 false => {
-                    let ids = case.history.iter().map(|&item| catalog.id_of(item));
+                    let ids = case.user.items().iter().map(|&item| catalog.id_of(item));
                     let ids = ids.map(|id| id.unwrap().clone());
-                    let timed = ids.zip(case.times.iter().copied());
+                    let timed = ids.zip(case.user.times().iter().copied());
                     RecallRequest::of_timed_history(timed, 10)
                 }
             };
             let served = engine.recall_for(&request.clone().at(asked)).unwrap();
 
-            let unseen = |_: usize, item: ItemIndex| !case.history.contains(&item);
+            let unseen = |_: usize, item: ItemIndex| !case.user.items().contains(&item);
             let filter = Some(Filter::Predicate(&unseen));
-            let fused = stage.recall_fused(&[cases.history(place).into()], 10, filter);
+            let fused = stage.recall_fused(&[cases.get(place).user], 10, filter);
             let evaluated = fused.unwrap().remove(0);
             assert_eq!(served.items.len(), evaluated.len());
             for (served, evaluated) in served.items.iter().zip(&evaluated) {
@@ -501,7 +501,7 @@ fn who_asks_without_a_time_asks_now() {
 #[test]
 fn histories_that_run_backwards_are_refused() {
     let items = [1, 2, 3].map(ItemIndex::new);
-    let refused = |times: &[f64]| History::with_times(&items, times).unwrap_err().to_string();
+    let refused = |times: &[f64]| User::with_times(&items, times).unwrap_err().to_string();
     let reason = refused(&[1.0, 9.0, 5.0]);
     assert!(
         reason.contains("5 in place 2") && reason.contains("after 9"),
@@ -509,7 +509,7 @@ fn histories_that_run_backwards_are_refused() {
     );
     assert!(refused(&[1.0, f64::NAN, 5.0]).contains("place 1"));
     // Equal times are in the order that they come in.
-    assert!(History::with_times(&items, &[1.0, 1.0, 5.0]).is_ok());
+    assert!(User::with_times(&items, &[1.0, 1.0, 5.0]).is_ok());
     let engine = engine_with_times(1.0);
     let ask = |times: [f64; 2]| {
         let history = ["a", "b"].into_iter().zip(times);
@@ -544,7 +544,7 @@ fn heavy_users_get_nothing_that_they_have_taken() {
     let load = move || {
         let count = count.clone();
         let channel = Told(Arc::new(move |user| {
-            count.store(user.history().items().len(), Ordering::SeqCst);
+            count.store(user.items().len(), Ordering::SeqCst);
             Ok(all().collect())
         }));
         let sequences = TrainingSequences::all(&dataset);
@@ -791,7 +791,7 @@ fn users_have_features_in_service() {
         let history = dataset.sequences().items(user);
         let times = dataset.sequences().times(user);
         let judged = |features: &[f32]| -> Vec<(String, f32)> {
-            let history = History::with_times(history, times).unwrap().last(200);
+            let history = User::with_times(history, times).unwrap().last(200);
             let of = channel
                 .recall(&[history.with_features(features).into()], 5, None)
                 .unwrap();
@@ -1277,7 +1277,7 @@ fn what_is_asked_for_is_bounded() {
 
 #[test]
 fn histories_segments_and_filters_are_the_requests() {
-    let segments = Told(Arc::new(|user: UserContext<'_>| {
+    let segments = Told(Arc::new(|user: User<'_>| {
         Ok((1..=user.segments().len() as u32)
             .map(ItemIndex::new)
             .collect())

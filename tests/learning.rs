@@ -2,8 +2,8 @@
 
 use seqrec::backend::{Autodiff, Flex};
 use seqrec::data::{
-    Dataset, Features, Filters, History, ItemIndex, NegativeSampling, Protocol, Seen,
-    SequenceBatch, Split, Targets, synthetic::Synthetic,
+    Dataset, Features, Filters, ItemIndex, NegativeSampling, Protocol, Seen, SequenceBatch, Split,
+    Targets, User, synthetic::Synthetic,
 };
 use seqrec::model::{
     BsaRecConfig, Gru4RecConfig, HstuConfig, Item2VecConfig, LabelAttention, Loss,
@@ -202,7 +202,7 @@ fn a_users_features_tell_what_they_take() {
         let histories = [[1.0, 0.0], [0.0, 1.0]].map(|kind| (first, kind));
         let histories = histories
             .iter()
-            .map(|(items, kind)| History::from(&items[..]).with_features(&kind[..]));
+            .map(|(items, kind)| User::from(&items[..]).with_features(&kind[..]));
         let batch = SequenceBatch::<Flex>::new(histories, 50, &device).unwrap();
         let users = seqrec::retrieve::user_vectors(&trained.model, &batch);
         let items = seqrec::retrieve::item_vectors(&trained.model);

@@ -5,14 +5,13 @@ use seqrec::backend::Flex;
 use seqrec::burn;
 use seqrec::channels::{NearestItems, Popularity};
 use seqrec::data::{
-    Catalog, Dataset, ExternalId, Features, Filters, History, Interaction, Interactions, ItemIndex,
-    Protocol, Seen, Split, TrainingSequences,
+    Catalog, Dataset, ExternalId, Features, Filters, Interaction, Interactions, ItemIndex,
+    Protocol, Seen, Split, TrainingSequences, User,
 };
 use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, UpdatableIndex};
 use seqrec::model::{Gru4RecConfig, HstuConfig, RecallerConfig, TwoTowerConfig};
 use seqrec::recall::{
-    ChannelWeight, Fusion, HistoryItems, OrElse, Path, RecallChannel, RecallStage, UserContext,
-    VectorChannel,
+    ChannelWeight, Fusion, HistoryItems, OrElse, Path, RecallChannel, RecallStage, VectorChannel,
 };
 use seqrec::retrieve::{Evaluation, ModelEncoder, RecallOptions, Retriever, Source, item_vectors};
 
@@ -217,7 +216,7 @@ fn a_model_that_looks_at_times_is_served_as_it_was_judged() {
     );
     let retriever = Retriever::<Flex, _, _>::new(model, index, catalog).unwrap();
     let (items, times) = ([1, 2, 3, 4].map(ItemIndex::new), [0.0, 60.0, 1e6, 2e6]);
-    let history = History::with_times(&items, &times).unwrap();
+    let history = User::with_times(&items, &times).unwrap();
     let judged = channel.recall(&[history.into()], 10, None).unwrap();
     // External ids are one below the items' indices.
     let timed = [(0i64, 0.0), (1, 60.0), (2, 1e6), (3, 2e6)];
@@ -325,7 +324,7 @@ fn a_cold_start_recalls_nothing_that_was_removed() {
             VectorChannel::<Encoder, _>::new(encoder, shared.clone())
         };
         let numbers = |channel: &dyn RecallChannel| {
-            let nobody: [UserContext; 2] = [(&[][..]).into(); 2];
+            let nobody = [User::default(); 2];
             // The second user may not have one of those that are left either.
             let passes = |row: usize, item: ItemIndex| row == 0 || item.get() != 12;
             let filter = Some(seqrec::index::Filter::Predicate(&passes));
@@ -379,9 +378,7 @@ fn a_model_that_looks_at_features_is_served_as_it_was_judged() {
     let index = || FlatIndex::new(item_vectors::<Flex, _>(&model).view()).unwrap();
     let channel =
         VectorChannel::<ModelEncoder<Flex, _>, _>::of_model(model.clone(), index(), device);
-    let judged = channel
-        .recall(&[split.test.history(3).into()], 5, None)
-        .unwrap();
+    let judged = channel.recall(&[split.test.get(3).user], 5, None).unwrap();
 
     // As it comes out of its folder.
     let folder = tempfile::tempdir().unwrap();
@@ -395,7 +392,7 @@ fn a_model_that_looks_at_features_is_served_as_it_was_judged() {
     let loaded = seqrec::store::Run::<Flex, TwoTowerConfig>::load(&path, &device).unwrap();
     let retriever = Retriever::<Flex, _, _>::new(loaded.model, index(), loaded.catalog).unwrap();
     let history = || {
-        let items = split.test.get(3).history.iter();
+        let items = split.test.get(3).user.items().iter();
         items.map(|&item| (catalog.id_of(item).unwrap().clone(), None))
     };
     let options = RecallOptions::new(5).seen(Seen::Keep);

@@ -9,10 +9,10 @@ use seqrec::Error;
 use seqrec::backend::Flex;
 use seqrec::channels::ItemNeighborsConfig;
 use seqrec::data::synthetic::Synthetic;
-use seqrec::data::{Catalog, Dataset, ExternalId, Filters, TrainingSequences};
+use seqrec::data::{Catalog, Dataset, ExternalId, Filters, TrainingSequences, User};
 use seqrec::index::FlatIndex;
 use seqrec::model::{Gru4RecConfig, HstuConfig, RecallerConfig, SequenceRecaller, TwoTowerConfig};
-use seqrec::recall::{Fusion, HistoryItems, UserContext};
+use seqrec::recall::{Fusion, HistoryItems};
 use seqrec::retrieve::{RecallOptions, Retriever, item_vectors};
 use seqrec::store::{
     ChannelKind, PlannedChannel, RUN_FORMAT_VERSION, Run, STAGE_FORMAT_VERSION, ServedStage,
@@ -84,9 +84,7 @@ fn save_stage(path: &Path, seed: u64) -> seqrec::Result<()> {
 /// What a stage says of its first users, with external ids.
 fn answers(served: &ServedStage) -> Vec<String> {
     let data = served.data();
-    let users: Vec<UserContext<'_>> = (0..5)
-        .map(|user| data.sequences().history(user).into())
-        .collect();
+    let users: Vec<User<'_>> = (0..5).map(|user| data.sequences().history(user)).collect();
     let fused = served.stage().recall_fused(&users, 10, None).unwrap();
     let items = fused.iter().flatten();
     items
@@ -512,7 +510,7 @@ fn a_stage_keeps_further_models() {
     let load = || ServedStage::load::<Flex>(&path, &Default::default());
     let served = load().unwrap();
     for user in 0..5 {
-        let user: UserContext<'_> = alone.sequences().history(user).into();
+        let user = alone.sequences().history(user);
         let expected = expected.recall(&[user], 5, None).unwrap();
         let found = served.stage().recall_fused(&[user], 5, None).unwrap();
         let found: Vec<_> = found[0].iter().map(|found| found.item).collect();

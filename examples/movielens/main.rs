@@ -214,7 +214,7 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
             .first()
             .map_or(0, |label| counts[label.to_usize()])
     };
-    let length = |case: Case<'_>| case.history.len() as u64;
+    let length = |case: Case<'_>| case.user.items().len() as u64;
     let by_popularity = record::by_number(&model, &index, &split, judged, taken)?;
     let by_history = record::by_number(&model, &index, &split, judged, length)?;
     let indexes = record::indexes(&model, &vectors, &split, judged.0.k())?;
@@ -338,19 +338,20 @@ fn show_users<B: Backend>(
     };
     let cut = |text: String| -> String { text.chars().take(TITLE_WIDTH).collect() };
     for Case {
+        number,
         user,
-        history,
-        times,
         labels,
+        ..
     } in split.test.iter().take(3)
     {
+        let history = user.items();
         let options = RecallOptions::new(SHOWN_TITLES.min(split.catalog().len()));
         // With their times, which some models look at.
-        let timed = history.iter().zip(times);
+        let timed = history.iter().zip(user.times());
         let timed = timed.map(|(&item, &time)| (id(item).clone(), time));
         let recalled = retriever.recall_timed(timed, options)?;
         println!(
-            "\nuser {user}: the last of {} items, and what is recalled (* taken later)",
+            "\nuser {number}: the last of {} items, and what is recalled (* taken later)",
             history.len()
         );
         let last = history

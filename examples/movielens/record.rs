@@ -67,7 +67,7 @@ pub fn test_users<B: Backend>(
 ) -> Result<Array2<f32>> {
     let device = model.item_embeddings().device();
     let cases = 0..split.test.len().min(most);
-    let histories = cases.map(|case| split.test.history(case));
+    let histories = cases.map(|case| split.test.get(case).user);
     let histories = SequenceBatch::new(histories, model.max_len(), &device)?;
     Ok(user_vectors(model, &histories))
 }

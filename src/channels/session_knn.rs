@@ -2,12 +2,12 @@
 
 use burn::config::Config;
 
-use crate::data::{Catalog, ItemIndex, TrainingSequences};
+use crate::data::{Catalog, ItemIndex, TrainingSequences, User};
 use crate::index::Filter;
 use crate::{Result, checks};
 
 use super::taken_by::TakenBy;
-use crate::recall::{Candidates, Places, Reason, RecallChannel, UserContext, best_by_scores};
+use crate::recall::{Candidates, Places, Reason, RecallChannel, best_by_scores};
 
 /// The settings of [`SessionKnn`], whose defaults were chosen on validation splits (docs/benchmarks.md).
 #[derive(Config, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl Near {
 impl RecallChannel for SessionKnn {
     fn recall(
         &self,
-        users: &[UserContext<'_>],
+        users: &[User<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates> {
@@ -85,7 +85,7 @@ impl RecallChannel for SessionKnn {
             recency,
         } = &self.taken_by;
         best_by_scores(items.nodes() - 1, users, k, filter, |user, scores| {
-            let recent = user.history().last(self.config.max_len).items();
+            let recent = user.last(self.config.max_len).items();
             let mut places = Places::new(items.len());
             let mut near: Vec<Near> = Vec::new();
             let mut seen: Vec<ItemIndex> = Vec::new();

@@ -3,42 +3,60 @@
 use std::sync::Arc;
 
 use crate::Result;
-use crate::data::{History, ItemIndex};
+use crate::data::{ItemIndex, User};
 use crate::index::{Filter, ItemSet};
-use crate::recall::{Candidate, FusedCandidate, Reason, UserContext};
+use crate::recall::{Candidate, FusedCandidate, Reason};
 
 use super::guard::guarded;
 use super::request::{Because, FoundBy, Predicate, RecalledItem};
-use super::serving::{Known, Serving};
+use super::serving::Serving;
 
 /// A call, as its jobs look at it.
 pub(super) struct Call {
     pub(super) serving: Arc<Serving>,
-    pub(super) history: Known,
-    pub(super) segments: Vec<String>,
-    /// The user's features; none where they are not known.
-    pub(super) features: Vec<f32>,
-    /// When the user asks, where that is known.
-    pub(super) now: Option<f64>,
+    pub(super) user: KnownUser,
     pub(super) k: usize,
     /// Items that are not to be recalled.
     pub(super) excluded: ItemSet,
     pub(super) passes: Option<Predicate>,
 }
 
-impl Call {
-    pub(super) fn context(&self) -> Result<UserContext<'_>> {
-        let Known { items, times, .. } = &self.history;
-        let history = if times.is_empty() {
-            History::from(items.as_slice())
+/// A [`User`] of a call, who is kept as long as its jobs run.
+#[derive(Default)]
+pub(super) struct KnownUser {
+    pub(super) items: Vec<ItemIndex>,
+    /// One for each item, or none.
+    pub(super) times: Vec<f64>,
+    /// How many of their items are not in the catalog.
+    pub(super) unknown: usize,
+    /// None where they are not known.
+    pub(super) features: Vec<f32>,
+    pub(super) segments: Vec<String>,
+    /// When the user asks, where that is known.
+    pub(super) now: Option<f64>,
+}
+
+impl KnownUser {
+    fn user(&self) -> Result<User<'_>> {
+        let user = if self.times.is_empty() {
+            User::from(self.items.as_slice())
         } else {
-            History::with_times(items, times)?
+            User::with_times(&self.items, &self.times)?
         };
-        let history = history.with_features(&self.features);
-        let context = UserContext::from(history).in_segments(&self.segments);
-        Ok(self.now.map_or(context, |now| context.at(now)))
+        let user = user.with_features(&self.features);
+        let user = user.in_segments(&self.segments);
+        Ok(self.now.map_or(user, |now| user.at(now)))
     }
 
+    /// Leaves the last items to channels.
+    pub(super) fn keep_last(&mut self, count: usize) {
+        let above = self.items.len().saturating_sub(count);
+        self.items.drain(..above);
+        self.times.drain(..above.min(self.times.len()));
+    }
+}
+
+impl Call {
     pub(super) fn passes(&self, item: ItemIndex) -> bool {
         if self.excluded.contains(item) {
             return false;
@@ -54,7 +72,7 @@ impl Call {
             let passes = |_: usize, item| self.passes(item);
             let filter = Some(Filter::Predicate(&passes));
             let stage = &self.serving.served.stage;
-            let candidates = stage.ask(channel, &[self.context()?], self.k, filter)?;
+            let candidates = stage.ask(channel, &[self.user.user()?], self.k, filter)?;
             // A channel that looks at no filter is no reason to recall what does not pass.
             let list = candidates.of(0);
             Ok(list
@@ -73,7 +91,7 @@ impl Call {
         let filter = Some(Filter::Predicate(&passes));
         let stage = &self.serving.served.stage;
         let asked = |channel: usize| asked.get(channel).is_some_and(|asked| *asked);
-        let mut more = stage.fill(fused, self.context()?, self.k, filter, asked)?;
+        let mut more = stage.fill(fused, self.user.user()?, self.k, filter, asked)?;
         let mut there: ItemSet = fused.iter().map(|fused| fused.item).collect();
         more.retain(|fused| self.passes(fused.item) && there.insert(fused.item));
         more.truncate(self.k.saturating_sub(fused.len()));
@@ -91,7 +109,8 @@ impl Call {
         let because = |reason| match reason {
             Reason::Popular => Because::Popular,
             Reason::Segment(place) => Because::Segment(
-                self.segments
+                self.user
+                    .segments
                     .get(place as usize)
                     .cloned()
                     .unwrap_or_default(),

@@ -208,8 +208,8 @@ impl RecallEngine {
                 .into_iter()
                 .filter_map(|fused| call.outside(fused))
                 .collect(),
-            known: call.history.items.len(),
-            unknown: call.history.unknown,
+            known: call.user.items.len(),
+            unknown: call.user.unknown,
             channels,
             version: call.serving.version,
         })
@@ -284,26 +284,20 @@ impl RecallEngine {
         let blocked = request.blocked.iter();
         let mut excluded: ItemSet = blocked.filter_map(|item| catalog.index_of(item)).collect();
         let taken = request.seen.is_excluded().then_some(&mut excluded);
-        let (history, segments, features) = match &request.who {
-            Who::History(history, times) => {
-                let known = serving.known(history, times, settings, taken);
-                (known, Vec::new(), Vec::new())
-            }
-            Who::User(user) => serving.history_of(user, &self.users, settings, taken),
+        let mut user = match &request.who {
+            Who::History(items, times) => serving.known_items(items, times, settings, taken),
+            Who::User(user) => serving.known_user(user, &self.users, settings, taken),
         };
-        let features = match &request.features {
-            Some(given) => catalog.user_row(given.iter().map(|(name, value)| (&**name, *value)))?,
-            None => features,
-        };
+        if let Some(given) = &request.features {
+            let given = given.iter().map(|(name, value)| (&**name, *value));
+            user.features = catalog.user_row(given)?;
+        }
+        if !request.segments.is_empty() {
+            user.segments.clone_from(&request.segments);
+        }
+        user.now = request.now.or_else(|| serving.clock());
         Ok(Call {
-            history,
-            features,
-            segments: if request.segments.is_empty() {
-                segments
-            } else {
-                request.segments.clone()
-            },
-            now: request.now.or_else(|| serving.clock()),
+            user,
             k: request.k,
             excluded,
             passes: request.passes.clone(),

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::data::{ExternalId, History, Interaction, ItemIndex, TimeUnit};
+use crate::data::{ExternalId, Interaction, ItemIndex, TimeUnit, User};
 use crate::index::ItemSet;
 use crate::recall::{FALLBACK, RecallChannel, SELECTION};
 use crate::store::ServedStage;
 use crate::{Error, Result};
 
+use super::call::KnownUser;
 use super::counters::{ChannelCounters, Counters};
 use super::settings::EngineConfig;
 use super::users::{Recent, Users};
@@ -28,15 +29,6 @@ pub(super) struct Serving {
     span: (f64, f64),
     /// How many bytes the longest id of an item or a user has.
     pub(super) longest_id: usize,
-}
-
-/// A history by index, as channels see it.
-#[derive(Default)]
-pub(super) struct Known {
-    pub(super) items: Vec<ItemIndex>,
-    /// One for each item, or none.
-    pub(super) times: Vec<f64>,
-    pub(super) unknown: usize,
 }
 
 impl Serving {
@@ -92,7 +84,7 @@ impl Serving {
             .is_some_and(|(item, history)| history.items().contains(&item))
     }
 
-    fn history_by_data(&self, user: &ExternalId) -> Option<History<'_>> {
+    fn history_by_data(&self, user: &ExternalId) -> Option<User<'_>> {
         let place = self.served.users.number_of(user)?;
         Some(self.served.data.sequences().history(place as usize))
     }
@@ -134,14 +126,14 @@ impl Serving {
     }
 
     /// A history that is given, of which all items are added to those that were `taken`.
-    pub(super) fn known(
+    pub(super) fn known_items(
         &self,
         history: &[ExternalId],
         times: &[f64],
         settings: &EngineConfig,
         taken: Option<&mut ItemSet>,
-    ) -> Known {
-        let mut known = Known::default();
+    ) -> KnownUser {
+        let mut known = KnownUser::default();
         for (place, id) in history.iter().enumerate() {
             match self.served.data.catalog().index_of(id) {
                 Some(item) => {
@@ -160,50 +152,48 @@ impl Serving {
 
     /// What a user did by the stage's data, and after that by their events, of which all items are
     /// added to those that were `taken`; and their segments and features.
-    pub(super) fn history_of(
+    pub(super) fn known_user(
         &self,
         user: &ExternalId,
         users: &Users,
         settings: &EngineConfig,
         mut taken: Option<&mut ItemSet>,
-    ) -> (Known, Vec<String>, Vec<f32>) {
+    ) -> KnownUser {
         let data = &self.served.data;
         let place = self
             .served
             .users
             .number_of(user)
             .map(|place| place as usize);
-        let history = place.map_or(History::from(&[][..]), |place| {
-            data.sequences().history(place)
-        });
+        let history = place.map_or(User::default(), |place| data.sequences().history(place));
         let last = history.last(settings.history);
-        let mut known = Known {
+        let mut known = KnownUser {
             items: last.items().to_vec(),
             times: last.times().to_vec(),
-            unknown: 0,
+            features: history.features().to_vec(),
+            ..KnownUser::default()
         };
         if let Some(taken) = taken.as_deref_mut() {
             taken.extend(history.items().iter().copied());
         }
-        let segments = users.with_recent(user, |recent| {
+        users.with_recent(user, |recent| {
             self.add_recent(&mut known, recent, history, taken);
-            recent.segments.clone()
+            known.segments.clone_from(&recent.segments);
         });
         known.keep_last(settings.history);
-        let segments = match place {
-            Some(place) if segments.is_empty() => data.segments(place).to_vec(),
-            _ => segments,
-        };
-        (known, segments, history.features().to_vec())
+        if let Some(place) = place.filter(|_| known.segments.is_empty()) {
+            known.segments = data.segments(place).to_vec();
+        }
+        known
     }
 
     /// Adds what a user did after what the data have of them. Of events that come before the end of
     /// these, only the items are added to those that were `taken`.
     fn add_recent(
         &self,
-        known: &mut Known,
+        known: &mut KnownUser,
         recent: &Recent,
-        history: History<'_>,
+        history: User<'_>,
         mut taken: Option<&mut ItemSet>,
     ) {
         let catalog = self.served.data.catalog();
@@ -233,18 +223,9 @@ impl Serving {
 }
 
 /// Whether an item is among those of a history that were taken at a time, one of its last.
-fn holds_at(history: History<'_>, item: ItemIndex, time: f64) -> bool {
+fn holds_at(history: User<'_>, item: ItemIndex, time: f64) -> bool {
     let taken = history.items().iter().zip(history.times()).rev();
     taken
         .take_while(|(_, other)| **other >= time)
         .any(|(other, at)| *other == item && *at == time)
-}
-
-impl Known {
-    /// Leaves the last items to channels.
-    fn keep_last(&mut self, count: usize) {
-        let above = self.items.len().saturating_sub(count);
-        self.items.drain(..above);
-        self.times.drain(..above.min(self.times.len()));
-    }
 }

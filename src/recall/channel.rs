@@ -1,89 +1,24 @@
 //! Ways to recall items, all behind one trait.
 
 use crate::Result;
-use crate::data::{History, Interaction, ItemIndex};
+use crate::data::{Interaction, ItemIndex, User};
 use crate::index::{Filter, ItemSet};
 
 use super::candidates::Candidates;
-
-/// Everything that a channel may use to recall for one user.
-///
-/// A history is a context, and so is a slice of items:
-///
-/// ```
-/// use seqrec::data::{History, ItemIndex};
-/// use seqrec::recall::UserContext;
-///
-/// let segments = ["country=is".to_owned()];
-/// let items = [3, 1, 2].map(ItemIndex::new);
-/// let context = UserContext::from(&items[..]).in_segments(&segments).at(1_700_000_000.0);
-/// assert_eq!(context.history().items(), items);
-/// assert_eq!(context.segments(), ["country=is"]);
-/// # let _ = UserContext::from(History::from(&items[..]));
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct UserContext<'a> {
-    history: History<'a>,
-    segments: &'a [String],
-}
-
-impl<'a> UserContext<'a> {
-    /// This user in segments, such as a region or an age group, for channels that have lists
-    /// for each.
-    #[must_use]
-    pub fn in_segments(self, segments: &'a [String]) -> Self {
-        Self { segments, ..self }
-    }
-
-    /// This user at a time, in the unit of the source: when they ask; see [`History::at`].
-    #[must_use]
-    pub fn at(self, now: f64) -> Self {
-        let history = self.history.at(now);
-        Self { history, ..self }
-    }
-
-    /// What they did, in order, and when they ask; it may be empty.
-    pub fn history(self) -> History<'a> {
-        self.history
-    }
-
-    /// The segments they are in.
-    pub fn segments(self) -> &'a [String] {
-        self.segments
-    }
-
-    /// When they ask, from which the ages of what they did are counted: [`History::now`].
-    pub fn now(self) -> Option<f64> {
-        self.history.now()
-    }
-}
-
-impl<'a> From<History<'a>> for UserContext<'a> {
-    fn from(history: History<'a>) -> Self {
-        let segments = &[];
-        Self { history, segments }
-    }
-}
-
-impl<'a> From<&'a [ItemIndex]> for UserContext<'a> {
-    fn from(items: &'a [ItemIndex]) -> Self {
-        History::from(items).into()
-    }
-}
 
 /// A way to recall items for users: a model with its index, neighbors, popularity, a
 /// [path](super::Path), or one of your own:
 ///
 /// ```
-/// use seqrec::data::ItemIndex;
+/// use seqrec::data::{ItemIndex, User};
 /// use seqrec::index::Filter;
-/// use seqrec::recall::{Candidate, Candidates, Reason, RecallChannel, UserContext};
+/// use seqrec::recall::{Candidate, Candidates, Reason, RecallChannel};
 ///
 /// /// What an editor chose, for everybody, the best first.
 /// struct Chosen(Vec<ItemIndex>);
 ///
 /// impl RecallChannel for Chosen {
-///     fn recall(&self, users: &[UserContext], k: usize, filter: Option<Filter>) -> seqrec::Result<Candidates> {
+///     fn recall(&self, users: &[User], k: usize, filter: Option<Filter>) -> seqrec::Result<Candidates> {
 ///         let mut candidates = Candidates::with_capacity(users.len(), k);
 ///         for user in 0..users.len() {
 ///             let passing = self.0.iter().enumerate()
@@ -99,7 +34,7 @@ impl<'a> From<&'a [ItemIndex]> for UserContext<'a> {
 /// }
 ///
 /// let chosen = Chosen([7, 3, 5].map(ItemIndex::new).to_vec());
-/// let found = chosen.recall(&[(&[][..]).into()], 2, None)?;
+/// let found = chosen.recall(&[User::default()], 2, None)?;
 /// assert_eq!(found.items(0), [7, 3].map(ItemIndex::new));
 /// # Ok::<(), seqrec::Error>(())
 /// ```
@@ -115,7 +50,7 @@ pub trait RecallChannel: Send + Sync {
     /// history that is not in the catalog which the channel was made for, unless it passes it over.
     fn recall(
         &self,
-        users: &[UserContext<'_>],
+        users: &[User<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates>;
@@ -138,7 +73,7 @@ pub trait RecallChannel: Send + Sync {
 impl<C: RecallChannel + ?Sized> RecallChannel for std::sync::Arc<C> {
     fn recall(
         &self,
-        users: &[UserContext<'_>],
+        users: &[User<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates> {

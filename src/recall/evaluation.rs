@@ -1,11 +1,11 @@
 //! Judging channels.
 
 use crate::Result;
-use crate::data::{Cases, Catalog};
+use crate::data::{Cases, Catalog, User};
 use crate::eval::Report;
 use crate::retrieve::Evaluation;
 
-use super::channel::{RecallChannel, UserContext};
+use super::channel::RecallChannel;
 
 impl Evaluation {
     /// The metrics of any channel on `cases`.
@@ -19,7 +19,7 @@ impl Evaluation {
         catalog: &Catalog,
     ) -> Result<Report> {
         self.judge(cases, catalog, |histories, k, filter| {
-            let users: Vec<UserContext<'_>> = histories.iter().map(|&of| of.into()).collect();
+            let users: Vec<User<'_>> = histories.iter().map(|&of| of.into()).collect();
             Ok(channel.recall(&users, k, filter)?.into_hits())
         })
     }

@@ -6,13 +6,12 @@ use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use crate::data::{Cases, ItemIndex, Seen};
+use crate::data::{Case, Cases, ItemIndex, Seen, User};
 use crate::index::Filter;
 use crate::retrieve::sorted;
 use crate::{Error, Result};
 
 use super::candidates::Candidate;
-use super::channel::UserContext;
 use super::stage::RecallStage;
 
 /// The steps that are tried for each weight, as factors of the largest one.
@@ -53,8 +52,8 @@ struct Found {
 
 impl RecallStage {
     /// Gives the channels the weights by which the fusion finds most labels of held-out users
-    /// among its first k, and says how large that recall@k is. `context` gives a case's user:
-    /// `|case| cases.history(case).into()`, or with the segments they are in.
+    /// among its first k, and says how large that recall@k is. `user` gives a case's user:
+    /// `|case| case.user`, or with the segments they are in.
     ///
     /// It begins at each single channel and at all alike, whichever is best, and changes one
     /// weight at a time as long as that helps; so on these users the fusion is never worse than
@@ -67,7 +66,7 @@ impl RecallStage {
         &mut self,
         cases: &'a Cases,
         config: &WeightLearningConfig,
-        context: impl Fn(usize) -> UserContext<'a>,
+        user: impl Fn(Case<'a>) -> User<'a>,
     ) -> Result<f64> {
         self.fusion().check_weighted()?;
         let k = config.k;
@@ -85,7 +84,7 @@ impl RecallStage {
         let count = config.users.min(cases.len());
         let mut drawn = sample(&mut random, cases.len(), count).into_vec();
         drawn.sort_unstable();
-        let found = self.find(cases, &drawn, config, context)?;
+        let found = self.find(cases, &drawn, config, user)?;
         let recall = |weights: &[f64]| recall_at(&found, weights, k);
         let single = |channel: usize| {
             let mut weights = vec![0.0; channels];
@@ -128,15 +127,14 @@ impl RecallStage {
         cases: &'a Cases,
         drawn: &[usize],
         config: &WeightLearningConfig,
-        context: impl Fn(usize) -> UserContext<'a>,
+        user: impl Fn(Case<'a>) -> User<'a>,
     ) -> Result<Vec<Found>> {
         let channels = self.names().len();
         let mut found = Vec::with_capacity(drawn.len());
         for drawn in drawn.chunks(BATCH) {
-            let users: Vec<UserContext<'_>> = drawn.iter().map(|&case| context(case)).collect();
-            let seen: Vec<Vec<ItemIndex>> = (users.iter())
-                .map(|user| sorted(user.history().items()))
-                .collect();
+            let users: Vec<User<'_>> = drawn.iter().map(|&case| user(cases.get(case))).collect();
+            let seen: Vec<Vec<ItemIndex>> =
+                (users.iter()).map(|user| sorted(user.items())).collect();
             let unseen = |row: usize, item: ItemIndex| seen[row].binary_search(&item).is_err();
             let filter = config
                 .seen

@@ -16,14 +16,15 @@ mod turns;
 mod vector_channel;
 
 pub use candidates::{Candidate, Candidates, Reason};
-pub use channel::{RecallChannel, UserContext};
+pub use channel::RecallChannel;
 pub use channel_weight::ChannelWeight;
 pub use fallback::OrElse;
 pub use fusion::{Found, FusedCandidate, Fusion, Normalization};
 pub use fusion_weights::WeightLearningConfig;
 pub(crate) use links::check_offsets;
-pub use links::{Item, Links, Node, Reached, Tag, User};
-pub use path::{Best, HistoryItems, Path, PathChannel, Step, Then};
+pub use links::{Links, Peer, Tag};
+pub(crate) use links::{Node, Reached};
+pub use path::{HistoryItems, Path, Step};
 pub(crate) use scores::{Places, Scores, best_by_scores};
 pub use selection::{CategoryBonus, MaximalMarginalRelevance, Selected, Selection, TagCap};
 pub use stage::RecallStage;

@@ -5,11 +5,10 @@ use std::cell::RefCell;
 use rayon::prelude::*;
 
 use crate::Result;
-use crate::data::{ItemIndex, check_known};
+use crate::data::{ItemIndex, User, check_known};
 use crate::index::Filter;
 
 use super::candidates::{Candidate, Candidates, Reason, best_candidates};
-use super::channel::UserContext;
 use super::links::Reached;
 
 /// The places of some of many nodes in a list, looked up by number.
@@ -154,12 +153,12 @@ impl Drop for Scores {
 /// The k best items of each user by the scores that `score` adds up, on all threads.
 pub(crate) fn best_by_scores(
     items: usize,
-    users: &[UserContext<'_>],
+    users: &[User<'_>],
     k: usize,
     filter: Option<Filter<'_>>,
-    score: impl Fn(UserContext<'_>, &mut Scores) + Sync,
+    score: impl Fn(User<'_>, &mut Scores) + Sync,
 ) -> Result<Candidates> {
-    check_known(users.iter().map(|user| user.history()), items)?;
+    check_known(users.iter().copied(), items)?;
     let scored: Vec<Vec<Candidate>> = users
         .par_iter()
         .enumerate()

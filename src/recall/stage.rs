@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use rayon::prelude::*;
 
-use crate::data::{Interaction, ItemIndex};
+use crate::data::{Interaction, ItemIndex, User};
 use crate::index::{Filter, IndexReport, ItemSet};
 use crate::{Error, Result, checks};
 
 use super::candidates::{Candidate, Candidates, Reason};
-use super::channel::{RecallChannel, UserContext};
+use super::channel::RecallChannel;
 use super::channel_weight::ChannelWeight;
 use super::fallback::stand_in;
 use super::fusion::{Found, FusedCandidate, Fusion};
@@ -39,7 +39,7 @@ use super::selection::Selection;
 ///
 /// let report = Evaluation::new(&[10], Seen::Keep).run_channel(&stage, &split.test, catalog)?;
 /// println!("recall@10 {:.4}", report.recall(10).unwrap());
-/// let fused = &stage.recall_fused(&[split.test.history(0).into()], 10, None)?[0];
+/// let fused = &stage.recall_fused(&[split.test.get(0).user], 10, None)?[0];
 /// assert_eq!(stage.name(fused[0].found[0].channel), "markov");
 /// # Ok::<(), seqrec::Error>(())
 /// ```
@@ -243,7 +243,7 @@ impl RecallStage {
     pub(crate) fn ask(
         &self,
         channel: usize,
-        users: &[UserContext<'_>],
+        users: &[User<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates> {
@@ -309,7 +309,7 @@ impl RecallStage {
     pub(crate) fn fill(
         &self,
         fused: &[FusedCandidate],
-        user: UserContext<'_>,
+        user: User<'_>,
         k: usize,
         filter: Option<Filter<'_>>,
         asked: impl Fn(usize) -> bool,
@@ -365,7 +365,7 @@ impl RecallStage {
     /// for a stage of no channel and no fallback, and [`Error::InvalidValue`] when all channels weigh 0.
     pub fn recall_fused(
         &self,
-        users: &[UserContext<'_>],
+        users: &[User<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Vec<Vec<FusedCandidate>>> {
@@ -406,7 +406,7 @@ impl RecallChannel for RecallStage {
     /// The fused list; an item's reason is that of the channel that ranks it best.
     fn recall(
         &self,
-        users: &[UserContext<'_>],
+        users: &[User<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates> {

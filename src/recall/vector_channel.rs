@@ -2,13 +2,13 @@
 
 use crate::Result;
 use crate::backend::Backend;
-use crate::data::History;
+use crate::data::User;
 use crate::index::{Filter, ItemSet, VectorIndex};
 use crate::model::SequenceRecaller;
 use crate::retrieve::{ModelEncoder, UserEncoder, items_in, nearest_items};
 
 use super::candidates::{Candidates, Reason};
-use super::channel::{RecallChannel, UserContext};
+use super::channel::RecallChannel;
 
 /// A channel that recalls the items nearest to a user's vector, or to any of their vectors: a model
 /// and an index of its [item vectors](crate::retrieve::item_vectors). This is U2I.
@@ -35,15 +35,14 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> VectorChannel<ModelEnco
 impl<E: UserEncoder, I: VectorIndex> RecallChannel for VectorChannel<E, I> {
     fn recall(
         &self,
-        users: &[UserContext<'_>],
+        users: &[User<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates> {
-        let histories: Vec<History<'_>> = users.iter().map(|user| user.history()).collect();
-        let encode = |histories: &[History<'_>]| self.encoder.encode(histories);
+        let encode = |users: &[User<'_>]| self.encoder.encode(users);
         // Which items there are, whoever put the index here knows.
         let items = u32::MAX as usize;
-        let hits = nearest_items(encode, &self.index, items, &histories, k, filter)?;
+        let hits = nearest_items(encode, &self.index, items, users, k, filter)?;
         Ok(Candidates::of_hits(hits, Reason::Taste))
     }
 

@@ -3,7 +3,7 @@
 use ndarray::Array2;
 
 use crate::backend::Backend;
-use crate::data::{History, SequenceBatch, check_known};
+use crate::data::{SequenceBatch, User, check_known};
 use crate::model::SequenceRecaller;
 use crate::{Error, Result};
 
@@ -13,7 +13,7 @@ use super::vectors::user_vectors;
 ///
 /// ```
 /// use ndarray::{Array2, Axis};
-/// use seqrec::data::{History, ItemIndex};
+/// use seqrec::data::{ItemIndex, User};
 /// use seqrec::retrieve::UserEncoder;
 ///
 /// /// The mean of the vectors of what a user took; row 0 is padding.
@@ -24,31 +24,31 @@ use super::vectors::user_vectors;
 ///         self.0.ncols()
 ///     }
 ///
-///     fn encode(&self, histories: &[History]) -> seqrec::Result<Array2<f32>> {
-///         let mut users = Array2::zeros((histories.len(), self.dim()));
-///         for (mut user, history) in users.rows_mut().into_iter().zip(histories) {
-///             let rows: Vec<usize> = history.items().iter().map(|item| item.to_usize()).collect();
-///             user.assign(&self.0.select(Axis(0), &rows).mean_axis(Axis(0)).expect("no history is empty"));
+///     fn encode(&self, users: &[User]) -> seqrec::Result<Array2<f32>> {
+///         let mut vectors = Array2::zeros((users.len(), self.dim()));
+///         for (mut vector, user) in vectors.rows_mut().into_iter().zip(users) {
+///             let rows: Vec<usize> = user.items().iter().map(|item| item.to_usize()).collect();
+///             vector.assign(&self.0.select(Axis(0), &rows).mean_axis(Axis(0)).expect("nobody is without items"));
 ///         }
-///         Ok(users)
+///         Ok(vectors)
 ///     }
 /// }
 ///
 /// let mean = Mean(ndarray::array![[0.0], [1.0], [3.0]]);
 /// let items = [1, 2].map(ItemIndex::new);
-/// assert_eq!(mean.encode(&[History::from(&items[..])])?, ndarray::array![[2.0]]);
+/// assert_eq!(mean.encode(&[User::from(&items[..])])?, ndarray::array![[2.0]]);
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 pub trait UserEncoder: Send + Sync {
     /// The size of a vector.
     fn dim(&self) -> usize;
 
-    /// The vectors of each history, `[histories * interests, dim]`, a history's interests one
-    /// after another; none of the histories is empty, and there is one at least.
+    /// The vectors of each user, `[users * interests, dim]`, a user's interests one after another; each
+    /// user has an item at least, and there is one user at least.
     ///
     /// # Errors
     /// What the model says.
-    fn encode(&self, histories: &[History<'_>]) -> Result<Array2<f32>>;
+    fn encode(&self, users: &[User<'_>]) -> Result<Array2<f32>>;
 }
 
 impl<E: UserEncoder + ?Sized> UserEncoder for std::sync::Arc<E> {
@@ -56,8 +56,8 @@ impl<E: UserEncoder + ?Sized> UserEncoder for std::sync::Arc<E> {
         (**self).dim()
     }
 
-    fn encode(&self, histories: &[History<'_>]) -> Result<Array2<f32>> {
-        (**self).encode(histories)
+    fn encode(&self, users: &[User<'_>]) -> Result<Array2<f32>> {
+        (**self).encode(users)
     }
 }
 
@@ -88,33 +88,31 @@ impl<B: Backend, M: SequenceRecaller<B>> UserEncoder for ModelEncoder<B, M> {
         self.dim
     }
 
-    fn encode(&self, histories: &[History<'_>]) -> Result<Array2<f32>> {
-        check_known(histories.iter().copied(), self.items)?;
-        encode_by_model(&self.model, &self.device, histories)
+    fn encode(&self, users: &[User<'_>]) -> Result<Array2<f32>> {
+        check_known(users.iter().copied(), self.items)?;
+        encode_by_model(&self.model, &self.device, users)
     }
 }
 
-/// The vectors that a model gives histories.
+/// The vectors that a model gives users.
 pub(crate) fn encode_by_model<B: Backend, M: SequenceRecaller<B>>(
     model: &M,
     device: &B::Device,
-    histories: &[History<'_>],
+    users: &[User<'_>],
 ) -> Result<Array2<f32>> {
     if model.needs_times()
-        && let Some(row) = histories
-            .iter()
-            .position(|history| history.times().is_empty())
+        && let Some(row) = users.iter().position(|user| user.times().is_empty())
     {
         return Err(Error::TimesMissing { row });
     }
     let expected = model.user_features();
-    let lacks = |history: &History<'_>| history.features().is_empty();
+    let lacks = |user: &User<'_>| user.features().is_empty();
     if expected > 0
-        && let Some(row) = histories.iter().position(lacks)
+        && let Some(row) = users.iter().position(lacks)
     {
         return Err(Error::FeaturesMissing { row, expected });
     }
-    let batch = SequenceBatch::<B>::new(histories.iter().copied(), model.max_len(), device)?;
+    let batch = SequenceBatch::<B>::new(users.iter().copied(), model.max_len(), device)?;
     batch.check_features(expected)?;
     Ok(user_vectors(model, &batch))
 }

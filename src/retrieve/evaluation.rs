@@ -1,7 +1,7 @@
 //! Judging what is recalled for held-out users.
 
 use crate::backend::Backend;
-use crate::data::{Cases, Catalog, History, ItemIndex, Seen};
+use crate::data::{Cases, Catalog, ItemIndex, Seen, User};
 use crate::eval::{Report, Scorer};
 use crate::index::{Filter, Hits, VectorIndex};
 use crate::model::SequenceRecaller;
@@ -55,7 +55,7 @@ impl Evaluation {
     ) -> Result<Report> {
         check_items(model, catalog)?;
         self.judge(cases, catalog, |histories, k, filter| {
-            let encode = |histories: &[History<'_>]| encode_by_model(model, device, histories);
+            let encode = |histories: &[User<'_>]| encode_by_model(model, device, histories);
             nearest_items(encode, index, catalog.len(), histories, k, filter)
         })
     }
@@ -65,7 +65,7 @@ impl Evaluation {
         &self,
         cases: &Cases,
         catalog: &Catalog,
-        recall: impl Fn(&[History<'_>], usize, Option<Filter<'_>>) -> Result<Hits>,
+        recall: impl Fn(&[User<'_>], usize, Option<Filter<'_>>) -> Result<Hits>,
     ) -> Result<Report> {
         let mut scorer = Scorer::new(catalog, &self.ks)?;
         if cases.is_empty() {
@@ -77,9 +77,9 @@ impl Evaluation {
         for start in (0..cases.len()).step_by(BATCH) {
             let range = start..cases.len().min(start + BATCH);
             let batch: Vec<_> = range.clone().map(|case| cases.get(case)).collect();
-            let histories: Vec<_> = range.map(|case| cases.history(case)).collect();
+            let histories: Vec<_> = range.map(|case| cases.get(case).user).collect();
             let seen = match self.seen {
-                Seen::Exclude => batch.iter().map(|case| sorted(case.history)).collect(),
+                Seen::Exclude => batch.iter().map(|case| sorted(case.user.items())).collect(),
                 Seen::Keep => Vec::new(),
             };
             let is_seen = |row: usize, item: &ItemIndex| seen[row].binary_search(item).is_ok();

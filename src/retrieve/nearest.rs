@@ -3,27 +3,27 @@
 use ndarray::Array2;
 
 use crate::Result;
-use crate::data::{History, ItemIndex, check_known};
+use crate::data::{ItemIndex, User, check_known};
 use crate::index::{Filter, Hits, ItemSet, VectorIndex};
 
-/// The items nearest to each history's vector, or to any of its vectors, out of the first `items`:
+/// The items nearest to each user's vector, or to any of its vectors, out of the first `items`:
 /// an index may be ahead of the catalog.
 pub(crate) fn nearest_items(
-    encode: impl FnOnce(&[History<'_>]) -> Result<Array2<f32>>,
+    encode: impl FnOnce(&[User<'_>]) -> Result<Array2<f32>>,
     index: &dyn VectorIndex,
     items: usize,
-    histories: &[History<'_>],
+    users: &[User<'_>],
     k: usize,
     filter: Option<Filter<'_>>,
 ) -> Result<Hits> {
     // A model needs an item to go by.
-    let rows: Vec<usize> = (0..histories.len())
-        .filter(|&row| !histories[row].items().is_empty())
+    let rows: Vec<usize> = (0..users.len())
+        .filter(|&row| !users[row].items().is_empty())
         .collect();
     if rows.is_empty() {
-        return Ok(spread(&Hits::default(), &rows, histories.len()));
+        return Ok(spread(&Hits::default(), &rows, users.len()));
     }
-    let known: Vec<History<'_>> = rows.iter().map(|&row| histories[row]).collect();
+    let known: Vec<User<'_>> = rows.iter().map(|&row| users[row]).collect();
     check_known(known.iter().copied(), items)?;
     let queries = encode(&known)?;
     let interests = queries.nrows() / rows.len();
@@ -45,10 +45,10 @@ pub(crate) fn nearest_items(
         let known = Some(Filter::Predicate(&known));
         hits = index.search_interests(queries.view(), interests, k, known)?;
     }
-    if rows.len() == histories.len() {
+    if rows.len() == users.len() {
         return Ok(hits);
     }
-    Ok(spread(&hits, &rows, histories.len()))
+    Ok(spread(&hits, &rows, users.len()))
 }
 
 /// Those of some items that are in an index.

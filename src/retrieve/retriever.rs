@@ -1,7 +1,7 @@
 //! From a raw history to recalled items.
 
 use crate::backend::Backend;
-use crate::data::{Catalog, ExternalId, History, ItemIndex, Seen};
+use crate::data::{Catalog, ExternalId, ItemIndex, Seen, User};
 use crate::eval::check_k;
 use crate::index::{Filter, ItemSet, VectorIndex};
 use crate::model::SequenceRecaller;
@@ -211,13 +211,13 @@ impl<B: Backend, M: SequenceRecaller<B>, I: VectorIndex> Retriever<B, M, I> {
             let unseen: Filter<'_> = Filter::Predicate(&allowed);
             let filter = options.seen.is_excluded().then_some(unseen);
             let history = if times.is_empty() {
-                History::from(known.as_slice())
+                User::from(known.as_slice())
             } else {
-                History::with_times(&known, &times)?
+                User::with_times(&known, &times)?
             };
             let histories = [history.with_features(features)];
             let encode =
-                |histories: &[History<'_>]| encode_by_model(&self.model, &self.device, histories);
+                |histories: &[User<'_>]| encode_by_model(&self.model, &self.device, histories);
             let items = self.catalog.len();
             let hits = nearest_items(encode, &self.index, items, &histories, options.k, filter)?;
             let scored = hits.of(0).map(|hit| (hit.item, hit.score)).collect();
