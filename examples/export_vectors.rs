@@ -138,7 +138,7 @@ fn gru4rec(options: &Options, split: &Split) -> Result<Vectors, Box<dyn Error>> 
         .fit(model, split, &device)?;
     let items = item_vectors(&trained.model);
     let histories: Vec<User<'_>> = some(&split.test, options.queries).collect();
-    let encoder = ModelEncoder::<Flex, _>::new(trained.model, device);
+    let encoder = ModelEncoder::<Flex, _>::new(trained.model);
     let users = encoder.encode(&histories)?;
     Ok((items, users))
 }

@@ -90,7 +90,8 @@ fn main() -> Result<()> {
     println!("it finds {:.4} of the true best 10", found.recall(&truth));
 
     let evaluation = Evaluation::new(&[10], Seen::Keep);
-    let report = evaluation.run(&model, &index, &split.test, split.catalog(), &device)?;
+    let channel = VectorChannel::from_model(model, index);
+    let report = evaluation.run(&channel, &split.test, split.catalog())?;
     for (metric, value) in report.iter() {
         println!("{metric:<20} {value:.4}");
     }

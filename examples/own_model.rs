@@ -12,7 +12,7 @@ use seqrec::Result;
 use seqrec::backend::{self, Backend};
 use seqrec::burn;
 use seqrec::data::{SequenceBatch, TrainingBatch, TrainingSequences, synthetic::Synthetic};
-use seqrec::engine::{EngineConfig, RecallEngine, RecallRequest};
+use seqrec::engine::{EngineConfig, RecallEngine};
 use seqrec::model::parts::{Dropout, Packing, Weights, at_positions, checks};
 use seqrec::model::{Objective, RecallerConfig};
 use seqrec::prelude::*;
@@ -116,7 +116,8 @@ fn main() -> Result<()> {
 
     let index = FlatIndex::new(&item_vectors(&model))?;
     let evaluation = Evaluation::new(&[10], Seen::Keep);
-    let report = evaluation.run(&model, &index, &split.test, split.catalog(), &device)?;
+    let channel = VectorChannel::from_model(model.clone(), index);
+    let report = evaluation.run(&channel, &split.test, split.catalog())?;
     for (metric, value) in report.iter() {
         println!("{metric:<20} {value:.4}");
     }
@@ -131,7 +132,7 @@ fn main() -> Result<()> {
         catalog,
     };
     let plan = StagePlan::new(Fusion::RoundRobin).channel("model", ChannelKind::Model);
-    plan.save(&path, &run, data, &device)?;
+    plan.save(&path, &run, data)?;
 
     let models = ModelRegistry::<Flex>::builtin().with::<GatedMeanConfig>();
     let engine = RecallEngine::open_with(&path, models, device, EngineConfig::default())?;

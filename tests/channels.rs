@@ -22,11 +22,11 @@ use seqrec::index::{Filter, FlatIndex};
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
 use seqrec::prelude::Flex;
 use seqrec::recall::{
-    Candidate, Candidates, CategoryBonus, ChannelWeight, Fusion, HistoryItems, Links,
+    Candidate, Candidates, CategoryBonus, ChannelWeight, Evaluation, Fusion, HistoryItems, Links,
     MaximalMarginalRelevance, Normalization, OrElse, Path, Reason, RecallChannel, RecallStage,
     Selected, Selection, WeightLearningConfig,
 };
-use seqrec::retrieve::{Evaluation, UserEncoder};
+use seqrec::retrieve::UserEncoder;
 use seqrec::store::{ChannelKind, StageData, StageModel};
 
 use told::Told;
@@ -284,13 +284,13 @@ fn channels_are_judged_by_the_same_protocol() {
     let chain = MarkovChain::fit(&split.train, split.catalog()).unwrap();
     let evaluation = Evaluation::new(&[1], Seen::Keep);
     let report = evaluation
-        .run_channel(&chain, &split.test, split.catalog())
+        .run(&chain, &split.test, split.catalog())
         .unwrap();
     let hit_rate: Metric = "hit_rate@1".parse().unwrap();
     assert_eq!(report.get(hit_rate), Some(1.0));
     let popular = Popularity::new(split.catalog());
     let report = evaluation
-        .run_channel(&popular, &split.test, split.catalog())
+        .run(&popular, &split.test, split.catalog())
         .unwrap();
     assert!(report.get(hit_rate).unwrap() < 0.5);
 }
@@ -806,7 +806,7 @@ fn every_channel_keeps_to_its_trait() {
         .unwrap()
         .with_tags(tags)
         .and_then(|data| data.with_segments(segments))
-        .and_then(|data| data.with_model(StageModel::new::<Flex, _>(model, Default::default())))
+        .and_then(|data| data.with_model(StageModel::new::<Flex, _>(model)))
         .unwrap();
     let start = HistoryItems::last(20).unwrap();
     let popular = PopularityConfig::new();
@@ -1027,7 +1027,7 @@ fn learned_weights_find_more_than_any_one_channel() {
         );
         // What was learned is what the fused lists then do.
         let report = Evaluation::new(&[2], Seen::Keep)
-            .run_channel(&stage, &split.valid, split.catalog())
+            .run(&stage, &split.valid, split.catalog())
             .unwrap();
         assert_eq!(report.recall(2), Some(learned));
     }

@@ -12,18 +12,17 @@ use seqrec::data::{
     Catalog, Dataset, ExternalId, Features, Filters, Interaction, Interactions, ItemIndex,
     Protocol, Seen, Split, TimeUnit, TrainingSequences, User,
 };
-use seqrec::engine::{
-    Because, EngineConfig, Observed, Outcome, RecallEngine, RecallRequest, Recalled,
-};
+use seqrec::engine::{EngineConfig, Observed, RecallEngine};
 use seqrec::eval::Scorer;
 use seqrec::index::{Filter, FlatIndex, HnswConfig, IndexPlan, ItemSet};
 use seqrec::model::{Gru4RecConfig, HstuConfig, RecallerConfig, TwoTowerConfig};
 use seqrec::prelude::Flex;
 use seqrec::recall::{
-    Candidate, Candidates, ChannelWeight, Fusion, HistoryItems, Path as _, Reason, RecallChannel,
-    RecallStage, Selection, VectorChannel,
+    Because, Candidate, Candidates, ChannelWeight, Evaluation, Fusion, HistoryItems, Outcome,
+    Path as _, Reason, RecallChannel, RecallRequest, RecallStage, Recalled, Selection,
+    VectorChannel,
 };
-use seqrec::retrieve::{Evaluation, ModelEncoder, item_vectors};
+use seqrec::retrieve::item_vectors;
 use seqrec::store::{
     ChannelKind, PlannedChannel, PlannedSelection, Run, STAGE_FORMAT_VERSION, ServedStage,
     StageData, StageModel, StagePlan,
@@ -381,7 +380,7 @@ fn stage_by_time(split: &Split, half_life: f64) -> seqrec::Result<RecallStage> {
         .with_time_to_target(true)
         .init::<Flex>(catalog.len(), 1, &device)?;
     let index = FlatIndex::new(&item_vectors(&hstu))?;
-    let hstu = VectorChannel::<ModelEncoder<Flex, _>, _>::of_model(hstu, index, device);
+    let hstu = VectorChannel::from_model(hstu, index);
     stage()
         .channel(
             "path",
@@ -460,7 +459,7 @@ fn an_engine_and_an_evaluation_rank_alike() {
             assert!(count > cases.len() / 2, "{name}: {count}");
         }
         let evaluation = Evaluation::new(&[10], Seen::Exclude);
-        let report = evaluation.run_channel(&stage, cases, catalog).unwrap();
+        let report = evaluation.run(&stage, cases, catalog).unwrap();
         assert_eq!(report.recall(10), scorer.report().recall(10));
         assert_eq!(report.ndcg(10), scorer.report().ndcg(10));
     }
@@ -620,7 +619,7 @@ fn an_event_from_a_clock_that_is_ahead_empties_no_window() {
     let scores = |channel: &str| -> Vec<(String, f32)> {
         let recalled = engine.recall("nobody", 100).unwrap();
         let items = recalled.items.iter();
-        let of_item = |item: &seqrec::engine::RecalledItem| {
+        let of_item = |item: &seqrec::recall::RecalledItem| {
             let found = item.found.iter().find(|found| &*found.channel == channel)?;
             Some((item.id.to_string(), found.score))
         };
@@ -766,7 +765,7 @@ fn users_have_features_in_service() {
     let device = Default::default();
     let model = config.init::<Flex>(catalog.len(), 1, &device).unwrap();
     let index = FlatIndex::new(item_vectors::<Flex, _>(&model).view()).unwrap();
-    let channel = VectorChannel::<ModelEncoder<Flex, _>, _>::of_model(model.clone(), index, device);
+    let channel = VectorChannel::from_model(model.clone(), index);
     let run = Run::<Flex, _> {
         config,
         model,
@@ -778,7 +777,7 @@ fn users_have_features_in_service() {
     let plan = StagePlan::new(Fusion::RECIPROCAL_RANK).channel("u2i", ChannelKind::Model);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
-    plan.save(&path, &run, data(&dataset), &device).unwrap();
+    plan.save(&path, &run, data(&dataset)).unwrap();
     let engine = open(&path).unwrap();
     let found = |request: RecallRequest| -> Vec<(String, f32)> {
         let recalled = engine.recall_for(&request.seen(Seen::Keep)).unwrap();
@@ -837,9 +836,7 @@ fn users_have_features_in_service() {
         catalog: Catalog::from_ids(catalog.ids().cloned()).unwrap(),
         ..run
     };
-    let refused = plan
-        .save(&path, &bare, data(&dataset), &device)
-        .unwrap_err();
+    let refused = plan.save(&path, &bare, data(&dataset)).unwrap_err();
     assert!(
         refused.to_string().contains("user features of the run"),
         "{refused}"
@@ -885,16 +882,15 @@ fn models_that_look_at_features_need_data_that_name_them_and_others_do_not() {
             "{text}"
         );
     };
-    refused(plan.save(&path, &bare, data(&plain), &device));
-    let of_run = || StageModel::of_run::<Flex, _>(run(plain.catalog()), device);
+    refused(plan.save(&path, &bare, data(&plain)));
+    let of_run = || StageModel::of_run::<Flex, _>(run(plain.catalog()));
     refused(data(&plain).with_model(of_run()).map(drop));
     refused(data(&plain).with_further_model("other", of_run()).map(drop));
-    let new = StageModel::new::<Flex, _>(model.clone(), device);
+    let new = StageModel::new::<Flex, _>(model.clone());
     refused(data(&plain).with_model(new.clone()).map(drop));
     data(&with).with_model(new).unwrap();
     // So does a folder of before there were names, when it is opened.
-    plan.save(&path, &run(with.catalog()), data(&with), &device)
-        .unwrap();
+    plan.save(&path, &run(with.catalog()), data(&with)).unwrap();
     ServedStage::load::<Flex>(&path, &device).unwrap();
     let file = |name: &str| path.join("v000001").join(name);
     let files = [
@@ -933,9 +929,9 @@ fn models_that_look_at_features_need_data_that_name_them_and_others_do_not() {
         model: model.clone(),
         catalog: with.catalog().clone(),
     };
-    let further = StageModel::of_run(gru(), device);
+    let further = StageModel::of_run(gru());
     let data = data(&plain).with_further_model("other", further).unwrap();
-    plan.save(&path, &gru(), data, &device).unwrap();
+    plan.save(&path, &gru(), data).unwrap();
     let served = ServedStage::load::<Flex>(&path, &device).unwrap();
     assert!(served.data().catalog().user_features().is_empty());
 }
@@ -1484,7 +1480,7 @@ fn save_plan(path: &Path, seed: u64, plan: &StagePlan) -> Catalog {
         .with_tags(tags)
         .and_then(|data| data.with_segments(segments))
         .unwrap();
-    plan.save(path, &run, data, &Default::default()).unwrap();
+    plan.save(path, &run, data).unwrap();
     catalog
 }
 

@@ -388,10 +388,8 @@ mod splits {
         // They can be recalled for, by what needs no history.
         let catalog = split.catalog();
         let popularity = seqrec::channels::Popularity::new(catalog);
-        let evaluation = seqrec::retrieve::Evaluation::new(&[5], Seen::Exclude);
-        let report = evaluation
-            .run_channel(&popularity, &newcomers, catalog)
-            .unwrap();
+        let evaluation = seqrec::recall::Evaluation::new(&[5], Seen::Exclude);
+        let report = evaluation.run(&popularity, &newcomers, catalog).unwrap();
         assert_eq!(report.users, 3);
         assert!(report.hit_rate(5).unwrap() > 0.0);
     }

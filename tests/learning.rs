@@ -263,10 +263,9 @@ fn cold_items_are_recalled_by_their_features() {
     assert!(cases.len() > 10);
     let vectors = seqrec::retrieve::item_vectors(&trained.model);
     let index = seqrec::index::FlatIndex::new(vectors.view()).unwrap();
-    let evaluation = seqrec::retrieve::Evaluation::new(&[20], Seen::Keep);
-    let report = evaluation
-        .run(&trained.model, &index, &cases, catalog, &device)
-        .unwrap();
+    let channel = seqrec::recall::VectorChannel::from_model(trained.model, index);
+    let evaluation = seqrec::recall::Evaluation::new(&[20], Seen::Keep);
+    let report = evaluation.run(&channel, &cases, catalog).unwrap();
     let recall = report.recall(20).unwrap();
     let chance = 20.0 / catalog.len() as f64;
     assert!(recall > 2.0 * chance, "{recall} is not twice {chance}");

@@ -12,8 +12,8 @@ use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{Catalog, Dataset, ExternalId, Filters, TrainingSequences, User};
 use seqrec::index::FlatIndex;
 use seqrec::model::{Gru4RecConfig, HstuConfig, RecallerConfig, SequenceRecaller, TwoTowerConfig};
-use seqrec::recall::{Fusion, HistoryItems};
-use seqrec::retrieve::{RecallOptions, Retriever, item_vectors};
+use seqrec::recall::{Fusion, HistoryItems, Retriever, VectorChannel};
+use seqrec::retrieve::item_vectors;
 use seqrec::store::{
     ChannelKind, PlannedChannel, RUN_FORMAT_VERSION, Run, STAGE_FORMAT_VERSION, ServedStage,
     StageData, StageModel, StagePlan,
@@ -58,7 +58,7 @@ fn further(dataset: &Dataset, seed: u64) -> StageModel {
         config,
         catalog: dataset.catalog().clone(),
     };
-    StageModel::of_run(run, Default::default())
+    StageModel::of_run(run)
 }
 
 fn save_stage(path: &Path, seed: u64) -> seqrec::Result<()> {
@@ -78,7 +78,7 @@ fn save_stage(path: &Path, seed: u64) -> seqrec::Result<()> {
     let sequences = TrainingSequences::all(&dataset);
     let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
     let data = data.with_further_model("hstu", further(&dataset, seed))?;
-    plan.save(path, &run(&dataset, seed), data, &Default::default())
+    plan.save(path, &run(&dataset, seed), data)
 }
 
 /// What a stage says of its first users, with external ids.
@@ -184,7 +184,7 @@ fn a_stage_is_only_saved_with_its_own_model() {
     plan.channels
         .push(PlannedChannel::new("u2i", ChannelKind::Model));
     let path = home.path().join("run");
-    let refused = plan.save(&path, &run(&other, 1), of_data, &Default::default());
+    let refused = plan.save(&path, &run(&other, 1), of_data);
     assert!(
         matches!(refused, Err(Error::OtherCatalog { .. })),
         "{refused:?}"
@@ -332,13 +332,11 @@ fn a_run_comes_back_as_it_was_saved() {
     assert_eq!(run.config, small::config());
     assert_eq!(run.catalog, small::catalog());
     let index = FlatIndex::new(&item_vectors(&run.model)).unwrap();
-    let loaded = Retriever::new(run.model, index, run.catalog).unwrap();
+    let loaded = Retriever::new(VectorChannel::from_model(run.model, index), run.catalog).unwrap();
     let history = ["item-3", "item-8"];
     assert_eq!(
-        loaded.recall(history, RecallOptions::new(10)).unwrap(),
-        small::retriever()
-            .recall(history, RecallOptions::new(10))
-            .unwrap()
+        loaded.recall(history, 10).unwrap(),
+        small::retriever().recall(history, 10).unwrap()
     );
     // Saving over a run replaces it whole.
     let again = GruRun::load(&path, &Default::default()).unwrap();
@@ -451,7 +449,7 @@ fn a_stage_of_the_version_before_is_read() {
     let data = StageData::new(&dataset, sequences, dataset.catalog().clone()).unwrap();
     let plan = StagePlan::new(Fusion::RECIPROCAL_RANK).channel("next", ChannelKind::MarkovChain);
     let device = Default::default();
-    plan.save(&path, &run(&dataset, 1), data, &device).unwrap();
+    plan.save(&path, &run(&dataset, 1), data).unwrap();
     let load = || ServedStage::load::<Flex>(&path, &device);
     let expected = answers(&load().unwrap());
     // As the version before wrote them: without names, and with its number.
@@ -496,7 +494,6 @@ fn a_stage_of_the_version_before_is_read() {
 fn a_stage_keeps_further_models() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
-    let device = Default::default();
     let dataset = dataset(1);
     let sequences = TrainingSequences::all(&dataset);
     let data = StageData::new(&dataset, sequences, dataset.catalog().clone()).unwrap();
@@ -506,7 +503,7 @@ fn a_stage_keeps_further_models() {
     let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
     plan.channels = vec![PlannedChannel::new("hstu", ChannelKind::Model).with_model("hstu")];
     let data = data.with_further_model("hstu", model()).unwrap();
-    plan.save(&path, &run(&dataset, 1), data, &device).unwrap();
+    plan.save(&path, &run(&dataset, 1), data).unwrap();
     let load = || ServedStage::load::<Flex>(&path, &Default::default());
     let served = load().unwrap();
     for user in 0..5 {
@@ -562,14 +559,11 @@ fn a_further_model_of_another_catalog_is_refused() {
     let of = |catalog: Catalog| {
         let config = Gru4RecConfig::new().with_dim(4);
         let model = config.init::<Flex>(catalog.len(), 1, &device).unwrap();
-        StageModel::of_run(
-            GruRun {
-                config,
-                model,
-                catalog,
-            },
-            device,
-        )
+        StageModel::of_run(GruRun {
+            config,
+            model,
+            catalog,
+        })
     };
     assert!(data().with_further_model("x", of(catalog.clone())).is_ok());
     let refused = data()
@@ -589,7 +583,7 @@ fn further_models_that_cannot_be_are_errors() {
     let data = StageData::new(&dataset, sequences, dataset.catalog().clone()).unwrap();
     let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
     plan.channels = vec![PlannedChannel::new("hstu", ChannelKind::Model).with_model("hstu")];
-    let save = |data: StageData| plan.save(&path, &run(&dataset, 1), data, &Default::default());
+    let save = |data: StageData| plan.save(&path, &run(&dataset, 1), data);
     let unknown = save(data.clone()).unwrap_err();
     assert!(
         matches!(&unknown, Error::InvalidValue { field: "model", .. }),
@@ -598,7 +592,7 @@ fn further_models_that_cannot_be_are_errors() {
     // A model whose settings are not known could not be read again.
     let items = dataset.catalog().len();
     let model = Gru4RecConfig::new().init::<Flex>(items, 1, &Default::default());
-    let model = StageModel::new::<Flex, _>(model.unwrap(), Default::default());
+    let model = StageModel::new::<Flex, _>(model.unwrap());
     let nameless = data.clone().with_further_model("hstu", model).unwrap();
     let refused = save(nameless).unwrap_err();
     assert!(matches!(refused, Error::NothingLeft { .. }), "{refused}");

@@ -104,8 +104,7 @@ pub fn train<'a, C: TrainableConfig<Autodiff<Flex>>>(
     let start = Instant::now();
     let (config, model) = fit(defaults, split, options)?;
     let train_seconds = start.elapsed().as_secs_f64();
-    let device = Default::default();
-    let data = data.with_model(StageModel::new::<Flex, _>(model.clone(), device))?;
+    let data = data.with_model(StageModel::new::<Flex, _>(model.clone()))?;
     Ok(Trained {
         dataset,
         data,
@@ -160,7 +159,7 @@ impl ModelVisitor<Autodiff<Flex>> for Further<'_> {
             model,
             catalog: self.split.catalog().clone(),
         };
-        Ok(StageModel::of_run(run, Default::default()))
+        Ok(StageModel::of_run(run))
     }
 }
 
@@ -325,7 +324,7 @@ pub fn channels<C: RecallerConfig>(
             model,
             catalog: split.catalog().clone(),
         };
-        let model = StageModel::of_run(run, device);
+        let model = StageModel::of_run(run);
         channels.push(of_model(INTERESTS, model, trained, start)?);
     }
     for name in further_names(options).filter(|name| wanted(name)) {
@@ -406,7 +405,7 @@ impl<C: RecallerConfig> Trained<'_, C> {
             model: self.model.clone(),
             catalog,
         };
-        plan.save(path, &run, data, &Default::default())?;
+        plan.save(path, &run, data)?;
         Ok(())
     }
 }

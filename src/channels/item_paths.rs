@@ -7,7 +7,6 @@ use crate::index::{ItemSet, VectorIndex};
 use crate::{Error, Result, checks};
 
 use crate::recall::{HistoryItems, Links, Node, Path, Reached, Step, Tag};
-use crate::retrieve::items_in;
 
 /// A step from items to the items nearest to them in an embedding, by cosine: of a model
 /// ([`item_vectors`](crate::retrieve::item_vectors)), of a factorization, or of the items' contents.
@@ -90,7 +89,7 @@ impl<I: VectorIndex> Step<ItemIndex, ItemIndex> for NearestItems<I> {
     }
 
     fn holds(&self, items: &ItemSet) -> Result<Option<ItemSet>> {
-        items_in(&self.index, items).map(Some)
+        self.index.held(items).map(Some)
     }
 }
 

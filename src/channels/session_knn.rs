@@ -7,7 +7,7 @@ use crate::index::Filter;
 use crate::{Result, checks};
 
 use super::taken_by::TakenBy;
-use crate::recall::{Candidates, Places, Reason, RecallChannel, best_by_scores};
+use crate::recall::{Candidates, NodePlaces, Reason, RecallChannel, best_by_scores};
 
 /// The settings of [`SessionKnn`], whose defaults were chosen on validation splits (docs/benchmarks.md).
 #[derive(Config, Debug, PartialEq, Eq)]
@@ -86,7 +86,7 @@ impl RecallChannel for SessionKnn {
         } = &self.taken_by;
         best_by_scores(items.nodes() - 1, users, k, filter, |user, scores| {
             let recent = user.last(self.config.max_len).items();
-            let mut places = Places::new(items.len());
+            let mut places = NodePlaces::new(items.len());
             let mut near: Vec<Near> = Vec::new();
             let mut seen: Vec<ItemIndex> = Vec::new();
             for (place, &item) in recent.iter().enumerate().rev() {

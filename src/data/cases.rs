@@ -62,7 +62,7 @@ impl Cases {
     /// The users who begin after a [time cut](super::Protocol::TimeCut): they have labels and no
     /// history, so they are not among these cases but a group of their own. What recalls without a
     /// history is evaluated on them by
-    /// [`run_channel`](crate::retrieve::Evaluation::run_channel), which is a test of cold starts.
+    /// [`Evaluation`](crate::recall::Evaluation), which is a test of cold starts.
     ///
     /// ```
     /// use seqrec::channels::Popularity;
@@ -78,7 +78,7 @@ impl Cases {
     /// assert!(newcomers.iter().all(|case| case.user.items().is_empty()));
     /// let popularity = Popularity::new(split.catalog());
     /// let report = Evaluation::new(&[10], Seen::Exclude)
-    ///     .run_channel(&popularity, &newcomers, split.catalog())?;
+    ///     .run(&popularity, &newcomers, split.catalog())?;
     /// assert_eq!(report.users, newcomers.len());
     /// # Ok::<(), seqrec::Error>(())
     /// ```

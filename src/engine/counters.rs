@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::request::Outcome;
+use crate::recall::Outcome;
 
 /// What an engine counted since it was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use crate::{Error, Result};
 use super::RecallEngine;
 use super::counters::count;
 use super::guard::panic_message;
-use super::request::Observed;
 use super::serving::Serving;
+use super::users::Observed;
 
 /// The last events, for the near-line channels of the next stage.
 #[derive(Default)]
@@ -148,20 +148,9 @@ impl RecallEngine {
         });
         let mut latest_load = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         let serving = self.serving();
-        let loaded = loaded.and_then(|served| {
-            served.stage.check()?;
-            let units = [&serving.served, &served].map(|served| served.data.time_unit());
-            if units[0] == units[1] {
-                return Ok(served);
-            }
-            let reason = format!("the stage that serves is in {}; open it anew", units[0]);
-            Err(Error::invalid(
-                "time unit of the new stage",
-                units[1],
-                reason,
-            ))
-        });
-        let served = loaded.inspect_err(|_| count(&self.counters.failed_reloads))?;
+        let served = loaded
+            .and_then(|served| serving.check_next(served))
+            .inspect_err(|_| count(&self.counters.failed_reloads))?;
         if *latest_load > load {
             // One that was begun later serves already.
             return Ok(());
@@ -169,6 +158,16 @@ impl RecallEngine {
         *latest_load = load;
         let version = serving.version + 1;
         let serving = Arc::new(Serving::new(served, version, &self.counters));
+        let old = self.replace(&serving);
+        self.counters.retain(&serving.names);
+        count(&self.counters.reloads);
+        // Outside the locks, since it may be the last one to hold it.
+        drop(old);
+        Ok(())
+    }
+
+    /// Serves another stage, whose near-line channels are told the last events; gives the one before.
+    fn replace(&self, serving: &Arc<Serving>) -> Arc<Serving> {
         // Most events are told before any lock is held for long: those that come meanwhile, at the
         // end, together with the change of stages.
         let (told, earlier) = {
@@ -186,20 +185,13 @@ impl RecallEngine {
             }
         };
         earlier.iter().for_each(tell);
-        let old = {
-            let events = self.events();
-            let since = events.taken.saturating_sub(told) as usize;
-            let last = events.last.iter();
-            last.skip(events.last.len().saturating_sub(since))
-                .for_each(tell);
-            let mut current = self.serving.write().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *current, serving.clone())
-        };
-        self.counters.retain(&serving.names);
-        count(&self.counters.reloads);
-        // Outside the locks, since it may be the last one to hold it.
-        drop(old);
-        Ok(())
+        let events = self.events();
+        let since = events.taken.saturating_sub(told) as usize;
+        let last = events.last.iter();
+        last.skip(events.last.len().saturating_sub(since))
+            .for_each(tell);
+        let mut current = self.serving.write().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *current, serving.clone())
     }
 
     fn events(&self) -> MutexGuard<'_, Events> {

@@ -15,7 +15,6 @@ mod counters;
 mod events;
 mod guard;
 mod jobs;
-mod request;
 mod serving;
 mod settings;
 mod users;
@@ -29,23 +28,20 @@ use std::time::Instant;
 use crate::Result;
 use crate::backend::Backend;
 use crate::data::{ExternalId, TimeUnit, check_times};
-use crate::index::ItemSet;
+use crate::recall::{Asked, ChannelReport, Outcome, RecallRequest, Recalled, Who};
 use crate::store::{ModelRegistry, ServedStage};
 
 use call::Call;
 use counters::{Counters, count};
 use events::Events;
-use request::Who;
 use serving::Serving;
 use settings::check_count;
-use users::Users;
+use users::RecentUsers;
 use workers::Workers;
 
 pub use counters::{ChannelStatistics, Statistics};
-pub use request::{
-    Because, ChannelReport, FoundBy, Observed, Outcome, RecallRequest, Recalled, RecalledItem,
-};
 pub use settings::EngineConfig;
+pub use users::Observed;
 
 /// Recalls items for users: all channels of a stage in parallel, each within its time, fused into
 /// one list.
@@ -56,10 +52,10 @@ pub use settings::EngineConfig;
 ///
 /// ```
 /// use seqrec::data::Interaction;
-/// use seqrec::engine::{EngineConfig, Observed, RecallEngine, RecallRequest};
+/// use seqrec::engine::{EngineConfig, Observed, RecallEngine};
 /// use seqrec::prelude::*;
 /// use seqrec::channels::PopularityConfig;
-/// use seqrec::recall::Fusion;
+/// use seqrec::recall::{Fusion, RecallRequest};
 /// use seqrec::store::{ChannelKind, PlannedChannel, StageData, StagePlan};
 ///
 /// // A trained run with a stage beside it.
@@ -76,7 +72,7 @@ pub use settings::EngineConfig;
 /// let data = StageData::new(&dataset, split.train.clone(), split.catalog().clone())?;
 /// let folder = tempfile::tempdir().unwrap();
 /// let path = folder.path().join("run");
-/// plan.save(&path, &run, data, &Default::default())?;
+/// plan.save(&path, &run, data)?;
 ///
 /// // Serving it.
 /// let engine = RecallEngine::open::<Flex>(&path, Default::default(), EngineConfig::default())?;
@@ -98,7 +94,7 @@ pub struct RecallEngine {
     /// earlier one. A stage is loaded under no lock, since that asks for other threads.
     loads: AtomicU64,
     loaded: Mutex<u64>,
-    users: Users,
+    users: RecentUsers,
     events: Mutex<Events>,
     workers: Workers,
     counters: Counters,
@@ -159,7 +155,7 @@ impl RecallEngine {
             serving: RwLock::new(Arc::new(serving)),
             loads: AtomicU64::new(0),
             loaded: Mutex::new(0),
-            users: Users::new(&settings),
+            users: RecentUsers::new(&settings),
             events: Mutex::default(),
             workers: Workers::new(settings.threads)?,
             counters,
@@ -192,7 +188,7 @@ impl RecallEngine {
         let (lists, outcomes) = self.ask_channels(&call, called);
         let mut outcomes: Vec<(usize, Outcome)> = outcomes.into_iter().enumerate().collect();
         let stage = &call.serving.served.stage;
-        let fused = stage.fuse(&lists, call.k)?;
+        let fused = stage.fuse(&lists, call.asked.k)?;
         let fused = self.select(&call, fused, &mut outcomes);
         let fused = self.fill(&call, fused, &mut outcomes);
         let serving = &call.serving;
@@ -204,12 +200,9 @@ impl RecallEngine {
         let channels = reports.collect();
         count(&self.counters.calls);
         Ok(Recalled {
-            items: fused
-                .into_iter()
-                .filter_map(|fused| call.outside(fused))
-                .collect(),
-            known: call.user.items.len(),
-            unknown: call.user.unknown,
+            items: call.outside(fused),
+            known: call.asked.user.items.len(),
+            unknown: call.asked.user.unknown,
             channels,
             version: call.serving.version,
         })
@@ -281,28 +274,12 @@ impl RecallEngine {
     fn call(&self, request: &RecallRequest, serving: Arc<Serving>) -> Result<Call> {
         let settings = &self.settings;
         let catalog = serving.served.data.catalog();
-        let blocked = request.blocked.iter();
-        let mut excluded: ItemSet = blocked.filter_map(|item| catalog.index_of(item)).collect();
-        let taken = request.seen.is_excluded().then_some(&mut excluded);
-        let mut user = match &request.who {
-            Who::History(items, times) => serving.known_items(items, times, settings, taken),
-            Who::User(user) => serving.known_user(user, &self.users, settings, taken),
-        };
-        if let Some(given) = &request.features {
-            let given = given.iter().map(|(name, value)| (&**name, *value));
-            user.features = catalog.user_row(given)?;
-        }
-        if !request.segments.is_empty() {
-            user.segments.clone_from(&request.segments);
-        }
-        user.now = request.now.or_else(|| serving.clock());
-        Ok(Call {
-            user,
-            k: request.k,
-            excluded,
-            passes: request.passes.clone(),
-            serving,
-        })
+        let mut asked = Asked::new(request, catalog, |user, taken| {
+            Ok(serving.known_user(user, &self.users, settings, taken))
+        })?;
+        asked.user.keep_last(settings.history);
+        asked.user.now = request.now.or_else(|| serving.clock());
+        Ok(Call { serving, asked })
     }
 }
 

@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use crate::data::{ExternalId, Interaction, ItemIndex, TimeUnit, User};
 use crate::index::ItemSet;
-use crate::recall::{FALLBACK, RecallChannel, SELECTION};
+use crate::recall::{FALLBACK, KnownUser, RecallChannel, SELECTION};
 use crate::store::ServedStage;
 use crate::{Error, Result};
 
-use super::call::KnownUser;
 use super::counters::{ChannelCounters, Counters};
 use super::settings::EngineConfig;
-use super::users::{Recent, Users};
+use super::users::{Recent, RecentUsers};
 use super::workers::Stuck;
 
 /// A stage that serves, with what is looked up for every call.
@@ -65,6 +64,18 @@ impl Serving {
             span,
             longest_id,
         }
+    }
+
+    /// Refuses a stage that can't serve after this one.
+    pub(super) fn check_next(&self, served: ServedStage) -> Result<ServedStage> {
+        served.stage.check()?;
+        let units = [&self.served, &served].map(|served| served.data.time_unit());
+        if units[0] == units[1] {
+            return Ok(served);
+        }
+        let reason = format!("the stage that serves is in {}; open it anew", units[0]);
+        let field = "time unit of the new stage";
+        Err(Error::invalid(field, units[1], reason))
     }
 
     /// Whether the data's history of a user has this interaction, or a later one.
@@ -125,37 +136,12 @@ impl Serving {
         }
     }
 
-    /// A history that is given, of which all items are added to those that were `taken`.
-    pub(super) fn known_items(
-        &self,
-        history: &[ExternalId],
-        times: &[f64],
-        settings: &EngineConfig,
-        taken: Option<&mut ItemSet>,
-    ) -> KnownUser {
-        let mut known = KnownUser::default();
-        for (place, id) in history.iter().enumerate() {
-            match self.served.data.catalog().index_of(id) {
-                Some(item) => {
-                    known.items.push(item);
-                    known.times.extend(times.get(place));
-                }
-                None => known.unknown += 1,
-            }
-        }
-        if let Some(taken) = taken {
-            taken.extend(known.items.iter().copied());
-        }
-        known.keep_last(settings.history);
-        known
-    }
-
     /// What a user did by the stage's data, and after that by their events, of which all items are
     /// added to those that were `taken`; and their segments and features.
     pub(super) fn known_user(
         &self,
         user: &ExternalId,
-        users: &Users,
+        users: &RecentUsers,
         settings: &EngineConfig,
         mut taken: Option<&mut ItemSet>,
     ) -> KnownUser {
@@ -180,7 +166,6 @@ impl Serving {
             self.add_recent(&mut known, recent, history, taken);
             known.segments.clone_from(&recent.segments);
         });
-        known.keep_last(settings.history);
         if let Some(place) = place.filter(|_| known.segments.is_empty()) {
             known.segments = data.segments(place).to_vec();
         }

@@ -169,7 +169,7 @@ impl From<Metric> for String {
 
 /// A label among the first places of a ranked list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Hit {
+pub(super) struct FoundLabel {
     /// Where the list has it, counted from 0.
     rank: usize,
     /// Its place among the labels, each of which counts once.
@@ -181,7 +181,7 @@ pub(super) struct Hit {
 #[derive(Debug, Default)]
 pub(super) struct Labels {
     sorted: Vec<Label>,
-    hits: Vec<Hit>,
+    hits: Vec<FoundLabel>,
 }
 
 #[derive(Debug)]
@@ -218,7 +218,7 @@ impl Labels {
     }
 
     /// The labels among the first `k`, in their order; each is found once.
-    pub(super) fn find(&mut self, ranked: &[ItemIndex], k: usize) -> &[Hit] {
+    pub(super) fn find(&mut self, ranked: &[ItemIndex], k: usize) -> &[FoundLabel] {
         self.hits.clear();
         for (rank, item) in ranked.iter().take(k).enumerate() {
             let Ok(place) = self.sorted.binary_search_by_key(item, |label| label.item) else {
@@ -227,7 +227,7 @@ impl Labels {
             let label = &mut self.sorted[place];
             if !std::mem::replace(&mut label.is_found, true) {
                 let label = label.place;
-                self.hits.push(Hit { rank, label });
+                self.hits.push(FoundLabel { rank, label });
             }
         }
         &self.hits
@@ -235,12 +235,12 @@ impl Labels {
 }
 
 /// Those of some hits that are among the first `k`.
-pub(super) fn among_first(hits: &[Hit], k: usize) -> &[Hit] {
+pub(super) fn among_first(hits: &[FoundLabel], k: usize) -> &[FoundLabel] {
     &hits[..hits.partition_point(|hit| hit.rank < k)]
 }
 
 /// A measure of a list by its hits among the first k places, by how many labels there are, and by k.
-pub(super) type PerUser = fn(&[Hit], usize, usize) -> f64;
+pub(super) type PerUser = fn(&[FoundLabel], usize, usize) -> f64;
 
 /// The measures that are means over users.
 pub(super) const PER_USER: [(Measure, PerUser); 7] = [
@@ -272,7 +272,7 @@ pub fn recall_at(ranked: &[ItemIndex], labels: &[ItemIndex], k: usize) -> f64 {
     at(recall, ranked, labels, k)
 }
 
-fn recall(hits: &[Hit], labels: usize, _: usize) -> f64 {
+fn recall(hits: &[FoundLabel], labels: usize, _: usize) -> f64 {
     hits.len() as f64 / labels as f64
 }
 
@@ -281,7 +281,7 @@ pub fn precision_at(ranked: &[ItemIndex], labels: &[ItemIndex], k: usize) -> f64
     at(precision, ranked, labels, k)
 }
 
-fn precision(hits: &[Hit], _: usize, k: usize) -> f64 {
+fn precision(hits: &[FoundLabel], _: usize, k: usize) -> f64 {
     hits.len() as f64 / k as f64
 }
 
@@ -290,7 +290,7 @@ pub fn hit_rate_at(ranked: &[ItemIndex], labels: &[ItemIndex], k: usize) -> f64 
     at(hit_rate, ranked, labels, k)
 }
 
-fn hit_rate(hits: &[Hit], _: usize, _: usize) -> f64 {
+fn hit_rate(hits: &[FoundLabel], _: usize, _: usize) -> f64 {
     f64::from(u8::from(!hits.is_empty()))
 }
 
@@ -302,7 +302,7 @@ pub fn ndcg_at(ranked: &[ItemIndex], labels: &[ItemIndex], k: usize) -> f64 {
     at(ndcg, ranked, labels, k)
 }
 
-fn ndcg(hits: &[Hit], labels: usize, k: usize) -> f64 {
+fn ndcg(hits: &[FoundLabel], labels: usize, k: usize) -> f64 {
     let gain: f64 = hits.iter().map(|hit| discount(hit.rank)).sum();
     let ideal: f64 = (0..k.min(labels)).map(discount).sum();
     gain / ideal
@@ -313,7 +313,7 @@ pub fn reciprocal_rank_at(ranked: &[ItemIndex], labels: &[ItemIndex], k: usize) 
     at(reciprocal_rank, ranked, labels, k)
 }
 
-fn reciprocal_rank(hits: &[Hit], _: usize, _: usize) -> f64 {
+fn reciprocal_rank(hits: &[FoundLabel], _: usize, _: usize) -> f64 {
     hits.first()
         .map_or(0.0, |first| 1.0 / (first.rank as f64 + 1.0))
 }
@@ -323,8 +323,9 @@ pub fn average_precision_at(ranked: &[ItemIndex], labels: &[ItemIndex], k: usize
     at(average_precision, ranked, labels, k)
 }
 
-fn average_precision(hits: &[Hit], labels: usize, k: usize) -> f64 {
-    let precision = |(before, hit): (usize, &Hit)| (before as f64 + 1.0) / (hit.rank as f64 + 1.0);
+fn average_precision(hits: &[FoundLabel], labels: usize, k: usize) -> f64 {
+    let precision =
+        |(before, hit): (usize, &FoundLabel)| (before as f64 + 1.0) / (hit.rank as f64 + 1.0);
     let sum: f64 = hits.iter().enumerate().map(precision).sum();
     sum / k.min(labels) as f64
 }
@@ -338,7 +339,7 @@ pub fn label_position_ndcg_at(ranked: &[ItemIndex], labels: &[ItemIndex], k: usi
     at(label_position_ndcg, ranked, labels, k)
 }
 
-fn label_position_ndcg(hits: &[Hit], _: usize, _: usize) -> f64 {
+fn label_position_ndcg(hits: &[FoundLabel], _: usize, _: usize) -> f64 {
     let mut places: Vec<usize> = hits.iter().map(|hit| hit.label).collect();
     places.sort_unstable();
     let (mut gain, mut ideal) = (0.0, 0.0);

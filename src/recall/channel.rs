@@ -1,10 +1,13 @@
 //! Ways to recall items, all behind one trait.
 
+use std::sync::Arc;
+
 use crate::Result;
-use crate::data::{Interaction, ItemIndex, User};
+use crate::data::{Catalog, Interaction, ItemIndex, User};
 use crate::index::{Filter, ItemSet};
 
 use super::candidates::Candidates;
+use super::fusion::FusedCandidate;
 
 /// A way to recall items for users: a model with its index, neighbors, popularity, a
 /// [path](super::Path), or one of your own:
@@ -26,7 +29,7 @@ use super::candidates::Candidates;
 ///             candidates.push(passing.take(k).map(|(place, &item)| Candidate {
 ///                 item,
 ///                 score: -(place as f32),
-///                 reason: Reason::Popular,
+///                 reason: Reason::named("chosen by an editor"),
 ///             }));
 ///         }
 ///         Ok(candidates)
@@ -38,10 +41,15 @@ use super::candidates::Candidates;
 /// assert_eq!(found.items(0), [7, 3].map(ItemIndex::new));
 /// # Ok::<(), seqrec::Error>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no channel",
+    note = "a path of steps becomes one by `HistoryItems::last(20)?.then(step).into_channel()`",
+    note = "a model becomes one with an index of its items, by `VectorChannel::from_model(model, index)`"
+)]
 pub trait RecallChannel: Send + Sync {
     /// For each user, in order, their k best items out of those that pass the filter, best first,
-    /// ties by item index, each with the reason it was found for; fewer where the channel has
-    /// nothing to say about more. The filter is asked with a user's place and an item.
+    /// ties by item index, each with the reason it was found for; fewer where there are no more or the
+    /// channel has nothing to say about them. The filter is asked with a user's place and an item.
     ///
     /// A history may be empty; a channel that needs one then gives no candidates.
     ///
@@ -68,23 +76,95 @@ pub trait RecallChannel: Send + Sync {
     /// Takes notice of something that a user just did, of which the item is in the catalog that
     /// the channel was made for. Channels that don't change while they serve pass it over.
     fn observe(&self, _item: ItemIndex, _interaction: &Interaction, _segments: &[String]) {}
+
+    /// Of a channel that fuses others, as a [stage](super::RecallStage) does, the names of these; none of
+    /// a channel by itself.
+    #[doc(hidden)]
+    fn fused_names(&self) -> Vec<Arc<str>> {
+        Vec::new()
+    }
+
+    /// The lists of a channel that fuses others, with those of them that found each item.
+    #[doc(hidden)]
+    fn fused(
+        &self,
+        _users: &[User<'_>],
+        _k: usize,
+        _filter: Option<Filter<'_>>,
+    ) -> Result<Vec<Vec<FusedCandidate>>> {
+        Ok(Vec::new())
+    }
+
+    /// Refuses a catalog other than the one that the channel was made for, as far as it can tell.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) when what the channel is made of is not of as many items, or
+    /// does not fit together.
+    fn check_catalog(&self, _catalog: &Catalog) -> Result<()> {
+        Ok(())
+    }
 }
 
-impl<C: RecallChannel + ?Sized> RecallChannel for std::sync::Arc<C> {
-    fn recall(
-        &self,
-        users: &[User<'_>],
-        k: usize,
-        filter: Option<Filter<'_>>,
-    ) -> Result<Candidates> {
-        (**self).recall(users, k, filter)
-    }
+/// A pointer to a channel is a channel, with all that the channel itself does.
+macro_rules! forward {
+    ($($pointer:ty),*) => {$(
+        impl<C: RecallChannel + ?Sized> RecallChannel for $pointer {
+            fn recall(
+                &self,
+                users: &[User<'_>],
+                k: usize,
+                filter: Option<Filter<'_>>,
+            ) -> Result<Candidates> {
+                (**self).recall(users, k, filter)
+            }
 
-    fn holds(&self, items: &ItemSet) -> Result<Option<ItemSet>> {
-        (**self).holds(items)
-    }
+            fn fused_names(&self) -> Vec<Arc<str>> {
+                (**self).fused_names()
+            }
 
-    fn observe(&self, item: ItemIndex, interaction: &Interaction, segments: &[String]) {
-        (**self).observe(item, interaction, segments);
+            fn fused(
+                &self,
+                users: &[User<'_>],
+                k: usize,
+                filter: Option<Filter<'_>>,
+            ) -> Result<Vec<Vec<FusedCandidate>>> {
+                (**self).fused(users, k, filter)
+            }
+
+            fn holds(&self, items: &ItemSet) -> Result<Option<ItemSet>> {
+                (**self).holds(items)
+            }
+
+            fn observe(&self, item: ItemIndex, interaction: &Interaction, segments: &[String]) {
+                (**self).observe(item, interaction, segments);
+            }
+
+            fn check_catalog(&self, catalog: &Catalog) -> Result<()> {
+                (**self).check_catalog(catalog)
+            }
+        }
+    )*};
+}
+
+forward!(&C, Box<C>, Arc<C>);
+
+/// The items of a catalog that a channel recalls: an index that it searches may be ahead of the catalog.
+pub(super) fn recall_of_catalog(
+    channel: &dyn RecallChannel,
+    catalog: &Catalog,
+    users: &[User<'_>],
+    k: usize,
+    filter: Option<Filter<'_>>,
+) -> Result<Candidates> {
+    let candidates = channel.recall(users, k, filter)?;
+    let is_beyond = |item: ItemIndex| item.to_usize() > catalog.len();
+    let mut found = (0..candidates.len()).flat_map(|row| candidates.items(row));
+    // It seldom is, so that nothing is paid for it before it is seen.
+    if !found.any(|&item| is_beyond(item)) {
+        return Ok(candidates);
     }
+    let known = |row: usize, item: ItemIndex| {
+        !is_beyond(item) && filter.is_none_or(|filter| filter.passes(row, item))
+    };
+    channel.recall(users, k, Some(Filter::Predicate(&known)))
 }

@@ -1,7 +1,7 @@
 //! What answers where a channel has nothing to say.
 
 use crate::Result;
-use crate::data::{Interaction, ItemIndex, User};
+use crate::data::{Catalog, Interaction, ItemIndex, User};
 use crate::index::{Filter, ItemSet};
 
 use super::candidates::Candidates;
@@ -117,5 +117,10 @@ impl<C: RecallChannel, F: RecallChannel> RecallChannel for OrElse<C, F> {
     fn observe(&self, item: ItemIndex, interaction: &Interaction, segments: &[String]) {
         self.channel.observe(item, interaction, segments);
         self.fallback.observe(item, interaction, segments);
+    }
+
+    fn check_catalog(&self, catalog: &Catalog) -> Result<()> {
+        self.channel.check_catalog(catalog)?;
+        self.fallback.check_catalog(catalog)
     }
 }

@@ -8,10 +8,10 @@ use rayon::prelude::*;
 
 use crate::data::{Case, Cases, ItemIndex, Seen, User};
 use crate::index::Filter;
-use crate::retrieve::sorted;
 use crate::{Error, Result};
 
 use super::candidates::Candidate;
+use super::seen::SeenItems;
 use super::stage::RecallStage;
 
 /// The steps that are tried for each weight, as factors of the largest one.
@@ -41,7 +41,7 @@ pub struct WeightLearningConfig {
 }
 
 /// The candidates of one case, each once, with what every channel adds to them.
-struct Found {
+struct Contributions {
     items: Vec<ItemIndex>,
     /// `[candidates, channels]`.
     contributions: Vec<f32>,
@@ -128,18 +128,14 @@ impl RecallStage {
         drawn: &[usize],
         config: &WeightLearningConfig,
         user: impl Fn(Case<'a>) -> User<'a>,
-    ) -> Result<Vec<Found>> {
+    ) -> Result<Vec<Contributions>> {
         let channels = self.names().len();
         let mut found = Vec::with_capacity(drawn.len());
         for drawn in drawn.chunks(BATCH) {
             let users: Vec<User<'_>> = drawn.iter().map(|&case| user(cases.get(case))).collect();
-            let seen: Vec<Vec<ItemIndex>> =
-                (users.iter()).map(|user| sorted(user.items())).collect();
-            let unseen = |row: usize, item: ItemIndex| seen[row].binary_search(&item).is_err();
-            let filter = config
-                .seen
-                .is_excluded()
-                .then_some(Filter::Predicate(&unseen));
+            let seen = SeenItems::new(&users, config.seen);
+            let unseen = |row, item| !seen.contains(row, item);
+            let filter = (config.seen.is_excluded()).then_some(Filter::Predicate(&unseen));
             let lists = (0..channels)
                 .map(|channel| self.ask(channel, &users, config.k, filter))
                 .collect::<Result<Vec<_>>>()?;
@@ -156,7 +152,7 @@ impl RecallStage {
         &self,
         lists: impl ExactSizeIterator<Item = Vec<Candidate>>,
         labels: &[ItemIndex],
-    ) -> Found {
+    ) -> Contributions {
         let channels = lists.len();
         let mut places: foldhash::HashMap<ItemIndex, usize> = foldhash::HashMap::default();
         let (mut items, mut contributions) = (Vec::new(), Vec::<f32>::new());
@@ -170,7 +166,7 @@ impl RecallStage {
                 contributions[place * channels + channel] += share;
             }
         }
-        Found {
+        Contributions {
             labels: labels
                 .iter()
                 .filter_map(|item| places.get(item).copied())
@@ -183,9 +179,9 @@ impl RecallStage {
 }
 
 /// The mean share of labels among the first k by these weights.
-fn recall_at(found: &[Found], weights: &[f64], k: usize) -> f64 {
+fn recall_at(found: &[Contributions], weights: &[f64], k: usize) -> f64 {
     let weights: Vec<f32> = weights.iter().map(|&weight| weight as f32).collect();
-    let of_case = |case: &Found| -> f64 {
+    let of_case = |case: &Contributions| -> f64 {
         if case.labels.is_empty() {
             return 0.0;
         }

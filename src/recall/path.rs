@@ -72,12 +72,12 @@ pub trait Path<To: Node>: Send + Sync {
     ///
     /// # Errors
     /// [`Error::InvalidValue`] for a count of 0.
-    fn best(self, count: usize) -> Result<Best<Self>>
+    fn best(self, count: usize) -> Result<BestNodes<Self>>
     where
         Self: Sized,
     {
         checks::at_least_one(&[("count", count)])?;
-        Ok(Best { path: self, count })
+        Ok(BestNodes { path: self, count })
     }
 
     /// A channel of the items that the path leads to.
@@ -159,29 +159,36 @@ impl<From: Node, To: Node> Step<From, To> for Links<From, To> {
     }
 }
 
-impl<From: Node, To: Node, S: Step<From, To>> Step<From, To> for std::sync::Arc<S> {
-    fn nodes(&self) -> usize {
-        (**self).nodes()
-    }
+/// A pointer to a step is a step, and a pointer to a path a path.
+macro_rules! forward {
+    ($($pointer:ty),*) => {$(
+        impl<From: Node, To: Node, T: Step<From, To> + ?Sized> Step<From, To> for $pointer {
+            fn nodes(&self) -> usize {
+                (**self).nodes()
+            }
 
-    fn follow(&self, from: &[u32], found: &mut dyn FnMut(usize, u32, f32)) -> Result<()> {
-        (**self).follow(from, found)
-    }
+            fn follow(&self, from: &[u32], found: &mut dyn FnMut(usize, u32, f32)) -> Result<()> {
+                (**self).follow(from, found)
+            }
 
-    fn holds(&self, items: &ItemSet) -> Result<Option<ItemSet>> {
-        (**self).holds(items)
-    }
+            fn holds(&self, items: &ItemSet) -> Result<Option<ItemSet>> {
+                (**self).holds(items)
+            }
+        }
+
+        impl<To: Node, T: Path<To> + ?Sized> Path<To> for $pointer {
+            fn walk(&self, users: &[User<'_>]) -> Result<Vec<Vec<Reached>>> {
+                (**self).walk(users)
+            }
+
+            fn holds(&self, items: &ItemSet) -> Result<Option<ItemSet>> {
+                (**self).holds(items)
+            }
+        }
+    )*};
 }
 
-impl<To: Node, P: Path<To>> Path<To> for std::sync::Arc<P> {
-    fn walk(&self, users: &[User<'_>]) -> Result<Vec<Vec<Reached>>> {
-        (**self).walk(users)
-    }
-
-    fn holds(&self, items: &ItemSet) -> Result<Option<ItemSet>> {
-        (**self).holds(items)
-    }
-}
+forward!(&T, Box<T>, std::sync::Arc<T>);
 
 /// A [path](Path) and one more step; weights multiply along it and add up where ways meet.
 #[derive(Debug, Clone)]
@@ -220,12 +227,12 @@ impl<P: Path<Over>, S: Step<Over, To>, Over: Node, To: Node> Path<To> for Then<P
 
 /// The weightiest nodes of a [path](Path).
 #[derive(Debug, Clone)]
-pub struct Best<P> {
+pub struct BestNodes<P> {
     path: P,
     count: usize,
 }
 
-impl<To: Node, P: Path<To>> Path<To> for Best<P> {
+impl<To: Node, P: Path<To>> Path<To> for BestNodes<P> {
     fn walk(&self, users: &[User<'_>]) -> Result<Vec<Vec<Reached>>> {
         let mut walked = self.path.walk(users)?;
         for reached in &mut walked {

@@ -12,7 +12,7 @@ use super::candidates::{Candidate, Candidates, Reason, best_candidates};
 use super::links::Reached;
 
 /// The places of some of many nodes in a list, looked up by number.
-pub(crate) struct Places {
+pub(crate) struct NodePlaces {
     /// Each node's place plus one; 0 where it has none.
     places: Vec<u32>,
     /// The same for nodes from [`DENSE`] on.
@@ -28,7 +28,7 @@ thread_local! {
     static MEMORY: RefCell<Vec<Vec<u32>>> = const { RefCell::new(Vec::new()) };
 }
 
-impl Places {
+impl NodePlaces {
     /// For nodes with numbers below `nodes`.
     pub(crate) fn new(nodes: usize) -> Self {
         let mut places = MEMORY.with_borrow_mut(Vec::pop).unwrap_or_default();
@@ -77,7 +77,7 @@ impl Places {
     }
 }
 
-impl Drop for Places {
+impl Drop for NodePlaces {
     fn drop(&mut self) {
         // A panic may have come before some were forgotten.
         if !std::thread::panicking() {
@@ -90,7 +90,7 @@ impl Drop for Places {
 /// A score for each of many nodes, of which those that were touched are remembered, so that no
 /// one pays for the others.
 pub(crate) struct Scores {
-    places: Places,
+    places: NodePlaces,
     touched: Vec<Touched>,
 }
 
@@ -104,7 +104,7 @@ impl Scores {
     /// Scores of nodes with numbers below `nodes`.
     pub(crate) fn new(nodes: usize) -> Self {
         Self {
-            places: Places::new(nodes),
+            places: NodePlaces::new(nodes),
             touched: Vec::new(),
         }
     }

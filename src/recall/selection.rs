@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, ArrayView2};
 
-use crate::data::{Interaction, ItemIndex, User};
+use crate::data::{Catalog, Interaction, ItemIndex, User};
 use crate::index::{Filter, ItemSet};
 use crate::model::Similarity;
 use crate::{Error, Result, checks};
@@ -40,11 +40,18 @@ pub trait Selection: Send + Sync {
     fn select(&self, candidates: &[Candidate], k: usize) -> Vec<usize>;
 }
 
-impl<S: Selection + ?Sized> Selection for Box<S> {
-    fn select(&self, candidates: &[Candidate], k: usize) -> Vec<usize> {
-        (**self).select(candidates, k)
-    }
+/// A pointer to a selection is a selection.
+macro_rules! forward {
+    ($($pointer:ty),*) => {$(
+        impl<S: Selection + ?Sized> Selection for $pointer {
+            fn select(&self, candidates: &[Candidate], k: usize) -> Vec<usize> {
+                (**self).select(candidates, k)
+            }
+        }
+    )*};
 }
+
+forward!(&S, Box<S>, std::sync::Arc<S>);
 
 /// Takes k places one by one, each time the one of the largest value, the first of equals, and
 /// after each lets `taken` change the values of those that are left.
@@ -287,6 +294,10 @@ impl<C: RecallChannel, S: Selection> RecallChannel for Selected<C, S> {
 
     fn observe(&self, item: ItemIndex, interaction: &Interaction, segments: &[String]) {
         self.channel.observe(item, interaction, segments);
+    }
+
+    fn check_catalog(&self, catalog: &Catalog) -> Result<()> {
+        self.channel.check_catalog(catalog)
     }
 }
 

@@ -3,9 +3,9 @@
 use ndarray::Array2;
 
 use crate::backend::Backend;
-use crate::data::{SequenceBatch, User, check_known};
+use crate::data::{Catalog, SequenceBatch, User, check_known};
 use crate::model::SequenceRecaller;
-use crate::{Error, Result};
+use crate::{Error, Result, checks::same_length};
 
 use super::vectors::user_vectors;
 
@@ -49,17 +49,37 @@ pub trait UserEncoder: Send + Sync {
     /// # Errors
     /// What the model says.
     fn encode(&self, users: &[User<'_>]) -> Result<Array2<f32>>;
+
+    /// Refuses a catalog other than the one that the encoder was made for, as far as it can tell.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for another number of items, and [`Error::InvalidValue`] for a catalog that does not
+    /// name the [features of users](Catalog::user_features) which the encoder looks at.
+    fn check_catalog(&self, _catalog: &Catalog) -> Result<()> {
+        Ok(())
+    }
 }
 
-impl<E: UserEncoder + ?Sized> UserEncoder for std::sync::Arc<E> {
-    fn dim(&self) -> usize {
-        (**self).dim()
-    }
+/// A pointer to an encoder is an encoder.
+macro_rules! forward {
+    ($($pointer:ty),*) => {$(
+        impl<E: UserEncoder + ?Sized> UserEncoder for $pointer {
+            fn dim(&self) -> usize {
+                (**self).dim()
+            }
 
-    fn encode(&self, users: &[User<'_>]) -> Result<Array2<f32>> {
-        (**self).encode(users)
-    }
+            fn encode(&self, users: &[User<'_>]) -> Result<Array2<f32>> {
+                (**self).encode(users)
+            }
+
+            fn check_catalog(&self, catalog: &Catalog) -> Result<()> {
+                (**self).check_catalog(catalog)
+            }
+        }
+    )*};
 }
+
+forward!(&E, Box<E>, std::sync::Arc<E>);
 
 /// A model as a [`UserEncoder`].
 #[derive(Debug)]
@@ -71,12 +91,13 @@ pub struct ModelEncoder<B: Backend, M> {
 }
 
 impl<B: Backend, M: SequenceRecaller<B>> ModelEncoder<B, M> {
-    /// An encoder of a model on `device`.
-    pub fn new(model: M, device: B::Device) -> Self {
-        let [rows, dim] = model.item_embeddings().dims();
+    /// An encoder of a model, on the device where the model is.
+    pub fn new(model: M) -> Self {
+        let embeddings = model.item_embeddings();
+        let [rows, dim] = embeddings.dims();
         Self {
+            device: embeddings.device(),
             model,
-            device,
             items: rows.saturating_sub(1),
             dim,
         }
@@ -89,30 +110,37 @@ impl<B: Backend, M: SequenceRecaller<B>> UserEncoder for ModelEncoder<B, M> {
     }
 
     fn encode(&self, users: &[User<'_>]) -> Result<Array2<f32>> {
+        let model = &self.model;
         check_known(users.iter().copied(), self.items)?;
-        encode_by_model(&self.model, &self.device, users)
+        let lacks_times = |user: &User<'_>| user.times().is_empty();
+        if model.needs_times()
+            && let Some(row) = users.iter().position(lacks_times)
+        {
+            return Err(Error::TimesMissing { row });
+        }
+        let expected = model.user_features();
+        let lacks_features = |user: &User<'_>| user.features().is_empty();
+        if expected > 0
+            && let Some(row) = users.iter().position(lacks_features)
+        {
+            return Err(Error::FeaturesMissing { row, expected });
+        }
+        let batch = SequenceBatch::<B>::new(users.iter().copied(), model.max_len(), &self.device)?;
+        batch.check_features(expected)?;
+        Ok(user_vectors(model, &batch))
     }
-}
 
-/// The vectors that a model gives users.
-pub(crate) fn encode_by_model<B: Backend, M: SequenceRecaller<B>>(
-    model: &M,
-    device: &B::Device,
-    users: &[User<'_>],
-) -> Result<Array2<f32>> {
-    if model.needs_times()
-        && let Some(row) = users.iter().position(|user| user.times().is_empty())
-    {
-        return Err(Error::TimesMissing { row });
+    fn check_catalog(&self, catalog: &Catalog) -> Result<()> {
+        same_length("items of the model", catalog.len(), self.items)?;
+        let (features, named) = (self.model.user_features(), catalog.user_features().len());
+        if features == 0 || named == features {
+            return Ok(());
+        }
+        let reason = format!(
+            "the catalog must name the {features} that the model looks at; where it lacks names, as \
+             that of an older run does, train and save the run again, on data with \
+             `Dataset::with_user_features`"
+        );
+        Err(Error::invalid("catalog.user_features", named, reason))
     }
-    let expected = model.user_features();
-    let lacks = |user: &User<'_>| user.features().is_empty();
-    if expected > 0
-        && let Some(row) = users.iter().position(lacks)
-    {
-        return Err(Error::FeaturesMissing { row, expected });
-    }
-    let batch = SequenceBatch::<B>::new(users.iter().copied(), model.max_len(), device)?;
-    batch.check_features(expected)?;
-    Ok(user_vectors(model, &batch))
 }

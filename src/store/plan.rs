@@ -196,7 +196,7 @@ impl ChannelKind {
             }
             (Self::MarkovChain, _) => Arc::new(MarkovChain::fit(sequences, catalog)?),
             (Self::ItemNeighbors { start, .. }, Prepared::Neighbors(links)) => {
-                Arc::new(start.then(links).into_channel())
+                Arc::new((*start).then(links).into_channel())
             }
             (Self::SimilarUsers { start, settings }, _) => {
                 let similar = settings.fit(sequences, catalog, *start)?;
@@ -216,7 +216,7 @@ impl ChannelKind {
                 let vectors = &self.model(from)?.item_vectors;
                 fits(&index, vectors.dim(), "the model's items")?;
                 let step = NearestItems::new(vectors.view(), *neighbors, |_| Ok(index))?;
-                Arc::new(start.then(step).into_channel())
+                Arc::new((*start).then(step).into_channel())
             }
             (
                 Self::NearestUsers {
@@ -423,7 +423,7 @@ impl PlannedSelection {
 /// ];
 /// plan.fallback = Some(ChannelKind::Popularity { settings: PopularityConfig::new() });
 /// let stage = plan.build(&data)?;
-/// let report = Evaluation::new(&[10], Seen::Keep).run_channel(&stage, &split.test, split.catalog())?;
+/// let report = Evaluation::new(&[10], Seen::Keep).run(&stage, &split.test, split.catalog())?;
 /// println!("recall@10 {:.4}", report.recall(10).unwrap());
 /// # Ok::<(), seqrec::Error>(())
 /// ```

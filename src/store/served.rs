@@ -99,7 +99,7 @@ impl StagePlan {
     /// sequences, and what takes long to make of channels. It becomes the folder's next version, as
     /// with [`Run::save`]: a crash leaves the one before, whole.
     ///
-    /// The data are made ready with the run's model, on `device`.
+    /// The data are made ready with the run's model.
     ///
     /// # Errors
     /// As [`build`](StagePlan::build) and [`Run::save`], [`Error::NothingLeft`] for a
@@ -111,7 +111,6 @@ impl StagePlan {
         path: impl AsRef<Path>,
         run: &Run<B, C>,
         data: StageData,
-        device: &B::Device,
     ) -> Result<()> {
         let path = path.as_ref();
         let fingerprint = data.catalog.fingerprint();
@@ -133,7 +132,7 @@ impl StagePlan {
         // Its names are those of the features that the folder keeps.
         let catalog = run.catalog.clone().with_user_features(features.to_vec());
         let time_unit = data.time_unit;
-        let data = data.with_model(StageModel::new(run.model.clone(), device.clone()))?;
+        let data = data.with_model(StageModel::new(run.model.clone()))?;
         let prepared = self.prepare(&data)?;
         let mut arrays = ArrayWriter::default();
         let sequences = || (0..data.sequences.len()).map(|place| data.sequences.history(place));

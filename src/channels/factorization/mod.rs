@@ -9,7 +9,7 @@ use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
 use crate::Result;
-use crate::data::{ItemIndex, User};
+use crate::data::{ItemIndex, User, check_known};
 use crate::index::{Filter, FlatIndex, VectorIndex};
 use crate::kernels::least_squares::Workspace;
 use crate::recall::{Candidates, Reason, RecallChannel};
@@ -103,9 +103,8 @@ impl RecallChannel for MatrixFactorization {
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates> {
-        let encode = |users: &[User<'_>]| self.encode(users);
-        let hits = nearest_items(encode, &self.index, self.index.len(), users, k, filter)?;
-        Ok(Candidates::of_hits(hits, Reason::Taste))
+        let hits = nearest_items(self, &self.index, users, k, filter)?;
+        Ok(Candidates::from_hits(hits, Reason::Taste))
     }
 }
 
@@ -115,6 +114,7 @@ impl UserEncoder for MatrixFactorization {
     }
 
     fn encode(&self, users: &[User<'_>]) -> Result<Array2<f32>> {
+        check_known(users.iter().copied(), self.index.len())?;
         let mut vectors = vec![0.0; users.len() * self.dim()];
         (vectors.par_chunks_exact_mut(self.dim()).zip(users))
             .for_each_init(Workspace::default, |workspace, (vector, user)| {

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::HnswConfig;
 use super::dominant::Dominant;
-use super::graph::{Graph, Links};
+use super::graph::{Graph, NeighborLists};
 use super::insert::{Insertion, ListLocks, level};
 use super::places::Places;
 use super::twins::{NONE, Twins};
@@ -49,9 +49,9 @@ pub(super) fn build(vectors: ArrayView2<'_, f32>, config: &HnswConfig) -> Graph 
         twins: Twins::default(),
         items: ItemIndex::all(len).collect::<Vec<_>>().into(),
         levels: levels.into(),
-        base: Links::empty(len, 2 * neighbors),
+        base: NeighborLists::empty(len, 2 * neighbors),
         upper_start: upper_start.into(),
-        upper: Links::empty(lists as usize, neighbors),
+        upper: NeighborLists::empty(lists as usize, neighbors),
         entry: NONE,
         live: len,
     };

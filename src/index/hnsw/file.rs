@@ -14,7 +14,7 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::dominant::Dominant;
-use super::graph::{Graph, Links};
+use super::graph::{Graph, NeighborLists};
 use super::twins::{NONE, Twins};
 use super::{HnswConfig, HnswIndex};
 use crate::buffer::Buffer;
@@ -145,9 +145,9 @@ fn graph(sections: &Sections, config: &HnswConfig) -> Result<Graph> {
         twins: Twins::from_parts(sections.array(9)?),
         items,
         levels,
-        base: Links::Mapped(base),
+        base: NeighborLists::Mapped(base),
         upper_start,
-        upper: Links::Mapped(upper),
+        upper: NeighborLists::Mapped(upper),
         entry,
         live,
     })

@@ -16,18 +16,18 @@ use crate::kernels::scoring::prefetch;
 /// Links are atomic so that threads can walk the graph while others add to it. A walker may see a
 /// list half old and half new; every link in it leads to a point all the same.
 #[derive(Debug)]
-pub(super) enum Links {
+pub(super) enum NeighborLists {
     Own(Vec<AtomicU32>),
     Mapped(Buffer<u32>),
 }
 
-impl Default for Links {
+impl Default for NeighborLists {
     fn default() -> Self {
         Self::Own(Vec::new())
     }
 }
 
-impl Links {
+impl NeighborLists {
     /// So many empty lists.
     pub(super) fn empty(lists: usize, width: usize) -> Self {
         let mut links = Self::default();
@@ -134,10 +134,10 @@ pub(super) struct Graph {
     /// The highest layer of each point.
     pub(super) levels: Buffer<u8>,
     /// Links on layer 0.
-    pub(super) base: Links,
+    pub(super) base: NeighborLists,
     /// The first of each point's lists in `upper`, one for each layer from 1 on.
     pub(super) upper_start: Buffer<u32>,
-    pub(super) upper: Links,
+    pub(super) upper: NeighborLists,
     /// Where a search begins: a point on the highest layer; [`NONE`] in a graph without points.
     pub(super) entry: u32,
     /// How many points have an item.
@@ -185,7 +185,7 @@ impl Graph {
 
     /// The list of a point on a layer: which lists, the list's place, and its width.
     #[inline(always)]
-    pub(super) fn list(&self, point: u32, layer: usize) -> (&Links, usize, usize) {
+    pub(super) fn list(&self, point: u32, layer: usize) -> (&NeighborLists, usize, usize) {
         if layer == 0 {
             (&self.base, point as usize, 2 * self.neighbors)
         } else {

@@ -28,8 +28,8 @@ use self::visited::Pool;
 use super::file::Mapped;
 use super::vectors::Query;
 use super::{
-    Filter, Hits, StoredVectors, UpdatableIndex, VectorIndex, broken, check_queries, check_vector,
-    without_padding,
+    Filter, Hits, ItemSet, StoredVectors, UpdatableIndex, VectorIndex, broken, check_queries,
+    check_vector, without_padding,
 };
 use crate::item::ItemIndex;
 use crate::{Error, Result};
@@ -206,6 +206,12 @@ impl VectorIndex for HnswIndex {
     /// Whether searches go through all items, which [`tuned_for`](Self::tuned_for) may decide.
     fn is_exact(&self) -> bool {
         self.exact
+    }
+
+    fn held(&self, items: &ItemSet) -> Result<ItemSet> {
+        let state = self.read();
+        let there = |item: &ItemIndex| state.point_of(*item).is_some();
+        Ok(items.iter().filter(there).collect())
     }
 
     fn search(

@@ -13,7 +13,7 @@ use ndarray::Array2;
 use super::HnswConfig;
 use super::build::Disorder;
 use super::dominant::{self, Dominant};
-use super::graph::{Graph, Links};
+use super::graph::{Graph, NeighborLists};
 use super::insert::{Insertion, ListLocks, level};
 use super::places::Places;
 use super::twins::{NONE, Twins};
@@ -224,9 +224,9 @@ impl Graph {
             twins: Twins::default(),
             items: Vec::new().into(),
             levels: Vec::new().into(),
-            base: Links::default(),
+            base: NeighborLists::default(),
             upper_start: Vec::new().into(),
-            upper: Links::default(),
+            upper: NeighborLists::default(),
             entry: NONE,
             live: 0,
         }
