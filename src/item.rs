@@ -5,7 +5,7 @@ use std::fmt;
 use bytemuck::{Pod, TransparentWrapper, TransparentWrapperAlloc, Zeroable};
 use serde::{Deserialize, Serialize};
 
-/// The dense index of an item in a catalog: `1..=items`. 0 is [`PADDING`].
+/// The dense index of an item in a catalog: `1..=items`. 0 is [`PADDING`](Self::PADDING).
 ///
 /// A type of its own, so that the numbers that a data set or a shop gives its items can't be taken
 /// for it: [`Catalog::index_of`](crate::data::Catalog::index_of) and its siblings are the way from
@@ -30,11 +30,11 @@ use serde::{Deserialize, Serialize};
 #[repr(transparent)]
 pub struct ItemIndex(u32);
 
-/// The index that stands for "no item". It is never an input that changes a result, never a
-/// target and never recalled.
-pub const PADDING: ItemIndex = ItemIndex(0);
-
 impl ItemIndex {
+    /// The index that stands for "no item". It is never an input that changes a result, never a
+    /// target and never recalled.
+    pub const PADDING: Self = Self(0);
+
     /// The largest index that there can be.
     pub const MAX: Self = Self(u32::MAX);
 

@@ -24,8 +24,8 @@ use seqrec::recall::{
 };
 use seqrec::retrieve::item_vectors;
 use seqrec::store::{
-    ChannelKind, PlannedChannel, PlannedSelection, Run, STAGE_FORMAT_VERSION, ServedStage,
-    StageData, StageModel, StagePlan,
+    ChannelKind, PlannedChannel, PlannedSelection, Run, ServedStage, StageData, StageModel,
+    StagePlan,
 };
 
 #[path = "support/stage.rs"]
@@ -65,6 +65,14 @@ fn outcome<'a>(recalled: &'a Recalled, name: &str) -> &'a Outcome {
         .iter()
         .find(|report| &*report.name == name);
     &report.unwrap().outcome
+}
+
+/// Where a manifest says the version of its format, as it is written there.
+fn format_version(manifest: &str) -> String {
+    let json: serde_json::Value = serde_json::from_str(manifest).unwrap();
+    let version = format!("\"format_version\": {}", json["format_version"]);
+    assert!(manifest.contains(&version));
+    version
 }
 
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
@@ -906,10 +914,8 @@ fn models_that_look_at_features_need_data_that_name_them_and_others_do_not() {
     let names = ",\"user_features\":[\"even\",\"odd\"]";
     assert!(texts[0].contains(names), "{}", texts[0]);
     texts[0] = texts[0].replace(names, "");
-    texts[2] = (texts[2].replace("\"user_features\": true", "\"user_features\": false")).replace(
-        &format!("\"format_version\": {STAGE_FORMAT_VERSION}"),
-        "\"format_version\": 6",
-    );
+    let stage = texts[2].replace("\"user_features\": true", "\"user_features\": false");
+    texts[2] = stage.replace(&format_version(&stage), "\"format_version\": 6");
     let checksum = |text: &str| crc32fast::hash(text.as_bytes()).to_string();
     for place in 0..4 {
         // Each file has the checksums of those before it.
@@ -1729,8 +1735,7 @@ fn damaged_and_mixed_folders_are_told() {
     let (stage, pointer) = (version.join("stage.json"), path.join("run.json"));
     let text = |file: &std::path::Path| std::fs::read_to_string(file).unwrap();
     let whole = [&stage, &pointer].map(|file| text(file));
-    let now = format!("\"format_version\": {STAGE_FORMAT_VERSION}");
-    let later = whole[0].replacen(&now, "\"format_version\": 99", 1);
+    let later = whole[0].replacen(&format_version(&whole[0]), "\"format_version\": 99", 1);
     let checksum = |text: &str| crc32fast::hash(text.as_bytes()).to_string();
     let pointed = whole[1].replacen(&checksum(&whole[0]), &checksum(&later), 1);
     std::fs::write(&stage, &later).unwrap();
@@ -1827,7 +1832,7 @@ fn plans_that_cannot_be_are_errors() {
     assert!(serde_json::from_str::<StagePlan>(&bad).is_err());
 }
 
-/// Visitors who aren't logged in are not one user: an empty id is refused with the place where it stands,
+/// Visitors who aren't logged in are not one user: an empty or missing id is refused with the place where it stands,
 /// and blanks around ids mean nothing, as in files.
 #[test]
 fn ids_are_what_they_are_in_files() {
@@ -1840,6 +1845,8 @@ fn ids_are_what_they_are_in_files() {
         ("", "a", "user"),
         (" \t", "a", "user"),
         ("anna", " ", "item"),
+        ("null", "a", "user"),
+        ("anna", "None", "item"),
     ] {
         let event = Interaction::new(user, item, now);
         for refused in [
@@ -1848,7 +1855,7 @@ fn ids_are_what_they_are_in_files() {
         ] {
             let reason = refused.unwrap_err().to_string();
             assert!(
-                reason.contains(&format!("{field} is \"\", but an id")),
+                reason.contains(&format!("{field} is \"")) && reason.contains("but an id"),
                 "{reason}"
             );
         }

@@ -38,8 +38,13 @@ mod sequence_store;
 #[path = "../fuzz/fuzz_targets/settings.rs"]
 mod settings;
 
-// Targets name the crate whose macro makes them programs, and are functions here.
+// Targets name the crate whose macro makes them programs, and are functions here; and their own
+// package's library.
 extern crate self as libfuzzer_sys;
+extern crate self as seqrec_fuzz;
+#[path = "../fuzz/src/lib.rs"]
+mod edits;
+pub(crate) use edits::overwrite_bytes;
 
 macro_rules! fuzz_target {
     (|$data:ident: &[u8]| $body:block) => {

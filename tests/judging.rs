@@ -9,11 +9,9 @@ mod metrics {
     const RANKED: [u32; 5] = [1, 9, 2, 7, 5];
     const LABELS: [u32; 3] = [7, 3, 9];
 
-    type PerList = fn(&[ItemIndex], &[ItemIndex], usize) -> f64;
-
-    fn at(measure: PerList, ranked: &[u32], k: usize) -> f64 {
-        let [ranked, labels] = [ranked, &LABELS].map(ItemIndex::from_slice);
-        measure(ranked, labels, k)
+    fn value(metric: &str, ranked: &[u32], labels: &[u32]) -> Option<f64> {
+        let [ranked, labels] = [ranked, labels].map(ItemIndex::from_slice);
+        metric.parse::<Metric>().unwrap().of_list(ranked, labels)
     }
 
     fn assert_near(value: f64, expected: f64) {
@@ -25,45 +23,46 @@ mod metrics {
 
     #[test]
     fn by_hand() {
-        let at = |measure: PerList, k| at(measure, &RANKED, k);
-        assert_near(at(recall_at, 5), 2.0 / 3.0);
-        assert_near(at(recall_at, 2), 1.0 / 3.0);
-        assert_near(at(recall_at, 1), 0.0);
-        assert_near(at(precision_at, 5), 2.0 / 5.0);
+        let at = |metric: &str| value(metric, &RANKED, &LABELS).unwrap();
+        assert_near(at("recall@5"), 2.0 / 3.0);
+        assert_near(at("recall@2"), 1.0 / 3.0);
+        assert_near(at("recall@1"), 0.0);
+        assert_near(at("precision@5"), 2.0 / 5.0);
         // A short list does not make k smaller.
-        assert_near(at(precision_at, 10), 2.0 / 10.0);
-        assert_near(at(hit_rate_at, 2), 1.0);
-        assert_near(at(hit_rate_at, 1), 0.0);
-        assert_near(at(reciprocal_rank_at, 5), 0.5);
-        assert_near(at(reciprocal_rank_at, 1), 0.0);
-        assert_near(at(average_precision_at, 5), (1.0 / 2.0 + 2.0 / 4.0) / 3.0);
-        assert_near(at(average_precision_at, 2), (1.0 / 2.0) / 2.0);
+        assert_near(at("precision@10"), 2.0 / 10.0);
+        assert_near(at("hit_rate@2"), 1.0);
+        assert_near(at("hit_rate@1"), 0.0);
+        assert_near(at("mrr@5"), 0.5);
+        assert_near(at("mrr@1"), 0.0);
+        assert_near(at("map@5"), (1.0 / 2.0 + 2.0 / 4.0) / 3.0);
+        assert_near(at("map@2"), (1.0 / 2.0) / 2.0);
         let log3 = 3f64.log2();
         assert_near(
-            at(ndcg_at, 5),
+            at("ndcg@5"),
             (1.0 / log3 + 1.0 / 5f64.log2()) / (1.0 + 1.0 / log3 + 0.5),
         );
         // Two places can hold two labels at best, found or not.
-        assert_near(at(ndcg_at, 2), (1.0 / log3) / (1.0 + 1.0 / log3));
+        assert_near(at("ndcg@2"), (1.0 / log3) / (1.0 + 1.0 / log3));
         // Found labels stand at places 0 and 2 of the labels.
         assert_near(
-            at(label_position_ndcg_at, 5),
+            at("label_position_ndcg@5"),
             (1.0 + 0.5) / (1.0 + 1.0 / log3),
         );
-        assert_near(at(label_position_ndcg_at, 1), 0.0);
+        assert_near(at("label_position_ndcg@1"), 0.0);
     }
 
     #[test]
     fn a_perfect_list_is_one() {
-        let measures: [PerList; 5] = [
-            recall_at,
-            precision_at,
-            hit_rate_at,
-            ndcg_at,
-            average_precision_at,
-        ];
-        for measure in measures {
-            assert_near(at(measure, &LABELS, 3), 1.0);
+        for name in ["recall", "precision", "hit_rate", "ndcg", "map"] {
+            assert_near(value(&format!("{name}@3"), &LABELS, &LABELS).unwrap(), 1.0);
+        }
+    }
+
+    #[test]
+    fn without_labels_and_of_all_lists_there_is_no_value() {
+        assert_eq!(value("recall@5", &RANKED, &[]), None);
+        for name in ["coverage@5", "mean_popularity@5"] {
+            assert_eq!(value(name, &RANKED, &LABELS), None, "{name}");
         }
     }
 

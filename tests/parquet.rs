@@ -627,30 +627,32 @@ fn values_in_names_of_folders_are_decoded_and_may_be_missing() -> Result<()> {
     assert_eq!(reader.only("kind of", ["add to cart"]).read()?.len(), 2);
 
     // A user or an item that is missing is a bad row, as an empty id is.
-    let folder = tempfile::tempdir().unwrap();
-    for user in ["1", "__HIVE_DEFAULT_PARTITION__"] {
-        let folder = folder.path().join(format!("who={user}"));
-        std::fs::create_dir(&folder).unwrap();
-        write(&folder.join("part.parquet"), &rows);
+    for missing in ["__HIVE_DEFAULT_PARTITION__", "NULL"] {
+        let folder = tempfile::tempdir().unwrap();
+        for user in ["1", missing] {
+            let folder = folder.path().join(format!("who={user}"));
+            std::fs::create_dir(&folder).unwrap();
+            write(&folder.join("part.parquet"), &rows);
+        }
+        let reader = InteractionReader::new(folder.path(), "user=who,item=item,time=time".parse()?);
+        let refused = reader.read().unwrap_err();
+        assert!(
+            matches!(
+                refused,
+                Error::Field {
+                    line: 1,
+                    field: "user",
+                    ..
+                }
+            ),
+            "{refused}"
+        );
+        let log = reader.bad_rows(BadRows::Skip).read()?;
+        assert_eq!(
+            (log.len(), log.users().len(), log.skipped_rows()),
+            (2, 1, 2)
+        );
     }
-    let reader = InteractionReader::new(folder.path(), "user=who,item=item,time=time".parse()?);
-    let refused = reader.read().unwrap_err();
-    assert!(
-        matches!(
-            refused,
-            Error::Field {
-                line: 1,
-                field: "user",
-                ..
-            }
-        ),
-        "{refused}"
-    );
-    let log = reader.bad_rows(BadRows::Skip).read()?;
-    assert_eq!(
-        (log.len(), log.users().len(), log.skipped_rows()),
-        (2, 1, 2)
-    );
     Ok(())
 }
 

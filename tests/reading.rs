@@ -940,11 +940,18 @@ fn ids_are_the_same_wherever_they_come_from() {
 }
 
 #[test]
-fn an_empty_id_is_refused_wherever_it_comes_from() {
+fn an_empty_or_missing_id_is_refused_wherever_it_comes_from() {
     for (user, item, field) in [
         ("", "pen", "user"),
         (" \u{a0}", "pen", "user"),
         ("anna", " ", "item"),
+        ("NULL", "pen", "user"),
+        (" null", "pen", "user"),
+        ("\\N", "pen", "user"),
+        ("<NA>", "pen", "user"),
+        ("anna", "nan", "item"),
+        ("anna", "NaN ", "item"),
+        ("anna", "None", "item"),
     ] {
         let row = || Interaction::new(user, item, 2.0);
         let log: Interactions = [Interaction::new("anna", "pen", 1.0), row()]
@@ -980,6 +987,10 @@ fn an_empty_id_is_refused_wherever_it_comes_from() {
         assert_eq!((log.len(), log.skipped_rows()), (1, 1));
     }
     assert!(Catalog::from_ids(["pen", " "].map(ExternalId::from)).is_err());
+    assert!(Catalog::from_ids(["pen", "NULL"].map(ExternalId::from)).is_err());
+    // What merely resembles a mark is an id.
+    let log = read_detected("user,item,time\nNull,none,1\nnull7,NA,2\n").unwrap();
+    assert_eq!((log.len(), log.users().len()), (2, 2));
     // A blank that is none to a reader of words.
     let log = read("b.txt", "7 1 \u{a0}\n8 2 3\n", BadRows::Skip).unwrap();
     assert_eq!((log.users().len(), log.skipped_rows()), (1, 1));

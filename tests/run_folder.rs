@@ -15,8 +15,7 @@ use seqrec::model::{Gru4RecConfig, HstuConfig, RecallerConfig, SequenceRecaller,
 use seqrec::recall::{Fusion, HistoryItems, Retriever, VectorChannel};
 use seqrec::retrieve::item_vectors;
 use seqrec::store::{
-    ChannelKind, PlannedChannel, RUN_FORMAT_VERSION, Run, STAGE_FORMAT_VERSION, ServedStage,
-    StageData, StageModel, StagePlan,
+    ChannelKind, PlannedChannel, Run, ServedStage, StageData, StageModel, StagePlan,
 };
 
 #[path = "support/features.rs"]
@@ -397,10 +396,10 @@ fn damaged_and_foreign_runs_are_errors() {
     };
     let (_folder, path) = saved_run();
     let pointer = std::fs::read_to_string(path.join("run.json")).unwrap();
-    let now = format!("\"format_version\": {RUN_FORMAT_VERSION}");
-    assert!(pointer.contains(&now));
-    let later = pointer.replacen(&now, "\"format_version\": 99", 1);
-    std::fs::write(path.join("run.json"), later).unwrap();
+    let mut later: serde_json::Value = serde_json::from_str(&pointer).unwrap();
+    assert!(later["format_version"].is_u64());
+    later["format_version"] = 99.into();
+    std::fs::write(path.join("run.json"), later.to_string()).unwrap();
     let version = load(&path);
     assert!(
         matches!(version, Error::FormatVersion { found: 99, .. }),
@@ -456,7 +455,8 @@ fn a_stage_of_the_version_before_is_read() {
     let read = |file: &Path| -> serde_json::Value {
         serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
     };
-    let write = |file: &Path, mut json: serde_json::Value, version: u32| {
+    let current = |json: &serde_json::Value| json["format_version"].as_u64().unwrap();
+    let write = |file: &Path, mut json: serde_json::Value, version: u64| {
         json["format_version"] = version.into();
         let bytes = serde_json::to_vec_pretty(&json).unwrap();
         std::fs::write(file, &bytes).unwrap();
@@ -464,19 +464,21 @@ fn a_stage_of_the_version_before_is_read() {
     };
     let at = |name: &str| file_of(&path, name);
     let pointer = path.join("run.json");
+    let written = [&pointer, &at("model.json"), &at("stage.json")].map(|file| current(&read(file)));
+    let [pointer_version, model_version, stage_version] = written;
     for (back, is_read) in [(1, true), (2, false)] {
         let model = write(
             &at("model.json"),
             read(&at("model.json")),
-            RUN_FORMAT_VERSION - back,
+            model_version - back,
         );
         let mut stage = read(&at("stage.json"));
         stage.as_object_mut().unwrap().remove("user_features");
         stage["model"] = model.into();
-        let stage = write(&at("stage.json"), stage, STAGE_FORMAT_VERSION - back);
+        let stage = write(&at("stage.json"), stage, stage_version - back);
         let mut manifests = read(&pointer);
         manifests["manifests"] = serde_json::json!({"model.json": model, "stage.json": stage});
-        write(&pointer, manifests, RUN_FORMAT_VERSION - back);
+        write(&pointer, manifests, pointer_version - back);
         match load() {
             Ok(served) => assert!(is_read && answers(&served) == expected),
             Err(error) => {

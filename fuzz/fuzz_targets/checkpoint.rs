@@ -15,6 +15,7 @@ use seqrec::data::{Dataset, Filters, Protocol, Split};
 use seqrec::eval::Metric;
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
 use seqrec::train::{Trainer, TrainerConfig};
+use seqrec_fuzz::overwrite_bytes;
 use serde_json::{Value, json};
 
 const FILES: [&str; 5] = [
@@ -70,14 +71,7 @@ fuzz_target!(|data: &[u8]| {
     let which = usize::from(*which) % files.len();
     match mode % 4 {
         0 => files[which] = rest.to_vec(),
-        // Each three bytes put one byte somewhere.
-        1 => {
-            for edit in rest.chunks_exact(3) {
-                let place = usize::from(u16::from_le_bytes([edit[0], edit[1]]));
-                let place = place % files[which].len();
-                files[which][place] = edit[2];
-            }
-        }
+        1 => overwrite_bytes(&mut files[which], rest),
         // Each two bytes put one value into the state.
         2 => {
             let mut state: Value = serde_json::from_slice(&files[0]).unwrap();

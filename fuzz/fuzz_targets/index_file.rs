@@ -7,6 +7,7 @@
 use libfuzzer_sys::fuzz_target;
 use ndarray::{Array2, ArrayView2};
 use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, Precision, UpdatableIndex};
+use seqrec_fuzz::overwrite_bytes;
 use std::sync::LazyLock;
 
 const DIM: usize = 6;
@@ -44,11 +45,7 @@ fuzz_target!(|data: &[u8]| {
     if mode & 1 == 0 {
         file = rest.to_vec();
     } else {
-        // Each three bytes put one byte somewhere.
-        for edit in rest.chunks_exact(3) {
-            let place = usize::from(u16::from_le_bytes([edit[0], edit[1]])) % file.len();
-            file[place] = edit[2];
-        }
+        overwrite_bytes(&mut file, rest);
     }
     if mode & 2 == 0 && file.len() >= HEADER {
         let body = crc32(&file[HEADER..]);

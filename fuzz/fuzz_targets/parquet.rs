@@ -15,6 +15,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use seqrec::data::{BadRows, Dataset, Filters, InteractionReader, Protocol, SequenceStore, Split};
+use seqrec_fuzz::overwrite_bytes;
 
 /// Whole files, which the fuzzer's bytes are laid over.
 static WHOLE: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
@@ -88,11 +89,7 @@ fuzz_target!(|data: &[u8]| {
     if mode & 1 == 0 {
         file = rest.to_vec();
     } else {
-        // Each three bytes put one byte somewhere: the last of a file are its metadata.
-        for edit in rest.chunks_exact(3) {
-            let place = usize::from(u16::from_le_bytes([edit[0], edit[1]])) % file.len();
-            file[place] = edit[2];
-        }
+        overwrite_bytes(&mut file, rest);
     }
     if mode & 2 != 0 {
         file.truncate(file.len() - usize::from(*mode) % file.len().max(1));

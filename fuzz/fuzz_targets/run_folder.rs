@@ -15,6 +15,7 @@ use seqrec::data::{Dataset, Features, Filters, TrainingSequences};
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
 use seqrec::recall::{Fusion, HistoryItems};
 use seqrec::store::{ChannelKind, PlannedChannel, Run, ServedStage, StageData, StagePlan};
+use seqrec_fuzz::overwrite_bytes;
 use serde_json::Value;
 
 const FILES: [&str; 8] = [
@@ -125,11 +126,7 @@ fuzz_target!(|data: &[u8]| {
     if mode & 1 == 0 {
         files[which] = rest.to_vec();
     } else {
-        // Each three bytes put one byte somewhere.
-        for edit in rest.chunks_exact(3) {
-            let place = usize::from(u16::from_le_bytes([edit[0], edit[1]])) % files[which].len();
-            files[which][place] = edit[2];
-        }
+        overwrite_bytes(&mut files[which], rest);
     }
     if mode & 2 == 0 {
         make_right(&mut files);

@@ -11,6 +11,7 @@ use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
     ExternalId, Filters, Interaction, Interactions, Protocol, SequenceStore, Split,
 };
+use seqrec_fuzz::overwrite_bytes;
 
 const HEADER: usize = 256;
 const SECTIONS: usize = 8;
@@ -54,11 +55,7 @@ fuzz_target!(|data: &[u8]| {
     if mode & 1 == 0 {
         file = rest.to_vec();
     } else {
-        // Each three bytes put one byte somewhere.
-        for edit in rest.chunks_exact(3) {
-            let place = usize::from(u16::from_le_bytes([edit[0], edit[1]])) % file.len();
-            file[place] = edit[2];
-        }
+        overwrite_bytes(&mut file, rest);
     }
     if mode & 2 == 0 {
         make_right(&mut file);

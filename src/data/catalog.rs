@@ -28,7 +28,7 @@ use crate::{Error, Result};
 /// let b = catalog.index_of(&"b".into()).unwrap();
 /// assert_eq!(b.get(), 2);
 /// assert_eq!(catalog.id_of(b).unwrap().to_string(), "b");
-/// assert_eq!(catalog.id_of(seqrec::data::PADDING), None);
+/// assert_eq!(catalog.id_of(seqrec::data::ItemIndex::PADDING), None);
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -53,12 +53,16 @@ impl Catalog {
     /// A catalog of these ids, in this order, with no interactions counted.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when an id comes twice or is empty.
+    /// [`Error::InvalidValue`] when an id comes twice, is empty, or is a mark of a missing value.
     pub fn from_ids(ids: impl IntoIterator<Item = ExternalId>) -> Result<Self> {
         let mut table = IdTable::default();
         for id in ids {
-            if id.is_empty() {
-                return Err(Error::invalid("ids", "\"\"", NO_ID));
+            if id.is_missing() {
+                return Err(Error::invalid(
+                    "ids",
+                    format!("{:?}", id.to_string()),
+                    NO_ID,
+                ));
             }
             let known = table.len();
             if (table.intern(id.clone()) as usize) < known {

@@ -22,8 +22,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// writing an integer (`42`, `-7`) is that integer; anything else (`007`, `+7`, `B00004TKUP`) stays text,
 /// so every id is written back as it was read.
 ///
-/// An empty text is no id: files count it as a bad row, and everything else that takes ids refuses it.
-/// Otherwise all visitors who aren't logged in would be one user with a very long history.
+/// An empty text is no id, and neither are the marks that programs write for a missing value: `NULL`,
+/// `null`, `\N`, `NaN`, `nan`, `None` and `<NA>`. Files count them as bad rows, and everything else that
+/// takes ids refuses them. Otherwise all visitors who aren't logged in would be one user with a very
+/// long history.
 ///
 /// ```
 /// use seqrec::data::ExternalId;
@@ -43,14 +45,18 @@ pub enum ExternalId {
 }
 
 impl ExternalId {
-    /// Whether this is no id at all.
-    pub(crate) fn is_empty(&self) -> bool {
-        matches!(self, Self::Text(text) if text.trim().is_empty())
+    /// Whether this is an empty text or a mark of a missing value, neither of which is an id.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(self, Self::Text(text) if MISSING.contains(&text.trim()))
     }
 }
 
-/// What refuses an empty id.
-pub(crate) const NO_ID: &str = "an id must not be empty or blank";
+/// Texts that stand where there is no id, as databases, pandas and JavaScript write them.
+const MISSING: [&str; 8] = ["", "NULL", "null", "\\N", "NaN", "nan", "None", "<NA>"];
+
+/// The rule that a missing id breaks.
+pub(crate) const NO_ID: &str =
+    "an id must not be empty, blank or a mark of a missing value such as NULL, nan or None";
 
 /// An id as JSON has it: a text, or an integer, which is the same as its text. An integer beyond 64
 /// bits is refused, since readers of JSON lose its last digits, and so is an empty text.
@@ -91,7 +97,7 @@ impl Visitor<'_> for WrittenId {
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<ExternalId, E> {
         let id = ExternalId::from(text);
-        if id.is_empty() {
+        if id.is_missing() {
             return Err(E::custom(format!("{text:?} is no id: {NO_ID}")));
         }
         Ok(id)
@@ -178,6 +184,11 @@ impl<'a> Key<'a> {
         }
     }
 
+    /// Whether this is a text that stands where there is no id.
+    pub(super) fn is_missing(self) -> bool {
+        matches!(self, Self::Text(text) if MISSING.contains(&text))
+    }
+
     fn to_id(self) -> ExternalId {
         match self {
             Self::Integer(number) => ExternalId::Integer(number),
@@ -235,9 +246,10 @@ impl IdTable {
         ids.map(|id| self.intern_key(Key::of_entered(id))).collect()
     }
 
-    /// The number of the empty id, if it was entered: of what comes from outside, nothing may have it.
-    pub(crate) fn number_of_empty(&self) -> Option<u32> {
-        self.find(Key::Text(""))
+    /// The numbers and texts of missing ids that were entered: nothing from outside may have one.
+    pub(crate) fn missing(&self) -> impl Iterator<Item = (u32, &'static str)> {
+        let entered = |text: &'static str| Some((self.find(Key::Text(text))?, text));
+        MISSING.into_iter().filter_map(entered)
     }
 
     /// The number of `id`, if it is known.

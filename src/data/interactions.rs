@@ -211,10 +211,11 @@ impl Interactions {
             ("item", &self.items, &self.item),
         ];
         for (field, table, column) in columns {
-            let empty = table.number_of_empty();
-            let row = empty.and_then(|empty| column.iter().position(|&number| number == empty));
-            if let Some(row) = row {
-                return Err(Error::invalid(field, format!("\"\" in row {row}"), NO_ID));
+            for (missing, text) in table.missing() {
+                if let Some(row) = column.iter().position(|&number| number == missing) {
+                    let value = format!("{text:?} in row {row}");
+                    return Err(Error::invalid(field, value, NO_ID));
+                }
             }
         }
         let refuse = |field, row: usize, number: f64| {

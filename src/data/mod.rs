@@ -45,7 +45,7 @@ mod time_unit;
 mod training_sequences;
 mod user;
 
-pub use crate::item::{ItemIndex, PADDING};
+pub use crate::item::ItemIndex;
 /// The Arrow types that [`Interactions::from_arrow`] takes.
 #[cfg(feature = "parquet")]
 pub use arrow_array as arrow;
@@ -53,7 +53,6 @@ pub use batch::{HostBatch, TrainingBatch};
 pub use batcher::Batcher;
 pub use cases::{Case, Cases};
 pub use catalog::Catalog;
-pub use column_id::ColumnId;
 pub use dataset::{Dataset, Filters, Repeats};
 pub use epoch::EpochBatches;
 pub use features::Features;
@@ -69,7 +68,7 @@ pub use rolling::Rolling;
 pub use rows::BadRows;
 pub use schema::{Column, Schema};
 pub use seen::Seen;
-pub use sequence_store::{SEQUENCE_STORE_VERSION, SequenceStore, SequenceStoreWriter};
+pub use sequence_store::{SequenceStore, SequenceStoreWriter};
 pub use sequences::Sequences;
 pub use split::{Protocol, Split};
 pub use targets::{TargetCounts, Targets};

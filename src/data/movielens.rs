@@ -239,7 +239,7 @@ impl Movies {
         let mut movies = HashMap::new();
         let mut bad = None;
         for (number, line) in lines {
-            match (file.parse)(line).filter(|(id, _)| !id.is_empty()) {
+            match (file.parse)(line).filter(|(id, _)| !id.is_missing()) {
                 Some((id, movie)) => {
                     movies.insert(id, movie);
                 }

@@ -4,7 +4,7 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor, TensorData};
 
 use super::user::User;
-use crate::item::PADDING;
+use crate::item::ItemIndex;
 use crate::{Error, Result, checks};
 
 /// Histories of unequal length, padded at the end, on the host.
@@ -44,7 +44,7 @@ impl PaddedSequences {
             ));
         }
         for (row, history) in kept.iter().map(|history| history.items()).enumerate() {
-            if history.is_empty() || history.contains(&PADDING) {
+            if history.is_empty() || history.contains(&ItemIndex::PADDING) {
                 return Err(Error::invalid(
                     "histories",
                     format!("{history:?} in row {row}"),
@@ -74,7 +74,7 @@ impl PaddedSequences {
             .map(|history| history.items().len())
             .collect();
         let len = lengths.iter().copied().max().unwrap_or(0);
-        let mut items = vec![PADDING.get() as i32; histories.len() * len];
+        let mut items = vec![ItemIndex::PADDING.get() as i32; histories.len() * len];
         let mut times = vec![0.0; items.len()];
         let mut next_times = vec![0.0; items.len()];
         let rows = items.chunks_exact_mut(len).zip(times.chunks_exact_mut(len));

@@ -637,8 +637,8 @@ impl Ids {
             }
             Self::Texts(ids) => {
                 let ids = ids.as_string::<i64>();
-                let text = ids.is_valid(row).then(|| ids.value(row).trim());
-                text.filter(|text| !text.is_empty()).map(Key::of_text)
+                let id = ids.is_valid(row).then(|| Key::of_text(ids.value(row)));
+                id.filter(|id| !id.is_missing())
             }
         }
     }

@@ -317,7 +317,10 @@ impl<'a, 'p> Collector<'a, 'p> {
             return Ok(Key::Integer(number));
         }
         match Key::of_text(self.text(field, line)?) {
-            Key::Text("") => Err(self.bad_field(line, name, "", "an id")),
+            key if key.is_missing() => {
+                let text = self.text(field, line)?.trim();
+                Err(self.bad_field(line, name, text, "an id"))
+            }
             key => Ok(key),
         }
     }

@@ -1,6 +1,6 @@
 //! A user, as models and channels see them.
 
-use crate::item::{ItemIndex, PADDING};
+use crate::item::ItemIndex;
 use crate::{Error, Result};
 
 /// A user: the items they took, in time order, and, where they are known, the times, who the user is and
@@ -158,7 +158,7 @@ pub(crate) fn check_known<'a>(
     items: usize,
 ) -> Result<()> {
     let mut all = histories.into_iter().flat_map(|history| history.items());
-    match all.find(|&&item| item == PADDING || item.to_usize() > items) {
+    match all.find(|&&item| item == ItemIndex::PADDING || item.to_usize() > items) {
         Some(&item) => Err(Error::UnknownItem { item }),
         None => Ok(()),
     }

@@ -105,7 +105,9 @@ impl EngineConfig {
     ) -> Result<()> {
         match id {
             ExternalId::Integer(_) => Ok(()),
-            ExternalId::Text(_) if id.is_empty() => Err(Error::invalid(field, "\"\"", NO_ID)),
+            ExternalId::Text(text) if id.is_missing() => {
+                Err(Error::invalid(field, format!("{text:?}"), NO_ID))
+            }
             ExternalId::Text(text) => check_length(field, text, self.text.max(longest)),
         }
     }

@@ -11,23 +11,30 @@ use crate::{Error, Result};
 /// What is measured, apart from the cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Measure {
-    /// [`recall_at`].
+    /// The share of the labels that is recalled.
     Recall,
-    /// [`ndcg_at`].
+    /// The normalized discounted cumulative gain: `Σ 1 / log2(rank + 2)` over hits, ranks counted from
+    /// 0, divided by the same sum for the ideal list, which has `min(k, labels)` hits in front.
+    ///
+    /// Järvelin & Kekäläinen, "Cumulated gain-based evaluation of IR techniques" (2002).
     Ndcg,
-    /// [`hit_rate_at`].
+    /// 1 if any label is recalled, else 0.
     HitRate,
-    /// [`reciprocal_rank_at`], whose mean is the MRR.
+    /// The mean reciprocal rank: `1 / rank` of the first hit, ranks counted from 1; 0 without one.
     Mrr,
-    /// [`average_precision_at`], whose mean is the MAP.
+    /// The mean average precision: the mean of the precisions at each hit's rank, over `min(k, labels)`.
     Map,
-    /// [`precision_at`].
+    /// The share of the k places that hold a label.
     Precision,
     /// The share of the catalog that is recalled for anyone.
     Coverage,
     /// How often the recalled items were taken in training, on average.
     MeanPopularity,
-    /// [`label_position_ndcg_at`], which is not the NDCG.
+    /// A figure that a widely copied tutorial prints as "NDCG": a found label is discounted by its
+    /// place among the labels rather than by its rank, and the ideal counts only the found ones.
+    ///
+    /// It says nothing about the order of what was recalled, and is here to be compared with tables
+    /// that report it. Use [`Ndcg`](Self::Ndcg) for everything else.
     LabelPositionNdcg,
 }
 
@@ -89,7 +96,7 @@ impl Metric {
         Ok(Self { measure, k })
     }
 
-    /// The recall of the first k: see [`recall_at`].
+    /// The recall of the first k: see [`Measure::Recall`].
     ///
     /// # Errors
     /// [`Error::InvalidValue`] for a k of 0.
@@ -97,7 +104,7 @@ impl Metric {
         Self::new(Measure::Recall, k)
     }
 
-    /// The NDCG of the first k: see [`ndcg_at`].
+    /// The NDCG of the first k: see [`Measure::Ndcg`].
     ///
     /// # Errors
     /// [`Error::InvalidValue`] for a k of 0.
@@ -105,12 +112,32 @@ impl Metric {
         Self::new(Measure::Ndcg, k)
     }
 
-    /// The hit rate of the first k: see [`hit_rate_at`].
+    /// The hit rate of the first k: see [`Measure::HitRate`].
     ///
     /// # Errors
     /// [`Error::InvalidValue`] for a k of 0.
     pub fn hit_rate(k: usize) -> Result<Self> {
         Self::new(Measure::HitRate, k)
+    }
+
+    /// The value for one user's list `ranked`, best first: an item that comes again is no second hit,
+    /// and a label that comes again counts once. `None` where there is no label, and for the measures
+    /// that are of all users' lists together: coverage and mean popularity.
+    ///
+    /// ```
+    /// use seqrec::data::ItemIndex;
+    /// use seqrec::eval::Metric;
+    ///
+    /// let [a, b, c] = [1, 2, 3].map(ItemIndex::new);
+    /// assert_eq!(Metric::recall(2)?.of_list(&[a, b], &[b, c]), Some(0.5));
+    /// # Ok::<(), seqrec::Error>(())
+    /// ```
+    pub fn of_list(self, ranked: &[ItemIndex], labels: &[ItemIndex]) -> Option<f64> {
+        let (_, measure) = PER_USER.iter().find(|(it, _)| *it == self.measure)?;
+        let mut sorted = Labels::default();
+        sorted.set(labels);
+        let labels = sorted.len();
+        (labels > 0).then(|| measure(sorted.find(ranked, self.k), labels, self.k))
     }
 
     /// What is measured.
@@ -253,53 +280,21 @@ pub(super) const PER_USER: [(Measure, PerUser); 7] = [
     (Measure::LabelPositionNdcg, label_position_ndcg),
 ];
 
-fn at(measure: PerUser, ranked: &[ItemIndex], labels: &[ItemIndex], k: usize) -> f64 {
-    let mut sorted = Labels::default();
-    sorted.set(labels);
-    measure(sorted.find(ranked, k), labels.len(), k)
-}
-
 /// What a hit at a rank counted from 0 is worth in a discounted gain.
 fn discount(rank: usize) -> f64 {
     1.0 / (rank as f64 + 2.0).log2()
-}
-
-/// The share of the labels that is among the first `k`.
-///
-/// This and all measures here take `ranked` best first, where an item that comes again is no second
-/// hit, and `labels` without repeats and not empty.
-pub fn recall_at(ranked: &[ItemIndex], labels: &[ItemIndex], k: usize) -> f64 {
-    at(recall, ranked, labels, k)
 }
 
 fn recall(hits: &[FoundLabel], labels: usize, _: usize) -> f64 {
     hits.len() as f64 / labels as f64
 }
 
-/// The share of the first `k` places that hold a label.
-pub fn precision_at(ranked: &[ItemIndex], labels: &[ItemIndex], k: usize) -> f64 {
-    at(precision, ranked, labels, k)
-}
-
 fn precision(hits: &[FoundLabel], _: usize, k: usize) -> f64 {
     hits.len() as f64 / k as f64
 }
 
-/// 1 if any label is among the first `k`, else 0.
-pub fn hit_rate_at(ranked: &[ItemIndex], labels: &[ItemIndex], k: usize) -> f64 {
-    at(hit_rate, ranked, labels, k)
-}
-
 fn hit_rate(hits: &[FoundLabel], _: usize, _: usize) -> f64 {
     f64::from(u8::from(!hits.is_empty()))
-}
-
-/// The normalized discounted cumulative gain: `Σ 1 / log2(rank + 2)` over hits, ranks counted
-/// from 0, divided by the same sum for the ideal list, which has `min(k, labels)` hits in front.
-///
-/// Järvelin & Kekäläinen, "Cumulated gain-based evaluation of IR techniques" (2002).
-pub fn ndcg_at(ranked: &[ItemIndex], labels: &[ItemIndex], k: usize) -> f64 {
-    at(ndcg, ranked, labels, k)
 }
 
 fn ndcg(hits: &[FoundLabel], labels: usize, k: usize) -> f64 {
@@ -308,19 +303,9 @@ fn ndcg(hits: &[FoundLabel], labels: usize, k: usize) -> f64 {
     gain / ideal
 }
 
-/// `1 / rank` of the first hit, ranks counted from 1; 0 without one.
-pub fn reciprocal_rank_at(ranked: &[ItemIndex], labels: &[ItemIndex], k: usize) -> f64 {
-    at(reciprocal_rank, ranked, labels, k)
-}
-
 fn reciprocal_rank(hits: &[FoundLabel], _: usize, _: usize) -> f64 {
     hits.first()
         .map_or(0.0, |first| 1.0 / (first.rank as f64 + 1.0))
-}
-
-/// The mean of the precisions at each hit's rank, over `min(k, labels)`.
-pub fn average_precision_at(ranked: &[ItemIndex], labels: &[ItemIndex], k: usize) -> f64 {
-    at(average_precision, ranked, labels, k)
 }
 
 fn average_precision(hits: &[FoundLabel], labels: usize, k: usize) -> f64 {
@@ -328,15 +313,6 @@ fn average_precision(hits: &[FoundLabel], labels: usize, k: usize) -> f64 {
         |(before, hit): (usize, &FoundLabel)| (before as f64 + 1.0) / (hit.rank as f64 + 1.0);
     let sum: f64 = hits.iter().enumerate().map(precision).sum();
     sum / k.min(labels) as f64
-}
-
-/// A figure that a widely copied tutorial prints as "NDCG": a found label is discounted by its
-/// place among the labels rather than by its rank, and the ideal counts only the found ones.
-///
-/// It says nothing about the order of what was recalled, and is here to be compared with tables
-/// that report it. Use [`ndcg_at`] for everything else.
-pub fn label_position_ndcg_at(ranked: &[ItemIndex], labels: &[ItemIndex], k: usize) -> f64 {
-    at(label_position_ndcg, ranked, labels, k)
 }
 
 fn label_position_ndcg(hits: &[FoundLabel], _: usize, _: usize) -> f64 {

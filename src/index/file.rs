@@ -29,7 +29,7 @@ use crate::files::{begins_with, replace_file};
 use crate::{Error, Result};
 
 /// The version of index files that this build writes and reads.
-pub const INDEX_FORMAT_VERSION: u32 = 3;
+const INDEX_FORMAT_VERSION: u32 = 3;
 
 const MAGIC: [u8; 8] = *b"seqrecix";
 const HEADER: usize = 256;

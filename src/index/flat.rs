@@ -12,7 +12,7 @@ use super::{
     check_queries, check_vector, without_padding,
 };
 use crate::buffer::Buffer;
-use crate::item::{ItemIndex, PADDING};
+use crate::item::ItemIndex;
 use crate::kernels::panels::{self, Panels, WIDTH, lines_per_panel};
 use crate::kernels::scoring::Line;
 use crate::kernels::top_k;
@@ -200,7 +200,7 @@ impl FlatIndex {
             && missing.len() <= places
             && missing
                 .iter()
-                .all(|&item| item != PADDING && item.to_usize() <= places);
+                .all(|&item| item != ItemIndex::PADDING && item.to_usize() <= places);
         if !fits {
             return Err(sections.damaged("its arrays don't fit each other"));
         }

@@ -9,16 +9,15 @@ mod hnsw;
 #[cfg(feature = "hnsw_rs")]
 mod hnsw_rs;
 #[cfg(feature = "milvus")]
-pub mod milvus;
+mod milvus;
 mod plan;
 mod vectors;
 
 use ndarray::ArrayView2;
 
-use crate::item::{ItemIndex, PADDING};
+use crate::item::ItemIndex;
 use crate::{Error, Result};
 
-pub use file::INDEX_FORMAT_VERSION;
 pub use filter::{Filter, ItemSet};
 pub use flat::FlatIndex;
 pub use follow::{Followed, follow};
@@ -323,7 +322,7 @@ fn check_vector(
     vector: &[f32],
     precision: Precision,
 ) -> Result<()> {
-    if item == PADDING {
+    if item == ItemIndex::PADDING {
         return Err(Error::invalid("item", 0, "0 is padding, items begin at 1"));
     }
     if vector.len() != index.dim() {

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::vectors::{item_vectors, to_host};
 use crate::Result;
 use crate::backend::{Backend, on_device};
-use crate::data::{ItemIndex, PADDING};
+use crate::data::ItemIndex;
 use crate::index::{
     Filter, FlatIndex, Hit, Hits, ItemSet, Precision, VectorIndex, check_queries, without_padding,
 };
@@ -186,7 +186,7 @@ impl<B: Backend> VectorIndex for DeviceIndex<B> {
         };
         match filter {
             Some(Filter::Allowed(allowed)) => {
-                let there = allowed.iter().filter(|&item| item != PADDING);
+                let there = allowed.iter().filter(|&item| item != ItemIndex::PADDING);
                 wanted.passing = there.take_while(|&item| place(item) < self.items).count();
                 let refusal = || Ok(self.refusal(allowed));
                 wanted.refusal = Some(on_device::<B, _>(&self.vectors.device(), refusal)?);

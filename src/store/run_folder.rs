@@ -28,7 +28,7 @@ use crate::{Error, Result};
 
 /// The version of run folders that this build writes. It reads the one before as well, whose
 /// catalogs name no features of users.
-pub const RUN_FORMAT_VERSION: u32 = 7;
+pub(super) const RUN_FORMAT_VERSION: u32 = 7;
 
 /// The file that names the version that counts.
 const POINTER: &str = "run.json";

@@ -34,7 +34,7 @@ use crate::recall::{RecallStage, check_offsets};
 
 /// The version of a stage's files that this build writes. It reads the one before as well, which has
 /// no features of users.
-pub const STAGE_FORMAT_VERSION: u32 = 7;
+const STAGE_FORMAT_VERSION: u32 = 7;
 
 const MANIFEST: &str = "stage.json";
 const USERS: &str = "users.json";

@@ -20,7 +20,7 @@ use super::{HnswConfig, HnswIndex};
 use crate::buffer::Buffer;
 use crate::index::file::{self, Contents, Kind, Sections};
 use crate::index::vectors::Vectors;
-use crate::item::{ItemIndex, PADDING};
+use crate::item::ItemIndex;
 use crate::kernels::scoring::Line;
 use crate::{Error, Result};
 
@@ -97,7 +97,7 @@ impl HnswIndex {
             .items
             .iter()
             .copied()
-            .filter(|&item| item != PADDING)
+            .filter(|&item| item != ItemIndex::PADDING)
             .collect();
         items.sort_unstable();
         if let Some(pair) = items.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -135,7 +135,10 @@ fn graph(sections: &Sections, config: &HnswConfig) -> Result<Graph> {
     if !fits || points >= 1 << 31 {
         return Err(mismatch());
     }
-    let live = items.iter().filter(|&&item| item != PADDING).count();
+    let live = items
+        .iter()
+        .filter(|&&item| item != ItemIndex::PADDING)
+        .count();
     let entry = u32::try_from(sections.settings[6]).unwrap_or(NONE);
     Ok(Graph {
         neighbors: config.m,

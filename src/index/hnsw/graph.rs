@@ -8,7 +8,7 @@ use super::twins::{NONE, Twins};
 use super::visited::Visited;
 use crate::buffer::Buffer;
 use crate::index::vectors::{Query, Vectors};
-use crate::item::{ItemIndex, PADDING};
+use crate::item::ItemIndex;
 use crate::kernels::scoring::prefetch;
 
 /// Lists of links, all of one width, side by side; [`NONE`] fills up the short ones.
@@ -168,7 +168,7 @@ impl Graph {
 
     /// Whether a point has an item, and is no tombstone.
     pub(super) fn is_live(&self, point: u32) -> bool {
-        self.items[point as usize] != PADDING
+        self.items[point as usize] != ItemIndex::PADDING
     }
 
     /// Whether a linked point or one of its twins has an item.

@@ -6,7 +6,7 @@ use super::twins::NONE;
 use super::{HnswIndex, State};
 use crate::index::vectors::Query;
 use crate::index::{Filter, Precision};
-use crate::item::PADDING;
+use crate::item::ItemIndex;
 use crate::kernels::top_k;
 
 /// What a search needs room for.
@@ -40,7 +40,7 @@ impl HnswIndex {
         };
         let wanted = |point: u32| {
             let item = graph.items[point as usize];
-            item != PADDING && filter.is_none_or(|filter| filter.passes(number, item))
+            item != ItemIndex::PADDING && filter.is_none_or(|filter| filter.passes(number, item))
         };
         search.scored.clear();
         let walk = &mut search.walk;
@@ -118,7 +118,7 @@ fn share_passing(graph: &Graph, number: usize, filter: Filter<'_>) -> f64 {
             let sample = graph.items.iter().step_by(step);
             let passing = sample
                 .clone()
-                .filter(|&&item| item != PADDING && passes(number, item));
+                .filter(|&&item| item != ItemIndex::PADDING && passes(number, item));
             passing.count() as f64 / sample.len().max(1) as f64
         }
     }

@@ -18,7 +18,7 @@ use super::insert::{Insertion, ListLocks, level};
 use super::places::Places;
 use super::twins::{NONE, Twins};
 use crate::index::vectors::{Query, Vectors};
-use crate::item::{ItemIndex, PADDING};
+use crate::item::ItemIndex;
 
 /// A new graph is begun when one point in so many is a tombstone, or came late.
 const RENEW_AT: usize = 4;
@@ -53,7 +53,9 @@ impl Updates {
         graph.measure();
         let named = graph.items.iter().copied().zip(0..);
         Self {
-            points: named.filter(|&(item, _)| item != PADDING).collect(),
+            points: named
+                .filter(|&(item, _)| item != ItemIndex::PADDING)
+                .collect(),
             places: Places::of(graph),
             disorder: Disorder::after(graph.shortest()),
             locks: ListLocks::new(),
@@ -141,7 +143,7 @@ impl Updates {
         let Some(point) = self.points.remove(&item) else {
             return false;
         };
-        graph.items.make_own()[point as usize] = PADDING;
+        graph.items.make_own()[point as usize] = ItemIndex::PADDING;
         graph.live -= 1;
         true
     }
@@ -178,7 +180,7 @@ impl Updates {
             *moved += 1;
             let item = graph.items[point as usize];
             // What was given another vector since the new graph was begun is in it already.
-            if item != PADDING && updates.point_of(item).is_none() {
+            if item != ItemIndex::PADDING && updates.point_of(item).is_none() {
                 graph.vectors.load(point, &mut vector);
                 updates.link(new, item, &vector.values()[..dim], config);
             }

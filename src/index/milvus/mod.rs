@@ -1,24 +1,4 @@
 //! Search in a Milvus server or cluster.
-//!
-//! # How large a catalog takes how many machines
-//!
-//! On paper, for vectors of dimension 64 in f32 with HNSW (M 16), of which a point takes
-//! 256 bytes and its links about 140, and with one core answering about 5,000 queries a second
-//! over a shard of 10 million (a search touches about as many points as in a smaller graph, but
-//! none of them is in a cache):
-//!
-//! | catalog | shards | items a shard | bytes a shard | queries/s a shard of 8 cores |
-//! | --- | --- | --- | --- | --- |
-//! | 10 million | 1 | 10 million | 4 GB, 6 GB with room for a second version | 40,000 |
-//! | 1 billion | 50 | 20 million | 8 GB, 12 GB with room for a second version | 30,000 |
-//!
-//! Every query goes to every shard, so shards bring room, not speed: it is replicas of all shards
-//! that multiply queries per second. IVF takes no links (256 bytes an item) and visits
-//! `probes / lists` of the items, at 1,024 of 65,536 lists and 20 million items 300,000 vectors a
-//! query: a tenth of HNSW's queries per second for two thirds of its memory.
-//!
-//! A cluster is reached by its proxy's address, such as `https://in03-xyz.example.com:19530`, with
-//! a token `user:password` or an API key.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -68,6 +48,26 @@ const FETCHED: usize = 1_000;
 /// let hits = index.search(vectors.slice(ndarray::s![1..2, ..]), 50, None)?;
 /// # Ok::<(), seqrec::Error>(())
 /// ```
+///
+/// # How large a catalog takes how many machines
+///
+/// On paper, for vectors of dimension 64 in f32 with HNSW (M 16), of which a point takes
+/// 256 bytes and its links about 140, and with one core answering about 5,000 queries a second
+/// over a shard of 10 million (a search touches about as many points as in a smaller graph, but
+/// none of them is in a cache):
+///
+/// | catalog | shards | items a shard | bytes a shard | queries/s a shard of 8 cores |
+/// | --- | --- | --- | --- | --- |
+/// | 10 million | 1 | 10 million | 4 GB, 6 GB with room for a second version | 40,000 |
+/// | 1 billion | 50 | 20 million | 8 GB, 12 GB with room for a second version | 30,000 |
+///
+/// Every query goes to every shard, so shards bring room, not speed: it is replicas of all shards
+/// that multiply queries per second. IVF takes no links (256 bytes an item) and visits
+/// `probes / lists` of the items, at 1,024 of 65,536 lists and 20 million items 300,000 vectors a
+/// query: a tenth of HNSW's queries per second for two thirds of its memory.
+///
+/// A cluster is reached by its proxy's address, such as `https://in03-xyz.example.com:19530`, with
+/// a token `user:password` or an API key.
 pub struct MilvusIndex {
     config: MilvusConfig,
     runtime: Background,
