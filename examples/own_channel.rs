@@ -90,7 +90,7 @@ fn main() -> Result<()> {
     };
     let engine = RecallEngine::with_loader(load, EngineConfig::default())?;
     engine.observe(&Interaction::new("somebody", 42, 1.7e9), &[])?;
-    let answer = engine.recall_for(&RecallRequest::of_history([1, 2, 3], 4))?;
+    let answer = engine.recall_for(&RecallRequest::for_history([1, 2, 3], 4))?;
     // Every item with the channels that found it, and why.
     print!("{answer}");
     Ok(())

@@ -136,7 +136,7 @@ fn main() -> Result<()> {
 
     let models = ModelRegistry::<Flex>::builtin().with::<GatedMeanConfig>();
     let engine = RecallEngine::open_with(&path, models, device, EngineConfig::default())?;
-    let answer = engine.recall_for(&RecallRequest::of_history([1, 2, 3], 5))?;
+    let answer = engine.recall_for(&RecallRequest::for_history([1, 2, 3], 5))?;
     println!("recalled by {}: {:?}", GatedMeanConfig::NAME, answer.items);
     Ok(())
 }

@@ -8,11 +8,11 @@ use seqrec::data::{
     Catalog, Dataset, ExternalId, Features, Filters, Interaction, Interactions, ItemIndex,
     Protocol, Seen, Split, TrainingSequences, User,
 };
-use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, UpdatableIndex};
+use seqrec::index::{Filter, FlatIndex, HnswConfig, HnswIndex, UpdatableIndex};
 use seqrec::model::{Gru4RecConfig, HstuConfig, RecallerConfig, TwoTowerConfig};
 use seqrec::recall::{
-    ChannelWeight, Evaluation, Fusion, HistoryItems, OrElse, Path, RecallChannel, RecallRequest,
-    RecallStage, Recalled, Retriever, VectorChannel,
+    Because, Candidate, Candidates, ChannelWeight, Evaluation, Fusion, HistoryItems, OrElse, Path,
+    Reason, RecallChannel, RecallRequest, RecallStage, Recalled, Retriever, VectorChannel,
 };
 use seqrec::retrieve::{ModelEncoder, item_vectors};
 
@@ -32,7 +32,7 @@ fn a_history_of_any_user_is_answered() {
     let retriever = retriever();
     let history = ["item-3", "nothing known", "item-8"];
     let recalled = retriever
-        .recall_for(&RecallRequest::of_history(history, ITEMS as usize).seen(Seen::Keep))
+        .recall_for(&RecallRequest::for_history(history, ITEMS as usize).seen(Seen::Keep))
         .unwrap();
     assert_eq!((recalled.unknown, by(&recalled)), (1, "channel"));
     assert_eq!(recalled.items.len(), ITEMS as usize);
@@ -98,7 +98,7 @@ fn a_k_that_cannot_be_and_parts_of_different_catalogs_are_errors() {
         let recalled = retriever.recall(["item-1"], k).unwrap();
         assert_eq!(recalled.items.len(), ITEMS as usize - 1);
     }
-    let of_user = retriever.recall_for(&RecallRequest::of_user("anna", 5));
+    let of_user = retriever.recall_for(&RecallRequest::for_user("anna", 5));
     assert!(
         matches!(of_user, Err(Error::InvalidValue { field: "user", .. })),
         "{of_user:?}"
@@ -217,7 +217,7 @@ fn a_model_that_looks_at_times_is_served_as_it_was_judged() {
     // External ids are one below the items' indices.
     let timed = [(0i64, 0.0), (1, 60.0), (2, 1e6), (3, 2e6)];
     let served = retriever
-        .recall_for(&RecallRequest::of_timed_history(timed, 10).seen(Seen::Keep))
+        .recall_for(&RecallRequest::for_timed_history(timed, 10).seen(Seen::Keep))
         .unwrap();
     let found: Vec<(String, f32)> = (served.items.iter())
         .map(|item| (item.id.to_string(), item.score))
@@ -228,7 +228,7 @@ fn a_model_that_looks_at_times_is_served_as_it_was_judged() {
     assert_eq!(found, expected);
     let shifted = [(0i64, 0.0), (1, 1.0), (2, 2.0), (3, 3.0)];
     let other = retriever
-        .recall_for(&RecallRequest::of_timed_history(shifted, 10).seen(Seen::Keep))
+        .recall_for(&RecallRequest::for_timed_history(shifted, 10).seen(Seen::Keep))
         .unwrap();
     assert_ne!(other.items, served.items, "times must matter in this test");
     let refused = retriever.recall([0i64, 1], 10);
@@ -391,7 +391,7 @@ fn a_model_that_looks_at_features_is_served_as_it_was_judged() {
         let items = split.test.get(3).user.items().iter();
         items.map(|&item| catalog.id_of(item).unwrap().clone())
     };
-    let request = || RecallRequest::of_history(history(), 5).seen(Seen::Keep);
+    let request = || RecallRequest::for_history(history(), 5).seen(Seen::Keep);
     let served = |features: &[(&'static str, f32)]| {
         retriever.recall_for(&request().with_features(features.iter().copied()))
     };
@@ -451,4 +451,82 @@ fn a_model_that_looks_at_features_is_served_as_it_was_judged() {
     let sequences = TrainingSequences::all(&dataset);
     let lacks = seqrec::store::StageData::new(&dataset, sequences, without.catalog().clone());
     assert!(lacks.unwrap_err().to_string().contains("even"));
+}
+
+/// What an editor chose, for everybody.
+struct Chosen(Vec<ItemIndex>);
+
+impl RecallChannel for Chosen {
+    fn recall(
+        &self,
+        users: &[User<'_>],
+        k: usize,
+        filter: Option<Filter<'_>>,
+    ) -> seqrec::Result<Candidates> {
+        let reason = Reason::named("chosen by an editor");
+        let mut candidates = Candidates::with_capacity(users.len(), k);
+        for row in 0..users.len() {
+            let items = self.0.iter().copied();
+            let passing = items.filter(|&item| filter.is_none_or(|f| f.passes(row, item)));
+            candidates.push(passing.take(k).map(|item| Candidate {
+                item,
+                score: 1.0,
+                reason,
+            }));
+        }
+        Ok(candidates)
+    }
+}
+
+#[test]
+fn a_retriever_of_a_stage_says_which_channels_found_an_item_and_why() {
+    let chosen = Chosen([3, 7, 30].map(ItemIndex::new).to_vec());
+    let stage = RecallStage::new(Fusion::RoundRobin, 3)
+        .and_then(|stage| stage.channel("editor", chosen, ChannelWeight::default()))
+        .unwrap()
+        .fallback(Popularity::new(&catalog()));
+    let retriever = Retriever::new(Arc::new(stage), catalog()).unwrap();
+    // What the user took is left out, also where the fallback fills up.
+    let recalled = retriever.recall(["item-3", "item-29", "?"], 4).unwrap();
+    let found: Vec<_> = (recalled.items.iter())
+        .map(|item| {
+            (
+                item.id.to_string(),
+                &*item.found[0].channel,
+                item.found[0].because.clone(),
+            )
+        })
+        .collect();
+    let named = || Because::Named("chosen by an editor".to_owned());
+    let expected = [
+        ("item-7", "editor", named()),
+        ("item-30", "editor", named()),
+        ("item-28", "fallback", Because::Popular),
+        ("item-27", "fallback", Because::Popular),
+    ];
+    assert_eq!(
+        found,
+        expected.map(|(id, channel, why)| (id.to_owned(), channel, why))
+    );
+    assert_eq!((recalled.known, recalled.unknown), (2, 1));
+    let text = recalled.to_string();
+    let first = "  1. item-7 (1.0000): editor #1, chosen by an editor\n";
+    assert!(
+        text.starts_with(first) && text.lines().count() == 4,
+        "{text}"
+    );
+    let json = serde_json::to_value(&recalled).unwrap();
+    assert_eq!(
+        json["items"][0]["found"][0]["because"]["named"],
+        "chosen by an editor"
+    );
+    assert_eq!(json["items"][2]["found"][0]["because"], "popular");
+    // A request may rule items out, and say that seen ones are not.
+    let request = RecallRequest::for_history(["item-3"], 9).seen(Seen::Keep);
+    let request = request
+        .blocked(["item-7"])
+        .filter(|id| !id.to_string().ends_with('0'));
+    let recalled = retriever.recall_for(&request).unwrap();
+    assert_eq!(recalled.items[0].id, "item-3".into());
+    assert_eq!(&*recalled.items[1].found[0].channel, "fallback");
 }

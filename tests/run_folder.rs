@@ -57,7 +57,7 @@ fn further(dataset: &Dataset, seed: u64) -> StageModel {
         config,
         catalog: dataset.catalog().clone(),
     };
-    StageModel::of_run(run)
+    StageModel::from_run(run)
 }
 
 fn save_stage(path: &Path, seed: u64) -> seqrec::Result<()> {
@@ -561,7 +561,7 @@ fn a_further_model_of_another_catalog_is_refused() {
     let of = |catalog: Catalog| {
         let config = Gru4RecConfig::new().with_dim(4);
         let model = config.init::<Flex>(catalog.len(), 1, &device).unwrap();
-        StageModel::of_run(GruRun {
+        StageModel::from_run(GruRun {
             config,
             model,
             catalog,

@@ -159,7 +159,7 @@ impl ModelVisitor<Autodiff<Flex>> for Further<'_> {
             model,
             catalog: self.split.catalog().clone(),
         };
-        Ok(StageModel::of_run(run))
+        Ok(StageModel::from_run(run))
     }
 }
 
@@ -324,7 +324,7 @@ pub fn channels<C: RecallerConfig>(
             model,
             catalog: split.catalog().clone(),
         };
-        let model = StageModel::of_run(run);
+        let model = StageModel::from_run(run);
         channels.push(of_model(INTERESTS, model, trained, start)?);
     }
     for name in further_names(options).filter(|name| wanted(name)) {

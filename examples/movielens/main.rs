@@ -347,7 +347,7 @@ fn show_users(titles: &Titles, split: &Split, retriever: &Retriever) -> Result<V
         let timed = history.iter().zip(user.times());
         let timed = timed.map(|(&item, &time)| (id(item).clone(), time));
         let recalled =
-            retriever.recall_for(&RecallRequest::of_timed_history(timed, SHOWN_TITLES))?;
+            retriever.recall_for(&RecallRequest::for_timed_history(timed, SHOWN_TITLES))?;
         println!(
             "\nuser {number}: the last of {} items, and what is recalled (* taken later)",
             history.len()

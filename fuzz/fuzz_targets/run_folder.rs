@@ -179,6 +179,6 @@ fn exercise(path: &Path) {
     for user in 0..data.sequences().len().min(3) {
         let history = data.sequences().history(user);
         // Whatever a channel says, it says it.
-        let _ = served.stage().recall_fused(&[history.into()], 5, None);
+        let _ = served.stage().recall_fused(&[history], 5, None);
     }
 }

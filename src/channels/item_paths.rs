@@ -6,7 +6,7 @@ use crate::data::{Catalog, Features, ItemIndex, User};
 use crate::index::{ItemSet, VectorIndex};
 use crate::{Error, Result, checks};
 
-use crate::recall::{HistoryItems, Links, Node, Path, Reached, Step, Tag};
+use crate::recall::{HistoryItems, Links, Path, Reached, Reason, Step, Tag};
 
 /// A step from items to the items nearest to them in an embedding, by cosine: of a model
 /// ([`item_vectors`](crate::retrieve::item_vectors)), of a factorization, or of the items' contents.
@@ -148,10 +148,10 @@ impl Path<Tag> for PreferredTags {
                 let share = sum / all;
                 let weight = share * (share / usual.max(1e-6)).ln();
                 let node = tag as u32;
-                (weight > 0.0).then(|| Reached {
+                (weight > 0.0).then_some(Reached {
                     node,
                     weight,
-                    reason: Tag::reason(node),
+                    reason: Reason::Tag(node),
                 })
             };
             let tags = in_history.iter().zip(&self.usual).enumerate();

@@ -3,8 +3,8 @@
 use crate::item::ItemIndex;
 use crate::{Error, Result};
 
-/// A user: the items they took, in time order, and, where they are known, the times, who the user is and
-/// when they ask.
+/// A user: the items they took, in time order, and, where they are known, the times, who the user
+/// is and when they ask.
 ///
 /// It is cheap to copy. A slice of items is a user without times, and [`User::default`] one of whom
 /// nothing is known:
@@ -59,16 +59,17 @@ impl<'a> User<'a> {
         }
     }
 
-    /// This user at a time, in the unit of the source: when they ask what comes next, for models and
-    /// channels that look at how long ago items were taken. A time that is not finite is ignored.
+    /// This user at a time, in the unit of the source: when they ask what comes next, for models
+    /// and channels that look at how long ago items were taken. A time that is not finite is
+    /// ignored.
     #[must_use]
     pub fn at(self, now: f64) -> Self {
         let now = now.is_finite().then_some(now);
         Self { now, ..self }
     }
 
-    /// When the user asks what comes next: what was [said](User::at), or else the time of the last item.
-    /// Models and channels count the ages of items from it.
+    /// When the user asks what comes next: what was [said](User::at), or else the time of the last
+    /// item. Models and channels count the ages of items from it.
     pub fn now(self) -> Option<f64> {
         self.now.or_else(|| self.times.last().copied())
     }
@@ -106,7 +107,8 @@ impl<'a> User<'a> {
         self.times
     }
 
-    /// The user with the first `count` items, at the time of the one after them, or all where there are fewer.
+    /// The user with the first `count` items, at the time of the one after them, or all where there
+    /// are fewer.
     #[must_use]
     pub fn first(self, count: usize) -> Self {
         let to = count.min(self.items.len());

@@ -58,8 +58,8 @@ pub(super) struct Counters {
     pub events: AtomicU64,
     pub reloads: AtomicU64,
     pub failed_reloads: AtomicU64,
-    /// How many fallbacks that ask channels which gave nothing keep a thread though no one waits for
-    /// them any more.
+    /// How many fallbacks that ask channels which gave nothing keep a thread though no one waits
+    /// for them any more.
     pub asking: Arc<AtomicUsize>,
     channels: Mutex<BTreeMap<Arc<str>, Arc<ChannelCounters>>>,
 }

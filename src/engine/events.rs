@@ -26,15 +26,16 @@ impl RecallEngine {
     /// Takes notice of something that a user just did: their history has it from the next call on,
     /// and near-line channels soon after. `segments` are those they are in, where they are known.
     ///
-    /// The time is in the unit of the stage's data: [`time_unit`](RecallEngine::time_unit). An event
-    /// that comes twice, with the same time, counts once in the history. Of one from before the last
-    /// interaction of this user that the stage's data hold, which have it too or should have, the item
-    /// is only [left out](super::EngineConfig::seen) of their lists. What becomes of it is said. An item that is not in the catalog is kept, since it
-    /// may be in the next one.
+    /// The time is in the unit of the stage's data: [`time_unit`](RecallEngine::time_unit). An
+    /// event that comes twice, with the same time, counts once in the history. Of one from before
+    /// the last interaction of this user that the stage's data hold, which have it too or should
+    /// have, the item is only [left out](super::EngineConfig::seen) of their lists. What becomes of
+    /// it is said. An item that is not in the catalog is kept, since it may be in the next one.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] when the time is in another unit or further ahead of the clock than
-    /// the settings allow, for a value that is not finite, or with what else is beyond the settings.
+    /// the settings allow, for a value that is not finite, or with what else is beyond the
+    /// settings.
     pub fn observe(&self, interaction: &Interaction, segments: &[String]) -> Result<Observed> {
         let serving = self.serving();
         self.check_event(interaction, segments, &serving)?;
@@ -112,8 +113,8 @@ impl RecallEngine {
         if observed != Observed::Taken {
             return observed;
         }
-        // Channels hear of it at the clock's time at the latest: what they count for everybody must not
-        // go by the clock of one machine.
+        // Channels hear of it at the clock's time at the latest: what they count for everybody must
+        // not go by the clock of one machine.
         let mut told = interaction.clone();
         told.time = serving.clock().map_or(*time, |now| time.min(now));
         let serving = {
@@ -166,7 +167,8 @@ impl RecallEngine {
         Ok(())
     }
 
-    /// Serves another stage, whose near-line channels are told the last events; gives the one before.
+    /// Serves another stage, whose near-line channels are told the last events; gives the one
+    /// before.
     fn replace(&self, serving: &Arc<Serving>) -> Arc<Serving> {
         // Most events are told before any lock is held for long: those that come meanwhile, at the
         // end, together with the change of stages.
@@ -174,8 +176,8 @@ impl RecallEngine {
             let events = self.events();
             (events.taken, events.last.clone())
         };
-        // By each user's own times: by the latest of anybody's, one from a clock that is ahead would
-        // keep the events of all others back.
+        // By each user's own times: by the latest of anybody's, one from a clock that is ahead
+        // would keep the events of all others back.
         let tell = |(interaction, segments): &(Interaction, Vec<String>)| {
             let Interaction {
                 user, item, time, ..

@@ -74,9 +74,9 @@ impl RecallEngine {
         let deadline = self.deadline(1);
         let mut filled = Err(Outcome::Busy);
         if answered.contains(&false) {
-            // What was removed from an index is left out also where the channel that searches it gave
-            // nothing, unless it can't be asked either: on its own, so that one which hangs keeps
-            // nobody waiting for the fallback, and within half of the time.
+            // What was removed from an index is left out also where the channel that searches it
+            // gave nothing, unless it can't be asked either: on its own, so that one which hangs
+            // keeps nobody waiting for the fallback, and within half of the time.
             let all = job(vec![true; fallback]);
             filled = self.until(self.deadline(2), call, &call.serving.asking, all);
         }

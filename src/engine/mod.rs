@@ -80,7 +80,7 @@ pub use users::Observed;
 /// assert_eq!(recalled.items.len(), 10);
 /// let event = Interaction::new("newcomer", recalled.items[0].id.clone(), engine.time_unit().now());
 /// assert_eq!(engine.observe(&event, &[])?, Observed::Taken);
-/// let recalled = engine.recall_for(&RecallRequest::of_user("newcomer", 10).seen(Seen::Keep))?;
+/// let recalled = engine.recall_for(&RecallRequest::for_user("newcomer", 10).seen(Seen::Keep))?;
 /// assert_eq!(recalled.known, 1);
 /// engine.reload()?;
 /// assert_eq!(engine.recall("newcomer", 10)?.version, 2);
@@ -90,8 +90,8 @@ pub struct RecallEngine {
     settings: EngineConfig,
     load: Box<dyn Fn() -> Result<ServedStage> + Send + Sync>,
     serving: RwLock<Arc<Serving>>,
-    /// How many loads have begun, and which of them serves, so that a later one is not replaced by an
-    /// earlier one. A stage is loaded under no lock, since that asks for other threads.
+    /// How many loads have begun, and which of them serves, so that a later one is not replaced by
+    /// an earlier one. A stage is loaded under no lock, since that asks for other threads.
     loads: AtomicU64,
     loaded: Mutex<u64>,
     users: RecentUsers,
@@ -105,7 +105,8 @@ impl RecallEngine {
     /// `device`; [`reload`](RecallEngine::reload) reads the folder again.
     ///
     /// # Errors
-    /// As [`ServedStage::load`], and [`Error::InvalidValue`](crate::Error::InvalidValue) for an invalid setting.
+    /// As [`ServedStage::load`], and [`Error::InvalidValue`](crate::Error::InvalidValue) for an
+    /// invalid setting.
     pub fn open<B: Backend>(
         path: impl Into<PathBuf>,
         device: B::Device,
@@ -138,9 +139,9 @@ impl RecallEngine {
     /// Serves what `load` makes, now and at each [`reload`](RecallEngine::reload).
     ///
     /// # Errors
-    /// What `load` gives, [`Error::InvalidValue`](crate::Error::InvalidValue) for an invalid setting and
-    /// for a stage whose channels all weigh 0, and [`Error::NothingLeft`](crate::Error::NothingLeft) for
-    /// one without channels and a fallback.
+    /// What `load` gives, [`Error::InvalidValue`](crate::Error::InvalidValue) for an invalid
+    /// setting and for a stage whose channels all weigh 0, and
+    /// [`Error::NothingLeft`](crate::Error::NothingLeft) for one without channels and a fallback.
     pub fn with_loader(
         load: impl Fn() -> Result<ServedStage> + Send + Sync + 'static,
         settings: EngineConfig,
@@ -163,21 +164,23 @@ impl RecallEngine {
         })
     }
 
-    /// The k best items for a user, without those they took: by the stage's data all of them, and as
-    /// many of later events as [`EngineConfig::seen`] says. One of whom nothing is known is answered by
-    /// the channels that need no history, and the fallback.
+    /// The k best items for a user, without those they took: by the stage's data all of them, and
+    /// as many of later events as [`EngineConfig::seen`] says. One of whom nothing is known is
+    /// answered by the channels that need no history, and the fallback.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`](crate::Error::InvalidValue) when k is 0 or above [`EngineConfig::max_k`], or when the id
-    /// is too long. A channel that is late or fails is no error: it is left out and reported.
+    /// [`Error::InvalidValue`](crate::Error::InvalidValue) when k is 0 or above
+    /// [`EngineConfig::max_k`], or when the id is too long. A channel that is late or fails is no
+    /// error: it is left out and reported.
     pub fn recall(&self, user: impl Into<ExternalId>, k: usize) -> Result<Recalled> {
-        self.recall_for(&RecallRequest::of_user(user, k))
+        self.recall_for(&RecallRequest::for_user(user, k))
     }
 
     /// The best items for a request.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`](crate::Error::InvalidValue) with what is beyond the engine's settings.
+    /// [`Error::InvalidValue`](crate::Error::InvalidValue) with what is beyond the engine's
+    /// settings.
     pub fn recall_for(&self, request: &RecallRequest) -> Result<Recalled> {
         let called = Instant::now();
         let serving = self.serving();

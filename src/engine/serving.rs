@@ -100,8 +100,8 @@ impl Serving {
         Some(self.served.data.sequences().history(place as usize))
     }
 
-    /// Refuses a time that is not finite, or is in another unit than the data's, as far as its size says:
-    /// one of these days, or between the first and the last of theirs, is in theirs.
+    /// Refuses a time that is not finite, or is in another unit than the data's, as far as its size
+    /// says: one of these days, or between the first and the last of theirs, is in theirs.
     pub(super) fn check_time(&self, field: &'static str, time: f64) -> Result<()> {
         if !time.is_finite() {
             return Err(Error::invalid(field, time, "must be a finite number"));
@@ -115,8 +115,8 @@ impl Serving {
         Err(Error::invalid(field, time, reason))
     }
 
-    /// The last of a user's times in the data that is not ahead of this machine's clock: one that is
-    /// would make all that they do from now on old.
+    /// The last of a user's times in the data that is not ahead of this machine's clock: one that
+    /// is would make all that they do from now on old.
     fn end_of(&self, times: &[f64]) -> Option<f64> {
         match self.clock() {
             Some(now) => times.iter().rev().copied().find(|time| *time <= now),

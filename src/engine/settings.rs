@@ -29,14 +29,14 @@ pub struct EngineConfig {
     pub history: usize,
     /// How many items of a user's older events are kept, only to be left out, and by how many items
     /// the history of a call may be longer than what channels see. An item takes 24 bytes and its
-    /// text, and only users have any who have more than `history` events, or some from before the end
-    /// of what the stage's data hold of them. Where all `users` have this many, that is 4.8 GB and the
-    /// texts by the defaults, which a smaller number bounds. What the stage's data hold of a user is
-    /// left out whatever this is, and takes nothing more.
+    /// text, and only users have any who have more than `history` events, or some from before the
+    /// end of what the stage's data hold of them. Where all `users` have this many, that is 4.8 GB
+    /// and the texts by the defaults, which a smaller number bounds. What the stage's data hold of
+    /// a user is left out whatever this is, and takes nothing more.
     #[config(default = 2_000)]
     pub seen: usize,
-    /// The largest number of users whose events are kept. Beyond it, the user who was active or asked
-    /// about the longest ago is forgotten, down to what the run folder has of them.
+    /// The largest number of users whose events are kept. Beyond it, the user who was active or
+    /// asked about the longest ago is forgotten, down to what the run folder has of them.
     #[config(default = 100_000)]
     pub users: usize,
     /// The largest number of items that a call may block.
@@ -45,11 +45,12 @@ pub struct EngineConfig {
     /// The largest number of segments of a user.
     #[config(default = 16)]
     pub segments: usize,
-    /// The longest id, segment or event type, in bytes; ids may be as long as the longest one of the
-    /// stage that serves.
+    /// The longest id, segment or event type, in bytes; ids may be as long as the longest one of
+    /// the stage that serves.
     #[config(default = 256)]
     pub text: usize,
-    /// How many of the latest events are replayed to the near-line channels of a newly loaded stage.
+    /// How many of the latest events are replayed to the near-line channels of a newly loaded
+    /// stage.
     #[config(default = 10_000)]
     pub replayed: usize,
     /// How far ahead of this machine's clock an event may be.
@@ -96,7 +97,8 @@ impl EngineConfig {
         Err(Error::invalid("k", k, reason))
     }
 
-    /// Checks an id, which must not be empty, and of which the longest that is known has `longest` bytes.
+    /// Checks an id, which must not be empty, and of which the longest that is known has `longest`
+    /// bytes.
     pub(super) fn check_id(
         &self,
         field: &'static str,

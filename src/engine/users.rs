@@ -19,8 +19,9 @@ pub enum Observed {
     Taken,
     /// The same event, with the same time, was there already.
     Repeated,
-    /// The stage's data, or as many of the user's later events as are held, reach beyond it, so that
-    /// channels don't see it. Its item is [left out](super::EngineConfig::seen) of the user's lists.
+    /// The stage's data, or as many of the user's later events as are held, reach beyond it, so
+    /// that channels don't see it. Its item is [left out](super::EngineConfig::seen) of the user's
+    /// lists.
     Older,
 }
 
@@ -31,7 +32,8 @@ type Part = LruCache<ExternalId, Recent, foldhash::fast::RandomState>;
 const PARTS: usize = 64;
 
 /// The latest events of the latest users: so many of each, of so many users. What channels see of a
-/// user is one thing, and what is left out of their lists another: of older events the items are kept.
+/// user is one thing, and what is left out of their lists another: of older events the items are
+/// kept.
 pub(super) struct RecentUsers {
     parts: Vec<Mutex<Part>>,
     hasher: foldhash::fast::RandomState,
@@ -72,8 +74,8 @@ impl RecentUsers {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes an event, wherever in the order its time puts it. Of the oldest one too many, which may
-    /// be this one, only the item is kept.
+    /// Takes an event, wherever in the order its time puts it. Of the oldest one too many, which
+    /// may be this one, only the item is kept.
     pub(super) fn add(
         &self,
         user: &ExternalId,
@@ -123,8 +125,8 @@ impl RecentUsers {
         part.get_or_insert_mut_ref(user, Recent::default)
     }
 
-    /// What a function makes of a user's recent events, of which an unknown user has none. Others of
-    /// the same part wait for it.
+    /// What a function makes of a user's recent events, of which an unknown user has none. Others
+    /// of the same part wait for it.
     pub(super) fn with_recent<T>(&self, user: &ExternalId, look: impl FnOnce(&Recent) -> T) -> T {
         match self.part(user).get(user) {
             Some(recent) => look(recent),

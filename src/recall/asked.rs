@@ -67,8 +67,8 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// A request, where `of_user` gives a user by id, and adds all items that they took to the set that
-    /// it is given.
+    /// A request, where `of_user` gives a user by id, and adds all items that they took to the set
+    /// that it is given.
     pub(crate) fn new(
         request: &RecallRequest,
         catalog: &Catalog,

@@ -16,7 +16,8 @@ pub enum Reason {
     Segment(u32),
     /// It goes with an item of their history.
     Item(ItemIndex),
-    /// A user like them took it, by the place of their sequence in the data the channel was made of.
+    /// A user like them took it, by the place of their sequence in the data the channel was made
+    /// of.
     User(u32),
     /// It has a tag that they prefer, by its place in [`Features::names`](crate::data::Features).
     Tag(u32),
@@ -30,8 +31,8 @@ pub enum Reason {
 static NAMES: RwLock<Vec<&str>> = RwLock::new(Vec::new());
 
 impl Reason {
-    /// A reason of a channel of your own, such as `"chosen by an editor"`. It takes a lock, so make it
-    /// once and not for every candidate.
+    /// A reason of a channel of your own, such as `"chosen by an editor"`. It takes a lock, so make
+    /// it once and not for every candidate.
     pub fn named(name: &'static str) -> Self {
         let mut names = NAMES.write().unwrap_or_else(PoisonError::into_inner);
         let place = names.iter().position(|&other| other == name);

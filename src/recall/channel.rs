@@ -48,14 +48,16 @@ use super::fusion::FusedCandidate;
 )]
 pub trait RecallChannel: Send + Sync {
     /// For each user, in order, their k best items out of those that pass the filter, best first,
-    /// ties by item index, each with the reason it was found for; fewer where there are no more or the
-    /// channel has nothing to say about them. The filter is asked with a user's place and an item.
+    /// ties by item index, each with the reason it was found for; fewer where there are no more or
+    /// the channel has nothing to say about them. The filter is asked with a user's place and an
+    /// item.
     ///
     /// A history may be empty; a channel that needs one then gives no candidates.
     ///
     /// # Errors
-    /// The channel's own errors, and [`Error::UnknownItem`](crate::Error::UnknownItem) for an item of a
-    /// history that is not in the catalog which the channel was made for, unless it passes it over.
+    /// The channel's own errors, and [`Error::UnknownItem`](crate::Error::UnknownItem) for an item
+    /// of a history that is not in the catalog which the channel was made for, unless it passes it
+    /// over.
     fn recall(
         &self,
         users: &[User<'_>],
@@ -63,9 +65,9 @@ pub trait RecallChannel: Send + Sync {
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates>;
 
-    /// Those of some items that are in the index which the channel searches; `None` where it searches
-    /// none. What stands in for the channel, such as a fallback, leaves the others out, so that an item
-    /// which was removed from the index is not recalled in another way.
+    /// Those of some items that are in the index which the channel searches; `None` where it
+    /// searches none. What stands in for the channel, such as a fallback, leaves the others out, so
+    /// that an item which was removed from the index is not recalled in another way.
     ///
     /// # Errors
     /// What the index's search gives.
@@ -77,8 +79,8 @@ pub trait RecallChannel: Send + Sync {
     /// the channel was made for. Channels that don't change while they serve pass it over.
     fn observe(&self, _item: ItemIndex, _interaction: &Interaction, _segments: &[String]) {}
 
-    /// Of a channel that fuses others, as a [stage](super::RecallStage) does, the names of these; none of
-    /// a channel by itself.
+    /// Of a channel that fuses others, as a [stage](super::RecallStage) does, the names of these;
+    /// none of a channel by itself.
     #[doc(hidden)]
     fn fused_names(&self) -> Vec<Arc<str>> {
         Vec::new()
@@ -98,8 +100,8 @@ pub trait RecallChannel: Send + Sync {
     /// Refuses a catalog other than the one that the channel was made for, as far as it can tell.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) when what the channel is made of is not of as many items, or
-    /// does not fit together.
+    /// [`Error::Shape`](crate::Error::Shape) when what the channel is made of is not of as many
+    /// items, or does not fit together.
     fn check_catalog(&self, _catalog: &Catalog) -> Result<()> {
         Ok(())
     }
@@ -148,7 +150,8 @@ macro_rules! forward {
 
 forward!(&C, Box<C>, Arc<C>);
 
-/// The items of a catalog that a channel recalls: an index that it searches may be ahead of the catalog.
+/// The items of a catalog that a channel recalls: an index that it searches may be ahead of the
+/// catalog.
 pub(super) fn recall_of_catalog(
     channel: &dyn RecallChannel,
     catalog: &Catalog,

@@ -58,9 +58,9 @@ impl Evaluation {
     /// The metrics of a channel on `cases`.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when a cut is 0 or above the catalog, [`Error::Shape`] when the channel
-    /// is [of another catalog](RecallChannel::check_catalog), [`Error::NothingLeft`] when there is no
-    /// case, and the channel's own errors.
+    /// [`Error::InvalidValue`] when a cut is 0 or above the catalog, [`Error::Shape`] when the
+    /// channel is [of another catalog](RecallChannel::check_catalog), [`Error::NothingLeft`] when
+    /// there is no case, and the channel's own errors.
     pub fn run(
         &self,
         channel: &dyn RecallChannel,

@@ -7,8 +7,8 @@ use crate::index::{Filter, ItemSet};
 use super::candidates::Candidates;
 use super::channel::RecallChannel;
 
-/// A channel with a fallback, which is asked for the users for whom the first finds nothing. Items that
-/// are not in the [index](RecallChannel::holds) that the first searches are left out.
+/// A channel with a fallback, which is asked for the users for whom the first finds nothing. Items
+/// that are not in the [index](RecallChannel::holds) that the first searches are left out.
 ///
 /// ```
 /// use seqrec::channels::{MarkovChain, Popularity};

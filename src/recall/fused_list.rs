@@ -131,8 +131,9 @@ impl RecallStage {
     /// filter is asked with a user's place and an item.
     ///
     /// # Errors
-    /// A channel's error; a `RecallEngine` leaves one that fails out instead. [`Error::NothingLeft`]
-    /// for a stage of no channel and no fallback, and [`Error::InvalidValue`] when all channels weigh 0.
+    /// A channel's error; a `RecallEngine` leaves one that fails out instead.
+    /// [`Error::NothingLeft`] for a stage of no channel and no fallback, and
+    /// [`Error::InvalidValue`] when all channels weigh 0.
     pub fn recall_fused(
         &self,
         users: &[User<'_>],

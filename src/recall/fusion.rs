@@ -50,6 +50,7 @@ pub enum Normalization {
 
 /// Where an item of a fused list was found.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Found {
     /// The channel, by its place.
     pub channel: usize,
@@ -63,6 +64,7 @@ pub struct Found {
 
 /// An item of a fused list.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct FusedCandidate {
     /// The item.
     pub item: ItemIndex,
@@ -131,8 +133,8 @@ impl Fusion {
     /// share; best first, ties by item index.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for a weight that is below 0 or no number, and when all weights are 0
-    /// where the method goes by them.
+    /// [`Error::InvalidValue`] for a weight that is below 0 or no number, and when all weights are
+    /// 0 where the method goes by them.
     ///
     /// ```
     /// use seqrec::data::ItemIndex;

@@ -19,12 +19,9 @@ pub struct Reached {
     pub reason: Reason,
 }
 
-/// A kind of nodes that a [path](super::Path) leads over: items by their [`ItemIndex`], [`Tag`]s, or
-/// [`Peer`]s.
-pub trait Node: Send + Sync + 'static {
-    /// The reason for what is found by way of a node.
-    fn reason(node: u32) -> Reason;
-}
+/// A kind of nodes that a [path](super::Path) leads over: items by their [`ItemIndex`], [`Tag`]s,
+/// or [`Peer`]s.
+pub trait Node: Send + Sync + 'static {}
 
 /// Users of the training data as nodes, by the place of their sequence in it, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,28 +31,15 @@ pub enum Peer {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tag {}
 
-impl Node for ItemIndex {
-    fn reason(node: u32) -> Reason {
-        Reason::Item(ItemIndex::new(node))
-    }
-}
-
-impl Node for Peer {
-    fn reason(node: u32) -> Reason {
-        Reason::User(node)
-    }
-}
-
-impl Node for Tag {
-    fn reason(node: u32) -> Reason {
-        Reason::Tag(node)
-    }
-}
+impl Node for ItemIndex {}
+impl Node for Peer {}
+impl Node for Tag {}
 
 /// Weighted links from nodes of one kind to nodes of another or the same, such as from each item
 /// to those that go with it, in one flat array.
 ///
 /// ```
+/// use seqrec::data::ItemIndex;
 /// use seqrec::recall::{Links, Tag};
 ///
 /// let mut links = Links::<Tag, ItemIndex>::to(4);

@@ -89,8 +89,8 @@ pub trait Path<To: Node>: Send + Sync {
     }
 }
 
-/// A step from nodes of one kind to nodes of another or the same; [`Links`] are one, and whatever can
-/// say where a node leads.
+/// A step from nodes of one kind to nodes of another or the same; [`Links`] are one, and whatever
+/// can say where a node leads.
 ///
 /// ```
 /// use seqrec::data::ItemIndex;
@@ -302,8 +302,9 @@ impl TryFrom<HistoryItemsFile> for HistoryItems {
     }
 }
 
-/// How many half-lives after the last item a user asks at the latest: all weights, or the squares of
-/// scores that a fusion sums, would be too small for single precision otherwise, and so the same.
+/// How many half-lives after the last item a user asks at the latest: all weights, or the squares
+/// of scores that a fusion sums, would be too small for single precision otherwise, and so the
+/// same.
 const LONGEST_ABSENCE: f64 = 24.0;
 
 impl HistoryItems {
@@ -322,8 +323,9 @@ impl HistoryItems {
         })
     }
 
-    /// Each item weighs `decay` times as much as the one after it, such as 0.8: of the last 20 items,
-    /// so weighed, item neighbors and similar users find up to twice as much as of 20 equal ones.
+    /// Each item weighs `decay` times as much as the one after it, such as 0.8: of the last 20
+    /// items, so weighed, item neighbors and similar users find up to twice as much as of 20 equal
+    /// ones.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] when it is not above 0 and at most 1.

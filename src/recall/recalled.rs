@@ -10,8 +10,10 @@ use crate::data::{Catalog, ExternalId, ItemIndex};
 use super::candidates::Reason;
 use super::fusion::Found;
 
-/// The answer to a [`RecallRequest`](super::RecallRequest): items with their ids, and why each was found.
+/// The answer to a [`RecallRequest`](super::RecallRequest): items with their ids, and why each was
+/// found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Recalled {
     /// The items, best first, each once.
     pub items: Vec<RecalledItem>,
@@ -19,11 +21,11 @@ pub struct Recalled {
     pub known: usize,
     /// How many items of the history are not in the catalog, and were skipped.
     pub unknown: usize,
-    /// How each channel of an engine answered; none for a [`Retriever`](super::Retriever), which gives
-    /// a channel's error instead.
+    /// How each channel of an engine answered; none for a [`Retriever`](super::Retriever), which
+    /// gives a channel's error instead.
     pub channels: Vec<ChannelReport>,
-    /// Which stage of an engine answered: 1 for the first, and one more for each that was loaded since;
-    /// 0 for a [`Retriever`](super::Retriever).
+    /// Which stage of an engine answered: 1 for the first, and one more for each that was loaded
+    /// since; 0 for a [`Retriever`](super::Retriever).
     pub version: u64,
 }
 
@@ -39,6 +41,7 @@ impl fmt::Display for Recalled {
 
 /// A recalled item, by its id.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct RecalledItem {
     /// The item's external id.
     pub id: ExternalId,
@@ -65,6 +68,7 @@ impl fmt::Display for RecalledItem {
 
 /// A channel that found an item.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct FoundBy {
     /// The channel's name.
     pub channel: Arc<str>,
@@ -159,6 +163,7 @@ impl IdNames<'_> {
 
 /// How one channel answered in one call.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct ChannelReport {
     /// The channel's name.
     pub name: Arc<str>,

@@ -8,15 +8,15 @@ use crate::data::{ExternalId, Seen};
 /// Whether an item may be recalled.
 pub(crate) type Predicate = Arc<dyn Fn(&ExternalId) -> bool + Send + Sync>;
 
-/// A request: whom to recall for, how many items, and which not. A [`Retriever`](super::Retriever) and a
-/// `RecallEngine` answer it.
+/// A request: whom to recall for, how many items, and which not. A [`Retriever`](super::Retriever)
+/// and a `RecallEngine` answer it.
 ///
 /// ```
 /// use seqrec::data::Seen;
 /// use seqrec::recall::RecallRequest;
 ///
-/// let of_user = RecallRequest::of_user("anna", 200).blocked(["sold out"]);
-/// let of_history = RecallRequest::of_history(["pen", "desk"], 50)
+/// let of_user = RecallRequest::for_user("anna", 200).blocked(["sold out"]);
+/// let of_history = RecallRequest::for_history(["pen", "desk"], 50)
 ///     .in_segments(["country=is"])
 ///     .seen(Seen::Keep)
 ///     .filter(|item| item.to_string().starts_with("book-"));
@@ -56,21 +56,24 @@ impl RecallRequest {
     }
 
     /// The k best items for a user, by what an engine knows that they did.
-    pub fn of_user(user: impl Into<ExternalId>, k: usize) -> Self {
+    pub fn for_user(user: impl Into<ExternalId>, k: usize) -> Self {
         Self::new(Who::User(user.into()), k)
     }
 
     /// The k best items for a history, in time order, of anyone. Channels of an engine see its last
     /// items (`EngineConfig::history`), and all of them are left out.
-    pub fn of_history<T: Into<ExternalId>>(history: impl IntoIterator<Item = T>, k: usize) -> Self {
+    pub fn for_history<T: Into<ExternalId>>(
+        history: impl IntoIterator<Item = T>,
+        k: usize,
+    ) -> Self {
         let history = history.into_iter().map(Into::into).collect();
         Self::new(Who::History(history, Vec::new()), k)
     }
 
-    /// A request for a history whose items come with the times at which they were taken, in the unit
-    /// of the source, which some models and channels use. A history whose times run backwards is
-    /// refused.
-    pub fn of_timed_history<T: Into<ExternalId>>(
+    /// A request for a history whose items come with the times at which they were taken, in the
+    /// unit of the source, which some models and channels use. A history whose times run backwards
+    /// is refused.
+    pub fn for_timed_history<T: Into<ExternalId>>(
         history: impl IntoIterator<Item = (T, f64)>,
         k: usize,
     ) -> Self {
@@ -86,8 +89,8 @@ impl RecallRequest {
         self
     }
 
-    /// The user's features, each by [its name](crate::data::Catalog::user_features), instead of those
-    /// that the engine knows; those that are not named are 0.
+    /// The user's features, each by [its name](crate::data::Catalog::user_features), instead of
+    /// those that the engine knows; those that are not named are 0.
     #[must_use]
     pub fn with_features<T: Into<String>>(
         mut self,
@@ -121,9 +124,10 @@ impl RecallRequest {
         self
     }
 
-    /// When the user asks, in the unit of the source: models and channels count from it how long ago
-    /// items were taken. Where it is not said, it is the time by an engine's clock, or the time of the last
-    /// item where the data's times are in [no known unit](crate::data::TimeUnit::Order).
+    /// When the user asks, in the unit of the source: models and channels count from it how long
+    /// ago items were taken. Where it is not said, it is the time by an engine's clock, or the time
+    /// of the last item where the data's times are in [no known
+    /// unit](crate::data::TimeUnit::Order).
     #[must_use]
     pub fn at(mut self, now: f64) -> Self {
         self.now = Some(now);

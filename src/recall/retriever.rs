@@ -16,7 +16,8 @@ use super::recalled::{IdNames, Recalled, RecalledItem};
 use super::request::RecallRequest;
 use super::stage::FALLBACK;
 
-/// A channel with a catalog, which answers histories of external ids. It can be shared among threads.
+/// A channel with a catalog, which answers histories of external ids. It can be shared among
+/// threads.
 ///
 /// ```
 /// use seqrec::channels::Popularity;
@@ -50,8 +51,8 @@ pub struct Retriever {
 impl Retriever {
     /// A retriever of a channel and the catalog that it was made for.
     ///
-    /// An index that the channel searches may lack items of the catalog, which are then not recalled, and
-    /// may hold items that the catalog does not know yet, which are left out.
+    /// An index that the channel searches may lack items of the catalog, which are then not
+    /// recalled, and may hold items that the catalog does not know yet, which are left out.
     ///
     /// # Errors
     /// As [`RecallChannel::check_catalog`], which a channel of another catalog fails.
@@ -88,8 +89,8 @@ impl Retriever {
         self
     }
 
-    /// The k best items for a history, in time order, of any user, known or not, without those of the
-    /// history. Unknown items are skipped and counted.
+    /// The k best items for a history, in time order, of any user, known or not, without those of
+    /// the history. Unknown items are skipped and counted.
     ///
     /// # Errors
     /// As [`recall_for`](Retriever::recall_for).
@@ -98,16 +99,17 @@ impl Retriever {
         history: impl IntoIterator<Item = T>,
         k: usize,
     ) -> Result<Recalled> {
-        self.recall_for(&RecallRequest::of_history(history, k))
+        self.recall_for(&RecallRequest::for_history(history, k))
     }
 
     /// The best items for a request of a history, as many as there are where k is more.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when k is 0, for a user by id, whose history only an engine knows, for times
-    /// that run backwards or are not finite, and for a feature that is unknown, named twice or not finite;
-    /// and the channel's errors: [`Error::TimesMissing`] and [`Error::FeaturesMissing`] when a model looks
-    /// at what the request lacks, and [`Error::NonFiniteVector`] when its weights are broken.
+    /// [`Error::InvalidValue`] when k is 0, for a user by id, whose history only an engine knows,
+    /// for times that run backwards or are not finite, and for a feature that is unknown, named
+    /// twice or not finite; and the channel's errors: [`Error::TimesMissing`] and
+    /// [`Error::FeaturesMissing`] when a model looks at what the request lacks, and
+    /// [`Error::NonFiniteVector`] when its weights are broken.
     pub fn recall_for(&self, request: &RecallRequest) -> Result<Recalled> {
         checks::at_least_one(&[("k", request.k)])?;
         let asked = Asked::new(request, &self.catalog, |id, _| {

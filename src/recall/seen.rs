@@ -2,8 +2,8 @@
 
 use crate::data::{ItemIndex, Seen, User};
 
-/// The items of some users that may not be recalled for them: those of their histories, unless these
-/// are kept.
+/// The items of some users that may not be recalled for them: those of their histories, unless
+/// these are kept.
 pub(super) struct SeenItems {
     /// Sorted, since a history may be long; nothing where seen items are kept.
     of_users: Vec<Vec<ItemIndex>>,

@@ -80,8 +80,8 @@ impl RecallStage {
         })
     }
 
-    /// How each channel of a [plan](crate::store::StagePlan) that searches vectors does so, and what
-    /// its index was found to find when it was built.
+    /// How each channel of a [plan](crate::store::StagePlan) that searches vectors does so, and
+    /// what its index was found to find when it was built.
     pub fn indexes(&self) -> impl Iterator<Item = (&str, IndexReport)> {
         self.indexes
             .iter()
@@ -96,7 +96,8 @@ impl RecallStage {
     /// The stage with another channel, which may weigh 0 where another one weighs more.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for a name that is taken, and for a weight that is below 0 or no number.
+    /// [`Error::InvalidValue`] for a name that is taken, and for a weight that is below 0 or no
+    /// number.
     pub fn channel(
         mut self,
         name: impl Into<String>,
@@ -212,8 +213,8 @@ impl RecallStage {
     /// The same stage with another fusion.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for an invalid setting, and when all channels weigh 0 where the fusion
-    /// goes by weights.
+    /// [`Error::InvalidValue`] for an invalid setting, and when all channels weigh 0 where the
+    /// fusion goes by weights.
     pub fn with_fusion(mut self, fusion: Fusion) -> Result<Self> {
         fusion.validate()?;
         fusion.check_shares(self.shares())?;

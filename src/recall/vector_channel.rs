@@ -21,8 +21,8 @@ pub struct VectorChannel<'a> {
 }
 
 impl<'a> VectorChannel<'a> {
-    /// A channel of an encoder of users and an index of items in the same space. Either may be shared
-    /// or borrowed, such as an index that other threads update.
+    /// A channel of an encoder of users and an index of items in the same space. Either may be
+    /// shared or borrowed, such as an index that other threads update.
     pub fn new(encoder: impl UserEncoder + 'a, index: impl VectorIndex + 'a) -> Self {
         Self {
             encoder: Box::new(encoder),

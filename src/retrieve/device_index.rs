@@ -24,13 +24,13 @@ const SPARE: usize = 64;
 
 /// Exact search on a backend's device, for a model that lies there.
 ///
-/// Few scores come to the host: it is given the best one of each group of items, chooses groups by these,
-/// and is given the scores in them. The k best items are in the k best groups. Where a filter refuses
-/// some, more groups are looked into, until k are found that nothing in the others can be better than.
-/// Of the scores of a million items, 1.4 % are moved for the 50 best.
+/// Few scores come to the host: it is given the best one of each group of items, chooses groups by
+/// these, and is given the scores in them. The k best items are in the k best groups. Where a
+/// filter refuses some, more groups are looked into, until k are found that nothing in the others
+/// can be better than. Of the scores of a million items, 1.4 % are moved for the 50 best.
 ///
-/// It is as exact as the device's products are. In this process's own memory a [`FlatIndex`] finds the same,
-/// and faster; [`exact_index`] chooses.
+/// It is as exact as the device's products are. In this process's own memory a [`FlatIndex`] finds
+/// the same, and faster; [`exact_index`] chooses.
 ///
 /// ```
 /// use ndarray::array;
@@ -213,8 +213,8 @@ impl<B: Backend> VectorIndex for DeviceIndex<B> {
     }
 }
 
-/// Exact search through a model's items where the model lies: a [`FlatIndex`] in this process's memory, or a
-/// [`DeviceIndex`].
+/// Exact search through a model's items where the model lies: a [`FlatIndex`] in this process's
+/// memory, or a [`DeviceIndex`].
 ///
 /// # Errors
 /// As [`FlatIndex::new`] and [`DeviceIndex::new`].

@@ -9,7 +9,8 @@ use crate::{Error, Result, checks::same_length};
 
 use super::vectors::user_vectors;
 
-/// What gives users vectors in one space: a [model](ModelEncoder), or vectors that come from elsewhere.
+/// What gives users vectors in one space: a [model](ModelEncoder), or vectors that come from
+/// elsewhere.
 ///
 /// ```
 /// use ndarray::{Array2, Axis};
@@ -43,8 +44,8 @@ pub trait UserEncoder: Send + Sync {
     /// The size of a vector.
     fn dim(&self) -> usize;
 
-    /// The vectors of each user, `[users * interests, dim]`, a user's interests one after another; each
-    /// user has an item at least, and there is one user at least.
+    /// The vectors of each user, `[users * interests, dim]`, a user's interests one after another;
+    /// each user has an item at least, and there is one user at least.
     ///
     /// # Errors
     /// What the model says.
@@ -53,8 +54,8 @@ pub trait UserEncoder: Send + Sync {
     /// Refuses a catalog other than the one that the encoder was made for, as far as it can tell.
     ///
     /// # Errors
-    /// [`Error::Shape`] for another number of items, and [`Error::InvalidValue`] for a catalog that does not
-    /// name the [features of users](Catalog::user_features) which the encoder looks at.
+    /// [`Error::Shape`] for another number of items, and [`Error::InvalidValue`] for a catalog that
+    /// does not name the [features of users](Catalog::user_features) which the encoder looks at.
     fn check_catalog(&self, _catalog: &Catalog) -> Result<()> {
         Ok(())
     }

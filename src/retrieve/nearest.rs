@@ -6,7 +6,8 @@ use crate::index::{Filter, Hits, VectorIndex};
 
 use super::encoder::UserEncoder;
 
-/// The items nearest to each user's vector, or to any of their vectors; none for a user without items.
+/// The items nearest to each user's vector, or to any of their vectors; none for a user without
+/// items.
 pub(crate) fn nearest_items(
     encoder: &dyn UserEncoder,
     index: &dyn VectorIndex,

@@ -6,7 +6,7 @@ use ndarray::Array2;
 use crate::backend::Backend;
 use crate::data::{Catalog, SequenceBatch};
 use crate::model::SequenceRecaller;
-use crate::{Error, Result};
+use crate::{Result, checks::same_length};
 
 /// Refuses a model that is of another number of items than a catalog.
 pub(crate) fn check_items<B: Backend, M: SequenceRecaller<B>>(
@@ -14,14 +14,7 @@ pub(crate) fn check_items<B: Backend, M: SequenceRecaller<B>>(
     catalog: &Catalog,
 ) -> Result<()> {
     let [rows, _] = model.item_embeddings().dims();
-    if rows == catalog.len() + 1 {
-        return Ok(());
-    }
-    Err(Error::Shape {
-        what: "items of the model",
-        expected: catalog.len(),
-        found: rows.saturating_sub(1),
-    })
+    same_length("items of the model", catalog.len(), rows.saturating_sub(1))
 }
 
 /// A tensor's values, row by row.

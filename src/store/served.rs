@@ -170,7 +170,8 @@ impl StagePlan {
         let users = serde_json::to_vec(&users).map_err(unwritable)?;
         let further = data.further;
         let writes = further.iter().map(|(name, model)| {
-            let reason = || format!("the settings of {name:?} are not known: `StageModel::of_run`");
+            let reason =
+                || format!("the settings of {name:?} are not known: `StageModel::from_run`");
             let lacks = || Error::NothingLeft { reason: reason() };
             Ok((name, model.write.clone().ok_or_else(lacks)?))
         });

@@ -73,7 +73,7 @@ impl StageModel {
     }
 
     /// The model of a run, with its settings, so that a stage's folder can keep it.
-    pub fn of_run<B: Backend, C: RecallerConfig>(run: Run<B, C>) -> Self {
+    pub fn from_run<B: Backend, C: RecallerConfig>(run: Run<B, C>) -> Self {
         let model = Self::new::<B, _>(run.model.clone());
         let catalog = &run.catalog;
         let trained_by = Some((catalog.fingerprint(), catalog.user_features().to_vec()));
@@ -192,7 +192,7 @@ impl StageData {
     ///
     /// # Errors
     /// [`Error::Shape`] when it is of another number of items, and [`Error::InvalidValue`] when it is
-    /// [of a run](StageModel::of_run) of another catalog, or looks at features of users that the data
+    /// [of a run](StageModel::from_run) of another catalog, or looks at features of users that the data
     /// don't have.
     pub fn with_model(mut self, model: StageModel) -> Result<Self> {
         model.check(&self.catalog, "the stage's own")?;
@@ -202,7 +202,7 @@ impl StageData {
 
     /// These data with a further model under a name, for channels that
     /// [name it](super::PlannedChannel::model). A folder keeps it where it is
-    /// [that of a run](StageModel::of_run).
+    /// [that of a run](StageModel::from_run).
     ///
     /// # Errors
     /// [`Error::Shape`] when it is of another number of items, and [`Error::InvalidValue`] when the
