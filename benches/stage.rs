@@ -79,11 +79,8 @@ fn save(options: &Options, path: &std::path::Path) -> Result<(), Box<dyn std::er
     let data = StageData::new(&dataset, TrainingSequences::all(&dataset), catalog.clone())?;
     let device = Default::default();
     let config = Gru4RecConfig::new().with_dim(options.dim);
-    let run = Run::<Flex, Gru4RecConfig> {
-        model: config.init(catalog.len(), 1, &device)?,
-        config,
-        catalog,
-    };
+    let model = config.init(catalog.len(), 1, &device)?;
+    let run = Run::<Flex, Gru4RecConfig>::new(config, model, catalog);
     let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
     // Vectors of a model that was never trained are as hard to find as any: no ef is looked for.
     plan.index.recall = 0.0;

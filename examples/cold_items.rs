@@ -79,7 +79,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let Movie { genres, .. } = movies.get(id)?;
         Some((id.clone(), genres.clone()))
     });
-    let features = Features::of_items(catalog, genres);
+    let features = Features::from_item_tags(catalog, genres);
     if features.names().is_empty() {
         return Err("no movies with genres beside the ratings".into());
     }

@@ -95,7 +95,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .map_err(|error| format!("--share {share} --days {days}: {error}"))?;
     let recalls = run_days(&options, &log, &rolling, metric)?;
     for (way, name) in WAYS.into_iter().enumerate() {
-        if let Some(spread) = Spread::of(recalls.iter().map(|day| day[way])) {
+        if let Some(spread) = Spread::from_values(recalls.iter().map(|day| day[way])) {
             println!("{name}: {metric} {spread} over {} days", recalls.len());
         }
     }

@@ -79,7 +79,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .flat_map(|user| best.items(user))
         .map(|item| item.get() - 1)
         .collect();
-    let table = VectorTable::of_items(split.catalog(), items.view())?;
+    let table = VectorTable::from_items(split.catalog(), items.view())?;
     table.save_npy(folder.join("items.npy"), folder.join("items.json"))?;
     table.save_parquet(folder.join("items.parquet"))?;
     let base = items.slice(ndarray::s![1.., ..]);

@@ -58,7 +58,7 @@ impl VectorIndex for ByteIndex {
                 .map(|(bytes, item)| {
                     let products = bytes.iter().zip(query).map(|(&b, q)| f32::from(b) * q);
                     let score = products.sum::<f32>() * self.scale;
-                    Hit { item, score }
+                    Hit::new(item, score)
                 })
                 .collect();
             // Best first, ties by item: the sort is stable.

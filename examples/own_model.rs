@@ -126,11 +126,7 @@ fn main() -> Result<()> {
     let path = folder.path().join("run");
     let catalog = dataset.catalog().clone();
     let data = StageData::new(&dataset, TrainingSequences::all(&dataset), catalog.clone())?;
-    let run = Run::<Flex, _> {
-        config,
-        model,
-        catalog,
-    };
+    let run = Run::<Flex, _>::new(config, model, catalog);
     let plan = StagePlan::new(Fusion::RoundRobin).channel("model", ChannelKind::Model);
     plan.save(&path, &run, data)?;
 

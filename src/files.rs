@@ -3,15 +3,7 @@
 //! Whatever is written is written aside, under a name that begins with a point and ends in
 //! `.writing`, and renamed. A writer holds a lock on what it writes aside for as long as it lives,
 //! so that the next writer of the same name can tell what a killed one left behind, and removes it.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};

@@ -92,6 +92,8 @@
 //! | `milvus` | | `index::MilvusIndex`: a Milvus server or cluster behind the same trait |
 
 #![warn(missing_docs)]
+// Files that read what others wrote deny `expect` and indexing as well.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::panic))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod backend;
@@ -170,6 +172,7 @@ pub mod model;
 pub mod plot;
 pub mod recall;
 pub mod retrieve;
+mod settings;
 pub mod store;
 
 pub mod train;
@@ -187,12 +190,18 @@ pub mod prelude {
     pub use crate::backend::Flex;
     pub use crate::backend::{Autodiff, Backend, TrainingBackend};
     pub use crate::data::{
-        Dataset, ExternalId, Filters, InteractionReader, Interactions, ItemIndex, Protocol, Seen,
-        Split, Targets, User,
+        Catalog, Dataset, ExternalId, Filters, Interaction, InteractionReader, Interactions,
+        ItemIndex, NegativeSampling, Protocol, Seen, Split, Targets, TrainingSequences, User,
     };
+    #[cfg(feature = "engine")]
+    pub use crate::engine::{EngineConfig, RecallEngine};
     pub use crate::eval::Metric;
     pub use crate::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex};
-    pub use crate::model::{Gru4RecConfig, RecallerConfig, SequenceRecaller, Similarity};
+    pub use crate::model::{
+        BsaRecConfig, Gru4RecConfig, HstuConfig, Item2VecConfig, Loss, MultiInterestConfig,
+        Objective, RecallerConfig, SampledLoss, SasRecConfig, SequenceRecaller, Similarity,
+        TwoTowerConfig,
+    };
     pub use crate::recall::{Evaluation, RecallRequest, Retriever, VectorChannel};
     pub use crate::retrieve::item_vectors;
     pub use crate::store::Run;

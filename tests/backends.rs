@@ -81,11 +81,7 @@ impl<B: Backend> ModelVisitor<Autodiff<B>> for Trained<'_> {
         let trained = Trainer::new(trainer)
             .fit(model, self.split, &device)
             .unwrap();
-        let run = Run::<B, C> {
-            config,
-            model: trained.model,
-            catalog: catalog.clone(),
-        };
+        let run = Run::<B, C>::new(config, trained.model, catalog.clone());
         run.save(self.seen).unwrap();
         let loaded = Run::<Flex, C>::load(self.seen, &Default::default()).unwrap();
         let items = |vectors: Array2<f32>| vectors.into_iter().collect::<Vec<f32>>();

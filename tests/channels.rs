@@ -640,10 +640,12 @@ fn preferred_tags_are_those_taken_more_than_usual() {
 
 /// A log of events with values, of users in regions.
 fn shop() -> (Interactions, Catalog) {
-    let row = |user: &str, item: i64, time: f64, event: &str, value: Option<f32>| Interaction {
-        event: Some(event.to_owned()),
-        value,
-        ..Interaction::new(user, item, time)
+    let row = |user: &str, item: i64, time: f64, event: &str, value: Option<f32>| {
+        let row = Interaction::new(user, item, time).with_event(event);
+        match value {
+            Some(value) => row.with_value(value),
+            None => row,
+        }
     };
     let log: Interactions = [
         row("is-1", 1, 0.0, "click", None),
@@ -735,11 +737,7 @@ fn what_is_observed_counts_and_what_is_long_past_is_forgotten() {
     };
     assert_eq!(items(), [1, 3]);
     let observe = |item: u32, time: f64, event: &str| {
-        let event = Some(event.to_owned());
-        let interaction = Interaction {
-            event,
-            ..Interaction::new("x", i64::from(item), time)
-        };
+        let interaction = Interaction::new("x", i64::from(item), time).with_event(event);
         rule.observe(ItemIndex::new(item), &interaction, &all);
     };
     // What is of another kind, or from before the window, counts for nothing.
@@ -794,7 +792,7 @@ fn every_channel_keeps_to_its_trait() {
         };
         (id.clone(), [format!("taste {}", log.taste_of(*item))])
     });
-    let tags = Features::of_items(&catalog, tags);
+    let tags = Features::from_item_tags(&catalog, tags);
     let config = Gru4RecConfig::new().with_dim(8);
     let model = config
         .init::<Flex>(catalog.len(), 1, &Default::default())

@@ -188,10 +188,7 @@ mod dataset {
     #[test]
     fn low_values_are_dropped_and_nothing_left_is_an_error() {
         let mut rows = log(&[("u", "a", 1.0)]);
-        rows.push(Interaction {
-            value: Some(2.0),
-            ..Interaction::new("u", "b", 2.0)
-        });
+        rows.push(Interaction::new("u", "b", 2.0).with_value(2.0));
         let with = |minimum| Filters::new().with_minimum_value(Some(minimum));
         assert_eq!(
             sequence(&Dataset::new(rows.clone(), with(2.0)).unwrap(), "u"),
@@ -240,10 +237,9 @@ mod sequence_stores {
                 let user = draw(300);
                 let most = 1 + draw(150);
                 let item = draw(most);
-                Interaction {
-                    value: Some(draw(10) as f32 / 2.0),
-                    ..Interaction::new(format!("user {user}"), item as i64, draw(40) as f64 - 3.5)
-                }
+                let value = draw(10) as f32 / 2.0;
+                let time = draw(40) as f64 - 3.5;
+                Interaction::new(format!("user {user}"), item as i64, time).with_value(value)
             })
             .collect()
     }

@@ -766,7 +766,7 @@ fn users_have_features_in_service() {
             )
         })
         .collect();
-    let features = Features::of_users(&dataset, kinds);
+    let features = Features::from_user_tags(&dataset, kinds);
     let dataset = dataset.with_user_features(features).unwrap();
     let catalog = dataset.catalog().clone();
     let config = TwoTowerConfig::new().with_dim(8).with_user_features(2);
@@ -774,11 +774,7 @@ fn users_have_features_in_service() {
     let model = config.init::<Flex>(catalog.len(), 1, &device).unwrap();
     let index = FlatIndex::new(item_vectors::<Flex, _>(&model).view()).unwrap();
     let channel = VectorChannel::from_model(model.clone(), index);
-    let run = Run::<Flex, _> {
-        config,
-        model,
-        catalog: catalog.clone(),
-    };
+    let run = Run::<Flex, _>::new(config, model, catalog.clone());
     let data = |dataset: &Dataset| {
         StageData::new(dataset, TrainingSequences::all(dataset), catalog.clone()).unwrap()
     };
@@ -840,10 +836,11 @@ fn users_have_features_in_service() {
     );
     assert_eq!(engine.statistics().refused, 1);
     // A run of other features than the data's is told when it is saved.
-    let bare = Run::<Flex, _> {
-        catalog: Catalog::from_ids(catalog.ids().cloned()).unwrap(),
-        ..run
-    };
+    let bare = Run::<Flex, _>::new(
+        run.config,
+        run.model,
+        Catalog::from_ids(catalog.ids().cloned()).unwrap(),
+    );
     let refused = plan.save(&path, &bare, data(&dataset)).unwrap_err();
     assert!(
         refused.to_string().contains("user features of the run"),
@@ -862,7 +859,7 @@ fn models_that_look_at_features_need_data_that_name_them_and_others_do_not() {
         let id = plain.user_id(user).unwrap().clone();
         (id, [["even", "odd"][user % 2]])
     });
-    let features = Features::of_users(&plain, kinds);
+    let features = Features::from_user_tags(&plain, kinds);
     let with = Dataset::new(log(), Filters::default()).unwrap();
     let with = with.with_user_features(features).unwrap();
     let data = |dataset: &Dataset| {
@@ -877,11 +874,8 @@ fn models_that_look_at_features_need_data_that_name_them_and_others_do_not() {
     let config = TwoTowerConfig::new().with_dim(8).with_user_features(2);
     let items = plain.catalog().len();
     let model = config.init::<Flex>(items, 1, &device).unwrap();
-    let run = |catalog: &Catalog| Run::<Flex, _> {
-        config: config.clone(),
-        model: model.clone(),
-        catalog: catalog.clone(),
-    };
+    let run =
+        |catalog: &Catalog| Run::<Flex, _>::new(config.clone(), model.clone(), catalog.clone());
     let bare = run(plain.catalog());
     let refused = |refused: Result<(), Error>| {
         let text = refused.unwrap_err().to_string();
@@ -930,11 +924,7 @@ fn models_that_look_at_features_need_data_that_name_them_and_others_do_not() {
     // It looks at none, whatever its split had.
     let config = Gru4RecConfig::new().with_dim(8);
     let model = config.init::<Flex>(items, 1, &device).unwrap();
-    let gru = || Run::<Flex, _> {
-        config: config.clone(),
-        model: model.clone(),
-        catalog: with.catalog().clone(),
-    };
+    let gru = || Run::<Flex, _>::new(config.clone(), model.clone(), with.catalog().clone());
     let further = StageModel::from_run(gru());
     let data = data(&plain).with_further_model("other", further).unwrap();
     plan.save(&path, &gru(), data).unwrap();
@@ -1064,11 +1054,7 @@ fn events_in_the_datas_unit_of_time_count_and_others_are_refused() {
         for time in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             assert!(observe(time).is_err());
         }
-        let value = Some(f32::INFINITY);
-        let infinite = Interaction {
-            value,
-            ..Interaction::new("anna", "c", now)
-        };
+        let infinite = Interaction::new("anna", "c", now).with_value(f32::INFINITY);
         assert!(engine.observe(&infinite, &[]).is_err());
         let request = RecallRequest::for_user("anna", 9).at(now * 1e3);
         assert!(
@@ -1258,14 +1244,8 @@ fn what_is_asked_for_is_bounded() {
     assert!(refused(Interaction::new("anna", "a", f64::INFINITY)).contains("time"));
     assert!(refused(Interaction::new("x".repeat(300), "a", 1.0)).contains("user"));
     assert!(refused(Interaction::new("anna", "x".repeat(300), 1.0)).contains("item"));
-    let event = Some("x".repeat(300));
-    assert!(
-        refused(Interaction {
-            event,
-            ..Interaction::new("anna", "a", 1.0)
-        })
-        .contains("event")
-    );
+    let event = "x".repeat(300);
+    assert!(refused(Interaction::new("anna", "a", 1.0).with_event(event)).contains("event"));
     assert_eq!(engine.statistics().users, 0);
     for settings in [
         EngineConfig::new().with_threads(0),
@@ -1465,11 +1445,7 @@ fn save_plan(path: &Path, seed: u64, plan: &StagePlan) -> Catalog {
     let model = config
         .init::<Flex>(catalog.len(), seed, &Default::default())
         .unwrap();
-    let run = Run::<Flex, _> {
-        config,
-        model,
-        catalog: catalog.clone(),
-    };
+    let run = Run::<Flex, _>::new(config, model, catalog.clone());
     let tags = catalog.ids().map(|id| {
         let taste = match id {
             ExternalId::Integer(item) => log.taste_of(*item),
@@ -1477,7 +1453,7 @@ fn save_plan(path: &Path, seed: u64, plan: &StagePlan) -> Catalog {
         };
         (id.clone(), [format!("taste {taste}")])
     });
-    let tags = Features::of_items(&catalog, tags);
+    let tags = Features::from_item_tags(&catalog, tags);
     let sequences = TrainingSequences::all(&dataset);
     let segments = (0..sequences.len()).map(|user| vec![format!("part {}", user % 2)]);
     let segments = segments.collect();
@@ -1754,11 +1730,7 @@ fn damaged_and_mixed_folders_are_told() {
     let config = Gru4RecConfig::new().with_dim(4);
     let catalog = Catalog::from_ids(["a", "b"].map(Into::into)).unwrap();
     let model = config.init::<Flex>(2, 1, &Default::default()).unwrap();
-    let run = Run::<Flex, _> {
-        config,
-        model,
-        catalog,
-    };
+    let run = Run::<Flex, _>::new(config, model, catalog);
     run.save(&plain).unwrap();
     let without = open(&plain).unwrap_err().to_string();
     assert!(without.contains("a run without a stage"), "{without}");
@@ -1776,12 +1748,10 @@ fn graphs_are_measured_once_and_opened_as_they_were() {
     assert!((names.iter()).all(|(_, index)| index.ef_search.is_none() && !index.gave_up));
 
     let path = folder.path().join("graphs");
-    let graphs = StagePlan {
-        index: IndexPlan::new()
-            .with_exact_up_to(0)
-            .with_graph(HnswConfig::new().with_m(4)),
-        ..plan()
-    };
+    let mut graphs = plan();
+    graphs.index = IndexPlan::new()
+        .with_exact_up_to(0)
+        .with_graph(HnswConfig::new().with_m(4));
     save_plan(&path, 1, &graphs);
     let stage = load(&path).unwrap();
     let (name, index) = stage.stage().indexes().next().unwrap();

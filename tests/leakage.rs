@@ -95,6 +95,7 @@ proptest! {
                 }
                 prop_assert_eq!(split.too_short, 0);
             }
+            _ => unreachable!("no other protocol is drawn"),
         }
         // Items are counted over training data alone.
         let counted: u64 = split.catalog().counts().iter().sum();

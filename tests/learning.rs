@@ -172,7 +172,7 @@ fn data_that_features_decide() -> Dataset {
         .collect();
     let dataset = Dataset::new(log, Filters::default()).unwrap();
     let kinds = (0..200i64).map(|user| (user.into(), [format!("kind {}", user % 2)]));
-    let features = Features::of_users(&dataset, kinds);
+    let features = Features::from_user_tags(&dataset, kinds);
     dataset.with_user_features(features).unwrap()
 }
 
@@ -246,7 +246,7 @@ fn cold_items_are_recalled_by_their_features() {
         let number = id(item).to_string().parse().unwrap();
         (id(item), [format!("taste {}", synthetic.taste_of(number))])
     });
-    let features = Features::of_items(catalog, tastes);
+    let features = Features::from_item_tags(catalog, tastes);
     let device = Default::default();
     let model = TwoTowerConfig::new().with_dim(16);
     let model = model

@@ -359,7 +359,7 @@ fn a_model_that_looks_at_features_is_served_as_it_was_judged() {
         .collect();
     let dataset = Dataset::new(log, Filters::default()).unwrap();
     let kinds = (0..20i64).map(|user| (user.into(), [["even", "odd"][user as usize % 2]]));
-    let features = Features::of_users(&dataset, kinds);
+    let features = Features::from_user_tags(&dataset, kinds);
     let without = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
     let dataset = dataset.with_user_features(features).unwrap();
     let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
@@ -375,11 +375,7 @@ fn a_model_that_looks_at_features_is_served_as_it_was_judged() {
     // As it comes out of its folder.
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
-    let run = seqrec::store::Run::<Flex, _> {
-        config,
-        model: model.clone(),
-        catalog: catalog.clone(),
-    };
+    let run = seqrec::store::Run::<Flex, _>::new(config, model.clone(), catalog.clone());
     run.save(&path).unwrap();
     let loaded = seqrec::store::Run::<Flex, TwoTowerConfig>::load(&path, &device).unwrap();
     let retriever = Retriever::new(

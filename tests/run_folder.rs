@@ -38,13 +38,8 @@ fn dataset(seed: u64) -> Dataset {
 fn run(dataset: &Dataset, seed: u64) -> GruRun {
     let config = Gru4RecConfig::new().with_dim(4);
     let items = dataset.catalog().len();
-    Run {
-        model: config
-            .init::<Flex>(items, seed, &Default::default())
-            .unwrap(),
-        config,
-        catalog: dataset.catalog().clone(),
-    }
+    let model = config.init::<Flex>(items, seed, &Default::default());
+    Run::new(config, model.unwrap(), dataset.catalog().clone())
 }
 
 /// Another kind of model over the same items.
@@ -52,11 +47,7 @@ fn further(dataset: &Dataset, seed: u64) -> StageModel {
     let config = HstuConfig::new().with_dim(6).with_blocks(1);
     let items = dataset.catalog().len();
     let model = config.init::<Flex>(items, seed, &Default::default());
-    let run = Run {
-        model: model.unwrap(),
-        config,
-        catalog: dataset.catalog().clone(),
-    };
+    let run = Run::new(config, model.unwrap(), dataset.catalog().clone());
     StageModel::from_run(run)
 }
 
@@ -314,13 +305,9 @@ fn saved_run() -> (tempfile::TempDir, std::path::PathBuf) {
     let model = small::config()
         .init::<Flex>(small::ITEMS as usize, 9, &Default::default())
         .unwrap();
-    GruRun {
-        config: small::config(),
-        model,
-        catalog: small::catalog(),
-    }
-    .save(&path)
-    .unwrap();
+    GruRun::new(small::config(), model, small::catalog())
+        .save(&path)
+        .unwrap();
     (folder, path)
 }
 
@@ -426,13 +413,9 @@ fn two_towers_survive_their_folder() {
     let vectors = model.item_embeddings().into_data();
     let ids = (0..ITEMS as i64).map(ExternalId::from);
     let catalog = Catalog::from_ids(ids).unwrap();
-    Run::<Flex, TwoTowerConfig> {
-        config,
-        model,
-        catalog,
-    }
-    .save(&path)
-    .unwrap();
+    Run::<Flex, TwoTowerConfig>::new(config, model, catalog)
+        .save(&path)
+        .unwrap();
     let run = Run::<Flex, TwoTowerConfig>::load(&path, &device).unwrap();
     assert_eq!(run.model.item_embeddings().into_data(), vectors);
 }
@@ -561,11 +544,7 @@ fn a_further_model_of_another_catalog_is_refused() {
     let of = |catalog: Catalog| {
         let config = Gru4RecConfig::new().with_dim(4);
         let model = config.init::<Flex>(catalog.len(), 1, &device).unwrap();
-        StageModel::from_run(GruRun {
-            config,
-            model,
-            catalog,
-        })
+        StageModel::from_run(GruRun::new(config, model, catalog))
     };
     assert!(data().with_further_model("x", of(catalog.clone())).is_ok());
     let refused = data()

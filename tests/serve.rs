@@ -206,7 +206,7 @@ fn a_users_features_are_given_by_name() {
         .into_iter()
         .collect();
     let dataset = Dataset::new(log, Filters::default()).unwrap();
-    let features = Features::of_users(&dataset, [("anna".into(), ["child", "member"])]);
+    let features = Features::from_user_tags(&dataset, [("anna".into(), ["child", "member"])]);
     let dataset = dataset.with_user_features(features).unwrap();
     let service = Running::of(Limits::default(), Bounds::default(), move || {
         // Says which features a user has: the first and the second item, or the third for none.

@@ -35,11 +35,7 @@ fn save(path: &Path, dataset: &Dataset, seed: u64) {
     let config = Gru4RecConfig::new().with_dim(16);
     let catalog = dataset.catalog().clone();
     let model = config.init::<Flex>(catalog.len(), seed, &Default::default());
-    let run = Run::<Flex, _> {
-        config,
-        model: model.unwrap(),
-        catalog: catalog.clone(),
-    };
+    let run = Run::<Flex, _>::new(config, model.unwrap(), catalog.clone());
     let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
     plan.channels = vec![
         PlannedChannel::new("u2i", ChannelKind::Model),

@@ -245,11 +245,7 @@ fn tables_of_half_precision_are_so_in_memory_on_disk_and_after_a_warm_start() {
             trainer = trainer.warm_start(start);
         }
         let trained = trainer.fit(model, &split, &device).unwrap();
-        Run {
-            config,
-            model: trained.model,
-            catalog: split.catalog().clone(),
-        }
+        Run::new(config, trained.model, split.catalog().clone())
     };
     let single = train(gru(sampled()), None);
     let run = train(half(), None);

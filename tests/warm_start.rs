@@ -46,7 +46,7 @@ fn split(users: usize, items: usize, first: usize, step: usize) -> Split {
 
 /// The same with a feature of users for each of these tags.
 fn with_tags(dataset: Dataset, tags: &[&str]) -> Split {
-    let features = Features::of_users(&dataset, tagged("user", 40, tags));
+    let features = Features::from_user_tags(&dataset, tagged("user", 40, tags));
     let dataset = dataset.with_user_features(features).unwrap();
     Split::new(&dataset, Protocol::LeaveOneOut).unwrap()
 }
@@ -208,7 +208,7 @@ fn new_items_begin_where_they_are_told() {
 
     let tags = [(7, "red"), (9, "red"), (22, "red"), (23, "unheard of")];
     let tags = tags.map(|(item, tag)| (format!("item {item}").into(), vec![tag]));
-    let features = Features::of_items(new.catalog(), tags);
+    let features = Features::from_item_tags(new.catalog(), tags);
     let found = after(NewItems::Features(features)).unwrap();
     let red: Vec<_> = [7, 9]
         .map(|item| {
@@ -223,7 +223,7 @@ fn new_items_begin_where_they_are_told() {
     for item in [23, 24] {
         assert_eq!(vector(&found, &new, item), vector(&noise, &new, item));
     }
-    let of_the_old = Features::of_items(
+    let of_the_old = Features::from_item_tags(
         split(40, 30, 0, 1).catalog(),
         [("item 7".into(), vec!["red"])],
     );
@@ -655,14 +655,15 @@ fn features_are_matched_by_their_names() {
     let new = with_tags(dataset(40, 20, 5, 3), &["city", "area", "age"]);
     let device = Default::default();
     let towers = |split: &Split, tags: &[&str], seed| {
-        let features = Features::of_items(split.catalog(), tagged("item", 30, tags));
+        let features = Features::from_item_tags(split.catalog(), tagged("item", 30, tags));
         let users = split.catalog().user_features().len();
         let config = TwoTowerConfig::new().with_dim(6).with_hidden(5);
         let config = config.with_user_features(users);
         config.init_with_features::<Train>(&features, seed, &device)
     };
     // Tags come in the order of their names.
-    let features = Features::of_items(old.catalog(), tagged("item", 30, &["red", "blue", "old"]));
+    let features =
+        Features::from_item_tags(old.catalog(), tagged("item", 30, &["red", "blue", "old"]));
     assert_eq!(features.names(), ["blue", "old", "red"]);
     let folder = tempfile::tempdir().unwrap();
     let trainer = |config| Trainer::new(config).checkpoints(folder.path().join("checkpoints"));

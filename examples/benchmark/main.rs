@@ -173,7 +173,7 @@ impl ProtocolName {
     fn of(self, dataset: &Dataset) -> Result<Protocol, Box<dyn Error>> {
         let sequences = dataset.sequences();
         let at = |share| sequences.time_quantile(share).ok_or("no interaction");
-        if self == Self::TimeCut && TimeUnit::of_times(&[at(0.5)?]) == TimeUnit::Order {
+        if self == Self::TimeCut && TimeUnit::from_times(&[at(0.5)?]) == TimeUnit::Order {
             let reason = "the file has no times to cut at: they say no more than what came first";
             return Err(reason.into());
         }

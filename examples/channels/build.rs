@@ -81,7 +81,7 @@ pub fn train<'a, C: TrainableConfig<Autodiff<Flex>>>(
         let Movie { genres, .. } = movies.get(id)?;
         Some((id.clone(), genres.clone()))
     });
-    let tags = Features::of_items(catalog, genres);
+    let tags = Features::from_item_tags(catalog, genres);
     if !tags.names().is_empty() {
         // A user's segment is the genre they took most.
         let segments = split
@@ -154,11 +154,7 @@ impl ModelVisitor<Autodiff<Flex>> for Further<'_> {
 
     fn visit<C: TrainableConfig<Autodiff<Flex>>>(self, defaults: C) -> Self::Output {
         let (config, model) = fit(&defaults, self.split, self.options)?;
-        let run = Run {
-            config,
-            model,
-            catalog: self.split.catalog().clone(),
-        };
+        let run = Run::new(config, model, self.split.catalog().clone());
         Ok(StageModel::from_run(run))
     }
 }
@@ -319,11 +315,7 @@ pub fn channels<C: RecallerConfig>(
         let targets = Targets::EveryPrefix;
         let trainer = trainer(options, split, targets)?;
         let model = trainer.fit(model, split, &device)?.model;
-        let run = Run {
-            config,
-            model,
-            catalog: split.catalog().clone(),
-        };
+        let run = Run::new(config, model, split.catalog().clone());
         let model = StageModel::from_run(run);
         channels.push(of_model(INTERESTS, model, trained, start)?);
     }
@@ -400,11 +392,7 @@ impl<C: RecallerConfig> Trained<'_, C> {
                 data = data.with_further_model(channel.name, model)?;
             }
         }
-        let run = Run::<Flex, _> {
-            config: self.config.clone(),
-            model: self.model.clone(),
-            catalog,
-        };
+        let run = Run::<Flex, _>::new(self.config.clone(), self.model.clone(), catalog);
         plan.save(path, &run, data)?;
         Ok(())
     }

@@ -221,11 +221,7 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
     let by_history = record::by_number(&channel, &split, judged, length)?;
     let indexes = record::indexes(&model, &vectors, &split, judged.0.k())?;
 
-    let run = Run::<B, C> {
-        config,
-        model,
-        catalog: split.catalog().clone(),
-    };
+    let run = Run::<B, C>::new(config, model, split.catalog().clone());
     run.save(out.join("run"))?;
     let metrics: Vec<Metric> = options
         .k
@@ -307,9 +303,9 @@ fn draw_item_map<B: Backend, C: RecallerConfig>(
     seqrec::model::Similarity::Cosine.prepare(shown.view_mut());
     let places = tsne(shown.view(), options.seed)?;
     let points: Vec<MapPoint> = (items.iter().zip(places))
-        .map(|(&item, place)| MapPoint {
-            place,
-            group: run.catalog.id_of(item).and_then(|id| titles.group(id)),
+        .map(|(&item, place)| {
+            let id = run.catalog.id_of(item);
+            MapPoint::new(place, id.and_then(|id| titles.group(id)))
         })
         .collect();
     let title = format!("t-SNE of the {} most popular items", points.len());

@@ -312,13 +312,9 @@ async fn events(
     let now = service.engine.time_unit().now();
     let events: Vec<(Interaction, Vec<String>)> = (events.into_iter())
         .map(|event| {
-            let interaction = Interaction {
-                user: event.user,
-                item: event.item,
-                time: event.time.unwrap_or(now),
-                value: event.value,
-                event: event.event,
-            };
+            let time = event.time.unwrap_or(now);
+            let mut interaction = Interaction::new(event.user, event.item, time);
+            (interaction.value, interaction.event) = (event.value, event.event);
             (interaction, event.segments)
         })
         .collect();

@@ -41,11 +41,7 @@ static WHOLE: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let model = config
         .init::<Flex>(catalog.len(), 1, &Default::default())
         .unwrap();
-    let run = Run::<Flex, _> {
-        config,
-        model,
-        catalog: catalog.clone(),
-    };
+    let run = Run::<Flex, _>::new(config, model, catalog.clone());
     let start = HistoryItems::last(5).unwrap();
     let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
     let channels = [
@@ -106,7 +102,7 @@ static WHOLE: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     });
     let data = StageData::new(&dataset, sequences, catalog.clone())
         .unwrap()
-        .with_tags(Features::of_items(catalog, tags))
+        .with_tags(Features::from_item_tags(catalog, tags))
         .unwrap();
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("run");

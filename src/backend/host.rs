@@ -330,8 +330,9 @@ pub(super) fn row_numbers<B: HostBackend>(indices: IntTensor<B>, rows: usize) ->
     B::integers(indices)
         .into_iter()
         .map(|index| {
-            let row = usize::try_from(index).ok().filter(|&row| row < rows);
-            row.unwrap_or_else(|| panic!("row {index} of a table of {rows} rows"))
+            let row = usize::try_from(index).unwrap_or(rows);
+            assert!(row < rows, "row {index} of a table of {rows} rows");
+            row
         })
         .collect()
 }

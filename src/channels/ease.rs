@@ -1,22 +1,21 @@
 //! EASE.
 
-use burn::config::Config;
 use faer::linalg::solvers::DenseSolveCore;
 use faer::{Mat, Side};
 
 use crate::data::{Catalog, ItemIndex, TrainingSequences, User};
 use crate::index::Filter;
+use crate::settings::settings;
 use crate::{Error, Result, checks};
 
 use crate::recall::{Candidates, Reason, RecallChannel, best_by_scores};
 
-/// The settings of [`Ease`].
-#[derive(Config, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct EaseConfig {
-    /// λ, which weighs the squared weights: 100 to 1,000 for most data.
-    #[config(default = 500.0)]
-    pub regularization: f64,
+settings! {
+    /// The settings of [`Ease`].
+    pub struct EaseConfig {
+        /// λ, which weighs the squared weights: 100 to 1,000 for most data.
+        pub regularization: f64 = 500.0, with_regularization;
+    }
 }
 
 /// A linear item-to-item model in closed form: each item out of all others. It needs the inverse

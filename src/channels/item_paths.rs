@@ -79,7 +79,7 @@ impl<I: VectorIndex> Step<ItemIndex, ItemIndex> for NearestItems<I> {
             .search(queries.view(), self.neighbors.saturating_add(1), None)?;
         for (place, &item) in from.iter().enumerate() {
             let others = hits
-                .of(place)
+                .list(place)
                 .filter(|hit| hit.item.get() != item && hit.score > 0.0);
             for hit in others.take(self.neighbors) {
                 found(place, hit.item.get(), hit.score);

@@ -1,27 +1,24 @@
 //! Nearest sessions.
 
-use burn::config::Config;
-
 use crate::data::{Catalog, ItemIndex, TrainingSequences, User};
 use crate::index::Filter;
+use crate::settings::settings;
 use crate::{Result, checks};
 
 use super::taken_by::TakenBy;
 use crate::recall::{Candidates, NodePlaces, Reason, RecallChannel, best_by_scores};
 
-/// The settings of [`SessionKnn`], whose defaults were chosen on validation splits (docs/benchmarks.md).
-#[derive(Config, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SessionKnnConfig {
-    /// How many of the latest sessions with an item are considered.
-    #[config(default = 1_000)]
-    pub recent: usize,
-    /// How many of the nearest sessions items are taken from.
-    #[config(default = 500)]
-    pub neighbors: usize,
-    /// How many of a history's last items are used.
-    #[config(default = 5)]
-    pub max_len: usize,
+settings! {
+    /// The settings of [`SessionKnn`], whose defaults were chosen on validation splits (docs/benchmarks.md).
+    #[derive(Eq)]
+    pub struct SessionKnnConfig {
+        /// How many of the latest sessions with an item are considered.
+        pub recent: usize = 1_000, with_recent;
+        /// How many of the nearest sessions items are taken from.
+        pub neighbors: usize = 500, with_neighbors;
+        /// How many of a history's last items are used.
+        pub max_len: usize = 5, with_max_len;
+    }
 }
 
 /// Vector-multiplication session kNN over an index of recent sessions: sessions that share late

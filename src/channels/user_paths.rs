@@ -2,30 +2,29 @@
 
 use std::sync::Arc;
 
-use burn::config::Config;
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 
 use crate::data::{Catalog, ItemIndex, TrainingSequences, User};
 use crate::index::VectorIndex;
 use crate::model::Similarity;
+use crate::settings::settings;
 use crate::{Error, Result, checks};
 
 use super::taken_by::TakenBy;
 use crate::recall::{HistoryItems, Links, Path, Peer, Reached, Reason, Scores};
 use crate::retrieve::UserEncoder;
 
-/// The settings of [`SimilarUsers`], whose defaults were chosen on validation splits
-/// (docs/benchmarks.md).
-#[derive(Config, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SimilarUsersConfig {
-    /// How many of the latest users of each item are considered.
-    #[config(default = 1_000)]
-    pub recent: usize,
-    /// How many similar users items are taken from.
-    #[config(default = 100)]
-    pub neighbors: usize,
+settings! {
+    /// The settings of [`SimilarUsers`], whose defaults were chosen on validation splits
+    /// (docs/benchmarks.md).
+    #[derive(Eq)]
+    pub struct SimilarUsersConfig {
+        /// How many of the latest users of each item are considered.
+        pub recent: usize = 1_000, with_recent;
+        /// How many similar users items are taken from.
+        pub neighbors: usize = 100, with_neighbors;
+    }
 }
 
 /// The beginning of a path: users who took the same items, the rare ones counting more.
@@ -236,7 +235,7 @@ impl<E: UserEncoder, I: VectorIndex> Path<Peer> for NearestUsers<E, I> {
         let queries = encode_one(&self.encoder, &known)?;
         let hits = self.index.search(queries.view(), self.neighbors, None)?;
         for (place, row) in rows.into_iter().enumerate() {
-            let near = hits.of(place).filter(|hit| hit.score > 0.0);
+            let near = hits.list(place).filter(|hit| hit.score > 0.0);
             walked[row] = near
                 .map(|hit| {
                     // User u's vector is row u + 1, as an item's would be.

@@ -1,13 +1,5 @@
 //! The catalog: external item ids and dense item indices.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,13 +1,5 @@
 //! Formats of files of interactions, and how they are detected.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use std::fmt;
 use std::io::Read;
@@ -282,7 +274,7 @@ impl Format {
 
 /// Whether a number is a time of a known unit by its size.
 pub(super) fn has_unit(number: f64) -> bool {
-    TimeUnit::of_times(&[number]) != TimeUnit::Order
+    TimeUnit::from_times(&[number]) != TimeUnit::Order
 }
 
 fn has_number<'a>(mut words: impl Iterator<Item = &'a str>) -> bool {

@@ -1,13 +1,5 @@
 //! Interactions as columns: who, what, when, and optionally a value and an event type.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use rayon::prelude::*;
 
@@ -18,6 +10,7 @@ use crate::{Error, Result, checks};
 
 /// One row of [`Interactions`], with ids as they came.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Interaction {
     /// The user.
     pub user: ExternalId,
@@ -41,6 +34,20 @@ impl Interaction {
             value: None,
             event: None,
         }
+    }
+
+    /// The same with a rating, price or weight.
+    #[must_use]
+    pub fn with_value(self, value: f32) -> Self {
+        let value = Some(value);
+        Self { value, ..self }
+    }
+
+    /// The same with a type of event, such as `click` or `buy`.
+    #[must_use]
+    pub fn with_event(self, event: impl Into<String>) -> Self {
+        let event = Some(event.into());
+        Self { event, ..self }
     }
 }
 

@@ -3,15 +3,7 @@
 //! A field that begins with a quote extends to the next single one, over lines if it must. So one quote
 //! too many swallows the rows up to the next quote, or to the end of the file. What can't be a quoted field is
 //! a bad row, which ends with the line in which its quote opens: the next line is read for itself.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use std::io::{self, BufRead};
 use std::ops::Range;

@@ -1,13 +1,5 @@
 //! Where the rows of a file go, and what becomes of bad ones.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use std::path::Path;
 
@@ -20,6 +12,7 @@ use crate::{Error, Result};
 
 /// What to do with a row that can't be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum BadRows {
     /// Stop with an error that names the line.
     #[default]

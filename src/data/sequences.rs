@@ -179,6 +179,16 @@ fn nth_time(times: &[f64], mut place: usize) -> f64 {
     })
 }
 
+/// Every user's items, as [`Sequences::iter`] gives them.
+impl<'a> IntoIterator for &'a Sequences {
+    type Item = &'a [ItemIndex];
+    type IntoIter = Box<dyn Iterator<Item = Self::Item> + 'a>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        Box::new(self.iter())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -23,6 +23,7 @@ use crate::{Error, Result};
 /// data. A user who is too short for it is left out and counted in [`Split::too_short`]; one who
 /// begins after a time cut is among [`Cases::newcomers`].
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum Protocol {
     /// Users are shuffled and divided 8 : 1 : 1. The training users' whole sequences are training
     /// data; of a held-out user, the first 80 % are the history and the rest are the labels.
@@ -85,7 +86,7 @@ impl Protocol {
     /// [`Error::InvalidValue`] for a text that is no date, and when the data's times are no dates.
     pub fn time_cut_at_dates(dataset: &Dataset, valid: &str, test: &str) -> Result<Self> {
         let sequences = dataset.sequences();
-        let unit = TimeUnit::of_times(sequences.times_in(0..sequences.interactions()));
+        let unit = TimeUnit::from_times(sequences.times_in(0..sequences.interactions()));
         Ok(Self::TimeCut {
             valid: time_of_date("valid", valid, unit)?,
             test: time_of_date("test", test, unit)?,
@@ -113,7 +114,7 @@ pub(super) fn check_cut(field: &'static str, cut: f64, [first, last]: [f64; 2]) 
     if first < cut && cut <= last {
         return Ok(());
     }
-    let unit = TimeUnit::of_times(&[first, last]);
+    let unit = TimeUnit::from_times(&[first, last]);
     let day = |time: f64| {
         let second = (time / unit.per_second()) as i64;
         jiff::Timestamp::from_second(second).map(|at| at.strftime("%Y-%m-%d").to_string())

@@ -1,13 +1,5 @@
 //! The text that interactions are read from: a file, or what came from elsewhere.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use std::fs::File;
 #[cfg(feature = "gzip")]

@@ -10,6 +10,7 @@ use crate::{Error, Result};
 
 /// What is measured, apart from the cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Measure {
     /// The share of the labels that is recalled.
     Recall,

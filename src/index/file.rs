@@ -2,15 +2,7 @@
 //!
 //! A file begins with 256 bytes of [`Header`]; each array begins at a multiple of 64 bytes after
 //! it, so that a map of the file holds them aligned. Numbers are little-endian.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 #![allow(unsafe_code)]
 
 use std::fs::File;

@@ -38,7 +38,7 @@ pub use vectors::Precision;
 /// An index is shared by `Arc`: a [`VectorChannel`](crate::recall::VectorChannel) of an `Arc<HnswIndex>`
 /// answers from the index that somebody else updates.
 ///
-/// An index of your own, such as one that asks a service, needs four functions:
+/// An index of your own, such as one that asks a service, needs three functions:
 ///
 /// ```
 /// use ndarray::{Array2, ArrayView2, array};
@@ -57,17 +57,13 @@ pub use vectors::Precision;
 ///         self.0.ncols()
 ///     }
 ///
-///     fn is_exact(&self) -> bool {
-///         true
-///     }
-///
 ///     fn search(&self, queries: ArrayView2<f32>, k: usize, filter: Option<Filter>) -> seqrec::Result<Hits> {
 ///         check_queries(self, queries, k)?;
 ///         let mut hits = Hits::with_capacity(queries.nrows(), k);
 ///         for (row, query) in queries.rows().into_iter().enumerate() {
 ///             let mut found: Vec<Hit> = (1..).map(ItemIndex::new).zip(self.0.rows())
 ///                 .filter(|&(item, _)| filter.is_none_or(|filter| filter.passes(row, item)))
-///                 .map(|(item, vector)| Hit { item, score: vector.dot(&query) })
+///                 .map(|(item, vector)| Hit::new(item, vector.dot(&query)))
 ///                 .collect();
 ///             found.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.item.cmp(&b.item)));
 ///             hits.push(found.into_iter().take(k));
@@ -96,8 +92,10 @@ pub trait VectorIndex: Send + Sync {
     /// The size of a vector.
     fn dim(&self) -> usize;
 
-    /// Whether [`search`](VectorIndex::search) always finds the true best.
-    fn is_exact(&self) -> bool;
+    /// Whether [`search`](VectorIndex::search) always finds the true best: not, unless an index says so.
+    fn is_exact(&self) -> bool {
+        false
+    }
 
     /// The k best items by inner product for each row of `queries` `[n, dim]`, best first, ties
     /// by item index; only those that pass the filter. There are fewer than k only where fewer

@@ -64,6 +64,7 @@ pub struct Gru4RecConfig {
 /// What GRU4Rec's first layer sees of an item.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum InputEmbedding {
     /// The same vector that it is recalled by: the "constrained embedding" of the reference
     /// implementation, and tied weights elsewhere.

@@ -90,6 +90,7 @@ impl MultiInterestConfig {
 /// How interests are made of a history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum InterestExtractor {
     /// Capsules whose matrix is shared, told apart by fixed random logits, with a feed-forward part
     /// after it: MIND.
@@ -112,6 +113,7 @@ pub enum InterestExtractor {
 /// Which of a user's interests a target is compared with in training.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum LabelAttention {
     /// Whichever gives it, out of one softmax over the scores of all items by all interests: what
     /// search goes by, which takes the best items of any of them. It is for the softmax over the whole

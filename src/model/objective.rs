@@ -39,6 +39,7 @@ pub struct Objective {
 /// The loss of a row, from the score of its target and the scores of other items.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Loss {
     /// The cross-entropy of a softmax over the whole catalog.
     Softmax,
@@ -67,6 +68,7 @@ impl Loss {
 /// A loss of a target's score s and the scores n of negatives.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum SampledLoss {
     /// The cross-entropy of a softmax over the target and its negatives.
     Softmax {
@@ -100,6 +102,7 @@ pub enum SampledLoss {
 /// leaves it out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ScoreActivation {
     /// Scores as they are.
     #[default]

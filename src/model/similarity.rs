@@ -14,6 +14,7 @@ use crate::{Error, Result};
 /// it, so that search can't silently use another.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Similarity {
     /// The inner product.
     #[default]

@@ -157,7 +157,7 @@ impl Candidates {
     /// When there are not so many users.
     pub fn of(&self, user: usize) -> impl ExactSizeIterator<Item = Candidate> + '_ {
         let reasons = &self.reasons[self.hits.range(user)];
-        (self.hits.of(user).zip(reasons)).map(|(Hit { item, score }, &reason)| Candidate {
+        (self.hits.list(user).zip(reasons)).map(|(Hit { item, score }, &reason)| Candidate {
             item,
             score,
             reason,

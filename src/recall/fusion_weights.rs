@@ -1,6 +1,5 @@
 //! Learning how much each channel of a fusion counts.
 
-use burn::config::Config;
 use rand::SeedableRng;
 use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
@@ -8,6 +7,7 @@ use rayon::prelude::*;
 
 use crate::data::{Case, Cases, ItemIndex, Seen, User};
 use crate::index::Filter;
+use crate::settings::settings;
 use crate::{Error, Result};
 
 use super::candidates::Candidate;
@@ -23,21 +23,21 @@ const ROUNDS: usize = 4;
 /// How many cases are asked for at a time.
 const BATCH: usize = 512;
 
-/// How [`RecallStage::learn_weights`] goes about it.
-#[derive(Config, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct WeightLearningConfig {
-    /// How many items of a fused list count.
-    pub k: usize,
-    /// Whether items of the history may be recalled.
-    #[config(default = "Seen::default()")]
-    pub seen: Seen,
-    /// The largest number of users to learn from.
-    #[config(default = 5_000)]
-    pub users: usize,
-    /// The seed by which they are drawn.
-    #[config(default = 42)]
-    pub seed: u64,
+settings! {
+    /// How [`RecallStage::learn_weights`] goes about it.
+    #[derive(Eq)]
+    pub struct WeightLearningConfig {
+        required {
+            /// How many items of a fused list count.
+            pub k: usize,
+        }
+        /// Whether items of the history may be recalled.
+        pub seen: Seen = Seen::default(), with_seen;
+        /// The largest number of users to learn from.
+        pub users: usize = 5_000, with_users;
+        /// The seed by which they are drawn.
+        pub seed: u64 = 42, with_seed;
+    }
 }
 
 /// The candidates of one case, each once, with what every channel adds to them.

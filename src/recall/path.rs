@@ -34,7 +34,7 @@ use super::scores::{Scores, candidates};
 ///
 /// // The tags they prefer, then each one's best items.
 /// let tags = catalog.ids().map(|id| (id.clone(), [if id.to_string() < "3".to_owned() { "a" } else { "b" }]));
-/// let features = Features::of_items(catalog, tags);
+/// let features = Features::from_item_tags(catalog, tags);
 /// let preferred = PreferredTags::new(&features, catalog, HistoryItems::last(50)?)?;
 /// let u2tag2i = preferred.best(2)?.then(items_of_tags(&features, catalog, 100)?).into_channel();
 /// assert!(!u2tag2i.recall(&[sequences.history(0)], 10, None)?.items(0).is_empty());

@@ -45,7 +45,7 @@ fn spread(hits: &Hits, rows: &[usize], all: usize) -> Hits {
     let mut next = 0;
     for row in 0..all {
         if rows.get(next) == Some(&row) {
-            spread.push(hits.of(next));
+            spread.push(hits.list(next));
             next += 1;
         } else {
             spread.push([]);

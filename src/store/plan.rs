@@ -428,6 +428,7 @@ impl PlannedSelection {
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct StagePlan {
     /// How lists become one.
     pub fusion: Fusion,

@@ -1,13 +1,5 @@
 //! A trained model on disk, with all that serving it needs.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use std::path::Path;
 
@@ -74,13 +66,14 @@ impl ModelFiles {
 /// let config = Gru4RecConfig::new().with_dim(8);
 /// let catalog = Catalog::from_ids(["a", "b"].map(Into::into))?;
 /// let model = config.init::<Flex>(catalog.len(), 1, &Default::default())?;
-/// Run::<Flex, Gru4RecConfig> { config, model, catalog }.save(&path)?;
+/// Run::<Flex, _>::new(config, model, catalog).save(&path)?;
 ///
 /// let run = Run::<Flex, Gru4RecConfig>::load(&path, &Default::default())?;
 /// assert_eq!(run.catalog.len(), 2);
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Run<B: Backend, C: RecallerConfig> {
     /// The model's settings.
     pub config: C,
@@ -139,6 +132,15 @@ pub(super) fn model_name(version: &Path, files: &ModelFiles) -> Result<String> {
 }
 
 impl<B: Backend, C: RecallerConfig> Run<B, C> {
+    /// A model that was made with `config` for the items of `catalog`.
+    pub fn new(config: C, model: C::Recaller<B>, catalog: Catalog) -> Self {
+        Self {
+            config,
+            model,
+            catalog,
+        }
+    }
+
     /// Writes the run as the next version of a run folder, which is made where there is none. A
     /// crash leaves the version before, whole.
     ///

@@ -2,15 +2,7 @@
 //!
 //! A reader that has resolved a version reads nothing else, so it never sees half of one run and
 //! half of another, however often the folder is saved meanwhile.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

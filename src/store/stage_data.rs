@@ -1,13 +1,5 @@
 //! What the channels of a stage are made of.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use std::fmt;
 use std::path::Path;
@@ -164,7 +156,7 @@ impl StageData {
         }
         Ok(Self {
             users,
-            time_unit: TimeUnit::of_times(
+            time_unit: TimeUnit::from_times(
                 (0..sequences.len()).flat_map(|sequence| sequences.history(sequence).times()),
             ),
             catalog,

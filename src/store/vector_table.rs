@@ -25,13 +25,13 @@ use crate::{Error, Result};
 ///
 /// let catalog = Catalog::from_ids(["lamp", "desk"].map(Into::into))?;
 /// let vectors = array![[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]; // row 0 is padding
-/// let table = VectorTable::of_items(&catalog, vectors.view())?;
+/// let table = VectorTable::from_items(&catalog, vectors.view())?;
 /// assert_eq!(table.ids()[1], "desk".into());
 /// assert_eq!(table.vectors(), array![[1.0, 0.0], [0.0, 1.0]]);
 ///
 /// // What an index keeps, which may be rounded, and lacks what was removed from it.
 /// let index = FlatIndex::new(vectors.view())?;
-/// assert_eq!(VectorTable::of_index(&catalog, &index)?, table);
+/// assert_eq!(VectorTable::from_index(&catalog, &index)?, table);
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -61,7 +61,7 @@ impl VectorTable {
     ///
     /// # Errors
     /// [`Error::Shape`] when the catalog has another number of items.
-    pub fn of_items(catalog: &Catalog, vectors: ArrayView2<'_, f32>) -> Result<Self> {
+    pub fn from_items(catalog: &Catalog, vectors: ArrayView2<'_, f32>) -> Result<Self> {
         let items = vectors.slice(ndarray::s![vectors.nrows().min(1).., ..]);
         Self::new(catalog.ids().cloned().collect(), items.to_owned())
     }
@@ -70,7 +70,7 @@ impl VectorTable {
     ///
     /// # Errors
     /// [`Error::Damaged`] when the index's file is gone from under it.
-    pub fn of_index(catalog: &Catalog, index: &impl StoredVectors) -> Result<Self> {
+    pub fn from_index(catalog: &Catalog, index: &impl StoredVectors) -> Result<Self> {
         let mut ids = Vec::with_capacity(index.len());
         let mut values = Vec::with_capacity(index.len() * index.dim());
         for (item, id) in catalog.items().zip(catalog.ids()) {

@@ -12,6 +12,7 @@ use crate::{Error, Result};
 
 /// What training is about to do.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct TrainingPlan<'a> {
     /// How many epochs there will be at most.
     pub epochs: usize,
@@ -27,6 +28,7 @@ pub struct TrainingPlan<'a> {
 
 /// One step that was made.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct StepReport {
     /// The epoch, counted from 1.
     pub epoch: usize,
@@ -45,6 +47,7 @@ pub struct StepReport {
 /// One epoch that was made, or what was made since the last validation where there are more or
 /// fewer of these than epochs ([`validate_every`](super::TrainerConfig::validate_every)).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct EpochReport {
     /// The epoch that it ends in, counted from 1.
     pub epoch: usize,

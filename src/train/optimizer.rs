@@ -13,6 +13,7 @@ use crate::backend::{self, Backend, RowGradient};
 /// How gradients move parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Optimizer {
     /// [`Adam`].
     Adam(Adam),

@@ -1,36 +1,31 @@
 //! Bayesian personalized ranking.
 
-use burn::config::Config;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::data::{Catalog, TrainingSequences};
 use crate::kernels::pairwise::step_apart;
 use crate::kernels::scoring::prefetch;
+use crate::settings::settings;
 use crate::{Result, checks};
 
 use super::{MatrixFactorization, normal};
 
-/// A [`MatrixFactorization`] by Bayesian personalized ranking (BPR). The default of `dim` was chosen on
-/// validation splits (docs/benchmarks.md).
-#[derive(Config, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct BprConfig {
-    /// The size of vectors.
-    #[config(default = 32)]
-    pub dim: usize,
-    /// Passes over all interactions.
-    #[config(default = 60)]
-    pub epochs: usize,
-    /// The learning rate.
-    #[config(default = 0.05)]
-    pub learning_rate: f64,
-    /// The weight of the vectors' squared lengths.
-    #[config(default = 0.002)]
-    pub regularization: f64,
-    /// The seed of the first vectors and of draws.
-    #[config(default = 42)]
-    pub seed: u64,
+settings! {
+    /// A [`MatrixFactorization`] by Bayesian personalized ranking (BPR). The default of `dim` was chosen on
+    /// validation splits (docs/benchmarks.md).
+    pub struct BprConfig {
+        /// The size of vectors.
+        pub dim: usize = 32, with_dim;
+        /// Passes over all interactions.
+        pub epochs: usize = 60, with_epochs;
+        /// The learning rate.
+        pub learning_rate: f64 = 0.05, with_learning_rate;
+        /// The weight of the vectors' squared lengths.
+        pub regularization: f64 = 0.002, with_regularization;
+        /// The seed of the first vectors and of draws.
+        pub seed: u64 = 42, with_seed;
+    }
 }
 
 /// How histories are folded in, by the least squares of [`AlsConfig`](super::AlsConfig).

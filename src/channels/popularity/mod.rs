@@ -39,10 +39,8 @@ const AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 /// use seqrec::data::{Catalog, Interaction, Interactions, ItemIndex, User};
 /// use seqrec::recall::RecallChannel;
 ///
-/// let sale = |user, item, time, price| Interaction {
-///     value: Some(price),
-///     event: Some("buy".into()),
-///     ..Interaction::new(user, item, time)
+/// let sale = |user, item, time, price| {
+///     Interaction::new(user, item, time).with_value(price).with_event("buy")
 /// };
 /// let log: Interactions = [
 ///     sale("anna", "pen", 1.0, 2.0),
