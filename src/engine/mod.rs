@@ -56,7 +56,7 @@ pub use users::Observed;
 /// let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
 /// let config = Gru4RecConfig::new().with_dim(8);
 /// let model = config.init::<Flex>(split.catalog().len(), 1, &Default::default())?;
-/// let run = Run::<Flex, _> { config, model, catalog: split.catalog().clone() };
+/// let run = Run::<Flex, _>::new(config, model, split.catalog().clone());
 /// let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK)
 ///     .channel("gru4rec", ChannelKind::Model)
 ///     .channel("markov", ChannelKind::MarkovChain);

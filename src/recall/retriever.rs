@@ -23,7 +23,8 @@ use super::stage::FALLBACK;
 /// use seqrec::channels::Popularity;
 /// use seqrec::prelude::*;
 ///
-/// let catalog = Catalog::from_ids(["a", "b", "c"].map(Into::into))?;
+/// let taken = [1, 2, 3].map(ItemIndex::new);
+/// let catalog = Catalog::from_ids(["a", "b", "c"].map(Into::into))?.with_counts([&taken[..]]);
 /// let model = Gru4RecConfig::new().init::<Flex>(catalog.len(), 1, &Default::default())?;
 /// let index = FlatIndex::new(&item_vectors(&model))?;
 /// let popular = Popularity::new(&catalog);

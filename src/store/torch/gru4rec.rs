@@ -31,7 +31,7 @@ use crate::{Error, Result};
 /// let ids = std::fs::read_to_string("items.txt").expect("the ids, a line each");
 /// let catalog = Catalog::from_ids(ids.lines().map(Into::into))?;
 /// let config = seqrec::model::SequenceRecaller::config(&model).clone();
-/// Run::<Flex, _> { config, model, catalog }.save("run")?;
+/// Run::<Flex, _>::new(config, model, catalog).save("run")?;
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
