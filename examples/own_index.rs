@@ -83,7 +83,8 @@ fn main() -> Result<()> {
     let exact = FlatIndex::new(&vectors)?;
     let index = ByteIndex::new(vectors.view());
     let histories = (0..split.test.len()).map(|case| split.test.get(case).user);
-    let histories = SequenceBatch::<Flex>::new(histories, model.max_len(), &device)?;
+    let histories =
+        SequenceBatch::<Flex>::new(histories, model.config().describe().max_len, &device)?;
     let users = user_vectors(&model, &histories);
     let truth = exact.search(users.view(), 10, None)?;
     let found = index.search(users.view(), 10, None)?;

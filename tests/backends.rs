@@ -66,7 +66,7 @@ impl<B: Backend> ModelVisitor<Autodiff<B>> for Trained<'_> {
         let model = config
             .init::<Autodiff<B>>(catalog.len(), 3, &device)
             .unwrap();
-        let targets = match model.needs_one_target() {
+        let targets = match model.config().describe().one_target {
             true => Targets::ONE_RANDOM,
             false => Targets::All,
         };

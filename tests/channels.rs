@@ -8,9 +8,9 @@ use std::sync::Arc;
 use ndarray::{Array2, array};
 use seqrec::Error;
 use seqrec::channels::{
-    AlsConfig, BprConfig, EaseConfig, ItemNeighborsConfig, MarkovChain, Measure, NearestUsers,
-    Popularity, PopularityConfig, PreferredTags, SessionKnnConfig, SimilarUsersConfig,
-    items_of_tags, next_items, training_vectors,
+    AlsConfig, BprConfig, EaseConfig, InteractionWeight, ItemNeighborsConfig, MarkovChain,
+    NearestUsers, Popularity, PopularityConfig, PreferredTags, SessionKnnConfig,
+    SimilarUsersConfig, items_of_tags, next_items, training_vectors,
 };
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
@@ -673,7 +673,11 @@ fn rules_count_clicks_purchases_and_revenue_in_windows_and_segments() {
     let of = |event: &str| PopularityConfig::new().with_events(vec![event.to_owned()]);
     assert_eq!(items(&rule(of("click"))), [1, 2, 3]);
     assert_eq!(items(&rule(of("buy"))), [2, 3, 4]);
-    let revenue = recall(&rule(of("buy").with_measure(Measure::Value)), &[], 9);
+    let revenue = recall(
+        &rule(of("buy").with_measure(InteractionWeight::Value)),
+        &[],
+        9,
+    );
     assert_eq!(
         (numbers(&revenue, 0), revenue.scores(0)),
         (&[3, 2][..], &[0.9375, 0.0625][..])
@@ -717,7 +721,7 @@ fn rules_count_clicks_purchases_and_revenue_in_windows_and_segments() {
     let (sequences, _) = data(&[&[1]]);
     let of_sequences = |config: PopularityConfig| config.fit_segments(&sequences, |_| Vec::new());
     assert!(of_sequences(of("buy")).is_err());
-    assert!(of_sequences(PopularityConfig::new().with_measure(Measure::Value)).is_err());
+    assert!(of_sequences(PopularityConfig::new().with_measure(InteractionWeight::Value)).is_err());
 }
 
 #[test]

@@ -9,10 +9,11 @@ use burn_store::{ModuleSnapshot, SafetensorsStore};
 use seqrec::backend::{Autodiff, Backend, GruWeights, gru, softmax_cross_entropy};
 use seqrec::burn;
 use seqrec::data::{ItemIndex, NegativeSampling, Negatives, SequenceBatch, TrainingBatch, User};
+use seqrec::model::parts::Weights;
 use seqrec::model::{
-    Block, Gru4Rec, Gru4RecConfig, HstuConfig, InterestExtractor, Item2VecConfig, LabelAttention,
-    Loss, MultiInterestConfig, Objective, RecallerConfig, SampledLoss, SampledScores, SasRecConfig,
-    ScoreActivation, SequenceRecaller, Similarity, TwoTowerConfig,
+    Block, Gru4Rec, Gru4RecConfig, HstuConfig, InterestExtractor, Item2VecConfig, ItemTable,
+    LabelAttention, Loss, MultiInterestConfig, Objective, RecallerConfig, SampledLoss,
+    SampledScores, SasRecConfig, ScoreActivation, SequenceRecaller, Similarity, TwoTowerConfig,
 };
 use serde::Deserialize;
 
@@ -92,7 +93,7 @@ impl GruReference {
         let mut model = config
             .init::<B>(self.items, 0, &B::Device::default())
             .unwrap();
-        model.embedding = Param::from_tensor(tensor(self.embedding.clone(), [self.items + 1, dim]));
+        model.embedding = ItemTable::new(tensor(self.embedding.clone(), [self.items + 1, dim]));
         for (layer, reference) in model.layers.iter_mut().zip(&self.layers) {
             let param =
                 |values: &[f32], rows| Param::from_tensor(tensor(values.to_vec(), [rows, gates]));
@@ -119,7 +120,7 @@ fn vectors_loss_and_gradients_are_pytorchs<B: Backend>() {
     let loss = model.loss(&reference.batch());
     assert_close("loss", &values(loss.clone()), &[reference.loss], 1e-5);
     let gradients = loss.backward();
-    let found = values(model.embedding.grad(&gradients).unwrap());
+    let found = values(model.embedding.kept().grad(&gradients).unwrap());
     assert_close("embedding", &found, &reference.embedding_gradient, 1e-4);
     for (layer, reference) in model.layers.iter().zip(&reference.layer_gradients) {
         let pairs = [
@@ -281,13 +282,13 @@ struct Reference {
 
 #[derive(Deserialize)]
 struct ReferenceModel {
-    weights: BTreeMap<String, Weights>,
+    weights: BTreeMap<String, ReferenceWeights>,
     users: Vec<f32>,
     loss: f32,
 }
 
 #[derive(Deserialize)]
-struct Weights {
+struct ReferenceWeights {
     shape: Vec<usize>,
     values: Vec<f32>,
 }
@@ -316,10 +317,10 @@ impl Reference {
 }
 
 /// The weights as a file, which is how models are loaded.
-fn safetensors(weights: &BTreeMap<String, Weights>) -> Vec<u8> {
+fn safetensors(weights: &BTreeMap<String, ReferenceWeights>) -> Vec<u8> {
     let mut header = serde_json::Map::new();
     let mut data: Vec<u8> = Vec::new();
-    for (name, Weights { shape, values }) in weights {
+    for (name, ReferenceWeights { shape, values }) in weights {
         let start = data.len();
         data.extend(values.iter().flat_map(|value| value.to_le_bytes()));
         let entry = serde_json::json!({
@@ -337,9 +338,8 @@ fn check<B: Backend, C: RecallerConfig>(name: &str, config: &C) {
     let reference = Reference::load();
     let expected = &reference.models[name];
     let device = B::Device::default();
-    let mut model = config
-        .init_for_loading::<B>(reference.items, &device)
-        .unwrap();
+    let mut weights = Weights::<B>::new(0, &device).unwrap();
+    let mut model = config.build(reference.items, &mut weights);
     let mut store = SafetensorsStore::from_bytes(Some(safetensors(&expected.weights)));
     let loaded = model.load_from(&mut store).unwrap();
     assert!(
@@ -436,7 +436,7 @@ fn loss_of<B: Backend>(
         targets: integers(&targets),
         ..batch(histories, &[1])
     };
-    objective.mean_loss(users, &Param::from_tensor(table), &batch)
+    objective.mean_loss(users, &ItemTable::new(table), &batch)
 }
 
 fn every_loss_is_pytorchs<B: Backend>() {
@@ -520,7 +520,7 @@ fn sampled_softmax_over_all_items_is_the_full_one<B: Backend>() {
     let (rows, items, dim) = (3, 9, 4);
     let users = || tensor::<B, 2>(noise(rows * dim, 1), [rows, dim]);
     let table = || {
-        Param::from_tensor(tensor::<B, 2>(
+        ItemTable::new(tensor::<B, 2>(
             noise((items + 1) * dim, 2),
             [items + 1, dim],
         ))
@@ -564,11 +564,11 @@ fn sampled_softmax_with_places_is_the_one_without<B: Backend>() {
             }),
             ..batch(histories.clone(), &[1])
         };
-        let param = Param::from_tensor(table);
-        let loss = objective.mean_loss(users.clone(), &param, &batch);
+        let items = ItemTable::new(table);
+        let loss = objective.mean_loss(users.clone(), &items, &batch);
         let gradients = loss.backward();
         let by_users = users.grad(&gradients).unwrap();
-        let by_table = param.grad(&gradients).unwrap();
+        let by_table = items.kept().grad(&gradients).unwrap();
         let numbers = |data: TensorData| data.iter::<f32>().collect::<Vec<_>>();
         [
             numbers(loss.into_data()),

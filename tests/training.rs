@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 use seqrec::backend::{Autodiff, Backend, Flex, NdArray};
 use seqrec::burn;
 use seqrec::data::synthetic::Synthetic;
@@ -16,8 +16,9 @@ use seqrec::data::{
     SequenceStore, Split, TargetCounts, Targets, TrainingBatch, TrainingSequences,
 };
 use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex};
+use seqrec::model::parts::Dropout;
 use seqrec::model::{
-    Gru4Rec, Gru4RecConfig, Objective, RecallerConfig, SequenceRecaller, Similarity,
+    Gru4Rec, Gru4RecConfig, ItemTable, Objective, RecallerConfig, SequenceRecaller, Similarity,
 };
 use seqrec::recall::{Evaluation, VectorChannel};
 use seqrec::retrieve::item_vectors;
@@ -165,7 +166,7 @@ fn targets_of(batcher: &Batcher, epoch: usize) -> Vec<(u32, usize)> {
     for batch in batcher.epoch_in_place(epoch) {
         let batch = batch.to_device::<Flex>(&Default::default());
         let [_, len] = batch.histories.items.dims();
-        let numbers = |of: Tensor<Flex, 1, burn::tensor::Int>| of.into_data().to_vec::<i32>();
+        let numbers = |of: Tensor<Flex, 1, Int>| of.into_data().to_vec::<i32>();
         let positions = numbers(batch.positions).unwrap();
         let targets = numbers(batch.targets).unwrap();
         let seen = positions
@@ -676,7 +677,7 @@ fn divergence_names_epoch_and_step_and_keeps_the_checkpoint() {
     fit::<Flex>(&split, trainer(config().with_epochs(1))).unwrap();
     // A model whose weights are not numbers has a loss that is none.
     let mut broken = model::<Autodiff<Flex>>(&split);
-    broken.embedding = broken.embedding.map(|table| table.mul_scalar(f32::NAN));
+    broken.embedding = ItemTable::new(broken.embedding.kept().mul_scalar(f32::NAN));
     let error = Trainer::new(config())
         .fit(broken, &split, &Default::default())
         .unwrap_err();
@@ -709,12 +710,17 @@ impl<B: Backend> SequenceRecaller<B> for Faulty<B> {
         self.sound.config()
     }
 
-    fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
-        self.sound.encode(histories)
+    fn items(&self) -> &ItemTable<B> {
+        self.sound.items()
     }
 
-    fn item_embeddings(&self) -> Tensor<B, 2> {
-        self.sound.item_embeddings()
+    fn states(
+        &self,
+        histories: &SequenceBatch<B>,
+        positions: Tensor<B, 1, Int>,
+        dropout: Dropout,
+    ) -> Tensor<B, 3> {
+        self.sound.states(histories, positions, dropout)
     }
 
     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
@@ -801,12 +807,17 @@ impl<B: Backend> SequenceRecaller<B> for Leaping<B> {
         self.sound.config()
     }
 
-    fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
-        self.sound.encode(histories)
+    fn items(&self) -> &ItemTable<B> {
+        self.sound.items()
     }
 
-    fn item_embeddings(&self) -> Tensor<B, 2> {
-        self.sound.item_embeddings()
+    fn states(
+        &self,
+        histories: &SequenceBatch<B>,
+        positions: Tensor<B, 1, Int>,
+        dropout: Dropout,
+    ) -> Tensor<B, 3> {
+        self.sound.states(histories, positions, dropout)
     }
 
     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {

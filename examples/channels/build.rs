@@ -127,7 +127,7 @@ fn fit<C: TrainableConfig<Autodiff<Flex>>>(
     )?;
     let device = Default::default();
     let model = config.init::<Autodiff<Flex>>(split.catalog().len(), options.seed, &device)?;
-    let targets = if model.needs_one_target() {
+    let targets = if model.config().describe().one_target {
         Targets::EveryPrefix
     } else {
         Targets::All

@@ -144,7 +144,7 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
     }
 
     let model = config.init::<Autodiff<B>>(dataset.catalog().len(), options.seed, &device)?;
-    let trainer_config = options.trainer(model.needs_one_target())?;
+    let trainer_config = options.trainer(model.config().describe().one_target)?;
     let names = (options.k.iter())
         .flat_map(|k| ["recall", "ndcg", "hit_rate"].map(|measure| format!("{measure}@{k}")));
     let shown: Vec<Metric> = names.filter_map(|name| name.parse().ok()).collect();

@@ -9,7 +9,7 @@ use seqrec::backend::Backend;
 use seqrec::data::{Case, Seen, SequenceBatch, Split};
 use seqrec::eval::Metric;
 use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex};
-use seqrec::model::SequenceRecaller;
+use seqrec::model::{RecallerConfig, SequenceRecaller};
 use seqrec::recall::{Evaluation, RecallChannel};
 use seqrec::retrieve::user_vectors;
 use serde_json::{Value, json};
@@ -59,10 +59,10 @@ pub fn test_users<B: Backend>(
     split: &Split,
     most: usize,
 ) -> Result<Array2<f32>> {
-    let device = model.item_embeddings().device();
+    let device = model.items().device();
     let cases = 0..split.test.len().min(most);
     let histories = cases.map(|case| split.test.get(case).user);
-    let histories = SequenceBatch::new(histories, model.max_len(), &device)?;
+    let histories = SequenceBatch::new(histories, model.config().describe().max_len, &device)?;
     Ok(user_vectors(model, &histories))
 }
 

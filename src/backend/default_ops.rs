@@ -837,7 +837,7 @@ pub(super) fn replace_rows<B: Backend>(
 fn rounded_to_half<B: Backend>(values: Tensor<B, 2>, seed: u64) -> Tensor<B, 2> {
     /// The smallest number that has all 11 digits.
     const LEAST: f64 = 1.0 / 16_384.0;
-    const MOST: f64 = 65_504.0;
+    const MOST: f64 = crate::kernels::half::LARGEST_HALF as f64;
     let shape = values.dims();
     let bits = RandomBits::first(seed, shape[0] * shape[1]);
     let bits = Tensor::<B, 1, Int>::from_primitive(B::random_bits(&bits, &values.device()));

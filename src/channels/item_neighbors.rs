@@ -17,18 +17,19 @@ const LEAST_WEIGHT: f32 = 1e-3;
 settings! {
     /// The settings of item-based collaborative filtering.
     ///
-    /// The defaults were chosen on validation splits of several data sets, together with a path that
-    /// begins with [`HistoryItems`](crate::recall::HistoryItems) of a decay of 0.8, which does as much as
-    /// all of them (docs/benchmarks.md). A plain cosine is `position_decay` 1, `backward` 1, `shrinkage` 0
-    /// and `inverse_user_frequency` off.
+    /// The defaults were chosen on validation splits of several data sets, together with a path
+    /// that begins with [`HistoryItems`](crate::recall::HistoryItems) of a decay of 0.8, which does
+    /// as much as all of them (docs/benchmarks.md). A plain cosine is `position_decay` 1,
+    /// `backward` 1, `shrinkage` 0 and `inverse_user_frequency` off.
     ///
-    /// Two items are as near as the cosine of who took them: the users who took both, over the root of
-    /// the users who took each. A user counts less the more they took, and a pair of items less the
-    /// further apart they took them. The nearest of each item are kept, which is all the memory it takes
-    /// beside one score an item and thread.
+    /// Two items are as near as the cosine of who took them: the users who took both, over the root
+    /// of the users who took each. A user counts less the more they took, and a pair of items less
+    /// the further apart they took them. The nearest of each item are kept, which is all the memory
+    /// it takes beside one score an item and thread.
     ///
     /// Sarwar et al., [Item-based collaborative filtering](https://doi.org/10.1145/371920.372071);
-    /// inverse user frequency is Breese, Heckerman & Kadie's, [1998](https://arxiv.org/abs/1301.7363).
+    /// inverse user frequency is Breese, Heckerman & Kadie's,
+    /// [1998](https://arxiv.org/abs/1301.7363).
     ///
     /// ```
     /// use seqrec::data::{Dataset, Filters, Interaction, Interactions, TrainingSequences};

@@ -9,7 +9,8 @@ use super::taken_by::TakenBy;
 use crate::recall::{Candidates, NodePlaces, Reason, RecallChannel, best_by_scores};
 
 settings! {
-    /// The settings of [`SessionKnn`], whose defaults were chosen on validation splits (docs/benchmarks.md).
+    /// The settings of [`SessionKnn`], whose defaults were chosen on validation splits
+    /// (docs/benchmarks.md).
     #[derive(Eq)]
     pub struct SessionKnnConfig {
         /// How many of the latest sessions with an item are considered.
@@ -53,7 +54,7 @@ impl SessionKnnConfig {
 }
 
 /// A session near the history at hand.
-struct Near {
+struct NearSession {
     session: u32,
     similarity: f32,
     recency: u32,
@@ -61,7 +62,7 @@ struct Near {
     shared: usize,
 }
 
-impl Near {
+impl NearSession {
     /// More similar sessions first, and the latest among equals.
     fn rank(&self) -> (u32, u32) {
         // The bits of positive numbers are in the numbers' order.
@@ -84,7 +85,7 @@ impl RecallChannel for SessionKnn {
         best_by_scores(items.nodes() - 1, users, k, filter, |user, scores| {
             let recent = user.last(self.config.max_len).items();
             let mut places = NodePlaces::new(items.len());
-            let mut near: Vec<Near> = Vec::new();
+            let mut near: Vec<NearSession> = Vec::new();
             let mut seen: Vec<ItemIndex> = Vec::new();
             for (place, &item) in recent.iter().enumerate().rev() {
                 if seen.contains(&item) {
@@ -95,7 +96,7 @@ impl RecallChannel for SessionKnn {
                 for &session in sessions.of(item.get()).0 {
                     let (at, new) = places.get_or_insert(session, near.len());
                     if new {
-                        near.push(Near {
+                        near.push(NearSession {
                             session,
                             similarity: 0.0,
                             recency: recency[session as usize],
@@ -107,11 +108,11 @@ impl RecallChannel for SessionKnn {
             }
             places.forget(near.iter().map(|near| near.session));
             if self.config.neighbors < near.len() {
-                near.select_nth_unstable_by_key(self.config.neighbors, Near::rank);
+                near.select_nth_unstable_by_key(self.config.neighbors, NearSession::rank);
                 near.truncate(self.config.neighbors);
             }
-            near.sort_unstable_by_key(Near::rank);
-            for Near {
+            near.sort_unstable_by_key(NearSession::rank);
+            for NearSession {
                 session,
                 similarity,
                 shared,

@@ -13,7 +13,7 @@ use crate::{Error, Result, checks};
 
 use super::taken_by::TakenBy;
 use crate::recall::{HistoryItems, Links, Path, Peer, Reached, Reason, Scores};
-use crate::retrieve::UserEncoder;
+use crate::retrieve::{BATCH, UserEncoder};
 
 settings! {
     /// The settings of [`SimilarUsers`], whose defaults were chosen on validation splits
@@ -128,9 +128,6 @@ impl Path<Peer> for SimilarUsers {
             .collect())
     }
 }
-
-/// How many histories are encoded at a time.
-const BATCH: usize = 512;
 
 /// The beginning of a path: the users whose vectors lie nearest to theirs, by cosine.
 ///

@@ -50,6 +50,14 @@ impl Column {
     pub fn name(name: impl Into<String>) -> Self {
         Self::Name(name.into())
     }
+
+    /// A column as a schema writes it: a place, or a name.
+    fn from_text(text: &str) -> Self {
+        match text.parse() {
+            Ok(position) => Self::Position(position),
+            Err(_) => Self::name(text),
+        }
+    }
 }
 
 /// The names of delimiters that a command line can't well have, or a list of settings can't.
@@ -254,11 +262,7 @@ impl FromStr for Schema {
             let (key, value) = (key.trim(), value.trim());
             if let Some((column, _)) = columns.iter_mut().zip(ROLES).find(|(_, role)| *role == key)
             {
-                let named = column.replace(match value.parse() {
-                    Ok(position) => Column::Position(position),
-                    Err(_) => Column::name(value),
-                });
-                if named.is_some() {
+                if column.replace(Column::from_text(value)).is_some() {
                     return Err(wrong("names two columns for one role"));
                 }
                 continue;

@@ -9,8 +9,8 @@ use super::interactions::{Interaction, Interactions};
 settings! {
     /// How much to generate, and from which seed.
     ///
-    /// Items belong to tastes, a few of which are popular; inside a taste, popularity follows a Zipf
-    /// law and each item is likely to be followed by its neighbor. A user drifts from taste to
+    /// Items belong to tastes, a few of which are popular; inside a taste, popularity follows a
+    /// Zipf law and each item is likely to be followed by its neighbor. A user drifts from taste to
     /// taste, so that the order of a history says more than its contents.
     ///
     /// ```

@@ -16,6 +16,7 @@ mod vectors;
 use ndarray::ArrayView2;
 
 use crate::item::ItemIndex;
+use crate::kernels::half::LARGEST_HALF;
 use crate::{Error, Result};
 
 pub use filter::{Filter, ItemSet};
@@ -337,7 +338,6 @@ fn check_vector(
 
 /// Refuses values that would become others in half-precision: it ends at 65,504.
 fn check_held(vectors: ArrayView2<'_, f32>, precision: Precision) -> Result<()> {
-    const LARGEST_HALF: f32 = 65_504.0;
     if precision != Precision::F16 {
         return Ok(());
     }

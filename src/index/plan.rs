@@ -14,8 +14,8 @@ use crate::item::ItemIndex;
 use crate::settings::settings;
 
 settings! {
-    /// Settings by which vectors of any number get an index: exact search where that is fast enough,
-    /// and above that a graph that is tuned until it finds enough.
+    /// Settings by which vectors of any number get an index: exact search where that is fast
+    /// enough, and above that a graph that is tuned until it finds enough.
     ///
     /// ```
     /// use ndarray::Array2;

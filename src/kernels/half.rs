@@ -55,14 +55,14 @@ super::for_each_instruction_set! {
             // As fine as what is lost, so that the sum is exact.
             let chance = chance(seed, place);
             let units = (value.abs() * per_unit + chance).floor();
-            let rounded = (units * unit).min(MOST).copysign(value);
+            let rounded = (units * unit).min(LARGEST_HALF).copysign(value);
             *out = if value.is_finite() { rounded } else { value };
         }
     }
 }
 
 /// The largest number of half precision.
-const MOST: f32 = 65_504.0;
+pub(crate) const LARGEST_HALF: f32 = 65_504.0;
 
 /// A number from 0 up to 1, in steps of 2^-13: as fine as what half precision lacks of single.
 #[inline(always)]
@@ -110,7 +110,10 @@ mod tests {
         let values = [1e9, -1e9, 65_519.0, f32::INFINITY, f32::NAN];
         let mut out = [0.0; 5];
         round(&values, 3, 0, &mut out);
-        assert_eq!(out[..4], [MOST, -MOST, MOST, f32::INFINITY]);
+        assert_eq!(
+            out[..4],
+            [LARGEST_HALF, -LARGEST_HALF, LARGEST_HALF, f32::INFINITY]
+        );
         assert!(out[4].is_nan());
     }
 

@@ -8,7 +8,7 @@ pub(crate) const SECOND_FACTOR: u64 = 0x94d0_49bb_1331_11eb;
 /// 64 bits, of which the upper ones are the better, by SplitMix64's finalizer (Steele, Lea & Flood, 2014)
 /// over a Weyl sequence, without its last step, which changes the lower ones alone.
 #[inline(always)]
-pub(super) fn bits(seed: u64, place: u64) -> u64 {
+pub(crate) fn bits(seed: u64, place: u64) -> u64 {
     let mut bits = seed.wrapping_add(place.wrapping_mul(STEP));
     bits = (bits ^ (bits >> 30)).wrapping_mul(FIRST_FACTOR);
     (bits ^ (bits >> 27)).wrapping_mul(SECOND_FACTOR)

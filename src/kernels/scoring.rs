@@ -3,6 +3,7 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use super::for_each_instruction_set;
+use super::half::LARGEST_HALF;
 
 /// Sixteen values, or the bytes of more smaller ones, in a cache line of their own: rows made of
 /// lines are read without ever crossing one.
@@ -88,11 +89,10 @@ pub(crate) fn from_half(half: u16) -> f32 {
 
 /// The nearest half-precision number, ties to the even one; beyond the range the largest.
 pub(crate) fn to_half(value: f32) -> u16 {
-    const LARGEST: f32 = 65_504.0;
     let sign = ((value.to_bits() >> 16) & 0x8000) as u16;
     // The reverse product rounds what is subnormal in half precision; the rest is rounded by
     // its bits, and a carry runs on into the exponent as it should.
-    let scaled = value.abs().min(LARGEST) * f32::from_bits(0x0780_0000);
+    let scaled = value.abs().min(LARGEST_HALF) * f32::from_bits(0x0780_0000);
     let bits = scaled.to_bits();
     let rounded = (bits + 0x0fff + ((bits >> 13) & 1)) >> 13;
     sign | (rounded as u16).min(0x7bff)

@@ -5,16 +5,15 @@ use std::sync::Arc;
 use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend as BurnBackend;
+use burn::tensor::{Int, Tensor};
 
 use super::parts::{
-    Blocks, Dropout, EndsSettings, Packing, SequenceEnds, Weights, causal_attention, layer_norm,
-    linear,
+    Dropout, EndsSettings, Packing, SequenceEnds, Weights, causal_attention, layer_norm, linear,
 };
-use super::{Objective, RecallerConfig, SequenceRecaller, TablePrecision};
+use super::{Description, ItemTable, Objective, RecallerConfig, SequenceRecaller, TablePrecision};
 use crate::backend::{self, Activation, Backend};
-use crate::data::{SequenceBatch, TrainingBatch};
+use crate::data::SequenceBatch;
 use crate::{Error, Result, checks};
 
 /// The settings of [`BsaRec`].
@@ -76,9 +75,9 @@ pub struct BsaRecConfig {
 #[derive(Module, Debug)]
 pub struct BsaRec<B: BurnBackend> {
     /// Item and position vectors, and what makes user vectors of states.
-    pub ends: SequenceEnds<B>,
+    pub(crate) ends: SequenceEnds<B>,
     /// The blocks.
-    pub blocks: Vec<BsaRecBlock<B>>,
+    pub(crate) blocks: Vec<BsaRecBlock<B>>,
     #[module(skip)]
     config: BsaRecConfig,
 }
@@ -129,19 +128,14 @@ impl RecallerConfig for BsaRecConfig {
             let reason = format!("a window of max_len {} items has {most}", self.max_len);
             return Err(Error::invalid("frequencies", self.frequencies, reason));
         }
-        self.objective.validate(None)
+        Ok(())
     }
 
-    fn objective(&self) -> &Objective {
-        &self.objective
-    }
-
-    fn max_len(&self) -> usize {
-        self.max_len
-    }
-
-    fn table_precision(&self) -> TablePrecision {
-        self.table_precision
+    fn describe(&self) -> Description<'_> {
+        Description {
+            table_precision: self.table_precision,
+            ..Description::new(&self.objective, self.max_len)
+        }
     }
 
     fn build<B: Backend>(&self, items: usize, weights: &mut Weights<'_, B>) -> BsaRec<B> {
@@ -236,22 +230,6 @@ fn add<B: Backend>(
     layer_norm(norm, states.clone() + dropout.apply(more, config.dropout))
 }
 
-impl<B: Backend> Blocks<B> for BsaRec<B> {
-    fn forward(
-        &self,
-        _: &SequenceBatch<B>,
-        mut states: Tensor<B, 2>,
-        packing: &Packing<B>,
-        dropout: &mut Dropout,
-    ) -> Tensor<B, 2> {
-        let taps = self.config.taps();
-        for block in &self.blocks {
-            states = block.forward(states, packing, &taps, &self.config, dropout);
-        }
-        states
-    }
-}
-
 impl<B: Backend> SequenceRecaller<B> for BsaRec<B> {
     type Config = BsaRecConfig;
 
@@ -259,18 +237,27 @@ impl<B: Backend> SequenceRecaller<B> for BsaRec<B> {
         &self.config
     }
 
-    fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
-        self.ends.encode(histories, self)
+    fn items(&self) -> &ItemTable<B> {
+        &self.ends.embedding
     }
 
-    fn item_embeddings(&self) -> Tensor<B, 2> {
-        self.ends.embedding.val()
-    }
-
-    fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
-        let config = &self.config;
-        self.ends
-            .loss(batch, &config.objective, config.dropout, self)
+    fn states(
+        &self,
+        histories: &SequenceBatch<B>,
+        positions: Tensor<B, 1, Int>,
+        mut dropout: Dropout,
+    ) -> Tensor<B, 3> {
+        let (config, packing) = (&self.config, Packing::new(histories));
+        let mut states = self
+            .ends
+            .begin(histories, &packing, &mut dropout, config.dropout);
+        let taps = config.taps();
+        for block in &self.blocks {
+            states = block.forward(states, &packing, &taps, config, &mut dropout);
+        }
+        packing
+            .at(self.ends.end(states), positions)
+            .unsqueeze_dim(1)
     }
 }
 

@@ -5,16 +5,14 @@ use std::sync::Arc;
 use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend as BurnBackend;
+use burn::tensor::{Int, Tensor};
 use rayon::prelude::*;
 
-use super::parts::{
-    Blocks, Dropout, EndsSettings, Packing, SequenceEnds, Weights, layer_norm, linear,
-};
-use super::{Objective, RecallerConfig, SequenceRecaller, TablePrecision};
+use super::parts::{Dropout, EndsSettings, Packing, SequenceEnds, Weights, layer_norm, linear};
+use super::{Description, ItemTable, Objective, RecallerConfig, SequenceRecaller, TablePrecision};
 use crate::backend::{self, Activation, AttentionBiases, Backend};
-use crate::data::{SequenceBatch, TrainingBatch};
+use crate::data::SequenceBatch;
 use crate::{Result, checks};
 
 /// Into how many classes the time between two items falls.
@@ -81,7 +79,7 @@ pub struct HstuConfig {
 #[derive(Module, Debug)]
 pub struct Hstu<B: BurnBackend> {
     /// Item and position vectors, and what makes user vectors of states.
-    pub ends: SequenceEnds<B>,
+    pub(crate) ends: SequenceEnds<B>,
     /// The blocks.
     pub blocks: Vec<HstuBlock<B>>,
     #[module(skip)]
@@ -119,19 +117,15 @@ impl RecallerConfig for HstuConfig {
         ])?;
         checks::heads(self.heads, self.dim)?;
         checks::share("dropout", self.dropout)?;
-        self.objective.validate(None)
+        Ok(())
     }
 
-    fn objective(&self) -> &Objective {
-        &self.objective
-    }
-
-    fn max_len(&self) -> usize {
-        self.max_len
-    }
-
-    fn table_precision(&self) -> TablePrecision {
-        self.table_precision
+    fn describe(&self) -> Description<'_> {
+        Description {
+            table_precision: self.table_precision,
+            times: self.time_bias,
+            ..Description::new(&self.objective, self.max_len)
+        }
     }
 
     fn build<B: Backend>(&self, items: usize, weights: &mut Weights<'_, B>) -> Hstu<B> {
@@ -245,23 +239,6 @@ impl<B: Backend> HstuBlock<B> {
     }
 }
 
-impl<B: Backend> Blocks<B> for Hstu<B> {
-    fn forward(
-        &self,
-        histories: &SequenceBatch<B>,
-        mut states: Tensor<B, 2>,
-        packing: &Packing<B>,
-        dropout: &mut Dropout,
-    ) -> Tensor<B, 2> {
-        let config = &self.config;
-        let classes = time_classes(histories, config);
-        for block in &self.blocks {
-            states = block.forward(states, packing, &classes, config, dropout);
-        }
-        states
-    }
-}
-
 impl<B: Backend> SequenceRecaller<B> for Hstu<B> {
     type Config = HstuConfig;
 
@@ -269,22 +246,27 @@ impl<B: Backend> SequenceRecaller<B> for Hstu<B> {
         &self.config
     }
 
-    fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
-        self.ends.encode(histories, self)
+    fn items(&self) -> &ItemTable<B> {
+        &self.ends.embedding
     }
 
-    fn item_embeddings(&self) -> Tensor<B, 2> {
-        self.ends.embedding.val()
-    }
-
-    fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
-        let config = &self.config;
-        self.ends
-            .loss(batch, &config.objective, config.dropout, self)
-    }
-
-    fn needs_times(&self) -> bool {
-        self.config.time_bias
+    fn states(
+        &self,
+        histories: &SequenceBatch<B>,
+        positions: Tensor<B, 1, Int>,
+        mut dropout: Dropout,
+    ) -> Tensor<B, 3> {
+        let (config, packing) = (&self.config, Packing::new(histories));
+        let mut states = self
+            .ends
+            .begin(histories, &packing, &mut dropout, config.dropout);
+        let classes = time_classes(histories, config);
+        for block in &self.blocks {
+            states = block.forward(states, &packing, &classes, config, &mut dropout);
+        }
+        packing
+            .at(self.ends.end(states), positions)
+            .unsqueeze_dim(1)
     }
 }
 

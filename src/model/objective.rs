@@ -1,15 +1,14 @@
 //! What a model is trained for: losses, and how scores are made.
 
 use burn::config::Config;
-use burn::module::Param;
 use burn::tensor::activation::{elu, log_sigmoid, log_softmax, relu, sigmoid, softmax, softplus};
 use burn::tensor::backend::Backend as BurnBackend;
-use burn::tensor::{Bool, DType, Int, Tensor};
+use burn::tensor::{Bool, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::Similarity;
+use super::{ItemVectors, Similarity};
 use crate::backend::{self, Backend};
-use crate::data::{NegativeSampling, TrainingBatch};
+use crate::data::{NegativeSampling, Negatives, TrainingBatch};
 use crate::{Error, Result, checks};
 
 /// What a model is trained for: a loss over scores, and how the scores are made of user and item
@@ -118,40 +117,6 @@ pub enum ScoreActivation {
     Tanh,
 }
 
-/// Where an objective gets item vectors.
-pub trait ItemVectors<B: Backend> {
-    /// The number of items, padding not counted.
-    fn items(&self) -> usize;
-
-    /// All vectors `[items + 1, dim]`, in single precision as those of some are.
-    fn all(&self) -> Tensor<B, 2>;
-
-    /// Those of some items `[n]`, as `[n, dim]`.
-    fn of(&self, items: Tensor<B, 1, Int>) -> Tensor<B, 2>;
-}
-
-/// A table of item vectors, row 0 being padding.
-impl<B: Backend> ItemVectors<B> for Param<Tensor<B, 2>> {
-    fn items(&self) -> usize {
-        self.dims()[0] - 1
-    }
-
-    fn all(&self) -> Tensor<B, 2> {
-        let table = self.val();
-        match table.dtype() {
-            DType::F16 => {
-                let rows = Tensor::arange(0..table.dims()[0] as i64, &table.device());
-                backend::select_rows(table, rows)
-            }
-            _ => table,
-        }
-    }
-
-    fn of(&self, items: Tensor<B, 1, Int>) -> Tensor<B, 2> {
-        backend::select_rows(self.val(), items)
-    }
-}
-
 impl Objective {
     /// A softmax over the whole catalog of cosines, which are divided by `temperature`.
     pub fn cosine(temperature: f64) -> Self {
@@ -206,7 +171,7 @@ impl Objective {
     /// # Panics
     /// When the loss needs negatives and the batch has none; a
     /// [`Trainer`](crate::train::Trainer) gives what
-    /// [`SequenceRecaller::negatives`](super::SequenceRecaller::negatives) asks for.
+    /// [`negatives`](Self::negatives) asks for.
     pub fn mean_loss<B: Backend>(
         &self,
         users: Tensor<B, 2>,
@@ -221,24 +186,48 @@ impl Objective {
             }
             Loss::Sampled {
                 loss, activation, ..
-            } => (loss, activation),
+            } => (loss, *activation),
         };
         let negatives = batch
             .negatives
             .as_ref()
             .expect("a sampled loss has negatives");
-        if let (&SampledLoss::Softmax { log_q }, ScoreActivation::Linear, Some(places)) =
-            (loss, activation, &negatives.places_of_targets)
-        {
-            let device = users.device();
-            let padding = Tensor::zeros([1], &device);
-            let all = Tensor::cat(vec![padding, negatives.items.clone()], 0);
-            let vectors = self.similarity.prepare_tensor(items.of(all));
-            let none = Tensor::zeros([1], &device);
-            let correction =
-                log_q.then(|| Tensor::cat(vec![none, negatives.log_chances.clone()], 0));
-            return backend::softmax_cross_entropy(users, vectors, places.clone(), correction);
+        match (loss, activation, &negatives.places_of_targets) {
+            (&SampledLoss::Softmax { log_q }, ScoreActivation::Linear, Some(places)) => {
+                self.softmax_of_sample(users, items, negatives, places.clone(), log_q)
+            }
+            _ => loss.mean(self.sampled_scores(users, items, batch, negatives, activation)),
         }
+    }
+
+    /// The mean loss of a softmax over padding and the negatives, the targets standing at `places` of
+    /// these.
+    fn softmax_of_sample<B: Backend>(
+        &self,
+        users: Tensor<B, 2>,
+        items: &impl ItemVectors<B>,
+        negatives: &Negatives<B>,
+        places: Tensor<B, 1, Int>,
+        log_q: bool,
+    ) -> Tensor<B, 1> {
+        let device = users.device();
+        let padding = Tensor::zeros([1], &device);
+        let all = Tensor::cat(vec![padding, negatives.items.clone()], 0);
+        let vectors = self.similarity.prepare_tensor(items.of(all));
+        let none = Tensor::zeros([1], &device);
+        let correction = log_q.then(|| Tensor::cat(vec![none, negatives.log_chances.clone()], 0));
+        backend::softmax_cross_entropy(users, vectors, places, correction)
+    }
+
+    /// The scores of a batch's targets and negatives.
+    fn sampled_scores<B: Backend>(
+        &self,
+        users: Tensor<B, 2>,
+        items: &impl ItemVectors<B>,
+        batch: &TrainingBatch<B>,
+        negatives: &Negatives<B>,
+        activation: ScoreActivation,
+    ) -> SampledScores<B> {
         let [rows] = batch.targets.dims();
         let [count] = negatives.items.dims();
         let both = Tensor::cat(vec![batch.targets.clone(), negatives.items.clone()], 0);
@@ -247,27 +236,16 @@ impl Objective {
         let of_negatives = vectors.narrow(0, rows, count);
         let positive = (users.clone() * of_targets).sum_dim(1);
         let negative = users.matmul(of_negatives.transpose());
-        let is_target = (batch
-            .targets
-            .clone()
-            .unsqueeze_dim::<2>(1)
-            .expand([rows, count]))
-        .equal(
-            negatives
-                .items
-                .clone()
-                .unsqueeze_dim::<2>(0)
-                .expand([rows, count]),
-        );
-        let scores = SampledScores {
+        let targets = batch.targets.clone().unsqueeze_dim::<2>(1);
+        let drawn = negatives.items.clone().unsqueeze_dim::<2>(0);
+        SampledScores {
             positive: activation.apply(positive),
             negative: activation.apply(negative),
-            is_target,
+            is_target: (targets.expand([rows, count])).equal(drawn.expand([rows, count])),
             log_chances: negatives.log_chances.clone(),
             log_chances_of_targets: negatives.log_chances_of_targets.clone(),
             items: items.items(),
-        };
-        loss.mean(scores)
+        }
     }
 
     /// Similarities as logits, or vectors whose similarities are to be logits.

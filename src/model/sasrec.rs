@@ -3,18 +3,17 @@
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{LayerNorm, Linear};
-use burn::tensor::Tensor;
 use burn::tensor::activation::{sigmoid, silu};
 use burn::tensor::backend::Backend as BurnBackend;
+use burn::tensor::{Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::parts::{
-    Blocks, Dropout, EndsSettings, Packing, SequenceEnds, Weights, causal_attention, layer_norm,
-    linear,
+    Dropout, EndsSettings, Packing, SequenceEnds, Weights, causal_attention, layer_norm, linear,
 };
-use super::{Objective, RecallerConfig, SequenceRecaller, TablePrecision};
+use super::{Description, ItemTable, Objective, RecallerConfig, SequenceRecaller, TablePrecision};
 use crate::backend::{Activation, Backend};
-use crate::data::{SequenceBatch, TrainingBatch};
+use crate::data::SequenceBatch;
 use crate::{Result, checks};
 
 /// The settings of [`SasRec`].
@@ -103,9 +102,9 @@ pub enum Block {
 #[derive(Module, Debug)]
 pub struct SasRec<B: BurnBackend> {
     /// Item and position vectors, and what makes user vectors of states.
-    pub ends: SequenceEnds<B>,
+    pub(crate) ends: SequenceEnds<B>,
     /// The blocks.
-    pub blocks: Vec<TransformerBlock<B>>,
+    pub(crate) blocks: Vec<TransformerBlock<B>>,
     #[module(skip)]
     config: SasRecConfig,
 }
@@ -147,19 +146,14 @@ impl RecallerConfig for SasRecConfig {
         ])?;
         checks::heads(self.heads, self.dim)?;
         checks::share("dropout", self.dropout)?;
-        self.objective.validate(None)
+        Ok(())
     }
 
-    fn objective(&self) -> &Objective {
-        &self.objective
-    }
-
-    fn max_len(&self) -> usize {
-        self.max_len
-    }
-
-    fn table_precision(&self) -> TablePrecision {
-        self.table_precision
+    fn describe(&self) -> Description<'_> {
+        Description {
+            table_precision: self.table_precision,
+            ..Description::new(&self.objective, self.max_len)
+        }
     }
 
     fn build<B: Backend>(&self, items: usize, weights: &mut Weights<'_, B>) -> SasRec<B> {
@@ -267,22 +261,6 @@ fn add<B: Backend>(
     states + dropout.apply(more, config.dropout)
 }
 
-impl<B: Backend> Blocks<B> for SasRec<B> {
-    fn forward(
-        &self,
-        _: &SequenceBatch<B>,
-        mut states: Tensor<B, 2>,
-        packing: &Packing<B>,
-        dropout: &mut Dropout,
-    ) -> Tensor<B, 2> {
-        let config = &self.config;
-        for block in &self.blocks {
-            states = block.forward(states, packing, config, dropout);
-        }
-        states
-    }
-}
-
 impl<B: Backend> SequenceRecaller<B> for SasRec<B> {
     type Config = SasRecConfig;
 
@@ -290,17 +268,25 @@ impl<B: Backend> SequenceRecaller<B> for SasRec<B> {
         &self.config
     }
 
-    fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
-        self.ends.encode(histories, self)
+    fn items(&self) -> &ItemTable<B> {
+        &self.ends.embedding
     }
 
-    fn item_embeddings(&self) -> Tensor<B, 2> {
-        self.ends.embedding.val()
-    }
-
-    fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
-        let config = &self.config;
-        self.ends
-            .loss(batch, &config.objective, config.dropout, self)
+    fn states(
+        &self,
+        histories: &SequenceBatch<B>,
+        positions: Tensor<B, 1, Int>,
+        mut dropout: Dropout,
+    ) -> Tensor<B, 3> {
+        let (config, packing) = (&self.config, Packing::new(histories));
+        let mut states = self
+            .ends
+            .begin(histories, &packing, &mut dropout, config.dropout);
+        for block in &self.blocks {
+            states = block.forward(states, &packing, config, &mut dropout);
+        }
+        packing
+            .at(self.ends.end(states), positions)
+            .unsqueeze_dim(1)
     }
 }

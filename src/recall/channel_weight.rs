@@ -8,7 +8,8 @@ settings! {
     #[derive(Copy)]
     #[serde(default, deny_unknown_fields)]
     pub struct ChannelWeight {
-        /// How much its ranks or scores count; with 0 it adds nothing. Not all channels may weigh 0.
+        /// How much its ranks or scores count; with 0 it adds nothing. Not all channels may weigh
+        /// 0.
         pub weight: f64 = 1.0, with_weight;
         /// How many items of every list are its own, for [`Fusion::Quotas`](super::Fusion::Quotas).
         pub quota: usize = 50, with_quota;

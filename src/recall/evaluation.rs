@@ -3,13 +3,11 @@
 use crate::data::{Cases, Catalog, Seen, User};
 use crate::eval::{Report, Scorer};
 use crate::index::Filter;
+use crate::retrieve::BATCH;
 use crate::{Error, Result};
 
 use super::channel::{RecallChannel, recall_of_catalog};
 use super::seen::SeenItems;
-
-/// How many cases a channel is asked about at a time.
-const BATCH: usize = 512;
 
 /// How held-out users are evaluated: full ranking over the whole catalog, cut at each of some ks.
 ///

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use crate::data::{Case, Cases, ItemIndex, Seen, User};
 use crate::index::Filter;
+use crate::retrieve::BATCH;
 use crate::settings::settings;
 use crate::{Error, Result};
 
@@ -19,9 +20,6 @@ const STEPS: [f64; 9] = [0.0, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.0, 4.0];
 
 /// How often all weights are gone through.
 const ROUNDS: usize = 4;
-
-/// How many cases are asked for at a time.
-const BATCH: usize = 512;
 
 settings! {
     /// How [`RecallStage::learn_weights`] goes about it.

@@ -4,7 +4,7 @@ use ndarray::Array2;
 
 use crate::backend::Backend;
 use crate::data::{Catalog, SequenceBatch, User, check_known};
-use crate::model::SequenceRecaller;
+use crate::model::{Description, RecallerConfig, SequenceRecaller};
 use crate::{Error, Result, checks::same_length};
 
 use super::vectors::user_vectors;
@@ -94,12 +94,12 @@ pub struct ModelEncoder<B: Backend, M> {
 impl<B: Backend, M: SequenceRecaller<B>> ModelEncoder<B, M> {
     /// An encoder of a model, on the device where the model is.
     pub fn new(model: M) -> Self {
-        let embeddings = model.item_embeddings();
-        let [rows, dim] = embeddings.dims();
+        let items = model.items();
+        let (device, items, dim) = (items.device(), items.items(), items.dim());
         Self {
-            device: embeddings.device(),
+            device,
             model,
-            items: rows.saturating_sub(1),
+            items,
             dim,
         }
     }
@@ -111,29 +111,35 @@ impl<B: Backend, M: SequenceRecaller<B>> UserEncoder for ModelEncoder<B, M> {
     }
 
     fn encode(&self, users: &[User<'_>]) -> Result<Array2<f32>> {
-        let model = &self.model;
         check_known(users.iter().copied(), self.items)?;
+        let Description {
+            max_len,
+            times,
+            user_features,
+            ..
+        } = self.model.config().describe();
         let lacks_times = |user: &User<'_>| user.times().is_empty();
-        if model.needs_times()
-            && let Some(row) = users.iter().position(lacks_times)
-        {
+        if times && let Some(row) = users.iter().position(lacks_times) {
             return Err(Error::TimesMissing { row });
         }
-        let expected = model.user_features();
         let lacks_features = |user: &User<'_>| user.features().is_empty();
-        if expected > 0
+        if user_features > 0
             && let Some(row) = users.iter().position(lacks_features)
         {
-            return Err(Error::FeaturesMissing { row, expected });
+            return Err(Error::FeaturesMissing {
+                row,
+                expected: user_features,
+            });
         }
-        let batch = SequenceBatch::<B>::new(users.iter().copied(), model.max_len(), &self.device)?;
-        batch.check_features(expected)?;
-        Ok(user_vectors(model, &batch))
+        let batch = SequenceBatch::<B>::new(users.iter().copied(), max_len, &self.device)?;
+        batch.check_features(user_features)?;
+        Ok(user_vectors(&self.model, &batch))
     }
 
     fn check_catalog(&self, catalog: &Catalog) -> Result<()> {
         same_length("items of the model", catalog.len(), self.items)?;
-        let (features, named) = (self.model.user_features(), catalog.user_features().len());
+        let features = self.model.config().describe().user_features;
+        let named = catalog.user_features().len();
         if features == 0 || named == features {
             return Ok(());
         }

@@ -7,6 +7,6 @@ mod vectors;
 
 pub use device_index::{DeviceIndex, exact_index};
 pub use encoder::{ModelEncoder, UserEncoder};
-pub(crate) use nearest::nearest_items;
+pub(crate) use nearest::{BATCH, nearest_items};
 pub(crate) use vectors::check_items;
 pub use vectors::{item_vectors, user_vectors};

@@ -6,6 +6,9 @@ use crate::index::{Filter, Hits, VectorIndex};
 
 use super::encoder::UserEncoder;
 
+/// How many users are encoded, searched for or asked for at a time.
+pub(crate) const BATCH: usize = 512;
+
 /// The items nearest to each user's vector, or to any of their vectors; none for a user without
 /// items.
 pub(crate) fn nearest_items(

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::backend::{Backend, check_device};
 use crate::data::Catalog;
 use crate::files::write_file;
-use crate::model::{RecallerConfig, SequenceRecaller, Similarity};
+use crate::model::{RecallerConfig, SequenceRecaller, Similarity, drawn};
 use crate::{Error, Result};
 
 use super::run_folder::{self, RUN_FORMAT_VERSION, read_checked, read_manifest};
@@ -84,7 +84,7 @@ pub struct Run<B: Backend, C: RecallerConfig> {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Manifest {
+struct ModelManifest {
     format_version: u32,
     model: String,
     similarity: Similarity,
@@ -127,7 +127,7 @@ impl WrittenCatalog {
 /// As [`Run::load`].
 pub(super) fn model_name(version: &Path, files: &ModelFiles) -> Result<String> {
     let path = version.join(&files.manifest);
-    let Manifest { model, .. } = read_manifest(&path, RUN_FORMAT_VERSION)?;
+    let ModelManifest { model, .. } = read_manifest(&path, RUN_FORMAT_VERSION)?;
     Ok(model)
 }
 
@@ -175,10 +175,10 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
             .get_bytes()
             .map_err(|error| unwritable(error.to_string()))?;
         let config = burn::config::config_to_json(&self.config).into_bytes();
-        let manifest = Manifest {
+        let manifest = ModelManifest {
             format_version: RUN_FORMAT_VERSION,
             model: C::NAME.to_owned(),
-            similarity: self.model.similarity(),
+            similarity: self.model.config().describe().similarity,
             items: catalog.items,
             fingerprint: catalog.fingerprint,
             checksums: Checksums {
@@ -217,7 +217,7 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
         device: &B::Device,
     ) -> Result<Self> {
         let manifest_path = path.join(&files.manifest);
-        let manifest: Manifest = read_manifest(&manifest_path, RUN_FORMAT_VERSION)?;
+        let manifest: ModelManifest = read_manifest(&manifest_path, RUN_FORMAT_VERSION)?;
         if manifest.model != C::NAME {
             return Err(damaged(
                 &manifest_path,
@@ -236,7 +236,7 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
             }
         };
         let weights = read(&files.weights, manifest.checksums.weights)?;
-        let mut model = config.init_for_loading::<B>(catalog.len(), device)?;
+        let mut model = drawn::<B, C>(&config, catalog.len(), 0, device)?;
         let mut store = SafetensorsStore::from_bytes(Some(weights));
         model
             .load_from(&mut store)
@@ -245,13 +245,14 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
             let reason = "its catalog is another one than that in catalog.json";
             return Err(damaged(&manifest_path, reason));
         }
-        if model.similarity() != manifest.similarity || catalog.len() != manifest.items {
+        let similarity = config.describe().similarity;
+        if similarity != manifest.similarity || catalog.len() != manifest.items {
             let reason = format!(
                 "it names {} items compared by {}, and the other files hold {} by {}",
                 manifest.items,
                 manifest.similarity,
                 catalog.len(),
-                model.similarity()
+                similarity
             );
             return Err(damaged(&manifest_path, reason));
         }

@@ -114,7 +114,9 @@ impl StagePlan {
             });
         }
         let features = data.catalog.user_features();
-        if run.model.user_features() > 0 && features != run.catalog.user_features() {
+        if run.model.config().describe().user_features > 0
+            && features != run.catalog.user_features()
+        {
             let reason = format!(
                 "those of the stage's data are {features:?}; take the catalog of the same split"
             );

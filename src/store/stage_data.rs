@@ -57,7 +57,7 @@ impl StageModel {
     pub fn new<B: Backend, M: SequenceRecaller<B>>(model: M) -> Self {
         Self {
             item_vectors: item_vectors(&model),
-            user_features: model.user_features(),
+            user_features: model.config().describe().user_features,
             encoder: Arc::new(ModelEncoder::<B, M>::new(model)),
             trained_by: None,
             write: None,

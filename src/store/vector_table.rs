@@ -133,12 +133,6 @@ impl VectorTable {
     /// written.
     #[cfg(feature = "parquet")]
     pub fn save_parquet(&self, path: impl AsRef<Path>) -> Result<()> {
-        use std::sync::Arc;
-
-        use arrow_array::{
-            ArrayRef, FixedSizeListArray, Float32Array, Int64Array, RecordBatch, StringArray,
-        };
-        use arrow_schema::{DataType, Field};
         use parquet::arrow::ArrowWriter;
         use parquet::basic::{Compression, Encoding};
         use parquet::file::metadata::KeyValue;
@@ -149,35 +143,7 @@ impl VectorTable {
         const MARK: &str = "seqrec.vectors";
 
         let path = path.as_ref();
-        let dim = i32::try_from(self.vectors.ncols()).map_err(|_| {
-            Error::invalid(
-                "dim",
-                self.vectors.ncols(),
-                "a column of lists takes fewer numbers",
-            )
-        })?;
-        let integers: Option<Vec<i64>> = (self.ids.iter())
-            .map(|id| match id {
-                ExternalId::Integer(id) => Some(*id),
-                ExternalId::Text(_) => None,
-            })
-            .collect();
-        let integers = integers.map(Int64Array::from);
-        let values: Vec<f32> = self.vectors.iter().copied().collect();
-        let values = Float32Array::from(values);
-        let unwritable = |error: String| Error::io("write", path)(std::io::Error::other(error));
-        let item = Arc::new(Field::new("item", DataType::Float32, false));
-        let vectors = FixedSizeListArray::try_new(item, dim, Arc::new(values), None)
-            .map_err(|error| unwritable(error.to_string()))?;
-        let ids: ArrayRef = match integers {
-            Some(integers) => Arc::new(integers),
-            None => Arc::new(StringArray::from_iter_values(
-                self.ids.iter().map(ToString::to_string),
-            )),
-        };
-        let columns = [("id", ids), ("vector", Arc::new(vectors) as ArrayRef)];
-        let batch =
-            RecordBatch::try_from_iter(columns).map_err(|error| unwritable(error.to_string()))?;
+        let batch = self.to_batch(path)?;
         // Learned numbers repeat too little for a dictionary or a packer.
         let properties = WriterProperties::builder()
             .set_compression(Compression::UNCOMPRESSED)
@@ -199,6 +165,43 @@ impl VectorTable {
             writer.close()?;
             Ok(())
         })
+    }
+}
+
+#[cfg(feature = "parquet")]
+impl VectorTable {
+    /// The table as Arrow has it, to be written to a file.
+    fn to_batch(&self, path: &Path) -> Result<arrow_array::RecordBatch> {
+        use std::sync::Arc;
+
+        use arrow_array::{
+            ArrayRef, FixedSizeListArray, Float32Array, Int64Array, RecordBatch, StringArray,
+        };
+        use arrow_schema::{ArrowError, DataType, Field};
+
+        let dim = i32::try_from(self.vectors.ncols()).map_err(|_| {
+            let reason = "a column of lists takes fewer numbers";
+            Error::invalid("dim", self.vectors.ncols(), reason)
+        })?;
+        let integers: Option<Vec<i64>> = (self.ids.iter())
+            .map(|id| match id {
+                ExternalId::Integer(id) => Some(*id),
+                ExternalId::Text(_) => None,
+            })
+            .collect();
+        let ids: ArrayRef = match integers {
+            Some(integers) => Arc::new(Int64Array::from(integers)),
+            None => Arc::new(StringArray::from_iter_values(
+                self.ids.iter().map(ToString::to_string),
+            )),
+        };
+        let values: Vec<f32> = self.vectors.iter().copied().collect();
+        let values = Arc::new(Float32Array::from(values));
+        let item = Arc::new(Field::new("item", DataType::Float32, false));
+        let unwritable = |error: ArrowError| Error::io("write", path)(std::io::Error::other(error));
+        let vectors = FixedSizeListArray::try_new(item, dim, values, None).map_err(unwritable)?;
+        let columns = [("id", ids), ("vector", Arc::new(vectors) as ArrayRef)];
+        RecordBatch::try_from_iter(columns).map_err(unwritable)
     }
 }
 

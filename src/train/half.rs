@@ -73,7 +73,7 @@ pub(super) fn check_half_tables<B: Backend>(
              precision take lazy or row_wise",
         ));
     }
-    if model.config().objective().loss == Loss::Softmax {
+    if model.config().describe().objective.loss == Loss::Softmax {
         return Err(Error::invalid(
             "objective.loss",
             "softmax",

@@ -12,6 +12,7 @@ mod gradients;
 mod graph_turn;
 mod half;
 mod identity;
+mod matched_rows;
 mod model_optimizer;
 mod new_items;
 mod observer;
@@ -24,6 +25,7 @@ mod schedule;
 mod stretch;
 mod tables;
 mod trainer;
+mod training;
 mod warm_start;
 
 pub use adagrad::Adagrad;

@@ -100,7 +100,7 @@ impl<B: TrainingBackend> ModelOptimizer<B> {
         model: M,
         gradients: ModelGradients<B>,
     ) -> M {
-        model.map(&mut Step {
+        model.map(&mut ParameterStep {
             optimizer: self.optimizer,
             tables: self.tables,
             states: &mut self.states,
@@ -128,7 +128,7 @@ impl<B: TrainingBackend> ModelOptimizer<B> {
 }
 
 /// A step over all parameters.
-struct Step<'a, B: TrainingBackend> {
+struct ParameterStep<'a, B: TrainingBackend> {
     optimizer: Optimizer,
     tables: Tables,
     states: &'a mut States<B>,
@@ -136,7 +136,7 @@ struct Step<'a, B: TrainingBackend> {
     learning_rate: LearningRate,
 }
 
-impl<B: TrainingBackend> ModuleMapper<B> for Step<'_, B> {
+impl<B: TrainingBackend> ModuleMapper<B> for ParameterStep<'_, B> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
         let (id, tensor, mapper) = param.consume();
         let whole = self.gradients.whole.remove::<B::InnerBackend, D>(id);
@@ -178,7 +178,7 @@ impl<B: Backend, const D: usize> Gradient<B, D> {
     }
 }
 
-impl<B: TrainingBackend> Step<'_, B> {
+impl<B: TrainingBackend> ParameterStep<'_, B> {
     /// A parameter and its state after the step.
     fn moved<const D: usize>(
         &self,

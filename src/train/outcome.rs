@@ -1,5 +1,6 @@
 //! What training gives.
 
+use super::checkpoint::Progress;
 use super::observer::EpochReport;
 
 /// Why training ended.
@@ -38,4 +39,17 @@ pub struct Trained<M> {
     pub train_seconds: f64,
     /// Why training ended.
     pub stop: StopReason,
+}
+
+impl<M> Trained<M> {
+    /// The best weights of a training, and how it came to them.
+    pub(super) fn new(model: M, progress: Progress, stop: StopReason) -> Self {
+        Self {
+            model,
+            best_epoch: progress.best_epoch,
+            epochs: progress.epochs,
+            train_seconds: progress.train_seconds,
+            stop,
+        }
+    }
 }

@@ -14,8 +14,8 @@ use crate::{Result, checks};
 use super::{MatrixFactorization, normal};
 
 settings! {
-    /// A [`MatrixFactorization`] by alternating least squares (iALS). The default of `confidence` was
-    /// chosen on validation splits (docs/benchmarks.md).
+    /// A [`MatrixFactorization`] by alternating least squares (iALS). The default of `confidence`
+    /// was chosen on validation splits (docs/benchmarks.md).
     pub struct AlsConfig {
         /// The size of vectors.
         pub dim: usize = 64, with_dim;

@@ -12,8 +12,8 @@ use crate::{Result, checks};
 use super::{MatrixFactorization, normal};
 
 settings! {
-    /// A [`MatrixFactorization`] by Bayesian personalized ranking (BPR). The default of `dim` was chosen on
-    /// validation splits (docs/benchmarks.md).
+    /// A [`MatrixFactorization`] by Bayesian personalized ranking (BPR). The default of `dim` was
+    /// chosen on validation splits (docs/benchmarks.md).
     pub struct BprConfig {
         /// The size of vectors.
         pub dim: usize = 32, with_dim;

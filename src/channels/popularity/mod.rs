@@ -16,10 +16,10 @@ use crate::{Error, Result, checks};
 
 use crate::recall::{Candidate, Candidates, Reason, RecallChannel};
 
-use clock::Clock;
-use tally::{Ranked, Row, Tally};
+use clock::DataClock;
+use tally::{LogRow, Ranked, Tally};
 
-pub use config::{Measure, PopularityConfig};
+pub use config::{InteractionWeight, PopularityConfig};
 
 /// After how many observed interactions, or how long, the lists are put in order again.
 const OBSERVED: usize = 256;
@@ -35,7 +35,7 @@ const AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 /// interactions say so: one from a machine whose clock is ahead moves nothing.
 ///
 /// ```
-/// use seqrec::channels::{Measure, PopularityConfig};
+/// use seqrec::channels::{InteractionWeight, PopularityConfig};
 /// use seqrec::data::{Catalog, Interaction, Interactions, ItemIndex, User};
 /// use seqrec::recall::RecallChannel;
 ///
@@ -50,7 +50,7 @@ const AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 /// let catalog = Catalog::from_ids(["pen", "desk"].map(Into::into))?;
 /// let everyone = |_: &_| Vec::new();
 /// let bought = PopularityConfig::new().fit_log(&log, &catalog, everyone)?;
-/// let config = PopularityConfig::new().with_measure(Measure::Value);
+/// let config = PopularityConfig::new().with_measure(InteractionWeight::Value);
 /// let revenue = config.fit_log(&log, &catalog, everyone)?;
 /// let nobody = [User::default()];
 /// assert_eq!(bought.recall(&nobody, 1, None)?.items(0), [ItemIndex::new(1)]);
@@ -87,7 +87,7 @@ impl PopularityConfig {
     ///
     /// # Errors
     /// [`Error::InvalidValue`] for the first invalid setting, [`by_segment`](Self::by_segment),
-    /// event types and [`Measure::Value`] among them, and [`Error::UnknownItem`] for sequences of
+    /// event types and [`InteractionWeight::Value`] among them, and [`Error::UnknownItem`] for sequences of
     /// other items than the catalog's.
     pub fn fit(&self, sequences: &TrainingSequences, catalog: &Catalog) -> Result<Popularity> {
         if self.by_segment {
@@ -129,7 +129,7 @@ impl PopularityConfig {
             let item = items[log.item_numbers()[row] as usize]?;
             let event = log.event(row);
             let counts = wanted.is_empty() || event.is_some_and(|event| wanted.contains(event));
-            counts.then(|| Row {
+            counts.then(|| LogRow {
                 item,
                 time: log.times()[row],
                 value: log.value(row),
@@ -144,7 +144,7 @@ impl PopularityConfig {
     ///
     /// # Errors
     /// [`Error::InvalidValue`] for the first invalid setting, event types and
-    /// [`Measure::Value`] among them.
+    /// [`InteractionWeight::Value`] among them.
     pub fn fit_segments(
         &self,
         sequences: &TrainingSequences,
@@ -154,7 +154,7 @@ impl PopularityConfig {
             let reason = "sequences have no event types; count a log of interactions";
             return Err(Error::invalid("events", event, reason));
         }
-        if self.measure == Measure::Value {
+        if self.measure == InteractionWeight::Value {
             let reason = "sequences have no values; count a log of interactions";
             return Err(Error::invalid("measure", "value", reason));
         }
@@ -168,7 +168,7 @@ impl PopularityConfig {
             .enumerate()
             .flat_map(|(sequence, segments)| {
                 let history = sequences.history(sequence);
-                (history.items().iter().enumerate()).map(move |(place, &item)| Row {
+                (history.items().iter().enumerate()).map(move |(place, &item)| LogRow {
                     item,
                     time: history.times().get(place).copied().unwrap_or(0.0),
                     value: None,
@@ -181,14 +181,14 @@ impl PopularityConfig {
 
 impl Popularity {
     fn of_rows<'a>(
-        rows: impl Iterator<Item = Row<'a>> + Clone,
+        rows: impl Iterator<Item = LogRow<'a>> + Clone,
         config: &PopularityConfig,
     ) -> Result<Self> {
         for (field, value) in [("window", config.window), ("half_life", config.half_life)] {
             value.map_or(Ok(()), |value| checks::positive(field, value))?;
         }
         // The window is counted from the end, which is looked for first.
-        let clock = Clock::of_log(rows.clone().map(|row| row.time));
+        let clock = DataClock::of_log(rows.clone().map(|row| row.time));
         let now = clock.now();
         let mut tally = Tally {
             clock,
@@ -262,7 +262,7 @@ impl RecallChannel for Popularity {
         if !events.is_empty() && !event.is_some_and(|event| events.contains(event)) {
             return;
         }
-        let row = Row {
+        let row = LogRow {
             item,
             time: interaction.time,
             value: interaction.value,

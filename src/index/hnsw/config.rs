@@ -9,8 +9,8 @@ settings! {
     #[derive(Eq)]
     #[serde(default, deny_unknown_fields)]
     pub struct HnswConfig {
-        /// How many neighbors a point has on each layer but the lowest, which has twice as many (the
-        /// paper's M), `2..=256`.
+        /// How many neighbors a point has on each layer but the lowest, which has twice as many
+        /// (the paper's M), `2..=256`.
         #[doc(alias = "neighbors")]
         pub m: usize = 16, with_m;
         /// How many candidates are weighed when a point is added (efConstruction).

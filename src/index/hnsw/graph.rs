@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::beam::{Beam, Near};
+use super::beam::{Beam, NearPoint};
 use super::dominant::Dominant;
 use super::twins::{NONE, Twins};
 use super::visited::Visited;
@@ -244,8 +244,8 @@ impl Graph {
         entry: u32,
         layers: std::ops::Range<usize>,
         walk: &mut Walk,
-    ) -> Near {
-        let mut near = Near {
+    ) -> NearPoint {
+        let mut near = NearPoint {
             point: entry,
             score: self.score_one(target, entry),
         };
@@ -259,7 +259,7 @@ impl Graph {
                 let before = near.point;
                 for (&point, &score) in walk.ahead.iter().zip(&walk.scores) {
                     if score > near.score {
-                        near = Near { score, point };
+                        near = NearPoint { score, point };
                     }
                 }
                 if near.point == before {
@@ -274,7 +274,7 @@ impl Graph {
     pub(super) fn search_layer(
         &self,
         target: &Target<'_>,
-        near: Near,
+        near: NearPoint,
         layer: usize,
         ef: usize,
         walk: &mut Walk,
@@ -297,7 +297,7 @@ impl Graph {
     pub(super) fn search_wanted(
         &self,
         target: &Target<'_>,
-        near: Near,
+        near: NearPoint,
         ef: usize,
         wanted: impl Fn(u32) -> bool,
         found: &mut Beam,
@@ -332,7 +332,7 @@ impl Graph {
         }
     }
 
-    fn begin(&self, near: Near, ef: usize, walk: &mut Walk) {
+    fn begin(&self, near: NearPoint, ef: usize, walk: &mut Walk) {
         walk.visited.begin(self.len());
         walk.visited.insert(near.point);
         walk.beam.begin(ef);

@@ -4,7 +4,7 @@ use ndarray::ArrayView2;
 use rayon::prelude::*;
 
 use super::search::largest_sensible_ef;
-use super::{HnswIndex, State};
+use super::{GraphState, HnswIndex};
 use crate::index::{Hits, VectorIndex, check_queries};
 use crate::kernels::top_k;
 use crate::{Error, Result};
@@ -136,7 +136,7 @@ impl HnswIndex {
     }
 }
 
-impl State {
+impl GraphState {
     /// The k best items for a query, with their scores.
     fn best(&self, query: &[f32], k: usize) -> Vec<top_k::Scored> {
         let graph = &self.graph;

@@ -15,7 +15,7 @@ use crate::backend::{self, Backend};
 
 pub use attention::causal_attention;
 pub use dropout::Dropout;
-pub use ends::{Blocks, EndsSettings, SequenceEnds};
+pub(crate) use ends::{EndsSettings, SequenceEnds};
 pub use gru::GruLayer;
 pub use layers::{layer_norm, linear};
 pub use packing::Packing;

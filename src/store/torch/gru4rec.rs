@@ -6,7 +6,7 @@ use burn::module::Param;
 use burn::tensor::Tensor;
 use ndarray::{Array1, Array2, ArrayView2, s};
 
-use super::weights::{TorchWeights, items, parameter};
+use super::weights::{TorchWeights, item_table, items, parameter};
 use crate::backend::Backend;
 use crate::model::parts::GruLayer;
 use crate::model::{Gru4Rec, Gru4RecConfig, InputEmbedding, Objective, RecallerConfig, Similarity};
@@ -128,7 +128,7 @@ impl TorchGru4Rec {
         self.build(found, device)
     }
 
-    fn build<B: Backend>(&self, found: Found, device: &B::Device) -> Result<Gru4Rec<B>> {
+    fn build<B: Backend>(&self, found: TorchGru, device: &B::Device) -> Result<Gru4Rec<B>> {
         let dot = self.objective.similarity == Similarity::Dot;
         if !dot && found.biases.is_some() {
             let reason = "a layer or biases between states and scores are no cosine's";
@@ -138,7 +138,7 @@ impl TorchGru4Rec {
         // Biases become one more value of the items' vectors, which a unit of the last layer that is
         // always 1 is multiplied by.
         let one = found.biases.as_ref().map(|_| last);
-        let sizes = found.layers.iter().map(Layer::size);
+        let sizes = found.layers.iter().map(TorchGruLayer::size);
         let dim = sizes
             .max()
             .unwrap_or(0)
@@ -183,20 +183,20 @@ impl TorchGru4Rec {
             };
             layer.fill(ours, dim, inputs, one, device);
         }
-        model.embedding = parameter(outputs, device);
-        model.input_embedding = inputs.map(|table| parameter(table, device));
+        model.embedding = item_table(outputs, device);
+        model.input_embedding = inputs.map(|table| item_table(table, device));
         Ok(model)
     }
 }
 
 /// What a checkpoint was found to hold.
-struct Found {
+struct TorchGru {
     /// What items are scored by, a row each.
     outputs: Array2<f32>,
     /// What is added to their scores, which are then no cosines.
     biases: Option<Array1<f32>>,
     inputs: Inputs,
-    layers: Vec<Layer>,
+    layers: Vec<TorchGruLayer>,
     /// Whether row 0 of tables is padding.
     padded: bool,
 }
@@ -210,7 +210,7 @@ enum Inputs {
 }
 
 /// A GRU layer as PyTorch has it, its gates in the order reset, update, new.
-struct Layer {
+struct TorchGruLayer {
     /// `[3 * hidden, inputs]`; none where inputs are products already.
     input: Option<Array2<f32>>,
     /// `[3 * hidden, hidden]`.
@@ -222,7 +222,7 @@ struct Layer {
 /// What keeps a gate at 0 or 1, and a hyperbolic tangent at 1, in single precision.
 const SATURATED: f32 = 100.0;
 
-impl Layer {
+impl TorchGruLayer {
     fn size(&self) -> usize {
         self.hidden.ncols()
     }
@@ -280,7 +280,7 @@ fn widen_gates(gates: ArrayView2<'_, f32>, rows: usize, dim: usize) -> Array2<f3
     wide
 }
 
-fn authors(weights: &TorchWeights) -> Result<Found> {
+fn authors(weights: &TorchWeights) -> Result<TorchGru> {
     let outputs = weights.table("Wy.weight", None)?;
     let biases = weights.matrix("By.weight", outputs.nrows(), 1)?;
     let biases = biases.column(0).to_owned();
@@ -313,12 +313,12 @@ fn authors(weights: &TorchWeights) -> Result<Found> {
         if !layers.is_empty() && !weights.has(&name("weight_hh")) {
             break;
         }
-        let layer = Layer::read(weights, name, size)?;
+        let layer = TorchGruLayer::read(weights, name, size)?;
         size = layer.size();
         layers.push(layer);
     }
     check_outputs(size, outputs.ncols())?;
-    Ok(Found {
+    Ok(TorchGru {
         biases: Some(biases).filter(|biases| biases.iter().any(|&bias| bias != 0.0)),
         outputs,
         inputs,
@@ -329,7 +329,7 @@ fn authors(weights: &TorchWeights) -> Result<Found> {
 
 /// The author's first layer on items without vectors: its gates lie in the order new, reset,
 /// update, and its update gate says how much is new where PyTorch's says how much is kept.
-fn one_hot(weights: &TorchWeights, items: usize) -> Result<(Layer, Array2<f32>)> {
+fn one_hot(weights: &TorchWeights, items: usize) -> Result<(TorchGruLayer, Array2<f32>)> {
     let hidden = weights.table("GE.Wh0", None)?;
     let size = hidden.nrows();
     let ordered = |table: Array2<f32>| {
@@ -342,7 +342,7 @@ fn one_hot(weights: &TorchWeights, items: usize) -> Result<(Layer, Array2<f32>)>
     let hidden = ordered(weights.matrix("GE.Wh0", size, 3 * size)?);
     let biases = weights.vector("GE.Bh0", 3 * size)?;
     let biases = ordered(biases.insert_axis(ndarray::Axis(0)));
-    let layer = Layer {
+    let layer = TorchGruLayer {
         input: None,
         hidden: hidden.t().to_owned(),
         input_bias: biases.row(0).to_owned(),
@@ -351,7 +351,7 @@ fn one_hot(weights: &TorchWeights, items: usize) -> Result<(Layer, Array2<f32>)>
     Ok((layer, products))
 }
 
-fn plain(weights: &TorchWeights, items: &str, gru: &str, dense: Option<&str>) -> Result<Found> {
+fn plain(weights: &TorchWeights, items: &str, gru: &str, dense: Option<&str>) -> Result<TorchGru> {
     let vectors = weights.table(&format!("{items}.weight"), None)?;
     let mut layers = Vec::new();
     let mut size = vectors.ncols();
@@ -360,13 +360,13 @@ fn plain(weights: &TorchWeights, items: &str, gru: &str, dense: Option<&str>) ->
         if place > 0 && !weights.has(&name("weight_hh")) {
             break;
         }
-        let layer = Layer::read(weights, name, size)?;
+        let layer = TorchGruLayer::read(weights, name, size)?;
         size = layer.size();
         layers.push(layer);
     }
     let Some(dense) = dense else {
         check_outputs(size, vectors.ncols())?;
-        return Ok(Found {
+        return Ok(TorchGru {
             outputs: vectors,
             biases: None,
             inputs: Inputs::Outputs,
@@ -378,7 +378,7 @@ fn plain(weights: &TorchWeights, items: &str, gru: &str, dense: Option<&str>) ->
     // products with `b`.
     let matrix = weights.matrix(&format!("{dense}.weight"), vectors.ncols(), size)?;
     let biases = weights.biases(&format!("{dense}.bias"), vectors.ncols())?;
-    Ok(Found {
+    Ok(TorchGru {
         outputs: vectors.dot(&matrix),
         biases: Some(vectors.dot(&biases)),
         inputs: Inputs::Vectors(vectors),

@@ -12,6 +12,7 @@ use safetensors::tensor::{Dtype, SafeTensors};
 
 use crate::error::damaged;
 use crate::files::read_file;
+use crate::model::ItemTable;
 use crate::{Error, Result};
 
 /// The tensors of a checkpoint, of which each that is there must be asked for.
@@ -153,6 +154,11 @@ pub(super) fn parameter<B: BurnBackend>(
     let shape = [values.nrows(), values.ncols()];
     let values: Vec<f32> = values.into_iter().collect();
     Param::from_data(TensorData::new(values, shape), device)
+}
+
+/// A table of items of these values.
+pub(super) fn item_table<B: BurnBackend>(values: Array2<f32>, device: &B::Device) -> ItemTable<B> {
+    ItemTable::new(parameter::<B>(values, device).val())
 }
 
 /// The same of numbers in a row.

@@ -22,15 +22,15 @@ use rayon::prelude::*;
 pub use self::config::HnswConfig;
 use self::graph::Graph;
 pub use self::measure::Tuning;
-use self::search::Search;
+use self::search::SearchRoom;
 use self::update::Updates;
 use self::visited::Pool;
-use super::file::Mapped;
 use super::vectors::Query;
 use super::{
     Filter, Hits, ItemSet, StoredVectors, UpdatableIndex, VectorIndex, broken, check_queries,
     check_vector, without_padding,
 };
+use crate::files::mapped::MappedFile;
 use crate::item::ItemIndex;
 use crate::{Error, Result};
 
@@ -66,28 +66,28 @@ use crate::{Error, Result};
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 pub struct HnswIndex {
-    state: RwLock<State>,
+    state: RwLock<GraphState>,
     config: HnswConfig,
     /// Whether searches go through all items.
     exact: bool,
-    searches: Pool<Search>,
+    searches: Pool<SearchRoom>,
 }
 
 /// What updates change. A search for a few queries holds on to it for reading, so each query sees
 /// all of an update or nothing of it.
 #[derive(Debug)]
-struct State {
+struct GraphState {
     graph: Graph,
     /// Made by the first update, or at once for a graph from a file that was updated.
     updates: Option<Updates>,
     /// The file that the graph's arrays are in, as long as any may be.
-    mapped: Option<Mapped>,
+    mapped: Option<MappedFile>,
 }
 
-impl State {
+impl GraphState {
     /// Refuses to go on with a graph whose file is gone from under it.
     fn check(&self) -> Result<()> {
-        self.mapped.as_ref().map_or(Ok(()), Mapped::check)
+        self.mapped.as_ref().map_or(Ok(()), MappedFile::check)
     }
 
     /// The point of an item that is in the index.
@@ -126,13 +126,13 @@ impl HnswIndex {
         Ok(Self::of_graph(graph, config.clone(), None))
     }
 
-    fn of_graph(mut graph: Graph, config: HnswConfig, mapped: Option<Mapped>) -> Self {
+    fn of_graph(mut graph: Graph, config: HnswConfig, mapped: Option<MappedFile>) -> Self {
         let as_built = (1..)
             .zip(graph.items.iter())
             .all(|(item, of_point)| item == of_point.get());
         let updates = (!as_built).then(|| Updates::new(&mut graph));
         Self {
-            state: RwLock::new(State {
+            state: RwLock::new(GraphState {
                 graph,
                 updates,
                 mapped,
@@ -165,12 +165,12 @@ impl HnswIndex {
     }
 
     /// The state, whatever became of it: for questions that read no array.
-    fn read(&self) -> RwLockReadGuard<'_, State> {
+    fn read(&self) -> RwLockReadGuard<'_, GraphState> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The state, if it is whole.
-    fn read_whole(&self) -> Result<RwLockReadGuard<'_, State>> {
+    fn read_whole(&self) -> Result<RwLockReadGuard<'_, GraphState>> {
         let state = self.state.read().map_err(|_| broken())?;
         state.check()?;
         Ok(state)
@@ -180,7 +180,7 @@ impl HnswIndex {
     fn update(&self, update: impl FnOnce(&mut Graph, &mut Updates) -> Result<()>) -> Result<()> {
         let mut state = self.state.write().map_err(|_| broken())?;
         state.check()?;
-        let State { graph, updates, .. } = &mut *state;
+        let GraphState { graph, updates, .. } = &mut *state;
         let updates = updates.get_or_insert_with(|| Updates::new(graph));
         update(graph, updates)
     }

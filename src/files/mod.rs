@@ -6,17 +6,22 @@
 #![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use std::ffi::OsStr;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
 use crate::{Error, Result};
 
-/// The end of the names of what is written aside.
-const ASIDE: &str = ".writing";
+mod aside;
+pub(crate) mod mapped;
+mod output_folder;
+
+use aside::{ASIDE, aside_prefix, lock};
+pub(crate) use aside::{FolderLock, is_aside, sweep};
+pub use output_folder::OutputFolder;
+use output_folder::is_in_output_folder;
 
 /// Writes a file aside and renames it, so that a crash leaves the old one or the new one.
 pub(crate) fn write_file(path: &Path, contents: &[u8]) -> Result<()> {
@@ -198,46 +203,6 @@ pub(crate) fn entries(path: &Path) -> Result<Vec<std::ffi::OsString>> {
     Ok(names)
 }
 
-/// Whether this is the name of something that is written aside.
-pub(crate) fn is_aside(name: &OsStr) -> bool {
-    let name = name.to_string_lossy();
-    name.starts_with('.') && name.ends_with(ASIDE)
-}
-
-/// The beginning of the names under which a file or folder is written aside.
-fn aside_prefix(path: &Path) -> String {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    format!(".{name}.")
-}
-
-/// Removes what writers that are no longer alive left in a folder: of a certain file or folder in
-/// it, or of any. What can't be removed is left; it is in nobody's way.
-pub(crate) fn sweep(folder: &Path, of: Option<&Path>) {
-    let prefix = of.map(aside_prefix).unwrap_or_default();
-    for name in entries(folder).unwrap_or_default() {
-        if !is_aside(&name) || !name.to_string_lossy().starts_with(&prefix) {
-            continue;
-        }
-        let path = folder.join(name);
-        let dead = File::open(&path).is_ok_and(|file| file.try_lock().is_ok());
-        if dead && path.is_dir() {
-            let _ = fs::remove_dir_all(&path);
-        } else if dead {
-            let _ = fs::remove_file(&path);
-        }
-    }
-}
-
-/// Locks what is being written; where the file system knows no locks, that is ignored.
-fn lock(file: &File, path: &Path) -> Result<()> {
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => Err(Error::InUse {
-            path: path.to_owned(),
-        }),
-        Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
-    }
-}
-
 /// Tells the disk to remember the names in a folder.
 fn sync_folder(folder: &Path) -> Result<()> {
     // Elsewhere folders can't be opened, and need not be synced.
@@ -252,25 +217,6 @@ fn sync_folder(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A folder that one writer at a time has to itself, for as long as this lives. The lock ends with
-/// the process, however that ends. Where folders can't be locked, nothing is.
-#[derive(Debug)]
-pub(crate) struct FolderLock {
-    _folder: Option<File>,
-}
-
-impl FolderLock {
-    /// # Errors
-    /// [`Error::InUse`] when another writer has the folder.
-    pub(crate) fn acquire(path: &Path) -> Result<Self> {
-        let folder = File::open(path).ok();
-        if let Some(folder) = &folder {
-            lock(folder, path)?;
-        }
-        Ok(Self { _folder: folder })
-    }
-}
-
 /// Reads a file whole.
 pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(Error::io("read", path))
@@ -281,96 +227,6 @@ pub(crate) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
-    }
-}
-
-/// The file that tells whose an output folder is.
-const OWNER: &str = "seqrec.json";
-
-#[derive(Serialize, Deserialize)]
-struct Owner {
-    program: String,
-}
-
-fn is_in_output_folder(path: &Path) -> bool {
-    let mut folders = path.ancestors().skip(1);
-    folders.any(|folder| folder.join(OWNER).is_file())
-}
-
-/// A folder into which a program writes its results, which is its own: absent or empty before, or
-/// written by the same program. While it is open no other process has it.
-///
-/// ```
-/// use seqrec::OutputFolder;
-///
-/// let home = tempfile::tempdir().unwrap();
-/// let folder = OutputFolder::open(home.path().join("results"), "my experiment")?;
-/// folder.write("table.md", "| model |")?;
-/// // Nothing else's is overwritten.
-/// std::fs::create_dir(home.path().join("keep")).unwrap();
-/// std::fs::write(home.path().join("keep/thesis.txt"), "x").unwrap();
-/// assert!(OutputFolder::open(home.path().join("keep"), "my experiment").is_err());
-/// # Ok::<(), seqrec::Error>(())
-/// ```
-#[derive(Debug)]
-pub struct OutputFolder {
-    path: PathBuf,
-    _lock: FolderLock,
-}
-
-impl OutputFolder {
-    /// Opens the folder at `path` for a program of this name, and makes it where there is none.
-    ///
-    /// # Errors
-    /// [`Error::NotOurs`] when it holds anything and is not the program's, [`Error::InUse`] while
-    /// another process has it, and [`Error::Io`] when it can't be made or written.
-    pub fn open(path: impl Into<PathBuf>, program: &str) -> Result<Self> {
-        let path = path.into();
-        let owner = path.join(OWNER);
-        let is_owned = || {
-            let written = fs::read(&owner).ok()?;
-            let owner: Owner = serde_json::from_slice(&written).ok()?;
-            Some(owner.program == program)
-        };
-        let owned = is_owned().unwrap_or(false);
-        let foreign = entries(&path)?.into_iter().find(|name| !is_aside(name));
-        if let Some(entry) = foreign.filter(|_| !owned) {
-            return Err(not_ours(&path, &entry));
-        }
-        fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
-        let lock = FolderLock::acquire(&path)?;
-        sweep(&path, None);
-        if !owned {
-            let program = program.to_owned();
-            let contents = serde_json::to_vec(&Owner { program })
-                .map_err(|error| Error::io("write", &owner)(error.into()))?;
-            write_file(&owner, &contents)?;
-        }
-        Ok(Self { path, _lock: lock })
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The path of a file or folder in it.
-    pub fn join(&self, name: impl AsRef<Path>) -> PathBuf {
-        self.path.join(name)
-    }
-
-    /// Writes a file in it, aside and then renamed.
-    ///
-    /// # Errors
-    /// [`Error::InvalidValue`] for a name that leads out of the folder, and [`Error::Io`] when the file
-    /// can't be written.
-    pub fn write(&self, name: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> Result<()> {
-        let name = name.as_ref();
-        if !(name.components()).all(|part| matches!(part, Component::Normal(_))) {
-            let reason = "must be the name of a file in the folder";
-            return Err(Error::invalid("name", name.display(), reason));
-        }
-        write_file(&self.join(name), contents.as_ref())
     }
 }
 
@@ -510,28 +366,5 @@ mod tests {
         drop(living);
         sweep(home.path(), None);
         assert_eq!(names(home.path()), ["a"]);
-    }
-
-    #[test]
-    fn an_output_folder_is_one_programs_and_one_process_at_a_time() {
-        let home = tempfile::tempdir().unwrap();
-        let path = home.path().join("out");
-        let first = OutputFolder::open(&path, "one").unwrap();
-        first.write("table.md", "x").unwrap();
-        for name in ["../table.md", "/table.md"] {
-            let refused = first.write(name, "x");
-            assert!(matches!(refused, Err(Error::InvalidValue { .. })), "{name}");
-        }
-        assert!(matches!(
-            OutputFolder::open(&path, "one"),
-            Err(Error::InUse { .. })
-        ));
-        drop(first);
-        assert!(OutputFolder::open(&path, "one").is_ok());
-        assert!(matches!(
-            OutputFolder::open(&path, "other"),
-            Err(Error::NotOurs { .. })
-        ));
-        assert_eq!(fs::read(path.join("table.md")).unwrap(), b"x");
     }
 }

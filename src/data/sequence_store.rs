@@ -11,9 +11,6 @@ use crate::Result;
 
 pub use writer::SequenceStoreWriter;
 
-/// The version of sequence stores that this build writes and reads.
-const SEQUENCE_STORE_VERSION: u32 = 1;
-
 /// A data set whose sequences lie in a file: made once, in memory that does not depend on the number
 /// of interactions, and mapped from then on.
 ///
