@@ -16,7 +16,7 @@ mod vectors;
 use ndarray::ArrayView2;
 
 use crate::item::ItemIndex;
-use crate::kernels::half::LARGEST_HALF;
+use crate::kernels::scoring::LARGEST_HALF;
 use crate::{Error, Result};
 
 pub use filter::{Filter, ItemSet};

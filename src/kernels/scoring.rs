@@ -3,7 +3,6 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use super::for_each_instruction_set;
-use super::half::LARGEST_HALF;
 
 /// Sixteen values, or the bytes of more smaller ones, in a cache line of their own: rows made of
 /// lines are read without ever crossing one.
@@ -86,6 +85,9 @@ pub(crate) fn from_half(half: u16) -> f32 {
     let magnitude = f32::from_bits((bits & 0x7fff) << 13) * f32::from_bits(0x7780_0000);
     f32::from_bits(magnitude.to_bits() | ((bits & 0x8000) << 16))
 }
+
+/// The largest number of half precision.
+pub(crate) const LARGEST_HALF: f32 = half::f16::MAX.to_f32_const();
 
 /// The nearest half-precision number, ties to the even one; beyond the range the largest.
 pub(crate) fn to_half(value: f32) -> u16 {
@@ -243,7 +245,7 @@ mod tests {
             (0.0, 0x0000),
             (1.0, 0x3c00),
             (-2.0, 0xc000),
-            (65_504.0, 0x7bff),
+            (LARGEST_HALF, 0x7bff),
             (1e9, 0x7bff),
             (6.103_515_6e-5, 0x0400),
             (5.960_464_5e-8, 0x0001),

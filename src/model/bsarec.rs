@@ -35,14 +35,14 @@ pub struct BsaRecConfig {
     /// The number of blocks.
     #[config(default = 2)]
     pub blocks: usize,
-    /// How many attention heads; `dim` is divided among them.
+    /// The number of attention heads; `dim` is divided among them.
     #[config(default = 1)]
     pub heads: usize,
-    /// How much of a block is the filter (the paper's α); the rest is self-attention. `0.0..=1.0`.
+    /// The filter's share of a block (the paper's α); the rest is self-attention. `0.0..=1.0`.
     #[config(default = 0.7)]
     pub filter_share: f64,
-    /// How many of the lowest frequencies of a window of `max_len` items pass the filter (the paper's
-    /// c), the mean among them: at most `max_len / 2 + 1`.
+    /// The number of the lowest frequencies of a window of `max_len` items that pass the filter
+    /// (the paper's c), the mean among them: at most `max_len / 2 + 1`.
     #[config(default = 5)]
     pub frequencies: usize,
     /// The hidden size of a block's feed-forward part, in multiples of `dim`.
@@ -51,13 +51,13 @@ pub struct BsaRecConfig {
     /// The share of values that is dropped in training, `0.0..1.0`.
     #[config(default = 0.5)]
     pub dropout: f64,
-    /// How many of a history's last items are seen.
+    /// The number of a history's last items that the model sees.
     #[config(default = 50)]
     pub max_len: usize,
-    /// How precisely item vectors are kept.
+    /// The precision of item vectors.
     #[config(default = "TablePrecision::Single")]
     pub table_precision: TablePrecision,
-    /// What it is trained for: unless told otherwise, a softmax over the whole catalog of cosines, at
+    /// The training objective: by default a softmax over the whole catalog of cosines, at
     /// temperature 0.07.
     #[config(default = "Objective::cosine(0.07)")]
     pub objective: Objective,
@@ -85,7 +85,7 @@ pub struct BsaRec<B: BurnBackend> {
 /// A block of [`BsaRec`].
 #[derive(Module, Debug)]
 pub struct BsaRecBlock<B: BurnBackend> {
-    /// What fast changes are multiplied by is the square of this, `[1, dim]`.
+    /// The root of the factor for fast changes, `[1, dim]`.
     pub high_pass: Param<Tensor<B, 2>>,
     /// Normalizes what the filter adds to.
     pub filter_norm: LayerNorm<B>,
@@ -158,7 +158,7 @@ impl RecallerConfig for BsaRecConfig {
 }
 
 impl BsaRecConfig {
-    /// What the low-pass filter weighs an item by, by its distance from the last item of a window of
+    /// The low-pass filter's weight of an item by its distance from the last item of a window of
     /// `max_len`.
     fn taps(&self) -> Arc<[f32]> {
         let window = self.max_len;

@@ -9,7 +9,7 @@ use crate::{Error, Result};
 
 /// Something to do with the settings of a model, whichever it is; see [`visit_model`].
 pub trait ModelVisitor<B: TrainingBackend> {
-    /// What comes of it.
+    /// The result.
     type Output;
 
     /// Does it with these settings, the model's defaults.

@@ -37,7 +37,7 @@ pub struct Gru4RecConfig {
     /// The number of GRU layers.
     #[config(default = 1)]
     pub layers: usize,
-    /// What the first layer sees of an item.
+    /// The first layer's input for an item.
     #[config(default = "InputEmbedding::Shared")]
     pub input: InputEmbedding,
     /// The share of the input vectors' values that is dropped in training, `0.0..1.0`.
@@ -46,13 +46,13 @@ pub struct Gru4RecConfig {
     /// The share of each layer's output that is dropped in training, `0.0..1.0`.
     #[config(default = 0.5)]
     pub hidden_dropout: f64,
-    /// How many of a history's last items are seen.
+    /// The number of a history's last items that the model sees.
     #[config(default = 50)]
     pub max_len: usize,
-    /// How precisely item vectors are kept.
+    /// The precision of item vectors.
     #[config(default = "TablePrecision::Single")]
     pub table_precision: TablePrecision,
-    /// What it is trained for: unless told otherwise, a softmax over the whole catalog of cosines.
+    /// The training objective: by default a softmax over the whole catalog of cosines.
     #[config(default = "Objective::cosine(0.1)")]
     pub objective: Objective,
     /// Searches by another similarity than the model was trained with. Leave it at `None`; it is
@@ -60,7 +60,7 @@ pub struct Gru4RecConfig {
     pub search_similarity: Option<Similarity>,
 }
 
-/// What GRU4Rec's first layer sees of an item.
+/// The input of GRU4Rec's first layer for an item.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -91,7 +91,7 @@ pub enum InputEmbedding {
 pub struct Gru4Rec<B: BurnBackend> {
     /// The vectors that items are recalled by.
     pub embedding: ItemTable<B>,
-    /// What the first layer sees of each item, unless it is the vector that it is recalled by.
+    /// The first layer's input for each item, unless it is the vector that it is recalled by.
     pub input_embedding: Option<ItemTable<B>>,
     /// The GRU layers, the first one on the input vectors.
     pub layers: Vec<GruLayer<B>>,
@@ -152,7 +152,7 @@ impl RecallerConfig for Gru4RecConfig {
 }
 
 impl<B: Backend> Gru4Rec<B> {
-    /// What the first layer sees of items.
+    /// The first layer's input for items.
     fn inputs(&self) -> &ItemTable<B> {
         self.input_embedding.as_ref().unwrap_or(&self.embedding)
     }

@@ -31,7 +31,7 @@ pub struct HstuConfig {
     /// The number of blocks.
     #[config(default = 2)]
     pub blocks: usize,
-    /// How many attention heads; `dim` is divided among them.
+    /// The number of attention heads; `dim` is divided among them.
     #[config(default = 2)]
     pub heads: usize,
     /// The share of values that is dropped in training, `0.0..1.0`: of inputs and of what each
@@ -47,7 +47,7 @@ pub struct HstuConfig {
     /// takes it away.
     #[config(default = false)]
     pub output_layer: bool,
-    /// How many of a history's last items are seen.
+    /// The number of a history's last items that the model sees.
     #[config(default = 50)]
     pub max_len: usize,
     /// Whether attention weights depend on the time between items.
@@ -60,10 +60,10 @@ pub struct HstuConfig {
     /// user asks, or it answers as if they asked the moment they took the last item.
     #[config(default = false)]
     pub time_to_target: bool,
-    /// How precisely item vectors are kept.
+    /// The precision of item vectors.
     #[config(default = "TablePrecision::Single")]
     pub table_precision: TablePrecision,
-    /// What it is trained for: unless told otherwise, a softmax over the whole catalog of cosines, at
+    /// The training objective: by default a softmax over the whole catalog of cosines, at
     /// temperature 0.07.
     #[config(default = "Objective::cosine(0.07)")]
     pub objective: Objective,

@@ -21,19 +21,19 @@ pub struct Item2VecConfig {
     /// The size of vectors.
     #[config(default = 64)]
     pub dim: usize,
-    /// How far apart two items of a sequence may be to count as neighbors.
+    /// The largest distance of two neighbors within a sequence.
     #[config(default = 5)]
     pub window: usize,
-    /// How many of a history's last items the user vector is the mean of.
+    /// The number of a history's last items whose mean is the user vector.
     #[config(default = 5)]
     pub recent: usize,
-    /// How many of a sequence's items, in a row, an epoch learns from, and the target after them.
+    /// The number of consecutive items of a sequence that an epoch learns from, besides the target.
     #[config(default = 50)]
     pub max_len: usize,
-    /// How precisely item vectors are kept.
+    /// The precision of item vectors.
     #[config(default = "TablePrecision::Single")]
     pub table_precision: TablePrecision,
-    /// What it is trained for.
+    /// The training objective.
     #[config(default = "skip_gram()")]
     pub objective: Objective,
 }

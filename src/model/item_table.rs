@@ -51,7 +51,7 @@ impl<B: BurnBackend> ItemTable<B> {
         }
     }
 
-    /// The same table, which training leaves as it is: what is known of items, such as their features.
+    /// This table as one that training leaves as it is, such as items' features.
     #[must_use]
     pub fn fixed(self) -> Self {
         Self {
@@ -69,7 +69,7 @@ impl<B: BurnBackend> ItemTable<B> {
         self.vectors.dims()[1]
     }
 
-    /// How precisely the vectors are kept.
+    /// The precision of the vectors.
     pub fn precision(&self) -> TablePrecision {
         match self.vectors.val().dtype() {
             DType::F16 => TablePrecision::Half,
@@ -111,7 +111,7 @@ impl<B: Backend> ItemTable<B> {
     }
 }
 
-/// Where an objective gets item vectors.
+/// A source of item vectors for an objective: a table, or a tower over one.
 pub trait ItemVectors<B: Backend> {
     /// The number of items, padding not counted.
     fn items(&self) -> usize;

@@ -196,7 +196,7 @@ pub trait SequenceRecaller<B: Backend>: Module<B> + ModuleDisplay + Sync + 'stat
         Vec::new()
     }
 
-    /// What distinguishes the model from others, as JSON: its settings, unless it was made of more. A
+    /// A fingerprint of the model as JSON: its settings, unless it was made of more. A
     /// checkpoint is resumed only by a model of the same.
     fn settings(&self) -> String {
         burn::config::config_to_json(self.config())
@@ -205,12 +205,6 @@ pub trait SequenceRecaller<B: Backend>: Module<B> + ModuleDisplay + Sync + 'stat
 
 /// A model on a backend with gradients, whose inner model recalls without them. Whatever derives
 /// `Module` and is a [`SequenceRecaller`] is one.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` can't be trained on the backend `{B}`",
-    label = "this model has no gradients",
-    note = "make the model on a backend with gradients: `config.init::<Autodiff<Flex>>(..)` in place of \
-            `config.init::<Flex>(..)`"
-)]
 pub trait TrainableRecaller<B: TrainingBackend>:
     SequenceRecaller<B>
     + AutodiffModule<B, InnerModule: SequenceRecaller<B::InnerBackend, Config = Self::Config>>
@@ -223,8 +217,8 @@ impl<B: TrainingBackend, M> TrainableRecaller<B> for M where
 {
 }
 
-/// What training, search and serving are to know of a model, as its
-/// [settings](RecallerConfig::describe) say it.
+/// A model's description for training, search and serving, by its
+/// [settings](RecallerConfig::describe).
 ///
 /// ```
 /// use seqrec::model::{Description, Objective};
@@ -236,18 +230,18 @@ impl<B: TrainingBackend, M> TrainableRecaller<B> for M where
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Description<'a> {
-    /// What the model is trained for.
+    /// The training objective.
     pub objective: &'a Objective,
-    /// How many of a history's last items the model sees.
+    /// The number of a history's last items that the model sees.
     pub max_len: usize,
-    /// How user and item vectors are compared in search: as in training, unless the model has
-    /// reasons of its own.
+    /// The similarity by which search compares user and item vectors: that of training, unless
+    /// the model has reasons of its own.
     pub similarity: Similarity,
-    /// How precisely [tables of items](ItemTable) are kept.
+    /// The precision of [tables of items](ItemTable).
     pub table_precision: TablePrecision,
     /// Whether the model uses the times of interactions, so that a history must have some.
     pub times: bool,
-    /// How many features of a user the model uses; a history without any is refused.
+    /// The number of features of a user that the model uses; a history without any is refused.
     pub user_features: usize,
     /// Whether the model can only be trained on one target a history, as with
     /// [`Targets::OneRandom`](crate::data::Targets::OneRandom) and
@@ -284,7 +278,7 @@ pub trait RecallerConfig: Config + Clone + std::fmt::Debug + Send + Sync + 'stat
     /// The name under which run folders know the model.
     const NAME: &'static str;
 
-    /// What training, search and serving are to know of the model.
+    /// The model's description for training, search and serving.
     fn describe(&self) -> Description<'_>;
 
     /// The model for a catalog of `items` items, of weights that are drawn one after another. Its

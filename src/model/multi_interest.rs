@@ -43,10 +43,10 @@ pub struct MultiInterestConfig {
     /// The size of vectors.
     #[config(default = 64)]
     pub dim: usize,
-    /// How many vectors a user has.
+    /// The number of vectors of a user.
     #[config(default = 4)]
     pub interests: usize,
-    /// How they are made of the history.
+    /// The way from a history to its interests.
     #[config(default = "InterestExtractor::SelfAttention { hidden: 64 }")]
     pub extractor: InterestExtractor,
     /// Which of them a target is compared with in training.
@@ -55,13 +55,13 @@ pub struct MultiInterestConfig {
     /// The share of the input vectors' values that is dropped in training, `0.0..1.0`.
     #[config(default = 0.3)]
     pub dropout: f64,
-    /// How many of a history's last items are seen.
+    /// The number of a history's last items that the model sees.
     #[config(default = 20)]
     pub max_len: usize,
-    /// How precisely item vectors are kept.
+    /// The precision of item vectors.
     #[config(default = "TablePrecision::Single")]
     pub table_precision: TablePrecision,
-    /// What it is trained for: unless told otherwise, a softmax over the whole catalog of cosines, at
+    /// The training objective: by default a softmax over the whole catalog of cosines, at
     /// temperature 0.07.
     #[config(default = "Objective::cosine(0.07)")]
     pub objective: Objective,
@@ -90,7 +90,7 @@ impl MultiInterestConfig {
     }
 }
 
-/// How interests are made of a history.
+/// The way from a history to its interests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -98,12 +98,12 @@ pub enum InterestExtractor {
     /// Capsules whose matrix is shared, told apart by fixed random logits, with a feed-forward part
     /// after it: MIND.
     SharedRouting {
-        /// How often items are assigned anew.
+        /// The number of assignments.
         iterations: usize,
     },
     /// Capsules with a matrix each, all logits beginning at 0: ComiRec-DR.
     Routing {
-        /// How often items are assigned anew.
+        /// The number of assignments.
         iterations: usize,
     },
     /// Each interest weighs the items in its own way: ComiRec-SA.
@@ -146,14 +146,14 @@ pub struct MultiInterest<B: BurnBackend> {
     pub embedding: ItemTable<B>,
     /// Position vectors `[max_len, dim]`, for self-attention.
     pub positions: Option<Param<Tensor<B, 2>>>,
-    /// What items go through before they are assigned: `[dim, dim]` or `[dim, interests * dim]`
+    /// The layer before items are assigned: `[dim, dim]` or `[dim, interests * dim]`
     /// for routing, `[dim, hidden]` for self-attention.
     pub project: Linear<B>,
     /// `[hidden, interests]`, for self-attention.
     pub weigh: Option<Linear<B>>,
     /// The logits that routing begins with, `[interests, max_len]`; they are not trained.
     pub logits: Option<Param<Tensor<B, 2>>>,
-    /// What interests go through after shared routing, `[dim, 4 * dim]` and back.
+    /// The layers after shared routing, `[dim, 4 * dim]` and back.
     pub feed_forward: Vec<Linear<B>>,
     #[module(skip)]
     config: MultiInterestConfig,
@@ -229,7 +229,7 @@ impl RecallerConfig for MultiInterestConfig {
     }
 }
 
-/// Where a batch has padding, `[batch, 1, len]`.
+/// A batch's padding as a mask, `[batch, 1, len]`.
 fn padding<B: Backend>(histories: &SequenceBatch<B>) -> Tensor<B, 3, Bool> {
     let [batch, len] = histories.items.dims();
     let places = histories
@@ -286,7 +286,7 @@ impl<B: Backend> MultiInterest<B> {
         }
     }
 
-    /// How near the targets are to each interest, `[batch, interests]`.
+    /// The similarities of the targets to each interest, `[batch, interests]`.
     fn nearness(&self, interests: Tensor<B, 3>, targets: Tensor<B, 1, Int>) -> Tensor<B, 2> {
         let [batch, count, dim] = interests.dims();
         let similarity = self.config.objective.similarity;

@@ -1,4 +1,4 @@
-//! What a model is trained for: losses, and how scores are made.
+//! Training objectives: losses, and the scores that they are of.
 
 use burn::config::Config;
 use burn::tensor::activation::{elu, log_sigmoid, log_softmax, relu, sigmoid, softmax, softplus};
@@ -11,8 +11,8 @@ use crate::backend::{self, Backend};
 use crate::data::{NegativeSampling, Negatives, TrainingBatch};
 use crate::{Error, Result, checks};
 
-/// What a model is trained for: a loss over scores, and how the scores are made of user and item
-/// vectors. Every model of this crate takes one.
+/// A training objective: a loss over scores, and the way from user and item vectors to
+/// scores. Every model of this crate takes one.
 ///
 /// ```
 /// use seqrec::data::NegativeSampling;
@@ -27,10 +27,10 @@ pub struct Objective {
     /// The loss.
     #[config(default = "Loss::Softmax")]
     pub loss: Loss,
-    /// How user and item vectors are compared, in training and in search.
+    /// The similarity of user and item vectors, in training and in search.
     #[config(default = "Similarity::Dot")]
     pub similarity: Similarity,
-    /// What similarities are divided by in training under cosine, where they are at most 1.
+    /// The divisor of similarities in training under cosine, where they are at most 1.
     #[config(default = 0.1)]
     pub temperature: f64,
 }
@@ -46,9 +46,9 @@ pub enum Loss {
     Sampled {
         /// The loss.
         loss: SampledLoss,
-        /// Where the sample comes from.
+        /// The source of the sample.
         negatives: NegativeSampling,
-        /// What scores go through before the loss.
+        /// The activation of scores before the loss.
         activation: ScoreActivation,
     },
 }
@@ -97,7 +97,7 @@ pub enum SampledLoss {
     },
 }
 
-/// What scores go through before a sampled loss. None changes which item is the best, so search
+/// An activation of scores before a sampled loss. None changes which item is the best, so search
 /// leaves it out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -108,7 +108,7 @@ pub enum ScoreActivation {
     Linear,
     /// Exponential linear unit: α(e^x - 1) below 0.
     Elu {
-        /// How far below 0 it reaches.
+        /// The distance that it reaches below 0.
         alpha: f64,
     },
     /// 0 below 0.
@@ -157,7 +157,7 @@ impl Objective {
         negatives.validate(items.unwrap_or(usize::MAX))
     }
 
-    /// Where negatives come from, for a loss that needs them.
+    /// The source of negatives, for a loss that needs them.
     pub fn negatives(&self) -> Option<NegativeSampling> {
         match self.loss {
             Loss::Softmax => None,
@@ -294,13 +294,13 @@ pub struct SampledScores<B: BurnBackend> {
     pub positive: Tensor<B, 2>,
     /// The negatives' scores `[rows, negatives]`.
     pub negative: Tensor<B, 2>,
-    /// Where a row's negative is its own target, which is excluded, `[rows, negatives]`.
+    /// A mask of negatives that are their row's target and excluded, `[rows, negatives]`.
     pub is_target: Tensor<B, 2, Bool>,
     /// See [`Negatives::log_chances`](crate::data::Negatives::log_chances).
     pub log_chances: Tensor<B, 1>,
     /// See [`Negatives::log_chances_of_targets`](crate::data::Negatives::log_chances_of_targets).
     pub log_chances_of_targets: Tensor<B, 1>,
-    /// How many items the catalog has.
+    /// The number of items of the catalog.
     pub items: usize,
 }
 

@@ -45,16 +45,16 @@ pub struct SasRecConfig {
     /// The number of blocks.
     #[config(default = 2)]
     pub blocks: usize,
-    /// How many attention heads; `dim` is divided among them.
+    /// The number of attention heads; `dim` is divided among them.
     #[config(default = 2)]
     pub heads: usize,
-    /// What a block is made of.
+    /// The kind of block.
     #[config(default = "Block::Plain")]
     pub block: Block,
     /// The hidden size of a block's feed-forward part, in multiples of `dim`.
     #[config(default = 1)]
     pub feed_forward: usize,
-    /// What the hidden values of a [`Block::Plain`]'s feed-forward part go through.
+    /// The activation of a [`Block::Plain`]'s feed-forward part.
     #[config(default = "Activation::Relu")]
     pub activation: Activation,
     /// The share of values that is dropped in training, `0.0..1.0`: of inputs, attention weights,
@@ -70,19 +70,19 @@ pub struct SasRecConfig {
     /// takes it away.
     #[config(default = false)]
     pub output_layer: bool,
-    /// How many of a history's last items are seen.
+    /// The number of a history's last items that the model sees.
     #[config(default = 50)]
     pub max_len: usize,
-    /// How precisely item vectors are kept.
+    /// The precision of item vectors.
     #[config(default = "TablePrecision::Single")]
     pub table_precision: TablePrecision,
-    /// What it is trained for: unless told otherwise, a softmax over the whole catalog of cosines, at
+    /// The training objective: by default a softmax over the whole catalog of cosines, at
     /// temperature 0.07.
     #[config(default = "Objective::cosine(0.07)")]
     pub objective: Objective,
 }
 
-/// What a transformer block is made of.
+/// The kind of a transformer block.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Block {
@@ -246,7 +246,7 @@ impl<B: Backend> TransformerBlock<B> {
     }
 }
 
-/// What a part of a block adds to the states that it saw.
+/// States with what a part of a block adds to them.
 fn add<B: Backend>(
     states: Tensor<B, 2>,
     more: Tensor<B, 2>,

@@ -1,4 +1,4 @@
-//! How precisely a model keeps its tables.
+//! The precision of a model's tables.
 
 use serde::{Deserialize, Serialize};
 

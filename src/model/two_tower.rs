@@ -28,11 +28,11 @@ pub struct TwoTowerConfig {
     /// The size of each tower's hidden layer.
     #[config(default = 128)]
     pub hidden: usize,
-    /// How many features an item has; a model with some is made by
+    /// The number of features of an item; a model with some is made by
     /// [`init_with_features`](TwoTowerConfig::init_with_features).
     #[config(default = 0)]
     pub item_features: usize,
-    /// How many features a user has; see
+    /// The number of features of a user; see
     /// [`Dataset::with_user_features`](crate::data::Dataset::with_user_features).
     #[config(default = 0)]
     pub user_features: usize,
@@ -47,13 +47,13 @@ pub struct TwoTowerConfig {
     /// without features.
     #[config(default = 0.5)]
     pub own_dropout: f64,
-    /// How many of a history's last items are seen.
+    /// The number of a history's last items that the model sees.
     #[config(default = 50)]
     pub max_len: usize,
-    /// How precisely item vectors are kept.
+    /// The precision of item vectors.
     #[config(default = "TablePrecision::Single")]
     pub table_precision: TablePrecision,
-    /// What it is trained for.
+    /// The training objective.
     #[config(default = "in_batch_softmax()")]
     pub objective: Objective,
 }
@@ -75,7 +75,7 @@ fn in_batch_softmax() -> Objective {
 /// [Sampling-Bias-Corrected Neural Modeling](https://research.google/pubs/pub48840/).
 #[derive(Module, Debug)]
 pub struct TwoTower<B: BurnBackend> {
-    /// What items are apart from their features. It begins at 0 where there
+    /// The vectors of items apart from their features. It begins at 0 where there
     /// are features, so that items that are never a target are known by their features alone.
     pub embedding: ItemTable<B>,
     /// Items' features, which are not trained.
@@ -192,7 +192,7 @@ struct ItemTower<'a, B: BurnBackend> {
 }
 
 impl<B: Backend> ItemTower<'_, B> {
-    /// What items are by themselves, `[n, dim]`, with what their features `[n, features]` say.
+    /// The vectors of items: their own `[n, dim]`, and what their features `[n, features]` say.
     fn vectors(&self, own: Tensor<B, 2>, features: Option<Tensor<B, 2>>) -> Tensor<B, 2> {
         let Some(features) = features else {
             return own;

@@ -8,7 +8,7 @@ use burn::tensor::backend::Backend;
 /// The mean of weights over the steps so far, of which the last ones count the most (Polyak &
 /// Juditsky, 1992).
 pub(super) struct Average {
-    /// How much of the mean is kept at each step.
+    /// The share of the mean that is kept at each step.
     pub(super) decay: f64,
 }
 

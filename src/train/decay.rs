@@ -22,7 +22,7 @@ pub enum Decayed {
 
 /// Takes a share of a model's parameters away.
 pub(super) struct Decay {
-    /// What is left of each value.
+    /// The share that is left of each value.
     left: f64,
     decayed: Decayed,
     path: ParameterPath,

@@ -1,4 +1,4 @@
-//! What tells one training from another.
+//! The identity of a training.
 #![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use serde::{Deserialize, Serialize};

@@ -72,7 +72,7 @@ pub(super) struct MatchedRows {
     of_fewer_items: Parameters,
 }
 
-/// How the rows of some weights are matched.
+/// The rule by which the rows of some weights are matched.
 pub(super) enum Matched {
     /// By the items' ids.
     Items,
@@ -105,7 +105,7 @@ impl MatchedRows {
         })
     }
 
-    /// How weights are matched by their name, by whether they are a table of items and by their shapes
+    /// The rule for weights by their name, by whether they are a table of items and by their shapes
     /// in both models.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! What training gives.
+//! The result of training.
 
 use super::checkpoint::Progress;
 use super::observer::EpochReport;
@@ -24,7 +24,7 @@ pub enum StopReason {
     },
 }
 
-/// What training gives.
+/// The result of training.
 #[derive(Debug, Clone)]
 pub struct Trained<M> {
     /// The model with the best epoch's weights.
@@ -35,7 +35,7 @@ pub struct Trained<M> {
     pub best_epoch: usize,
     /// Every epoch, or validation where there were more of these.
     pub epochs: Vec<EpochReport>,
-    /// How long all steps took, in seconds, validation not counted.
+    /// The duration of all steps in seconds, validation not counted.
     pub train_seconds: f64,
     /// Why training ended.
     pub stop: StopReason,

@@ -22,24 +22,24 @@ pub(super) struct Stretches<'a, B: TrainingBackend> {
     config: &'a TrainerConfig,
     batcher: &'a Batcher,
     device: &'a B::Device,
-    /// How many steps an epoch has.
+    /// The number of steps of an epoch.
     per_epoch: usize,
     rates: LearningRates,
-    /// How many steps were made, over all epochs.
+    /// The number of steps so far, over all epochs.
     made: usize,
-    /// What is left of the epoch at hand.
+    /// The batches that are left of this epoch.
     batches: Option<EpochBatches>,
     /// The states that the next batch continues from, of a model that carries some.
     carried: Vec<Tensor<B, 2>>,
 }
 
-/// How many steps a device is given before their losses and norms are asked for: whoever waits for each of them leaves
-/// it idle meanwhile. On the host nothing is waited for.
+/// The number of steps that are enqueued before their losses and norms are read: reading each one would
+/// leave a device idle. The host reads each step's.
 const STEPS_AHEAD: usize = 16;
 
 /// A step that was made, of which neither the losses nor the norm were read yet.
 struct MadeStep<B: Backend> {
-    /// Those of its batches, which make up the step's together.
+    /// The losses of its batches, which make up the step's.
     losses: Vec<Tensor<B, 1>>,
     epoch: usize,
     step: usize,
@@ -71,7 +71,7 @@ impl<B: Backend> MadeStep<B> {
     }
 }
 
-/// What a stretch adds up.
+/// The sums of a stretch.
 #[derive(Default)]
 struct Sums {
     loss: f64,
@@ -108,7 +108,7 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
         }
     }
 
-    /// What observers are told at the start, on a catalog of `items` items and after the epochs `done`.
+    /// The plan for observers, on a catalog of `items` items and after the epochs `done`.
     pub(super) fn plan<'p>(&self, items: usize, done: &'p [EpochReport]) -> TrainingPlan<'p> {
         TrainingPlan {
             epochs: self.config.epochs,

@@ -256,7 +256,7 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// What a training is judged by, its batches, and what distinguishes it from others; all of it checked.
+/// A training's evaluation, batches and identity, all of it checked.
 fn prepared<B: TrainingBackend>(
     model: &impl SequenceRecaller<B>,
     split: &Split,
@@ -319,7 +319,7 @@ fn batcher<B: TrainingBackend>(
     })
 }
 
-/// How the model that a stretch gave does on the validation split.
+/// The report of a stretch with that of its model on the validation split.
 fn judge<B: TrainingBackend, M: TrainableRecaller<B>>(
     model: &M::InnerModule,
     mut report: EpochReport,
@@ -340,7 +340,7 @@ fn judge<B: TrainingBackend, M: TrainableRecaller<B>>(
     Ok(report)
 }
 
-/// What a stretch's error comes to: the first one's is the caller's, later ones keep what was
+/// The consequence of a stretch's error: the first one's is the caller's, later ones keep what was
 /// learned before. Vectors that are finite may still be too long for their products to be.
 fn diverged<B: TrainingBackend>(
     error: Error,
@@ -377,7 +377,7 @@ fn check_targets<B: TrainingBackend>(
     Err(Error::invalid("targets", format!("{targets:?}"), reason))
 }
 
-/// How a model does on the validation split; `None` where there is none.
+/// A model's report on the validation split; `None` where there is none.
 fn validate<B, M>(
     model: &M,
     evaluation: &Evaluation,

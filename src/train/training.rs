@@ -103,10 +103,10 @@ impl<B: TrainingBackend, M: TrainableRecaller<B>> Training<B, M> {
     }
 }
 
-/// How long training has taken, and when its time is up.
+/// The time that training has taken, and its deadline.
 pub(super) struct TrainingClock {
     start: Instant,
-    /// How long the runs took that this one resumes, in seconds.
+    /// The duration of the runs that this one resumes, in seconds.
     before: f64,
     pub(super) deadline: Option<Instant>,
 }

@@ -1,4 +1,4 @@
-//! What stands before and after the blocks of self-attention models.
+//! Input embedding and output head of the self-attention models.
 
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
@@ -13,13 +13,13 @@ use crate::backend::{Activation, Backend};
 use crate::data::SequenceBatch;
 use crate::model::ItemTable;
 
-/// What stands before and after the blocks of a self-attention model: item and position vectors,
-/// and the way from the last block's states to user vectors.
+/// Input embedding and output head of a self-attention model: item and position vectors, and the
+/// way from the last block's states to user vectors.
 #[derive(Module, Debug)]
 pub struct SequenceEnds<B: BurnBackend> {
     /// The vectors that items are recalled by.
     pub embedding: ItemTable<B>,
-    /// What is seen of each item, unless it is the vector that it is recalled by.
+    /// The input vector of each item, unless it is the vector that it is recalled by.
     pub input_embedding: Option<ItemTable<B>>,
     /// Position vectors `[max_len, dim]`, counted from the first item seen.
     pub positions: Param<Tensor<B, 2>>,
@@ -36,7 +36,7 @@ pub struct EndsSettings {
     pub items: usize,
     /// The size of vectors.
     pub dim: usize,
-    /// How many of a history's last items are seen.
+    /// The number of a history's last items that the model sees.
     pub max_len: usize,
     /// Whether what is seen of an item is the vector that it is recalled by.
     pub tied: bool,
@@ -65,7 +65,7 @@ impl<B: BurnBackend> SequenceEnds<B> {
 }
 
 impl<B: Backend> SequenceEnds<B> {
-    /// What the first block sees of each real item, `[tokens, dim]`, with a share of it dropped.
+    /// The first block's input for each real item, `[tokens, dim]`, with a share of it dropped.
     pub(crate) fn begin(
         &self,
         histories: &SequenceBatch<B>,

@@ -16,7 +16,7 @@ pub struct Packing<B: Backend> {
     lengths: Arc<[usize]>,
     batch: usize,
     len: usize,
-    /// Where each real item lies in the padded batch, `[tokens]`.
+    /// The place of each real item in the padded batch, `[tokens]`.
     padded: Tensor<B, 1, Int>,
     /// Which real item lies at each place of the padded batch, `[batch * len]`; 0 at padding.
     packed: Tensor<B, 1, Int>,
@@ -47,12 +47,12 @@ impl<B: Backend> Packing<B> {
         }
     }
 
-    /// How many real items each sequence has.
+    /// The number of real items of each sequence.
     pub fn lengths(&self) -> &Arc<[usize]> {
         &self.lengths
     }
 
-    /// How long the padded sequences are.
+    /// The length of the padded sequences.
     pub fn padded_len(&self) -> usize {
         self.len
     }

@@ -92,15 +92,15 @@ impl TorchGru4Rec {
         self
     }
 
-    /// How many of a history's last items are seen; 50 unless told otherwise.
+    /// The number of a history's last items that the model sees; 50 by default.
     #[must_use]
     pub fn with_max_len(mut self, max_len: usize) -> Self {
         self.max_len = max_len;
         self
     }
 
-    /// What it was trained for, where that was not the dot product: its similarity decides how
-    /// items are scored.
+    /// The objective of its training, where that was not the dot product: its similarity decides
+    /// how items are scored.
     #[must_use]
     pub fn with_objective(mut self, objective: Objective) -> Self {
         self.objective = objective;
@@ -189,11 +189,11 @@ impl TorchGru4Rec {
     }
 }
 
-/// What a checkpoint was found to hold.
+/// The contents of a checkpoint.
 struct TorchGru {
-    /// What items are scored by, a row each.
+    /// The output vectors of items, a row each.
     outputs: Array2<f32>,
-    /// What is added to their scores, which are then no cosines.
+    /// The addends of their scores, which are then no cosines.
     biases: Option<Array1<f32>>,
     inputs: Inputs,
     layers: Vec<TorchGruLayer>,
@@ -201,7 +201,7 @@ struct TorchGru {
     padded: bool,
 }
 
-/// What the first layer sees of items.
+/// The first layer's input for items.
 enum Inputs {
     Outputs,
     Vectors(Array2<f32>),
@@ -219,7 +219,7 @@ struct TorchGruLayer {
     hidden_bias: Array1<f32>,
 }
 
-/// What keeps a gate at 0 or 1, and a hyperbolic tangent at 1, in single precision.
+/// The size at which a gate is 0 or 1, and a hyperbolic tangent 1, in single precision.
 const SATURATED: f32 = 100.0;
 
 impl TorchGruLayer {
@@ -254,7 +254,7 @@ impl TorchGruLayer {
             |biases: &Array1<f32>| transposed(&biases.clone().insert_axis(ndarray::Axis(1)), 1);
         let mut input_bias = row(&self.input_bias);
         if let Some(unit) = one {
-            // It forgets what it was, and is the tangent of its bias.
+            // Saturates the update gate and the candidate's bias, so that this unit is always 1.
             input_bias[[0, dim + unit]] = -SATURATED;
             input_bias[[0, 2 * dim + unit]] = SATURATED;
         }
@@ -309,7 +309,7 @@ fn authors(weights: &TorchWeights) -> Result<TorchGru> {
     };
     for place in 0.. {
         let name = |part: &str| format!("G.{place}.{part}");
-        // Where there is none at all, the first is asked for and said to be missing.
+        // With no layer at all, layer 0 is reported missing.
         if !layers.is_empty() && !weights.has(&name("weight_hh")) {
             break;
         }

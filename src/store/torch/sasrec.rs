@@ -75,8 +75,8 @@ impl TorchSasRec {
         self
     }
 
-    /// What it was trained for, where that was not the dot product: its similarity decides how
-    /// items are scored.
+    /// The objective of its training, where that was not the dot product: its similarity decides
+    /// how items are scored.
     #[must_use]
     pub fn with_objective(mut self, objective: Objective) -> Self {
         self.objective = objective;

@@ -161,7 +161,7 @@ pub(super) fn item_table<B: BurnBackend>(values: Array2<f32>, device: &B::Device
     ItemTable::new(parameter::<B>(values, device).val())
 }
 
-/// The same of numbers in a row.
+/// A parameter of numbers in a row.
 pub(super) fn row_parameter<B: BurnBackend>(
     values: Array1<f32>,
     device: &B::Device,
