@@ -6,7 +6,7 @@
 use burn::tensor::{Int, Tensor, activation::sigmoid, backend::Backend as BurnBackend};
 use burn::{config::Config, module::Module, nn::Linear};
 use seqrec::data::{SequenceBatch, synthetic::Synthetic};
-use seqrec::engine::{EngineConfig, RecallEngine, RecallRequest};
+use seqrec::engine::{EngineConfig, RecallEngine};
 use seqrec::model::parts::{Dropout, Packing, Weights, at_positions};
 use seqrec::model::{Description, ItemTable, Objective};
 use seqrec::store::{ChannelKind, ModelRegistry, StagePlan};
@@ -84,17 +84,18 @@ fn main() -> Result<()> {
 
     let index = FlatIndex::new(&item_vectors(&model))?;
     let evaluation = Evaluation::new(&[10], Seen::Keep);
-    let report = evaluation.run(&model, &index, &split.test, &catalog, &device)?;
+    let channel = VectorChannel::from_model(model.clone(), index);
+    let report = evaluation.run(&channel, &split.test, &catalog)?;
     println!("{report}");
 
     let folder = tempfile::tempdir().expect("a folder for the run");
     let plan = StagePlan::new(Fusion::RoundRobin).channel("model", ChannelKind::Model);
     let run = Run::<Flex, _>::new(config, model, catalog);
-    plan.save(folder.path(), &run, dataset.training_data(), &device)?;
+    plan.save(folder.path(), &run, dataset.training_data())?;
 
     let models = ModelRegistry::<Flex>::builtin().with::<GatedMeanConfig>();
     let engine = RecallEngine::open_with(folder.path(), models, device, EngineConfig::default())?;
-    let answer = engine.recall_for(&RecallRequest::of_history([1, 2, 3], 5))?;
-    println!("{:?}", answer.items);
+    let answer = engine.recall_for(&RecallRequest::for_history([1, 2, 3], 5))?;
+    print!("{answer}");
     Ok(())
 }

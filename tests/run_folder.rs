@@ -10,12 +10,12 @@ use seqrec::backend::Flex;
 use seqrec::channels::{ItemNeighborsConfig, PopularityConfig};
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
-    Catalog, Dataset, ExternalId, Filters, Interactions, Protocol, SequenceStore, Split,
+    Catalog, Dataset, ExternalId, Filters, Interactions, Protocol, SequenceStore, Split, User,
 };
 use seqrec::index::FlatIndex;
 use seqrec::model::{Gru4RecConfig, HstuConfig, RecallerConfig, SequenceRecaller, TwoTowerConfig};
-use seqrec::recall::{Fusion, HistoryItems, UserContext};
-use seqrec::retrieve::{RecallOptions, Retriever, item_vectors};
+use seqrec::recall::{Fusion, HistoryItems, Retriever, VectorChannel};
+use seqrec::retrieve::item_vectors;
 use seqrec::store::{
     ChannelKind, PlannedChannel, Run, ServedStage, StageData, StageModel, StagePlan,
 };
@@ -54,7 +54,7 @@ fn further(dataset: &Dataset, seed: u64) -> StageModel {
     let items = dataset.catalog().len();
     let model = config.init::<Flex>(items, seed, &Default::default());
     let run = Run::new(config, model.unwrap(), dataset.catalog().clone());
-    StageModel::of_run(run, Default::default())
+    StageModel::from_run(run)
 }
 
 fn save_stage(path: &Path, seed: u64) -> seqrec::Result<()> {
@@ -73,15 +73,13 @@ fn save_stage(path: &Path, seed: u64) -> seqrec::Result<()> {
     ];
     let data = StageData::from(dataset.training_data());
     let data = data.with_further_model("hstu", further(&dataset, seed))?;
-    plan.save(path, &run(&dataset, seed), data, &Default::default())
+    plan.save(path, &run(&dataset, seed), data)
 }
 
 /// What a stage says of its first users, with external ids.
 fn answers(served: &ServedStage) -> Vec<String> {
     let data = served.data();
-    let users: Vec<UserContext<'_>> = (0..5)
-        .map(|user| data.sequences().history(user).into())
-        .collect();
+    let users: Vec<User<'_>> = (0..5).map(|user| data.sequences().history(user)).collect();
     let fused = served.stage().recall_fused(&users, 10, None).unwrap();
     let items = fused.iter().flatten();
     items
@@ -180,7 +178,7 @@ fn a_stage_is_only_saved_with_its_own_model() {
     plan.channels
         .push(PlannedChannel::new("u2i", ChannelKind::Model));
     let path = home.path().join("run");
-    let refused = plan.save(&path, &run(&other, 1), of_data, &Default::default());
+    let refused = plan.save(&path, &run(&other, 1), of_data);
     assert!(
         matches!(refused, Err(Error::OtherCatalog { .. })),
         "{refused:?}"
@@ -323,13 +321,11 @@ fn a_run_comes_back_as_it_was_saved() {
     assert_eq!(run.config, small::config());
     assert_eq!(run.catalog, small::catalog());
     let index = FlatIndex::new(&item_vectors(&run.model)).unwrap();
-    let loaded = Retriever::new(run.model, index, run.catalog).unwrap();
+    let loaded = Retriever::new(VectorChannel::from_model(run.model, index), run.catalog).unwrap();
     let history = ["item-3", "item-8"];
     assert_eq!(
-        loaded.recall(history, RecallOptions::new(10)).unwrap(),
-        small::retriever()
-            .recall(history, RecallOptions::new(10))
-            .unwrap()
+        loaded.recall(history, 10).unwrap(),
+        small::retriever().recall(history, 10).unwrap()
     );
     // Saving over a run replaces it whole.
     let again = GruRun::load(&path, &Default::default()).unwrap();
@@ -438,7 +434,7 @@ fn folders_are_read_or_refused_by_their_versions() {
     let data = StageData::from(dataset.training_data());
     let plan = StagePlan::new(Fusion::RECIPROCAL_RANK).channel("next", ChannelKind::MarkovChain);
     let device = Default::default();
-    plan.save(&path, &run(&dataset, 1), data, &device).unwrap();
+    plan.save(&path, &run(&dataset, 1), data).unwrap();
     let load = || ServedStage::load::<Flex>(&path, &device);
     let expected = answers(&load().unwrap());
     let read = |file: &Path| -> serde_json::Value {
@@ -498,7 +494,7 @@ fn a_stage_of_a_sequence_store_is_saved_and_loaded() {
     let [mapped, expected] = [store.dataset(), &in_memory].map(|dataset| {
         let path = home.path().join(format!("{dataset:p}"));
         let data = dataset.training_data();
-        plan.save(&path, &run(&in_memory, 1), data, &Default::default())
+        plan.save(&path, &run(&in_memory, 1), data)
             .unwrap();
         let served = ServedStage::load::<Flex>(&path, &Default::default()).unwrap();
         let data = served.data();
@@ -515,7 +511,7 @@ fn a_stage_of_a_sequence_store_is_saved_and_loaded() {
     let GruRun { config, model, .. } = run(&in_memory, 1);
     let run = GruRun::new(config, model, split.catalog().clone());
     let path = home.path().join("split");
-    plan.save(&path, &run, split.train.clone(), &Default::default())
+    plan.save(&path, &run, split.train.clone())
         .unwrap();
     let served = ServedStage::load::<Flex>(&path, &Default::default()).unwrap();
     let (kept, saved) = (served.data(), &split.train);
@@ -532,7 +528,6 @@ fn a_stage_of_a_sequence_store_is_saved_and_loaded() {
 fn a_stage_keeps_further_models() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
-    let device = Default::default();
     let dataset = dataset(1);
     let data = StageData::from(dataset.training_data());
     let model = || further(&dataset, 1);
@@ -541,11 +536,11 @@ fn a_stage_keeps_further_models() {
     let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
     plan.channels = vec![PlannedChannel::new("hstu", ChannelKind::Model).with_model("hstu")];
     let data = data.with_further_model("hstu", model()).unwrap();
-    plan.save(&path, &run(&dataset, 1), data, &device).unwrap();
+    plan.save(&path, &run(&dataset, 1), data).unwrap();
     let load = || ServedStage::load::<Flex>(&path, &Default::default());
     let served = load().unwrap();
     for user in 0..5 {
-        let user: UserContext<'_> = alone.training().sequences().history(user).into();
+        let user = alone.training().sequences().history(user);
         let expected = expected.recall(&[user], 5, None).unwrap();
         let found = served.stage().recall_fused(&[user], 5, None).unwrap();
         let found: Vec<_> = found[0].iter().map(|found| found.item).collect();
@@ -597,7 +592,7 @@ fn a_further_model_of_another_catalog_is_refused() {
     let of = |catalog: Catalog| {
         let config = Gru4RecConfig::new().with_dim(4);
         let model = config.init::<Flex>(catalog.len(), 1, &device).unwrap();
-        StageModel::of_run(GruRun::new(config, model, catalog), device)
+        StageModel::from_run(GruRun::new(config, model, catalog))
     };
     assert!(data().with_further_model("x", of(catalog.clone())).is_ok());
     let refused = data()
@@ -616,7 +611,7 @@ fn further_models_that_cannot_be_are_errors() {
     let data = StageData::from(dataset.training_data());
     let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
     plan.channels = vec![PlannedChannel::new("hstu", ChannelKind::Model).with_model("hstu")];
-    let save = |data: StageData| plan.save(&path, &run(&dataset, 1), data, &Default::default());
+    let save = |data: StageData| plan.save(&path, &run(&dataset, 1), data);
     let unknown = save(data.clone()).unwrap_err();
     assert!(
         matches!(&unknown, Error::InvalidValue { field: "model", .. }),
@@ -625,7 +620,7 @@ fn further_models_that_cannot_be_are_errors() {
     // A model whose settings are not known could not be read again.
     let items = dataset.catalog().len();
     let model = Gru4RecConfig::new().init::<Flex>(items, 1, &Default::default());
-    let model = StageModel::new::<Flex, _>(model.unwrap(), Default::default());
+    let model = StageModel::new::<Flex, _>(model.unwrap());
     let nameless = data.clone().with_further_model("hstu", model).unwrap();
     let refused = save(nameless).unwrap_err();
     assert!(matches!(refused, Error::NothingLeft { .. }), "{refused}");

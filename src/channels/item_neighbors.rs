@@ -4,12 +4,12 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::data::{History, ItemIndex, TrainingData};
+use crate::data::{ItemIndex, TrainingData, User};
 use crate::kernels::top_k::{Scored, scan};
 use crate::settings::settings;
 use crate::{Result, checks};
 
-use crate::recall::{Item, Links};
+use crate::recall::Links;
 
 /// How far apart two items of a sequence still count; beyond it a decay has left next to nothing.
 const LEAST_WEIGHT: f32 = 1e-3;
@@ -87,7 +87,7 @@ impl ItemNeighborsConfig {
     ///
     /// # Errors
     /// [`Error::InvalidValue`](crate::Error::InvalidValue) for the first invalid setting.
-    pub fn fit(&self, data: &TrainingData) -> Result<Links<Item, Item>> {
+    pub fn fit(&self, data: &TrainingData) -> Result<Links<ItemIndex, ItemIndex>> {
         self.validate()?;
         let catalog = data.catalog();
         let together = Together::new(self, data);
@@ -178,7 +178,7 @@ impl<'a> Together<'a> {
         together
     }
 
-    fn add_user(&mut self, history: History<'_>, seen: &mut [u32]) {
+    fn add_user(&mut self, history: User<'_>, seen: &mut [u32]) {
         let start = self.items.len();
         let number = self.users.len() as u32;
         // From the end, since the last of several counts; turned round after that.

@@ -10,13 +10,13 @@ use rand_chacha::ChaCha8Rng;
 use super::batch::{HostBatch, TrainingBatch};
 use super::catalog::Catalog;
 use super::epoch::EpochBatches;
-use super::history::History;
 use super::lanes::{BatchRow, Lanes};
 use super::negatives::{NegativeSampler, NegativeSampling};
 use super::padded::{PaddedSequences, check_positions};
 use super::spans::Spans;
 use super::targets::{TargetCounts, Targets};
 use super::training_data::TrainingData;
+use super::user::User;
 use crate::{Error, Result, checks};
 
 /// Makes the batches of each epoch, always the same for the same seed and epoch.
@@ -313,7 +313,7 @@ impl Batcher {
     }
 
     fn batch(&self, rows: Vec<BatchRow<'_>>, random: &mut ChaCha8Rng) -> HostBatch {
-        let histories: Vec<History<'_>> = rows.iter().map(BatchRow::history).collect();
+        let histories: Vec<User<'_>> = rows.iter().map(BatchRow::history).collect();
         let histories = PaddedSequences::from_checked(&histories);
         let (mut positions, mut targets) = (Vec::new(), Vec::new());
         for (place, row) in rows.iter().enumerate() {

@@ -1,12 +1,12 @@
 //! The rows of batches, and sequences that run side by side from batch to batch.
 
-use super::history::History;
 use super::spans::Spans;
+use super::user::User;
 
 /// A row of a batch: a model sees items `end - length..end` of a sequence and predicts the last
 /// `targets` items up to and with `end`.
 pub(super) struct BatchRow<'a> {
-    pub(super) sequence: History<'a>,
+    pub(super) sequence: User<'a>,
     pub(super) end: usize,
     pub(super) length: usize,
     pub(super) targets: usize,
@@ -15,7 +15,7 @@ pub(super) struct BatchRow<'a> {
 }
 
 impl<'a> BatchRow<'a> {
-    pub(super) fn history(&self) -> History<'a> {
+    pub(super) fn history(&self) -> User<'a> {
         self.sequence.first(self.end).last(self.length)
     }
 }
@@ -30,7 +30,7 @@ pub(super) struct Lanes<'a> {
     /// How many sequences have been begun.
     begun: usize,
     /// Each row's sequence, the item that it sees next, and the row that it had.
-    lanes: Vec<(History<'a>, usize, Option<usize>)>,
+    lanes: Vec<(User<'a>, usize, Option<usize>)>,
 }
 
 impl<'a> Lanes<'a> {

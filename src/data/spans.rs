@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::fingerprint::Fingerprint;
-use super::history::History;
 use super::sequences::Sequences;
+use super::user::User;
 use crate::item::ItemIndex;
 
 /// Parts of users' sequences, as views into the sequences of a data set: what models learn from, or
@@ -34,12 +34,11 @@ enum Places {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Case<'a> {
     /// The user's number in the data set.
-    pub user: usize,
-    /// What a model sees, in time order; empty for [newcomers](Spans::newcomers) only.
-    pub history: &'a [ItemIndex],
-    /// The time of each item of the history, in the unit of the source.
-    pub times: &'a [f64],
-    /// What is to be recalled, in time order; empty only where nothing is held out.
+    pub number: usize,
+    /// The user as a model sees them, at the time of the first label; without items only among
+    /// [newcomers](Spans::newcomers).
+    pub user: User<'a>,
+    /// The items to be recalled, in time order; empty only where nothing is held out.
     pub labels: &'a [ItemIndex],
 }
 
@@ -143,18 +142,17 @@ impl Spans {
 
     /// The items of a span with all that is known of them and of their user, at the time of the first
     /// label where there are labels.
-    pub fn history(&self, span: usize) -> History<'_> {
+    pub fn history(&self, span: usize) -> User<'_> {
         let (user, [start, cut, end]) = self.bounds(span);
         self.sequences.history(user, start..end).first(cut - start)
     }
 
     /// A span with its labels.
     pub fn get(&self, span: usize) -> Case<'_> {
-        let (user, [start, cut, end]) = self.bounds(span);
+        let (number, [_, cut, end]) = self.bounds(span);
         Case {
-            user,
-            history: self.sequences.items_in(start..cut),
-            times: self.sequences.times_in(start..cut),
+            number,
+            user: self.history(span),
             labels: self.sequences.items_in(cut..end),
         }
     }
@@ -167,7 +165,7 @@ impl Spans {
     /// The users who begin after a [time cut](super::Protocol::TimeCut): they have labels and no
     /// history, so they are not among these cases but a group of their own. What recalls without a
     /// history is evaluated on them by
-    /// [`run_channel`](crate::retrieve::Evaluation::run_channel), which is a test of cold starts.
+    /// an [`Evaluation`](crate::recall::Evaluation), which is a test of cold starts.
     ///
     /// ```
     /// use seqrec::channels::PopularityConfig;
@@ -180,10 +178,10 @@ impl Spans {
     /// let dataset = Dataset::new(log, Filters::default())?;
     /// let split = Split::new(&dataset, Protocol::time_cut_at_shares(&dataset, 0.8, 0.9)?)?;
     /// let newcomers = split.test.newcomers();
-    /// assert!(newcomers.iter().all(|case| case.history.is_empty()));
+    /// assert!(newcomers.iter().all(|case| case.user.items().is_empty()));
     /// let popularity = PopularityConfig::new().fit(&split.train)?;
     /// let report = Evaluation::new(&[10], Seen::Exclude)
-    ///     .run_channel(&popularity, &newcomers, split.catalog())?;
+    ///     .run(&popularity, &newcomers, split.catalog())?;
     /// assert_eq!(report.users, newcomers.len());
     /// # Ok::<(), seqrec::Error>(())
     /// ```

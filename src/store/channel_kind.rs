@@ -10,10 +10,10 @@ use crate::channels::{
     NearestUsers, PopularityConfig, PreferredTags, SessionKnnConfig, SimilarUsersConfig,
     items_of_tags, next_items, training_vectors,
 };
-use crate::data::{History, TrainingData};
+use crate::data::{ItemIndex, TrainingData, User};
 use crate::index::{AnyIndex, IndexPlan, IndexReport, VectorIndex};
 use crate::model::Similarity;
-use crate::recall::{HistoryItems, Item, Links, Path, RecallChannel, VectorChannel};
+use crate::recall::{HistoryItems, Links, Path, RecallChannel, VectorChannel};
 use crate::retrieve::UserEncoder;
 use crate::{Error, Result, checks};
 
@@ -88,7 +88,7 @@ pub enum ChannelKind {
 /// What takes long to make of a channel, and so is kept in a folder.
 pub(super) enum Prepared {
     Nothing,
-    Neighbors(Links<Item, Item>),
+    Neighbors(Links<ItemIndex, ItemIndex>),
     Vectors(Array2<f32>),
     Index(Arc<AnyIndex>, IndexReport),
 }
@@ -163,7 +163,7 @@ impl ChannelKind {
             (Self::Popularity { settings }, _) => Arc::new(settings.fit(data)?),
             (Self::MarkovChain, _) => Arc::new(MarkovChainConfig::new().fit(data)?),
             (Self::ItemNeighbors { start, .. }, Prepared::Neighbors(links)) => {
-                Arc::new(start.then(links).into_channel())
+                Arc::new((*start).then(links).into_channel())
             }
             (Self::SimilarUsers { settings }, _) => {
                 let similar = settings.fit(data)?;
@@ -183,7 +183,7 @@ impl ChannelKind {
                 let vectors = &self.needed(model)?.item_vectors;
                 fits(&index, vectors.dim(), "the model's items")?;
                 let step = NearestItems::new(vectors.view(), *neighbors, |_| Ok(index))?;
-                Arc::new(start.then(step).into_channel())
+                Arc::new((*start).then(step).into_channel())
             }
             (
                 Self::NearestUsers {
@@ -225,7 +225,7 @@ fn lacks(kind: &ChannelKind, what: &str) -> Error {
 }
 
 /// The histories of users all over the data, by which an index is measured.
-fn some_histories(data: &TrainingData) -> Vec<History<'_>> {
+fn some_histories(data: &TrainingData) -> Vec<User<'_>> {
     let sequences = data.sequences();
     let step = sequences.len().div_ceil(MEASURED_BY).max(1);
     let some = (0..sequences.len()).step_by(step);

@@ -83,7 +83,7 @@ impl StagePlan {
     /// with [`Run::save`]: a crash leaves the one before, whole. Sequences are written as a
     /// [`SequenceStore`], a block at a time, so that they need not fit in memory.
     ///
-    /// The data are made ready with the run's model, on `device`.
+    /// The data are made ready with the run's model.
     ///
     /// # Errors
     /// As [`build`](StagePlan::build) and [`Run::save`], [`Error::NothingLeft`] for a
@@ -95,11 +95,10 @@ impl StagePlan {
         path: impl AsRef<Path>,
         run: &Run<B, C>,
         data: impl Into<StageData>,
-        device: &B::Device,
     ) -> Result<()> {
         let (path, data) = (path.as_ref(), data.into());
         let catalog = served_catalog(path, run, data.training().catalog())?;
-        let data = data.with_model(StageModel::new(run.model.clone(), device.clone()))?;
+        let data = data.with_model(StageModel::new(run.model.clone()))?;
         let stage = StageWriter::new(path, self, &data)?;
         run_folder::save(path, |folder| {
             let catalog = WrittenCatalog::write(&catalog, folder)?;
@@ -170,7 +169,7 @@ impl<'a> StageWriter<'a> {
         let users = users.filter(|_| training.has_segments());
         let segments: Vec<&[String]> = users.map(|user| training.segments(user)).collect();
         let further = data.further.iter().map(|(name, model)| {
-            let reason = || format!("the settings of {name:?} are not known: `StageModel::of_run`");
+            let reason = || format!("the settings of {name:?} are not known: `StageModel::from_run`");
             let lacks = || Error::NothingLeft { reason: reason() };
             Ok((name.as_str(), model.write.clone().ok_or_else(lacks)?))
         });

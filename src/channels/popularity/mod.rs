@@ -8,11 +8,13 @@ mod tally;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use crate::data::{Catalog, ExternalId, Interaction, Interactions, ItemIndex, TrainingData};
+use crate::data::{
+    Catalog, ExternalId, Interaction, Interactions, ItemIndex, TrainingData, User,
+};
 use crate::index::Filter;
 use crate::{Error, Result, checks};
 
-use crate::recall::{Candidate, Candidates, Reason, RecallChannel, UserContext};
+use crate::recall::{Candidate, Candidates, Reason, RecallChannel};
 
 use clock::DataClock;
 use tally::{LogRow, Ranked, Tally};
@@ -34,7 +36,7 @@ const AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 ///
 /// ```
 /// use seqrec::channels::{InteractionWeight, PopularityConfig};
-/// use seqrec::data::{Dataset, Filters, Interaction, Interactions, ItemIndex};
+/// use seqrec::data::{Dataset, Filters, Interaction, Interactions, ItemIndex, User};
 /// use seqrec::recall::RecallChannel;
 ///
 /// let sale = |user, item, time, price| {
@@ -48,7 +50,7 @@ const AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 /// let data = Dataset::new(log.clone(), Filters::default())?.training_data().with_log(log)?;
 /// let bought = PopularityConfig::new().fit(&data)?;
 /// let revenue = PopularityConfig::new().with_measure(InteractionWeight::Value).fit(&data)?;
-/// let nobody = [(&[][..]).into()];
+/// let nobody = [User::default()];
 /// assert_eq!(bought.recall(&nobody, 1, None)?.items(0), [ItemIndex::new(1)]);
 /// assert_eq!(revenue.recall(&nobody, 1, None)?.items(0), [ItemIndex::new(2)]);
 /// # Ok::<(), seqrec::Error>(())
@@ -185,7 +187,7 @@ impl Popularity {
 impl RecallChannel for Popularity {
     fn recall(
         &self,
-        users: &[UserContext<'_>],
+        users: &[User<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates> {
