@@ -13,9 +13,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use seqrec::backend::{Autodiff, Flex};
 use seqrec::burn;
-use seqrec::data::{
-    Dataset, Filters, InteractionReader, ItemIndex, SequenceBatch, Spans, User,
-};
+use seqrec::data::{Dataset, Filters, InteractionReader, ItemIndex, SequenceBatch, Spans, User};
 use seqrec::model::{
     MODEL_NAMES, ModelVisitor, Objective, SequenceRecaller, TrainableConfig, visit_model,
 };

@@ -17,7 +17,7 @@ use clap::{Parser, ValueEnum};
 use ndarray::{Array2, ArrayView2};
 use seqrec::OutputFolder;
 use seqrec::channels::AlsConfig;
-use seqrec::data::{Spans, Dataset, Filters, InteractionReader, Protocol, Seen, Split, User};
+use seqrec::data::{Dataset, Filters, InteractionReader, Protocol, Seen, Spans, Split, User};
 use seqrec::eval::{Metric, Scorer};
 use seqrec::index::{FlatIndex, VectorIndex};
 use seqrec::model::{Gru4RecConfig, Objective, RecallerConfig};

@@ -5,9 +5,7 @@ use burn::module::{AutodiffModule, ModuleMapper, Param};
 use burn::tensor::{Int, Tensor, TensorData};
 use seqrec::backend::{Autodiff, Backend};
 use seqrec::burn;
-use seqrec::data::{
-    ItemIndex, NegativeSampling, Negatives, SequenceBatch, TrainingBatch, User,
-};
+use seqrec::data::{ItemIndex, NegativeSampling, Negatives, SequenceBatch, TrainingBatch, User};
 use seqrec::model::{
     Block, BsaRecConfig, Gru4Rec, Gru4RecConfig, HstuConfig, InputEmbedding, Item2VecConfig,
     ItemTable, Loss, MODEL_NAMES, ModelVisitor, MultiInterestConfig, Objective, RecallerConfig,

@@ -494,8 +494,7 @@ fn a_stage_of_a_sequence_store_is_saved_and_loaded() {
     let [mapped, expected] = [store.dataset(), &in_memory].map(|dataset| {
         let path = home.path().join(format!("{dataset:p}"));
         let data = dataset.training_data();
-        plan.save(&path, &run(&in_memory, 1), data)
-            .unwrap();
+        plan.save(&path, &run(&in_memory, 1), data).unwrap();
         let served = ServedStage::load::<Flex>(&path, &Default::default()).unwrap();
         let data = served.data();
         let users: Vec<ExternalId> = data.user_ids().cloned().collect();
@@ -511,8 +510,7 @@ fn a_stage_of_a_sequence_store_is_saved_and_loaded() {
     let GruRun { config, model, .. } = run(&in_memory, 1);
     let run = GruRun::new(config, model, split.catalog().clone());
     let path = home.path().join("split");
-    plan.save(&path, &run, split.train.clone())
-        .unwrap();
+    plan.save(&path, &run, split.train.clone()).unwrap();
     let served = ServedStage::load::<Flex>(&path, &Default::default()).unwrap();
     let (kept, saved) = (served.data(), &split.train);
     assert_eq!(

@@ -101,8 +101,7 @@ pub fn train<'a, C: TrainableConfig<Autodiff<Flex>>>(
     let start = Instant::now();
     let (config, model) = fit(defaults, split, options)?;
     let train_seconds = start.elapsed().as_secs_f64();
-    let data =
-        StageData::from(data).with_model(StageModel::new::<Flex, _>(model.clone()))?;
+    let data = StageData::from(data).with_model(StageModel::new::<Flex, _>(model.clone()))?;
     Ok(Trained {
         dataset,
         data,

@@ -18,7 +18,8 @@ pub(super) struct Call {
 
 impl Call {
     fn passes(&self, item: ItemIndex) -> bool {
-        self.asked.passes(self.serving.served.data.training().catalog(), item)
+        self.asked
+            .passes(self.serving.served.data.training().catalog(), item)
     }
 
     /// What a channel gives, or why it gives nothing.

@@ -168,7 +168,9 @@ impl Serving {
             .users
             .number_of(user)
             .map(|place| place as usize);
-        let history = place.map_or(User::default(), |place| data.training().sequences().history(place));
+        let history = place.map_or(User::default(), |place| {
+            data.training().sequences().history(place)
+        });
         let last = history.last(settings.history);
         let mut known = KnownUser {
             items: last.items().to_vec(),

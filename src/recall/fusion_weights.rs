@@ -5,7 +5,7 @@ use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use crate::data::{Case, Spans, ItemIndex, Seen, User};
+use crate::data::{Case, ItemIndex, Seen, Spans, User};
 use crate::index::Filter;
 use crate::retrieve::BATCH;
 use crate::settings::settings;

@@ -169,7 +169,8 @@ impl<'a> StageWriter<'a> {
         let users = users.filter(|_| training.has_segments());
         let segments: Vec<&[String]> = users.map(|user| training.segments(user)).collect();
         let further = data.further.iter().map(|(name, model)| {
-            let reason = || format!("the settings of {name:?} are not known: `StageModel::from_run`");
+            let reason =
+                || format!("the settings of {name:?} are not known: `StageModel::from_run`");
             let lacks = || Error::NothingLeft { reason: reason() };
             Ok((name.as_str(), model.write.clone().ok_or_else(lacks)?))
         });

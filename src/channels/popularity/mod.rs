@@ -8,9 +8,7 @@ mod tally;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use crate::data::{
-    Catalog, ExternalId, Interaction, Interactions, ItemIndex, TrainingData, User,
-};
+use crate::data::{Catalog, ExternalId, Interaction, Interactions, ItemIndex, TrainingData, User};
 use crate::index::Filter;
 use crate::{Error, Result, checks};
 
