@@ -57,7 +57,7 @@
 //! | judge ranked lists of any origin | [`eval::Scorer`] |
 //! | keep a trained model | [`store::Run`] |
 //! | write results without overwriting anything else's | [`OutputFolder`] |
-//! | bring another burn backend | [`backend::Backend`], with an empty `impl` |
+//! | bring another burn backend | [`join_backend!`], one line |
 //!
 //! # What holds everywhere
 //!

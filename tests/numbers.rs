@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use burn::module::{AutodiffModule, Param};
 use burn::tensor::{Tensor, TensorData};
 use burn_store::{ModuleSnapshot, SafetensorsStore};
-use seqrec::backend::{Autodiff, Backend, GruWeights, gru, softmax_cross_entropy};
+use seqrec::backend::{Autodiff, Backend, gru, softmax_cross_entropy};
 use seqrec::burn;
 use seqrec::data::{History, ItemIndex, NegativeSampling, Negatives, SequenceBatch, TrainingBatch};
 use seqrec::model::parts::Weights;
@@ -146,12 +146,12 @@ fn vectors_loss_and_gradients_are_pytorchs<B: Backend>() {
 
 /// One unit, one input, weights that can be followed on paper.
 fn one_step_of_a_gru_by_hand<B: Backend>() {
-    let weights = GruWeights {
-        input: tensor::<B, 2>(vec![0.5, -1.0, 2.0], [1, 3]),
-        hidden: tensor::<B, 2>(vec![1.0, 0.5, -1.0], [1, 3]),
-        input_bias: tensor::<B, 2>(vec![0.0, 0.1, 0.2], [1, 3]),
-        hidden_bias: tensor::<B, 2>(vec![0.3, 0.0, 0.4], [1, 3]),
-    };
+    let weights = [
+        tensor::<B, 2>(vec![0.5, -1.0, 2.0], [1, 3]),
+        tensor::<B, 2>(vec![1.0, 0.5, -1.0], [1, 3]),
+        tensor::<B, 2>(vec![0.0, 0.1, 0.2], [1, 3]),
+        tensor::<B, 2>(vec![0.3, 0.0, 0.4], [1, 3]),
+    ];
     let found = values(gru(
         tensor::<B, 3>(vec![1.0, -2.0], [1, 2, 1]),
         &[2],
@@ -243,15 +243,9 @@ fn gru_gradients_are_finite_differences<B: Backend>() {
     }
     fn objective<B: Backend>(
         sequences: Tensor<B, 3>,
-        [input, hidden, input_bias, hidden_bias]: [Tensor<B, 2>; 4],
+        parameters: [Tensor<B, 2>; 4],
         weights: &[f32],
     ) -> Tensor<B, 1> {
-        let parameters = GruWeights {
-            input,
-            hidden,
-            input_bias,
-            hidden_bias,
-        };
         let states = gru(sequences, &LENGTHS, parameters);
         (states * tensor(weights.to_vec(), [BATCH, LEN, HIDDEN])).sum()
     }

@@ -53,6 +53,11 @@ impl SessionKnnConfig {
     }
 }
 
+/// How much less a session counts for each place that the last shared item lies further back.
+const LESS_PER_PLACE: f32 = 0.1;
+/// The least that a session counts, however far back that item lies.
+const LEAST: f32 = 0.05;
+
 /// A session near the history at hand.
 struct NearSession {
     session: u32,
@@ -119,7 +124,7 @@ impl RecallChannel for SessionKnn {
                 ..
             } in near
             {
-                let weight = similarity * (1.0 - 0.1 * shared as f32).max(0.05);
+                let weight = similarity * (1.0 - LESS_PER_PLACE * shared as f32).max(LEAST);
                 let (items, rarities) = items.of(session);
                 for (&item, &rarity) in items.iter().zip(rarities) {
                     scores.add(item, weight * rarity, Reason::User(session));

@@ -253,7 +253,7 @@ impl VectorIndex for MilvusIndex {
                     let more = self.search_where(queries, asked, "")?;
                     let mut hits = Hits::with_capacity(more.len(), k);
                     for query in 0..more.len() {
-                        let passing = more.of(query).filter(|hit| passes(query, hit.item));
+                        let passing = more.list(query).filter(|hit| passes(query, hit.item));
                         hits.push(passing.take(k));
                     }
                     let enough = (0..hits.len()).all(|query| hits.items(query).len() == k);

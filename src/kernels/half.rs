@@ -25,7 +25,8 @@ pub(crate) fn replace(table: &mut [f16], dim: usize, numbers: &[usize], values: 
     }
 }
 
-/// The rows of a table of half precision that `numbers` `[n]` names, in single precision, `[n, dim]`.
+/// The rows of a table of half precision that `numbers` `[n]` names, in single precision,
+/// `[n, dim]`.
 pub(crate) fn select(table: &[f16], dim: usize, numbers: &[usize]) -> Vec<f32> {
     let mut rows = vec![0.0; numbers.len() * dim];
     (rows.par_chunks_mut(PIECE * dim))
@@ -39,11 +40,11 @@ pub(crate) fn select(table: &[f16], dim: usize, numbers: &[usize]) -> Vec<f32> {
 }
 
 super::for_each_instruction_set! {
-    /// Each value as one of its two neighbors among the numbers of half precision, the nearer one the
-    /// more often, so that the mean over seeds is the value: what is too small for one step to show is
-    /// not lost over many. The seed and the values' places, which begin at `first`, decide.
+    /// Each value as one of its two neighbors among the numbers of half precision, the nearer one
+    /// the more often, so that the mean over seeds is the value: what is too small for one step to
+    /// show is not lost over many. The seed and the values' places, which begin at `first`, decide.
     ///
-    /// What is beyond the largest such number becomes that; what is no number stays none.
+    /// Values beyond the largest such number become that number; NaN stays NaN.
     fn round(values: &[f32], seed: u64, first: u64, out: &mut [f32]) {
         /// The exponent of the smallest number that has all 11 digits, and what is left of it.
         const LEAST: u32 = 127 - 14;

@@ -87,7 +87,7 @@ pub(crate) fn from_half(half: u16) -> f32 {
 }
 
 /// The largest number of half precision.
-pub(crate) const LARGEST_HALF: f32 = 65_504.0;
+pub(crate) const LARGEST_HALF: f32 = half::f16::MAX.to_f32_const();
 
 /// The nearest half-precision number, ties to the even one; beyond the range the largest.
 pub(crate) fn to_half(value: f32) -> u16 {
@@ -245,7 +245,7 @@ mod tests {
             (0.0, 0x0000),
             (1.0, 0x3c00),
             (-2.0, 0xc000),
-            (65_504.0, 0x7bff),
+            (LARGEST_HALF, 0x7bff),
             (1e9, 0x7bff),
             (6.103_515_6e-5, 0x0400),
             (5.960_464_5e-8, 0x0001),

@@ -16,7 +16,7 @@ use crate::files::{
 use crate::{Error, Result};
 
 /// The version of checkpoints that this build writes and reads.
-const FORMAT_VERSION: u32 = 7;
+const FORMAT_VERSION: u32 = 8;
 
 const STATE: &str = "state.json";
 const MODEL: &str = "model.bin";

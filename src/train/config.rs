@@ -2,9 +2,8 @@
 
 use burn::config::Config;
 
-use super::adam::Adam;
 use super::decay::Decayed;
-use super::optimizer::Optimizer;
+use super::optimizer::{Adam, Optimizer};
 use super::schedule::Schedule;
 use super::tables::Tables;
 use crate::data::{Seen, Targets};

@@ -11,7 +11,7 @@ use super::gradients::{ModelGradients, with_rows};
 use super::graph_turn::GraphTurn;
 use super::optimizer::Optimizer;
 use super::optimizer_state::OptimizerState;
-use super::tables::{RowAdagrad, Tables};
+use super::tables::Tables;
 use crate::Result;
 use crate::backend::{Backend, RowGradient, TrainingBackend};
 use crate::model::TrainableRecaller;
@@ -193,9 +193,9 @@ impl<B: TrainingBackend> ParameterStep<'_, B> {
         match (gradient, self.tables) {
             (Gradient::Whole(gradient, true), Tables::RowWise(adagrad)) => {
                 let table = ranked(parameter);
-                let state = state.map_or_else(|| RowAdagrad::state(&table), OptimizerState::ranked);
+                let state = state.map(|state| state.map(ranked));
                 let (table, state) = adagrad.step_all(rate, table, ranked(gradient), state);
-                (ranked(table), state.ranked())
+                (ranked(table), state.map(ranked))
             }
             (Gradient::Whole(gradient, _), _) => {
                 let (parameter, state) = self.optimizer.step(rate, parameter, gradient, state);
@@ -203,15 +203,15 @@ impl<B: TrainingBackend> ParameterStep<'_, B> {
             }
             (Gradient::Rows(rows), Tables::RowWise(adagrad)) => {
                 let table = ranked(parameter);
-                let state = state.map_or_else(|| RowAdagrad::state(&table), OptimizerState::ranked);
+                let state = state.map(|state| state.map(ranked));
                 let (table, state) = adagrad.step_rows(rate, table, rows, state);
-                (ranked(table), state.ranked())
+                (ranked(table), state.map(ranked))
             }
             (Gradient::Rows(rows), Tables::Lazy | Tables::Dense) => {
-                let state = state.map(OptimizerState::ranked);
+                let state = state.map(|state| state.map(ranked));
                 let (table, state) =
                     (self.optimizer).step_rows(rate, ranked(parameter), rows, state);
-                (ranked(table), state.ranked())
+                (ranked(table), state.map(ranked))
             }
         }
     }
@@ -224,14 +224,4 @@ impl<B: TrainingBackend> ParameterStep<'_, B> {
 fn ranked<B: Backend, const D: usize, const E: usize>(tensor: Tensor<B, D>) -> Tensor<B, E> {
     assert_eq!(D, E, "only the rows of matrices are looked up");
     Tensor::from_primitive(TensorPrimitive::Float(tensor.into_primitive().tensor()))
-}
-
-impl<B: Backend, const D: usize> OptimizerState<B, D> {
-    fn ranked<const E: usize>(self) -> OptimizerState<B, E> {
-        OptimizerState {
-            time: self.time,
-            moment_1: ranked(self.moment_1),
-            moment_2: ranked(self.moment_2),
-        }
-    }
 }

@@ -12,7 +12,6 @@ use super::identity::Identity;
 use super::matched_rows::{Matched, MatchedRows, Parameters, Values, copy, other_model};
 use super::new_items::NewItems;
 use super::optimizer::Optimizer;
-use super::optimizer_state::OptimizerState;
 use crate::backend::{Backend, TrainingBackend};
 use crate::data::{Catalog, Split};
 use crate::model::{ParameterPath, SequenceRecaller, TrainableRecaller};
@@ -334,38 +333,23 @@ impl<B: TrainingBackend> ModuleVisitor<B> for Carried<'_, B> {
                 return;
             }
         };
-        let OptimizerState {
-            time,
-            moment_1,
-            moment_2,
-        } = state.into_state::<D>();
-        let carried = |moment| match &rows {
-            Some(rows) => self.moment(rows, old.shape[0], moment),
+        let state = state.into_state::<D>().map(|moment| match &rows {
+            Some(rows) => self.moment(rows, moment),
             None => moment,
-        };
-        let state = OptimizerState {
-            time,
-            moment_1: carried(moment_1),
-            moment_2: carried(moment_2),
-        };
+        });
         let state = AdaptorRecord::from_state(state);
         self.states.push((param.id.val(), state));
     }
 }
 
 impl<B: TrainingBackend> Carried<'_, B> {
-    /// A moment with the rows of the new weights; those of new rows are 0. One that has no number
-    /// for each of the old rows stays what it is.
+    /// A moment with the rows of the new weights; those of new rows are 0.
     fn moment<const D: usize>(
         &self,
         rows: &[Option<usize>],
-        old_rows: usize,
         moment: Tensor<B::InnerBackend, D>,
     ) -> Tensor<B::InnerBackend, D> {
         let shape = moment.dims().to_vec();
-        if shape[0] != old_rows {
-            return moment;
-        }
         let mut new_shape = shape.clone();
         new_shape[0] = rows.len();
         let old = Values {

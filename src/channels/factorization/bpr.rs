@@ -5,6 +5,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::data::{Catalog, TrainingSequences};
 use crate::kernels::pairwise::step_apart;
+use crate::kernels::random;
 use crate::kernels::scoring::prefetch;
 use crate::settings::settings;
 use crate::{Result, checks};
@@ -159,7 +160,7 @@ impl Sets {
             None => {
                 let pair = u64::from(user) << 32 | u64::from(item);
                 // The upper bits of a product with an odd number depend on all of the pair's.
-                let hash = pair.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(32) as usize;
+                let hash = pair.wrapping_mul(random::STEP).rotate_left(32) as usize;
                 hash & (self.bits.len() * 64 - 1)
             }
         };

@@ -2,6 +2,7 @@
 
 use ndarray::ArrayView2;
 use rayon::prelude::*;
+use serde::Serialize;
 
 use super::search::largest_sensible_ef;
 use super::{GraphState, HnswIndex};
@@ -10,7 +11,7 @@ use crate::kernels::top_k;
 use crate::{Error, Result};
 
 /// What [`HnswIndex::tuned_for`] came to.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub enum Tuning {
     /// Searches walk the graph.

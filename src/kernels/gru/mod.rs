@@ -12,11 +12,14 @@
 //! Rows are ordered by length, longest first, and worked on in groups. Inside a group the steps
 //! are packed: step t holds only the rows that are still running, so padding costs nothing.
 
+mod backward;
+
 use rayon::prelude::*;
 
 use super::elementwise::{sigmoid, tanh};
 use super::for_each_instruction_set;
-use super::matmul::{Matrix, matmul, matmul_add};
+use super::matmul::{Matrix, matmul_add};
+pub(crate) use backward::backward;
 
 /// Rows per group: enough for efficient products, and few enough to share among threads.
 const GROUP_ROWS: usize = 32;
@@ -34,6 +37,12 @@ pub(crate) struct GruWeights<'a> {
     pub(crate) hidden_bias: &'a [f32],
 }
 
+impl GruWeights<'_> {
+    fn hidden_size(&self) -> usize {
+        self.hidden_bias.len() / 3
+    }
+}
+
 /// The sizes of a layer and the lengths of the sequences.
 #[derive(Clone, Copy)]
 pub(crate) struct GruShape<'a> {
@@ -41,29 +50,15 @@ pub(crate) struct GruShape<'a> {
     pub(crate) hidden: usize,
     /// The padded length.
     pub(crate) len: usize,
-    /// How many steps of each row are real, `[batch]`.
+    /// The number of real steps of each row, `[batch]`.
     pub(crate) lengths: &'a [usize],
-}
-
-/// What [`backward`] gives.
-pub(crate) struct GruGradients {
-    /// `[batch, len, inputs]`, 0 at padding.
-    pub(crate) values: Vec<f32>,
-    /// `[inputs, 3 * hidden]`.
-    pub(crate) input: Vec<f32>,
-    /// `[hidden, 3 * hidden]`.
-    pub(crate) hidden: Vec<f32>,
-    /// `[3 * hidden]`.
-    pub(crate) input_bias: Vec<f32>,
-    /// `[3 * hidden]`.
-    pub(crate) hidden_bias: Vec<f32>,
 }
 
 /// Rows of similar length that are worked on together.
 struct Group {
     /// The rows, longest first.
     rows: Vec<usize>,
-    /// How many of them are still running at each step; never rising.
+    /// The number of them that are still running at each step; never rising.
     running: Vec<usize>,
     /// All their real steps.
     steps: usize,
@@ -254,176 +249,6 @@ for_each_instruction_set! {
             for ((state, previous), (n, z)) in state.iter_mut().zip(previous).zip(n.iter().zip(z)) {
                 *state = *n + *z * (previous - *n);
             }
-        }
-    }
-}
-
-/// The gradients of `Σ gradient · hidden states`, where `saved` is [`forward`]'s.
-pub(crate) fn backward(
-    gradient: &[f32],
-    values: &[f32],
-    shape: GruShape<'_>,
-    weights: GruWeights<'_>,
-    saved: &[f32],
-) -> GruGradients {
-    let groups = shape.groups();
-    let mut of_groups = Vec::with_capacity(groups.len());
-    let mut rest = saved;
-    for group in &groups {
-        let (of_group, others) = rest.split_at(group.steps * 5 * shape.hidden);
-        of_groups.push((group, of_group));
-        rest = others;
-    }
-    let parts: Vec<GruGradients> = of_groups
-        .into_par_iter()
-        .map(|(group, saved)| group_backward(gradient, values, shape, weights, group, saved))
-        .collect();
-
-    let mut values = vec![0.0; shape.lengths.len() * shape.len * shape.inputs];
-    for (group, part) in groups.iter().zip(&parts) {
-        group.unpack(&part.values, &mut values, shape.len, shape.inputs);
-    }
-    let sum = |of: fn(&GruGradients) -> &[f32], size: usize| {
-        let mut sum = vec![0.0; size];
-        for part in &parts {
-            for (sum, part) in sum.iter_mut().zip(of(part)) {
-                *sum += part;
-            }
-        }
-        sum
-    };
-    GruGradients {
-        values,
-        input: sum(|part| &part.input, weights.input.len()),
-        hidden: sum(|part| &part.hidden, weights.hidden.len()),
-        input_bias: sum(|part| &part.input_bias, weights.input_bias.len()),
-        hidden_bias: sum(|part| &part.hidden_bias, weights.hidden_bias.len()),
-    }
-}
-
-/// One group's gradients; those of the values are packed.
-fn group_backward(
-    gradient: &[f32],
-    values: &[f32],
-    shape: GruShape<'_>,
-    weights: GruWeights<'_>,
-    group: &Group,
-    saved: &[f32],
-) -> GruGradients {
-    let (inputs, hidden, steps) = (shape.inputs, shape.hidden, group.steps);
-    let (gates, states) = saved.split_at(steps * 4 * hidden);
-    // The gradient that reaches each step's state, to which later steps add their part.
-    let mut to_states = group.pack(gradient, shape.len, hidden);
-    let mut to_input_products = vec![0.0; steps * 3 * hidden];
-    let mut to_hidden_products = vec![0.0; steps * 3 * hidden];
-    // Each step's previous states, packed; those of the first step are 0.
-    let mut previous_states = vec![0.0; steps * hidden];
-    let recurrent = Matrix::new(weights.hidden, hidden, 3 * hidden).transposed();
-    let recurrent = Matrix::new(&recurrent, 3 * hidden, hidden);
-
-    let mut start = steps;
-    for (step, &running) in group.running.iter().enumerate().rev() {
-        start -= running;
-        let previous_start = start - if step > 0 { group.running[step - 1] } else { 0 };
-        let rows = start..start + running;
-        let previous = &mut previous_states[rows.start * hidden..rows.end * hidden];
-        if step > 0 {
-            previous.copy_from_slice(
-                &states[previous_start * hidden..(previous_start + running) * hidden],
-            );
-        }
-        let of_gates = rows.start * 3 * hidden..rows.end * 3 * hidden;
-        let (to_previous, to_these) = to_states.split_at_mut(start * hidden);
-        gates_backward(
-            hidden,
-            &mut to_these[..running * hidden],
-            &gates[rows.start * 4 * hidden..rows.end * 4 * hidden],
-            previous,
-            &mut to_input_products[of_gates.clone()],
-            &mut to_hidden_products[of_gates.clone()],
-        );
-        if step > 0 {
-            let to_previous = &mut to_previous[previous_start * hidden..][..running * hidden];
-            // What `gates_backward` left is the part that passes through z.
-            for (to_previous, direct) in to_previous.iter_mut().zip(to_these) {
-                *to_previous += *direct;
-            }
-            let products = Matrix::new(&to_hidden_products[of_gates], running, 3 * hidden);
-            matmul_add(to_previous, products, recurrent);
-        }
-    }
-
-    let packed = group.pack(values, shape.len, inputs);
-    let to_inputs = Matrix::new(&to_input_products, steps, 3 * hidden);
-    let mut to_values = vec![0.0; steps * inputs];
-    let input_weights = Matrix::new(weights.input, inputs, 3 * hidden).transposed();
-    let input_weights = Matrix::new(&input_weights, 3 * hidden, inputs);
-    matmul(&mut to_values, to_inputs, input_weights);
-    let mut to_input_weights = vec![0.0; weights.input.len()];
-    let packed = Matrix::new(&packed, steps, inputs);
-    matmul(&mut to_input_weights, packed.t(), to_inputs);
-    let mut to_hidden_weights = vec![0.0; weights.hidden.len()];
-    matmul(
-        &mut to_hidden_weights,
-        Matrix::new(&previous_states, steps, hidden).t(),
-        Matrix::new(&to_hidden_products, steps, 3 * hidden),
-    );
-    GruGradients {
-        values: to_values,
-        input: to_input_weights,
-        hidden: to_hidden_weights,
-        input_bias: column_sums(&to_input_products, 3 * hidden),
-        hidden_bias: column_sums(&to_hidden_products, 3 * hidden),
-    }
-}
-
-for_each_instruction_set! {
-    fn column_sums(rows: &[f32], columns: usize) -> Vec<f32> {
-        let mut sums = vec![0.0; columns];
-        for row in rows.chunks_exact(columns) {
-            for (sum, value) in sums.iter_mut().zip(row) {
-                *sum += value;
-            }
-        }
-        sums
-    }
-}
-
-for_each_instruction_set! {
-    /// One step of some rows, backward. `to_states` holds the gradient by these states and is
-    /// left with the part that goes straight to the previous ones.
-    fn gates_backward(
-        hidden: usize,
-        to_states: &mut [f32],
-        gates: &[f32],
-        previous: &[f32],
-        to_input_products: &mut [f32],
-        to_hidden_products: &mut [f32],
-    ) {
-        let rows = to_states
-            .chunks_exact_mut(hidden)
-            .zip(gates.chunks_exact(4 * hidden))
-            .zip(previous.chunks_exact(hidden))
-            .zip(to_input_products.chunks_exact_mut(3 * hidden))
-            .zip(to_hidden_products.chunks_exact_mut(3 * hidden));
-        for ((((to_state, gates), previous), to_x), to_h) in rows {
-            let (r, gates) = gates.split_at(hidden);
-            let (z, gates) = gates.split_at(hidden);
-            let (n, h_n) = gates.split_at(hidden);
-            let (to_x_r, to_x) = to_x.split_at_mut(hidden);
-            let (to_x_z, to_x_n) = to_x.split_at_mut(hidden);
-            let (to_h_r, to_h) = to_h.split_at_mut(hidden);
-            let (to_h_z, to_h_n) = to_h.split_at_mut(hidden);
-            for i in 0..hidden {
-                let to_n = to_state[i] * (1.0 - z[i]) * (1.0 - n[i] * n[i]);
-                to_x_n[i] = to_n;
-                to_h_n[i] = to_n * r[i];
-                to_x_r[i] = to_n * h_n[i] * r[i] * (1.0 - r[i]);
-                to_x_z[i] = to_state[i] * (previous[i] - n[i]) * z[i] * (1.0 - z[i]);
-                to_state[i] *= z[i];
-            }
-            to_h_r.copy_from_slice(to_x_r);
-            to_h_z.copy_from_slice(to_x_z);
         }
     }
 }

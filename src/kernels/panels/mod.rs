@@ -6,17 +6,20 @@
 //! bytes a value are such a panel, and after it `[WIDTH, dim]` finer bytes: the first is what all
 //! vectors are scored by, both are what the best are scored again by.
 
+mod bytes;
+
 use std::ops::Range;
 
 use super::for_each_instruction_set;
 use super::matmul::{Matrix, matmul};
-use super::precision::{Precision, byte_scale, encode, to_byte};
+use super::precision::{Precision, encode, to_byte};
 use super::scoring::{Line, prefetch};
+use bytes::{ByteQueries, has_byte_products};
 
-/// How many vectors a panel holds.
+/// Vectors in a panel.
 pub(crate) const WIDTH: usize = 64;
 
-/// How many lines a panel takes.
+/// The number of lines of a panel.
 pub(crate) fn lines_per_panel(dim: usize, precision: Precision) -> usize {
     let rows = match precision {
         Precision::F32 => dim,
@@ -25,10 +28,10 @@ pub(crate) fn lines_per_panel(dim: usize, precision: Precision) -> usize {
     rows * WIDTH * precision.bytes_per_value() / Line::BYTES
 }
 
-/// How many finer bytes make one of the others.
+/// Steps of a finer byte in one step of the others.
 const FINER: f32 = 254.0;
 
-/// Whether vectors are kept as multiples of something.
+/// True where vectors are kept as multiples of a scale.
 pub(crate) fn has_scales(precision: Precision) -> bool {
     precision != Precision::F32
 }
@@ -67,7 +70,7 @@ fn byte_place(row: usize, column: usize) -> usize {
 #[derive(Clone, Copy)]
 pub(crate) struct Panels<'a> {
     pub(crate) lines: &'a [Line],
-    /// What each vector's values are multiples of; for int8 alone.
+    /// The scale of each vector, where its values are kept as multiples of one.
     pub(crate) scales: &'a [f32],
     pub(crate) len: usize,
     pub(crate) dim: usize,
@@ -87,22 +90,12 @@ pub(crate) struct Tile<'a> {
     bytes: Option<ByteQueries>,
 }
 
-/// Queries as bytes.
-struct ByteQueries {
-    /// `[queries, dim / 4]`, four bytes in each number.
-    fours: Vec<i32>,
-    /// What each query's bytes are multiples of.
-    scales: Vec<f32>,
-    /// 128 times the sum of each query's bytes.
-    shifts: Vec<i32>,
-}
-
 impl<'a> Panels<'a> {
     pub(crate) fn count(&self) -> usize {
         self.len.div_ceil(WIDTH)
     }
 
-    /// How many columns of a panel are vectors.
+    /// The number of a panel's columns that are vectors.
     pub(crate) fn columns(&self, panel: usize) -> usize {
         (self.len - panel * WIDTH).min(WIDTH)
     }
@@ -124,7 +117,7 @@ impl<'a> Panels<'a> {
         }
     }
 
-    /// Whether [`score`](Self::score) rounds, so that the best are to be scored again.
+    /// True where [`score`](Self::score) rounds, so that the best must be scored again.
     pub(crate) fn rounds(&self) -> bool {
         self.precision != Precision::F32 && has_byte_products()
     }
@@ -140,32 +133,8 @@ impl<'a> Panels<'a> {
             queries,
             count: queries.len() / self.dim,
             decoded: vec![0.0; decoded],
-            bytes: self.rounds().then(|| self.byte_queries(queries)),
+            bytes: self.rounds().then(|| ByteQueries::new(queries, self.dim)),
         }
-    }
-
-    fn byte_queries(&self, queries: &[f32]) -> ByteQueries {
-        let mut bytes = ByteQueries {
-            fours: Vec::new(),
-            scales: Vec::new(),
-            shifts: Vec::new(),
-        };
-        for query in queries.chunks_exact(self.dim) {
-            let scale = byte_scale(query);
-            let mut sum = 0;
-            for four in query.chunks(4) {
-                let mut packed = [0; 4];
-                for (byte, &value) in packed.iter_mut().zip(four) {
-                    let value = to_byte(value, scale);
-                    sum += i32::from(value);
-                    *byte = value as u8;
-                }
-                bytes.fours.push(i32::from_le_bytes(packed));
-            }
-            bytes.scales.push(scale);
-            bytes.shifts.push(128 * sum);
-        }
-        bytes
     }
 
     /// The scores `[queries, WIDTH]` of a tile's queries with a panel.
@@ -179,15 +148,7 @@ impl<'a> Panels<'a> {
         let scales = &self.scales[panel * WIDTH..][..self.columns(panel)];
         #[cfg(target_arch = "x86_64")]
         if let Some(bytes) = &tile.bytes {
-            // SAFETY: there are byte queries only where the machine has the features that one of
-            // the functions is compiled for (`has_byte_products`).
-            return unsafe {
-                if has_wide_byte_products() {
-                    score_bytes(bytes, lines, scales, scores);
-                } else {
-                    score_bytes_by_pairs(bytes, lines, scales, scores);
-                }
-            };
+            return bytes.score(lines, scales, scores);
         }
         let (lines, finer) = (bytemuck::cast_slice(lines), bytemuck::cast_slice(finer));
         decode_bytes(lines, scales, &mut tile.decoded);
@@ -233,13 +194,13 @@ impl<'a> Panels<'a> {
     }
 }
 
-/// Where the finer bytes of the vector in a column are.
+/// The range of finer bytes of the vector in a column.
 fn finer_range(column: usize, dim: usize) -> Range<usize> {
     let start = column * dim.next_multiple_of(4);
     start..start + dim
 }
 
-/// How many values of a vector are scored at once.
+/// Values of a vector that are scored at once.
 const LANES: usize = 16;
 
 for_each_instruction_set! {
@@ -308,162 +269,10 @@ for_each_instruction_set! {
     }
 }
 
-/// Whether the machine multiplies bytes by themselves.
-fn has_byte_products() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    {
-        has_wide_byte_products() || is_x86_feature_detected!("avx2")
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        false
-    }
-}
-
-/// Whether it does so four at a time, in vectors of 64.
-#[cfg(target_arch = "x86_64")]
-fn has_wide_byte_products() -> bool {
-    is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512vnni")
-}
-
-/// The scales of a whole panel, of which the last has fewer.
-#[cfg(target_arch = "x86_64")]
-#[inline]
-fn filled_up(scales: &[f32]) -> [f32; WIDTH] {
-    <[f32; WIDTH]>::try_from(scales).unwrap_or_else(|_| {
-        let mut all = [0.0; WIDTH];
-        all[..scales.len()].copy_from_slice(scales);
-        all
-    })
-}
-
-/// As [`score_bytes`], for machines without the instructions that it is made of.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn score_bytes_by_pairs(queries: &ByteQueries, panel: &[Line], scales: &[f32], scores: &mut [f32]) {
-    use core::arch::x86_64::{
-        __m256i, _mm256_abs_epi8, _mm256_add_epi32, _mm256_cvtepi32_ps, _mm256_loadu_ps,
-        _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_set1_epi16,
-        _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_si256, _mm256_sign_epi8,
-        _mm256_storeu_ps,
-    };
-    const VECTORS: usize = WIDTH / 8;
-    let all = filled_up(scales);
-    let vectors = bytemuck::cast_slice::<Line, [[u8; 32]; VECTORS]>(panel);
-    let ones = _mm256_set1_epi16(1);
-    let queries = (queries.fours.chunks_exact(vectors.len())).zip(&queries.scales);
-    for ((fours, &scale), scores) in queries.zip(scores.chunks_exact_mut(WIDTH)) {
-        let mut sums = [_mm256_setzero_si256(); VECTORS];
-        for (&four, vectors) in fours.iter().zip(vectors) {
-            // One side is taken as unsigned: the query's bytes lose their signs, and the vectors'
-            // get them. A sum of two such products is at most 2 * 127 * 128, which fits.
-            let query = _mm256_set1_epi32(four);
-            let size = _mm256_abs_epi8(query);
-            for (sum, vector) in sums.iter_mut().zip(vectors) {
-                // SAFETY: these are 32 bytes, and any bits are a vector.
-                let vector = unsafe {
-                    std::ptr::from_ref(vector)
-                        .cast::<__m256i>()
-                        .read_unaligned()
-                };
-                let pairs = _mm256_maddubs_epi16(size, _mm256_sign_epi8(vector, query));
-                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, ones));
-            }
-        }
-        let scale = _mm256_set1_ps(scale);
-        let (scores, scales) = (scores.as_chunks_mut::<8>().0, all.as_chunks::<8>().0);
-        for ((scores, scales), sum) in scores.iter_mut().zip(scales).zip(sums) {
-            // SAFETY: both are eight numbers; neither access needs alignment.
-            unsafe {
-                let scales = _mm256_mul_ps(_mm256_loadu_ps(scales.as_ptr()), scale);
-                let sum = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), scales);
-                _mm256_storeu_ps(scores.as_mut_ptr(), sum);
-            }
-        }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn score_bytes(queries: &ByteQueries, panel: &[Line], scales: &[f32], scores: &mut [f32]) {
-    const ROWS: usize = 6;
-    let all = filled_up(scales);
-    let fours = panel.len() / (WIDTH * 4 / Line::BYTES);
-    let mut first = 0;
-    let count = queries.scales.len();
-    while first < count {
-        let rows = ROWS.min(count - first);
-        macro_rules! of_rows {
-            ($($rows:literal)*) => {
-                match rows {
-                    $($rows => score_byte_rows::<$rows>(queries, first, fours, panel, &all, scores),)*
-                    _ => unreachable!("there are between 1 and ROWS rows"),
-                }
-            };
-        }
-        of_rows!(1 2 3 4 5 6);
-        first += rows;
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn score_byte_rows<const ROWS: usize>(
-    queries: &ByteQueries,
-    first: usize,
-    fours: usize,
-    panel: &[Line],
-    scales: &[f32; WIDTH],
-    scores: &mut [f32],
-) {
-    use core::arch::x86_64::{
-        __m512i, _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_loadu_ps, _mm512_mul_ps,
-        _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_si512,
-        _mm512_storeu_ps, _mm512_sub_epi32, _mm512_xor_si512,
-    };
-    const VECTORS: usize = WIDTH / 16;
-    // One side is taken as unsigned: 128 is added to the vectors' bytes by flipping the highest
-    // bit, and what that adds to each sum is taken off again.
-    let sign = _mm512_set1_epi8(i8::MIN);
-    let rows = &queries.fours[first * fours..][..ROWS * fours];
-    let mut sums = [[_mm512_setzero_si512(); VECTORS]; ROWS];
-    for (four, lines) in panel.as_chunks::<VECTORS>().0.iter().enumerate() {
-        let vectors = lines.each_ref().map(|line| {
-            // SAFETY: a line is 64 bytes, aligned as the vector is, and any bits are a vector.
-            let vector = unsafe { std::ptr::from_ref(line).cast::<__m512i>().read() };
-            _mm512_xor_si512(vector, sign)
-        });
-        for (row, sums) in sums.iter_mut().enumerate() {
-            let query = _mm512_set1_epi32(rows[row * fours + four]);
-            for (sum, vector) in sums.iter_mut().zip(vectors) {
-                *sum = _mm512_dpbusd_epi32(*sum, vector, query);
-            }
-        }
-    }
-    // By index, so that the sums stay in registers: an iterator over them would move them to memory.
-    for row in 0..ROWS {
-        let shift = _mm512_set1_epi32(queries.shifts[first + row]);
-        let scale = _mm512_set1_ps(queries.scales[first + row]);
-        let scores = &mut scores[(first + row) * WIDTH..][..WIDTH];
-        for vector in 0..VECTORS {
-            let sum = _mm512_cvtepi32_ps(_mm512_sub_epi32(sums[row][vector], shift));
-            let (scores, scales) = (
-                &mut scores[vector * 16..][..16],
-                &scales[vector * 16..][..16],
-            );
-            // SAFETY: both are sixteen numbers; neither access needs alignment.
-            unsafe {
-                let scales = _mm512_mul_ps(_mm512_loadu_ps(scales.as_ptr()), scale);
-                _mm512_storeu_ps(scores.as_mut_ptr(), _mm512_mul_ps(sum, scales));
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    #[cfg(target_arch = "x86_64")]
+    use super::bytes::{has_wide_byte_products, score_bytes_by_pairs};
     use super::*;
 
     /// A value as it is after it was kept.
