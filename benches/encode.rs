@@ -14,7 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use seqrec::backend::{Autodiff, Flex};
 use seqrec::burn;
 use seqrec::data::{
-    Dataset, Filters, History, InteractionReader, ItemIndex, SequenceBatch, TrainingSequences,
+    Dataset, Filters, InteractionReader, ItemIndex, SequenceBatch, TrainingSequences, User,
 };
 use seqrec::model::{
     MODEL_NAMES, ModelVisitor, Objective, SequenceRecaller, TrainableConfig, visit_model,
@@ -89,7 +89,7 @@ impl ModelVisitor<Autodiff<Flex>> for Encode<'_> {
             let item = |_| ItemIndex::new(random.random_range(1..=items as u32));
             let history: Vec<ItemIndex> = (0..options.len).map(item).collect();
             let clock: Vec<f64> = (0..options.len).map(|place| 60.0 * place as f64).collect();
-            let history = History::with_times(&history, &clock)?;
+            let history = User::with_times(&history, &clock)?;
             let start = Instant::now();
             let batch = SequenceBatch::<Flex>::new([history], options.len, &device)?;
             let vectors = user_vectors(&model, &batch);

@@ -23,7 +23,8 @@ use seqrec::eval::{Metric, Spread};
 use seqrec::index::FlatIndex;
 use seqrec::model::{Gru4Rec, Gru4RecConfig, RecallerConfig};
 use seqrec::prelude::{Autodiff, Flex};
-use seqrec::retrieve::{Evaluation, item_vectors};
+use seqrec::recall::{Evaluation, VectorChannel};
+use seqrec::retrieve::item_vectors;
 use seqrec::train::{NewItems, Trained, Trainer, TrainerConfig, WarmStart};
 
 use numbers::finite;
@@ -208,13 +209,9 @@ fn unchanged(options: &Options, start: &WarmStart, split: &Split) -> seqrec::Res
 
 fn judge(model: &Model, split: &Split, metric: Metric) -> seqrec::Result<f64> {
     let index = FlatIndex::new(&item_vectors(model))?;
-    let report = Evaluation::new(&[metric.k()], Seen::Exclude).run(
-        model,
-        &index,
-        &split.test,
-        split.catalog(),
-        &Default::default(),
-    )?;
+    let channel = VectorChannel::from_model(model.clone(), index);
+    let evaluation = Evaluation::new(&[metric.k()], Seen::Exclude);
+    let report = evaluation.run(&channel, &split.test, split.catalog())?;
     Ok(report.get(metric).unwrap_or_default())
 }
 

@@ -17,7 +17,7 @@ use clap::{Parser, ValueEnum};
 use ndarray::{Array2, ArrayView2};
 use seqrec::OutputFolder;
 use seqrec::channels::AlsConfig;
-use seqrec::data::{Cases, Dataset, Filters, History, InteractionReader, Protocol, Seen, Split};
+use seqrec::data::{Cases, Dataset, Filters, InteractionReader, Protocol, Seen, Split, User};
 use seqrec::eval::{Metric, Scorer};
 use seqrec::index::{FlatIndex, VectorIndex};
 use seqrec::model::{Gru4RecConfig, Objective, RecallerConfig};
@@ -108,11 +108,11 @@ fn bytes(rows: ArrayView2<'_, f32>) -> Vec<u8> {
 }
 
 /// Every so many cases, so that users come from the whole file.
-fn some(cases: &Cases, most: usize) -> impl Iterator<Item = History<'_>> {
+fn some(cases: &Cases, most: usize) -> impl Iterator<Item = User<'_>> {
     let step = cases.len().div_ceil(most.max(1)).max(1);
     (0..cases.len())
         .step_by(step)
-        .map(|case| cases.history(case))
+        .map(|case| cases.get(case).user)
 }
 
 /// Item vectors with the padding row, and user vectors.
@@ -137,8 +137,8 @@ fn gru4rec(options: &Options, split: &Split) -> Result<Vectors, Box<dyn Error>> 
         .observer(ProgressBars::default())
         .fit(model, split, &device)?;
     let items = item_vectors(&trained.model);
-    let histories: Vec<History<'_>> = some(&split.test, options.queries).collect();
-    let encoder = ModelEncoder::<Flex, _>::new(trained.model, device);
+    let histories: Vec<User<'_>> = some(&split.test, options.queries).collect();
+    let encoder = ModelEncoder::<Flex, _>::new(trained.model);
     let users = encoder.encode(&histories)?;
     Ok((items, users))
 }

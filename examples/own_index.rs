@@ -82,7 +82,7 @@ fn main() -> Result<()> {
     let vectors = item_vectors(&model);
     let exact = FlatIndex::new(&vectors)?;
     let index = ByteIndex::new(vectors.view());
-    let histories = (0..split.test.len()).map(|case| split.test.history(case));
+    let histories = (0..split.test.len()).map(|case| split.test.get(case).user);
     let histories =
         SequenceBatch::<Flex>::new(histories, model.config().describe().max_len, &device)?;
     let users = user_vectors(&model, &histories);
@@ -91,7 +91,8 @@ fn main() -> Result<()> {
     println!("it finds {:.4} of the true best 10", found.recall(&truth));
 
     let evaluation = Evaluation::new(&[10], Seen::Keep);
-    let report = evaluation.run(&model, &index, &split.test, split.catalog(), &device)?;
+    let channel = VectorChannel::from_model(model, index);
+    let report = evaluation.run(&channel, &split.test, split.catalog())?;
     for (metric, value) in report.iter() {
         println!("{metric:<20} {value:.4}");
     }

@@ -6,7 +6,7 @@
 use burn::tensor::{Int, Tensor, activation::sigmoid, backend::Backend as BurnBackend};
 use burn::{config::Config, module::Module, nn::Linear};
 use seqrec::data::{SequenceBatch, TrainingSequences, synthetic::Synthetic};
-use seqrec::engine::{EngineConfig, RecallEngine, RecallRequest};
+use seqrec::engine::{EngineConfig, RecallEngine};
 use seqrec::model::{Description, ItemTable, Objective, parts::*};
 use seqrec::store::{ChannelKind, ModelRegistry, StageData, StagePlan};
 use seqrec::{Result, burn, prelude::*, recall::Fusion};
@@ -80,18 +80,19 @@ fn main() -> Result<()> {
 
     let index = FlatIndex::new(&item_vectors(&model))?;
     let evaluation = Evaluation::new(&[10], Seen::Keep);
-    let report = evaluation.run(&model, &index, &split.test, &catalog, &device)?;
+    let channel = VectorChannel::from_model(model.clone(), index);
+    let report = evaluation.run(&channel, &split.test, &catalog)?;
     println!("{report}");
 
     let folder = tempfile::tempdir().expect("a folder for the run");
     let data = StageData::new(&dataset, TrainingSequences::all(&dataset), catalog.clone())?;
     let plan = StagePlan::new(Fusion::RoundRobin).channel("model", ChannelKind::Model);
     let run = Run::<Flex, _>::new(model.config().clone(), model, catalog);
-    plan.save(folder.path(), &run, data, &device)?;
+    plan.save(folder.path(), &run, data)?;
 
     let models = ModelRegistry::<Flex>::builtin().with::<GatedMeanConfig>();
     let engine = RecallEngine::open_with(folder.path(), models, device, EngineConfig::default())?;
-    let request = RecallRequest::of_history([1, 2, 3], 5);
-    println!("{:?}", engine.recall_for(&request)?.items);
+    let answer = engine.recall_for(&RecallRequest::for_history([1, 2, 3], 5))?;
+    print!("{answer}");
     Ok(())
 }

@@ -87,7 +87,7 @@ impl<B: Backend> ModelVisitor<Autodiff<B>> for Trained<'_> {
         let items = |vectors: Array2<f32>| vectors.into_iter().collect::<Vec<f32>>();
         let (here, there) = (item_vectors(&run.model), item_vectors(&loaded.model));
         assert_close(C::NAME, &items(here), &items(there), 1e-6);
-        let histories = || (0..8).map(|case| self.split.test.history(case));
+        let histories = || (0..8).map(|case| self.split.test.get(case).user);
         let here = SequenceBatch::<B>::new(histories(), 10, &device).unwrap();
         let there = SequenceBatch::<Flex>::new(histories(), 10, &Default::default()).unwrap();
         let here = values(run.model.encode(&here));

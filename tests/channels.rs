@@ -14,19 +14,19 @@ use seqrec::channels::{
 };
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
-    Catalog, Dataset, ExternalId, Features, Filters, History, Interaction, Interactions, ItemIndex,
-    Protocol, Seen, Split, TrainingSequences,
+    Catalog, Dataset, ExternalId, Features, Filters, Interaction, Interactions, ItemIndex,
+    Protocol, Seen, Split, TrainingSequences, User,
 };
 use seqrec::eval::Metric;
 use seqrec::index::{Filter, FlatIndex};
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
 use seqrec::prelude::Flex;
 use seqrec::recall::{
-    Candidate, Candidates, CategoryBonus, ChannelWeight, Fusion, HistoryItems, Item, Links,
+    Candidate, Candidates, CategoryBonus, ChannelWeight, Evaluation, Fusion, HistoryItems, Links,
     MaximalMarginalRelevance, Normalization, OrElse, Path, Reason, RecallChannel, RecallStage,
-    Selected, Selection, UserContext, WeightLearningConfig,
+    Selected, Selection, WeightLearningConfig,
 };
-use seqrec::retrieve::{Evaluation, UserEncoder};
+use seqrec::retrieve::UserEncoder;
 use seqrec::store::{ChannelKind, StageData, StageModel};
 
 use told::Told;
@@ -56,7 +56,7 @@ fn recall(channel: &dyn RecallChannel, history: &[u32], k: usize) -> Candidates 
     channel.recall(&[user(history)], k, None).unwrap()
 }
 
-fn user(history: &[u32]) -> UserContext<'_> {
+fn user(history: &[u32]) -> User<'_> {
     ItemIndex::from_slice(history).into()
 }
 
@@ -284,13 +284,13 @@ fn channels_are_judged_by_the_same_protocol() {
     let chain = MarkovChain::fit(&split.train, split.catalog()).unwrap();
     let evaluation = Evaluation::new(&[1], Seen::Keep);
     let report = evaluation
-        .run_channel(&chain, &split.test, split.catalog())
+        .run(&chain, &split.test, split.catalog())
         .unwrap();
     let hit_rate: Metric = "hit_rate@1".parse().unwrap();
     assert_eq!(report.get(hit_rate), Some(1.0));
     let popular = Popularity::new(split.catalog());
     let report = evaluation
-        .run_channel(&popular, &split.test, split.catalog())
+        .run(&popular, &split.test, split.catalog())
         .unwrap();
     assert!(report.get(hit_rate).unwrap() < 0.5);
 }
@@ -423,7 +423,7 @@ fn channels_are_the_same_on_any_number_of_threads() {
         .with_mean_per_user(40);
     let dataset = Dataset::new(log.generate(), Filters::default()).unwrap();
     let (sequences, catalog) = (TrainingSequences::all(&dataset), dataset.catalog());
-    let users: Vec<UserContext> = (0..20).map(|user| sequences.get(user).into()).collect();
+    let users: Vec<User> = (0..20).map(|user| sequences.get(user).into()).collect();
     let on = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
         pool.build().unwrap().install(|| {
@@ -458,7 +458,7 @@ fn channels_are_the_same_on_any_number_of_threads() {
 
 #[test]
 fn a_path_adds_up_over_its_ways_and_says_where_they_began() {
-    let mut links = Links::<Item, Item>::to(5);
+    let mut links = Links::<ItemIndex, ItemIndex>::to(5);
     for of_item in [&[][..], &[(2, 0.5), (3, 1.0)], &[(3, 0.25), (4, 2.0)]] {
         links.push(of_item.iter().copied());
     }
@@ -507,23 +507,20 @@ fn a_path_adds_up_over_its_ways_and_says_where_they_began() {
 
 #[test]
 fn old_items_weigh_less_by_age() {
-    let mut links = Links::<Item, Item>::to(5);
+    let mut links = Links::<ItemIndex, ItemIndex>::to(5);
     for of_item in [&[][..], &[(3, 1.0)], &[(4, 1.0)]] {
         links.push(of_item.iter().copied());
     }
     let start = HistoryItems::last(9).unwrap().with_half_life(10.0).unwrap();
     let channel = start.then(links).into_channel();
-    let history = History::with_times(ItemIndex::from_slice(&[1, 2]), &[70.0, 90.0]).unwrap();
-    let scores =
-        |user: UserContext<'_>| channel.recall(&[user], 9, None).unwrap().scores(0).to_vec();
-    assert_eq!(scores(history.into()), [1.0, 0.25]);
-    assert_eq!(scores(UserContext::from(history).at(100.0)), [0.5, 0.125]);
+    let history = User::with_times(ItemIndex::from_slice(&[1, 2]), &[70.0, 90.0]).unwrap();
+    let scores = |user: User<'_>| channel.recall(&[user], 9, None).unwrap().scores(0).to_vec();
+    assert_eq!(scores(history), [1.0, 0.25]);
+    assert_eq!(scores(history.at(100.0)), [0.5, 0.125]);
     // A clock that is behind makes nothing more than new.
-    assert_eq!(scores(UserContext::from(history).at(0.0)), [1.0, 1.0]);
-    // What the history itself was told counts as well.
-    assert_eq!(scores(history.at(100.0).into()), [0.5, 0.125]);
+    assert_eq!(scores(history.at(0.0)), [1.0, 1.0]);
     // After years away the later item still comes first.
-    let [first, second] = scores(history.at(1e9).into())[..] else {
+    let [first, second] = scores(history.at(1e9))[..] else {
         panic!("both are recalled")
     };
     assert!(first > second && second > 0.0, "{first}, {second}");
@@ -576,7 +573,7 @@ impl UserEncoder for Sum {
         self.0.ncols()
     }
 
-    fn encode(&self, histories: &[History<'_>]) -> seqrec::Result<Array2<f32>> {
+    fn encode(&self, histories: &[User<'_>]) -> seqrec::Result<Array2<f32>> {
         let mut vectors = Array2::zeros((2 * histories.len(), self.dim()));
         for (row, mut vector) in vectors.rows_mut().into_iter().enumerate() {
             for &item in histories[row / 2].items() {
@@ -636,7 +633,7 @@ fn preferred_tags_are_those_taken_more_than_usual() {
     assert!((walked[0][0].weight - share * (share / usual).ln()).abs() < 1e-6);
     let of_tags = items_of_tags(&features, &catalog, 2).unwrap();
     assert_eq!(of_tags.of(1), (&[2, 4][..], &[0.5, 1.0 / 3.0][..]));
-    assert!(preferred.walk(&[(&[][..]).into()]).unwrap()[0].is_empty());
+    assert!(preferred.walk(&[User::default()]).unwrap()[0].is_empty());
     let few = Features::new(vec!["x".into()], array![[0.0], [1.0]]).unwrap();
     assert!(PreferredTags::new(&few, &catalog, start).is_err());
 }
@@ -809,7 +806,7 @@ fn every_channel_keeps_to_its_trait() {
         .unwrap()
         .with_tags(tags)
         .and_then(|data| data.with_segments(segments))
-        .and_then(|data| data.with_model(StageModel::new::<Flex, _>(model, Default::default())))
+        .and_then(|data| data.with_model(StageModel::new::<Flex, _>(model)))
         .unwrap();
     let start = HistoryItems::last(20).unwrap();
     let popular = PopularityConfig::new();
@@ -854,8 +851,8 @@ fn every_channel_keeps_to_its_trait() {
         },
     ];
     let segments = ["all".to_owned()];
-    let users: Vec<UserContext<'_>> = (0..20)
-        .map(|user| UserContext::from(sequences.history(user)).in_segments(&segments))
+    let users: Vec<User<'_>> = (0..20)
+        .map(|user| sequences.history(user).in_segments(&segments))
         .chain([user(&[]).in_segments(&segments)])
         .collect();
     let passes = |row: usize, item: ItemIndex| !(item.to_usize() + row).is_multiple_of(3);
@@ -908,7 +905,7 @@ struct Noted(Popularity, std::sync::Mutex<Vec<ItemIndex>>);
 impl RecallChannel for &Noted {
     fn recall(
         &self,
-        users: &[UserContext<'_>],
+        users: &[User<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> seqrec::Result<Candidates> {
@@ -1019,8 +1016,9 @@ fn learned_weights_find_more_than_any_one_channel() {
     ] {
         let mut stage = stage(fusion);
         let config = WeightLearningConfig::new(2);
-        let history = |case| split.valid.history(case).into();
-        let learned = stage.learn_weights(&split.valid, &config, history).unwrap();
+        let learned = stage
+            .learn_weights(&split.valid, &config, |case| case.user)
+            .unwrap();
         assert!((learned - 2.0 / 3.0).abs() < 1e-9, "{fusion:?}: {learned}");
         let weights: Vec<f64> = stage.shares().map(|share| share.weight).collect();
         assert!(
@@ -1029,14 +1027,17 @@ fn learned_weights_find_more_than_any_one_channel() {
         );
         // What was learned is what the fused lists then do.
         let report = Evaluation::new(&[2], Seen::Keep)
-            .run_channel(&stage, &split.valid, split.catalog())
+            .run(&stage, &split.valid, split.catalog())
             .unwrap();
         assert_eq!(report.recall(2), Some(learned));
     }
     let mut turns = stage(Fusion::RoundRobin);
     let config = WeightLearningConfig::new(2);
-    let history = |case| split.valid.history(case).into();
-    assert!(turns.learn_weights(&split.valid, &config, history).is_err());
+    assert!(
+        turns
+            .learn_weights(&split.valid, &config, |case| case.user)
+            .is_err()
+    );
     assert!(turns.set_weights(&[1.0]).is_err() && turns.set_weights(&[1.0, -1.0, 0.0]).is_err());
 }
 

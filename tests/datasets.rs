@@ -34,7 +34,10 @@ mod rolling {
             let trained: usize = split.train.iter().map(<[_]>::len).sum();
             assert_eq!(trained, 10 * (6 + window));
             let case = split.test.get(0);
-            assert_eq!((case.history.len(), case.labels.len()), (7 + window, 1));
+            assert_eq!(
+                (case.user.items().len(), case.labels.len()),
+                (7 + window, 1)
+            );
         }
     }
 

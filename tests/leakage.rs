@@ -30,10 +30,10 @@ fn protocol() -> impl Strategy<Value = Protocol> {
 
 /// A case's parts are the user's sequence, cut once: history, then labels.
 fn check_case(dataset: &Dataset, case: Case<'_>) -> usize {
-    let items = dataset.sequences().items(case.user);
-    let cut = case.history.len();
+    let items = dataset.sequences().items(case.number);
+    let cut = case.user.items().len();
     assert!(cut > 0 && !case.labels.is_empty());
-    assert_eq!(case.history, &items[..cut]);
+    assert_eq!(case.user.items(), &items[..cut]);
     assert_eq!(case.labels, &items[cut..cut + case.labels.len()]);
     cut
 }
@@ -49,9 +49,9 @@ proptest! {
         let mut first_label = vec![usize::MAX; dataset.users()];
         for case in split.valid.iter().chain(split.test.iter()) {
             let cut = check_case(&dataset, case);
-            first_label[case.user] = first_label[case.user].min(cut);
+            first_label[case.number] = first_label[case.number].min(cut);
         }
-        let held_out: Vec<usize> = split.valid.iter().chain(split.test.iter()).map(|case| case.user).collect();
+        let held_out: Vec<usize> = split.valid.iter().chain(split.test.iter()).map(|case| case.number).collect();
         let mut training = split.train.iter();
         match protocol {
             Protocol::Ratio { .. } => {
@@ -78,19 +78,19 @@ proptest! {
                 prop_assert!(training.next().is_none());
                 for (cases, cut) in [(&split.valid, valid), (&split.test, test)] {
                     for case in cases.iter() {
-                        prop_assert_eq!(case.history.len(), before(case.user, cut));
+                        prop_assert_eq!(case.user.items().len(), before(case.number, cut));
                     }
                 }
                 for case in split.valid.iter() {
-                    prop_assert_eq!(case.history.len() + case.labels.len(), before(case.user, test));
+                    prop_assert_eq!(case.user.items().len() + case.labels.len(), before(case.number, test));
                 }
                 // Whoever has labels is a case or a newcomer, and nobody is left out.
                 for (cases, cut, end) in [(&split.valid, valid, test), (&split.test, test, f64::INFINITY)] {
                     let has_labels = (0..dataset.users()).filter(|&user| before(user, cut) < before(user, end));
                     let begun: Vec<usize> = has_labels.clone().filter(|&user| before(user, cut) == 0).collect();
                     let newcomers = cases.newcomers();
-                    prop_assert!(newcomers.iter().map(|case| case.user).eq(begun.iter().copied()));
-                    prop_assert!(newcomers.iter().all(|case| case.history.is_empty() && !case.labels.is_empty()));
+                    prop_assert!(newcomers.iter().map(|case| case.number).eq(begun.iter().copied()));
+                    prop_assert!(newcomers.iter().all(|case| case.user.items().is_empty() && !case.labels.is_empty()));
                     prop_assert_eq!(cases.len() + newcomers.len(), has_labels.count());
                 }
                 prop_assert_eq!(split.too_short, 0);

@@ -2,8 +2,8 @@
 
 use seqrec::backend::{Autodiff, Flex};
 use seqrec::data::{
-    Dataset, Features, Filters, History, ItemIndex, NegativeSampling, Protocol, Seen,
-    SequenceBatch, Split, Targets, synthetic::Synthetic,
+    Dataset, Features, Filters, ItemIndex, NegativeSampling, Protocol, Seen, SequenceBatch, Split,
+    Targets, User, synthetic::Synthetic,
 };
 use seqrec::model::{
     BsaRecConfig, Gru4RecConfig, HstuConfig, Item2VecConfig, LabelAttention, Loss,
@@ -202,7 +202,7 @@ fn a_users_features_tell_what_they_take() {
         let histories = [[1.0, 0.0], [0.0, 1.0]].map(|kind| (first, kind));
         let histories = histories
             .iter()
-            .map(|(items, kind)| History::from(&items[..]).with_features(&kind[..]));
+            .map(|(items, kind)| User::from(&items[..]).with_features(&kind[..]));
         let batch = SequenceBatch::<Flex>::new(histories, 50, &device).unwrap();
         let users = seqrec::retrieve::user_vectors(&trained.model, &batch);
         let items = seqrec::retrieve::item_vectors(&trained.model);
@@ -263,10 +263,9 @@ fn cold_items_are_recalled_by_their_features() {
     assert!(cases.len() > 10);
     let vectors = seqrec::retrieve::item_vectors(&trained.model);
     let index = seqrec::index::FlatIndex::new(vectors.view()).unwrap();
-    let evaluation = seqrec::retrieve::Evaluation::new(&[20], Seen::Keep);
-    let report = evaluation
-        .run(&trained.model, &index, &cases, catalog, &device)
-        .unwrap();
+    let channel = seqrec::recall::VectorChannel::from_model(trained.model, index);
+    let evaluation = seqrec::recall::Evaluation::new(&[20], Seen::Keep);
+    let report = evaluation.run(&channel, &cases, catalog).unwrap();
     let recall = report.recall(20).unwrap();
     let chance = 20.0 / catalog.len() as f64;
     assert!(recall > 2.0 * chance, "{recall} is not twice {chance}");

@@ -8,7 +8,7 @@ use burn::tensor::{Tensor, TensorData};
 use burn_store::{ModuleSnapshot, SafetensorsStore};
 use seqrec::backend::{Autodiff, Backend, gru, softmax_cross_entropy};
 use seqrec::burn;
-use seqrec::data::{History, ItemIndex, NegativeSampling, Negatives, SequenceBatch, TrainingBatch};
+use seqrec::data::{ItemIndex, NegativeSampling, Negatives, SequenceBatch, TrainingBatch, User};
 use seqrec::model::parts::Weights;
 use seqrec::model::{
     Block, Gru4Rec, Gru4RecConfig, HstuConfig, InterestExtractor, Item2VecConfig, ItemTable,
@@ -304,9 +304,8 @@ impl Reference {
 
     fn histories<B: Backend>(&self) -> SequenceBatch<B> {
         let histories = self.histories.iter().zip(&self.times);
-        let histories = histories.map(|(items, times)| {
-            History::with_times(ItemIndex::from_slice(items), times).unwrap()
-        });
+        let histories = histories
+            .map(|(items, times)| User::with_times(ItemIndex::from_slice(items), times).unwrap());
         SequenceBatch::new(histories, 5, &B::Device::default()).unwrap()
     }
 }

@@ -6,7 +6,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use seqrec::backend::{Autodiff, Backend};
 use seqrec::burn;
 use seqrec::data::{
-    History, ItemIndex, NegativeSampling, Negatives, PaddedSequences, SequenceBatch, TrainingBatch,
+    ItemIndex, NegativeSampling, Negatives, PaddedSequences, SequenceBatch, TrainingBatch, User,
 };
 use seqrec::model::{
     Block, BsaRecConfig, Gru4Rec, Gru4RecConfig, HstuConfig, InputEmbedding, Item2VecConfig,
@@ -64,7 +64,7 @@ fn check_promises<B: Backend, M: SequenceRecaller<B>>(name: &str, model: M) {
     let of = |rows: &[usize]| {
         let histories = rows
             .iter()
-            .map(|&row| History::with_times(histories[row], times[row]).unwrap());
+            .map(|&row| User::with_times(histories[row], times[row]).unwrap());
         SequenceBatch::<B>::new(histories, model.config().describe().max_len, &device).unwrap()
     };
 
@@ -100,7 +100,7 @@ fn check_promises<B: Backend, M: SequenceRecaller<B>>(name: &str, model: M) {
         ItemIndex::new(place.unwrap() as u32)
     };
     let history: Vec<ItemIndex> = histories[1].iter().map(renumbered).collect();
-    let history = History::with_times(&history, times[1]).unwrap();
+    let history = User::with_times(&history, times[1]).unwrap();
     let batch_of_one =
         SequenceBatch::<B>::new([history], model.config().describe().max_len, &device).unwrap();
     let found = values(moved.encode(&batch_of_one));
@@ -113,9 +113,8 @@ fn check_promises<B: Backend, M: SequenceRecaller<B>>(name: &str, model: M) {
 
     // What comes after a position changes nothing there: no target is seen.
     if !model.config().describe().one_target {
-        let history = |length: usize| {
-            History::with_times(&histories[1][..length], &times[1][..length]).unwrap()
-        };
+        let history =
+            |length: usize| User::with_times(&histories[1][..length], &times[1][..length]).unwrap();
         let loss = |length: usize, position: i32| {
             let histories = SequenceBatch::<B>::new([history(length)], 9, &device).unwrap();
             let negatives = Negatives {

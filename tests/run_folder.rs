@@ -9,11 +9,11 @@ use seqrec::Error;
 use seqrec::backend::Flex;
 use seqrec::channels::ItemNeighborsConfig;
 use seqrec::data::synthetic::Synthetic;
-use seqrec::data::{Catalog, Dataset, ExternalId, Filters, TrainingSequences};
+use seqrec::data::{Catalog, Dataset, ExternalId, Filters, TrainingSequences, User};
 use seqrec::index::FlatIndex;
 use seqrec::model::{Gru4RecConfig, HstuConfig, RecallerConfig, SequenceRecaller, TwoTowerConfig};
-use seqrec::recall::{Fusion, HistoryItems, UserContext};
-use seqrec::retrieve::{RecallOptions, Retriever, item_vectors};
+use seqrec::recall::{Fusion, HistoryItems, Retriever, VectorChannel};
+use seqrec::retrieve::item_vectors;
 use seqrec::store::{
     ChannelKind, PlannedChannel, Run, ServedStage, StageData, StageModel, StagePlan,
 };
@@ -48,7 +48,7 @@ fn further(dataset: &Dataset, seed: u64) -> StageModel {
     let items = dataset.catalog().len();
     let model = config.init::<Flex>(items, seed, &Default::default());
     let run = Run::new(config, model.unwrap(), dataset.catalog().clone());
-    StageModel::of_run(run, Default::default())
+    StageModel::from_run(run)
 }
 
 fn save_stage(path: &Path, seed: u64) -> seqrec::Result<()> {
@@ -68,15 +68,13 @@ fn save_stage(path: &Path, seed: u64) -> seqrec::Result<()> {
     let sequences = TrainingSequences::all(&dataset);
     let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
     let data = data.with_further_model("hstu", further(&dataset, seed))?;
-    plan.save(path, &run(&dataset, seed), data, &Default::default())
+    plan.save(path, &run(&dataset, seed), data)
 }
 
 /// What a stage says of its first users, with external ids.
 fn answers(served: &ServedStage) -> Vec<String> {
     let data = served.data();
-    let users: Vec<UserContext<'_>> = (0..5)
-        .map(|user| data.sequences().history(user).into())
-        .collect();
+    let users: Vec<User<'_>> = (0..5).map(|user| data.sequences().history(user)).collect();
     let fused = served.stage().recall_fused(&users, 10, None).unwrap();
     let items = fused.iter().flatten();
     items
@@ -176,7 +174,7 @@ fn a_stage_is_only_saved_with_its_own_model() {
     plan.channels
         .push(PlannedChannel::new("u2i", ChannelKind::Model));
     let path = home.path().join("run");
-    let refused = plan.save(&path, &run(&other, 1), of_data, &Default::default());
+    let refused = plan.save(&path, &run(&other, 1), of_data);
     assert!(
         matches!(refused, Err(Error::OtherCatalog { .. })),
         "{refused:?}"
@@ -320,13 +318,11 @@ fn a_run_comes_back_as_it_was_saved() {
     assert_eq!(run.config, small::config());
     assert_eq!(run.catalog, small::catalog());
     let index = FlatIndex::new(&item_vectors(&run.model)).unwrap();
-    let loaded = Retriever::new(run.model, index, run.catalog).unwrap();
+    let loaded = Retriever::new(VectorChannel::from_model(run.model, index), run.catalog).unwrap();
     let history = ["item-3", "item-8"];
     assert_eq!(
-        loaded.recall(history, RecallOptions::new(10)).unwrap(),
-        small::retriever()
-            .recall(history, RecallOptions::new(10))
-            .unwrap()
+        loaded.recall(history, 10).unwrap(),
+        small::retriever().recall(history, 10).unwrap()
     );
     // Saving over a run replaces it whole.
     let again = GruRun::load(&path, &Default::default()).unwrap();
@@ -435,7 +431,7 @@ fn a_stage_of_the_version_before_is_read() {
     let data = StageData::new(&dataset, sequences, dataset.catalog().clone()).unwrap();
     let plan = StagePlan::new(Fusion::RECIPROCAL_RANK).channel("next", ChannelKind::MarkovChain);
     let device = Default::default();
-    plan.save(&path, &run(&dataset, 1), data, &device).unwrap();
+    plan.save(&path, &run(&dataset, 1), data).unwrap();
     let load = || ServedStage::load::<Flex>(&path, &device);
     let expected = answers(&load().unwrap());
     // As the version before wrote them: without names, and with its number.
@@ -483,7 +479,6 @@ fn a_stage_of_the_version_before_is_read() {
 fn a_stage_keeps_further_models() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
-    let device = Default::default();
     let dataset = dataset(1);
     let sequences = TrainingSequences::all(&dataset);
     let data = StageData::new(&dataset, sequences, dataset.catalog().clone()).unwrap();
@@ -493,11 +488,11 @@ fn a_stage_keeps_further_models() {
     let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
     plan.channels = vec![PlannedChannel::new("hstu", ChannelKind::Model).with_model("hstu")];
     let data = data.with_further_model("hstu", model()).unwrap();
-    plan.save(&path, &run(&dataset, 1), data, &device).unwrap();
+    plan.save(&path, &run(&dataset, 1), data).unwrap();
     let load = || ServedStage::load::<Flex>(&path, &Default::default());
     let served = load().unwrap();
     for user in 0..5 {
-        let user: UserContext<'_> = alone.sequences().history(user).into();
+        let user = alone.sequences().history(user);
         let expected = expected.recall(&[user], 5, None).unwrap();
         let found = served.stage().recall_fused(&[user], 5, None).unwrap();
         let found: Vec<_> = found[0].iter().map(|found| found.item).collect();
@@ -549,7 +544,7 @@ fn a_further_model_of_another_catalog_is_refused() {
     let of = |catalog: Catalog| {
         let config = Gru4RecConfig::new().with_dim(4);
         let model = config.init::<Flex>(catalog.len(), 1, &device).unwrap();
-        StageModel::of_run(GruRun::new(config, model, catalog), device)
+        StageModel::from_run(GruRun::new(config, model, catalog))
     };
     assert!(data().with_further_model("x", of(catalog.clone())).is_ok());
     let refused = data()
@@ -569,7 +564,7 @@ fn further_models_that_cannot_be_are_errors() {
     let data = StageData::new(&dataset, sequences, dataset.catalog().clone()).unwrap();
     let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
     plan.channels = vec![PlannedChannel::new("hstu", ChannelKind::Model).with_model("hstu")];
-    let save = |data: StageData| plan.save(&path, &run(&dataset, 1), data, &Default::default());
+    let save = |data: StageData| plan.save(&path, &run(&dataset, 1), data);
     let unknown = save(data.clone()).unwrap_err();
     assert!(
         matches!(&unknown, Error::InvalidValue { field: "model", .. }),
@@ -578,7 +573,7 @@ fn further_models_that_cannot_be_are_errors() {
     // A model whose settings are not known could not be read again.
     let items = dataset.catalog().len();
     let model = Gru4RecConfig::new().init::<Flex>(items, 1, &Default::default());
-    let model = StageModel::new::<Flex, _>(model.unwrap(), Default::default());
+    let model = StageModel::new::<Flex, _>(model.unwrap());
     let nameless = data.clone().with_further_model("hstu", model).unwrap();
     let refused = save(nameless).unwrap_err();
     assert!(matches!(refused, Error::NothingLeft { .. }), "{refused}");

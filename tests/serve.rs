@@ -211,10 +211,10 @@ fn a_users_features_are_given_by_name() {
     let service = Running::of(Limits::default(), Bounds::default(), move || {
         // Says which features a user has: the first and the second item, or the third for none.
         let echo = Told(Arc::new(|user| {
-            let known = user.history().features().iter().zip(1..);
+            let known = user.features().iter().zip(1..);
             let has = known.filter(|(value, _)| **value > 0.0);
             let items: Vec<_> = has.map(|(_, item)| ItemIndex::new(item)).collect();
-            Ok(if user.history().features().is_empty() {
+            Ok(if user.features().is_empty() {
                 vec![ItemIndex::new(3)]
             } else {
                 items

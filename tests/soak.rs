@@ -59,7 +59,7 @@ fn save(path: &Path, dataset: &Dataset, seed: u64) {
     });
     let sequences = TrainingSequences::all(dataset);
     let data = StageData::new(dataset, sequences, catalog).unwrap();
-    plan.save(path, &run, data, &Default::default()).unwrap();
+    plan.save(path, &run, data).unwrap();
 }
 
 /// What this process has in memory, in MB.

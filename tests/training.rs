@@ -20,7 +20,8 @@ use seqrec::model::parts::Dropout;
 use seqrec::model::{
     Gru4Rec, Gru4RecConfig, ItemTable, Objective, RecallerConfig, SequenceRecaller, Similarity,
 };
-use seqrec::retrieve::{Evaluation, item_vectors};
+use seqrec::recall::{Evaluation, VectorChannel};
+use seqrec::retrieve::item_vectors;
 use seqrec::train::{
     CsvLog, EpochReport, Schedule, StepReport, StopReason, Trained, Trainer, TrainerConfig,
     TrainingObserver, TrainingPlan,
@@ -88,15 +89,12 @@ fn training_beats_popularity<B: Backend>() {
     let trained = fit::<B>(&split, Trainer::new(config().with_epochs(30))).unwrap();
     let first = trained.epochs.first().unwrap();
     assert!(trained.epochs.last().unwrap().loss < first.loss - 0.5);
-    let device = B::Device::default();
     let index = FlatIndex::new(&item_vectors(&trained.model)).unwrap();
     let report = Evaluation::new(&[10], Seen::Keep)
         .run(
-            &trained.model,
-            &index,
+            &VectorChannel::from_model(trained.model.clone(), index),
             &split.test,
             split.catalog(),
-            &device,
         )
         .unwrap();
     let mut popular = seqrec::eval::Scorer::new(split.catalog(), &[10]).unwrap();
@@ -914,11 +912,9 @@ fn the_graph_finds_what_the_exact_search_finds() {
     let found = |index: &dyn VectorIndex| {
         Evaluation::new(&[10], Seen::Exclude)
             .run(
-                &trained.model,
-                index,
+                &VectorChannel::from_model(trained.model.clone(), index),
                 &split.test,
                 split.catalog(),
-                &Default::default(),
             )
             .unwrap()
             .get("recall@10".parse().unwrap())

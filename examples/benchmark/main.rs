@@ -27,7 +27,7 @@ use std::time::Instant;
 use clap::Parser;
 use seqrec::OutputFolder;
 use seqrec::data::{Dataset, Filters, InteractionReader, Protocol, Seen, Split, TimeUnit};
-use seqrec::retrieve::Evaluation;
+use seqrec::recall::Evaluation;
 
 use models::{Context, Fitted};
 use options::{Options, ProtocolName};
@@ -138,7 +138,7 @@ fn measure(
     let evaluation = evaluation(options);
     let catalog = context.split.catalog();
     let start = Instant::now();
-    let test = evaluation.run_channel(fitted.channel.as_ref(), &context.split.test, catalog)?;
+    let test = evaluation.run(fitted.channel.as_ref(), &context.split.test, catalog)?;
     let recall_seconds = start.elapsed().as_secs_f64();
     Ok(Outcome {
         model: name.to_owned(),

@@ -14,7 +14,7 @@ use seqrec::eval::Report;
 use seqrec::index::FlatIndex;
 use seqrec::model::{MODEL_NAMES, ModelVisitor, TrainableConfig, visit_model};
 use seqrec::recall::{RecallChannel, VectorChannel};
-use seqrec::retrieve::{ModelEncoder, item_vectors};
+use seqrec::retrieve::item_vectors;
 use seqrec::train::{
     EpochReport, ProgressBars, StepReport, Trainer, TrainerConfig, TrainingObserver, TrainingPlan,
 };
@@ -101,7 +101,7 @@ fn solved<C: RecallChannel + 'static>(
     let evaluation = trainer.evaluation();
     let Split { valid, .. } = context.split;
     Ok(Fitted {
-        valid: Some(evaluation.run_channel(&channel, valid, context.split.catalog())?),
+        valid: Some(evaluation.run(&channel, valid, context.split.catalog())?),
         channel: Box::new(channel),
         epochs: 0,
         train_seconds,
@@ -190,11 +190,7 @@ impl ModelVisitor<Train> for Neural<'_> {
             valid: trained.epochs[trained.best_epoch - 1].validation.clone(),
             epochs: trained.epochs.len(),
             train_seconds: trained.train_seconds,
-            channel: Box::new(VectorChannel::<ModelEncoder<Flex, _>, _>::of_model(
-                trained.model,
-                index,
-                device,
-            )),
+            channel: Box::new(VectorChannel::from_model(trained.model, index)),
         })
     }
 }

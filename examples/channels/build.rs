@@ -104,8 +104,7 @@ pub fn train<'a, C: TrainableConfig<Autodiff<Flex>>>(
     let start = Instant::now();
     let (config, model) = fit(defaults, split, options)?;
     let train_seconds = start.elapsed().as_secs_f64();
-    let device = Default::default();
-    let data = data.with_model(StageModel::new::<Flex, _>(model.clone(), device))?;
+    let data = data.with_model(StageModel::new::<Flex, _>(model.clone()))?;
     Ok(Trained {
         dataset,
         data,
@@ -156,7 +155,7 @@ impl ModelVisitor<Autodiff<Flex>> for Further<'_> {
     fn visit<C: TrainableConfig<Autodiff<Flex>>>(self, defaults: C) -> Self::Output {
         let (config, model) = fit(&defaults, self.split, self.options)?;
         let run = Run::new(config, model, self.split.catalog().clone());
-        Ok(StageModel::of_run(run, Default::default()))
+        Ok(StageModel::from_run(run))
     }
 }
 
@@ -317,7 +316,7 @@ pub fn channels<C: RecallerConfig>(
         let trainer = trainer(options, split, targets)?;
         let model = trainer.fit(model, split, &device)?.model;
         let run = Run::new(config, model, split.catalog().clone());
-        let model = StageModel::of_run(run, device);
+        let model = StageModel::from_run(run);
         channels.push(of_model(INTERESTS, model, trained, start)?);
     }
     for name in further_names(options).filter(|name| wanted(name)) {
@@ -394,7 +393,7 @@ impl<C: RecallerConfig> Trained<'_, C> {
             }
         }
         let run = Run::<Flex, _>::new(self.config.clone(), self.model.clone(), catalog);
-        plan.save(path, &run, data, &Default::default())?;
+        plan.save(path, &run, data)?;
         Ok(())
     }
 }

@@ -4,8 +4,7 @@ use seqrec::Result;
 use seqrec::channels::{MarkovChain, Popularity, SessionKnnConfig};
 use seqrec::data::Split;
 use seqrec::eval::{Metric, Report};
-use seqrec::recall::RecallChannel;
-use seqrec::retrieve::Evaluation;
+use seqrec::recall::{Evaluation, RecallChannel};
 use serde_json::{Value, json};
 
 /// The channels, by name.
@@ -26,7 +25,7 @@ impl Fitted {
 
     pub fn measure(&self, evaluation: &Evaluation, split: &Split) -> Result<Baselines> {
         let measure = |(name, channel): &(&'static str, Box<dyn RecallChannel>)| {
-            let report = evaluation.run_channel(channel.as_ref(), &split.test, split.catalog())?;
+            let report = evaluation.run(channel.as_ref(), &split.test, split.catalog())?;
             Ok((*name, report))
         };
         self.0

@@ -106,7 +106,7 @@ static WHOLE: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
         .unwrap();
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("run");
-    plan.save(&path, &run, data, &Default::default()).unwrap();
+    plan.save(&path, &run, data).unwrap();
     let version = path.join("v000001");
     FILES
         .map(|name| std::fs::read(version.join(name)).unwrap())
@@ -175,6 +175,6 @@ fn exercise(path: &Path) {
     for user in 0..data.sequences().len().min(3) {
         let history = data.sequences().history(user);
         // Whatever a channel says, it says it.
-        let _ = served.stage().recall_fused(&[history.into()], 5, None);
+        let _ = served.stage().recall_fused(&[history], 5, None);
     }
 }

@@ -3,12 +3,12 @@
 use faer::linalg::solvers::DenseSolveCore;
 use faer::{Mat, Side};
 
-use crate::data::{Catalog, ItemIndex, TrainingSequences};
+use crate::data::{Catalog, ItemIndex, TrainingSequences, User};
 use crate::index::Filter;
 use crate::settings::settings;
 use crate::{Error, Result, checks};
 
-use crate::recall::{Candidates, Reason, RecallChannel, UserContext, best_by_scores};
+use crate::recall::{Candidates, Reason, RecallChannel, best_by_scores};
 
 settings! {
     /// The settings of [`Ease`].
@@ -88,12 +88,12 @@ impl EaseConfig {
 impl RecallChannel for Ease {
     fn recall(
         &self,
-        users: &[UserContext<'_>],
+        users: &[User<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates> {
         best_by_scores(self.items, users, k, filter, |user, scores| {
-            let mut distinct = user.history().items().to_vec();
+            let mut distinct = user.items().to_vec();
             distinct.sort_unstable();
             distinct.dedup();
             let row = |item: ItemIndex| {

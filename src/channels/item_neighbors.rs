@@ -4,12 +4,12 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::data::{Catalog, History, ItemIndex, TrainingSequences};
+use crate::data::{Catalog, ItemIndex, TrainingSequences, User};
 use crate::kernels::top_k::{Scored, scan};
 use crate::settings::settings;
 use crate::{Result, checks};
 
-use crate::recall::{Item, Links};
+use crate::recall::Links;
 
 /// How far apart two items of a sequence still count; beyond it a decay has left next to nothing.
 const LEAST_WEIGHT: f32 = 1e-3;
@@ -92,7 +92,7 @@ impl ItemNeighborsConfig {
         &self,
         sequences: &TrainingSequences,
         catalog: &Catalog,
-    ) -> Result<Links<Item, Item>> {
+    ) -> Result<Links<ItemIndex, ItemIndex>> {
         checks::has_items(catalog.len())?;
         sequences.check_items(catalog)?;
         self.validate()?;
@@ -187,7 +187,7 @@ impl<'a> Together<'a> {
         together
     }
 
-    fn add_user(&mut self, history: History<'_>, seen: &mut [u32]) {
+    fn add_user(&mut self, history: User<'_>, seen: &mut [u32]) {
         let start = self.items.len();
         let number = self.users.len() as u32;
         // From the end, since the last of several counts; turned round after that.

@@ -2,17 +2,17 @@
 
 use rayon::prelude::*;
 
-use crate::data::{Catalog, ItemIndex, TrainingSequences};
+use crate::data::{Catalog, ItemIndex, TrainingSequences, User};
 use crate::index::Filter;
 use crate::{Result, checks};
 
-use crate::recall::{Candidates, Item, Links, Reason, RecallChannel, UserContext, best_by_scores};
+use crate::recall::{Candidates, Links, Reason, RecallChannel, best_by_scores};
 
 /// A Markov chain of the first order: items are scored by how often they came right after the
 /// history's last item.
 #[derive(Debug, Clone)]
 pub struct MarkovChain {
-    followers: Links<Item, Item>,
+    followers: Links<ItemIndex, ItemIndex>,
 }
 
 impl MarkovChain {
@@ -40,7 +40,7 @@ impl MarkovChain {
     }
 
     /// What came right after each item, with its share of all that did.
-    pub fn followers(&self) -> &Links<Item, Item> {
+    pub fn followers(&self) -> &Links<ItemIndex, ItemIndex> {
         &self.followers
     }
 }
@@ -48,13 +48,13 @@ impl MarkovChain {
 impl RecallChannel for MarkovChain {
     fn recall(
         &self,
-        users: &[UserContext<'_>],
+        users: &[User<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates> {
         let items = self.followers.nodes() - 1;
         best_by_scores(items, users, k, filter, |user, scores| {
-            if let Some(&last) = user.history().items().last() {
+            if let Some(&last) = user.items().last() {
                 let (items, shares) = self.followers.of(last.get());
                 for (&item, &share) in items.iter().zip(shares) {
                     scores.add(item, share, Reason::Item(last));

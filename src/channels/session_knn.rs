@@ -1,12 +1,12 @@
 //! Nearest sessions.
 
-use crate::data::{Catalog, ItemIndex, TrainingSequences};
+use crate::data::{Catalog, ItemIndex, TrainingSequences, User};
 use crate::index::Filter;
 use crate::settings::settings;
 use crate::{Result, checks};
 
 use super::taken_by::TakenBy;
-use crate::recall::{Candidates, Places, Reason, RecallChannel, UserContext, best_by_scores};
+use crate::recall::{Candidates, NodePlaces, Reason, RecallChannel, best_by_scores};
 
 settings! {
     /// The settings of [`SessionKnn`], whose defaults were chosen on validation splits
@@ -78,7 +78,7 @@ impl NearSession {
 impl RecallChannel for SessionKnn {
     fn recall(
         &self,
-        users: &[UserContext<'_>],
+        users: &[User<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates> {
@@ -88,8 +88,8 @@ impl RecallChannel for SessionKnn {
             recency,
         } = &self.taken_by;
         best_by_scores(items.nodes() - 1, users, k, filter, |user, scores| {
-            let recent = user.history().last(self.config.max_len).items();
-            let mut places = Places::new(items.len());
+            let recent = user.last(self.config.max_len).items();
+            let mut places = NodePlaces::new(items.len());
             let mut near: Vec<NearSession> = Vec::new();
             let mut seen: Vec<ItemIndex> = Vec::new();
             for (place, &item) in recent.iter().enumerate().rev() {

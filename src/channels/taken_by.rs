@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use crate::Result;
 use crate::checks;
-use crate::data::{Catalog, TrainingSequences};
+use crate::data::{Catalog, ItemIndex, TrainingSequences};
 
-use crate::recall::{Item, Links, User};
+use crate::recall::{Links, Peer};
 
 /// The users of each item and the items of each user.
 #[derive(Debug, Clone)]
 pub(super) struct TakenBy {
     /// Each item's users, those whose sequence ended last first, and no more than were asked for;
     /// weights are ln(users / users with the item).
-    pub users: Links<Item, User>,
+    pub users: Links<ItemIndex, Peer>,
     /// Each user's distinct items, with the same weights.
-    pub items: Arc<Links<User, Item>>,
+    pub items: Arc<Links<Peer, ItemIndex>>,
     /// Each user's place by when their sequence ended, the latest 0.
     pub recency: Vec<u32>,
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 
-use crate::data::{Catalog, History, TrainingSequences};
+use crate::data::{Catalog, ItemIndex, TrainingSequences, User};
 use crate::index::VectorIndex;
 use crate::model::Similarity;
 use crate::settings::settings;
 use crate::{Error, Result, checks};
 
 use super::taken_by::TakenBy;
-use crate::recall::{HistoryItems, Item, Links, Path, Reached, Reason, Scores, User, UserContext};
+use crate::recall::{HistoryItems, Links, Path, Peer, Reached, Reason, Scores};
 use crate::retrieve::{BATCH, UserEncoder};
 
 settings! {
@@ -45,7 +45,7 @@ settings! {
 /// let similar = SimilarUsersConfig::new().fit(&sequences, dataset.catalog(), start)?;
 /// let items = similar.items().clone();
 /// let channel = similar.then(items).into_channel();
-/// let candidates = channel.recall(&[sequences.history(3).into()], 5, None)?;
+/// let candidates = channel.recall(&[sequences.history(3)], 5, None)?;
 /// assert_eq!(candidates.items(0).len(), 5);
 /// # Ok::<(), seqrec::Error>(())
 /// ```
@@ -90,14 +90,14 @@ impl SimilarUsersConfig {
 
 impl SimilarUsers {
     /// Each user's items, weighing ln(users / users with the item).
-    pub fn items(&self) -> &Arc<Links<User, Item>> {
+    pub fn items(&self) -> &Arc<Links<Peer, ItemIndex>> {
         &self.taken_by.items
     }
 }
 
-impl Path<User> for SimilarUsers {
-    fn walk(&self, users: &[UserContext<'_>]) -> Result<Vec<Vec<Reached>>> {
-        let similar = |scores: &mut Scores, &user: &UserContext<'_>| {
+impl Path<Peer> for SimilarUsers {
+    fn walk(&self, users: &[User<'_>]) -> Result<Vec<Vec<Reached>>> {
+        let similar = |scores: &mut Scores, &user: &User<'_>| {
             let mut seen = Vec::new();
             self.start.weigh(user, |item, weight| {
                 if seen.contains(&item) {
@@ -183,7 +183,7 @@ pub fn training_vectors(
         .filter(|&user| !before(user).items().is_empty())
         .collect();
     for users in with_any.chunks(BATCH) {
-        let histories: Vec<History<'_>> = users.iter().map(|&user| before(user)).collect();
+        let histories: Vec<User<'_>> = users.iter().map(|&user| before(user)).collect();
         let encoded = encode_one(encoder, &histories)?;
         for (&user, vector) in users.iter().zip(encoded.rows()) {
             vectors.row_mut(user + 1).assign(&vector);
@@ -198,7 +198,7 @@ pub fn next_items(
     sequences: &TrainingSequences,
     catalog: &Catalog,
     held_back: usize,
-) -> Links<User, Item> {
+) -> Links<Peer, ItemIndex> {
     let mut links = Links::to(catalog.len() + 1);
     for user in 0..sequences.len() {
         let next = sequences.history(user).last(held_back).items();
@@ -208,7 +208,7 @@ pub fn next_items(
 }
 
 /// One vector of length 1 for each history; of several interests it is the mean's.
-fn encode_one(encoder: &impl UserEncoder, histories: &[History<'_>]) -> Result<Array2<f32>> {
+fn encode_one(encoder: &impl UserEncoder, histories: &[User<'_>]) -> Result<Array2<f32>> {
     let vectors = encoder.encode(histories)?;
     let (interests, dim) = (vectors.nrows() / histories.len(), vectors.ncols());
     let by_user = vectors
@@ -219,17 +219,17 @@ fn encode_one(encoder: &impl UserEncoder, histories: &[History<'_>]) -> Result<A
     Ok(means)
 }
 
-impl<E: UserEncoder, I: VectorIndex> Path<User> for NearestUsers<E, I> {
-    fn walk(&self, users: &[UserContext<'_>]) -> Result<Vec<Vec<Reached>>> {
+impl<E: UserEncoder, I: VectorIndex> Path<Peer> for NearestUsers<E, I> {
+    fn walk(&self, users: &[User<'_>]) -> Result<Vec<Vec<Reached>>> {
         let mut walked = vec![Vec::new(); users.len()];
         let rows: Vec<usize> = (0..users.len())
-            .filter(|&row| !users[row].history().items().is_empty())
+            .filter(|&row| !users[row].items().is_empty())
             .collect();
         if rows.is_empty() {
             return Ok(walked);
         }
-        let histories: Vec<_> = rows.iter().map(|&row| users[row].history()).collect();
-        let queries = encode_one(&self.encoder, &histories)?;
+        let known: Vec<User<'_>> = rows.iter().map(|&row| users[row]).collect();
+        let queries = encode_one(&self.encoder, &known)?;
         let hits = self.index.search(queries.view(), self.neighbors, None)?;
         for (place, row) in rows.into_iter().enumerate() {
             let near = hits.list(place).filter(|hit| hit.score > 0.0);

@@ -8,12 +8,12 @@ use rand_chacha::ChaCha8Rng;
 
 use super::batch::HostBatch;
 use super::epoch::EpochBatches;
-use super::history::History;
 use super::lanes::{Lanes, Part, Rows};
 use super::negatives::NegativeSampler;
 use super::padded::{PaddedSequences, check_positions};
 use super::targets::{TargetCounts, Targets};
 use super::training_sequences::TrainingSequences;
+use super::user::User;
 use crate::{Error, Result, checks};
 
 /// Makes the batches of each epoch, always the same for the same seed and epoch.
@@ -275,7 +275,7 @@ impl Batcher {
     }
 
     fn batch(&self, rows: Rows<'_>, random: &mut ChaCha8Rng) -> HostBatch {
-        let histories: Vec<History<'_>> = rows.parts.iter().map(Part::history).collect();
+        let histories: Vec<User<'_>> = rows.parts.iter().map(Part::history).collect();
         let histories = PaddedSequences::from_checked(&histories);
         let (mut positions, mut targets) = (Vec::new(), Vec::new());
         for (row, part) in rows.parts.iter().enumerate() {

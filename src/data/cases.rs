@@ -3,21 +3,20 @@
 use std::sync::Arc;
 
 use super::fingerprint::Fingerprint;
-use super::history::History;
 use super::sequences::Sequences;
 use super::training_sequences::narrow;
+use super::user::User;
 use crate::item::ItemIndex;
 
-/// One user to be judged: what they did, and what they did then.
+/// A held-out user, with the items they took then.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Case<'a> {
     /// The user's number in the data set.
-    pub user: usize,
-    /// What the model sees, in time order; empty for [newcomers](Cases::newcomers) only.
-    pub history: &'a [ItemIndex],
-    /// When they took each item of the history, in the unit of the source.
-    pub times: &'a [f64],
-    /// What it should recall, in time order; never empty.
+    pub number: usize,
+    /// The user as a model sees them, at the time of the first label; without items only among
+    /// [newcomers](Cases::newcomers).
+    pub user: User<'a>,
+    /// The items to be recalled, in time order; never empty.
     pub labels: &'a [ItemIndex],
 }
 
@@ -63,7 +62,7 @@ impl Cases {
     /// The users who begin after a [time cut](super::Protocol::TimeCut): they have labels and no
     /// history, so they are not among these cases but a group of their own. What recalls without a
     /// history is evaluated on them by
-    /// [`run_channel`](crate::retrieve::Evaluation::run_channel), which is a test of cold starts.
+    /// [`Evaluation`](crate::recall::Evaluation), which is a test of cold starts.
     ///
     /// ```
     /// use seqrec::channels::Popularity;
@@ -76,10 +75,10 @@ impl Cases {
     /// let dataset = Dataset::new(log, Filters::default())?;
     /// let split = Split::new(&dataset, Protocol::time_cut_at_shares(&dataset, 0.8, 0.9)?)?;
     /// let newcomers = split.test.newcomers();
-    /// assert!(newcomers.iter().all(|case| case.history.is_empty()));
+    /// assert!(newcomers.iter().all(|case| case.user.items().is_empty()));
     /// let popularity = Popularity::new(split.catalog());
     /// let report = Evaluation::new(&[10], Seen::Exclude)
-    ///     .run_channel(&popularity, &newcomers, split.catalog())?;
+    ///     .run(&popularity, &newcomers, split.catalog())?;
     /// assert_eq!(report.users, newcomers.len());
     /// # Ok::<(), seqrec::Error>(())
     /// ```
@@ -97,11 +96,13 @@ impl Cases {
     /// # Panics
     /// When `case` is not below [`Cases::len`].
     pub fn get(&self, case: usize) -> Case<'_> {
-        let (user, start, cut, end) = self.bounds(case);
+        let (number, start, cut, end) = self.bounds(case);
         Case {
-            user,
-            history: self.sequences.items_in(start..cut),
-            times: self.sequences.times_in(start..cut),
+            number,
+            user: self
+                .sequences
+                .history(number, start..end)
+                .first(cut - start),
             labels: self.sequences.items_in(cut..end),
         }
     }
@@ -113,15 +114,6 @@ impl Cases {
         let start = self.sequences.range(user as usize).start;
         let of = |length: u32| start + length as usize;
         (user as usize, start, of(cut), of(end))
-    }
-
-    /// The history of a case, with all that is known of it, at the time of the first label.
-    ///
-    /// # Panics
-    /// When `case` is not below [`Cases::len`].
-    pub fn history(&self, case: usize) -> History<'_> {
-        let (user, start, cut, end) = self.bounds(case);
-        self.sequences.history(user, start..end).first(cut - start)
     }
 
     /// A number that tells these cases from others: it depends on every history and every label.

@@ -1,19 +1,19 @@
 //! The rows of batches, and sequences that run side by side from batch to batch.
 
-use super::history::History;
 use super::training_sequences::TrainingSequences;
+use super::user::User;
 
 /// A row of a batch: the `length` items before `end` are seen, and the last `targets` items up to
 /// and with `end` are predicted.
 pub(super) struct Part<'a> {
-    pub(super) sequence: History<'a>,
+    pub(super) sequence: User<'a>,
     pub(super) end: usize,
     pub(super) length: usize,
     pub(super) targets: usize,
 }
 
 impl<'a> Part<'a> {
-    pub(super) fn history(&self) -> History<'a> {
+    pub(super) fn history(&self) -> User<'a> {
         self.sequence.first(self.end).last(self.length)
     }
 }
@@ -34,7 +34,7 @@ pub(super) struct Lanes<'a> {
     /// How many sequences have been begun.
     begun: usize,
     /// Each row's sequence, the item that it sees next, and the row that it had.
-    lanes: Vec<(History<'a>, usize, Option<usize>)>,
+    lanes: Vec<(User<'a>, usize, Option<usize>)>,
 }
 
 impl<'a> Lanes<'a> {

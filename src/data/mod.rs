@@ -19,7 +19,6 @@ mod fields;
 mod fingerprint;
 mod first_lines;
 mod format;
-mod history;
 mod id;
 mod interactions;
 mod k_core;
@@ -49,6 +48,7 @@ mod targets;
 mod text;
 mod time_unit;
 mod training_sequences;
+mod user;
 
 pub use crate::item::ItemIndex;
 /// The Arrow types that [`Interactions::from_arrow`] takes.
@@ -62,8 +62,6 @@ pub use dataset::{Dataset, Filters, Repeats};
 pub use epoch::EpochBatches;
 pub use features::Features;
 pub use format::Format;
-pub use history::History;
-pub(crate) use history::{check_known, check_times};
 #[cfg(feature = "engine")]
 pub(crate) use id::NO_ID;
 pub use id::{ExternalId, IdTable};
@@ -81,3 +79,5 @@ pub use split::{Protocol, Split};
 pub use targets::{TargetCounts, Targets};
 pub use time_unit::TimeUnit;
 pub use training_sequences::TrainingSequences;
+pub use user::User;
+pub(crate) use user::{check_known, check_times};

@@ -3,7 +3,7 @@
 use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor, TensorData};
 
-use super::history::History;
+use super::user::User;
 use crate::item::ItemIndex;
 use crate::{Error, Result, checks};
 
@@ -28,12 +28,12 @@ impl PaddedSequences {
     /// # Errors
     /// [`Error::InvalidValue`] when there is no history, one is empty or holds padding, or
     /// `max_len` is 0; [`Error::Shape`] when some have features and others don't.
-    pub fn new<'a, H: Into<History<'a>>>(
+    pub fn new<'a, H: Into<User<'a>>>(
         histories: impl IntoIterator<Item = H>,
         max_len: usize,
     ) -> Result<Self> {
         checks::at_least_one(&[("max_len", max_len)])?;
-        let kept: Vec<History<'a>> = (histories.into_iter())
+        let kept: Vec<User<'a>> = (histories.into_iter())
             .map(|history| history.into().last(max_len))
             .collect();
         if kept.is_empty() {
@@ -69,7 +69,7 @@ impl PaddedSequences {
     }
 
     /// Of histories that were [checked](Self::new).
-    pub(super) fn from_checked(histories: &[History<'_>]) -> Self {
+    pub(super) fn from_checked(histories: &[User<'_>]) -> Self {
         let lengths: Vec<usize> = (histories.iter())
             .map(|history| history.items().len())
             .collect();
@@ -138,7 +138,7 @@ pub struct SequenceBatch<B: Backend> {
     /// it is not known. On the host, in double precision, since seconds since 1970 need it.
     pub times: Vec<f64>,
     /// When what comes after each item was taken, `[batch * len]`: the item after it, and after the last
-    /// one what is [asked for](History::at). Of a target, this is the time at which it is to be
+    /// one what is [asked for](User::at). Of a target, this is the time at which it is to be
     /// predicted.
     pub next_times: Vec<f64>,
     /// The users' features, `[batch, features]`.
@@ -152,7 +152,7 @@ impl<B: Backend> SequenceBatch<B> {
     ///
     /// # Errors
     /// As [`PaddedSequences::new`].
-    pub fn new<'a, H: Into<History<'a>>>(
+    pub fn new<'a, H: Into<User<'a>>>(
         histories: impl IntoIterator<Item = H>,
         max_len: usize,
         device: &B::Device,

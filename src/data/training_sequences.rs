@@ -7,8 +7,8 @@ use super::catalog::Catalog;
 use super::dataset::Dataset;
 use super::features::Features;
 use super::fingerprint::Fingerprint;
-use super::history::History;
 use super::sequences::Sequences;
+use super::user::User;
 use crate::item::ItemIndex;
 use crate::{Error, Result};
 
@@ -140,7 +140,7 @@ impl TrainingSequences {
     ///
     /// # Panics
     /// When `sequence` is not below [`TrainingSequences::len`].
-    pub fn history(&self, sequence: usize) -> History<'_> {
+    pub fn history(&self, sequence: usize) -> User<'_> {
         let (user, range) = self.part(sequence);
         self.sequences.history(user, range)
     }

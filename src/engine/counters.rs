@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
-use super::request::Outcome;
+use crate::recall::Outcome;
 
 /// What an engine counted since it was opened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -60,8 +60,8 @@ pub(super) struct Counters {
     pub events: AtomicU64,
     pub reloads: AtomicU64,
     pub failed_reloads: AtomicU64,
-    /// How many fallbacks that ask channels which gave nothing keep a thread though no one waits for
-    /// them any more.
+    /// How many fallbacks that ask channels which gave nothing keep a thread though no one waits
+    /// for them any more.
     pub asking: Arc<AtomicUsize>,
     channels: Mutex<BTreeMap<Arc<str>, Arc<ChannelCounters>>>,
 }

@@ -79,7 +79,8 @@ impl EngineConfig {
         Err(Error::invalid("k", k, reason))
     }
 
-    /// Checks an id, which must not be empty, and of which the longest that is known has `longest` bytes.
+    /// Checks an id, which must not be empty, and of which the longest that is known has `longest`
+    /// bytes.
     pub(super) fn check_id(
         &self,
         field: &'static str,

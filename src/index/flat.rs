@@ -194,6 +194,11 @@ impl VectorIndex for FlatIndex {
         self.precision == Precision::F32
     }
 
+    fn held(&self, items: &ItemSet) -> Result<ItemSet> {
+        let state = self.read();
+        Ok(items.iter().filter(|&item| state.contains(item)).collect())
+    }
+
     fn search(
         &self,
         queries: ArrayView2<'_, f32>,

@@ -188,6 +188,16 @@ impl Hits {
     }
 }
 
+/// The hits of each query, in order.
+impl<'a> IntoIterator for &'a Hits {
+    type Item = Vec<Hit>;
+    type IntoIter = Box<dyn Iterator<Item = Vec<Hit>> + 'a>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        Box::new((0..self.len()).map(|query| self.list(query).collect()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

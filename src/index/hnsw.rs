@@ -27,8 +27,8 @@ use self::update::Updates;
 use self::visited::Pool;
 use super::vectors::Query;
 use super::{
-    Filter, Hits, StoredVectors, UpdatableIndex, VectorIndex, broken, check_queries, check_vector,
-    without_padding,
+    Filter, Hits, ItemSet, StoredVectors, UpdatableIndex, VectorIndex, broken, check_queries,
+    check_vector, without_padding,
 };
 use crate::files::mapped::MappedFile;
 use crate::item::ItemIndex;
@@ -206,6 +206,12 @@ impl VectorIndex for HnswIndex {
     /// Whether searches go through all items, which [`tuned_for`](Self::tuned_for) may decide.
     fn is_exact(&self) -> bool {
         self.exact
+    }
+
+    fn held(&self, items: &ItemSet) -> Result<ItemSet> {
+        let state = self.read();
+        let there = |item: &ItemIndex| state.point_of(*item).is_some();
+        Ok(items.iter().filter(there).collect())
     }
 
     fn search(

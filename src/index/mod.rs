@@ -36,7 +36,7 @@ pub use vectors::Precision;
 /// Indexes know inner products alone: where the similarity is the cosine, vectors are scaled to
 /// length 1 before they come here, as [`item_vectors`](crate::retrieve::item_vectors) does.
 ///
-/// An index is shared by `Arc`: a [`Retriever`](crate::retrieve::Retriever) of an `Arc<HnswIndex>`
+/// An index is shared by `Arc`: a [`VectorChannel`](crate::recall::VectorChannel) of an `Arc<HnswIndex>`
 /// answers from the index that somebody else updates.
 ///
 /// An index of your own, such as one that asks a service, needs three functions:
@@ -140,6 +140,20 @@ pub trait VectorIndex: Send + Sync {
         let hits = self.search(queries, k, filter)?;
         Ok(hits.merge_interests(interests, k))
     }
+
+    /// Those of some items that are in the index.
+    ///
+    /// # Errors
+    /// What a search for all of them gives, where the index has no shorter way.
+    fn held(&self, items: &ItemSet) -> Result<ItemSet> {
+        if items.is_empty() {
+            return Ok(ItemSet::new());
+        }
+        // A search for as many as pass gives all that are there, whatever the query.
+        let query = ndarray::Array2::zeros((1, self.dim()));
+        let hits = self.search(query.view(), items.len(), Some(Filter::Allowed(items)))?;
+        Ok(hits.items(0).iter().copied().collect())
+    }
 }
 
 /// An index that gives its items' vectors back, for an [export](crate::store::VectorTable) or another
@@ -235,6 +249,10 @@ macro_rules! forward {
                 filter: Option<Filter<'_>>,
             ) -> Result<Hits> {
                 (**self).search_interests(queries, interests, k, filter)
+            }
+
+            fn held(&self, items: &ItemSet) -> Result<ItemSet> {
+                (**self).held(items)
             }
         }
 

@@ -54,7 +54,7 @@ pub struct HstuConfig {
     #[config(default = true)]
     pub time_bias: bool,
     /// Whether the time between two items is that from the one to what comes after the other, and so at
-    /// the last item to when it is [asked](crate::data::History::at) what comes next: as in the
+    /// the last item to when it is [asked](crate::data::User::at) what comes next: as in the
     /// reference implementation. The model then knows at which time a target was taken, in evaluation
     /// too, so that its results are to be compared with the like alone; and who serves it says when a
     /// user asks, or it answers as if they asked the moment they took the last item.
@@ -274,7 +274,7 @@ impl<B: Backend> SequenceRecaller<B> for Hstu<B> {
 mod tests {
     use super::*;
     use crate::backend::Flex;
-    use crate::data::{History, ItemIndex};
+    use crate::data::{ItemIndex, User};
 
     /// What a position says is what it says as the last one, asked at the time of what came next; and
     /// other times say something else.
@@ -283,8 +283,8 @@ mod tests {
         let device = Default::default();
         let items = [1, 3, 2, 4].map(ItemIndex::new);
         let times = [0.0, 50.0, 4_000.0, 900_000.0];
-        let history = History::with_times(&items, &times).unwrap();
-        let encode = |to_target: bool, history: History<'_>| -> Vec<f32> {
+        let history = User::with_times(&items, &times).unwrap();
+        let encode = |to_target: bool, history: User<'_>| -> Vec<f32> {
             let config = HstuConfig::new().with_dim(8).with_time_to_target(to_target);
             let model = config.init::<Flex>(5, 3, &device).unwrap();
             let histories = SequenceBatch::<Flex>::new([history], 9, &device).unwrap();

@@ -5,14 +5,14 @@ use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use crate::data::{Cases, ItemIndex, Seen};
+use crate::data::{Case, Cases, ItemIndex, Seen, User};
 use crate::index::Filter;
-use crate::retrieve::{BATCH, sorted};
+use crate::retrieve::BATCH;
 use crate::settings::settings;
 use crate::{Error, Result};
 
 use super::candidates::Candidate;
-use super::channel::UserContext;
+use super::seen::SeenItems;
 use super::stage::RecallStage;
 
 /// The steps that are tried for each weight, as factors of the largest one.
@@ -39,7 +39,7 @@ settings! {
 }
 
 /// The candidates of one case, each once, with what every channel adds to them.
-struct Found {
+struct Contributions {
     items: Vec<ItemIndex>,
     /// `[candidates, channels]`.
     contributions: Vec<f32>,
@@ -50,8 +50,8 @@ struct Found {
 
 impl RecallStage {
     /// Gives the channels the weights by which the fusion finds most labels of held-out users
-    /// among its first k, and says how large that recall@k is. `context` gives a case's user:
-    /// `|case| cases.history(case).into()`, or with the segments they are in.
+    /// among its first k, and says how large that recall@k is. `user` gives a case's user:
+    /// `|case| case.user`, or with the segments they are in.
     ///
     /// It begins at each single channel and at all alike, whichever is best, and changes one
     /// weight at a time as long as that helps; so on these users the fusion is never worse than
@@ -64,7 +64,7 @@ impl RecallStage {
         &mut self,
         cases: &'a Cases,
         config: &WeightLearningConfig,
-        context: impl Fn(usize) -> UserContext<'a>,
+        user: impl Fn(Case<'a>) -> User<'a>,
     ) -> Result<f64> {
         self.fusion().check_weighted()?;
         let k = config.k;
@@ -82,7 +82,7 @@ impl RecallStage {
         let count = config.users.min(cases.len());
         let mut drawn = sample(&mut random, cases.len(), count).into_vec();
         drawn.sort_unstable();
-        let found = self.find(cases, &drawn, config, context)?;
+        let found = self.find(cases, &drawn, config, user)?;
         let recall = |weights: &[f64]| recall_at(&found, weights, k);
         let single = |channel: usize| {
             let mut weights = vec![0.0; channels];
@@ -125,20 +125,15 @@ impl RecallStage {
         cases: &'a Cases,
         drawn: &[usize],
         config: &WeightLearningConfig,
-        context: impl Fn(usize) -> UserContext<'a>,
-    ) -> Result<Vec<Found>> {
+        user: impl Fn(Case<'a>) -> User<'a>,
+    ) -> Result<Vec<Contributions>> {
         let channels = self.names().len();
         let mut found = Vec::with_capacity(drawn.len());
         for drawn in drawn.chunks(BATCH) {
-            let users: Vec<UserContext<'_>> = drawn.iter().map(|&case| context(case)).collect();
-            let seen: Vec<Vec<ItemIndex>> = (users.iter())
-                .map(|user| sorted(user.history().items()))
-                .collect();
-            let unseen = |row: usize, item: ItemIndex| seen[row].binary_search(&item).is_err();
-            let filter = config
-                .seen
-                .is_excluded()
-                .then_some(Filter::Predicate(&unseen));
+            let users: Vec<User<'_>> = drawn.iter().map(|&case| user(cases.get(case))).collect();
+            let seen = SeenItems::new(&users, config.seen);
+            let unseen = |row, item| !seen.contains(row, item);
+            let filter = (config.seen.is_excluded()).then_some(Filter::Predicate(&unseen));
             let lists = (0..channels)
                 .map(|channel| self.ask(channel, &users, config.k, filter))
                 .collect::<Result<Vec<_>>>()?;
@@ -155,7 +150,7 @@ impl RecallStage {
         &self,
         lists: impl ExactSizeIterator<Item = Vec<Candidate>>,
         labels: &[ItemIndex],
-    ) -> Found {
+    ) -> Contributions {
         let channels = lists.len();
         let mut places: foldhash::HashMap<ItemIndex, usize> = foldhash::HashMap::default();
         let (mut items, mut contributions) = (Vec::new(), Vec::<f32>::new());
@@ -169,7 +164,7 @@ impl RecallStage {
                 contributions[place * channels + channel] += share;
             }
         }
-        Found {
+        Contributions {
             labels: labels
                 .iter()
                 .filter_map(|item| places.get(item).copied())
@@ -182,9 +177,9 @@ impl RecallStage {
 }
 
 /// The mean share of labels among the first k by these weights.
-fn recall_at(found: &[Found], weights: &[f64], k: usize) -> f64 {
+fn recall_at(found: &[Contributions], weights: &[f64], k: usize) -> f64 {
     let weights: Vec<f32> = weights.iter().map(|&weight| weight as f32).collect();
-    let of_case = |case: &Found| -> f64 {
+    let of_case = |case: &Contributions| -> f64 {
         if case.labels.is_empty() {
             return 0.0;
         }

@@ -6,22 +6,14 @@ use ndarray::Array2;
 use crate::backend::Backend;
 use crate::data::{Catalog, SequenceBatch};
 use crate::model::{RecallerConfig, SequenceRecaller};
-use crate::{Error, Result};
+use crate::{Result, checks::same_length};
 
 /// Refuses a model that is of another number of items than a catalog.
 pub(crate) fn check_items<B: Backend, M: SequenceRecaller<B>>(
     model: &M,
     catalog: &Catalog,
 ) -> Result<()> {
-    let (expected, found) = (catalog.len(), model.items().items());
-    if found == expected {
-        return Ok(());
-    }
-    Err(Error::Shape {
-        what: "items of the model",
-        expected,
-        found,
-    })
+    same_length("items of the model", catalog.len(), model.items().items())
 }
 
 /// A tensor's values, row by row.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use crate::data::History;
+use crate::data::{ItemIndex, User};
 use crate::index::{AnyIndex, IndexPlan, IndexReport, VectorIndex};
 use crate::model::Similarity;
 use crate::{Error, Result, checks};
@@ -19,8 +19,8 @@ use crate::channels::{
     next_items, tags_of_items, training_vectors,
 };
 use crate::recall::{
-    ChannelWeight, Fusion, HistoryItems, Item, Links, MaximalMarginalRelevance, Path,
-    RecallChannel, RecallStage, Selection, TagCap, VectorChannel,
+    ChannelWeight, Fusion, HistoryItems, Links, MaximalMarginalRelevance, Path, RecallChannel,
+    RecallStage, Selection, TagCap, VectorChannel,
 };
 use crate::retrieve::UserEncoder;
 
@@ -94,7 +94,7 @@ pub enum ChannelKind {
 /// What takes long to make of a channel, and so is kept in a folder.
 pub(super) enum Prepared {
     Nothing,
-    Neighbors(Links<Item, Item>),
+    Neighbors(Links<ItemIndex, ItemIndex>),
     Vectors(Array2<f32>),
     Index(Arc<AnyIndex>, IndexReport),
 }
@@ -153,7 +153,7 @@ impl ChannelKind {
                     ..
                 } = self.model(from)?;
                 let step = sequences.len().div_ceil(MEASURED_BY).max(1);
-                let histories: Vec<History<'_>> = (0..sequences.len())
+                let histories: Vec<User<'_>> = (0..sequences.len())
                     .step_by(step)
                     .map(|place| sequences.history(place))
                     .filter(|history| !history.items().is_empty())
@@ -196,7 +196,7 @@ impl ChannelKind {
             }
             (Self::MarkovChain, _) => Arc::new(MarkovChain::fit(sequences, catalog)?),
             (Self::ItemNeighbors { start, .. }, Prepared::Neighbors(links)) => {
-                Arc::new(start.then(links).into_channel())
+                Arc::new((*start).then(links).into_channel())
             }
             (Self::SimilarUsers { start, settings }, _) => {
                 let similar = settings.fit(sequences, catalog, *start)?;
@@ -216,7 +216,7 @@ impl ChannelKind {
                 let vectors = &self.model(from)?.item_vectors;
                 fits(&index, vectors.dim(), "the model's items")?;
                 let step = NearestItems::new(vectors.view(), *neighbors, |_| Ok(index))?;
-                Arc::new(start.then(step).into_channel())
+                Arc::new((*start).then(step).into_channel())
             }
             (
                 Self::NearestUsers {
@@ -423,7 +423,7 @@ impl PlannedSelection {
 /// ];
 /// plan.fallback = Some(ChannelKind::Popularity { settings: PopularityConfig::new() });
 /// let stage = plan.build(&data)?;
-/// let report = Evaluation::new(&[10], Seen::Keep).run_channel(&stage, &split.test, split.catalog())?;
+/// let report = Evaluation::new(&[10], Seen::Keep).run(&stage, &split.test, split.catalog())?;
 /// println!("recall@10 {:.4}", report.recall(10).unwrap());
 /// # Ok::<(), seqrec::Error>(())
 /// ```

@@ -101,5 +101,5 @@ fn load_run<B: Backend, C: RecallerConfig>(
 ) -> Result<(StageModel, Catalog)> {
     let run = Run::<B, C>::load_version(version, files, catalog, device)?;
     let catalog = run.catalog.clone();
-    Ok((StageModel::of_run(run, device.clone()), catalog))
+    Ok((StageModel::from_run(run), catalog))
 }

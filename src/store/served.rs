@@ -91,7 +91,7 @@ impl StagePlan {
     /// sequences, and what takes long to make of channels. It becomes the folder's next version, as
     /// with [`Run::save`]: a crash leaves the one before, whole.
     ///
-    /// The data are made ready with the run's model, on `device`.
+    /// The data are made ready with the run's model.
     ///
     /// # Errors
     /// As [`build`](StagePlan::build) and [`Run::save`], [`Error::NothingLeft`] for a
@@ -103,7 +103,6 @@ impl StagePlan {
         path: impl AsRef<Path>,
         run: &Run<B, C>,
         data: StageData,
-        device: &B::Device,
     ) -> Result<()> {
         let path = path.as_ref();
         let fingerprint = data.catalog.fingerprint();
@@ -127,7 +126,7 @@ impl StagePlan {
         // Its names are those of the features that the folder keeps.
         let catalog = run.catalog.clone().with_user_features(features.to_vec());
         let time_unit = data.time_unit;
-        let data = data.with_model(StageModel::new(run.model.clone(), device.clone()))?;
+        let data = data.with_model(StageModel::new(run.model.clone()))?;
         let prepared = self.prepare(&data)?;
         let mut arrays = ArrayWriter::default();
         let sequences = || (0..data.sequences.len()).map(|place| data.sequences.history(place));
@@ -165,7 +164,8 @@ impl StagePlan {
         let users = serde_json::to_vec(&users).map_err(unwritable)?;
         let further = data.further;
         let writes = further.iter().map(|(name, model)| {
-            let reason = || format!("the settings of {name:?} are not known: `StageModel::of_run`");
+            let reason =
+                || format!("the settings of {name:?} are not known: `StageModel::from_run`");
             let lacks = || Error::NothingLeft { reason: reason() };
             Ok((name, model.write.clone().ok_or_else(lacks)?))
         });

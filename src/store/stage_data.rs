@@ -53,20 +53,20 @@ pub(super) type WriteModel =
     Arc<dyn Fn(&Path, &ModelFiles, &WrittenCatalog) -> Result<u32> + Send + Sync>;
 
 impl StageModel {
-    /// A model on `device`.
-    pub fn new<B: Backend, M: SequenceRecaller<B> + 'static>(model: M, device: B::Device) -> Self {
+    /// A model, on the device where it is.
+    pub fn new<B: Backend, M: SequenceRecaller<B>>(model: M) -> Self {
         Self {
             item_vectors: item_vectors(&model),
             user_features: model.config().describe().user_features,
-            encoder: Arc::new(ModelEncoder::<B, M>::new(model, device)),
+            encoder: Arc::new(ModelEncoder::<B, M>::new(model)),
             trained_by: None,
             write: None,
         }
     }
 
-    /// The model of a run on `device`, with its settings, so that a stage's folder can keep it.
-    pub fn of_run<B: Backend, C: RecallerConfig>(run: Run<B, C>, device: B::Device) -> Self {
-        let model = Self::new::<B, _>(run.model.clone(), device);
+    /// The model of a run, with its settings, so that a stage's folder can keep it.
+    pub fn from_run<B: Backend, C: RecallerConfig>(run: Run<B, C>) -> Self {
+        let model = Self::new::<B, _>(run.model.clone());
         let catalog = &run.catalog;
         let trained_by = Some((catalog.fingerprint(), catalog.user_features().to_vec()));
         let write = move |path: &Path, files: &ModelFiles, catalog: &WrittenCatalog| {
@@ -184,7 +184,7 @@ impl StageData {
     ///
     /// # Errors
     /// [`Error::Shape`] when it is of another number of items, and [`Error::InvalidValue`] when it is
-    /// [of a run](StageModel::of_run) of another catalog, or looks at features of users that the data
+    /// [of a run](StageModel::from_run) of another catalog, or looks at features of users that the data
     /// don't have.
     pub fn with_model(mut self, model: StageModel) -> Result<Self> {
         model.check(&self.catalog, "the stage's own")?;
@@ -194,7 +194,7 @@ impl StageData {
 
     /// These data with a further model under a name, for channels that
     /// [name it](super::PlannedChannel::model). A folder keeps it where it is
-    /// [that of a run](StageModel::of_run).
+    /// [that of a run](StageModel::from_run).
     ///
     /// # Errors
     /// [`Error::Shape`] when it is of another number of items, and [`Error::InvalidValue`] when the

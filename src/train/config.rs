@@ -8,7 +8,7 @@ use super::schedule::Schedule;
 use super::tables::Tables;
 use crate::data::{Seen, Targets};
 use crate::eval::{Measure, Metric};
-use crate::retrieve::Evaluation;
+use crate::recall::Evaluation;
 use crate::{Error, Result, checks};
 
 /// The settings of a [`Trainer`](super::Trainer).

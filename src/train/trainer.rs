@@ -20,7 +20,8 @@ use crate::backend::{TrainingBackend, on_device};
 use crate::data::{Batcher, NegativeSampler, Split, Targets};
 use crate::eval::Report;
 use crate::model::{RecallerConfig, SequenceRecaller, TrainableRecaller};
-use crate::retrieve::{Evaluation, check_items, exact_index};
+use crate::recall::{Evaluation, VectorChannel};
+use crate::retrieve::{check_items, exact_index};
 use crate::{Error, Result};
 
 /// Trains a model, keeps its best weights by a validation metric, and stops when they
@@ -391,7 +392,8 @@ where
         return Ok(None);
     }
     let index = exact_index(model, device)?;
+    let channel = VectorChannel::from_model(model.clone(), index);
     evaluation
-        .run(model, &index, &split.valid, split.catalog(), device)
+        .run(&channel, &split.valid, split.catalog())
         .map(Some)
 }

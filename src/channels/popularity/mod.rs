@@ -8,11 +8,13 @@ mod tally;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use crate::data::{Catalog, ExternalId, Interaction, Interactions, ItemIndex, TrainingSequences};
+use crate::data::{
+    Catalog, ExternalId, Interaction, Interactions, ItemIndex, TrainingSequences, User,
+};
 use crate::index::Filter;
 use crate::{Error, Result, checks};
 
-use crate::recall::{Candidate, Candidates, Reason, RecallChannel, UserContext};
+use crate::recall::{Candidate, Candidates, Reason, RecallChannel};
 
 use clock::DataClock;
 use tally::{LogRow, Ranked, Tally};
@@ -34,7 +36,7 @@ const AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 ///
 /// ```
 /// use seqrec::channels::{InteractionWeight, PopularityConfig};
-/// use seqrec::data::{Catalog, Interaction, Interactions, ItemIndex};
+/// use seqrec::data::{Catalog, Interaction, Interactions, ItemIndex, User};
 /// use seqrec::recall::RecallChannel;
 ///
 /// let sale = |user, item, time, price| {
@@ -50,7 +52,7 @@ const AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 /// let bought = PopularityConfig::new().fit_log(&log, &catalog, everyone)?;
 /// let config = PopularityConfig::new().with_measure(InteractionWeight::Value);
 /// let revenue = config.fit_log(&log, &catalog, everyone)?;
-/// let nobody = [(&[][..]).into()];
+/// let nobody = [User::default()];
 /// assert_eq!(bought.recall(&nobody, 1, None)?.items(0), [ItemIndex::new(1)]);
 /// assert_eq!(revenue.recall(&nobody, 1, None)?.items(0), [ItemIndex::new(2)]);
 /// # Ok::<(), seqrec::Error>(())
@@ -214,7 +216,7 @@ impl Popularity {
 impl RecallChannel for Popularity {
     fn recall(
         &self,
-        users: &[UserContext<'_>],
+        users: &[User<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates> {

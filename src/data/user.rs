@@ -1,33 +1,38 @@
-//! What a user did, in order.
+//! A user, as models and channels see them.
 
 use crate::item::ItemIndex;
 use crate::{Error, Result};
 
-/// A user's items in time order, and, where they are known, when they took them and who they are.
+/// A user: the items they took, in time order, and, where they are known, the times, who the user
+/// is and when they ask.
 ///
-/// A slice of items is a history without times:
+/// It is cheap to copy. A slice of items is a user without times, and [`User::default`] one of whom
+/// nothing is known:
 ///
 /// ```
-/// use seqrec::data::{History, ItemIndex};
+/// use seqrec::data::{ItemIndex, User};
 ///
 /// let items = [3, 1, 2].map(ItemIndex::new);
-/// let history = History::from(&items[..]);
-/// assert_eq!(history.last(2).items(), &items[1..]);
-/// let history = History::with_times(&items[..2], &[10.0, 12.5])?;
-/// assert_eq!(history.times(), [10.0, 12.5]);
+/// let segments = ["country=is".to_owned()];
+/// let user = User::from(&items[..]).in_segments(&segments).at(1_700_000_000.0);
+/// assert_eq!(user.last(2).items(), &items[1..]);
+/// assert_eq!(user.segments(), ["country=is"]);
+/// let user = User::with_times(&items[..2], &[10.0, 12.5])?;
+/// assert_eq!((user.now(), user.at(20.0).now()), (Some(12.5), Some(20.0)));
 /// # Ok::<(), seqrec::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct History<'a> {
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct User<'a> {
     items: &'a [ItemIndex],
     /// As many as there are items, or none.
     times: &'a [f64],
     features: &'a [f32],
+    segments: &'a [String],
     /// When what comes after the last item was taken, or is asked for.
     now: Option<f64>,
 }
 
-impl<'a> History<'a> {
+impl<'a> User<'a> {
     /// Items with their times, in the unit of the source, the first taken first.
     ///
     /// # Errors
@@ -50,26 +55,26 @@ impl<'a> History<'a> {
         Self {
             items,
             times,
-            features: &[],
-            now: None,
+            ..Self::default()
         }
     }
 
-    /// This history at a time, in the unit of the source: when its user asks what comes next, for models
-    /// and channels that look at how long ago items were taken. A time that is not finite is as if none
-    /// was said.
+    /// This user at a time, in the unit of the source: when they ask what comes next, for models
+    /// and channels that look at how long ago items were taken. A time that is not finite is
+    /// ignored.
     #[must_use]
     pub fn at(self, now: f64) -> Self {
         let now = now.is_finite().then_some(now);
         Self { now, ..self }
     }
 
-    /// When its user asks what comes next; where it was not said, when they took the last item.
+    /// When the user asks what comes next: what was [said](User::at), or else the time of the last
+    /// item. Models and channels count the ages of items from it.
     pub fn now(self) -> Option<f64> {
         self.now.or_else(|| self.times.last().copied())
     }
 
-    /// This history with features of its user, for models that look at them.
+    /// This user with features, for models that look at them.
     #[must_use]
     pub fn with_features(self, features: &'a [f32]) -> Self {
         Self { features, ..self }
@@ -80,7 +85,19 @@ impl<'a> History<'a> {
         self.features
     }
 
-    /// The items.
+    /// This user in segments, such as a region or an age group, for channels that have lists for
+    /// each.
+    #[must_use]
+    pub fn in_segments(self, segments: &'a [String]) -> Self {
+        Self { segments, ..self }
+    }
+
+    /// The segments the user is in.
+    pub fn segments(self) -> &'a [String] {
+        self.segments
+    }
+
+    /// The items, in time order; there may be none.
     pub fn items(self) -> &'a [ItemIndex] {
         self.items
     }
@@ -90,7 +107,8 @@ impl<'a> History<'a> {
         self.times
     }
 
-    /// The first `count` items, at the time of the one after them, or all where there are fewer.
+    /// The user with the first `count` items, at the time of the one after them, or all where there
+    /// are fewer.
     #[must_use]
     pub fn first(self, count: usize) -> Self {
         let to = count.min(self.items.len());
@@ -102,7 +120,7 @@ impl<'a> History<'a> {
         }
     }
 
-    /// The last `count` items, or all where there are fewer.
+    /// The user with the last `count` items, or all where there are fewer.
     #[must_use]
     pub fn last(self, count: usize) -> Self {
         let from = self.items.len().saturating_sub(count);
@@ -114,7 +132,7 @@ impl<'a> History<'a> {
     }
 }
 
-impl<'a> From<&'a [ItemIndex]> for History<'a> {
+impl<'a> From<&'a [ItemIndex]> for User<'a> {
     fn from(items: &'a [ItemIndex]) -> Self {
         Self::in_order(items, &[])
     }
@@ -138,7 +156,7 @@ pub(crate) fn check_times(field: &'static str, times: &[f64]) -> Result<()> {
 
 /// Refuses histories with padding, or with items beyond the first `items`.
 pub(crate) fn check_known<'a>(
-    histories: impl IntoIterator<Item = History<'a>>,
+    histories: impl IntoIterator<Item = User<'a>>,
     items: usize,
 ) -> Result<()> {
     let mut all = histories.into_iter().flat_map(|history| history.items());
