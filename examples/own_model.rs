@@ -7,16 +7,13 @@ use burn::tensor::{Int, Tensor, activation::sigmoid, backend::Backend as BurnBac
 use burn::{config::Config, module::Module, nn::Linear};
 use seqrec::data::{SequenceBatch, synthetic::Synthetic};
 use seqrec::engine::{EngineConfig, RecallEngine};
-use seqrec::model::parts::{Dropout, Packing, Weights, at_positions};
-use seqrec::model::{Description, ItemTable, Objective};
+use seqrec::model::{Description, ItemTable, Objective, parts::*};
 use seqrec::store::{ChannelKind, ModelRegistry, StagePlan};
 use seqrec::{Result, burn, prelude::*, recall::Fusion};
 
 /// The settings.
 #[derive(Config, Debug)]
 pub struct GatedMeanConfig {
-    #[config(default = 32)]
-    dim: usize,
     #[config(default = "Objective::cosine(0.1)")]
     objective: Objective,
 }
@@ -40,8 +37,8 @@ impl RecallerConfig for GatedMeanConfig {
 
     fn build<B: Backend>(&self, items: usize, weights: &mut Weights<'_, B>) -> GatedMean<B> {
         GatedMean {
-            items: weights.items(items, self.dim),
-            gate: weights.linear(self.dim, 1),
+            items: weights.items(items, 32),
+            gate: weights.linear(32, 1),
             config: self.clone(),
         }
     }
@@ -75,10 +72,9 @@ impl<B: Backend> SequenceRecaller<B> for GatedMean<B> {
 
 fn main() -> Result<()> {
     let dataset = Dataset::new(Synthetic::default().generate(), Filters::default())?;
-    let (catalog, device) = (dataset.catalog().clone(), Default::default());
-    let config = GatedMeanConfig::new();
     let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
-    let model = config.init::<Autodiff<Flex>>(catalog.len(), 42, &device)?;
+    let (catalog, device) = (dataset.catalog().clone(), Default::default());
+    let model = GatedMeanConfig::new().init::<Autodiff<Flex>>(catalog.len(), 42, &device)?;
     let trainer = TrainerConfig::new().with_epochs(2).with_batch_size(256);
     let model = Trainer::new(trainer).fit(model, &split, &device)?.model;
 
@@ -90,7 +86,7 @@ fn main() -> Result<()> {
 
     let folder = tempfile::tempdir().expect("a folder for the run");
     let plan = StagePlan::new(Fusion::RoundRobin).channel("model", ChannelKind::Model);
-    let run = Run::<Flex, _>::new(config, model, catalog);
+    let run = Run::<Flex, _>::new(model.config().clone(), model, catalog);
     plan.save(folder.path(), &run, dataset.training_data())?;
 
     let models = ModelRegistry::<Flex>::builtin().with::<GatedMeanConfig>();

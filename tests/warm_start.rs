@@ -521,6 +521,70 @@ fn settings_of_this_crate_make_no_model_of_it() {
     );
 }
 
+/// Another module, which has the name of a table of items.
+mod other {
+    use super::*;
+
+    #[derive(Module, Debug)]
+    pub struct ItemTable<B: BurnBackend> {
+        pub vectors: Param<Tensor<B, 2>>,
+    }
+}
+
+#[derive(Module, Debug)]
+struct Mixed<B: BurnBackend> {
+    first: Option<ItemTable<B>>,
+    layer: Param<Tensor<B, 2>>,
+    more: Vec<ItemTable<B>>,
+    foreign: other::ItemTable<B>,
+}
+
+/// The names of a model's parameters, and whether each is of items.
+#[derive(Default)]
+struct OfItems {
+    path: Vec<String>,
+    of_items: bool,
+    found: Vec<(String, bool)>,
+}
+
+impl ModuleVisitor<Flex> for OfItems {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, container: &str) {
+        self.path.pop();
+        self.of_items = container == ItemTable::<Flex>::CONTAINER;
+    }
+
+    fn visit_float<const D: usize>(&mut self, _: &Param<Tensor<Flex, D>>) {
+        self.found.push((self.path.join("."), self.of_items));
+    }
+}
+
+#[test]
+fn visitors_know_tables_of_items_by_their_type() {
+    let values = || Tensor::<Flex, 2>::zeros([3, 2], &Default::default());
+    let model = Mixed {
+        first: Some(ItemTable::new(values())),
+        layer: Param::from_tensor(values()),
+        more: vec![ItemTable::new(values())],
+        foreign: other::ItemTable {
+            vectors: Param::from_tensor(values()),
+        },
+    };
+    let mut visitor = OfItems::default();
+    model.visit(&mut visitor);
+    let expected = [
+        ("first", true),
+        ("layer", false),
+        ("more.0", true),
+        ("foreign.vectors", false),
+    ];
+    let expected = expected.map(|(name, of_items)| (name.to_owned(), of_items));
+    assert_eq!(visitor.found, expected);
+}
+
 /// The parameters of a model with a row for each item and padding, by their names.
 struct Tables {
     rows: usize,
