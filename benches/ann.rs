@@ -198,7 +198,7 @@ fn main() -> Result<(), Failure> {
                 }
                 let mut found = Hits::with_capacity(queries.nrows(), options.k);
                 for query in queries.axis_chunks_iter(Axis(0), 1) {
-                    found.push(index.search(query, options.k, filter)?.of(0));
+                    found.push(index.search(query, options.k, filter)?.list(0));
                 }
                 Ok(found)
             });

@@ -13,9 +13,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use seqrec::backend::{Autodiff, Flex};
 use seqrec::burn;
-use seqrec::data::{
-    Dataset, Filters, History, InteractionReader, ItemIndex, SequenceBatch, TrainingSequences,
-};
+use seqrec::data::{Dataset, Filters, InteractionReader, ItemIndex, SequenceBatch, Spans, User};
 use seqrec::model::{
     MODEL_NAMES, ModelVisitor, Objective, SequenceRecaller, TrainableConfig, visit_model,
 };
@@ -76,7 +74,7 @@ impl ModelVisitor<Autodiff<Flex>> for Encode<'_> {
             Some(file) => {
                 let log = InteractionReader::detect(file)?.read()?;
                 let dataset = Dataset::new(log, Filters::default())?;
-                Some((dataset.catalog().len(), TrainingSequences::all(&dataset)))
+                Some((dataset.catalog().len(), dataset.training_data()))
             }
             None => None,
         };
@@ -89,7 +87,7 @@ impl ModelVisitor<Autodiff<Flex>> for Encode<'_> {
             let item = |_| ItemIndex::new(random.random_range(1..=items as u32));
             let history: Vec<ItemIndex> = (0..options.len).map(item).collect();
             let clock: Vec<f64> = (0..options.len).map(|place| 60.0 * place as f64).collect();
-            let history = History::with_times(&history, &clock)?;
+            let history = User::with_times(&history, &clock)?;
             let start = Instant::now();
             let batch = SequenceBatch::<Flex>::new([history], options.len, &device)?;
             let vectors = user_vectors(&model, &batch);
@@ -98,7 +96,7 @@ impl ModelVisitor<Autodiff<Flex>> for Encode<'_> {
         }
         times.sort_by(f64::total_cmp);
         let all = match &sequences {
-            Some((_, sequences)) => Some(all_users(&model, sequences, options)?),
+            Some((_, data)) => Some(all_users(&model, data.sequences(), options)?),
             None => None,
         };
         println!(
@@ -119,7 +117,7 @@ impl ModelVisitor<Autodiff<Flex>> for Encode<'_> {
 /// How many seconds the histories of all users take.
 fn all_users<M: SequenceRecaller<Flex>>(
     model: &M,
-    sequences: &TrainingSequences,
+    sequences: &Spans,
     options: &Options,
 ) -> Result<f64, Failure> {
     let device = Default::default();

@@ -11,10 +11,9 @@ use std::time::Instant;
 
 use clap::Parser;
 use seqrec::channels::{AlsConfig, BprConfig, SessionKnnConfig};
-use seqrec::data::{Dataset, Filters, InteractionReader, Protocol, Seen, Split};
+use seqrec::data::{Dataset, Filters, InteractionReader, Protocol, Seen, Split, User};
 use seqrec::eval::Metric;
-use seqrec::recall::{RecallChannel, UserContext};
-use seqrec::retrieve::Evaluation;
+use seqrec::recall::{Evaluation, RecallChannel};
 
 #[path = "support/memory.rs"]
 mod memory;
@@ -46,14 +45,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let log = InteractionReader::detect(&options.file)?.read()?;
     let dataset = Dataset::new(log, Filters::default())?;
     let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
-    let (train, catalog) = (&split.train, split.catalog());
+    let train = &split.train;
 
     let start = Instant::now();
     let als = AlsConfig::new()
         .with_dim(options.dim)
         .with_confidence(20.0)
         .with_seed(options.seed)
-        .fit(train, catalog)?;
+        .fit(train)?;
     report("als", start.elapsed().as_secs_f64(), &als, &split)?;
     drop(als);
     if options.epochs > 0 {
@@ -62,7 +61,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .with_dim(options.dim)
             .with_epochs(options.epochs)
             .with_seed(options.seed)
-            .fit(train, catalog)?;
+            .fit(train)?;
         report("bpr", start.elapsed().as_secs_f64(), &bpr, &split)?;
     }
     let start = Instant::now();
@@ -71,7 +70,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .with_recent(500)
         .with_neighbors(100)
         .with_max_len(20)
-        .fit(train, catalog)?;
+        .fit(train)?;
     let seconds = start.elapsed().as_secs_f64();
     report("session_knn", seconds, &sessions, &split)
 }
@@ -82,14 +81,14 @@ fn report(
     channel: &dyn RecallChannel,
     split: &Split,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let users: Vec<UserContext<'_>> = (split.test.iter())
-        .map(|case| case.history.into())
+    let users: Vec<User<'_>> = (split.test.iter())
+        .map(|case| case.user.items().into())
         .collect();
     let start = Instant::now();
     channel.recall(&users, 50, None)?;
     let ms = 1e3 * start.elapsed().as_secs_f64() / users.len() as f64;
     let evaluation = Evaluation::new(&[10, 50], Seen::Exclude);
-    let found = evaluation.run_channel(channel, &split.test, split.catalog())?;
+    let found = evaluation.run(channel, &split.test, split.catalog())?;
     let metric = |name: &str| -> Result<Option<f64>, seqrec::Error> {
         Ok(found.get(name.parse::<Metric>()?))
     };

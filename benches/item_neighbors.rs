@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use seqrec::channels::ItemNeighborsConfig;
-use seqrec::data::{Dataset, Filters, InteractionReader, TrainingSequences};
+use seqrec::data::{Dataset, Filters, InteractionReader};
 
 #[path = "support/memory.rs"]
 mod memory;
@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let log = InteractionReader::detect(&options.file)?.read()?;
     let rows = log.len();
     let dataset = Dataset::new(log, Filters::default())?;
-    let sequences = TrainingSequences::all(&dataset);
+    let sequences = dataset.training_data();
     let read_mb = memory::peak_rss_mb();
     let config = ItemNeighborsConfig::new()
         .with_neighbors(options.neighbors)
@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .with_shrinkage(0.0)
         .with_half_life(options.half_life);
     let start = Instant::now();
-    let links = config.fit(&sequences, dataset.catalog())?;
+    let links = config.fit(&sequences)?;
     let seconds = start.elapsed().as_secs_f64();
     let kept: usize = (0..links.len() as u32)
         .map(|item| links.of(item).0.len())

@@ -12,7 +12,8 @@ use seqrec::backend::Flex;
 use seqrec::data::{Catalog, ExternalId};
 use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex};
 use seqrec::model::{Gru4RecConfig, Objective, RecallerConfig};
-use seqrec::retrieve::{RecallOptions, Retriever, item_vectors};
+use seqrec::recall::{Retriever, VectorChannel};
+use seqrec::retrieve::item_vectors;
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum IndexName {
@@ -57,7 +58,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         IndexName::Flat => Box::new(FlatIndex::new(vectors.view())?),
         IndexName::Hnsw => Box::new(HnswIndex::new(vectors.view(), &HnswConfig::new())?),
     };
-    let retriever = Retriever::<Flex, _, _>::new(model, index, catalog)?;
+    let retriever = Retriever::new(VectorChannel::from_model(model, index), catalog)?;
     let mut random = ChaCha8Rng::seed_from_u64(1);
     let mut times = Vec::with_capacity(options.calls);
     for _ in 0..options.calls {
@@ -65,7 +66,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .map(|_| random.random_range(1..=options.items as i64))
             .collect();
         let start = Instant::now();
-        let recalled = retriever.recall(history, RecallOptions::new(options.k))?;
+        let recalled = retriever.recall(history, options.k)?;
         times.push(start.elapsed().as_secs_f64() * 1e3);
         assert_eq!(recalled.items.len(), options.k);
     }

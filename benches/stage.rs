@@ -9,7 +9,7 @@ use std::time::Instant;
 use clap::Parser;
 use seqrec::backend::Flex;
 use seqrec::channels::PopularityConfig;
-use seqrec::data::{Dataset, Filters, Interaction, Interactions, TrainingSequences};
+use seqrec::data::{Dataset, Filters, Interaction, Interactions};
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
 use seqrec::recall::Fusion;
 use seqrec::store::{ChannelKind, PlannedChannel, Run, ServedStage, StageData, StagePlan};
@@ -76,14 +76,11 @@ fn save(options: &Options, path: &std::path::Path) -> Result<(), Box<dyn std::er
     let log: Interactions = rows.collect();
     let dataset = Dataset::new(log, Filters::default())?;
     let catalog = dataset.catalog().clone();
-    let data = StageData::new(&dataset, TrainingSequences::all(&dataset), catalog.clone())?;
+    let data = StageData::from(dataset.training_data());
     let device = Default::default();
     let config = Gru4RecConfig::new().with_dim(options.dim);
-    let run = Run::<Flex, Gru4RecConfig> {
-        model: config.init(catalog.len(), 1, &device)?,
-        config,
-        catalog,
-    };
+    let model = config.init(catalog.len(), 1, &device)?;
+    let run = Run::<Flex, Gru4RecConfig>::new(config, model, catalog);
     let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
     // Vectors of a model that was never trained are as hard to find as any: no ef is looked for.
     plan.index.recall = 0.0;
@@ -91,6 +88,6 @@ fn save(options: &Options, path: &std::path::Path) -> Result<(), Box<dyn std::er
     plan.fallback = Some(ChannelKind::Popularity {
         settings: PopularityConfig::new(),
     });
-    plan.save(path, &run, data, &device)?;
+    plan.save(path, &run, data)?;
     Ok(())
 }

@@ -26,7 +26,7 @@ use seqrec::index::{Filter, FlatIndex, ItemSet};
 use seqrec::model::TwoTowerConfig;
 use seqrec::prelude::{Autodiff, Flex};
 use seqrec::recall::{RecallChannel, VectorChannel};
-use seqrec::retrieve::{ModelEncoder, item_vectors};
+use seqrec::retrieve::item_vectors;
 use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
 
 use numbers::finite;
@@ -79,7 +79,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let Movie { genres, .. } = movies.get(id)?;
         Some((id.clone(), genres.clone()))
     });
-    let features = Features::of_items(catalog, genres);
+    let features = Features::from_item_tags(catalog, genres);
     if features.names().is_empty() {
         return Err("no movies with genres beside the ratings".into());
     }
@@ -112,15 +112,14 @@ fn main() -> Result<(), Box<dyn Error>> {
             .observer(ProgressBars::default())
             .fit(model, &split, &device)?;
         let index = FlatIndex::new(&item_vectors(&trained.model))?;
-        let channel =
-            VectorChannel::<ModelEncoder<Flex, _>, _>::of_model(trained.model, index, device);
+        let channel = VectorChannel::from_model(trained.model, index);
         let mut scorer = Scorer::new(split.catalog(), &[options.k])?;
         let mut among_cold = scorer.clone();
         for case in 0..of_cold.len() {
             let labels: Vec<ItemIndex> = (of_cold.get(case).labels.iter().copied())
                 .filter(|&item| cold.contains(item))
                 .collect();
-            let history = [of_cold.history(case).into()];
+            let history = [of_cold.get(case).user];
             let hits = channel.recall(&history, options.k, None)?;
             scorer.add(hits.items(0), &labels);
             let hits = channel.recall(&history, options.k, Some(Filter::Allowed(&cold)))?;

@@ -23,7 +23,8 @@ use seqrec::eval::{Metric, Spread};
 use seqrec::index::FlatIndex;
 use seqrec::model::{Gru4Rec, Gru4RecConfig, RecallerConfig};
 use seqrec::prelude::{Autodiff, Flex};
-use seqrec::retrieve::{Evaluation, item_vectors};
+use seqrec::recall::{Evaluation, VectorChannel};
+use seqrec::retrieve::item_vectors;
 use seqrec::train::{NewItems, Trained, Trainer, TrainerConfig, WarmStart};
 
 use numbers::finite;
@@ -94,7 +95,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .map_err(|error| format!("--share {share} --days {days}: {error}"))?;
     let recalls = run_days(&options, &log, &rolling, metric)?;
     for (way, name) in WAYS.into_iter().enumerate() {
-        if let Some(spread) = Spread::of(recalls.iter().map(|day| day[way])) {
+        if let Some(spread) = Spread::from_values(recalls.iter().map(|day| day[way])) {
             println!("{name}: {metric} {spread} over {} days", recalls.len());
         }
     }
@@ -208,13 +209,9 @@ fn unchanged(options: &Options, start: &WarmStart, split: &Split) -> seqrec::Res
 
 fn judge(model: &Model, split: &Split, metric: Metric) -> seqrec::Result<f64> {
     let index = FlatIndex::new(&item_vectors(model))?;
-    let report = Evaluation::new(&[metric.k()], Seen::Exclude).run(
-        model,
-        &index,
-        &split.test,
-        split.catalog(),
-        &Default::default(),
-    )?;
+    let channel = VectorChannel::from_model(model.clone(), index);
+    let evaluation = Evaluation::new(&[metric.k()], Seen::Exclude);
+    let report = evaluation.run(&channel, &split.test, split.catalog())?;
     Ok(report.get(metric).unwrap_or_default())
 }
 

@@ -17,7 +17,7 @@ use clap::{Parser, ValueEnum};
 use ndarray::{Array2, ArrayView2};
 use seqrec::OutputFolder;
 use seqrec::channels::AlsConfig;
-use seqrec::data::{Cases, Dataset, Filters, History, InteractionReader, Protocol, Seen, Split};
+use seqrec::data::{Dataset, Filters, InteractionReader, Protocol, Seen, Spans, Split, User};
 use seqrec::eval::{Metric, Scorer};
 use seqrec::index::{FlatIndex, VectorIndex};
 use seqrec::model::{Gru4RecConfig, Objective, RecallerConfig};
@@ -79,7 +79,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .flat_map(|user| best.items(user))
         .map(|item| item.get() - 1)
         .collect();
-    let table = VectorTable::of_items(split.catalog(), items.view())?;
+    let table = VectorTable::from_items(split.catalog(), items.view())?;
     table.save_npy(folder.join("items.npy"), folder.join("items.json"))?;
     table.save_parquet(folder.join("items.parquet"))?;
     let base = items.slice(ndarray::s![1.., ..]);
@@ -108,11 +108,11 @@ fn bytes(rows: ArrayView2<'_, f32>) -> Vec<u8> {
 }
 
 /// Every so many cases, so that users come from the whole file.
-fn some(cases: &Cases, most: usize) -> impl Iterator<Item = History<'_>> {
+fn some(cases: &Spans, most: usize) -> impl Iterator<Item = User<'_>> {
     let step = cases.len().div_ceil(most.max(1)).max(1);
     (0..cases.len())
         .step_by(step)
-        .map(|case| cases.history(case))
+        .map(|case| cases.get(case).user)
 }
 
 /// Item vectors with the padding row, and user vectors.
@@ -137,8 +137,8 @@ fn gru4rec(options: &Options, split: &Split) -> Result<Vectors, Box<dyn Error>> 
         .observer(ProgressBars::default())
         .fit(model, split, &device)?;
     let items = item_vectors(&trained.model);
-    let histories: Vec<History<'_>> = some(&split.test, options.queries).collect();
-    let encoder = ModelEncoder::<Flex, _>::new(trained.model, device);
+    let histories: Vec<User<'_>> = some(&split.test, options.queries).collect();
+    let encoder = ModelEncoder::<Flex, _>::new(trained.model);
     let users = encoder.encode(&histories)?;
     Ok((items, users))
 }
@@ -149,7 +149,7 @@ fn als(options: &Options, split: &Split) -> Result<Vectors, Box<dyn Error>> {
         .with_dim(options.dim)
         .with_confidence(20.0)
         .with_seed(options.seed);
-    let model = config.fit(&split.train, split.catalog())?;
+    let model = config.fit(&split.train)?;
     let users: Vec<f32> = some(&split.test, options.queries)
         .flat_map(|history| model.fold_in(history.items()))
         .collect();

@@ -7,15 +7,15 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use seqrec::Result;
-use seqrec::channels::MarkovChain;
-use seqrec::data::{Interaction, TrainingSequences, synthetic::Synthetic};
-use seqrec::engine::{EngineConfig, RecallEngine, RecallRequest};
+use seqrec::channels::MarkovChainConfig;
+use seqrec::data::{Interaction, User, synthetic::Synthetic};
+use seqrec::engine::{EngineConfig, RecallEngine};
 use seqrec::index::Filter;
 use seqrec::prelude::*;
 use seqrec::recall::{
-    Candidate, Candidates, ChannelWeight, Fusion, Reason, RecallChannel, RecallStage, UserContext,
+    Candidate, Candidates, ChannelWeight, Fusion, Reason, RecallChannel, RecallStage,
 };
-use seqrec::store::{ServedStage, StageData};
+use seqrec::store::ServedStage;
 
 /// The latest items that anybody took, each once, the last one first.
 struct Latest {
@@ -36,19 +36,20 @@ impl Latest {
 impl RecallChannel for Latest {
     fn recall(
         &self,
-        users: &[UserContext<'_>],
+        users: &[User<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates> {
         let latest = self.items.lock().expect("no holder of it panics").clone();
         let mut candidates = Candidates::with_capacity(users.len(), k);
+        let reason = Reason::named("somebody just took it");
         for user in 0..users.len() {
             let passing = latest.iter().enumerate();
             let passing = passing.filter(|&(_, &item)| filter.is_none_or(|f| f.passes(user, item)));
             candidates.push(passing.take(k).map(|(place, &item)| Candidate {
                 item,
                 score: -(place as f32),
-                reason: Reason::Popular,
+                reason,
             }));
         }
         Ok(candidates)
@@ -65,34 +66,28 @@ impl RecallChannel for Latest {
 fn main() -> Result<()> {
     let dataset = Dataset::new(Synthetic::default().generate(), Filters::default())?;
     let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
-    let markov = MarkovChain::fit(&split.train, split.catalog())?;
+    let markov = MarkovChainConfig::new().fit(&split.train)?;
     let evaluation = Evaluation::new(&[10], Seen::Keep);
-    let report = evaluation.run_channel(&markov, &split.test, split.catalog())?;
+    let report = evaluation.run(&markov, &split.test, split.catalog())?;
     for (metric, value) in report.iter() {
         println!("the chain alone: {metric} {value:.4}");
     }
 
     let load = move || {
-        let all = TrainingSequences::all(&dataset);
-        let catalog = dataset.catalog().clone();
+        let all = dataset.training_data();
         let stage = RecallStage::new(Fusion::RoundRobin, 50)?
             .channel("latest", Latest::new(), ChannelWeight::default())?
             .channel(
                 "markov",
-                MarkovChain::fit(&all, &catalog)?,
+                MarkovChainConfig::new().fit(&all)?,
                 ChannelWeight::default(),
             )?;
-        Ok(ServedStage::new(
-            stage,
-            StageData::new(&dataset, all, catalog)?,
-        ))
+        Ok(ServedStage::new(stage, all))
     };
     let engine = RecallEngine::with_loader(load, EngineConfig::default())?;
     engine.observe(&Interaction::new("somebody", 42, 1.7e9), &[])?;
-    let answer = engine.recall_for(&RecallRequest::of_history([1, 2, 3], 4))?;
-    for item in &answer.items {
-        let by: Vec<&str> = item.found.iter().map(|found| &*found.channel).collect();
-        println!("item {} by {}", item.id, by.join(", "));
-    }
+    let answer = engine.recall_for(&RecallRequest::for_history([1, 2, 3], 4))?;
+    // Every item with the channels that found it, and why.
+    print!("{answer}");
     Ok(())
 }

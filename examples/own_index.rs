@@ -58,7 +58,7 @@ impl VectorIndex for ByteIndex {
                 .map(|(bytes, item)| {
                     let products = bytes.iter().zip(query).map(|(&b, q)| f32::from(b) * q);
                     let score = products.sum::<f32>() * self.scale;
-                    Hit { item, score }
+                    Hit::new(item, score)
                 })
                 .collect();
             // Best first, ties by item: the sort is stable.
@@ -82,15 +82,17 @@ fn main() -> Result<()> {
     let vectors = item_vectors(&model);
     let exact = FlatIndex::new(&vectors)?;
     let index = ByteIndex::new(vectors.view());
-    let histories = (0..split.test.len()).map(|case| split.test.history(case));
-    let histories = SequenceBatch::<Flex>::new(histories, model.max_len(), &device)?;
+    let histories = (0..split.test.len()).map(|case| split.test.get(case).user);
+    let histories =
+        SequenceBatch::<Flex>::new(histories, model.config().describe().max_len, &device)?;
     let users = user_vectors(&model, &histories);
     let truth = exact.search(users.view(), 10, None)?;
     let found = index.search(users.view(), 10, None)?;
     println!("it finds {:.4} of the true best 10", found.recall(&truth));
 
     let evaluation = Evaluation::new(&[10], Seen::Keep);
-    let report = evaluation.run(&model, &index, &split.test, split.catalog(), &device)?;
+    let channel = VectorChannel::from_model(model, index);
+    let report = evaluation.run(&channel, &split.test, split.catalog())?;
     for (metric, value) in report.iter() {
         println!("{metric:<20} {value:.4}");
     }

@@ -3,39 +3,25 @@
 //! `cargo run --release --example own_model` trains it on generated data, judges it, saves it,
 //! loads it, and serves it.
 
-use burn::config::Config;
-use burn::module::{Module, Param};
-use burn::nn::Linear;
-use burn::tensor::activation::sigmoid;
-use burn::tensor::{Tensor, backend::Backend as BurnBackend};
-use seqrec::Result;
-use seqrec::backend::{self, Backend};
-use seqrec::burn;
-use seqrec::data::{SequenceBatch, TrainingBatch, TrainingSequences, synthetic::Synthetic};
-use seqrec::engine::{EngineConfig, RecallEngine, RecallRequest};
-use seqrec::model::parts::{Dropout, Packing, Weights, at_positions, checks};
-use seqrec::model::{Objective, RecallerConfig};
-use seqrec::prelude::*;
-use seqrec::recall::Fusion;
-use seqrec::store::{ChannelKind, ModelRegistry, StageData, StagePlan};
+use burn::tensor::{Int, Tensor, activation::sigmoid, backend::Backend as BurnBackend};
+use burn::{config::Config, module::Module, nn::Linear};
+use seqrec::data::{SequenceBatch, synthetic::Synthetic};
+use seqrec::engine::{EngineConfig, RecallEngine};
+use seqrec::model::{Description, ItemTable, Objective, parts::*};
+use seqrec::store::{ChannelKind, ModelRegistry, StagePlan};
+use seqrec::{Result, burn, prelude::*, recall::Fusion};
 
 /// The settings.
 #[derive(Config, Debug)]
 pub struct GatedMeanConfig {
-    #[config(default = 32)]
-    dim: usize,
-    #[config(default = 20)]
-    max_len: usize,
-    #[config(default = 0.2)]
-    dropout: f64,
-    #[config(default = "Objective::new().with_similarity(Similarity::Cosine)")]
+    #[config(default = "Objective::cosine(0.1)")]
     objective: Objective,
 }
 
 /// The weights.
 #[derive(Module, Debug)]
 pub struct GatedMean<B: BurnBackend> {
-    items: Param<Tensor<B, 2>>,
+    items: ItemTable<B>,
     gate: Linear<B>,
     #[module(skip)]
     config: GatedMeanConfig,
@@ -45,40 +31,16 @@ impl RecallerConfig for GatedMeanConfig {
     type Recaller<B: Backend> = GatedMean<B>;
     const NAME: &'static str = "gated_mean";
 
-    fn validate(&self) -> Result<()> {
-        checks::at_least_one(&[("dim", self.dim), ("max_len", self.max_len)])?;
-        checks::share("dropout", self.dropout)?;
-        self.objective.validate(None)
-    }
-
-    fn objective(&self) -> &Objective {
-        &self.objective
-    }
-
-    fn max_len(&self) -> usize {
-        self.max_len
+    fn describe(&self) -> Description<'_> {
+        Description::new(&self.objective, 20) // the last 20 items
     }
 
     fn build<B: Backend>(&self, items: usize, weights: &mut Weights<'_, B>) -> GatedMean<B> {
-        let (items, gate) = (weights.items(items, self.dim), weights.linear(self.dim, 1));
-        let config = self.clone();
         GatedMean {
-            items,
-            gate,
-            config,
+            items: weights.items(items, 32),
+            gate: weights.linear(32, 1),
+            config: self.clone(),
         }
-    }
-}
-
-impl<B: Backend> GatedMean<B> {
-    /// The gated sum up to each item, `[batch, len, dim]`; its direction is the mean's.
-    fn states(&self, histories: &SequenceBatch<B>, mut dropout: Dropout) -> Tensor<B, 3> {
-        let packing = Packing::new(histories);
-        let items = backend::select_rows(self.items.val(), packing.items(histories));
-        let gated = items.clone() * sigmoid(self.gate.forward(items));
-        packing
-            .unpack(dropout.apply(gated, self.config.dropout))
-            .cumsum(1)
     }
 }
 
@@ -89,53 +51,47 @@ impl<B: Backend> SequenceRecaller<B> for GatedMean<B> {
         &self.config
     }
 
-    fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
-        let states = self.states(histories, Dropout::off());
-        at_positions(states, histories.last_positions()).unsqueeze_dim(1)
+    fn items(&self) -> &ItemTable<B> {
+        &self.items
     }
 
-    fn item_embeddings(&self) -> Tensor<B, 2> {
-        self.items.val()
-    }
-
-    fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
-        let dropout = Dropout::in_training::<B>(&self.items.device(), batch.seed);
-        let states = self.states(&batch.histories, dropout);
-        let users = at_positions(states, batch.positions.clone());
-        self.config.objective.mean_loss(users, &self.items, batch)
+    /// The gated sum up to each position, `[n, 1, dim]`; its direction is the mean's.
+    fn states(
+        &self,
+        histories: &SequenceBatch<B>,
+        positions: Tensor<B, 1, Int>,
+        mut dropout: Dropout,
+    ) -> Tensor<B, 3> {
+        let packing = Packing::new(histories);
+        let items = self.items.lookup::<1, 2>(packing.items(histories));
+        let gated = items.clone() * sigmoid(self.gate.forward(items));
+        let sums = packing.unpack(dropout.apply(gated, 0.2)).cumsum(1);
+        at_positions(sums, positions).unsqueeze_dim(1)
     }
 }
 
 fn main() -> Result<()> {
     let dataset = Dataset::new(Synthetic::default().generate(), Filters::default())?;
     let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
-    let (device, config) = (Default::default(), GatedMeanConfig::new());
-    let model = config.init::<Autodiff<Flex>>(split.catalog().len(), 42, &device)?;
+    let (catalog, device) = (dataset.catalog().clone(), Default::default());
+    let model = GatedMeanConfig::new().init::<Autodiff<Flex>>(catalog.len(), 42, &device)?;
     let trainer = TrainerConfig::new().with_epochs(2).with_batch_size(256);
     let model = Trainer::new(trainer).fit(model, &split, &device)?.model;
 
     let index = FlatIndex::new(&item_vectors(&model))?;
     let evaluation = Evaluation::new(&[10], Seen::Keep);
-    let report = evaluation.run(&model, &index, &split.test, split.catalog(), &device)?;
-    for (metric, value) in report.iter() {
-        println!("{metric:<20} {value:.4}");
-    }
+    let channel = VectorChannel::from_model(model.clone(), index);
+    let report = evaluation.run(&channel, &split.test, &catalog)?;
+    println!("{report}");
 
     let folder = tempfile::tempdir().expect("a folder for the run");
-    let path = folder.path().join("run");
-    let catalog = dataset.catalog().clone();
-    let data = StageData::new(&dataset, TrainingSequences::all(&dataset), catalog.clone())?;
-    let run = Run::<Flex, _> {
-        config,
-        model,
-        catalog,
-    };
     let plan = StagePlan::new(Fusion::RoundRobin).channel("model", ChannelKind::Model);
-    plan.save(&path, &run, data, &device)?;
+    let run = Run::<Flex, _>::new(model.config().clone(), model, catalog);
+    plan.save(folder.path(), &run, dataset.training_data())?;
 
     let models = ModelRegistry::<Flex>::builtin().with::<GatedMeanConfig>();
-    let engine = RecallEngine::open_with(&path, models, device, EngineConfig::default())?;
-    let answer = engine.recall_for(&RecallRequest::of_history([1, 2, 3], 5))?;
-    println!("recalled by {}: {:?}", GatedMeanConfig::NAME, answer.items);
+    let engine = RecallEngine::open_with(folder.path(), models, device, EngineConfig::default())?;
+    let answer = engine.recall_for(&RecallRequest::for_history([1, 2, 3], 5))?;
+    print!("{answer}");
     Ok(())
 }

@@ -1,9 +1,12 @@
 //! The crate's one error type.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+mod made;
+
+use std::path::PathBuf;
 
 use crate::item::ItemIndex;
+
+pub(crate) use made::{damaged, panic_text};
 
 /// A result whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -11,9 +14,11 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Everything that can go wrong in this crate.
 ///
 /// Each variant says what was wrong and where: the file and line, or the field and value. The
-/// message holds the cause, so there is no `source` that a report would print a second time.
+/// message holds the cause, but for [`Other`](Self::Other), whose cause is the `source`: no report prints
+/// one a second time.
 ///
-/// `Debug` prints the message as well, so that a `main` that returns it tells its reader what to do.
+/// `Debug` prints the message and its sources, so that a `main` that returns it tells its reader what to
+/// do.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -406,44 +411,14 @@ pub enum Error {
         /// What the backend says.
         reason: String,
     },
-}
 
-impl fmt::Debug for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl Error {
-    /// An [`Error::Io`] for use with `map_err`.
-    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        move |cause| Self::Io {
-            action,
-            path: path.to_owned(),
-            cause,
-        }
-    }
-
-    /// An [`Error::InvalidValue`]: a field, its value, and what it must be.
-    pub fn invalid(field: &'static str, value: impl ToString, reason: impl Into<String>) -> Self {
-        Self::InvalidValue {
-            field,
-            value: value.to_string(),
-            reason: reason.into(),
-        }
-    }
-}
-
-/// What a panic said, if anything.
-pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> Option<&str> {
-    (panic.downcast_ref::<&str>().copied())
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-}
-
-/// An [`Error::Damaged`].
-pub(crate) fn damaged(path: &Path, reason: impl Into<String>) -> Error {
-    Error::Damaged {
-        path: path.to_owned(),
-        reason: reason.into(),
-    }
+    /// What is not this crate's failed, such as a channel, an index or a store of your own.
+    #[error("{context}")]
+    Other {
+        /// What was being done.
+        context: String,
+        /// Why it failed; the [`source`](std::error::Error::source).
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
 }

@@ -19,14 +19,14 @@
 //! let settings = TrainerConfig::new().with_epochs(2);
 //! let trained = Trainer::new(settings).fit(model, &split, &device)?;
 //!
-//! // Index the item vectors, judge the model, and recall for a raw history.
+//! // A model and an index of its item vectors are a channel: evaluate it, and recall for a raw history.
 //! let index = FlatIndex::new(&item_vectors(&trained.model))?;
-//! let evaluation = Evaluation::new(&[10], Seen::Exclude);
-//! let report = evaluation.run(&trained.model, &index, &split.test, split.catalog(), &device)?;
+//! let channel = VectorChannel::from_model(trained.model, index);
+//! let report = Evaluation::new(&[10], Seen::Exclude).run(&channel, &split.test, split.catalog())?;
 //! println!("recall@10 {:.4}", report.recall(10).unwrap());
 //!
-//! let retriever = Retriever::new(trained.model, index, split.catalog().clone())?;
-//! let recalled = retriever.recall([3, 14, 15], RecallOptions::new(10))?;
+//! let retriever = Retriever::new(channel, split.catalog().clone())?;
+//! let recalled = retriever.recall([3, 14, 15], 10)?;
 //! assert_eq!(recalled.items.len(), 10);
 //! # Ok::<(), seqrec::Error>(())
 //! ```
@@ -50,14 +50,14 @@
 //! | search vectors | [`index::FlatIndex`], [`index::HnswIndex`], or an index of my own behind [`index::VectorIndex`] |
 //! | change an index while it is searched | [`index::UpdatableIndex`] |
 //! | search vectors that no one machine holds | `index::MilvusIndex` (feature `milvus`) |
-//! | recall items for a history | [`retrieve::Retriever`] |
+//! | recall items for a history | [`recall::Retriever`] |
 //! | recall in a way of my own | [`recall::RecallChannel`], or a [`recall::Path`] of steps |
 //! | fuse several ways into one list | [`recall::RecallStage`] |
 //! | serve it while models and users change | `engine::RecallEngine` (feature `engine`) |
 //! | judge ranked lists of any origin | [`eval::Scorer`] |
 //! | keep a trained model | [`store::Run`] |
 //! | write results without overwriting anything else's | [`OutputFolder`] |
-//! | bring another burn backend | [`backend::Backend`], with an empty `impl` |
+//! | bring another burn backend | [`join_backend!`], one line |
 //!
 //! # What holds everywhere
 //!
@@ -92,6 +92,8 @@
 //! | `milvus` | | `index::MilvusIndex`: a Milvus server or cluster behind the same trait |
 
 #![warn(missing_docs)]
+// Files that read what others wrote deny `expect` and indexing as well.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::panic))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod backend;
@@ -170,6 +172,7 @@ pub mod model;
 pub mod plot;
 pub mod recall;
 pub mod retrieve;
+mod settings;
 pub mod store;
 
 pub mod train;
@@ -187,13 +190,20 @@ pub mod prelude {
     pub use crate::backend::Flex;
     pub use crate::backend::{Autodiff, Backend, TrainingBackend};
     pub use crate::data::{
-        Dataset, ExternalId, Filters, InteractionReader, Interactions, ItemIndex, Protocol, Seen,
-        Split, Targets,
+        Catalog, Dataset, ExternalId, Filters, Interaction, InteractionReader, Interactions,
+        ItemIndex, NegativeSampling, Protocol, Seen, Split, Targets, TrainingData, User,
     };
+    #[cfg(feature = "engine")]
+    pub use crate::engine::{EngineConfig, RecallEngine};
     pub use crate::eval::Metric;
     pub use crate::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex};
-    pub use crate::model::{Gru4RecConfig, RecallerConfig, SequenceRecaller, Similarity};
-    pub use crate::retrieve::{Evaluation, RecallOptions, Retriever, item_vectors};
+    pub use crate::model::{
+        BsaRecConfig, Gru4RecConfig, HstuConfig, Item2VecConfig, Loss, MultiInterestConfig,
+        Objective, RecallerConfig, SampledLoss, SasRecConfig, SequenceRecaller, Similarity,
+        TwoTowerConfig,
+    };
+    pub use crate::recall::{Evaluation, RecallRequest, Retriever, VectorChannel};
+    pub use crate::retrieve::item_vectors;
     pub use crate::store::Run;
     pub use crate::train::{EpochTable, Trainer, TrainerConfig};
 }

@@ -66,7 +66,7 @@ impl<B: Backend> ModelVisitor<Autodiff<B>> for Trained<'_> {
         let model = config
             .init::<Autodiff<B>>(catalog.len(), 3, &device)
             .unwrap();
-        let targets = match model.needs_one_target() {
+        let targets = match model.config().describe().one_target {
             true => Targets::ONE_RANDOM,
             false => Targets::All,
         };
@@ -81,17 +81,13 @@ impl<B: Backend> ModelVisitor<Autodiff<B>> for Trained<'_> {
         let trained = Trainer::new(trainer)
             .fit(model, self.split, &device)
             .unwrap();
-        let run = Run::<B, C> {
-            config,
-            model: trained.model,
-            catalog: catalog.clone(),
-        };
+        let run = Run::<B, C>::new(config, trained.model, catalog.clone());
         run.save(self.seen).unwrap();
         let loaded = Run::<Flex, C>::load(self.seen, &Default::default()).unwrap();
         let items = |vectors: Array2<f32>| vectors.into_iter().collect::<Vec<f32>>();
         let (here, there) = (item_vectors(&run.model), item_vectors(&loaded.model));
         assert_close(C::NAME, &items(here), &items(there), 1e-6);
-        let histories = || (0..8).map(|case| self.split.test.history(case));
+        let histories = || (0..8).map(|case| self.split.test.get(case).user);
         let here = SequenceBatch::<B>::new(histories(), 10, &device).unwrap();
         let there = SequenceBatch::<Flex>::new(histories(), 10, &Default::default()).unwrap();
         let here = values(run.model.encode(&here));

@@ -11,7 +11,7 @@ mod settings;
 
 use seqrec::channels::Popularity;
 use seqrec::data::{Dataset, Filters, InteractionReader, Protocol, Seen, Split};
-use seqrec::retrieve::Evaluation;
+use seqrec::recall::Evaluation;
 
 use results::{Outcome, Results, Run, table};
 use settings::Settings;
@@ -99,7 +99,7 @@ fn a_table_is_of_one_run_and_a_line_cut_short_harms_no_other() {
     };
     let popular = Popularity::new(split.catalog());
     let test = Evaluation::new(&[1, 2], Seen::Keep)
-        .run_channel(&popular, &split.test, split.catalog())
+        .run(&popular, &split.test, split.catalog())
         .unwrap();
     let outcome = |run: &Run, model: &str| Outcome {
         model: model.to_owned(),

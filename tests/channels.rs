@@ -8,25 +8,25 @@ use std::sync::Arc;
 use ndarray::{Array2, array};
 use seqrec::Error;
 use seqrec::channels::{
-    AlsConfig, BprConfig, EaseConfig, ItemNeighborsConfig, MarkovChain, Measure, NearestUsers,
-    Popularity, PopularityConfig, PreferredTags, SessionKnnConfig, SimilarUsersConfig,
-    items_of_tags, next_items, training_vectors,
+    AlsConfig, BprConfig, EaseConfig, InteractionWeight, ItemNeighborsConfig, MarkovChainConfig,
+    NearestUsers, Popularity, PopularityConfig, PreferredTags, SessionKnnConfig,
+    SimilarUsersConfig, items_of_tags, next_items, training_vectors,
 };
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
-    Catalog, Dataset, ExternalId, Features, Filters, History, Interaction, Interactions, ItemIndex,
-    Protocol, Seen, Split, TrainingSequences,
+    Catalog, Dataset, ExternalId, Features, Filters, Interaction, Interactions, ItemIndex,
+    Protocol, Seen, Split, TrainingData, User,
 };
 use seqrec::eval::Metric;
 use seqrec::index::{Filter, FlatIndex};
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
 use seqrec::prelude::Flex;
 use seqrec::recall::{
-    Candidate, Candidates, CategoryBonus, ChannelWeight, Fusion, HistoryItems, Item, Links,
+    Candidate, Candidates, CategoryBonus, ChannelWeight, Evaluation, Fusion, HistoryItems, Links,
     MaximalMarginalRelevance, Normalization, OrElse, Path, Reason, RecallChannel, RecallStage,
-    Selected, Selection, UserContext, WeightLearningConfig,
+    Selected, Selection, WeightLearningConfig,
 };
-use seqrec::retrieve::{Evaluation, UserEncoder};
+use seqrec::retrieve::UserEncoder;
 use seqrec::store::{ChannelKind, StageData, StageModel};
 
 use told::Told;
@@ -47,16 +47,16 @@ fn dataset(rows: &[impl AsRef<[i64]>]) -> Dataset {
     Dataset::new(log, Filters::default()).unwrap()
 }
 
-fn data(rows: &[&[i64]]) -> (TrainingSequences, Catalog) {
+fn training(rows: &[&[i64]]) -> (TrainingData, Catalog) {
     let dataset = dataset(rows);
-    (TrainingSequences::all(&dataset), dataset.catalog().clone())
+    (dataset.training_data(), dataset.catalog().clone())
 }
 
 fn recall(channel: &dyn RecallChannel, history: &[u32], k: usize) -> Candidates {
     channel.recall(&[user(history)], k, None).unwrap()
 }
 
-fn user(history: &[u32]) -> UserContext<'_> {
+fn user(history: &[u32]) -> User<'_> {
     ItemIndex::from_slice(history).into()
 }
 
@@ -71,7 +71,7 @@ fn odd(_: usize, item: ItemIndex) -> bool {
 
 #[test]
 fn popularity_counts_all_and_recent() {
-    let (sequences, catalog) = data(&[&[1, 2, 2, 2], &[1, 3], &[3, 3]]);
+    let (data, catalog) = training(&[&[1, 2, 2, 2], &[1, 3], &[3, 3]]);
     let all = Popularity::new(&catalog);
     assert_eq!(numbers(&recall(&all, &[], 9), 0), [2, 3, 1]);
     assert_eq!(
@@ -80,7 +80,7 @@ fn popularity_counts_all_and_recent() {
     );
     let of_late = |half_life| {
         let config = PopularityConfig::new().with_half_life(Some(half_life));
-        config.fit_segments(&sequences, |_| Vec::new())
+        config.fit(&data)
     };
     let recent = of_late(10.0).unwrap();
     assert!(of_late(0.0).is_err());
@@ -94,8 +94,8 @@ fn popularity_counts_all_and_recent() {
 
 #[test]
 fn a_markov_chain_gives_shares_of_transitions() {
-    let (sequences, catalog) = data(&[&[1, 2, 3], &[1, 2], &[1, 3, 1, 4]]);
-    let chain = MarkovChain::fit(&sequences, &catalog).unwrap();
+    let (data, _) = training(&[&[1, 2, 3], &[1, 2], &[1, 3, 1, 4]]);
+    let chain = MarkovChainConfig::new().fit(&data).unwrap();
     let followers = chain.followers();
     assert_eq!(followers.of(1), (&[2, 3, 4][..], &[0.5, 0.25, 0.25][..]));
     assert!(followers.of(4).0.is_empty());
@@ -111,8 +111,8 @@ fn a_markov_chain_gives_shares_of_transitions() {
 #[test]
 fn nearest_sessions_vote_by_late_items_and_rarity() {
     let rows: [&[i64]; 4] = [&[1, 2, 3], &[2, 4], &[5, 6], &[1, 7]];
-    let (sequences, catalog) = data(&rows);
-    let knn = SessionKnnConfig::new().fit(&sequences, &catalog).unwrap();
+    let (data, _) = training(&rows);
+    let knn = SessionKnnConfig::new().fit(&data).unwrap();
     // The history 1, 2: session 0 shares both (1/2 + 1, the last at place 1), session 1 the 2
     // (1, place 1), session 3 the 1 (1/2, place 2).
     let rare = 4f32.ln();
@@ -134,7 +134,7 @@ fn nearest_sessions_vote_by_late_items_and_rarity() {
         assert!((hit.score - score).abs() < 1e-5, "{hit:?} is not {score}");
     }
     let nearest = SessionKnnConfig::new().with_neighbors(1);
-    let knn = nearest.fit(&sequences, &catalog).unwrap();
+    let knn = nearest.fit(&data).unwrap();
     let mut items = numbers(&recall(&knn, &[1, 2], 10), 0).to_vec();
     items.sort_unstable();
     assert_eq!(items, [1, 2, 3]);
@@ -144,10 +144,10 @@ fn nearest_sessions_vote_by_late_items_and_rarity() {
 #[test]
 fn ease_is_its_closed_form() {
     let rows: [&[i64]; 4] = [&[1, 2, 3], &[1, 2], &[3, 4], &[4, 2]];
-    let (sequences, catalog) = data(&rows);
+    let (data, _) = training(&rows);
     let ease = EaseConfig::new()
         .with_regularization(0.5)
-        .fit(&sequences, &catalog)
+        .fit(&data)
         .unwrap();
     let taken = array![
         [1.0, 1.0, 1.0, 0.0],
@@ -176,7 +176,7 @@ fn ease_is_its_closed_form() {
     assert!(
         EaseConfig::new()
             .with_regularization(0.0)
-            .fit(&sequences, &catalog)
+            .fit(&data)
             .is_err()
     );
 }
@@ -205,12 +205,12 @@ fn inverse(mut matrix: Array2<f64>) -> Array2<f64> {
 #[test]
 fn a_folded_in_user_is_the_least_squares_solution() {
     let rows: [&[i64]; 5] = [&[1, 2, 3], &[1, 2], &[3, 4], &[4, 5, 1], &[5, 2]];
-    let (sequences, catalog) = data(&rows);
+    let (data, catalog) = training(&rows);
     let config = AlsConfig::new()
         .with_dim(3)
         .with_confidence(4.0)
         .with_regularization(0.3);
-    let model = config.fit(&sequences, &catalog).unwrap();
+    let model = config.fit(&data).unwrap();
     let items = model.item_vectors();
     let history = [2u32, 5];
     let user = model.fold_in(ItemIndex::from_slice(&history));
@@ -246,14 +246,11 @@ fn factorizations_tell_tastes_apart() {
         })
         .collect();
     let rows: Vec<&[i64]> = rows.iter().map(Vec::as_slice).collect();
-    let (sequences, catalog) = data(&rows);
+    let (data, catalog) = training(&rows);
     let als = AlsConfig::new().with_dim(2);
     let bpr = BprConfig::new().with_dim(2).with_epochs(100);
-    for model in [
-        als.fit(&sequences, &catalog).unwrap(),
-        bpr.fit(&sequences, &catalog).unwrap(),
-    ] {
-        let history = ItemIndex::as_numbers(&sequences.get(0)[..3]);
+    for model in [als.fit(&data).unwrap(), bpr.fit(&data).unwrap()] {
+        let history = ItemIndex::as_numbers(&data.sequences().items(0)[..3]);
         let hits = recall(&model, history, 8);
         let parity = |item: ItemIndex| {
             catalog
@@ -281,23 +278,23 @@ fn channels_are_judged_by_the_same_protocol() {
         .collect();
     let dataset = dataset(&rows);
     let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
-    let chain = MarkovChain::fit(&split.train, split.catalog()).unwrap();
+    let chain = MarkovChainConfig::new().fit(&split.train).unwrap();
     let evaluation = Evaluation::new(&[1], Seen::Keep);
     let report = evaluation
-        .run_channel(&chain, &split.test, split.catalog())
+        .run(&chain, &split.test, split.catalog())
         .unwrap();
     let hit_rate: Metric = "hit_rate@1".parse().unwrap();
     assert_eq!(report.get(hit_rate), Some(1.0));
     let popular = Popularity::new(split.catalog());
     let report = evaluation
-        .run_channel(&popular, &split.test, split.catalog())
+        .run(&popular, &split.test, split.catalog())
         .unwrap();
     assert!(report.get(hit_rate).unwrap() < 0.5);
 }
 
 /// Two users whose sequences hold everything that pairs of items are weighed by.
-fn pairs() -> (TrainingSequences, Catalog) {
-    data(&[
+fn pairs() -> (TrainingData, Catalog) {
+    training(&[
         &[1, 2, 3, 2, 4],
         &[2, 1, 5],
         &[4, 4, 1],
@@ -309,7 +306,7 @@ fn pairs() -> (TrainingSequences, Catalog) {
 /// Item neighbors are the weighted cosines of their definition, for any settings.
 #[test]
 fn item_neighbors_are_their_definition() {
-    let (sequences, catalog) = pairs();
+    let (data, catalog) = pairs();
     let plain = ItemNeighborsConfig::new()
         .with_inverse_user_frequency(false)
         .with_position_decay(1.0)
@@ -326,11 +323,11 @@ fn item_neighbors_are_their_definition() {
         plain.clone().with_longest(3),
         plain.clone().with_neighbors(2),
     ] {
-        let links = config.fit(&sequences, &catalog).unwrap();
+        let links = config.fit(&data).unwrap();
         // What each user counts, and his distinct items by their last places, with times.
-        let users: Vec<(f64, Vec<(u32, f64)>)> = (0..sequences.len())
+        let users: Vec<(f64, Vec<(u32, f64)>)> = (0..data.sequences().len())
             .map(|user| {
-                let history = sequences.history(user).last(config.longest);
+                let history = data.sequences().history(user).last(config.longest);
                 let items: Vec<_> = history.items().iter().zip(history.times()).collect();
                 let last = |place: usize| {
                     !items[place + 1..]
@@ -407,7 +404,7 @@ fn item_neighbors_are_their_definition() {
             );
         }
     }
-    let settings = |config: ItemNeighborsConfig| config.fit(&sequences, &catalog);
+    let settings = |config: ItemNeighborsConfig| config.fit(&data);
     assert!(settings(plain.clone().with_neighbors(0)).is_err());
     assert!(settings(plain.clone().with_position_decay(1.5)).is_err());
     assert!(settings(plain.clone().with_half_life(Some(0.0))).is_err());
@@ -422,21 +419,18 @@ fn channels_are_the_same_on_any_number_of_threads() {
         .with_items(1_500)
         .with_mean_per_user(40);
     let dataset = Dataset::new(log.generate(), Filters::default()).unwrap();
-    let (sequences, catalog) = (TrainingSequences::all(&dataset), dataset.catalog());
-    let users: Vec<UserContext> = (0..20).map(|user| sequences.get(user).into()).collect();
+    let data = dataset.training_data();
+    let users: Vec<User> = (0..20)
+        .map(|user| data.sequences().items(user).into())
+        .collect();
     let on = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
         pool.build().unwrap().install(|| {
-            let als = AlsConfig::new().with_dim(8).fit(&sequences, catalog);
-            let bpr = BprConfig::new()
-                .with_dim(8)
-                .with_epochs(2)
-                .fit(&sequences, catalog);
-            let ease = EaseConfig::new().fit(&sequences, catalog);
-            let knn = SessionKnnConfig::new().fit(&sequences, catalog);
-            let neighbors = ItemNeighborsConfig::new()
-                .with_neighbors(20)
-                .fit(&sequences, catalog);
+            let als = AlsConfig::new().with_dim(8).fit(&data);
+            let bpr = BprConfig::new().with_dim(8).with_epochs(2).fit(&data);
+            let ease = EaseConfig::new().fit(&data);
+            let knn = SessionKnnConfig::new().fit(&data);
+            let neighbors = ItemNeighborsConfig::new().with_neighbors(20).fit(&data);
             let item_cf = HistoryItems::last(20).unwrap().then(neighbors.unwrap());
             let channels: [(&str, Box<dyn RecallChannel>); 5] = [
                 ("item_cf", Box::new(item_cf.into_channel())),
@@ -458,7 +452,7 @@ fn channels_are_the_same_on_any_number_of_threads() {
 
 #[test]
 fn a_path_adds_up_over_its_ways_and_says_where_they_began() {
-    let mut links = Links::<Item, Item>::to(5);
+    let mut links = Links::<ItemIndex, ItemIndex>::to(5);
     for of_item in [&[][..], &[(2, 0.5), (3, 1.0)], &[(3, 0.25), (4, 2.0)]] {
         links.push(of_item.iter().copied());
     }
@@ -507,23 +501,20 @@ fn a_path_adds_up_over_its_ways_and_says_where_they_began() {
 
 #[test]
 fn old_items_weigh_less_by_age() {
-    let mut links = Links::<Item, Item>::to(5);
+    let mut links = Links::<ItemIndex, ItemIndex>::to(5);
     for of_item in [&[][..], &[(3, 1.0)], &[(4, 1.0)]] {
         links.push(of_item.iter().copied());
     }
     let start = HistoryItems::last(9).unwrap().with_half_life(10.0).unwrap();
     let channel = start.then(links).into_channel();
-    let history = History::with_times(ItemIndex::from_slice(&[1, 2]), &[70.0, 90.0]).unwrap();
-    let scores =
-        |user: UserContext<'_>| channel.recall(&[user], 9, None).unwrap().scores(0).to_vec();
-    assert_eq!(scores(history.into()), [1.0, 0.25]);
-    assert_eq!(scores(UserContext::from(history).at(100.0)), [0.5, 0.125]);
+    let history = User::with_times(ItemIndex::from_slice(&[1, 2]), &[70.0, 90.0]).unwrap();
+    let scores = |user: User<'_>| channel.recall(&[user], 9, None).unwrap().scores(0).to_vec();
+    assert_eq!(scores(history), [1.0, 0.25]);
+    assert_eq!(scores(history.at(100.0)), [0.5, 0.125]);
     // A clock that is behind makes nothing more than new.
-    assert_eq!(scores(UserContext::from(history).at(0.0)), [1.0, 1.0]);
-    // What the history itself was told counts as well.
-    assert_eq!(scores(history.at(100.0).into()), [0.5, 0.125]);
+    assert_eq!(scores(history.at(0.0)), [1.0, 1.0]);
     // After years away the later item still comes first.
-    let [first, second] = scores(history.at(1e9).into())[..] else {
+    let [first, second] = scores(history.at(1e9))[..] else {
         panic!("both are recalled")
     };
     assert!(first > second && second > 0.0, "{first}, {second}");
@@ -533,10 +524,9 @@ fn old_items_weigh_less_by_age() {
 
 #[test]
 fn similar_users_are_cosines_of_inverse_frequencies() {
-    let (sequences, catalog) = data(&[&[1, 2, 3], &[1, 4], &[5, 2], &[1, 6]]);
-    let config = SimilarUsersConfig::new();
-    let start = HistoryItems::last(9).unwrap();
-    let similar = config.fit(&sequences, &catalog, start).unwrap();
+    let (data, _) = training(&[&[1, 2, 3], &[1, 4], &[5, 2], &[1, 6]]);
+    let config = SimilarUsersConfig::new(HistoryItems::last(9).unwrap());
+    let similar = config.fit(&data).unwrap();
     let (one, two, four) = ((4f32 / 3.0).ln(), 2f32.ln(), 4f32.ln());
     let length = |weights: &[f32]| {
         weights
@@ -560,10 +550,7 @@ fn similar_users_are_cosines_of_inverse_frequencies() {
         );
     }
     let items = similar.items().clone();
-    let nearest = config
-        .with_neighbors(1)
-        .fit(&sequences, &catalog, start)
-        .unwrap();
+    let nearest = config.with_neighbors(1).fit(&data).unwrap();
     let candidates = recall(&nearest.then(items).into_channel(), &[2, 4, 2], 9);
     assert_eq!(numbers(&candidates, 0), [4, 1]);
 }
@@ -576,7 +563,7 @@ impl UserEncoder for Sum {
         self.0.ncols()
     }
 
-    fn encode(&self, histories: &[History<'_>]) -> seqrec::Result<Array2<f32>> {
+    fn encode(&self, histories: &[User<'_>]) -> seqrec::Result<Array2<f32>> {
         let mut vectors = Array2::zeros((2 * histories.len(), self.dim()));
         for (row, mut vector) in vectors.rows_mut().into_iter().enumerate() {
             for &item in histories[row / 2].items() {
@@ -589,7 +576,7 @@ impl UserEncoder for Sum {
 
 #[test]
 fn users_near_in_vector_space_lead_to_what_they_took_next() {
-    let (sequences, catalog) = data(&[&[1, 2, 3], &[4, 5], &[2, 6], &[7]]);
+    let (data, _) = training(&[&[1, 2, 3], &[4, 5], &[2, 6], &[7]]);
     let vectors = array![
         [0.0, 0.0],
         [1.0, 0.0],
@@ -601,14 +588,12 @@ fn users_near_in_vector_space_lead_to_what_they_took_next() {
         [0.0, 0.0]
     ];
     let encoder = || Sum(vectors.clone());
-    let of_users = training_vectors(&encoder(), &sequences, 1).unwrap();
+    let of_users = training_vectors(&encoder(), &data, 1).unwrap();
     // The last user has nothing before his last item.
     assert!(of_users.row(4).iter().all(|&value| value == 0.0));
     let index = FlatIndex::new(of_users.view()).unwrap();
     let nearest = NearestUsers::new(encoder(), index, 2).unwrap();
-    let channel = nearest
-        .then(next_items(&sequences, &catalog, 1))
-        .into_channel();
+    let channel = nearest.then(next_items(&data, 1)).into_channel();
     let candidates = recall(&channel, &[1], 9);
     assert_eq!(numbers(&candidates, 0), [3, 6]);
     assert_eq!(candidates.of(0).next().unwrap().reason, Reason::User(0));
@@ -619,12 +604,16 @@ fn users_near_in_vector_space_lead_to_what_they_took_next() {
 
 #[test]
 fn preferred_tags_are_those_taken_more_than_usual() {
-    let (_, catalog) = data(&[&[1, 1, 2, 2, 2, 3, 4, 4]]);
+    let (data, _) = training(&[&[1, 1, 2, 2, 2, 3, 4, 4]]);
     let names = ["x", "y"].map(str::to_owned).to_vec();
     let values = array![[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [0.0, 1.0]];
-    let features = Features::new(names, values).unwrap();
     let start = HistoryItems::last(9).unwrap();
-    let preferred = PreferredTags::new(&features, &catalog, start).unwrap();
+    assert!(PreferredTags::new(&data, start).is_err());
+    let few = Features::new(vec!["x".into()], array![[0.0], [1.0]]).unwrap();
+    assert!(data.clone().with_tags(few).is_err());
+    let tags = Features::new(names, values).unwrap();
+    let data = data.with_tags(tags).unwrap();
+    let preferred = PreferredTags::new(&data, start).unwrap();
     // Of 8 interactions x has 2 + 1/2; of the history it has 2 1/2 of 4.
     let walked = preferred.walk(&[user(&[1, 3, 1, 4])]).unwrap();
     let (share, usual) = (2.5f32 / 4.0, 2.5f32 / 8.0);
@@ -634,19 +623,19 @@ fn preferred_tags_are_those_taken_more_than_usual() {
         (0, Reason::Tag(0))
     );
     assert!((walked[0][0].weight - share * (share / usual).ln()).abs() < 1e-6);
-    let of_tags = items_of_tags(&features, &catalog, 2).unwrap();
+    let of_tags = items_of_tags(&data, 2).unwrap();
     assert_eq!(of_tags.of(1), (&[2, 4][..], &[0.5, 1.0 / 3.0][..]));
-    assert!(preferred.walk(&[(&[][..]).into()]).unwrap()[0].is_empty());
-    let few = Features::new(vec!["x".into()], array![[0.0], [1.0]]).unwrap();
-    assert!(PreferredTags::new(&few, &catalog, start).is_err());
+    assert!(preferred.walk(&[User::default()]).unwrap()[0].is_empty());
 }
 
-/// A log of events with values, of users in regions.
-fn shop() -> (Interactions, Catalog) {
-    let row = |user: &str, item: i64, time: f64, event: &str, value: Option<f32>| Interaction {
-        event: Some(event.to_owned()),
-        value,
-        ..Interaction::new(user, item, time)
+/// A log of events with values.
+fn shop() -> TrainingData {
+    let row = |user: &str, item: i64, time: f64, event: &str, value: Option<f32>| {
+        let row = Interaction::new(user, item, time).with_event(event);
+        match value {
+            Some(value) => row.with_value(value),
+            None => row,
+        }
     };
     let log: Interactions = [
         row("is-1", 1, 0.0, "click", None),
@@ -661,20 +650,31 @@ fn shop() -> (Interactions, Catalog) {
     ]
     .into_iter()
     .collect();
-    let catalog = Catalog::from_ids([1, 2, 3, 4].map(ExternalId::Integer)).unwrap();
-    (log, catalog)
+    let dataset = Dataset::new(log.clone(), Filters::default()).unwrap();
+    dataset.training_data().with_log(log).unwrap()
+}
+
+/// Data whose users are in the segments that `of` gives.
+fn in_segments(data: TrainingData, of: impl Fn(&ExternalId) -> String) -> TrainingData {
+    let segments = data.user_ids().map(|user| vec![of(user)]).collect();
+    data.with_segments(segments).unwrap()
 }
 
 #[test]
 fn rules_count_clicks_purchases_and_revenue_in_windows_and_segments() {
-    let (log, catalog) = shop();
-    let region = |user: &ExternalId| vec![user.to_string()[..2].to_owned()];
-    let rule = |config: PopularityConfig| config.fit_log(&log, &catalog, region).unwrap();
+    let by_segment = PopularityConfig::new().with_by_segment(true);
+    assert!(by_segment.fit(&shop()).is_err());
+    let shop = in_segments(shop(), |user| user.to_string()[..2].to_owned());
+    let rule = |config: PopularityConfig| config.fit(&shop).unwrap();
     let items = |rule: &Popularity| numbers(&recall(rule, &[], 9), 0).to_vec();
     let of = |event: &str| PopularityConfig::new().with_events(vec![event.to_owned()]);
     assert_eq!(items(&rule(of("click"))), [1, 2, 3]);
     assert_eq!(items(&rule(of("buy"))), [2, 3, 4]);
-    let revenue = recall(&rule(of("buy").with_measure(Measure::Value)), &[], 9);
+    let revenue = recall(
+        &rule(of("buy").with_measure(InteractionWeight::Value)),
+        &[],
+        9,
+    );
     assert_eq!(
         (numbers(&revenue, 0), revenue.scores(0)),
         (&[3, 2][..], &[0.9375, 0.0625][..])
@@ -713,24 +713,22 @@ fn rules_count_clicks_purchases_and_revenue_in_windows_and_segments() {
         PopularityConfig::new().with_half_life(Some(f64::NAN)),
     ];
     for config in bad {
-        assert!(config.fit_log(&log, &catalog, region).is_err());
+        assert!(config.fit(&shop).is_err());
     }
-    let (sequences, _) = data(&[&[1]]);
-    let of_sequences = |config: PopularityConfig| config.fit_segments(&sequences, |_| Vec::new());
+    let (sequences, _) = training(&[&[1]]);
+    let of_sequences = |config: PopularityConfig| config.fit(&sequences);
     assert!(of_sequences(of("buy")).is_err());
-    assert!(of_sequences(PopularityConfig::new().with_measure(Measure::Value)).is_err());
+    assert!(of_sequences(PopularityConfig::new().with_measure(InteractionWeight::Value)).is_err());
 }
 
 #[test]
 fn what_is_observed_counts_and_what_is_long_past_is_forgotten() {
-    let (log, catalog) = shop();
+    let shop = in_segments(shop(), |_| "all".to_owned());
     let config = PopularityConfig::new()
         .with_events(vec!["click".to_owned()])
         .with_window(Some(50.0))
         .with_by_segment(true);
-    let rule = config
-        .fit_log(&log, &catalog, |_| vec!["all".to_owned()])
-        .unwrap();
+    let rule = config.fit(&shop).unwrap();
     let all = ["all".to_owned()];
     let items = || {
         let user = user(&[]).in_segments(&all);
@@ -738,11 +736,7 @@ fn what_is_observed_counts_and_what_is_long_past_is_forgotten() {
     };
     assert_eq!(items(), [1, 3]);
     let observe = |item: u32, time: f64, event: &str| {
-        let event = Some(event.to_owned());
-        let interaction = Interaction {
-            event,
-            ..Interaction::new("x", i64::from(item), time)
-        };
+        let interaction = Interaction::new("x", i64::from(item), time).with_event(event);
         rule.observe(ItemIndex::new(item), &interaction, &all);
     };
     // What is of another kind, or from before the window, counts for nothing.
@@ -771,7 +765,7 @@ fn what_is_observed_counts_and_what_is_long_past_is_forgotten() {
     assert_eq!(items(), [4]);
     // With a half-life, however far apart in time: weights stay numbers.
     let config = PopularityConfig::new().with_half_life(Some(1.0));
-    let rule = config.fit_log(&log, &catalog, |_| Vec::new()).unwrap();
+    let rule = config.fit(&shop).unwrap();
     for place in 0..512 {
         let interaction = Interaction::new("x", 4, 100.0 + 10.0 * f64::from(place));
         rule.observe(ItemIndex::new(4), &interaction, &[]);
@@ -790,24 +784,23 @@ fn every_channel_keeps_to_its_trait() {
         .with_items(90)
         .with_mean_per_user(25);
     let dataset = Dataset::new(log.generate(), Filters::default()).unwrap();
-    let (sequences, catalog) = (TrainingSequences::all(&dataset), dataset.catalog().clone());
+    let (data, catalog) = (dataset.training_data(), dataset.catalog().clone());
     let tags = catalog.ids().map(|id| {
         let ExternalId::Integer(item) = id else {
             unreachable!("generated ids are numbers")
         };
         (id.clone(), [format!("taste {}", log.taste_of(*item))])
     });
-    let tags = Features::of_items(&catalog, tags);
+    let tags = Features::from_item_tags(&catalog, tags);
     let config = Gru4RecConfig::new().with_dim(8);
     let model = config
         .init::<Flex>(catalog.len(), 1, &Default::default())
         .unwrap();
-    let segments = vec![vec!["all".to_owned()]; sequences.len()];
-    let data = StageData::new(&dataset, sequences.clone(), catalog.clone())
-        .unwrap()
-        .with_tags(tags)
+    let segments = vec![vec!["all".to_owned()]; data.sequences().len()];
+    let stage_data = (data.clone().with_tags(tags))
         .and_then(|data| data.with_segments(segments))
-        .and_then(|data| data.with_model(StageModel::new::<Flex, _>(model, Default::default())))
+        .map(StageData::from)
+        .and_then(|data| data.with_model(StageModel::new::<Flex, _>(model)))
         .unwrap();
     let start = HistoryItems::last(20).unwrap();
     let popular = PopularityConfig::new();
@@ -827,8 +820,7 @@ fn every_channel_keeps_to_its_trait() {
             settings: ItemNeighborsConfig::new(),
         },
         ChannelKind::SimilarUsers {
-            start,
-            settings: SimilarUsersConfig::new(),
+            settings: SimilarUsersConfig::new(start),
         },
         ChannelKind::SessionKnn {
             settings: SessionKnnConfig::new(),
@@ -852,13 +844,13 @@ fn every_channel_keeps_to_its_trait() {
         },
     ];
     let segments = ["all".to_owned()];
-    let users: Vec<UserContext<'_>> = (0..20)
-        .map(|user| UserContext::from(sequences.history(user)).in_segments(&segments))
+    let users: Vec<User<'_>> = (0..20)
+        .map(|user| data.sequences().history(user).in_segments(&segments))
         .chain([user(&[]).in_segments(&segments)])
         .collect();
     let passes = |row: usize, item: ItemIndex| !(item.to_usize() + row).is_multiple_of(3);
     for kind in kinds {
-        let channel = kind.build(&data).unwrap();
+        let channel = kind.build(&stage_data).unwrap();
         for k in [1, 7, 500] {
             let all = channel
                 .recall(&users, k, Some(Filter::Predicate(&passes)))
@@ -906,7 +898,7 @@ struct Noted(Popularity, std::sync::Mutex<Vec<ItemIndex>>);
 impl RecallChannel for &Noted {
     fn recall(
         &self,
-        users: &[UserContext<'_>],
+        users: &[User<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> seqrec::Result<Candidates> {
@@ -920,9 +912,9 @@ impl RecallChannel for &Noted {
 
 #[test]
 fn a_fallback_answers_those_users_alone_for_whom_nothing_was_found() {
-    let (sequences, catalog) = data(&[&[1, 2, 3], &[1, 2, 4], &[2, 3, 4]]);
+    let (data, catalog) = training(&[&[1, 2, 3], &[1, 2, 4], &[2, 3, 4]]);
     let noted = Noted(Popularity::new(&catalog), Default::default());
-    let channel = OrElse::new(MarkovChain::fit(&sequences, &catalog).unwrap(), &noted);
+    let channel = OrElse::new(MarkovChainConfig::new().fit(&data).unwrap(), &noted);
     // After 4 came nothing; the filter knows users by their places among all that were asked for.
     let users = [user(&[4]), user(&[1]), user(&[4])];
     let passes = |row: usize, item: ItemIndex| row != 2 || item.get() != 2;
@@ -943,7 +935,7 @@ fn a_fallback_answers_those_users_alone_for_whom_nothing_was_found() {
 
 #[test]
 fn a_selection_chooses_among_more_than_are_wanted() {
-    let (_, catalog) = data(&[&[1, 2, 3, 4], &[1, 2, 3], &[1, 2], &[1]]);
+    let (_, catalog) = training(&[&[1, 2, 3, 4], &[1, 2, 3], &[1, 2], &[1]]);
     let noted = Noted(Popularity::new(&catalog), Default::default());
     // Items 1 and 2 are of one category, 3 has another, and 4 is beyond the list.
     let bonus = |factor| CategoryBonus::new(vec![0, 7, 7, 8], factor);
@@ -1017,8 +1009,9 @@ fn learned_weights_find_more_than_any_one_channel() {
     ] {
         let mut stage = stage(fusion);
         let config = WeightLearningConfig::new(2);
-        let history = |case| split.valid.history(case).into();
-        let learned = stage.learn_weights(&split.valid, &config, history).unwrap();
+        let learned = stage
+            .learn_weights(&split.valid, &config, |case| case.user)
+            .unwrap();
         assert!((learned - 2.0 / 3.0).abs() < 1e-9, "{fusion:?}: {learned}");
         let weights: Vec<f64> = stage.shares().map(|share| share.weight).collect();
         assert!(
@@ -1027,44 +1020,35 @@ fn learned_weights_find_more_than_any_one_channel() {
         );
         // What was learned is what the fused lists then do.
         let report = Evaluation::new(&[2], Seen::Keep)
-            .run_channel(&stage, &split.valid, split.catalog())
+            .run(&stage, &split.valid, split.catalog())
             .unwrap();
         assert_eq!(report.recall(2), Some(learned));
     }
     let mut turns = stage(Fusion::RoundRobin);
     let config = WeightLearningConfig::new(2);
-    let history = |case| split.valid.history(case).into();
-    assert!(turns.learn_weights(&split.valid, &config, history).is_err());
+    assert!(
+        turns
+            .learn_weights(&split.valid, &config, |case| case.user)
+            .is_err()
+    );
     assert!(turns.set_weights(&[1.0]).is_err() && turns.set_weights(&[1.0, -1.0, 0.0]).is_err());
 }
 
 #[test]
 fn sequences_of_another_data_set_are_an_error() {
     let log = Synthetic::new().with_users(20).with_items(30).generate();
-    let dataset = Dataset::new(log, Filters::default()).unwrap();
-    let sequences = TrainingSequences::all(&dataset);
+    let data = Dataset::new(log, Filters::default())
+        .unwrap()
+        .training_data();
     let few = Catalog::from_ids([1i64, 2].map(ExternalId::from)).unwrap();
-    let start = HistoryItems::last(5).unwrap();
-    let refused = [
-        MarkovChain::fit(&sequences, &few).map(drop),
-        SessionKnnConfig::new().fit(&sequences, &few).map(drop),
-        SimilarUsersConfig::new()
-            .fit(&sequences, &few, start)
-            .map(drop),
-        ItemNeighborsConfig::new().fit(&sequences, &few).map(drop),
-        AlsConfig::new().fit(&sequences, &few).map(drop),
-        BprConfig::new().fit(&sequences, &few).map(drop),
-        EaseConfig::new()
-            .with_regularization(1.0)
-            .fit(&sequences, &few)
-            .map(drop),
-    ];
-    for refused in refused {
-        assert!(
-            matches!(refused, Err(Error::UnknownItem { .. })),
-            "{refused:?}"
-        );
-    }
+    let refused = data.clone().with_catalog(few.clone()).unwrap_err();
+    assert!(matches!(refused, Error::UnknownItem { .. }), "{refused}");
+    let none = Catalog::from_ids([]).unwrap();
+    assert!(data.clone().with_catalog(none).is_err());
+    // More items than the sequences have are no error: nobody has taken them yet.
+    let new = data.catalog().ids().cloned().chain(["new".into()]);
+    let more = data.clone().with_catalog(Catalog::from_ids(new).unwrap());
+    assert!(MarkovChainConfig::new().fit(&more.unwrap()).is_ok());
     // Counted where it is not in the catalog, an item counts for nothing.
     assert_eq!(
         few.clone()

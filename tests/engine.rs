@@ -9,21 +9,20 @@ use seqrec::Error;
 use seqrec::channels::{ItemNeighborsConfig, Popularity, PopularityConfig};
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
-    Catalog, Dataset, ExternalId, Features, Filters, History, Interaction, Interactions, ItemIndex,
-    Protocol, Seen, Split, TimeUnit, TrainingSequences,
+    Catalog, Dataset, ExternalId, Features, Filters, Interaction, Interactions, ItemIndex,
+    Protocol, Seen, Split, TimeUnit, User,
 };
-use seqrec::engine::{
-    Because, EngineConfig, Observed, Outcome, RecallEngine, RecallRequest, Recalled,
-};
+use seqrec::engine::{EngineConfig, Observed, RecallEngine};
 use seqrec::eval::Scorer;
 use seqrec::index::{Filter, FlatIndex, HnswConfig, IndexPlan, ItemSet};
 use seqrec::model::{Gru4RecConfig, HstuConfig, RecallerConfig, TwoTowerConfig};
 use seqrec::prelude::Flex;
 use seqrec::recall::{
-    Candidate, Candidates, ChannelWeight, Fusion, HistoryItems, Path as _, Reason, RecallChannel,
-    RecallStage, Selection, UserContext, VectorChannel,
+    Because, Candidate, Candidates, ChannelWeight, Evaluation, Fusion, HistoryItems, Outcome,
+    Path as _, Reason, RecallChannel, RecallRequest, RecallStage, Recalled, Selection,
+    VectorChannel,
 };
-use seqrec::retrieve::{Evaluation, ModelEncoder, item_vectors};
+use seqrec::retrieve::item_vectors;
 use seqrec::store::{
     ChannelKind, PlannedChannel, PlannedSelection, Run, ServedStage, StageData, StageModel,
     StagePlan,
@@ -166,7 +165,7 @@ struct Unfiltered(Vec<ItemIndex>);
 impl RecallChannel for Unfiltered {
     fn recall(
         &self,
-        users: &[UserContext<'_>],
+        users: &[User<'_>],
         _k: usize,
         _filter: Option<Filter<'_>>,
     ) -> seqrec::Result<Candidates> {
@@ -198,7 +197,7 @@ fn what_does_not_pass_or_is_no_item_is_not_recalled_whoever_gives_it() {
             .unwrap();
         stage.fallback(bad())
     });
-    let request = RecallRequest::of_user("nobody", 5).blocked(["d"]);
+    let request = RecallRequest::for_user("nobody", 5).blocked(["d"]);
     assert_eq!(ids(&engine.recall_for(&request).unwrap()), ["b"]);
 }
 
@@ -240,7 +239,7 @@ struct WithoutFirst {
 impl RecallChannel for WithoutFirst {
     fn recall(
         &self,
-        users: &[UserContext<'_>],
+        users: &[User<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> seqrec::Result<Candidates> {
@@ -324,7 +323,7 @@ fn a_fallback_recalls_nothing_that_was_removed_whatever_becomes_of_the_channel()
 
 /// A channel that says what the history is.
 fn echo() -> Told {
-    Told(Arc::new(|user| Ok(user.history().items().to_vec())))
+    Told(Arc::new(|user| Ok(user.items().to_vec())))
 }
 
 #[test]
@@ -335,7 +334,7 @@ fn events_are_part_of_the_next_call() {
             .unwrap()
     });
     let seen = |user: &str| {
-        let request = RecallRequest::of_user(user, 100).seen(Seen::Keep);
+        let request = RecallRequest::for_user(user, 100).seen(Seen::Keep);
         let recalled = engine.recall_for(&request).unwrap();
         (ids(&recalled), recalled.known, recalled.unknown)
     };
@@ -379,7 +378,7 @@ fn events_are_part_of_the_next_call() {
 /// items were taken.
 fn stage_by_time(split: &Split, half_life: f64) -> seqrec::Result<RecallStage> {
     let catalog = split.catalog();
-    let neighbors = ItemNeighborsConfig::new().fit(&split.train, catalog)?;
+    let neighbors = ItemNeighborsConfig::new().fit(&split.train)?;
     let path = HistoryItems::last(20)?.with_half_life(half_life)?;
     let device = Default::default();
     let hstu = HstuConfig::new()
@@ -389,7 +388,7 @@ fn stage_by_time(split: &Split, half_life: f64) -> seqrec::Result<RecallStage> {
         .with_time_to_target(true)
         .init::<Flex>(catalog.len(), 1, &device)?;
     let index = FlatIndex::new(&item_vectors(&hstu))?;
-    let hstu = VectorChannel::<ModelEncoder<Flex, _>, _>::of_model(hstu, index, device);
+    let hstu = VectorChannel::from_model(hstu, index);
     stage()
         .channel(
             "path",
@@ -408,9 +407,9 @@ fn an_engine_and_an_evaluation_rank_alike() {
     let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
     let catalog = split.catalog();
     let load = {
-        let (split, dataset) = (split.clone(), dataset.clone());
+        let split = split.clone();
         move || {
-            let data = StageData::new(&dataset, split.train.clone(), split.catalog().clone())?;
+            let data = split.train.clone();
             Ok(ServedStage::new(stage_by_time(&split, 60.0)?, data))
         }
     };
@@ -431,21 +430,21 @@ fn an_engine_and_an_evaluation_rank_alike() {
         let mut depend_on_time = [("path", 0), ("hstu", 0)];
         for place in 0..cases.len() {
             let case = cases.get(place);
-            let asked = dataset.sequences().times(case.user)[case.history.len()];
+            let asked = dataset.sequences().times(case.number)[case.user.items().len()];
             let request = match by_user {
-                true => RecallRequest::of_user(dataset.user_id(case.user).unwrap().clone(), 10),
+                true => RecallRequest::for_user(dataset.user_id(case.number).unwrap().clone(), 10),
                 false => {
-                    let ids = case.history.iter().map(|&item| catalog.id_of(item));
+                    let ids = case.user.items().iter().map(|&item| catalog.id_of(item));
                     let ids = ids.map(|id| id.unwrap().clone());
-                    let timed = ids.zip(case.times.iter().copied());
-                    RecallRequest::of_timed_history(timed, 10)
+                    let timed = ids.zip(case.user.times().iter().copied());
+                    RecallRequest::for_timed_history(timed, 10)
                 }
             };
             let served = engine.recall_for(&request.clone().at(asked)).unwrap();
 
-            let unseen = |_: usize, item: ItemIndex| !case.history.contains(&item);
+            let unseen = |_: usize, item: ItemIndex| !case.user.items().contains(&item);
             let filter = Some(Filter::Predicate(&unseen));
-            let fused = stage.recall_fused(&[cases.history(place).into()], 10, filter);
+            let fused = stage.recall_fused(&[cases.get(place).user], 10, filter);
             let evaluated = fused.unwrap().remove(0);
             assert_eq!(served.items.len(), evaluated.len());
             for (served, evaluated) in served.items.iter().zip(&evaluated) {
@@ -468,7 +467,7 @@ fn an_engine_and_an_evaluation_rank_alike() {
             assert!(count > cases.len() / 2, "{name}: {count}");
         }
         let evaluation = Evaluation::new(&[10], Seen::Exclude);
-        let report = evaluation.run_channel(&stage, cases, catalog).unwrap();
+        let report = evaluation.run(&stage, cases, catalog).unwrap();
         assert_eq!(report.recall(10), scorer.report().recall(10));
         assert_eq!(report.ndcg(10), scorer.report().ndcg(10));
     }
@@ -487,7 +486,7 @@ fn who_asks_without_a_time_asks_now() {
     let load = {
         let split = split.clone();
         move || {
-            let data = StageData::new(&dataset, split.train.clone(), split.catalog().clone())?;
+            let data = split.train.clone();
             Ok(ServedStage::new(stage_by_time(&split, 1000.0)?, data))
         }
     };
@@ -498,7 +497,7 @@ fn who_asks_without_a_time_asks_now() {
         let by_path = found.filter(|found| &*found.channel == "path");
         by_path.map(|found| found.score).fold(0.0, f32::max)
     };
-    let request = || RecallRequest::of_timed_history([(1, now - 1000.0)], 5);
+    let request = || RecallRequest::for_timed_history([(1, now - 1000.0)], 5);
     let (then, by_default) = (best(request().at(now - 1000.0)), best(request()));
     // A half-life ago, and the seconds that this test takes.
     let share = by_default / then;
@@ -509,7 +508,7 @@ fn who_asks_without_a_time_asks_now() {
 #[test]
 fn histories_that_run_backwards_are_refused() {
     let items = [1, 2, 3].map(ItemIndex::new);
-    let refused = |times: &[f64]| History::with_times(&items, times).unwrap_err().to_string();
+    let refused = |times: &[f64]| User::with_times(&items, times).unwrap_err().to_string();
     let reason = refused(&[1.0, 9.0, 5.0]);
     assert!(
         reason.contains("5 in place 2") && reason.contains("after 9"),
@@ -517,11 +516,11 @@ fn histories_that_run_backwards_are_refused() {
     );
     assert!(refused(&[1.0, f64::NAN, 5.0]).contains("place 1"));
     // Equal times are in the order that they come in.
-    assert!(History::with_times(&items, &[1.0, 1.0, 5.0]).is_ok());
+    assert!(User::with_times(&items, &[1.0, 1.0, 5.0]).is_ok());
     let engine = engine_with_times(1.0);
     let ask = |times: [f64; 2]| {
         let history = ["a", "b"].into_iter().zip(times);
-        engine.recall_for(&RecallRequest::of_timed_history(history, 2))
+        engine.recall_for(&RecallRequest::for_timed_history(history, 2))
     };
     assert!(ask([1.6e9, 1.6e9]).is_ok());
     let reason = ask([1.61e9, 1.6e9]).unwrap_err().to_string();
@@ -552,11 +551,10 @@ fn heavy_users_get_nothing_that_they_have_taken() {
     let load = move || {
         let count = count.clone();
         let channel = Told(Arc::new(move |user| {
-            count.store(user.history().items().len(), Ordering::SeqCst);
+            count.store(user.items().len(), Ordering::SeqCst);
             Ok(all().collect())
         }));
-        let sequences = TrainingSequences::all(&dataset);
-        let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
+        let data = dataset.training_data();
         let stage = RecallStage::new(Fusion::RECIPROCAL_RANK, ITEMS)?;
         Ok(ServedStage::new(
             stage.channel("all", channel, ChannelWeight::default())?,
@@ -585,10 +583,10 @@ fn heavy_users_get_nothing_that_they_have_taken() {
     engine.reload().unwrap();
     assert_eq!(ids(&engine.recall("new", 1_000).unwrap()), unseen);
     // By the call's own history.
-    let request = RecallRequest::of_history((0..500).map(id), 1_000);
+    let request = RecallRequest::for_history((0..500).map(id), 1_000);
     let recalled = engine.recall_for(&request).unwrap();
     assert_eq!((ids(&recalled), recalled.known), (unseen, 200));
-    let timed = RecallRequest::of_timed_history((0..500).map(|item| (id(item), 1.0)), 1_000);
+    let timed = RecallRequest::for_timed_history((0..500).map(|item| (id(item), 1.0)), 1_000);
     assert_eq!(engine.recall_for(&timed).unwrap().items, recalled.items);
     assert_eq!(seen.load(Ordering::SeqCst), 200);
     let kept = engine.recall_for(&request.seen(Seen::Keep)).unwrap();
@@ -613,22 +611,21 @@ fn an_event_from_a_clock_that_is_ahead_empties_no_window() {
     let window = PopularityConfig::new().with_window(Some(HOUR));
     let half_life = PopularityConfig::new().with_half_life(Some(HOUR / 4.0));
     let load = move || {
-        let sequences = TrainingSequences::all(&dataset);
-        let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
+        let data = dataset.training_data();
         let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
         plan.candidates = 100;
         for (name, settings) in [("window", &window), ("half_life", &half_life)] {
             let settings = settings.clone();
             plan = plan.channel(name, ChannelKind::Popularity { settings });
         }
-        Ok(ServedStage::new(plan.build(&data)?, data))
+        Ok(ServedStage::new(plan.build(&data.clone().into())?, data))
     };
     let settings = EngineConfig::new().with_budget(Duration::from_secs(30));
     let engine = RecallEngine::with_loader(load, settings).unwrap();
     let scores = |channel: &str| -> Vec<(String, f32)> {
         let recalled = engine.recall("nobody", 100).unwrap();
         let items = recalled.items.iter();
-        let of_item = |item: &seqrec::engine::RecalledItem| {
+        let of_item = |item: &seqrec::recall::RecalledItem| {
             let found = item.found.iter().find(|found| &*found.channel == channel)?;
             Some((item.id.to_string(), found.score))
         };
@@ -679,8 +676,7 @@ fn a_user_whose_data_are_ahead_of_the_clock_is_served() {
     .collect();
     let dataset = Dataset::new(log, Filters::default()).unwrap();
     let load = move || {
-        let sequences = TrainingSequences::all(&dataset);
-        let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
+        let data = dataset.training_data();
         let stage = stage().channel("echo", echo(), ChannelWeight::default())?;
         Ok(ServedStage::new(stage, data))
     };
@@ -694,7 +690,7 @@ fn a_user_whose_data_are_ahead_of_the_clock_is_served() {
     assert_eq!(took("a", now), Observed::Taken);
     assert_eq!(took("d", now - 7.0), Observed::Older);
     assert_eq!(took("d", now - 8.5), Observed::Older);
-    let request = RecallRequest::of_user("anna", 9).seen(Seen::Keep);
+    let request = RecallRequest::for_user("anna", 9).seen(Seen::Keep);
     let recalled = engine.recall_for(&request).unwrap();
     // An item that a channel gives twice is there once; the event is the fourth of five.
     assert_eq!(
@@ -722,8 +718,7 @@ fn events_that_the_data_lack_or_have_by_now_are_left_out_and_count_once() {
             .chain([("a", now - 10.0)].iter().map(of("cy")))
             .collect();
         let dataset = Dataset::new(log, Filters::default())?;
-        let sequences = TrainingSequences::all(&dataset);
-        let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
+        let data = dataset.training_data();
         let all = items(&[1, 2, 3, 4]);
         let stage = stage().channel("all", all, ChannelWeight::default())?;
         Ok(ServedStage::new(stage, data))
@@ -767,26 +762,20 @@ fn users_have_features_in_service() {
             )
         })
         .collect();
-    let features = Features::of_users(&dataset, kinds);
+    let features = Features::from_user_tags(&dataset, kinds);
     let dataset = dataset.with_user_features(features).unwrap();
     let catalog = dataset.catalog().clone();
     let config = TwoTowerConfig::new().with_dim(8).with_user_features(2);
     let device = Default::default();
     let model = config.init::<Flex>(catalog.len(), 1, &device).unwrap();
     let index = FlatIndex::new(item_vectors::<Flex, _>(&model).view()).unwrap();
-    let channel = VectorChannel::<ModelEncoder<Flex, _>, _>::of_model(model.clone(), index, device);
-    let run = Run::<Flex, _> {
-        config,
-        model,
-        catalog: catalog.clone(),
-    };
-    let data = |dataset: &Dataset| {
-        StageData::new(dataset, TrainingSequences::all(dataset), catalog.clone()).unwrap()
-    };
+    let channel = VectorChannel::from_model(model.clone(), index);
+    let run = Run::<Flex, _>::new(config, model, catalog.clone());
+    let data = |dataset: &Dataset| dataset.training_data();
     let plan = StagePlan::new(Fusion::RECIPROCAL_RANK).channel("u2i", ChannelKind::Model);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
-    plan.save(&path, &run, data(&dataset), &device).unwrap();
+    plan.save(&path, &run, data(&dataset)).unwrap();
     let engine = open(&path).unwrap();
     let found = |request: RecallRequest| -> Vec<(String, f32)> {
         let recalled = engine.recall_for(&request.seen(Seen::Keep)).unwrap();
@@ -799,9 +788,9 @@ fn users_have_features_in_service() {
         let history = dataset.sequences().items(user);
         let times = dataset.sequences().times(user);
         let judged = |features: &[f32]| -> Vec<(String, f32)> {
-            let history = History::with_times(history, times).unwrap().last(200);
+            let history = User::with_times(history, times).unwrap().last(200);
             let of = channel
-                .recall(&[history.with_features(features).into()], 5, None)
+                .recall(&[history.with_features(features)], 5, None)
                 .unwrap();
             let id = |item| catalog.id_of(item).unwrap().to_string();
             of.of(0)
@@ -812,28 +801,28 @@ fn users_have_features_in_service() {
         let (own, other) = (judged(&own[user]), judged(&own[1 - user]));
         assert_ne!(own, other, "features must matter in this test");
         let id = dataset.user_id(user).unwrap();
-        assert_eq!(found(RecallRequest::of_user(id.clone(), 5)), own);
+        assert_eq!(found(RecallRequest::for_user(id.clone(), 5)), own);
         let name = ["odd", "even"][user];
-        let request = RecallRequest::of_user(id.clone(), 5).with_features([(name, 1.0)]);
+        let request = RecallRequest::for_user(id.clone(), 5).with_features([(name, 1.0)]);
         assert_eq!(found(request), other);
         let history = history
             .iter()
             .map(|&item| catalog.id_of(item).unwrap().clone());
-        let request = RecallRequest::of_history(history, 5).with_features([(name, 1.0)]);
+        let request = RecallRequest::for_history(history, 5).with_features([(name, 1.0)]);
         assert_eq!(found(request), other);
     }
     let item = catalog.id_of(ItemIndex::new(1)).unwrap().clone();
     let recalled = engine
-        .recall_for(&RecallRequest::of_history([item.clone()], 5))
+        .recall_for(&RecallRequest::for_history([item.clone()], 5))
         .unwrap();
     assert!(
         matches!(outcome(&recalled, "u2i"), Outcome::Failed { reason } if reason.contains("2 features")),
         "{recalled:?}"
     );
     let none: [(&str, f32); 0] = [];
-    let request = RecallRequest::of_history([item.clone()], 5).with_features(none);
+    let request = RecallRequest::for_history([item.clone()], 5).with_features(none);
     assert_eq!(engine.recall_for(&request).unwrap().items.len(), 5);
-    let request = RecallRequest::of_history([item], 5).with_features([("od", 1.0)]);
+    let request = RecallRequest::for_history([item], 5).with_features([("od", 1.0)]);
     let refused = engine.recall_for(&request).unwrap_err().to_string();
     assert!(
         refused.contains(r#""od""#) && refused.contains(r#"["even", "odd"]"#),
@@ -841,13 +830,12 @@ fn users_have_features_in_service() {
     );
     assert_eq!(engine.statistics().refused, 1);
     // A run of other features than the data's is told when it is saved.
-    let bare = Run::<Flex, _> {
-        catalog: Catalog::from_ids(catalog.ids().cloned()).unwrap(),
-        ..run
-    };
-    let refused = plan
-        .save(&path, &bare, data(&dataset), &device)
-        .unwrap_err();
+    let bare = Run::<Flex, _>::new(
+        run.config,
+        run.model,
+        Catalog::from_ids(catalog.ids().cloned()).unwrap(),
+    );
+    let refused = plan.save(&path, &bare, data(&dataset)).unwrap_err();
     assert!(
         refused.to_string().contains("user features of the run"),
         "{refused}"
@@ -865,13 +853,10 @@ fn models_that_look_at_features_need_data_that_name_them_and_others_do_not() {
         let id = plain.user_id(user).unwrap().clone();
         (id, [["even", "odd"][user % 2]])
     });
-    let features = Features::of_users(&plain, kinds);
+    let features = Features::from_user_tags(&plain, kinds);
     let with = Dataset::new(log(), Filters::default()).unwrap();
     let with = with.with_user_features(features).unwrap();
-    let data = |dataset: &Dataset| {
-        let sequences = TrainingSequences::all(dataset);
-        StageData::new(dataset, sequences, dataset.catalog().clone()).unwrap()
-    };
+    let data = |dataset: &Dataset| StageData::from(dataset.training_data());
     let plan = StagePlan::new(Fusion::RECIPROCAL_RANK).channel("u2i", ChannelKind::Model);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
@@ -880,11 +865,8 @@ fn models_that_look_at_features_need_data_that_name_them_and_others_do_not() {
     let config = TwoTowerConfig::new().with_dim(8).with_user_features(2);
     let items = plain.catalog().len();
     let model = config.init::<Flex>(items, 1, &device).unwrap();
-    let run = |catalog: &Catalog| Run::<Flex, _> {
-        config: config.clone(),
-        model: model.clone(),
-        catalog: catalog.clone(),
-    };
+    let run =
+        |catalog: &Catalog| Run::<Flex, _>::new(config.clone(), model.clone(), catalog.clone());
     let bare = run(plain.catalog());
     let refused = |refused: Result<(), Error>| {
         let text = refused.unwrap_err().to_string();
@@ -893,16 +875,15 @@ fn models_that_look_at_features_need_data_that_name_them_and_others_do_not() {
             "{text}"
         );
     };
-    refused(plan.save(&path, &bare, data(&plain), &device));
-    let of_run = || StageModel::of_run::<Flex, _>(run(plain.catalog()), device);
+    refused(plan.save(&path, &bare, data(&plain)));
+    let of_run = || StageModel::from_run::<Flex, _>(run(plain.catalog()));
     refused(data(&plain).with_model(of_run()).map(drop));
     refused(data(&plain).with_further_model("other", of_run()).map(drop));
-    let new = StageModel::new::<Flex, _>(model.clone(), device);
+    let new = StageModel::new::<Flex, _>(model.clone());
     refused(data(&plain).with_model(new.clone()).map(drop));
     data(&with).with_model(new).unwrap();
     // So does a folder of before there were names, when it is opened.
-    plan.save(&path, &run(with.catalog()), data(&with), &device)
-        .unwrap();
+    plan.save(&path, &run(with.catalog()), data(&with)).unwrap();
     ServedStage::load::<Flex>(&path, &device).unwrap();
     let file = |name: &str| path.join("v000001").join(name);
     let files = [
@@ -918,8 +899,7 @@ fn models_that_look_at_features_need_data_that_name_them_and_others_do_not() {
     let names = ",\"user_features\":[\"even\",\"odd\"]";
     assert!(texts[0].contains(names), "{}", texts[0]);
     texts[0] = texts[0].replace(names, "");
-    let stage = texts[2].replace("\"user_features\": true", "\"user_features\": false");
-    texts[2] = stage.replace(&format_version(&stage), "\"format_version\": 6");
+    texts[2] = texts[2].replace("\"user_features\": true", "\"user_features\": false");
     let checksum = |text: &str| crc32fast::hash(text.as_bytes()).to_string();
     for place in 0..4 {
         // Each file has the checksums of those before it.
@@ -934,14 +914,10 @@ fn models_that_look_at_features_need_data_that_name_them_and_others_do_not() {
     // It looks at none, whatever its split had.
     let config = Gru4RecConfig::new().with_dim(8);
     let model = config.init::<Flex>(items, 1, &device).unwrap();
-    let gru = || Run::<Flex, _> {
-        config: config.clone(),
-        model: model.clone(),
-        catalog: with.catalog().clone(),
-    };
-    let further = StageModel::of_run(gru(), device);
+    let gru = || Run::<Flex, _>::new(config.clone(), model.clone(), with.catalog().clone());
+    let further = StageModel::from_run(gru());
     let data = data(&plain).with_further_model("other", further).unwrap();
-    plan.save(&path, &gru(), data, &device).unwrap();
+    plan.save(&path, &gru(), data).unwrap();
     let served = ServedStage::load::<Flex>(&path, &device).unwrap();
     assert!(served.data().catalog().user_features().is_empty());
 }
@@ -969,7 +945,7 @@ fn stages_of_nothing_are_refused() {
     plan.channels[0].share = silent;
     let json = serde_json::to_string(&plan).unwrap();
     let plan: StagePlan = serde_json::from_str(&json).unwrap();
-    let refused = plan.build(&data()).unwrap_err();
+    let refused = plan.build(&data().into()).unwrap_err();
     assert!(
         matches!(
             refused,
@@ -980,7 +956,7 @@ fn stages_of_nothing_are_refused() {
         ),
         "{refused}"
     );
-    let nothing = StagePlan::new(Fusion::RoundRobin).build(&data());
+    let nothing = StagePlan::new(Fusion::RoundRobin).build(&data().into());
     assert!(
         matches!(nothing, Err(Error::NothingLeft { .. })),
         "{nothing:?}"
@@ -999,8 +975,7 @@ fn engine_with_times(unit: f64) -> RecallEngine {
     .collect();
     let dataset = Dataset::new(log, Filters::default()).unwrap();
     let load = move || {
-        let sequences = TrainingSequences::all(&dataset);
-        let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
+        let data = dataset.training_data();
         let stage = stage().channel("echo", echo(), ChannelWeight::default())?;
         Ok(ServedStage::new(stage, data))
     };
@@ -1016,8 +991,7 @@ fn times_like_the_datas_earliest_are_taken() {
         .collect();
     let dataset = Dataset::new(log, Filters::default()).unwrap();
     let load = move || {
-        let sequences = TrainingSequences::all(&dataset);
-        let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
+        let data = dataset.training_data();
         let stage = stage().channel("echo", echo(), ChannelWeight::default())?;
         Ok(ServedStage::new(stage, data))
     };
@@ -1025,7 +999,7 @@ fn times_like_the_datas_earliest_are_taken() {
     assert_eq!(engine.time_unit(), TimeUnit::Seconds);
     let ask = |time: f64| {
         let history = [("a", time), ("b", 1e9)];
-        engine.recall_for(&RecallRequest::of_timed_history(history, 2))
+        engine.recall_for(&RecallRequest::for_timed_history(history, 2))
     };
     for time in [3e7, 4e7, 5e8] {
         assert!(ask(time).is_ok(), "{time}");
@@ -1045,7 +1019,7 @@ fn events_in_the_datas_unit_of_time_count_and_others_are_refused() {
     ] {
         let engine = engine_with_times(unit);
         let known = || {
-            let request = RecallRequest::of_user("anna", 9).seen(Seen::Keep);
+            let request = RecallRequest::for_user("anna", 9).seen(Seen::Keep);
             engine.recall_for(&request).unwrap().known
         };
         let now = engine.time_unit().now();
@@ -1068,13 +1042,9 @@ fn events_in_the_datas_unit_of_time_count_and_others_are_refused() {
         for time in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             assert!(observe(time).is_err());
         }
-        let value = Some(f32::INFINITY);
-        let infinite = Interaction {
-            value,
-            ..Interaction::new("anna", "c", now)
-        };
+        let infinite = Interaction::new("anna", "c", now).with_value(f32::INFINITY);
         assert!(engine.observe(&infinite, &[]).is_err());
-        let request = RecallRequest::of_user("anna", 9).at(now * 1e3);
+        let request = RecallRequest::for_user("anna", 9).at(now * 1e3);
         assert!(
             engine
                 .recall_for(&request)
@@ -1083,10 +1053,10 @@ fn events_in_the_datas_unit_of_time_count_and_others_are_refused() {
                 .contains(name)
         );
         // The year 3000 has the size of the unit, and can't be meant.
-        let request = RecallRequest::of_user("anna", 9).at(32_503_680_000.0 * unit);
+        let request = RecallRequest::for_user("anna", 9).at(32_503_680_000.0 * unit);
         let refused = engine.recall_for(&request).unwrap_err().to_string();
         assert!(refused.contains(name), "{refused}");
-        let timed = RecallRequest::of_timed_history([("a", now / 1e3)], 9);
+        let timed = RecallRequest::for_timed_history([("a", now / 1e3)], 9);
         assert!(
             engine
                 .recall_for(&timed)
@@ -1100,7 +1070,7 @@ fn events_in_the_datas_unit_of_time_count_and_others_are_refused() {
         let batch = [event("a", now), event("b", now * 1e3)];
         let reason = engine.observe_all(&batch).unwrap_err().to_string();
         assert!(reason.contains("event 1"), "{reason}");
-        let request = RecallRequest::of_user("bo", 9).seen(Seen::Keep);
+        let request = RecallRequest::for_user("bo", 9).seen(Seen::Keep);
         assert_eq!(engine.recall_for(&request).unwrap().known, 1);
         assert_eq!(engine.observe_all(&batch[..1]).unwrap(), [Observed::Taken]);
         assert_eq!(engine.recall_for(&request).unwrap().known, 2);
@@ -1206,8 +1176,7 @@ fn ids_as_long_as_the_datas_are_served_and_room_is_made_as_users_come() {
         .collect();
     let dataset = Dataset::new(log, Filters::default()).unwrap();
     let load = move || {
-        let sequences = TrainingSequences::all(&dataset);
-        let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
+        let data = dataset.training_data();
         let stage = stage().channel("echo", echo(), ChannelWeight::default())?;
         Ok(ServedStage::new(stage, data))
     };
@@ -1216,7 +1185,7 @@ fn ids_as_long_as_the_datas_are_served_and_room_is_made_as_users_come() {
         .with_budget(Duration::MAX);
     let engine = RecallEngine::with_loader(load, settings).unwrap();
     assert_eq!(engine.recall(long.as_str(), 5).unwrap().known, 1);
-    let request = RecallRequest::of_history([long.as_str()], 5).seen(Seen::Keep);
+    let request = RecallRequest::for_history([long.as_str()], 5).seen(Seen::Keep);
     assert_eq!(ids(&engine.recall_for(&request).unwrap()), [long.as_str()]);
     let event = Interaction::new("u", long.as_str(), 50.0);
     assert_eq!(engine.observe(&event, &[]).unwrap(), Observed::Taken);
@@ -1234,23 +1203,23 @@ fn what_is_asked_for_is_bounded() {
         Err(Error::InvalidValue { field, .. }) => field,
         other => panic!("{other:?}"),
     };
-    let of = |k| RecallRequest::of_user("anna", k);
+    let of = |k| RecallRequest::for_user("anna", k);
     assert_eq!(field(of(0)), "k");
     assert_eq!(field(of(1_001)), "k");
     assert_eq!(field(of(usize::MAX)), "k");
-    assert_eq!(field(RecallRequest::of_user("x".repeat(257), 5)), "user");
+    assert_eq!(field(RecallRequest::for_user("x".repeat(257), 5)), "user");
     // As many as channels see, and as many as are only left out.
     assert!(
         engine
-            .recall_for(&RecallRequest::of_history(vec!["a"; 2_200], 5))
+            .recall_for(&RecallRequest::for_history(vec!["a"; 2_200], 5))
             .is_ok()
     );
     assert_eq!(
-        field(RecallRequest::of_history(vec!["a"; 2_201], 5)),
+        field(RecallRequest::for_history(vec!["a"; 2_201], 5)),
         "history"
     );
     assert_eq!(
-        field(RecallRequest::of_history(["x".repeat(257)], 5)),
+        field(RecallRequest::for_history(["x".repeat(257)], 5)),
         "history"
     );
     assert_eq!(field(of(5).blocked(vec![1; 1_001])), "blocked");
@@ -1262,14 +1231,8 @@ fn what_is_asked_for_is_bounded() {
     assert!(refused(Interaction::new("anna", "a", f64::INFINITY)).contains("time"));
     assert!(refused(Interaction::new("x".repeat(300), "a", 1.0)).contains("user"));
     assert!(refused(Interaction::new("anna", "x".repeat(300), 1.0)).contains("item"));
-    let event = Some("x".repeat(300));
-    assert!(
-        refused(Interaction {
-            event,
-            ..Interaction::new("anna", "a", 1.0)
-        })
-        .contains("event")
-    );
+    let event = "x".repeat(300);
+    assert!(refused(Interaction::new("anna", "a", 1.0).with_event(event)).contains("event"));
     assert_eq!(engine.statistics().users, 0);
     for settings in [
         EngineConfig::new().with_threads(0),
@@ -1283,7 +1246,7 @@ fn what_is_asked_for_is_bounded() {
 
 #[test]
 fn histories_segments_and_filters_are_the_requests() {
-    let segments = Told(Arc::new(|user: UserContext<'_>| {
+    let segments = Told(Arc::new(|user: User<'_>| {
         Ok((1..=user.segments().len() as u32)
             .map(ItemIndex::new)
             .collect())
@@ -1295,7 +1258,7 @@ fn histories_segments_and_filters_are_the_requests() {
             .unwrap()
     });
     let recalled = |request: RecallRequest| engine.recall_for(&request).unwrap();
-    let request = RecallRequest::of_history(["d", "nobody's", "c"], 9).seen(Seen::Keep);
+    let request = RecallRequest::for_history(["d", "nobody's", "c"], 9).seen(Seen::Keep);
     let answer = recalled(request.clone());
     assert_eq!(
         (ids(&answer), answer.known, answer.unknown),
@@ -1313,7 +1276,7 @@ fn histories_segments_and_filters_are_the_requests() {
             .items
             .is_empty()
     );
-    let in_segments = recalled(RecallRequest::of_user("new", 9).in_segments(["x", "y"]));
+    let in_segments = recalled(RecallRequest::for_user("new", 9).in_segments(["x", "y"]));
     assert_eq!(ids(&in_segments), ["a", "b"]);
     // Segments that come with an event are remembered.
     engine
@@ -1328,8 +1291,7 @@ fn numbered(number: usize) -> ServedStage {
         .map(|item| Interaction::new("anna", format!("{number}-{item}"), f64::from(item)))
         .collect();
     let dataset = Dataset::new(log, Filters::default()).unwrap();
-    let sequences = TrainingSequences::all(&dataset);
-    let data = StageData::new(&dataset, sequences, dataset.catalog().clone()).unwrap();
+    let data = dataset.training_data();
     let channel = || {
         Told(Arc::new(move |_| {
             std::thread::yield_now();
@@ -1369,7 +1331,7 @@ fn no_call_sees_half_of_two_stages() {
             scope.spawn(|| {
                 let mut last = 0;
                 while !done.load(Ordering::SeqCst) {
-                    let request = RecallRequest::of_user("anna", 20).seen(Seen::Keep);
+                    let request = RecallRequest::for_user("anna", 20).seen(Seen::Keep);
                     let recalled = engine.recall_for(&request).unwrap();
                     assert_eq!(recalled.items.len(), 20);
                     let number: usize = recalled.channels[0].name[1..].parse().unwrap();
@@ -1469,11 +1431,7 @@ fn save_plan(path: &Path, seed: u64, plan: &StagePlan) -> Catalog {
     let model = config
         .init::<Flex>(catalog.len(), seed, &Default::default())
         .unwrap();
-    let run = Run::<Flex, _> {
-        config,
-        model,
-        catalog: catalog.clone(),
-    };
+    let run = Run::<Flex, _>::new(config, model, catalog.clone());
     let tags = catalog.ids().map(|id| {
         let taste = match id {
             ExternalId::Integer(item) => log.taste_of(*item),
@@ -1481,16 +1439,15 @@ fn save_plan(path: &Path, seed: u64, plan: &StagePlan) -> Catalog {
         };
         (id.clone(), [format!("taste {taste}")])
     });
-    let tags = Features::of_items(&catalog, tags);
-    let sequences = TrainingSequences::all(&dataset);
-    let segments = (0..sequences.len()).map(|user| vec![format!("part {}", user % 2)]);
+    let tags = Features::from_item_tags(&catalog, tags);
+    let data = dataset.training_data();
+    let segments = (0..data.sequences().len()).map(|user| vec![format!("part {}", user % 2)]);
     let segments = segments.collect();
-    let data = StageData::new(&dataset, sequences, catalog.clone())
-        .unwrap()
+    let data = data
         .with_tags(tags)
         .and_then(|data| data.with_segments(segments))
         .unwrap();
-    plan.save(path, &run, data, &Default::default()).unwrap();
+    plan.save(path, &run, data).unwrap();
     catalog
 }
 
@@ -1522,8 +1479,7 @@ fn plan() -> StagePlan {
         (
             "user_cf",
             ChannelKind::SimilarUsers {
-                start,
-                settings: seqrec::channels::SimilarUsersConfig::new(),
+                settings: seqrec::channels::SimilarUsersConfig::new(start),
             },
         ),
         (
@@ -1669,7 +1625,8 @@ fn damaged_and_mixed_folders_are_told() {
     };
     for name in [
         "stage.json",
-        "users.json",
+        "segments.json",
+        "sequences.store",
         "stage.safetensors",
         "weights.safetensors",
         // Of the channels u2i, i2i and u2u2i.
@@ -1721,7 +1678,12 @@ fn damaged_and_mixed_folders_are_told() {
         error
     };
     for names in [
-        &["stage.json", "users.json", "stage.safetensors"][..],
+        &[
+            "stage.json",
+            "segments.json",
+            "sequences.store",
+            "stage.safetensors",
+        ][..],
         &[
             "model.json",
             "config.json",
@@ -1758,11 +1720,7 @@ fn damaged_and_mixed_folders_are_told() {
     let config = Gru4RecConfig::new().with_dim(4);
     let catalog = Catalog::from_ids(["a", "b"].map(Into::into)).unwrap();
     let model = config.init::<Flex>(2, 1, &Default::default()).unwrap();
-    let run = Run::<Flex, _> {
-        config,
-        model,
-        catalog,
-    };
+    let run = Run::<Flex, _>::new(config, model, catalog);
     run.save(&plain).unwrap();
     let without = open(&plain).unwrap_err().to_string();
     assert!(without.contains("a run without a stage"), "{without}");
@@ -1780,12 +1738,10 @@ fn graphs_are_measured_once_and_opened_as_they_were() {
     assert!((names.iter()).all(|(_, index)| index.ef_search.is_none() && !index.gave_up));
 
     let path = folder.path().join("graphs");
-    let graphs = StagePlan {
-        index: IndexPlan::new()
-            .with_exact_up_to(0)
-            .with_graph(HnswConfig::new().with_m(4)),
-        ..plan()
-    };
+    let mut graphs = plan();
+    graphs.index = IndexPlan::new()
+        .with_exact_up_to(0)
+        .with_graph(HnswConfig::new().with_m(4));
     save_plan(&path, 1, &graphs);
     let stage = load(&path).unwrap();
     let (name, index) = stage.stage().indexes().next().unwrap();
@@ -1806,7 +1762,7 @@ fn graphs_are_measured_once_and_opened_as_they_were() {
 
 #[test]
 fn plans_that_cannot_be_are_errors() {
-    let lacks = |kind: ChannelKind| kind.build(&data()).err().unwrap().to_string();
+    let lacks = |kind: ChannelKind| kind.build(&data().into()).err().unwrap().to_string();
     assert!(lacks(ChannelKind::Model).contains("a model"));
     let start = HistoryItems::last(3).unwrap();
     assert!(
@@ -1821,7 +1777,7 @@ fn plans_that_cannot_be_are_errors() {
     twice.channels = vec![PlannedChannel::new("x", ChannelKind::MarkovChain); 2];
     assert!(
         twice
-            .build(&data())
+            .build(&data().into())
             .unwrap_err()
             .to_string()
             .contains("another channel")
@@ -1829,7 +1785,7 @@ fn plans_that_cannot_be_are_errors() {
     let mut negative = StagePlan::new(Fusion::RoundRobin);
     negative.channels = vec![PlannedChannel::new("x", ChannelKind::MarkovChain)];
     negative.channels[0].budget_milliseconds = Some(-1.0);
-    assert!(negative.build(&data()).is_err());
+    assert!(negative.build(&data().into()).is_err());
     let json = serde_json::to_string(&plan()).unwrap();
     assert_eq!(serde_json::from_str::<StagePlan>(&json).unwrap(), plan());
     let bad = json.replacen("\"last\":20", "\"last\":0", 1);
@@ -1869,9 +1825,9 @@ fn ids_are_what_they_are_in_files() {
         (0, 0)
     );
     for request in [
-        RecallRequest::of_user(" ", 5),
-        RecallRequest::of_history(["a", ""], 5),
-        RecallRequest::of_user("anna", 5).blocked([""]),
+        RecallRequest::for_user(" ", 5),
+        RecallRequest::for_history(["a", ""], 5),
+        RecallRequest::for_user("anna", 5).blocked([""]),
     ] {
         assert!(engine.recall_for(&request).is_err(), "{request:?}");
     }
@@ -1880,6 +1836,6 @@ fn ids_are_what_they_are_in_files() {
     let event = Interaction::new("dora", "a", now);
     assert_eq!(engine.observe(&event, &[]).unwrap(), Observed::Repeated);
     assert_eq!(engine.recall("dora ", 5).unwrap().known, 1);
-    let blocked = RecallRequest::of_user("bo", 5).blocked([" b "]);
+    let blocked = RecallRequest::for_user("bo", 5).blocked([" b "]);
     assert_eq!(ids(&engine.recall_for(&blocked).unwrap()), ["a"]);
 }

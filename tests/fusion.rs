@@ -1,7 +1,7 @@
 //! Fusion of lists, followed by hand.
 
 use seqrec::channels::Popularity;
-use seqrec::data::{Catalog, ItemIndex};
+use seqrec::data::{Catalog, ItemIndex, User};
 use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex};
 use seqrec::ndarray::array;
 use seqrec::recall::*;
@@ -159,7 +159,7 @@ fn any_number_of_candidates_may_be_asked_for() {
         usize::MAX,
     );
     let vectors = array![[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]];
-    let users = [UserContext::from(&[][..]); 2];
+    let users = [User::default(); 2];
     for channel in [&stage as &dyn RecallChannel, &selected] {
         let candidates = channel.recall(&users, usize::MAX, None).unwrap();
         assert_eq!(candidates.items(1).len(), 3);
@@ -215,7 +215,7 @@ fn shares_of_nothing_are_refused() {
         let stage = stage.channel("off", popular(), none).unwrap();
         stage.channel("on", popular(), share)
     };
-    let nobody = [UserContext::from(&[][..])];
+    let nobody = [User::default()];
     let mut stage = with(ChannelWeight::new().with_quota(0)).unwrap();
     assert_eq!(stage.recall_fused(&nobody, 2, None).unwrap()[0].len(), 2);
     assert!(stage.set_weights(&[0.0, 0.0]).is_err());

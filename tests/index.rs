@@ -91,7 +91,7 @@ proptest! {
                 prop_assert_eq!(found.len(), expected.len());
                 prop_assert!(found.iter().collect::<std::collections::HashSet<_>>().len() == found.len());
                 prop_assert!(near.scores(query).is_sorted_by(|a, b| a >= b));
-                for hit in near.of(query) {
+                for hit in near.list(query) {
                     prop_assert!(filter.is_none_or(|filter| filter.passes(query, hit.item)));
                     let truth = vectors.row(hit.item.to_usize()).dot(&vector);
                     prop_assert!((truth - hit.score).abs() < 1e-4);
@@ -383,7 +383,7 @@ fn searches_go_on_while_items_come_and_go() {
                         let hits = index.search(queries, 20, None).unwrap();
                         for (query, vector) in queries.rows().into_iter().enumerate() {
                             assert_eq!(hits.items(query).len(), 20);
-                            for hit in hits.of(query) {
+                            for hit in hits.list(query) {
                                 assert!(hit.item.get() <= 1_000, "{} was removed", hit.item);
                                 let score = vectors.row(hit.item.to_usize()).dot(&vector);
                                 assert!((score - hit.score).abs() < 1e-4);
@@ -755,7 +755,7 @@ fn flat_search_is_exact_and_graph_search_nearly() {
             "query {row}"
         );
         assert!(near.scores(row).is_sorted_by(|a, b| a >= b));
-        for hit in near.of(row) {
+        for hit in near.list(row) {
             let item = vectors.row(hit.item.to_usize());
             let score: f32 = item.iter().zip(&query).map(|(a, b)| a * b).sum();
             assert!(
@@ -765,7 +765,7 @@ fn flat_search_is_exact_and_graph_search_nearly() {
         }
         // Some vectors are equal, and any of them is as good: hits are told by their scores.
         let worst = exact.scores(row).last().unwrap() - 1e-5;
-        common += near.of(row).filter(|hit| hit.score >= worst).count();
+        common += near.list(row).filter(|hit| hit.score >= worst).count();
     }
     assert!(common >= 950, "recall {}", common as f64 / 1000.0);
 }

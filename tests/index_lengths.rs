@@ -315,8 +315,10 @@ fn vectors_of_zeros_and_equal_ones_are_all_there() {
                 .add(ItemIndex::new(9_999), first.as_slice().unwrap())
                 .unwrap();
             let found = index.search(query, 600, None).unwrap();
-            let by_item: HashMap<u32, f32> =
-                found.of(0).map(|hit| (hit.item.get(), hit.score)).collect();
+            let by_item: HashMap<u32, f32> = found
+                .list(0)
+                .map(|hit| (hit.item.get(), hit.score))
+                .collect();
             assert_eq!(by_item.len(), 600);
             assert!((2_000..2_100).all(|item| !by_item.contains_key(&item)));
             let equal = (2_100..2_500).chain([9_999]);

@@ -87,6 +87,7 @@ fn check<I: Kept>(precision: Precision, seed: u64, missed_share: f64) {
         Precision::F32 => 1e-5,
         Precision::F16 => 2e-3,
         Precision::Int8 => 2e-2,
+        other => unreachable!("no test of {other:?}"),
     };
     let (mut asked, mut missed) = (0usize, 0usize);
     for step in 0..steps() {
@@ -147,7 +148,7 @@ fn check<I: Kept>(precision: Precision, seed: u64, missed_share: f64) {
                     .collect();
                 best.sort_by(|a, b| b.total_cmp(a));
                 best.truncate(k);
-                let found: Vec<_> = hits.of(0).collect();
+                let found: Vec<_> = hits.list(0).collect();
                 assert_eq!(found.len(), best.len(), "step {step}, k {k}");
                 let mut items: Vec<u32> = found.iter().map(|hit| hit.item.get()).collect();
                 items.sort_unstable();

@@ -255,18 +255,28 @@ mod splits {
     fn ratio_divides_users_and_held_out_sequences() {
         let split = Split::new(&dataset(&[10; 50]), Protocol::Ratio { seed: 1 }).unwrap();
         assert_eq!(
-            (split.train.len(), split.valid.len(), split.test.len()),
+            (
+                split.train.sequences().len(),
+                split.valid.len(),
+                split.test.len()
+            ),
             (40, 5, 5)
         );
         for case in split.valid.iter().chain(split.test.iter()) {
-            assert_eq!((case.history.len(), case.labels.len()), (8, 2));
-            assert!(case.history.iter().copied().eq((1..=8).map(ItemIndex::new)));
+            assert_eq!((case.user.items().len(), case.labels.len()), (8, 2));
+            assert!(
+                case.user
+                    .items()
+                    .iter()
+                    .copied()
+                    .eq((1..=8).map(ItemIndex::new))
+            );
         }
         let mut held_out: Vec<usize> = split
             .valid
             .iter()
             .chain(split.test.iter())
-            .map(|case| case.user)
+            .map(|case| case.number)
             .collect();
         held_out.sort_unstable();
         held_out.dedup();
@@ -277,7 +287,7 @@ mod splits {
     fn the_seed_decides_who_is_held_out() {
         let users = |seed| -> Vec<usize> {
             let split = Split::new(&dataset(&[5; 100]), Protocol::Ratio { seed }).unwrap();
-            split.test.iter().map(|case| case.user).collect()
+            split.test.iter().map(|case| case.number).collect()
         };
         assert_eq!(users(3), users(3));
         assert_ne!(users(3), users(4));
@@ -288,22 +298,21 @@ mod splits {
         let split = Split::new(&dataset(&[4, 2, 3]), Protocol::LeaveOneOut).unwrap();
         assert_eq!(split.too_short, 1);
         let expected = [&[1, 2][..], &[1]].map(ItemIndex::from_slice);
-        assert!(split.train.iter().eq(expected));
+        assert!(split.train.sequences().item_lists().eq(expected));
+        let user = |times| User::with_times(ItemIndex::from_slice(&[1, 2]), times).unwrap();
         assert_eq!(
             split.valid.get(0),
             Case {
-                user: 0,
-                history: ItemIndex::from_slice(&[1, 2]),
-                times: &[0.0, 10.0],
+                number: 0,
+                user: user(&[0.0, 10.0]).at(20.0),
                 labels: ItemIndex::from_slice(&[3])
             }
         );
         assert_eq!(
             split.test.get(1),
             Case {
-                user: 2,
-                history: ItemIndex::from_slice(&[1, 2]),
-                times: &[2.0, 12.0],
+                number: 2,
+                user: user(&[2.0, 12.0]).at(22.0),
                 labels: ItemIndex::from_slice(&[3])
             }
         );
@@ -321,7 +330,12 @@ mod splits {
         )
         .unwrap();
         assert_eq!(
-            split.train.iter().map(<[_]>::len).collect::<Vec<_>>(),
+            split
+                .train
+                .sequences()
+                .item_lists()
+                .map(<[_]>::len)
+                .collect::<Vec<_>>(),
             [2, 1, 1]
         );
         assert_eq!(
@@ -336,7 +350,7 @@ mod splits {
             split
                 .test
                 .iter()
-                .map(|case| case.history.len())
+                .map(|case| case.user.items().len())
                 .collect::<Vec<_>>(),
             [3, 3]
         );
@@ -369,23 +383,21 @@ mod splits {
         let split = Split::new(&dataset, cut).unwrap();
         // Users 0 to 4 begin before day 15, 5 to 7 before day 18, and 8, 9 and 99 after it.
         assert_eq!(split.too_short, 0);
-        assert_eq!((split.train.len(), split.valid.len()), (5, 5));
-        let users = |cases: &Cases| cases.iter().map(|case| case.user).collect::<Vec<_>>();
+        assert_eq!((split.train.sequences().len(), split.valid.len()), (5, 5));
+        let users = |cases: &Spans| cases.iter().map(|case| case.number).collect::<Vec<_>>();
         assert_eq!(users(&split.valid.newcomers()), [5, 6, 7]);
         assert_eq!(users(&split.test), [0, 1, 2, 3, 4, 5, 6, 7]);
         assert_eq!(users(&split.test.newcomers()), [8, 9, 10]);
         let newcomers = split.test.newcomers();
         assert_eq!(newcomers.get(2).labels.len(), 3);
-        assert_eq!(newcomers.history(2).now(), Some(at(27.0)));
+        assert_eq!(newcomers.get(2).user.now(), Some(at(27.0)));
         assert_eq!(newcomers.newcomers().len(), 0);
         assert_ne!(newcomers.fingerprint(), split.test.fingerprint());
         // They can be recalled for, by what needs no history.
         let catalog = split.catalog();
         let popularity = seqrec::channels::Popularity::new(catalog);
-        let evaluation = seqrec::retrieve::Evaluation::new(&[5], Seen::Exclude);
-        let report = evaluation
-            .run_channel(&popularity, &newcomers, catalog)
-            .unwrap();
+        let evaluation = seqrec::recall::Evaluation::new(&[5], Seen::Exclude);
+        let report = evaluation.run(&popularity, &newcomers, catalog).unwrap();
         assert_eq!(report.users, 3);
         assert!(report.hit_rate(5).unwrap() > 0.0);
     }

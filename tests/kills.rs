@@ -56,11 +56,7 @@ fn train(folder: &Path) {
         .resume(true)
         .fit(model, &split, &device)
         .unwrap();
-    let run = TrainedRun {
-        config,
-        model: trained.model,
-        catalog: split.catalog().clone(),
-    };
+    let run = TrainedRun::new(config, trained.model, split.catalog().clone());
     run.save(folder.join("run")).unwrap();
     let metrics: Vec<String> = (trained.epochs.iter())
         .map(|epoch| format!("{:?} {:?}", epoch.loss.to_bits(), epoch.validation))

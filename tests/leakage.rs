@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use seqrec::data::{
     Batcher, Case, Dataset, Filters, Interaction, Interactions, Protocol, Split, Targets,
 };
+use seqrec::prelude::Flex;
 
 fn dataset() -> impl Strategy<Value = Dataset> {
     // Few times, so that ties are common.
@@ -30,10 +31,10 @@ fn protocol() -> impl Strategy<Value = Protocol> {
 
 /// A case's parts are the user's sequence, cut once: history, then labels.
 fn check_case(dataset: &Dataset, case: Case<'_>) -> usize {
-    let items = dataset.sequences().items(case.user);
-    let cut = case.history.len();
+    let items = dataset.sequences().items(case.number);
+    let cut = case.user.items().len();
     assert!(cut > 0 && !case.labels.is_empty());
-    assert_eq!(case.history, &items[..cut]);
+    assert_eq!(case.user.items(), &items[..cut]);
     assert_eq!(case.labels, &items[cut..cut + case.labels.len()]);
     cut
 }
@@ -49,17 +50,17 @@ proptest! {
         let mut first_label = vec![usize::MAX; dataset.users()];
         for case in split.valid.iter().chain(split.test.iter()) {
             let cut = check_case(&dataset, case);
-            first_label[case.user] = first_label[case.user].min(cut);
+            first_label[case.number] = first_label[case.number].min(cut);
         }
-        let held_out: Vec<usize> = split.valid.iter().chain(split.test.iter()).map(|case| case.user).collect();
-        let mut training = split.train.iter();
+        let held_out: Vec<usize> = split.valid.iter().chain(split.test.iter()).map(|case| case.number).collect();
+        let mut training = split.train.sequences().item_lists();
         match protocol {
             Protocol::Ratio { .. } => {
                 let users = (0..dataset.users()).filter(|user| !held_out.contains(user));
                 // Held-out users who are too short are in neither part.
                 let candidates: Vec<_> = users.map(|user| sequences.items(user)).collect();
                 prop_assert!(training.all(|sequence| candidates.contains(&sequence)));
-                prop_assert_eq!(split.train.len() + held_out.len() + split.too_short, dataset.users());
+                prop_assert_eq!(split.train.sequences().len() + held_out.len() + split.too_short, dataset.users());
             }
             Protocol::LeaveOneOut => {
                 let long = (0..dataset.users()).filter(|&user| sequences.items(user).len() >= 3);
@@ -78,27 +79,28 @@ proptest! {
                 prop_assert!(training.next().is_none());
                 for (cases, cut) in [(&split.valid, valid), (&split.test, test)] {
                     for case in cases.iter() {
-                        prop_assert_eq!(case.history.len(), before(case.user, cut));
+                        prop_assert_eq!(case.user.items().len(), before(case.number, cut));
                     }
                 }
                 for case in split.valid.iter() {
-                    prop_assert_eq!(case.history.len() + case.labels.len(), before(case.user, test));
+                    prop_assert_eq!(case.user.items().len() + case.labels.len(), before(case.number, test));
                 }
                 // Whoever has labels is a case or a newcomer, and nobody is left out.
                 for (cases, cut, end) in [(&split.valid, valid, test), (&split.test, test, f64::INFINITY)] {
                     let has_labels = (0..dataset.users()).filter(|&user| before(user, cut) < before(user, end));
                     let begun: Vec<usize> = has_labels.clone().filter(|&user| before(user, cut) == 0).collect();
                     let newcomers = cases.newcomers();
-                    prop_assert!(newcomers.iter().map(|case| case.user).eq(begun.iter().copied()));
-                    prop_assert!(newcomers.iter().all(|case| case.history.is_empty() && !case.labels.is_empty()));
+                    prop_assert!(newcomers.iter().map(|case| case.number).eq(begun.iter().copied()));
+                    prop_assert!(newcomers.iter().all(|case| case.user.items().is_empty() && !case.labels.is_empty()));
                     prop_assert_eq!(cases.len() + newcomers.len(), has_labels.count());
                 }
                 prop_assert_eq!(split.too_short, 0);
             }
+            _ => unreachable!("no other protocol is drawn"),
         }
         // Items are counted over training data alone.
         let counted: u64 = split.catalog().counts().iter().sum();
-        prop_assert_eq!(counted as usize, split.train.iter().map(<[_]>::len).sum::<usize>());
+        prop_assert_eq!(counted as usize, split.train.sequences().item_lists().map(<[_]>::len).sum::<usize>());
     }
 
     /// The k-core is what is left when users and items with too little are dropped again and again.
@@ -155,6 +157,14 @@ proptest! {
         let Ok(split) = Split::new(&dataset, Protocol::LeaveOneOut) else { return Ok(()) };
         let Ok(batcher) = Batcher::new(&split.train, 3, 4, Targets::All, seed) else { return Ok(()) };
         let again = Batcher::new(&split.train, 3, 4, Targets::All, seed).unwrap();
-        prop_assert!(batcher.epoch(2).eq(again.epoch_in_place(2)));
+        let device = Default::default();
+        let [first, second] = [batcher, again].map(|batcher| {
+            let batches = batcher.epoch::<Flex>(2, &device).map(|batch| {
+                let numbers = [batch.histories.items.into_data(), batch.positions.into_data(), batch.targets.into_data()];
+                (numbers, batch.histories.times, batch.histories.lengths, batch.seed)
+            });
+            batches.collect::<Vec<_>>()
+        });
+        prop_assert_eq!(first, second);
     }
 }

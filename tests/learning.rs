@@ -2,8 +2,8 @@
 
 use seqrec::backend::{Autodiff, Flex};
 use seqrec::data::{
-    Dataset, Features, Filters, History, ItemIndex, NegativeSampling, Protocol, Seen,
-    SequenceBatch, Split, Targets, synthetic::Synthetic,
+    Dataset, Features, Filters, ItemIndex, NegativeSampling, Protocol, Seen, SequenceBatch, Split,
+    Targets, User, synthetic::Synthetic,
 };
 use seqrec::model::{
     BsaRecConfig, Gru4RecConfig, HstuConfig, Item2VecConfig, LabelAttention, Loss,
@@ -172,7 +172,7 @@ fn data_that_features_decide() -> Dataset {
         .collect();
     let dataset = Dataset::new(log, Filters::default()).unwrap();
     let kinds = (0..200i64).map(|user| (user.into(), [format!("kind {}", user % 2)]));
-    let features = Features::of_users(&dataset, kinds);
+    let features = Features::from_user_tags(&dataset, kinds);
     dataset.with_user_features(features).unwrap()
 }
 
@@ -202,7 +202,7 @@ fn a_users_features_tell_what_they_take() {
         let histories = [[1.0, 0.0], [0.0, 1.0]].map(|kind| (first, kind));
         let histories = histories
             .iter()
-            .map(|(items, kind)| History::from(&items[..]).with_features(&kind[..]));
+            .map(|(items, kind)| User::from(&items[..]).with_features(&kind[..]));
         let batch = SequenceBatch::<Flex>::new(histories, 50, &device).unwrap();
         let users = seqrec::retrieve::user_vectors(&trained.model, &batch);
         let items = seqrec::retrieve::item_vectors(&trained.model);
@@ -239,14 +239,21 @@ fn cold_items_are_recalled_by_their_features() {
     let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
     let cold = |item: ItemIndex| item.get() % 10 == 3;
     let split = split.without_items(cold).unwrap();
-    assert!(split.train.iter().flatten().all(|&item| !cold(item)));
+    assert!(
+        split
+            .train
+            .sequences()
+            .item_lists()
+            .flatten()
+            .all(|&item| !cold(item))
+    );
     let catalog = split.catalog();
     let id = |item: ItemIndex| catalog.id_of(item).unwrap().clone();
     let tastes = catalog.items().map(|item| {
         let number = id(item).to_string().parse().unwrap();
         (id(item), [format!("taste {}", synthetic.taste_of(number))])
     });
-    let features = Features::of_items(catalog, tastes);
+    let features = Features::from_item_tags(catalog, tastes);
     let device = Default::default();
     let model = TwoTowerConfig::new().with_dim(16);
     let model = model
@@ -263,10 +270,9 @@ fn cold_items_are_recalled_by_their_features() {
     assert!(cases.len() > 10);
     let vectors = seqrec::retrieve::item_vectors(&trained.model);
     let index = seqrec::index::FlatIndex::new(vectors.view()).unwrap();
-    let evaluation = seqrec::retrieve::Evaluation::new(&[20], Seen::Keep);
-    let report = evaluation
-        .run(&trained.model, &index, &cases, catalog, &device)
-        .unwrap();
+    let channel = seqrec::recall::VectorChannel::from_model(trained.model, index);
+    let evaluation = seqrec::recall::Evaluation::new(&[20], Seen::Keep);
+    let report = evaluation.run(&channel, &cases, catalog).unwrap();
     let recall = report.recall(20).unwrap();
     let chance = 20.0 / catalog.len() as f64;
     assert!(recall > 2.0 * chance, "{recall} is not twice {chance}");

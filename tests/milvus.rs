@@ -71,11 +71,9 @@ impl Server {
     }
 
     fn config(&self, alias: &str) -> MilvusConfig {
-        MilvusConfig {
-            deadline: Duration::from_secs(20),
-            batch_size: 300,
-            ..MilvusConfig::new(format!("http://{}", self.address), alias)
-        }
+        MilvusConfig::new(format!("http://{}", self.address), alias)
+            .with_deadline(Duration::from_secs(20))
+            .with_batch_size(300)
     }
 }
 
@@ -124,10 +122,7 @@ fn versions_are_published_searched_and_dropped() {
             },
         ),
     ] {
-        let config = MilvusConfig {
-            method,
-            ..server.config(alias)
-        };
+        let config = server.config(alias).with_method(method);
         let index = MilvusIndex::connect(config.clone()).unwrap();
         assert!(index.is_empty());
         assert_eq!(index.refresh().unwrap(), None);
@@ -146,7 +141,7 @@ fn versions_are_published_searched_and_dropped() {
         );
         for query in 0..hits.len() {
             assert!(hits.scores(query).is_sorted_by(|a, b| a >= b));
-            for hit in hits.of(query) {
+            for hit in hits.list(query) {
                 let score = vectors.row(hit.item.to_usize()).dot(&queries.row(query));
                 assert!((score - hit.score).abs() < 1e-3 * score.abs().max(1.0));
             }
@@ -245,10 +240,7 @@ fn a_server_that_is_gone_is_an_error_and_works_again_when_it_is_back() {
     let mut server = Server::start();
     let vectors = vectors(200);
     let query = vectors.slice(ndarray::s![7..8, ..]);
-    let config = MilvusConfig {
-        deadline: Duration::from_secs(5),
-        ..server.config("items")
-    };
+    let config = server.config("items").with_deadline(Duration::from_secs(5));
     let index = MilvusIndex::connect(config).unwrap();
     index.publish(vectors.view(), 1, |_, _| {}).unwrap();
     let before = index.search(query, 5, None).unwrap();
@@ -284,10 +276,8 @@ fn servers_that_do_not_answer_are_errors_within_the_deadline() {
         .unwrap();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     for address in [closed, silent.local_addr().unwrap()] {
-        let config = MilvusConfig {
-            deadline: Duration::from_millis(700),
-            ..MilvusConfig::new(format!("http://{address}"), "items")
-        };
+        let config = MilvusConfig::new(format!("http://{address}"), "items")
+            .with_deadline(Duration::from_millis(700));
         let start = Instant::now();
         let error = MilvusIndex::connect(config).unwrap_err();
         assert!(
@@ -307,34 +297,10 @@ fn servers_that_do_not_answer_are_errors_within_the_deadline() {
 fn settings_that_cannot_be_are_named() {
     let good = || MilvusConfig::new("http://127.0.0.1:1", "items");
     for (config, name) in [
-        (
-            MilvusConfig {
-                alias: "no spaces".into(),
-                ..good()
-            },
-            "alias",
-        ),
-        (
-            MilvusConfig {
-                batch_size: 0,
-                ..good()
-            },
-            "batch_size",
-        ),
-        (
-            MilvusConfig {
-                attempts: 0,
-                ..good()
-            },
-            "attempts",
-        ),
-        (
-            MilvusConfig {
-                deadline: Duration::ZERO,
-                ..good()
-            },
-            "deadline",
-        ),
+        (good().with_alias("no spaces".into()), "alias"),
+        (good().with_batch_size(0), "batch_size"),
+        (good().with_attempts(0), "attempts"),
+        (good().with_deadline(Duration::ZERO), "deadline"),
     ] {
         let error = MilvusIndex::connect(config).unwrap_err();
         assert!(
@@ -348,10 +314,7 @@ fn settings_that_cannot_be_are_named() {
 #[test]
 fn an_index_is_dropped_within_asynchronous_code() {
     let server = Server::start();
-    let config = MilvusConfig {
-        deadline: Duration::MAX,
-        ..server.config("dropped")
-    };
+    let config = server.config("dropped").with_deadline(Duration::MAX);
     let index = MilvusIndex::connect(config).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async move { drop(index) });

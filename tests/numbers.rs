@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use burn::module::{AutodiffModule, Param};
 use burn::tensor::{Tensor, TensorData};
 use burn_store::{ModuleSnapshot, SafetensorsStore};
-use seqrec::backend::{Autodiff, Backend, GruWeights, gru, softmax_cross_entropy};
+use seqrec::backend::{Autodiff, Backend, gru, softmax_cross_entropy};
 use seqrec::burn;
-use seqrec::data::{History, ItemIndex, NegativeSampling, Negatives, SequenceBatch, TrainingBatch};
+use seqrec::data::{ItemIndex, NegativeSampling, Negatives, SequenceBatch, TrainingBatch, User};
+use seqrec::model::parts::Weights;
 use seqrec::model::{
-    Block, Gru4Rec, Gru4RecConfig, HstuConfig, InterestExtractor, Item2VecConfig, LabelAttention,
-    Loss, MultiInterestConfig, Objective, RecallerConfig, SampledLoss, SampledScores, SasRecConfig,
-    ScoreActivation, SequenceRecaller, Similarity, TwoTowerConfig,
+    Block, Gru4Rec, Gru4RecConfig, HstuConfig, InterestExtractor, Item2VecConfig, ItemTable,
+    LabelAttention, Loss, MultiInterestConfig, Objective, RecallerConfig, SampledLoss,
+    SampledScores, SasRecConfig, ScoreActivation, SequenceRecaller, Similarity, TwoTowerConfig,
 };
 use serde::Deserialize;
 
@@ -92,7 +93,7 @@ impl GruReference {
         let mut model = config
             .init::<B>(self.items, 0, &B::Device::default())
             .unwrap();
-        model.embedding = Param::from_tensor(tensor(self.embedding.clone(), [self.items + 1, dim]));
+        model.embedding = ItemTable::new(tensor(self.embedding.clone(), [self.items + 1, dim]));
         for (layer, reference) in model.layers.iter_mut().zip(&self.layers) {
             let param =
                 |values: &[f32], rows| Param::from_tensor(tensor(values.to_vec(), [rows, gates]));
@@ -119,7 +120,7 @@ fn vectors_loss_and_gradients_are_pytorchs<B: Backend>() {
     let loss = model.loss(&reference.batch());
     assert_close("loss", &values(loss.clone()), &[reference.loss], 1e-5);
     let gradients = loss.backward();
-    let found = values(model.embedding.grad(&gradients).unwrap());
+    let found = values(model.embedding.kept().grad(&gradients).unwrap());
     assert_close("embedding", &found, &reference.embedding_gradient, 1e-4);
     for (layer, reference) in model.layers.iter().zip(&reference.layer_gradients) {
         let pairs = [
@@ -145,12 +146,12 @@ fn vectors_loss_and_gradients_are_pytorchs<B: Backend>() {
 
 /// One unit, one input, weights that can be followed on paper.
 fn one_step_of_a_gru_by_hand<B: Backend>() {
-    let weights = GruWeights {
-        input: tensor::<B, 2>(vec![0.5, -1.0, 2.0], [1, 3]),
-        hidden: tensor::<B, 2>(vec![1.0, 0.5, -1.0], [1, 3]),
-        input_bias: tensor::<B, 2>(vec![0.0, 0.1, 0.2], [1, 3]),
-        hidden_bias: tensor::<B, 2>(vec![0.3, 0.0, 0.4], [1, 3]),
-    };
+    let weights = [
+        tensor::<B, 2>(vec![0.5, -1.0, 2.0], [1, 3]),
+        tensor::<B, 2>(vec![1.0, 0.5, -1.0], [1, 3]),
+        tensor::<B, 2>(vec![0.0, 0.1, 0.2], [1, 3]),
+        tensor::<B, 2>(vec![0.3, 0.0, 0.4], [1, 3]),
+    ];
     let found = values(gru(
         tensor::<B, 3>(vec![1.0, -2.0], [1, 2, 1]),
         &[2],
@@ -242,15 +243,9 @@ fn gru_gradients_are_finite_differences<B: Backend>() {
     }
     fn objective<B: Backend>(
         sequences: Tensor<B, 3>,
-        [input, hidden, input_bias, hidden_bias]: [Tensor<B, 2>; 4],
+        parameters: [Tensor<B, 2>; 4],
         weights: &[f32],
     ) -> Tensor<B, 1> {
-        let parameters = GruWeights {
-            input,
-            hidden,
-            input_bias,
-            hidden_bias,
-        };
         let states = gru(sequences, &LENGTHS, parameters);
         (states * tensor(weights.to_vec(), [BATCH, LEN, HIDDEN])).sum()
     }
@@ -281,13 +276,13 @@ struct Reference {
 
 #[derive(Deserialize)]
 struct ReferenceModel {
-    weights: BTreeMap<String, Weights>,
+    weights: BTreeMap<String, ReferenceWeights>,
     users: Vec<f32>,
     loss: f32,
 }
 
 #[derive(Deserialize)]
-struct Weights {
+struct ReferenceWeights {
     shape: Vec<usize>,
     values: Vec<f32>,
 }
@@ -309,18 +304,17 @@ impl Reference {
 
     fn histories<B: Backend>(&self) -> SequenceBatch<B> {
         let histories = self.histories.iter().zip(&self.times);
-        let histories = histories.map(|(items, times)| {
-            History::with_times(ItemIndex::from_slice(items), times).unwrap()
-        });
+        let histories = histories
+            .map(|(items, times)| User::with_times(ItemIndex::from_slice(items), times).unwrap());
         SequenceBatch::new(histories, 5, &B::Device::default()).unwrap()
     }
 }
 
 /// The weights as a file, which is how models are loaded.
-fn safetensors(weights: &BTreeMap<String, Weights>) -> Vec<u8> {
+fn safetensors(weights: &BTreeMap<String, ReferenceWeights>) -> Vec<u8> {
     let mut header = serde_json::Map::new();
     let mut data: Vec<u8> = Vec::new();
-    for (name, Weights { shape, values }) in weights {
+    for (name, ReferenceWeights { shape, values }) in weights {
         let start = data.len();
         data.extend(values.iter().flat_map(|value| value.to_le_bytes()));
         let entry = serde_json::json!({
@@ -338,9 +332,8 @@ fn check<B: Backend, C: RecallerConfig>(name: &str, config: &C) {
     let reference = Reference::load();
     let expected = &reference.models[name];
     let device = B::Device::default();
-    let mut model = config
-        .init_for_loading::<B>(reference.items, &device)
-        .unwrap();
+    let mut weights = Weights::<B>::new(0, &device).unwrap();
+    let mut model = config.build(reference.items, &mut weights);
     let mut store = SafetensorsStore::from_bytes(Some(safetensors(&expected.weights)));
     let loaded = model.load_from(&mut store).unwrap();
     assert!(
@@ -437,7 +430,7 @@ fn loss_of<B: Backend>(
         targets: integers(&targets),
         ..batch(histories, &[1])
     };
-    objective.mean_loss(users, &Param::from_tensor(table), &batch)
+    objective.mean_loss(users, &ItemTable::new(table), &batch)
 }
 
 fn every_loss_is_pytorchs<B: Backend>() {
@@ -521,7 +514,7 @@ fn sampled_softmax_over_all_items_is_the_full_one<B: Backend>() {
     let (rows, items, dim) = (3, 9, 4);
     let users = || tensor::<B, 2>(noise(rows * dim, 1), [rows, dim]);
     let table = || {
-        Param::from_tensor(tensor::<B, 2>(
+        ItemTable::new(tensor::<B, 2>(
             noise((items + 1) * dim, 2),
             [items + 1, dim],
         ))
@@ -565,11 +558,11 @@ fn sampled_softmax_with_places_is_the_one_without<B: Backend>() {
             }),
             ..batch(histories.clone(), &[1])
         };
-        let param = Param::from_tensor(table);
-        let loss = objective.mean_loss(users.clone(), &param, &batch);
+        let items = ItemTable::new(table);
+        let loss = objective.mean_loss(users.clone(), &items, &batch);
         let gradients = loss.backward();
         let by_users = users.grad(&gradients).unwrap();
-        let by_table = param.grad(&gradients).unwrap();
+        let by_table = items.kept().grad(&gradients).unwrap();
         let numbers = |data: TensorData| data.iter::<f32>().collect::<Vec<_>>();
         [
             numbers(loss.into_data()),

@@ -593,7 +593,7 @@ fn a_far_date_is_a_bad_row_and_decides_nothing() -> Result<()> {
     );
     let log = reader.bad_rows(BadRows::Skip).read()?;
     assert_eq!((log.len(), log.skipped_rows()), (3, 1));
-    assert_eq!(TimeUnit::of_times(log.times()), TimeUnit::Seconds);
+    assert_eq!(TimeUnit::from_times(log.times()), TimeUnit::Seconds);
     Ok(())
 }
 

@@ -5,13 +5,11 @@ use burn::module::{AutodiffModule, ModuleMapper, Param};
 use burn::tensor::{Int, Tensor, TensorData};
 use seqrec::backend::{Autodiff, Backend};
 use seqrec::burn;
-use seqrec::data::{
-    History, ItemIndex, NegativeSampling, Negatives, PaddedSequences, SequenceBatch, TrainingBatch,
-};
+use seqrec::data::{ItemIndex, NegativeSampling, Negatives, SequenceBatch, TrainingBatch, User};
 use seqrec::model::{
-    Block, BsaRecConfig, Gru4Rec, Gru4RecConfig, HstuConfig, InputEmbedding, Item2VecConfig, Loss,
-    MODEL_NAMES, ModelVisitor, MultiInterestConfig, Objective, RecallerConfig, SampledLoss,
-    SasRecConfig, SequenceRecaller, Similarity, StatefulRecaller, TrainableConfig, TwoTowerConfig,
+    Block, BsaRecConfig, Gru4Rec, Gru4RecConfig, HstuConfig, InputEmbedding, Item2VecConfig,
+    ItemTable, Loss, MODEL_NAMES, ModelVisitor, MultiInterestConfig, Objective, RecallerConfig,
+    SampledLoss, SasRecConfig, SequenceRecaller, Similarity, TrainableConfig, TwoTowerConfig,
     visit_model,
 };
 
@@ -31,14 +29,22 @@ use features::{ITEMS, features};
 use tensors::{assert_close, values};
 
 /// Moves the rows of every table of items.
-struct Permute<B: Backend>(Tensor<B, 1, Int>);
+struct Permute<B: Backend> {
+    order: Tensor<B, 1, Int>,
+    of_items: bool,
+}
 
 impl<B: Backend> ModuleMapper<B> for Permute<B> {
+    fn exit_module(&mut self, _: &str, container: &str) {
+        self.of_items = container == ItemTable::<B>::CONTAINER;
+    }
+
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
-        if param.dims()[0] != ITEMS + 1 {
+        if !self.of_items {
             return param;
         }
-        Param::from_tensor(param.val().select(0, self.0.clone()))
+        assert_eq!(param.dims()[0], ITEMS + 1);
+        Param::from_tensor(param.val().select(0, self.order.clone()))
     }
 }
 
@@ -56,8 +62,8 @@ fn check_promises<B: Backend, M: SequenceRecaller<B>>(name: &str, model: M) {
     let of = |rows: &[usize]| {
         let histories = rows
             .iter()
-            .map(|&row| History::with_times(histories[row], times[row]).unwrap());
-        SequenceBatch::<B>::new(histories, model.max_len(), &device).unwrap()
+            .map(|&row| User::with_times(histories[row], times[row]).unwrap());
+        SequenceBatch::<B>::new(histories, model.config().describe().max_len, &device).unwrap()
     };
 
     // A row is the same alone, beside others, and whatever stands in its padding.
@@ -83,14 +89,18 @@ fn check_promises<B: Backend, M: SequenceRecaller<B>>(name: &str, model: M) {
     let order: Vec<i32> = std::iter::once(0)
         .chain((1..=ITEMS as i32).map(|item| item * 7 % (ITEMS as i32 + 1)))
         .collect();
-    let moved = model.clone().map(&mut Permute(integers::<B>(&order)));
+    let moved = model.clone().map(&mut Permute {
+        order: integers::<B>(&order),
+        of_items: false,
+    });
     let renumbered = |item: &ItemIndex| {
         let place = order.iter().position(|&from| from == item.get() as i32);
         ItemIndex::new(place.unwrap() as u32)
     };
     let history: Vec<ItemIndex> = histories[1].iter().map(renumbered).collect();
-    let history = History::with_times(&history, times[1]).unwrap();
-    let batch_of_one = SequenceBatch::<B>::new([history], model.max_len(), &device).unwrap();
+    let history = User::with_times(&history, times[1]).unwrap();
+    let batch_of_one =
+        SequenceBatch::<B>::new([history], model.config().describe().max_len, &device).unwrap();
     let found = values(moved.encode(&batch_of_one));
     assert_close(
         name,
@@ -100,10 +110,9 @@ fn check_promises<B: Backend, M: SequenceRecaller<B>>(name: &str, model: M) {
     );
 
     // What comes after a position changes nothing there: no target is seen.
-    if !model.needs_one_target() {
-        let history = |length: usize| {
-            History::with_times(&histories[1][..length], &times[1][..length]).unwrap()
-        };
+    if !model.config().describe().one_target {
+        let history =
+            |length: usize| User::with_times(&histories[1][..length], &times[1][..length]).unwrap();
         let loss = |length: usize, position: i32| {
             let histories = SequenceBatch::<B>::new([history(length)], 9, &device).unwrap();
             let negatives = Negatives {
@@ -223,7 +232,7 @@ fn carried_states_are_those_of_whole_sequences<B: Backend>() {
             let histories = SequenceBatch::<B>::new(histories, 9, &device).unwrap();
             values(model.loss(&batch(histories, targets)))
         };
-        let (loss, carried) = step(&[3, 7, 5], &[8, 9, 10], vec![None; 3], None);
+        let (loss, carried) = step(&[3, 7, 5], &[8, 9, 10], vec![None; 3], Vec::new());
         assert_close(
             "first",
             &loss,
@@ -256,8 +265,9 @@ fn small_model<B: Backend>(similarity: Similarity) -> Gru4Rec<B> {
 fn only_the_last_items_are_seen<B: Backend>() {
     let model = small_model::<B>(Similarity::Dot);
     let vector = |items: &[u32]| {
-        let histories = PaddedSequences::new([ItemIndex::from_slice(items)], 3).unwrap();
-        values(model.encode(&histories.to_device(&B::Device::default())))
+        let histories = [ItemIndex::from_slice(items)];
+        let batch = SequenceBatch::new(histories, 3, &B::Device::default());
+        values(model.encode(&batch.unwrap()))
     };
     assert_eq!(vector(&[7, 8, 1, 2, 3]), vector(&[1, 2, 3]));
     assert_ne!(vector(&[8, 1, 2]), vector(&[1, 2]));
@@ -294,13 +304,13 @@ fn cosine_forgets_lengths<B: Backend>() {
     let before = loss(&model);
     assert!(before.is_finite());
     // The states change with the inputs, so only items that are no inputs are stretched.
-    let items: Vec<f32> = values(model.embedding.val());
+    let items: Vec<f32> = values(model.embedding.kept());
     let stretched = items.iter().enumerate().map(
         |(place, value)| {
             if place / 8 > 7 { 5.0 * value } else { *value }
         },
     );
-    model.embedding = Param::from_tensor(tensor(stretched.collect(), [21, 8]));
+    model.embedding = ItemTable::new(tensor(stretched.collect(), [21, 8]));
     assert_close("loss", &[loss(&model)], &[before], 1e-5);
 }
 

@@ -1033,11 +1033,8 @@ fn what_leaves_no_row_says_which_there_are() {
 fn a_column_that_starts_late_is_filled_with_none() {
     let mut rows = Interactions::default();
     rows.push(Interaction::new(1, 10, 0.0));
-    rows.push(Interaction {
-        value: Some(4.5),
-        event: Some("buy".into()),
-        ..Interaction::new(1, 11, 1.0)
-    });
+    let bought = Interaction::new(1, 11, 1.0).with_value(4.5);
+    rows.push(bought.with_event("buy"));
     rows.push(Interaction::new(2, 10, 2.0));
     let values = [0, 1, 2].map(|row| rows.value(row));
     assert_eq!(values, [None, Some(4.5), None]);

@@ -5,16 +5,16 @@ use seqrec::backend::Flex;
 use seqrec::burn;
 use seqrec::channels::{NearestItems, Popularity};
 use seqrec::data::{
-    Catalog, Dataset, ExternalId, Features, Filters, History, Interaction, Interactions, ItemIndex,
-    Protocol, Seen, Split, TrainingSequences,
+    Catalog, Dataset, ExternalId, Features, Filters, Interaction, Interactions, ItemIndex,
+    Protocol, Seen, Split, User,
 };
-use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, UpdatableIndex};
+use seqrec::index::{Filter, FlatIndex, HnswConfig, HnswIndex, UpdatableIndex};
 use seqrec::model::{Gru4RecConfig, HstuConfig, RecallerConfig, TwoTowerConfig};
 use seqrec::recall::{
-    ChannelWeight, Fusion, HistoryItems, OrElse, Path, RecallChannel, RecallStage, UserContext,
-    VectorChannel,
+    Because, Candidate, Candidates, ChannelWeight, Evaluation, Fusion, HistoryItems, OrElse, Path,
+    Reason, RecallChannel, RecallRequest, RecallStage, Recalled, Retriever, VectorChannel,
 };
-use seqrec::retrieve::{Evaluation, ModelEncoder, RecallOptions, Retriever, Source, item_vectors};
+use seqrec::retrieve::{ModelEncoder, item_vectors};
 
 use std::sync::Arc;
 
@@ -22,16 +22,19 @@ use std::sync::Arc;
 mod small;
 use small::{ITEMS, catalog, config, retriever};
 
-type Encoder = ModelEncoder<Flex, seqrec::model::Gru4Rec<Flex>>;
+/// Which channel found the first item.
+fn by(recalled: &Recalled) -> &str {
+    &recalled.items[0].found[0].channel
+}
 
 #[test]
 fn a_history_of_any_user_is_answered() {
     let retriever = retriever();
     let history = ["item-3", "nothing known", "item-8"];
     let recalled = retriever
-        .recall(history, RecallOptions::new(ITEMS as usize).seen(Seen::Keep))
+        .recall_for(&RecallRequest::for_history(history, ITEMS as usize).seen(Seen::Keep))
         .unwrap();
-    assert_eq!((recalled.unknown, recalled.source), (1, Source::Model));
+    assert_eq!((recalled.unknown, by(&recalled)), (1, "channel"));
     assert_eq!(recalled.items.len(), ITEMS as usize);
     let mut ids: Vec<String> = recalled
         .items
@@ -54,11 +57,11 @@ fn a_history_of_any_user_is_answered() {
         "no item comes twice, and padding never"
     );
 
-    let unseen = retriever.recall(history, RecallOptions::new(28)).unwrap();
+    let unseen = retriever.recall(history, 28).unwrap();
     assert_eq!(unseen.items.len(), 28);
     let seen = ["item-3", "item-8"].map(ExternalId::from);
     assert!(unseen.items.iter().all(|item| !seen.contains(&item.id)));
-    let skipped = retriever.recall(["item-3", "item-8"], RecallOptions::new(28));
+    let skipped = retriever.recall(["item-3", "item-8"], 28);
     assert_eq!(
         skipped.unwrap().items,
         unseen.items,
@@ -70,11 +73,8 @@ fn a_history_of_any_user_is_answered() {
 fn without_a_known_item_popularity_answers() {
     let retriever = retriever();
     for (history, unknown) in [(vec![], 0), (vec!["?", "??"], 2)] {
-        let recalled = retriever.recall(history, RecallOptions::new(3)).unwrap();
-        assert_eq!(
-            (recalled.source, recalled.unknown),
-            (Source::Popularity, unknown)
-        );
+        let recalled = retriever.recall(history, 3).unwrap();
+        assert_eq!((by(&recalled), recalled.unknown), ("fallback", unknown));
         let ids: Vec<String> = recalled
             .items
             .iter()
@@ -88,18 +88,24 @@ fn without_a_known_item_popularity_answers() {
 #[test]
 fn a_k_that_cannot_be_and_parts_of_different_catalogs_are_errors() {
     let retriever = retriever();
-    for k in [0, ITEMS as usize + 1] {
-        let error = retriever
-            .recall(["item-1"], RecallOptions::new(k))
-            .unwrap_err();
-        assert!(
-            matches!(error, Error::InvalidValue { field: "k", .. }),
-            "{error}"
-        );
+    let error = retriever.recall(["item-1"], 0).unwrap_err();
+    assert!(
+        matches!(error, Error::InvalidValue { field: "k", .. }),
+        "{error}"
+    );
+    // All that there are where more are asked for.
+    for k in [ITEMS as usize + 1, usize::MAX] {
+        let recalled = retriever.recall(["item-1"], k).unwrap();
+        assert_eq!(recalled.items.len(), ITEMS as usize - 1);
     }
+    let of_user = retriever.recall_for(&RecallRequest::for_user("anna", 5));
+    assert!(
+        matches!(of_user, Err(Error::InvalidValue { field: "user", .. })),
+        "{of_user:?}"
+    );
     let model = config().init::<Flex>(7, 9, &Default::default()).unwrap();
     let index = FlatIndex::new(&item_vectors(&model)).unwrap();
-    let error = Retriever::<Flex, _, _>::new(model, index, catalog()).unwrap_err();
+    let error = Retriever::new(VectorChannel::from_model(model, index), catalog()).unwrap_err();
     assert!(
         matches!(
             error,
@@ -116,12 +122,12 @@ fn a_k_that_cannot_be_and_parts_of_different_catalogs_are_errors() {
 #[test]
 fn retrievers_serve_many_threads() {
     let retriever = retriever();
-    let expected = retriever.recall(["item-2"], RecallOptions::new(5)).unwrap();
+    let expected = retriever.recall(["item-2"], 5).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..20 {
-                    let again = retriever.recall(["item-2"], RecallOptions::new(5)).unwrap();
+                    let again = retriever.recall(["item-2"], 5).unwrap();
                     assert_eq!(again, expected);
                 }
             });
@@ -138,9 +144,9 @@ fn an_index_behind_or_ahead_of_the_catalog_is_searched() {
     let vectors = item_vectors::<Flex, _>(&model);
     let flat = || FlatIndex::new(vectors.view()).unwrap();
     let graph = || HnswIndex::new(vectors.view(), &HnswConfig::new()).unwrap();
-    let indexes: [Box<dyn Fn() -> Box<dyn UpdatableIndex>>; 2] = [
-        Box::new(move || Box::new(flat())),
-        Box::new(move || Box::new(graph())),
+    let indexes: [Box<dyn Fn() -> Arc<dyn UpdatableIndex>>; 2] = [
+        Box::new(move || Arc::new(flat())),
+        Box::new(move || Arc::new(graph())),
     ];
     for make in indexes {
         let index = make();
@@ -163,30 +169,21 @@ fn an_index_behind_or_ahead_of_the_catalog_is_searched() {
             .unwrap()
         };
         let evaluation = Evaluation::new(&[5, 29], Seen::Keep);
+        let channel = || VectorChannel::from_model(model.clone(), index.clone());
         let report = evaluation
-            .run(
-                &model,
-                &*index,
-                &split.test,
-                split.catalog(),
-                &Default::default(),
-            )
+            .run(&channel(), &split.test, split.catalog())
             .unwrap();
         // All items but the one that is not there are recalled.
         let coverage = report.get("coverage@29".parse().unwrap()).unwrap();
         assert!((coverage - 29.0 / 30.0).abs() < 1e-9, "{coverage}");
-        let retriever =
-            Retriever::<Flex, _, _>::new(model.clone(), index, catalog.clone()).unwrap();
+        let retriever = Retriever::new(channel(), catalog.clone()).unwrap();
         for item in 0..30i64 {
-            let recalled = retriever.recall([item], RecallOptions::new(5)).unwrap();
+            let recalled = retriever.recall([item], 5).unwrap();
             assert_eq!(recalled.items.len(), 5, "{recalled:?}");
             assert!(recalled.items.iter().all(|found| found.id != 6i64.into()));
         }
-        retriever
-            .index()
-            .add(ItemIndex::new(33), &[0.5; 4])
-            .unwrap();
-        assert!(retriever.recall([1i64], RecallOptions::new(30)).is_ok());
+        index.add(ItemIndex::new(33), &[0.5; 4]).unwrap();
+        assert!(retriever.recall([1i64], 30).is_ok());
     }
 }
 
@@ -210,19 +207,17 @@ fn a_model_that_looks_at_times_is_served_as_it_was_judged() {
         });
     }
     let index = FlatIndex::new(item_vectors::<Flex, _>(&model).view()).unwrap();
-    let channel = VectorChannel::<ModelEncoder<Flex, _>, _>::of_model(
-        model.clone(),
-        FlatIndex::new(item_vectors::<Flex, _>(&model).view()).unwrap(),
-        Default::default(),
-    );
-    let retriever = Retriever::<Flex, _, _>::new(model, index, catalog).unwrap();
+    let index = Arc::new(index);
+    let channel = VectorChannel::from_model(model, index);
+    let channel = Arc::new(channel);
+    let retriever = Retriever::new(channel.clone(), catalog).unwrap();
     let (items, times) = ([1, 2, 3, 4].map(ItemIndex::new), [0.0, 60.0, 1e6, 2e6]);
-    let history = History::with_times(&items, &times).unwrap();
-    let judged = channel.recall(&[history.into()], 10, None).unwrap();
+    let history = User::with_times(&items, &times).unwrap();
+    let judged = channel.recall(&[history], 10, None).unwrap();
     // External ids are one below the items' indices.
     let timed = [(0i64, 0.0), (1, 60.0), (2, 1e6), (3, 2e6)];
     let served = retriever
-        .recall_timed(timed, RecallOptions::new(10).seen(Seen::Keep))
+        .recall_for(&RecallRequest::for_timed_history(timed, 10).seen(Seen::Keep))
         .unwrap();
     let found: Vec<(String, f32)> = (served.items.iter())
         .map(|item| (item.id.to_string(), item.score))
@@ -233,10 +228,10 @@ fn a_model_that_looks_at_times_is_served_as_it_was_judged() {
     assert_eq!(found, expected);
     let shifted = [(0i64, 0.0), (1, 1.0), (2, 2.0), (3, 3.0)];
     let other = retriever
-        .recall_timed(shifted, RecallOptions::new(10).seen(Seen::Keep))
+        .recall_for(&RecallRequest::for_timed_history(shifted, 10).seen(Seen::Keep))
         .unwrap();
     assert_ne!(other.items, served.items, "times must matter in this test");
-    let refused = retriever.recall([0i64, 1], RecallOptions::new(10));
+    let refused = retriever.recall([0i64, 1], 10);
     assert!(
         matches!(refused, Err(Error::TimesMissing { row: 0 })),
         "{refused:?}"
@@ -253,8 +248,7 @@ fn items_that_a_channel_does_not_know_are_an_error() {
     let config = Gru4RecConfig::new().with_dim(4);
     let model = config.init::<Flex>(30, 1, &Default::default()).unwrap();
     let index = FlatIndex::new(item_vectors::<Flex, _>(&model).view()).unwrap();
-    let channel =
-        VectorChannel::<ModelEncoder<Flex, _>, _>::of_model(model, index, Default::default());
+    let channel = VectorChannel::from_model(model, index);
     for item in [0, 31, u32::MAX].map(ItemIndex::new) {
         let found = channel.recall(&[(&[ItemIndex::new(1), item][..]).into()], 3, None);
         assert!(
@@ -283,7 +277,7 @@ fn labels_that_no_list_can_hold_are_told() {
     let popular = Popularity::new(split.catalog());
     let unreachable = |seen| {
         let evaluation = Evaluation::new(&[1], seen);
-        let report = evaluation.run_channel(&popular, &split.test, split.catalog());
+        let report = evaluation.run(&popular, &split.test, split.catalog());
         report.unwrap().unreachable_labels
     };
     assert_eq!(
@@ -307,25 +301,23 @@ fn a_cold_start_recalls_nothing_that_was_removed() {
             index.remove(ItemIndex::new(item)).unwrap();
         }
         let shared: Arc<dyn UpdatableIndex> = index.clone();
-        let retriever =
-            Retriever::<Flex, _, _>::new(model.clone(), shared.clone(), catalog()).unwrap();
-        let recalled = retriever.recall(["?"], RecallOptions::new(3)).unwrap();
+        let channel = VectorChannel::from_model(model.clone(), shared.clone());
+        let retriever = Retriever::new(channel, catalog()).unwrap();
+        let retriever = retriever.fallback(Popularity::new(&catalog()));
+        let recalled = retriever.recall(["?"], 3).unwrap();
         let ids: Vec<String> = (recalled.items.iter())
             .map(|item| item.id.to_string())
             .collect();
         assert_eq!(ids, ["item-14", "item-12", "item-11"]);
-        assert_eq!(recalled.source, Source::Popularity);
+        assert_eq!(by(&recalled), "fallback");
         assert!((recalled.items[0].score - 14.0 / 465.0).abs() < 1e-6);
         // All that are left, and no more.
-        let all = retriever.recall(["?"], RecallOptions::new(30)).unwrap();
+        let all = retriever.recall(["?"], 30).unwrap();
         assert_eq!(all.items.len(), 13);
 
-        let nearest = || {
-            let encoder = ModelEncoder::new(model.clone(), Default::default());
-            VectorChannel::<Encoder, _>::new(encoder, shared.clone())
-        };
+        let nearest = || VectorChannel::new(ModelEncoder::new(model.clone()), shared.clone());
         let numbers = |channel: &dyn RecallChannel| {
-            let nobody: [UserContext; 2] = [(&[][..]).into(); 2];
+            let nobody = [User::default(); 2];
             // The second user may not have one of those that are left either.
             let passes = |row: usize, item: ItemIndex| row == 0 || item.get() != 12;
             let filter = Some(seqrec::index::Filter::Predicate(&passes));
@@ -367,7 +359,7 @@ fn a_model_that_looks_at_features_is_served_as_it_was_judged() {
         .collect();
     let dataset = Dataset::new(log, Filters::default()).unwrap();
     let kinds = (0..20i64).map(|user| (user.into(), [["even", "odd"][user as usize % 2]]));
-    let features = Features::of_users(&dataset, kinds);
+    let features = Features::from_user_tags(&dataset, kinds);
     let without = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
     let dataset = dataset.with_user_features(features).unwrap();
     let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
@@ -377,30 +369,27 @@ fn a_model_that_looks_at_features_is_served_as_it_was_judged() {
     let device = Default::default();
     let model = config.init::<Flex>(catalog.len(), 1, &device).unwrap();
     let index = || FlatIndex::new(item_vectors::<Flex, _>(&model).view()).unwrap();
-    let channel =
-        VectorChannel::<ModelEncoder<Flex, _>, _>::of_model(model.clone(), index(), device);
-    let judged = channel
-        .recall(&[split.test.history(3).into()], 5, None)
-        .unwrap();
+    let channel = VectorChannel::from_model(model.clone(), index());
+    let judged = channel.recall(&[split.test.get(3).user], 5, None).unwrap();
 
     // As it comes out of its folder.
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
-    let run = seqrec::store::Run::<Flex, _> {
-        config,
-        model: model.clone(),
-        catalog: catalog.clone(),
-    };
+    let run = seqrec::store::Run::<Flex, _>::new(config, model.clone(), catalog.clone());
     run.save(&path).unwrap();
     let loaded = seqrec::store::Run::<Flex, TwoTowerConfig>::load(&path, &device).unwrap();
-    let retriever = Retriever::<Flex, _, _>::new(loaded.model, index(), loaded.catalog).unwrap();
+    let retriever = Retriever::new(
+        VectorChannel::from_model(loaded.model, index()),
+        loaded.catalog,
+    )
+    .unwrap();
     let history = || {
-        let items = split.test.get(3).history.iter();
-        items.map(|&item| (catalog.id_of(item).unwrap().clone(), None))
+        let items = split.test.get(3).user.items().iter();
+        items.map(|&item| catalog.id_of(item).unwrap().clone())
     };
-    let options = RecallOptions::new(5).seen(Seen::Keep);
-    let served = |features: &[(&str, f32)]| {
-        retriever.recall_with_features(history(), features.iter().copied(), options)
+    let request = || RecallRequest::for_history(history(), 5).seen(Seen::Keep);
+    let served = |features: &[(&'static str, f32)]| {
+        retriever.recall_for(&request().with_features(features.iter().copied()))
     };
     let found = served(&[("odd", 1.0)]).unwrap();
     let found: Vec<_> = (found.items.iter())
@@ -417,7 +406,7 @@ fn a_model_that_looks_at_features_is_served_as_it_was_judged() {
         "features must matter in this test"
     );
 
-    let refused = retriever.recall(history().map(|(id, _)| id), options);
+    let refused = retriever.recall_for(&request());
     assert!(
         matches!(
             refused,
@@ -437,18 +426,102 @@ fn a_model_that_looks_at_features_is_served_as_it_was_judged() {
         assert!(refused.contains(reason), "{refused}");
     }
     let evaluation = Evaluation::new(&[3], Seen::Keep);
-    let refused = evaluation.run(&model, &index(), &without.test, without.catalog(), &device);
+    let channel = || VectorChannel::from_model(model.clone(), index());
+    let refused = evaluation.run(&channel(), &without.test, without.catalog());
+    let field = "catalog.user_features";
     assert!(
-        matches!(refused, Err(Error::FeaturesMissing { .. })),
+        matches!(refused, Err(Error::InvalidValue { field: lacks, .. }) if lacks == field),
         "{refused:?}"
     );
-    let lacks = Retriever::<Flex, _, _>::new(model.clone(), index(), without.catalog().clone());
+    let nobody = channel().recall(&[without.test.get(0).user], 5, None);
+    assert!(
+        matches!(nobody, Err(Error::FeaturesMissing { .. })),
+        "{nobody:?}"
+    );
+    let lacks = Retriever::new(channel(), without.catalog().clone());
     let refused = lacks.map(drop).unwrap_err().to_string();
     for part in ["catalog.user_features", "the 2 that", "with_user_features"] {
         assert!(refused.contains(part), "{refused}");
     }
     // A catalog that names no features does not go with sequences that have them.
-    let sequences = TrainingSequences::all(&dataset);
-    let lacks = seqrec::store::StageData::new(&dataset, sequences, without.catalog().clone());
+    let lacks = (dataset.training_data()).with_catalog(without.catalog().clone());
     assert!(lacks.unwrap_err().to_string().contains("even"));
+}
+
+/// What an editor chose, for everybody.
+struct Chosen(Vec<ItemIndex>);
+
+impl RecallChannel for Chosen {
+    fn recall(
+        &self,
+        users: &[User<'_>],
+        k: usize,
+        filter: Option<Filter<'_>>,
+    ) -> seqrec::Result<Candidates> {
+        let reason = Reason::named("chosen by an editor");
+        let mut candidates = Candidates::with_capacity(users.len(), k);
+        for row in 0..users.len() {
+            let items = self.0.iter().copied();
+            let passing = items.filter(|&item| filter.is_none_or(|f| f.passes(row, item)));
+            candidates.push(passing.take(k).map(|item| Candidate {
+                item,
+                score: 1.0,
+                reason,
+            }));
+        }
+        Ok(candidates)
+    }
+}
+
+#[test]
+fn a_retriever_of_a_stage_says_which_channels_found_an_item_and_why() {
+    let chosen = Chosen([3, 7, 30].map(ItemIndex::new).to_vec());
+    let stage = RecallStage::new(Fusion::RoundRobin, 3)
+        .and_then(|stage| stage.channel("editor", chosen, ChannelWeight::default()))
+        .unwrap()
+        .fallback(Popularity::new(&catalog()));
+    let retriever = Retriever::new(Arc::new(stage), catalog()).unwrap();
+    // What the user took is left out, also where the fallback fills up.
+    let recalled = retriever.recall(["item-3", "item-29", "?"], 4).unwrap();
+    let found: Vec<_> = (recalled.items.iter())
+        .map(|item| {
+            (
+                item.id.to_string(),
+                &*item.found[0].channel,
+                item.found[0].because.clone(),
+            )
+        })
+        .collect();
+    let named = || Because::Named("chosen by an editor".to_owned());
+    let expected = [
+        ("item-7", "editor", named()),
+        ("item-30", "editor", named()),
+        ("item-28", "fallback", Because::Popular),
+        ("item-27", "fallback", Because::Popular),
+    ];
+    assert_eq!(
+        found,
+        expected.map(|(id, channel, why)| (id.to_owned(), channel, why))
+    );
+    assert_eq!((recalled.known, recalled.unknown), (2, 1));
+    let text = recalled.to_string();
+    let first = "  1. item-7 (1.0000): editor #1, chosen by an editor\n";
+    assert!(
+        text.starts_with(first) && text.lines().count() == 4,
+        "{text}"
+    );
+    let json = serde_json::to_value(&recalled).unwrap();
+    assert_eq!(
+        json["items"][0]["found"][0]["because"]["named"],
+        "chosen by an editor"
+    );
+    assert_eq!(json["items"][2]["found"][0]["because"], "popular");
+    // A request may rule items out, and say that seen ones are not.
+    let request = RecallRequest::for_history(["item-3"], 9).seen(Seen::Keep);
+    let request = request
+        .blocked(["item-7"])
+        .filter(|id| !id.to_string().ends_with('0'));
+    let recalled = retriever.recall_for(&request).unwrap();
+    assert_eq!(recalled.items[0].id, "item-3".into());
+    assert_eq!(&*recalled.items[1].found[0].channel, "fallback");
 }

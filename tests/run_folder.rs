@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 
 use seqrec::Error;
 use seqrec::backend::Flex;
-use seqrec::channels::ItemNeighborsConfig;
+use seqrec::channels::{ItemNeighborsConfig, PopularityConfig};
 use seqrec::data::synthetic::Synthetic;
-use seqrec::data::{Catalog, Dataset, ExternalId, Filters, TrainingSequences};
+use seqrec::data::{
+    Catalog, Dataset, ExternalId, Filters, Interactions, Protocol, SequenceStore, Split, User,
+};
 use seqrec::index::FlatIndex;
 use seqrec::model::{Gru4RecConfig, HstuConfig, RecallerConfig, SequenceRecaller, TwoTowerConfig};
-use seqrec::recall::{Fusion, HistoryItems, UserContext};
-use seqrec::retrieve::{RecallOptions, Retriever, item_vectors};
+use seqrec::recall::{Fusion, HistoryItems, Retriever, VectorChannel};
+use seqrec::retrieve::item_vectors;
 use seqrec::store::{
     ChannelKind, PlannedChannel, Run, ServedStage, StageData, StageModel, StagePlan,
 };
@@ -26,25 +28,24 @@ use features::{ITEMS, features};
 
 type GruRun = Run<Flex, Gru4RecConfig>;
 
-fn dataset(seed: u64) -> Dataset {
-    // Another seed has its items in another order, so that a mixture is a wrong answer.
+/// Another seed has its items in another order, so that a mixture is a wrong answer.
+fn log(seed: u64) -> Interactions {
     let synthetic = Synthetic::new()
         .with_users(30)
         .with_items(40)
         .with_seed(seed);
-    Dataset::new(synthetic.generate(), Filters::default()).unwrap()
+    synthetic.generate()
+}
+
+fn dataset(seed: u64) -> Dataset {
+    Dataset::new(log(seed), Filters::default()).unwrap()
 }
 
 fn run(dataset: &Dataset, seed: u64) -> GruRun {
     let config = Gru4RecConfig::new().with_dim(4);
     let items = dataset.catalog().len();
-    Run {
-        model: config
-            .init::<Flex>(items, seed, &Default::default())
-            .unwrap(),
-        config,
-        catalog: dataset.catalog().clone(),
-    }
+    let model = config.init::<Flex>(items, seed, &Default::default());
+    Run::new(config, model.unwrap(), dataset.catalog().clone())
 }
 
 /// Another kind of model over the same items.
@@ -52,12 +53,8 @@ fn further(dataset: &Dataset, seed: u64) -> StageModel {
     let config = HstuConfig::new().with_dim(6).with_blocks(1);
     let items = dataset.catalog().len();
     let model = config.init::<Flex>(items, seed, &Default::default());
-    let run = Run {
-        model: model.unwrap(),
-        config,
-        catalog: dataset.catalog().clone(),
-    };
-    StageModel::of_run(run, Default::default())
+    let run = Run::new(config, model.unwrap(), dataset.catalog().clone());
+    StageModel::from_run(run)
 }
 
 fn save_stage(path: &Path, seed: u64) -> seqrec::Result<()> {
@@ -74,18 +71,15 @@ fn save_stage(path: &Path, seed: u64) -> seqrec::Result<()> {
             },
         ),
     ];
-    let sequences = TrainingSequences::all(&dataset);
-    let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
+    let data = StageData::from(dataset.training_data());
     let data = data.with_further_model("hstu", further(&dataset, seed))?;
-    plan.save(path, &run(&dataset, seed), data, &Default::default())
+    plan.save(path, &run(&dataset, seed), data)
 }
 
 /// What a stage says of its first users, with external ids.
 fn answers(served: &ServedStage) -> Vec<String> {
     let data = served.data();
-    let users: Vec<UserContext<'_>> = (0..5)
-        .map(|user| data.sequences().history(user).into())
-        .collect();
+    let users: Vec<User<'_>> = (0..5).map(|user| data.sequences().history(user)).collect();
     let fused = served.stage().recall_fused(&users, 10, None).unwrap();
     let items = fused.iter().flatten();
     items
@@ -179,22 +173,20 @@ fn a_stage_is_only_saved_with_its_own_model() {
     let home = tempfile::tempdir().unwrap();
     let (data, other) = (dataset(1), dataset(2));
     assert_eq!(data.catalog().len(), other.catalog().len());
-    let sequences = TrainingSequences::all(&data);
-    let of_data = StageData::new(&data, sequences, data.catalog().clone()).unwrap();
+    let of_data = data.training_data();
     let mut plan = StagePlan::new(Fusion::RoundRobin);
     plan.channels
         .push(PlannedChannel::new("u2i", ChannelKind::Model));
     let path = home.path().join("run");
-    let refused = plan.save(&path, &run(&other, 1), of_data, &Default::default());
+    let refused = plan.save(&path, &run(&other, 1), of_data);
     assert!(
         matches!(refused, Err(Error::OtherCatalog { .. })),
         "{refused:?}"
     );
     assert!(!path.exists());
     // Nor with sequences of other items than the catalog's.
-    let sequences = TrainingSequences::all(&data);
     let few = seqrec::data::Catalog::from_ids([1, 2].map(Into::into)).unwrap();
-    let refused = StageData::new(&data, sequences, few);
+    let refused = data.training_data().with_catalog(few);
     assert!(
         matches!(refused, Err(Error::UnknownItem { .. })),
         "{refused:?}"
@@ -316,13 +308,9 @@ fn saved_run() -> (tempfile::TempDir, std::path::PathBuf) {
     let model = small::config()
         .init::<Flex>(small::ITEMS as usize, 9, &Default::default())
         .unwrap();
-    GruRun {
-        config: small::config(),
-        model,
-        catalog: small::catalog(),
-    }
-    .save(&path)
-    .unwrap();
+    GruRun::new(small::config(), model, small::catalog())
+        .save(&path)
+        .unwrap();
     (folder, path)
 }
 
@@ -333,13 +321,11 @@ fn a_run_comes_back_as_it_was_saved() {
     assert_eq!(run.config, small::config());
     assert_eq!(run.catalog, small::catalog());
     let index = FlatIndex::new(&item_vectors(&run.model)).unwrap();
-    let loaded = Retriever::new(run.model, index, run.catalog).unwrap();
+    let loaded = Retriever::new(VectorChannel::from_model(run.model, index), run.catalog).unwrap();
     let history = ["item-3", "item-8"];
     assert_eq!(
-        loaded.recall(history, RecallOptions::new(10)).unwrap(),
-        small::retriever()
-            .recall(history, RecallOptions::new(10))
-            .unwrap()
+        loaded.recall(history, 10).unwrap(),
+        small::retriever().recall(history, 10).unwrap()
     );
     // Saving over a run replaces it whole.
     let again = GruRun::load(&path, &Default::default()).unwrap();
@@ -430,32 +416,27 @@ fn two_towers_survive_their_folder() {
     let vectors = model.item_embeddings().into_data();
     let ids = (0..ITEMS as i64).map(ExternalId::from);
     let catalog = Catalog::from_ids(ids).unwrap();
-    Run::<Flex, TwoTowerConfig> {
-        config,
-        model,
-        catalog,
-    }
-    .save(&path)
-    .unwrap();
+    Run::<Flex, TwoTowerConfig>::new(config, model, catalog)
+        .save(&path)
+        .unwrap();
     let run = Run::<Flex, TwoTowerConfig>::load(&path, &device).unwrap();
     assert_eq!(run.model.item_embeddings().into_data(), vectors);
 }
 
-/// Folders of the version before, which have no features of users, are read as they were.
+/// Runs of the version before are read, and older ones and stages of the version before, whose
+/// sequences are elsewhere, are refused by their version.
 #[test]
-fn a_stage_of_the_version_before_is_read() {
+fn folders_are_read_or_refused_by_their_versions() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
     // Without an index, which goes by the checksum of the model's manifest.
     let dataset = dataset(1);
-    let sequences = TrainingSequences::all(&dataset);
-    let data = StageData::new(&dataset, sequences, dataset.catalog().clone()).unwrap();
+    let data = StageData::from(dataset.training_data());
     let plan = StagePlan::new(Fusion::RECIPROCAL_RANK).channel("next", ChannelKind::MarkovChain);
     let device = Default::default();
-    plan.save(&path, &run(&dataset, 1), data, &device).unwrap();
+    plan.save(&path, &run(&dataset, 1), data).unwrap();
     let load = || ServedStage::load::<Flex>(&path, &device);
     let expected = answers(&load().unwrap());
-    // As the version before wrote them: without names, and with its number.
     let read = |file: &Path| -> serde_json::Value {
         serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
     };
@@ -470,19 +451,18 @@ fn a_stage_of_the_version_before_is_read() {
     let pointer = path.join("run.json");
     let written = [&pointer, &at("model.json"), &at("stage.json")].map(|file| current(&read(file)));
     let [pointer_version, model_version, stage_version] = written;
-    for (back, is_read) in [(1, true), (2, false)] {
+    for (run_back, stage_back, is_read) in [(1, 0, true), (2, 0, false), (0, 1, false)] {
         let model = write(
             &at("model.json"),
             read(&at("model.json")),
-            model_version - back,
+            model_version - run_back,
         );
         let mut stage = read(&at("stage.json"));
-        stage.as_object_mut().unwrap().remove("user_features");
         stage["model"] = model.into();
-        let stage = write(&at("stage.json"), stage, stage_version - back);
+        let stage = write(&at("stage.json"), stage, stage_version - stage_back);
         let mut manifests = read(&pointer);
         manifests["manifests"] = serde_json::json!({"model.json": model, "stage.json": stage});
-        write(&pointer, manifests, pointer_version - back);
+        write(&pointer, manifests, pointer_version - run_back);
         match load() {
             Ok(served) => assert!(is_read && answers(&served) == expected),
             Err(error) => {
@@ -495,26 +475,70 @@ fn a_stage_of_the_version_before_is_read() {
     }
 }
 
+/// A stage of sequences in a mapped file, which need not fit in memory, comes back as it was saved: the
+/// same users, sequences and answers as of the data in memory.
+#[test]
+fn a_stage_of_a_sequence_store_is_saved_and_loaded() {
+    let home = tempfile::tempdir().unwrap();
+    let mut writer =
+        SequenceStore::create(home.path().join("log.store"), Filters::default()).unwrap();
+    writer.append(log(1)).unwrap();
+    let store = writer.finish().unwrap();
+    let in_memory = dataset(1);
+    let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK)
+        .channel("u2i", ChannelKind::Model)
+        .channel("next", ChannelKind::MarkovChain);
+    plan.fallback = Some(ChannelKind::Popularity {
+        settings: PopularityConfig::new(),
+    });
+    let [mapped, expected] = [store.dataset(), &in_memory].map(|dataset| {
+        let path = home.path().join(format!("{dataset:p}"));
+        let data = dataset.training_data();
+        plan.save(&path, &run(&in_memory, 1), data).unwrap();
+        let served = ServedStage::load::<Flex>(&path, &Default::default()).unwrap();
+        let data = served.data();
+        let users: Vec<ExternalId> = data.user_ids().cloned().collect();
+        (users, data.sequences().fingerprint(), answers(&served))
+    });
+    assert_eq!(mapped, expected);
+    assert_eq!(
+        mapped.1,
+        in_memory.training_data().sequences().fingerprint()
+    );
+    // The beginnings of some users' sequences, as a split has them, are kept as they are.
+    let split = Split::new(store.dataset(), Protocol::LeaveOneOut).unwrap();
+    let GruRun { config, model, .. } = run(&in_memory, 1);
+    let run = GruRun::new(config, model, split.catalog().clone());
+    let path = home.path().join("split");
+    plan.save(&path, &run, split.train.clone()).unwrap();
+    let served = ServedStage::load::<Flex>(&path, &Default::default()).unwrap();
+    let (kept, saved) = (served.data(), &split.train);
+    assert_eq!(
+        kept.sequences().fingerprint(),
+        saved.sequences().fingerprint()
+    );
+    assert!(kept.user_ids().eq(saved.user_ids()));
+    assert_eq!(kept.catalog().counts(), saved.catalog().counts());
+}
+
 /// A stage's second model comes back as it was, with times, and every flaw of its files is found.
 #[test]
 fn a_stage_keeps_further_models() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
-    let device = Default::default();
     let dataset = dataset(1);
-    let sequences = TrainingSequences::all(&dataset);
-    let data = StageData::new(&dataset, sequences, dataset.catalog().clone()).unwrap();
+    let data = StageData::from(dataset.training_data());
     let model = || further(&dataset, 1);
     let alone = data.clone().with_model(model()).unwrap();
     let expected = ChannelKind::Model.build(&alone).unwrap();
     let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
     plan.channels = vec![PlannedChannel::new("hstu", ChannelKind::Model).with_model("hstu")];
     let data = data.with_further_model("hstu", model()).unwrap();
-    plan.save(&path, &run(&dataset, 1), data, &device).unwrap();
+    plan.save(&path, &run(&dataset, 1), data).unwrap();
     let load = || ServedStage::load::<Flex>(&path, &Default::default());
     let served = load().unwrap();
     for user in 0..5 {
-        let user: UserContext<'_> = alone.sequences().history(user).into();
+        let user = alone.training().sequences().history(user);
         let expected = expected.recall(&[user], 5, None).unwrap();
         let found = served.stage().recall_fused(&[user], 5, None).unwrap();
         let found: Vec<_> = found[0].iter().map(|found| found.item).collect();
@@ -562,18 +586,11 @@ fn a_further_model_of_another_catalog_is_refused() {
     ids.reverse();
     let reversed = Catalog::from_ids(ids).unwrap();
     let device = Default::default();
-    let data = || StageData::new(&one, TrainingSequences::all(&one), catalog.clone()).unwrap();
+    let data = || StageData::from(one.training_data());
     let of = |catalog: Catalog| {
         let config = Gru4RecConfig::new().with_dim(4);
         let model = config.init::<Flex>(catalog.len(), 1, &device).unwrap();
-        StageModel::of_run(
-            GruRun {
-                config,
-                model,
-                catalog,
-            },
-            device,
-        )
+        StageModel::from_run(GruRun::new(config, model, catalog))
     };
     assert!(data().with_further_model("x", of(catalog.clone())).is_ok());
     let refused = data()
@@ -589,11 +606,10 @@ fn further_models_that_cannot_be_are_errors() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
     let dataset = dataset(1);
-    let sequences = TrainingSequences::all(&dataset);
-    let data = StageData::new(&dataset, sequences, dataset.catalog().clone()).unwrap();
+    let data = StageData::from(dataset.training_data());
     let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
     plan.channels = vec![PlannedChannel::new("hstu", ChannelKind::Model).with_model("hstu")];
-    let save = |data: StageData| plan.save(&path, &run(&dataset, 1), data, &Default::default());
+    let save = |data: StageData| plan.save(&path, &run(&dataset, 1), data);
     let unknown = save(data.clone()).unwrap_err();
     assert!(
         matches!(&unknown, Error::InvalidValue { field: "model", .. }),
@@ -602,7 +618,7 @@ fn further_models_that_cannot_be_are_errors() {
     // A model whose settings are not known could not be read again.
     let items = dataset.catalog().len();
     let model = Gru4RecConfig::new().init::<Flex>(items, 1, &Default::default());
-    let model = StageModel::new::<Flex, _>(model.unwrap(), Default::default());
+    let model = StageModel::new::<Flex, _>(model.unwrap());
     let nameless = data.clone().with_further_model("hstu", model).unwrap();
     let refused = save(nameless).unwrap_err();
     assert!(matches!(refused, Error::NothingLeft { .. }), "{refused}");

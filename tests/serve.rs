@@ -19,10 +19,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use seqrec::channels::{MarkovChain, Popularity};
-use seqrec::data::{
-    Dataset, Features, Filters, Interaction, Interactions, ItemIndex, TrainingSequences,
-};
+use seqrec::channels::{MarkovChainConfig, PopularityConfig};
+use seqrec::data::{Dataset, Features, Filters, Interaction, Interactions, ItemIndex};
 use seqrec::engine::{EngineConfig, RecallEngine};
 use seqrec::recall::{ChannelWeight, Fusion, RecallStage};
 use seqrec::store::{ServedStage, StageData};
@@ -47,11 +45,10 @@ impl Running {
     fn with_bounds(limits: Limits, bounds: Bounds) -> Self {
         Self::of(limits, bounds, || {
             let data = support::data();
-            let (sequences, catalog) = (data.sequences(), data.catalog());
-            let markov = MarkovChain::fit(sequences, catalog)?;
+            let markov = MarkovChainConfig::new().fit(&data)?;
             let stage = RecallStage::new(Fusion::RECIPROCAL_RANK, 10)?
                 .channel("markov", markov, ChannelWeight::default())?
-                .fallback(Popularity::new(catalog));
+                .fallback(PopularityConfig::new().fit(&data)?);
             Ok(ServedStage::new(stage, data))
         })
     }
@@ -206,22 +203,21 @@ fn a_users_features_are_given_by_name() {
         .into_iter()
         .collect();
     let dataset = Dataset::new(log, Filters::default()).unwrap();
-    let features = Features::of_users(&dataset, [("anna".into(), ["child", "member"])]);
+    let features = Features::from_user_tags(&dataset, [("anna".into(), ["child", "member"])]);
     let dataset = dataset.with_user_features(features).unwrap();
     let service = Running::of(Limits::default(), Bounds::default(), move || {
         // Says which features a user has: the first and the second item, or the third for none.
         let echo = Told(Arc::new(|user| {
-            let known = user.history().features().iter().zip(1..);
+            let known = user.features().iter().zip(1..);
             let has = known.filter(|(value, _)| **value > 0.0);
             let items: Vec<_> = has.map(|(_, item)| ItemIndex::new(item)).collect();
-            Ok(if user.history().features().is_empty() {
+            Ok(if user.features().is_empty() {
                 vec![ItemIndex::new(3)]
             } else {
                 items
             })
         }));
-        let sequences = TrainingSequences::all(&dataset);
-        let data = StageData::new(&dataset, sequences, dataset.catalog().clone())?;
+        let data = StageData::from(dataset.training_data());
         let stage = RecallStage::new(Fusion::RECIPROCAL_RANK, 10)?;
         let stage = stage.channel("echo", echo, ChannelWeight::default())?;
         Ok(ServedStage::new(stage, data))

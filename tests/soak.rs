@@ -22,7 +22,7 @@ use rand_chacha::ChaCha8Rng;
 use seqrec::backend::Flex;
 use seqrec::channels::{ItemNeighborsConfig, PopularityConfig};
 use seqrec::data::synthetic::Synthetic;
-use seqrec::data::{Dataset, Filters, TrainingSequences};
+use seqrec::data::{Dataset, Filters};
 use seqrec::engine::{EngineConfig, RecallEngine};
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
 use seqrec::recall::{Fusion, HistoryItems};
@@ -35,11 +35,7 @@ fn save(path: &Path, dataset: &Dataset, seed: u64) {
     let config = Gru4RecConfig::new().with_dim(16);
     let catalog = dataset.catalog().clone();
     let model = config.init::<Flex>(catalog.len(), seed, &Default::default());
-    let run = Run::<Flex, _> {
-        config,
-        model: model.unwrap(),
-        catalog: catalog.clone(),
-    };
+    let run = Run::<Flex, _>::new(config, model.unwrap(), catalog.clone());
     let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
     plan.channels = vec![
         PlannedChannel::new("u2i", ChannelKind::Model),
@@ -61,9 +57,8 @@ fn save(path: &Path, dataset: &Dataset, seed: u64) {
     plan.fallback = Some(ChannelKind::Popularity {
         settings: PopularityConfig::new(),
     });
-    let sequences = TrainingSequences::all(dataset);
-    let data = StageData::new(dataset, sequences, catalog).unwrap();
-    plan.save(path, &run, data, &Default::default()).unwrap();
+    let data = StageData::from(dataset.training_data());
+    plan.save(path, &run, data).unwrap();
 }
 
 /// What this process has in memory, in MB.

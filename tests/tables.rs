@@ -245,11 +245,7 @@ fn tables_of_half_precision_are_so_in_memory_on_disk_and_after_a_warm_start() {
             trainer = trainer.warm_start(start);
         }
         let trained = trainer.fit(model, &split, &device).unwrap();
-        Run {
-            config,
-            model: trained.model,
-            catalog: split.catalog().clone(),
-        }
+        Run::new(config, trained.model, split.catalog().clone())
     };
     let single = train(gru(sampled()), None);
     let run = train(half(), None);
@@ -259,20 +255,20 @@ fn tables_of_half_precision_are_so_in_memory_on_disk_and_after_a_warm_start() {
         let read = Run::<Flex, Gru4RecConfig>::load(folder.path().join("run"), &device).unwrap();
         assert_eq!(read.config, run.config);
         assert_eq!(
-            read.model.embedding.val().dtype(),
-            run.model.embedding.val().dtype()
+            read.model.embedding.kept().dtype(),
+            run.model.embedding.kept().dtype()
         );
         assert_eq!(item_vectors(&read.model), item_vectors(&run.model));
         let weights = folder.path().join("run/v000001/weights.safetensors");
         std::fs::metadata(weights).unwrap().len()
     };
     let saved = size(&single) - size(&run);
-    let [rows, dim] = run.model.embedding.dims();
+    let [rows, dim] = run.model.embedding.kept().dims();
     assert!(
         saved.abs_diff(2 * (rows * dim) as u64) < 64,
         "{saved} bytes"
     );
-    assert_eq!(run.model.embedding.val().dtype(), DType::F16);
+    assert_eq!(run.model.embedding.kept().dtype(), DType::F16);
     // From either precision to the other.
     for (from, to, kind) in [
         (&run, gru(sampled()), DType::F32),
@@ -280,7 +276,7 @@ fn tables_of_half_precision_are_so_in_memory_on_disk_and_after_a_warm_start() {
     ] {
         let start = WarmStart::new(&from.model, &from.catalog);
         let warm = train(to, Some(start));
-        assert_eq!(warm.model.embedding.val().dtype(), kind);
+        assert_eq!(warm.model.embedding.kept().dtype(), kind);
     }
 }
 

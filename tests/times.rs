@@ -73,7 +73,11 @@ fn times_of_two_units_are_refused_by_line_with_both_names() {
         // Left out, it is counted, and the unit is that of the rest.
         let log = november_and(odd).bad_rows(BadRows::Skip).read().unwrap();
         assert_eq!((log.len(), log.skipped_rows()), (5, 1), "{odd}");
-        assert_eq!(TimeUnit::of_times(log.times()), TimeUnit::Seconds, "{odd}");
+        assert_eq!(
+            TimeUnit::from_times(log.times()),
+            TimeUnit::Seconds,
+            "{odd}"
+        );
         Dataset::new(log, Filters::default()).unwrap();
     }
     // Most are in milliseconds: the date is the one that is odd.
@@ -113,7 +117,7 @@ fn the_unit_goes_by_the_bulk_of_times() {
         (TimeUnit::Seconds, vec![1.7e9, 1.8e9, 253_402_300_799.0]),
         (TimeUnit::Milliseconds, vec![1.7e9, 1.7e12, 1.8e12]),
     ] {
-        assert_eq!(TimeUnit::of_times(&times), unit, "{times:?}");
+        assert_eq!(TimeUnit::from_times(&times), unit, "{times:?}");
     }
     for unit in [
         TimeUnit::Seconds,
@@ -121,17 +125,17 @@ fn the_unit_goes_by_the_bulk_of_times() {
         TimeUnit::Microseconds,
         TimeUnit::Nanoseconds,
     ] {
-        assert_eq!(TimeUnit::of_times(&[0.0, unit.now()]), unit);
+        assert_eq!(TimeUnit::from_times(&[0.0, unit.now()]), unit);
         of_columns(&[unit.now(); 4]).unwrap();
     }
     // Numbers that rise from small ones are times of one unit where all of them can be.
     let rising = |power| {
         let times: Vec<f64> = (0..1_000).map(|row| f64::from(row).powi(power)).collect();
-        TimeUnit::of_times(&times.iter().map(|time| time * 1e6).collect::<Vec<_>>())
+        TimeUnit::from_times(&times.iter().map(|time| time * 1e6).collect::<Vec<_>>())
     };
     assert_eq!([rising(1), rising(3)], [TimeUnit::Seconds, TimeUnit::Order]);
     assert_eq!(
-        TimeUnit::of_times(&[TimeUnit::Order.now()]),
+        TimeUnit::from_times(&[TimeUnit::Order.now()]),
         TimeUnit::Seconds
     );
 }

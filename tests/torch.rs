@@ -99,11 +99,7 @@ fn what_was_loaded_is_kept_like_any_model() {
     let catalog = Catalog::from_ids((1..=7).map(|id| id.into())).unwrap();
     let config = model.config().clone();
     assert_eq!(config.max_len, 9);
-    let run = Run::<Flex, _> {
-        config,
-        model,
-        catalog,
-    };
+    let run = Run::<Flex, _>::new(config, model, catalog);
     run.save(folder.path().join("run")).unwrap();
     let run: Run<Flex, Gru4RecConfig> =
         Run::load(folder.path().join("run"), &Default::default()).unwrap();

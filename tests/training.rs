@@ -7,19 +7,21 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 use seqrec::backend::{Autodiff, Backend, Flex, NdArray};
 use seqrec::burn;
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
     Batcher, Dataset, Filters, Interaction, Interactions, Protocol, Seen, SequenceBatch,
-    SequenceStore, Split, TargetCounts, Targets, TrainingBatch, TrainingSequences,
+    SequenceStore, Split, TargetCounts, Targets, TrainingBatch, TrainingData,
 };
 use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex};
+use seqrec::model::parts::Dropout;
 use seqrec::model::{
-    Gru4Rec, Gru4RecConfig, Objective, RecallerConfig, SequenceRecaller, Similarity,
+    Gru4Rec, Gru4RecConfig, ItemTable, Objective, RecallerConfig, SequenceRecaller, Similarity,
 };
-use seqrec::retrieve::{Evaluation, item_vectors};
+use seqrec::recall::{Evaluation, VectorChannel};
+use seqrec::retrieve::item_vectors;
 use seqrec::train::{
     CsvLog, EpochReport, Schedule, StepReport, StopReason, Trained, Trainer, TrainerConfig,
     TrainingObserver, TrainingPlan,
@@ -70,12 +72,11 @@ fn on_one_thread<R: Send>(work: impl FnOnce() -> R + Send) -> R {
 
 /// What must be the same: everything but the clock.
 fn comparable(epochs: &[EpochReport]) -> Vec<EpochReport> {
-    let timeless = |epoch: &EpochReport| EpochReport {
-        seconds: 0.0,
-        waited_seconds: 0.0,
-        ..epoch.clone()
-    };
-    epochs.iter().map(timeless).collect()
+    let mut timeless = epochs.to_vec();
+    for epoch in &mut timeless {
+        (epoch.seconds, epoch.waited_seconds) = (0.0, 0.0);
+    }
+    timeless
 }
 
 fn weights<B: Backend>(model: &Gru4Rec<B>) -> Vec<f32> {
@@ -88,15 +89,12 @@ fn training_beats_popularity<B: Backend>() {
     let trained = fit::<B>(&split, Trainer::new(config().with_epochs(30))).unwrap();
     let first = trained.epochs.first().unwrap();
     assert!(trained.epochs.last().unwrap().loss < first.loss - 0.5);
-    let device = B::Device::default();
     let index = FlatIndex::new(&item_vectors(&trained.model)).unwrap();
     let report = Evaluation::new(&[10], Seen::Keep)
         .run(
-            &trained.model,
-            &index,
+            &VectorChannel::from_model(trained.model.clone(), index),
             &split.test,
             split.catalog(),
-            &device,
         )
         .unwrap();
     let mut popular = seqrec::eval::Scorer::new(split.catalog(), &[10]).unwrap();
@@ -165,10 +163,9 @@ fn of_lengths(lengths: &[usize]) -> Dataset {
 fn targets_of(batcher: &Batcher, epoch: usize) -> Vec<(u32, usize)> {
     let mut found = Vec::new();
     let mut batches = 0;
-    for batch in batcher.epoch_in_place(epoch) {
-        let batch = batch.to_device::<Flex>(&Default::default());
+    for batch in batcher.epoch::<Flex>(epoch, &Default::default()) {
         let [_, len] = batch.histories.items.dims();
-        let numbers = |of: Tensor<Flex, 1, burn::tensor::Int>| of.into_data().to_vec::<i32>();
+        let numbers = |of: Tensor<Flex, 1, Int>| of.into_data().to_vec::<i32>();
         let positions = numbers(batch.positions).unwrap();
         let targets = numbers(batch.targets).unwrap();
         let seen = positions
@@ -183,8 +180,8 @@ fn targets_of(batcher: &Batcher, epoch: usize) -> Vec<(u32, usize)> {
 }
 
 /// The places of targets with an item before them, in order of items.
-fn all_targets(sequences: &TrainingSequences) -> Vec<(u32, usize)> {
-    let mut all: Vec<(u32, usize)> = (sequences.iter())
+fn all_targets(data: &TrainingData) -> Vec<(u32, usize)> {
+    let mut all: Vec<(u32, usize)> = (data.sequences().item_lists())
         .flat_map(|items| items.iter().enumerate().skip(1))
         .map(|(place, item)| (item.get(), place))
         .collect();
@@ -199,12 +196,12 @@ const LENGTHS: [usize; 6] = [57, 1, 3, 12, 101, 2];
 #[test]
 fn over_epochs_every_position_of_a_long_sequence_is_a_target() {
     let dataset = of_lengths(&LENGTHS);
-    let sequences = TrainingSequences::all(&dataset);
+    let sequences = dataset.training_data();
     let all = all_targets(&sequences);
     for max_len in [1, 2, 3, 10, 55, 56, 57, 99, 100, 500] {
         let batcher = Batcher::new(&sequences, 3, max_len, Targets::All, 7).unwrap();
         for batcher in [batcher.clone().windows(2), batcher] {
-            let counts = batcher.target_counts(dataset.catalog().len());
+            let counts = batcher.target_counts();
             let mut found = Vec::new();
             for epoch in 0..1_000 {
                 let targets = targets_of(&batcher, epoch);
@@ -233,14 +230,14 @@ fn over_epochs_every_position_of_a_long_sequence_is_a_target() {
 #[test]
 fn each_epoch_of_prefixes_or_sessions_side_by_side_has_every_target_once() {
     let dataset = of_lengths(&LENGTHS);
-    let sequences = TrainingSequences::all(&dataset);
+    let sequences = dataset.training_data();
     for targets in [Targets::EveryPrefix, Targets::SessionParallel] {
         for max_len in [1, 10, 500] {
             let batcher = Batcher::new(&sequences, 3, max_len, targets, 7).unwrap();
             let found = targets_of(&batcher, 1);
             let items = found.iter().map(|(item, _)| item);
             assert!(items.eq(all_targets(&sequences).iter().map(|(item, _)| item)));
-            let counts = batcher.target_counts(dataset.catalog().len());
+            let counts = batcher.target_counts();
             assert_eq!((counts.per_epoch, counts.all, counts.never), (170, 170, 0));
         }
     }
@@ -249,7 +246,7 @@ fn each_epoch_of_prefixes_or_sessions_side_by_side_has_every_target_once() {
 #[test]
 fn random_targets_reach_every_position_in_the_end() {
     let dataset = of_lengths(&[30, 3, 12]);
-    let sequences = TrainingSequences::all(&dataset);
+    let sequences = dataset.training_data();
     let targets = Targets::OneRandom { minimum_history: 4 };
     let batcher = Batcher::new(&sequences, 2, 5, targets, 7).unwrap();
     let mut found: Vec<(u32, usize)> = (0..300)
@@ -258,7 +255,7 @@ fn random_targets_reach_every_position_in_the_end() {
     found.sort_unstable();
     found.dedup();
     assert_eq!(found.len(), 26 + 8);
-    let counts = batcher.target_counts(dataset.catalog().len());
+    let counts = batcher.target_counts();
     assert_eq!((counts.per_epoch, counts.all, counts.never), (2, 42, 8));
     assert_eq!((counts.items, counts.items_never), (45, 11));
     assert_eq!(
@@ -280,7 +277,12 @@ impl TrainingObserver for Told {
 #[test]
 fn training_says_before_it_begins_how_many_targets_it_has() {
     let split = split(Protocol::LeaveOneOut);
-    let positions: usize = split.train.iter().map(|items| items.len() - 1).sum();
+    let positions: usize = split
+        .train
+        .sequences()
+        .item_lists()
+        .map(|items| items.len() - 1)
+        .sum();
     for targets in [Targets::All, Targets::ONE_RANDOM] {
         let told = Rc::default();
         let config = config().with_epochs(1).with_targets(targets);
@@ -310,7 +312,13 @@ fn training_on_a_store_is_that_on_the_data_set_in_memory() {
     on_one_thread(|| {
         let [stored, known] = [store.dataset(), &memory].map(|dataset| {
             let split = Split::new(dataset, Protocol::LeaveOneOut).unwrap();
-            assert!(split.train.iter().any(|items| items.len() > 30));
+            assert!(
+                split
+                    .train
+                    .sequences()
+                    .item_lists()
+                    .any(|items| items.len() > 30)
+            );
             let config = config().with_epochs(2).with_window(Some(20));
             fit::<Flex>(&split, Trainer::new(config)).unwrap()
         });
@@ -679,7 +687,7 @@ fn divergence_names_epoch_and_step_and_keeps_the_checkpoint() {
     fit::<Flex>(&split, trainer(config().with_epochs(1))).unwrap();
     // A model whose weights are not numbers has a loss that is none.
     let mut broken = model::<Autodiff<Flex>>(&split);
-    broken.embedding = broken.embedding.map(|table| table.mul_scalar(f32::NAN));
+    broken.embedding = ItemTable::new(broken.embedding.kept().mul_scalar(f32::NAN));
     let error = Trainer::new(config())
         .fit(broken, &split, &Default::default())
         .unwrap_err();
@@ -712,12 +720,17 @@ impl<B: Backend> SequenceRecaller<B> for Faulty<B> {
         self.sound.config()
     }
 
-    fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
-        self.sound.encode(histories)
+    fn items(&self) -> &ItemTable<B> {
+        self.sound.items()
     }
 
-    fn item_embeddings(&self) -> Tensor<B, 2> {
-        self.sound.item_embeddings()
+    fn states(
+        &self,
+        histories: &SequenceBatch<B>,
+        positions: Tensor<B, 1, Int>,
+        dropout: Dropout,
+    ) -> Tensor<B, 3> {
+        self.sound.states(histories, positions, dropout)
     }
 
     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
@@ -735,7 +748,7 @@ fn divergence_after_an_epoch_keeps_the_best_weights() {
     let device = Default::default();
     let plan = config().with_epochs(1);
     let first = fit::<Flex>(&split, Trainer::new(plan)).unwrap();
-    let steps = split.train.len().div_ceil(config().batch_size);
+    let steps = split.train.sequences().len().div_ceil(config().batch_size);
     let model = Faulty {
         sound: model::<Autodiff<Flex>>(&split),
         steps_left: Arc::new(AtomicUsize::new(steps + 2)),
@@ -804,12 +817,17 @@ impl<B: Backend> SequenceRecaller<B> for Leaping<B> {
         self.sound.config()
     }
 
-    fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
-        self.sound.encode(histories)
+    fn items(&self) -> &ItemTable<B> {
+        self.sound.items()
     }
 
-    fn item_embeddings(&self) -> Tensor<B, 2> {
-        self.sound.item_embeddings()
+    fn states(
+        &self,
+        histories: &SequenceBatch<B>,
+        positions: Tensor<B, 1, Int>,
+        dropout: Dropout,
+    ) -> Tensor<B, 3> {
+        self.sound.states(histories, positions, dropout)
     }
 
     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
@@ -826,7 +844,7 @@ impl<B: Backend> SequenceRecaller<B> for Leaping<B> {
 #[test]
 fn small_data_are_given_steps_before_patience_ends() {
     let split = split(Protocol::LeaveOneOut);
-    let steps = split.train.len().div_ceil(config().batch_size);
+    let steps = split.train.sequences().len().div_ceil(config().batch_size);
     let config = config()
         .with_epochs(50)
         .with_patience(3)
@@ -904,11 +922,9 @@ fn the_graph_finds_what_the_exact_search_finds() {
     let found = |index: &dyn VectorIndex| {
         Evaluation::new(&[10], Seen::Exclude)
             .run(
-                &trained.model,
-                index,
+                &VectorChannel::from_model(trained.model.clone(), index),
                 &split.test,
                 split.catalog(),
-                &Default::default(),
             )
             .unwrap()
             .get("recall@10".parse().unwrap())

@@ -77,16 +77,16 @@ fn indexes_give_back_what_they_keep() {
 fn tables_of_indexes_are_those_of_their_items() {
     let vectors = vectors();
     let catalog = Catalog::from_ids((1..98).map(ExternalId::from)).unwrap();
-    let all = VectorTable::of_items(&catalog, vectors.view()).unwrap();
+    let all = VectorTable::from_items(&catalog, vectors.view()).unwrap();
     assert_eq!(all.vectors(), vectors.slice(s![1.., ..]));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("index");
     let graph = HnswIndex::new(vectors.view(), &HnswConfig::new()).unwrap();
     graph.save(&path, catalog.fingerprint()).unwrap();
     let opened = AnyIndex::open(&path, catalog.fingerprint()).unwrap();
-    assert_eq!(VectorTable::of_index(&catalog, &opened).unwrap(), all);
+    assert_eq!(VectorTable::from_index(&catalog, &opened).unwrap(), all);
     graph.remove(ItemIndex::new(2)).unwrap();
-    let fewer = VectorTable::of_index(&catalog, &graph).unwrap();
+    let fewer = VectorTable::from_index(&catalog, &graph).unwrap();
     assert_eq!((fewer.ids().len(), fewer.ids()[1].clone()), (96, 3.into()));
     assert_eq!(fewer.vectors().row(1), vectors.row(3));
     assert_eq!(graph.len(), 96);

@@ -5,17 +5,16 @@ use std::collections::BTreeMap;
 use burn::config::Config;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::nn::Embedding;
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend as BurnBackend;
-use seqrec::backend::{Autodiff, Backend, Flex, select_rows};
+use burn::tensor::{Int, Tensor};
+use seqrec::backend::{Autodiff, Backend, Flex};
 use seqrec::data::{
     Dataset, Features, Filters, Interaction, Interactions, Protocol, SequenceBatch, Split,
-    TrainingBatch,
 };
-use seqrec::model::parts::{Weights, at_positions};
+use seqrec::model::parts::{Dropout, Weights, at_positions};
 use seqrec::model::{
-    Gru4RecConfig, InputEmbedding, MODEL_NAMES, ModelVisitor, Objective, RecallerConfig,
-    SasRecConfig, SequenceRecaller, TrainableConfig, TwoTowerConfig, visit_model,
+    Description, Gru4RecConfig, InputEmbedding, ItemTable, MODEL_NAMES, ModelVisitor, Objective,
+    RecallerConfig, SasRecConfig, SequenceRecaller, TrainableConfig, TwoTowerConfig, visit_model,
 };
 use seqrec::retrieve::item_vectors;
 use seqrec::train::{
@@ -46,7 +45,7 @@ fn split(users: usize, items: usize, first: usize, step: usize) -> Split {
 
 /// The same with a feature of users for each of these tags.
 fn with_tags(dataset: Dataset, tags: &[&str]) -> Split {
-    let features = Features::of_users(&dataset, tagged("user", 40, tags));
+    let features = Features::from_user_tags(&dataset, tagged("user", 40, tags));
     let dataset = dataset.with_user_features(features).unwrap();
     Split::new(&dataset, Protocol::LeaveOneOut).unwrap()
 }
@@ -116,7 +115,7 @@ fn vectors_follow_their_items_and_weights_stay() {
     let after = fit(&gru(), trainer().warm_start(start), &new, 2).unwrap();
     let cold = fit(&gru(), trainer(), &new, 2).unwrap().model;
     let inputs = |model: &seqrec::model::Gru4Rec<Flex>| {
-        let table = model.input_embedding.as_ref().unwrap().val();
+        let table = model.input_embedding.as_ref().unwrap().kept();
         let shape = table.dims();
         let values = table.into_data().to_vec::<f32>().unwrap();
         ndarray::Array2::from_shape_vec(shape, values).unwrap()
@@ -175,7 +174,7 @@ fn new_items_begin_where_they_are_told() {
     let id = "item 22".into();
     let item = new.catalog().index_of(&id).unwrap();
     let mut near = Vec::new();
-    for sequence in new.train.iter() {
+    for sequence in new.train.sequences().item_lists() {
         for place in (0..sequence.len()).filter(|&place| sequence[place] == item) {
             let around = [place.checked_sub(1), Some(place + 1)]
                 .into_iter()
@@ -208,7 +207,7 @@ fn new_items_begin_where_they_are_told() {
 
     let tags = [(7, "red"), (9, "red"), (22, "red"), (23, "unheard of")];
     let tags = tags.map(|(item, tag)| (format!("item {item}").into(), vec![tag]));
-    let features = Features::of_items(new.catalog(), tags);
+    let features = Features::from_item_tags(new.catalog(), tags);
     let found = after(NewItems::Features(features)).unwrap();
     let red: Vec<_> = [7, 9]
         .map(|item| {
@@ -223,7 +222,7 @@ fn new_items_begin_where_they_are_told() {
     for item in [23, 24] {
         assert_eq!(vector(&found, &new, item), vector(&noise, &new, item));
     }
-    let of_the_old = Features::of_items(
+    let of_the_old = Features::from_item_tags(
         split(40, 30, 0, 1).catalog(),
         [("item 7".into(), vec!["red"])],
     );
@@ -372,10 +371,10 @@ impl TrainingObserver for StopsAtOnce {
     }
 }
 
-/// A model of one's own: the last item's vector.
+/// A model of your own: the last item's vector.
 #[derive(Config, Debug)]
 struct LastItemConfig {
-    /// Whether item vectors are in burn's `Embedding`, which calls them `weight`.
+    /// Whether items are seen by the vectors of burn's `Embedding`.
     in_embedding: bool,
     #[config(default = "Objective::cosine(0.1)")]
     objective: Objective,
@@ -383,8 +382,8 @@ struct LastItemConfig {
 
 #[derive(Module, Debug)]
 struct LastItem<B: BurnBackend> {
-    items: Option<Embedding<B>>,
-    vectors: Option<Param<Tensor<B, 2>>>,
+    items: ItemTable<B>,
+    seen: Option<Embedding<B>>,
     #[module(skip)]
     config: LastItemConfig,
 }
@@ -393,42 +392,19 @@ impl RecallerConfig for LastItemConfig {
     type Recaller<B: Backend> = LastItem<B>;
     const NAME: &'static str = "last_item";
 
-    fn validate(&self) -> Result<()> {
-        self.objective.validate(None)
-    }
-
-    fn objective(&self) -> &Objective {
-        &self.objective
-    }
-
-    fn max_len(&self) -> usize {
-        8
+    fn describe(&self) -> Description<'_> {
+        Description::new(&self.objective, 8)
     }
 
     fn build<B: Backend>(&self, items: usize, weights: &mut Weights<'_, B>) -> LastItem<B> {
-        let weight = weights.items(items, 6);
-        let (items, vectors) = match self.in_embedding {
-            true => (Some(Embedding { weight }), None),
-            false => (None, Some(weight)),
-        };
+        let seen = (self.in_embedding).then(|| Embedding {
+            weight: weights.normal(items + 1, 6, 1.0),
+        });
         LastItem {
-            items,
-            vectors,
+            items: weights.items(items, 6),
+            seen,
             config: self.clone(),
         }
-    }
-}
-
-impl<B: Backend> LastItem<B> {
-    fn table(&self) -> &Param<Tensor<B, 2>> {
-        let embedding = self.items.as_ref().map(|items| &items.weight);
-        embedding.or(self.vectors.as_ref()).unwrap()
-    }
-
-    fn states(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
-        let [batch, len] = histories.items.dims();
-        let items = histories.items.clone().reshape([batch * len]);
-        select_rows(self.table().val(), items).reshape([batch, len, 6])
     }
 }
 
@@ -439,24 +415,29 @@ impl<B: Backend> SequenceRecaller<B> for LastItem<B> {
         &self.config
     }
 
-    fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
-        at_positions(self.states(histories), histories.last_positions()).unsqueeze_dim(1)
+    fn items(&self) -> &ItemTable<B> {
+        &self.items
     }
 
-    fn item_embeddings(&self) -> Tensor<B, 2> {
-        self.table().val()
-    }
-
-    fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
-        let users = at_positions(self.states(&batch.histories), batch.positions.clone());
-        self.config.objective.mean_loss(users, self.table(), batch)
+    fn states(
+        &self,
+        histories: &SequenceBatch<B>,
+        positions: Tensor<B, 1, Int>,
+        _: Dropout,
+    ) -> Tensor<B, 3> {
+        let items = histories.items.clone();
+        let states = match &self.seen {
+            Some(seen) => seen.forward(items),
+            None => self.items.lookup(items),
+        };
+        at_positions(states, positions).unsqueeze_dim(1)
     }
 }
 
-/// What may be a table of items or of anything else is not copied row for row, by which each item
+/// What grows with the catalog and is no table of items is not copied row for row, by which each item
 /// would begin with the vector of another.
 #[test]
-fn weights_that_may_or_may_not_be_of_items_are_refused() {
+fn weights_of_items_in_no_table_of_items_are_refused() {
     let (old, new) = (old_split(), new_split());
     assert_eq!(old.catalog().len(), new.catalog().len());
     let warm = |in_embedding, split: &Split| {
@@ -468,16 +449,16 @@ fn weights_that_may_or_may_not_be_of_items_are_refused() {
     };
     let refused = warm(true, &new).unwrap_err().to_string();
     assert!(
-        refused.contains("items.weight [21, 6]") && refused.contains("Param<Tensor<B, 2>>"),
+        refused.contains("seen.weight [21, 6]") && refused.contains("ItemTable"),
         "{refused}"
     );
     // So they are where the catalog has grown, which makes the model no other one.
     let refused = warm(true, &split(40, 23, 0, 1)).unwrap_err().to_string();
     assert!(
-        refused.contains("items.weight [24, 6]") && refused.contains("Param<Tensor<B, 2>>"),
+        refused.contains("seen.weight [24, 6]") && refused.contains("ItemTable"),
         "{refused}"
     );
-    // A table under a name of its own is one of items.
+    // A table of items is one, whatever its name.
     let [before, after] = warm(false, &new).unwrap();
     assert_eq!(vector(&before, &old, 9), vector(&after, &new, 9));
     assert_ne!(before.row(1), after.row(1));
@@ -486,10 +467,11 @@ fn weights_that_may_or_may_not_be_of_items_are_refused() {
     assert_eq!(before, after);
 }
 
-/// A model of one's own that has the settings of one of this crate.
+/// A model of your own that has the settings of one of this crate.
 #[derive(Module, Debug)]
 struct Reuses<B: BurnBackend> {
-    items: Embedding<B>,
+    items: ItemTable<B>,
+    seen: Embedding<B>,
     #[module(skip)]
     config: Gru4RecConfig,
 }
@@ -501,19 +483,18 @@ impl<B: Backend> SequenceRecaller<B> for Reuses<B> {
         &self.config
     }
 
-    fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
-        let [batch, len] = histories.items.dims();
-        let items = histories.items.clone().reshape([batch * len]);
-        let states = select_rows(self.items.weight.val(), items).reshape([batch, len, 6]);
-        at_positions(states, histories.last_positions()).unsqueeze_dim(1)
+    fn items(&self) -> &ItemTable<B> {
+        &self.items
     }
 
-    fn item_embeddings(&self) -> Tensor<B, 2> {
-        self.items.weight.val()
-    }
-
-    fn loss(&self, _: &TrainingBatch<B>) -> Tensor<B, 1> {
-        unimplemented!("it is not trained here")
+    fn states(
+        &self,
+        histories: &SequenceBatch<B>,
+        positions: Tensor<B, 1, Int>,
+        _: Dropout,
+    ) -> Tensor<B, 3> {
+        let states = self.seen.forward(histories.items.clone());
+        at_positions(states, positions).unsqueeze_dim(1)
     }
 }
 
@@ -522,26 +503,93 @@ impl<B: Backend> SequenceRecaller<B> for Reuses<B> {
 fn settings_of_this_crate_make_no_model_of_it() {
     let (old, new) = (old_split(), new_split());
     let device = Default::default();
-    let model = |split: &Split| Reuses::<Train> {
-        items: Embedding {
-            weight: Weights::new(1, &device)
-                .unwrap()
-                .items(split.catalog().len(), 6),
-        },
-        config: gru(),
+    let model = |split: &Split| {
+        let (items, mut weights) = (split.catalog().len(), Weights::new(1, &device).unwrap());
+        Reuses::<Train> {
+            items: weights.items(items, 6),
+            seen: Embedding {
+                weight: weights.normal(items + 1, 6, 1.0),
+            },
+            config: gru(),
+        }
     };
     let start = WarmStart::new(&model(&old), old.catalog());
     let refused = start.apply(model(&new), &new).map(drop).unwrap_err();
     assert!(
-        refused.to_string().contains("items.weight [21, 6]"),
+        refused.to_string().contains("seen.weight [21, 6]"),
         "{refused}"
     );
 }
 
-/// The tensors of a model with a row for each item and padding, by their names.
+/// Another module, which has the name of a table of items.
+mod other {
+    use super::*;
+
+    #[derive(Module, Debug)]
+    pub struct ItemTable<B: BurnBackend> {
+        pub vectors: Param<Tensor<B, 2>>,
+    }
+}
+
+#[derive(Module, Debug)]
+struct Mixed<B: BurnBackend> {
+    first: Option<ItemTable<B>>,
+    layer: Param<Tensor<B, 2>>,
+    more: Vec<ItemTable<B>>,
+    foreign: other::ItemTable<B>,
+}
+
+/// The names of a model's parameters, and whether each is of items.
+#[derive(Default)]
+struct OfItems {
+    path: Vec<String>,
+    of_items: bool,
+    found: Vec<(String, bool)>,
+}
+
+impl ModuleVisitor<Flex> for OfItems {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, container: &str) {
+        self.path.pop();
+        self.of_items = container == ItemTable::<Flex>::CONTAINER;
+    }
+
+    fn visit_float<const D: usize>(&mut self, _: &Param<Tensor<Flex, D>>) {
+        self.found.push((self.path.join("."), self.of_items));
+    }
+}
+
+#[test]
+fn visitors_know_tables_of_items_by_their_type() {
+    let values = || Tensor::<Flex, 2>::zeros([3, 2], &Default::default());
+    let model = Mixed {
+        first: Some(ItemTable::new(values())),
+        layer: Param::from_tensor(values()),
+        more: vec![ItemTable::new(values())],
+        foreign: other::ItemTable {
+            vectors: Param::from_tensor(values()),
+        },
+    };
+    let mut visitor = OfItems::default();
+    model.visit(&mut visitor);
+    let expected = [
+        ("first", true),
+        ("layer", false),
+        ("more.0", true),
+        ("foreign.vectors", false),
+    ];
+    let expected = expected.map(|(name, of_items)| (name.to_owned(), of_items));
+    assert_eq!(visitor.found, expected);
+}
+
+/// The parameters of a model with a row for each item and padding, by their names.
 struct Tables {
     rows: usize,
     path: Vec<String>,
+    container: String,
     found: BTreeMap<String, ndarray::Array2<f32>>,
 }
 
@@ -550,6 +598,7 @@ impl Tables {
         let mut tables = Self {
             rows: split.catalog().len() + 1,
             path: Vec::new(),
+            container: String::new(),
             found: BTreeMap::new(),
         };
         model.visit(&mut tables);
@@ -562,13 +611,20 @@ impl ModuleVisitor<Train> for Tables {
         self.path.push(name.to_owned());
     }
 
-    fn exit_module(&mut self, _name: &str, _container: &str) {
+    fn exit_module(&mut self, _name: &str, container: &str) {
         self.path.pop();
+        self.container = container.to_owned();
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<Train, D>>) {
         let shape = param.dims();
         if shape[0] == self.rows {
+            assert_eq!(
+                self.container,
+                ItemTable::<Train>::CONTAINER,
+                "{:?}",
+                self.path
+            );
             let values = param.val().into_data().iter::<f32>().collect();
             let shape = (self.rows, shape[1..].iter().product());
             let values = ndarray::Array2::from_shape_vec(shape, values).unwrap();
@@ -655,14 +711,15 @@ fn features_are_matched_by_their_names() {
     let new = with_tags(dataset(40, 20, 5, 3), &["city", "area", "age"]);
     let device = Default::default();
     let towers = |split: &Split, tags: &[&str], seed| {
-        let features = Features::of_items(split.catalog(), tagged("item", 30, tags));
+        let features = Features::from_item_tags(split.catalog(), tagged("item", 30, tags));
         let users = split.catalog().user_features().len();
         let config = TwoTowerConfig::new().with_dim(6).with_hidden(5);
         let config = config.with_user_features(users);
         config.init_with_features::<Train>(&features, seed, &device)
     };
     // Tags come in the order of their names.
-    let features = Features::of_items(old.catalog(), tagged("item", 30, &["red", "blue", "old"]));
+    let features =
+        Features::from_item_tags(old.catalog(), tagged("item", 30, &["red", "blue", "old"]));
     assert_eq!(features.names(), ["blue", "old", "red"]);
     let folder = tempfile::tempdir().unwrap();
     let trainer = |config| Trainer::new(config).checkpoints(folder.path().join("checkpoints"));

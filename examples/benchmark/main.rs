@@ -27,7 +27,7 @@ use std::time::Instant;
 use clap::Parser;
 use seqrec::OutputFolder;
 use seqrec::data::{Dataset, Filters, InteractionReader, Protocol, Seen, Split, TimeUnit};
-use seqrec::retrieve::Evaluation;
+use seqrec::recall::Evaluation;
 
 use models::{Context, Fitted};
 use options::{Options, ProtocolName};
@@ -138,7 +138,7 @@ fn measure(
     let evaluation = evaluation(options);
     let catalog = context.split.catalog();
     let start = Instant::now();
-    let test = evaluation.run_channel(fitted.channel.as_ref(), &context.split.test, catalog)?;
+    let test = evaluation.run(fitted.channel.as_ref(), &context.split.test, catalog)?;
     let recall_seconds = start.elapsed().as_secs_f64();
     Ok(Outcome {
         model: name.to_owned(),
@@ -173,7 +173,7 @@ impl ProtocolName {
     fn of(self, dataset: &Dataset) -> Result<Protocol, Box<dyn Error>> {
         let sequences = dataset.sequences();
         let at = |share| sequences.time_quantile(share).ok_or("no interaction");
-        if self == Self::TimeCut && TimeUnit::of_times(&[at(0.5)?]) == TimeUnit::Order {
+        if self == Self::TimeCut && TimeUnit::from_times(&[at(0.5)?]) == TimeUnit::Order {
             let reason = "the file has no times to cut at: they say no more than what came first";
             return Err(reason.into());
         }

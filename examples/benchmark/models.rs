@@ -7,14 +7,15 @@ use std::time::Instant;
 
 use seqrec::backend::{Autodiff, Flex};
 use seqrec::channels::{
-    AlsConfig, BprConfig, EaseConfig, MarkovChain, Popularity, PopularityConfig, SessionKnnConfig,
+    AlsConfig, BprConfig, EaseConfig, MarkovChainConfig, Popularity, PopularityConfig,
+    SessionKnnConfig,
 };
 use seqrec::data::{Seen, Split};
 use seqrec::eval::Report;
 use seqrec::index::FlatIndex;
 use seqrec::model::{MODEL_NAMES, ModelVisitor, TrainableConfig, visit_model};
 use seqrec::recall::{RecallChannel, VectorChannel};
-use seqrec::retrieve::{ModelEncoder, item_vectors};
+use seqrec::retrieve::item_vectors;
 use seqrec::train::{
     EpochReport, ProgressBars, StepReport, Trainer, TrainerConfig, TrainingObserver, TrainingPlan,
 };
@@ -61,25 +62,25 @@ pub fn fit(entry: &Entry, context: &Context<'_>) -> Result<Fitted, Box<dyn Error
         "recent_popularity" => solved(entry, context, || {
             let half_life = number("half_life", 30.0 * 86_400.0);
             let config = PopularityConfig::new().with_half_life(Some(half_life));
-            Ok(config.fit(train, catalog)?)
+            Ok(config.fit(train)?)
         }),
-        "markov" => solved(entry, context, || Ok(MarkovChain::fit(train, catalog)?)),
+        "markov" => solved(entry, context, || Ok(MarkovChainConfig::new().fit(train)?)),
         "session_knn" => solved(entry, context, || {
             let config = config(&SessionKnnConfig::new(), &entry.model)?;
-            Ok(config.fit(train, catalog)?)
+            Ok(config.fit(train)?)
         }),
         "ease" => solved(entry, context, || {
             Ok(EaseConfig::new()
                 .with_regularization(number("regularization", 500.0))
-                .fit(train, catalog)?)
+                .fit(train)?)
         }),
         "als" => solved(entry, context, || {
             let config = config(&AlsConfig::new().with_seed(context.seed), &entry.model)?;
-            Ok(config.fit(train, catalog)?)
+            Ok(config.fit(train)?)
         }),
         "bpr" => solved(entry, context, || {
             let config = config(&BprConfig::new().with_seed(context.seed), &entry.model)?;
-            Ok(config.fit(train, catalog)?)
+            Ok(config.fit(train)?)
         }),
         other => Err(format!("no model is called {other:?}").into()),
     }
@@ -101,7 +102,7 @@ fn solved<C: RecallChannel + 'static>(
     let evaluation = trainer.evaluation();
     let Split { valid, .. } = context.split;
     Ok(Fitted {
-        valid: Some(evaluation.run_channel(&channel, valid, context.split.catalog())?),
+        valid: Some(evaluation.run(&channel, valid, context.split.catalog())?),
         channel: Box::new(channel),
         epochs: 0,
         train_seconds,
@@ -190,11 +191,7 @@ impl ModelVisitor<Train> for Neural<'_> {
             valid: trained.epochs[trained.best_epoch - 1].validation.clone(),
             epochs: trained.epochs.len(),
             train_seconds: trained.train_seconds,
-            channel: Box::new(VectorChannel::<ModelEncoder<Flex, _>, _>::of_model(
-                trained.model,
-                index,
-                device,
-            )),
+            channel: Box::new(VectorChannel::from_model(trained.model, index)),
         })
     }
 }

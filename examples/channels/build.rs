@@ -10,7 +10,7 @@ use seqrec::channels::{
     AlsConfig, ItemNeighborsConfig, PopularityConfig, SessionKnnConfig, SimilarUsersConfig,
 };
 use seqrec::data::movielens::{Movie, Movies};
-use seqrec::data::{Dataset, Features, ItemIndex, Seen, Split, Targets, TrainingSequences};
+use seqrec::data::{Dataset, Features, ItemIndex, Seen, Spans, Split, Targets, TrainingData};
 use seqrec::eval::Metric;
 use seqrec::model::{
     MODEL_NAMES, ModelVisitor, MultiInterestConfig, Objective, RecallerConfig, SequenceRecaller,
@@ -71,7 +71,7 @@ pub fn train<'a, C: TrainableConfig<Autodiff<Flex>>>(
     options: &Options,
 ) -> Result<Trained<'a, C>, Box<dyn Error>> {
     let catalog = split.catalog();
-    let mut data = StageData::new(dataset, split.train.clone(), catalog.clone())?;
+    let mut data = split.train.clone();
     let movies = Movies::beside(&options.file)?;
     if let Some(other) = movies.passed_over() {
         let other = other.display();
@@ -81,14 +81,11 @@ pub fn train<'a, C: TrainableConfig<Autodiff<Flex>>>(
         let Movie { genres, .. } = movies.get(id)?;
         Some((id.clone(), genres.clone()))
     });
-    let tags = Features::of_items(catalog, genres);
+    let tags = Features::from_item_tags(catalog, genres);
     if !tags.names().is_empty() {
         // A user's segment is the genre they took most.
-        let segments = split
-            .train
-            .iter()
-            .map(|items| favorite(items, &tags))
-            .collect();
+        let sequences = split.train.sequences().item_lists();
+        let segments = sequences.map(|items| favorite(items, &tags)).collect();
         data = data.with_segments(segments)?.with_tags(tags)?;
     }
     // Before any time is spent.
@@ -104,8 +101,7 @@ pub fn train<'a, C: TrainableConfig<Autodiff<Flex>>>(
     let start = Instant::now();
     let (config, model) = fit(defaults, split, options)?;
     let train_seconds = start.elapsed().as_secs_f64();
-    let device = Default::default();
-    let data = data.with_model(StageModel::new::<Flex, _>(model.clone(), device))?;
+    let data = StageData::from(data).with_model(StageModel::new::<Flex, _>(model.clone()))?;
     Ok(Trained {
         dataset,
         data,
@@ -128,7 +124,7 @@ fn fit<C: TrainableConfig<Autodiff<Flex>>>(
     )?;
     let device = Default::default();
     let model = config.init::<Autodiff<Flex>>(split.catalog().len(), options.seed, &device)?;
-    let targets = if model.needs_one_target() {
+    let targets = if model.config().describe().one_target {
         Targets::EveryPrefix
     } else {
         Targets::All
@@ -155,12 +151,8 @@ impl ModelVisitor<Autodiff<Flex>> for Further<'_> {
 
     fn visit<C: TrainableConfig<Autodiff<Flex>>>(self, defaults: C) -> Self::Output {
         let (config, model) = fit(&defaults, self.split, self.options)?;
-        let run = Run {
-            config,
-            model,
-            catalog: self.split.catalog().clone(),
-        };
-        Ok(StageModel::of_run(run, Default::default()))
+        let run = Run::new(config, model, self.split.catalog().clone());
+        Ok(StageModel::from_run(run))
     }
 }
 
@@ -180,7 +172,7 @@ fn favorite(items: &[ItemIndex], tags: &Features) -> Vec<String> {
 }
 
 /// Every channel by its name, as a run folder has it.
-fn kinds(data: &StageData) -> seqrec::Result<Vec<(&'static str, ChannelKind)>> {
+fn kinds(data: &TrainingData) -> seqrec::Result<Vec<(&'static str, ChannelKind)>> {
     let recent = HistoryItems::last(20)?.with_decay(0.8)?;
     let all = HistoryItems::last(200)?;
     // Whatever lay between them, and whichever came first.
@@ -212,8 +204,7 @@ fn kinds(data: &StageData) -> seqrec::Result<Vec<(&'static str, ChannelKind)>> {
         (
             "user_cf",
             ChannelKind::SimilarUsers {
-                start: recent,
-                settings: SimilarUsersConfig::new(),
+                settings: SimilarUsersConfig::new(recent),
             },
         ),
         (
@@ -255,7 +246,7 @@ fn kinds(data: &StageData) -> seqrec::Result<Vec<(&'static str, ChannelKind)>> {
             ),
         );
     }
-    if data.tags().is_some() {
+    if data.tags().is_ok() {
         kinds.push((
             "segment",
             ChannelKind::Popularity {
@@ -276,7 +267,7 @@ fn kinds(data: &StageData) -> seqrec::Result<Vec<(&'static str, ChannelKind)>> {
 
 /// The first and the last time, where these say more than an order: a sequence file has none, and
 /// numbers its rows from 0, and a file may have the same one in every row.
-fn span(sequences: &TrainingSequences) -> Option<(f64, f64)> {
+fn span(sequences: &Spans) -> Option<(f64, f64)> {
     let times = || (0..sequences.len()).flat_map(|user| sequences.history(user).times());
     let first = times().copied().reduce(f64::min)?;
     let last = times().copied().reduce(f64::max)?;
@@ -293,7 +284,7 @@ pub fn channels<C: RecallerConfig>(
         options.channels.is_empty() || options.channels.iter().any(|other| other == name)
     };
     let mut channels = Vec::new();
-    let kinds = kinds(&trained.data)?;
+    let kinds = kinds(trained.data.training())?;
     for (name, kind) in kinds.into_iter().filter(|(name, _)| wanted(name)) {
         let start = Instant::now();
         let channel = kind.build(&trained.data)?;
@@ -320,12 +311,8 @@ pub fn channels<C: RecallerConfig>(
         let targets = Targets::EveryPrefix;
         let trainer = trainer(options, split, targets)?;
         let model = trainer.fit(model, split, &device)?.model;
-        let run = Run {
-            config,
-            model,
-            catalog: split.catalog().clone(),
-        };
-        let model = StageModel::of_run(run, device);
+        let run = Run::new(config, model, split.catalog().clone());
+        let model = StageModel::from_run(run);
         channels.push(of_model(INTERESTS, model, trained, start)?);
     }
     for name in further_names(options).filter(|name| wanted(name)) {
@@ -356,9 +343,9 @@ fn of_model<C: RecallerConfig>(
 impl<C: RecallerConfig> Trained<'_, C> {
     /// The segments of users, by their numbers in the data set.
     pub fn segments(&self) -> HashMap<usize, &[String]> {
-        let sequences = self.data.sequences();
-        (0..sequences.len())
-            .map(|sequence| (sequences.user(sequence), self.data.segments(sequence)))
+        let data = self.data.training();
+        (0..data.sequences().len())
+            .map(|place| (data.sequences().user(place), data.segments(place)))
             .collect()
     }
 
@@ -384,14 +371,14 @@ impl<C: RecallerConfig> Trained<'_, C> {
                 plan.channels.push(planned);
             }
         }
-        let all = TrainingSequences::all(self.dataset);
         let catalog = self.dataset.catalog().clone();
-        let mut data = StageData::new(self.dataset, all, catalog.clone())?;
-        if let Some(tags) = self.data.tags() {
-            let sequences = data.sequences().iter();
+        let mut data = self.dataset.training_data();
+        if let Ok(tags) = self.data.training().tags() {
+            let sequences = data.sequences().item_lists();
             let segments = sequences.map(|items| favorite(items, tags)).collect();
             data = data.with_segments(segments)?.with_tags(tags.clone())?;
         }
+        let mut data = StageData::from(data);
         for (channel, _) in channels
             .iter()
             .zip(weights)
@@ -401,12 +388,8 @@ impl<C: RecallerConfig> Trained<'_, C> {
                 data = data.with_further_model(channel.name, model)?;
             }
         }
-        let run = Run::<Flex, _> {
-            config: self.config.clone(),
-            model: self.model.clone(),
-            catalog,
-        };
-        plan.save(path, &run, data, &Default::default())?;
+        let run = Run::<Flex, _>::new(self.config.clone(), self.model.clone(), catalog);
+        plan.save(path, &run, data)?;
         Ok(())
     }
 }

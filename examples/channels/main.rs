@@ -162,7 +162,11 @@ fn run<C: TrainableConfig<Autodiff<Flex>>>(
     let trained = build::train(defaults, &dataset, &split, options)?;
     let channels = build::channels(&trained, &split, options)?;
     if !options.keep_seen {
-        let seen = |case: &Case<'_>| case.labels.iter().any(|label| case.history.contains(label));
+        let seen = |case: &Case<'_>| {
+            case.labels
+                .iter()
+                .any(|label| case.user.items().contains(label))
+        };
         let unreachable = split.test.iter().filter(seen).count();
         if unreachable > 0 {
             println!(

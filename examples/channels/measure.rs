@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::Instant;
 
-use seqrec::data::{Cases, ItemIndex, Seen, Split};
+use seqrec::data::{Case, ItemIndex, Seen, Split, User};
 use seqrec::eval::Scorer;
 use seqrec::index::Filter;
-use seqrec::recall::{RecallChannel, RecallStage, UserContext, WeightLearningConfig};
+use seqrec::recall::{RecallChannel, RecallStage, WeightLearningConfig};
 
 /// How many users are asked for at a time.
 const BATCH: usize = 512;
@@ -53,9 +53,9 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn context(&self, cases: &'a Cases, case: usize) -> UserContext<'a> {
-        let segments = self.segments.get(&cases.get(case).user);
-        UserContext::from(cases.history(case)).in_segments(segments.copied().unwrap_or_default())
+    fn user(&self, case: &Case<'a>) -> User<'a> {
+        let segments = self.segments.get(&case.number);
+        case.user.in_segments(segments.copied().unwrap_or_default())
     }
 
     /// Learns the weights of a fusion on the validation split.
@@ -65,7 +65,7 @@ impl<'a> Judge<'a> {
         config: &WeightLearningConfig,
     ) -> seqrec::Result<f64> {
         let valid = &self.split.valid;
-        stage.learn_weights(valid, config, |case| self.context(valid, case))
+        stage.learn_weights(valid, config, |case| self.user(&case))
     }
 
     pub fn measure(
@@ -79,9 +79,8 @@ impl<'a> Judge<'a> {
         let mut scorer = Scorer::new(self.split.catalog(), &ks)?;
         let mut lists = Vec::with_capacity(cases.len());
         let ask = |range: std::ops::Range<usize>| {
-            let users: Vec<UserContext<'_>> = range.map(|case| self.context(cases, case)).collect();
-            let unseen =
-                |row: usize, item: ItemIndex| !users[row].history().items().contains(&item);
+            let users: Vec<User<'_>> = range.map(|case| self.user(&cases.get(case))).collect();
+            let unseen = |row: usize, item: ItemIndex| !users[row].items().contains(&item);
             let filter = self
                 .seen
                 .is_excluded()

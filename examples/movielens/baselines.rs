@@ -1,11 +1,10 @@
 //! What a model must beat: popularity, the Markov chain and session kNN, which take a second.
 
 use seqrec::Result;
-use seqrec::channels::{MarkovChain, Popularity, SessionKnnConfig};
+use seqrec::channels::{MarkovChainConfig, Popularity, SessionKnnConfig};
 use seqrec::data::Split;
 use seqrec::eval::{Metric, Report};
-use seqrec::recall::RecallChannel;
-use seqrec::retrieve::Evaluation;
+use seqrec::recall::{Evaluation, RecallChannel};
 use serde_json::{Value, json};
 
 /// The channels, by name.
@@ -16,17 +15,14 @@ impl Fitted {
         let (train, catalog) = (&split.train, split.catalog());
         Ok(Self([
             ("popularity", Box::new(Popularity::new(catalog))),
-            ("markov", Box::new(MarkovChain::fit(train, catalog)?)),
-            (
-                "session kNN",
-                Box::new(SessionKnnConfig::new().fit(train, catalog)?),
-            ),
+            ("markov", Box::new(MarkovChainConfig::new().fit(train)?)),
+            ("session kNN", Box::new(SessionKnnConfig::new().fit(train)?)),
         ]))
     }
 
     pub fn measure(&self, evaluation: &Evaluation, split: &Split) -> Result<Baselines> {
         let measure = |(name, channel): &(&'static str, Box<dyn RecallChannel>)| {
-            let report = evaluation.run_channel(channel.as_ref(), &split.test, split.catalog())?;
+            let report = evaluation.run(channel.as_ref(), &split.test, split.catalog())?;
             Ok((*name, report))
         };
         self.0

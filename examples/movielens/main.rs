@@ -29,7 +29,8 @@ use seqrec::eval::{Metric, Report};
 use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, HnswRsIndex, VectorIndex};
 use seqrec::model::{ModelVisitor, RecallerConfig, SequenceRecaller, TrainableConfig, visit_model};
 use seqrec::plot::{MapPoint, draw_map, draw_training_curves, tsne};
-use seqrec::retrieve::{Evaluation, RecallOptions, Retriever, exact_index, item_vectors};
+use seqrec::recall::{Evaluation, RecallRequest, Retriever, VectorChannel};
+use seqrec::retrieve::{exact_index, item_vectors};
 use seqrec::store::Run;
 use seqrec::train::{CsvLog, EpochTable, ProgressBars, StopReason, Trained, Trainer};
 use seqrec::{OutputFolder, Result};
@@ -131,7 +132,7 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
         dataset.users(),
         dataset.catalog().len(),
         dataset.sequences().interactions(),
-        split.train.len(),
+        split.train.sequences().len(),
         split.valid.len(),
         split.test.len(),
         split.too_short,
@@ -143,7 +144,7 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
     }
 
     let model = config.init::<Autodiff<B>>(dataset.catalog().len(), options.seed, &device)?;
-    let trainer_config = options.trainer(model.needs_one_target())?;
+    let trainer_config = options.trainer(model.config().describe().one_target)?;
     let names = (options.k.iter())
         .flat_map(|k| ["recall", "ndcg", "hit_rate"].map(|measure| format!("{measure}@{k}")));
     let shown: Vec<Metric> = names.filter_map(|name| name.parse().ok()).collect();
@@ -184,6 +185,7 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
         let found = index_recall(&model, &index, &vectors, &split, options)?;
         println!("the index finds {found:.4} of the true best");
     }
+    let channel = VectorChannel::from_model(model.clone(), index);
     // By both protocols, since published results are by either; the one that training was stopped by
     // comes last.
     let baselines = baselines::Fitted::new(&split)?;
@@ -191,7 +193,7 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
     let mut tests = Vec::new();
     for exclude_seen in [!options.exclude_seen, options.exclude_seen] {
         let evaluation = Evaluation::new(&options.k, Seen::exclude_if(exclude_seen));
-        let report = evaluation.run(&model, &index, &split.test, split.catalog(), &device)?;
+        let report = evaluation.run(&channel, &split.test, split.catalog())?;
         let baselines = baselines.measure(&evaluation, &split)?;
         let seen = if exclude_seen { "left out" } else { "kept" };
         println!("\nseen items {seen}: {}", baselines.table(&report));
@@ -214,16 +216,12 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
             .first()
             .map_or(0, |label| counts[label.to_usize()])
     };
-    let length = |case: Case<'_>| case.history.len() as u64;
-    let by_popularity = record::by_number(&model, &index, &split, judged, taken)?;
-    let by_history = record::by_number(&model, &index, &split, judged, length)?;
+    let length = |case: Case<'_>| case.user.items().len() as u64;
+    let by_popularity = record::by_number(&channel, &split, judged, taken)?;
+    let by_history = record::by_number(&channel, &split, judged, length)?;
     let indexes = record::indexes(&model, &vectors, &split, judged.0.k())?;
 
-    let run = Run::<B, C> {
-        config,
-        model,
-        catalog: split.catalog().clone(),
-    };
+    let run = Run::<B, C>::new(config, model, split.catalog().clone());
     run.save(out.join("run"))?;
     let metrics: Vec<Metric> = options
         .k
@@ -237,7 +235,7 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
     } else {
         Vec::new()
     };
-    let retriever = Retriever::new(run.model, index, run.catalog)?;
+    let retriever = Retriever::new(channel, run.catalog)?;
     let users_shown = show_users(&titles, &split, &retriever)?;
     let record = json!({
         "model": options.model,
@@ -305,9 +303,9 @@ fn draw_item_map<B: Backend, C: RecallerConfig>(
     seqrec::model::Similarity::Cosine.prepare(shown.view_mut());
     let places = tsne(shown.view(), options.seed)?;
     let points: Vec<MapPoint> = (items.iter().zip(places))
-        .map(|(&item, place)| MapPoint {
-            place,
-            group: run.catalog.id_of(item).and_then(|id| titles.group(id)),
+        .map(|(&item, place)| {
+            let id = run.catalog.id_of(item);
+            MapPoint::new(place, id.and_then(|id| titles.group(id)))
         })
         .collect();
     let title = format!("t-SNE of the {} most popular items", points.len());
@@ -324,11 +322,7 @@ const SHOWN_TITLES: usize = 8;
 const TITLE_WIDTH: usize = 44;
 
 /// Prints three test users' last items beside what is recalled for them, and gives them back.
-fn show_users<B: Backend>(
-    titles: &Titles,
-    split: &Split,
-    retriever: &Retriever<B, impl SequenceRecaller<B>, impl VectorIndex>,
-) -> Result<Vec<Value>> {
+fn show_users(titles: &Titles, split: &Split, retriever: &Retriever) -> Result<Vec<Value>> {
     let mut shown = Vec::new();
     let id = |item: ItemIndex| -> &ExternalId {
         split
@@ -338,19 +332,20 @@ fn show_users<B: Backend>(
     };
     let cut = |text: String| -> String { text.chars().take(TITLE_WIDTH).collect() };
     for Case {
+        number,
         user,
-        history,
-        times,
         labels,
+        ..
     } in split.test.iter().take(3)
     {
-        let options = RecallOptions::new(SHOWN_TITLES.min(split.catalog().len()));
+        let history = user.items();
         // With their times, which some models look at.
-        let timed = history.iter().zip(times);
+        let timed = history.iter().zip(user.times());
         let timed = timed.map(|(&item, &time)| (id(item).clone(), time));
-        let recalled = retriever.recall_timed(timed, options)?;
+        let recalled =
+            retriever.recall_for(&RecallRequest::for_timed_history(timed, SHOWN_TITLES))?;
         println!(
-            "\nuser {user}: the last of {} items, and what is recalled (* taken later)",
+            "\nuser {number}: the last of {} items, and what is recalled (* taken later)",
             history.len()
         );
         let last = history

@@ -9,8 +9,9 @@ use seqrec::backend::Backend;
 use seqrec::data::{Case, Seen, SequenceBatch, Split};
 use seqrec::eval::Metric;
 use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex};
-use seqrec::model::SequenceRecaller;
-use seqrec::retrieve::{Evaluation, user_vectors};
+use seqrec::model::{RecallerConfig, SequenceRecaller};
+use seqrec::recall::{Evaluation, RecallChannel};
+use seqrec::retrieve::user_vectors;
 use serde_json::{Value, json};
 
 /// Into how many groups of about equal size users are divided.
@@ -21,14 +22,12 @@ const SEARCHES: usize = 1_000;
 
 /// A metric of users in groups by a number that each of them has: from and to which it is, how many
 /// they are and the metric's mean.
-pub fn by_number<B: Backend>(
-    model: &impl SequenceRecaller<B>,
-    index: &dyn VectorIndex,
+pub fn by_number(
+    channel: &dyn RecallChannel,
     split: &Split,
     (metric, seen): (Metric, Seen),
     number: impl Fn(Case<'_>) -> u64,
 ) -> Result<Vec<Value>> {
-    let device = model.item_embeddings().device();
     let mut numbers: Vec<u64> = split.test.iter().map(&number).collect();
     numbers.sort_unstable();
     let mut groups: Vec<Range<u64>> = Vec::new();
@@ -43,13 +42,8 @@ pub fn by_number<B: Backend>(
     }
     let measured = groups.into_iter().map(|group| {
         let cases = split.test.filtered(|case| group.contains(&number(case)));
-        let report = Evaluation::new(&[metric.k()], seen).run(
-            model,
-            index,
-            &cases,
-            split.catalog(),
-            &device,
-        )?;
+        let evaluation = Evaluation::new(&[metric.k()], seen);
+        let report = evaluation.run(channel, &cases, split.catalog())?;
         let label = match group.end - 1 {
             last if last == group.start => last.to_string(),
             last => format!("{}-{last}", group.start),
@@ -65,10 +59,10 @@ pub fn test_users<B: Backend>(
     split: &Split,
     most: usize,
 ) -> Result<Array2<f32>> {
-    let device = model.item_embeddings().device();
+    let device = model.items().device();
     let cases = 0..split.test.len().min(most);
-    let histories = cases.map(|case| split.test.history(case));
-    let histories = SequenceBatch::new(histories, model.max_len(), &device)?;
+    let histories = cases.map(|case| split.test.get(case).user);
+    let histories = SequenceBatch::new(histories, model.config().describe().max_len, &device)?;
     Ok(user_vectors(model, &histories))
 }
 

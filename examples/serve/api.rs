@@ -13,7 +13,8 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use seqrec::data::{ExternalId, Interaction, Seen};
-use seqrec::engine::{Observed, RecallEngine, RecallRequest};
+use seqrec::engine::{Observed, RecallEngine};
+use seqrec::recall::RecallRequest;
 use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
@@ -224,12 +225,12 @@ fn of_history(history: Vec<Taken>, k: usize) -> Result<RecallRequest, Refusal> {
         .map(|Taken { item, time }| Some((item.clone(), (*time)?)))
         .collect();
     match timed {
-        Some(timed) if !timed.is_empty() => Ok(RecallRequest::of_timed_history(timed, k)),
+        Some(timed) if !timed.is_empty() => Ok(RecallRequest::for_timed_history(timed, k)),
         _ if history.iter().any(|taken| taken.time.is_some()) => {
             let reason = "some items of the history have a time, and others none";
             Err(refusal(StatusCode::BAD_REQUEST, reason))
         }
-        _ => Ok(RecallRequest::of_history(
+        _ => Ok(RecallRequest::for_history(
             history.into_iter().map(|taken| taken.item),
             k,
         )),
@@ -247,7 +248,7 @@ async fn recall(
             return Err(refusal(StatusCode::BAD_REQUEST, reason));
         }
         (None, Some(history)) => of_history(history, body.k)?,
-        (Some(user), None) => RecallRequest::of_user(user, body.k),
+        (Some(user), None) => RecallRequest::for_user(user, body.k),
         (None, None) => {
             let reason = "the body has neither a user nor a history";
             return Err(refusal(StatusCode::BAD_REQUEST, reason));
@@ -311,13 +312,9 @@ async fn events(
     let now = service.engine.time_unit().now();
     let events: Vec<(Interaction, Vec<String>)> = (events.into_iter())
         .map(|event| {
-            let interaction = Interaction {
-                user: event.user,
-                item: event.item,
-                time: event.time.unwrap_or(now),
-                value: event.value,
-                event: event.event,
-            };
+            let time = event.time.unwrap_or(now);
+            let mut interaction = Interaction::new(event.user, event.item, time);
+            (interaction.value, interaction.event) = (event.value, event.event);
             (interaction, event.segments)
         })
         .collect();

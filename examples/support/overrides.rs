@@ -2,8 +2,8 @@
 
 use std::error::Error;
 
-use burn::config::Config;
-use seqrec::burn;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// Puts the values of `over` in place of those of `value`, key by key.
@@ -24,8 +24,11 @@ pub fn merge(value: &mut Value, over: &Value) {
 }
 
 /// Defaults with some values replaced; a key that is none of the config's is an error.
-pub fn config<C: Config>(defaults: &C, over: &Value) -> Result<C, Box<dyn Error>> {
-    let mut value: Value = serde_json::from_str(&burn::config::config_to_json(defaults))?;
+pub fn config<C>(defaults: &C, over: &Value) -> Result<C, Box<dyn Error>>
+where
+    C: Serialize + DeserializeOwned,
+{
+    let mut value: Value = serde_json::from_str(&serde_json::to_string(defaults)?)?;
     if let (Value::Object(known), Value::Object(over)) = (&value, over)
         && let Some(key) = over.keys().find(|key| !known.contains_key(*key))
     {
@@ -33,5 +36,5 @@ pub fn config<C: Config>(defaults: &C, over: &Value) -> Result<C, Box<dyn Error>
         return Err(format!("no setting {key:?}, only {}", known.join(", ")).into());
     }
     merge(&mut value, over);
-    C::load_binary(value.to_string().as_bytes()).map_err(|error| format!("{over}: {error}").into())
+    serde_json::from_str(&value.to_string()).map_err(|error| format!("{over}: {error}").into())
 }

@@ -23,7 +23,7 @@ use axum::http::Request;
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use libfuzzer_sys::fuzz_target;
-use seqrec::channels::{MarkovChain, Popularity};
+use seqrec::channels::{MarkovChainConfig, PopularityConfig};
 use seqrec::engine::{EngineConfig, RecallEngine};
 use seqrec::recall::{ChannelWeight, Fusion, RecallStage};
 use seqrec::store::ServedStage;
@@ -35,14 +35,13 @@ static RUNNING: LazyLock<(tokio::runtime::Runtime, TowerToHyperService<Router>)>
     LazyLock::new(|| {
         let load = || {
             let data = support::data();
-            let (sequences, catalog) = (data.sequences(), data.catalog());
             let stage = RecallStage::new(Fusion::RECIPROCAL_RANK, 10)?
                 .channel(
                     "markov",
-                    MarkovChain::fit(sequences, catalog)?,
+                    MarkovChainConfig::new().fit(&data)?,
                     ChannelWeight::default(),
                 )?
-                .fallback(Popularity::new(catalog));
+                .fallback(PopularityConfig::new().fit(&data)?);
             Ok(ServedStage::new(stage, data))
         };
         let settings = EngineConfig::new()

@@ -11,22 +11,23 @@ use libfuzzer_sys::fuzz_target;
 use seqrec::backend::Flex;
 use seqrec::channels::{AlsConfig, ItemNeighborsConfig, PopularityConfig};
 use seqrec::data::synthetic::Synthetic;
-use seqrec::data::{Dataset, Features, Filters, TrainingSequences};
+use seqrec::data::{Dataset, Features, Filters};
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
 use seqrec::recall::{Fusion, HistoryItems};
-use seqrec::store::{ChannelKind, PlannedChannel, Run, ServedStage, StageData, StagePlan};
+use seqrec::store::{ChannelKind, PlannedChannel, Run, ServedStage, StagePlan};
 use seqrec_fuzz::overwrite_bytes;
 use serde_json::Value;
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "../run.json",
     "model.json",
     "config.json",
     "catalog.json",
     "weights.safetensors",
     "stage.json",
-    "users.json",
+    "segments.json",
     "stage.safetensors",
+    "sequences.store",
 ];
 
 /// The files of a whole folder.
@@ -41,11 +42,7 @@ static WHOLE: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let model = config
         .init::<Flex>(catalog.len(), 1, &Default::default())
         .unwrap();
-    let run = Run::<Flex, _> {
-        config,
-        model,
-        catalog: catalog.clone(),
-    };
+    let run = Run::<Flex, _>::new(config, model, catalog.clone());
     let start = HistoryItems::last(5).unwrap();
     let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
     let channels = [
@@ -93,7 +90,6 @@ static WHOLE: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     plan.fallback = Some(ChannelKind::Popularity {
         settings: PopularityConfig::new(),
     });
-    let sequences = TrainingSequences::all(&dataset);
     let tags = catalog.ids().map(|id| {
         (
             id.clone(),
@@ -104,13 +100,13 @@ static WHOLE: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
             }],
         )
     });
-    let data = StageData::new(&dataset, sequences, catalog.clone())
-        .unwrap()
-        .with_tags(Features::of_items(catalog, tags))
+    let data = dataset
+        .training_data()
+        .with_tags(Features::from_item_tags(catalog, tags))
         .unwrap();
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("run");
-    plan.save(&path, &run, data, &Default::default()).unwrap();
+    plan.save(&path, &run, data).unwrap();
     let version = path.join("v000001");
     FILES
         .map(|name| std::fs::read(version.join(name)).unwrap())
@@ -143,6 +139,11 @@ fuzz_target!(|data: &[u8]| {
 /// Puts the right checksums into the manifests.
 fn make_right(files: &mut [Vec<u8>]) {
     let crc = |file: &[u8]| Value::from(crc32fast::hash(file));
+    // The last number of a header of 256 bytes.
+    let header_checksum = |file: &[u8]| match file.get(252..256) {
+        Some(&[a, b, c, d]) => Value::from(u32::from_le_bytes([a, b, c, d])),
+        _ => Value::Null,
+    };
     let put = |files: &mut [Vec<u8>], manifest: usize, values: &[(&[&str], Value)]| {
         let Ok(mut json) = serde_json::from_slice::<Value>(&files[manifest]) else {
             return;
@@ -165,8 +166,9 @@ fn make_right(files: &mut [Vec<u8>]) {
     put(files, 1, &of_model);
     let of_stage = [
         (&["model"][..], crc(&files[1])),
-        (&["users"], crc(&files[6])),
+        (&["segments"], crc(&files[6])),
         (&["arrays"], crc(&files[7])),
+        (&["sequences"], header_checksum(&files[8])),
     ];
     put(files, 5, &of_stage);
 }
@@ -179,6 +181,6 @@ fn exercise(path: &Path) {
     for user in 0..data.sequences().len().min(3) {
         let history = data.sequences().history(user);
         // Whatever a channel says, it says it.
-        let _ = served.stage().recall_fused(&[history.into()], 5, None);
+        let _ = served.stage().recall_fused(&[history], 5, None);
     }
 }

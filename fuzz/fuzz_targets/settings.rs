@@ -5,11 +5,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use seqrec::backend::{Autodiff, Flex};
 use seqrec::burn::config::{Config, config_to_json};
 use seqrec::data::{Format, Schema};
 use seqrec::eval::Metric;
 use seqrec::index::HnswConfig;
-use seqrec::model::{ConfigVisitor, RecallerConfig, visit_configs};
+use seqrec::model::{MODEL_NAMES, ModelVisitor, TrainableConfig, visit_model};
 use seqrec::store::StagePlan;
 use seqrec::train::TrainerConfig;
 
@@ -18,7 +19,11 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     match which % 4 {
-        0 => visit_configs(&mut Model(text)),
+        0 => {
+            for name in MODEL_NAMES {
+                visit_model::<Autodiff<Flex>, _>(name, Model(text)).unwrap();
+            }
+        }
         1 => {
             if let Ok(config) = TrainerConfig::load_binary(text) {
                 let _ = config.validate();
@@ -53,10 +58,12 @@ fuzz_target!(|data: &[u8]| {
 /// Settings of a model, read as those of every model there is.
 struct Model<'a>(&'a [u8]);
 
-impl ConfigVisitor for Model<'_> {
-    fn visit<C: RecallerConfig>(&mut self) {
+impl ModelVisitor<Autodiff<Flex>> for Model<'_> {
+    type Output = ();
+
+    fn visit<C: TrainableConfig<Autodiff<Flex>>>(self, _: C) {
         if let Ok(config) = C::load_binary(self.0) {
-            let _ = config.validate();
+            let _ = config.validate_for(100);
             let json = config_to_json(&config);
             assert!(C::load_binary(json.as_bytes()).is_ok());
         }

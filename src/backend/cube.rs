@@ -1,6 +1,6 @@
 //! The backends that are made of CubeCL's kernels: CUDA, wgpu and others of burn's, fused or not.
 //!
-//! What comes of a seed is drawn on the device; all else is ordinary tensor operations.
+//! Random bits are drawn on the device; all else is ordinary tensor operations.
 
 use std::fmt;
 
@@ -13,10 +13,12 @@ use burn_fusion::stream::{Operation, OperationStreams};
 use burn_fusion::{Client, Fusion, FusionBackend, FusionRuntime, FusionTensor, get_client};
 use burn_ir::{CustomOpIr, HandleContainer, OperationIr, OperationOutput, TensorIr};
 
-use super::{Backend, RandomBits, default_ops};
+use super::operations::Operations;
+use super::random_bits::RandomBits;
+use super::{Backend, lookup};
 use crate::kernels::random::{FIRST_FACTOR, SECOND_FACTOR, STEP};
 
-impl<R, F, I, T> Backend for CubeBackend<R, F, I, T>
+impl<R, F, I, T> Operations for CubeBackend<R, F, I, T>
 where
     R: CubeRuntime,
     F: FloatElement,
@@ -52,7 +54,7 @@ where
     }
 }
 
-impl<B: FusionBackend + Backend> Backend for Fusion<B> {
+impl<B: FusionBackend + Backend> Operations for Fusion<B> {
     fn random_bits(bits: &RandomBits, device: &Device<Self>) -> IntTensor<Self> {
         let client = get_client::<B>(device);
         let shape = Shape::new([bits.count()]);
@@ -73,22 +75,22 @@ impl<B: FusionBackend + Backend> Backend for Fusion<B> {
     fn select_rows(table: FloatTensor<Self>, indices: IntTensor<Self>) -> FloatTensor<Self> {
         let shape = Shape::new([indices.shape[0], table.shape[1]]);
         if shape[1] > 1 {
-            return default_ops::select_rows::<Self>(table, indices);
+            return lookup::select_by_tensors::<Self>(table, indices);
         }
-        // Where rows of one number meet wider ones, burn 0.21 fuses both to a kernel that reads the numbers of
-        // other rows (`select_indices` in burn-cubecl-fusion).
+        // Where rows of one number meet wider ones, burn 0.21 fuses both to a kernel that reads the
+        // numbers of other rows (`select_indices` in burn-cubecl-fusion).
         let client = table.client.clone();
-        let rows = TensorIr::uninit(client.create_empty_handle(), shape, table.dtype);
+        let selected = TensorIr::uninit(client.create_empty_handle(), shape, table.dtype);
         let streams = OperationStreams::with_inputs([&table, &indices]);
         let inputs = [table.into_ir(), indices.into_ir()];
-        let description = CustomOpIr::new("select_rows", &inputs, &[rows]);
-        let rows = unfused::<B>(&client, streams, description, |description, handles| {
+        let description = CustomOpIr::new("select_rows", &inputs, &[selected]);
+        let selected = unfused::<B>(&client, streams, description, |description, handles| {
             let ([table, indices], [rows]) = description.as_fixed();
             let table = handles.get_float_tensor::<B>(table);
             let indices = handles.get_int_tensor::<B>(indices);
             handles.register_float_tensor::<B>(&rows.id, B::float_select(table, 0, indices));
         });
-        default_ops::in_single::<Self>(rows)
+        lookup::in_single::<Self>(selected)
     }
 }
 
@@ -104,7 +106,7 @@ fn unfused<B: FusionBackend>(
     client.register(streams, operation, run).output()
 }
 
-/// What is run when a stream of fused operations comes to it.
+/// An operation that a stream of fused ones runs as it is.
 struct Unfused<F> {
     description: CustomOpIr,
     run: F,
@@ -137,8 +139,8 @@ fn wide<R: Runtime>(number: u64) -> WideLaunch<R> {
     WideLaunch::new(number as u32, (number >> 32) as u32)
 }
 
-/// Each place's bits, as [`random::bits`](crate::kernels::random) has them, from the start of the Weyl
-/// sequence and its steps from table to table and from row to row.
+/// Each place's bits, as [`random::bits`](crate::kernels::random) has them, from the start of the
+/// Weyl sequence and its steps from table to table and from row to row.
 #[cube(launch)]
 fn draw(
     drawn: &mut Array<i32>,

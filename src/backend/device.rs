@@ -8,7 +8,7 @@ use super::Backend;
 use crate::error::panic_text;
 use crate::{Error, Result};
 
-/// Whether a device computes: a GPU may be missing, or its driver, or be of another kind.
+/// Checks that a device computes: a GPU may be missing, or its driver, or be of another kind.
 ///
 /// Models ask before they are made; a program that chooses between devices asks itself:
 ///
@@ -34,8 +34,9 @@ pub fn check_device<B: Backend>(device: &B::Device) -> Result<()> {
     })
 }
 
-/// What work on a device gives. burn says by a panic that a device is missing or has no memory left, which to a caller
-/// is an error like others; a panic where there is no such device is a fault of the program, and stays one.
+/// The result of work on a device. burn says by a panic that a device is missing or has no memory
+/// left, which to a caller is an error like others; a panic where there is no such device is a
+/// fault of the program, and stays one.
 pub(crate) fn on_device<B: Backend, T>(
     device: &B::Device,
     work: impl FnOnce() -> Result<T>,

@@ -4,22 +4,19 @@ use std::ops::{Deref, DerefMut};
 
 use burn::backend::Flex;
 use burn::tensor::ops::{FloatTensor, IntTensor};
-use burn::tensor::{DType, TensorData, TensorMetadata};
+use burn::tensor::{DType, TensorMetadata};
 use burn_flex::FlexTensor;
 use half::f16;
 
-use super::host::{self, HostBackend, OwnedTensor, kernel_methods};
-use super::{
-    AdamState, AdamStep, AttentionGradients, AttentionInput, AttentionOutput, Backend,
-    GruGradients, GruOutput, GruWeights, LayerNormInput, LinearInput, LinearOutput,
-    SoftmaxGradients, SoftmaxInput, default_ops,
-};
+use super::operations::Operations;
+use super::primitives::{HostFloats, from_values};
+use super::{lookup, rows};
 use crate::kernels;
 
 /// A contiguous tensor of `f32`.
-struct Floats(FlexTensor);
+struct FlexFloats(FlexTensor);
 
-impl Deref for Floats {
+impl Deref for FlexFloats {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
@@ -27,53 +24,35 @@ impl Deref for Floats {
     }
 }
 
-impl DerefMut for Floats {
+impl DerefMut for FlexFloats {
     fn deref_mut(&mut self) -> &mut [f32] {
         self.0.storage_mut()
     }
 }
 
-impl OwnedTensor<Flex> for Floats {
+impl HostFloats<Flex> for FlexFloats {
     fn into_tensor(self) -> FlexTensor {
         self.0
     }
 }
 
-impl HostBackend for Flex {
-    fn floats(tensor: FloatTensor<Self>) -> impl Deref<Target = [f32]> {
-        Floats(tensor.to_contiguous())
-    }
-
-    fn floats_mut(tensor: FloatTensor<Self>) -> impl DerefMut<Target = [f32]> + OwnedTensor<Self> {
-        // The tensor itself must be gone, or its values count as shared and are copied.
-        let contiguous = tensor.to_contiguous();
-        drop(tensor);
-        Floats(contiguous)
-    }
-
-    fn integers(tensor: IntTensor<Self>) -> Vec<i32> {
-        tensor.into_data().iter::<i32>().collect()
-    }
-
-    fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FloatTensor<Self> {
-        FlexTensor::from_data(TensorData::new(values, shape))
-    }
-}
-
-impl Backend for Flex {
+impl Operations for Flex {
     const HOST: bool = true;
+    const KERNELS: bool = true;
 
-    kernel_methods!();
+    fn floats(tensor: FloatTensor<Self>) -> impl HostFloats<Self> {
+        FlexFloats(tensor.to_contiguous())
+    }
 
     fn select_rows(table: FloatTensor<Self>, indices: IntTensor<Self>) -> FloatTensor<Self> {
         if table.dtype() != DType::F16 {
-            return default_ops::select_rows::<Self>(table, indices);
+            return lookup::select_by_tensors::<Self>(table, indices);
         }
         let [rows, dim] = table.shape().dims();
-        let numbers = host::row_numbers::<Self>(indices, rows);
+        let numbers = rows::numbers::<Self>(indices, rows);
         let table = table.to_contiguous();
         let selected = kernels::half::select(table.storage(), dim, &numbers);
-        Self::tensor(selected, [numbers.len(), dim])
+        from_values::<Self>(selected, [numbers.len(), dim])
     }
 
     fn replace_rows(
@@ -83,7 +62,7 @@ impl Backend for Flex {
         seed: u64,
     ) -> FloatTensor<Self> {
         let [rows, dim] = table.shape().dims();
-        let numbers = host::row_numbers::<Self>(indices, rows);
+        let numbers = rows::numbers::<Self>(indices, rows);
         let values = Self::floats(values);
         // The tensor itself must be gone, or its values count as shared and are copied.
         let mut replaced = table.to_contiguous();

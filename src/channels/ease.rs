@@ -1,22 +1,21 @@
 //! EASE.
 
-use burn::config::Config;
 use faer::linalg::solvers::DenseSolveCore;
 use faer::{Mat, Side};
 
-use crate::data::{Catalog, ItemIndex, TrainingSequences};
+use crate::data::{ItemIndex, TrainingData, User};
 use crate::index::Filter;
+use crate::settings::settings;
 use crate::{Error, Result, checks};
 
-use crate::recall::{Candidates, Reason, RecallChannel, UserContext, best_by_scores};
+use crate::recall::{Candidates, Reason, RecallChannel, best_by_scores};
 
-/// The settings of [`Ease`].
-#[derive(Config, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct EaseConfig {
-    /// λ, which weighs the squared weights: 100 to 1,000 for most data.
-    #[config(default = 100.0)]
-    pub regularization: f64,
+settings! {
+    /// The settings of [`Ease`].
+    pub struct EaseConfig {
+        /// λ, which weighs the squared weights: 100 to 1,000 for most data.
+        pub regularization: f64 = 100.0, with_regularization;
+    }
 }
 
 /// A linear item-to-item model in closed form: each item out of all others. It needs the inverse
@@ -39,21 +38,19 @@ impl EaseConfig {
     /// Solves for the weights.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when λ is not above 0, and for a catalog that is empty or above
+    /// [`Error::InvalidValue`] when λ is not above 0, and for a catalog above
     /// [`Ease::GREATEST_CATALOG`].
-    pub fn fit(&self, sequences: &TrainingSequences, catalog: &Catalog) -> Result<Ease> {
-        checks::has_items(catalog.len())?;
-        sequences.check_items(catalog)?;
+    pub fn fit(&self, data: &TrainingData) -> Result<Ease> {
         let regularization = self.regularization;
         checks::positive("regularization", regularization)?;
-        let items = catalog.len();
+        let items = data.catalog().len();
         if items > Ease::GREATEST_CATALOG {
             let reason = format!("must be at most {}", Ease::GREATEST_CATALOG);
             return Err(Error::invalid("items", items, reason));
         }
         let mut together = Mat::<f32>::zeros(items, items);
         let mut distinct = Vec::new();
-        for sequence in sequences.iter() {
+        for sequence in data.sequences().item_lists() {
             distinct.clear();
             distinct.extend(sequence.iter().map(|&item| item.to_usize() - 1));
             distinct.sort_unstable();
@@ -89,12 +86,12 @@ impl EaseConfig {
 impl RecallChannel for Ease {
     fn recall(
         &self,
-        users: &[UserContext<'_>],
+        users: &[User<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates> {
         best_by_scores(self.items, users, k, filter, |user, scores| {
-            let mut distinct = user.history().items().to_vec();
+            let mut distinct = user.items().to_vec();
             distinct.sort_unstable();
             distinct.dedup();
             let row = |item: ItemIndex| {

@@ -2,77 +2,72 @@
 
 use std::ops::Range;
 
-use burn::config::Config;
 use rayon::prelude::*;
 
-use crate::data::{Catalog, History, ItemIndex, TrainingSequences};
+use crate::data::{ItemIndex, TrainingData, User};
 use crate::kernels::top_k::{Scored, scan};
+use crate::settings::settings;
 use crate::{Result, checks};
 
-use crate::recall::{Item, Links};
+use crate::recall::Links;
 
 /// How far apart two items of a sequence still count; beyond it a decay has left next to nothing.
 const LEAST_WEIGHT: f32 = 1e-3;
 
-/// The settings of item-based collaborative filtering.
-///
-/// The defaults were chosen on validation splits of several data sets, together with a path that
-/// begins with [`HistoryItems`](crate::recall::HistoryItems) of a decay of 0.8, which does as much as
-/// all of them (docs/benchmarks.md). A plain cosine is `position_decay` 1, `backward` 1, `shrinkage` 0
-/// and `inverse_user_frequency` off.
-///
-/// Two items are as near as the cosine of who took them: the users who took both, over the root of
-/// the users who took each. A user counts less the more they took, and a pair of items less the
-/// further apart they took them. The nearest of each item are kept, which is all the memory it takes
-/// beside one score an item and thread.
-///
-/// Sarwar et al., [Item-based collaborative filtering](https://doi.org/10.1145/371920.372071);
-/// inverse user frequency is Breese, Heckerman & Kadie's, [1998](https://arxiv.org/abs/1301.7363).
-///
-/// ```
-/// use seqrec::data::{Dataset, Filters, Interaction, Interactions, TrainingSequences};
-/// use seqrec::channels::ItemNeighborsConfig;
-///
-/// let rows = [("u", "a", 1.0), ("u", "b", 2.0), ("v", "a", 1.0), ("v", "b", 2.0), ("v", "c", 3.0)];
-/// let log: Interactions = rows.map(|(user, item, time)| Interaction::new(user, item, time)).into_iter().collect();
-/// let dataset = Dataset::new(log, Filters::default())?;
-/// let cosines = ItemNeighborsConfig::new()
-///     .with_inverse_user_frequency(false)
-///     .with_position_decay(1.0)
-///     .with_backward(1.0)
-///     .with_shrinkage(0.0);
-/// let links = cosines.fit(&TrainingSequences::all(&dataset), dataset.catalog())?;
-/// let (items, cosines) = links.of(1);
-/// assert_eq!(items, [2, 3]);
-/// assert!((cosines[0] - 1.0).abs() < 1e-6 && (cosines[1] - 0.5f32.sqrt()).abs() < 1e-6);
-/// # Ok::<(), seqrec::Error>(())
-/// ```
-#[derive(Config, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct ItemNeighborsConfig {
-    /// How many neighbors of each item are kept.
-    #[config(default = 100)]
-    pub neighbors: usize,
-    /// How many of a user's last items are used: someone who took all would cost the square
-    /// of that, and say nothing.
-    #[config(default = 5_000)]
-    pub longest: usize,
-    /// Whether a user counts 1 / ln(1 + their items).
-    #[config(default = true)]
-    pub inverse_user_frequency: bool,
-    /// What a pair counts for every place that lies between its items, at most 1.
-    #[config(default = 0.95)]
-    pub position_decay: f64,
-    /// The time between its items, in the unit of the source, that halves what a pair counts.
-    pub half_life: Option<f64>,
-    /// What an item that was taken before another counts as its neighbor, where one that was
-    /// taken after it counts 1.
-    #[config(default = 0.5)]
-    pub backward: f64,
-    /// How many users more it would take to believe a cosine by half: those of rare items are
-    /// great by chance.
-    #[config(default = 0.5)]
-    pub shrinkage: f64,
+settings! {
+    /// The settings of item-based collaborative filtering.
+    ///
+    /// The defaults were chosen on validation splits of several data sets, together with a path
+    /// that begins with [`HistoryItems`](crate::recall::HistoryItems) of a decay of 0.8, which does
+    /// as much as all of them (docs/benchmarks.md). A plain cosine is `position_decay` 1,
+    /// `backward` 1, `shrinkage` 0 and `inverse_user_frequency` off.
+    ///
+    /// Two items are as near as the cosine of who took them: the users who took both, over the root
+    /// of the users who took each. A user counts less the more they took, and a pair of items less
+    /// the further apart they took them. The nearest of each item are kept, which is all the memory
+    /// it takes beside one score an item and thread.
+    ///
+    /// Sarwar et al., [Item-based collaborative filtering](https://doi.org/10.1145/371920.372071);
+    /// inverse user frequency is Breese, Heckerman & Kadie's,
+    /// [1998](https://arxiv.org/abs/1301.7363).
+    ///
+    /// ```
+    /// use seqrec::data::{Dataset, Filters, Interaction, Interactions};
+    /// use seqrec::channels::ItemNeighborsConfig;
+    ///
+    /// let rows = [("u", "a", 1.0), ("u", "b", 2.0), ("v", "a", 1.0), ("v", "b", 2.0), ("v", "c", 3.0)];
+    /// let log: Interactions = rows.map(|(user, item, time)| Interaction::new(user, item, time)).into_iter().collect();
+    /// let dataset = Dataset::new(log, Filters::default())?;
+    /// let cosines = ItemNeighborsConfig::new()
+    ///     .with_inverse_user_frequency(false)
+    ///     .with_position_decay(1.0)
+    ///     .with_backward(1.0)
+    ///     .with_shrinkage(0.0);
+    /// let links = cosines.fit(&dataset.training_data())?;
+    /// let (items, cosines) = links.of(1);
+    /// assert_eq!(items, [2, 3]);
+    /// assert!((cosines[0] - 1.0).abs() < 1e-6 && (cosines[1] - 0.5f32.sqrt()).abs() < 1e-6);
+    /// # Ok::<(), seqrec::Error>(())
+    /// ```
+    pub struct ItemNeighborsConfig {
+        /// How many neighbors of each item are kept.
+        pub neighbors: usize = 100, with_neighbors;
+        /// How many of a user's last items are used: someone who took all would cost the square
+        /// of that, and say nothing.
+        pub longest: usize = 5_000, with_longest;
+        /// Whether a user counts 1 / ln(1 + their items).
+        pub inverse_user_frequency: bool = true, with_inverse_user_frequency;
+        /// What a pair counts for every place that lies between its items, at most 1.
+        pub position_decay: f64 = 0.95, with_position_decay;
+        /// The time between its items, in the unit of the source, that halves what a pair counts.
+        pub half_life: Option<f64> = None, with_half_life;
+        /// What an item that was taken before another counts as its neighbor, where one that was
+        /// taken after it counts 1.
+        pub backward: f64 = 0.5, with_backward;
+        /// How many users more it would take to believe a cosine by half: those of rare items are
+        /// great by chance.
+        pub shrinkage: f64 = 0.5, with_shrinkage;
+    }
 }
 
 impl ItemNeighborsConfig {
@@ -91,17 +86,11 @@ impl ItemNeighborsConfig {
     /// Of an item that a user took several times, the last counts.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`](crate::Error::InvalidValue) for the first invalid setting, and for an empty catalog; [`Error::UnknownItem`](crate::Error::UnknownItem) for
-    /// sequences of other items than the catalog's.
-    pub fn fit(
-        &self,
-        sequences: &TrainingSequences,
-        catalog: &Catalog,
-    ) -> Result<Links<Item, Item>> {
-        checks::has_items(catalog.len())?;
-        sequences.check_items(catalog)?;
+    /// [`Error::InvalidValue`](crate::Error::InvalidValue) for the first invalid setting.
+    pub fn fit(&self, data: &TrainingData) -> Result<Links<ItemIndex, ItemIndex>> {
         self.validate()?;
-        let together = Together::new(self, sequences, catalog);
+        let catalog = data.catalog();
+        let together = Together::new(self, data);
         let scratch = || vec![0.0; catalog.len()];
         // The most work first, so that no thread is left with a great piece at the end.
         let found: Vec<Vec<Scored>> = (0..catalog.len() as u32)
@@ -148,14 +137,11 @@ struct Together<'a> {
 }
 
 impl<'a> Together<'a> {
-    fn new(
-        config: &'a ItemNeighborsConfig,
-        sequences: &TrainingSequences,
-        catalog: &Catalog,
-    ) -> Self {
+    fn new(config: &'a ItemNeighborsConfig, data: &TrainingData) -> Self {
+        let (sequences, catalog) = (data.sequences(), data.catalog());
         let by_rank = catalog
             .clone()
-            .with_counts(sequences.iter())
+            .with_counts(sequences.item_lists())
             .by_popularity();
         let mut ranks = vec![0; catalog.len() + 1];
         for (rank, &item) in by_rank.iter().enumerate() {
@@ -192,7 +178,7 @@ impl<'a> Together<'a> {
         together
     }
 
-    fn add_user(&mut self, history: History<'_>, seen: &mut [u32]) {
+    fn add_user(&mut self, history: User<'_>, seen: &mut [u32]) {
         let start = self.items.len();
         let number = self.users.len() as u32;
         // From the end, since the last of several counts; turned round after that.

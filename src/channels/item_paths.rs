@@ -2,12 +2,11 @@
 
 use ndarray::{Array2, ArrayView2};
 
-use crate::data::{Catalog, Features, ItemIndex};
+use crate::data::{ItemIndex, TrainingData, User};
 use crate::index::{ItemSet, VectorIndex};
 use crate::{Error, Result, checks};
 
-use crate::recall::{HistoryItems, Item, Links, Node, Path, Reached, Step, Tag, UserContext};
-use crate::retrieve::items_in;
+use crate::recall::{HistoryItems, Links, Path, Reached, Reason, Step, Tag};
 
 /// A step from items to the items nearest to them in an embedding, by cosine: of a model
 /// ([`item_vectors`](crate::retrieve::item_vectors)), of a factorization, or of the items' contents.
@@ -59,16 +58,16 @@ impl<I: VectorIndex> NearestItems<I> {
     }
 }
 
-impl<I: VectorIndex> Step<Item, Item> for NearestItems<I> {
+impl<I: VectorIndex> Step<ItemIndex, ItemIndex> for NearestItems<I> {
     fn nodes(&self) -> usize {
         self.vectors.nrows()
     }
 
-    fn follow(&self, from: &[Reached], found: &mut dyn FnMut(usize, u32, f32)) -> Result<()> {
+    fn follow(&self, from: &[u32], found: &mut dyn FnMut(usize, u32, f32)) -> Result<()> {
         if from.is_empty() {
             return Ok(());
         }
-        let rows: Vec<usize> = from.iter().map(|reached| reached.node as usize).collect();
+        let rows: Vec<usize> = from.iter().map(|&item| item as usize).collect();
         if let Some(&beyond) = rows.iter().find(|&&row| row >= self.vectors.nrows()) {
             let item = ItemIndex::new(beyond as u32);
             return Err(Error::UnknownItem { item });
@@ -78,10 +77,10 @@ impl<I: VectorIndex> Step<Item, Item> for NearestItems<I> {
         let hits = self
             .index
             .search(queries.view(), self.neighbors.saturating_add(1), None)?;
-        for (place, reached) in from.iter().enumerate() {
+        for (place, &item) in from.iter().enumerate() {
             let others = hits
-                .of(place)
-                .filter(|hit| hit.item.get() != reached.node && hit.score > 0.0);
+                .list(place)
+                .filter(|hit| hit.item.get() != item && hit.score > 0.0);
             for hit in others.take(self.neighbors) {
                 found(place, hit.item.get(), hit.score);
             }
@@ -90,7 +89,7 @@ impl<I: VectorIndex> Step<Item, Item> for NearestItems<I> {
     }
 
     fn holds(&self, items: &ItemSet) -> Result<Option<ItemSet>> {
-        items_in(&self.index, items).map(Some)
+        self.index.held(items).map(Some)
     }
 }
 
@@ -102,21 +101,21 @@ impl<I: VectorIndex> Step<Item, Item> for NearestItems<I> {
 #[derive(Debug, Clone)]
 pub struct PreferredTags {
     start: HistoryItems,
-    tags: Links<Item, Tag>,
+    tags: Links<ItemIndex, Tag>,
     /// Each tag's share of all interactions.
     usual: Vec<f32>,
 }
 
 impl PreferredTags {
-    /// Prefers among `features` of items, `[items + 1, tags]`, each above 0 being a tag that an
-    /// item has, by the items of a history that `start` gives.
+    /// Prefers among the [tags](TrainingData::with_tags) of the data, by the items of a history that
+    /// `start` gives.
     ///
     /// # Errors
-    /// [`Error::Shape`] when the features are not of the catalog's items.
-    pub fn new(features: &Features, catalog: &Catalog, start: HistoryItems) -> Result<Self> {
-        let tags = tags_of_items(features, catalog)?;
-        let mut usual = vec![0.0; features.names().len()];
-        for (item, &count) in catalog.counts().iter().enumerate() {
+    /// [`Error::NothingLeft`] where the data have no tags.
+    pub fn new(data: &TrainingData, start: HistoryItems) -> Result<Self> {
+        let tags = tags_of_items(data)?;
+        let mut usual = vec![0.0; data.tags()?.names().len()];
+        for (item, &count) in data.catalog().counts().iter().enumerate() {
             for (&tag, share) in shares(&tags, item as u32) {
                 usual[tag as usize] += count as f32 * share;
             }
@@ -128,7 +127,7 @@ impl PreferredTags {
 }
 
 /// An item's tags, each with its share of the item.
-fn shares(tags: &Links<Item, Tag>, item: u32) -> impl Iterator<Item = (&u32, f32)> {
+fn shares(tags: &Links<ItemIndex, Tag>, item: u32) -> impl Iterator<Item = (&u32, f32)> {
     let (tags, weights) = tags.of(item);
     let all: f32 = weights.iter().sum();
     tags.iter()
@@ -136,8 +135,8 @@ fn shares(tags: &Links<Item, Tag>, item: u32) -> impl Iterator<Item = (&u32, f32
 }
 
 impl Path<Tag> for PreferredTags {
-    fn walk(&self, users: &[UserContext<'_>]) -> Result<Vec<Vec<Reached>>> {
-        let preferred = |&user: &UserContext<'_>| {
+    fn walk(&self, users: &[User<'_>]) -> Result<Vec<Vec<Reached>>> {
+        let preferred = |&user: &User<'_>| {
             let mut in_history = vec![0.0f32; self.usual.len()];
             self.start.weigh(user, |item, weight| {
                 for (&tag, share) in shares(&self.tags, item.get()) {
@@ -149,10 +148,10 @@ impl Path<Tag> for PreferredTags {
                 let share = sum / all;
                 let weight = share * (share / usual.max(1e-6)).ln();
                 let node = tag as u32;
-                (weight > 0.0).then(|| Reached {
+                (weight > 0.0).then_some(Reached {
                     node,
                     weight,
-                    reason: Tag::reason(node),
+                    reason: Reason::Tag(node),
                 })
             };
             let tags = in_history.iter().zip(&self.usual).enumerate();
@@ -162,21 +161,14 @@ impl Path<Tag> for PreferredTags {
     }
 }
 
-/// The tags of each item: features `[items + 1, tags]` that are above 0, which are their weights.
+/// The [tags](TrainingData::with_tags) of each item, whose values are their weights.
 ///
 /// # Errors
-/// [`Error::Shape`] when the features are not of the catalog's items.
-pub fn tags_of_items(features: &Features, catalog: &Catalog) -> Result<Links<Item, Tag>> {
-    let values = features.values();
-    if values.nrows() != catalog.len() + 1 {
-        return Err(Error::Shape {
-            what: "rows of item features",
-            expected: catalog.len() + 1,
-            found: values.nrows(),
-        });
-    }
-    let mut links = Links::to(features.names().len());
-    for row in values.rows() {
+/// [`Error::NothingLeft`] where the data have no tags.
+pub fn tags_of_items(data: &TrainingData) -> Result<Links<ItemIndex, Tag>> {
+    let tags = data.tags()?;
+    let mut links = Links::to(tags.names().len());
+    for row in tags.values().rows() {
         let tags = row.iter().enumerate().filter(|(_, value)| **value > 0.0);
         links.push(tags.map(|(tag, &value)| (tag as u32, value)));
     }
@@ -186,15 +178,11 @@ pub fn tags_of_items(features: &Features, catalog: &Catalog) -> Result<Links<Ite
 /// The `count` most popular items of each tag, weighing their share of the tag's interactions.
 ///
 /// # Errors
-/// [`Error::InvalidValue`] for a count of 0, and [`Error::Shape`] when the features are not of the
-/// catalog's items.
-pub fn items_of_tags(
-    features: &Features,
-    catalog: &Catalog,
-    count: usize,
-) -> Result<Links<Tag, Item>> {
+/// [`Error::InvalidValue`] for a count of 0, and [`Error::NothingLeft`] where the data have no tags.
+pub fn items_of_tags(data: &TrainingData, count: usize) -> Result<Links<Tag, ItemIndex>> {
     checks::at_least_one(&[("count", count)])?;
-    let of_tags = tags_of_items(features, catalog)?.reversed();
+    let catalog = data.catalog();
+    let of_tags = tags_of_items(data)?.reversed();
     let mut links = Links::to(catalog.len() + 1);
     for tag in 0..of_tags.len() as u32 {
         let (items, values) = of_tags.of(tag);

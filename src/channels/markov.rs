@@ -2,29 +2,34 @@
 
 use rayon::prelude::*;
 
-use crate::data::{Catalog, ItemIndex, TrainingSequences};
+use crate::Result;
+use crate::data::{ItemIndex, TrainingData, User};
 use crate::index::Filter;
-use crate::{Result, checks};
+use crate::settings::settings;
 
-use crate::recall::{Candidates, Item, Links, Reason, RecallChannel, UserContext, best_by_scores};
+use crate::recall::{Candidates, Links, Reason, RecallChannel, best_by_scores};
 
 /// A Markov chain of the first order: items are scored by how often they came right after the
 /// history's last item.
 #[derive(Debug, Clone)]
 pub struct MarkovChain {
-    followers: Links<Item, Item>,
+    followers: Links<ItemIndex, ItemIndex>,
 }
 
-impl MarkovChain {
+settings! {
+    /// The settings of [`MarkovChain`], of which there are none so far.
+    #[derive(Copy, Eq)]
+    pub struct MarkovChainConfig {}
+}
+
+impl MarkovChainConfig {
     /// Counts transitions.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`](crate::Error::InvalidValue) for an empty catalog, and
-    /// [`Error::UnknownItem`](crate::Error::UnknownItem) for sequences of other items than its.
-    pub fn fit(sequences: &TrainingSequences, catalog: &Catalog) -> Result<Self> {
-        checks::has_items(catalog.len())?;
-        sequences.check_items(catalog)?;
-        let pairs = sequences.iter().flat_map(|items| items.windows(2));
+    /// None so far.
+    pub fn fit(&self, data: &TrainingData) -> Result<MarkovChain> {
+        let (sequences, catalog) = (data.sequences(), data.catalog());
+        let pairs = sequences.item_lists().flat_map(|items| items.windows(2));
         let mut pairs: Vec<(ItemIndex, ItemIndex)> = pairs.map(|pair| (pair[0], pair[1])).collect();
         pairs.par_sort_unstable();
         let mut followers = Links::to(catalog.len() + 1);
@@ -36,11 +41,13 @@ impl MarkovChain {
             let counted = of_item.chunk_by(|a, b| a == b);
             followers.push(counted.map(|same| (same[0].1.get(), same.len() as f32 / all)));
         }
-        Ok(Self { followers })
+        Ok(MarkovChain { followers })
     }
+}
 
+impl MarkovChain {
     /// What came right after each item, with its share of all that did.
-    pub fn followers(&self) -> &Links<Item, Item> {
+    pub fn followers(&self) -> &Links<ItemIndex, ItemIndex> {
         &self.followers
     }
 }
@@ -48,13 +55,13 @@ impl MarkovChain {
 impl RecallChannel for MarkovChain {
     fn recall(
         &self,
-        users: &[UserContext<'_>],
+        users: &[User<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates> {
         let items = self.followers.nodes() - 1;
         best_by_scores(items, users, k, filter, |user, scores| {
-            if let Some(&last) = user.history().items().last() {
+            if let Some(&last) = user.items().last() {
                 let (items, shares) = self.followers.of(last.get());
                 for (&item, &share) in items.iter().zip(shares) {
                     scores.add(item, share, Reason::Item(last));

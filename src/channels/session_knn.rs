@@ -1,27 +1,25 @@
 //! Nearest sessions.
 
-use burn::config::Config;
-
-use crate::data::{Catalog, ItemIndex, TrainingSequences};
+use crate::data::{ItemIndex, TrainingData, User};
 use crate::index::Filter;
+use crate::settings::settings;
 use crate::{Result, checks};
 
 use super::taken_by::TakenBy;
-use crate::recall::{Candidates, Places, Reason, RecallChannel, UserContext, best_by_scores};
+use crate::recall::{Candidates, NodePlaces, Reason, RecallChannel, best_by_scores};
 
-/// The settings of [`SessionKnn`], whose defaults were chosen on validation splits (docs/benchmarks.md).
-#[derive(Config, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SessionKnnConfig {
-    /// How many of the latest sessions with an item are considered.
-    #[config(default = 1_000)]
-    pub recent: usize,
-    /// How many of the nearest sessions items are taken from.
-    #[config(default = 500)]
-    pub neighbors: usize,
-    /// How many of a history's last items are used.
-    #[config(default = 5)]
-    pub max_len: usize,
+settings! {
+    /// The settings of [`SessionKnn`], whose defaults were chosen on validation splits
+    /// (docs/benchmarks.md).
+    #[derive(Eq)]
+    pub struct SessionKnnConfig {
+        /// How many of the latest sessions with an item are considered.
+        pub recent: usize = 1_000, with_recent;
+        /// How many of the nearest sessions items are taken from.
+        pub neighbors: usize = 500, with_neighbors;
+        /// How many of a history's last items are used.
+        pub max_len: usize = 5, with_max_len;
+    }
 }
 
 /// Vector-multiplication session kNN over an index of recent sessions: sessions that share late
@@ -39,10 +37,8 @@ impl SessionKnnConfig {
     /// Indexes sessions.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`](crate::Error::InvalidValue) for a setting of 0, and
-    /// [`Error::UnknownItem`](crate::Error::UnknownItem) for sequences of other items than the
-    /// catalog's.
-    pub fn fit(&self, sequences: &TrainingSequences, catalog: &Catalog) -> Result<SessionKnn> {
+    /// [`Error::InvalidValue`](crate::Error::InvalidValue) for a setting of 0.
+    pub fn fit(&self, data: &TrainingData) -> Result<SessionKnn> {
         checks::at_least_one(&[
             ("recent", self.recent),
             ("neighbors", self.neighbors),
@@ -50,13 +46,18 @@ impl SessionKnnConfig {
         ])?;
         Ok(SessionKnn {
             config: self.clone(),
-            taken_by: TakenBy::new(sequences, catalog, self.recent)?,
+            taken_by: TakenBy::new(data, self.recent),
         })
     }
 }
 
+/// How much less a session counts for each place that the last shared item lies further back.
+const LESS_PER_PLACE: f32 = 0.1;
+/// The least that a session counts, however far back that item lies.
+const LEAST: f32 = 0.05;
+
 /// A session near the history at hand.
-struct Near {
+struct NearSession {
     session: u32,
     similarity: f32,
     recency: u32,
@@ -64,7 +65,7 @@ struct Near {
     shared: usize,
 }
 
-impl Near {
+impl NearSession {
     /// More similar sessions first, and the latest among equals.
     fn rank(&self) -> (u32, u32) {
         // The bits of positive numbers are in the numbers' order.
@@ -75,7 +76,7 @@ impl Near {
 impl RecallChannel for SessionKnn {
     fn recall(
         &self,
-        users: &[UserContext<'_>],
+        users: &[User<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates> {
@@ -85,9 +86,9 @@ impl RecallChannel for SessionKnn {
             recency,
         } = &self.taken_by;
         best_by_scores(items.nodes() - 1, users, k, filter, |user, scores| {
-            let recent = user.history().last(self.config.max_len).items();
-            let mut places = Places::new(items.len());
-            let mut near: Vec<Near> = Vec::new();
+            let recent = user.last(self.config.max_len).items();
+            let mut places = NodePlaces::new(items.len());
+            let mut near: Vec<NearSession> = Vec::new();
             let mut seen: Vec<ItemIndex> = Vec::new();
             for (place, &item) in recent.iter().enumerate().rev() {
                 if seen.contains(&item) {
@@ -98,7 +99,7 @@ impl RecallChannel for SessionKnn {
                 for &session in sessions.of(item.get()).0 {
                     let (at, new) = places.get_or_insert(session, near.len());
                     if new {
-                        near.push(Near {
+                        near.push(NearSession {
                             session,
                             similarity: 0.0,
                             recency: recency[session as usize],
@@ -110,18 +111,18 @@ impl RecallChannel for SessionKnn {
             }
             places.forget(near.iter().map(|near| near.session));
             if self.config.neighbors < near.len() {
-                near.select_nth_unstable_by_key(self.config.neighbors, Near::rank);
+                near.select_nth_unstable_by_key(self.config.neighbors, NearSession::rank);
                 near.truncate(self.config.neighbors);
             }
-            near.sort_unstable_by_key(Near::rank);
-            for Near {
+            near.sort_unstable_by_key(NearSession::rank);
+            for NearSession {
                 session,
                 similarity,
                 shared,
                 ..
             } in near
             {
-                let weight = similarity * (1.0 - 0.1 * shared as f32).max(0.05);
+                let weight = similarity * (1.0 - LESS_PER_PLACE * shared as f32).max(LEAST);
                 let (items, rarities) = items.of(session);
                 for (&item, &rarity) in items.iter().zip(rarities) {
                     scores.add(item, weight * rarity, Reason::User(session));

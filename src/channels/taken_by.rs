@@ -2,32 +2,25 @@
 
 use std::sync::Arc;
 
-use crate::Result;
-use crate::checks;
-use crate::data::{Catalog, TrainingSequences};
+use crate::data::{ItemIndex, TrainingData};
 
-use crate::recall::{Item, Links, User};
+use crate::recall::{Links, Peer};
 
 /// The users of each item and the items of each user.
 #[derive(Debug, Clone)]
 pub(super) struct TakenBy {
     /// Each item's users, those whose sequence ended last first, and no more than were asked for;
     /// weights are ln(users / users with the item).
-    pub users: Links<Item, User>,
+    pub users: Links<ItemIndex, Peer>,
     /// Each user's distinct items, with the same weights.
-    pub items: Arc<Links<User, Item>>,
+    pub items: Arc<Links<Peer, ItemIndex>>,
     /// Each user's place by when their sequence ended, the latest 0.
     pub recency: Vec<u32>,
 }
 
 impl TakenBy {
-    pub(super) fn new(
-        sequences: &TrainingSequences,
-        catalog: &Catalog,
-        recent: usize,
-    ) -> Result<Self> {
-        checks::has_items(catalog.len())?;
-        sequences.check_items(catalog)?;
+    pub(super) fn new(data: &TrainingData, recent: usize) -> Self {
+        let (sequences, catalog) = (data.sequences(), data.catalog());
         let end = |&user: &usize| -> f64 {
             let times = sequences.history(user).times();
             times.last().copied().unwrap_or(f64::NEG_INFINITY)
@@ -39,7 +32,7 @@ impl TakenBy {
             recency[user] = place as u32;
         }
         let distinct = |user: usize| {
-            let mut items = sequences.get(user).to_vec();
+            let mut items = sequences.items(user).to_vec();
             items.sort_unstable();
             items.dedup();
             items
@@ -68,10 +61,10 @@ impl TakenBy {
             let distinct = distinct(user).into_iter();
             items.push(distinct.map(|item| (item.get(), rarity(item.to_usize()))));
         }
-        Ok(Self {
+        Self {
             users,
             items: Arc::new(items),
             recency,
-        })
+        }
     }
 }

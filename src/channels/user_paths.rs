@@ -2,30 +2,32 @@
 
 use std::sync::Arc;
 
-use burn::config::Config;
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 
-use crate::data::{Catalog, History, TrainingSequences};
+use crate::data::{ItemIndex, TrainingData, User};
 use crate::index::VectorIndex;
 use crate::model::Similarity;
+use crate::settings::settings;
 use crate::{Error, Result, checks};
 
 use super::taken_by::TakenBy;
-use crate::recall::{HistoryItems, Item, Links, Path, Reached, Reason, Scores, User, UserContext};
-use crate::retrieve::UserEncoder;
+use crate::recall::{HistoryItems, Links, Path, Peer, Reached, Reason, Scores};
+use crate::retrieve::{BATCH, UserEncoder};
 
-/// The settings of [`SimilarUsers`], whose defaults were chosen on validation splits
-/// (docs/benchmarks.md).
-#[derive(Config, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SimilarUsersConfig {
-    /// How many of the latest users of each item are considered.
-    #[config(default = 1_000)]
-    pub recent: usize,
-    /// How many similar users items are taken from.
-    #[config(default = 100)]
-    pub neighbors: usize,
+settings! {
+    /// The settings of [`SimilarUsers`], whose defaults were chosen on validation splits
+    /// (docs/benchmarks.md).
+    pub struct SimilarUsersConfig {
+        required {
+            /// Which items of a user others are looked up by.
+            pub start: HistoryItems,
+        }
+        /// How many of the latest users of each item are considered.
+        pub recent: usize = 1_000, with_recent;
+        /// How many similar users items are taken from.
+        pub neighbors: usize = 100, with_neighbors;
+    }
 }
 
 /// The beginning of a path: users who took the same items, the rare ones counting more.
@@ -36,17 +38,17 @@ pub struct SimilarUsersConfig {
 ///
 /// ```
 /// use seqrec::channels::SimilarUsersConfig;
-/// use seqrec::data::{Dataset, Filters, TrainingSequences, synthetic::Synthetic};
+/// use seqrec::data::{Dataset, Filters, synthetic::Synthetic};
 /// use seqrec::recall::{HistoryItems, Path, RecallChannel};
 ///
 /// let log = Synthetic::new().with_users(40).with_items(50).generate();
 /// let dataset = Dataset::new(log, Filters::default())?;
-/// let sequences = TrainingSequences::all(&dataset);
+/// let data = dataset.training_data();
 /// let start = HistoryItems::last(20)?.with_decay(0.8)?;
-/// let similar = SimilarUsersConfig::new().fit(&sequences, dataset.catalog(), start)?;
+/// let similar = SimilarUsersConfig::new(start).fit(&data)?;
 /// let items = similar.items().clone();
 /// let channel = similar.then(items).into_channel();
-/// let candidates = channel.recall(&[sequences.history(3).into()], 5, None)?;
+/// let candidates = channel.recall(&[data.sequences().history(3)], 5, None)?;
 /// assert_eq!(candidates.items(0).len(), 5);
 /// # Ok::<(), seqrec::Error>(())
 /// ```
@@ -60,30 +62,24 @@ pub struct SimilarUsers {
 }
 
 impl SimilarUsersConfig {
-    /// Looks users up by the items of a history that `start` gives.
+    /// Indexes the users of each item.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for a setting of 0, and [`Error::UnknownItem`] for sequences of other
-    /// items than the catalog's.
-    pub fn fit(
-        &self,
-        sequences: &TrainingSequences,
-        catalog: &Catalog,
-        start: HistoryItems,
-    ) -> Result<SimilarUsers> {
+    /// [`Error::InvalidValue`] for a setting of 0.
+    pub fn fit(&self, data: &TrainingData) -> Result<SimilarUsers> {
         checks::at_least_one(&[("recent", self.recent), ("neighbors", self.neighbors)])?;
-        let taken_by = TakenBy::new(sequences, catalog, self.recent)?;
+        let taken_by = TakenBy::new(data, self.recent);
         let squared = |user: u32| -> f32 {
             let (_, rarities) = taken_by.items.of(user);
             rarities.iter().map(|rarity| rarity * rarity).sum()
         };
-        let users = 0..sequences.len() as u32;
+        let users = 0..data.sequences().len() as u32;
         Ok(SimilarUsers {
             scales: users
                 .map(|user| 1.0 / squared(user).max(1e-6).sqrt())
                 .collect(),
             taken_by,
-            start,
+            start: self.start,
             neighbors: self.neighbors,
         })
     }
@@ -91,14 +87,14 @@ impl SimilarUsersConfig {
 
 impl SimilarUsers {
     /// Each user's items, weighing ln(users / users with the item).
-    pub fn items(&self) -> &Arc<Links<User, Item>> {
+    pub fn items(&self) -> &Arc<Links<Peer, ItemIndex>> {
         &self.taken_by.items
     }
 }
 
-impl Path<User> for SimilarUsers {
-    fn walk(&self, users: &[UserContext<'_>]) -> Result<Vec<Vec<Reached>>> {
-        let similar = |scores: &mut Scores, &user: &UserContext<'_>| {
+impl Path<Peer> for SimilarUsers {
+    fn walk(&self, users: &[User<'_>]) -> Result<Vec<Vec<Reached>>> {
+        let similar = |scores: &mut Scores, &user: &User<'_>| {
             let mut seen = Vec::new();
             self.start.weigh(user, |item, weight| {
                 if seen.contains(&item) {
@@ -129,9 +125,6 @@ impl Path<User> for SimilarUsers {
             .collect())
     }
 }
-
-/// How many histories are encoded at a time.
-const BATCH: usize = 512;
 
 /// The beginning of a path: the users whose vectors lie nearest to theirs, by cosine.
 ///
@@ -175,9 +168,10 @@ impl<E: UserEncoder, I: VectorIndex> NearestUsers<E, I> {
 /// What the encoder gives.
 pub fn training_vectors(
     encoder: &impl UserEncoder,
-    sequences: &TrainingSequences,
+    data: &TrainingData,
     held_back: usize,
 ) -> Result<Array2<f32>> {
+    let sequences = data.sequences();
     let mut vectors = Array2::zeros((sequences.len() + 1, encoder.dim()));
     let before = |user: usize| {
         let history = sequences.history(user);
@@ -187,7 +181,7 @@ pub fn training_vectors(
         .filter(|&user| !before(user).items().is_empty())
         .collect();
     for users in with_any.chunks(BATCH) {
-        let histories: Vec<History<'_>> = users.iter().map(|&user| before(user)).collect();
+        let histories: Vec<User<'_>> = users.iter().map(|&user| before(user)).collect();
         let encoded = encode_one(encoder, &histories)?;
         for (&user, vector) in users.iter().zip(encoded.rows()) {
             vectors.row_mut(user + 1).assign(&vector);
@@ -198,12 +192,9 @@ pub fn training_vectors(
 
 /// The last `held_back` items of each training user: what they took after all that their
 /// [vector](training_vectors) is made of.
-pub fn next_items(
-    sequences: &TrainingSequences,
-    catalog: &Catalog,
-    held_back: usize,
-) -> Links<User, Item> {
-    let mut links = Links::to(catalog.len() + 1);
+pub fn next_items(data: &TrainingData, held_back: usize) -> Links<Peer, ItemIndex> {
+    let sequences = data.sequences();
+    let mut links = Links::to(data.catalog().len() + 1);
     for user in 0..sequences.len() {
         let next = sequences.history(user).last(held_back).items();
         links.push(next.iter().map(|item| (item.get(), 1.0)));
@@ -212,7 +203,7 @@ pub fn next_items(
 }
 
 /// One vector of length 1 for each history; of several interests it is the mean's.
-fn encode_one(encoder: &impl UserEncoder, histories: &[History<'_>]) -> Result<Array2<f32>> {
+fn encode_one(encoder: &impl UserEncoder, histories: &[User<'_>]) -> Result<Array2<f32>> {
     let vectors = encoder.encode(histories)?;
     let (interests, dim) = (vectors.nrows() / histories.len(), vectors.ncols());
     let by_user = vectors
@@ -223,20 +214,20 @@ fn encode_one(encoder: &impl UserEncoder, histories: &[History<'_>]) -> Result<A
     Ok(means)
 }
 
-impl<E: UserEncoder, I: VectorIndex> Path<User> for NearestUsers<E, I> {
-    fn walk(&self, users: &[UserContext<'_>]) -> Result<Vec<Vec<Reached>>> {
+impl<E: UserEncoder, I: VectorIndex> Path<Peer> for NearestUsers<E, I> {
+    fn walk(&self, users: &[User<'_>]) -> Result<Vec<Vec<Reached>>> {
         let mut walked = vec![Vec::new(); users.len()];
         let rows: Vec<usize> = (0..users.len())
-            .filter(|&row| !users[row].history().items().is_empty())
+            .filter(|&row| !users[row].items().is_empty())
             .collect();
         if rows.is_empty() {
             return Ok(walked);
         }
-        let histories: Vec<_> = rows.iter().map(|&row| users[row].history()).collect();
-        let queries = encode_one(&self.encoder, &histories)?;
+        let known: Vec<User<'_>> = rows.iter().map(|&row| users[row]).collect();
+        let queries = encode_one(&self.encoder, &known)?;
         let hits = self.index.search(queries.view(), self.neighbors, None)?;
         for (place, row) in rows.into_iter().enumerate() {
-            let near = hits.of(place).filter(|hit| hit.score > 0.0);
+            let near = hits.list(place).filter(|hit| hit.score > 0.0);
             walked[row] = near
                 .map(|hit| {
                     // User u's vector is row u + 1, as an item's would be.

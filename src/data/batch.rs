@@ -26,7 +26,7 @@ pub struct TrainingBatch<B: Backend> {
 
 /// A training batch on the host.
 #[derive(Debug, Clone, PartialEq)]
-pub struct HostBatch {
+pub(crate) struct HostBatch {
     pub(super) histories: PaddedSequences,
     pub(super) positions: Vec<i32>,
     pub(super) targets: Vec<i32>,
@@ -37,18 +37,18 @@ pub struct HostBatch {
 
 impl HostBatch {
     /// The number of targets.
-    pub fn targets(&self) -> usize {
+    pub(crate) fn targets(&self) -> usize {
         self.targets.len()
     }
 
     /// The batch as tensors on a device.
-    pub fn to_device<B: Backend>(self, device: &B::Device) -> TrainingBatch<B> {
+    pub(crate) fn into_tensors<B: Backend>(self, device: &B::Device) -> TrainingBatch<B> {
         let vector = |values: Vec<i32>| {
             let shape = [values.len()];
             Tensor::from_data(TensorData::new(values, shape), device)
         };
         TrainingBatch {
-            histories: self.histories.to_device(device),
+            histories: self.histories.into_tensors(device),
             positions: vector(self.positions),
             targets: vector(self.targets),
             negatives: self

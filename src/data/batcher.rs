@@ -2,24 +2,51 @@
 
 use std::sync::Arc;
 
+use burn::tensor::backend::Backend;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::batch::HostBatch;
+use super::batch::{HostBatch, TrainingBatch};
+use super::catalog::Catalog;
 use super::epoch::EpochBatches;
-use super::history::History;
-use super::lanes::{Lanes, Part, Rows};
-use super::negatives::NegativeSampler;
+use super::lanes::{BatchRow, Lanes};
+use super::negatives::{NegativeSampler, NegativeSampling};
 use super::padded::{PaddedSequences, check_positions};
+use super::spans::Spans;
 use super::targets::{TargetCounts, Targets};
-use super::training_sequences::TrainingSequences;
+use super::training_data::TrainingData;
+use super::user::User;
 use crate::{Error, Result, checks};
 
 /// Makes the batches of each epoch, always the same for the same seed and epoch.
+///
+/// A training loop of your own has its batches from here:
+///
+/// ```
+/// use burn::optim::{GradientsParams, Optimizer, SgdConfig};
+/// use seqrec::data::synthetic::Synthetic;
+/// use seqrec::data::{Batcher, Targets};
+/// use seqrec::prelude::*;
+///
+/// type B = Autodiff<Flex>;
+/// let log = Synthetic::new().with_users(80).with_items(60).generate();
+/// let data = Dataset::new(log, Filters::default())?.training_data();
+/// let device = Default::default();
+/// let mut model = Gru4RecConfig::new().with_dim(8).init::<B>(data.catalog().len(), 1, &device)?;
+/// let mut optimizer = SgdConfig::new().init::<B, _>();
+/// let batcher = Batcher::new(&data, 32, 50, Targets::All, 42)?;
+/// for batch in batcher.epoch::<B>(0, &device) {
+///     let gradients = model.loss(&batch).backward();
+///     let gradients = GradientsParams::from_grads(gradients, &model);
+///     model = optimizer.step(0.1, model, gradients);
+/// }
+/// # Ok::<(), seqrec::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Batcher {
-    sequences: TrainingSequences,
+    sequences: Spans,
+    catalog: Catalog,
     /// The sequences that are long enough for a target.
     usable: Arc<Vec<u32>>,
     batch_size: usize,
@@ -38,7 +65,7 @@ impl Batcher {
     /// [`Error::InvalidValue`] when a size is 0 (for `minimum_history` too), and
     /// [`Error::NothingLeft`] when no sequence is long enough for a target.
     pub fn new(
-        sequences: &TrainingSequences,
+        data: &TrainingData,
         batch_size: usize,
         max_len: usize,
         targets: Targets,
@@ -49,9 +76,10 @@ impl Batcher {
             sizes.push(("minimum_history", minimum_history));
         }
         checks::at_least_one(&sizes)?;
+        let sequences = data.sequences();
         let all = 0..sequences.len() as u32;
         let least = targets.least_length();
-        let long_enough = |&number: &u32| sequences.get(number as usize).len() >= least;
+        let long_enough = |&number: &u32| sequences.items(number as usize).len() >= least;
         // Counted first: growing a list of millions would take twice the memory.
         let mut usable = Vec::with_capacity(all.clone().filter(long_enough).count());
         usable.extend(all.filter(long_enough));
@@ -66,7 +94,7 @@ impl Batcher {
         }
         let longest = usable
             .iter()
-            .map(|&number| sequences.get(number as usize).len().min(max_len));
+            .map(|&number| sequences.items(number as usize).len().min(max_len));
         let rows = batch_size.min(usable.len());
         check_positions("batch_size", rows, longest.max().unwrap_or(0))?;
         if targets == Targets::SessionParallel {
@@ -75,6 +103,7 @@ impl Batcher {
         }
         let mut batcher = Self {
             sequences: sequences.clone(),
+            catalog: data.catalog().clone(),
             batches_per_epoch: usable.len().div_ceil(batch_size),
             usable: Arc::new(usable),
             batch_size,
@@ -89,7 +118,7 @@ impl Batcher {
             Targets::EveryPrefix => {
                 let sequences = batcher.usable.iter();
                 let targets =
-                    sequences.map(|&number| batcher.sequences.get(number as usize).len() - 1);
+                    sequences.map(|&number| batcher.sequences.items(number as usize).len() - 1);
                 batcher.batches_per_epoch = targets.sum::<usize>().div_ceil(batch_size);
             }
             Targets::All | Targets::OneRandom { .. } => {}
@@ -98,10 +127,12 @@ impl Batcher {
     }
 
     /// Gives each batch negatives, for losses over a sample of the items.
-    #[must_use]
-    pub fn negatives(mut self, sampler: NegativeSampler) -> Self {
-        self.negatives = Some(sampler);
-        self
+    ///
+    /// # Errors
+    /// As [`NegativeSampling::validate`], and when nothing is counted but chances depend on counts.
+    pub fn negatives(mut self, sampling: NegativeSampling) -> Result<Self> {
+        self.negatives = Some(NegativeSampler::new(sampling, &self.catalog)?);
+        Ok(self)
     }
 
     /// Shuffles so many sequences at a time, in place of all: short runs of sequences that lie side
@@ -126,13 +157,13 @@ impl Batcher {
         self.sequences.len() - self.usable.len()
     }
 
-    /// How many targets an epoch has, and what no epoch has, of a catalog of `items` items. This reads
-    /// all sequences once.
-    pub fn target_counts(&self, items: usize) -> TargetCounts {
+    /// How many targets an epoch has, and what no epoch has. This reads all sequences once.
+    pub fn target_counts(&self) -> TargetCounts {
+        let items = self.catalog.len();
         let least_before = self.targets.least_length() - 1;
         let mut is_target = vec![false; items + 1];
         let (mut reached, mut all) = (0, 0);
-        for sequence in self.sequences.iter() {
+        for sequence in self.sequences.item_lists() {
             all += sequence.len().saturating_sub(1);
             for item in sequence.iter().skip(least_before) {
                 if let Some(is_target) = is_target.get_mut(item.to_usize()) {
@@ -141,7 +172,8 @@ impl Batcher {
                 reached += 1;
             }
         }
-        let lengths = (self.usable.iter()).map(|&number| self.sequences.get(number as usize).len());
+        let lengths =
+            (self.usable.iter()).map(|&number| self.sequences.items(number as usize).len());
         TargetCounts {
             per_epoch: match self.targets {
                 Targets::OneRandom { .. } => self.usable.len(),
@@ -155,8 +187,18 @@ impl Batcher {
         }
     }
 
-    /// The batches of an epoch, made by a background thread while the caller trains.
-    pub fn epoch(&self, epoch: usize) -> EpochBatches {
+    /// The batches of an epoch on a device, made by a background thread while the caller trains.
+    pub fn epoch<B: Backend>(
+        &self,
+        epoch: usize,
+        device: &B::Device,
+    ) -> impl Iterator<Item = TrainingBatch<B>> + use<B> {
+        let device = device.clone();
+        (self.host_epoch(epoch)).map(move |batch| batch.into_tensors(&device))
+    }
+
+    /// The batches of an epoch on the host, made by a background thread.
+    pub(crate) fn host_epoch(&self, epoch: usize) -> EpochBatches {
         let batcher = self.clone();
         EpochBatches::spawn(move |send| {
             let _ = batcher.epoch_in_place(epoch).all(send);
@@ -164,10 +206,10 @@ impl Batcher {
     }
 
     /// The batches of an epoch, each made when it is asked for.
-    pub fn epoch_in_place(&self, epoch: usize) -> impl Iterator<Item = HostBatch> {
+    fn epoch_in_place(&self, epoch: usize) -> impl Iterator<Item = HostBatch> {
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
         random.set_stream(epoch as u64);
-        let batches: Box<dyn Iterator<Item = Rows<'_>>> = match self.targets {
+        let batches: Box<dyn Iterator<Item = Vec<BatchRow<'_>>>> = match self.targets {
             Targets::SessionParallel => Box::new(self.lanes()),
             Targets::EveryPrefix => {
                 let order = self.order(epoch, &mut random, |numbers| self.prefixes(numbers));
@@ -223,28 +265,26 @@ impl Batcher {
     /// Sequences with the place of each of their items but the first.
     fn prefixes(&self, numbers: &[u32]) -> Vec<(u32, u32)> {
         let of_sequence = |&number: &u32| {
-            let length = self.sequences.get(number as usize).len();
+            let length = self.sequences.items(number as usize).len();
             (1..length as u32).map(move |end| (number, end))
         };
         numbers.iter().flat_map(of_sequence).collect()
     }
 
-    fn prefix_rows(&self, prefixes: &[(u32, u32)]) -> Rows<'_> {
-        let parts = prefixes.iter().map(|&(number, end)| Part {
+    fn prefix_rows(&self, prefixes: &[(u32, u32)]) -> Vec<BatchRow<'_>> {
+        let rows = prefixes.iter().map(|&(number, end)| BatchRow {
             sequence: self.sequences.history(number as usize),
             end: end as usize,
             length: self.max_len.min(end as usize),
             targets: 1,
+            continues_from: None,
         });
-        Rows {
-            parts: parts.collect(),
-            continues_from: Vec::new(),
-        }
+        rows.collect()
     }
 
     /// The targets of some sequences.
-    fn rows(&self, numbers: &[u32], random: &mut ChaCha8Rng) -> Rows<'_> {
-        let parts = numbers.iter().map(|&number| {
+    fn rows(&self, numbers: &[u32], random: &mut ChaCha8Rng) -> Vec<BatchRow<'_>> {
+        let rows = numbers.iter().map(|&number| {
             let sequence = self.sequences.history(number as usize);
             let length = sequence.items().len();
             let last = length - 1;
@@ -261,27 +301,25 @@ impl Batcher {
                     (end.clamp(self.max_len, last), self.max_len)
                 }
             };
-            Part {
+            BatchRow {
                 sequence,
                 end,
                 length: end.min(self.max_len),
                 targets,
+                continues_from: None,
             }
         });
-        Rows {
-            parts: parts.collect(),
-            continues_from: Vec::new(),
-        }
+        rows.collect()
     }
 
-    fn batch(&self, rows: Rows<'_>, random: &mut ChaCha8Rng) -> HostBatch {
-        let histories: Vec<History<'_>> = rows.parts.iter().map(Part::history).collect();
+    fn batch(&self, rows: Vec<BatchRow<'_>>, random: &mut ChaCha8Rng) -> HostBatch {
+        let histories: Vec<User<'_>> = rows.iter().map(BatchRow::history).collect();
         let histories = PaddedSequences::from_checked(&histories);
         let (mut positions, mut targets) = (Vec::new(), Vec::new());
-        for (row, part) in rows.parts.iter().enumerate() {
-            let end = row * histories.len + part.length;
-            positions.extend((end - part.targets..end).map(|position| position as i32));
-            let items = &part.sequence.items()[part.end + 1 - part.targets..=part.end];
+        for (place, row) in rows.iter().enumerate() {
+            let end = place * histories.len + row.length;
+            positions.extend((end - row.targets..end).map(|position| position as i32));
+            let items = &row.sequence.items()[row.end + 1 - row.targets..=row.end];
             targets.extend(items.iter().map(|item| item.get() as i32));
         }
         HostBatch {
@@ -289,7 +327,10 @@ impl Batcher {
             histories,
             positions,
             targets,
-            continues_from: rows.continues_from,
+            continues_from: match self.targets {
+                Targets::SessionParallel => rows.iter().map(|row| row.continues_from).collect(),
+                _ => Vec::new(),
+            },
             seed: random.random(),
         }
     }
@@ -319,18 +360,18 @@ mod tests {
     use super::*;
 
     /// User u takes the items 100u + 1, 100u + 2, … so that items tell their order.
-    fn sequences(lengths: &[usize]) -> TrainingSequences {
+    fn data(lengths: &[usize]) -> TrainingData {
         let rows = lengths.iter().enumerate().flat_map(|(user, &length)| {
             (0..length).map(move |place| {
                 Interaction::new(user as i64, (100 * user + place) as i64, place as f64)
             })
         });
         let log: Interactions = rows.collect();
-        TrainingSequences::all(&Dataset::new(log, Filters::default()).unwrap())
+        (Dataset::new(log, Filters::default()).unwrap()).training_data()
     }
 
     fn batcher(lengths: &[usize], max_len: usize, targets: Targets) -> Batcher {
-        Batcher::new(&sequences(lengths), 3, max_len, targets, 7).unwrap()
+        Batcher::new(&data(lengths), 3, max_len, targets, 7).unwrap()
     }
 
     /// In windows too, each sequence comes once an epoch, in an order that depends on the epoch and
@@ -339,7 +380,7 @@ mod tests {
     fn windows_hold_every_sequence_once() {
         let lengths: Vec<usize> = (0..3_000).map(|user| 3 + user % 4).collect();
         for targets in [Targets::ONE_RANDOM, Targets::EveryPrefix] {
-            let all = Batcher::new(&sequences(&lengths), 64, 5, targets, 7).unwrap();
+            let all = Batcher::new(&data(&lengths), 64, 5, targets, 7).unwrap();
             let windows = all.clone().windows(600);
             let users = |batcher: &Batcher, epoch| -> Vec<u32> {
                 let targets = batcher.epoch_in_place(epoch).flat_map(|batch| {
@@ -410,7 +451,7 @@ mod tests {
 
     #[test]
     fn a_long_sequence_has_another_row_in_every_epoch() {
-        let batcher = Batcher::new(&sequences(&[6, 3]), 2, 4, Targets::All, 0).unwrap();
+        let batcher = Batcher::new(&data(&[6, 3]), 2, 4, Targets::All, 0).unwrap();
         let mut rows: Vec<Vec<i32>> = Vec::new();
         for batch in (0..20).flat_map(|epoch| batcher.epoch_in_place(epoch)) {
             assert_eq!((batch.targets.len(), batch.histories.len), (6, 4));
@@ -423,7 +464,7 @@ mod tests {
 
     #[test]
     fn every_prefix_is_a_row_with_the_last_items_before_its_target() {
-        let batcher = Batcher::new(&sequences(&[6, 3, 1]), 4, 3, Targets::EveryPrefix, 0).unwrap();
+        let batcher = Batcher::new(&data(&[6, 3, 1]), 4, 3, Targets::EveryPrefix, 0).unwrap();
         assert_eq!((batcher.batches_per_epoch(), batcher.too_short()), (2, 1));
         let mut rows = Vec::new();
         for batch in batcher.epoch_in_place(0) {
@@ -451,7 +492,7 @@ mod tests {
     #[test]
     fn an_epoch_takes_every_sequence_once_and_depends_on_seed_and_epoch() {
         let batcher = batcher(&[5; 10], 8, Targets::All);
-        let batches: Vec<HostBatch> = batcher.epoch(3).collect();
+        let batches: Vec<HostBatch> = batcher.host_epoch(3).collect();
         assert_eq!(batches.len(), batcher.batches_per_epoch());
         assert_eq!(batches, batcher.epoch_in_place(3).collect::<Vec<_>>());
         assert_ne!(batches, batcher.epoch_in_place(4).collect::<Vec<_>>());
@@ -467,14 +508,14 @@ mod tests {
     #[test]
     fn stopping_early_ends_the_worker() {
         let batcher = batcher(&[5; 500], 8, Targets::All);
-        let mut epoch = batcher.epoch(0);
+        let mut epoch = batcher.host_epoch(0);
         assert!(epoch.next().is_some());
         drop(epoch);
     }
 
     #[test]
     fn bad_sizes_are_errors() {
-        let data = sequences(&[2]);
+        let data = data(&[2]);
         for (batch_size, max_len) in [(0, 1), (1, 0)] {
             assert!(matches!(
                 Batcher::new(&data, batch_size, max_len, Targets::All, 0),

@@ -1,16 +1,9 @@
 //! The catalog: external item ids and dense item indices.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +26,8 @@ use crate::{Error, Result};
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Catalog {
-    table: IdTable,
+    /// Shared, since catalogs of one data set that count differently have the same ids.
+    table: Arc<IdTable>,
     /// Interactions per item; 0 for padding.
     counts: Vec<u64>,
     user_features: Vec<String>,
@@ -75,7 +69,7 @@ impl Catalog {
         }
         let counts = vec![0; table.len() + 1];
         Ok(Self {
-            table,
+            table: Arc::new(table),
             counts,
             user_features: Vec::new(),
             columns: Vec::new(),
@@ -148,7 +142,7 @@ impl Catalog {
     }
 
     /// The external ids, in order of their indices.
-    pub fn ids(&self) -> impl ExactSizeIterator<Item = &ExternalId> {
+    pub fn ids(&self) -> impl ExactSizeIterator<Item = &ExternalId> + Clone {
         self.table.ids().iter()
     }
 

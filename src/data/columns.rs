@@ -1,13 +1,5 @@
 //! What the columns of a header hold, inferred from their names.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use std::path::Path;
 
@@ -159,7 +151,7 @@ pub(super) fn check_order(
 }
 
 /// The columns of a header.
-struct Header<'a> {
+struct HeaderNames<'a> {
     path: &'a Path,
     delimiter: &'a str,
     /// As they stand in the file, without blanks and quotes.
@@ -168,7 +160,7 @@ struct Header<'a> {
     roles: Vec<&'a str>,
 }
 
-impl<'a> Header<'a> {
+impl<'a> HeaderNames<'a> {
     /// The names whose role is one of some.
     fn known(&self, wanted: &[&str]) -> Vec<&'a str> {
         self.matching(|role| wanted.contains(&plain(role).as_str()))
@@ -257,7 +249,7 @@ pub(super) fn of_header(path: &Path, line: &str) -> Result<Option<Schema>> {
         return Ok(None);
     };
     let names: Vec<&str> = line.split(delimiter).map(bare).collect();
-    let header = Header {
+    let header = HeaderNames {
         path,
         delimiter,
         roles: names.clone(),
@@ -276,7 +268,7 @@ pub(super) fn of_inter(path: &Path, line: &str) -> Result<Schema> {
     let roles = names
         .iter()
         .map(|name| name.split(':').next().unwrap_or(name));
-    let header = Header {
+    let header = HeaderNames {
         path,
         delimiter: "\t",
         roles: roles.collect(),

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use burn::config::Config;
 use serde::{Deserialize, Serialize};
 
 use super::catalog::Catalog;
@@ -14,11 +13,13 @@ use super::sequences::Sequences;
 use super::stored_ids::StoredIds;
 use super::time_unit::TimeSizes;
 use crate::item::ItemIndex;
+use crate::settings::settings;
 use crate::{Error, Result};
 
 /// What to do when a user takes the same item again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Repeats {
     /// Keep every interaction.
     #[default]
@@ -57,40 +58,31 @@ impl Repetitions {
     }
 }
 
-/// Which interactions become part of a [`Dataset`].
-///
-/// The filters apply in this order: minimum value, repeats, then the k-core, which is repeated
-/// until every user and every item that is left has enough interactions.
-///
-/// ```
-/// use seqrec::data::Filters;
-///
-/// // Ratings of 4 and above, of users and items with at least five of them.
-/// let filters = Filters::new()
-///     .with_minimum_value(Some(4.0))
-///     .with_minimum_per_user(5)
-///     .with_minimum_per_item(5);
-/// ```
-#[derive(Config, Debug, Copy, PartialEq)]
-#[non_exhaustive]
-pub struct Filters {
-    /// Drop rows whose value is lower; rows without a value are kept.
-    pub minimum_value: Option<f32>,
-    /// What to do with repeated items.
-    #[config(default = "Repeats::default()")]
-    pub repeats: Repeats,
-    /// Drop users with fewer interactions (the k of the k-core on users).
-    #[config(default = 0)]
-    pub minimum_per_user: usize,
-    /// Drop items with fewer interactions (the k of the k-core on items).
-    #[config(default = 0)]
-    pub minimum_per_item: usize,
-}
-
-impl Default for Filters {
-    /// Everything is kept.
-    fn default() -> Self {
-        Self::new()
+settings! {
+    /// Which interactions become part of a [`Dataset`].
+    ///
+    /// The filters apply in this order: minimum value, repeats, then the k-core, which is repeated
+    /// until every user and every item that is left has enough interactions.
+    ///
+    /// ```
+    /// use seqrec::data::Filters;
+    ///
+    /// // Ratings of 4 and above, of users and items with at least five of them.
+    /// let filters = Filters::new()
+    ///     .with_minimum_value(Some(4.0))
+    ///     .with_minimum_per_user(5)
+    ///     .with_minimum_per_item(5);
+    /// ```
+    #[derive(Copy)]
+    pub struct Filters {
+        /// Drop rows whose value is lower; rows without a value are kept.
+        pub minimum_value: Option<f32> = None, with_minimum_value;
+        /// What to do with repeated items.
+        pub repeats: Repeats = Repeats::default(), with_repeats;
+        /// Drop users with fewer interactions (the k of the k-core on users).
+        pub minimum_per_user: usize = 0, with_minimum_per_user;
+        /// Drop items with fewer interactions (the k of the k-core on items).
+        pub minimum_per_item: usize = 0, with_minimum_per_item;
     }
 }
 
@@ -120,12 +112,12 @@ pub struct Dataset {
 /// The ids of users, in memory or in the file of a [`SequenceStore`](super::SequenceStore).
 #[derive(Debug, Clone)]
 pub(super) enum UserIds {
-    Known(IdTable),
+    Known(Arc<IdTable>),
     Stored(Arc<StoredIds>),
 }
 
 impl UserIds {
-    fn table(&self) -> &IdTable {
+    pub(super) fn table(&self) -> &IdTable {
         match self {
             Self::Known(table) => table,
             Self::Stored(stored) => stored.table(),
@@ -234,6 +226,10 @@ impl Dataset {
         let sequences = Arc::unwrap_or_clone(self.sequences);
         self.sequences = Arc::new(sequences.with_features(features));
         Ok(self)
+    }
+
+    pub(super) fn user_ids(&self) -> &UserIds {
+        &self.users
     }
 
     /// The number of users.
@@ -389,15 +385,15 @@ impl Grouped {
             Sequences::from_parts(self.offsets, ItemIndex::from_vec(self.item), self.time);
         Some(Dataset {
             catalog: catalog.with_counts(sequences.iter()),
-            users: UserIds::Known(users),
+            users: UserIds::Known(Arc::new(users)),
             sequences: Arc::new(sequences),
         })
     }
 }
 
 impl Features {
-    /// A feature for each tag of users, as [`of_items`](Features::of_items) has them of items.
-    pub fn of_users<T: Into<String>>(
+    /// A feature for each tag of users, as [`from_item_tags`](Features::from_item_tags) has them of items.
+    pub fn from_user_tags<T: Into<String>>(
         dataset: &Dataset,
         tags: impl IntoIterator<Item = (ExternalId, impl IntoIterator<Item = T>)>,
     ) -> Self {

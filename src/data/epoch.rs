@@ -8,7 +8,7 @@ use super::batch::HostBatch;
 
 /// The batches of one epoch, in order, made by a background thread.
 #[derive(Debug)]
-pub struct EpochBatches {
+pub(crate) struct EpochBatches {
     /// `None` once the iterator is being dropped, so that the worker stops.
     receiver: Option<Receiver<HostBatch>>,
     worker: Option<JoinHandle<()>>,
@@ -33,7 +33,7 @@ impl EpochBatches {
     }
 
     /// How long the caller has waited for batches so far.
-    pub fn waited(&self) -> Duration {
+    pub(crate) fn waited(&self) -> Duration {
         self.waited
     }
 }

@@ -15,7 +15,7 @@ use crate::{Error, Result};
 ///
 /// let catalog = Catalog::from_ids(["a", "b"].map(Into::into))?;
 /// let tags = [("b".into(), vec!["new", "red"]), ("unknown".into(), vec!["blue"])];
-/// let features = Features::of_items(&catalog, tags);
+/// let features = Features::from_item_tags(&catalog, tags);
 /// assert_eq!(features.names(), ["new", "red"]);
 /// // Row 0 is padding.
 /// assert_eq!(features.values().row(2).to_vec(), [1.0, 1.0]);
@@ -65,7 +65,7 @@ impl Features {
 
     /// A feature for each tag of items, in the order of their names, whatever that of the rows: 1 for
     /// those that have it, else 0. Items that are not in the catalog are ignored.
-    pub fn of_items<T: Into<String>>(
+    pub fn from_item_tags<T: Into<String>>(
         catalog: &Catalog,
         tags: impl IntoIterator<Item = (ExternalId, impl IntoIterator<Item = T>)>,
     ) -> Self {

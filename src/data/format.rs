@@ -1,13 +1,5 @@
 //! Formats of files of interactions, and how they are detected.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use std::fmt;
 use std::io::Read;
@@ -67,21 +59,11 @@ impl Format {
     /// The same for what is in memory already.
     pub(super) fn of_text(text: &Text) -> Result<Self> {
         let path = text.name();
-        let mut sample = Vec::new();
-        text.open()
-            .and_then(|text| text.take(SAMPLE).read_to_end(&mut sample))
-            .map_err(Error::io("read", path))?;
-        if sample.starts_with(&STORE_MAGIC) {
-            let reason = "it is a sequence store already: open it by `SequenceStore::open`";
-            return Err(Error::invalid("path", path.display(), reason));
-        }
+        let sample = sample(text)?;
         let whole = (sample.len() as u64) < SAMPLE;
         let text = String::from_utf8_lossy(&sample);
-        let mut lines: Vec<&str> = text
-            .trim_start_matches('\u{feff}')
-            .lines()
-            .map(str::trim_end)
-            .collect();
+        let text = text.trim_start_matches('\u{feff}');
+        let mut lines: Vec<&str> = text.lines().map(str::trim_end).collect();
         // A line that is cut short says nothing of how many words lines have; one alone is better
         // than none.
         if !whole && lines.len() > 1 {
@@ -94,8 +76,8 @@ impl Format {
                 path: path.to_owned(),
             });
         };
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let name = name.to_lowercase();
+        let name = path.file_name().unwrap_or_default();
+        let name = name.to_string_lossy().to_lowercase();
         let unknown = || Error::UnknownFormat {
             path: path.to_owned(),
             first_line: first.chars().take(80).collect(),
@@ -126,10 +108,9 @@ impl Format {
         }
         lines.retain(|line| !is_remark(line.as_bytes()));
         // Files with remarks have blanks or tabs between their words, others tabs between fields.
-        let delimited = lines
-            .iter()
-            .take(1)
-            .any(|line| line.contains([',', ';', '|']) || (line.contains('\t') && !remarked));
+        let divided =
+            |line: &&str| line.contains([',', ';', '|']) || (line.contains('\t') && !remarked);
+        let delimited = lines.first().is_some_and(divided);
         if delimited || lines.is_empty() || name.ends_with(".csv") {
             return Err(unknown());
         }
@@ -282,7 +263,7 @@ impl Format {
 
 /// Whether a number is a time of a known unit by its size.
 pub(super) fn has_unit(number: f64) -> bool {
-    TimeUnit::of_times(&[number]) != TimeUnit::Order
+    TimeUnit::from_times(&[number]) != TimeUnit::Order
 }
 
 fn has_number<'a>(mut words: impl Iterator<Item = &'a str>) -> bool {
@@ -295,6 +276,20 @@ fn is_timed_row<'a>(words: impl Iterator<Item = &'a str>) -> bool {
     let numbers: Vec<_> = numbers.collect();
     matches!(numbers[..], [Ok(value), Ok(time)]
         if value < 1e6 && has_unit(time))
+}
+
+/// The first bytes of a text, which is no sequence store.
+fn sample(text: &Text) -> Result<Vec<u8>> {
+    let path = text.name();
+    let mut sample = Vec::new();
+    text.open()
+        .and_then(|text| text.take(SAMPLE).read_to_end(&mut sample))
+        .map_err(Error::io("read", path))?;
+    if sample.starts_with(&STORE_MAGIC) {
+        let reason = "it is a sequence store already: open it by `SequenceStore::open`";
+        return Err(Error::invalid("path", path.display(), reason));
+    }
+    Ok(sample)
 }
 
 /// Whether a line of a file with blanks between says something about the file.

@@ -14,8 +14,8 @@ pub(super) fn k_core(
 ) -> [Vec<bool>; 2] {
     let takers = Takers::new(offsets, items, item_count);
     let mut left = [
-        Left::new(offsets.windows(2).map(|at| at[1] - at[0]), per_user),
-        Left::new(takers.offsets.windows(2).map(|at| at[1] - at[0]), per_item),
+        Remaining::new(offsets.windows(2).map(|at| at[1] - at[0]), per_user),
+        Remaining::new(takers.offsets.windows(2).map(|at| at[1] - at[0]), per_item),
     ];
     loop {
         let [users, of_items] = &mut left;
@@ -65,7 +65,7 @@ impl Takers {
 }
 
 /// The users, or the items, that are left.
-struct Left {
+struct Remaining {
     least: usize,
     counts: Vec<usize>,
     is_left: Vec<bool>,
@@ -73,7 +73,7 @@ struct Left {
     to_visit: Vec<u32>,
 }
 
-impl Left {
+impl Remaining {
     fn new(counts: impl Iterator<Item = usize>, least: usize) -> Self {
         let counts: Vec<usize> = counts.collect();
         let is_left: Vec<bool> = counts.iter().map(|&count| count >= least).collect();

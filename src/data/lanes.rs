@@ -1,32 +1,28 @@
 //! The rows of batches, and sequences that run side by side from batch to batch.
 
-use super::history::History;
-use super::training_sequences::TrainingSequences;
+use super::spans::Spans;
+use super::user::User;
 
-/// A row of a batch: the `length` items before `end` are seen, and the last `targets` items up to
-/// and with `end` are predicted.
-pub(super) struct Part<'a> {
-    pub(super) sequence: History<'a>,
+/// A row of a batch: a model sees items `end - length..end` of a sequence and predicts the last
+/// `targets` items up to and with `end`.
+pub(super) struct BatchRow<'a> {
+    pub(super) sequence: User<'a>,
     pub(super) end: usize,
     pub(super) length: usize,
     pub(super) targets: usize,
+    /// Where sequences run side by side, the row of the batch before that this one continues.
+    pub(super) continues_from: Option<usize>,
 }
 
-impl<'a> Part<'a> {
-    pub(super) fn history(&self) -> History<'a> {
+impl<'a> BatchRow<'a> {
+    pub(super) fn history(&self) -> User<'a> {
         self.sequence.first(self.end).last(self.length)
     }
 }
 
-/// The rows of a batch.
-pub(super) struct Rows<'a> {
-    pub(super) parts: Vec<Part<'a>>,
-    pub(super) continues_from: Vec<Option<usize>>,
-}
-
 /// The batches of sequences that run side by side.
 pub(super) struct Lanes<'a> {
-    sequences: &'a TrainingSequences,
+    sequences: &'a Spans,
     /// The sequences that take part, in order.
     usable: &'a [u32],
     /// How many run side by side.
@@ -34,11 +30,11 @@ pub(super) struct Lanes<'a> {
     /// How many sequences have been begun.
     begun: usize,
     /// Each row's sequence, the item that it sees next, and the row that it had.
-    lanes: Vec<(History<'a>, usize, Option<usize>)>,
+    lanes: Vec<(User<'a>, usize, Option<usize>)>,
 }
 
 impl<'a> Lanes<'a> {
-    pub(super) fn new(sequences: &'a TrainingSequences, usable: &'a [u32], width: usize) -> Self {
+    pub(super) fn new(sequences: &'a Spans, usable: &'a [u32], width: usize) -> Self {
         Self {
             sequences,
             usable,
@@ -72,23 +68,21 @@ impl<'a> Lanes<'a> {
 }
 
 impl<'a> Iterator for Lanes<'a> {
-    type Item = Rows<'a>;
+    type Item = Vec<BatchRow<'a>>;
 
-    fn next(&mut self) -> Option<Rows<'a>> {
+    fn next(&mut self) -> Option<Vec<BatchRow<'a>>> {
         self.fill();
-        let parts = self.lanes.iter().map(|&(sequence, place, _)| Part {
+        let rows = (self.lanes.iter()).map(|&(sequence, place, continues_from)| BatchRow {
             sequence,
             end: place + 1,
             length: 1,
             targets: 1,
+            continues_from,
         });
-        let rows = Rows {
-            parts: parts.collect(),
-            continues_from: self.lanes.iter().map(|lane| lane.2).collect(),
-        };
+        let rows: Vec<_> = rows.collect();
         for (_, place, _) in &mut self.lanes {
             *place += 1;
         }
-        (!rows.parts.is_empty()).then_some(rows)
+        (!rows.is_empty()).then_some(rows)
     }
 }

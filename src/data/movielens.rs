@@ -21,6 +21,7 @@ pub use download::Downloader;
 /// Harper & Konstan, [The MovieLens Datasets: History and
 /// Context](https://doi.org/10.1145/2827872).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Edition {
     /// 100,000 ratings, the recent small sample.
     LatestSmall,
@@ -105,6 +106,7 @@ impl FromStr for Edition {
 
 /// A movie's title and genres.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Movie {
     /// Its title, with the year.
     pub title: String,

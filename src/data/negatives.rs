@@ -80,7 +80,7 @@ impl NegativeSampling {
 
 /// Draws negatives for batches.
 #[derive(Debug, Clone)]
-pub struct NegativeSampler {
+pub(super) struct NegativeSampler {
     sampling: NegativeSampling,
     /// Each item's chance at one target of a batch and at one draw, `[items + 1]`.
     chances: Vec<[f64; 2]>,
@@ -93,7 +93,7 @@ impl NegativeSampler {
     ///
     /// # Errors
     /// As [`NegativeSampling::validate`], and when nothing is counted but chances depend on counts.
-    pub fn new(sampling: NegativeSampling, catalog: &Catalog) -> Result<Self> {
+    pub(super) fn new(sampling: NegativeSampling, catalog: &Catalog) -> Result<Self> {
         sampling.validate(catalog.len())?;
         let counts = catalog.counts();
         let weight = |(item, &count): (usize, &u64)| match (item, sampling.exponent) {

@@ -3,13 +3,13 @@
 use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor, TensorData};
 
-use super::history::History;
+use super::user::User;
 use crate::item::ItemIndex;
 use crate::{Error, Result, checks};
 
 /// Histories of unequal length, padded at the end, on the host.
 #[derive(Debug, Clone, PartialEq)]
-pub struct PaddedSequences {
+pub(super) struct PaddedSequences {
     /// Row-major `[batch, len]`, where `len` is the longest of them.
     pub(super) items: Vec<i32>,
     /// Each item's time in the same places; 0 where it is not known.
@@ -24,16 +24,12 @@ pub struct PaddedSequences {
 
 impl PaddedSequences {
     /// Keeps the last `max_len` items of each history and pads to the longest that is left.
-    ///
-    /// # Errors
-    /// [`Error::InvalidValue`] when there is no history, one is empty or holds padding, or
-    /// `max_len` is 0; [`Error::Shape`] when some have features and others don't.
-    pub fn new<'a, H: Into<History<'a>>>(
+    fn new<'a, H: Into<User<'a>>>(
         histories: impl IntoIterator<Item = H>,
         max_len: usize,
     ) -> Result<Self> {
         checks::at_least_one(&[("max_len", max_len)])?;
-        let kept: Vec<History<'a>> = (histories.into_iter())
+        let kept: Vec<User<'a>> = (histories.into_iter())
             .map(|history| history.into().last(max_len))
             .collect();
         if kept.is_empty() {
@@ -69,7 +65,7 @@ impl PaddedSequences {
     }
 
     /// Of histories that were [checked](Self::new).
-    pub(super) fn from_checked(histories: &[History<'_>]) -> Self {
+    pub(super) fn from_checked(histories: &[User<'_>]) -> Self {
         let lengths: Vec<usize> = (histories.iter())
             .map(|history| history.items().len())
             .collect();
@@ -103,7 +99,7 @@ impl PaddedSequences {
     }
 
     /// The histories as a tensor on a device.
-    pub fn to_device<B: Backend>(self, device: &B::Device) -> SequenceBatch<B> {
+    pub(super) fn into_tensors<B: Backend>(self, device: &B::Device) -> SequenceBatch<B> {
         let batch = self.lengths.len();
         let shape = [batch, self.len];
         let columns = self.features.len() / batch;
@@ -138,7 +134,7 @@ pub struct SequenceBatch<B: Backend> {
     /// it is not known. On the host, in double precision, since seconds since 1970 need it.
     pub times: Vec<f64>,
     /// When what comes after each item was taken, `[batch * len]`: the item after it, and after the last
-    /// one what is [asked for](History::at). Of a target, this is the time at which it is to be
+    /// one what is [asked for](User::at). Of a target, this is the time at which it is to be
     /// predicted.
     pub next_times: Vec<f64>,
     /// The users' features, `[batch, features]`.
@@ -148,16 +144,17 @@ pub struct SequenceBatch<B: Backend> {
 }
 
 impl<B: Backend> SequenceBatch<B> {
-    /// A batch of histories; see [`PaddedSequences::new`].
+    /// The last `max_len` items of each history, padded at the end to the longest that is left.
     ///
     /// # Errors
-    /// As [`PaddedSequences::new`].
-    pub fn new<'a, H: Into<History<'a>>>(
+    /// [`Error::InvalidValue`] when there is no history, one is empty or holds padding, or
+    /// `max_len` is 0; [`Error::Shape`] when some have features and others don't.
+    pub fn new<'a, H: Into<User<'a>>>(
         histories: impl IntoIterator<Item = H>,
         max_len: usize,
         device: &B::Device,
     ) -> Result<Self> {
-        Ok(PaddedSequences::new(histories, max_len)?.to_device(device))
+        Ok(PaddedSequences::new(histories, max_len)?.into_tensors(device))
     }
 
     /// Checks the users' features for a model that takes `expected` of them.

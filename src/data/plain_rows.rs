@@ -1,13 +1,5 @@
 //! Rows of nothing but plain numbers, which is what most logs are, parsed eight bytes at a time.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use super::layout::Layout;
 

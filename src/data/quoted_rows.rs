@@ -3,23 +3,16 @@
 //! A field that begins with a quote extends to the next single one, over lines if it must. So one quote
 //! too many swallows the rows up to the next quote, or to the end of the file. What can't be a quoted field is
 //! a bad row, which ends with the line in which its quote opens: the next line is read for itself.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use std::io::{self, BufRead};
 use std::ops::Range;
 
 use memchr::{memchr, memchr_iter, memchr2};
 
-use super::blocks::{returns_end_rows, split_line, whole_row};
+use super::block_rows::{returns_end_rows, split_line, whole_row};
 use super::layout::Layout;
+use super::lines::{Lines, line_at};
 use super::rows::{Collector, pieces};
 use super::schema::Schema;
 use crate::{Error, Result};
@@ -41,7 +34,7 @@ pub(super) fn read(
         start: 0,
         number: 1,
     };
-    let mut rows = Rows {
+    let mut rows = QuotedRows {
         delimiter: schema.delimiter.bytes().next().unwrap_or(b','),
         asked: schema.quotes == Some(true) && !schema.quotes_inferred,
         layout: None,
@@ -84,57 +77,6 @@ pub(super) fn read(
     Ok(())
 }
 
-/// Text by lines, of which more may be looked at than are taken.
-struct Lines<R> {
-    source: R,
-    /// Whole lines; those before `start` are taken.
-    text: Vec<u8>,
-    start: usize,
-    /// The number of the next line, from 1.
-    number: u64,
-}
-
-impl<R: BufRead> Lines<R> {
-    /// Reads one line more; whether there was one.
-    fn read(&mut self) -> io::Result<bool> {
-        Ok(self.source.read_until(b'\n', &mut self.text)? > 0)
-    }
-
-    /// Sees to it that there is a line that is not taken, if there is any.
-    fn fill(&mut self) -> io::Result<bool> {
-        Ok(self.start < self.text.len() || self.read()?)
-    }
-
-    /// What was read and is not taken.
-    fn ahead(&self) -> &[u8] {
-        self.text.get(self.start..).unwrap_or_default()
-    }
-
-    /// The next line, with its end.
-    fn line(&self) -> &[u8] {
-        line_at(self.ahead(), 0)
-    }
-
-    /// Takes whole lines.
-    fn take(&mut self, bytes: usize) {
-        let taken = self.ahead().get(..bytes).unwrap_or_default();
-        self.number += memchr_iter(b'\n', taken).count() as u64;
-        self.start += bytes;
-        // Half of it at least is given up, so that no byte is moved often.
-        if 2 * self.start > self.text.len() {
-            self.text.drain(..self.start);
-            self.start = 0;
-        }
-    }
-}
-
-/// The line, with its end, in which a byte lies, from that byte on.
-fn line_at(text: &[u8], at: usize) -> &[u8] {
-    let rest = text.get(at..).unwrap_or_default();
-    let end = memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
-    rest.get(..end).unwrap_or_default()
-}
-
 fn field<'t>(line: &'t [u8], fields: &[Range<usize>], column: usize) -> &'t [u8] {
     let range = fields.get(column).cloned().unwrap_or_default();
     line.get(range).unwrap_or_default()
@@ -172,7 +114,7 @@ enum Fault {
     Swallows(usize),
 }
 
-struct Rows {
+struct QuotedRows {
     delimiter: u8,
     /// Whether quotes were asked for, so that what they quote is one field in any case.
     asked: bool,
@@ -183,7 +125,7 @@ struct Rows {
     fields: Vec<Range<usize>>,
 }
 
-impl Rows {
+impl QuotedRows {
     fn header<R: BufRead>(
         &mut self,
         lines: &mut Lines<R>,

@@ -51,7 +51,7 @@ impl Rolling {
     /// # Errors
     /// As [`at`](Self::at), for a text that is no date, and when the log's times are no dates.
     pub fn at_dates(log: &Interactions, dates: &[&str]) -> Result<Self> {
-        let unit = TimeUnit::of_times(log.times());
+        let unit = TimeUnit::from_times(log.times());
         let cuts = (dates.iter()).map(|date| time_of_date("cuts", date, unit));
         Self::at(cuts.collect::<Result<_>>()?)
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Results of the two can't be compared.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Seen {
     /// Items of the history may be recalled again, as where people buy the same things many times.
     Keep,

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::features::Features;
-use super::history::History;
+use super::user::User;
 use crate::buffer::Buffer;
 use crate::item::ItemIndex;
 
@@ -71,9 +71,9 @@ impl Sequences {
     }
 
     /// A part of a user's sequence, with all that is known of it.
-    pub(super) fn history(&self, user: usize, range: Range<usize>) -> History<'_> {
+    pub(super) fn history(&self, user: usize, range: Range<usize>) -> User<'_> {
         let features = (self.features.as_ref()).and_then(|features| features.row(user));
-        History::in_order(&self.items[range.clone()], &self.times[range])
+        User::in_order(&self.items[range.clone()], &self.times[range])
             .with_features(features.unwrap_or_default())
     }
 
@@ -177,6 +177,16 @@ fn nth_time(times: &[f64], mut place: usize) -> f64 {
     } else {
         found ^ SIGN
     })
+}
+
+/// Every user's items, as [`Sequences::iter`] gives them.
+impl<'a> IntoIterator for &'a Sequences {
+    type Item = &'a [ItemIndex];
+    type IntoIter = Box<dyn Iterator<Item = Self::Item> + 'a>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        Box::new(self.iter())
+    }
 }
 
 #[cfg(test)]

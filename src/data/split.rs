@@ -1,19 +1,17 @@
 //! Protocols: how sequences become training data and evaluation cases.
 
-use std::sync::Arc;
-
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::cases::{Cases, Place};
 use super::catalog::Catalog;
 use super::dataset::Dataset;
+use super::fields::date;
 use super::fingerprint::Fingerprint;
-use super::rows::date;
 use super::sequences::Sequences;
+use super::spans::{Spans, narrow};
 use super::time_unit::TimeUnit;
-use super::training_sequences::{self, Beginning, TrainingSequences};
+use super::training_data::TrainingData;
 use crate::item::ItemIndex;
 use crate::{Error, Result};
 
@@ -21,8 +19,9 @@ use crate::{Error, Result};
 ///
 /// Whatever the protocol, nothing at or after a user's label reaches their history or the training
 /// data. A user who is too short for it is left out and counted in [`Split::too_short`]; one who
-/// begins after a time cut is among [`Cases::newcomers`].
+/// begins after a time cut is among [`Spans::newcomers`].
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum Protocol {
     /// Users are shuffled and divided 8 : 1 : 1. The training users' whole sequences are training
     /// data; of a held-out user, the first 80 % are the history and the rest are the labels.
@@ -85,7 +84,7 @@ impl Protocol {
     /// [`Error::InvalidValue`] for a text that is no date, and when the data's times are no dates.
     pub fn time_cut_at_dates(dataset: &Dataset, valid: &str, test: &str) -> Result<Self> {
         let sequences = dataset.sequences();
-        let unit = TimeUnit::of_times(sequences.times_in(0..sequences.interactions()));
+        let unit = TimeUnit::from_times(sequences.times_in(0..sequences.interactions()));
         Ok(Self::TimeCut {
             valid: time_of_date("valid", valid, unit)?,
             test: time_of_date("test", test, unit)?,
@@ -113,7 +112,7 @@ pub(super) fn check_cut(field: &'static str, cut: f64, [first, last]: [f64; 2]) 
     if first < cut && cut <= last {
         return Ok(());
     }
-    let unit = TimeUnit::of_times(&[first, last]);
+    let unit = TimeUnit::from_times(&[first, last]);
     let day = |time: f64| {
         let second = (time / unit.per_second()) as i64;
         jiff::Timestamp::from_second(second).map(|at| at.strftime("%Y-%m-%d").to_string())
@@ -136,17 +135,17 @@ pub(super) fn check_cut(field: &'static str, cut: f64, [first, last]: [f64; 2]) 
 /// Training data, validation cases and test cases.
 #[derive(Debug, Clone)]
 pub struct Split {
-    /// What the model learns from.
-    pub train: TrainingSequences,
+    /// What models and channels learn from, with the catalog, whose items are counted over these data
+    /// only.
+    pub train: TrainingData,
     /// What training is watched and stopped by.
-    pub valid: Cases,
+    pub valid: Spans,
     /// What the result is reported on.
-    pub test: Cases,
+    pub test: Spans,
     /// Users that were left out because they are too short for the protocol: with fewer than three
     /// items for leave-one-out, or held out with too few to divide. A time cut leaves nobody out for
-    /// that; those who begin after it are [`Cases::newcomers`].
+    /// that; those who begin after it are [`Spans::newcomers`].
     pub too_short: usize,
-    catalog: Catalog,
 }
 
 impl Split {
@@ -158,7 +157,7 @@ impl Split {
     /// training data would be empty.
     pub fn new(dataset: &Dataset, protocol: Protocol) -> Result<Self> {
         let sequences = dataset.sequences();
-        let mut parts = Parts::default();
+        let mut parts = Division::default();
         match protocol {
             Protocol::Ratio { seed } => parts.by_ratio(sequences, seed),
             Protocol::LeaveOneOut => parts.leave_one_out(sequences),
@@ -187,20 +186,11 @@ impl Split {
                 ),
             });
         }
-        let cases = |[places, newcomers]: [Vec<Place>; 2]| Cases {
-            sequences: sequences.clone(),
-            places,
-            newcomers,
-        };
-        let train = TrainingSequences {
-            sequences: sequences.clone(),
-            parts: training_sequences::Parts::Beginnings(Arc::new(parts.train)),
-        };
+        let train = Spans::first(sequences, parts.train);
         Ok(Self {
-            catalog: dataset.catalog().clone().with_counts(train.iter()),
-            train,
-            valid: cases([parts.valid, parts.valid_newcomers]),
-            test: cases([parts.test, parts.test_newcomers]),
+            train: dataset.training_data().with_sequences(train),
+            valid: Spans::cases(sequences, parts.valid),
+            test: Spans::cases(sequences, parts.test),
             too_short: parts.too_short,
         })
     }
@@ -211,20 +201,13 @@ impl Split {
     /// # Errors
     /// [`Error::NothingLeft`] when the training data would be empty.
     pub fn without_items(mut self, without: impl Fn(ItemIndex) -> bool) -> Result<Self> {
-        let parts = (0..self.train.len()).map(|sequence| self.train.part(sequence));
-        let kept = Arc::new((self.train.sequences).retain(parts, |item| !without(item)));
-        let lengths = (0..kept.len()).map(|user| Beginning::new(user, kept.range(user).len()));
-        let left: Vec<Beginning> = lengths.filter(|left| left.length > 0).collect();
+        let left = self.train.sequences().retain(|item| !without(item));
         if left.is_empty() {
             return Err(Error::NothingLeft {
                 reason: "every training sequence holds only items that are left out".to_owned(),
             });
         }
-        self.train = TrainingSequences {
-            sequences: kept,
-            parts: training_sequences::Parts::Beginnings(Arc::new(left)),
-        };
-        self.catalog = self.catalog.with_counts(self.train.iter());
+        self.train = self.train.with_sequences(left);
         Ok(self)
     }
 
@@ -232,8 +215,8 @@ impl Split {
     pub fn fingerprint(&self) -> u64 {
         let mut fingerprint = Fingerprint::default();
         for part in [
-            self.catalog.fingerprint(),
-            self.train.fingerprint(),
+            self.catalog().fingerprint(),
+            self.train.sequences().fingerprint(),
             self.valid.fingerprint(),
             self.test.fingerprint(),
         ] {
@@ -244,21 +227,21 @@ impl Split {
 
     /// The catalog, with items counted over the training data alone.
     pub fn catalog(&self) -> &Catalog {
-        &self.catalog
+        self.train.catalog()
     }
 }
 
+/// Where sequences are divided.
 #[derive(Default)]
-struct Parts {
-    train: Vec<Beginning>,
-    valid: Vec<Place>,
-    test: Vec<Place>,
-    valid_newcomers: Vec<Place>,
-    test_newcomers: Vec<Place>,
+struct Division {
+    train: Vec<[u32; 2]>,
+    /// Cases, and those without a history.
+    valid: [Vec<[u32; 3]>; 2],
+    test: [Vec<[u32; 3]>; 2],
     too_short: usize,
 }
 
-impl Parts {
+impl Division {
     fn by_ratio(&mut self, sequences: &Sequences, seed: u64) {
         let mut users: Vec<usize> = (0..sequences.len()).collect();
         users.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
@@ -269,18 +252,18 @@ impl Parts {
         users[valid_end..].sort_unstable();
         self.train = users[..train_end]
             .iter()
-            .map(|&user| Beginning::new(user, sequences.range(user).len()))
+            .map(|&user| [user, sequences.range(user).len()].map(narrow))
             .collect();
         for (place, &user) in users.iter().enumerate().skip(train_end) {
             let length = sequences.range(user).len();
             let cut = length * 8 / 10;
             if 0 < cut && cut < length {
-                let cases = if place < valid_end {
+                let [cases, _] = if place < valid_end {
                     &mut self.valid
                 } else {
                     &mut self.test
                 };
-                cases.push(Place::new(user, cut, length));
+                cases.push([user, cut, length].map(narrow));
             } else {
                 self.too_short += 1;
             }
@@ -289,17 +272,17 @@ impl Parts {
 
     fn leave_one_out(&mut self, sequences: &Sequences) {
         self.train.reserve_exact(sequences.len());
-        self.valid.reserve_exact(sequences.len());
-        self.test.reserve_exact(sequences.len());
+        self.valid[0].reserve_exact(sequences.len());
+        self.test[0].reserve_exact(sequences.len());
         for user in 0..sequences.len() {
             let length = sequences.range(user).len();
             if length < 3 {
                 self.too_short += 1;
                 continue;
             }
-            self.train.push(Beginning::new(user, length - 2));
-            self.valid.push(Place::new(user, length - 2, length - 1));
-            self.test.push(Place::new(user, length - 1, length));
+            self.train.push([user, length - 2].map(narrow));
+            self.valid[0].push([user, length - 2, length - 1].map(narrow));
+            self.test[0].push([user, length - 1, length].map(narrow));
         }
     }
 
@@ -317,24 +300,16 @@ impl Parts {
             let valid_cut = times.partition_point(|&time| time < valid);
             let test_cut = times.partition_point(|&time| time < test);
             if 0 < valid_cut {
-                self.train.push(Beginning::new(user, valid_cut));
+                self.train.push([user, valid_cut].map(narrow));
             }
-            let hold_out = |[cases, newcomers]: [&mut Vec<Place>; 2], cut: usize, end: usize| {
+            let hold_out = |groups: &mut [Vec<[u32; 3]>; 2], cut: usize, end: usize| {
                 if cut < end {
-                    let group = if cut == 0 { newcomers } else { cases };
-                    group.push(Place::new(user, cut, end));
+                    let newcomer = usize::from(cut == 0);
+                    groups[newcomer].push([user, cut, end].map(narrow));
                 }
             };
-            hold_out(
-                [&mut self.valid, &mut self.valid_newcomers],
-                valid_cut,
-                test_cut,
-            );
-            hold_out(
-                [&mut self.test, &mut self.test_newcomers],
-                test_cut,
-                times.len(),
-            );
+            hold_out(&mut self.valid, valid_cut, test_cut);
+            hold_out(&mut self.test, test_cut, times.len());
         }
         span
     }

@@ -1,52 +1,41 @@
 //! Generated interactions with order in them, for examples, tests and measurements.
 
-use burn::config::Config;
+use crate::settings::settings;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::interactions::{Interaction, Interactions};
 
-/// How much to generate, and from which seed.
-///
-/// Items belong to tastes, a few of which are popular; inside a taste, popularity follows a Zipf
-/// law and each item is likely to be followed by its neighbor. A user drifts from taste to
-/// taste, so that the order of a history says more than its contents.
-///
-/// ```
-/// use seqrec::data::synthetic::Synthetic;
-///
-/// let log = Synthetic::new().with_users(50).with_items(200).generate();
-/// assert_eq!(log.users().len(), 50);
-/// ```
-///
-/// The defaults are the shape of MovieLens latest-small: 610 users, 9,724 items, about 100,000
-/// interactions.
-#[derive(Config, Debug, Copy, PartialEq)]
-#[non_exhaustive]
-pub struct Synthetic {
-    /// The number of users.
-    #[config(default = 610)]
-    pub users: usize,
-    /// How many items there are to choose from; not every one need be chosen.
-    #[config(default = 9_724)]
-    pub items: usize,
-    /// Fewest interactions of a user.
-    #[config(default = 20)]
-    pub minimum_per_user: usize,
-    /// Mean interactions of a user; activity has a long tail.
-    #[config(default = 165)]
-    pub mean_per_user: usize,
-    /// Into how many tastes the items fall.
-    #[config(default = 20)]
-    pub tastes: usize,
-    /// Seed.
-    #[config(default = 1)]
-    pub seed: u64,
-}
-
-impl Default for Synthetic {
-    fn default() -> Self {
-        Self::new()
+settings! {
+    /// How much to generate, and from which seed.
+    ///
+    /// Items belong to tastes, a few of which are popular; inside a taste, popularity follows a
+    /// Zipf law and each item is likely to be followed by its neighbor. A user drifts from taste to
+    /// taste, so that the order of a history says more than its contents.
+    ///
+    /// ```
+    /// use seqrec::data::synthetic::Synthetic;
+    ///
+    /// let log = Synthetic::new().with_users(50).with_items(200).generate();
+    /// assert_eq!(log.users().len(), 50);
+    /// ```
+    ///
+    /// The defaults are the shape of MovieLens latest-small: 610 users, 9,724 items, about 100,000
+    /// interactions.
+    #[derive(Copy)]
+    pub struct Synthetic {
+        /// The number of users.
+        pub users: usize = 610, with_users;
+        /// How many items there are to choose from; not every one need be chosen.
+        pub items: usize = 9_724, with_items;
+        /// Fewest interactions of a user.
+        pub minimum_per_user: usize = 20, with_minimum_per_user;
+        /// Mean interactions of a user; activity has a long tail.
+        pub mean_per_user: usize = 165, with_mean_per_user;
+        /// Into how many tastes the items fall.
+        pub tastes: usize = 20, with_tastes;
+        /// Seed.
+        pub seed: u64 = 1, with_seed;
     }
 }
 

@@ -50,13 +50,12 @@ impl Targets {
 ///
 /// ```
 /// use seqrec::data::synthetic::Synthetic;
-/// use seqrec::data::{Batcher, Dataset, Filters, Targets, TrainingSequences};
+/// use seqrec::data::{Batcher, Dataset, Filters, Targets};
 ///
 /// let log = Synthetic::new().with_users(80).with_items(60).generate();
 /// let dataset = Dataset::new(log, Filters::default())?;
-/// let sequences = TrainingSequences::all(&dataset);
-/// let counts = Batcher::new(&sequences, 32, 50, Targets::All, 42)?
-///     .target_counts(dataset.catalog().len());
+/// let batcher = Batcher::new(&dataset.training_data(), 32, 50, Targets::All, 42)?;
+/// let counts = batcher.target_counts();
 /// assert!(counts.per_epoch < counts.all && counts.never == 0);
 /// println!("{counts}");
 /// # Ok::<(), seqrec::Error>(())

@@ -1,13 +1,5 @@
 //! The text that interactions are read from: a file, or what came from elsewhere.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use std::fs::File;
 #[cfg(feature = "gzip")]
@@ -16,17 +8,17 @@ use std::io::{self, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::blocks::Source;
+use super::blocks::BlockSource;
 use crate::{Error, Result};
 
 /// How a file may be compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Packing {
+enum Compression {
     Gzip,
     Zstandard,
 }
 
-impl Packing {
+impl Compression {
     const ALL: [Self; 2] = [Self::Gzip, Self::Zstandard];
 
     /// What such a file begins with.
@@ -102,7 +94,7 @@ impl Packing {
 #[cfg(any(feature = "gzip", feature = "zstd"))]
 struct Unpacked<R> {
     source: R,
-    packing: Packing,
+    packing: Compression,
 }
 
 #[cfg(any(feature = "gzip", feature = "zstd"))]
@@ -135,7 +127,7 @@ pub(super) struct Text {
     /// What errors call it: the path, without `.gz` or `.zst`.
     name: PathBuf,
     bytes: Bytes,
-    packing: Option<Packing>,
+    packing: Option<Compression>,
 }
 
 /// Bytes that are read from any place.
@@ -177,7 +169,7 @@ impl Text {
 
     fn new(path: &Path, bytes: Bytes, start: &[u8]) -> Result<Self> {
         let mut name = path.to_owned();
-        let packing = Packing::of(start);
+        let packing = Compression::of(start);
         if let Some(packing) = packing {
             packing.check_built_in(path)?;
             if (name.extension()).is_some_and(|end| end == packing.extension()) {
@@ -227,7 +219,7 @@ impl Bytes {
     }
 }
 
-impl Source for Bytes {
+impl BlockSource for Bytes {
     fn open(&self) -> io::Result<impl Read + Seek> {
         Self::open(self)
     }

@@ -1,13 +1,5 @@
 //! What times are counted in.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -21,13 +13,13 @@ use serde::{Deserialize, Serialize};
 /// ```
 /// use seqrec::data::TimeUnit;
 ///
-/// assert_eq!(TimeUnit::of_times(&[1_700_000_000.0]), TimeUnit::Seconds);
-/// assert_eq!(TimeUnit::of_times(&[1_700_000_000_000.0]), TimeUnit::Milliseconds);
+/// assert_eq!(TimeUnit::from_times(&[1_700_000_000.0]), TimeUnit::Seconds);
+/// assert_eq!(TimeUnit::from_times(&[1_700_000_000_000.0]), TimeUnit::Milliseconds);
 /// // Places in a sequence file.
-/// assert_eq!(TimeUnit::of_times(&[0.0, 1.0, 2.0]), TimeUnit::Order);
+/// assert_eq!(TimeUnit::from_times(&[0.0, 1.0, 2.0]), TimeUnit::Order);
 /// // One far date makes no milliseconds of seconds.
 /// let times = [1_700_000_000.0, 1_700_000_060.0, 253_402_300_799.0];
-/// assert_eq!(TimeUnit::of_times(&times), TimeUnit::Seconds);
+/// assert_eq!(TimeUnit::from_times(&times), TimeUnit::Seconds);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -59,7 +51,7 @@ impl TimeUnit {
     /// The unit of some times by the size of their median, which in seconds lies after 1973 and before
     /// the year 5138, and so on. Smaller ones are [`Order`](TimeUnit::Order), as are numbers that rise from
     /// small ones without a gap, beyond what that unit can be.
-    pub fn of_times<'a>(times: impl IntoIterator<Item = &'a f64>) -> Self {
+    pub fn from_times<'a>(times: impl IntoIterator<Item = &'a f64>) -> Self {
         let finite = times.into_iter().copied().filter(|time| time.is_finite());
         let mut sizes = TimeSizes::default();
         finite.for_each(|time| sizes.add(time, time, 1));

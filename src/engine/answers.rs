@@ -5,11 +5,11 @@ use std::time::Instant;
 
 /// A place for the answer of each of some jobs. Whoever waits is woken once, by the last.
 pub(super) struct Answers<T> {
-    state: Mutex<State<T>>,
+    state: Mutex<Pending<T>>,
     complete: Condvar,
 }
 
-struct State<T> {
+struct Pending<T> {
     answers: Vec<Answer<T>>,
     missing: usize,
 }
@@ -39,12 +39,12 @@ impl<T> Answers<T> {
         let is_awaited = |answer: &&Answer<T>| matches!(answer, Answer::Awaited);
         let missing = answers.iter().filter(is_awaited).count();
         Self {
-            state: Mutex::new(State { answers, missing }),
+            state: Mutex::new(Pending { answers, missing }),
             complete: Condvar::new(),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
+    fn lock(&self) -> MutexGuard<'_, Pending<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -3,49 +3,23 @@
 use std::sync::Arc;
 
 use crate::Result;
-use crate::data::{History, ItemIndex};
+use crate::data::ItemIndex;
 use crate::index::{Filter, ItemSet};
-use crate::recall::{Candidate, FusedCandidate, Reason, UserContext};
+use crate::recall::{Asked, Candidate, FusedCandidate, IdNames, RecalledItem};
 
 use super::guard::guarded;
-use super::request::{Because, FoundBy, Predicate, RecalledItem};
-use super::serving::{Known, Serving};
+use super::serving::Serving;
 
 /// A call, as its jobs look at it.
 pub(super) struct Call {
     pub(super) serving: Arc<Serving>,
-    pub(super) history: Known,
-    pub(super) segments: Vec<String>,
-    /// The user's features; none where they are not known.
-    pub(super) features: Vec<f32>,
-    /// When the user asks, where that is known.
-    pub(super) now: Option<f64>,
-    pub(super) k: usize,
-    /// Items that are not to be recalled.
-    pub(super) excluded: ItemSet,
-    pub(super) passes: Option<Predicate>,
+    pub(super) asked: Asked,
 }
 
 impl Call {
-    pub(super) fn context(&self) -> Result<UserContext<'_>> {
-        let Known { items, times, .. } = &self.history;
-        let history = if times.is_empty() {
-            History::from(items.as_slice())
-        } else {
-            History::with_times(items, times)?
-        };
-        let history = history.with_features(&self.features);
-        let context = UserContext::from(history).in_segments(&self.segments);
-        Ok(self.now.map_or(context, |now| context.at(now)))
-    }
-
-    pub(super) fn passes(&self, item: ItemIndex) -> bool {
-        if self.excluded.contains(item) {
-            return false;
-        }
-        // Padding and what is beyond the catalog have no id, whatever a channel says.
-        let id = self.serving.served.data.catalog().id_of(item);
-        id.is_some_and(|id| (self.passes.as_ref()).is_none_or(|passes| passes(id)))
+    fn passes(&self, item: ItemIndex) -> bool {
+        self.asked
+            .passes(self.serving.served.data.training().catalog(), item)
     }
 
     /// What a channel gives, or why it gives nothing.
@@ -53,8 +27,8 @@ impl Call {
         guarded(|| {
             let passes = |_: usize, item| self.passes(item);
             let filter = Some(Filter::Predicate(&passes));
-            let stage = &self.serving.served.stage;
-            let candidates = stage.ask(channel, &[self.context()?], self.k, filter)?;
+            let (stage, user) = (&self.serving.served.stage, self.asked.user.user()?);
+            let candidates = stage.ask(channel, &[user], self.asked.k, filter)?;
             // A channel that looks at no filter is no reason to recall what does not pass.
             let list = candidates.of(0);
             Ok(list
@@ -71,49 +45,29 @@ impl Call {
     ) -> Result<Vec<FusedCandidate>> {
         let passes = |_: usize, item| self.passes(item);
         let filter = Some(Filter::Predicate(&passes));
-        let stage = &self.serving.served.stage;
+        let (stage, user, k) = (
+            &self.serving.served.stage,
+            self.asked.user.user()?,
+            self.asked.k,
+        );
         let asked = |channel: usize| asked.get(channel).is_some_and(|asked| *asked);
-        let mut more = stage.fill(fused, self.context()?, self.k, filter, asked)?;
+        let mut more = stage.fill(fused, user, k, filter, asked)?;
         let mut there: ItemSet = fused.iter().map(|fused| fused.item).collect();
         more.retain(|fused| self.passes(fused.item) && there.insert(fused.item));
-        more.truncate(self.k.saturating_sub(fused.len()));
+        more.truncate(k.saturating_sub(fused.len()));
         Ok(more)
     }
 
-    /// An item as the outside knows it.
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "there is a name for each channel, the fallback and the selection"
-    )]
-    pub(super) fn outside(&self, fused: FusedCandidate) -> Option<RecalledItem> {
+    /// The items as the outside knows them.
+    pub(super) fn outside(&self, fused: Vec<FusedCandidate>) -> Vec<RecalledItem> {
         let data = &self.serving.served.data;
-        let id = |item| data.catalog().id_of(item).cloned();
-        let because = |reason| match reason {
-            Reason::Popular => Because::Popular,
-            Reason::Segment(place) => Because::Segment(
-                self.segments
-                    .get(place as usize)
-                    .cloned()
-                    .unwrap_or_default(),
-            ),
-            Reason::Item(item) => id(item).map_or(Because::Taste, Because::Item),
-            Reason::User(_) => Because::SimilarUser,
-            Reason::Tag(tag) => {
-                let names = data.tags().map_or(&[][..], |tags| tags.names());
-                Because::Tag(names.get(tag as usize).cloned().unwrap_or_default())
-            }
-            Reason::Taste => Because::Taste,
+        let names = IdNames {
+            catalog: data.training().catalog(),
+            channels: &self.serving.names,
+            segments: &self.asked.user.segments,
+            tags: data.training().tags().map_or(&[][..], |tags| tags.names()),
         };
-        let found = fused.found.into_iter().map(|found| FoundBy {
-            channel: self.serving.names[found.channel].clone(),
-            rank: found.rank,
-            score: found.score,
-            because: because(found.reason),
-        });
-        Some(RecalledItem {
-            id: id(fused.item)?,
-            score: fused.score,
-            found: found.collect(),
-        })
+        let item = |fused: FusedCandidate| names.item(fused.item, fused.score, fused.found);
+        fused.into_iter().filter_map(item).collect()
     }
 }

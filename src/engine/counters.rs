@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::request::Outcome;
+use serde::Serialize;
+
+use crate::recall::Outcome;
 
 /// What an engine counted since it was opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Statistics {
     /// Calls that were answered.
@@ -34,7 +36,7 @@ pub struct Statistics {
 }
 
 /// What became of a channel.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ChannelStatistics {
     /// Calls in which it gave candidates.
@@ -58,8 +60,8 @@ pub(super) struct Counters {
     pub events: AtomicU64,
     pub reloads: AtomicU64,
     pub failed_reloads: AtomicU64,
-    /// How many fallbacks that ask channels which gave nothing keep a thread though no one waits for
-    /// them any more.
+    /// How many fallbacks that ask channels which gave nothing keep a thread though no one waits
+    /// for them any more.
     pub asking: Arc<AtomicUsize>,
     channels: Mutex<BTreeMap<Arc<str>, Arc<ChannelCounters>>>,
 }

@@ -11,8 +11,8 @@ use crate::{Error, Result};
 use super::RecallEngine;
 use super::counters::count;
 use super::guard::panic_message;
-use super::request::Observed;
 use super::serving::Serving;
+use super::users::Observed;
 
 /// The last events, for the near-line channels of the next stage.
 #[derive(Default)]
@@ -26,15 +26,16 @@ impl RecallEngine {
     /// Takes notice of something that a user just did: their history has it from the next call on,
     /// and near-line channels soon after. `segments` are those they are in, where they are known.
     ///
-    /// The time is in the unit of the stage's data: [`time_unit`](RecallEngine::time_unit). An event
-    /// that comes twice, with the same time, counts once in the history. Of one from before the last
-    /// interaction of this user that the stage's data hold, which have it too or should have, the item
-    /// is only [left out](super::EngineConfig::seen) of their lists. What becomes of it is said. An item that is not in the catalog is kept, since it
-    /// may be in the next one.
+    /// The time is in the unit of the stage's data: [`time_unit`](RecallEngine::time_unit). An
+    /// event that comes twice, with the same time, counts once in the history. Of one from before
+    /// the last interaction of this user that the stage's data hold, which have it too or should
+    /// have, the item is only [left out](super::EngineConfig::seen) of their lists. What becomes of
+    /// it is said. An item that is not in the catalog is kept, since it may be in the next one.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] when the time is in another unit or further ahead of the clock than
-    /// the settings allow, for a value that is not finite, or with what else is beyond the settings.
+    /// the settings allow, for a value that is not finite, or with what else is beyond the
+    /// settings.
     pub fn observe(&self, interaction: &Interaction, segments: &[String]) -> Result<Observed> {
         let serving = self.serving();
         self.check_event(interaction, segments, &serving)?;
@@ -112,8 +113,8 @@ impl RecallEngine {
         if observed != Observed::Taken {
             return observed;
         }
-        // Channels hear of it at the clock's time at the latest: what they count for everybody must not
-        // go by the clock of one machine.
+        // Channels hear of it at the clock's time at the latest: what they count for everybody must
+        // not go by the clock of one machine.
         let mut told = interaction.clone();
         told.time = serving.clock().map_or(*time, |now| time.min(now));
         let serving = {
@@ -148,20 +149,9 @@ impl RecallEngine {
         });
         let mut latest_load = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         let serving = self.serving();
-        let loaded = loaded.and_then(|served| {
-            served.stage.check()?;
-            let units = [&serving.served, &served].map(|served| served.data.time_unit());
-            if units[0] == units[1] {
-                return Ok(served);
-            }
-            let reason = format!("the stage that serves is in {}; open it anew", units[0]);
-            Err(Error::invalid(
-                "time unit of the new stage",
-                units[1],
-                reason,
-            ))
-        });
-        let served = loaded.inspect_err(|_| count(&self.counters.failed_reloads))?;
+        let served = loaded
+            .and_then(|served| serving.check_next(served))
+            .inspect_err(|_| count(&self.counters.failed_reloads))?;
         if *latest_load > load {
             // One that was begun later serves already.
             return Ok(());
@@ -169,14 +159,25 @@ impl RecallEngine {
         *latest_load = load;
         let version = serving.version + 1;
         let serving = Arc::new(Serving::new(served, version, &self.counters));
+        let old = self.replace(&serving);
+        self.counters.retain(&serving.names);
+        count(&self.counters.reloads);
+        // Outside the locks, since it may be the last one to hold it.
+        drop(old);
+        Ok(())
+    }
+
+    /// Serves another stage, whose near-line channels are told the last events; gives the one
+    /// before.
+    fn replace(&self, serving: &Arc<Serving>) -> Arc<Serving> {
         // Most events are told before any lock is held for long: those that come meanwhile, at the
         // end, together with the change of stages.
         let (told, earlier) = {
             let events = self.events();
             (events.taken, events.last.clone())
         };
-        // By each user's own times: by the latest of anybody's, one from a clock that is ahead would
-        // keep the events of all others back.
+        // By each user's own times: by the latest of anybody's, one from a clock that is ahead
+        // would keep the events of all others back.
         let tell = |(interaction, segments): &(Interaction, Vec<String>)| {
             let Interaction {
                 user, item, time, ..
@@ -186,20 +187,13 @@ impl RecallEngine {
             }
         };
         earlier.iter().for_each(tell);
-        let old = {
-            let events = self.events();
-            let since = events.taken.saturating_sub(told) as usize;
-            let last = events.last.iter();
-            last.skip(events.last.len().saturating_sub(since))
-                .for_each(tell);
-            let mut current = self.serving.write().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *current, serving.clone())
-        };
-        self.counters.retain(&serving.names);
-        count(&self.counters.reloads);
-        // Outside the locks, since it may be the last one to hold it.
-        drop(old);
-        Ok(())
+        let events = self.events();
+        let since = events.taken.saturating_sub(told) as usize;
+        let last = events.last.iter();
+        last.skip(events.last.len().saturating_sub(since))
+            .for_each(tell);
+        let mut current = self.serving.write().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *current, serving.clone())
     }
 
     fn events(&self) -> MutexGuard<'_, Events> {

@@ -8,7 +8,7 @@ use crate::error::panic_text;
 /// What something gives, or why it fails, by an error or a panic.
 pub(super) fn guarded<T>(give: impl FnOnce() -> Result<T>) -> std::result::Result<T, String> {
     match catch_unwind(AssertUnwindSafe(give)) {
-        Ok(given) => given.map_err(|error| error.to_string()),
+        Ok(given) => given.map_err(|error| format!("{error:?}")),
         Err(panic) => Err(panic_message(&*panic)),
     }
 }

@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::Result;
-use crate::recall::{Candidate, FusedCandidate};
+use crate::recall::{Candidate, FusedCandidate, Outcome};
 
 use super::RecallEngine;
 use super::answers::Answers;
 use super::call::Call;
 use super::guard::guarded;
-use super::request::Outcome;
-use super::workers::{State, Stuck};
+use super::workers::{Progress, Stuck};
 
 /// Longer than any call can wait, and short enough to be added to a time.
 const FOREVER: Duration = Duration::from_secs(86_400);
@@ -38,12 +37,12 @@ impl RecallEngine {
         let stuck = &call.serving.stuck[selection];
         let selected = self.until(self.deadline(1), call, stuck, move |call| {
             let stage = &call.serving.served.stage;
-            Ok(stage.select(Arc::unwrap_or_clone(given), call.k))
+            Ok(stage.select(Arc::unwrap_or_clone(given), call.asked.k))
         });
         selected.unwrap_or_else(|outcome| {
             outcomes.push((selection, outcome));
             let mut first = Arc::unwrap_or_clone(among);
-            first.truncate(call.k);
+            first.truncate(call.asked.k);
             first
         })
     }
@@ -60,7 +59,7 @@ impl RecallEngine {
         outcomes: &mut Vec<(usize, Outcome)>,
     ) -> Vec<FusedCandidate> {
         let stage = &call.serving.served.stage;
-        if fused.len() >= call.k || !stage.has_fallback() {
+        if fused.len() >= call.asked.k || !stage.has_fallback() {
             return fused;
         }
         let fused = Arc::new(fused);
@@ -75,9 +74,9 @@ impl RecallEngine {
         let deadline = self.deadline(1);
         let mut filled = Err(Outcome::Busy);
         if answered.contains(&false) {
-            // What was removed from an index is left out also where the channel that searches it gave
-            // nothing, unless it can't be asked either: on its own, so that one which hangs keeps
-            // nobody waiting for the fallback, and within half of the time.
+            // What was removed from an index is left out also where the channel that searches it
+            // gave nothing, unless it can't be asked either: on its own, so that one which hangs
+            // keeps nobody waiting for the fallback, and within half of the time.
             let all = job(vec![true; fallback]);
             filled = self.until(self.deadline(2), call, &call.serving.asking, all);
         }
@@ -144,7 +143,7 @@ impl RecallEngine {
             .map(|channel| stuck[channel].is_free(self.settings.threads))
             .collect();
         let answers = Arc::new(Answers::new(free.iter().copied()));
-        let mut waiting: Vec<(usize, Instant, Arc<State>)> = (0..channels)
+        let mut waiting: Vec<(usize, Instant, Arc<Progress>)> = (0..channels)
             .filter(|&channel| free[channel])
             .map(|channel| {
                 let budget = stage.budget_of(channel).unwrap_or(self.settings.budget);

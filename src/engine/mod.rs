@@ -1,13 +1,5 @@
 //! One call that serves the whole recall stage, while models change and events stream in.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 mod answers;
 mod call;
@@ -15,7 +7,6 @@ mod counters;
 mod events;
 mod guard;
 mod jobs;
-mod request;
 mod serving;
 mod settings;
 mod users;
@@ -29,23 +20,20 @@ use std::time::Instant;
 use crate::Result;
 use crate::backend::Backend;
 use crate::data::{ExternalId, TimeUnit, check_times};
-use crate::index::ItemSet;
+use crate::recall::{Asked, ChannelReport, Outcome, RecallRequest, Recalled, Who};
 use crate::store::{ModelRegistry, ServedStage};
 
 use call::Call;
 use counters::{Counters, count};
 use events::Events;
-use request::Who;
 use serving::Serving;
 use settings::check_count;
-use users::Users;
+use users::RecentUsers;
 use workers::Workers;
 
 pub use counters::{ChannelStatistics, Statistics};
-pub use request::{
-    Because, ChannelReport, FoundBy, Observed, Outcome, RecallRequest, Recalled, RecalledItem,
-};
 pub use settings::EngineConfig;
+pub use users::Observed;
 
 /// Recalls items for users: all channels of a stage in parallel, each within its time, fused into
 /// one list.
@@ -56,11 +44,11 @@ pub use settings::EngineConfig;
 ///
 /// ```
 /// use seqrec::data::Interaction;
-/// use seqrec::engine::{EngineConfig, Observed, RecallEngine, RecallRequest};
+/// use seqrec::engine::{EngineConfig, Observed, RecallEngine};
 /// use seqrec::prelude::*;
 /// use seqrec::channels::PopularityConfig;
-/// use seqrec::recall::Fusion;
-/// use seqrec::store::{ChannelKind, PlannedChannel, StageData, StagePlan};
+/// use seqrec::recall::{Fusion, RecallRequest};
+/// use seqrec::store::{ChannelKind, PlannedChannel, StagePlan};
 ///
 /// // A trained run with a stage beside it.
 /// let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate();
@@ -68,15 +56,14 @@ pub use settings::EngineConfig;
 /// let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
 /// let config = Gru4RecConfig::new().with_dim(8);
 /// let model = config.init::<Flex>(split.catalog().len(), 1, &Default::default())?;
-/// let run = Run::<Flex, _> { config, model, catalog: split.catalog().clone() };
+/// let run = Run::<Flex, _>::new(config, model, split.catalog().clone());
 /// let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK)
 ///     .channel("gru4rec", ChannelKind::Model)
 ///     .channel("markov", ChannelKind::MarkovChain);
 /// plan.fallback = Some(ChannelKind::Popularity { settings: PopularityConfig::new() });
-/// let data = StageData::new(&dataset, split.train.clone(), split.catalog().clone())?;
 /// let folder = tempfile::tempdir().unwrap();
 /// let path = folder.path().join("run");
-/// plan.save(&path, &run, data, &Default::default())?;
+/// plan.save(&path, &run, split.train.clone())?;
 ///
 /// // Serving it.
 /// let engine = RecallEngine::open::<Flex>(&path, Default::default(), EngineConfig::default())?;
@@ -84,7 +71,7 @@ pub use settings::EngineConfig;
 /// assert_eq!(recalled.items.len(), 10);
 /// let event = Interaction::new("newcomer", recalled.items[0].id.clone(), engine.time_unit().now());
 /// assert_eq!(engine.observe(&event, &[])?, Observed::Taken);
-/// let recalled = engine.recall_for(&RecallRequest::of_user("newcomer", 10).seen(Seen::Keep))?;
+/// let recalled = engine.recall_for(&RecallRequest::for_user("newcomer", 10).seen(Seen::Keep))?;
 /// assert_eq!(recalled.known, 1);
 /// engine.reload()?;
 /// assert_eq!(engine.recall("newcomer", 10)?.version, 2);
@@ -94,11 +81,11 @@ pub struct RecallEngine {
     settings: EngineConfig,
     load: Box<dyn Fn() -> Result<ServedStage> + Send + Sync>,
     serving: RwLock<Arc<Serving>>,
-    /// How many loads have begun, and which of them serves, so that a later one is not replaced by an
-    /// earlier one. A stage is loaded under no lock, since that asks for other threads.
+    /// How many loads have begun, and which of them serves, so that a later one is not replaced by
+    /// an earlier one. A stage is loaded under no lock, since that asks for other threads.
     loads: AtomicU64,
     loaded: Mutex<u64>,
-    users: Users,
+    users: RecentUsers,
     events: Mutex<Events>,
     workers: Workers,
     counters: Counters,
@@ -109,7 +96,8 @@ impl RecallEngine {
     /// `device`; [`reload`](RecallEngine::reload) reads the folder again.
     ///
     /// # Errors
-    /// As [`ServedStage::load`], and [`Error::InvalidValue`](crate::Error::InvalidValue) for an invalid setting.
+    /// As [`ServedStage::load`], and [`Error::InvalidValue`](crate::Error::InvalidValue) for an
+    /// invalid setting.
     pub fn open<B: Backend>(
         path: impl Into<PathBuf>,
         device: B::Device,
@@ -142,9 +130,9 @@ impl RecallEngine {
     /// Serves what `load` makes, now and at each [`reload`](RecallEngine::reload).
     ///
     /// # Errors
-    /// What `load` gives, [`Error::InvalidValue`](crate::Error::InvalidValue) for an invalid setting and
-    /// for a stage whose channels all weigh 0, and [`Error::NothingLeft`](crate::Error::NothingLeft) for
-    /// one without channels and a fallback.
+    /// What `load` gives, [`Error::InvalidValue`](crate::Error::InvalidValue) for an invalid
+    /// setting and for a stage whose channels all weigh 0, and
+    /// [`Error::NothingLeft`](crate::Error::NothingLeft) for one without channels and a fallback.
     pub fn with_loader(
         load: impl Fn() -> Result<ServedStage> + Send + Sync + 'static,
         settings: EngineConfig,
@@ -159,7 +147,7 @@ impl RecallEngine {
             serving: RwLock::new(Arc::new(serving)),
             loads: AtomicU64::new(0),
             loaded: Mutex::new(0),
-            users: Users::new(&settings),
+            users: RecentUsers::new(&settings),
             events: Mutex::default(),
             workers: Workers::new(settings.threads)?,
             counters,
@@ -167,21 +155,23 @@ impl RecallEngine {
         })
     }
 
-    /// The k best items for a user, without those they took: by the stage's data all of them, and as
-    /// many of later events as [`EngineConfig::seen`] says. One of whom nothing is known is answered by
-    /// the channels that need no history, and the fallback.
+    /// The k best items for a user, without those they took: by the stage's data all of them, and
+    /// as many of later events as [`EngineConfig::seen`] says. One of whom nothing is known is
+    /// answered by the channels that need no history, and the fallback.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`](crate::Error::InvalidValue) when k is 0 or above [`EngineConfig::max_k`], or when the id
-    /// is too long. A channel that is late or fails is no error: it is left out and reported.
+    /// [`Error::InvalidValue`](crate::Error::InvalidValue) when k is 0 or above
+    /// [`EngineConfig::max_k`], or when the id is too long. A channel that is late or fails is no
+    /// error: it is left out and reported.
     pub fn recall(&self, user: impl Into<ExternalId>, k: usize) -> Result<Recalled> {
-        self.recall_for(&RecallRequest::of_user(user, k))
+        self.recall_for(&RecallRequest::for_user(user, k))
     }
 
     /// The best items for a request.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`](crate::Error::InvalidValue) with what is beyond the engine's settings.
+    /// [`Error::InvalidValue`](crate::Error::InvalidValue) with what is beyond the engine's
+    /// settings.
     pub fn recall_for(&self, request: &RecallRequest) -> Result<Recalled> {
         let called = Instant::now();
         let serving = self.serving();
@@ -192,7 +182,7 @@ impl RecallEngine {
         let (lists, outcomes) = self.ask_channels(&call, called);
         let mut outcomes: Vec<(usize, Outcome)> = outcomes.into_iter().enumerate().collect();
         let stage = &call.serving.served.stage;
-        let fused = stage.fuse(&lists, call.k)?;
+        let fused = stage.fuse(&lists, call.asked.k)?;
         let fused = self.select(&call, fused, &mut outcomes);
         let fused = self.fill(&call, fused, &mut outcomes);
         let serving = &call.serving;
@@ -204,12 +194,9 @@ impl RecallEngine {
         let channels = reports.collect();
         count(&self.counters.calls);
         Ok(Recalled {
-            items: fused
-                .into_iter()
-                .filter_map(|fused| call.outside(fused))
-                .collect(),
-            known: call.history.items.len(),
-            unknown: call.history.unknown,
+            items: call.outside(fused),
+            known: call.asked.user.items.len(),
+            unknown: call.asked.user.unknown,
             channels,
             version: call.serving.version,
         })
@@ -244,7 +231,7 @@ impl RecallEngine {
 
     /// How many items the stage that serves has.
     pub fn items(&self) -> usize {
-        self.serving().served.data.catalog().len()
+        self.serving().served.data.training().catalog().len()
     }
 
     fn serving(&self) -> Arc<Serving> {
@@ -280,35 +267,13 @@ impl RecallEngine {
 
     fn call(&self, request: &RecallRequest, serving: Arc<Serving>) -> Result<Call> {
         let settings = &self.settings;
-        let catalog = serving.served.data.catalog();
-        let blocked = request.blocked.iter();
-        let mut excluded: ItemSet = blocked.filter_map(|item| catalog.index_of(item)).collect();
-        let taken = request.seen.is_excluded().then_some(&mut excluded);
-        let (history, segments, features) = match &request.who {
-            Who::History(history, times) => {
-                let known = serving.known(history, times, settings, taken);
-                (known, Vec::new(), Vec::new())
-            }
-            Who::User(user) => serving.history_of(user, &self.users, settings, taken),
-        };
-        let features = match &request.features {
-            Some(given) => catalog.user_row(given.iter().map(|(name, value)| (&**name, *value)))?,
-            None => features,
-        };
-        Ok(Call {
-            history,
-            features,
-            segments: if request.segments.is_empty() {
-                segments
-            } else {
-                request.segments.clone()
-            },
-            now: request.now.or_else(|| serving.clock()),
-            k: request.k,
-            excluded,
-            passes: request.passes.clone(),
-            serving,
-        })
+        let catalog = serving.served.data.training().catalog();
+        let mut asked = Asked::new(request, catalog, |user, taken| {
+            Ok(serving.known_user(user, &self.users, settings, taken))
+        })?;
+        asked.user.keep_last(settings.history);
+        asked.user.now = request.now.or_else(|| serving.clock());
+        Ok(Call { serving, asked })
     }
 }
 

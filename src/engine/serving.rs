@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::data::{ExternalId, History, Interaction, ItemIndex, TimeUnit};
+use crate::data::{ExternalId, Interaction, ItemIndex, TimeUnit, User};
 use crate::index::ItemSet;
-use crate::recall::{FALLBACK, RecallChannel, SELECTION};
+use crate::recall::{FALLBACK, KnownUser, RecallChannel, SELECTION};
 use crate::store::ServedStage;
 use crate::{Error, Result};
 
 use super::counters::{ChannelCounters, Counters};
 use super::settings::EngineConfig;
-use super::users::{Recent, Users};
+use super::users::{Recent, RecentUsers};
 use super::workers::Stuck;
 
 /// A stage that serves, with what is looked up for every call.
@@ -30,15 +30,6 @@ pub(super) struct Serving {
     pub(super) longest_id: usize,
 }
 
-/// A history by index, as channels see it.
-#[derive(Default)]
-pub(super) struct Known {
-    pub(super) items: Vec<ItemIndex>,
-    /// One for each item, or none.
-    pub(super) times: Vec<f64>,
-    pub(super) unknown: usize,
-}
-
 impl Serving {
     pub(super) fn new(served: ServedStage, version: u64, all: &Counters) -> Self {
         let names: Vec<Arc<str>> = (served.stage.names())
@@ -46,13 +37,18 @@ impl Serving {
             .map(Arc::from)
             .collect();
         let counters: Vec<_> = names.iter().map(|name| all.channel(name)).collect();
-        let ids = served.data.catalog().ids().chain(served.data.users());
+        let ids = served
+            .data
+            .training()
+            .catalog()
+            .ids()
+            .chain(served.data.training().user_ids());
         let lengths = ids.map(|id| match id {
             ExternalId::Integer(_) => 0,
             ExternalId::Text(text) => text.len(),
         });
         let longest_id = lengths.max().unwrap_or(0);
-        let sequences = served.data.sequences();
+        let sequences = served.data.training().sequences();
         let span = (0..sequences.len()).fold((f64::INFINITY, f64::NEG_INFINITY), |span, place| {
             let times = sequences.history(place).times();
             let (first, last) = (times.first().copied(), times.last().copied());
@@ -75,10 +71,22 @@ impl Serving {
         }
     }
 
+    /// Refuses a stage that can't serve after this one.
+    pub(super) fn check_next(&self, served: ServedStage) -> Result<ServedStage> {
+        served.stage.check()?;
+        let units = [&self.served, &served].map(|served| served.data.time_unit());
+        if units[0] == units[1] {
+            return Ok(served);
+        }
+        let reason = format!("the stage that serves is in {}; open it anew", units[0]);
+        let field = "time unit of the new stage";
+        Err(Error::invalid(field, units[1], reason))
+    }
+
     /// Whether the data's history of a user has this interaction, or a later one.
     pub(super) fn holds_later(&self, user: &ExternalId, item: &ExternalId, time: f64) -> bool {
         self.history_by_data(user).is_some_and(|history| {
-            let item = self.served.data.catalog().index_of(item);
+            let item = self.served.data.training().catalog().index_of(item);
             self.end_of(history.times()).is_some_and(|end| time < end)
                 || item.is_some_and(|item| holds_at(history, item, time))
         })
@@ -86,19 +94,25 @@ impl Serving {
 
     /// Whether the data's history of a user has this item.
     pub(super) fn holds(&self, user: &ExternalId, item: &ExternalId) -> bool {
-        let item = self.served.data.catalog().index_of(item);
+        let item = self.served.data.training().catalog().index_of(item);
         let history = self.history_by_data(user);
         item.zip(history)
             .is_some_and(|(item, history)| history.items().contains(&item))
     }
 
-    fn history_by_data(&self, user: &ExternalId) -> Option<History<'_>> {
+    fn history_by_data(&self, user: &ExternalId) -> Option<User<'_>> {
         let place = self.served.users.number_of(user)?;
-        Some(self.served.data.sequences().history(place as usize))
+        Some(
+            self.served
+                .data
+                .training()
+                .sequences()
+                .history(place as usize),
+        )
     }
 
-    /// Refuses a time that is not finite, or is in another unit than the data's, as far as its size says:
-    /// one of these days, or between the first and the last of theirs, is in theirs.
+    /// Refuses a time that is not finite, or is in another unit than the data's, as far as its size
+    /// says: one of these days, or between the first and the last of theirs, is in theirs.
     pub(super) fn check_time(&self, field: &'static str, time: f64) -> Result<()> {
         if !time.is_finite() {
             return Err(Error::invalid(field, time, "must be a finite number"));
@@ -112,8 +126,8 @@ impl Serving {
         Err(Error::invalid(field, time, reason))
     }
 
-    /// The last of a user's times in the data that is not ahead of this machine's clock: one that is
-    /// would make all that they do from now on old.
+    /// The last of a user's times in the data that is not ahead of this machine's clock: one that
+    /// is would make all that they do from now on old.
     fn end_of(&self, times: &[f64]) -> Option<f64> {
         match self.clock() {
             Some(now) => times.iter().rev().copied().find(|time| *time <= now),
@@ -128,85 +142,65 @@ impl Serving {
     }
 
     pub(super) fn observe(&self, interaction: &Interaction, segments: &[String]) {
-        if let Some(item) = self.served.data.catalog().index_of(&interaction.item) {
+        if let Some(item) = self
+            .served
+            .data
+            .training()
+            .catalog()
+            .index_of(&interaction.item)
+        {
             self.served.stage.observe(item, interaction, segments);
         }
     }
 
-    /// A history that is given, of which all items are added to those that were `taken`.
-    pub(super) fn known(
-        &self,
-        history: &[ExternalId],
-        times: &[f64],
-        settings: &EngineConfig,
-        taken: Option<&mut ItemSet>,
-    ) -> Known {
-        let mut known = Known::default();
-        for (place, id) in history.iter().enumerate() {
-            match self.served.data.catalog().index_of(id) {
-                Some(item) => {
-                    known.items.push(item);
-                    known.times.extend(times.get(place));
-                }
-                None => known.unknown += 1,
-            }
-        }
-        if let Some(taken) = taken {
-            taken.extend(known.items.iter().copied());
-        }
-        known.keep_last(settings.history);
-        known
-    }
-
     /// What a user did by the stage's data, and after that by their events, of which all items are
     /// added to those that were `taken`; and their segments and features.
-    pub(super) fn history_of(
+    pub(super) fn known_user(
         &self,
         user: &ExternalId,
-        users: &Users,
+        users: &RecentUsers,
         settings: &EngineConfig,
         mut taken: Option<&mut ItemSet>,
-    ) -> (Known, Vec<String>, Vec<f32>) {
+    ) -> KnownUser {
         let data = &self.served.data;
         let place = self
             .served
             .users
             .number_of(user)
             .map(|place| place as usize);
-        let history = place.map_or(History::from(&[][..]), |place| {
-            data.sequences().history(place)
+        let history = place.map_or(User::default(), |place| {
+            data.training().sequences().history(place)
         });
         let last = history.last(settings.history);
-        let mut known = Known {
+        let mut known = KnownUser {
             items: last.items().to_vec(),
             times: last.times().to_vec(),
-            unknown: 0,
+            features: history.features().to_vec(),
+            ..KnownUser::default()
         };
         if let Some(taken) = taken.as_deref_mut() {
             taken.extend(history.items().iter().copied());
         }
-        let segments = users.with_recent(user, |recent| {
+        users.with_recent(user, |recent| {
             self.add_recent(&mut known, recent, history, taken);
-            recent.segments.clone()
+            known.segments.clone_from(&recent.segments);
         });
-        known.keep_last(settings.history);
-        let segments = match place {
-            Some(place) if segments.is_empty() => data.segments(place).to_vec(),
-            _ => segments,
-        };
-        (known, segments, history.features().to_vec())
+        if let Some(place) = place.filter(|_| known.segments.is_empty()) {
+            known.segments = data.training().segments(place).to_vec();
+        }
+        known
     }
 
     /// Adds what a user did after what the data have of them. Of events that come before the end of
     /// these, only the items are added to those that were `taken`.
     fn add_recent(
         &self,
-        known: &mut Known,
+        known: &mut KnownUser,
         recent: &Recent,
-        history: History<'_>,
+        history: User<'_>,
         mut taken: Option<&mut ItemSet>,
     ) {
-        let catalog = self.served.data.catalog();
+        let catalog = self.served.data.training().catalog();
         let until = self.end_of(history.times()).unwrap_or(f64::NEG_INFINITY);
         for (id, time) in &recent.events {
             let item = catalog.index_of(id);
@@ -233,18 +227,9 @@ impl Serving {
 }
 
 /// Whether an item is among those of a history that were taken at a time, one of its last.
-fn holds_at(history: History<'_>, item: ItemIndex, time: f64) -> bool {
+fn holds_at(history: User<'_>, item: ItemIndex, time: f64) -> bool {
     let taken = history.items().iter().zip(history.times()).rev();
     taken
         .take_while(|(_, other)| **other >= time)
         .any(|(other, at)| *other == item && *at == time)
-}
-
-impl Known {
-    /// Leaves the last items to channels.
-    fn keep_last(&mut self, count: usize) {
-        let above = self.items.len().saturating_sub(count);
-        self.items.drain(..above);
-        self.times.drain(..above.min(self.times.len()));
-    }
 }

@@ -2,64 +2,47 @@
 
 use std::time::Duration;
 
-use burn::config::Config;
-
 use crate::data::{ExternalId, NO_ID};
+use crate::settings::settings;
 use crate::{Error, Result, checks};
 
-/// The bounds of a [`RecallEngine`](super::RecallEngine): of time, of memory, and of what a call
-/// may ask for.
-///
-/// The defaults: 50 ms a channel, a thread a core, k up to 1,000, 200 items a history and 2,000
-/// older ones that are left out, 100,000 users.
-#[derive(Config, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct EngineConfig {
-    /// How long a call waits for a channel that has no budget of its own.
-    #[config(default = "Duration::from_millis(50)")]
-    pub budget: Duration,
-    /// How many threads run channels.
-    #[config(default = "cores()")]
-    pub threads: usize,
-    /// The largest k.
-    #[config(default = 1_000)]
-    pub max_k: usize,
-    /// How many of a user's last items channels see, and how many events are kept per user.
-    #[config(default = 200)]
-    pub history: usize,
-    /// How many items of a user's older events are kept, only to be left out, and by how many items
-    /// the history of a call may be longer than what channels see. An item takes 24 bytes and its
-    /// text, and only users have any who have more than `history` events, or some from before the end
-    /// of what the stage's data hold of them. Where all `users` have this many, that is 4.8 GB and the
-    /// texts by the defaults, which a smaller number bounds. What the stage's data hold of a user is
-    /// left out whatever this is, and takes nothing more.
-    #[config(default = 2_000)]
-    pub seen: usize,
-    /// The largest number of users whose events are kept. Beyond it, the user who was active or asked
-    /// about the longest ago is forgotten, down to what the run folder has of them.
-    #[config(default = 100_000)]
-    pub users: usize,
-    /// The largest number of items that a call may block.
-    #[config(default = 1_000)]
-    pub blocked: usize,
-    /// The largest number of segments of a user.
-    #[config(default = 16)]
-    pub segments: usize,
-    /// The longest id, segment or event type, in bytes; ids may be as long as the longest one of the
-    /// stage that serves.
-    #[config(default = 256)]
-    pub text: usize,
-    /// How many of the latest events are replayed to the near-line channels of a newly loaded stage.
-    #[config(default = 10_000)]
-    pub replayed: usize,
-    /// How far ahead of this machine's clock an event may be.
-    #[config(default = "Duration::from_secs(86_400)")]
-    pub ahead: Duration,
-}
-
-impl Default for EngineConfig {
-    fn default() -> Self {
-        Self::new()
+settings! {
+    /// The bounds of a [`RecallEngine`](super::RecallEngine): of time, of memory, and of what a
+    /// call may ask for.
+    ///
+    /// The defaults: 50 ms a channel, a thread a core, k up to 1,000, 200 items a history and 2,000
+    /// older ones that are left out, 100,000 users.
+    pub struct EngineConfig {
+        /// How long a call waits for a channel that has no budget of its own.
+        pub budget: Duration = Duration::from_millis(50), with_budget;
+        /// How many threads run channels.
+        pub threads: usize = cores(), with_threads;
+        /// The largest k.
+        pub max_k: usize = 1_000, with_max_k;
+        /// How many of a user's last items channels see, and how many events are kept per user.
+        pub history: usize = 200, with_history;
+        /// How many items of a user's older events are kept, only to be left out, and by how many
+        /// items the history of a call may be longer than what channels see. An item takes 24 bytes
+        /// and its text, and only users have any who have more than `history` events, or some from
+        /// before the end of what the stage's data hold of them. Where all `users` have this many,
+        /// that is 4.8 GB and the texts by the defaults, which a smaller number bounds. What the
+        /// stage's data hold of a user is left out whatever this is, and takes nothing more.
+        pub seen: usize = 2_000, with_seen;
+        /// The largest number of users whose events are kept. Beyond it, the user who was active or
+        /// asked about the longest ago is forgotten, down to what the run folder has of them.
+        pub users: usize = 100_000, with_users;
+        /// The largest number of items that a call may block.
+        pub blocked: usize = 1_000, with_blocked;
+        /// The largest number of segments of a user.
+        pub segments: usize = 16, with_segments;
+        /// The longest id, segment or event type, in bytes; ids may be as long as the longest one
+        /// of the stage that serves.
+        pub text: usize = 256, with_text;
+        /// How many of the latest events are replayed to the near-line channels of a newly loaded
+        /// stage.
+        pub replayed: usize = 10_000, with_replayed;
+        /// How far ahead of this machine's clock an event may be.
+        pub ahead: Duration = Duration::from_secs(86_400), with_ahead;
     }
 }
 
@@ -96,7 +79,8 @@ impl EngineConfig {
         Err(Error::invalid("k", k, reason))
     }
 
-    /// Checks an id, which must not be empty, and of which the longest that is known has `longest` bytes.
+    /// Checks an id, which must not be empty, and of which the longest that is known has `longest`
+    /// bytes.
     pub(super) fn check_id(
         &self,
         field: &'static str,

@@ -5,10 +5,25 @@ use std::hash::BuildHasher;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
+use serde::Serialize;
 
-use super::request::Observed;
 use super::settings::EngineConfig;
 use crate::data::ExternalId;
+
+/// What an engine did with an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Observed {
+    /// It counts from the next call on.
+    Taken,
+    /// The same event, with the same time, was there already.
+    Repeated,
+    /// The stage's data, or as many of the user's later events as are held, reach beyond it, so
+    /// that channels don't see it. Its item is [left out](super::EngineConfig::seen) of the user's
+    /// lists.
+    Older,
+}
 
 /// A part of the users.
 type Part = LruCache<ExternalId, Recent, foldhash::fast::RandomState>;
@@ -17,8 +32,9 @@ type Part = LruCache<ExternalId, Recent, foldhash::fast::RandomState>;
 const PARTS: usize = 64;
 
 /// The latest events of the latest users: so many of each, of so many users. What channels see of a
-/// user is one thing, and what is left out of their lists another: of older events the items are kept.
-pub(super) struct Users {
+/// user is one thing, and what is left out of their lists another: of older events the items are
+/// kept.
+pub(super) struct RecentUsers {
     parts: Vec<Mutex<Part>>,
     hasher: foldhash::fast::RandomState,
     /// The most users of a part.
@@ -37,7 +53,7 @@ pub(super) struct Recent {
     pub segments: Vec<String>,
 }
 
-impl Users {
+impl RecentUsers {
     pub(super) fn new(settings: &EngineConfig) -> Self {
         // A cache with a bound takes the room for all that it may hold at once.
         let part = || LruCache::unbounded_with_hasher(Default::default());
@@ -58,8 +74,8 @@ impl Users {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes an event, wherever in the order its time puts it. Of the oldest one too many, which may
-    /// be this one, only the item is kept.
+    /// Takes an event, wherever in the order its time puts it. Of the oldest one too many, which
+    /// may be this one, only the item is kept.
     pub(super) fn add(
         &self,
         user: &ExternalId,
@@ -109,8 +125,8 @@ impl Users {
         part.get_or_insert_mut_ref(user, Recent::default)
     }
 
-    /// What a function makes of a user's recent events, of which an unknown user has none. Others of
-    /// the same part wait for it.
+    /// What a function makes of a user's recent events, of which an unknown user has none. Others
+    /// of the same part wait for it.
     pub(super) fn with_recent<T>(&self, user: &ExternalId, look: impl FnOnce(&Recent) -> T) -> T {
         match self.part(user).get(user) {
             Some(recent) => look(recent),
@@ -146,7 +162,7 @@ mod tests {
     #[test]
     fn memory_is_bounded_by_events_and_by_users() {
         let bounds = EngineConfig::new().with_users(PARTS * 2);
-        let users = Users::new(&bounds.with_history(3).with_seen(2));
+        let users = RecentUsers::new(&bounds.with_history(3).with_seen(2));
         let anna = ExternalId::from("anna");
         for (item, time, observed) in [
             (1, 1.0, Observed::Taken),

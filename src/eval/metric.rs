@@ -10,6 +10,7 @@ use crate::{Error, Result};
 
 /// What is measured, apart from the cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Measure {
     /// The share of the labels that is recalled.
     Recall,
@@ -196,7 +197,7 @@ impl From<Metric> for String {
 
 /// A label among the first places of a ranked list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Hit {
+pub(super) struct LabelHit {
     /// Where the list has it, counted from 0.
     rank: usize,
     /// Its place among the labels, each of which counts once.
@@ -208,7 +209,7 @@ pub(super) struct Hit {
 #[derive(Debug, Default)]
 pub(super) struct Labels {
     sorted: Vec<Label>,
-    hits: Vec<Hit>,
+    hits: Vec<LabelHit>,
 }
 
 #[derive(Debug)]
@@ -245,7 +246,7 @@ impl Labels {
     }
 
     /// The labels among the first `k`, in their order; each is found once.
-    pub(super) fn find(&mut self, ranked: &[ItemIndex], k: usize) -> &[Hit] {
+    pub(super) fn find(&mut self, ranked: &[ItemIndex], k: usize) -> &[LabelHit] {
         self.hits.clear();
         for (rank, item) in ranked.iter().take(k).enumerate() {
             let Ok(place) = self.sorted.binary_search_by_key(item, |label| label.item) else {
@@ -254,7 +255,7 @@ impl Labels {
             let label = &mut self.sorted[place];
             if !std::mem::replace(&mut label.is_found, true) {
                 let label = label.place;
-                self.hits.push(Hit { rank, label });
+                self.hits.push(LabelHit { rank, label });
             }
         }
         &self.hits
@@ -262,12 +263,12 @@ impl Labels {
 }
 
 /// Those of some hits that are among the first `k`.
-pub(super) fn among_first(hits: &[Hit], k: usize) -> &[Hit] {
+pub(super) fn among_first(hits: &[LabelHit], k: usize) -> &[LabelHit] {
     &hits[..hits.partition_point(|hit| hit.rank < k)]
 }
 
 /// A measure of a list by its hits among the first k places, by how many labels there are, and by k.
-pub(super) type PerUser = fn(&[Hit], usize, usize) -> f64;
+pub(super) type PerUser = fn(&[LabelHit], usize, usize) -> f64;
 
 /// The measures that are means over users.
 pub(super) const PER_USER: [(Measure, PerUser); 7] = [
@@ -285,36 +286,37 @@ fn discount(rank: usize) -> f64 {
     1.0 / (rank as f64 + 2.0).log2()
 }
 
-fn recall(hits: &[Hit], labels: usize, _: usize) -> f64 {
+fn recall(hits: &[LabelHit], labels: usize, _: usize) -> f64 {
     hits.len() as f64 / labels as f64
 }
 
-fn precision(hits: &[Hit], _: usize, k: usize) -> f64 {
+fn precision(hits: &[LabelHit], _: usize, k: usize) -> f64 {
     hits.len() as f64 / k as f64
 }
 
-fn hit_rate(hits: &[Hit], _: usize, _: usize) -> f64 {
+fn hit_rate(hits: &[LabelHit], _: usize, _: usize) -> f64 {
     f64::from(u8::from(!hits.is_empty()))
 }
 
-fn ndcg(hits: &[Hit], labels: usize, k: usize) -> f64 {
+fn ndcg(hits: &[LabelHit], labels: usize, k: usize) -> f64 {
     let gain: f64 = hits.iter().map(|hit| discount(hit.rank)).sum();
     let ideal: f64 = (0..k.min(labels)).map(discount).sum();
     gain / ideal
 }
 
-fn reciprocal_rank(hits: &[Hit], _: usize, _: usize) -> f64 {
+fn reciprocal_rank(hits: &[LabelHit], _: usize, _: usize) -> f64 {
     hits.first()
         .map_or(0.0, |first| 1.0 / (first.rank as f64 + 1.0))
 }
 
-fn average_precision(hits: &[Hit], labels: usize, k: usize) -> f64 {
-    let precision = |(before, hit): (usize, &Hit)| (before as f64 + 1.0) / (hit.rank as f64 + 1.0);
+fn average_precision(hits: &[LabelHit], labels: usize, k: usize) -> f64 {
+    let precision =
+        |(before, hit): (usize, &LabelHit)| (before as f64 + 1.0) / (hit.rank as f64 + 1.0);
     let sum: f64 = hits.iter().enumerate().map(precision).sum();
     sum / k.min(labels) as f64
 }
 
-fn label_position_ndcg(hits: &[Hit], _: usize, _: usize) -> f64 {
+fn label_position_ndcg(hits: &[LabelHit], _: usize, _: usize) -> f64 {
     let mut places: Vec<usize> = hits.iter().map(|hit| hit.label).collect();
     places.sort_unstable();
     let (mut gain, mut ideal) = (0.0, 0.0);

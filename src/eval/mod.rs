@@ -6,7 +6,6 @@ mod spread;
 mod trec;
 
 pub use metric::{Measure, Metric};
-pub(crate) use report::check_k;
 pub use report::{Report, Scorer};
 pub use spread::Spread;
 pub use trec::TrecRun;

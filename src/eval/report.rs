@@ -59,6 +59,15 @@ impl Report {
     }
 }
 
+impl<'a> IntoIterator for &'a Report {
+    type Item = (Metric, f64);
+    type IntoIter = Box<dyn Iterator<Item = Self::Item> + 'a>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        Box::new(self.iter())
+    }
+}
+
 /// All metrics in a line, `610 users: recall@10 0.1022, ndcg@10 0.0484` and so on.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

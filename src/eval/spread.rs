@@ -1,5 +1,7 @@
 //! A metric over several reports.
 
+use serde::Serialize;
+
 use super::metric::Metric;
 use super::report::Report;
 
@@ -9,10 +11,11 @@ use super::report::Report;
 /// ```
 /// use seqrec::eval::Spread;
 ///
-/// let spread = Spread::of([0.1, 0.2, 0.3]).unwrap();
+/// let spread = Spread::from_values([0.1, 0.2, 0.3]).unwrap();
 /// assert_eq!(spread.to_string(), "0.2000 ± 0.100");
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Spread {
     /// The mean.
     pub mean: f64,
@@ -21,8 +24,8 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of some values; `None` of none.
-    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+    /// The mean and the deviation of some values; `None` of none.
+    pub fn from_values(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let values: Vec<f64> = values.into_iter().collect();
         let count = values.len() as f64;
         let mean = values.iter().sum::<f64>() / count;
@@ -33,8 +36,8 @@ impl Spread {
         })
     }
 
-    /// Of a metric; `None` where a report lacks it, or there is none.
-    pub fn of_reports<'a>(
+    /// The mean and the deviation of a metric; `None` where a report lacks it, or there is none.
+    pub fn from_reports<'a>(
         reports: impl IntoIterator<Item = &'a Report>,
         metric: Metric,
     ) -> Option<Self> {
@@ -42,7 +45,7 @@ impl Spread {
             .into_iter()
             .map(|report| report.get(metric))
             .collect();
-        Self::of(values?)
+        Self::from_values(values?)
     }
 }
 
@@ -62,11 +65,11 @@ mod tests {
 
     #[test]
     fn of_one_value_there_is_no_deviation_and_of_none_nothing() {
-        assert_eq!(Spread::of([]), None);
-        let one = Spread::of([0.5]).unwrap();
+        assert_eq!(Spread::from_values([]), None);
+        let one = Spread::from_values([0.5]).unwrap();
         assert_eq!((one.mean, one.deviation), (0.5, None));
         assert_eq!(one.to_string(), "0.5000");
         let metric = Metric::recall(10).unwrap();
-        assert_eq!(Spread::of_reports([&Report::default()], metric), None);
+        assert_eq!(Spread::from_reports([&Report::default()], metric), None);
     }
 }

@@ -1,13 +1,5 @@
 //! Which items a search may find.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use fixedbitset::FixedBitSet;
 
@@ -34,6 +26,7 @@ use crate::item::ItemIndex;
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Clone, Copy)]
+#[non_exhaustive]
 pub enum Filter<'a> {
     /// The items that a predicate passes, which is asked with the query's row and the item: for
     /// what differs from query to query, such as the items that a user has seen.
@@ -152,6 +145,15 @@ impl FromIterator<ItemIndex> for ItemSet {
         let mut set = Self::new();
         set.extend(items);
         set
+    }
+}
+
+impl<'a> IntoIterator for &'a ItemSet {
+    type Item = ItemIndex;
+    type IntoIter = Box<dyn Iterator<Item = ItemIndex> + 'a>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        Box::new(self.iter())
     }
 }
 

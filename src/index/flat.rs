@@ -1,17 +1,18 @@
 //! Exact search by going through all items.
 
-use std::path::Path;
+mod file;
+
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use ndarray::ArrayView2;
 use rayon::prelude::*;
 
-use super::file::{self, Contents, Kind, Mapped};
 use super::{
     Filter, Hits, ItemSet, Precision, StoredVectors, UpdatableIndex, VectorIndex, broken,
     check_queries, check_vector, without_padding,
 };
 use crate::buffer::Buffer;
+use crate::files::mapped::MappedFile;
 use crate::item::ItemIndex;
 use crate::kernels::panels::{self, Panels, WIDTH, lines_per_panel};
 use crate::kernels::scoring::Line;
@@ -33,7 +34,7 @@ use crate::{Error, Result};
 /// ```
 #[derive(Debug)]
 pub struct FlatIndex {
-    state: RwLock<State>,
+    state: RwLock<FlatState>,
     dim: usize,
     precision: Precision,
 }
@@ -41,7 +42,7 @@ pub struct FlatIndex {
 /// What updates change. A look at items holds on to it for reading, so it sees all of an update or
 /// nothing of it.
 #[derive(Debug)]
-struct State {
+struct FlatState {
     /// The vector of item i lies at place i - 1.
     lines: Buffer<Line>,
     /// What each vector's values are multiples of; for int8 alone.
@@ -51,10 +52,10 @@ struct State {
     /// The places' items that are not in the index.
     missing: ItemSet,
     /// The file that the arrays are in, as long as any may be.
-    mapped: Option<Mapped>,
+    mapped: Option<MappedFile>,
 }
 
-impl State {
+impl FlatState {
     fn items(&self) -> usize {
         self.places - self.missing.len()
     }
@@ -65,7 +66,7 @@ impl State {
 
     /// Refuses to go on with arrays whose file is gone from under them.
     fn check(&self) -> Result<()> {
-        self.mapped.as_ref().map_or(Ok(()), Mapped::check)
+        self.mapped.as_ref().map_or(Ok(()), MappedFile::check)
     }
 }
 
@@ -111,7 +112,7 @@ impl FlatIndex {
             scales.clear();
         }
         Ok(Self {
-            state: RwLock::new(State {
+            state: RwLock::new(FlatState {
                 lines: lines.into(),
                 scales: scales.into(),
                 places,
@@ -130,111 +131,19 @@ impl FlatIndex {
     }
 
     /// The state, whatever became of it: for questions that read no array.
-    fn read(&self) -> RwLockReadGuard<'_, State> {
+    fn read(&self) -> RwLockReadGuard<'_, FlatState> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The state, if it is whole.
-    fn read_whole(&self) -> Result<RwLockReadGuard<'_, State>> {
+    fn read_whole(&self) -> Result<RwLockReadGuard<'_, FlatState>> {
         let state = self.state.read().map_err(|_| broken())?;
         state.check()?;
         Ok(state)
     }
 
-    /// Writes the index to a file, aside and then renamed. `fingerprint` is that of the
-    /// [catalog](crate::data::Catalog::fingerprint) whose items it holds.
-    ///
-    /// # Errors
-    /// [`Error::NotOurs`](crate::Error::NotOurs) when something else is there than an index file, and
-    /// [`Error::Io`](crate::Error::Io) when the file can't be written.
-    pub fn save(&self, path: impl AsRef<Path>, fingerprint: u64) -> Result<()> {
-        let state = self.read_whole()?;
-        let missing: Vec<ItemIndex> = state.missing.iter().collect();
-        let mut settings = [0; _];
-        settings[..3].copy_from_slice(&[
-            self.dim as u64,
-            self.precision as u64,
-            state.places as u64,
-        ]);
-        let mut sections: [&[u8]; _] = [&[]; _];
-        sections[0] = bytemuck::cast_slice(&state.lines);
-        sections[1] = bytemuck::cast_slice(&state.scales);
-        sections[2] = bytemuck::cast_slice(&missing);
-        let contents = Contents {
-            kind: Kind::Flat,
-            fingerprint,
-            settings,
-            sections,
-        };
-        file::write(path.as_ref(), &contents)
-    }
-
-    /// Opens an index file by mapping it into memory: nothing is copied until the first update.
-    ///
-    /// # Errors
-    /// As [`HnswIndex::open`](super::HnswIndex::open).
-    pub fn open(path: impl AsRef<Path>, fingerprint: u64) -> Result<Self> {
-        let sections = file::open(path.as_ref(), Kind::Flat, fingerprint)?;
-        let precision = sections.precision(1)?;
-        let dim = sections.dimension(0)?;
-        let places = sections.number(2)?;
-        let state = State {
-            lines: sections.array(0)?,
-            scales: sections.array(1)?,
-            places,
-            missing: ItemSet::new(),
-            mapped: None,
-        };
-        let scales = if panels::has_scales(precision) {
-            places
-        } else {
-            0
-        };
-        let panels = state.lines.len() / lines_per_panel(dim, precision);
-        let missing: Buffer<ItemIndex> = sections.array(2)?;
-        let fits = places > 0
-            && places < u32::MAX as usize
-            && panels == places.div_ceil(WIDTH)
-            && state.lines.len() == panels * lines_per_panel(dim, precision)
-            && state.scales.len() == scales
-            && missing.len() <= places
-            && missing
-                .iter()
-                .all(|&item| item != ItemIndex::PADDING && item.to_usize() <= places);
-        if !fits {
-            return Err(sections.damaged("its arrays don't fit each other"));
-        }
-        let index = Self {
-            state: RwLock::new(State {
-                missing: missing.iter().copied().collect(),
-                mapped: Some(sections.mapped),
-                ..state
-            }),
-            dim,
-            precision,
-        };
-        index.check_values(path.as_ref())?;
-        Ok(index)
-    }
-
-    /// Refuses a file whose vectors hold a NaN or an infinity.
-    fn check_values(&self, path: &Path) -> Result<()> {
-        let state = self.read();
-        let finite = match self.precision {
-            Precision::F32 => bytemuck::cast_slice::<Line, f32>(&state.lines)
-                .iter()
-                .all(|value| value.is_finite()),
-            Precision::F16 | Precision::Int8 => state.scales.iter().all(|scale| scale.is_finite()),
-        };
-        if finite {
-            Ok(())
-        } else {
-            Err(file::damaged(path, "a vector holds a NaN or an infinity"))
-        }
-    }
-
     /// The vectors of all places.
-    fn panels<'a>(&self, state: &'a State) -> Panels<'a> {
+    fn panels<'a>(&self, state: &'a FlatState) -> Panels<'a> {
         Panels {
             lines: &state.lines,
             scales: &state.scales,
@@ -245,7 +154,7 @@ impl FlatIndex {
     }
 
     /// Writes the vector of an item that has a place, or gets the next one.
-    fn put(&self, state: &mut State, item: ItemIndex, vector: &[f32]) {
+    fn put(&self, state: &mut FlatState, item: ItemIndex, vector: &[f32]) {
         let size = lines_per_panel(self.dim, self.precision);
         let place = item.to_usize() - 1;
         let lines = state.lines.make_own();
@@ -265,7 +174,7 @@ impl FlatIndex {
     }
 
     /// Calls `update` while no search reads the state.
-    fn update(&self, update: impl FnOnce(&mut State) -> Result<()>) -> Result<()> {
+    fn update(&self, update: impl FnOnce(&mut FlatState) -> Result<()>) -> Result<()> {
         let mut state = self.state.write().map_err(|_| broken())?;
         state.check()?;
         update(&mut state)
@@ -283,6 +192,11 @@ impl VectorIndex for FlatIndex {
 
     fn is_exact(&self) -> bool {
         self.precision == Precision::F32
+    }
+
+    fn held(&self, items: &ItemSet) -> Result<ItemSet> {
+        let state = self.read();
+        Ok(items.iter().filter(|&item| state.contains(item)).collect())
     }
 
     fn search(

@@ -1,13 +1,14 @@
 //! An index that follows a model which is trained further.
 
 use ndarray::{ArrayView1, ArrayView2};
+use serde::Serialize;
 
 use super::UpdatableIndex;
 use crate::item::ItemIndex;
 use crate::{Error, Result, checks};
 
 /// What became of the items of an index that was brought up to a model's later vectors.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Followed {
     /// Items that have another vector now.

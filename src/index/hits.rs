@@ -7,6 +7,7 @@ use crate::kernels::top_k::{Scored, best_first};
 
 /// A found item.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Hit {
     /// The item; never padding.
     pub item: ItemIndex,
@@ -15,6 +16,11 @@ pub struct Hit {
 }
 
 impl Hit {
+    /// An item with its inner product.
+    pub fn new(item: ItemIndex, score: f32) -> Self {
+        Self { item, score }
+    }
+
     /// Higher scores first, and lower items first among equals.
     pub(crate) fn best_first(&self, other: &Self) -> Ordering {
         let scored = |hit: &Self| (hit.item.get(), hit.score);
@@ -133,7 +139,7 @@ impl Hits {
     ///
     /// # Panics
     /// When there are not so many queries.
-    pub fn of(&self, query: usize) -> impl ExactSizeIterator<Item = Hit> + '_ {
+    pub fn list(&self, query: usize) -> impl ExactSizeIterator<Item = Hit> + '_ {
         let pairs = self.items(query).iter().zip(self.scores(query));
         pairs.map(|(&item, &score)| Hit { item, score })
     }
@@ -148,7 +154,7 @@ impl Hits {
         let found = (0..exact.len()).map(|query| {
             let there = exact.items(query);
             let least = exact.scores(query).last().copied().unwrap_or(f32::MAX);
-            let hits = self.of(query).take(there.len());
+            let hits = self.list(query).take(there.len());
             hits.filter(|hit| hit.score >= least || there.contains(&hit.item))
                 .count()
         });
@@ -172,13 +178,23 @@ impl Hits {
             scored.clear();
             seen.clear();
             for query in user * interests..(user + 1) * interests {
-                scored.extend(self.of(query).map(|hit| (hit.item.get(), hit.score)));
+                scored.extend(self.list(query).map(|hit| (hit.item.get(), hit.score)));
             }
             scored.sort_unstable_by(best_first);
             let first = scored.iter().filter(|(item, _)| seen.insert(*item));
             merged.push_scored(first.take(k).copied());
         }
         merged
+    }
+}
+
+/// The hits of each query, in order.
+impl<'a> IntoIterator for &'a Hits {
+    type Item = Vec<Hit>;
+    type IntoIter = Box<dyn Iterator<Item = Vec<Hit>> + 'a>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        Box::new((0..self.len()).map(|query| self.list(query).collect()))
     }
 }
 
@@ -199,8 +215,8 @@ mod tests {
         hits.push([(7, 1.0)].map(hit));
         let merged = hits.clone().merge_interests(2, 3);
         assert_eq!(merged.len(), 2);
-        assert!(merged.of(0).eq([(1, 0.9), (2, 0.8), (3, 0.5)].map(hit)));
-        assert!(merged.of(1).eq([(7, 1.0)].map(hit)));
+        assert!(merged.list(0).eq([(1, 0.9), (2, 0.8), (3, 0.5)].map(hit)));
+        assert!(merged.list(1).eq([(7, 1.0)].map(hit)));
         assert_eq!(
             hits.clone().merge_interests(2, 1).items(0),
             [ItemIndex::new(1)]

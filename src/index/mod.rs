@@ -16,6 +16,7 @@ mod vectors;
 use ndarray::ArrayView2;
 
 use crate::item::ItemIndex;
+use crate::kernels::scoring::LARGEST_HALF;
 use crate::{Error, Result};
 
 pub use filter::{Filter, ItemSet};
@@ -35,10 +36,10 @@ pub use vectors::Precision;
 /// Indexes know inner products alone: where the similarity is the cosine, vectors are scaled to
 /// length 1 before they come here, as [`item_vectors`](crate::retrieve::item_vectors) does.
 ///
-/// An index is shared by `Arc`: a [`Retriever`](crate::retrieve::Retriever) of an `Arc<HnswIndex>`
+/// An index is shared by `Arc`: a [`VectorChannel`](crate::recall::VectorChannel) of an `Arc<HnswIndex>`
 /// answers from the index that somebody else updates.
 ///
-/// An index of your own, such as one that asks a service, needs four functions:
+/// An index of your own, such as one that asks a service, needs three functions:
 ///
 /// ```
 /// use ndarray::{Array2, ArrayView2, array};
@@ -57,17 +58,13 @@ pub use vectors::Precision;
 ///         self.0.ncols()
 ///     }
 ///
-///     fn is_exact(&self) -> bool {
-///         true
-///     }
-///
 ///     fn search(&self, queries: ArrayView2<f32>, k: usize, filter: Option<Filter>) -> seqrec::Result<Hits> {
 ///         check_queries(self, queries, k)?;
 ///         let mut hits = Hits::with_capacity(queries.nrows(), k);
 ///         for (row, query) in queries.rows().into_iter().enumerate() {
 ///             let mut found: Vec<Hit> = (1..).map(ItemIndex::new).zip(self.0.rows())
 ///                 .filter(|&(item, _)| filter.is_none_or(|filter| filter.passes(row, item)))
-///                 .map(|(item, vector)| Hit { item, score: vector.dot(&query) })
+///                 .map(|(item, vector)| Hit::new(item, vector.dot(&query)))
 ///                 .collect();
 ///             found.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.item.cmp(&b.item)));
 ///             hits.push(found.into_iter().take(k));
@@ -96,8 +93,10 @@ pub trait VectorIndex: Send + Sync {
     /// The size of a vector.
     fn dim(&self) -> usize;
 
-    /// Whether [`search`](VectorIndex::search) always finds the true best.
-    fn is_exact(&self) -> bool;
+    /// Whether [`search`](VectorIndex::search) always finds the true best: not, unless an index says so.
+    fn is_exact(&self) -> bool {
+        false
+    }
 
     /// The k best items by inner product for each row of `queries` `[n, dim]`, best first, ties
     /// by item index; only those that pass the filter. There are fewer than k only where fewer
@@ -140,6 +139,20 @@ pub trait VectorIndex: Send + Sync {
         }
         let hits = self.search(queries, k, filter)?;
         Ok(hits.merge_interests(interests, k))
+    }
+
+    /// Those of some items that are in the index.
+    ///
+    /// # Errors
+    /// What a search for all of them gives, where the index has no shorter way.
+    fn held(&self, items: &ItemSet) -> Result<ItemSet> {
+        if items.is_empty() {
+            return Ok(ItemSet::new());
+        }
+        // A search for as many as pass gives all that are there, whatever the query.
+        let query = ndarray::Array2::zeros((1, self.dim()));
+        let hits = self.search(query.view(), items.len(), Some(Filter::Allowed(items)))?;
+        Ok(hits.items(0).iter().copied().collect())
     }
 }
 
@@ -237,6 +250,10 @@ macro_rules! forward {
             ) -> Result<Hits> {
                 (**self).search_interests(queries, interests, k, filter)
             }
+
+            fn held(&self, items: &ItemSet) -> Result<ItemSet> {
+                (**self).held(items)
+            }
         }
 
         impl<I: UpdatableIndex + ?Sized> UpdatableIndex for $pointer {
@@ -321,7 +338,6 @@ fn check_vector(
 
 /// Refuses values that would become others in half-precision: it ends at 65,504.
 fn check_held(vectors: ArrayView2<'_, f32>, precision: Precision) -> Result<()> {
-    const LARGEST_HALF: f32 = 65_504.0;
     if precision != Precision::F16 {
         return Ok(());
     }

@@ -11,42 +11,32 @@ use super::{
 };
 use crate::Result;
 use crate::item::ItemIndex;
+use crate::settings::settings;
 
-/// Settings by which vectors of any number get an index: exact search where that is fast enough,
-/// and above that a graph that is tuned until it finds enough.
-///
-/// ```
-/// use ndarray::Array2;
-/// use seqrec::index::{IndexPlan, VectorIndex};
-///
-/// let vectors = Array2::from_shape_fn((1001, 4), |(row, column)| ((row * (column + 3)) % 17) as f32);
-/// let (index, report) = IndexPlan::new().build(vectors.view(), vectors.view(), 10)?;
-/// assert!(index.is_exact() && report.recall == 1.0);
-/// # Ok::<(), seqrec::Error>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct IndexPlan {
-    /// The largest number of vectors that are searched exactly: 100,000 unless set.
-    pub exact_up_to: usize,
-    /// How vectors that are searched exactly are kept.
-    pub precision: Precision,
-    /// The graph over more vectors than that.
-    pub graph: HnswConfig,
-    /// Which share of the true best a graph has to find, or it gets more candidates, and where these
-    /// don't help, is not walked at all: 0.98 unless set.
-    pub recall: f64,
-}
-
-impl Default for IndexPlan {
-    fn default() -> Self {
-        Self {
-            exact_up_to: 100_000,
-            precision: Precision::F32,
-            graph: HnswConfig::new(),
-            recall: 0.98,
-        }
+settings! {
+    /// Settings by which vectors of any number get an index: exact search where that is fast
+    /// enough, and above that a graph that is tuned until it finds enough.
+    ///
+    /// ```
+    /// use ndarray::Array2;
+    /// use seqrec::index::{IndexPlan, VectorIndex};
+    ///
+    /// let vectors = Array2::from_shape_fn((1001, 4), |(row, column)| ((row * (column + 3)) % 17) as f32);
+    /// let (index, report) = IndexPlan::new().build(vectors.view(), vectors.view(), 10)?;
+    /// assert!(index.is_exact() && report.recall == 1.0);
+    /// # Ok::<(), seqrec::Error>(())
+    /// ```
+    #[serde(default, deny_unknown_fields)]
+    pub struct IndexPlan {
+        /// The largest number of vectors that are searched exactly.
+        pub exact_up_to: usize = 100_000, with_exact_up_to;
+        /// How vectors that are searched exactly are kept.
+        pub precision: Precision = Precision::F32, with_precision;
+        /// The graph over more vectors than that.
+        pub graph: HnswConfig = HnswConfig::new(), with_graph;
+        /// Which share of the true best a graph has to find, or it gets more candidates, and where
+        /// these don't help, is not walked at all.
+        pub recall: f64 = 0.98, with_recall;
     }
 }
 
@@ -84,38 +74,6 @@ impl std::fmt::Display for IndexReport {
 }
 
 impl IndexPlan {
-    /// The defaults.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The same with another [`exact_up_to`](Self::exact_up_to).
-    #[must_use]
-    pub fn with_exact_up_to(self, exact_up_to: usize) -> Self {
-        Self {
-            exact_up_to,
-            ..self
-        }
-    }
-
-    /// The same with another [`precision`](Self::precision).
-    #[must_use]
-    pub fn with_precision(self, precision: Precision) -> Self {
-        Self { precision, ..self }
-    }
-
-    /// The same with another [`graph`](Self::graph).
-    #[must_use]
-    pub fn with_graph(self, graph: HnswConfig) -> Self {
-        Self { graph, ..self }
-    }
-
-    /// The same with another [`recall`](Self::recall).
-    #[must_use]
-    pub fn with_recall(self, recall: f64) -> Self {
-        Self { recall, ..self }
-    }
-
     /// An index over the rows of `[rows + 1, dim]`, of which row 0 is padding, tuned where it is a
     /// graph for the k best of `queries` `[n, dim]`.
     ///

@@ -1,8 +1,8 @@
-//! What follows a linear layer.
+//! Activations of linear layers.
 
 use serde::{Deserialize, Serialize};
 
-/// What follows a linear layer.
+/// The activation after a linear layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -1,32 +1,70 @@
 //! One step of Adam in one pass over a parameter.
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 /// Values per piece of work: 64 KiB each of parameter, gradient and the two moments.
 const PIECE: usize = 16_384;
 
-/// The numbers of a step of Adam, with the bias corrections worked out.
-#[derive(Clone, Copy)]
-pub(crate) struct AdamNumbers {
-    /// `1 - beta_1`, taken from 1 in double precision: in single, `1 - 0.999` is wrong in its
-    /// fifth digit.
-    pub(crate) moment_1_rate: f32,
-    /// `1 - beta_2`.
-    pub(crate) moment_2_rate: f32,
-    pub(crate) epsilon: f32,
-    /// The learning rate divided by `1 - beta_1^t`.
-    pub(crate) step_size: f32,
-    /// `1 / sqrt(1 - beta_2^t)`.
-    pub(crate) moment_2_scale: f32,
+/// Adam with bias correction, as in the paper and in PyTorch: epsilon is added to the corrected
+/// root.
+///
+/// Kingma & Ba, [Adam: A Method for Stochastic Optimization](https://arxiv.org/abs/1412.6980).
+/// With [`TrainerConfig::weight_decay`](crate::train::TrainerConfig::weight_decay) it is AdamW.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Adam {
+    /// The decay of the first moment.
+    pub beta_1: f64,
+    /// The decay of the second moment.
+    pub beta_2: f64,
+    /// Added to the root of the second moment.
+    pub epsilon: f64,
 }
 
-/// Moves `parameter` against `gradient` and updates both moments; all have one length.
+impl Default for Adam {
+    fn default() -> Self {
+        Self {
+            beta_1: 0.9,
+            beta_2: 0.999,
+            epsilon: 1e-8,
+        }
+    }
+}
+
+impl Adam {
+    /// The learning rate over `1 - beta_1^t`, and `1 / sqrt(1 - beta_2^t)`, at step `time`, counted
+    /// from 1.
+    pub(crate) fn corrections(&self, learning_rate: f64, time: usize) -> (f64, f64) {
+        let time = i32::try_from(time).unwrap_or(i32::MAX);
+        (
+            learning_rate / (1.0 - self.beta_1.powi(time)),
+            1.0 / (1.0 - self.beta_2.powi(time)).sqrt(),
+        )
+    }
+
+    /// The factors of a step: `1 - beta_1` and `1 - beta_2`, taken from 1 in double precision,
+    /// since `1 - 0.999` is wrong in its fifth digit in single; epsilon; and the two corrections.
+    pub(crate) fn numbers(&self, learning_rate: f64, time: usize) -> [f32; 5] {
+        let (step_size, moment_2_scale) = self.corrections(learning_rate, time);
+        [
+            1.0 - self.beta_1,
+            1.0 - self.beta_2,
+            self.epsilon,
+            step_size,
+            moment_2_scale,
+        ]
+        .map(|number| number as f32)
+    }
+}
+
+/// Moves `parameter` against `gradient` and updates both moments, all of one length, by the
+/// [`Adam::numbers`] of a step.
 pub(crate) fn step(
     parameter: &mut [f32],
     gradient: &[f32],
-    moment_1: &mut [f32],
-    moment_2: &mut [f32],
-    numbers: AdamNumbers,
+    [moment_1, moment_2]: [&mut [f32]; 2],
+    numbers: [f32; 5],
 ) {
     parameter
         .par_chunks_mut(PIECE)
@@ -38,20 +76,18 @@ pub(crate) fn step(
         });
 }
 
-/// The same for the rows of `[rows, dim]` that `rows` names, with their gradients `[n, dim]`.
+/// Moves the rows of `[rows, dim]` that `rows` names, with their gradients `[n, dim]`.
 pub(crate) fn step_rows(
-    parameter: &mut [f32],
+    table: &mut [f32],
     gradient: &[f32],
-    moment_1: &mut [f32],
-    moment_2: &mut [f32],
-    rows: &[usize],
-    dim: usize,
-    numbers: AdamNumbers,
+    [moment_1, moment_2]: [&mut [f32]; 2],
+    (rows, dim): (&[usize], usize),
+    numbers: [f32; 5],
 ) {
     for (&row, gradient) in rows.iter().zip(gradient.chunks_exact(dim)) {
         let place = row * dim..(row + 1) * dim;
         piece(
-            &mut parameter[place.clone()],
+            &mut table[place.clone()],
             gradient,
             &mut moment_1[place.clone()],
             &mut moment_2[place],
@@ -66,16 +102,17 @@ super::for_each_instruction_set! {
         gradient: &[f32],
         moment_1: &mut [f32],
         moment_2: &mut [f32],
-        numbers: AdamNumbers,
+        numbers: [f32; 5],
     ) {
+        let [moment_1_rate, moment_2_rate, epsilon, step_size, moment_2_scale] = numbers;
         let moments = moment_1.iter_mut().zip(moment_2);
         for ((parameter, &gradient), (moment_1, moment_2)) in
             parameter.iter_mut().zip(gradient).zip(moments)
         {
-            *moment_1 += numbers.moment_1_rate * (gradient - *moment_1);
-            *moment_2 += numbers.moment_2_rate * (gradient * gradient - *moment_2);
-            let root = moment_2.sqrt() * numbers.moment_2_scale + numbers.epsilon;
-            *parameter -= numbers.step_size * *moment_1 / root;
+            *moment_1 += moment_1_rate * (gradient - *moment_1);
+            *moment_2 += moment_2_rate * (gradient * gradient - *moment_2);
+            let root = moment_2.sqrt() * moment_2_scale + epsilon;
+            *parameter -= step_size * *moment_1 / root;
         }
     }
 }

@@ -4,9 +4,9 @@ use rayon::prelude::*;
 
 use super::matmul::{Matrix, matmul};
 
-/// Each token's values `[tokens, dim]` mixed with those of earlier tokens of its sequence: the sum of
-/// `taps[distance]` times them. The other way round for `transposed`, which is its backward pass: the
-/// sum over the token itself and later ones.
+/// Each token's values `[tokens, dim]` mixed with those of earlier tokens of its sequence: the sum
+/// of `taps[distance]` times them. The other way round for `transposed`, which is its backward
+/// pass: the sum over the token itself and later ones.
 ///
 /// One triangular matrix as large as the longest sequence serves them all, by its first rows and
 /// columns.

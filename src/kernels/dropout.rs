@@ -1,19 +1,18 @@
 //! Dropout whose mask depends on a seed and a place alone.
 
-#[cfg(any(feature = "flex", feature = "ndarray"))]
 use super::random;
 
-/// Which bits keep a value, and what it is then multiplied by.
+/// The rule by which bits keep a value, and the factor of those that are kept.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Kept {
+pub(crate) struct DropoutRule {
     /// The upper half of those that do is below this.
     below: u64,
-    pub scale: f32,
+    pub(crate) scale: f32,
 }
 
-impl Kept {
-    /// Where a share `probability` is dropped.
-    pub(crate) fn of(probability: f64) -> Self {
+impl DropoutRule {
+    /// The rule by which a share `probability` is dropped.
+    pub(crate) fn new(probability: f64) -> Self {
         let below = ((1.0 - probability) * 4_294_967_296.0) as u64;
         Self {
             below: below.max(1),
@@ -26,48 +25,44 @@ impl Kept {
         (self.below as i64 - 1 + i64::from(i32::MIN)) as i32
     }
 
-    /// Whether the value of a place is kept. In 64 bits: where they were made 32 to be compared, a step of SASRec
-    /// took a tenth longer.
-    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    /// True where the value of a place is kept. In 64 bits: where they were made 32 to be compared,
+    /// a step of SASRec took a tenth longer.
     #[inline(always)]
     fn keeps(self, seed: u64, place: u64) -> bool {
         (random::bits(seed, place) >> 32) < self.below
     }
 }
 
-#[cfg(any(feature = "flex", feature = "ndarray"))]
 super::for_each_instruction_set! {
-    /// A mask of 0 where a value is dropped and a scale where it is kept, for the places from `first`
-    /// on.
+    /// A mask of 0 where a value is dropped and a scale where it is kept, for the places from
+    /// `first` on.
     pub(crate) fn mask(seed: u64, probability: f64, first: u64, out: &mut [f32]) {
-        let kept = Kept::of(probability);
+        let rule = DropoutRule::new(probability);
         for (index, out) in (first..).zip(out.iter_mut()) {
-            *out = if kept.keeps(seed, index) { kept.scale } else { 0.0 };
+            *out = if rule.keeps(seed, index) { rule.scale } else { 0.0 };
         }
     }
 }
 
 /// Values with a share of them dropped and the others scaled up, by the mask of their places.
-#[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) fn apply(seed: u64, probability: f64, values: &[f32]) -> Vec<f32> {
     use rayon::prelude::*;
 
-    /// How many values are worked on at a time.
+    /// Values that are worked on at a time.
     const PIECE: usize = 1 << 14;
-    let kept = Kept::of(probability);
+    let rule = DropoutRule::new(probability);
     let mut out = vec![0.0; values.len()];
     let pieces = out.par_chunks_mut(PIECE).zip(values.par_chunks(PIECE));
     pieces.enumerate().for_each(|(piece, (out, values))| {
-        masked(seed, kept, (piece * PIECE) as u64, values, out);
+        masked(seed, rule, (piece * PIECE) as u64, values, out);
     });
     out
 }
 
-#[cfg(any(feature = "flex", feature = "ndarray"))]
 super::for_each_instruction_set! {
-    fn masked(seed: u64, kept: Kept, first: u64, values: &[f32], out: &mut [f32]) {
+    fn masked(seed: u64, rule: DropoutRule, first: u64, values: &[f32], out: &mut [f32]) {
         for ((index, value), out) in (first..).zip(values).zip(out.iter_mut()) {
-            *out = if kept.keeps(seed, index) { value * kept.scale } else { value * 0.0 };
+            *out = if rule.keeps(seed, index) { value * rule.scale } else { value * 0.0 };
         }
     }
 }
@@ -94,7 +89,7 @@ mod tests {
     fn all_are_kept_where_next_to_none_is_dropped() {
         let ones = vec![1.0; 1000];
         assert_eq!(apply(1, 1e-12, &ones), ones);
-        assert_eq!(Kept::of(0.5).last(), -1);
-        assert_eq!(Kept::of(1.0 - 1e-12).last(), i32::MIN);
+        assert_eq!(DropoutRule::new(0.5).last(), -1);
+        assert_eq!(DropoutRule::new(1.0 - 1e-12).last(), i32::MIN);
     }
 }

@@ -5,6 +5,7 @@ use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 
 use super::random;
+use super::scoring::LARGEST_HALF;
 
 /// Rows to a piece of work.
 const PIECE: usize = 256;
@@ -24,7 +25,8 @@ pub(crate) fn replace(table: &mut [f16], dim: usize, numbers: &[usize], values: 
     }
 }
 
-/// The rows of a table of half precision that `numbers` `[n]` names, in single precision, `[n, dim]`.
+/// The rows of a table of half precision that `numbers` `[n]` names, in single precision,
+/// `[n, dim]`.
 pub(crate) fn select(table: &[f16], dim: usize, numbers: &[usize]) -> Vec<f32> {
     let mut rows = vec![0.0; numbers.len() * dim];
     (rows.par_chunks_mut(PIECE * dim))
@@ -38,11 +40,11 @@ pub(crate) fn select(table: &[f16], dim: usize, numbers: &[usize]) -> Vec<f32> {
 }
 
 super::for_each_instruction_set! {
-    /// Each value as one of its two neighbors among the numbers of half precision, the nearer one the
-    /// more often, so that the mean over seeds is the value: what is too small for one step to show is
-    /// not lost over many. The seed and the values' places, which begin at `first`, decide.
+    /// Each value as one of its two neighbors among the numbers of half precision, the nearer one
+    /// the more often, so that the mean over seeds is the value: what is too small for one step to
+    /// show is not lost over many. The seed and the values' places, which begin at `first`, decide.
     ///
-    /// What is beyond the largest such number becomes that; what is no number stays none.
+    /// Values beyond the largest such number become that number; NaN stays NaN.
     fn round(values: &[f32], seed: u64, first: u64, out: &mut [f32]) {
         /// The exponent of the smallest number that has all 11 digits, and what is left of it.
         const LEAST: u32 = 127 - 14;
@@ -55,14 +57,11 @@ super::for_each_instruction_set! {
             // As fine as what is lost, so that the sum is exact.
             let chance = chance(seed, place);
             let units = (value.abs() * per_unit + chance).floor();
-            let rounded = (units * unit).min(MOST).copysign(value);
+            let rounded = (units * unit).min(LARGEST_HALF).copysign(value);
             *out = if value.is_finite() { rounded } else { value };
         }
     }
 }
-
-/// The largest number of half precision.
-const MOST: f32 = 65_504.0;
 
 /// A number from 0 up to 1, in steps of 2^-13: as fine as what half precision lacks of single.
 #[inline(always)]
@@ -110,7 +109,10 @@ mod tests {
         let values = [1e9, -1e9, 65_519.0, f32::INFINITY, f32::NAN];
         let mut out = [0.0; 5];
         round(&values, 3, 0, &mut out);
-        assert_eq!(out[..4], [MOST, -MOST, MOST, f32::INFINITY]);
+        assert_eq!(
+            out[..4],
+            [LARGEST_HALF, -LARGEST_HALF, LARGEST_HALF, f32::INFINITY]
+        );
         assert!(out[4].is_nan());
     }
 

@@ -1,6 +1,6 @@
 //! Inner products of two vectors.
 
-/// How many partial sums are kept, so that they can be added up in vectors.
+/// Number of partial sums, so that they can be added up in vectors.
 const LANES: usize = 16;
 
 /// `Σ a b`.

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::for_each_instruction_set;
 
-/// How many rows are worked on at a time.
+/// Rows to a piece of work.
 const ROWS: usize = 128;
 
 /// The gradients of layer normalization.

@@ -5,7 +5,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::scoring::{Line, prefetch};
 
-/// How many rows are gone through at once, so that their sums do not wait for each other.
+/// Rows that are summed at once, so that their sums do not wait for each other.
 const ROWS: usize = 8;
 
 /// The system (P + w Σ qqᵀ + λ I) x = (1 + w) Σ q over some of many rows q, each of the same whole

@@ -7,7 +7,7 @@ use super::elementwise::{normal_density, normal_distribution, sigmoid};
 use super::for_each_instruction_set;
 use super::matmul::{Matrix, matmul, matmul_add};
 
-/// How many rows are worked on at a time.
+/// Rows that are worked on at a time.
 const ROWS: usize = 64;
 /// The rows are divided among threads into at most this many parts.
 const PARTS: usize = 16;
@@ -35,8 +35,8 @@ impl Linear<'_> {
         self.bias.len()
     }
 
-    /// The outputs of rows `[rows, inputs]`, `[rows, outputs]`, and for silu and gelu what they were
-    /// before they were activated.
+    /// The outputs of rows `[rows, inputs]`, `[rows, outputs]`, and for silu and gelu what they
+    /// were before they were activated.
     pub(crate) fn forward(&self, values: &[f32]) -> (Vec<f32>, Vec<f32>) {
         let (inputs, outputs) = (self.inputs, self.outputs());
         let rows = values.len() / inputs;
@@ -74,8 +74,8 @@ impl Linear<'_> {
         (out, before)
     }
 
-    /// The gradients of `Σ gradient · out`, where `saved` is what the forward pass gave: the outputs
-    /// for relu, what they were before for silu and gelu.
+    /// The gradients of `Σ gradient · out`, where `saved` is what the forward pass gave: the
+    /// outputs for relu, what they were before for silu and gelu.
     pub(crate) fn backward(
         &self,
         gradient: &[f32],

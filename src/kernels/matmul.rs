@@ -13,7 +13,7 @@ pub(crate) struct Matrix<'a> {
     values: &'a [f32],
     rows: usize,
     columns: usize,
-    /// How far apart rows begin.
+    /// The distance of rows' starts.
     stride: usize,
 }
 
@@ -29,7 +29,6 @@ impl<'a> Matrix<'a> {
     }
 
     /// The first columns of a matrix whose rows begin `stride` values apart.
-    #[cfg(any(feature = "flex", feature = "ndarray"))]
     pub(crate) fn strided(values: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
         assert!(columns <= stride, "rows do not overlap");
         let used = rows
@@ -45,15 +44,13 @@ impl<'a> Matrix<'a> {
     }
 
     /// All values of a matrix whose rows lie one after another.
-    #[cfg(any(feature = "flex", feature = "ndarray"))]
     pub(crate) fn values(self) -> &'a [f32] {
         self.values
     }
 
     /// The transpose as the left side of a product, without moving anything.
-    #[cfg(any(feature = "flex", feature = "ndarray"))]
-    pub(crate) fn t(self) -> Left<'a> {
-        Left {
+    pub(crate) fn t(self) -> LeftOperand<'a> {
+        LeftOperand {
             values: self.values,
             rows: self.columns,
             depth: self.rows,
@@ -63,7 +60,6 @@ impl<'a> Matrix<'a> {
     }
 
     /// The transpose in row-major order, written to `out`.
-    #[cfg(any(feature = "flex", feature = "ndarray"))]
     pub(crate) fn transpose_into(self, out: &mut [f32]) {
         assert_eq!(
             out.len(),
@@ -78,7 +74,6 @@ impl<'a> Matrix<'a> {
     }
 
     /// The transpose in row-major order.
-    #[cfg(any(feature = "flex", feature = "ndarray"))]
     pub(crate) fn transposed(self) -> Vec<f32> {
         let mut out = vec![0.0; self.rows * self.columns];
         self.transpose_into(&mut out);
@@ -88,7 +83,7 @@ impl<'a> Matrix<'a> {
 
 /// The left side of a product: a matrix `[rows, depth]`, or the transpose of one.
 #[derive(Clone, Copy)]
-pub(crate) struct Left<'a> {
+pub(crate) struct LeftOperand<'a> {
     values: &'a [f32],
     rows: usize,
     depth: usize,
@@ -96,7 +91,7 @@ pub(crate) struct Left<'a> {
     depth_stride: usize,
 }
 
-impl<'a> From<Matrix<'a>> for Left<'a> {
+impl<'a> From<Matrix<'a>> for LeftOperand<'a> {
     fn from(matrix: Matrix<'a>) -> Self {
         Self {
             values: matrix.values,
@@ -109,17 +104,16 @@ impl<'a> From<Matrix<'a>> for Left<'a> {
 }
 
 /// `out = left · right`, on the calling thread; `out` is row-major.
-pub(crate) fn matmul<'a>(out: &mut [f32], left: impl Into<Left<'a>>, right: Matrix<'_>) {
+pub(crate) fn matmul<'a>(out: &mut [f32], left: impl Into<LeftOperand<'a>>, right: Matrix<'_>) {
     multiply(out, false, left.into(), right);
 }
 
 /// `out += left · right`, on the calling thread; `out` is row-major.
-#[cfg(any(feature = "flex", feature = "ndarray"))]
-pub(crate) fn matmul_add<'a>(out: &mut [f32], left: impl Into<Left<'a>>, right: Matrix<'_>) {
+pub(crate) fn matmul_add<'a>(out: &mut [f32], left: impl Into<LeftOperand<'a>>, right: Matrix<'_>) {
     multiply(out, true, left.into(), right);
 }
 
-fn multiply(out: &mut [f32], add: bool, left: Left<'_>, right: Matrix<'_>) {
+fn multiply(out: &mut [f32], add: bool, left: LeftOperand<'_>, right: Matrix<'_>) {
     assert_eq!(
         left.depth, right.rows,
         "the inner dimensions of a product agree"
@@ -129,7 +123,7 @@ fn multiply(out: &mut [f32], add: bool, left: Left<'_>, right: Matrix<'_>) {
         left.rows * right.columns,
         "a product fills its output"
     );
-    Arch::new().dispatch(Product {
+    Arch::new().dispatch(MatrixProduct {
         out,
         add,
         left,
@@ -137,14 +131,14 @@ fn multiply(out: &mut [f32], add: bool, left: Left<'_>, right: Matrix<'_>) {
     });
 }
 
-struct Product<'a> {
+struct MatrixProduct<'a> {
     out: &'a mut [f32],
     add: bool,
-    left: Left<'a>,
+    left: LeftOperand<'a>,
     right: Matrix<'a>,
 }
 
-impl WithSimd for Product<'_> {
+impl WithSimd for MatrixProduct<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -172,7 +166,7 @@ impl WithSimd for Product<'_> {
     }
 }
 
-impl Product<'_> {
+impl MatrixProduct<'_> {
     /// The columns of `VECTORS` vectors, from column `first` on, in tiles of at most `ROWS` rows
     /// that differ by no more than one; only `lanes` of the last vector are columns.
     #[inline(always)]
@@ -248,6 +242,22 @@ impl Product<'_> {
                 }
             }
         }
+        self.store::<S, VECTORS, ROWS>(simd, sums, row, first, lanes);
+    }
+
+    /// Writes or adds the sums of a tile.
+    #[inline(always)]
+    fn store<S: Simd, const VECTORS: usize, const ROWS: usize>(
+        &mut self,
+        simd: S,
+        sums: [[S::f32s; VECTORS]; ROWS],
+        row: usize,
+        first: usize,
+        lanes: usize,
+    ) {
+        let columns = self.right.columns;
+        let partial = lanes < S::F32_LANES;
+        let mask = simd.mask_between_m32s(0, lanes as u32);
         // By index, so that the sums stay in registers: an iterator would move them to memory.
         #[allow(clippy::needless_range_loop)]
         for place in 0..ROWS {
@@ -275,7 +285,7 @@ impl Product<'_> {
     }
 }
 
-#[cfg(all(test, any(feature = "flex", feature = "ndarray")))]
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 

@@ -1,45 +1,31 @@
 //! The arithmetic of the CPU backends: plain slices in, plain slices out.
 //!
-//! Elementwise loops are written once and compiled for several instruction sets; the best one
-//! that the machine has is chosen at run time; matrix products do the same through `pulp`. Work is divided into pieces by size alone, never by the number of threads, so
-//! that results are the same bits on any number of them.
+//! Elementwise loops are written once and compiled for several instruction sets; the best one that
+//! the machine has is chosen at run time; matrix products do the same through `pulp`. Work is
+//! divided into pieces by size alone, never by the number of threads, so that results are the same
+//! bits on any number of them.
 #![allow(unsafe_code)]
 
 pub(crate) mod activation;
-#[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod adam;
-#[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod attention;
-#[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod convolution;
 pub(crate) mod dropout;
-#[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod elementwise;
-#[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod gru;
 #[cfg(feature = "flex")]
 pub(crate) mod half;
-#[cfg(any(
-    feature = "flex",
-    feature = "ndarray",
-    feature = "hnsw_rs",
-    feature = "milvus"
-))]
 pub(crate) mod inner_product;
-#[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod layer_norm;
 pub(crate) mod least_squares;
-#[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod linear;
 pub(crate) mod matmul;
 pub(crate) mod pairwise;
 pub(crate) mod panels;
 pub(crate) mod precision;
 pub(crate) mod random;
-#[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod rows;
 pub(crate) mod scoring;
-#[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod softmax;
 pub(crate) mod top_k;
 

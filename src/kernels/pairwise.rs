@@ -1,6 +1,6 @@
 //! A step of Bayesian personalized ranking.
 
-/// How many partial sums are kept, so that they can be added up in vectors.
+/// Number of partial sums, so that they can be added up in vectors.
 const LANES: usize = 16;
 
 super::for_each_instruction_set! {

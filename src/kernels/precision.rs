@@ -1,14 +1,15 @@
-//! How vectors are kept.
+//! The precision of stored vectors.
 
 use serde::{Deserialize, Serialize};
 
 use super::scoring::{Line, to_half};
 
-/// How an index keeps its vectors.
+/// The precision that an index keeps its vectors in.
 ///
 /// Queries are never rounded in the scores that a search gives. What compact vectors cost and
 /// bring is measured by `cargo bench --bench ann -- DIR --precision int8`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Precision {
     /// As they are: 4 bytes a value.
     #[default]
@@ -34,7 +35,7 @@ impl Precision {
     }
 }
 
-/// What a vector's bytes are multiples of.
+/// The unit of a vector's bytes.
 pub(crate) fn byte_scale(vector: &[f32]) -> f32 {
     let largest = vector
         .iter()

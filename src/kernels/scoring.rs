@@ -86,13 +86,15 @@ pub(crate) fn from_half(half: u16) -> f32 {
     f32::from_bits(magnitude.to_bits() | ((bits & 0x8000) << 16))
 }
 
+/// The largest number of half precision.
+pub(crate) const LARGEST_HALF: f32 = half::f16::MAX.to_f32_const();
+
 /// The nearest half-precision number, ties to the even one; beyond the range the largest.
 pub(crate) fn to_half(value: f32) -> u16 {
-    const LARGEST: f32 = 65_504.0;
     let sign = ((value.to_bits() >> 16) & 0x8000) as u16;
     // The reverse product rounds what is subnormal in half precision; the rest is rounded by
     // its bits, and a carry runs on into the exponent as it should.
-    let scaled = value.abs().min(LARGEST) * f32::from_bits(0x0780_0000);
+    let scaled = value.abs().min(LARGEST_HALF) * f32::from_bits(0x0780_0000);
     let bits = scaled.to_bits();
     let rounded = (bits + 0x0fff + ((bits >> 13) & 1)) >> 13;
     sign | (rounded as u16).min(0x7bff)
@@ -243,7 +245,7 @@ mod tests {
             (0.0, 0x0000),
             (1.0, 0x3c00),
             (-2.0, 0xc000),
-            (65_504.0, 0x7bff),
+            (LARGEST_HALF, 0x7bff),
             (1e9, 0x7bff),
             (6.103_515_6e-5, 0x0400),
             (5.960_464_5e-8, 0x0001),

@@ -11,10 +11,10 @@ use super::panels::{Panels, WIDTH};
 const TILE_QUERIES: usize = 64;
 /// The fewest panels that are worth a thread of their own.
 const LEAST_PANELS: usize = 64;
-/// The same of panels that are rounded, which take less time than what is then scored again.
+/// Likewise for rounded panels: scanning is cheap next to rescoring, so a task needs more of them.
 const LEAST_ROUNDED_PANELS: usize = 512;
 
-/// How many more than k are scored again at least, where scores are rounded at first.
+/// Candidates beyond k that are at least scored again, where scores are rounded at first.
 const LEAST_SPARE: usize = 32;
 
 /// An item, by its place, and its score.
@@ -27,7 +27,7 @@ pub(crate) fn best_first(a: &Scored, b: &Scored) -> Ordering {
     (b.1 + 0.0).total_cmp(&(a.1 + 0.0)).then(a.0.cmp(&b.0))
 }
 
-/// Whether a query, by its row, may be given an item, by its place.
+/// True where a query, by its row, may be given an item, by its place.
 pub(crate) type Allowed<'a> = &'a (dyn Fn(usize, u32) -> bool + Sync);
 
 /// Items that may change between one look at them and the next.
@@ -72,7 +72,7 @@ pub(crate) fn search(
     for (round, queries) in queries.chunks(TILE_QUERIES * dim * 4 * threads).enumerate() {
         let first = round * TILE_QUERIES * 4 * threads;
         let tiles: Vec<&[f32]> = queries.chunks(TILE_QUERIES * dim).collect();
-        let best: Vec<Best> = (0..tiles.len() * parts)
+        let best: Vec<BestOfQueries> = (0..tiles.len() * parts)
             .into_par_iter()
             .map(|task| {
                 let (tile, part) = (task / parts, task % parts);
@@ -105,7 +105,7 @@ fn search_tile(
     panels: std::ops::Range<usize>,
     k: usize,
     allowed: Option<Allowed<'_>>,
-) -> Best {
+) -> BestOfQueries {
     let count = queries.len() / items.dim;
     let rough = items.rounds();
     let keep = if rough {
@@ -113,7 +113,7 @@ fn search_tile(
     } else {
         k
     };
-    let mut best = Best::new(count, keep.min(items.len));
+    let mut best = BestOfQueries::new(count, keep.min(items.len));
     let mut tile = items.tile(queries);
     let mut scores = vec![0.0; count * WIDTH];
     for number in panels {
@@ -183,9 +183,9 @@ fn scored(key: Key) -> Scored {
 }
 
 /// The best seen so far for each of some queries: buffers of twice k, cut back to k when full.
-struct Best {
+struct BestOfQueries {
     k: usize,
-    /// How many a query's buffer holds: twice k.
+    /// The room of a query's buffer: twice k.
     room: usize,
     /// For each query, what a score must be above to matter.
     threshold: Vec<f32>,
@@ -194,7 +194,7 @@ struct Best {
     kept: Vec<Key>,
 }
 
-impl Best {
+impl BestOfQueries {
     fn new(queries: usize, k: usize) -> Self {
         Self {
             k,
@@ -259,7 +259,7 @@ pub(crate) fn scan(
     mut score: impl FnMut(&[u32], &mut [f32]),
 ) -> Vec<Scored> {
     const FEW: usize = 64;
-    let mut best = Best::new(1, k);
+    let mut best = BestOfQueries::new(1, k);
     let mut few = Vec::with_capacity(FEW);
     let mut scores = [0.0; FEW];
     loop {

@@ -5,16 +5,15 @@ use std::sync::Arc;
 use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend as BurnBackend;
+use burn::tensor::{Int, Tensor};
 
 use super::parts::{
-    Blocks, Dropout, EndsSettings, Packing, SequenceEnds, Weights, causal_attention, layer_norm,
-    linear,
+    Dropout, EndsSettings, Packing, SequenceEnds, Weights, causal_attention, layer_norm, linear,
 };
-use super::{Objective, RecallerConfig, SequenceRecaller, TablePrecision};
+use super::{Description, ItemTable, Objective, RecallerConfig, SequenceRecaller, TablePrecision};
 use crate::backend::{self, Activation, Backend};
-use crate::data::{SequenceBatch, TrainingBatch};
+use crate::data::SequenceBatch;
 use crate::{Error, Result, checks};
 
 /// The settings of [`BsaRec`].
@@ -36,14 +35,14 @@ pub struct BsaRecConfig {
     /// The number of blocks.
     #[config(default = 2)]
     pub blocks: usize,
-    /// How many attention heads; `dim` is divided among them.
+    /// The number of attention heads; `dim` is divided among them.
     #[config(default = 1)]
     pub heads: usize,
-    /// How much of a block is the filter (the paper's α); the rest is self-attention. `0.0..=1.0`.
+    /// The filter's share of a block (the paper's α); the rest is self-attention. `0.0..=1.0`.
     #[config(default = 0.7)]
     pub filter_share: f64,
-    /// How many of the lowest frequencies of a window of `max_len` items pass the filter (the paper's
-    /// c), the mean among them: at most `max_len / 2 + 1`.
+    /// The number of the lowest frequencies of a window of `max_len` items that pass the filter
+    /// (the paper's c), the mean among them: at most `max_len / 2 + 1`.
     #[config(default = 5)]
     pub frequencies: usize,
     /// The hidden size of a block's feed-forward part, in multiples of `dim`.
@@ -52,13 +51,13 @@ pub struct BsaRecConfig {
     /// The share of values that is dropped in training, `0.0..1.0`.
     #[config(default = 0.5)]
     pub dropout: f64,
-    /// How many of a history's last items are seen.
+    /// The number of a history's last items that the model sees.
     #[config(default = 50)]
     pub max_len: usize,
-    /// How precisely item vectors are kept.
+    /// The precision of item vectors.
     #[config(default = "TablePrecision::Single")]
     pub table_precision: TablePrecision,
-    /// What it is trained for: unless told otherwise, a softmax over the whole catalog of cosines, at
+    /// The training objective: by default a softmax over the whole catalog of cosines, at
     /// temperature 0.07.
     #[config(default = "Objective::cosine(0.07)")]
     pub objective: Objective,
@@ -76,9 +75,9 @@ pub struct BsaRecConfig {
 #[derive(Module, Debug)]
 pub struct BsaRec<B: BurnBackend> {
     /// Item and position vectors, and what makes user vectors of states.
-    pub ends: SequenceEnds<B>,
+    pub(crate) ends: SequenceEnds<B>,
     /// The blocks.
-    pub blocks: Vec<BsaRecBlock<B>>,
+    pub(crate) blocks: Vec<BsaRecBlock<B>>,
     #[module(skip)]
     config: BsaRecConfig,
 }
@@ -86,7 +85,7 @@ pub struct BsaRec<B: BurnBackend> {
 /// A block of [`BsaRec`].
 #[derive(Module, Debug)]
 pub struct BsaRecBlock<B: BurnBackend> {
-    /// What fast changes are multiplied by is the square of this, `[1, dim]`.
+    /// The root of the factor for fast changes, `[1, dim]`.
     pub high_pass: Param<Tensor<B, 2>>,
     /// Normalizes what the filter adds to.
     pub filter_norm: LayerNorm<B>,
@@ -129,19 +128,14 @@ impl RecallerConfig for BsaRecConfig {
             let reason = format!("a window of max_len {} items has {most}", self.max_len);
             return Err(Error::invalid("frequencies", self.frequencies, reason));
         }
-        self.objective.validate(None)
+        Ok(())
     }
 
-    fn objective(&self) -> &Objective {
-        &self.objective
-    }
-
-    fn max_len(&self) -> usize {
-        self.max_len
-    }
-
-    fn table_precision(&self) -> TablePrecision {
-        self.table_precision
+    fn describe(&self) -> Description<'_> {
+        Description {
+            table_precision: self.table_precision,
+            ..Description::new(&self.objective, self.max_len)
+        }
     }
 
     fn build<B: Backend>(&self, items: usize, weights: &mut Weights<'_, B>) -> BsaRec<B> {
@@ -164,7 +158,7 @@ impl RecallerConfig for BsaRecConfig {
 }
 
 impl BsaRecConfig {
-    /// What the low-pass filter weighs an item by, by its distance from the last item of a window of
+    /// The low-pass filter's weight of an item by its distance from the last item of a window of
     /// `max_len`.
     fn taps(&self) -> Arc<[f32]> {
         let window = self.max_len;
@@ -236,22 +230,6 @@ fn add<B: Backend>(
     layer_norm(norm, states.clone() + dropout.apply(more, config.dropout))
 }
 
-impl<B: Backend> Blocks<B> for BsaRec<B> {
-    fn forward(
-        &self,
-        _: &SequenceBatch<B>,
-        mut states: Tensor<B, 2>,
-        packing: &Packing<B>,
-        dropout: &mut Dropout,
-    ) -> Tensor<B, 2> {
-        let taps = self.config.taps();
-        for block in &self.blocks {
-            states = block.forward(states, packing, &taps, &self.config, dropout);
-        }
-        states
-    }
-}
-
 impl<B: Backend> SequenceRecaller<B> for BsaRec<B> {
     type Config = BsaRecConfig;
 
@@ -259,18 +237,27 @@ impl<B: Backend> SequenceRecaller<B> for BsaRec<B> {
         &self.config
     }
 
-    fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
-        self.ends.encode(histories, self)
+    fn items(&self) -> &ItemTable<B> {
+        &self.ends.embedding
     }
 
-    fn item_embeddings(&self) -> Tensor<B, 2> {
-        self.ends.embedding.val()
-    }
-
-    fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
-        let config = &self.config;
-        self.ends
-            .loss(batch, &config.objective, config.dropout, self)
+    fn states(
+        &self,
+        histories: &SequenceBatch<B>,
+        positions: Tensor<B, 1, Int>,
+        mut dropout: Dropout,
+    ) -> Tensor<B, 3> {
+        let (config, packing) = (&self.config, Packing::new(histories));
+        let mut states = self
+            .ends
+            .begin(histories, &packing, &mut dropout, config.dropout);
+        let taps = config.taps();
+        for block in &self.blocks {
+            states = block.forward(states, &packing, &taps, config, &mut dropout);
+        }
+        packing
+            .at(self.ends.end(states), positions)
+            .unsqueeze_dim(1)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{Error, Result};
 
 /// Something to do with the settings of a model, whichever it is; see [`visit_model`].
 pub trait ModelVisitor<B: TrainingBackend> {
-    /// What comes of it.
+    /// The result.
     type Output;
 
     /// Does it with these settings, the model's defaults.
@@ -17,7 +17,7 @@ pub trait ModelVisitor<B: TrainingBackend> {
 }
 
 /// Something to do for the type of each model's settings; see [`visit_configs`].
-pub trait ConfigVisitor {
+pub(crate) trait ConfigVisitor {
     /// Does it for one.
     fn visit<C: RecallerConfig>(&mut self);
 }
@@ -47,7 +47,7 @@ macro_rules! models {
 
         /// Does something for the type of each model's settings; a type of which there are
         /// several models is visited for each of them.
-        pub fn visit_configs(visitor: &mut impl ConfigVisitor) {
+        pub(crate) fn visit_configs(visitor: &mut impl ConfigVisitor) {
             $(visitor.visit::<$config>();)*
         }
     };

@@ -1,17 +1,16 @@
 //! GRU4Rec.
 
 use burn::config::Config;
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::parts::{Dropout, GruLayer, Weights, at_positions};
 use super::{
-    CarriedState, Objective, RecallerConfig, SequenceRecaller, Similarity, StatefulRecaller,
-    TablePrecision,
+    Description, ItemTable, Objective, RecallerConfig, SequenceRecaller, Similarity, TablePrecision,
 };
-use crate::backend::{self, Backend};
+use crate::backend::Backend;
 use crate::data::{SequenceBatch, TrainingBatch};
 use crate::{Result, checks};
 
@@ -38,7 +37,7 @@ pub struct Gru4RecConfig {
     /// The number of GRU layers.
     #[config(default = 1)]
     pub layers: usize,
-    /// What the first layer sees of an item.
+    /// The first layer's input for an item.
     #[config(default = "InputEmbedding::Shared")]
     pub input: InputEmbedding,
     /// The share of the input vectors' values that is dropped in training, `0.0..1.0`.
@@ -47,13 +46,13 @@ pub struct Gru4RecConfig {
     /// The share of each layer's output that is dropped in training, `0.0..1.0`.
     #[config(default = 0.5)]
     pub hidden_dropout: f64,
-    /// How many of a history's last items are seen.
+    /// The number of a history's last items that the model sees.
     #[config(default = 50)]
     pub max_len: usize,
-    /// How precisely item vectors are kept.
+    /// The precision of item vectors.
     #[config(default = "TablePrecision::Single")]
     pub table_precision: TablePrecision,
-    /// What it is trained for: unless told otherwise, a softmax over the whole catalog of cosines.
+    /// The training objective: by default a softmax over the whole catalog of cosines.
     #[config(default = "Objective::cosine(0.1)")]
     pub objective: Objective,
     /// Searches by another similarity than the model was trained with. Leave it at `None`; it is
@@ -61,9 +60,10 @@ pub struct Gru4RecConfig {
     pub search_similarity: Option<Similarity>,
 }
 
-/// What GRU4Rec's first layer sees of an item.
+/// The input of GRU4Rec's first layer for an item.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum InputEmbedding {
     /// The same vector that it is recalled by: the "constrained embedding" of the reference
     /// implementation, and tied weights elsewhere.
@@ -89,11 +89,10 @@ pub enum InputEmbedding {
 /// on and no gradient through it.
 #[derive(Module, Debug)]
 pub struct Gru4Rec<B: BurnBackend> {
-    /// Item vectors `[items + 1, dim]`; row 0 is padding.
-    pub embedding: Param<Tensor<B, 2>>,
-    /// What the first layer sees of each item, `[items + 1, inputs]`, unless it is the item
-    /// vectors.
-    pub input_embedding: Option<Param<Tensor<B, 2>>>,
+    /// The vectors that items are recalled by.
+    pub embedding: ItemTable<B>,
+    /// The first layer's input for each item, unless it is the vector that it is recalled by.
+    pub input_embedding: Option<ItemTable<B>>,
     /// The GRU layers, the first one on the input vectors.
     pub layers: Vec<GruLayer<B>>,
     #[module(skip)]
@@ -116,23 +115,16 @@ impl RecallerConfig for Gru4RecConfig {
         }
         checks::share("embedding_dropout", self.embedding_dropout)?;
         checks::share("hidden_dropout", self.hidden_dropout)?;
-        self.objective.validate(None)
+        Ok(())
     }
 
-    fn objective(&self) -> &Objective {
-        &self.objective
-    }
-
-    fn max_len(&self) -> usize {
-        self.max_len
-    }
-
-    fn similarity(&self) -> Similarity {
-        self.search_similarity.unwrap_or(self.objective.similarity)
-    }
-
-    fn table_precision(&self) -> TablePrecision {
-        self.table_precision
+    fn describe(&self) -> Description<'_> {
+        Description {
+            similarity: self.search_similarity.unwrap_or(self.objective.similarity),
+            table_precision: self.table_precision,
+            carries_states: true,
+            ..Description::new(&self.objective, self.max_len)
+        }
     }
 
     fn build<B: Backend>(&self, items: usize, weights: &mut Weights<'_, B>) -> Gru4Rec<B> {
@@ -160,24 +152,9 @@ impl RecallerConfig for Gru4RecConfig {
 }
 
 impl<B: Backend> Gru4Rec<B> {
-    /// What the first layer sees of items `[n]`, `[n, inputs]`.
-    fn inputs(&self, items: Tensor<B, 1, Int>) -> Tensor<B, 2> {
-        let table = self.input_embedding.as_ref().unwrap_or(&self.embedding);
-        backend::select_rows(table.val(), items)
-    }
-
-    /// The last layer's states `[batch, len, dim]`.
-    fn states(&self, histories: &SequenceBatch<B>, mut dropout: Dropout) -> Tensor<B, 3> {
-        let [batch, len] = histories.items.dims();
-        let inputs = self.inputs(histories.items.clone().reshape([batch * len]));
-        let size = inputs.dims()[1];
-        let inputs = inputs.reshape([batch, len, size]);
-        let mut values = dropout.apply(inputs, self.config.embedding_dropout);
-        for layer in &self.layers {
-            let states = layer.forward(values, &histories.lengths);
-            values = dropout.apply(states, self.config.hidden_dropout);
-        }
-        values
+    /// The first layer's input for items.
+    fn inputs(&self) -> &ItemTable<B> {
+        self.input_embedding.as_ref().unwrap_or(&self.embedding)
     }
 }
 
@@ -188,37 +165,32 @@ impl<B: Backend> SequenceRecaller<B> for Gru4Rec<B> {
         &self.config
     }
 
-    fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
-        let states = self.states(histories, Dropout::off());
-        at_positions(states, histories.last_positions()).unsqueeze_dim(1)
+    fn items(&self) -> &ItemTable<B> {
+        &self.embedding
     }
 
-    fn item_embeddings(&self) -> Tensor<B, 2> {
-        self.embedding.val()
+    fn states(
+        &self,
+        histories: &SequenceBatch<B>,
+        positions: Tensor<B, 1, Int>,
+        mut dropout: Dropout,
+    ) -> Tensor<B, 3> {
+        let inputs = self.inputs().lookup(histories.items.clone());
+        let mut values: Tensor<B, 3> = dropout.apply(inputs, self.config.embedding_dropout);
+        for layer in &self.layers {
+            let states = layer.forward(values, &histories.lengths);
+            values = dropout.apply(states, self.config.hidden_dropout);
+        }
+        at_positions(values, positions).unsqueeze_dim(1)
     }
 
-    fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
-        let dropout = Dropout::in_training::<B>(&self.embedding.device(), batch.seed);
-        let states = self.states(&batch.histories, dropout);
-        let users = at_positions(states, batch.positions.clone());
-        self.config
-            .objective
-            .mean_loss(users, &self.embedding, batch)
-    }
-
-    fn stateful(&self) -> Option<&dyn StatefulRecaller<B>> {
-        Some(self)
-    }
-}
-
-impl<B: Backend> StatefulRecaller<B> for Gru4Rec<B> {
     fn loss_carrying(
         &self,
         batch: &TrainingBatch<B>,
-        carried: Option<CarriedState<B>>,
-    ) -> (Tensor<B, 1>, Option<CarriedState<B>>) {
+        carried: Vec<Tensor<B, 2>>,
+    ) -> (Tensor<B, 1>, Vec<Tensor<B, 2>>) {
         if batch.continues_from.is_empty() {
-            return (self.loss(batch), None);
+            return (self.loss(batch), Vec::new());
         }
         let device = self.embedding.device();
         let rows = batch.continues_from.len();
@@ -228,10 +200,10 @@ impl<B: Backend> StatefulRecaller<B> for Gru4Rec<B> {
             .collect();
         let from = Tensor::<B, 1, Int>::from_data(TensorData::new(from, [rows]), &device);
         let start = Tensor::zeros([1, self.config.dim], &device);
-        let carried = carried.map_or_else(Vec::new, |carried| carried.0);
         let mut dropout = Dropout::in_training::<B>(&device, batch.seed);
         let items = batch.histories.items.clone().reshape([rows]);
-        let mut values = dropout.apply(self.inputs(items), self.config.embedding_dropout);
+        let inputs = self.inputs().lookup::<1, 2>(items);
+        let mut values = dropout.apply(inputs, self.config.embedding_dropout);
         let mut states = Vec::with_capacity(self.layers.len());
         for (number, layer) in self.layers.iter().enumerate() {
             let before = std::iter::once(start.clone()).chain(carried.get(number).cloned());
@@ -244,7 +216,7 @@ impl<B: Backend> StatefulRecaller<B> for Gru4Rec<B> {
             .config
             .objective
             .mean_loss(values, &self.embedding, batch);
-        (loss, Some(CarriedState(states)))
+        (loss, states)
     }
 }
 
@@ -272,12 +244,12 @@ mod tests {
             ),
         ];
         for (config, name) in cases {
-            let error = config.validate().unwrap_err();
+            let error = config.validate_for(9).unwrap_err();
             assert!(
                 matches!(error, Error::InvalidValue { field, .. } if field == name),
                 "{error}"
             );
         }
-        assert!(good().validate().is_ok());
+        assert!(good().validate_for(9).is_ok());
     }
 }

@@ -5,16 +5,14 @@ use std::sync::Arc;
 use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend as BurnBackend;
+use burn::tensor::{Int, Tensor};
 use rayon::prelude::*;
 
-use super::parts::{
-    Blocks, Dropout, EndsSettings, Packing, SequenceEnds, Weights, layer_norm, linear,
-};
-use super::{Objective, RecallerConfig, SequenceRecaller, TablePrecision};
+use super::parts::{Dropout, EndsSettings, Packing, SequenceEnds, Weights, layer_norm, linear};
+use super::{Description, ItemTable, Objective, RecallerConfig, SequenceRecaller, TablePrecision};
 use crate::backend::{self, Activation, AttentionBiases, Backend};
-use crate::data::{SequenceBatch, TrainingBatch};
+use crate::data::SequenceBatch;
 use crate::{Result, checks};
 
 /// Into how many classes the time between two items falls.
@@ -33,7 +31,7 @@ pub struct HstuConfig {
     /// The number of blocks.
     #[config(default = 2)]
     pub blocks: usize,
-    /// How many attention heads; `dim` is divided among them.
+    /// The number of attention heads; `dim` is divided among them.
     #[config(default = 2)]
     pub heads: usize,
     /// The share of values that is dropped in training, `0.0..1.0`: of inputs and of what each
@@ -49,23 +47,23 @@ pub struct HstuConfig {
     /// takes it away.
     #[config(default = false)]
     pub output_layer: bool,
-    /// How many of a history's last items are seen.
+    /// The number of a history's last items that the model sees.
     #[config(default = 50)]
     pub max_len: usize,
     /// Whether attention weights depend on the time between items.
     #[config(default = true)]
     pub time_bias: bool,
     /// Whether the time between two items is that from the one to what comes after the other, and so at
-    /// the last item to when it is [asked](crate::data::History::at) what comes next: as in the
+    /// the last item to when it is [asked](crate::data::User::at) what comes next: as in the
     /// reference implementation. The model then knows at which time a target was taken, in evaluation
     /// too, so that its results are to be compared with the like alone; and who serves it says when a
     /// user asks, or it answers as if they asked the moment they took the last item.
     #[config(default = false)]
     pub time_to_target: bool,
-    /// How precisely item vectors are kept.
+    /// The precision of item vectors.
     #[config(default = "TablePrecision::Single")]
     pub table_precision: TablePrecision,
-    /// What it is trained for: unless told otherwise, a softmax over the whole catalog of cosines, at
+    /// The training objective: by default a softmax over the whole catalog of cosines, at
     /// temperature 0.07.
     #[config(default = "Objective::cosine(0.07)")]
     pub objective: Objective,
@@ -81,7 +79,7 @@ pub struct HstuConfig {
 #[derive(Module, Debug)]
 pub struct Hstu<B: BurnBackend> {
     /// Item and position vectors, and what makes user vectors of states.
-    pub ends: SequenceEnds<B>,
+    pub(crate) ends: SequenceEnds<B>,
     /// The blocks.
     pub blocks: Vec<HstuBlock<B>>,
     #[module(skip)]
@@ -119,19 +117,15 @@ impl RecallerConfig for HstuConfig {
         ])?;
         checks::heads(self.heads, self.dim)?;
         checks::share("dropout", self.dropout)?;
-        self.objective.validate(None)
+        Ok(())
     }
 
-    fn objective(&self) -> &Objective {
-        &self.objective
-    }
-
-    fn max_len(&self) -> usize {
-        self.max_len
-    }
-
-    fn table_precision(&self) -> TablePrecision {
-        self.table_precision
+    fn describe(&self) -> Description<'_> {
+        Description {
+            table_precision: self.table_precision,
+            times: self.time_bias,
+            ..Description::new(&self.objective, self.max_len)
+        }
     }
 
     fn build<B: Backend>(&self, items: usize, weights: &mut Weights<'_, B>) -> Hstu<B> {
@@ -245,23 +239,6 @@ impl<B: Backend> HstuBlock<B> {
     }
 }
 
-impl<B: Backend> Blocks<B> for Hstu<B> {
-    fn forward(
-        &self,
-        histories: &SequenceBatch<B>,
-        mut states: Tensor<B, 2>,
-        packing: &Packing<B>,
-        dropout: &mut Dropout,
-    ) -> Tensor<B, 2> {
-        let config = &self.config;
-        let classes = time_classes(histories, config);
-        for block in &self.blocks {
-            states = block.forward(states, packing, &classes, config, dropout);
-        }
-        states
-    }
-}
-
 impl<B: Backend> SequenceRecaller<B> for Hstu<B> {
     type Config = HstuConfig;
 
@@ -269,22 +246,27 @@ impl<B: Backend> SequenceRecaller<B> for Hstu<B> {
         &self.config
     }
 
-    fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
-        self.ends.encode(histories, self)
+    fn items(&self) -> &ItemTable<B> {
+        &self.ends.embedding
     }
 
-    fn item_embeddings(&self) -> Tensor<B, 2> {
-        self.ends.embedding.val()
-    }
-
-    fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
-        let config = &self.config;
-        self.ends
-            .loss(batch, &config.objective, config.dropout, self)
-    }
-
-    fn needs_times(&self) -> bool {
-        self.config.time_bias
+    fn states(
+        &self,
+        histories: &SequenceBatch<B>,
+        positions: Tensor<B, 1, Int>,
+        mut dropout: Dropout,
+    ) -> Tensor<B, 3> {
+        let (config, packing) = (&self.config, Packing::new(histories));
+        let mut states = self
+            .ends
+            .begin(histories, &packing, &mut dropout, config.dropout);
+        let classes = time_classes(histories, config);
+        for block in &self.blocks {
+            states = block.forward(states, &packing, &classes, config, &mut dropout);
+        }
+        packing
+            .at(self.ends.end(states), positions)
+            .unsqueeze_dim(1)
     }
 }
 
@@ -292,7 +274,7 @@ impl<B: Backend> SequenceRecaller<B> for Hstu<B> {
 mod tests {
     use super::*;
     use crate::backend::Flex;
-    use crate::data::{History, ItemIndex};
+    use crate::data::{ItemIndex, User};
 
     /// What a position says is what it says as the last one, asked at the time of what came next; and
     /// other times say something else.
@@ -301,8 +283,8 @@ mod tests {
         let device = Default::default();
         let items = [1, 3, 2, 4].map(ItemIndex::new);
         let times = [0.0, 50.0, 4_000.0, 900_000.0];
-        let history = History::with_times(&items, &times).unwrap();
-        let encode = |to_target: bool, history: History<'_>| -> Vec<f32> {
+        let history = User::with_times(&items, &times).unwrap();
+        let encode = |to_target: bool, history: User<'_>| -> Vec<f32> {
             let config = HstuConfig::new().with_dim(8).with_time_to_target(to_target);
             let model = config.init::<Flex>(5, 3, &device).unwrap();
             let histories = SequenceBatch::<Flex>::new([history], 9, &device).unwrap();

@@ -1,16 +1,16 @@
 //! Item2Vec: skip-gram over sequences.
 
 use burn::config::Config;
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{Int, Tensor, TensorData};
 
-use super::objective::ItemVectors;
-use super::parts::Weights;
+use super::parts::{Dropout, Weights};
 use super::{
-    Loss, Objective, RecallerConfig, SampledLoss, SequenceRecaller, Similarity, TablePrecision,
+    Description, ItemTable, Loss, Objective, RecallerConfig, SampledLoss, SequenceRecaller,
+    Similarity, TablePrecision,
 };
-use crate::backend::{self, Backend};
+use crate::backend::Backend;
 use crate::data::{NegativeSampling, SequenceBatch, TrainingBatch};
 use crate::{Error, Result, checks};
 
@@ -21,19 +21,19 @@ pub struct Item2VecConfig {
     /// The size of vectors.
     #[config(default = 64)]
     pub dim: usize,
-    /// How far apart two items of a sequence may be to count as neighbors.
+    /// The largest distance of two neighbors within a sequence.
     #[config(default = 5)]
     pub window: usize,
-    /// How many of a history's last items the user vector is the mean of.
+    /// The number of a history's last items whose mean is the user vector.
     #[config(default = 5)]
     pub recent: usize,
-    /// How many of a sequence's items, in a row, an epoch learns from, and the target after them.
+    /// The number of consecutive items of a sequence that an epoch learns from, besides the target.
     #[config(default = 50)]
     pub max_len: usize,
-    /// How precisely item vectors are kept.
+    /// The precision of item vectors.
     #[config(default = "TablePrecision::Single")]
     pub table_precision: TablePrecision,
-    /// What it is trained for.
+    /// The training objective.
     #[config(default = "skip_gram()")]
     pub objective: Objective,
 }
@@ -50,10 +50,10 @@ fn skip_gram() -> Objective {
 /// [word2vec](https://arxiv.org/abs/1310.4546). Similarities are cosines, as there.
 #[derive(Module, Debug)]
 pub struct Item2Vec<B: BurnBackend> {
-    /// Item vectors `[items + 1, dim]`; row 0 is padding.
-    pub embedding: Param<Tensor<B, 2>>,
-    /// The vectors of items as neighbors of others, `[items + 1, dim]`; used in training alone.
-    pub context: Param<Tensor<B, 2>>,
+    /// The vectors that items are recalled by.
+    pub embedding: ItemTable<B>,
+    /// The vectors of items as neighbors of others, which only training uses.
+    pub context: ItemTable<B>,
     #[module(skip)]
     config: Item2VecConfig,
 }
@@ -78,23 +78,15 @@ impl RecallerConfig for Item2VecConfig {
             let reason = "can't be corrected for: targets are neighbors, not the batch's targets";
             return Err(Error::invalid("objective.loss.log_q", true, reason));
         }
-        self.objective.validate(None)
+        Ok(())
     }
 
-    fn objective(&self) -> &Objective {
-        &self.objective
-    }
-
-    fn max_len(&self) -> usize {
-        self.max_len
-    }
-
-    fn similarity(&self) -> Similarity {
-        Similarity::Cosine
-    }
-
-    fn table_precision(&self) -> TablePrecision {
-        self.table_precision
+    fn describe(&self) -> Description<'_> {
+        Description {
+            similarity: Similarity::Cosine,
+            table_precision: self.table_precision,
+            ..Description::new(&self.objective, self.max_len)
+        }
     }
 
     fn build<B: Backend>(&self, items: usize, weights: &mut Weights<'_, B>) -> Item2Vec<B> {
@@ -151,24 +143,38 @@ impl<B: Backend> SequenceRecaller<B> for Item2Vec<B> {
         &self.config
     }
 
-    fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
-        let [batch, len] = histories.items.dims();
-        let mut shares = vec![0.0; batch * len];
-        for (shares, &length) in shares.chunks_exact_mut(len).zip(&histories.lengths) {
-            let first = length.saturating_sub(self.config.recent);
-            shares[first..length].fill(1.0 / (length - first) as f32);
-        }
-        let shares = TensorData::new(shares, [batch, 1, len]);
-        let shares = Tensor::<B, 3>::from_data(shares, &histories.items.device());
-        let items = self
-            .embedding
-            .of(histories.items.clone().reshape([batch * len]));
-        let items = Similarity::Cosine.prepare_tensor(items);
-        shares.matmul(items.reshape([batch, len, self.config.dim]))
+    fn items(&self) -> &ItemTable<B> {
+        &self.embedding
     }
 
-    fn item_embeddings(&self) -> Tensor<B, 2> {
-        self.embedding.val()
+    fn states(
+        &self,
+        histories: &SequenceBatch<B>,
+        positions: Tensor<B, 1, Int>,
+        _: Dropout,
+    ) -> Tensor<B, 3> {
+        let [_, len] = histories.items.dims();
+        let device = histories.items.device();
+        let places: Vec<usize> = positions
+            .into_data()
+            .iter::<i64>()
+            .map(|at| at as usize)
+            .collect();
+        let mut shares = vec![0.0; places.len() * len];
+        for (shares, place) in shares.chunks_exact_mut(len).zip(&places) {
+            let end = place % len + 1;
+            let first = end.saturating_sub(self.config.recent);
+            shares[first..end].fill(1.0 / (end - first) as f32);
+        }
+        let shares = TensorData::new(shares, [places.len(), 1, len]);
+        let rows: Vec<i32> = places.iter().map(|place| (place / len) as i32).collect();
+        let rows = Tensor::<B, 1, Int>::from_data(rows.as_slice(), &device);
+        let items = self
+            .embedding
+            .lookup::<2, 3>(histories.items.clone().select(0, rows));
+        let [count, _, dim] = items.dims();
+        let items = Similarity::Cosine.prepare_tensor(items.reshape([count * len, dim]));
+        Tensor::<B, 3>::from_data(shares, &device).matmul(items.reshape([count, len, dim]))
     }
 
     /// The loss of all pairs of neighbors among the histories and what comes after each; the other
@@ -184,10 +190,11 @@ impl<B: Backend> SequenceRecaller<B> for Item2Vec<B> {
         if centers.is_empty() {
             // All sequences are of one item: nothing to learn, and no gradient but 0.
             let padding = Tensor::zeros([1], &device);
-            return self.embedding.of(padding).sum().mul_scalar(0.0);
+            let padding = self.embedding.lookup::<1, 2>(padding);
+            return padding.sum().mul_scalar(0.0);
         }
         let tensor = |values: Vec<i32>| Tensor::<B, 1, Int>::from_data(values.as_slice(), &device);
-        let centers = backend::select_rows(self.embedding.val(), tensor(centers));
+        let centers = self.embedding.lookup(tensor(centers));
         let pairs = TrainingBatch {
             targets: tensor(others),
             ..batch.clone()

@@ -5,9 +5,11 @@
 
 mod bsarec;
 mod builtin;
+mod capsules;
 mod gru4rec;
 mod hstu;
 mod item2vec;
+mod item_table;
 mod multi_interest;
 mod objective;
 pub mod parts;
@@ -18,45 +20,49 @@ mod two_tower;
 
 use burn::config::Config;
 use burn::module::{AutodiffModule, Module, ModuleDisplay};
-use burn::tensor::Tensor;
-use burn::tensor::backend::Backend as BurnBackend;
+use burn::tensor::{Int, Tensor};
 
-use self::parts::Weights;
-use crate::Result;
+use self::parts::{Dropout, Weights};
 use crate::backend::{Backend, TrainingBackend, on_device, synchronize};
-use crate::data::{Catalog, NegativeSampling, SequenceBatch, TrainingBatch};
+use crate::data::{Catalog, SequenceBatch, TrainingBatch};
+use crate::{Result, checks};
 
-pub use bsarec::{BsaRec, BsaRecBlock, BsaRecConfig};
-pub use builtin::{ConfigVisitor, MODEL_NAMES, ModelVisitor, visit_configs, visit_model};
+pub use bsarec::{BsaRec, BsaRecConfig};
+pub(crate) use builtin::{ConfigVisitor, visit_configs};
+pub use builtin::{MODEL_NAMES, ModelVisitor, visit_model};
 pub use gru4rec::{Gru4Rec, Gru4RecConfig, InputEmbedding};
-pub use hstu::{Hstu, HstuBlock, HstuConfig};
+pub use hstu::{Hstu, HstuConfig};
+pub(crate) use item_table::ParameterPath;
+pub use item_table::{ItemTable, ItemVectors};
 pub use item2vec::{Item2Vec, Item2VecConfig};
 pub use multi_interest::{InterestExtractor, LabelAttention, MultiInterest, MultiInterestConfig};
-pub use objective::{ItemVectors, Loss, Objective, SampledLoss, SampledScores, ScoreActivation};
-pub use sasrec::{Block, SasRec, SasRecConfig, TransformerBlock};
+pub use objective::{Loss, Objective, SampledLoss, SampledScores, ScoreActivation};
+pub(crate) use sasrec::TransformerBlock;
+pub use sasrec::{Block, SasRec, SasRecConfig};
 pub use similarity::Similarity;
 pub use table_precision::TablePrecision;
 pub use two_tower::{TwoTower, TwoTowerConfig};
 
 /// A model that recalls items for a history.
 ///
-/// It gives vectors for histories and for items; the nearest items by
-/// [`similarity`](SequenceRecaller::similarity) are what it recalls. That search is an
-/// [index](crate::index)'s work, so a model says nothing about how it is done.
+/// It gives vectors for histories and for items; the nearest items by its
+/// [similarity](Description::similarity) are what it recalls. That search is an [index](crate::index)'s
+/// work, so a model says nothing about how it is done.
 ///
-/// A model of your own needs its [config](RecallerConfig) and four functions. This one knows no more of a
-/// user than their last item; a larger one is [in the cookbook](crate::guide::cookbook::own_model), and what models are
-/// made of is in [`parts`].
+/// A model of your own needs a [config](RecallerConfig) and three functions: its settings, its
+/// [table of items](ItemTable), and the vectors of users. This one knows no more of a user than their last
+/// item; a larger one is [in the cookbook](crate::guide::cookbook::own_model), and what models are made of
+/// is in [`parts`].
 ///
 /// ```
 /// use burn::config::Config;
-/// use burn::module::{Module, Param};
-/// use burn::tensor::{Tensor, backend::Backend as BurnBackend};
-/// use seqrec::backend::{Backend, select_rows};
+/// use burn::module::Module;
+/// use burn::tensor::{Int, Tensor, backend::Backend as BurnBackend};
+/// use seqrec::backend::Backend;
 /// use seqrec::burn;
-/// use seqrec::data::{SequenceBatch, TrainingBatch};
-/// use seqrec::model::parts::{Weights, at_positions};
-/// use seqrec::model::{Objective, RecallerConfig, SequenceRecaller};
+/// use seqrec::data::SequenceBatch;
+/// use seqrec::model::parts::{Dropout, Weights, at_positions};
+/// use seqrec::model::{Description, ItemTable, Objective, RecallerConfig, SequenceRecaller};
 ///
 /// #[derive(Config, Debug)]
 /// struct LastItemConfig {
@@ -68,8 +74,8 @@ pub use two_tower::{TwoTower, TwoTowerConfig};
 ///
 /// #[derive(Module, Debug)]
 /// struct LastItem<B: BurnBackend> {
-///     items: Param<Tensor<B, 2>>,
-///     next: Param<Tensor<B, 2>>,
+///     items: ItemTable<B>,
+///     next: ItemTable<B>,
 ///     #[module(skip)]
 ///     config: LastItemConfig,
 /// }
@@ -78,30 +84,13 @@ pub use two_tower::{TwoTower, TwoTowerConfig};
 ///     type Recaller<B: Backend> = LastItem<B>;
 ///     const NAME: &'static str = "last_item";
 ///
-///     fn validate(&self) -> seqrec::Result<()> {
-///         self.objective.validate(None)
-///     }
-///
-///     fn objective(&self) -> &Objective {
-///         &self.objective
-///     }
-///
-///     fn max_len(&self) -> usize {
-///         50
+///     fn describe(&self) -> Description<'_> {
+///         Description::new(&self.objective, 50)
 ///     }
 ///
 ///     fn build<B: Backend>(&self, items: usize, weights: &mut Weights<B>) -> LastItem<B> {
 ///         let (next, items) = (weights.items(items, self.dim), weights.items(items, self.dim));
 ///         LastItem { items, next, config: self.clone() }
-///     }
-/// }
-///
-/// impl<B: Backend> LastItem<B> {
-///     /// A vector after each item, `[batch, len, dim]`.
-///     fn states(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
-///         let [batch, len] = histories.items.dims();
-///         let items = histories.items.clone().reshape([batch * len]);
-///         select_rows(self.next.val(), items).reshape([batch, len, self.config.dim])
 ///     }
 /// }
 ///
@@ -112,17 +101,18 @@ pub use two_tower::{TwoTower, TwoTowerConfig};
 ///         &self.config
 ///     }
 ///
-///     fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
-///         at_positions(self.states(histories), histories.last_positions()).unsqueeze_dim(1)
+///     fn items(&self) -> &ItemTable<B> {
+///         &self.items
 ///     }
 ///
-///     fn item_embeddings(&self) -> Tensor<B, 2> {
-///         self.items.val()
-///     }
-///
-///     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
-///         let users = at_positions(self.states(&batch.histories), batch.positions.clone());
-///         self.config.objective.mean_loss(users, &self.items, batch)
+///     fn states(
+///         &self,
+///         histories: &SequenceBatch<B>,
+///         positions: Tensor<B, 1, Int>,
+///         _: Dropout,
+///     ) -> Tensor<B, 3> {
+///         let states = self.next.lookup(histories.items.clone()); // after each item, [batch, len, dim]
+///         at_positions(states, positions).unsqueeze_dim(1)
 ///     }
 /// }
 ///
@@ -136,13 +126,9 @@ pub use two_tower::{TwoTower, TwoTowerConfig};
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 ///
-/// # Tables of items
-/// Where one catalog takes the place of another, as in a [warm start](crate::train::WarmStart), vectors
-/// of items go with their items' ids. In a model of your own, a table of them is a field
-/// `Param<Tensor<B, 2>>` of `[items + 1, …]` whose name has none of `weight`, `bias` and `position`
-/// in it. Burn's `nn::Embedding` calls its table `weight`, which may be one of positions or
-/// categories as well, so it is not taken for one of items: weights that have the size of the
-/// catalog and are no such field are refused by a warm start on another catalog.
+/// Weights with a row for each item are [`ItemTable`]s, whatever they are for. Burn's `nn::Embedding` is
+/// trained too, but a [warm start](crate::train::WarmStart) on another catalog refuses one of items, as it
+/// can't tell which of its rows is whose.
 pub trait SequenceRecaller<B: Backend>: Module<B> + ModuleDisplay + Sync + 'static {
     /// The settings that the model is made by.
     type Config: RecallerConfig;
@@ -150,46 +136,55 @@ pub trait SequenceRecaller<B: Backend>: Module<B> + ModuleDisplay + Sync + 'stat
     /// The settings that the model was made with.
     fn config(&self) -> &Self::Config;
 
-    /// User vectors `[batch, interests, dim]`; one interest for single-vector models.
+    /// The vectors that items are recalled by, or what the model makes
+    /// [those](SequenceRecaller::item_embeddings) of, as many and as large.
+    fn items(&self) -> &ItemTable<B>;
+
+    /// User vectors `[n, interests, dim]` after the items at `positions` `[n]`, which count through the
+    /// padded batch row by row; one interest for single-vector models.
     ///
-    /// A row depends on its real items alone, never on padding or on the other rows.
-    fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3>;
+    /// A vector depends on the real items of its row up to its position, never on padding or on other
+    /// rows. A model that is trained on [one target](Description::one_target) a history is asked for its
+    /// last position only, once a row. `dropout` drops nothing outside of training.
+    fn states(
+        &self,
+        histories: &SequenceBatch<B>,
+        positions: Tensor<B, 1, Int>,
+        dropout: Dropout,
+    ) -> Tensor<B, 3>;
+
+    /// User vectors `[batch, interests, dim]`, after each history's last item.
+    fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
+        self.states(histories, histories.last_positions(), Dropout::off())
+    }
 
     /// Item vectors `[items + 1, dim]`; row 0 is padding and is never recalled. They are of the
     /// precision that the model keeps them in.
-    fn item_embeddings(&self) -> Tensor<B, 2>;
+    fn item_embeddings(&self) -> Tensor<B, 2> {
+        self.items().kept()
+    }
 
-    /// The mean loss over the batch's targets, `[1]`.
+    /// The mean loss over the batch's targets, `[1]`: the [objective](Description::objective)'s of single
+    /// vectors and [`items`](SequenceRecaller::items). A model of several interests has one of its own.
     ///
     /// On a backend with gradients this is the training loss, dropout included; on one without
     /// it is the same loss without dropout.
-    fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1>;
-
-    /// The model as one that can be trained session-parallel, if it can be.
-    fn stateful(&self) -> Option<&dyn StatefulRecaller<B>> {
-        None
+    fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
+        let dropout = Dropout::in_training::<B>(&self.items().device(), batch.seed);
+        let users = self.states(&batch.histories, batch.positions.clone(), dropout);
+        let objective = self.config().describe().objective;
+        objective.mean_loss(users.squeeze_dim(1), self.items(), batch)
     }
 
-    /// The negatives that the loss needs in each batch; `None` when it needs none.
-    fn negatives(&self) -> Option<NegativeSampling> {
-        self.config().objective().negatives()
-    }
-
-    /// Whether the model can be trained on one target a history only, as with
-    /// [`Targets::OneRandom`](crate::data::Targets::OneRandom) and
-    /// [`Targets::EveryPrefix`](crate::data::Targets::EveryPrefix).
-    fn needs_one_target(&self) -> bool {
-        false
-    }
-
-    /// How many features of a user the model takes; a history without any is refused.
-    fn user_features(&self) -> usize {
-        0
-    }
-
-    /// Whether the model uses when items were taken, so that a history must have times.
-    fn needs_times(&self) -> bool {
-        false
+    /// The loss of a batch whose rows continue those of the batch before, and what the next batch
+    /// continues from: each layer's states `[batch, dim]`, through which no gradient flows. For models
+    /// that [carry states](Description::carries_states).
+    fn loss_carrying(
+        &self,
+        batch: &TrainingBatch<B>,
+        carried: Vec<Tensor<B, 2>>,
+    ) -> (Tensor<B, 1>, Vec<Tensor<B, 2>>) {
+        (self.loss(batch), carried)
     }
 
     /// The names of the rows of weights that have some, such as the features that a first layer looks
@@ -201,34 +196,11 @@ pub trait SequenceRecaller<B: Backend>: Module<B> + ModuleDisplay + Sync + 'stat
         Vec::new()
     }
 
-    /// What tells the model from others, as JSON: its settings, unless it was made of more. A
+    /// A fingerprint of the model as JSON: its settings, unless it was made of more. A
     /// checkpoint is resumed only by a model of the same.
     fn settings(&self) -> String {
         burn::config::config_to_json(self.config())
     }
-
-    /// How user and item vectors are compared in search.
-    fn similarity(&self) -> Similarity {
-        self.config().similarity()
-    }
-
-    /// How many of a history's last items the model sees.
-    fn max_len(&self) -> usize {
-        self.config().max_len()
-    }
-}
-
-/// A model that can be trained on sequences step by step, with
-/// [`Targets::SessionParallel`](crate::data::Targets::SessionParallel): Hidasi et al.,
-/// [2016](https://arxiv.org/abs/1511.06939).
-pub trait StatefulRecaller<B: Backend> {
-    /// The loss of a batch whose rows continue those of the batch before, and what the next batch
-    /// continues from. No gradient flows through what is carried.
-    fn loss_carrying(
-        &self,
-        batch: &TrainingBatch<B>,
-        carried: Option<CarriedState<B>>,
-    ) -> (Tensor<B, 1>, Option<CarriedState<B>>);
 }
 
 /// A model on a backend with gradients, whose inner model recalls without them. Whatever derives
@@ -245,9 +217,58 @@ impl<B: TrainingBackend, M> TrainableRecaller<B> for M where
 {
 }
 
-/// What a model carries from batch to batch: each layer's states `[batch, dim]`.
-#[derive(Debug, Clone)]
-pub struct CarriedState<B: BurnBackend>(pub Vec<Tensor<B, 2>>);
+/// A model's description for training, search and serving, by its
+/// [settings](RecallerConfig::describe).
+///
+/// ```
+/// use seqrec::model::{Description, Objective};
+///
+/// let objective = Objective::cosine(0.1);
+/// let mut description = Description::new(&objective, 50);
+/// description.times = true;
+/// ```
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Description<'a> {
+    /// The training objective.
+    pub objective: &'a Objective,
+    /// The number of a history's last items that the model sees.
+    pub max_len: usize,
+    /// The similarity by which search compares user and item vectors: that of training, unless
+    /// the model has reasons of its own.
+    pub similarity: Similarity,
+    /// The precision of [tables of items](ItemTable).
+    pub table_precision: TablePrecision,
+    /// Whether the model uses the times of interactions, so that a history must have some.
+    pub times: bool,
+    /// The number of features of a user that the model uses; a history without any is refused.
+    pub user_features: usize,
+    /// Whether the model can only be trained on one target a history, as with
+    /// [`Targets::OneRandom`](crate::data::Targets::OneRandom) and
+    /// [`Targets::EveryPrefix`](crate::data::Targets::EveryPrefix).
+    pub one_target: bool,
+    /// Whether the model can be trained on sequences step by step, with
+    /// [`Targets::SessionParallel`](crate::data::Targets::SessionParallel): Hidasi et al.,
+    /// [2016](https://arxiv.org/abs/1511.06939). It then has a
+    /// [loss for it](SequenceRecaller::loss_carrying).
+    pub carries_states: bool,
+}
+
+impl<'a> Description<'a> {
+    /// A model with tables in single precision that sees a history's last `max_len` items and nothing else.
+    pub fn new(objective: &'a Objective, max_len: usize) -> Self {
+        Self {
+            objective,
+            max_len,
+            similarity: objective.similarity,
+            table_precision: TablePrecision::Single,
+            times: false,
+            user_features: 0,
+            one_target: false,
+            carries_states: false,
+        }
+    }
+}
 
 /// The settings of a model, from which it is made: what a run folder stores beside the weights.
 pub trait RecallerConfig: Config + Clone + std::fmt::Debug + Send + Sync + 'static {
@@ -257,11 +278,20 @@ pub trait RecallerConfig: Config + Clone + std::fmt::Debug + Send + Sync + 'stat
     /// The name under which run folders know the model.
     const NAME: &'static str;
 
-    /// Checks every setting.
+    /// The model's description for training, search and serving.
+    fn describe(&self) -> Description<'_>;
+
+    /// The model for a catalog of `items` items, of weights that are drawn one after another. Its
+    /// settings have been checked.
+    fn build<B: Backend>(&self, items: usize, weights: &mut Weights<'_, B>) -> Self::Recaller<B>;
+
+    /// Checks the settings that the model has besides its objective.
     ///
     /// # Errors
     /// [`Error::InvalidValue`](crate::Error::InvalidValue) for the first invalid setting.
-    fn validate(&self) -> Result<()>;
+    fn validate(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// Checks every setting, for a catalog of `items` items.
     ///
@@ -270,29 +300,12 @@ pub trait RecallerConfig: Config + Clone + std::fmt::Debug + Send + Sync + 'stat
     /// loss draws.
     fn validate_for(&self, items: usize) -> Result<()> {
         self.validate()?;
-        self.objective().validate(Some(items))
+        let Description {
+            objective, max_len, ..
+        } = self.describe();
+        checks::at_least_one(&[("max_len", max_len)])?;
+        objective.validate(Some(items))
     }
-
-    /// What the model is trained for.
-    fn objective(&self) -> &Objective;
-
-    /// How many of a history's last items the model sees.
-    fn max_len(&self) -> usize;
-
-    /// How user and item vectors are compared in search: as in training, unless the model has
-    /// reasons of its own.
-    fn similarity(&self) -> Similarity {
-        self.objective().similarity
-    }
-
-    /// How precisely tables of item vectors are kept.
-    fn table_precision(&self) -> TablePrecision {
-        TablePrecision::Single
-    }
-
-    /// The model for a catalog of `items` items, of weights that are drawn one after another. Its
-    /// settings have been checked.
-    fn build<B: Backend>(&self, items: usize, weights: &mut Weights<'_, B>) -> Self::Recaller<B>;
 
     /// A model for a catalog of `items` items, with weights drawn from `seed`.
     ///
@@ -309,30 +322,18 @@ pub trait RecallerConfig: Config + Clone + std::fmt::Debug + Send + Sync + 'stat
     ) -> Result<Self::Recaller<B>> {
         drawn(self, items, seed, device)
     }
-
-    /// A model whose weights are about to be replaced by those of a file: one that this can be
-    /// done for without whatever else `init` would ask for.
-    ///
-    /// # Errors
-    /// As [`init`](RecallerConfig::init).
-    fn init_for_loading<B: Backend>(
-        &self,
-        items: usize,
-        device: &B::Device,
-    ) -> Result<Self::Recaller<B>> {
-        drawn(self, items, 0, device)
-    }
 }
 
-/// A model of checked settings, with weights drawn from a seed.
-fn drawn<B: Backend, C: RecallerConfig>(
+/// A model of checked settings, with weights drawn from a seed: for weights that are about to be replaced
+/// too, without whatever else [`init`](RecallerConfig::init) may ask for.
+pub(crate) fn drawn<B: Backend, C: RecallerConfig>(
     config: &C,
     items: usize,
     seed: u64,
     device: &B::Device,
 ) -> Result<C::Recaller<B>> {
     config.validate_for(items)?;
-    let mut weights = Weights::new(seed, device)?.with_tables(config.table_precision())?;
+    let mut weights = Weights::new(seed, device)?.with_tables(config.describe().table_precision)?;
     on_device::<B, _>(device, || {
         let model = config.build(items, &mut weights);
         // That there is no room may be told no earlier than now.

@@ -8,8 +8,11 @@ use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{Bool, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+use super::capsules::route;
 use super::parts::{Dropout, Weights};
-use super::{Loss, Objective, RecallerConfig, SequenceRecaller, TablePrecision};
+use super::{
+    Description, ItemTable, Loss, Objective, RecallerConfig, SequenceRecaller, TablePrecision,
+};
 use crate::backend::{self, Backend};
 use crate::data::{SequenceBatch, TrainingBatch};
 use crate::{Error, Result, checks};
@@ -40,10 +43,10 @@ pub struct MultiInterestConfig {
     /// The size of vectors.
     #[config(default = 64)]
     pub dim: usize,
-    /// How many vectors a user has.
+    /// The number of vectors of a user.
     #[config(default = 4)]
     pub interests: usize,
-    /// How they are made of the history.
+    /// The way from a history to its interests.
     #[config(default = "InterestExtractor::SelfAttention { hidden: 64 }")]
     pub extractor: InterestExtractor,
     /// Which of them a target is compared with in training.
@@ -52,13 +55,13 @@ pub struct MultiInterestConfig {
     /// The share of the input vectors' values that is dropped in training, `0.0..1.0`.
     #[config(default = 0.3)]
     pub dropout: f64,
-    /// How many of a history's last items are seen.
+    /// The number of a history's last items that the model sees.
     #[config(default = 20)]
     pub max_len: usize,
-    /// How precisely item vectors are kept.
+    /// The precision of item vectors.
     #[config(default = "TablePrecision::Single")]
     pub table_precision: TablePrecision,
-    /// What it is trained for: unless told otherwise, a softmax over the whole catalog of cosines, at
+    /// The training objective: by default a softmax over the whole catalog of cosines, at
     /// temperature 0.07.
     #[config(default = "Objective::cosine(0.07)")]
     pub objective: Objective,
@@ -87,19 +90,20 @@ impl MultiInterestConfig {
     }
 }
 
-/// How interests are made of a history.
+/// The way from a history to its interests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum InterestExtractor {
     /// Capsules whose matrix is shared, told apart by fixed random logits, with a feed-forward part
     /// after it: MIND.
     SharedRouting {
-        /// How often items are assigned anew.
+        /// The number of assignments.
         iterations: usize,
     },
     /// Capsules with a matrix each, all logits beginning at 0: ComiRec-DR.
     Routing {
-        /// How often items are assigned anew.
+        /// The number of assignments.
         iterations: usize,
     },
     /// Each interest weighs the items in its own way: ComiRec-SA.
@@ -112,6 +116,7 @@ pub enum InterestExtractor {
 /// Which of a user's interests a target is compared with in training.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum LabelAttention {
     /// Whichever gives it, out of one softmax over the scores of all items by all interests: what
     /// search goes by, which takes the best items of any of them. It is for the softmax over the whole
@@ -132,23 +137,23 @@ pub enum LabelAttention {
 
 /// A model with several interests a user. Search merges what each of them finds by best score.
 ///
-/// It encodes a history as a whole, and so is trained on one target a history: best on
+/// It encodes a history as a whole, up to its last item, and so is trained on one target a history: best on
 /// [`Targets::EveryPrefix`](crate::data::Targets::EveryPrefix), or in less time an epoch on
 /// [`Targets::OneRandom`](crate::data::Targets::OneRandom).
 #[derive(Module, Debug)]
 pub struct MultiInterest<B: BurnBackend> {
-    /// Item vectors `[items + 1, dim]`; row 0 is padding.
-    pub embedding: Param<Tensor<B, 2>>,
+    /// The vectors of items.
+    pub embedding: ItemTable<B>,
     /// Position vectors `[max_len, dim]`, for self-attention.
     pub positions: Option<Param<Tensor<B, 2>>>,
-    /// What items go through before they are assigned: `[dim, dim]` or `[dim, interests * dim]`
+    /// The layer before items are assigned: `[dim, dim]` or `[dim, interests * dim]`
     /// for routing, `[dim, hidden]` for self-attention.
     pub project: Linear<B>,
     /// `[hidden, interests]`, for self-attention.
     pub weigh: Option<Linear<B>>,
     /// The logits that routing begins with, `[interests, max_len]`; they are not trained.
     pub logits: Option<Param<Tensor<B, 2>>>,
-    /// What interests go through after shared routing, `[dim, 4 * dim]` and back.
+    /// The layers after shared routing, `[dim, 4 * dim]` and back.
     pub feed_forward: Vec<Linear<B>>,
     #[module(skip)]
     config: MultiInterestConfig,
@@ -182,19 +187,15 @@ impl RecallerConfig for MultiInterestConfig {
                 "needs the softmax over the whole catalog; with a sampled loss, take hard or soft",
             ));
         }
-        self.objective.validate(None)
+        Ok(())
     }
 
-    fn objective(&self) -> &Objective {
-        &self.objective
-    }
-
-    fn max_len(&self) -> usize {
-        self.max_len
-    }
-
-    fn table_precision(&self) -> TablePrecision {
-        self.table_precision
+    fn describe(&self) -> Description<'_> {
+        Description {
+            table_precision: self.table_precision,
+            one_target: true,
+            ..Description::new(&self.objective, self.max_len)
+        }
     }
 
     fn build<B: Backend>(&self, items: usize, weights: &mut Weights<'_, B>) -> MultiInterest<B> {
@@ -228,7 +229,7 @@ impl RecallerConfig for MultiInterestConfig {
     }
 }
 
-/// Where a batch has padding, `[batch, 1, len]`.
+/// A batch's padding as a mask, `[batch, 1, len]`.
 fn padding<B: Backend>(histories: &SequenceBatch<B>) -> Tensor<B, 3, Bool> {
     let [batch, len] = histories.items.dims();
     let places = histories
@@ -239,40 +240,6 @@ fn padding<B: Backend>(histories: &SequenceBatch<B>) -> Tensor<B, 3, Bool> {
     Tensor::from_data(data, &histories.items.device())
 }
 
-/// Scales vectors to lengths below 1, long ones to nearly 1 (Sabour et al.,
-/// [2017](https://arxiv.org/abs/1710.09829)).
-fn squash<B: BurnBackend>(vectors: Tensor<B, 3>) -> Tensor<B, 3> {
-    let squares = vectors.clone().square().sum_dim(2);
-    let length = squares.clone().add_scalar(1e-9).sqrt();
-    vectors * (squares.clone() / (squares.add_scalar(1.0) * length))
-}
-
-/// Interests `[batch, interests, dim]` out of what each item says for each of them,
-/// `[batch, interests, len, dim]`, by agreement: an item goes on to those that it is near to.
-fn route<B: Backend>(
-    votes: Tensor<B, 4>,
-    logits: Tensor<B, 3>,
-    padding: Tensor<B, 3, Bool>,
-    iterations: usize,
-) -> Tensor<B, 3> {
-    let [batch, interests, len, dim] = votes.dims();
-    let padding = padding.expand([batch, interests, len]);
-    let gather = |votes: Tensor<B, 4>, logits: Tensor<B, 3>| {
-        let weights = softmax(logits, 1).mask_fill(padding.clone(), 0.0);
-        let sums = weights.unsqueeze_dim::<4>(2).matmul(votes);
-        squash(sums.reshape([batch, interests, dim]))
-    };
-    // Only the last assignment is learned from, as in the reference implementations.
-    let fixed = votes.clone().detach();
-    let mut logits = logits;
-    for _ in 1..iterations {
-        let interest = gather(fixed.clone(), logits.clone());
-        let agreement = fixed.clone().matmul(interest.unsqueeze_dim::<4>(3));
-        logits = logits + agreement.reshape([batch, interests, len]);
-    }
-    gather(votes, logits)
-}
-
 impl<B: Backend> MultiInterest<B> {
     /// Interests `[batch, interests, dim]`.
     fn interests(&self, histories: &SequenceBatch<B>, mut dropout: Dropout) -> Tensor<B, 3> {
@@ -281,8 +248,7 @@ impl<B: Backend> MultiInterest<B> {
         let [batch, len] = histories.items.dims();
         let device = histories.items.device();
         let indices = histories.items.clone().reshape([batch * len]);
-        let items = backend::select_rows(self.embedding.val(), indices);
-        let items = dropout.apply(items, config.dropout);
+        let items = dropout.apply(self.embedding.lookup(indices), config.dropout);
         let padding = padding(histories);
         match config.extractor {
             InterestExtractor::SharedRouting { iterations } => {
@@ -320,11 +286,11 @@ impl<B: Backend> MultiInterest<B> {
         }
     }
 
-    /// How near the targets are to each interest, `[batch, interests]`.
+    /// The similarities of the targets to each interest, `[batch, interests]`.
     fn nearness(&self, interests: Tensor<B, 3>, targets: Tensor<B, 1, Int>) -> Tensor<B, 2> {
         let [batch, count, dim] = interests.dims();
         let similarity = self.config.objective.similarity;
-        let targets = backend::select_rows(self.embedding.val(), targets);
+        let targets = self.embedding.lookup(targets);
         let targets = similarity.prepare_tensor(targets).unsqueeze_dim::<3>(2);
         let compared = similarity.prepare_tensor(interests.reshape([batch * count, dim]));
         compared
@@ -351,12 +317,17 @@ impl<B: Backend> SequenceRecaller<B> for MultiInterest<B> {
         &self.config
     }
 
-    fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
-        self.interests(histories, Dropout::off())
+    fn items(&self) -> &ItemTable<B> {
+        &self.embedding
     }
 
-    fn item_embeddings(&self) -> Tensor<B, 2> {
-        self.embedding.val()
+    fn states(
+        &self,
+        histories: &SequenceBatch<B>,
+        _: Tensor<B, 1, Int>,
+        dropout: Dropout,
+    ) -> Tensor<B, 3> {
+        self.interests(histories, dropout)
     }
 
     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
@@ -375,10 +346,6 @@ impl<B: Backend> SequenceRecaller<B> for MultiInterest<B> {
         // The one vector that each target is compared with.
         let users = weights.unsqueeze_dim::<3>(1).matmul(interests);
         objective.mean_loss(users.reshape([targets, dim]), &self.embedding, batch)
-    }
-
-    fn needs_one_target(&self) -> bool {
-        true
     }
 }
 

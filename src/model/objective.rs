@@ -1,19 +1,18 @@
-//! What a model is trained for: losses, and how scores are made.
+//! Training objectives: losses, and the scores that they are of.
 
 use burn::config::Config;
-use burn::module::Param;
 use burn::tensor::activation::{elu, log_sigmoid, log_softmax, relu, sigmoid, softmax, softplus};
 use burn::tensor::backend::Backend as BurnBackend;
-use burn::tensor::{Bool, DType, Int, Tensor};
+use burn::tensor::{Bool, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::Similarity;
+use super::{ItemVectors, Similarity};
 use crate::backend::{self, Backend};
-use crate::data::{NegativeSampling, TrainingBatch};
+use crate::data::{NegativeSampling, Negatives, TrainingBatch};
 use crate::{Error, Result, checks};
 
-/// What a model is trained for: a loss over scores, and how the scores are made of user and item
-/// vectors. Every model of this crate takes one.
+/// A training objective: a loss over scores, and the way from user and item vectors to
+/// scores. Every model of this crate takes one.
 ///
 /// ```
 /// use seqrec::data::NegativeSampling;
@@ -28,10 +27,10 @@ pub struct Objective {
     /// The loss.
     #[config(default = "Loss::Softmax")]
     pub loss: Loss,
-    /// How user and item vectors are compared, in training and in search.
+    /// The similarity of user and item vectors, in training and in search.
     #[config(default = "Similarity::Dot")]
     pub similarity: Similarity,
-    /// What similarities are divided by in training under cosine, where they are at most 1.
+    /// The divisor of similarities in training under cosine, where they are at most 1.
     #[config(default = 0.1)]
     pub temperature: f64,
 }
@@ -39,6 +38,7 @@ pub struct Objective {
 /// The loss of a row, from the score of its target and the scores of other items.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Loss {
     /// The cross-entropy of a softmax over the whole catalog.
     Softmax,
@@ -46,9 +46,9 @@ pub enum Loss {
     Sampled {
         /// The loss.
         loss: SampledLoss,
-        /// Where the sample comes from.
+        /// The source of the sample.
         negatives: NegativeSampling,
-        /// What scores go through before the loss.
+        /// The activation of scores before the loss.
         activation: ScoreActivation,
     },
 }
@@ -67,6 +67,7 @@ impl Loss {
 /// A loss of a target's score s and the scores n of negatives.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum SampledLoss {
     /// The cross-entropy of a softmax over the target and its negatives.
     Softmax {
@@ -96,57 +97,24 @@ pub enum SampledLoss {
     },
 }
 
-/// What scores go through before a sampled loss. None changes which item is the best, so search
+/// An activation of scores before a sampled loss. None changes which item is the best, so search
 /// leaves it out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ScoreActivation {
     /// Scores as they are.
     #[default]
     Linear,
     /// Exponential linear unit: α(e^x - 1) below 0.
     Elu {
-        /// How far below 0 it reaches.
+        /// The distance that it reaches below 0.
         alpha: f64,
     },
     /// 0 below 0.
     Relu,
     /// Hyperbolic tangent.
     Tanh,
-}
-
-/// Where an objective gets item vectors.
-pub trait ItemVectors<B: Backend> {
-    /// The number of items, padding not counted.
-    fn items(&self) -> usize;
-
-    /// All vectors `[items + 1, dim]`, in single precision as those of some are.
-    fn all(&self) -> Tensor<B, 2>;
-
-    /// Those of some items `[n]`, as `[n, dim]`.
-    fn of(&self, items: Tensor<B, 1, Int>) -> Tensor<B, 2>;
-}
-
-/// A table of item vectors, row 0 being padding.
-impl<B: Backend> ItemVectors<B> for Param<Tensor<B, 2>> {
-    fn items(&self) -> usize {
-        self.dims()[0] - 1
-    }
-
-    fn all(&self) -> Tensor<B, 2> {
-        let table = self.val();
-        match table.dtype() {
-            DType::F16 => {
-                let rows = Tensor::arange(0..table.dims()[0] as i64, &table.device());
-                backend::select_rows(table, rows)
-            }
-            _ => table,
-        }
-    }
-
-    fn of(&self, items: Tensor<B, 1, Int>) -> Tensor<B, 2> {
-        backend::select_rows(self.val(), items)
-    }
 }
 
 impl Objective {
@@ -189,7 +157,7 @@ impl Objective {
         negatives.validate(items.unwrap_or(usize::MAX))
     }
 
-    /// Where negatives come from, for a loss that needs them.
+    /// The source of negatives, for a loss that needs them.
     pub fn negatives(&self) -> Option<NegativeSampling> {
         match self.loss {
             Loss::Softmax => None,
@@ -203,7 +171,7 @@ impl Objective {
     /// # Panics
     /// When the loss needs negatives and the batch has none; a
     /// [`Trainer`](crate::train::Trainer) gives what
-    /// [`SequenceRecaller::negatives`](super::SequenceRecaller::negatives) asks for.
+    /// [`negatives`](Self::negatives) asks for.
     pub fn mean_loss<B: Backend>(
         &self,
         users: Tensor<B, 2>,
@@ -218,24 +186,48 @@ impl Objective {
             }
             Loss::Sampled {
                 loss, activation, ..
-            } => (loss, activation),
+            } => (loss, *activation),
         };
         let negatives = batch
             .negatives
             .as_ref()
             .expect("a sampled loss has negatives");
-        if let (&SampledLoss::Softmax { log_q }, ScoreActivation::Linear, Some(places)) =
-            (loss, activation, &negatives.places_of_targets)
-        {
-            let device = users.device();
-            let padding = Tensor::zeros([1], &device);
-            let all = Tensor::cat(vec![padding, negatives.items.clone()], 0);
-            let vectors = self.similarity.prepare_tensor(items.of(all));
-            let none = Tensor::zeros([1], &device);
-            let correction =
-                log_q.then(|| Tensor::cat(vec![none, negatives.log_chances.clone()], 0));
-            return backend::softmax_cross_entropy(users, vectors, places.clone(), correction);
+        match (loss, activation, &negatives.places_of_targets) {
+            (&SampledLoss::Softmax { log_q }, ScoreActivation::Linear, Some(places)) => {
+                self.softmax_of_sample(users, items, negatives, places.clone(), log_q)
+            }
+            _ => loss.mean(self.sampled_scores(users, items, batch, negatives, activation)),
         }
+    }
+
+    /// The mean loss of a softmax over padding and the negatives, the targets standing at `places` of
+    /// these.
+    fn softmax_of_sample<B: Backend>(
+        &self,
+        users: Tensor<B, 2>,
+        items: &impl ItemVectors<B>,
+        negatives: &Negatives<B>,
+        places: Tensor<B, 1, Int>,
+        log_q: bool,
+    ) -> Tensor<B, 1> {
+        let device = users.device();
+        let padding = Tensor::zeros([1], &device);
+        let all = Tensor::cat(vec![padding, negatives.items.clone()], 0);
+        let vectors = self.similarity.prepare_tensor(items.of(all));
+        let none = Tensor::zeros([1], &device);
+        let correction = log_q.then(|| Tensor::cat(vec![none, negatives.log_chances.clone()], 0));
+        backend::softmax_cross_entropy(users, vectors, places, correction)
+    }
+
+    /// The scores of a batch's targets and negatives.
+    fn sampled_scores<B: Backend>(
+        &self,
+        users: Tensor<B, 2>,
+        items: &impl ItemVectors<B>,
+        batch: &TrainingBatch<B>,
+        negatives: &Negatives<B>,
+        activation: ScoreActivation,
+    ) -> SampledScores<B> {
         let [rows] = batch.targets.dims();
         let [count] = negatives.items.dims();
         let both = Tensor::cat(vec![batch.targets.clone(), negatives.items.clone()], 0);
@@ -244,27 +236,16 @@ impl Objective {
         let of_negatives = vectors.narrow(0, rows, count);
         let positive = (users.clone() * of_targets).sum_dim(1);
         let negative = users.matmul(of_negatives.transpose());
-        let is_target = (batch
-            .targets
-            .clone()
-            .unsqueeze_dim::<2>(1)
-            .expand([rows, count]))
-        .equal(
-            negatives
-                .items
-                .clone()
-                .unsqueeze_dim::<2>(0)
-                .expand([rows, count]),
-        );
-        let scores = SampledScores {
+        let targets = batch.targets.clone().unsqueeze_dim::<2>(1);
+        let drawn = negatives.items.clone().unsqueeze_dim::<2>(0);
+        SampledScores {
             positive: activation.apply(positive),
             negative: activation.apply(negative),
-            is_target,
+            is_target: (targets.expand([rows, count])).equal(drawn.expand([rows, count])),
             log_chances: negatives.log_chances.clone(),
             log_chances_of_targets: negatives.log_chances_of_targets.clone(),
             items: items.items(),
-        };
-        loss.mean(scores)
+        }
     }
 
     /// Similarities as logits, or vectors whose similarities are to be logits.
@@ -313,13 +294,13 @@ pub struct SampledScores<B: BurnBackend> {
     pub positive: Tensor<B, 2>,
     /// The negatives' scores `[rows, negatives]`.
     pub negative: Tensor<B, 2>,
-    /// Where a row's negative is its own target, which is excluded, `[rows, negatives]`.
+    /// A mask of negatives that are their row's target and excluded, `[rows, negatives]`.
     pub is_target: Tensor<B, 2, Bool>,
     /// See [`Negatives::log_chances`](crate::data::Negatives::log_chances).
     pub log_chances: Tensor<B, 1>,
     /// See [`Negatives::log_chances_of_targets`](crate::data::Negatives::log_chances_of_targets).
     pub log_chances_of_targets: Tensor<B, 1>,
-    /// How many items the catalog has.
+    /// The number of items of the catalog.
     pub items: usize,
 }
 

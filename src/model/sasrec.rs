@@ -3,18 +3,17 @@
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{LayerNorm, Linear};
-use burn::tensor::Tensor;
 use burn::tensor::activation::{sigmoid, silu};
 use burn::tensor::backend::Backend as BurnBackend;
+use burn::tensor::{Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::parts::{
-    Blocks, Dropout, EndsSettings, Packing, SequenceEnds, Weights, causal_attention, layer_norm,
-    linear,
+    Dropout, EndsSettings, Packing, SequenceEnds, Weights, causal_attention, layer_norm, linear,
 };
-use super::{Objective, RecallerConfig, SequenceRecaller, TablePrecision};
+use super::{Description, ItemTable, Objective, RecallerConfig, SequenceRecaller, TablePrecision};
 use crate::backend::{Activation, Backend};
-use crate::data::{SequenceBatch, TrainingBatch};
+use crate::data::SequenceBatch;
 use crate::{Result, checks};
 
 /// The settings of [`SasRec`].
@@ -46,16 +45,16 @@ pub struct SasRecConfig {
     /// The number of blocks.
     #[config(default = 2)]
     pub blocks: usize,
-    /// How many attention heads; `dim` is divided among them.
+    /// The number of attention heads; `dim` is divided among them.
     #[config(default = 2)]
     pub heads: usize,
-    /// What a block is made of.
+    /// The kind of block.
     #[config(default = "Block::Plain")]
     pub block: Block,
     /// The hidden size of a block's feed-forward part, in multiples of `dim`.
     #[config(default = 1)]
     pub feed_forward: usize,
-    /// What the hidden values of a [`Block::Plain`]'s feed-forward part go through.
+    /// The activation of a [`Block::Plain`]'s feed-forward part.
     #[config(default = "Activation::Relu")]
     pub activation: Activation,
     /// The share of values that is dropped in training, `0.0..1.0`: of inputs, attention weights,
@@ -71,19 +70,19 @@ pub struct SasRecConfig {
     /// takes it away.
     #[config(default = false)]
     pub output_layer: bool,
-    /// How many of a history's last items are seen.
+    /// The number of a history's last items that the model sees.
     #[config(default = 50)]
     pub max_len: usize,
-    /// How precisely item vectors are kept.
+    /// The precision of item vectors.
     #[config(default = "TablePrecision::Single")]
     pub table_precision: TablePrecision,
-    /// What it is trained for: unless told otherwise, a softmax over the whole catalog of cosines, at
+    /// The training objective: by default a softmax over the whole catalog of cosines, at
     /// temperature 0.07.
     #[config(default = "Objective::cosine(0.07)")]
     pub objective: Objective,
 }
 
-/// What a transformer block is made of.
+/// The kind of a transformer block.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Block {
@@ -103,9 +102,9 @@ pub enum Block {
 #[derive(Module, Debug)]
 pub struct SasRec<B: BurnBackend> {
     /// Item and position vectors, and what makes user vectors of states.
-    pub ends: SequenceEnds<B>,
+    pub(crate) ends: SequenceEnds<B>,
     /// The blocks.
-    pub blocks: Vec<TransformerBlock<B>>,
+    pub(crate) blocks: Vec<TransformerBlock<B>>,
     #[module(skip)]
     config: SasRecConfig,
 }
@@ -147,19 +146,14 @@ impl RecallerConfig for SasRecConfig {
         ])?;
         checks::heads(self.heads, self.dim)?;
         checks::share("dropout", self.dropout)?;
-        self.objective.validate(None)
+        Ok(())
     }
 
-    fn objective(&self) -> &Objective {
-        &self.objective
-    }
-
-    fn max_len(&self) -> usize {
-        self.max_len
-    }
-
-    fn table_precision(&self) -> TablePrecision {
-        self.table_precision
+    fn describe(&self) -> Description<'_> {
+        Description {
+            table_precision: self.table_precision,
+            ..Description::new(&self.objective, self.max_len)
+        }
     }
 
     fn build<B: Backend>(&self, items: usize, weights: &mut Weights<'_, B>) -> SasRec<B> {
@@ -252,7 +246,7 @@ impl<B: Backend> TransformerBlock<B> {
     }
 }
 
-/// What a part of a block adds to the states that it saw.
+/// States with what a part of a block adds to them.
 fn add<B: Backend>(
     states: Tensor<B, 2>,
     more: Tensor<B, 2>,
@@ -267,22 +261,6 @@ fn add<B: Backend>(
     states + dropout.apply(more, config.dropout)
 }
 
-impl<B: Backend> Blocks<B> for SasRec<B> {
-    fn forward(
-        &self,
-        _: &SequenceBatch<B>,
-        mut states: Tensor<B, 2>,
-        packing: &Packing<B>,
-        dropout: &mut Dropout,
-    ) -> Tensor<B, 2> {
-        let config = &self.config;
-        for block in &self.blocks {
-            states = block.forward(states, packing, config, dropout);
-        }
-        states
-    }
-}
-
 impl<B: Backend> SequenceRecaller<B> for SasRec<B> {
     type Config = SasRecConfig;
 
@@ -290,17 +268,25 @@ impl<B: Backend> SequenceRecaller<B> for SasRec<B> {
         &self.config
     }
 
-    fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
-        self.ends.encode(histories, self)
+    fn items(&self) -> &ItemTable<B> {
+        &self.ends.embedding
     }
 
-    fn item_embeddings(&self) -> Tensor<B, 2> {
-        self.ends.embedding.val()
-    }
-
-    fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
-        let config = &self.config;
-        self.ends
-            .loss(batch, &config.objective, config.dropout, self)
+    fn states(
+        &self,
+        histories: &SequenceBatch<B>,
+        positions: Tensor<B, 1, Int>,
+        mut dropout: Dropout,
+    ) -> Tensor<B, 3> {
+        let (config, packing) = (&self.config, Packing::new(histories));
+        let mut states = self
+            .ends
+            .begin(histories, &packing, &mut dropout, config.dropout);
+        for block in &self.blocks {
+            states = block.forward(states, &packing, config, &mut dropout);
+        }
+        packing
+            .at(self.ends.end(states), positions)
+            .unsqueeze_dim(1)
     }
 }

@@ -1,4 +1,4 @@
-//! How vectors are compared.
+//! Similarities of vectors.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// How user and item vectors are compared. It is chosen once, with the model, and travels with
+/// The similarity of user and item vectors. It is chosen once, with the model, and travels with
 /// it, so that search can't silently use another.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Similarity {
     /// The inner product.
     #[default]

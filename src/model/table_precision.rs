@@ -1,4 +1,4 @@
-//! How precisely a model keeps its tables.
+//! The precision of a model's tables.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 /// rows up. All else is computed and kept in single precision.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum TablePrecision {
     /// 32.
     #[default]

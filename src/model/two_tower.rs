@@ -3,17 +3,16 @@
 use std::cell::RefCell;
 
 use burn::config::Config;
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::activation::relu;
 use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{Int, Tensor, TensorData};
 
-use super::objective::ItemVectors;
 use super::parts::{Dropout, Packing, Weights};
 use super::{
-    Loss, Objective, RecallerConfig, SampledLoss, SequenceRecaller, Similarity, TablePrecision,
-    drawn,
+    Description, ItemTable, ItemVectors, Loss, Objective, RecallerConfig, SampledLoss,
+    SequenceRecaller, Similarity, TablePrecision, drawn,
 };
 use crate::backend::Backend;
 use crate::data::{Catalog, Features, NegativeSampling, SequenceBatch, TrainingBatch};
@@ -29,11 +28,11 @@ pub struct TwoTowerConfig {
     /// The size of each tower's hidden layer.
     #[config(default = 128)]
     pub hidden: usize,
-    /// How many features an item has; a model with some is made by
+    /// The number of features of an item; a model with some is made by
     /// [`init_with_features`](TwoTowerConfig::init_with_features).
     #[config(default = 0)]
     pub item_features: usize,
-    /// How many features a user has; see
+    /// The number of features of a user; see
     /// [`Dataset::with_user_features`](crate::data::Dataset::with_user_features).
     #[config(default = 0)]
     pub user_features: usize,
@@ -48,13 +47,13 @@ pub struct TwoTowerConfig {
     /// without features.
     #[config(default = 0.5)]
     pub own_dropout: f64,
-    /// How many of a history's last items are seen.
+    /// The number of a history's last items that the model sees.
     #[config(default = 50)]
     pub max_len: usize,
-    /// How precisely item vectors are kept.
+    /// The precision of item vectors.
     #[config(default = "TablePrecision::Single")]
     pub table_precision: TablePrecision,
-    /// What it is trained for.
+    /// The training objective.
     #[config(default = "in_batch_softmax()")]
     pub objective: Objective,
 }
@@ -76,11 +75,11 @@ fn in_batch_softmax() -> Objective {
 /// [Sampling-Bias-Corrected Neural Modeling](https://research.google/pubs/pub48840/).
 #[derive(Module, Debug)]
 pub struct TwoTower<B: BurnBackend> {
-    /// What items are apart from their features, `[items + 1, dim]`. It begins at 0 where there
+    /// The vectors of items apart from their features. It begins at 0 where there
     /// are features, so that items that are never a target are known by their features alone.
-    pub embedding: Param<Tensor<B, 2>>,
-    /// `[items + 1, features]`, not trained.
-    pub features: Option<Param<Tensor<B, 2>>>,
+    pub embedding: ItemTable<B>,
+    /// Items' features, which are not trained.
+    pub features: Option<ItemTable<B>>,
     /// From features to vectors, `[features, hidden]` and `[hidden, dim]`.
     pub item_tower: Vec<Linear<B>>,
     /// From the history's mean and the user's features to the user's vector,
@@ -110,19 +109,15 @@ impl RecallerConfig for TwoTowerConfig {
             }
             _ => {}
         }
-        self.objective.validate(None)
+        Ok(())
     }
 
-    fn objective(&self) -> &Objective {
-        &self.objective
-    }
-
-    fn max_len(&self) -> usize {
-        self.max_len
-    }
-
-    fn table_precision(&self) -> TablePrecision {
-        self.table_precision
+    fn describe(&self) -> Description<'_> {
+        Description {
+            table_precision: self.table_precision,
+            user_features: self.user_features,
+            ..Description::new(&self.objective, self.max_len)
+        }
     }
 
     /// Features are 0 until they are given.
@@ -135,7 +130,7 @@ impl RecallerConfig for TwoTowerConfig {
                 let first = weights.linear(columns, hidden);
                 let embedding = weights.items_of_zeros(items, dim);
                 let tower = vec![first, weights.linear(hidden, dim)];
-                (Some(zeros.set_require_grad(false)), embedding, tower)
+                (Some(ItemTable::new(zeros.val()).fixed()), embedding, tower)
             }
         };
         TwoTower {
@@ -180,7 +175,7 @@ impl TwoTowerConfig {
         let mut model = drawn::<B, _>(&config, rows.saturating_sub(1), seed, device)?;
         let values: Vec<f32> = features.values().iter().copied().collect();
         let values = Tensor::from_data(TensorData::new(values, [rows, columns]), device);
-        model.features = model.features.map(|zeros| zeros.map(|_| values));
+        model.features = Some(ItemTable::new(values).fixed());
         Ok(model)
     }
 }
@@ -197,7 +192,7 @@ struct ItemTower<'a, B: BurnBackend> {
 }
 
 impl<B: Backend> ItemTower<'_, B> {
-    /// What items are by themselves, `[n, dim]`, with what their features `[n, features]` say.
+    /// The vectors of items: their own `[n, dim]`, and what their features `[n, features]` say.
     fn vectors(&self, own: Tensor<B, 2>, features: Option<Tensor<B, 2>>) -> Tensor<B, 2> {
         let Some(features) = features else {
             return own;
@@ -215,19 +210,19 @@ impl<B: Backend> ItemVectors<B> for ItemTower<'_, B> {
     }
 
     fn all(&self) -> Tensor<B, 2> {
-        let features = self.model.features.as_ref().map(Param::val);
+        let features = self.model.features.as_ref().map(ItemTable::all);
         self.vectors(self.model.embedding.all(), features)
     }
 
     fn of(&self, items: Tensor<B, 1, Int>) -> Tensor<B, 2> {
         let features = self.model.features.as_ref();
-        let features = features.map(|features| features.of(items.clone()));
-        self.vectors(self.model.embedding.of(items), features)
+        let features = features.map(|features| features.lookup(items.clone()));
+        self.vectors(self.model.embedding.lookup(items), features)
     }
 }
 
 impl<B: Backend> TwoTower<B> {
-    fn items(&self, dropout: Dropout) -> ItemTower<'_, B> {
+    fn item_vectors(&self, dropout: Dropout) -> ItemTower<'_, B> {
         ItemTower {
             model: self,
             dropout: RefCell::new(dropout),
@@ -250,13 +245,14 @@ impl<B: Backend> TwoTower<B> {
         }
     }
 
-    /// The user vector after each real item, `[tokens, dim]`.
-    fn users(
+    /// The user vectors after the items at some positions `[n]`, `[n, dim]`.
+    fn users_at(
         &self,
         histories: &SequenceBatch<B>,
-        packing: &Packing<B>,
+        positions: Tensor<B, 1, Int>,
         items: &ItemTower<'_, B>,
     ) -> Tensor<B, 2> {
+        let packing = &Packing::new(histories);
         let seen = items.of(packing.items(histories));
         let mean = packing.pack(means(packing.unpack(seen)));
         let mean = items.dropout.borrow_mut().apply(mean, self.config.dropout);
@@ -267,7 +263,7 @@ impl<B: Backend> TwoTower<B> {
                 1,
             ),
         };
-        mean + tower(&self.user_tower, seen)
+        packing.at(mean + tower(&self.user_tower, seen), positions)
     }
 }
 
@@ -295,28 +291,29 @@ impl<B: Backend> SequenceRecaller<B> for TwoTower<B> {
         &self.config
     }
 
-    fn encode(&self, histories: &SequenceBatch<B>) -> Tensor<B, 3> {
-        let packing = Packing::new(histories);
-        packing
-            .last(self.users(histories, &packing, &self.items(Dropout::off())))
+    fn items(&self) -> &ItemTable<B> {
+        &self.embedding
+    }
+
+    fn states(
+        &self,
+        histories: &SequenceBatch<B>,
+        positions: Tensor<B, 1, Int>,
+        dropout: Dropout,
+    ) -> Tensor<B, 3> {
+        self.users_at(histories, positions, &self.item_vectors(dropout))
             .unsqueeze_dim(1)
     }
 
     fn item_embeddings(&self) -> Tensor<B, 2> {
-        self.items(Dropout::off()).all()
+        self.item_vectors(Dropout::off()).all()
     }
 
     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
-        let packing = Packing::new(&batch.histories);
         let dropout = Dropout::in_training::<B>(&self.embedding.device(), batch.seed);
-        let items = self.items(dropout);
-        let users = self.users(&batch.histories, &packing, &items);
-        let users = packing.at(users, batch.positions.clone());
+        let items = self.item_vectors(dropout);
+        let users = self.users_at(&batch.histories, batch.positions.clone(), &items);
         self.config.objective.mean_loss(users, &items, batch)
-    }
-
-    fn user_features(&self) -> usize {
-        self.config.user_features
     }
 
     /// The first layers look at features, which another model may have in another order.
@@ -341,7 +338,7 @@ impl<B: Backend> SequenceRecaller<B> for TwoTower<B> {
         let config = burn::config::config_to_json(&self.config);
         // They are given, as data are, and not trained.
         let features = self.features.as_ref().map(|features| {
-            let values = features.val().into_data();
+            let values = features.kept().into_data();
             crc32fast::hash(values.as_bytes())
         });
         format!(

@@ -1,5 +1,6 @@
 //! Loss and validation metric over epochs.
 
+use std::ops::Range;
 use std::path::Path;
 
 use plotters::prelude::*;
@@ -30,27 +31,34 @@ pub fn draw_training_curves(
     write(path, &svg)
 }
 
-fn draw(
-    svg: &mut String,
-    epochs: &[EpochReport],
-    metrics: &[Metric],
-) -> Result<(), Box<dyn std::error::Error>> {
-    let value = |epoch: &EpochReport, metric: Metric| {
-        epoch
-            .validation
-            .as_ref()
-            .and_then(|report| report.get(metric))
-    };
+/// A metric of an epoch's validation.
+fn value(epoch: &EpochReport, metric: Metric) -> Option<f64> {
+    epoch.validation.as_ref()?.get(metric)
+}
+
+/// The range of the axis of losses, with a margin.
+fn losses(epochs: &[EpochReport]) -> Range<f64> {
     let losses = || epochs.iter().map(|epoch| epoch.loss);
     let (low, high) = (
         losses().fold(f64::MAX, f64::min),
         losses().fold(f64::MIN, f64::max),
     );
     let margin = 0.05 * (high - low).max(0.01);
-    let values = metrics
-        .iter()
-        .flat_map(|&metric| epochs.iter().filter_map(move |e| value(e, metric)));
-    let top = values.fold(0.0, f64::max).max(1e-3) * 1.1;
+    low - margin..high + margin
+}
+
+/// The range of the axis of metrics, from 0.
+fn values(epochs: &[EpochReport], metrics: &[Metric]) -> Range<f64> {
+    let values =
+        (metrics.iter()).flat_map(|&metric| epochs.iter().filter_map(move |e| value(e, metric)));
+    0.0..values.fold(0.0, f64::max).max(1e-3) * 1.1
+}
+
+fn draw(
+    svg: &mut String,
+    epochs: &[EpochReport],
+    metrics: &[Metric],
+) -> Result<(), Box<dyn std::error::Error>> {
     let last = epochs.len().max(2) as f64;
     let by_epoch = epochs.last().is_some_and(|last| last.epoch == epochs.len());
 
@@ -62,8 +70,8 @@ fn draw(
         .x_label_area_size(40)
         .y_label_area_size(60)
         .right_y_label_area_size(60)
-        .build_cartesian_2d(1.0..last, low - margin..high + margin)?
-        .set_secondary_coord(1.0..last, 0.0..top);
+        .build_cartesian_2d(1.0..last, losses(epochs))?
+        .set_secondary_coord(1.0..last, values(epochs, metrics));
     chart
         .configure_mesh()
         .x_desc(if by_epoch { "epoch" } else { "validation" })

@@ -13,11 +13,19 @@ use crate::{Error, Result};
 
 /// A point of a map.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct MapPoint {
     /// Where it is.
     pub place: (f32, f32),
     /// What it is colored by, such as a genre; `None` is gray.
     pub group: Option<String>,
+}
+
+impl MapPoint {
+    /// A point at a place, colored by `group`.
+    pub fn new(place: (f32, f32), group: Option<String>) -> Self {
+        Self { place, group }
+    }
 }
 
 const SIZE: (u32, u32) = (1100, 900);

@@ -1,5 +1,7 @@
 //! What a channel finds.
 
+use std::sync::{PoisonError, RwLock};
+
 use crate::data::ItemIndex;
 use crate::index::{Hit, Hits};
 use crate::kernels::top_k::best_first;
@@ -14,12 +16,41 @@ pub enum Reason {
     Segment(u32),
     /// It goes with an item of their history.
     Item(ItemIndex),
-    /// A user like them took it, by the place of their sequence in the data the channel was made of.
+    /// A user like them took it, by the place of their sequence in the data the channel was made
+    /// of.
     User(u32),
     /// It has a tag that they prefer, by its place in [`Features::names`](crate::data::Features).
     Tag(u32),
     /// It is near the vector of their history as a whole.
     Taste,
+    /// A reason of a channel of your own, by the number of [its name](Reason::named).
+    Named(u32),
+}
+
+/// The names of reasons of other channels, which have few and each as long as the program runs.
+static NAMES: RwLock<Vec<&str>> = RwLock::new(Vec::new());
+
+impl Reason {
+    /// A reason of a channel of your own, such as `"chosen by an editor"`. It takes a lock, so make
+    /// it once and not for every candidate.
+    pub fn named(name: &'static str) -> Self {
+        let mut names = NAMES.write().unwrap_or_else(PoisonError::into_inner);
+        let place = names.iter().position(|&other| other == name);
+        let place = place.unwrap_or_else(|| {
+            names.push(name);
+            names.len() - 1
+        });
+        Self::Named(place as u32)
+    }
+
+    /// The name of a reason that [was given one](Reason::named).
+    pub fn name(self) -> Option<&'static str> {
+        let Self::Named(place) = self else {
+            return None;
+        };
+        let names = NAMES.read().unwrap_or_else(PoisonError::into_inner);
+        names.get(place as usize).copied()
+    }
 }
 
 /// A recalled item with its score, in the channel's own unit, and why it was found.
@@ -67,7 +98,7 @@ impl Candidates {
     }
 
     /// Hits that were all found for the same reason.
-    pub fn of_hits(hits: Hits, reason: Reason) -> Self {
+    pub fn from_hits(hits: Hits, reason: Reason) -> Self {
         let all = (0..hits.len()).map(|user| hits.items(user).len()).sum();
         Self {
             hits,
@@ -92,11 +123,6 @@ impl Candidates {
     /// Adds the k best of the next user's candidates, which come in any order and each item once.
     pub fn push_best(&mut self, candidates: Vec<Candidate>, k: usize) {
         self.push(best_candidates(candidates, k));
-    }
-
-    /// The items and scores, without the reasons.
-    pub fn into_hits(self) -> Hits {
-        self.hits
     }
 
     /// The number of users.
@@ -131,11 +157,21 @@ impl Candidates {
     /// When there are not so many users.
     pub fn of(&self, user: usize) -> impl ExactSizeIterator<Item = Candidate> + '_ {
         let reasons = &self.reasons[self.hits.range(user)];
-        (self.hits.of(user).zip(reasons)).map(|(Hit { item, score }, &reason)| Candidate {
+        (self.hits.list(user).zip(reasons)).map(|(Hit { item, score }, &reason)| Candidate {
             item,
             score,
             reason,
         })
+    }
+}
+
+/// The candidates of each user, in order.
+impl<'a> IntoIterator for &'a Candidates {
+    type Item = Vec<Candidate>;
+    type IntoIter = Box<dyn Iterator<Item = Vec<Candidate>> + 'a>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        Box::new((0..self.len()).map(|user| self.of(user).collect()))
     }
 }
 

@@ -1,89 +1,27 @@
 //! Ways to recall items, all behind one trait.
 
+use std::sync::Arc;
+
 use crate::Result;
-use crate::data::{History, Interaction, ItemIndex};
+use crate::data::{Catalog, Interaction, ItemIndex, User};
 use crate::index::{Filter, ItemSet};
 
 use super::candidates::Candidates;
-
-/// Everything that a channel may use to recall for one user.
-///
-/// A history is a context, and so is a slice of items:
-///
-/// ```
-/// use seqrec::data::{History, ItemIndex};
-/// use seqrec::recall::UserContext;
-///
-/// let segments = ["country=is".to_owned()];
-/// let items = [3, 1, 2].map(ItemIndex::new);
-/// let context = UserContext::from(&items[..]).in_segments(&segments).at(1_700_000_000.0);
-/// assert_eq!(context.history().items(), items);
-/// assert_eq!(context.segments(), ["country=is"]);
-/// # let _ = UserContext::from(History::from(&items[..]));
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct UserContext<'a> {
-    history: History<'a>,
-    segments: &'a [String],
-}
-
-impl<'a> UserContext<'a> {
-    /// This user in segments, such as a region or an age group, for channels that have lists
-    /// for each.
-    #[must_use]
-    pub fn in_segments(self, segments: &'a [String]) -> Self {
-        Self { segments, ..self }
-    }
-
-    /// This user at a time, in the unit of the source: when they ask; see [`History::at`].
-    #[must_use]
-    pub fn at(self, now: f64) -> Self {
-        let history = self.history.at(now);
-        Self { history, ..self }
-    }
-
-    /// What they did, in order, and when they ask; it may be empty.
-    pub fn history(self) -> History<'a> {
-        self.history
-    }
-
-    /// The segments they are in.
-    pub fn segments(self) -> &'a [String] {
-        self.segments
-    }
-
-    /// When they ask, from which the ages of what they did are counted: [`History::now`].
-    pub fn now(self) -> Option<f64> {
-        self.history.now()
-    }
-}
-
-impl<'a> From<History<'a>> for UserContext<'a> {
-    fn from(history: History<'a>) -> Self {
-        let segments = &[];
-        Self { history, segments }
-    }
-}
-
-impl<'a> From<&'a [ItemIndex]> for UserContext<'a> {
-    fn from(items: &'a [ItemIndex]) -> Self {
-        History::from(items).into()
-    }
-}
+use super::fusion::FusedCandidate;
 
 /// A way to recall items for users: a model with its index, neighbors, popularity, a
 /// [path](super::Path), or one of your own:
 ///
 /// ```
-/// use seqrec::data::ItemIndex;
+/// use seqrec::data::{ItemIndex, User};
 /// use seqrec::index::Filter;
-/// use seqrec::recall::{Candidate, Candidates, Reason, RecallChannel, UserContext};
+/// use seqrec::recall::{Candidate, Candidates, Reason, RecallChannel};
 ///
 /// /// What an editor chose, for everybody, the best first.
 /// struct Chosen(Vec<ItemIndex>);
 ///
 /// impl RecallChannel for Chosen {
-///     fn recall(&self, users: &[UserContext], k: usize, filter: Option<Filter>) -> seqrec::Result<Candidates> {
+///     fn recall(&self, users: &[User], k: usize, filter: Option<Filter>) -> seqrec::Result<Candidates> {
 ///         let mut candidates = Candidates::with_capacity(users.len(), k);
 ///         for user in 0..users.len() {
 ///             let passing = self.0.iter().enumerate()
@@ -91,7 +29,7 @@ impl<'a> From<&'a [ItemIndex]> for UserContext<'a> {
 ///             candidates.push(passing.take(k).map(|(place, &item)| Candidate {
 ///                 item,
 ///                 score: -(place as f32),
-///                 reason: Reason::Popular,
+///                 reason: Reason::named("chosen by an editor"),
 ///             }));
 ///         }
 ///         Ok(candidates)
@@ -99,30 +37,37 @@ impl<'a> From<&'a [ItemIndex]> for UserContext<'a> {
 /// }
 ///
 /// let chosen = Chosen([7, 3, 5].map(ItemIndex::new).to_vec());
-/// let found = chosen.recall(&[(&[][..]).into()], 2, None)?;
+/// let found = chosen.recall(&[User::default()], 2, None)?;
 /// assert_eq!(found.items(0), [7, 3].map(ItemIndex::new));
 /// # Ok::<(), seqrec::Error>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no channel",
+    note = "a path of steps becomes one by `HistoryItems::last(20)?.then(step).into_channel()`",
+    note = "a model becomes one with an index of its items, by `VectorChannel::from_model(model, index)`"
+)]
 pub trait RecallChannel: Send + Sync {
     /// For each user, in order, their k best items out of those that pass the filter, best first,
-    /// ties by item index, each with the reason it was found for; fewer where the channel has
-    /// nothing to say about more. The filter is asked with a user's place and an item.
+    /// ties by item index, each with the reason it was found for; fewer where there are no more or
+    /// the channel has nothing to say about them. The filter is asked with a user's place and an
+    /// item.
     ///
     /// A history may be empty; a channel that needs one then gives no candidates.
     ///
     /// # Errors
-    /// The channel's own errors, and [`Error::UnknownItem`](crate::Error::UnknownItem) for an item of a
-    /// history that is not in the catalog which the channel was made for, unless it passes it over.
+    /// The channel's own errors, and [`Error::UnknownItem`](crate::Error::UnknownItem) for an item
+    /// of a history that is not in the catalog which the channel was made for, unless it passes it
+    /// over.
     fn recall(
         &self,
-        users: &[UserContext<'_>],
+        users: &[User<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates>;
 
-    /// Those of some items that are in the index which the channel searches; `None` where it searches
-    /// none. What stands in for the channel, such as a fallback, leaves the others out, so that an item
-    /// which was removed from the index is not recalled in another way.
+    /// Those of some items that are in the index which the channel searches; `None` where it
+    /// searches none. What stands in for the channel, such as a fallback, leaves the others out, so
+    /// that an item which was removed from the index is not recalled in another way.
     ///
     /// # Errors
     /// What the index's search gives.
@@ -133,23 +78,96 @@ pub trait RecallChannel: Send + Sync {
     /// Takes notice of something that a user just did, of which the item is in the catalog that
     /// the channel was made for. Channels that don't change while they serve pass it over.
     fn observe(&self, _item: ItemIndex, _interaction: &Interaction, _segments: &[String]) {}
+
+    /// Of a channel that fuses others, as a [stage](super::RecallStage) does, the names of these;
+    /// none of a channel by itself.
+    #[doc(hidden)]
+    fn fused_names(&self) -> Vec<Arc<str>> {
+        Vec::new()
+    }
+
+    /// The lists of a channel that fuses others, with those of them that found each item.
+    #[doc(hidden)]
+    fn fused(
+        &self,
+        _users: &[User<'_>],
+        _k: usize,
+        _filter: Option<Filter<'_>>,
+    ) -> Result<Vec<Vec<FusedCandidate>>> {
+        Ok(Vec::new())
+    }
+
+    /// Refuses a catalog other than the one that the channel was made for, as far as it can tell.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) when what the channel is made of is not of as many
+    /// items, or does not fit together.
+    fn check_catalog(&self, _catalog: &Catalog) -> Result<()> {
+        Ok(())
+    }
 }
 
-impl<C: RecallChannel + ?Sized> RecallChannel for std::sync::Arc<C> {
-    fn recall(
-        &self,
-        users: &[UserContext<'_>],
-        k: usize,
-        filter: Option<Filter<'_>>,
-    ) -> Result<Candidates> {
-        (**self).recall(users, k, filter)
-    }
+/// A pointer to a channel is a channel, with all that the channel itself does.
+macro_rules! forward {
+    ($($pointer:ty),*) => {$(
+        impl<C: RecallChannel + ?Sized> RecallChannel for $pointer {
+            fn recall(
+                &self,
+                users: &[User<'_>],
+                k: usize,
+                filter: Option<Filter<'_>>,
+            ) -> Result<Candidates> {
+                (**self).recall(users, k, filter)
+            }
 
-    fn holds(&self, items: &ItemSet) -> Result<Option<ItemSet>> {
-        (**self).holds(items)
-    }
+            fn fused_names(&self) -> Vec<Arc<str>> {
+                (**self).fused_names()
+            }
 
-    fn observe(&self, item: ItemIndex, interaction: &Interaction, segments: &[String]) {
-        (**self).observe(item, interaction, segments);
+            fn fused(
+                &self,
+                users: &[User<'_>],
+                k: usize,
+                filter: Option<Filter<'_>>,
+            ) -> Result<Vec<Vec<FusedCandidate>>> {
+                (**self).fused(users, k, filter)
+            }
+
+            fn holds(&self, items: &ItemSet) -> Result<Option<ItemSet>> {
+                (**self).holds(items)
+            }
+
+            fn observe(&self, item: ItemIndex, interaction: &Interaction, segments: &[String]) {
+                (**self).observe(item, interaction, segments);
+            }
+
+            fn check_catalog(&self, catalog: &Catalog) -> Result<()> {
+                (**self).check_catalog(catalog)
+            }
+        }
+    )*};
+}
+
+forward!(&C, Box<C>, Arc<C>);
+
+/// The items of a catalog that a channel recalls: an index that it searches may be ahead of the
+/// catalog.
+pub(super) fn recall_of_catalog(
+    channel: &dyn RecallChannel,
+    catalog: &Catalog,
+    users: &[User<'_>],
+    k: usize,
+    filter: Option<Filter<'_>>,
+) -> Result<Candidates> {
+    let candidates = channel.recall(users, k, filter)?;
+    let is_beyond = |item: ItemIndex| item.to_usize() > catalog.len();
+    let mut found = (0..candidates.len()).flat_map(|row| candidates.items(row));
+    // It seldom is, so that nothing is paid for it before it is seen.
+    if !found.any(|&item| is_beyond(item)) {
+        return Ok(candidates);
     }
+    let known = |row: usize, item: ItemIndex| {
+        !is_beyond(item) && filter.is_none_or(|filter| filter.passes(row, item))
+    };
+    channel.recall(users, k, Some(Filter::Predicate(&known)))
 }

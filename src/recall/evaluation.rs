@@ -1,26 +1,97 @@
-//! Judging channels.
+//! Evaluating what channels recall for held-out users.
 
-use crate::Result;
-use crate::data::{Cases, Catalog};
-use crate::eval::Report;
-use crate::retrieve::Evaluation;
+use crate::data::{Catalog, Seen, Spans, User};
+use crate::eval::{Report, Scorer};
+use crate::index::Filter;
+use crate::retrieve::BATCH;
+use crate::{Error, Result};
 
-use super::channel::{RecallChannel, UserContext};
+use super::channel::{RecallChannel, recall_of_catalog};
+use super::seen::SeenItems;
+
+/// How held-out users are evaluated: full ranking over the whole catalog, cut at each of some ks.
+///
+/// Results with seen items left out and with seen items kept can't be compared, so it is always
+/// said which.
+///
+/// ```
+/// use seqrec::channels::Popularity;
+/// use seqrec::data::synthetic::Synthetic;
+/// use seqrec::prelude::*;
+///
+/// let log = Synthetic::new().with_users(80).with_items(60).generate();
+/// let split = Split::new(&Dataset::new(log, Filters::default())?, Protocol::LeaveOneOut)?;
+/// let evaluation = Evaluation::new(&[10], Seen::Exclude);
+/// let popular = Popularity::new(split.catalog());
+/// println!("{}", evaluation.run(&popular, &split.test, split.catalog())?);
+///
+/// // A model and an index of its items are a channel, too.
+/// let model = Gru4RecConfig::new().init::<Flex>(split.catalog().len(), 1, &Default::default())?;
+/// let index = FlatIndex::new(&item_vectors(&model))?;
+/// let channel = VectorChannel::from_model(model, index);
+/// println!("{}", evaluation.run(&channel, &split.test, split.catalog())?);
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evaluation {
+    ks: Vec<usize>,
+    seen: Seen,
+}
 
 impl Evaluation {
-    /// The metrics of any channel on `cases`.
+    /// An evaluation at the cuts `ks`.
+    pub fn new(ks: &[usize], seen: Seen) -> Self {
+        let ks = ks.to_vec();
+        Self { ks, seen }
+    }
+
+    /// Checks that every cut fits a catalog, before any time is spent.
     ///
     /// # Errors
-    /// As [`run`](Evaluation::run), and what the channel gives.
-    pub fn run_channel(
+    /// [`Error::InvalidValue`] when there is no cut, or one is 0 or above the catalog.
+    pub fn validate(&self, catalog: &Catalog) -> Result<()> {
+        Scorer::new(catalog, &self.ks).map(|_| ())
+    }
+
+    /// The metrics of a channel on `cases`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when a cut is 0 or above the catalog, [`Error::Shape`] when the
+    /// channel is [of another catalog](RecallChannel::check_catalog), [`Error::NothingLeft`] when
+    /// there is no case, and the channel's own errors.
+    pub fn run(
         &self,
         channel: &dyn RecallChannel,
-        cases: &Cases,
+        cases: &Spans,
         catalog: &Catalog,
     ) -> Result<Report> {
-        self.judge(cases, catalog, |histories, k, filter| {
-            let users: Vec<UserContext<'_>> = histories.iter().map(|&of| of.into()).collect();
-            Ok(channel.recall(&users, k, filter)?.into_hits())
-        })
+        channel.check_catalog(catalog)?;
+        let mut scorer = Scorer::new(catalog, &self.ks)?;
+        if cases.is_empty() {
+            return Err(Error::NothingLeft {
+                reason: "there is no user to evaluate on".to_owned(),
+            });
+        }
+        let k = scorer.longest();
+        for start in (0..cases.len()).step_by(BATCH) {
+            let range = start..cases.len().min(start + BATCH);
+            let batch: Vec<_> = range.map(|case| cases.get(case)).collect();
+            let users: Vec<User<'_>> = batch.iter().map(|case| case.user).collect();
+            let seen = SeenItems::new(&users, self.seen);
+            let unseen = |row, item| !seen.contains(row, item);
+            let filter = (self.seen.is_excluded()).then_some(Filter::Predicate(&unseen));
+            let found = recall_of_catalog(channel, catalog, &users, k, filter)?;
+            let unreachable = batch.iter().enumerate().map(|(row, case)| {
+                let labels = case.labels.iter();
+                labels.filter(|&&label| seen.contains(row, label)).count()
+            });
+            scorer.add_unreachable(unreachable.sum());
+            scorer.add_all(
+                batch.len(),
+                |case| found.items(case),
+                |case| batch[case].labels,
+            );
+        }
+        Ok(scorer.report())
     }
 }

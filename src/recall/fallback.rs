@@ -1,24 +1,25 @@
 //! What answers where a channel has nothing to say.
 
 use crate::Result;
-use crate::data::{Interaction, ItemIndex};
+use crate::data::{Catalog, Interaction, ItemIndex, User};
 use crate::index::{Filter, ItemSet};
 
 use super::candidates::Candidates;
-use super::channel::{RecallChannel, UserContext};
+use super::channel::RecallChannel;
 
-/// A channel with a fallback, which is asked for the users for whom the first finds nothing. Items that
-/// are not in the [index](RecallChannel::holds) that the first searches are left out.
+/// A channel with a fallback, which is asked for the users for whom the first finds nothing. Items
+/// that are not in the [index](RecallChannel::holds) that the first searches are left out.
 ///
 /// ```
-/// use seqrec::channels::{MarkovChain, Popularity};
-/// use seqrec::data::{Dataset, Filters, Interaction, Interactions, ItemIndex, TrainingSequences};
+/// use seqrec::channels::{MarkovChainConfig, PopularityConfig};
+/// use seqrec::data::{Dataset, Filters, Interaction, Interactions, ItemIndex};
 /// use seqrec::recall::{OrElse, RecallChannel};
 ///
 /// let log: Interactions = (0..3).map(|time| Interaction::new("u", time, time as f64)).collect();
 /// let dataset = Dataset::new(log, Filters::default())?;
-/// let (sequences, catalog) = (TrainingSequences::all(&dataset), dataset.catalog());
-/// let channel = OrElse::new(MarkovChain::fit(&sequences, catalog)?, Popularity::new(catalog));
+/// let data = dataset.training_data();
+/// let popular = PopularityConfig::new().fit(&data)?;
+/// let channel = OrElse::new(MarkovChainConfig::new().fit(&data)?, popular);
 /// let items = [1, 2, 3].map(ItemIndex::new);
 /// let users = [(&items[..1]).into(), (&items[2..]).into()];
 /// let candidates = channel.recall(&users, 9, None)?;
@@ -44,7 +45,7 @@ impl<C: RecallChannel, F: RecallChannel> OrElse<C, F> {
 /// items, `holds` gives those that are, or `None` where no index is searched.
 pub(super) fn stand_in(
     fallback: &dyn RecallChannel,
-    users: &[UserContext<'_>],
+    users: &[User<'_>],
     k: usize,
     filter: Filter<'_>,
     holds: impl Fn(&ItemSet) -> Result<Option<ItemSet>>,
@@ -83,7 +84,7 @@ pub(super) fn stand_in(
 impl<C: RecallChannel, F: RecallChannel> RecallChannel for OrElse<C, F> {
     fn recall(
         &self,
-        users: &[UserContext<'_>],
+        users: &[User<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates> {
@@ -94,7 +95,7 @@ impl<C: RecallChannel, F: RecallChannel> RecallChannel for OrElse<C, F> {
         if without.is_empty() {
             return Ok(first);
         }
-        let left: Vec<UserContext<'_>> = without.iter().map(|&row| users[row]).collect();
+        let left: Vec<User<'_>> = without.iter().map(|&row| users[row]).collect();
         let passes =
             |row: usize, item| filter.is_none_or(|filter| filter.passes(without[row], item));
         let filter = Filter::Predicate(&passes);
@@ -117,5 +118,10 @@ impl<C: RecallChannel, F: RecallChannel> RecallChannel for OrElse<C, F> {
     fn observe(&self, item: ItemIndex, interaction: &Interaction, segments: &[String]) {
         self.channel.observe(item, interaction, segments);
         self.fallback.observe(item, interaction, segments);
+    }
+
+    fn check_catalog(&self, catalog: &Catalog) -> Result<()> {
+        self.channel.check_catalog(catalog)?;
+        self.fallback.check_catalog(catalog)
     }
 }

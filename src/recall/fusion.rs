@@ -8,7 +8,7 @@ use crate::{Error, Result, checks};
 
 use super::candidates::{Candidate, Reason};
 use super::channel_weight::ChannelWeight;
-use super::scores::Places;
+use super::scores::NodePlaces;
 use super::turns::Turns;
 
 /// How the lists of several channels are merged into one list without repeats.
@@ -50,6 +50,7 @@ pub enum Normalization {
 
 /// Where an item of a fused list was found.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Found {
     /// The channel, by its place.
     pub channel: usize,
@@ -63,6 +64,7 @@ pub struct Found {
 
 /// An item of a fused list.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct FusedCandidate {
     /// The item.
     pub item: ItemIndex,
@@ -70,6 +72,24 @@ pub struct FusedCandidate {
     pub score: f32,
     /// Every channel that found it, in order of channels.
     pub found: Vec<Found>,
+}
+
+impl Found {
+    /// The candidates of the channel in a place, each with how it was found there.
+    pub(super) fn all_of(
+        channel: usize,
+        candidates: impl Iterator<Item = Candidate>,
+    ) -> impl Iterator<Item = (Candidate, Self)> {
+        candidates.enumerate().map(move |(place, candidate)| {
+            let found = Self {
+                channel,
+                rank: place + 1,
+                score: candidate.score,
+                reason: candidate.reason,
+            };
+            (candidate, found)
+        })
+    }
 }
 
 impl Fusion {
@@ -113,8 +133,8 @@ impl Fusion {
     /// share; best first, ties by item index.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for a weight that is below 0 or no number, and when all weights are 0
-    /// where the method goes by them.
+    /// [`Error::InvalidValue`] for a weight that is below 0 or no number, and when all weights are
+    /// 0 where the method goes by them.
     ///
     /// ```
     /// use seqrec::data::ItemIndex;
@@ -144,7 +164,7 @@ impl Fusion {
             Self::Quotas => Turns::new(lists).by_quota(k),
             Self::ReciprocalRank { .. } | Self::WeightedScores { .. } => self.best(lists, k),
         };
-        let mut places = Places::new(nodes(lists));
+        let mut places = NodePlaces::new(nodes(lists));
         let mut fused: Vec<FusedCandidate> = Vec::with_capacity(chosen.len());
         for (item, score) in chosen {
             places.get_or_insert(item.get(), fused.len());
@@ -172,7 +192,7 @@ impl Fusion {
 
     /// The k best items by the sum of what their channels contribute.
     fn best(&self, lists: &[(&[Candidate], ChannelWeight)], k: usize) -> Vec<(ItemIndex, f32)> {
-        let mut places = Places::new(nodes(lists));
+        let mut places = NodePlaces::new(nodes(lists));
         let mut sums: Vec<(u32, f32)> = Vec::new();
         for (list, share) in lists.iter().filter(|(_, share)| share.weight as f32 > 0.0) {
             let contributions = self.contributions(list);

@@ -1,18 +1,18 @@
 //! Learning how much each channel of a fusion counts.
 
-use burn::config::Config;
 use rand::SeedableRng;
 use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use crate::data::{Cases, ItemIndex, Seen};
+use crate::data::{Case, ItemIndex, Seen, Spans, User};
 use crate::index::Filter;
-use crate::retrieve::sorted;
+use crate::retrieve::BATCH;
+use crate::settings::settings;
 use crate::{Error, Result};
 
 use super::candidates::Candidate;
-use super::channel::UserContext;
+use super::seen::SeenItems;
 use super::stage::RecallStage;
 
 /// The steps that are tried for each weight, as factors of the largest one.
@@ -21,28 +21,25 @@ const STEPS: [f64; 9] = [0.0, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.0, 4.0];
 /// How often all weights are gone through.
 const ROUNDS: usize = 4;
 
-/// How many cases are asked for at a time.
-const BATCH: usize = 512;
-
-/// How [`RecallStage::learn_weights`] goes about it.
-#[derive(Config, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct WeightLearningConfig {
-    /// How many items of a fused list count.
-    pub k: usize,
-    /// Whether items of the history may be recalled.
-    #[config(default = "Seen::default()")]
-    pub seen: Seen,
-    /// The largest number of users to learn from.
-    #[config(default = 5_000)]
-    pub users: usize,
-    /// The seed by which they are drawn.
-    #[config(default = 42)]
-    pub seed: u64,
+settings! {
+    /// How [`RecallStage::learn_weights`] goes about it.
+    #[derive(Eq)]
+    pub struct WeightLearningConfig {
+        required {
+            /// How many items of a fused list count.
+            pub k: usize,
+        }
+        /// Whether items of the history may be recalled.
+        pub seen: Seen = Seen::default(), with_seen;
+        /// The largest number of users to learn from.
+        pub users: usize = 5_000, with_users;
+        /// The seed by which they are drawn.
+        pub seed: u64 = 42, with_seed;
+    }
 }
 
 /// The candidates of one case, each once, with what every channel adds to them.
-struct Found {
+struct Contributions {
     items: Vec<ItemIndex>,
     /// `[candidates, channels]`.
     contributions: Vec<f32>,
@@ -53,8 +50,8 @@ struct Found {
 
 impl RecallStage {
     /// Gives the channels the weights by which the fusion finds most labels of held-out users
-    /// among its first k, and says how large that recall@k is. `context` gives a case's user:
-    /// `|case| cases.history(case).into()`, or with the segments they are in.
+    /// among its first k, and says how large that recall@k is. `user` gives a case's user:
+    /// `|case| case.user`, or with the segments they are in.
     ///
     /// It begins at each single channel and at all alike, whichever is best, and changes one
     /// weight at a time as long as that helps; so on these users the fusion is never worse than
@@ -65,9 +62,9 @@ impl RecallStage {
     /// [`Error::NothingLeft`] when there is no channel or no case, and the channels' errors.
     pub fn learn_weights<'a>(
         &mut self,
-        cases: &'a Cases,
+        cases: &'a Spans,
         config: &WeightLearningConfig,
-        context: impl Fn(usize) -> UserContext<'a>,
+        user: impl Fn(Case<'a>) -> User<'a>,
     ) -> Result<f64> {
         self.fusion().check_weighted()?;
         let k = config.k;
@@ -85,7 +82,7 @@ impl RecallStage {
         let count = config.users.min(cases.len());
         let mut drawn = sample(&mut random, cases.len(), count).into_vec();
         drawn.sort_unstable();
-        let found = self.find(cases, &drawn, config, context)?;
+        let found = self.find(cases, &drawn, config, user)?;
         let recall = |weights: &[f64]| recall_at(&found, weights, k);
         let single = |channel: usize| {
             let mut weights = vec![0.0; channels];
@@ -125,23 +122,18 @@ impl RecallStage {
 
     fn find<'a>(
         &self,
-        cases: &'a Cases,
+        cases: &'a Spans,
         drawn: &[usize],
         config: &WeightLearningConfig,
-        context: impl Fn(usize) -> UserContext<'a>,
-    ) -> Result<Vec<Found>> {
+        user: impl Fn(Case<'a>) -> User<'a>,
+    ) -> Result<Vec<Contributions>> {
         let channels = self.names().len();
         let mut found = Vec::with_capacity(drawn.len());
         for drawn in drawn.chunks(BATCH) {
-            let users: Vec<UserContext<'_>> = drawn.iter().map(|&case| context(case)).collect();
-            let seen: Vec<Vec<ItemIndex>> = (users.iter())
-                .map(|user| sorted(user.history().items()))
-                .collect();
-            let unseen = |row: usize, item: ItemIndex| seen[row].binary_search(&item).is_err();
-            let filter = config
-                .seen
-                .is_excluded()
-                .then_some(Filter::Predicate(&unseen));
+            let users: Vec<User<'_>> = drawn.iter().map(|&case| user(cases.get(case))).collect();
+            let seen = SeenItems::new(&users, config.seen);
+            let unseen = |row, item| !seen.contains(row, item);
+            let filter = (config.seen.is_excluded()).then_some(Filter::Predicate(&unseen));
             let lists = (0..channels)
                 .map(|channel| self.ask(channel, &users, config.k, filter))
                 .collect::<Result<Vec<_>>>()?;
@@ -158,7 +150,7 @@ impl RecallStage {
         &self,
         lists: impl ExactSizeIterator<Item = Vec<Candidate>>,
         labels: &[ItemIndex],
-    ) -> Found {
+    ) -> Contributions {
         let channels = lists.len();
         let mut places: foldhash::HashMap<ItemIndex, usize> = foldhash::HashMap::default();
         let (mut items, mut contributions) = (Vec::new(), Vec::<f32>::new());
@@ -172,7 +164,7 @@ impl RecallStage {
                 contributions[place * channels + channel] += share;
             }
         }
-        Found {
+        Contributions {
             labels: labels
                 .iter()
                 .filter_map(|item| places.get(item).copied())
@@ -185,9 +177,9 @@ impl RecallStage {
 }
 
 /// The mean share of labels among the first k by these weights.
-fn recall_at(found: &[Found], weights: &[f64], k: usize) -> f64 {
+fn recall_at(found: &[Contributions], weights: &[f64], k: usize) -> f64 {
     let weights: Vec<f32> = weights.iter().map(|&weight| weight as f32).collect();
-    let of_case = |case: &Found| -> f64 {
+    let of_case = |case: &Contributions| -> f64 {
         if case.labels.is_empty() {
             return 0.0;
         }

@@ -19,49 +19,30 @@ pub struct Reached {
     pub reason: Reason,
 }
 
-/// A kind of nodes that a [path](super::Path) leads over.
-pub trait Node: Send + Sync + 'static {
-    /// The reason for what is found by way of a node.
-    fn reason(node: u32) -> Reason;
-}
+/// A kind of nodes that a [path](super::Path) leads over: items by their [`ItemIndex`], [`Tag`]s,
+/// or [`Peer`]s.
+pub trait Node: Send + Sync + 'static {}
 
-/// Items, by their index in the catalog, from 1.
+/// Users of the training data as nodes, by the place of their sequence in it, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Item {}
+pub enum Peer {}
 
-/// Users, by the place of their sequence in the training data, from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum User {}
-
-/// Tags, by their place in [`Features::names`](crate::data::Features::names), from 0.
+/// Tags as nodes, by their place in [`Features::names`](crate::data::Features::names), from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tag {}
 
-impl Node for Item {
-    fn reason(node: u32) -> Reason {
-        Reason::Item(ItemIndex::new(node))
-    }
-}
-
-impl Node for User {
-    fn reason(node: u32) -> Reason {
-        Reason::User(node)
-    }
-}
-
-impl Node for Tag {
-    fn reason(node: u32) -> Reason {
-        Reason::Tag(node)
-    }
-}
+impl Node for ItemIndex {}
+impl Node for Peer {}
+impl Node for Tag {}
 
 /// Weighted links from nodes of one kind to nodes of another or the same, such as from each item
 /// to those that go with it, in one flat array.
 ///
 /// ```
-/// use seqrec::recall::{Item, Links, Tag};
+/// use seqrec::data::ItemIndex;
+/// use seqrec::recall::{Links, Tag};
 ///
-/// let mut links = Links::<Tag, Item>::to(4);
+/// let mut links = Links::<Tag, ItemIndex>::to(4);
 /// links.push([(3, 0.5), (1, 0.25)]);
 /// links.push([]);
 /// assert_eq!(links.of(0), (&[3, 1][..], &[0.5, 0.25][..]));
@@ -189,7 +170,7 @@ impl<From: Node, To: Node> Links<From, To> {
 }
 
 /// Refuses what does not say where each of some lists begins, and where the last one ends.
-pub(crate) fn check_offsets(field: &'static str, offsets: &[usize], end: usize) -> Result<()> {
+fn check_offsets(field: &'static str, offsets: &[usize], end: usize) -> Result<()> {
     if offsets.first() == Some(&0) && offsets.is_sorted() && offsets.last() == Some(&end) {
         return Ok(());
     }
@@ -207,7 +188,7 @@ mod tests {
 
     #[test]
     fn links_turn_round() {
-        let mut links = Links::<Item, Tag>::to(3);
+        let mut links = Links::<ItemIndex, Tag>::to(3);
         links.push([]);
         links.push([(2, 0.5), (0, 1.0)]);
         links.push([(2, 2.0)]);
@@ -221,7 +202,12 @@ mod tests {
     #[test]
     fn arrays_that_are_no_links_are_refused() {
         let links = |offsets: &[usize], targets: &[u32], weights: &[f32]| {
-            Links::<Item, Item>::from_parts(offsets.into(), targets.into(), weights.into(), 4)
+            Links::<ItemIndex, ItemIndex>::from_parts(
+                offsets.into(),
+                targets.into(),
+                weights.into(),
+                4,
+            )
         };
         assert!(links(&[0, 1, 2], &[1, 3], &[0.5, 1.0]).is_ok());
         for (offsets, targets, weights) in [

@@ -1,30 +1,46 @@
 //! The recall stage: what a channel is, paths of steps, and many channels fused into one list.
 
+mod asked;
 mod candidates;
 mod channel;
 mod channel_weight;
 mod evaluation;
 mod fallback;
+mod fused_list;
 mod fusion;
 mod fusion_weights;
 mod links;
 mod path;
+mod recalled;
+mod request;
+mod retriever;
 mod scores;
+mod seen;
 mod selection;
 mod stage;
 mod turns;
 mod vector_channel;
 
+#[cfg(feature = "engine")]
+pub(crate) use asked::{Asked, KnownUser};
 pub use candidates::{Candidate, Candidates, Reason};
-pub use channel::{RecallChannel, UserContext};
+pub use channel::RecallChannel;
 pub use channel_weight::ChannelWeight;
+pub use evaluation::Evaluation;
 pub use fallback::OrElse;
 pub use fusion::{Found, FusedCandidate, Fusion, Normalization};
 pub use fusion_weights::WeightLearningConfig;
-pub(crate) use links::check_offsets;
-pub use links::{Item, Links, Node, Reached, Tag, User};
-pub use path::{Best, HistoryItems, Path, PathChannel, Step, Then};
-pub(crate) use scores::{Places, Scores, best_by_scores};
+pub use links::{Links, Peer, Tag};
+pub(crate) use links::{Node, Reached};
+pub use path::{HistoryItems, Path, Step};
+#[cfg(feature = "engine")]
+pub(crate) use recalled::IdNames;
+pub use recalled::{Because, ChannelReport, FoundBy, Outcome, Recalled, RecalledItem};
+pub use request::RecallRequest;
+#[cfg(feature = "engine")]
+pub(crate) use request::Who;
+pub use retriever::Retriever;
+pub(crate) use scores::{NodePlaces, Scores, best_by_scores};
 pub use selection::{CategoryBonus, MaximalMarginalRelevance, Selected, Selection, TagCap};
 pub use stage::RecallStage;
 #[cfg(feature = "engine")]

@@ -3,13 +3,13 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::data::ItemIndex;
+use crate::data::{ItemIndex, User};
 use crate::index::{Filter, ItemSet};
 use crate::{Error, Result, checks};
 
 use super::candidates::{Candidates, Reason};
-use super::channel::{RecallChannel, UserContext};
-use super::links::{Item, Links, Node, Reached};
+use super::channel::RecallChannel;
+use super::links::{Links, Node, Reached};
 use super::scores::{Scores, candidates};
 
 /// A way from users to nodes of a kind: the first step, or one with more steps after it.
@@ -18,26 +18,27 @@ use super::scores::{Scores, candidates};
 /// a beginning and [steps](Step) that fit together:
 ///
 /// ```
-/// use seqrec::data::{Dataset, Filters, Features, TrainingSequences, synthetic::Synthetic};
+/// use seqrec::data::{Dataset, Filters, Features, synthetic::Synthetic};
 /// use seqrec::channels::{ItemNeighborsConfig, PreferredTags, items_of_tags};
 /// use seqrec::recall::{HistoryItems, Path, RecallChannel};
 ///
 /// let log = Synthetic::new().with_users(40).with_items(50).generate();
 /// let dataset = Dataset::new(log, Filters::default())?;
-/// let (sequences, catalog) = (TrainingSequences::all(&dataset), dataset.catalog());
+/// let catalog = dataset.catalog();
+/// let tags = catalog.ids().map(|id| (id.clone(), [if id.to_string() < "3".to_owned() { "a" } else { "b" }]));
+/// let data = dataset.training_data().with_tags(Features::from_item_tags(catalog, tags))?;
+/// let user = data.sequences().history(0);
 ///
 /// // The user's items, then each one's neighbors.
-/// let neighbors = ItemNeighborsConfig::new().fit(&sequences, catalog)?;
+/// let neighbors = ItemNeighborsConfig::new().fit(&data)?;
 /// let u2i2i = HistoryItems::last(20)?.with_decay(0.8)?.then(neighbors).into_channel();
-/// let candidates = u2i2i.recall(&[sequences.history(0).into()], 10, None)?;
+/// let candidates = u2i2i.recall(&[user], 10, None)?;
 /// assert_eq!(candidates.items(0).len(), 10);
 ///
 /// // The tags they prefer, then each one's best items.
-/// let tags = catalog.ids().map(|id| (id.clone(), [if id.to_string() < "3".to_owned() { "a" } else { "b" }]));
-/// let features = Features::of_items(catalog, tags);
-/// let preferred = PreferredTags::new(&features, catalog, HistoryItems::last(50)?)?;
-/// let u2tag2i = preferred.best(2)?.then(items_of_tags(&features, catalog, 100)?).into_channel();
-/// assert!(!u2tag2i.recall(&[sequences.history(0).into()], 10, None)?.items(0).is_empty());
+/// let preferred = PreferredTags::new(&data, HistoryItems::last(50)?)?;
+/// let u2tag2i = preferred.best(2)?.then(items_of_tags(&data, 100)?).into_channel();
+/// assert!(!u2tag2i.recall(&[user], 10, None)?.items(0).is_empty());
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 pub trait Path<To: Node>: Send + Sync {
@@ -45,7 +46,7 @@ pub trait Path<To: Node>: Send + Sync {
     ///
     /// # Errors
     /// What looking them up gives.
-    fn walk(&self, users: &[UserContext<'_>]) -> Result<Vec<Vec<Reached>>>;
+    fn walk(&self, users: &[User<'_>]) -> Result<Vec<Vec<Reached>>>;
 
     /// Those of some items that are in the index which it searches for items;
     /// see [`RecallChannel::holds`].
@@ -72,44 +73,44 @@ pub trait Path<To: Node>: Send + Sync {
     ///
     /// # Errors
     /// [`Error::InvalidValue`] for a count of 0.
-    fn best(self, count: usize) -> Result<Best<Self>>
+    fn best(self, count: usize) -> Result<BestNodes<Self>>
     where
         Self: Sized,
     {
         checks::at_least_one(&[("count", count)])?;
-        Ok(Best { path: self, count })
+        Ok(BestNodes { path: self, count })
     }
 
     /// A channel of the items that the path leads to.
     fn into_channel(self) -> PathChannel<Self>
     where
-        Self: Sized + Path<Item>,
+        Self: Sized + Path<ItemIndex>,
     {
         PathChannel { path: self }
     }
 }
 
-/// A step from nodes of one kind to nodes of another or the same; [`Links`] are one, and whatever can
-/// say where a node leads.
+/// A step from nodes of one kind to nodes of another or the same; [`Links`] are one, and whatever
+/// can say where a node leads.
 ///
 /// ```
 /// use seqrec::data::ItemIndex;
-/// use seqrec::recall::{HistoryItems, Item, Path, Reached, RecallChannel, Step};
+/// use seqrec::recall::{HistoryItems, Path, RecallChannel, Step};
 ///
 /// /// The next volume of a series of `volumes` books, numbered one after another.
 /// struct NextVolume {
 ///     volumes: u32,
 /// }
 ///
-/// impl Step<Item, Item> for NextVolume {
+/// impl Step<ItemIndex, ItemIndex> for NextVolume {
 ///     fn nodes(&self) -> usize {
 ///         self.volumes as usize + 1 // 0 is padding
 ///     }
 ///
-///     fn follow(&self, from: &[Reached], found: &mut dyn FnMut(usize, u32, f32)) -> seqrec::Result<()> {
-///         for (place, reached) in from.iter().enumerate() {
-///             if reached.node < self.volumes {
-///                 found(place, reached.node + 1, 1.0);
+///     fn follow(&self, from: &[u32], found: &mut dyn FnMut(usize, u32, f32)) -> seqrec::Result<()> {
+///         for (place, &volume) in from.iter().enumerate() {
+///             if volume < self.volumes {
+///                 found(place, volume + 1, 1.0);
 ///             }
 ///         }
 ///         Ok(())
@@ -127,11 +128,11 @@ pub trait Step<From: Node, To: Node>: Send + Sync {
     fn nodes(&self) -> usize;
 
     /// Calls `found` with the place of a node among `from`, a node that it leads to, and the
-    /// weight of that link, for every link. The weights of `from` are ignored.
+    /// weight of that link, for every link.
     ///
     /// # Errors
     /// What looking them up gives.
-    fn follow(&self, from: &[Reached], found: &mut dyn FnMut(usize, u32, f32)) -> Result<()>;
+    fn follow(&self, from: &[u32], found: &mut dyn FnMut(usize, u32, f32)) -> Result<()>;
 
     /// Those of some items that are in the index which it searches for items;
     /// see [`RecallChannel::holds`].
@@ -148,9 +149,9 @@ impl<From: Node, To: Node> Step<From, To> for Links<From, To> {
         self.nodes()
     }
 
-    fn follow(&self, from: &[Reached], found: &mut dyn FnMut(usize, u32, f32)) -> Result<()> {
-        for (place, reached) in from.iter().enumerate() {
-            let (targets, weights) = self.of(reached.node);
+    fn follow(&self, from: &[u32], found: &mut dyn FnMut(usize, u32, f32)) -> Result<()> {
+        for (place, &node) in from.iter().enumerate() {
+            let (targets, weights) = self.of(node);
             for (&target, &weight) in targets.iter().zip(weights) {
                 found(place, target, weight);
             }
@@ -159,29 +160,36 @@ impl<From: Node, To: Node> Step<From, To> for Links<From, To> {
     }
 }
 
-impl<From: Node, To: Node, S: Step<From, To>> Step<From, To> for std::sync::Arc<S> {
-    fn nodes(&self) -> usize {
-        (**self).nodes()
-    }
+/// A pointer to a step is a step, and a pointer to a path a path.
+macro_rules! forward {
+    ($($pointer:ty),*) => {$(
+        impl<From: Node, To: Node, T: Step<From, To> + ?Sized> Step<From, To> for $pointer {
+            fn nodes(&self) -> usize {
+                (**self).nodes()
+            }
 
-    fn follow(&self, from: &[Reached], found: &mut dyn FnMut(usize, u32, f32)) -> Result<()> {
-        (**self).follow(from, found)
-    }
+            fn follow(&self, from: &[u32], found: &mut dyn FnMut(usize, u32, f32)) -> Result<()> {
+                (**self).follow(from, found)
+            }
 
-    fn holds(&self, items: &ItemSet) -> Result<Option<ItemSet>> {
-        (**self).holds(items)
-    }
+            fn holds(&self, items: &ItemSet) -> Result<Option<ItemSet>> {
+                (**self).holds(items)
+            }
+        }
+
+        impl<To: Node, T: Path<To> + ?Sized> Path<To> for $pointer {
+            fn walk(&self, users: &[User<'_>]) -> Result<Vec<Vec<Reached>>> {
+                (**self).walk(users)
+            }
+
+            fn holds(&self, items: &ItemSet) -> Result<Option<ItemSet>> {
+                (**self).holds(items)
+            }
+        }
+    )*};
 }
 
-impl<To: Node, P: Path<To>> Path<To> for std::sync::Arc<P> {
-    fn walk(&self, users: &[UserContext<'_>]) -> Result<Vec<Vec<Reached>>> {
-        (**self).walk(users)
-    }
-
-    fn holds(&self, items: &ItemSet) -> Result<Option<ItemSet>> {
-        (**self).holds(items)
-    }
-}
+forward!(&T, Box<T>, std::sync::Arc<T>);
 
 /// A [path](Path) and one more step; weights multiply along it and add up where ways meet.
 #[derive(Debug, Clone)]
@@ -192,9 +200,10 @@ pub struct Then<P, S, Over> {
 }
 
 impl<P: Path<Over>, S: Step<Over, To>, Over: Node, To: Node> Path<To> for Then<P, S, Over> {
-    fn walk(&self, users: &[UserContext<'_>]) -> Result<Vec<Vec<Reached>>> {
+    fn walk(&self, users: &[User<'_>]) -> Result<Vec<Vec<Reached>>> {
         let step = |scores: &mut Scores, from: Vec<Reached>| {
-            self.step.follow(&from, &mut |place, node, weight| {
+            let nodes: Vec<u32> = from.iter().map(|reached| reached.node).collect();
+            self.step.follow(&nodes, &mut |place, node, weight| {
                 let Reached {
                     weight: so_far,
                     reason,
@@ -219,13 +228,13 @@ impl<P: Path<Over>, S: Step<Over, To>, Over: Node, To: Node> Path<To> for Then<P
 
 /// The weightiest nodes of a [path](Path).
 #[derive(Debug, Clone)]
-pub struct Best<P> {
+pub struct BestNodes<P> {
     path: P,
     count: usize,
 }
 
-impl<To: Node, P: Path<To>> Path<To> for Best<P> {
-    fn walk(&self, users: &[UserContext<'_>]) -> Result<Vec<Vec<Reached>>> {
+impl<To: Node, P: Path<To>> Path<To> for BestNodes<P> {
+    fn walk(&self, users: &[User<'_>]) -> Result<Vec<Vec<Reached>>> {
         let mut walked = self.path.walk(users)?;
         for reached in &mut walked {
             reached
@@ -246,10 +255,10 @@ pub struct PathChannel<P> {
     path: P,
 }
 
-impl<P: Path<Item>> RecallChannel for PathChannel<P> {
+impl<P: Path<ItemIndex>> RecallChannel for PathChannel<P> {
     fn recall(
         &self,
-        users: &[UserContext<'_>],
+        users: &[User<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates> {
@@ -294,8 +303,9 @@ impl TryFrom<HistoryItemsFile> for HistoryItems {
     }
 }
 
-/// How many half-lives after the last item a user asks at the latest: all weights, or the squares of
-/// scores that a fusion sums, would be too small for single precision otherwise, and so the same.
+/// How many half-lives after the last item a user asks at the latest: all weights, or the squares
+/// of scores that a fusion sums, would be too small for single precision otherwise, and so the
+/// same.
 const LONGEST_ABSENCE: f64 = 24.0;
 
 impl HistoryItems {
@@ -314,8 +324,9 @@ impl HistoryItems {
         })
     }
 
-    /// Each item weighs `decay` times as much as the one after it, such as 0.8: of the last 20 items,
-    /// so weighed, item neighbors and similar users find up to twice as much as of 20 equal ones.
+    /// Each item weighs `decay` times as much as the one after it, such as 0.8: of the last 20
+    /// items, so weighed, item neighbors and similar users find up to twice as much as of 20 equal
+    /// ones.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] when it is not above 0 and at most 1.
@@ -325,7 +336,7 @@ impl HistoryItems {
     }
 
     /// Each item weighs half as much for every `half_life` between when it was taken and
-    /// [when the user asks](crate::data::History::now), in the unit of the source, where the history
+    /// [when the user asks](crate::data::User::now), in the unit of the source, where the history
     /// has times. A user who was away for very long is taken to ask 24 half-lives after their last
     /// item, so that items still differ.
     ///
@@ -338,8 +349,8 @@ impl HistoryItems {
     }
 
     /// Calls `found` with each item, the last one first, and its weight.
-    pub(crate) fn weigh(&self, user: UserContext<'_>, mut found: impl FnMut(ItemIndex, f32)) {
-        let history = user.history().last(self.last);
+    pub(crate) fn weigh(&self, user: User<'_>, mut found: impl FnMut(ItemIndex, f32)) {
+        let history = user.last(self.last);
         let now = self.half_life.zip(user.now()).map(|(half_life, now)| {
             let last = history.times().last().copied();
             last.map_or(now, |last| now.min(last + LONGEST_ABSENCE * half_life))
@@ -359,9 +370,9 @@ impl HistoryItems {
     }
 }
 
-impl Path<Item> for HistoryItems {
-    fn walk(&self, users: &[UserContext<'_>]) -> Result<Vec<Vec<Reached>>> {
-        let weigh = |&user: &UserContext<'_>| {
+impl Path<ItemIndex> for HistoryItems {
+    fn walk(&self, users: &[User<'_>]) -> Result<Vec<Vec<Reached>>> {
+        let weigh = |&user: &User<'_>| {
             let mut reached: Vec<Reached> = Vec::new();
             self.weigh(user, |item, weight| {
                 reached.push(Reached {

@@ -5,15 +5,14 @@ use std::cell::RefCell;
 use rayon::prelude::*;
 
 use crate::Result;
-use crate::data::{ItemIndex, check_known};
+use crate::data::{ItemIndex, User, check_known};
 use crate::index::Filter;
 
 use super::candidates::{Candidate, Candidates, Reason, best_candidates};
-use super::channel::UserContext;
 use super::links::Reached;
 
 /// The places of some of many nodes in a list, looked up by number.
-pub(crate) struct Places {
+pub(crate) struct NodePlaces {
     /// Each node's place plus one; 0 where it has none.
     places: Vec<u32>,
     /// The same for nodes from [`DENSE`] on.
@@ -29,7 +28,7 @@ thread_local! {
     static MEMORY: RefCell<Vec<Vec<u32>>> = const { RefCell::new(Vec::new()) };
 }
 
-impl Places {
+impl NodePlaces {
     /// For nodes with numbers below `nodes`.
     pub(crate) fn new(nodes: usize) -> Self {
         let mut places = MEMORY.with_borrow_mut(Vec::pop).unwrap_or_default();
@@ -78,7 +77,7 @@ impl Places {
     }
 }
 
-impl Drop for Places {
+impl Drop for NodePlaces {
     fn drop(&mut self) {
         // A panic may have come before some were forgotten.
         if !std::thread::panicking() {
@@ -91,7 +90,7 @@ impl Drop for Places {
 /// A score for each of many nodes, of which those that were touched are remembered, so that no
 /// one pays for the others.
 pub(crate) struct Scores {
-    places: Places,
+    places: NodePlaces,
     touched: Vec<Touched>,
 }
 
@@ -105,7 +104,7 @@ impl Scores {
     /// Scores of nodes with numbers below `nodes`.
     pub(crate) fn new(nodes: usize) -> Self {
         Self {
-            places: Places::new(nodes),
+            places: NodePlaces::new(nodes),
             touched: Vec::new(),
         }
     }
@@ -154,12 +153,12 @@ impl Drop for Scores {
 /// The k best items of each user by the scores that `score` adds up, on all threads.
 pub(crate) fn best_by_scores(
     items: usize,
-    users: &[UserContext<'_>],
+    users: &[User<'_>],
     k: usize,
     filter: Option<Filter<'_>>,
-    score: impl Fn(UserContext<'_>, &mut Scores) + Sync,
+    score: impl Fn(User<'_>, &mut Scores) + Sync,
 ) -> Result<Candidates> {
-    check_known(users.iter().map(|user| user.history()), items)?;
+    check_known(users.iter().copied(), items)?;
     let scored: Vec<Vec<Candidate>> = users
         .par_iter()
         .enumerate()

@@ -2,14 +2,14 @@
 
 use ndarray::{Array2, ArrayView2};
 
-use crate::data::{Interaction, ItemIndex};
+use crate::data::{Catalog, Interaction, ItemIndex, User};
 use crate::index::{Filter, ItemSet};
 use crate::model::Similarity;
 use crate::{Error, Result, checks};
 
 use super::candidates::{Candidate, Candidates};
-use super::channel::{RecallChannel, UserContext};
-use super::links::{Item, Links, Tag};
+use super::channel::RecallChannel;
+use super::links::{Links, Tag};
 
 /// A way to choose k of more candidates than that, for a stage's
 /// [`selection`](super::RecallStage::selection) or for [`Selected`].
@@ -40,11 +40,18 @@ pub trait Selection: Send + Sync {
     fn select(&self, candidates: &[Candidate], k: usize) -> Vec<usize>;
 }
 
-impl<S: Selection + ?Sized> Selection for Box<S> {
-    fn select(&self, candidates: &[Candidate], k: usize) -> Vec<usize> {
-        (**self).select(candidates, k)
-    }
+/// A pointer to a selection is a selection.
+macro_rules! forward {
+    ($($pointer:ty),*) => {$(
+        impl<S: Selection + ?Sized> Selection for $pointer {
+            fn select(&self, candidates: &[Candidate], k: usize) -> Vec<usize> {
+                (**self).select(candidates, k)
+            }
+        }
+    )*};
 }
+
+forward!(&S, Box<S>, std::sync::Arc<S>);
 
 /// Takes k places one by one, each time the one of the largest value, the first of equals, and
 /// after each lets `taken` change the values of those that are left.
@@ -80,7 +87,7 @@ fn one_by_one(
 ///
 /// ```
 /// use seqrec::channels::Popularity;
-/// use seqrec::data::{Catalog, ItemIndex};
+/// use seqrec::data::{Catalog, ItemIndex, User};
 /// use seqrec::recall::{CategoryBonus, RecallChannel, Selected};
 ///
 /// let taken = [1, 1, 1, 2, 2, 3].map(ItemIndex::new);
@@ -88,7 +95,7 @@ fn one_by_one(
 /// // Items 1 and 2 are of one category; row 0 is padding.
 /// let bonus = CategoryBonus::new(vec![0, 7, 7, 8], 0.5)?;
 /// let diverse = Selected::new(Popularity::new(&catalog), bonus, 3);
-/// let candidates = diverse.recall(&[(&[][..]).into()], 2, None)?;
+/// let candidates = diverse.recall(&[User::default()], 2, None)?;
 /// assert_eq!(candidates.items(0), [1, 3].map(ItemIndex::new));
 /// # Ok::<(), seqrec::Error>(())
 /// ```
@@ -214,7 +221,7 @@ impl Selection for MaximalMarginalRelevance {
 /// any is always taken.
 #[derive(Debug, Clone)]
 pub struct TagCap {
-    tags: Links<Item, Tag>,
+    tags: Links<ItemIndex, Tag>,
     most: usize,
 }
 
@@ -223,7 +230,7 @@ impl TagCap {
     ///
     /// # Errors
     /// [`Error::InvalidValue`] when that is 0.
-    pub fn new(tags: Links<Item, Tag>, most: usize) -> Result<Self> {
+    pub fn new(tags: Links<ItemIndex, Tag>, most: usize) -> Result<Self> {
         checks::at_least_one(&[("most", most)])?;
         Ok(Self { tags, most })
     }
@@ -267,7 +274,7 @@ impl<C: RecallChannel, S: Selection> RecallChannel for Selected<C, S> {
     /// In the order in which items were taken, which is not that of their scores.
     fn recall(
         &self,
-        users: &[UserContext<'_>],
+        users: &[User<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates> {
@@ -288,6 +295,10 @@ impl<C: RecallChannel, S: Selection> RecallChannel for Selected<C, S> {
     fn observe(&self, item: ItemIndex, interaction: &Interaction, segments: &[String]) {
         self.channel.observe(item, interaction, segments);
     }
+
+    fn check_catalog(&self, catalog: &Catalog) -> Result<()> {
+        self.channel.check_catalog(catalog)
+    }
 }
 
 #[cfg(test)]
@@ -297,7 +308,7 @@ mod tests {
 
     #[test]
     fn no_tag_has_more_than_its_cap() {
-        let mut tags = Links::<Item, Tag>::to(2);
+        let mut tags = Links::<ItemIndex, Tag>::to(2);
         for of_item in [&[][..], &[0], &[0], &[0, 1], &[1], &[], &[1]] {
             tags.push(of_item.iter().map(|&tag| (tag, 1.0)));
         }

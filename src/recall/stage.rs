@@ -3,17 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use rayon::prelude::*;
-
-use crate::data::{Interaction, ItemIndex};
-use crate::index::{Filter, IndexReport, ItemSet};
+use crate::index::IndexReport;
 use crate::{Error, Result, checks};
 
-use super::candidates::{Candidate, Candidates, Reason};
-use super::channel::{RecallChannel, UserContext};
+use super::channel::RecallChannel;
 use super::channel_weight::ChannelWeight;
-use super::fallback::stand_in;
-use super::fusion::{Found, FusedCandidate, Fusion};
+use super::fusion::Fusion;
 use super::selection::Selection;
 
 /// Several channels whose lists are fused into one.
@@ -22,41 +17,40 @@ use super::selection::Selection;
 ///
 /// ```
 /// use seqrec::prelude::*;
-/// use seqrec::channels::{ItemNeighborsConfig, MarkovChain, Popularity};
+/// use seqrec::channels::{ItemNeighborsConfig, MarkovChainConfig, PopularityConfig};
 /// use seqrec::recall::{Fusion, HistoryItems, Path, RecallStage, ChannelWeight};
 ///
 /// let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate();
 /// let dataset = Dataset::new(log, Filters::default())?;
 /// let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
-/// let (train, catalog) = (&split.train, split.catalog());
-///
-/// let neighbors = ItemNeighborsConfig::new().fit(train, catalog)?;
+/// let neighbors = ItemNeighborsConfig::new().fit(&split.train)?;
 /// let item_cf = HistoryItems::last(20)?.with_decay(0.8)?.then(neighbors).into_channel();
+/// let markov = MarkovChainConfig::new().fit(&split.train)?;
 /// let stage = RecallStage::new(Fusion::RECIPROCAL_RANK, 200)?
-///     .channel("markov", MarkovChain::fit(train, catalog)?, ChannelWeight::new().with_weight(2.0))?
+///     .channel("markov", markov, ChannelWeight::new().with_weight(2.0))?
 ///     .channel("item_cf", item_cf, ChannelWeight::default())?
-///     .fallback(Popularity::new(catalog));
+///     .fallback(PopularityConfig::new().fit(&split.train)?);
 ///
-/// let report = Evaluation::new(&[10], Seen::Keep).run_channel(&stage, &split.test, catalog)?;
+/// let report = Evaluation::new(&[10], Seen::Keep).run(&stage, &split.test, split.catalog())?;
 /// println!("recall@10 {:.4}", report.recall(10).unwrap());
-/// let fused = &stage.recall_fused(&[split.test.history(0).into()], 10, None)?[0];
+/// let fused = &stage.recall_fused(&[split.test.get(0).user], 10, None)?[0];
 /// assert_eq!(stage.name(fused[0].found[0].channel), "markov");
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 pub struct RecallStage {
-    fusion: Fusion,
+    pub(super) fusion: Fusion,
     /// How many candidates each channel is asked for, or k where that is more.
-    candidates: usize,
-    channels: Vec<StageChannel>,
-    selections: Vec<Box<dyn Selection>>,
-    fallback: Option<Box<dyn RecallChannel>>,
+    pub(super) candidates: usize,
+    pub(super) channels: Vec<StageChannel>,
+    pub(super) selections: Vec<Box<dyn Selection>>,
+    pub(super) fallback: Option<Box<dyn RecallChannel>>,
     /// What indexes of channels find, by the channel's name.
     indexes: Vec<(String, IndexReport)>,
 }
 
-struct StageChannel {
+pub(super) struct StageChannel {
     name: String,
-    channel: Box<dyn RecallChannel>,
+    pub(super) channel: Box<dyn RecallChannel>,
     share: ChannelWeight,
     budget: Option<Duration>,
 }
@@ -66,9 +60,6 @@ pub(crate) const FALLBACK: &str = "fallback";
 
 /// The name of the rules for diversity, where something is to be said of them.
 pub(crate) const SELECTION: &str = "selection";
-
-/// How many items, for each that is asked for, selections choose among.
-const SELECT_AMONG: usize = 4;
 
 impl RecallStage {
     /// A stage with no channels yet, each of which will be asked for so many candidates.
@@ -88,8 +79,8 @@ impl RecallStage {
         })
     }
 
-    /// How each channel of a [plan](crate::store::StagePlan) that searches vectors does so, and what
-    /// its index was found to find when it was built.
+    /// How each channel of a [plan](crate::store::StagePlan) that searches vectors does so, and
+    /// what its index was found to find when it was built.
     pub fn indexes(&self) -> impl Iterator<Item = (&str, IndexReport)> {
         self.indexes
             .iter()
@@ -104,7 +95,8 @@ impl RecallStage {
     /// The stage with another channel, which may weigh 0 where another one weighs more.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for a name that is taken, and for a weight that is below 0 or no number.
+    /// [`Error::InvalidValue`] for a name that is taken, and for a weight that is below 0 or no
+    /// number.
     pub fn channel(
         mut self,
         name: impl Into<String>,
@@ -169,7 +161,7 @@ impl RecallStage {
         self.channels.iter().map(|channel| channel.name.as_str())
     }
 
-    /// The name of a [found](Found::channel) channel.
+    /// The name of a [found](super::Found::channel) channel.
     pub fn name(&self, channel: usize) -> &str {
         (self.channels.get(channel)).map_or(FALLBACK, |channel| &channel.name)
     }
@@ -220,8 +212,8 @@ impl RecallStage {
     /// The same stage with another fusion.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for an invalid setting, and when all channels weigh 0 where the fusion
-    /// goes by weights.
+    /// [`Error::InvalidValue`] for an invalid setting, and when all channels weigh 0 where the
+    /// fusion goes by weights.
     pub fn with_fusion(mut self, fusion: Fusion) -> Result<Self> {
         fusion.validate()?;
         fusion.check_shares(self.shares())?;
@@ -234,31 +226,6 @@ impl RecallStage {
         self.channels[channel].budget
     }
 
-    /// How many candidates a channel is asked for.
-    pub(crate) fn depth(&self, k: usize) -> usize {
-        self.candidates.max(k)
-    }
-
-    /// One channel's candidates for some users.
-    pub(crate) fn ask(
-        &self,
-        channel: usize,
-        users: &[UserContext<'_>],
-        k: usize,
-        filter: Option<Filter<'_>>,
-    ) -> Result<Candidates> {
-        let channel = &self.channels[channel];
-        let candidates = channel.channel.recall(users, self.depth(k), filter)?;
-        if candidates.len() != users.len() {
-            return Err(Error::Shape {
-                what: "lists of a channel, which must be one for each user",
-                expected: users.len(),
-                found: candidates.len(),
-            });
-        }
-        Ok(candidates)
-    }
-
     #[cfg(feature = "engine")]
     /// Whether there are rules for diversity.
     pub(crate) fn selects(&self) -> bool {
@@ -269,170 +236,6 @@ impl RecallStage {
     /// Whether something fills lists up.
     pub(crate) fn has_fallback(&self) -> bool {
         self.fallback.is_some()
-    }
-
-    /// One user's items out of their channels' lists, one for each channel in order; one that says
-    /// nothing has an empty list. They are k, or more where [`select`](Self::select) is to choose.
-    ///
-    /// # Errors
-    /// As [`Fusion::fuse`].
-    pub(crate) fn fuse(&self, lists: &[Vec<Candidate>], k: usize) -> Result<Vec<FusedCandidate>> {
-        let shared: Vec<(&[Candidate], ChannelWeight)> = (lists.iter().zip(self.shares()))
-            .map(|(list, share)| (list.as_slice(), share))
-            .collect();
-        self.fusion.fuse(&shared, self.among(k))
-    }
-
-    fn among(&self, k: usize) -> usize {
-        if self.selections.is_empty() {
-            k
-        } else {
-            k.saturating_mul(SELECT_AMONG)
-        }
-    }
-
-    /// The k items that the rules for diversity choose.
-    pub(crate) fn select(&self, mut fused: Vec<FusedCandidate>, k: usize) -> Vec<FusedCandidate> {
-        let among = self.among(k);
-        for (place, selection) in self.selections.iter().enumerate() {
-            let last = place + 1 == self.selections.len();
-            fused = select(selection.as_ref(), fused, if last { k } else { among });
-        }
-        fused
-    }
-
-    /// What fills a user's list up to k items: the fallback's, where there is one, that are not in
-    /// the list and are in an index of the channels that are to be asked; below all others.
-    ///
-    /// # Errors
-    /// What the fallback says, and what the indexes' searches give.
-    pub(crate) fn fill(
-        &self,
-        fused: &[FusedCandidate],
-        user: UserContext<'_>,
-        k: usize,
-        filter: Option<Filter<'_>>,
-        asked: impl Fn(usize) -> bool,
-    ) -> Result<Vec<FusedCandidate>> {
-        let Some(fallback) = self.fallback.as_ref().filter(|_| fused.len() < k) else {
-            return Ok(Vec::new());
-        };
-        let there: foldhash::HashSet<ItemIndex> = fused.iter().map(|fused| fused.item).collect();
-        let new = |row: usize, item: ItemIndex| {
-            !there.contains(&item) && filter.is_none_or(|filter| filter.passes(row, item))
-        };
-        let (filter, missing) = (Filter::Predicate(&new), k - fused.len());
-        let holds = |items: &ItemSet| self.held(items, &asked);
-        let more = stand_in(&**fallback, &[user], missing, filter, holds)?;
-        if more.is_empty() {
-            return Ok(Vec::new());
-        }
-        let of_fallback = |(place, candidate): (usize, Candidate)| FusedCandidate {
-            item: candidate.item,
-            score: 0.0,
-            found: vec![Found {
-                channel: self.channels.len(),
-                rank: place + 1,
-                score: candidate.score,
-                reason: candidate.reason,
-            }],
-        };
-        Ok(more.of(0).enumerate().map(of_fallback).collect())
-    }
-
-    /// Those of some items that are in an index of one of some channels; `None` where none of these
-    /// searches any.
-    fn held(&self, items: &ItemSet, of: impl Fn(usize) -> bool) -> Result<Option<ItemSet>> {
-        let mut held: Option<ItemSet> = None;
-        for (_, channel) in self
-            .channels
-            .iter()
-            .enumerate()
-            .filter(|(place, _)| of(*place))
-        {
-            if let Some(of_channel) = channel.channel.holds(items)? {
-                held.get_or_insert_default().extend(of_channel.iter());
-            }
-        }
-        Ok(held)
-    }
-
-    /// For each user, in order, their k items with every channel that found them, best first. The
-    /// filter is asked with a user's place and an item.
-    ///
-    /// # Errors
-    /// A channel's error; a `RecallEngine` leaves one that fails out instead. [`Error::NothingLeft`]
-    /// for a stage of no channel and no fallback, and [`Error::InvalidValue`] when all channels weigh 0.
-    pub fn recall_fused(
-        &self,
-        users: &[UserContext<'_>],
-        k: usize,
-        filter: Option<Filter<'_>>,
-    ) -> Result<Vec<Vec<FusedCandidate>>> {
-        self.check()?;
-        let lists: Vec<Candidates> = (0..self.channels.len())
-            .map(|channel| self.ask(channel, users, k, filter))
-            .collect::<Result<_>>()?;
-        (0..users.len())
-            .into_par_iter()
-            .map(|row| {
-                let of_user: Vec<Vec<Candidate>> =
-                    lists.iter().map(|list| list.of(row).collect()).collect();
-                let passes = |_: usize, item| filter.is_none_or(|filter| filter.passes(row, item));
-                let mut fused = self.select(self.fuse(&of_user, k)?, k);
-                let filter = Some(Filter::Predicate(&passes));
-                fused.extend(self.fill(&fused, users[row], k, filter, |_| true)?);
-                Ok(fused)
-            })
-            .collect()
-    }
-}
-
-fn select(selection: &dyn Selection, fused: Vec<FusedCandidate>, k: usize) -> Vec<FusedCandidate> {
-    let candidates: Vec<Candidate> = (fused.iter())
-        .map(|fused| Candidate {
-            item: fused.item,
-            score: fused.score,
-            reason: (fused.found.first()).map_or(Reason::Taste, |found| found.reason),
-        })
-        .collect();
-    let mut fused: Vec<Option<FusedCandidate>> = fused.into_iter().map(Some).collect();
-    (selection.select(&candidates, k).into_iter())
-        .filter_map(|place| fused.get_mut(place)?.take())
-        .collect()
-}
-
-impl RecallChannel for RecallStage {
-    /// The fused list; an item's reason is that of the channel that ranks it best.
-    fn recall(
-        &self,
-        users: &[UserContext<'_>],
-        k: usize,
-        filter: Option<Filter<'_>>,
-    ) -> Result<Candidates> {
-        let mut candidates = Candidates::with_capacity(users.len(), k);
-        for fused in self.recall_fused(users, k, filter)? {
-            candidates.push(fused.into_iter().filter_map(|fused| {
-                let best = fused.found.iter().min_by_key(|found| found.rank)?;
-                Some(Candidate {
-                    item: fused.item,
-                    score: fused.score,
-                    reason: best.reason,
-                })
-            }));
-        }
-        Ok(candidates)
-    }
-
-    fn holds(&self, items: &ItemSet) -> Result<Option<ItemSet>> {
-        self.held(items, |_| true)
-    }
-
-    fn observe(&self, item: ItemIndex, interaction: &Interaction, segments: &[String]) {
-        let channels = self.channels.iter().map(|channel| &channel.channel);
-        channels
-            .chain(&self.fallback)
-            .for_each(|channel| channel.observe(item, interaction, segments));
     }
 }
 

@@ -24,13 +24,13 @@ const SPARE: usize = 64;
 
 /// Exact search on a backend's device, for a model that lies there.
 ///
-/// Few scores come to the host: it is given the best one of each group of items, chooses groups by these,
-/// and is given the scores in them. The k best items are in the k best groups. Where a filter refuses
-/// some, more groups are looked into, until k are found that nothing in the others can be better than.
-/// Of the scores of a million items, 1.4 % are moved for the 50 best.
+/// Few scores come to the host: it is given the best one of each group of items, chooses groups by
+/// these, and is given the scores in them. The k best items are in the k best groups. Where a
+/// filter refuses some, more groups are looked into, until k are found that nothing in the others
+/// can be better than. Of the scores of a million items, 1.4 % are moved for the 50 best.
 ///
-/// It is as exact as the device's products are. In this process's own memory a [`FlatIndex`] finds the same,
-/// and faster; [`exact_index`] chooses.
+/// It is as exact as the device's products are. In this process's own memory a [`FlatIndex`] finds
+/// the same, and faster; [`exact_index`] chooses.
 ///
 /// ```
 /// use ndarray::array;
@@ -103,7 +103,7 @@ impl<B: Backend> DeviceIndex<B> {
         &self,
         queries: ArrayView2<'_, f32>,
         first: usize,
-        wanted: &Wanted<'_, B>,
+        wanted: &SearchFor<'_, B>,
     ) -> Result<Vec<Vec<Hit>>> {
         let device = &self.vectors.device();
         let (count, groups, width) = (queries.nrows(), self.groups(), self.width);
@@ -118,10 +118,10 @@ impl<B: Backend> DeviceIndex<B> {
             Ok((scores, best))
         })?;
         let searches = best.par_chunks_exact(groups).enumerate();
-        let mut searches: Vec<Search> = searches
-            .map(|(query, best)| Search::new(query, best, width))
+        let mut searches: Vec<QuerySearch> = searches
+            .map(|(query, best)| QuerySearch::new(query, best, width))
             .collect();
-        let mut open: Vec<&mut Search> = searches.iter_mut().collect();
+        let mut open: Vec<&mut QuerySearch> = searches.iter_mut().collect();
         let mut taken = 0;
         let mut take = wanted.k.saturating_add(wanted.spare);
         while !open.is_empty() {
@@ -177,7 +177,7 @@ impl<B: Backend> VectorIndex for DeviceIndex<B> {
         filter: Option<Filter<'_>>,
     ) -> Result<Hits> {
         check_queries(self, queries, k)?;
-        let mut wanted = Wanted {
+        let mut wanted = SearchFor {
             k,
             passing: self.items,
             filter,
@@ -213,8 +213,8 @@ impl<B: Backend> VectorIndex for DeviceIndex<B> {
     }
 }
 
-/// Exact search through a model's items where the model lies: a [`FlatIndex`] in this process's memory, or a
-/// [`DeviceIndex`].
+/// Exact search through a model's items where the model lies: a [`FlatIndex`] in this process's
+/// memory, or a [`DeviceIndex`].
 ///
 /// # Errors
 /// As [`FlatIndex::new`] and [`DeviceIndex::new`].
@@ -230,7 +230,7 @@ pub fn exact_index<B: Backend, M: SequenceRecaller<B>>(
 }
 
 /// What a search is for.
-struct Wanted<'a, B: Backend> {
+struct SearchFor<'a, B: Backend> {
     k: usize,
     /// How many items pass the filter at most.
     passing: usize,
@@ -242,7 +242,7 @@ struct Wanted<'a, B: Backend> {
 }
 
 /// The search of one query.
-struct Search {
+struct QuerySearch {
     query: usize,
     /// Each group's first item with the best score in the group: those that were looked into, in no
     /// order, then the next best one, and the others.
@@ -251,7 +251,7 @@ struct Search {
     found: Vec<Hit>,
 }
 
-impl Search {
+impl QuerySearch {
     /// The search of a query by the best score of each group of so many items.
     fn new(query: usize, best: &[f32], width: usize) -> Self {
         let groups = best.iter().enumerate().map(|(group, &score)| Hit {
@@ -300,7 +300,7 @@ impl Search {
     }
 
     /// Whether nothing is better than what was found in so many groups.
-    fn is_done<B: Backend>(&self, taken: usize, wanted: &Wanted<'_, B>) -> bool {
+    fn is_done<B: Backend>(&self, taken: usize, wanted: &SearchFor<'_, B>) -> bool {
         let Some(next) = self.groups.get(taken) else {
             return true;
         };

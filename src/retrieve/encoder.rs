@@ -3,17 +3,18 @@
 use ndarray::Array2;
 
 use crate::backend::Backend;
-use crate::data::{History, SequenceBatch, check_known};
-use crate::model::SequenceRecaller;
-use crate::{Error, Result};
+use crate::data::{Catalog, SequenceBatch, User, check_known};
+use crate::model::{Description, RecallerConfig, SequenceRecaller};
+use crate::{Error, Result, checks::same_length};
 
 use super::vectors::user_vectors;
 
-/// What gives users vectors in one space: a [model](ModelEncoder), or vectors that come from elsewhere.
+/// What gives users vectors in one space: a [model](ModelEncoder), or vectors that come from
+/// elsewhere.
 ///
 /// ```
 /// use ndarray::{Array2, Axis};
-/// use seqrec::data::{History, ItemIndex};
+/// use seqrec::data::{ItemIndex, User};
 /// use seqrec::retrieve::UserEncoder;
 ///
 /// /// The mean of the vectors of what a user took; row 0 is padding.
@@ -24,42 +25,62 @@ use super::vectors::user_vectors;
 ///         self.0.ncols()
 ///     }
 ///
-///     fn encode(&self, histories: &[History]) -> seqrec::Result<Array2<f32>> {
-///         let mut users = Array2::zeros((histories.len(), self.dim()));
-///         for (mut user, history) in users.rows_mut().into_iter().zip(histories) {
-///             let rows: Vec<usize> = history.items().iter().map(|item| item.to_usize()).collect();
-///             user.assign(&self.0.select(Axis(0), &rows).mean_axis(Axis(0)).expect("no history is empty"));
+///     fn encode(&self, users: &[User]) -> seqrec::Result<Array2<f32>> {
+///         let mut vectors = Array2::zeros((users.len(), self.dim()));
+///         for (mut vector, user) in vectors.rows_mut().into_iter().zip(users) {
+///             let rows: Vec<usize> = user.items().iter().map(|item| item.to_usize()).collect();
+///             vector.assign(&self.0.select(Axis(0), &rows).mean_axis(Axis(0)).expect("nobody is without items"));
 ///         }
-///         Ok(users)
+///         Ok(vectors)
 ///     }
 /// }
 ///
 /// let mean = Mean(ndarray::array![[0.0], [1.0], [3.0]]);
 /// let items = [1, 2].map(ItemIndex::new);
-/// assert_eq!(mean.encode(&[History::from(&items[..])])?, ndarray::array![[2.0]]);
+/// assert_eq!(mean.encode(&[User::from(&items[..])])?, ndarray::array![[2.0]]);
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 pub trait UserEncoder: Send + Sync {
     /// The size of a vector.
     fn dim(&self) -> usize;
 
-    /// The vectors of each history, `[histories * interests, dim]`, a history's interests one
-    /// after another; none of the histories is empty, and there is one at least.
+    /// The vectors of each user, `[users * interests, dim]`, a user's interests one after another;
+    /// each user has an item at least, and there is one user at least.
     ///
     /// # Errors
     /// What the model says.
-    fn encode(&self, histories: &[History<'_>]) -> Result<Array2<f32>>;
+    fn encode(&self, users: &[User<'_>]) -> Result<Array2<f32>>;
+
+    /// Refuses a catalog other than the one that the encoder was made for, as far as it can tell.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for another number of items, and [`Error::InvalidValue`] for a catalog that
+    /// does not name the [features of users](Catalog::user_features) which the encoder looks at.
+    fn check_catalog(&self, _catalog: &Catalog) -> Result<()> {
+        Ok(())
+    }
 }
 
-impl<E: UserEncoder + ?Sized> UserEncoder for std::sync::Arc<E> {
-    fn dim(&self) -> usize {
-        (**self).dim()
-    }
+/// A pointer to an encoder is an encoder.
+macro_rules! forward {
+    ($($pointer:ty),*) => {$(
+        impl<E: UserEncoder + ?Sized> UserEncoder for $pointer {
+            fn dim(&self) -> usize {
+                (**self).dim()
+            }
 
-    fn encode(&self, histories: &[History<'_>]) -> Result<Array2<f32>> {
-        (**self).encode(histories)
-    }
+            fn encode(&self, users: &[User<'_>]) -> Result<Array2<f32>> {
+                (**self).encode(users)
+            }
+
+            fn check_catalog(&self, catalog: &Catalog) -> Result<()> {
+                (**self).check_catalog(catalog)
+            }
+        }
+    )*};
 }
+
+forward!(&E, Box<E>, std::sync::Arc<E>);
 
 /// A model as a [`UserEncoder`].
 #[derive(Debug)]
@@ -71,13 +92,14 @@ pub struct ModelEncoder<B: Backend, M> {
 }
 
 impl<B: Backend, M: SequenceRecaller<B>> ModelEncoder<B, M> {
-    /// An encoder of a model on `device`.
-    pub fn new(model: M, device: B::Device) -> Self {
-        let [rows, dim] = model.item_embeddings().dims();
+    /// An encoder of a model, on the device where the model is.
+    pub fn new(model: M) -> Self {
+        let items = model.items();
+        let (device, items, dim) = (items.device(), items.items(), items.dim());
         Self {
-            model,
             device,
-            items: rows.saturating_sub(1),
+            model,
+            items,
             dim,
         }
     }
@@ -88,33 +110,44 @@ impl<B: Backend, M: SequenceRecaller<B>> UserEncoder for ModelEncoder<B, M> {
         self.dim
     }
 
-    fn encode(&self, histories: &[History<'_>]) -> Result<Array2<f32>> {
-        check_known(histories.iter().copied(), self.items)?;
-        encode_by_model(&self.model, &self.device, histories)
+    fn encode(&self, users: &[User<'_>]) -> Result<Array2<f32>> {
+        check_known(users.iter().copied(), self.items)?;
+        let Description {
+            max_len,
+            times,
+            user_features,
+            ..
+        } = self.model.config().describe();
+        let lacks_times = |user: &User<'_>| user.times().is_empty();
+        if times && let Some(row) = users.iter().position(lacks_times) {
+            return Err(Error::TimesMissing { row });
+        }
+        let lacks_features = |user: &User<'_>| user.features().is_empty();
+        if user_features > 0
+            && let Some(row) = users.iter().position(lacks_features)
+        {
+            return Err(Error::FeaturesMissing {
+                row,
+                expected: user_features,
+            });
+        }
+        let batch = SequenceBatch::<B>::new(users.iter().copied(), max_len, &self.device)?;
+        batch.check_features(user_features)?;
+        Ok(user_vectors(&self.model, &batch))
     }
-}
 
-/// The vectors that a model gives histories.
-pub(crate) fn encode_by_model<B: Backend, M: SequenceRecaller<B>>(
-    model: &M,
-    device: &B::Device,
-    histories: &[History<'_>],
-) -> Result<Array2<f32>> {
-    if model.needs_times()
-        && let Some(row) = histories
-            .iter()
-            .position(|history| history.times().is_empty())
-    {
-        return Err(Error::TimesMissing { row });
+    fn check_catalog(&self, catalog: &Catalog) -> Result<()> {
+        same_length("items of the model", catalog.len(), self.items)?;
+        let features = self.model.config().describe().user_features;
+        let named = catalog.user_features().len();
+        if features == 0 || named == features {
+            return Ok(());
+        }
+        let reason = format!(
+            "the catalog must name the {features} that the model looks at; where it lacks names, as \
+             that of an older run does, train and save the run again, on data with \
+             `Dataset::with_user_features`"
+        );
+        Err(Error::invalid("catalog.user_features", named, reason))
     }
-    let expected = model.user_features();
-    let lacks = |history: &History<'_>| history.features().is_empty();
-    if expected > 0
-        && let Some(row) = histories.iter().position(lacks)
-    {
-        return Err(Error::FeaturesMissing { row, expected });
-    }
-    let batch = SequenceBatch::<B>::new(histories.iter().copied(), model.max_len(), device)?;
-    batch.check_features(expected)?;
-    Ok(user_vectors(model, &batch))
 }

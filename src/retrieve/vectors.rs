@@ -5,23 +5,15 @@ use ndarray::Array2;
 
 use crate::backend::Backend;
 use crate::data::{Catalog, SequenceBatch};
-use crate::model::SequenceRecaller;
-use crate::{Error, Result};
+use crate::model::{RecallerConfig, SequenceRecaller};
+use crate::{Result, checks::same_length};
 
 /// Refuses a model that is of another number of items than a catalog.
 pub(crate) fn check_items<B: Backend, M: SequenceRecaller<B>>(
     model: &M,
     catalog: &Catalog,
 ) -> Result<()> {
-    let [rows, _] = model.item_embeddings().dims();
-    if rows == catalog.len() + 1 {
-        return Ok(());
-    }
-    Err(Error::Shape {
-        what: "items of the model",
-        expected: catalog.len(),
-        found: rows.saturating_sub(1),
-    })
+    same_length("items of the model", catalog.len(), model.items().items())
 }
 
 /// A tensor's values, row by row.
@@ -40,7 +32,7 @@ fn to_array<B: Backend>(rows: Tensor<B, 2>) -> Array2<f32> {
 /// cosine: what an [index](crate::index) is built from. Row 0 is padding.
 pub fn item_vectors<B: Backend, M: SequenceRecaller<B>>(model: &M) -> Array2<f32> {
     let mut vectors = to_array(model.item_embeddings());
-    model.similarity().prepare(vectors.view_mut());
+    (model.config().describe().similarity).prepare(vectors.view_mut());
     vectors
 }
 
@@ -54,6 +46,6 @@ pub fn user_vectors<B: Backend, M: SequenceRecaller<B>>(
     let vectors = model.encode(histories);
     let [batch, interests, dim] = vectors.dims();
     let mut vectors = to_array(vectors.reshape([batch * interests, dim]));
-    model.similarity().prepare(vectors.view_mut());
+    (model.config().describe().similarity).prepare(vectors.view_mut());
     vectors
 }

@@ -1,6 +1,7 @@
 //! What is kept on disk: trained models, and stages with the data they serve from.
 
 mod arrays;
+mod channel_kind;
 mod plan;
 mod registry;
 mod run;
@@ -10,7 +11,8 @@ mod stage_data;
 mod torch;
 mod vector_table;
 
-pub use plan::{ChannelKind, PlannedChannel, PlannedSelection, StagePlan};
+pub use channel_kind::ChannelKind;
+pub use plan::{PlannedChannel, PlannedSelection, StagePlan};
 pub use registry::ModelRegistry;
 pub use run::Run;
 pub use served::ServedStage;

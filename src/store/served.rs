@@ -1,43 +1,35 @@
 //! A stage with the data it serves from, and its folder.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use std::path::Path;
+use std::sync::Arc;
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
-use crate::data::{
-    Catalog, ExternalId, Features, IdTable, ItemIndex, TimeUnit, TrainingSequences, check_times,
-};
+use crate::data::{Catalog, Features, IdTable, SequenceStore, TimeUnit, TrainingData};
 use crate::files::{read_file, write_file};
 use crate::index::{AnyIndex, IndexReport};
 use crate::model::{RecallerConfig, SequenceRecaller};
 use crate::{Error, Result};
 
 use super::arrays::{ArrayReader, ArrayWriter};
-use super::plan::{PlannedChannel, Prepared, StagePlan};
+use super::channel_kind::Prepared;
+use super::plan::{PlannedChannel, StagePlan};
 use super::registry::ModelRegistry;
 use super::run::{self, ModelFiles, Run, WrittenCatalog};
 use super::run_folder::{self, index_name, parse, read_checked, read_manifest};
-use super::stage_data::{StageData, StageModel};
+use super::stage_data::{StageData, StageModel, WriteModel};
 use crate::error::damaged;
-use crate::recall::{RecallStage, check_offsets};
+use crate::recall::RecallStage;
 
-/// The version of a stage's files that this build writes. It reads the one before as well, which has
-/// no features of users.
-const STAGE_FORMAT_VERSION: u32 = 7;
+/// The version of a stage's files that this build writes and reads.
+const STAGE_FORMAT_VERSION: u32 = 8;
 
 const MANIFEST: &str = "stage.json";
-const USERS: &str = "users.json";
+const SEQUENCES: &str = "sequences.store";
+const SEGMENTS: &str = "segments.json";
 const ARRAYS: &str = "stage.safetensors";
 
 /// A stage together with the catalog and the users that it serves: what a
@@ -51,7 +43,7 @@ pub struct ServedStage {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Manifest {
+struct StageManifest {
     format_version: u32,
     /// CRC-32 of the manifest of the model that it was made with, which has those of its files.
     model: u32,
@@ -59,47 +51,39 @@ struct Manifest {
     further: Vec<(String, u32)>,
     /// The fingerprint of the catalog that numbers its items.
     catalog: u64,
-    /// What the times of the sequences, and of events, are in.
+    /// The unit of the times of the sequences, and of events.
     time_unit: TimeUnit,
     plan: StagePlan,
     /// The names of the items' tags; none where there are no tags.
     tags: Vec<String>,
     /// Whether the users have features, of the names that the catalog has.
-    #[serde(default)]
     user_features: bool,
-    /// CRC-32 of each file.
-    users: u32,
+    /// CRC-32 of the header of the sequences' file, which has those of its arrays.
+    sequences: u32,
+    /// CRC-32 of each other file.
+    segments: u32,
     arrays: u32,
     /// What the index of each channel finds; `None` for a channel without one.
     indexes: Vec<Option<IndexReport>>,
 }
 
-/// What the file of a channel's index goes by in place of a catalog's fingerprint: the catalog, the
-/// model and the channel's place.
-fn index_fingerprint(catalog: u64, model: u32, channel: usize) -> u64 {
-    catalog ^ (u64::from(model) << 32) ^ channel as u64
-}
-
-/// CRC-32 of the manifest of the model that a channel looks at.
-fn model_of(channel: &PlannedChannel, own: u32, further: &[(String, u32)]) -> u32 {
-    let named = further
-        .iter()
-        .find(|(name, _)| Some(name) == channel.model.as_ref());
-    named.map_or(own, |&(_, checksum)| checksum)
-}
-
-#[derive(Serialize, Deserialize)]
-struct Users {
-    ids: Vec<ExternalId>,
-    segments: Vec<Vec<String>>,
+impl StageManifest {
+    /// The fingerprint in the file of a channel's index: of the catalog, the model that the channel
+    /// looks at, and the channel's place.
+    fn index_fingerprint(&self, place: usize, channel: &PlannedChannel) -> u64 {
+        let named = |(name, _): &&(String, u32)| Some(name) == channel.model.as_ref();
+        let model = (self.further.iter().find(named)).map_or(self.model, |&(_, model)| model);
+        self.catalog ^ (u64::from(model) << 32) ^ place as u64
+    }
 }
 
 impl StagePlan {
     /// Writes a run folder with a stage beside its model: the plan, the users with their
     /// sequences, and what takes long to make of channels. It becomes the folder's next version, as
-    /// with [`Run::save`]: a crash leaves the one before, whole.
+    /// with [`Run::save`]: a crash leaves the one before, whole. Sequences are written as a
+    /// [`SequenceStore`], a block at a time, so that they need not fit in memory.
     ///
-    /// The data are made ready with the run's model, on `device`.
+    /// The data are made ready with the run's model.
     ///
     /// # Errors
     /// As [`build`](StagePlan::build) and [`Run::save`], [`Error::NothingLeft`] for a
@@ -110,119 +94,142 @@ impl StagePlan {
         &self,
         path: impl AsRef<Path>,
         run: &Run<B, C>,
-        data: StageData,
-        device: &B::Device,
+        data: impl Into<StageData>,
     ) -> Result<()> {
-        let path = path.as_ref();
-        let fingerprint = data.catalog.fingerprint();
-        if fingerprint != run.catalog.fingerprint() {
-            return Err(Error::OtherCatalog {
-                path: path.to_owned(),
-                expected: run.catalog.fingerprint(),
-                found: fingerprint,
-            });
-        }
-        let features = data.catalog.user_features();
-        if run.model.user_features() > 0 && features != run.catalog.user_features() {
-            let reason = format!(
-                "those of the stage's data are {features:?}; take the catalog of the same split"
-            );
-            let found = format!("{:?}", run.catalog.user_features());
-            return Err(Error::invalid("user features of the run", found, reason));
-        }
-        // Its names are those of the features that the folder keeps.
-        let catalog = run.catalog.clone().with_user_features(features.to_vec());
-        let time_unit = data.time_unit;
-        let data = data.with_model(StageModel::new(run.model.clone(), device.clone()))?;
-        let prepared = self.prepare(&data)?;
-        let mut arrays = ArrayWriter::default();
-        let sequences = || (0..data.sequences.len()).map(|place| data.sequences.history(place));
-        let mut offsets = vec![0u64];
-        let (mut items, mut times) = (Vec::new(), Vec::new());
-        let mut features = Vec::new();
-        for history in sequences() {
-            items.extend_from_slice(history.items());
-            times.extend_from_slice(history.times());
-            features.extend_from_slice(history.features());
-            offsets.push(items.len() as u64);
-        }
-        let user_features = !features.is_empty();
-        if user_features {
-            arrays.add("user_features", features.into_iter());
-        }
-        arrays.add("sequences.offsets", offsets.into_iter());
-        arrays.add("sequences.items", items.into_iter().map(ItemIndex::get));
-        arrays.add("sequences.times", times.into_iter());
-        if let Some(tags) = &data.tags {
-            arrays.add_matrix("tags", tags.values());
-        }
-        for (channel, prepared) in self.channels.iter().zip(&prepared) {
-            prepared.write(&format!("channel.{}", channel.name), &mut arrays);
-        }
-        let arrays = arrays.finish(&path.join(ARRAYS))?;
-        let indexes: Vec<_> = prepared.iter().map(Prepared::index).collect();
-        // What can't be built again is not worth keeping: names that are taken, for one.
-        self.assemble(prepared, &data)?;
-        let users = Users {
-            ids: data.users,
-            segments: data.segments,
-        };
-        let unwritable = |error: serde_json::Error| damaged(path, error.to_string());
-        let users = serde_json::to_vec(&users).map_err(unwritable)?;
-        let further = data.further;
-        let writes = further.iter().map(|(name, model)| {
-            let reason = || format!("the settings of {name:?} are not known: `StageModel::of_run`");
-            let lacks = || Error::NothingLeft { reason: reason() };
-            Ok((name, model.write.clone().ok_or_else(lacks)?))
-        });
-        let writes = writes.collect::<Result<Vec<_>>>()?;
-        let manifest = |model, further: &[(String, u32)]| Manifest {
-            format_version: STAGE_FORMAT_VERSION,
-            model,
-            further: further.to_vec(),
-            catalog: fingerprint,
-            time_unit,
-            plan: self.clone(),
-            tags: data
-                .tags
-                .as_ref()
-                .map_or_else(Vec::new, |tags| tags.names().to_vec()),
-            user_features,
-            users: crc32fast::hash(&users),
-            arrays: crc32fast::hash(&arrays),
-            indexes: (indexes.iter())
-                .map(|index| index.as_ref().map(|&(_, report)| report))
-                .collect(),
-        };
+        let (path, data) = (path.as_ref(), data.into());
+        let catalog = served_catalog(path, run, data.training().catalog())?;
+        let data = data.with_model(StageModel::new(run.model.clone()))?;
+        let stage = StageWriter::new(path, self, &data)?;
         run_folder::save(path, |folder| {
             let catalog = WrittenCatalog::write(&catalog, folder)?;
             let model = run.write_model(folder, &ModelFiles::own(), &catalog)?;
-            let mut further = Vec::with_capacity(writes.len());
-            for (place, (name, write)) in writes.iter().enumerate() {
-                let written = write(folder, &ModelFiles::further(place), &catalog)?;
-                further.push(((*name).clone(), written));
-            }
-            for (place, (index, channel)) in indexes.iter().zip(&self.channels).enumerate() {
-                if let Some((index, _)) = index {
-                    let model = model_of(channel, model, &further);
-                    let fingerprint = index_fingerprint(fingerprint, model, place);
-                    index.save(folder.join(index_name(place)), fingerprint)?;
-                }
-            }
-            let manifest = manifest(model, &further);
-            let manifest = serde_json::to_vec_pretty(&manifest).map_err(unwritable)?;
-            write_file(&folder.join(USERS), &users)?;
-            write_file(&folder.join(ARRAYS), &arrays)?;
-            write_file(&folder.join(MANIFEST), &manifest)
+            stage.write(folder, model, &catalog)
         })
     }
 }
 
+/// The catalog of a folder: the run's, with the names of those features of users that the data have.
+fn served_catalog<B: Backend, C: RecallerConfig>(
+    path: &Path,
+    run: &Run<B, C>,
+    of_data: &Catalog,
+) -> Result<Catalog> {
+    if of_data.fingerprint() != run.catalog.fingerprint() {
+        return Err(Error::OtherCatalog {
+            path: path.to_owned(),
+            expected: run.catalog.fingerprint(),
+            found: of_data.fingerprint(),
+        });
+    }
+    let features = of_data.user_features();
+    if run.model.config().describe().user_features > 0 && features != run.catalog.user_features() {
+        let reason = format!(
+            "those of the stage's data are {features:?}; take the catalog of the same split"
+        );
+        let found = format!("{:?}", run.catalog.user_features());
+        return Err(Error::invalid("user features of the run", found, reason));
+    }
+    Ok((run.catalog.clone()).with_user_features(features.to_vec()))
+}
+
+/// A stage that is ready to be written beside its model.
+struct StageWriter<'a> {
+    plan: &'a StagePlan,
+    data: &'a StageData,
+    segments: Vec<u8>,
+    arrays: Vec<u8>,
+    user_features: bool,
+    indexes: Vec<Option<(Arc<AnyIndex>, IndexReport)>>,
+    further: Vec<(&'a str, WriteModel)>,
+}
+
+impl<'a> StageWriter<'a> {
+    /// Prepares a stage for a folder at `path`.
+    fn new(path: &Path, plan: &'a StagePlan, data: &'a StageData) -> Result<Self> {
+        let prepared = plan.prepare(data)?;
+        let (mut arrays, training) = (ArrayWriter::default(), data.training());
+        let sequences = training.sequences();
+        let users = 0..sequences.len();
+        let features: Vec<f32> = (users.clone())
+            .flat_map(|user| sequences.history(user).features().iter().copied())
+            .collect();
+        let user_features = !features.is_empty();
+        if user_features {
+            arrays.add("user_features", features.into_iter());
+        }
+        if let Ok(tags) = training.tags() {
+            arrays.add_matrix("tags", tags.values());
+        }
+        for (channel, prepared) in plan.channels.iter().zip(&prepared) {
+            prepared.write(&format!("channel.{}", channel.name), &mut arrays);
+        }
+        let indexes = prepared.iter().map(Prepared::index).collect();
+        // What can't be built again is not worth keeping: names that are taken, for one.
+        plan.assemble(prepared, data)?;
+        let users = users.filter(|_| training.has_segments());
+        let segments: Vec<&[String]> = users.map(|user| training.segments(user)).collect();
+        let further = data.further.iter().map(|(name, model)| {
+            let reason =
+                || format!("the settings of {name:?} are not known: `StageModel::from_run`");
+            let lacks = || Error::NothingLeft { reason: reason() };
+            Ok((name.as_str(), model.write.clone().ok_or_else(lacks)?))
+        });
+        Ok(Self {
+            plan,
+            data,
+            segments: json(path, &segments)?,
+            arrays: arrays.finish(&path.join(ARRAYS))?,
+            user_features,
+            indexes,
+            further: further.collect::<Result<_>>()?,
+        })
+    }
+
+    /// Writes the stage into a folder whose own model has a manifest of this checksum.
+    fn write(&self, folder: &Path, model: u32, catalog: &WrittenCatalog) -> Result<()> {
+        let training = self.data.training();
+        let mut further = Vec::with_capacity(self.further.len());
+        for (place, (name, write)) in self.further.iter().enumerate() {
+            let written = write(folder, &ModelFiles::further(place), catalog)?;
+            further.push(((*name).to_owned(), written));
+        }
+        let reports = self.indexes.iter();
+        let manifest = StageManifest {
+            format_version: STAGE_FORMAT_VERSION,
+            model,
+            further,
+            catalog: training.catalog().fingerprint(),
+            time_unit: self.data.time_unit(),
+            plan: self.plan.clone(),
+            tags: (training.tags()).map_or_else(|_| Vec::new(), |tags| tags.names().to_vec()),
+            user_features: self.user_features,
+            sequences: SequenceStore::write(&folder.join(SEQUENCES), training)?,
+            segments: crc32fast::hash(&self.segments),
+            arrays: crc32fast::hash(&self.arrays),
+            indexes: (reports.map(|index| index.as_ref().map(|&(_, report)| report))).collect(),
+        };
+        for (place, (index, channel)) in self.indexes.iter().zip(&self.plan.channels).enumerate() {
+            if let Some((index, _)) = index {
+                let fingerprint = manifest.index_fingerprint(place, channel);
+                index.save(folder.join(index_name(place)), fingerprint)?;
+            }
+        }
+        write_file(&folder.join(SEGMENTS), &self.segments)?;
+        write_file(&folder.join(ARRAYS), &self.arrays)?;
+        write_file(&folder.join(MANIFEST), &json(folder, &manifest)?)
+    }
+}
+
+fn json(path: &Path, value: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec_pretty(value).map_err(|error| damaged(path, error.to_string()))
+}
+
 impl ServedStage {
     /// A stage of your own, with the data it was made of.
-    pub fn new(stage: RecallStage, data: StageData) -> Self {
+    pub fn new(stage: RecallStage, data: impl Into<StageData>) -> Self {
+        let data = data.into();
         Self {
-            users: data.users.iter().cloned().collect(),
+            users: data.training.user_ids().cloned().collect(),
             stage,
             data,
         }
@@ -264,71 +271,27 @@ impl ServedStage {
             let reason = "it is a run without a stage; write it with `StagePlan::save`";
             return Err(damaged(path, reason));
         }
-        let manifest: Manifest = read_manifest(&manifest_path, STAGE_FORMAT_VERSION)?;
+        let versions = STAGE_FORMAT_VERSION..=STAGE_FORMAT_VERSION;
+        let manifest: StageManifest = read_manifest(&manifest_path, versions)?;
         let of_model = crc32fast::hash(&read_file(&path.join(run::MANIFEST))?);
         if manifest.model != of_model || manifest.catalog != catalog.fingerprint() {
             let reason = "it was made with another model or catalog than the folder's";
             return Err(damaged(&manifest_path, reason));
         }
-        let read = |name: &str, checksum| read_checked(path, name, checksum, MANIFEST);
-        let users_file = read(USERS, manifest.users)?;
-        let users: Users = parse(&users_file, &path.join(USERS))?;
-        let arrays_file = read(ARRAYS, manifest.arrays)?;
-        let arrays = ArrayReader::new(path.join(ARRAYS), &arrays_file)?;
-        let read_sequences = || {
-            let sequences = sequences(&arrays, &catalog, users.ids.len())?;
-            Ok(if manifest.user_features {
-                sequences.with_user_features(features(&arrays, &catalog, users.ids.len())?)
-            } else {
-                sequences
-            })
-        };
-        let mut data = StageData {
-            sequences: read_sequences()
-                .map_err(|reason: Error| damaged(&path.join(ARRAYS), reason.to_string()))?,
-            catalog,
-            users: users.ids,
-            segments: Vec::new(),
-            tags: None,
-            model: None,
-            further: Vec::new(),
-            time_unit: manifest.time_unit,
-        }
-        .with_model(model)?;
+        let arrays = read_checked(path, ARRAYS, manifest.arrays, MANIFEST)?;
+        let arrays = ArrayReader::new(path.join(ARRAYS), &arrays)?;
+        let training = read_training_data(path, &manifest, &arrays, catalog)?;
+        let mut data = StageData::from(training).with_model(model)?;
         for (place, (name, checksum)) in manifest.further.iter().enumerate() {
             let files = ModelFiles::further(place);
-            read(&files.manifest, *checksum)?;
-            let (model, _) = models.load(path, &files, Some(&data.catalog), device)?;
+            read_checked(path, &files.manifest, *checksum, MANIFEST)?;
+            let catalog = data.training().catalog();
+            let (model, _) = models.load(path, &files, Some(catalog), device)?;
             data = data.with_further_model(name, model)?;
         }
-        if !users.segments.is_empty() {
-            data = data.with_segments(users.segments)?;
-        }
-        if !manifest.tags.is_empty() {
-            let tags = Features::new(manifest.tags, arrays.matrix("tags")?)?;
-            data = data.with_tags(tags)?;
-        }
-        let items = data.catalog.len();
-        let prepared = (manifest.plan.channels.iter().enumerate())
-            .map(|(place, channel)| {
-                let name = format!("channel.{}", channel.name);
-                let open = || {
-                    let of_model = model_of(channel, of_model, &manifest.further);
-                    let fingerprint = index_fingerprint(manifest.catalog, of_model, place);
-                    let index = AnyIndex::open(path.join(index_name(place)), fingerprint)?;
-                    let report = manifest.indexes.get(place).copied().flatten();
-                    let lacks = || damaged(&manifest_path, "it says nothing of an index");
-                    Ok((index, report.ok_or_else(lacks)?))
-                };
-                Prepared::read(&channel.kind, &name, &arrays, items, open)
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let prepared = read_prepared(path, &manifest, &arrays, data.training().catalog().len())?;
         let stage = manifest.plan.assemble(prepared, &data)?;
-        let served = Self::new(stage, data);
-        if served.users.len() != served.data.users.len() {
-            return Err(damaged(&path.join(USERS), "a user's id is in it twice"));
-        }
-        Ok(served)
+        Ok(Self::new(stage, data))
     }
 
     /// The stage.
@@ -341,14 +304,53 @@ impl ServedStage {
         &self.users
     }
 
-    /// What it was made of.
-    pub fn data(&self) -> &StageData {
-        &self.data
+    /// The sequences and the catalog that it was made of.
+    pub fn data(&self) -> &TrainingData {
+        self.data.training()
     }
 }
 
+/// Reads the sequences with all that is known of their users and items.
+fn read_training_data(
+    path: &Path,
+    manifest: &StageManifest,
+    arrays: &ArrayReader<'_>,
+    catalog: Catalog,
+) -> Result<TrainingData> {
+    let file = path.join(SEQUENCES);
+    if SequenceStore::checksum(&file)? != manifest.sequences {
+        return Err(damaged(&file, "its checksum is not the one in stage.json"));
+    }
+    let mut dataset = SequenceStore::open(&file)?.into_dataset();
+    if dataset.catalog().fingerprint() != manifest.catalog {
+        return Err(damaged(&file, "its items are not the catalog's"));
+    }
+    // Ids that are there twice are one in the table of all.
+    let users = dataset.users();
+    if users > 0 && dataset.user_id(users - 1).is_none() {
+        return Err(damaged(&file, "a user's id is in it twice"));
+    }
+    if manifest.user_features {
+        let features = user_features(arrays, &catalog, users)
+            .map_err(|reason| damaged(&path.join(ARRAYS), reason.to_string()))?;
+        dataset = dataset.with_user_features(features)?;
+    }
+    let mut data =
+        (dataset.training_data().with_catalog(catalog)?).with_time_unit(manifest.time_unit);
+    let segments = read_checked(path, SEGMENTS, manifest.segments, MANIFEST)?;
+    let segments: Vec<Vec<String>> = parse(&segments, &path.join(SEGMENTS))?;
+    if !segments.is_empty() {
+        data = data.with_segments(segments)?;
+    }
+    if !manifest.tags.is_empty() {
+        let tags = Features::new(manifest.tags.clone(), arrays.matrix("tags")?)?;
+        data = data.with_tags(tags)?;
+    }
+    Ok(data)
+}
+
 /// The features of users, a row for each.
-fn features(arrays: &ArrayReader<'_>, catalog: &Catalog, users: usize) -> Result<Features> {
+fn user_features(arrays: &ArrayReader<'_>, catalog: &Catalog, users: usize) -> Result<Features> {
     let names = catalog.user_features().to_vec();
     let values: Vec<f32> = arrays.get("user_features")?;
     let found = values.len();
@@ -361,37 +363,24 @@ fn features(arrays: &ArrayReader<'_>, catalog: &Catalog, users: usize) -> Result
     Features::new(names, values)
 }
 
-fn sequences(
+/// Reads the parts of channels that take long to make.
+fn read_prepared(
+    path: &Path,
+    manifest: &StageManifest,
     arrays: &ArrayReader<'_>,
-    catalog: &Catalog,
-    users: usize,
-) -> Result<TrainingSequences> {
-    let offsets = arrays.offsets("sequences.offsets")?;
-    let items: Vec<u32> = arrays.get("sequences.items")?;
-    let times: Vec<f64> = arrays.get("sequences.times")?;
-    check_offsets("sequences.offsets", &offsets, items.len())?;
-    if offsets.len() != users + 1 {
-        let reason = format!("must be one more than users, {users}");
-        return Err(Error::invalid("sequences.offsets", offsets.len(), reason));
-    }
-    if times.len() != items.len() {
-        let reason = format!("must be as many as items, {}", items.len());
-        return Err(Error::invalid("sequences.times", times.len(), reason));
-    }
-    for (&from, &to) in offsets.iter().zip(offsets.iter().skip(1)) {
-        check_times("sequences.times", times.get(from..to).unwrap_or_default())?;
-    }
-    let known = 1..=catalog.len() as u32;
-    if let Some(item) = items.iter().find(|item| !known.contains(item)) {
-        return Err(Error::invalid(
-            "sequences.items",
-            item,
-            "is not in the catalog",
-        ));
-    }
-    Ok(TrainingSequences::from_parts(
-        offsets,
-        ItemIndex::from_vec(items),
-        times,
-    ))
+    items: usize,
+) -> Result<Vec<Prepared>> {
+    let channels = manifest.plan.channels.iter().enumerate();
+    let read = |(place, channel): (usize, &PlannedChannel)| {
+        let name = format!("channel.{}", channel.name);
+        let open = || {
+            let fingerprint = manifest.index_fingerprint(place, channel);
+            let index = AnyIndex::open(path.join(index_name(place)), fingerprint)?;
+            let report = manifest.indexes.get(place).copied().flatten();
+            let lacks = || damaged(&path.join(MANIFEST), "it says nothing of an index");
+            Ok((index, report.ok_or_else(lacks)?))
+        };
+        Prepared::read(&channel.kind, &name, arrays, items, open)
+    };
+    channels.map(read).collect()
 }

@@ -25,13 +25,13 @@ use crate::{Error, Result};
 ///
 /// let catalog = Catalog::from_ids(["lamp", "desk"].map(Into::into))?;
 /// let vectors = array![[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]; // row 0 is padding
-/// let table = VectorTable::of_items(&catalog, vectors.view())?;
+/// let table = VectorTable::from_items(&catalog, vectors.view())?;
 /// assert_eq!(table.ids()[1], "desk".into());
 /// assert_eq!(table.vectors(), array![[1.0, 0.0], [0.0, 1.0]]);
 ///
 /// // What an index keeps, which may be rounded, and lacks what was removed from it.
 /// let index = FlatIndex::new(vectors.view())?;
-/// assert_eq!(VectorTable::of_index(&catalog, &index)?, table);
+/// assert_eq!(VectorTable::from_index(&catalog, &index)?, table);
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -61,7 +61,7 @@ impl VectorTable {
     ///
     /// # Errors
     /// [`Error::Shape`] when the catalog has another number of items.
-    pub fn of_items(catalog: &Catalog, vectors: ArrayView2<'_, f32>) -> Result<Self> {
+    pub fn from_items(catalog: &Catalog, vectors: ArrayView2<'_, f32>) -> Result<Self> {
         let items = vectors.slice(ndarray::s![vectors.nrows().min(1).., ..]);
         Self::new(catalog.ids().cloned().collect(), items.to_owned())
     }
@@ -70,7 +70,7 @@ impl VectorTable {
     ///
     /// # Errors
     /// [`Error::Damaged`] when the index's file is gone from under it.
-    pub fn of_index(catalog: &Catalog, index: &impl StoredVectors) -> Result<Self> {
+    pub fn from_index(catalog: &Catalog, index: &impl StoredVectors) -> Result<Self> {
         let mut ids = Vec::with_capacity(index.len());
         let mut values = Vec::with_capacity(index.len() * index.dim());
         for (item, id) in catalog.items().zip(catalog.ids()) {
@@ -133,12 +133,6 @@ impl VectorTable {
     /// written.
     #[cfg(feature = "parquet")]
     pub fn save_parquet(&self, path: impl AsRef<Path>) -> Result<()> {
-        use std::sync::Arc;
-
-        use arrow_array::{
-            ArrayRef, FixedSizeListArray, Float32Array, Int64Array, RecordBatch, StringArray,
-        };
-        use arrow_schema::{DataType, Field};
         use parquet::arrow::ArrowWriter;
         use parquet::basic::{Compression, Encoding};
         use parquet::file::metadata::KeyValue;
@@ -149,35 +143,7 @@ impl VectorTable {
         const MARK: &str = "seqrec.vectors";
 
         let path = path.as_ref();
-        let dim = i32::try_from(self.vectors.ncols()).map_err(|_| {
-            Error::invalid(
-                "dim",
-                self.vectors.ncols(),
-                "a column of lists takes fewer numbers",
-            )
-        })?;
-        let integers: Option<Vec<i64>> = (self.ids.iter())
-            .map(|id| match id {
-                ExternalId::Integer(id) => Some(*id),
-                ExternalId::Text(_) => None,
-            })
-            .collect();
-        let integers = integers.map(Int64Array::from);
-        let values: Vec<f32> = self.vectors.iter().copied().collect();
-        let values = Float32Array::from(values);
-        let unwritable = |error: String| Error::io("write", path)(std::io::Error::other(error));
-        let item = Arc::new(Field::new("item", DataType::Float32, false));
-        let vectors = FixedSizeListArray::try_new(item, dim, Arc::new(values), None)
-            .map_err(|error| unwritable(error.to_string()))?;
-        let ids: ArrayRef = match integers {
-            Some(integers) => Arc::new(integers),
-            None => Arc::new(StringArray::from_iter_values(
-                self.ids.iter().map(ToString::to_string),
-            )),
-        };
-        let columns = [("id", ids), ("vector", Arc::new(vectors) as ArrayRef)];
-        let batch =
-            RecordBatch::try_from_iter(columns).map_err(|error| unwritable(error.to_string()))?;
+        let batch = self.to_batch(path)?;
         // Learned numbers repeat too little for a dictionary or a packer.
         let properties = WriterProperties::builder()
             .set_compression(Compression::UNCOMPRESSED)
@@ -199,6 +165,43 @@ impl VectorTable {
             writer.close()?;
             Ok(())
         })
+    }
+}
+
+#[cfg(feature = "parquet")]
+impl VectorTable {
+    /// The table as Arrow has it, to be written to a file.
+    fn to_batch(&self, path: &Path) -> Result<arrow_array::RecordBatch> {
+        use std::sync::Arc;
+
+        use arrow_array::{
+            ArrayRef, FixedSizeListArray, Float32Array, Int64Array, RecordBatch, StringArray,
+        };
+        use arrow_schema::{ArrowError, DataType, Field};
+
+        let dim = i32::try_from(self.vectors.ncols()).map_err(|_| {
+            let reason = "a column of lists takes fewer numbers";
+            Error::invalid("dim", self.vectors.ncols(), reason)
+        })?;
+        let integers: Option<Vec<i64>> = (self.ids.iter())
+            .map(|id| match id {
+                ExternalId::Integer(id) => Some(*id),
+                ExternalId::Text(_) => None,
+            })
+            .collect();
+        let ids: ArrayRef = match integers {
+            Some(integers) => Arc::new(Int64Array::from(integers)),
+            None => Arc::new(StringArray::from_iter_values(
+                self.ids.iter().map(ToString::to_string),
+            )),
+        };
+        let values: Vec<f32> = self.vectors.iter().copied().collect();
+        let values = Arc::new(Float32Array::from(values));
+        let item = Arc::new(Field::new("item", DataType::Float32, false));
+        let unwritable = |error: ArrowError| Error::io("write", path)(std::io::Error::other(error));
+        let vectors = FixedSizeListArray::try_new(item, dim, values, None).map_err(unwritable)?;
+        let columns = [("id", ids), ("vector", Arc::new(vectors) as ArrayRef)];
+        RecordBatch::try_from_iter(columns).map_err(unwritable)
     }
 }
 

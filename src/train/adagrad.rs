@@ -40,17 +40,14 @@ impl Adagrad {
         learning_rate: LearningRate,
         parameter: Tensor<B, D>,
         gradient: Tensor<B, D>,
-        state: OptimizerState<B, D>,
+        state: Option<OptimizerState<B, D>>,
     ) -> (Tensor<B, D>, OptimizerState<B, D>) {
-        let squares = state.moment_2 + gradient.clone().square();
+        let (time, [before, squares]) = OptimizerState::moments(state, &parameter);
+        let squares = squares + gradient.clone().square();
         let root = squares.clone().add_scalar(self.epsilon).sqrt();
         let step = (gradient / root).mul_scalar(learning_rate);
-        let step = state.moment_1.mul_scalar(self.momentum) - step;
-        let state = OptimizerState {
-            time: state.time + 1,
-            moment_1: step.clone(),
-            moment_2: squares,
-        };
+        let step = before.mul_scalar(self.momentum) - step;
+        let state = OptimizerState::new(time + 1, [step.clone(), squares]);
         (parameter + step, state)
     }
 }
@@ -69,13 +66,12 @@ mod tests {
             epsilon: 0.0,
         };
         let scalar = |value: f32| Tensor::<Flex, 1>::from_floats([value], &Default::default());
-        let state = OptimizerState::of(&scalar(1.0));
-        let (parameter, state) = adagrad.step(0.1, scalar(1.0), scalar(3.0), state);
+        let (parameter, state) = adagrad.step(0.1, scalar(1.0), scalar(3.0), None);
         // 3 / sqrt(9) = 1, so the step is -0.1.
         assert!((parameter.clone().into_scalar() - 0.9).abs() < 1e-6);
-        let (parameter, state) = adagrad.step(0.1, parameter, scalar(-4.0), state);
+        let (parameter, state) = adagrad.step(0.1, parameter, scalar(-4.0), Some(state));
         // -4 / sqrt(25) = -0.8, so the step is -0.05 + 0.08.
         assert!((parameter.into_scalar() - 0.93).abs() < 1e-6);
-        assert_eq!(state.moment_2.into_scalar(), 25.0);
+        assert_eq!(state.squares.into_scalar(), 25.0);
     }
 }

@@ -8,7 +8,7 @@ use burn::tensor::backend::Backend;
 /// The mean of weights over the steps so far, of which the last ones count the most (Polyak &
 /// Juditsky, 1992).
 pub(super) struct Average {
-    /// How much of the mean is kept at each step.
+    /// The share of the mean that is kept at each step.
     pub(super) decay: f64,
 }
 
@@ -17,7 +17,7 @@ impl Average {
     /// that the weights that training began with are soon forgotten.
     pub(super) fn next<B: Backend, M: Module<B>>(&self, mean: M, now: &M, made: usize) -> M {
         let early = (1 + made) as f64 / (10 + made) as f64;
-        let mut weights = Weights(GradientsParams::new());
+        let mut weights = WeightsById(GradientsParams::new());
         now.visit(&mut weights);
         mean.map(&mut Toward {
             now: weights.0,
@@ -27,9 +27,9 @@ impl Average {
 }
 
 /// A model's weights by their ids.
-struct Weights(GradientsParams);
+struct WeightsById(GradientsParams);
 
-impl<B: Backend> ModuleVisitor<B> for Weights {
+impl<B: Backend> ModuleVisitor<B> for WeightsById {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
         self.0.register(param.id, param.val());
     }

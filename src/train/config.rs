@@ -2,14 +2,13 @@
 
 use burn::config::Config;
 
-use super::adam::Adam;
 use super::decay::Decayed;
-use super::optimizer::Optimizer;
+use super::optimizer::{Adam, Optimizer};
 use super::schedule::Schedule;
 use super::tables::Tables;
 use crate::data::{Seen, Targets};
 use crate::eval::{Measure, Metric};
-use crate::retrieve::Evaluation;
+use crate::recall::Evaluation;
 use crate::{Error, Result, checks};
 
 /// The settings of a [`Trainer`](super::Trainer).
@@ -19,14 +18,14 @@ pub struct TrainerConfig {
     /// The largest number of epochs.
     #[config(default = 100)]
     pub epochs: usize,
-    /// How many sequences a batch has. More need fewer steps an epoch, and more epochs to learn as
+    /// The number of sequences of a batch. More need fewer steps an epoch, and more epochs to learn as
     /// much.
     #[config(default = 32)]
     pub batch_size: usize,
-    /// How gradients move parameters.
+    /// The optimizer: the way from gradients to steps.
     #[config(default = "Optimizer::Adam(Adam::default())")]
     pub optimizer: Optimizer,
-    /// How tables of vectors move, of which a step looks up some rows.
+    /// The steps of tables of vectors, of which a step looks up some rows.
     #[config(default = "Tables::default()")]
     pub tables: Tables,
     /// The learning rate.
@@ -35,7 +34,7 @@ pub struct TrainerConfig {
     /// Over how many steps the learning rate rises from 0 when training begins (warm-up).
     #[config(default = 0)]
     pub warm_up_steps: usize,
-    /// How the learning rate falls after that.
+    /// The fall of the learning rate after that.
     #[config(default = "Schedule::default()")]
     pub schedule: Schedule,
     /// The largest norm of a step's gradients, of all parameters together: larger ones are scaled
@@ -147,7 +146,7 @@ impl TrainerConfig {
         Ok(())
     }
 
-    /// How the validation split is judged.
+    /// The evaluation of the validation split.
     pub fn evaluation(&self) -> Evaluation {
         let mut ks = self.ks.clone();
         if !ks.contains(&self.metric.k()) {

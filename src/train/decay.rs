@@ -5,13 +5,15 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
 
+use crate::model::ParameterPath;
+
 /// Which parameters a weight decay is for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Decayed {
-    /// The matrices of layers. What is left as it is: vectors (biases, normalization), tables with a
-    /// row for each item, and fields whose name has `bias` or `position` in it.
+    /// The matrices of layers. What is left as it is: vectors (biases, normalization),
+    /// [tables of items](crate::model::ItemTable), and fields whose name has `bias` or `position` in it.
     #[default]
     Weights,
     /// Every parameter that is trained.
@@ -20,33 +22,29 @@ pub enum Decayed {
 
 /// Takes a share of a model's parameters away.
 pub(super) struct Decay {
-    /// What is left of each value.
+    /// The share that is left of each value.
     left: f64,
     decayed: Decayed,
-    /// How many rows a table of items has.
-    item_rows: usize,
-    path: Vec<String>,
+    path: ParameterPath,
 }
 
 impl Decay {
-    /// A step's decay: the learning rate times the weight decay, for a catalog of `items` items.
-    pub(super) fn new(share: f64, decayed: Decayed, items: usize) -> Self {
+    /// A step's decay: the learning rate times the weight decay.
+    pub(super) fn new(share: f64, decayed: Decayed) -> Self {
         Self {
             left: 1.0 - share,
             decayed,
-            item_rows: items + 1,
-            path: Vec::new(),
+            path: ParameterPath::default(),
         }
     }
 
     fn concerns(&self, shape: &[usize]) -> bool {
-        let named = |part: &str| self.path.last().is_some_and(|name| name.contains(part));
+        let named = |part: &str| self.path.field().contains(part);
         match self.decayed {
             Decayed::All => true,
             Decayed::Weights => {
                 let is_matrix = shape.iter().filter(|&&size| size > 1).count() > 1;
-                let of_items = shape.first() == Some(&self.item_rows);
-                is_matrix && !of_items && !named("bias") && !named("position")
+                is_matrix && !self.path.is_items() && !named("bias") && !named("position")
             }
         }
     }
@@ -54,11 +52,11 @@ impl Decay {
 
 impl<B: AutodiffBackend> ModuleMapper<B> for Decay {
     fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
+        self.path.enter(name);
     }
 
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
+    fn exit_module(&mut self, _name: &str, container: &str) {
+        self.path.exit(container);
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
@@ -110,7 +108,7 @@ mod tests {
 
     fn shrunk(model: impl Module<Train>, decayed: Decayed) -> Vec<String> {
         let before = sizes(&model);
-        let after = sizes(&model.map(&mut Decay::new(0.25, decayed, 9)));
+        let after = sizes(&model.map(&mut Decay::new(0.25, decayed)));
         let pairs = before.into_iter().zip(after);
         let changed = pairs.filter(|((_, before), (_, after))| before != after);
         let changed = changed.map(|((name, before), (_, after))| {

@@ -1,4 +1,4 @@
-//! Whether a model's weights are still numbers.
+//! A check that a model's weights are still numbers.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::backend::Backend;

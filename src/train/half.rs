@@ -11,7 +11,7 @@ use crate::backend::Backend;
 use crate::model::{Loss, RecallerConfig, SequenceRecaller};
 use crate::{Error, Result};
 
-/// How precisely each of a model's parameters is kept, in their order.
+/// The precision of each of a model's parameters, in their order.
 pub(super) struct Precisions(Vec<DType>);
 
 impl Precisions {
@@ -73,7 +73,7 @@ pub(super) fn check_half_tables<B: Backend>(
              precision take lazy or row_wise",
         ));
     }
-    if model.config().objective().loss == Loss::Softmax {
+    if model.config().describe().objective.loss == Loss::Softmax {
         return Err(Error::invalid(
             "objective.loss",
             "softmax",

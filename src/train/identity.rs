@@ -1,13 +1,5 @@
-//! What tells one training from another.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+//! The identity of a training.
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -52,7 +44,7 @@ impl Identity {
         Ok(Self {
             fingerprints: [
                 split.catalog().fingerprint(),
-                split.train.fingerprint(),
+                split.train.sequences().fingerprint(),
                 split.valid.fingerprint(),
             ],
             model: json("settings of the model", model)?,

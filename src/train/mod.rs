@@ -1,7 +1,6 @@
 //! Training: the loop, early stopping, checkpoints, and observers of all that.
 
 mod adagrad;
-mod adam;
 mod average;
 mod checkpoint;
 mod config;
@@ -12,6 +11,7 @@ mod gradients;
 mod graph_turn;
 mod half;
 mod identity;
+mod matched_rows;
 mod model_optimizer;
 mod new_items;
 mod observer;
@@ -24,10 +24,10 @@ mod schedule;
 mod stretch;
 mod tables;
 mod trainer;
+mod training;
 mod warm_start;
 
 pub use adagrad::Adagrad;
-pub use adam::Adam;
 pub use config::TrainerConfig;
 pub use decay::Decayed;
 pub use epoch_table::EpochTable;
@@ -35,8 +35,7 @@ pub use gradients::ModelGradients;
 pub use model_optimizer::ModelOptimizer;
 pub use new_items::NewItems;
 pub use observer::{CsvLog, EpochReport, StepReport, TrainingObserver, TrainingPlan};
-pub use optimizer::Optimizer;
-pub use optimizer_state::OptimizerState;
+pub use optimizer::{Adam, Optimizer};
 pub use outcome::{StopReason, Trained};
 #[cfg(feature = "progress")]
 pub use progress::ProgressBars;

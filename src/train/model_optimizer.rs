@@ -11,7 +11,7 @@ use super::gradients::{ModelGradients, with_rows};
 use super::graph_turn::GraphTurn;
 use super::optimizer::Optimizer;
 use super::optimizer_state::OptimizerState;
-use super::tables::{RowAdagrad, Tables};
+use super::tables::Tables;
 use crate::Result;
 use crate::backend::{Backend, RowGradient, TrainingBackend};
 use crate::model::TrainableRecaller;
@@ -49,7 +49,7 @@ pub struct ModelOptimizer<B: TrainingBackend> {
     states: States<B>,
 }
 
-/// What is kept of each parameter.
+/// The optimizer's state of each parameter.
 type States<B> = HashMap<ParamId, AdaptorRecord<Optimizer, B>>;
 
 impl<B: TrainingBackend> std::fmt::Debug for ModelOptimizer<B> {
@@ -100,7 +100,7 @@ impl<B: TrainingBackend> ModelOptimizer<B> {
         model: M,
         gradients: ModelGradients<B>,
     ) -> M {
-        model.map(&mut Step {
+        model.map(&mut ParameterStep {
             optimizer: self.optimizer,
             tables: self.tables,
             states: &mut self.states,
@@ -109,7 +109,7 @@ impl<B: TrainingBackend> ModelOptimizer<B> {
         })
     }
 
-    /// What is kept of each parameter, by the parameters' ids.
+    /// The state of each parameter, by the parameters' ids.
     pub(super) fn states(&self) -> Vec<(u64, AdaptorRecord<Optimizer, B>)> {
         let states = self.states.iter();
         let mut states: Vec<_> = states
@@ -128,7 +128,7 @@ impl<B: TrainingBackend> ModelOptimizer<B> {
 }
 
 /// A step over all parameters.
-struct Step<'a, B: TrainingBackend> {
+struct ParameterStep<'a, B: TrainingBackend> {
     optimizer: Optimizer,
     tables: Tables,
     states: &'a mut States<B>,
@@ -136,7 +136,7 @@ struct Step<'a, B: TrainingBackend> {
     learning_rate: LearningRate,
 }
 
-impl<B: TrainingBackend> ModuleMapper<B> for Step<'_, B> {
+impl<B: TrainingBackend> ModuleMapper<B> for ParameterStep<'_, B> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
         let (id, tensor, mapper) = param.consume();
         let whole = self.gradients.whole.remove::<B::InnerBackend, D>(id);
@@ -160,7 +160,7 @@ impl<B: TrainingBackend> ModuleMapper<B> for Step<'_, B> {
     }
 }
 
-/// What a parameter is moved against.
+/// The gradient of a parameter.
 enum Gradient<B: Backend, const D: usize> {
     /// A gradient of its size, and whether it is a table of which rows were looked up.
     Whole(Tensor<B, D>, bool),
@@ -178,7 +178,7 @@ impl<B: Backend, const D: usize> Gradient<B, D> {
     }
 }
 
-impl<B: TrainingBackend> Step<'_, B> {
+impl<B: TrainingBackend> ParameterStep<'_, B> {
     /// A parameter and its state after the step.
     fn moved<const D: usize>(
         &self,
@@ -193,9 +193,9 @@ impl<B: TrainingBackend> Step<'_, B> {
         match (gradient, self.tables) {
             (Gradient::Whole(gradient, true), Tables::RowWise(adagrad)) => {
                 let table = ranked(parameter);
-                let state = state.map_or_else(|| RowAdagrad::state(&table), OptimizerState::ranked);
+                let state = state.map(|state| state.map(ranked));
                 let (table, state) = adagrad.step_all(rate, table, ranked(gradient), state);
-                (ranked(table), state.ranked())
+                (ranked(table), state.map(ranked))
             }
             (Gradient::Whole(gradient, _), _) => {
                 let (parameter, state) = self.optimizer.step(rate, parameter, gradient, state);
@@ -203,15 +203,15 @@ impl<B: TrainingBackend> Step<'_, B> {
             }
             (Gradient::Rows(rows), Tables::RowWise(adagrad)) => {
                 let table = ranked(parameter);
-                let state = state.map_or_else(|| RowAdagrad::state(&table), OptimizerState::ranked);
+                let state = state.map(|state| state.map(ranked));
                 let (table, state) = adagrad.step_rows(rate, table, rows, state);
-                (ranked(table), state.ranked())
+                (ranked(table), state.map(ranked))
             }
             (Gradient::Rows(rows), Tables::Lazy | Tables::Dense) => {
-                let state = state.map(OptimizerState::ranked);
+                let state = state.map(|state| state.map(ranked));
                 let (table, state) =
                     (self.optimizer).step_rows(rate, ranked(parameter), rows, state);
-                (ranked(table), state.ranked())
+                (ranked(table), state.map(ranked))
             }
         }
     }
@@ -224,14 +224,4 @@ impl<B: TrainingBackend> Step<'_, B> {
 fn ranked<B: Backend, const D: usize, const E: usize>(tensor: Tensor<B, D>) -> Tensor<B, E> {
     assert_eq!(D, E, "only the rows of matrices are looked up");
     Tensor::from_primitive(TensorPrimitive::Float(tensor.into_primitive().tensor()))
-}
-
-impl<B: Backend, const D: usize> OptimizerState<B, D> {
-    fn ranked<const E: usize>(self) -> OptimizerState<B, E> {
-        OptimizerState {
-            time: self.time,
-            moment_1: ranked(self.moment_1),
-            moment_2: ranked(self.moment_2),
-        }
-    }
 }

@@ -1,21 +1,21 @@
-//! Where the vectors of new items begin.
+//! First vectors of new items.
 
 use std::collections::HashMap;
 
 use crate::data::{Features, Split};
 use crate::{Error, Result};
 
-/// Where the vectors of items begin that the model of a [`WarmStart`](super::WarmStart) does not know.
+/// First vectors of items that the model of a [`WarmStart`](super::WarmStart) does not know.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub enum NewItems {
-    /// Where those of a new model do: at random.
+    /// Those of a new model: at random.
     #[default]
     Noise,
     /// At the mean of the known items that were taken within `window` places of it in the training
     /// data, each as often as it was; at random where there are none.
     Neighbors {
-        /// How many places before and after count.
+        /// The number of places before and after that count.
         window: usize,
     },
     /// At the mean of its features, where a feature stands for the mean of the known items that have
@@ -29,7 +29,7 @@ impl NewItems {
         Self::Neighbors { window: 3 }
     }
 
-    /// What the new rows of a split's catalog are made of, where `known` says which rows are not.
+    /// The sources of the new rows of a split's catalog, where `known` says which rows are not.
     ///
     /// # Errors
     /// [`Error::Shape`] when features are not of the catalog.
@@ -57,10 +57,10 @@ impl NewItems {
 /// Each new row, and the known rows that it is the mean of, with their weights.
 type Means = Vec<(usize, Vec<(usize, f32)>)>;
 
-/// How often known items were taken near each new one, in rising order of rows.
+/// The counts of known items near each new one, in rising order of rows.
 fn neighbors(split: &Split, window: usize, known: &[bool]) -> Means {
     let mut near: HashMap<usize, HashMap<usize, f32>> = HashMap::new();
-    for sequence in split.train.iter() {
+    for sequence in split.train.sequences().item_lists() {
         for (place, item) in sequence.iter().enumerate() {
             if known[item.to_usize()] {
                 continue;
@@ -87,7 +87,7 @@ fn neighbors(split: &Split, window: usize, known: &[bool]) -> Means {
     means
 }
 
-/// What the new rows of tables are made of.
+/// The sources of the new rows of tables.
 pub(super) struct Sources {
     known: Vec<bool>,
     mixed: Mixed,

@@ -10,12 +10,13 @@ use crate::eval::{Metric, Report};
 use crate::files::{begins_with, replace_file};
 use crate::{Error, Result};
 
-/// What training is about to do.
+/// The plan of a training.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct TrainingPlan<'a> {
-    /// How many epochs there will be at most.
+    /// The largest number of epochs.
     pub epochs: usize,
-    /// How many steps each has.
+    /// The number of steps of each.
     pub steps_per_epoch: usize,
     /// How many targets each has, and what is never one.
     pub targets: TargetCounts,
@@ -27,6 +28,7 @@ pub struct TrainingPlan<'a> {
 
 /// One step that was made.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct StepReport {
     /// The epoch, counted from 1.
     pub epoch: usize,
@@ -34,7 +36,7 @@ pub struct StepReport {
     pub step: usize,
     /// The batch's mean loss.
     pub loss: f64,
-    /// How many targets the batch had.
+    /// The number of targets of the batch.
     pub targets: usize,
     /// The learning rate.
     pub learning_rate: f64,
@@ -45,18 +47,19 @@ pub struct StepReport {
 /// One epoch that was made, or what was made since the last validation where there are more or
 /// fewer of these than epochs ([`validate_every`](super::TrainerConfig::validate_every)).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct EpochReport {
     /// The epoch that it ends in, counted from 1.
     pub epoch: usize,
-    /// How many steps were made up to its end, over all epochs.
+    /// The number of steps up to its end, over all epochs.
     pub step: usize,
     /// The mean loss of its steps.
     pub loss: f64,
-    /// How many targets it had.
+    /// The number of its targets.
     pub targets: usize,
-    /// How long its steps took, in seconds, validation not counted.
+    /// The duration of its steps in seconds, validation not counted.
     pub seconds: f64,
-    /// How much of that was spent waiting for batches, in seconds.
+    /// The part of that which was spent waiting for batches, in seconds.
     pub waited_seconds: f64,
     /// The learning rate of its last step.
     pub learning_rate: f64,

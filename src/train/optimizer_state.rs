@@ -1,30 +1,57 @@
-//! What optimizers keep of a parameter.
+//! The state that optimizers keep of a parameter.
 
 use burn::record::Record;
 use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{DType, Tensor};
 
-/// What an optimizer keeps of a parameter.
+/// The state that an optimizer keeps of a parameter.
 #[derive(Record, Clone, Debug)]
 pub struct OptimizerState<B: BurnBackend, const D: usize> {
-    /// How many steps were made.
-    pub time: usize,
-    /// Adam's decaying mean of gradients, or Adagrad's decaying sum of steps.
-    pub moment_1: Tensor<B, D>,
-    /// Adam's decaying mean of squared gradients, or Adagrad's sum of them.
-    pub moment_2: Tensor<B, D>,
+    /// The number of steps so far.
+    pub(super) time: usize,
+    /// Adam's decaying mean of gradients, or Adagrad's decaying sum of steps; none for
+    /// [`RowAdagrad`](super::RowAdagrad).
+    pub(super) mean: Option<Tensor<B, D>>,
+    /// Adam's decaying mean of squared gradients, or Adagrad's sum of them; for
+    /// [`RowAdagrad`](super::RowAdagrad) one number a row, `[rows, 1]`.
+    pub(super) squares: Tensor<B, D>,
 }
 
 impl<B: BurnBackend, const D: usize> OptimizerState<B, D> {
-    /// The state of a parameter that has not been moved yet: in single precision, whatever the
-    /// parameter's is.
-    pub(super) fn of(parameter: &Tensor<B, D>) -> Self {
-        let device = parameter.device();
-        let zeros = || Tensor::zeros(parameter.shape(), (&device, DType::F32));
+    /// The state after so many steps, with both moments.
+    pub(super) fn new(time: usize, [mean, squares]: [Tensor<B, D>; 2]) -> Self {
         Self {
-            time: 0,
-            moment_1: zeros(),
-            moment_2: zeros(),
+            time,
+            mean: Some(mean),
+            squares,
+        }
+    }
+
+    /// The number of steps so far and both moments, where a parameter that has not been moved yet has
+    /// zeros: in single precision, whatever the parameter's is.
+    pub(super) fn moments(
+        state: Option<Self>,
+        parameter: &Tensor<B, D>,
+    ) -> (usize, [Tensor<B, D>; 2]) {
+        let zeros = || Tensor::zeros(parameter.shape(), (&parameter.device(), DType::F32));
+        match state {
+            Some(state) => {
+                let mean = state.mean.unwrap_or_else(zeros);
+                (state.time, [mean, state.squares])
+            }
+            None => (0, [zeros(), zeros()]),
+        }
+    }
+
+    /// The state with other tensors in place of its own.
+    pub(super) fn map<const E: usize>(
+        self,
+        mut to: impl FnMut(Tensor<B, D>) -> Tensor<B, E>,
+    ) -> OptimizerState<B, E> {
+        OptimizerState {
+            time: self.time,
+            mean: self.mean.map(&mut to),
+            squares: to(self.squares),
         }
     }
 }

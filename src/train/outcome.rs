@@ -1,5 +1,6 @@
-//! What training gives.
+//! The result of training.
 
+use super::checkpoint::Progress;
 use super::observer::EpochReport;
 
 /// Why training ended.
@@ -23,7 +24,7 @@ pub enum StopReason {
     },
 }
 
-/// What training gives.
+/// The result of training.
 #[derive(Debug, Clone)]
 pub struct Trained<M> {
     /// The model with the best epoch's weights.
@@ -34,8 +35,21 @@ pub struct Trained<M> {
     pub best_epoch: usize,
     /// Every epoch, or validation where there were more of these.
     pub epochs: Vec<EpochReport>,
-    /// How long all steps took, in seconds, validation not counted.
+    /// The duration of all steps in seconds, validation not counted.
     pub train_seconds: f64,
     /// Why training ended.
     pub stop: StopReason,
+}
+
+impl<M> Trained<M> {
+    /// The best weights of a training, and how it came to them.
+    pub(super) fn new(model: M, progress: Progress, stop: StopReason) -> Self {
+        Self {
+            model,
+            best_epoch: progress.best_epoch,
+            epochs: progress.epochs,
+            train_seconds: progress.train_seconds,
+            stop,
+        }
+    }
 }

@@ -20,12 +20,12 @@ pub enum Schedule {
 /// The learning rate of every step of a training.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LearningRates {
-    /// What it rises to.
+    /// The rate that it rises to.
     pub(super) peak: f64,
     /// Over how many steps it does.
     pub(super) warm_up_steps: usize,
     pub(super) schedule: Schedule,
-    /// How many steps all epochs have.
+    /// The number of steps of all epochs.
     pub(super) steps: usize,
 }
 

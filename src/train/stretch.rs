@@ -10,37 +10,36 @@ use super::config::TrainerConfig;
 use super::decay::Decay;
 use super::gradients::ModelGradients;
 use super::model_optimizer::ModelOptimizer;
-use super::observer::{EpochReport, StepReport, TrainingObserver};
+use super::observer::{EpochReport, StepReport, TrainingObserver, TrainingPlan};
 use super::schedule::LearningRates;
 use crate::backend::{Backend, TrainingBackend};
 use crate::data::{Batcher, EpochBatches, HostBatch, Targets};
-use crate::model::{CarriedState, TrainableRecaller};
+use crate::model::{RecallerConfig, TrainableRecaller};
 use crate::{Error, Result};
 
 /// Makes the steps of a training, one stretch after another: epochs, or parts of them.
 pub(super) struct Stretches<'a, B: TrainingBackend> {
     config: &'a TrainerConfig,
     batcher: &'a Batcher,
-    /// How many items the catalog has.
-    items: usize,
     device: &'a B::Device,
-    /// How many steps an epoch has.
+    /// The number of steps of an epoch.
     per_epoch: usize,
     rates: LearningRates,
-    /// How many steps were made, over all epochs.
+    /// The number of steps so far, over all epochs.
     made: usize,
-    /// What is left of the epoch at hand.
+    /// The batches that are left of this epoch.
     batches: Option<EpochBatches>,
-    carried: Option<CarriedState<B>>,
+    /// The states that the next batch continues from, of a model that carries some.
+    carried: Vec<Tensor<B, 2>>,
 }
 
-/// How many steps a device is given before their losses and norms are asked for: whoever waits for each of them leaves
-/// it idle meanwhile. On the host nothing is waited for.
+/// The number of steps that are enqueued before their losses and norms are read: reading each one would
+/// leave a device idle. The host reads each step's.
 const STEPS_AHEAD: usize = 16;
 
 /// A step that was made, of which neither the losses nor the norm were read yet.
 struct MadeStep<B: Backend> {
-    /// Those of its batches, which make up the step's together.
+    /// The losses of its batches, which make up the step's.
     losses: Vec<Tensor<B, 1>>,
     epoch: usize,
     step: usize,
@@ -72,7 +71,7 @@ impl<B: Backend> MadeStep<B> {
     }
 }
 
-/// What a stretch adds up.
+/// The sums of a stretch.
 #[derive(Default)]
 struct Sums {
     loss: f64,
@@ -84,11 +83,10 @@ struct Sums {
 }
 
 impl<'a, B: TrainingBackend> Stretches<'a, B> {
-    /// Training on a catalog of so many items that goes on after so many steps.
+    /// Training that continues after `made` steps.
     pub(super) fn new(
         config: &'a TrainerConfig,
         batcher: &'a Batcher,
-        items: usize,
         device: &'a B::Device,
         made: usize,
     ) -> Self {
@@ -96,7 +94,6 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
         Self {
             config,
             batcher,
-            items,
             device,
             per_epoch,
             rates: LearningRates {
@@ -107,7 +104,18 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
             },
             made,
             batches: None,
-            carried: None,
+            carried: Vec::new(),
+        }
+    }
+
+    /// The plan for observers, after the epochs `done`.
+    pub(super) fn plan<'p>(&self, done: &'p [EpochReport]) -> TrainingPlan<'p> {
+        TrainingPlan {
+            epochs: self.config.epochs,
+            steps_per_epoch: self.per_epoch,
+            targets: self.batcher.target_counts(),
+            metric: self.config.metric,
+            done,
         }
     }
 
@@ -199,8 +207,8 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
     fn batches(&mut self, epoch: usize, made: usize, sums: &mut Sums) -> Result<Vec<HostBatch>> {
         let accumulate = self.config.accumulate;
         let batches = self.batches.get_or_insert_with(|| {
-            self.carried = None;
-            let mut batches = self.batcher.epoch(epoch);
+            self.carried.clear();
+            let mut batches = self.batcher.host_epoch(epoch);
             // Those that were taken before training was interrupted.
             batches.by_ref().take(made * accumulate).for_each(drop);
             batches
@@ -243,7 +251,7 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
         let learning_rate = self.rates.at(self.made);
         let decay = learning_rate * self.config.weight_decay;
         if decay > 0.0 {
-            model = model.map(&mut Decay::new(decay, self.config.decayed, self.items));
+            model = model.map(&mut Decay::new(decay, self.config.decayed));
         }
         model = optimizer.step(learning_rate, model, gradients);
         let made = MadeStep {
@@ -265,16 +273,17 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
         batch: HostBatch,
         share: f64,
     ) -> Result<(Tensor<B::InnerBackend, 1>, ModelGradients<B>)> {
-        let batch = batch.to_device(self.device);
-        batch.histories.check_features(model.user_features())?;
+        let batch = batch.into_tensors(self.device);
+        let description = model.config().describe();
+        batch.histories.check_features(description.user_features)?;
         optimizer.gradients(model, |model| {
-            let loss = match model.stateful() {
-                Some(model) => {
-                    let (loss, carry) = model.loss_carrying(&batch, self.carried.take());
-                    self.carried = carry;
-                    loss
-                }
-                None => model.loss(&batch),
+            let loss = if description.carries_states {
+                let carried = std::mem::take(&mut self.carried);
+                let (loss, carried) = model.loss_carrying(&batch, carried);
+                self.carried = carried;
+                loss
+            } else {
+                model.loss(&batch)
             };
             match share {
                 1.0 => loss,

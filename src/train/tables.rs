@@ -1,4 +1,4 @@
-//! How tables of vectors move.
+//! Steps of tables of vectors.
 
 use burn::optim::LearningRate;
 use burn::tensor::Tensor;
@@ -8,8 +8,8 @@ use super::optimizer_state::OptimizerState;
 use crate::backend::{self, Backend, RowGradient};
 use crate::{Result, checks};
 
-/// How a step moves tables of vectors, such as a model's items, of which it has looked up some
-/// rows.
+/// The way in which a step moves tables of vectors, such as a model's items, of which it has
+/// looked up some rows.
 ///
 /// With a loss over a sample of the items ([`Loss::Sampled`](crate::model::Loss::Sampled)), a step of
 /// 256 histories concerns some thousands of vectors. [`Tables::Dense`] still pays for the whole
@@ -69,43 +69,23 @@ impl RowAdagrad {
         checks::positive("tables.epsilon", self.epsilon)
     }
 
-    /// The state of a table that has not been moved yet: one number a row, and no steps.
-    pub(super) fn state<B: Backend>(table: &Tensor<B, 2>) -> OptimizerState<B, 2> {
-        let device = table.device();
-        OptimizerState {
-            time: 0,
-            moment_1: Tensor::zeros([1, 1], &device),
-            moment_2: Tensor::zeros([table.dims()[0], 1], &device),
-        }
-    }
-
     /// Moves the rows that a gradient names, each once.
     pub(super) fn step_rows<B: Backend>(
         self,
         learning_rate: LearningRate,
         table: Tensor<B, 2>,
         gradient: RowGradient<B>,
-        state: OptimizerState<B, 2>,
+        state: Option<OptimizerState<B, 2>>,
     ) -> (Tensor<B, 2>, OptimizerState<B, 2>) {
         let RowGradient { indices, values } = gradient;
-        let OptimizerState {
-            time,
-            moment_1,
-            moment_2,
-        } = state;
-        let time = time + 1;
+        let (time, sums) = Self::sums(state, &table);
         let squares = values.clone().square().mean_dim(1);
-        let sums = backend::add_to_rows(moment_2, indices.clone(), squares);
+        let sums = backend::add_to_rows(sums, indices.clone(), squares);
         let of_rows = backend::select_rows(sums.clone(), indices.clone());
         let step = self.step(learning_rate, values, of_rows);
         let moved = backend::select_rows(table.clone(), indices.clone()) + step;
         let table = backend::replace_rows(table, indices, moved, time as u64);
-        let state = OptimizerState {
-            time,
-            moment_1,
-            moment_2: sums,
-        };
-        (table, state)
+        (table, Self::state(time, sums))
     }
 
     /// Moves every row.
@@ -114,16 +94,31 @@ impl RowAdagrad {
         learning_rate: LearningRate,
         table: Tensor<B, 2>,
         gradient: Tensor<B, 2>,
-        state: OptimizerState<B, 2>,
+        state: Option<OptimizerState<B, 2>>,
     ) -> (Tensor<B, 2>, OptimizerState<B, 2>) {
-        let sums = state.moment_2 + gradient.clone().square().mean_dim(1);
+        let (time, sums) = Self::sums(state, &table);
+        let sums = sums + gradient.clone().square().mean_dim(1);
         let table = table + self.step(learning_rate, gradient, sums.clone());
-        let state = OptimizerState {
-            time: state.time + 1,
-            moment_1: state.moment_1,
-            moment_2: sums,
-        };
-        (table, state)
+        (table, Self::state(time, sums))
+    }
+
+    /// The number of this step, counted from 1, and the sums of squares before it, `[rows, 1]`.
+    fn sums<B: Backend>(
+        state: Option<OptimizerState<B, 2>>,
+        table: &Tensor<B, 2>,
+    ) -> (usize, Tensor<B, 2>) {
+        match state {
+            Some(state) => (state.time + 1, state.squares),
+            None => (1, Tensor::zeros([table.dims()[0], 1], &table.device())),
+        }
+    }
+
+    fn state<B: Backend>(time: usize, squares: Tensor<B, 2>) -> OptimizerState<B, 2> {
+        OptimizerState {
+            time,
+            mean: None,
+            squares,
+        }
     }
 
     /// The steps of rows with these gradients `[n, dim]` and sums of squares `[n, 1]`.
@@ -161,9 +156,8 @@ mod tests {
             indices: Tensor::<Flex, 1, Int>::from_ints([2], &device),
             values: Tensor::from_floats([values], &device),
         };
-        let state = RowAdagrad::state(&table());
-        let (by_rows, state) = adagrad.step_rows(0.1, table(), rows([3.0, 4.0]), state);
-        let (by_rows, state) = adagrad.step_rows(0.1, by_rows, rows([1.0, 1.0]), state);
+        let (by_rows, state) = adagrad.step_rows(0.1, table(), rows([3.0, 4.0]), None);
+        let (by_rows, state) = adagrad.step_rows(0.1, by_rows, rows([1.0, 1.0]), Some(state));
         // The mean squares are 12.5, then 13.5 in sum.
         let moved = |first: f32, second: f32| {
             1.0 - 0.2 * (first / 12.5f32.sqrt() + second / 13.5f32.sqrt())
@@ -172,11 +166,10 @@ mod tests {
             TensorData::from([[1.0, 1.0], [1.0, 1.0], [moved(3.0, 1.0), moved(4.0, 1.0)]]);
         let tolerance = Tolerance::<f32>::absolute(1e-6);
         by_rows.into_data().assert_approx_eq(&expected, tolerance);
-        assert_eq!((state.time, state.moment_2.dims()), (2, [3, 1]));
+        assert_eq!((state.time, state.squares.dims()), (2, [3, 1]));
 
-        let state = RowAdagrad::state(&table());
-        let (all, state) = adagrad.step_all(0.1, table(), whole([3.0, 4.0]), state);
-        let (all, _) = adagrad.step_all(0.1, all, whole([1.0, 1.0]), state);
+        let (all, state) = adagrad.step_all(0.1, table(), whole([3.0, 4.0]), None);
+        let (all, _) = adagrad.step_all(0.1, all, whole([1.0, 1.0]), Some(state));
         all.into_data().assert_approx_eq(&expected, tolerance);
     }
 }

@@ -2,25 +2,26 @@
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use burn::module::Module;
 
-use super::checkpoint::{Checkpoint, Checkpoints, EncodedTensors, Progress, encode};
+use super::checkpoint::{Checkpoint, Checkpoints, Progress};
 use super::config::TrainerConfig;
 use super::finite::all_finite;
-use super::half::{Precisions, check_half_tables};
+use super::half::check_half_tables;
 use super::identity::Identity;
 use super::model_optimizer::ModelOptimizer;
-use super::observer::{EpochReport, TrainingObserver, TrainingPlan};
+use super::observer::{EpochReport, TrainingObserver};
 use super::outcome::{StopReason, Trained};
 use super::stretch::Stretches;
+use super::training::{Training, TrainingClock};
 use super::warm_start::WarmStart;
 use crate::backend::{TrainingBackend, on_device};
-use crate::data::{Batcher, NegativeSampler, Split, Targets};
+use crate::data::{Batcher, Split, Targets};
 use crate::eval::Report;
-use crate::model::{SequenceRecaller, TrainableRecaller};
-use crate::retrieve::{Evaluation, check_items, exact_index};
+use crate::model::{RecallerConfig, SequenceRecaller, TrainableRecaller};
+use crate::recall::{Evaluation, VectorChannel};
+use crate::retrieve::{check_items, exact_index};
 use crate::{Error, Result};
 
 /// Trains a model, keeps its best weights by a validation metric, and stops when they
@@ -127,7 +128,7 @@ impl<'a> Trainer<'a> {
     /// checkpoint can't be written, and what an observer returns.
     pub fn fit<B, M>(
         mut self,
-        mut model: M,
+        model: M,
         split: &Split,
         device: &B::Device,
     ) -> Result<Trained<M::InnerModule>>
@@ -136,65 +137,28 @@ impl<'a> Trainer<'a> {
         M: TrainableRecaller<B>,
     {
         let config = self.config.clone();
-        config.validate()?;
-        let evaluation = config.evaluation();
-        check(&model, split, &config, &evaluation)?;
-        let batcher = batcher(&model, split, &config)?;
-        let mut optimizer = ModelOptimizer::<B>::new(config.optimizer, config.tables);
-        let parameters = Module::<B>::num_params(&model);
-        let identity = Identity::new(split, &model.settings(), parameters, &config)?;
+        let (evaluation, batcher, identity) = prepared(&model, split, &config)?;
         let _lock = (self.checkpoints.as_ref())
             .map(Checkpoints::lock)
             .transpose()?;
-        let checkpoint = self.checkpoint(&identity)?;
-        if checkpoint.is_none() {
-            if let Some(start) = &self.start {
-                model = start.apply(model, split)?;
-                optimizer.load(start.states(&model, split, &identity, device)?);
-            }
-            self.make_room()?;
-        }
-        let mut best = model.valid();
-        let mut mean = config.average.map(|_| best.clone());
-        let mut progress = Progress::new(identity);
-        if let Some(checkpoint) = checkpoint {
-            let precisions = Precisions::of::<B>(&model);
-            model = precisions.restore(model.load_record(checkpoint.model::<B, _>(device)?));
-            optimizer.load(checkpoint.optimizer::<B, _>(device)?);
-            let precisions = Precisions::of::<B::InnerBackend>(&best);
-            best = best.load_record(checkpoint.best::<B::InnerBackend, _>(device)?);
-            best = precisions.restore(best);
-            mean = match mean {
-                Some(mean) => {
-                    Some(mean.load_record(checkpoint.mean::<B::InnerBackend, _>(device)?))
-                }
-                None => None,
-            };
-            progress = checkpoint.progress;
-        }
-        let items = split.catalog().len();
-        let mut stretches = Stretches::new(&config, &batcher, items, device, progress.steps());
-        let plan = TrainingPlan {
-            epochs: config.epochs,
-            steps_per_epoch: stretches.steps_per_epoch(),
-            targets: batcher.target_counts(items),
-            metric: config.metric,
-            done: &progress.epochs,
-        };
+        let mut training = self.begin::<B, M>(model, split, identity, device)?;
+        let made = training.progress.steps();
+        let mut stretches = Stretches::new(&config, &batcher, device, made);
+        let plan = stretches.plan(&training.progress.epochs);
         for observer in &mut self.observers {
             observer.on_start(&plan)?;
         }
-        let clock = Clock::new(progress.wall_seconds, config.time_limit);
+        let clock = TrainingClock::new(training.progress.wall_seconds, config.time_limit);
         let stop = loop {
-            progress.wall_seconds = clock.seconds();
-            if let Some(reason) = stop_after(&progress, &config, stretches.steps_per_epoch()) {
+            if let Some(reason) = training.stop(&config, stretches.steps_per_epoch(), &clock) {
                 break reason;
             }
             let observers = &mut self.observers;
             // A device that has no memory left leaves the last checkpoint.
             let judged = on_device::<B, _>(device, || {
-                let deadline = clock.deadline;
-                match stretches.next(model, &mut mean, &mut optimizer, observers, deadline)? {
+                let (mean, optimizer) = (&mut training.mean, &mut training.optimizer);
+                let model = training.model;
+                match stretches.next(model, mean, optimizer, observers, clock.deadline)? {
                     ControlFlow::Break(()) => Ok(None),
                     ControlFlow::Continue((model, report)) => {
                         let valid = mean.clone().unwrap_or_else(|| model.valid());
@@ -203,46 +167,57 @@ impl<'a> Trainer<'a> {
                     }
                 }
             });
-            let (trained, valid, report) = match judged {
+            let (model, valid, report) = match judged {
                 Ok(Some(judged)) => judged,
                 Ok(None) => break StopReason::Observer,
-                Err(error) => break diverged(error, &progress, &stretches)?,
+                Err(error) => break diverged(error, &training.progress, &stretches)?,
             };
-            model = trained;
-            let improved = progress.add(report.clone(), config.metric);
+            training.model = model;
+            let improved = training.progress.add(report.clone(), config.metric);
             if improved {
-                best = valid;
+                training.best = valid;
             }
             if let Some(checkpoints) = &self.checkpoints {
-                let tensors = EncodedTensors {
-                    model: encode::<B>(model.clone().into_record())?,
-                    optimizer: encode::<B>(optimizer.states())?,
-                    best: encode::<B::InnerBackend>(best.clone().into_record())?,
-                    mean: match &mean {
-                        Some(mean) => encode::<B::InnerBackend>(mean.clone().into_record())?,
-                        None => Vec::new(),
-                    },
-                };
-                progress.wall_seconds = clock.seconds();
-                checkpoints.save(&progress, &tensors)?;
+                training.save(checkpoints, &clock)?;
             }
-            let mut flow = ControlFlow::Continue(());
-            for observer in &mut self.observers {
-                if observer.on_epoch(&report, improved)?.is_break() {
-                    flow = ControlFlow::Break(());
-                }
-            }
-            if flow.is_break() {
+            if self.tell(&report, improved)?.is_break() {
                 break StopReason::Observer;
             }
         };
-        Ok(Trained {
-            model: best,
-            best_epoch: progress.best_epoch,
-            epochs: progress.epochs,
-            train_seconds: progress.train_seconds,
-            stop,
-        })
+        Ok(Trained::new(training.best, training.progress, stop))
+    }
+
+    /// The training as it begins: resumed, from another model's weights, or from the model's own.
+    fn begin<B: TrainingBackend, M: TrainableRecaller<B>>(
+        &self,
+        mut model: M,
+        split: &Split,
+        identity: Identity,
+        device: &B::Device,
+    ) -> Result<Training<B, M>> {
+        let config = &self.config;
+        let mut optimizer = ModelOptimizer::<B>::new(config.optimizer, config.tables);
+        if let Some(checkpoint) = self.checkpoint(&identity)? {
+            let training = Training::new(model, optimizer, identity, config);
+            return training.resumed(checkpoint, device);
+        }
+        if let Some(start) = &self.start {
+            model = start.apply(model, split)?;
+            optimizer.load(start.states(&model, split, &identity, device)?);
+        }
+        self.make_room()?;
+        Ok(Training::new(model, optimizer, identity, config))
+    }
+
+    /// Tells every observer of an epoch; whether one of them ends training.
+    fn tell(&mut self, report: &EpochReport, improved: bool) -> Result<ControlFlow<()>> {
+        let mut flow = ControlFlow::Continue(());
+        for observer in &mut self.observers {
+            if observer.on_epoch(report, improved)?.is_break() {
+                flow = ControlFlow::Break(());
+            }
+        }
+        Ok(flow)
     }
 
     /// The checkpoint to resume from. That of the old training whose moments this one starts with is
@@ -281,49 +256,19 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// How long training has taken, and when its time is up.
-struct Clock {
-    start: Instant,
-    /// What earlier runs took that this one goes on from, in seconds.
-    before: f64,
-    deadline: Option<Instant>,
-}
-
-impl Clock {
-    fn new(before: f64, limit: Option<f64>) -> Self {
-        let start = Instant::now();
-        let left = limit.map(|limit| Duration::try_from_secs_f64((limit - before).max(0.0)));
-        Self {
-            start,
-            before,
-            // A time that can't be reached is none.
-            deadline: left.and_then(|left| start.checked_add(left.ok()?)),
-        }
-    }
-
-    fn seconds(&self) -> f64 {
-        self.before + self.start.elapsed().as_secs_f64()
-    }
-}
-
-/// Why no step is made after those that were.
-fn stop_after(
-    progress: &Progress,
+/// A training's evaluation, batches and identity, all of it checked.
+fn prepared<B: TrainingBackend>(
+    model: &impl SequenceRecaller<B>,
+    split: &Split,
     config: &TrainerConfig,
-    steps_per_epoch: usize,
-) -> Option<StopReason> {
-    let made = progress.epochs.len();
-    let waited = made - progress.best_epoch;
-    let steps = progress.steps();
-    if made > 0 && waited >= config.patience && steps >= config.minimum_steps {
-        return Some(StopReason::Patience);
-    }
-    if steps >= config.epochs.saturating_mul(steps_per_epoch) {
-        return Some(StopReason::Epochs);
-    }
-    // Some steps are made in any case.
-    let limit = config.time_limit.filter(|_| made > 0);
-    (limit.is_some_and(|limit| progress.wall_seconds >= limit)).then_some(StopReason::Time)
+) -> Result<(Evaluation, Batcher, Identity)> {
+    config.validate()?;
+    let evaluation = config.evaluation();
+    check(model, split, config, &evaluation)?;
+    let batcher = batcher(model, split, config)?;
+    let parameters = Module::<B>::num_params(model);
+    let identity = Identity::new(split, &model.settings(), parameters, config)?;
+    Ok((evaluation, batcher, identity))
 }
 
 /// Refuses a model that can't be trained so, or is not of the split's catalog.
@@ -346,8 +291,7 @@ fn check<B: TrainingBackend>(
         return Err(Error::invalid("metric", config.metric, reason));
     }
     evaluation.validate(split.catalog())?;
-    check_items(model, split.catalog())?;
-    split.train.check_items(split.catalog())
+    check_items(model, split.catalog())
 }
 
 /// Batches of the training sequences, with negatives where the model's loss is sampled.
@@ -356,10 +300,11 @@ fn batcher<B: TrainingBackend>(
     split: &Split,
     config: &TrainerConfig,
 ) -> Result<Batcher> {
+    let description = model.config().describe();
     let batcher = Batcher::new(
         &split.train,
         config.batch_size,
-        model.max_len(),
+        description.max_len,
         config.targets,
         config.seed,
     )?;
@@ -367,13 +312,13 @@ fn batcher<B: TrainingBackend>(
         Some(window) => batcher.windows(window),
         None => batcher,
     };
-    Ok(match model.negatives() {
-        Some(negatives) => batcher.negatives(NegativeSampler::new(negatives, split.catalog())?),
-        None => batcher,
-    })
+    match description.objective.negatives() {
+        Some(negatives) => batcher.negatives(negatives),
+        None => Ok(batcher),
+    }
 }
 
-/// How the model that a stretch gave does on the validation split.
+/// The report of a stretch with that of its model on the validation split.
 fn judge<B: TrainingBackend, M: TrainableRecaller<B>>(
     model: &M::InnerModule,
     mut report: EpochReport,
@@ -394,7 +339,7 @@ fn judge<B: TrainingBackend, M: TrainableRecaller<B>>(
     Ok(report)
 }
 
-/// What a stretch's error comes to: the first one's is the caller's, later ones keep what was
+/// The consequence of a stretch's error: the first one's is the caller's, later ones keep what was
 /// learned before. Vectors that are finite may still be too long for their products to be.
 fn diverged<B: TrainingBackend>(
     error: Error,
@@ -420,9 +365,10 @@ fn check_targets<B: TrainingBackend>(
     model: &impl SequenceRecaller<B>,
     targets: Targets,
 ) -> Result<()> {
+    let description = model.config().describe();
     let reason = match targets {
-        Targets::SessionParallel if model.stateful().is_none() => "the model carries no state",
-        Targets::All | Targets::SessionParallel if model.needs_one_target() => {
+        Targets::SessionParallel if !description.carries_states => "the model carries no state",
+        Targets::All | Targets::SessionParallel if description.one_target => {
             "the model needs one target a history"
         }
         _ => return Ok(()),
@@ -430,7 +376,7 @@ fn check_targets<B: TrainingBackend>(
     Err(Error::invalid("targets", format!("{targets:?}"), reason))
 }
 
-/// How a model does on the validation split; `None` where there is none.
+/// A model's report on the validation split; `None` where there is none.
 fn validate<B, M>(
     model: &M,
     evaluation: &Evaluation,
@@ -445,7 +391,8 @@ where
         return Ok(None);
     }
     let index = exact_index(model, device)?;
+    let channel = VectorChannel::from_model(model.clone(), index);
     evaluation
-        .run(model, &index, &split.valid, split.catalog(), device)
+        .run(&channel, &split.valid, split.catalog())
         .map(Some)
 }

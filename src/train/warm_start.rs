@@ -1,24 +1,20 @@
 //! Going on from a trained model on newer data.
 
-use std::any::TypeId;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use burn::module::{ModuleMapper, ModuleVisitor, Param};
 use burn::optim::record::AdaptorRecord;
-use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{Tensor, TensorData};
 
 use super::checkpoint::{Checkpoint, Checkpoints};
 use super::identity::Identity;
+use super::matched_rows::{Matched, MatchedRows, Parameters, Values, copy, other_model};
 use super::new_items::NewItems;
 use super::optimizer::Optimizer;
-use super::optimizer_state::OptimizerState;
 use crate::backend::{Backend, TrainingBackend};
 use crate::data::{Catalog, Split};
-use crate::model::{
-    ConfigVisitor, RecallerConfig, SequenceRecaller, TrainableRecaller, visit_configs,
-};
+use crate::model::{ParameterPath, SequenceRecaller, TrainableRecaller};
 use crate::{Error, Result};
 
 /// A trained model that another's training begins with: on newer data, whose catalog has got items
@@ -28,8 +24,8 @@ use crate::{Error, Result};
 /// layer that looks at features by the features' names; all other weights stay what they were. Items
 /// that the old catalog lacks, or counts in no training sequence, begin where [`NewItems`] says, new
 /// features where those of a new model do, and what is not trained, such as features, is the new
-/// model's own. What a table of items is in a model of your own is said at [`SequenceRecaller`]:
-/// weights that have the size of the catalog and may or may not be one are refused.
+/// model's own. Vectors of items are what an [`ItemTable`](crate::model::ItemTable) holds: in a model of
+/// your own, weights that grow with the catalog and are none are refused.
 ///
 /// ```no_run
 /// use seqrec::backend::{Autodiff, Flex};
@@ -55,20 +51,13 @@ pub struct WarmStart {
     /// By their names.
     weights: BTreeMap<String, Values>,
     row_names: BTreeMap<String, Vec<String>>,
-    /// What tells the model from others.
+    /// The model's fingerprint.
     settings: String,
     new_items: NewItems,
     moments: Option<PathBuf>,
 }
 
-/// A tensor on the host.
-#[derive(Debug, Clone, Default)]
-struct Values {
-    shape: Vec<usize>,
-    values: Vec<f32>,
-}
-
-/// How many items two catalogs share.
+/// The overlap of two catalogs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Overlap {
     /// Items of both.
@@ -89,11 +78,10 @@ impl std::fmt::Display for Overlap {
 impl WarmStart {
     /// From a trained model and its catalog, such as those of a [`Run`](crate::store::Run).
     pub fn new<B: Backend>(model: &impl SequenceRecaller<B>, catalog: &Catalog) -> Self {
-        let mut named = Named::<Values>::default();
-        model.visit(&mut named);
+        let weights = Parameters::of::<B>(model, true).found.into_iter();
         Self {
             catalog: catalog.clone(),
-            weights: named.found,
+            weights: weights.map(|(name, (_, values))| (name, values)).collect(),
             row_names: model.row_names(catalog).into_iter().collect(),
             settings: model.settings(),
             new_items: NewItems::default(),
@@ -101,7 +89,7 @@ impl WarmStart {
         }
     }
 
-    /// Where items begin that the old catalog lacks.
+    /// The first vectors of items that the old catalog lacks.
     #[must_use]
     pub fn new_items(mut self, new_items: NewItems) -> Self {
         self.new_items = new_items;
@@ -117,7 +105,7 @@ impl WarmStart {
         self
     }
 
-    /// What a new catalog has of the old one's items.
+    /// The overlap of a new catalog with the old one.
     pub fn overlap(&self, catalog: &Catalog) -> Overlap {
         let known = catalog
             .ids()
@@ -141,7 +129,7 @@ impl WarmStart {
         model: M,
         split: &Split,
     ) -> Result<M> {
-        let rows = self.rows::<B, M>(&model, split);
+        let rows = self.rows::<B, M>(&model, split)?;
         if self.overlap(split.catalog()).kept == 0 {
             return Err(Error::NothingLeft {
                 reason: format!(
@@ -157,16 +145,16 @@ impl WarmStart {
         let counted = counts.iter().any(|&count| count > 0);
         let known = |row: usize| rows.of_items[row].is_some_and(|old| !counted || counts[old] > 0);
         let sources = self.new_items.sources(split, known)?;
-        let mut names = Vec::new();
         let mut wrong = None;
         let model = model.map(&mut Replace {
-            names: &mut names,
+            path: ParameterPath::default(),
             wrong: &mut wrong,
-            fill: |name: &str, mut new: Values| -> Result<Values> {
-                let Some(old) = self.weights.get(name) else {
-                    return Err(other_model(name, "nothing", &format!("{:?}", new.shape)));
+            fill: |path: &ParameterPath, mut new: Values| -> Result<Values> {
+                let name = path.name();
+                let Some(old) = self.weights.get(&name) else {
+                    return Err(other_model(&name, "nothing", &format!("{:?}", new.shape)));
                 };
-                match rows.of(name, &old.shape, &new.shape)? {
+                match rows.of(&name, path.is_items(), [&old.shape, &new.shape])? {
                     Matched::Items => {
                         copy(&rows.of_items, old, &mut new);
                         sources.fill(&mut new.values, new.shape[1..].iter().product());
@@ -209,9 +197,9 @@ impl WarmStart {
         self.check_moments(&checkpoint, identity)?;
         let named = named_states::<B, M>(model, &checkpoint, device)?;
         let mut carried = Carried {
-            path: Vec::new(),
+            path: ParameterPath::default(),
             named,
-            rows: self.rows::<B, M>(model, split),
+            rows: self.rows::<B, M>(model, split)?,
             old: &self.weights,
             states: Vec::new(),
             device,
@@ -240,38 +228,13 @@ impl WarmStart {
         of.check_moments(now, &self.settings, catalog)
     }
 
-    fn rows<B: TrainingBackend, M: TrainableRecaller<B>>(&self, model: &M, split: &Split) -> Rows {
-        let of = |id| self.catalog.index_of(id).map(|item| item.to_usize());
-        let ids = split.catalog().ids();
-        Rows {
-            of_items: std::iter::once(Some(0)).chain(ids.map(of)).collect(),
-            old_rows: self.catalog.len() + 1,
-            old_names: self.row_names.clone(),
-            new_names: model.row_names(split.catalog()).into_iter().collect(),
-            is_builtin: is_builtin::<B, M>(),
-        }
-    }
-}
-
-/// Whether this is a model of this crate, and not another with the settings of one.
-fn is_builtin<B: TrainingBackend, M: TrainableRecaller<B>>() -> bool {
-    struct Sought(TypeId, bool);
-    impl ConfigVisitor for Sought {
-        fn visit<C: RecallerConfig>(&mut self) {
-            self.1 |= self.0 == TypeId::of::<C>();
-        }
-    }
-    let mut sought = Sought(TypeId::of::<M::Config>(), false);
-    visit_configs(&mut sought);
-    let own = TypeId::of::<<M::Config as RecallerConfig>::Recaller<B>>();
-    sought.1 && own == TypeId::of::<M>()
-}
-
-fn other_model(name: &str, found: &str, expected: &str) -> Error {
-    Error::OtherModel {
-        weights: name.to_owned(),
-        found: found.to_owned(),
-        expected: expected.to_owned(),
+    fn rows<B: TrainingBackend, M: TrainableRecaller<B>>(
+        &self,
+        model: &M,
+        split: &Split,
+    ) -> Result<MatchedRows> {
+        let old_names = &self.row_names;
+        MatchedRows::new::<B, M>([&self.catalog, split.catalog()], old_names, model)
     }
 }
 
@@ -283,202 +246,45 @@ fn named_states<B: TrainingBackend, M: TrainableRecaller<B>>(
 ) -> Result<HashMap<String, AdaptorRecord<Optimizer, B>>> {
     // A record replaces parameters whole: their ids and sizes are the old model's.
     let old = model.clone().load_record(checkpoint.model::<B, _>(device)?);
-    let mut ids = Named::<u64>::default();
-    old.visit(&mut ids);
+    let old = Parameters::of::<B>(&old, false);
     let states: Vec<(u64, AdaptorRecord<Optimizer, B>)> = checkpoint.optimizer::<B, _>(device)?;
     let mut states: HashMap<_, _> = states.into_iter().collect();
-    let named = (ids.found.into_iter()).filter_map(|(name, id)| Some((name, states.remove(&id)?)));
+    let named =
+        (old.found.into_iter()).filter_map(|(name, (id, _))| Some((name, states.remove(&id)?)));
     Ok(named.collect())
-}
-
-/// What is found of each trained parameter, by its name.
-#[derive(Default)]
-struct Named<T> {
-    path: Vec<String>,
-    found: BTreeMap<String, T>,
-}
-
-impl<B: BurnBackend> ModuleVisitor<B> for Named<Values> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        let shape = param.dims().to_vec();
-        let values = param.val().into_data().iter::<f32>().collect();
-        self.found
-            .insert(self.path.join("."), Values { shape, values });
-    }
-}
-
-impl<B: BurnBackend> ModuleVisitor<B> for Named<u64> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        self.found.insert(self.path.join("."), param.id.val());
-    }
-}
-
-/// Which rows of an old model's weights those of a new one are.
-struct Rows {
-    /// The old row of each row of a table of items; padding is padding.
-    of_items: Vec<Option<usize>>,
-    old_rows: usize,
-    /// The names of rows that have some, by the name of the weights.
-    old_names: BTreeMap<String, Vec<String>>,
-    new_names: BTreeMap<String, Vec<String>>,
-    is_builtin: bool,
-}
-
-/// How the rows of some weights are matched.
-enum Matched {
-    /// By the items' ids.
-    Items,
-    /// By their names: the old row of each.
-    Named(Vec<Option<usize>>),
-    /// Each is what it was.
-    InPlace,
-}
-
-/// The tables of items in this crate's models.
-const TABLES: [&str; 3] = ["embedding", "input_embedding", "context"];
-
-/// What is in the names of weights that are no tables of items.
-const NO_TABLES: [&str; 3] = ["weight", "bias", "position"];
-
-impl Rows {
-    /// How weights are matched by their name and by their shapes in both models.
-    ///
-    /// # Errors
-    /// [`Error::OtherModel`] when the shapes don't fit, and [`Error::InvalidValue`] when there is no
-    /// telling.
-    fn of(&self, name: &str, old: &[usize], new: &[usize]) -> Result<Matched> {
-        if let Some(names) = self.named(name, old, new)? {
-            return Ok(Matched::Named(names));
-        }
-        let sizes = (self.old_rows, self.of_items.len());
-        let of_catalog = |axis: usize| (old[axis], new[axis]) == sizes;
-        let same_rank = old.len() == new.len();
-        let is_matrix = same_rank && old.len() > 1 && of_catalog(0) && old[1..] == new[1..];
-        let last = name.rsplit('.').next().unwrap_or(name);
-        let is_table = match self.is_builtin {
-            true => TABLES.contains(&last),
-            false => !NO_TABLES.iter().any(|part| last.contains(part)),
-        };
-        if is_matrix && is_table {
-            return Ok(Matched::Items);
-        }
-        let same_items = self
-            .of_items
-            .iter()
-            .copied()
-            .eq((0..self.old_rows).map(Some));
-        // A catalog that has grown makes it no other model, so that this comes before sizes.
-        let fits = |axis| of_catalog(axis) || old[axis] == new[axis];
-        let may_be_items = same_rank && (0..old.len()).all(fits) && (0..old.len()).any(of_catalog);
-        if !self.is_builtin && !same_items && may_be_items {
-            let reason = "has the size of the catalog, which has changed, and may or may not be of \
-                          items, so that there is no telling which rows belong together; hold vectors \
-                          of items as `Param<Tensor<B, 2>>` under a name without `weight`, `bias` and \
-                          `position`, and give other weights another size";
-            let value = format!("{name} {new:?}");
-            return Err(Error::invalid("weights to start from", value, reason));
-        }
-        if old != new {
-            let [old, new] = [old, new].map(|shape| format!("{shape:?}"));
-            return Err(other_model(name, &old, &new));
-        }
-        Ok(Matched::InPlace)
-    }
-
-    /// The old row of each new one by their names, where they have some.
-    fn named(
-        &self,
-        name: &str,
-        old: &[usize],
-        new: &[usize],
-    ) -> Result<Option<Vec<Option<usize>>>> {
-        let (old_names, new_names) = match (self.old_names.get(name), self.new_names.get(name)) {
-            (None, None) => return Ok(None),
-            (old, new) => (
-                old.map_or(&[][..], |names| names),
-                new.map_or(&[][..], |names| names),
-            ),
-        };
-        if old[1..] != new[1..] {
-            let [old, new] = [old, new].map(|shape| format!("{shape:?}"));
-            return Err(other_model(name, &old, &new));
-        }
-        for (model, names, shape) in [("old", old_names, old), ("new", new_names, new)] {
-            if names.len() != shape[0] {
-                let reason = format!(
-                    "has {} rows, and the {model} model and its catalog name {} of them, so that \
-                     there is no telling which rows belong together; where the catalog lacks the \
-                     names of users' features, as that of an older run does, train and save \
-                     the run again, on data with `Dataset::with_user_features`",
-                    shape[0],
-                    names.len()
-                );
-                return Err(Error::invalid("weights to start from", name, reason));
-            }
-        }
-        let places: HashMap<&String, usize> = old_names.iter().zip(0..).collect();
-        let rows = new_names.iter().map(|name| places.get(name).copied());
-        Ok(Some(rows.collect()))
-    }
-}
-
-/// Copies the rows that both have.
-fn copy(rows: &[Option<usize>], old: &Values, new: &mut Values) {
-    let width: usize = new.shape[1..].iter().product();
-    for (row, from) in new.values.chunks_exact_mut(width).zip(rows) {
-        if let Some(from) = from {
-            row.copy_from_slice(&old.values[from * width..(from + 1) * width]);
-        }
-    }
 }
 
 /// Replaces each trained parameter by what `fill` makes of it.
 struct Replace<'a, F> {
-    names: &'a mut Vec<String>,
+    path: ParameterPath,
     /// The first error.
     wrong: &'a mut Option<Error>,
     fill: F,
 }
 
-impl<B: TrainingBackend, F: FnMut(&str, Values) -> Result<Values>> ModuleMapper<B>
+impl<B: TrainingBackend, F: FnMut(&ParameterPath, Values) -> Result<Values>> ModuleMapper<B>
     for Replace<'_, F>
 {
     fn enter_module(&mut self, name: &str, _container: &str) {
-        self.names.push(name.to_owned());
+        self.path.enter(name);
     }
 
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.names.pop();
+    fn exit_module(&mut self, _name: &str, container: &str) {
+        self.path.exit(container);
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
         if self.wrong.is_some() || !param.is_require_grad() {
             return param;
         }
-        let name = self.names.join(".");
+        let path = &self.path;
         param.map(|tensor| {
             let kind = (&tensor.device(), tensor.dtype());
             let values = Values {
                 shape: tensor.dims().to_vec(),
                 values: tensor.to_data().iter::<f32>().collect(),
             };
-            match (self.fill)(&name, values) {
+            match (self.fill)(path, values) {
                 Ok(Values { shape, values }) => {
                     Tensor::from_data(TensorData::new(values, shape), kind).require_grad()
                 }
@@ -493,10 +299,10 @@ impl<B: TrainingBackend, F: FnMut(&str, Values) -> Result<Values>> ModuleMapper<
 
 /// Carries the moments of a model's parameters over.
 struct Carried<'a, B: TrainingBackend> {
-    path: Vec<String>,
+    path: ParameterPath,
     named: HashMap<String, AdaptorRecord<Optimizer, B>>,
     old: &'a BTreeMap<String, Values>,
-    rows: Rows,
+    rows: MatchedRows,
     states: Vec<(u64, AdaptorRecord<Optimizer, B>)>,
     device: &'a B::Device,
     /// The first error.
@@ -505,19 +311,20 @@ struct Carried<'a, B: TrainingBackend> {
 
 impl<B: TrainingBackend> ModuleVisitor<B> for Carried<'_, B> {
     fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
+        self.path.enter(name);
     }
 
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
+    fn exit_module(&mut self, _name: &str, container: &str) {
+        self.path.exit(container);
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        let name = self.path.join(".");
+        let name = self.path.name();
         let (Some(state), Some(old)) = (self.named.remove(&name), self.old.get(&name)) else {
             return;
         };
-        let rows = match self.rows.of(&name, &old.shape, &param.dims()) {
+        let shapes = [&old.shape[..], &param.dims()];
+        let rows = match self.rows.of(&name, self.path.is_items(), shapes) {
             Ok(Matched::Items) => Some(self.rows.of_items.clone()),
             Ok(Matched::Named(rows)) => Some(rows),
             Ok(Matched::InPlace) => None,
@@ -526,38 +333,23 @@ impl<B: TrainingBackend> ModuleVisitor<B> for Carried<'_, B> {
                 return;
             }
         };
-        let OptimizerState {
-            time,
-            moment_1,
-            moment_2,
-        } = state.into_state::<D>();
-        let carried = |moment| match &rows {
-            Some(rows) => self.moment(rows, old.shape[0], moment),
+        let state = state.into_state::<D>().map(|moment| match &rows {
+            Some(rows) => self.moment(rows, moment),
             None => moment,
-        };
-        let state = OptimizerState {
-            time,
-            moment_1: carried(moment_1),
-            moment_2: carried(moment_2),
-        };
+        });
         let state = AdaptorRecord::from_state(state);
         self.states.push((param.id.val(), state));
     }
 }
 
 impl<B: TrainingBackend> Carried<'_, B> {
-    /// A moment with the rows of the new weights; those of new rows are 0. One that has no number
-    /// for each of the old rows stays what it is.
+    /// A moment with the rows of the new weights; those of new rows are 0.
     fn moment<const D: usize>(
         &self,
         rows: &[Option<usize>],
-        old_rows: usize,
         moment: Tensor<B::InnerBackend, D>,
     ) -> Tensor<B::InnerBackend, D> {
         let shape = moment.dims().to_vec();
-        if shape[0] != old_rows {
-            return moment;
-        }
         let mut new_shape = shape.clone();
         new_shape[0] = rows.len();
         let old = Values {

@@ -1,10 +1,12 @@
 //! A small catalog, and a model over it.
 
 use seqrec::backend::Flex;
+use seqrec::channels::Popularity;
 use seqrec::data::{Catalog, ExternalId, ItemIndex};
 use seqrec::index::FlatIndex;
-use seqrec::model::{Gru4Rec, Gru4RecConfig, Objective, RecallerConfig, Similarity};
-use seqrec::retrieve::{Retriever, item_vectors};
+use seqrec::model::{Gru4RecConfig, Objective, RecallerConfig, Similarity};
+use seqrec::recall::{Retriever, VectorChannel};
+use seqrec::retrieve::item_vectors;
 
 pub const ITEMS: i64 = 30;
 
@@ -25,10 +27,14 @@ pub fn config() -> Gru4RecConfig {
         .with_objective(Objective::new().with_similarity(Similarity::Cosine))
 }
 
-pub fn retriever() -> Retriever<Flex, Gru4Rec<Flex>, FlatIndex> {
+pub fn retriever() -> Retriever {
     let model = config()
         .init::<Flex>(ITEMS as usize, 9, &Default::default())
         .unwrap();
     let index = FlatIndex::new(&item_vectors(&model)).unwrap();
-    Retriever::new(model, index, catalog()).unwrap()
+    let channel = VectorChannel::from_model(model, index);
+    let popular = Popularity::new(&catalog());
+    Retriever::new(channel, catalog())
+        .unwrap()
+        .fallback(popular)
 }

@@ -1,10 +1,9 @@
 //! A small stage's data.
 
-use seqrec::data::{Dataset, Filters, Interaction, Interactions, TrainingSequences};
-use seqrec::store::StageData;
+use seqrec::data::{Dataset, Filters, Interaction, Interactions, TrainingData};
 
 /// Three users: anna took a, b; bo b, c; cy c, a, d. Times count up from 1.
-pub fn data() -> StageData {
+pub fn data() -> TrainingData {
     let rows = [
         ("anna", "a"),
         ("anna", "b"),
@@ -18,6 +17,5 @@ pub fn data() -> StageData {
         .map(|(place, &(user, item))| Interaction::new(user, item, place as f64 + 1.0))
         .collect();
     let dataset = Dataset::new(log, Filters::default()).unwrap();
-    let sequences = TrainingSequences::all(&dataset);
-    StageData::new(&dataset, sequences, dataset.catalog().clone()).unwrap()
+    dataset.training_data()
 }

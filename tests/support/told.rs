@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use seqrec::data::ItemIndex;
+use seqrec::data::{ItemIndex, User};
 use seqrec::index::Filter;
-use seqrec::recall::{Candidate, Candidates, Reason, RecallChannel, UserContext};
+use seqrec::recall::{Candidate, Candidates, Reason, RecallChannel};
 
 /// What a channel is told to say of a user.
-type Said = dyn Fn(UserContext<'_>) -> seqrec::Result<Vec<ItemIndex>> + Send + Sync;
+type Said = dyn Fn(User<'_>) -> seqrec::Result<Vec<ItemIndex>> + Send + Sync;
 
 /// A channel that does as it is told.
 #[derive(Clone)]
@@ -16,7 +16,7 @@ pub struct Told(pub Arc<Said>);
 impl RecallChannel for Told {
     fn recall(
         &self,
-        users: &[UserContext<'_>],
+        users: &[User<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> seqrec::Result<Candidates> {

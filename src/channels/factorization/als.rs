@@ -1,38 +1,33 @@
 //! Alternating least squares.
 
-use burn::config::Config;
 use ndarray::{Array2, ArrayView2};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use crate::data::{Catalog, ItemIndex, TrainingSequences};
+use crate::data::{ItemIndex, TrainingData};
 use crate::kernels::least_squares::{NormalEquations, Workspace};
 use crate::kernels::scoring::Line;
+use crate::settings::settings;
 use crate::{Result, checks};
 
 use super::{MatrixFactorization, normal};
 
-/// A [`MatrixFactorization`] by alternating least squares (iALS). The default of `confidence` was
-/// chosen on validation splits (docs/benchmarks.md).
-#[derive(Config, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct AlsConfig {
-    /// The size of vectors.
-    #[config(default = 64)]
-    pub dim: usize,
-    /// How often both sides are solved for.
-    #[config(default = 15)]
-    pub iterations: usize,
-    /// How much more than an item that was not taken one that was counts.
-    #[config(default = 1.0)]
-    pub confidence: f64,
-    /// The weight of the vectors' squared lengths.
-    #[config(default = 1.0)]
-    pub regularization: f64,
-    /// The seed of the first vectors.
-    #[config(default = 42)]
-    pub seed: u64,
+settings! {
+    /// A [`MatrixFactorization`] by alternating least squares (iALS). The default of `confidence`
+    /// was chosen on validation splits (docs/benchmarks.md).
+    pub struct AlsConfig {
+        /// The size of vectors.
+        pub dim: usize = 64, with_dim;
+        /// How often both sides are solved for.
+        pub iterations: usize = 15, with_iterations;
+        /// How much more than an item that was not taken one that was counts.
+        pub confidence: f64 = 1.0, with_confidence;
+        /// The weight of the vectors' squared lengths.
+        pub regularization: f64 = 1.0, with_regularization;
+        /// The seed of the first vectors.
+        pub seed: u64 = 42, with_seed;
+    }
 }
 
 /// How often a solution is refined; vectors of the last round are close to it already.
@@ -47,17 +42,12 @@ impl AlsConfig {
     /// # Errors
     /// [`Error::InvalidValue`](crate::Error::InvalidValue) with the first setting that is
     /// invalid.
-    pub fn fit(
-        &self,
-        sequences: &TrainingSequences,
-        catalog: &Catalog,
-    ) -> Result<MatrixFactorization> {
-        checks::has_items(catalog.len())?;
-        sequences.check_items(catalog)?;
+    pub fn fit(&self, data: &TrainingData) -> Result<MatrixFactorization> {
+        let (sequences, catalog) = (data.sequences(), data.catalog());
         checks::at_least_one(&[("dim", self.dim), ("iterations", self.iterations)])?;
         checks::positive("confidence", self.confidence)?;
         checks::positive("regularization", self.regularization)?;
-        let by_user: Vec<&[u32]> = sequences.iter().map(ItemIndex::as_numbers).collect();
+        let by_user: Vec<&[u32]> = sequences.item_lists().map(ItemIndex::as_numbers).collect();
         let mut by_item: Vec<Vec<u32>> = vec![Vec::new(); catalog.len() + 1];
         for (user, items) in by_user.iter().enumerate() {
             for &item in *items {

@@ -1,36 +1,32 @@
 //! Bayesian personalized ranking.
 
-use burn::config::Config;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::data::{Catalog, TrainingSequences};
+use crate::data::{Spans, TrainingData};
 use crate::kernels::pairwise::step_apart;
+use crate::kernels::random;
 use crate::kernels::scoring::prefetch;
+use crate::settings::settings;
 use crate::{Result, checks};
 
 use super::{MatrixFactorization, normal};
 
-/// A [`MatrixFactorization`] by Bayesian personalized ranking (BPR). The default of `dim` was chosen on
-/// validation splits (docs/benchmarks.md).
-#[derive(Config, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct BprConfig {
-    /// The size of vectors.
-    #[config(default = 32)]
-    pub dim: usize,
-    /// Passes over all interactions.
-    #[config(default = 60)]
-    pub epochs: usize,
-    /// The learning rate.
-    #[config(default = 0.05)]
-    pub learning_rate: f64,
-    /// The weight of the vectors' squared lengths.
-    #[config(default = 0.002)]
-    pub regularization: f64,
-    /// The seed of the first vectors and of draws.
-    #[config(default = 42)]
-    pub seed: u64,
+settings! {
+    /// A [`MatrixFactorization`] by Bayesian personalized ranking (BPR). The default of `dim` was
+    /// chosen on validation splits (docs/benchmarks.md).
+    pub struct BprConfig {
+        /// The size of vectors.
+        pub dim: usize = 32, with_dim;
+        /// Passes over all interactions.
+        pub epochs: usize = 60, with_epochs;
+        /// The learning rate.
+        pub learning_rate: f64 = 0.05, with_learning_rate;
+        /// The weight of the vectors' squared lengths.
+        pub regularization: f64 = 0.002, with_regularization;
+        /// The seed of the first vectors and of draws.
+        pub seed: u64 = 42, with_seed;
+    }
 }
 
 /// How histories are folded in, by the least squares of [`AlsConfig`](super::AlsConfig).
@@ -48,13 +44,8 @@ impl BprConfig {
     /// # Errors
     /// [`Error::InvalidValue`](crate::Error::InvalidValue) with the first setting that is
     /// invalid.
-    pub fn fit(
-        &self,
-        sequences: &TrainingSequences,
-        catalog: &Catalog,
-    ) -> Result<MatrixFactorization> {
-        checks::has_items(catalog.len())?;
-        sequences.check_items(catalog)?;
+    pub fn fit(&self, data: &TrainingData) -> Result<MatrixFactorization> {
+        let (sequences, catalog) = (data.sequences(), data.catalog());
         checks::at_least_one(&[("dim", self.dim), ("epochs", self.epochs)])?;
         checks::positive("learning_rate", self.learning_rate)?;
         checks::not_negative("regularization", self.regularization)?;
@@ -62,7 +53,7 @@ impl BprConfig {
         let mut users = normal(sequences.len(), self.dim, &mut random);
         let mut items = normal(catalog.len() + 1, self.dim, &mut random);
         items.row_mut(0).fill(0.0);
-        let taken: Vec<(u32, u32)> = (sequences.iter().enumerate())
+        let taken: Vec<(u32, u32)> = (sequences.item_lists().enumerate())
             .flat_map(|(user, items)| items.iter().map(move |item| (user as u32, item.get())))
             .collect();
         let sets = Sets::of(sequences, catalog.len());
@@ -126,10 +117,10 @@ const BITS_PER_PAIR: usize = 16;
 const MOST_BITS_PER_PAIR: usize = 64;
 
 impl Sets {
-    fn of(sequences: &TrainingSequences, items: usize) -> Self {
+    fn of(sequences: &Spans, items: usize) -> Self {
         let mut offsets = vec![0];
         let mut taken: Vec<u32> = Vec::new();
-        for sequence in sequences.iter() {
+        for sequence in sequences.item_lists() {
             let start = taken.len();
             taken.extend(sequence.iter().map(|item| item.get()));
             taken[start..].sort_unstable();
@@ -148,7 +139,7 @@ impl Sets {
             bits: vec![0; bits.div_ceil(64)],
             bits_per_user: direct.then_some(items + 1),
         };
-        for (user, sequence) in sequences.iter().enumerate() {
+        for (user, sequence) in sequences.item_lists().enumerate() {
             for item in sequence {
                 let (word, bit) = sets.place(user as u32, item.get());
                 sets.bits[word] |= bit;
@@ -164,7 +155,7 @@ impl Sets {
             None => {
                 let pair = u64::from(user) << 32 | u64::from(item);
                 // The upper bits of a product with an odd number depend on all of the pair's.
-                let hash = pair.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(32) as usize;
+                let hash = pair.wrapping_mul(random::STEP).rotate_left(32) as usize;
                 hash & (self.bits.len() * 64 - 1)
             }
         };
@@ -201,10 +192,11 @@ mod tests {
                 .map(|(user, item)| Interaction::new(user, item, item as f64))
                 .collect();
             let dataset = Dataset::new(log, Filters::default()).unwrap();
-            let sequences = TrainingSequences::all(&dataset);
-            let sets = Sets::of(&sequences, dataset.catalog().len());
+            let data = dataset.training_data();
+            let sequences = data.sequences();
+            let sets = Sets::of(sequences, dataset.catalog().len());
             assert_eq!(sets.bits_per_user.is_some(), direct);
-            for (user, sequence) in sequences.iter().enumerate() {
+            for (user, sequence) in sequences.item_lists().enumerate() {
                 for item in dataset.catalog().items() {
                     let taken = sequence.contains(&item);
                     assert_eq!(sets.contain(user as u32, item.get()), taken);

@@ -9,10 +9,10 @@ use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
 use crate::Result;
-use crate::data::{History, ItemIndex};
+use crate::data::{ItemIndex, User, check_known};
 use crate::index::{Filter, FlatIndex, VectorIndex};
 use crate::kernels::least_squares::Workspace;
-use crate::recall::{Candidates, Reason, RecallChannel, UserContext};
+use crate::recall::{Candidates, Reason, RecallChannel};
 use crate::retrieve::{UserEncoder, nearest_items};
 
 use als::Side;
@@ -99,14 +99,12 @@ fn normal(rows: usize, columns: usize, random: &mut impl Rng) -> Array2<f32> {
 impl RecallChannel for MatrixFactorization {
     fn recall(
         &self,
-        users: &[UserContext<'_>],
+        users: &[User<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates> {
-        let histories: Vec<History<'_>> = users.iter().map(|user| user.history()).collect();
-        let encode = |histories: &[History<'_>]| self.encode(histories);
-        let hits = nearest_items(encode, &self.index, self.index.len(), &histories, k, filter)?;
-        Ok(Candidates::of_hits(hits, Reason::Taste))
+        let hits = nearest_items(self, &self.index, users, k, filter)?;
+        Ok(Candidates::from_hits(hits, Reason::Taste))
     }
 }
 
@@ -115,15 +113,14 @@ impl UserEncoder for MatrixFactorization {
         self.items.ncols()
     }
 
-    fn encode(&self, histories: &[History<'_>]) -> Result<Array2<f32>> {
-        let mut vectors = vec![0.0; histories.len() * self.dim()];
-        (vectors.par_chunks_exact_mut(self.dim()).zip(histories))
-            .for_each_init(Workspace::default, |workspace, (vector, history)| {
-                self.fold_into(vector, history.items(), workspace)
+    fn encode(&self, users: &[User<'_>]) -> Result<Array2<f32>> {
+        check_known(users.iter().copied(), self.index.len())?;
+        let mut vectors = vec![0.0; users.len() * self.dim()];
+        (vectors.par_chunks_exact_mut(self.dim()).zip(users))
+            .for_each_init(Workspace::default, |workspace, (vector, user)| {
+                self.fold_into(vector, user.items(), workspace)
             });
-        Ok(
-            Array2::from_shape_vec((histories.len(), self.dim()), vectors)
-                .expect("a vector for each history"),
-        )
+        Ok(Array2::from_shape_vec((users.len(), self.dim()), vectors)
+            .expect("a vector for each user"))
     }
 }

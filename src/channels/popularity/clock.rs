@@ -12,13 +12,13 @@ const AHEAD: usize = LAST / 2;
 /// The time by the data. A single interaction does not move it, since its clock may be wrong; it only
 /// goes forward.
 #[derive(Debug, Default)]
-pub(super) struct Clock {
+pub(super) struct DataClock {
     now: Option<f64>,
     /// The times of the last interactions, in the order in which they came.
     last: VecDeque<f64>,
 }
 
-impl Clock {
+impl DataClock {
     /// The clock at the end of a log, in any order.
     pub(super) fn of_log(times: impl Iterator<Item = f64>) -> Self {
         // The latest first.
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_few_that_are_ahead_move_nothing_and_most_of_the_last_do() {
-        let mut clock = Clock::of_log([3.0, 1.0, 2.0].into_iter());
+        let mut clock = DataClock::of_log([3.0, 1.0, 2.0].into_iter());
         assert_eq!(clock.now(), Some(3.0));
         for _ in 0..AHEAD {
             clock.observe(90.0);
@@ -80,13 +80,13 @@ mod tests {
         assert_eq!(clock.now(), Some(80.0));
         let log = |ahead: usize| {
             let ahead = std::iter::repeat_n(1e9, ahead);
-            Clock::of_log((0..1_000).map(f64::from).chain(ahead)).now()
+            DataClock::of_log((0..1_000).map(f64::from).chain(ahead)).now()
         };
         assert_eq!(
             [log(0), log(1), log(AHEAD)],
             [984.0, 985.0, 999.0].map(Some)
         );
-        let mut empty = Clock::of_log([].into_iter());
+        let mut empty = DataClock::of_log([].into_iter());
         assert_eq!(empty.now(), None);
         empty.observe(7.0);
         assert_eq!(empty.now(), Some(7.0));

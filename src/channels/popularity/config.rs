@@ -1,12 +1,14 @@
 //! What popularity counts, and over how long.
 
-use burn::config::Config;
 use serde::{Deserialize, Serialize};
+
+use crate::settings::settings;
 
 /// What an interaction adds to its item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Measure {
+#[non_exhaustive]
+pub enum InteractionWeight {
     /// One: the most taken items.
     Count,
     /// Its value, such as a price: the items with the largest revenue. Those without a value, or
@@ -14,38 +16,37 @@ pub enum Measure {
     Value,
 }
 
-/// The settings of [`Popularity`](super::Popularity); the defaults count all interactions of all time alike.
-///
-/// ```
-/// use seqrec::channels::{Measure, PopularityConfig};
-///
-/// let week = 7.0 * 86_400.0;
-/// let most_clicked = PopularityConfig::new().with_events(vec!["click".into()]).with_window(Some(week));
-/// let most_bought = PopularityConfig::new().with_events(vec!["buy".into()]);
-/// let revenue = most_bought.clone().with_measure(Measure::Value);
-/// let trending = PopularityConfig::new().with_half_life(Some(week));
-/// let by_region = most_clicked.clone().with_by_segment(true);
-/// # let _ = (revenue, trending, by_region);
-/// ```
-#[derive(Config, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct PopularityConfig {
-    /// What an interaction adds to its item.
-    #[config(default = "Measure::Count")]
-    pub measure: Measure,
-    /// The event types that count, such as `buy`; all, and interactions without any,
-    /// where none is named.
-    #[config(default = "Vec::new()")]
-    pub events: Vec<String>,
-    /// How long before the end of the data an interaction still counts, in the unit of the source. The
-    /// end is the time of the last interaction, but for the latest 32nd, 15 at most, whose clocks may
-    /// be ahead. It moves on when most of the last 31 interactions that are observed are later, and
-    /// what is then too old is dropped a 32nd of the window at a time.
-    pub window: Option<f64>,
-    /// After what time an interaction counts half as much, in the unit of the source.
-    pub half_life: Option<f64>,
-    /// Whether each segment has a list of its own, and a user is recalled the best of theirs; else
-    /// there is one list for all.
-    #[config(default = false)]
-    pub by_segment: bool,
+settings! {
+    /// The settings of [`Popularity`](super::Popularity); the defaults count all interactions of
+    /// all time alike.
+    ///
+    /// ```
+    /// use seqrec::channels::{InteractionWeight, PopularityConfig};
+    ///
+    /// let week = 7.0 * 86_400.0;
+    /// let most_clicked = PopularityConfig::new().with_events(vec!["click".into()]).with_window(Some(week));
+    /// let most_bought = PopularityConfig::new().with_events(vec!["buy".into()]);
+    /// let revenue = most_bought.clone().with_measure(InteractionWeight::Value);
+    /// let trending = PopularityConfig::new().with_half_life(Some(week));
+    /// let by_region = most_clicked.clone().with_by_segment(true);
+    /// # let _ = (revenue, trending, by_region);
+    /// ```
+    pub struct PopularityConfig {
+        /// What an interaction adds to its item.
+        pub measure: InteractionWeight = InteractionWeight::Count, with_measure;
+        /// The event types that count, such as `buy`; all, and interactions without any,
+        /// where none is named.
+        pub events: Vec<String> = Vec::new(), with_events;
+        /// How long before the end of the data an interaction still counts, in the unit of the
+        /// source. The end is the time of the last interaction, but for the latest 32nd, 15 at
+        /// most, whose clocks may be ahead. It moves on when most of the last 31 interactions that
+        /// are observed are later, and what is then too old is dropped a 32nd of the window at a
+        /// time.
+        pub window: Option<f64> = None, with_window;
+        /// After what time an interaction counts half as much, in the unit of the source.
+        pub half_life: Option<f64> = None, with_half_life;
+        /// Whether each segment has a list of its own, and a user is recalled the best of theirs;
+        /// else there is one list for all.
+        pub by_segment: bool = false, with_by_segment;
+    }
 }

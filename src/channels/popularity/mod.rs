@@ -8,16 +8,16 @@ mod tally;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use crate::data::{Catalog, ExternalId, Interaction, Interactions, ItemIndex, TrainingSequences};
+use crate::data::{Catalog, ExternalId, Interaction, Interactions, ItemIndex, TrainingData, User};
 use crate::index::Filter;
 use crate::{Error, Result, checks};
 
-use crate::recall::{Candidate, Candidates, Reason, RecallChannel, UserContext};
+use crate::recall::{Candidate, Candidates, Reason, RecallChannel};
 
-use clock::Clock;
-use tally::{Ranked, Row, Tally};
+use clock::DataClock;
+use tally::{LogRow, Ranked, Tally};
 
-pub use config::{Measure, PopularityConfig};
+pub use config::{InteractionWeight, PopularityConfig};
 
 /// After how many observed interactions, or how long, the lists are put in order again.
 const OBSERVED: usize = 256;
@@ -33,26 +33,22 @@ const AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 /// interactions say so: one from a machine whose clock is ahead moves nothing.
 ///
 /// ```
-/// use seqrec::channels::{Measure, PopularityConfig};
-/// use seqrec::data::{Catalog, Interaction, Interactions, ItemIndex};
+/// use seqrec::channels::{InteractionWeight, PopularityConfig};
+/// use seqrec::data::{Dataset, Filters, Interaction, Interactions, ItemIndex, User};
 /// use seqrec::recall::RecallChannel;
 ///
-/// let sale = |user, item, time, price| Interaction {
-///     value: Some(price),
-///     event: Some("buy".into()),
-///     ..Interaction::new(user, item, time)
+/// let sale = |user, item, time, price| {
+///     Interaction::new(user, item, time).with_value(price).with_event("buy")
 /// };
 /// let log: Interactions = [
 ///     sale("anna", "pen", 1.0, 2.0),
 ///     sale("bo", "pen", 2.0, 2.0),
 ///     sale("bo", "desk", 3.0, 90.0),
 /// ].into_iter().collect();
-/// let catalog = Catalog::from_ids(["pen", "desk"].map(Into::into))?;
-/// let everyone = |_: &_| Vec::new();
-/// let bought = PopularityConfig::new().fit_log(&log, &catalog, everyone)?;
-/// let config = PopularityConfig::new().with_measure(Measure::Value);
-/// let revenue = config.fit_log(&log, &catalog, everyone)?;
-/// let nobody = [(&[][..]).into()];
+/// let data = Dataset::new(log.clone(), Filters::default())?.training_data().with_log(log)?;
+/// let bought = PopularityConfig::new().fit(&data)?;
+/// let revenue = PopularityConfig::new().with_measure(InteractionWeight::Value).fit(&data)?;
+/// let nobody = [User::default()];
 /// assert_eq!(bought.recall(&nobody, 1, None)?.items(0), [ItemIndex::new(1)]);
 /// assert_eq!(revenue.recall(&nobody, 1, None)?.items(0), [ItemIndex::new(2)]);
 /// # Ok::<(), seqrec::Error>(())
@@ -82,46 +78,37 @@ impl Popularity {
 }
 
 impl PopularityConfig {
-    /// Counts training sequences: over all time, in a window, or with recent ones weighing more; the
-    /// same for every user.
+    /// Counts the data: their [log](TrainingData::with_log) where they have one, or else their
+    /// sequences, which have neither values nor event types.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for the first invalid setting, [`by_segment`](Self::by_segment),
-    /// event types and [`Measure::Value`] among them, and [`Error::UnknownItem`] for sequences of
-    /// other items than the catalog's.
-    pub fn fit(&self, sequences: &TrainingSequences, catalog: &Catalog) -> Result<Popularity> {
-        if self.by_segment {
-            let reason = "needs the users' segments; call fit_segments";
+    /// [`Error::InvalidValue`] for the first invalid setting: among them event types and
+    /// [`InteractionWeight::Value`] of data without a log, and [`by_segment`](Self::by_segment) of data without
+    /// [segments](TrainingData::with_segments).
+    pub fn fit(&self, data: &TrainingData) -> Result<Popularity> {
+        if self.by_segment && !data.has_segments() {
+            let reason = "needs the users' segments: `TrainingData::with_segments`";
             return Err(Error::invalid("by_segment", true, reason));
         }
-        sequences.check_items(catalog)?;
-        self.fit_segments(sequences, |_| Vec::new())
+        match data.log() {
+            Some(log) => self.fit_log(log, data),
+            None => self.fit_sequences(data),
+        }
     }
 
-    /// By a log of interactions of users, who are in the segments that `segments_of` gives.
-    /// Items that are not in the catalog are ignored.
-    ///
-    /// Where something is held out to judge by, the log must not hold it: see
-    /// [`fit`](Self::fit).
-    ///
-    /// # Errors
-    /// [`Error::InvalidValue`] for the first invalid setting, and for an empty id, or a time or value
-    /// that is not finite.
-    pub fn fit_log(
-        &self,
-        log: &Interactions,
-        catalog: &Catalog,
-        segments_of: impl Fn(&ExternalId) -> Vec<String>,
-    ) -> Result<Popularity> {
-        log.check_rows()?;
+    fn fit_log(&self, log: &Interactions, data: &TrainingData) -> Result<Popularity> {
+        let catalog = data.catalog();
         let items: Vec<Option<ItemIndex>> = (log.items().ids().iter())
             .map(|id| catalog.index_of(id))
             .collect();
-        let segments: Vec<Vec<String>> = if self.by_segment {
-            log.users().ids().iter().map(segments_of).collect()
+        let known = |(sequence, id)| (id, data.segments(sequence));
+        let known: foldhash::HashMap<&ExternalId, &[String]> = if self.by_segment {
+            data.user_ids().enumerate().map(known).collect()
         } else {
-            vec![Vec::new(); log.users().len()]
+            Default::default()
         };
+        let segments_of = |id| known.get(id).copied().unwrap_or_default();
+        let segments: Vec<&[String]> = log.users().ids().iter().map(segments_of).collect();
         let wanted: Vec<ExternalId> = (self.events.iter())
             .map(|name| ExternalId::from(name.as_str()))
             .collect();
@@ -129,66 +116,48 @@ impl PopularityConfig {
             let item = items[log.item_numbers()[row] as usize]?;
             let event = log.event(row);
             let counts = wanted.is_empty() || event.is_some_and(|event| wanted.contains(event));
-            counts.then(|| Row {
+            counts.then(|| LogRow {
                 item,
                 time: log.times()[row],
                 value: log.value(row),
-                segments: &segments[log.user_numbers()[row] as usize],
+                segments: segments[log.user_numbers()[row] as usize],
             })
         });
         Popularity::of_rows(rows, self)
     }
 
-    /// By training sequences of users, who are in the segments that `segments_of` gives for each
-    /// sequence. Sequences have neither values nor event types.
-    ///
-    /// # Errors
-    /// [`Error::InvalidValue`] for the first invalid setting, event types and
-    /// [`Measure::Value`] among them.
-    pub fn fit_segments(
-        &self,
-        sequences: &TrainingSequences,
-        segments_of: impl Fn(usize) -> Vec<String>,
-    ) -> Result<Popularity> {
+    fn fit_sequences(&self, data: &TrainingData) -> Result<Popularity> {
         if let Some(event) = self.events.first() {
-            let reason = "sequences have no event types; count a log of interactions";
+            let reason = "sequences have no event types: `TrainingData::with_log`";
             return Err(Error::invalid("events", event, reason));
         }
-        if self.measure == Measure::Value {
-            let reason = "sequences have no values; count a log of interactions";
+        if self.measure == InteractionWeight::Value {
+            let reason = "sequences have no values: `TrainingData::with_log`";
             return Err(Error::invalid("measure", "value", reason));
         }
-        let segments: Vec<Vec<String>> = if self.by_segment {
-            (0..sequences.len()).map(segments_of).collect()
-        } else {
-            vec![Vec::new(); sequences.len()]
-        };
-        let rows = segments
-            .iter()
-            .enumerate()
-            .flat_map(|(sequence, segments)| {
-                let history = sequences.history(sequence);
-                (history.items().iter().enumerate()).map(move |(place, &item)| Row {
-                    item,
-                    time: history.times().get(place).copied().unwrap_or(0.0),
-                    value: None,
-                    segments,
-                })
-            });
+        let rows = (0..data.sequences().len()).flat_map(|sequence| {
+            let history = data.sequences().history(sequence);
+            (history.items().iter().enumerate()).map(move |(place, &item)| LogRow {
+                item,
+                time: history.times().get(place).copied().unwrap_or(0.0),
+                value: None,
+                segments: data.segments(sequence),
+            })
+        });
         Popularity::of_rows(rows, self)
     }
 }
 
 impl Popularity {
     fn of_rows<'a>(
-        rows: impl Iterator<Item = Row<'a>> + Clone,
+        rows: impl Iterator<Item = LogRow<'a>> + Clone,
         config: &PopularityConfig,
     ) -> Result<Self> {
         for (field, value) in [("window", config.window), ("half_life", config.half_life)] {
             value.map_or(Ok(()), |value| checks::positive(field, value))?;
         }
         // The window is counted from the end, which is looked for first.
-        let clock = Clock::of_log(rows.clone().map(|row| row.time));
+        let clock = DataClock::of_log(rows.clone().map(|row| row.time));
         let now = clock.now();
         let mut tally = Tally {
             clock,
@@ -216,7 +185,7 @@ impl Popularity {
 impl RecallChannel for Popularity {
     fn recall(
         &self,
-        users: &[UserContext<'_>],
+        users: &[User<'_>],
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates> {
@@ -262,7 +231,7 @@ impl RecallChannel for Popularity {
         if !events.is_empty() && !event.is_some_and(|event| events.contains(event)) {
             return;
         }
-        let row = Row {
+        let row = LogRow {
             item,
             time: interaction.time,
             value: interaction.value,

@@ -1,4 +1,4 @@
-//! Counts of interactions in pieces of time.
+//! ItemTallies of interactions in pieces of time.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -6,8 +6,8 @@ use std::time::Instant;
 use crate::data::ItemIndex;
 use crate::recall::{Candidate, Candidates, Reason};
 
-use super::clock::Clock;
-use super::config::{Measure, PopularityConfig};
+use super::clock::DataClock;
+use super::config::{InteractionWeight, PopularityConfig};
 
 /// Into how many pieces a window is divided, of which the oldest is dropped as time passes.
 const PIECES: f64 = 32.0;
@@ -29,10 +29,10 @@ pub(super) struct Ranked {
 /// What was counted so far.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    pub(super) all: Counts,
-    pub(super) segments: foldhash::HashMap<String, Counts>,
+    pub(super) all: ItemTallies,
+    pub(super) segments: foldhash::HashMap<String, ItemTallies>,
     /// From when windows and half-lives are counted.
-    pub(super) clock: Clock,
+    pub(super) clock: DataClock,
     /// The time at which an interaction weighs 1.
     pub(super) origin: f64,
     /// When the lists were put in order, and how many interactions were taken since.
@@ -42,13 +42,13 @@ pub(super) struct Tally {
 
 /// The weights of items, in pieces of time.
 #[derive(Debug, Default)]
-pub(super) struct Counts {
+pub(super) struct ItemTallies {
     /// When each piece begins, in pieces, and each item's weight in it; the latest last.
     pub(super) pieces: VecDeque<(i64, foldhash::HashMap<ItemIndex, f64>)>,
 }
 
 /// An interaction of a log.
-pub(super) struct Row<'a> {
+pub(super) struct LogRow<'a> {
     pub(super) item: ItemIndex,
     pub(super) time: f64,
     pub(super) value: Option<f32>,
@@ -56,11 +56,11 @@ pub(super) struct Row<'a> {
 }
 
 impl Tally {
-    pub(super) fn add(&mut self, row: &Row<'_>, config: &PopularityConfig) {
+    pub(super) fn add(&mut self, row: &LogRow<'_>, config: &PopularityConfig) {
         let measure = match (config.measure, row.value) {
-            (Measure::Count, _) => 1.0,
-            (Measure::Value, Some(value)) if value > 0.0 => f64::from(value),
-            (Measure::Value, _) => return,
+            (InteractionWeight::Count, _) => 1.0,
+            (InteractionWeight::Value, Some(value)) if value > 0.0 => f64::from(value),
+            (InteractionWeight::Value, _) => return,
         };
         let now = self.clock.now().unwrap_or(row.time);
         let mut weight = measure;
@@ -115,7 +115,7 @@ impl Tally {
     }
 }
 
-impl Counts {
+impl ItemTallies {
     pub(super) fn add(&mut self, item: ItemIndex, piece: i64, weight: f64) {
         let place = self.pieces.partition_point(|(number, _)| *number < piece);
         if self

@@ -15,13 +15,13 @@ use crate::data::sequences::time_rank;
 /// An interaction by the numbers of its user and item.
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 #[repr(C)]
-pub(super) struct Row {
+pub(super) struct StoredRow {
     pub user: u32,
     pub item: u32,
     pub time: f64,
 }
 
-impl Row {
+impl StoredRow {
     /// What rows are sorted by: the user, and then the time.
     fn key(&self) -> (u32, u64) {
         (self.user, time_rank(self.time))
@@ -69,22 +69,22 @@ impl Runs {
     }
 
     /// Adds a run, which is sorted here; among equals the order stays.
-    pub(super) fn push(&mut self, rows: &mut [Row]) -> io::Result<()> {
-        rows.par_sort_by_key(Row::key);
+    pub(super) fn push(&mut self, rows: &mut [StoredRow]) -> io::Result<()> {
+        rows.par_sort_by_key(StoredRow::key);
         self.write(rows)?;
         self.ends.push(self.rows() + rows.len() as u64);
         Ok(())
     }
 
     /// Writes after the rows that count, and over what a write that failed may have left.
-    fn write(&mut self, rows: &[Row]) -> io::Result<()> {
-        let start = self.rows() * size_of::<Row>() as u64;
+    fn write(&mut self, rows: &[StoredRow]) -> io::Result<()> {
+        let start = self.rows() * size_of::<StoredRow>() as u64;
         self.file.seek(SeekFrom::Start(start))?;
         self.file.write_all(bytemuck::cast_slice(rows))
     }
 
     /// Adds rows that are sorted and come after all that are there: one run with them.
-    pub(super) fn extend(&mut self, rows: &[Row]) -> io::Result<()> {
+    pub(super) fn extend(&mut self, rows: &[StoredRow]) -> io::Result<()> {
         self.write(rows)?;
         let end = self.rows() + rows.len() as u64;
         self.ends = vec![end];
@@ -92,7 +92,10 @@ impl Runs {
     }
 
     /// Calls `each` with all rows in order, equal ones in the order in which they came.
-    pub(super) fn merge(&self, mut each: impl FnMut(Row) -> io::Result<()>) -> io::Result<()> {
+    pub(super) fn merge(
+        &self,
+        mut each: impl FnMut(StoredRow) -> io::Result<()>,
+    ) -> io::Result<()> {
         let room = (MERGED_AT_ONCE / self.ends.len().max(1)).max(LEAST_AT_ONCE);
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         let mut readers: Vec<Reader<'_>> = (starts.zip(&self.ends))
@@ -134,18 +137,18 @@ struct Reader<'a> {
     next: u64,
     end: u64,
     room: usize,
-    rows: Vec<Row>,
+    rows: Vec<StoredRow>,
     place: usize,
 }
 
 impl Reader<'_> {
     /// The row at hand; `None` at the end.
-    fn read(&mut self) -> io::Result<Option<Row>> {
+    fn read(&mut self) -> io::Result<Option<StoredRow>> {
         if self.place == self.rows.len() {
             let count = (self.end - self.next).min(self.room as u64);
-            self.rows.resize(count as usize, Row::zeroed());
+            self.rows.resize(count as usize, StoredRow::zeroed());
             let mut file = self.file;
-            file.seek(SeekFrom::Start(self.next * size_of::<Row>() as u64))?;
+            file.seek(SeekFrom::Start(self.next * size_of::<StoredRow>() as u64))?;
             file.read_exact(bytemuck::cast_slice_mut(&mut self.rows))?;
             self.next += count;
             self.place = 0;
@@ -154,7 +157,7 @@ impl Reader<'_> {
     }
 
     /// The row at hand, after which the next one is.
-    fn take(&mut self) -> Row {
+    fn take(&mut self) -> StoredRow {
         self.place += 1;
         self.rows[self.place - 1]
     }
@@ -170,8 +173,8 @@ mod tests {
         let mut runs = Runs::new(folder.path()).unwrap();
         let mut all = Vec::new();
         for run in 0..7u32 {
-            let mut rows: Vec<Row> = (0..5_000 * (run % 3))
-                .map(|place| Row {
+            let mut rows: Vec<StoredRow> = (0..5_000 * (run % 3))
+                .map(|place| StoredRow {
                     user: place * 7 % 50,
                     item: run * 100_000 + place,
                     time: f64::from(place * 13 % 11) - 5.0,

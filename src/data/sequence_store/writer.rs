@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use super::SequenceStore;
 use super::file::{self, FileWriter, Section};
-use super::runs::{Row, Runs};
+use super::runs::{Runs, StoredRow};
 use crate::data::dataset::{Filters, Repetitions, nothing_passes};
 use crate::data::id::{ExternalId, IdTable};
 use crate::data::interactions::Interactions;
 use crate::data::k_core::k_core;
 use crate::data::reader::InteractionReader;
 use crate::data::time_unit::TimeSizes;
+use crate::data::training_data::TrainingData;
 use crate::error::damaged;
 use crate::files;
 use crate::{Error, Result};
@@ -39,9 +40,9 @@ pub struct SequenceStoreWriter {
     users: IdTable,
     items: IdTable,
     pub(super) runs: Runs,
-    rows: Vec<Row>,
+    rows: Vec<StoredRow>,
     pub(super) rows_per_run: usize,
-    counts: Counts,
+    counts: RowCounts,
     times: TimeSizes,
     skipped_rows: usize,
     /// What there was before the file that is being read.
@@ -75,12 +76,12 @@ struct Before {
 
 /// How many rows each user and each item has.
 #[derive(Debug, Default, Clone, PartialEq)]
-struct Counts {
+struct RowCounts {
     users: Vec<u64>,
     items: Vec<u64>,
 }
 
-impl Counts {
+impl RowCounts {
     fn zeros(users: usize, items: usize) -> Self {
         Self {
             users: vec![0; users],
@@ -88,7 +89,7 @@ impl Counts {
         }
     }
 
-    fn add(&mut self, row: &Row) {
+    fn add(&mut self, row: &StoredRow) {
         self.users[row.user as usize] += 1;
         self.items[row.item as usize] += 1;
     }
@@ -112,7 +113,7 @@ impl SequenceStoreWriter {
             runs: Runs::new(folder).map_err(Error::io("write in", folder))?,
             rows: Vec::new(),
             rows_per_run: RUN,
-            counts: Counts::default(),
+            counts: RowCounts::default(),
             times: TimeSizes::default(),
             skipped_rows: 0,
             before: None,
@@ -162,7 +163,7 @@ impl SequenceStoreWriter {
         self.items = first(&self.items, before.items);
         (self.times, self.skipped_rows) = (before.times, before.skipped_rows);
         self.offered = before.offered;
-        let mut counts = Counts::zeros(self.users.len(), self.items.len());
+        let mut counts = RowCounts::zeros(self.users.len(), self.items.len());
         self.rows.iter().for_each(|row| counts.add(row));
         let counted = self.runs.merge(|row| {
             counts.add(&row);
@@ -194,7 +195,7 @@ impl SequenceStoreWriter {
             if !self.filters.passes(part.value(row)) {
                 continue;
             }
-            let row = Row {
+            let row = StoredRow {
                 user: users[part.user[row] as usize],
                 item: items[part.item[row] as usize],
                 time: part.time[row],
@@ -266,8 +267,8 @@ impl SequenceStoreWriter {
 
     /// Leaves one run, without repeats.
     fn drop_repeats(&mut self) -> Result<()> {
-        let mut kept = Kept::new(&self.path)?;
-        let mut counts = Counts::zeros(self.users.len(), self.items.len());
+        let mut kept = KeptRows::new(&self.path)?;
+        let mut counts = RowCounts::zeros(self.users.len(), self.items.len());
         let mut repetitions = Repetitions::new(self.filters.repeats, self.items.len());
         let merged = self.runs.merge(|row| {
             if !repetitions.keep(row.user as usize, row.item) {
@@ -287,7 +288,7 @@ impl SequenceStoreWriter {
     fn retain_core(&mut self) -> Result<()> {
         let per_user = self.filters.minimum_per_user as u64;
         let per_item = self.filters.minimum_per_item as u64;
-        let enough = |counts: &Counts, row: &Row| {
+        let enough = |counts: &RowCounts, row: &StoredRow| {
             let (user, item) = (row.user as usize, row.item as usize);
             counts.users[user] >= per_user.max(1) && counts.items[item] >= per_item.max(1)
         };
@@ -301,7 +302,7 @@ impl SequenceStoreWriter {
                 } = self.filters;
                 return self.core_in_memory([minimum_per_user, minimum_per_item]);
             }
-            let mut counts = Counts::zeros(self.users.len(), self.items.len());
+            let mut counts = RowCounts::zeros(self.users.len(), self.items.len());
             let merged = self.runs.merge(|row| {
                 if enough(&self.counts, &row) {
                     counts.add(&row);
@@ -329,7 +330,7 @@ impl SequenceStoreWriter {
         });
         merged.map_err(|error| self.io(error))?;
         let [users_left, items_left] = k_core(&offsets, &items, counts.items.len(), least);
-        let mut counts = Counts::zeros(counts.users.len(), counts.items.len());
+        let mut counts = RowCounts::zeros(counts.users.len(), counts.items.len());
         for (user, rows) in offsets.windows(2).enumerate() {
             for &item in &items[rows[0]..rows[1]] {
                 if users_left[user] && items_left[item as usize] {
@@ -351,20 +352,7 @@ impl SequenceStoreWriter {
             indices[number] = place as u32 + 1;
         }
         let rows: u64 = self.counts.users.iter().sum();
-        let (user_count, item_count) = (user_ids().count() as u64, item_ids().count() as u64);
-        let mut file = FileWriter::new(
-            &self.path,
-            [
-                4 * rows,
-                8 * rows,
-                8 * (user_count + 1),
-                8 * (item_count + 1),
-                8 * item_count,
-                text_length(item_ids()),
-                8 * user_count,
-                text_length(user_ids()),
-            ],
-        )?;
+        let mut file = FileWriter::new(&self.path, lengths(rows, user_ids(), item_ids()))?;
         let mut write = || {
             self.runs.merge(|row| {
                 let index = indices[row.item as usize];
@@ -400,11 +388,63 @@ impl SequenceStoreWriter {
     }
 }
 
+/// Writes training data, a block at a time: each span is a user's sequence.
+pub(super) fn write_training_data(path: &Path, data: &TrainingData) -> Result<()> {
+    let sequences = data.sequences();
+    let mut counts = vec![0u64; data.catalog().len() + 1];
+    for item in sequences.item_lists().flatten() {
+        counts[item.to_usize()] += 1;
+    }
+    let users = || data.user_ids().enumerate();
+    let items = || data.catalog().ids().enumerate();
+    let mut file = FileWriter::new(path, lengths(counts.iter().sum(), users(), items()))?;
+    let mut write = || {
+        let mut offset = 0u64;
+        file.push(Section::Offsets, &offset.to_le_bytes())?;
+        for span in 0..sequences.len() {
+            let history = sequences.history(span);
+            for (item, time) in history.items().iter().zip(history.times()) {
+                file.push(Section::Items, &item.get().to_le_bytes())?;
+                file.push(Section::Times, &time.to_le_bytes())?;
+            }
+            offset += history.items().len() as u64;
+            file.push(Section::Offsets, &offset.to_le_bytes())?;
+        }
+        for count in &counts {
+            file.push(Section::Counts, &count.to_le_bytes())?;
+        }
+        write_ids(&mut file, [Section::ItemEnds, Section::ItemText], items())?;
+        write_ids(&mut file, [Section::UserEnds, Section::UserText], users())
+    };
+    write().map_err(Error::io("write", path))?;
+    file.finish(0)
+}
+
+/// How many bytes each array takes.
+fn lengths<'a>(
+    rows: u64,
+    users: impl Iterator<Item = (usize, &'a ExternalId)> + Clone,
+    items: impl Iterator<Item = (usize, &'a ExternalId)> + Clone,
+) -> [u64; 8] {
+    let [user_count, item_count] = [users.clone().count(), items.clone().count()];
+    let [user_count, item_count] = [user_count as u64, item_count as u64];
+    [
+        4 * rows,
+        8 * rows,
+        8 * (user_count + 1),
+        8 * (item_count + 1),
+        8 * item_count,
+        text_length(items),
+        8 * user_count,
+        text_length(users),
+    ]
+}
+
 /// Those of some ids that have rows left, with their numbers.
 fn left<'a>(
     ids: &'a [ExternalId],
     counts: &'a [u64],
-) -> impl Iterator<Item = (usize, &'a ExternalId)> {
+) -> impl Iterator<Item = (usize, &'a ExternalId)> + Clone {
     let ids = ids.iter().zip(counts).enumerate();
     ids.filter_map(|(number, (id, &count))| (count > 0).then_some((number, id)))
 }
@@ -440,15 +480,15 @@ fn write_ids<'a>(
 }
 
 /// Sorted rows that become one run.
-struct Kept {
+struct KeptRows {
     runs: Runs,
-    rows: Vec<Row>,
+    rows: Vec<StoredRow>,
 }
 
 /// How many of them are written at a time.
 const KEPT_AT_ONCE: usize = 1 << 16;
 
-impl Kept {
+impl KeptRows {
     fn new(path: &Path) -> Result<Self> {
         let folder = files::parent(path);
         Ok(Self {
@@ -457,7 +497,7 @@ impl Kept {
         })
     }
 
-    fn push(&mut self, row: Row) -> io::Result<()> {
+    fn push(&mut self, row: StoredRow) -> io::Result<()> {
         self.rows.push(row);
         if self.rows.len() == KEPT_AT_ONCE {
             self.write()?;

@@ -2,7 +2,7 @@
 
 /// A point and its similarity to what is searched for.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Near {
+pub(super) struct NearPoint {
     pub(super) score: f32,
     pub(super) point: u32,
 }
@@ -14,7 +14,7 @@ pub(super) struct Near {
 pub(super) struct Beam {
     capacity: usize,
     /// Points that have been expanded have [`EXPANDED`] set.
-    entries: Vec<Near>,
+    entries: Vec<NearPoint>,
     cursor: usize,
 }
 
@@ -48,13 +48,13 @@ impl Beam {
             self.entries.pop();
         }
         let place = self.entries.partition_point(|entry| entry.score >= score);
-        self.entries.insert(place, Near { score, point });
+        self.entries.insert(place, NearPoint { score, point });
         self.cursor = self.cursor.min(place);
     }
 
     /// The best point that has not been expanded, which counts as expanded from now on.
     #[inline(always)]
-    pub(super) fn next(&mut self) -> Option<Near> {
+    pub(super) fn next(&mut self) -> Option<NearPoint> {
         let near = self.peek()?;
         self.entries[self.cursor].point |= EXPANDED;
         self.cursor += 1;
@@ -63,7 +63,7 @@ impl Beam {
 
     /// The best point that has not been expanded.
     #[inline(always)]
-    pub(super) fn peek(&mut self) -> Option<Near> {
+    pub(super) fn peek(&mut self) -> Option<NearPoint> {
         loop {
             let near = *self.entries.get(self.cursor)?;
             if near.point & EXPANDED == 0 {
@@ -74,8 +74,8 @@ impl Beam {
     }
 
     /// All points, best first.
-    pub(super) fn iter(&self) -> impl Iterator<Item = Near> + '_ {
-        self.entries.iter().map(|near| Near {
+    pub(super) fn iter(&self) -> impl Iterator<Item = NearPoint> + '_ {
+        self.entries.iter().map(|near| NearPoint {
             point: near.point & !EXPANDED,
             ..*near
         })

@@ -8,9 +8,9 @@ use rayon::prelude::*;
 
 use super::HnswConfig;
 use super::dominant::Dominant;
-use super::graph::{Graph, Links};
+use super::graph::{Graph, NeighborLists};
 use super::insert::{Insertion, ListLocks, level};
-use super::places::Places;
+use super::places::VectorPlaces;
 use super::twins::{NONE, Twins};
 use crate::index::Precision;
 use crate::index::vectors::Vectors;
@@ -49,23 +49,41 @@ pub(super) fn build(vectors: ArrayView2<'_, f32>, config: &HnswConfig) -> Graph 
         twins: Twins::default(),
         items: ItemIndex::all(len).collect::<Vec<_>>().into(),
         levels: levels.into(),
-        base: Links::empty(len, 2 * neighbors),
+        base: NeighborLists::empty(len, 2 * neighbors),
         upper_start: upper_start.into(),
-        upper: Links::empty(lists as usize, neighbors),
+        upper: NeighborLists::empty(lists as usize, neighbors),
         entry: NONE,
         live: len,
     };
     graph.measure();
+    let order = without_twins(&mut graph);
+    graph.entry = insert_all(&graph, &order, config.ef_construction);
+    if config.precision != Precision::F32 {
+        graph.vectors = Vectors::new(values, dim, config.precision);
+    }
+    // Searches don't ask for them, and updates measure anew what they compare.
+    graph.squares = Vec::new();
+    graph
+}
+
+/// The points to be linked, in the order in which a graph takes them in best; those whose vector another
+/// has already become its twins.
+fn without_twins(graph: &mut Graph) -> Vec<u32> {
+    let len = graph.len();
     let mut order = graph.longest_first();
-    let mut places = Places::default();
-    order.retain(|&point| match places.find_or_add(&graph, point) {
+    let mut places = VectorPlaces::default();
+    order.retain(|&point| match places.find_or_add(graph, point) {
         Some(linked) => {
             graph.twins.add(linked, point, len);
             false
         }
         None => true,
     });
-    drop(places);
+    order
+}
+
+/// Links points on all threads; the point at which searches enter the graph.
+fn insert_all(graph: &Graph, order: &[u32], ef_construction: usize) -> u32 {
     let entry = Mutex::new(NONE);
     let next = AtomicUsize::new(0);
     let locks = ListLocks::new();
@@ -85,17 +103,11 @@ pub(super) fn build(vectors: ArrayView2<'_, f32>, config: &HnswConfig) -> Graph 
                     drop(guard);
                     None
                 };
-                graph.insert(point, from, config.ef_construction, &locks, &mut room);
+                graph.insert(point, from, ef_construction, &locks, &mut room);
                 drop(guard);
             }
         });
-    graph.entry = entry.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if config.precision != Precision::F32 {
-        graph.vectors = Vectors::new(values, dim, config.precision);
-    }
-    // Searches don't ask for them, and updates measure anew what they compare.
-    graph.squares = Vec::new();
-    graph
+    entry.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Graph {

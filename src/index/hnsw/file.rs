@@ -1,20 +1,12 @@
 //! Graphs in files.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use std::path::Path;
 
 use rayon::prelude::*;
 
 use super::dominant::Dominant;
-use super::graph::{Graph, Links};
+use super::graph::{Graph, NeighborLists};
 use super::twins::{NONE, Twins};
 use super::{HnswConfig, HnswIndex};
 use crate::buffer::Buffer;
@@ -148,9 +140,9 @@ fn graph(sections: &Sections, config: &HnswConfig) -> Result<Graph> {
         twins: Twins::from_parts(sections.array(9)?),
         items,
         levels,
-        base: Links::Mapped(base),
+        base: NeighborLists::Mapped(base),
         upper_start,
-        upper: Links::Mapped(upper),
+        upper: NeighborLists::Mapped(upper),
         entry,
         live,
     })

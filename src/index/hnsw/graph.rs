@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::beam::{Beam, Near};
+use super::beam::{Beam, NearPoint};
 use super::dominant::Dominant;
 use super::twins::{NONE, Twins};
 use super::visited::Visited;
@@ -16,18 +16,18 @@ use crate::kernels::scoring::prefetch;
 /// Links are atomic so that threads can walk the graph while others add to it. A walker may see a
 /// list half old and half new; every link in it leads to a point all the same.
 #[derive(Debug)]
-pub(super) enum Links {
+pub(super) enum NeighborLists {
     Own(Vec<AtomicU32>),
     Mapped(Buffer<u32>),
 }
 
-impl Default for Links {
+impl Default for NeighborLists {
     fn default() -> Self {
         Self::Own(Vec::new())
     }
 }
 
-impl Links {
+impl NeighborLists {
     /// So many empty lists.
     pub(super) fn empty(lists: usize, width: usize) -> Self {
         let mut links = Self::default();
@@ -134,10 +134,10 @@ pub(super) struct Graph {
     /// The highest layer of each point.
     pub(super) levels: Buffer<u8>,
     /// Links on layer 0.
-    pub(super) base: Links,
+    pub(super) base: NeighborLists,
     /// The first of each point's lists in `upper`, one for each layer from 1 on.
     pub(super) upper_start: Buffer<u32>,
-    pub(super) upper: Links,
+    pub(super) upper: NeighborLists,
     /// Where a search begins: a point on the highest layer; [`NONE`] in a graph without points.
     pub(super) entry: u32,
     /// How many points have an item.
@@ -185,7 +185,7 @@ impl Graph {
 
     /// The list of a point on a layer: which lists, the list's place, and its width.
     #[inline(always)]
-    pub(super) fn list(&self, point: u32, layer: usize) -> (&Links, usize, usize) {
+    pub(super) fn list(&self, point: u32, layer: usize) -> (&NeighborLists, usize, usize) {
         if layer == 0 {
             (&self.base, point as usize, 2 * self.neighbors)
         } else {
@@ -244,8 +244,8 @@ impl Graph {
         entry: u32,
         layers: std::ops::Range<usize>,
         walk: &mut Walk,
-    ) -> Near {
-        let mut near = Near {
+    ) -> NearPoint {
+        let mut near = NearPoint {
             point: entry,
             score: self.score_one(target, entry),
         };
@@ -259,7 +259,7 @@ impl Graph {
                 let before = near.point;
                 for (&point, &score) in walk.ahead.iter().zip(&walk.scores) {
                     if score > near.score {
-                        near = Near { score, point };
+                        near = NearPoint { score, point };
                     }
                 }
                 if near.point == before {
@@ -274,7 +274,7 @@ impl Graph {
     pub(super) fn search_layer(
         &self,
         target: &Target<'_>,
-        near: Near,
+        near: NearPoint,
         layer: usize,
         ef: usize,
         walk: &mut Walk,
@@ -297,7 +297,7 @@ impl Graph {
     pub(super) fn search_wanted(
         &self,
         target: &Target<'_>,
-        near: Near,
+        near: NearPoint,
         ef: usize,
         wanted: impl Fn(u32) -> bool,
         found: &mut Beam,
@@ -332,7 +332,7 @@ impl Graph {
         }
     }
 
-    fn begin(&self, near: Near, ef: usize, walk: &mut Walk) {
+    fn begin(&self, near: NearPoint, ef: usize, walk: &mut Walk) {
         walk.visited.begin(self.len());
         walk.visited.insert(near.point);
         walk.beam.begin(ef);

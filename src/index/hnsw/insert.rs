@@ -2,10 +2,11 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::beam::Near;
+use super::beam::NearPoint;
 use super::graph::{Graph, Target, Walk};
 use super::twins::NONE;
 use crate::index::vectors::Query;
+use crate::kernels::random;
 
 /// Locks for the lists of links; a point's is the one at its remainder.
 #[derive(Debug)]
@@ -27,11 +28,8 @@ impl ListLocks {
 /// The highest layer of a point: layer l holds a share of about `neighbors^-l` of them. It depends
 /// on the seed and the point alone, so threads don't decide about it.
 pub(super) fn level(seed: u64, point: u32, neighbors: usize) -> u8 {
-    // SplitMix64 (Steele, Lea & Flood, 2014).
-    let mut bits = seed.wrapping_add((u64::from(point) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^= bits >> 31;
+    let bits = random::bits(seed, u64::from(point) + 1);
+    let bits = bits ^ (bits >> 31);
     let uniform = ((bits >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
     (-uniform.ln() / (neighbors as f64).ln()).min(15.0) as u8
 }
@@ -42,7 +40,7 @@ pub(super) struct Insertion {
     walk: Walk,
     query: Query,
     other: Query,
-    candidates: Vec<Near>,
+    candidates: Vec<NearPoint>,
     chosen: Vec<u32>,
     passed_over: Vec<u32>,
     listed: Vec<u32>,
@@ -222,7 +220,7 @@ impl Insertion {
         self.candidates.clear();
         let pairs = self.listed.iter().zip(&self.scores);
         self.candidates
-            .extend(pairs.map(|(&point, &score)| Near { score, point }));
+            .extend(pairs.map(|(&point, &score)| NearPoint { score, point }));
         self.candidates
             .sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.point.cmp(&b.point)));
     }

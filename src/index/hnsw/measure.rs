@@ -2,15 +2,16 @@
 
 use ndarray::ArrayView2;
 use rayon::prelude::*;
+use serde::Serialize;
 
 use super::search::largest_sensible_ef;
-use super::{HnswIndex, State};
+use super::{GraphState, HnswIndex};
 use crate::index::{Hits, VectorIndex, check_queries};
 use crate::kernels::top_k;
 use crate::{Error, Result};
 
 /// What [`HnswIndex::tuned_for`] came to.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub enum Tuning {
     /// Searches walk the graph.
@@ -136,7 +137,7 @@ impl HnswIndex {
     }
 }
 
-impl State {
+impl GraphState {
     /// The k best items for a query, with their scores.
     fn best(&self, query: &[f32], k: usize) -> Vec<top_k::Scored> {
         let graph = &self.graph;

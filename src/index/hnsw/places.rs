@@ -6,12 +6,12 @@ use super::graph::Graph;
 
 /// The linked points by their vectors.
 #[derive(Debug, Default)]
-pub(super) struct Places {
+pub(super) struct VectorPlaces {
     linked: foldhash::HashMap<u64, u32>,
     hasher: foldhash::fast::FixedState,
 }
 
-impl Places {
+impl VectorPlaces {
     /// The linked points of a graph.
     pub(super) fn of(graph: &Graph) -> Self {
         let mut places = Self::default();

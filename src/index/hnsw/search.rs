@@ -3,7 +3,7 @@
 use super::beam::Beam;
 use super::graph::{Graph, Target, Walk};
 use super::twins::NONE;
-use super::{HnswIndex, State};
+use super::{GraphState, HnswIndex};
 use crate::index::vectors::Query;
 use crate::index::{Filter, Precision};
 use crate::item::ItemIndex;
@@ -11,7 +11,7 @@ use crate::kernels::top_k;
 
 /// What a search needs room for.
 #[derive(Debug, Default)]
-pub(super) struct Search {
+pub(super) struct SearchRoom {
     query: Query,
     walk: Walk,
     found: Beam,
@@ -25,12 +25,12 @@ impl HnswIndex {
     /// The k best for one query, best first, in `search.scored`.
     pub(super) fn search_one(
         &self,
-        state: &State,
+        state: &GraphState,
         number: usize,
         query: &[f32],
         k: usize,
         filter: Option<Filter<'_>>,
-        search: &mut Search,
+        search: &mut SearchRoom,
     ) {
         let graph = &state.graph;
         graph.vectors.prepare(query, &mut search.query);
@@ -44,16 +44,7 @@ impl HnswIndex {
         };
         search.scored.clear();
         let walk = &mut search.walk;
-        let share = filter.map_or(1.0, |filter| share_passing(graph, number, filter));
-        // Those that pass lie further apart than all do, and more of them must be held on to.
-        let ef = (self.config.ef_search as f64 / share.max(1e-4).sqrt()) as usize;
-        let ef = ef.min(graph.len()).max(k);
-        let keep = match graph.vectors.precision() {
-            // Those that bytes take for the best are scored again.
-            Precision::Int8 => ef,
-            Precision::F32 | Precision::F16 => k,
-        };
-        let scan = filter.is_some_and(|filter| scan_is_faster(graph.len(), ef, share, filter));
+        let (ef, keep, scan) = self.effort(graph, number, k, filter);
         if graph.entry != NONE && !self.exact && !scan {
             let layers = 1..graph.top() + 1;
             let near = graph.descend(&target, graph.entry, layers, walk);
@@ -70,9 +61,8 @@ impl HnswIndex {
                     break;
                 }
                 let points = graph.twins.with(near.point).filter(|&point| wanted(point));
-                search
-                    .scored
-                    .extend(points.map(|point| (point, near.score)));
+                let scored = points.map(|point| (point, near.score));
+                search.scored.extend(scored);
             }
         }
         if search.scored.len() < k {
@@ -80,31 +70,62 @@ impl HnswIndex {
             let score = |points: &[u32], scores: &mut [f32]| {
                 graph.vectors.score(query, points, scores);
             };
-            search.scored = if let Some(Filter::Allowed(items)) = filter {
-                let points = items.iter().filter_map(|item| state.point_of(item));
-                top_k::scan(keep, points, score)
-            } else {
-                let points = (0..graph.len() as u32).filter(|&point| wanted(point));
-                top_k::scan(keep, points, score)
+            search.scored = match filter {
+                Some(Filter::Allowed(items)) => {
+                    let points = items.iter().filter_map(|item| state.point_of(item));
+                    top_k::scan(keep, points, score)
+                }
+                _ => {
+                    let points = (0..graph.len() as u32).filter(|&point| wanted(point));
+                    top_k::scan(keep, points, score)
+                }
             };
         }
+        search.finish(graph, k);
+    }
+
+    /// How many candidates a walk holds on to, how many of the best are scored again, and whether going
+    /// through all points is faster.
+    fn effort(
+        &self,
+        graph: &Graph,
+        number: usize,
+        k: usize,
+        filter: Option<Filter<'_>>,
+    ) -> (usize, usize, bool) {
+        let share = filter.map_or(1.0, |filter| share_passing(graph, number, filter));
+        // Those that pass lie further apart than all do, and more of them must be held on to.
+        let ef = (self.config.ef_search as f64 / share.max(1e-4).sqrt()) as usize;
+        let ef = ef.min(graph.len()).max(k);
+        let keep = match graph.vectors.precision() {
+            // Those that bytes take for the best are scored again.
+            Precision::Int8 => ef,
+            Precision::F32 | Precision::F16 => k,
+        };
+        let scan = filter.is_some_and(|filter| scan_is_faster(graph.len(), ef, share, filter));
+        (ef, keep, scan)
+    }
+}
+
+impl SearchRoom {
+    /// Makes the k best items of the best points, by the vectors' full precision.
+    fn finish(&mut self, graph: &Graph, k: usize) {
         let vectors = &graph.vectors;
         if vectors.precision() == Precision::Int8 {
-            search.points.clear();
-            search
-                .points
-                .extend(search.scored.iter().map(|&(point, _)| point));
-            search.scores.resize(search.points.len(), 0.0);
-            vectors.rescore(&search.query, &search.points, &mut search.scores);
-            for (scored, &score) in search.scored.iter_mut().zip(&search.scores) {
+            self.points.clear();
+            self.points
+                .extend(self.scored.iter().map(|&(point, _)| point));
+            self.scores.resize(self.points.len(), 0.0);
+            vectors.rescore(&self.query, &self.points, &mut self.scores);
+            for (scored, &score) in self.scored.iter_mut().zip(&self.scores) {
                 scored.1 = score;
             }
         }
-        for scored in &mut search.scored {
+        for scored in &mut self.scored {
             scored.0 = graph.items[scored.0 as usize].get();
         }
-        search.scored.sort_unstable_by(top_k::best_first);
-        search.scored.truncate(k);
+        self.scored.sort_unstable_by(top_k::best_first);
+        self.scored.truncate(k);
     }
 }
 

@@ -13,9 +13,9 @@ use ndarray::Array2;
 use super::HnswConfig;
 use super::build::Disorder;
 use super::dominant::{self, Dominant};
-use super::graph::{Graph, Links};
+use super::graph::{Graph, NeighborLists};
 use super::insert::{Insertion, ListLocks, level};
-use super::places::Places;
+use super::places::VectorPlaces;
 use super::twins::{NONE, Twins};
 use crate::index::vectors::{Query, Vectors};
 use crate::item::ItemIndex;
@@ -30,7 +30,7 @@ const MOVED_PER_UPDATE: usize = 32;
 pub(super) struct Updates {
     /// The point of each item.
     points: foldhash::HashMap<ItemIndex, u32>,
-    places: Places,
+    places: VectorPlaces,
     disorder: Disorder,
     locks: ListLocks,
     room: Insertion,
@@ -56,7 +56,7 @@ impl Updates {
             points: named
                 .filter(|&(item, _)| item != ItemIndex::PADDING)
                 .collect(),
-            places: Places::of(graph),
+            places: VectorPlaces::of(graph),
             disorder: Disorder::after(graph.shortest()),
             locks: ListLocks::new(),
             room: Insertion::default(),
@@ -226,9 +226,9 @@ impl Graph {
             twins: Twins::default(),
             items: Vec::new().into(),
             levels: Vec::new().into(),
-            base: Links::default(),
+            base: NeighborLists::default(),
             upper_start: Vec::new().into(),
-            upper: Links::default(),
+            upper: NeighborLists::default(),
             entry: NONE,
             live: 0,
         }

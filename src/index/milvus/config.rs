@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use milvus::v2::prelude::{IndexParam, IndexType, MetricType};
 
+use crate::settings::setters;
 use crate::{Error, Result};
 
 use super::VECTOR;
 
 /// How a server arranges the vectors of a collection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MilvusMethod {
     /// A graph: fast, in memory.
     Hnsw {
@@ -72,6 +74,7 @@ fn strings(params: Vec<(&str, usize)>) -> HashMap<String, String> {
 
 /// Where a server is and how it is spoken to.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MilvusConfig {
     /// The server's address, such as `http://127.0.0.1:19530`.
     pub address: String,
@@ -102,6 +105,15 @@ impl MilvusConfig {
             batch_size: 2_000,
             attempts: 3,
         }
+    }
+
+    setters! {
+        token: Option<String>, with_token;
+        alias: String, with_alias;
+        method: MilvusMethod, with_method;
+        deadline: Duration, with_deadline;
+        batch_size: usize, with_batch_size;
+        attempts: usize, with_attempts;
     }
 
     pub(super) fn validate(&self) -> Result<()> {

@@ -6,7 +6,7 @@ use super::dropout::Dropout;
 use super::packing::Packing;
 use crate::backend::{self, Backend};
 
-/// What each item gathers, `[tokens, dim]`, from itself and the items before it: `projected`
+/// Causal attention of each item to itself and the items before it, `[tokens, dim]`: `projected`
 /// `[tokens, 3 * dim]` holds queries, keys and values side by side, each divided among `heads`. A
 /// share of the weights is dropped in training.
 ///

@@ -1,4 +1,4 @@
-//! What stands before and after the blocks of self-attention models.
+//! Input embedding and output head of the self-attention models.
 
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
@@ -10,35 +10,23 @@ use super::layers::{layer_norm, linear};
 use super::packing::Packing;
 use super::weights::Weights;
 use crate::backend::{Activation, Backend};
-use crate::data::{SequenceBatch, TrainingBatch};
-use crate::model::Objective;
+use crate::data::SequenceBatch;
+use crate::model::ItemTable;
 
-/// What stands before and after the blocks of a self-attention model: item and position vectors,
-/// and the way from the last block's states to user vectors.
+/// Input embedding and output head of a self-attention model: item and position vectors, and the
+/// way from the last block's states to user vectors.
 #[derive(Module, Debug)]
 pub struct SequenceEnds<B: BurnBackend> {
-    /// Item vectors `[items + 1, dim]`; row 0 is padding.
-    pub embedding: Param<Tensor<B, 2>>,
-    /// What is seen of each item, `[items + 1, dim]`, unless it is the item vectors.
-    pub input_embedding: Option<Param<Tensor<B, 2>>>,
+    /// The vectors that items are recalled by.
+    pub embedding: ItemTable<B>,
+    /// The input vector of each item, unless it is the vector that it is recalled by.
+    pub input_embedding: Option<ItemTable<B>>,
     /// Position vectors `[max_len, dim]`, counted from the first item seen.
     pub positions: Param<Tensor<B, 2>>,
     /// Normalizes the last block's states.
     pub norm: LayerNorm<B>,
     /// From normalized states to user vectors, `[dim, dim]`.
     pub output: Option<Linear<B>>,
-}
-
-/// What stands between the ends of a self-attention model.
-pub trait Blocks<B: Backend> {
-    /// The last block's states `[tokens, dim]`, from what the first one sees of `histories`.
-    fn forward(
-        &self,
-        histories: &SequenceBatch<B>,
-        states: Tensor<B, 2>,
-        packing: &Packing<B>,
-        dropout: &mut Dropout,
-    ) -> Tensor<B, 2>;
 }
 
 /// The sizes and choices of [`SequenceEnds`].
@@ -48,7 +36,7 @@ pub struct EndsSettings {
     pub items: usize,
     /// The size of vectors.
     pub dim: usize,
-    /// How many of a history's last items are seen.
+    /// The number of a history's last items that the model sees.
     pub max_len: usize,
     /// Whether what is seen of an item is the vector that it is recalled by.
     pub tied: bool,
@@ -77,35 +65,8 @@ impl<B: BurnBackend> SequenceEnds<B> {
 }
 
 impl<B: Backend> SequenceEnds<B> {
-    /// User vectors `[batch, 1, dim]`, with the blocks between.
-    pub fn encode(&self, histories: &SequenceBatch<B>, blocks: &impl Blocks<B>) -> Tensor<B, 3> {
-        let packing = Packing::new(histories);
-        let mut dropout = Dropout::off();
-        let states = self.begin(histories, &packing, &mut dropout, 0.0);
-        let states = self.end(blocks.forward(histories, states, &packing, &mut dropout));
-        packing.last(states).unsqueeze_dim(1)
-    }
-
-    /// The mean loss `[1]` of a batch, with the blocks between and a share of what they see
-    /// dropped.
-    pub fn loss(
-        &self,
-        batch: &TrainingBatch<B>,
-        objective: &Objective,
-        probability: f64,
-        blocks: &impl Blocks<B>,
-    ) -> Tensor<B, 1> {
-        let histories = &batch.histories;
-        let packing = Packing::new(histories);
-        let mut dropout = Dropout::in_training::<B>(&self.embedding.device(), batch.seed);
-        let states = self.begin(histories, &packing, &mut dropout, probability);
-        let states = self.end(blocks.forward(histories, states, &packing, &mut dropout));
-        let users = packing.at(states, batch.positions.clone());
-        objective.mean_loss(users, &self.embedding, batch)
-    }
-
-    /// What the first block sees of each real item, `[tokens, dim]`, with a share of it dropped.
-    fn begin(
+    /// The first block's input for each real item, `[tokens, dim]`, with a share of it dropped.
+    pub(crate) fn begin(
         &self,
         histories: &SequenceBatch<B>,
         packing: &Packing<B>,
@@ -120,7 +81,7 @@ impl<B: Backend> SequenceEnds<B> {
     }
 
     /// User vectors `[tokens, dim]` out of the last block's states.
-    fn end(&self, states: Tensor<B, 2>) -> Tensor<B, 2> {
+    pub(crate) fn end(&self, states: Tensor<B, 2>) -> Tensor<B, 2> {
         let states = layer_norm(&self.norm, states);
         match &self.output {
             Some(output) => linear(output, states, Activation::None),

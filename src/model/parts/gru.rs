@@ -6,7 +6,7 @@ use burn::tensor::activation::sigmoid;
 use burn::tensor::backend::Backend as BurnBackend;
 
 use super::weights::Weights;
-use crate::backend::{self, Backend, GruWeights};
+use crate::backend::{self, Backend};
 
 /// One layer of gated recurrent units, with the reset gate applied after the hidden product, as
 /// in cuDNN and PyTorch.
@@ -73,12 +73,12 @@ impl<B: Backend> GruLayer<B> {
     /// The hidden states `[batch, len, hidden]` of `values` `[batch, len, inputs]`, of which the
     /// first `lengths[row]` steps are real; 0 at padding.
     pub fn forward(&self, values: Tensor<B, 3>, lengths: &[usize]) -> Tensor<B, 3> {
-        let weights = GruWeights {
-            input: self.weight_input.val(),
-            hidden: self.weight_hidden.val(),
-            input_bias: self.bias_input.val(),
-            hidden_bias: self.bias_hidden.val(),
-        };
+        let weights = [
+            self.weight_input.val(),
+            self.weight_hidden.val(),
+            self.bias_input.val(),
+            self.bias_hidden.val(),
+        ];
         backend::gru(values, lengths, weights)
     }
 }

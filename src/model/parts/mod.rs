@@ -1,5 +1,5 @@
-//! What models are made of: weights from a seed, dropout, batches without their padding, layers, and
-//! the checks of their settings. A model of your own may be made of the same.
+//! The parts of models: weights from a seed, dropout, batches without their padding, and layers. A
+//! model of your own may be made of the same.
 
 mod attention;
 mod dropout;
@@ -15,16 +15,11 @@ use crate::backend::{self, Backend};
 
 pub use attention::causal_attention;
 pub use dropout::Dropout;
-pub use ends::{Blocks, EndsSettings, SequenceEnds};
+pub(crate) use ends::{EndsSettings, SequenceEnds};
 pub use gru::GruLayer;
 pub use layers::{layer_norm, linear};
 pub use packing::Packing;
 pub use weights::Weights;
-
-/// Checks of settings, each of which names the field that is wrong.
-pub mod checks {
-    pub use crate::checks::{at_least_one, decay, heads, not_negative, positive, share};
-}
 
 /// The rows of states `[batch, len, dim]` that flattened positions `[n]` name, `[n, dim]`.
 pub fn at_positions<B: Backend>(

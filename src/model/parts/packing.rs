@@ -7,6 +7,7 @@ use burn::tensor::{Int, Tensor};
 
 use crate::backend::{self, Backend};
 use crate::data::SequenceBatch;
+use crate::model::ItemTable;
 
 /// The real items of a batch, one after another, so that what is done to each item alone costs
 /// nothing for padding. Sequences differ much in length, and most of a padded batch is padding.
@@ -15,12 +16,10 @@ pub struct Packing<B: Backend> {
     lengths: Arc<[usize]>,
     batch: usize,
     len: usize,
-    /// Where each real item lies in the padded batch, `[tokens]`.
+    /// The place of each real item in the padded batch, `[tokens]`.
     padded: Tensor<B, 1, Int>,
     /// Which real item lies at each place of the padded batch, `[batch * len]`; 0 at padding.
     packed: Tensor<B, 1, Int>,
-    /// The last real item of each row, `[batch]`.
-    last: Tensor<B, 1, Int>,
 }
 
 impl<B: Backend> Packing<B> {
@@ -31,14 +30,12 @@ impl<B: Backend> Packing<B> {
         let tokens = histories.lengths.iter().sum();
         let mut padded = Vec::with_capacity(tokens);
         let mut packed = vec![0; batch * len];
-        let mut last = Vec::with_capacity(batch);
         for (row, &length) in histories.lengths.iter().enumerate() {
             let start = row * len;
             for (place, packed) in packed[start..start + length].iter_mut().enumerate() {
                 *packed = padded.len() as i32;
                 padded.push((start + place) as i32);
             }
-            last.push(padded.len() as i32 - 1);
         }
         let tensor = |values: Vec<i32>| Tensor::from_data(values.as_slice(), &device);
         Self {
@@ -47,16 +44,15 @@ impl<B: Backend> Packing<B> {
             len,
             padded: tensor(padded),
             packed: tensor(packed),
-            last: tensor(last),
         }
     }
 
-    /// How many real items each sequence has.
+    /// The number of real items of each sequence.
     pub fn lengths(&self) -> &Arc<[usize]> {
         &self.lengths
     }
 
-    /// How long the padded sequences are.
+    /// The length of the padded sequences.
     pub fn padded_len(&self) -> usize {
         self.len
     }
@@ -71,12 +67,12 @@ impl<B: Backend> Packing<B> {
     pub fn embed(
         &self,
         histories: &SequenceBatch<B>,
-        items: &Param<Tensor<B, 2>>,
+        items: &ItemTable<B>,
         positions: &Param<Tensor<B, 2>>,
     ) -> (Tensor<B, 2>, Tensor<B, 2>) {
         let places = self.padded.clone().remainder_scalar(self.len as i64);
         (
-            backend::select_rows(items.val(), self.items(histories)),
+            items.lookup(self.items(histories)),
             backend::select_rows(positions.val(), places),
         )
     }
@@ -98,10 +94,5 @@ impl<B: Backend> Packing<B> {
     /// The rows of `[tokens, dim]` that flattened positions `[n]` of the padded batch name.
     pub fn at(&self, values: Tensor<B, 2>, positions: Tensor<B, 1, Int>) -> Tensor<B, 2> {
         backend::select_rows(values, self.packed.clone().select(0, positions))
-    }
-
-    /// The rows of `[tokens, dim]` that belong to each history's last item, `[batch, dim]`.
-    pub fn last(&self, values: Tensor<B, 2>) -> Tensor<B, 2> {
-        backend::select_rows(values, self.last.clone())
     }
 }

@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::backend::{Backend, check_device};
-use crate::model::TablePrecision;
+use crate::model::{ItemTable, TablePrecision};
 use crate::{Error, Result};
 
 /// A table of these values.
@@ -19,7 +19,7 @@ fn table<B: BurnBackend>(
     shape: [usize; 2],
     precision: TablePrecision,
     device: &B::Device,
-) -> Param<Tensor<B, 2>> {
+) -> ItemTable<B> {
     // Of millions of items there is room for one table, not for two.
     let count = shape.iter().product();
     let (data, kind) = match precision {
@@ -34,7 +34,7 @@ fn table<B: BurnBackend>(
             (TensorData::new(all, shape), DType::F16)
         }
     };
-    Param::from_tensor(Tensor::from_data(data, (device, kind)))
+    ItemTable::new(Tensor::from_data(data, (device, kind)))
 }
 
 /// Draws a model's weights, one after another.
@@ -102,7 +102,7 @@ impl<B: BurnBackend> Weights<'_, B> {
     }
 
     /// Item vectors `[items + 1, dim]` of about length 1; those of padding are 0.
-    pub fn items(&mut self, items: usize, dim: usize) -> Param<Tensor<B, 2>> {
+    pub fn items(&mut self, items: usize, dim: usize) -> ItemTable<B> {
         let (device, tables) = (self.device, self.tables);
         let draws = self.normal_values(1.0 / (dim as f32).sqrt());
         let values = std::iter::repeat_n(0.0, dim).chain(draws.take(items * dim));
@@ -110,13 +110,13 @@ impl<B: BurnBackend> Weights<'_, B> {
     }
 
     /// Item vectors `[items + 1, dim]` of 0.
-    pub fn items_of_zeros(&self, items: usize, dim: usize) -> Param<Tensor<B, 2>> {
+    pub fn items_of_zeros(&self, items: usize, dim: usize) -> ItemTable<B> {
         let values = std::iter::repeat_n(0.0, (items + 1) * dim);
         table(values, [items + 1, dim], self.tables, self.device)
     }
 
     /// Item vectors `[items + 1, dim]` uniform within `±bound`.
-    pub fn uniform_items(&mut self, items: usize, dim: usize, bound: f32) -> Param<Tensor<B, 2>> {
+    pub fn uniform_items(&mut self, items: usize, dim: usize, bound: f32) -> ItemTable<B> {
         let (device, tables) = (self.device, self.tables);
         let draws = (0..(items + 1) * dim).map(|_| self.random.random_range(-bound..bound));
         table(draws, [items + 1, dim], tables, device)

@@ -6,7 +6,7 @@ use burn::module::Param;
 use burn::tensor::Tensor;
 use ndarray::{Array1, Array2, ArrayView2, s};
 
-use super::weights::{TorchWeights, items, parameter};
+use super::weights::{TorchWeights, item_table, items, parameter};
 use crate::backend::Backend;
 use crate::model::parts::GruLayer;
 use crate::model::{Gru4Rec, Gru4RecConfig, InputEmbedding, Objective, RecallerConfig, Similarity};
@@ -31,7 +31,7 @@ use crate::{Error, Result};
 /// let ids = std::fs::read_to_string("items.txt").expect("the ids, a line each");
 /// let catalog = Catalog::from_ids(ids.lines().map(Into::into))?;
 /// let config = seqrec::model::SequenceRecaller::config(&model).clone();
-/// Run::<Flex, _> { config, model, catalog }.save("run")?;
+/// Run::<Flex, _>::new(config, model, catalog).save("run")?;
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -92,15 +92,15 @@ impl TorchGru4Rec {
         self
     }
 
-    /// How many of a history's last items are seen; 50 unless told otherwise.
+    /// The number of a history's last items that the model sees; 50 by default.
     #[must_use]
     pub fn with_max_len(mut self, max_len: usize) -> Self {
         self.max_len = max_len;
         self
     }
 
-    /// What it was trained for, where that was not the dot product: its similarity decides how
-    /// items are scored.
+    /// The objective of its training, where that was not the dot product: its similarity decides
+    /// how items are scored.
     #[must_use]
     pub fn with_objective(mut self, objective: Objective) -> Self {
         self.objective = objective;
@@ -128,7 +128,7 @@ impl TorchGru4Rec {
         self.build(found, device)
     }
 
-    fn build<B: Backend>(&self, found: Found, device: &B::Device) -> Result<Gru4Rec<B>> {
+    fn build<B: Backend>(&self, found: TorchGru, device: &B::Device) -> Result<Gru4Rec<B>> {
         let dot = self.objective.similarity == Similarity::Dot;
         if !dot && found.biases.is_some() {
             let reason = "a layer or biases between states and scores are no cosine's";
@@ -138,7 +138,7 @@ impl TorchGru4Rec {
         // Biases become one more value of the items' vectors, which a unit of the last layer that is
         // always 1 is multiplied by.
         let one = found.biases.as_ref().map(|_| last);
-        let sizes = found.layers.iter().map(Layer::size);
+        let sizes = found.layers.iter().map(TorchGruLayer::size);
         let dim = sizes
             .max()
             .unwrap_or(0)
@@ -183,25 +183,25 @@ impl TorchGru4Rec {
             };
             layer.fill(ours, dim, inputs, one, device);
         }
-        model.embedding = parameter(outputs, device);
-        model.input_embedding = inputs.map(|table| parameter(table, device));
+        model.embedding = item_table(outputs, device);
+        model.input_embedding = inputs.map(|table| item_table(table, device));
         Ok(model)
     }
 }
 
-/// What a checkpoint was found to hold.
-struct Found {
-    /// What items are scored by, a row each.
+/// The contents of a checkpoint.
+struct TorchGru {
+    /// The output vectors of items, a row each.
     outputs: Array2<f32>,
-    /// What is added to their scores, which are then no cosines.
+    /// The addends of their scores, which are then no cosines.
     biases: Option<Array1<f32>>,
     inputs: Inputs,
-    layers: Vec<Layer>,
+    layers: Vec<TorchGruLayer>,
     /// Whether row 0 of tables is padding.
     padded: bool,
 }
 
-/// What the first layer sees of items.
+/// The first layer's input for items.
 enum Inputs {
     Outputs,
     Vectors(Array2<f32>),
@@ -210,7 +210,7 @@ enum Inputs {
 }
 
 /// A GRU layer as PyTorch has it, its gates in the order reset, update, new.
-struct Layer {
+struct TorchGruLayer {
     /// `[3 * hidden, inputs]`; none where inputs are products already.
     input: Option<Array2<f32>>,
     /// `[3 * hidden, hidden]`.
@@ -219,10 +219,10 @@ struct Layer {
     hidden_bias: Array1<f32>,
 }
 
-/// What keeps a gate at 0 or 1, and a hyperbolic tangent at 1, in single precision.
+/// The size at which a gate is 0 or 1, and a hyperbolic tangent 1, in single precision.
 const SATURATED: f32 = 100.0;
 
-impl Layer {
+impl TorchGruLayer {
     fn size(&self) -> usize {
         self.hidden.ncols()
     }
@@ -254,7 +254,7 @@ impl Layer {
             |biases: &Array1<f32>| transposed(&biases.clone().insert_axis(ndarray::Axis(1)), 1);
         let mut input_bias = row(&self.input_bias);
         if let Some(unit) = one {
-            // It forgets what it was, and is the tangent of its bias.
+            // Saturates the update gate and the candidate's bias, so that this unit is always 1.
             input_bias[[0, dim + unit]] = -SATURATED;
             input_bias[[0, 2 * dim + unit]] = SATURATED;
         }
@@ -280,7 +280,7 @@ fn widen_gates(gates: ArrayView2<'_, f32>, rows: usize, dim: usize) -> Array2<f3
     wide
 }
 
-fn authors(weights: &TorchWeights) -> Result<Found> {
+fn authors(weights: &TorchWeights) -> Result<TorchGru> {
     let outputs = weights.table("Wy.weight", None)?;
     let biases = weights.matrix("By.weight", outputs.nrows(), 1)?;
     let biases = biases.column(0).to_owned();
@@ -309,16 +309,16 @@ fn authors(weights: &TorchWeights) -> Result<Found> {
     };
     for place in 0.. {
         let name = |part: &str| format!("G.{place}.{part}");
-        // Where there is none at all, the first is asked for and said to be missing.
+        // With no layer at all, layer 0 is reported missing.
         if !layers.is_empty() && !weights.has(&name("weight_hh")) {
             break;
         }
-        let layer = Layer::read(weights, name, size)?;
+        let layer = TorchGruLayer::read(weights, name, size)?;
         size = layer.size();
         layers.push(layer);
     }
     check_outputs(size, outputs.ncols())?;
-    Ok(Found {
+    Ok(TorchGru {
         biases: Some(biases).filter(|biases| biases.iter().any(|&bias| bias != 0.0)),
         outputs,
         inputs,
@@ -329,7 +329,7 @@ fn authors(weights: &TorchWeights) -> Result<Found> {
 
 /// The author's first layer on items without vectors: its gates lie in the order new, reset,
 /// update, and its update gate says how much is new where PyTorch's says how much is kept.
-fn one_hot(weights: &TorchWeights, items: usize) -> Result<(Layer, Array2<f32>)> {
+fn one_hot(weights: &TorchWeights, items: usize) -> Result<(TorchGruLayer, Array2<f32>)> {
     let hidden = weights.table("GE.Wh0", None)?;
     let size = hidden.nrows();
     let ordered = |table: Array2<f32>| {
@@ -342,7 +342,7 @@ fn one_hot(weights: &TorchWeights, items: usize) -> Result<(Layer, Array2<f32>)>
     let hidden = ordered(weights.matrix("GE.Wh0", size, 3 * size)?);
     let biases = weights.vector("GE.Bh0", 3 * size)?;
     let biases = ordered(biases.insert_axis(ndarray::Axis(0)));
-    let layer = Layer {
+    let layer = TorchGruLayer {
         input: None,
         hidden: hidden.t().to_owned(),
         input_bias: biases.row(0).to_owned(),
@@ -351,7 +351,7 @@ fn one_hot(weights: &TorchWeights, items: usize) -> Result<(Layer, Array2<f32>)>
     Ok((layer, products))
 }
 
-fn plain(weights: &TorchWeights, items: &str, gru: &str, dense: Option<&str>) -> Result<Found> {
+fn plain(weights: &TorchWeights, items: &str, gru: &str, dense: Option<&str>) -> Result<TorchGru> {
     let vectors = weights.table(&format!("{items}.weight"), None)?;
     let mut layers = Vec::new();
     let mut size = vectors.ncols();
@@ -360,13 +360,13 @@ fn plain(weights: &TorchWeights, items: &str, gru: &str, dense: Option<&str>) ->
         if place > 0 && !weights.has(&name("weight_hh")) {
             break;
         }
-        let layer = Layer::read(weights, name, size)?;
+        let layer = TorchGruLayer::read(weights, name, size)?;
         size = layer.size();
         layers.push(layer);
     }
     let Some(dense) = dense else {
         check_outputs(size, vectors.ncols())?;
-        return Ok(Found {
+        return Ok(TorchGru {
             outputs: vectors,
             biases: None,
             inputs: Inputs::Outputs,
@@ -378,7 +378,7 @@ fn plain(weights: &TorchWeights, items: &str, gru: &str, dense: Option<&str>) ->
     // products with `b`.
     let matrix = weights.matrix(&format!("{dense}.weight"), vectors.ncols(), size)?;
     let biases = weights.biases(&format!("{dense}.bias"), vectors.ncols())?;
-    Ok(Found {
+    Ok(TorchGru {
         outputs: vectors.dot(&matrix),
         biases: Some(vectors.dot(&biases)),
         inputs: Inputs::Vectors(vectors),

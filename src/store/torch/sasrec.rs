@@ -5,9 +5,9 @@ use std::path::Path;
 use burn::nn::{LayerNorm, Linear};
 use ndarray::{Array1, Array2, s};
 
-use super::weights::{TorchWeights, items, parameter, row_parameter};
+use super::weights::{TorchWeights, item_table, items, parameter, row_parameter};
 use crate::backend::{Activation, Backend};
-use crate::model::{Objective, RecallerConfig, SasRec, SasRecConfig};
+use crate::model::{Objective, RecallerConfig, SasRec, SasRecConfig, TransformerBlock};
 use crate::{Error, Result, checks};
 
 /// A [`SasRec`] out of a checkpoint of PyTorch, built of PyTorch's own layers.
@@ -75,8 +75,8 @@ impl TorchSasRec {
         self
     }
 
-    /// What it was trained for, where that was not the dot product: its similarity decides how
-    /// items are scored.
+    /// The objective of its training, where that was not the dot product: its similarity decides
+    /// how items are scored.
     #[must_use]
     pub fn with_objective(mut self, objective: Objective) -> Self {
         self.objective = objective;
@@ -95,37 +95,13 @@ impl TorchSasRec {
         device: &B::Device,
     ) -> Result<SasRec<B>> {
         let weights = TorchWeights::read(path.as_ref())?;
-        for (name, reason) in [
-            (
-                "trm_encoder.layer.0.multi_head_attention.query.weight",
-                "of RecBole's SASRec, which normalizes after each part",
-            ),
-            (
-                "attention_layernorms.0.weight",
-                "of SASRec.pytorch, which normalizes queries alone",
-            ),
-        ] {
-            if weights.has(name) {
-                return Err(Error::invalid(
-                    "tensor",
-                    name,
-                    format!("{reason}: SasRec is another model"),
-                ));
-            }
-        }
+        refuse_others(&weights)?;
         let table = weights.table(&format!("{}.weight", self.items), None)?;
         let dim = table.ncols();
         checks::at_least_one(&[("heads", self.heads), ("dim", dim)])?;
         checks::heads(self.heads, dim)?;
         let positions = weights.table(&format!("{}.weight", self.positions), Some(dim))?;
-        let mut layers = Vec::new();
-        for place in 0.. {
-            let name = |part: &str| format!("{}.layers.{place}.{part}", self.encoder);
-            if place > 0 && !weights.has(&name("norm1.weight")) {
-                break;
-            }
-            layers.push(Layer::read(&weights, name, dim)?);
-        }
+        let layers = EncoderLayer::read_all(&weights, &self.encoder, dim)?;
         let norm = Norm::read(&weights, &format!("{}.norm", self.encoder), dim)?;
         weights.finish()?;
 
@@ -143,40 +119,43 @@ impl TorchSasRec {
         let outputs = items(&table, true, dim);
         let mut model = config.init::<B>(outputs.nrows() - 1, 0, device)?;
         for (layer, ours) in layers.into_iter().zip(&mut model.blocks) {
-            layer.before.fill(&mut ours.attention_norm, device);
-            fill_linear(&mut ours.attention_in, layer.projections, device);
-            fill_linear(&mut ours.attention_out, layer.projection, device);
-            layer.between.fill(&mut ours.feed_norm, device);
-            let (first, biases) = layer.first;
-            let (second, last) = layer.second;
-            // Hidden values beyond those that are there are 0, and nothing is made of them.
-            let width = feed_forward * dim;
-            fill_linear(
-                &mut ours.feed_in,
-                (widen(&first, width, dim), widen_row(&biases, width)),
-                device,
-            );
-            fill_linear(
-                &mut ours.feed_out,
-                (widen(&second, dim, width), last),
-                device,
-            );
+            layer.fill(ours, feed_forward * dim, device);
         }
         norm.fill(&mut model.ends.norm, device);
         if let Some(inputs) = &mut model.ends.input_embedding {
-            *inputs = parameter(&outputs / (dim as f32).sqrt(), device);
+            *inputs = item_table(&outputs / (dim as f32).sqrt(), device);
         }
-        model.ends.embedding = parameter(outputs, device);
+        model.ends.embedding = item_table(outputs, device);
         model.ends.positions = parameter(positions, device);
         Ok(model)
     }
+}
+
+/// Refuses models that are called SASRec and are others.
+fn refuse_others(weights: &TorchWeights) -> Result<()> {
+    for (name, reason) in [
+        (
+            "trm_encoder.layer.0.multi_head_attention.query.weight",
+            "of RecBole's SASRec, which normalizes after each part",
+        ),
+        (
+            "attention_layernorms.0.weight",
+            "of SASRec.pytorch, which normalizes queries alone",
+        ),
+    ] {
+        if weights.has(name) {
+            let reason = format!("{reason}: SasRec is another model");
+            return Err(Error::invalid("tensor", name, reason));
+        }
+    }
+    Ok(())
 }
 
 /// A linear layer as PyTorch has it: `[outputs, inputs]`, and biases.
 type TorchLinear = (Array2<f32>, Array1<f32>);
 
 /// A layer of an `nn.TransformerEncoder`.
-struct Layer {
+struct EncoderLayer {
     before: Norm,
     projections: TorchLinear,
     projection: TorchLinear,
@@ -185,7 +164,39 @@ struct Layer {
     second: TorchLinear,
 }
 
-impl Layer {
+impl EncoderLayer {
+    /// The layers of an `nn.TransformerEncoder`. Where there is none, the first is said to be missing.
+    fn read_all(weights: &TorchWeights, encoder: &str, dim: usize) -> Result<Vec<Self>> {
+        let mut layers = Vec::new();
+        for place in 0.. {
+            let name = |part: &str| format!("{encoder}.layers.{place}.{part}");
+            if place > 0 && !weights.has(&name("norm1.weight")) {
+                break;
+            }
+            layers.push(Self::read(weights, name, dim)?);
+        }
+        Ok(layers)
+    }
+
+    /// Sets a block of ours, whose feed-forward part is `width` wide, to what this one does.
+    fn fill<B: Backend>(self, ours: &mut TransformerBlock<B>, width: usize, device: &B::Device) {
+        let dim = self.projection.0.nrows();
+        self.before.fill(&mut ours.attention_norm, device);
+        fill_linear(&mut ours.attention_in, self.projections, device);
+        fill_linear(&mut ours.attention_out, self.projection, device);
+        self.between.fill(&mut ours.feed_norm, device);
+        let (first, biases) = self.first;
+        let (second, last) = self.second;
+        // Hidden values beyond those that are there are 0, and nothing is made of them.
+        let first = (widen(&first, width, dim), widen_row(&biases, width));
+        fill_linear(&mut ours.feed_in, first, device);
+        fill_linear(
+            &mut ours.feed_out,
+            (widen(&second, dim, width), last),
+            device,
+        );
+    }
+
     fn read(weights: &TorchWeights, name: impl Fn(&str) -> String, dim: usize) -> Result<Self> {
         let linear = |weight: &str, bias: &str, outputs: usize, inputs: usize| {
             let weight = weights.matrix(&name(weight), outputs, inputs)?;

@@ -12,6 +12,7 @@ use safetensors::tensor::{Dtype, SafeTensors};
 
 use crate::error::damaged;
 use crate::files::read_file;
+use crate::model::ItemTable;
 use crate::{Error, Result};
 
 /// The tensors of a checkpoint, of which each that is there must be asked for.
@@ -155,7 +156,12 @@ pub(super) fn parameter<B: BurnBackend>(
     Param::from_data(TensorData::new(values, shape), device)
 }
 
-/// The same of numbers in a row.
+/// A table of items of these values.
+pub(super) fn item_table<B: BurnBackend>(values: Array2<f32>, device: &B::Device) -> ItemTable<B> {
+    ItemTable::new(parameter::<B>(values, device).val())
+}
+
+/// A parameter of numbers in a row.
 pub(super) fn row_parameter<B: BurnBackend>(
     values: Array1<f32>,
     device: &B::Device,

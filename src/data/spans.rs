@@ -1,0 +1,224 @@
+//! Parts of users' sequences: what is learned from, and what is held out.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::fingerprint::Fingerprint;
+use super::sequences::Sequences;
+use super::user::User;
+use crate::item::ItemIndex;
+
+/// Parts of users' sequences, as views into the sequences of a data set: what models learn from, or
+/// the cases that they are evaluated on, which have labels.
+#[derive(Debug, Clone)]
+pub struct Spans {
+    sequences: Arc<Sequences>,
+    places: Places,
+    /// The cases without a history, which are not among `places`.
+    newcomers: Arc<Vec<[u32; 3]>>,
+}
+
+/// Where each span lies. Small, since there may be three spans for each of millions of users whose
+/// sequences are not in memory.
+#[derive(Debug, Clone)]
+enum Places {
+    /// The whole of everyone's sequence.
+    Whole,
+    /// The beginnings of some users' sequences: each user, and the number of items.
+    First(Arc<Vec<[u32; 2]>>),
+    /// Cases: each user, the number of items of the history, and that with the labels after it.
+    Cases(Arc<Vec<[u32; 3]>>),
+}
+
+/// A user that something is evaluated on: what they did, and what they did then.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Case<'a> {
+    /// The user's number in the data set.
+    pub number: usize,
+    /// The user as a model sees them, at the time of the first label; without items only among
+    /// [newcomers](Spans::newcomers).
+    pub user: User<'a>,
+    /// The items to be recalled, in time order; empty only where nothing is held out.
+    pub labels: &'a [ItemIndex],
+}
+
+/// The number of a user, or of items in one user's sequence.
+pub(super) fn narrow(number: usize) -> u32 {
+    u32::try_from(number).expect("fewer than 2^32 users, and items in each one's sequence")
+}
+
+impl Spans {
+    fn new(sequences: &Arc<Sequences>, places: Places, newcomers: Arc<Vec<[u32; 3]>>) -> Self {
+        Self {
+            sequences: sequences.clone(),
+            places,
+            newcomers,
+        }
+    }
+
+    /// The whole of everyone's sequence.
+    pub(super) fn whole(sequences: &Arc<Sequences>) -> Self {
+        Self::new(sequences, Places::Whole, Arc::default())
+    }
+
+    /// The first items of some users' sequences: each user, and the number of items.
+    pub(super) fn first(sequences: &Arc<Sequences>, users: Vec<[u32; 2]>) -> Self {
+        Self::new(sequences, Places::First(users.into()), Arc::default())
+    }
+
+    /// Cases, and those of users who have no history: each user, the number of items of the history,
+    /// and that with the labels after it.
+    pub(super) fn cases(
+        sequences: &Arc<Sequences>,
+        [cases, newcomers]: [Vec<[u32; 3]>; 2],
+    ) -> Self {
+        Self::new(sequences, Places::Cases(cases.into()), newcomers.into())
+    }
+
+    /// A span's user, and where its history begins, its labels begin, and they end, in the flat
+    /// array.
+    fn bounds(&self, span: usize) -> (usize, [usize; 3]) {
+        let [user, cut, end] = match &self.places {
+            Places::Whole => {
+                let Range { start, end } = self.sequences.range(span);
+                return (span, [start, end, end]);
+            }
+            Places::First(users) => {
+                let [user, length] = users[span];
+                [user, length, length]
+            }
+            Places::Cases(cases) => cases[span],
+        };
+        let start = self.sequences.range(user as usize).start;
+        let at = |items: u32| start + items as usize;
+        (user as usize, [start, at(cut), at(end)])
+    }
+
+    /// These spans with only those items that are to be kept, without spans that have none left.
+    pub(super) fn retain(&self, keep: impl Fn(ItemIndex) -> bool) -> Self {
+        let part = |span| {
+            let (user, [start, cut, _]) = self.bounds(span);
+            (user, start..cut)
+        };
+        let parts = (0..self.len()).map(part);
+        let kept = Arc::new(self.sequences.retain(parts, keep));
+        let lengths = (0..kept.len()).map(|user| [narrow(user), narrow(kept.range(user).len())]);
+        Self::first(&kept, lengths.filter(|&[_, length]| length > 0).collect())
+    }
+
+    /// The number of spans.
+    pub fn len(&self) -> usize {
+        match &self.places {
+            Places::Whole => self.sequences.len(),
+            Places::First(users) => users.len(),
+            Places::Cases(cases) => cases.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The number in the data set of a span's user.
+    ///
+    /// # Panics
+    /// When `span` is not below [`Spans::len`], as [`items`](Self::items), [`history`](Self::history) and
+    /// [`get`](Self::get) do.
+    pub fn user(&self, span: usize) -> usize {
+        self.bounds(span).0
+    }
+
+    /// The items of a span, in time order, without labels.
+    pub fn items(&self, span: usize) -> &[ItemIndex] {
+        let (_, [start, cut, _]) = self.bounds(span);
+        self.sequences.items_in(start..cut)
+    }
+
+    /// The items of each span, in order of users.
+    pub fn item_lists(&self) -> impl ExactSizeIterator<Item = &[ItemIndex]> {
+        (0..self.len()).map(|span| self.items(span))
+    }
+
+    /// The items of a span with all that is known of them and of their user, at the time of the first
+    /// label where there are labels.
+    pub fn history(&self, span: usize) -> User<'_> {
+        let (user, [start, cut, end]) = self.bounds(span);
+        self.sequences.history(user, start..end).first(cut - start)
+    }
+
+    /// A span with its labels.
+    pub fn get(&self, span: usize) -> Case<'_> {
+        let (number, [_, cut, end]) = self.bounds(span);
+        Case {
+            number,
+            user: self.history(span),
+            labels: self.sequences.items_in(cut..end),
+        }
+    }
+
+    /// All spans with their labels, in order of users.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Case<'_>> {
+        (0..self.len()).map(|span| self.get(span))
+    }
+
+    /// The users who begin after a [time cut](super::Protocol::TimeCut): they have labels and no
+    /// history, so they are not among these cases but a group of their own. What recalls without a
+    /// history is evaluated on them by
+    /// an [`Evaluation`](crate::recall::Evaluation), which is a test of cold starts.
+    ///
+    /// ```
+    /// use seqrec::channels::PopularityConfig;
+    /// use seqrec::data::Interaction;
+    /// use seqrec::data::synthetic::Synthetic;
+    /// use seqrec::prelude::*;
+    ///
+    /// let mut log = Synthetic::new().with_users(80).with_items(60).generate();
+    /// log.push(Interaction::new("new", 3, f64::from(i32::MAX)));
+    /// let dataset = Dataset::new(log, Filters::default())?;
+    /// let split = Split::new(&dataset, Protocol::time_cut_at_shares(&dataset, 0.8, 0.9)?)?;
+    /// let newcomers = split.test.newcomers();
+    /// assert!(newcomers.iter().all(|case| case.user.items().is_empty()));
+    /// let popularity = PopularityConfig::new().fit(&split.train)?;
+    /// let report = Evaluation::new(&[10], Seen::Exclude)
+    ///     .run(&popularity, &newcomers, split.catalog())?;
+    /// assert_eq!(report.users, newcomers.len());
+    /// # Ok::<(), seqrec::Error>(())
+    /// ```
+    #[must_use]
+    pub fn newcomers(&self) -> Self {
+        let places = Places::Cases(self.newcomers.clone());
+        Self::new(&self.sequences, places, Arc::default())
+    }
+
+    /// The spans for which `keep` says so. Newcomers are left out: filter
+    /// [`newcomers`](Self::newcomers) itself.
+    #[must_use]
+    pub fn filtered(&self, keep: impl Fn(Case<'_>) -> bool) -> Self {
+        let kept = (0..self.len()).filter(|&span| keep(self.get(span)));
+        match &self.places {
+            Places::Cases(cases) => {
+                let cases = kept.map(|span| cases[span]).collect();
+                Self::cases(&self.sequences, [cases, Vec::new()])
+            }
+            Places::Whole | Places::First(_) => {
+                let of = |span| [self.user(span), self.items(span).len()].map(narrow);
+                Self::first(&self.sequences, kept.map(of).collect())
+            }
+        }
+    }
+
+    /// A hash of these spans: it depends on every item, time and feature of a user, on every label, and
+    /// on their order.
+    pub fn fingerprint(&self) -> u64 {
+        let mut fingerprint = Fingerprint::default();
+        for span in 0..self.len() {
+            let (user, [start, cut, end]) = self.bounds(span);
+            fingerprint.add_history(self.sequences.history(user, start..cut));
+            if matches!(self.places, Places::Cases(_)) {
+                fingerprint.add_history(self.sequences.history(user, cut..end));
+            }
+        }
+        fingerprint.finish()
+    }
+}

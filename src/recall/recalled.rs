@@ -1,0 +1,201 @@
+//! Recalled items, as the outside knows them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+use crate::data::{Catalog, ExternalId, ItemIndex};
+
+use super::candidates::Reason;
+use super::fusion::Found;
+
+/// The answer to a [`RecallRequest`](super::RecallRequest): items with their ids, and why each was
+/// found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Recalled {
+    /// The items, best first, each once.
+    pub items: Vec<RecalledItem>,
+    /// How many items of the history that channels see are in the catalog; 0 for an unknown user.
+    pub known: usize,
+    /// How many items of the history are not in the catalog, and were skipped.
+    pub unknown: usize,
+    /// How each channel of an engine answered; none for a [`Retriever`](super::Retriever), which
+    /// gives a channel's error instead.
+    pub channels: Vec<ChannelReport>,
+    /// Which stage of an engine answered: 1 for the first, and one more for each that was loaded
+    /// since; 0 for a [`Retriever`](super::Retriever).
+    pub version: u64,
+}
+
+/// A line an item.
+impl fmt::Display for Recalled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, item) in self.items.iter().enumerate() {
+            writeln!(f, "{:>3}. {item}", place + 1)?;
+        }
+        Ok(())
+    }
+}
+
+/// A recalled item, by its id.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct RecalledItem {
+    /// The item's external id.
+    pub id: ExternalId,
+    /// Its score in the fusion, or the channel's where only one was asked.
+    pub score: f32,
+    /// Every channel that found it.
+    pub found: Vec<FoundBy>,
+}
+
+impl fmt::Display for RecalledItem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({:.4})", self.id, self.score)?;
+        for (place, found) in self.found.iter().enumerate() {
+            let before = if place == 0 { ": " } else { ", " };
+            write!(
+                f,
+                "{before}{} #{}, {}",
+                found.channel, found.rank, found.because
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// A channel that found an item.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct FoundBy {
+    /// The channel's name.
+    pub channel: Arc<str>,
+    /// The item's rank in the channel's list, from 1.
+    pub rank: usize,
+    /// The channel's score of the item, in the channel's own unit.
+    pub score: f32,
+    /// Why the channel found it.
+    pub because: Because,
+}
+
+/// A [`Reason`](crate::recall::Reason) with external ids and names instead of indexes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Because {
+    /// It is popular.
+    Popular,
+    /// It is popular in this segment of the user.
+    Segment(String),
+    /// It goes with this item of their history.
+    Item(ExternalId),
+    /// A user like them took it, who is not named.
+    SimilarUser,
+    /// It has this tag, which they prefer.
+    Tag(String),
+    /// It is near their history as a whole.
+    Taste,
+    /// A [reason of a channel of your own](Reason::named).
+    Named(String),
+}
+
+impl fmt::Display for Because {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Popular => f.write_str("popular"),
+            Self::Segment(segment) => write!(f, "popular in {segment}"),
+            Self::Item(item) => write!(f, "goes with {item}"),
+            Self::SimilarUser => f.write_str("a similar user took it"),
+            Self::Tag(tag) => write!(f, "tagged {tag}"),
+            Self::Taste => f.write_str("near the history as a whole"),
+            Self::Named(reason) => f.write_str(reason),
+        }
+    }
+}
+
+/// The names of what candidates hold by number.
+pub(crate) struct IdNames<'a> {
+    pub(crate) catalog: &'a Catalog,
+    /// Of each channel by its place, and of the fallback.
+    pub(crate) channels: &'a [Arc<str>],
+    pub(crate) segments: &'a [String],
+    pub(crate) tags: &'a [String],
+}
+
+impl IdNames<'_> {
+    /// An item as the outside knows it; `None` for one that is not in the catalog.
+    pub(crate) fn item(
+        &self,
+        item: ItemIndex,
+        score: f32,
+        found: impl IntoIterator<Item = Found>,
+    ) -> Option<RecalledItem> {
+        let found = found.into_iter().map(|found| FoundBy {
+            channel: self.channels[found.channel].clone(),
+            rank: found.rank,
+            score: found.score,
+            because: self.because(found.reason),
+        });
+        let id = self.catalog.id_of(item)?.clone();
+        let found = found.collect();
+        Some(RecalledItem { id, score, found })
+    }
+
+    fn because(&self, reason: Reason) -> Because {
+        let name =
+            |names: &[String], place: u32| names.get(place as usize).cloned().unwrap_or_default();
+        match reason {
+            Reason::Popular => Because::Popular,
+            Reason::Segment(place) => Because::Segment(name(self.segments, place)),
+            Reason::Item(item) => {
+                let id = self.catalog.id_of(item).cloned();
+                id.map_or(Because::Taste, Because::Item)
+            }
+            Reason::User(_) => Because::SimilarUser,
+            Reason::Tag(tag) => Because::Tag(name(self.tags, tag)),
+            Reason::Taste => Because::Taste,
+            Reason::Named(_) => Because::Named(reason.name().unwrap_or_default().to_owned()),
+        }
+    }
+}
+
+/// How one channel answered in one call.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ChannelReport {
+    /// The channel's name.
+    pub name: Arc<str>,
+    /// What the channel answered, or why it did not.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// What a channel answered in one call, or why it did not.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Candidates, of which there may be none.
+    Answered {
+        /// The number of candidates.
+        candidates: usize,
+        /// How long it took, from the beginning of the call.
+        #[serde(serialize_with = "rounded")]
+        milliseconds: f64,
+    },
+    /// It was not done within its time, and is left out.
+    Late,
+    /// It was not asked, since a call before still keeps it busy beyond its time.
+    Busy,
+    /// It failed, and is left out.
+    Failed {
+        /// The channel's error, or the message of its panic.
+        reason: String,
+    },
+}
+
+fn rounded<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((value * 1e3).round() / 1e3)
+}

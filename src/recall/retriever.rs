@@ -1,0 +1,172 @@
+//! From a raw history to recalled items.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::data::{Catalog, ExternalId, Features};
+use crate::index::{Filter, ItemSet};
+use crate::{Error, Result, checks};
+
+use super::asked::{Asked, KnownUser};
+use super::candidates::Candidates;
+use super::channel::RecallChannel;
+use super::fallback::stand_in;
+use super::fusion::Found;
+use super::recalled::{IdNames, Recalled, RecalledItem};
+use super::request::RecallRequest;
+use super::stage::FALLBACK;
+
+/// A channel with a catalog, which answers histories of external ids. It can be shared among
+/// threads.
+///
+/// ```
+/// use seqrec::channels::Popularity;
+/// use seqrec::prelude::*;
+///
+/// let taken = [1, 2, 3].map(ItemIndex::new);
+/// let catalog = Catalog::from_ids(["a", "b", "c"].map(Into::into))?.with_counts([&taken[..]]);
+/// let model = Gru4RecConfig::new().init::<Flex>(catalog.len(), 1, &Default::default())?;
+/// let index = FlatIndex::new(&item_vectors(&model))?;
+/// let popular = Popularity::new(&catalog);
+/// let retriever = Retriever::new(VectorChannel::from_model(model, index), catalog)?.fallback(popular);
+///
+/// let recalled = retriever.recall(["a", "nobody knows"], 2)?;
+/// assert_eq!((recalled.items.len(), recalled.unknown), (2, 1));
+/// // Of somebody else nothing is known, so that the fallback answers.
+/// let recalled = retriever.recall(["nobody knows"], 2)?;
+/// assert_eq!(&*recalled.items[0].found[0].channel, "fallback");
+/// println!("{recalled}");
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+pub struct Retriever {
+    channel: Box<dyn RecallChannel>,
+    fallback: Option<Box<dyn RecallChannel>>,
+    catalog: Catalog,
+    tags: Vec<String>,
+    /// Whether the channel fuses others.
+    fuses: bool,
+    /// The names of channels, the fallback's last.
+    names: Vec<Arc<str>>,
+}
+
+impl Retriever {
+    /// A retriever of a channel and the catalog that it was made for.
+    ///
+    /// An index that the channel searches may lack items of the catalog, which are then not
+    /// recalled, and may hold items that the catalog does not know yet, which are left out.
+    ///
+    /// # Errors
+    /// As [`RecallChannel::check_catalog`], which a channel of another catalog fails.
+    pub fn new(channel: impl RecallChannel + 'static, catalog: Catalog) -> Result<Self> {
+        channel.check_catalog(&catalog)?;
+        let mut names = channel.fused_names();
+        let fuses = !names.is_empty();
+        if !fuses {
+            names.push(Arc::from("channel"));
+        }
+        names.push(Arc::from(FALLBACK));
+        Ok(Self {
+            channel: Box::new(channel),
+            fallback: None,
+            catalog,
+            tags: Vec::new(),
+            fuses,
+            names,
+        })
+    }
+
+    /// The retriever with a channel that answers where the first recalls nothing, as
+    /// [`OrElse`](super::OrElse) does.
+    #[must_use]
+    pub fn fallback(mut self, fallback: impl RecallChannel + 'static) -> Self {
+        self.fallback = Some(Box::new(fallback));
+        self
+    }
+
+    /// The retriever with the features of items whose names are those of the channel's tags.
+    #[must_use]
+    pub fn tags(mut self, features: &Features) -> Self {
+        self.tags = features.names().to_vec();
+        self
+    }
+
+    /// The k best items for a history, in time order, of any user, known or not, without those of
+    /// the history. Unknown items are skipped and counted.
+    ///
+    /// # Errors
+    /// As [`recall_for`](Retriever::recall_for).
+    pub fn recall<T: Into<ExternalId>>(
+        &self,
+        history: impl IntoIterator<Item = T>,
+        k: usize,
+    ) -> Result<Recalled> {
+        self.recall_for(&RecallRequest::for_history(history, k))
+    }
+
+    /// The best items for a request of a history, as many as there are where k is more.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when k is 0, for a user by id, whose history only an engine knows,
+    /// for times that run backwards or are not finite, and for a feature that is unknown, named
+    /// twice or not finite; and the channel's errors: [`Error::TimesMissing`] and
+    /// [`Error::FeaturesMissing`] when a model looks at what the request lacks, and
+    /// [`Error::NonFiniteVector`] when its weights are broken.
+    pub fn recall_for(&self, request: &RecallRequest) -> Result<Recalled> {
+        checks::at_least_one(&[("k", request.k)])?;
+        let asked = Asked::new(request, &self.catalog, |id, _| {
+            let reason = "is known to an engine only; give the user's history";
+            Err::<KnownUser, _>(Error::invalid("user", id, reason))
+        })?;
+        let passes = |_: usize, item| asked.passes(&self.catalog, item);
+        let (users, filter) = ([asked.user.user()?], Some(Filter::Predicate(&passes)));
+        let k = asked.k.min(self.catalog.len());
+        let names = IdNames {
+            catalog: &self.catalog,
+            channels: &self.names,
+            segments: &asked.user.segments,
+            tags: &self.tags,
+        };
+        let of_channel = |channel, candidates: &Candidates| -> Vec<RecalledItem> {
+            let found = Found::all_of(channel, candidates.of(0));
+            found
+                .filter_map(|(candidate, found)| {
+                    names.item(candidate.item, candidate.score, [found])
+                })
+                .collect()
+        };
+        let mut items = if self.fuses {
+            let fused = self.channel.fused(&users, k, filter)?.into_iter().flatten();
+            fused
+                .filter_map(|fused| names.item(fused.item, fused.score, fused.found))
+                .collect()
+        } else {
+            of_channel(0, &self.channel.recall(&users, k, filter)?)
+        };
+        if let Some(fallback) = self.fallback.as_ref().filter(|_| items.is_empty()) {
+            let holds = |items: &ItemSet| self.channel.holds(items);
+            let found = stand_in(&**fallback, &users, k, Filter::Predicate(&passes), holds)?;
+            items = of_channel(self.names.len() - 1, &found);
+        }
+        Ok(Recalled {
+            items,
+            known: asked.user.items.len(),
+            unknown: asked.user.unknown,
+            channels: Vec::new(),
+            version: 0,
+        })
+    }
+
+    /// The catalog.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+}
+
+impl fmt::Debug for Retriever {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Retriever")
+            .field("items", &self.catalog.len())
+            .field("fallback", &self.fallback.is_some())
+            .finish_non_exhaustive()
+    }
+}
