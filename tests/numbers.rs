@@ -203,7 +203,7 @@ fn softmax_gradients_are_finite_differences<B: Backend>() {
         &by_users,
         1e-3,
     );
-    let found = values(tracked_table.grad(&gradients).unwrap());
+    let found = values(tracked_table.kept().grad(&gradients).unwrap());
     assert_close("items", &found, &by_table, 1e-3);
     assert!(
         found[..dim].iter().all(|&value| value == 0.0),
@@ -409,7 +409,7 @@ fn objective(loss: SampledLoss, activation: ScoreActivation) -> Objective {
 fn loss_of<B: Backend>(
     objective: &Objective,
     users: Tensor<B, 2>,
-    table: Tensor<B, 2>,
+    table: &ItemTable<B>,
 ) -> Tensor<B, 1> {
     let Reference {
         targets, losses, ..
@@ -430,7 +430,7 @@ fn loss_of<B: Backend>(
         targets: integers(&targets),
         ..batch(histories, &[1])
     };
-    objective.mean_loss(users, &ItemTable::new(table), &batch)
+    objective.mean_loss(users, table, &batch)
 }
 
 fn every_loss_is_pytorchs<B: Backend>() {
@@ -443,8 +443,8 @@ fn every_loss_is_pytorchs<B: Backend>() {
     } = reference.losses;
     for (name, loss, activation) in losses() {
         let users = tensor::<B, 2>(users.clone(), [3, 4]);
-        let table = tensor::<B, 2>(table.clone(), [reference.items + 1, 4]);
-        let found = values(loss_of(&objective(loss, activation), users, table));
+        let table = ItemTable::new(tensor::<B, 2>(table.clone(), [reference.items + 1, 4]));
+        let found = values(loss_of(&objective(loss, activation), users, &table));
         assert_close(name, &found, &[expected[name]], 1e-5);
     }
 }
@@ -458,22 +458,22 @@ fn every_losss_gradient_is_finite_differences<B: Backend>() {
     for (name, loss, activation) in losses().into_iter().chain(activations) {
         let objective = objective(loss, activation);
         let tracked_users = tensor::<Autodiff<B>, 2>(users.clone(), [3, 4]).require_grad();
-        let tracked_table = tensor::<Autodiff<B>, 2>(table.clone(), shape).require_grad();
-        let loss = loss_of(&objective, tracked_users.clone(), tracked_table.clone());
+        let tracked_table = ItemTable::new(tensor::<Autodiff<B>, 2>(table.clone(), shape));
+        let loss = loss_of(&objective, tracked_users.clone(), &tracked_table);
         let gradients = loss.backward();
         let plain = |users: &[f32], table: &[f32]| {
             let users = tensor::<B, 2>(users.to_vec(), [3, 4]);
             values(loss_of(
                 &objective,
                 users,
-                tensor::<B, 2>(table.to_vec(), shape),
+                &ItemTable::new(tensor::<B, 2>(table.to_vec(), shape)),
             ))[0]
         };
         let by_users = differences(&users, |users| plain(users, &table));
         let by_table = differences(&table, |table| plain(&users, table));
         let found = values(tracked_users.grad(&gradients).unwrap());
         assert_close(&format!("{name} by users"), &found, &by_users, 2e-3);
-        let found = values(tracked_table.grad(&gradients).unwrap());
+        let found = values(tracked_table.kept().grad(&gradients).unwrap());
         assert_close(&format!("{name} by items"), &found, &by_table, 2e-3);
     }
 }
@@ -587,11 +587,12 @@ fn gbce_without_calibration_is_bce<B: Backend>() {
     let reference = Reference::load();
     let loss = |loss| {
         let users = tensor::<B, 2>(reference.losses.users.clone(), [3, 4]);
-        let table = tensor::<B, 2>(reference.losses.table.clone(), [reference.items + 1, 4]);
+        let shape = [reference.items + 1, 4];
+        let table = ItemTable::new(tensor::<B, 2>(reference.losses.table.clone(), shape));
         values(loss_of(
             &objective(loss, ScoreActivation::Linear),
             users,
-            table,
+            &table,
         ))
     };
     assert_eq!(

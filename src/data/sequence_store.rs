@@ -30,7 +30,7 @@ pub use writer::SequenceStoreWriter;
 ///
 /// let store = SequenceStore::open(&path)?;
 /// let split = Split::new(store.dataset(), Protocol::LeaveOneOut)?;
-/// assert_eq!((split.train.len(), split.too_short), (1, 1));
+/// assert_eq!((split.train.sequences().len(), split.too_short), (1, 1));
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 ///
