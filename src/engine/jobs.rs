@@ -10,7 +10,7 @@ use super::RecallEngine;
 use super::answers::Answers;
 use super::call::Call;
 use super::guard::guarded;
-use super::workers::{Progress, Stuck};
+use super::workers::{JobProgress, Stuck};
 
 /// Longer than any call can wait, and short enough to be added to a time.
 const FOREVER: Duration = Duration::from_secs(86_400);
@@ -143,7 +143,7 @@ impl RecallEngine {
             .map(|channel| stuck[channel].is_free(self.settings.threads))
             .collect();
         let answers = Arc::new(Answers::new(free.iter().copied()));
-        let mut waiting: Vec<(usize, Instant, Arc<Progress>)> = (0..channels)
+        let mut waiting: Vec<(usize, Instant, Arc<JobProgress>)> = (0..channels)
             .filter(|&channel| free[channel])
             .map(|channel| {
                 let budget = stage.budget_of(channel).unwrap_or(self.settings.budget);

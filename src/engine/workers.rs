@@ -20,12 +20,12 @@ pub(super) struct Workers {
 }
 
 struct Job {
-    state: Arc<Progress>,
+    state: Arc<JobProgress>,
     run: Box<dyn FnOnce() + Send>,
 }
 
 /// How far a job has come.
-pub(super) struct Progress {
+pub(super) struct JobProgress {
     progress: AtomicU8,
     stuck: Arc<Stuck>,
 }
@@ -115,8 +115,8 @@ impl Workers {
         &self,
         stuck: &Arc<Stuck>,
         run: impl FnOnce() + Send + 'static,
-    ) -> Arc<Progress> {
-        let state = Arc::new(Progress {
+    ) -> Arc<JobProgress> {
+        let state = Arc::new(JobProgress {
             progress: AtomicU8::new(QUEUED),
             stuck: stuck.clone(),
         });
@@ -130,7 +130,7 @@ impl Workers {
 
     /// No longer waits for a job. One that is still in the queue will not be run; the thread of
     /// one that is running is replaced, and ends with it.
-    pub(super) fn give_up(&self, state: &Progress) {
+    pub(super) fn give_up(&self, state: &JobProgress) {
         let progress = &state.progress;
         let queued =
             progress.compare_exchange(QUEUED, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire);
