@@ -660,6 +660,72 @@ fn in_segments(data: TrainingData, of: impl Fn(&ExternalId) -> String) -> Traini
     data.with_segments(segments).unwrap()
 }
 
+/// A stage keeps sequences and no log, so that it counts the same as built and as loaded.
+#[test]
+fn a_stage_counts_sequences_whatever_log_its_data_have() {
+    let plan = |settings| {
+        let mut plan = seqrec::store::StagePlan::new(Fusion::RECIPROCAL_RANK);
+        plan.fallback = Some(seqrec::store::ChannelKind::Popularity { settings });
+        plan.channels = vec![seqrec::store::PlannedChannel::new(
+            "markov",
+            seqrec::store::ChannelKind::MarkovChain,
+        )];
+        plan
+    };
+    // A log of somebody who took item 4 alone, and of nobody else.
+    let log: Interactions = (0..9)
+        .map(|row| Interaction::new(format!("is-{row}"), 4, f64::from(row)))
+        .collect();
+    let data = shop();
+    let of = |data: TrainingData| {
+        let stage = plan(PopularityConfig::new()).build(&data.into()).unwrap();
+        numbers(&recall(&stage, &[], 4), 0).to_vec()
+    };
+    let bare = of(data.clone().with_log(Interactions::default()).unwrap());
+    assert_eq!(of(data.clone().with_log(log).unwrap()), bare);
+    let bought = PopularityConfig::new().with_events(vec!["buy".to_owned()]);
+    assert!(plan(bought).build(&data.into()).is_err());
+}
+
+#[test]
+fn segments_stay_with_their_users_when_items_are_taken_out() {
+    let rows: [&[i64]; 3] = [&[1, 1, 1], &[1, 2, 3], &[2, 3, 4]];
+    let mut split = Split::new(&dataset(&rows), Protocol::LeaveOneOut).unwrap();
+    split.train = in_segments(split.train, |user| format!("of {user}"));
+    let users: Vec<ExternalId> = split.train.user_ids().cloned().collect();
+    let split = split.without_items(|item| item.get() == 1).unwrap();
+    let left: Vec<ExternalId> = split.train.user_ids().cloned().collect();
+    assert!(
+        left.len() < users.len() && !left.is_empty(),
+        "{left:?} of {users:?}"
+    );
+    for (place, user) in left.iter().enumerate() {
+        assert_eq!(split.train.segments(place), [format!("of {user}")]);
+    }
+}
+
+#[test]
+fn a_catalog_that_puts_other_items_in_place_of_the_datas_is_refused() {
+    let (data, catalog) = training(&[&[1, 2, 3], &[1, 2, 4]]);
+    let mut ids: Vec<ExternalId> = catalog.ids().cloned().collect();
+    ids.swap(0, 1);
+    let swapped = Catalog::from_ids(ids.clone()).unwrap();
+    assert!(matches!(
+        data.clone().with_catalog(swapped),
+        Err(Error::UnknownItem { .. })
+    ));
+    ids.swap(0, 1);
+    ids.push("new".into());
+    let longer = Catalog::from_ids(ids).unwrap();
+    assert!(data.clone().with_catalog(longer.clone()).is_ok());
+    let tags = Features::from_item_tags(&catalog, [(1.into(), ["a"])]);
+    let tagged = data.with_tags(tags).unwrap();
+    assert!(matches!(
+        tagged.with_catalog(longer),
+        Err(Error::Shape { .. })
+    ));
+}
+
 #[test]
 fn rules_count_clicks_purchases_and_revenue_in_windows_and_segments() {
     let by_segment = PopularityConfig::new().with_by_segment(true);

@@ -161,7 +161,8 @@ proptest! {
         let [first, second] = [batcher, again].map(|batcher| {
             let batches = batcher.epoch::<Flex>(2, &device).map(|batch| {
                 let numbers = [batch.histories.items.into_data(), batch.positions.into_data(), batch.targets.into_data()];
-                (numbers, batch.histories.times, batch.histories.lengths, batch.seed)
+                let times = [batch.histories.times, batch.histories.next_times];
+                (numbers, times, batch.histories.lengths, batch.continues_from, batch.seed)
             });
             batches.collect::<Vec<_>>()
         });

@@ -473,6 +473,40 @@ impl RecallChannel for Chosen {
     }
 }
 
+/// A channel that looks at no filter and at no k, or gives no list at all.
+struct Careless(Option<Vec<ItemIndex>>);
+
+impl RecallChannel for Careless {
+    fn recall(
+        &self,
+        _: &[User<'_>],
+        _: usize,
+        _: Option<Filter<'_>>,
+    ) -> seqrec::Result<Candidates> {
+        let Some(items) = &self.0 else {
+            return Ok(Candidates::default());
+        };
+        Chosen(items.clone()).recall(&[User::default()], usize::MAX, None)
+    }
+}
+
+#[test]
+fn a_channel_that_ignores_what_it_is_asked_does_no_harm() {
+    let items = [3, 7, 30, 8].map(ItemIndex::new).to_vec();
+    let retriever = Retriever::new(Careless(Some(items)), catalog()).unwrap();
+    let request = RecallRequest::for_history(["item-3"], 2).blocked(["item-7"]);
+    let recalled = retriever.recall_for(&request).unwrap();
+    let ids: Vec<String> = (recalled.items.iter())
+        .map(|item| item.id.to_string())
+        .collect();
+    assert_eq!(ids, ["item-30", "item-8"]);
+    let silent = Retriever::new(Careless(None), catalog()).unwrap();
+    assert!(matches!(
+        silent.recall(["item-3"], 2),
+        Err(Error::Shape { .. })
+    ));
+}
+
 #[test]
 fn a_retriever_of_a_stage_says_which_channels_found_an_item_and_why() {
     let chosen = Chosen([3, 7, 30].map(ItemIndex::new).to_vec());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::config::Config;
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::nn::Embedding;
+use burn::nn::{Embedding, Linear};
 use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{Int, Tensor};
 use seqrec::backend::{Autodiff, Backend, Flex};
@@ -376,6 +376,9 @@ impl TrainingObserver for StopsAtOnce {
 struct LastItemConfig {
     /// Whether items are seen by the vectors of burn's `Embedding`.
     in_embedding: bool,
+    /// Whether there is a layer with an output for each item.
+    #[config(default = false)]
+    outputs: bool,
     #[config(default = "Objective::cosine(0.1)")]
     objective: Objective,
 }
@@ -384,6 +387,7 @@ struct LastItemConfig {
 struct LastItem<B: BurnBackend> {
     items: ItemTable<B>,
     seen: Option<Embedding<B>>,
+    outputs: Option<Linear<B>>,
     #[module(skip)]
     config: LastItemConfig,
 }
@@ -403,6 +407,7 @@ impl RecallerConfig for LastItemConfig {
         LastItem {
             items: weights.items(items, 6),
             seen,
+            outputs: self.outputs.then(|| weights.linear(6, items)),
             config: self.clone(),
         }
     }
@@ -440,18 +445,25 @@ impl<B: Backend> SequenceRecaller<B> for LastItem<B> {
 fn weights_of_items_in_no_table_of_items_are_refused() {
     let (old, new) = (old_split(), new_split());
     assert_eq!(old.catalog().len(), new.catalog().len());
-    let warm = |in_embedding, split: &Split| {
-        let model = LastItemConfig::new(in_embedding);
+    let warm_of = |model: LastItemConfig, split: &Split| {
         let before = fit(&model, Trainer::new(still()), &old, 1)?.model;
         let start = WarmStart::new(&before, old.catalog());
         let after = fit(&model, Trainer::new(still()).warm_start(start), split, 2)?.model;
         Ok::<_, Error>([before, after].map(|model| item_vectors(&model)))
     };
+    let warm = |in_embedding, split: &Split| warm_of(LastItemConfig::new(in_embedding), split);
     let refused = warm(true, &new).unwrap_err().to_string();
     assert!(
         refused.contains("seen.weight [21, 6]") && refused.contains("ItemTable"),
         "{refused}"
     );
+    let outputs = LastItemConfig::new(false).with_outputs(true);
+    let refused = warm_of(outputs.clone(), &new).unwrap_err().to_string();
+    assert!(
+        refused.contains("outputs.weight [6, 20]") || refused.contains("outputs.bias [20]"),
+        "{refused}"
+    );
+    assert!(warm_of(outputs, &old).is_ok());
     // So they are where the catalog has grown, which makes the model no other one.
     let refused = warm(true, &split(40, 23, 0, 1)).unwrap_err().to_string();
     assert!(

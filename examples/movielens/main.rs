@@ -93,7 +93,8 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
 ) -> Result<(), Box<dyn Error>> {
     let device = B::Device::default();
     let config: C = config(&defaults, &options.model_settings())?;
-    config.validate()?;
+    // How many items there are is not known yet.
+    config.validate_for(u32::MAX as usize)?;
     // Before any time is spent, and for as long as this runs: nothing else's is overwritten.
     let out = OutputFolder::open(&options.out, "movielens")?;
 

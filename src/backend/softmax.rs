@@ -75,7 +75,7 @@ fn softmax_over_items<B: Backend>(
     };
     let [users, items] = [users, items].map(primitive);
     tensor(match log_correction {
-        Some(correction) => B::fused(operation, [users, items, primitive(correction)]),
+        Some(correction) => B::fused(operation, [users, items, primitive(correction.detach())]),
         None => B::fused(operation, [users, items]),
     })
 }

@@ -196,7 +196,8 @@ impl Split {
     }
 
     /// This split with some items taken out of its training data, to see what a model makes of items
-    /// that nobody has taken yet. They stay in the catalog, in histories and among labels.
+    /// that nobody has taken yet. They stay in the catalog, in histories and among labels. A
+    /// [log](TrainingData::with_log) of the training data is left out.
     ///
     /// # Errors
     /// [`Error::NothingLeft`] when the training data would be empty.

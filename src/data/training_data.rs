@@ -58,27 +58,51 @@ impl TrainingData {
         }
     }
 
-    /// Other parts of the same users' sequences, counted anew.
+    /// Other parts of the same users' sequences, counted anew. A log is left out, since it has what is
+    /// not among these sequences any more.
     pub(super) fn with_sequences(self, sequences: Spans) -> Self {
+        let segments = if self.has_segments() {
+            let sequences_before = 0..self.sequences.len();
+            let places: foldhash::HashMap<usize, usize> = sequences_before
+                .map(|place| (self.sequences.user(place), place))
+                .collect();
+            let of_user = |user| {
+                let place = places.get(&user);
+                place.map_or(Vec::new(), |&place| self.segments(place).to_vec())
+            };
+            let users = (0..sequences.len()).map(|place| sequences.user(place));
+            Arc::new(users.map(of_user).collect())
+        } else {
+            Arc::default()
+        };
         Self {
             catalog: self.catalog.with_counts(sequences.item_lists()),
             sequences,
+            segments,
+            log: None,
             ..self
         }
+    }
+
+    /// These data without their [log](Self::with_log).
+    pub(crate) fn without_log(mut self) -> Self {
+        self.log = None;
+        self
     }
 
     /// These data with another catalog of the same items: counted over more than the sequences, or with
     /// items that nobody has taken yet.
     ///
     /// # Errors
-    /// [`Error::UnknownItem`] when the sequences hold an item that it lacks, and
+    /// [`Error::UnknownItem`] when the sequences hold an item that it lacks or has under another index,
     /// [`Error::InvalidValue`] when it names other [features of users](Catalog::user_features), or has
-    /// no items.
+    /// no items, and [`Error::Shape`] when it has another number of items than the
+    /// [tags](Self::with_tags) that were given before.
     pub fn with_catalog(mut self, catalog: Catalog) -> Result<Self> {
         checks::has_items(catalog.len())?;
         // A catalog that has all of the known items, and where they were, has those of sequences.
         if !catalog.continues(&self.catalog) {
-            let unknown = |item: &&ItemIndex| catalog.id_of(**item).is_none();
+            let unknown = |item: &&ItemIndex| catalog.id_of(**item) != self.catalog.id_of(**item);
             if let Some(&item) = self.sequences.item_lists().flatten().find(unknown) {
                 return Err(Error::UnknownItem { item });
             }
@@ -91,6 +115,10 @@ impl TrainingData {
             );
             let field = "user features of the catalog";
             return Err(Error::invalid(field, format!("{named:?}"), reason));
+        }
+        if let Some(tags) = &self.tags {
+            let rows = tags.values().nrows();
+            checks::same_length("rows of tags", catalog.len() + 1, rows)?;
         }
         self.catalog = catalog;
         Ok(self)
@@ -120,8 +148,9 @@ impl TrainingData {
     }
 
     /// These data with the interactions they come from, for channels that count values or types of
-    /// events, which sequences don't have. Items that are not in the catalog are ignored. Where
-    /// something is held out to evaluate on, the log must not hold it.
+    /// events, which sequences don't have. Items that are not in the catalog are ignored, and a user
+    /// without a sequence is in no segment. Where something is held out to evaluate on, the log must not
+    /// hold it. A stage does not keep a log.
     ///
     /// # Errors
     /// [`Error::InvalidValue`] for an empty id, or a time or value that is not finite.
@@ -144,7 +173,7 @@ impl TrainingData {
         &self.sequences
     }
 
-    /// The catalog, with items counted over the sequences.
+    /// The catalog, with items counted over the sequences unless [another](Self::with_catalog) was given.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
     }

@@ -141,7 +141,8 @@ pub trait VectorIndex: Send + Sync {
         Ok(hits.merge_interests(interests, k))
     }
 
-    /// Those of some items that are in the index.
+    /// Those of some items that are in the index. Unless written, it is a search for all of them: an index
+    /// whose searches don't find all that pass has to look them up.
     ///
     /// # Errors
     /// What a search for all of them gives, where the index has no shorter way.

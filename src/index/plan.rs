@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::file::{self, Kind};
 use super::{
-    Filter, FlatIndex, Hits, HnswConfig, HnswIndex, Precision, StoredVectors, Tuning, VectorIndex,
+    Filter, FlatIndex, Hits, HnswConfig, HnswIndex, ItemSet, Precision, StoredVectors, Tuning,
+    VectorIndex,
 };
 use crate::Result;
 use crate::item::ItemIndex;
@@ -186,6 +187,10 @@ impl VectorIndex for AnyIndex {
 
     fn is_exact(&self) -> bool {
         self.get().is_exact()
+    }
+
+    fn held(&self, items: &ItemSet) -> Result<ItemSet> {
+        self.get().held(items)
     }
 
     fn search(

@@ -109,8 +109,9 @@ impl Retriever {
     /// [`Error::InvalidValue`] when k is 0, for a user by id, whose history only an engine knows,
     /// for times that run backwards or are not finite, and for a feature that is unknown, named
     /// twice or not finite; and the channel's errors: [`Error::TimesMissing`] and
-    /// [`Error::FeaturesMissing`] when a model looks at what the request lacks, and
-    /// [`Error::NonFiniteVector`] when its weights are broken.
+    /// [`Error::FeaturesMissing`] when a model looks at what the request lacks,
+    /// [`Error::NonFiniteVector`] when its weights are broken, and [`Error::Shape`] when a channel gives
+    /// no list.
     pub fn recall_for(&self, request: &RecallRequest) -> Result<Recalled> {
         checks::at_least_one(&[("k", request.k)])?;
         let asked = Asked::new(request, &self.catalog, |id, _| {
@@ -126,26 +127,30 @@ impl Retriever {
             segments: &asked.user.segments,
             tags: &self.tags,
         };
-        let of_channel = |channel, candidates: &Candidates| -> Vec<RecalledItem> {
-            let found = Found::all_of(channel, candidates.of(0));
-            found
-                .filter_map(|(candidate, found)| {
-                    names.item(candidate.item, candidate.score, [found])
-                })
-                .collect()
+        // A channel may look at no filter, and at no k.
+        let of_channel = |channel, candidates: &Candidates| -> Result<Vec<RecalledItem>> {
+            checks::same_length("lists of candidates", 1, candidates.len())?;
+            let found = Found::all_of(channel, candidates.of(0))
+                .filter(|(candidate, _)| passes(0, candidate.item));
+            let items = found.filter_map(|(candidate, found)| {
+                names.item(candidate.item, candidate.score, [found])
+            });
+            Ok(items.take(k).collect())
         };
         let mut items = if self.fuses {
             let fused = self.channel.fused(&users, k, filter)?.into_iter().flatten();
             fused
+                .filter(|fused| passes(0, fused.item))
                 .filter_map(|fused| names.item(fused.item, fused.score, fused.found))
+                .take(k)
                 .collect()
         } else {
-            of_channel(0, &self.channel.recall(&users, k, filter)?)
+            of_channel(0, &self.channel.recall(&users, k, filter)?)?
         };
         if let Some(fallback) = self.fallback.as_ref().filter(|_| items.is_empty()) {
             let holds = |items: &ItemSet| self.channel.holds(items);
             let found = stand_in(&**fallback, &users, k, Filter::Predicate(&passes), holds)?;
-            items = of_channel(self.names.len() - 1, &found);
+            items = of_channel(self.names.len() - 1, &found)?;
         }
         Ok(Recalled {
             items,

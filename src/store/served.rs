@@ -243,7 +243,9 @@ impl ServedStage {
         Self::load_with(path, &ModelRegistry::<B>::builtin(), device)
     }
 
-    /// Reads a run folder with a [stage](StagePlan::save), whatever model of a registry it has.
+    /// Reads a run folder with a [stage](StagePlan::save), whatever model of a registry it has. Its
+    /// sequences are mapped, so that nothing may write into the files of a version that is loaded: copy
+    /// a folder into place under another name, and rename it.
     ///
     /// # Errors
     /// [`Error::Io`] when a file is missing, [`Error::FormatVersion`] when another version wrote

@@ -113,11 +113,12 @@ impl fmt::Debug for StageModel {
 }
 
 impl From<TrainingData> for StageData {
-    /// Training data without models.
+    /// Training data without models, and without their log, which a stage does not keep: as built and
+    /// as loaded, its popularity counts sequences.
     fn from(training: TrainingData) -> Self {
         Self {
             time_unit: training.time_unit(),
-            training,
+            training: training.without_log(),
             model: None,
             further: Vec::new(),
         }

@@ -129,7 +129,11 @@ impl MatchedRows {
         // A catalog that has grown makes it no other model, so that this comes before sizes.
         let fits = |axis| of_catalog(axis) || old[axis] == new[axis];
         let has_items = same_rank && (0..old.len()).all(fits) && (0..old.len()).any(of_catalog);
-        if has_items && !self.same_items() && !self.is_no_items(name, new) {
+        // Weights of another shape, such as those of a layer with an output for each item, would be
+        // copied in place where both catalogs are of one size.
+        let grows =
+            has_items && !self.is_no_items(name, new) || old == new && self.grows(name, new);
+        if grows && !is_items && !self.same_items() {
             let reason = "grows with the catalog, which has changed, and is no `ItemTable`, so that \
                           there is no telling which rows belong together; hold weights of items as \
                           `seqrec::model::ItemTable`";
@@ -152,6 +156,12 @@ impl MatchedRows {
     fn is_no_items(&self, name: &str, shape: &[usize]) -> bool {
         let of_fewer = self.of_fewer_items.found.get(name);
         of_fewer.is_some_and(|(_, of_fewer)| of_fewer.shape == shape)
+    }
+
+    /// Whether weights are of another size in a model of fewer items.
+    fn grows(&self, name: &str, shape: &[usize]) -> bool {
+        let of_fewer = self.of_fewer_items.found.get(name);
+        of_fewer.is_some_and(|(_, of_fewer)| of_fewer.shape != shape)
     }
 
     /// The old row of each new one by their names, where they have some.
