@@ -117,8 +117,7 @@ impl TrainingData {
             return Err(Error::invalid(field, format!("{named:?}"), reason));
         }
         if let Some(tags) = &self.tags {
-            let rows = tags.values().nrows();
-            checks::same_length("rows of tags", catalog.len() + 1, rows)?;
+            check_rows(tags, &catalog)?;
         }
         self.catalog = catalog;
         Ok(self)
@@ -141,8 +140,7 @@ impl TrainingData {
     /// # Errors
     /// [`Error::Shape`] when there is not one row for each item, and padding.
     pub fn with_tags(mut self, tags: Features) -> Result<Self> {
-        let rows = tags.values().nrows();
-        checks::same_length("rows of tags", self.catalog.len() + 1, rows)?;
+        check_rows(&tags, &self.catalog)?;
         self.tags = Some(tags);
         Ok(self)
     }
@@ -227,6 +225,12 @@ impl TrainingData {
             )
         })
     }
+}
+
+/// Refuses tags that have not one row for each item of a catalog, and padding.
+fn check_rows(tags: &Features, catalog: &Catalog) -> Result<()> {
+    let rows = tags.values().nrows();
+    checks::same_length("rows of tags", catalog.len() + 1, rows)
 }
 
 impl Dataset {

@@ -18,8 +18,7 @@ pub(super) struct Call {
 
 impl Call {
     fn passes(&self, item: ItemIndex) -> bool {
-        self.asked
-            .passes(self.serving.served.data.training().catalog(), item)
+        self.asked.passes(self.serving.data().catalog(), item)
     }
 
     /// What a channel gives, or why it gives nothing.
@@ -60,12 +59,12 @@ impl Call {
 
     /// The items as the outside knows them.
     pub(super) fn outside(&self, fused: Vec<FusedCandidate>) -> Vec<RecalledItem> {
-        let data = &self.serving.served.data;
+        let data = self.serving.data();
         let names = IdNames {
-            catalog: data.training().catalog(),
+            catalog: data.catalog(),
             channels: &self.serving.names,
             segments: &self.asked.user.segments,
-            tags: data.training().tags().map_or(&[][..], |tags| tags.names()),
+            tags: data.tags().map_or(&[][..], |tags| tags.names()),
         };
         let item = |fused: FusedCandidate| names.item(fused.item, fused.score, fused.found);
         fused.into_iter().filter_map(item).collect()

@@ -231,7 +231,7 @@ impl RecallEngine {
 
     /// How many items the stage that serves has.
     pub fn items(&self) -> usize {
-        self.serving().served.data.training().catalog().len()
+        self.serving().data().catalog().len()
     }
 
     fn serving(&self) -> Arc<Serving> {
@@ -267,7 +267,7 @@ impl RecallEngine {
 
     fn call(&self, request: &RecallRequest, serving: Arc<Serving>) -> Result<Call> {
         let settings = &self.settings;
-        let catalog = serving.served.data.training().catalog();
+        let catalog = serving.data().catalog();
         let mut asked = Asked::new(request, catalog, |user, taken| {
             Ok(serving.known_user(user, &self.users, settings, taken))
         })?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::data::{ExternalId, Interaction, ItemIndex, TimeUnit, User};
+use crate::data::{ExternalId, Interaction, ItemIndex, TimeUnit, TrainingData, User};
 use crate::index::ItemSet;
 use crate::recall::{FALLBACK, KnownUser, RecallChannel, SELECTION};
 use crate::store::ServedStage;
@@ -37,18 +37,14 @@ impl Serving {
             .map(Arc::from)
             .collect();
         let counters: Vec<_> = names.iter().map(|name| all.channel(name)).collect();
-        let ids = served
-            .data
-            .training()
-            .catalog()
-            .ids()
-            .chain(served.data.training().user_ids());
+        let data = served.data.training();
+        let ids = data.catalog().ids().chain(data.user_ids());
         let lengths = ids.map(|id| match id {
             ExternalId::Integer(_) => 0,
             ExternalId::Text(text) => text.len(),
         });
         let longest_id = lengths.max().unwrap_or(0);
-        let sequences = served.data.training().sequences();
+        let sequences = data.sequences();
         let span = (0..sequences.len()).fold((f64::INFINITY, f64::NEG_INFINITY), |span, place| {
             let times = sequences.history(place).times();
             let (first, last) = (times.first().copied(), times.last().copied());
@@ -83,10 +79,15 @@ impl Serving {
         Err(Error::invalid(field, units[1], reason))
     }
 
+    /// What the stage that serves was made of.
+    pub(super) fn data(&self) -> &TrainingData {
+        self.served.data.training()
+    }
+
     /// Whether the data's history of a user has this interaction, or a later one.
     pub(super) fn holds_later(&self, user: &ExternalId, item: &ExternalId, time: f64) -> bool {
         self.history_by_data(user).is_some_and(|history| {
-            let item = self.served.data.training().catalog().index_of(item);
+            let item = self.data().catalog().index_of(item);
             self.end_of(history.times()).is_some_and(|end| time < end)
                 || item.is_some_and(|item| holds_at(history, item, time))
         })
@@ -94,7 +95,7 @@ impl Serving {
 
     /// Whether the data's history of a user has this item.
     pub(super) fn holds(&self, user: &ExternalId, item: &ExternalId) -> bool {
-        let item = self.served.data.training().catalog().index_of(item);
+        let item = self.data().catalog().index_of(item);
         let history = self.history_by_data(user);
         item.zip(history)
             .is_some_and(|(item, history)| history.items().contains(&item))
@@ -102,13 +103,7 @@ impl Serving {
 
     fn history_by_data(&self, user: &ExternalId) -> Option<User<'_>> {
         let place = self.served.users.number_of(user)?;
-        Some(
-            self.served
-                .data
-                .training()
-                .sequences()
-                .history(place as usize),
-        )
+        Some(self.data().sequences().history(place as usize))
     }
 
     /// Refuses a time that is not finite, or is in another unit than the data's, as far as its size
@@ -142,13 +137,7 @@ impl Serving {
     }
 
     pub(super) fn observe(&self, interaction: &Interaction, segments: &[String]) {
-        if let Some(item) = self
-            .served
-            .data
-            .training()
-            .catalog()
-            .index_of(&interaction.item)
-        {
+        if let Some(item) = self.data().catalog().index_of(&interaction.item) {
             self.served.stage.observe(item, interaction, segments);
         }
     }
@@ -162,15 +151,13 @@ impl Serving {
         settings: &EngineConfig,
         mut taken: Option<&mut ItemSet>,
     ) -> KnownUser {
-        let data = &self.served.data;
+        let data = self.data();
         let place = self
             .served
             .users
             .number_of(user)
             .map(|place| place as usize);
-        let history = place.map_or(User::default(), |place| {
-            data.training().sequences().history(place)
-        });
+        let history = place.map_or(User::default(), |place| data.sequences().history(place));
         let last = history.last(settings.history);
         let mut known = KnownUser {
             items: last.items().to_vec(),
@@ -186,7 +173,7 @@ impl Serving {
             known.segments.clone_from(&recent.segments);
         });
         if let Some(place) = place.filter(|_| known.segments.is_empty()) {
-            known.segments = data.training().segments(place).to_vec();
+            known.segments = data.segments(place).to_vec();
         }
         known
     }
@@ -200,7 +187,7 @@ impl Serving {
         history: User<'_>,
         mut taken: Option<&mut ItemSet>,
     ) {
-        let catalog = self.served.data.training().catalog();
+        let catalog = self.data().catalog();
         let until = self.end_of(history.times()).unwrap_or(f64::NEG_INFINITY);
         for (id, time) in &recent.events {
             let item = catalog.index_of(id);

@@ -254,19 +254,17 @@ impl<B: Backend> SequenceRecaller<B> for Hstu<B> {
         &self,
         histories: &SequenceBatch<B>,
         positions: Tensor<B, 1, Int>,
-        mut dropout: Dropout,
+        dropout: Dropout,
     ) -> Tensor<B, 3> {
-        let (config, packing) = (&self.config, Packing::new(histories));
-        let mut states = self
-            .ends
-            .begin(histories, &packing, &mut dropout, config.dropout);
-        let classes = time_classes(histories, config);
-        for block in &self.blocks {
-            states = block.forward(states, &packing, &classes, config, &mut dropout);
-        }
-        packing
-            .at(self.ends.end(states), positions)
-            .unsqueeze_dim(1)
+        let config = &self.config;
+        let blocks = |mut states, packing: &Packing<B>, dropout: &mut Dropout| {
+            let classes = time_classes(histories, config);
+            for block in &self.blocks {
+                states = block.forward(states, packing, &classes, config, dropout);
+            }
+            states
+        };
+        (self.ends).states(histories, positions, dropout, config.dropout, blocks)
     }
 }
 

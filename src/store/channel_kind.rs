@@ -209,7 +209,7 @@ impl ChannelKind {
                 let of_tags = items_of_tags(data, *items)?;
                 Arc::new(preferred.best(*tags)?.then(of_tags).into_channel())
             }
-            (kind, _) => return Err(lacks(kind, "what was prepared for it")),
+            (kind, _) => return Err(lacks(&kind, "what was prepared for it")),
         })
     }
 
@@ -218,9 +218,10 @@ impl ChannelKind {
     }
 }
 
-fn lacks(kind: &ChannelKind, what: &str) -> Error {
+/// The error of a stage's part that goes by what its data lack.
+pub(super) fn lacks(part: &dyn std::fmt::Debug, what: &str) -> Error {
     Error::NothingLeft {
-        reason: format!("the data of the stage lack {what}, which {kind:?} goes by"),
+        reason: format!("the data of the stage lack {what}, which {part:?} goes by"),
     }
 }
 

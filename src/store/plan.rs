@@ -11,7 +11,7 @@ use crate::recall::{
 };
 use crate::{Error, Result};
 
-use super::channel_kind::{ChannelKind, Prepared};
+use super::channel_kind::{ChannelKind, Prepared, lacks};
 use super::stage_data::StageData;
 
 /// A channel with its name, its share of the fusion and its time budget.
@@ -78,9 +78,7 @@ impl PlannedSelection {
         Ok(match self {
             Self::TagCap { most } => Box::new(TagCap::new(tags_of_items(&data.training)?, most)?),
             Self::MaximalMarginalRelevance { relevance } => {
-                let model = data.model.as_ref().ok_or_else(|| Error::NothingLeft {
-                    reason: format!("the data of the stage lack a model, which {self:?} goes by"),
-                })?;
+                let model = data.model.as_ref().ok_or_else(|| lacks(&self, "a model"))?;
                 Box::new(MaximalMarginalRelevance::new(
                     model.item_vectors.view(),
                     relevance,

@@ -131,8 +131,10 @@ impl MatchedRows {
         let has_items = same_rank && (0..old.len()).all(fits) && (0..old.len()).any(of_catalog);
         // Weights of another shape, such as those of a layer with an output for each item, would be
         // copied in place where both catalogs are of one size.
-        let grows =
-            has_items && !self.is_no_items(name, new) || old == new && self.grows(name, new);
+        let grows = match self.of_fewer_items.found.get(name) {
+            Some((_, of_fewer)) => (has_items || old == new) && of_fewer.shape != new,
+            None => has_items,
+        };
         if grows && !is_items && !self.same_items() {
             let reason = "grows with the catalog, which has changed, and is no `ItemTable`, so that \
                           there is no telling which rows belong together; hold weights of items as \
@@ -150,18 +152,6 @@ impl MatchedRows {
     fn same_items(&self) -> bool {
         let old = (0..self.old_rows).map(Some);
         self.of_items.iter().copied().eq(old)
-    }
-
-    /// Whether weights are as large in a model of fewer items.
-    fn is_no_items(&self, name: &str, shape: &[usize]) -> bool {
-        let of_fewer = self.of_fewer_items.found.get(name);
-        of_fewer.is_some_and(|(_, of_fewer)| of_fewer.shape == shape)
-    }
-
-    /// Whether weights are of another size in a model of fewer items.
-    fn grows(&self, name: &str, shape: &[usize]) -> bool {
-        let of_fewer = self.of_fewer_items.found.get(name);
-        of_fewer.is_some_and(|(_, of_fewer)| of_fewer.shape != shape)
     }
 
     /// The old row of each new one by their names, where they have some.

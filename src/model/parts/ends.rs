@@ -2,8 +2,8 @@
 
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend as BurnBackend;
+use burn::tensor::{Int, Tensor};
 
 use super::dropout::Dropout;
 use super::layers::{layer_norm, linear};
@@ -65,8 +65,26 @@ impl<B: BurnBackend> SequenceEnds<B> {
 }
 
 impl<B: Backend> SequenceEnds<B> {
+    /// User vectors `[n, 1, dim]` after the items at `positions` `[n]`, as
+    /// [`SequenceRecaller::states`](crate::model::SequenceRecaller::states) gives them: `blocks` makes the
+    /// last block's states of the first block's input, both `[tokens, dim]`. A share `probability` of the
+    /// input is dropped.
+    pub(crate) fn states(
+        &self,
+        histories: &SequenceBatch<B>,
+        positions: Tensor<B, 1, Int>,
+        mut dropout: Dropout,
+        probability: f64,
+        blocks: impl FnOnce(Tensor<B, 2>, &Packing<B>, &mut Dropout) -> Tensor<B, 2>,
+    ) -> Tensor<B, 3> {
+        let packing = Packing::new(histories);
+        let states = self.begin(histories, &packing, &mut dropout, probability);
+        let states = self.end(blocks(states, &packing, &mut dropout));
+        packing.at(states, positions).unsqueeze_dim(1)
+    }
+
     /// The first block's input for each real item, `[tokens, dim]`, with a share of it dropped.
-    pub(crate) fn begin(
+    fn begin(
         &self,
         histories: &SequenceBatch<B>,
         packing: &Packing<B>,
@@ -81,7 +99,7 @@ impl<B: Backend> SequenceEnds<B> {
     }
 
     /// User vectors `[tokens, dim]` out of the last block's states.
-    pub(crate) fn end(&self, states: Tensor<B, 2>) -> Tensor<B, 2> {
+    fn end(&self, states: Tensor<B, 2>) -> Tensor<B, 2> {
         let states = layer_norm(&self.norm, states);
         match &self.output {
             Some(output) => linear(output, states, Activation::None),
