@@ -1,6 +1,6 @@
 //! Checks that settings share.
 
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// Sizes of which none may be 0.
 pub fn at_least_one(sizes: &[(&'static str, usize)]) -> Result<()> {
@@ -81,9 +81,10 @@ pub(crate) fn same_length(what: &'static str, expected: usize, found: usize) -> 
     if expected == found {
         return Ok(());
     }
-    Err(Error::Shape {
+    Err(ErrorKind::Shape {
         what,
         expected,
         found,
-    })
+    }
+    .into())
 }

@@ -179,7 +179,7 @@ pub mod train;
 
 /// The burn that this crate is built on, so that a caller can't get a second version by accident.
 pub use burn;
-pub use error::{Error, Result};
+pub use error::{Error, ErrorKind, Result};
 pub use files::OutputFolder;
 /// The ndarray whose arrays this crate takes and gives, for the same reason.
 pub use ndarray;

@@ -1,8 +1,8 @@
 //! Data sets, what is cut of them, and what is generated.
 
 mod rolling {
-    use seqrec::Error;
     use seqrec::data::{Filters, Interaction, Interactions, Rolling};
+    use seqrec::{Error, ErrorKind};
 
     /// Ten users who take one item each at times 0 to 9; item 100 + t first appears at time t.
     fn log() -> Interactions {
@@ -51,8 +51,8 @@ mod rolling {
             vec![0.0, f64::NAN],
         ] {
             assert!(matches!(
-                Rolling::at(cuts),
-                Err(Error::InvalidValue { field: "cuts", .. })
+                Rolling::at(cuts).as_ref().map_err(Error::kind),
+                Err(ErrorKind::InvalidValue { field: "cuts", .. })
             ));
         }
         let log = log();
@@ -64,7 +64,7 @@ mod rolling {
         ] {
             let refused = Rolling::evenly(&log, share, windows).unwrap_err();
             assert!(
-                matches!(refused, Error::InvalidValue { field, .. } if field == name),
+                matches!(refused.kind(), ErrorKind::InvalidValue { field, .. } if *field == name),
                 "{refused}"
             );
         }
@@ -111,8 +111,8 @@ mod synthetic {
 }
 
 mod dataset {
-    use seqrec::Error;
     use seqrec::data::{Dataset, Filters, Interaction, Interactions, ItemIndex, Repeats};
+    use seqrec::{Error, ErrorKind};
 
     fn log(rows: &[(&str, &str, f64)]) -> Interactions {
         rows.iter()
@@ -200,12 +200,16 @@ mod dataset {
         );
         let core = Filters::new().with_minimum_per_user(9);
         assert!(matches!(
-            Dataset::new(rows.clone(), core),
-            Err(Error::NothingLeft { .. })
+            Dataset::new(rows.clone(), core)
+                .as_ref()
+                .map_err(Error::kind),
+            Err(ErrorKind::NothingLeft { .. })
         ));
         assert!(matches!(
-            Dataset::new(rows, with(f32::NAN)),
-            Err(Error::InvalidValue {
+            Dataset::new(rows, with(f32::NAN))
+                .as_ref()
+                .map_err(Error::kind),
+            Err(ErrorKind::InvalidValue {
                 field: "minimum_value",
                 ..
             })
@@ -216,12 +220,12 @@ mod dataset {
 mod sequence_stores {
     use std::fs;
 
-    use seqrec::Error;
     use seqrec::data::{
         Batcher, Dataset, Filters, Interaction, InteractionReader, Interactions, Protocol,
         SequenceStore, Split, Targets,
     };
     use seqrec::prelude::Flex;
+    use seqrec::{Error, ErrorKind};
 
     /// Interactions whose users come in no order, with ties in time, repeats, low values, and users
     /// and items that are rare.
@@ -311,19 +315,31 @@ mod sequence_stores {
         let none = SequenceStore::create(&path, Filters::default())
             .unwrap()
             .finish();
-        assert!(matches!(none, Err(Error::NothingLeft { .. })), "{none:?}");
+        assert!(
+            matches!(
+                none.as_ref().map_err(Error::kind),
+                Err(ErrorKind::NothingLeft { .. })
+            ),
+            "{none:?}"
+        );
         let none = {
             let filters = Filters::default().with_minimum_per_user(10_000);
             let mut writer = SequenceStore::create(&path, filters).unwrap();
             writer.append(log()).unwrap();
             writer.finish()
         };
-        assert!(matches!(none, Err(Error::NothingLeft { .. })), "{none:?}");
+        assert!(
+            matches!(
+                none.as_ref().map_err(Error::kind),
+                Err(ErrorKind::NothingLeft { .. })
+            ),
+            "{none:?}"
+        );
         let bad: Interactions = [Interaction::new("u", "i", f64::NAN)].into_iter().collect();
         let refused = write().append(bad);
         assert!(matches!(
-            refused,
-            Err(Error::InvalidValue { field: "time", .. })
+            refused.as_ref().map_err(Error::kind),
+            Err(ErrorKind::InvalidValue { field: "time", .. })
         ));
         assert_eq!(fs::read(&path).unwrap(), whole);
 
@@ -333,7 +349,10 @@ mod sequence_stores {
         };
         for length in [0, 5, 100, 256, 5_000, whole.len() - 64, whole.len() - 1] {
             let error = damaged(&whole[..length]);
-            assert!(matches!(error, Error::Damaged { .. }), "{length}: {error}");
+            assert!(
+                matches!(error.kind(), ErrorKind::Damaged { .. }),
+                "{length}: {error}"
+            );
         }
         for place in (0..whole.len()).step_by(whole.len() / 97) {
             let mut bytes = whole.clone();
@@ -354,8 +373,8 @@ mod sequence_stores {
         let mut other = whole.clone();
         other[8] = 9;
         assert!(matches!(
-            damaged(&other),
-            Error::FormatVersion { found: 9, .. }
+            damaged(&other).kind(),
+            ErrorKind::FormatVersion { found: 9, .. }
         ));
 
         // Something else's file or folder is not written over.
@@ -364,17 +383,19 @@ mod sequence_stores {
         for taken in [thesis.as_path(), home.path()] {
             let refused = SequenceStore::create(taken, Filters::default());
             assert!(matches!(
-                refused,
-                Err(Error::InvalidValue { field: "path", .. })
+                refused.as_ref().map_err(Error::kind),
+                Err(ErrorKind::InvalidValue { field: "path", .. })
             ));
             assert!(matches!(
-                SequenceStore::open(taken),
-                Err(Error::Damaged { .. })
+                SequenceStore::open(taken).as_ref().map_err(Error::kind),
+                Err(ErrorKind::Damaged { .. })
             ));
         }
         assert!(matches!(
-            SequenceStore::open(home.path().join("none")),
-            Err(Error::Io { .. })
+            SequenceStore::open(home.path().join("none"))
+                .as_ref()
+                .map_err(Error::kind),
+            Err(ErrorKind::Io { .. })
         ));
     }
 }

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use seqrec::Error;
 use seqrec::channels::{ItemNeighborsConfig, Popularity, PopularityConfig};
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
@@ -27,6 +26,7 @@ use seqrec::store::{
     ChannelKind, PlannedChannel, PlannedSelection, Run, ServedStage, StageData, StageModel,
     StagePlan,
 };
+use seqrec::{Error, ErrorKind};
 
 #[path = "support/stage.rs"]
 mod support;
@@ -104,9 +104,10 @@ fn late_and_failing_channels_are_left_out_and_reported() {
             Ok(vec![ItemIndex::new(4)])
         }));
         let fails = Told(Arc::new(|_| {
-            Err(Error::NothingLeft {
+            Err(ErrorKind::NothingLeft {
                 reason: "on purpose".to_owned(),
-            })
+            }
+            .into())
         }));
         let panics = Told(Arc::new(|_| panic!("in its test")));
         stage()
@@ -256,8 +257,10 @@ impl RecallChannel for WithoutFirst {
 /// busy; one that can't say what it holds keeps no fallback from answering.
 #[test]
 fn a_fallback_recalls_nothing_that_was_removed_whatever_becomes_of_the_channel() {
-    let on_purpose = || Error::NothingLeft {
-        reason: "on purpose".to_owned(),
+    let on_purpose = || {
+        Error::from(ErrorKind::NothingLeft {
+            reason: "on purpose".to_owned(),
+        })
     };
     let held = Arc::new(AtomicBool::new(true));
     let hang = || {
@@ -948,8 +951,8 @@ fn stages_of_nothing_are_refused() {
     let refused = plan.build(&data().into()).unwrap_err();
     assert!(
         matches!(
-            refused,
-            Error::InvalidValue {
+            refused.kind(),
+            ErrorKind::InvalidValue {
                 field: "weight",
                 ..
             }
@@ -958,7 +961,10 @@ fn stages_of_nothing_are_refused() {
     );
     let nothing = StagePlan::new(Fusion::RoundRobin).build(&data().into());
     assert!(
-        matches!(nothing, Err(Error::NothingLeft { .. })),
+        matches!(
+            nothing.as_ref().map_err(Error::kind),
+            Err(ErrorKind::NothingLeft { .. })
+        ),
         "{nothing:?}"
     );
 }
@@ -1199,10 +1205,11 @@ fn what_is_asked_for_is_bounded() {
             .channel("echo", echo(), ChannelWeight::default())
             .unwrap()
     });
-    let field = |request: RecallRequest| match engine.recall_for(&request) {
-        Err(Error::InvalidValue { field, .. }) => field,
-        other => panic!("{other:?}"),
-    };
+    let field =
+        |request: RecallRequest| match engine.recall_for(&request).as_ref().map_err(Error::kind) {
+            Err(&ErrorKind::InvalidValue { field, .. }) => field,
+            other => panic!("{other:?}"),
+        };
     let of = |k| RecallRequest::for_user("anna", k);
     assert_eq!(field(of(0)), "k");
     assert_eq!(field(of(1_001)), "k");
@@ -1315,9 +1322,10 @@ fn no_call_sees_half_of_two_stages() {
     let loaded = AtomicUsize::new(0);
     let load = move || match loaded.fetch_add(1, Ordering::SeqCst) + 1 {
         // Every fifth fails, and changes nothing.
-        number if number % 5 == 0 => Err(Error::NothingLeft {
+        number if number % 5 == 0 => Err(ErrorKind::NothingLeft {
             reason: "on purpose".into(),
-        }),
+        }
+        .into()),
         number => Ok(numbered(number)),
     };
     let settings = EngineConfig::new()
@@ -1590,7 +1598,10 @@ fn a_run_folder_serves_and_is_loaded_again() {
     // A folder that vanishes leaves the old stage serving, and the failure is told and counted.
     let aside = home.path().join("aside");
     std::fs::rename(&path, &aside).unwrap();
-    assert!(matches!(engine.reload(), Err(Error::Io { .. })));
+    assert!(matches!(
+        engine.reload().as_ref().map_err(Error::kind),
+        Err(ErrorKind::Io { .. })
+    ));
     assert_eq!(list(&engine), recalled.items);
     assert_eq!(engine.statistics().failed_reloads, 1);
     std::fs::rename(&aside, &path).unwrap();
@@ -1601,8 +1612,10 @@ fn a_run_folder_serves_and_is_loaded_again() {
     assert_ne!(list(&engine), recalled.items);
     assert_eq!(engine.statistics().version, 3);
     assert!(matches!(
-        open(&home.path().join("nowhere")),
-        Err(Error::Io { .. })
+        open(&home.path().join("nowhere"))
+            .as_ref()
+            .map_err(Error::kind),
+        Err(ErrorKind::Io { .. })
     ));
 }
 
@@ -1636,7 +1649,7 @@ fn damaged_and_mixed_folders_are_told() {
     ] {
         let cut = alter(name, &|whole| whole[..whole.len() / 2].to_vec());
         assert!(
-            matches!(&cut, Error::Damaged { path, .. } if path.ends_with(name)),
+            matches!(cut.kind(), ErrorKind::Damaged { path, .. } if path.ends_with(name)),
             "{cut}"
         );
         let flipped = alter(name, &|mut whole| {
@@ -1644,13 +1657,16 @@ fn damaged_and_mixed_folders_are_told() {
             whole[middle] ^= 1;
             whole
         });
-        assert!(matches!(flipped, Error::Damaged { .. }), "{flipped}");
+        assert!(
+            matches!(flipped.kind(), ErrorKind::Damaged { .. }),
+            "{flipped}"
+        );
     }
     // Weights of one run beside the manifest of another.
     let weights = std::fs::read(other.join("v000001/weights.safetensors")).unwrap();
     assert!(matches!(
-        alter("weights.safetensors", &|_| weights.clone()),
-        Error::Damaged { .. }
+        alter("weights.safetensors", &|_| weights.clone()).kind(),
+        ErrorKind::Damaged { .. }
     ));
     // An index of another run, or of another channel.
     for index in [
@@ -1659,7 +1675,10 @@ fn damaged_and_mixed_folders_are_told() {
     ] {
         let index = std::fs::read(index).unwrap();
         let mixed = alter("channel-7.index", &|_| index.clone());
-        assert!(matches!(mixed, Error::OtherCatalog { .. }), "{mixed}");
+        assert!(
+            matches!(mixed.kind(), ErrorKind::OtherCatalog { .. }),
+            "{mixed}"
+        );
     }
     // A whole stage of another run, or a whole model.
     let with = |names: &[&str]| {
@@ -1693,7 +1712,7 @@ fn damaged_and_mixed_folders_are_told() {
     ] {
         let mixed = with(names);
         assert!(
-            matches!(&mixed, Error::Damaged { path, .. } if path.ends_with(names[0])),
+            matches!(mixed.kind(), ErrorKind::Damaged { path, .. } if path.ends_with(names[0])),
             "{mixed}"
         );
     }
@@ -1708,14 +1727,16 @@ fn damaged_and_mixed_folders_are_told() {
     std::fs::write(&pointer, &pointed).unwrap();
     let refused = open(&path).unwrap_err();
     assert!(
-        matches!(refused, Error::FormatVersion { found: 99, .. }),
+        matches!(refused.kind(), ErrorKind::FormatVersion { found: 99, .. }),
         "{refused}"
     );
     std::fs::write(&stage, &whole[0]).unwrap();
     std::fs::write(&pointer, &whole[1]).unwrap();
     // A stage that is gone, and a run that never had one.
     std::fs::remove_file(&stage).unwrap();
-    assert!(matches!(open(&path).unwrap_err(), Error::Io { path, .. } if path == stage));
+    assert!(
+        matches!(open(&path).unwrap_err().kind(), ErrorKind::Io { path, .. } if *path == stage)
+    );
     let plain = home.path().join("plain");
     let config = Gru4RecConfig::new().with_dim(4);
     let catalog = Catalog::from_ids(["a", "b"].map(Into::into)).unwrap();

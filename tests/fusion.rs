@@ -181,8 +181,11 @@ fn shares_of_nothing_are_refused() {
         normalization: Normalization::MinMax,
     };
     let list = list(&[(1, 1.0)]);
-    let field = |fused: Result<Vec<FusedCandidate>, seqrec::Error>| match fused {
-        Err(seqrec::Error::InvalidValue { field, .. }) => field,
+    let field = |fused: Result<Vec<FusedCandidate>, seqrec::Error>| match fused
+        .as_ref()
+        .map_err(seqrec::Error::kind)
+    {
+        Err(&seqrec::ErrorKind::InvalidValue { field, .. }) => field,
         other => panic!("{other:?}"),
     };
     let fuse = |fusion: Fusion, share: ChannelWeight| fusion.fuse(&[(&list[..], share); 2], 3);

@@ -7,12 +7,12 @@ use ndarray::{Array2, ArrayView2};
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use seqrec::Error;
 use seqrec::data::ItemIndex;
 use seqrec::index::{
     Filter, FlatIndex, HnswConfig, HnswIndex, HnswRsIndex, ItemSet, Precision, UpdatableIndex,
     VectorIndex,
 };
+use seqrec::{Error, ErrorKind};
 
 /// Vectors around centers, row 0 padding.
 fn clustered(rows: usize, dim: usize, seed: u64) -> Array2<f32> {
@@ -148,16 +148,22 @@ fn interests_are_searched_in_one_call() {
             assert_eq!(ItemIndex::as_numbers(hits.items(user)), expected);
         }
         assert!(matches!(
-            index.search_interests(queries.view(), 4, 7, None),
-            Err(Error::Shape {
+            index
+                .search_interests(queries.view(), 4, 7, None)
+                .as_ref()
+                .map_err(Error::kind),
+            Err(ErrorKind::Shape {
                 expected: 8,
                 found: 6,
                 ..
             })
         ));
         assert!(matches!(
-            index.search_interests(queries.view(), 0, 7, None),
-            Err(Error::InvalidValue {
+            index
+                .search_interests(queries.view(), 0, 7, None)
+                .as_ref()
+                .map_err(Error::kind),
+            Err(ErrorKind::InvalidValue {
                 field: "interests",
                 ..
             })
@@ -323,24 +329,30 @@ fn updates_that_cannot_be_are_errors() {
     let good = [0.5; 4];
     for index in [&graph as &dyn UpdatableIndex, &flat] {
         assert!(matches!(
-            index.add(ItemIndex::new(3), &good),
-            Err(Error::DuplicateItem { item }) if item.get() == 3
+            index.add(ItemIndex::new(3), &good).as_ref().map_err(Error::kind),
+            Err(ErrorKind::DuplicateItem { item }) if item.get() == 3
         ));
         assert!(matches!(
-            index.replace(ItemIndex::new(20), &good),
-            Err(Error::UnknownItem { item }) if item.get() == 20
+            index.replace(ItemIndex::new(20), &good).as_ref().map_err(Error::kind),
+            Err(ErrorKind::UnknownItem { item }) if item.get() == 20
         ));
         assert!(matches!(
-            index.remove(ItemIndex::new(20)),
-            Err(Error::UnknownItem { item }) if item.get() == 20
+            index.remove(ItemIndex::new(20)).as_ref().map_err(Error::kind),
+            Err(ErrorKind::UnknownItem { item }) if item.get() == 20
         ));
         assert!(matches!(
-            index.add(ItemIndex::new(0), &good),
-            Err(Error::InvalidValue { field: "item", .. })
+            index
+                .add(ItemIndex::new(0), &good)
+                .as_ref()
+                .map_err(Error::kind),
+            Err(ErrorKind::InvalidValue { field: "item", .. })
         ));
         assert!(matches!(
-            index.add(ItemIndex::new(20), &good[..3]),
-            Err(Error::Shape {
+            index
+                .add(ItemIndex::new(20), &good[..3])
+                .as_ref()
+                .map_err(Error::kind),
+            Err(ErrorKind::Shape {
                 expected: 4,
                 found: 3,
                 ..
@@ -348,15 +360,18 @@ fn updates_that_cannot_be_are_errors() {
         ));
         let broken = [0.0, f32::NAN, 0.0, 0.0];
         assert!(matches!(
-            index.replace(ItemIndex::new(3), &broken),
-            Err(Error::NonFiniteVector { column: 1, .. })
+            index
+                .replace(ItemIndex::new(3), &broken)
+                .as_ref()
+                .map_err(Error::kind),
+            Err(ErrorKind::NonFiniteVector { column: 1, .. })
         ));
         assert_eq!(index.len(), 19);
     }
     let far = flat.add(ItemIndex::MAX, &good);
     assert!(matches!(
-        far,
-        Err(Error::InvalidValue { field: "item", .. })
+        far.as_ref().map_err(Error::kind),
+        Err(ErrorKind::InvalidValue { field: "item", .. })
     ));
 }
 
@@ -451,8 +466,8 @@ fn a_flat_file_answers_as_the_index_that_wrote_it() {
         opened.add(ItemIndex::new(5), &[0.5; 12]).unwrap();
         assert!(opened.contains(ItemIndex::new(5)));
         assert!(matches!(
-            HnswIndex::open(&path, 1),
-            Err(Error::Damaged { .. })
+            HnswIndex::open(&path, 1).as_ref().map_err(Error::kind),
+            Err(ErrorKind::Damaged { .. })
         ));
     }
 }
@@ -462,8 +477,8 @@ fn files_that_are_not_right_are_errors() {
     let (folder, path, _) = saved(Precision::F32);
     let whole = std::fs::read(&path).unwrap();
     assert!(matches!(
-        HnswIndex::open(&path, 78),
-        Err(Error::OtherCatalog {
+        HnswIndex::open(&path, 78).as_ref().map_err(Error::kind),
+        Err(ErrorKind::OtherCatalog {
             expected: 78,
             found: 77,
             ..
@@ -477,7 +492,10 @@ fn files_that_are_not_right_are_errors() {
     for len in (0..whole.len()).step_by(97).chain([whole.len() - 1]) {
         let error = open(&whole[..len]).unwrap_err();
         assert!(
-            matches!(error, Error::Damaged { .. } | Error::Io { .. }),
+            matches!(
+                error.kind(),
+                ErrorKind::Damaged { .. } | ErrorKind::Io { .. }
+            ),
             "{len}: {error}"
         );
     }
@@ -486,16 +504,24 @@ fn files_that_are_not_right_are_errors() {
         altered[place] ^= 0x10;
         let error = open(&altered).unwrap_err();
         assert!(
-            matches!(error, Error::Damaged { .. } | Error::FormatVersion { .. }),
+            matches!(
+                error.kind(),
+                ErrorKind::Damaged { .. } | ErrorKind::FormatVersion { .. }
+            ),
             "{place}: {error}"
         );
     }
     let mut longer = whole.clone();
     longer.push(0);
-    assert!(matches!(open(&longer), Err(Error::Damaged { .. })));
     assert!(matches!(
-        HnswIndex::open(folder.path().join("none"), 77),
-        Err(Error::Io { .. })
+        open(&longer).as_ref().map_err(Error::kind),
+        Err(ErrorKind::Damaged { .. })
+    ));
+    assert!(matches!(
+        HnswIndex::open(folder.path().join("none"), 77)
+            .as_ref()
+            .map_err(Error::kind),
+        Err(ErrorKind::Io { .. })
     ));
 }
 
@@ -555,7 +581,7 @@ fn a_file_that_shrinks_in_use_is_an_error() {
         index.remove(ItemIndex::new(1)).unwrap_err(),
         index.save(&path, 77).unwrap_err(),
     ] {
-        assert!(matches!(error, Error::Damaged { .. }), "{error}");
+        assert!(matches!(error.kind(), ErrorKind::Damaged { .. }), "{error}");
     }
 }
 
@@ -696,7 +722,10 @@ fn what_half_precision_does_not_hold_is_refused() {
             index.add(ItemIndex::new(30), &long),
         ] {
             assert!(
-                matches!(refused, Err(Error::InvalidValue { .. })),
+                matches!(
+                    refused.as_ref().map_err(Error::kind),
+                    Err(ErrorKind::InvalidValue { .. })
+                ),
                 "{refused:?}"
             );
         }
@@ -808,20 +837,20 @@ fn bad_queries_and_vectors_are_errors() {
     for index in [&index as &dyn VectorIndex, &graph] {
         let search = |queries: ArrayView2<'_, f32>, k| index.search(queries, k, None).unwrap_err();
         assert!(matches!(
-            search(vectors(1, 3).view(), 0),
-            Error::InvalidValue { field: "k", .. }
+            search(vectors(1, 3).view(), 0).kind(),
+            ErrorKind::InvalidValue { field: "k", .. }
         ));
         assert!(matches!(
-            search(vectors(1, 4).view(), 1),
-            Error::Shape {
+            search(vectors(1, 4).view(), 1).kind(),
+            ErrorKind::Shape {
                 expected: 3,
                 found: 4,
                 ..
             }
         ));
         assert!(matches!(
-            search(broken.view(), 1),
-            Error::NonFiniteVector {
+            search(broken.view(), 1).kind(),
+            ErrorKind::NonFiniteVector {
                 row: 1,
                 column: 2,
                 ..
@@ -838,17 +867,21 @@ fn bad_queries_and_vectors_are_errors() {
         );
     }
     assert!(matches!(
-        FlatIndex::new(broken.view()),
-        Err(Error::NonFiniteVector { .. })
+        FlatIndex::new(broken.view()).as_ref().map_err(Error::kind),
+        Err(ErrorKind::NonFiniteVector { .. })
     ));
     assert!(matches!(
-        FlatIndex::new(vectors(1, 3).view()),
-        Err(Error::NothingLeft { .. })
+        FlatIndex::new(vectors(1, 3).view())
+            .as_ref()
+            .map_err(Error::kind),
+        Err(ErrorKind::NothingLeft { .. })
     ));
     let config = HnswConfig::new().with_m(1);
     assert!(matches!(
-        HnswIndex::new(vectors(5, 3).view(), &config),
-        Err(Error::InvalidValue { field: "m", .. })
+        HnswIndex::new(vectors(5, 3).view(), &config)
+            .as_ref()
+            .map_err(Error::kind),
+        Err(ErrorKind::InvalidValue { field: "m", .. })
     ));
     // Nothing but zeros has no direction, and is still searched.
     let zeros = HnswIndex::new(Array2::zeros((5, 3)).view(), &HnswConfig::new()).unwrap();

@@ -80,9 +80,9 @@ mod metrics {
 
 /// Many lists.
 mod reports {
-    use seqrec::Error;
     use seqrec::data::{Catalog, ExternalId, ItemIndex};
     use seqrec::eval::*;
+    use seqrec::{Error, ErrorKind};
 
     fn items(numbers: &[u32]) -> &[ItemIndex] {
         ItemIndex::from_slice(numbers)
@@ -217,8 +217,8 @@ mod reports {
         let catalog = catalog();
         for ks in [&[][..], &[0], &[1, 5]] {
             assert!(matches!(
-                Scorer::new(&catalog, ks),
-                Err(Error::InvalidValue { field: "k", .. })
+                Scorer::new(&catalog, ks).as_ref().map_err(Error::kind),
+                Err(ErrorKind::InvalidValue { field: "k", .. })
             ));
         }
     }
@@ -238,8 +238,8 @@ mod reports {
 
 /// What is learned from, and what is held out.
 mod splits {
-    use seqrec::Error;
     use seqrec::data::*;
+    use seqrec::{Error, ErrorKind};
 
     fn dataset(lengths: &[usize]) -> Dataset {
         let rows = lengths.iter().enumerate().flat_map(|(user, &length)| {
@@ -426,7 +426,7 @@ mod splits {
             (0.001, 0.5, "valid"),
         ] {
             let refused = Protocol::time_cut_at_shares(&dataset, valid, test).unwrap_err();
-            let named = matches!(refused, Error::InvalidValue { field: name, .. } if name == field);
+            let named = matches!(refused.kind(), ErrorKind::InvalidValue { field: name, .. } if *name == field);
             assert!(named, "{refused}");
         }
         let refused = Protocol::time_cut_at_shares(&dataset, 0.001, 0.5).unwrap_err();
@@ -465,7 +465,7 @@ mod splits {
             let refused = Split::new(&dataset, Protocol::TimeCut { valid, test }).unwrap_err();
             let reason = refused.to_string();
             assert!(
-                matches!(refused, Error::InvalidValue { field: name, .. } if name == field),
+                matches!(refused.kind(), ErrorKind::InvalidValue { field: name, .. } if *name == field),
                 "{reason}"
             );
             let range = "1500864000 to 1502505600, 2017-07-24 to 2017-08-12 in seconds";
@@ -495,16 +495,18 @@ mod splits {
     fn what_cannot_be_split_is_an_error() {
         let data = dataset(&[2, 2]);
         assert!(matches!(
-            Split::new(&data, Protocol::LeaveOneOut),
-            Err(Error::NothingLeft { .. })
+            Split::new(&data, Protocol::LeaveOneOut)
+                .as_ref()
+                .map_err(Error::kind),
+            Err(ErrorKind::NothingLeft { .. })
         ));
         let cut = Protocol::TimeCut {
             valid: 5.0,
             test: 5.0,
         };
         assert!(matches!(
-            Split::new(&data, cut),
-            Err(Error::InvalidValue {
+            Split::new(&data, cut).as_ref().map_err(Error::kind),
+            Err(ErrorKind::InvalidValue {
                 field: "protocol.test",
                 ..
             })

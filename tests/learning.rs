@@ -106,9 +106,9 @@ fn settings_that_cannot_go_together_are_refused() {
     let split = split();
     let device = Default::default();
     let items = split.catalog().len();
-    let field = |error: seqrec::Error| match error {
-        seqrec::Error::InvalidValue { field, .. } => field,
-        other => panic!("{other}"),
+    let field = |error: seqrec::Error| match *error.kind() {
+        seqrec::ErrorKind::InvalidValue { field, .. } => field,
+        _ => panic!("{error}"),
     };
     let trainer = |targets| Trainer::new(TrainerConfig::new().with_targets(targets));
     let sasrec = SasRecConfig::new()

@@ -8,7 +8,7 @@ use seqrec::data::{
     BadRows, Catalog, Column, Dataset, ExternalId, Filters, Format, IdTable, Interaction,
     InteractionReader, Interactions, Schema, SequenceStore,
 };
-use seqrec::{Error, Result};
+use seqrec::{Error, ErrorKind, Result};
 
 fn read(name: &str, text: impl AsRef<[u8]>, bad_rows: BadRows) -> Result<Interactions> {
     let folder = tempfile::tempdir().unwrap();
@@ -100,8 +100,8 @@ fn errors_name_the_line_and_the_field() {
         read("ratings.csv", text, BadRows::Fail).unwrap_err()
     };
     assert!(matches!(
-        error(b"1,2\n"),
-        Error::ColumnCount {
+        error(b"1,2\n").kind(),
+        ErrorKind::ColumnCount {
             line: 3,
             expected: 4,
             found: 2,
@@ -109,27 +109,27 @@ fn errors_name_the_line_and_the_field() {
         }
     ));
     assert!(matches!(
-        error(b"1,2,3,yesterday\n"),
-        Error::Field { line: 3, field: "timestamp", ref value, .. } if value == "yesterday"
+        error(b"1,2,3,yesterday\n").kind(),
+        ErrorKind::Field { line: 3, field: "timestamp", value, .. } if value == "yesterday"
     ));
     assert!(matches!(
-        error(b"1,2,3,NaN\n"),
-        Error::Field {
+        error(b"1,2,3,NaN\n").kind(),
+        ErrorKind::Field {
             field: "timestamp",
             ..
         }
     ));
     assert!(matches!(
-        error(b"1,2,good,4\n"),
-        Error::Field { field: "value", .. }
+        error(b"1,2,good,4\n").kind(),
+        ErrorKind::Field { field: "value", .. }
     ));
     assert!(matches!(
-        error(b",2,3,4\n"),
-        Error::Field { field: "user", .. }
+        error(b",2,3,4\n").kind(),
+        ErrorKind::Field { field: "user", .. }
     ));
     assert!(matches!(
-        error(b"1,\xff\xfe,3,4\n"),
-        Error::Encoding { line: 3, .. }
+        error(b"1,\xff\xfe,3,4\n").kind(),
+        ErrorKind::Encoding { line: 3, .. }
     ));
     let message = error(b"1,2,3,yesterday\n").to_string();
     assert!(message.ends_with(
@@ -138,8 +138,8 @@ fn errors_name_the_line_and_the_field() {
     ));
     // A value that would become infinite.
     assert!(matches!(
-        error(b"1,2,1e39,4\n"),
-        Error::Field { field: "value", .. }
+        error(b"1,2,1e39,4\n").kind(),
+        ErrorKind::Field { field: "value", .. }
     ));
 }
 
@@ -153,7 +153,10 @@ fn lines_are_right_with_quotes_and_carriage_returns() {
             "",
         ];
         let error = read("ratings.csv", rows.join(end), BadRows::Fail).unwrap_err();
-        assert!(matches!(error, Error::Field { line: 3, .. }), "{error}");
+        assert!(
+            matches!(error.kind(), ErrorKind::Field { line: 3, .. }),
+            "{error}"
+        );
     }
 }
 
@@ -174,8 +177,8 @@ fn columns_with_blanks_between_are_rows_and_remarks_are_none() {
             .read()
     };
     assert!(matches!(
-        read(BadRows::Fail),
-        Err(Error::ColumnCount { line: 2, .. })
+        read(BadRows::Fail).as_ref().map_err(Error::kind),
+        Err(ErrorKind::ColumnCount { line: 2, .. })
     ));
     let log = read(BadRows::Skip).unwrap();
     assert_eq!((rows(&log), log.skipped_rows()), (expected(), 1));
@@ -261,7 +264,10 @@ fn what_has_no_time_or_two_is_refused_with_a_way_out() {
         ("a.inter", "user_id:token\titem_id:token\n1\t2\n"),
     ] {
         let error = read(name, text, BadRows::Fail).unwrap_err();
-        assert!(matches!(error, Error::UncertainColumns { .. }), "{error}");
+        assert!(
+            matches!(error.kind(), ErrorKind::UncertainColumns { .. }),
+            "{error}"
+        );
     }
     for header in [
         "\"user_id:token\"\t\"item_id:token\"\t\"timestamp:float\"",
@@ -352,21 +358,27 @@ fn skipped_rows_are_counted() {
 #[test]
 fn missing_empty_and_headless_files_are_errors() {
     assert!(matches!(
-        InteractionReader::detect("/no/such/file").unwrap_err(),
-        Error::Io { action: "read", .. }
+        InteractionReader::detect("/no/such/file")
+            .unwrap_err()
+            .kind(),
+        ErrorKind::Io { action: "read", .. }
     ));
     assert!(matches!(
-        read("a.csv", "", BadRows::Fail),
-        Err(Error::EmptyFile { .. })
+        read("a.csv", "", BadRows::Fail)
+            .as_ref()
+            .map_err(Error::kind),
+        Err(ErrorKind::EmptyFile { .. })
     ));
     let header_only = "userId,movieId,rating,timestamp\n";
     assert!(matches!(
-        read("a.csv", header_only, BadRows::Fail),
-        Err(Error::EmptyFile { .. })
+        read("a.csv", header_only, BadRows::Fail)
+            .as_ref()
+            .map_err(Error::kind),
+        Err(ErrorKind::EmptyFile { .. })
     ));
     assert!(matches!(
-        read("a.inter", "item_id:token\tx:float\n1\t2\n", BadRows::Fail),
-        Err(Error::MissingColumn { ref column, .. }) if column == "user_id:token"
+        read("a.inter", "item_id:token\tx:float\n1\t2\n", BadRows::Fail).as_ref().map_err(Error::kind),
+        Err(ErrorKind::MissingColumn { column, .. }) if column == "user_id:token"
     ));
 }
 
@@ -448,7 +460,10 @@ fn what_fits_nothing_or_two_things_is_not_guessed() {
     ] {
         let found = detect(name, text);
         assert!(
-            matches!(found, Err(Error::UnknownFormat { .. })),
+            matches!(
+                found.as_ref().map_err(Error::kind),
+                Err(ErrorKind::UnknownFormat { .. })
+            ),
             "{text}: {found:?}"
         );
     }
@@ -460,7 +475,10 @@ fn what_fits_nothing_or_two_things_is_not_guessed() {
     ] {
         let found = detect("a.txt", text);
         assert!(
-            matches!(found, Err(Error::UncertainFormat { .. })),
+            matches!(
+                found.as_ref().map_err(Error::kind),
+                Err(ErrorKind::UncertainFormat { .. })
+            ),
             "{text}: {found:?}"
         );
     }
@@ -507,7 +525,10 @@ fn titled(field: &str) -> String {
 #[test]
 fn a_quote_that_is_never_closed_is_an_error_where_it_opens_and_loses_its_line_alone() {
     let error = read("log.csv", titled("\"abc"), BadRows::Fail).unwrap_err();
-    assert!(matches!(error, Error::Malformed { line: 3, .. }), "{error}");
+    assert!(
+        matches!(error.kind(), ErrorKind::Malformed { line: 3, .. }),
+        "{error}"
+    );
     assert!(error.to_string().contains("never closed"), "{error}");
     let log = read("log.csv", titled("\"abc"), BadRows::Skip).unwrap();
     assert_eq!((log.times(), log.skipped_rows()), (&[7.0, 9.0][..], 1));
@@ -515,7 +536,10 @@ fn a_quote_that_is_never_closed_is_an_error_where_it_opens_and_loses_its_line_al
     let log = read("log.csv", "user,item,time\n1,31,7\n1,32,\"8", BadRows::Skip).unwrap();
     assert_eq!((log.len(), log.skipped_rows()), (1, 1));
     let error = read("log.csv", "user,item,\"time\n1,31,7\n", BadRows::Skip).unwrap_err();
-    assert!(matches!(error, Error::Malformed { line: 1, .. }), "{error}");
+    assert!(
+        matches!(error.kind(), ErrorKind::Malformed { line: 1, .. }),
+        "{error}"
+    );
 }
 
 #[test]
@@ -544,8 +568,10 @@ fn stray_quotes_swallow_no_rows() {
         let strict = read("log.csv", rows(at), BadRows::Fail);
         let log = read("log.csv", rows(at), BadRows::Skip).unwrap();
         assert_eq!((log.len(), log.skipped_rows()), (200 - bad, bad), "{at:?}");
-        match strict {
-            Err(Error::Malformed { line, .. }) => assert_eq!(line, at[0].0 as u64 + 2, "{at:?}"),
+        match strict.as_ref().map_err(Error::kind) {
+            Err(&ErrorKind::Malformed { line, .. }) => {
+                assert_eq!(line, at[0].0 as u64 + 2, "{at:?}")
+            }
             strict => assert!(bad == 0 && strict.is_ok(), "{at:?}: {strict:?}"),
         }
     }
@@ -568,7 +594,10 @@ fn a_fault_after_a_field_of_several_lines_loses_no_rows_unseen() {
         ("1,34,10,TV 40\",1\r,2,3,4,5", 3),
     ] {
         let error = read("log.csv", of(faulty), BadRows::Fail).unwrap_err();
-        assert!(matches!(error, Error::Malformed { line: 2, .. }), "{error}");
+        assert!(
+            matches!(error.kind(), ErrorKind::Malformed { line: 2, .. }),
+            "{error}"
+        );
         let log = read("log.csv", of(faulty), BadRows::Skip).unwrap();
         let read = (log.times(), log.skipped_rows());
         assert_eq!(read, (&[9.0, 11.0][..], skipped), "{faulty}");
@@ -576,7 +605,10 @@ fn a_fault_after_a_field_of_several_lines_loses_no_rows_unseen() {
     // Where lines of a field are no rows, the fault is the later field's.
     let text = of("x").replace("1,33,9,x,y\nx", "two\",\"7\" disk");
     let error = read("log.csv", text, BadRows::Fail).unwrap_err();
-    assert!(matches!(error, Error::Malformed { line: 3, .. }), "{error}");
+    assert!(
+        matches!(error.kind(), ErrorKind::Malformed { line: 3, .. }),
+        "{error}"
+    );
 }
 
 #[test]
@@ -598,7 +630,10 @@ fn lines_of_text_are_no_rows_where_any_two_words_are() {
     assert_eq!(of(text).unwrap().len(), 2);
     let rows = text.replace("really, I mean", "9,c,mean");
     let error = of(&rows.replace("it, yes", "9,d,yes")).unwrap_err();
-    assert!(matches!(error, Error::Malformed { line: 2, .. }), "{error}");
+    assert!(
+        matches!(error.kind(), ErrorKind::Malformed { line: 2, .. }),
+        "{error}"
+    );
 }
 
 #[test]
@@ -615,7 +650,10 @@ fn quoted_fields_of_several_lines_are_one_field_and_lines_are_still_counted() {
     // The last line of a first field looks like a row, and its first line does not.
     let text = "title,user,item,time\n\"My title\nsecond part\",1,31,7\nx,1,soon,8\n,1,32,soon\n";
     let error = read("log.csv", text, BadRows::Fail).unwrap_err();
-    assert!(matches!(error, Error::Field { line: 5, .. }), "{error}");
+    assert!(
+        matches!(error.kind(), ErrorKind::Field { line: 5, .. }),
+        "{error}"
+    );
     // What can be read in two ways is read as it is asked for.
     let text = "7,a,\"nice\n8,b,bad\"\n";
     let of = |format: &str| {
@@ -623,7 +661,10 @@ fn quoted_fields_of_several_lines_are_one_field_and_lines_are_still_counted() {
         reader.unwrap().read()
     };
     let error = of("user=0,item=1").unwrap_err();
-    assert!(matches!(error, Error::Malformed { line: 1, .. }), "{error}");
+    assert!(
+        matches!(error.kind(), ErrorKind::Malformed { line: 1, .. }),
+        "{error}"
+    );
     assert_eq!(of("user=0,item=1,quotes=yes").unwrap().len(), 1);
     assert_eq!(of("user=0,item=1,quotes=no").unwrap().len(), 2);
 }
@@ -637,8 +678,8 @@ fn bad_quotes_are_found_in_compressed_text_and_in_stores() {
     std::fs::write(&path, packed.finish().unwrap()).unwrap();
     let reader = InteractionReader::detect(&path).unwrap();
     assert!(matches!(
-        reader.read(),
-        Err(Error::Malformed { line: 3, .. })
+        reader.read().as_ref().map_err(Error::kind),
+        Err(ErrorKind::Malformed { line: 3, .. })
     ));
     let store = folder.path().join("log.store");
     let mut writer = SequenceStore::create(&store, Filters::default()).unwrap();
@@ -664,13 +705,19 @@ fn carriage_returns_within_lines_lose_no_rows_unseen() {
         ),
     ] {
         let error = read(name, text, BadRows::Skip).unwrap_err();
-        assert!(matches!(error, Error::Malformed { line: 1, .. }), "{error}");
+        assert!(
+            matches!(error.kind(), ErrorKind::Malformed { line: 1, .. }),
+            "{error}"
+        );
     }
     // Somewhere in a file they cost the rows of their line, with quotes elsewhere or without.
     for more in ["1,34,10\n", "1,\"34\",10\n"] {
         let text = format!("user,item,time\n1,30,6\n{rows}\n{more}");
         let error = read("log.csv", &text, BadRows::Fail).unwrap_err();
-        assert!(matches!(error, Error::Malformed { line: 3, .. }), "{error}");
+        assert!(
+            matches!(error.kind(), ErrorKind::Malformed { line: 3, .. }),
+            "{error}"
+        );
         let log = read("log.csv", &text, BadRows::Skip).unwrap();
         assert_eq!((log.times(), log.skipped_rows()), (&[6.0, 10.0][..], 3));
     }
@@ -776,7 +823,10 @@ fn columns_without_names_are_known_by_values_of_most_rows_or_asked_for() {
         for name in ["a.txt", "u.data", "ratings.dat"] {
             for text in [&odd, &rows(by, true)] {
                 let error = detect(name, text).unwrap_err();
-                assert!(matches!(error, Error::UncertainFormat { .. }), "{error}");
+                assert!(
+                    matches!(error.kind(), ErrorKind::UncertainFormat { .. }),
+                    "{error}"
+                );
                 let way_out = Schema::positions(0, 1).delimiter(by);
                 let way_out = way_out.time(Column::Position(2)).value(Column::Position(3));
                 assert!(error.to_string().contains(&way_out.to_string()), "{error}");
@@ -796,7 +846,10 @@ fn columns_without_names_are_known_by_values_of_most_rows_or_asked_for() {
     for by in ["\t", " "] {
         let text = format!("what{by}who{by}stars{by}when\n") + &rows(by, false);
         let error = detect("a.tsv", &text).unwrap_err();
-        assert!(matches!(error, Error::UnknownFormat { .. }), "{error}");
+        assert!(
+            matches!(error.kind(), ErrorKind::UnknownFormat { .. }),
+            "{error}"
+        );
     }
 }
 
@@ -808,8 +861,8 @@ fn a_row_with_a_word_too_many_does_not_decide_for_the_others() {
         let error = reader.read().unwrap_err();
         assert!(
             matches!(
-                error,
-                Error::ColumnCount {
+                error.kind(),
+                ErrorKind::ColumnCount {
                     line: 1,
                     expected: 4,
                     ..
@@ -853,11 +906,13 @@ fn blank_lines_before_a_header_are_nothing() {
         let bad = format!("{text}1,2\n");
         let error = read(name, &bad, BadRows::Fail).unwrap_err();
         let line = bad.lines().count() as u64;
-        assert!(matches!(error, Error::ColumnCount { line: at, .. } if at == line), "{error}");
+        assert!(matches!(error.kind(), ErrorKind::ColumnCount { line: at, .. } if *at == line), "{error}");
     }
     assert!(matches!(
-        read("a.csv", "\n\n", BadRows::Fail),
-        Err(Error::EmptyFile { .. })
+        read("a.csv", "\n\n", BadRows::Fail)
+            .as_ref()
+            .map_err(Error::kind),
+        Err(ErrorKind::EmptyFile { .. })
     ));
 }
 
@@ -889,8 +944,8 @@ fn one_column_has_one_role() {
         let error = read(text, schema).unwrap_err();
         assert!(
             matches!(
-                error,
-                Error::InvalidValue {
+                error.kind(),
+                ErrorKind::InvalidValue {
                     field: "column",
                     ..
                 }
@@ -968,7 +1023,7 @@ fn an_empty_or_missing_id_is_refused_wherever_it_comes_from() {
         ] {
             let error = refused.unwrap_err();
             assert!(
-                matches!(error, Error::InvalidValue { field: of, .. } if of == field),
+                matches!(error.kind(), ErrorKind::InvalidValue { field: of, .. } if *of == field),
                 "{error}"
             );
             assert!(error.to_string().contains("row 1"), "{error}");
@@ -980,7 +1035,7 @@ fn an_empty_or_missing_id_is_refused_wherever_it_comes_from() {
         let text = format!("user,item,time\n{user},{item},1\nanna,pen,2\n");
         let error = read_detected(&text).unwrap_err();
         assert!(
-            matches!(error, Error::Field { field: of, .. } if of == field),
+            matches!(error.kind(), ErrorKind::Field { field: of, .. } if *of == field),
             "{error}"
         );
         let log = read("log.csv", text, BadRows::Skip).unwrap();
@@ -1079,8 +1134,8 @@ fn files_of_movies_that_are_not_movielens_own_are_passed_over() {
     let error = movies("movies.csv", own).unwrap_err();
     assert!(
         matches!(
-            error,
-            Error::ColumnCount {
+            error.kind(),
+            ErrorKind::ColumnCount {
                 line: 3,
                 expected: 3,
                 found: 1,
@@ -1187,11 +1242,11 @@ fn what_is_not_certain_is_said_with_a_way_out() {
         ),
     ] {
         let error = detect("log.csv", line).unwrap_err();
-        let Error::UncertainColumns {
+        let ErrorKind::UncertainColumns {
             problem: found,
             example: way_out,
             ..
-        } = &error
+        } = error.kind()
         else {
             panic!("{error}");
         };

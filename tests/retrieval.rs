@@ -1,6 +1,5 @@
 //! Retrieval: any history is answered with ids, within what the index and the catalog hold.
 
-use seqrec::Error;
 use seqrec::backend::Flex;
 use seqrec::burn;
 use seqrec::channels::{NearestItems, Popularity};
@@ -15,6 +14,7 @@ use seqrec::recall::{
     Reason, RecallChannel, RecallRequest, RecallStage, Recalled, Retriever, VectorChannel,
 };
 use seqrec::retrieve::{ModelEncoder, item_vectors};
+use seqrec::{Error, ErrorKind};
 
 use std::sync::Arc;
 
@@ -90,7 +90,7 @@ fn a_k_that_cannot_be_and_parts_of_different_catalogs_are_errors() {
     let retriever = retriever();
     let error = retriever.recall(["item-1"], 0).unwrap_err();
     assert!(
-        matches!(error, Error::InvalidValue { field: "k", .. }),
+        matches!(error.kind(), ErrorKind::InvalidValue { field: "k", .. }),
         "{error}"
     );
     // All that there are where more are asked for.
@@ -100,7 +100,10 @@ fn a_k_that_cannot_be_and_parts_of_different_catalogs_are_errors() {
     }
     let of_user = retriever.recall_for(&RecallRequest::for_user("anna", 5));
     assert!(
-        matches!(of_user, Err(Error::InvalidValue { field: "user", .. })),
+        matches!(
+            of_user.as_ref().map_err(Error::kind),
+            Err(ErrorKind::InvalidValue { field: "user", .. })
+        ),
         "{of_user:?}"
     );
     let model = config().init::<Flex>(7, 9, &Default::default()).unwrap();
@@ -108,8 +111,8 @@ fn a_k_that_cannot_be_and_parts_of_different_catalogs_are_errors() {
     let error = Retriever::new(VectorChannel::from_model(model, index), catalog()).unwrap_err();
     assert!(
         matches!(
-            error,
-            Error::Shape {
+            error.kind(),
+            ErrorKind::Shape {
                 expected: 30,
                 found: 7,
                 ..
@@ -233,12 +236,18 @@ fn a_model_that_looks_at_times_is_served_as_it_was_judged() {
     assert_ne!(other.items, served.items, "times must matter in this test");
     let refused = retriever.recall([0i64, 1], 10);
     assert!(
-        matches!(refused, Err(Error::TimesMissing { row: 0 })),
+        matches!(
+            refused.as_ref().map_err(Error::kind),
+            Err(ErrorKind::TimesMissing { row: 0 })
+        ),
         "{refused:?}"
     );
     let refused = channel.recall(&[(&items[..]).into()], 10, None);
     assert!(
-        matches!(refused, Err(Error::TimesMissing { .. })),
+        matches!(
+            refused.as_ref().map_err(Error::kind),
+            Err(ErrorKind::TimesMissing { .. })
+        ),
         "{refused:?}"
     );
 }
@@ -252,7 +261,7 @@ fn items_that_a_channel_does_not_know_are_an_error() {
     for item in [0, 31, u32::MAX].map(ItemIndex::new) {
         let found = channel.recall(&[(&[ItemIndex::new(1), item][..]).into()], 3, None);
         assert!(
-            matches!(found, Err(Error::UnknownItem { item: unknown }) if unknown == item),
+            matches!(found.as_ref().map_err(Error::kind), Err(ErrorKind::UnknownItem { item: unknown }) if *unknown == item),
             "{found:?}"
         );
     }
@@ -409,8 +418,8 @@ fn a_model_that_looks_at_features_is_served_as_it_was_judged() {
     let refused = retriever.recall_for(&request());
     assert!(
         matches!(
-            refused,
-            Err(Error::FeaturesMissing {
+            refused.as_ref().map_err(Error::kind),
+            Err(ErrorKind::FeaturesMissing {
                 row: 0,
                 expected: 2
             })
@@ -430,12 +439,15 @@ fn a_model_that_looks_at_features_is_served_as_it_was_judged() {
     let refused = evaluation.run(&channel(), &without.test, without.catalog());
     let field = "catalog.user_features";
     assert!(
-        matches!(refused, Err(Error::InvalidValue { field: lacks, .. }) if lacks == field),
+        matches!(refused.as_ref().map_err(Error::kind), Err(ErrorKind::InvalidValue { field: lacks, .. }) if *lacks == field),
         "{refused:?}"
     );
     let nobody = channel().recall(&[without.test.get(0).user], 5, None);
     assert!(
-        matches!(nobody, Err(Error::FeaturesMissing { .. })),
+        matches!(
+            nobody.as_ref().map_err(Error::kind),
+            Err(ErrorKind::FeaturesMissing { .. })
+        ),
         "{nobody:?}"
     );
     let lacks = Retriever::new(channel(), without.catalog().clone());
@@ -502,8 +514,8 @@ fn a_channel_that_ignores_what_it_is_asked_does_no_harm() {
     assert_eq!(ids, ["item-30", "item-8"]);
     let silent = Retriever::new(Careless(None), catalog()).unwrap();
     assert!(matches!(
-        silent.recall(["item-3"], 2),
-        Err(Error::Shape { .. })
+        silent.recall(["item-3"], 2).as_ref().map_err(Error::kind),
+        Err(ErrorKind::Shape { .. })
     ));
 }
 

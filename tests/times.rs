@@ -4,7 +4,7 @@ use seqrec::data::{
     BadRows, Column, Dataset, Filters, Format, Interaction, InteractionReader, Interactions,
     Schema, SequenceStore, TimeUnit,
 };
-use seqrec::{Error, Result};
+use seqrec::{Error, ErrorKind, Result};
 
 fn reader(text: &str, format: &str) -> InteractionReader {
     InteractionReader::from_reader(text.as_bytes(), format.parse().unwrap()).unwrap()
@@ -58,13 +58,13 @@ fn times_of_two_units_are_refused_by_line_with_both_names() {
         ("0001-01-01", "before 1900"),
     ] {
         let refused = november_and(odd).read().unwrap_err();
-        let Error::Field {
+        let ErrorKind::Field {
             line: 5,
             field: "timestamp",
             value,
             expected,
             ..
-        } = &refused
+        } = refused.kind()
         else {
             panic!("{odd}: {refused}");
         };
@@ -92,13 +92,19 @@ fn times_of_two_units_are_refused_by_line_with_both_names() {
     let quoted = "user,item,time\n1,\"a\nb\",1700000000\n1,2,1700000001\n1,2,1700000000111\n";
     let refused = reader(quoted, "user=user,item=item,time=time").read();
     assert!(
-        matches!(refused, Err(Error::Field { line: 5, .. })),
+        matches!(
+            refused.as_ref().map_err(Error::kind),
+            Err(ErrorKind::Field { line: 5, .. })
+        ),
         "{refused:?}"
     );
     let blanks = "# of a graph\n1 2 5 1700000000\n1 3 5 1700000001\n\n1 4 5 1700000000111\n";
     let refused = reader(blanks, "columns").read();
     assert!(
-        matches!(refused, Err(Error::Field { line: 5, .. })),
+        matches!(
+            refused.as_ref().map_err(Error::kind),
+            Err(ErrorKind::Field { line: 5, .. })
+        ),
         "{refused:?}"
     );
 }
@@ -178,13 +184,19 @@ fn what_users_have_is_taken_and_what_cannot_be_meant_is_not() {
     ] {
         let refused = of_columns(&times).unwrap_err();
         assert!(
-            matches!(&refused, Error::InvalidValue { field: "time", .. }),
+            matches!(
+                refused.kind(),
+                ErrorKind::InvalidValue { field: "time", .. }
+            ),
             "{refused}"
         );
         let rows = times.iter().map(|&time| Interaction::new(1, 2, time));
         let refused = Dataset::new(rows.collect(), Filters::default()).unwrap_err();
         assert!(
-            matches!(&refused, Error::InvalidValue { field: "time", .. }),
+            matches!(
+                refused.kind(),
+                ErrorKind::InvalidValue { field: "time", .. }
+            ),
             "{refused}"
         );
     }
@@ -238,12 +250,18 @@ fn files_of_two_units_make_no_store_together_and_one_that_is_refused_adds_nothin
     ] {
         let refused = writer.read(&other).unwrap_err();
         assert!(
-            matches!(&refused, Error::InvalidValue { field: "time", .. }),
+            matches!(
+                refused.kind(),
+                ErrorKind::InvalidValue { field: "time", .. }
+            ),
             "{refused}"
         );
         let refused = writer.append(other.read()?).unwrap_err();
         assert!(
-            matches!(&refused, Error::InvalidValue { field: "time", .. }),
+            matches!(
+                refused.kind(),
+                ErrorKind::InvalidValue { field: "time", .. }
+            ),
             "{refused}"
         );
     }
@@ -267,9 +285,9 @@ fn a_column_that_may_be_the_time_is_asked_for() -> Result<()> {
         (quoted.as_str(), "user=user,item=item"),
     ] {
         let refused = reader(text, format).read().unwrap_err();
-        let Error::UncertainColumns {
+        let ErrorKind::UncertainColumns {
             problem, example, ..
-        } = &refused
+        } = refused.kind()
         else {
             panic!("{refused}");
         };
@@ -298,7 +316,7 @@ fn a_column_that_may_be_the_time_is_asked_for() -> Result<()> {
         (&unnamed.replace(',', " "), "user=0,item=1,delimiter=blank"),
     ] {
         let refused = reader(text, format).read().unwrap_err();
-        let Error::UncertainColumns { example, .. } = &refused else {
+        let ErrorKind::UncertainColumns { example, .. } = refused.kind() else {
             panic!("{refused}");
         };
         assert!(reader(text, example).read()?.times()[0] > 1.6e9);

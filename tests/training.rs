@@ -26,7 +26,7 @@ use seqrec::train::{
     CsvLog, EpochReport, Schedule, StepReport, StopReason, Trained, Trainer, TrainerConfig,
     TrainingObserver, TrainingPlan,
 };
-use seqrec::{Error, Result};
+use seqrec::{Error, ErrorKind, Result};
 
 fn split(protocol: Protocol) -> Split {
     let synthetic = Synthetic::new()
@@ -335,11 +335,12 @@ struct Interrupt {
 impl TrainingObserver for Interrupt {
     fn on_step(&mut self, step: &StepReport) -> Result<ControlFlow<()>> {
         if step.epoch == self.epoch && step.step == 2 {
-            return Err(Error::InvalidValue {
+            return Err(ErrorKind::InvalidValue {
                 field: "test",
                 value: "interrupted".into(),
                 reason: "as planned".into(),
-            });
+            }
+            .into());
         }
         Ok(ControlFlow::Continue(()))
     }
@@ -469,7 +470,8 @@ fn what_would_lose_carried_states_is_refused() {
     let summed = carrying.clone().with_accumulate(2);
     for (config, name) in [(often, "validate_every"), (summed, "accumulate")] {
         let refused = fit::<Flex>(&split, Trainer::new(config)).unwrap_err();
-        let named = matches!(&refused, Error::InvalidValue { field, .. } if *field == name);
+        let named =
+            matches!(refused.kind(), ErrorKind::InvalidValue { field, .. } if *field == name);
         assert!(named, "{refused}");
     }
     // And its epochs are ended, however little time there is.
@@ -531,7 +533,7 @@ fn learning_rates_and_gradient_norms_are_told_and_kept_to() {
     resumed(scheduled.clone()).unwrap();
     let other = resumed(scheduled.with_epochs(3)).unwrap_err();
     assert!(
-        matches!(&other, Error::OtherTraining { what, .. } if what == "trainer.epochs"),
+        matches!(other.kind(), ErrorKind::OtherTraining { what, .. } if what == "trainer.epochs"),
         "{other}"
     );
 }
@@ -549,7 +551,7 @@ fn resuming_with_other_settings_or_damaged_files_is_refused() {
     fit_with(config().with_epochs(1)).unwrap();
     let other = fit_with(config().with_learning_rate(0.5)).unwrap_err();
     assert!(
-        matches!(&other, Error::OtherTraining { what, .. } if what == "trainer.learning_rate"),
+        matches!(other.kind(), ErrorKind::OtherTraining { what, .. } if what == "trainer.learning_rate"),
         "{other}"
     );
     let checkpoint = folder.path().join("epoch-00001");
@@ -557,7 +559,10 @@ fn resuming_with_other_settings_or_damaged_files_is_refused() {
     let whole = std::fs::read(&optimizer).unwrap();
     std::fs::write(&optimizer, &whole[..whole.len() / 2]).unwrap();
     let damaged = fit_with(config()).unwrap_err();
-    assert!(matches!(damaged, Error::Damaged { .. }), "{damaged}");
+    assert!(
+        matches!(damaged.kind(), ErrorKind::Damaged { .. }),
+        "{damaged}"
+    );
     std::fs::write(&optimizer, &whole).unwrap();
     assert_eq!(fit_with(config()).unwrap().epochs.len(), 4);
     let state = checkpoint_file(folder.path(), "state.json");
@@ -577,13 +582,16 @@ fn resuming_with_other_settings_or_damaged_files_is_refused() {
         };
         std::fs::write(&state, value.to_string()).unwrap();
         let damaged = fit_with(config()).unwrap_err();
-        assert!(matches!(damaged, Error::Damaged { .. }), "{damaged}");
+        assert!(
+            matches!(damaged.kind(), ErrorKind::Damaged { .. }),
+            "{damaged}"
+        );
     }
     value["format_version"] = 9.into();
     std::fs::write(&state, value.to_string()).unwrap();
     assert!(matches!(
-        fit_with(config()).unwrap_err(),
-        Error::FormatVersion { found: 9, .. }
+        fit_with(config()).unwrap_err().kind(),
+        ErrorKind::FormatVersion { found: 9, .. }
     ));
 }
 
@@ -607,9 +615,12 @@ fn resuming_another_training_is_refused_by_what_differs() {
         trainer().fit(model?, split, &Default::default())
     };
     fit(&first, &base).unwrap();
-    let differs = |split: &Split, config: &Gru4RecConfig| match fit(split, config) {
-        Err(Error::OtherTraining { what, .. }) => what,
-        other => panic!("{:?}", other.map(|trained| trained.epochs)),
+    let differs = |split: &Split, config: &Gru4RecConfig| match fit(split, config)
+        .as_ref()
+        .map_err(Error::kind)
+    {
+        Err(ErrorKind::OtherTraining { what, .. }) => what.clone(),
+        other => panic!("{:?}", other.map(|trained| &trained.epochs)),
     };
     // The same items, divided otherwise: the test split was once trained on.
     let ratio = split(Protocol::Ratio { seed: 1 });
@@ -656,7 +667,7 @@ fn a_checkpoint_folder_is_one_trainings_at_a_time_and_holds_nothing_elses() {
         fn on_epoch(&mut self, _: &EpochReport, _: bool) -> Result<ControlFlow<()>> {
             let trainer = Trainer::new(config()).checkpoints(self.1);
             let error = fit::<Flex>(self.0, trainer).unwrap_err();
-            assert!(matches!(error, Error::InUse { .. }), "{error}");
+            assert!(matches!(error.kind(), ErrorKind::InUse { .. }), "{error}");
             Ok(ControlFlow::Continue(()))
         }
     }
@@ -666,7 +677,7 @@ fn a_checkpoint_folder_is_one_trainings_at_a_time_and_holds_nothing_elses() {
     std::fs::write(&note, "x").unwrap();
     let trainer = Trainer::new(config()).checkpoints(folder.path());
     let error = fit::<Flex>(&split, trainer).unwrap_err();
-    assert!(matches!(error, Error::NotOurs { .. }), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::NotOurs { .. }), "{error}");
     assert_eq!(std::fs::read(&note).unwrap(), b"x");
 }
 
@@ -693,8 +704,8 @@ fn divergence_names_epoch_and_step_and_keeps_the_checkpoint() {
         .unwrap_err();
     assert!(
         matches!(
-            error,
-            Error::NonFiniteLoss {
+            error.kind(),
+            ErrorKind::NonFiniteLoss {
                 epoch: 1,
                 step: 1,
                 ..
@@ -771,8 +782,8 @@ fn a_last_step_that_goes_too_far_is_divergence() {
     let error = fit::<Flex>(&split, Trainer::new(one_step(1e38))).unwrap_err();
     assert!(
         matches!(
-            error,
-            Error::NonFiniteLoss {
+            error.kind(),
+            ErrorKind::NonFiniteLoss {
                 epoch: 1,
                 step: 1,
                 ..
@@ -785,7 +796,10 @@ fn a_last_step_that_goes_too_far_is_divergence() {
     let mut unwatched = split.clone();
     unwatched.valid = split.valid.filtered(|_| false);
     let error = fit::<Flex>(&unwatched, Trainer::new(one_step(1e38))).unwrap_err();
-    assert!(matches!(error, Error::NonFiniteLoss { .. }), "{error}");
+    assert!(
+        matches!(error.kind(), ErrorKind::NonFiniteLoss { .. }),
+        "{error}"
+    );
     // In a later epoch, the best weights are kept.
     let model = Leaping {
         sound: model::<Autodiff<Flex>>(&split),
@@ -893,14 +907,14 @@ fn settings_and_outputs_that_cannot_be_are_errors() {
     for (config, name) in cases {
         let error = fit::<Flex>(&split, Trainer::new(config)).unwrap_err();
         assert!(
-            matches!(error, Error::InvalidValue { field, .. } if field == name),
+            matches!(error.kind(), ErrorKind::InvalidValue { field, .. } if *field == name),
             "{error}"
         );
     }
     let file = tempfile::NamedTempFile::new().unwrap();
     let log = CsvLog::new(file.path().join("log.csv"));
     let error = fit::<Flex>(&split, Trainer::new(config()).observer(log)).unwrap_err();
-    assert!(matches!(error, Error::Io { .. }), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::Io { .. }), "{error}");
     // Its k is the default's, so that the error must say where it comes from.
     let small = config().with_metric("recall@5000".parse().unwrap());
     let error = fit::<Flex>(&split, Trainer::new(small))

@@ -34,7 +34,7 @@ impl Source {
         }
         match fetch(options) {
             Ok(path) => Self::read(&path, options),
-            Err(error @ seqrec::Error::Download { .. }) => {
+            Err(error) if matches!(error.kind(), seqrec::ErrorKind::Download { .. }) => {
                 eprintln!("{error}; running on generated data of the same shape instead");
                 Ok(Self::generated())
             }

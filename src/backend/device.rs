@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 
 use super::Backend;
 use crate::error::panic_text;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// Checks that a device computes: a GPU may be missing, or its driver, or be of another kind.
 ///
@@ -20,7 +20,7 @@ use crate::{Error, Result};
 /// ```
 ///
 /// # Errors
-/// [`Error::Device`] when it does not.
+/// [`ErrorKind::Device`] when it does not.
 pub fn check_device<B: Backend>(device: &B::Device) -> Result<()> {
     if B::HOST {
         return Ok(());
@@ -56,8 +56,8 @@ pub(crate) fn synchronize<B: Backend>(device: &B::Device) -> Result<()> {
 }
 
 fn failed<B: Backend>(device: &B::Device, reason: String) -> Error {
-    Error::Device {
+    Error::from(ErrorKind::Device {
         device: format!("{device:?}"),
         reason,
-    }
+    })
 }

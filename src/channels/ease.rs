@@ -38,7 +38,7 @@ impl EaseConfig {
     /// Solves for the weights.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when λ is not above 0, and for a catalog above
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when λ is not above 0, and for a catalog above
     /// [`Ease::GREATEST_CATALOG`].
     pub fn fit(&self, data: &TrainingData) -> Result<Ease> {
         let regularization = self.regularization;

@@ -86,7 +86,7 @@ impl ItemNeighborsConfig {
     /// Of an item that a user took several times, the last counts.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`](crate::Error::InvalidValue) for the first invalid setting.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for the first invalid setting.
     pub fn fit(&self, data: &TrainingData) -> Result<Links<ItemIndex, ItemIndex>> {
         self.validate()?;
         let catalog = data.catalog();

@@ -4,7 +4,7 @@ use ndarray::{Array2, ArrayView2};
 
 use crate::data::{ItemIndex, TrainingData, User};
 use crate::index::{ItemSet, VectorIndex};
-use crate::{Error, Result, checks};
+use crate::{ErrorKind, Result, checks};
 
 use crate::recall::{HistoryItems, Links, Path, Reached, Reason, Step, Tag};
 
@@ -41,7 +41,7 @@ impl<I: VectorIndex> NearestItems<I> {
     /// being padding, through the index that `index` builds of them, scaled to length 1.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for 0 neighbors, and what building the index gives.
+    /// [`ErrorKind::InvalidValue`] for 0 neighbors, and what building the index gives.
     pub fn new(
         vectors: ArrayView2<'_, f32>,
         neighbors: usize,
@@ -70,7 +70,7 @@ impl<I: VectorIndex> Step<ItemIndex, ItemIndex> for NearestItems<I> {
         let rows: Vec<usize> = from.iter().map(|&item| item as usize).collect();
         if let Some(&beyond) = rows.iter().find(|&&row| row >= self.vectors.nrows()) {
             let item = ItemIndex::new(beyond as u32);
-            return Err(Error::UnknownItem { item });
+            return Err(ErrorKind::UnknownItem { item }.into());
         }
         let queries = self.vectors.select(ndarray::Axis(0), &rows);
         // The nearest of all is the item itself.
@@ -111,7 +111,7 @@ impl PreferredTags {
     /// `start` gives.
     ///
     /// # Errors
-    /// [`Error::NothingLeft`] where the data have no tags.
+    /// [`ErrorKind::NothingLeft`] where the data have no tags.
     pub fn new(data: &TrainingData, start: HistoryItems) -> Result<Self> {
         let tags = tags_of_items(data)?;
         let mut usual = vec![0.0; data.tags()?.names().len()];
@@ -164,7 +164,7 @@ impl Path<Tag> for PreferredTags {
 /// The [tags](TrainingData::with_tags) of each item, whose values are their weights.
 ///
 /// # Errors
-/// [`Error::NothingLeft`] where the data have no tags.
+/// [`ErrorKind::NothingLeft`] where the data have no tags.
 pub fn tags_of_items(data: &TrainingData) -> Result<Links<ItemIndex, Tag>> {
     let tags = data.tags()?;
     let mut links = Links::to(tags.names().len());
@@ -178,7 +178,7 @@ pub fn tags_of_items(data: &TrainingData) -> Result<Links<ItemIndex, Tag>> {
 /// The `count` most popular items of each tag, weighing their share of the tag's interactions.
 ///
 /// # Errors
-/// [`Error::InvalidValue`] for a count of 0, and [`Error::NothingLeft`] where the data have no tags.
+/// [`ErrorKind::InvalidValue`] for a count of 0, and [`ErrorKind::NothingLeft`] where the data have no tags.
 pub fn items_of_tags(data: &TrainingData, count: usize) -> Result<Links<Tag, ItemIndex>> {
     checks::at_least_one(&[("count", count)])?;
     let catalog = data.catalog();

@@ -37,7 +37,7 @@ impl SessionKnnConfig {
     /// Indexes sessions.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`](crate::Error::InvalidValue) for a setting of 0.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for a setting of 0.
     pub fn fit(&self, data: &TrainingData) -> Result<SessionKnn> {
         checks::at_least_one(&[
             ("recent", self.recent),

@@ -9,7 +9,7 @@ use crate::data::{ItemIndex, TrainingData, User};
 use crate::index::VectorIndex;
 use crate::model::Similarity;
 use crate::settings::settings;
-use crate::{Error, Result, checks};
+use crate::{ErrorKind, Result, checks};
 
 use super::taken_by::TakenBy;
 use crate::recall::{HistoryItems, Links, Path, Peer, Reached, Reason, Scores};
@@ -65,7 +65,7 @@ impl SimilarUsersConfig {
     /// Indexes the users of each item.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for a setting of 0.
+    /// [`ErrorKind::InvalidValue`] for a setting of 0.
     pub fn fit(&self, data: &TrainingData) -> Result<SimilarUsers> {
         checks::at_least_one(&[("recent", self.recent), ("neighbors", self.neighbors)])?;
         let taken_by = TakenBy::new(data, self.recent);
@@ -140,16 +140,17 @@ impl<E: UserEncoder, I: VectorIndex> NearestUsers<E, I> {
     /// Looks users up in an index of their [vectors](training_vectors).
     ///
     /// # Errors
-    /// [`Error::Shape`] when index and encoder are of other dimensions, and
-    /// [`Error::InvalidValue`] for 0 neighbors.
+    /// [`ErrorKind::Shape`] when index and encoder are of other dimensions, and
+    /// [`ErrorKind::InvalidValue`] for 0 neighbors.
     pub fn new(encoder: E, index: I, neighbors: usize) -> Result<Self> {
         checks::at_least_one(&[("neighbors", neighbors)])?;
         if index.dim() != encoder.dim() {
-            return Err(Error::Shape {
+            return Err(ErrorKind::Shape {
                 what: "dimension of the index of users",
                 expected: encoder.dim(),
                 found: index.dim(),
-            });
+            }
+            .into());
         }
         Ok(Self {
             encoder,

@@ -17,7 +17,7 @@ use super::spans::Spans;
 use super::targets::{TargetCounts, Targets};
 use super::training_data::TrainingData;
 use super::user::User;
-use crate::{Error, Result, checks};
+use crate::{ErrorKind, Result, checks};
 
 /// Makes the batches of each epoch, always the same for the same seed and epoch.
 ///
@@ -62,8 +62,8 @@ impl Batcher {
     /// Batches of `batch_size` sequences, each cut to `max_len` items before its last target.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when a size is 0 (for `minimum_history` too), and
-    /// [`Error::NothingLeft`] when no sequence is long enough for a target.
+    /// [`ErrorKind::InvalidValue`] when a size is 0 (for `minimum_history` too), and
+    /// [`ErrorKind::NothingLeft`] when no sequence is long enough for a target.
     pub fn new(
         data: &TrainingData,
         batch_size: usize,
@@ -84,13 +84,14 @@ impl Batcher {
         let mut usable = Vec::with_capacity(all.clone().filter(long_enough).count());
         usable.extend(all.filter(long_enough));
         if usable.is_empty() {
-            return Err(Error::NothingLeft {
+            return Err(ErrorKind::NothingLeft {
                 reason: format!(
                     "none of {} training sequences has the {} items that {targets:?} needs",
                     sequences.len(),
                     targets.least_length()
                 ),
-            });
+            }
+            .into());
         }
         let longest = usable
             .iter()
@@ -358,6 +359,7 @@ fn in_batches<T>(mut order: impl Iterator<Item = T>, size: usize) -> impl Iterat
 mod tests {
     use super::super::{Dataset, Filters, Interaction, Interactions};
     use super::*;
+    use crate::Error;
 
     /// User u takes the items 100u + 1, 100u + 2, … so that items tell their order.
     fn data(lengths: &[usize]) -> TrainingData {
@@ -518,20 +520,26 @@ mod tests {
         let data = data(&[2]);
         for (batch_size, max_len) in [(0, 1), (1, 0)] {
             assert!(matches!(
-                Batcher::new(&data, batch_size, max_len, Targets::All, 0),
-                Err(Error::InvalidValue { .. })
+                Batcher::new(&data, batch_size, max_len, Targets::All, 0)
+                    .as_ref()
+                    .map_err(Error::kind),
+                Err(ErrorKind::InvalidValue { .. })
             ));
         }
         assert!(matches!(
-            Batcher::new(&data, 1, 1, Targets::ONE_RANDOM, 0),
-            Err(Error::NothingLeft { .. })
+            Batcher::new(&data, 1, 1, Targets::ONE_RANDOM, 0)
+                .as_ref()
+                .map_err(Error::kind),
+            Err(ErrorKind::NothingLeft { .. })
         ));
         let endless = Targets::OneRandom {
             minimum_history: usize::MAX,
         };
         assert!(matches!(
-            Batcher::new(&data, 1, 1, endless, 0),
-            Err(Error::NothingLeft { .. })
+            Batcher::new(&data, 1, 1, endless, 0)
+                .as_ref()
+                .map_err(Error::kind),
+            Err(ErrorKind::NothingLeft { .. })
         ));
     }
 }

@@ -11,7 +11,7 @@ use super::plain_rows::PlainRows;
 use super::rows::{BadRows, Collector, RETURNS, pieces};
 use super::schema::Schema;
 use super::time_unit::TimeRule;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// Blocks per thread that are parsed before their rows are put together.
 const BLOCKS_PER_THREAD: usize = 2;
@@ -284,10 +284,10 @@ fn without_end(line: &[u8]) -> &[u8] {
 
 /// The same error some lines further down.
 fn at_line_after(mut error: Error, lines_before: u64) -> Error {
-    if let Error::ColumnCount { line, .. }
-    | Error::Field { line, .. }
-    | Error::Malformed { line, .. }
-    | Error::Encoding { line, .. } = &mut error
+    if let ErrorKind::ColumnCount { line, .. }
+    | ErrorKind::Field { line, .. }
+    | ErrorKind::Malformed { line, .. }
+    | ErrorKind::Encoding { line, .. } = error.kind_mut()
     {
         *line += lines_before;
     }

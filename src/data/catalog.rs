@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::fingerprint::Fingerprint;
 use super::id::{ExternalId, IdTable, NO_ID};
 use crate::item::ItemIndex;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// The map between external item ids and dense indices, with how often each item was taken.
 ///
@@ -47,7 +47,7 @@ impl Catalog {
     /// A catalog of these ids, in this order, with no interactions counted.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when an id comes twice, is empty, or is a mark of a missing value.
+    /// [`ErrorKind::InvalidValue`] when an id comes twice, is empty, or is a mark of a missing value.
     pub fn from_ids(ids: impl IntoIterator<Item = ExternalId>) -> Result<Self> {
         let mut table = IdTable::default();
         for id in ids {
@@ -197,7 +197,7 @@ impl Catalog {
     /// A user's features in order of columns; those that are not named are 0.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for a name that is unknown or comes twice, and for a value that is not
+    /// [`ErrorKind::InvalidValue`] for a name that is unknown or comes twice, and for a value that is not
     /// finite.
     pub(crate) fn user_row<'a>(
         &self,
@@ -249,9 +249,11 @@ impl Catalog {
     }
 
     pub(crate) fn from_json(json: &[u8], path: &Path) -> Result<Self> {
-        let damaged = |reason: String| Error::Damaged {
-            path: path.to_owned(),
-            reason,
+        let damaged = |reason: String| {
+            Error::from(ErrorKind::Damaged {
+                path: path.to_owned(),
+                reason,
+            })
         };
         let file: CatalogFile = serde_json::from_slice(json).map_err(|e| damaged(e.to_string()))?;
         let mut catalog = Self::from_ids(file.ids).map_err(|error| damaged(error.to_string()))?;

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 use super::schema::{Column, Schema};
 
@@ -142,12 +142,13 @@ pub(super) fn check_order(
         Column::Name(_) => Column::name(name),
         Column::Position(_) => Column::Position(place),
     };
-    Err(Error::UncertainColumns {
+    Err(ErrorKind::UncertainColumns {
         path: path.to_owned(),
         problem: format!("the schema has no time, and {name} may be it"),
         header: header.to_owned(),
         example: schema.clone().time(time).to_string(),
-    })
+    }
+    .into())
 }
 
 /// The columns of a header.
@@ -177,12 +178,12 @@ impl<'a> HeaderNames<'a> {
     fn uncertain(&self, problem: String, user: &str, item: &str, time: Option<&str>) -> Error {
         let mut example = Schema::names(user, item).delimiter(self.delimiter);
         example.time = time.map(Column::name);
-        Error::UncertainColumns {
+        Error::from(ErrorKind::UncertainColumns {
             path: self.path.to_owned(),
             problem,
             header: self.names.iter().map(|&name| name.to_owned()).collect(),
             example: example.to_string(),
-        }
+        })
     }
 
     /// The schema; `None` where there is no column of users or none of items.
@@ -240,7 +241,7 @@ impl<'a> HeaderNames<'a> {
 /// The schema of a header with usual names; `None` where it is no such header.
 ///
 /// # Errors
-/// [`Error::UncertainColumns`].
+/// [`ErrorKind::UncertainColumns`].
 pub(super) fn of_header(path: &Path, line: &str) -> Result<Option<Schema>> {
     let Some(delimiter) = [",", "\t", ";", "|"]
         .into_iter()
@@ -262,7 +263,7 @@ pub(super) fn of_header(path: &Path, line: &str) -> Result<Option<Schema>> {
 /// The schema of a header of RecBole's `name:type`.
 ///
 /// # Errors
-/// [`Error::MissingColumn`] and [`Error::UncertainColumns`].
+/// [`ErrorKind::MissingColumn`] and [`ErrorKind::UncertainColumns`].
 pub(super) fn of_inter(path: &Path, line: &str) -> Result<Schema> {
     let names: Vec<&str> = line.split('\t').map(bare).collect();
     let roles = names
@@ -303,11 +304,11 @@ pub(super) fn of_inter(path: &Path, line: &str) -> Result<Schema> {
         } else {
             "item_id:token"
         };
-        Error::MissingColumn {
+        Error::from(ErrorKind::MissingColumn {
             path: path.to_owned(),
             column: column.to_owned(),
             header: names.iter().map(|&name| name.to_owned()).collect(),
-        }
+        })
     })?;
     Ok(quoted_like(schema, line))
 }
@@ -345,16 +346,20 @@ mod tests {
             format!("{plain},quotes=yes")
         );
         assert!(matches!(
-            of("user_id:token\titem_id:token"),
-            Err(Error::UncertainColumns { .. })
+            of("user_id:token\titem_id:token")
+                .as_ref()
+                .map_err(Error::kind),
+            Err(ErrorKind::UncertainColumns { .. })
         ));
         assert!(matches!(
-            of("user_id:token\tsession_id:token\titem_id:token\ttimestamp:float"),
-            Err(Error::UncertainColumns { .. })
+            of("user_id:token\tsession_id:token\titem_id:token\ttimestamp:float")
+                .as_ref()
+                .map_err(Error::kind),
+            Err(ErrorKind::UncertainColumns { .. })
         ));
         assert!(matches!(
-            of("x:float\titem_id:token"),
-            Err(Error::MissingColumn { .. })
+            of("x:float\titem_id:token").as_ref().map_err(Error::kind),
+            Err(ErrorKind::MissingColumn { .. })
         ));
     }
 }

@@ -14,7 +14,7 @@ use super::stored_ids::StoredIds;
 use super::time_unit::TimeSizes;
 use crate::item::ItemIndex;
 use crate::settings::settings;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// What to do when a user takes the same item again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,7 +159,7 @@ pub(super) fn nothing_passes(filters: &Filters, rows: u64, valued: u64) -> Error
              value: {filters:?}"
         ),
     };
-    Error::NothingLeft { reason }
+    Error::from(ErrorKind::NothingLeft { reason })
 }
 
 impl Dataset {
@@ -169,7 +169,7 @@ impl Dataset {
     /// fit beside them; clone them to build several data sets.
     ///
     /// # Errors
-    /// [`Error::NothingLeft`] when no interaction passes, and [`Error::InvalidValue`] for an empty id, or
+    /// [`ErrorKind::NothingLeft`] when no interaction passes, and [`ErrorKind::InvalidValue`] for an empty id, or
     /// a filter, time or value that is not finite, or a time that [can't be meant](Interactions::from_columns).
     pub fn new(interactions: Interactions, filters: Filters) -> Result<Self> {
         filters.validate()?;
@@ -212,15 +212,16 @@ impl Dataset {
     /// where a model serves; so a split is made after this.
     ///
     /// # Errors
-    /// [`Error::Shape`] when there is not one row for each user.
+    /// [`ErrorKind::Shape`] when there is not one row for each user.
     pub fn with_user_features(mut self, features: Features) -> Result<Self> {
         let (expected, found) = (self.users(), features.values().nrows());
         if expected != found {
-            return Err(Error::Shape {
+            return Err(ErrorKind::Shape {
                 what: "rows of user features",
                 expected,
                 found,
-            });
+            }
+            .into());
         }
         self.catalog = self.catalog.with_user_features(features.names().to_vec());
         let sequences = Arc::unwrap_or_clone(self.sequences);

@@ -6,7 +6,7 @@ use ndarray::{Array2, ArrayView2};
 
 use super::catalog::Catalog;
 use super::id::ExternalId;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// A feature matrix for items or users, for example one-hot genres.
 ///
@@ -32,15 +32,16 @@ impl Features {
     /// `[users, features]`.
     ///
     /// # Errors
-    /// [`Error::Shape`] when there is not one column for each name, [`Error::InvalidValue`] for a
-    /// name that comes twice, and [`Error::NonFiniteVector`] for a value that is no number.
+    /// [`ErrorKind::Shape`] when there is not one column for each name, [`ErrorKind::InvalidValue`] for a
+    /// name that comes twice, and [`ErrorKind::NonFiniteVector`] for a value that is no number.
     pub fn new(names: Vec<String>, values: Array2<f32>) -> Result<Self> {
         if values.ncols() != names.len() {
-            return Err(Error::Shape {
+            return Err(ErrorKind::Shape {
                 what: "columns of features",
                 expected: names.len(),
                 found: values.ncols(),
-            });
+            }
+            .into());
         }
         let mut sorted: Vec<&String> = names.iter().collect();
         sorted.sort_unstable();
@@ -51,12 +52,13 @@ impl Features {
         if let Some(((row, column), &value)) =
             values.indexed_iter().find(|(_, value)| !value.is_finite())
         {
-            return Err(Error::NonFiniteVector {
+            return Err(ErrorKind::NonFiniteVector {
                 what: "features",
                 row,
                 column,
                 value,
-            });
+            }
+            .into());
         }
         // Rows are handed out as slices.
         let values = values.as_standard_layout().into_owned();

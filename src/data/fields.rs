@@ -5,7 +5,7 @@ use super::id::{Key, parse_canonical};
 use super::layout::Layout;
 use super::plain_rows::{POWERS, PlainRow};
 use super::rows::Collector;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// What a time is written as.
 pub(super) const A_TIME: &str = "a number, or a date such as 2021-05-11 08:30:00";
@@ -29,9 +29,11 @@ pub(super) struct ParsedRow<'t> {
 
 impl Collector<'_, '_> {
     fn text<'t>(&self, field: &'t [u8], line: u64) -> Result<&'t str> {
-        std::str::from_utf8(field).map_err(|_| Error::Encoding {
-            path: self.path.to_owned(),
-            line,
+        std::str::from_utf8(field).map_err(|_| {
+            Error::from(ErrorKind::Encoding {
+                path: self.path.to_owned(),
+                line,
+            })
         })
     }
 
@@ -42,13 +44,13 @@ impl Collector<'_, '_> {
         value: &str,
         expected: &'static str,
     ) -> Error {
-        Error::Field {
+        Error::from(ErrorKind::Field {
             path: self.path.to_owned(),
             line,
             field,
             value: value.chars().take(80).collect(),
             expected,
-        }
+        })
     }
 
     fn id<'t>(&self, field: &'t [u8], line: u64, name: &'static str) -> Result<Key<'t>> {
@@ -106,12 +108,13 @@ impl Collector<'_, '_> {
             .map(|item| self.id(item, line, "item"))
             .collect::<Result<_>>()?;
         if items.is_empty() {
-            return Err(Error::ColumnCount {
+            return Err(ErrorKind::ColumnCount {
                 path: self.path.to_owned(),
                 line,
                 expected: 2,
                 found: 1,
-            });
+            }
+            .into());
         }
         self.untimed = true;
         let rows = &mut self.interactions;
@@ -165,12 +168,13 @@ impl Collector<'_, '_> {
         };
         // A header may be narrower than the columns that a schema names by position.
         if !fits || columns < layout.least_columns() {
-            return Err(Error::ColumnCount {
+            return Err(ErrorKind::ColumnCount {
                 path: self.path.to_owned(),
                 line,
                 expected: expected.max(layout.least_columns()),
                 found: columns,
-            });
+            }
+            .into());
         }
         let user = self.id(field(layout.user), line, "user")?;
         let item = self.id(field(layout.item), line, "item")?;

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::Path;
 use std::str::FromStr;
 
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 use super::columns;
 use super::rows::{RETURNS, pieces};
@@ -48,9 +48,9 @@ impl Format {
     /// [`InteractionReader::detect`](super::InteractionReader::detect), which keeps what it read.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file can't be read, [`Error::EmptyFile`] when it is empty,
-    /// [`Error::UnknownFormat`] when nothing known fits, [`Error::UncertainFormat`] when more than
-    /// one thing does, and [`Error::UncertainColumns`] when a header has no column for the time, or
+    /// [`ErrorKind::Io`] when the file can't be read, [`ErrorKind::EmptyFile`] when it is empty,
+    /// [`ErrorKind::UnknownFormat`] when nothing known fits, [`ErrorKind::UncertainFormat`] when more than
+    /// one thing does, and [`ErrorKind::UncertainColumns`] when a header has no column for the time, or
     /// several that may be meant.
     pub fn detect(path: impl AsRef<Path>) -> Result<Self> {
         Self::of_text(&Text::of(path.as_ref())?)
@@ -72,22 +72,26 @@ impl Format {
         let all = lines.len();
         lines.retain(|line| !line.is_empty());
         let Some(&first) = lines.first() else {
-            return Err(Error::EmptyFile {
+            return Err(ErrorKind::EmptyFile {
                 path: path.to_owned(),
-            });
+            }
+            .into());
         };
         let name = path.file_name().unwrap_or_default();
         let name = name.to_string_lossy().to_lowercase();
-        let unknown = || Error::UnknownFormat {
-            path: path.to_owned(),
-            first_line: first.chars().take(80).collect(),
+        let unknown = || {
+            Error::from(ErrorKind::UnknownFormat {
+                path: path.to_owned(),
+                first_line: first.chars().take(80).collect(),
+            })
         };
         if pieces(first.as_bytes()) > 1 {
-            return Err(Error::Malformed {
+            return Err(ErrorKind::Malformed {
                 path: path.to_owned(),
                 line: 1,
                 reason: RETURNS.to_owned(),
-            });
+            }
+            .into());
         }
         if let Some(format) = Self::by_first_line(&name, first) {
             return Ok(format);
@@ -125,12 +129,12 @@ impl Format {
             return Ok(Self::RatingsCsv);
         }
         let schema = columns::of_header(path, &line)?;
-        schema
-            .map(Self::Delimited)
-            .ok_or_else(|| Error::UnknownFormat {
+        schema.map(Self::Delimited).ok_or_else(|| {
+            Error::from(ErrorKind::UnknownFormat {
                 path: path.to_owned(),
                 first_line: line,
             })
+        })
     }
 
     /// The formats that one line is enough for.
@@ -189,7 +193,7 @@ impl Format {
         } else {
             format!("{}{sequences}", by_position.time(Column::Position(2)))
         };
-        Err(Error::UncertainFormat {
+        Err(ErrorKind::UncertainFormat {
             path: path.to_owned(),
             reason: format!(
                 "its columns have no names, and numbers such as {:?} may be a user, an item, a rating and a \
@@ -197,7 +201,7 @@ impl Format {
                 first.chars().take(80).collect::<String>()
             ),
             options,
-        })
+        }.into())
     }
 
     /// Tells lines of a user and their items from rows of columns, both with blanks between; `cut`
@@ -232,7 +236,7 @@ impl Format {
         } else {
             "columns (user item rating time), or user=0,item=1,time=2,value=3"
         };
-        Err(Error::UncertainFormat {
+        Err(ErrorKind::UncertainFormat {
             path: path.to_owned(),
             reason: format!(
                 "{same} of its first {} lines have {count} words, which may be a user and their items, \
@@ -240,7 +244,7 @@ impl Format {
                 lines.len()
             ),
             options: format!("sequences, {columns},delimiter=blank"),
-        })
+        }.into())
     }
 
     /// The columns of a delimited format; `None` for sequence files.

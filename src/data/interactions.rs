@@ -99,7 +99,7 @@ impl Interactions {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Shape`] when the columns are of different lengths, and [`Error::InvalidValue`] for an
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) when the columns are of different lengths, and [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for an
     /// empty id, or a time that is not finite, is in another [unit](super::TimeUnit) than most others, or
     /// lies before 1900 or after 2100 where the unit is known.
     pub fn from_columns<U: ColumnId, I: ColumnId>(
@@ -127,7 +127,7 @@ impl Interactions {
     /// These interactions with a value each, such as a rating; NaN where a row has none.
     ///
     /// # Errors
-    /// [`Error::Shape`] when there is not one for each row, and [`Error::InvalidValue`] for an
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) when there is not one for each row, and [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for an
     /// infinite one.
     pub fn with_values(mut self, values: &[f32]) -> Result<Self> {
         checks::same_length("values of a log", self.len(), values.len())?;
@@ -140,7 +140,7 @@ impl Interactions {
     /// has none.
     ///
     /// # Errors
-    /// [`Error::Shape`] when there is not one for each row.
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) when there is not one for each row.
     pub fn with_events<E: ColumnId>(mut self, events: &[E]) -> Result<Self> {
         checks::same_length("event types of a log", self.len(), events.len())?;
         self.events = IdTable::default();

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::columns;
 use super::schema::{Column, Schema, check_roles};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// The positions of a schema's columns in a certain file.
 pub(super) struct Layout {
@@ -31,11 +31,12 @@ impl Layout {
             (Column::Name(name), Some(header)) => {
                 let mut found = (0..).zip(header).filter(|(_, column)| *column == name);
                 let Some((position, _)) = found.next() else {
-                    return Err(Error::MissingColumn {
+                    return Err(ErrorKind::MissingColumn {
                         path: path.to_owned(),
                         column: name.clone(),
                         header: header.clone(),
-                    });
+                    }
+                    .into());
                 };
                 if let Some((other, _)) = found.next() {
                     let reason = format!(

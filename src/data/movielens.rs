@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use super::columns::bare;
 use super::id::ExternalId;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 #[cfg(feature = "download")]
 pub use download::Downloader;
@@ -184,7 +184,7 @@ impl Movies {
     /// its lines say, is [passed over](Self::passed_over).
     ///
     /// # Errors
-    /// [`Error::Io`] when the file is there and can't be read, and [`Error::ColumnCount`] for a
+    /// [`ErrorKind::Io`] when the file is there and can't be read, and [`ErrorKind::ColumnCount`] for a
     /// line of MovieLens's without its columns.
     pub fn beside(ratings: impl AsRef<Path>) -> Result<Self> {
         let folder = ratings.as_ref().parent().unwrap_or(Path::new("."));
@@ -250,12 +250,13 @@ impl Movies {
         }
         match bad {
             Some(_) if !has_header && (movies.is_empty() || file.header.is_some()) => Ok(None),
-            Some((line, text)) => Err(Error::ColumnCount {
+            Some((line, text)) => Err(ErrorKind::ColumnCount {
                 path: path.to_owned(),
                 line,
                 expected: file.columns,
                 found: text.split(file.delimiter).count(),
-            }),
+            }
+            .into()),
             None => Ok(Some(movies)),
         }
     }

@@ -57,7 +57,7 @@ impl NegativeSampling {
     /// Checks the settings for a catalog of `items` items.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when there would be no negatives, or more are to be drawn than
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when there would be no negatives, or more are to be drawn than
     /// there are items besides the target.
     pub fn validate(&self, items: usize) -> Result<()> {
         if self.in_batch == 0 && self.drawn == 0 {
@@ -221,6 +221,7 @@ pub struct Negatives<B: Backend> {
 mod tests {
     use super::super::{ExternalId, ItemIndex};
     use super::*;
+    use crate::ErrorKind;
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
@@ -289,7 +290,9 @@ mod tests {
             ),
         ] {
             let error = NegativeSampler::new(sampling, &catalog).unwrap_err();
-            assert!(matches!(error, Error::InvalidValue { field: found, .. } if found == field));
+            assert!(
+                matches!(error.kind(), ErrorKind::InvalidValue { field: found, .. } if *found == field)
+            );
         }
         let uncounted = Catalog::from_ids([1i64, 2].map(ExternalId::from)).unwrap();
         assert!(NegativeSampler::new(NegativeSampling::by_popularity(1, 0.5), &uncounted).is_err());

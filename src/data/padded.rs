@@ -5,7 +5,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 
 use super::user::User;
 use crate::item::ItemIndex;
-use crate::{Error, Result, checks};
+use crate::{Error, ErrorKind, Result, checks};
 
 /// Histories of unequal length, padded at the end, on the host.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,11 +55,12 @@ impl PaddedSequences {
             .iter()
             .find(|history| history.features().len() != expected)
         {
-            Some(other) => Err(Error::Shape {
+            Some(other) => Err(ErrorKind::Shape {
                 what: "features of the users of a batch",
                 expected,
                 found: other.features().len(),
-            }),
+            }
+            .into()),
             None => Ok(Self::from_checked(&kept)),
         }
     }
@@ -147,8 +148,8 @@ impl<B: Backend> SequenceBatch<B> {
     /// The last `max_len` items of each history, padded at the end to the longest that is left.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when there is no history, one is empty or holds padding, or
-    /// `max_len` is 0; [`Error::Shape`] when some have features and others don't.
+    /// [`ErrorKind::InvalidValue`] when there is no history, one is empty or holds padding, or
+    /// `max_len` is 0; [`ErrorKind::Shape`] when some have features and others don't.
     pub fn new<'a, H: Into<User<'a>>>(
         histories: impl IntoIterator<Item = H>,
         max_len: usize,
@@ -160,16 +161,17 @@ impl<B: Backend> SequenceBatch<B> {
     /// Checks the users' features for a model that takes `expected` of them.
     ///
     /// # Errors
-    /// [`Error::FeaturesMissing`] when there are none, and [`Error::Shape`] when there are more or
+    /// [`ErrorKind::FeaturesMissing`] when there are none, and [`ErrorKind::Shape`] when there are more or
     /// fewer; a model that takes none passes over any.
     pub fn check_features(&self, expected: usize) -> Result<()> {
         match self.features.as_ref().map(|features| features.dims()[1]) {
-            None if expected > 0 => Err(Error::FeaturesMissing { row: 0, expected }),
-            Some(found) if expected > 0 && found != expected => Err(Error::Shape {
+            None if expected > 0 => Err(ErrorKind::FeaturesMissing { row: 0, expected }.into()),
+            Some(found) if expected > 0 && found != expected => Err(ErrorKind::Shape {
                 what: "features of a user",
                 expected,
                 found,
-            }),
+            }
+            .into()),
             _ => Ok(()),
         }
     }
@@ -199,8 +201,10 @@ mod tests {
         let long = vec![ItemIndex::new(1); 1 << 16];
         let many = std::iter::repeat_n(&long[..], 1 << 15);
         assert!(matches!(
-            PaddedSequences::new(many, usize::MAX),
-            Err(Error::InvalidValue {
+            PaddedSequences::new(many, usize::MAX)
+                .as_ref()
+                .map_err(Error::kind),
+            Err(ErrorKind::InvalidValue {
                 field: "histories",
                 ..
             })

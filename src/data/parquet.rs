@@ -23,7 +23,7 @@ use super::rows::{BadRows, Collector};
 use super::schema::{Column, Schema, check_roles};
 use super::time_unit::TimeSizes;
 use crate::error::{damaged, panic_text};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 use columns::{Columns, is_clock, place};
 use folder::{DataFile, Partition, files};
@@ -45,9 +45,10 @@ pub(super) fn header(path: &Path) -> Result<Vec<String>> {
         }
     }
     if files.is_empty() {
-        return Err(Error::EmptyFile {
+        return Err(ErrorKind::EmptyFile {
             path: path.to_owned(),
-        });
+        }
+        .into());
     }
     Ok(names)
 }
@@ -217,12 +218,13 @@ impl<'a> Kinds<'a> {
         if is_clock(before) == is_clock(of) {
             return Ok(());
         }
-        Err(Error::ColumnType {
+        Err(ErrorKind::ColumnType {
             path: path.to_owned(),
             column: column.to_owned(),
             found: of.to_string(),
             expected: format!("{before}, as in {}", first.display()),
-        })
+        }
+        .into())
     }
 }
 
@@ -288,9 +290,9 @@ impl Interactions {
     /// ```
     ///
     /// # Errors
-    /// [`Error::MissingColumn`], [`Error::ColumnType`] and [`Error::Field`], with the row in place of
-    /// the line, for columns and rows that are no interactions; [`Error::UncertainColumns`] where the schema
-    /// has no time and a column may be it; [`Error::InvalidValue`] for a time as that of
+    /// [`ErrorKind::MissingColumn`], [`ErrorKind::ColumnType`] and [`ErrorKind::Field`], with the row in place of
+    /// the line, for columns and rows that are no interactions; [`ErrorKind::UncertainColumns`] where the schema
+    /// has no time and a column may be it; [`ErrorKind::InvalidValue`] for a time as that of
     /// [`from_columns`](Self::from_columns).
     pub fn from_arrow(
         batches: impl IntoIterator<Item = RecordBatch>,

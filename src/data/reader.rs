@@ -19,7 +19,7 @@ use super::quoted_rows;
 use super::rows::{BadRows, Collector, TakePart};
 use super::schema::Schema;
 use super::text::{PARQUET, Text, first_bytes};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// Reads [`Interactions`] from a file, or from anything else that gives bytes.
 ///
@@ -95,7 +95,7 @@ impl InteractionReader {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Io`] when `source` can't be read.
+    /// [`ErrorKind::Io`] when `source` can't be read.
     pub fn from_reader(source: impl Read, format: Format) -> Result<Self> {
         Ok(Self {
             source: Origin::Text(Text::from_reader(Path::new("reader"), source)?),
@@ -144,14 +144,14 @@ impl InteractionReader {
     /// Reads the whole file.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file can't be read, [`Error::EmptyFile`] when it holds no row,
-    /// [`Error::NothingLeft`] when all were skipped, [`Error::MissingColumn`] when the header lacks a
-    /// column, [`Error::InvalidValue`] when a column has two roles, and, unless bad rows are skipped,
-    /// [`Error::ColumnCount`], [`Error::Field`], [`Error::Malformed`] or [`Error::Encoding`] with the line; a time in
+    /// [`ErrorKind::Io`] when the file can't be read, [`ErrorKind::EmptyFile`] when it holds no row,
+    /// [`ErrorKind::NothingLeft`] when all were skipped, [`ErrorKind::MissingColumn`] when the header lacks a
+    /// column, [`ErrorKind::InvalidValue`] when a column has two roles, and, unless bad rows are skipped,
+    /// [`ErrorKind::ColumnCount`], [`ErrorKind::Field`], [`ErrorKind::Malformed`] or [`ErrorKind::Encoding`] with the line; a time in
     /// another [unit](super::TimeUnit) than most of the file's, or before 1900 or after 2100 where the unit is
-    /// known, is such an [`Error::Field`] too; of Parquet,
-    /// [`Error::ColumnType`], [`Error::Field`] with the row in place of the line, and
-    /// [`Error::Damaged`] for a file that is cut short.
+    /// known, is such an [`ErrorKind::Field`] too; of Parquet,
+    /// [`ErrorKind::ColumnType`], [`ErrorKind::Field`] with the row in place of the line, and
+    /// [`ErrorKind::Damaged`] for a file that is cut short.
     pub fn read(&self) -> Result<Interactions> {
         self.read_into(None)
     }
@@ -167,14 +167,14 @@ impl InteractionReader {
 
     /// What is wrong where none of the rows that there are is wanted.
     fn none_wanted(&self, error: Error) -> Error {
-        match error {
-            Error::EmptyFile { path } if !self.only.is_empty() => {
+        match error.kind() {
+            ErrorKind::EmptyFile { path } if !self.only.is_empty() => {
                 let wanted: Vec<String> = self.only.iter().map(ToString::to_string).collect();
                 let (path, wanted) = (path.display(), wanted.join(" and "));
                 let reason = format!("no row of {path} that was read has {wanted}");
-                Error::NothingLeft { reason }
+                Error::from(ErrorKind::NothingLeft { reason })
             }
-            error => error,
+            _ => error,
         }
     }
 
@@ -374,6 +374,12 @@ mod tests {
         let bytes = Bytes::File(path.clone());
         let mut blocks = SeekBlocks::new(&bytes, 0..100, 64);
         let read = block_rows::read(&mut blocks, &schema, &mut into);
-        assert!(matches!(read, Err(Error::Io { .. })), "{read:?}");
+        assert!(
+            matches!(
+                read.as_ref().map_err(Error::kind),
+                Err(ErrorKind::Io { .. })
+            ),
+            "{read:?}"
+        );
     }
 }

@@ -3,7 +3,7 @@
 
 use super::id::ExternalId;
 use super::interactions::{Interactions, NO_EVENT};
-use crate::{Error, Result};
+use crate::{ErrorKind, Result};
 
 impl Interactions {
     /// Keeps the rows whose number `keep` takes.
@@ -16,7 +16,7 @@ impl Interactions {
     /// these are. Rows without an event type are dropped.
     ///
     /// # Errors
-    /// [`Error::NothingLeft`] with the event types that there are when no row has one of `events`; all
+    /// [`ErrorKind::NothingLeft`] with the event types that there are when no row has one of `events`; all
     /// rows stay then.
     pub fn retain_events(&mut self, events: &[&str]) -> Result<usize> {
         let wanted: Vec<bool> = (self.events.ids().iter())
@@ -30,9 +30,10 @@ impl Interactions {
             .collect();
         if !keep.contains(&true) {
             let there_are = self.event_types();
-            return Err(Error::NothingLeft {
+            return Err(ErrorKind::NothingLeft {
                 reason: format!("no event type is one of {events:?}; there are {there_are}"),
-            });
+            }
+            .into());
         }
         Ok(self.retain(&keep))
     }
@@ -68,7 +69,7 @@ impl Interactions {
     /// Keeps the rows of some times, and says how many these are.
     ///
     /// # Errors
-    /// [`Error::NothingLeft`] with the range of the times that there are when none of them is kept; all
+    /// [`ErrorKind::NothingLeft`] with the range of the times that there are when none of them is kept; all
     /// rows stay then.
     pub fn retain_times(&mut self, keep: impl Fn(f64) -> bool) -> Result<usize> {
         let keep: Vec<bool> = self.time.iter().map(|&time| keep(time)).collect();
@@ -76,9 +77,10 @@ impl Interactions {
             let first = self.time.iter().copied().fold(f64::INFINITY, f64::min);
             let last = self.time.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let rows = self.len();
-            return Err(Error::NothingLeft {
+            return Err(ErrorKind::NothingLeft {
                 reason: format!("no time is kept; those of {rows} rows are from {first} to {last}"),
-            });
+            }
+            .into());
         }
         Ok(self.retain(&keep))
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::interactions::Interactions;
 use super::time_unit::{TimeRule, TimeSizes};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// What to do with a row that can't be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -185,7 +185,7 @@ impl<'a, 'p> Collector<'a, 'p> {
     /// more, by the rule that is set then.
     ///
     /// # Errors
-    /// [`Error::EmptyFile`] when there was no row at all, and [`Error::NothingLeft`] when all were
+    /// [`ErrorKind::EmptyFile`] when there was no row at all, and [`ErrorKind::NothingLeft`] when all were
     /// skipped.
     pub(super) fn finish(&mut self) -> Result<Option<Interactions>> {
         if self.rows() > 0 {
@@ -198,15 +198,15 @@ impl<'a, 'p> Collector<'a, 'p> {
         }
         if self.rows() == 0 {
             return Err(match self.first_skipped.take() {
-                Some(first) => Error::NothingLeft {
+                Some(first) => Error::from(ErrorKind::NothingLeft {
                     reason: format!(
                         "all {} rows were skipped, the first: {first}",
                         self.interactions.skipped_rows
                     ),
-                },
-                None => Error::EmptyFile {
+                }),
+                None => Error::from(ErrorKind::EmptyFile {
                     path: self.path.to_owned(),
-                },
+                }),
             });
         }
         Ok(Some(std::mem::take(&mut self.interactions)))
@@ -220,15 +220,7 @@ impl<'a, 'p> Collector<'a, 'p> {
     /// The same for an error that loses several rows.
     pub(super) fn take_all(&mut self, rows: Result<()>, lost: usize) -> Result<()> {
         match (rows, self.bad_rows) {
-            (
-                Err(
-                    error @ (Error::ColumnCount { .. }
-                    | Error::Field { .. }
-                    | Error::Malformed { .. }
-                    | Error::Encoding { .. }),
-                ),
-                BadRows::Skip,
-            ) => {
+            (Err(error), BadRows::Skip) if is_of_a_row(&error) => {
                 self.interactions.skipped_rows += lost;
                 self.first_skipped.get_or_insert(error);
                 Ok(())
@@ -252,10 +244,20 @@ impl<'a, 'p> Collector<'a, 'p> {
     }
 
     pub(super) fn malformed(&self, line: u64, reason: impl Into<String>) -> Error {
-        Error::Malformed {
+        Error::from(ErrorKind::Malformed {
             path: self.path.to_owned(),
             line,
             reason: reason.into(),
-        }
+        })
     }
+}
+/// Whether an error is of one row, which may be skipped, and not of the whole file.
+fn is_of_a_row(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ColumnCount { .. }
+            | ErrorKind::Field { .. }
+            | ErrorKind::Malformed { .. }
+            | ErrorKind::Encoding { .. }
+    )
 }

@@ -49,8 +49,8 @@ impl SequenceStore {
     /// was there before, until it is [finished](SequenceStoreWriter::finish).
     ///
     /// # Errors
-    /// [`Error::InvalidValue`](crate::Error::InvalidValue) when there is a file at `path` that is no
-    /// store, and [`Error::Io`](crate::Error::Io) when its folder can't be written.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when there is a file at `path` that is no
+    /// store, and [`ErrorKind::Io`](crate::ErrorKind::Io) when its folder can't be written.
     pub fn create(path: impl AsRef<Path>, filters: Filters) -> Result<SequenceStoreWriter> {
         SequenceStoreWriter::new(path.as_ref(), filters)
     }
@@ -58,9 +58,9 @@ impl SequenceStore {
     /// Opens a store, reading all of it once to see that it is whole.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) when it can't be read,
-    /// [`Error::Damaged`](crate::Error::Damaged) when it is no store or not whole, and
-    /// [`Error::FormatVersion`](crate::Error::FormatVersion) when another version wrote it.
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when it can't be read,
+    /// [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) when it is no store or not whole, and
+    /// [`ErrorKind::FormatVersion`](crate::ErrorKind::FormatVersion) when another version wrote it.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let (dataset, skipped_rows) = file::open(path)?;
@@ -85,7 +85,7 @@ impl SequenceStore {
     /// [checksum](Self::checksum).
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) when the file can't be written.
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the file can't be written.
     pub(crate) fn write(path: &Path, data: &TrainingData) -> Result<u32> {
         writer::write_training_data(path, data)?;
         Self::checksum(path)
@@ -94,8 +94,8 @@ impl SequenceStore {
     /// CRC-32 of a store's header, which has those of all that is in it.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) when the file can't be read, and
-    /// [`Error::Damaged`](crate::Error::Damaged) when it begins with no whole header.
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the file can't be read, and
+    /// [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) when it begins with no whole header.
     pub(crate) fn checksum(path: &Path) -> Result<u32> {
         file::checksum(path)
     }
@@ -118,7 +118,7 @@ mod tests {
 
     use super::super::{BadRows, Format, Interaction, InteractionReader, Interactions, Repeats};
     use super::*;
-    use crate::Error;
+    use crate::{Error, ErrorKind};
 
     /// Interactions whose users come in no order, with ties in time, repeats, low values, and users
     /// and items that are rare.
@@ -360,9 +360,18 @@ mod tests {
         let path = home.path().join("log.store");
         let mut writer = SequenceStore::create(&path, Filters::default()).unwrap();
         (writer.runs, writer.rows_per_run) = (runs::Runs::on_a_full_disk(), 100);
-        assert!(matches!(writer.append(log()), Err(Error::Io { .. })));
-        assert!(matches!(writer.append(log()), Err(Error::Damaged { .. })));
-        assert!(matches!(writer.finish(), Err(Error::Damaged { .. })));
+        assert!(matches!(
+            writer.append(log()).as_ref().map_err(Error::kind),
+            Err(ErrorKind::Io { .. })
+        ));
+        assert!(matches!(
+            writer.append(log()).as_ref().map_err(Error::kind),
+            Err(ErrorKind::Damaged { .. })
+        ));
+        assert!(matches!(
+            writer.finish().as_ref().map_err(Error::kind),
+            Err(ErrorKind::Damaged { .. })
+        ));
         assert!(!path.exists());
     }
 }

@@ -13,7 +13,7 @@ use super::spans::{Spans, narrow};
 use super::time_unit::TimeUnit;
 use super::training_data::TrainingData;
 use crate::item::ItemIndex;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// How users' sequences are divided into training, validation and test data.
 ///
@@ -50,7 +50,7 @@ impl Protocol {
     /// `test`, such as 0.8 and 0.9.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for a share that is not between 0 and 1, when nothing lies before the
+    /// [`ErrorKind::InvalidValue`] for a share that is not between 0 and 1, when nothing lies before the
     /// time of `valid`, and when both shares lie at the same time.
     pub fn time_cut_at_shares(dataset: &Dataset, valid: f64, test: f64) -> Result<Self> {
         let sequences = dataset.sequences();
@@ -81,7 +81,7 @@ impl Protocol {
     /// unless they have an offset.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for a text that is no date, and when the data's times are no dates.
+    /// [`ErrorKind::InvalidValue`] for a text that is no date, and when the data's times are no dates.
     pub fn time_cut_at_dates(dataset: &Dataset, valid: &str, test: &str) -> Result<Self> {
         let sequences = dataset.sequences();
         let unit = TimeUnit::from_times(sequences.times_in(0..sequences.interactions()));
@@ -152,8 +152,8 @@ impl Split {
     /// Divides a data set.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when a time cut's `test` is not after its `valid`, or one of them
-    /// lies outside of the data's times, as in another unit; [`Error::NothingLeft`] when the
+    /// [`ErrorKind::InvalidValue`] when a time cut's `test` is not after its `valid`, or one of them
+    /// lies outside of the data's times, as in another unit; [`ErrorKind::NothingLeft`] when the
     /// training data would be empty.
     pub fn new(dataset: &Dataset, protocol: Protocol) -> Result<Self> {
         let sequences = dataset.sequences();
@@ -178,13 +178,14 @@ impl Split {
             }
         }
         if parts.train.is_empty() {
-            return Err(Error::NothingLeft {
+            return Err(ErrorKind::NothingLeft {
                 reason: format!(
                     "{protocol:?} leaves no training data of {} users ({} too short)",
                     sequences.len(),
                     parts.too_short
                 ),
-            });
+            }
+            .into());
         }
         let train = Spans::first(sequences, parts.train);
         Ok(Self {
@@ -200,13 +201,14 @@ impl Split {
     /// [log](TrainingData::with_log) of the training data is left out.
     ///
     /// # Errors
-    /// [`Error::NothingLeft`] when the training data would be empty.
+    /// [`ErrorKind::NothingLeft`] when the training data would be empty.
     pub fn without_items(mut self, without: impl Fn(ItemIndex) -> bool) -> Result<Self> {
         let left = self.train.sequences().retain(|item| !without(item));
         if left.is_empty() {
-            return Err(Error::NothingLeft {
+            return Err(ErrorKind::NothingLeft {
                 reason: "every training sequence holds only items that are left out".to_owned(),
-            });
+            }
+            .into());
         }
         self.train = self.train.with_sequences(left);
         Ok(self)

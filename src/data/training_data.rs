@@ -10,7 +10,7 @@ use super::interactions::Interactions;
 use super::spans::Spans;
 use super::time_unit::TimeUnit;
 use crate::item::ItemIndex;
-use crate::{Error, Result, checks};
+use crate::{Error, ErrorKind, Result, checks};
 
 /// The input of everything that learns: sequences of users, the catalog that counts their items, and
 /// what else is known of both.
@@ -94,9 +94,9 @@ impl TrainingData {
     /// items that nobody has taken yet.
     ///
     /// # Errors
-    /// [`Error::UnknownItem`] when the sequences hold an item that it lacks or has under another index,
-    /// [`Error::InvalidValue`] when it names other [features of users](Catalog::user_features), or has
-    /// no items, and [`Error::Shape`] when it has another number of items than the
+    /// [`ErrorKind::UnknownItem`] when the sequences hold an item that it lacks or has under another index,
+    /// [`ErrorKind::InvalidValue`] when it names other [features of users](Catalog::user_features), or has
+    /// no items, and [`ErrorKind::Shape`] when it has another number of items than the
     /// [tags](Self::with_tags) that were given before.
     pub fn with_catalog(mut self, catalog: Catalog) -> Result<Self> {
         checks::has_items(catalog.len())?;
@@ -104,7 +104,7 @@ impl TrainingData {
         if !catalog.continues(&self.catalog) {
             let unknown = |item: &&ItemIndex| catalog.id_of(**item) != self.catalog.id_of(**item);
             if let Some(&item) = self.sequences.item_lists().flatten().find(unknown) {
-                return Err(Error::UnknownItem { item });
+                return Err(ErrorKind::UnknownItem { item }.into());
             }
         }
         let (of_data, named) = (self.catalog.user_features(), catalog.user_features());
@@ -127,7 +127,7 @@ impl TrainingData {
     /// that have a list for each.
     ///
     /// # Errors
-    /// [`Error::Shape`] when there is not one list for each sequence.
+    /// [`ErrorKind::Shape`] when there is not one list for each sequence.
     pub fn with_segments(mut self, segments: Vec<Vec<String>>) -> Result<Self> {
         checks::same_length("segments of users", self.sequences.len(), segments.len())?;
         self.segments = Arc::new(segments);
@@ -138,7 +138,7 @@ impl TrainingData {
     /// an item has.
     ///
     /// # Errors
-    /// [`Error::Shape`] when there is not one row for each item, and padding.
+    /// [`ErrorKind::Shape`] when there is not one row for each item, and padding.
     pub fn with_tags(mut self, tags: Features) -> Result<Self> {
         check_rows(&tags, &self.catalog)?;
         self.tags = Some(tags);
@@ -151,7 +151,7 @@ impl TrainingData {
     /// hold it. A stage does not keep a log.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for an empty id, or a time or value that is not finite.
+    /// [`ErrorKind::InvalidValue`] for an empty id, or a time or value that is not finite.
     pub fn with_log(mut self, log: impl Into<Arc<Interactions>>) -> Result<Self> {
         let log = log.into();
         log.check_rows()?;
@@ -203,10 +203,12 @@ impl TrainingData {
     /// Tags of items.
     ///
     /// # Errors
-    /// [`Error::NothingLeft`] where there are none.
+    /// [`ErrorKind::NothingLeft`] where there are none.
     pub fn tags(&self) -> Result<&Features> {
-        self.tags.as_ref().ok_or_else(|| Error::NothingLeft {
-            reason: "the data lack tags of items: `TrainingData::with_tags`".to_owned(),
+        self.tags.as_ref().ok_or_else(|| {
+            Error::from(ErrorKind::NothingLeft {
+                reason: "the data lack tags of items: `TrainingData::with_tags`".to_owned(),
+            })
         })
     }
 

@@ -1,7 +1,7 @@
 //! A user, as models and channels see them.
 
 use crate::item::ItemIndex;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// A user: the items they took, in time order, and, where they are known, the times, who the user
 /// is and when they ask.
@@ -36,15 +36,16 @@ impl<'a> User<'a> {
     /// Items with their times, in the unit of the source, the first taken first.
     ///
     /// # Errors
-    /// [`Error::Shape`] when there is not one time for each item, and [`Error::InvalidValue`] when
+    /// [`ErrorKind::Shape`] when there is not one time for each item, and [`ErrorKind::InvalidValue`] when
     /// the times run backwards or one of them is not finite.
     pub fn with_times(items: &'a [ItemIndex], times: &'a [f64]) -> Result<Self> {
         if items.len() != times.len() {
-            return Err(Error::Shape {
+            return Err(ErrorKind::Shape {
                 what: "times of a history",
                 expected: items.len(),
                 found: times.len(),
-            });
+            }
+            .into());
         }
         check_times("times", times)?;
         Ok(Self::in_order(items, times))
@@ -161,7 +162,7 @@ pub(crate) fn check_known<'a>(
 ) -> Result<()> {
     let mut all = histories.into_iter().flat_map(|history| history.items());
     match all.find(|&&item| item == ItemIndex::PADDING || item.to_usize() > items) {
-        Some(&item) => Err(Error::UnknownItem { item }),
+        Some(&item) => Err(ErrorKind::UnknownItem { item }.into()),
         None => Ok(()),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use crate::data::Interaction;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 use super::RecallEngine;
 use super::counters::count;
@@ -33,7 +33,7 @@ impl RecallEngine {
     /// it is said. An item that is not in the catalog is kept, since it may be in the next one.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when the time is in another unit or further ahead of the clock than
+    /// [`ErrorKind::InvalidValue`] when the time is in another unit or further ahead of the clock than
     /// the settings allow, for a value that is not finite, or with what else is beyond the
     /// settings.
     pub fn observe(&self, interaction: &Interaction, segments: &[String]) -> Result<Observed> {
@@ -137,15 +137,16 @@ impl RecallEngine {
     /// the old one. While it loads, and when that fails, the old one keeps serving.
     ///
     /// # Errors
-    /// What loading gives, and [`Error::InvalidValue`] when the times of the new stage are in
+    /// What loading gives, and [`ErrorKind::InvalidValue`] when the times of the new stage are in
     /// another unit, in which the events of users that are held mean something else.
     pub fn reload(&self) -> Result<()> {
         let load = self.loads.fetch_add(1, Ordering::Relaxed) + 1;
         let loaded = catch_unwind(AssertUnwindSafe(|| (self.load)())).unwrap_or_else(|panic| {
-            Err(Error::Thread {
+            Err(ErrorKind::Thread {
                 thread: "loading",
                 reason: panic_message(&*panic),
-            })
+            }
+            .into())
         });
         let mut latest_load = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         let serving = self.serving();

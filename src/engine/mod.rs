@@ -96,7 +96,7 @@ impl RecallEngine {
     /// `device`; [`reload`](RecallEngine::reload) reads the folder again.
     ///
     /// # Errors
-    /// As [`ServedStage::load`], and [`Error::InvalidValue`](crate::Error::InvalidValue) for an
+    /// As [`ServedStage::load`], and [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for an
     /// invalid setting.
     pub fn open<B: Backend>(
         path: impl Into<PathBuf>,
@@ -130,9 +130,9 @@ impl RecallEngine {
     /// Serves what `load` makes, now and at each [`reload`](RecallEngine::reload).
     ///
     /// # Errors
-    /// What `load` gives, [`Error::InvalidValue`](crate::Error::InvalidValue) for an invalid
+    /// What `load` gives, [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for an invalid
     /// setting and for a stage whose channels all weigh 0, and
-    /// [`Error::NothingLeft`](crate::Error::NothingLeft) for one without channels and a fallback.
+    /// [`ErrorKind::NothingLeft`](crate::ErrorKind::NothingLeft) for one without channels and a fallback.
     pub fn with_loader(
         load: impl Fn() -> Result<ServedStage> + Send + Sync + 'static,
         settings: EngineConfig,
@@ -160,7 +160,7 @@ impl RecallEngine {
     /// answered by the channels that need no history, and the fallback.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`](crate::Error::InvalidValue) when k is 0 or above
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when k is 0 or above
     /// [`EngineConfig::max_k`], or when the id is too long. A channel that is late or fails is no
     /// error: it is left out and reported.
     pub fn recall(&self, user: impl Into<ExternalId>, k: usize) -> Result<Recalled> {
@@ -170,7 +170,7 @@ impl RecallEngine {
     /// The best items for a request.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`](crate::Error::InvalidValue) with what is beyond the engine's
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) with what is beyond the engine's
     /// settings.
     pub fn recall_for(&self, request: &RecallRequest) -> Result<Recalled> {
         let called = Instant::now();

@@ -54,7 +54,7 @@ impl EngineConfig {
     /// Checks every setting.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for the first invalid setting.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for the first invalid setting.
     pub fn validate(&self) -> Result<()> {
         checks::at_least_one(&[
             ("threads", self.threads),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// Threads that take jobs from one queue.
 ///
@@ -83,9 +83,11 @@ impl Workers {
     }
 
     fn start_thread(&self) -> Result<()> {
-        let failed = |reason: String| Error::Thread {
-            thread: "recall",
-            reason,
+        let failed = |reason: String| {
+            Error::from(ErrorKind::Thread {
+                thread: "recall",
+                reason,
+            })
         };
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(1)

@@ -89,7 +89,7 @@ impl Metric {
     /// A measure over the first `k` items.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for a k of 0.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for a k of 0.
     pub fn new(measure: Measure, k: usize) -> Result<Self> {
         if k == 0 {
             return Err(Error::invalid("k", 0, "must be at least 1"));
@@ -100,7 +100,7 @@ impl Metric {
     /// The recall of the first k: see [`Measure::Recall`].
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for a k of 0.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for a k of 0.
     pub fn recall(k: usize) -> Result<Self> {
         Self::new(Measure::Recall, k)
     }
@@ -108,7 +108,7 @@ impl Metric {
     /// The NDCG of the first k: see [`Measure::Ndcg`].
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for a k of 0.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for a k of 0.
     pub fn ndcg(k: usize) -> Result<Self> {
         Self::new(Measure::Ndcg, k)
     }
@@ -116,7 +116,7 @@ impl Metric {
     /// The hit rate of the first k: see [`Measure::HitRate`].
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for a k of 0.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for a k of 0.
     pub fn hit_rate(k: usize) -> Result<Self> {
         Self::new(Measure::HitRate, k)
     }

@@ -136,7 +136,7 @@ impl<'a> Scorer<'a> {
     /// Measures at each of the cuts `ks`.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when there is no cut, or one is 0 or above the catalog.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when there is no cut, or one is 0 or above the catalog.
     pub fn new(catalog: &'a Catalog, ks: &[usize]) -> Result<Self> {
         if ks.is_empty() {
             return Err(Error::invalid("k", "empty", "at least one cut is needed"));

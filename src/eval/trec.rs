@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::data::{Catalog, ExternalId};
 use crate::files::{check_replaceable, write_file};
 use crate::item::ItemIndex;
-use crate::{Error, Result, checks};
+use crate::{Error, ErrorKind, Result, checks};
 
 /// Recalled lists and their labels in the formats of TREC, for `trec_eval`, `ir_measures`, `ranx` and
 /// other programs: a *run* of `user Q0 item rank score tag`, and *qrels* of `user 0 item 1`.
@@ -43,7 +43,7 @@ impl<'a> TrecRun<'a> {
     /// No lists yet, of items of a catalog; `tag` names what made them.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for a tag that is empty or has blanks.
+    /// [`ErrorKind::InvalidValue`] for a tag that is empty or has blanks.
     pub fn new(catalog: &'a Catalog, tag: impl Into<String>) -> Result<Self> {
         let tag = tag.into();
         check_word("tag", &tag)?;
@@ -58,8 +58,8 @@ impl<'a> TrecRun<'a> {
     /// Adds a user's list, best first, with its scores, and their labels.
     ///
     /// # Errors
-    /// [`Error::Shape`] when there is not one score for each item, [`Error::UnknownItem`] for an item
-    /// that is not in the catalog, and [`Error::InvalidValue`] for an id with blanks, which the
+    /// [`ErrorKind::Shape`] when there is not one score for each item, [`ErrorKind::UnknownItem`] for an item
+    /// that is not in the catalog, and [`ErrorKind::InvalidValue`] for an id with blanks, which the
     /// format can't hold; nothing is added then.
     pub fn add(
         &mut self,
@@ -90,7 +90,7 @@ impl<'a> TrecRun<'a> {
         let id = self
             .catalog
             .id_of(item)
-            .ok_or(Error::UnknownItem { item })?;
+            .ok_or(Error::from(ErrorKind::UnknownItem { item }))?;
         let id = id.to_string();
         check_word("item", &id)?;
         Ok(id)
@@ -100,7 +100,7 @@ impl<'a> TrecRun<'a> {
     /// the tag of the run tells, and whatever is in an [`OutputFolder`](crate::OutputFolder).
     ///
     /// # Errors
-    /// [`Error::NotOurs`] when another file is there already, and [`Error::Io`] when one can't be
+    /// [`ErrorKind::NotOurs`] when another file is there already, and [`ErrorKind::Io`] when one can't be
     /// written.
     pub fn write(&self, run: impl AsRef<Path>, qrels: impl AsRef<Path>) -> Result<()> {
         let (run, qrels) = (run.as_ref(), qrels.as_ref());
@@ -172,7 +172,13 @@ mod tests {
         let alone = folder.path().join("b.run");
         for run in [&run, &alone] {
             let refused = other.write(run, &qrels);
-            assert!(matches!(refused, Err(Error::NotOurs { .. })), "{refused:?}");
+            assert!(
+                matches!(
+                    refused.as_ref().map_err(Error::kind),
+                    Err(ErrorKind::NotOurs { .. })
+                ),
+                "{refused:?}"
+            );
         }
         assert!(!alone.exists());
         assert!(read(&qrels).starts_with("u 0 7 1"));

@@ -6,7 +6,7 @@ use std::fs::{self, File, TryLockError};
 use std::path::Path;
 
 use super::entries;
-use crate::{Error, Result};
+use crate::{ErrorKind, Result};
 
 /// The end of the names of what is written aside.
 pub(super) const ASIDE: &str = ".writing";
@@ -44,9 +44,10 @@ pub(crate) fn sweep(folder: &Path, of: Option<&Path>) {
 /// Locks what is being written; where the file system knows no locks, that is ignored.
 pub(super) fn lock(file: &File, path: &Path) -> Result<()> {
     match file.try_lock() {
-        Err(TryLockError::WouldBlock) => Err(Error::InUse {
+        Err(TryLockError::WouldBlock) => Err(ErrorKind::InUse {
             path: path.to_owned(),
-        }),
+        }
+        .into()),
         Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
     }
 }
@@ -60,7 +61,7 @@ pub(crate) struct FolderLock {
 
 impl FolderLock {
     /// # Errors
-    /// [`Error::InUse`] when another writer has the folder.
+    /// [`ErrorKind::InUse`] when another writer has the folder.
     pub(crate) fn acquire(path: &Path) -> Result<Self> {
         let folder = File::open(path).ok();
         if let Some(folder) = &folder {

@@ -17,7 +17,7 @@ use memmap2::Mmap;
 
 use crate::buffer::{Buffer, sections};
 use crate::error::damaged;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// The size of a header, in bytes.
 pub(crate) const HEADER: usize = 256;
@@ -78,11 +78,12 @@ pub(crate) fn read_header<H: Header>(path: &Path, file: &File) -> Result<H> {
     version.copy_from_slice(checked.get(8..12).unwrap_or_default());
     let found = u32::from_le_bytes(version);
     if found != H::VERSION {
-        return Err(Error::FormatVersion {
+        return Err(ErrorKind::FormatVersion {
             path: path.to_owned(),
             found,
             supported: H::VERSION,
-        });
+        }
+        .into());
     }
     if crc32fast::hash(checked) != u32::from_le_bytes([a, b, c, d]) {
         return Err(damaged(path, "its header's checksum is wrong"));
@@ -139,7 +140,7 @@ impl MappedFile {
         &self.file
     }
 
-    /// An [`Error::Damaged`] of this file.
+    /// An [`ErrorKind::Damaged`] of this file.
     pub(crate) fn damaged(&self, reason: impl Into<String>) -> Error {
         damaged(&self.path, reason)
     }

@@ -7,12 +7,12 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 mod aside;
 pub(crate) mod mapped;
@@ -56,14 +56,14 @@ pub(crate) fn replace_file(
 /// `is_ours` knows again.
 ///
 /// # Errors
-/// [`Error::NotOurs`] for anything else.
+/// [`ErrorKind::NotOurs`] for anything else.
 pub(crate) fn check_replaceable(
     path: &Path,
     is_ours: impl FnOnce(&mut File) -> bool,
 ) -> Result<()> {
     let target = followed(path)?;
     let there = match fs::metadata(&target) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         there => there.map_err(Error::io("look at", path))?,
     };
     let known = || -> Result<bool> {
@@ -161,7 +161,7 @@ pub(crate) fn write_new_folder(path: &Path, fill: impl FnOnce(&Path) -> Result<(
 /// Removes a folder that holds nothing but files of these names, at one stroke.
 ///
 /// # Errors
-/// [`Error::NotOurs`] when it holds anything else, and then all of it stays.
+/// [`ErrorKind::NotOurs`] when it holds anything else, and then all of it stays.
 pub(crate) fn remove_folder(path: &Path, ours: impl Fn(&OsStr) -> bool) -> Result<()> {
     check_holds(path, ours)?;
     let aside = path.with_file_name(format!("{}removed{ASIDE}", aside_prefix(path)));
@@ -181,10 +181,10 @@ pub(crate) fn check_holds(path: &Path, ours: impl Fn(&OsStr) -> bool) -> Result<
 }
 
 pub(crate) fn not_ours(path: &Path, entry: &OsStr) -> Error {
-    Error::NotOurs {
+    Error::from(ErrorKind::NotOurs {
         path: path.to_owned(),
         entry: entry.to_owned().into(),
-    }
+    })
 }
 
 /// The names in a folder, in order; none where there is no folder.
@@ -192,7 +192,7 @@ pub(crate) fn entries(path: &Path) -> Result<Vec<std::ffi::OsString>> {
     let read = Error::io("read the folder", path);
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(read(error)),
     };
     let names: std::io::Result<Vec<_>> = entries
@@ -210,7 +210,7 @@ fn sync_folder(folder: &Path) -> Result<()> {
         let synced = File::open(folder).and_then(|folder| folder.sync_all());
         match synced {
             // Some file systems have no such call for folders.
-            Err(error) if error.kind() == ErrorKind::InvalidInput => {}
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
             synced => synced.map_err(Error::io("write the folder", folder))?,
         }
     }
@@ -272,19 +272,23 @@ mod tests {
             OutputFolder::open(&keep, "test").map(drop),
         ] {
             assert!(
-                matches!(&refused, Err(Error::NotOurs { entry, .. }) if entry == Path::new("thesis.txt")),
+                matches!(refused.as_ref().map_err(Error::kind), Err(ErrorKind::NotOurs { entry, .. }) if entry == Path::new("thesis.txt")),
                 "{refused:?}"
             );
         }
         // A file where a folder is to be.
         let file = keep.join("thesis.txt");
         assert!(matches!(
-            write_new_folder(&file, |_| Ok(())),
-            Err(Error::Io { .. })
+            write_new_folder(&file, |_| Ok(()))
+                .as_ref()
+                .map_err(Error::kind),
+            Err(ErrorKind::Io { .. })
         ));
         assert!(matches!(
-            OutputFolder::open(&file, "test"),
-            Err(Error::Io { .. })
+            OutputFolder::open(&file, "test")
+                .as_ref()
+                .map_err(Error::kind),
+            Err(ErrorKind::Io { .. })
         ));
         assert_eq!(fs::read(&file).unwrap(), b"x");
         assert_eq!(names(&keep), ["thesis.txt"]);
@@ -309,7 +313,7 @@ mod tests {
         for refused in ["mine.csv", "folder"] {
             let error = replace(&path(refused)).unwrap_err();
             assert!(
-                matches!(&error, Error::NotOurs { entry, .. } if entry == Path::new(refused)),
+                matches!(error.kind(), ErrorKind::NotOurs { entry, .. } if entry == Path::new(refused)),
                 "{error}"
             );
         }
@@ -337,16 +341,24 @@ mod tests {
             }
             symlink("mine.csv", path("fourth")).unwrap();
             assert!(matches!(
-                replace(&path("fourth")),
-                Err(Error::NotOurs { .. })
+                replace(&path("fourth")).as_ref().map_err(Error::kind),
+                Err(ErrorKind::NotOurs { .. })
             ));
             symlink("round", path("round")).unwrap();
             assert!(matches!(
-                write_file(&path("round"), b"x"),
-                Err(Error::Io { .. })
+                write_file(&path("round"), b"x")
+                    .as_ref()
+                    .map_err(Error::kind),
+                Err(ErrorKind::Io { .. })
             ));
             let device = write_file(Path::new("/dev/null"), b"x");
-            assert!(matches!(device, Err(Error::Io { .. })), "{device:?}");
+            assert!(
+                matches!(
+                    device.as_ref().map_err(Error::kind),
+                    Err(ErrorKind::Io { .. })
+                ),
+                "{device:?}"
+            );
             assert_eq!(names(&path("elsewhere")), ["file", "later"]);
         }
     }

@@ -47,8 +47,8 @@ impl OutputFolder {
     /// Opens the folder at `path` for a program of this name, and makes it where there is none.
     ///
     /// # Errors
-    /// [`Error::NotOurs`] when it holds anything and is not the program's, [`Error::InUse`] while
-    /// another process has it, and [`Error::Io`] when it can't be made or written.
+    /// [`ErrorKind::NotOurs`](crate::ErrorKind::NotOurs) when it holds anything and is not the program's, [`ErrorKind::InUse`](crate::ErrorKind::InUse) while
+    /// another process has it, and [`ErrorKind::Io`](crate::ErrorKind::Io) when it can't be made or written.
     pub fn open(path: impl Into<PathBuf>, program: &str) -> Result<Self> {
         let path = path.into();
         let owner = path.join(OWNER);
@@ -87,7 +87,7 @@ impl OutputFolder {
     /// Writes a file in it, aside and then renamed.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for a name that leads out of the folder, and [`Error::Io`] when the file
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for a name that leads out of the folder, and [`ErrorKind::Io`](crate::ErrorKind::Io) when the file
     /// can't be written.
     pub fn write(&self, name: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> Result<()> {
         let name = name.as_ref();
@@ -102,6 +102,7 @@ impl OutputFolder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ErrorKind;
 
     #[test]
     fn an_output_folder_is_one_programs_and_one_process_at_a_time() {
@@ -111,17 +112,27 @@ mod tests {
         first.write("table.md", "x").unwrap();
         for name in ["../table.md", "/table.md"] {
             let refused = first.write(name, "x");
-            assert!(matches!(refused, Err(Error::InvalidValue { .. })), "{name}");
+            assert!(
+                matches!(
+                    refused.as_ref().map_err(Error::kind),
+                    Err(ErrorKind::InvalidValue { .. })
+                ),
+                "{name}"
+            );
         }
         assert!(matches!(
-            OutputFolder::open(&path, "one"),
-            Err(Error::InUse { .. })
+            OutputFolder::open(&path, "one")
+                .as_ref()
+                .map_err(Error::kind),
+            Err(ErrorKind::InUse { .. })
         ));
         drop(first);
         assert!(OutputFolder::open(&path, "one").is_ok());
         assert!(matches!(
-            OutputFolder::open(&path, "other"),
-            Err(Error::NotOurs { .. })
+            OutputFolder::open(&path, "other")
+                .as_ref()
+                .map_err(Error::kind),
+            Err(ErrorKind::NotOurs { .. })
         ));
         assert_eq!(fs::read(path.join("table.md")).unwrap(), b"x");
     }

@@ -13,7 +13,7 @@ use crate::buffer::{ALIGNMENT, Buffer};
 pub(super) use crate::error::damaged;
 use crate::files::mapped::{Header, MappedFile, check_byte_order, read_header};
 use crate::files::{begins_with, replace_file};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 const SECTIONS: usize = 10;
 const SETTINGS: usize = 10;
@@ -124,11 +124,12 @@ pub(super) fn open(path: &Path, kind: Kind, fingerprint: u64) -> Result<Sections
         return Err(mapped.damaged("its checksum is wrong"));
     }
     if header.fingerprint != fingerprint {
-        return Err(Error::OtherCatalog {
+        return Err(ErrorKind::OtherCatalog {
             path: path.to_owned(),
             expected: fingerprint,
             found: header.fingerprint,
-        });
+        }
+        .into());
     }
     Ok(Sections {
         settings: header.settings,

@@ -17,7 +17,7 @@ use crate::item::ItemIndex;
 use crate::kernels::panels::{self, Panels, WIDTH, lines_per_panel};
 use crate::kernels::scoring::Line;
 use crate::kernels::top_k;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// Exact search: products of blocks of queries and items, with the best kept as they come.
 ///
@@ -74,8 +74,8 @@ impl FlatIndex {
     /// An index over the rows of `[items + 1, dim]`, of which row 0 is padding.
     ///
     /// # Errors
-    /// [`Error::NothingLeft`](crate::Error::NothingLeft) when there is no item,
-    /// [`Error::NonFiniteVector`](crate::Error::NonFiniteVector) for NaN or infinity.
+    /// [`ErrorKind::NothingLeft`](crate::ErrorKind::NothingLeft) when there is no item,
+    /// [`ErrorKind::NonFiniteVector`](crate::ErrorKind::NonFiniteVector) for NaN or infinity.
     pub fn new<'a>(vectors: impl Into<ArrayView2<'a, f32>>) -> Result<Self> {
         Self::with_precision(vectors, Precision::F32)
     }
@@ -83,7 +83,7 @@ impl FlatIndex {
     /// An index that keeps its vectors at a [`Precision`], and searches exactly what it keeps.
     ///
     /// # Errors
-    /// As [`new`](Self::new), and [`Error::InvalidValue`] for a value that half-precision does not
+    /// As [`new`](Self::new), and [`ErrorKind::InvalidValue`] for a value that half-precision does not
     /// hold.
     pub fn with_precision<'a>(
         vectors: impl Into<ArrayView2<'a, f32>>,
@@ -252,7 +252,7 @@ impl StoredVectors for FlatIndex {
     fn vector(&self, item: ItemIndex) -> Result<Vec<f32>> {
         let state = self.read_whole()?;
         if !state.contains(item) {
-            return Err(Error::UnknownItem { item });
+            return Err(ErrorKind::UnknownItem { item }.into());
         }
         Ok(self.panels(&state).vector(item.to_usize() - 1))
     }
@@ -267,7 +267,7 @@ impl UpdatableIndex for FlatIndex {
         check_vector(self, item, vector, self.precision)?;
         self.update(|state| {
             if state.contains(item) {
-                return Err(Error::DuplicateItem { item });
+                return Err(ErrorKind::DuplicateItem { item }.into());
             }
             if item.to_usize() > state.places.saturating_mul(2).saturating_add(1024) {
                 let reason = format!(
@@ -286,7 +286,7 @@ impl UpdatableIndex for FlatIndex {
         check_vector(self, item, vector, self.precision)?;
         self.update(|state| {
             if !state.contains(item) {
-                return Err(Error::UnknownItem { item });
+                return Err(ErrorKind::UnknownItem { item }.into());
             }
             self.put(state, item, vector);
             Ok(())
@@ -296,7 +296,7 @@ impl UpdatableIndex for FlatIndex {
     fn remove(&self, item: ItemIndex) -> Result<()> {
         self.update(|state| {
             if !state.contains(item) {
-                return Err(Error::UnknownItem { item });
+                return Err(ErrorKind::UnknownItem { item }.into());
             }
             state.missing.insert(item);
             Ok(())
@@ -323,12 +323,15 @@ mod tests {
         });
         let query = vectors.slice(ndarray::s![1..2, ..]);
         assert!(matches!(
-            index.search(query, 1, None),
-            Err(Error::Thread { .. })
+            index.search(query, 1, None).as_ref().map_err(Error::kind),
+            Err(ErrorKind::Thread { .. })
         ));
         assert!(matches!(
-            index.add(ItemIndex::new(9), &[0.0, 1.0]),
-            Err(Error::Thread { .. })
+            index
+                .add(ItemIndex::new(9), &[0.0, 1.0])
+                .as_ref()
+                .map_err(Error::kind),
+            Err(ErrorKind::Thread { .. })
         ));
         let folder = tempfile::tempdir().unwrap();
         assert!(index.save(folder.path().join("items.index"), 1).is_err());

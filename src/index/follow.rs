@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::UpdatableIndex;
 use crate::item::ItemIndex;
-use crate::{Error, Result, checks};
+use crate::{ErrorKind, Result, checks};
 
 /// What became of the items of an index that was brought up to a model's later vectors.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -46,9 +46,9 @@ pub struct Followed {
 /// ```
 ///
 /// # Errors
-/// [`Error::Shape`] for vectors of another dimension than the index's or fewer items than before,
-/// [`Error::NonFiniteVector`], [`Error::InvalidValue`] for a negative share, and
-/// [`Error::UnknownItem`] when an item of `before` is not in the index; of the first three nothing
+/// [`ErrorKind::Shape`] for vectors of another dimension than the index's or fewer items than before,
+/// [`ErrorKind::NonFiniteVector`], [`ErrorKind::InvalidValue`] for a negative share, and
+/// [`ErrorKind::UnknownItem`] when an item of `before` is not in the index; of the first three nothing
 /// is changed.
 pub fn follow(
     index: &impl UpdatableIndex,
@@ -61,19 +61,21 @@ pub fn follow(
         checks::same_length("dimensions of vectors", index.dim(), vectors.ncols())?;
     }
     if after.nrows() < before.nrows() {
-        return Err(Error::Shape {
+        return Err(ErrorKind::Shape {
             what: "items after training, of which there can't be fewer than before",
             expected: before.nrows(),
             found: after.nrows(),
-        });
+        }
+        .into());
     }
     if let Some(((row, column), &value)) = (after.indexed_iter()).find(|(_, x)| !x.is_finite()) {
-        return Err(Error::NonFiniteVector {
+        return Err(ErrorKind::NonFiniteVector {
             what: "vectors after training",
             row,
             column,
             value,
-        });
+        }
+        .into());
     }
     let mut followed = Followed::default();
     for (row, vector) in after.rows().into_iter().enumerate().skip(1) {
@@ -145,20 +147,20 @@ mod tests {
         };
         let turned = array![[0.0, 0.0], [0.0, 1.0], [f32::NAN, 1.0]];
         assert!(matches!(
-            refused(turned, 0.0),
-            Error::NonFiniteVector { row: 2, .. }
+            refused(turned, 0.0).kind(),
+            ErrorKind::NonFiniteVector { row: 2, .. }
         ));
         assert!(matches!(
-            refused(array![[0.0, 0.0]], 0.0),
-            Error::Shape { .. }
+            refused(array![[0.0, 0.0]], 0.0).kind(),
+            ErrorKind::Shape { .. }
         ));
         assert!(matches!(
-            refused(array![[0.0], [1.0], [2.0]], 0.0),
-            Error::Shape { .. }
+            refused(array![[0.0], [1.0], [2.0]], 0.0).kind(),
+            ErrorKind::Shape { .. }
         ));
         assert!(matches!(
-            refused(before.clone(), -1.0),
-            Error::InvalidValue { .. }
+            refused(before.clone(), -1.0).kind(),
+            ErrorKind::InvalidValue { .. }
         ));
         // One that went too little is kept.
         let nudged = array![[0.0, 0.0], [1.0, 0.001], [0.0, 2.0]];

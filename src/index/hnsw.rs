@@ -32,7 +32,7 @@ use super::{
 };
 use crate::files::mapped::MappedFile;
 use crate::item::ItemIndex;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// Approximate search in a hierarchical navigable small world graph.
 ///
@@ -117,7 +117,7 @@ impl HnswIndex {
     /// current threads; on one thread the same vectors and seed always give the same graph.
     ///
     /// # Errors
-    /// As [`FlatIndex::new`](super::FlatIndex::new), and [`Error::InvalidValue`] for invalid
+    /// As [`FlatIndex::new`](super::FlatIndex::new), and [`ErrorKind::InvalidValue`] for invalid
     /// settings.
     pub fn new<'a>(vectors: impl Into<ArrayView2<'a, f32>>, config: &HnswConfig) -> Result<Self> {
         let vectors = vectors.into();
@@ -146,7 +146,7 @@ impl HnswIndex {
     /// The same graph, walked with another number of candidates.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for 0.
+    /// [`ErrorKind::InvalidValue`] for 0.
     pub fn with_ef_search(mut self, ef_search: usize) -> Result<Self> {
         self.config.ef_search = ef_search;
         self.exact = false;
@@ -273,7 +273,9 @@ impl VectorIndex for HnswIndex {
 impl StoredVectors for HnswIndex {
     fn vector(&self, item: ItemIndex) -> Result<Vec<f32>> {
         let state = self.read_whole()?;
-        let point = state.point_of(item).ok_or(Error::UnknownItem { item })?;
+        let point = state
+            .point_of(item)
+            .ok_or(Error::from(ErrorKind::UnknownItem { item }))?;
         let vectors = &state.graph.vectors;
         let mut row = Query::default();
         vectors.load(point, &mut row);
@@ -290,7 +292,7 @@ impl UpdatableIndex for HnswIndex {
         check_vector(self, item, vector, self.config.precision)?;
         self.update(|graph, updates| {
             if updates.point_of(item).is_some() {
-                return Err(Error::DuplicateItem { item });
+                return Err(ErrorKind::DuplicateItem { item }.into());
             }
             updates.add(graph, item, vector, &self.config);
             Ok(())
@@ -301,7 +303,7 @@ impl UpdatableIndex for HnswIndex {
         check_vector(self, item, vector, self.config.precision)?;
         self.update(|graph, updates| {
             if !updates.remove(graph, item, &self.config) {
-                return Err(Error::UnknownItem { item });
+                return Err(ErrorKind::UnknownItem { item }.into());
             }
             updates.add(graph, item, vector, &self.config);
             Ok(())
@@ -311,7 +313,7 @@ impl UpdatableIndex for HnswIndex {
     fn remove(&self, item: ItemIndex) -> Result<()> {
         self.update(|graph, updates| {
             if !updates.remove(graph, item, &self.config) {
-                return Err(Error::UnknownItem { item });
+                return Err(ErrorKind::UnknownItem { item }.into());
             }
             Ok(())
         })
@@ -337,11 +339,20 @@ mod tests {
         });
         for queries in [vectors.slice(ndarray::s![1..2, ..]), vectors.view()] {
             let found = index.search(queries, 1, None);
-            assert!(matches!(found, Err(Error::Thread { .. })), "{found:?}");
+            assert!(
+                matches!(
+                    found.as_ref().map_err(Error::kind),
+                    Err(ErrorKind::Thread { .. })
+                ),
+                "{found:?}"
+            );
         }
         assert!(matches!(
-            index.add(ItemIndex::new(9), &[0.0, 1.0]),
-            Err(Error::Thread { .. })
+            index
+                .add(ItemIndex::new(9), &[0.0, 1.0])
+                .as_ref()
+                .map_err(Error::kind),
+            Err(ErrorKind::Thread { .. })
         ));
         let folder = tempfile::tempdir().unwrap();
         assert!(index.save(folder.path().join("items.index"), 1).is_err());

@@ -50,7 +50,7 @@ impl HnswRsIndex {
     /// current threads; on one thread the same vectors always give the same graph.
     ///
     /// # Errors
-    /// As [`FlatIndex::new`](super::FlatIndex::new), and [`Error::InvalidValue`](crate::Error::InvalidValue) for invalid settings.
+    /// As [`FlatIndex::new`](super::FlatIndex::new), and [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for invalid settings.
     pub fn new<'a>(vectors: impl Into<ArrayView2<'a, f32>>, config: &HnswConfig) -> Result<Self> {
         let vectors = vectors.into();
         config.validate()?;
@@ -92,7 +92,7 @@ impl HnswRsIndex {
     /// The same graph, searched with another number of candidates.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`](crate::Error::InvalidValue) for 0.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for 0.
     pub fn with_ef_search(mut self, ef_search: usize) -> Result<Self> {
         self.config.ef_search = ef_search;
         self.config.validate()?;

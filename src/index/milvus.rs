@@ -10,7 +10,7 @@ use milvus::v2::prelude::{
 use ndarray::ArrayView2;
 
 use super::{Filter, Hits, VectorIndex, check_queries};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 use client::{Answer, Background, FOREVER, wait};
 use search::named;
@@ -93,8 +93,8 @@ impl MilvusIndex {
     /// Connects to a server, whether or not the alias is there yet.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for invalid settings, [`Error::Server`] when the server
-    /// is not there or refuses, and [`Error::Deadline`] when it does not answer in time.
+    /// [`ErrorKind::InvalidValue`] for invalid settings, [`ErrorKind::Server`] when the server
+    /// is not there or refuses, and [`ErrorKind::Deadline`] when it does not answer in time.
     pub fn connect(mut config: MilvusConfig) -> Result<Self> {
         config.validate()?;
         config.deadline = config.deadline.min(FOREVER);
@@ -103,9 +103,11 @@ impl MilvusIndex {
             .thread_name("milvus")
             .enable_all()
             .build()
-            .map_err(|error| Error::Thread {
-                thread: "milvus",
-                reason: error.to_string(),
+            .map_err(|error| {
+                Error::from(ErrorKind::Thread {
+                    thread: "milvus",
+                    reason: error.to_string(),
+                })
             })?;
         let runtime = Background(Some(runtime));
         let mut connection = ConnectConfig::new()
@@ -184,11 +186,11 @@ impl MilvusIndex {
     }
 
     fn refused(&self, action: &'static str, reason: impl Into<String>) -> Error {
-        Error::Server {
+        Error::from(ErrorKind::Server {
             address: self.config.address.clone(),
             action,
             reason: reason.into(),
-        }
+        })
     }
 
     fn call<T: Send + 'static>(

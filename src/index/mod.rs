@@ -17,7 +17,7 @@ use ndarray::ArrayView2;
 
 use crate::item::ItemIndex;
 use crate::kernels::scoring::LARGEST_HALF;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 pub use filter::{Filter, ItemSet};
 pub use flat::FlatIndex;
@@ -80,7 +80,7 @@ pub use vectors::Precision;
 /// ```
 ///
 /// An index in this process takes any k and any filter. One on a server has that server's limits,
-/// which its type names, and says [`Error::InvalidValue`] where a search is beyond them.
+/// which its type names, and says [`ErrorKind::InvalidValue`] where a search is beyond them.
 pub trait VectorIndex: Send + Sync {
     /// The number of items, padding not counted.
     fn len(&self) -> usize;
@@ -103,8 +103,8 @@ pub trait VectorIndex: Send + Sync {
     /// pass, or where a server gives no more.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for a k of 0, or a k or filter beyond a server's limits,
-    /// [`Error::Shape`] for queries of another dimension and [`Error::NonFiniteVector`] for a query
+    /// [`ErrorKind::InvalidValue`] for a k of 0, or a k or filter beyond a server's limits,
+    /// [`ErrorKind::Shape`] for queries of another dimension and [`ErrorKind::NonFiniteVector`] for a query
     /// with NaN or infinity.
     fn search(
         &self,
@@ -118,8 +118,8 @@ pub trait VectorIndex: Send + Sync {
     /// the query's row.
     ///
     /// # Errors
-    /// As [`search`](VectorIndex::search), [`Error::InvalidValue`] for 0 interests and
-    /// [`Error::Shape`] for queries that are no whole number of users.
+    /// As [`search`](VectorIndex::search), [`ErrorKind::InvalidValue`] for 0 interests and
+    /// [`ErrorKind::Shape`] for queries that are no whole number of users.
     fn search_interests(
         &self,
         queries: ArrayView2<'_, f32>,
@@ -131,11 +131,12 @@ pub trait VectorIndex: Send + Sync {
             return Err(Error::invalid("interests", 0, "must be at least 1"));
         }
         if !queries.nrows().is_multiple_of(interests) {
-            return Err(Error::Shape {
+            return Err(ErrorKind::Shape {
                 what: "queries, which must be as many for each user",
                 expected: queries.nrows().next_multiple_of(interests),
                 found: queries.nrows(),
-            });
+            }
+            .into());
         }
         let hits = self.search(queries, k, filter)?;
         Ok(hits.merge_interests(interests, k))
@@ -163,7 +164,7 @@ pub trait StoredVectors: VectorIndex {
     /// An item's vector as the index keeps it: rounded, at a lower [`Precision`].
     ///
     /// # Errors
-    /// [`Error::UnknownItem`] when it is not in the index.
+    /// [`ErrorKind::UnknownItem`] when it is not in the index.
     fn vector(&self, item: ItemIndex) -> Result<Vec<f32>>;
 }
 
@@ -194,22 +195,22 @@ pub trait UpdatableIndex: VectorIndex {
     /// Adds an item with its vector.
     ///
     /// # Errors
-    /// [`Error::DuplicateItem`] when it is in the index, [`Error::Shape`] for another dimension,
-    /// [`Error::NonFiniteVector`] for NaN or infinity and [`Error::InvalidValue`] for item 0,
+    /// [`ErrorKind::DuplicateItem`] when it is in the index, [`ErrorKind::Shape`] for another dimension,
+    /// [`ErrorKind::NonFiniteVector`] for NaN or infinity and [`ErrorKind::InvalidValue`] for item 0,
     /// which is padding.
     fn add(&self, item: ItemIndex, vector: &[f32]) -> Result<()>;
 
     /// Gives an item another vector.
     ///
     /// # Errors
-    /// [`Error::UnknownItem`] when it is not in the index, and otherwise as
+    /// [`ErrorKind::UnknownItem`] when it is not in the index, and otherwise as
     /// [`add`](UpdatableIndex::add).
     fn replace(&self, item: ItemIndex, vector: &[f32]) -> Result<()>;
 
     /// Removes an item.
     ///
     /// # Errors
-    /// [`Error::UnknownItem`] when it is not in the index.
+    /// [`ErrorKind::UnknownItem`] when it is not in the index.
     fn remove(&self, item: ItemIndex) -> Result<()>;
 }
 
@@ -283,12 +284,13 @@ forward!(&I, Box<I>, std::sync::Arc<I>);
 fn check_finite(what: &'static str, vectors: ArrayView2<'_, f32>) -> Result<()> {
     match vectors.indexed_iter().find(|(_, value)| !value.is_finite()) {
         None => Ok(()),
-        Some(((row, column), &value)) => Err(Error::NonFiniteVector {
+        Some(((row, column), &value)) => Err(ErrorKind::NonFiniteVector {
             what,
             row,
             column,
             value,
-        }),
+        }
+        .into()),
     }
 }
 
@@ -306,11 +308,12 @@ pub fn check_queries(
         return Err(Error::invalid("k", 0, "must be at least 1"));
     }
     if queries.ncols() != index.dim() {
-        return Err(Error::Shape {
+        return Err(ErrorKind::Shape {
             what: "dimension of the queries",
             expected: index.dim(),
             found: queries.ncols(),
-        });
+        }
+        .into());
     }
     check_finite("queries", queries)
 }
@@ -326,11 +329,12 @@ fn check_vector(
         return Err(Error::invalid("item", 0, "0 is padding, items begin at 1"));
     }
     if vector.len() != index.dim() {
-        return Err(Error::Shape {
+        return Err(ErrorKind::Shape {
             what: "dimension of the vector",
             expected: index.dim(),
             found: vector.len(),
-        });
+        }
+        .into());
     }
     let vector = ndarray::aview1(vector).insert_axis(ndarray::Axis(0));
     check_finite("the item's vector", vector)?;
@@ -355,10 +359,10 @@ fn check_held(vectors: ArrayView2<'_, f32>, precision: Precision) -> Result<()> 
 
 /// What a search or an update of an index says whose arrays may not fit each other.
 fn broken() -> Error {
-    Error::Thread {
+    Error::from(ErrorKind::Thread {
         thread: "updating",
         reason: "a panic ended an update of the index half-way; build or open it anew".to_owned(),
-    }
+    })
 }
 
 /// The vectors of items 1 and up, out of `[items + 1, dim]`.
@@ -367,12 +371,13 @@ pub(crate) fn without_padding(
     precision: Precision,
 ) -> Result<ArrayView2<'_, f32>> {
     if vectors.nrows() < 2 || vectors.ncols() == 0 {
-        return Err(Error::NothingLeft {
+        return Err(ErrorKind::NothingLeft {
             reason: format!(
                 "an index needs a padding row, at least one item and one dimension; got {:?}",
                 vectors.shape()
             ),
-        });
+        }
+        .into());
     }
     check_finite("item vectors", vectors)?;
     check_held(vectors, precision)?;

@@ -31,7 +31,7 @@ macro_rules! models {
         /// Does something with the default settings of the model of that name.
         ///
         /// # Errors
-        /// [`Error::InvalidValue`] when no model is called so.
+        /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when no model is called so.
         pub fn visit_model<B: TrainingBackend, V: ModelVisitor<B>>(
             name: &str,
             visitor: V,

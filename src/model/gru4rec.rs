@@ -223,7 +223,7 @@ impl<B: Backend> SequenceRecaller<B> for Gru4Rec<B> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Error;
+    use crate::ErrorKind;
 
     #[test]
     fn settings_that_cannot_be_right_are_named() {
@@ -246,7 +246,7 @@ mod tests {
         for (config, name) in cases {
             let error = config.validate_for(9).unwrap_err();
             assert!(
-                matches!(error, Error::InvalidValue { field, .. } if field == name),
+                matches!(error.kind(), ErrorKind::InvalidValue { field, .. } if *field == name),
                 "{error}"
             );
         }

@@ -288,7 +288,7 @@ pub trait RecallerConfig: Config + Clone + std::fmt::Debug + Send + Sync + 'stat
     /// Checks the settings that the model has besides its objective.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`](crate::Error::InvalidValue) for the first invalid setting.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for the first invalid setting.
     fn validate(&self) -> Result<()> {
         Ok(())
     }
@@ -312,7 +312,7 @@ pub trait RecallerConfig: Config + Clone + std::fmt::Debug + Send + Sync + 'stat
     /// The same seed gives the same weights on every backend.
     ///
     /// # Errors
-    /// As [`validate_for`](RecallerConfig::validate_for), and [`Error::Device`](crate::Error::Device)
+    /// As [`validate_for`](RecallerConfig::validate_for), and [`ErrorKind::Device`](crate::ErrorKind::Device)
     /// when there is no such device or it has no room for the model.
     fn init<B: Backend>(
         &self,

@@ -127,7 +127,7 @@ impl Objective {
     /// Checks every setting; `items` is the size of the catalog, where it is known.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for the first invalid setting.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for the first invalid setting.
     pub fn validate(&self, items: Option<usize>) -> Result<()> {
         if let Some(items) = items {
             checks::has_items(items)?;

@@ -15,8 +15,8 @@ const SIZE: (u32, u32) = (900, 480);
 /// Draws the training loss (left axis) and some validation metrics (right axis) over epochs.
 ///
 /// # Errors
-/// [`Error::Plot`](crate::Error::Plot) when there is no epoch or drawing fails, [`Error::NotOurs`](crate::Error::NotOurs) when the file
-/// is there and was not drawn by this crate, and [`Error::Io`](crate::Error::Io) when it can't be written.
+/// [`ErrorKind::Plot`](crate::ErrorKind::Plot) when there is no epoch or drawing fails, [`ErrorKind::NotOurs`](crate::ErrorKind::NotOurs) when the file
+/// is there and was not drawn by this crate, and [`ErrorKind::Io`](crate::ErrorKind::Io) when it can't be written.
 pub fn draw_training_curves(
     path: impl AsRef<Path>,
     epochs: &[EpochReport],
@@ -112,7 +112,7 @@ fn draw(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Error;
+    use crate::{Error, ErrorKind};
 
     #[test]
     fn one_epoch_is_enough_and_none_is_an_error() {
@@ -134,8 +134,10 @@ mod tests {
         let svg = std::fs::read_to_string(&path).unwrap();
         assert!(svg.contains("training loss") && svg.contains("recall@10"));
         assert!(matches!(
-            draw_training_curves(&path, &[], &[]),
-            Err(Error::Plot { .. })
+            draw_training_curves(&path, &[], &[])
+                .as_ref()
+                .map_err(Error::kind),
+            Err(ErrorKind::Plot { .. })
         ));
     }
 }

@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::{failed, write};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// A point of a map.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,8 +39,8 @@ const COLORED_GROUPS: usize = 12;
 /// one thread, so that a seed gives the same map on any machine of the same kind.
 ///
 /// # Errors
-/// [`Error::InvalidValue`] for fewer than 4 rows, [`Error::NonFiniteVector`] for NaN or infinity, and
-/// [`Error::Thread`] when there is no thread to be had.
+/// [`ErrorKind::InvalidValue`] for fewer than 4 rows, [`ErrorKind::NonFiniteVector`] for NaN or infinity, and
+/// [`ErrorKind::Thread`] when there is no thread to be had.
 pub fn tsne(vectors: ArrayView2<'_, f32>, seed: u64) -> Result<Vec<(f32, f32)>> {
     if vectors.nrows() < 4 {
         return Err(Error::invalid(
@@ -50,12 +50,13 @@ pub fn tsne(vectors: ArrayView2<'_, f32>, seed: u64) -> Result<Vec<(f32, f32)>> 
         ));
     }
     if let Some(((row, column), &value)) = vectors.indexed_iter().find(|(_, v)| !v.is_finite()) {
-        return Err(Error::NonFiniteVector {
+        return Err(ErrorKind::NonFiniteVector {
             what: "vectors",
             row,
             column,
             value,
-        });
+        }
+        .into());
     }
     let rows: Vec<Vec<f32>> = vectors.rows().into_iter().map(|row| row.to_vec()).collect();
     let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -68,9 +69,11 @@ pub fn tsne(vectors: ArrayView2<'_, f32>, seed: u64) -> Result<Vec<(f32, f32)>> 
         .num_threads(1)
         .thread_name(|_| "t-SNE".to_owned())
         .build()
-        .map_err(|error| Error::Thread {
-            thread: "t-SNE",
-            reason: error.to_string(),
+        .map_err(|error| {
+            Error::from(ErrorKind::Thread {
+                thread: "t-SNE",
+                reason: error.to_string(),
+            })
         })?;
     Ok(alone.install(|| embed(&rows, start)))
 }
@@ -103,8 +106,8 @@ fn embed(rows: &[Vec<f32>], start: Vec<f32>) -> Vec<(f32, f32)> {
 /// Draws points as a map, colored by group with a legend of the largest groups.
 ///
 /// # Errors
-/// [`Error::Plot`] when there is no point or drawing fails, [`Error::NotOurs`] when the file is there
-/// and was not drawn by this crate, and [`Error::Io`] when it can't be written.
+/// [`ErrorKind::Plot`] when there is no point or drawing fails, [`ErrorKind::NotOurs`] when the file is there
+/// and was not drawn by this crate, and [`ErrorKind::Io`] when it can't be written.
 pub fn draw_map(path: impl AsRef<Path>, title: &str, points: &[MapPoint]) -> Result<()> {
     let path = path.as_ref();
     if points.is_empty() {
@@ -245,8 +248,8 @@ mod tests {
         let mut broken = clusters();
         broken[[2, 1]] = f32::NAN;
         assert!(matches!(
-            tsne(broken.view(), 1),
-            Err(Error::NonFiniteVector {
+            tsne(broken.view(), 1).as_ref().map_err(Error::kind),
+            Err(ErrorKind::NonFiniteVector {
                 row: 2,
                 column: 1,
                 ..
@@ -270,8 +273,8 @@ mod tests {
         .unwrap();
         assert!(std::fs::read_to_string(&path).unwrap().contains("Drama"));
         assert!(matches!(
-            draw_map(&path, "Items", &[]),
-            Err(Error::Plot { .. })
+            draw_map(&path, "Items", &[]).as_ref().map_err(Error::kind),
+            Err(ErrorKind::Plot { .. })
         ));
     }
 }

@@ -8,15 +8,17 @@ mod map;
 use std::path::Path;
 
 use crate::files::{begins_with, replace_file};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 pub use curves::draw_training_curves;
 pub use map::{MapPoint, draw_map, tsne};
 
 fn failed(path: &Path) -> impl Fn(String) -> Error + '_ {
-    |reason| Error::Plot {
-        path: path.to_owned(),
-        reason,
+    |reason| {
+        Error::from(ErrorKind::Plot {
+            path: path.to_owned(),
+            reason,
+        })
     }
 }
 

@@ -55,7 +55,7 @@ pub trait RecallChannel: Send + Sync {
     /// A history may be empty; a channel that needs one then gives no candidates.
     ///
     /// # Errors
-    /// The channel's own errors, and [`Error::UnknownItem`](crate::Error::UnknownItem) for an item
+    /// The channel's own errors, and [`ErrorKind::UnknownItem`](crate::ErrorKind::UnknownItem) for an item
     /// of a history that is not in the catalog which the channel was made for, unless it passes it
     /// over.
     fn recall(
@@ -100,7 +100,7 @@ pub trait RecallChannel: Send + Sync {
     /// Refuses a catalog other than the one that the channel was made for, as far as it can tell.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) when what the channel is made of is not of as many
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) when what the channel is made of is not of as many
     /// items, or does not fit together.
     fn check_catalog(&self, _catalog: &Catalog) -> Result<()> {
         Ok(())

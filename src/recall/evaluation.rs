@@ -4,7 +4,7 @@ use crate::data::{Catalog, Seen, Spans, User};
 use crate::eval::{Report, Scorer};
 use crate::index::Filter;
 use crate::retrieve::BATCH;
-use crate::{Error, Result};
+use crate::{ErrorKind, Result};
 
 use super::channel::{RecallChannel, recall_of_catalog};
 use super::seen::SeenItems;
@@ -48,7 +48,7 @@ impl Evaluation {
     /// Checks that every cut fits a catalog, before any time is spent.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when there is no cut, or one is 0 or above the catalog.
+    /// [`ErrorKind::InvalidValue`] when there is no cut, or one is 0 or above the catalog.
     pub fn validate(&self, catalog: &Catalog) -> Result<()> {
         Scorer::new(catalog, &self.ks).map(|_| ())
     }
@@ -56,8 +56,8 @@ impl Evaluation {
     /// The metrics of a channel on `cases`.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when a cut is 0 or above the catalog, [`Error::Shape`] when the
-    /// channel is [of another catalog](RecallChannel::check_catalog), [`Error::NothingLeft`] when
+    /// [`ErrorKind::InvalidValue`] when a cut is 0 or above the catalog, [`ErrorKind::Shape`] when the
+    /// channel is [of another catalog](RecallChannel::check_catalog), [`ErrorKind::NothingLeft`] when
     /// there is no case, and the channel's own errors.
     pub fn run(
         &self,
@@ -68,9 +68,10 @@ impl Evaluation {
         channel.check_catalog(catalog)?;
         let mut scorer = Scorer::new(catalog, &self.ks)?;
         if cases.is_empty() {
-            return Err(Error::NothingLeft {
+            return Err(ErrorKind::NothingLeft {
                 reason: "there is no user to evaluate on".to_owned(),
-            });
+            }
+            .into());
         }
         let k = scorer.longest();
         for start in (0..cases.len()).step_by(BATCH) {

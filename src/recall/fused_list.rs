@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::data::{Catalog, Interaction, ItemIndex, User};
 use crate::index::{Filter, ItemSet};
-use crate::{Error, Result};
+use crate::{ErrorKind, Result};
 
 use super::candidates::{Candidate, Candidates, Reason};
 use super::channel::RecallChannel;
@@ -36,11 +36,12 @@ impl RecallStage {
         let channel = &self.channels[channel];
         let candidates = channel.channel.recall(users, self.depth(k), filter)?;
         if candidates.len() != users.len() {
-            return Err(Error::Shape {
+            return Err(ErrorKind::Shape {
                 what: "lists of a channel, which must be one for each user",
                 expected: users.len(),
                 found: candidates.len(),
-            });
+            }
+            .into());
         }
         Ok(candidates)
     }
@@ -132,8 +133,8 @@ impl RecallStage {
     ///
     /// # Errors
     /// A channel's error; a `RecallEngine` leaves one that fails out instead.
-    /// [`Error::NothingLeft`] for a stage of no channel and no fallback, and
-    /// [`Error::InvalidValue`] when all channels weigh 0.
+    /// [`ErrorKind::NothingLeft`] for a stage of no channel and no fallback, and
+    /// [`ErrorKind::InvalidValue`] when all channels weigh 0.
     pub fn recall_fused(
         &self,
         users: &[User<'_>],

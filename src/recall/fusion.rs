@@ -99,7 +99,7 @@ impl Fusion {
     /// Checks the method's settings.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when the constant is below 0.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when the constant is below 0.
     pub fn validate(&self) -> Result<()> {
         match *self {
             Self::ReciprocalRank { constant } => checks::not_negative("constant", constant),
@@ -133,7 +133,7 @@ impl Fusion {
     /// share; best first, ties by item index.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for a weight that is below 0 or no number, and when all weights are
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for a weight that is below 0 or no number, and when all weights are
     /// 0 where the method goes by them.
     ///
     /// ```

@@ -9,7 +9,7 @@ use crate::data::{Case, ItemIndex, Seen, Spans, User};
 use crate::index::Filter;
 use crate::retrieve::BATCH;
 use crate::settings::settings;
-use crate::{Error, Result};
+use crate::{ErrorKind, Result};
 
 use super::candidates::Candidate;
 use super::seen::SeenItems;
@@ -58,8 +58,8 @@ impl RecallStage {
     /// its best channel.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when the fusion has no weights or a setting is 0,
-    /// [`Error::NothingLeft`] when there is no channel or no case, and the channels' errors.
+    /// [`ErrorKind::InvalidValue`] when the fusion has no weights or a setting is 0,
+    /// [`ErrorKind::NothingLeft`] when there is no channel or no case, and the channels' errors.
     pub fn learn_weights<'a>(
         &mut self,
         cases: &'a Spans,
@@ -71,12 +71,13 @@ impl RecallStage {
         crate::checks::at_least_one(&[("k", k), ("users", config.users)])?;
         let channels = self.names().len();
         if channels == 0 || cases.is_empty() {
-            return Err(Error::NothingLeft {
+            return Err(ErrorKind::NothingLeft {
                 reason: format!(
                     "{channels} channels and {} users to learn from",
                     cases.len()
                 ),
-            });
+            }
+            .into());
         }
         let mut random = ChaCha8Rng::seed_from_u64(config.seed);
         let count = config.users.min(cases.len());

@@ -72,7 +72,7 @@ pub trait Path<To: Node>: Send + Sync {
     /// Keeps the `count` nodes with the largest weights, ties by number.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for a count of 0.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for a count of 0.
     fn best(self, count: usize) -> Result<BestNodes<Self>>
     where
         Self: Sized,
@@ -314,7 +314,7 @@ impl HistoryItems {
     /// [half-life](Self::with_half_life).
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for a count of 0.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for a count of 0.
     pub fn last(count: usize) -> Result<Self> {
         checks::at_least_one(&[("count", count)])?;
         Ok(Self {
@@ -329,7 +329,7 @@ impl HistoryItems {
     /// ones.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when it is not above 0 and at most 1.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when it is not above 0 and at most 1.
     pub fn with_decay(self, decay: f64) -> Result<Self> {
         checks::decay("decay", decay)?;
         Ok(Self { decay, ..self })
@@ -341,7 +341,7 @@ impl HistoryItems {
     /// item, so that items still differ.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when it is not above 0.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when it is not above 0.
     pub fn with_half_life(self, half_life: f64) -> Result<Self> {
         checks::positive("half_life", half_life)?;
         let half_life = Some(half_life);

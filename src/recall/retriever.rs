@@ -106,11 +106,11 @@ impl Retriever {
     /// The best items for a request of a history, as many as there are where k is more.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when k is 0, for a user by id, whose history only an engine knows,
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when k is 0, for a user by id, whose history only an engine knows,
     /// for times that run backwards or are not finite, and for a feature that is unknown, named
-    /// twice or not finite; and the channel's errors: [`Error::TimesMissing`] and
-    /// [`Error::FeaturesMissing`] when a model looks at what the request lacks,
-    /// [`Error::NonFiniteVector`] when its weights are broken, and [`Error::Shape`] when a channel gives
+    /// twice or not finite; and the channel's errors: [`ErrorKind::TimesMissing`](crate::ErrorKind::TimesMissing) and
+    /// [`ErrorKind::FeaturesMissing`](crate::ErrorKind::FeaturesMissing) when a model looks at what the request lacks,
+    /// [`ErrorKind::NonFiniteVector`](crate::ErrorKind::NonFiniteVector) when its weights are broken, and [`ErrorKind::Shape`](crate::ErrorKind::Shape) when a channel gives
     /// no list.
     pub fn recall_for(&self, request: &RecallRequest) -> Result<Recalled> {
         checks::at_least_one(&[("k", request.k)])?;

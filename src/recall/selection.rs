@@ -110,7 +110,7 @@ impl CategoryBonus {
     /// `factor` is the bonus λ, in the unit of the scores; 0 leaves the order as it is.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when the factor is below 0.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when the factor is below 0.
     pub fn new(categories: Vec<u32>, factor: f64) -> Result<Self> {
         checks::not_negative("factor", factor)?;
         let factor = factor as f32;
@@ -162,7 +162,7 @@ impl MaximalMarginalRelevance {
     /// uses nearness alone. Items beyond the vectors are near nothing.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when `relevance` is not from 0 to 1.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when `relevance` is not from 0 to 1.
     pub fn new(vectors: ArrayView2<'_, f32>, relevance: f64) -> Result<Self> {
         if !(0.0..=1.0).contains(&relevance) {
             return Err(Error::invalid(
@@ -229,7 +229,7 @@ impl TagCap {
     /// At most `most` items of each tag.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when that is 0.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when that is 0.
     pub fn new(tags: Links<ItemIndex, Tag>, most: usize) -> Result<Self> {
         checks::at_least_one(&[("most", most)])?;
         Ok(Self { tags, most })

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::index::IndexReport;
-use crate::{Error, Result, checks};
+use crate::{Error, ErrorKind, Result, checks};
 
 use super::channel::RecallChannel;
 use super::channel_weight::ChannelWeight;
@@ -65,7 +65,7 @@ impl RecallStage {
     /// A stage with no channels yet, each of which will be asked for so many candidates.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for 0 candidates or an invalid setting of the fusion.
+    /// [`ErrorKind::InvalidValue`] for 0 candidates or an invalid setting of the fusion.
     pub fn new(fusion: Fusion, candidates: usize) -> Result<Self> {
         fusion.validate()?;
         checks::at_least_one(&[("candidates", candidates)])?;
@@ -95,7 +95,7 @@ impl RecallStage {
     /// The stage with another channel, which may weigh 0 where another one weighs more.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for a name that is taken, and for a weight that is below 0 or no
+    /// [`ErrorKind::InvalidValue`] for a name that is taken, and for a weight that is below 0 or no
     /// number.
     pub fn channel(
         mut self,
@@ -126,7 +126,7 @@ impl RecallStage {
     /// `RecallEngine` holds it to.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when no channel has the name.
+    /// [`ErrorKind::InvalidValue`] when no channel has the name.
     pub fn budget(mut self, name: &str, budget: Duration) -> Result<Self> {
         let channel = self
             .channels
@@ -174,15 +174,16 @@ impl RecallStage {
     /// Gives the channels other weights, in order.
     ///
     /// # Errors
-    /// [`Error::Shape`] when there is not one for each, and [`Error::InvalidValue`] for one that is
+    /// [`ErrorKind::Shape`] when there is not one for each, and [`ErrorKind::InvalidValue`] for one that is
     /// below 0 or no number, and when all are 0 where the fusion goes by weights.
     pub fn set_weights(&mut self, weights: &[f64]) -> Result<()> {
         if weights.len() != self.channels.len() {
-            return Err(Error::Shape {
+            return Err(ErrorKind::Shape {
                 what: "weights of channels",
                 expected: self.channels.len(),
                 found: weights.len(),
-            });
+            }
+            .into());
         }
         let shares: Vec<ChannelWeight> = (self.shares().zip(weights))
             .map(|(share, &weight)| share.with_weight(weight))
@@ -199,7 +200,7 @@ impl RecallStage {
     pub(crate) fn check(&self) -> Result<()> {
         if self.channels.is_empty() && self.fallback.is_none() {
             let reason = "the stage has neither a channel nor a fallback".to_owned();
-            return Err(Error::NothingLeft { reason });
+            return Err(ErrorKind::NothingLeft { reason }.into());
         }
         self.fusion.check_shares(self.shares())
     }
@@ -212,7 +213,7 @@ impl RecallStage {
     /// The same stage with another fusion.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for an invalid setting, and when all channels weigh 0 where the
+    /// [`ErrorKind::InvalidValue`] for an invalid setting, and when all channels weigh 0 where the
     /// fusion goes by weights.
     pub fn with_fusion(mut self, fusion: Fusion) -> Result<Self> {
         fusion.validate()?;

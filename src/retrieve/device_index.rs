@@ -60,9 +60,9 @@ impl<B: Backend> DeviceIndex<B> {
     /// An index over the rows of `[items + 1, dim]`, of which row 0 is padding.
     ///
     /// # Errors
-    /// [`Error::NothingLeft`](crate::Error::NothingLeft) when there is no item,
-    /// [`Error::NonFiniteVector`](crate::Error::NonFiniteVector) for NaN or infinity, and
-    /// [`Error::Device`](crate::Error::Device) when the device is missing or has no room for them.
+    /// [`ErrorKind::NothingLeft`](crate::ErrorKind::NothingLeft) when there is no item,
+    /// [`ErrorKind::NonFiniteVector`](crate::ErrorKind::NonFiniteVector) for NaN or infinity, and
+    /// [`ErrorKind::Device`](crate::ErrorKind::Device) when the device is missing or has no room for them.
     pub fn new<'a>(vectors: impl Into<ArrayView2<'a, f32>>, device: &B::Device) -> Result<Self> {
         let vectors = without_padding(vectors.into(), Precision::F32)?;
         let items = vectors.nrows();

@@ -5,7 +5,7 @@ use ndarray::Array2;
 use crate::backend::Backend;
 use crate::data::{Catalog, SequenceBatch, User, check_known};
 use crate::model::{Description, RecallerConfig, SequenceRecaller};
-use crate::{Error, Result, checks::same_length};
+use crate::{Error, ErrorKind, Result, checks::same_length};
 
 use super::vectors::user_vectors;
 
@@ -54,7 +54,7 @@ pub trait UserEncoder: Send + Sync {
     /// Refuses a catalog other than the one that the encoder was made for, as far as it can tell.
     ///
     /// # Errors
-    /// [`Error::Shape`] for another number of items, and [`Error::InvalidValue`] for a catalog that
+    /// [`ErrorKind::Shape`] for another number of items, and [`ErrorKind::InvalidValue`] for a catalog that
     /// does not name the [features of users](Catalog::user_features) which the encoder looks at.
     fn check_catalog(&self, _catalog: &Catalog) -> Result<()> {
         Ok(())
@@ -120,16 +120,17 @@ impl<B: Backend, M: SequenceRecaller<B>> UserEncoder for ModelEncoder<B, M> {
         } = self.model.config().describe();
         let lacks_times = |user: &User<'_>| user.times().is_empty();
         if times && let Some(row) = users.iter().position(lacks_times) {
-            return Err(Error::TimesMissing { row });
+            return Err(ErrorKind::TimesMissing { row }.into());
         }
         let lacks_features = |user: &User<'_>| user.features().is_empty();
         if user_features > 0
             && let Some(row) = users.iter().position(lacks_features)
         {
-            return Err(Error::FeaturesMissing {
+            return Err(ErrorKind::FeaturesMissing {
                 row,
                 expected: user_features,
-            });
+            }
+            .into());
         }
         let batch = SequenceBatch::<B>::new(users.iter().copied(), max_len, &self.device)?;
         batch.check_features(user_features)?;

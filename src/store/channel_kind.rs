@@ -15,7 +15,7 @@ use crate::index::{AnyIndex, IndexPlan, IndexReport, VectorIndex};
 use crate::model::Similarity;
 use crate::recall::{HistoryItems, Links, Path, RecallChannel, VectorChannel};
 use crate::retrieve::UserEncoder;
-use crate::{Error, Result, checks};
+use crate::{Error, ErrorKind, Result, checks};
 
 use super::arrays::{ArrayReader, ArrayWriter};
 use super::stage_data::{StageData, StageModel};
@@ -98,7 +98,7 @@ impl ChannelKind {
     /// planned.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for an invalid setting, and [`Error::NothingLeft`]
+    /// [`ErrorKind::InvalidValue`] for an invalid setting, and [`ErrorKind::NothingLeft`]
     /// when the data lack what it needs.
     pub fn build(&self, data: &StageData) -> Result<Arc<dyn RecallChannel>> {
         let (training, model) = (data.training(), data.model.as_ref());
@@ -220,9 +220,9 @@ impl ChannelKind {
 
 /// The error of a stage's part that goes by what its data lack.
 pub(super) fn lacks(part: &dyn std::fmt::Debug, what: &str) -> Error {
-    Error::NothingLeft {
+    Error::from(ErrorKind::NothingLeft {
         reason: format!("the data of the stage lack {what}, which {part:?} goes by"),
-    }
+    })
 }
 
 /// The histories of users all over the data, by which an index is measured.
@@ -249,11 +249,12 @@ fn fits(index: &AnyIndex, (rows, dim): (usize, usize), of: &'static str) -> Resu
     if expected == found {
         return Ok(());
     }
-    Err(Error::NothingLeft {
+    Err(ErrorKind::NothingLeft {
         reason: format!(
             "an index of {found:?} vectors and dimensions is not that of {of}, {expected:?}"
         ),
-    })
+    }
+    .into())
 }
 
 impl Prepared {

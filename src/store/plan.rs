@@ -157,7 +157,7 @@ impl StagePlan {
     ///
     /// # Errors
     /// As [`ChannelKind::build`], for names that are taken, and when nothing can come of the plan:
-    /// [`Error::NothingLeft`] without channels and a fallback, and [`Error::InvalidValue`] when all
+    /// [`ErrorKind::NothingLeft`](crate::ErrorKind::NothingLeft) without channels and a fallback, and [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when all
     /// channels weigh 0.
     pub fn build(&self, data: &StageData) -> Result<RecallStage> {
         self.assemble(self.prepare(data)?, data)

@@ -10,7 +10,7 @@ use crate::backend::{Backend, check_device};
 use crate::data::Catalog;
 use crate::files::write_file;
 use crate::model::{RecallerConfig, SequenceRecaller, Similarity, drawn};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 use super::run_folder::{
     self, RUN_FORMAT_VERSION, RUN_FORMAT_VERSIONS, read_checked, read_manifest,
@@ -147,9 +147,9 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
     /// crash leaves the version before, whole.
     ///
     /// # Errors
-    /// [`Error::NotOurs`] when the folder holds anything and is no run folder, [`Error::InUse`]
-    /// while another process saves there, [`Error::FormatVersion`] when another build wrote it, and
-    /// [`Error::Io`] when it can't be written. In all these cases it is left as it was.
+    /// [`ErrorKind::NotOurs`] when the folder holds anything and is no run folder, [`ErrorKind::InUse`]
+    /// while another process saves there, [`ErrorKind::FormatVersion`] when another build wrote it, and
+    /// [`ErrorKind::Io`] when it can't be written. In all these cases it is left as it was.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         run_folder::save(path.as_ref(), |version| {
             let catalog = WrittenCatalog::write(&self.catalog, version)?;
@@ -166,9 +166,11 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
         catalog: &WrittenCatalog,
     ) -> Result<u32> {
         let mut store = SafetensorsStore::from_bytes(None);
-        let unwritable = |reason: String| Error::Damaged {
-            path: path.join(&files.weights),
-            reason,
+        let unwritable = |reason: String| {
+            Error::from(ErrorKind::Damaged {
+                path: path.join(&files.weights),
+                reason,
+            })
         };
         self.model
             .save_into(&mut store)
@@ -200,9 +202,9 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
     /// Reads a run's folder.
     ///
     /// # Errors
-    /// [`Error::Io`] when a file is missing, [`Error::FormatVersion`] when another version wrote
-    /// it, [`Error::Damaged`] when it is of another model, was cut short or was altered, and
-    /// [`Error::Device`] when there is no such device.
+    /// [`ErrorKind::Io`] when a file is missing, [`ErrorKind::FormatVersion`] when another version wrote
+    /// it, [`ErrorKind::Damaged`] when it is of another model, was cut short or was altered, and
+    /// [`ErrorKind::Device`] when there is no such device.
     pub fn load(path: impl AsRef<Path>, device: &B::Device) -> Result<Self> {
         check_device::<B>(device)?;
         run_folder::read(path.as_ref(), |version| {

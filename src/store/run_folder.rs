@@ -17,7 +17,7 @@ use crate::files::{
     FolderLock, check_holds, entries, is_aside, not_ours, read_file, remove_folder, sweep,
     write_file, write_new_folder,
 };
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// The version of run folders that this build writes. It reads the one before as well, whose
 /// catalogs name no features of users.
@@ -156,8 +156,10 @@ pub(super) fn save(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Resul
         if old != name && Some(&old) != before.as_ref() {
             // One that holds something of somebody else's stays.
             match remove_folder(&path.join(old), is_ours) {
-                Ok(()) | Err(Error::NotOurs { .. }) => {}
-                Err(error) => return Err(error),
+                Err(error) if !matches!(error.kind(), ErrorKind::NotOurs { .. }) => {
+                    return Err(error);
+                }
+                _ => {}
             }
         }
     }
@@ -228,11 +230,12 @@ pub(super) fn read_manifest<T: DeserializeOwned>(
     let json = read_file(path)?;
     let VersionOnly { format_version } = parse(&json, path)?;
     if !versions.contains(&format_version) {
-        return Err(Error::FormatVersion {
+        return Err(ErrorKind::FormatVersion {
             path: path.parent().unwrap_or(path).to_owned(),
             found: format_version,
             supported: *versions.end(),
-        });
+        }
+        .into());
     }
     parse(&json, path)
 }
@@ -306,19 +309,31 @@ mod tests {
         let keep = home.path().join("keep");
         fs::create_dir(&keep).unwrap();
         fs::write(keep.join("thesis.txt"), "x").unwrap();
-        assert!(matches!(write(&keep, b"run"), Err(Error::NotOurs { .. })));
+        assert!(matches!(
+            write(&keep, b"run").as_ref().map_err(Error::kind),
+            Err(ErrorKind::NotOurs { .. })
+        ));
         assert_eq!(names(&keep), ["thesis.txt"]);
         // Somebody's file, and somebody's folder that looks like a version.
         let file = keep.join("thesis.txt");
-        assert!(matches!(write(&file, b"run"), Err(Error::Io { .. })));
+        assert!(matches!(
+            write(&file, b"run").as_ref().map_err(Error::kind),
+            Err(ErrorKind::Io { .. })
+        ));
         fs::remove_file(&file).unwrap();
         fs::create_dir(keep.join("v000001")).unwrap();
         fs::write(keep.join("v000001/photo.jpg"), "x").unwrap();
-        assert!(matches!(write(&keep, b"run"), Err(Error::NotOurs { .. })));
+        assert!(matches!(
+            write(&keep, b"run").as_ref().map_err(Error::kind),
+            Err(ErrorKind::NotOurs { .. })
+        ));
         assert_eq!(names(&keep.join("v000001")), ["photo.jpg"]);
         // Another's run.json.
         fs::write(keep.join("run.json"), "{\"mine\": true}").unwrap();
-        assert!(matches!(write(&keep, b"run"), Err(Error::Damaged { .. })));
+        assert!(matches!(
+            write(&keep, b"run").as_ref().map_err(Error::kind),
+            Err(ErrorKind::Damaged { .. })
+        ));
         assert_eq!(
             fs::read(keep.join("run.json")).unwrap(),
             b"{\"mine\": true}"
@@ -384,8 +399,8 @@ mod tests {
         );
         fs::write(run.join("run.json"), outside).unwrap();
         assert!(matches!(
-            super::read(&run, |_| Ok(())),
-            Err(Error::Damaged { .. })
+            super::read(&run, |_| Ok(())).as_ref().map_err(Error::kind),
+            Err(ErrorKind::Damaged { .. })
         ));
     }
 }

@@ -12,7 +12,7 @@ use crate::data::{Catalog, Features, IdTable, SequenceStore, TimeUnit, TrainingD
 use crate::files::{read_file, write_file};
 use crate::index::{AnyIndex, IndexReport};
 use crate::model::{RecallerConfig, SequenceRecaller};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 use super::arrays::{ArrayReader, ArrayWriter};
 use super::channel_kind::Prepared;
@@ -86,10 +86,10 @@ impl StagePlan {
     /// The data are made ready with the run's model.
     ///
     /// # Errors
-    /// As [`build`](StagePlan::build) and [`Run::save`], [`Error::NothingLeft`] for a
-    /// [further model](StageData::with_further_model) that is not of a run, [`Error::Shape`] or
-    /// [`Error::OtherCatalog`] when run and data are of different catalogs, and
-    /// [`Error::InvalidValue`] when the model looks at features of users that the data don't have.
+    /// As [`build`](StagePlan::build) and [`Run::save`], [`ErrorKind::NothingLeft`] for a
+    /// [further model](StageData::with_further_model) that is not of a run, [`ErrorKind::Shape`] or
+    /// [`ErrorKind::OtherCatalog`] when run and data are of different catalogs, and
+    /// [`ErrorKind::InvalidValue`] when the model looks at features of users that the data don't have.
     pub fn save<B: Backend, C: RecallerConfig>(
         &self,
         path: impl AsRef<Path>,
@@ -115,11 +115,12 @@ fn served_catalog<B: Backend, C: RecallerConfig>(
     of_data: &Catalog,
 ) -> Result<Catalog> {
     if of_data.fingerprint() != run.catalog.fingerprint() {
-        return Err(Error::OtherCatalog {
+        return Err(ErrorKind::OtherCatalog {
             path: path.to_owned(),
             expected: run.catalog.fingerprint(),
             found: of_data.fingerprint(),
-        });
+        }
+        .into());
     }
     let features = of_data.user_features();
     if run.model.config().describe().user_features > 0 && features != run.catalog.user_features() {
@@ -171,7 +172,7 @@ impl<'a> StageWriter<'a> {
         let further = data.further.iter().map(|(name, model)| {
             let reason =
                 || format!("the settings of {name:?} are not known: `StageModel::from_run`");
-            let lacks = || Error::NothingLeft { reason: reason() };
+            let lacks = || Error::from(ErrorKind::NothingLeft { reason: reason() });
             Ok((name.as_str(), model.write.clone().ok_or_else(lacks)?))
         });
         Ok(Self {
@@ -248,8 +249,8 @@ impl ServedStage {
     /// a folder into place under another name, and rename it.
     ///
     /// # Errors
-    /// [`Error::Io`] when a file is missing, [`Error::FormatVersion`] when another version wrote
-    /// it, and [`Error::Damaged`] when it has no stage, was cut short or altered, or when files of
+    /// [`ErrorKind::Io`] when a file is missing, [`ErrorKind::FormatVersion`] when another version wrote
+    /// it, and [`ErrorKind::Damaged`] when it has no stage, was cut short or altered, or when files of
     /// two runs are mixed.
     pub fn load_with<B: Backend>(
         path: impl AsRef<Path>,
@@ -356,10 +357,12 @@ fn user_features(arrays: &ArrayReader<'_>, catalog: &Catalog, users: usize) -> R
     let names = catalog.user_features().to_vec();
     let values: Vec<f32> = arrays.get("user_features")?;
     let found = values.len();
-    let lacks = |_| Error::Shape {
-        what: "user_features",
-        expected: users * names.len(),
-        found,
+    let lacks = |_| {
+        Error::from(ErrorKind::Shape {
+            what: "user_features",
+            expected: users * names.len(),
+            found,
+        })
     };
     let values = Array2::from_shape_vec((users, names.len()), values).map_err(lacks)?;
     Features::new(names, values)

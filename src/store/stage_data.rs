@@ -134,7 +134,7 @@ impl StageData {
     /// These data with a model, for channels that look at vectors.
     ///
     /// # Errors
-    /// [`Error::Shape`] when it is of another number of items, and [`Error::InvalidValue`] when it is
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) when it is of another number of items, and [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when it is
     /// [of a run](StageModel::from_run) of another catalog, or looks at features of users that the data
     /// don't have.
     pub fn with_model(mut self, model: StageModel) -> Result<Self> {
@@ -148,7 +148,7 @@ impl StageData {
     /// [that of a run](StageModel::from_run).
     ///
     /// # Errors
-    /// [`Error::Shape`] when it is of another number of items, and [`Error::InvalidValue`] when the
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) when it is of another number of items, and [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when the
     /// name is taken, the model is of a run of another catalog, or it looks at features of users that
     /// the data don't have.
     pub fn with_further_model(

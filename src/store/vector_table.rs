@@ -13,7 +13,7 @@ use crate::files::replace_file;
 #[cfg(feature = "npy")]
 use crate::files::{check_replaceable, write_file_with};
 use crate::index::StoredVectors;
-use crate::{Error, Result};
+use crate::{ErrorKind, Result};
 
 /// Vectors with the ids that they belong to, to be written for other programs.
 ///
@@ -44,14 +44,15 @@ impl VectorTable {
     /// Vectors `[n, dim]` of anything, such as users, with their ids.
     ///
     /// # Errors
-    /// [`Error::Shape`] when there are not as many ids as vectors.
+    /// [`ErrorKind::Shape`] when there are not as many ids as vectors.
     pub fn new(ids: Vec<ExternalId>, vectors: Array2<f32>) -> Result<Self> {
         if ids.len() != vectors.nrows() {
-            return Err(Error::Shape {
+            return Err(ErrorKind::Shape {
                 what: "ids of the vectors",
                 expected: vectors.nrows(),
                 found: ids.len(),
-            });
+            }
+            .into());
         }
         Ok(Self { ids, vectors })
     }
@@ -60,7 +61,7 @@ impl VectorTable {
     /// [`item_vectors`](crate::retrieve::item_vectors) gives of a model.
     ///
     /// # Errors
-    /// [`Error::Shape`] when the catalog has another number of items.
+    /// [`ErrorKind::Shape`] when the catalog has another number of items.
     pub fn from_items(catalog: &Catalog, vectors: ArrayView2<'_, f32>) -> Result<Self> {
         let items = vectors.slice(ndarray::s![vectors.nrows().min(1).., ..]);
         Self::new(catalog.ids().cloned().collect(), items.to_owned())
@@ -69,7 +70,7 @@ impl VectorTable {
     /// The vectors that an index has of a catalog's items; those that it has not are left out.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when the index's file is gone from under it.
+    /// [`ErrorKind::Damaged`] when the index's file is gone from under it.
     pub fn from_index(catalog: &Catalog, index: &impl StoredVectors) -> Result<Self> {
         let mut ids = Vec::with_capacity(index.len());
         let mut values = Vec::with_capacity(index.len() * index.dim());
@@ -79,7 +80,7 @@ impl VectorTable {
                     ids.push(id.clone());
                     values.extend(vector);
                 }
-                Err(Error::UnknownItem { .. }) => {}
+                Err(error) if matches!(error.kind(), ErrorKind::UnknownItem { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -103,7 +104,7 @@ impl VectorTable {
     /// are replaced, and whatever is in an [`OutputFolder`](crate::OutputFolder).
     ///
     /// # Errors
-    /// [`Error::NotOurs`] when another file is there already, and [`Error::Io`] when one can't be
+    /// [`ErrorKind::NotOurs`] when another file is there already, and [`ErrorKind::Io`] when one can't be
     /// written.
     #[cfg(feature = "npy")]
     pub fn save_npy(&self, vectors: impl AsRef<Path>, ids: impl AsRef<Path>) -> Result<()> {
@@ -129,7 +130,7 @@ impl VectorTable {
     /// list of `dim` numbers a row. One that such a table was written to is replaced.
     ///
     /// # Errors
-    /// [`Error::NotOurs`] when something else is there, and [`Error::Io`] when the file can't be
+    /// [`ErrorKind::NotOurs`] when something else is there, and [`ErrorKind::Io`] when the file can't be
     /// written.
     #[cfg(feature = "parquet")]
     pub fn save_parquet(&self, path: impl AsRef<Path>) -> Result<()> {
@@ -181,7 +182,7 @@ impl VectorTable {
 
         let dim = i32::try_from(self.vectors.ncols()).map_err(|_| {
             let reason = "a column of lists takes fewer numbers";
-            Error::invalid("dim", self.vectors.ncols(), reason)
+            crate::Error::invalid("dim", self.vectors.ncols(), reason)
         })?;
         let integers: Option<Vec<i64>> = (self.ids.iter())
             .map(|id| match id {
@@ -198,7 +199,8 @@ impl VectorTable {
         let values: Vec<f32> = self.vectors.iter().copied().collect();
         let values = Arc::new(Float32Array::from(values));
         let item = Arc::new(Field::new("item", DataType::Float32, false));
-        let unwritable = |error: ArrowError| Error::io("write", path)(std::io::Error::other(error));
+        let unwritable =
+            |error: ArrowError| crate::Error::io("write", path)(std::io::Error::other(error));
         let vectors = FixedSizeListArray::try_new(item, dim, values, None).map_err(unwritable)?;
         let columns = [("id", ids), ("vector", Arc::new(vectors) as ArrayRef)];
         RecordBatch::try_from_iter(columns).map_err(unwritable)

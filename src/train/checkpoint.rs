@@ -13,7 +13,7 @@ use crate::eval::Metric;
 use crate::files::{
     FolderLock, entries, read_file, remove_folder, sweep, write_file, write_new_folder,
 };
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// The version of checkpoints that this build writes and reads.
 const FORMAT_VERSION: u32 = 8;
@@ -192,7 +192,7 @@ impl Checkpoints {
     /// Removes all checkpoints, for a run that starts anew.
     ///
     /// # Errors
-    /// [`Error::NotOurs`] where a checkpoint's folder holds anything else.
+    /// [`ErrorKind::NotOurs`] where a checkpoint's folder holds anything else.
     pub(super) fn clear(&self) -> Result<()> {
         for (_, path) in self.epochs()? {
             remove_folder(&path, is_ours)?;
@@ -224,9 +224,11 @@ impl Checkpoints {
         };
         let file = path.join(STATE);
         let json = read_file(&file)?;
-        let damaged = |reason: String| Error::Damaged {
-            path: file.clone(),
-            reason,
+        let damaged = |reason: String| {
+            Error::from(ErrorKind::Damaged {
+                path: file.clone(),
+                reason,
+            })
         };
         let value: serde_json::Value =
             serde_json::from_slice(&json).map_err(|error| damaged(error.to_string()))?;
@@ -236,11 +238,12 @@ impl Checkpoints {
         match version {
             Some(FORMAT_VERSION) => {}
             Some(found) => {
-                return Err(Error::FormatVersion {
+                return Err(ErrorKind::FormatVersion {
                     path,
                     found,
                     supported: FORMAT_VERSION,
-                });
+                }
+                .into());
             }
             None => return Err(damaged("it has no format version".to_owned())),
         }
@@ -300,9 +303,11 @@ impl Checkpoint {
     ) -> Result<R> {
         let path = self.path.join(name);
         let contents = read_file(&path)?;
-        let damaged = |reason: String| Error::Damaged {
-            path: path.clone(),
-            reason,
+        let damaged = |reason: String| {
+            Error::from(ErrorKind::Damaged {
+                path: path.clone(),
+                reason,
+            })
         };
         // The decoder panics on what is not a record, so it is only given what was written.
         if crc32fast::hash(&contents) != checksum {
@@ -322,8 +327,10 @@ fn recorder() -> BinBytesRecorder<FullPrecisionSettings> {
 
 /// A record as bytes.
 pub(super) fn encode<B: Backend>(record: impl Record<B>) -> Result<Vec<u8>> {
-    Recorder::<B>::record(&recorder(), record, ()).map_err(|error| Error::Damaged {
-        path: PathBuf::from("checkpoint"),
-        reason: error.to_string(),
+    Recorder::<B>::record(&recorder(), record, ()).map_err(|error| {
+        Error::from(ErrorKind::Damaged {
+            path: PathBuf::from("checkpoint"),
+            reason: error.to_string(),
+        })
     })
 }

@@ -99,7 +99,7 @@ impl TrainerConfig {
     /// Checks every setting.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for the first invalid setting.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for the first invalid setting.
     pub fn validate(&self) -> Result<()> {
         checks::at_least_one(&[
             ("epochs", self.epochs),

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::{Error, Result};
+use crate::{ErrorKind, Result};
 
 static TURN: Mutex<()> = Mutex::new(());
 
@@ -24,15 +24,15 @@ impl GraphTurn {
     /// Waits for it.
     ///
     /// # Errors
-    /// [`Error::Thread`] when this thread has it already, and would wait for itself.
+    /// [`ErrorKind::Thread`] when this thread has it already, and would wait for itself.
     pub(super) fn take() -> Result<Self> {
         if MINE.get() {
-            return Err(Error::Thread {
+            return Err(ErrorKind::Thread {
                 thread: "training",
                 reason: "it was given to a thread of a pool that is in the middle of a step of another \
                          training; train in threads of their own (`std::thread`), or one after another"
                     .to_owned(),
-            });
+            }.into());
         }
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         MINE.set(true);

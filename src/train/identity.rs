@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::config::TrainerConfig;
 use super::schedule::Schedule;
 use crate::data::Split;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// The data, the model and the settings of a training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,7 +56,7 @@ impl Identity {
     /// Refuses to resume where a checkpoint's training is another than `now`.
     ///
     /// # Errors
-    /// [`Error::OtherTraining`] with the first thing that differs.
+    /// [`ErrorKind::OtherTraining`] with the first thing that differs.
     pub(super) fn check_same(&self, now: &Self) -> Result<()> {
         let data = [
             "catalog",
@@ -67,11 +67,12 @@ impl Identity {
         for (what, (checkpoint, now)) in data.into_iter().zip(fingerprints) {
             if checkpoint != now {
                 let named = |fingerprint: &u64| format!("fingerprint {fingerprint:016x}");
-                return Err(Error::OtherTraining {
+                return Err(ErrorKind::OtherTraining {
                     what: what.to_owned(),
                     checkpoint: named(checkpoint),
                     now: named(now),
-                });
+                }
+                .into());
             }
         }
         let differs = first_difference("model", &self.model, &now.model)
@@ -89,7 +90,7 @@ impl Identity {
     /// settings and of the catalog with this fingerprint.
     ///
     /// # Errors
-    /// [`Error::OtherTraining`] with the first thing that differs.
+    /// [`ErrorKind::OtherTraining`] with the first thing that differs.
     pub(super) fn check_moments(&self, now: &Self, model: &str, catalog: u64) -> Result<()> {
         let model = json("settings of the model to start from", model)?;
         let [of, _, _] = self.fingerprints;
@@ -114,11 +115,12 @@ fn json(what: &'static str, text: &str) -> Result<Value> {
 
 /// The refusal for a difference, as [`first_difference`] gives it.
 fn other_training((what, checkpoint, now): (String, String, String)) -> Result<()> {
-    Err(Error::OtherTraining {
+    Err(ErrorKind::OtherTraining {
         what,
         checkpoint,
         now,
-    })
+    }
+    .into())
 }
 
 /// The path of the first value that two have otherwise, and the two values.

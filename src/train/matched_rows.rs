@@ -10,7 +10,7 @@ use crate::backend::TrainingBackend;
 use crate::data::Catalog;
 use crate::model::parts::Weights;
 use crate::model::{ParameterPath, RecallerConfig, TrainableRecaller};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// A tensor on the host.
 #[derive(Debug, Clone, Default)]
@@ -109,7 +109,7 @@ impl MatchedRows {
     /// in both models.
     ///
     /// # Errors
-    /// [`Error::OtherModel`] when the shapes don't fit, and [`Error::InvalidValue`] when there is no
+    /// [`ErrorKind::OtherModel`] when the shapes don't fit, and [`ErrorKind::InvalidValue`] when there is no
     /// telling.
     pub(super) fn of(
         &self,
@@ -187,11 +187,11 @@ impl MatchedRows {
 
 /// The error of weights that the old model has none of, or others.
 pub(super) fn other_model(name: &str, found: &str, expected: &str) -> Error {
-    Error::OtherModel {
+    Error::from(ErrorKind::OtherModel {
         weights: name.to_owned(),
         found: found.to_owned(),
         expected: expected.to_owned(),
-    }
+    })
 }
 
 fn other_shape(name: &str, shapes: [&[usize]; 2]) -> Error {

@@ -79,7 +79,7 @@ impl<B: TrainingBackend> ModelOptimizer<B> {
     /// missing without a word.
     ///
     /// # Errors
-    /// [`Error::Thread`](crate::Error::Thread) where `loss` asks for gradients itself, or lets a pool of
+    /// [`ErrorKind::Thread`](crate::ErrorKind::Thread) where `loss` asks for gradients itself, or lets a pool of
     /// threads work that does: this thread would wait for itself.
     pub fn gradients<M: TrainableRecaller<B>>(
         &self,

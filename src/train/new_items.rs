@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::data::{Features, Split};
-use crate::{Error, Result};
+use crate::{ErrorKind, Result};
 
 /// First vectors of items that the model of a [`WarmStart`](super::WarmStart) does not know.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -32,7 +32,7 @@ impl NewItems {
     /// The sources of the new rows of a split's catalog, where `known` says which rows are not.
     ///
     /// # Errors
-    /// [`Error::Shape`] when features are not of the catalog.
+    /// [`ErrorKind::Shape`] when features are not of the catalog.
     pub(super) fn sources(&self, split: &Split, known: impl Fn(usize) -> bool) -> Result<Sources> {
         let rows = split.catalog().len() + 1;
         let known: Vec<bool> = (0..rows).map(|row| row > 0 && known(row)).collect();
@@ -41,11 +41,12 @@ impl NewItems {
             Self::Neighbors { window } => Mixed::Rows(neighbors(split, *window, &known)),
             Self::Features(features) => {
                 if features.values().nrows() != rows {
-                    return Err(Error::Shape {
+                    return Err(ErrorKind::Shape {
                         what: "rows of the features of new items",
                         expected: rows,
                         found: features.values().nrows(),
-                    });
+                    }
+                    .into());
                 }
                 Mixed::Features(features.clone())
             }

@@ -145,7 +145,7 @@ const FIXED: [&str; 8] = [
 
 impl CsvLog {
     /// A log in this file. One that is there is replaced when training begins; anything else ends it
-    /// with [`Error::NotOurs`](crate::Error::NotOurs).
+    /// with [`ErrorKind::NotOurs`](crate::ErrorKind::NotOurs).
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),

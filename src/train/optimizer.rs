@@ -26,7 +26,7 @@ impl Optimizer {
     /// Checks every setting.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`](crate::Error::InvalidValue) for the first invalid setting.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for the first invalid setting.
     pub fn validate(&self) -> Result<()> {
         match self {
             Self::Adam(adam) => {

@@ -15,7 +15,7 @@ use super::schedule::LearningRates;
 use crate::backend::{Backend, TrainingBackend};
 use crate::data::{Batcher, EpochBatches, HostBatch, Targets};
 use crate::model::{RecallerConfig, TrainableRecaller};
-use crate::{Error, Result};
+use crate::{ErrorKind, Result};
 
 /// Makes the steps of a training, one stretch after another: epochs, or parts of them.
 pub(super) struct Stretches<'a, B: TrainingBackend> {
@@ -56,7 +56,7 @@ impl<B: Backend> MadeStep<B> {
         for loss in self.losses {
             let loss: f64 = loss.into_scalar().elem();
             if !loss.is_finite() {
-                return Err(Error::NonFiniteLoss { epoch, step, loss });
+                return Err(ErrorKind::NonFiniteLoss { epoch, step, loss }.into());
             }
             sum += loss;
         }
@@ -220,7 +220,7 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
         if group.len() < accumulate.min(all - made * accumulate) {
             let reason = format!("{} of {all} batches came", made * accumulate + group.len());
             let thread = "batch";
-            return Err(Error::Thread { thread, reason });
+            return Err(ErrorKind::Thread { thread, reason }.into());
         }
         Ok(group)
     }

@@ -22,7 +22,7 @@ use crate::eval::Report;
 use crate::model::{RecallerConfig, SequenceRecaller, TrainableRecaller};
 use crate::recall::{Evaluation, VectorChannel};
 use crate::retrieve::{check_items, exact_index};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// Trains a model, keeps its best weights by a validation metric, and stops when they
 /// get no better.
@@ -115,16 +115,16 @@ impl<'a> Trainer<'a> {
     /// Trains a model on a split.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for invalid settings or that the model does not support,
-    /// [`Error::OtherModel`], [`Error::NothingLeft`] and [`Error::OtherTraining`] where it can't start
+    /// [`ErrorKind::InvalidValue`] for invalid settings or that the model does not support,
+    /// [`ErrorKind::OtherModel`], [`ErrorKind::NothingLeft`] and [`ErrorKind::OtherTraining`] where it can't start
     /// from the model that [`warm_start`](Trainer::warm_start) names,
-    /// [`Error::Shape`] and [`Error::UnknownItem`] when model and data are of different catalogs,
-    /// [`Error::NothingLeft`] when no sequence has a target, [`Error::NonFiniteLoss`] when training
+    /// [`ErrorKind::Shape`] and [`ErrorKind::UnknownItem`] when model and data are of different catalogs,
+    /// [`ErrorKind::NothingLeft`] when no sequence has a target, [`ErrorKind::NonFiniteLoss`] when training
     /// diverges in its first epoch (later it stops with the best weights so far),
-    /// [`Error::OtherTraining`] when the checkpoint that is to be resumed is of other data or
-    /// settings, [`Error::InUse`] while another process trains in the folder of checkpoints,
-    /// [`Error::NotOurs`] when something else's would be removed there, [`Error::Device`] when the
-    /// device fails or has no memory left, [`Error::Io`] when a
+    /// [`ErrorKind::OtherTraining`] when the checkpoint that is to be resumed is of other data or
+    /// settings, [`ErrorKind::InUse`] while another process trains in the folder of checkpoints,
+    /// [`ErrorKind::NotOurs`] when something else's would be removed there, [`ErrorKind::Device`] when the
+    /// device fails or has no memory left, [`ErrorKind::Io`] when a
     /// checkpoint can't be written, and what an observer returns.
     pub fn fit<B, M>(
         mut self,
@@ -328,12 +328,13 @@ fn judge<B: TrainingBackend, M: TrainableRecaller<B>>(
 ) -> Result<EpochReport> {
     // A last step that goes too far shows in no loss.
     if !all_finite(model) {
-        return Err(Error::NonFiniteVector {
+        return Err(ErrorKind::NonFiniteVector {
             what: "parameters",
             row: 0,
             column: 0,
             value: f32::INFINITY,
-        });
+        }
+        .into());
     }
     report.validation = validate(model, evaluation, split, device)?;
     Ok(report)
@@ -346,16 +347,16 @@ fn diverged<B: TrainingBackend>(
     progress: &Progress,
     stretches: &Stretches<'_, B>,
 ) -> Result<StopReason> {
-    let (epoch, step, loss) = match error {
-        Error::NonFiniteLoss { epoch, step, loss } => (epoch, step, loss),
-        Error::NonFiniteVector { value, .. } => {
+    let (epoch, step, loss) = match *error.kind() {
+        ErrorKind::NonFiniteLoss { epoch, step, loss } => (epoch, step, loss),
+        ErrorKind::NonFiniteVector { value, .. } => {
             let (epoch, step) = stretches.last();
             (epoch, step, value.into())
         }
-        other => return Err(other),
+        _ => return Err(error),
     };
     if progress.epochs.is_empty() {
-        return Err(Error::NonFiniteLoss { epoch, step, loss });
+        return Err(ErrorKind::NonFiniteLoss { epoch, step, loss }.into());
     }
     Ok(StopReason::Diverged { epoch, step })
 }

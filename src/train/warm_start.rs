@@ -15,7 +15,7 @@ use super::optimizer::Optimizer;
 use crate::backend::{Backend, TrainingBackend};
 use crate::data::{Catalog, Split};
 use crate::model::{ParameterPath, SequenceRecaller, TrainableRecaller};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// A trained model that another's training begins with: on newer data, whose catalog has got items
 /// and lost others. See [`Trainer::warm_start`](super::Trainer::warm_start).
@@ -121,9 +121,9 @@ impl WarmStart {
     /// A model of a split's catalog with the old weights, as training begins with it.
     ///
     /// # Errors
-    /// [`Error::NothingLeft`] when the catalogs share no item, [`Error::OtherModel`] when the old
-    /// model has other weights, [`Error::InvalidValue`] for weights of which it can't be told which
-    /// rows belong together, and [`Error::Shape`] when features are not the new catalog's.
+    /// [`ErrorKind::NothingLeft`] when the catalogs share no item, [`ErrorKind::OtherModel`] when the old
+    /// model has other weights, [`ErrorKind::InvalidValue`] for weights of which it can't be told which
+    /// rows belong together, and [`ErrorKind::Shape`] when features are not the new catalog's.
     pub fn apply<B: TrainingBackend, M: TrainableRecaller<B>>(
         &self,
         model: M,
@@ -131,14 +131,15 @@ impl WarmStart {
     ) -> Result<M> {
         let rows = self.rows::<B, M>(&model, split)?;
         if self.overlap(split.catalog()).kept == 0 {
-            return Err(Error::NothingLeft {
+            return Err(ErrorKind::NothingLeft {
                 reason: format!(
                     "none of the {} items of the data is among the {} of the model to start from; \
                      are their ids written alike?",
                     split.catalog().len(),
                     self.catalog.len()
                 ),
-            });
+            }
+            .into());
         }
         // What was in the catalog and in no training sequence is as new.
         let counts = self.catalog.counts();
@@ -178,8 +179,8 @@ impl WarmStart {
     /// they are not asked for.
     ///
     /// # Errors
-    /// [`Error::OtherTraining`] when the checkpoint is of another catalog, model or optimizer,
-    /// [`Error::InvalidValue`] when there is none, and what reading it gives.
+    /// [`ErrorKind::OtherTraining`] when the checkpoint is of another catalog, model or optimizer,
+    /// [`ErrorKind::InvalidValue`] when there is none, and what reading it gives.
     pub(super) fn states<B: TrainingBackend, M: TrainableRecaller<B>>(
         &self,
         model: &M,
@@ -221,7 +222,7 @@ impl WarmStart {
     /// Refuses the moments of a checkpoint that is not of the training that made the old model.
     ///
     /// # Errors
-    /// [`Error::OtherTraining`] with the first thing that differs.
+    /// [`ErrorKind::OtherTraining`] with the first thing that differs.
     pub(super) fn check_moments(&self, checkpoint: &Checkpoint, now: &Identity) -> Result<()> {
         let catalog = self.catalog.fingerprint();
         let of = &checkpoint.progress.identity;

@@ -40,7 +40,7 @@ impl AlsConfig {
     /// [2011](https://doi.org/10.1145/2043932.2043987)).
     ///
     /// # Errors
-    /// [`Error::InvalidValue`](crate::Error::InvalidValue) with the first setting that is
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) with the first setting that is
     /// invalid.
     pub fn fit(&self, data: &TrainingData) -> Result<MatrixFactorization> {
         let (sequences, catalog) = (data.sequences(), data.catalog());

@@ -42,7 +42,7 @@ impl BprConfig {
     /// drawn from the others. Rendle et al., [2009](https://arxiv.org/abs/1205.2618).
     ///
     /// # Errors
-    /// [`Error::InvalidValue`](crate::Error::InvalidValue) with the first setting that is
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) with the first setting that is
     /// invalid.
     pub fn fit(&self, data: &TrainingData) -> Result<MatrixFactorization> {
         let (sequences, catalog) = (data.sequences(), data.catalog());

@@ -82,7 +82,7 @@ impl PopularityConfig {
     /// sequences, which have neither values nor event types.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for the first invalid setting: among them event types and
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for the first invalid setting: among them event types and
     /// [`InteractionWeight::Value`] of data without a log, and [`by_segment`](Self::by_segment) of data without
     /// [segments](TrainingData::with_segments).
     pub fn fit(&self, data: &TrainingData) -> Result<Popularity> {

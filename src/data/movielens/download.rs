@@ -10,7 +10,7 @@ use zip::ZipArchive;
 
 use super::Edition;
 use crate::files::{aside, write_new_folder};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// Fetches an edition's archive, checks it against the MD5 published beside it, and unpacks its
 /// ratings and movies.
@@ -42,9 +42,9 @@ impl Downloader {
     /// are. Nothing is left in the cache unless all went well.
     ///
     /// # Errors
-    /// [`Error::Download`] without a network or the archive, [`Error::Checksum`] when it is not
-    /// the published one, [`Error::Archive`] when it can't be unpacked, [`Error::NotOurs`] when the
-    /// edition's folder is there with something else in it, and [`Error::Io`] when the cache can't
+    /// [`ErrorKind::Download`] without a network or the archive, [`ErrorKind::Checksum`] when it is not
+    /// the published one, [`ErrorKind::Archive`] when it can't be unpacked, [`ErrorKind::NotOurs`] when the
+    /// edition's folder is there with something else in it, and [`ErrorKind::Io`] when the cache can't
     /// be written.
     pub fn fetch(
         &self,
@@ -66,11 +66,12 @@ impl Downloader {
         let path = archive.path().to_owned();
         let found = download(&url, archive.as_file_mut(), &path, &mut progress)?;
         if found != expected {
-            return Err(Error::Checksum {
+            return Err(ErrorKind::Checksum {
                 path,
                 expected,
                 found,
-            });
+            }
+            .into());
         }
         write_new_folder(&folder, |folder| unpack(&path, edition, folder))?;
         Ok(ratings)
@@ -94,10 +95,10 @@ impl Downloader {
 }
 
 fn failed(url: &str, reason: impl ToString) -> Error {
-    Error::Download {
+    Error::from(ErrorKind::Download {
         url: url.to_owned(),
         reason: reason.to_string(),
-    }
+    })
 }
 
 fn request(url: &str) -> Result<ureq::Body> {
@@ -148,9 +149,11 @@ fn download(
 
 /// Unpacks an edition's two files, wherever in the archive they are, and nothing else.
 fn unpack(path: &Path, edition: Edition, folder: &Path) -> Result<()> {
-    let unusable = |reason: String| Error::Archive {
-        path: path.to_owned(),
-        reason,
+    let unusable = |reason: String| {
+        Error::from(ErrorKind::Archive {
+            path: path.to_owned(),
+            reason,
+        })
     };
     let file = File::open(path).map_err(Error::io("read", path))?;
     let mut archive = ZipArchive::new(file).map_err(|error| unusable(error.to_string()))?;

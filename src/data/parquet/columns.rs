@@ -13,7 +13,7 @@ use arrow_schema::{DataType, Schema as ArrowSchema, TimeUnit};
 use super::folder::Partition;
 use crate::data::fields::{A_TIME, time_of};
 use crate::data::id::Key;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// Whether a column's type is a time or a date.
 pub(super) fn is_clock(of: &DataType) -> bool {
@@ -51,11 +51,12 @@ impl Columns<'_> {
             let values = std::iter::repeat_n(value, self.batch.num_rows());
             return Ok(Arc::new(LargeStringArray::from_iter(values)));
         }
-        Err(Error::MissingColumn {
+        Err(ErrorKind::MissingColumn {
             path: self.path.to_owned(),
             column: name.to_owned(),
             header: self.header.to_owned(),
-        })
+        }
+        .into())
     }
 
     /// What a folder's name says of a column, which may be that there is no value.
@@ -75,12 +76,12 @@ impl Columns<'_> {
         column: &ArrayRef,
         expected: &'static str,
     ) -> Error {
-        Error::ColumnType {
+        Error::from(ErrorKind::ColumnType {
             path: self.path.to_owned(),
             column: name.to_owned(),
             found: column.data_type().to_string(),
             expected: expected.to_owned(),
-        }
+        })
     }
 
     pub(super) fn ids(&self, name: &str) -> Result<Ids> {
@@ -139,12 +140,14 @@ impl Columns<'_> {
                     let Some(text) = text else {
                         return Ok(None);
                     };
-                    let number = time_of(text.trim()).ok_or_else(|| Error::Field {
-                        path: self.path.to_owned(),
-                        line,
-                        field: "a column that rows are chosen by",
-                        value: text.to_owned(),
-                        expected: A_TIME,
+                    let number = time_of(text.trim()).ok_or_else(|| {
+                        Error::from(ErrorKind::Field {
+                            path: self.path.to_owned(),
+                            line,
+                            field: "a column that rows are chosen by",
+                            value: text.to_owned(),
+                            expected: A_TIME,
+                        })
                     })?;
                     Ok(Some(number))
                 })

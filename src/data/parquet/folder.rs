@@ -13,7 +13,7 @@ use crate::data::id::Key;
 use crate::data::only::{Condition, Only, is_one_of};
 use crate::data::stored_ids::STORE_MAGIC;
 use crate::data::text::{PARQUET, first_bytes};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// A file of a folder, and what the names of its folders say, as `day=2026-11-28` does.
 pub(super) struct DataFile {
@@ -169,11 +169,13 @@ pub(super) fn holds_some(part: &DataFile, only: &[Only]) -> Result<bool> {
         let holds = match &only.condition {
             Condition::OneOf(values) => is_one_of(Key::of_text(value), values),
             Condition::Within(range) => {
-                let number = time_of(value).ok_or_else(|| Error::ColumnType {
-                    path: part.path.clone(),
-                    column: only.column.clone(),
-                    found: format!("a folder's name, {value}"),
-                    expected: "numbers or times".to_owned(),
+                let number = time_of(value).ok_or_else(|| {
+                    Error::from(ErrorKind::ColumnType {
+                        path: part.path.clone(),
+                        column: only.column.clone(),
+                        found: format!("a folder's name, {value}"),
+                        expected: "numbers or times".to_owned(),
+                    })
                 })?;
                 range.contains(&number)
             }

@@ -14,7 +14,7 @@ use crate::data::fields::{A_TIME, time_of};
 use crate::data::id::{IdTable, Key};
 use crate::data::only::{Condition, Only, is_one_of};
 use crate::data::rows::Collector;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// Rows of a batch that are wanted.
 pub(super) struct DecodedRows {
@@ -140,12 +140,14 @@ impl DecodedRows {
 
     fn push_row(&self, path: &Path, row: usize, into: &mut Collector<'_, '_>) -> Result<()> {
         let line = self.first + row as u64;
-        let bad = |field, value: String, expected| Error::Field {
-            path: path.to_owned(),
-            line,
-            field,
-            value,
-            expected,
+        let bad = |field, value: String, expected| {
+            Error::from(ErrorKind::Field {
+                path: path.to_owned(),
+                line,
+                field,
+                value,
+                expected,
+            })
         };
         let missing = |field| bad(field, "nothing".to_owned(), "an id");
         let user = self.users.get(row).ok_or_else(|| missing("user"))?;

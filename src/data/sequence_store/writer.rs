@@ -177,10 +177,10 @@ impl SequenceStoreWriter {
     /// Adds interactions, after those that were added before.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for an empty id, a time or value that is not finite, or a time in another
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for an empty id, a time or value that is not finite, or a time in another
     /// [unit](crate::data::TimeUnit) than most of these and of those before, and then none is added;
-    /// [`Error::Io`] when the disk is full, after which the store has to be begun anew, and
-    /// [`Error::Damaged`] says so.
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the disk is full, after which the store has to be begun anew, and
+    /// [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) says so.
     pub fn append(&mut self, part: Interactions) -> Result<()> {
         self.check_whole()?;
         part.check_rows()?;
@@ -242,8 +242,8 @@ impl SequenceStoreWriter {
     /// Writes the store and opens it.
     ///
     /// # Errors
-    /// [`Error::NothingLeft`] when no interaction passes the filters, [`Error::Io`] when the disk is
-    /// full, and [`Error::Damaged`] when it was before. What was at the path before stays until the
+    /// [`ErrorKind::NothingLeft`](crate::ErrorKind::NothingLeft) when no interaction passes the filters, [`ErrorKind::Io`](crate::ErrorKind::Io) when the disk is
+    /// full, and [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) when it was before. What was at the path before stays until the
     /// new store is whole.
     pub fn finish(mut self) -> Result<SequenceStore> {
         self.check_whole()?;

@@ -29,7 +29,7 @@ impl HnswConfig {
     /// Checks every setting.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for the first invalid setting.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for the first invalid setting.
     pub fn validate(&self) -> Result<()> {
         if !(2..=256).contains(&self.m) {
             return Err(Error::invalid("m", self.m, "must be within 2 and 256"));

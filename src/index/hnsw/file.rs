@@ -14,14 +14,14 @@ use crate::index::file::{self, Contents, Kind, Sections};
 use crate::index::vectors::Vectors;
 use crate::item::ItemIndex;
 use crate::kernels::scoring::Line;
-use crate::{Error, Result};
+use crate::{ErrorKind, Result};
 
 impl HnswIndex {
     /// Writes the index to a file, aside and then renamed. `fingerprint` is that of the
     /// [catalog](crate::data::Catalog::fingerprint) whose items it holds.
     ///
     /// # Errors
-    /// [`Error::NotOurs`] when something else is there than an index file, and [`Error::Io`] when the
+    /// [`ErrorKind::NotOurs`] when something else is there than an index file, and [`ErrorKind::Io`] when the
     /// file can't be written.
     pub fn save(&self, path: impl AsRef<Path>, fingerprint: u64) -> Result<()> {
         let state = self.read_whole()?;
@@ -67,9 +67,9 @@ impl HnswIndex {
     /// whatsoever leads a search astray.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file can't be read, [`Error::FormatVersion`] for another version's,
-    /// [`Error::OtherCatalog`] for another fingerprint, [`Error::DuplicateItem`] for an item that
-    /// comes twice and [`Error::Damaged`] for whatever else is wrong with it.
+    /// [`ErrorKind::Io`] when the file can't be read, [`ErrorKind::FormatVersion`] for another version's,
+    /// [`ErrorKind::OtherCatalog`] for another fingerprint, [`ErrorKind::DuplicateItem`] for an item that
+    /// comes twice and [`ErrorKind::Damaged`] for whatever else is wrong with it.
     #[expect(clippy::indexing_slicing, reason = "pairs have two items")]
     pub fn open(path: impl AsRef<Path>, fingerprint: u64) -> Result<Self> {
         let sections = file::open(path.as_ref(), Kind::Hnsw, fingerprint)?;
@@ -93,7 +93,7 @@ impl HnswIndex {
             .collect();
         items.sort_unstable();
         if let Some(pair) = items.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(Error::DuplicateItem { item: pair[0] });
+            return Err(ErrorKind::DuplicateItem { item: pair[0] }.into());
         }
         let exact = sections.settings[7] != 0;
         Ok(Self {

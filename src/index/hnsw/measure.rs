@@ -8,7 +8,7 @@ use super::search::largest_sensible_ef;
 use super::{GraphState, HnswIndex};
 use crate::index::{Hits, VectorIndex, check_queries};
 use crate::kernels::top_k;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// What [`HnswIndex::tuned_for`] came to.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -35,7 +35,7 @@ impl HnswIndex {
     /// long as [`FlatIndex`](crate::index::FlatIndex) takes for single queries.
     ///
     /// # Errors
-    /// As [`search`](VectorIndex::search), and [`Error::NothingLeft`] without any query or item.
+    /// As [`search`](VectorIndex::search), and [`ErrorKind::NothingLeft`] without any query or item.
     pub fn measure_recall(&self, queries: ArrayView2<'_, f32>, k: usize) -> Result<f64> {
         let truth = self.true_best(queries, k)?;
         Ok(self.search(queries, k, None)?.recall(&truth))
@@ -62,7 +62,7 @@ impl HnswIndex {
     /// ```
     ///
     /// # Errors
-    /// As [`measure_recall`](Self::measure_recall), and [`Error::InvalidValue`] for a recall that
+    /// As [`measure_recall`](Self::measure_recall), and [`ErrorKind::InvalidValue`] for a recall that
     /// is not above 0 and at most 1.
     pub fn tuned_for(
         mut self,
@@ -120,9 +120,10 @@ impl HnswIndex {
     fn true_best(&self, queries: ArrayView2<'_, f32>, k: usize) -> Result<Hits> {
         check_queries(self, queries, k)?;
         if queries.nrows() == 0 || self.is_empty() {
-            return Err(Error::NothingLeft {
+            return Err(ErrorKind::NothingLeft {
                 reason: "recall is measured by queries over items, and there are none".to_owned(),
-            });
+            }
+            .into());
         }
         let queries: Vec<Vec<f32>> = queries.rows().into_iter().map(|row| row.to_vec()).collect();
         let best: Vec<Vec<top_k::Scored>> = queries

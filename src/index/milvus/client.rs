@@ -6,7 +6,7 @@ use std::time::Duration;
 use milvus::v2::prelude::*;
 use tokio::runtime::Runtime;
 
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 use super::config::MilvusConfig;
 
@@ -103,20 +103,23 @@ pub(super) fn wait<T: Send + 'static>(
         // Nobody waits any more where the receiver is gone.
         let _ = sender.send(answer);
     });
-    let late = || Error::Deadline {
-        address: config.address.clone(),
-        action,
-        seconds: deadline.as_secs_f64(),
+    let late = || {
+        Error::from(ErrorKind::Deadline {
+            address: config.address.clone(),
+            action,
+            seconds: deadline.as_secs_f64(),
+        })
     };
     // A little more than the deadline, since the task itself keeps to it.
     let answer = receiver.recv_timeout(deadline + deadline / 10);
     match answer.map_err(|_| late())? {
         Err(_) => Err(late()),
-        Ok(Err(error)) => Err(Error::Server {
+        Ok(Err(error)) => Err(ErrorKind::Server {
             address: config.address.clone(),
             action,
             reason: error.to_string(),
-        }),
+        }
+        .into()),
         Ok(Ok(value)) => Ok(value),
     }
 }

@@ -17,7 +17,7 @@ impl MilvusIndex {
     ///
     /// # Errors
     /// As [`search`](VectorIndex::search) and [`connect`](Self::connect), and
-    /// [`Error::InvalidValue`] for a k above 16,384.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for a k above 16,384.
     pub fn search_where(
         &self,
         queries: ArrayView2<'_, f32>,

@@ -7,7 +7,7 @@ use milvus::v2::request::dml::InsertRequest;
 use ndarray::{ArrayView2, Axis};
 
 use crate::index::check_finite;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 use super::client::{drop_if_there, load};
 use super::{ITEM, MilvusIndex, VECTOR};
@@ -20,7 +20,7 @@ impl MilvusIndex {
     ///
     /// # Errors
     /// As [`connect`](Self::connect) and [`FlatIndex::new`](crate::index::FlatIndex::new), and
-    /// [`Error::InvalidValue`] for the version that is being searched.
+    /// [`ErrorKind::InvalidValue`] for the version that is being searched.
     pub fn publish(
         &self,
         vectors: ArrayView2<'_, f32>,
@@ -28,9 +28,10 @@ impl MilvusIndex {
         mut progress: impl FnMut(usize, usize),
     ) -> Result<()> {
         if vectors.nrows() < 2 || vectors.ncols() == 0 {
-            return Err(Error::NothingLeft {
+            return Err(ErrorKind::NothingLeft {
                 reason: format!("there is no item in vectors of shape {:?}", vectors.shape()),
-            });
+            }
+            .into());
         }
         check_finite("item vectors", vectors)?;
         let name = self.config.version_name(version);
@@ -101,9 +102,7 @@ impl MilvusIndex {
                 }
             });
             match sent {
-                Err(Error::Server { .. } | Error::Deadline { .. })
-                    if attempt < self.config.attempts =>
-                {
+                Err(error) if attempt < self.config.attempts && may_pass(&error) => {
                     attempt += 1;
                 }
                 sent => return sent,
@@ -145,7 +144,7 @@ impl MilvusIndex {
     /// Drops a version; whether it was there.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect), and [`Error::InvalidValue`] for the version that is being
+    /// As [`connect`](Self::connect), and [`ErrorKind::InvalidValue`] for the version that is being
     /// searched.
     pub fn drop_version(&self, version: u64) -> Result<bool> {
         let name = self.config.version_name(version);
@@ -181,4 +180,12 @@ impl MilvusIndex {
         dropped.sort_unstable();
         Ok(dropped)
     }
+}
+
+/// Whether a call that failed may do better at once: the server is there, or is coming back.
+fn may_pass(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Server { .. } | ErrorKind::Deadline { .. }
+    )
 }

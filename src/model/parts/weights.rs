@@ -49,7 +49,7 @@ impl<'a, B: Backend> Weights<'a, B> {
     /// Weights by a seed, on a device.
     ///
     /// # Errors
-    /// [`Error::Device`](crate::Error::Device) when there is no such device.
+    /// [`ErrorKind::Device`](crate::ErrorKind::Device) when there is no such device.
     pub fn new(seed: u64, device: &'a B::Device) -> Result<Self> {
         check_device::<B>(device)?;
         Ok(Self {
@@ -62,7 +62,7 @@ impl<'a, B: Backend> Weights<'a, B> {
     /// Keeps [items'](Weights::items) tables in this precision.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] when the device has no such numbers.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when the device has no such numbers.
     pub fn with_tables(self, tables: TablePrecision) -> Result<Self> {
         if tables == TablePrecision::Half && !B::supports_dtype(self.device, DType::F16) {
             let reason = format!(

@@ -10,7 +10,7 @@ use super::weights::{TorchWeights, item_table, items, parameter};
 use crate::backend::Backend;
 use crate::model::parts::GruLayer;
 use crate::model::{Gru4Rec, Gru4RecConfig, InputEmbedding, Objective, RecallerConfig, Similarity};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// A [`Gru4Rec`] out of a checkpoint of PyTorch: which tensor is what, and how the model was used.
 ///
@@ -110,8 +110,8 @@ impl TorchGru4Rec {
     /// Loads the model from a safetensors file.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file can't be read, [`Error::Damaged`] when it is no safetensors file
-    /// or holds numbers that are not finite, and [`Error::InvalidValue`] when a tensor is missing,
+    /// [`ErrorKind::Io`] when the file can't be read, [`ErrorKind::Damaged`] when it is no safetensors file
+    /// or holds numbers that are not finite, and [`ErrorKind::InvalidValue`] when a tensor is missing,
     /// has another shape or is one too many, or when a cosine would see a layer or biases that only a
     /// dot product can.
     pub fn load<B: Backend>(
@@ -295,11 +295,12 @@ fn authors(weights: &TorchWeights) -> Result<TorchGru> {
         if table.nrows() != outputs.nrows() {
             let expected = outputs.nrows();
             let found = table.nrows();
-            return Err(Error::Shape {
+            return Err(ErrorKind::Shape {
                 what: "items of E.weight",
                 expected,
                 found,
-            });
+            }
+            .into());
         }
         let size = table.ncols();
         (Inputs::Vectors(table), size)
@@ -392,9 +393,10 @@ fn check_outputs(states: usize, vectors: usize) -> Result<()> {
     if states == vectors {
         return Ok(());
     }
-    Err(Error::Shape {
+    Err(ErrorKind::Shape {
         what: "values of the items' vectors, beside those of the last layer's states",
         expected: states,
         found: vectors,
-    })
+    }
+    .into())
 }

@@ -86,8 +86,8 @@ impl TorchSasRec {
     /// Loads the model from a safetensors file.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file can't be read, [`Error::Damaged`] when it is no safetensors file
-    /// or holds numbers that are not finite, and [`Error::InvalidValue`] when a tensor is missing,
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the file can't be read, [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) when it is no safetensors file
+    /// or holds numbers that are not finite, and [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when a tensor is missing,
     /// has another shape or is one too many, or when heads do not divide the vectors.
     pub fn load<B: Backend>(
         &self,
