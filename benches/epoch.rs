@@ -108,7 +108,7 @@ impl ModelVisitor<Train> for Epoch<'_> {
         };
         let limit = RefCell::new(limit);
         trainer = trainer.observer(Watch(&limit));
-        let trained = trainer.fit(model, &split, &device)?;
+        let trained = trainer.fit(model, &split)?;
         let limit = limit.borrow();
         let line = match trained.epochs.first() {
             Some(epoch) => json!({

@@ -88,6 +88,6 @@ fn save(options: &Options, path: &std::path::Path) -> Result<(), Box<dyn std::er
     plan.fallback = Some(ChannelKind::Popularity {
         settings: PopularityConfig::new(),
     });
-    plan.save(path, &run, data)?;
+    plan.save(path, &run.into(), data)?;
     Ok(())
 }

@@ -152,7 +152,7 @@ fn train(
         .with_targets(Targets::ONE_RANDOM)
         .with_window(window)
         .with_tables(Tables::Lazy);
-    let trained = Trainer::new(trainer).fit(model, &split, &device)?;
+    let trained = Trainer::new(trainer).fit(model, &split)?;
     let epoch = trained.epochs.first().ok_or("an epoch is made")?;
     Ok(json!({
         "job": "train",

@@ -110,7 +110,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             .with_seed(seed);
         let trained = Trainer::new(config)
             .observer(ProgressBars::default())
-            .fit(model, &split, &device)?;
+            .fit(model, &split)?;
         let index = FlatIndex::new(&item_vectors(&trained.model))?;
         let channel = VectorChannel::from_model(trained.model, index);
         let mut scorer = Scorer::new(split.catalog(), &[options.k])?;

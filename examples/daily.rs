@@ -197,7 +197,7 @@ fn train(
     trainer: Trainer<'_>,
 ) -> seqrec::Result<(Trained<Model>, f64)> {
     let clock = Instant::now();
-    let trained = trainer.fit(model(options, split)?, split, &Default::default())?;
+    let trained = trainer.fit(model(options, split)?, split)?;
     Ok((trained, clock.elapsed().as_secs_f64()))
 }
 

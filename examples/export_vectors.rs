@@ -135,7 +135,7 @@ fn gru4rec(options: &Options, split: &Split) -> Result<Vectors, Box<dyn Error>> 
         .with_seed(options.seed);
     let trained = Trainer::new(config)
         .observer(ProgressBars::default())
-        .fit(model, split, &device)?;
+        .fit(model, split)?;
     let items = item_vectors(&trained.model);
     let histories: Vec<User<'_>> = some(&split.test, options.queries).collect();
     let encoder = ModelEncoder::<Flex, _>::new(trained.model);

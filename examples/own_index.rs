@@ -77,7 +77,7 @@ fn main() -> Result<()> {
     let config = Gru4RecConfig::new().with_dim(32);
     let model = config.init::<Autodiff<Flex>>(split.catalog().len(), 42, &device)?;
     let trainer = TrainerConfig::new().with_epochs(2).with_batch_size(256);
-    let model = Trainer::new(trainer).fit(model, &split, &device)?.model;
+    let model = Trainer::new(trainer).fit(model, &split)?.model;
 
     let vectors = item_vectors(&model);
     let exact = FlatIndex::new(&vectors)?;

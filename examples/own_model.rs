@@ -76,7 +76,7 @@ fn main() -> Result<()> {
     let (catalog, device) = (dataset.catalog().clone(), Default::default());
     let model = GatedMeanConfig::new().init::<Autodiff<Flex>>(catalog.len(), 42, &device)?;
     let trainer = TrainerConfig::new().with_epochs(2).with_batch_size(256);
-    let model = Trainer::new(trainer).fit(model, &split, &device)?.model;
+    let model = Trainer::new(trainer).fit(model, &split)?.model;
 
     let index = FlatIndex::new(&item_vectors(&model))?;
     let evaluation = Evaluation::new(&[10], Seen::Keep);
@@ -87,7 +87,7 @@ fn main() -> Result<()> {
     let folder = tempfile::tempdir().expect("a folder for the run");
     let plan = StagePlan::new(Fusion::RoundRobin).channel("model", ChannelKind::Model);
     let run = Run::<Flex, _>::new(model.config().clone(), model, catalog);
-    plan.save(folder.path(), &run, dataset.training_data())?;
+    plan.save(folder.path(), &run.into(), dataset.training_data())?;
 
     let models = ModelRegistry::<Flex>::builtin().with::<GatedMeanConfig>();
     let engine = RecallEngine::open_with(folder.path(), models, device, EngineConfig::default())?;

@@ -1,23 +1,36 @@
 //! Sequential recall: from what a user did, in order, find the few hundred items out of millions
 //! that are worth ranking.
 //!
-//! This crate trains sequence models in pure Rust on [burn] and searches their item vectors
-//! with an index of your choice. Training and retrieval are parts that you compose:
+//! This crate trains sequence models in pure Rust on [burn] and searches their item vectors. In short:
 //!
 //! ```
 //! use seqrec::prelude::*;
 //!
-//! // Interactions from a file (`InteractionReader::detect("ratings.csv")?.read()?`) or elsewhere.
+//! // Interactions from a file, `Interactions::read("ratings.csv")?`, or elsewhere.
 //! let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate();
-//! let dataset = Dataset::new(log, Filters::default())?;
-//! let split = Split::new(&dataset, Protocol::Ratio { seed: 42 })?;
+//! let split = Split::new(&Dataset::new(log, Filters::default())?, Protocol::LeaveOneOut)?;
+//! let trained = Gru4RecConfig::new().with_dim(16).fit(&split)?;
+//! println!("{}", trained.evaluate(&split.test)?);
+//! println!("{}", trained.recall(["3", "14", "15"], 10)?);
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let run = folder.path().join("run");
+//! trained.save(&run)?; // which `Recaller::open` reads, whichever model it holds
+//! # Ok::<(), seqrec::Error>(())
+//! ```
 //!
+//! Training and retrieval are parts that you compose yourself where you want another trainer, device,
+//! index, fusion or protocol. The same of parts:
+//!
+//! ```
+//! use seqrec::prelude::*;
+//!
+//! # let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate();
+//! # let split = Split::new(&Dataset::new(log, Filters::default())?, Protocol::Ratio { seed: 42 })?;
 //! // Train on a backend with gradients; what comes back runs without them.
-//! let device = Default::default();
 //! let config = Gru4RecConfig::new().with_dim(16);
-//! let model = config.init::<Autodiff<Flex>>(split.catalog().len(), 42, &device)?;
+//! let model = config.init::<Autodiff<Flex>>(split.catalog().len(), 42, &Default::default())?;
 //! let settings = TrainerConfig::new().with_epochs(2);
-//! let trained = Trainer::new(settings).fit(model, &split, &device)?;
+//! let trained = Trainer::new(settings).fit(model, &split)?;
 //!
 //! // A model and an index of its item vectors are a channel: evaluate it, and recall for a raw history.
 //! let index = FlatIndex::new(&item_vectors(&trained.model))?;
@@ -38,10 +51,10 @@
 //!
 //! | I want to | start with |
 //! | --- | --- |
-//! | read a file of interactions | [`data::InteractionReader`] |
+//! | read a file of interactions | [`data::Interactions::read`], or a [`data::InteractionReader`] that is told more |
 //! | bring interactions of my own | [`data::Interactions`] |
 //! | hold out users or items to judge by | [`data::Split`] |
-//! | train a model | [`train::Trainer`] with a [`model::Gru4RecConfig`] |
+//! | train a model | a [`model::Gru4RecConfig`] and [`store::Fit`], or a [`train::Trainer`] |
 //! | choose another model | [`model`]: SASRec, BSARec, HSTU, MIND, ComiRec, two towers, Item2Vec |
 //! | choose a loss and negatives | [`model::Objective`] and [`data::NegativeSampling`] |
 //! | compare with models that are not trained | [`channels::Popularity`], [`channels::MarkovChain`], [`channels::SessionKnn`], [`channels::MatrixFactorization`], [`channels::ItemNeighborsConfig`] |
@@ -55,7 +68,7 @@
 //! | fuse several ways into one list | [`recall::RecallStage`] |
 //! | serve it while models and users change | `engine::RecallEngine` (feature `engine`) |
 //! | judge ranked lists of any origin | [`eval::Scorer`] |
-//! | keep a trained model | [`store::Run`] |
+//! | keep a trained model | [`store::Recaller`], or a [`store::Run`] with the model itself |
 //! | write results without overwriting anything else's | [`OutputFolder`] |
 //! | bring another burn backend | [`join_backend!`], one line |
 //!
@@ -204,7 +217,7 @@ pub mod prelude {
     };
     pub use crate::recall::{Evaluation, RecallRequest, Retriever, VectorChannel};
     pub use crate::retrieve::item_vectors;
-    pub use crate::store::Run;
+    pub use crate::store::{Fit, Recaller, Run};
     pub use crate::train::{EpochTable, Trainer, TrainerConfig};
 }
 

@@ -78,9 +78,7 @@ impl<B: Backend> ModelVisitor<Autodiff<B>> for Trained<'_> {
             .with_tables(self.tables)
             .with_metric("recall@5".parse().unwrap())
             .with_ks(vec![5]);
-        let trained = Trainer::new(trainer)
-            .fit(model, self.split, &device)
-            .unwrap();
+        let trained = Trainer::new(trainer).fit(model, self.split).unwrap();
         let run = Run::<B, C>::new(config, trained.model, catalog.clone());
         run.save(self.seen).unwrap();
         let loaded = Run::<Flex, C>::load(self.seen, &Default::default()).unwrap();
@@ -198,7 +196,7 @@ fn observers_hear_of_every_step_in_order<B: Backend>() {
         let mut told = Told(Vec::new());
         let trained = Trainer::new(trainer)
             .observer(&mut told)
-            .fit(model.unwrap(), &split, &device)
+            .fit(model.unwrap(), &split)
             .unwrap();
         let mean = |epoch| {
             let of_epoch = told.0.iter().filter(|told| told.0 == epoch);

@@ -26,7 +26,7 @@ use seqrec::recall::{
     Selected, Selection, WeightLearningConfig,
 };
 use seqrec::retrieve::UserEncoder;
-use seqrec::store::{ChannelKind, StageData, StageModel};
+use seqrec::store::{ChannelKind, Run, StageData};
 use seqrec::{Error, ErrorKind};
 
 use told::Told;
@@ -869,7 +869,9 @@ fn every_channel_keeps_to_its_trait() {
     let stage_data = (data.clone().with_tags(tags))
         .and_then(|data| data.with_segments(segments))
         .map(StageData::from)
-        .and_then(|data| data.with_model(StageModel::new::<Flex, _>(model)))
+        .and_then(|data| {
+            data.with_model(Run::<Flex, _>::new(config, model, catalog.clone()).into())
+        })
         .unwrap();
     let start = HistoryItems::last(20).unwrap();
     let popular = PopularityConfig::new();

@@ -23,8 +23,7 @@ use seqrec::recall::{
 };
 use seqrec::retrieve::item_vectors;
 use seqrec::store::{
-    ChannelKind, PlannedChannel, PlannedSelection, Run, ServedStage, StageData, StageModel,
-    StagePlan,
+    ChannelKind, PlannedChannel, PlannedSelection, Recaller, Run, ServedStage, StageData, StagePlan,
 };
 use seqrec::{Error, ErrorKind};
 
@@ -773,12 +772,12 @@ fn users_have_features_in_service() {
     let model = config.init::<Flex>(catalog.len(), 1, &device).unwrap();
     let index = FlatIndex::new(item_vectors::<Flex, _>(&model).view()).unwrap();
     let channel = VectorChannel::from_model(model.clone(), index);
-    let run = Run::<Flex, _>::new(config, model, catalog.clone());
+    let run = Run::<Flex, _>::new(config.clone(), model.clone(), catalog.clone());
     let data = |dataset: &Dataset| dataset.training_data();
     let plan = StagePlan::new(Fusion::RECIPROCAL_RANK).channel("u2i", ChannelKind::Model);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
-    plan.save(&path, &run, data(&dataset)).unwrap();
+    plan.save(&path, &run.into(), data(&dataset)).unwrap();
     let engine = open(&path).unwrap();
     let found = |request: RecallRequest| -> Vec<(String, f32)> {
         let recalled = engine.recall_for(&request.seen(Seen::Keep)).unwrap();
@@ -834,11 +833,11 @@ fn users_have_features_in_service() {
     assert_eq!(engine.statistics().refused, 1);
     // A run of other features than the data's is told when it is saved.
     let bare = Run::<Flex, _>::new(
-        run.config,
-        run.model,
+        config.clone(),
+        model.clone(),
         Catalog::from_ids(catalog.ids().cloned()).unwrap(),
     );
-    let refused = plan.save(&path, &bare, data(&dataset)).unwrap_err();
+    let refused = plan.save(&path, &bare.into(), data(&dataset)).unwrap_err();
     assert!(
         refused.to_string().contains("user features of the run"),
         "{refused}"
@@ -878,15 +877,14 @@ fn models_that_look_at_features_need_data_that_name_them_and_others_do_not() {
             "{text}"
         );
     };
-    refused(plan.save(&path, &bare, data(&plain)));
-    let of_run = || StageModel::from_run::<Flex, _>(run(plain.catalog()));
+    refused(plan.save(&path, &bare.into(), data(&plain)));
+    let of_run = || Recaller::from(run(plain.catalog()));
     refused(data(&plain).with_model(of_run()).map(drop));
     refused(data(&plain).with_further_model("other", of_run()).map(drop));
-    let new = StageModel::new::<Flex, _>(model.clone());
-    refused(data(&plain).with_model(new.clone()).map(drop));
-    data(&with).with_model(new).unwrap();
+    data(&with).with_model(of_run()).unwrap();
     // So does a folder of before there were names, when it is opened.
-    plan.save(&path, &run(with.catalog()), data(&with)).unwrap();
+    plan.save(&path, &run(with.catalog()).into(), data(&with))
+        .unwrap();
     ServedStage::load::<Flex>(&path, &device).unwrap();
     let file = |name: &str| path.join("v000001").join(name);
     let files = [
@@ -918,9 +916,9 @@ fn models_that_look_at_features_need_data_that_name_them_and_others_do_not() {
     let config = Gru4RecConfig::new().with_dim(8);
     let model = config.init::<Flex>(items, 1, &device).unwrap();
     let gru = || Run::<Flex, _>::new(config.clone(), model.clone(), with.catalog().clone());
-    let further = StageModel::from_run(gru());
+    let further = Recaller::from(gru());
     let data = data(&plain).with_further_model("other", further).unwrap();
-    plan.save(&path, &gru(), data).unwrap();
+    plan.save(&path, &gru().into(), data).unwrap();
     let served = ServedStage::load::<Flex>(&path, &device).unwrap();
     assert!(served.data().catalog().user_features().is_empty());
 }
@@ -1455,7 +1453,7 @@ fn save_plan(path: &Path, seed: u64, plan: &StagePlan) -> Catalog {
         .with_tags(tags)
         .and_then(|data| data.with_segments(segments))
         .unwrap();
-    plan.save(path, &run, data).unwrap();
+    plan.save(path, &run.into(), data).unwrap();
     catalog
 }
 

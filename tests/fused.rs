@@ -83,7 +83,7 @@ fn row_wise_training_is_the_same<B: Backend>() {
             .with_targets(Targets::All)
             .with_tables(tables)
             .with_metric("recall@5".parse().unwrap());
-        let trained = Trainer::new(trainer).fit(model.unwrap(), &split, &device);
+        let trained = Trainer::new(trainer).fit(model.unwrap(), &split);
         let epochs = trained.unwrap().epochs;
         epochs.iter().map(|epoch| epoch.loss as f32).collect()
     }

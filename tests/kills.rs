@@ -54,7 +54,7 @@ fn train(folder: &Path) {
         .observer(CsvLog::new(folder.join("log.csv")))
         .checkpoints(folder.join("checkpoints"))
         .resume(true)
-        .fit(model, &split, &device)
+        .fit(model, &split)
         .unwrap();
     let run = TrainedRun::new(config, trained.model, split.catalog().clone());
     run.save(folder.join("run")).unwrap();

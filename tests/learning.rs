@@ -34,7 +34,7 @@ fn learns<C: TrainableConfig<Autodiff<Flex>>>(name: &str, config: &C, trainer: T
         .unwrap();
     let trainer = trainer.with_epochs(5).with_batch_size(16).with_ks(vec![10]);
     let trainer = trainer.with_metric("recall@10".parse().unwrap());
-    let trained = Trainer::new(trainer).fit(model, &split, &device).unwrap();
+    let trained = Trainer::new(trainer).fit(model, &split).unwrap();
     let (first, last) = (trained.epochs[0].loss, trained.epochs.last().unwrap().loss);
     assert!(last < 0.97 * first, "{name}: {first} to {last}");
 }
@@ -115,15 +115,13 @@ fn settings_that_cannot_go_together_are_refused() {
         .init::<Autodiff<Flex>>(items, 1, &device)
         .unwrap();
     let refused = trainer(Targets::SessionParallel)
-        .fit(sasrec, &split, &device)
+        .fit(sasrec, &split)
         .unwrap_err();
     assert_eq!(field(refused), "targets");
     let mind = MultiInterestConfig::mind()
         .init::<Autodiff<Flex>>(items, 1, &device)
         .unwrap();
-    let refused = trainer(Targets::All)
-        .fit(mind, &split, &device)
-        .unwrap_err();
+    let refused = trainer(Targets::All).fit(mind, &split).unwrap_err();
     assert_eq!(field(refused), "targets");
     let features = TwoTowerConfig::new().with_item_features(3);
     assert_eq!(
@@ -197,7 +195,7 @@ fn a_users_features_tell_what_they_take() {
             .with_learning_rate(0.01)
             .with_ks(vec![5])
             .with_metric("recall@5".parse().unwrap());
-        let trained = Trainer::new(trainer).fit(model, &split, &device).unwrap();
+        let trained = Trainer::new(trainer).fit(model, &split).unwrap();
         let first = [1, 2, 3, 4].map(ItemIndex::new);
         let histories = [[1.0, 0.0], [0.0, 1.0]].map(|kind| (first, kind));
         let histories = histories
@@ -263,7 +261,7 @@ fn cold_items_are_recalled_by_their_features() {
         .with_epochs(10)
         .with_learning_rate(0.005)
         .with_batch_size(64);
-    let trained = Trainer::new(trainer).fit(model, &split, &device).unwrap();
+    let trained = Trainer::new(trainer).fit(model, &split).unwrap();
     let cases = split
         .test
         .filtered(|case| case.labels.iter().any(|&item| cold(item)));

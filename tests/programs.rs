@@ -46,7 +46,7 @@ fn train_and_print() {
     }
     let trained = Trainer::new(TrainerConfig::new().with_epochs(3).with_minimum_steps(0))
         .observer(EpochTable::new())
-        .fit(model, &split, &device)
+        .fit(model, &split)
         .unwrap();
     println!("the program ends");
     std::fs::write(done, trained.epochs.len().to_string()).unwrap();

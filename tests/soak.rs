@@ -58,7 +58,7 @@ fn save(path: &Path, dataset: &Dataset, seed: u64) {
         settings: PopularityConfig::new(),
     });
     let data = StageData::from(dataset.training_data());
-    plan.save(path, &run, data).unwrap();
+    plan.save(path, &run.into(), data).unwrap();
 }
 
 /// What this process has in memory, in MB.

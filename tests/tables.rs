@@ -67,7 +67,7 @@ fn train<C: TrainableConfig<Autodiff<Flex>>>(model: &C, trainer: Trainer<'_>) ->
     };
     let model = model.init::<Autodiff<Flex>>(split.catalog().len(), 5, &device)?;
     let before = rows(item_vectors(&model));
-    let trained = trainer.fit(model, &split, &device)?;
+    let trained = trainer.fit(model, &split)?;
     Ok(Done {
         losses: trained.epochs.iter().map(|epoch| epoch.loss).collect(),
         before,
@@ -245,7 +245,7 @@ fn tables_of_half_precision_are_so_in_memory_on_disk_and_after_a_warm_start() {
         if let Some(start) = start {
             trainer = trainer.warm_start(start);
         }
-        let trained = trainer.fit(model, &split, &device).unwrap();
+        let trained = trainer.fit(model, &split).unwrap();
         Run::new(config, trained.model, split.catalog().clone())
     };
     let single = train(gru(sampled()), None);

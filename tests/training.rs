@@ -58,7 +58,7 @@ fn model<B: Backend>(split: &Split) -> Gru4Rec<B> {
 }
 
 fn fit<B: Backend>(split: &Split, trainer: Trainer<'_>) -> Result<Trained<Gru4Rec<B>>> {
-    trainer.fit(model::<Autodiff<B>>(split), split, &B::Device::default())
+    trainer.fit(model::<Autodiff<B>>(split), split)
 }
 
 /// Runs on one thread, where results are the same bits each time.
@@ -413,7 +413,7 @@ fn accumulated_gradients_are_those_of_a_larger_batch() {
             .init::<Autodiff<Flex>>(split.catalog().len(), 5, &Default::default())
             .unwrap();
         let trainer = Trainer::new(config.with_epochs(1).with_learning_rate(1e-3));
-        trainer.fit(model, &split, &Default::default()).unwrap()
+        trainer.fit(model, &split).unwrap()
     };
     let (large, two) = (
         train(config().with_batch_size(32)),
@@ -612,7 +612,7 @@ fn resuming_another_training_is_refused_by_what_differs() {
     let fit = |split: &Split, config: &Gru4RecConfig| {
         let items = split.catalog().len();
         let model = config.init::<Autodiff<Flex>>(items, 5, &Default::default());
-        trainer().fit(model?, split, &Default::default())
+        trainer().fit(model?, split)
     };
     fit(&first, &base).unwrap();
     let differs = |split: &Split, config: &Gru4RecConfig| match fit(split, config)
@@ -699,9 +699,7 @@ fn divergence_names_epoch_and_step_and_keeps_the_checkpoint() {
     // A model whose weights are not numbers has a loss that is none.
     let mut broken = model::<Autodiff<Flex>>(&split);
     broken.embedding = ItemTable::new(broken.embedding.kept().mul_scalar(f32::NAN));
-    let error = Trainer::new(config())
-        .fit(broken, &split, &Default::default())
-        .unwrap_err();
+    let error = Trainer::new(config()).fit(broken, &split).unwrap_err();
     assert!(
         matches!(
             error.kind(),
@@ -756,7 +754,6 @@ impl<B: Backend> SequenceRecaller<B> for Faulty<B> {
 #[test]
 fn divergence_after_an_epoch_keeps_the_best_weights() {
     let split = split(Protocol::LeaveOneOut);
-    let device = Default::default();
     let plan = config().with_epochs(1);
     let first = fit::<Flex>(&split, Trainer::new(plan)).unwrap();
     let steps = split.train.sequences().len().div_ceil(config().batch_size);
@@ -764,7 +761,7 @@ fn divergence_after_an_epoch_keeps_the_best_weights() {
         sound: model::<Autodiff<Flex>>(&split),
         steps_left: Arc::new(AtomicUsize::new(steps + 2)),
     };
-    let trained = Trainer::new(config()).fit(model, &split, &device).unwrap();
+    let trained = Trainer::new(config()).fit(model, &split).unwrap();
     let expected = StopReason::Diverged { epoch: 2, step: 3 };
     assert_eq!((trained.stop, trained.best_epoch), (expected, 1));
     let vectors = |table: Tensor<Flex, 2>| table.into_data().to_vec::<f32>().unwrap();
@@ -805,9 +802,7 @@ fn a_last_step_that_goes_too_far_is_divergence() {
         sound: model::<Autodiff<Flex>>(&split),
         steps: Arc::new(AtomicUsize::new(0)),
     };
-    let trained = Trainer::new(one_step(0.01))
-        .fit(model, &split, &Default::default())
-        .unwrap();
+    let trained = Trainer::new(one_step(0.01)).fit(model, &split).unwrap();
     assert_eq!(
         (trained.stop, trained.best_epoch),
         (StopReason::Diverged { epoch: 2, step: 1 }, 1)

@@ -90,7 +90,7 @@ fn fit<C: TrainableConfig<Train>>(
 ) -> Result<Trained<C::Recaller<Flex>>> {
     let device = Default::default();
     let model = model.init::<Train>(split.catalog().len(), seed, &device)?;
-    trainer.fit(model, split, &device)
+    trainer.fit(model, split)
 }
 
 /// The vector of an item.
@@ -747,16 +747,13 @@ fn features_are_matched_by_their_names() {
     let folder = tempfile::tempdir().unwrap();
     let trainer = |config| Trainer::new(config).checkpoints(folder.path().join("checkpoints"));
     let before = towers(&old, &["red", "blue", "old"], 1).unwrap();
-    let before = trainer(config()).fit(before, &old, &device).unwrap().model;
+    let before = trainer(config()).fit(before, &old).unwrap().model;
     let tags = ["blue", "new", "red"];
     let model = || towers(&new, &tags, 2).unwrap();
-    let cold = Trainer::new(still())
-        .fit(model(), &new, &device)
-        .unwrap()
-        .model;
+    let cold = Trainer::new(still()).fit(model(), &new).unwrap().model;
     let start = WarmStart::new(&before, old.catalog()).moments(folder.path().join("checkpoints"));
     let warm = Trainer::new(still()).warm_start(start.clone());
-    let after = warm.fit(model(), &new, &device).unwrap().model;
+    let after = warm.fit(model(), &new).unwrap().model;
 
     let first = |model: &seqrec::model::TwoTower<Flex>| rows_of(&model.item_tower[0]);
     let [old_rows, new_rows, cold_rows] = [&before, &after, &cold].map(first);
@@ -775,7 +772,7 @@ fn features_are_matched_by_their_names() {
     // Where names are not known, nothing is matched by place.
     let nameless = WarmStart::new(&before, old_split().catalog());
     let warm = Trainer::new(still()).warm_start(nameless);
-    let refused = warm.fit(model(), &new, &device).map(drop).unwrap_err();
+    let refused = warm.fit(model(), &new).map(drop).unwrap_err();
     let refused = refused.to_string();
     for part in [
         "user_tower.0.weight",

@@ -184,7 +184,7 @@ impl ModelVisitor<Train> for Neural<'_> {
                 ..Pause::default()
             });
         }
-        let trained = trainer.fit(model, context.split, &device)?;
+        let trained = trainer.fit(model, context.split)?;
         let index = FlatIndex::new(&item_vectors(&trained.model))?;
         // The epochs made after the best one are what it took to know that it was.
         Ok(Fitted {

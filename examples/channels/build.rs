@@ -18,7 +18,7 @@ use seqrec::model::{
 };
 use seqrec::prelude::{Autodiff, Flex};
 use seqrec::recall::{ChannelWeight, Fusion, HistoryItems, RecallChannel};
-use seqrec::store::{ChannelKind, PlannedChannel, Run, StageData, StageModel, StagePlan};
+use seqrec::store::{ChannelKind, PlannedChannel, Recaller, Run, StageData, StagePlan};
 use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
 use serde_json::json;
 
@@ -36,7 +36,7 @@ pub struct Channel {
     /// What a run folder says of it.
     planned: PlannedChannel,
     /// The second model, where that is what it looks at.
-    model: Option<StageModel>,
+    model: Option<Recaller>,
 }
 
 /// What channels are made of, and what it took.
@@ -101,7 +101,8 @@ pub fn train<'a, C: TrainableConfig<Autodiff<Flex>>>(
     let start = Instant::now();
     let (config, model) = fit(defaults, split, options)?;
     let train_seconds = start.elapsed().as_secs_f64();
-    let data = StageData::from(data).with_model(StageModel::new::<Flex, _>(model.clone()))?;
+    let run = Run::<Flex, _>::new(config.clone(), model.clone(), split.catalog().clone());
+    let data = StageData::from(data).with_model(run.into())?;
     Ok(Trained {
         dataset,
         data,
@@ -130,7 +131,7 @@ fn fit<C: TrainableConfig<Autodiff<Flex>>>(
         Targets::All
     };
     let trainer = trainer(options, split, targets)?;
-    let model = trainer.fit(model, split, &device)?.model;
+    let model = trainer.fit(model, split)?.model;
     Ok((config, model))
 }
 
@@ -147,12 +148,12 @@ struct Further<'a> {
 }
 
 impl ModelVisitor<Autodiff<Flex>> for Further<'_> {
-    type Output = Result<StageModel, Box<dyn Error>>;
+    type Output = Result<Recaller, Box<dyn Error>>;
 
     fn visit<C: TrainableConfig<Autodiff<Flex>>>(self, defaults: C) -> Self::Output {
         let (config, model) = fit(&defaults, self.split, self.options)?;
         let run = Run::new(config, model, self.split.catalog().clone());
-        Ok(StageModel::from_run(run))
+        Ok(Recaller::from(run))
     }
 }
 
@@ -310,9 +311,9 @@ pub fn channels<C: RecallerConfig>(
         // What makes a user's interests looks at one target a history.
         let targets = Targets::EveryPrefix;
         let trainer = trainer(options, split, targets)?;
-        let model = trainer.fit(model, split, &device)?.model;
+        let model = trainer.fit(model, split)?.model;
         let run = Run::new(config, model, split.catalog().clone());
-        let model = StageModel::from_run(run);
+        let model = Recaller::from(run);
         channels.push(of_model(INTERESTS, model, trained, start)?);
     }
     for name in further_names(options).filter(|name| wanted(name)) {
@@ -326,7 +327,7 @@ pub fn channels<C: RecallerConfig>(
 /// The channel of a model beside the first, which was begun at `start`.
 fn of_model<C: RecallerConfig>(
     name: &'static str,
-    model: StageModel,
+    model: Recaller,
     trained: &Trained<'_, C>,
     start: Instant,
 ) -> Result<Channel, Box<dyn Error>> {
@@ -389,7 +390,7 @@ impl<C: RecallerConfig> Trained<'_, C> {
             }
         }
         let run = Run::<Flex, _>::new(self.config.clone(), self.model.clone(), catalog);
-        plan.save(path, &run, data)?;
+        plan.save(path, &run.into(), data)?;
         Ok(())
     }
 }

@@ -155,7 +155,7 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
         .observer(CsvLog::new(out.join("log.csv")))
         .checkpoints(out.join("checkpoints"))
         .resume(options.resume)
-        .fit(model, &split, &device)?;
+        .fit(model, &split)?;
     let Trained {
         model,
         best_epoch,

@@ -58,7 +58,7 @@ fn train(folder: &Path, epochs: usize) -> seqrec::Result<usize> {
     let trained = Trainer::new(trainer)
         .checkpoints(folder)
         .resume(true)
-        .fit(model, &SPLIT, &device)?;
+        .fit(model, &SPLIT)?;
     assert!((1..=trained.epochs.len()).contains(&trained.best_epoch));
     Ok(trained.epochs.len())
 }

@@ -106,7 +106,7 @@ static WHOLE: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
         .unwrap();
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("run");
-    plan.save(&path, &run, data).unwrap();
+    plan.save(&path, &run.into(), data).unwrap();
     let version = path.join("v000001");
     FILES
         .map(|name| std::fs::read(version.join(name)).unwrap())

@@ -357,6 +357,17 @@ fn read_columns(
     })
 }
 
+impl Interactions {
+    /// The interactions of a file or a folder whose format its name and first lines tell:
+    /// [`InteractionReader::detect`] and its [`read`](InteractionReader::read).
+    ///
+    /// # Errors
+    /// As these two.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        InteractionReader::detect(path)?.read()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::schema::Column;

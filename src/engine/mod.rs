@@ -63,7 +63,7 @@ pub use users::Observed;
 /// plan.fallback = Some(ChannelKind::Popularity { settings: PopularityConfig::new() });
 /// let folder = tempfile::tempdir().unwrap();
 /// let path = folder.path().join("run");
-/// plan.save(&path, &run, split.train.clone())?;
+/// plan.save(&path, &run.into(), split.train.clone())?;
 ///
 /// // Serving it.
 /// let engine = RecallEngine::open::<Flex>(&path, Default::default(), EngineConfig::default())?;

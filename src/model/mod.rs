@@ -121,7 +121,7 @@ pub use two_tower::{TwoTower, TwoTowerConfig};
 /// let split = Split::new(&Dataset::new(log, Filters::default())?, Protocol::LeaveOneOut)?;
 /// let device = Default::default();
 /// let model = LastItemConfig::new().init::<Autodiff<Flex>>(split.catalog().len(), 1, &device)?;
-/// let trained = Trainer::new(TrainerConfig::new().with_epochs(1)).fit(model, &split, &device)?;
+/// let trained = Trainer::new(TrainerConfig::new().with_epochs(1)).fit(model, &split)?;
 /// assert!(trained.epochs[0].loss > 0.0);
 /// # Ok::<(), seqrec::Error>(())
 /// ```

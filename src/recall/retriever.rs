@@ -132,10 +132,12 @@ impl Retriever {
             checks::same_length("lists of candidates", 1, candidates.len())?;
             let found = Found::all_of(channel, candidates.of(0))
                 .filter(|(candidate, _)| passes(0, candidate.item));
-            let items = found.filter_map(|(candidate, found)| {
+            let found = found.filter_map(|(candidate, found)| {
                 names.item(candidate.item, candidate.score, [found])
             });
-            Ok(items.take(k).collect())
+            let mut items = Vec::with_capacity(k.min(candidates.of(0).len()));
+            items.extend(found.take(k));
+            Ok(items)
         };
         let mut items = if self.fuses {
             let fused = self.channel.fused(&users, k, filter)?.into_iter().flatten();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
 use crate::channels::{
@@ -18,7 +18,8 @@ use crate::retrieve::UserEncoder;
 use crate::{Error, ErrorKind, Result, checks};
 
 use super::arrays::{ArrayReader, ArrayWriter};
-use super::stage_data::{StageData, StageModel};
+use super::recaller::Recaller;
+use super::stage_data::StageData;
 
 /// By how many vectors an index is measured.
 const MEASURED_BY: usize = 200;
@@ -111,7 +112,7 @@ impl ChannelKind {
     pub(super) fn prepare(
         &self,
         data: &TrainingData,
-        model: Option<&StageModel>,
+        model: Option<&Recaller>,
         index: &IndexPlan,
         k: usize,
     ) -> Result<Prepared> {
@@ -122,31 +123,27 @@ impl ChannelKind {
                 Prepared::Vectors(solved.item_vectors().to_owned())
             }
             Self::Model => {
-                let StageModel {
-                    encoder,
-                    item_vectors,
-                    ..
-                } = self.needed(model)?;
+                let model = self.needed(model)?;
                 let histories = some_histories(data);
                 if histories.is_empty() {
-                    return measured_by_itself(item_vectors, k, index);
+                    return measured_by_itself(model.item_vectors(), k, index);
                 }
-                let users = encoder.encode(&histories)?;
-                let (index, report) = index.build(item_vectors.view(), users.view(), k)?;
+                let users = model.encoder().encode(&histories)?;
+                let (index, report) = index.build(model.item_vectors(), users.view(), k)?;
                 Prepared::Index(Arc::new(index), report)
             }
             Self::NearestItems { neighbors, .. } => {
-                let mut vectors = self.needed(model)?.item_vectors.clone();
+                let mut vectors = self.needed(model)?.item_vectors().to_owned();
                 Similarity::Cosine.prepare(vectors.view_mut());
-                measured_by_itself(&vectors, *neighbors, index)?
+                measured_by_itself(vectors.view(), *neighbors, index)?
             }
             Self::NearestUsers {
                 neighbors,
                 held_back,
             } => {
-                let encoder = &self.needed(model)?.encoder;
+                let encoder = &self.needed(model)?.encoder();
                 let vectors = training_vectors(encoder, data, *held_back)?;
-                measured_by_itself(&vectors, *neighbors, index)?
+                measured_by_itself(vectors.view(), *neighbors, index)?
             }
             _ => Prepared::Nothing,
         })
@@ -157,7 +154,7 @@ impl ChannelKind {
         &self,
         prepared: Prepared,
         data: &TrainingData,
-        model: Option<&StageModel>,
+        model: Option<&Recaller>,
     ) -> Result<Arc<dyn RecallChannel>> {
         Ok(match (self, prepared) {
             (Self::Popularity { settings }, _) => Arc::new(settings.fit(data)?),
@@ -176,13 +173,13 @@ impl ChannelKind {
             }
             (Self::Model, Prepared::Index(index, _)) => {
                 let model = self.needed(model)?;
-                fits(&index, model.item_vectors.dim(), "the model's items")?;
-                Arc::new(VectorChannel::new(model.encoder.clone(), index))
+                fits(&index, model.item_vectors().dim(), "the model's items")?;
+                Arc::new(VectorChannel::new(model.encoder(), index))
             }
             (Self::NearestItems { start, neighbors }, Prepared::Index(index, _)) => {
-                let vectors = &self.needed(model)?.item_vectors;
+                let vectors = self.needed(model)?.item_vectors();
                 fits(&index, vectors.dim(), "the model's items")?;
-                let step = NearestItems::new(vectors.view(), *neighbors, |_| Ok(index))?;
+                let step = NearestItems::new(vectors, *neighbors, |_| Ok(index))?;
                 Arc::new((*start).then(step).into_channel())
             }
             (
@@ -194,13 +191,13 @@ impl ChannelKind {
             ) => {
                 checks::at_least_one(&[("held_back", *held_back)])?;
                 let model = self.needed(model)?;
-                let dim = model.item_vectors.ncols();
+                let dim = model.item_vectors().ncols();
                 fits(
                     &index,
                     (data.sequences().len() + 1, dim),
                     "the training users",
                 )?;
-                let nearest = NearestUsers::new(model.encoder.clone(), index, *neighbors)?;
+                let nearest = NearestUsers::new(model.encoder(), index, *neighbors)?;
                 let next = next_items(data, *held_back);
                 Arc::new(nearest.then(next).into_channel())
             }
@@ -213,7 +210,7 @@ impl ChannelKind {
         })
     }
 
-    fn needed<'a>(&self, model: Option<&'a StageModel>) -> Result<&'a StageModel> {
+    fn needed<'a>(&self, model: Option<&'a Recaller>) -> Result<&'a Recaller> {
         model.ok_or_else(|| lacks(self, "a model"))
     }
 }
@@ -236,10 +233,14 @@ fn some_histories(data: &TrainingData) -> Vec<User<'_>> {
 }
 
 /// An index of vectors `[rows + 1, dim]`, measured by some of them.
-fn measured_by_itself(vectors: &Array2<f32>, k: usize, plan: &IndexPlan) -> Result<Prepared> {
+fn measured_by_itself(
+    vectors: ArrayView2<'_, f32>,
+    k: usize,
+    plan: &IndexPlan,
+) -> Result<Prepared> {
     let step = vectors.nrows().div_ceil(MEASURED_BY).max(1);
     let queries = vectors.slice(ndarray::s![1..;step, ..]);
-    let (index, report) = plan.build(vectors.view(), queries, k.max(1))?;
+    let (index, report) = plan.build(vectors, queries, k.max(1))?;
     Ok(Prepared::Index(Arc::new(index), report))
 }
 

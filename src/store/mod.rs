@@ -2,7 +2,9 @@
 
 mod arrays;
 mod channel_kind;
+mod fit;
 mod plan;
+mod recaller;
 mod registry;
 mod run;
 mod run_folder;
@@ -12,10 +14,12 @@ mod torch;
 mod vector_table;
 
 pub use channel_kind::ChannelKind;
+pub use fit::Fit;
 pub use plan::{PlannedChannel, PlannedSelection, StagePlan};
+pub use recaller::Recaller;
 pub use registry::ModelRegistry;
 pub use run::Run;
 pub use served::ServedStage;
-pub use stage_data::{StageData, StageModel};
+pub use stage_data::StageData;
 pub use torch::{TorchGru4Rec, TorchSasRec};
 pub use vector_table::VectorTable;

@@ -80,7 +80,7 @@ impl PlannedSelection {
             Self::MaximalMarginalRelevance { relevance } => {
                 let model = data.model.as_ref().ok_or_else(|| lacks(&self, "a model"))?;
                 Box::new(MaximalMarginalRelevance::new(
-                    model.item_vectors.view(),
+                    model.item_vectors(),
                     relevance,
                 )?)
             }

@@ -8,8 +8,8 @@ use crate::backend::Backend;
 use crate::data::Catalog;
 use crate::model::{self, ConfigVisitor, RecallerConfig};
 
+use super::recaller::Recaller;
 use super::run::{ModelFiles, Run, model_name};
-use super::stage_data::StageModel;
 use crate::error::damaged;
 
 /// The models that a run folder is loaded with when it is not known beforehand which one it holds:
@@ -36,7 +36,7 @@ type Load<B> = fn(
     &ModelFiles,
     Option<&Catalog>,
     &<B as burn::tensor::backend::BackendTypes>::Device,
-) -> Result<(StageModel, Catalog)>;
+) -> Result<Recaller>;
 
 impl<B: Backend> ModelRegistry<B> {
     /// The models of this crate.
@@ -70,15 +70,15 @@ impl<B: Backend> ModelRegistry<B> {
         self.models.push((C::NAME, load_run::<B, C>));
     }
 
-    /// A model of a version of a run folder, whichever it is, and its catalog, which is read unless
-    /// another model came with it.
+    /// A model of a version of a run folder, whichever it is; its catalog is read unless another model
+    /// came with it.
     pub(super) fn load(
         &self,
         version: &Path,
         files: &ModelFiles,
         catalog: Option<&Catalog>,
         device: &B::Device,
-    ) -> Result<(StageModel, Catalog)> {
+    ) -> Result<Recaller> {
         let wanted = model_name(version, files)?;
         let found = self.models.iter().find(|&&(name, _)| name == wanted);
         let Some((_, load)) = found else {
@@ -98,8 +98,6 @@ fn load_run<B: Backend, C: RecallerConfig>(
     files: &ModelFiles,
     catalog: Option<&Catalog>,
     device: &B::Device,
-) -> Result<(StageModel, Catalog)> {
-    let run = Run::<B, C>::load_version(version, files, catalog, device)?;
-    let catalog = run.catalog.clone();
-    Ok((StageModel::from_run(run), catalog))
+) -> Result<Recaller> {
+    Run::<B, C>::load_version(version, files, catalog, device).map(Recaller::from)
 }

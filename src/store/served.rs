@@ -11,16 +11,16 @@ use crate::backend::Backend;
 use crate::data::{Catalog, Features, IdTable, SequenceStore, TimeUnit, TrainingData};
 use crate::files::{read_file, write_file};
 use crate::index::{AnyIndex, IndexReport};
-use crate::model::{RecallerConfig, SequenceRecaller};
 use crate::{Error, ErrorKind, Result};
 
 use super::arrays::{ArrayReader, ArrayWriter};
 use super::channel_kind::Prepared;
 use super::plan::{PlannedChannel, StagePlan};
+use super::recaller::Recaller;
 use super::registry::ModelRegistry;
-use super::run::{self, ModelFiles, Run, WrittenCatalog};
+use super::run::{self, ModelFiles, WrittenCatalog};
 use super::run_folder::{self, index_name, parse, read_checked, read_manifest};
-use super::stage_data::{StageData, StageModel, WriteModel};
+use super::stage_data::StageData;
 use crate::error::damaged;
 use crate::recall::RecallStage;
 
@@ -80,57 +80,53 @@ impl StageManifest {
 impl StagePlan {
     /// Writes a run folder with a stage beside its model: the plan, the users with their
     /// sequences, and what takes long to make of channels. It becomes the folder's next version, as
-    /// with [`Run::save`]: a crash leaves the one before, whole. Sequences are written as a
+    /// with [`Run::save`](super::Run::save): a crash leaves the one before, whole. Sequences are written as a
     /// [`SequenceStore`], a block at a time, so that they need not fit in memory.
     ///
-    /// The data are made ready with the run's model.
+    /// The data are made ready with the model, which is that of the run.
     ///
     /// # Errors
-    /// As [`build`](StagePlan::build) and [`Run::save`], [`ErrorKind::NothingLeft`] for a
-    /// [further model](StageData::with_further_model) that is not of a run, [`ErrorKind::Shape`] or
-    /// [`ErrorKind::OtherCatalog`] when run and data are of different catalogs, and
+    /// As [`build`](StagePlan::build) and [`Run::save`](super::Run::save),
+    /// [`ErrorKind::OtherCatalog`] when model and data are of different catalogs, and
     /// [`ErrorKind::InvalidValue`] when the model looks at features of users that the data don't have.
-    pub fn save<B: Backend, C: RecallerConfig>(
+    pub fn save(
         &self,
         path: impl AsRef<Path>,
-        run: &Run<B, C>,
+        model: &Recaller,
         data: impl Into<StageData>,
     ) -> Result<()> {
         let (path, data) = (path.as_ref(), data.into());
-        let catalog = served_catalog(path, run, data.training().catalog())?;
-        let data = data.with_model(StageModel::new(run.model.clone()))?;
+        let catalog = served_catalog(path, model, data.training().catalog())?;
+        let data = data.with_model(model.clone())?;
         let stage = StageWriter::new(path, self, &data)?;
         run_folder::save(path, |folder| {
             let catalog = WrittenCatalog::write(&catalog, folder)?;
-            let model = run.write_model(folder, &ModelFiles::own(), &catalog)?;
+            let model = model.write_model(folder, &ModelFiles::own(), &catalog)?;
             stage.write(folder, model, &catalog)
         })
     }
 }
 
-/// The catalog of a folder: the run's, with the names of those features of users that the data have.
-fn served_catalog<B: Backend, C: RecallerConfig>(
-    path: &Path,
-    run: &Run<B, C>,
-    of_data: &Catalog,
-) -> Result<Catalog> {
-    if of_data.fingerprint() != run.catalog.fingerprint() {
+/// The catalog of a folder: the model's, with the names of those features of users that the data have.
+fn served_catalog(path: &Path, model: &Recaller, of_data: &Catalog) -> Result<Catalog> {
+    let of_model = model.catalog();
+    if of_data.fingerprint() != of_model.fingerprint() {
         return Err(ErrorKind::OtherCatalog {
             path: path.to_owned(),
-            expected: run.catalog.fingerprint(),
+            expected: of_model.fingerprint(),
             found: of_data.fingerprint(),
         }
         .into());
     }
     let features = of_data.user_features();
-    if run.model.config().describe().user_features > 0 && features != run.catalog.user_features() {
+    if model.has_user_features() && features != of_model.user_features() {
         let reason = format!(
             "those of the stage's data are {features:?}; take the catalog of the same split"
         );
-        let found = format!("{:?}", run.catalog.user_features());
+        let found = format!("{:?}", of_model.user_features());
         return Err(Error::invalid("user features of the run", found, reason));
     }
-    Ok((run.catalog.clone()).with_user_features(features.to_vec()))
+    Ok((of_model.clone()).with_user_features(features.to_vec()))
 }
 
 /// A stage that is ready to be written beside its model.
@@ -141,7 +137,7 @@ struct StageWriter<'a> {
     arrays: Vec<u8>,
     user_features: bool,
     indexes: Vec<Option<(Arc<AnyIndex>, IndexReport)>>,
-    further: Vec<(&'a str, WriteModel)>,
+    further: Vec<(&'a str, &'a Recaller)>,
 }
 
 impl<'a> StageWriter<'a> {
@@ -169,12 +165,7 @@ impl<'a> StageWriter<'a> {
         plan.assemble(prepared, data)?;
         let users = users.filter(|_| training.has_segments());
         let segments: Vec<&[String]> = users.map(|user| training.segments(user)).collect();
-        let further = data.further.iter().map(|(name, model)| {
-            let reason =
-                || format!("the settings of {name:?} are not known: `StageModel::from_run`");
-            let lacks = || Error::from(ErrorKind::NothingLeft { reason: reason() });
-            Ok((name.as_str(), model.write.clone().ok_or_else(lacks)?))
-        });
+        let further = data.further.iter();
         Ok(Self {
             plan,
             data,
@@ -182,7 +173,9 @@ impl<'a> StageWriter<'a> {
             arrays: arrays.finish(&path.join(ARRAYS))?,
             user_features,
             indexes,
-            further: further.collect::<Result<_>>()?,
+            further: further
+                .map(|(name, model)| (name.as_str(), model))
+                .collect(),
         })
     }
 
@@ -190,8 +183,8 @@ impl<'a> StageWriter<'a> {
     fn write(&self, folder: &Path, model: u32, catalog: &WrittenCatalog) -> Result<()> {
         let training = self.data.training();
         let mut further = Vec::with_capacity(self.further.len());
-        for (place, (name, write)) in self.further.iter().enumerate() {
-            let written = write(folder, &ModelFiles::further(place), catalog)?;
+        for (place, (name, model)) in self.further.iter().enumerate() {
+            let written = model.write_model(folder, &ModelFiles::further(place), catalog)?;
             further.push(((*name).to_owned(), written));
         }
         let reports = self.indexes.iter();
@@ -268,7 +261,8 @@ impl ServedStage {
         models: &ModelRegistry<B>,
         device: &B::Device,
     ) -> Result<Self> {
-        let (model, catalog) = models.load(path, &ModelFiles::own(), None, device)?;
+        let model = models.load(path, &ModelFiles::own(), None, device)?;
+        let catalog = model.catalog().clone();
         let manifest_path = path.join(MANIFEST);
         if !manifest_path.exists() {
             let reason = "it is a run without a stage; write it with `StagePlan::save`";
@@ -289,7 +283,7 @@ impl ServedStage {
             let files = ModelFiles::further(place);
             read_checked(path, &files.manifest, *checksum, MANIFEST)?;
             let catalog = data.training().catalog();
-            let (model, _) = models.load(path, &files, Some(catalog), device)?;
+            let model = models.load(path, &files, Some(catalog), device)?;
             data = data.with_further_model(name, model)?;
         }
         let prepared = read_prepared(path, &manifest, &arrays, data.training().catalog().len())?;

@@ -41,7 +41,7 @@ use crate::{Error, ErrorKind, Result};
 /// let trained = Trainer::new(TrainerConfig::new())
 ///     .observer(CsvLog::new("log.csv"))
 ///     .checkpoints("checkpoints")
-///     .fit(model, &split, &Default::default())?;
+///     .fit(model, &split)?;
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 pub struct Trainer<'a> {
@@ -112,7 +112,7 @@ impl<'a> Trainer<'a> {
         self
     }
 
-    /// Trains a model on a split.
+    /// Trains a model on a split, on the device where it is.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`] for invalid settings or that the model does not support,
@@ -126,17 +126,13 @@ impl<'a> Trainer<'a> {
     /// [`ErrorKind::NotOurs`] when something else's would be removed there, [`ErrorKind::Device`] when the
     /// device fails or has no memory left, [`ErrorKind::Io`] when a
     /// checkpoint can't be written, and what an observer returns.
-    pub fn fit<B, M>(
-        mut self,
-        model: M,
-        split: &Split,
-        device: &B::Device,
-    ) -> Result<Trained<M::InnerModule>>
+    pub fn fit<B, M>(mut self, model: M, split: &Split) -> Result<Trained<M::InnerModule>>
     where
         B: TrainingBackend,
         M: TrainableRecaller<B>,
     {
         let config = self.config.clone();
+        let device = &model.items().device();
         let (evaluation, batcher, identity) = prepared(&model, split, &config)?;
         let _lock = (self.checkpoints.as_ref())
             .map(Checkpoints::lock)

@@ -42,7 +42,7 @@ use crate::{Error, ErrorKind, Result};
 /// let model = old.config.init::<Autodiff<Flex>>(split.catalog().len(), 42, &device)?;
 /// let trained = Trainer::new(TrainerConfig::new().with_epochs(1))
 ///     .warm_start(start)
-///     .fit(model, &split, &device)?;
+///     .fit(model, &split)?;
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Debug, Clone)]

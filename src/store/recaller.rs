@@ -1,0 +1,245 @@
+//! A trained model with its catalog, whichever model it is.
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
+
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use ndarray::{Array2, ArrayView2};
+
+use crate::backend::{Backend, check_device};
+use crate::data::{Catalog, ExternalId, Seen, Spans};
+use crate::eval::Report;
+use crate::index::FlatIndex;
+use crate::model::{RecallerConfig, SequenceRecaller};
+use crate::recall::{Evaluation, RecallRequest, Recalled, Retriever, VectorChannel};
+use crate::retrieve::{ModelEncoder, UserEncoder, item_vectors};
+use crate::{Error, Result, checks};
+
+use super::registry::ModelRegistry;
+use super::run::{ModelFiles, Run, WrittenCatalog};
+use super::run_folder;
+
+/// The cuts of [`Recaller::evaluate`], as far as the catalog has as many items.
+const CUTS: [usize; 2] = [10, 50];
+
+/// A trained model with its catalog, whichever model it is: it recalls, is evaluated, is kept, and joins
+/// a [stage](super::StageData::with_model).
+///
+/// [`Fit::fit`](super::Fit::fit) trains one, [`Recaller::open`] reads one, and one comes
+/// [from a run](#impl-From<Run<B,+C>>-for-Recaller), which has the model itself. It can be shared among
+/// threads.
+///
+/// ```
+/// use seqrec::prelude::*;
+///
+/// # let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate();
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("run");
+/// let split = Split::new(&Dataset::new(log, Filters::default())?, Protocol::LeaveOneOut)?;
+/// let trained = SasRecConfig::new().with_dim(16).fit(&split)?;
+/// println!("{}", trained.evaluate(&split.test)?);
+/// trained.save(&path)?;
+///
+/// let opened = Recaller::open(&path)?;
+/// assert_eq!(opened.recall(["3", "14", "15"], 10)?, trained.recall(["3", "14", "15"], 10)?);
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Recaller {
+    encoder: Arc<dyn UserEncoder>,
+    item_vectors: Arc<Array2<f32>>,
+    catalog: Catalog,
+    /// How many features of users the model looks at.
+    user_features: usize,
+    write: WriteModel,
+    /// Made when it is first asked.
+    search: Arc<OnceLock<ExactSearch>>,
+}
+
+/// Exact search of the item vectors, as a channel and for a raw history.
+struct ExactSearch {
+    channel: Arc<VectorChannel<'static>>,
+    retriever: Retriever,
+}
+
+/// Writes a model's files beside a catalog's, and gives its manifest's checksum.
+type WriteModel = Arc<dyn Fn(&Path, &ModelFiles, &WrittenCatalog) -> Result<u32> + Send + Sync>;
+
+/// The model of a run, on the device where it is.
+impl<B: Backend, C: RecallerConfig> From<Run<B, C>> for Recaller {
+    fn from(run: Run<B, C>) -> Self {
+        Self {
+            encoder: Arc::new(ModelEncoder::<B, _>::new(run.model.clone())),
+            item_vectors: Arc::new(item_vectors(&run.model)),
+            catalog: run.catalog.clone(),
+            user_features: run.model.config().describe().user_features,
+            write: Arc::new(move |path, files, catalog| run.write_model(path, files, catalog)),
+            search: Arc::default(),
+        }
+    }
+}
+
+impl Recaller {
+    /// Reads the model of a run folder, whichever of this crate's models it is, for the CPU.
+    ///
+    /// # Errors
+    /// As [`open_with`](Self::open_with).
+    #[cfg(feature = "flex")]
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let models = ModelRegistry::<crate::backend::Flex>::builtin();
+        Self::open_with(path, &models, &Default::default())
+    }
+
+    /// Reads the model of a run folder, whichever model of a registry it is, to a device.
+    ///
+    /// # Errors
+    /// As [`Run::load`], and [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) when the registry does not
+    /// have the model.
+    pub fn open_with<B: Backend>(
+        path: impl AsRef<Path>,
+        models: &ModelRegistry<B>,
+        device: &B::Device,
+    ) -> Result<Self> {
+        check_device::<B>(device)?;
+        run_folder::read(path.as_ref(), |version| {
+            models.load(version, &ModelFiles::own(), None, device)
+        })
+    }
+
+    /// Writes the model and its catalog as the next version of a run folder, as [`Run::save`] does.
+    ///
+    /// # Errors
+    /// As [`Run::save`].
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        run_folder::save(path.as_ref(), |version| {
+            let catalog = WrittenCatalog::write(&self.catalog, version)?;
+            self.write_model(version, &ModelFiles::own(), &catalog)
+                .map(drop)
+        })
+    }
+
+    /// The k best items for a history of any user, in time order, without those of the history. Unknown
+    /// items are skipped and counted.
+    ///
+    /// All item vectors are searched. A [`Retriever`] searches an index of your choice, and has a
+    /// fallback.
+    ///
+    /// # Errors
+    /// As [`Retriever::recall_for`].
+    pub fn recall<T: Into<ExternalId>>(
+        &self,
+        history: impl IntoIterator<Item = T>,
+        k: usize,
+    ) -> Result<Recalled> {
+        self.recall_for(&RecallRequest::for_history(history, k))
+    }
+
+    /// The best items for a request of a history, with the user's times and features where the model
+    /// looks at these.
+    ///
+    /// # Errors
+    /// As [`Retriever::recall_for`].
+    pub fn recall_for(&self, request: &RecallRequest) -> Result<Recalled> {
+        self.search()?.retriever.recall_for(request)
+    }
+
+    /// The metrics of what is recalled for `cases`, over the whole catalog, without items of the history
+    /// and cut at 10 and at 50. [`Evaluation`] has other cuts, and keeps seen items.
+    ///
+    /// # Errors
+    /// As [`Evaluation::run`].
+    pub fn evaluate(&self, cases: &Spans) -> Result<Report> {
+        let items = self.catalog.len();
+        let mut cuts = CUTS.map(|cut| cut.min(items)).to_vec();
+        cuts.dedup();
+        Evaluation::new(&cuts, Seen::Exclude).run(&self.search()?.channel, cases, &self.catalog)
+    }
+
+    /// The channel of the model with exact search of its items, for a fusion with others.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NonFiniteVector`](crate::ErrorKind::NonFiniteVector) when the model's weights are
+    /// broken.
+    pub fn channel(&self) -> Result<Arc<VectorChannel<'static>>> {
+        Ok(self.search()?.channel.clone())
+    }
+
+    fn search(&self) -> Result<&ExactSearch> {
+        if let Some(search) = self.search.get() {
+            return Ok(search);
+        }
+        let index = FlatIndex::new(&*self.item_vectors)?;
+        let channel = Arc::new(VectorChannel::new(self.encoder.clone(), index));
+        let retriever = Retriever::new(channel.clone(), self.catalog.clone())?;
+        let made = ExactSearch { channel, retriever };
+        Ok(self.search.get_or_init(|| made))
+    }
+
+    /// The catalog that the model was trained for.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// The vectors that items are recalled by, `[items + 1, dim]`; row 0 is padding.
+    pub fn item_vectors(&self) -> ArrayView2<'_, f32> {
+        self.item_vectors.view()
+    }
+
+    /// The encoder of users.
+    pub(super) fn encoder(&self) -> Arc<dyn UserEncoder> {
+        self.encoder.clone()
+    }
+
+    /// Whether the model looks at features of users.
+    pub(super) fn has_user_features(&self) -> bool {
+        self.user_features > 0
+    }
+
+    /// Writes the model's files beside a catalog's, and gives its manifest's checksum.
+    pub(super) fn write_model(
+        &self,
+        version: &Path,
+        files: &ModelFiles,
+        catalog: &WrittenCatalog,
+    ) -> Result<u32> {
+        (self.write)(version, files, catalog)
+    }
+
+    /// Refuses data of other items or other features of users than the model's: it would be asked by
+    /// numbers that mean something else to it. `name` is the model's in the stage.
+    pub(super) fn check(&self, data: &Catalog, name: &str) -> Result<()> {
+        let rows = self.item_vectors.nrows();
+        checks::same_length("items of the model", data.len() + 1, rows)?;
+        if self.catalog.fingerprint() != data.fingerprint() {
+            let reason =
+                "was trained for other items than the stage's data have, or in another order";
+            return Err(Error::invalid("model", name, reason));
+        }
+        // By what the model looks at: others may be trained on the same split.
+        let (trained, known) = (self.catalog.user_features(), data.user_features());
+        if !self.has_user_features() || trained == known {
+            return Ok(());
+        }
+        let reason = if trained.is_empty() {
+            format!(
+                "looks at {} features of users, and the stage's data name {}: give the data set its \
+                 features of users before it is split, and save the run anew with the split's catalog",
+                self.user_features,
+                known.len()
+            )
+        } else {
+            format!("looks at the features of users {trained:?}, and there are {known:?}")
+        };
+        Err(Error::invalid("model", name, reason))
+    }
+}
+
+impl fmt::Debug for Recaller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recaller")
+            .field("items", &self.catalog.len())
+            .field("dim", &self.item_vectors.ncols())
+            .finish_non_exhaustive()
+    }
+}
