@@ -71,27 +71,20 @@ impl<B: Backend> SequenceRecaller<B> for GatedMean<B> {
 }
 
 fn main() -> Result<()> {
-    let dataset = Dataset::new(Synthetic::default().generate(), Filters::default())?;
+    let log = Synthetic::new().with_users(500).with_items(300).generate();
+    let dataset = Dataset::new(log, Filters::default())?;
     let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
-    let (catalog, device) = (dataset.catalog().clone(), Default::default());
-    let model = GatedMeanConfig::new().init::<Autodiff<Flex>>(catalog.len(), 42, &device)?;
-    let trainer = TrainerConfig::new().with_epochs(2).with_batch_size(256);
-    let model = Trainer::new(trainer).fit(model, &split)?.model;
-
-    let index = FlatIndex::new(&item_vectors(&model))?;
-    let evaluation = Evaluation::new(&[10], Seen::Keep);
-    let channel = VectorChannel::from_model(model.clone(), index);
-    let report = evaluation.run(&channel, &split.test, &catalog)?;
-    println!("{report}");
+    let trained = GatedMeanConfig::new().fit(&split)?;
+    println!("{}", trained.evaluate(&split.test)?);
 
     let folder = tempfile::tempdir().expect("a folder for the run");
     let plan = StagePlan::new(Fusion::RoundRobin).channel("model", ChannelKind::Model);
-    let run = Run::<Flex, _>::new(model.config().clone(), model, catalog);
-    plan.save(folder.path(), &run.into(), dataset.training_data())?;
+    plan.save(folder.path(), &trained, dataset.training_data())?;
 
     let models = ModelRegistry::<Flex>::builtin().with::<GatedMeanConfig>();
-    let engine = RecallEngine::open_with(folder.path(), models, device, EngineConfig::default())?;
-    let answer = engine.recall_for(&RecallRequest::for_history([1, 2, 3], 5))?;
-    print!("{answer}");
+    let (device, settings) = (Default::default(), EngineConfig::default());
+    let engine = RecallEngine::open_with(folder.path(), models, device, settings)?;
+    let request = RecallRequest::for_history([1, 2, 3], 5);
+    print!("{}", engine.recall_for(&request)?);
     Ok(())
 }

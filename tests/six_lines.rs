@@ -7,8 +7,8 @@ use seqrec::model::{MODEL_NAMES, ModelVisitor, TrainableConfig, visit_model};
 use seqrec::prelude::*;
 use seqrec::{Error, ErrorKind, Result};
 
-fn log() -> Interactions {
-    Synthetic::new().with_users(60).with_items(40).generate()
+fn log(items: usize) -> Interactions {
+    Synthetic::new().with_users(60).with_items(items).generate()
 }
 
 fn split(log: Interactions) -> Split {
@@ -37,7 +37,7 @@ fn csv(log: &Interactions) -> String {
 fn the_short_way_is_the_long_way() {
     let folder = tempfile::tempdir().unwrap();
     let (file, path) = (folder.path().join("ratings.csv"), folder.path().join("run"));
-    fs::write(&file, csv(&log())).unwrap();
+    fs::write(&file, csv(&log(40))).unwrap();
 
     let split = split(Interactions::read(&file).unwrap());
     let config = Gru4RecConfig::new().with_dim(8);
@@ -52,7 +52,9 @@ fn the_short_way_is_the_long_way() {
 
     // The same of parts, whose defaults are these.
     let catalog = split.catalog();
-    let settings = TrainerConfig::new();
+    assert!(catalog.len() < 50, "fewer items than the metric's cut");
+    let metric = Metric::recall(catalog.len()).unwrap();
+    let settings = TrainerConfig::new().with_metric(metric);
     let model = config.init::<Autodiff<Flex>>(catalog.len(), settings.seed, &Default::default());
     let model = Trainer::new(settings)
         .fit(model.unwrap(), &split)
@@ -109,7 +111,7 @@ impl ModelVisitor<Autodiff<Flex>> for Keep<'_> {
 
 #[test]
 fn a_run_of_any_model_is_opened_without_its_name() {
-    let split = split(log());
+    let split = split(log(90));
     for name in MODEL_NAMES {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run");

@@ -1,33 +1,31 @@
 //! Negative sampling: the items that a target is contrasted with.
 
-use burn::config::Config;
 use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor, TensorData};
 use rand::Rng;
 
 use super::catalog::Catalog;
+use crate::settings::settings;
 use crate::{Error, Result, checks};
 
-/// Where a batch's negatives come from. One set serves all rows of a batch, so that their scores
-/// are one matrix product; a row's own target is never among its negatives.
-///
-/// Both sources together, as in GRU4Rec (Hidasi & Karatzoglou,
-/// [2018](https://arxiv.org/abs/1706.03847)), give popular items as negatives from the batch and
-/// rare ones from the draws.
-#[derive(Config, Debug, Copy, PartialEq)]
-#[non_exhaustive]
-pub struct NegativeSampling {
-    /// How many of the batch's own targets serve as negatives for its other rows; a batch with
-    /// fewer gives all of them.
-    #[config(default = 0)]
-    pub in_batch: usize,
-    /// How many items are drawn from the catalog for each batch.
-    #[config(default = 0)]
-    pub drawn: usize,
-    /// Items are drawn with a chance that goes with their popularity to this power: 0 is uniform,
-    /// 1 is by popularity.
-    #[config(default = 0.0)]
-    pub exponent: f64,
+settings! {
+    /// Where a batch's negatives come from. One set serves all rows of a batch, so that their scores
+    /// are one matrix product; a row's own target is never among its negatives.
+    ///
+    /// Both sources together, as in GRU4Rec (Hidasi & Karatzoglou,
+    /// [2018](https://arxiv.org/abs/1706.03847)), give popular items as negatives from the batch and
+    /// rare ones from the draws.
+    #[derive(Copy)]
+    pub struct NegativeSampling {
+        /// How many of the batch's own targets serve as negatives for its other rows; a batch with
+        /// fewer gives all of them.
+        pub in_batch: usize = 0, with_in_batch;
+        /// How many items are drawn from the catalog for each batch.
+        pub drawn: usize = 0, with_drawn;
+        /// Items are drawn with a chance that goes with their popularity to this power: 0 is uniform,
+        /// 1 is by popularity.
+        pub exponent: f64 = 0.0, with_exponent;
+    }
 }
 
 impl NegativeSampling {

@@ -5,6 +5,7 @@ use crate::backend::TrainingBackend;
 #[cfg(feature = "flex")]
 use crate::backend::{Autodiff, Flex};
 use crate::data::Split;
+use crate::eval::Metric;
 use crate::model::{RecallerConfig, TrainableConfig};
 use crate::train::{Trainer, TrainerConfig};
 
@@ -17,8 +18,8 @@ use super::run::Run;
 /// [`Run`].
 pub trait Fit: RecallerConfig {
     /// Trains a model on a split, on this machine's cores, with the settings of
-    /// [`TrainerConfig::new`]: until the validation users' metric gets no better, of which the best
-    /// weights are kept. The seed is fixed.
+    /// [`TrainerConfig::new`]: until the validation users' recall@50 gets no better, of which the best
+    /// weights are kept; a catalog of fewer items is cut at their number. The seed is fixed.
     ///
     /// # Errors
     /// As [`init`](RecallerConfig::init) and [`Trainer::fit`].
@@ -38,8 +39,12 @@ pub trait Fit: RecallerConfig {
     where
         Self: TrainableConfig<B>,
     {
-        let settings = TrainerConfig::new();
         let catalog = split.catalog();
+        let mut settings = TrainerConfig::new();
+        // Data of fewer items than the metric's cut are seldom more than a trial, which must run all the same.
+        if let Ok(metric) = Metric::recall(catalog.len().min(settings.metric.k())) {
+            settings.metric = metric;
+        }
         let model = self.init::<B>(catalog.len(), settings.seed, device)?;
         let trained = Trainer::new(settings).fit(model, split)?;
         Ok(Run::<B::InnerBackend, Self>::new(self.clone(), trained.model, catalog.clone()).into())

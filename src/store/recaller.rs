@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use ndarray::{Array2, ArrayView2};
 
-use crate::backend::{Backend, check_device};
+use crate::backend::Backend;
 use crate::data::{Catalog, ExternalId, Seen, Spans};
 use crate::eval::Report;
 use crate::index::FlatIndex;
@@ -16,7 +16,6 @@ use crate::recall::{Evaluation, RecallRequest, Recalled, Retriever, VectorChanne
 use crate::retrieve::{ModelEncoder, UserEncoder, item_vectors};
 use crate::{Error, Result, checks};
 
-use super::registry::ModelRegistry;
 use super::run::{ModelFiles, Run, WrittenCatalog};
 use super::run_folder;
 
@@ -81,32 +80,6 @@ impl<B: Backend, C: RecallerConfig> From<Run<B, C>> for Recaller {
 }
 
 impl Recaller {
-    /// Reads the model of a run folder, whichever of this crate's models it is, for the CPU.
-    ///
-    /// # Errors
-    /// As [`open_with`](Self::open_with).
-    #[cfg(feature = "flex")]
-    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let models = ModelRegistry::<crate::backend::Flex>::builtin();
-        Self::open_with(path, &models, &Default::default())
-    }
-
-    /// Reads the model of a run folder, whichever model of a registry it is, to a device.
-    ///
-    /// # Errors
-    /// As [`Run::load`], and [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) when the registry does not
-    /// have the model.
-    pub fn open_with<B: Backend>(
-        path: impl AsRef<Path>,
-        models: &ModelRegistry<B>,
-        device: &B::Device,
-    ) -> Result<Self> {
-        check_device::<B>(device)?;
-        run_folder::read(path.as_ref(), |version| {
-            models.load(version, &ModelFiles::own(), None, device)
-        })
-    }
-
     /// Writes the model and its catalog as the next version of a run folder, as [`Run::save`] does.
     ///
     /// # Errors
@@ -218,7 +191,13 @@ impl Recaller {
         }
         // By what the model looks at: others may be trained on the same split.
         let (trained, known) = (self.catalog.user_features(), data.user_features());
-        if !self.has_user_features() || trained == known {
+        // The catalog of an older run names none.
+        let fits = if trained.is_empty() {
+            known.len() == self.user_features
+        } else {
+            known == trained
+        };
+        if fits || !self.has_user_features() {
             return Ok(());
         }
         let reason = if trained.is_empty() {

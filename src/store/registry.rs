@@ -4,12 +4,13 @@
 use std::path::Path;
 
 use crate::Result;
-use crate::backend::Backend;
+use crate::backend::{Backend, check_device};
 use crate::data::Catalog;
 use crate::model::{self, ConfigVisitor, RecallerConfig};
 
 use super::recaller::Recaller;
 use super::run::{ModelFiles, Run, model_name};
+use super::run_folder;
 use crate::error::damaged;
 
 /// The models that a run folder is loaded with when it is not known beforehand which one it holds:
@@ -90,6 +91,34 @@ impl<B: Backend> ModelRegistry<B> {
             return Err(damaged(version, reason));
         };
         load(version, files, catalog, device)
+    }
+}
+
+impl Recaller {
+    /// Reads the model of a run folder, whichever of this crate's models it is, for the CPU.
+    ///
+    /// # Errors
+    /// As [`open_with`](Self::open_with).
+    #[cfg(feature = "flex")]
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let models = ModelRegistry::<crate::backend::Flex>::builtin();
+        Self::open_with(path, &models, &Default::default())
+    }
+
+    /// Reads the model of a run folder, whichever model of a registry it is, to a device.
+    ///
+    /// # Errors
+    /// As [`Run::load`], and [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) when the registry does not
+    /// have the model.
+    pub fn open_with<B: Backend>(
+        path: impl AsRef<Path>,
+        models: &ModelRegistry<B>,
+        device: &B::Device,
+    ) -> Result<Self> {
+        check_device::<B>(device)?;
+        run_folder::read(path.as_ref(), |version| {
+            models.load(version, &ModelFiles::own(), None, device)
+        })
     }
 }
 
