@@ -11,8 +11,8 @@ use seqrec::backend::Flex;
 use seqrec::channels::PopularityConfig;
 use seqrec::data::{Dataset, Filters, Interaction, Interactions};
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
-use seqrec::recall::Fusion;
-use seqrec::store::{ChannelKind, PlannedChannel, Run, ServedStage, StageData, StagePlan};
+use seqrec::recall::{Fusion, VectorChannelConfig};
+use seqrec::store::{Run, ServedStage, StageData, StagePlan};
 
 #[path = "support/memory.rs"]
 mod memory;
@@ -81,13 +81,11 @@ fn save(options: &Options, path: &std::path::Path) -> Result<(), Box<dyn std::er
     let config = Gru4RecConfig::new().with_dim(options.dim);
     let model = config.init(catalog.len(), 1, &device)?;
     let run = Run::<Flex, Gru4RecConfig>::new(config, model, catalog);
-    let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
+    let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK)
+        .channel("u2i", VectorChannelConfig::new())
+        .fallback(PopularityConfig::new());
     // Vectors of a model that was never trained are as hard to find as any: no ef is looked for.
     plan.index.recall = 0.0;
-    plan.channels = vec![PlannedChannel::new("u2i", ChannelKind::Model)];
-    plan.fallback = Some(ChannelKind::Popularity {
-        settings: PopularityConfig::new(),
-    });
     plan.save(path, &run.into(), data)?;
     Ok(())
 }

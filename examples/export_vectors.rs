@@ -22,7 +22,8 @@ use seqrec::eval::{Metric, Scorer};
 use seqrec::index::{FlatIndex, VectorIndex};
 use seqrec::model::{Gru4RecConfig, Objective, RecallerConfig};
 use seqrec::prelude::{Autodiff, Flex};
-use seqrec::retrieve::{ModelEncoder, UserEncoder, item_vectors};
+use seqrec::recall::UserEncoder;
+use seqrec::retrieve::{ModelEncoder, item_vectors};
 use seqrec::store::VectorTable;
 use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
 

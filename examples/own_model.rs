@@ -8,8 +8,12 @@ use burn::{config::Config, module::Module, nn::Linear};
 use seqrec::data::{SequenceBatch, synthetic::Synthetic};
 use seqrec::engine::{EngineConfig, RecallEngine};
 use seqrec::model::{Description, ItemTable, Objective, parts::*};
-use seqrec::store::{ChannelKind, ModelRegistry, StagePlan};
-use seqrec::{Result, burn, prelude::*, recall::Fusion};
+use seqrec::store::{ModelRegistry, StagePlan};
+use seqrec::{
+    Result, burn,
+    prelude::*,
+    recall::{Fusion, VectorChannelConfig},
+};
 
 /// The settings.
 #[derive(Config, Debug)]
@@ -78,7 +82,7 @@ fn main() -> Result<()> {
     println!("{}", trained.evaluate(&split.test)?);
 
     let folder = tempfile::tempdir().expect("a folder for the run");
-    let plan = StagePlan::new(Fusion::RoundRobin).channel("model", ChannelKind::Model);
+    let plan = StagePlan::new(Fusion::RoundRobin).channel("model", VectorChannelConfig::new());
     plan.save(folder.path(), &trained, dataset.training_data())?;
 
     let models = ModelRegistry::<Flex>::builtin().with::<GatedMeanConfig>();

@@ -196,6 +196,9 @@ pub use error::{Error, ErrorKind, Result};
 pub use files::OutputFolder;
 /// The ndarray whose arrays this crate takes and gives, for the same reason.
 pub use ndarray;
+/// The typetag by which a [kind of channels](recall::ChannelConfig) of your own is known, for the same
+/// reason.
+pub use typetag;
 
 /// What most programs use.
 pub mod prelude {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use ndarray::{Array2, array};
 use seqrec::channels::{
     AlsConfig, BprConfig, EaseConfig, InteractionWeight, ItemNeighborsConfig, MarkovChainConfig,
-    NearestUsers, Popularity, PopularityConfig, PreferredTags, SessionKnnConfig,
-    SimilarUsersConfig, items_of_tags, next_items, training_vectors,
+    NearestItemsConfig, NearestUsersConfig, Popularity, PopularityConfig, PreferredTagsConfig,
+    SessionKnnConfig, SimilarUsersConfig,
 };
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
@@ -17,16 +17,16 @@ use seqrec::data::{
     Protocol, Seen, Split, TrainingData, User,
 };
 use seqrec::eval::Metric;
-use seqrec::index::{Filter, FlatIndex};
+use seqrec::index::Filter;
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
 use seqrec::prelude::Flex;
 use seqrec::recall::{
-    Candidate, Candidates, CategoryBonus, ChannelWeight, Evaluation, Fusion, HistoryItems, Links,
-    MaximalMarginalRelevance, Normalization, OrElse, Path, Reason, RecallChannel, RecallStage,
-    Selected, Selection, WeightLearningConfig,
+    Candidate, Candidates, CategoryBonus, ChannelConfig, ChannelSource, ChannelWeight, Evaluation,
+    Fusion, HistoryItems, Links, MaximalMarginalRelevance, Normalization, OrElse, Path, Reason,
+    RecallChannel, RecallStage, Selected, Selection, UserEncoder, VectorChannelConfig,
+    WeightLearningConfig,
 };
-use seqrec::retrieve::UserEncoder;
-use seqrec::store::{ChannelKind, Run, StageData};
+use seqrec::retrieve::{ModelEncoder, item_vectors};
 use seqrec::{Error, ErrorKind};
 
 use told::Told;
@@ -525,7 +525,7 @@ fn old_items_weigh_less_by_age() {
 #[test]
 fn similar_users_are_cosines_of_inverse_frequencies() {
     let (data, _) = training(&[&[1, 2, 3], &[1, 4], &[5, 2], &[1, 6]]);
-    let config = SimilarUsersConfig::new(HistoryItems::last(9).unwrap());
+    let config = SimilarUsersConfig::new().with_start(HistoryItems::last(9).unwrap());
     let similar = config.fit(&data).unwrap();
     let (one, two, four) = ((4f32 / 3.0).ln(), 2f32.ln(), 4f32.ln());
     let length = |weights: &[f32]| {
@@ -587,19 +587,23 @@ fn users_near_in_vector_space_lead_to_what_they_took_next() {
         [0.0, 0.0],
         [0.0, 0.0]
     ];
-    let encoder = || Sum(vectors.clone());
-    let of_users = training_vectors(&encoder(), &data, 1).unwrap();
-    // The last user has nothing before his last item.
-    assert!(of_users.row(4).iter().all(|&value| value == 0.0));
-    let index = FlatIndex::new(of_users.view()).unwrap();
-    let nearest = NearestUsers::new(encoder(), index, 2).unwrap();
-    let channel = nearest.then(next_items(&data, 1)).into_channel();
-    let candidates = recall(&channel, &[1], 9);
-    assert_eq!(numbers(&candidates, 0), [3, 6]);
-    assert_eq!(candidates.of(0).next().unwrap().reason, Reason::User(0));
-    assert!(recall(&channel, &[], 9).items(0).is_empty());
-    let index = FlatIndex::new(array![[0.0], [1.0]].view()).unwrap();
-    assert!(NearestUsers::new(encoder(), index, 2).is_err());
+    let nearest = |neighbors| {
+        let config = NearestUsersConfig::new()
+            .with_neighbors(neighbors)
+            .with_held_back(1);
+        let mut source = ChannelSource::new(&data).with_encoder(Arc::new(Sum(vectors.clone())));
+        config.build(&mut source)
+    };
+    // The last user has nothing before his last item, and so is near nobody.
+    for neighbors in [2, 4] {
+        let channel = nearest(neighbors).unwrap();
+        let candidates = recall(&channel, &[1], 9);
+        assert_eq!(numbers(&candidates, 0), [3, 6]);
+        assert_eq!(candidates.of(0).next().unwrap().reason, Reason::User(0));
+        assert!(recall(&channel, &[], 9).items(0).is_empty());
+    }
+    assert!(nearest(0).is_err());
+    assert_eq!(numbers(&recall(&nearest(1).unwrap(), &[1], 9), 0), [3]);
 }
 
 #[test]
@@ -608,12 +612,14 @@ fn preferred_tags_are_those_taken_more_than_usual() {
     let names = ["x", "y"].map(str::to_owned).to_vec();
     let values = array![[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [0.0, 1.0]];
     let start = HistoryItems::last(9).unwrap();
-    assert!(PreferredTags::new(&data, start).is_err());
+    let config = PreferredTagsConfig::new().with_start(start).with_items(2);
+    let build = |data: &TrainingData| config.build(&mut ChannelSource::new(data));
+    assert!(build(&data).is_err());
     let few = Features::new(vec!["x".into()], array![[0.0], [1.0]]).unwrap();
     assert!(data.clone().with_tags(few).is_err());
     let tags = Features::new(names, values).unwrap();
     let data = data.with_tags(tags).unwrap();
-    let preferred = PreferredTags::new(&data, start).unwrap();
+    let preferred = config.fit(&data).unwrap();
     // Of 8 interactions x has 2 + 1/2; of the history it has 2 1/2 of 4.
     let walked = preferred.walk(&[user(&[1, 3, 1, 4])]).unwrap();
     let (share, usual) = (2.5f32 / 4.0, 2.5f32 / 8.0);
@@ -622,10 +628,23 @@ fn preferred_tags_are_those_taken_more_than_usual() {
         (walked[0][0].node, walked[0][0].reason),
         (0, Reason::Tag(0))
     );
-    assert!((walked[0][0].weight - share * (share / usual).ln()).abs() < 1e-6);
-    let of_tags = items_of_tags(&data, 2).unwrap();
-    assert_eq!(of_tags.of(1), (&[2, 4][..], &[0.5, 1.0 / 3.0][..]));
+    let weight = share * (share / usual).ln();
+    assert!((walked[0][0].weight - weight).abs() < 1e-6);
     assert!(preferred.walk(&[User::default()]).unwrap()[0].is_empty());
+    // The two most popular items of the tag, by their shares of its interactions.
+    let channel = build(&data).unwrap();
+    let of_x = recall(&channel, &[1, 3, 1, 4], 9);
+    assert_eq!(numbers(&of_x, 0), [1, 3]);
+    for (score, share) in of_x.scores(0).iter().zip([2.0 / 3.0, 1.0 / 3.0]) {
+        assert!((score - weight * share).abs() < 1e-6, "{score}");
+    }
+    let of_y = recall(&channel, &[2], 9);
+    assert_eq!(numbers(&of_y, 0), [2, 4]);
+    let scores = of_y.scores(0);
+    assert!((scores[0] / scores[1] - 1.5).abs() < 1e-6, "{scores:?}");
+    for bad in [config.clone().with_tags(0), config.clone().with_items(0)] {
+        assert!(bad.fit(&data).is_err());
+    }
 }
 
 /// A log of events with values.
@@ -663,14 +682,10 @@ fn in_segments(data: TrainingData, of: impl Fn(&ExternalId) -> String) -> Traini
 /// A stage keeps sequences and no log, so that it counts the same as built and as loaded.
 #[test]
 fn a_stage_counts_sequences_whatever_log_its_data_have() {
-    let plan = |settings| {
-        let mut plan = seqrec::store::StagePlan::new(Fusion::RECIPROCAL_RANK);
-        plan.fallback = Some(seqrec::store::ChannelKind::Popularity { settings });
-        plan.channels = vec![seqrec::store::PlannedChannel::new(
-            "markov",
-            seqrec::store::ChannelKind::MarkovChain,
-        )];
-        plan
+    let plan = |settings: PopularityConfig| {
+        seqrec::store::StagePlan::new(Fusion::RECIPROCAL_RANK)
+            .channel("markov", MarkovChainConfig::new())
+            .fallback(settings)
     };
     // A log of somebody who took item 4 alone, and of nobody else.
     let log: Interactions = (0..9)
@@ -866,53 +881,41 @@ fn every_channel_keeps_to_its_trait() {
         .init::<Flex>(catalog.len(), 1, &Default::default())
         .unwrap();
     let segments = vec![vec!["all".to_owned()]; data.sequences().len()];
-    let stage_data = (data.clone().with_tags(tags))
+    let all_data = (data.clone().with_tags(tags))
         .and_then(|data| data.with_segments(segments))
-        .map(StageData::from)
-        .and_then(|data| {
-            data.with_model(Run::<Flex, _>::new(config, model, catalog.clone()).into())
-        })
         .unwrap();
+    let vectors = item_vectors::<Flex, _>(&model);
+    let encoder = Arc::new(ModelEncoder::<Flex, _>::new(model));
     let start = HistoryItems::last(20).unwrap();
     let popular = PopularityConfig::new();
-    let kinds = [
-        ChannelKind::Popularity {
-            settings: popular.clone(),
-        },
-        ChannelKind::Popularity {
-            settings: popular.clone().with_by_segment(true),
-        },
-        ChannelKind::Popularity {
-            settings: popular.with_half_life(Some(1e6)),
-        },
-        ChannelKind::MarkovChain,
-        ChannelKind::ItemNeighbors {
-            start,
-            settings: ItemNeighborsConfig::new(),
-        },
-        ChannelKind::SimilarUsers {
-            settings: SimilarUsersConfig::new(start),
-        },
-        ChannelKind::SessionKnn {
-            settings: SessionKnnConfig::new(),
-        },
-        ChannelKind::MatrixFactorization {
-            settings: AlsConfig::new().with_dim(8),
-        },
-        ChannelKind::Model,
-        ChannelKind::NearestItems {
-            start,
-            neighbors: 30,
-        },
-        ChannelKind::NearestUsers {
-            neighbors: 20,
-            held_back: 2,
-        },
-        ChannelKind::PreferredTags {
-            start,
-            tags: 3,
-            items: 30,
-        },
+    let kinds: [Box<dyn ChannelConfig>; 14] = [
+        Box::new(popular.clone()),
+        Box::new(popular.clone().with_by_segment(true)),
+        Box::new(popular.with_half_life(Some(1e6))),
+        Box::new(MarkovChainConfig::new()),
+        Box::new(ItemNeighborsConfig::new().with_start(start)),
+        Box::new(SimilarUsersConfig::new().with_start(start)),
+        Box::new(SessionKnnConfig::new()),
+        Box::new(AlsConfig::new().with_dim(8)),
+        Box::new(BprConfig::new().with_dim(8).with_epochs(5)),
+        Box::new(EaseConfig::new()),
+        Box::new(VectorChannelConfig::new()),
+        Box::new(
+            NearestItemsConfig::new()
+                .with_start(start)
+                .with_neighbors(30),
+        ),
+        Box::new(
+            NearestUsersConfig::new()
+                .with_neighbors(20)
+                .with_held_back(2),
+        ),
+        Box::new(
+            PreferredTagsConfig::new()
+                .with_start(start)
+                .with_tags(3)
+                .with_items(30),
+        ),
     ];
     let segments = ["all".to_owned()];
     let users: Vec<User<'_>> = (0..20)
@@ -921,7 +924,10 @@ fn every_channel_keeps_to_its_trait() {
         .collect();
     let passes = |row: usize, item: ItemIndex| !(item.to_usize() + row).is_multiple_of(3);
     for kind in kinds {
-        let channel = kind.build(&stage_data).unwrap();
+        let mut source = ChannelSource::new(&all_data)
+            .with_encoder(encoder.clone())
+            .with_item_vectors(vectors.view());
+        let channel = kind.build(&mut source).unwrap();
         for k in [1, 7, 500] {
             let all = channel
                 .recall(&users, k, Some(Filter::Predicate(&passes)))
@@ -952,7 +958,7 @@ fn every_channel_keeps_to_its_trait() {
                 assert_eq!(one.unwrap().items(0), items, "{kind:?}");
             }
             assert!(!all.items(0).is_empty(), "{kind:?} says nothing");
-            let by_history = !matches!(kind, ChannelKind::Popularity { .. });
+            let by_history = !format!("{kind:?}").starts_with("PopularityConfig");
             let without = all.items(users.len() - 1);
             assert_eq!(
                 without.is_empty(),

@@ -5,7 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use seqrec::channels::{ItemNeighborsConfig, Popularity, PopularityConfig};
+use seqrec::channels::{
+    AlsConfig, BprConfig, EaseConfig, ItemNeighborsConfig, MarkovChainConfig, NearestItemsConfig,
+    NearestUsersConfig, Popularity, PopularityConfig, PreferredTagsConfig, SessionKnnConfig,
+    SimilarUsersConfig,
+};
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
     Catalog, Dataset, ExternalId, Features, Filters, Interaction, Interactions, ItemIndex,
@@ -17,13 +21,13 @@ use seqrec::index::{Filter, FlatIndex, HnswConfig, IndexPlan, ItemSet};
 use seqrec::model::{Gru4RecConfig, HstuConfig, RecallerConfig, TwoTowerConfig};
 use seqrec::prelude::Flex;
 use seqrec::recall::{
-    Because, Candidate, Candidates, ChannelWeight, Evaluation, Fusion, HistoryItems, Outcome,
-    Path as _, Reason, RecallChannel, RecallRequest, RecallStage, Recalled, Selection,
-    VectorChannel,
+    Because, Candidate, Candidates, ChannelConfig, ChannelSource, ChannelWeight, Evaluation,
+    Fusion, HistoryItems, Outcome, Path as _, Reason, RecallChannel, RecallRequest, RecallStage,
+    Recalled, Selection, VectorChannel, VectorChannelConfig,
 };
 use seqrec::retrieve::item_vectors;
 use seqrec::store::{
-    ChannelKind, PlannedChannel, PlannedSelection, Recaller, Run, ServedStage, StageData, StagePlan,
+    PlannedChannel, PlannedSelection, Recaller, Run, ServedStage, StageData, StagePlan,
 };
 use seqrec::{Error, ErrorKind};
 
@@ -618,7 +622,7 @@ fn an_event_from_a_clock_that_is_ahead_empties_no_window() {
         plan.candidates = 100;
         for (name, settings) in [("window", &window), ("half_life", &half_life)] {
             let settings = settings.clone();
-            plan = plan.channel(name, ChannelKind::Popularity { settings });
+            plan = plan.channel(name, settings);
         }
         Ok(ServedStage::new(plan.build(&data.clone().into())?, data))
     };
@@ -774,7 +778,7 @@ fn users_have_features_in_service() {
     let channel = VectorChannel::from_model(model.clone(), index);
     let run = Run::<Flex, _>::new(config.clone(), model.clone(), catalog.clone());
     let data = |dataset: &Dataset| dataset.training_data();
-    let plan = StagePlan::new(Fusion::RECIPROCAL_RANK).channel("u2i", ChannelKind::Model);
+    let plan = StagePlan::new(Fusion::RECIPROCAL_RANK).channel("u2i", VectorChannelConfig::new());
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
     plan.save(&path, &run.into(), data(&dataset)).unwrap();
@@ -859,7 +863,7 @@ fn models_that_look_at_features_need_data_that_name_them_and_others_do_not() {
     let with = Dataset::new(log(), Filters::default()).unwrap();
     let with = with.with_user_features(features).unwrap();
     let data = |dataset: &Dataset| StageData::from(dataset.training_data());
-    let plan = StagePlan::new(Fusion::RECIPROCAL_RANK).channel("u2i", ChannelKind::Model);
+    let plan = StagePlan::new(Fusion::RECIPROCAL_RANK).channel("u2i", VectorChannelConfig::new());
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
 
@@ -942,7 +946,7 @@ fn stages_of_nothing_are_refused() {
     assert!(refused.contains("weight is 0"), "{refused}");
     assert_eq!(ids(&engine.recall("nobody", 1).unwrap()), ["a"]);
     assert!(RecallEngine::with_loader(load(0), EngineConfig::default()).is_err());
-    let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK).channel("x", ChannelKind::MarkovChain);
+    let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK).channel("x", MarkovChainConfig::new());
     plan.channels[0].share = silent;
     let json = serde_json::to_string(&plan).unwrap();
     let plan: StagePlan = serde_json::from_str(&json).unwrap();
@@ -1460,79 +1464,42 @@ fn save_plan(path: &Path, seed: u64, plan: &StagePlan) -> Catalog {
 fn plan() -> StagePlan {
     let start = HistoryItems::last(20).unwrap();
     let popular = PopularityConfig::new();
-    let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
-    let kinds = [
-        (
-            "popular",
-            ChannelKind::Popularity {
-                settings: popular.clone(),
-            },
-        ),
-        (
-            "segment",
-            ChannelKind::Popularity {
-                settings: popular.clone().with_by_segment(true),
-            },
-        ),
-        ("markov", ChannelKind::MarkovChain),
-        (
-            "item_cf",
-            ChannelKind::ItemNeighbors {
-                start,
-                settings: ItemNeighborsConfig::new(),
-            },
-        ),
-        (
-            "user_cf",
-            ChannelKind::SimilarUsers {
-                settings: seqrec::channels::SimilarUsersConfig::new(start),
-            },
-        ),
-        (
-            "sessions",
-            ChannelKind::SessionKnn {
-                settings: seqrec::channels::SessionKnnConfig::new(),
-            },
-        ),
-        (
-            "mf",
-            ChannelKind::MatrixFactorization {
-                settings: seqrec::channels::AlsConfig::new().with_dim(8),
-            },
-        ),
-        ("u2i", ChannelKind::Model),
-        (
+    let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK)
+        .channel("popular", popular.clone())
+        .channel("segment", popular.clone().with_by_segment(true))
+        .channel("markov", MarkovChainConfig::new())
+        .channel("item_cf", ItemNeighborsConfig::new().with_start(start))
+        .channel("user_cf", SimilarUsersConfig::new().with_start(start))
+        .channel("sessions", SessionKnnConfig::new())
+        .channel("mf", AlsConfig::new().with_dim(8))
+        .channel("u2i", VectorChannelConfig::new())
+        .channel(
             "i2i",
-            ChannelKind::NearestItems {
-                start,
-                neighbors: 20,
-            },
-        ),
-        (
+            NearestItemsConfig::new()
+                .with_start(start)
+                .with_neighbors(20),
+        )
+        .channel(
             "u2u2i",
-            ChannelKind::NearestUsers {
-                neighbors: 10,
-                held_back: 2,
-            },
-        ),
-        (
+            NearestUsersConfig::new()
+                .with_neighbors(10)
+                .with_held_back(2),
+        )
+        .channel(
             "u2tag2i",
-            ChannelKind::PreferredTags {
-                start,
-                tags: 2,
-                items: 20,
-            },
-        ),
-    ];
-    plan.channels = kinds
-        .map(|(name, kind)| PlannedChannel::new(name, kind))
-        .into();
+            PreferredTagsConfig::new()
+                .with_start(start)
+                .with_tags(2)
+                .with_items(20),
+        )
+        .channel("bpr", BprConfig::new().with_dim(4).with_epochs(3))
+        .channel("ease", EaseConfig::new())
+        .fallback(popular);
     plan.channels[7].budget_milliseconds = Some(20_000.0);
     plan.selections = vec![
         PlannedSelection::TagCap { most: 9 },
         PlannedSelection::MaximalMarginalRelevance { relevance: 0.9 },
     ];
-    plan.fallback = Some(ChannelKind::Popularity { settings: popular });
     plan
 }
 
@@ -1781,19 +1748,15 @@ fn graphs_are_measured_once_and_opened_as_they_were() {
 
 #[test]
 fn plans_that_cannot_be_are_errors() {
-    let lacks = |kind: ChannelKind| kind.build(&data().into()).err().unwrap().to_string();
-    assert!(lacks(ChannelKind::Model).contains("a model"));
-    let start = HistoryItems::last(3).unwrap();
-    assert!(
-        lacks(ChannelKind::PreferredTags {
-            start,
-            tags: 1,
-            items: 1
-        })
-        .contains("tags")
-    );
+    let lacks = |config: &dyn ChannelConfig| {
+        let data = data();
+        let built = config.build(&mut ChannelSource::new(&data));
+        built.err().unwrap().to_string()
+    };
+    assert!(lacks(&VectorChannelConfig::new()).contains("a model"));
+    assert!(lacks(&PreferredTagsConfig::new()).contains("tags"));
     let mut twice = StagePlan::new(Fusion::RoundRobin);
-    twice.channels = vec![PlannedChannel::new("x", ChannelKind::MarkovChain); 2];
+    twice.channels = vec![PlannedChannel::new("x", MarkovChainConfig::new()); 2];
     assert!(
         twice
             .build(&data().into())
@@ -1801,14 +1764,36 @@ fn plans_that_cannot_be_are_errors() {
             .to_string()
             .contains("another channel")
     );
-    let mut negative = StagePlan::new(Fusion::RoundRobin);
-    negative.channels = vec![PlannedChannel::new("x", ChannelKind::MarkovChain)];
+    let mut negative = StagePlan::new(Fusion::RoundRobin).channel("x", MarkovChainConfig::new());
     negative.channels[0].budget_milliseconds = Some(-1.0);
     assert!(negative.build(&data().into()).is_err());
     let json = serde_json::to_string(&plan()).unwrap();
-    assert_eq!(serde_json::from_str::<StagePlan>(&json).unwrap(), plan());
-    let bad = json.replacen("\"last\":20", "\"last\":0", 1);
-    assert!(serde_json::from_str::<StagePlan>(&bad).is_err());
+    let read = serde_json::from_str::<StagePlan>(&json).unwrap();
+    assert_eq!(serde_json::to_string(&read).unwrap(), json);
+    assert_eq!(format!("{read:?}"), format!("{:?}", plan()));
+    let refused = |from: &str, to: &str| {
+        assert!(json.contains(from), "{from}");
+        let bad = serde_json::from_str::<StagePlan>(&json.replacen(from, to, 1));
+        bad.unwrap_err().to_string()
+    };
+    assert!(refused("\"last\":20", "\"last\":0").contains("at least 1"));
+    // A kind that nobody knows and a setting that a kind does not have are told by name.
+    let kind = refused("\"markov_chain\"", "\"markov\"");
+    assert!(
+        kind.contains("`markov`") && kind.contains("`markov_chain`"),
+        "{kind}"
+    );
+    let setting = refused("\"max_len\"", "\"maxlen\"");
+    assert!(
+        setting.contains("`maxlen`") && setting.contains("`max_len`"),
+        "{setting}"
+    );
+    for (from, to) in [
+        ("\"share\"", "\"shares\""),
+        ("\"selections\"", "\"selection\""),
+    ] {
+        assert!(refused(from, to).contains(to.trim_matches('"')));
+    }
 }
 
 /// Visitors who aren't logged in are not one user: an empty or missing id is refused with the place where it stands,

@@ -340,7 +340,7 @@ fn a_cold_start_recalls_nothing_that_was_removed() {
         let or_else = OrElse::new(nearest(), Popularity::new(&catalog()));
         assert_eq!(numbers(&or_else), expected);
         // Nor where a path searches it.
-        let near = NearestItems::new(vectors.view(), 3, |_| Ok(shared.clone())).unwrap();
+        let near = NearestItems::new(vectors.view(), shared.clone(), 3).unwrap();
         let path = HistoryItems::last(5).unwrap().then(Arc::new(near));
         let path = Arc::new(path).best(4).unwrap().into_channel();
         assert_eq!(

@@ -2,23 +2,28 @@
 //! are loaded, locked, full and read-only disks.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use seqrec::backend::Flex;
-use seqrec::channels::{ItemNeighborsConfig, PopularityConfig};
+use seqrec::channels::{ItemNeighborsConfig, MarkovChainConfig, PopularityConfig};
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
-    Catalog, Dataset, ExternalId, Filters, Interactions, Protocol, SequenceStore, Split, User,
+    Catalog, Dataset, ExternalId, Filters, Interactions, ItemIndex, Protocol, SequenceStore, Split,
+    User,
 };
-use seqrec::index::FlatIndex;
+use seqrec::index::{Filter, FlatIndex};
 use seqrec::model::{Gru4RecConfig, HstuConfig, RecallerConfig, SequenceRecaller, TwoTowerConfig};
-use seqrec::recall::{Fusion, HistoryItems, Retriever, VectorChannel};
-use seqrec::retrieve::item_vectors;
-use seqrec::store::{
-    ChannelKind, PlannedChannel, Recaller, Run, ServedStage, StageData, StagePlan,
+use seqrec::recall::{
+    Candidate, Candidates, ChannelConfig, ChannelSource, Fusion, HistoryItems, Reason,
+    RecallChannel, Retriever, VectorChannel, VectorChannelConfig,
 };
-use seqrec::{Error, ErrorKind};
+use seqrec::retrieve::item_vectors;
+use seqrec::store::{PlannedChannel, Recaller, Run, ServedStage, StageData, StagePlan};
+use seqrec::{Error, ErrorKind, typetag};
+
+use serde::{Deserialize, Serialize};
 
 #[path = "support/features.rs"]
 mod features;
@@ -59,18 +64,12 @@ fn further(dataset: &Dataset, seed: u64) -> Recaller {
 
 fn save_stage(path: &Path, seed: u64) -> seqrec::Result<()> {
     let dataset = dataset(seed);
-    let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
-    plan.channels = vec![
-        PlannedChannel::new("u2i", ChannelKind::Model),
-        PlannedChannel::new("hstu", ChannelKind::Model).with_model("hstu"),
-        PlannedChannel::new(
-            "item_cf",
-            ChannelKind::ItemNeighbors {
-                start: HistoryItems::last(9)?,
-                settings: ItemNeighborsConfig::new(),
-            },
-        ),
-    ];
+    let start = HistoryItems::last(9)?;
+    let mut plan =
+        StagePlan::new(Fusion::RECIPROCAL_RANK).channel("u2i", VectorChannelConfig::new());
+    let of_hstu = PlannedChannel::new("hstu", VectorChannelConfig::new()).with_model("hstu");
+    plan.channels.push(of_hstu);
+    let plan = plan.channel("item_cf", ItemNeighborsConfig::new().with_start(start));
     let data = StageData::from(dataset.training_data());
     let data = data.with_further_model("hstu", further(&dataset, seed))?;
     plan.save(path, &run(&dataset, seed).into(), data)
@@ -180,9 +179,7 @@ fn a_stage_is_only_saved_with_its_own_model() {
     let (data, other) = (dataset(1), dataset(2));
     assert_eq!(data.catalog().len(), other.catalog().len());
     let of_data = data.training_data();
-    let mut plan = StagePlan::new(Fusion::RoundRobin);
-    plan.channels
-        .push(PlannedChannel::new("u2i", ChannelKind::Model));
+    let plan = StagePlan::new(Fusion::RoundRobin).channel("u2i", VectorChannelConfig::new());
     let path = home.path().join("run");
     let refused = plan.save(&path, &run(&other, 1).into(), of_data);
     assert!(
@@ -468,7 +465,7 @@ fn folders_are_read_or_refused_by_their_versions() {
     // Without an index, which goes by the checksum of the model's manifest.
     let dataset = dataset(1);
     let data = StageData::from(dataset.training_data());
-    let plan = StagePlan::new(Fusion::RECIPROCAL_RANK).channel("next", ChannelKind::MarkovChain);
+    let plan = StagePlan::new(Fusion::RECIPROCAL_RANK).channel("next", MarkovChainConfig::new());
     let device = Default::default();
     plan.save(&path, &run(&dataset, 1).into(), data).unwrap();
     let load = || ServedStage::load::<Flex>(&path, &device);
@@ -521,12 +518,10 @@ fn a_stage_of_a_sequence_store_is_saved_and_loaded() {
     writer.append(log(1)).unwrap();
     let store = writer.finish().unwrap();
     let in_memory = dataset(1);
-    let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK)
-        .channel("u2i", ChannelKind::Model)
-        .channel("next", ChannelKind::MarkovChain);
-    plan.fallback = Some(ChannelKind::Popularity {
-        settings: PopularityConfig::new(),
-    });
+    let plan = StagePlan::new(Fusion::RECIPROCAL_RANK)
+        .channel("u2i", VectorChannelConfig::new())
+        .channel("next", MarkovChainConfig::new())
+        .fallback(PopularityConfig::new());
     let [mapped, expected] = [store.dataset(), &in_memory].map(|dataset| {
         let path = home.path().join(format!("{dataset:p}"));
         let data = dataset.training_data();
@@ -557,6 +552,116 @@ fn a_stage_of_a_sequence_store_is_saved_and_loaded() {
     assert_eq!(kept.catalog().counts(), saved.catalog().counts());
 }
 
+/// A kind of channels that this crate does not know: the item that lies so many places on from a
+/// user's last one, as a folder keeps it in bytes.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FurtherOnConfig {
+    step: u32,
+}
+
+/// How often what a folder keeps of it was made.
+static MADE: AtomicUsize = AtomicUsize::new(0);
+
+#[typetag::serde(name = "further_on")]
+impl ChannelConfig for FurtherOnConfig {
+    fn build(&self, from: &mut ChannelSource<'_>) -> seqrec::Result<Arc<dyn RecallChannel>> {
+        let items = from.data.catalog().len() as u32;
+        let bytes = from.keep_bytes(|| {
+            MADE.fetch_add(1, Ordering::Relaxed);
+            let next = (0..=items).map(|item| (item + self.step - 1) % items + 1);
+            Ok(next.flat_map(u32::to_le_bytes).collect())
+        })?;
+        let numbers = bytes.chunks_exact(4).map(|four| four.try_into().unwrap());
+        let next = numbers.map(|four| ItemIndex::new(u32::from_le_bytes(four)));
+        Ok(Arc::new(FurtherOn(next.collect())))
+    }
+}
+
+struct FurtherOn(Vec<ItemIndex>);
+
+impl RecallChannel for FurtherOn {
+    fn recall(
+        &self,
+        users: &[User<'_>],
+        k: usize,
+        filter: Option<Filter<'_>>,
+    ) -> seqrec::Result<Candidates> {
+        let mut candidates = Candidates::with_capacity(users.len(), k);
+        for (row, user) in users.iter().enumerate() {
+            let next = user.items().last().map(|last| self.0[last.to_usize()]);
+            let passing = next.filter(|&item| filter.is_none_or(|f| f.passes(row, item)));
+            candidates.push(passing.into_iter().take(k).map(|item| Candidate {
+                item,
+                score: 1.0,
+                reason: Reason::named("further on"),
+            }));
+        }
+        Ok(candidates)
+    }
+}
+
+/// A channel of one's own is planned, kept with its stage and read again like those of the crate, what
+/// took long without being made anew; a kind that is not linked is told by its name.
+#[test]
+fn a_channel_of_ones_own_survives_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let dataset = dataset(1);
+    let data = StageData::from(dataset.training_data());
+    let plan = StagePlan::new(Fusion::RECIPROCAL_RANK)
+        .channel("further", FurtherOnConfig { step: 7 })
+        .channel("next", MarkovChainConfig::new())
+        .fallback(FurtherOnConfig { step: 3 });
+    let user = data.training().sequences().history(0);
+    let nobody = User::from(&user.items()[..0]);
+    let built = plan.build(&data).unwrap();
+    let expected = [user, nobody].map(|user| built.recall(&[user], 9, None).unwrap());
+    assert!(!expected[0].items(0).is_empty() && expected[1].items(0).is_empty());
+
+    let made = || MADE.load(Ordering::Relaxed);
+    plan.save(&path, &run(&dataset, 1).into(), data.clone())
+        .unwrap();
+    let before = made();
+    let served = ServedStage::load::<Flex>(&path, &Default::default()).unwrap();
+    // Of a fallback nothing is kept.
+    assert_eq!(made(), before + 1);
+    for (user, expected) in [user, nobody].into_iter().zip(&expected) {
+        let found = served.stage().recall(&[user], 9, None).unwrap();
+        assert_eq!(found.items(0), expected.items(0));
+    }
+
+    let manifest = file_of(&path, "stage.json");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    let unknown = text.replacen("further_on", "further_off", 1);
+    assert_ne!(unknown, text);
+    std::fs::write(&manifest, &unknown).unwrap();
+    let pointer = std::fs::read_to_string(path.join("run.json")).unwrap();
+    let checksum = |text: &str| crc32fast::hash(text.as_bytes()).to_string();
+    let pointed = pointer.replacen(&checksum(&text), &checksum(&unknown), 1);
+    std::fs::write(path.join("run.json"), pointed).unwrap();
+    let refused = ServedStage::load::<Flex>(&path, &Default::default()).unwrap_err();
+    assert!(
+        matches!(refused.kind(), ErrorKind::Damaged { .. }),
+        "{refused}"
+    );
+    let refused = refused.to_string();
+    for name in ["`further_off`", "`further_on`", "`markov_chain`", "`ease`"] {
+        assert!(refused.contains(name), "{refused}");
+    }
+}
+
+#[test]
+fn a_channel_keeps_one_thing() {
+    let data = dataset(1).training_data();
+    let mut source = ChannelSource::new(&data);
+    assert_eq!(*source.keep_bytes(|| Ok(vec![7])).unwrap(), [7]);
+    assert!(source.keep_bytes(|| Ok(vec![8])).is_err());
+    let ragged = ChannelSource::new(&data).keep_vectors(2, || Ok(ndarray::array![[1.0]]));
+    let ragged = ragged.unwrap_err();
+    assert!(matches!(ragged.kind(), ErrorKind::Shape { .. }), "{ragged}");
+}
+
 /// A stage's second model comes back as it was, with times, and every flaw of its files is found.
 #[test]
 fn a_stage_keeps_further_models() {
@@ -566,9 +671,11 @@ fn a_stage_keeps_further_models() {
     let data = StageData::from(dataset.training_data());
     let model = || further(&dataset, 1);
     let alone = data.clone().with_model(model()).unwrap();
-    let expected = ChannelKind::Model.build(&alone).unwrap();
+    let mut source = alone.source(None).unwrap();
+    let expected = VectorChannelConfig::new().build(&mut source).unwrap();
     let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
-    plan.channels = vec![PlannedChannel::new("hstu", ChannelKind::Model).with_model("hstu")];
+    plan.channels =
+        vec![PlannedChannel::new("hstu", VectorChannelConfig::new()).with_model("hstu")];
     let data = data.with_further_model("hstu", model()).unwrap();
     plan.save(&path, &run(&dataset, 1).into(), data).unwrap();
     let load = || ServedStage::load::<Flex>(&path, &Default::default());
@@ -656,7 +763,8 @@ fn further_models_that_cannot_be_are_errors() {
     let dataset = dataset(1);
     let data = StageData::from(dataset.training_data());
     let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
-    plan.channels = vec![PlannedChannel::new("hstu", ChannelKind::Model).with_model("hstu")];
+    plan.channels =
+        vec![PlannedChannel::new("hstu", VectorChannelConfig::new()).with_model("hstu")];
     let save = |data: StageData| plan.save(&path, &run(&dataset, 1).into(), data);
     let unknown = save(data.clone()).unwrap_err();
     assert!(

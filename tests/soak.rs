@@ -20,13 +20,13 @@ use std::time::{Duration, Instant};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use seqrec::backend::Flex;
-use seqrec::channels::{ItemNeighborsConfig, PopularityConfig};
+use seqrec::channels::{ItemNeighborsConfig, MarkovChainConfig, PopularityConfig};
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{Dataset, Filters};
 use seqrec::engine::{EngineConfig, RecallEngine};
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
-use seqrec::recall::{Fusion, HistoryItems};
-use seqrec::store::{ChannelKind, PlannedChannel, Run, StageData, StagePlan};
+use seqrec::recall::{Fusion, HistoryItems, VectorChannelConfig};
+use seqrec::store::{Run, StageData, StagePlan};
 
 use api::{Limits, Service, router};
 use titles::Titles;
@@ -36,27 +36,14 @@ fn save(path: &Path, dataset: &Dataset, seed: u64) {
     let catalog = dataset.catalog().clone();
     let model = config.init::<Flex>(catalog.len(), seed, &Default::default());
     let run = Run::<Flex, _>::new(config, model.unwrap(), catalog.clone());
-    let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
-    plan.channels = vec![
-        PlannedChannel::new("u2i", ChannelKind::Model),
-        PlannedChannel::new("markov", ChannelKind::MarkovChain),
-        PlannedChannel::new(
-            "item_cf",
-            ChannelKind::ItemNeighbors {
-                start: HistoryItems::last(20).unwrap(),
-                settings: ItemNeighborsConfig::new(),
-            },
-        ),
-        PlannedChannel::new(
-            "trending",
-            ChannelKind::Popularity {
-                settings: PopularityConfig::new().with_window(Some(30.0 * 86_400.0)),
-            },
-        ),
-    ];
-    plan.fallback = Some(ChannelKind::Popularity {
-        settings: PopularityConfig::new(),
-    });
+    let start = HistoryItems::last(20).unwrap();
+    let month = PopularityConfig::new().with_window(Some(30.0 * 86_400.0));
+    let plan = StagePlan::new(Fusion::RECIPROCAL_RANK)
+        .channel("u2i", VectorChannelConfig::new())
+        .channel("markov", MarkovChainConfig::new())
+        .channel("item_cf", ItemNeighborsConfig::new().with_start(start))
+        .channel("trending", month)
+        .fallback(PopularityConfig::new());
     let data = StageData::from(dataset.training_data());
     plan.save(path, &run.into(), data).unwrap();
 }

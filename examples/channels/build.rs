@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use seqrec::channels::{
-    AlsConfig, ItemNeighborsConfig, PopularityConfig, SessionKnnConfig, SimilarUsersConfig,
+    AlsConfig, ItemNeighborsConfig, MarkovChainConfig, NearestItemsConfig, NearestUsersConfig,
+    PopularityConfig, PreferredTagsConfig, SessionKnnConfig, SimilarUsersConfig,
 };
 use seqrec::data::movielens::{Movie, Movies};
 use seqrec::data::{Dataset, Features, ItemIndex, Seen, Spans, Split, Targets, TrainingData};
@@ -17,20 +18,23 @@ use seqrec::model::{
     TrainableConfig, visit_model,
 };
 use seqrec::prelude::{Autodiff, Flex};
-use seqrec::recall::{ChannelWeight, Fusion, HistoryItems, RecallChannel};
-use seqrec::store::{ChannelKind, PlannedChannel, Recaller, Run, StageData, StagePlan};
+use seqrec::recall::{ChannelWeight, Fusion, HistoryItems, RecallChannel, VectorChannelConfig};
+use seqrec::store::{PlannedChannel, Recaller, Run, StageData, StagePlan};
 use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
 use serde_json::json;
 
 use crate::overrides::config;
 use crate::{Options, cuts};
 
+/// The channel of the model.
+const OF_MODEL: &str = "u2i";
+
 /// The channel of a second model.
 const INTERESTS: &str = "interests";
 
 /// A channel that was built.
 pub struct Channel {
-    pub name: &'static str,
+    pub name: String,
     pub channel: Arc<dyn RecallChannel>,
     pub build_seconds: f64,
     /// What a run folder says of it.
@@ -89,12 +93,11 @@ pub fn train<'a, C: TrainableConfig<Autodiff<Flex>>>(
         data = data.with_segments(segments)?.with_tags(tags)?;
     }
     // Before any time is spent.
-    let names = kinds(&data)?.into_iter().map(|(name, _)| name);
-    let names: Vec<&str> = names
-        .chain((options.interests > 0).then_some(INTERESTS))
-        .chain(further_names(options))
-        .collect();
-    if let Some(name) = (options.channels.iter()).find(|name| !names.contains(&name.as_str())) {
+    let further = (options.interests > 0).then_some(INTERESTS).into_iter();
+    let further = further.chain(further_names(options)).map(str::to_owned);
+    let names = planned(&data)?.into_iter().map(|planned| planned.name);
+    let names: Vec<String> = names.chain(further).collect();
+    if let Some(name) = options.channels.iter().find(|name| !names.contains(name)) {
         let names = names.join(", ");
         return Err(format!("no channel on these data is called {name:?}, but {names}").into());
     }
@@ -172,98 +175,47 @@ fn favorite(items: &[ItemIndex], tags: &Features) -> Vec<String> {
         .collect()
 }
 
-/// Every channel by its name, as a run folder has it.
-fn kinds(data: &TrainingData) -> seqrec::Result<Vec<(&'static str, ChannelKind)>> {
+/// Every channel, as a run folder has it.
+fn planned(data: &TrainingData) -> seqrec::Result<Vec<PlannedChannel>> {
     let recent = HistoryItems::last(20)?.with_decay(0.8)?;
     let all = HistoryItems::last(200)?;
     // Whatever lay between them, and whichever came first.
     let in_any_order = ItemNeighborsConfig::new()
+        .with_start(all)
         .with_position_decay(1.0)
         .with_backward(1.0);
-    let mut kinds = vec![
-        (
-            "popular",
-            ChannelKind::Popularity {
-                settings: PopularityConfig::new(),
-            },
-        ),
-        ("markov", ChannelKind::MarkovChain),
-        (
-            "item_cf",
-            ChannelKind::ItemNeighbors {
-                start: recent,
-                settings: ItemNeighborsConfig::new(),
-            },
-        ),
-        (
-            "u2i2i",
-            ChannelKind::ItemNeighbors {
-                start: all,
-                settings: in_any_order,
-            },
-        ),
-        (
-            "user_cf",
-            ChannelKind::SimilarUsers {
-                settings: SimilarUsersConfig::new(recent),
-            },
-        ),
-        (
-            "session_knn",
-            ChannelKind::SessionKnn {
-                settings: SessionKnnConfig::new(),
-            },
-        ),
-        (
-            "mf",
-            ChannelKind::MatrixFactorization {
-                settings: AlsConfig::new(),
-            },
-        ),
-        ("u2i", ChannelKind::Model),
-        (
-            "i2i",
-            ChannelKind::NearestItems {
-                start: HistoryItems::last(10)?.with_decay(0.8)?,
-                neighbors: 100,
-            },
-        ),
-        (
-            "u2u2i",
-            ChannelKind::NearestUsers {
-                neighbors: 200,
-                held_back: 3,
-            },
-        ),
+    let nearest_items = NearestItemsConfig::new()
+        .with_start(HistoryItems::last(10)?.with_decay(0.8)?)
+        .with_neighbors(100);
+    let nearest_users = NearestUsersConfig::new()
+        .with_neighbors(200)
+        .with_held_back(3);
+    let mut planned = vec![
+        PlannedChannel::new("popular", PopularityConfig::new()),
+        PlannedChannel::new("markov", MarkovChainConfig::new()),
+        PlannedChannel::new("item_cf", ItemNeighborsConfig::new().with_start(recent)),
+        PlannedChannel::new("u2i2i", in_any_order),
+        PlannedChannel::new("user_cf", SimilarUsersConfig::new().with_start(recent)),
+        PlannedChannel::new("session_knn", SessionKnnConfig::new()),
+        PlannedChannel::new("mf", AlsConfig::new()),
+        PlannedChannel::new(OF_MODEL, VectorChannelConfig::new()),
+        PlannedChannel::new("i2i", nearest_items),
+        PlannedChannel::new("u2u2i", nearest_users),
     ];
     if let Some((first, last)) = span(data.sequences()) {
-        kinds.insert(
-            1,
-            (
-                "trending",
-                ChannelKind::Popularity {
-                    settings: PopularityConfig::new().with_half_life(Some((last - first) / 50.0)),
-                },
-            ),
-        );
+        let trending = PopularityConfig::new().with_half_life(Some((last - first) / 50.0));
+        planned.insert(1, PlannedChannel::new("trending", trending));
     }
     if data.tags().is_ok() {
-        kinds.push((
-            "segment",
-            ChannelKind::Popularity {
-                settings: PopularityConfig::new().with_by_segment(true),
-            },
-        ));
-        kinds.push((
-            "u2tag2i",
-            ChannelKind::PreferredTags {
-                start: all,
-                tags: 5,
-                items: 400,
-            },
-        ));
+        let of_segment = PopularityConfig::new().with_by_segment(true);
+        let preferred_tags = PreferredTagsConfig::new()
+            .with_start(all)
+            .with_tags(5)
+            .with_items(400);
+        planned.push(PlannedChannel::new("segment", of_segment));
+        planned.push(PlannedChannel::new("u2tag2i", preferred_tags));
     }
-    Ok(kinds)
+    Ok(planned)
 }
 
 /// The first and the last time, where these say more than an order: a sequence file has none, and
@@ -285,19 +237,19 @@ pub fn channels<C: RecallerConfig>(
         options.channels.is_empty() || options.channels.iter().any(|other| other == name)
     };
     let mut channels = Vec::new();
-    let kinds = kinds(trained.data.training())?;
-    for (name, kind) in kinds.into_iter().filter(|(name, _)| wanted(name)) {
+    let all = planned(trained.data.training())?;
+    for planned in all.into_iter().filter(|planned| wanted(&planned.name)) {
         let start = Instant::now();
-        let channel = kind.build(&trained.data)?;
+        let channel = planned.config.build(&mut trained.data.source(None)?)?;
         let mut build_seconds = start.elapsed().as_secs_f64();
-        if kind == ChannelKind::Model {
+        if planned.name == OF_MODEL {
             build_seconds += trained.train_seconds;
         }
         channels.push(Channel {
-            name,
+            name: planned.name.clone(),
             channel,
             build_seconds,
-            planned: PlannedChannel::new(name, kind),
+            planned,
             model: None,
         });
     }
@@ -332,11 +284,12 @@ fn of_model<C: RecallerConfig>(
     start: Instant,
 ) -> Result<Channel, Box<dyn Error>> {
     let data = trained.data.clone().with_model(model.clone())?;
+    let planned = PlannedChannel::new(name, VectorChannelConfig::new()).with_model(name);
     Ok(Channel {
-        name,
-        channel: ChannelKind::Model.build(&data)?,
+        name: name.to_owned(),
+        channel: planned.config.build(&mut data.source(None)?)?,
         build_seconds: start.elapsed().as_secs_f64(),
-        planned: PlannedChannel::new(name, ChannelKind::Model).with_model(name),
+        planned,
         model: Some(model),
     })
 }
@@ -360,11 +313,8 @@ impl<C: RecallerConfig> Trained<'_, C> {
         weights: &[f64],
         options: &Options,
     ) -> Result<(), Box<dyn Error>> {
-        let mut plan = StagePlan::new(fusion);
+        let mut plan = StagePlan::new(fusion).fallback(PopularityConfig::new());
         plan.candidates = options.candidates;
-        plan.fallback = Some(ChannelKind::Popularity {
-            settings: PopularityConfig::new(),
-        });
         for (channel, &weight) in channels.iter().zip(weights) {
             if weight > 0.0 {
                 let mut planned = channel.planned.clone();
@@ -386,7 +336,7 @@ impl<C: RecallerConfig> Trained<'_, C> {
             .filter(|(_, weight)| **weight > 0.0)
         {
             if let Some(model) = channel.model.clone() {
-                data = data.with_further_model(channel.name, model)?;
+                data = data.with_further_model(&channel.name, model)?;
             }
         }
         let run = Run::<Flex, _>::new(self.config.clone(), self.model.clone(), catalog);

@@ -218,7 +218,7 @@ fn run<C: TrainableConfig<Autodiff<Flex>>>(
         let start = Instant::now();
         let mut stage = RecallStage::new(fusion, options.candidates)?;
         for Channel { name, channel, .. } in &channels {
-            stage = stage.channel(*name, channel.clone(), ChannelWeight::default())?;
+            stage = stage.channel(name, channel.clone(), ChannelWeight::default())?;
         }
         if learn {
             let config = WeightLearningConfig::new(ks[1])

@@ -9,12 +9,15 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use seqrec::backend::Flex;
-use seqrec::channels::{AlsConfig, ItemNeighborsConfig, PopularityConfig};
+use seqrec::channels::{
+    AlsConfig, ItemNeighborsConfig, MarkovChainConfig, NearestItemsConfig, NearestUsersConfig,
+    PopularityConfig, PreferredTagsConfig,
+};
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{Dataset, Features, Filters};
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
-use seqrec::recall::{Fusion, HistoryItems};
-use seqrec::store::{ChannelKind, PlannedChannel, Run, ServedStage, StagePlan};
+use seqrec::recall::{Fusion, HistoryItems, VectorChannelConfig};
+use seqrec::store::{Run, ServedStage, StagePlan};
 use seqrec_fuzz::overwrite_bytes;
 use serde_json::Value;
 
@@ -44,52 +47,23 @@ static WHOLE: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
         .unwrap();
     let run = Run::<Flex, _>::new(config, model, catalog.clone());
     let start = HistoryItems::last(5).unwrap();
-    let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
-    let channels = [
-        ("u2i", ChannelKind::Model),
-        ("markov", ChannelKind::MarkovChain),
-        (
-            "item_cf",
-            ChannelKind::ItemNeighbors {
-                start,
-                settings: ItemNeighborsConfig::new(),
-            },
-        ),
-        (
-            "mf",
-            ChannelKind::MatrixFactorization {
-                settings: AlsConfig::new().with_dim(2),
-            },
-        ),
-        (
-            "i2i",
-            ChannelKind::NearestItems {
-                start,
-                neighbors: 3,
-            },
-        ),
-        (
+    let plan = StagePlan::new(Fusion::RECIPROCAL_RANK)
+        .channel("u2i", VectorChannelConfig::new())
+        .channel("markov", MarkovChainConfig::new())
+        .channel("item_cf", ItemNeighborsConfig::new().with_start(start))
+        .channel("mf", AlsConfig::new().with_dim(2))
+        .channel("i2i", NearestItemsConfig::new().with_neighbors(3))
+        .channel(
             "u2u2i",
-            ChannelKind::NearestUsers {
-                neighbors: 3,
-                held_back: 1,
-            },
-        ),
-        (
+            NearestUsersConfig::new()
+                .with_neighbors(3)
+                .with_held_back(1),
+        )
+        .channel(
             "tags",
-            ChannelKind::PreferredTags {
-                start,
-                tags: 2,
-                items: 5,
-            },
-        ),
-    ];
-    plan.channels = channels
-        .map(|(name, kind)| PlannedChannel::new(name, kind))
-        .into();
-    plan.fallback = Some(ChannelKind::Popularity {
-        settings: PopularityConfig::new(),
-    });
+            PreferredTagsConfig::new().with_tags(2).with_items(5),
+        )
+        .fallback(PopularityConfig::new());
     let tags = catalog.ids().map(|id| {
         (
             id.clone(),

@@ -1,17 +1,23 @@
 //! EASE.
 
+use std::sync::Arc;
+
 use faer::linalg::solvers::DenseSolveCore;
 use faer::{Mat, Side};
+use ndarray::{Array2, ArrayView1};
 
 use crate::data::{ItemIndex, TrainingData, User};
 use crate::index::Filter;
 use crate::settings::settings;
 use crate::{Error, Result, checks};
 
-use crate::recall::{Candidates, Reason, RecallChannel, best_by_scores};
+use crate::recall::{
+    Candidates, ChannelConfig, ChannelSource, Reason, RecallChannel, best_by_scores,
+};
 
 settings! {
     /// The settings of [`Ease`].
+    #[serde(deny_unknown_fields)]
     pub struct EaseConfig {
         /// λ, which weighs the squared weights: 100 to 1,000 for most data.
         pub regularization: f64 = 100.0, with_regularization;
@@ -24,9 +30,8 @@ settings! {
 /// Steck, [Embarrassingly Shallow Autoencoders for Sparse Data](https://arxiv.org/abs/1905.03375).
 #[derive(Debug, Clone)]
 pub struct Ease {
-    items: usize,
-    /// The weight of each item for each other, `[items, items]`, row by row.
-    weights: Vec<f32>,
+    /// The weight of each item for each other, `[items, items]`.
+    weights: Arc<Array2<f32>>,
 }
 
 impl Ease {
@@ -71,15 +76,26 @@ impl EaseConfig {
                 Error::invalid("regularization", regularization, reason)
             })?
             .inverse();
-        let mut weights = vec![0.0; items * items];
-        for (from, row) in weights.chunks_exact_mut(items).enumerate() {
-            for (to, weight) in row.iter_mut().enumerate() {
-                if from != to {
-                    *weight = -inverse[(from, to)] / inverse[(to, to)];
-                }
-            }
-        }
-        Ok(Ease { items, weights })
+        let weight = |(from, to)| match from == to {
+            true => 0.0,
+            false => -inverse[(from, to)] / inverse[(to, to)],
+        };
+        let weights = Arc::new(Array2::from_shape_fn((items, items), weight));
+        Ok(Ease { weights })
+    }
+}
+
+#[typetag::serde(name = "ease")]
+impl ChannelConfig for EaseConfig {
+    fn build(&self, from: &mut ChannelSource<'_>) -> Result<Arc<dyn RecallChannel>> {
+        let data = from.data;
+        let items = data.catalog().len();
+        let weights = from.keep_vectors(items, || {
+            self.fit(data)
+                .map(|ease| Arc::unwrap_or_clone(ease.weights))
+        })?;
+        checks::same_length("items of EASE", items, weights.ncols())?;
+        Ok(Arc::new(Ease { weights }))
     }
 }
 
@@ -90,15 +106,13 @@ impl RecallChannel for Ease {
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates> {
-        best_by_scores(self.items, users, k, filter, |user, scores| {
+        best_by_scores(self.weights.nrows(), users, k, filter, |user, scores| {
             let mut distinct = user.items().to_vec();
             distinct.sort_unstable();
             distinct.dedup();
-            let row = |item: ItemIndex| {
-                let start = (item.to_usize() - 1) * self.items;
-                &self.weights[start..start + self.items]
-            };
-            let mut sums = vec![0.0; self.items];
+            let row =
+                |item: ItemIndex| -> ArrayView1<'_, f32> { self.weights.row(item.to_usize() - 1) };
+            let mut sums = vec![0.0; self.weights.ncols()];
             for &item in &distinct {
                 for (sum, weight) in sums.iter_mut().zip(row(item)) {
                     *sum += weight;

@@ -1,6 +1,7 @@
 //! Item-based collaborative filtering: which items go with each.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
@@ -9,18 +10,18 @@ use crate::kernels::top_k::{Scored, scan};
 use crate::settings::settings;
 use crate::{Result, checks};
 
-use crate::recall::Links;
+use crate::recall::{ChannelConfig, ChannelSource, HistoryItems, Links, Path, RecallChannel};
 
 /// How far apart two items of a sequence still count; beyond it a decay has left next to nothing.
 const LEAST_WEIGHT: f32 = 1e-3;
 
 settings! {
-    /// The settings of item-based collaborative filtering.
+    /// The settings of item-based collaborative filtering: a user's items, then the neighbors of
+    /// each.
     ///
-    /// The defaults were chosen on validation splits of several data sets, together with a path
-    /// that begins with [`HistoryItems`](crate::recall::HistoryItems) of a decay of 0.8, which does
-    /// as much as all of them (docs/benchmarks.md). A plain cosine is `position_decay` 1,
-    /// `backward` 1, `shrinkage` 0 and `inverse_user_frequency` off.
+    /// The defaults were chosen on validation splits of several data sets; the decay of the
+    /// [start](Self::start) does as much as all others (docs/benchmarks.md). A plain cosine is
+    /// `position_decay` 1, `backward` 1, `shrinkage` 0 and `inverse_user_frequency` off.
     ///
     /// Two items are as near as the cosine of who took them: the users who took both, over the root
     /// of the users who took each. A user counts less the more they took, and a pair of items less
@@ -49,7 +50,10 @@ settings! {
     /// assert!((cosines[0] - 1.0).abs() < 1e-6 && (cosines[1] - 0.5f32.sqrt()).abs() < 1e-6);
     /// # Ok::<(), seqrec::Error>(())
     /// ```
+    #[serde(deny_unknown_fields)]
     pub struct ItemNeighborsConfig {
+        /// The items of a user whose neighbors are recalled.
+        pub start: HistoryItems = HistoryItems::default(), with_start;
         /// How many neighbors of each item are kept.
         pub neighbors: usize = 100, with_neighbors;
         /// How many of a user's last items are used: someone who took all would cost the square
@@ -107,6 +111,15 @@ impl ItemNeighborsConfig {
             );
         }
         Ok(links)
+    }
+}
+
+#[typetag::serde(name = "item_neighbors")]
+impl ChannelConfig for ItemNeighborsConfig {
+    fn build(&self, from: &mut ChannelSource<'_>) -> Result<Arc<dyn RecallChannel>> {
+        let data = from.data;
+        let links = from.keep_links(|| self.fit(data))?;
+        Ok(Arc::new(self.start.then(links).into_channel()))
     }
 }
 

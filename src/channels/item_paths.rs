@@ -1,15 +1,48 @@
 //! Steps from items to items near them as vectors, and paths over the tags of items.
 
+use std::sync::Arc;
+
 use ndarray::{Array2, ArrayView2};
 
 use crate::data::{ItemIndex, TrainingData, User};
 use crate::index::{ItemSet, VectorIndex};
+use crate::kernels::rows::scale_to_length_one;
+use crate::settings::settings;
 use crate::{ErrorKind, Result, checks};
 
-use crate::recall::{HistoryItems, Links, Path, Reached, Reason, Step, Tag};
+use crate::recall::{
+    ChannelConfig, ChannelSource, HistoryItems, Links, Path, Reached, Reason, RecallChannel, Step,
+    Tag,
+};
+
+settings! {
+    /// The settings of I2I: a user's items, then the [nearest](NearestItems) of each in the
+    /// embedding of the model that the channel looks at.
+    #[serde(deny_unknown_fields)]
+    pub struct NearestItemsConfig {
+        /// The items of a user that others are near to.
+        pub start: HistoryItems = HistoryItems::default(), with_start;
+        /// The number of neighbors of each item.
+        pub neighbors: usize = 100, with_neighbors;
+    }
+}
+
+#[typetag::serde(name = "nearest_items")]
+impl ChannelConfig for NearestItemsConfig {
+    fn build(&self, from: &mut ChannelSource<'_>) -> Result<Arc<dyn RecallChannel>> {
+        let mut vectors = from.item_vectors()?.to_owned();
+        scale_to_length_one(vectors.view_mut());
+        let index = from.keep_index(vectors.dim(), |plan| {
+            plan.build_of_vectors(vectors.view(), self.neighbors)
+        })?;
+        let nearest = NearestItems::of_scaled(vectors, index, self.neighbors)?;
+        Ok(Arc::new(self.start.then(nearest).into_channel()))
+    }
+}
 
 /// A step from items to the items nearest to them in an embedding, by cosine: of a model
-/// ([`item_vectors`](crate::retrieve::item_vectors)), of a factorization, or of the items' contents.
+/// ([`item_vectors`](crate::retrieve::item_vectors)), of a factorization, or of the items'
+/// contents.
 ///
 /// The path from a history's items over this step is I2I.
 ///
@@ -18,11 +51,13 @@ use crate::recall::{HistoryItems, Links, Path, Reached, Reason, Step, Tag};
 /// use seqrec::channels::NearestItems;
 /// use seqrec::data::ItemIndex;
 /// use seqrec::index::FlatIndex;
+/// use seqrec::model::Similarity;
 /// use seqrec::recall::{HistoryItems, Path, RecallChannel};
 ///
 /// // Row 0 is padding.
-/// let vectors = array![[0.0, 0.0], [1.0, 0.0], [0.9, 0.1], [0.0, 1.0]];
-/// let near = NearestItems::new(vectors.view(), 2, |vectors| FlatIndex::new(vectors))?;
+/// let mut vectors = array![[0.0, 0.0], [1.0, 0.0], [0.9, 0.1], [0.0, 1.0]];
+/// Similarity::Cosine.prepare(vectors.view_mut());
+/// let near = NearestItems::new(vectors.view(), FlatIndex::new(&vectors)?, 2)?;
 /// let i2i = HistoryItems::last(5)?.then(near).into_channel();
 /// let [first, second] = [1, 2].map(ItemIndex::new);
 /// assert_eq!(i2i.recall(&[(&[first][..]).into()], 1, None)?.items(0), [second]);
@@ -37,22 +72,25 @@ pub struct NearestItems<I> {
 }
 
 impl<I: VectorIndex> NearestItems<I> {
-    /// A step to the `neighbors` items nearest to each, of vectors `[items + 1, dim]`, row 0
-    /// being padding, through the index that `index` builds of them, scaled to length 1.
+    /// A step to the `neighbors` items nearest to each, of vectors `[items + 1, dim]`, row 0 being
+    /// padding, through an index of these items' vectors of length 1, which may be shared with
+    /// others that update it.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidValue`] for 0 neighbors, and what building the index gives.
-    pub fn new(
-        vectors: ArrayView2<'_, f32>,
-        neighbors: usize,
-        index: impl FnOnce(ArrayView2<'_, f32>) -> Result<I>,
-    ) -> Result<Self> {
-        checks::at_least_one(&[("neighbors", neighbors)])?;
+    /// [`ErrorKind::InvalidValue`] for 0 neighbors, and [`ErrorKind::Shape`] for an index of
+    /// another dimension.
+    pub fn new(vectors: ArrayView2<'_, f32>, index: I, neighbors: usize) -> Result<Self> {
         let mut vectors = vectors.to_owned();
-        crate::model::Similarity::Cosine.prepare(vectors.view_mut());
+        scale_to_length_one(vectors.view_mut());
+        Self::of_scaled(vectors, index, neighbors)
+    }
+
+    fn of_scaled(vectors: Array2<f32>, index: I, neighbors: usize) -> Result<Self> {
+        checks::at_least_one(&[("neighbors", neighbors)])?;
+        checks::same_length("dimension of the index", vectors.ncols(), index.dim())?;
         Ok(Self {
-            index: index(vectors.view())?,
             vectors,
+            index,
             neighbors,
         })
     }
@@ -93,28 +131,35 @@ impl<I: VectorIndex> Step<ItemIndex, ItemIndex> for NearestItems<I> {
     }
 }
 
-/// The beginning of a path: the tags that a user prefers, learned from their history: those that
-/// its items have more often than all that is taken.
-///
-/// A tag weighs s · ln(s / p), s being its share of the history's weight and p its share of all
-/// interactions in training: what it adds to the divergence of the two.
-#[derive(Debug, Clone)]
-pub struct PreferredTags {
-    start: HistoryItems,
-    tags: Links<ItemIndex, Tag>,
-    /// Each tag's share of all interactions.
-    usual: Vec<f32>,
+settings! {
+    /// The settings of U2Tag2I: the tags that a user prefers, learned from their history, then the
+    /// most popular items of each.
+    ///
+    /// A user prefers the tags that their items have more often than all that is taken. A tag
+    /// weighs s · ln(s / p), s being its share of the history's weight and p its share of all
+    /// interactions in training: what it adds to the divergence of the two.
+    #[serde(deny_unknown_fields)]
+    pub struct PreferredTagsConfig {
+        /// The items of a user whose tags are looked at.
+        pub start: HistoryItems = HistoryItems::default(), with_start;
+        /// The number of tags.
+        pub tags: usize = 5, with_tags;
+        /// The number of items of each tag.
+        pub items: usize = 400, with_items;
+    }
 }
 
-impl PreferredTags {
-    /// Prefers among the [tags](TrainingData::with_tags) of the data, by the items of a history that
-    /// `start` gives.
+impl PreferredTagsConfig {
+    /// The beginning of a path: the tags that a user prefers among the
+    /// [tags](TrainingData::with_tags) of the data.
     ///
     /// # Errors
-    /// [`ErrorKind::NothingLeft`] where the data have no tags.
-    pub fn new(data: &TrainingData, start: HistoryItems) -> Result<Self> {
-        let tags = tags_of_items(data)?;
-        let mut usual = vec![0.0; data.tags()?.names().len()];
+    /// [`ErrorKind::NothingLeft`] where the data have no tags, and [`ErrorKind::InvalidValue`] for
+    /// a number of 0.
+    pub fn fit(&self, data: &TrainingData) -> Result<impl Path<Tag> + use<>> {
+        checks::at_least_one(&[("tags", self.tags), ("items", self.items)])?;
+        let tags = Links::tags_of_items(data)?;
+        let mut usual = vec![0.0; tags.nodes()];
         for (item, &count) in data.catalog().counts().iter().enumerate() {
             for (&tag, share) in shares(&tags, item as u32) {
                 usual[tag as usize] += count as f32 * share;
@@ -122,8 +167,25 @@ impl PreferredTags {
         }
         let all: f32 = usual.iter().sum();
         usual.iter_mut().for_each(|usual| *usual /= all.max(1.0));
-        Ok(Self { start, tags, usual })
+        let start = self.start;
+        PreferredTags { start, tags, usual }.best(self.tags)
     }
+}
+
+#[typetag::serde(name = "preferred_tags")]
+impl ChannelConfig for PreferredTagsConfig {
+    fn build(&self, from: &mut ChannelSource<'_>) -> Result<Arc<dyn RecallChannel>> {
+        let preferred = self.fit(from.data)?;
+        let of_tags = items_of_tags(from.data, self.items)?;
+        Ok(Arc::new(preferred.then(of_tags).into_channel()))
+    }
+}
+
+struct PreferredTags {
+    start: HistoryItems,
+    tags: Links<ItemIndex, Tag>,
+    /// Each tag's share of all interactions.
+    usual: Vec<f32>,
 }
 
 /// An item's tags, each with its share of the item.
@@ -161,28 +223,10 @@ impl Path<Tag> for PreferredTags {
     }
 }
 
-/// The [tags](TrainingData::with_tags) of each item, whose values are their weights.
-///
-/// # Errors
-/// [`ErrorKind::NothingLeft`] where the data have no tags.
-pub fn tags_of_items(data: &TrainingData) -> Result<Links<ItemIndex, Tag>> {
-    let tags = data.tags()?;
-    let mut links = Links::to(tags.names().len());
-    for row in tags.values().rows() {
-        let tags = row.iter().enumerate().filter(|(_, value)| **value > 0.0);
-        links.push(tags.map(|(tag, &value)| (tag as u32, value)));
-    }
-    Ok(links)
-}
-
 /// The `count` most popular items of each tag, weighing their share of the tag's interactions.
-///
-/// # Errors
-/// [`ErrorKind::InvalidValue`] for a count of 0, and [`ErrorKind::NothingLeft`] where the data have no tags.
-pub fn items_of_tags(data: &TrainingData, count: usize) -> Result<Links<Tag, ItemIndex>> {
-    checks::at_least_one(&[("count", count)])?;
+fn items_of_tags(data: &TrainingData, count: usize) -> Result<Links<Tag, ItemIndex>> {
     let catalog = data.catalog();
-    let of_tags = tags_of_items(data)?.reversed();
+    let of_tags = Links::tags_of_items(data)?.reversed();
     let mut links = Links::to(catalog.len() + 1);
     for tag in 0..of_tags.len() as u32 {
         let (items, values) = of_tags.of(tag);

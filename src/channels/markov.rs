@@ -1,5 +1,7 @@
 //! What comes next most often.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use crate::Result;
@@ -7,7 +9,9 @@ use crate::data::{ItemIndex, TrainingData, User};
 use crate::index::Filter;
 use crate::settings::settings;
 
-use crate::recall::{Candidates, Links, Reason, RecallChannel, best_by_scores};
+use crate::recall::{
+    Candidates, ChannelConfig, ChannelSource, Links, Reason, RecallChannel, best_by_scores,
+};
 
 /// A Markov chain of the first order: items are scored by how often they came right after the
 /// history's last item.
@@ -19,6 +23,7 @@ pub struct MarkovChain {
 settings! {
     /// The settings of [`MarkovChain`], of which there are none so far.
     #[derive(Copy, Eq)]
+    #[serde(deny_unknown_fields)]
     pub struct MarkovChainConfig {}
 }
 
@@ -42,6 +47,13 @@ impl MarkovChainConfig {
             followers.push(counted.map(|same| (same[0].1.get(), same.len() as f32 / all)));
         }
         Ok(MarkovChain { followers })
+    }
+}
+
+#[typetag::serde(name = "markov_chain")]
+impl ChannelConfig for MarkovChainConfig {
+    fn build(&self, from: &mut ChannelSource<'_>) -> Result<Arc<dyn RecallChannel>> {
+        Ok(Arc::new(self.fit(from.data)?))
     }
 }
 

@@ -16,10 +16,8 @@ mod user_paths;
 pub use ease::{Ease, EaseConfig};
 pub use factorization::{AlsConfig, BprConfig, MatrixFactorization};
 pub use item_neighbors::ItemNeighborsConfig;
-pub use item_paths::{NearestItems, PreferredTags, items_of_tags, tags_of_items};
+pub use item_paths::{NearestItems, NearestItemsConfig, PreferredTagsConfig};
 pub use markov::{MarkovChain, MarkovChainConfig};
 pub use popularity::{InteractionWeight, Popularity, PopularityConfig};
 pub use session_knn::{SessionKnn, SessionKnnConfig};
-pub use user_paths::{
-    NearestUsers, SimilarUsers, SimilarUsersConfig, next_items, training_vectors,
-};
+pub use user_paths::{NearestUsersConfig, SimilarUsers, SimilarUsersConfig};

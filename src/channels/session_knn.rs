@@ -1,17 +1,22 @@
 //! Nearest sessions.
 
+use std::sync::Arc;
+
 use crate::data::{ItemIndex, TrainingData, User};
 use crate::index::Filter;
 use crate::settings::settings;
 use crate::{Result, checks};
 
 use super::taken_by::TakenBy;
-use crate::recall::{Candidates, NodePlaces, Reason, RecallChannel, best_by_scores};
+use crate::recall::{
+    Candidates, ChannelConfig, ChannelSource, NodePlaces, Reason, RecallChannel, best_by_scores,
+};
 
 settings! {
     /// The settings of [`SessionKnn`], whose defaults were chosen on validation splits
     /// (docs/benchmarks.md).
     #[derive(Eq)]
+    #[serde(deny_unknown_fields)]
     pub struct SessionKnnConfig {
         /// How many of the latest sessions with an item are considered.
         pub recent: usize = 1_000, with_recent;
@@ -48,6 +53,13 @@ impl SessionKnnConfig {
             config: self.clone(),
             taken_by: TakenBy::new(data, self.recent),
         })
+    }
+}
+
+#[typetag::serde(name = "session_knn")]
+impl ChannelConfig for SessionKnnConfig {
+    fn build(&self, from: &mut ChannelSource<'_>) -> Result<Arc<dyn RecallChannel>> {
+        Ok(Arc::new(self.fit(from.data)?))
     }
 }
 

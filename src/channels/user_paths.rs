@@ -6,23 +6,24 @@ use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 
 use crate::data::{ItemIndex, TrainingData, User};
-use crate::index::VectorIndex;
-use crate::model::Similarity;
+use crate::index::{AnyIndex, VectorIndex};
+use crate::kernels::rows::scale_to_length_one;
 use crate::settings::settings;
-use crate::{ErrorKind, Result, checks};
+use crate::{Result, checks};
 
 use super::taken_by::TakenBy;
-use crate::recall::{HistoryItems, Links, Path, Peer, Reached, Reason, Scores};
-use crate::retrieve::{BATCH, UserEncoder};
+use crate::recall::{
+    BATCH, ChannelConfig, ChannelSource, HistoryItems, Links, Path, Peer, Reached, Reason,
+    RecallChannel, Scores, UserEncoder,
+};
 
 settings! {
     /// The settings of [`SimilarUsers`], whose defaults were chosen on validation splits
     /// (docs/benchmarks.md).
+    #[serde(deny_unknown_fields)]
     pub struct SimilarUsersConfig {
-        required {
-            /// Which items of a user others are looked up by.
-            pub start: HistoryItems,
-        }
+        /// The items of a user that others are looked up by.
+        pub start: HistoryItems = HistoryItems::default(), with_start;
         /// How many of the latest users of each item are considered.
         pub recent: usize = 1_000, with_recent;
         /// How many similar users items are taken from.
@@ -39,13 +40,12 @@ settings! {
 /// ```
 /// use seqrec::channels::SimilarUsersConfig;
 /// use seqrec::data::{Dataset, Filters, synthetic::Synthetic};
-/// use seqrec::recall::{HistoryItems, Path, RecallChannel};
+/// use seqrec::recall::{Path, RecallChannel};
 ///
 /// let log = Synthetic::new().with_users(40).with_items(50).generate();
 /// let dataset = Dataset::new(log, Filters::default())?;
 /// let data = dataset.training_data();
-/// let start = HistoryItems::last(20)?.with_decay(0.8)?;
-/// let similar = SimilarUsersConfig::new(start).fit(&data)?;
+/// let similar = SimilarUsersConfig::new().fit(&data)?;
 /// let items = similar.items().clone();
 /// let channel = similar.then(items).into_channel();
 /// let candidates = channel.recall(&[data.sequences().history(3)], 5, None)?;
@@ -65,7 +65,7 @@ impl SimilarUsersConfig {
     /// Indexes the users of each item.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidValue`] for a setting of 0.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for a setting of 0.
     pub fn fit(&self, data: &TrainingData) -> Result<SimilarUsers> {
         checks::at_least_one(&[("recent", self.recent), ("neighbors", self.neighbors)])?;
         let taken_by = TakenBy::new(data, self.recent);
@@ -82,6 +82,15 @@ impl SimilarUsersConfig {
             start: self.start,
             neighbors: self.neighbors,
         })
+    }
+}
+
+#[typetag::serde(name = "similar_users")]
+impl ChannelConfig for SimilarUsersConfig {
+    fn build(&self, from: &mut ChannelSource<'_>) -> Result<Arc<dyn RecallChannel>> {
+        let similar = self.fit(from.data)?;
+        let items = Arc::clone(similar.items());
+        Ok(Arc::new(similar.then(items).into_channel()))
     }
 }
 
@@ -126,49 +135,55 @@ impl Path<Peer> for SimilarUsers {
     }
 }
 
-/// The beginning of a path: the users whose vectors lie nearest to theirs, by cosine.
-///
-/// The path over them to [what they took next](next_items) is U2U2I.
-#[derive(Debug)]
-pub struct NearestUsers<E, I> {
-    encoder: E,
-    index: I,
-    neighbors: usize,
+settings! {
+    /// The settings of U2U2I: the users whose vectors lie nearest to a user's, by cosine and by the
+    /// model that the channel looks at, then what they took next.
+    #[derive(Copy, Eq)]
+    #[serde(deny_unknown_fields)]
+    pub struct NearestUsersConfig {
+        /// The number of users.
+        pub neighbors: usize = 200, with_neighbors;
+        /// The number of a training user's last items that are what they took next; their vector is
+        /// made of all before these.
+        pub held_back: usize = 3, with_held_back;
+    }
 }
 
-impl<E: UserEncoder, I: VectorIndex> NearestUsers<E, I> {
-    /// Looks users up in an index of their [vectors](training_vectors).
-    ///
-    /// # Errors
-    /// [`ErrorKind::Shape`] when index and encoder are of other dimensions, and
-    /// [`ErrorKind::InvalidValue`] for 0 neighbors.
-    pub fn new(encoder: E, index: I, neighbors: usize) -> Result<Self> {
-        checks::at_least_one(&[("neighbors", neighbors)])?;
-        if index.dim() != encoder.dim() {
-            return Err(ErrorKind::Shape {
-                what: "dimension of the index of users",
-                expected: encoder.dim(),
-                found: index.dim(),
-            }
-            .into());
-        }
-        Ok(Self {
+#[typetag::serde(name = "nearest_users")]
+impl ChannelConfig for NearestUsersConfig {
+    fn build(&self, from: &mut ChannelSource<'_>) -> Result<Arc<dyn RecallChannel>> {
+        checks::at_least_one(&[("neighbors", self.neighbors), ("held_back", self.held_back)])?;
+        let (data, encoder) = (from.data, from.encoder()?);
+        let index = from.keep_index((data.sequences().len() + 1, encoder.dim()), |plan| {
+            let vectors = training_vectors(&*encoder, data, self.held_back)?;
+            plan.build_of_vectors(vectors.view(), self.neighbors)
+        })?;
+        let nearest = NearestUsers {
             encoder,
             index,
-            neighbors,
-        })
+            neighbors: self.neighbors,
+        };
+        Ok(Arc::new(
+            nearest
+                .then(next_items(data, self.held_back))
+                .into_channel(),
+        ))
     }
+}
+
+/// The beginning of a path: the users whose vectors lie nearest to theirs.
+struct NearestUsers {
+    encoder: Arc<dyn UserEncoder>,
+    index: Arc<AnyIndex>,
+    neighbors: usize,
 }
 
 /// The vectors of training users `[users + 1, dim]` by what they did but for their last
 /// `held_back` items, scaled to length 1; as for items, row 0 is padding.
 ///
 /// A user who has nothing before those items has a vector of zeros.
-///
-/// # Errors
-/// What the encoder gives.
-pub fn training_vectors(
-    encoder: &impl UserEncoder,
+fn training_vectors(
+    encoder: &dyn UserEncoder,
     data: &TrainingData,
     held_back: usize,
 ) -> Result<Array2<f32>> {
@@ -193,7 +208,7 @@ pub fn training_vectors(
 
 /// The last `held_back` items of each training user: what they took after all that their
 /// [vector](training_vectors) is made of.
-pub fn next_items(data: &TrainingData, held_back: usize) -> Links<Peer, ItemIndex> {
+fn next_items(data: &TrainingData, held_back: usize) -> Links<Peer, ItemIndex> {
     let sequences = data.sequences();
     let mut links = Links::to(data.catalog().len() + 1);
     for user in 0..sequences.len() {
@@ -204,18 +219,18 @@ pub fn next_items(data: &TrainingData, held_back: usize) -> Links<Peer, ItemInde
 }
 
 /// One vector of length 1 for each history; of several interests it is the mean's.
-fn encode_one(encoder: &impl UserEncoder, histories: &[User<'_>]) -> Result<Array2<f32>> {
+fn encode_one(encoder: &dyn UserEncoder, histories: &[User<'_>]) -> Result<Array2<f32>> {
     let vectors = encoder.encode(histories)?;
     let (interests, dim) = (vectors.nrows() / histories.len(), vectors.ncols());
     let by_user = vectors
         .into_shape_with_order((histories.len(), interests, dim))
         .expect("each user has as many vectors");
     let mut means = by_user.mean_axis(Axis(1)).expect("there is an interest");
-    Similarity::Cosine.prepare(means.view_mut());
+    scale_to_length_one(means.view_mut());
     Ok(means)
 }
 
-impl<E: UserEncoder, I: VectorIndex> Path<Peer> for NearestUsers<E, I> {
+impl Path<Peer> for NearestUsers {
     fn walk(&self, users: &[User<'_>]) -> Result<Vec<Vec<Reached>>> {
         let mut walked = vec![Vec::new(); users.len()];
         let rows: Vec<usize> = (0..users.len())
@@ -225,7 +240,7 @@ impl<E: UserEncoder, I: VectorIndex> Path<Peer> for NearestUsers<E, I> {
             return Ok(walked);
         }
         let known: Vec<User<'_>> = rows.iter().map(|&row| users[row]).collect();
-        let queries = encode_one(&self.encoder, &known)?;
+        let queries = encode_one(&*self.encoder, &known)?;
         let hits = self.index.search(queries.view(), self.neighbors, None)?;
         for (place, row) in rows.into_iter().enumerate() {
             let near = hits.list(place).filter(|hit| hit.score > 0.0);

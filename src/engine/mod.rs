@@ -46,9 +46,9 @@ pub use users::Observed;
 /// use seqrec::data::Interaction;
 /// use seqrec::engine::{EngineConfig, Observed, RecallEngine};
 /// use seqrec::prelude::*;
-/// use seqrec::channels::PopularityConfig;
-/// use seqrec::recall::{Fusion, RecallRequest};
-/// use seqrec::store::{ChannelKind, PlannedChannel, StagePlan};
+/// use seqrec::channels::{MarkovChainConfig, PopularityConfig};
+/// use seqrec::recall::{Fusion, RecallRequest, VectorChannelConfig};
+/// use seqrec::store::StagePlan;
 ///
 /// // A trained run with a stage beside it.
 /// let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate();
@@ -57,10 +57,10 @@ pub use users::Observed;
 /// let config = Gru4RecConfig::new().with_dim(8);
 /// let model = config.init::<Flex>(split.catalog().len(), 1, &Default::default())?;
 /// let run = Run::<Flex, _>::new(config, model, split.catalog().clone());
-/// let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK)
-///     .channel("gru4rec", ChannelKind::Model)
-///     .channel("markov", ChannelKind::MarkovChain);
-/// plan.fallback = Some(ChannelKind::Popularity { settings: PopularityConfig::new() });
+/// let plan = StagePlan::new(Fusion::RECIPROCAL_RANK)
+///     .channel("gru4rec", VectorChannelConfig::new())
+///     .channel("markov", MarkovChainConfig::new())
+///     .fallback(PopularityConfig::new());
 /// let folder = tempfile::tempdir().unwrap();
 /// let path = folder.path().join("run");
 /// plan.save(&path, &run.into(), split.train.clone())?;

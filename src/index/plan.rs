@@ -118,6 +118,20 @@ impl IndexPlan {
         };
         Ok((AnyIndex::Graph(Box::new(index)), report))
     }
+
+    /// An index as by [`build`](Self::build), with some 200 of the vectors themselves as queries.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn build_of_vectors(
+        &self,
+        vectors: ArrayView2<'_, f32>,
+        k: usize,
+    ) -> Result<(AnyIndex, IndexReport)> {
+        let step = vectors.nrows().div_ceil(200).max(1);
+        let queries = vectors.slice(ndarray::s![vectors.nrows().min(1)..;step, ..]);
+        self.build(vectors, queries, k.max(1))
+    }
 }
 
 /// An index of this process, of whichever kind.

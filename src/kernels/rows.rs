@@ -1,5 +1,7 @@
 //! Rows of tables.
 
+use ndarray::{ArrayViewMut2, Axis};
+
 super::for_each_instruction_set! {
     /// Adds each row of `values` `[n, dim]` to the row of `table` `[rows, dim]` that `numbers`
     /// `[n]` names, in order.
@@ -19,6 +21,18 @@ super::for_each_instruction_set! {
 pub(crate) fn replace(table: &mut [f32], dim: usize, numbers: &[usize], values: &[f32]) {
     for (&number, values) in numbers.iter().zip(values.chunks_exact(dim)) {
         table[number * dim..][..dim].copy_from_slice(values);
+    }
+}
+
+/// The square of the length below which vectors are not scaled up to 1, so that a vector of zeros
+/// stays one.
+pub(crate) const SHORTEST_SQUARE: f32 = 1e-12;
+
+/// Scales each row to length 1, after which inner products are cosines.
+pub(crate) fn scale_to_length_one(mut rows: ArrayViewMut2<'_, f32>) {
+    for mut row in rows.axis_iter_mut(Axis(0)) {
+        let length = row.dot(&row).max(SHORTEST_SQUARE).sqrt();
+        row /= length;
     }
 }
 

@@ -5,9 +5,10 @@ use std::str::FromStr;
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
-use ndarray::{ArrayViewMut2, Axis};
+use ndarray::ArrayViewMut2;
 use serde::{Deserialize, Serialize};
 
+use crate::kernels::rows::{SHORTEST_SQUARE, scale_to_length_one};
 use crate::{Error, Result};
 
 /// The similarity of user and item vectors. It is chosen once, with the model, and travels with
@@ -23,19 +24,12 @@ pub enum Similarity {
     Cosine,
 }
 
-/// The square of the length below which vectors are not scaled up to 1, so that a vector of zeros
-/// stays one.
-const SHORTEST_SQUARE: f32 = 1e-12;
-
 impl Similarity {
     /// Scales each row to length 1 under cosine, and changes nothing under dot; after it the
     /// inner product is the similarity.
-    pub fn prepare(self, mut rows: ArrayViewMut2<'_, f32>) {
+    pub fn prepare(self, rows: ArrayViewMut2<'_, f32>) {
         if self == Self::Cosine {
-            for mut row in rows.axis_iter_mut(Axis(0)) {
-                let length = row.dot(&row).max(SHORTEST_SQUARE).sqrt();
-                row /= length;
-            }
+            scale_to_length_one(rows);
         }
     }
 

@@ -3,10 +3,10 @@
 use crate::data::{Catalog, Seen, Spans, User};
 use crate::eval::{Report, Scorer};
 use crate::index::Filter;
-use crate::retrieve::BATCH;
 use crate::{ErrorKind, Result};
 
 use super::channel::{RecallChannel, recall_of_catalog};
+use super::nearest::BATCH;
 use super::seen::SeenItems;
 
 /// How held-out users are evaluated: full ranking over the whole catalog, cut at each of some ks.

@@ -7,11 +7,11 @@ use rayon::prelude::*;
 
 use crate::data::{Case, ItemIndex, Seen, Spans, User};
 use crate::index::Filter;
-use crate::retrieve::BATCH;
 use crate::settings::settings;
 use crate::{ErrorKind, Result};
 
 use super::candidates::Candidate;
+use super::nearest::BATCH;
 use super::seen::SeenItems;
 use super::stage::RecallStage;
 

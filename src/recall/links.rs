@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use crate::data::ItemIndex;
+use crate::data::{ItemIndex, TrainingData};
 use crate::{Error, Result};
 
 use super::candidates::Reason;
@@ -166,6 +166,22 @@ impl<From: Node, To: Node> Links<From, To> {
             reversed.push(links);
         }
         reversed
+    }
+}
+
+impl Links<ItemIndex, Tag> {
+    /// The [tags](TrainingData::with_tags) of each item, whose values are their weights.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NothingLeft`](crate::ErrorKind::NothingLeft) where the data have no tags.
+    pub fn tags_of_items(data: &TrainingData) -> Result<Self> {
+        let tags = data.tags()?;
+        let mut links = Self::to(tags.names().len());
+        for row in tags.values().rows() {
+            let tags = row.iter().enumerate().filter(|(_, value)| **value > 0.0);
+            links.push(tags.map(|(tag, &value)| (tag as u32, value)));
+        }
+        Ok(links)
     }
 }
 

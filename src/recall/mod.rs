@@ -3,13 +3,16 @@
 mod asked;
 mod candidates;
 mod channel;
+mod channel_config;
 mod channel_weight;
 mod evaluation;
 mod fallback;
 mod fused_list;
 mod fusion;
 mod fusion_weights;
+mod history_items;
 mod links;
+mod nearest;
 mod path;
 mod recalled;
 mod request;
@@ -19,20 +22,25 @@ mod seen;
 mod selection;
 mod stage;
 mod turns;
+mod user_encoder;
 mod vector_channel;
 
 #[cfg(feature = "engine")]
 pub(crate) use asked::{Asked, KnownUser};
 pub use candidates::{Candidate, Candidates, Reason};
 pub use channel::RecallChannel;
+pub(crate) use channel_config::Kept;
+pub use channel_config::{ChannelConfig, ChannelSource};
 pub use channel_weight::ChannelWeight;
 pub use evaluation::Evaluation;
 pub use fallback::OrElse;
 pub use fusion::{Found, FusedCandidate, Fusion, Normalization};
 pub use fusion_weights::WeightLearningConfig;
+pub use history_items::HistoryItems;
 pub use links::{Links, Peer, Tag};
 pub(crate) use links::{Node, Reached};
-pub use path::{HistoryItems, Path, Step};
+pub(crate) use nearest::{BATCH, nearest_items};
+pub use path::{Path, Step};
 #[cfg(feature = "engine")]
 pub(crate) use recalled::IdNames;
 pub use recalled::{Because, ChannelReport, FoundBy, Outcome, Recalled, RecalledItem};
@@ -45,4 +53,5 @@ pub use selection::{CategoryBonus, MaximalMarginalRelevance, Selected, Selection
 pub use stage::RecallStage;
 #[cfg(feature = "engine")]
 pub(crate) use stage::{FALLBACK, SELECTION};
-pub use vector_channel::VectorChannel;
+pub use user_encoder::UserEncoder;
+pub use vector_channel::{VectorChannel, VectorChannelConfig};

@@ -4,7 +4,7 @@ use ndarray::{Array2, ArrayView2};
 
 use crate::data::{Catalog, Interaction, ItemIndex, User};
 use crate::index::{Filter, ItemSet};
-use crate::model::Similarity;
+use crate::kernels::rows::scale_to_length_one;
 use crate::{Error, Result, checks};
 
 use super::candidates::{Candidate, Candidates};
@@ -172,7 +172,7 @@ impl MaximalMarginalRelevance {
             ));
         }
         let mut vectors = vectors.as_standard_layout().into_owned();
-        Similarity::Cosine.prepare(vectors.view_mut());
+        scale_to_length_one(vectors.view_mut());
         let relevance = relevance as f32;
         Ok(Self { vectors, relevance })
     }

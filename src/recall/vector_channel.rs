@@ -1,17 +1,52 @@
 //! Recall by vectors: the items nearest to a user's.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::Result;
-use crate::backend::Backend;
 use crate::checks::same_length;
-use crate::data::{Catalog, User};
+use crate::data::{Catalog, TrainingData, User};
 use crate::index::{Filter, ItemSet, VectorIndex};
-use crate::model::SequenceRecaller;
-use crate::retrieve::{ModelEncoder, UserEncoder, nearest_items};
+use crate::settings::settings;
 
 use super::candidates::{Candidates, Reason};
 use super::channel::RecallChannel;
+use super::channel_config::{ChannelConfig, ChannelSource};
+use super::nearest::nearest_items;
+use super::user_encoder::UserEncoder;
+
+settings! {
+    /// The settings of a stage's [`VectorChannel`], of which there are none so far: users' vectors
+    /// by the model that the channel looks at, against an index of its item vectors.
+    #[derive(Copy, Eq)]
+    #[serde(deny_unknown_fields)]
+    pub struct VectorChannelConfig {}
+}
+
+#[typetag::serde(name = "model")]
+impl ChannelConfig for VectorChannelConfig {
+    fn build(&self, from: &mut ChannelSource<'_>) -> Result<Arc<dyn RecallChannel>> {
+        let (encoder, items) = (from.encoder()?, from.item_vectors()?);
+        let (data, k) = (from.data, from.candidates);
+        let index = from.keep_index(items.dim(), |plan| {
+            let histories = some_histories(data);
+            if histories.is_empty() {
+                return plan.build_of_vectors(items, k);
+            }
+            plan.build(items, encoder.encode(&histories)?.view(), k)
+        })?;
+        Ok(Arc::new(VectorChannel::new(encoder, index)))
+    }
+}
+
+/// The histories of some 200 users all over the data, by which an index is measured.
+fn some_histories(data: &TrainingData) -> Vec<User<'_>> {
+    let sequences = data.sequences();
+    let some = (0..sequences.len()).step_by(sequences.len().div_ceil(200).max(1));
+    some.map(|place| sequences.history(place))
+        .filter(|history| !history.items().is_empty())
+        .collect()
+}
 
 /// A channel that recalls the items nearest to a user's vector, or to any of their vectors: a model
 /// and an index of its [item vectors](crate::retrieve::item_vectors). This is U2I.
@@ -28,14 +63,6 @@ impl<'a> VectorChannel<'a> {
             encoder: Box::new(encoder),
             index: Box::new(index),
         }
-    }
-
-    /// A channel of a model and an index of its items.
-    pub fn from_model<B: Backend, M: SequenceRecaller<B>>(
-        model: M,
-        index: impl VectorIndex + 'a,
-    ) -> Self {
-        Self::new(ModelEncoder::new(model), index)
     }
 }
 

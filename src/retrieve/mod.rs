@@ -2,11 +2,9 @@
 
 mod device_index;
 mod encoder;
-mod nearest;
 mod vectors;
 
 pub use device_index::{DeviceIndex, exact_index};
-pub use encoder::{ModelEncoder, UserEncoder};
-pub(crate) use nearest::{BATCH, nearest_items};
+pub use encoder::ModelEncoder;
 pub(crate) use vectors::check_items;
 pub use vectors::{item_vectors, user_vectors};

@@ -33,6 +33,7 @@ macro_rules! number {
         }
     };
 }
+number!(u8, U8);
 number!(u32, U32);
 number!(u64, U64);
 number!(f32, F32);

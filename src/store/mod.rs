@@ -1,8 +1,8 @@
 //! What is kept on disk: trained models, and stages with the data they serve from.
 
 mod arrays;
-mod channel_kind;
 mod fit;
+mod kept;
 mod plan;
 mod recaller;
 mod registry;
@@ -13,7 +13,6 @@ mod stage_data;
 mod torch;
 mod vector_table;
 
-pub use channel_kind::ChannelKind;
 pub use fit::Fit;
 pub use plan::{PlannedChannel, PlannedSelection, StagePlan};
 pub use recaller::Recaller;

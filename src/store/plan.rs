@@ -1,36 +1,36 @@
 //! A recall stage as settings, which say what it is made of.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::channels::tags_of_items;
 use crate::index::IndexPlan;
 use crate::recall::{
-    ChannelWeight, Fusion, MaximalMarginalRelevance, RecallStage, Selection, TagCap,
+    ChannelConfig, ChannelWeight, Fusion, Kept, Links, MaximalMarginalRelevance, RecallStage,
+    Selection, TagCap,
 };
 use crate::{Error, Result};
 
-use super::channel_kind::{ChannelKind, Prepared, lacks};
 use super::stage_data::StageData;
 
 /// A channel with its name, its share of the fusion and its time budget.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct PlannedChannel {
     /// The channel's name.
     pub name: String,
-    /// What it is.
-    #[serde(flatten)]
-    pub kind: ChannelKind,
-    /// What it counts for in the fusion.
+    /// The channel's settings, whose `kind` in JSON says of which kind it is.
+    pub config: Arc<dyn ChannelConfig>,
+    /// Its weight in the fusion.
     #[serde(default)]
     pub share: ChannelWeight,
-    /// The name of the [further model](StageData::with_further_model) that it looks at, if it does at
-    /// any; the run's own where none is named.
+    /// The name of the [further model](StageData::with_further_model) that it looks at, if it does
+    /// at any; the run's own where none is named.
     #[serde(default)]
     pub model: Option<String>,
-    /// How long a call waits for it, in milliseconds; as long as the engine says where it is not
+    /// The time that a call waits for it, in milliseconds; as long as the engine says where it is not
     /// given.
     #[serde(default)]
     pub budget_milliseconds: Option<f64>,
@@ -38,10 +38,10 @@ pub struct PlannedChannel {
 
 impl PlannedChannel {
     /// A channel with the usual share.
-    pub fn new(name: impl Into<String>, kind: ChannelKind) -> Self {
+    pub fn new(name: impl Into<String>, config: impl ChannelConfig + 'static) -> Self {
         Self {
             name: name.into(),
-            kind,
+            config: Arc::new(config),
             share: ChannelWeight::default(),
             model: None,
             budget_milliseconds: None,
@@ -76,13 +76,12 @@ pub enum PlannedSelection {
 impl PlannedSelection {
     fn build(self, data: &StageData) -> Result<Box<dyn Selection>> {
         Ok(match self {
-            Self::TagCap { most } => Box::new(TagCap::new(tags_of_items(&data.training)?, most)?),
+            Self::TagCap { most } => {
+                Box::new(TagCap::new(Links::tags_of_items(&data.training)?, most)?)
+            }
             Self::MaximalMarginalRelevance { relevance } => {
-                let model = data.model.as_ref().ok_or_else(|| lacks(&self, "a model"))?;
-                Box::new(MaximalMarginalRelevance::new(
-                    model.item_vectors(),
-                    relevance,
-                )?)
+                let vectors = data.source(None)?.item_vectors()?;
+                Box::new(MaximalMarginalRelevance::new(vectors, relevance)?)
             }
         })
     }
@@ -93,42 +92,38 @@ impl PlannedSelection {
 ///
 /// ```
 /// use seqrec::prelude::*;
-/// use seqrec::channels::{ItemNeighborsConfig, PopularityConfig};
-/// use seqrec::recall::{Fusion, HistoryItems};
-/// use seqrec::store::{ChannelKind, PlannedChannel, StagePlan};
+/// use seqrec::channels::{ItemNeighborsConfig, MarkovChainConfig, PopularityConfig};
+/// use seqrec::recall::Fusion;
+/// use seqrec::store::StagePlan;
 ///
 /// let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate();
 /// let dataset = Dataset::new(log, Filters::default())?;
 /// let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
 ///
-/// let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK);
-/// plan.channels = vec![
-///     PlannedChannel::new("markov", ChannelKind::MarkovChain),
-///     PlannedChannel::new("item_cf", ChannelKind::ItemNeighbors {
-///         start: HistoryItems::last(20)?.with_decay(0.8)?,
-///         settings: ItemNeighborsConfig::new(),
-///     }),
-/// ];
-/// plan.fallback = Some(ChannelKind::Popularity { settings: PopularityConfig::new() });
+/// let plan = StagePlan::new(Fusion::RECIPROCAL_RANK)
+///     .channel("markov", MarkovChainConfig::new())
+///     .channel("item_cf", ItemNeighborsConfig::new())
+///     .fallback(PopularityConfig::new());
 /// let stage = plan.build(&split.train.clone().into())?;
 /// let report = Evaluation::new(&[10], Seen::Keep).run(&stage, &split.test, split.catalog())?;
 /// println!("recall@10 {:.4}", report.recall(10).unwrap());
 /// # Ok::<(), seqrec::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct StagePlan {
-    /// How lists become one.
+    /// The fusion, by which lists become one.
     pub fusion: Fusion,
-    /// How many candidates each channel is asked for, or k where that is more.
+    /// The number of candidates that each channel is asked for, or k where that is more.
     pub candidates: usize,
     /// The channels.
     pub channels: Vec<PlannedChannel>,
     /// Rules for diversity, in order.
     pub selections: Vec<PlannedSelection>,
-    /// What fills short lists up.
-    pub fallback: Option<ChannelKind>,
-    /// How vectors are searched, for each channel that searches vectors.
+    /// A channel that fills short lists up.
+    pub fallback: Option<Arc<dyn ChannelConfig>>,
+    /// The index of vectors, for each channel that searches vectors.
     #[serde(default)]
     pub index: IndexPlan,
 }
@@ -148,43 +143,54 @@ impl StagePlan {
 
     /// This plan with one more channel, of a share like the others'.
     #[must_use]
-    pub fn channel(mut self, name: impl Into<String>, kind: ChannelKind) -> Self {
-        self.channels.push(PlannedChannel::new(name, kind));
+    pub fn channel(
+        mut self,
+        name: impl Into<String>,
+        config: impl ChannelConfig + 'static,
+    ) -> Self {
+        self.channels.push(PlannedChannel::new(name, config));
+        self
+    }
+
+    /// This plan with a channel that fills short lists up.
+    #[must_use]
+    pub fn fallback(mut self, config: impl ChannelConfig + 'static) -> Self {
+        self.fallback = Some(Arc::new(config));
         self
     }
 
     /// The stage, made of the data.
     ///
     /// # Errors
-    /// As [`ChannelKind::build`], for names that are taken, and when nothing can come of the plan:
-    /// [`ErrorKind::NothingLeft`](crate::ErrorKind::NothingLeft) without channels and a fallback, and [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when all
-    /// channels weigh 0.
+    /// As [`ChannelConfig::build`], for names that are taken, and when nothing can come of the
+    /// plan: [`ErrorKind::NothingLeft`](crate::ErrorKind::NothingLeft) without channels and a
+    /// fallback, and [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when all channels
+    /// weigh 0.
     pub fn build(&self, data: &StageData) -> Result<RecallStage> {
-        self.assemble(self.prepare(data)?, data)
+        Ok(self.assemble(data, |_, _| Ok(None))?.0)
     }
 
-    pub(super) fn prepare(&self, data: &StageData) -> Result<Vec<Prepared>> {
-        let prepare = |channel: &PlannedChannel| {
-            let model = data.model_of(channel.model.as_deref())?;
-            (channel.kind).prepare(data.training(), model, &self.index, self.candidates)
-        };
-        self.channels.iter().map(prepare).collect()
-    }
-
+    /// The stage, made of the data and of what a folder has kept of each channel, and what there is
+    /// to keep of each.
     pub(super) fn assemble(
         &self,
-        prepared: Vec<Prepared>,
         data: &StageData,
-    ) -> Result<RecallStage> {
+        kept: impl Fn(usize, &PlannedChannel) -> Result<Option<Kept>>,
+    ) -> Result<(RecallStage, Vec<Option<Kept>>)> {
         let mut stage = RecallStage::new(self.fusion, self.candidates)?;
-        for (channel, prepared) in self.channels.iter().zip(prepared) {
-            let report = prepared.index().map(|(_, report)| report);
-            let model = data.model_of(channel.model.as_deref())?;
-            let built = (channel.kind).assemble(prepared, data.training(), model)?;
+        let mut keep = Vec::with_capacity(self.channels.len());
+        for (place, channel) in self.channels.iter().enumerate() {
+            let mut source = data.source(channel.model.as_deref())?;
+            source.index = self.index.clone();
+            source.candidates = self.candidates;
+            let mut source = source.with_kept(kept(place, channel)?);
+            let built = channel.config.build(&mut source)?;
             stage = stage.channel(&channel.name, built, channel.share)?;
-            if let Some(report) = report {
+            let kept = source.into_kept();
+            if let Some(Kept::Index(_, report)) = kept {
                 stage = stage.with_index(&channel.name, report);
             }
+            keep.push(kept);
             if let Some(milliseconds) = channel.budget_milliseconds {
                 let budget = Duration::try_from_secs_f64(milliseconds / 1e3).map_err(|error| {
                     Error::invalid("budget_milliseconds", milliseconds, error.to_string())
@@ -196,9 +202,9 @@ impl StagePlan {
             stage = stage.selection(selection.build(data)?);
         }
         if let Some(fallback) = &self.fallback {
-            stage = stage.fallback(fallback.build(data)?);
+            stage = stage.fallback(fallback.build(&mut data.source(None)?)?);
         }
         stage.check()?;
-        Ok(stage)
+        Ok((stage, keep))
     }
 }

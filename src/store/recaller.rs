@@ -12,8 +12,8 @@ use crate::data::{Catalog, ExternalId, Seen, Spans};
 use crate::eval::Report;
 use crate::index::FlatIndex;
 use crate::model::{RecallerConfig, SequenceRecaller};
-use crate::recall::{Evaluation, RecallRequest, Recalled, Retriever, VectorChannel};
-use crate::retrieve::{ModelEncoder, UserEncoder, item_vectors};
+use crate::recall::{Evaluation, RecallRequest, Recalled, Retriever, UserEncoder, VectorChannel};
+use crate::retrieve::{ModelEncoder, item_vectors};
 use crate::{Error, Result, checks};
 
 use super::run::{ModelFiles, Run, WrittenCatalog};

@@ -2,7 +2,6 @@
 #![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use std::path::Path;
-use std::sync::Arc;
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
@@ -10,11 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::backend::Backend;
 use crate::data::{Catalog, Features, IdTable, SequenceStore, TimeUnit, TrainingData};
 use crate::files::{read_file, write_file};
-use crate::index::{AnyIndex, IndexReport};
 use crate::{Error, ErrorKind, Result};
 
 use super::arrays::{ArrayReader, ArrayWriter};
-use super::channel_kind::Prepared;
+use super::kept::{KeptForm, add_to_arrays};
 use super::plan::{PlannedChannel, StagePlan};
 use super::recaller::Recaller;
 use super::registry::ModelRegistry;
@@ -22,7 +20,7 @@ use super::run::{self, ModelFiles, WrittenCatalog};
 use super::run_folder::{self, index_name, parse, read_checked, read_manifest};
 use super::stage_data::StageData;
 use crate::error::damaged;
-use crate::recall::RecallStage;
+use crate::recall::{Kept, RecallStage};
 
 /// The version of a stage's files that this build writes and reads.
 const STAGE_FORMAT_VERSION: u32 = 8;
@@ -63,8 +61,8 @@ struct StageManifest {
     /// CRC-32 of each other file.
     segments: u32,
     arrays: u32,
-    /// What the index of each channel finds; `None` for a channel without one.
-    indexes: Vec<Option<IndexReport>>,
+    /// The form of what is kept of each channel; `None` for a channel that is made anew.
+    kept: Vec<Option<KeptForm>>,
 }
 
 impl StageManifest {
@@ -136,14 +134,15 @@ struct StageWriter<'a> {
     segments: Vec<u8>,
     arrays: Vec<u8>,
     user_features: bool,
-    indexes: Vec<Option<(Arc<AnyIndex>, IndexReport)>>,
     further: Vec<(&'a str, &'a Recaller)>,
+    kept: Vec<Option<Kept>>,
 }
 
 impl<'a> StageWriter<'a> {
     /// Prepares a stage for a folder at `path`.
     fn new(path: &Path, plan: &'a StagePlan, data: &'a StageData) -> Result<Self> {
-        let prepared = plan.prepare(data)?;
+        // The stage itself is not kept, but what can't be built is refused.
+        let (_, kept) = plan.assemble(data, |_, _| Ok(None))?;
         let (mut arrays, training) = (ArrayWriter::default(), data.training());
         let sequences = training.sequences();
         let users = 0..sequences.len();
@@ -157,12 +156,11 @@ impl<'a> StageWriter<'a> {
         if let Ok(tags) = training.tags() {
             arrays.add_matrix("tags", tags.values());
         }
-        for (channel, prepared) in plan.channels.iter().zip(&prepared) {
-            prepared.write(&format!("channel.{}", channel.name), &mut arrays);
+        for (place, kept) in kept.iter().enumerate() {
+            if let Some(kept) = kept {
+                add_to_arrays(kept, place, &mut arrays);
+            }
         }
-        let indexes = prepared.iter().map(Prepared::index).collect();
-        // What can't be built again is not worth keeping: names that are taken, for one.
-        plan.assemble(prepared, data)?;
         let users = users.filter(|_| training.has_segments());
         let segments: Vec<&[String]> = users.map(|user| training.segments(user)).collect();
         let further = data.further.iter();
@@ -172,10 +170,10 @@ impl<'a> StageWriter<'a> {
             segments: json(path, &segments)?,
             arrays: arrays.finish(&path.join(ARRAYS))?,
             user_features,
-            indexes,
             further: further
                 .map(|(name, model)| (name.as_str(), model))
                 .collect(),
+            kept,
         })
     }
 
@@ -187,7 +185,6 @@ impl<'a> StageWriter<'a> {
             let written = model.write_model(folder, &ModelFiles::further(place), catalog)?;
             further.push(((*name).to_owned(), written));
         }
-        let reports = self.indexes.iter();
         let manifest = StageManifest {
             format_version: STAGE_FORMAT_VERSION,
             model,
@@ -200,10 +197,10 @@ impl<'a> StageWriter<'a> {
             sequences: SequenceStore::write(&folder.join(SEQUENCES), training)?,
             segments: crc32fast::hash(&self.segments),
             arrays: crc32fast::hash(&self.arrays),
-            indexes: (reports.map(|index| index.as_ref().map(|&(_, report)| report))).collect(),
+            kept: (self.kept.iter().map(|kept| kept.as_ref().map(KeptForm::of))).collect(),
         };
-        for (place, (index, channel)) in self.indexes.iter().zip(&self.plan.channels).enumerate() {
-            if let Some((index, _)) = index {
+        for (place, (kept, channel)) in self.kept.iter().zip(&self.plan.channels).enumerate() {
+            if let Some(Kept::Index(index, _)) = kept {
                 let fingerprint = manifest.index_fingerprint(place, channel);
                 index.save(folder.join(index_name(place)), fingerprint)?;
             }
@@ -286,8 +283,18 @@ impl ServedStage {
             let model = models.load(path, &files, Some(catalog), device)?;
             data = data.with_further_model(name, model)?;
         }
-        let prepared = read_prepared(path, &manifest, &arrays, data.training().catalog().len())?;
-        let stage = manifest.plan.assemble(prepared, &data)?;
+        let items = data.training().catalog().len();
+        let (stage, _) = manifest.plan.assemble(&data, |place, channel| {
+            let Some(form) = manifest.kept.get(place) else {
+                return Err(damaged(
+                    &manifest_path,
+                    format!("it says nothing of the channel {:?}", channel.name),
+                ));
+            };
+            let fingerprint = manifest.index_fingerprint(place, channel);
+            let read = |form: &KeptForm| form.read(place, &arrays, items, path, fingerprint);
+            form.as_ref().map(read).transpose()
+        })?;
         Ok(Self::new(stage, data))
     }
 
@@ -360,26 +367,4 @@ fn user_features(arrays: &ArrayReader<'_>, catalog: &Catalog, users: usize) -> R
     };
     let values = Array2::from_shape_vec((users, names.len()), values).map_err(lacks)?;
     Features::new(names, values)
-}
-
-/// Reads the parts of channels that take long to make.
-fn read_prepared(
-    path: &Path,
-    manifest: &StageManifest,
-    arrays: &ArrayReader<'_>,
-    items: usize,
-) -> Result<Vec<Prepared>> {
-    let channels = manifest.plan.channels.iter().enumerate();
-    let read = |(place, channel): (usize, &PlannedChannel)| {
-        let name = format!("channel.{}", channel.name);
-        let open = || {
-            let fingerprint = manifest.index_fingerprint(place, channel);
-            let index = AnyIndex::open(path.join(index_name(place)), fingerprint)?;
-            let report = manifest.indexes.get(place).copied().flatten();
-            let lacks = || damaged(&path.join(MANIFEST), "it says nothing of an index");
-            Ok((index, report.ok_or_else(lacks)?))
-        };
-        Prepared::read(&channel.kind, &name, arrays, items, open)
-    };
-    channels.map(read).collect()
 }

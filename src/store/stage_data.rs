@@ -5,6 +5,7 @@ use crate::data::{TimeUnit, TrainingData};
 use crate::{Error, Result};
 
 use super::recaller::Recaller;
+use crate::recall::ChannelSource;
 
 /// All that the channels of a [`StagePlan`](super::StagePlan) are made of: training data and trained
 /// models.
@@ -87,6 +88,22 @@ impl StageData {
                 Err(Error::invalid("model", name, reason))
             }
         }
+    }
+
+    /// The source that a channel by itself is made of: these data, with the further model of a
+    /// name, or the stage's own where none is named.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when no further model has the
+    /// name.
+    pub fn source(&self, model: Option<&str>) -> Result<ChannelSource<'_>> {
+        let source = ChannelSource::new(&self.training);
+        Ok(match self.model_of(model)? {
+            Some(model) => source
+                .with_encoder(model.encoder())
+                .with_item_vectors(model.item_vectors()),
+            None => source,
+        })
     }
 
     /// The training data.

@@ -1,5 +1,7 @@
 //! Alternating least squares.
 
+use std::sync::Arc;
+
 use ndarray::{Array2, ArrayView2};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -8,6 +10,7 @@ use rayon::prelude::*;
 use crate::data::{ItemIndex, TrainingData};
 use crate::kernels::least_squares::{NormalEquations, Workspace};
 use crate::kernels::scoring::Line;
+use crate::recall::{ChannelConfig, ChannelSource, RecallChannel};
 use crate::settings::settings;
 use crate::{Result, checks};
 
@@ -16,6 +19,7 @@ use super::{MatrixFactorization, normal};
 settings! {
     /// A [`MatrixFactorization`] by alternating least squares (iALS). The default of `confidence`
     /// was chosen on validation splits (docs/benchmarks.md).
+    #[serde(deny_unknown_fields)]
     pub struct AlsConfig {
         /// The size of vectors.
         pub dim: usize = 64, with_dim;
@@ -64,6 +68,18 @@ impl AlsConfig {
             Side::new(users.view(), confidence, regularization).solve_all(&mut items, &by_item);
         }
         MatrixFactorization::from_vectors(users, items, confidence, regularization)
+    }
+}
+
+#[typetag::serde(name = "als")]
+impl ChannelConfig for AlsConfig {
+    fn build(&self, from: &mut ChannelSource<'_>) -> Result<Arc<dyn RecallChannel>> {
+        let data = from.data;
+        let make = || Ok(self.fit(data)?.item_vectors().to_owned());
+        let items = from.keep_vectors(data.catalog().len() + 1, make)?;
+        let (confidence, regularization) = (self.confidence as f32, self.regularization as f32);
+        let folding_in = MatrixFactorization::of_items(&items, confidence, regularization)?;
+        Ok(Arc::new(folding_in))
     }
 }
 

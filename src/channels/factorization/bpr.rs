@@ -1,5 +1,7 @@
 //! Bayesian personalized ranking.
 
+use std::sync::Arc;
+
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -7,6 +9,7 @@ use crate::data::{Spans, TrainingData};
 use crate::kernels::pairwise::step_apart;
 use crate::kernels::random;
 use crate::kernels::scoring::prefetch;
+use crate::recall::{ChannelConfig, ChannelSource, RecallChannel};
 use crate::settings::settings;
 use crate::{Result, checks};
 
@@ -15,6 +18,7 @@ use super::{MatrixFactorization, normal};
 settings! {
     /// A [`MatrixFactorization`] by Bayesian personalized ranking (BPR). The default of `dim` was
     /// chosen on validation splits (docs/benchmarks.md).
+    #[serde(deny_unknown_fields)]
     pub struct BprConfig {
         /// The size of vectors.
         pub dim: usize = 32, with_dim;
@@ -94,6 +98,18 @@ impl BprConfig {
             }
         }
         MatrixFactorization::from_vectors(users, items, FOLD_IN_CONFIDENCE, FOLD_IN_REGULARIZATION)
+    }
+}
+
+#[typetag::serde(name = "bpr")]
+impl ChannelConfig for BprConfig {
+    fn build(&self, from: &mut ChannelSource<'_>) -> Result<Arc<dyn RecallChannel>> {
+        let data = from.data;
+        let make = || Ok(self.fit(data)?.item_vectors().to_owned());
+        let items = from.keep_vectors(data.catalog().len() + 1, make)?;
+        let (confidence, regularization) = (FOLD_IN_CONFIDENCE, FOLD_IN_REGULARIZATION);
+        let folding_in = MatrixFactorization::of_items(&items, confidence, regularization)?;
+        Ok(Arc::new(folding_in))
     }
 }
 

@@ -12,8 +12,7 @@ use crate::Result;
 use crate::data::{ItemIndex, User, check_known};
 use crate::index::{Filter, FlatIndex, VectorIndex};
 use crate::kernels::least_squares::Workspace;
-use crate::recall::{Candidates, Reason, RecallChannel};
-use crate::retrieve::{UserEncoder, nearest_items};
+use crate::recall::{Candidates, Reason, RecallChannel, UserEncoder, nearest_items};
 
 use als::Side;
 
@@ -39,10 +38,9 @@ const FOLD_IN_REFINEMENTS: usize = 12;
 impl MatrixFactorization {
     /// A factorization of known item vectors, `[items + 1, dim]`, which folds users in; there are
     /// no vectors of training users.
-    pub(crate) fn of_items(items: Array2<f32>, config: &AlsConfig) -> Result<Self> {
+    fn of_items(items: &Array2<f32>, confidence: f32, regularization: f32) -> Result<Self> {
         let users = Array2::zeros((0, items.ncols()));
-        let (confidence, regularization) = (config.confidence as f32, config.regularization as f32);
-        Self::from_vectors(users, items, confidence, regularization)
+        Self::from_vectors(users, items.clone(), confidence, regularization)
     }
 
     fn from_vectors(

@@ -1,7 +1,11 @@
 //! What popularity counts, and over how long.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
+use crate::Result;
+use crate::recall::{ChannelConfig, ChannelSource, RecallChannel};
 use crate::settings::settings;
 
 /// What an interaction adds to its item.
@@ -31,6 +35,7 @@ settings! {
     /// let by_region = most_clicked.clone().with_by_segment(true);
     /// # let _ = (revenue, trending, by_region);
     /// ```
+    #[serde(deny_unknown_fields)]
     pub struct PopularityConfig {
         /// What an interaction adds to its item.
         pub measure: InteractionWeight = InteractionWeight::Count, with_measure;
@@ -48,5 +53,12 @@ settings! {
         /// Whether each segment has a list of its own, and a user is recalled the best of theirs;
         /// else there is one list for all.
         pub by_segment: bool = false, with_by_segment;
+    }
+}
+
+#[typetag::serde(name = "popularity")]
+impl ChannelConfig for PopularityConfig {
+    fn build(&self, from: &mut ChannelSource<'_>) -> Result<Arc<dyn RecallChannel>> {
+        Ok(Arc::new(self.fit(from.data)?))
     }
 }

@@ -4,7 +4,7 @@ use crate::Result;
 use crate::data::User;
 use crate::index::{Filter, Hits, VectorIndex};
 
-use super::encoder::UserEncoder;
+use super::user_encoder::UserEncoder;
 
 /// How many users are encoded, searched for or asked for at a time.
 pub(crate) const BATCH: usize = 512;

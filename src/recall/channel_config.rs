@@ -1,0 +1,281 @@
+//! Settings that make a channel, of whichever kind and crate.
+
+use std::fmt;
+use std::sync::Arc;
+
+use ndarray::{Array2, ArrayView2};
+
+use crate::data::{ItemIndex, TrainingData};
+use crate::index::{AnyIndex, IndexPlan, IndexReport, VectorIndex};
+use crate::{Error, ErrorKind, Result, checks};
+
+use super::channel::RecallChannel;
+use super::links::Links;
+use super::user_encoder::UserEncoder;
+
+/// The settings of a channel, which a [plan](crate::store::StagePlan) and the folder of its stage
+/// keep: a kind of channels.
+///
+/// Its name, by which it is found again in the plan's JSON, is given where the trait is
+/// implemented, and is a name of no other kind. A kind of your own is read wherever your crate is
+/// linked. In its folder are its settings, and what is asked of the [source](ChannelSource) by one
+/// of the methods `keep_…`; all else is made again of the training data.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use seqrec::channels::Popularity;
+/// use seqrec::recall::{ChannelConfig, ChannelSource, RecallChannel};
+/// use seqrec::typetag;
+/// use serde::{Deserialize, Serialize};
+///
+/// /// The most taken items by the counts of the catalog.
+/// #[derive(Debug, Serialize, Deserialize)]
+/// #[serde(deny_unknown_fields)]
+/// struct CountsConfig {}
+///
+/// #[typetag::serde(name = "counts")]
+/// impl ChannelConfig for CountsConfig {
+///     fn build(&self, from: &mut ChannelSource<'_>) -> seqrec::Result<Arc<dyn RecallChannel>> {
+///         Ok(Arc::new(Popularity::new(from.data.catalog())))
+///     }
+/// }
+///
+/// let config: Arc<dyn ChannelConfig> = Arc::new(CountsConfig {});
+/// let json = serde_json::to_string(&config).unwrap();
+/// assert_eq!(json, r#"{"kind":"counts"}"#);
+/// assert!(serde_json::from_str::<Arc<dyn ChannelConfig>>(&json).is_ok());
+/// let unknown = serde_json::from_str::<Arc<dyn ChannelConfig>>(r#"{"kind":"coutns"}"#);
+/// let error = unknown.unwrap_err().to_string();
+/// assert!(error.contains("unknown variant `coutns`, expected one of `als`, `bpr`, `counts`"));
+/// ```
+#[typetag::serde(tag = "kind")]
+pub trait ChannelConfig: fmt::Debug + Send + Sync {
+    /// Makes the channel.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidValue`] for an invalid setting, and [`ErrorKind::NothingLeft`] when the
+    /// source lacks what the channel needs.
+    fn build(&self, from: &mut ChannelSource<'_>) -> Result<Arc<dyn RecallChannel>>;
+}
+
+/// The source that a [`ChannelConfig`] makes its channel of: training data, and the model that the
+/// channel looks at, if it does at any.
+///
+/// ```
+/// use ndarray::array;
+/// use seqrec::channels::NearestItemsConfig;
+/// use seqrec::data::{Dataset, Filters, Interaction, Interactions, ItemIndex};
+/// use seqrec::recall::{ChannelConfig, ChannelSource, RecallChannel};
+///
+/// let rows = [("u", "a", 1.0), ("u", "b", 2.0), ("v", "c", 1.0)];
+/// let log: Interactions = rows.map(|(user, item, time)| Interaction::new(user, item, time)).into_iter().collect();
+/// let data = Dataset::new(log, Filters::default())?.training_data();
+/// // Vectors of items from elsewhere, such as of their texts; row 0 is padding.
+/// let vectors = array![[0.0, 0.0], [1.0, 0.0], [0.9, 0.1], [0.0, 1.0]];
+/// let mut source = ChannelSource::new(&data).with_item_vectors(vectors.view());
+/// let i2i = NearestItemsConfig::new().build(&mut source)?;
+/// let [first, second] = [1, 2].map(ItemIndex::new);
+/// assert_eq!(i2i.recall(&[(&[first][..]).into()], 1, None)?.items(0), [second]);
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+#[non_exhaustive]
+pub struct ChannelSource<'a> {
+    /// The training data.
+    pub data: &'a TrainingData,
+    /// The index of vectors, where the channel searches any.
+    pub index: IndexPlan,
+    /// The number of candidates that the channel will be asked for.
+    pub candidates: usize,
+    encoder: Option<Arc<dyn UserEncoder>>,
+    item_vectors: Option<ArrayView2<'a, f32>>,
+    /// The part that a folder kept, or that was made for one to keep.
+    kept: Option<Kept>,
+    asked_to_keep: bool,
+}
+
+/// A part of a channel that takes long to make, and so is kept in a folder.
+#[derive(Clone)]
+pub(crate) enum Kept {
+    Links(Arc<Links<ItemIndex, ItemIndex>>),
+    Vectors(Arc<Array2<f32>>),
+    Index(Arc<AnyIndex>, IndexReport),
+    Bytes(Arc<Vec<u8>>),
+}
+
+impl<'a> ChannelSource<'a> {
+    /// Training data alone, for a channel that will be asked for 100 candidates.
+    pub fn new(data: &'a TrainingData) -> Self {
+        Self {
+            data,
+            index: IndexPlan::default(),
+            candidates: 100,
+            encoder: None,
+            item_vectors: None,
+            kept: None,
+            asked_to_keep: false,
+        }
+    }
+
+    /// This source with an encoder of users.
+    #[must_use]
+    pub fn with_encoder(self, encoder: Arc<dyn UserEncoder>) -> Self {
+        let encoder = Some(encoder);
+        Self { encoder, ..self }
+    }
+
+    /// This source with vectors of items, `[items + 1, dim]`, of which row 0 is padding.
+    #[must_use]
+    pub fn with_item_vectors(self, vectors: ArrayView2<'a, f32>) -> Self {
+        let item_vectors = Some(vectors);
+        Self {
+            item_vectors,
+            ..self
+        }
+    }
+
+    pub(crate) fn with_kept(self, kept: Option<Kept>) -> Self {
+        Self { kept, ..self }
+    }
+
+    /// The part of the channel that was built which a folder has to keep.
+    pub(crate) fn into_kept(self) -> Option<Kept> {
+        self.kept
+    }
+
+    /// The encoder of the model that the channel looks at.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NothingLeft`] where there is none.
+    pub fn encoder(&self) -> Result<Arc<dyn UserEncoder>> {
+        self.encoder.clone().ok_or_else(lacks_model)
+    }
+
+    /// The item vectors of the model that the channel looks at, `[items + 1, dim]`, of which row 0
+    /// is padding.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NothingLeft`] where there are none.
+    pub fn item_vectors(&self) -> Result<ArrayView2<'a, f32>> {
+        self.item_vectors.ok_or_else(lacks_model)
+    }
+
+    /// Links from items to items: those that a folder kept of the channel, or else those that are
+    /// made here, for a folder to keep. A channel keeps one thing at most.
+    ///
+    /// # Errors
+    /// As `make`, and [`ErrorKind::InvalidValue`] when the folder kept something else, or the
+    /// channel has asked before.
+    pub fn keep_links(
+        &mut self,
+        make: impl FnOnce() -> Result<Links<ItemIndex, ItemIndex>>,
+    ) -> Result<Arc<Links<ItemIndex, ItemIndex>>> {
+        let of = |kept| match kept {
+            Kept::Links(links) => Some(links),
+            _ => None,
+        };
+        self.keep(|| make().map(Arc::new), Kept::Links, of)
+    }
+
+    /// Vectors `[rows, dim]`, kept as [links](Self::keep_links) are.
+    ///
+    /// # Errors
+    /// As [`keep_links`](Self::keep_links), and [`ErrorKind::Shape`] for another number of rows.
+    pub fn keep_vectors(
+        &mut self,
+        rows: usize,
+        make: impl FnOnce() -> Result<Array2<f32>>,
+    ) -> Result<Arc<Array2<f32>>> {
+        let of = |kept| match kept {
+            Kept::Vectors(vectors) => Some(vectors),
+            _ => None,
+        };
+        let vectors = self.keep(|| make().map(Arc::new), Kept::Vectors, of)?;
+        checks::same_length("vectors of the channel", rows, vectors.nrows())?;
+        Ok(vectors)
+    }
+
+    /// An index over the rows of `[rows + 1, dim]`, as [`IndexPlan::build`] makes one, kept as
+    /// [links](Self::keep_links) are. `make` is given the source's plan.
+    ///
+    /// # Errors
+    /// As [`keep_links`](Self::keep_links), and [`ErrorKind::Shape`] when the index is of another
+    /// number of vectors or another dimension than `shape`, `(rows + 1, dim)`.
+    pub fn keep_index(
+        &mut self,
+        shape: (usize, usize),
+        make: impl FnOnce(&IndexPlan) -> Result<(AnyIndex, IndexReport)>,
+    ) -> Result<Arc<AnyIndex>> {
+        let plan = self.index.clone();
+        let make = || make(&plan).map(|(index, report)| (Arc::new(index), report));
+        let of = |kept| match kept {
+            Kept::Index(index, report) => Some((index, report)),
+            _ => None,
+        };
+        let (index, _) = self.keep(make, |(index, report)| Kept::Index(index, report), of)?;
+        let (rows, dim) = shape;
+        checks::same_length("vectors of the channel's index", rows, index.len() + 1)?;
+        checks::same_length("dimension of the channel's index", dim, index.dim())?;
+        Ok(index)
+    }
+
+    /// Bytes of any form, kept as [links](Self::keep_links) are. What is read of them is to be
+    /// checked: a folder may have been altered.
+    ///
+    /// # Errors
+    /// As [`keep_links`](Self::keep_links).
+    pub fn keep_bytes(&mut self, make: impl FnOnce() -> Result<Vec<u8>>) -> Result<Arc<Vec<u8>>> {
+        let of = |kept| match kept {
+            Kept::Bytes(bytes) => Some(bytes),
+            _ => None,
+        };
+        self.keep(|| make().map(Arc::new), Kept::Bytes, of)
+    }
+
+    fn keep<T: Clone>(
+        &mut self,
+        make: impl FnOnce() -> Result<T>,
+        into: impl FnOnce(T) -> Kept,
+        of: impl FnOnce(Kept) -> Option<T>,
+    ) -> Result<T> {
+        let refuse = |reason| {
+            Err(Error::invalid(
+                "channel",
+                "one that keeps something",
+                reason,
+            ))
+        };
+        if std::mem::replace(&mut self.asked_to_keep, true) {
+            return refuse("it keeps something else already; keep both as bytes");
+        }
+        let value = match self.kept.take() {
+            None => make()?,
+            Some(kept) => match of(kept) {
+                Some(value) => value,
+                None => {
+                    return refuse("its folder has something of another form; save the stage anew");
+                }
+            },
+        };
+        self.kept = Some(into(value.clone()));
+        Ok(value)
+    }
+}
+
+fn lacks_model() -> Error {
+    let reason = "the channel goes by a model, and the data of the stage have none: \
+                  `StageData::with_model`";
+    Error::from(ErrorKind::NothingLeft {
+        reason: reason.to_owned(),
+    })
+}
+
+impl fmt::Debug for ChannelSource<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChannelSource")
+            .field("sequences", &self.data.sequences().len())
+            .field("items", &self.data.catalog().len())
+            .field("model", &self.encoder.is_some())
+            .finish_non_exhaustive()
+    }
+}
