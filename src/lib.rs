@@ -103,6 +103,13 @@
 //! | `ease` | | `channels::Ease` |
 //! | `download` | | `data::movielens::Downloader` |
 //! | `milvus` | | `index::MilvusIndex`: a Milvus server or cluster behind the same trait |
+//!
+//! # Versions
+//!
+//! Types of [burn] and [ndarray] stand in this crate's signatures, so that a new major version of either
+//! makes one of this crate; both are re-exported, so that a caller has the same. Arrow has a new major
+//! version every few months: `data::arrow`, behind the feature `parquet`, may change with any
+//! version of this crate.
 
 #![warn(missing_docs)]
 // Files that read what others wrote deny `expect` and indexing as well.
