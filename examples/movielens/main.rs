@@ -178,7 +178,7 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
 
     let vectors = item_vectors(&model);
     let index: Box<dyn VectorIndex> = match options.index {
-        IndexName::Flat => exact_index(&model, &device)?,
+        IndexName::Flat => exact_index(&model)?,
         IndexName::Hnsw => Box::new(HnswIndex::new(vectors.view(), &HnswConfig::new())?),
         IndexName::HnswRs => Box::new(HnswRsIndex::new(vectors.view(), &HnswConfig::new())?),
     };

@@ -218,14 +218,11 @@ impl<B: Backend> VectorIndex for DeviceIndex<B> {
 ///
 /// # Errors
 /// As [`FlatIndex::new`] and [`DeviceIndex::new`].
-pub fn exact_index<B: Backend, M: SequenceRecaller<B>>(
-    model: &M,
-    device: &B::Device,
-) -> Result<Box<dyn VectorIndex>> {
+pub fn exact_index<B: Backend, M: SequenceRecaller<B>>(model: &M) -> Result<Box<dyn VectorIndex>> {
     let vectors = item_vectors(model);
     Ok(match B::HOST {
         true => Box::new(FlatIndex::new(&vectors)?),
-        false => Box::new(DeviceIndex::<B>::new(&vectors, device)?),
+        false => Box::new(DeviceIndex::<B>::new(&vectors, &model.items().device())?),
     })
 }
 

@@ -10,10 +10,10 @@ use ndarray::{Array2, ArrayView2};
 use crate::backend::Backend;
 use crate::data::{Catalog, ExternalId, Seen, Spans};
 use crate::eval::Report;
-use crate::index::FlatIndex;
+use crate::index::VectorIndex;
 use crate::model::{RecallerConfig, SequenceRecaller};
 use crate::recall::{Evaluation, RecallRequest, Recalled, Retriever, UserEncoder, VectorChannel};
-use crate::retrieve::{ModelEncoder, item_vectors};
+use crate::retrieve::{ModelEncoder, exact_index, item_vectors};
 use crate::{Error, Result, checks};
 
 use super::run::{ModelFiles, Run, WrittenCatalog};
@@ -52,6 +52,8 @@ pub struct Recaller {
     /// How many features of users the model looks at.
     user_features: usize,
     write: WriteModel,
+    /// Makes exact search of the item vectors, where the model lies.
+    make_index: Arc<dyn Fn() -> Result<Box<dyn VectorIndex>> + Send + Sync>,
     /// Made when it is first asked.
     search: Arc<OnceLock<ExactSearch>>,
 }
@@ -68,12 +70,14 @@ type WriteModel = Arc<dyn Fn(&Path, &ModelFiles, &WrittenCatalog) -> Result<u32>
 /// The model of a run, on the device where it is.
 impl<B: Backend, C: RecallerConfig> From<Run<B, C>> for Recaller {
     fn from(run: Run<B, C>) -> Self {
+        let model = run.model.clone();
         Self {
             encoder: Arc::new(ModelEncoder::<B, _>::new(run.model.clone())),
             item_vectors: Arc::new(item_vectors(&run.model)),
             catalog: run.catalog.clone(),
             user_features: run.model.config().describe().user_features,
             write: Arc::new(move |path, files, catalog| run.write_model(path, files, catalog)),
+            make_index: Arc::new(move || exact_index(&model)),
             search: Arc::default(),
         }
     }
@@ -142,7 +146,7 @@ impl Recaller {
         if let Some(search) = self.search.get() {
             return Ok(search);
         }
-        let index = FlatIndex::new(&*self.item_vectors)?;
+        let index = (self.make_index)()?;
         let channel = Arc::new(VectorChannel::new(self.encoder.clone(), index));
         let retriever = Retriever::new(channel.clone(), self.catalog.clone())?;
         let made = ExactSearch { channel, retriever };

@@ -158,7 +158,7 @@ impl<'a> Trainer<'a> {
                     ControlFlow::Break(()) => Ok(None),
                     ControlFlow::Continue((model, report)) => {
                         let valid = mean.clone().unwrap_or_else(|| model.valid());
-                        let report = judge::<B, M>(&valid, report, &evaluation, split, device)?;
+                        let report = judge::<B, M>(&valid, report, &evaluation, split)?;
                         Ok(Some((model, valid, report)))
                     }
                 }
@@ -320,7 +320,6 @@ fn judge<B: TrainingBackend, M: TrainableRecaller<B>>(
     mut report: EpochReport,
     evaluation: &Evaluation,
     split: &Split,
-    device: &B::Device,
 ) -> Result<EpochReport> {
     // A last step that goes too far shows in no loss.
     if !all_finite(model) {
@@ -332,7 +331,7 @@ fn judge<B: TrainingBackend, M: TrainableRecaller<B>>(
         }
         .into());
     }
-    report.validation = validate(model, evaluation, split, device)?;
+    report.validation = validate(model, evaluation, split)?;
     Ok(report)
 }
 
@@ -374,12 +373,7 @@ fn check_targets<B: TrainingBackend>(
 }
 
 /// A model's report on the validation split; `None` where there is none.
-fn validate<B, M>(
-    model: &M,
-    evaluation: &Evaluation,
-    split: &Split,
-    device: &B::Device,
-) -> Result<Option<Report>>
+fn validate<B, M>(model: &M, evaluation: &Evaluation, split: &Split) -> Result<Option<Report>>
 where
     B: crate::backend::Backend,
     M: SequenceRecaller<B>,
@@ -387,7 +381,7 @@ where
     if split.valid.is_empty() {
         return Ok(None);
     }
-    let index = exact_index(model, device)?;
+    let index = exact_index(model)?;
     let channel = VectorChannel::from_model(model.clone(), index);
     evaluation
         .run(&channel, &split.valid, split.catalog())
