@@ -62,6 +62,11 @@ impl Error {
         &self.0
     }
 
+    /// What went wrong, to take it apart.
+    pub fn into_kind(self) -> ErrorKind {
+        *self.0
+    }
+
     /// The kind, for those who add to it where an error passes.
     pub(crate) fn kind_mut(&mut self) -> &mut ErrorKind {
         &mut self.0

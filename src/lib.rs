@@ -14,18 +14,18 @@
 //! println!("{}", trained.recall(["3", "14", "15"], 10)?);
 //! # let folder = tempfile::tempdir().unwrap();
 //! # let run = folder.path().join("run");
-//! trained.save(&run)?; // which `Recaller::open` reads, whichever model it holds
+//! trained.save(&run)?; // `Recaller::open` reads it, whichever of this crate's models it holds
 //! # Ok::<(), seqrec::Error>(())
 //! ```
 //!
 //! Training and retrieval are parts that you compose yourself where you want another trainer, device,
-//! index, fusion or protocol. The same of parts:
+//! index, fusion or protocol:
 //!
 //! ```
 //! use seqrec::prelude::*;
 //!
 //! # let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate();
-//! # let split = Split::new(&Dataset::new(log, Filters::default())?, Protocol::Ratio { seed: 42 })?;
+//! let split = Split::new(&Dataset::new(log, Filters::default())?, Protocol::Ratio { seed: 42 })?;
 //! // Train on a backend with gradients; what comes back runs without them.
 //! let config = Gru4RecConfig::new().with_dim(16);
 //! let model = config.init::<Autodiff<Flex>>(split.catalog().len(), 42, &Default::default())?;

@@ -843,7 +843,7 @@ fn users_have_features_in_service() {
     );
     let refused = plan.save(&path, &bare.into(), data(&dataset)).unwrap_err();
     assert!(
-        refused.to_string().contains("user features of the run"),
+        refused.to_string().contains("user features of the model"),
         "{refused}"
     );
 }

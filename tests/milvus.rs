@@ -310,7 +310,7 @@ fn settings_that_cannot_be_are_named() {
     ] {
         let error = MilvusIndex::connect(config).unwrap_err();
         assert!(
-            matches!(error.kind(), ErrorKind::InvalidValue { field, .. } if field == name),
+            matches!(error.kind(), ErrorKind::InvalidValue { field, .. } if *field == name),
             "{error}"
         );
     }

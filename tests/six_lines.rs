@@ -52,8 +52,8 @@ fn the_short_way_is_the_long_way() {
 
     // The same of parts, whose defaults are these.
     let catalog = split.catalog();
-    assert!(catalog.len() < 50, "fewer items than the metric's cut");
-    let metric = Metric::recall(catalog.len()).unwrap();
+    // A cut of most of the items would tell no epoch from another.
+    let metric = Metric::recall(catalog.len() / 4).unwrap();
     let settings = TrainerConfig::new().with_metric(metric);
     let model = config.init::<Autodiff<Flex>>(catalog.len(), settings.seed, &Default::default());
     let model = Trainer::new(settings)
@@ -135,6 +135,46 @@ fn a_run_of_any_model_is_opened_without_its_name() {
             kept.evaluate(&split.test).unwrap()
         );
     }
+}
+
+/// What needs other targets than most is given them.
+#[test]
+fn a_model_of_several_interests_fits_as_others_do() {
+    let split = split(log(60));
+    let config = MultiInterestConfig::mind().with_dim(8);
+    let trained = config.fit(&split).unwrap();
+    assert_eq!(trained.recall([3, 14, 15], 10).unwrap().items.len(), 10);
+}
+
+/// Items have numbers by their catalog, so that cases of other data would be judged by what means
+/// something else.
+#[test]
+fn cases_of_another_catalog_are_refused() {
+    let (mine, other) = (split(log(60)), split(log(70)));
+    let model =
+        Gru4RecConfig::new()
+            .with_dim(8)
+            .init::<Flex>(mine.catalog().len(), 1, &Default::default());
+    let run = Run::<Flex, _>::new(Gru4RecConfig::new(), model.unwrap(), mine.catalog().clone());
+    let recaller = Recaller::from(run);
+    recaller.evaluate(&mine.test).unwrap();
+    let refused = recaller.evaluate(&other.test).unwrap_err();
+    assert!(
+        matches!(
+            refused.kind(),
+            ErrorKind::InvalidValue { field: "cases", .. }
+        ),
+        "{refused}"
+    );
+    // Of as many items, in another order.
+    let ids: Vec<ExternalId> = mine.catalog().ids().cloned().collect();
+    let turned = Catalog::from_ids(ids.into_iter().rev()).unwrap();
+    let evaluation = Evaluation::new(&[10], Seen::Exclude);
+    assert!(
+        evaluation
+            .run(&recaller.channel().unwrap(), &mine.test, &turned)
+            .is_err()
+    );
 }
 
 #[test]

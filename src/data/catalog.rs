@@ -29,7 +29,7 @@ pub struct Catalog {
     /// Shared, since catalogs of one data set that count differently have the same ids.
     table: Arc<IdTable>,
     /// Interactions per item; 0 for padding.
-    counts: Vec<u64>,
+    counts: Arc<Vec<u64>>,
     user_features: Vec<String>,
     /// The columns of users' features, in order of their names.
     columns: Vec<usize>,
@@ -67,7 +67,7 @@ impl Catalog {
                 ));
             }
         }
-        let counts = vec![0; table.len() + 1];
+        let counts = Arc::new(vec![0; table.len() + 1]);
         Ok(Self {
             table: Arc::new(table),
             counts,
@@ -128,7 +128,17 @@ impl Catalog {
     /// Whether this catalog is an earlier one with new items after its own, so that each item has
     /// the index that it had: so it is where new rows come after the old ones.
     pub fn continues(&self, earlier: &Self) -> bool {
-        self.table.ids().starts_with(earlier.table.ids())
+        self.begins_with(&earlier.table)
+    }
+
+    /// Whether the first items are those of a table, in its order.
+    pub(super) fn begins_with(&self, table: &Arc<IdTable>) -> bool {
+        Arc::ptr_eq(&self.table, table) || self.table.ids().starts_with(table.ids())
+    }
+
+    /// The items' ids.
+    pub(super) fn table(&self) -> &Arc<IdTable> {
+        &self.table
     }
 
     /// The external id of an index; `None` for padding and beyond the end.
@@ -155,9 +165,10 @@ impl Catalog {
     /// for nothing.
     #[must_use]
     pub fn with_counts<'a>(mut self, sequences: impl IntoIterator<Item = &'a [ItemIndex]>) -> Self {
-        self.counts.fill(0);
+        let counts = Arc::make_mut(&mut self.counts);
+        counts.fill(0);
         for &item in sequences.into_iter().flatten() {
-            if let Some(count) = self.counts.get_mut(item.to_usize()) {
+            if let Some(count) = counts.get_mut(item.to_usize()) {
                 *count += 1;
             }
         }
@@ -167,7 +178,10 @@ impl Catalog {
     /// This catalog with counts that were kept, padding first; `None` when there is not one for
     /// each item.
     pub(super) fn counted(self, counts: Vec<u64>) -> Option<Self> {
-        (counts.len() == self.len() + 1).then_some(Self { counts, ..self })
+        (counts.len() == self.len() + 1).then_some(Self {
+            counts: counts.into(),
+            ..self
+        })
     }
 
     /// The names of the [features of users](super::Dataset::with_user_features), in order of their
@@ -242,7 +256,7 @@ impl Catalog {
     pub(crate) fn to_json(&self) -> Vec<u8> {
         let file = CatalogFile {
             ids: self.table.ids().to_vec(),
-            counts: self.counts.clone(),
+            counts: self.counts.to_vec(),
             user_features: self.user_features.clone(),
         };
         serde_json::to_vec(&file).expect("ids and counts are always valid JSON")
@@ -264,7 +278,7 @@ impl Catalog {
                 catalog.len()
             )));
         }
-        catalog.counts = file.counts;
+        catalog.counts = file.counts.into();
         let names: BTreeSet<&String> = file.user_features.iter().collect();
         if names.len() != file.user_features.len() {
             return Err(damaged("two features of users have one name".to_owned()));

@@ -3,16 +3,21 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::catalog::Catalog;
 use super::fingerprint::Fingerprint;
+use super::id::IdTable;
 use super::sequences::Sequences;
 use super::user::User;
 use crate::item::ItemIndex;
+use crate::{Error, Result};
 
 /// Parts of users' sequences, as views into the sequences of a data set: what models learn from, or
 /// the cases that they are evaluated on, which have labels.
 #[derive(Debug, Clone)]
 pub struct Spans {
     sequences: Arc<Sequences>,
+    /// The ids of the items that the sequences hold by number.
+    ids: Arc<IdTable>,
     places: Places,
     /// The cases without a history, which are not among `places`.
     newcomers: Arc<Vec<[u32; 3]>>,
@@ -48,31 +53,47 @@ pub(super) fn narrow(number: usize) -> u32 {
 }
 
 impl Spans {
-    fn new(sequences: &Arc<Sequences>, places: Places, newcomers: Arc<Vec<[u32; 3]>>) -> Self {
+    fn new(
+        sequences: &Arc<Sequences>,
+        ids: &Arc<IdTable>,
+        places: Places,
+        newcomers: Arc<Vec<[u32; 3]>>,
+    ) -> Self {
         Self {
             sequences: sequences.clone(),
+            ids: ids.clone(),
             places,
             newcomers,
         }
     }
 
     /// The whole of everyone's sequence.
-    pub(super) fn whole(sequences: &Arc<Sequences>) -> Self {
-        Self::new(sequences, Places::Whole, Arc::default())
+    pub(super) fn whole(sequences: &Arc<Sequences>, ids: &Arc<IdTable>) -> Self {
+        Self::new(sequences, ids, Places::Whole, Arc::default())
     }
 
     /// The first items of some users' sequences: each user, and the number of items.
-    pub(super) fn first(sequences: &Arc<Sequences>, users: Vec<[u32; 2]>) -> Self {
-        Self::new(sequences, Places::First(users.into()), Arc::default())
+    pub(super) fn first(
+        sequences: &Arc<Sequences>,
+        ids: &Arc<IdTable>,
+        users: Vec<[u32; 2]>,
+    ) -> Self {
+        Self::new(sequences, ids, Places::First(users.into()), Arc::default())
     }
 
     /// Cases, and those of users who have no history: each user, the number of items of the history,
     /// and that with the labels after it.
     pub(super) fn cases(
         sequences: &Arc<Sequences>,
+        ids: &Arc<IdTable>,
         [cases, newcomers]: [Vec<[u32; 3]>; 2],
     ) -> Self {
-        Self::new(sequences, Places::Cases(cases.into()), newcomers.into())
+        Self::new(
+            sequences,
+            ids,
+            Places::Cases(cases.into()),
+            newcomers.into(),
+        )
     }
 
     /// A span's user, and where its history begins, its labels begin, and they end, in the flat
@@ -103,7 +124,26 @@ impl Spans {
         let parts = (0..self.len()).map(part);
         let kept = Arc::new(self.sequences.retain(parts, keep));
         let lengths = (0..kept.len()).map(|user| [narrow(user), narrow(kept.range(user).len())]);
-        Self::first(&kept, lengths.filter(|&[_, length]| length > 0).collect())
+        Self::first(
+            &kept,
+            &self.ids,
+            lengths.filter(|&[_, length]| length > 0).collect(),
+        )
+    }
+
+    /// Refuses a catalog by which the items of these spans have other numbers, or none.
+    pub(crate) fn check_catalog(&self, catalog: &Catalog) -> Result<()> {
+        if catalog.begins_with(&self.ids) {
+            return Ok(());
+        }
+        let known = self.ids.len();
+        let reason = "they must be of the data set that the catalog is of, by which their items are numbered; \
+                      a model of an earlier catalog is evaluated on cases of that time";
+        let found = format!(
+            "of other items ({known}, and the catalog has {})",
+            catalog.len()
+        );
+        Err(Error::invalid("cases", found, reason))
     }
 
     /// The number of spans.
@@ -188,7 +228,7 @@ impl Spans {
     #[must_use]
     pub fn newcomers(&self) -> Self {
         let places = Places::Cases(self.newcomers.clone());
-        Self::new(&self.sequences, places, Arc::default())
+        Self::new(&self.sequences, &self.ids, places, Arc::default())
     }
 
     /// The spans for which `keep` says so. Newcomers are left out: filter
@@ -199,11 +239,11 @@ impl Spans {
         match &self.places {
             Places::Cases(cases) => {
                 let cases = kept.map(|span| cases[span]).collect();
-                Self::cases(&self.sequences, [cases, Vec::new()])
+                Self::cases(&self.sequences, &self.ids, [cases, Vec::new()])
             }
             Places::Whole | Places::First(_) => {
                 let of = |span| [self.user(span), self.items(span).len()].map(narrow);
-                Self::first(&self.sequences, kept.map(of).collect())
+                Self::first(&self.sequences, &self.ids, kept.map(of).collect())
             }
         }
     }

@@ -187,11 +187,12 @@ impl Split {
             }
             .into());
         }
-        let train = Spans::first(sequences, parts.train);
+        let ids = dataset.catalog().table();
+        let train = Spans::first(sequences, ids, parts.train);
         Ok(Self {
             train: dataset.training_data().with_sequences(train),
-            valid: Spans::cases(sequences, parts.valid),
-            test: Spans::cases(sequences, parts.test),
+            valid: Spans::cases(sequences, ids, parts.valid),
+            test: Spans::cases(sequences, ids, parts.test),
             too_short: parts.too_short,
         })
     }

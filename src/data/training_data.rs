@@ -238,7 +238,7 @@ fn check_rows(tags: &Features, catalog: &Catalog) -> Result<()> {
 impl Dataset {
     /// All of the sequences, for a last training that holds nothing out.
     pub fn training_data(&self) -> TrainingData {
-        let sequences = Spans::whole(self.sequences());
+        let sequences = Spans::whole(self.sequences(), self.catalog().table());
         TrainingData::from_checked(sequences, self.catalog().clone(), self.user_ids().clone())
     }
 }

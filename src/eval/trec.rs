@@ -90,7 +90,7 @@ impl<'a> TrecRun<'a> {
         let id = self
             .catalog
             .id_of(item)
-            .ok_or(Error::from(ErrorKind::UnknownItem { item }))?;
+            .ok_or_else(|| Error::from(ErrorKind::UnknownItem { item }))?;
         let id = id.to_string();
         check_word("item", &id)?;
         Ok(id)

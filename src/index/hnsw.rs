@@ -275,7 +275,7 @@ impl StoredVectors for HnswIndex {
         let state = self.read_whole()?;
         let point = state
             .point_of(item)
-            .ok_or(Error::from(ErrorKind::UnknownItem { item }))?;
+            .ok_or_else(|| Error::from(ErrorKind::UnknownItem { item }))?;
         let vectors = &state.graph.vectors;
         let mut row = Query::default();
         vectors.load(point, &mut row);

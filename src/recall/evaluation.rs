@@ -56,7 +56,8 @@ impl Evaluation {
     /// The metrics of a channel on `cases`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidValue`] when a cut is 0 or above the catalog, [`ErrorKind::Shape`] when the
+    /// [`ErrorKind::InvalidValue`] when a cut is 0 or above the catalog, or the cases are of a data set
+    /// with another catalog, [`ErrorKind::Shape`] when the
     /// channel is [of another catalog](RecallChannel::check_catalog), [`ErrorKind::NothingLeft`] when
     /// there is no case, and the channel's own errors.
     pub fn run(
@@ -66,6 +67,7 @@ impl Evaluation {
         catalog: &Catalog,
     ) -> Result<Report> {
         channel.check_catalog(catalog)?;
+        cases.check_catalog(catalog)?;
         let mut scorer = Scorer::new(catalog, &self.ks)?;
         if cases.is_empty() {
             return Err(ErrorKind::NothingLeft {

@@ -4,7 +4,7 @@ use crate::Result;
 use crate::backend::TrainingBackend;
 #[cfg(feature = "flex")]
 use crate::backend::{Autodiff, Flex};
-use crate::data::Split;
+use crate::data::{Split, Targets};
 use crate::eval::Metric;
 use crate::model::{RecallerConfig, TrainableConfig};
 use crate::train::{Trainer, TrainerConfig};
@@ -12,14 +12,18 @@ use crate::train::{Trainer, TrainerConfig};
 use super::recaller::Recaller;
 use super::run::Run;
 
-/// Training of a model by its settings alone: those of every model of this crate, and of your own.
+/// Training of a model by its settings alone: those of this crate's models, and of your own.
 ///
 /// A [`Trainer`] has settings, observers and checkpoints; its model becomes a [`Recaller`] by way of a
 /// [`Run`].
 pub trait Fit: RecallerConfig {
-    /// Trains a model on a split, on this machine's cores, with the settings of
-    /// [`TrainerConfig::new`]: until the validation users' recall@50 gets no better, of which the best
-    /// weights are kept; a catalog of fewer items is cut at their number. The seed is fixed.
+    /// Trains a model on a split, on this machine's cores, with [`TrainerConfig::new`] and its fixed seed.
+    ///
+    /// It stops when recall@50 of the validation users has not got better for ten epochs, after 1,000
+    /// steps at the earliest and 100 epochs at the latest, and gives the weights of the best epoch: of
+    /// the last one where the split has no validation users. The cut is a quarter of the items where
+    /// there are fewer than 200. A model of [one target](crate::model::Description::one_target) a history
+    /// learns from [every prefix](Targets::EveryPrefix) of a sequence.
     ///
     /// # Errors
     /// As [`init`](RecallerConfig::init) and [`Trainer::fit`].
@@ -41,9 +45,11 @@ pub trait Fit: RecallerConfig {
     {
         let catalog = split.catalog();
         let mut settings = TrainerConfig::new();
-        // Data of fewer items than the metric's cut are seldom more than a trial, which must run all the same.
-        if let Ok(metric) = Metric::recall(catalog.len().min(settings.metric.k())) {
-            settings.metric = metric;
+        // A list of most of the items would tell no epoch from another.
+        let cut = settings.metric.k().min(catalog.len() / 4).max(1);
+        settings.metric = Metric::recall(cut)?;
+        if self.describe().one_target {
+            settings.targets = Targets::EveryPrefix;
         }
         let model = self.init::<B>(catalog.len(), settings.seed, device)?;
         let trained = Trainer::new(settings).fit(model, split)?;

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ndarray::{Array2, ArrayView2};
 
@@ -22,7 +22,7 @@ use super::run_folder;
 /// The cuts of [`Recaller::evaluate`], as far as the catalog has as many items.
 const CUTS: [usize; 2] = [10, 50];
 
-/// A trained model with its catalog, whichever model it is: it recalls, is evaluated, is kept, and joins
+/// A trained model with its catalog, whichever model it is. It recalls, is evaluated, is kept, and joins
 /// a [stage](super::StageData::with_model).
 ///
 /// [`Fit::fit`](super::Fit::fit) trains one, [`Recaller::open`] reads one, and one comes
@@ -46,39 +46,61 @@ const CUTS: [usize; 2] = [10, 50];
 /// ```
 #[derive(Clone)]
 pub struct Recaller {
+    run: Arc<dyn TrainedRun>,
     encoder: Arc<dyn UserEncoder>,
-    item_vectors: Arc<Array2<f32>>,
     catalog: Catalog,
+    items: usize,
     /// How many features of users the model looks at.
     user_features: usize,
-    write: WriteModel,
-    /// Makes exact search of the item vectors, where the model lies.
-    make_index: Arc<dyn Fn() -> Result<Box<dyn VectorIndex>> + Send + Sync>,
-    /// Made when it is first asked.
-    search: Arc<OnceLock<ExactSearch>>,
+    /// Read from the model when a stage first asks for them.
+    item_vectors: Arc<OnceLock<Array2<f32>>>,
+    search: Arc<ExactSearch>,
 }
 
-/// Exact search of the item vectors, as a channel and for a raw history.
+/// A run, whichever model it has.
+trait TrainedRun: Send + Sync {
+    fn item_vectors(&self) -> Array2<f32>;
+
+    /// Exact search of the item vectors, where the model lies.
+    fn exact_index(&self) -> Result<Box<dyn VectorIndex>>;
+
+    /// Writes the model's files beside a catalog's, and gives its manifest's checksum.
+    fn write(&self, version: &Path, files: &ModelFiles, catalog: &WrittenCatalog) -> Result<u32>;
+}
+
+impl<B: Backend, C: RecallerConfig> TrainedRun for Run<B, C> {
+    fn item_vectors(&self) -> Array2<f32> {
+        item_vectors(&self.model)
+    }
+
+    fn exact_index(&self) -> Result<Box<dyn VectorIndex>> {
+        exact_index(&self.model)
+    }
+
+    fn write(&self, version: &Path, files: &ModelFiles, catalog: &WrittenCatalog) -> Result<u32> {
+        self.write_model(version, files, catalog)
+    }
+}
+
+/// The channel of exact search, which is made once, when it is first asked for.
+#[derive(Default)]
 struct ExactSearch {
-    channel: Arc<VectorChannel<'static>>,
-    retriever: Retriever,
+    made: OnceLock<Arc<VectorChannel<'static>>>,
+    /// Held by the thread that makes it, since it holds a copy of all item vectors.
+    making: Mutex<()>,
 }
-
-/// Writes a model's files beside a catalog's, and gives its manifest's checksum.
-type WriteModel = Arc<dyn Fn(&Path, &ModelFiles, &WrittenCatalog) -> Result<u32> + Send + Sync>;
 
 /// The model of a run, on the device where it is.
 impl<B: Backend, C: RecallerConfig> From<Run<B, C>> for Recaller {
     fn from(run: Run<B, C>) -> Self {
-        let model = run.model.clone();
         Self {
             encoder: Arc::new(ModelEncoder::<B, _>::new(run.model.clone())),
-            item_vectors: Arc::new(item_vectors(&run.model)),
             catalog: run.catalog.clone(),
+            items: run.model.items().items(),
             user_features: run.model.config().describe().user_features,
-            write: Arc::new(move |path, files, catalog| run.write_model(path, files, catalog)),
-            make_index: Arc::new(move || exact_index(&model)),
+            item_vectors: Arc::default(),
             search: Arc::default(),
+            run: Arc::new(run),
         }
     }
 }
@@ -118,19 +140,19 @@ impl Recaller {
     /// # Errors
     /// As [`Retriever::recall_for`].
     pub fn recall_for(&self, request: &RecallRequest) -> Result<Recalled> {
-        self.search()?.retriever.recall_for(request)
+        Retriever::new(self.channel()?, self.catalog.clone())?.recall_for(request)
     }
 
     /// The metrics of what is recalled for `cases`, over the whole catalog, without items of the history
     /// and cut at 10 and at 50. [`Evaluation`] has other cuts, and keeps seen items.
     ///
     /// # Errors
-    /// As [`Evaluation::run`].
+    /// As [`Evaluation::run`]: among them, cases of a data set with another catalog than the model's.
     pub fn evaluate(&self, cases: &Spans) -> Result<Report> {
         let items = self.catalog.len();
         let mut cuts = CUTS.map(|cut| cut.min(items)).to_vec();
         cuts.dedup();
-        Evaluation::new(&cuts, Seen::Exclude).run(&self.search()?.channel, cases, &self.catalog)
+        Evaluation::new(&cuts, Seen::Exclude).run(&self.channel()?, cases, &self.catalog)
     }
 
     /// The channel of the model with exact search of its items, for a fusion with others.
@@ -139,18 +161,16 @@ impl Recaller {
     /// [`ErrorKind::NonFiniteVector`](crate::ErrorKind::NonFiniteVector) when the model's weights are
     /// broken.
     pub fn channel(&self) -> Result<Arc<VectorChannel<'static>>> {
-        Ok(self.search()?.channel.clone())
-    }
-
-    fn search(&self) -> Result<&ExactSearch> {
-        if let Some(search) = self.search.get() {
-            return Ok(search);
+        let ExactSearch { made, making } = &*self.search;
+        if let Some(channel) = made.get() {
+            return Ok(channel.clone());
         }
-        let index = (self.make_index)()?;
-        let channel = Arc::new(VectorChannel::new(self.encoder.clone(), index));
-        let retriever = Retriever::new(channel.clone(), self.catalog.clone())?;
-        let made = ExactSearch { channel, retriever };
-        Ok(self.search.get_or_init(|| made))
+        let _turn = making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(channel) = made.get() {
+            return Ok(channel.clone());
+        }
+        let channel = VectorChannel::new(self.encoder.clone(), self.run.exact_index()?);
+        Ok(made.get_or_init(|| Arc::new(channel)).clone())
     }
 
     /// The catalog that the model was trained for.
@@ -160,7 +180,8 @@ impl Recaller {
 
     /// The vectors that items are recalled by, `[items + 1, dim]`; row 0 is padding.
     pub fn item_vectors(&self) -> ArrayView2<'_, f32> {
-        self.item_vectors.view()
+        let vectors = self.item_vectors.get_or_init(|| self.run.item_vectors());
+        vectors.view()
     }
 
     /// The encoder of users.
@@ -180,14 +201,13 @@ impl Recaller {
         files: &ModelFiles,
         catalog: &WrittenCatalog,
     ) -> Result<u32> {
-        (self.write)(version, files, catalog)
+        self.run.write(version, files, catalog)
     }
 
     /// Refuses data of other items or other features of users than the model's: it would be asked by
     /// numbers that mean something else to it. `name` is the model's in the stage.
     pub(super) fn check(&self, data: &Catalog, name: &str) -> Result<()> {
-        let rows = self.item_vectors.nrows();
-        checks::same_length("items of the model", data.len() + 1, rows)?;
+        checks::same_length("items of the model", data.len(), self.items)?;
         if self.catalog.fingerprint() != data.fingerprint() {
             let reason =
                 "was trained for other items than the stage's data have, or in another order";
@@ -222,7 +242,7 @@ impl fmt::Debug for Recaller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Recaller")
             .field("items", &self.catalog.len())
-            .field("dim", &self.item_vectors.ncols())
+            .field("dim", &self.encoder.dim())
             .finish_non_exhaustive()
     }
 }

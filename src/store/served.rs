@@ -81,11 +81,9 @@ impl StagePlan {
     /// with [`Run::save`](super::Run::save): a crash leaves the one before, whole. Sequences are written as a
     /// [`SequenceStore`], a block at a time, so that they need not fit in memory.
     ///
-    /// The data are made ready with the model, which is that of the run.
-    ///
     /// # Errors
-    /// As [`build`](StagePlan::build) and [`Run::save`](super::Run::save),
-    /// [`ErrorKind::OtherCatalog`] when model and data are of different catalogs, and
+    /// As [`build`](StagePlan::build) and [`Run::save`](super::Run::save), [`ErrorKind::Shape`] when the
+    /// model is not of as many items as its catalog, [`ErrorKind::OtherCatalog`] when model and data are of different catalogs, and
     /// [`ErrorKind::InvalidValue`] when the model looks at features of users that the data don't have.
     pub fn save(
         &self,
@@ -122,7 +120,7 @@ fn served_catalog(path: &Path, model: &Recaller, of_data: &Catalog) -> Result<Ca
             "those of the stage's data are {features:?}; take the catalog of the same split"
         );
         let found = format!("{:?}", of_model.user_features());
-        return Err(Error::invalid("user features of the run", found, reason));
+        return Err(Error::invalid("user features of the model", found, reason));
     }
     Ok((of_model.clone()).with_user_features(features.to_vec()))
 }
