@@ -200,7 +200,7 @@ pub mod train;
 /// The burn that this crate is built on, so that a caller can't get a second version by accident.
 pub use burn;
 pub use error::{Error, ErrorKind, Result};
-pub use files::OutputFolder;
+pub use files::output_folder::OutputFolder;
 /// The ndarray whose arrays this crate takes and gives, for the same reason.
 pub use ndarray;
 /// The typetag by which a [kind of channels](recall::ChannelConfig) of your own is known, for the same

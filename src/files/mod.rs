@@ -16,11 +16,11 @@ use crate::{Error, ErrorKind, Result};
 
 mod aside;
 pub(crate) mod mapped;
-mod output_folder;
+pub(crate) mod output_folder;
 
 use aside::{ASIDE, aside_prefix, lock};
 pub(crate) use aside::{FolderLock, is_aside, sweep};
-pub use output_folder::OutputFolder;
+
 use output_folder::is_in_output_folder;
 
 /// Writes a file aside and renames it, so that a crash leaves the old one or the new one.
