@@ -80,7 +80,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let index = HnswIndex::new(before.view(), &HnswConfig::new())?;
     let built = start.elapsed().as_secs_f64();
     let start = Instant::now();
-    let followed = follow(&index, before.view(), after.view(), 0.0)?;
+    let (replaced, _) = follow(&index, before.view(), after.view(), 0.0)?;
     let seconds = start.elapsed().as_secs_f64();
     let start = Instant::now();
     let anew = HnswIndex::new(after.view(), &HnswConfig::new())?;
@@ -90,7 +90,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
          \"build_anew_s\":{built_anew:.2},\"recall_followed\":{:.4},\"recall_anew\":{:.4}}}",
         options.items,
         options.dim,
-        followed.replaced,
+        replaced,
         recall(&index, after.view())?,
         recall(&anew, after.view())?,
     );

@@ -20,7 +20,7 @@ use seqrec::model::{
     Loss, MODEL_NAMES, ModelVisitor, Objective, SampledLoss, SequenceRecaller, TrainableConfig,
     visit_model,
 };
-use seqrec::train::{Adam, ModelOptimizer, Optimizer, RowAdagrad, Tables};
+use seqrec::train::{ModelOptimizer, Optimizer, Tables};
 use serde_json::json;
 
 /// Training gives large buffers back at every step, which glibc's allocator gives on to the kernel.
@@ -72,7 +72,7 @@ fn tables(name: &str) -> Result<Tables, String> {
     match name {
         "dense" => Ok(Tables::Dense),
         "lazy" => Ok(Tables::Lazy),
-        "row_wise" => Ok(Tables::RowWise(RowAdagrad::default())),
+        "row_wise" => Ok(Tables::ROW_WISE),
         other => Err(format!("{other} is none of dense, lazy and row_wise")),
     }
 }
@@ -152,7 +152,7 @@ fn time<B: TrainingBackend, C: TrainableConfig<B>>(
     mut model: C::Recaller<B>,
     device: &B::Device,
 ) -> Result<(Vec<f64>, f64), Failure> {
-    let adam = Optimizer::Adam(Adam::default());
+    let adam = Optimizer::ADAM;
     let mut optimizer = ModelOptimizer::new(adam, options.tables);
     let mut random = ChaCha8Rng::seed_from_u64(1);
     const WARM_UP: usize = 3;

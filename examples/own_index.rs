@@ -49,7 +49,7 @@ impl VectorIndex for ByteIndex {
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Hits> {
-        seqrec::index::check_queries(self, queries, k)?;
+        self.check_queries(queries, k)?;
         let mut hits = Hits::with_capacity(queries.nrows(), k);
         for (row, query) in queries.axis_iter(Axis(0)).enumerate() {
             let vectors = self.bytes.axis_iter(Axis(0)).zip((1..).map(ItemIndex::new));

@@ -22,8 +22,8 @@ use seqrec::model::{Gru4RecConfig, RecallerConfig};
 use seqrec::prelude::Flex;
 use seqrec::recall::{
     Candidate, Candidates, CategoryBonus, ChannelConfig, ChannelSource, ChannelWeight, Evaluation,
-    Fusion, HistoryItems, Links, MaximalMarginalRelevance, Normalization, OrElse, Path, Reason,
-    RecallChannel, RecallStage, Selected, Selection, UserEncoder, VectorChannelConfig,
+    Fusion, HistoryItems, Links, MaximalMarginalRelevance, OrElse, Path, Reason,
+    RecallChannel, RecallStage, Selection, UserEncoder, VectorChannelConfig,
     WeightLearningConfig,
 };
 use seqrec::retrieve::{ModelEncoder, item_vectors};
@@ -1017,7 +1017,7 @@ fn a_selection_chooses_among_more_than_are_wanted() {
     // Items 1 and 2 are of one category, 3 has another, and 4 is beyond the list.
     let bonus = |factor| CategoryBonus::new(vec![0, 7, 7, 8], factor);
     let chosen = |factor, candidates, k| {
-        let selected = Selected::new(&noted, bonus(factor).unwrap(), candidates);
+        let selected = bonus(factor).unwrap().among(&noted, candidates);
         selected.observe(ItemIndex::new(2), &Interaction::new(9, 2, 1.0), &[]);
         numbers(&recall(&selected, &[], k), 0).to_vec()
     };
@@ -1031,7 +1031,7 @@ fn a_selection_chooses_among_more_than_are_wanted() {
 
     let vectors = array![[0.0, 0.0], [1.0, 0.0], [1.0, 0.1], [0.0, 1.0]];
     let relevance = |relevance| MaximalMarginalRelevance::new(vectors.view(), relevance);
-    let selected = Selected::new(&noted, relevance(0.3).unwrap(), 4);
+    let selected = relevance(0.3).unwrap().among(&noted, 4);
     // Item 4 has no vector and is near nothing.
     assert_eq!(numbers(&recall(&selected, &[], 4), 0), [1, 3, 4, 2]);
     for wrong in [-0.1, 1.1, f64::NAN] {
@@ -1078,12 +1078,7 @@ fn learned_weights_find_more_than_any_one_channel() {
             })
             .unwrap()
     };
-    for fusion in [
-        Fusion::RECIPROCAL_RANK,
-        Fusion::WeightedScores {
-            normalization: Normalization::ZScore,
-        },
-    ] {
+    for fusion in [Fusion::RECIPROCAL_RANK, Fusion::ZScore] {
         let mut stage = stage(fusion);
         let config = WeightLearningConfig::new(2);
         let learned = stage

@@ -56,7 +56,7 @@ fn reciprocal_ranks_are_their_formula() {
         .map(|found| (found.channel, found.rank, found.score))
         .collect();
     assert_eq!(found, [(0, 1, 9.0), (2, 2, 4.0)]);
-    assert_eq!(fused[0].found[0].reason, Reason::Item(ItemIndex::new(1)));
+    assert_eq!(fused[0].found[0].because, Reason::Item(ItemIndex::new(1)));
     // A channel of weight 0 adds nothing, not even its items.
     let silent = [1.0, 1.0, 0.0].map(|weight| ChannelWeight::default().with_weight(weight));
     assert_eq!(
@@ -71,29 +71,17 @@ fn scores_are_made_comparable_first() {
         list(&[(1, 900.0), (2, 500.0), (3, 100.0)]),
         list(&[(2, 0.3), (4, 0.2)]),
     ];
-    let normalization = Normalization::MinMax;
-    let fused = shares(
-        &lists,
-        &three(),
-        Fusion::WeightedScores { normalization },
-        9,
-    );
+    let fused = shares(&lists, &three(), Fusion::MinMax, 9);
     assert_eq!(items(&fused), [2, 1, 3, 4]);
     assert_eq!(fused[0].score, 1.5);
-    let normalization = Normalization::ZScore;
-    let fused = shares(
-        &lists,
-        &three(),
-        Fusion::WeightedScores { normalization },
-        2,
-    );
+    let fused = shares(&lists, &three(), Fusion::ZScore, 2);
     // 400 and 0.05 are one deviation of each list, times the root of 2/3 in the first.
     let expected = [1.5f32.sqrt() + 2.0, 2.0 * 1.5f32.sqrt()];
     for (fused, expected) in fused.iter().zip(expected) {
         assert!((fused.score - expected).abs() < 1e-5, "{fused:?}");
     }
     let same = [list(&[(5, 7.0), (6, 7.0)])];
-    let fused = shares(&same, &three(), Fusion::WeightedScores { normalization }, 9);
+    let fused = shares(&same, &three(), Fusion::ZScore, 9);
     assert_eq!((items(&fused), fused[0].score), (vec![5, 6], 1.0));
 }
 
@@ -153,11 +141,8 @@ fn any_number_of_candidates_may_be_asked_for() {
         .channel("popular", popular(), ChannelWeight::default())
         .unwrap()
         .fallback(popular());
-    let selected = Selected::new(
-        popular(),
-        CategoryBonus::new(vec![0; 4], 1.0).unwrap(),
-        usize::MAX,
-    );
+    let bonus = CategoryBonus::new(vec![0; 4], 1.0).unwrap();
+    let selected = bonus.among(popular(), usize::MAX);
     let vectors = array![[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]];
     let users = [User::default(); 2];
     for channel in [&stage as &dyn RecallChannel, &selected] {
@@ -177,9 +162,7 @@ fn any_number_of_candidates_may_be_asked_for() {
 #[test]
 fn shares_of_nothing_are_refused() {
     let quotas = Fusion::Quotas;
-    let scores = Fusion::WeightedScores {
-        normalization: Normalization::MinMax,
-    };
+    let scores = Fusion::MinMax;
     let list = list(&[(1, 1.0)]);
     let field = |fused: Result<Vec<FusedCandidate>, seqrec::Error>| match fused
         .as_ref()

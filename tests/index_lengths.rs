@@ -9,7 +9,7 @@ use rand_distr::{Distribution, StandardNormal};
 use seqrec::data::ItemIndex;
 use seqrec::index::{
     AnyIndex, Filter, FlatIndex, HnswConfig, HnswIndex, HnswRsIndex, IndexPlan, ItemSet, Precision,
-    Tuning, UpdatableIndex, VectorIndex,
+    UpdatableIndex, VectorIndex,
 };
 
 const ITEMS: usize = 5_000;
@@ -338,12 +338,12 @@ fn an_index_says_what_it_finds_and_is_tuned_for_it() {
     assert!((measured - truth).abs() < 0.002, "{measured}, {truth}");
     assert!(measured < 0.9, "{measured}: nothing to tune");
 
-    let (index, tuning) = index.tuned_for(0.9 * measured, queries.view(), K).unwrap();
-    assert!(matches!(tuning, Tuning::Graph { ef_search, .. } if ef_search == K));
+    let (index, report) = index.tuned_for(0.9 * measured, queries.view(), K).unwrap();
+    assert_eq!((report.ef_search, report.vectors), (Some(K), index.len()));
 
     // More than a walk finds in the time of an exact search: 5,000 points are gone through quickly.
-    let (index, tuning) = index.tuned_for(1.0, queries.view(), K).unwrap();
-    assert_eq!(tuning, Tuning::Exact);
+    let (index, report) = index.tuned_for(1.0, queries.view(), K).unwrap();
+    assert!(report.gave_up && report.ef_search.is_none() && report.recall == 1.0);
     assert!(index.is_exact());
     assert_eq!(recall(&index, items.view(), queries.view(), None), 1.0);
     let folder = tempfile::tempdir().unwrap();
@@ -377,6 +377,11 @@ fn a_plan_takes_a_graph_where_there_are_many_and_tunes_it() {
         .with_recall(0.99);
     let (index, report) = plan.build(items.view(), queries.view(), K).unwrap();
     assert!(matches!(index, AnyIndex::Graph(_)));
+    let first = ItemIndex::new(1);
+    assert_eq!(index.vector(first).unwrap(), items.row(1).to_vec());
+    index.replace(first, &[0.5; DIM]).unwrap();
+    assert_eq!(index.vector(first).unwrap(), [0.5; DIM]);
+    index.replace(first, &items.row(1).to_vec()).unwrap();
     assert!(
         report.recall >= 0.99 && report.ef_search.is_some_and(|ef| ef >= K),
         "{report}"

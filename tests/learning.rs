@@ -10,7 +10,7 @@ use seqrec::model::{
     MultiInterestConfig, Objective, RecallerConfig, SampledLoss, SasRecConfig, TrainableConfig,
     TwoTowerConfig,
 };
-use seqrec::train::{Adagrad, Optimizer, Trainer, TrainerConfig};
+use seqrec::train::{Optimizer, Trainer, TrainerConfig};
 
 #[path = "support/losses.rs"]
 mod losses;
@@ -63,12 +63,12 @@ fn every_model_learns_with_every_loss() {
             .with_objective(objective.clone());
         learns(name, &config, trainer.clone());
         let session_parallel = trainer.clone().with_targets(Targets::SessionParallel);
-        let adagrad = Adagrad {
+        let adagrad = Optimizer::Adagrad {
             momentum: 0.2,
-            ..Adagrad::default()
+            epsilon: 1e-6,
         };
         let session_parallel = session_parallel
-            .with_optimizer(Optimizer::Adagrad(adagrad))
+            .with_optimizer(adagrad)
             .with_learning_rate(0.1);
         learns(
             &format!("{name}, session-parallel"),

@@ -47,8 +47,8 @@ fn rows(log: &Interactions) -> Vec<Row> {
     (0..log.len())
         .map(|row| {
             (
-                id(log.users().ids(), log.user_numbers()[row]),
-                id(log.items().ids(), log.item_numbers()[row]),
+                id(log.users(), log.user_numbers()[row]),
+                id(log.items(), log.item_numbers()[row]),
                 log.times()[row],
                 log.value(row),
                 log.event(row).map(ToString::to_string),
@@ -119,7 +119,7 @@ fn a_file_is_read_by_the_names_of_its_columns() {
     assert_eq!(rows(&reader.read().unwrap()), all);
     // A text that is a number is the integer that other files have.
     let log = reader.read().unwrap();
-    assert!(log.items().ids().contains(&ExternalId::Integer(12)));
+    assert!(log.items().contains(&ExternalId::Integer(12)));
     // The columns may be named, whatever a delimiter is.
     let format: Format = "user=user_id,item=product_id,time=event_time"
         .parse()

@@ -7,10 +7,9 @@ use seqrec::backend::{Autodiff, Backend};
 use seqrec::burn;
 use seqrec::data::{ItemIndex, NegativeSampling, Negatives, SequenceBatch, TrainingBatch, User};
 use seqrec::model::{
-    Block, BsaRecConfig, Gru4Rec, Gru4RecConfig, HstuConfig, InputEmbedding, Item2VecConfig,
-    ItemTable, Loss, MODEL_NAMES, ModelVisitor, MultiInterestConfig, Objective, RecallerConfig,
-    SampledLoss, SasRecConfig, SequenceRecaller, Similarity, TrainableConfig, TwoTowerConfig,
-    visit_model,
+    BsaRecConfig, Gru4Rec, Gru4RecConfig, HstuConfig, InputEmbedding, Item2VecConfig, ItemTable,
+    Loss, MODEL_NAMES, ModelVisitor, MultiInterestConfig, Objective, RecallerConfig, SampledLoss,
+    SasRecConfig, SequenceRecaller, Similarity, TrainableConfig, TwoTowerConfig, visit_model,
 };
 
 #[macro_use]
@@ -176,10 +175,10 @@ fn every_model_keeps_its_promises<B: Backend>() {
             .with_input(input);
         check_promises::<B, _>("gru4rec", config.init(ITEMS, 3, &device).unwrap());
     }
-    for block in [Block::Plain, Block::Gated] {
+    for gated in [false, true] {
         let config = SasRecConfig::new()
             .with_dim(8)
-            .with_block(block)
+            .with_gated(gated)
             .with_max_len(9);
         check_promises::<B, _>("sasrec", config.init(ITEMS, 3, &device).unwrap());
     }

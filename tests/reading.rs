@@ -5,8 +5,8 @@ use std::io::Write;
 use proptest::prelude::*;
 use seqrec::data::movielens::Movies;
 use seqrec::data::{
-    BadRows, Catalog, Column, Dataset, ExternalId, Filters, Format, IdTable, Interaction,
-    InteractionReader, Interactions, Schema, SequenceStore,
+    BadRows, Catalog, Column, Dataset, ExternalId, Filters, Format, Interaction, InteractionReader,
+    Interactions, Schema, SequenceStore,
 };
 use seqrec::{Error, ErrorKind, Result};
 
@@ -21,8 +21,8 @@ fn rows(log: &Interactions) -> Vec<(String, String, f64, Option<f32>)> {
     (0..log.len())
         .map(|row| {
             (
-                log.users().ids()[log.user_numbers()[row] as usize].to_string(),
-                log.items().ids()[log.item_numbers()[row] as usize].to_string(),
+                log.users()[log.user_numbers()[row] as usize].to_string(),
+                log.items()[log.item_numbers()[row] as usize].to_string(),
                 log.times()[row],
                 log.value(row),
             )
@@ -213,7 +213,7 @@ fn tab_separated_fields_may_begin_with_a_quote() {
         "user\titem\ttime\n1\t\"Heroes\" live\t1\n1\t\"Heroes\t2\n2\tsoon\tsoon\n2\tb\"\t3\n";
     let log = read("plays.tsv", text, BadRows::Skip).unwrap();
     assert_eq!((log.len(), log.skipped_rows()), (3, 1));
-    assert_eq!(log.items().ids()[1], "\"Heroes".into());
+    assert_eq!(log.items()[1], "\"Heroes".into());
     // Asked for, they are quotes: the two rows between are one field.
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("plays.tsv");
@@ -223,7 +223,7 @@ fn tab_separated_fields_may_begin_with_a_quote() {
         .time(Column::Position(2));
     let with = |quotes| Format::Delimited(schema.clone().quotes(quotes));
     let log = InteractionReader::new(&path, with(true)).read().unwrap();
-    assert_eq!(log.items().ids()[0], "a\tb".into());
+    assert_eq!(log.items()[0], "a\tb".into());
     assert!(InteractionReader::new(&path, with(false)).read().is_err());
 }
 
@@ -1326,16 +1326,22 @@ fn every_text_is_written_back_as_it_was() {
 #[test]
 fn numbers_follow_first_appearance() {
     let texts = ["b", "a", "b", "3", "-3", "1048575", "1048576", "3", "-3"];
-    let owned: IdTable = texts.map(ExternalId::from).into_iter().collect();
-    let mut table = IdTable::default();
-    let numbers = texts.map(|text| table.intern(text.into()));
-    assert_eq!(numbers, [0, 1, 0, 2, 3, 4, 5, 2, 3]);
-    assert_eq!(table, owned);
-    for (number, id) in table.ids().iter().enumerate() {
-        assert_eq!(table.number_of(id), Some(number as u32));
-        assert_eq!(owned.number_of(id), Some(number as u32));
+    let rows = texts.map(|text| Interaction::new(text, text, 1.0));
+    let log: Interactions = rows.into_iter().collect();
+    let numbers = [0, 1, 0, 2, 3, 4, 5, 2, 3];
+    assert_eq!(
+        (log.user_numbers(), log.item_numbers()),
+        (&numbers[..], &numbers[..])
+    );
+    assert_eq!(log.users(), log.items());
+    for (&number, text) in numbers.iter().zip(texts) {
+        assert_eq!(log.users()[number as usize], text.into());
+    }
+    let catalog = Catalog::from_ids(log.items().iter().cloned()).unwrap();
+    for (number, id) in log.items().iter().enumerate() {
+        assert_eq!(catalog.index_of(id).unwrap().to_usize(), number + 1);
     }
     for unknown in ["c", "4", "-4", "1048577"] {
-        assert_eq!(table.number_of(&unknown.into()), None);
+        assert_eq!(catalog.index_of(&unknown.into()), None);
     }
 }

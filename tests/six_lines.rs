@@ -24,10 +24,7 @@ fn csv(log: &Interactions) -> String {
     let mut text = "userId,movieId,rating,timestamp\n".to_owned();
     let rows = log.user_numbers().iter().zip(log.item_numbers());
     for ((&user, &item), time) in rows.zip(log.times()) {
-        let (user, item) = (
-            &log.users().ids()[user as usize],
-            &log.items().ids()[item as usize],
-        );
+        let (user, item) = (&log.users()[user as usize], &log.items()[item as usize]);
         text += &format!("{user},{item},5,{time}\n");
     }
     text

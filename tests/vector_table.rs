@@ -9,8 +9,7 @@ use ndarray_npy::ReadNpyExt;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use seqrec::data::{Catalog, ExternalId, ItemIndex};
 use seqrec::index::{
-    AnyIndex, FlatIndex, HnswConfig, HnswIndex, Precision, StoredVectors, UpdatableIndex,
-    VectorIndex,
+    AnyIndex, FlatIndex, HnswConfig, HnswIndex, Precision, UpdatableIndex, VectorIndex,
 };
 use seqrec::store::VectorTable;
 use seqrec::{Error, ErrorKind, ndarray};
@@ -24,7 +23,7 @@ fn vectors() -> Array2<f32> {
     vectors
 }
 
-fn check<I: StoredVectors + UpdatableIndex>(index: &I, vectors: ArrayView2<'_, f32>, error: f32) {
+fn check<I: UpdatableIndex>(index: &I, vectors: ArrayView2<'_, f32>, error: f32) {
     let (seven, last, new) = (ItemIndex::new(7), ItemIndex::new(97), ItemIndex::new(98));
     let close = |item: ItemIndex, expected: &[f32]| {
         let vector = index.vector(item).unwrap();

@@ -18,8 +18,8 @@ use seqrec::model::{
 };
 use seqrec::retrieve::item_vectors;
 use seqrec::train::{
-    Adagrad, NewItems, Optimizer, Overlap, Trained, Trainer, TrainerConfig, TrainingObserver,
-    TrainingPlan, WarmStart,
+    NewItems, Optimizer, Overlap, Trained, Trainer, TrainerConfig, TrainingObserver, TrainingPlan,
+    WarmStart,
 };
 use seqrec::{Error, ErrorKind, Result};
 
@@ -262,7 +262,7 @@ fn moments_are_carried_over_and_those_of_another_training_refused() {
         "catalog"
     );
     let start = WarmStart::new(&with.model, new.catalog()).moments(&checkpoints);
-    let adagrad = config().with_optimizer(Optimizer::Adagrad(Adagrad::default()));
+    let adagrad = config().with_optimizer(Optimizer::ADAGRAD);
     assert!(named(warm(adagrad, start.clone())).starts_with("trainer.optimizer"));
     let empty = start.moments(folder.path().join("none"));
     let refused = warm(config(), empty).unwrap_err();
@@ -755,12 +755,13 @@ fn features_are_matched_by_their_names() {
     let warm = Trainer::new(still()).warm_start(start.clone());
     let after = warm.fit(model(), &new).unwrap().model;
 
-    let first = |model: &seqrec::model::TwoTower<Flex>| rows_of(&model.item_tower[0]);
+    type Model = <TwoTowerConfig as RecallerConfig>::Recaller<Flex>;
+    let first = |model: &Model| rows_of(&model.item_tower[0]);
     let [old_rows, new_rows, cold_rows] = [&before, &after, &cold].map(first);
     assert_eq!(new_rows.row(0), old_rows.row(0), "blue");
     assert_eq!(new_rows.row(1), cold_rows.row(1), "new");
     assert_eq!(new_rows.row(2), old_rows.row(2), "red");
-    let first = |model: &seqrec::model::TwoTower<Flex>| rows_of(&model.user_tower[0]);
+    let first = |model: &Model| rows_of(&model.user_tower[0]);
     let [old_rows, new_rows, cold_rows] = [&before, &after, &cold].map(first);
     for place in 0..6 {
         assert_eq!(new_rows.row(place), old_rows.row(place), "{place}");

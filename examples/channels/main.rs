@@ -25,7 +25,7 @@ use seqrec::OutputFolder;
 use seqrec::backend::{Autodiff, Flex};
 use seqrec::data::{Case, Dataset, Filters, Format, InteractionReader, Protocol, Seen, Split};
 use seqrec::model::{MODEL_NAMES, ModelVisitor, TrainableConfig, visit_model};
-use seqrec::recall::{ChannelWeight, Fusion, Normalization, RecallStage, WeightLearningConfig};
+use seqrec::recall::{ChannelWeight, Fusion, RecallStage, WeightLearningConfig};
 use seqrec::store::ServedStage;
 
 use build::Channel;
@@ -195,22 +195,17 @@ fn run<C: TrainableConfig<Autodiff<Flex>>>(
     }
     let single = rows.iter().map(|row| row.recall[1]).fold(0.0, f64::max);
 
-    let scores = |normalization| Fusion::WeightedScores { normalization };
     let fusions = [
         ("fusion: snake", Fusion::RoundRobin, false),
         ("fusion: quotas", Fusion::Quotas, false),
         ("fusion: ranks", Fusion::RECIPROCAL_RANK, false),
-        ("fusion: scores", scores(Normalization::MinMax), false),
+        ("fusion: scores", Fusion::MinMax, false),
         (
             "fusion: ranks, weights learned",
             Fusion::RECIPROCAL_RANK,
             true,
         ),
-        (
-            "fusion: scores, weights learned",
-            scores(Normalization::ZScore),
-            true,
-        ),
+        ("fusion: scores, weights learned", Fusion::ZScore, true),
     ];
     let mut learned: Vec<(Fusion, Vec<f64>, f64)> = Vec::new();
     let mut fused = Vec::new();

@@ -28,7 +28,7 @@ use seqrec::data::{Case, Dataset, ExternalId, Filters, ItemIndex, Protocol, Seen
 use seqrec::eval::{Metric, Report};
 use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, HnswRsIndex, VectorIndex};
 use seqrec::model::{ModelVisitor, RecallerConfig, SequenceRecaller, TrainableConfig, visit_model};
-use seqrec::plot::{MapPoint, draw_map, draw_training_curves, tsne};
+use seqrec::plot::{draw_map, draw_training_curves, tsne};
 use seqrec::recall::{Evaluation, RecallRequest, Retriever, VectorChannel};
 use seqrec::retrieve::{exact_index, item_vectors};
 use seqrec::store::Run;
@@ -303,17 +303,17 @@ fn draw_item_map<B: Backend, C: RecallerConfig>(
     // Directions matter more than lengths, which mostly tell how popular an item is.
     seqrec::model::Similarity::Cosine.prepare(shown.view_mut());
     let places = tsne(shown.view(), options.seed)?;
-    let points: Vec<MapPoint> = (items.iter().zip(places))
+    let points: Vec<_> = (items.iter().zip(places))
         .map(|(&item, place)| {
             let id = run.catalog.id_of(item);
-            MapPoint::new(place, id.and_then(|id| titles.group(id)))
+            (place, id.and_then(|id| titles.group(id)))
         })
         .collect();
     let title = format!("t-SNE of the {} most popular items", points.len());
     draw_map(out.join("items.svg"), &title, &points)?;
-    let shown = items.iter().zip(&points).map(|(&item, point)| {
+    let shown = items.iter().zip(&points).map(|(&item, ((x, y), tag))| {
         let title = run.catalog.id_of(item).map(|id| titles.title(id));
-        json!({"x": point.place.0, "y": point.place.1, "tag": point.group, "title": title})
+        json!({"x": x, "y": y, "tag": tag, "title": title})
     });
     Ok(shown.collect())
 }

@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use seqrec::data::{Catalog, ExternalId, IdTable};
+use seqrec::data::{Catalog, ExternalId, Interaction, Interactions};
 
 fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);
@@ -25,10 +25,12 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(read, ExternalId::from(if is_zero { "-0" } else { number }));
     }
     let words: Vec<ExternalId> = text.split(' ').map(ExternalId::from).collect();
-    let table: IdTable = words.iter().cloned().collect();
-    for word in &words {
-        let number = table.number_of(word).unwrap();
-        assert_eq!(table.ids()[number as usize], *word);
+    let rows = words
+        .iter()
+        .map(|word| Interaction::new(word.clone(), word.clone(), 0.0));
+    let log: Interactions = rows.collect();
+    for (word, &number) in words.iter().zip(log.item_numbers()) {
+        assert_eq!(log.items()[number as usize], *word);
     }
     if let Ok(catalog) = Catalog::from_ids(words.iter().cloned()) {
         assert_eq!(catalog.len(), words.len());

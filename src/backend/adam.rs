@@ -5,7 +5,7 @@ use burn::tensor::{DType, Tensor};
 use super::lookup::RowGradient;
 use super::primitives::{HostFloats, primitive, tensor};
 use super::{Backend, replace_rows, rows, select_rows};
-pub use crate::kernels::adam::Adam;
+pub(crate) use crate::kernels::adam::Adam;
 use crate::kernels::adam::{step, step_rows};
 
 /// A parameter and its two moments after step `time`, counted from 1, of Adam with bias correction
@@ -115,6 +115,12 @@ mod tests {
     use super::super::agreement::{assert_close, floats};
     use super::*;
 
+    const ADAM: Adam = Adam {
+        beta_1: 0.9,
+        beta_2: 0.999,
+        epsilon: 1e-8,
+    };
+
     type Moved = (Tensor<Flex, 2>, [Tensor<Flex, 2>; 2]);
 
     fn check_agreement((parameter, moments): Moved, (plain_parameter, plain_moments): Moved) {
@@ -142,9 +148,8 @@ mod tests {
         fn kernels_and_tensors_agree(numbers in floats(4 * 70, 1.0), time in 1usize..1000) {
             let part = |number: usize| matrix(&numbers[70 * number..70 * (number + 1)], 10);
             let moments = [part(1), part(3).square()];
-            let adam = Adam::default();
-            let fused = adam_step(&adam, (0.01, time), part(0), part(2), moments.clone());
-            let plain = by_tensors(&adam, (0.01, time), part(0), part(2), moments);
+            let fused = adam_step(&ADAM, (0.01, time), part(0), part(2), moments.clone());
+            let plain = by_tensors(&ADAM, (0.01, time), part(0), part(2), moments);
             check_agreement(fused, plain);
         }
 
@@ -156,9 +161,8 @@ mod tests {
                 values: matrix(&numbers[140..168], 7),
             };
             let moments = [part(1), part(3).square()];
-            let adam = Adam::default();
-            let fused = adam_step_rows(&adam, (0.01, 3), part(0), gradient(), moments.clone());
-            let plain = rows_by_tensors(&adam, (0.01, 3), part(0), gradient(), moments.clone());
+            let fused = adam_step_rows(&ADAM, (0.01, 3), part(0), gradient(), moments.clone());
+            let plain = rows_by_tensors(&ADAM, (0.01, 3), part(0), gradient(), moments.clone());
             for (before, after) in [(part(0), &fused.0), (part(1), &fused.1[0])] {
                 let of = |table: Tensor<Flex, 2>| table.into_data().to_vec::<f32>().unwrap();
                 let (before, after) = (of(before), of(after.clone()));

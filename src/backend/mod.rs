@@ -37,21 +37,23 @@ use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::ops::FloatTensor;
 
 pub use crate::kernels::activation::Activation;
-pub use attention::causal_attention;
 pub(crate) use attention::{AttentionBiases, silu_attention};
 pub(crate) use convolution::causal_convolution;
 pub use device::check_device;
 pub(crate) use device::{on_device, synchronize};
-pub use dropout::dropout;
-pub use gru::gru;
 pub(crate) use layer_norm::layer_norm;
 pub(crate) use linear::linear;
 pub use lookup::select_rows;
 pub(crate) use lookup::{RowGradient, RowGradients};
-pub use rows::add_to_rows;
 pub(crate) use rows::replace_rows;
 pub(crate) use softmax::log_normalizer;
-pub use softmax::softmax_cross_entropy;
+
+/// Operations that models reach by their [parts](crate::model::parts); tests call them by themselves.
+#[doc(hidden)]
+pub use {
+    attention::causal_attention, dropout::dropout, gru::gru, rows::add_to_rows,
+    softmax::softmax_cross_entropy,
+};
 
 /// A burn backend with the fused operations that recall models need.
 ///

@@ -98,7 +98,7 @@ impl PopularityConfig {
 
     fn fit_log(&self, log: &Interactions, data: &TrainingData) -> Result<Popularity> {
         let catalog = data.catalog();
-        let items: Vec<Option<ItemIndex>> = (log.items().ids().iter())
+        let items: Vec<Option<ItemIndex>> = (log.items().iter())
             .map(|id| catalog.index_of(id))
             .collect();
         let known = |(sequence, id)| (id, data.segments(sequence));
@@ -108,7 +108,7 @@ impl PopularityConfig {
             Default::default()
         };
         let segments_of = |id| known.get(id).copied().unwrap_or_default();
-        let segments: Vec<&[String]> = log.users().ids().iter().map(segments_of).collect();
+        let segments: Vec<&[String]> = log.users().iter().map(segments_of).collect();
         let wanted: Vec<ExternalId> = (self.events.iter())
             .map(|name| ExternalId::from(name.as_str()))
             .collect();

@@ -346,7 +346,7 @@ mod tests {
         assert_eq!(read.map_err(|error| error.to_string())?, Completion::Whole);
         let log = into.interactions;
         let values: Vec<Option<f32>> = (0..log.len()).map(|row| log.value(row)).collect();
-        let ids = (log.users().ids(), log.items().ids());
+        let ids = (log.users(), log.items());
         let columns = (log.user_numbers(), log.item_numbers(), log.times());
         Ok(format!(
             "{ids:?} {columns:?} {values:?} {}",

@@ -164,13 +164,13 @@ impl Interactions {
     }
 
     /// The users, by the number that [`Interactions::user_numbers`] uses.
-    pub fn users(&self) -> &IdTable {
-        &self.users
+    pub fn users(&self) -> &[ExternalId] {
+        self.users.ids()
     }
 
     /// The items, by the number that [`Interactions::item_numbers`] uses.
-    pub fn items(&self) -> &IdTable {
-        &self.items
+    pub fn items(&self) -> &[ExternalId] {
+        self.items.ids()
     }
 
     /// Each row's user.

@@ -62,9 +62,10 @@ pub use dataset::{Dataset, Filters, Repeats};
 pub(crate) use epoch::EpochBatches;
 pub use features::Features;
 pub use format::Format;
+pub use id::ExternalId;
+pub(crate) use id::IdTable;
 #[cfg(feature = "engine")]
 pub(crate) use id::NO_ID;
-pub use id::{ExternalId, IdTable};
 pub use interactions::{Interaction, Interactions};
 pub use negatives::{NegativeSampling, Negatives};
 pub use padded::SequenceBatch;

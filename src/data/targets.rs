@@ -21,8 +21,8 @@ pub enum Targets {
     All,
     /// Every position but the first, each with a row of its own: the last `max_len` items before it
     /// as a history. It takes longer than [`All`](Self::All), and is for models that look at the
-    /// whole of a history at once, such as [`BsaRec`](crate::model::BsaRec) and
-    /// [`MultiInterest`](crate::model::MultiInterest).
+    /// whole of a history at once, such as [BSARec](crate::model::BsaRecConfig) and
+    /// [MIND and ComiRec](crate::model::MultiInterestConfig).
     EveryPrefix,
     /// Sequences run side by side, one item a batch: row r of a batch continues where a row of the
     /// previous batch stood, and where its sequence ended the next one begins. Models that carry a

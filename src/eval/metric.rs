@@ -8,40 +8,23 @@ use serde::{Deserialize, Serialize};
 use crate::item::ItemIndex;
 use crate::{Error, Result};
 
-/// What is measured, apart from the cut.
+/// What is measured, apart from the cut. [`Metric`] says of each what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Measure {
-    /// The share of the labels that is recalled.
+pub(super) enum Measure {
     Recall,
-    /// The normalized discounted cumulative gain: `Σ 1 / log2(rank + 2)` over hits, ranks counted from
-    /// 0, divided by the same sum for the ideal list, which has `min(k, labels)` hits in front.
-    ///
-    /// Järvelin & Kekäläinen, "Cumulated gain-based evaluation of IR techniques" (2002).
     Ndcg,
-    /// 1 if any label is recalled, else 0.
     HitRate,
-    /// The mean reciprocal rank: `1 / rank` of the first hit, ranks counted from 1; 0 without one.
     Mrr,
-    /// The mean average precision: the mean of the precisions at each hit's rank, over `min(k, labels)`.
     Map,
-    /// The share of the k places that hold a label.
     Precision,
-    /// The share of the catalog that is recalled for anyone.
     Coverage,
-    /// How often the recalled items were taken in training, on average.
     MeanPopularity,
-    /// A figure that a widely copied tutorial prints as "NDCG": a found label is discounted by its
-    /// place among the labels rather than by its rank, and the ideal counts only the found ones.
-    ///
-    /// It says nothing about the order of what was recalled, and is here to be compared with tables
-    /// that report it. Use [`Ndcg`](Self::Ndcg) for everything else.
     LabelPositionNdcg,
 }
 
 impl Measure {
     /// All measures, in the order of reports.
-    pub const ALL: [Self; 9] = [
+    const ALL: [Self; 9] = [
         Self::Recall,
         Self::Ndcg,
         Self::HitRate,
@@ -68,13 +51,26 @@ impl Measure {
     }
 }
 
-/// A measure with its cut, written as in `recall@50`.
+/// A measure over the first k items of a list, written as in `recall@50`.
+///
+/// | name | the mean over users of |
+/// | --- | --- |
+/// | `recall` | the share of the labels that is recalled |
+/// | `ndcg` | the normalized discounted cumulative gain: `Σ 1 / log2(rank + 2)` over hits, ranks counted from 0, divided by the same sum for the ideal list, which has `min(k, labels)` hits in front (Järvelin & Kekäläinen, "Cumulated gain-based evaluation of IR techniques", 2002) |
+/// | `hit_rate` | 1 if any label is recalled, else 0 |
+/// | `mrr` | the reciprocal rank: `1 / rank` of the first hit, ranks counted from 1; 0 without one |
+/// | `map` | the average precision: the mean of the precisions at each hit's rank, over `min(k, labels)` |
+/// | `precision` | the share of the k places that hold a label |
+/// | `label_position_ndcg` | a figure that a widely copied tutorial prints as "NDCG": a found label is discounted by its place among the labels rather than by its rank, and the ideal counts only the found ones. It says nothing about the order of what was recalled, and is here to be compared with tables that report it |
+///
+/// Two are of all users' lists together: `coverage` is the share of the catalog that is recalled for
+/// anyone, and `mean_popularity` how often the recalled items were taken in training, on average.
 ///
 /// ```
-/// use seqrec::eval::{Measure, Metric};
+/// use seqrec::eval::Metric;
 ///
 /// let metric: Metric = "ndcg@10".parse()?;
-/// assert_eq!((metric.measure(), metric.k()), (Measure::Ndcg, 10));
+/// assert_eq!((metric, metric.k()), (Metric::ndcg(10)?, 10));
 /// assert_eq!(metric.to_string(), "ndcg@10");
 /// # Ok::<(), seqrec::Error>(())
 /// ```
@@ -86,18 +82,14 @@ pub struct Metric {
 }
 
 impl Metric {
-    /// A measure over the first `k` items.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for a k of 0.
-    pub fn new(measure: Measure, k: usize) -> Result<Self> {
+    pub(super) fn new(measure: Measure, k: usize) -> Result<Self> {
         if k == 0 {
             return Err(Error::invalid("k", 0, "must be at least 1"));
         }
         Ok(Self { measure, k })
     }
 
-    /// The recall of the first k: see [`Measure::Recall`].
+    /// The recall of the first k.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for a k of 0.
@@ -105,7 +97,7 @@ impl Metric {
         Self::new(Measure::Recall, k)
     }
 
-    /// The NDCG of the first k: see [`Measure::Ndcg`].
+    /// The NDCG of the first k.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for a k of 0.
@@ -113,7 +105,7 @@ impl Metric {
         Self::new(Measure::Ndcg, k)
     }
 
-    /// The hit rate of the first k: see [`Measure::HitRate`].
+    /// The hit rate of the first k.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for a k of 0.
@@ -141,9 +133,9 @@ impl Metric {
         (labels > 0).then(|| measure(sorted.find(ranked, self.k), labels, self.k))
     }
 
-    /// What is measured.
-    pub fn measure(self) -> Measure {
-        self.measure
+    /// Whether more of it is better.
+    pub(crate) fn is_a_quality(self) -> bool {
+        self.measure != Measure::MeanPopularity
     }
 
     /// Over how many items.

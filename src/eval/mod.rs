@@ -5,7 +5,7 @@ mod report;
 mod spread;
 mod trec;
 
-pub use metric::{Measure, Metric};
+pub use metric::Metric;
 pub use report::{Report, Scorer};
 pub use spread::Spread;
 pub use trec::TrecRun;

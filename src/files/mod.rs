@@ -232,6 +232,7 @@ pub(crate) fn parent(path: &Path) -> &Path {
 
 #[cfg(test)]
 mod tests {
+    use super::output_folder::OutputFolder;
     use super::*;
 
     fn names(folder: &Path) -> Vec<String> {

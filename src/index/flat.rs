@@ -8,8 +8,8 @@ use ndarray::ArrayView2;
 use rayon::prelude::*;
 
 use super::{
-    Filter, Hits, ItemSet, Precision, StoredVectors, UpdatableIndex, VectorIndex, broken,
-    check_queries, check_vector, without_padding,
+    Filter, Hits, ItemSet, Precision, UpdatableIndex, VectorIndex, broken, check_vector,
+    without_padding,
 };
 use crate::buffer::Buffer;
 use crate::files::mapped::MappedFile;
@@ -205,7 +205,7 @@ impl VectorIndex for FlatIndex {
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Hits> {
-        check_queries(self, queries, k)?;
+        self.check_queries(queries, k)?;
         // Let go before other threads are asked for anything: see `Items`.
         let k = k.min(self.read_whole()?.items());
         if k == 0 {
@@ -248,19 +248,17 @@ impl top_k::Items for Searched<'_> {
     }
 }
 
-impl StoredVectors for FlatIndex {
+impl UpdatableIndex for FlatIndex {
+    fn contains(&self, item: ItemIndex) -> bool {
+        self.read().contains(item)
+    }
+
     fn vector(&self, item: ItemIndex) -> Result<Vec<f32>> {
         let state = self.read_whole()?;
         if !state.contains(item) {
             return Err(ErrorKind::UnknownItem { item }.into());
         }
         Ok(self.panels(&state).vector(item.to_usize() - 1))
-    }
-}
-
-impl UpdatableIndex for FlatIndex {
-    fn contains(&self, item: ItemIndex) -> bool {
-        self.read().contains(item)
     }
 
     fn add(&self, item: ItemIndex, vector: &[f32]) -> Result<()> {

@@ -21,14 +21,12 @@ use rayon::prelude::*;
 
 pub use self::config::HnswConfig;
 use self::graph::Graph;
-pub use self::measure::Tuning;
 use self::search::SearchRoom;
 use self::update::Updates;
 use self::visited::Pool;
 use super::vectors::Query;
 use super::{
-    Filter, Hits, ItemSet, StoredVectors, UpdatableIndex, VectorIndex, broken, check_queries,
-    check_vector, without_padding,
+    Filter, Hits, ItemSet, UpdatableIndex, VectorIndex, broken, check_vector, without_padding,
 };
 use crate::files::mapped::MappedFile;
 use crate::item::ItemIndex;
@@ -220,7 +218,7 @@ impl VectorIndex for HnswIndex {
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Hits> {
-        check_queries(self, queries, k)?;
+        self.check_queries(queries, k)?;
         let (k, dim) = {
             let state = self.read_whole()?;
             (k.min(state.graph.live), state.graph.vectors.dim())
@@ -270,7 +268,11 @@ impl VectorIndex for HnswIndex {
     }
 }
 
-impl StoredVectors for HnswIndex {
+impl UpdatableIndex for HnswIndex {
+    fn contains(&self, item: ItemIndex) -> bool {
+        self.read().point_of(item).is_some()
+    }
+
     fn vector(&self, item: ItemIndex) -> Result<Vec<f32>> {
         let state = self.read_whole()?;
         let point = state
@@ -280,12 +282,6 @@ impl StoredVectors for HnswIndex {
         let mut row = Query::default();
         vectors.load(point, &mut row);
         Ok(row.values()[..vectors.dim()].to_vec())
-    }
-}
-
-impl UpdatableIndex for HnswIndex {
-    fn contains(&self, item: ItemIndex) -> bool {
-        self.read().point_of(item).is_some()
     }
 
     fn add(&self, item: ItemIndex, vector: &[f32]) -> Result<()> {

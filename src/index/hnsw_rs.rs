@@ -4,7 +4,7 @@ use hnsw_rs::prelude::{Distance, Hnsw};
 use ndarray::{ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 
-use super::{Filter, Hits, HnswConfig, Precision, VectorIndex, check_queries, without_padding};
+use super::{Filter, Hits, HnswConfig, Precision, VectorIndex, without_padding};
 use crate::Result;
 use crate::item::ItemIndex;
 use crate::kernels::inner_product::inner_product;
@@ -156,7 +156,7 @@ impl VectorIndex for HnswRsIndex {
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Hits> {
-        check_queries(self, queries, k)?;
+        self.check_queries(queries, k)?;
         let k = k.min(self.len());
         let found: Vec<Vec<top_k::Scored>> = (0..queries.nrows())
             .into_par_iter()

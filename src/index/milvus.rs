@@ -9,7 +9,7 @@ use milvus::v2::prelude::{
 };
 use ndarray::ArrayView2;
 
-use super::{Filter, Hits, VectorIndex, check_queries};
+use super::{Filter, Hits, VectorIndex};
 use crate::{Error, ErrorKind, Result};
 
 use client::{Answer, Background, FOREVER, wait};
@@ -231,7 +231,7 @@ impl VectorIndex for MilvusIndex {
             None => self.search_where(queries, k, ""),
             Some(Filter::Allowed(items)) => {
                 if items.is_empty() {
-                    check_queries(self, queries, k)?;
+                    self.check_queries(queries, k)?;
                     let mut none = Hits::default();
                     (0..queries.nrows()).for_each(|_| none.push([]));
                     return Ok(none);

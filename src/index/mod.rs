@@ -8,6 +8,7 @@ mod hits;
 mod hnsw;
 #[cfg(feature = "hnsw_rs")]
 mod hnsw_rs;
+mod index_report;
 #[cfg(feature = "milvus")]
 mod milvus;
 mod plan;
@@ -21,14 +22,15 @@ use crate::{Error, ErrorKind, Result};
 
 pub use filter::{Filter, ItemSet};
 pub use flat::FlatIndex;
-pub use follow::{Followed, follow};
+pub use follow::follow;
 pub use hits::{Hit, Hits};
-pub use hnsw::{HnswConfig, HnswIndex, Tuning};
+pub use hnsw::{HnswConfig, HnswIndex};
 #[cfg(feature = "hnsw_rs")]
 pub use hnsw_rs::HnswRsIndex;
+pub use index_report::IndexReport;
 #[cfg(feature = "milvus")]
 pub use milvus::{MilvusConfig, MilvusIndex, MilvusMethod};
-pub use plan::{AnyIndex, IndexPlan, IndexReport};
+pub use plan::{AnyIndex, IndexPlan};
 pub use vectors::Precision;
 
 /// An index over the item vectors of a catalog.
@@ -44,7 +46,7 @@ pub use vectors::Precision;
 /// ```
 /// use ndarray::{Array2, ArrayView2, array};
 /// use seqrec::data::ItemIndex;
-/// use seqrec::index::{Filter, Hit, Hits, VectorIndex, check_queries};
+/// use seqrec::index::{Filter, Hit, Hits, VectorIndex};
 ///
 /// /// Vectors `[items, dim]`, gone through one by one.
 /// struct Plain(Array2<f32>);
@@ -59,7 +61,7 @@ pub use vectors::Precision;
 ///     }
 ///
 ///     fn search(&self, queries: ArrayView2<f32>, k: usize, filter: Option<Filter>) -> seqrec::Result<Hits> {
-///         check_queries(self, queries, k)?;
+///         self.check_queries(queries, k)?;
 ///         let mut hits = Hits::with_capacity(queries.nrows(), k);
 ///         for (row, query) in queries.rows().into_iter().enumerate() {
 ///             let mut found: Vec<Hit> = (1..).map(ItemIndex::new).zip(self.0.rows())
@@ -113,6 +115,26 @@ pub trait VectorIndex: Send + Sync {
         filter: Option<Filter<'_>>,
     ) -> Result<Hits>;
 
+    /// Refuses what every index refuses: a k of 0, and queries of another dimension or with a NaN or an
+    /// infinity. An index of your own begins a search with it.
+    ///
+    /// # Errors
+    /// As [`search`](VectorIndex::search).
+    fn check_queries(&self, queries: ArrayView2<'_, f32>, k: usize) -> Result<()> {
+        if k == 0 {
+            return Err(Error::invalid("k", 0, "must be at least 1"));
+        }
+        if queries.ncols() != self.dim() {
+            return Err(ErrorKind::Shape {
+                what: "dimension of the queries",
+                expected: self.dim(),
+                found: queries.ncols(),
+            }
+            .into());
+        }
+        check_finite("queries", queries)
+    }
+
     /// The k best items for each user, who has `interests` queries one after another in `queries`
     /// `[users * interests, dim]`: each item once, with its best score. The filter is asked with
     /// the query's row.
@@ -158,16 +180,6 @@ pub trait VectorIndex: Send + Sync {
     }
 }
 
-/// An index that gives its items' vectors back, for an [export](crate::store::VectorTable) or another
-/// index.
-pub trait StoredVectors: VectorIndex {
-    /// An item's vector as the index keeps it: rounded, at a lower [`Precision`].
-    ///
-    /// # Errors
-    /// [`ErrorKind::UnknownItem`] when it is not in the index.
-    fn vector(&self, item: ItemIndex) -> Result<Vec<f32>>;
-}
-
 /// An index whose items come, change and go while other threads search it.
 ///
 /// Each query of a search sees all of an update or nothing of it, and never gives an item that was
@@ -191,6 +203,12 @@ pub trait StoredVectors: VectorIndex {
 pub trait UpdatableIndex: VectorIndex {
     /// Whether an item is in the index.
     fn contains(&self, item: ItemIndex) -> bool;
+
+    /// An item's vector as the index keeps it: rounded, at a lower [`Precision`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownItem`] when it is not in the index.
+    fn vector(&self, item: ItemIndex) -> Result<Vec<f32>>;
 
     /// Adds an item with its vector.
     ///
@@ -263,6 +281,10 @@ macro_rules! forward {
                 (**self).contains(item)
             }
 
+            fn vector(&self, item: ItemIndex) -> Result<Vec<f32>> {
+                (**self).vector(item)
+            }
+
             fn add(&self, item: ItemIndex, vector: &[f32]) -> Result<()> {
                 (**self).add(item, vector)
             }
@@ -292,30 +314,6 @@ fn check_finite(what: &'static str, vectors: ArrayView2<'_, f32>) -> Result<()> 
         }
         .into()),
     }
-}
-
-/// Refuses what every index refuses: a k of 0, and queries of another dimension or with a NaN or an
-/// infinity. An index of your own begins a search with it.
-///
-/// # Errors
-/// As [`VectorIndex::search`].
-pub fn check_queries(
-    index: &impl VectorIndex,
-    queries: ArrayView2<'_, f32>,
-    k: usize,
-) -> Result<()> {
-    if k == 0 {
-        return Err(Error::invalid("k", 0, "must be at least 1"));
-    }
-    if queries.ncols() != index.dim() {
-        return Err(ErrorKind::Shape {
-            what: "dimension of the queries",
-            expected: index.dim(),
-            found: queries.ncols(),
-        }
-        .into());
-    }
-    check_finite("queries", queries)
 }
 
 /// Refuses what can't be an item's vector.

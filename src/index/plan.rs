@@ -3,12 +3,11 @@
 use std::path::Path;
 
 use ndarray::ArrayView2;
-use serde::{Deserialize, Serialize};
 
 use super::file::{self, Kind};
 use super::{
-    Filter, FlatIndex, Hits, HnswConfig, HnswIndex, ItemSet, Precision, StoredVectors, Tuning,
-    VectorIndex,
+    Filter, FlatIndex, Hits, HnswConfig, HnswIndex, IndexReport, ItemSet, Precision,
+    UpdatableIndex, VectorIndex,
 };
 use crate::Result;
 use crate::item::ItemIndex;
@@ -41,39 +40,6 @@ settings! {
     }
 }
 
-/// What an [`IndexPlan`] came to.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct IndexReport {
-    /// The number of vectors.
-    pub vectors: usize,
-    /// With how many candidates a graph is walked (ef); `None` where searches are exact.
-    pub ef_search: Option<usize>,
-    /// The share of the true best that was found for the queries; 1 for exact searches.
-    pub recall: f64,
-    /// Whether there is a graph that is not walked, because no walk finds enough in the time that
-    /// an exact search takes.
-    pub gave_up: bool,
-}
-
-impl std::fmt::Display for IndexReport {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.ef_search {
-            Some(ef) => write!(
-                f,
-                "a graph over {} vectors, ef {ef}, finds {:.4} of the true best",
-                self.vectors, self.recall
-            ),
-            None if self.gave_up => write!(
-                f,
-                "exact search of {} vectors: a graph over them finds too little",
-                self.vectors
-            ),
-            None => write!(f, "exact search of {} vectors", self.vectors),
-        }
-    }
-}
-
 impl IndexPlan {
     /// An index over the rows of `[rows + 1, dim]`, of which row 0 is padding, tuned where it is a
     /// graph for the k best of `queries` `[n, dim]`.
@@ -87,34 +53,18 @@ impl IndexPlan {
         k: usize,
     ) -> Result<(AnyIndex, IndexReport)> {
         let count = vectors.nrows().saturating_sub(1);
-        let exact = |gave_up| IndexReport {
-            vectors: count,
-            ef_search: None,
-            recall: 1.0,
-            gave_up,
-        };
         if count <= self.exact_up_to {
             let index = FlatIndex::with_precision(vectors, self.precision)?;
-            return Ok((AnyIndex::Flat(Box::new(index)), exact(false)));
+            let report = IndexReport::exact(count, false);
+            return Ok((AnyIndex::Flat(Box::new(index)), report));
         }
         let index = HnswIndex::new(vectors, &self.graph)?;
         let recall = index.measure_recall(queries, k)?;
-        if recall >= self.recall {
-            let report = IndexReport {
-                ef_search: Some(self.graph.ef_search),
-                recall,
-                ..exact(false)
-            };
-            return Ok((AnyIndex::Graph(Box::new(index)), report));
-        }
-        let (index, tuning) = index.tuned_for(self.recall, queries, k)?;
-        let report = match tuning {
-            Tuning::Graph { ef_search, recall } => IndexReport {
-                ef_search: Some(ef_search),
-                recall,
-                ..exact(false)
-            },
-            Tuning::Exact => exact(true),
+        let (index, report) = if recall >= self.recall {
+            let report = IndexReport::graph(count, self.graph.ef_search, recall);
+            (index, report)
+        } else {
+            index.tuned_for(self.recall, queries, k)?
         };
         Ok((AnyIndex::Graph(Box::new(index)), report))
     }
@@ -173,19 +123,10 @@ impl AnyIndex {
         }
     }
 
-    fn get(&self) -> &dyn VectorIndex {
+    fn get(&self) -> &dyn UpdatableIndex {
         match self {
             Self::Flat(index) => &**index,
             Self::Graph(index) => &**index,
-        }
-    }
-}
-
-impl StoredVectors for AnyIndex {
-    fn vector(&self, item: ItemIndex) -> Result<Vec<f32>> {
-        match self {
-            Self::Flat(index) => index.vector(item),
-            Self::Graph(index) => index.vector(item),
         }
     }
 }
@@ -214,5 +155,27 @@ impl VectorIndex for AnyIndex {
         filter: Option<Filter<'_>>,
     ) -> Result<Hits> {
         self.get().search(queries, k, filter)
+    }
+}
+
+impl UpdatableIndex for AnyIndex {
+    fn contains(&self, item: ItemIndex) -> bool {
+        self.get().contains(item)
+    }
+
+    fn vector(&self, item: ItemIndex) -> Result<Vec<f32>> {
+        self.get().vector(item)
+    }
+
+    fn add(&self, item: ItemIndex, vector: &[f32]) -> Result<()> {
+        self.get().add(item, vector)
+    }
+
+    fn replace(&self, item: ItemIndex, vector: &[f32]) -> Result<()> {
+        self.get().replace(item, vector)
+    }
+
+    fn remove(&self, item: ItemIndex) -> Result<()> {
+        self.get().remove(item)
     }
 }

@@ -1,35 +1,18 @@
 //! One step of Adam in one pass over a parameter.
 
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
 /// Values per piece of work: 64 KiB each of parameter, gradient and the two moments.
 const PIECE: usize = 16_384;
 
-/// Adam with bias correction, as in the paper and in PyTorch: epsilon is added to the corrected
-/// root.
-///
-/// Kingma & Ba, [Adam: A Method for Stochastic Optimization](https://arxiv.org/abs/1412.6980).
-/// With [`TrainerConfig::weight_decay`](crate::train::TrainerConfig::weight_decay) it is AdamW.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Adam {
-    /// The decay of the first moment.
-    pub beta_1: f64,
-    /// The decay of the second moment.
-    pub beta_2: f64,
+/// The settings of Adam.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Adam {
+    /// The decays of the first and the second moment.
+    pub(crate) beta_1: f64,
+    pub(crate) beta_2: f64,
     /// Added to the root of the second moment.
-    pub epsilon: f64,
-}
-
-impl Default for Adam {
-    fn default() -> Self {
-        Self {
-            beta_1: 0.9,
-            beta_2: 0.999,
-            epsilon: 1e-8,
-        }
-    }
+    pub(crate) epsilon: f64,
 }
 
 impl Adam {

@@ -8,15 +8,21 @@ use burn::nn::{LayerNorm, Linear};
 use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{Int, Tensor};
 
-use super::parts::{
-    Dropout, EndsSettings, Packing, SequenceEnds, Weights, causal_attention, layer_norm, linear,
-};
+use super::parts::{Dropout, Packing, SequenceEnds, Weights, layer_norm, linear};
 use super::{Description, ItemTable, Objective, RecallerConfig, SequenceRecaller, TablePrecision};
 use crate::backend::{self, Activation, Backend};
 use crate::data::SequenceBatch;
 use crate::{Error, Result, checks};
 
-/// The settings of [`BsaRec`].
+/// BSARec: self-attention beside a filter that tells slow changes of a history's states from fast
+/// ones and weighs the fast ones anew, which attention alone smooths away.
+///
+/// Shin et al., [An Attentive Inductive Bias for Sequential Recommendation beyond the
+/// Self-Attention](https://arxiv.org/abs/2312.10325). Each item is filtered as if it were the last of
+/// a window of `max_len` items: what the paper's filter gives for the last item, and of its first block
+/// exactly so. The paper filters items with what comes after them as well, so that a history gives one
+/// target to learn from; this way every position is a target, as in SASRec. As in this crate's other
+/// models of self-attention, the last states are normalized once more.
 ///
 /// ```
 /// use seqrec::backend::Flex;
@@ -63,15 +69,7 @@ pub struct BsaRecConfig {
     pub objective: Objective,
 }
 
-/// BSARec: self-attention beside a filter that tells slow changes of a history's states from fast
-/// ones and weighs the fast ones anew, which attention alone smooths away.
-///
-/// Shin et al., [An Attentive Inductive Bias for Sequential Recommendation beyond the
-/// Self-Attention](https://arxiv.org/abs/2312.10325). Each item is filtered as if it were the last of
-/// a window of `max_len` items: what the paper's filter gives for the last item, and of its first block
-/// exactly so. The paper filters items with what comes after them as well, so that a history gives one
-/// target to learn from; this way every position is a target, as in SASRec. As in this crate's other
-/// models of self-attention, the last states are normalized once more.
+/// The model of [`BsaRecConfig`].
 #[derive(Module, Debug)]
 pub struct BsaRec<B: BurnBackend> {
     /// Item and position vectors, and what makes user vectors of states.
@@ -82,7 +80,7 @@ pub struct BsaRec<B: BurnBackend> {
     config: BsaRecConfig,
 }
 
-/// A block of [`BsaRec`].
+/// A block of the model.
 #[derive(Module, Debug)]
 pub struct BsaRecBlock<B: BurnBackend> {
     /// The root of the factor for fast changes, `[1, dim]`.
@@ -139,14 +137,8 @@ impl RecallerConfig for BsaRecConfig {
     }
 
     fn build<B: Backend>(&self, items: usize, weights: &mut Weights<'_, B>) -> BsaRec<B> {
-        let ends = EndsSettings {
-            items,
-            dim: self.dim,
-            max_len: self.max_len,
-            tied: true,
-            output_layer: false,
-        };
-        let ends = SequenceEnds::new(&ends, weights);
+        let sizes = [items, self.dim, self.max_len];
+        let ends = SequenceEnds::new(sizes, true, false, weights);
         let blocks = (0..self.blocks).map(|_| self.block(weights)).collect();
         let config = self.clone();
         BsaRec {
@@ -208,7 +200,7 @@ impl<B: Backend> BsaRecBlock<B> {
         let high = (states.clone() - low.clone()) * self.high_pass.val().square();
         let filtered = add(&self.filter_norm, &states, low + high, config, dropout);
         let projected = linear(&self.attention_in, states.clone(), Activation::None);
-        let attended = causal_attention(projected, config.heads, packing, dropout, config.dropout);
+        let attended = packing.attention(projected, config.heads, dropout, config.dropout);
         let attended = linear(&self.attention_out, attended, Activation::None);
         let attended = add(&self.attention_norm, &states, attended, config, dropout);
         let share = config.filter_share;

@@ -9,7 +9,7 @@ use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{Int, Tensor};
 use rayon::prelude::*;
 
-use super::parts::{Dropout, EndsSettings, Packing, SequenceEnds, Weights, layer_norm, linear};
+use super::parts::{Dropout, Packing, SequenceEnds, Weights, layer_norm, linear};
 use super::{Description, ItemTable, Objective, RecallerConfig, SequenceRecaller, TablePrecision};
 use crate::backend::{self, Activation, AttentionBiases, Backend};
 use crate::data::SequenceBatch;
@@ -21,7 +21,13 @@ const TIME_CLASSES: usize = 128;
 /// The width of a class, in the natural logarithm of time: as in the reference implementation.
 const TIME_CLASS_WIDTH: f64 = 0.301;
 
-/// The settings of [`Hstu`].
+/// HSTU: attention whose weights are not normalized over the history but by its largest length,
+/// so that how often something was taken still counts, biased by the distance of items in
+/// positions and in time, and gated by the item that attends.
+///
+/// Zhai et al., [Actions Speak Louder than Words](https://arxiv.org/abs/2402.17152), section 3.2.
+/// The time between two items is that between them alone; the reference implementation's, which looks at
+/// the time of the item that is to be predicted, is [`time_to_target`](Self::time_to_target).
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct HstuConfig {
@@ -69,13 +75,7 @@ pub struct HstuConfig {
     pub objective: Objective,
 }
 
-/// HSTU: attention whose weights are not normalized over the history but by its largest length,
-/// so that how often something was taken still counts, biased by the distance of items in
-/// positions and in time, and gated by the item that attends.
-///
-/// Zhai et al., [Actions Speak Louder than Words](https://arxiv.org/abs/2402.17152), section 3.2.
-/// The time between two items is that between them alone; the reference implementation's, which looks at
-/// the time of the item that is to be predicted, is [`HstuConfig::time_to_target`].
+/// The model of [`HstuConfig`].
 #[derive(Module, Debug)]
 pub struct Hstu<B: BurnBackend> {
     /// Item and position vectors, and what makes user vectors of states.
@@ -86,7 +86,7 @@ pub struct Hstu<B: BurnBackend> {
     config: HstuConfig,
 }
 
-/// A block of [`Hstu`].
+/// A block of the model.
 #[derive(Module, Debug)]
 pub struct HstuBlock<B: BurnBackend> {
     /// Normalizes what the block sees.
@@ -130,14 +130,8 @@ impl RecallerConfig for HstuConfig {
 
     fn build<B: Backend>(&self, items: usize, weights: &mut Weights<'_, B>) -> Hstu<B> {
         let dim = self.dim;
-        let ends = EndsSettings {
-            items,
-            dim: self.dim,
-            max_len: self.max_len,
-            tied: self.tied,
-            output_layer: self.output_layer,
-        };
-        let ends = SequenceEnds::new(&ends, weights);
+        let sizes = [items, self.dim, self.max_len];
+        let ends = SequenceEnds::new(sizes, self.tied, self.output_layer, weights);
         let blocks = (0..self.blocks).map(|_| HstuBlock {
             norm: weights.layer_norm(dim),
             project: weights.linear(dim, 4 * dim),

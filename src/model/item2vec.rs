@@ -14,7 +14,10 @@ use crate::backend::Backend;
 use crate::data::{NegativeSampling, SequenceBatch, TrainingBatch};
 use crate::{Error, Result, checks};
 
-/// The settings of [`Item2Vec`].
+/// Item2Vec: items are near that are taken near each other. A user is the mean of their last items.
+///
+/// Barkan & Koenigstein, [Item2Vec](https://arxiv.org/abs/1603.04259), after Mikolov et al.,
+/// [word2vec](https://arxiv.org/abs/1310.4546). Similarities are cosines, as there.
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Item2VecConfig {
@@ -44,10 +47,7 @@ fn skip_gram() -> Objective {
     Objective::new().with_loss(Loss::sampled(SampledLoss::Bce, negatives))
 }
 
-/// Item2Vec: items are near that are taken near each other. A user is the mean of their last items.
-///
-/// Barkan & Koenigstein, [Item2Vec](https://arxiv.org/abs/1603.04259), after Mikolov et al.,
-/// [word2vec](https://arxiv.org/abs/1310.4546). Similarities are cosines, as there.
+/// The model of [`Item2VecConfig`].
 #[derive(Module, Debug)]
 pub struct Item2Vec<B: BurnBackend> {
     /// The vectors that items are recalled by.

@@ -19,7 +19,7 @@ const CONTAINER: &str = "seqrec::model::ItemTable";
 /// it sees items by, and a bias for each item as well, which is a table of one column. Training goes by
 /// the type and by nothing else: a [warm start](crate::train::WarmStart) lets the rows of an `ItemTable`
 /// follow their items' ids and leaves all other weights in place, and
-/// [weight decay](crate::train::Decayed::Weights) passes it over.
+/// [weight decay](crate::train::TrainerConfig::weight_decay) passes it over.
 ///
 /// ```
 /// use seqrec::backend::Flex;

@@ -17,7 +17,11 @@ use crate::backend::{self, Backend};
 use crate::data::{SequenceBatch, TrainingBatch};
 use crate::{Error, Result, checks};
 
-/// The settings of [`MultiInterest`].
+/// A model with several interests a user. Search merges what each of them finds by best score.
+///
+/// It encodes a history as a whole, up to its last item, and so is trained on one target a history: best on
+/// [`Targets::EveryPrefix`](crate::data::Targets::EveryPrefix), or in less time an epoch on
+/// [`Targets::OneRandom`](crate::data::Targets::OneRandom).
 ///
 /// One interest, a weighted mean of the last items, is a strong model already. Several are worth it where
 /// users want several kinds of things at a time; on histories of films four find as much as one and take
@@ -135,11 +139,7 @@ pub enum LabelAttention {
     },
 }
 
-/// A model with several interests a user. Search merges what each of them finds by best score.
-///
-/// It encodes a history as a whole, up to its last item, and so is trained on one target a history: best on
-/// [`Targets::EveryPrefix`](crate::data::Targets::EveryPrefix), or in less time an epoch on
-/// [`Targets::OneRandom`](crate::data::Targets::OneRandom).
+/// The model of [`MultiInterestConfig`].
 #[derive(Module, Debug)]
 pub struct MultiInterest<B: BurnBackend> {
     /// The vectors of items.

@@ -6,17 +6,18 @@ use burn::nn::{LayerNorm, Linear};
 use burn::tensor::activation::{sigmoid, silu};
 use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{Int, Tensor};
-use serde::{Deserialize, Serialize};
 
-use super::parts::{
-    Dropout, EndsSettings, Packing, SequenceEnds, Weights, causal_attention, layer_norm, linear,
-};
+use super::parts::{Dropout, Packing, SequenceEnds, Weights, layer_norm, linear};
 use super::{Description, ItemTable, Objective, RecallerConfig, SequenceRecaller, TablePrecision};
 use crate::backend::{Activation, Backend};
 use crate::data::SequenceBatch;
 use crate::{Result, checks};
 
-/// The settings of [`SasRec`].
+/// SASRec: causal self-attention over the history, the user vector being the state at its last
+/// item.
+///
+/// Kang & McAuley, [Self-Attentive Sequential Recommendation](https://arxiv.org/abs/1808.09781),
+/// with normalization before each part. Positions are counted from the first item seen.
 ///
 /// gSASRec is this model with [`SampledLoss::Gbce`](super::SampledLoss::Gbce), and the original
 /// SASRec with one uniform negative and [`SampledLoss::Bce`](super::SampledLoss::Bce); the softmax
@@ -25,12 +26,12 @@ use crate::{Result, checks};
 /// ```
 /// use seqrec::backend::Flex;
 /// use seqrec::data::NegativeSampling;
-/// use seqrec::model::{Block, Loss, Objective, RecallerConfig, SampledLoss, SasRecConfig};
+/// use seqrec::model::{Loss, Objective, RecallerConfig, SampledLoss, SasRecConfig};
 ///
 /// let negatives = NegativeSampling::new().with_in_batch(256).with_drawn(100).with_exponent(0.0);
 /// let loss = Loss::sampled(SampledLoss::Softmax { log_q: true }, negatives);
 /// let config = SasRecConfig::new()
-///     .with_block(Block::Gated)
+///     .with_gated(true)
 ///     .with_feed_forward(4)
 ///     .with_objective(Objective::new().with_loss(loss));
 /// let model = config.init::<Flex>(1_000, 42, &Default::default())?;
@@ -48,13 +49,14 @@ pub struct SasRecConfig {
     /// The number of attention heads; `dim` is divided among them.
     #[config(default = 2)]
     pub heads: usize,
-    /// The kind of block.
-    #[config(default = "Block::Plain")]
-    pub block: Block,
+    /// Whether what each part of a block adds is gated by its input, and the feed-forward part is a
+    /// SwiGLU: Borisyuk et al., [LiGR](https://arxiv.org/abs/2502.03417). Else both are added as they are.
+    #[config(default = false)]
+    pub gated: bool,
     /// The hidden size of a block's feed-forward part, in multiples of `dim`.
     #[config(default = 1)]
     pub feed_forward: usize,
-    /// The activation of a [`Block::Plain`]'s feed-forward part.
+    /// The activation of a block's feed-forward part, where that is not gated.
     #[config(default = "Activation::Relu")]
     pub activation: Activation,
     /// The share of values that is dropped in training, `0.0..1.0`: of inputs, attention weights,
@@ -82,23 +84,7 @@ pub struct SasRecConfig {
     pub objective: Objective,
 }
 
-/// The kind of a transformer block.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Block {
-    /// Attention and a feed-forward part with a rectifier, added as they are.
-    #[default]
-    Plain,
-    /// What each part adds is gated by its input, and the feed-forward part is a SwiGLU: Borisyuk
-    /// et al., [LiGR](https://arxiv.org/abs/2502.03417).
-    Gated,
-}
-
-/// SASRec: causal self-attention over the history, the user vector being the state at its last
-/// item.
-///
-/// Kang & McAuley, [Self-Attentive Sequential Recommendation](https://arxiv.org/abs/1808.09781),
-/// with normalization before each part. Positions are counted from the first item seen.
+/// The model of [`SasRecConfig`].
 #[derive(Module, Debug)]
 pub struct SasRec<B: BurnBackend> {
     /// Item and position vectors, and what makes user vectors of states.
@@ -109,7 +95,7 @@ pub struct SasRec<B: BurnBackend> {
     config: SasRecConfig,
 }
 
-/// A block of [`SasRec`].
+/// A block of the model.
 #[derive(Module, Debug)]
 pub struct TransformerBlock<B: BurnBackend> {
     /// Normalizes what attention sees.
@@ -118,16 +104,16 @@ pub struct TransformerBlock<B: BurnBackend> {
     pub attention_in: Linear<B>,
     /// `[dim, dim]`.
     pub attention_out: Linear<B>,
-    /// Gates what attention adds, `[dim, dim]`; for [`Block::Gated`].
+    /// Gates what attention adds, `[dim, dim]`; where blocks are gated.
     pub attention_gate: Option<Linear<B>>,
     /// Normalizes what the feed-forward part sees.
     pub feed_norm: LayerNorm<B>,
-    /// `[dim, hidden]`, or `[dim, 2 * hidden]` for [`Block::Gated`]: what is activated beside what
+    /// `[dim, hidden]`, or `[dim, 2 * hidden]` where blocks are gated: what is activated beside what
     /// it multiplies.
     pub feed_in: Linear<B>,
     /// `[hidden, dim]`.
     pub feed_out: Linear<B>,
-    /// Gates what the feed-forward part adds, `[dim, dim]`; for [`Block::Gated`].
+    /// Gates what the feed-forward part adds, `[dim, dim]`; where blocks are gated.
     pub feed_gate: Option<Linear<B>>,
 }
 
@@ -157,14 +143,8 @@ impl RecallerConfig for SasRecConfig {
     }
 
     fn build<B: Backend>(&self, items: usize, weights: &mut Weights<'_, B>) -> SasRec<B> {
-        let ends = EndsSettings {
-            items,
-            dim: self.dim,
-            max_len: self.max_len,
-            tied: self.tied,
-            output_layer: self.output_layer,
-        };
-        let ends = SequenceEnds::new(&ends, weights);
+        let sizes = [items, self.dim, self.max_len];
+        let ends = SequenceEnds::new(sizes, self.tied, self.output_layer, weights);
         let blocks = (0..self.blocks).map(|_| self.block(weights)).collect();
         SasRec {
             ends,
@@ -178,7 +158,7 @@ impl SasRecConfig {
     fn block<B: Backend>(&self, weights: &mut Weights<'_, B>) -> TransformerBlock<B> {
         let dim = self.dim;
         let hidden = self.feed_forward * dim;
-        let gated = self.block == Block::Gated;
+        let gated = self.gated;
         TransformerBlock {
             attention_norm: weights.layer_norm(dim),
             attention_in: weights.linear(dim, 3 * dim),
@@ -222,7 +202,7 @@ impl<B: Backend> TransformerBlock<B> {
     ) -> Tensor<B, 2> {
         let normal = layer_norm(&self.attention_norm, states);
         let projected = linear(&self.attention_in, normal, Activation::None);
-        let gathered = causal_attention(projected, config.heads, packing, dropout, config.dropout);
+        let gathered = packing.attention(projected, config.heads, dropout, config.dropout);
         linear(&self.attention_out, gathered, Activation::None)
     }
 
@@ -233,13 +213,12 @@ impl<B: Backend> TransformerBlock<B> {
         dropout: &mut Dropout,
     ) -> Tensor<B, 2> {
         let normal = layer_norm(&self.feed_norm, states);
-        let hidden = match config.block {
-            Block::Plain => linear(&self.feed_in, normal, config.activation),
-            Block::Gated => {
-                let hidden = linear(&self.feed_in, normal, Activation::None);
-                let size = config.feed_forward * config.dim;
-                silu(hidden.clone().narrow(1, 0, size)) * hidden.narrow(1, size, size)
-            }
+        let hidden = if config.gated {
+            let hidden = linear(&self.feed_in, normal, Activation::None);
+            let size = config.feed_forward * config.dim;
+            silu(hidden.clone().narrow(1, 0, size)) * hidden.narrow(1, size, size)
+        } else {
+            linear(&self.feed_in, normal, config.activation)
         };
         let hidden = dropout.apply(hidden, config.dropout);
         linear(&self.feed_out, hidden, Activation::None)

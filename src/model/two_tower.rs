@@ -18,7 +18,12 @@ use crate::backend::Backend;
 use crate::data::{Catalog, Features, NegativeSampling, SequenceBatch, TrainingBatch};
 use crate::{Error, Result, checks};
 
-/// The settings of [`TwoTower`].
+/// Two towers. The user's takes the mean of their history's item vectors; the item's adds to a
+/// vector of its own what its features say, so that an item nobody has taken yet has a vector as
+/// well.
+///
+/// Huang et al., [DSSM](https://dl.acm.org/doi/10.1145/2505515.2505665); trained as in Yi et al.,
+/// [Sampling-Bias-Corrected Neural Modeling](https://research.google/pubs/pub48840/).
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct TwoTowerConfig {
@@ -67,12 +72,7 @@ fn in_batch_softmax() -> Objective {
         .with_similarity(Similarity::Cosine)
 }
 
-/// Two towers. The user's takes the mean of their history's item vectors; the item's adds to a
-/// vector of its own what its features say, so that an item nobody has taken yet has a vector as
-/// well.
-///
-/// Huang et al., [DSSM](https://dl.acm.org/doi/10.1145/2505515.2505665); trained as in Yi et al.,
-/// [Sampling-Bias-Corrected Neural Modeling](https://research.google/pubs/pub48840/).
+/// The model of [`TwoTowerConfig`].
 #[derive(Module, Debug)]
 pub struct TwoTower<B: BurnBackend> {
     /// The vectors of items apart from their features. It begins at 0 where there
@@ -313,7 +313,7 @@ impl<B: Backend> SequenceRecaller<B> for TwoTower<B> {
         let dropout = Dropout::in_training::<B>(&self.embedding.device(), batch.seed);
         let items = self.item_vectors(dropout);
         let users = self.users_at(&batch.histories, batch.positions.clone(), &items);
-        self.config.objective.mean_loss(users, &items, batch)
+        self.config.objective.mean_loss_over(users, &items, batch)
     }
 
     /// The first layers look at features, which another model may have in another order.

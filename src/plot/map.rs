@@ -11,22 +11,8 @@ use rand_chacha::ChaCha8Rng;
 use super::{failed, write};
 use crate::{Error, ErrorKind, Result};
 
-/// A point of a map.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct MapPoint {
-    /// Where it is.
-    pub place: (f32, f32),
-    /// What it is colored by, such as a genre; `None` is gray.
-    pub group: Option<String>,
-}
-
-impl MapPoint {
-    /// A point at a place, colored by `group`.
-    pub fn new(place: (f32, f32), group: Option<String>) -> Self {
-        Self { place, group }
-    }
-}
+/// The place of a point, and its group.
+type Point = ((f32, f32), Option<String>);
 
 const SIZE: (u32, u32) = (1100, 900);
 /// Groups with a color of their own; smaller ones are gray.
@@ -103,12 +89,17 @@ fn embed(rows: &[Vec<f32>], start: Vec<f32>) -> Vec<(f32, f32)> {
         .collect()
 }
 
-/// Draws points as a map, colored by group with a legend of the largest groups.
+/// Draws points as a map: each with its place, and the group that it is colored by, such as a genre, with
+/// a legend of the largest groups; those of none are gray.
 ///
 /// # Errors
 /// [`ErrorKind::Plot`] when there is no point or drawing fails, [`ErrorKind::NotOurs`] when the file is there
 /// and was not drawn by this crate, and [`ErrorKind::Io`] when it can't be written.
-pub fn draw_map(path: impl AsRef<Path>, title: &str, points: &[MapPoint]) -> Result<()> {
+pub fn draw_map(
+    path: impl AsRef<Path>,
+    title: &str,
+    points: &[((f32, f32), Option<String>)],
+) -> Result<()> {
     let path = path.as_ref();
     if points.is_empty() {
         return Err(failed(path)("there is no point".to_owned()));
@@ -119,9 +110,9 @@ pub fn draw_map(path: impl AsRef<Path>, title: &str, points: &[MapPoint]) -> Res
 }
 
 /// The largest groups, the largest first.
-fn largest_groups(points: &[MapPoint]) -> Vec<&str> {
+fn largest_groups(points: &[Point]) -> Vec<&str> {
     let mut counts = std::collections::BTreeMap::new();
-    for group in points.iter().filter_map(|point| point.group.as_deref()) {
+    for group in points.iter().filter_map(|(_, group)| group.as_deref()) {
         *counts.entry(group).or_insert(0usize) += 1;
     }
     let mut groups: Vec<(&str, usize)> = counts.into_iter().collect();
@@ -133,12 +124,8 @@ fn largest_groups(points: &[MapPoint]) -> Vec<&str> {
         .collect()
 }
 
-fn draw(
-    svg: &mut String,
-    title: &str,
-    points: &[MapPoint],
-) -> Result<(), Box<dyn std::error::Error>> {
-    let range = |of: fn(&MapPoint) -> f32| {
+fn draw(svg: &mut String, title: &str, points: &[Point]) -> Result<(), Box<dyn std::error::Error>> {
+    let range = |of: fn(&Point) -> f32| {
         let low = points.iter().map(of).fold(f32::MAX, f32::min);
         let high = points.iter().map(of).fold(f32::MIN, f32::max);
         let margin = 0.03 * (high - low).max(1e-3);
@@ -151,14 +138,14 @@ fn draw(
     let mut chart = ChartBuilder::on(&map)
         .margin(12)
         .caption(title, ("sans-serif", 20))
-        .build_cartesian_2d(range(|point| point.place.0), range(|point| point.place.1))?;
+        .build_cartesian_2d(range(|(place, _)| place.0), range(|(place, _)| place.1))?;
     let color = |group: Option<&str>| {
         let number = group.and_then(|group| groups.iter().position(|other| *other == group));
         number.map_or(BLACK.mix(0.15), |number| Palette99::pick(number).mix(0.7))
     };
     let circles = points
         .iter()
-        .map(|point| Circle::new(point.place, 2, color(point.group.as_deref()).filled()));
+        .map(|(place, group)| Circle::new(*place, 2, color(group.as_deref()).filled()));
     chart.draw_series(circles)?;
     for (number, group) in groups.iter().enumerate() {
         let y = 60 + 22 * number as i32;
@@ -261,10 +248,7 @@ mod tests {
     fn maps_have_a_legend() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("map.svg");
-        let point = |x: f32, group: Option<&str>| MapPoint {
-            place: (x, 1.0),
-            group: group.map(str::to_owned),
-        };
+        let point = |x: f32, group: Option<&str>| ((x, 1.0), group.map(str::to_owned));
         draw_map(
             &path,
             "Items",

@@ -11,7 +11,7 @@ use crate::files::{begins_with, replace_file};
 use crate::{Error, ErrorKind, Result};
 
 pub use curves::draw_training_curves;
-pub use map::{MapPoint, draw_map, tsne};
+pub use map::{draw_map, tsne};
 
 fn failed(path: &Path) -> impl Fn(String) -> Error + '_ {
     |reason| {

@@ -12,7 +12,8 @@ use super::candidates::{Candidate, Candidates, Reason};
 use super::channel::RecallChannel;
 use super::channel_weight::ChannelWeight;
 use super::fallback::stand_in;
-use super::fusion::{Found, FusedCandidate};
+use super::found::Found;
+use super::fusion::FusedCandidate;
 use super::selection::Selection;
 use super::stage::RecallStage;
 
@@ -165,7 +166,7 @@ fn select(selection: &dyn Selection, fused: Vec<FusedCandidate>, k: usize) -> Ve
         .map(|fused| Candidate {
             item: fused.item,
             score: fused.score,
-            reason: (fused.found.first()).map_or(Reason::Taste, |found| found.reason),
+            reason: (fused.found.first()).map_or(Reason::Taste, |found| found.because),
         })
         .collect();
     let mut fused: Vec<Option<FusedCandidate>> = fused.into_iter().map(Some).collect();
@@ -189,7 +190,7 @@ impl RecallChannel for RecallStage {
                 Some(Candidate {
                     item: fused.item,
                     score: fused.score,
-                    reason: best.reason,
+                    reason: best.because,
                 })
             }));
         }

@@ -8,6 +8,7 @@ use crate::{Error, Result, checks};
 
 use super::candidates::{Candidate, Reason};
 use super::channel_weight::ChannelWeight;
+use super::found::Found;
 use super::scores::NodePlaces;
 use super::turns::Turns;
 
@@ -24,42 +25,18 @@ pub enum Fusion {
         /// How much less the first ranks stand out; 60 in the paper.
         constant: f64,
     },
-    /// An item's score is the sum of its channels' weights times its score there, made comparable.
-    WeightedScores {
-        /// How the scores of a channel's list are made comparable.
-        normalization: Normalization,
-    },
+    /// An item's score is the sum of its channels' weights times its score there, from 0 for the list's
+    /// last to 1 for its first.
+    MinMax,
+    /// An item's score is the sum of its channels' weights times its score there, in standard deviations
+    /// above the list's last.
+    ZScore,
     /// Channels take turns, each giving its best item that is not in the list yet: the first to
     /// the last, then the last to the first, like a snake.
     RoundRobin,
     /// Interleaves channels in proportion to their quotas, so that every prefix of the list has the
     /// same mix. A channel that has filled its quota gives more only when no other can.
     Quotas,
-}
-
-/// How the scores of one list are made comparable to those of others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Normalization {
-    /// From 0 for the list's last to 1 for its first.
-    MinMax,
-    /// In standard deviations above the list's last.
-    ZScore,
-}
-
-/// Where an item of a fused list was found.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
-pub struct Found {
-    /// The channel, by its place.
-    pub channel: usize,
-    /// The item's rank in the channel's list, from 1.
-    pub rank: usize,
-    /// The channel's score of the item, in the channel's own unit.
-    pub score: f32,
-    /// Why the channel found it.
-    pub reason: Reason,
 }
 
 /// An item of a fused list.
@@ -71,25 +48,7 @@ pub struct FusedCandidate {
     /// Its score in the fusion; the list is in the order of these.
     pub score: f32,
     /// Every channel that found it, in order of channels.
-    pub found: Vec<Found>,
-}
-
-impl Found {
-    /// The candidates of the channel in a place, each with how it was found there.
-    pub(super) fn all_of(
-        channel: usize,
-        candidates: impl Iterator<Item = Candidate>,
-    ) -> impl Iterator<Item = (Candidate, Self)> {
-        candidates.enumerate().map(move |(place, candidate)| {
-            let found = Self {
-                channel,
-                rank: place + 1,
-                score: candidate.score,
-                reason: candidate.reason,
-            };
-            (candidate, found)
-        })
-    }
+    pub found: Vec<Found<usize, Reason>>,
 }
 
 impl Fusion {
@@ -162,7 +121,7 @@ impl Fusion {
         let chosen = match self {
             Self::RoundRobin => Turns::new(lists).snake(k),
             Self::Quotas => Turns::new(lists).by_quota(k),
-            Self::ReciprocalRank { .. } | Self::WeightedScores { .. } => self.best(lists, k),
+            Self::ReciprocalRank { .. } | Self::MinMax | Self::ZScore => self.best(lists, k),
         };
         let mut places = NodePlaces::new(nodes(lists));
         let mut fused: Vec<FusedCandidate> = Vec::with_capacity(chosen.len());
@@ -177,12 +136,9 @@ impl Fusion {
         for (channel, (list, _)) in lists.iter().enumerate() {
             for (place, candidate) in list.iter().enumerate() {
                 if let Some(of_item) = places.get(candidate.item.get()) {
-                    fused[of_item].found.push(Found {
-                        channel,
-                        rank: place + 1,
-                        score: candidate.score,
-                        reason: candidate.reason,
-                    });
+                    fused[of_item]
+                        .found
+                        .push(Found::at(channel, place, candidate));
                 }
             }
         }
@@ -224,7 +180,10 @@ impl Fusion {
                 let ranks = (1..=list.len()).map(|rank| rank as f64);
                 ranks.map(|rank| (1.0 / (constant + rank)) as f32).collect()
             }
-            Self::WeightedScores { normalization } => normalization.apply(list),
+            Self::MinMax => comparable(list, |scores, least| {
+                scores.iter().copied().fold(f32::NEG_INFINITY, f32::max) - least
+            }),
+            Self::ZScore => comparable(list, |scores, _| deviation(scores)),
             Self::RoundRobin | Self::Quotas => vec![0.0; list.len()],
         }
     }
@@ -232,7 +191,7 @@ impl Fusion {
     /// Refuses a method whose result does not depend on weights.
     pub(super) fn check_weighted(&self) -> Result<()> {
         match self {
-            Self::ReciprocalRank { .. } | Self::WeightedScores { .. } => Ok(()),
+            Self::ReciprocalRank { .. } | Self::MinMax | Self::ZScore => Ok(()),
             Self::RoundRobin | Self::Quotas => Err(Error::invalid(
                 "fusion",
                 format!("{self:?}"),
@@ -251,24 +210,24 @@ fn nodes(lists: &[(&[Candidate], ChannelWeight)]) -> usize {
         .unwrap_or(0)
 }
 
-impl Normalization {
-    /// The scores of a list, which are best first but for lists chosen for diversity.
-    fn apply(self, list: &[Candidate]) -> Vec<f32> {
-        let scores = || list.iter().map(|candidate| candidate.score);
-        let least = scores().fold(f32::INFINITY, f32::min);
-        let scale = match self {
-            Self::MinMax => scores().fold(f32::NEG_INFINITY, f32::max) - least,
-            Self::ZScore => {
-                let count = list.len() as f32;
-                let mean = scores().sum::<f32>() / count;
-                (scores().map(|score| (score - mean).powi(2)).sum::<f32>() / count).sqrt()
-            }
-        };
-        // Where all are the same there is nothing to tell them apart, but all were found.
-        if scale > 0.0 && scale.is_finite() {
-            scores().map(|score| (score - least) / scale).collect()
-        } else {
-            vec![1.0; list.len()]
-        }
+/// The scores of a list, which are best first but for lists chosen for diversity, above the least of them
+/// and in units of what `scale` makes of all and the least.
+fn comparable(list: &[Candidate], scale: impl Fn(&[f32], f32) -> f32) -> Vec<f32> {
+    let scores: Vec<f32> = list.iter().map(|candidate| candidate.score).collect();
+    let least = scores.iter().copied().fold(f32::INFINITY, f32::min);
+    let scale = scale(&scores, least);
+    // Where all are the same there is nothing to tell them apart, but all were found.
+    if scale > 0.0 && scale.is_finite() {
+        scores.iter().map(|score| (score - least) / scale).collect()
+    } else {
+        vec![1.0; list.len()]
     }
+}
+
+/// The standard deviation of some scores.
+fn deviation(scores: &[f32]) -> f32 {
+    let count = scores.len() as f32;
+    let mean = scores.iter().sum::<f32>() / count;
+    let squares = scores.iter().map(|score| (score - mean).powi(2));
+    (squares.sum::<f32>() / count).sqrt()
 }

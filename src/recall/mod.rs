@@ -7,6 +7,7 @@ mod channel_config;
 mod channel_weight;
 mod evaluation;
 mod fallback;
+mod found;
 mod fused_list;
 mod fusion;
 mod fusion_weights;
@@ -34,22 +35,23 @@ pub use channel_config::{ChannelConfig, ChannelSource};
 pub use channel_weight::ChannelWeight;
 pub use evaluation::Evaluation;
 pub use fallback::OrElse;
-pub use fusion::{Found, FusedCandidate, Fusion, Normalization};
+pub use found::{Because, Found};
+pub use fusion::{FusedCandidate, Fusion};
 pub use fusion_weights::WeightLearningConfig;
 pub use history_items::HistoryItems;
-pub use links::{Links, Peer, Tag};
-pub(crate) use links::{Node, Reached};
+pub use links::{Links, Tag};
+pub(crate) use links::{Node, Peer, Reached};
 pub(crate) use nearest::{BATCH, nearest_items};
 pub use path::{Path, Step};
 #[cfg(feature = "engine")]
 pub(crate) use recalled::IdNames;
-pub use recalled::{Because, ChannelReport, FoundBy, Outcome, Recalled, RecalledItem};
+pub use recalled::{ChannelReport, Outcome, Recalled, RecalledItem};
 pub use request::RecallRequest;
 #[cfg(feature = "engine")]
 pub(crate) use request::Who;
 pub use retriever::Retriever;
 pub(crate) use scores::{NodePlaces, Scores, best_by_scores};
-pub use selection::{CategoryBonus, MaximalMarginalRelevance, Selected, Selection, TagCap};
+pub use selection::{CategoryBonus, MaximalMarginalRelevance, Selection, TagCap};
 pub use stage::RecallStage;
 #[cfg(feature = "engine")]
 pub(crate) use stage::{FALLBACK, SELECTION};

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use crate::data::{Catalog, ExternalId, ItemIndex};
 
 use super::candidates::Reason;
-use super::fusion::Found;
+use super::found::{Because, Found};
 
 /// The answer to a [`RecallRequest`](super::RecallRequest): items with their ids, and why each was
 /// found.
@@ -48,7 +48,7 @@ pub struct RecalledItem {
     /// Its score in the fusion, or the channel's where only one was asked.
     pub score: f32,
     /// Every channel that found it.
-    pub found: Vec<FoundBy>,
+    pub found: Vec<Found>,
 }
 
 impl fmt::Display for RecalledItem {
@@ -63,55 +63,6 @@ impl fmt::Display for RecalledItem {
             )?;
         }
         Ok(())
-    }
-}
-
-/// A channel that found an item.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct FoundBy {
-    /// The channel's name.
-    pub channel: Arc<str>,
-    /// The item's rank in the channel's list, from 1.
-    pub rank: usize,
-    /// The channel's score of the item, in the channel's own unit.
-    pub score: f32,
-    /// Why the channel found it.
-    pub because: Because,
-}
-
-/// A [`Reason`](crate::recall::Reason) with external ids and names instead of indexes.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Because {
-    /// It is popular.
-    Popular,
-    /// It is popular in this segment of the user.
-    Segment(String),
-    /// It goes with this item of their history.
-    Item(ExternalId),
-    /// A user like them took it, who is not named.
-    SimilarUser,
-    /// It has this tag, which they prefer.
-    Tag(String),
-    /// It is near their history as a whole.
-    Taste,
-    /// A [reason of a channel of your own](Reason::named).
-    Named(String),
-}
-
-impl fmt::Display for Because {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Popular => f.write_str("popular"),
-            Self::Segment(segment) => write!(f, "popular in {segment}"),
-            Self::Item(item) => write!(f, "goes with {item}"),
-            Self::SimilarUser => f.write_str("a similar user took it"),
-            Self::Tag(tag) => write!(f, "tagged {tag}"),
-            Self::Taste => f.write_str("near the history as a whole"),
-            Self::Named(reason) => f.write_str(reason),
-        }
     }
 }
 
@@ -130,13 +81,13 @@ impl IdNames<'_> {
         &self,
         item: ItemIndex,
         score: f32,
-        found: impl IntoIterator<Item = Found>,
+        found: impl IntoIterator<Item = Found<usize, Reason>>,
     ) -> Option<RecalledItem> {
-        let found = found.into_iter().map(|found| FoundBy {
+        let found = found.into_iter().map(|found| Found {
             channel: self.channels[found.channel].clone(),
             rank: found.rank,
             score: found.score,
-            because: self.because(found.reason),
+            because: self.because(found.because),
         });
         let id = self.catalog.id_of(item)?.clone();
         let found = found.collect();

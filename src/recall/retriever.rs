@@ -11,7 +11,7 @@ use super::asked::{Asked, KnownUser};
 use super::candidates::Candidates;
 use super::channel::RecallChannel;
 use super::fallback::stand_in;
-use super::fusion::Found;
+use super::found::Found;
 use super::recalled::{IdNames, Recalled, RecalledItem};
 use super::request::RecallRequest;
 use super::stage::FALLBACK;

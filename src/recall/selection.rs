@@ -12,7 +12,7 @@ use super::channel::RecallChannel;
 use super::links::{Links, Tag};
 
 /// A way to choose k of more candidates than that, for a stage's
-/// [`selection`](super::RecallStage::selection) or for [`Selected`].
+/// [`selection`](super::RecallStage::selection) or for [a channel](Selection::among) by itself.
 ///
 /// ```
 /// use seqrec::data::ItemIndex;
@@ -38,6 +38,19 @@ pub trait Selection: Send + Sync {
     /// The places of those that are taken, at most k, in the order in which they are; candidates
     /// are best first.
     fn select(&self, candidates: &[Candidate], k: usize) -> Vec<usize>;
+
+    /// A channel whose list is chosen so among `candidates` items of another's, or k where that is more.
+    /// Items come in the order in which they were taken, which is not that of their scores.
+    fn among<C: RecallChannel>(self, channel: C, candidates: usize) -> impl RecallChannel
+    where
+        Self: Sized,
+    {
+        Selected {
+            channel,
+            selection: self,
+            candidates,
+        }
+    }
 }
 
 /// A pointer to a selection is a selection.
@@ -88,13 +101,13 @@ fn one_by_one(
 /// ```
 /// use seqrec::channels::Popularity;
 /// use seqrec::data::{Catalog, ItemIndex, User};
-/// use seqrec::recall::{CategoryBonus, RecallChannel, Selected};
+/// use seqrec::recall::{CategoryBonus, RecallChannel, Selection};
 ///
 /// let taken = [1, 1, 1, 2, 2, 3].map(ItemIndex::new);
 /// let catalog = Catalog::from_ids(["a", "b", "c"].map(Into::into))?.with_counts([&taken[..]]);
 /// // Items 1 and 2 are of one category; row 0 is padding.
 /// let bonus = CategoryBonus::new(vec![0, 7, 7, 8], 0.5)?;
-/// let diverse = Selected::new(Popularity::new(&catalog), bonus, 3);
+/// let diverse = bonus.among(Popularity::new(&catalog), 3);
 /// let candidates = diverse.recall(&[User::default()], 2, None)?;
 /// assert_eq!(candidates.items(0), [1, 3].map(ItemIndex::new));
 /// # Ok::<(), seqrec::Error>(())
@@ -251,27 +264,14 @@ impl Selection for TagCap {
     }
 }
 
-/// A channel whose list is chosen among more of its candidates.
-#[derive(Debug, Clone)]
-pub struct Selected<C, S> {
+/// See [`Selection::among`].
+struct Selected<C, S> {
     channel: C,
     selection: S,
     candidates: usize,
 }
 
-impl<C: RecallChannel, S: Selection> Selected<C, S> {
-    /// Chooses among `candidates` items of a channel, or k where that is more.
-    pub fn new(channel: C, selection: S, candidates: usize) -> Self {
-        Self {
-            channel,
-            selection,
-            candidates,
-        }
-    }
-}
-
 impl<C: RecallChannel, S: Selection> RecallChannel for Selected<C, S> {
-    /// In the order in which items were taken, which is not that of their scores.
     fn recall(
         &self,
         users: &[User<'_>],

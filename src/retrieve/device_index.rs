@@ -11,7 +11,7 @@ use crate::Result;
 use crate::backend::{Backend, on_device};
 use crate::data::ItemIndex;
 use crate::index::{
-    Filter, FlatIndex, Hit, Hits, ItemSet, Precision, VectorIndex, check_queries, without_padding,
+    Filter, FlatIndex, Hit, Hits, ItemSet, Precision, VectorIndex, without_padding,
 };
 use crate::model::SequenceRecaller;
 
@@ -176,7 +176,7 @@ impl<B: Backend> VectorIndex for DeviceIndex<B> {
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Hits> {
-        check_queries(self, queries, k)?;
+        self.check_queries(queries, k)?;
         let mut wanted = SearchFor {
             k,
             passing: self.items,

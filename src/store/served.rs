@@ -301,11 +301,6 @@ impl ServedStage {
         &self.stage
     }
 
-    /// The place of each user's sequence.
-    pub fn users(&self) -> &IdTable {
-        &self.users
-    }
-
     /// The sequences and the catalog that it was made of.
     pub fn data(&self) -> &TrainingData {
         self.data.training()

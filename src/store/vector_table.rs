@@ -12,7 +12,7 @@ use crate::data::{Catalog, ExternalId};
 use crate::files::replace_file;
 #[cfg(feature = "npy")]
 use crate::files::{check_replaceable, write_file_with};
-use crate::index::StoredVectors;
+use crate::index::UpdatableIndex;
 use crate::{ErrorKind, Result};
 
 /// Vectors with the ids that they belong to, to be written for other programs.
@@ -71,7 +71,7 @@ impl VectorTable {
     ///
     /// # Errors
     /// [`ErrorKind::Damaged`] when the index's file is gone from under it.
-    pub fn from_index(catalog: &Catalog, index: &impl StoredVectors) -> Result<Self> {
+    pub fn from_index(catalog: &Catalog, index: &impl UpdatableIndex) -> Result<Self> {
         let mut ids = Vec::with_capacity(index.len());
         let mut values = Vec::with_capacity(index.len() * index.dim());
         for (item, id) in catalog.items().zip(catalog.ids()) {

@@ -2,12 +2,11 @@
 
 use burn::config::Config;
 
-use super::decay::Decayed;
-use super::optimizer::{Adam, Optimizer};
+use super::optimizer::Optimizer;
 use super::schedule::Schedule;
 use super::tables::Tables;
 use crate::data::{Seen, Targets};
-use crate::eval::{Measure, Metric};
+use crate::eval::Metric;
 use crate::recall::Evaluation;
 use crate::{Error, Result, checks};
 
@@ -23,7 +22,7 @@ pub struct TrainerConfig {
     #[config(default = 32)]
     pub batch_size: usize,
     /// The optimizer: the way from gradients to steps.
-    #[config(default = "Optimizer::Adam(Adam::default())")]
+    #[config(default = "Optimizer::ADAM")]
     pub optimizer: Optimizer,
     /// The steps of tables of vectors, of which a step looks up some rows.
     #[config(default = "Tables::default()")]
@@ -44,9 +43,11 @@ pub struct TrainerConfig {
     /// decay, as in AdamW (Loshchilov & Hutter, [2019](https://arxiv.org/abs/1711.05101)).
     #[config(default = 0.0)]
     pub weight_decay: f64,
-    /// Which parameters decay.
-    #[config(default = "Decayed::default()")]
-    pub decayed: Decayed,
+    /// Whether every parameter that is trained decays. Unless set, the matrices of layers alone do, and
+    /// these stay as they are: vectors (biases, normalization), [tables of items](crate::model::ItemTable),
+    /// and fields whose name has `bias` or `position` in it.
+    #[config(default = false)]
+    pub decay_all: bool,
     /// Where it is set, what is validated and kept is not the weights of a step but their decaying
     /// mean over the steps so far, of which each step keeps so much: 0.999 is a mean over the last
     /// thousand steps or so.
@@ -92,7 +93,7 @@ pub struct TrainerConfig {
 }
 
 fn default_metric() -> Metric {
-    Metric::new(Measure::Recall, 50).expect("50 is above 0")
+    Metric::recall(50).expect("50 is above 0")
 }
 
 impl TrainerConfig {
@@ -136,7 +137,7 @@ impl TrainerConfig {
                 return Err(Error::invalid("accumulate", self.accumulate, reason));
             }
         }
-        if self.metric.measure() == Measure::MeanPopularity {
+        if !self.metric.is_a_quality() {
             return Err(Error::invalid(
                 "metric",
                 self.metric,

@@ -3,50 +3,33 @@
 use burn::module::{ModuleMapper, Param};
 use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
-use serde::{Deserialize, Serialize};
 
 use crate::model::ParameterPath;
-
-/// Which parameters a weight decay is for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Decayed {
-    /// The matrices of layers. What is left as it is: vectors (biases, normalization),
-    /// [tables of items](crate::model::ItemTable), and fields whose name has `bias` or `position` in it.
-    #[default]
-    Weights,
-    /// Every parameter that is trained.
-    All,
-}
 
 /// Takes a share of a model's parameters away.
 pub(super) struct Decay {
     /// The share that is left of each value.
     left: f64,
-    decayed: Decayed,
+    /// Whether every trained parameter decays, and not only the matrices of layers.
+    all: bool,
     path: ParameterPath,
 }
 
 impl Decay {
     /// A step's decay: the learning rate times the weight decay.
-    pub(super) fn new(share: f64, decayed: Decayed) -> Self {
+    pub(super) fn new(share: f64, all: bool) -> Self {
         Self {
             left: 1.0 - share,
-            decayed,
+            all,
             path: ParameterPath::default(),
         }
     }
 
     fn concerns(&self, shape: &[usize]) -> bool {
         let named = |part: &str| self.path.field().contains(part);
-        match self.decayed {
-            Decayed::All => true,
-            Decayed::Weights => {
-                let is_matrix = shape.iter().filter(|&&size| size > 1).count() > 1;
-                is_matrix && !self.path.is_items() && !named("bias") && !named("position")
-            }
-        }
+        let is_matrix = shape.iter().filter(|&&size| size > 1).count() > 1;
+        let is_layers = is_matrix && !self.path.is_items() && !named("bias") && !named("position");
+        self.all || is_layers
     }
 }
 
@@ -106,9 +89,9 @@ mod tests {
         sizes.1
     }
 
-    fn shrunk(model: impl Module<Train>, decayed: Decayed) -> Vec<String> {
+    fn shrunk(model: impl Module<Train>, all: bool) -> Vec<String> {
         let before = sizes(&model);
-        let after = sizes(&model.map(&mut Decay::new(0.25, decayed)));
+        let after = sizes(&model.map(&mut Decay::new(0.25, all)));
         let pairs = before.into_iter().zip(after);
         let changed = pairs.filter(|((_, before), (_, after))| before != after);
         let changed = changed.map(|((name, before), (_, after))| {
@@ -122,20 +105,20 @@ mod tests {
     fn weights_decay_and_nothing_else_does_unless_asked() {
         let hstu = HstuConfig::new().with_dim(8).with_blocks(1);
         let model = || hstu.init::<Train>(9, 1, &Default::default()).unwrap();
-        let names = shrunk(model(), Decayed::Weights);
+        let names = shrunk(model(), false);
         assert!(!names.is_empty());
         assert!(
             names.iter().all(|name| name.ends_with(".weight")),
             "{names:?}"
         );
-        let all = shrunk(model(), Decayed::All);
+        let all = shrunk(model(), true);
         for name in ["ends.embedding", "ends.positions", "ends.norm.gamma"] {
             assert!(all.iter().any(|found| found == name), "{name} of {all:?}");
         }
         // Logits that are not trained are no parameters to decay.
         let mind = MultiInterestConfig::mind().with_dim(8);
         let mind = mind.init::<Train>(9, 1, &Default::default()).unwrap();
-        let names = shrunk(mind, Decayed::All);
+        let names = shrunk(mind, true);
         assert!(!names.iter().any(|name| name == "logits"), "{names:?}");
     }
 }

@@ -5,7 +5,6 @@ use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{DType, Tensor};
 
 use super::config::TrainerConfig;
-use super::decay::Decayed;
 use super::tables::Tables;
 use crate::backend::Backend;
 use crate::model::{Loss, RecallerConfig, SequenceRecaller};
@@ -85,11 +84,11 @@ pub(super) fn check_half_tables<B: Backend>(
         let reason = "moves weights by too little for tables of half precision to show it";
         return Err(Error::invalid("average", kept, reason));
     }
-    if config.weight_decay > 0.0 && config.decayed == Decayed::All {
+    if config.weight_decay > 0.0 && config.decay_all {
         return Err(Error::invalid(
-            "decayed",
-            "all",
-            "takes away too little for tables of half precision to show it; take weights",
+            "decay_all",
+            true,
+            "takes away too little for tables of half precision to show it",
         ));
     }
     Ok(())

@@ -1,6 +1,5 @@
 //! Training: the loop, early stopping, checkpoints, and observers of all that.
 
-mod adagrad;
 mod average;
 mod checkpoint;
 mod config;
@@ -27,19 +26,16 @@ mod trainer;
 mod training;
 mod warm_start;
 
-pub use adagrad::Adagrad;
 pub use config::TrainerConfig;
-pub use decay::Decayed;
 pub use epoch_table::EpochTable;
-pub use gradients::ModelGradients;
 pub use model_optimizer::ModelOptimizer;
 pub use new_items::NewItems;
 pub use observer::{CsvLog, EpochReport, StepReport, TrainingObserver, TrainingPlan};
-pub use optimizer::{Adam, Optimizer};
+pub use optimizer::Optimizer;
 pub use outcome::{StopReason, Trained};
 #[cfg(feature = "progress")]
 pub use progress::ProgressBars;
 pub use schedule::Schedule;
-pub use tables::{RowAdagrad, Tables};
+pub use tables::Tables;
 pub use trainer::Trainer;
 pub use warm_start::{Overlap, WarmStart};

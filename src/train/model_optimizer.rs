@@ -11,7 +11,7 @@ use super::gradients::{ModelGradients, with_rows};
 use super::graph_turn::GraphTurn;
 use super::optimizer::Optimizer;
 use super::optimizer_state::OptimizerState;
-use super::tables::Tables;
+use super::tables::{Tables, row_wise_step, row_wise_step_of_all};
 use crate::Result;
 use crate::backend::{Backend, RowGradient, TrainingBackend};
 use crate::model::TrainableRecaller;
@@ -23,7 +23,7 @@ use crate::model::TrainableRecaller;
 /// # use seqrec::backend::{Autodiff, Flex};
 /// # use seqrec::data::{ItemIndex, SequenceBatch, TrainingBatch};
 /// # use seqrec::model::{Gru4RecConfig, RecallerConfig, SequenceRecaller};
-/// use seqrec::train::{Adam, ModelOptimizer, Optimizer, Tables};
+/// use seqrec::train::{ModelOptimizer, Optimizer, Tables};
 ///
 /// # let device = Default::default();
 /// # let mut model = Gru4RecConfig::new().with_dim(4).init::<Autodiff<Flex>>(9, 1, &device)?;
@@ -37,7 +37,7 @@ use crate::model::TrainableRecaller;
 /// #     continues_from: Vec::new(),
 /// #     seed: 1,
 /// # };
-/// let mut optimizer = ModelOptimizer::new(Optimizer::Adam(Adam::default()), Tables::Lazy);
+/// let mut optimizer = ModelOptimizer::new(Optimizer::ADAM, Tables::Lazy);
 /// let (loss, gradients) = optimizer.gradients(&model, |model| model.loss(&batch))?;
 /// println!("{}", loss.into_scalar());
 /// model = optimizer.step(0.002, model, gradients);
@@ -190,30 +190,41 @@ impl<B: TrainingBackend> ParameterStep<'_, B> {
         OptimizerState<B::InnerBackend, D>,
     ) {
         let rate = self.learning_rate;
-        match (gradient, self.tables) {
-            (Gradient::Whole(gradient, true), Tables::RowWise(adagrad)) => {
-                let table = ranked(parameter);
+        let rows_alone = match (gradient, self.tables) {
+            (
+                Gradient::Whole(gradient, true),
+                Tables::RowWise {
+                    rate: times,
+                    epsilon,
+                },
+            ) => {
+                let settings = (times * rate, epsilon);
                 let state = state.map(|state| state.map(ranked));
-                let (table, state) = adagrad.step_all(rate, table, ranked(gradient), state);
-                (ranked(table), state.map(ranked))
+                row_wise_step_of_all(settings, ranked(parameter), ranked(gradient), state)
             }
             (Gradient::Whole(gradient, _), _) => {
                 let (parameter, state) = self.optimizer.step(rate, parameter, gradient, state);
-                (parameter, state.expect("the optimizers keep a state"))
+                return (parameter, state.expect("the optimizers keep a state"));
             }
-            (Gradient::Rows(rows), Tables::RowWise(adagrad)) => {
-                let table = ranked(parameter);
+            (
+                Gradient::Rows(rows),
+                Tables::RowWise {
+                    rate: times,
+                    epsilon,
+                },
+            ) => {
+                let settings = (times * rate, epsilon);
                 let state = state.map(|state| state.map(ranked));
-                let (table, state) = adagrad.step_rows(rate, table, rows, state);
-                (ranked(table), state.map(ranked))
+                row_wise_step(settings, ranked(parameter), rows, state)
             }
             (Gradient::Rows(rows), Tables::Lazy | Tables::Dense) => {
                 let state = state.map(|state| state.map(ranked));
-                let (table, state) =
-                    (self.optimizer).step_rows(rate, ranked(parameter), rows, state);
-                (ranked(table), state.map(ranked))
+                self.optimizer
+                    .step_rows(rate, ranked(parameter), rows, state)
             }
-        }
+        };
+        let (table, state) = rows_alone;
+        (ranked(table), state.map(ranked))
     }
 }
 

@@ -10,10 +10,10 @@ pub struct OptimizerState<B: BurnBackend, const D: usize> {
     /// The number of steps so far.
     pub(super) time: usize,
     /// Adam's decaying mean of gradients, or Adagrad's decaying sum of steps; none for
-    /// [`RowAdagrad`](super::RowAdagrad).
+    /// [row-wise Adagrad](super::Tables::RowWise).
     pub(super) mean: Option<Tensor<B, D>>,
     /// Adam's decaying mean of squared gradients, or Adagrad's sum of them; for
-    /// [`RowAdagrad`](super::RowAdagrad) one number a row, `[rows, 1]`.
+    /// [row-wise Adagrad](super::Tables::RowWise) one number a row, `[rows, 1]`.
     pub(super) squares: Tensor<B, D>,
 }
 
@@ -23,6 +23,15 @@ impl<B: BurnBackend, const D: usize> OptimizerState<B, D> {
         Self {
             time,
             mean: Some(mean),
+            squares,
+        }
+    }
+
+    /// The state of row-wise Adagrad after so many steps.
+    pub(super) fn of_sums(time: usize, squares: Tensor<B, D>) -> Self {
+        Self {
+            time,
+            mean: None,
             squares,
         }
     }

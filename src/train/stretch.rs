@@ -251,7 +251,7 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
         let learning_rate = self.rates.at(self.made);
         let decay = learning_rate * self.config.weight_decay;
         if decay > 0.0 {
-            model = model.map(&mut Decay::new(decay, self.config.decayed));
+            model = model.map(&mut Decay::new(decay, self.config.decay_all));
         }
         model = optimizer.step(learning_rate, model, gradients);
         let made = MadeStep {

@@ -2,29 +2,12 @@
 
 use ndarray::ArrayView2;
 use rayon::prelude::*;
-use serde::Serialize;
 
 use super::search::largest_sensible_ef;
 use super::{GraphState, HnswIndex};
-use crate::index::{Hits, VectorIndex, check_queries};
+use crate::index::{Hits, IndexReport, VectorIndex};
 use crate::kernels::top_k;
 use crate::{Error, ErrorKind, Result};
-
-/// What [`HnswIndex::tuned_for`] came to.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[non_exhaustive]
-pub enum Tuning {
-    /// Searches walk the graph.
-    Graph {
-        /// With so many candidates.
-        ef_search: usize,
-        /// And find this share of the true best.
-        recall: f64,
-    },
-    /// No walk that takes less time than going through all items finds enough, so searches go
-    /// through all items.
-    Exact,
-}
 
 impl HnswIndex {
     /// Which share of the true k best the index finds for some queries `[n, dim]`, which are best
@@ -48,16 +31,14 @@ impl HnswIndex {
     ///
     /// ```
     /// use ndarray::{Array2, s};
-    /// use seqrec::index::{HnswConfig, HnswIndex, Tuning};
+    /// use seqrec::index::{HnswConfig, HnswIndex};
     ///
     /// let vectors = Array2::from_shape_fn((5001, 2), |(row, column)| {
     ///     (row as f32 + 1.6 * column as f32).sin() * (1.0 + row as f32 / 5000.0)
     /// });
     /// let index = HnswIndex::new(vectors.view(), &HnswConfig::new())?;
-    /// let (index, tuning) = index.tuned_for(0.95, vectors.slice(s![..200, ..]), 10)?;
-    /// if let Tuning::Graph { ef_search, recall } = tuning {
-    ///     assert!(recall >= 0.95 && index.config().ef_search == ef_search);
-    /// }
+    /// let (index, report) = index.tuned_for(0.95, vectors.slice(s![..200, ..]), 10)?;
+    /// assert!(report.recall >= 0.95 && report.ef_search == Some(index.config().ef_search));
     /// # Ok::<(), seqrec::Error>(())
     /// ```
     ///
@@ -69,7 +50,7 @@ impl HnswIndex {
         recall: f64,
         queries: ArrayView2<'_, f32>,
         k: usize,
-    ) -> Result<(Self, Tuning)> {
+    ) -> Result<(Self, IndexReport)> {
         if !(recall > 0.0 && recall <= 1.0) {
             return Err(Error::invalid(
                 "recall",
@@ -97,7 +78,8 @@ impl HnswIndex {
         }
         let Some(mut reached) = found else {
             self.exact = true;
-            return Ok((self, Tuning::Exact));
+            let report = IndexReport::exact(self.len(), true);
+            return Ok((self, report));
         };
         while too_few + 1 < enough {
             let middle = too_few.midpoint(enough);
@@ -109,16 +91,13 @@ impl HnswIndex {
             }
         }
         self.config.ef_search = enough;
-        let tuning = Tuning::Graph {
-            ef_search: enough,
-            recall: reached,
-        };
-        Ok((self, tuning))
+        let report = IndexReport::graph(self.len(), enough, reached);
+        Ok((self, report))
     }
 
     /// The k best for each query by the vectors as they are kept.
     fn true_best(&self, queries: ArrayView2<'_, f32>, k: usize) -> Result<Hits> {
-        check_queries(self, queries, k)?;
+        self.check_queries(queries, k)?;
         if queries.nrows() == 0 || self.is_empty() {
             return Err(ErrorKind::NothingLeft {
                 reason: "recall is measured by queries over items, and there are none".to_owned(),

@@ -3,7 +3,7 @@
 use milvus::v2::prelude::*;
 use ndarray::ArrayView2;
 
-use crate::index::{Hits, ItemSet, VectorIndex, check_queries};
+use crate::index::{Hits, ItemSet, VectorIndex};
 use crate::kernels::inner_product::inner_product;
 use crate::kernels::top_k;
 use crate::{Error, Result};
@@ -24,7 +24,7 @@ impl MilvusIndex {
         k: usize,
         expression: &str,
     ) -> Result<Hits> {
-        check_queries(self, queries, k)?;
+        self.check_queries(queries, k)?;
         let most = MOST_HITS.min(self.len().max(1));
         if k > MOST_HITS {
             let reason = format!("a server gives at most {MOST_HITS} hits");
@@ -77,7 +77,7 @@ impl MilvusIndex {
         k: usize,
         items: &ItemSet,
     ) -> Result<Hits> {
-        check_queries(self, queries, k)?;
+        self.check_queries(queries, k)?;
         let client = self.client.clone();
         let alias = self.config.alias.clone();
         let expression = named(items);

@@ -29,31 +29,16 @@ pub struct SequenceEnds<B: BurnBackend> {
     pub output: Option<Linear<B>>,
 }
 
-/// The sizes and choices of [`SequenceEnds`].
-#[derive(Debug, Clone)]
-pub struct EndsSettings {
-    /// The size of the catalog.
-    pub items: usize,
-    /// The size of vectors.
-    pub dim: usize,
-    /// The number of a history's last items that the model sees.
-    pub max_len: usize,
-    /// Whether what is seen of an item is the vector that it is recalled by.
-    pub tied: bool,
-    /// Whether a linear layer makes user vectors of states.
-    pub output_layer: bool,
-}
-
 impl<B: BurnBackend> SequenceEnds<B> {
-    /// Ends with weights that are drawn one after another.
-    pub fn new(settings: &EndsSettings, weights: &mut Weights<'_, B>) -> Self {
-        let &EndsSettings {
-            items,
-            dim,
-            max_len,
-            tied,
-            output_layer,
-        } = settings;
+    /// Ends with weights that are drawn one after another: `sizes` are the number of items, that of a
+    /// vector, and the length of histories. With `tied` an item is seen by the vector that it is recalled
+    /// by, and with `output_layer` a linear layer makes user vectors of states.
+    pub fn new(
+        [items, dim, max_len]: [usize; 3],
+        tied: bool,
+        output_layer: bool,
+        weights: &mut Weights<'_, B>,
+    ) -> Self {
         Self {
             embedding: weights.items(items, dim),
             input_embedding: (!tied).then(|| weights.items(items, dim)),

@@ -1,7 +1,6 @@
 //! The parts of models: weights from a seed, dropout, batches without their padding, and layers. A
 //! model of your own may be made of the same.
 
-mod attention;
 mod dropout;
 mod ends;
 mod gru;
@@ -13,11 +12,11 @@ use burn::tensor::{Int, Tensor};
 
 use crate::backend::{self, Backend};
 
-pub use attention::causal_attention;
 pub use dropout::Dropout;
-pub(crate) use ends::{EndsSettings, SequenceEnds};
-pub use gru::GruLayer;
-pub use layers::{layer_norm, linear};
+pub(crate) use ends::SequenceEnds;
+pub(crate) use gru::GruLayer;
+pub(crate) use layers::layer_norm;
+pub use layers::linear;
 pub use packing::Packing;
 pub use weights::Weights;
 

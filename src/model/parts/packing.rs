@@ -5,6 +5,7 @@ use std::sync::Arc;
 use burn::module::Param;
 use burn::tensor::{Int, Tensor};
 
+use super::dropout::Dropout;
 use crate::backend::{self, Backend};
 use crate::data::SequenceBatch;
 use crate::model::ItemTable;
@@ -94,5 +95,21 @@ impl<B: Backend> Packing<B> {
     /// The rows of `[tokens, dim]` that flattened positions `[n]` of the padded batch name.
     pub fn at(&self, values: Tensor<B, 2>, positions: Tensor<B, 1, Int>) -> Tensor<B, 2> {
         backend::select_rows(values, self.packed.clone().select(0, positions))
+    }
+
+    /// Causal attention of each item to itself and the items before it, `[tokens, dim]`: `projected`
+    /// `[tokens, 3 * dim]` holds queries, keys and values side by side, each divided among `heads`. A
+    /// share of the weights is dropped in training.
+    ///
+    /// Vaswani et al., [Attention Is All You Need](https://arxiv.org/abs/1706.03762).
+    pub fn attention(
+        &self,
+        projected: Tensor<B, 2>,
+        heads: usize,
+        dropout: &mut Dropout,
+        probability: f64,
+    ) -> Tensor<B, 2> {
+        let dropout = dropout.draw().map(|seed| (seed, probability));
+        backend::causal_attention(projected, &self.lengths, heads, dropout)
     }
 }

@@ -10,7 +10,7 @@ use crate::backend::{Activation, Backend};
 use crate::model::{Objective, RecallerConfig, SasRec, SasRecConfig, TransformerBlock};
 use crate::{Error, Result, checks};
 
-/// A [`SasRec`] out of a checkpoint of PyTorch, built of PyTorch's own layers.
+/// A [SASRec](SasRecConfig) out of a checkpoint of PyTorch, built of PyTorch's own layers.
 ///
 /// The model is an `nn.Embedding` of items, whose row 0 is padding, an `nn.Embedding` of positions,
 /// counted from the first item seen, and an `nn.TransformerEncoder` of layers with `norm_first=True`
@@ -18,7 +18,7 @@ use crate::{Error, Result, checks};
 ///
 /// RecBole's SASRec normalizes after each part, and [SASRec.pytorch](https://github.com/pmixer/SASRec.pytorch)
 /// normalizes queries alone and counts positions from the padding: those are other models than
-/// [`SasRec`], and are refused by their names.
+/// [this one](SasRecConfig), and are refused by their names.
 ///
 /// ```no_run
 /// use seqrec::backend::Flex;
