@@ -213,10 +213,8 @@ impl<I, const N: usize> Fused<I, N> for FusedAttention {
         let by = self.on_slices::<B, N, _>(operands, |attention| {
             attention.backward(&gradient, &normalizers)
         });
-        let by = [by.projected, by.positions, by.times]
-            .into_iter()
-            .zip(shapes);
-        by.map(|(values, shape)| from_values::<B>(values, shape))
+        (by.into_iter().zip(shapes))
+            .map(|(values, shape)| from_values::<B>(values, shape))
             .collect()
     }
 }

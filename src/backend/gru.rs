@@ -125,15 +125,14 @@ impl<I> Fused<I, 5> for FusedGru {
                 0 => zeros(),
                 _ => gate(&at_step(&saved, step - 1), 4, hidden),
             };
-            let of_step = StepGradients::new(
+            let [by_x, by_h, kept] = step_gradients(
                 to_state + at_step(&gradient, step),
                 &at_step(&saved, step),
                 &previous,
             );
-            let to_previous = of_step.to_h.clone().matmul(of_state.clone().transpose());
-            to_state = of_step.to_previous + to_previous;
-            to_x.push(of_step.to_x);
-            to_h.push(of_step.to_h);
+            to_state = kept + by_h.clone().matmul(of_state.clone().transpose());
+            to_x.push(by_x);
+            to_h.push(by_h);
             previous_states.push(previous);
         }
         // All steps as rows, in the order of time.
@@ -164,13 +163,6 @@ impl<I> Fused<I, 5> for FusedGru {
         let by = self.on_slices::<B, _>(operands, |values, shape, weights| {
             backward(&gradient, values, shape, weights, &gates)
         });
-        let by = [
-            by.values,
-            by.input,
-            by.hidden,
-            by.input_bias,
-            by.hidden_bias,
-        ];
         let by = by.into_iter().zip(shapes);
         by.map(|(values, shape)| from_values::<B>(values, shape))
             .collect()
@@ -203,30 +195,23 @@ impl FusedGru {
     }
 }
 
-/// The gradients of one step.
-struct StepGradients<B: BurnBackend> {
-    /// By the products with the input and with the state, `[batch, 3 * hidden]`.
-    to_x: Tensor<B, 2>,
-    to_h: Tensor<B, 2>,
-    /// By the previous state where it is kept, `[batch, hidden]`.
-    to_previous: Tensor<B, 2>,
-}
-
-impl<B: BurnBackend> StepGradients<B> {
-    /// The gradients of a step with these `gates` and its `previous` state, by that of its state.
-    fn new(to_state: Tensor<B, 2>, gates: &Tensor<B, 2>, previous: &Tensor<B, 2>) -> Self {
-        let [_, hidden] = to_state.dims();
-        let [r, z, n, h_n] = [0, 1, 2, 3].map(|number| gate(gates, number, hidden));
-        let one_minus = |values: &Tensor<B, 2>| values.clone().neg().add_scalar(1.0);
-        let to_n = to_state.clone() * one_minus(&z) * one_minus(&n.clone().square());
-        let to_r = to_n.clone() * h_n * r.clone() * one_minus(&r);
-        let to_z = to_state.clone() * (previous.clone() - n) * z.clone() * one_minus(&z);
-        Self {
-            to_h: Tensor::cat(vec![to_r.clone(), to_z.clone(), to_n.clone() * r], 1),
-            to_x: Tensor::cat(vec![to_r, to_z, to_n], 1),
-            to_previous: to_state * z,
-        }
-    }
+/// The gradients of a step with these `gates` and its `previous` state, by that of its state: by the products
+/// with the input and with the state, `[batch, 3 * hidden]` each, and by the previous state where it is
+/// kept, `[batch, hidden]`.
+fn step_gradients<B: BurnBackend>(
+    to_state: Tensor<B, 2>,
+    gates: &Tensor<B, 2>,
+    previous: &Tensor<B, 2>,
+) -> [Tensor<B, 2>; 3] {
+    let [_, hidden] = to_state.dims();
+    let [r, z, n, h_n] = [0, 1, 2, 3].map(|number| gate(gates, number, hidden));
+    let one_minus = |values: &Tensor<B, 2>| values.clone().neg().add_scalar(1.0);
+    let to_n = to_state.clone() * one_minus(&z) * one_minus(&n.clone().square());
+    let to_r = to_n.clone() * h_n * r.clone() * one_minus(&r);
+    let to_z = to_state.clone() * (previous.clone() - n) * z.clone() * one_minus(&z);
+    let to_h = Tensor::cat(vec![to_r.clone(), to_z.clone(), to_n.clone() * r], 1);
+    let to_x = Tensor::cat(vec![to_r, to_z, to_n], 1);
+    [to_x, to_h, to_state * z]
 }
 
 /// Columns of gate `number` out of `[rows, gates * hidden]`.

@@ -88,11 +88,12 @@ impl<I> Fused<I, 3> for FusedLayerNorm {
     ) -> Vec<FloatTensor<B>> {
         let [rows, dim] = values.shape().dims();
         let [gradient, values, gamma] = [gradient, values, gamma].map(B::floats);
-        let by = backward(&gradient, &values, &gamma, self.epsilon as f32);
+        let [by_values, by_gamma, by_beta] =
+            backward(&gradient, &values, &gamma, self.epsilon as f32);
         vec![
-            from_values::<B>(by.values, [rows, dim]),
-            from_values::<B>(by.gamma, [dim]),
-            from_values::<B>(by.beta, [dim]),
+            from_values::<B>(by_values, [rows, dim]),
+            from_values::<B>(by_gamma, [dim]),
+            from_values::<B>(by_beta, [dim]),
         ]
     }
 }

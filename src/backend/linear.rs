@@ -24,16 +24,11 @@ pub(crate) fn linear<B: Backend>(
     assert_eq!(values.dims()[1], inputs, "a weight for each input");
     assert_eq!(bias.dims(), [outputs], "a bias for each output");
     let operands = [primitive(values), primitive(weight), primitive(bias)];
-    tensor(B::fused(FusedLinear { activation }, operands))
+    tensor(B::fused(activation, operands))
 }
 
-/// A linear layer; its operands are values, weight and bias.
-#[derive(Debug, Clone)]
-struct FusedLinear {
-    activation: Activation,
-}
-
-impl<I> Fused<I, 3> for FusedLinear {
+/// A linear layer with this activation; its operands are values, weight and bias.
+impl<I> Fused<I, 3> for Activation {
     /// The operands, and the outputs for [`Activation::Relu`], what they were before for
     /// [`Activation::Silu`] and [`Activation::Gelu`], and anything for none.
     type Saved<B: BurnBackend> = ([FloatTensor<B>; 3], FloatTensor<B>);
@@ -45,7 +40,7 @@ impl<I> Fused<I, 3> for FusedLinear {
         let [values, weight, bias] = operands.clone();
         let [values, weight] = [values, weight].map(tensor::<B, 2>);
         let before = values.matmul(weight) + tensor::<B, 1>(bias).unsqueeze();
-        let (outputs, saved) = match self.activation {
+        let (outputs, saved) = match self {
             Activation::None => (before.clone(), before),
             Activation::Relu => {
                 let outputs = activation::relu(before);
@@ -63,10 +58,11 @@ impl<I> Fused<I, 3> for FusedLinear {
     ) -> (FloatTensor<B>, Self::Saved<B>) {
         let [rows, _] = operands[0].shape().dims();
         let [_, outputs] = operands[1].shape().dims();
-        let (values, before) =
-            self.on_slices::<B, _>(operands.clone(), |linear, values| linear.forward(values));
+        let (values, before) = on_slices::<B, _>(operands.clone(), *self, |linear, values| {
+            linear.forward(values)
+        });
         let values = from_values::<B>(values, [rows, outputs]);
-        let saved = match self.activation {
+        let saved = match self {
             Activation::Silu | Activation::Gelu => from_values::<B>(before, [rows, outputs]),
             Activation::None | Activation::Relu => values.clone(),
         };
@@ -79,7 +75,7 @@ impl<I> Fused<I, 3> for FusedLinear {
         ([values, weight, _], saved): Self::Saved<B>,
     ) -> Vec<FloatTensor<B>> {
         let [gradient, saved] = [gradient, saved].map(tensor::<B, 2>);
-        let by_before = match self.activation {
+        let by_before = match self {
             Activation::None => gradient,
             Activation::Relu => {
                 let inactive = saved.lower_equal_elem(0.0);
@@ -114,34 +110,33 @@ impl<I> Fused<I, 3> for FusedLinear {
         let [rows, inputs] = operands[0].shape().dims();
         let [_, outputs] = operands[1].shape().dims();
         let [gradient, saved] = [gradient, saved].map(B::floats);
-        let by = self.on_slices::<B, _>(operands, |linear, values| {
-            linear.backward(&gradient, values, &saved)
-        });
+        let [by_values, by_weight, by_bias] =
+            on_slices::<B, _>(operands, *self, |linear, values| {
+                linear.backward(&gradient, values, &saved)
+            });
         vec![
-            from_values::<B>(by.values, [rows, inputs]),
-            from_values::<B>(by.weight, [inputs, outputs]),
-            from_values::<B>(by.bias, [outputs]),
+            from_values::<B>(by_values, [rows, inputs]),
+            from_values::<B>(by_weight, [inputs, outputs]),
+            from_values::<B>(by_bias, [outputs]),
         ]
     }
 }
 
-impl FusedLinear {
-    /// Calls a kernel on the layer and its values.
-    fn on_slices<B: Backend, R>(
-        &self,
-        operands: [FloatTensor<B>; 3],
-        kernel: impl FnOnce(Linear<'_>, &[f32]) -> R,
-    ) -> R {
-        let [inputs, _] = operands[1].shape().dims();
-        let [values, weight, bias] = operands.map(B::floats);
-        let linear = Linear {
-            weight: &weight,
-            bias: &bias,
-            inputs,
-            activation: self.activation,
-        };
-        kernel(linear, &values)
-    }
+/// Calls a kernel on a layer and its values.
+fn on_slices<B: Backend, R>(
+    operands: [FloatTensor<B>; 3],
+    activation: Activation,
+    kernel: impl FnOnce(Linear<'_>, &[f32]) -> R,
+) -> R {
+    let [inputs, _] = operands[1].shape().dims();
+    let [values, weight, bias] = operands.map(B::floats);
+    let linear = Linear {
+        weight: &weight,
+        bias: &bias,
+        inputs,
+        activation,
+    };
+    kernel(linear, &values)
 }
 
 #[cfg(all(test, feature = "flex"))]
@@ -167,7 +162,7 @@ mod tests {
                 numbers.tensor([outputs]),
             ];
             let gradient = numbers.tensor([rows, outputs]);
-            assert_agreement(&FusedLinear { activation }, operands, gradient, [1e-5, 1e-4]);
+            assert_agreement(&activation, operands, gradient, [1e-5, 1e-4]);
         }
     }
 }

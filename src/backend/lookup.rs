@@ -76,7 +76,7 @@ pub(super) fn tracked<B: Backend, C: CheckpointStrategy>(
     {
         OpsKind::Tracked(prepared) => {
             let table = table.primitive.shape();
-            prepared.finish(SelectRowsState { indices, table }, rows)
+            prepared.finish((indices, table), rows)
         }
         OpsKind::UnTracked(prepared) => prepared.finish(rows),
     }
@@ -85,21 +85,15 @@ pub(super) fn tracked<B: Backend, C: CheckpointStrategy>(
 #[derive(Debug)]
 struct SelectRowsBackward;
 
-/// The state of the backward pass of selected rows.
-#[derive(Debug, Clone)]
-struct SelectRowsState<I> {
-    indices: I,
-    table: Shape,
-}
-
 /// The rows' gradient is added to the table's where that has been registered: a table that is both
 /// looked up and multiplied by would otherwise get a second one of its size, nearly all of it 0.
 impl<B: Backend> Backward<B, 1> for SelectRowsBackward {
-    type State = SelectRowsState<IntTensor<B>>;
+    /// The indices, and the shape of the table.
+    type State = (IntTensor<B>, Shape);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let gradient = grads.consume::<B>(&ops.node);
-        let SelectRowsState { indices, table } = ops.state;
+        let (indices, table) = ops.state;
         let [Some(parent)] = ops.parents else {
             return;
         };

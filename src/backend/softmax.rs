@@ -112,10 +112,11 @@ where
         operands: [FloatTensor<B>; N],
     ) -> (FloatTensor<B>, Self::Saved<B>) {
         let shapes = operands.each_ref().map(|operand| operand.shape());
-        let by = self.on_slices::<B, N, _>(operands, |softmax| softmax.gradients());
-        let [users, items] = [(by.users, 0), (by.items, 1)]
+        let (loss, [users, items]) =
+            self.on_slices::<B, N, _>(operands, |softmax| softmax.gradients());
+        let by = [(users, 0), (items, 1)]
             .map(|(values, operand)| from_values::<B>(values, shapes[operand].clone()));
-        (from_values::<B>(vec![by.loss], [1]), [users, items])
+        (from_values::<B>(vec![loss], [1]), by)
     }
 
     fn gradients_by_tensors<B: Backend<IntTensorPrimitive = I>>(

@@ -12,10 +12,10 @@ pub(super) fn k_core(
     item_count: usize,
     [per_user, per_item]: [usize; 2],
 ) -> [Vec<bool>; 2] {
-    let takers = Takers::new(offsets, items, item_count);
+    let (item_offsets, takers) = takers(offsets, items, item_count);
     let mut left = [
         Remaining::new(offsets.windows(2).map(|at| at[1] - at[0]), per_user),
-        Remaining::new(takers.offsets.windows(2).map(|at| at[1] - at[0]), per_item),
+        Remaining::new(item_offsets.windows(2).map(|at| at[1] - at[0]), per_item),
     ];
     loop {
         let [users, of_items] = &mut left;
@@ -23,45 +23,33 @@ pub(super) fn k_core(
             let rows = offsets[user as usize]..offsets[user as usize + 1];
             items[rows].iter().for_each(|&item| of_items.lose(item));
         } else if let Some(item) = of_items.to_visit.pop() {
-            takers.of(item).iter().for_each(|&user| users.lose(user));
+            let rows = item_offsets[item as usize]..item_offsets[item as usize + 1];
+            takers[rows].iter().for_each(|&user| users.lose(user));
         } else {
             return left.map(|left| left.is_left);
         }
     }
 }
 
-/// The users of each item's rows.
-struct Takers {
-    offsets: Vec<usize>,
-    users: Vec<u32>,
-}
-
-impl Takers {
-    fn new(offsets: &[usize], items: &[u32], item_count: usize) -> Self {
-        let mut ends = vec![0; item_count + 1];
-        for &item in items {
-            ends[item as usize + 1] += 1;
-        }
-        for item in 0..item_count {
-            ends[item + 1] += ends[item];
-        }
-        let mut next = ends.clone();
-        let mut users = vec![0; items.len()];
-        for (user, at) in offsets.windows(2).enumerate() {
-            for &item in &items[at[0]..at[1]] {
-                let place = &mut next[item as usize];
-                users[*place] = user as u32;
-                *place += 1;
-            }
-        }
-        let offsets = ends;
-        Self { offsets, users }
+/// The users of each item's rows: where each item's begin, and where the last one's end, and the users.
+fn takers(offsets: &[usize], items: &[u32], item_count: usize) -> (Vec<usize>, Vec<u32>) {
+    let mut ends = vec![0; item_count + 1];
+    for &item in items {
+        ends[item as usize + 1] += 1;
     }
-
-    fn of(&self, item: u32) -> &[u32] {
-        let item = item as usize;
-        &self.users[self.offsets[item]..self.offsets[item + 1]]
+    for item in 0..item_count {
+        ends[item + 1] += ends[item];
     }
+    let mut next = ends.clone();
+    let mut users = vec![0; items.len()];
+    for (user, at) in offsets.windows(2).enumerate() {
+        for &item in &items[at[0]..at[1]] {
+            let place = &mut next[item as usize];
+            users[*place] = user as u32;
+            *place += 1;
+        }
+    }
+    (ends, users)
 }
 
 /// The users, or the items, that are left.

@@ -5,13 +5,8 @@ use std::time::Instant;
 
 /// A place for the answer of each of some jobs. Whoever waits is woken once, by the last.
 pub(super) struct Answers<T> {
-    state: Mutex<Pending<T>>,
+    answers: Mutex<Vec<Answer<T>>>,
     complete: Condvar,
-}
-
-struct Pending<T> {
-    answers: Vec<Answer<T>>,
-    missing: usize,
 }
 
 enum Answer<T> {
@@ -36,25 +31,22 @@ impl<T> Answers<T> {
             }
         };
         let answers: Vec<Answer<T>> = awaited.map(answer).collect();
-        let is_awaited = |answer: &&Answer<T>| matches!(answer, Answer::Awaited);
-        let missing = answers.iter().filter(is_awaited).count();
         Self {
-            state: Mutex::new(Pending { answers, missing }),
+            answers: Mutex::new(answers),
             complete: Condvar::new(),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Pending<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<Answer<T>>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts a job's answer where it belongs, if it is still waited for.
     pub(super) fn put(&self, job: usize, answer: T) {
-        let mut state = self.lock();
-        if let Answer::Awaited = state.answers[job] {
-            state.answers[job] = Answer::Here(answer);
-            state.missing -= 1;
-            if state.missing == 0 {
+        let mut answers = self.lock();
+        if let Answer::Awaited = answers[job] {
+            answers[job] = Answer::Here(answer);
+            if !any_missing(&answers) {
                 self.complete.notify_one();
             }
         }
@@ -62,24 +54,23 @@ impl<T> Answers<T> {
 
     /// No longer waits for a job; whether its answer was missing.
     pub(super) fn give_up(&self, job: usize) -> bool {
-        let mut state = self.lock();
-        let missing = matches!(state.answers[job], Answer::Awaited);
+        let mut answers = self.lock();
+        let missing = matches!(answers[job], Answer::Awaited);
         if missing {
-            state.answers[job] = Answer::None;
-            state.missing -= 1;
+            answers[job] = Answer::None;
         }
         missing
     }
 
     /// Waits until the last answer has come, or until a time; whether it has come.
     pub(super) fn wait_until(&self, deadline: Instant) -> bool {
-        let state = self.lock();
+        let answers = self.lock();
         let left = deadline.saturating_duration_since(Instant::now());
         let waiting = self
             .complete
-            .wait_timeout_while(state, left, |state| state.missing > 0);
-        let (state, _) = waiting.unwrap_or_else(PoisonError::into_inner);
-        state.missing == 0
+            .wait_timeout_while(answers, left, |answers| any_missing(answers));
+        let (answers, _) = waiting.unwrap_or_else(PoisonError::into_inner);
+        !any_missing(&answers)
     }
 
     /// All answers that have come.
@@ -88,8 +79,12 @@ impl<T> Answers<T> {
             Answer::Here(answer) => Some(answer),
             Answer::None | Answer::Awaited => None,
         };
-        self.lock().answers.iter_mut().map(taken).collect()
+        self.lock().iter_mut().map(taken).collect()
     }
+}
+
+fn any_missing<T>(answers: &[Answer<T>]) -> bool {
+    (answers.iter()).any(|answer| matches!(answer, Answer::Awaited))
 }
 
 #[cfg(test)]

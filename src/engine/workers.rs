@@ -19,10 +19,8 @@ pub(super) struct Workers {
     threads: Arc<AtomicUsize>,
 }
 
-struct Job {
-    state: Arc<JobProgress>,
-    run: Box<dyn FnOnce() + Send>,
-}
+/// A job, and how far it has come.
+type Job = (Arc<JobProgress>, Box<dyn FnOnce() + Send>);
 
 /// How far a job has come.
 pub(super) struct JobProgress {
@@ -99,7 +97,7 @@ impl Workers {
         threads.fetch_add(1, Ordering::Relaxed);
         pool.spawn(move || {
             for job in queue {
-                if !job.run() {
+                if !run(job) {
                     break;
                 }
             }
@@ -122,10 +120,7 @@ impl Workers {
             progress: AtomicU8::new(QUEUED),
             stuck: stuck.clone(),
         });
-        let job = Job {
-            state: state.clone(),
-            run: Box::new(run),
-        };
+        let job = (state.clone(), Box::new(run) as Box<_>);
         self.jobs.send(job).expect("this holds a receiver");
         state
     }
@@ -161,23 +156,20 @@ impl Workers {
     }
 }
 
-impl Job {
-    /// Runs the job, and says whether its thread continues.
-    fn run(self) -> bool {
-        let progress = &self.state.progress;
-        let started =
-            progress.compare_exchange(QUEUED, RUNNING, Ordering::AcqRel, Ordering::Acquire);
-        if started.is_err() {
-            return true;
-        }
-        // A job says itself what became of it; this is for the thread's sake.
-        let _ = catch_unwind(AssertUnwindSafe(self.run));
-        if progress.swap(DONE, Ordering::AcqRel) == GIVEN_UP {
-            self.state.stuck.remove();
-            return false;
-        }
-        true
+/// Runs a job, and says whether its thread continues.
+fn run((state, job): Job) -> bool {
+    let progress = &state.progress;
+    let started = progress.compare_exchange(QUEUED, RUNNING, Ordering::AcqRel, Ordering::Acquire);
+    if started.is_err() {
+        return true;
     }
+    // A job says itself what became of it; this is for the thread's sake.
+    let _ = catch_unwind(AssertUnwindSafe(job));
+    if progress.swap(DONE, Ordering::AcqRel) == GIVEN_UP {
+        state.stuck.remove();
+        return false;
+    }
+    true
 }
 
 #[cfg(test)]

@@ -7,13 +7,6 @@ use super::for_each_instruction_set;
 /// Rows to a piece of work.
 const ROWS: usize = 128;
 
-/// The gradients of layer normalization.
-pub(crate) struct LayerNormGradients {
-    pub(crate) values: Vec<f32>,
-    pub(crate) gamma: Vec<f32>,
-    pub(crate) beta: Vec<f32>,
-}
-
 /// Each row of `[rows, dim]` with mean 0 and variance 1, times `gamma` plus `beta` `[dim]`.
 pub(crate) fn forward(values: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32) -> Vec<f32> {
     let dim = gamma.len();
@@ -25,13 +18,13 @@ pub(crate) fn forward(values: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32)
     out
 }
 
-/// The gradients of `Σ gradient · out`.
+/// The gradients of `Σ gradient · out` by values, gamma and beta.
 pub(crate) fn backward(
     gradient: &[f32],
     values: &[f32],
     gamma: &[f32],
     epsilon: f32,
-) -> LayerNormGradients {
+) -> [Vec<f32>; 3] {
     let dim = gamma.len();
     let mut by_values = vec![0.0; values.len()];
     let pieces = gradient
@@ -52,11 +45,7 @@ pub(crate) fn backward(
             *sum += more;
         }
     }
-    LayerNormGradients {
-        values: by_values,
-        gamma: by_gamma,
-        beta: by_beta,
-    }
+    [by_values, by_gamma, by_beta]
 }
 
 const LANES: usize = 16;

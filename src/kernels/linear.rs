@@ -23,13 +23,6 @@ pub(crate) struct Linear<'a> {
     pub(crate) activation: Activation,
 }
 
-/// The gradients of a linear layer.
-pub(crate) struct LinearGradients {
-    pub(crate) values: Vec<f32>,
-    pub(crate) weight: Vec<f32>,
-    pub(crate) bias: Vec<f32>,
-}
-
 impl Linear<'_> {
     fn outputs(&self) -> usize {
         self.bias.len()
@@ -74,14 +67,14 @@ impl Linear<'_> {
         (out, before)
     }
 
-    /// The gradients of `Σ gradient · out`, where `saved` is what the forward pass gave: the
+    /// The gradients of `Σ gradient · out` by values, weight and bias, where `saved` is what the forward pass gave: the
     /// outputs for relu, what they were before for silu and gelu.
     pub(crate) fn backward(
         &self,
         gradient: &[f32],
         values: &[f32],
         saved: &[f32],
-    ) -> LinearGradients {
+    ) -> [Vec<f32>; 3] {
         let (inputs, outputs) = (self.inputs, self.outputs());
         let rows = values.len() / inputs;
         let mut by_values = vec![0.0; rows * inputs];
@@ -120,16 +113,12 @@ impl Linear<'_> {
                 (by_weight, by_bias)
             })
             .collect();
-        let mut gradients = LinearGradients {
-            values: by_values,
-            weight: vec![0.0; inputs * outputs],
-            bias: vec![0.0; outputs],
-        };
+        let (mut weight, mut bias) = (vec![0.0; inputs * outputs], vec![0.0; outputs]);
         for (by_weight, by_bias) in parts {
-            add_rows(&mut gradients.weight, &by_weight);
-            add_rows(&mut gradients.bias, &by_bias);
+            add_rows(&mut weight, &by_weight);
+            add_rows(&mut bias, &by_bias);
         }
-        gradients
+        [by_values, weight, bias]
     }
 }
 

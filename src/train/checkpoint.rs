@@ -104,14 +104,6 @@ struct StateFile {
     checksums: [u32; 4],
 }
 
-/// The records of a checkpoint, as [`encode`] gives them.
-pub(super) struct EncodedTensors {
-    pub(super) model: Vec<u8>,
-    pub(super) optimizer: Vec<u8>,
-    pub(super) best: Vec<u8>,
-    pub(super) mean: Vec<u8>,
-}
-
 /// A folder of checkpoints, one folder for each validation, of which the last is kept.
 #[derive(Debug, Clone)]
 pub(super) struct Checkpoints {
@@ -158,25 +150,20 @@ impl Checkpoints {
         Ok(epochs)
     }
 
-    /// Writes a checkpoint, and only then removes the one before it.
-    pub(super) fn save(&self, progress: &Progress, tensors: &EncodedTensors) -> Result<()> {
+    /// Writes a checkpoint, and only then removes the one before it. `records` are those of the model, the
+    /// optimizer, the best model and the mean of weights, as [`encode`] gives them.
+    pub(super) fn save(&self, progress: &Progress, records: &[Vec<u8>; 4]) -> Result<()> {
         let epoch = progress.epochs.len();
         let path = self.folder.join(folder_name(epoch));
-        let files = [
-            &tensors.model,
-            &tensors.optimizer,
-            &tensors.best,
-            &tensors.mean,
-        ];
         let state = StateFile {
             format_version: FORMAT_VERSION,
             progress: progress.clone(),
-            checksums: files.map(|contents| crc32fast::hash(contents)),
+            checksums: records.each_ref().map(|record| crc32fast::hash(record)),
         };
         let state = serde_json::to_vec_pretty(&state)
             .map_err(|error| Error::io("write", &path)(error.into()))?;
         write_new_folder(&path, |folder| {
-            for (name, contents) in [MODEL, OPTIMIZER, BEST, MEAN].into_iter().zip(files) {
+            for (name, contents) in [MODEL, OPTIMIZER, BEST, MEAN].into_iter().zip(records) {
                 write_file(&folder.join(name), contents)?;
             }
             write_file(&folder.join(STATE), &state)

@@ -1,65 +1,42 @@
 //! Decoupled weight decay.
 
-use burn::module::{ModuleMapper, Param};
-use burn::tensor::Tensor;
+use burn::module::AutodiffModule;
+use burn::tensor::TensorMetadata;
 use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::ops::FloatTensorOps;
 
-use crate::model::ParameterPath;
+use crate::model::{ParameterPath, map_parameters};
 
-/// Takes a share of a model's parameters away.
-pub(super) struct Decay {
-    /// The share that is left of each value.
-    left: f64,
-    /// Whether every trained parameter decays, and not only the matrices of layers.
+/// A model without a share of its parameters: of the matrices of layers, or of every parameter that is
+/// trained.
+pub(super) fn decayed<B: AutodiffBackend, M: AutodiffModule<B>>(
+    model: M,
+    share: f64,
     all: bool,
-    path: ParameterPath,
+) -> M {
+    map_parameters(model, |path, _, values| {
+        let concerned = all || is_layers(path, &values.shape());
+        // What is not trained, such as features, stays what it is.
+        if !concerned || !B::float_is_require_grad(&values) {
+            return values;
+        }
+        let left = B::InnerBackend::float_mul_scalar(B::inner(values), (1.0 - share).into());
+        B::float_set_require_grad(B::from_inner(left), true)
+    })
 }
 
-impl Decay {
-    /// A step's decay: the learning rate times the weight decay.
-    pub(super) fn new(share: f64, all: bool) -> Self {
-        Self {
-            left: 1.0 - share,
-            all,
-            path: ParameterPath::default(),
-        }
-    }
-
-    fn concerns(&self, shape: &[usize]) -> bool {
-        let named = |part: &str| self.path.field().contains(part);
-        let is_matrix = shape.iter().filter(|&&size| size > 1).count() > 1;
-        let is_layers = is_matrix && !self.path.is_items() && !named("bias") && !named("position");
-        self.all || is_layers
-    }
-}
-
-impl<B: AutodiffBackend> ModuleMapper<B> for Decay {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _name: &str, container: &str) {
-        self.path.exit(container);
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
-        if !self.concerns(&param.dims()) {
-            return param;
-        }
-        param.map(|tensor| {
-            // What is not trained, such as features, stays what it is.
-            if !tensor.is_require_grad() {
-                return tensor;
-            }
-            Tensor::from_inner(tensor.inner().mul_scalar(self.left)).require_grad()
-        })
-    }
+/// Whether the parameter here is a matrix of a layer.
+fn is_layers(path: &ParameterPath, shape: &[usize]) -> bool {
+    let named = |part: &str| path.field().contains(part);
+    let is_matrix = shape.iter().filter(|&&size| size > 1).count() > 1;
+    is_matrix && !path.is_items() && !named("bias") && !named("position")
 }
 
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use burn::backend::{Autodiff, Flex};
-    use burn::module::{Module, ModuleVisitor};
+    use burn::module::{Module, ModuleVisitor, Param};
+    use burn::tensor::Tensor;
 
     use super::*;
     use crate::model::{HstuConfig, MultiInterestConfig, RecallerConfig};
@@ -89,9 +66,9 @@ mod tests {
         sizes.1
     }
 
-    fn shrunk(model: impl Module<Train>, all: bool) -> Vec<String> {
+    fn shrunk(model: impl AutodiffModule<Train>, all: bool) -> Vec<String> {
         let before = sizes(&model);
-        let after = sizes(&model.map(&mut Decay::new(0.25, all)));
+        let after = sizes(&decayed(model, 0.25, all));
         let pairs = before.into_iter().zip(after);
         let changed = pairs.filter(|((_, before), (_, after))| before != after);
         let changed = changed.map(|((name, before), (_, after))| {

@@ -2,13 +2,16 @@
 
 use std::collections::HashMap;
 
-use burn::module::{ModuleVisitor, Param, ParamId};
+use burn::module::ParamId;
 use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::{ElementConversion, Int, Tensor, TensorData};
+use burn::tensor::ops::FloatTensorOps;
+use burn::tensor::{
+    ElementConversion, Int, Shape, Tensor, TensorData, TensorMetadata, TensorPrimitive,
+};
 
 use super::tables::Tables;
-use crate::backend::{self, Backend, RowGradient, RowGradients, TrainingBackend};
-use crate::model::TrainableRecaller;
+use crate::backend::{self, Backend, RowGradient, TrainingBackend};
+use crate::model::{TrainableRecaller, for_each_parameter};
 
 /// The gradients of a model's parameters, by [`ModelOptimizer::gradients`](super::ModelOptimizer::gradients):
 /// whole tensors, and for tables of which a step has looked up some rows, unless they move as all other
@@ -32,14 +35,16 @@ impl<B: TrainingBackend> ModelGradients<B> {
             let whole = GradientsParams::from_grads(loss.backward(), model);
             return Self { whole, rows };
         }
-        let (all, of_rows) = B::backward_by_rows(loss.into_primitive().tensor());
+        let (all, mut of_rows) = B::backward_by_rows(loss.into_primitive().tensor());
         let mut gradients = Self {
             whole: GradientsParams::from_grads(all, model),
             rows,
         };
-        model.visit(&mut Looked {
-            of_rows,
-            by_table: &mut gradients.rows,
+        for_each_parameter(model, |_, id, values| {
+            let rows = of_rows.take(B::table_id(&values));
+            if !rows.is_empty() {
+                gradients.rows.insert(id, rows);
+            }
         });
         gradients
     }
@@ -63,12 +68,19 @@ impl<B: TrainingBackend> ModelGradients<B> {
         largest: f64,
     ) -> Option<Tensor<B::InnerBackend, 1>> {
         // A row that was looked up several times has one gradient, and a table one of either kind.
-        let mut squares = Squares {
-            gradients: self,
-            sums: Vec::new(),
-        };
-        model.visit(&mut squares);
-        let sums = squares.sums;
+        let mut sums = Vec::new();
+        for_each_parameter::<B>(model, |_, id, _| {
+            let rows = self.take_rows(id);
+            // Its rank is looked at where rows were looked up alone, which are a matrix's.
+            let whole = self.whole.get::<B::InnerBackend, 2>(id);
+            let gradient = match (&rows, whole) {
+                (Some(rows), Some(whole)) => Some(with_rows(whole, rows)),
+                (Some(rows), None) => Some(rows.values.clone()),
+                (None, whole) => whole,
+            };
+            sums.extend(gradient.map(|gradient| gradient.square().sum()));
+            self.rows.extend(rows.map(|rows| (id, vec![rows])));
+        });
         if sums.is_empty() {
             return None;
         }
@@ -79,9 +91,19 @@ impl<B: TrainingBackend> ModelGradients<B> {
         }
         let largest = Tensor::from_floats([largest as f32], &norm.device());
         let scale = largest.clone() / norm.clone().max_pair(largest);
-        model.visit(&mut Scaled {
-            gradients: self,
-            scale,
+        for_each_parameter::<B>(model, |_, id, values| {
+            if let Some(gradient) = self.whole.remove::<B::InnerBackend, 1>(id) {
+                let scale = scale.clone().into_primitive().tensor();
+                let shape = Shape::from(vec![1; values.shape().num_dims()]);
+                let scale = B::InnerBackend::float_reshape(scale, shape);
+                let gradient = gradient.into_primitive().tensor();
+                let scaled = B::InnerBackend::float_mul(gradient, scale);
+                let scaled = TensorPrimitive::Float(scaled);
+                (self.whole).register(id, Tensor::<B::InnerBackend, 1>::from_primitive(scaled));
+            }
+            for part in self.rows.get_mut(&id).into_iter().flatten() {
+                part.values = part.values.clone() * scale.clone().unsqueeze();
+            }
         });
         Some(norm)
     }
@@ -89,22 +111,6 @@ impl<B: TrainingBackend> ModelGradients<B> {
     /// Takes the gradient of a table's rows, each named once.
     pub(super) fn take_rows(&mut self, table: ParamId) -> Option<RowGradient<B::InnerBackend>> {
         self.rows.remove(&table).map(merged)
-    }
-}
-
-/// Sorts the gradients of rows by the tables that they are of.
-struct Looked<'a, B: TrainingBackend> {
-    of_rows: RowGradients<B::InnerBackend>,
-    by_table: &'a mut HashMap<ParamId, Vec<RowGradient<B::InnerBackend>>>,
-}
-
-impl<B: TrainingBackend> ModuleVisitor<B> for Looked<'_, B> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        let id = B::table_id(&param.val().into_primitive().tensor());
-        let rows = self.of_rows.take(id);
-        if !rows.is_empty() {
-            self.by_table.insert(param.id, rows);
-        }
     }
 }
 
@@ -136,36 +142,6 @@ fn merged<B: Backend>(mut parts: Vec<RowGradient<B>>) -> RowGradient<B> {
     }
 }
 
-struct Squares<'a, B: TrainingBackend> {
-    gradients: &'a mut ModelGradients<B>,
-    sums: Vec<Tensor<B::InnerBackend, 1>>,
-}
-
-impl<B: TrainingBackend> Squares<'_, B> {
-    fn add<const D: usize>(&mut self, gradient: Tensor<B::InnerBackend, D>) {
-        self.sums.push(gradient.square().sum());
-    }
-}
-
-impl<B: TrainingBackend> ModuleVisitor<B> for Squares<'_, B> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        let rows = self.gradients.take_rows(param.id);
-        let whole = self.gradients.whole.get::<B::InnerBackend, D>(param.id);
-        match (rows, whole) {
-            (Some(rows), Some(whole)) => {
-                self.add(with_rows(whole, &rows));
-                self.gradients.rows.insert(param.id, vec![rows]);
-            }
-            (Some(rows), None) => {
-                self.add(rows.values.clone());
-                self.gradients.rows.insert(param.id, vec![rows]);
-            }
-            (None, Some(whole)) => self.add(whole),
-            (None, None) => {}
-        }
-    }
-}
-
 /// The gradient of a whole table with that of some of its rows added.
 pub(super) fn with_rows<B: Backend, const D: usize>(
     whole: Tensor<B, D>,
@@ -175,24 +151,6 @@ pub(super) fn with_rows<B: Backend, const D: usize>(
     let [count, dim] = [shape[0], rows.values.dims()[1]];
     let RowGradient { indices, values } = rows.clone();
     backend::add_to_rows(whole.reshape([count, dim]), indices, values).reshape(shape)
-}
-
-struct Scaled<'a, B: TrainingBackend> {
-    gradients: &'a mut ModelGradients<B>,
-    /// `[1]`.
-    scale: Tensor<B::InnerBackend, 1>,
-}
-
-impl<B: TrainingBackend> ModuleVisitor<B> for Scaled<'_, B> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        let ModelGradients { whole, rows } = &mut *self.gradients;
-        if let Some(gradient) = whole.remove::<B::InnerBackend, D>(param.id) {
-            whole.register(param.id, gradient * self.scale.clone().unsqueeze());
-        }
-        for part in rows.get_mut(&param.id).into_iter().flatten() {
-            part.values = part.values.clone() * self.scale.clone().unsqueeze();
-        }
-    }
 }
 
 #[cfg(all(test, feature = "flex"))]

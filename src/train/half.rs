@@ -1,58 +1,39 @@
 //! Tables of half precision in training.
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::Module;
 use burn::tensor::backend::Backend as BurnBackend;
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Tensor, TensorMetadata, TensorPrimitive};
 
 use super::config::TrainerConfig;
 use super::tables::Tables;
 use crate::backend::Backend;
-use crate::model::{Loss, RecallerConfig, SequenceRecaller};
+use crate::model::{Loss, RecallerConfig, SequenceRecaller, for_each_parameter, map_parameters};
 use crate::{Error, Result};
 
 /// The precision of each of a model's parameters, in their order.
-pub(super) struct Precisions(Vec<DType>);
-
-impl Precisions {
-    pub(super) fn of<B: BurnBackend>(model: &impl Module<B>) -> Self {
-        let mut precisions = Self(Vec::new());
-        model.visit(&mut precisions);
-        precisions
-    }
-
-    fn any_half(&self) -> bool {
-        self.0.contains(&DType::F16)
-    }
-
-    /// A model as precise as before: a record gives all of it in single precision, which half
-    /// precision was read from without loss.
-    pub(super) fn restore<B: BurnBackend, M: Module<B>>(self, model: M) -> M {
-        if !self.any_half() {
-            return model;
-        }
-        model.map(&mut Restore(self.0.into_iter()))
-    }
+pub(super) fn precisions<B: BurnBackend>(model: &impl Module<B>) -> Vec<DType> {
+    let mut precisions = Vec::new();
+    for_each_parameter(model, |_, _, values| precisions.push(values.dtype()));
+    precisions
 }
 
-impl<B: BurnBackend> ModuleVisitor<B> for Precisions {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        self.0.push(param.val().dtype());
+/// A model as precise as it [was](precisions): a record gives all of it in single precision, which half
+/// precision was read from without loss.
+pub(super) fn with_precisions<B: BurnBackend, M: Module<B>>(model: M, precisions: Vec<DType>) -> M {
+    if !precisions.contains(&DType::F16) {
+        return model;
     }
-}
-
-struct Restore(std::vec::IntoIter<DType>);
-
-impl<B: BurnBackend> ModuleMapper<B> for Restore {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
-        match self.0.next() {
-            Some(DType::F16) => param.map(|tensor| {
-                let kind = (&tensor.device(), DType::F16);
-                let is_trained = tensor.is_require_grad();
-                Tensor::from_data(tensor.into_data(), kind).set_require_grad(is_trained)
-            }),
-            _ => param,
+    let mut precisions = precisions.into_iter();
+    map_parameters(model, |_, _, values| {
+        if precisions.next() != Some(DType::F16) {
+            return values;
         }
-    }
+        let device = B::float_device(&values);
+        let is_trained = B::float_is_require_grad(&values);
+        let single = Tensor::<B, 1>::from_primitive(TensorPrimitive::Float(values));
+        let half = single.into_data().convert_dtype(DType::F16);
+        B::float_set_require_grad(B::float_from_data(half, &device), is_trained)
+    })
 }
 
 /// Refuses settings under which tables of half precision would save nothing, or lose what they
@@ -61,7 +42,7 @@ pub(super) fn check_half_tables<B: Backend>(
     model: &impl SequenceRecaller<B>,
     config: &TrainerConfig,
 ) -> Result<()> {
-    if !Precisions::of(model).any_half() {
+    if !precisions(model).contains(&DType::F16) {
         return Ok(());
     }
     if config.tables == Tables::Dense {

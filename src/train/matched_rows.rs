@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::Tensor;
+use burn::module::Module;
 use burn::tensor::backend::Backend as BurnBackend;
+use burn::tensor::ops::FloatTensor;
+use burn::tensor::{Tensor, TensorMetadata, TensorPrimitive};
 
 use crate::backend::TrainingBackend;
 use crate::data::Catalog;
 use crate::model::parts::Weights;
-use crate::model::{ParameterPath, RecallerConfig, TrainableRecaller};
+use crate::model::{RecallerConfig, TrainableRecaller, for_each_parameter};
 use crate::{Error, ErrorKind, Result};
 
 /// A tensor on the host.
@@ -21,42 +22,27 @@ pub(super) struct Values {
 
 /// The parameters of a model by their names: of each its id, its shape, and its values where they are
 /// asked for.
-#[derive(Default)]
-pub(super) struct Parameters {
-    path: ParameterPath,
-    with_values: bool,
-    pub(super) found: BTreeMap<String, (u64, Values)>,
+pub(super) type Parameters = BTreeMap<String, (u64, Values)>;
+
+/// The parameters of a model.
+pub(super) fn parameters<B: BurnBackend>(model: &impl Module<B>, with_values: bool) -> Parameters {
+    let mut found = Parameters::new();
+    for_each_parameter(model, |path, id, tensor| {
+        let shape = tensor.shape().to_vec();
+        let values = if with_values {
+            host_values::<B>(tensor)
+        } else {
+            Vec::new()
+        };
+        found.insert(path.name(), (id.val(), Values { shape, values }));
+    });
+    found
 }
 
-impl Parameters {
-    pub(super) fn of<B: BurnBackend>(model: &impl Module<B>, with_values: bool) -> Self {
-        let mut parameters = Self {
-            with_values,
-            ..Self::default()
-        };
-        model.visit(&mut parameters);
-        parameters
-    }
-}
-
-impl<B: BurnBackend> ModuleVisitor<B> for Parameters {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _name: &str, container: &str) {
-        self.path.exit(container);
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        let values = match self.with_values {
-            true => param.val().into_data().iter::<f32>().collect(),
-            false => Vec::new(),
-        };
-        let shape = param.dims().to_vec();
-        let found = (param.id.val(), Values { shape, values });
-        self.found.insert(self.path.name(), found);
-    }
+/// The values of a tensor, in single precision.
+pub(super) fn host_values<B: BurnBackend>(tensor: FloatTensor<B>) -> Vec<f32> {
+    let tensor = Tensor::<B, 1>::from_primitive(TensorPrimitive::Float(tensor));
+    tensor.into_data().iter::<f32>().collect()
 }
 
 /// Which rows of an old model's weights those of a new one are.
@@ -101,7 +87,7 @@ impl MatchedRows {
             old_rows: old.len() + 1,
             old_names: old_names.clone(),
             new_names: model.row_names(new).into_iter().collect(),
-            of_fewer_items: Parameters::of::<B>(&of_fewer_items, false),
+            of_fewer_items: parameters::<B>(&of_fewer_items, false),
         })
     }
 
@@ -131,7 +117,7 @@ impl MatchedRows {
         let has_items = same_rank && (0..old.len()).all(fits) && (0..old.len()).any(of_catalog);
         // Weights of another shape, such as those of a layer with an output for each item, would be
         // copied in place where both catalogs are of one size.
-        let grows = match self.of_fewer_items.found.get(name) {
+        let grows = match self.of_fewer_items.get(name) {
             Some((_, of_fewer)) => (has_items || old == new) && of_fewer.shape != new,
             None => has_items,
         };

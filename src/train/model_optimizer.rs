@@ -143,12 +143,12 @@ impl<B: TrainingBackend> ModuleMapper<B> for ParameterStep<'_, B> {
         let rows = self.gradients.take_rows(id);
         let is_trained = tensor.is_require_grad();
         let state = self.states.remove(&id);
-        let Some(gradient) = Gradient::of(whole, rows) else {
+        if whole.is_none() && rows.is_none() {
             self.states.extend(state.map(|state| (id, state)));
             return Param::from_mapped_value(id, tensor, mapper);
-        };
+        }
         let state = state.map(AdaptorRecord::into_state::<D>);
-        let (moved, state) = self.moved(tensor.inner(), gradient, state);
+        let (moved, state) = self.moved(tensor.inner(), whole, rows, state);
         self.states.insert(id, AdaptorRecord::from_state(state));
         let moved = Tensor::from_inner(moved);
         let moved = if is_trained {
@@ -160,70 +160,52 @@ impl<B: TrainingBackend> ModuleMapper<B> for ParameterStep<'_, B> {
     }
 }
 
-/// The gradient of a parameter.
-enum Gradient<B: Backend, const D: usize> {
-    /// A gradient of its size, and whether it is a table of which rows were looked up.
-    Whole(Tensor<B, D>, bool),
-    Rows(RowGradient<B>),
-}
-
-impl<B: Backend, const D: usize> Gradient<B, D> {
-    fn of(whole: Option<Tensor<B, D>>, rows: Option<RowGradient<B>>) -> Option<Self> {
-        match (whole, rows) {
-            (Some(whole), Some(rows)) => Some(Self::Whole(with_rows(whole, &rows), true)),
-            (Some(whole), None) => Some(Self::Whole(whole, false)),
-            (None, Some(rows)) => Some(Self::Rows(rows)),
-            (None, None) => None,
-        }
-    }
-}
-
 impl<B: TrainingBackend> ParameterStep<'_, B> {
-    /// A parameter and its state after the step.
+    /// A parameter and its state after the step, by the gradient of its size, that of the rows that were
+    /// looked up, or both.
     fn moved<const D: usize>(
         &self,
         parameter: Tensor<B::InnerBackend, D>,
-        gradient: Gradient<B::InnerBackend, D>,
+        whole: Option<Tensor<B::InnerBackend, D>>,
+        rows: Option<RowGradient<B::InnerBackend>>,
         state: Option<OptimizerState<B::InnerBackend, D>>,
     ) -> (
         Tensor<B::InnerBackend, D>,
         OptimizerState<B::InnerBackend, D>,
     ) {
         let rate = self.learning_rate;
-        let rows_alone = match (gradient, self.tables) {
-            (
-                Gradient::Whole(gradient, true),
-                Tables::RowWise {
-                    rate: times,
-                    epsilon,
-                },
-            ) => {
-                let settings = (times * rate, epsilon);
-                let state = state.map(|state| state.map(ranked));
-                row_wise_step_of_all(settings, ranked(parameter), ranked(gradient), state)
-            }
-            (Gradient::Whole(gradient, _), _) => {
-                let (parameter, state) = self.optimizer.step(rate, parameter, gradient, state);
+        let (whole, rows) = match (whole, rows) {
+            (Some(whole), None) => {
+                let (parameter, state) = self.optimizer.step(rate, parameter, whole, state);
                 return (parameter, state.expect("the optimizers keep a state"));
             }
+            (whole, Some(rows)) => (whole.map(|whole| with_rows(whole, &rows)), rows),
+            (None, None) => unreachable!("a parameter without a gradient stays"),
+        };
+        // It is a table.
+        let (table, state) = (ranked(parameter), state.map(|state| state.map(ranked)));
+        let (table, state) = match (whole.map(ranked), self.tables) {
             (
-                Gradient::Rows(rows),
+                whole,
                 Tables::RowWise {
                     rate: times,
                     epsilon,
                 },
             ) => {
                 let settings = (times * rate, epsilon);
-                let state = state.map(|state| state.map(ranked));
-                row_wise_step(settings, ranked(parameter), rows, state)
+                match whole {
+                    Some(whole) => row_wise_step_of_all(settings, table, whole, state),
+                    None => row_wise_step(settings, table, rows, state),
+                }
             }
-            (Gradient::Rows(rows), Tables::Lazy | Tables::Dense) => {
-                let state = state.map(|state| state.map(ranked));
-                self.optimizer
-                    .step_rows(rate, ranked(parameter), rows, state)
+            (Some(whole), Tables::Lazy | Tables::Dense) => {
+                let (table, state) = self.optimizer.step(rate, table, whole, state);
+                (table, state.expect("the optimizers keep a state"))
+            }
+            (None, Tables::Lazy | Tables::Dense) => {
+                self.optimizer.step_rows(rate, table, rows, state)
             }
         };
-        let (table, state) = rows_alone;
         (ranked(table), state.map(ranked))
     }
 }

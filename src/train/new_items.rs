@@ -36,9 +36,10 @@ impl NewItems {
     pub(super) fn sources(&self, split: &Split, known: impl Fn(usize) -> bool) -> Result<Sources> {
         let rows = split.catalog().len() + 1;
         let known: Vec<bool> = (0..rows).map(|row| row > 0 && known(row)).collect();
-        let mixed = match self {
-            Self::Noise => Mixed::Rows(Vec::new()),
-            Self::Neighbors { window } => Mixed::Rows(neighbors(split, *window, &known)),
+        let (mut means, mut of_rows) = (Vec::new(), None);
+        match self {
+            Self::Noise => {}
+            Self::Neighbors { window } => means = neighbors(split, *window, &known),
             Self::Features(features) => {
                 if features.values().nrows() != rows {
                     return Err(ErrorKind::Shape {
@@ -48,10 +49,14 @@ impl NewItems {
                     }
                     .into());
                 }
-                Mixed::Features(features.clone())
+                of_rows = Some(features.clone());
             }
-        };
-        Ok(Sources { known, mixed })
+        }
+        Ok(Sources {
+            known,
+            means,
+            features: of_rows,
+        })
     }
 }
 
@@ -91,31 +96,25 @@ fn neighbors(split: &Split, window: usize, known: &[bool]) -> Means {
 /// The sources of the new rows of tables.
 pub(super) struct Sources {
     known: Vec<bool>,
-    mixed: Mixed,
-}
-
-enum Mixed {
-    Rows(Means),
-    /// Of each row.
-    Features(Features),
+    means: Means,
+    /// The features of each row, where new rows are made of them.
+    features: Option<Features>,
 }
 
 impl Sources {
     /// Fills the new rows of a table `[rows, width]` whose known rows are in place.
     pub(super) fn fill(&self, table: &mut [f32], width: usize) {
-        match &self.mixed {
-            Mixed::Rows(means) => {
-                for (row, parts) in means {
-                    let parts = parts.iter().map(|&(row, weight)| {
-                        (table[row * width..(row + 1) * width].to_vec(), weight)
-                    });
-                    let mean = mean(width, parts);
-                    if let Some(mean) = mean {
-                        table[row * width..(row + 1) * width].copy_from_slice(&mean);
-                    }
-                }
+        for (row, parts) in &self.means {
+            let parts = parts
+                .iter()
+                .map(|&(row, weight)| (table[row * width..(row + 1) * width].to_vec(), weight));
+            let mean = mean(width, parts);
+            if let Some(mean) = mean {
+                table[row * width..(row + 1) * width].copy_from_slice(&mean);
             }
-            Mixed::Features(features) => self.by_features(features, table, width),
+        }
+        if let Some(features) = &self.features {
+            self.by_features(features, table, width);
         }
     }
 

@@ -46,7 +46,7 @@ pub struct StepReport {
 
 /// One epoch that was made, or what was made since the last validation where there are more or
 /// fewer of these than epochs ([`validate_every`](super::TrainerConfig::validate_every)).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct EpochReport {
     /// The epoch that it ends in, counted from 1.

@@ -17,30 +17,19 @@ pub enum Schedule {
     Cosine,
 }
 
-/// The learning rate of every step of a training.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct LearningRates {
-    /// The rate that it rises to.
-    pub(super) peak: f64,
-    /// Over how many steps it does.
-    pub(super) warm_up_steps: usize,
-    pub(super) schedule: Schedule,
-    /// The number of steps of all epochs.
-    pub(super) steps: usize,
-}
-
-impl LearningRates {
-    /// The learning rate of a step, counted from 0 over all epochs.
-    pub(super) fn at(&self, step: usize) -> f64 {
-        if step < self.warm_up_steps {
-            return self.peak * (step + 1) as f64 / self.warm_up_steps as f64;
+impl Schedule {
+    /// The learning rate of a step, counted from 0 over all `steps` of all epochs: it has risen to `peak`
+    /// after `warm_up` steps.
+    pub(super) fn rate(self, peak: f64, [warm_up, steps]: [usize; 2], step: usize) -> f64 {
+        if step < warm_up {
+            return peak * (step + 1) as f64 / warm_up as f64;
         }
-        let left = self.steps.saturating_sub(self.warm_up_steps).max(1);
-        let made = ((step - self.warm_up_steps) as f64 / left as f64).min(1.0);
-        match self.schedule {
-            Schedule::Constant => self.peak,
-            Schedule::Linear => self.peak * (1.0 - made),
-            Schedule::Cosine => self.peak * 0.5 * (1.0 + (std::f64::consts::PI * made).cos()),
+        let left = steps.saturating_sub(warm_up).max(1);
+        let made = ((step - warm_up) as f64 / left as f64).min(1.0);
+        match self {
+            Self::Constant => peak,
+            Self::Linear => peak * (1.0 - made),
+            Self::Cosine => peak * 0.5 * (1.0 + (std::f64::consts::PI * made).cos()),
         }
     }
 }
@@ -50,13 +39,8 @@ mod tests {
     use super::*;
 
     fn rates(warm_up_steps: usize, schedule: Schedule) -> Vec<f64> {
-        let rates = LearningRates {
-            peak: 2.0,
-            warm_up_steps,
-            schedule,
-            steps: 8,
-        };
-        (0..9).map(|step| rates.at(step)).collect()
+        let rate = |step| schedule.rate(2.0, [warm_up_steps, 8], step);
+        (0..9).map(rate).collect()
     }
 
     #[test]

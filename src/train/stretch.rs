@@ -1,17 +1,16 @@
 //! Training from one validation to the next.
 
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use burn::tensor::{ElementConversion, Tensor};
 
-use super::average::Average;
+use super::average::next_mean;
 use super::config::TrainerConfig;
-use super::decay::Decay;
+use super::decay::decayed;
 use super::gradients::ModelGradients;
 use super::model_optimizer::ModelOptimizer;
 use super::observer::{EpochReport, StepReport, TrainingObserver, TrainingPlan};
-use super::schedule::LearningRates;
 use crate::backend::{Backend, TrainingBackend};
 use crate::data::{Batcher, EpochBatches, HostBatch, Targets};
 use crate::model::{RecallerConfig, TrainableRecaller};
@@ -24,7 +23,6 @@ pub(super) struct Stretches<'a, B: TrainingBackend> {
     device: &'a B::Device,
     /// The number of steps of an epoch.
     per_epoch: usize,
-    rates: LearningRates,
     /// The number of steps so far, over all epochs.
     made: usize,
     /// The batches that are left of this epoch.
@@ -37,49 +35,22 @@ pub(super) struct Stretches<'a, B: TrainingBackend> {
 /// leave a device idle. The host reads each step's.
 const STEPS_AHEAD: usize = 16;
 
-/// A step that was made, of which neither the losses nor the norm were read yet.
-struct MadeStep<B: Backend> {
-    /// The losses of its batches, which make up the step's.
-    losses: Vec<Tensor<B, 1>>,
-    epoch: usize,
-    step: usize,
-    targets: usize,
-    learning_rate: f64,
-    gradient_norm: Option<Tensor<B, 1>>,
-}
+/// A step that was made, with the losses of its batches, which make up the step's, and the norm of its
+/// gradients: the report has neither yet.
+type UnreadStep<B> = (StepReport, Vec<Tensor<B, 1>>, Option<Tensor<B, 1>>);
 
-impl<B: Backend> MadeStep<B> {
-    /// Waits for them.
-    fn read(self) -> Result<StepReport> {
-        let (epoch, step) = (self.epoch, self.step);
-        let mut sum = 0.0;
-        for loss in self.losses {
-            let loss: f64 = loss.into_scalar().elem();
-            if !loss.is_finite() {
-                return Err(ErrorKind::NonFiniteLoss { epoch, step, loss }.into());
-            }
-            sum += loss;
+/// Waits for the losses and the norm of a step.
+fn read<B: Backend>((mut report, losses, norm): UnreadStep<B>) -> Result<StepReport> {
+    let (epoch, step) = (report.epoch, report.step);
+    for loss in losses {
+        let loss: f64 = loss.into_scalar().elem();
+        if !loss.is_finite() {
+            return Err(ErrorKind::NonFiniteLoss { epoch, step, loss }.into());
         }
-        Ok(StepReport {
-            epoch,
-            step,
-            loss: sum,
-            targets: self.targets,
-            learning_rate: self.learning_rate,
-            gradient_norm: self.gradient_norm.map(|norm| norm.into_scalar().elem()),
-        })
+        report.loss += loss;
     }
-}
-
-/// The sums of a stretch.
-#[derive(Default)]
-struct Sums {
-    loss: f64,
-    targets: usize,
-    steps: usize,
-    learning_rate: f64,
-    norms: Vec<f64>,
-    waited: Duration,
+    report.gradient_norm = norm.map(|norm| norm.into_scalar().elem());
+    Ok(report)
 }
 
 impl<'a, B: TrainingBackend> Stretches<'a, B> {
@@ -96,12 +67,6 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
             batcher,
             device,
             per_epoch,
-            rates: LearningRates {
-                peak: config.learning_rate,
-                warm_up_steps: config.warm_up_steps,
-                schedule: config.schedule,
-                steps: config.epochs.saturating_mul(per_epoch),
-            },
             made,
             batches: None,
             carried: Vec::new(),
@@ -134,11 +99,16 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
         (self.made / self.per_epoch + 1, self.made % self.per_epoch)
     }
 
+    /// The number of steps of all epochs.
+    fn steps(&self) -> usize {
+        self.config.epochs.saturating_mul(self.per_epoch)
+    }
+
     /// After how many steps the next stretch ends.
     fn end(&self) -> usize {
         let every = self.config.validate_every.unwrap_or(self.per_epoch);
         let next = (self.made / every + 1).saturating_mul(every);
-        next.min(self.config.epochs.saturating_mul(self.per_epoch))
+        next.min(self.steps())
     }
 
     /// The next stretch's steps, unless an observer ends training; fewer when `deadline` is over.
@@ -152,21 +122,20 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
         deadline: Option<Instant>,
     ) -> Result<ControlFlow<(), (M, EpochReport)>> {
         let start = Instant::now();
-        let mut sums = Sums::default();
+        let mut sums = EpochReport::default();
+        let mut reports = 0;
         let end = self.end();
-        let mut epoch = 0;
         let mut unread = Vec::new();
         while self.made < end {
-            let step;
-            (epoch, step) = self.place();
+            let (epoch, step) = self.place();
+            sums.epoch = epoch;
             let batches = self.batches(epoch, step, &mut sums)?;
             let made;
             (model, made) = self.step(model, optimizer, batches, (epoch, step + 1))?;
             unread.push(made);
             self.made += 1;
             if let (Some(decay), Some(before)) = (self.config.average, mean.take()) {
-                let average = Average { decay };
-                *mean = Some(average.next(before, &model.valid(), self.made));
+                *mean = Some(next_mean(decay, before, &model.valid(), self.made));
             }
             if step + 1 == self.per_epoch {
                 self.batches = None;
@@ -177,8 +146,9 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
             let last = self.made == end || (may_end && late);
             if B::HOST || last || unread.len() == STEPS_AHEAD {
                 for made in unread.drain(..) {
-                    let report = made.read()?;
-                    sums.add(&report);
+                    let report = read(made)?;
+                    add(&mut sums, &report);
+                    reports += 1;
                     if tell(observers, &report)?.is_break() {
                         return Ok(ControlFlow::Break(()));
                     }
@@ -188,23 +158,20 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
                 break;
             }
         }
-        let report = EpochReport {
-            epoch,
-            step: self.made,
-            loss: sums.loss / sums.steps as f64,
-            targets: sums.targets,
-            seconds: start.elapsed().as_secs_f64(),
-            waited_seconds: sums.waited.as_secs_f64(),
-            learning_rate: sums.learning_rate,
-            gradient_norm: (!sums.norms.is_empty())
-                .then(|| sums.norms.iter().sum::<f64>() / sums.norms.len() as f64),
-            validation: None,
-        };
-        Ok(ControlFlow::Continue((model, report)))
+        sums.step = self.made;
+        sums.loss /= reports as f64;
+        sums.gradient_norm = sums.gradient_norm.map(|norms| norms / reports as f64);
+        sums.seconds = start.elapsed().as_secs_f64();
+        Ok(ControlFlow::Continue((model, sums)))
     }
 
     /// The batches of a step of an epoch of which so many steps were made.
-    fn batches(&mut self, epoch: usize, made: usize, sums: &mut Sums) -> Result<Vec<HostBatch>> {
+    fn batches(
+        &mut self,
+        epoch: usize,
+        made: usize,
+        sums: &mut EpochReport,
+    ) -> Result<Vec<HostBatch>> {
         let accumulate = self.config.accumulate;
         let batches = self.batches.get_or_insert_with(|| {
             self.carried.clear();
@@ -215,7 +182,7 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
         });
         let waited = batches.waited();
         let group: Vec<HostBatch> = batches.by_ref().take(accumulate).collect();
-        sums.waited += batches.waited() - waited;
+        sums.waited_seconds += (batches.waited() - waited).as_secs_f64();
         let all = self.batcher.batches_per_epoch();
         if group.len() < accumulate.min(all - made * accumulate) {
             let reason = format!("{} of {all} batches came", made * accumulate + group.len());
@@ -232,7 +199,7 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
         optimizer: &mut ModelOptimizer<B>,
         batches: Vec<HostBatch>,
         (epoch, step): (usize, usize),
-    ) -> Result<(M, MadeStep<B::InnerBackend>)> {
+    ) -> Result<(M, UnreadStep<B::InnerBackend>)> {
         let targets: usize = batches.iter().map(HostBatch::targets).sum();
         let mut all: Option<ModelGradients<B>> = None;
         let mut losses = Vec::with_capacity(batches.len());
@@ -248,21 +215,23 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
         let mut gradients = all.expect("a step has a batch");
         let gradient_norm =
             (self.config.clip_norm).and_then(|largest| gradients.clip(&model, largest));
-        let learning_rate = self.rates.at(self.made);
+        let config = self.config;
+        let steps = [config.warm_up_steps, self.steps()];
+        let learning_rate = (config.schedule).rate(config.learning_rate, steps, self.made);
         let decay = learning_rate * self.config.weight_decay;
         if decay > 0.0 {
-            model = model.map(&mut Decay::new(decay, self.config.decay_all));
+            model = decayed(model, decay, self.config.decay_all);
         }
         model = optimizer.step(learning_rate, model, gradients);
-        let made = MadeStep {
-            losses,
+        let report = StepReport {
             epoch,
             step,
+            loss: 0.0,
             targets,
             learning_rate,
-            gradient_norm,
+            gradient_norm: None,
         };
-        Ok((model, made))
+        Ok((model, (report, losses, gradient_norm)))
     }
 
     /// A share of the loss of a batch, and its gradients.
@@ -307,12 +276,12 @@ fn tell(
     Ok(flow)
 }
 
-impl Sums {
-    fn add(&mut self, step: &StepReport) {
-        self.loss += step.loss;
-        self.targets += step.targets;
-        self.steps += 1;
-        self.learning_rate = step.learning_rate;
-        self.norms.extend(step.gradient_norm);
+/// Adds a step to the sums of an epoch.
+fn add(sums: &mut EpochReport, step: &StepReport) {
+    sums.loss += step.loss;
+    sums.targets += step.targets;
+    sums.learning_rate = step.learning_rate;
+    if let Some(norm) = step.gradient_norm {
+        *sums.gradient_norm.get_or_insert(0.0) += norm;
     }
 }

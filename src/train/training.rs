@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use burn::module::Module;
 use burn::tensor::backend::AutodiffBackend;
 
-use super::checkpoint::{Checkpoint, Checkpoints, EncodedTensors, Progress, encode};
+use super::checkpoint::{Checkpoint, Checkpoints, Progress, encode};
 use super::config::TrainerConfig;
-use super::half::Precisions;
+use super::half::{precisions, with_precisions};
 use super::identity::Identity;
 use super::model_optimizer::ModelOptimizer;
 use super::outcome::StopReason;
@@ -47,15 +47,15 @@ impl<B: TrainingBackend, M: TrainableRecaller<B>> Training<B, M> {
     /// The training as a checkpoint has it.
     pub(super) fn resumed(mut self, checkpoint: Checkpoint, device: &B::Device) -> Result<Self> {
         type Inner<B> = <B as AutodiffBackend>::InnerBackend;
-        let precisions = Precisions::of::<B>(&self.model);
+        let of_model = precisions::<B>(&self.model);
         let model = self.model.load_record(checkpoint.model::<B, _>(device)?);
-        self.model = precisions.restore(model);
+        self.model = with_precisions(model, of_model);
         self.optimizer.load(checkpoint.optimizer::<B, _>(device)?);
-        let precisions = Precisions::of::<Inner<B>>(&self.best);
+        let of_best = precisions::<Inner<B>>(&self.best);
         let best = self
             .best
             .load_record(checkpoint.best::<Inner<B>, _>(device)?);
-        self.best = precisions.restore(best);
+        self.best = with_precisions(best, of_best);
         self.mean = match self.mean {
             Some(mean) => Some(mean.load_record(checkpoint.mean::<Inner<B>, _>(device)?)),
             None => None,
@@ -66,17 +66,17 @@ impl<B: TrainingBackend, M: TrainableRecaller<B>> Training<B, M> {
 
     /// Writes a checkpoint.
     pub(super) fn save(&mut self, checkpoints: &Checkpoints, clock: &TrainingClock) -> Result<()> {
-        let tensors = EncodedTensors {
-            model: encode::<B>(self.model.clone().into_record())?,
-            optimizer: encode::<B>(self.optimizer.states())?,
-            best: encode::<B::InnerBackend>(self.best.clone().into_record())?,
-            mean: match &self.mean {
+        let records = [
+            encode::<B>(self.model.clone().into_record())?,
+            encode::<B>(self.optimizer.states())?,
+            encode::<B::InnerBackend>(self.best.clone().into_record())?,
+            match &self.mean {
                 Some(mean) => encode::<B::InnerBackend>(mean.clone().into_record())?,
                 None => Vec::new(),
             },
-        };
+        ];
         self.progress.wall_seconds = clock.seconds();
-        checkpoints.save(&self.progress, &tensors)
+        checkpoints.save(&self.progress, &records)
     }
 
     /// Why no further step is made, if none is.

@@ -3,18 +3,20 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
-use burn::module::{ModuleMapper, ModuleVisitor, Param};
+use burn::module::{ModuleVisitor, Param};
 use burn::optim::record::AdaptorRecord;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData, TensorMetadata};
 
 use super::checkpoint::{Checkpoint, Checkpoints};
 use super::identity::Identity;
-use super::matched_rows::{Matched, MatchedRows, Parameters, Values, copy, other_model};
+use super::matched_rows::{
+    Matched, MatchedRows, Values, copy, host_values, other_model, parameters,
+};
 use super::new_items::NewItems;
 use super::optimizer::Optimizer;
 use crate::backend::{Backend, TrainingBackend};
 use crate::data::{Catalog, Split};
-use crate::model::{ParameterPath, SequenceRecaller, TrainableRecaller};
+use crate::model::{ParameterPath, SequenceRecaller, TrainableRecaller, map_parameters};
 use crate::{Error, ErrorKind, Result};
 
 /// A trained model that another's training begins with: on newer data, whose catalog has got items
@@ -78,7 +80,7 @@ impl std::fmt::Display for Overlap {
 impl WarmStart {
     /// From a trained model and its catalog, such as those of a [`Run`](crate::store::Run).
     pub fn new<B: Backend>(model: &impl SequenceRecaller<B>, catalog: &Catalog) -> Self {
-        let weights = Parameters::of::<B>(model, true).found.into_iter();
+        let weights = parameters::<B>(model, true).into_iter();
         Self {
             catalog: catalog.clone(),
             weights: weights.map(|(name, (_, values))| (name, values)).collect(),
@@ -146,28 +148,44 @@ impl WarmStart {
         let counted = counts.iter().any(|&count| count > 0);
         let known = |row: usize| rows.of_items[row].is_some_and(|old| !counted || counts[old] > 0);
         let sources = self.new_items.sources(split, known)?;
-        let mut wrong = None;
-        let model = model.map(&mut Replace {
-            path: ParameterPath::default(),
-            wrong: &mut wrong,
-            fill: |path: &ParameterPath, mut new: Values| -> Result<Values> {
-                let name = path.name();
-                let Some(old) = self.weights.get(&name) else {
-                    return Err(other_model(&name, "nothing", &format!("{:?}", new.shape)));
-                };
-                match rows.of(&name, path.is_items(), [&old.shape, &new.shape])? {
-                    Matched::Items => {
-                        copy(&rows.of_items, old, &mut new);
-                        sources.fill(&mut new.values, new.shape[1..].iter().product());
-                        Ok(new)
-                    }
-                    Matched::Named(rows) => {
-                        copy(&rows, old, &mut new);
-                        Ok(new)
-                    }
-                    Matched::InPlace => Ok(old.clone()),
+        let fill = |path: &ParameterPath, mut new: Values| -> Result<Values> {
+            let name = path.name();
+            let Some(old) = self.weights.get(&name) else {
+                return Err(other_model(&name, "nothing", &format!("{:?}", new.shape)));
+            };
+            match rows.of(&name, path.is_items(), [&old.shape, &new.shape])? {
+                Matched::Items => {
+                    copy(&rows.of_items, old, &mut new);
+                    sources.fill(&mut new.values, new.shape[1..].iter().product());
+                    Ok(new)
                 }
-            },
+                Matched::Named(rows) => {
+                    copy(&rows, old, &mut new);
+                    Ok(new)
+                }
+                Matched::InPlace => Ok(old.clone()),
+            }
+        };
+        let mut wrong = None;
+        let model = map_parameters::<B, _>(model, |path, _, tensor| {
+            if wrong.is_some() || !B::float_is_require_grad(&tensor) {
+                return tensor;
+            }
+            let (device, dtype) = (B::float_device(&tensor), tensor.dtype());
+            let values = Values {
+                shape: tensor.shape().to_vec(),
+                values: host_values::<B>(tensor.clone()),
+            };
+            match fill(path, values) {
+                Ok(Values { shape, values }) => {
+                    let data = TensorData::new(values, shape).convert_dtype(dtype);
+                    B::float_set_require_grad(B::float_from_data(data, &device), true)
+                }
+                Err(error) => {
+                    wrong = Some(error);
+                    tensor
+                }
+            }
         });
         match wrong {
             Some(error) => Err(error),
@@ -247,55 +265,11 @@ fn named_states<B: TrainingBackend, M: TrainableRecaller<B>>(
 ) -> Result<HashMap<String, AdaptorRecord<Optimizer, B>>> {
     // A record replaces parameters whole: their ids and sizes are the old model's.
     let old = model.clone().load_record(checkpoint.model::<B, _>(device)?);
-    let old = Parameters::of::<B>(&old, false);
+    let old = parameters::<B>(&old, false);
     let states: Vec<(u64, AdaptorRecord<Optimizer, B>)> = checkpoint.optimizer::<B, _>(device)?;
     let mut states: HashMap<_, _> = states.into_iter().collect();
-    let named =
-        (old.found.into_iter()).filter_map(|(name, (id, _))| Some((name, states.remove(&id)?)));
+    let named = (old.into_iter()).filter_map(|(name, (id, _))| Some((name, states.remove(&id)?)));
     Ok(named.collect())
-}
-
-/// Replaces each trained parameter by what `fill` makes of it.
-struct Replace<'a, F> {
-    path: ParameterPath,
-    /// The first error.
-    wrong: &'a mut Option<Error>,
-    fill: F,
-}
-
-impl<B: TrainingBackend, F: FnMut(&ParameterPath, Values) -> Result<Values>> ModuleMapper<B>
-    for Replace<'_, F>
-{
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _name: &str, container: &str) {
-        self.path.exit(container);
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
-        if self.wrong.is_some() || !param.is_require_grad() {
-            return param;
-        }
-        let path = &self.path;
-        param.map(|tensor| {
-            let kind = (&tensor.device(), tensor.dtype());
-            let values = Values {
-                shape: tensor.dims().to_vec(),
-                values: tensor.to_data().iter::<f32>().collect(),
-            };
-            match (self.fill)(path, values) {
-                Ok(Values { shape, values }) => {
-                    Tensor::from_data(TensorData::new(values, shape), kind).require_grad()
-                }
-                Err(error) => {
-                    *self.wrong = Some(error);
-                    tensor
-                }
-            }
-        })
-    }
 }
 
 /// Carries the moments of a model's parameters over.

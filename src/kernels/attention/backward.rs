@@ -13,18 +13,10 @@ use super::{Attention, ROWS, Scoring, Sequence};
 /// The sequences are divided among threads into at most this many parts.
 const PARTS: usize = 16;
 
-/// The gradients of attention.
-pub(crate) struct AttentionGradients {
-    /// `[tokens, 3 * dim]`.
-    pub(crate) projected: Vec<f32>,
-    /// By the biases of positions and of times; empty for a softmax.
-    pub(crate) positions: Vec<f32>,
-    pub(crate) times: Vec<f32>,
-}
-
 impl Attention<'_> {
-    /// The gradients of `Σ gradient · out`, where `normalizers` are what the forward pass gave.
-    pub(crate) fn backward(&self, gradient: &[f32], normalizers: &[f32]) -> AttentionGradients {
+    /// The gradients of `Σ gradient · out`, where `normalizers` are what the forward pass gave: by what is
+    /// projected, and by the biases of positions and of times, which are empty for a softmax.
+    pub(crate) fn backward(&self, gradient: &[f32], normalizers: &[f32]) -> [Vec<f32>; 3] {
         let sequences = self.sequences();
         let tokens: usize = self.lengths.iter().sum();
         let mut projected = vec![0.0; tokens * 3 * self.dim];
@@ -60,16 +52,12 @@ impl Attention<'_> {
                 by_biases
             })
             .collect();
-        let mut gradients = AttentionGradients {
-            projected,
-            positions: vec![0.0; positions],
-            times: vec![0.0; times],
-        };
+        let (mut positions, mut times) = (vec![0.0; positions], vec![0.0; times]);
         for (of_positions, of_times) in parts {
-            add(&mut gradients.positions, &of_positions);
-            add(&mut gradients.times, &of_times);
+            add(&mut positions, &of_positions);
+            add(&mut times, &of_times);
         }
-        gradients
+        [projected, positions, times]
     }
 
     fn backward_head(

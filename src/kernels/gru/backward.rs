@@ -6,28 +6,15 @@ use super::super::for_each_instruction_set;
 use super::super::matmul::{Matrix, matmul, matmul_add};
 use super::{Group, GruShape, GruWeights};
 
-/// The result of [`backward`].
-pub(crate) struct GruGradients {
-    /// `[batch, len, inputs]`, 0 at padding.
-    pub(crate) values: Vec<f32>,
-    /// `[inputs, 3 * hidden]`.
-    pub(crate) input: Vec<f32>,
-    /// `[hidden, 3 * hidden]`.
-    pub(crate) hidden: Vec<f32>,
-    /// `[3 * hidden]`.
-    pub(crate) input_bias: Vec<f32>,
-    /// `[3 * hidden]`.
-    pub(crate) hidden_bias: Vec<f32>,
-}
-
-/// The gradients of `Σ gradient · hidden states`, where `saved` is [`forward`](super::forward)'s.
+/// The gradients of `Σ gradient · hidden states`, where `saved` is [`forward`](super::forward)'s: by values
+/// `[batch, len, inputs]`, 0 at padding, and by the weights and biases of the input and of the state.
 pub(crate) fn backward(
     gradient: &[f32],
     values: &[f32],
     shape: GruShape<'_>,
     weights: GruWeights<'_>,
     saved: &[f32],
-) -> GruGradients {
+) -> [Vec<f32>; 5] {
     let groups = shape.groups();
     let mut of_groups = Vec::with_capacity(groups.len());
     let mut rest = saved;
@@ -36,31 +23,31 @@ pub(crate) fn backward(
         of_groups.push((group, of_group));
         rest = others;
     }
-    let parts: Vec<GruGradients> = of_groups
+    let parts: Vec<[Vec<f32>; 5]> = of_groups
         .into_par_iter()
         .map(|(group, saved)| group_backward(gradient, values, shape, weights, group, saved))
         .collect();
 
     let mut values = vec![0.0; shape.lengths.len() * shape.len * shape.inputs];
     for (group, part) in groups.iter().zip(&parts) {
-        group.unpack(&part.values, &mut values, shape.len, shape.inputs);
+        group.unpack(&part[0], &mut values, shape.len, shape.inputs);
     }
-    let sum = |of: fn(&GruGradients) -> &[f32], size: usize| {
-        let mut sum = vec![0.0; size];
+    let sum = |of: usize, weights: &[f32]| {
+        let mut sum = vec![0.0; weights.len()];
         for part in &parts {
-            for (sum, part) in sum.iter_mut().zip(of(part)) {
+            for (sum, part) in sum.iter_mut().zip(&part[of]) {
                 *sum += part;
             }
         }
         sum
     };
-    GruGradients {
+    [
         values,
-        input: sum(|part| &part.input, weights.input.len()),
-        hidden: sum(|part| &part.hidden, weights.hidden.len()),
-        input_bias: sum(|part| &part.input_bias, weights.input_bias.len()),
-        hidden_bias: sum(|part| &part.hidden_bias, weights.hidden_bias.len()),
-    }
+        sum(1, weights.input),
+        sum(2, weights.hidden),
+        sum(3, weights.input_bias),
+        sum(4, weights.hidden_bias),
+    ]
 }
 
 /// One group's gradients; those of the values are packed.
@@ -71,12 +58,13 @@ fn group_backward(
     weights: GruWeights<'_>,
     group: &Group,
     saved: &[f32],
-) -> GruGradients {
+) -> [Vec<f32>; 5] {
     let (inputs, hidden, steps) = (shape.inputs, shape.hidden, group.steps);
     let to_states = group.pack(gradient, shape.len, hidden);
-    let through = through_time(to_states, weights, group, saved);
+    let [to_input_products, to_hidden_products, previous_states] =
+        through_time(to_states, weights, group, saved);
     let packed = group.pack(values, shape.len, inputs);
-    let to_inputs = Matrix::new(&through.to_input_products, steps, 3 * hidden);
+    let to_inputs = Matrix::new(&to_input_products, steps, 3 * hidden);
     let mut to_values = vec![0.0; steps * inputs];
     let input_weights = Matrix::new(weights.input, inputs, 3 * hidden).transposed();
     let input_weights = Matrix::new(&input_weights, 3 * hidden, inputs);
@@ -87,35 +75,28 @@ fn group_backward(
     let mut to_hidden_weights = vec![0.0; weights.hidden.len()];
     matmul(
         &mut to_hidden_weights,
-        Matrix::new(&through.previous_states, steps, hidden).t(),
-        Matrix::new(&through.to_hidden_products, steps, 3 * hidden),
+        Matrix::new(&previous_states, steps, hidden).t(),
+        Matrix::new(&to_hidden_products, steps, 3 * hidden),
     );
-    GruGradients {
-        values: to_values,
-        input: to_input_weights,
-        hidden: to_hidden_weights,
-        input_bias: column_sums(&through.to_input_products, 3 * hidden),
-        hidden_bias: column_sums(&through.to_hidden_products, 3 * hidden),
-    }
-}
-
-/// A group's gradients by the products of all its steps, packed.
-struct ThroughTime {
-    /// `[steps, 3 * hidden]` each.
-    to_input_products: Vec<f32>,
-    to_hidden_products: Vec<f32>,
-    /// Each step's previous states `[steps, hidden]`; those of the first step are 0.
-    previous_states: Vec<f32>,
+    [
+        to_values,
+        to_input_weights,
+        to_hidden_weights,
+        column_sums(&to_input_products, 3 * hidden),
+        column_sums(&to_hidden_products, 3 * hidden),
+    ]
 }
 
 /// Goes back through a group's steps from the gradient that reaches each step's state, packed, to
-/// which later steps add their part.
+/// which later steps add their part: the gradients by the products of all steps with the input and with the
+/// state, `[steps, 3 * hidden]` each, and each step's previous states `[steps, hidden]`, which are 0 for the
+/// first.
 fn through_time(
     mut to_states: Vec<f32>,
     weights: GruWeights<'_>,
     group: &Group,
     saved: &[f32],
-) -> ThroughTime {
+) -> [Vec<f32>; 3] {
     let (steps, hidden) = (group.steps, weights.hidden_size());
     let (gates, states) = saved.split_at(steps * 4 * hidden);
     let mut to_input_products = vec![0.0; steps * 3 * hidden];
@@ -155,11 +136,7 @@ fn through_time(
             matmul_add(to_previous, products, recurrent);
         }
     }
-    ThroughTime {
-        to_input_products,
-        to_hidden_products,
-        previous_states,
-    }
+    [to_input_products, to_hidden_products, previous_states]
 }
 
 for_each_instruction_set! {

@@ -5,30 +5,21 @@ use rayon::prelude::*;
 use super::super::elementwise::exp;
 use super::super::for_each_instruction_set;
 use super::super::matmul::{Matrix, matmul, matmul_add};
-use super::{RunningSums, Softmax, TILE_ITEMS, TILE_ROWS};
+use super::{Softmax, TILE_ITEMS, TILE_ROWS};
 
 /// Logits that are kept at once: 16 MiB. Where [`TILE_ROWS`] rows have more, they are made twice:
 /// memory would take longer than the products.
 const KEPT_LOGITS: usize = 1 << 22;
 
-/// The result of [`Softmax::gradients`].
-pub(crate) struct SoftmaxGradients {
-    /// The mean loss over groups of rows.
-    pub(crate) loss: f32,
-    /// By users, `[rows, dim]`.
-    pub(crate) users: Vec<f32>,
-    /// By items, `[items, dim]`; 0 for those that take no part.
-    pub(crate) items: Vec<f32>,
-}
-
 impl Softmax<'_> {
-    /// The mean loss, and its gradients by users `[rows, dim]` and by items `[items, dim]`.
-    pub(crate) fn gradients(&self) -> SoftmaxGradients {
+    /// The mean loss over groups of rows, and its gradients by users `[rows, dim]` and by items
+    /// `[items, dim]`, which are 0 for those that take no part.
+    pub(crate) fn gradients(&self) -> (f32, [Vec<f32>; 2]) {
         self.gradients_keeping(KEPT_LOGITS)
     }
 
     /// The loss and its gradients, with at most `most` logits kept.
-    fn gradients_keeping(&self, most: usize) -> SoftmaxGradients {
+    fn gradients_keeping(&self, most: usize) -> (f32, [Vec<f32>; 2]) {
         let items = self.active_items();
         // Whole tiles, and whole groups.
         let step = TILE_ROWS * self.group;
@@ -68,17 +59,14 @@ impl Softmax<'_> {
                 block == 0,
             );
         }
-        SoftmaxGradients {
-            loss: (total / self.groups() as f64) as f32,
-            users: by_users,
-            items: by_items,
-        }
+        let loss = (total / self.groups() as f64) as f32;
+        (loss, [by_users, by_items])
     }
 
     /// Makes the logits of all rows, tile by tile, and gives their normalizers.
     fn keep_logits(&self, transposed_users: &[f32], kept: &mut [f32]) -> Vec<f32> {
         let per_part = self.items_per_part();
-        let running: Vec<RunningSums> = kept
+        let running: Vec<(Vec<f32>, Vec<f32>)> = kept
             .par_chunks_mut(per_part * self.rows())
             .enumerate()
             .map(|(part, kept)| {
@@ -238,11 +226,11 @@ mod tests {
         };
         for group in [1, 2] {
             let softmax = Softmax { group, ..softmax };
-            let all = softmax.gradients();
+            let (all_loss, all) = softmax.gradients();
             for most in [0, 64 * 300, 128 * 300] {
-                let some = softmax.gradients_keeping(most);
-                assert_eq!(some.loss.to_bits(), all.loss.to_bits());
-                assert!(some.users == all.users && some.items == all.items, "{most}");
+                let (some_loss, some) = softmax.gradients_keeping(most);
+                assert_eq!(some_loss.to_bits(), all_loss.to_bits());
+                assert!(some == all, "{most}");
             }
         }
     }

@@ -109,7 +109,7 @@ impl<'a> Softmax<'a> {
         let per_part = self.items_per_part();
         let end = self.first_item + self.active_items();
         let parts: Vec<usize> = (self.first_item..end).step_by(per_part).collect();
-        let running: Vec<RunningSums> = parts
+        let running: Vec<(Vec<f32>, Vec<f32>)> = parts
             .into_par_iter()
             .map(|first| {
                 let end = end.min(first + per_part);
@@ -120,9 +120,9 @@ impl<'a> Softmax<'a> {
     }
 
     /// `ln Σ e^logit` over each row's group, of the running sums over all parts.
-    fn normalizers(&self, parts: &[RunningSums]) -> Vec<f32> {
+    fn normalizers(&self, parts: &[(Vec<f32>, Vec<f32>)]) -> Vec<f32> {
         let of_row = |row: usize| {
-            let parts = parts.iter().map(|part| (part.maximum[row], part.sum[row]));
+            let parts = parts.iter().map(|(maximum, sum)| (maximum[row], sum[row]));
             let (maximum, sum) = parts.reduce(merge_sums).unwrap_or((0.0, 1.0));
             maximum + sum.ln()
         };
@@ -157,7 +157,8 @@ impl<'a> Softmax<'a> {
         }
     }
 
-    /// The running sums of all rows over a part of the items. Their logits go to `kept`, tile by
+    /// The running sums of all rows over a part of the items: each row's maximum logit so far, and its
+    /// `Σ e^(logit - maximum)`. Their logits go to `kept`, tile by
     /// tile, if that is given.
     fn running_sums(
         &self,
@@ -165,22 +166,20 @@ impl<'a> Softmax<'a> {
         first: usize,
         end: usize,
         mut kept: Option<&mut [f32]>,
-    ) -> RunningSums {
+    ) -> (Vec<f32>, Vec<f32>) {
         let passing = if kept.is_some() {
             0
         } else {
             TILE_ITEMS * TILE_ROWS
         };
         let mut passing = vec![0.0; passing];
-        let mut running = RunningSums {
-            maximum: vec![f32::NEG_INFINITY; self.rows()],
-            sum: vec![0.0; self.rows()],
-        };
+        let mut maximums = vec![f32::NEG_INFINITY; self.rows()];
+        let mut sums = vec![0.0; self.rows()];
         for first in (first..end).step_by(TILE_ITEMS) {
             let count = TILE_ITEMS.min(end - first);
             let rows = users.chunks(TILE_ROWS * self.dim);
-            let maximum = running.maximum.chunks_mut(TILE_ROWS);
-            let sum = running.sum.chunks_mut(TILE_ROWS);
+            let maximum = maximums.chunks_mut(TILE_ROWS);
+            let sum = sums.chunks_mut(TILE_ROWS);
             for (users, (maximum, sum)) in rows.zip(maximum.zip(sum)) {
                 let len = count * sum.len();
                 let tile = match kept.take() {
@@ -195,14 +194,8 @@ impl<'a> Softmax<'a> {
                 add_to_running_sums(tile, maximum, sum);
             }
         }
-        running
+        (maximums, sums)
     }
-}
-
-/// Each row's maximum logit so far, and its `Σ e^(logit - maximum)`.
-struct RunningSums {
-    maximum: Vec<f32>,
-    sum: Vec<f32>,
 }
 
 /// Two running sums as one.

@@ -102,7 +102,7 @@ impl TorchSasRec {
         checks::heads(self.heads, dim)?;
         let positions = weights.table(&format!("{}.weight", self.positions), Some(dim))?;
         let layers = EncoderLayer::read_all(&weights, &self.encoder, dim)?;
-        let norm = Norm::read(&weights, &format!("{}.norm", self.encoder), dim)?;
+        let norm = read_norm(&weights, &format!("{}.norm", self.encoder), dim)?;
         weights.finish()?;
 
         let hidden = layers.iter().map(|layer| layer.first.0.nrows()).max();
@@ -121,7 +121,7 @@ impl TorchSasRec {
         for (layer, ours) in layers.into_iter().zip(&mut model.blocks) {
             layer.fill(ours, feed_forward * dim, device);
         }
-        norm.fill(&mut model.ends.norm, device);
+        fill_norm(&mut model.ends.norm, norm, device);
         if let Some(inputs) = &mut model.ends.input_embedding {
             *inputs = item_table(&outputs / (dim as f32).sqrt(), device);
         }
@@ -154,12 +154,15 @@ fn refuse_others(weights: &TorchWeights) -> Result<()> {
 /// A linear layer as PyTorch has it: `[outputs, inputs]`, and biases.
 type TorchLinear = (Array2<f32>, Array1<f32>);
 
+/// Layer normalization as PyTorch has it: weights and biases, `[dim]` each.
+type TorchNorm = (Array1<f32>, Array1<f32>);
+
 /// A layer of an `nn.TransformerEncoder`.
 struct EncoderLayer {
-    before: Norm,
+    before: TorchNorm,
     projections: TorchLinear,
     projection: TorchLinear,
-    between: Norm,
+    between: TorchNorm,
     first: TorchLinear,
     second: TorchLinear,
 }
@@ -181,10 +184,10 @@ impl EncoderLayer {
     /// Sets a block of ours, whose feed-forward part is `width` wide, to what this one does.
     fn fill<B: Backend>(self, ours: &mut TransformerBlock<B>, width: usize, device: &B::Device) {
         let dim = self.projection.0.nrows();
-        self.before.fill(&mut ours.attention_norm, device);
+        fill_norm(&mut ours.attention_norm, self.before, device);
         fill_linear(&mut ours.attention_in, self.projections, device);
         fill_linear(&mut ours.attention_out, self.projection, device);
-        self.between.fill(&mut ours.feed_norm, device);
+        fill_norm(&mut ours.feed_norm, self.between, device);
         let (first, biases) = self.first;
         let (second, last) = self.second;
         // Hidden values beyond those that are there are 0, and nothing is made of them.
@@ -204,7 +207,7 @@ impl EncoderLayer {
         };
         let hidden = weights.table(&name("linear1.weight"), Some(dim))?.nrows();
         Ok(Self {
-            before: Norm::read(weights, &name("norm1"), dim)?,
+            before: read_norm(weights, &name("norm1"), dim)?,
             projections: linear(
                 "self_attn.in_proj_weight",
                 "self_attn.in_proj_bias",
@@ -217,30 +220,23 @@ impl EncoderLayer {
                 dim,
                 dim,
             )?,
-            between: Norm::read(weights, &name("norm2"), dim)?,
+            between: read_norm(weights, &name("norm2"), dim)?,
             first: linear("linear1.weight", "linear1.bias", hidden, dim)?,
             second: linear("linear2.weight", "linear2.bias", dim, hidden)?,
         })
     }
 }
 
-struct Norm {
-    weight: Array1<f32>,
-    bias: Array1<f32>,
+fn read_norm(weights: &TorchWeights, name: &str, dim: usize) -> Result<TorchNorm> {
+    Ok((
+        weights.vector(&format!("{name}.weight"), dim)?,
+        weights.biases(&format!("{name}.bias"), dim)?,
+    ))
 }
 
-impl Norm {
-    fn read(weights: &TorchWeights, name: &str, dim: usize) -> Result<Self> {
-        Ok(Self {
-            weight: weights.vector(&format!("{name}.weight"), dim)?,
-            bias: weights.biases(&format!("{name}.bias"), dim)?,
-        })
-    }
-
-    fn fill<B: Backend>(self, ours: &mut LayerNorm<B>, device: &B::Device) {
-        ours.gamma = row_parameter(self.weight, device);
-        ours.beta = Some(row_parameter(self.bias, device));
-    }
+fn fill_norm<B: Backend>(ours: &mut LayerNorm<B>, (weight, bias): TorchNorm, device: &B::Device) {
+    ours.gamma = row_parameter(weight, device);
+    ours.beta = Some(row_parameter(bias, device));
 }
 
 fn fill_linear<B: Backend>(ours: &mut Linear<B>, (weight, bias): TorchLinear, device: &B::Device) {
