@@ -22,9 +22,8 @@ use seqrec::model::{Gru4RecConfig, RecallerConfig};
 use seqrec::prelude::Flex;
 use seqrec::recall::{
     Candidate, Candidates, CategoryBonus, ChannelConfig, ChannelSource, ChannelWeight, Evaluation,
-    Fusion, HistoryItems, Links, MaximalMarginalRelevance, OrElse, Path, Reason,
-    RecallChannel, RecallStage, Selection, UserEncoder, VectorChannelConfig,
-    WeightLearningConfig,
+    Fusion, HistoryItems, Links, MaximalMarginalRelevance, OrElse, Path, Reason, RecallChannel,
+    RecallStage, Selection, UserEncoder, VectorChannelConfig, WeightLearningConfig,
 };
 use seqrec::retrieve::{ModelEncoder, item_vectors};
 use seqrec::{Error, ErrorKind};

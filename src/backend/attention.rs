@@ -33,23 +33,12 @@ pub fn causal_attention<B: Backend>(
     tensor(B::fused(operation, [primitive(projected)]))
 }
 
-/// Biases of attention: numbers that are added to the products of queries and keys before they are
-/// activated.
-#[derive(Debug, Clone)]
-pub(crate) struct AttentionBiases<B: BurnBackend> {
-    /// The divisor of activated scores.
-    pub(crate) divisor: f64,
-    /// By the distance of two tokens in positions, `[max_len, 1]`.
-    pub(crate) positions: Tensor<B, 2>,
-    /// By the class of their distance in time, `[classes, 1]`.
-    pub(crate) times: Tensor<B, 2>,
-    /// The class of each token's distance from each one up to itself, sequence after sequence and
-    /// token after token; all of them below the number of classes.
-    pub(crate) classes: Arc<[u8]>,
-}
-
 /// Causal self-attention whose weights are `silu(product + biases) / divisor`, not normalized, as
 /// HSTU has it; else as [`causal_attention`].
+///
+/// `biases` are by the distance of two tokens in positions, `[max_len, 1]`, and by the class of
+/// their distance in time, `[classes, 1]`; `classes` has the class of each token's distance from
+/// each one up to itself, sequence after sequence and token after token.
 ///
 /// # Panics
 /// As [`causal_attention`], and when there are fewer biases of positions than tokens in a sequence,
@@ -58,27 +47,27 @@ pub(crate) fn silu_attention<B: Backend>(
     projected: Tensor<B, 2>,
     lengths: &Arc<[usize]>,
     heads: usize,
-    biases: AttentionBiases<B>,
+    divisor: f64,
+    biases: [Tensor<B, 2>; 2],
+    classes: Arc<[u8]>,
 ) -> Tensor<B, 2> {
-    let [positions, times] = [biases.positions.dims(), biases.times.dims()];
+    let [positions, times] = biases.each_ref().map(Tensor::dims);
     let longest = lengths.iter().max().copied().unwrap_or(0);
     let pairs: usize = lengths.iter().map(|len| len * (len + 1) / 2).sum();
     assert!(
         positions[1] == 1 && times[1] == 1 && longest <= positions[0],
         "a bias for each distance"
     );
-    assert_eq!(biases.classes.len(), pairs, "one class for each pair");
-    let most = biases.classes.iter().max();
+    assert_eq!(classes.len(), pairs, "one class for each pair");
+    let most = classes.iter().max();
     assert!(
         most.is_none_or(|&class| usize::from(class) < times[0]),
         "a bias for each class"
     );
-    let scoring = AttentionScoring::Silu {
-        divisor: biases.divisor,
-        classes: biases.classes,
-    };
+    let scoring = AttentionScoring::Silu { divisor, classes };
     let operation = FusedAttention::new(&projected, lengths, heads, scoring);
-    let operands = [projected, biases.positions, biases.times].map(primitive);
+    let [positions, times] = biases;
+    let operands = [projected, positions, times].map(primitive);
     tensor(B::fused(operation, operands))
 }
 

@@ -195,9 +195,9 @@ impl FusedGru {
     }
 }
 
-/// The gradients of a step with these `gates` and its `previous` state, by that of its state: by the products
-/// with the input and with the state, `[batch, 3 * hidden]` each, and by the previous state where it is
-/// kept, `[batch, hidden]`.
+/// The gradients of a step with these `gates` and its `previous` state, by that of its state: by
+/// the products with the input and with the state, `[batch, 3 * hidden]` each, and by the previous
+/// state where it is kept, `[batch, hidden]`.
 fn step_gradients<B: BurnBackend>(
     to_state: Tensor<B, 2>,
     gates: &Tensor<B, 2>,

@@ -37,7 +37,7 @@ use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::ops::FloatTensor;
 
 pub use crate::kernels::activation::Activation;
-pub(crate) use attention::{AttentionBiases, silu_attention};
+pub(crate) use attention::silu_attention;
 pub(crate) use convolution::causal_convolution;
 pub use device::check_device;
 pub(crate) use device::{on_device, synchronize};
@@ -48,7 +48,8 @@ pub(crate) use lookup::{RowGradient, RowGradients};
 pub(crate) use rows::replace_rows;
 pub(crate) use softmax::log_normalizer;
 
-/// Operations that models reach by their [parts](crate::model::parts); tests call them by themselves.
+/// Operations that models reach by their [parts](crate::model::parts); tests call them by
+/// themselves.
 #[doc(hidden)]
 pub use {
     attention::causal_attention, dropout::dropout, gru::gru, rows::add_to_rows,

@@ -31,7 +31,8 @@ pub(super) fn k_core(
     }
 }
 
-/// The users of each item's rows: where each item's begin, and where the last one's end, and the users.
+/// The users of each item's rows: where each item's begin, and where the last one's end, and the
+/// users.
 fn takers(offsets: &[usize], items: &[u32], item_count: usize) -> (Vec<usize>, Vec<u32>) {
     let mut ends = vec![0; item_count + 1];
     for &item in items {

@@ -53,18 +53,25 @@ impl Measure {
 
 /// A measure over the first k items of a list, written as in `recall@50`.
 ///
-/// | name | the mean over users of |
-/// | --- | --- |
-/// | `recall` | the share of the labels that is recalled |
-/// | `ndcg` | the normalized discounted cumulative gain: `Σ 1 / log2(rank + 2)` over hits, ranks counted from 0, divided by the same sum for the ideal list, which has `min(k, labels)` hits in front (Järvelin & Kekäläinen, "Cumulated gain-based evaluation of IR techniques", 2002) |
-/// | `hit_rate` | 1 if any label is recalled, else 0 |
-/// | `mrr` | the reciprocal rank: `1 / rank` of the first hit, ranks counted from 1; 0 without one |
-/// | `map` | the average precision: the mean of the precisions at each hit's rank, over `min(k, labels)` |
-/// | `precision` | the share of the k places that hold a label |
-/// | `label_position_ndcg` | a figure that a widely copied tutorial prints as "NDCG": a found label is discounted by its place among the labels rather than by its rank, and the ideal counts only the found ones. It says nothing about the order of what was recalled, and is here to be compared with tables that report it |
+/// Most are means over users:
 ///
-/// Two are of all users' lists together: `coverage` is the share of the catalog that is recalled for
-/// anyone, and `mean_popularity` how often the recalled items were taken in training, on average.
+/// - `recall`: the share of the labels that is recalled.
+/// - `ndcg`: the normalized discounted cumulative gain, `Σ 1 / log2(rank + 2)` over hits, ranks
+///   counted from 0, divided by the same sum for the ideal list, which has `min(k, labels)` hits in
+///   front. Järvelin & Kekäläinen, "Cumulated gain-based evaluation of IR techniques" (2002).
+/// - `hit_rate`: 1 if any label is recalled, else 0.
+/// - `mrr`: the reciprocal rank, `1 / rank` of the first hit, ranks counted from 1; 0 without one.
+/// - `map`: the average precision, the mean of the precisions at each hit's rank, over
+///   `min(k, labels)`.
+/// - `precision`: the share of the k places that hold a label.
+/// - `label_position_ndcg`: a figure that a widely copied tutorial prints as "NDCG". A found label
+///   is discounted by its place among the labels rather than by its rank, and the ideal counts only
+///   the found ones. It says nothing about the order of what was recalled, and is here to be compared
+///   with tables that report it; use `ndcg` for everything else.
+///
+/// Two are of all users' lists together: `coverage` is the share of the catalog that is recalled
+/// for anyone, and `mean_popularity` how often the recalled items were taken in training, on
+/// average.
 ///
 /// ```
 /// use seqrec::eval::Metric;

@@ -51,34 +51,32 @@ impl Header for IndexHeader {
     const ADVICE: &'static str = "";
 }
 
-/// What goes into a file.
-pub(super) struct Contents<'a> {
-    pub(super) kind: Kind,
-    pub(super) fingerprint: u64,
-    pub(super) settings: [u64; SETTINGS],
-    pub(super) sections: [&'a [u8]; SECTIONS],
-}
-
 /// Writes an index file aside and renames it, in the place of none but an index file.
-pub(super) fn write(path: &Path, contents: &Contents<'_>) -> Result<()> {
+pub(super) fn write(
+    path: &Path,
+    kind: Kind,
+    fingerprint: u64,
+    settings: [u64; SETTINGS],
+    sections: [&[u8]; SECTIONS],
+) -> Result<()> {
     check_byte_order(path, IndexHeader::NAME)?;
     let mut checksum = crc32fast::Hasher::new();
-    for section in contents.sections {
+    for section in sections {
         checksum.update(section);
         checksum.update(padding(section.len()));
     }
     let header = IndexHeader {
-        kind: contents.kind as u32,
-        fingerprint: contents.fingerprint,
-        settings: contents.settings,
-        sections: contents.sections.map(|section| section.len() as u64),
+        kind: kind as u32,
+        fingerprint,
+        settings,
+        sections: sections.map(|section| section.len() as u64),
         body_checksum: checksum.finalize(),
         ..IndexHeader::zeroed()
     };
     let header = header.sealed();
     replace_file(path, begins_with(&IndexHeader::MAGIC), |file| {
         file.write_all(bytemuck::bytes_of(&header))?;
-        for section in contents.sections {
+        for section in sections {
             file.write_all(section)?;
             file.write_all(padding(section.len()))?;
         }

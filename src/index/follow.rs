@@ -7,8 +7,8 @@ use crate::item::ItemIndex;
 use crate::{ErrorKind, Result, checks};
 
 /// Brings an index of a model's vectors up to those that it has after more training: only vectors
-/// that moved are replaced, and new items are added, while the index answers. How many were replaced and
-/// how many added is what it gives.
+/// that moved are replaced, and new items are added, while the index answers. How many were
+/// replaced and how many added is what it gives.
 ///
 /// `before` and `after` are what [`item_vectors`](crate::retrieve::item_vectors) gives of the two,
 /// `[items + 1, dim]` with padding first. An item must have the same index in both, which

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// An index as [built](super::IndexPlan::build) or [tuned](super::HnswIndex::tuned_for), and its recall then.
+/// An index as [built](super::IndexPlan::build) or [tuned](super::HnswIndex::tuned_for), and its
+/// recall then.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct IndexReport {

@@ -67,8 +67,8 @@ impl Linear<'_> {
         (out, before)
     }
 
-    /// The gradients of `Σ gradient · out` by values, weight and bias, where `saved` is what the forward pass gave: the
-    /// outputs for relu, what they were before for silu and gelu.
+    /// The gradients of `Σ gradient · out` by values, weight and bias, where `saved` is what the
+    /// forward pass gave: the outputs for relu, what they were before for silu and gelu.
     pub(crate) fn backward(
         &self,
         gradient: &[f32],

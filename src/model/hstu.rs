@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::parts::{Dropout, Packing, SequenceEnds, Weights, layer_norm, linear};
 use super::{Description, ItemTable, Objective, RecallerConfig, SequenceRecaller, TablePrecision};
-use crate::backend::{self, Activation, AttentionBiases, Backend};
+use crate::backend::{self, Activation, Backend};
 use crate::data::SequenceBatch;
 use crate::{Result, checks};
 
@@ -220,13 +220,14 @@ impl<B: Backend> HstuBlock<B> {
             Some(biases) => biases.val(),
             None => Tensor::zeros([1, 1], &states.device()),
         };
-        let biases = AttentionBiases {
-            divisor: config.max_len as f64,
-            positions: self.position_bias.val(),
-            times,
-            classes: classes.clone(),
-        };
-        let attended = backend::silu_attention(projected, packing.lengths(), config.heads, biases);
+        let attended = backend::silu_attention(
+            projected,
+            packing.lengths(),
+            config.heads,
+            config.max_len as f64,
+            [self.position_bias.val(), times],
+            classes.clone(),
+        );
         let gated = layer_norm(&self.attended_norm, attended) * gates;
         let gated = dropout.apply(gated, config.dropout);
         states + linear(&self.output, gated, Activation::None)

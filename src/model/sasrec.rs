@@ -50,7 +50,8 @@ pub struct SasRecConfig {
     #[config(default = 2)]
     pub heads: usize,
     /// Whether what each part of a block adds is gated by its input, and the feed-forward part is a
-    /// SwiGLU: Borisyuk et al., [LiGR](https://arxiv.org/abs/2502.03417). Else both are added as they are.
+    /// SwiGLU: Borisyuk et al., [LiGR](https://arxiv.org/abs/2502.03417). Else both are added as
+    /// they are.
     #[config(default = false)]
     pub gated: bool,
     /// The hidden size of a block's feed-forward part, in multiples of `dim`.
@@ -108,8 +109,8 @@ pub struct TransformerBlock<B: BurnBackend> {
     pub attention_gate: Option<Linear<B>>,
     /// Normalizes what the feed-forward part sees.
     pub feed_norm: LayerNorm<B>,
-    /// `[dim, hidden]`, or `[dim, 2 * hidden]` where blocks are gated: what is activated beside what
-    /// it multiplies.
+    /// `[dim, hidden]`, or `[dim, 2 * hidden]` where blocks are gated: what is activated beside
+    /// what it multiplies.
     pub feed_in: Linear<B>,
     /// `[hidden, dim]`.
     pub feed_out: Linear<B>,

@@ -89,8 +89,8 @@ fn embed(rows: &[Vec<f32>], start: Vec<f32>) -> Vec<(f32, f32)> {
         .collect()
 }
 
-/// Draws points as a map: each with its place, and the group that it is colored by, such as a genre, with
-/// a legend of the largest groups; those of none are gray.
+/// Draws points as a map: each with its place, and the group that it is colored by, such as a
+/// genre, with a legend of the largest groups; those of none are gray.
 ///
 /// # Errors
 /// [`ErrorKind::Plot`] when there is no point or drawing fails, [`ErrorKind::NotOurs`] when the file is there

@@ -9,8 +9,8 @@ use crate::data::ExternalId;
 
 use super::candidates::{Candidate, Reason};
 
-/// A channel that found an item: by names in what is recalled, and by the channel's place and a [`Reason`]
-/// in a [fused](super::FusedCandidate) list.
+/// A channel that found an item: by names in what is recalled, and by the channel's place and a
+/// [`Reason`] in a [fused](super::FusedCandidate) list.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Found<Channel = Arc<str>, Why = Because> {

@@ -25,11 +25,11 @@ pub enum Fusion {
         /// How much less the first ranks stand out; 60 in the paper.
         constant: f64,
     },
-    /// An item's score is the sum of its channels' weights times its score there, from 0 for the list's
-    /// last to 1 for its first.
+    /// An item's score is the sum of its channels' weights times its score there, from 0 for the
+    /// list's last to 1 for its first.
     MinMax,
-    /// An item's score is the sum of its channels' weights times its score there, in standard deviations
-    /// above the list's last.
+    /// An item's score is the sum of its channels' weights times its score there, in standard
+    /// deviations above the list's last.
     ZScore,
     /// Channels take turns, each giving its best item that is not in the list yet: the first to
     /// the last, then the last to the first, like a snake.
@@ -210,8 +210,8 @@ fn nodes(lists: &[(&[Candidate], ChannelWeight)]) -> usize {
         .unwrap_or(0)
 }
 
-/// The scores of a list, which are best first but for lists chosen for diversity, above the least of them
-/// and in units of what `scale` makes of all and the least.
+/// The scores of a list, which are best first but for lists chosen for diversity, above the least
+/// of them and in units of what `scale` makes of all and the least.
 fn comparable(list: &[Candidate], scale: impl Fn(&[f32], f32) -> f32) -> Vec<f32> {
     let scores: Vec<f32> = list.iter().map(|candidate| candidate.score).collect();
     let least = scores.iter().copied().fold(f32::INFINITY, f32::min);

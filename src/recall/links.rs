@@ -19,8 +19,8 @@ pub struct Reached {
     pub reason: Reason,
 }
 
-/// A kind of nodes that a [path](super::Path) leads over: items by their [`ItemIndex`], [`Tag`]s, or users
-/// of the training data.
+/// A kind of nodes that a [path](super::Path) leads over: items by their [`ItemIndex`], [`Tag`]s,
+/// or users of the training data.
 pub trait Node: Send + Sync + 'static {}
 
 /// Users of the training data as nodes, by the place of their sequence in it, from 0.

@@ -91,13 +91,8 @@ impl Drop for NodePlaces {
 /// one pays for the others.
 pub(crate) struct Scores {
     places: NodePlaces,
-    touched: Vec<Touched>,
-}
-
-/// A node that was touched, with the largest amount that was added to it at once.
-struct Touched {
-    reached: Reached,
-    greatest: f32,
+    /// Each node that was touched, with the largest amount that was added to it at once.
+    touched: Vec<(Reached, f32)>,
 }
 
 impl Scores {
@@ -120,24 +115,21 @@ impl Scores {
                 weight: score,
                 reason,
             };
-            self.touched.push(Touched {
-                reached,
-                greatest: score,
-            });
+            self.touched.push((reached, score));
             return;
         }
-        let touched = &mut self.touched[place];
-        touched.reached.weight += score;
-        if score > touched.greatest {
-            touched.greatest = score;
-            touched.reached.reason = reason;
+        let (reached, greatest) = &mut self.touched[place];
+        reached.weight += score;
+        if score > *greatest {
+            *greatest = score;
+            reached.reason = reason;
         }
     }
 
     /// What was touched, in that order, after which nothing is.
     pub(crate) fn take(&mut self) -> Vec<Reached> {
         let touched = std::mem::take(&mut self.touched);
-        let reached: Vec<Reached> = touched.into_iter().map(|touched| touched.reached).collect();
+        let reached: Vec<Reached> = touched.into_iter().map(|(reached, _)| reached).collect();
         self.places
             .forget(reached.iter().map(|reached| reached.node));
         reached

@@ -39,8 +39,8 @@ pub trait Selection: Send + Sync {
     /// are best first.
     fn select(&self, candidates: &[Candidate], k: usize) -> Vec<usize>;
 
-    /// A channel whose list is chosen so among `candidates` items of another's, or k where that is more.
-    /// Items come in the order in which they were taken, which is not that of their scores.
+    /// A channel whose list is chosen so among `candidates` items of another's, or k where that is
+    /// more. Items come in the order in which they were taken, which is not that of their scores.
     fn among<C: RecallChannel>(self, channel: C, candidates: usize) -> impl RecallChannel
     where
         Self: Sized,

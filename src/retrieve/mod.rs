@@ -4,7 +4,9 @@ mod device_index;
 mod encoder;
 mod vectors;
 
-pub use device_index::{DeviceIndex, exact_index};
+#[doc(hidden)]
+pub use device_index::DeviceIndex;
+pub use device_index::exact_index;
 pub use encoder::ModelEncoder;
 pub(crate) use vectors::check_items;
 pub use vectors::{item_vectors, user_vectors};

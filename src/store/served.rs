@@ -7,7 +7,7 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
-use crate::data::{Catalog, Features, IdTable, SequenceStore, TimeUnit, TrainingData};
+use crate::data::{Catalog, ExternalId, Features, IdTable, SequenceStore, TimeUnit, TrainingData};
 use crate::files::{read_file, write_file};
 use crate::{Error, ErrorKind, Result};
 
@@ -299,6 +299,11 @@ impl ServedStage {
     /// The stage.
     pub fn stage(&self) -> &RecallStage {
         &self.stage
+    }
+
+    /// The users, each in the place of their sequence.
+    pub fn users(&self) -> &[ExternalId] {
+        self.users.ids()
     }
 
     /// The sequences and the catalog that it was made of.

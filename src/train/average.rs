@@ -8,8 +8,9 @@ use burn::tensor::backend::Backend;
 use crate::model::{for_each_parameter, map_parameters};
 
 /// The mean of weights over the steps so far, of which the last ones count the most (Polyak &
-/// Juditsky, 1992), after one more step, which is the `made`-th. It keeps the share `decay` of the mean
-/// before, and less after the first steps, so that the weights that training began with are soon forgotten.
+/// Juditsky, 1992), after one more step, which is the `made`-th. It keeps the share `decay` of the
+/// mean before, and less after the first steps, so that the weights that training began with are
+/// soon forgotten.
 pub(super) fn next_mean<B: Backend, M: Module<B>>(decay: f64, mean: M, now: &M, made: usize) -> M {
     let early = (1 + made) as f64 / (10 + made) as f64;
     let kept = decay.min(early);

@@ -150,8 +150,8 @@ impl Checkpoints {
         Ok(epochs)
     }
 
-    /// Writes a checkpoint, and only then removes the one before it. `records` are those of the model, the
-    /// optimizer, the best model and the mean of weights, as [`encode`] gives them.
+    /// Writes a checkpoint, and only then removes the one before it. `records` are those of the
+    /// model, the optimizer, the best model and the mean of weights, as [`encode`] gives them.
     pub(super) fn save(&self, progress: &Progress, records: &[Vec<u8>; 4]) -> Result<()> {
         let epoch = progress.epochs.len();
         let path = self.folder.join(folder_name(epoch));

@@ -43,9 +43,9 @@ pub struct TrainerConfig {
     /// decay, as in AdamW (Loshchilov & Hutter, [2019](https://arxiv.org/abs/1711.05101)).
     #[config(default = 0.0)]
     pub weight_decay: f64,
-    /// Whether every parameter that is trained decays. Unless set, the matrices of layers alone do, and
-    /// these stay as they are: vectors (biases, normalization), [tables of items](crate::model::ItemTable),
-    /// and fields whose name has `bias` or `position` in it.
+    /// Whether every parameter that is trained decays. Unless set, the matrices of layers alone do,
+    /// and these stay as they are: vectors (biases, normalization), [tables of
+    /// items](crate::model::ItemTable), and fields whose name has `bias` or `position` in it.
     #[config(default = false)]
     pub decay_all: bool,
     /// Where it is set, what is validated and kept is not the weights of a step but their decaying

@@ -7,8 +7,8 @@ use burn::tensor::ops::FloatTensorOps;
 
 use crate::model::{ParameterPath, map_parameters};
 
-/// A model without a share of its parameters: of the matrices of layers, or of every parameter that is
-/// trained.
+/// A model without a share of its parameters: of the matrices of layers, or of every parameter that
+/// is trained.
 pub(super) fn decayed<B: AutodiffBackend, M: AutodiffModule<B>>(
     model: M,
     share: f64,

@@ -17,8 +17,8 @@ pub(super) fn precisions<B: BurnBackend>(model: &impl Module<B>) -> Vec<DType> {
     precisions
 }
 
-/// A model as precise as it [was](precisions): a record gives all of it in single precision, which half
-/// precision was read from without loss.
+/// A model as precise as it [was](precisions): a record gives all of it in single precision, which
+/// half precision was read from without loss.
 pub(super) fn with_precisions<B: BurnBackend, M: Module<B>>(model: M, precisions: Vec<DType>) -> M {
     if !precisions.contains(&DType::F16) {
         return model;

@@ -161,8 +161,8 @@ impl<B: TrainingBackend> ModuleMapper<B> for ParameterStep<'_, B> {
 }
 
 impl<B: TrainingBackend> ParameterStep<'_, B> {
-    /// A parameter and its state after the step, by the gradient of its size, that of the rows that were
-    /// looked up, or both.
+    /// A parameter and its state after the step, by the gradient of its size, that of the rows that
+    /// were looked up, or both.
     fn moved<const D: usize>(
         &self,
         parameter: Tensor<B::InnerBackend, D>,

@@ -14,7 +14,8 @@ use crate::{Result, checks};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Optimizer {
-    /// Adam with bias correction, as in the paper and in PyTorch: epsilon is added to the corrected root.
+    /// Adam with bias correction, as in the paper and in PyTorch: epsilon is added to the corrected
+    /// root.
     ///
     /// Kingma & Ba, [Adam: A Method for Stochastic Optimization](https://arxiv.org/abs/1412.6980).
     /// With [`TrainerConfig::weight_decay`](super::TrainerConfig::weight_decay) it is AdamW.
@@ -33,7 +34,8 @@ pub enum Optimizer {
     ///
     /// Duchi et al., [Adaptive Subgradient Methods](https://jmlr.org/papers/v12/duchi11a.html).
     Adagrad {
-        /// Momentum: the share of the last step that is added to each step, `0.0..1.0`; 0 unless said.
+        /// Momentum: the share of the last step that is added to each step, `0.0..1.0`; 0 unless
+        /// said.
         #[serde(default)]
         momentum: f64,
         /// Added to the sum of squares, under the root; 1e-6 unless said.
@@ -138,7 +140,8 @@ impl Optimizer {
     }
 }
 
-/// A parameter after a step of Adagrad, with its decaying sum of steps and its sum of squared gradients.
+/// A parameter after a step of Adagrad, with its decaying sum of steps and its sum of squared
+/// gradients.
 fn adagrad_step<B: Backend, const D: usize>(
     (learning_rate, momentum, epsilon): (LearningRate, f64, f64),
     parameter: Tensor<B, D>,

@@ -18,8 +18,8 @@ pub enum Schedule {
 }
 
 impl Schedule {
-    /// The learning rate of a step, counted from 0 over all `steps` of all epochs: it has risen to `peak`
-    /// after `warm_up` steps.
+    /// The learning rate of a step, counted from 0 over all `steps` of all epochs: it has risen to
+    /// `peak` after `warm_up` steps.
     pub(super) fn rate(self, peak: f64, [warm_up, steps]: [usize; 2], step: usize) -> f64 {
         if step < warm_up {
             return peak * (step + 1) as f64 / warm_up as f64;

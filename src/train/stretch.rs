@@ -35,8 +35,8 @@ pub(super) struct Stretches<'a, B: TrainingBackend> {
 /// leave a device idle. The host reads each step's.
 const STEPS_AHEAD: usize = 16;
 
-/// A step that was made, with the losses of its batches, which make up the step's, and the norm of its
-/// gradients: the report has neither yet.
+/// A step that was made, with the losses of its batches, which make up the step's, and the norm of
+/// its gradients: the report has neither yet.
 type UnreadStep<B> = (StepReport, Vec<Tensor<B, 1>>, Option<Tensor<B, 1>>);
 
 /// Waits for the losses and the norm of a step.

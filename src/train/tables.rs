@@ -25,15 +25,16 @@ pub enum Tables {
     /// By the optimizer, but for the rows that were looked up alone: the others and their moments
     /// stay as they are (lazy Adam).
     Lazy,
-    /// By Adagrad with one number a row, the sum of its gradients' mean squares, in place of Adam's two
-    /// moments a value: of a table of dim 64, what is kept is a 64th of its size.
+    /// By Adagrad with one number a row, the sum of its gradients' mean squares, in place of Adam's
+    /// two moments a value: of a table of dim 64, what is kept is a 64th of its size.
     ///
     /// Duchi et al., [Adaptive Subgradient Methods](https://jmlr.org/papers/v12/duchi11a.html), a row
     /// being a parameter, as Naumov et al., [DLRM](https://arxiv.org/abs/1906.00091), train such tables.
     RowWise {
-        /// How many times the learning rate of the other parameters that of tables is, 100 unless said:
-        /// Adagrad's steps get smaller as its sums grow, where Adam's do not. With learning rates of about
-        /// 0.002, 100 has been the best, 30 and 300 nearly as good, and 10 much worse (docs/benchmarks.md).
+        /// How many times the learning rate of the other parameters that of tables is, 100 unless
+        /// said: Adagrad's steps get smaller as its sums grow, where Adam's do not. With learning
+        /// rates of about 0.002, 100 has been the best, 30 and 300 nearly as good, and 10 much
+        /// worse (docs/benchmarks.md).
         #[serde(default = "rate")]
         rate: f64,
         /// Added to the sum of squares, under the root; 1e-10 unless said.

@@ -24,6 +24,9 @@ const RUN: usize = 1 << 23;
 /// How many rows of a file are read before they are taken.
 const PART: usize = 1 << 21;
 
+/// How many rows of one run are written at a time.
+const KEPT_AT_ONCE: usize = 1 << 16;
+
 /// Of how many rows the core is found in memory, 8 bytes each: of more, rows are counted again as often
 /// as something is dropped.
 const IN_MEMORY: u64 = 1 << 25;
@@ -267,7 +270,9 @@ impl SequenceStoreWriter {
 
     /// Leaves one run, without repeats.
     fn drop_repeats(&mut self) -> Result<()> {
-        let mut kept = KeptRows::new(&self.path)?;
+        let folder = files::parent(&self.path);
+        let mut kept = Runs::new(folder).map_err(Error::io("write in", folder))?;
+        let mut rows = Vec::with_capacity(KEPT_AT_ONCE);
         let mut counts = RowCounts::zeros(self.users.len(), self.items.len());
         let mut repetitions = Repetitions::new(self.filters.repeats, self.items.len());
         let merged = self.runs.merge(|row| {
@@ -275,10 +280,16 @@ impl SequenceStoreWriter {
                 return Ok(());
             }
             counts.add(&row);
-            kept.push(row)
+            rows.push(row);
+            if rows.len() == KEPT_AT_ONCE {
+                kept.extend(&rows)?;
+                rows.clear();
+            }
+            Ok(())
         });
-        let runs = merged.and_then(|()| kept.finish());
-        self.runs = runs.map_err(|error| self.io(error))?;
+        let written = merged.and_then(|()| kept.extend(&rows));
+        written.map_err(|error| self.io(error))?;
+        self.runs = kept;
         self.counts = counts;
         Ok(())
     }
@@ -477,42 +488,4 @@ fn write_ids<'a>(
         file.push(texts, text.as_bytes())?;
     }
     Ok(())
-}
-
-/// Sorted rows that become one run.
-struct KeptRows {
-    runs: Runs,
-    rows: Vec<StoredRow>,
-}
-
-/// How many of them are written at a time.
-const KEPT_AT_ONCE: usize = 1 << 16;
-
-impl KeptRows {
-    fn new(path: &Path) -> Result<Self> {
-        let folder = files::parent(path);
-        Ok(Self {
-            runs: Runs::new(folder).map_err(Error::io("write in", folder))?,
-            rows: Vec::with_capacity(KEPT_AT_ONCE),
-        })
-    }
-
-    fn push(&mut self, row: StoredRow) -> io::Result<()> {
-        self.rows.push(row);
-        if self.rows.len() == KEPT_AT_ONCE {
-            self.write()?;
-        }
-        Ok(())
-    }
-
-    fn write(&mut self) -> io::Result<()> {
-        self.runs.extend(&self.rows)?;
-        self.rows.clear();
-        Ok(())
-    }
-
-    fn finish(mut self) -> io::Result<Runs> {
-        self.write()?;
-        Ok(self.runs)
-    }
 }

@@ -6,7 +6,7 @@ use std::sync::RwLock;
 use super::{FlatIndex, FlatState};
 use crate::Result;
 use crate::buffer::Buffer;
-use crate::index::file::{self, Contents, Kind};
+use crate::index::file::{self, Kind};
 use crate::index::{ItemSet, Precision};
 use crate::item::ItemIndex;
 use crate::kernels::panels::{self, WIDTH, lines_per_panel};
@@ -32,13 +32,7 @@ impl FlatIndex {
         sections[0] = bytemuck::cast_slice(&state.lines);
         sections[1] = bytemuck::cast_slice(&state.scales);
         sections[2] = bytemuck::cast_slice(&missing);
-        let contents = Contents {
-            kind: Kind::Flat,
-            fingerprint,
-            settings,
-            sections,
-        };
-        file::write(path.as_ref(), &contents)
+        file::write(path.as_ref(), Kind::Flat, fingerprint, settings, sections)
     }
 
     /// Opens an index file by mapping it into memory: nothing is copied until the first update.

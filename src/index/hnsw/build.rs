@@ -17,7 +17,7 @@ use crate::index::vectors::Vectors;
 use crate::item::ItemIndex;
 
 /// Lengths whose squares differ by no more than this share are one length.
-const ONE_LENGTH: f32 = 2e-3;
+pub(super) const ONE_LENGTH: f32 = 2e-3;
 
 /// The graph over the rows of `vectors` `[len, dim]`, on rayon's current threads.
 pub(super) fn build(vectors: ArrayView2<'_, f32>, config: &HnswConfig) -> Graph {
@@ -125,31 +125,5 @@ impl Graph {
             squares.sort_by(|a, b| b.1.total_cmp(&a.1));
         }
         squares.into_iter().map(|(point, _)| point).collect()
-    }
-}
-
-/// How many points came after one that is shorter.
-#[derive(Debug)]
-pub(super) struct Disorder {
-    shortest: f32,
-    late: usize,
-}
-
-impl Disorder {
-    /// That of a graph whose points came in order, the last of them with this squared length.
-    pub(super) fn after(shortest: f32) -> Self {
-        Self { shortest, late: 0 }
-    }
-
-    /// Takes note of a point that is added, by its squared length.
-    pub(super) fn add(&mut self, square: f32) {
-        if square * (1.0 - ONE_LENGTH) > self.shortest {
-            self.late += 1;
-        }
-        self.shortest = self.shortest.min(square);
-    }
-
-    pub(super) fn late(&self) -> usize {
-        self.late
     }
 }

@@ -10,7 +10,7 @@ use super::graph::{Graph, NeighborLists};
 use super::twins::{NONE, Twins};
 use super::{HnswConfig, HnswIndex};
 use crate::buffer::Buffer;
-use crate::index::file::{self, Contents, Kind, Sections};
+use crate::index::file::{self, Kind, Sections};
 use crate::index::vectors::Vectors;
 use crate::item::ItemIndex;
 use crate::kernels::scoring::Line;
@@ -29,35 +29,31 @@ impl HnswIndex {
         let (rows, scales) = graph.vectors.parts();
         let (base, upper) = (graph.base.to_vec(), graph.upper.to_vec());
         let (directions, products) = graph.dominant.parts();
-        let contents = Contents {
-            kind: Kind::Hnsw,
-            fingerprint,
-            settings: [
-                graph.vectors.dim() as u64,
-                graph.vectors.precision() as u64,
-                graph.neighbors as u64,
-                self.config.ef_construction as u64,
-                self.config.ef_search as u64,
-                self.config.seed,
-                graph.entry.into(),
-                self.exact.into(),
-                0,
-                0,
-            ],
-            sections: [
-                bytemuck::cast_slice(rows),
-                bytemuck::cast_slice(scales),
-                bytemuck::cast_slice(directions),
-                bytemuck::cast_slice(&graph.items),
-                &graph.levels,
-                bytemuck::cast_slice(&base),
-                bytemuck::cast_slice(&graph.upper_start),
-                bytemuck::cast_slice(&upper),
-                bytemuck::cast_slice(products),
-                bytemuck::cast_slice(graph.twins.parts()),
-            ],
-        };
-        file::write(path.as_ref(), &contents)
+        let settings = [
+            graph.vectors.dim() as u64,
+            graph.vectors.precision() as u64,
+            graph.neighbors as u64,
+            self.config.ef_construction as u64,
+            self.config.ef_search as u64,
+            self.config.seed,
+            graph.entry.into(),
+            self.exact.into(),
+            0,
+            0,
+        ];
+        let sections: [&[u8]; _] = [
+            bytemuck::cast_slice(rows),
+            bytemuck::cast_slice(scales),
+            bytemuck::cast_slice(directions),
+            bytemuck::cast_slice(&graph.items),
+            &graph.levels,
+            bytemuck::cast_slice(&base),
+            bytemuck::cast_slice(&graph.upper_start),
+            bytemuck::cast_slice(&upper),
+            bytemuck::cast_slice(products),
+            bytemuck::cast_slice(graph.twins.parts()),
+        ];
+        file::write(path.as_ref(), Kind::Hnsw, fingerprint, settings, sections)
     }
 
     /// Opens an index file by mapping it into memory: nothing is copied, and pages are read as

@@ -11,7 +11,7 @@
 use ndarray::Array2;
 
 use super::HnswConfig;
-use super::build::Disorder;
+use super::build::ONE_LENGTH;
 use super::dominant::{self, Dominant};
 use super::graph::{Graph, NeighborLists};
 use super::insert::{Insertion, ListLocks, level};
@@ -31,7 +31,9 @@ pub(super) struct Updates {
     /// The point of each item.
     points: foldhash::HashMap<ItemIndex, u32>,
     places: VectorPlaces,
-    disorder: Disorder,
+    /// The squared length of the shortest point, and how many points came after one that is shorter.
+    shortest: f32,
+    late: usize,
     locks: ListLocks,
     room: Insertion,
     renewal: Option<Box<Renewal>>,
@@ -57,7 +59,8 @@ impl Updates {
                 .filter(|&(item, _)| item != ItemIndex::PADDING)
                 .collect(),
             places: VectorPlaces::of(graph),
-            disorder: Disorder::after(graph.shortest()),
+            shortest: graph.shortest(),
+            late: 0,
             locks: ListLocks::new(),
             room: Insertion::default(),
             renewal: None,
@@ -77,15 +80,23 @@ impl Updates {
         config: &HnswConfig,
     ) {
         if let Some(square) = self.link(graph, item, vector, config) {
-            self.disorder.add(square);
+            self.note(square);
         }
         if let Some(renewal) = &mut self.renewal {
             let Renewal { graph, updates, .. } = &mut **renewal;
             if let Some(square) = updates.link(graph, item, vector, config) {
-                updates.disorder.add(square);
+                updates.note(square);
             }
         }
         self.renew(graph, config);
+    }
+
+    /// Takes note of a point that was added, by its squared length.
+    fn note(&mut self, square: f32) {
+        if square * (1.0 - ONE_LENGTH) > self.shortest {
+            self.late += 1;
+        }
+        self.shortest = self.shortest.min(square);
     }
 
     /// Removes an item's point; whether it had one.
@@ -152,12 +163,12 @@ impl Updates {
     fn renew(&mut self, graph: &mut Graph, config: &HnswConfig) {
         if self.renewal.is_none() {
             let tombstones = graph.len() - graph.live;
-            if tombstones.max(self.disorder.late()) * RENEW_AT < graph.len() {
+            if tombstones.max(self.late) * RENEW_AT < graph.len() {
                 return;
             }
             let mut empty = graph.emptied();
             let mut updates = Self::new(&mut empty);
-            updates.disorder = Disorder::after(graph.shortest());
+            updates.shortest = graph.shortest();
             self.renewal = Some(Box::new(Renewal {
                 graph: empty,
                 updates,

@@ -14,8 +14,9 @@ use super::{Attention, ROWS, Scoring, Sequence};
 const PARTS: usize = 16;
 
 impl Attention<'_> {
-    /// The gradients of `Σ gradient · out`, where `normalizers` are what the forward pass gave: by what is
-    /// projected, and by the biases of positions and of times, which are empty for a softmax.
+    /// The gradients of `Σ gradient · out`, where `normalizers` are what the forward pass gave: by
+    /// what is projected, and by the biases of positions and of times, which are empty for a
+    /// softmax.
     pub(crate) fn backward(&self, gradient: &[f32], normalizers: &[f32]) -> [Vec<f32>; 3] {
         let sequences = self.sequences();
         let tokens: usize = self.lengths.iter().sum();

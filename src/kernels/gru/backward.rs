@@ -6,8 +6,9 @@ use super::super::for_each_instruction_set;
 use super::super::matmul::{Matrix, matmul, matmul_add};
 use super::{Group, GruShape, GruWeights};
 
-/// The gradients of `Σ gradient · hidden states`, where `saved` is [`forward`](super::forward)'s: by values
-/// `[batch, len, inputs]`, 0 at padding, and by the weights and biases of the input and of the state.
+/// The gradients of `Σ gradient · hidden states`, where `saved` is [`forward`](super::forward)'s:
+/// by values `[batch, len, inputs]`, 0 at padding, and by the weights and biases of the input and
+/// of the state.
 pub(crate) fn backward(
     gradient: &[f32],
     values: &[f32],
@@ -88,9 +89,9 @@ fn group_backward(
 }
 
 /// Goes back through a group's steps from the gradient that reaches each step's state, packed, to
-/// which later steps add their part: the gradients by the products of all steps with the input and with the
-/// state, `[steps, 3 * hidden]` each, and each step's previous states `[steps, hidden]`, which are 0 for the
-/// first.
+/// which later steps add their part: the gradients by the products of all steps with the input and
+/// with the state, `[steps, 3 * hidden]` each, and each step's previous states `[steps, hidden]`,
+/// which are 0 for the first.
 fn through_time(
     mut to_states: Vec<f32>,
     weights: GruWeights<'_>,

@@ -157,9 +157,8 @@ impl<'a> Softmax<'a> {
         }
     }
 
-    /// The running sums of all rows over a part of the items: each row's maximum logit so far, and its
-    /// `Σ e^(logit - maximum)`. Their logits go to `kept`, tile by
-    /// tile, if that is given.
+    /// The running sums of all rows over a part of the items: each row's maximum logit so far, and
+    /// its `Σ e^(logit - maximum)`. Their logits go to `kept`, tile by tile, if that is given.
     fn running_sums(
         &self,
         users: &[f32],

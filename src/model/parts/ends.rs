@@ -30,9 +30,9 @@ pub struct SequenceEnds<B: BurnBackend> {
 }
 
 impl<B: BurnBackend> SequenceEnds<B> {
-    /// Ends with weights that are drawn one after another: `sizes` are the number of items, that of a
-    /// vector, and the length of histories. With `tied` an item is seen by the vector that it is recalled
-    /// by, and with `output_layer` a linear layer makes user vectors of states.
+    /// Ends with weights that are drawn one after another: `sizes` are the number of items, that of
+    /// a vector, and the length of histories. With `tied` an item is seen by the vector that it is
+    /// recalled by, and with `output_layer` a linear layer makes user vectors of states.
     pub fn new(
         [items, dim, max_len]: [usize; 3],
         tied: bool,
