@@ -57,7 +57,7 @@
 //! | train a model | a [`model::Gru4RecConfig`] and [`store::Fit`], or a [`train::Trainer`] |
 //! | choose another model | [`model`]: SASRec, BSARec, HSTU, MIND, ComiRec, two towers, Item2Vec |
 //! | choose a loss and negatives | [`model::Objective`] and [`data::NegativeSampling`] |
-//! | compare with models that are not trained | [`channels::Popularity`], [`channels::MarkovChain`], [`channels::SessionKnn`], [`channels::MatrixFactorization`], [`channels::ItemNeighborsConfig`] |
+//! | compare with models that are not trained | [`channels::PopularityConfig`], [`channels::MarkovChainConfig`], [`channels::SessionKnnConfig`], [`channels::AlsConfig`], [`channels::ItemNeighborsConfig`] |
 //! | write a model of my own | [`model::SequenceRecaller`] |
 //! | write a training loop of my own | [`data::Batcher`] and [`model::SequenceRecaller::loss`] |
 //! | search vectors | [`index::FlatIndex`], [`index::HnswIndex`], or an index of my own behind [`index::VectorIndex`] |
@@ -100,7 +100,7 @@
 //! | `gzip`, `zstd` | | reading files that are compressed by them |
 //! | `parquet` | | reading Parquet files and folders, and Arrow batches; vectors as Parquet |
 //! | `npy` | | vectors for numpy |
-//! | `ease` | | `channels::Ease` |
+//! | `ease` | | `channels::EaseConfig` |
 //! | `download` | | `data::movielens::Downloader` |
 //! | `milvus` | | `index::MilvusIndex`: a Milvus server or cluster behind the same trait |
 //!

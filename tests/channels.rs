@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use ndarray::{Array2, array};
 use seqrec::channels::{
-    AlsConfig, BprConfig, EaseConfig, InteractionWeight, ItemNeighborsConfig, MarkovChainConfig,
-    NearestItemsConfig, NearestUsersConfig, Popularity, PopularityConfig, PreferredTagsConfig,
-    SessionKnnConfig, SimilarUsersConfig,
+    AlsConfig, BprConfig, EaseConfig, ItemNeighborsConfig, MarkovChainConfig, NearestItemsConfig,
+    NearestUsersConfig, Popularity, PopularityConfig, PreferredTagsConfig, SessionKnnConfig,
+    SimilarUsersConfig,
 };
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
@@ -95,7 +95,7 @@ fn popularity_counts_all_and_recent() {
 fn a_markov_chain_gives_shares_of_transitions() {
     let (data, _) = training(&[&[1, 2, 3], &[1, 2], &[1, 3, 1, 4]]);
     let chain = MarkovChainConfig::new().fit(&data).unwrap();
-    let followers = chain.followers();
+    let followers = MarkovChainConfig::new().followers(&data);
     assert_eq!(followers.of(1), (&[2, 3, 4][..], &[0.5, 0.25, 0.25][..]));
     assert!(followers.of(4).0.is_empty());
     let hits = recall(&chain, &[3, 1], 2);
@@ -525,7 +525,7 @@ fn old_items_weigh_less_by_age() {
 fn similar_users_are_cosines_of_inverse_frequencies() {
     let (data, _) = training(&[&[1, 2, 3], &[1, 4], &[5, 2], &[1, 6]]);
     let config = SimilarUsersConfig::new().with_start(HistoryItems::last(9).unwrap());
-    let similar = config.fit(&data).unwrap();
+    let (similar, items) = config.fit(&data).unwrap();
     let (one, two, four) = ((4f32 / 3.0).ln(), 2f32.ln(), 4f32.ln());
     let length = |weights: &[f32]| {
         weights
@@ -548,8 +548,7 @@ fn similar_users_are_cosines_of_inverse_frequencies() {
             "{reached:?}, {weight}"
         );
     }
-    let items = similar.items().clone();
-    let nearest = config.with_neighbors(1).fit(&data).unwrap();
+    let (nearest, _) = config.with_neighbors(1).fit(&data).unwrap();
     let candidates = recall(&nearest.then(items).into_channel(), &[2, 4, 2], 9);
     assert_eq!(numbers(&candidates, 0), [4, 1]);
 }
@@ -753,11 +752,7 @@ fn rules_count_clicks_purchases_and_revenue_in_windows_and_segments() {
     let of = |event: &str| PopularityConfig::new().with_events(vec![event.to_owned()]);
     assert_eq!(items(&rule(of("click"))), [1, 2, 3]);
     assert_eq!(items(&rule(of("buy"))), [2, 3, 4]);
-    let revenue = recall(
-        &rule(of("buy").with_measure(InteractionWeight::Value)),
-        &[],
-        9,
-    );
+    let revenue = recall(&rule(of("buy").with_by_value(true)), &[], 9);
     assert_eq!(
         (numbers(&revenue, 0), revenue.scores(0)),
         (&[3, 2][..], &[0.9375, 0.0625][..])
@@ -801,7 +796,7 @@ fn rules_count_clicks_purchases_and_revenue_in_windows_and_segments() {
     let (sequences, _) = training(&[&[1]]);
     let of_sequences = |config: PopularityConfig| config.fit(&sequences);
     assert!(of_sequences(of("buy")).is_err());
-    assert!(of_sequences(PopularityConfig::new().with_measure(InteractionWeight::Value)).is_err());
+    assert!(of_sequences(PopularityConfig::new().with_by_value(true)).is_err());
 }
 
 #[test]

@@ -13,7 +13,7 @@ use seqrec::channels::{
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
     Catalog, Dataset, ExternalId, Features, Filters, Interaction, Interactions, ItemIndex,
-    Protocol, Seen, Split, TimeUnit, User,
+    Protocol, Seen, Split, TimeUnit, TrainingData, User,
 };
 use seqrec::engine::{EngineConfig, Observed, RecallEngine};
 use seqrec::eval::Scorer;
@@ -1431,6 +1431,13 @@ fn save(path: &Path, seed: u64) -> Catalog {
 }
 
 fn save_plan(path: &Path, seed: u64, plan: &StagePlan) -> Catalog {
+    let (model, data) = model_and_data(seed);
+    let catalog = data.catalog().clone();
+    plan.save(path, &model, data).unwrap();
+    catalog
+}
+
+fn model_and_data(seed: u64) -> (Recaller, TrainingData) {
     let log = Synthetic::new()
         .with_users(60)
         .with_items(80)
@@ -1457,8 +1464,7 @@ fn save_plan(path: &Path, seed: u64, plan: &StagePlan) -> Catalog {
         .with_tags(tags)
         .and_then(|data| data.with_segments(segments))
         .unwrap();
-    plan.save(path, &run.into(), data).unwrap();
-    catalog
+    (run.into(), data)
 }
 
 fn plan() -> StagePlan {
@@ -1582,6 +1588,31 @@ fn a_run_folder_serves_and_is_loaded_again() {
             .map_err(Error::kind),
         Err(ErrorKind::Io { .. })
     ));
+}
+
+/// What a folder keeps of a channel is what was made of it, for every kind.
+#[test]
+fn every_channel_recalls_the_same_as_built_and_as_loaded() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("run");
+    let (model, data) = model_and_data(1);
+    let plan = plan();
+    plan.save(&path, &model, data.clone()).unwrap();
+    let served = ServedStage::load::<Flex>(&path, &Default::default()).unwrap();
+    let built = StageData::from(data).with_model(model).unwrap();
+    let built = plan.build(&built).unwrap();
+    let segments = ["part 0".to_owned()];
+    let sequences = served.data().sequences();
+    let users = (0..20).map(|user| sequences.history(user).in_segments(&segments));
+    let users: Vec<User<'_>> = users.collect();
+    let found = served.stage().recall_fused(&users, 60, None).unwrap();
+    assert_eq!(found, built.recall_fused(&users, 60, None).unwrap());
+    let said: std::collections::HashSet<&str> = (found.iter().flatten())
+        .flat_map(|fused| &fused.found)
+        .map(|found| built.name(found.channel))
+        .collect();
+    let silent: Vec<&str> = built.names().filter(|name| !said.contains(name)).collect();
+    assert!(silent.is_empty(), "{silent:?} say nothing");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use seqrec::backend::Flex;
 use seqrec::burn;
-use seqrec::channels::{NearestItems, Popularity};
+use seqrec::channels::{NearestItemsConfig, Popularity};
 use seqrec::data::{
     Catalog, Dataset, ExternalId, Features, Filters, Interaction, Interactions, ItemIndex,
     Protocol, Seen, Split, User,
@@ -340,7 +340,8 @@ fn a_cold_start_recalls_nothing_that_was_removed() {
         let or_else = OrElse::new(nearest(), Popularity::new(&catalog()));
         assert_eq!(numbers(&or_else), expected);
         // Nor where a path searches it.
-        let near = NearestItems::new(vectors.view(), shared.clone(), 3).unwrap();
+        let near = NearestItemsConfig::new().with_neighbors(3);
+        let near = near.step(vectors.view(), shared.clone()).unwrap();
         let path = HistoryItems::last(5).unwrap().then(Arc::new(near));
         let path = Arc::new(path).best(4).unwrap().into_channel();
         assert_eq!(

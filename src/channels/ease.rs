@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use faer::linalg::solvers::DenseSolveCore;
 use faer::{Mat, Side};
-use ndarray::{Array2, ArrayView1};
+use ndarray::Array2;
 
 use crate::data::{ItemIndex, TrainingData, User};
 use crate::index::Filter;
@@ -16,7 +16,11 @@ use crate::recall::{
 };
 
 settings! {
-    /// The settings of [`Ease`].
+    /// The settings of EASE, a linear item-to-item model in closed form: each item out of all
+    /// others. It needs the inverse of an `[items, items]` matrix, so it is for catalogs of up to
+    /// some 20,000 items.
+    ///
+    /// Steck, [Embarrassingly Shallow Autoencoders for Sparse Data](https://arxiv.org/abs/1905.03375).
     #[serde(deny_unknown_fields)]
     pub struct EaseConfig {
         /// λ, which weighs the squared weights: 100 to 1,000 for most data.
@@ -24,33 +28,31 @@ settings! {
     }
 }
 
-/// A linear item-to-item model in closed form: each item out of all others. It needs the inverse
-/// of an `[items, items]` matrix, so it is for catalogs of up to some 20,000 items.
-///
-/// Steck, [Embarrassingly Shallow Autoencoders for Sparse Data](https://arxiv.org/abs/1905.03375).
-#[derive(Debug, Clone)]
-pub struct Ease {
+struct Ease {
     /// The weight of each item for each other, `[items, items]`.
     weights: Arc<Array2<f32>>,
 }
 
-impl Ease {
+impl EaseConfig {
     /// The largest catalog that a model is fitted for: its matrices take 10 GB there.
     pub const GREATEST_CATALOG: usize = 30_000;
-}
 
-impl EaseConfig {
     /// Solves for the weights.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when λ is not above 0, and for a catalog above
-    /// [`Ease::GREATEST_CATALOG`].
-    pub fn fit(&self, data: &TrainingData) -> Result<Ease> {
+    /// [`Self::GREATEST_CATALOG`].
+    pub fn fit(&self, data: &TrainingData) -> Result<impl RecallChannel + use<>> {
+        let weights = Arc::new(self.solve(data)?);
+        Ok(Ease { weights })
+    }
+
+    fn solve(&self, data: &TrainingData) -> Result<Array2<f32>> {
         let regularization = self.regularization;
         checks::positive("regularization", regularization)?;
         let items = data.catalog().len();
-        if items > Ease::GREATEST_CATALOG {
-            let reason = format!("must be at most {}", Ease::GREATEST_CATALOG);
+        if items > Self::GREATEST_CATALOG {
+            let reason = format!("must be at most {}", Self::GREATEST_CATALOG);
             return Err(Error::invalid("items", items, reason));
         }
         let mut together = Mat::<f32>::zeros(items, items);
@@ -80,8 +82,7 @@ impl EaseConfig {
             true => 0.0,
             false => -inverse[(from, to)] / inverse[(to, to)],
         };
-        let weights = Arc::new(Array2::from_shape_fn((items, items), weight));
-        Ok(Ease { weights })
+        Ok(Array2::from_shape_fn((items, items), weight))
     }
 }
 
@@ -90,10 +91,7 @@ impl ChannelConfig for EaseConfig {
     fn build(&self, from: &mut ChannelSource<'_>) -> Result<Arc<dyn RecallChannel>> {
         let data = from.data;
         let items = data.catalog().len();
-        let weights = from.keep_vectors(items, || {
-            self.fit(data)
-                .map(|ease| Arc::unwrap_or_clone(ease.weights))
-        })?;
+        let weights = from.keep_vectors(items, || self.solve(data))?;
         checks::same_length("items of EASE", items, weights.ncols())?;
         Ok(Arc::new(Ease { weights }))
     }
@@ -106,13 +104,17 @@ impl RecallChannel for Ease {
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates> {
-        best_by_scores(self.weights.nrows(), users, k, filter, |user, scores| {
+        let items = self.weights.nrows();
+        let weights = self.weights.as_slice().expect("in standard order");
+        best_by_scores(items, users, k, filter, |user, scores| {
             let mut distinct = user.items().to_vec();
             distinct.sort_unstable();
             distinct.dedup();
-            let row =
-                |item: ItemIndex| -> ArrayView1<'_, f32> { self.weights.row(item.to_usize() - 1) };
-            let mut sums = vec![0.0; self.weights.ncols()];
+            let row = |item: ItemIndex| {
+                let start = (item.to_usize() - 1) * items;
+                &weights[start..start + items]
+            };
+            let mut sums = vec![0.0; items];
             for &item in &distinct {
                 for (sum, weight) in sums.iter_mut().zip(row(item)) {
                     *sum += weight;

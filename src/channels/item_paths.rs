@@ -16,8 +16,9 @@ use crate::recall::{
 };
 
 settings! {
-    /// The settings of I2I: a user's items, then the [nearest](NearestItems) of each in the
-    /// embedding of the model that the channel looks at.
+    /// The settings of I2I: a user's items, then the nearest of each in an embedding, by cosine: of
+    /// the model that the channel looks at, or of any
+    /// [vectors](ChannelSource::with_item_vectors), such as of the items' contents.
     #[serde(deny_unknown_fields)]
     pub struct NearestItemsConfig {
         /// The items of a user that others are near to.
@@ -27,73 +28,68 @@ settings! {
     }
 }
 
-#[typetag::serde(name = "nearest_items")]
-impl ChannelConfig for NearestItemsConfig {
-    fn build(&self, from: &mut ChannelSource<'_>) -> Result<Arc<dyn RecallChannel>> {
-        let mut vectors = from.item_vectors()?.to_owned();
-        scale_to_length_one(vectors.view_mut());
-        let index = from.keep_index(vectors.dim(), |plan| {
-            plan.build_of_vectors(vectors.view(), self.neighbors)
-        })?;
-        let nearest = NearestItems::of_scaled(vectors, index, self.neighbors)?;
-        Ok(Arc::new(self.start.then(nearest).into_channel()))
-    }
-}
-
-/// A step from items to the items nearest to them in an embedding, by cosine: of a model
-/// ([`item_vectors`](crate::retrieve::item_vectors)), of a factorization, or of the items'
-/// contents.
-///
-/// The path from a history's items over this step is I2I.
-///
-/// ```
-/// use ndarray::array;
-/// use seqrec::channels::NearestItems;
-/// use seqrec::data::ItemIndex;
-/// use seqrec::index::FlatIndex;
-/// use seqrec::model::Similarity;
-/// use seqrec::recall::{HistoryItems, Path, RecallChannel};
-///
-/// // Row 0 is padding.
-/// let mut vectors = array![[0.0, 0.0], [1.0, 0.0], [0.9, 0.1], [0.0, 1.0]];
-/// Similarity::Cosine.prepare(vectors.view_mut());
-/// let near = NearestItems::new(vectors.view(), FlatIndex::new(&vectors)?, 2)?;
-/// let i2i = HistoryItems::last(5)?.then(near).into_channel();
-/// let [first, second] = [1, 2].map(ItemIndex::new);
-/// assert_eq!(i2i.recall(&[(&[first][..]).into()], 1, None)?.items(0), [second]);
-/// # Ok::<(), seqrec::Error>(())
-/// ```
-#[derive(Debug)]
-pub struct NearestItems<I> {
-    /// Of length 1.
-    vectors: Array2<f32>,
-    index: I,
-    neighbors: usize,
-}
-
-impl<I: VectorIndex> NearestItems<I> {
-    /// A step to the `neighbors` items nearest to each, of vectors `[items + 1, dim]`, row 0 being
-    /// padding, through an index of these items' vectors of length 1, which may be shared with
+impl NearestItemsConfig {
+    /// A step from items to those nearest to each, of vectors `[items + 1, dim]`, row 0 being
+    /// padding, through an index of these vectors scaled to length 1, which may be shared with
     /// others that update it.
+    ///
+    /// ```
+    /// use ndarray::array;
+    /// use seqrec::channels::NearestItemsConfig;
+    /// use seqrec::data::ItemIndex;
+    /// use seqrec::index::FlatIndex;
+    /// use seqrec::model::Similarity;
+    /// use seqrec::recall::{HistoryItems, Path, RecallChannel};
+    ///
+    /// // Row 0 is padding.
+    /// let mut vectors = array![[0.0, 0.0], [1.0, 0.0], [0.9, 0.1], [0.0, 1.0]];
+    /// Similarity::Cosine.prepare(vectors.view_mut());
+    /// let near = NearestItemsConfig::new().step(vectors.view(), FlatIndex::new(&vectors)?)?;
+    /// let i2i = HistoryItems::last(5)?.then(near).into_channel();
+    /// let [first, second] = [1, 2].map(ItemIndex::new);
+    /// assert_eq!(i2i.recall(&[(&[first][..]).into()], 1, None)?.items(0), [second]);
+    /// # Ok::<(), seqrec::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`] for 0 neighbors, and [`ErrorKind::Shape`] for an index of
     /// another dimension.
-    pub fn new(vectors: ArrayView2<'_, f32>, index: I, neighbors: usize) -> Result<Self> {
-        let mut vectors = vectors.to_owned();
-        scale_to_length_one(vectors.view_mut());
-        Self::of_scaled(vectors, index, neighbors)
-    }
-
-    fn of_scaled(vectors: Array2<f32>, index: I, neighbors: usize) -> Result<Self> {
-        checks::at_least_one(&[("neighbors", neighbors)])?;
+    pub fn step<I: VectorIndex>(
+        &self,
+        vectors: ArrayView2<'_, f32>,
+        index: I,
+    ) -> Result<impl Step<ItemIndex, ItemIndex> + use<I>> {
+        checks::at_least_one(&[("neighbors", self.neighbors)])?;
         checks::same_length("dimension of the index", vectors.ncols(), index.dim())?;
-        Ok(Self {
+        let (mut vectors, neighbors) = (vectors.to_owned(), self.neighbors);
+        scale_to_length_one(vectors.view_mut());
+        Ok(NearestItems {
             vectors,
             index,
             neighbors,
         })
     }
+}
+
+#[typetag::serde(name = "nearest_items")]
+impl ChannelConfig for NearestItemsConfig {
+    fn build(&self, from: &mut ChannelSource<'_>) -> Result<Arc<dyn RecallChannel>> {
+        let vectors = from.item_vectors()?;
+        let index = from.keep_index(vectors.dim(), |plan| {
+            let mut vectors = vectors.to_owned();
+            scale_to_length_one(vectors.view_mut());
+            plan.build_of_vectors(vectors.view(), self.neighbors)
+        })?;
+        let nearest = self.step(vectors, index)?;
+        Ok(Arc::new(self.start.then(nearest).into_channel()))
+    }
+}
+
+struct NearestItems<I> {
+    /// Of length 1.
+    vectors: Array2<f32>,
+    index: I,
+    neighbors: usize,
 }
 
 impl<I: VectorIndex> Step<ItemIndex, ItemIndex> for NearestItems<I> {

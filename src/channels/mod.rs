@@ -13,11 +13,11 @@ mod taken_by;
 mod user_paths;
 
 #[cfg(feature = "ease")]
-pub use ease::{Ease, EaseConfig};
+pub use ease::EaseConfig;
 pub use factorization::{AlsConfig, BprConfig, MatrixFactorization};
 pub use item_neighbors::ItemNeighborsConfig;
-pub use item_paths::{NearestItems, NearestItemsConfig, PreferredTagsConfig};
-pub use markov::{MarkovChain, MarkovChainConfig};
-pub use popularity::{InteractionWeight, Popularity, PopularityConfig};
-pub use session_knn::{SessionKnn, SessionKnnConfig};
-pub use user_paths::{NearestUsersConfig, SimilarUsers, SimilarUsersConfig};
+pub use item_paths::{NearestItemsConfig, PreferredTagsConfig};
+pub use markov::MarkovChainConfig;
+pub use popularity::{Popularity, PopularityConfig};
+pub use session_knn::SessionKnnConfig;
+pub use user_paths::{NearestUsersConfig, SimilarUsersConfig};

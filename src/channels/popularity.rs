@@ -17,7 +17,7 @@ use crate::recall::{Candidate, Candidates, Reason, RecallChannel};
 use clock::DataClock;
 use tally::{LogRow, Ranked, Tally};
 
-pub use config::{InteractionWeight, PopularityConfig};
+pub use config::PopularityConfig;
 
 /// After how many observed interactions, or how long, the lists are put in order again.
 const OBSERVED: usize = 256;
@@ -33,7 +33,7 @@ const AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 /// interactions say so: one from a machine whose clock is ahead moves nothing.
 ///
 /// ```
-/// use seqrec::channels::{InteractionWeight, PopularityConfig};
+/// use seqrec::channels::PopularityConfig;
 /// use seqrec::data::{Dataset, Filters, Interaction, Interactions, ItemIndex, User};
 /// use seqrec::recall::RecallChannel;
 ///
@@ -47,7 +47,7 @@ const AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 /// ].into_iter().collect();
 /// let data = Dataset::new(log.clone(), Filters::default())?.training_data().with_log(log)?;
 /// let bought = PopularityConfig::new().fit(&data)?;
-/// let revenue = PopularityConfig::new().with_measure(InteractionWeight::Value).fit(&data)?;
+/// let revenue = PopularityConfig::new().with_by_value(true).fit(&data)?;
 /// let nobody = [User::default()];
 /// assert_eq!(bought.recall(&nobody, 1, None)?.items(0), [ItemIndex::new(1)]);
 /// assert_eq!(revenue.recall(&nobody, 1, None)?.items(0), [ItemIndex::new(2)]);
@@ -83,7 +83,7 @@ impl PopularityConfig {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for the first invalid setting: among them event types and
-    /// [`InteractionWeight::Value`] of data without a log, and [`by_segment`](Self::by_segment) of data without
+    /// [`by_value`](Self::by_value) of data without a log, and [`by_segment`](Self::by_segment) of data without
     /// [segments](TrainingData::with_segments).
     pub fn fit(&self, data: &TrainingData) -> Result<Popularity> {
         if self.by_segment && !data.has_segments() {
@@ -131,9 +131,9 @@ impl PopularityConfig {
             let reason = "sequences have no event types: `TrainingData::with_log`";
             return Err(Error::invalid("events", event, reason));
         }
-        if self.measure == InteractionWeight::Value {
+        if self.by_value {
             let reason = "sequences have no values: `TrainingData::with_log`";
-            return Err(Error::invalid("measure", "value", reason));
+            return Err(Error::invalid("by_value", true, reason));
         }
         let rows = (0..data.sequences().len()).flat_map(|sequence| {
             let history = data.sequences().history(sequence);

@@ -13,8 +13,12 @@ use crate::recall::{
 };
 
 settings! {
-    /// The settings of [`SessionKnn`], whose defaults were chosen on validation splits
-    /// (docs/benchmarks.md).
+    /// The settings of nearest sessions (vector-multiplication session kNN over an index of recent
+    /// sessions): sessions that share late items with the history vote for their items, rare ones
+    /// counting more. The defaults were chosen on validation splits (docs/benchmarks.md).
+    ///
+    /// Ludewig & Jannach, [V-SKNN](https://arxiv.org/abs/1803.09587), with the index of Kersbergen
+    /// et al., [VMIS-kNN](https://dl.acm.org/doi/10.1145/3514221.3517901).
     #[derive(Eq)]
     #[serde(deny_unknown_fields)]
     pub struct SessionKnnConfig {
@@ -27,13 +31,7 @@ settings! {
     }
 }
 
-/// Vector-multiplication session kNN over an index of recent sessions: sessions that share late
-/// items with the history vote for their items, rare ones counting more.
-///
-/// Ludewig & Jannach, [V-SKNN](https://arxiv.org/abs/1803.09587), with the index of Kersbergen et
-/// al., [VMIS-kNN](https://dl.acm.org/doi/10.1145/3514221.3517901).
-#[derive(Debug, Clone)]
-pub struct SessionKnn {
+struct SessionKnn {
     config: SessionKnnConfig,
     taken_by: TakenBy,
 }
@@ -43,7 +41,7 @@ impl SessionKnnConfig {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for a setting of 0.
-    pub fn fit(&self, data: &TrainingData) -> Result<SessionKnn> {
+    pub fn fit(&self, data: &TrainingData) -> Result<impl RecallChannel + use<>> {
         checks::at_least_one(&[
             ("recent", self.recent),
             ("neighbors", self.neighbors),

@@ -18,8 +18,27 @@ use crate::recall::{
 };
 
 settings! {
-    /// The settings of [`SimilarUsers`], whose defaults were chosen on validation splits
+    /// The settings of user-based collaborative filtering: users who took the same items, the rare
+    /// ones counting more, then their items. The defaults were chosen on validation splits
     /// (docs/benchmarks.md).
+    ///
+    /// A user is as similar as the cosine of the items' inverse frequencies: Breese, Heckerman &
+    /// Kadie, [1998](https://arxiv.org/abs/1301.7363).
+    ///
+    /// ```
+    /// use seqrec::channels::SimilarUsersConfig;
+    /// use seqrec::data::{Dataset, Filters, synthetic::Synthetic};
+    /// use seqrec::recall::{Path, RecallChannel};
+    ///
+    /// let log = Synthetic::new().with_users(40).with_items(50).generate();
+    /// let dataset = Dataset::new(log, Filters::default())?;
+    /// let data = dataset.training_data();
+    /// let (similar, items) = SimilarUsersConfig::new().fit(&data)?;
+    /// let channel = similar.then(items).into_channel();
+    /// let candidates = channel.recall(&[data.sequences().history(3)], 5, None)?;
+    /// assert_eq!(candidates.items(0).len(), 5);
+    /// # Ok::<(), seqrec::Error>(())
+    /// ```
     #[serde(deny_unknown_fields)]
     pub struct SimilarUsersConfig {
         /// The items of a user that others are looked up by.
@@ -31,29 +50,7 @@ settings! {
     }
 }
 
-/// The beginning of a path: users who took the same items, the rare ones counting more.
-///
-/// A user is as similar as the cosine of the items' inverse frequencies: Breese, Heckerman &
-/// Kadie, [1998](https://arxiv.org/abs/1301.7363). User-based collaborative filtering is the path
-/// over them to their items.
-///
-/// ```
-/// use seqrec::channels::SimilarUsersConfig;
-/// use seqrec::data::{Dataset, Filters, synthetic::Synthetic};
-/// use seqrec::recall::{Path, RecallChannel};
-///
-/// let log = Synthetic::new().with_users(40).with_items(50).generate();
-/// let dataset = Dataset::new(log, Filters::default())?;
-/// let data = dataset.training_data();
-/// let similar = SimilarUsersConfig::new().fit(&data)?;
-/// let items = similar.items().clone();
-/// let channel = similar.then(items).into_channel();
-/// let candidates = channel.recall(&[data.sequences().history(3)], 5, None)?;
-/// assert_eq!(candidates.items(0).len(), 5);
-/// # Ok::<(), seqrec::Error>(())
-/// ```
-#[derive(Debug, Clone)]
-pub struct SimilarUsers {
+struct SimilarUsers {
     taken_by: TakenBy,
     start: HistoryItems,
     /// One over the length of each user's vector of inverse frequencies.
@@ -62,11 +59,15 @@ pub struct SimilarUsers {
 }
 
 impl SimilarUsersConfig {
-    /// Indexes the users of each item.
+    /// The beginning of a path, users who took the same items, and the step that leads on: each
+    /// user's items, weighing ln(users / users with the item).
     ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for a setting of 0.
-    pub fn fit(&self, data: &TrainingData) -> Result<SimilarUsers> {
+    pub fn fit(
+        &self,
+        data: &TrainingData,
+    ) -> Result<(impl Path<Peer> + use<>, Arc<Links<Peer, ItemIndex>>)> {
         checks::at_least_one(&[("recent", self.recent), ("neighbors", self.neighbors)])?;
         let taken_by = TakenBy::new(data, self.recent);
         let squared = |user: u32| -> f32 {
@@ -74,30 +75,24 @@ impl SimilarUsersConfig {
             rarities.iter().map(|rarity| rarity * rarity).sum()
         };
         let users = 0..data.sequences().len() as u32;
-        Ok(SimilarUsers {
+        let items = Arc::clone(&taken_by.items);
+        let similar = SimilarUsers {
             scales: users
                 .map(|user| 1.0 / squared(user).max(1e-6).sqrt())
                 .collect(),
             taken_by,
             start: self.start,
             neighbors: self.neighbors,
-        })
+        };
+        Ok((similar, items))
     }
 }
 
 #[typetag::serde(name = "similar_users")]
 impl ChannelConfig for SimilarUsersConfig {
     fn build(&self, from: &mut ChannelSource<'_>) -> Result<Arc<dyn RecallChannel>> {
-        let similar = self.fit(from.data)?;
-        let items = Arc::clone(similar.items());
+        let (similar, items) = self.fit(from.data)?;
         Ok(Arc::new(similar.then(items).into_channel()))
-    }
-}
-
-impl SimilarUsers {
-    /// Each user's items, weighing ln(users / users with the item).
-    pub fn items(&self) -> &Arc<Links<Peer, ItemIndex>> {
-        &self.taken_by.items
     }
 }
 

@@ -1,44 +1,32 @@
-//! What popularity counts, and over how long.
+//! Settings of popularity: the interactions that count, and over how long.
 
 use std::sync::Arc;
-
-use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::recall::{ChannelConfig, ChannelSource, RecallChannel};
 use crate::settings::settings;
-
-/// What an interaction adds to its item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum InteractionWeight {
-    /// One: the most taken items.
-    Count,
-    /// Its value, such as a price: the items with the largest revenue. Those without a value, or
-    /// with one that is not above 0, add nothing.
-    Value,
-}
 
 settings! {
     /// The settings of [`Popularity`](super::Popularity); the defaults count all interactions of
     /// all time alike.
     ///
     /// ```
-    /// use seqrec::channels::{InteractionWeight, PopularityConfig};
+    /// use seqrec::channels::PopularityConfig;
     ///
     /// let week = 7.0 * 86_400.0;
     /// let most_clicked = PopularityConfig::new().with_events(vec!["click".into()]).with_window(Some(week));
     /// let most_bought = PopularityConfig::new().with_events(vec!["buy".into()]);
-    /// let revenue = most_bought.clone().with_measure(InteractionWeight::Value);
+    /// let revenue = most_bought.clone().with_by_value(true);
     /// let trending = PopularityConfig::new().with_half_life(Some(week));
     /// let by_region = most_clicked.clone().with_by_segment(true);
     /// # let _ = (revenue, trending, by_region);
     /// ```
     #[serde(deny_unknown_fields)]
     pub struct PopularityConfig {
-        /// What an interaction adds to its item.
-        pub measure: InteractionWeight = InteractionWeight::Count, with_measure;
+        /// Whether an interaction counts its value, such as a price, so that the items with the
+        /// largest revenue come first: those without a value, or with one that is not above 0, add
+        /// nothing. Else each counts 1.
+        pub by_value: bool = false, with_by_value;
         /// The event types that count, such as `buy`; all, and interactions without any,
         /// where none is named.
         pub events: Vec<String> = Vec::new(), with_events;

@@ -7,7 +7,7 @@ use crate::data::ItemIndex;
 use crate::recall::{Candidate, Candidates, Reason};
 
 use super::clock::DataClock;
-use super::config::{InteractionWeight, PopularityConfig};
+use super::config::PopularityConfig;
 
 /// Into how many pieces a window is divided, of which the oldest is dropped as time passes.
 const PIECES: f64 = 32.0;
@@ -57,13 +57,12 @@ pub(super) struct LogRow<'a> {
 
 impl Tally {
     pub(super) fn add(&mut self, row: &LogRow<'_>, config: &PopularityConfig) {
-        let measure = match (config.measure, row.value) {
-            (InteractionWeight::Count, _) => 1.0,
-            (InteractionWeight::Value, Some(value)) if value > 0.0 => f64::from(value),
-            (InteractionWeight::Value, _) => return,
+        let mut weight = match (config.by_value, row.value) {
+            (false, _) => 1.0,
+            (true, Some(value)) if value > 0.0 => f64::from(value),
+            (true, _) => return,
         };
         let now = self.clock.now().unwrap_or(row.time);
-        let mut weight = measure;
         if let Some(half_life) = config.half_life {
             if (now - self.origin) / half_life > SPAN {
                 let scale = ((self.origin - now) / half_life).exp2();
