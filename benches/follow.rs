@@ -10,7 +10,7 @@ use clap::Parser;
 use ndarray::{Array2, ArrayView2, s};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex, follow};
+use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, UpdatableIndex, VectorIndex};
 
 #[derive(Parser)]
 struct Options {
@@ -80,7 +80,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let index = HnswIndex::new(before.view(), &HnswConfig::new())?;
     let built = start.elapsed().as_secs_f64();
     let start = Instant::now();
-    let (replaced, _) = follow(&index, before.view(), after.view(), 0.0)?;
+    let (replaced, _) = index.follow(before.view(), after.view(), 0.0)?;
     let seconds = start.elapsed().as_secs_f64();
     let start = Instant::now();
     let anew = HnswIndex::new(after.view(), &HnswConfig::new())?;

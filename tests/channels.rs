@@ -22,7 +22,7 @@ use seqrec::model::{Gru4RecConfig, RecallerConfig};
 use seqrec::prelude::Flex;
 use seqrec::recall::{
     Candidate, Candidates, CategoryBonus, ChannelConfig, ChannelSource, ChannelWeight, Evaluation,
-    Fusion, HistoryItems, Links, MaximalMarginalRelevance, OrElse, Path, Reason, RecallChannel,
+    Fusion, HistoryItems, Links, MaximalMarginalRelevance, Path, Reason, RecallChannel,
     RecallStage, Selection, UserEncoder, VectorChannelConfig, WeightLearningConfig,
 };
 use seqrec::retrieve::{ModelEncoder, item_vectors};
@@ -985,7 +985,7 @@ impl RecallChannel for &Noted {
 fn a_fallback_answers_those_users_alone_for_whom_nothing_was_found() {
     let (data, catalog) = training(&[&[1, 2, 3], &[1, 2, 4], &[2, 3, 4]]);
     let noted = Noted(Popularity::new(&catalog), Default::default());
-    let channel = OrElse::new(MarkovChainConfig::new().fit(&data).unwrap(), &noted);
+    let channel = MarkovChainConfig::new().fit(&data).unwrap().or_else(&noted);
     // After 4 came nothing; the filter knows users by their places among all that were asked for.
     let users = [user(&[4]), user(&[1]), user(&[4])];
     let passes = |row: usize, item: ItemIndex| row != 2 || item.get() != 2;

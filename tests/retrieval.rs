@@ -10,8 +10,8 @@ use seqrec::data::{
 use seqrec::index::{Filter, FlatIndex, HnswConfig, HnswIndex, UpdatableIndex};
 use seqrec::model::{Gru4RecConfig, HstuConfig, RecallerConfig, TwoTowerConfig};
 use seqrec::recall::{
-    Because, Candidate, Candidates, ChannelWeight, Evaluation, Fusion, HistoryItems, OrElse, Path,
-    Reason, RecallChannel, RecallRequest, RecallStage, Recalled, Retriever, VectorChannel,
+    Because, Candidate, Candidates, ChannelWeight, Evaluation, Fusion, HistoryItems, Path, Reason,
+    RecallChannel, RecallRequest, RecallStage, Recalled, Retriever, VectorChannel,
 };
 use seqrec::retrieve::{ModelEncoder, item_vectors};
 use seqrec::{Error, ErrorKind};
@@ -337,7 +337,7 @@ fn a_cold_start_recalls_nothing_that_was_removed() {
             })
         };
         let expected = [vec![14, 12, 11], vec![14, 11, 10]];
-        let or_else = OrElse::new(nearest(), Popularity::new(&catalog()));
+        let or_else = nearest().or_else(Popularity::new(&catalog()));
         assert_eq!(numbers(&or_else), expected);
         // Nor where a path searches it.
         let near = NearestItemsConfig::new().with_neighbors(3);
@@ -345,7 +345,7 @@ fn a_cold_start_recalls_nothing_that_was_removed() {
         let path = HistoryItems::last(5).unwrap().then(Arc::new(near));
         let path = Arc::new(path).best(4).unwrap().into_channel();
         assert_eq!(
-            numbers(&OrElse::new(path, Popularity::new(&catalog()))),
+            numbers(&path.or_else(Popularity::new(&catalog()))),
             expected
         );
         let stage = RecallStage::new(Fusion::RECIPROCAL_RANK, 5)

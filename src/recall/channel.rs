@@ -6,6 +6,7 @@ use crate::Result;
 use crate::data::{Catalog, Interaction, ItemIndex, User};
 use crate::index::{Filter, ItemSet};
 
+use super::OrElse;
 use super::candidates::Candidates;
 use super::fusion::FusedCandidate;
 
@@ -104,6 +105,38 @@ pub trait RecallChannel: Send + Sync {
     /// items, or does not fit together.
     fn check_catalog(&self, _catalog: &Catalog) -> Result<()> {
         Ok(())
+    }
+
+    /// The channel with a fallback, which is asked for the users for whom the channel finds
+    /// nothing. Items that are not in the [index](RecallChannel::holds) that the first searches are
+    /// left out.
+    ///
+    /// ```
+    /// use seqrec::channels::{MarkovChainConfig, PopularityConfig};
+    /// use seqrec::data::{Dataset, Filters, Interaction, Interactions, ItemIndex};
+    /// use seqrec::recall::RecallChannel;
+    ///
+    /// let log: Interactions = (0..3).map(|time| Interaction::new("u", time, time as f64)).collect();
+    /// let dataset = Dataset::new(log, Filters::default())?;
+    /// let data = dataset.training_data();
+    /// let popular = PopularityConfig::new().fit(&data)?;
+    /// let channel = MarkovChainConfig::new().fit(&data)?.or_else(popular);
+    /// let items = [1, 2, 3].map(ItemIndex::new);
+    /// let users = [(&items[..1]).into(), (&items[2..]).into()];
+    /// let candidates = channel.recall(&users, 9, None)?;
+    /// assert_eq!(candidates.items(0), [items[1]]);
+    /// // Nothing came after the last item.
+    /// assert_eq!(candidates.items(1), items);
+    /// # Ok::<(), seqrec::Error>(())
+    /// ```
+    fn or_else<F: RecallChannel>(self, fallback: F) -> impl RecallChannel
+    where
+        Self: Sized,
+    {
+        OrElse {
+            channel: self,
+            fallback,
+        }
     }
 }
 

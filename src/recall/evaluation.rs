@@ -7,7 +7,7 @@ use crate::{ErrorKind, Result};
 
 use super::channel::{RecallChannel, recall_of_catalog};
 use super::nearest::BATCH;
-use super::seen::SeenItems;
+use super::seen::is_seen;
 
 /// How held-out users are evaluated: full ranking over the whole catalog, cut at each of some ks.
 ///
@@ -80,13 +80,13 @@ impl Evaluation {
             let range = start..cases.len().min(start + BATCH);
             let batch: Vec<_> = range.map(|case| cases.get(case)).collect();
             let users: Vec<User<'_>> = batch.iter().map(|case| case.user).collect();
-            let seen = SeenItems::new(&users, self.seen);
-            let unseen = |row, item| !seen.contains(row, item);
+            let seen = is_seen(&users, self.seen);
+            let unseen = |row, item| !seen(row, item);
             let filter = (self.seen.is_excluded()).then_some(Filter::Predicate(&unseen));
             let found = recall_of_catalog(channel, catalog, &users, k, filter)?;
             let unreachable = batch.iter().enumerate().map(|(row, case)| {
                 let labels = case.labels.iter();
-                labels.filter(|&&label| seen.contains(row, label)).count()
+                labels.filter(|&&label| seen(row, label)).count()
             });
             scorer.add_unreachable(unreachable.sum());
             scorer.add_all(

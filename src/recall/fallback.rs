@@ -7,38 +7,10 @@ use crate::index::{Filter, ItemSet};
 use super::candidates::Candidates;
 use super::channel::RecallChannel;
 
-/// A channel with a fallback, which is asked for the users for whom the first finds nothing. Items
-/// that are not in the [index](RecallChannel::holds) that the first searches are left out.
-///
-/// ```
-/// use seqrec::channels::{MarkovChainConfig, PopularityConfig};
-/// use seqrec::data::{Dataset, Filters, Interaction, Interactions, ItemIndex};
-/// use seqrec::recall::{OrElse, RecallChannel};
-///
-/// let log: Interactions = (0..3).map(|time| Interaction::new("u", time, time as f64)).collect();
-/// let dataset = Dataset::new(log, Filters::default())?;
-/// let data = dataset.training_data();
-/// let popular = PopularityConfig::new().fit(&data)?;
-/// let channel = OrElse::new(MarkovChainConfig::new().fit(&data)?, popular);
-/// let items = [1, 2, 3].map(ItemIndex::new);
-/// let users = [(&items[..1]).into(), (&items[2..]).into()];
-/// let candidates = channel.recall(&users, 9, None)?;
-/// assert_eq!(candidates.items(0), [items[1]]);
-/// // Nothing came after the last item.
-/// assert_eq!(candidates.items(1), items);
-/// # Ok::<(), seqrec::Error>(())
-/// ```
-#[derive(Debug, Clone)]
-pub struct OrElse<C, F> {
-    channel: C,
-    fallback: F,
-}
-
-impl<C: RecallChannel, F: RecallChannel> OrElse<C, F> {
-    /// A channel with a fallback.
-    pub fn new(channel: C, fallback: F) -> Self {
-        Self { channel, fallback }
-    }
+/// See [`RecallChannel::or_else`].
+pub(super) struct OrElse<C, F> {
+    pub(super) channel: C,
+    pub(super) fallback: F,
 }
 
 /// What a fallback recalls, without what is in none of the indexes that it stands in for: of some

@@ -12,7 +12,7 @@ use crate::{ErrorKind, Result};
 
 use super::candidates::Candidate;
 use super::nearest::BATCH;
-use super::seen::SeenItems;
+use super::seen::is_seen;
 use super::stage::RecallStage;
 
 /// The steps that are tried for each weight, as factors of the largest one.
@@ -132,8 +132,8 @@ impl RecallStage {
         let mut found = Vec::with_capacity(drawn.len());
         for drawn in drawn.chunks(BATCH) {
             let users: Vec<User<'_>> = drawn.iter().map(|&case| user(cases.get(case))).collect();
-            let seen = SeenItems::new(&users, config.seen);
-            let unseen = |row, item| !seen.contains(row, item);
+            let seen = is_seen(&users, config.seen);
+            let unseen = |row, item| !seen(row, item);
             let filter = (config.seen.is_excluded()).then_some(Filter::Predicate(&unseen));
             let lists = (0..channels)
                 .map(|channel| self.ask(channel, &users, config.k, filter))

@@ -34,7 +34,7 @@ pub(crate) use channel_config::Kept;
 pub use channel_config::{ChannelConfig, ChannelSource};
 pub use channel_weight::ChannelWeight;
 pub use evaluation::Evaluation;
-pub use fallback::OrElse;
+use fallback::OrElse;
 pub use found::{Because, Found};
 pub use fusion::{FusedCandidate, Fusion};
 pub use fusion_weights::WeightLearningConfig;

@@ -76,7 +76,7 @@ impl Retriever {
     }
 
     /// The retriever with a channel that answers where the first recalls nothing, as
-    /// [`OrElse`](super::OrElse) does.
+    /// [`or_else`](RecallChannel::or_else) does.
     #[must_use]
     pub fn fallback(mut self, fallback: impl RecallChannel + 'static) -> Self {
         self.fallback = Some(Box::new(fallback));

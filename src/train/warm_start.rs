@@ -12,7 +12,7 @@ use super::identity::Identity;
 use super::matched_rows::{
     Matched, MatchedRows, Values, copy, host_values, other_model, parameters,
 };
-use super::new_items::NewItems;
+use super::new_items::{NewItems, Sources};
 use super::optimizer::Optimizer;
 use crate::backend::{Backend, TrainingBackend};
 use crate::data::{Catalog, Split};
@@ -148,24 +148,6 @@ impl WarmStart {
         let counted = counts.iter().any(|&count| count > 0);
         let known = |row: usize| rows.of_items[row].is_some_and(|old| !counted || counts[old] > 0);
         let sources = self.new_items.sources(split, known)?;
-        let fill = |path: &ParameterPath, mut new: Values| -> Result<Values> {
-            let name = path.name();
-            let Some(old) = self.weights.get(&name) else {
-                return Err(other_model(&name, "nothing", &format!("{:?}", new.shape)));
-            };
-            match rows.of(&name, path.is_items(), [&old.shape, &new.shape])? {
-                Matched::Items => {
-                    copy(&rows.of_items, old, &mut new);
-                    sources.fill(&mut new.values, new.shape[1..].iter().product());
-                    Ok(new)
-                }
-                Matched::Named(rows) => {
-                    copy(&rows, old, &mut new);
-                    Ok(new)
-                }
-                Matched::InPlace => Ok(old.clone()),
-            }
-        };
         let mut wrong = None;
         let model = map_parameters::<B, _>(model, |path, _, tensor| {
             if wrong.is_some() || !B::float_is_require_grad(&tensor) {
@@ -176,7 +158,7 @@ impl WarmStart {
                 shape: tensor.shape().to_vec(),
                 values: host_values::<B>(tensor.clone()),
             };
-            match fill(path, values) {
+            match self.filled(path, values, &rows, &sources) {
                 Ok(Values { shape, values }) => {
                     let data = TensorData::new(values, shape).convert_dtype(dtype);
                     B::float_set_require_grad(B::float_from_data(data, &device), true)
@@ -190,6 +172,32 @@ impl WarmStart {
         match wrong {
             Some(error) => Err(error),
             None => Ok(model),
+        }
+    }
+
+    /// A parameter of a new model with the old one's values, by what belongs together.
+    fn filled(
+        &self,
+        path: &ParameterPath,
+        mut new: Values,
+        rows: &MatchedRows,
+        sources: &Sources,
+    ) -> Result<Values> {
+        let name = path.name();
+        let Some(old) = self.weights.get(&name) else {
+            return Err(other_model(&name, "nothing", &format!("{:?}", new.shape)));
+        };
+        match rows.of(&name, path.is_items(), [&old.shape, &new.shape])? {
+            Matched::Items => {
+                copy(&rows.of_items, old, &mut new);
+                sources.fill(&mut new.values, new.shape[1..].iter().product());
+                Ok(new)
+            }
+            Matched::Named(rows) => {
+                copy(&rows, old, &mut new);
+                Ok(new)
+            }
+            Matched::InPlace => Ok(old.clone()),
         }
     }
 
