@@ -89,6 +89,7 @@ impl EaseConfig {
 #[typetag::serde(name = "ease")]
 impl ChannelConfig for EaseConfig {
     fn build(&self, from: &mut ChannelSource<'_>) -> Result<Arc<dyn RecallChannel>> {
+        checks::positive("regularization", self.regularization)?;
         let data = from.data;
         let items = data.catalog().len();
         let weights = from.keep_vectors(items, || self.solve(data))?;

@@ -117,6 +117,7 @@ impl ItemNeighborsConfig {
 #[typetag::serde(name = "item_neighbors")]
 impl ChannelConfig for ItemNeighborsConfig {
     fn build(&self, from: &mut ChannelSource<'_>) -> Result<Arc<dyn RecallChannel>> {
+        self.validate()?;
         let data = from.data;
         let links = from.keep_links(|| self.fit(data))?;
         Ok(Arc::new(self.start.then(links).into_channel()))

@@ -36,7 +36,7 @@ pub use vector_index::VectorIndex;
 pub use vectors::Precision;
 
 /// Refuses vectors that hold a NaN or an infinity.
-fn check_finite(what: &'static str, vectors: ArrayView2<'_, f32>) -> Result<()> {
+pub(crate) fn check_finite(what: &'static str, vectors: ArrayView2<'_, f32>) -> Result<()> {
     match vectors.indexed_iter().find(|(_, value)| !value.is_finite()) {
         None => Ok(()),
         Some(((row, column), &value)) => Err(ErrorKind::NonFiniteVector {

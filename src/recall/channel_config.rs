@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ndarray::{Array2, ArrayView2};
 
 use crate::data::{ItemIndex, TrainingData};
-use crate::index::{AnyIndex, IndexPlan, IndexReport, VectorIndex};
+use crate::index::{AnyIndex, IndexPlan, IndexReport, VectorIndex, check_finite};
 use crate::{Error, ErrorKind, Result, checks};
 
 use super::channel::RecallChannel;
@@ -17,8 +17,9 @@ use super::user_encoder::UserEncoder;
 /// keep: a kind of channels.
 ///
 /// Its name, by which it is found again in the plan's JSON, is given where the trait is
-/// implemented, and is a name of no other kind. A kind of your own is read wherever your crate is
-/// linked. In its folder are its settings, and what is asked of the [source](ChannelSource) by one
+/// implemented, and is a name of no other kind: begin it with your crate's, as in `my_shop/latest`,
+/// since names without a stroke are this crate's. A kind of your own is read wherever your crate is
+/// linked, for which the program has to name it (`use my_shop as _;`). In its folder are its settings, and what is asked of the [source](ChannelSource) by one
 /// of the methods `keep_…`; all else is made again of the training data.
 ///
 /// ```
@@ -34,7 +35,7 @@ use super::user_encoder::UserEncoder;
 /// #[serde(deny_unknown_fields)]
 /// struct CountsConfig {}
 ///
-/// #[typetag::serde(name = "counts")]
+/// #[typetag::serde(name = "my_shop/counts")]
 /// impl ChannelConfig for CountsConfig {
 ///     fn build(&self, from: &mut ChannelSource<'_>) -> seqrec::Result<Arc<dyn RecallChannel>> {
 ///         Ok(Arc::new(Popularity::new(from.data.catalog())))
@@ -43,11 +44,11 @@ use super::user_encoder::UserEncoder;
 ///
 /// let config: Arc<dyn ChannelConfig> = Arc::new(CountsConfig {});
 /// let json = serde_json::to_string(&config).unwrap();
-/// assert_eq!(json, r#"{"kind":"counts"}"#);
+/// assert_eq!(json, r#"{"kind":"my_shop/counts"}"#);
 /// assert!(serde_json::from_str::<Arc<dyn ChannelConfig>>(&json).is_ok());
-/// let unknown = serde_json::from_str::<Arc<dyn ChannelConfig>>(r#"{"kind":"coutns"}"#);
+/// let unknown = serde_json::from_str::<Arc<dyn ChannelConfig>>(r#"{"kind":"my_shop/coutns"}"#);
 /// let error = unknown.unwrap_err().to_string();
-/// assert!(error.contains("unknown variant `coutns`, expected one of `als`, `bpr`, `counts`"));
+/// assert!(error.contains("unknown variant `my_shop/coutns`, expected one of `als`, `bpr`"));
 /// ```
 #[typetag::serde(tag = "kind")]
 pub trait ChannelConfig: fmt::Debug + Send + Sync {
@@ -88,11 +89,16 @@ pub struct ChannelSource<'a> {
     /// The number of candidates that the channel will be asked for.
     pub candidates: usize,
     encoder: Option<Arc<dyn UserEncoder>>,
-    item_vectors: Option<ArrayView2<'a, f32>>,
+    item_vectors: Option<GivesVectors<'a>>,
     /// The part that a folder kept, or that was made for one to keep.
     kept: Option<Kept>,
+    /// Whether the channel was in a folder, so that what it keeps is there.
+    from_folder: bool,
     asked_to_keep: bool,
 }
+
+/// Gives the vectors of items, of which a model makes a copy when it is first asked.
+type GivesVectors<'a> = Box<dyn Fn() -> ArrayView2<'a, f32> + 'a>;
 
 /// A part of a channel that takes long to make, and so is kept in a folder.
 #[derive(Clone)]
@@ -113,6 +119,7 @@ impl<'a> ChannelSource<'a> {
             encoder: None,
             item_vectors: None,
             kept: None,
+            from_folder: false,
             asked_to_keep: false,
         }
     }
@@ -127,45 +134,68 @@ impl<'a> ChannelSource<'a> {
     /// This source with vectors of items, `[items + 1, dim]`, of which row 0 is padding.
     #[must_use]
     pub fn with_item_vectors(self, vectors: ArrayView2<'a, f32>) -> Self {
-        let item_vectors = Some(vectors);
+        self.with_item_vectors_of(move || vectors)
+    }
+
+    /// This source with vectors of items that are made when they are asked for.
+    pub(crate) fn with_item_vectors_of(
+        mut self,
+        vectors: impl Fn() -> ArrayView2<'a, f32> + 'a,
+    ) -> Self {
+        self.item_vectors = Some(Box::new(vectors));
+        self
+    }
+
+    /// This source for a channel of a folder, which has kept this of it.
+    pub(crate) fn from_folder(self, kept: Option<Kept>) -> Self {
         Self {
-            item_vectors,
+            kept,
+            from_folder: true,
             ..self
         }
     }
 
-    pub(crate) fn with_kept(self, kept: Option<Kept>) -> Self {
-        Self { kept, ..self }
-    }
-
     /// The part of the channel that was built which a folder has to keep.
-    pub(crate) fn into_kept(self) -> Option<Kept> {
-        self.kept
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidValue`] when the folder has something that the channel did not ask for.
+    pub(crate) fn into_kept(self) -> Result<Option<Kept>> {
+        if self.kept.is_some() && !self.asked_to_keep {
+            return Err(misfit("its folder has something that it does not keep"));
+        }
+        Ok(self.kept)
     }
 
     /// The encoder of the model that the channel looks at.
     ///
     /// # Errors
-    /// [`ErrorKind::NothingLeft`] where there is none.
+    /// [`ErrorKind::NothingLeft`] where there is none, and as [`UserEncoder::check_catalog`].
     pub fn encoder(&self) -> Result<Arc<dyn UserEncoder>> {
-        self.encoder.clone().ok_or_else(lacks_model)
+        let encoder = self.encoder.clone().ok_or_else(lacks_model)?;
+        encoder.check_catalog(self.data.catalog())?;
+        Ok(encoder)
     }
 
     /// The item vectors of the model that the channel looks at, `[items + 1, dim]`, of which row 0
     /// is padding.
     ///
     /// # Errors
-    /// [`ErrorKind::NothingLeft`] where there are none.
+    /// [`ErrorKind::NothingLeft`] where there are none, and [`ErrorKind::Shape`] where they are not as
+    /// many as the items of the catalog, and padding.
     pub fn item_vectors(&self) -> Result<ArrayView2<'a, f32>> {
-        self.item_vectors.ok_or_else(lacks_model)
+        let vectors = self.item_vectors.as_ref().ok_or_else(lacks_model)?();
+        let rows = self.data.catalog().len() + 1;
+        checks::same_length("vectors of items", rows, vectors.nrows())?;
+        Ok(vectors)
     }
 
     /// Links from items to items: those that a folder kept of the channel, or else those that are
     /// made here, for a folder to keep. A channel keeps one thing at most.
     ///
     /// # Errors
-    /// As `make`, and [`ErrorKind::InvalidValue`] when the folder kept something else, or the
-    /// channel has asked before.
+    /// As `make`, and [`ErrorKind::InvalidValue`] when the folder kept something else or nothing, the
+    /// channel has asked before, or the links are to other items than the catalog's or weigh what is
+    /// not finite.
     pub fn keep_links(
         &mut self,
         make: impl FnOnce() -> Result<Links<ItemIndex, ItemIndex>>,
@@ -174,13 +204,16 @@ impl<'a> ChannelSource<'a> {
             Kept::Links(links) => Some(links),
             _ => None,
         };
-        self.keep(|| make().map(Arc::new), Kept::Links, of)
+        let links = self.keep(|| make().map(Arc::new), Kept::Links, of)?;
+        links.check(self.data.catalog().len() + 1)?;
+        Ok(links)
     }
 
     /// Vectors `[rows, dim]`, kept as [links](Self::keep_links) are.
     ///
     /// # Errors
-    /// As [`keep_links`](Self::keep_links), and [`ErrorKind::Shape`] for another number of rows.
+    /// As [`keep_links`](Self::keep_links), [`ErrorKind::Shape`] for another number of rows, and
+    /// [`ErrorKind::NonFiniteVector`] for NaN or infinity.
     pub fn keep_vectors(
         &mut self,
         rows: usize,
@@ -192,6 +225,7 @@ impl<'a> ChannelSource<'a> {
         };
         let vectors = self.keep(|| make().map(Arc::new), Kept::Vectors, of)?;
         checks::same_length("vectors of the channel", rows, vectors.nrows())?;
+        check_finite("vectors of the channel", vectors.view())?;
         Ok(vectors)
     }
 
@@ -238,28 +272,28 @@ impl<'a> ChannelSource<'a> {
         into: impl FnOnce(T) -> Kept,
         of: impl FnOnce(Kept) -> Option<T>,
     ) -> Result<T> {
-        let refuse = |reason| {
-            Err(Error::invalid(
-                "channel",
-                "one that keeps something",
-                reason,
-            ))
-        };
         if std::mem::replace(&mut self.asked_to_keep, true) {
-            return refuse("it keeps something else already; keep both as bytes");
+            return Err(misfit(
+                "it keeps something else already; keep both as bytes",
+            ));
         }
         let value = match self.kept.take() {
+            Some(kept) => of(kept).ok_or_else(|| {
+                misfit("its folder has something of another form; save the stage anew")
+            })?,
+            None if self.from_folder => {
+                return Err(misfit("its folder has nothing of it; save the stage anew"));
+            }
             None => make()?,
-            Some(kept) => match of(kept) {
-                Some(value) => value,
-                None => {
-                    return refuse("its folder has something of another form; save the stage anew");
-                }
-            },
         };
         self.kept = Some(into(value.clone()));
         Ok(value)
     }
+}
+
+/// The error of a channel that keeps something other than its folder has.
+fn misfit(reason: &str) -> Error {
+    Error::invalid("channel", "one that keeps something", reason)
 }
 
 fn lacks_model() -> Error {

@@ -103,20 +103,27 @@ impl<From: Node, To: Node> Links<From, To> {
             let reason = format!("must be as many as targets, {}", targets.len());
             return Err(Error::invalid("weights", weights.len(), reason));
         }
-        if let Some(target) = targets.iter().find(|&&target| target as usize >= nodes) {
-            let reason = format!("must be below {nodes}");
-            return Err(Error::invalid("target", target, reason));
-        }
-        if let Some(weight) = weights.iter().find(|weight| !weight.is_finite()) {
-            return Err(Error::invalid("weight", weight, "must be finite"));
-        }
-        Ok(Self {
+        let links = Self {
             offsets,
             targets,
             weights,
             nodes,
             kinds: PhantomData,
-        })
+        };
+        links.check(nodes)?;
+        Ok(links)
+    }
+
+    /// Refuses links to other nodes than those below `nodes`, and weights that are not finite.
+    pub(crate) fn check(&self, nodes: usize) -> Result<()> {
+        if let Some(target) = (self.targets.iter()).find(|&&target| target as usize >= nodes) {
+            let reason = format!("must be below {nodes}");
+            return Err(Error::invalid("target", target, reason));
+        }
+        match self.weights.iter().find(|weight| !weight.is_finite()) {
+            Some(weight) => Err(Error::invalid("weight", weight, "must be finite")),
+            None => Ok(()),
+        }
     }
 
     /// The arrays that links are made of: where each node's begin, their targets and weights.

@@ -11,7 +11,6 @@ use crate::index::{AnyIndex, IndexReport};
 use crate::recall::Kept;
 
 use super::arrays::{ArrayReader, ArrayWriter};
-use super::run_folder::index_name;
 
 /// The form of what is kept of a channel, and so where it is read.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -34,32 +33,32 @@ impl KeptForm {
         }
     }
 
-    /// Reads what was kept of the channel at a place of the plan.
+    /// Reads what was kept of a channel, whose index is at `index`.
     pub(super) fn read(
         self,
-        place: usize,
+        channel: &str,
         arrays: &ArrayReader<'_>,
         items: usize,
-        folder: &Path,
+        index: &Path,
         fingerprint: u64,
     ) -> Result<Kept> {
-        let name = array_name(place);
+        let name = array_name(channel);
         Ok(match self {
             Self::Links => Kept::Links(Arc::new(arrays.links(&name, items + 1)?)),
             Self::Vectors => Kept::Vectors(Arc::new(arrays.matrix(&name)?)),
             Self::Bytes => Kept::Bytes(Arc::new(arrays.get(&name)?)),
             Self::Index(report) => {
-                let index = AnyIndex::open(folder.join(index_name(place)), fingerprint)?;
+                let index = AnyIndex::open(index, fingerprint)?;
                 Kept::Index(Arc::new(index), report)
             }
         })
     }
 }
 
-/// Adds what is kept of the channel at a place of the plan to the stage's arrays, unless it is an
-/// index, which has a file of its own.
-pub(super) fn add_to_arrays(kept: &Kept, place: usize, arrays: &mut ArrayWriter) {
-    let name = array_name(place);
+/// Adds what is kept of a channel to the stage's arrays, unless it is an index, which has a file of its
+/// own.
+pub(super) fn add_to_arrays(kept: &Kept, channel: &str, arrays: &mut ArrayWriter) {
+    let name = array_name(channel);
     match kept {
         Kept::Links(links) => arrays.add_links(&name, links),
         Kept::Vectors(vectors) => arrays.add_matrix(&name, vectors.view()),
@@ -68,6 +67,6 @@ pub(super) fn add_to_arrays(kept: &Kept, place: usize, arrays: &mut ArrayWriter)
     }
 }
 
-fn array_name(place: usize) -> String {
-    format!("channel-{place}")
+fn array_name(channel: &str) -> String {
+    format!("channel.{channel}")
 }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::index::IndexPlan;
 use crate::recall::{
-    ChannelConfig, ChannelWeight, Fusion, Kept, Links, MaximalMarginalRelevance, RecallStage,
-    Selection, TagCap,
+    ChannelConfig, ChannelSource, ChannelWeight, Fusion, Kept, Links, MaximalMarginalRelevance,
+    RecallStage, Selection, TagCap,
 };
 use crate::{Error, Result};
 
@@ -121,12 +121,16 @@ pub struct StagePlan {
     pub channels: Vec<PlannedChannel>,
     /// Rules for diversity, in order.
     pub selections: Vec<PlannedSelection>,
-    /// A channel that fills short lists up.
+    /// A channel that fills short lists up. A folder keeps its settings alone, so that it is made anew
+    /// whenever a stage is loaded: take one that is made fast.
     pub fallback: Option<Arc<dyn ChannelConfig>>,
     /// The index of vectors, for each channel that searches vectors.
     #[serde(default)]
     pub index: IndexPlan,
 }
+
+/// Reads what a folder has kept of the channel at a place.
+pub(super) type ReadKept<'a> = &'a dyn Fn(usize, &PlannedChannel) -> Result<Option<Kept>>;
 
 impl StagePlan {
     /// A plan with no channels yet, of 200 candidates each.
@@ -167,26 +171,26 @@ impl StagePlan {
     /// fallback, and [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when all channels
     /// weigh 0.
     pub fn build(&self, data: &StageData) -> Result<RecallStage> {
-        Ok(self.assemble(data, |_, _| Ok(None))?.0)
+        Ok(self.assemble(data, None)?.0)
     }
 
-    /// The stage, made of the data and of what a folder has kept of each channel, and what there is
-    /// to keep of each.
+    /// The stage, made of the data and, where it is in a folder, of what that has kept of each channel;
+    /// and what there is to keep of each.
     pub(super) fn assemble(
         &self,
         data: &StageData,
-        kept: impl Fn(usize, &PlannedChannel) -> Result<Option<Kept>>,
+        kept: Option<ReadKept<'_>>,
     ) -> Result<(RecallStage, Vec<Option<Kept>>)> {
         let mut stage = RecallStage::new(self.fusion, self.candidates)?;
         let mut keep = Vec::with_capacity(self.channels.len());
         for (place, channel) in self.channels.iter().enumerate() {
-            let mut source = data.source(channel.model.as_deref())?;
-            source.index = self.index.clone();
-            source.candidates = self.candidates;
-            let mut source = source.with_kept(kept(place, channel)?);
+            let mut source = self.source(data, channel.model.as_deref())?;
+            if let Some(kept) = kept {
+                source = source.from_folder(kept(place, channel)?);
+            }
             let built = channel.config.build(&mut source)?;
             stage = stage.channel(&channel.name, built, channel.share)?;
-            let kept = source.into_kept();
+            let kept = source.into_kept()?;
             if let Some(Kept::Index(_, report)) = kept {
                 stage = stage.with_index(&channel.name, report);
             }
@@ -202,9 +206,17 @@ impl StagePlan {
             stage = stage.selection(selection.build(data)?);
         }
         if let Some(fallback) = &self.fallback {
-            stage = stage.fallback(fallback.build(&mut data.source(None)?)?);
+            stage = stage.fallback(fallback.build(&mut self.source(data, None)?)?);
         }
         stage.check()?;
         Ok((stage, keep))
+    }
+
+    /// The source of a channel of this plan.
+    fn source<'a>(&self, data: &'a StageData, model: Option<&str>) -> Result<ChannelSource<'a>> {
+        let mut source = data.source(model)?;
+        source.index = self.index.clone();
+        source.candidates = self.candidates;
+        Ok(source)
     }
 }

@@ -1,6 +1,7 @@
 //! A stage with the data it serves from, and its folder.
 #![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use ndarray::Array2;
@@ -23,7 +24,7 @@ use crate::error::damaged;
 use crate::recall::{Kept, RecallStage};
 
 /// The version of a stage's files that this build writes and reads.
-const STAGE_FORMAT_VERSION: u32 = 8;
+const STAGE_FORMAT_VERSION: u32 = 9;
 
 const MANIFEST: &str = "stage.json";
 const SEQUENCES: &str = "sequences.store";
@@ -61,17 +62,19 @@ struct StageManifest {
     /// CRC-32 of each other file.
     segments: u32,
     arrays: u32,
-    /// The form of what is kept of each channel; `None` for a channel that is made anew.
-    kept: Vec<Option<KeptForm>>,
+    /// The form of what is kept of a channel, by its name; other channels are made anew.
+    kept: BTreeMap<String, KeptForm>,
 }
 
 impl StageManifest {
     /// The fingerprint in the file of a channel's index: of the catalog, the model that the channel
-    /// looks at, and the channel's place.
-    fn index_fingerprint(&self, place: usize, channel: &PlannedChannel) -> u64 {
+    /// looks at, and the channel's name.
+    fn index_fingerprint(&self, channel: &PlannedChannel) -> u64 {
         let named = |(name, _): &&(String, u32)| Some(name) == channel.model.as_ref();
         let model = (self.further.iter().find(named)).map_or(self.model, |&(_, model)| model);
-        self.catalog ^ (u64::from(model) << 32) ^ place as u64
+        self.catalog
+            ^ (u64::from(model) << 32)
+            ^ u64::from(crc32fast::hash(channel.name.as_bytes()))
     }
 }
 
@@ -140,7 +143,9 @@ impl<'a> StageWriter<'a> {
     /// Prepares a stage for a folder at `path`.
     fn new(path: &Path, plan: &'a StagePlan, data: &'a StageData) -> Result<Self> {
         // The stage itself is not kept, but what can't be built is refused.
-        let (_, kept) = plan.assemble(data, |_, _| Ok(None))?;
+        let (_, kept) = plan.assemble(data, None)?;
+        // And so is what can't be read again: settings that JSON has no number for, two kinds of a name.
+        let _: StagePlan = parse(&json(path, plan)?, path)?;
         let (mut arrays, training) = (ArrayWriter::default(), data.training());
         let sequences = training.sequences();
         let users = 0..sequences.len();
@@ -154,9 +159,9 @@ impl<'a> StageWriter<'a> {
         if let Ok(tags) = training.tags() {
             arrays.add_matrix("tags", tags.values());
         }
-        for (place, kept) in kept.iter().enumerate() {
+        for (kept, channel) in kept.iter().zip(&plan.channels) {
             if let Some(kept) = kept {
-                add_to_arrays(kept, place, &mut arrays);
+                add_to_arrays(kept, &channel.name, &mut arrays);
             }
         }
         let users = users.filter(|_| training.has_segments());
@@ -195,11 +200,15 @@ impl<'a> StageWriter<'a> {
             sequences: SequenceStore::write(&folder.join(SEQUENCES), training)?,
             segments: crc32fast::hash(&self.segments),
             arrays: crc32fast::hash(&self.arrays),
-            kept: (self.kept.iter().map(|kept| kept.as_ref().map(KeptForm::of))).collect(),
+            kept: (self.kept.iter().zip(&self.plan.channels))
+                .filter_map(|(kept, channel)| {
+                    Some((channel.name.clone(), KeptForm::of(kept.as_ref()?)))
+                })
+                .collect(),
         };
         for (place, (kept, channel)) in self.kept.iter().zip(&self.plan.channels).enumerate() {
             if let Some(Kept::Index(index, _)) = kept {
-                let fingerprint = manifest.index_fingerprint(place, channel);
+                let fingerprint = manifest.index_fingerprint(channel);
                 index.save(folder.join(index_name(place)), fingerprint)?;
             }
         }
@@ -264,7 +273,8 @@ impl ServedStage {
             return Err(damaged(path, reason));
         }
         let versions = STAGE_FORMAT_VERSION..=STAGE_FORMAT_VERSION;
-        let manifest: StageManifest = read_manifest(&manifest_path, versions)?;
+        let manifest: StageManifest =
+            read_manifest(&manifest_path, versions).map_err(with_unknown_kind)?;
         let of_model = crc32fast::hash(&read_file(&path.join(run::MANIFEST))?);
         if manifest.model != of_model || manifest.catalog != catalog.fingerprint() {
             let reason = "it was made with another model or catalog than the folder's";
@@ -282,17 +292,28 @@ impl ServedStage {
             data = data.with_further_model(name, model)?;
         }
         let items = data.training().catalog().len();
-        let (stage, _) = manifest.plan.assemble(&data, |place, channel| {
-            let Some(form) = manifest.kept.get(place) else {
-                return Err(damaged(
-                    &manifest_path,
-                    format!("it says nothing of the channel {:?}", channel.name),
-                ));
-            };
-            let fingerprint = manifest.index_fingerprint(place, channel);
-            let read = |form: &KeptForm| form.read(place, &arrays, items, path, fingerprint);
-            form.as_ref().map(read).transpose()
-        })?;
+        let read_kept = |place: usize, channel: &PlannedChannel| {
+            let (fingerprint, index) = (
+                manifest.index_fingerprint(channel),
+                path.join(index_name(place)),
+            );
+            let form = manifest.kept.get(&channel.name);
+            form.map(|form| form.read(&channel.name, &arrays, items, &index, fingerprint))
+                .transpose()
+        };
+        let names = manifest.plan.channels.iter().map(|channel| &channel.name);
+        if !manifest
+            .kept
+            .keys()
+            .all(|kept| names.clone().any(|name| name == kept))
+        {
+            return Err(damaged(
+                &manifest_path,
+                "it keeps something of a channel that is not there",
+            ));
+        }
+        let (stage, _) = (manifest.plan.assemble(&data, Some(&read_kept)))
+            .map_err(|error| of_folder(error, &manifest_path))?;
         Ok(Self::new(stage, data))
     }
 
@@ -309,6 +330,30 @@ impl ServedStage {
     /// The sequences and the catalog that it was made of.
     pub fn data(&self) -> &TrainingData {
         self.data.training()
+    }
+}
+
+/// An error of what a folder holds, which names the file.
+fn of_folder(error: Error, manifest: &Path) -> Error {
+    match error.kind() {
+        ErrorKind::InvalidValue { .. }
+        | ErrorKind::Shape { .. }
+        | ErrorKind::NonFiniteVector { .. } => damaged(manifest, error.to_string()),
+        _ => error,
+    }
+}
+
+/// The same error with what to do where a kind of channels is not known.
+fn with_unknown_kind(error: Error) -> Error {
+    match error.into_kind() {
+        ErrorKind::Damaged { path, reason } if reason.contains("unknown variant") => {
+            let reason = format!(
+                "{reason}; if this is a kind of channels, link the crate that it is from \
+                 (`use the_crate as _;`), or turn on its feature, such as `ease`"
+            );
+            ErrorKind::Damaged { path, reason }.into()
+        }
+        kind => kind.into(),
     }
 }
 

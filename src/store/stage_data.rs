@@ -101,7 +101,7 @@ impl StageData {
         Ok(match self.model_of(model)? {
             Some(model) => source
                 .with_encoder(model.encoder())
-                .with_item_vectors(model.item_vectors()),
+                .with_item_vectors_of(|| model.item_vectors()),
             None => source,
         })
     }

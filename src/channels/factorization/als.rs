@@ -38,6 +38,12 @@ settings! {
 const REFINEMENTS: usize = 3;
 
 impl AlsConfig {
+    fn validate(&self) -> Result<()> {
+        checks::at_least_one(&[("dim", self.dim), ("iterations", self.iterations)])?;
+        checks::positive("confidence", self.confidence)?;
+        checks::positive("regularization", self.regularization)
+    }
+
     /// Alternating least squares over who took what, everything that was not taken counting a
     /// little: Hu, Koren & Volinsky, [2008](https://doi.org/10.1109/ICDM.2008.22), each vector by
     /// a few steps of conjugate gradients (Takács, Pilászy & Tikk,
@@ -48,9 +54,7 @@ impl AlsConfig {
     /// invalid.
     pub fn fit(&self, data: &TrainingData) -> Result<MatrixFactorization> {
         let (sequences, catalog) = (data.sequences(), data.catalog());
-        checks::at_least_one(&[("dim", self.dim), ("iterations", self.iterations)])?;
-        checks::positive("confidence", self.confidence)?;
-        checks::positive("regularization", self.regularization)?;
+        self.validate()?;
         let by_user: Vec<&[u32]> = sequences.item_lists().map(ItemIndex::as_numbers).collect();
         let mut by_item: Vec<Vec<u32>> = vec![Vec::new(); catalog.len() + 1];
         for (user, items) in by_user.iter().enumerate() {
@@ -74,9 +78,11 @@ impl AlsConfig {
 #[typetag::serde(name = "als")]
 impl ChannelConfig for AlsConfig {
     fn build(&self, from: &mut ChannelSource<'_>) -> Result<Arc<dyn RecallChannel>> {
+        self.validate()?;
         let data = from.data;
         let make = || Ok(self.fit(data)?.item_vectors().to_owned());
         let items = from.keep_vectors(data.catalog().len() + 1, make)?;
+        checks::same_length("dim", self.dim, items.ncols())?;
         let (confidence, regularization) = (self.confidence as f32, self.regularization as f32);
         let folding_in = MatrixFactorization::of_items(&items, confidence, regularization)?;
         Ok(Arc::new(folding_in))

@@ -42,6 +42,12 @@ const FOLD_IN_REGULARIZATION: f32 = 1.0;
 const DRAWN_AHEAD: usize = 32;
 
 impl BprConfig {
+    fn validate(&self) -> Result<()> {
+        checks::at_least_one(&[("dim", self.dim), ("epochs", self.epochs)])?;
+        checks::positive("learning_rate", self.learning_rate)?;
+        checks::not_negative("regularization", self.regularization)
+    }
+
     /// Bayesian personalized ranking: each taken item's product is to be above that of an item
     /// drawn from the others. Rendle et al., [2009](https://arxiv.org/abs/1205.2618).
     ///
@@ -50,9 +56,7 @@ impl BprConfig {
     /// invalid.
     pub fn fit(&self, data: &TrainingData) -> Result<MatrixFactorization> {
         let (sequences, catalog) = (data.sequences(), data.catalog());
-        checks::at_least_one(&[("dim", self.dim), ("epochs", self.epochs)])?;
-        checks::positive("learning_rate", self.learning_rate)?;
-        checks::not_negative("regularization", self.regularization)?;
+        self.validate()?;
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
         let mut users = normal(sequences.len(), self.dim, &mut random);
         let mut items = normal(catalog.len() + 1, self.dim, &mut random);
@@ -104,9 +108,11 @@ impl BprConfig {
 #[typetag::serde(name = "bpr")]
 impl ChannelConfig for BprConfig {
     fn build(&self, from: &mut ChannelSource<'_>) -> Result<Arc<dyn RecallChannel>> {
+        self.validate()?;
         let data = from.data;
         let make = || Ok(self.fit(data)?.item_vectors().to_owned());
         let items = from.keep_vectors(data.catalog().len() + 1, make)?;
+        checks::same_length("dim", self.dim, items.ncols())?;
         let (confidence, regularization) = (FOLD_IN_CONFIDENCE, FOLD_IN_REGULARIZATION);
         let folding_in = MatrixFactorization::of_items(&items, confidence, regularization)?;
         Ok(Arc::new(folding_in))
