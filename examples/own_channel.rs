@@ -26,7 +26,7 @@ struct LatestConfig {
     most: usize,
 }
 
-#[typetag::serde(name = "latest")]
+#[typetag::serde(name = "own_channel/latest")]
 impl ChannelConfig for LatestConfig {
     fn build(&self, from: &mut ChannelSource<'_>) -> Result<Arc<dyn RecallChannel>> {
         let sequences = from.data.sequences();

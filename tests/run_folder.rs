@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use seqrec::backend::Flex;
-use seqrec::channels::{ItemNeighborsConfig, MarkovChainConfig, PopularityConfig};
+use seqrec::channels::{
+    AlsConfig, ItemNeighborsConfig, MarkovChainConfig, NearestItemsConfig, PopularityConfig,
+};
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
     Catalog, Dataset, ExternalId, Filters, Interactions, ItemIndex, Protocol, SequenceStore, Split,
@@ -16,7 +18,7 @@ use seqrec::data::{
 use seqrec::index::{Filter, FlatIndex};
 use seqrec::model::{Gru4RecConfig, HstuConfig, RecallerConfig, SequenceRecaller, TwoTowerConfig};
 use seqrec::recall::{
-    Candidate, Candidates, ChannelConfig, ChannelSource, Fusion, HistoryItems, Reason,
+    Candidate, Candidates, ChannelConfig, ChannelSource, Fusion, HistoryItems, Links, Reason,
     RecallChannel, Retriever, VectorChannel, VectorChannelConfig,
 };
 use seqrec::retrieve::item_vectors;
@@ -631,23 +633,137 @@ fn a_channel_of_ones_own_survives_its_folder() {
         assert_eq!(found.items(0), expected.items(0));
     }
 
-    let manifest = file_of(&path, "stage.json");
-    let text = std::fs::read_to_string(&manifest).unwrap();
-    let unknown = text.replacen("further_on", "further_off", 1);
-    assert_ne!(unknown, text);
-    std::fs::write(&manifest, &unknown).unwrap();
-    let pointer = std::fs::read_to_string(path.join("run.json")).unwrap();
-    let checksum = |text: &str| crc32fast::hash(text.as_bytes()).to_string();
-    let pointed = pointer.replacen(&checksum(&text), &checksum(&unknown), 1);
-    std::fs::write(path.join("run.json"), pointed).unwrap();
+    alter_stage(&path, |text| text.replacen("further_on", "further_off", 1));
     let refused = ServedStage::load::<Flex>(&path, &Default::default()).unwrap_err();
     assert!(
         matches!(refused.kind(), ErrorKind::Damaged { .. }),
         "{refused}"
     );
     let refused = refused.to_string();
-    for name in ["`further_off`", "`further_on`", "`markov_chain`", "`ease`"] {
+    let what_to_do = ["link the crate", "its feature"];
+    for name in ["`further_off`", "`further_on`", "`markov_chain`", "`ease`"]
+        .iter()
+        .chain(&what_to_do)
+    {
         assert!(refused.contains(name), "{refused}");
+    }
+}
+
+/// Writes another manifest of a stage, with its checksum.
+fn alter_stage(path: &Path, alter: impl FnOnce(&str) -> String) {
+    let manifest = file_of(path, "stage.json");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    let altered = alter(&text);
+    assert_ne!(altered, text);
+    std::fs::write(&manifest, &altered).unwrap();
+    let pointer = std::fs::read_to_string(path.join("run.json")).unwrap();
+    let checksum = |text: &str| crc32fast::hash(text.as_bytes()).to_string();
+    let pointed = pointer.replacen(&checksum(&text), &checksum(&altered), 1);
+    std::fs::write(path.join("run.json"), pointed).unwrap();
+}
+
+/// What was kept is a channel's own by its name, and is not trusted without its settings.
+#[test]
+fn what_a_folder_keeps_must_fit_the_kinds_of_its_channels() {
+    type Alter = fn(&mut serde_json::Value);
+    let dataset = dataset(1);
+    let plan = StagePlan::new(Fusion::RECIPROCAL_RANK)
+        .channel("als", AlsConfig::new().with_dim(4))
+        .channel("item_cf", ItemNeighborsConfig::new())
+        .channel("near", NearestItemsConfig::new());
+    let alterations: [(&str, Alter); 7] = [
+        ("nothing of als", |stage| {
+            drop(stage["kept"].as_object_mut().unwrap().remove("als"))
+        }),
+        ("something of nobody", |stage| {
+            stage["kept"]["nobody"] = "links".into()
+        }),
+        ("another form", |stage| {
+            stage["kept"]["als"] = "bytes".into()
+        }),
+        ("another channel's links", |stage| {
+            stage["plan"]["channels"][1]["name"] = "other".into();
+        }),
+        ("no iterations", |stage| {
+            stage["plan"]["channels"][0]["config"]["iterations"] = 0.into()
+        }),
+        ("another dim", |stage| {
+            stage["plan"]["channels"][0]["config"]["dim"] = 5.into()
+        }),
+        ("no neighbors", |stage| {
+            stage["plan"]["channels"][1]["config"]["neighbors"] = 0.into()
+        }),
+    ];
+    for (name, alter) in alterations {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        let data = dataset.training_data();
+        plan.save(&path, &run(&dataset, 1).into(), data).unwrap();
+        ServedStage::load::<Flex>(&path, &Default::default()).unwrap();
+        alter_stage(&path, |text| {
+            let mut stage = serde_json::from_str(text).unwrap();
+            alter(&mut stage);
+            stage.to_string()
+        });
+        let refused = ServedStage::load::<Flex>(&path, &Default::default()).unwrap_err();
+        assert!(
+            matches!(refused.kind(), ErrorKind::Damaged { .. }),
+            "{name}: {refused}"
+        );
+    }
+}
+
+/// A kind whose settings JSON has no number for.
+#[derive(Debug, Serialize, Deserialize)]
+struct EndlessConfig {
+    half_life: f64,
+}
+
+#[typetag::serde(name = "tests/endless")]
+impl ChannelConfig for EndlessConfig {
+    fn build(&self, from: &mut ChannelSource<'_>) -> seqrec::Result<Arc<dyn RecallChannel>> {
+        MarkovChainConfig::new().build(from)
+    }
+}
+
+#[test]
+fn a_stage_that_could_not_be_read_again_is_not_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let dataset = dataset(1);
+    let half_life = f64::INFINITY;
+    let plan =
+        StagePlan::new(Fusion::RECIPROCAL_RANK).channel("endless", EndlessConfig { half_life });
+    let saved = plan.save(&path, &run(&dataset, 1).into(), dataset.training_data());
+    assert!(saved.is_err());
+    assert!(!path.exists(), "nothing was written");
+}
+
+/// Vectors and links that are not of the data's items are refused, whoever brings them.
+#[test]
+fn a_source_is_of_the_items_of_its_data() {
+    let dataset = dataset(1);
+    let data = dataset.training_data();
+    let items = dataset.catalog().len();
+    for rows in [items, items + 2] {
+        let vectors = ndarray::Array2::<f32>::ones((rows, 3));
+        let mut source = ChannelSource::new(&data).with_item_vectors(vectors.view());
+        let refused = NearestItemsConfig::new()
+            .build(&mut source)
+            .map(drop)
+            .unwrap_err();
+        assert!(
+            matches!(refused.kind(), ErrorKind::Shape { .. }),
+            "{refused}"
+        );
+    }
+    for link in [(items as u32 + 1, 1.0), (1, f32::NAN)] {
+        let refused = ChannelSource::new(&data).keep_links(|| {
+            let mut links = Links::to(items + 9);
+            links.push([link]);
+            Ok(links)
+        });
+        assert!(refused.is_err(), "{link:?}");
     }
 }
 
