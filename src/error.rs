@@ -67,11 +67,6 @@ impl Error {
         *self.0
     }
 
-    /// The kind, for those who add to it where an error passes.
-    pub(crate) fn kind_mut(&mut self) -> &mut ErrorKind {
-        &mut self.0
-    }
-
     /// An [`ErrorKind::Io`] for use with `map_err`.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         move |cause| {

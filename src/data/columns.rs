@@ -1,4 +1,4 @@
-//! What the columns of a header hold, inferred from their names.
+//! Roles of a header's columns, inferred from their names.
 #![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use std::path::Path;
@@ -94,46 +94,43 @@ fn words(name: &str) -> Vec<String> {
     words
 }
 
-/// Whether a name has to do with time; a `candidate` has not.
+/// True if a name has to do with time; a `candidate` has not.
 fn is_time(name: &str) -> bool {
     let words = words(name);
     let ends = (words.last()).is_some_and(|word| TIME_ENDS.contains(&word.as_str()));
     ends || TIME_LIKE.contains(&plain(name).as_str())
 }
 
-/// Whether a name that has to do with time may rather say how long something took, or when something
-/// came out.
+/// True if a name that has to do with time may rather say how long something took, or when
+/// something came out.
 fn is_other_time(name: &str) -> bool {
     let words = words(name);
     let has = |of: &[&str]| words.iter().any(|word| of.contains(&word.as_str()));
     has(OTHER_TIMES) || (has(LENGTHS) && words.last().is_some_and(|word| word == "time"))
 }
 
-/// Refuses to take rows in the order of a file where a column that has no other role may be the time: one
-/// that is called so, or that holds times.
+/// Refuses to take rows in the order of a file where a column that has no other role may be the
+/// time: one that is called so, or that holds times. Columns without a header are told by what they
+/// hold alone.
 pub(super) fn check_order(
     path: &Path,
     schema: &Schema,
     header: &[String],
-    holds_times: impl Fn(&str) -> bool,
+    holds_times: impl Fn(usize) -> bool,
 ) -> Result<()> {
     if schema.time.is_some() || schema.in_file_order {
         return Ok(());
     }
-    let optional = [&schema.value, &schema.event].into_iter().flatten();
-    let roles: Vec<&Column> = [&schema.user, &schema.item]
-        .into_iter()
-        .chain(optional)
-        .collect();
     let has_role = |place: usize, name: &str| {
-        roles.iter().any(|column| match column {
+        let mut roles = schema.columns().into_iter().flatten();
+        roles.any(|column| match column {
             Column::Name(of_role) => of_role == name,
             Column::Position(of_role) => *of_role == place,
         })
     };
     let mut columns = header.iter().map(|name| bare(name)).enumerate();
     let is_free_time = |&(place, name): &(usize, &str)| {
-        !has_role(place, name) && (is_time(name) || holds_times(name))
+        !has_role(place, name) && (is_time(name) || holds_times(place))
     };
     let Some((place, name)) = columns.find(is_free_time) else {
         return Ok(());
@@ -243,21 +240,27 @@ impl<'a> HeaderNames<'a> {
 /// # Errors
 /// [`ErrorKind::UncertainColumns`].
 pub(super) fn of_header(path: &Path, line: &str) -> Result<Option<Schema>> {
-    let Some(delimiter) = [",", "\t", ";", "|"]
-        .into_iter()
-        .find(|delimiter| line.contains(delimiter))
-    else {
+    let mut delimiters = [",", "\t", ";", "|"].into_iter();
+    let Some(delimiter) = delimiters.find(|delimiter| line.contains(delimiter)) else {
         return Ok(None);
     };
-    let names: Vec<&str> = line.split(delimiter).map(bare).collect();
+    let names = line.split(delimiter).map(bare).collect();
+    let schema = of_names(path, names, delimiter)?;
+    Ok(schema.map(|schema| quoted_like(schema, line)))
+}
+
+/// The schema of columns with usual names; `None` where they have others.
+///
+/// # Errors
+/// [`ErrorKind::UncertainColumns`].
+pub(super) fn of_names(path: &Path, names: Vec<&str>, delimiter: &str) -> Result<Option<Schema>> {
     let header = HeaderNames {
         path,
         delimiter,
         roles: names.clone(),
         names,
     };
-    let schema = header.schema()?;
-    Ok(schema.map(|schema| quoted_like(schema, line)))
+    header.schema()
 }
 
 /// The schema of a header of RecBole's `name:type`.
@@ -313,7 +316,7 @@ pub(super) fn of_inter(path: &Path, line: &str) -> Result<Schema> {
     Ok(quoted_like(schema, line))
 }
 
-/// Whoever quotes the header's fields quotes those of rows as well.
+/// A schema whose rows are quoted if the header's fields are.
 fn quoted_like(schema: Schema, line: &str) -> Schema {
     let quoted = line.trim_start().starts_with('"') || line.contains("\t\"");
     match schema.delimiter.as_str() {

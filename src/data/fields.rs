@@ -3,11 +3,10 @@
 
 use super::id::{Key, parse_canonical};
 use super::layout::Layout;
-use super::plain_rows::{POWERS, PlainRow};
 use super::rows::Collector;
 use crate::{Error, ErrorKind, Result};
 
-/// What a time is written as.
+/// The forms in which a time may be written.
 pub(super) const A_TIME: &str = "a number, or a date such as 2021-05-11 08:30:00";
 
 /// A time as text: a number, or a date, which becomes seconds since 1970.
@@ -19,12 +18,12 @@ pub(super) fn time_of(text: &str) -> Option<f64> {
 
 /// A row as a line has it.
 pub(super) struct ParsedRow<'t> {
-    user: Key<'t>,
-    item: Key<'t>,
+    pub(super) user: Key<'t>,
+    pub(super) item: Key<'t>,
     /// `None` where the layout has no such column.
-    time: Option<f64>,
-    value: Option<f32>,
-    event: Option<&'t str>,
+    pub(super) time: Option<f64>,
+    pub(super) value: Option<f32>,
+    pub(super) event: Option<&'t str>,
 }
 
 impl Collector<'_, '_> {
@@ -126,13 +125,13 @@ impl Collector<'_, '_> {
         Ok(())
     }
 
-    pub(super) fn plain_row(&mut self, row: PlainRow) {
-        let rows = &mut self.interactions;
-        let user = rows.users.intern_key(Key::Integer(row.user.into()));
-        let item = rows.items.intern_key(Key::Integer(row.item.into()));
-        // Where there is none, rows are numbered when they are put together.
-        let time = row.time.unwrap_or_default();
-        rows.push_numbers(user, item, time, row.value, None);
+    #[inline]
+    pub(super) fn push(&mut self, row: ParsedRow<'_>) {
+        let user = self.interactions.users.intern_key(row.user);
+        let item = self.interactions.items.intern_key(row.item);
+        // Where there is none, rows are numbered by their order.
+        let time = row.time.unwrap_or_else(|| self.rows() as f64);
+        (self.interactions).push_numbers(user, item, time, row.value, row.event);
     }
 
     pub(super) fn row<'t>(
@@ -143,16 +142,11 @@ impl Collector<'_, '_> {
         field: impl Fn(usize) -> &'t [u8],
     ) -> Result<()> {
         let row = self.read_row(layout, line, columns, field)?;
-        let user = self.interactions.users.intern_key(row.user);
-        let item = self.interactions.items.intern_key(row.item);
-        // Where there is none, rows are numbered by their order.
-        let time = row.time.unwrap_or_else(|| self.rows() as f64);
-        self.interactions
-            .push_numbers(user, item, time, row.value, row.event);
+        self.push(row);
         Ok(())
     }
 
-    /// What the fields of a line say.
+    /// The row that the fields of a line are.
     #[inline]
     pub(super) fn read_row<'t>(
         &self,
@@ -214,6 +208,11 @@ pub(super) fn date(text: &str) -> Option<f64> {
     };
     Some(instant.as_second() as f64 + f64::from(instant.subsec_nanosecond()) / 1e9)
 }
+
+/// The powers of ten that are exact in a double and that a number of fifteen digits needs.
+pub(super) const POWERS: [f64; 16] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+];
 
 /// A number of at most 15 digits, perhaps with a point among them, and nothing else: digits and
 /// power of ten are both exact in a double, so their quotient is the nearest one to the number.

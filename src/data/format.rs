@@ -2,20 +2,20 @@
 #![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use std::fmt;
-use std::io::Read;
 use std::path::Path;
 use std::str::FromStr;
 
 use crate::{Error, ErrorKind, Result};
 
 use super::columns;
-use super::rows::{RETURNS, pieces};
+use super::lines::{is_remark, pieces};
+use super::opened::{Opened, Text};
+use super::rows::RETURNS;
 use super::schema::{Column, Schema};
 use super::stored_ids::STORE_MAGIC;
-use super::text::Text;
 use super::time_unit::TimeUnit;
 
-/// How a file of interactions is written.
+/// A format of files of interactions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Format {
@@ -24,8 +24,8 @@ pub enum Format {
     /// MovieLens 1M and 10M: `user::item::rating::timestamp`, no header. Detected where most of the
     /// first rows have such values, or the file is called `ratings.dat`.
     RatingsDat,
-    /// MovieLens 100K: `user item rating timestamp`, tab-separated, no header. Detected where most of the
-    /// first rows have such values, or the file is called `u.data`.
+    /// MovieLens 100K: `user item rating timestamp`, tab-separated, no header. Detected where most
+    /// of the first rows have such values, or the file is called `u.data`.
     UData,
     /// `user item rating timestamp` with any number of blanks between, no header, as KONECT has it;
     /// lines that begin with `%` or `#` are remarks.
@@ -39,37 +39,40 @@ pub enum Format {
     Delimited(Schema),
 }
 
-/// How much of a file is read to detect its format.
-pub(super) const SAMPLE: u64 = 64 * 1024;
+/// The columns of MovieLens's `ratings.csv`.
+const RATINGS_CSV: [&str; 4] = ["userId", "movieId", "rating", "timestamp"];
 
 impl Format {
-    /// Detects the format from the file's name and its first lines. What could be read in two ways is
-    /// not guessed. A pipe can be read only once: ask
+    /// Detects the format from the file's name and its first lines. What could be read in two ways
+    /// is not guessed. A pipe can be read only once: ask
     /// [`InteractionReader::detect`](super::InteractionReader::detect), which keeps what it read.
     ///
     /// # Errors
     /// [`ErrorKind::Io`] when the file can't be read, [`ErrorKind::EmptyFile`] when it is empty,
-    /// [`ErrorKind::UnknownFormat`] when nothing known fits, [`ErrorKind::UncertainFormat`] when more than
-    /// one thing does, and [`ErrorKind::UncertainColumns`] when a header has no column for the time, or
-    /// several that may be meant.
+    /// [`ErrorKind::InvalidValue`] when it is Parquet, [`ErrorKind::UnknownFormat`] when nothing
+    /// known fits, [`ErrorKind::UncertainFormat`] when more than one thing does, and
+    /// [`ErrorKind::UncertainColumns`] when a header has no column for the time, or several that
+    /// may be meant.
     pub fn detect(path: impl AsRef<Path>) -> Result<Self> {
-        Self::of_text(&Text::of(path.as_ref())?)
+        let path = path.as_ref();
+        match Opened::of(path)? {
+            Opened::Text(text) => Self::of_text(&text),
+            Opened::Parquet => {
+                let reason = "it is Parquet, or a folder: ask `InteractionReader::detect`";
+                Err(Error::invalid("path", path.display(), reason))
+            }
+        }
     }
 
-    /// The same for what is in memory already.
+    /// The format of a text by its first lines.
     pub(super) fn of_text(text: &Text) -> Result<Self> {
-        let path = text.name();
-        let sample = sample(text)?;
-        let whole = (sample.len() as u64) < SAMPLE;
-        let text = String::from_utf8_lossy(&sample);
-        let text = text.trim_start_matches('\u{feff}');
-        let mut lines: Vec<&str> = text.lines().map(str::trim_end).collect();
-        // A line that is cut short says nothing of how many words lines have; one alone is better
-        // than none.
-        if !whole && lines.len() > 1 {
-            lines.pop();
+        let (path, cut) = (text.name(), text.is_cut_line());
+        let text = text.first_lines();
+        if text.as_bytes().starts_with(&STORE_MAGIC) {
+            let reason = "it is a sequence store already: open it by `SequenceStore::open`";
+            return Err(Error::invalid("path", path.display(), reason));
         }
-        let all = lines.len();
+        let mut lines: Vec<&str> = text.lines().map(str::trim_end).collect();
         lines.retain(|line| !line.is_empty());
         let Some(&first) = lines.first() else {
             return Err(ErrorKind::EmptyFile {
@@ -118,23 +121,20 @@ impl Format {
         if delimited || lines.is_empty() || name.ends_with(".csv") {
             return Err(unknown());
         }
-        let cut = !whole && all == 1;
         Self::by_words(path, &lines, cut)?.ok_or_else(unknown)
     }
 
     /// The format of columns with these names.
     pub(super) fn of_names(path: &Path, names: &[String]) -> Result<Self> {
-        let line = names.join(",");
-        if let Some(Self::RatingsCsv) = Self::by_first_line("", &line) {
+        let names: Vec<&str> = names.iter().map(|name| columns::bare(name)).collect();
+        if names == RATINGS_CSV {
             return Ok(Self::RatingsCsv);
         }
-        let schema = columns::of_header(path, &line)?;
-        schema.map(Self::Delimited).ok_or_else(|| {
-            Error::from(ErrorKind::UnknownFormat {
-                path: path.to_owned(),
-                first_line: line,
-            })
-        })
+        let first_line = names.join(",");
+        let schema = columns::of_names(path, names, ",")?;
+        let path = path.to_owned();
+        (schema.map(Self::Delimited))
+            .ok_or_else(|| ErrorKind::UnknownFormat { path, first_line }.into())
     }
 
     /// The formats that one line is enough for.
@@ -144,12 +144,12 @@ impl Format {
         {
             return Some(Self::Inter);
         }
-        let names: Vec<&str> = line.split(',').map(columns::bare).collect();
-        (names == ["userId", "movieId", "rating", "timestamp"]).then_some(Self::RatingsCsv)
+        let names = line.split(',').map(columns::bare);
+        names.eq(RATINGS_CSV).then_some(Self::RatingsCsv)
     }
 
-    /// `ratings-dat` or `u-data`, where values of rows without a header say so, or else MovieLens's own name
-    /// of the file; `None` where these are no rows of numbers.
+    /// `ratings-dat` or `u-data`, where values of rows without a header say so, or else MovieLens's
+    /// own name of the file; `None` where these are no rows of numbers.
     fn by_values(
         path: &Path,
         delimiter: &str,
@@ -209,7 +209,8 @@ impl Format {
     fn by_words(path: &Path, lines: &[&str], cut: bool) -> Result<Option<Self>> {
         let words = |line: &&str| line.split_ascii_whitespace().count();
         let is_timed_row = |line: &&str| is_timed_row(line.split_ascii_whitespace());
-        // A row that is cut short or has a word too many does not make lines of users of the others.
+        // A row that is cut short or has a word too many does not make lines of users of the
+        // others.
         if lines.iter().filter(|line| is_timed_row(line)).count() * 2 > lines.len() {
             // A first line without a number is a header, whose names say more than the values.
             let named = !lines
@@ -265,7 +266,7 @@ impl Format {
     }
 }
 
-/// Whether a number is a time of a known unit by its size.
+/// True if a number is a time of a known unit by its size.
 pub(super) fn has_unit(number: f64) -> bool {
     TimeUnit::from_times(&[number]) != TimeUnit::Order
 }
@@ -274,31 +275,12 @@ fn has_number<'a>(mut words: impl Iterator<Item = &'a str>) -> bool {
     words.any(|word| word.trim().parse::<f64>().is_ok())
 }
 
-/// Whether words are a user, an item, a value and a time, by what the last two are.
+/// True if words are a user, an item, a value and a time, by what the last two are.
 fn is_timed_row<'a>(words: impl Iterator<Item = &'a str>) -> bool {
     let numbers = words.skip(2).take(3).map(str::parse::<f64>);
     let numbers: Vec<_> = numbers.collect();
     matches!(numbers[..], [Ok(value), Ok(time)]
         if value < 1e6 && has_unit(time))
-}
-
-/// The first bytes of a text, which is no sequence store.
-fn sample(text: &Text) -> Result<Vec<u8>> {
-    let path = text.name();
-    let mut sample = Vec::new();
-    text.open()
-        .and_then(|text| text.take(SAMPLE).read_to_end(&mut sample))
-        .map_err(Error::io("read", path))?;
-    if sample.starts_with(&STORE_MAGIC) {
-        let reason = "it is a sequence store already: open it by `SequenceStore::open`";
-        return Err(Error::invalid("path", path.display(), reason));
-    }
-    Ok(sample)
-}
-
-/// Whether a line of a file with blanks between says something about the file.
-pub(super) fn is_remark(line: &[u8]) -> bool {
-    matches!(line.first(), Some(b'%' | b'#'))
 }
 
 impl FromStr for Format {

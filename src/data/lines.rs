@@ -1,57 +1,95 @@
-//! Text by lines, of which some are looked at before they are taken.
+//! Lines of text and their fields.
 #![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
-use std::io::{self, BufRead};
+use std::ops::Range;
 
-use memchr::{memchr, memchr_iter};
-
-/// Text by lines, of which more may be looked at than are taken.
-pub(super) struct Lines<R> {
-    pub(super) source: R,
-    /// Whole lines; those before `start` are taken.
-    pub(super) text: Vec<u8>,
-    pub(super) start: usize,
-    /// The number of the next line, from 1.
-    pub(super) number: u64,
-}
-
-impl<R: BufRead> Lines<R> {
-    /// Reads one line more; whether there was one.
-    pub(super) fn read(&mut self) -> io::Result<bool> {
-        Ok(self.source.read_until(b'\n', &mut self.text)? > 0)
-    }
-
-    /// Sees to it that there is a line that is not taken, if there is any.
-    pub(super) fn fill(&mut self) -> io::Result<bool> {
-        Ok(self.start < self.text.len() || self.read()?)
-    }
-
-    /// What was read and is not taken.
-    pub(super) fn ahead(&self) -> &[u8] {
-        self.text.get(self.start..).unwrap_or_default()
-    }
-
-    /// The next line, with its end.
-    pub(super) fn line(&self) -> &[u8] {
-        line_at(self.ahead(), 0)
-    }
-
-    /// Takes whole lines.
-    pub(super) fn take(&mut self, bytes: usize) {
-        let taken = self.ahead().get(..bytes).unwrap_or_default();
-        self.number += memchr_iter(b'\n', taken).count() as u64;
-        self.start += bytes;
-        // Half of it at least is given up, so that no byte is moved often.
-        if 2 * self.start > self.text.len() {
-            self.text.drain(..self.start);
-            self.start = 0;
-        }
-    }
-}
+/// The delimiter that stands for any number of blanks and tabs.
+pub(super) const BLANKS: &str = " ";
 
 /// The line, with its end, in which a byte lies, from that byte on.
 pub(super) fn line_at(text: &[u8], at: usize) -> &[u8] {
     let rest = text.get(at..).unwrap_or_default();
-    let end = memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
+    let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
     rest.get(..end).unwrap_or_default()
+}
+
+/// True if a line of a whitespace-separated file is a comment line.
+pub(super) fn is_remark(line: &[u8]) -> bool {
+    matches!(line.first(), Some(b'%' | b'#'))
+}
+
+/// The number of lines, without blank ones, that a line is to programs for which a carriage return
+/// ends one.
+pub(super) fn pieces(line: &[u8]) -> usize {
+    let pieces = line.split(|&byte| byte == b'\r');
+    pieces
+        .filter(|piece| !piece.trim_ascii().is_empty())
+        .count()
+}
+
+/// The first line without its end, whose fields are `fields` then, and its length with it.
+pub(super) fn first_line<'t>(
+    text: &'t [u8],
+    delimiter: &[u8],
+    fields: &mut Vec<Range<usize>>,
+) -> (&'t [u8], usize) {
+    if delimiter == BLANKS.as_bytes() {
+        let line = line_at(text, 0);
+        words(line, fields);
+        return (line, line.len());
+    }
+    let (line, rest) = split_line(text, delimiter, fields);
+    (line, text.len() - rest.len())
+}
+
+/// The places of a line's words.
+fn words(line: &[u8], words: &mut Vec<Range<usize>>) {
+    words.clear();
+    let mut start = 0;
+    for word in line.split(u8::is_ascii_whitespace) {
+        let end = start + word.len();
+        if !word.is_empty() {
+            words.push(start..end);
+        }
+        start = end + 1;
+    }
+}
+
+/// The first line without its end and the places of its fields, and what comes after it.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "what memchr finds lies in the text, and a delimiter has a first byte"
+)]
+fn split_line<'t>(
+    text: &'t [u8],
+    delimiter: &[u8],
+    fields: &mut Vec<Range<usize>>,
+) -> (&'t [u8], &'t [u8]) {
+    fields.clear();
+    let mut start = 0;
+    for place in memchr::memchr2_iter(delimiter[0], b'\n', text) {
+        if text[place] == b'\n' {
+            let line = without_end(&text[..=place]);
+            fields.push(start..line.len().max(start));
+            return (line, &text[place + 1..]);
+        }
+        if place >= start && text[place..].starts_with(delimiter) {
+            fields.push(start..place);
+            start = place + delimiter.len();
+        }
+    }
+    fields.push(start..text.len());
+    (text, &[])
+}
+
+/// A line's field, which is empty where it has none.
+pub(super) fn field<'t>(line: &'t [u8], fields: &[Range<usize>], column: usize) -> &'t [u8] {
+    let range = fields.get(column).cloned().unwrap_or_default();
+    line.get(range).unwrap_or_default()
+}
+
+/// A line without its end.
+fn without_end(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
 }

@@ -18,7 +18,7 @@ pub(super) struct Only {
     pub(super) condition: Condition,
 }
 
-/// What a value must be to be wanted.
+/// A condition for a value to be wanted.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(
     not(feature = "parquet"),
@@ -60,13 +60,13 @@ impl fmt::Display for Only {
     }
 }
 
-/// Whether a value is one of some.
+/// True if a value is one of some.
 #[cfg(feature = "parquet")]
 pub(super) fn is_one_of(value: Key<'_>, values: &[ExternalId]) -> bool {
     values.iter().any(|wanted| Key::of(wanted) == value)
 }
 
-/// Whether values that are all from `least` to `most` may lie between two bounds.
+/// True if values that are all from `least` to `most` may lie between two bounds.
 #[cfg(feature = "parquet")]
 pub(super) fn may_lie_within((start, end): Range, least: f64, most: f64) -> bool {
     let after_start = match start {

@@ -192,8 +192,9 @@ fn groups(
 
 /// Refuses to take rows in the order of a file that has times.
 fn check_order(part: &DataFile, schema: &Schema, of_file: &ArrowSchema) -> Result<()> {
-    let holds_times = |name: &str| {
-        place(of_file, name).is_some_and(|place| is_clock(of_file.field(place).data_type()))
+    let holds_times = |place: usize| {
+        let field = of_file.fields().get(place);
+        field.is_some_and(|field| is_clock(field.data_type()))
     };
     super::columns::check_order(&part.path, schema, &part.header(of_file), holds_times)
 }

@@ -1,19 +1,11 @@
 //! Rows of nothing but plain numbers, which is what most logs are, parsed eight bytes at a time.
 #![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
+use super::fields::{POWERS, ParsedRow};
+use super::id::Key;
 use super::layout::Layout;
 
-/// A row whose ids are small integers and whose other columns are plain numbers.
-#[derive(Debug, PartialEq)]
-pub(super) struct PlainRow {
-    pub(super) user: u32,
-    pub(super) item: u32,
-    /// `None` where the layout has no such column.
-    pub(super) time: Option<f64>,
-    pub(super) value: Option<f32>,
-}
-
-/// What a column of a plain row holds.
+/// The content of a column of a plain row.
 #[derive(Clone, Copy)]
 enum Role {
     User,
@@ -54,26 +46,33 @@ impl PlainRows {
         (plain && separate).then_some(Self { delimiter, roles })
     }
 
+    /// The number of columns of a row.
+    pub(super) fn columns(&self) -> usize {
+        self.roles.len()
+    }
+
+    /// True if there are columns that are not read.
+    pub(super) fn skips_columns(&self) -> bool {
+        let mut roles = self.roles.iter();
+        roles.any(|role| matches!(role, Role::Other))
+    }
+
     /// The row that the text begins with, which is taken off it; `None` takes off nothing.
     #[inline]
     #[expect(
         clippy::indexing_slicing,
         reason = "what memchr finds lies in the text"
     )]
-    pub(super) fn read(&self, text: &mut &[u8]) -> Option<PlainRow> {
-        let mut row = PlainRow {
-            user: 0,
-            item: 0,
-            time: None,
-            value: None,
-        };
+    pub(super) fn read(&self, text: &mut &[u8]) -> Option<ParsedRow<'static>> {
+        let (mut user, mut item) = (0, 0);
+        let (mut time, mut value) = (None, None);
         let mut rest = *text;
         for (place, role) in self.roles.iter().enumerate() {
             match role {
-                Role::User => row.user = small_integer(&mut rest)?,
-                Role::Item => row.item = small_integer(&mut rest)?,
-                Role::Time => row.time = Some(number(&mut rest)?),
-                Role::Value => row.value = Some(number(&mut rest)? as f32),
+                Role::User => user = small_integer(&mut rest)?,
+                Role::Item => item = small_integer(&mut rest)?,
+                Role::Time => time = Some(number(&mut rest)?),
+                Role::Value => value = Some(number(&mut rest)? as f32),
                 Role::Other => {
                     rest = &rest[memchr::memchr3(self.delimiter, b'\r', b'\n', rest)?..];
                 }
@@ -91,7 +90,13 @@ impl PlainRows {
             }
         }
         *text = rest;
-        Some(row)
+        Some(ParsedRow {
+            user: Key::Integer(user.into()),
+            item: Key::Integer(item.into()),
+            time,
+            value,
+            event: None,
+        })
     }
 }
 
@@ -133,11 +138,6 @@ fn number(text: &mut &[u8]) -> Option<f64> {
     }
     Some(value as f64 / POWERS[decimals])
 }
-
-/// The powers of ten that are exact in a double and that a number of fifteen digits needs.
-pub(super) const POWERS: [f64; 16] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-];
 
 /// The value and the count of the digits that the text begins with, eight at most, which are
 /// taken off it; `None` near the text's end.

@@ -1,13 +1,14 @@
-//! Where the rows of a file go, and what becomes of bad ones.
+//! The rows that are read of a file, and what becomes of bad ones.
 #![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use std::path::Path;
 
 use super::interactions::Interactions;
+use super::lines::pieces;
 use super::time_unit::{TimeRule, TimeSizes};
 use crate::{Error, ErrorKind, Result};
 
-/// What to do with a row that can't be read.
+/// The treatment of rows that can't be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BadRows {
@@ -22,32 +23,24 @@ pub enum BadRows {
 pub(super) const RETURNS: &str = "there are carriage returns inside of the line, which to some programs \
     end a line and to others do not; end lines with a line feed, alone or after a carriage return";
 
-/// How many lines that are not blank a line is to programs for which a carriage return ends one.
-pub(super) fn pieces(line: &[u8]) -> usize {
-    let pieces = line.split(|&byte| byte == b'\r');
-    pieces
-        .filter(|piece| !piece.trim_ascii().is_empty())
-        .count()
-}
-
-/// What takes rows part by part, where all of them may not fit in memory.
+/// A function that takes rows part by part, where all of them may not fit in memory.
 pub(super) type TakePart<'p> = &'p mut (dyn FnMut(Interactions) -> Result<()> + Send + 'p);
 
-/// Where rows go, and what becomes of the bad ones.
+/// The rows that were read, and what becomes of the bad ones.
 pub(super) struct Collector<'a, 'p> {
     pub(super) path: &'a Path,
     pub(super) bad_rows: BadRows,
     pub(super) interactions: Interactions,
     /// Why the first row that was skipped was.
     pub(super) first_skipped: Option<Error>,
-    /// Whether times are the numbers of rows.
+    /// True if times are the numbers of rows.
     pub(super) untimed: bool,
-    /// What each time must be, once some are known not to be that: whoever reads a row knows its line.
+    /// The rule for each time, once some are known to break it: the parser of a row knows its line.
     pub(super) rule: Option<TimeRule>,
     /// Of all times so far.
     times: TimeSizes,
-    /// Whether these are of two units. Which ones are odd is known at the end alone: the rest is read for
-    /// its times, and then all once more.
+    /// True if these are of two units. Which ones are odd is known at the end alone: the rest is
+    /// read for its times, and then all once more.
     mixed: bool,
     /// Of the times that were given away.
     given_times: TimeSizes,
@@ -57,13 +50,13 @@ pub(super) struct Collector<'a, 'p> {
 /// Rows that were given away.
 struct GivenParts<'p> {
     take: TakePart<'p>,
-    /// How many rows a part has at least, but for the last one.
+    /// The least number of rows of a part, but for the last one.
     size: usize,
-    /// How many there were.
+    /// The number of rows that were given.
     given: usize,
-    /// How many of the next ones were given already.
+    /// The number of the next ones that were given already.
     repeated: usize,
-    /// How many were skipped, and how many of these the parts that were given away tell of.
+    /// The number of skipped rows, and of these the number that the parts given away tell of.
     skipped: usize,
     told: usize,
 }
@@ -96,24 +89,27 @@ impl<'a, 'p> Collector<'a, 'p> {
         }
     }
 
-    /// How many rows there were so far.
+    /// The number of rows so far.
     pub(super) fn rows(&self) -> usize {
         self.given() + self.interactions.len()
     }
 
-    /// How many of them were given away.
+    /// The number of rows that were given away.
     fn given(&self) -> usize {
         self.parts.as_ref().map_or(0, |parts| parts.given)
     }
 
-    pub(super) fn gives_parts(&self) -> bool {
-        self.parts.is_some()
+    /// The least number of rows of a part, where rows are given away in parts.
+    pub(super) fn part_size(&self) -> Option<usize> {
+        self.parts.as_ref().map(|parts| parts.size)
     }
 
     /// Gives a part away once there are enough rows for one.
     pub(super) fn give(&mut self) -> Result<()> {
-        let size = self.parts.as_ref().map(|parts| parts.size);
-        if size.is_some_and(|size| self.interactions.len() >= size) {
+        if self
+            .part_size()
+            .is_some_and(|size| self.interactions.len() >= size)
+        {
             self.give_all()?;
         }
         Ok(())
@@ -153,7 +149,8 @@ impl<'a, 'p> Collector<'a, 'p> {
     /// Takes what most times say for what all must be.
     fn set_rule(&mut self) -> Result<()> {
         let rule = self.times.rule();
-        // What was given away can't be left out any more. Where nothing is left out, its line is named.
+        // What was given away can't be left out any more. Where nothing is left out, its line is
+        // named.
         let odd = rule.odd_of(&self.given_times);
         if let (BadRows::Skip, Some(time)) = (self.bad_rows, odd) {
             let value = format!("{} in {}", rule.odd(time, time), self.path.display());
@@ -169,7 +166,7 @@ impl<'a, 'p> Collector<'a, 'p> {
     }
 
     /// Begins anew with the same source, of which what was given away is not given again.
-    pub(super) fn begin_anew(&mut self) {
+    fn begin_anew(&mut self) {
         self.interactions = Interactions::default();
         self.first_skipped = None;
         self.untimed = false;
@@ -181,13 +178,30 @@ impl<'a, 'p> Collector<'a, 'p> {
         }
     }
 
-    /// What was not given away; `None` where times are of two units, and the source must be read once
-    /// more, by the rule that is set then.
+    /// All that is read and not given away. Where times are of two units, the source is read once
+    /// more, by the rule that most of them set: which unit most are in is known at the end alone.
     ///
     /// # Errors
-    /// [`ErrorKind::EmptyFile`] when there was no row at all, and [`ErrorKind::NothingLeft`] when all were
-    /// skipped.
-    pub(super) fn finish(&mut self) -> Result<Option<Interactions>> {
+    /// Returns those of `read` and [`finish`](Self::finish).
+    pub(super) fn collect(
+        mut self,
+        read: impl Fn(&mut Self) -> Result<()>,
+    ) -> Result<Interactions> {
+        loop {
+            read(&mut self)?;
+            if let Some(rows) = self.finish()? {
+                return Ok(rows);
+            }
+        }
+    }
+
+    /// The rows that were not given away; `None` where times are of two units, and the source must
+    /// be read once more, by the rule that is set then.
+    ///
+    /// # Errors
+    /// [`ErrorKind::EmptyFile`] when there was no row at all, and [`ErrorKind::NothingLeft`] when
+    /// all were skipped.
+    fn finish(&mut self) -> Result<Option<Interactions>> {
         if self.rows() > 0 {
             self.give_all()?;
         }
@@ -217,7 +231,7 @@ impl<'a, 'p> Collector<'a, 'p> {
         self.take_all(row, 1)
     }
 
-    /// The same for an error that loses several rows.
+    /// Passes an error that loses several rows on or counts them, as asked for.
     pub(super) fn take_all(&mut self, rows: Result<()>, lost: usize) -> Result<()> {
         match (rows, self.bad_rows) {
             (Err(error), BadRows::Skip) if is_of_a_row(&error) => {
@@ -229,7 +243,8 @@ impl<'a, 'p> Collector<'a, 'p> {
         }
     }
 
-    /// Whether a line is one, and not several that carriage returns end, which is an error or skipped.
+    /// True if a line is one, and not several that carriage returns end, which is an error or
+    /// skipped.
     #[inline]
     pub(super) fn whole_line(&mut self, line: &[u8], number: u64) -> Result<bool> {
         if memchr::memchr(b'\r', line).is_none() {
@@ -251,7 +266,7 @@ impl<'a, 'p> Collector<'a, 'p> {
         })
     }
 }
-/// Whether an error is of one row, which may be skipped, and not of the whole file.
+/// True if an error is of one row, which may be skipped, and not of the whole file.
 fn is_of_a_row(error: &Error) -> bool {
     matches!(
         error.kind(),

@@ -2,6 +2,8 @@
 #![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::ops::RangeBounds;
 use std::path::{Path, PathBuf};
 
@@ -11,8 +13,8 @@ use rayon::prelude::*;
 use crate::data::fields::time_of;
 use crate::data::id::Key;
 use crate::data::only::{Condition, Only, is_one_of};
+use crate::data::opened::PARQUET;
 use crate::data::stored_ids::STORE_MAGIC;
-use crate::data::text::{PARQUET, first_bytes};
 use crate::{Error, ErrorKind, Result};
 
 /// A file of a folder, and what the names of its folders say, as `day=2026-11-28` does.
@@ -97,12 +99,15 @@ pub(super) fn may_be_data(path: &Path) -> bool {
     DATA.iter().any(|data| end.eq_ignore_ascii_case(data))
 }
 
-/// The first bytes of a file; none of a pipe, which has them once.
-pub(super) fn start_of(path: &Path) -> std::io::Result<Vec<u8>> {
-    match std::fs::metadata(path)?.is_file() {
-        true => first_bytes(path),
-        false => Ok(Vec::new()),
+/// The first bytes of a file, as many as tell what it is; none of a pipe, which has them once.
+fn start_of(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    if std::fs::metadata(path)?.is_file() {
+        let file = File::open(path)?;
+        file.take(STORE_MAGIC.len() as u64)
+            .read_to_end(&mut start)?;
     }
+    Ok(start)
 }
 
 /// All files of a path, but for those whose names begin with `_` or `.`, which are something else's.
