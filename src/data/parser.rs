@@ -93,7 +93,7 @@ pub(super) struct ParsedBlock<'p> {
     pub(super) parser: &'p Parser<'p>,
     pub(super) text: Vec<u8>,
     /// The number of bytes of it that were read.
-    at: usize,
+    pub(super) at: usize,
     /// The number of lines before that.
     pub(super) lines: u64,
     /// The number of columns of the last row.
@@ -137,6 +137,11 @@ impl<'p> ParsedBlock<'p> {
         block
     }
 
+    /// True if no row is left.
+    pub(super) fn is_read(&self) -> bool {
+        self.at >= self.text.len()
+    }
+
     /// A block that begins with what is left of this one.
     pub(super) fn begin_again(&self, text: Vec<u8>) -> Self {
         let rest = self.text.get(self.at..).unwrap_or_default();
@@ -154,7 +159,7 @@ impl<'p> ParsedBlock<'p> {
     /// Adds the rows to those of the blocks before, of which the last is given.
     pub(super) fn join(mut self, before: &Self, into: &mut Collector<'_, '_>) -> Result<Self> {
         let tells_line = self.into.first_skipped.is_some() && into.first_skipped.is_none();
-        if before.at < before.text.len() || tells_line {
+        if !before.is_read() || tells_line {
             self = before.begin_again(self.text);
             self.parse(true)?;
         } else {

@@ -67,14 +67,12 @@ fn read_blocks(
     let mut parsed: Vec<io::Result<ParsedBlock<'_>>> = Vec::new();
     let (mut before, mut is_first) = (start, true);
     while !texts.is_empty() || !parsed.is_empty() {
-        let merge = || -> Result<Vec<Vec<u8>>> {
+        let merge = || -> Result<()> {
             let mut taken = 0;
-            let mut spare = Vec::new();
             for block in std::mem::take(&mut parsed) {
                 let block = block.map_err(Error::io("read", path))?;
-                taken += block.text.len();
-                let after = block.join(&before, into)?;
-                spare.push(std::mem::replace(&mut before, after).text);
+                taken += block.at;
+                before = block.join(&before, into)?;
             }
             if let (Some(bytes), true, true) =
                 (bytes, is_first && taken > 0, into.part_size().is_none())
@@ -84,7 +82,7 @@ fn read_blocks(
                 let more = 1.01 * rows - into.interactions.len() as f64;
                 into.interactions.reserve(more as usize);
             }
-            Ok(spare)
+            Ok(())
         };
         let parse = || {
             let texts = std::mem::take(&mut texts).into_par_iter();
@@ -94,8 +92,17 @@ fn read_blocks(
         };
         let (merged, (next, read)) =
             rayon::join(merge, || rayon::join(parse, || blocks.next(of_round)));
-        merged?.into_iter().for_each(|text| blocks.give_back(text));
+        merged?;
         (parsed, texts) = (next, read);
+        let mut follows = before.is_read();
+        for block in parsed.iter_mut().flatten() {
+            // A block that is not parsed again needs its text no more.
+            let is_done = follows && block.is_read() && block.into.first_skipped.is_none();
+            follows = block.is_read();
+            if is_done {
+                blocks.give_back(std::mem::take(&mut block.text));
+            }
+        }
     }
     let mut last = before.begin_again(Vec::new());
     last.parse(false)?;
