@@ -96,10 +96,9 @@ fn read_blocks(
         (parsed, texts) = (next, read);
         let mut follows = before.is_read();
         for block in parsed.iter_mut().flatten() {
-            // A block that is not parsed again needs its text no more.
-            let is_done = follows && block.is_read() && block.into.first_skipped.is_none();
-            follows = block.is_read();
-            if is_done {
+            // Blocks behind one that is parsed again may have to be, too.
+            follows &= block.is_read();
+            if follows && block.into.first_skipped.is_none() {
                 blocks.give_back(std::mem::take(&mut block.text));
             }
         }
@@ -214,7 +213,10 @@ mod tests {
     #[test]
     fn a_field_may_be_longer_than_several_blocks() {
         let schema = schema().quotes(true);
-        let text = format!("1,2,3,4\n1,2,3,4,\"{}\n\"\n5,6,7,8,x\n", "x\n".repeat(99));
-        assert_same_in_blocks(&text, 16, &schema);
+        for line in ["x\n", "\n"] {
+            let field = line.repeat(99);
+            let text = format!("1,2,3,4\n1,2,3,4,\"{field}\"\n5,6,7,8,x\n1,2,soon\n");
+            assert_same_in_blocks(&text, 16, &schema);
+        }
     }
 }
