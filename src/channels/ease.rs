@@ -20,7 +20,8 @@ settings! {
     /// others. It needs the inverse of an `[items, items]` matrix, so it is for catalogs of up to
     /// some 20,000 items.
     ///
-    /// Steck, [Embarrassingly Shallow Autoencoders for Sparse Data](https://arxiv.org/abs/1905.03375).
+    /// Steck,
+    /// [Embarrassingly Shallow Autoencoders for Sparse Data](https://arxiv.org/abs/1905.03375).
     #[serde(deny_unknown_fields)]
     pub struct EaseConfig {
         /// λ, which weighs the squared weights: 100 to 1,000 for most data.
@@ -40,8 +41,8 @@ impl EaseConfig {
     /// Solves for the weights.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when λ is not above 0, and for a catalog above
-    /// [`Self::GREATEST_CATALOG`].
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when λ is not above 0, and for a
+    /// catalog above [`Self::GREATEST_CATALOG`].
     pub fn fit(&self, data: &TrainingData) -> Result<impl RecallChannel + use<>> {
         let weights = Arc::new(self.solve(data)?);
         Ok(Ease { weights })

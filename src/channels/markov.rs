@@ -28,7 +28,8 @@ impl MarkovChainConfig {
             .into_channel())
     }
 
-    /// The items that came right after each item, with their shares of all that did: a step of a path.
+    /// The items that came right after each item, with their shares of all that did: a step of a
+    /// path.
     pub fn followers(&self, data: &TrainingData) -> Links<ItemIndex, ItemIndex> {
         let (sequences, catalog) = (data.sequences(), data.catalog());
         let pairs = sequences.item_lists().flat_map(|items| items.windows(2));

@@ -19,8 +19,9 @@ use super::user_encoder::UserEncoder;
 /// Its name, by which it is found again in the plan's JSON, is given where the trait is
 /// implemented, and is a name of no other kind: begin it with your crate's, as in `my_shop/latest`,
 /// since names without a stroke are this crate's. A kind of your own is read wherever your crate is
-/// linked, for which the program has to name it (`use my_shop as _;`). In its folder are its settings, and what is asked of the [source](ChannelSource) by one
-/// of the methods `keep_…`; all else is made again of the training data.
+/// linked, for which the program has to name it (`use my_shop as _;`). In its folder are its
+/// settings, and what is asked of the [source](ChannelSource) by one of the methods `keep_…`; all
+/// else is made again of the training data.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -50,6 +51,11 @@ use super::user_encoder::UserEncoder;
 /// let error = unknown.unwrap_err().to_string();
 /// assert!(error.contains("unknown variant `my_shop/coutns`, expected one of `als`, `bpr`"));
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no settings of a channel",
+    note = "a plan takes settings, such as `MarkovChainConfig::new()`, and makes the channel itself",
+    note = "a channel that is made already joins a stage by `RecallStage::channel`"
+)]
 #[typetag::serde(tag = "kind")]
 pub trait ChannelConfig: fmt::Debug + Send + Sync {
     /// Makes the channel.
@@ -147,7 +153,7 @@ impl<'a> ChannelSource<'a> {
     }
 
     /// This source for a channel of a folder, which has kept this of it.
-    pub(crate) fn from_folder(self, kept: Option<Kept>) -> Self {
+    pub(crate) fn with_kept(self, kept: Option<Kept>) -> Self {
         Self {
             kept,
             from_folder: true,
@@ -180,8 +186,8 @@ impl<'a> ChannelSource<'a> {
     /// is padding.
     ///
     /// # Errors
-    /// [`ErrorKind::NothingLeft`] where there are none, and [`ErrorKind::Shape`] where they are not as
-    /// many as the items of the catalog, and padding.
+    /// [`ErrorKind::NothingLeft`] where there are none, and [`ErrorKind::Shape`] where they are not
+    /// as many as the items of the catalog, and padding.
     pub fn item_vectors(&self) -> Result<ArrayView2<'a, f32>> {
         let vectors = self.item_vectors.as_ref().ok_or_else(lacks_model)?();
         let rows = self.data.catalog().len() + 1;
@@ -193,9 +199,9 @@ impl<'a> ChannelSource<'a> {
     /// made here, for a folder to keep. A channel keeps one thing at most.
     ///
     /// # Errors
-    /// As `make`, and [`ErrorKind::InvalidValue`] when the folder kept something else or nothing, the
-    /// channel has asked before, or the links are to other items than the catalog's or weigh what is
-    /// not finite.
+    /// As `make`, and [`ErrorKind::InvalidValue`] when the folder kept something else or nothing,
+    /// the channel has asked before, or the links are to other items than the catalog's or weigh
+    /// what is not finite.
     pub fn keep_links(
         &mut self,
         make: impl FnOnce() -> Result<Links<ItemIndex, ItemIndex>>,

@@ -91,7 +91,8 @@ impl<From: Node, To: Node> Links<From, To> {
     /// Links out of arrays that were [written](Links::parts) before.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when they are no links to nodes below `nodes`.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when they are no links to nodes
+    /// below `nodes`.
     pub(crate) fn from_parts(
         offsets: Vec<usize>,
         targets: Vec<u32>,

@@ -186,7 +186,7 @@ impl StagePlan {
         for (place, channel) in self.channels.iter().enumerate() {
             let mut source = self.source(data, channel.model.as_deref())?;
             if let Some(kept) = kept {
-                source = source.from_folder(kept(place, channel)?);
+                source = source.with_kept(kept(place, channel)?);
             }
             let built = channel.config.build(&mut source)?;
             stage = stage.channel(&channel.name, built, channel.share)?;
