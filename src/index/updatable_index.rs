@@ -30,7 +30,7 @@ pub trait UpdatableIndex: VectorIndex {
     /// Whether an item is in the index.
     fn contains(&self, item: ItemIndex) -> bool;
 
-    /// An item's vector as the index keeps it: rounded, at a lower [`Precision`].
+    /// An item's vector as the index keeps it: rounded, at a lower [`Precision`](super::Precision).
     ///
     /// # Errors
     /// [`ErrorKind::UnknownItem`] when it is not in the index.

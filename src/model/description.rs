@@ -3,7 +3,7 @@
 use super::{Objective, Similarity, TablePrecision};
 
 /// A model's description for training, search and serving, by its
-/// [settings](RecallerConfig::describe).
+/// [settings](super::RecallerConfig::describe).
 ///
 /// ```
 /// use seqrec::model::{Description, Objective};
@@ -22,7 +22,7 @@ pub struct Description<'a> {
     /// The similarity by which search compares user and item vectors: that of training, unless
     /// the model has reasons of its own.
     pub similarity: Similarity,
-    /// The precision of [tables of items](ItemTable).
+    /// The precision of [tables of items](super::ItemTable).
     pub table_precision: TablePrecision,
     /// Whether the model uses the times of interactions, so that a history must have some.
     pub times: bool,
@@ -35,7 +35,7 @@ pub struct Description<'a> {
     /// Whether the model can be trained on sequences step by step, with
     /// [`Targets::SessionParallel`](crate::data::Targets::SessionParallel): Hidasi et al.,
     /// [2016](https://arxiv.org/abs/1511.06939). It then has a
-    /// [loss for it](SequenceRecaller::loss_carrying).
+    /// [loss for it](super::SequenceRecaller::loss_carrying).
     pub carries_states: bool,
 }
 

@@ -11,13 +11,13 @@ use crate::data::{Catalog, SequenceBatch, TrainingBatch};
 /// A model that recalls items for a history.
 ///
 /// It gives vectors for histories and for items; the nearest items by its
-/// [similarity](Description::similarity) are what it recalls. That search is an [index](crate::index)'s
-/// work, so a model says nothing about how it is done.
+/// [similarity](super::Description::similarity) are what it recalls. That search is an
+/// [index](crate::index)'s work, so a model says nothing about how it is done.
 ///
 /// A model of your own needs a [config](RecallerConfig) and three functions: its settings, its
 /// [table of items](ItemTable), and the vectors of users. This one knows no more of a user than their last
 /// item; a larger one is [in the cookbook](crate::guide::cookbook::own_model), and what models are made of
-/// is in [`parts`].
+/// is in [`parts`](super::parts).
 ///
 /// ```
 /// use burn::config::Config;
@@ -109,8 +109,8 @@ pub trait SequenceRecaller<B: Backend>: Module<B> + ModuleDisplay + Sync + 'stat
     /// padded batch row by row; one interest for single-vector models.
     ///
     /// A vector depends on the real items of its row up to its position, never on padding or on other
-    /// rows. A model that is trained on [one target](Description::one_target) a history is asked for its
-    /// last position only, once a row. `dropout` drops nothing outside of training.
+    /// rows. A model that is trained on [one target](super::Description::one_target) a history is
+    /// asked for its last position only, once a row. `dropout` drops nothing outside of training.
     fn states(
         &self,
         histories: &SequenceBatch<B>,
@@ -129,8 +129,9 @@ pub trait SequenceRecaller<B: Backend>: Module<B> + ModuleDisplay + Sync + 'stat
         self.items().kept()
     }
 
-    /// The mean loss over the batch's targets, `[1]`: the [objective](Description::objective)'s of single
-    /// vectors and [`items`](SequenceRecaller::items). A model of several interests has one of its own.
+    /// The mean loss over the batch's targets, `[1]`: the
+    /// [objective](super::Description::objective)'s of single vectors and
+    /// [`items`](SequenceRecaller::items). A model of several interests has one of its own.
     ///
     /// On a backend with gradients this is the training loss, dropout included; on one without
     /// it is the same loss without dropout.
@@ -143,7 +144,7 @@ pub trait SequenceRecaller<B: Backend>: Module<B> + ModuleDisplay + Sync + 'stat
 
     /// The loss of a batch whose rows continue those of the batch before, and what the next batch
     /// continues from: each layer's states `[batch, dim]`, through which no gradient flows. For models
-    /// that [carry states](Description::carries_states).
+    /// that [carry states](super::Description::carries_states).
     fn loss_carrying(
         &self,
         batch: &TrainingBatch<B>,
