@@ -67,6 +67,8 @@ pub(super) fn add_to_arrays(kept: &Kept, channel: &str, arrays: &mut ArrayWriter
     }
 }
 
+/// The beginning of the names of a channel's arrays: with the length of its own name, since that may be
+/// another's with an array's ending.
 fn array_name(channel: &str) -> String {
-    format!("channel.{channel}")
+    format!("channel-{}-{channel}", channel.len())
 }
