@@ -13,8 +13,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// An error of this crate: a pointer to its [`ErrorKind`], so that results are small to move.
 ///
 /// The message says what was wrong and where, and holds the cause, but for
-/// [`Other`](ErrorKind::Other), whose cause is the `source`: no report prints one a second time. `Debug`
-/// prints the message and its sources, so that a `main` that returns an error tells its reader what to do.
+/// [`Other`](ErrorKind::Other), whose cause is the `source`: no report prints one a second time.
+/// `Debug` prints the message and its sources, so that a `main` that returns an error tells its
+/// reader what to do.
 ///
 /// ```
 /// use seqrec::ErrorKind;

@@ -1,7 +1,8 @@
 //! Sequential recall: from what a user did, in order, find the few hundred items out of millions
 //! that are worth ranking.
 //!
-//! This crate trains sequence models in pure Rust on [burn] and searches their item vectors. In short:
+//! This crate trains sequence models in pure Rust on [burn] and searches their item vectors. In
+//! short:
 //!
 //! ```
 //! use seqrec::prelude::*;
@@ -18,8 +19,8 @@
 //! # Ok::<(), seqrec::Error>(())
 //! ```
 //!
-//! Training and retrieval are parts that you compose yourself where you want another trainer, device,
-//! index, fusion or protocol:
+//! Training and retrieval are parts that you compose yourself where you want another trainer,
+//! device, index, fusion or protocol:
 //!
 //! ```
 //! use seqrec::prelude::*;
@@ -44,8 +45,8 @@
 //! # Ok::<(), seqrec::Error>(())
 //! ```
 //!
-//! The [`guide`] goes from data to serving, a page each, with a [cookbook](guide::cookbook) of whole programs and
-//! a page for those [coming from other libraries](guide::coming_from).
+//! The [`guide`] goes from data to serving, a page each, with a [cookbook](guide::cookbook) of
+//! whole programs and a page for those [coming from other libraries](guide::coming_from).
 //!
 //! # Which part do I start with?
 //!
@@ -80,8 +81,8 @@
 //! - Everything random takes a seed, and the same seed gives the same bytes: splits, batches,
 //!   weights, dropout. On the CPU backends this holds for any number of threads.
 //! - A recalled item comes with every channel that found it and the reason.
-//! - Bad input is an [`Error`] that names the file and line or the field and value, and what could be
-//!   read in two ways is not guessed.
+//! - Bad input is an [`Error`] that names the file and line or the field and value, and what could
+//!   be read in two ways is not guessed.
 //! - Only what this crate wrote is overwritten or removed. Files are written aside and renamed, run
 //!   folders in versions that are never changed, so that a crash, a full disk or a load meanwhile
 //!   finds the last good state whole.
@@ -106,10 +107,10 @@
 //!
 //! # Versions
 //!
-//! Types of [burn] and [ndarray] stand in this crate's signatures, so that a new major version of either
-//! makes one of this crate; both are re-exported, so that a caller has the same. Arrow has a new major
-//! version every few months: `data::arrow`, behind the feature `parquet`, may change with any
-//! version of this crate.
+//! Types of [burn] and [ndarray] stand in this crate's signatures, so that a new major version of
+//! either makes one of this crate; both are re-exported, so that a caller has the same. Arrow has a
+//! new major version every few months: `data::arrow`, behind the feature `parquet`, may change with
+//! any version of this crate.
 
 #![warn(missing_docs)]
 // Files that read what others wrote deny `expect` and indexing as well.
@@ -203,8 +204,8 @@ pub use error::{Error, ErrorKind, Result};
 pub use files::output_folder::OutputFolder;
 /// The ndarray whose arrays this crate takes and gives, for the same reason.
 pub use ndarray;
-/// The typetag by which a [kind of channels](recall::ChannelConfig) of your own is known, for the same
-/// reason.
+/// The typetag by which a [kind of channels](recall::ChannelConfig) of your own is known, for the
+/// same reason.
 pub use typetag;
 
 /// What most programs use.

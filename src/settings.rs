@@ -13,7 +13,8 @@ macro_rules! setters {
     };
 }
 
-/// A struct of settings with a default for each, but for those that are `required`, which `new` takes.
+/// A struct of settings with a default for each, but for those that are `required`, which `new`
+/// takes.
 ///
 /// ```ignore
 /// settings! {
@@ -31,8 +32,8 @@ macro_rules! setters {
 /// assert_eq!(Garden::new(2).with_trees(4).trees, 4);
 /// ```
 ///
-/// What is read back has to have every setting but those that are an `Option`, unless the struct says
-/// `#[serde(default)]`, which needs that none is required.
+/// What is read back has to have every setting but those that are an `Option`, unless the struct
+/// says `#[serde(default)]`, which needs that none is required.
 macro_rules! settings {
     (
         $(#[$meta:meta])*

@@ -481,13 +481,14 @@ fn a_row_without_other_negatives_adds_nothing<B: Backend>() {
     let histories = SequenceBatch::<B>::new([ItemIndex::from_slice(&[1])], 1, &device).unwrap();
     let table = ItemTable::new(tensor::<B, 2>(noise(10 * 4, 2), [10, 4]));
     for (name, kind, activation) in losses() {
-        let loss = |users: &[f32], targets: &[i32]| {
+        let loss_of = |users: &[f32], targets: &[i32], negatives: &[i32]| {
             let rows = targets.len();
+            let chances = negatives.len();
             let batch = TrainingBatch {
                 targets: integers(targets),
                 negatives: Some(Negatives {
-                    items: integers(&[3]),
-                    log_chances: tensor(vec![-1.0], [1]),
+                    items: integers(negatives),
+                    log_chances: tensor(vec![-1.0; chances], [chances]),
                     log_chances_of_targets: tensor(vec![-1.0; rows], [rows]),
                     places_of_targets: None,
                 }),
@@ -496,7 +497,13 @@ fn a_row_without_other_negatives_adds_nothing<B: Backend>() {
             let users = tensor::<B, 2>(users.to_vec(), [rows, 4]);
             values(objective(kind, activation).mean_loss(users, &table, &batch))[0]
         };
+        let loss = |users: &[f32], targets: &[i32]| loss_of(users, targets, &[3]);
         let users = noise(2 * 4, 1);
+        // A row's own target among others is as if it were not there.
+        if !matches!(kind, SampledLoss::Gbce { .. }) {
+            let [among, without] = [&[3, 5][..], &[5]].map(|of| loss_of(&users[..4], &[3], of));
+            assert_close(name, &[among], &[without], 1e-6);
+        }
         let (both, one) = (loss(&users, &[3, 5]), loss(&users[4..], &[5]));
         // The losses that have a term for the target alone keep that one.
         if !matches!(kind, SampledLoss::Bce | SampledLoss::Gbce { .. }) {

@@ -1345,3 +1345,56 @@ fn numbers_follow_first_appearance() {
         assert_eq!(catalog.index_of(&unknown.into()), None);
     }
 }
+
+/// Room is made by what was read so far, of which the first block may be next to nothing.
+#[test]
+fn a_quoted_row_before_two_megabytes_of_others_is_read() {
+    let text = "\"a\",1\n".to_owned() + &"1,2\n".repeat(524_288);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.csv");
+    std::fs::write(&path, text).unwrap();
+    for bad_rows in [BadRows::Fail, BadRows::Skip] {
+        let format: Format = "user=0,item=1,order=file".parse().unwrap();
+        let log = InteractionReader::new(&path, format)
+            .bad_rows(bad_rows)
+            .read()
+            .unwrap();
+        assert_eq!((log.len(), log.users().len()), (524_289, 2));
+    }
+}
+
+/// Columns are found wherever a header names them.
+#[test]
+fn a_header_longer_than_what_is_looked_at_loses_no_column() {
+    let filler: String = (0..9_000).map(|n| format!("f{n}:float\t")).collect();
+    let header = format!("user_id:token\titem_id:token\t{filler}rating:float\ttimestamp:float");
+    let row = format!("1\t31\t{}2.5\t1260759144", "0\t".repeat(9_000));
+    let log = read("a.inter", format!("{header}\n{row}\n"), BadRows::Fail).unwrap();
+    assert_eq!(
+        rows(&log),
+        [("1".into(), "31".into(), 1_260_759_144.0, Some(2.5))]
+    );
+}
+
+#[test]
+fn an_empty_delimiter_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.csv");
+    std::fs::write(&path, "user,item,time\n1,2,3\n").unwrap();
+    let schema = Schema::names("user", "item")
+        .time(Column::Name("time".into()))
+        .delimiter("");
+    let refused = InteractionReader::new(&path, Format::Delimited(schema))
+        .read()
+        .unwrap_err();
+    assert!(
+        matches!(
+            refused.kind(),
+            ErrorKind::InvalidValue {
+                field: "delimiter",
+                ..
+            }
+        ),
+        "{refused}"
+    );
+}

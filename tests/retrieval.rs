@@ -3,6 +3,7 @@
 use seqrec::backend::Flex;
 use seqrec::burn;
 use seqrec::channels::{NearestItemsConfig, Popularity};
+use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
     Catalog, Dataset, ExternalId, Features, Filters, Interaction, Interactions, ItemIndex,
     Protocol, Seen, Split, User,
@@ -486,20 +487,38 @@ impl RecallChannel for Chosen {
     }
 }
 
+/// An evaluation trusts a channel of one's own no more than a retriever does.
+#[test]
+fn an_evaluation_screens_what_a_careless_channel_gives() {
+    let log = Synthetic::new().with_users(40).with_items(60).generate();
+    let dataset = Dataset::new(log, Filters::default()).unwrap();
+    let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
+    let catalog = split.catalog();
+    let evaluation = Evaluation::new(&[10, catalog.len()], Seen::Exclude);
+    let run = |channel: &dyn RecallChannel| evaluation.run(channel, &split.test, catalog);
+    let items = catalog.by_popularity();
+    let careless = run(&Careless(Some(items.clone()))).unwrap();
+    let careful = run(&Chosen(items)).unwrap();
+    assert_eq!(careless, careful);
+    assert!(careless.unreachable_labels > 0);
+    let silent = run(&Careless(None)).unwrap_err();
+    assert!(matches!(silent.kind(), ErrorKind::Shape { .. }), "{silent}");
+}
+
 /// A channel that looks at no filter and at no k, or gives no list at all.
 struct Careless(Option<Vec<ItemIndex>>);
 
 impl RecallChannel for Careless {
     fn recall(
         &self,
-        _: &[User<'_>],
+        users: &[User<'_>],
         _: usize,
         _: Option<Filter<'_>>,
     ) -> seqrec::Result<Candidates> {
         let Some(items) = &self.0 else {
             return Ok(Candidates::default());
         };
-        Chosen(items.clone()).recall(&[User::default()], usize::MAX, None)
+        Chosen(items.clone()).recall(users, usize::MAX, None)
     }
 }
 
@@ -554,7 +573,11 @@ fn a_retriever_of_a_stage_says_which_channels_found_an_item_and_why() {
     let text = recalled.to_string();
     let first = "  1. item-7 (1.0000): editor #1, chosen by an editor\n";
     assert!(
-        text.starts_with(first) && text.lines().count() == 4,
+        text.starts_with(first) && text.lines().count() == 5,
+        "{text}"
+    );
+    assert!(
+        text.ends_with("1 items of the history are unknown\n"),
         "{text}"
     );
     let json = serde_json::to_value(&recalled).unwrap();

@@ -124,8 +124,8 @@ impl ChannelConfig for ItemNeighborsConfig {
     }
 }
 
-/// Who took what, both ways. Items are numbered by their rank in popularity, from 0, so that the sums of
-/// those that nearly everyone took lie side by side.
+/// Who took what, both ways. Items are numbered by their rank in popularity, from 0, so that the
+/// sums of those that nearly everyone took lie side by side.
 struct Together<'a> {
     config: &'a ItemNeighborsConfig,
     by_rank: Vec<ItemIndex>,

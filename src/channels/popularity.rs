@@ -82,9 +82,9 @@ impl PopularityConfig {
     /// sequences, which have neither values nor event types.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for the first invalid setting: among them event types and
-    /// [`by_value`](Self::by_value) of data without a log, and [`by_segment`](Self::by_segment) of data without
-    /// [segments](TrainingData::with_segments).
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for the first invalid setting:
+    /// among them event types and [`by_value`](Self::by_value) of data without a log, and
+    /// [`by_segment`](Self::by_segment) of data without [segments](TrainingData::with_segments).
     pub fn fit(&self, data: &TrainingData) -> Result<Popularity> {
         if self.by_segment && !data.has_segments() {
             let reason = "needs the users' segments: `TrainingData::with_segments`";

@@ -17,8 +17,9 @@ pub struct TrainingBatch<B: Backend> {
     pub targets: Tensor<B, 1, Int>,
     /// The batch's negative items, if the loss is sampled.
     pub negatives: Option<Negatives<B>>,
-    /// For [`Targets::SessionParallel`](super::Targets::SessionParallel), the row of the previous batch that each row continues;
-    /// `None` for a row where a sequence begins. Empty for other targets.
+    /// For [`Targets::SessionParallel`](super::Targets::SessionParallel), the row of the previous
+    /// batch that each row continues; `None` for a row where a sequence begins. Empty for other
+    /// targets.
     pub continues_from: Vec<Option<usize>>,
     /// The seed of everything random that the model does with this batch, such as dropout.
     pub seed: u64,

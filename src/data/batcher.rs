@@ -138,10 +138,10 @@ impl Batcher {
 
     /// Shuffles so many sequences at a time, in place of all: short runs of sequences that lie side
     /// by side come in a random order, and as many as make up the window are shuffled at once. Of a
-    /// [`SequenceStore`](super::SequenceStore) that is larger than memory, a window is read in large
-    /// pieces and stays in memory while it is used, where each sequence of a shuffle of all is read
-    /// from the disk on its own. Batches of [`Targets::SessionParallel`] come in no shuffled order
-    /// and stay as they are.
+    /// [`SequenceStore`](super::SequenceStore) that is larger than memory, a window is read in
+    /// large pieces and stays in memory while it is used, where each sequence of a shuffle of all
+    /// is read from the disk on its own. Batches of [`Targets::SessionParallel`] come in no
+    /// shuffled order and stay as they are.
     #[must_use]
     pub fn windows(mut self, sequences: usize) -> Self {
         self.window = Some(sequences);

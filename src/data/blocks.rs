@@ -3,8 +3,8 @@
 
 use std::io::{self, Read};
 
-/// Room for bytes that come to a file while it is read.
-const SPARE: u64 = 1 << 13;
+/// The number of bytes that are read at a time for the rest of the last line.
+const PIECE: usize = 1 << 13;
 
 /// Text as blocks of whole lines, one after another.
 ///
@@ -24,11 +24,13 @@ pub(super) struct Blocks<'a> {
 }
 
 impl<'a> Blocks<'a> {
-    /// Blocks of about `size` bytes of a source that has so many, where that is known.
+    /// Blocks of about `size` bytes of a source that has so many, where that is known; of what
+    /// comes to it later only the rest of the last line is read.
     pub(super) fn new(source: Box<dyn Read + Send + 'a>, bytes: Option<u64>, size: usize) -> Self {
         Self {
             source,
-            bytes,
+            // Some systems say so of files that have bytes.
+            bytes: bytes.filter(|&bytes| bytes > 0),
             read: 0,
             size,
             begun: Vec::new(),
@@ -58,29 +60,33 @@ impl<'a> Blocks<'a> {
         block.map(|text| Some(text).filter(|text| !text.is_empty()))
     }
 
-    /// Takes back the memory of a block.
+    /// Takes back the memory of a block, unless it held an uncommonly long line.
     pub(super) fn give_back(&mut self, text: Vec<u8>) {
-        self.spare.push(text);
+        if text.capacity() <= 2 * self.size {
+            self.spare.push(text);
+        }
     }
 
     fn read_block(&mut self) -> io::Result<Vec<u8>> {
+        // What the memory held before stays in it until it is read over.
         let mut text = self.spare.pop().unwrap_or_default();
         let mut filled = self.begun.len();
+        if text.len() < filled {
+            text.resize(filled, 0);
+        }
+        if let Some(start) = text.get_mut(..filled) {
+            start.copy_from_slice(&self.begun);
+        }
+        self.begun.clear();
         loop {
-            // A little more than is left shows that nothing comes after it.
-            let left = self
-                .bytes
-                .map(|bytes| bytes.saturating_sub(self.read) + SPARE);
-            let left = left.and_then(|left| usize::try_from(left).ok());
-            // What the memory held before stays in it until it is read over.
-            text.resize(
-                filled + left.map_or(self.size, |left| left.min(self.size)),
-                0,
-            );
-            if let Some(start) = text.get_mut(..self.begun.len()) {
-                start.copy_from_slice(&self.begun);
+            let left = self.bytes.map(|bytes| bytes.saturating_sub(self.read));
+            if left == Some(0) {
+                text.truncate(filled);
+                return self.last_line(text);
             }
-            self.begun.clear();
+            let left = left.and_then(|left| usize::try_from(left).ok());
+            let room = left.map_or(self.size, |left| left.min(self.size));
+            text.resize(filled + room, 0);
             let end = filled + self.fill(text.get_mut(filled..).unwrap_or_default())?;
             if self.has_ended {
                 text.truncate(end);
@@ -95,6 +101,24 @@ impl<'a> Blocks<'a> {
             }
             filled = end;
         }
+    }
+
+    /// A text that ends where the source was to end, with the rest of the line that it begins:
+    /// lines that were written since are not read, as the last of these may not be whole.
+    fn last_line(&mut self, mut text: Vec<u8>) -> io::Result<Vec<u8>> {
+        while !text.is_empty() && !self.has_ended {
+            let filled = text.len();
+            text.resize(filled + PIECE, 0);
+            let end = filled + self.fill(text.get_mut(filled..).unwrap_or_default())?;
+            text.truncate(end);
+            let new = text.get(filled..).unwrap_or_default();
+            if let Some(at) = memchr::memchr(b'\n', new) {
+                text.truncate(filled + at + 1);
+                break;
+            }
+        }
+        self.has_ended = true;
+        Ok(text)
     }
 
     /// Reads as many bytes as there is room for, or all that are left.
@@ -117,5 +141,28 @@ impl<'a> Blocks<'a> {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, reason));
         }
         Ok(filled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The last line of a file that somebody writes on may be half a row.
+    #[test]
+    fn of_what_comes_later_only_the_rest_of_a_line_is_read() {
+        let text = "1,2\n3,4\n5,6\n7";
+        for size in 1..20 {
+            let read = |bytes: u64| -> String {
+                let mut blocks = Blocks::new(Box::new(text.as_bytes()), Some(bytes), size);
+                let blocks = std::iter::from_fn(|| blocks.next_one().unwrap());
+                blocks
+                    .map(|block| String::from_utf8(block).unwrap())
+                    .collect()
+            };
+            for (bytes, expected) in [(1, 4), (4, 4), (5, 8), (7, 8), (8, 8), (13, 13), (0, 13)] {
+                assert_eq!(read(bytes), text[..expected], "{bytes} in blocks of {size}");
+            }
+        }
     }
 }

@@ -47,7 +47,8 @@ impl Catalog {
     /// A catalog of these ids, in this order, with no interactions counted.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidValue`] when an id comes twice, is empty, or is a mark of a missing value.
+    /// [`ErrorKind::InvalidValue`] when an id comes twice, is empty, or is a mark of a missing
+    /// value.
     pub fn from_ids(ids: impl IntoIterator<Item = ExternalId>) -> Result<Self> {
         let mut table = IdTable::default();
         for id in ids {
@@ -185,8 +186,8 @@ impl Catalog {
     }
 
     /// The names of the [features of users](super::Dataset::with_user_features), in order of their
-    /// columns; none where there are no features. They are kept here, so that whoever has the items'
-    /// ids can also give a user's features by name.
+    /// columns; none where there are no features. They are kept here, so that whoever has the
+    /// items' ids can also give a user's features by name.
     pub fn user_features(&self) -> &[String] {
         &self.user_features
     }
@@ -211,8 +212,8 @@ impl Catalog {
     /// A user's features in order of columns; those that are not named are 0.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidValue`] for a name that is unknown or comes twice, and for a value that is not
-    /// finite.
+    /// [`ErrorKind::InvalidValue`] for a name that is unknown or comes twice, and for a value that
+    /// is not finite.
     pub(crate) fn user_row<'a>(
         &self,
         named: impl IntoIterator<Item = (&'a str, f32)>,

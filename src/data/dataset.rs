@@ -169,8 +169,9 @@ impl Dataset {
     /// fit beside them; clone them to build several data sets.
     ///
     /// # Errors
-    /// [`ErrorKind::NothingLeft`] when no interaction passes, and [`ErrorKind::InvalidValue`] for an empty id, or
-    /// a filter, time or value that is not finite, or a time that [can't be meant](Interactions::from_columns).
+    /// [`ErrorKind::NothingLeft`] when no interaction passes, and [`ErrorKind::InvalidValue`] for
+    /// an empty id, or a filter, time or value that is not finite, or a time that [can't be
+    /// meant](Interactions::from_columns).
     pub fn new(interactions: Interactions, filters: Filters) -> Result<Self> {
         filters.validate()?;
         interactions.check_rows()?;
@@ -393,7 +394,8 @@ impl Grouped {
 }
 
 impl Features {
-    /// A feature for each tag of users, as [`from_item_tags`](Features::from_item_tags) has them of items.
+    /// A feature for each tag of users, as [`from_item_tags`](Features::from_item_tags) has them of
+    /// items.
     pub fn from_user_tags<T: Into<String>>(
         dataset: &Dataset,
         tags: impl IntoIterator<Item = (ExternalId, impl IntoIterator<Item = T>)>,

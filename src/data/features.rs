@@ -32,8 +32,9 @@ impl Features {
     /// `[users, features]`.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] when there is not one column for each name, [`ErrorKind::InvalidValue`] for a
-    /// name that comes twice, and [`ErrorKind::NonFiniteVector`] for a value that is no number.
+    /// [`ErrorKind::Shape`] when there is not one column for each name, [`ErrorKind::InvalidValue`]
+    /// for a name that comes twice, and [`ErrorKind::NonFiniteVector`] for a value that is no
+    /// number.
     pub fn new(names: Vec<String>, values: Array2<f32>) -> Result<Self> {
         if values.ncols() != names.len() {
             return Err(ErrorKind::Shape {
@@ -65,8 +66,8 @@ impl Features {
         Ok(Self { names, values })
     }
 
-    /// A feature for each tag of items, in the order of their names, whatever that of the rows: 1 for
-    /// those that have it, else 0. Items that are not in the catalog are ignored.
+    /// A feature for each tag of items, in the order of their names, whatever that of the rows: 1
+    /// for those that have it, else 0. Items that are not in the catalog are ignored.
     pub fn from_item_tags<T: Into<String>>(
         catalog: &Catalog,
         tags: impl IntoIterator<Item = (ExternalId, impl IntoIterator<Item = T>)>,

@@ -12,8 +12,8 @@ use super::rows::{Collector, RETURNS};
 use super::schema::Schema;
 use crate::{Error, Result};
 
-/// The first block, from the first line on that says something, and how many lines come before that: blank
-/// ones, and remarks where there are any.
+/// The first block, from the first line on that says something, and how many lines come before
+/// that: blank ones, and remarks where there are any.
 pub(super) fn first_block(
     blocks: &mut Blocks<'_>,
     remarks: bool,
@@ -35,7 +35,8 @@ pub(super) fn first_block(
     Ok(None)
 }
 
-/// The names of the columns in the header that a text begins with, which is line `number`, and its length.
+/// The names of the columns in the header that a text begins with, which is line `number`, and its
+/// length.
 pub(super) fn header(
     text: &mut Vec<u8>,
     blocks: &mut Blocks<'_>,

@@ -10,14 +10,14 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 /// An id as the outside world writes it: an integer or a string.
 ///
-/// Blanks around a text are no part of the id, wherever it comes from. A text that is the usual way of
-/// writing an integer (`42`, `-7`) is that integer; anything else (`007`, `+7`, `B00004TKUP`) stays text,
-/// so every id is written back as it was read.
+/// Blanks around a text are no part of the id, wherever it comes from. A text that is the usual way
+/// of writing an integer (`42`, `-7`) is that integer; anything else (`007`, `+7`, `B00004TKUP`)
+/// stays text, so every id is written back as it was read.
 ///
-/// An empty text is no id, and neither are the marks that programs write for a missing value: `NULL`,
-/// `null`, `\N`, `NaN`, `nan`, `None` and `<NA>`. Files count them as bad rows, and everything else that
-/// takes ids refuses them. Otherwise all visitors who aren't logged in would be one user with a very
-/// long history.
+/// An empty text is no id, and neither are the marks that programs write for a missing value:
+/// `NULL`, `null`, `\N`, `NaN`, `nan`, `None` and `<NA>`. Files count them as bad rows, and
+/// everything else that takes ids refuses them. Otherwise all visitors who aren't logged in would
+/// be one user with a very long history.
 ///
 /// ```
 /// use seqrec::data::ExternalId;
@@ -31,8 +31,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub enum ExternalId {
     /// An integer id.
     Integer(i64),
-    /// Any other id. `ExternalId::from` makes it: a text that was put here by hand may be an integer, or
-    /// have blanks around it.
+    /// Any other id. `ExternalId::from` makes it: a text that was put here by hand may be an
+    /// integer, or have blanks around it.
     Text(Box<str>),
 }
 

@@ -99,9 +99,10 @@ impl Interactions {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) when the columns are of different lengths, and [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for an
-    /// empty id, or a time that is not finite, is in another [unit](super::TimeUnit) than most others, or
-    /// lies before 1900 or after 2100 where the unit is known.
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) when the columns are of different lengths, and
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for an empty id, or a time that
+    /// is not finite, is in another [unit](super::TimeUnit) than most others, or lies before 1900
+    /// or after 2100 where the unit is known.
     pub fn from_columns<U: ColumnId, I: ColumnId>(
         users: &[U],
         items: &[I],
@@ -127,8 +128,8 @@ impl Interactions {
     /// These interactions with a value each, such as a rating; NaN where a row has none.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) when there is not one for each row, and [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for an
-    /// infinite one.
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) when there is not one for each row, and
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for an infinite one.
     pub fn with_values(mut self, values: &[f32]) -> Result<Self> {
         checks::same_length("values of a log", self.len(), values.len())?;
         self.value = values.to_vec();
@@ -136,8 +137,8 @@ impl Interactions {
         Ok(self)
     }
 
-    /// These interactions with an event type each, such as `click` or `buy`; an empty text where a row
-    /// has none.
+    /// These interactions with an event type each, such as `click` or `buy`; an empty text where a
+    /// row has none.
     ///
     /// # Errors
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) when there is not one for each row.
@@ -189,8 +190,8 @@ impl Interactions {
     }
 
     /// How many rows of the source were left out because they could not be read
-    /// (see [`BadRows::Skip`](super::BadRows::Skip)). A line of a sequence file is one row here: with an id
-    /// that can't be read, all of its items are left out.
+    /// (see [`BadRows::Skip`](super::BadRows::Skip)). A line of a sequence file is one row here:
+    /// with an id that can't be read, all of its items are left out.
     pub fn skipped_rows(&self) -> usize {
         self.skipped_rows
     }
@@ -206,8 +207,8 @@ impl Interactions {
         self.events.ids().get(number as usize)
     }
 
-    /// Refuses empty ids, and times and values that are infinite or no numbers, which put nothing in
-    /// order.
+    /// Refuses empty ids, and times and values that are infinite or no numbers, which put nothing
+    /// in order.
     #[expect(
         clippy::indexing_slicing,
         reason = "rows are looked for among those that are there"
@@ -265,8 +266,8 @@ impl Interactions {
         }
     }
 
-    /// Adds a row. Its ids must not be empty, its time and value must be finite, and its time of one unit with
-    /// the others', which is checked where they are used.
+    /// Adds a row. Its ids must not be empty, its time and value must be finite, and its time of
+    /// one unit with the others', which is checked where they are used.
     pub fn push(&mut self, interaction: Interaction) {
         let Interaction {
             user,

@@ -3,8 +3,8 @@
 /// Which users and which items are left of rows when those with too few are dropped, until all that
 /// are left have enough.
 ///
-/// The users' rows lie between consecutive offsets. Dropping one may leave another with too few, and
-/// that may go on for as long as there are rows, so each row is looked at once from either side
+/// The users' rows lie between consecutive offsets. Dropping one may leave another with too few,
+/// and that may go on for as long as there are rows, so each row is looked at once from either side
 /// instead of all of them again and again.
 pub(super) fn k_core(
     offsets: &[usize],

@@ -55,7 +55,8 @@ mod training_data;
 mod user;
 
 pub use crate::item::ItemIndex;
-/// The Arrow types that [`Interactions::from_arrow`] takes. They may change with any version of this crate.
+/// The Arrow types that [`Interactions::from_arrow`] takes. They may change with any version of
+/// this crate.
 #[cfg(feature = "parquet")]
 pub use arrow_array as arrow;
 pub(crate) use batch::HostBatch;

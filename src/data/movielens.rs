@@ -180,12 +180,12 @@ const U_ITEM_GENRES: [&str; 19] = [
 
 impl Movies {
     /// Reads `movies.csv`, `movies.dat` or `u.item` from the folder of a file of ratings; without
-    /// any of them, nothing is known. A file that is called so and isn't MovieLens's, as its header or all of
-    /// its lines say, is [passed over](Self::passed_over).
+    /// any of them, nothing is known. A file that is called so and isn't MovieLens's, as its header
+    /// or all of its lines say, is [passed over](Self::passed_over).
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] when the file is there and can't be read, and [`ErrorKind::ColumnCount`] for a
-    /// line of MovieLens's without its columns.
+    /// [`ErrorKind::Io`] when the file is there and can't be read, and [`ErrorKind::ColumnCount`]
+    /// for a line of MovieLens's without its columns.
     pub fn beside(ratings: impl AsRef<Path>) -> Result<Self> {
         let folder = ratings.as_ref().parent().unwrap_or(Path::new("."));
         let mut passed_over = None;
@@ -261,8 +261,8 @@ impl Movies {
         }
     }
 
-    /// A file that is called like one of movies and isn't MovieLens's, if one lies beside the ratings:
-    /// nothing was read of it.
+    /// A file that is called like one of movies and isn't MovieLens's, if one lies beside the
+    /// ratings: nothing was read of it.
     pub fn passed_over(&self) -> Option<&Path> {
         self.passed_over.as_deref()
     }

@@ -9,12 +9,12 @@ use crate::settings::settings;
 use crate::{Error, Result, checks};
 
 settings! {
-    /// Where a batch's negatives come from. One set serves all rows of a batch, so that their scores
-    /// are one matrix product; a row's own target is never among its negatives.
+    /// Where a batch's negatives come from. One set serves all rows of a batch, so that their
+    /// scores are one matrix product; a row's own target is never among its negatives.
     ///
     /// Both sources together, as in GRU4Rec (Hidasi & Karatzoglou,
-    /// [2018](https://arxiv.org/abs/1706.03847)), give popular items as negatives from the batch and
-    /// rare ones from the draws.
+    /// [2018](https://arxiv.org/abs/1706.03847)), give popular items as negatives from the batch
+    /// and rare ones from the draws.
     #[derive(Copy)]
     pub struct NegativeSampling {
         /// How many of the batch's own targets serve as negatives for its other rows; a batch with
@@ -22,8 +22,8 @@ settings! {
         pub in_batch: usize = 0, with_in_batch;
         /// How many items are drawn from the catalog for each batch.
         pub drawn: usize = 0, with_drawn;
-        /// Items are drawn with a chance that goes with their popularity to this power: 0 is uniform,
-        /// 1 is by popularity.
+        /// Items are drawn with a chance that goes with their popularity to this power: 0 is
+        /// uniform, 1 is by popularity.
         pub exponent: f64 = 0.0, with_exponent;
     }
 }
@@ -55,8 +55,8 @@ impl NegativeSampling {
     /// Checks the settings for a catalog of `items` items.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when there would be no negatives, or more are to be drawn than
-    /// there are items besides the target.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when there would be no
+    /// negatives, or more are to be drawn than there are items besides the target.
     pub fn validate(&self, items: usize) -> Result<()> {
         if self.in_batch == 0 && self.drawn == 0 {
             let reason = "must be at least 1 where in_batch is 0";
@@ -211,7 +211,8 @@ pub struct Negatives<B: Backend> {
     /// The same for the batch's targets, `[targets]`.
     pub log_chances_of_targets: Tensor<B, 1>,
     /// Which of the negatives each target is, from 1, `[targets]`, where all of them are among the
-    /// negatives: a softmax then is over the same items for every row, and needs no matrix of scores.
+    /// negatives: a softmax then is over the same items for every row, and needs no matrix of
+    /// scores.
     pub places_of_targets: Option<Tensor<B, 1, Int>>,
 }
 

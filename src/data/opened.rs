@@ -1,6 +1,7 @@
 //! Files and other sources of interactions, opened once and looked at.
 #![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
@@ -50,7 +51,7 @@ impl Opened {
 }
 
 /// Text that can be read any number of times, and is unpacked while it is read.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Text {
     /// The name in errors: the path, without `.gz` or `.zst`.
     name: PathBuf,
@@ -62,6 +63,16 @@ pub(super) struct Text {
     start: Arc<str>,
     /// True if there is more text than `start`.
     is_cut: bool,
+}
+
+/// Without the users' rows that it begins with.
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Text")
+            .field("name", &self.name)
+            .field("packing", &self.packing)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Text {
@@ -120,9 +131,22 @@ impl Text {
         whole.unwrap_or(&self.start)
     }
 
-    /// True if its first lines are a single one, which is cut short.
+    /// The first line that says something, without blanks around it; all of it, however long it is.
+    pub(super) fn first_line(&self) -> io::Result<String> {
+        let block;
+        let lines = if self.is_cut_line() {
+            block = self.blocks(LOOK as usize)?.next_one()?.unwrap_or_default();
+            String::from_utf8_lossy(&block)
+        } else {
+            self.first_lines().into()
+        };
+        let said = lines.lines().map(str::trim).find(|line| !line.is_empty());
+        Ok(said.unwrap_or_default().to_owned())
+    }
+
+    /// True if there is but one whole line at its start, or a part of one.
     pub(super) fn is_cut_line(&self) -> bool {
-        self.is_cut && !self.start.contains('\n')
+        self.is_cut && self.start.matches('\n').count() <= 1
     }
 
     /// The text from its start, as blocks of about so many bytes.
@@ -180,6 +204,17 @@ impl Read for Bytes {
 #[cfg(unix)]
 fn read_at(file: &File, into: &mut [u8], at: u64) -> io::Result<usize> {
     std::os::unix::fs::FileExt::read_at(file, into, at)
+}
+
+/// Elsewhere a file has one place that is read, so that reads take turns.
+#[cfg(not(any(unix, windows)))]
+fn read_at(mut file: &File, into: &mut [u8], at: u64) -> io::Result<usize> {
+    static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _turn = TURN
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    io::Seek::seek(&mut file, io::SeekFrom::Start(at))?;
+    file.read(into)
 }
 
 #[cfg(windows)]

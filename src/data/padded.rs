@@ -134,8 +134,8 @@ pub struct SequenceBatch<B: Backend> {
     /// When each item was taken, `[batch * len]`, in the unit of the source; 0 at padding and where
     /// it is not known. On the host, in double precision, since seconds since 1970 need it.
     pub times: Vec<f64>,
-    /// When what comes after each item was taken, `[batch * len]`: the item after it, and after the last
-    /// one what is [asked for](User::at). Of a target, this is the time at which it is to be
+    /// When what comes after each item was taken, `[batch * len]`: the item after it, and after the
+    /// last one what is [asked for](User::at). Of a target, this is the time at which it is to be
     /// predicted.
     pub next_times: Vec<f64>,
     /// The users' features, `[batch, features]`.
@@ -161,8 +161,8 @@ impl<B: Backend> SequenceBatch<B> {
     /// Checks the users' features for a model that takes `expected` of them.
     ///
     /// # Errors
-    /// [`ErrorKind::FeaturesMissing`] when there are none, and [`ErrorKind::Shape`] when there are more or
-    /// fewer; a model that takes none passes over any.
+    /// [`ErrorKind::FeaturesMissing`] when there are none, and [`ErrorKind::Shape`] when there are
+    /// more or fewer; a model that takes none passes over any.
     pub fn check_features(&self, expected: usize) -> Result<()> {
         match self.features.as_ref().map(|features| features.dims()[1]) {
             None if expected > 0 => Err(ErrorKind::FeaturesMissing { row: 0, expected }.into()),

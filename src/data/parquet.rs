@@ -115,8 +115,8 @@ pub(super) fn read(
 ) -> Result<()> {
     let wanted = WantedColumns::of(schema)?;
     let groups = groups(path, schema, &wanted, only)?;
-    // As many groups at a time as there are threads, and the next ones while these are taken: more of
-    // them would only wait in memory.
+    // As many groups at a time as there are threads, and the next ones while these are taken: more
+    // of them would only wait in memory.
     let decoded = |some: &[Group]| -> Vec<Result<Vec<DecodedRows>>> {
         let some = some.par_iter().map(|(part, group, first_row)| {
             let (part, metadata) = &**part;
@@ -199,8 +199,8 @@ fn check_order(part: &DataFile, schema: &Schema, of_file: &ArrowSchema) -> Resul
     super::columns::check_order(&part.path, schema, &part.header(of_file), holds_times)
 }
 
-/// What columns of times hold, and the file that says so: times that are known to be such, or numbers,
-/// whose unit the file doesn't say.
+/// What columns of times hold, and the file that says so: times that are known to be such, or
+/// numbers, whose unit the file doesn't say.
 #[derive(Default)]
 struct Kinds<'a>(BTreeMap<&'a str, (PathBuf, DataType)>);
 
@@ -291,10 +291,10 @@ impl Interactions {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::MissingColumn`], [`ErrorKind::ColumnType`] and [`ErrorKind::Field`], with the row in place of
-    /// the line, for columns and rows that are no interactions; [`ErrorKind::UncertainColumns`] where the schema
-    /// has no time and a column may be it; [`ErrorKind::InvalidValue`] for a time as that of
-    /// [`from_columns`](Self::from_columns).
+    /// [`ErrorKind::MissingColumn`], [`ErrorKind::ColumnType`] and [`ErrorKind::Field`], with the
+    /// row in place of the line, for columns and rows that are no interactions;
+    /// [`ErrorKind::UncertainColumns`] where the schema has no time and a column may be it;
+    /// [`ErrorKind::InvalidValue`] for a time as that of [`from_columns`](Self::from_columns).
     pub fn from_arrow(
         batches: impl IntoIterator<Item = RecordBatch>,
         schema: &Schema,

@@ -15,7 +15,7 @@ use super::record::Record;
 use super::rows::{BadRows, Collector};
 use super::schema::Schema;
 use super::time_unit::TimeRule;
-use crate::{Error, Result};
+use crate::Result;
 
 /// The settings by which text becomes rows.
 pub(super) struct Parser<'a> {
@@ -55,10 +55,6 @@ impl<'a> Parser<'a> {
         sample: &str,
     ) -> Result<()> {
         self.delimiter = schema.delimiter.as_bytes();
-        if self.delimiter.is_empty() {
-            let reason = "must be at least one character";
-            return Err(Error::invalid("delimiter", "empty", reason));
-        }
         self.quotes = schema.has_quotes();
         self.asked = schema.quotes == Some(true) && !schema.quotes_inferred;
         let mut layout = Layout::new(schema, names.as_deref(), self.path)?;

@@ -41,9 +41,9 @@ pub struct InteractionReader {
 }
 
 impl InteractionReader {
-    /// A reader of `path`, whose format is detected from its name and first lines. The file stays
-    /// open, so that rows are those of the file that was looked at, even where another one takes
-    /// its place.
+    /// A reader of `path`, whose format is detected from its name and first lines. A file of text
+    /// stays open, so that rows are those of the file that was looked at, even where another one
+    /// takes its place.
     ///
     /// # Errors
     /// As [`Format::detect`].
@@ -199,8 +199,8 @@ impl InteractionReader {
             return Err(Error::invalid("only", &only.column, reason));
         }
         let (path, sample) = (text.name(), text.first_lines());
-        let first_line = sample.lines().find(|line| !line.trim().is_empty());
-        let schema = (self.format).schema(path, first_line.unwrap_or_default().trim())?;
+        let first_line = text.first_line().map_err(Error::io("read", path))?;
+        let schema = (self.format).schema(path, &first_line)?;
         Collector::new(path, self.bad_rows, take).collect(|into| {
             // Blocks have few rows where parts have: a block is in one part.
             let size = into

@@ -12,12 +12,12 @@ impl Interactions {
         self.retain(&keep);
     }
 
-    /// Keeps the rows whose event type is one of `events`, such as `["view", "buy"]`, and says how many
-    /// these are. Rows without an event type are dropped.
+    /// Keeps the rows whose event type is one of `events`, such as `["view", "buy"]`, and says how
+    /// many these are. Rows without an event type are dropped.
     ///
     /// # Errors
-    /// [`ErrorKind::NothingLeft`] with the event types that there are when no row has one of `events`; all
-    /// rows stay then.
+    /// [`ErrorKind::NothingLeft`] with the event types that there are when no row has one of
+    /// `events`; all rows stay then.
     pub fn retain_events(&mut self, events: &[&str]) -> Result<usize> {
         let wanted: Vec<bool> = (self.events.ids().iter())
             .map(|id| events.iter().any(|&event| *id == ExternalId::from(event)))
@@ -69,8 +69,8 @@ impl Interactions {
     /// Keeps the rows of some times, and says how many these are.
     ///
     /// # Errors
-    /// [`ErrorKind::NothingLeft`] with the range of the times that there are when none of them is kept; all
-    /// rows stay then.
+    /// [`ErrorKind::NothingLeft`] with the range of the times that there are when none of them is
+    /// kept; all rows stay then.
     pub fn retain_times(&mut self, keep: impl Fn(f64) -> bool) -> Result<usize> {
         let keep: Vec<bool> = self.time.iter().map(|&time| keep(time)).collect();
         if !keep.contains(&true) {

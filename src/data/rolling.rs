@@ -35,7 +35,8 @@ impl Rolling {
     /// all that comes after the last cut.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for fewer than two cuts, or cuts that do not rise.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for fewer than two cuts, or cuts
+    /// that do not rise.
     pub fn at(cuts: Vec<f64>) -> Result<Self> {
         let rise = cuts.windows(2).all(|pair| pair[0] < pair[1]);
         if cuts.len() < 2 || !rise || cuts.iter().any(|cut| !cut.is_finite()) {
@@ -60,8 +61,8 @@ impl Rolling {
     /// data being this share of all.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for no windows, a share that is not between 0 and 1, or more windows
-    /// than there are times to tell them apart.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for no windows, a share that is
+    /// not between 0 and 1, or more windows than there are times to tell them apart.
     pub fn evenly(log: &Interactions, share: f64, windows: usize) -> Result<Self> {
         if !(share > 0.0 && share < 1.0) {
             return Err(Error::invalid("share", share, "must be between 0 and 1"));
@@ -96,8 +97,9 @@ impl Rolling {
     /// A window's split.
     ///
     /// # Errors
-    /// As [`Dataset::new`] and [`Split::new`], and [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when a cut lies outside of
-    /// the log's times, as in another unit.
+    /// As [`Dataset::new`] and [`Split::new`], and
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when a cut lies outside of the
+    /// log's times, as in another unit.
     ///
     /// # Panics
     /// When there is no such window.

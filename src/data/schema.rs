@@ -122,8 +122,8 @@ impl Schema {
         self
     }
 
-    /// The column of the time; without one, rows are taken to be in time order, if no other column may be
-    /// the time by its name, or by what the first rows have in it.
+    /// The column of the time; without one, rows are taken to be in time order, if no other column
+    /// may be the time by its name, or by what the first rows have in it.
     ///
     /// A time is a number, or a date such as `2021-05-11`, `2021-05-11 08:30:00` or
     /// `2021-05-11T08:30:00+02:00`, which is taken in seconds since 1970; without an offset it is
@@ -135,7 +135,8 @@ impl Schema {
         self
     }
 
-    /// No column of the time: rows are in time order as they stand, even where a column is called `date`.
+    /// No column of the time: rows are in time order as they stand, even where a column is called
+    /// `date`.
     #[must_use]
     pub fn in_file_order(mut self) -> Self {
         self.time = None;
@@ -243,8 +244,8 @@ impl FromStr for Schema {
 
     /// `user=COLUMN,item=COLUMN`, perhaps with `time=`, `value=` and `event=` columns, which are
     /// names of the header or positions counted from 0, a `delimiter=` (`tab`, `blank`, `comma` or
-    /// the text itself), `header=yes` or `no` (yes where a column is named), `quotes=`, and in place of a
-    /// time `order=file`.
+    /// the text itself), `header=yes` or `no` (yes where a column is named), `quotes=`, and in
+    /// place of a time `order=file`.
     fn from_str(text: &str) -> Result<Self> {
         let wrong = |reason: &str| Error::invalid("schema", text, reason);
         let yes_or_no = |value: &str| match value {

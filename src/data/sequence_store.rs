@@ -12,8 +12,8 @@ use crate::Result;
 
 pub use writer::SequenceStoreWriter;
 
-/// A data set whose sequences lie in a file: made once, in memory that does not depend on the number
-/// of interactions, and mapped from then on.
+/// A data set whose sequences lie in a file: made once, in memory that does not depend on the
+/// number of interactions, and mapped from then on.
 ///
 /// Everything that takes a [`Dataset`] takes this one, and gives what it would give of the same
 /// data in memory.
@@ -45,12 +45,13 @@ pub struct SequenceStore {
 }
 
 impl SequenceStore {
-    /// Begins a store of the interactions that pass the filters. There is nothing at `path`, or what
-    /// was there before, until it is [finished](SequenceStoreWriter::finish).
+    /// Begins a store of the interactions that pass the filters. There is nothing at `path`, or
+    /// what was there before, until it is [finished](SequenceStoreWriter::finish).
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when there is a file at `path` that is no
-    /// store, and [`ErrorKind::Io`](crate::ErrorKind::Io) when its folder can't be written.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when there is a file at `path`
+    /// that is no store, and [`ErrorKind::Io`](crate::ErrorKind::Io) when its folder can't be
+    /// written.
     pub fn create(path: impl AsRef<Path>, filters: Filters) -> Result<SequenceStoreWriter> {
         SequenceStoreWriter::new(path.as_ref(), filters)
     }
@@ -250,8 +251,8 @@ mod tests {
         }
     }
 
-    /// In parts as well, the bulk of the whole file says which times are odd, and what went into a store
-    /// before the bulk was seen is an error.
+    /// In parts as well, the bulk of the whole file says which times are odd, and what went into a
+    /// store before the bulk was seen is an error.
     #[test]
     fn the_bulk_of_a_file_and_not_its_first_part_says_what_times_are() {
         let home = tempfile::tempdir().unwrap();
@@ -324,7 +325,8 @@ mod tests {
         );
     }
 
-    /// A file that fails after rows of it were taken, some of them written, can be mended and read again.
+    /// A file that fails after rows of it were taken, some of them written, can be mended and read
+    /// again.
     #[test]
     fn a_file_that_fails_adds_nothing() {
         let home = tempfile::tempdir().unwrap();

@@ -81,8 +81,8 @@ impl Spans {
         Self::new(sequences, ids, Places::First(users.into()), Arc::default())
     }
 
-    /// Cases, and those of users who have no history: each user, the number of items of the history,
-    /// and that with the labels after it.
+    /// Cases, and those of users who have no history: each user, the number of items of the
+    /// history, and that with the labels after it.
     pub(super) fn cases(
         sequences: &Arc<Sequences>,
         ids: &Arc<IdTable>,
@@ -140,7 +140,7 @@ impl Spans {
         let reason = "they must be of the data set that the catalog is of, by which their items are numbered; \
                       a model of an earlier catalog is evaluated on cases of that time";
         let found = format!(
-            "of other items ({known}, and the catalog has {})",
+            "of {known} items that are not the catalog's {}",
             catalog.len()
         );
         Err(Error::invalid("cases", found, reason))
@@ -163,8 +163,8 @@ impl Spans {
     /// The number in the data set of a span's user.
     ///
     /// # Panics
-    /// When `span` is not below [`Spans::len`], as [`items`](Self::items), [`history`](Self::history) and
-    /// [`get`](Self::get) do.
+    /// When `span` is not below [`Spans::len`], as [`items`](Self::items),
+    /// [`history`](Self::history) and [`get`](Self::get) do.
     pub fn user(&self, span: usize) -> usize {
         self.bounds(span).0
     }
@@ -180,8 +180,8 @@ impl Spans {
         (0..self.len()).map(|span| self.items(span))
     }
 
-    /// The items of a span with all that is known of them and of their user, at the time of the first
-    /// label where there are labels.
+    /// The items of a span with all that is known of them and of their user, at the time of the
+    /// first label where there are labels.
     pub fn history(&self, span: usize) -> User<'_> {
         let (user, [start, cut, end]) = self.bounds(span);
         self.sequences.history(user, start..end).first(cut - start)
@@ -248,8 +248,8 @@ impl Spans {
         }
     }
 
-    /// A hash of these spans: it depends on every item, time and feature of a user, on every label, and
-    /// on their order.
+    /// A hash of these spans: it depends on every item, time and feature of a user, on every label,
+    /// and on their order.
     pub fn fingerprint(&self) -> u64 {
         let mut fingerprint = Fingerprint::default();
         for span in 0..self.len() {

@@ -50,8 +50,8 @@ impl Protocol {
     /// `test`, such as 0.8 and 0.9.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidValue`] for a share that is not between 0 and 1, when nothing lies before the
-    /// time of `valid`, and when both shares lie at the same time.
+    /// [`ErrorKind::InvalidValue`] for a share that is not between 0 and 1, when nothing lies
+    /// before the time of `valid`, and when both shares lie at the same time.
     pub fn time_cut_at_shares(dataset: &Dataset, valid: f64, test: f64) -> Result<Self> {
         let sequences = dataset.sequences();
         let at = |field, share: f64| {
@@ -81,7 +81,8 @@ impl Protocol {
     /// unless they have an offset.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidValue`] for a text that is no date, and when the data's times are no dates.
+    /// [`ErrorKind::InvalidValue`] for a text that is no date, and when the data's times are no
+    /// dates.
     pub fn time_cut_at_dates(dataset: &Dataset, valid: &str, test: &str) -> Result<Self> {
         let sequences = dataset.sequences();
         let unit = TimeUnit::from_times(sequences.times_in(0..sequences.interactions()));
@@ -135,16 +136,16 @@ pub(super) fn check_cut(field: &'static str, cut: f64, [first, last]: [f64; 2]) 
 /// Training data, validation cases and test cases.
 #[derive(Debug, Clone)]
 pub struct Split {
-    /// What models and channels learn from, with the catalog, whose items are counted over these data
-    /// only.
+    /// What models and channels learn from, with the catalog, whose items are counted over these
+    /// data only.
     pub train: TrainingData,
     /// What training is watched and stopped by.
     pub valid: Spans,
     /// What the result is reported on.
     pub test: Spans,
     /// Users that were left out because they are too short for the protocol: with fewer than three
-    /// items for leave-one-out, or held out with too few to divide. A time cut leaves nobody out for
-    /// that; those who begin after it are [`Spans::newcomers`].
+    /// items for leave-one-out, or held out with too few to divide. A time cut leaves nobody out
+    /// for that; those who begin after it are [`Spans::newcomers`].
     pub too_short: usize,
 }
 
@@ -152,9 +153,9 @@ impl Split {
     /// Divides a data set.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidValue`] when a time cut's `test` is not after its `valid`, or one of them
-    /// lies outside of the data's times, as in another unit; [`ErrorKind::NothingLeft`] when the
-    /// training data would be empty.
+    /// [`ErrorKind::InvalidValue`] when a time cut's `test` is not after its `valid`, or one of
+    /// them lies outside of the data's times, as in another unit; [`ErrorKind::NothingLeft`] when
+    /// the training data would be empty.
     pub fn new(dataset: &Dataset, protocol: Protocol) -> Result<Self> {
         let sequences = dataset.sequences();
         let mut parts = Division::default();
@@ -197,8 +198,8 @@ impl Split {
         })
     }
 
-    /// This split with some items taken out of its training data, to see what a model makes of items
-    /// that nobody has taken yet. They stay in the catalog, in histories and among labels. A
+    /// This split with some items taken out of its training data, to see what a model makes of
+    /// items that nobody has taken yet. They stay in the catalog, in histories and among labels. A
     /// [log](TrainingData::with_log) of the training data is left out.
     ///
     /// # Errors

@@ -35,7 +35,8 @@ impl StoredIds {
         })
     }
 
-    /// Whether each is as ids are, without blanks around it and not empty; in older files some aren't.
+    /// Whether each is as ids are, without blanks around it and not empty; in older files some
+    /// aren't.
     pub(super) fn are_trimmed(&self) -> bool {
         self.texts().all(|id| !id.is_empty() && id == id.trim())
     }

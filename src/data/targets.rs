@@ -15,8 +15,8 @@ pub enum Targets {
         minimum_history: usize,
     },
     /// Every position but the first: each item predicts the next. Of a sequence of more than
-    /// `max_len + 1` items, every epoch draws another `max_len + 1` in a row, so that over epochs all
-    /// of them are targets.
+    /// `max_len + 1` items, every epoch draws another `max_len + 1` in a row, so that over epochs
+    /// all of them are targets.
     #[default]
     All,
     /// Every position but the first, each with a row of its own: the last `max_len` items before it

@@ -38,6 +38,10 @@ pub(super) fn read(
     };
     let mut parser = Parser::of_sequences(into);
     if let Some(schema) = schema {
+        if schema.delimiter.is_empty() {
+            let reason = "must be at least one character";
+            return Err(Error::invalid("delimiter", "empty", reason));
+        }
         let header = match schema.header {
             true => Some(header(&mut text, &mut blocks, lines + 1, schema, into)?),
             false => None,
@@ -66,24 +70,24 @@ fn read_blocks(
     texts.extend(blocks.next(of_round - 1));
     let mut parsed: Vec<io::Result<ParsedBlock<'_>>> = Vec::new();
     let (mut before, mut is_first) = (start, true);
+    let mut parsed_bytes = 0;
     while !texts.is_empty() || !parsed.is_empty() {
         let merge = || -> Result<()> {
-            let mut taken = 0;
             for block in std::mem::take(&mut parsed) {
                 let block = block.map_err(Error::io("read", path))?;
-                taken += block.at;
                 before = block.join(&before, into)?;
             }
-            if let (Some(bytes), true, true) =
-                (bytes, is_first && taken > 0, into.part_size().is_none())
-            {
+            let is_whole = into.part_size().is_none();
+            if let Some(bytes) = bytes.filter(|_| is_first && is_whole && parsed_bytes > 0) {
                 is_first = false;
-                let rows = into.interactions.len() as f64 * bytes as f64 / taken as f64;
-                let more = 1.01 * rows - into.interactions.len() as f64;
-                into.interactions.reserve(more as usize);
+                let rows = into.interactions.len() as f64 * bytes as f64 / parsed_bytes as f64;
+                // A row has two bytes at least, whatever the first ones are like.
+                let rows = (1.01 * rows).min(bytes as f64 / 2.0);
+                into.interactions.reserve(rows as usize);
             }
             Ok(())
         };
+        let bytes_of_texts = texts.iter().flatten().map(Vec::len).sum();
         let parse = || {
             let texts = std::mem::take(&mut texts).into_par_iter();
             let block =
@@ -94,11 +98,14 @@ fn read_blocks(
             rayon::join(merge, || rayon::join(parse, || blocks.next(of_round)));
         merged?;
         (parsed, texts) = (next, read);
+        parsed_bytes = bytes_of_texts;
         let mut follows = before.is_read();
         for block in parsed.iter_mut().flatten() {
             // Blocks behind one that is parsed again may have to be, too.
             follows &= block.is_read();
-            if follows && block.into.first_skipped.is_none() {
+            // The line of the first row that is skipped is told by its text.
+            let is_told = into.first_skipped.is_some() || block.into.first_skipped.is_none();
+            if follows && is_told {
                 blocks.give_back(std::mem::take(&mut block.text));
             }
         }

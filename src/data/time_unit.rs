@@ -48,9 +48,9 @@ impl TimeUnit {
         Self::Nanoseconds,
     ];
 
-    /// The unit of some times by the size of their median, which in seconds lies after 1973 and before
-    /// the year 5138, and so on. Smaller ones are [`Order`](TimeUnit::Order), as are numbers that rise from
-    /// small ones without a gap, beyond what that unit can be.
+    /// The unit of some times by the size of their median, which in seconds lies after 1973 and
+    /// before the year 5138, and so on. Smaller ones are [`Order`](TimeUnit::Order), as are numbers
+    /// that rise from small ones without a gap, beyond what that unit can be.
     pub fn from_times<'a>(times: impl IntoIterator<Item = &'a f64>) -> Self {
         let finite = times.into_iter().copied().filter(|time| time.is_finite());
         let mut sizes = TimeSizes::default();
@@ -107,14 +107,16 @@ impl fmt::Display for TimeUnit {
     }
 }
 
-/// The first and the last time of what can be meant, in seconds: from 1900 to 2100. What lies beyond
-/// stands for something else, as `9999-12-31` does for "never".
+/// The first and the last time of what can be meant, in seconds: from 1900 to 2100. What lies
+/// beyond stands for something else, as `9999-12-31` does for "never".
 const EARLIEST: f64 = -2_208_988_800.0;
 const LATEST: f64 = 4_102_444_800.0;
 
-/// From this long before 1970 and earlier, seconds stand for a date, and not for none, as 0 and -1 do.
+/// From this long before 1970 and earlier, seconds stand for a date, and not for none, as 0 and -1
+/// do.
 const DAY: f64 = 86_400.0;
-/// From 1971 on they do as well: seconds of 1970 may be places, or the digits of a date, such as 20231114.
+/// From 1971 on they do as well: seconds of 1970 may be places, or the digits of a date, such as
+/// 20231114.
 const YEAR: f64 = 31_536_000.0;
 
 /// How many times have the size of each unit, and from where to where these go: enough to tell what
@@ -243,7 +245,8 @@ fn first_and_last(times: &[f64]) -> (f64, f64) {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TimeRule {
     unit: TimeUnit,
-    /// Whether small numbers are times of this unit too: of about 1970, and not what stands for none.
+    /// Whether small numbers are times of this unit too: of about 1970, and not what stands for
+    /// none.
     small: bool,
     /// Whether times are numbers that rise from small ones, of any size.
     any: bool,

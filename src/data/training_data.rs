@@ -12,12 +12,12 @@ use super::time_unit::TimeUnit;
 use crate::item::ItemIndex;
 use crate::{Error, ErrorKind, Result, checks};
 
-/// The input of everything that learns: sequences of users, the catalog that counts their items, and
-/// what else is known of both.
+/// The input of everything that learns: sequences of users, the catalog that counts their items,
+/// and what else is known of both.
 ///
 /// A [`Split`](super::Split) has one of what it doesn't hold out, and
-/// [`Dataset::training_data`] is one of everything. Sequences and catalog belong together: each item
-/// of a sequence is in the catalog, which is checked here and nowhere else.
+/// [`Dataset::training_data`] is one of everything. Sequences and catalog belong together: each
+/// item of a sequence is in the catalog, which is checked here and nowhere else.
 ///
 /// ```
 /// use seqrec::channels::{MarkovChainConfig, PopularityConfig};
@@ -58,8 +58,8 @@ impl TrainingData {
         }
     }
 
-    /// Other parts of the same users' sequences, counted anew. A log is left out, since it has what is
-    /// not among these sequences any more.
+    /// Other parts of the same users' sequences, counted anew. A log is left out, since it has what
+    /// is not among these sequences any more.
     pub(super) fn with_sequences(self, sequences: Spans) -> Self {
         let segments = if self.has_segments() {
             let sequences_before = 0..self.sequences.len();
@@ -90,14 +90,14 @@ impl TrainingData {
         self
     }
 
-    /// These data with another catalog of the same items: counted over more than the sequences, or with
-    /// items that nobody has taken yet.
+    /// These data with another catalog of the same items: counted over more than the sequences, or
+    /// with items that nobody has taken yet.
     ///
     /// # Errors
-    /// [`ErrorKind::UnknownItem`] when the sequences hold an item that it lacks or has under another index,
-    /// [`ErrorKind::InvalidValue`] when it names other [features of users](Catalog::user_features), or has
-    /// no items, and [`ErrorKind::Shape`] when it has another number of items than the
-    /// [tags](Self::with_tags) that were given before.
+    /// [`ErrorKind::UnknownItem`] when the sequences hold an item that it lacks or has under
+    /// another index, [`ErrorKind::InvalidValue`] when it names other [features of
+    /// users](Catalog::user_features), or has no items, and [`ErrorKind::Shape`] when it has
+    /// another number of items than the [tags](Self::with_tags) that were given before.
     pub fn with_catalog(mut self, catalog: Catalog) -> Result<Self> {
         checks::has_items(catalog.len())?;
         // A catalog that has all of the known items, and where they were, has those of sequences.
@@ -134,8 +134,8 @@ impl TrainingData {
         Ok(self)
     }
 
-    /// These data with tags of items, `[items + 1, tags]`, of which each value above 0 is a tag that
-    /// an item has.
+    /// These data with tags of items, `[items + 1, tags]`, of which each value above 0 is a tag
+    /// that an item has.
     ///
     /// # Errors
     /// [`ErrorKind::Shape`] when there is not one row for each item, and padding.
@@ -146,9 +146,9 @@ impl TrainingData {
     }
 
     /// These data with the interactions they come from, for channels that count values or types of
-    /// events, which sequences don't have. Items that are not in the catalog are ignored, and a user
-    /// without a sequence is in no segment. Where something is held out to evaluate on, the log must not
-    /// hold it. A stage does not keep a log.
+    /// events, which sequences don't have. Items that are not in the catalog are ignored, and a
+    /// user without a sequence is in no segment. Where something is held out to evaluate on, the
+    /// log must not hold it. A stage does not keep a log.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`] for an empty id, or a time or value that is not finite.
@@ -171,7 +171,8 @@ impl TrainingData {
         &self.sequences
     }
 
-    /// The catalog, with items counted over the sequences unless [another](Self::with_catalog) was given.
+    /// The catalog, with items counted over the sequences unless [another](Self::with_catalog) was
+    /// given.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
     }
@@ -217,8 +218,8 @@ impl TrainingData {
         self.log.as_deref()
     }
 
-    /// The unit of the sequences' times: the one that was said, or else the one that their size tells,
-    /// for which all of them are read.
+    /// The unit of the sequences' times: the one that was said, or else the one that their size
+    /// tells, for which all of them are read.
     pub fn time_unit(&self) -> TimeUnit {
         self.time_unit.unwrap_or_else(|| {
             let sequences = 0..self.sequences.len();

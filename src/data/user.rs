@@ -36,8 +36,8 @@ impl<'a> User<'a> {
     /// Items with their times, in the unit of the source, the first taken first.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] when there is not one time for each item, and [`ErrorKind::InvalidValue`] when
-    /// the times run backwards or one of them is not finite.
+    /// [`ErrorKind::Shape`] when there is not one time for each item, and
+    /// [`ErrorKind::InvalidValue`] when the times run backwards or one of them is not finite.
     pub fn with_times(items: &'a [ItemIndex], times: &'a [f64]) -> Result<Self> {
         if items.len() != times.len() {
             return Err(ErrorKind::Shape {

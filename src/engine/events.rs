@@ -33,8 +33,8 @@ impl RecallEngine {
     /// it is said. An item that is not in the catalog is kept, since it may be in the next one.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidValue`] when the time is in another unit or further ahead of the clock than
-    /// the settings allow, for a value that is not finite, or with what else is beyond the
+    /// [`ErrorKind::InvalidValue`] when the time is in another unit or further ahead of the clock
+    /// than the settings allow, for a value that is not finite, or with what else is beyond the
     /// settings.
     pub fn observe(&self, interaction: &Interaction, segments: &[String]) -> Result<Observed> {
         let serving = self.serving();

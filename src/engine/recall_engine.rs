@@ -79,8 +79,8 @@ impl RecallEngine {
     /// `device`; [`reload`](RecallEngine::reload) reads the folder again.
     ///
     /// # Errors
-    /// As [`ServedStage::load`], and [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for an
-    /// invalid setting.
+    /// As [`ServedStage::load`], and [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue)
+    /// for an invalid setting.
     pub fn open<B: Backend>(
         path: impl Into<PathBuf>,
         device: B::Device,
@@ -113,9 +113,10 @@ impl RecallEngine {
     /// Serves what `load` makes, now and at each [`reload`](RecallEngine::reload).
     ///
     /// # Errors
-    /// What `load` gives, [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for an invalid
-    /// setting and for a stage whose channels all weigh 0, and
-    /// [`ErrorKind::NothingLeft`](crate::ErrorKind::NothingLeft) for one without channels and a fallback.
+    /// What `load` gives, [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for an
+    /// invalid setting and for a stage whose channels all weigh 0, and
+    /// [`ErrorKind::NothingLeft`](crate::ErrorKind::NothingLeft) for one without channels and a
+    /// fallback.
     pub fn with_loader(
         load: impl Fn() -> Result<ServedStage> + Send + Sync + 'static,
         settings: EngineConfig,

@@ -107,8 +107,8 @@ pub enum ErrorKind {
         expected: &'static str,
     },
 
-    /// A line can't be divided into fields: by a quote that is not closed, or one that closes where rows
-    /// have been swallowed, or by a carriage return within a line.
+    /// A line can't be divided into fields: by a quote that is not closed, or one that closes where
+    /// rows have been swallowed, or by a carriage return within a line.
     #[error("{}:{line}: {reason}", path.display())]
     Malformed {
         /// The file.
@@ -128,8 +128,8 @@ pub enum ErrorKind {
         line: u64,
     },
 
-    /// A folder that is to be written holds something that this crate did not write there, or a file
-    /// that is to be written is there already and is none of this crate's.
+    /// A folder that is to be written holds something that this crate did not write there, or a
+    /// file that is to be written is there already and is none of this crate's.
     #[error(
         "{} holds {}, which was not written here and would be in danger; \
          choose another name, or a folder that is absent or empty", path.display(), entry.display()

@@ -66,8 +66,8 @@ impl Measure {
 /// - `precision`: the share of the k places that hold a label.
 /// - `label_position_ndcg`: a figure that a widely copied tutorial prints as "NDCG". A found label
 ///   is discounted by its place among the labels rather than by its rank, and the ideal counts only
-///   the found ones. It says nothing about the order of what was recalled, and is here to be compared
-///   with tables that report it; use `ndcg` for everything else.
+///   the found ones. It says nothing about the order of what was recalled, and is here to be
+///   compared with tables that report it; use `ndcg` for everything else.
 ///
 /// Two are of all users' lists together: `coverage` is the share of the catalog that is recalled
 /// for anyone, and `mean_popularity` how often the recalled items were taken in training, on
@@ -120,9 +120,9 @@ impl Metric {
         Self::new(Measure::HitRate, k)
     }
 
-    /// The value for one user's list `ranked`, best first: an item that comes again is no second hit,
-    /// and a label that comes again counts once. `None` where there is no label, and for the measures
-    /// that are of all users' lists together: coverage and mean popularity.
+    /// The value for one user's list `ranked`, best first: an item that comes again is no second
+    /// hit, and a label that comes again counts once. `None` where there is no label, and for the
+    /// measures that are of all users' lists together: coverage and mean popularity.
     ///
     /// ```
     /// use seqrec::data::ItemIndex;
@@ -203,8 +203,8 @@ pub(super) struct LabelHit {
     label: usize,
 }
 
-/// A user's labels, to be looked for in a ranked list. Either may be long, so labels are sorted once
-/// and each item of the list is looked up once.
+/// A user's labels, to be looked for in a ranked list. Either may be long, so labels are sorted
+/// once and each item of the list is looked up once.
 #[derive(Debug, Default)]
 pub(super) struct Labels {
     sorted: Vec<Label>,
@@ -266,7 +266,8 @@ pub(super) fn among_first(hits: &[LabelHit], k: usize) -> &[LabelHit] {
     &hits[..hits.partition_point(|hit| hit.rank < k)]
 }
 
-/// A measure of a list by its hits among the first k places, by how many labels there are, and by k.
+/// A measure of a list by its hits among the first k places, by how many labels there are, and by
+/// k.
 pub(super) type PerUser = fn(&[LabelHit], usize, usize) -> f64;
 
 /// The measures that are means over users.

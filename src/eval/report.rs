@@ -136,7 +136,8 @@ impl<'a> Scorer<'a> {
     /// Measures at each of the cuts `ks`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when there is no cut, or one is 0 or above the catalog.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when there is no cut, or one is
+    /// 0 or above the catalog.
     pub fn new(catalog: &'a Catalog, ks: &[usize]) -> Result<Self> {
         if ks.is_empty() {
             return Err(Error::invalid("k", "empty", "at least one cut is needed"));
@@ -172,8 +173,8 @@ impl<'a> Scorer<'a> {
         }
     }
 
-    /// Judges many users' lists on all threads: for each of `0..users` their `ranked` list and their
-    /// `labels`. The sums are made in order, so that they are the same bits on any number of
+    /// Judges many users' lists on all threads: for each of `0..users` their `ranked` list and
+    /// their `labels`. The sums are made in order, so that they are the same bits on any number of
     /// threads.
     pub fn add_all<'l>(
         &mut self,

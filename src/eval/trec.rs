@@ -10,8 +10,8 @@ use crate::files::{check_replaceable, write_file};
 use crate::item::ItemIndex;
 use crate::{Error, ErrorKind, Result, checks};
 
-/// Recalled lists and their labels in the formats of TREC, for `trec_eval`, `ir_measures`, `ranx` and
-/// other programs: a *run* of `user Q0 item rank score tag`, and *qrels* of `user 0 item 1`.
+/// Recalled lists and their labels in the formats of TREC, for `trec_eval`, `ir_measures`, `ranx`
+/// and other programs: a *run* of `user Q0 item rank score tag`, and *qrels* of `user 0 item 1`.
 ///
 /// ```
 /// use seqrec::data::{Catalog, ItemIndex};
@@ -29,8 +29,8 @@ use crate::{Error, ErrorKind, Result, checks};
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 ///
-/// Those programs sort by the score, and many of them put items of equal scores in an order of their
-/// own, by which a metric may differ a little from [`Scorer`](super::Scorer)'s.
+/// Those programs sort by the score, and many of them put items of equal scores in an order of
+/// their own, by which a metric may differ a little from [`Scorer`](super::Scorer)'s.
 #[derive(Debug, Clone)]
 pub struct TrecRun<'a> {
     catalog: &'a Catalog,
@@ -58,9 +58,9 @@ impl<'a> TrecRun<'a> {
     /// Adds a user's list, best first, with its scores, and their labels.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] when there is not one score for each item, [`ErrorKind::UnknownItem`] for an item
-    /// that is not in the catalog, and [`ErrorKind::InvalidValue`] for an id with blanks, which the
-    /// format can't hold; nothing is added then.
+    /// [`ErrorKind::Shape`] when there is not one score for each item, [`ErrorKind::UnknownItem`]
+    /// for an item that is not in the catalog, and [`ErrorKind::InvalidValue`] for an id with
+    /// blanks, which the format can't hold; nothing is added then.
     pub fn add(
         &mut self,
         user: &ExternalId,
@@ -96,12 +96,12 @@ impl<'a> TrecRun<'a> {
         Ok(id)
     }
 
-    /// Writes both files, each aside and then renamed. Two that were written before are replaced, which
-    /// the tag of the run tells, and whatever is in an [`OutputFolder`](crate::OutputFolder).
+    /// Writes both files, each aside and then renamed. Two that were written before are replaced,
+    /// which the tag of the run tells, and whatever is in an [`OutputFolder`](crate::OutputFolder).
     ///
     /// # Errors
-    /// [`ErrorKind::NotOurs`] when another file is there already, and [`ErrorKind::Io`] when one can't be
-    /// written.
+    /// [`ErrorKind::NotOurs`] when another file is there already, and [`ErrorKind::Io`] when one
+    /// can't be written.
     pub fn write(&self, run: impl AsRef<Path>, qrels: impl AsRef<Path>) -> Result<()> {
         let (run, qrels) = (run.as_ref(), qrels.as_ref());
         // Qrels have no place for a mark, and are ours where they lie by a run of ours.

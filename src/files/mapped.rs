@@ -1,4 +1,5 @@
-//! Files of this crate's own that are mapped into memory: a header, and arrays as they lie in memory.
+//! Files of this crate's own that are mapped into memory: a header, and arrays as they lie in
+//! memory.
 //!
 //! A file begins with the [`HEADER`] bytes of its [`Header`]; each array begins at a multiple of
 //! [`ALIGNMENT`](crate::buffer::ALIGNMENT) after it, so that a map of the file holds them aligned.
@@ -25,8 +26,8 @@ pub(crate) const HEADER: usize = 256;
 /// How many bytes of a header its checksum is of.
 const CHECKED: usize = HEADER - 4;
 
-/// The first bytes of a file, which begin with the magic number and the version (`u32`) and end with
-/// the CRC-32 of all before.
+/// The first bytes of a file, which begin with the magic number and the version (`u32`) and end
+/// with the CRC-32 of all before.
 pub(crate) trait Header: Pod {
     const MAGIC: [u8; 8];
     const VERSION: u32;
@@ -105,12 +106,12 @@ impl MappedFile {
         check_byte_order(path, H::NAME)?;
         let file = File::open(path).map_err(Error::io("open", path))?;
         let header = read_header(path, &file)?;
-        // SAFETY: the map is read as bytes and as numbers of which any bits are valid. Should another
-        // process change the file, numbers change under our hands: every index into an array is
-        // checked against the array, so that gives wrong answers and no more. Should it cut the file
-        // short, reading on ends the process, which `check` foresees; the documentation of the types
-        // that are opened so forbids both. Our own writers do neither, since they write aside and
-        // rename.
+        // SAFETY: the map is read as bytes and as numbers of which any bits are valid. Should
+        // another process change the file, numbers change under our hands: every index into an
+        // array is checked against the array, so that gives wrong answers and no more. Should it
+        // cut the file short, reading on ends the process, which `check` foresees; the
+        // documentation of the types that are opened so forbids both. Our own writers do neither,
+        // since they write aside and rename.
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io("map", path))?;
         let mapped = Self {
             path: path.to_owned(),

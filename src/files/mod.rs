@@ -52,8 +52,8 @@ pub(crate) fn replace_file(
     write_file_with(path, write)
 }
 
-/// Refuses what is there and is not ours: all that an output folder holds is, what is empty, and what
-/// `is_ours` knows again.
+/// Refuses what is there and is not ours: all that an output folder holds is, what is empty, and
+/// what `is_ours` knows again.
 ///
 /// # Errors
 /// [`ErrorKind::NotOurs`] for anything else.
@@ -84,7 +84,8 @@ pub(crate) fn begins_with(start: &[u8]) -> impl FnOnce(&mut File) -> bool + '_ {
     }
 }
 
-/// Where a path leads. What is written to a link goes to the file that it names, and the link stays.
+/// Where a path leads. What is written to a link goes to the file that it names, and the link
+/// stays.
 fn followed(path: &Path) -> Result<PathBuf> {
     /// As many links as systems follow.
     const LINKS: usize = 40;
@@ -108,8 +109,8 @@ pub(crate) fn persist(file: NamedTempFile, path: &Path) -> Result<()> {
     sync_folder(parent(&path))
 }
 
-/// An empty file beside `path`, or beside what it links to, to be filled and then renamed, or dropped
-/// and then gone.
+/// An empty file beside `path`, or beside what it links to, to be filled and then renamed, or
+/// dropped and then gone.
 pub(crate) fn aside(path: &Path) -> Result<NamedTempFile> {
     let path = &followed(path)?;
     if fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
@@ -169,7 +170,8 @@ pub(crate) fn remove_folder(path: &Path, ours: impl Fn(&OsStr) -> bool) -> Resul
     fs::remove_dir_all(&aside).map_err(Error::io("remove", path))
 }
 
-/// Refuses a folder that holds anything but files of our names and what killed writers of ours left.
+/// Refuses a folder that holds anything but files of our names and what killed writers of ours
+/// left.
 pub(crate) fn check_holds(path: &Path, ours: impl Fn(&OsStr) -> bool) -> Result<()> {
     for entry in entries(path)? {
         let ours = ours(&entry) || is_aside(&entry);

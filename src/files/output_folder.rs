@@ -47,8 +47,9 @@ impl OutputFolder {
     /// Opens the folder at `path` for a program of this name, and makes it where there is none.
     ///
     /// # Errors
-    /// [`ErrorKind::NotOurs`](crate::ErrorKind::NotOurs) when it holds anything and is not the program's, [`ErrorKind::InUse`](crate::ErrorKind::InUse) while
-    /// another process has it, and [`ErrorKind::Io`](crate::ErrorKind::Io) when it can't be made or written.
+    /// [`ErrorKind::NotOurs`](crate::ErrorKind::NotOurs) when it holds anything and is not the
+    /// program's, [`ErrorKind::InUse`](crate::ErrorKind::InUse) while another process has it, and
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when it can't be made or written.
     pub fn open(path: impl Into<PathBuf>, program: &str) -> Result<Self> {
         let path = path.into();
         let owner = path.join(OWNER);
@@ -87,8 +88,8 @@ impl OutputFolder {
     /// Writes a file in it, aside and then renamed.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for a name that leads out of the folder, and [`ErrorKind::Io`](crate::ErrorKind::Io) when the file
-    /// can't be written.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for a name that leads out of the
+    /// folder, and [`ErrorKind::Io`](crate::ErrorKind::Io) when the file can't be written.
     pub fn write(&self, name: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> Result<()> {
         let name = name.as_ref();
         if !(name.components()).all(|part| matches!(part, Component::Normal(_))) {

@@ -83,8 +83,8 @@ impl FlatIndex {
     /// An index that keeps its vectors at a [`Precision`], and searches exactly what it keeps.
     ///
     /// # Errors
-    /// As [`new`](Self::new), and [`ErrorKind::InvalidValue`] for a value that half-precision does not
-    /// hold.
+    /// As [`new`](Self::new), and [`ErrorKind::InvalidValue`] for a value that half-precision does
+    /// not hold.
     pub fn with_precision<'a>(
         vectors: impl Into<ArrayView2<'a, f32>>,
         precision: Precision,

@@ -50,7 +50,8 @@ impl HnswRsIndex {
     /// current threads; on one thread the same vectors always give the same graph.
     ///
     /// # Errors
-    /// As [`FlatIndex::new`](super::FlatIndex::new), and [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for invalid settings.
+    /// As [`FlatIndex::new`](super::FlatIndex::new), and
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for invalid settings.
     pub fn new<'a>(vectors: impl Into<ArrayView2<'a, f32>>, config: &HnswConfig) -> Result<Self> {
         let vectors = vectors.into();
         config.validate()?;

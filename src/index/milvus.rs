@@ -218,8 +218,8 @@ impl VectorIndex for MilvusIndex {
     /// A server gives 16,384 hits at most for a query: a larger k is an error.
     ///
     /// Sets of items go to the server as an expression, which names 100,000 at most, but for sets
-    /// of up to 1,000 items, whose vectors are fetched: among so few, what a server finds of them is
-    /// left to chance. Predicates can't go there: the server is asked for more hits until enough
+    /// of up to 1,000 items, whose vectors are fetched: among so few, what a server finds of them
+    /// is left to chance. Predicates can't go there: the server is asked for more hits until enough
     /// pass or it gives no more, so what passes none of the best 16,384 is not found.
     fn search(
         &self,

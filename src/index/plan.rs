@@ -98,8 +98,8 @@ impl AnyIndex {
     /// Writes the index to a file, as [`HnswIndex::save`] does.
     ///
     /// # Errors
-    /// [`ErrorKind::NotOurs`](crate::ErrorKind::NotOurs) when something else is there than an index file, and
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the file can't be written.
+    /// [`ErrorKind::NotOurs`](crate::ErrorKind::NotOurs) when something else is there than an index
+    /// file, and [`ErrorKind::Io`](crate::ErrorKind::Io) when the file can't be written.
     pub fn save(&self, path: impl AsRef<Path>, fingerprint: u64) -> Result<()> {
         match self {
             Self::Flat(index) => index.save(path, fingerprint),

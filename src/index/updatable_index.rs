@@ -39,9 +39,9 @@ pub trait UpdatableIndex: VectorIndex {
     /// Adds an item with its vector.
     ///
     /// # Errors
-    /// [`ErrorKind::DuplicateItem`] when it is in the index, [`ErrorKind::Shape`] for another dimension,
-    /// [`ErrorKind::NonFiniteVector`] for NaN or infinity and [`ErrorKind::InvalidValue`] for item 0,
-    /// which is padding.
+    /// [`ErrorKind::DuplicateItem`] when it is in the index, [`ErrorKind::Shape`] for another
+    /// dimension, [`ErrorKind::NonFiniteVector`] for NaN or infinity and
+    /// [`ErrorKind::InvalidValue`] for item 0, which is padding.
     fn add(&self, item: ItemIndex, vector: &[f32]) -> Result<()>;
 
     /// Gives an item another vector.
@@ -61,13 +61,14 @@ pub trait UpdatableIndex: VectorIndex {
     /// vectors that moved are replaced, and new items are added, while the index answers. How many
     /// were replaced and how many added is what it gives.
     ///
-    /// `before` and `after` are what [`item_vectors`](crate::retrieve::item_vectors) gives of the two,
-    /// `[items + 1, dim]` with padding first. An item must have the same index in both, which
-    /// [`Catalog::continues`](crate::data::Catalog::continues) tells; where that is not so, build the
-    /// index anew. A vector is replaced when it moved by more than the share `least` of its length: 0
-    /// replaces whatever changed at all. A graph is quicker built anew where more than a quarter moved: of 100,000
-    /// vectors 1 % is followed in 0.2 s, 10 % in 1.6 s and half of them in 19 s, and a graph is built in 6 s. Training by [lazy tables](crate::train::Tables) moves only the
-    /// vectors of items that were looked up.
+    /// `before` and `after` are what [`item_vectors`](crate::retrieve::item_vectors) gives of the
+    /// two, `[items + 1, dim]` with padding first. An item must have the same index in both, which
+    /// [`Catalog::continues`](crate::data::Catalog::continues) tells; where that is not so, build
+    /// the index anew. A vector is replaced when it moved by more than the share `least` of its
+    /// length: 0 replaces whatever changed at all. A graph is quicker built anew where more than a
+    /// quarter moved: of 100,000 vectors 1 % is followed in 0.2 s, 10 % in 1.6 s and half of them
+    /// in 19 s, and a graph is built in 6 s. Training by [lazy tables](crate::train::Tables) moves
+    /// only the vectors of items that were looked up.
     ///
     /// ```
     /// use ndarray::array;
@@ -85,10 +86,10 @@ pub trait UpdatableIndex: VectorIndex {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] for vectors of another dimension than the index's or fewer items than before,
-    /// [`ErrorKind::NonFiniteVector`], [`ErrorKind::InvalidValue`] for a negative share, and
-    /// [`ErrorKind::UnknownItem`] when an item of `before` is not in the index; of the first three nothing
-    /// is changed.
+    /// [`ErrorKind::Shape`] for vectors of another dimension than the index's or fewer items than
+    /// before, [`ErrorKind::NonFiniteVector`], [`ErrorKind::InvalidValue`] for a negative share,
+    /// and [`ErrorKind::UnknownItem`] when an item of `before` is not in the index; of the first
+    /// three nothing is changed.
     fn follow(
         &self,
         before: ArrayView2<'_, f32>,
@@ -155,6 +156,15 @@ macro_rules! forward {
 
             fn remove(&self, item: ItemIndex) -> Result<()> {
                 (**self).remove(item)
+            }
+
+            fn follow(
+                &self,
+                before: ArrayView2<'_, f32>,
+                after: ArrayView2<'_, f32>,
+                least: f32,
+            ) -> Result<(usize, usize)> {
+                (**self).follow(before, after, least)
             }
         }
     )*};

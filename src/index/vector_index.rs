@@ -10,8 +10,8 @@ use crate::{Error, ErrorKind, Result};
 /// Indexes know inner products alone: where the similarity is the cosine, vectors are scaled to
 /// length 1 before they come here, as [`item_vectors`](crate::retrieve::item_vectors) does.
 ///
-/// An index is shared by `Arc`: a [`VectorChannel`](crate::recall::VectorChannel) of an `Arc<HnswIndex>`
-/// answers from the index that somebody else updates.
+/// An index is shared by `Arc`: a [`VectorChannel`](crate::recall::VectorChannel) of an
+/// `Arc<HnswIndex>` answers from the index that somebody else updates.
 ///
 /// An index of your own, such as one that asks a service, needs three functions:
 ///
@@ -67,7 +67,8 @@ pub trait VectorIndex: Send + Sync {
     /// The size of a vector.
     fn dim(&self) -> usize;
 
-    /// Whether [`search`](VectorIndex::search) always finds the true best: not, unless an index says so.
+    /// Whether [`search`](VectorIndex::search) always finds the true best: not, unless an index
+    /// says so.
     fn is_exact(&self) -> bool {
         false
     }
@@ -78,8 +79,8 @@ pub trait VectorIndex: Send + Sync {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`] for a k of 0, or a k or filter beyond a server's limits,
-    /// [`ErrorKind::Shape`] for queries of another dimension and [`ErrorKind::NonFiniteVector`] for a query
-    /// with NaN or infinity.
+    /// [`ErrorKind::Shape`] for queries of another dimension and [`ErrorKind::NonFiniteVector`] for
+    /// a query with NaN or infinity.
     fn search(
         &self,
         queries: ArrayView2<'_, f32>,
@@ -87,8 +88,8 @@ pub trait VectorIndex: Send + Sync {
         filter: Option<Filter<'_>>,
     ) -> Result<Hits>;
 
-    /// Refuses what every index refuses: a k of 0, and queries of another dimension or with a NaN or an
-    /// infinity. An index of your own begins a search with it.
+    /// Refuses what every index refuses: a k of 0, and queries of another dimension or with a NaN
+    /// or an infinity. An index of your own begins a search with it.
     ///
     /// # Errors
     /// As [`search`](VectorIndex::search).
@@ -136,8 +137,8 @@ pub trait VectorIndex: Send + Sync {
         Ok(hits.merge_interests(interests, k))
     }
 
-    /// Those of some items that are in the index. Unless written, it is a search for all of them: an index
-    /// whose searches don't find all that pass has to look them up.
+    /// Those of some items that are in the index. Unless written, it is a search for all of them:
+    /// an index whose searches don't find all that pass has to look them up.
     ///
     /// # Errors
     /// What a search for all of them gives, where the index has no shorter way.
@@ -193,6 +194,10 @@ macro_rules! forward {
 
             fn held(&self, items: &ItemSet) -> Result<ItemSet> {
                 (**self).held(items)
+            }
+
+            fn check_queries(&self, queries: ArrayView2<'_, f32>, k: usize) -> Result<()> {
+                (**self).check_queries(queries, k)
             }
         }
     )*};

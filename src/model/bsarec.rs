@@ -18,11 +18,11 @@ use crate::{Error, Result, checks};
 /// ones and weighs the fast ones anew, which attention alone smooths away.
 ///
 /// Shin et al., [An Attentive Inductive Bias for Sequential Recommendation beyond the
-/// Self-Attention](https://arxiv.org/abs/2312.10325). Each item is filtered as if it were the last of
-/// a window of `max_len` items: what the paper's filter gives for the last item, and of its first block
-/// exactly so. The paper filters items with what comes after them as well, so that a history gives one
-/// target to learn from; this way every position is a target, as in SASRec. As in this crate's other
-/// models of self-attention, the last states are normalized once more.
+/// Self-Attention](https://arxiv.org/abs/2312.10325). Each item is filtered as if it were the last
+/// of a window of `max_len` items: what the paper's filter gives for the last item, and of its
+/// first block exactly so. The paper filters items with what comes after them as well, so that a
+/// history gives one target to learn from; this way every position is a target, as in SASRec. As in
+/// this crate's other models of self-attention, the last states are normalized once more.
 ///
 /// ```
 /// use seqrec::backend::Flex;

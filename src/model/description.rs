@@ -40,7 +40,8 @@ pub struct Description<'a> {
 }
 
 impl<'a> Description<'a> {
-    /// A model with tables in single precision that sees a history's last `max_len` items and nothing else.
+    /// A model with tables in single precision that sees a history's last `max_len` items and
+    /// nothing else.
     pub fn new(objective: &'a Objective, max_len: usize) -> Self {
         Self {
             objective,

@@ -85,8 +85,8 @@ pub enum InputEmbedding {
 /// Networks](https://arxiv.org/abs/1511.06939), and Hidasi & Karatzoglou, [Recurrent Neural
 /// Networks with Top-k Gains for Session-based
 /// Recommendations](https://arxiv.org/abs/1706.03847). With
-/// [`Targets::SessionParallel`](crate::data::Targets::SessionParallel) it is trained as there: one step at a time, with the state carried
-/// on and no gradient through it.
+/// [`Targets::SessionParallel`](crate::data::Targets::SessionParallel) it is trained as there: one
+/// step at a time, with the state carried on and no gradient through it.
 #[derive(Module, Debug)]
 pub struct Gru4Rec<B: BurnBackend> {
     /// The vectors that items are recalled by.

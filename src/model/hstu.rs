@@ -26,8 +26,9 @@ const TIME_CLASS_WIDTH: f64 = 0.301;
 /// positions and in time, and gated by the item that attends.
 ///
 /// Zhai et al., [Actions Speak Louder than Words](https://arxiv.org/abs/2402.17152), section 3.2.
-/// The time between two items is that between them alone; the reference implementation's, which looks at
-/// the time of the item that is to be predicted, is [`time_to_target`](Self::time_to_target).
+/// The time between two items is that between them alone; the reference implementation's, which
+/// looks at the time of the item that is to be predicted, is
+/// [`time_to_target`](Self::time_to_target).
 #[derive(Config, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct HstuConfig {
@@ -59,11 +60,11 @@ pub struct HstuConfig {
     /// Whether attention weights depend on the time between items.
     #[config(default = true)]
     pub time_bias: bool,
-    /// Whether the time between two items is that from the one to what comes after the other, and so at
-    /// the last item to when it is [asked](crate::data::User::at) what comes next: as in the
-    /// reference implementation. The model then knows at which time a target was taken, in evaluation
-    /// too, so that its results are to be compared with the like alone; and who serves it says when a
-    /// user asks, or it answers as if they asked the moment they took the last item.
+    /// Whether the time between two items is that from the one to what comes after the other, and
+    /// so at the last item to when it is [asked](crate::data::User::at) what comes next: as in the
+    /// reference implementation. The model then knows at which time a target was taken, in
+    /// evaluation too, so that its results are to be compared with the like alone; and who serves
+    /// it says when a user asks, or it answers as if they asked the moment they took the last item.
     #[config(default = false)]
     pub time_to_target: bool,
     /// The precision of item vectors.
@@ -156,8 +157,8 @@ fn time_class(time: f64) -> usize {
     class.min(TIME_CLASSES - 1)
 }
 
-/// The class of each item's distance in time from each one up to itself, sequence after sequence and
-/// item after item; of one class all, where time is not used.
+/// The class of each item's distance in time from each one up to itself, sequence after sequence
+/// and item after item; of one class all, where time is not used.
 fn time_classes<B: Backend>(histories: &SequenceBatch<B>, config: &HstuConfig) -> Arc<[u8]> {
     let [_, len] = histories.items.dims();
     let pairs = |length: usize| length * (length + 1) / 2;
@@ -269,8 +270,8 @@ mod tests {
     use crate::backend::Flex;
     use crate::data::{ItemIndex, User};
 
-    /// What a position says is what it says as the last one, asked at the time of what came next; and
-    /// other times say something else.
+    /// What a position says is what it says as the last one, asked at the time of what came next;
+    /// and other times say something else.
     #[test]
     fn times_to_targets_are_those_at_which_one_asks() {
         let device = Default::default();

@@ -98,8 +98,8 @@ impl RecallerConfig for Item2VecConfig {
     }
 }
 
-/// Padded sequences and their lengths with the target after the last item, where there is one: it is
-/// of the same sequence, and would be in no pair otherwise.
+/// Padded sequences and their lengths with the target after the last item, where there is one: it
+/// is of the same sequence, and would be in no pair otherwise.
 fn whole(
     items: &[i32],
     lengths: &[usize],

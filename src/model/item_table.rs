@@ -15,10 +15,10 @@ const CONTAINER: &str = "seqrec::model::ItemTable";
 
 /// A table with a row for each item, `[items + 1, dim]`; row 0 is padding.
 ///
-/// It is the one type for weights that belong to items: the vectors that a model recalls by, those that
-/// it sees items by, and a bias for each item as well, which is a table of one column. Training goes by
-/// the type and by nothing else: a [warm start](crate::train::WarmStart) lets the rows of an `ItemTable`
-/// follow their items' ids and leaves all other weights in place, and
+/// It is the one type for weights that belong to items: the vectors that a model recalls by, those
+/// that it sees items by, and a bias for each item as well, which is a table of one column.
+/// Training goes by the type and by nothing else: a [warm start](crate::train::WarmStart) lets the
+/// rows of an `ItemTable` follow their items' ids and leaves all other weights in place, and
 /// [weight decay](crate::train::TrainerConfig::weight_decay) passes it over.
 ///
 /// ```
@@ -40,11 +40,13 @@ pub struct ItemTable<B: BurnBackend> {
 }
 
 impl<B: BurnBackend> ItemTable<B> {
-    /// The type by which visitors and mappers of a model's parameters know an item table: right before its
-    /// vectors, they enter and leave a module of this `container_type`, which is no derived module's.
+    /// The type by which visitors and mappers of a model's parameters know an item table: right
+    /// before its vectors, they enter and leave a module of this `container_type`, which is no
+    /// derived module's.
     pub const CONTAINER: &'static str = CONTAINER;
 
-    /// A table of these vectors `[items + 1, dim]`, which is trained, whatever they were computed of.
+    /// A table of these vectors `[items + 1, dim]`, which is trained, whatever they were computed
+    /// of.
     pub fn new(vectors: Tensor<B, 2>) -> Self {
         Self {
             vectors: Param::from_tensor(vectors.detach()),
@@ -89,8 +91,8 @@ impl<B: BurnBackend> ItemTable<B> {
 }
 
 impl<B: Backend> ItemTable<B> {
-    /// The vectors of some items, in single precision: `[n, dim]` for `[n]`, `[batch, len, dim]` for
-    /// `[batch, len]`.
+    /// The vectors of some items, in single precision: `[n, dim]` for `[n]`, `[batch, len, dim]`
+    /// for `[batch, len]`.
     pub fn lookup<const D: usize, const E: usize>(&self, items: Tensor<B, D, Int>) -> Tensor<B, E> {
         const { assert!(E == D + 1, "a lookup adds one dimension") };
         let mut shape = [self.dim(); E];
@@ -137,8 +139,8 @@ impl<B: Backend> ItemVectors<B> for ItemTable<B> {
     }
 }
 
-/// Written by hand, so that visitors can tell it from every other module, while its parameter has the
-/// name of the field that the table is in.
+/// Written by hand, so that visitors can tell it from every other module, while its parameter has
+/// the name of the field that the table is in.
 impl<B: BurnBackend> Module<B> for ItemTable<B> {
     type Record = Param<Tensor<B, 2>>;
 

@@ -19,14 +19,14 @@ use crate::{Error, Result, checks};
 
 /// A model with several interests a user. Search merges what each of them finds by best score.
 ///
-/// It encodes a history as a whole, up to its last item, and so is trained on one target a history: best on
-/// [`Targets::EveryPrefix`](crate::data::Targets::EveryPrefix), or in less time an epoch on
+/// It encodes a history as a whole, up to its last item, and so is trained on one target a history:
+/// best on [`Targets::EveryPrefix`](crate::data::Targets::EveryPrefix), or in less time an epoch on
 /// [`Targets::OneRandom`](crate::data::Targets::OneRandom).
 ///
-/// One interest, a weighted mean of the last items, is a strong model already. Several are worth it where
-/// users want several kinds of things at a time; on histories of films four find as much as one and take
-/// longer. Trained as in the papers ([`LabelAttention::Hard`]) they find less than one: on
-/// MovieLens-100K, ComiRec-SA has recall@50 0.468 with four interests so, 0.507 with [joint
+/// One interest, a weighted mean of the last items, is a strong model already. Several are worth it
+/// where users want several kinds of things at a time; on histories of films four find as much as
+/// one and take longer. Trained as in the papers ([`LabelAttention::Hard`]) they find less than
+/// one: on MovieLens-100K, ComiRec-SA has recall@50 0.468 with four interests so, 0.507 with [joint
 /// training](LabelAttention::Joint) and 0.508 with one.
 ///
 /// ```
@@ -80,8 +80,8 @@ impl MultiInterestConfig {
         Self::new().with_extractor(InterestExtractor::SharedRouting { iterations: 3 })
     }
 
-    /// ComiRec-DR: routing with a matrix for each interest. In the paper the target goes to the nearest
-    /// one: [`LabelAttention::Hard`].
+    /// ComiRec-DR: routing with a matrix for each interest. In the paper the target goes to the
+    /// nearest one: [`LabelAttention::Hard`].
     ///
     /// Cen et al., [Controllable Multi-Interest Framework](https://arxiv.org/abs/2005.09347).
     pub fn comirec_dr() -> Self {
@@ -123,16 +123,16 @@ pub enum InterestExtractor {
 #[non_exhaustive]
 pub enum LabelAttention {
     /// Whichever gives it, out of one softmax over the scores of all items by all interests: what
-    /// search goes by, which takes the best items of any of them. It is for the softmax over the whole
-    /// catalog.
+    /// search goes by, which takes the best items of any of them. It is for the softmax over the
+    /// whole catalog.
     ///
-    /// With the others, an interest learns only from the targets that it was the nearest to, so that
-    /// nothing takes down what else it scores high, and that is found by search.
+    /// With the others, an interest learns only from the targets that it was the nearest to, so
+    /// that nothing takes down what else it scores high, and that is found by search.
     Joint,
     /// The nearest, as in ComiRec.
     Hard,
-    /// All, weighted by the softmax of their similarities to the target times `sharpness`, as in MIND.
-    /// The paper raises similarities to a power instead, which negative ones don't have.
+    /// All, weighted by the softmax of their similarities to the target times `sharpness`, as in
+    /// MIND. The paper raises similarities to a power instead, which negative ones don't have.
     Soft {
         /// 0 is their mean; the greater, the nearer to the nearest alone.
         sharpness: f64,

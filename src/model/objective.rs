@@ -6,7 +6,7 @@ use burn::tensor::{Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::sampled_loss::{SampledLoss, SampledScores, ScoreActivation};
-use super::{ItemTable, ItemVectors, Similarity};
+use super::{ItemVectors, Similarity};
 use crate::backend::{self, Backend};
 use crate::data::{NegativeSampling, Negatives, TrainingBatch};
 use crate::{Error, Result, checks};
@@ -113,23 +113,13 @@ impl Objective {
     }
 
     /// The mean loss `[1]` over the batch's targets, whose user vectors are `users`
-    /// `[targets, dim]`.
+    /// `[targets, dim]`, and those of items a table or what a tower makes of one.
     ///
     /// # Panics
     /// When the loss needs negatives and the batch has none; a
     /// [`Trainer`](crate::train::Trainer) gives what
     /// [`negatives`](Self::negatives) asks for.
     pub fn mean_loss<B: Backend>(
-        &self,
-        users: Tensor<B, 2>,
-        items: &ItemTable<B>,
-        batch: &TrainingBatch<B>,
-    ) -> Tensor<B, 1> {
-        self.mean_loss_over(users, items, batch)
-    }
-
-    /// [`mean_loss`](Self::mean_loss) over items whose vectors may be more than a table's.
-    pub(super) fn mean_loss_over<B: Backend>(
         &self,
         users: Tensor<B, 2>,
         items: &impl ItemVectors<B>,
@@ -157,8 +147,8 @@ impl Objective {
         }
     }
 
-    /// The mean loss of a softmax over padding and the negatives, the targets standing at `places` of
-    /// these.
+    /// The mean loss of a softmax over padding and the negatives, the targets standing at `places`
+    /// of these.
     fn softmax_of_sample<B: Backend>(
         &self,
         users: Tensor<B, 2>,
@@ -214,8 +204,8 @@ impl Objective {
     }
 
     /// The mean loss `[1]` of one softmax over the scores of all items by all `interests`
-    /// `[targets, interests, dim]` of a user: of the chance that any of them gives the target, whose
-    /// similarities to them are `near` `[targets, interests]`.
+    /// `[targets, interests, dim]` of a user: of the chance that any of them gives the target,
+    /// whose similarities to them are `near` `[targets, interests]`.
     pub(super) fn mean_joint_loss<B: Backend>(
         &self,
         interests: Tensor<B, 3>,

@@ -15,9 +15,9 @@ use crate::data::{Catalog, SequenceBatch, TrainingBatch};
 /// [index](crate::index)'s work, so a model says nothing about how it is done.
 ///
 /// A model of your own needs a [config](RecallerConfig) and three functions: its settings, its
-/// [table of items](ItemTable), and the vectors of users. This one knows no more of a user than their last
-/// item; a larger one is [in the cookbook](crate::guide::cookbook::own_model), and what models are made of
-/// is in [`parts`](super::parts).
+/// [table of items](ItemTable), and the vectors of users. This one knows no more of a user than
+/// their last item; a larger one is [in the cookbook](crate::guide::cookbook::own_model), and what
+/// models are made of is in [`parts`](super::parts).
 ///
 /// ```
 /// use burn::config::Config;
@@ -91,9 +91,9 @@ use crate::data::{Catalog, SequenceBatch, TrainingBatch};
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 ///
-/// Weights with a row for each item are [`ItemTable`]s, whatever they are for. Burn's `nn::Embedding` is
-/// trained too, but a [warm start](crate::train::WarmStart) on another catalog refuses one of items, as it
-/// can't tell which of its rows is whose.
+/// Weights with a row for each item are [`ItemTable`]s, whatever they are for. Burn's
+/// `nn::Embedding` is trained too, but a [warm start](crate::train::WarmStart) on another catalog
+/// refuses one of items, as it can't tell which of its rows is whose.
 pub trait SequenceRecaller<B: Backend>: Module<B> + ModuleDisplay + Sync + 'static {
     /// The settings that the model is made by.
     type Config: RecallerConfig;
@@ -105,12 +105,13 @@ pub trait SequenceRecaller<B: Backend>: Module<B> + ModuleDisplay + Sync + 'stat
     /// [those](SequenceRecaller::item_embeddings) of, as many and as large.
     fn items(&self) -> &ItemTable<B>;
 
-    /// User vectors `[n, interests, dim]` after the items at `positions` `[n]`, which count through the
-    /// padded batch row by row; one interest for single-vector models.
+    /// User vectors `[n, interests, dim]` after the items at `positions` `[n]`, which count through
+    /// the padded batch row by row; one interest for single-vector models.
     ///
-    /// A vector depends on the real items of its row up to its position, never on padding or on other
-    /// rows. A model that is trained on [one target](super::Description::one_target) a history is
-    /// asked for its last position only, once a row. `dropout` drops nothing outside of training.
+    /// A vector depends on the real items of its row up to its position, never on padding or on
+    /// other rows. A model that is trained on [one target](super::Description::one_target) a
+    /// history is asked for its last position only, once a row. `dropout` drops nothing outside of
+    /// training.
     fn states(
         &self,
         histories: &SequenceBatch<B>,
@@ -143,8 +144,8 @@ pub trait SequenceRecaller<B: Backend>: Module<B> + ModuleDisplay + Sync + 'stat
     }
 
     /// The loss of a batch whose rows continue those of the batch before, and what the next batch
-    /// continues from: each layer's states `[batch, dim]`, through which no gradient flows. For models
-    /// that [carry states](super::Description::carries_states).
+    /// continues from: each layer's states `[batch, dim]`, through which no gradient flows. For
+    /// models that [carry states](super::Description::carries_states).
     fn loss_carrying(
         &self,
         batch: &TrainingBatch<B>,
@@ -153,10 +154,10 @@ pub trait SequenceRecaller<B: Backend>: Module<B> + ModuleDisplay + Sync + 'stat
         (self.loss(batch), carried)
     }
 
-    /// The names of the rows of weights that have some, such as the features that a first layer looks
-    /// at, by the name of the weights: a [warm start](crate::train::WarmStart) matches rows by them, and
-    /// refuses weights of which it has too few. `catalog` is that of the model's data, which has the
-    /// names of users' features.
+    /// The names of the rows of weights that have some, such as the features that a first layer
+    /// looks at, by the name of the weights: a [warm start](crate::train::WarmStart) matches rows
+    /// by them, and refuses weights of which it has too few. `catalog` is that of the model's data,
+    /// which has the names of users' features.
     fn row_names(&self, catalog: &Catalog) -> Vec<(String, Vec<String>)> {
         let _ = catalog;
         Vec::new()

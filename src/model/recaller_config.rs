@@ -50,8 +50,9 @@ pub trait RecallerConfig: Config + Clone + std::fmt::Debug + Send + Sync + 'stat
     /// The same seed gives the same weights on every backend.
     ///
     /// # Errors
-    /// As [`validate_for`](RecallerConfig::validate_for), and [`ErrorKind::Device`](crate::ErrorKind::Device)
-    /// when there is no such device or it has no room for the model.
+    /// As [`validate_for`](RecallerConfig::validate_for), and
+    /// [`ErrorKind::Device`](crate::ErrorKind::Device) when there is no such device or it has no
+    /// room for the model.
     fn init<B: Backend>(
         &self,
         items: usize,
@@ -62,8 +63,8 @@ pub trait RecallerConfig: Config + Clone + std::fmt::Debug + Send + Sync + 'stat
     }
 }
 
-/// A model of checked settings, with weights drawn from a seed: for weights that are about to be replaced
-/// too, without whatever else [`init`](RecallerConfig::init) may ask for.
+/// A model of checked settings, with weights drawn from a seed: for weights that are about to be
+/// replaced too, without whatever else [`init`](RecallerConfig::init) may ask for.
 pub(crate) fn drawn<B: Backend, C: RecallerConfig>(
     config: &C,
     items: usize,

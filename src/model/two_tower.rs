@@ -313,7 +313,7 @@ impl<B: Backend> SequenceRecaller<B> for TwoTower<B> {
         let dropout = Dropout::in_training::<B>(&self.embedding.device(), batch.seed);
         let items = self.item_vectors(dropout);
         let users = self.users_at(&batch.histories, batch.positions.clone(), &items);
-        self.config.objective.mean_loss_over(users, &items, batch)
+        self.config.objective.mean_loss(users, &items, batch)
     }
 
     /// The first layers look at features, which another model may have in another order.

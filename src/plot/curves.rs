@@ -15,8 +15,9 @@ const SIZE: (u32, u32) = (900, 480);
 /// Draws the training loss (left axis) and some validation metrics (right axis) over epochs.
 ///
 /// # Errors
-/// [`ErrorKind::Plot`](crate::ErrorKind::Plot) when there is no epoch or drawing fails, [`ErrorKind::NotOurs`](crate::ErrorKind::NotOurs) when the file
-/// is there and was not drawn by this crate, and [`ErrorKind::Io`](crate::ErrorKind::Io) when it can't be written.
+/// [`ErrorKind::Plot`](crate::ErrorKind::Plot) when there is no epoch or drawing fails,
+/// [`ErrorKind::NotOurs`](crate::ErrorKind::NotOurs) when the file is there and was not drawn by
+/// this crate, and [`ErrorKind::Io`](crate::ErrorKind::Io) when it can't be written.
 pub fn draw_training_curves(
     path: impl AsRef<Path>,
     epochs: &[EpochReport],

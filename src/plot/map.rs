@@ -25,8 +25,8 @@ const COLORED_GROUPS: usize = 12;
 /// one thread, so that a seed gives the same map on any machine of the same kind.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidValue`] for fewer than 4 rows, [`ErrorKind::NonFiniteVector`] for NaN or infinity, and
-/// [`ErrorKind::Thread`] when there is no thread to be had.
+/// [`ErrorKind::InvalidValue`] for fewer than 4 rows, [`ErrorKind::NonFiniteVector`] for NaN or
+/// infinity, and [`ErrorKind::Thread`] when there is no thread to be had.
 pub fn tsne(vectors: ArrayView2<'_, f32>, seed: u64) -> Result<Vec<(f32, f32)>> {
     if vectors.nrows() < 4 {
         return Err(Error::invalid(
@@ -49,8 +49,8 @@ pub fn tsne(vectors: ArrayView2<'_, f32>, seed: u64) -> Result<Vec<(f32, f32)>> 
     let start: Vec<f32> = (0..2 * rows.len())
         .map(|_| random.random_range(-1e-4..1e-4))
         .collect();
-    // Sums are added up by whichever threads are free, and rounding then differs from run to run; on
-    // one thread a seed gives one map.
+    // Sums are added up by whichever threads are free, and rounding then differs from run to run;
+    // on one thread a seed gives one map.
     let alone = rayon::ThreadPoolBuilder::new()
         .num_threads(1)
         .thread_name(|_| "t-SNE".to_owned())
@@ -93,8 +93,8 @@ fn embed(rows: &[Vec<f32>], start: Vec<f32>) -> Vec<(f32, f32)> {
 /// genre, with a legend of the largest groups; those of none are gray.
 ///
 /// # Errors
-/// [`ErrorKind::Plot`] when there is no point or drawing fails, [`ErrorKind::NotOurs`] when the file is there
-/// and was not drawn by this crate, and [`ErrorKind::Io`] when it can't be written.
+/// [`ErrorKind::Plot`] when there is no point or drawing fails, [`ErrorKind::NotOurs`] when the
+/// file is there and was not drawn by this crate, and [`ErrorKind::Io`] when it can't be written.
 pub fn draw_map(
     path: impl AsRef<Path>,
     title: &str,

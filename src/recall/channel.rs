@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::Result;
 use crate::data::{Catalog, Interaction, ItemIndex, User};
 use crate::index::{Filter, ItemSet};
+use crate::{Result, checks};
 
 use super::OrElse;
 use super::candidates::Candidates;
@@ -56,9 +56,9 @@ pub trait RecallChannel: Send + Sync {
     /// A history may be empty; a channel that needs one then gives no candidates.
     ///
     /// # Errors
-    /// The channel's own errors, and [`ErrorKind::UnknownItem`](crate::ErrorKind::UnknownItem) for an item
-    /// of a history that is not in the catalog which the channel was made for, unless it passes it
-    /// over.
+    /// The channel's own errors, and [`ErrorKind::UnknownItem`](crate::ErrorKind::UnknownItem) for
+    /// an item of a history that is not in the catalog which the channel was made for, unless it
+    /// passes it over.
     fn recall(
         &self,
         users: &[User<'_>],
@@ -101,8 +101,8 @@ pub trait RecallChannel: Send + Sync {
     /// Refuses a catalog other than the one that the channel was made for, as far as it can tell.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) when what the channel is made of is not of as many
-    /// items, or does not fit together.
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) when what the channel is made of is not of as
+    /// many items, or does not fit together.
     fn check_catalog(&self, _catalog: &Catalog) -> Result<()> {
         Ok(())
     }
@@ -183,8 +183,8 @@ macro_rules! forward {
 
 forward!(&C, Box<C>, Arc<C>);
 
-/// The items of a catalog that a channel recalls: an index that it searches may be ahead of the
-/// catalog.
+/// The items of a catalog that a channel recalls and that pass the filter, a list for each user: an
+/// index that the channel searches may be ahead of the catalog.
 pub(super) fn recall_of_catalog(
     channel: &dyn RecallChannel,
     catalog: &Catalog,
@@ -192,15 +192,33 @@ pub(super) fn recall_of_catalog(
     k: usize,
     filter: Option<Filter<'_>>,
 ) -> Result<Candidates> {
-    let candidates = channel.recall(users, k, filter)?;
-    let is_beyond = |item: ItemIndex| item.to_usize() > catalog.len();
-    let mut found = (0..candidates.len()).flat_map(|row| candidates.items(row));
+    let recall = |filter| -> Result<Candidates> {
+        let candidates = channel.recall(users, k, filter)?;
+        checks::same_length("lists of candidates", users.len(), candidates.len())?;
+        Ok(candidates)
+    };
+    let candidates = recall(filter)?;
+    let rows = 0..candidates.len();
+    let all = |candidates: &Candidates, is_right: &dyn Fn(usize, ItemIndex) -> bool| {
+        (rows.clone()).all(|row| (candidates.items(row).iter()).all(|&item| is_right(row, item)))
+    };
+    let is_known = |item: ItemIndex| item.to_usize() <= catalog.len();
+    let passes = |row: usize, item: ItemIndex| {
+        is_known(item) && filter.is_none_or(|filter| filter.passes(row, item))
+    };
     // It seldom is, so that nothing is paid for it before it is seen.
-    if !found.any(|&item| is_beyond(item)) {
+    let candidates = match all(&candidates, &|_, item| is_known(item)) {
+        true => candidates,
+        false => recall(Some(Filter::Predicate(&passes)))?,
+    };
+    // A channel of one's own may look at no filter.
+    if all(&candidates, &passes) {
         return Ok(candidates);
     }
-    let known = |row: usize, item: ItemIndex| {
-        !is_beyond(item) && filter.is_none_or(|filter| filter.passes(row, item))
-    };
-    channel.recall(users, k, Some(Filter::Predicate(&known)))
+    let mut screened = Candidates::with_capacity(users.len(), k);
+    for row in rows {
+        let list = candidates.of(row);
+        screened.push(list.filter(|candidate| passes(row, candidate.item)));
+    }
+    Ok(screened)
 }

@@ -56,10 +56,10 @@ impl Evaluation {
     /// The metrics of a channel on `cases`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidValue`] when a cut is 0 or above the catalog, or the cases are of a data set
-    /// with another catalog, [`ErrorKind::Shape`] when the
-    /// channel is [of another catalog](RecallChannel::check_catalog), [`ErrorKind::NothingLeft`] when
-    /// there is no case, and the channel's own errors.
+    /// [`ErrorKind::InvalidValue`] when a cut is 0 or above the catalog, or the cases are of a data
+    /// set with another catalog, [`ErrorKind::Shape`] when the
+    /// channel is [of another catalog](RecallChannel::check_catalog), [`ErrorKind::NothingLeft`]
+    /// when there is no case, and the channel's own errors.
     pub fn run(
         &self,
         channel: &dyn RecallChannel,

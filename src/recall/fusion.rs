@@ -92,8 +92,8 @@ impl Fusion {
     /// share; best first, ties by item index.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for a weight that is below 0 or no number, and when all weights are
-    /// 0 where the method goes by them.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for a weight that is below 0 or
+    /// no number, and when all weights are 0 where the method goes by them.
     ///
     /// ```
     /// use seqrec::data::ItemIndex;

@@ -39,8 +39,8 @@ pub use found::{Because, Found};
 pub use fusion::{FusedCandidate, Fusion};
 pub use fusion_weights::WeightLearningConfig;
 pub use history_items::HistoryItems;
-pub use links::{Links, Tag};
-pub(crate) use links::{Node, Peer, Reached};
+pub use links::{Links, Peer, Tag};
+pub(crate) use links::{Node, Reached};
 pub(crate) use nearest::{BATCH, nearest_items};
 pub use path::{Path, Step};
 #[cfg(feature = "engine")]

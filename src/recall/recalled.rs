@@ -29,13 +29,20 @@ pub struct Recalled {
     pub version: u64,
 }
 
-/// A line an item.
+/// A line an item, and one of the items that are not in the catalog, where there are any.
 impl fmt::Display for Recalled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (place, item) in self.items.iter().enumerate() {
             writeln!(f, "{:>3}. {item}", place + 1)?;
         }
-        Ok(())
+        match (self.items.is_empty(), self.unknown) {
+            (true, unknown) => writeln!(
+                f,
+                "nothing is recalled: {unknown} items of the history are unknown"
+            ),
+            (false, 0) => Ok(()),
+            (false, unknown) => writeln!(f, "{unknown} items of the history are unknown"),
+        }
     }
 }
 

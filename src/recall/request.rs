@@ -125,9 +125,10 @@ impl RecallRequest {
     }
 
     /// When the user asks, in the unit of the source: models and channels count from it how long
-    /// ago items were taken. Where it is not said, an engine takes the time by its clock, or the time of
-    /// the last item where the data's times are in [no known unit](crate::data::TimeUnit::Order). A
-    /// [`Retriever`](super::Retriever) has no clock, and takes the time of the last item.
+    /// ago items were taken. Where it is not said, an engine takes the time by its clock, or the
+    /// time of the last item where the data's times are in [no known
+    /// unit](crate::data::TimeUnit::Order). A [`Retriever`](super::Retriever) has no clock, and
+    /// takes the time of the last item.
     #[must_use]
     pub fn at(mut self, now: f64) -> Self {
         self.now = Some(now);

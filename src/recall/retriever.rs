@@ -106,12 +106,14 @@ impl Retriever {
     /// The best items for a request of a history, as many as there are where k is more.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when k is 0, for a user by id, whose history only an engine knows,
-    /// for times that run backwards or are not finite, and for a feature that is unknown, named
-    /// twice or not finite; and the channel's errors: [`ErrorKind::TimesMissing`](crate::ErrorKind::TimesMissing) and
-    /// [`ErrorKind::FeaturesMissing`](crate::ErrorKind::FeaturesMissing) when a model looks at what the request lacks,
-    /// [`ErrorKind::NonFiniteVector`](crate::ErrorKind::NonFiniteVector) when its weights are broken, and [`ErrorKind::Shape`](crate::ErrorKind::Shape) when a channel gives
-    /// no list.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when k is 0, for a user by id,
+    /// whose history only an engine knows, for times that run backwards or are not finite, and for
+    /// a feature that is unknown, named twice or not finite; and the channel's errors:
+    /// [`ErrorKind::TimesMissing`](crate::ErrorKind::TimesMissing) and
+    /// [`ErrorKind::FeaturesMissing`](crate::ErrorKind::FeaturesMissing) when a model looks at what
+    /// the request lacks, [`ErrorKind::NonFiniteVector`](crate::ErrorKind::NonFiniteVector) when
+    /// its weights are broken, and [`ErrorKind::Shape`](crate::ErrorKind::Shape) when a channel
+    /// gives no list.
     pub fn recall_for(&self, request: &RecallRequest) -> Result<Recalled> {
         checks::at_least_one(&[("k", request.k)])?;
         let asked = Asked::new(request, &self.catalog, |id, _| {

@@ -175,7 +175,8 @@ impl MaximalMarginalRelevance {
     /// uses nearness alone. Items beyond the vectors are near nothing.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when `relevance` is not from 0 to 1.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when `relevance` is not from 0
+    /// to 1.
     pub fn new(vectors: ArrayView2<'_, f32>, relevance: f64) -> Result<Self> {
         if !(0.0..=1.0).contains(&relevance) {
             return Err(Error::invalid(

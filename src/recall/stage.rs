@@ -174,8 +174,8 @@ impl RecallStage {
     /// Gives the channels other weights, in order.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] when there is not one for each, and [`ErrorKind::InvalidValue`] for one that is
-    /// below 0 or no number, and when all are 0 where the fusion goes by weights.
+    /// [`ErrorKind::Shape`] when there is not one for each, and [`ErrorKind::InvalidValue`] for one
+    /// that is below 0 or no number, and when all are 0 where the fusion goes by weights.
     pub fn set_weights(&mut self, weights: &[f64]) -> Result<()> {
         if weights.len() != self.channels.len() {
             return Err(ErrorKind::Shape {

@@ -62,7 +62,8 @@ impl<B: Backend> DeviceIndex<B> {
     /// # Errors
     /// [`ErrorKind::NothingLeft`](crate::ErrorKind::NothingLeft) when there is no item,
     /// [`ErrorKind::NonFiniteVector`](crate::ErrorKind::NonFiniteVector) for NaN or infinity, and
-    /// [`ErrorKind::Device`](crate::ErrorKind::Device) when the device is missing or has no room for them.
+    /// [`ErrorKind::Device`](crate::ErrorKind::Device) when the device is missing or has no room
+    /// for them.
     pub fn new<'a>(vectors: impl Into<ArrayView2<'a, f32>>, device: &B::Device) -> Result<Self> {
         let vectors = without_padding(vectors.into(), Precision::F32)?;
         let items = vectors.nrows();
@@ -214,10 +215,11 @@ impl<B: Backend> VectorIndex for DeviceIndex<B> {
 }
 
 /// Exact search through a model's items where the model lies: a [`FlatIndex`] in this process's
-/// memory, or a [`DeviceIndex`].
+/// memory, or products on its device.
 ///
 /// # Errors
-/// As [`FlatIndex::new`] and [`DeviceIndex::new`].
+/// As [`FlatIndex::new`], and [`ErrorKind::Device`](crate::ErrorKind::Device) when the device has
+/// no room for the vectors.
 pub fn exact_index<B: Backend, M: SequenceRecaller<B>>(model: &M) -> Result<Box<dyn VectorIndex>> {
     let vectors = item_vectors(model);
     Ok(match B::HOST {

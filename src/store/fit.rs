@@ -14,16 +14,18 @@ use super::run::Run;
 
 /// Training of a model by its settings alone: those of this crate's models, and of your own.
 ///
-/// A [`Trainer`] has settings, observers and checkpoints; its model becomes a [`Recaller`] by way of a
-/// [`Run`].
+/// A [`Trainer`] has settings, observers and checkpoints; its model becomes a [`Recaller`] by way
+/// of a [`Run`].
 pub trait Fit: RecallerConfig {
-    /// Trains a model on a split, on this machine's cores, with [`TrainerConfig::new`] and its fixed seed.
+    /// Trains a model on a split, on this machine's cores, with [`TrainerConfig::new`] and its
+    /// fixed seed.
     ///
-    /// It stops when recall@50 of the validation users has not got better for ten epochs, after 1,000
-    /// steps at the earliest and 100 epochs at the latest, and gives the weights of the best epoch: of
-    /// the last one where the split has no validation users. The cut is a quarter of the items where
-    /// there are fewer than 200. A model of [one target](crate::model::Description::one_target) a history
-    /// learns from [every prefix](Targets::EveryPrefix) of a sequence.
+    /// It stops when recall@50 of the validation users has not got better for ten epochs, after
+    /// 1,000 steps at the earliest and 100 epochs at the latest, and gives the weights of the best
+    /// epoch: of the last one where the split has no validation users. The cut is a quarter of the
+    /// items where there are fewer than 200. A model of [one
+    /// target](crate::model::Description::one_target) a history learns from [every
+    /// prefix](Targets::EveryPrefix) of a sequence.
     ///
     /// # Errors
     /// As [`init`](RecallerConfig::init) and [`Trainer::fit`].
@@ -35,7 +37,8 @@ pub trait Fit: RecallerConfig {
         self.fit_on::<Autodiff<Flex>>(split, &Default::default())
     }
 
-    /// Trains a model as [`fit`](Self::fit) does, on a device: `config.fit_on::<Autodiff<Cuda>>(..)`.
+    /// Trains a model as [`fit`](Self::fit) does, on a device:
+    /// `config.fit_on::<Autodiff<Cuda>>(..)`.
     ///
     /// # Errors
     /// As [`init`](RecallerConfig::init) and [`Trainer::fit`].

@@ -55,8 +55,8 @@ impl KeptForm {
     }
 }
 
-/// Adds what is kept of a channel to the stage's arrays, unless it is an index, which has a file of its
-/// own.
+/// Adds what is kept of a channel to the stage's arrays, unless it is an index, which has a file of
+/// its own.
 pub(super) fn add_to_arrays(kept: &Kept, channel: &str, arrays: &mut ArrayWriter) {
     let name = array_name(channel);
     match kept {
@@ -67,8 +67,8 @@ pub(super) fn add_to_arrays(kept: &Kept, channel: &str, arrays: &mut ArrayWriter
     }
 }
 
-/// The beginning of the names of a channel's arrays: with the length of its own name, since that may be
-/// another's with an array's ending.
+/// The beginning of the names of a channel's arrays: with the length of its own name, since that
+/// may be another's with an array's ending.
 fn array_name(channel: &str) -> String {
     format!("channel-{}-{channel}", channel.len())
 }

@@ -30,8 +30,8 @@ pub struct PlannedChannel {
     /// at any; the run's own where none is named.
     #[serde(default)]
     pub model: Option<String>,
-    /// The time that a call waits for it, in milliseconds; as long as the engine says where it is not
-    /// given.
+    /// The time that a call waits for it, in milliseconds; as long as the engine says where it is
+    /// not given.
     #[serde(default)]
     pub budget_milliseconds: Option<f64>,
 }
@@ -121,8 +121,8 @@ pub struct StagePlan {
     pub channels: Vec<PlannedChannel>,
     /// Rules for diversity, in order.
     pub selections: Vec<PlannedSelection>,
-    /// A channel that fills short lists up. A folder keeps its settings alone, so that it is made anew
-    /// whenever a stage is loaded: take one that is made fast.
+    /// A channel that fills short lists up. A folder keeps its settings alone, so that it is made
+    /// anew whenever a stage is loaded: take one that is made fast.
     pub fallback: Option<Arc<dyn ChannelConfig>>,
     /// The index of vectors, for each channel that searches vectors.
     #[serde(default)]
@@ -174,8 +174,8 @@ impl StagePlan {
         Ok(self.assemble(data, None)?.0)
     }
 
-    /// The stage, made of the data and, where it is in a folder, of what that has kept of each channel;
-    /// and what there is to keep of each.
+    /// The stage, made of the data and, where it is in a folder, of what that has kept of each
+    /// channel; and what there is to keep of each.
     pub(super) fn assemble(
         &self,
         data: &StageData,

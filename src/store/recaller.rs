@@ -22,12 +22,12 @@ use super::run_folder;
 /// The cuts of [`Recaller::evaluate`], as far as the catalog has as many items.
 const CUTS: [usize; 2] = [10, 50];
 
-/// A trained model with its catalog, whichever model it is. It recalls, is evaluated, is kept, and joins
-/// a [stage](super::StageData::with_model).
+/// A trained model with its catalog, whichever model it is. It recalls, is evaluated, is kept, and
+/// joins a [stage](super::StageData::with_model).
 ///
 /// [`Fit::fit`](super::Fit::fit) trains one, [`Recaller::open`] reads one, and one comes
-/// [from a run](#impl-From<Run<B,+C>>-for-Recaller), which has the model itself. It can be shared among
-/// threads.
+/// [from a run](#impl-From<Run<B,+C>>-for-Recaller), which has the model itself. It can be shared
+/// among threads.
 ///
 /// ```
 /// use seqrec::prelude::*;
@@ -118,8 +118,8 @@ impl Recaller {
         })
     }
 
-    /// The k best items for a history of any user, in time order, without those of the history. Unknown
-    /// items are skipped and counted.
+    /// The k best items for a history of any user, in time order, without those of the history.
+    /// Unknown items are skipped and counted.
     ///
     /// All item vectors are searched. A [`Retriever`] searches an index of your choice, and has a
     /// fallback.
@@ -134,8 +134,8 @@ impl Recaller {
         self.recall_for(&RecallRequest::for_history(history, k))
     }
 
-    /// The best items for a request of a history, with the user's times and features where the model
-    /// looks at these.
+    /// The best items for a request of a history, with the user's times and features where the
+    /// model looks at these.
     ///
     /// # Errors
     /// As [`Retriever::recall_for`].
@@ -143,11 +143,12 @@ impl Recaller {
         Retriever::new(self.channel()?, self.catalog.clone())?.recall_for(request)
     }
 
-    /// The metrics of what is recalled for `cases`, over the whole catalog, without items of the history
-    /// and cut at 10 and at 50. [`Evaluation`] has other cuts, and keeps seen items.
+    /// The metrics of what is recalled for `cases`, over the whole catalog, without items of the
+    /// history and cut at 10 and at 50. [`Evaluation`] has other cuts, and keeps seen items.
     ///
     /// # Errors
-    /// As [`Evaluation::run`]: among them, cases of a data set with another catalog than the model's.
+    /// As [`Evaluation::run`]: among them, cases of a data set with another catalog than the
+    /// model's.
     pub fn evaluate(&self, cases: &Spans) -> Result<Report> {
         let items = self.catalog.len();
         let mut cuts = CUTS.map(|cut| cut.min(items)).to_vec();
@@ -158,8 +159,8 @@ impl Recaller {
     /// The channel of the model with exact search of its items, for a fusion with others.
     ///
     /// # Errors
-    /// [`ErrorKind::NonFiniteVector`](crate::ErrorKind::NonFiniteVector) when the model's weights are
-    /// broken.
+    /// [`ErrorKind::NonFiniteVector`](crate::ErrorKind::NonFiniteVector) when the model's weights
+    /// are broken.
     pub fn channel(&self) -> Result<Arc<VectorChannel<'static>>> {
         let ExactSearch { made, making } = &*self.search;
         if let Some(channel) = made.get() {
@@ -204,8 +205,8 @@ impl Recaller {
         self.run.write(version, files, catalog)
     }
 
-    /// Refuses data of other items or other features of users than the model's: it would be asked by
-    /// numbers that mean something else to it. `name` is the model's in the stage.
+    /// Refuses data of other items or other features of users than the model's: it would be asked
+    /// by numbers that mean something else to it. `name` is the model's in the stage.
     pub(super) fn check(&self, data: &Catalog, name: &str) -> Result<()> {
         checks::same_length("items of the model", data.len(), self.items)?;
         if self.catalog.fingerprint() != data.fingerprint() {

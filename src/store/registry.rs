@@ -71,8 +71,8 @@ impl<B: Backend> ModelRegistry<B> {
         self.models.push((C::NAME, load_run::<B, C>));
     }
 
-    /// A model of a version of a run folder, whichever it is; its catalog is read unless another model
-    /// came with it.
+    /// A model of a version of a run folder, whichever it is; its catalog is read unless another
+    /// model came with it.
     pub(super) fn load(
         &self,
         version: &Path,
@@ -108,8 +108,8 @@ impl Recaller {
     /// Reads the model of a run folder, whichever model of a registry it is, to a device.
     ///
     /// # Errors
-    /// As [`Run::load`], and [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) when the registry does not
-    /// have the model.
+    /// As [`Run::load`], and [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) when the registry
+    /// does not have the model.
     pub fn open_with<B: Backend>(
         path: impl AsRef<Path>,
         models: &ModelRegistry<B>,

@@ -104,7 +104,8 @@ struct Checksums {
     weights: u32,
 }
 
-/// A catalog that was written into a version of a run folder, as the manifests of its models name it.
+/// A catalog that was written into a version of a run folder, as the manifests of its models name
+/// it.
 pub(super) struct WrittenCatalog {
     items: usize,
     fingerprint: u64,
@@ -147,9 +148,10 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
     /// crash leaves the version before, whole.
     ///
     /// # Errors
-    /// [`ErrorKind::NotOurs`] when the folder holds anything and is no run folder, [`ErrorKind::InUse`]
-    /// while another process saves there, [`ErrorKind::FormatVersion`] when another build wrote it, and
-    /// [`ErrorKind::Io`] when it can't be written. In all these cases it is left as it was.
+    /// [`ErrorKind::NotOurs`] when the folder holds anything and is no run folder,
+    /// [`ErrorKind::InUse`] while another process saves there, [`ErrorKind::FormatVersion`] when
+    /// another build wrote it, and [`ErrorKind::Io`] when it can't be written. In all these cases
+    /// it is left as it was.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         run_folder::save(path.as_ref(), |version| {
             let catalog = WrittenCatalog::write(&self.catalog, version)?;
@@ -202,9 +204,9 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
     /// Reads a run's folder.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] when a file is missing, [`ErrorKind::FormatVersion`] when another version wrote
-    /// it, [`ErrorKind::Damaged`] when it is of another model, was cut short or was altered, and
-    /// [`ErrorKind::Device`] when there is no such device.
+    /// [`ErrorKind::Io`] when a file is missing, [`ErrorKind::FormatVersion`] when another version
+    /// wrote it, [`ErrorKind::Damaged`] when it is of another model, was cut short or was altered,
+    /// and [`ErrorKind::Device`] when there is no such device.
     pub fn load(path: impl AsRef<Path>, device: &B::Device) -> Result<Self> {
         check_device::<B>(device)?;
         run_folder::read(path.as_ref(), |version| {
@@ -212,8 +214,8 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
         })
     }
 
-    /// Reads a model of a version of a run folder; its catalog is not read again where another model
-    /// of the folder came with it.
+    /// Reads a model of a version of a run folder; its catalog is not read again where another
+    /// model of the folder came with it.
     pub(super) fn load_version(
         path: &Path,
         files: &ModelFiles,

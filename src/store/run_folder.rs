@@ -19,12 +19,11 @@ use crate::files::{
 };
 use crate::{Error, ErrorKind, Result};
 
-/// The version of run folders that this build writes. It reads the one before as well, whose
-/// catalogs name no features of users.
-pub(super) const RUN_FORMAT_VERSION: u32 = 7;
+/// The version of run folders that this build writes.
+pub(super) const RUN_FORMAT_VERSION: u32 = 8;
 
-/// The versions that it reads.
-pub(super) const RUN_FORMAT_VERSIONS: RangeInclusive<u32> = 6..=RUN_FORMAT_VERSION;
+/// The versions that it reads: settings of models had other names before.
+pub(super) const RUN_FORMAT_VERSIONS: RangeInclusive<u32> = RUN_FORMAT_VERSION..=RUN_FORMAT_VERSION;
 
 /// The file that names the version that counts.
 const POINTER: &str = "run.json";

@@ -81,13 +81,14 @@ impl StageManifest {
 impl StagePlan {
     /// Writes a run folder with a stage beside its model: the plan, the users with their
     /// sequences, and what takes long to make of channels. It becomes the folder's next version, as
-    /// with [`Run::save`](super::Run::save): a crash leaves the one before, whole. Sequences are written as a
-    /// [`SequenceStore`], a block at a time, so that they need not fit in memory.
+    /// with [`Run::save`](super::Run::save): a crash leaves the one before, whole. Sequences are
+    /// written as a [`SequenceStore`], a block at a time, so that they need not fit in memory.
     ///
     /// # Errors
-    /// As [`build`](StagePlan::build) and [`Run::save`](super::Run::save), [`ErrorKind::Shape`] when the
-    /// model is not of as many items as its catalog, [`ErrorKind::OtherCatalog`] when model and data are of different catalogs, and
-    /// [`ErrorKind::InvalidValue`] when the model looks at features of users that the data don't have.
+    /// As [`build`](StagePlan::build) and [`Run::save`](super::Run::save), [`ErrorKind::Shape`]
+    /// when the model is not of as many items as its catalog, [`ErrorKind::InvalidValue`]
+    /// when model and data are of different catalogs, or the model looks at features of users that
+    /// the data don't have.
     pub fn save(
         &self,
         path: impl AsRef<Path>,
@@ -95,7 +96,7 @@ impl StagePlan {
         data: impl Into<StageData>,
     ) -> Result<()> {
         let (path, data) = (path.as_ref(), data.into());
-        let catalog = served_catalog(path, model, data.training().catalog())?;
+        let catalog = served_catalog(model, data.training().catalog())?;
         let data = data.with_model(model.clone())?;
         let stage = StageWriter::new(path, self, &data)?;
         run_folder::save(path, |folder| {
@@ -106,16 +107,18 @@ impl StagePlan {
     }
 }
 
-/// The catalog of a folder: the model's, with the names of those features of users that the data have.
-fn served_catalog(path: &Path, model: &Recaller, of_data: &Catalog) -> Result<Catalog> {
+/// The catalog of a folder: the model's, with the names of those features of users that the data
+/// have.
+fn served_catalog(model: &Recaller, of_data: &Catalog) -> Result<Catalog> {
     let of_model = model.catalog();
     if of_data.fingerprint() != of_model.fingerprint() {
-        return Err(ErrorKind::OtherCatalog {
-            path: path.to_owned(),
-            expected: of_model.fingerprint(),
-            found: of_data.fingerprint(),
-        }
-        .into());
+        let reason = "the model was trained for other items, or in another order; take the training data \
+                      of the split that it was trained on, or of its data set";
+        return Err(Error::invalid(
+            "data of the stage",
+            "of another catalog",
+            reason,
+        ));
     }
     let features = of_data.user_features();
     if model.has_user_features() && features != of_model.user_features() {
@@ -144,7 +147,8 @@ impl<'a> StageWriter<'a> {
     fn new(path: &Path, plan: &'a StagePlan, data: &'a StageData) -> Result<Self> {
         // The stage itself is not kept, but what can't be built is refused.
         let (_, kept) = plan.assemble(data, None)?;
-        // And so is what can't be read again: settings that JSON has no number for, two kinds of a name.
+        // And so is what can't be read again: settings that JSON has no number for, two kinds of a
+        // name.
         let _: StagePlan = parse(&json(path, plan)?, path)?;
         let (mut arrays, training) = (ArrayWriter::default(), data.training());
         let sequences = training.sequences();
@@ -242,13 +246,13 @@ impl ServedStage {
     }
 
     /// Reads a run folder with a [stage](StagePlan::save), whatever model of a registry it has. Its
-    /// sequences are mapped, so that nothing may write into the files of a version that is loaded: copy
-    /// a folder into place under another name, and rename it.
+    /// sequences are mapped, so that nothing may write into the files of a version that is loaded:
+    /// copy a folder into place under another name, and rename it.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] when a file is missing, [`ErrorKind::FormatVersion`] when another version wrote
-    /// it, and [`ErrorKind::Damaged`] when it has no stage, was cut short or altered, or when files of
-    /// two runs are mixed.
+    /// [`ErrorKind::Io`] when a file is missing, [`ErrorKind::FormatVersion`] when another version
+    /// wrote it, and [`ErrorKind::Damaged`] when it has no stage, was cut short or altered, or when
+    /// files of two runs are mixed.
     pub fn load_with<B: Backend>(
         path: impl AsRef<Path>,
         models: &ModelRegistry<B>,

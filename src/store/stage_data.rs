@@ -7,8 +7,8 @@ use crate::{Error, Result};
 use super::recaller::Recaller;
 use crate::recall::ChannelSource;
 
-/// All that the channels of a [`StagePlan`](super::StagePlan) are made of: training data and trained
-/// models.
+/// All that the channels of a [`StagePlan`](super::StagePlan) are made of: training data and
+/// trained models.
 #[derive(Debug, Clone)]
 pub struct StageData {
     pub(super) training: TrainingData,
@@ -19,8 +19,8 @@ pub struct StageData {
 }
 
 impl From<TrainingData> for StageData {
-    /// Training data without models, and without their log, which a stage does not keep: as built and
-    /// as loaded, its popularity counts sequences.
+    /// Training data without models, and without their log, which a stage does not keep: as built
+    /// and as loaded, its popularity counts sequences.
     fn from(training: TrainingData) -> Self {
         Self {
             time_unit: training.time_unit(),
@@ -40,8 +40,9 @@ impl StageData {
     /// These data with a model, for channels that look at vectors.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) when it is of another number of items, and [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when it is
-    /// of another catalog, or looks at features of users that the data don't have.
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) when it is of another number of items, and
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when it is of another catalog,
+    /// or looks at features of users that the data don't have.
     pub fn with_model(mut self, model: Recaller) -> Result<Self> {
         model.check(self.training.catalog(), "the stage's own")?;
         self.model = Some(model);
@@ -52,9 +53,9 @@ impl StageData {
     /// [name it](super::PlannedChannel::model).
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) when it is of another number of items, and [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when the
-    /// name is taken, the model is of another catalog, or it looks at features of users that
-    /// the data don't have.
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) when it is of another number of items, and
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when the name is taken, the
+    /// model is of another catalog, or it looks at features of users that the data don't have.
     pub fn with_further_model(mut self, name: impl Into<String>, model: Recaller) -> Result<Self> {
         let name = name.into();
         model.check(self.training.catalog(), &name)?;

@@ -1,8 +1,8 @@
 //! Models that PyTorch trained.
 //!
-//! Weights come as safetensors. Files of `torch.save` are pickles, which may lay a tensor's values out
-//! in any order and leave some of them elsewhere: PyTorch itself reads those for certain, and writes
-//! what is read here.
+//! Weights come as safetensors. Files of `torch.save` are pickles, which may lay a tensor's values
+//! out in any order and leave some of them elsewhere: PyTorch itself reads those for certain, and
+//! writes what is read here.
 
 mod gru4rec;
 mod sasrec;

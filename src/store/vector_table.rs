@@ -100,12 +100,12 @@ impl VectorTable {
     }
 
     /// Writes the vectors for numpy, and the ids as a list in JSON, in the order of rows:
-    /// `numpy.load("items.npy")` and `json.load(open("items.json"))`. Two files of as many vectors as ids
-    /// are replaced, and whatever is in an [`OutputFolder`](crate::OutputFolder).
+    /// `numpy.load("items.npy")` and `json.load(open("items.json"))`. Two files of as many vectors
+    /// as ids are replaced, and whatever is in an [`OutputFolder`](crate::OutputFolder).
     ///
     /// # Errors
-    /// [`ErrorKind::NotOurs`] when another file is there already, and [`ErrorKind::Io`] when one can't be
-    /// written.
+    /// [`ErrorKind::NotOurs`] when another file is there already, and [`ErrorKind::Io`] when one
+    /// can't be written.
     #[cfg(feature = "npy")]
     pub fn save_npy(&self, vectors: impl AsRef<Path>, ids: impl AsRef<Path>) -> Result<()> {
         use ndarray_npy::WriteNpyExt;
@@ -130,8 +130,8 @@ impl VectorTable {
     /// list of `dim` numbers a row. One that such a table was written to is replaced.
     ///
     /// # Errors
-    /// [`ErrorKind::NotOurs`] when something else is there, and [`ErrorKind::Io`] when the file can't be
-    /// written.
+    /// [`ErrorKind::NotOurs`] when something else is there, and [`ErrorKind::Io`] when the file
+    /// can't be written.
     #[cfg(feature = "parquet")]
     pub fn save_parquet(&self, path: impl AsRef<Path>) -> Result<()> {
         use parquet::arrow::ArrowWriter;
@@ -207,7 +207,8 @@ impl VectorTable {
     }
 }
 
-/// Whether these are as many vectors as ids, as one table is written. Neither file has a place for a mark.
+/// Whether these are as many vectors as ids, as one table is written. Neither file has a place for
+/// a mark.
 #[cfg(feature = "npy")]
 fn is_pair(vectors: &Path, ids: &Path) -> std::io::Result<bool> {
     use std::io::Read;

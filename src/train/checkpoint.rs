@@ -16,7 +16,7 @@ use crate::files::{
 use crate::{Error, ErrorKind, Result};
 
 /// The version of checkpoints that this build writes and reads.
-const FORMAT_VERSION: u32 = 8;
+const FORMAT_VERSION: u32 = 9;
 
 const STATE: &str = "state.json";
 const MODEL: &str = "model.bin";
@@ -187,8 +187,8 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Removes all checkpoints but the last, and numbers that as what was before the first epoch, for
-    /// a run that starts from it. It goes with the first checkpoint of this run.
+    /// Removes all checkpoints but the last, and numbers that as what was before the first epoch,
+    /// for a run that starts from it. It goes with the first checkpoint of this run.
     pub(super) fn begin_after_last(&self) -> Result<()> {
         let mut epochs = self.epochs()?;
         let Some((number, last)) = epochs.pop() else {
@@ -259,7 +259,8 @@ impl Checkpoints {
 #[derive(Debug)]
 pub(super) struct Checkpoint {
     path: PathBuf,
-    /// Whether it is another training's that this folder's starts from, which has none of its own yet.
+    /// Whether it is another training's that this folder's starts from, which has none of its own
+    /// yet.
     pub(super) is_start: bool,
     pub(super) progress: Progress,
     checksums: [u32; 4],

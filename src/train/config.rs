@@ -17,8 +17,8 @@ pub struct TrainerConfig {
     /// The largest number of epochs.
     #[config(default = 100)]
     pub epochs: usize,
-    /// The number of sequences of a batch. More need fewer steps an epoch, and more epochs to learn as
-    /// much.
+    /// The number of sequences of a batch. More need fewer steps an epoch, and more epochs to learn
+    /// as much.
     #[config(default = 32)]
     pub batch_size: usize,
     /// The optimizer: the way from gradients to steps.
@@ -39,8 +39,8 @@ pub struct TrainerConfig {
     /// The largest norm of a step's gradients, of all parameters together: larger ones are scaled
     /// down to it (Pascanu, Mikolov & Bengio, 2013). Where it is set, logs have the norms.
     pub clip_norm: Option<f64>,
-    /// The share of a parameter that each step takes away, times the learning rate: decoupled weight
-    /// decay, as in AdamW (Loshchilov & Hutter, [2019](https://arxiv.org/abs/1711.05101)).
+    /// The share of a parameter that each step takes away, times the learning rate: decoupled
+    /// weight decay, as in AdamW (Loshchilov & Hutter, [2019](https://arxiv.org/abs/1711.05101)).
     #[config(default = 0.0)]
     pub weight_decay: f64,
     /// Whether every parameter that is trained decays. Unless set, the matrices of layers alone do,
@@ -59,16 +59,16 @@ pub struct TrainerConfig {
     /// Which positions of a sequence are targets.
     #[config(default = "Targets::All")]
     pub targets: Targets,
-    /// How many sequences are shuffled at a time, for a [`SequenceStore`](crate::data::SequenceStore)
-    /// that is larger than memory: see [`Batcher::windows`](crate::data::Batcher::windows). Unless
-    /// set, all are.
+    /// How many sequences are shuffled at a time, for a
+    /// [`SequenceStore`](crate::data::SequenceStore) that is larger than memory: see
+    /// [`Batcher::windows`](crate::data::Batcher::windows). Unless set, all are.
     pub window: Option<usize>,
     /// After how many steps the model is validated and a checkpoint is written: after every epoch
     /// unless set, and after the last one in any case.
     pub validate_every: Option<usize>,
     /// After how many seconds training stops, those of earlier runs that it was resumed from and of
-    /// validation among them. The step at hand is ended and the model is validated. Where states are
-    /// carried from batch to batch, the epoch is ended too.
+    /// validation among them. The step at hand is ended and the model is validated. Where states
+    /// are carried from batch to batch, the epoch is ended too.
     pub time_limit: Option<f64>,
     /// Training stops after this many validations in a row without a better metric.
     #[config(default = 10)]

@@ -7,9 +7,9 @@ use super::observer::{EpochReport, TrainingObserver, TrainingPlan};
 use crate::Result;
 use crate::eval::Metric;
 
-/// Prints how many targets an epoch has and how much is never one, then a line an epoch: its number,
-/// loss, seconds, targets per second and validation metrics, with a `*` where it is the best so far.
-/// Once nobody reads them any more (`| head`), training goes on without.
+/// Prints how many targets an epoch has and how much is never one, then a line an epoch: its
+/// number, loss, seconds, targets per second and validation metrics, with a `*` where it is the
+/// best so far. Once nobody reads them any more (`| head`), training goes on without.
 #[derive(Debug, Clone, Default)]
 pub struct EpochTable {
     metrics: Vec<Metric>,

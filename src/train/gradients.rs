@@ -13,9 +13,10 @@ use super::tables::Tables;
 use crate::backend::{self, Backend, RowGradient, TrainingBackend};
 use crate::model::{TrainableRecaller, for_each_parameter};
 
-/// The gradients of a model's parameters, by [`ModelOptimizer::gradients`](super::ModelOptimizer::gradients):
-/// whole tensors, and for tables of which a step has looked up some rows, unless they move as all other
-/// parameters, those of the rows.
+/// The gradients of a model's parameters, by
+/// [`ModelOptimizer::gradients`](super::ModelOptimizer::gradients): whole tensors, and for tables
+/// of which a step has looked up some rows, unless they move as all other parameters, those of the
+/// rows.
 #[derive(Debug)]
 pub struct ModelGradients<B: TrainingBackend> {
     pub(super) whole: GradientsParams,
@@ -60,8 +61,8 @@ impl<B: TrainingBackend> ModelGradients<B> {
         }
     }
 
-    /// The norm `[1]` of all gradients together, if there are any, which are scaled down to `largest`
-    /// where it is above that.
+    /// The norm `[1]` of all gradients together, if there are any, which are scaled down to
+    /// `largest` where it is above that.
     pub(super) fn clip<M: TrainableRecaller<B>>(
         &mut self,
         model: &M,

@@ -13,9 +13,9 @@ thread_local! {
 
 /// A thread's turn to compute a loss and its gradients.
 ///
-/// After each backward pass, burn 0.21 frees what it takes for unused in the graphs of all threads. Nodes
-/// of a graph that another thread is just making can be taken for that, and what their gradients would
-/// have been is then missing, without a word.
+/// After each backward pass, burn 0.21 frees what it takes for unused in the graphs of all threads.
+/// Nodes of a graph that another thread is just making can be taken for that, and what their
+/// gradients would have been is then missing, without a word.
 pub(super) struct GraphTurn(
     #[expect(dead_code, reason = "held, not read")] MutexGuard<'static, ()>,
 );

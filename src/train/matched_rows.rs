@@ -20,8 +20,8 @@ pub(super) struct Values {
     pub(super) values: Vec<f32>,
 }
 
-/// The parameters of a model by their names: of each its id, its shape, and its values where they are
-/// asked for.
+/// The parameters of a model by their names: of each its id, its shape, and its values where they
+/// are asked for.
 pub(super) type Parameters = BTreeMap<String, (u64, Values)>;
 
 /// The parameters of a model.
@@ -53,8 +53,8 @@ pub(super) struct MatchedRows {
     /// The names of rows that have some, by the name of the weights.
     old_names: BTreeMap<String, Vec<String>>,
     new_names: BTreeMap<String, Vec<String>>,
-    /// The weights of a model of the new one's settings and of fewer items: what is as large there is
-    /// not of items.
+    /// The weights of a model of the new one's settings and of fewer items: what is as large there
+    /// is not of items.
     of_fewer_items: Parameters,
 }
 
@@ -95,8 +95,8 @@ impl MatchedRows {
     /// in both models.
     ///
     /// # Errors
-    /// [`ErrorKind::OtherModel`] when the shapes don't fit, and [`ErrorKind::InvalidValue`] when there is no
-    /// telling.
+    /// [`ErrorKind::OtherModel`] when the shapes don't fit, and [`ErrorKind::InvalidValue`] when
+    /// there is no telling.
     pub(super) fn of(
         &self,
         name: &str,

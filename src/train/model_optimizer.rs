@@ -74,13 +74,13 @@ impl<B: TrainingBackend> ModelOptimizer<B> {
 
     /// A loss `[1]` of a model, and its gradients.
     ///
-    /// The loss is computed in here, for which threads wait for each other: after a backward pass, burn 0.21
-    /// can take parts of a graph that another thread is making for unused, and their gradients would be
-    /// missing without a word.
+    /// The loss is computed in here, for which threads wait for each other: after a backward pass,
+    /// burn 0.21 can take parts of a graph that another thread is making for unused, and their
+    /// gradients would be missing without a word.
     ///
     /// # Errors
-    /// [`ErrorKind::Thread`](crate::ErrorKind::Thread) where `loss` asks for gradients itself, or lets a pool of
-    /// threads work that does: this thread would wait for itself.
+    /// [`ErrorKind::Thread`](crate::ErrorKind::Thread) where `loss` asks for gradients itself, or
+    /// lets a pool of threads work that does: this thread would wait for itself.
     pub fn gradients<M: TrainableRecaller<B>>(
         &self,
         model: &M,

@@ -18,8 +18,8 @@ pub enum NewItems {
         /// The number of places before and after that count.
         window: usize,
     },
-    /// At the mean of its features, where a feature stands for the mean of the known items that have
-    /// it; at random where it has none that they have.
+    /// At the mean of its features, where a feature stands for the mean of the known items that
+    /// have it; at random where it has none that they have.
     Features(Features),
 }
 

@@ -99,9 +99,9 @@ pub trait TrainingObserver {
         Ok(())
     }
 
-    /// A step was made; where a device computes, some steps ago, since whoever waited for each loss would leave
-    /// it idle. A break ends training without what was made since the last validation: what
-    /// comes back are the best weights before.
+    /// A step was made; where a device computes, some steps ago, since whoever waited for each loss
+    /// would leave it idle. A break ends training without what was made since the last validation:
+    /// what comes back are the best weights before.
     ///
     /// # Errors
     /// Ends training, whose result is then this error.
@@ -121,8 +121,8 @@ pub trait TrainingObserver {
     }
 }
 
-/// Writes a CSV file with one row an epoch: its number, the steps so far, loss, seconds, targets per
-/// second, learning rate, gradient norm, and every validation metric.
+/// Writes a CSV file with one row an epoch: its number, the steps so far, loss, seconds, targets
+/// per second, learning rate, gradient norm, and every validation metric.
 ///
 /// The file is written anew after each epoch and renamed, so it is whole at any moment.
 #[derive(Debug, Clone)]
@@ -144,8 +144,8 @@ const FIXED: [&str; 8] = [
 ];
 
 impl CsvLog {
-    /// A log in this file. One that is there is replaced when training begins; anything else ends it
-    /// with [`ErrorKind::NotOurs`](crate::ErrorKind::NotOurs).
+    /// A log in this file. One that is there is replaced when training begins; anything else ends
+    /// it with [`ErrorKind::NotOurs`](crate::ErrorKind::NotOurs).
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),

@@ -98,8 +98,8 @@ impl Optimizer {
     }
 
     /// One step for the rows of a table that a gradient names, each once: the others and their
-    /// moments stay as they are and cost nothing, where a step of the whole table would let them drift
-    /// on by their momentum.
+    /// moments stay as they are and cost nothing, where a step of the whole table would let them
+    /// drift on by their momentum.
     pub(super) fn step_rows<B: Backend>(
         &self,
         learning_rate: LearningRate,

@@ -36,8 +36,8 @@ impl<B: BurnBackend, const D: usize> OptimizerState<B, D> {
         }
     }
 
-    /// The number of steps so far and both moments, where a parameter that has not been moved yet has
-    /// zeros: in single precision, whatever the parameter's is.
+    /// The number of steps so far and both moments, where a parameter that has not been moved yet
+    /// has zeros: in single precision, whatever the parameter's is.
     pub(super) fn moments(
         state: Option<Self>,
         parameter: &Tensor<B, D>,

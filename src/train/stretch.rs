@@ -31,8 +31,8 @@ pub(super) struct Stretches<'a, B: TrainingBackend> {
     carried: Vec<Tensor<B, 2>>,
 }
 
-/// The number of steps that are enqueued before their losses and norms are read: reading each one would
-/// leave a device idle. The host reads each step's.
+/// The number of steps that are enqueued before their losses and norms are read: reading each one
+/// would leave a device idle. The host reads each step's.
 const STEPS_AHEAD: usize = 16;
 
 /// A step that was made, with the losses of its batches, which make up the step's, and the norm of
@@ -123,7 +123,7 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
     ) -> Result<ControlFlow<(), (M, EpochReport)>> {
         let start = Instant::now();
         let mut sums = EpochReport::default();
-        let mut reports = 0;
+        let (mut reports, mut norms) = (0, (0.0, 0));
         let end = self.end();
         let mut unread = Vec::new();
         while self.made < end {
@@ -148,6 +148,9 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
                 for made in unread.drain(..) {
                     let report = read(made)?;
                     add(&mut sums, &report);
+                    if let Some(norm) = report.gradient_norm {
+                        norms = (norms.0 + norm, norms.1 + 1);
+                    }
                     reports += 1;
                     if tell(observers, &report)?.is_break() {
                         return Ok(ControlFlow::Break(()));
@@ -160,7 +163,7 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
         }
         sums.step = self.made;
         sums.loss /= reports as f64;
-        sums.gradient_norm = sums.gradient_norm.map(|norms| norms / reports as f64);
+        sums.gradient_norm = (norms.1 > 0).then(|| norms.0 / norms.1 as f64);
         sums.seconds = start.elapsed().as_secs_f64();
         Ok(ControlFlow::Continue((model, sums)))
     }
@@ -281,7 +284,4 @@ fn add(sums: &mut EpochReport, step: &StepReport) {
     sums.loss += step.loss;
     sums.targets += step.targets;
     sums.learning_rate = step.learning_rate;
-    if let Some(norm) = step.gradient_norm {
-        *sums.gradient_norm.get_or_insert(0.0) += norm;
-    }
 }

@@ -11,10 +11,10 @@ use crate::{Result, checks};
 /// The way in which a step moves tables of vectors, such as a model's items, of which it has
 /// looked up some rows.
 ///
-/// With a loss over a sample of the items ([`Loss::Sampled`](crate::model::Loss::Sampled)), a step of
-/// 256 histories concerns some thousands of vectors. [`Tables::Dense`] still pays for the whole
-/// table; the others for those vectors alone, so that a step takes as long with ten million items as
-/// with a hundred thousand. A loss over the whole catalog moves every row in any case.
+/// With a loss over a sample of the items ([`Loss::Sampled`](crate::model::Loss::Sampled)), a step
+/// of 256 histories concerns some thousands of vectors. [`Tables::Dense`] still pays for the whole
+/// table; the others for those vectors alone, so that a step takes as long with ten million items
+/// as with a hundred thousand. A loss over the whole catalog moves every row in any case.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -28,8 +28,9 @@ pub enum Tables {
     /// By Adagrad with one number a row, the sum of its gradients' mean squares, in place of Adam's
     /// two moments a value: of a table of dim 64, what is kept is a 64th of its size.
     ///
-    /// Duchi et al., [Adaptive Subgradient Methods](https://jmlr.org/papers/v12/duchi11a.html), a row
-    /// being a parameter, as Naumov et al., [DLRM](https://arxiv.org/abs/1906.00091), train such tables.
+    /// Duchi et al., [Adaptive Subgradient Methods](https://jmlr.org/papers/v12/duchi11a.html), a
+    /// row being a parameter, as Naumov et al., [DLRM](https://arxiv.org/abs/1906.00091), train
+    /// such tables.
     RowWise {
         /// How many times the learning rate of the other parameters that of tables is, 100 unless
         /// said: Adagrad's steps get smaller as its sums grow, where Adam's do not. With learning

@@ -101,11 +101,11 @@ impl<'a> Trainer<'a> {
         self
     }
 
-    /// Begins with the weights of a trained model, on data whose catalog may have got items and lost
-    /// others, in place of those that the model was made with. A run that is
-    /// [resumed](Trainer::resume) goes on from its checkpoint instead, where it has one; in the folder
-    /// that the [moments](WarmStart::moments) are from, the old training's checkpoint stays until this
-    /// one has its own, so that a run which was interrupted before begins again.
+    /// Begins with the weights of a trained model, on data whose catalog may have got items and
+    /// lost others, in place of those that the model was made with. A run that is
+    /// [resumed](Trainer::resume) goes on from its checkpoint instead, where it has one; in the
+    /// folder that the [moments](WarmStart::moments) are from, the old training's checkpoint stays
+    /// until this one has its own, so that a run which was interrupted before begins again.
     #[must_use]
     pub fn warm_start(mut self, start: WarmStart) -> Self {
         self.start = Some(start);
@@ -116,16 +116,16 @@ impl<'a> Trainer<'a> {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`] for invalid settings or that the model does not support,
-    /// [`ErrorKind::OtherModel`], [`ErrorKind::NothingLeft`] and [`ErrorKind::OtherTraining`] where it can't start
-    /// from the model that [`warm_start`](Trainer::warm_start) names,
-    /// [`ErrorKind::Shape`] and [`ErrorKind::UnknownItem`] when model and data are of different catalogs,
-    /// [`ErrorKind::NothingLeft`] when no sequence has a target, [`ErrorKind::NonFiniteLoss`] when training
-    /// diverges in its first epoch (later it stops with the best weights so far),
-    /// [`ErrorKind::OtherTraining`] when the checkpoint that is to be resumed is of other data or
-    /// settings, [`ErrorKind::InUse`] while another process trains in the folder of checkpoints,
-    /// [`ErrorKind::NotOurs`] when something else's would be removed there, [`ErrorKind::Device`] when the
-    /// device fails or has no memory left, [`ErrorKind::Io`] when a
-    /// checkpoint can't be written, and what an observer returns.
+    /// [`ErrorKind::OtherModel`], [`ErrorKind::NothingLeft`] and [`ErrorKind::OtherTraining`] where
+    /// it can't start from the model that [`warm_start`](Trainer::warm_start) names,
+    /// [`ErrorKind::Shape`] and [`ErrorKind::UnknownItem`] when model and data are of different
+    /// catalogs, [`ErrorKind::NothingLeft`] when no sequence has a target,
+    /// [`ErrorKind::NonFiniteLoss`] when training diverges in its first epoch (later it stops with
+    /// the best weights so far), [`ErrorKind::OtherTraining`] when the checkpoint that is to be
+    /// resumed is of other data or settings, [`ErrorKind::InUse`] while another process trains in
+    /// the folder of checkpoints, [`ErrorKind::NotOurs`] when something else's would be removed
+    /// there, [`ErrorKind::Device`] when the device fails or has no memory left, [`ErrorKind::Io`]
+    /// when a checkpoint can't be written, and what an observer returns.
     pub fn fit<B, M>(mut self, model: M, split: &Split) -> Result<Trained<M::InnerModule>>
     where
         B: TrainingBackend,
@@ -216,8 +216,8 @@ impl<'a> Trainer<'a> {
         Ok(flow)
     }
 
-    /// The checkpoint to resume from. That of the old training whose moments this one starts with is
-    /// none, though it may lie in the same folder.
+    /// The checkpoint to resume from. That of the old training whose moments this one starts with
+    /// is none, though it may lie in the same folder.
     fn checkpoint(&self, now: &Identity) -> Result<Option<Checkpoint>> {
         let Some(checkpoints) = self.checkpoints.as_ref().filter(|_| self.resume) else {
             return Ok(None);

@@ -23,11 +23,11 @@ use crate::{Error, ErrorKind, Result};
 /// and lost others. See [`Trainer::warm_start`](super::Trainer::warm_start).
 ///
 /// Vectors of items are matched by the items' external ids, whatever their order, and the rows of a
-/// layer that looks at features by the features' names; all other weights stay what they were. Items
-/// that the old catalog lacks, or counts in no training sequence, begin where [`NewItems`] says, new
-/// features where those of a new model do, and what is not trained, such as features, is the new
-/// model's own. Vectors of items are what an [`ItemTable`](crate::model::ItemTable) holds: in a model of
-/// your own, weights that grow with the catalog and are none are refused.
+/// layer that looks at features by the features' names; all other weights stay what they were.
+/// Items that the old catalog lacks, or counts in no training sequence, begin where [`NewItems`]
+/// says, new features where those of a new model do, and what is not trained, such as features, is
+/// the new model's own. Vectors of items are what an [`ItemTable`](crate::model::ItemTable) holds:
+/// in a model of your own, weights that grow with the catalog and are none are refused.
 ///
 /// ```no_run
 /// use seqrec::backend::{Autodiff, Flex};
@@ -98,9 +98,10 @@ impl WarmStart {
         self
     }
 
-    /// Takes the optimizer's moments too, from the last [checkpoint](super::Trainer::checkpoints) of
-    /// the old training, which must have been of the old model's catalog and settings and of the new
-    /// training's optimizer. Without them, each row's first steps are as large as those of a new model.
+    /// Takes the optimizer's moments too, from the last [checkpoint](super::Trainer::checkpoints)
+    /// of the old training, which must have been of the old model's catalog and settings and of the
+    /// new training's optimizer. Without them, each row's first steps are as large as those of a
+    /// new model.
     #[must_use]
     pub fn moments(mut self, checkpoints: impl Into<PathBuf>) -> Self {
         self.moments = Some(checkpoints.into());
@@ -123,9 +124,10 @@ impl WarmStart {
     /// A model of a split's catalog with the old weights, as training begins with it.
     ///
     /// # Errors
-    /// [`ErrorKind::NothingLeft`] when the catalogs share no item, [`ErrorKind::OtherModel`] when the old
-    /// model has other weights, [`ErrorKind::InvalidValue`] for weights of which it can't be told which
-    /// rows belong together, and [`ErrorKind::Shape`] when features are not the new catalog's.
+    /// [`ErrorKind::NothingLeft`] when the catalogs share no item, [`ErrorKind::OtherModel`] when
+    /// the old model has other weights, [`ErrorKind::InvalidValue`] for weights of which it can't
+    /// be told which rows belong together, and [`ErrorKind::Shape`] when features are not the new
+    /// catalog's.
     pub fn apply<B: TrainingBackend, M: TrainableRecaller<B>>(
         &self,
         model: M,

@@ -9,8 +9,8 @@ const LAST: usize = 31;
 const ONE_OF: usize = 32;
 const AHEAD: usize = LAST / 2;
 
-/// The time by the data. A single interaction does not move it, since its clock may be wrong; it only
-/// goes forward.
+/// The time by the data. A single interaction does not move it, since its clock may be wrong; it
+/// only goes forward.
 #[derive(Debug, Default)]
 pub(super) struct DataClock {
     now: Option<f64>,

@@ -42,10 +42,10 @@ impl Downloader {
     /// are. Nothing is left in the cache unless all went well.
     ///
     /// # Errors
-    /// [`ErrorKind::Download`] without a network or the archive, [`ErrorKind::Checksum`] when it is not
-    /// the published one, [`ErrorKind::Archive`] when it can't be unpacked, [`ErrorKind::NotOurs`] when the
-    /// edition's folder is there with something else in it, and [`ErrorKind::Io`] when the cache can't
-    /// be written.
+    /// [`ErrorKind::Download`] without a network or the archive, [`ErrorKind::Checksum`] when it is
+    /// not the published one, [`ErrorKind::Archive`] when it can't be unpacked,
+    /// [`ErrorKind::NotOurs`] when the edition's folder is there with something else in it, and
+    /// [`ErrorKind::Io`] when the cache can't be written.
     pub fn fetch(
         &self,
         edition: Edition,

@@ -86,8 +86,9 @@ pub(super) fn is_parquet(path: &Path) -> Result<Option<bool>> {
     Ok((!holds_nothing).then(|| start.starts_with(&PARQUET)))
 }
 
-/// Whether a file beside Parquet files may hold rows, and is not a page about them, as clones of data sets
-/// have, or what a table format writes down of itself. What is compressed may be anything.
+/// Whether a file beside Parquet files may hold rows, and is not a page about them, as clones of
+/// data sets have, or what a table format writes down of itself. What is compressed may be
+/// anything.
 pub(super) fn may_be_data(path: &Path) -> bool {
     const DATA: [&str; 19] = [
         "csv", "tsv", "txt", "dat", "data", "inter", "jsonl", "ndjson", "orc", "avro", "arrow",
@@ -110,7 +111,8 @@ fn start_of(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(start)
 }
 
-/// All files of a path, but for those whose names begin with `_` or `.`, which are something else's.
+/// All files of a path, but for those whose names begin with `_` or `.`, which are something
+/// else's.
 pub(super) fn collect(path: &Path, partition: &Partition, found: &mut Vec<DataFile>) -> Result<()> {
     let failed = |error| Error::io("read", path)(error);
     if !path.is_dir() {

@@ -62,8 +62,8 @@ impl DecodedRows {
         })
     }
 
-    /// Adds the rows column by column, where none of them is bad and there are no event types; whether
-    /// that was so.
+    /// Adds the rows column by column, where none of them is bad and there are no event types;
+    /// whether that was so.
     pub(super) fn push_columns(&self, into: &mut Collector<'_, '_>) -> bool {
         let (Ids::Integers(users), Ids::Integers(items), None) =
             (&self.users, &self.items, &self.events)

@@ -209,8 +209,8 @@ impl Arrays {
         self.mapped.array(self.ranges[section as usize].clone())
     }
 
-    /// Checks what arrays hold: by reading, and not by way of the map, whose pages would all count as
-    /// this process's memory.
+    /// Checks what arrays hold: by reading, and not by way of the map, whose pages would all count
+    /// as this process's memory.
     fn check(&self, path: &Path, header: &StoreHeader) -> Result<()> {
         let mut file = self.mapped.file();
         let items = header.lengths[Section::ItemEnds as usize] / 8;

@@ -27,8 +27,8 @@ const PART: usize = 1 << 21;
 /// How many rows of one run are written at a time.
 const KEPT_AT_ONCE: usize = 1 << 16;
 
-/// Of how many rows the core is found in memory, 8 bytes each: of more, rows are counted again as often
-/// as something is dropped.
+/// Of how many rows the core is found in memory, 8 bytes each: of more, rows are counted again as
+/// often as something is dropped.
 const IN_MEMORY: u64 = 1 << 25;
 
 /// Takes the interactions of a [`SequenceStore`], in the order of their source, and writes it.
@@ -130,8 +130,8 @@ impl SequenceStoreWriter {
     /// Of files without times, rows are numbered from 0 in each.
     ///
     /// # Errors
-    /// As [`InteractionReader::read`] and [`append`](Self::append). A file that fails adds nothing, so that
-    /// it can be mended and read again.
+    /// As [`InteractionReader::read`] and [`append`](Self::append). A file that fails adds nothing,
+    /// so that it can be mended and read again.
     pub fn read(&mut self, reader: &InteractionReader) -> Result<()> {
         self.check_whole()?;
         self.before = Some(Before {
@@ -180,9 +180,10 @@ impl SequenceStoreWriter {
     /// Adds interactions, after those that were added before.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for an empty id, a time or value that is not finite, or a time in another
-    /// [unit](crate::data::TimeUnit) than most of these and of those before, and then none is added;
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the disk is full, after which the store has to be begun anew, and
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for an empty id, a time or value
+    /// that is not finite, or a time in another [unit](crate::data::TimeUnit) than most of these
+    /// and of those before, and then none is added; [`ErrorKind::Io`](crate::ErrorKind::Io) when
+    /// the disk is full, after which the store has to be begun anew, and
     /// [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) says so.
     pub fn append(&mut self, part: Interactions) -> Result<()> {
         self.check_whole()?;
@@ -245,9 +246,10 @@ impl SequenceStoreWriter {
     /// Writes the store and opens it.
     ///
     /// # Errors
-    /// [`ErrorKind::NothingLeft`](crate::ErrorKind::NothingLeft) when no interaction passes the filters, [`ErrorKind::Io`](crate::ErrorKind::Io) when the disk is
-    /// full, and [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) when it was before. What was at the path before stays until the
-    /// new store is whole.
+    /// [`ErrorKind::NothingLeft`](crate::ErrorKind::NothingLeft) when no interaction passes the
+    /// filters, [`ErrorKind::Io`](crate::ErrorKind::Io) when the disk is full, and
+    /// [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) when it was before. What was at the path
+    /// before stays until the new store is whole.
     pub fn finish(mut self) -> Result<SequenceStore> {
         self.check_whole()?;
         self.end_run()?;

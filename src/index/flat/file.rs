@@ -17,8 +17,8 @@ impl FlatIndex {
     /// [catalog](crate::data::Catalog::fingerprint) whose items it holds.
     ///
     /// # Errors
-    /// [`ErrorKind::NotOurs`](crate::ErrorKind::NotOurs) when something else is there than an index file, and
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the file can't be written.
+    /// [`ErrorKind::NotOurs`](crate::ErrorKind::NotOurs) when something else is there than an index
+    /// file, and [`ErrorKind::Io`](crate::ErrorKind::Io) when the file can't be written.
     pub fn save(&self, path: impl AsRef<Path>, fingerprint: u64) -> Result<()> {
         let state = self.read_whole()?;
         let missing: Vec<ItemIndex> = state.missing.iter().collect();

@@ -66,8 +66,8 @@ pub(super) fn build(vectors: ArrayView2<'_, f32>, config: &HnswConfig) -> Graph 
     graph
 }
 
-/// The points to be linked, in the order in which a graph takes them in best; those whose vector another
-/// has already become its twins.
+/// The points to be linked, in the order in which a graph takes them in best; those whose vector
+/// another has already become its twins.
 fn without_twins(graph: &mut Graph) -> Vec<u32> {
     let len = graph.len();
     let mut order = graph.longest_first();

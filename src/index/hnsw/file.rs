@@ -21,8 +21,8 @@ impl HnswIndex {
     /// [catalog](crate::data::Catalog::fingerprint) whose items it holds.
     ///
     /// # Errors
-    /// [`ErrorKind::NotOurs`] when something else is there than an index file, and [`ErrorKind::Io`] when the
-    /// file can't be written.
+    /// [`ErrorKind::NotOurs`] when something else is there than an index file, and
+    /// [`ErrorKind::Io`] when the file can't be written.
     pub fn save(&self, path: impl AsRef<Path>, fingerprint: u64) -> Result<()> {
         let state = self.read_whole()?;
         let graph = &state.graph;
@@ -63,9 +63,9 @@ impl HnswIndex {
     /// whatsoever leads a search astray.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] when the file can't be read, [`ErrorKind::FormatVersion`] for another version's,
-    /// [`ErrorKind::OtherCatalog`] for another fingerprint, [`ErrorKind::DuplicateItem`] for an item that
-    /// comes twice and [`ErrorKind::Damaged`] for whatever else is wrong with it.
+    /// [`ErrorKind::Io`] when the file can't be read, [`ErrorKind::FormatVersion`] for another
+    /// version's, [`ErrorKind::OtherCatalog`] for another fingerprint, [`ErrorKind::DuplicateItem`]
+    /// for an item that comes twice and [`ErrorKind::Damaged`] for whatever else is wrong with it.
     #[expect(clippy::indexing_slicing, reason = "pairs have two items")]
     pub fn open(path: impl AsRef<Path>, fingerprint: u64) -> Result<Self> {
         let sections = file::open(path.as_ref(), Kind::Hnsw, fingerprint)?;

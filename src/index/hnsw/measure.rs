@@ -18,7 +18,8 @@ impl HnswIndex {
     /// long as [`FlatIndex`](crate::index::FlatIndex) takes for single queries.
     ///
     /// # Errors
-    /// As [`search`](VectorIndex::search), and [`ErrorKind::NothingLeft`] without any query or item.
+    /// As [`search`](VectorIndex::search), and [`ErrorKind::NothingLeft`] without any query or
+    /// item.
     pub fn measure_recall(&self, queries: ArrayView2<'_, f32>, k: usize) -> Result<f64> {
         let truth = self.true_best(queries, k)?;
         Ok(self.search(queries, k, None)?.recall(&truth))
@@ -43,8 +44,8 @@ impl HnswIndex {
     /// ```
     ///
     /// # Errors
-    /// As [`measure_recall`](Self::measure_recall), and [`ErrorKind::InvalidValue`] for a recall that
-    /// is not above 0 and at most 1.
+    /// As [`measure_recall`](Self::measure_recall), and [`ErrorKind::InvalidValue`] for a recall
+    /// that is not above 0 and at most 1.
     pub fn tuned_for(
         mut self,
         recall: f64,

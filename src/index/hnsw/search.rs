@@ -84,8 +84,8 @@ impl HnswIndex {
         search.finish(graph, k);
     }
 
-    /// How many candidates a walk holds on to, how many of the best are scored again, and whether going
-    /// through all points is faster.
+    /// How many candidates a walk holds on to, how many of the best are scored again, and whether
+    /// going through all points is faster.
     fn effort(
         &self,
         graph: &Graph,

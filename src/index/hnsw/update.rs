@@ -31,7 +31,8 @@ pub(super) struct Updates {
     /// The point of each item.
     points: foldhash::HashMap<ItemIndex, u32>,
     places: VectorPlaces,
-    /// The squared length of the shortest point, and how many points came after one that is shorter.
+    /// The squared length of the shortest point, and how many points came after one that is
+    /// shorter.
     shortest: f32,
     late: usize,
     locks: ListLocks,

@@ -51,9 +51,9 @@ impl<B: BurnBackend> SequenceEnds<B> {
 
 impl<B: Backend> SequenceEnds<B> {
     /// User vectors `[n, 1, dim]` after the items at `positions` `[n]`, as
-    /// [`SequenceRecaller::states`](crate::model::SequenceRecaller::states) gives them: `blocks` makes the
-    /// last block's states of the first block's input, both `[tokens, dim]`. A share `probability` of the
-    /// input is dropped.
+    /// [`SequenceRecaller::states`](crate::model::SequenceRecaller::states) gives them: `blocks`
+    /// makes the last block's states of the first block's input, both `[tokens, dim]`. A share
+    /// `probability` of the input is dropped.
     pub(crate) fn states(
         &self,
         histories: &SequenceBatch<B>,

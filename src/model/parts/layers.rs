@@ -5,7 +5,8 @@ use burn::tensor::Tensor;
 
 use crate::backend::{self, Activation, Backend};
 
-/// The addend of variances in [`Weights::layer_norm`](super::Weights::layer_norm), burn's and PyTorch's.
+/// The addend of variances in [`Weights::layer_norm`](super::Weights::layer_norm), burn's and
+/// PyTorch's.
 const EPSILON: f64 = 1e-5;
 
 /// A linear layer of `values` `[rows, inputs]` and what follows it, `[rows, outputs]`, in one pass.

@@ -97,9 +97,9 @@ impl<B: Backend> Packing<B> {
         backend::select_rows(values, self.packed.clone().select(0, positions))
     }
 
-    /// Causal attention of each item to itself and the items before it, `[tokens, dim]`: `projected`
-    /// `[tokens, 3 * dim]` holds queries, keys and values side by side, each divided among `heads`. A
-    /// share of the weights is dropped in training.
+    /// Causal attention of each item to itself and the items before it, `[tokens, dim]`:
+    /// `projected` `[tokens, 3 * dim]` holds queries, keys and values side by side, each divided
+    /// among `heads`. A share of the weights is dropped in training.
     ///
     /// Vaswani et al., [Attention Is All You Need](https://arxiv.org/abs/1706.03762).
     pub fn attention(

@@ -62,7 +62,8 @@ impl<'a, B: Backend> Weights<'a, B> {
     /// Keeps [items'](Weights::items) tables in this precision.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when the device has no such numbers.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when the device has no such
+    /// numbers.
     pub fn with_tables(self, tables: TablePrecision) -> Result<Self> {
         if tables == TablePrecision::Half && !B::supports_dtype(self.device, DType::F16) {
             let reason = format!(

@@ -14,10 +14,10 @@ use crate::{Error, ErrorKind, Result};
 
 /// A [`Gru4Rec`] out of a checkpoint of PyTorch: which tensor is what, and how the model was used.
 ///
-/// What is loaded ranks items as the model did in PyTorch; layers of different sizes, a layer after the GRU and
-/// biases of items find their places in [`Gru4Rec`]'s own weights, so that it is served, saved and
-/// trained further like any other. Row `n` of the table becomes item `n` of the catalog,
-/// without padding:
+/// What is loaded ranks items as the model did in PyTorch; layers of different sizes, a layer after
+/// the GRU and biases of items find their places in [`Gru4Rec`]'s own weights, so that it is
+/// served, saved and trained further like any other. Row `n` of the table becomes item `n` of the
+/// catalog, without padding:
 ///
 /// ```no_run
 /// use seqrec::backend::Flex;
@@ -54,7 +54,8 @@ enum Names {
 }
 
 impl TorchGru4Rec {
-    /// The author's implementation, [GRU4Rec_PyTorch_Official](https://github.com/hidasib/GRU4Rec_PyTorch_Official):
+    /// The author's implementation,
+    /// [GRU4Rec_PyTorch_Official](https://github.com/hidasib/GRU4Rec_PyTorch_Official):
     /// `state_dict()` of its `GRU4RecModel`, with constrained, separate or no embedding.
     pub fn authors() -> Self {
         Self::with_names(Names::Authors)
@@ -66,7 +67,8 @@ impl TorchGru4Rec {
     }
 
     /// A model of one's own: the names of an `nn.Embedding`, whose row 0 is padding, and of an
-    /// `nn.GRU` with `batch_first=True` over it. Items are scored by products of their rows and the last state.
+    /// `nn.GRU` with `batch_first=True` over it. Items are scored by products of their rows and the
+    /// last state.
     pub fn plain(items: impl Into<String>, gru: impl Into<String>) -> Self {
         Self::with_names(Names::Plain {
             items: items.into(),
@@ -110,10 +112,10 @@ impl TorchGru4Rec {
     /// Loads the model from a safetensors file.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] when the file can't be read, [`ErrorKind::Damaged`] when it is no safetensors file
-    /// or holds numbers that are not finite, and [`ErrorKind::InvalidValue`] when a tensor is missing,
-    /// has another shape or is one too many, or when a cosine would see a layer or biases that only a
-    /// dot product can.
+    /// [`ErrorKind::Io`] when the file can't be read, [`ErrorKind::Damaged`] when it is no
+    /// safetensors file or holds numbers that are not finite, and [`ErrorKind::InvalidValue`] when
+    /// a tensor is missing, has another shape or is one too many, or when a cosine would see a
+    /// layer or biases that only a dot product can.
     pub fn load<B: Backend>(
         &self,
         path: impl AsRef<Path>,
@@ -135,8 +137,8 @@ impl TorchGru4Rec {
             return Err(Error::invalid("objective.similarity", "cosine", reason));
         }
         let last = found.layers.last().map_or(0, |layer| layer.size());
-        // Biases become one more value of the items' vectors, which a unit of the last layer that is
-        // always 1 is multiplied by.
+        // Biases become one more value of the items' vectors, which a unit of the last layer that
+        // is always 1 is multiplied by.
         let one = found.biases.as_ref().map(|_| last);
         let sizes = found.layers.iter().map(TorchGruLayer::size);
         let dim = sizes
@@ -268,8 +270,8 @@ impl TorchGruLayer {
     }
 }
 
-/// Three gates side by side, `[rows, 3 * size]`, with zeros after each one's values and after the rows:
-/// `[more rows, 3 * dim]`.
+/// Three gates side by side, `[rows, 3 * size]`, with zeros after each one's values and after the
+/// rows: `[more rows, 3 * dim]`.
 fn widen_gates(gates: ArrayView2<'_, f32>, rows: usize, dim: usize) -> Array2<f32> {
     let size = gates.ncols() / 3;
     let mut wide = Array2::zeros((rows, 3 * dim));

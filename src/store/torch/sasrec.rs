@@ -13,12 +13,14 @@ use crate::{Error, Result, checks};
 /// A [SASRec](SasRecConfig) out of a checkpoint of PyTorch, built of PyTorch's own layers.
 ///
 /// The model is an `nn.Embedding` of items, whose row 0 is padding, an `nn.Embedding` of positions,
-/// counted from the first item seen, and an `nn.TransformerEncoder` of layers with `norm_first=True`
-/// and with a `norm` of its own at the end, all of them with PyTorch's default `layer_norm_eps`. Row `n` becomes item `n` of the catalog.
+/// counted from the first item seen, and an `nn.TransformerEncoder` of layers with
+/// `norm_first=True` and with a `norm` of its own at the end, all of them with PyTorch's default
+/// `layer_norm_eps`. Row `n` becomes item `n` of the catalog.
 ///
-/// RecBole's SASRec normalizes after each part, and [SASRec.pytorch](https://github.com/pmixer/SASRec.pytorch)
-/// normalizes queries alone and counts positions from the padding: those are other models than
-/// [this one](SasRecConfig), and are refused by their names.
+/// RecBole's SASRec normalizes after each part, and
+/// [SASRec.pytorch](https://github.com/pmixer/SASRec.pytorch) normalizes queries alone and counts
+/// positions from the padding: those are other models than [this one](SasRecConfig), and are
+/// refused by their names.
 ///
 /// ```no_run
 /// use seqrec::backend::Flex;
@@ -86,9 +88,11 @@ impl TorchSasRec {
     /// Loads the model from a safetensors file.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the file can't be read, [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) when it is no safetensors file
-    /// or holds numbers that are not finite, and [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when a tensor is missing,
-    /// has another shape or is one too many, or when heads do not divide the vectors.
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the file can't be read,
+    /// [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) when it is no safetensors file or holds
+    /// numbers that are not finite, and [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue)
+    /// when a tensor is missing, has another shape or is one too many, or when heads do not divide
+    /// the vectors.
     pub fn load<B: Backend>(
         &self,
         path: impl AsRef<Path>,
@@ -168,7 +172,8 @@ struct EncoderLayer {
 }
 
 impl EncoderLayer {
-    /// The layers of an `nn.TransformerEncoder`. Where there is none, the first is said to be missing.
+    /// The layers of an `nn.TransformerEncoder`. Where there is none, the first is said to be
+    /// missing.
     fn read_all(weights: &TorchWeights, encoder: &str, dim: usize) -> Result<Vec<Self>> {
         let mut layers = Vec::new();
         for place in 0.. {

@@ -129,8 +129,8 @@ impl TorchWeights {
         }
     }
 
-    /// Refuses a checkpoint that holds more than was asked for: what is passed over would be missing
-    /// from what the model answers.
+    /// Refuses a checkpoint that holds more than was asked for: what is passed over would be
+    /// missing from what the model answers.
     pub(super) fn finish(self) -> Result<()> {
         let used = self.used.into_inner();
         let unused: Vec<&str> = (self.tensors.keys())
