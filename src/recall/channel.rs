@@ -45,7 +45,8 @@ use super::fusion::FusedCandidate;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no channel",
     note = "a path of steps becomes one by `HistoryItems::last(20)?.then(step).into_channel()`",
-    note = "a model becomes one with an index of its items, by `VectorChannel::from_model(model, index)`"
+    note = "a model becomes one with an index of its items, by `VectorChannel::from_model(model, index)`",
+    note = "a `Recaller` gives one, by `recaller.channel()?`"
 )]
 pub trait RecallChannel: Send + Sync {
     /// For each user, in order, their k best items out of those that pass the filter, best first,

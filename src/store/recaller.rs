@@ -106,7 +106,9 @@ impl<B: Backend, C: RecallerConfig> From<Run<B, C>> for Recaller {
 }
 
 impl Recaller {
-    /// Writes the model and its catalog as the next version of a run folder, as [`Run::save`] does.
+    /// Writes the model and its catalog as the next version of a run folder, as [`Run::save`] does. The new
+    /// version has no stage, whatever the one before had: [`StagePlan::save`](super::StagePlan::save)
+    /// writes both.
     ///
     /// # Errors
     /// As [`Run::save`].
