@@ -587,11 +587,11 @@ fn resuming_with_other_settings_or_damaged_files_is_refused() {
             "{damaged}"
         );
     }
-    value["format_version"] = 9.into();
+    value["format_version"] = 99.into();
     std::fs::write(&state, value.to_string()).unwrap();
     assert!(matches!(
         fit_with(config()).unwrap_err().kind(),
-        ErrorKind::FormatVersion { found: 9, .. }
+        ErrorKind::FormatVersion { found: 99, .. }
     ));
 }
 
