@@ -12,7 +12,7 @@ use seqrec::data::ItemIndex;
 use seqrec::index::{
     Filter, FlatIndex, Hits, ItemSet, MilvusConfig, MilvusIndex, MilvusMethod, VectorIndex,
 };
-use seqrec::{Error, ErrorKind};
+use seqrec::ErrorKind;
 
 /// A server of its own for a test, on a port of its own, with data that survive a restart.
 struct Server {
