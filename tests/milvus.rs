@@ -8,11 +8,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ndarray::Array2;
+use seqrec::ErrorKind;
 use seqrec::data::ItemIndex;
 use seqrec::index::{
     Filter, FlatIndex, Hits, ItemSet, MilvusConfig, MilvusIndex, MilvusMethod, VectorIndex,
 };
-use seqrec::ErrorKind;
 
 /// A server of its own for a test, on a port of its own, with data that survive a restart.
 struct Server {
