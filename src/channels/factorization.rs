@@ -3,16 +3,18 @@
 mod als;
 mod bpr;
 
+use std::sync::Arc;
+
 use ndarray::{Array1, Array2, ArrayView2};
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
-use crate::Result;
-use crate::data::{ItemIndex, User, check_known};
+use crate::data::{ItemIndex, TrainingData, User, check_known};
 use crate::index::{Filter, FlatIndex, VectorIndex};
 use crate::kernels::least_squares::Workspace;
-use crate::recall::{Candidates, Reason, RecallChannel, UserEncoder, nearest_items};
+use crate::recall::{Candidates, ChannelSource, Reason, RecallChannel, UserEncoder, nearest_items};
+use crate::{Result, checks};
 
 use als::Side;
 
@@ -36,11 +38,21 @@ pub struct MatrixFactorization {
 const FOLD_IN_REFINEMENTS: usize = 12;
 
 impl MatrixFactorization {
-    /// A factorization of known item vectors, `[items + 1, dim]`, which folds users in; there are
-    /// no vectors of training users.
-    fn of_items(items: &Array2<f32>, confidence: f32, regularization: f32) -> Result<Self> {
-        let users = Array2::zeros((0, items.ncols()));
-        Self::from_vectors(users, items.clone(), confidence, regularization)
+    /// A channel that folds users in by item vectors of size `dim`: those that a folder kept, or else
+    /// of what `fit` makes. It has no vectors of training users.
+    fn channel(
+        from: &mut ChannelSource<'_>,
+        dim: usize,
+        (confidence, regularization): (f32, f32),
+        fit: impl FnOnce(&TrainingData) -> Result<Self>,
+    ) -> Result<Arc<dyn RecallChannel>> {
+        let data = from.data;
+        let make = || Ok(fit(data)?.items);
+        let items = from.keep_vectors(data.catalog().len() + 1, make)?;
+        checks::same_length("dim", dim, items.ncols())?;
+        let (users, items) = (Array2::zeros((0, dim)), Array2::clone(&items));
+        let folding_in = Self::from_vectors(users, items, confidence, regularization)?;
+        Ok(Arc::new(folding_in))
     }
 
     fn from_vectors(

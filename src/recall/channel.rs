@@ -198,24 +198,22 @@ pub(super) fn recall_of_catalog(
         checks::same_length("lists of candidates", users.len(), candidates.len())?;
         Ok(candidates)
     };
-    let candidates = recall(filter)?;
+    let mut candidates = recall(filter)?;
     let rows = 0..candidates.len();
-    let all = |candidates: &Candidates, is_right: &dyn Fn(usize, ItemIndex) -> bool| {
-        (rows.clone()).all(|row| (candidates.items(row).iter()).all(|&item| is_right(row, item)))
-    };
     let is_known = |item: ItemIndex| item.to_usize() <= catalog.len();
     let passes = |row: usize, item: ItemIndex| {
         is_known(item) && filter.is_none_or(|filter| filter.passes(row, item))
     };
-    // It seldom is, so that nothing is paid for it before it is seen.
-    let candidates = match all(&candidates, &|_, item| is_known(item)) {
-        true => candidates,
-        false => recall(Some(Filter::Predicate(&passes)))?,
-    };
-    // A channel of one's own may look at no filter.
-    if all(&candidates, &passes) {
+    let mut found =
+        (rows.clone()).flat_map(|row| (candidates.items(row).iter()).map(move |&item| (row, item)));
+    // They nearly always do, so that nothing more is paid for it before one does not.
+    if found.clone().all(|(row, item)| passes(row, item)) {
         return Ok(candidates);
     }
+    if !found.all(|(_, item)| is_known(item)) {
+        candidates = recall(Some(Filter::Predicate(&passes)))?;
+    }
+    // A channel of one's own may look at no filter.
     let mut screened = Candidates::with_capacity(users.len(), k);
     for row in rows {
         let list = candidates.of(row);

@@ -44,34 +44,34 @@ pub enum Optimizer {
     },
 }
 
-fn beta_1() -> f64 {
+const fn beta_1() -> f64 {
     0.9
 }
 
-fn beta_2() -> f64 {
+const fn beta_2() -> f64 {
     0.999
 }
 
-fn adam_epsilon() -> f64 {
+const fn adam_epsilon() -> f64 {
     1e-8
 }
 
-fn adagrad_epsilon() -> f64 {
+const fn adagrad_epsilon() -> f64 {
     1e-6
 }
 
 impl Optimizer {
     /// Adam with the numbers of the paper.
     pub const ADAM: Self = Self::Adam {
-        beta_1: 0.9,
-        beta_2: 0.999,
-        epsilon: 1e-8,
+        beta_1: beta_1(),
+        beta_2: beta_2(),
+        epsilon: adam_epsilon(),
     };
 
     /// Adagrad without momentum.
     pub const ADAGRAD: Self = Self::Adagrad {
         momentum: 0.0,
-        epsilon: 1e-6,
+        epsilon: adagrad_epsilon(),
     };
 
     /// Checks every setting.

@@ -79,13 +79,8 @@ impl AlsConfig {
 impl ChannelConfig for AlsConfig {
     fn build(&self, from: &mut ChannelSource<'_>) -> Result<Arc<dyn RecallChannel>> {
         self.validate()?;
-        let data = from.data;
-        let make = || Ok(self.fit(data)?.item_vectors().to_owned());
-        let items = from.keep_vectors(data.catalog().len() + 1, make)?;
-        checks::same_length("dim", self.dim, items.ncols())?;
-        let (confidence, regularization) = (self.confidence as f32, self.regularization as f32);
-        let folding_in = MatrixFactorization::of_items(&items, confidence, regularization)?;
-        Ok(Arc::new(folding_in))
+        let weights = (self.confidence as f32, self.regularization as f32);
+        MatrixFactorization::channel(from, self.dim, weights, |data| self.fit(data))
     }
 }
 

@@ -109,13 +109,8 @@ impl BprConfig {
 impl ChannelConfig for BprConfig {
     fn build(&self, from: &mut ChannelSource<'_>) -> Result<Arc<dyn RecallChannel>> {
         self.validate()?;
-        let data = from.data;
-        let make = || Ok(self.fit(data)?.item_vectors().to_owned());
-        let items = from.keep_vectors(data.catalog().len() + 1, make)?;
-        checks::same_length("dim", self.dim, items.ncols())?;
-        let (confidence, regularization) = (FOLD_IN_CONFIDENCE, FOLD_IN_REGULARIZATION);
-        let folding_in = MatrixFactorization::of_items(&items, confidence, regularization)?;
-        Ok(Arc::new(folding_in))
+        let weights = (FOLD_IN_CONFIDENCE, FOLD_IN_REGULARIZATION);
+        MatrixFactorization::channel(from, self.dim, weights, |data| self.fit(data))
     }
 }
 
