@@ -440,7 +440,7 @@ fn number(value: f64, span: f64) -> String {
 fn map(run: &Run) -> String {
     let points = run.list("map");
     let mut counts: Vec<(String, usize)> = Vec::new();
-    for tag in points.iter().filter_map(|point| point["tag"].as_str()) {
+    for tag in points.iter().filter_map(|point| point["group"].as_str()) {
         match counts.iter_mut().find(|(name, _)| name == tag) {
             Some((_, count)) => *count += 1,
             None => counts.push((tag.to_owned(), 1)),
@@ -472,7 +472,7 @@ fn map(run: &Run) -> String {
     let ((left, width), (top, height)) = (bounds("x"), bounds("y"));
     html += "<svg viewBox=\"0 0 1000 700\" role=\"img\" aria-label=\"map of the items\">";
     for point in points {
-        let place = point["tag"]
+        let place = point["group"]
             .as_str()
             .and_then(|tag| counts.iter().position(|(name, _)| name == tag));
         let fill = place.map_or_else(|| "var(--line)".to_owned(), color);

@@ -28,7 +28,7 @@ use seqrec::data::{Case, Dataset, ExternalId, Filters, ItemIndex, Protocol, Seen
 use seqrec::eval::{Metric, Report};
 use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, HnswRsIndex, VectorIndex};
 use seqrec::model::{ModelVisitor, RecallerConfig, SequenceRecaller, TrainableConfig, visit_model};
-use seqrec::plot::{draw_map, draw_training_curves, tsne};
+use seqrec::plot::{MapPoint, draw_map, draw_training_curves, tsne};
 use seqrec::recall::{Evaluation, RecallRequest, Retriever, VectorChannel};
 use seqrec::retrieve::{exact_index, item_vectors};
 use seqrec::store::Run;
@@ -156,6 +156,13 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
         .checkpoints(out.join("checkpoints"))
         .resume(options.resume)
         .fit(model, &split)?;
+    let metrics: Vec<Metric> = options
+        .k
+        .iter()
+        .map(|&k| Metric::recall(k))
+        .collect::<Result<_>>()?;
+    let title = format!("{} on {}", options.model, options.source_name());
+    draw_training_curves(&title, &trained, &metrics)?.save(out.join("training.svg"))?;
     let Trained {
         model,
         best_epoch,
@@ -224,12 +231,6 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
 
     let run = Run::<B, C>::new(config, model, split.catalog().clone());
     run.save(out.join("run"))?;
-    let metrics: Vec<Metric> = options
-        .k
-        .iter()
-        .map(|&k| Metric::recall(k))
-        .collect::<Result<_>>()?;
-    draw_training_curves(out.join("training.svg"), &epochs, &metrics)?;
     // A map of a handful of items would show nothing.
     let map = if run.catalog.len() >= 10 {
         draw_item_map(&out, options, &titles, &run)?
@@ -294,7 +295,7 @@ fn draw_item_map<B: Backend, C: RecallerConfig>(
     options: &Options,
     titles: &Titles,
     run: &Run<B, C>,
-) -> Result<Vec<Value>> {
+) -> Result<Vec<MapPoint>> {
     let vectors = item_vectors(&run.model);
     let mut items = run.catalog.by_popularity();
     items.truncate(MAP_ITEMS);
@@ -303,19 +304,25 @@ fn draw_item_map<B: Backend, C: RecallerConfig>(
     // Directions matter more than lengths, which mostly tell how popular an item is.
     seqrec::model::Similarity::Cosine.prepare(shown.view_mut());
     let places = tsne(shown.view(), options.seed)?;
-    let points: Vec<_> = (items.iter().zip(places))
-        .map(|(&item, place)| {
+    let points: Vec<MapPoint> = (items.iter().zip(places))
+        .map(|(&item, (x, y))| {
             let id = run.catalog.id_of(item);
-            (place, id.and_then(|id| titles.group(id)))
+            MapPoint {
+                x,
+                y,
+                group: id.and_then(|id| titles.group(id)),
+                title: id.map(|id| titles.title(id)),
+            }
         })
         .collect();
-    let title = format!("t-SNE of the {} most popular items", points.len());
-    draw_map(out.join("items.svg"), &title, &points)?;
-    let shown = items.iter().zip(&points).map(|(&item, ((x, y), tag))| {
-        let title = run.catalog.id_of(item).map(|id| titles.title(id));
-        json!({"x": x, "y": y, "tag": tag, "title": title})
-    });
-    Ok(shown.collect())
+    let title = format!(
+        "The {} most popular items, {} on {}",
+        points.len(),
+        options.model,
+        options.source_name()
+    );
+    draw_map(&title, &points)?.save(out.join("items.svg"))?;
+    Ok(points)
 }
 
 /// How many titles are shown of a history and of what is recalled for it.

@@ -177,6 +177,19 @@ pub enum BackendName {
 }
 
 impl Options {
+    /// What the data are called.
+    pub fn source_name(&self) -> String {
+        match &self.data {
+            Some(path) => path
+                .file_name()
+                .unwrap_or(path.as_os_str())
+                .to_string_lossy()
+                .into_owned(),
+            None if self.generated => "generated data".to_owned(),
+            None => format!("MovieLens {}", self.size),
+        }
+    }
+
     /// What the model's settings are instead of its defaults: the preset's, with what was asked for
     /// on top.
     pub fn model_settings(&self) -> Value {

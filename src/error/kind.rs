@@ -380,10 +380,10 @@ pub enum ErrorKind {
     },
 
     /// A picture could not be drawn.
-    #[error("could not draw {}: {reason}", path.display())]
+    #[error("could not draw {picture:?}: {reason}")]
     Plot {
-        /// The picture's file.
-        path: PathBuf,
+        /// The picture's title.
+        picture: String,
         /// Why.
         reason: String,
     },

@@ -1,113 +1,117 @@
-//! Loss and validation metric over epochs.
+//! Training curves.
 
-use std::ops::Range;
-use std::path::Path;
-
-use plotters::prelude::*;
-
-use super::{failed, write};
+use super::chart::Chart;
+use super::failed;
+use super::panel::panel;
+use super::picture::Picture;
+use super::svg::{At, Frame, Svg, cut};
 use crate::Result;
 use crate::eval::Metric;
-use crate::train::EpochReport;
+use crate::train::{EpochReport, StopReason, Trained};
 
-const SIZE: (u32, u32) = (900, 480);
+const WIDTH: f64 = 640.0;
+const SIZE: f64 = 15.0;
+/// The height of what stands above the charts, and of one of them.
+const HEAD: f64 = 64.0;
+const HEIGHT: f64 = 300.0;
 
-/// Draws the training loss (left axis) and some validation metrics (right axis) over epochs.
+/// Draws the loss, and below it some metrics of the validation, over epochs, with marks at the best
+/// epoch and where training stopped. The title says which model it is, and on which data.
 ///
 /// # Errors
-/// [`ErrorKind::Plot`](crate::ErrorKind::Plot) when there is no epoch or drawing fails,
-/// [`ErrorKind::NotOurs`](crate::ErrorKind::NotOurs) when the file is there and was not drawn by
-/// this crate, and [`ErrorKind::Io`](crate::ErrorKind::Io) when it can't be written.
-pub fn draw_training_curves(
-    path: impl AsRef<Path>,
-    epochs: &[EpochReport],
+/// [`ErrorKind::Plot`](crate::ErrorKind::Plot) when there is no epoch.
+pub fn draw_training_curves<M>(
+    title: &str,
+    trained: &Trained<M>,
     metrics: &[Metric],
-) -> Result<()> {
-    let path = path.as_ref();
-    if epochs.is_empty() {
-        return Err(failed(path)("there is no epoch".to_owned()));
-    }
-    let mut svg = String::new();
-    draw(&mut svg, epochs, metrics).map_err(|error| failed(path)(error.to_string()))?;
-    write(path, &svg)
-}
-
-/// A metric of an epoch's validation.
-fn value(epoch: &EpochReport, metric: Metric) -> Option<f64> {
-    epoch.validation.as_ref()?.get(metric)
-}
-
-/// The range of the axis of losses, with a margin.
-fn losses(epochs: &[EpochReport]) -> Range<f64> {
-    let losses = || epochs.iter().map(|epoch| epoch.loss);
-    let (low, high) = (
-        losses().fold(f64::MAX, f64::min),
-        losses().fold(f64::MIN, f64::max),
+) -> Result<Picture> {
+    let epochs = &trained.epochs;
+    let Some(last) = epochs.last() else {
+        return Err(failed(title, "there is no epoch"));
+    };
+    // There may be several validations an epoch.
+    let x = match last.epoch == epochs.len() {
+        true => "epoch",
+        false => "validation",
+    };
+    let best = trained.best_epoch;
+    let subtitle = format!(
+        "The best is {x} {best} of {}; training ended {}",
+        epochs.len(),
+        why(&trained.stop)
     );
-    let margin = 0.05 * (high - low).max(0.01);
-    low - margin..high + margin
-}
-
-/// The range of the axis of metrics, from 0.
-fn values(epochs: &[EpochReport], metrics: &[Metric]) -> Range<f64> {
-    let values =
-        (metrics.iter()).flat_map(|&metric| epochs.iter().filter_map(move |e| value(e, metric)));
-    0.0..values.fold(0.0, f64::max).max(1e-3) * 1.1
-}
-
-fn draw(
-    svg: &mut String,
-    epochs: &[EpochReport],
-    metrics: &[Metric],
-) -> Result<(), Box<dyn std::error::Error>> {
-    let last = epochs.len().max(2) as f64;
-    let by_epoch = epochs.last().is_some_and(|last| last.epoch == epochs.len());
-
-    let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
-    area.fill(&WHITE)?;
-    let mut chart = ChartBuilder::on(&area)
-        .margin(12)
-        .caption("Training", ("sans-serif", 20))
-        .x_label_area_size(40)
-        .y_label_area_size(60)
-        .right_y_label_area_size(60)
-        .build_cartesian_2d(1.0..last, losses(epochs))?
-        .set_secondary_coord(1.0..last, values(epochs, metrics));
-    chart
-        .configure_mesh()
-        .x_desc(if by_epoch { "epoch" } else { "validation" })
-        .y_desc("training loss")
-        .x_label_formatter(&|x| format!("{x:.0}"))
-        .light_line_style(WHITE)
-        .draw()?;
-    chart
-        .configure_secondary_axes()
-        .y_desc("validation")
-        .draw()?;
-    let places = || (1..).map(f64::from);
-    let points = places().zip(epochs.iter().map(|epoch| epoch.loss));
-    chart
-        .draw_series(LineSeries::new(points, BLACK.stroke_width(2)))?
-        .label("loss")
-        .legend(|(x, y)| PathElement::new([(x, y), (x + 18, y)], BLACK.stroke_width(2)));
-    for (number, &metric) in metrics.iter().enumerate() {
-        let color = Palette99::pick(number).to_rgba();
-        let points = places()
-            .zip(epochs)
-            .filter_map(|(place, epoch)| Some((place, value(epoch, metric)?)));
-        chart
-            .draw_secondary_series(LineSeries::new(points, color.stroke_width(2)))?
-            .label(metric.to_string())
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2)));
+    let line = |chart: Chart, name: String, value: &dyn Fn(&EpochReport) -> Option<f64>| {
+        let values = epochs.iter().map(|epoch| value(epoch).unwrap_or(f64::NAN));
+        chart.line(name, (1..).map(f64::from).zip(values), Some(best as f64))
+    };
+    let marked = |chart: Chart| {
+        let chart = match best {
+            0 => chart,
+            best => chart.mark(best as f64, "best"),
+        };
+        match best == epochs.len() {
+            true => chart,
+            false => chart.mark(epochs.len() as f64, "stopped"),
+        }
+    };
+    let loss = line(Chart::new("Loss", x, ""), "loss".to_owned(), &|epoch| {
+        Some(epoch.loss)
+    });
+    let mut charts = vec![marked(loss)];
+    let value = |epoch: &EpochReport, metric| epoch.validation.as_ref()?.get(metric);
+    let mut validation = Chart::new("Validation", x, "").from_zero().colors_from(1);
+    for &metric in metrics {
+        if epochs
+            .iter()
+            .any(|epoch| value(epoch, metric).is_some_and(f64::is_finite))
+        {
+            validation = line(validation, metric.to_string(), &|epoch| {
+                value(epoch, metric)
+            });
+        }
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::LowerRight)
-        .background_style(WHITE.mix(0.85))
-        .border_style(BLACK.mix(0.3))
-        .draw()?;
-    area.present()?;
-    Ok(())
+    match validation.series.as_slice() {
+        [] => {}
+        [only] => {
+            validation.title = format!("{} of the validation", only.name);
+            charts.push(marked(validation));
+        }
+        _ => charts.push(marked(validation)),
+    }
+    draw(title, &subtitle, &charts)
+}
+
+/// Why training ended, after that word.
+fn why(stop: &StopReason) -> String {
+    match stop {
+        StopReason::Epochs => "with the last epoch".to_owned(),
+        StopReason::Patience => "since nothing got better".to_owned(),
+        StopReason::Time => "since its time was up".to_owned(),
+        StopReason::Observer => "since an observer said so".to_owned(),
+        StopReason::Diverged { epoch, .. } => format!("since the loss diverged in epoch {epoch}"),
+    }
+}
+
+/// Charts below one another.
+fn draw(title: &str, subtitle: &str, charts: &[Chart]) -> Result<Picture> {
+    let mut svg = Svg::new();
+    let (left, width) = (16.0, WIDTH - 32.0);
+    let size = 1.3 * SIZE;
+    svg.text(At::Start(left, 32.0), ("b", size), &cut(title, width, size));
+    let subtitle = cut(subtitle, width, SIZE);
+    svg.text(At::Start(left, 55.0), ("soft", SIZE), &subtitle);
+    let mut top = HEAD;
+    for chart in charts {
+        let frame = Frame {
+            left,
+            top: top + 6.0,
+            width,
+            height: HEIGHT - 6.0,
+        };
+        panel(&mut svg, chart, frame, SIZE)?;
+        top += HEIGHT;
+    }
+    Ok(svg.finish(title, (WIDTH, top + 10.0)))
 }
 
 #[cfg(test)]
@@ -115,14 +119,11 @@ mod tests {
     use super::*;
     use crate::{Error, ErrorKind};
 
-    #[test]
-    fn one_epoch_is_enough_and_none_is_an_error() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("curves.svg");
-        let epoch = EpochReport {
-            epoch: 1,
-            step: 1,
-            loss: 3.0,
+    fn trained(losses: &[f64], best_epoch: usize) -> Trained<()> {
+        let epoch = |(place, &loss): (usize, &f64)| EpochReport {
+            epoch: place + 1,
+            step: place + 1,
+            loss,
             targets: 1,
             seconds: 1.0,
             waited_seconds: 0.0,
@@ -130,12 +131,44 @@ mod tests {
             gradient_norm: None,
             validation: None,
         };
-        let metric = "recall@10".parse().unwrap();
-        draw_training_curves(&path, &[epoch], &[metric]).unwrap();
-        let svg = std::fs::read_to_string(&path).unwrap();
-        assert!(svg.contains("training loss") && svg.contains("recall@10"));
+        Trained {
+            model: (),
+            best_epoch,
+            epochs: losses.iter().enumerate().map(epoch).collect(),
+            train_seconds: 1.0,
+            stop: StopReason::Patience,
+        }
+    }
+
+    #[test]
+    fn the_best_epoch_and_the_end_are_marked() {
+        let trained = trained(&[3.0, 2.0, 2.5, f64::NAN], 2);
+        let drawn = draw_training_curves(
+            "gru4rec on a log",
+            &trained,
+            &["recall@10".parse().unwrap()],
+        );
+        let drawn = drawn.unwrap().to_string();
+        for expected in [
+            "gru4rec on a log",
+            "The best is epoch 2 of 4",
+            "since nothing got better",
+            ">best</text>",
+            ">stopped</text>",
+            "class=\"ring",
+            "prefers-color-scheme:dark",
+        ] {
+            assert!(drawn.contains(expected), "{expected} in {drawn}");
+        }
+        // There was no validation to draw.
+        assert!(!drawn.contains("recall@10"));
+    }
+
+    #[test]
+    fn one_epoch_is_enough_and_none_is_an_error() {
+        assert!(draw_training_curves("", &trained(&[1.0], 1), &[]).is_ok());
         assert!(matches!(
-            draw_training_curves(&path, &[], &[])
+            draw_training_curves("", &trained(&[], 0), &[])
                 .as_ref()
                 .map_err(Error::kind),
             Err(ErrorKind::Plot { .. })

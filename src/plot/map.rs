@@ -1,264 +1,311 @@
-//! Maps of item vectors in two dimensions.
+//! Maps of items in two dimensions.
 
-use std::path::Path;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
-use bhtsne::tSNE;
-use ndarray::ArrayView2;
-use plotters::prelude::*;
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
-use super::{failed, write};
-use crate::{Error, ErrorKind, Result};
+use super::axis::range_of;
+use super::failed;
+use super::palette::COLORS;
+use super::picture::Picture;
+use super::svg::{At, Escaped, Frame, Svg, cut, width_of};
+use crate::Result;
 
-/// The place of a point, and its group.
-type Point = ((f32, f32), Option<String>);
-
-const SIZE: (u32, u32) = (1100, 900);
-/// Groups with a color of their own; smaller ones are gray.
-const COLORED_GROUPS: usize = 12;
-
-/// Places the rows of `vectors` `[n, dim]` in two dimensions so that near ones stay near.
-///
-/// van der Maaten, [Accelerating t-SNE using Tree-Based
-/// Algorithms](https://jmlr.org/papers/v15/vandermaaten14a.html). Distances are Euclidean. It takes
-/// one thread, so that a seed gives the same map on any machine of the same kind.
-///
-/// # Errors
-/// [`ErrorKind::InvalidValue`] for fewer than 4 rows, [`ErrorKind::NonFiniteVector`] for NaN or
-/// infinity, and [`ErrorKind::Thread`] when there is no thread to be had.
-pub fn tsne(vectors: ArrayView2<'_, f32>, seed: u64) -> Result<Vec<(f32, f32)>> {
-    if vectors.nrows() < 4 {
-        return Err(Error::invalid(
-            "vectors",
-            vectors.nrows(),
-            "a map needs at least 4 rows",
-        ));
-    }
-    if let Some(((row, column), &value)) = vectors.indexed_iter().find(|(_, v)| !v.is_finite()) {
-        return Err(ErrorKind::NonFiniteVector {
-            what: "vectors",
-            row,
-            column,
-            value,
-        }
-        .into());
-    }
-    let rows: Vec<Vec<f32>> = vectors.rows().into_iter().map(|row| row.to_vec()).collect();
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let start: Vec<f32> = (0..2 * rows.len())
-        .map(|_| random.random_range(-1e-4..1e-4))
-        .collect();
-    // Sums are added up by whichever threads are free, and rounding then differs from run to run;
-    // on one thread a seed gives one map.
-    let alone = rayon::ThreadPoolBuilder::new()
-        .num_threads(1)
-        .thread_name(|_| "t-SNE".to_owned())
-        .build()
-        .map_err(|error| {
-            Error::from(ErrorKind::Thread {
-                thread: "t-SNE",
-                reason: error.to_string(),
-            })
-        })?;
-    Ok(alone.install(|| embed(&rows, start)))
+/// A point of a map.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct MapPoint {
+    /// Its place, from left to right.
+    pub x: f32,
+    /// Its place, from below upward.
+    pub y: f32,
+    /// The group that it is colored by, such as a genre.
+    pub group: Option<String>,
+    /// The title that is shown to whoever points at it.
+    pub title: Option<String>,
 }
 
-/// The places of points that begin at `start`, two numbers each.
-fn embed(rows: &[Vec<f32>], start: Vec<f32>) -> Vec<(f32, f32)> {
-    let mut map = tSNE::<f32, Vec<f32>, 2>::new(rows);
-    // Each point needs three times as many neighbors as the perplexity.
-    map.perplexity(30f32.min((rows.len() as f32 - 2.0) / 3.0))
-        .epochs(600)
-        // As the first paper has it. With three times as much for longer, vectors that training has
-        // hardly told apart end in one point: a map of them kept 2 % of the nearest neighbors, and
-        // this keeps 17 to 24 %.
-        .early_exaggeration(4.0)
-        .stop_lying_epoch(100)
-        .initial_embedding(start)
-        .barnes_hut(0.5, |a, b| {
-            a.iter()
-                .zip(b)
-                .map(|(a, b)| (a - b) * (a - b))
-                .sum::<f32>()
-                .sqrt()
-        });
-    map.embedding()
-        .chunks_exact(2)
-        .map(|place| (place[0], place[1]))
-        .collect()
-}
+const WIDTH: f64 = 760.0;
+const SIZE: f64 = 17.0;
+/// The height of the part with the points.
+const HEIGHT: f64 = 640.0;
+/// The map as so many cells a side, in which groups are counted.
+const CELLS: usize = 24;
+/// By how many standard deviations a group must be above its usual number to be named in a cell:
+/// more than chance would give any of the cells.
+const SURPLUS: f64 = 4.0;
 
-/// Draws points as a map: each with its place, and the group that it is colored by, such as a
-/// genre, with a legend of the largest groups; those of none are gray.
+/// Draws a map of points, such as of items whose vectors [`tsne`](super::tsne) has placed. The
+/// largest groups have colors, and names where many of them are together; all others are gray.
+///
+/// ```
+/// use seqrec::plot::{MapPoint, draw_map};
+///
+/// let point = |x: f32, group: &str| MapPoint {
+///     x,
+///     group: Some(group.to_owned()),
+///     title: Some(format!("item {x}")),
+///     ..MapPoint::default()
+/// };
+/// let picture = draw_map("Two items", &[point(0.0, "Drama"), point(1.0, "Comedy")])?;
+/// assert!(picture.to_string().contains("<title>item 1 (Comedy)</title>"));
+/// # Ok::<(), seqrec::Error>(())
+/// ```
 ///
 /// # Errors
-/// [`ErrorKind::Plot`] when there is no point or drawing fails, [`ErrorKind::NotOurs`] when the
-/// file is there and was not drawn by this crate, and [`ErrorKind::Io`] when it can't be written.
-pub fn draw_map(
-    path: impl AsRef<Path>,
-    title: &str,
-    points: &[((f32, f32), Option<String>)],
-) -> Result<()> {
-    let path = path.as_ref();
-    if points.is_empty() {
-        return Err(failed(path)("there is no point".to_owned()));
-    }
-    let mut svg = String::new();
-    draw(&mut svg, title, points).map_err(|error| failed(path)(error.to_string()))?;
-    write(path, &svg)
-}
-
-/// The largest groups, the largest first.
-fn largest_groups(points: &[Point]) -> Vec<&str> {
-    let mut counts = std::collections::BTreeMap::new();
-    for group in points.iter().filter_map(|(_, group)| group.as_deref()) {
-        *counts.entry(group).or_insert(0usize) += 1;
-    }
-    let mut groups: Vec<(&str, usize)> = counts.into_iter().collect();
-    groups.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
-    groups
-        .into_iter()
-        .take(COLORED_GROUPS)
-        .map(|(group, _)| group)
-        .collect()
-}
-
-fn draw(svg: &mut String, title: &str, points: &[Point]) -> Result<(), Box<dyn std::error::Error>> {
-    let range = |of: fn(&Point) -> f32| {
-        let low = points.iter().map(of).fold(f32::MAX, f32::min);
-        let high = points.iter().map(of).fold(f32::MIN, f32::max);
-        let margin = 0.03 * (high - low).max(1e-3);
-        low - margin..high + margin
+/// [`ErrorKind::Plot`](crate::ErrorKind::Plot) when there is no point, or one has no finite place.
+pub fn draw_map(title: &str, points: &[MapPoint]) -> Result<Picture> {
+    let (Some(across), Some(upward)) = (
+        range_of(points.iter().map(|point| f64::from(point.x))),
+        range_of(points.iter().map(|point| f64::from(point.y))),
+    ) else {
+        return Err(failed(title, "there is no point"));
     };
-    let groups = largest_groups(points);
-    let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
-    area.fill(&WHITE)?;
-    let (map, legend) = area.split_horizontally(SIZE.0 - 170);
-    let mut chart = ChartBuilder::on(&map)
-        .margin(12)
-        .caption(title, ("sans-serif", 20))
-        .build_cartesian_2d(range(|(place, _)| place.0), range(|(place, _)| place.1))?;
-    let color = |group: Option<&str>| {
-        let number = group.and_then(|group| groups.iter().position(|other| *other == group));
-        number.map_or(BLACK.mix(0.15), |number| Palette99::pick(number).mix(0.7))
-    };
-    let circles = points
+    if let Some(lost) = points
         .iter()
-        .map(|(place, group)| Circle::new(*place, 2, color(group.as_deref()).filled()));
-    chart.draw_series(circles)?;
-    for (number, group) in groups.iter().enumerate() {
-        let y = 60 + 22 * number as i32;
-        legend.draw(&Circle::new((10, y), 5, color(Some(group)).filled()))?;
-        legend.draw(&Text::new(*group, (22, y - 7), ("sans-serif", 15)))?;
+        .position(|point| !point.x.is_finite() || !point.y.is_finite())
+    {
+        return Err(failed(title, &format!("point {lost} has no finite place")));
     }
-    area.present()?;
-    Ok(())
+    let groups = Groups::of(points);
+    let mut svg = Svg::new();
+    let (left, width) = (16.0, WIDTH - 32.0);
+    let heading = 1.25 * SIZE;
+    svg.text(
+        At::Start(left, 32.0),
+        ("b", heading),
+        &cut(title, width, heading),
+    );
+    let legend = svg.legend((left, 44.0), (width, SIZE), &groups.legend());
+    let frame = Frame {
+        left: left + 8.0,
+        top: 44.0 + legend + 16.0,
+        width: width - 16.0,
+        height: HEIGHT,
+    };
+    let share = |value: f32, (low, high): (f64, f64)| {
+        (f64::from(value) - low) / (high - low).max(f64::MIN_POSITIVE)
+    };
+    let places: Vec<(f64, f64)> = (points.iter())
+        .map(|point| (share(point.x, across), 1.0 - share(point.y, upward)))
+        .collect();
+    draw_points(&mut svg, frame, &groups, points, &places);
+    draw_names(&mut svg, frame, &groups, &places);
+    Ok(svg.finish(title, (WIDTH, frame.bottom() + 24.0)))
+}
+
+/// The groups of points, the largest first.
+struct Groups {
+    largest: Vec<(String, usize)>,
+    /// Of each point its place among the largest.
+    of_points: Vec<Option<usize>>,
+    /// How many groups are smaller, of how many points, and how many points have no group.
+    smaller: (usize, usize),
+    none: usize,
+}
+
+impl Groups {
+    fn of(points: &[MapPoint]) -> Self {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for group in points.iter().filter_map(|point| point.group.as_deref()) {
+            *counts.entry(group).or_default() += 1;
+        }
+        let mut all: Vec<(&str, usize)> = counts.into_iter().collect();
+        all.sort_by_key(|&(_, count)| Reverse(count));
+        let smaller = all.split_off(all.len().min(COLORS));
+        let group = |point: &MapPoint| {
+            let group = point.group.as_deref()?;
+            all.iter().position(|(name, _)| *name == group)
+        };
+        Self {
+            of_points: points.iter().map(group).collect(),
+            smaller: (smaller.len(), smaller.iter().map(|(_, count)| count).sum()),
+            none: points.iter().filter(|point| point.group.is_none()).count(),
+            largest: (all.iter())
+                .map(|&(name, count)| (name.to_owned(), count))
+                .collect(),
+        }
+    }
+
+    /// Classes and names, the gray ones last.
+    fn legend(&self) -> Vec<(String, String)> {
+        let largest = self.largest.iter().enumerate();
+        let mut legend: Vec<(String, String)> = largest
+            .map(|(place, (name, count))| (format!("c{place}"), format!("{name} {count}")))
+            .collect();
+        let gray = match (self.smaller, self.none) {
+            ((0, _), 0) => return legend,
+            ((0, _), none) => format!("no group {none}"),
+            ((groups, points), 0) => format!("{groups} others {points}"),
+            ((groups, points), none) => format!("{groups} others {points}, no group {none}"),
+        };
+        legend.push(("other".to_owned(), gray));
+        legend
+    }
+}
+
+/// The points with their titles, the gray ones below.
+fn draw_points(
+    svg: &mut Svg,
+    frame: Frame,
+    groups: &Groups,
+    points: &[MapPoint],
+    places: &[(f64, f64)],
+) {
+    for colored in [false, true] {
+        let all = points.iter().zip(places).zip(&groups.of_points);
+        for ((point, (x, y)), group) in all.filter(|(_, group)| group.is_some() == colored) {
+            let (class, radius) = match group {
+                Some(group) => (format!("c{group}"), 3.4),
+                None => ("other".to_owned(), 2.4),
+            };
+            let title = match (&point.title, &point.group) {
+                (Some(title), Some(group)) => format!("{title} ({group})"),
+                (Some(text), None) | (None, Some(text)) => text.clone(),
+                (None, None) => String::new(),
+            };
+            svg.add(format_args!(
+                "<circle class=\"{class}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"{radius}\" fill-opacity=\".8\"><title>{}</title></circle>",
+                frame.left + x * frame.width,
+                frame.top + y * frame.height,
+                Escaped(&title),
+            ));
+        }
+    }
+}
+
+/// A place for the name of a group: how good it is, and its cell.
+type Spot = (f64, usize, (usize, usize));
+
+/// Names of groups where they are more than elsewhere, as far as they do not meet.
+fn draw_names(svg: &mut Svg, frame: Frame, groups: &Groups, places: &[(f64, f64)]) {
+    let mut spots = spots(groups, places);
+    spots.sort_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+    let (mut taken, mut named) = (Vec::<Frame>::new(), BTreeSet::new());
+    for (_, group, (column, row)) in spots {
+        let Some((name, _)) = groups
+            .largest
+            .get(group)
+            .filter(|_| !named.contains(&group))
+        else {
+            continue;
+        };
+        let width = width_of(name, SIZE);
+        let at = |cell: usize, start: f64, length: f64| {
+            start + (cell as f64 + 0.5) / CELLS as f64 * length
+        };
+        let middle = at(column, frame.left, frame.width);
+        let middle = middle.clamp(frame.left + width / 2.0, frame.right() - width / 2.0);
+        let middle_row = at(row, frame.top, frame.height);
+        let room = Frame {
+            left: middle - width / 2.0,
+            top: middle_row - 0.7 * SIZE,
+            width,
+            height: 1.4 * SIZE,
+        };
+        if taken.iter().any(|other| other.meets(room)) {
+            continue;
+        }
+        let at = At::Middle(middle, middle_row + 0.36 * SIZE);
+        svg.text(at, (&format!("b halo c{group}"), SIZE), name);
+        taken.push(room);
+        named.insert(group);
+    }
+}
+
+/// The cells in which a group is more frequent than in the whole map. Each counts with the cells
+/// around it.
+fn spots(groups: &Groups, places: &[(f64, f64)]) -> Vec<Spot> {
+    let kinds = groups.largest.len();
+    let cell = |share: f64| ((share * CELLS as f64) as usize).min(CELLS - 1);
+    // Of each cell the points of each group, and all points.
+    let mut counts = vec![vec![0usize; kinds + 1]; CELLS * CELLS];
+    for ((x, y), group) in places.iter().zip(&groups.of_points) {
+        for column in cell(*x).saturating_sub(1)..=(cell(*x) + 1).min(CELLS - 1) {
+            for row in cell(*y).saturating_sub(1)..=(cell(*y) + 1).min(CELLS - 1) {
+                let of_cell = &mut counts[row * CELLS + column];
+                of_cell[kinds] += 1;
+                if let Some(group) = group {
+                    of_cell[*group] += 1;
+                }
+            }
+        }
+    }
+    let mut spots = Vec::new();
+    for (place, counts) in counts.iter().enumerate() {
+        for (group, (_, all)) in groups.largest.iter().enumerate() {
+            let expected = counts[kinds] as f64 * *all as f64 / places.len() as f64;
+            let surplus =
+                (counts[group] as f64 - expected) / expected.sqrt().max(f64::MIN_POSITIVE);
+            if surplus >= SURPLUS {
+                spots.push((surplus, group, (place % CELLS, place / CELLS)));
+            }
+        }
+    }
+    spots
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Error, ErrorKind};
 
-    /// Two far clusters in three dimensions.
-    fn clusters() -> ndarray::Array2<f32> {
-        ndarray::Array2::from_shape_fn((40, 3), |(row, column)| {
-            let center = if row < 20 { 0.0 } else { 10.0 };
-            center + ((row * 7 + column * 3) % 5) as f32 / 10.0
-        })
-    }
-
-    #[test]
-    fn clusters_stay_apart_and_the_seed_decides() {
-        let places = tsne(clusters().view(), 1).unwrap();
-        let center = |part: &[(f32, f32)]| {
-            let sum = part
-                .iter()
-                .fold((0.0, 0.0), |sum, p| (sum.0 + p.0, sum.1 + p.1));
-            (sum.0 / part.len() as f32, sum.1 / part.len() as f32)
-        };
-        let distance = |a: (f32, f32), b: (f32, f32)| (a.0 - b.0).hypot(a.1 - b.1);
-        let centers = [center(&places[..20]), center(&places[20..])];
-        for (row, &place) in places.iter().enumerate() {
-            let own = usize::from(row >= 20);
-            assert!(
-                distance(place, centers[own]) < distance(place, centers[1 - own]),
-                "{row}"
-            );
+    fn point(x: f32, y: f32, group: Option<&str>) -> MapPoint {
+        MapPoint {
+            x,
+            y,
+            group: group.map(str::to_owned),
+            title: Some(format!("<at {x}>")),
         }
     }
 
     #[test]
-    fn a_seed_gives_one_map_however_many_threads_there_are() {
-        let mut random = ChaCha8Rng::seed_from_u64(3);
-        let vectors =
-            ndarray::Array2::from_shape_fn((1_500, 8), |_| random.random_range(-1.0..1.0f32));
-        let map = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-            let pool = pool.build().unwrap();
-            pool.install(|| tsne(vectors.view(), 5)).unwrap()
-        };
-        let first = map(1);
-        assert!(first == map(3) && first == map(4));
+    fn each_group_is_named_or_one_of_the_others() {
+        let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
+        let sized = names.iter().enumerate().flat_map(|(place, name)| {
+            (0..20 - place).map(move |at| point(place as f32, at as f32, Some(*name)))
+        });
+        let mut points: Vec<MapPoint> = sized.collect();
+        points.push(point(3.0, 3.0, None));
+        let drawn = draw_map("Items", &points).unwrap().to_string();
+        for expected in [
+            ">a 20<",
+            ">h 13<",
+            ">2 others 23, no group 1<",
+            "&lt;at 3&gt; (d)",
+        ] {
+            assert!(drawn.contains(expected), "{expected}");
+        }
+        assert!(!drawn.contains(">i 12<") && !drawn.contains("<at"));
     }
 
-    /// Vectors that are hardly told apart are spread over the map all the same, by their neighbors.
     #[test]
-    fn vectors_without_clusters_do_not_end_in_one_point() {
-        let mut random = ChaCha8Rng::seed_from_u64(1);
-        let vectors =
-            ndarray::Array2::from_shape_fn((3000, 16), |_| random.random_range(-1.0f32..1.0));
-        let places = tsne(vectors.view(), 1).unwrap();
-        let apart =
-            |a: usize, b: usize| (places[a].0 - places[b].0).hypot(places[a].1 - places[b].1);
-        let ((mut near, mut any), mut count) = ((0.0, 0.0), 0.0);
-        for row in (0..3000).step_by(100) {
-            let distance = |other: usize| {
-                let difference = &vectors.row(row) - &vectors.row(other);
-                difference.dot(&difference)
-            };
-            let others = (0..3000).filter(|&other| other != row);
-            let nearest = others
-                .min_by(|&a, &b| distance(a).total_cmp(&distance(b)))
+    fn a_group_is_named_where_it_is_and_high_is_up() {
+        let cluster = |x: f32, y: f32, group| {
+            (0..90).map(move |at| point(x + 0.01 * at as f32, y, Some(group)))
+        };
+        let points: Vec<MapPoint> = cluster(0.0, 0.0, "low")
+            .chain(cluster(10.0, 10.0, "high"))
+            .collect();
+        let drawn = draw_map("Items", &points).unwrap().to_string();
+        let height = |name: &str| -> f64 {
+            let end = drawn
+                .find(&format!("font-size=\"{SIZE}\">{name}<"))
                 .unwrap();
-            near += apart(row, nearest);
-            any += apart(row, (row + 1500) % 3000);
-            count += 1.0;
+            let start = drawn[..end].rfind("y=\"").unwrap() + 3;
+            drawn[start..].split('"').next().unwrap().parse().unwrap()
+        };
+        assert!(height("high") + 300.0 < height("low"));
+    }
+
+    #[test]
+    fn no_point_and_no_place_are_errors() {
+        let lost = [point(0.0, 0.0, None), point(f32::NAN, 0.0, None)];
+        for points in [&[][..], &lost[..]] {
+            assert!(matches!(
+                draw_map("Items", points).as_ref().map_err(Error::kind),
+                Err(ErrorKind::Plot { .. })
+            ));
         }
-        assert!(any / count > 1.0, "the map is {any} wide");
-        assert!(near < 0.5 * any, "{near} of {any}");
-    }
-
-    #[test]
-    fn too_few_and_broken_vectors_are_errors() {
-        assert!(tsne(clusters().slice(ndarray::s![..3, ..]), 1).is_err());
-        let mut broken = clusters();
-        broken[[2, 1]] = f32::NAN;
-        assert!(matches!(
-            tsne(broken.view(), 1).as_ref().map_err(Error::kind),
-            Err(ErrorKind::NonFiniteVector {
-                row: 2,
-                column: 1,
-                ..
-            })
-        ));
-    }
-
-    #[test]
-    fn maps_have_a_legend() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("map.svg");
-        let point = |x: f32, group: Option<&str>| ((x, 1.0), group.map(str::to_owned));
-        draw_map(
-            &path,
-            "Items",
-            &[point(0.0, Some("Drama")), point(1.0, None)],
-        )
-        .unwrap();
-        assert!(std::fs::read_to_string(&path).unwrap().contains("Drama"));
-        assert!(matches!(
-            draw_map(&path, "Items", &[]).as_ref().map_err(Error::kind),
-            Err(ErrorKind::Plot { .. })
-        ));
     }
 }

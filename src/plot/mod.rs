@@ -1,33 +1,32 @@
-//! Pictures as SVG files: training curves and maps of item vectors.
+//! Pictures as SVG: charts of lines, points and bars, training curves, and maps of item vectors.
 //!
-//! SVG needs no fonts on the machine that draws it, and any browser shows it.
+//! An SVG needs no fonts on the machine that draws it, and any browser shows it, on light and dark
+//! backgrounds. Its colors are told apart by colorblind readers too.
 
+mod area;
+mod axis;
+mod chart;
 mod curves;
 mod map;
+mod palette;
+mod panel;
+mod picture;
+mod shapes;
+mod svg;
+mod tsne;
 
-use std::path::Path;
+use crate::{Error, ErrorKind};
 
-use crate::files::{begins_with, replace_file};
-use crate::{Error, ErrorKind, Result};
-
+pub use chart::Chart;
 pub use curves::draw_training_curves;
-pub use map::{draw_map, tsne};
+pub use map::{MapPoint, draw_map};
+pub use picture::Picture;
+pub use tsne::tsne;
 
-fn failed(path: &Path) -> impl Fn(String) -> Error + '_ {
-    |reason| {
-        Error::from(ErrorKind::Plot {
-            path: path.to_owned(),
-            reason,
-        })
-    }
-}
-
-/// What pictures of ours begin with.
-const MARK: &str = "<!-- drawn by seqrec -->\n";
-
-/// Writes a picture, in the place of none but one of ours.
-fn write(path: &Path, svg: &str) -> Result<()> {
-    replace_file(path, begins_with(MARK.as_bytes()), |file| {
-        std::io::Write::write_all(file, [MARK, svg].concat().as_bytes())
+/// The error of a picture that can't be drawn.
+fn failed(picture: &str, reason: &str) -> Error {
+    Error::from(ErrorKind::Plot {
+        picture: picture.to_owned(),
+        reason: reason.to_owned(),
     })
 }
