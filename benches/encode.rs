@@ -23,7 +23,7 @@ use serde_json::json;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[path = "../examples/support/overrides.rs"]
+#[path = "../tests/support/overrides.rs"]
 mod overrides;
 #[path = "support/settings.rs"]
 mod settings;

@@ -29,7 +29,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[path = "support/memory.rs"]
 mod memory;
-#[path = "../examples/support/overrides.rs"]
+#[path = "../tests/support/overrides.rs"]
 mod overrides;
 #[path = "support/settings.rs"]
 mod settings;

@@ -21,7 +21,7 @@ use seqrec::train::{StepReport, Tables, Trainer, TrainerConfig, TrainingObserver
 #[macro_use]
 #[path = "support/backends.rs"]
 mod backends;
-#[path = "../examples/support/overrides.rs"]
+#[path = "support/overrides.rs"]
 mod overrides;
 #[path = "support/tensors.rs"]
 mod tensors;

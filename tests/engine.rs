@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use seqrec::channels::{
-    AlsConfig, BprConfig, EaseConfig, ItemNeighborsConfig, MarkovChainConfig, NearestItemsConfig,
+    AlsConfig, BprConfig, ItemNeighborsConfig, MarkovChainConfig, NearestItemsConfig,
     NearestUsersConfig, Popularity, PopularityConfig, PreferredTagsConfig, SessionKnnConfig,
     SimilarUsersConfig,
 };
@@ -1470,7 +1470,7 @@ fn model_and_data(seed: u64) -> (Recaller, TrainingData) {
 fn plan() -> StagePlan {
     let start = HistoryItems::last(20).unwrap();
     let popular = PopularityConfig::new();
-    let mut plan = StagePlan::new(Fusion::RECIPROCAL_RANK)
+    let plan = StagePlan::new(Fusion::RECIPROCAL_RANK)
         .channel("popular", popular.clone())
         .channel("segment", popular.clone().with_by_segment(true))
         .channel("markov", MarkovChainConfig::new())
@@ -1499,8 +1499,10 @@ fn plan() -> StagePlan {
                 .with_items(20),
         )
         .channel("bpr", BprConfig::new().with_dim(4).with_epochs(3))
-        .channel("ease", EaseConfig::new())
         .fallback(popular);
+    #[cfg(feature = "ease")]
+    let plan = plan.channel("ease", seqrec::channels::EaseConfig::new());
+    let mut plan = plan;
     plan.channels[7].budget_milliseconds = Some(20_000.0);
     plan.selections = vec![
         PlannedSelection::TagCap { most: 9 },

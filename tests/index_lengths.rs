@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use seqrec::data::ItemIndex;
 use seqrec::index::{
-    AnyIndex, Filter, FlatIndex, HnswConfig, HnswIndex, HnswRsIndex, IndexPlan, ItemSet, Precision,
+    AnyIndex, Filter, FlatIndex, HnswConfig, HnswIndex, IndexPlan, ItemSet, Precision,
     UpdatableIndex, VectorIndex,
 };
 
@@ -132,7 +132,9 @@ fn every_kind_is_found_in_every_precision() {
             let found = recall(&graph, items.view(), queries.view(), None);
             assert!(found >= least, "{kind}, {precision:?}: {found}");
         }
+        #[cfg(feature = "hnsw_rs")]
         if kind != KINDS[4] {
+            use seqrec::index::HnswRsIndex;
             let other = alone(|| HnswRsIndex::new(items.view(), &HnswConfig::new())).unwrap();
             let found = recall(&other, items.view(), queries.view(), None);
             assert!(found >= 0.9, "{kind}, hnsw_rs: {found}");

@@ -19,7 +19,7 @@ mod backends;
 mod batches;
 #[path = "support/features.rs"]
 mod features;
-#[path = "../examples/support/overrides.rs"]
+#[path = "support/overrides.rs"]
 mod overrides;
 #[path = "support/tensors.rs"]
 mod tensors;

@@ -310,6 +310,7 @@ fn compressed_text_is_read_like_files() {
     assert!(message.contains("can't be unpacked (gzip)"), "{message}");
 }
 
+#[cfg(feature = "zstd")]
 #[test]
 fn text_compressed_by_zstd_is_read_like_files() {
     let packed = zstd::stream::encode_all(TWO_ROWS.as_bytes(), 3).unwrap();

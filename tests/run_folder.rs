@@ -643,7 +643,7 @@ fn a_channel_of_ones_own_survives_its_folder() {
     );
     let refused = refused.to_string();
     let what_to_do = ["link the crate", "its feature"];
-    for name in ["`further_off`", "`further_on`", "`markov_chain`", "`ease`"]
+    for name in ["`further_off`", "`further_on`", "`markov_chain`", "`bpr`"]
         .iter()
         .chain(&what_to_do)
     {

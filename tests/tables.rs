@@ -2,7 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use seqrec::backend::{Autodiff, Flex, NdArray};
+#[cfg(feature = "ndarray")]
+use seqrec::backend::NdArray;
+use seqrec::backend::{Autodiff, Flex};
 use seqrec::burn::tensor::DType;
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{Dataset, Filters, NegativeSampling, Protocol, Split};
@@ -294,6 +296,11 @@ fn what_half_precision_can_do_nothing_for_is_refused_by_name() {
     assert!(refused(&half(), lazy().with_average(Some(0.9))).starts_with("average "));
     let decayed = lazy().with_weight_decay(0.1).with_decay_all(true);
     assert!(refused(&half(), decayed).starts_with("decay_all "));
+}
+
+#[cfg(feature = "ndarray")]
+#[test]
+fn a_backend_without_16_bits_refuses_them() {
     let error = half()
         .init::<NdArray>(9, 1, &Default::default())
         .unwrap_err();

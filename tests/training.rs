@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::tensor::{Int, Tensor};
-use seqrec::backend::{Autodiff, Backend, Flex, NdArray};
+use seqrec::backend::{Autodiff, Backend, Flex};
 use seqrec::burn;
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
@@ -114,9 +114,10 @@ fn training_beats_popularity_on_flex() {
     training_beats_popularity::<Flex>();
 }
 
+#[cfg(feature = "ndarray")]
 #[test]
 fn training_beats_popularity_on_ndarray() {
-    training_beats_popularity::<NdArray>();
+    training_beats_popularity::<seqrec::backend::NdArray>();
 }
 
 #[test]

@@ -26,7 +26,7 @@ use ndarray::Array2;
 use seqrec::backend::{Autodiff, Backend};
 use seqrec::data::{Case, Dataset, ExternalId, Filters, ItemIndex, Protocol, Seen, Split};
 use seqrec::eval::{Metric, Report};
-use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, HnswRsIndex, VectorIndex};
+use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex};
 use seqrec::model::{ModelVisitor, RecallerConfig, SequenceRecaller, TrainableConfig, visit_model};
 use seqrec::plot::{MapPoint, draw_map, draw_training_curves, tsne};
 use seqrec::recall::{Evaluation, RecallRequest, Retriever, VectorChannel};
@@ -187,7 +187,6 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
     let index: Box<dyn VectorIndex> = match options.index {
         IndexName::Flat => exact_index(&model)?,
         IndexName::Hnsw => Box::new(HnswIndex::new(vectors.view(), &HnswConfig::new())?),
-        IndexName::HnswRs => Box::new(HnswRsIndex::new(vectors.view(), &HnswConfig::new())?),
     };
     if !index.is_exact() {
         let found = index_recall(&model, &index, &vectors, &split, options)?;

@@ -165,8 +165,6 @@ pub enum IndexName {
     Flat,
     /// Approximate, in a graph.
     Hnsw,
-    /// Approximate, in the hnsw_rs crate's graph.
-    HnswRs,
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]

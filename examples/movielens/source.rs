@@ -113,17 +113,11 @@ fn fetch(options: &Options) -> seqrec::Result<PathBuf> {
     let cache = dirs::cache_dir()
         .unwrap_or_else(|| PathBuf::from(".cache"))
         .join("seqrec");
-    let style =
-        ProgressStyle::with_template("{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}")
-            .expect("the template is right");
+    let style = ProgressStyle::with_template("{spinner} {msg}: {bytes}, {bytes_per_sec}")
+        .expect("the template is right");
     let bar = ProgressBar::no_length().with_style(style);
     bar.set_message(format!("fetching MovieLens {}", options.size));
-    let fetched = Downloader::default().fetch(options.size, cache, |come, all| {
-        if let Some(all) = all {
-            bar.set_length(all);
-        }
-        bar.set_position(come);
-    });
+    let fetched = Downloader::default().fetch(options.size, cache, |come| bar.set_position(come));
     bar.finish_and_clear();
     fetched
 }

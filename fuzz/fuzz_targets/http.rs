@@ -4,15 +4,8 @@
 //! `cargo +nightly fuzz run http` from the repository's root.
 #![no_main]
 
-#[path = "../../examples/serve/api.rs"]
-mod api;
-#[path = "../../examples/serve/metrics.rs"]
-mod metrics;
 #[path = "../../tests/support/stage.rs"]
 mod support;
-#[path = "../../examples/serve/titles.rs"]
-#[allow(dead_code, reason = "titles are read from no file here")]
-mod titles;
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -28,8 +21,8 @@ use seqrec::engine::{EngineConfig, RecallEngine};
 use seqrec::recall::{ChannelWeight, Fusion, RecallStage};
 use seqrec::store::ServedStage;
 
-use api::{Limits, Service, router};
-use titles::Titles;
+use seqrec_cli::serve::api::{Limits, Service, router};
+use seqrec_cli::serve::titles::Titles;
 
 static RUNNING: LazyLock<(tokio::runtime::Runtime, TowerToHyperService<Router>)> =
     LazyLock::new(|| {

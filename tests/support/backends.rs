@@ -25,6 +25,7 @@ pub type UnfusedWgpu = seqrec::burn::backend::wgpu::CubeBackend<
 macro_rules! on_every_backend {
     ($tests:tt) => {
         on_backend!(flex, seqrec::backend::Flex, $tests);
+        #[cfg(feature = "ndarray")]
         on_backend!(ndarray, seqrec::backend::NdArray, $tests);
         #[cfg(feature = "cuda")]
         on_backend!(cuda, seqrec::backend::Cuda, $tests);

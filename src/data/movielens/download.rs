@@ -3,9 +3,8 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
 
-use md5::{Digest, Md5};
 use zip::ZipArchive;
 
 use super::Edition;
@@ -15,7 +14,7 @@ use crate::{Error, ErrorKind, Result};
 /// Fetches an edition's archive, checks it against the MD5 published beside it, and unpacks its
 /// ratings and movies.
 ///
-/// Connecting is given up after ten seconds.
+/// It is fetched by the system's `curl`; connecting times out after ten seconds.
 #[derive(Debug, Clone)]
 pub struct Downloader {
     base_url: String,
@@ -38,11 +37,10 @@ impl Downloader {
 
     /// The file of ratings of an edition in the folder `cache`, fetched if it is not there yet.
     ///
-    /// `progress` is called with how many bytes have come and, where it is known, how many there
-    /// are. Nothing is left in the cache unless all went well.
+    /// `progress` is called with how many bytes have come. Nothing is left in the cache unless all went well.
     ///
     /// # Errors
-    /// [`ErrorKind::Download`] without a network or the archive, [`ErrorKind::Checksum`] when it is
+    /// [`ErrorKind::Download`] without `curl`, a network or the archive, [`ErrorKind::Checksum`] when it is
     /// not the published one, [`ErrorKind::Archive`] when it can't be unpacked,
     /// [`ErrorKind::NotOurs`] when the edition's folder is there with something else in it, and
     /// [`ErrorKind::Io`] when the cache can't be written.
@@ -50,7 +48,7 @@ impl Downloader {
         &self,
         edition: Edition,
         cache: impl AsRef<Path>,
-        mut progress: impl FnMut(u64, Option<u64>),
+        mut progress: impl FnMut(u64),
     ) -> Result<PathBuf> {
         let cache = cache.as_ref();
         let folder = cache.join(edition.archive());
@@ -79,12 +77,20 @@ impl Downloader {
 
     /// The MD5 that is published beside an archive, in lower-case hexadecimal digits.
     fn published_checksum(&self, url: &str) -> Result<String> {
-        let mut text = String::new();
-        let mut body = request(url)?;
-        let mut limited = body.as_reader().take(4096);
-        limited
-            .read_to_string(&mut text)
-            .map_err(|error| failed(url, error))?;
+        let mut fetch = Fetch::begin(url)?;
+        let mut text = vec![0; 4096];
+        let mut come = 0;
+        // No more than a page of it is looked at.
+        while come < text.len() {
+            match fetch.read(&mut text[come..])? {
+                0 => break,
+                count => come += count,
+            }
+        }
+        if come < text.len() {
+            fetch.end()?;
+        }
+        let text = String::from_utf8_lossy(&text[..come]);
         let is_checksum =
             |word: &&str| word.len() == 32 && word.bytes().all(|b| b.is_ascii_hexdigit());
         let checksum = text.split_whitespace().find(is_checksum);
@@ -101,17 +107,61 @@ fn failed(url: &str, reason: impl ToString) -> Error {
     })
 }
 
-fn request(url: &str) -> Result<ureq::Body> {
-    // Resolving and connecting together take at most ten seconds.
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_resolve(Some(Duration::from_secs(4)))
-        .timeout_connect(Some(Duration::from_secs(6)))
-        .timeout_recv_response(Some(Duration::from_secs(30)))
-        .timeout_recv_body(Some(Duration::from_secs(3600)))
-        .build()
-        .into();
-    let response = agent.get(url).call().map_err(|error| failed(url, error))?;
-    Ok(response.into_body())
+/// What is at an address, read while `curl` fetches it. It knows the system's proxies and
+/// certificates, and TLS of our own would be thirty packages for one call.
+struct Fetch<'a> {
+    url: &'a str,
+    curl: Child,
+}
+
+impl<'a> Fetch<'a> {
+    fn begin(url: &'a str) -> Result<Self> {
+        let curl = Command::new("curl")
+            .args(["--fail", "--silent", "--show-error", "--location"])
+            .args(["--connect-timeout", "10", "--max-time", "3600"])
+            .args(["--url", url])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| {
+                let what_to_do = "install curl, or fetch and unpack the archive by hand";
+                failed(url, format!("curl can't be run ({error}); {what_to_do}"))
+            })?;
+        Ok(Self { url, curl })
+    }
+
+    /// The next bytes, of which there are none at the end.
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let out = self.curl.stdout.as_mut().expect("piped");
+        loop {
+            match out.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => return read.map_err(|error| failed(self.url, error)),
+            }
+        }
+    }
+
+    /// Whether all of it came.
+    fn end(mut self) -> Result<()> {
+        let mut said = String::new();
+        let mut errors = self.curl.stderr.take().expect("piped");
+        // What it says beside a failure, where that can be read.
+        let _ = errors.read_to_string(&mut said);
+        let status = (self.curl.wait()).map_err(|error| failed(self.url, error))?;
+        match status.success() {
+            true => Ok(()),
+            false => Err(failed(self.url, said.trim())),
+        }
+    }
+}
+
+impl Drop for Fetch<'_> {
+    fn drop(&mut self) {
+        // Of one that has ended there is nothing left to stop.
+        let _ = self.curl.kill();
+        let _ = self.curl.wait();
+    }
 }
 
 /// Writes what is at `url` into a file and gives its MD5.
@@ -119,32 +169,25 @@ fn download(
     url: &str,
     file: &mut File,
     path: &Path,
-    progress: &mut impl FnMut(u64, Option<u64>),
+    progress: &mut impl FnMut(u64),
 ) -> Result<String> {
-    let mut body = request(url)?;
-    let length = body.content_length();
-    let mut reader = body.as_reader();
-    let mut digest = Md5::new();
+    let mut fetch = Fetch::begin(url)?;
+    let mut digest = md5::Context::new();
     let mut buffer = vec![0; 64 * 1024];
     let mut come = 0;
     loop {
-        let count = match reader.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(failed(url, error)),
-        };
-        digest.update(&buffer[..count]);
+        let count = fetch.read(&mut buffer)?;
+        if count == 0 {
+            break;
+        }
+        digest.consume(&buffer[..count]);
         file.write_all(&buffer[..count])
             .map_err(Error::io("write", path))?;
         come += count as u64;
-        progress(come, length);
+        progress(come);
     }
-    Ok(digest
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    fetch.end()?;
+    Ok(format!("{:x}", digest.finalize()))
 }
 
 /// Unpacks an edition's two files, wherever in the archive they are, and nothing else.

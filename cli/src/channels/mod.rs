@@ -1,0 +1,263 @@
+//! Trains and compares channels of recall, and their fusion, on one split.
+//!
+//! `cargo run --release --example channels -- ratings.csv` holds the last item of every user out
+//! and prints for each channel how many of these it finds, how much of the catalog it recalls, and
+//! how long it takes. It writes the table as `channels.md` and how much the channels' lists overlap
+//! as `overlap.svg`. `--save DIR` keeps the stage as a run folder, which the `serve` example
+//! serves. Genres are tags where `movies.csv` lies beside MovieLens ratings.
+
+mod build;
+mod measure;
+mod picture;
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::Args;
+use seqrec::OutputFolder;
+use seqrec::backend::{Autodiff, Flex};
+use seqrec::data::{Case, Dataset, Filters, Format, InteractionReader, Protocol, Seen, Split};
+use seqrec::model::{MODEL_NAMES, ModelVisitor, TrainableConfig, visit_model};
+use seqrec::recall::{ChannelWeight, Fusion, RecallStage, WeightLearningConfig};
+use seqrec::store::ServedStage;
+
+use build::Channel;
+use measure::{Judge, Measured};
+
+#[derive(Args, Debug)]
+pub struct Options {
+    /// The interactions.
+    file: PathBuf,
+    /// How they are written, where that is not detected: ratings-csv, ratings-dat, u-data, columns,
+    /// inter, sequences, or columns such as user=visitor,item=product,time=at,delimiter=;.
+    #[arg(long)]
+    format: Option<Format>,
+    /// The sequence model; those after the first are channels of their own beside it.
+    #[arg(long, value_delimiter = ',', default_value = "gru4rec", value_parser = clap::builder::PossibleValuesParser::new(MODEL_NAMES.iter().copied()))]
+    model: Vec<String>,
+    /// The size of the sequence model's vectors.
+    #[arg(long, default_value_t = 128)]
+    dim: usize,
+    /// The most epochs that models are trained for.
+    #[arg(long, default_value_t = 60)]
+    epochs: usize,
+    /// Interests of a second model, ComiRec-SA; 0 leaves it out.
+    #[arg(long, default_value_t = 4)]
+    interests: usize,
+    /// The channels that are compared, by name; all where none is named.
+    #[arg(long, value_delimiter = ',')]
+    channels: Vec<String>,
+    /// How many candidates each channel is asked for.
+    #[arg(long, default_value_t = 400)]
+    candidates: usize,
+    /// Let items of the history be recalled again.
+    #[arg(long)]
+    keep_seen: bool,
+    #[arg(long, default_value_t = 42)]
+    seed: u64,
+    /// Where the table and the picture are written.
+    #[arg(long, default_value = "channels-out")]
+    out: PathBuf,
+    /// Keep the stage, its weights learned, as a run folder.
+    #[arg(long)]
+    save: Option<PathBuf>,
+    /// Keep every channel, all of the same weight, instead of those that the weights leave.
+    #[arg(long, requires = "save")]
+    keep_all: bool,
+}
+
+/// What is compared is how many labels are among the first so many.
+const KS: [usize; 2] = [50, 200];
+
+/// The cuts of lists for a catalog, which may be smaller than the usual ones.
+fn cuts(items: usize) -> [usize; 2] {
+    // All of a catalog holds every label, which tells nothing.
+    let largest = (items / 2).max(1);
+    KS.map(|k| k.min(largest))
+}
+
+/// Refuses to save over what is no run folder, before any time is spent.
+fn check_run_folder(path: &Path) -> Result<(), Box<dyn Error>> {
+    let is_empty = match std::fs::read_dir(path) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
+        Err(error) => return Err(format!("{}: {error}", path.display()).into()),
+    };
+    if is_empty || path.join("run.json").exists() {
+        return Ok(());
+    }
+    Err(format!(
+        "{} holds other files; choose an absent or empty folder",
+        path.display()
+    )
+    .into())
+}
+
+pub fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    visit_model::<Autodiff<Flex>, _>(&options.model[0], Job(options))?
+}
+
+/// The job with whichever model.
+struct Job<'a>(&'a Options);
+
+impl ModelVisitor<Autodiff<Flex>> for Job<'_> {
+    type Output = Result<(), Box<dyn Error>>;
+
+    fn visit<C: TrainableConfig<Autodiff<Flex>>>(self, defaults: C) -> Self::Output {
+        compare(self.0, &defaults)
+    }
+}
+
+fn compare<C: TrainableConfig<Autodiff<Flex>>>(
+    options: &Options,
+    defaults: &C,
+) -> Result<(), Box<dyn Error>> {
+    // What can't be is told before any time is spent.
+    RecallStage::new(Fusion::RoundRobin, options.candidates)?;
+    let out = OutputFolder::open(&options.out, "channels")?;
+    if let Some(path) = &options.save {
+        check_run_folder(path)?;
+    }
+    let reader = match &options.format {
+        Some(format) => InteractionReader::new(&options.file, format.clone()),
+        None => InteractionReader::detect(&options.file)?,
+    };
+    println!("{}: read as {}", options.file.display(), reader.format());
+    let log = reader.read()?;
+    let dataset = Dataset::new(log, Filters::default())?;
+    let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
+    println!(
+        "{} users, {} items, {} interactions",
+        dataset.users(),
+        dataset.catalog().len(),
+        dataset.sequences().interactions()
+    );
+    if split.test.is_empty() {
+        return Err("no user has a history that is long enough to be judged by".into());
+    }
+    let ks = cuts(dataset.catalog().len());
+    if ks != KS {
+        println!(
+            "there are {} items only: lists are cut at {} and {}",
+            dataset.catalog().len(),
+            ks[0],
+            ks[1]
+        );
+    }
+    let trained = build::train(defaults, &dataset, &split, options)?;
+    let channels = build::channels(&trained, &split, options)?;
+    if !options.keep_seen {
+        let seen = |case: &Case<'_>| {
+            case.labels
+                .iter()
+                .any(|label| case.user.items().contains(label))
+        };
+        let unreachable = split.test.iter().filter(seen).count();
+        if unreachable > 0 {
+            println!(
+                "{unreachable} labels were taken before, and can't be recalled where seen items are left out"
+            );
+        }
+    }
+    let judge = Judge::new(
+        &split,
+        trained.segments(),
+        Seen::exclude_if(!options.keep_seen),
+        ks,
+    );
+
+    let mut rows: Vec<Measured> = Vec::new();
+    for Channel {
+        name,
+        channel,
+        build_seconds,
+        ..
+    } in &channels
+    {
+        let measured = judge.measure(name, channel.as_ref(), *build_seconds)?;
+        println!("  {measured}");
+        rows.push(measured);
+    }
+    let single = rows.iter().map(|row| row.recall[1]).fold(0.0, f64::max);
+
+    let fusions = [
+        ("fusion: snake", Fusion::RoundRobin, false),
+        ("fusion: quotas", Fusion::Quotas, false),
+        ("fusion: ranks", Fusion::RECIPROCAL_RANK, false),
+        ("fusion: scores", Fusion::MinMax, false),
+        (
+            "fusion: ranks, weights learned",
+            Fusion::RECIPROCAL_RANK,
+            true,
+        ),
+        ("fusion: scores, weights learned", Fusion::ZScore, true),
+    ];
+    let mut learned: Vec<(Fusion, Vec<f64>, f64)> = Vec::new();
+    let mut fused = Vec::new();
+    for (name, fusion, learn) in fusions {
+        let start = Instant::now();
+        let mut stage = RecallStage::new(fusion, options.candidates)?;
+        for Channel { name, channel, .. } in &channels {
+            stage = stage.channel(name, channel.clone(), ChannelWeight::default())?;
+        }
+        if learn {
+            let config = WeightLearningConfig::new(ks[1])
+                .with_seen(Seen::exclude_if(!options.keep_seen))
+                .with_seed(options.seed);
+            let valid = judge.learn_weights(&mut stage, &config)?;
+            let weights: Vec<f64> = stage.shares().map(|share| share.weight).collect();
+            let named: Vec<String> = (stage.names().zip(&weights))
+                .filter(|(_, weight)| **weight > 0.0)
+                .map(|(name, weight)| format!("{name} {weight:.2}"))
+                .collect();
+            println!(
+                "  weights, recall@{} on valid {valid:.4}: {}",
+                ks[1],
+                named.join(", ")
+            );
+            learned.push((fusion, weights, valid));
+        }
+        let measured = judge.measure(name, &stage, start.elapsed().as_secs_f64())?;
+        println!("  {measured}");
+        fused.push(measured);
+    }
+
+    let table = measure::table(rows.iter().chain(&fused), ks);
+    out.write("channels.md", &table)?;
+    println!("\n{table}");
+    out.write("overlap.svg", picture::draw(&rows)?)?;
+    println!(
+        "wrote channels.md and overlap.svg to {}",
+        options.out.display()
+    );
+
+    // The fusion that is best on the validation split is the one that is kept.
+    let (fusion, weights, _) = learned
+        .into_iter()
+        .max_by(|a, b| a.2.total_cmp(&b.2))
+        .ok_or("no fusion was learned")?;
+    if let Some(path) = &options.save {
+        let weights = if options.keep_all {
+            vec![1.0; channels.len()]
+        } else {
+            weights
+        };
+        trained.save(path, &channels, fusion, &weights, options)?;
+        println!("wrote the stage to {}", path.display());
+        // As a service will have it.
+        let kept = ServedStage::load::<Flex>(path, &Default::default())?;
+        for (channel, index) in kept.stage().indexes() {
+            println!("  {channel}: {index}");
+        }
+    }
+    let best = fused.iter().map(|row| row.recall[1]).fold(0.0, f64::max);
+    let line = serde_json::json!({
+        "data": options.file.file_name().map(|name| name.to_string_lossy()),
+        format!("best_channel_recall@{}", ks[1]): single,
+        format!("best_fusion_recall@{}", ks[1]): best,
+        "fusion_above_channels": best > single,
+    });
+    println!("{line}");
+    Ok(())
+}

@@ -1,0 +1,146 @@
+//! Items that nobody has taken yet, recalled by their genres.
+//!
+//! `cargo run --release --example cold_items -- ratings.csv` reads MovieLens ratings with the
+//! `movies.csv` beside them, leaves a share of the items out of training entirely, trains two
+//! towers, and says how often those items are recalled for the users who took them next.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use clap::Args;
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use seqrec::data::movielens::{Movie, Movies};
+use seqrec::data::{
+    Dataset, Features, Filters, InteractionReader, ItemIndex, Protocol, Seen, Split,
+};
+use seqrec::eval::{Metric, Scorer};
+use seqrec::index::{Filter, FlatIndex, ItemSet};
+use seqrec::model::TwoTowerConfig;
+use seqrec::prelude::{Autodiff, Flex};
+use seqrec::recall::{RecallChannel, VectorChannel};
+use seqrec::retrieve::item_vectors;
+use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
+
+use crate::numbers::finite;
+
+#[derive(Args, Debug)]
+pub struct Options {
+    /// A file of ratings with a file of movies beside it.
+    ratings: PathBuf,
+    /// The share of items that is left out of training.
+    #[arg(long, default_value_t = 0.1, value_parser = finite::<f64>)]
+    share: f64,
+    /// How many items are recalled.
+    #[arg(long, default_value_t = 50)]
+    k: usize,
+    #[arg(long, default_value_t = 100)]
+    epochs: usize,
+    #[arg(long, value_delimiter = ',', default_value = "1,2,3")]
+    seeds: Vec<u64>,
+}
+
+/// How many items are left out.
+fn left_out(options: &Options, items: usize) -> Result<usize, String> {
+    let Options { share, k, .. } = *options;
+    let count = (items as f64 * share) as usize;
+    if count <= k {
+        return Err(format!(
+            "--share {share} leaves {count} of {items} items out, all of which would be among the \
+             {k} that are recalled; choose a smaller --k or a greater --share"
+        ));
+    }
+    Ok(count)
+}
+
+pub fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    // What can't be is told before any time is spent.
+    let metric = Metric::recall(options.k)?;
+    if !(options.share > 0.0 && options.share < 1.0) {
+        let share = options.share;
+        return Err(format!("--share is {share}, but must be between 0 and 1").into());
+    }
+    let log = InteractionReader::detect(&options.ratings)?.read()?;
+    let movies = Movies::beside(&options.ratings)?;
+    let filters = Filters::new().with_minimum_per_user(5);
+    let dataset = Dataset::new(log, filters)?;
+    let catalog = dataset.catalog();
+    let items = catalog.len();
+    let ids = catalog.items().filter_map(|item| catalog.id_of(item));
+    let genres = ids.filter_map(|id| {
+        let Movie { genres, .. } = movies.get(id)?;
+        Some((id.clone(), genres.clone()))
+    });
+    let features = Features::from_item_tags(catalog, genres);
+    if features.names().is_empty() {
+        return Err("no movies with genres beside the ratings".into());
+    }
+    Scorer::new(catalog, &[options.k])?;
+    let count = left_out(options, items)?;
+    let mut found = Vec::new();
+    for &seed in &options.seeds {
+        let mut order: Vec<ItemIndex> = catalog.items().collect();
+        order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+        let cold: ItemSet = order[..count].iter().copied().collect();
+        let split = Split::new(&dataset, Protocol::Ratio { seed })?;
+        let mut split = split.without_items(|item| cold.contains(item))?;
+        // Training is stopped by the labels that it can know of.
+        let takes_cold = |labels: &[ItemIndex]| labels.iter().any(|&item| cold.contains(item));
+        let of_cold = split.test.filtered(|case| takes_cold(case.labels));
+        split.valid = split.valid.filtered(|case| !takes_cold(case.labels));
+        let device = Default::default();
+        let model = TwoTowerConfig::new();
+        let model = model.init_with_features::<Autodiff<Flex>>(&features, seed, &device)?;
+        let config = TrainerConfig::new()
+            .with_batch_size(256)
+            .with_learning_rate(0.001)
+            .with_patience(5)
+            .with_minimum_steps(0)
+            .with_metric(metric)
+            .with_seen(Seen::Keep)
+            .with_epochs(options.epochs)
+            .with_seed(seed);
+        let trained = Trainer::new(config)
+            .observer(ProgressBars::default())
+            .fit(model, &split)?;
+        let index = FlatIndex::new(&item_vectors(&trained.model))?;
+        let channel = VectorChannel::from_model(trained.model, index);
+        let mut scorer = Scorer::new(split.catalog(), &[options.k])?;
+        let mut among_cold = scorer.clone();
+        for case in 0..of_cold.len() {
+            let labels: Vec<ItemIndex> = (of_cold.get(case).labels.iter().copied())
+                .filter(|&item| cold.contains(item))
+                .collect();
+            let history = [of_cold.get(case).user];
+            let hits = channel.recall(&history, options.k, None)?;
+            scorer.add(hits.items(0), &labels);
+            let hits = channel.recall(&history, options.k, Some(Filter::Allowed(&cold)))?;
+            among_cold.add(hits.items(0), &labels);
+        }
+        println!(
+            "seed {seed}: {count} of {items} items left out, {} users took some",
+            of_cold.len()
+        );
+        let mut times_chance = [0.0; 2];
+        let judged = [
+            ("all items", &scorer, items),
+            ("those left out", &among_cold, count),
+        ];
+        for (times, (among, scorer, size)) in times_chance.iter_mut().zip(judged) {
+            let recall = scorer.report().get(metric).unwrap_or_default();
+            let chance = options.k as f64 / size as f64;
+            *times = recall / chance;
+            println!("  {metric} among {among}: {recall:.4}, {times:.1} times chance");
+        }
+        found.push(times_chance);
+    }
+    let mean =
+        |place: usize| found.iter().map(|times| times[place]).sum::<f64>() / found.len() as f64;
+    println!(
+        "on average {:.1} times chance among all items, {:.1} among those left out",
+        mean(0),
+        mean(1)
+    );
+    Ok(())
+}

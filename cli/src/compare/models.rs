@@ -1,0 +1,197 @@
+//! Models by the names of the settings file.
+
+use std::error::Error;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use seqrec::backend::{Autodiff, Flex};
+use seqrec::channels::{
+    AlsConfig, BprConfig, EaseConfig, MarkovChainConfig, Popularity, PopularityConfig,
+    SessionKnnConfig,
+};
+use seqrec::data::{Seen, Split};
+use seqrec::eval::Report;
+use seqrec::index::FlatIndex;
+use seqrec::model::{MODEL_NAMES, ModelVisitor, TrainableConfig, visit_model};
+use seqrec::recall::{RecallChannel, VectorChannel};
+use seqrec::retrieve::item_vectors;
+use seqrec::train::{
+    EpochReport, ProgressBars, StepReport, Trainer, TrainerConfig, TrainingObserver, TrainingPlan,
+};
+
+use super::settings::Entry;
+use crate::overrides::config;
+
+/// What a model is trained on.
+pub struct Context<'a> {
+    pub split: &'a Split,
+    pub seed: u64,
+    /// How it is judged, and so how validation stops its training.
+    pub seen: Seen,
+    /// Where training goes on after an interruption.
+    pub checkpoints: PathBuf,
+    /// After how many epochs training pauses, to go on another time or never.
+    pub pause_after: Option<usize>,
+    pub progress: bool,
+}
+
+/// A trained model.
+pub struct Fitted {
+    pub channel: Box<dyn RecallChannel>,
+    pub epochs: usize,
+    pub train_seconds: f64,
+    /// How the best epoch did on the validation split.
+    pub valid: Option<Report>,
+}
+
+/// Trains the model of an entry.
+pub fn fit(entry: &Entry, context: &Context<'_>) -> Result<Fitted, Box<dyn Error>> {
+    let (train, catalog) = (&context.split.train, context.split.catalog());
+    let number = |key: &str, default: f64| {
+        entry
+            .model
+            .get(key)
+            .map_or(default, |value| value.as_f64().unwrap_or(f64::NAN))
+    };
+    match entry.kind.as_str() {
+        name if MODEL_NAMES.contains(&name) => {
+            visit_model::<Train, _>(name, Neural { entry, context })?
+        }
+        "popularity" => solved(entry, context, || Ok(Popularity::new(catalog))),
+        "recent_popularity" => solved(entry, context, || {
+            let half_life = number("half_life", 30.0 * 86_400.0);
+            let config = PopularityConfig::new().with_half_life(Some(half_life));
+            Ok(config.fit(train)?)
+        }),
+        "markov" => solved(entry, context, || Ok(MarkovChainConfig::new().fit(train)?)),
+        "session_knn" => solved(entry, context, || {
+            let config = config(&SessionKnnConfig::new(), &entry.model)?;
+            Ok(config.fit(train)?)
+        }),
+        "ease" => solved(entry, context, || {
+            Ok(EaseConfig::new()
+                .with_regularization(number("regularization", 500.0))
+                .fit(train)?)
+        }),
+        "als" => solved(entry, context, || {
+            let config = config(&AlsConfig::new().with_seed(context.seed), &entry.model)?;
+            Ok(config.fit(train)?)
+        }),
+        "bpr" => solved(entry, context, || {
+            let config = config(&BprConfig::new().with_seed(context.seed), &entry.model)?;
+            Ok(config.fit(train)?)
+        }),
+        other => Err(format!("no model is called {other:?}").into()),
+    }
+}
+
+/// A model that is made at once, without epochs.
+fn solved<C: RecallChannel + 'static>(
+    entry: &Entry,
+    context: &Context<'_>,
+    make: impl FnOnce() -> Result<C, Box<dyn Error>>,
+) -> Result<Fitted, Box<dyn Error>> {
+    let start = Instant::now();
+    let channel = make()?;
+    let train_seconds = start.elapsed().as_secs_f64();
+    let trainer = config(
+        &TrainerConfig::new().with_seen(context.seen),
+        &entry.trainer,
+    )?;
+    let evaluation = trainer.evaluation();
+    let Split { valid, .. } = context.split;
+    Ok(Fitted {
+        valid: Some(evaluation.run(&channel, valid, context.split.catalog())?),
+        channel: Box::new(channel),
+        epochs: 0,
+        train_seconds,
+    })
+}
+
+type Train = Autodiff<Flex>;
+
+/// Pauses training after some epochs. Their number in the trainer's settings stays what it is, since
+/// learning rates may depend on it.
+#[derive(Default)]
+struct Pause {
+    epochs: usize,
+    /// After how many steps that is.
+    steps: usize,
+    /// Whether an earlier run got there.
+    reached: bool,
+}
+
+impl Pause {
+    fn flow(reached: bool) -> ControlFlow<()> {
+        if reached {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+}
+
+impl TrainingObserver for Pause {
+    fn on_start(&mut self, plan: &TrainingPlan<'_>) -> seqrec::Result<()> {
+        self.steps = self.epochs.saturating_mul(plan.steps_per_epoch);
+        self.reached = (plan.done.last()).is_some_and(|last| last.step >= self.steps);
+        Ok(())
+    }
+
+    fn on_step(&mut self, _step: &StepReport) -> seqrec::Result<ControlFlow<()>> {
+        Ok(Self::flow(self.reached))
+    }
+
+    fn on_epoch(
+        &mut self,
+        epoch: &EpochReport,
+        _improved: bool,
+    ) -> seqrec::Result<ControlFlow<()>> {
+        Ok(Self::flow(epoch.step >= self.steps))
+    }
+}
+
+/// A model that is trained by epochs.
+struct Neural<'a> {
+    entry: &'a Entry,
+    context: &'a Context<'a>,
+}
+
+impl ModelVisitor<Train> for Neural<'_> {
+    type Output = Result<Fitted, Box<dyn Error>>;
+
+    fn visit<C: TrainableConfig<Train>>(self, defaults: C) -> Self::Output {
+        let Self { entry, context } = self;
+        let settings = config(&defaults, &entry.model)?;
+        let mut trainer = config(
+            &TrainerConfig::new().with_seen(context.seen),
+            &entry.trainer,
+        )?;
+        trainer.seed = context.seed;
+        let device = Default::default();
+        let items = context.split.catalog().len();
+        let model = settings.init::<Train>(items, context.seed, &device)?;
+        let mut trainer = Trainer::new(trainer)
+            .checkpoints(&context.checkpoints)
+            .resume(true);
+        if context.progress {
+            trainer = trainer.observer(ProgressBars::default());
+        }
+        if let Some(epochs) = context.pause_after {
+            trainer = trainer.observer(Pause {
+                epochs,
+                ..Pause::default()
+            });
+        }
+        let trained = trainer.fit(model, context.split)?;
+        let index = FlatIndex::new(&item_vectors(&trained.model))?;
+        // The epochs made after the best one are what it took to know that it was.
+        Ok(Fitted {
+            valid: trained.epochs[trained.best_epoch - 1].validation.clone(),
+            epochs: trained.epochs.len(),
+            train_seconds: trained.train_seconds,
+            channel: Box::new(VectorChannel::from_model(trained.model, index)),
+        })
+    }
+}

@@ -1,0 +1,118 @@
+//! Settings of models, from a file.
+
+use std::error::Error;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::results::Run;
+use crate::overrides::merge;
+
+/// A named set of settings for each model, in the order of the file.
+pub struct Settings(Map<String, Value>);
+
+/// One model with its settings: `kind` says which, `model` and `trainer` override its defaults,
+/// `search` declares a space for both, and `data` holds overrides of all these for single files.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    pub name: String,
+    pub kind: String,
+    pub model: Value,
+    pub trainer: Value,
+    /// Lists of values, by paths such as `model.dim`.
+    pub search: Map<String, Value>,
+}
+
+impl Settings {
+    pub fn read(path: Option<&Path>) -> Result<Self, Box<dyn Error>> {
+        let (text, name) = match path {
+            Some(path) => {
+                let name = path.display().to_string();
+                (
+                    std::fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?,
+                    name,
+                )
+            }
+            None => (
+                include_str!("settings.json").to_owned(),
+                "settings.json".to_owned(),
+            ),
+        };
+        let settings = serde_json::from_str(&text).map_err(|error| format!("{name}: {error}"))?;
+        Ok(Self(settings))
+    }
+
+    /// The names that were asked for, or all.
+    pub fn names(&self, wanted: &[String]) -> Result<Vec<String>, Box<dyn Error>> {
+        let known: Vec<String> = self.0.keys().cloned().collect();
+        if wanted.is_empty() {
+            return Ok(known);
+        }
+        match wanted.iter().find(|name| !known.contains(name)) {
+            Some(name) => {
+                Err(format!("no settings for {name:?}, only for {}", known.join(", ")).into())
+            }
+            None => Ok(wanted.to_vec()),
+        }
+    }
+
+    pub fn entry(&self, name: &str, data: &str) -> Result<Entry, Box<dyn Error>> {
+        let mut all = self.0[name].clone();
+        if let Some(overrides) = all
+            .get("data")
+            .and_then(|data_sets| data_sets.get(data))
+            .cloned()
+        {
+            merge(&mut all, &overrides);
+        }
+        let part = |key: &str| {
+            all.get(key)
+                .cloned()
+                .unwrap_or_else(|| Value::Object(Map::new()))
+        };
+        let kind = all
+            .get("kind")
+            .and_then(Value::as_str)
+            .unwrap_or(name)
+            .to_owned();
+        let search = part("search")
+            .as_object()
+            .cloned()
+            .ok_or("search is a map of lists")?;
+        Ok(Entry {
+            name: name.to_owned(),
+            kind,
+            model: part("model"),
+            trainer: part("trainer"),
+            search,
+        })
+    }
+}
+
+impl Entry {
+    /// What tells a run from others: where its results and checkpoints are kept.
+    pub fn key(&self, run: &Run, seed: u64) -> String {
+        let settings = format!(
+            "{} {} {} {}",
+            run.split, self.kind, self.model, self.trainer
+        );
+        let hash = crc32fast::hash(settings.as_bytes());
+        format!("{run}-{}-{hash:08x}-{seed}", self.name)
+    }
+
+    /// Sets one value by its path, such as `model.dim`.
+    pub fn set(&mut self, path: &str, value: &Value) -> Result<(), Box<dyn Error>> {
+        let (part, rest) = path
+            .split_once('.')
+            .ok_or("a path begins with model. or trainer.")?;
+        let nested = rest.rsplit('.').fold(value.clone(), |value, key| {
+            Value::Object(Map::from_iter([(key.to_owned(), value)]))
+        });
+        match part {
+            "model" => merge(&mut self.model, &nested),
+            "trainer" => merge(&mut self.trainer, &nested),
+            _ => return Err(format!("{path} is neither of model nor of trainer").into()),
+        }
+        Ok(())
+    }
+}

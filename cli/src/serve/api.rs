@@ -1,0 +1,393 @@
+//! The requests that the service answers.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderName, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use seqrec::data::{ExternalId, Interaction, Seen};
+use seqrec::engine::{Observed, RecallEngine};
+use seqrec::recall::RecallRequest;
+use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::json;
+use tokio::sync::Semaphore;
+
+use super::metrics::{Metrics, Outcome};
+use super::titles::Titles;
+
+/// What bounds the service, beside what bounds the engine.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The largest body, in bytes.
+    pub body: usize,
+    /// How many calls may be under way.
+    pub concurrent: usize,
+    /// How many events may come in one request.
+    pub events: usize,
+    /// How long a request may take, its body's arrival included.
+    pub time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body: 256 * 1024,
+            concurrent: 64,
+            events: 1_000,
+            time: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What all requests share.
+pub struct Service {
+    engine: Arc<RecallEngine>,
+    titles: Titles,
+    metrics: Metrics,
+    limits: Limits,
+    calls: Semaphore,
+}
+
+impl Service {
+    pub fn new(engine: Arc<RecallEngine>, titles: Titles, limits: Limits) -> Self {
+        Self {
+            metrics: Metrics::new(engine.clone()),
+            titles,
+            calls: Semaphore::new(limits.concurrent),
+            engine,
+            limits,
+        }
+    }
+}
+
+/// The service as a whole.
+pub fn router(service: Service) -> Router {
+    let service = Arc::new(service);
+    Router::new()
+        .route("/", get(page))
+        .route("/titles", post(titles))
+        .route("/recall", post(recall))
+        .route("/events", post(events))
+        .route("/healthz", get(healthz))
+        .route("/metrics", get(metrics))
+        .fallback(async || refusal(StatusCode::NOT_FOUND, "there is nothing at this path"))
+        .method_not_allowed_fallback(async || {
+            refusal(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "this path has another method",
+            )
+        })
+        .layer(from_fn_with_state(service.clone(), watch))
+        .layer(DefaultBodyLimit::max(service.limits.body))
+        .with_state(service)
+}
+
+/// Ends what takes too long, and counts all.
+async fn watch(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+    let start = Instant::now();
+    let path = match request.uri().path() {
+        path @ ("/" | "/titles" | "/recall" | "/events" | "/healthz" | "/metrics") => {
+            path.to_owned()
+        }
+        // Whatever a caller thinks of must not become a series of its own.
+        _ => "other".to_owned(),
+    };
+    let answered = tokio::time::timeout(service.limits.time, next.run(request)).await;
+    let response = answered.unwrap_or_else(|_| {
+        refusal(StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response()
+    });
+    let status = response.status().as_u16();
+    service
+        .metrics
+        .count(Outcome { path, status }, start.elapsed());
+    response
+}
+
+/// An answer that says what was wrong.
+struct Refusal {
+    status: StatusCode,
+    error: String,
+}
+
+fn refusal(status: StatusCode, error: impl ToString) -> Refusal {
+    let error = error.to_string();
+    Refusal { status, error }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let body = json!({ "error": self.error }).to_string();
+        let mut response = (self.status, JSON, body).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            let soon = header::HeaderValue::from_static("1");
+            response.headers_mut().insert(header::RETRY_AFTER, soon);
+        }
+        response
+    }
+}
+
+const JSON: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, "application/json")];
+
+/// Reads a body as JSON, whatever it calls itself.
+fn parse<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Refusal> {
+    let body = body.map_err(|rejection| {
+        let status = rejection.status();
+        if status == StatusCode::PAYLOAD_TOO_LARGE {
+            refusal(status, "the body is too large")
+        } else {
+            refusal(status, rejection.body_text())
+        }
+    })?;
+    serde_json::from_slice(&body)
+        .map_err(|error| refusal(StatusCode::BAD_REQUEST, format!("the body: {error}")))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecallBody {
+    user: Option<ExternalId>,
+    history: Option<Vec<Taken>>,
+    k: usize,
+    #[serde(default)]
+    segments: Vec<String>,
+    /// Of the user, by name.
+    features: Option<Features>,
+    #[serde(default)]
+    blocked: Vec<ExternalId>,
+    #[serde(default)]
+    keep_seen: bool,
+}
+
+/// Features by name. A map would keep one of two that have the same name.
+struct Features(Vec<(String, f32)>);
+
+impl<'de> Deserialize<'de> for Features {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Named;
+        impl<'de> Visitor<'de> for Named {
+            type Value = Features;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("features of a user, each a name with a number")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Features, A::Error> {
+                let mut named = Vec::new();
+                while let Some(feature) = map.next_entry()? {
+                    named.push(feature);
+                }
+                Ok(Features(named))
+            }
+        }
+        deserializer.deserialize_map(Named)
+    }
+}
+
+/// An item of a history: its id, or its id and when it was taken.
+struct Taken {
+    item: ExternalId,
+    time: Option<f64>,
+}
+
+impl<'de> Deserialize<'de> for Taken {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // By hand, since an untagged enum says no more than that no variant fits.
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Timed {
+            item: ExternalId,
+            time: f64,
+        }
+        let value = serde_json::Value::deserialize(deserializer)?;
+        let read = if value.is_object() {
+            serde_json::from_value(value).map(|Timed { item, time }| Self {
+                item,
+                time: Some(time),
+            })
+        } else {
+            serde_json::from_value(value).map(|item| Self { item, time: None })
+        };
+        read.map_err(D::Error::custom)
+    }
+}
+
+/// A request for a history, whose items must all have a time or none.
+fn of_history(history: Vec<Taken>, k: usize) -> Result<RecallRequest, Refusal> {
+    let timed: Option<Vec<(ExternalId, f64)>> = (history.iter())
+        .map(|Taken { item, time }| Some((item.clone(), (*time)?)))
+        .collect();
+    match timed {
+        Some(timed) if !timed.is_empty() => Ok(RecallRequest::for_timed_history(timed, k)),
+        _ if history.iter().any(|taken| taken.time.is_some()) => {
+            let reason = "some items of the history have a time, and others none";
+            Err(refusal(StatusCode::BAD_REQUEST, reason))
+        }
+        _ => Ok(RecallRequest::for_history(
+            history.into_iter().map(|taken| taken.item),
+            k,
+        )),
+    }
+}
+
+async fn recall(
+    State(service): State<Arc<Service>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Refusal> {
+    let body: RecallBody = parse(body)?;
+    let request = match (body.user, body.history) {
+        (Some(_), Some(_)) => {
+            let reason = "the body has a user and a history, of which one would not be looked at";
+            return Err(refusal(StatusCode::BAD_REQUEST, reason));
+        }
+        (None, Some(history)) => of_history(history, body.k)?,
+        (Some(user), None) => RecallRequest::for_user(user, body.k),
+        (None, None) => {
+            let reason = "the body has neither a user nor a history";
+            return Err(refusal(StatusCode::BAD_REQUEST, reason));
+        }
+    };
+    let mut request = request.in_segments(body.segments).blocked(body.blocked);
+    if let Some(Features(features)) = body.features {
+        request = request.with_features(features);
+    }
+    if body.keep_seen {
+        request = request.seen(Seen::Keep);
+    }
+    let Ok(_call) = service.calls.try_acquire() else {
+        let reason = "too many calls are under way";
+        return Err(refusal(StatusCode::SERVICE_UNAVAILABLE, reason));
+    };
+    let engine = service.engine.clone();
+    // The engine waits for its channels, which no thread of the runtime may do.
+    let recalled = tokio::task::spawn_blocking(move || {
+        let recalled = engine.recall_for(&request)?;
+        Ok::<_, seqrec::Error>(serde_json::to_vec(&recalled))
+    });
+    match recalled.await {
+        Ok(Ok(Ok(body))) => Ok((JSON, body).into_response()),
+        Ok(Ok(Err(error))) => Err(refusal(StatusCode::INTERNAL_SERVER_ERROR, error)),
+        Ok(Err(error)) => Err(refusal(StatusCode::BAD_REQUEST, error)),
+        Err(error) => Err(refusal(StatusCode::INTERNAL_SERVER_ERROR, error)),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EventsBody {
+    events: Vec<Event>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Event {
+    user: ExternalId,
+    item: ExternalId,
+    /// In the unit of the folder's data; now where it is not given.
+    time: Option<f64>,
+    value: Option<f32>,
+    event: Option<String>,
+    #[serde(default)]
+    segments: Vec<String>,
+}
+
+async fn events(
+    State(service): State<Arc<Service>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Refusal> {
+    let EventsBody { events } = parse(body)?;
+    let count = events.len();
+    if count > service.limits.events {
+        let most = service.limits.events;
+        let reason = format!("{count} events come in one request, and {most} may");
+        return Err(refusal(StatusCode::BAD_REQUEST, reason));
+    }
+    let now = service.engine.time_unit().now();
+    let events: Vec<(Interaction, Vec<String>)> = (events.into_iter())
+        .map(|event| {
+            let time = event.time.unwrap_or(now);
+            let mut interaction = Interaction::new(event.user, event.item, time);
+            (interaction.value, interaction.event) = (event.value, event.event);
+            (interaction, event.segments)
+        })
+        .collect();
+    let observed = (service.engine.observe_all(&events))
+        .map_err(|error| refusal(StatusCode::BAD_REQUEST, error))?;
+    let count = |of: Observed| observed.iter().filter(|&&observed| observed == of).count();
+    let body = json!({
+        "accepted": count(Observed::Taken),
+        "repeated": count(Observed::Repeated),
+        "older": count(Observed::Older),
+    });
+    Ok((JSON, body.to_string()).into_response())
+}
+
+/// A page on which people ask, which calls the rest of this service and nothing else.
+async fn page() -> Response {
+    const HEADERS: [(HeaderName, &str); 2] = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; connect-src 'self'; img-src data:; style-src 'unsafe-inline'; \
+             script-src 'unsafe-inline'; form-action 'none'; frame-ancestors 'none'",
+        ),
+    ];
+    (HEADERS, include_str!("page.html")).into_response()
+}
+
+/// Which titles are asked for.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum TitlesBody {
+    /// Those of these items.
+    Ids(Vec<ExternalId>),
+    /// Some that hold this text, in capitals or not.
+    Find(String),
+}
+
+/// How many titles are found at most.
+const FOUND: usize = 10;
+
+async fn titles(
+    State(service): State<Arc<Service>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Refusal> {
+    let titles = &service.titles;
+    let asked = parse(body)?;
+    let ids: Vec<&ExternalId> = match &asked {
+        TitlesBody::Ids(ids) => ids.iter().collect(),
+        TitlesBody::Find(text) => titles.find(text, FOUND),
+    };
+    let found: Vec<_> = (ids.into_iter())
+        .filter_map(|id| Some(json!({ "id": id, "title": titles.of(id)? })))
+        .collect();
+    Ok((JSON, json!({ "titles": found }).to_string()).into_response())
+}
+
+async fn healthz(State(service): State<Arc<Service>>) -> Response {
+    let statistics = service.engine.statistics();
+    let body = json!({
+        "status": "ok",
+        "version": statistics.version,
+        "items": service.engine.items(),
+        "titles": service.titles.count(),
+        "time_unit": service.engine.time_unit(),
+        "failed_reloads": statistics.failed_reloads,
+    });
+    (JSON, body.to_string()).into_response()
+}
+
+async fn metrics(State(service): State<Arc<Service>>) -> Response {
+    const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    match service.metrics.text() {
+        Ok(text) => ([(header::CONTENT_TYPE, TEXT)], text).into_response(),
+        Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, error).into_response(),
+    }
+}

@@ -1,0 +1,94 @@
+//! What the example `report` draws of a run, in `report.json`.
+
+use std::ops::Range;
+use std::time::Instant;
+
+use ndarray::Array2;
+use seqrec::Result;
+use seqrec::backend::Backend;
+use seqrec::data::{Case, Seen, SequenceBatch, Split};
+use seqrec::eval::Metric;
+use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, VectorIndex};
+use seqrec::model::{RecallerConfig, SequenceRecaller};
+use seqrec::recall::{Evaluation, RecallChannel};
+use seqrec::retrieve::user_vectors;
+use serde_json::{Value, json};
+
+/// Into how many groups of about equal size users are divided.
+const GROUPS: usize = 5;
+
+/// Users whose searches are timed.
+const SEARCHES: usize = 1_000;
+
+/// A metric of users in groups by a number that each of them has: from and to which it is, how many
+/// they are and the metric's mean.
+pub fn by_number(
+    channel: &dyn RecallChannel,
+    split: &Split,
+    (metric, seen): (Metric, Seen),
+    number: impl Fn(Case<'_>) -> u64,
+) -> Result<Vec<Value>> {
+    let mut numbers: Vec<u64> = split.test.iter().map(&number).collect();
+    numbers.sort_unstable();
+    let mut groups: Vec<Range<u64>> = Vec::new();
+    for group in 1..=GROUPS {
+        let Some(&last) = numbers.get((group * numbers.len() / GROUPS).wrapping_sub(1)) else {
+            continue;
+        };
+        let first = groups.last().map_or(numbers[0], |before| before.end);
+        if first <= last {
+            groups.push(first..last + 1);
+        }
+    }
+    let measured = groups.into_iter().map(|group| {
+        let cases = split.test.filtered(|case| group.contains(&number(case)));
+        let evaluation = Evaluation::new(&[metric.k()], seen);
+        let report = evaluation.run(channel, &cases, split.catalog())?;
+        let label = match group.end - 1 {
+            last if last == group.start => last.to_string(),
+            last => format!("{}-{last}", group.start),
+        };
+        Ok(json!({"label": label, "users": report.users, "value": report.get(metric)}))
+    });
+    measured.collect()
+}
+
+/// The vectors of so many test users at most, `[users, dim]`.
+pub fn test_users<B: Backend>(
+    model: &impl SequenceRecaller<B>,
+    split: &Split,
+    most: usize,
+) -> Result<Array2<f32>> {
+    let device = model.items().device();
+    let cases = 0..split.test.len().min(most);
+    let histories = cases.map(|case| split.test.get(case).user);
+    let histories = SequenceBatch::new(histories, model.config().describe().max_len, &device)?;
+    Ok(user_vectors(model, &histories))
+}
+
+/// What an exact search and graphs over the items' vectors find of the true best, and the time that
+/// a query takes.
+pub fn indexes<B: Backend>(
+    model: &impl SequenceRecaller<B>,
+    vectors: &Array2<f32>,
+    split: &Split,
+    k: usize,
+) -> Result<Vec<Value>> {
+    let users = test_users(model, split, SEARCHES)?;
+    let exact = FlatIndex::new(vectors)?;
+    let truth = exact.search(users.view(), k, None)?;
+    let timed = |label: String, index: &dyn VectorIndex| -> Result<Value> {
+        let start = Instant::now();
+        let found = index.search(users.view(), k, None)?;
+        let microseconds = 1e6 * start.elapsed().as_secs_f64() / users.nrows().max(1) as f64;
+        let recall = found.recall(&truth);
+        Ok(json!({"label": label, "microseconds": microseconds, "recall": recall}))
+    };
+    let mut all = vec![timed("exact".to_owned(), &exact)?];
+    let mut graph = HnswIndex::new(vectors.view(), &HnswConfig::new())?;
+    for ef in [1, 2, 4, 8].map(|times| times * k.max(16)) {
+        graph = graph.with_ef_search(ef)?;
+        all.push(timed(format!("graph, ef {ef}"), &graph)?);
+    }
+    Ok(all)
+}

@@ -1,0 +1,123 @@
+//! Where the interactions come from.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use seqrec::data::movielens::{Downloader, Movie, Movies};
+use seqrec::data::synthetic::Synthetic;
+use seqrec::data::{BadRows, ExternalId, InteractionReader, Interactions};
+
+use super::options::Options;
+
+/// Interactions, with what is known of their items.
+pub struct Source {
+    pub interactions: Interactions,
+    pub titles: Titles,
+}
+
+/// What is known of items.
+pub enum Titles {
+    Movies(Movies),
+    Generated(Synthetic),
+}
+
+impl Source {
+    /// Takes the file that was asked for, or MovieLens from the cache or the network, or
+    /// generated data.
+    pub fn find(options: &Options) -> Result<Self, Box<dyn Error>> {
+        if options.generated {
+            return Ok(Self::generated());
+        }
+        if let Some(path) = &options.data {
+            return Self::read(path, options);
+        }
+        match fetch(options) {
+            Ok(path) => Self::read(&path, options),
+            Err(error) if matches!(error.kind(), seqrec::ErrorKind::Download { .. }) => {
+                eprintln!("{error}; running on generated data of the same shape instead");
+                Ok(Self::generated())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn generated() -> Self {
+        let synthetic = Synthetic::default();
+        Self {
+            interactions: synthetic.generate(),
+            titles: Titles::Generated(synthetic),
+        }
+    }
+
+    fn read(path: &Path, options: &Options) -> Result<Self, Box<dyn Error>> {
+        let reader = match &options.format {
+            Some(format) => InteractionReader::new(path, format.clone()),
+            None => InteractionReader::detect(path)?,
+        };
+        let bad_rows = if options.skip_bad_rows {
+            BadRows::Skip
+        } else {
+            BadRows::Fail
+        };
+        println!("{}: read as {}", path.display(), reader.format());
+        let interactions = reader.bad_rows(bad_rows).read()?;
+        if interactions.skipped_rows() > 0 {
+            eprintln!(
+                "{} rows could not be read and were left out",
+                interactions.skipped_rows()
+            );
+        }
+        let movies = Movies::beside(path)?;
+        if let Some(other) = movies.passed_over() {
+            let other = other.display();
+            eprintln!(
+                "{other} is not one of MovieLens's and was passed over: ids stand for titles"
+            );
+        }
+        Ok(Self {
+            interactions,
+            titles: Titles::Movies(movies),
+        })
+    }
+}
+
+impl Titles {
+    /// An item's title.
+    pub fn title(&self, id: &ExternalId) -> String {
+        match self {
+            Self::Movies(movies) => movies.title(id),
+            Self::Generated(_) => match self.group(id) {
+                Some(taste) => format!("item {id} ({taste})"),
+                None => format!("item {id}"),
+            },
+        }
+    }
+
+    /// What an item is colored by: its first genre.
+    pub fn group(&self, id: &ExternalId) -> Option<String> {
+        match (self, id) {
+            (Self::Movies(movies), id) => movies
+                .get(id)
+                .and_then(|Movie { genres, .. }| genres.first().cloned()),
+            (Self::Generated(synthetic), ExternalId::Integer(item)) => {
+                Some(format!("taste {}", synthetic.taste_of(*item)))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The file of ratings of the edition that was asked for.
+fn fetch(options: &Options) -> seqrec::Result<PathBuf> {
+    let cache = dirs::cache_dir()
+        .unwrap_or_else(|| PathBuf::from(".cache"))
+        .join("seqrec");
+    let style = ProgressStyle::with_template("{spinner} {msg}: {bytes}, {bytes_per_sec}")
+        .expect("the template is right");
+    let bar = ProgressBar::no_length().with_style(style);
+    bar.set_message(format!("fetching MovieLens {}", options.size));
+    let fetched = Downloader::default().fetch(options.size, cache, |come| bar.set_position(come));
+    bar.finish_and_clear();
+    fetched
+}
