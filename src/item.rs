@@ -1,9 +1,13 @@
 //! Items by dense indexes.
 
+mod set;
+
 use std::fmt;
 
 use bytemuck::{Pod, TransparentWrapper, TransparentWrapperAlloc, Zeroable};
 use serde::{Deserialize, Serialize};
+
+pub use set::ItemSet;
 
 /// The dense index of an item in a catalog: `1..=items`. 0 is [`PADDING`](Self::PADDING).
 ///

@@ -53,6 +53,8 @@
 //! | I want to | start with |
 //! | --- | --- |
 //! | read a file of interactions | [`data::Interactions::read`], or a [`data::InteractionReader`] that is told more |
+//! | read titles, tags, prices and stock of items | [`data::Items::read`], or a [`data::ItemReader`] that is told more |
+//! | recall only what a filter passes | a [`data::ItemFilter`] in a [`recall::RecallRequest`] |
 //! | bring interactions of my own | [`data::Interactions`] |
 //! | hold out users or items to judge by | [`data::Split`] |
 //! | train a model | a [`model::Gru4RecConfig`] and [`store::Fit`], or a [`train::Trainer`] |
@@ -155,6 +157,8 @@ pub mod guide {
     pub mod index {}
     #[doc = include_str!("../docs/guide/stage.md")]
     pub mod stage {}
+    #[doc = "[cookbook]: crate::guide::cookbook"]
+    #[doc = ""]
     #[doc = include_str!("../docs/guide/serve.md")]
     pub mod serve {}
     #[doc = include_str!("../docs/guide/formats.md")]

@@ -12,8 +12,8 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use seqrec::data::{
-    BadRows, Column, Dataset, ExternalId, Filters, Format, InteractionReader, Interactions, Schema,
-    SequenceStore, TimeUnit,
+    AttributeKind, BadRows, Column, Dataset, ExternalId, Filters, Format, InteractionReader,
+    Interactions, ItemReader, Items, Schema, SequenceStore, TimeUnit,
 };
 use seqrec::{Error, ErrorKind, Result};
 
@@ -825,4 +825,112 @@ fn rows_of_which_none_is_wanted_and_columns_of_two_roles_are_errors_that_say_so(
         let error = refused.unwrap_err().to_string();
         assert!(error.contains("can't be the user and the time"), "{error}");
     }
+}
+
+#[test]
+fn items_are_read_by_the_types_of_their_columns() {
+    let mut tags =
+        arrow_array::builder::ListBuilder::new(arrow_array::builder::StringBuilder::new());
+    tags.append_value([Some("a"), None, Some("b")]);
+    tags.append_null();
+    tags.append_value([] as [Option<&str>; 0]);
+    let batch = batch(vec![
+        ("sku", column(Int64Array::from(vec![7, 8, 9]))),
+        (
+            "title",
+            column(StringArray::from(vec![Some("Desk | oak"), None, Some("3")])),
+        ),
+        ("code", column(StringArray::from(vec!["7", "8", "9"]))),
+        ("kinds", column(StringArray::from(vec!["x|y", "x", ""]))),
+        (
+            "price",
+            column(Float64Array::from(vec![Some(1.5), None, Some(f64::NAN)])),
+        ),
+        (
+            "brand",
+            column(Int64Array::from(vec![1, 9_007_199_254_740_993, 2])),
+        ),
+        (
+            "on",
+            column(arrow_array::BooleanArray::from(vec![
+                Some(true),
+                None,
+                Some(false),
+            ])),
+        ),
+        (
+            "at",
+            column(TimestampMillisecondArray::from(vec![
+                Some(1_500),
+                None,
+                Some(0),
+            ])),
+        ),
+        ("tags", column(tags.finish())),
+        (
+            "vector",
+            column(ListArray::from_iter_primitive::<
+                arrow_array::types::Float32Type,
+                _,
+                _,
+            >(vec![Some(vec![Some(1.0)]); 3])),
+        ),
+    ]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("products.parquet");
+    write(&path, &batch);
+    let items = Items::read(&path, "sku").unwrap();
+    use AttributeKind::*;
+    let columns: Vec<_> = items.columns().collect();
+    assert_eq!(
+        columns,
+        [
+            ("title", Text),
+            ("code", Text),
+            ("kinds", Tags),
+            ("price", Number),
+            ("brand", Text),
+            ("on", Boolean),
+            ("at", Date),
+            ("tags", Tags),
+        ]
+    );
+    let [a, b, c] = [7, 8, 9].map(ExternalId::from);
+    assert_eq!([items.title(&a), items.title(&b)], ["Desk | oak", "8"]);
+    assert_eq!(items.labels(&b, "brand").unwrap(), ["9007199254740993"]);
+    assert_eq!(
+        [&a, &b, &c].map(|id| items.number(id, "price").unwrap()),
+        [Some(1.5), None, None]
+    );
+    assert_eq!(
+        [&a, &b, &c].map(|id| items.number(id, "at").unwrap()),
+        [Some(1.5), None, Some(0.0)]
+    );
+    assert_eq!(
+        [&a, &b, &c].map(|id| items.boolean(id, "on").unwrap()),
+        [Some(true), None, Some(false)]
+    );
+    assert_eq!(items.labels(&a, "tags").unwrap(), ["a", "b"]);
+    assert_eq!(items.labels(&a, "kinds").unwrap(), ["x", "y"]);
+    let error = items.labels(&a, "vector").unwrap_err().to_string();
+    assert!(error.contains("\"vector\" holds List"), "{error}");
+    let said = |kind| ItemReader::new(&path, "sku").kind("price", kind).read();
+    assert!(said(Number).is_ok());
+    let error = said(Boolean).unwrap_err().to_string();
+    assert!(
+        error.contains("\"price\" holds numbers, expected true or false"),
+        "{error}"
+    );
+    let error = Items::read(&path, "id").unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::MissingColumn { header, .. } if header.len() == 10),
+        "{error}"
+    );
+    // Ids of a folder's files must differ, too.
+    write(&folder.path().join("more.parquet"), &batch);
+    let error = Items::read(folder.path(), "sku").unwrap_err().to_string();
+    assert!(
+        error.contains(":4: sku is \"7\", expected an id that no other row has, and line 1 does"),
+        "{error}"
+    );
 }

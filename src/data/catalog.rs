@@ -126,6 +126,16 @@ impl Catalog {
         ids.filter_map(|id| self.index_of(&id.into()))
     }
 
+    /// This catalog with those of some ids that it lacks after its own; nobody interacted with them.
+    pub(super) fn with_new_ids<'a>(mut self, ids: impl Iterator<Item = &'a ExternalId>) -> Self {
+        let table = Arc::make_mut(&mut self.table);
+        ids.for_each(|id| {
+            table.intern(id.clone());
+        });
+        Arc::make_mut(&mut self.counts).resize(table.len() + 1, 0);
+        self
+    }
+
     /// Whether this catalog is an earlier one with new items after its own, so that each item has
     /// the index that it had: so it is where new rows come after the old ones.
     pub fn continues(&self, earlier: &Self) -> bool {

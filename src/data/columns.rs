@@ -73,7 +73,7 @@ pub(super) fn bare(field: &str) -> &str {
 }
 
 /// A name in one form, whatever the case, and whether words are joined by `_`, `-` or a blank.
-fn plain(name: &str) -> String {
+pub(super) fn plain(name: &str) -> String {
     name.to_lowercase().replace(['_', '-', ' '], "")
 }
 

@@ -230,6 +230,12 @@ impl Dataset {
         Ok(self)
     }
 
+    /// This data set with new ids at the end of its catalog.
+    pub(super) fn with_new_ids<'a>(self, ids: impl Iterator<Item = &'a ExternalId>) -> Self {
+        let catalog = self.catalog.with_new_ids(ids);
+        Self { catalog, ..self }
+    }
+
     pub(super) fn user_ids(&self) -> &UserIds {
         &self.users
     }

@@ -2,15 +2,15 @@
 #![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use std::io;
+use std::path::Path;
 
 use memchr::memchr;
 
 use super::blocks::Blocks;
 use super::lines::{field, first_line, is_remark, line_at, pieces};
 use super::record::{Fault, LONGEST, Record};
-use super::rows::{Collector, RETURNS};
-use super::schema::Schema;
-use crate::{Error, Result};
+use super::rows::RETURNS;
+use crate::{Error, ErrorKind, Result};
 
 /// The first block, from the first line on that says something, and how many lines come before
 /// that: blank ones, and remarks where there are any.
@@ -36,17 +36,17 @@ pub(super) fn first_block(
 }
 
 /// The names of the columns in the header that a text begins with, which is line `number`, and its
-/// length.
+/// length. Its fields may be quoted where there are `quotes`.
 pub(super) fn header(
     text: &mut Vec<u8>,
     blocks: &mut Blocks<'_>,
     number: u64,
-    schema: &Schema,
-    into: &Collector<'_, '_>,
+    (delimiter, quotes): (&str, bool),
+    path: &Path,
 ) -> Result<(Vec<String>, usize)> {
-    let delimiter = schema.delimiter.as_bytes();
+    let delimiter = delimiter.as_bytes();
     let name = |name: &[u8]| String::from_utf8_lossy(name).trim().to_owned();
-    let is_quoted = schema.has_quotes() && memchr(b'"', line_at(text, 0)).is_some();
+    let is_quoted = quotes && memchr(b'"', line_at(text, 0)).is_some();
     if let (&[delimiter], true) = (delimiter, is_quoted) {
         let mut record = Record::default();
         loop {
@@ -61,15 +61,20 @@ pub(super) fn header(
                 Fault::Unclosed if text.len() - at <= LONGEST => blocks.next_one(),
                 _ => Ok(None),
             };
-            match more.map_err(Error::io("read", into.path))? {
+            match more.map_err(Error::io("read", path))? {
                 Some(more) => text.extend(more),
-                None => return Err(fault.error(text, at, number, into.path)),
+                None => return Err(fault.error(text, at, number, path)),
             }
         }
     }
     let line = line_at(text, 0);
     if pieces(line) > 1 {
-        return Err(into.malformed(number, RETURNS));
+        return Err(ErrorKind::Malformed {
+            path: path.to_owned(),
+            line: number,
+            reason: RETURNS.to_owned(),
+        }
+        .into());
     }
     let mut fields = Vec::new();
     let (line, length) = first_line(line, delimiter, &mut fields);

@@ -21,6 +21,8 @@ mod format;
 mod header;
 mod id;
 mod interactions;
+mod item_filter;
+mod items;
 mod k_core;
 mod lanes;
 mod layout;
@@ -72,6 +74,8 @@ pub(crate) use id::IdTable;
 #[cfg(feature = "engine")]
 pub(crate) use id::NO_ID;
 pub use interactions::{Interaction, Interactions};
+pub use item_filter::ItemFilter;
+pub use items::{AttributeKind, ItemReader, Items};
 pub use negatives::{NegativeSampling, Negatives};
 pub use padded::SequenceBatch;
 pub use reader::InteractionReader;

@@ -11,6 +11,7 @@ use std::str::FromStr;
 
 use super::columns::bare;
 use super::id::ExternalId;
+use super::items::{AttributeKind, ItemReader, Items};
 use crate::{Error, ErrorKind, Result};
 
 #[cfg(feature = "download")]
@@ -103,6 +104,52 @@ impl FromStr for Edition {
         })
     }
 }
+
+/// The movies that lie beside a file of ratings, `movies.csv`, `movies.dat` or `u.item`, with the
+/// columns `title` and `genres`; `None` where none of these is there.
+///
+/// # Errors
+/// As [`ItemReader::read`], also for a file that is called so and is something else.
+pub fn movies(ratings: impl AsRef<Path>) -> Result<Option<Items>> {
+    let folder = ratings.as_ref().parent().unwrap_or(Path::new("."));
+    let names = ["movies.csv", "movies.dat", "u.item"];
+    let path = names.map(|name| folder.join(name));
+    let Some(path) = path.into_iter().find(|path| path.is_file()) else {
+        return Ok(None);
+    };
+    // The old editions are in Latin-1.
+    let reader = ItemReader::new(&path, "movieId")
+        .missing(NO_GENRES)
+        .latin1();
+    if path.ends_with(names[0]) {
+        return reader.tags("genres", "|").read().map(Some);
+    }
+    if path.ends_with(names[1]) {
+        let reader = reader
+            .columns(["movieId", "title", "genres"])
+            .delimiter("::");
+        return reader.tags("genres", "|").read().map(Some);
+    }
+    let columns = ["movieId", "title", "released", "released on video", "url"];
+    let columns = columns.into_iter().chain(U_ITEM_GENRES);
+    let reader = reader.columns(columns).delimiter("|").quotes(false);
+    let flags = reader.kinds(U_ITEM_GENRES, AttributeKind::Boolean).read()?;
+    let genres = flags.ids().map(|id| {
+        let has = |genre: &&str| Ok(flags.boolean(id, genre)? == Some(true));
+        let genres = U_ITEM_GENRES.into_iter();
+        genres
+            .filter_map(|genre| has(&genre).map(|has| has.then_some(genre)).transpose())
+            .collect()
+    });
+    let genres: Vec<Vec<&str>> = genres.collect::<Result<_>>()?;
+    flags
+        .without(&U_ITEM_GENRES)
+        .with_tags("genres", genres)
+        .map(Some)
+}
+
+/// The genre of movies without one.
+const NO_GENRES: &str = "(no genres listed)";
 
 /// A movie's title and genres.
 #[derive(Debug, Clone, PartialEq, Eq)]

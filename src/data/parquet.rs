@@ -3,6 +3,7 @@
 
 mod columns;
 mod folder;
+mod items;
 mod rows;
 mod statistics;
 
@@ -27,6 +28,7 @@ use crate::{Error, ErrorKind, Result};
 
 use columns::{Columns, is_clock, place};
 use folder::{DataFile, Partition, files};
+pub(super) use items::{ItemColumn, read_items};
 use rows::DecodedRows;
 use statistics::may_hold_some;
 

@@ -43,7 +43,11 @@ pub(super) fn read(
             return Err(Error::invalid("delimiter", "empty", reason));
         }
         let header = match schema.header {
-            true => Some(header(&mut text, &mut blocks, lines + 1, schema, into)?),
+            true => {
+                let division = (schema.delimiter.as_str(), schema.has_quotes());
+                let number = lines + 1;
+                Some(header(&mut text, &mut blocks, number, division, into.path)?)
+            }
             false => None,
         };
         let (names, length) = header.unzip();

@@ -1,19 +1,30 @@
 //! One call, as its jobs see it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::Result;
 use crate::data::ItemIndex;
-use crate::index::{Filter, ItemSet};
-use crate::recall::{Asked, Candidate, FusedCandidate, IdNames, RecalledItem};
+use crate::index::ItemSet;
+use crate::recall::{Asked, Candidate, CatalogItems, FusedCandidate, IdNames, RecalledItem};
+use crate::{ErrorKind, Result};
 
-use super::guard::guarded;
+use super::guard::{guarded, panic_message};
 use super::serving::Serving;
 
 /// A call, as its jobs look at it.
 pub(super) struct Call {
     pub(super) serving: Arc<Serving>,
     pub(super) asked: Asked,
+    pub(super) items: Option<Arc<CatalogItems>>,
+}
+
+/// What is made of a request, whose predicate may panic.
+pub(super) fn of_request<T>(make: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|panic| {
+        let reason = panic_message(&*panic);
+        let thread = "filtering";
+        Err(ErrorKind::Thread { thread, reason }.into())
+    })
 }
 
 impl Call {
@@ -21,11 +32,19 @@ impl Call {
         self.asked.passes(self.serving.data().catalog(), item)
     }
 
+    /// Refuses an empty answer to a request that lets no item of the catalog pass. A predicate that
+    /// panics has made its channels fail, which is told of them.
+    pub(super) fn check_empty(&self) -> Result<()> {
+        let catalog = self.serving.data().catalog();
+        let check = || self.asked.check_empty(catalog);
+        catch_unwind(AssertUnwindSafe(check)).unwrap_or(Ok(()))
+    }
+
     /// What a channel gives, or why it gives nothing.
     pub(super) fn ask(&self, channel: usize) -> std::result::Result<Vec<Candidate>, String> {
         guarded(|| {
             let passes = |_: usize, item| self.passes(item);
-            let filter = Some(Filter::Predicate(&passes));
+            let filter = Some(self.asked.filter(&passes));
             let (stage, user) = (&self.serving.served.stage, self.asked.user.user()?);
             let candidates = stage.ask(channel, &[user], self.asked.k, filter)?;
             // A channel that looks at no filter is no reason to recall what does not pass.
@@ -43,7 +62,7 @@ impl Call {
         asked: &[bool],
     ) -> Result<Vec<FusedCandidate>> {
         let passes = |_: usize, item| self.passes(item);
-        let filter = Some(Filter::Predicate(&passes));
+        let filter = Some(self.asked.filter(&passes));
         let (stage, user, k) = (
             &self.serving.served.stage,
             self.asked.user.user()?,
@@ -62,6 +81,7 @@ impl Call {
         let data = self.serving.data();
         let names = IdNames {
             catalog: data.catalog(),
+            items: self.items.as_ref().map(|items| &*items.items),
             channels: &self.serving.names,
             segments: &self.asked.user.segments,
             tags: data.tags().map_or(&[][..], |tags| tags.names()),

@@ -138,7 +138,8 @@ impl RecallEngine {
     ///
     /// # Errors
     /// What loading gives, and [`ErrorKind::InvalidValue`] when the times of the new stage are in
-    /// another unit, in which the events of users that are held mean something else.
+    /// another unit, in which the events of users that are held mean something else, or the [table
+    /// of items](Self::set_items) has none of its items.
     pub fn reload(&self) -> Result<()> {
         let load = self.loads.fetch_add(1, Ordering::Relaxed) + 1;
         let loaded = catch_unwind(AssertUnwindSafe(|| (self.load)())).unwrap_or_else(|panic| {
@@ -150,8 +151,12 @@ impl RecallEngine {
         });
         let mut latest_load = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         let serving = self.serving();
-        let served = loaded
+        let (served, items) = loaded
             .and_then(|served| serving.check_next(served))
+            .and_then(|served| {
+                let items = self.items_for(&served)?;
+                Ok((served, items))
+            })
             .inspect_err(|_| count(&self.counters.failed_reloads))?;
         if *latest_load > load {
             // One that was begun later serves already.
@@ -160,6 +165,7 @@ impl RecallEngine {
         *latest_load = load;
         let version = serving.version + 1;
         let serving = Arc::new(Serving::new(served, version, &self.counters));
+        serving.set_items(items);
         let old = self.replace(&serving);
         self.counters.retain(&serving.names);
         count(&self.counters.reloads);

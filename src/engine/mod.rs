@@ -6,6 +6,7 @@ mod call;
 mod counters;
 mod events;
 mod guard;
+mod items;
 mod jobs;
 mod recall_engine;
 mod serving;

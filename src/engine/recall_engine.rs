@@ -1,6 +1,6 @@
 //! The engine itself: calls, events and loads, each on the stage that serves at its time.
 
-use super::call::Call;
+use super::call::{Call, of_request};
 use super::counters::{Counters, count};
 use super::events::Events;
 use super::serving::Serving;
@@ -10,7 +10,7 @@ use super::workers::Workers;
 use super::{EngineConfig, Statistics};
 use crate::Result;
 use crate::backend::Backend;
-use crate::data::{ExternalId, TimeUnit, check_times};
+use crate::data::{ExternalId, Items, TimeUnit, check_times};
 use crate::recall::{Asked, ChannelReport, Outcome, RecallRequest, Recalled, Who};
 use crate::store::{ModelRegistry, ServedStage};
 use std::path::PathBuf;
@@ -68,6 +68,8 @@ pub struct RecallEngine {
     /// an earlier one. A stage is loaded under no lock, since that asks for other threads.
     pub(super) loads: AtomicU64,
     pub(super) loaded: Mutex<u64>,
+    /// The table of items that each stage is served with.
+    pub(super) items: Mutex<Option<Arc<Items>>>,
     pub(super) users: RecentUsers,
     pub(super) events: Mutex<Events>,
     pub(super) workers: Workers,
@@ -131,6 +133,7 @@ impl RecallEngine {
             serving: RwLock::new(Arc::new(serving)),
             loads: AtomicU64::new(0),
             loaded: Mutex::new(0),
+            items: Mutex::default(),
             users: RecentUsers::new(&settings),
             events: Mutex::default(),
             workers: Workers::new(settings.threads)?,
@@ -160,7 +163,7 @@ impl RecallEngine {
         let called = Instant::now();
         let serving = self.serving();
         let call = (self.check(request, &serving))
-            .and_then(|()| self.call(request, serving))
+            .and_then(|()| of_request(|| self.call(request, serving)))
             .inspect_err(|_| count(&self.counters.refused))?;
         let call = Arc::new(call);
         let (lists, outcomes) = self.ask_channels(&call, called);
@@ -176,9 +179,14 @@ impl RecallEngine {
             Some(ChannelReport { name, outcome })
         });
         let channels = reports.collect();
+        if fused.is_empty() {
+            let passes = call.check_empty();
+            passes.inspect_err(|_| count(&self.counters.refused))?;
+        }
         count(&self.counters.calls);
         Ok(Recalled {
             items: call.outside(fused),
+            passing: call.asked.passing(),
             known: call.asked.user.items.len(),
             unknown: call.asked.user.unknown,
             channels,
@@ -242,6 +250,9 @@ impl RecallEngine {
         let mut features = request.features.iter().flatten();
         features.try_for_each(|(name, _)| settings.check_text("features", name))?;
         check_count("blocked", request.blocked.len(), settings.blocked)?;
+        let only = request.only.as_deref().unwrap_or_default();
+        check_count("only", only.len(), settings.blocked)?;
+        only.iter().try_for_each(|item| check_id("only", item))?;
         if let Some(now) = request.now {
             serving.check_time("now", now)?;
         }
@@ -252,12 +263,18 @@ impl RecallEngine {
     pub(super) fn call(&self, request: &RecallRequest, serving: Arc<Serving>) -> Result<Call> {
         let settings = &self.settings;
         let catalog = serving.data().catalog();
-        let mut asked = Asked::new(request, catalog, |user, taken| {
+        let items = serving.items();
+        let given = (items.as_deref(), "`RecallEngine::set_items`");
+        let mut asked = Asked::new(request, catalog, given, |user, taken| {
             Ok(serving.known_user(user, &self.users, settings, taken))
         })?;
         asked.user.keep_last(settings.history);
         asked.user.now = request.now.or_else(|| serving.clock());
-        Ok(Call { serving, asked })
+        Ok(Call {
+            serving,
+            asked,
+            items,
+        })
     }
 }
 

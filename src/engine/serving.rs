@@ -1,10 +1,10 @@
 //! A stage that serves.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::data::{ExternalId, Interaction, ItemIndex, TimeUnit, TrainingData, User};
 use crate::index::ItemSet;
-use crate::recall::{FALLBACK, KnownUser, RecallChannel, SELECTION};
+use crate::recall::{CatalogItems, FALLBACK, KnownUser, RecallChannel, SELECTION};
 use crate::store::ServedStage;
 use crate::{Error, Result};
 
@@ -28,6 +28,7 @@ pub(super) struct Serving {
     span: (f64, f64),
     /// How many bytes the longest id of an item or a user has.
     pub(super) longest_id: usize,
+    items: RwLock<Option<Arc<CatalogItems>>>,
 }
 
 impl Serving {
@@ -64,7 +65,18 @@ impl Serving {
             names,
             span,
             longest_id,
+            items: RwLock::default(),
         }
+    }
+
+    /// The table of items, where there is one.
+    pub(super) fn items(&self) -> Option<Arc<CatalogItems>> {
+        let items = self.items.read().unwrap_or_else(PoisonError::into_inner);
+        items.clone()
+    }
+
+    pub(super) fn set_items(&self, items: Option<Arc<CatalogItems>>) {
+        *self.items.write().unwrap_or_else(PoisonError::into_inner) = items;
     }
 
     /// Refuses a stage that can't serve after this one.

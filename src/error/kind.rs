@@ -21,8 +21,8 @@ pub enum ErrorKind {
         cause: std::io::Error,
     },
 
-    /// A file holds no interactions at all.
-    #[error("{} holds no interactions", path.display())]
+    /// A file holds no rows at all.
+    #[error("{} holds no rows", path.display())]
     EmptyFile {
         /// The file.
         path: PathBuf,
@@ -105,6 +105,21 @@ pub enum ErrorKind {
         value: String,
         /// What was expected there.
         expected: &'static str,
+    },
+
+    /// A cell of a table of items can't be read as its column holds it.
+    #[error("{}:{line}: {column} is {value:?}, expected {expected}", path.display())]
+    Cell {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1; of Parquet, the row.
+        line: u64,
+        /// The column's name.
+        column: String,
+        /// The text that was found.
+        value: String,
+        /// What was expected there.
+        expected: String,
     },
 
     /// A line can't be divided into fields: by a quote that is not closed, or one that closes where

@@ -21,7 +21,8 @@ use crate::item::ItemIndex;
 use crate::kernels::scoring::LARGEST_HALF;
 use crate::{Error, ErrorKind, Result};
 
-pub use filter::{Filter, ItemSet};
+pub use crate::item::ItemSet;
+pub use filter::Filter;
 pub use flat::FlatIndex;
 pub use hits::{Hit, Hits};
 pub use hnsw::{HnswConfig, HnswIndex};

@@ -1,9 +1,12 @@
 //! A request as channels see it: items by index, and which of them may be recalled.
 
-use crate::Result;
-use crate::data::{Catalog, ExternalId, ItemIndex, User, check_times};
-use crate::index::ItemSet;
+use std::sync::Arc;
 
+use crate::data::{Catalog, ExternalId, ItemIndex, User, check_times};
+use crate::index::{Filter, ItemSet};
+use crate::{ErrorKind, Result};
+
+use super::catalog_items::{CatalogItems, no_items};
 use super::request::{Predicate, RecallRequest, Who};
 
 /// A [`User`] of a request, who is kept as long as channels are asked.
@@ -64,14 +67,19 @@ pub(crate) struct Asked {
     /// Items that are not to be recalled: those that are blocked, and those that the user took.
     excluded: ItemSet,
     passes: Option<Predicate>,
+    /// The items that may be recalled, where the request names or describes them; without those
+    /// that are excluded or don't pass.
+    allowed: Option<Arc<ItemSet>>,
 }
 
 impl Asked {
     /// A request, where `of_user` gives a user by id, and adds all items that they took to the set
-    /// that it is given.
+    /// that it is given. Where a filter looks at attributes, `items` has them, or an error says by
+    /// what they are `given`.
     pub(crate) fn new(
         request: &RecallRequest,
         catalog: &Catalog,
+        (items, given): (Option<&CatalogItems>, &str),
         of_user: impl FnOnce(&ExternalId, Option<&mut ItemSet>) -> Result<KnownUser>,
     ) -> Result<Self> {
         let blocked = request.blocked.iter();
@@ -96,16 +104,78 @@ impl Asked {
             user.segments.clone_from(&request.segments);
         }
         user.now = request.now;
-        Ok(Self {
+        let mut allowed = None;
+        if let Some(filter) = &request.matching {
+            let items = items.ok_or_else(|| no_items(filter, given))?;
+            allowed = Some(items.passing(filter)?);
+        }
+        if let Some(only) = &request.only {
+            allowed = Some(Arc::new(only_these(
+                only,
+                request,
+                catalog,
+                allowed.as_deref(),
+            )?));
+        }
+        let mut asked = Self {
             user,
             k: request.k,
             excluded,
             passes: request.passes.clone(),
-        })
+            allowed: None,
+        };
+        asked.allowed = allowed.map(|allowed| asked.left_of(allowed, catalog));
+        Ok(asked)
+    }
+
+    /// What is left of a set without what may not be recalled.
+    fn left_of(&self, mut allowed: Arc<ItemSet>, catalog: &Catalog) -> Arc<ItemSet> {
+        if self.passes.is_some() {
+            let passing = allowed.iter().filter(|&item| self.passes(catalog, item));
+            return Arc::new(passing.collect());
+        }
+        if self.excluded.iter().any(|item| allowed.contains(item)) {
+            let allowed = Arc::make_mut(&mut allowed);
+            self.excluded.iter().for_each(|item| {
+                allowed.remove(item);
+            });
+        }
+        allowed
+    }
+
+    /// The number of items that may be recalled, where the request names or describes them.
+    pub(crate) fn passing(&self) -> Option<usize> {
+        self.allowed.as_ref().map(|allowed| allowed.len())
+    }
+
+    /// What passes, as a search takes it: the set of all, or else a predicate that must be
+    /// [`passes`](Self::passes).
+    pub(crate) fn filter<'a>(
+        &'a self,
+        passes: &'a (dyn Fn(usize, ItemIndex) -> bool + Sync),
+    ) -> Filter<'a> {
+        match &self.allowed {
+            Some(allowed) => Filter::Allowed(allowed),
+            None => Filter::Predicate(passes),
+        }
+    }
+
+    /// Refuses an empty answer to a request of which no item of the catalog passes the predicate.
+    pub(crate) fn check_empty(&self, catalog: &Catalog) -> Result<()> {
+        match &self.passes {
+            Some(passes) if self.allowed.is_none() && !catalog.ids().any(|id| passes(id)) => {
+                let reason = format!("no item of {} passes the request's filter", catalog.len());
+                Err(ErrorKind::NothingLeft { reason }.into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether an item may be recalled.
     pub(crate) fn passes(&self, catalog: &Catalog, item: ItemIndex) -> bool {
+        if let Some(allowed) = &self.allowed {
+            return allowed.contains(item);
+        }
         if self.excluded.contains(item) {
             return false;
         }
@@ -113,4 +183,32 @@ impl Asked {
         let id = catalog.id_of(item);
         id.is_some_and(|id| (self.passes.as_ref()).is_none_or(|passes| passes(id)))
     }
+}
+
+/// The items that a request names as the only ones, among those that its filter of attributes
+/// allows.
+fn only_these(
+    only: &[ExternalId],
+    request: &RecallRequest,
+    catalog: &Catalog,
+    allowed: Option<&ItemSet>,
+) -> Result<ItemSet> {
+    let known: ItemSet = only.iter().filter_map(|id| catalog.index_of(id)).collect();
+    let both: ItemSet = (known.iter())
+        .filter(|&item| allowed.is_none_or(|allowed| allowed.contains(item)))
+        .collect();
+    if !both.is_empty() {
+        return Ok(both);
+    }
+    let reason = match &request.matching {
+        Some(filter) if !known.is_empty() => format!(
+            "none of the {} items that the request names as the only ones passes the filter `{filter}`",
+            known.len()
+        ),
+        _ => format!(
+            "none of the {} items that the request names as the only ones is in the catalog",
+            only.len()
+        ),
+    };
+    Err(ErrorKind::NothingLeft { reason }.into())
 }

@@ -2,6 +2,7 @@
 
 mod asked;
 mod candidates;
+mod catalog_items;
 mod channel;
 mod channel_config;
 mod channel_weight;
@@ -29,6 +30,8 @@ mod vector_channel;
 #[cfg(feature = "engine")]
 pub(crate) use asked::{Asked, KnownUser};
 pub use candidates::{Candidate, Candidates, Reason};
+#[cfg(feature = "engine")]
+pub(crate) use catalog_items::CatalogItems;
 pub use channel::RecallChannel;
 pub(crate) use channel_config::Kept;
 pub use channel_config::{ChannelConfig, ChannelSource};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-use crate::data::{Catalog, ExternalId, ItemIndex};
+use crate::data::{Catalog, ExternalId, ItemIndex, Items};
 
 use super::candidates::Reason;
 use super::found::{Because, Found};
@@ -21,6 +21,9 @@ pub struct Recalled {
     pub known: usize,
     /// How many items of the history are not in the catalog, and were skipped.
     pub unknown: usize,
+    /// How many items passed the request's `only` and `matching`, without those that are blocked or
+    /// seen; `None` for a request that had neither.
+    pub passing: Option<usize>,
     /// How each channel of an engine answered; none for a [`Retriever`](super::Retriever), which
     /// gives a channel's error instead.
     pub channels: Vec<ChannelReport>,
@@ -34,6 +37,12 @@ impl fmt::Display for Recalled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (place, item) in self.items.iter().enumerate() {
             writeln!(f, "{:>3}. {item}", place + 1)?;
+        }
+        if let (true, Some(passing)) = (self.items.is_empty(), self.passing) {
+            return writeln!(
+                f,
+                "nothing is recalled: {passing} items pass the filter and are neither blocked nor seen"
+            );
         }
         match (self.items.is_empty(), self.unknown) {
             (true, unknown) => writeln!(
@@ -52,6 +61,9 @@ impl fmt::Display for Recalled {
 pub struct RecalledItem {
     /// The item's external id.
     pub id: ExternalId,
+    /// Its title, where a table of [`Items`] has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
     /// Its score in the fusion, or the channel's where only one was asked.
     pub score: f32,
     /// Every channel that found it.
@@ -60,7 +72,10 @@ pub struct RecalledItem {
 
 impl fmt::Display for RecalledItem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({:.4})", self.id, self.score)?;
+        match &self.title {
+            Some(title) => write!(f, "{title} [{}] ({:.4})", self.id, self.score)?,
+            None => write!(f, "{} ({:.4})", self.id, self.score)?,
+        }
         for (place, found) in self.found.iter().enumerate() {
             let before = if place == 0 { ": " } else { ", " };
             write!(
@@ -76,6 +91,7 @@ impl fmt::Display for RecalledItem {
 /// The names of what candidates hold by number.
 pub(crate) struct IdNames<'a> {
     pub(crate) catalog: &'a Catalog,
+    pub(crate) items: Option<&'a Items>,
     /// Of each channel by its place, and of the fallback.
     pub(crate) channels: &'a [Arc<str>],
     pub(crate) segments: &'a [String],
@@ -97,8 +113,13 @@ impl IdNames<'_> {
             because: self.because(found.because),
         });
         let id = self.catalog.id_of(item)?.clone();
-        let found = found.collect();
-        Some(RecalledItem { id, score, found })
+        let title = self.items.and_then(|items| items.known_title(&id));
+        Some(RecalledItem {
+            title: title.map(str::to_owned),
+            id,
+            score,
+            found: found.collect(),
+        })
     }
 
     fn because(&self, reason: Reason) -> Because {

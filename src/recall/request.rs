@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::data::{ExternalId, Seen};
+use crate::data::{ExternalId, ItemFilter, Seen};
 
 /// Whether an item may be recalled.
 pub(crate) type Predicate = Arc<dyn Fn(&ExternalId) -> bool + Send + Sync>;
@@ -20,7 +20,13 @@ pub(crate) type Predicate = Arc<dyn Fn(&ExternalId) -> bool + Send + Sync>;
 ///     .in_segments(["country=is"])
 ///     .seen(Seen::Keep)
 ///     .filter(|item| item.to_string().starts_with("book-"));
+/// let cheap = RecallRequest::for_user("anna", 20).matching("in_stock and price < 20".parse()?);
+/// # Ok::<(), seqrec::Error>(())
 /// ```
+///
+/// All of `blocked`, `only`, `matching` and `filter` apply. A request that lets no item of the
+/// catalog pass is an error, [`ErrorKind::NothingLeft`](crate::ErrorKind::NothingLeft), and not an
+/// empty list.
 #[derive(Clone)]
 pub struct RecallRequest {
     pub(crate) who: Who,
@@ -31,6 +37,9 @@ pub struct RecallRequest {
     pub(crate) seen: Seen,
     pub(crate) blocked: Vec<ExternalId>,
     pub(crate) passes: Option<Predicate>,
+    /// The items of which alone some are recalled.
+    pub(crate) only: Option<Vec<ExternalId>>,
+    pub(crate) matching: Option<ItemFilter>,
     pub(crate) now: Option<f64>,
 }
 
@@ -51,6 +60,8 @@ impl RecallRequest {
             seen: Seen::default(),
             blocked: Vec::new(),
             passes: None,
+            only: None,
+            matching: None,
             now: None,
         }
     }
@@ -124,6 +135,30 @@ impl RecallRequest {
         self
     }
 
+    /// Recalls only items of a set; those that are not in the catalog are ignored.
+    #[must_use]
+    pub fn only<T: Into<ExternalId>>(mut self, items: impl IntoIterator<Item = T>) -> Self {
+        let items = items.into_iter().map(Into::into);
+        self.only = Some(match self.only.take() {
+            None => items.collect(),
+            Some(before) => {
+                let items: foldhash::HashSet<ExternalId> = items.collect();
+                let both = before.into_iter().filter(|item| items.contains(item));
+                both.collect()
+            }
+        });
+        self
+    }
+
+    /// Recalls only items whose attributes pass a filter; another one replaces it. The attributes
+    /// are those of the table that [`Retriever::items`](super::Retriever::items) or
+    /// `RecallEngine::set_items` was given.
+    #[must_use]
+    pub fn matching(mut self, filter: ItemFilter) -> Self {
+        self.matching = Some(filter);
+        self
+    }
+
     /// When the user asks, in the unit of the source: models and channels count from it how long
     /// ago items were taken. Where it is not said, an engine takes the time by its clock, or the
     /// time of the last item where the data's times are in [no known
@@ -146,6 +181,8 @@ impl fmt::Debug for RecallRequest {
             .field("seen", &self.seen)
             .field("blocked", &self.blocked)
             .field("filter", &self.passes.is_some())
+            .field("only", &self.only)
+            .field("matching", &self.matching)
             .field("now", &self.now)
             .finish()
     }

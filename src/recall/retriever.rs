@@ -3,12 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::data::{Catalog, ExternalId, Features};
-use crate::index::{Filter, ItemSet};
+use crate::data::{Catalog, ExternalId, Features, Items};
+use crate::index::ItemSet;
 use crate::{Error, Result, checks};
 
 use super::asked::{Asked, KnownUser};
 use super::candidates::Candidates;
+use super::catalog_items::CatalogItems;
 use super::channel::RecallChannel;
 use super::fallback::stand_in;
 use super::found::Found;
@@ -42,6 +43,7 @@ pub struct Retriever {
     channel: Box<dyn RecallChannel>,
     fallback: Option<Box<dyn RecallChannel>>,
     catalog: Catalog,
+    items: Option<CatalogItems>,
     tags: Vec<String>,
     /// Whether the channel fuses others.
     fuses: bool,
@@ -69,6 +71,7 @@ impl Retriever {
             channel: Box::new(channel),
             fallback: None,
             catalog,
+            items: None,
             tags: Vec::new(),
             fuses,
             names,
@@ -90,6 +93,32 @@ impl Retriever {
         self
     }
 
+    /// The retriever with a table of items, whose titles come with what is recalled, and whose
+    /// attributes requests can [filter by](RecallRequest::matching).
+    ///
+    /// ```
+    /// use seqrec::channels::Popularity;
+    /// use seqrec::data::Items;
+    /// use seqrec::prelude::*;
+    ///
+    /// let taken = [1, 2, 2].map(ItemIndex::new);
+    /// let catalog = Catalog::from_ids(["pen", "desk"].map(Into::into))?.with_counts([&taken[..]]);
+    /// let items = Items::new(["pen", "desk"])?.with_numbers("price", [Some(1.5), Some(99.0)])?;
+    /// let retriever = Retriever::new(Popularity::new(&catalog), catalog)?.items(items)?;
+    /// let request = RecallRequest::for_history(["lamp"], 5).matching("price < 20".parse()?);
+    /// let recalled = retriever.recall_for(&request)?;
+    /// assert_eq!((recalled.items.len(), recalled.passing), (1, Some(1)));
+    /// # Ok::<(), seqrec::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when the table has none of the
+    /// catalog's items, or has some of them by another spelling of their ids.
+    pub fn items(mut self, items: impl Into<Arc<Items>>) -> Result<Self> {
+        self.items = Some(CatalogItems::new(items.into(), &self.catalog)?);
+        Ok(self)
+    }
+
     /// The k best items for a history, in time order, of any user, known or not, without those of
     /// the history. Unknown items are skipped and counted.
     ///
@@ -107,8 +136,10 @@ impl Retriever {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when k is 0, for a user by id,
-    /// whose history only an engine knows, for times that run backwards or are not finite, and for
-    /// a feature that is unknown, named twice or not finite; and the channel's errors:
+    /// whose history only an engine knows, for times that run backwards or are not finite, for a
+    /// feature that is unknown, named twice or not finite, and for a filter that does not fit the
+    /// attributes; [`ErrorKind::NothingLeft`](crate::ErrorKind::NothingLeft) when no item of the
+    /// catalog passes the request's filters; and the channel's errors:
     /// [`ErrorKind::TimesMissing`](crate::ErrorKind::TimesMissing) and
     /// [`ErrorKind::FeaturesMissing`](crate::ErrorKind::FeaturesMissing) when a model looks at what
     /// the request lacks, [`ErrorKind::NonFiniteVector`](crate::ErrorKind::NonFiniteVector) when
@@ -116,15 +147,17 @@ impl Retriever {
     /// gives no list.
     pub fn recall_for(&self, request: &RecallRequest) -> Result<Recalled> {
         checks::at_least_one(&[("k", request.k)])?;
-        let asked = Asked::new(request, &self.catalog, |id, _| {
+        let items = (self.items.as_ref(), "`Retriever::items`");
+        let asked = Asked::new(request, &self.catalog, items, |id, _| {
             let reason = "is known to an engine only; give the user's history";
             Err::<KnownUser, _>(Error::invalid("user", id, reason))
         })?;
         let passes = |_: usize, item| asked.passes(&self.catalog, item);
-        let (users, filter) = ([asked.user.user()?], Some(Filter::Predicate(&passes)));
+        let (users, filter) = ([asked.user.user()?], asked.filter(&passes));
         let k = asked.k.min(self.catalog.len());
         let names = IdNames {
             catalog: &self.catalog,
+            items: self.items.as_ref().map(|items| &*items.items),
             channels: &self.names,
             segments: &asked.user.segments,
             tags: &self.tags,
@@ -142,22 +175,30 @@ impl Retriever {
             Ok(items)
         };
         let mut items = if self.fuses {
-            let fused = self.channel.fused(&users, k, filter)?.into_iter().flatten();
+            let fused = self
+                .channel
+                .fused(&users, k, Some(filter))?
+                .into_iter()
+                .flatten();
             fused
                 .filter(|fused| passes(0, fused.item))
                 .filter_map(|fused| names.item(fused.item, fused.score, fused.found))
                 .take(k)
                 .collect()
         } else {
-            of_channel(0, &self.channel.recall(&users, k, filter)?)?
+            of_channel(0, &self.channel.recall(&users, k, Some(filter))?)?
         };
         if let Some(fallback) = self.fallback.as_ref().filter(|_| items.is_empty()) {
             let holds = |items: &ItemSet| self.channel.holds(items);
-            let found = stand_in(&**fallback, &users, k, Filter::Predicate(&passes), holds)?;
+            let found = stand_in(&**fallback, &users, k, filter, holds)?;
             items = of_channel(self.names.len() - 1, &found)?;
+        }
+        if items.is_empty() {
+            asked.check_empty(&self.catalog)?;
         }
         Ok(Recalled {
             items,
+            passing: asked.passing(),
             known: asked.user.items.len(),
             unknown: asked.user.unknown,
             channels: Vec::new(),

@@ -1,0 +1,131 @@
+//! A column of a table of items.
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
+
+use std::fmt;
+use std::sync::Arc;
+
+/// The kind of values in a column of [`Items`](super::Items).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AttributeKind {
+    /// One text, such as a title or a category.
+    Text,
+    /// Any number of texts.
+    Tags,
+    /// A finite number.
+    Number,
+    /// A date or a time of day, in seconds since 1970.
+    Date,
+    /// True or false.
+    Boolean,
+}
+
+impl fmt::Display for AttributeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Tags => "tags",
+            Self::Number => "numbers",
+            Self::Date => "dates",
+            Self::Boolean => "true or false",
+        })
+    }
+}
+
+/// A column of a table of items.
+#[derive(Debug, Clone)]
+pub(in crate::data) struct Attribute {
+    pub(in crate::data) name: String,
+    pub(in crate::data) kind: AttributeKind,
+    pub(in crate::data) values: Values,
+    /// Why a column of text is none of numbers: a value that is none, with its line.
+    pub(in crate::data) odd: Option<(u64, String)>,
+}
+
+/// The values of a column, one for each row.
+#[derive(Debug, Clone)]
+pub(in crate::data) enum Values {
+    /// Text and tags.
+    Labels(Labels),
+    /// Numbers and dates; NaN where one is missing.
+    Numbers(Vec<f64>),
+    Booleans(Vec<Option<bool>>),
+}
+
+/// The labels of rows, each by its number among all labels of the column.
+#[derive(Debug, Clone, Default)]
+pub(in crate::data) struct Labels {
+    names: Vec<Arc<str>>,
+    numbers: foldhash::HashMap<Arc<str>, u32>,
+    /// The end of each row's labels in `labels`.
+    ends: Vec<usize>,
+    labels: Vec<u32>,
+}
+
+impl Labels {
+    /// Adds a row with its labels, of which a repeated one counts once.
+    pub(in crate::data) fn push<'t>(&mut self, labels: impl IntoIterator<Item = &'t str>) {
+        let start = self.labels.len();
+        for label in labels {
+            let number = self.intern(label);
+            let of_row = self.labels.get(start..).unwrap_or_default();
+            if !of_row.contains(&number) {
+                self.labels.push(number);
+            }
+        }
+        self.ends.push(self.labels.len());
+    }
+
+    fn intern(&mut self, label: &str) -> u32 {
+        if let Some(&number) = self.numbers.get(label) {
+            return number;
+        }
+        let (name, number) = (Arc::<str>::from(label), self.names.len() as u32);
+        self.names.push(name.clone());
+        self.numbers.insert(name, number);
+        number
+    }
+
+    /// The number of a label, if any row has it.
+    pub(in crate::data) fn number_of(&self, label: &str) -> Option<u32> {
+        self.numbers.get(label).copied()
+    }
+
+    /// The number of labels.
+    pub(in crate::data) fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// The numbers of a row's labels.
+    pub(in crate::data) fn of(&self, row: usize) -> &[u32] {
+        let end = |row: usize| self.ends.get(row).copied();
+        let start = row.checked_sub(1).and_then(end).unwrap_or(0);
+        let end = end(row).unwrap_or(start);
+        self.labels.get(start..end).unwrap_or_default()
+    }
+
+    /// A row's labels.
+    pub(in crate::data) fn names_of(&self, row: usize) -> impl Iterator<Item = &str> {
+        let name = |&number: &u32| self.names.get(number as usize).map(|name| &**name);
+        self.of(row).iter().filter_map(name)
+    }
+}
+
+impl Values {
+    pub(in crate::data) fn len(&self) -> usize {
+        match self {
+            Self::Labels(labels) => labels.ends.len(),
+            Self::Numbers(numbers) => numbers.len(),
+            Self::Booleans(booleans) => booleans.len(),
+        }
+    }
+
+    /// True if a row has no value, or there is no such row.
+    pub(in crate::data) fn is_missing(&self, row: usize) -> bool {
+        match self {
+            Self::Labels(labels) => labels.of(row).is_empty(),
+            Self::Numbers(numbers) => numbers.get(row).is_none_or(|number| number.is_nan()),
+            Self::Booleans(booleans) => booleans.get(row).copied().flatten().is_none(),
+        }
+    }
+}
