@@ -5,13 +5,15 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ndarray::Array2;
 use seqrec::ErrorKind;
-use seqrec::data::ItemIndex;
+use seqrec::data::{Catalog, ItemIndex, Items};
 use seqrec::index::{
-    Filter, FlatIndex, Hits, ItemSet, MilvusConfig, MilvusIndex, MilvusMethod, VectorIndex,
+    Filter, FlatIndex, Hits, ItemSet, Matching, MilvusConfig, MilvusIndex, MilvusMethod,
+    VectorIndex,
 };
 
 /// A server of its own for a test, on a port of its own, with data that survive a restart.
@@ -324,4 +326,130 @@ fn an_index_is_dropped_within_asynchronous_code() {
     let index = MilvusIndex::connect(config).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async move { drop(index) });
+}
+
+#[test]
+fn filters_of_attributes_are_looked_at_by_the_server() {
+    const ITEMS: usize = 3_000;
+    let of = |item: usize| move |every: usize| item % every != 0;
+    let all = || (1..=ITEMS).map(of);
+    let tags = ["x", "y", "a \"quoted\" \\ tag"];
+    let items = Items::new((1..=ITEMS).map(|item| format!("sku-{item}")))
+        .unwrap()
+        .with_numbers(
+            "price",
+            (1..=ITEMS)
+                .zip(all())
+                .map(|(item, not)| not(7).then_some((item % 40) as f64)),
+        )
+        .unwrap()
+        .with_texts(
+            "kind",
+            (1..=ITEMS)
+                .zip(all())
+                .map(|(item, not)| not(5).then_some(["lamp", "d\u{e9}sk"][item % 2])),
+        )
+        .unwrap()
+        .with_tags("tag", (1..=ITEMS).map(|item| tags[..item % 4].to_vec()))
+        .unwrap()
+        .with_booleans(
+            "in_stock",
+            (1..=ITEMS)
+                .zip(all())
+                .map(|(item, not)| not(11).then_some(item % 3 > 0)),
+        )
+        .unwrap()
+        .with_dates(
+            "released",
+            (1..=ITEMS).map(|item| (item % 9 > 0).then_some(item as f64 * 86_400.0)),
+        )
+        .unwrap();
+    let items = Arc::new(items);
+    let ids = (1..=ITEMS).map(|item| format!("sku-{item}").into());
+    let catalog = Catalog::from_ids(ids).unwrap();
+    let server = Server::start();
+    let vectors = vectors(ITEMS);
+    let queries = vectors.slice(ndarray::s![1..3, ..]);
+    let exhaustive = MilvusMethod::Ivf {
+        lists: 4,
+        probes: 4,
+    };
+    let config = server.config("attributes").with_method(exhaustive);
+    let index = MilvusIndex::connect(config.clone()).unwrap();
+    let columns = ["price", "kind", "tag", "in_stock", "released"];
+    assert!(
+        index
+            .set_items(items.clone(), &catalog, &["prise"])
+            .is_err()
+    );
+    index.set_items(items.clone(), &catalog, &columns).unwrap();
+    index.publish(vectors.view(), 1, |_, _| {}).unwrap();
+    let other = MilvusIndex::connect(config).unwrap();
+    // A table with another price of one item is another one, whose filters go as ids.
+    let changed = (*items)
+        .clone()
+        .with_numbers("more", vec![None; ITEMS])
+        .unwrap();
+    let seen: ItemSet = [3, 4, 5, 2_999].map(ItemIndex::new).into_iter().collect();
+    for text in [
+        "price < 20",
+        "price != 20",
+        "not price < 20",
+        "price not in (1, 2)",
+        "price is missing or price >= 10",
+        "kind = \"lamp\"",
+        "kind != \"lamp\"",
+        "kind in (\"d\u{e9}sk\", \"lamp\", \"\")",
+        "kind not in (\"lamp\")",
+        "kind is not missing",
+        "not kind = \"\"",
+        "tag = \"x\"",
+        "not tag = \"y\"",
+        "tag in (\"y\", 'a \"quoted\" \\\\ tag')",
+        "not tag is missing",
+        "in_stock",
+        "not in_stock",
+        "in_stock != true or in_stock is missing",
+        "released > 1972-01-01",
+        "in_stock and not (tag = \"x\" and price < 3) or kind is missing",
+    ] {
+        let matching = Matching::new(items.clone(), text.parse().unwrap(), &catalog).unwrap();
+        let without = matching.clone().without_items(&seen);
+        let of_changed = Matching::new(changed.clone(), text.parse().unwrap(), &catalog).unwrap();
+        for (index, matching) in [
+            (&index, &matching),
+            (&other, &without),
+            (&index, &of_changed),
+        ] {
+            let hits = index
+                .search(queries, ITEMS, Some(Filter::Matching(matching)))
+                .unwrap();
+            for query in 0..2 {
+                let found: ItemSet = hits.items(query).iter().copied().collect();
+                assert_eq!(found, *matching.items(), "{text}");
+            }
+        }
+    }
+    // Fields are there for expressions of one's own.
+    let hits = index
+        .search_where(queries, ITEMS, "price < 20.0 and price_missing == false")
+        .unwrap();
+    let cheap = items
+        .passing(&"price < 20".parse().unwrap(), &catalog)
+        .unwrap();
+    assert_eq!(hits.items(0).len(), cheap.len());
+    let short = Catalog::from_ids(["sku-1".into()]).unwrap();
+    index.set_items(items.clone(), &short, &["price"]).unwrap();
+    let error = index.publish(vectors.view(), 2, |_, _| {}).unwrap_err();
+    assert!(error.to_string().contains("not in the catalog"), "{error}");
+    let odd = (*items)
+        .clone()
+        .with_numbers("list price", vec![None; ITEMS])
+        .unwrap();
+    assert!(index.set_items(odd, &catalog, &["list price"]).is_err());
+    assert!(
+        index
+            .set_items(items, &catalog, &["price", "price"])
+            .is_err()
+    );
 }

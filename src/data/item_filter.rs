@@ -3,6 +3,8 @@
 
 mod evaluate;
 mod expression;
+#[cfg(feature = "milvus")]
+mod milvus;
 mod parse;
 
 use std::fmt;
@@ -11,6 +13,8 @@ use std::str::FromStr;
 use crate::Error;
 
 use expression::Expression;
+#[cfg(feature = "milvus")]
+pub(crate) use milvus::missing_field;
 
 /// A filter of items by the columns of a table of [`Items`](super::Items), such as `in_stock and
 /// category in ("lamps", "desks") and price < 20 and not tag = "sale"`.

@@ -54,6 +54,8 @@ pub struct Items {
     title: Option<usize>,
     /// Columns that hold none of the kinds, with what they hold.
     left_out: Vec<(String, String)>,
+    #[cfg(feature = "milvus")]
+    fingerprint: std::sync::OnceLock<u64>,
 }
 
 impl Items {

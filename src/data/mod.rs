@@ -75,6 +75,8 @@ pub(crate) use id::IdTable;
 pub(crate) use id::NO_ID;
 pub use interactions::{Interaction, Interactions};
 pub use item_filter::ItemFilter;
+#[cfg(feature = "milvus")]
+pub(crate) use item_filter::missing_field;
 pub use items::{AttributeKind, ItemReader, Items};
 pub use negatives::{NegativeSampling, Negatives};
 pub use padded::SequenceBatch;

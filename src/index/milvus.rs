@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use milvus::v2::prelude::{
     ClientV2, ConnectConfig, DescribeAliasRequest, DescribeCollectionRequest,
@@ -12,11 +13,12 @@ use ndarray::ArrayView2;
 use super::{Filter, Hits, VectorIndex};
 use crate::{Error, ErrorKind, Result};
 
+use attributes::{Fields, LoadedAttributes};
 use client::{Answer, Background, FOREVER, wait};
-use search::named;
 
 pub use config::{MilvusConfig, MilvusMethod};
 
+mod attributes;
 mod client;
 mod config;
 mod search;
@@ -75,6 +77,10 @@ pub struct MilvusIndex {
     /// Of the version that was published or found last; 0 when there is none.
     len: AtomicUsize,
     dim: AtomicUsize,
+    /// Attributes that the next version is published with.
+    fields: Mutex<Option<Arc<Fields>>>,
+    /// Those that the version which is searched has.
+    loaded: Mutex<LoadedAttributes>,
 }
 
 impl std::fmt::Debug for MilvusIndex {
@@ -127,6 +133,8 @@ impl MilvusIndex {
             client,
             len: AtomicUsize::new(0),
             dim: AtomicUsize::new(0),
+            fields: Mutex::default(),
+            loaded: Mutex::default(),
         };
         index.refresh()?;
         Ok(index)
@@ -142,22 +150,26 @@ impl MilvusIndex {
         };
         let client = self.client.clone();
         let collection = name.clone();
-        let (rows, dim) = self.call("describe the collection", async move {
+        let (rows, dim, attributes) = self.call("describe the collection", async move {
             let request = DescribeCollectionRequest::builder()
                 .collection_name(&collection)
                 .build()?;
             let description = client.describe_collection(request).await?;
-            let fields = description.description().get_schema().get_fields().to_vec();
+            let schema = description.description().get_schema();
+            let attributes = LoadedAttributes::of(schema.get_description());
+            let fields = schema.get_fields().to_vec();
             let vector = fields.iter().find(|field| field.get_name() == VECTOR);
             let dim = vector.map_or(0, |field| field.get_dimension() as usize);
             let request = GetCollectionStatsRequest::builder()
                 .collection_name(&collection)
                 .build()?;
             let rows = client.get_collection_stats(request).await?.row_count();
-            Ok((usize::try_from(rows.unwrap_or(0)).unwrap_or(0), dim))
+            let rows = usize::try_from(rows.unwrap_or(0)).unwrap_or(0);
+            Ok((rows, dim, attributes))
         })?;
         self.len.store(rows, Ordering::Relaxed);
         self.dim.store(dim, Ordering::Relaxed);
+        self.set_loaded(attributes);
         Ok(self.version_of(&name))
     }
 
@@ -219,7 +231,8 @@ impl VectorIndex for MilvusIndex {
     ///
     /// Sets of items go to the server as an expression, which names 100,000 at most, but for sets
     /// of up to 1,000 items, whose vectors are fetched: among so few, what a server finds of them
-    /// is left to chance. Predicates can't go there: the server is asked for more hits until enough
+    /// is left to chance. Filters of [attributes](Self::set_items) that it has are expressions as
+    /// well, of any number of items. Predicates can't go there: the server is asked for more hits until enough
     /// pass or it gives no more, so what passes none of the best 16,384 is not found.
     fn search(
         &self,
@@ -229,24 +242,9 @@ impl VectorIndex for MilvusIndex {
     ) -> Result<Hits> {
         match filter {
             None => self.search_where(queries, k, ""),
-            Some(Filter::Allowed(items)) => {
-                if items.is_empty() {
-                    self.check_queries(queries, k)?;
-                    let mut none = Hits::default();
-                    (0..queries.nrows()).for_each(|_| none.push([]));
-                    return Ok(none);
-                }
-                if items.len() > MOST_NAMED {
-                    let reason = format!(
-                        "an expression names at most {MOST_NAMED} items; keep what they have in \
-                         common in a field of the collection and use `search_where`"
-                    );
-                    return Err(Error::invalid("filter", items.len(), reason));
-                }
-                if items.len() <= FETCHED {
-                    return self.search_few(queries, k, items);
-                }
-                self.search_where(queries, k, &named(items))
+            Some(Filter::Allowed(items)) => self.search_set(queries, k, items, || None),
+            Some(Filter::Matching(matching)) => {
+                self.search_set(queries, k, matching.items(), || self.pushed(matching))
             }
             Some(Filter::Predicate(passes)) => {
                 let all = self.len().min(MOST_HITS);

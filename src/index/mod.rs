@@ -22,7 +22,7 @@ use crate::kernels::scoring::LARGEST_HALF;
 use crate::{Error, ErrorKind, Result};
 
 pub use crate::item::ItemSet;
-pub use filter::Filter;
+pub use filter::{Filter, Matching};
 pub use flat::FlatIndex;
 pub use hits::{Hit, Hits};
 pub use hnsw::{HnswConfig, HnswIndex};

@@ -1,9 +1,7 @@
 //! A request as channels see it: items by index, and which of them may be recalled.
 
-use std::sync::Arc;
-
 use crate::data::{Catalog, ExternalId, ItemIndex, User, check_times};
-use crate::index::{Filter, ItemSet};
+use crate::index::{Filter, ItemSet, Matching};
 use crate::{ErrorKind, Result};
 
 use super::catalog_items::{CatalogItems, no_items};
@@ -69,7 +67,22 @@ pub(crate) struct Asked {
     passes: Option<Predicate>,
     /// The items that may be recalled, where the request names or describes them; without those
     /// that are excluded or don't pass.
-    allowed: Option<Arc<ItemSet>>,
+    allowed: Option<Allowed>,
+}
+
+/// The items that a request names or describes.
+enum Allowed {
+    These(ItemSet),
+    Matching(Matching),
+}
+
+impl Allowed {
+    fn items(&self) -> &ItemSet {
+        match self {
+            Self::These(items) => items,
+            Self::Matching(matching) => matching.items(),
+        }
+    }
 }
 
 impl Asked {
@@ -107,14 +120,12 @@ impl Asked {
         let mut allowed = None;
         if let Some(filter) = &request.matching {
             let items = items.ok_or_else(|| no_items(filter, given))?;
-            allowed = Some(items.passing(filter)?);
+            allowed = Some(Allowed::Matching(items.matching(filter)?));
         }
         if let Some(only) = &request.only {
-            allowed = Some(Arc::new(only_these(
-                only,
-                request,
-                catalog,
-                allowed.as_deref(),
+            let matching = allowed.as_ref().map(Allowed::items);
+            allowed = Some(Allowed::These(only_these(
+                only, request, catalog, matching,
             )?));
         }
         let mut asked = Self {
@@ -129,23 +140,22 @@ impl Asked {
     }
 
     /// What is left of a set without what may not be recalled.
-    fn left_of(&self, mut allowed: Arc<ItemSet>, catalog: &Catalog) -> Arc<ItemSet> {
-        if self.passes.is_some() {
-            let passing = allowed.iter().filter(|&item| self.passes(catalog, item));
-            return Arc::new(passing.collect());
+    fn left_of(&self, allowed: Allowed, catalog: &Catalog) -> Allowed {
+        let left = |items: &ItemSet| -> ItemSet {
+            let passing = items.iter().filter(|&item| self.passes(catalog, item));
+            passing.collect()
+        };
+        match allowed {
+            Allowed::Matching(matching) if self.passes.is_none() => {
+                Allowed::Matching(matching.without_items(&self.excluded))
+            }
+            allowed => Allowed::These(left(allowed.items())),
         }
-        if self.excluded.iter().any(|item| allowed.contains(item)) {
-            let allowed = Arc::make_mut(&mut allowed);
-            self.excluded.iter().for_each(|item| {
-                allowed.remove(item);
-            });
-        }
-        allowed
     }
 
     /// The number of items that may be recalled, where the request names or describes them.
     pub(crate) fn passing(&self) -> Option<usize> {
-        self.allowed.as_ref().map(|allowed| allowed.len())
+        self.allowed.as_ref().map(|allowed| allowed.items().len())
     }
 
     /// What passes, as a search takes it: the set of all, or else a predicate that must be
@@ -155,7 +165,8 @@ impl Asked {
         passes: &'a (dyn Fn(usize, ItemIndex) -> bool + Sync),
     ) -> Filter<'a> {
         match &self.allowed {
-            Some(allowed) => Filter::Allowed(allowed),
+            Some(Allowed::These(items)) => Filter::Allowed(items),
+            Some(Allowed::Matching(matching)) => Filter::Matching(matching),
             None => Filter::Predicate(passes),
         }
     }
@@ -174,7 +185,7 @@ impl Asked {
     /// Whether an item may be recalled.
     pub(crate) fn passes(&self, catalog: &Catalog, item: ItemIndex) -> bool {
         if let Some(allowed) = &self.allowed {
-            return allowed.contains(item);
+            return allowed.items().contains(item);
         }
         if self.excluded.contains(item) {
             return false;

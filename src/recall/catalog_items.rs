@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::data::{Catalog, ItemFilter, Items};
-use crate::index::ItemSet;
+use crate::index::{ItemSet, Matching};
 use crate::{Error, Result};
 
 /// The number of filters whose items are kept, so that one that comes with every request is looked
@@ -30,11 +30,20 @@ impl CatalogItems {
         })
     }
 
+    /// The items of the catalog that pass a filter, with the filter.
+    ///
+    /// # Errors
+    /// As [`Items::passing`].
+    pub(super) fn matching(&self, filter: &ItemFilter) -> Result<Matching> {
+        let passing = self.passing(filter)?;
+        Ok(Matching::of(passing, self.items.clone(), filter.clone()))
+    }
+
     /// The items of the catalog that pass a filter.
     ///
     /// # Errors
     /// As [`Items::passing`].
-    pub(crate) fn passing(&self, filter: &ItemFilter) -> Result<Arc<ItemSet>> {
+    fn passing(&self, filter: &ItemFilter) -> Result<Arc<ItemSet>> {
         let lock = || self.passed.lock().unwrap_or_else(PoisonError::into_inner);
         {
             let mut passed = lock();

@@ -185,14 +185,14 @@ impl<B: Backend> VectorIndex for DeviceIndex<B> {
             spare: 0,
             refusal: None,
         };
-        match filter {
-            Some(Filter::Allowed(allowed)) => {
+        match filter.as_ref().map(Filter::set) {
+            Some(Some(allowed)) => {
                 let there = allowed.iter().filter(|&item| item != ItemIndex::PADDING);
                 wanted.passing = there.take_while(|&item| place(item) < self.items).count();
                 let refusal = || Ok(self.refusal(allowed));
                 wanted.refusal = Some(on_device::<B, _>(&self.vectors.device(), refusal)?);
             }
-            Some(Filter::Predicate(_)) => wanted.spare = SPARE,
+            Some(None) => wanted.spare = SPARE,
             None => {}
         }
         wanted.k = k.min(wanted.passing);

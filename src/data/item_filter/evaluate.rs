@@ -57,9 +57,9 @@ impl Items {
 }
 
 /// A filter that is looked at in the columns of a table.
-struct Evaluation<'a> {
-    items: &'a Items,
-    text: &'a str,
+pub(super) struct Evaluation<'a> {
+    pub(super) items: &'a Items,
+    pub(super) text: &'a str,
 }
 
 impl Evaluation<'_> {
@@ -244,7 +244,7 @@ impl Evaluation<'_> {
         Ok(wanted)
     }
 
-    fn number(&self, attribute: &Attribute, literal: &Literal) -> Result<f64> {
+    pub(super) fn number(&self, attribute: &Attribute, literal: &Literal) -> Result<f64> {
         match (attribute.kind, &literal.value) {
             (AttributeKind::Date, Value::Date(seconds)) => Ok(*seconds),
             (AttributeKind::Date, Value::Text(text)) => date(text)

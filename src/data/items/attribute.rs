@@ -4,6 +4,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+#[cfg(feature = "milvus")]
+use crate::data::fingerprint::Fingerprint;
+
 /// The kind of values in a column of [`Items`](super::Items).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -112,6 +115,33 @@ impl Labels {
 }
 
 impl Values {
+    /// Adds all values, and that there is none, to a fingerprint.
+    #[cfg(feature = "milvus")]
+    pub(in crate::data) fn add_to(&self, fingerprint: &mut Fingerprint) {
+        match self {
+            Self::Labels(labels) => {
+                labels.names.iter().for_each(|name| {
+                    fingerprint.add(name.as_bytes());
+                    fingerprint.add(&[0xff]);
+                });
+                let mut numbers = crc32fast::Hasher::new();
+                numbers.update(bytemuck::cast_slice(&labels.ends));
+                numbers.update(bytemuck::cast_slice(&labels.labels));
+                fingerprint.add(&numbers.finalize().to_le_bytes());
+            }
+            Self::Numbers(numbers) => {
+                numbers
+                    .iter()
+                    .for_each(|n| fingerprint.add(&n.to_bits().to_le_bytes()));
+            }
+            Self::Booleans(booleans) => {
+                booleans
+                    .iter()
+                    .for_each(|b| fingerprint.add(&[b.map_or(2, u8::from)]));
+            }
+        }
+    }
+
     pub(in crate::data) fn len(&self) -> usize {
         match self {
             Self::Labels(labels) => labels.ends.len(),

@@ -61,6 +61,8 @@ impl Items {
             attributes: Vec::new(),
             title: None,
             left_out: Vec::new(),
+            #[cfg(feature = "milvus")]
+            fingerprint: std::sync::OnceLock::new(),
         }
     }
 
@@ -96,6 +98,8 @@ impl Items {
             self.title = Some(self.attributes.len());
         }
         self.attributes.push(attribute);
+        #[cfg(feature = "milvus")]
+        self.fingerprint.take();
         Ok(self)
     }
 

@@ -4,6 +4,8 @@
 use super::Items;
 use crate::data::catalog::Catalog;
 use crate::data::dataset::Dataset;
+#[cfg(feature = "milvus")]
+use crate::data::fingerprint::Fingerprint;
 use crate::data::id::ExternalId;
 use crate::{Error, Result};
 
@@ -41,6 +43,27 @@ impl Items {
             return Err(Error::invalid("items", found, reason));
         }
         Ok(rows)
+    }
+
+    /// A number that tells this table from others, by its ids and all of its values.
+    #[cfg(feature = "milvus")]
+    pub(crate) fn fingerprint(&self) -> u64 {
+        *self.fingerprint.get_or_init(|| self.fingerprint_of_all())
+    }
+
+    #[cfg(feature = "milvus")]
+    fn fingerprint_of_all(&self) -> u64 {
+        let mut fingerprint = Fingerprint::default();
+        for id in self.ids() {
+            fingerprint.add(id.to_string().as_bytes());
+            fingerprint.add(&[0xff]);
+        }
+        for attribute in &self.attributes {
+            fingerprint.add(attribute.name.as_bytes());
+            fingerprint.add(&[0xff, attribute.kind as u8]);
+            attribute.values.add_to(&mut fingerprint);
+        }
+        fingerprint.finish()
     }
 
     /// Refuses a table that has items of the catalog by another spelling of their ids.

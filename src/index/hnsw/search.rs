@@ -5,7 +5,7 @@ use super::graph::{Graph, Target, Walk};
 use super::twins::NONE;
 use super::{GraphState, HnswIndex};
 use crate::index::vectors::Query;
-use crate::index::{Filter, Precision};
+use crate::index::{Filter, ItemSet, Precision};
 use crate::item::ItemIndex;
 use crate::kernels::top_k;
 
@@ -70,8 +70,8 @@ impl HnswIndex {
             let score = |points: &[u32], scores: &mut [f32]| {
                 graph.vectors.score(query, points, scores);
             };
-            search.scored = match filter {
-                Some(Filter::Allowed(items)) => {
+            search.scored = match filter.as_ref().and_then(Filter::set) {
+                Some(items) => {
                     let points = items.iter().filter_map(|item| state.point_of(item));
                     top_k::scan(keep, points, score)
                 }
@@ -133,7 +133,10 @@ impl SearchRoom {
 fn share_passing(graph: &Graph, number: usize, filter: Filter<'_>) -> f64 {
     const SAMPLE: usize = 256;
     match filter {
-        Filter::Allowed(items) => items.len() as f64 / graph.live.max(1) as f64,
+        Filter::Allowed(_) | Filter::Matching(_) => {
+            let passing = filter.set().map_or(0, ItemSet::len);
+            passing as f64 / graph.live.max(1) as f64
+        }
         Filter::Predicate(passes) => {
             let step = graph.len().div_ceil(SAMPLE).max(1);
             let sample = graph.items.iter().step_by(step);
@@ -160,7 +163,7 @@ const EXPAND: f64 = 800.0;
 fn scan_is_faster(points: usize, ef: usize, share: f64, filter: Filter<'_>) -> bool {
     let check = match filter {
         Filter::Predicate(_) => 2.0,
-        Filter::Allowed(_) => 0.0,
+        Filter::Allowed(_) | Filter::Matching(_) => 0.0,
     };
     points as f64 * (check + share * SCORE) <= ef as f64 / share.max(1e-9) * EXPAND
 }

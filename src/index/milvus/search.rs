@@ -9,7 +9,7 @@ use crate::kernels::top_k;
 use crate::{Error, Result};
 
 use super::client::or_load;
-use super::{ITEM, MOST_HITS, MilvusIndex, VECTOR};
+use super::{FETCHED, ITEM, MOST_HITS, MOST_NAMED, MilvusIndex, VECTOR};
 
 impl MilvusIndex {
     /// The k best items for each query among those that pass a filter in the server's own
@@ -68,6 +68,30 @@ impl MilvusIndex {
             return Err(self.refused("search", "it did not answer every query"));
         }
         Ok(hits)
+    }
+
+    /// The k best of a set, which an expression may describe in another way than by naming all.
+    pub(super) fn search_set(
+        &self,
+        queries: ArrayView2<'_, f32>,
+        k: usize,
+        items: &ItemSet,
+        described: impl FnOnce() -> Option<String>,
+    ) -> Result<Hits> {
+        if items.is_empty() {
+            self.check_queries(queries, k)?;
+            let mut none = Hits::default();
+            (0..queries.nrows()).for_each(|_| none.push([]));
+            return Ok(none);
+        }
+        if items.len() <= FETCHED {
+            return self.search_few(queries, k, items);
+        }
+        match described() {
+            Some(expression) => self.search_where(queries, k, &expression),
+            None if items.len() > MOST_NAMED => Err(too_many(items)),
+            None => self.search_where(queries, k, &named(items)),
+        }
     }
 
     /// The k best of a few items, whose vectors are fetched.
@@ -129,4 +153,13 @@ impl MilvusIndex {
 pub(super) fn named(items: &ItemSet) -> String {
     let names: Vec<String> = items.iter().map(|item| item.to_string()).collect();
     format!("{ITEM} in [{}]", names.join(", "))
+}
+
+/// The error of a set that is too large to be named.
+fn too_many(items: &ItemSet) -> Error {
+    let reason = format!(
+        "an expression names at most {MOST_NAMED} items; publish attributes with the vectors \
+         (`MilvusIndex::set_items`) and filter by them"
+    );
+    Error::invalid("filter", items.len(), reason)
 }

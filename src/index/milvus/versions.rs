@@ -9,6 +9,7 @@ use ndarray::{ArrayView2, Axis};
 use crate::index::check_finite;
 use crate::{Error, ErrorKind, Result};
 
+use super::attributes::Fields;
 use super::client::{drop_if_there, load};
 use super::{ITEM, MilvusIndex, VECTOR};
 
@@ -38,12 +39,17 @@ impl MilvusIndex {
         if self.current()?.as_ref() == Some(&name) {
             return Err(Error::invalid("version", version, "is being searched"));
         }
-        self.create(&name, vectors.ncols())?;
+        let fields = self.fields();
+        self.create(&name, vectors.ncols(), fields.as_deref())?;
         let items = vectors.nrows() - 1;
         let rows = vectors.slice(ndarray::s![1.., ..]);
         let mut first = 1;
         for batch in rows.axis_chunks_iter(Axis(0), self.config.batch_size) {
-            self.insert(&name, first, batch)?;
+            let values = fields
+                .as_ref()
+                .map(|fields| fields.values(first, batch.nrows()));
+            let values = values.transpose()?.unwrap_or_default();
+            self.insert(&name, first, batch, &values)?;
             first += batch.nrows();
             progress(first - 1, items);
         }
@@ -51,14 +57,17 @@ impl MilvusIndex {
         self.switch(&name)?;
         self.len.store(items, Ordering::Relaxed);
         self.dim.store(vectors.ncols(), Ordering::Relaxed);
+        self.set_loaded(fields.map_or_else(Default::default, |fields| fields.loaded.clone()));
         Ok(())
     }
 
-    fn create(&self, name: &str, dim: usize) -> Result<()> {
+    fn create(&self, name: &str, dim: usize, fields: Option<&Fields>) -> Result<()> {
         let dim = u32::try_from(dim)
             .map_err(|_| Error::invalid("dimension", dim, "no server takes such vectors"))?;
         let (client, name) = (self.client.clone(), name.to_owned());
         let params = self.config.method.index_params();
+        let more = fields.map(Fields::schema).transpose()?.unwrap_or_default();
+        let description = fields.map(|fields| fields.loaded.description());
         self.call("create a collection", async move {
             drop_if_there(&client, &name).await?;
             let item = FieldSchema::new()
@@ -69,9 +78,12 @@ impl MilvusIndex {
                 .name(VECTOR)
                 .data_type(DataType::FloatVector)
                 .dimension(dim);
+            let schema = CollectionSchema::new().description(description.unwrap_or_default());
+            let schema = schema.add_field(item).add_field(vector);
+            let schema = more.into_iter().fold(schema, CollectionSchema::add_field);
             let request = CreateCollectionRequest::builder()
                 .collection_name(name)
-                .schema(CollectionSchema::new().add_field(item).add_field(vector))
+                .schema(schema)
                 .index_params(vec![params])
                 .build()?;
             client.create_collection(request).await
@@ -79,15 +91,22 @@ impl MilvusIndex {
     }
 
     /// Sends a batch, again where it failed: items that arrived after all are then replaced.
-    fn insert(&self, name: &str, first: usize, batch: ArrayView2<'_, f32>) -> Result<()> {
+    fn insert(
+        &self,
+        name: &str,
+        first: usize,
+        batch: ArrayView2<'_, f32>,
+        values: &[FieldData],
+    ) -> Result<()> {
         let mut attempt = 1;
         loop {
             let items = (0..batch.nrows()).map(|row| (first + row) as i64);
             let vectors = batch.rows().into_iter().map(|row| row.to_vec());
-            let columns = vec![
+            let mut columns = vec![
                 FieldData::int64(ITEM, items.collect()),
                 FieldData::float_vector(VECTOR, vectors.collect()),
             ];
+            columns.extend_from_slice(values);
             let (client, name) = (self.client.clone(), name.to_owned());
             let sent = self.call("send vectors", async move {
                 let insert = InsertRequest::builder()
