@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use seqrec::ErrorKind;
-use seqrec::data::movielens::{Downloader, Edition, Movies};
+use seqrec::data::movielens::{self, Downloader, Edition};
 use seqrec::data::{Format, InteractionReader};
 use zip::write::SimpleFileOptions;
 
@@ -95,7 +95,10 @@ fn an_archive_is_fetched_checked_unpacked_and_then_found_in_the_cache() {
     assert_eq!(*reader.format(), Format::RatingsCsv);
     assert_eq!(reader.read().unwrap().len(), 2);
     assert_eq!(
-        Movies::beside(&ratings).unwrap().title(&32.into()),
+        movielens::movies(&ratings)
+            .unwrap()
+            .unwrap()
+            .title(&32.into()),
         "Monkeys, 12 (1995)"
     );
     assert!(!home.path().join("outside.txt").exists() && !cache.join("outside.txt").exists());

@@ -3,7 +3,6 @@
 use std::io::Write;
 
 use proptest::prelude::*;
-use seqrec::data::movielens::Movies;
 use seqrec::data::{
     BadRows, Catalog, Column, Dataset, ExternalId, Filters, Format, Interaction, InteractionReader,
     Interactions, Schema, SequenceStore,
@@ -1099,70 +1098,6 @@ fn a_column_that_starts_late_is_filled_with_none() {
     rows.retain_events(&["buy", "cart"]).unwrap();
     assert_eq!(rows.times(), [1.0]);
     assert_eq!(rows.event(0), Some(&"buy".into()));
-}
-
-fn movies(name: &str, contents: &[u8]) -> Result<Movies> {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join(name), contents).unwrap();
-    Movies::beside(folder.path().join("ratings"))
-}
-
-#[test]
-fn titles_and_genres_of_each_edition() {
-    let u_item = b"1|L\xe9on (1994)|01-Jan-1994||http|0|1|0|0|0|0|1|0|0|0|0|0|0|0|0|0|0|0|0\n";
-    let files: [(&str, &[u8]); 3] = [
-        (
-            "movies.csv",
-            "movieId,title,genres\n1,\"Léon (1994)\",Action|Crime\n".as_bytes(),
-        ),
-        ("movies.dat", b"1::L\xe9on (1994)::Action|Crime\n"),
-        ("u.item", u_item),
-    ];
-    for (name, contents) in files {
-        let movies = movies(name, contents).unwrap();
-        let movie = movies.get(&1.into()).unwrap();
-        assert_eq!(movie.title, "Léon (1994)", "{name}");
-        assert_eq!(movie.genres, ["Action", "Crime"], "{name}");
-    }
-}
-
-#[test]
-fn files_of_movies_that_are_not_movielens_own_are_passed_over() {
-    let nothing = movies("other.txt", b"").unwrap();
-    assert_eq!((nothing.is_empty(), nothing.passed_over()), (true, None));
-    assert_eq!(nothing.title(&7.into()), "7");
-    let own: &[u8] = b"movieId,title,genres\n1,A,B\n2\n";
-    let error = movies("movies.csv", own).unwrap_err();
-    assert!(
-        matches!(
-            error.kind(),
-            ErrorKind::ColumnCount {
-                line: 3,
-                expected: 3,
-                found: 1,
-                ..
-            }
-        ),
-        "{error}"
-    );
-    // Columns may follow, and a header may be missing.
-    for own in [
-        &b"movieId,title,genres,year\n1,Leon,Drama,1994\n"[..],
-        b"1,Leon,Drama\n",
-    ] {
-        assert_eq!(movies("movies.csv", own).unwrap().title(&1.into()), "Leon");
-    }
-    for (name, contents) in [
-        ("movies.csv", &b"my favorites\nLeon\n"[..]),
-        ("movies.csv", b"id,name,year\n1,Leon,1994\n"),
-        ("movies.csv", b"1,Leon,Drama\n2,Heat\n"),
-        ("movies.dat", b"\x00\x01"),
-        ("u.item", b"1;Leon\n"),
-    ] {
-        let others = movies(name, contents).unwrap();
-        assert!(others.is_empty());
-        assert!(others.passed_over().unwrap().ends_with(name));
-    }
 }
 
 #[test]

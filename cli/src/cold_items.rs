@@ -11,10 +11,8 @@ use clap::Args;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use seqrec::data::movielens::{Movie, Movies};
-use seqrec::data::{
-    Dataset, Features, Filters, InteractionReader, ItemIndex, Protocol, Seen, Split,
-};
+use seqrec::data::movielens;
+use seqrec::data::{Dataset, Filters, InteractionReader, ItemIndex, Protocol, Seen, Split};
 use seqrec::eval::{Metric, Scorer};
 use seqrec::index::{Filter, FlatIndex, ItemSet};
 use seqrec::model::TwoTowerConfig;
@@ -62,19 +60,14 @@ pub fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         return Err(format!("--share is {share}, but must be between 0 and 1").into());
     }
     let log = InteractionReader::detect(&options.ratings)?.read()?;
-    let movies = Movies::beside(&options.ratings)?;
+    let movies = movielens::movies(&options.ratings)?.ok_or("no movies beside the ratings")?;
     let filters = Filters::new().with_minimum_per_user(5);
     let dataset = Dataset::new(log, filters)?;
     let catalog = dataset.catalog();
     let items = catalog.len();
-    let ids = catalog.items().filter_map(|item| catalog.id_of(item));
-    let genres = ids.filter_map(|id| {
-        let Movie { genres, .. } = movies.get(id)?;
-        Some((id.clone(), genres.clone()))
-    });
-    let features = Features::from_item_tags(catalog, genres);
+    let features = movies.tag_features(catalog, "genres")?;
     if features.names().is_empty() {
-        return Err("no movies with genres beside the ratings".into());
+        return Err("none of the movies has genres".into());
     }
     Scorer::new(catalog, &[options.k])?;
     let count = left_out(options, items)?;

@@ -8,6 +8,7 @@ pub mod cold_items;
 pub mod compare;
 pub mod daily;
 pub mod export;
+pub mod item_table;
 pub mod numbers;
 pub mod output_file;
 pub mod overrides;

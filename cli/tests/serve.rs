@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use seqrec::channels::{MarkovChainConfig, PopularityConfig};
-use seqrec::data::{Dataset, Features, Filters, Interaction, Interactions, ItemIndex};
+use seqrec::data::{Dataset, Features, Filters, Interaction, Interactions, ItemIndex, movielens};
 use seqrec::engine::{EngineConfig, RecallEngine};
 use seqrec::recall::{ChannelWeight, Fusion, RecallStage};
 use seqrec::store::{ServedStage, StageData};
@@ -62,10 +62,14 @@ impl Running {
             .unwrap();
         let address = listener.local_addr().unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let movies = "movieId,title,genres\na,The Alps,\nb,\"Böhm, <b>\",\nd,Alps again,\n";
+        let movies =
+            "movieId,title,genres\na,The Alps,Drama|War\nb,\"Böhm, <b>\",Drama\nd,Alps again,\n";
         std::fs::write(folder.path().join("movies.csv"), movies).unwrap();
-        let titles = Titles::read(&folder.path().join("movies.csv")).unwrap();
-        let app = router(Service::new(engine, titles, limits));
+        let items = movielens::movies(folder.path().join("movies.csv"));
+        let items = Arc::new(items.unwrap().unwrap());
+        // A stage of other items is served without them.
+        engine.set_items(items.clone()).ok();
+        let app = router(Service::new(engine, Titles::new(items), limits));
         let never = std::future::pending::<()>();
         runtime.spawn(connections::serve(listener, app, bounds, never));
         Self {
@@ -268,8 +272,47 @@ fn the_page_is_there_and_finds_titles() {
     assert_eq!(found(r#"{"find": "böhm"}"#)[0]["id"], "b");
     assert_eq!(found(r#"{"find": "no such title"}"#), json!([]));
     assert_eq!(service.refused("/titles", r#"{"seek": "a"}"#).0, 400);
-    let error = Titles::read(std::path::Path::new("Cargo.toml")).unwrap_err();
-    assert!(error.to_string().contains("movies.csv"), "{error}");
+}
+
+#[test]
+fn requests_filter_by_attributes_and_ids() {
+    let service = Running::new(Limits::default());
+    let found = |rest: &str| {
+        let body = format!(r#"{{"history": ["c"], "k": 9, {rest}}}"#);
+        let (status, answer) = service.post("/recall", body);
+        assert_eq!(status, 200, "{answer}");
+        answer
+    };
+    let answer = found(r#""filter": "genres = \"War\" and not title = \"x\"""#);
+    assert_eq!(ids(&answer), ["a"]);
+    assert_eq!(
+        (&answer["passing"], &answer["items"][0]["title"]),
+        (&json!(1), &json!("The Alps"))
+    );
+    assert_eq!(ids(&found(r#""only": ["b", "nowhere"]"#)), ["b"]);
+    for (rest, reason) in [
+        (
+            r#""filter": "genres =""#,
+            "at its end: a value must come here",
+        ),
+        (
+            r#""filter": "genre = \"War\"""#,
+            "no column \"genre\"; its header is [\"title\", \"genres\"]",
+        ),
+        (
+            r#""filter": "genres = 3""#,
+            "compared with a text in quotes",
+        ),
+        (
+            r#""filter": "title is missing and genres = \"War\"""#,
+            "passes the filter `title is missing and",
+        ),
+        (r#""only": ["nowhere"]"#, "is in the catalog"),
+    ] {
+        let body = format!(r#"{{"history": ["c"], "k": 9, {rest}}}"#);
+        let (status, error) = service.refused("/recall", body);
+        assert!(status == 400 && error.contains(reason), "{rest}: {error}");
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use seqrec::backend::Flex;
 use seqrec::channels::{ItemNeighborsConfig, MarkovChainConfig, PopularityConfig};
 use seqrec::data::synthetic::Synthetic;
-use seqrec::data::{Dataset, Filters};
+use seqrec::data::{Dataset, Filters, movielens};
 use seqrec::engine::{EngineConfig, RecallEngine};
 use seqrec::model::{Gru4RecConfig, RecallerConfig};
 use seqrec::recall::{Fusion, HistoryItems, VectorChannelConfig};
@@ -143,7 +143,8 @@ fn the_service_stays_up_and_its_memory_flat() {
     let address = listener.local_addr().unwrap();
     let movies = home.path().join("movies.csv");
     std::fs::write(&movies, "movieId,title,genres\n1,One,\n2,Two,\n").unwrap();
-    let titles = Titles::read(&movies).unwrap();
+    let items = movielens::movies(&movies).unwrap().unwrap();
+    let titles = Titles::new(Arc::new(items));
     let app = router(Service::new(engine.clone(), titles, limits));
     runtime.spawn(async move { axum::serve(listener, app).await });
 

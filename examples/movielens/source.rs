@@ -4,9 +4,9 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use seqrec::data::movielens::{Downloader, Movie, Movies};
+use seqrec::data::movielens::{self, Downloader};
 use seqrec::data::synthetic::Synthetic;
-use seqrec::data::{BadRows, ExternalId, InteractionReader, Interactions};
+use seqrec::data::{BadRows, ExternalId, InteractionReader, Interactions, Items};
 
 use crate::options::Options;
 
@@ -18,7 +18,7 @@ pub struct Source {
 
 /// What is known of items.
 pub enum Titles {
-    Movies(Movies),
+    Movies(Option<Items>),
     Generated(Synthetic),
 }
 
@@ -68,13 +68,10 @@ impl Source {
                 interactions.skipped_rows()
             );
         }
-        let movies = Movies::beside(path)?;
-        if let Some(other) = movies.passed_over() {
-            let other = other.display();
-            eprintln!(
-                "{other} is not one of MovieLens's and was passed over: ids stand for titles"
-            );
-        }
+        let movies = movielens::movies(path).unwrap_or_else(|error| {
+            eprintln!("{error}; ids stand for titles");
+            None
+        });
         Ok(Self {
             interactions,
             titles: Titles::Movies(movies),
@@ -86,7 +83,10 @@ impl Titles {
     /// An item's title.
     pub fn title(&self, id: &ExternalId) -> String {
         match self {
-            Self::Movies(movies) => movies.title(id),
+            Self::Movies(movies) => {
+                let movies = movies.as_ref();
+                movies.map_or_else(|| id.to_string(), |movies| movies.title(id))
+            }
             Self::Generated(_) => match self.group(id) {
                 Some(taste) => format!("item {id} ({taste})"),
                 None => format!("item {id}"),
@@ -97,9 +97,10 @@ impl Titles {
     /// What an item is colored by: its first genre.
     pub fn group(&self, id: &ExternalId) -> Option<String> {
         match (self, id) {
-            (Self::Movies(movies), id) => movies
-                .get(id)
-                .and_then(|Movie { genres, .. }| genres.first().cloned()),
+            (Self::Movies(movies), id) => {
+                let genres = movies.as_ref()?.labels(id, "genres").ok()?;
+                genres.first().map(|&genre| genre.to_owned())
+            }
             (Self::Generated(synthetic), ExternalId::Integer(item)) => {
                 Some(format!("taste {}", synthetic.taste_of(*item)))
             }

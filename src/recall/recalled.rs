@@ -23,6 +23,7 @@ pub struct Recalled {
     pub unknown: usize,
     /// How many items passed the request's `only` and `matching`, without those that are blocked or
     /// seen; `None` for a request that had neither.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub passing: Option<usize>,
     /// How each channel of an engine answered; none for a [`Retriever`](super::Retriever), which
     /// gives a channel's error instead.

@@ -10,7 +10,6 @@ use seqrec::channels::{
     AlsConfig, ItemNeighborsConfig, MarkovChainConfig, NearestItemsConfig, NearestUsersConfig,
     PopularityConfig, PreferredTagsConfig, SessionKnnConfig, SimilarUsersConfig,
 };
-use seqrec::data::movielens::{Movie, Movies};
 use seqrec::data::{Dataset, Features, ItemIndex, Seen, Spans, Split, Targets, TrainingData};
 use seqrec::eval::Metric;
 use seqrec::model::{
@@ -24,6 +23,7 @@ use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
 use serde_json::json;
 
 use super::{Options, cuts};
+use crate::item_table::movies_beside;
 use crate::overrides::config;
 
 /// The channel of the model.
@@ -76,17 +76,10 @@ pub fn train<'a, C: TrainableConfig<Autodiff<Flex>>>(
 ) -> Result<Trained<'a, C>, Box<dyn Error>> {
     let catalog = split.catalog();
     let mut data = split.train.clone();
-    let movies = Movies::beside(&options.file)?;
-    if let Some(other) = movies.passed_over() {
-        let other = other.display();
-        eprintln!("{other} is not one of MovieLens's and was passed over: there are no tags");
-    }
-    let genres = catalog.ids().filter_map(|id| {
-        let Movie { genres, .. } = movies.get(id)?;
-        Some((id.clone(), genres.clone()))
-    });
-    let tags = Features::from_item_tags(catalog, genres);
-    if !tags.names().is_empty() {
+    let tags = movies_beside(&options.file, "there are no tags")
+        .map(|movies| movies.tag_features(catalog, "genres"))
+        .transpose()?;
+    if let Some(tags) = tags.filter(|tags| !tags.names().is_empty()) {
         // A user's segment is the genre they took most.
         let sequences = split.train.sequences().item_lists();
         let segments = sequences.map(|items| favorite(items, &tags)).collect();

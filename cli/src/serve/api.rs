@@ -162,6 +162,10 @@ struct RecallBody {
     features: Option<Features>,
     #[serde(default)]
     blocked: Vec<ExternalId>,
+    /// The only items that may be recalled.
+    only: Option<Vec<ExternalId>>,
+    /// A filter of the items' attributes, such as `in_stock and price < 20`.
+    filter: Option<String>,
     #[serde(default)]
     keep_seen: bool,
 }
@@ -257,6 +261,13 @@ async fn recall(
     let mut request = request.in_segments(body.segments).blocked(body.blocked);
     if let Some(Features(features)) = body.features {
         request = request.with_features(features);
+    }
+    if let Some(only) = body.only {
+        request = request.only(only);
+    }
+    if let Some(filter) = body.filter {
+        let filter = filter.parse();
+        request = request.matching(filter.map_err(|e| refusal(StatusCode::BAD_REQUEST, e))?);
     }
     if body.keep_seen {
         request = request.seen(Seen::Keep);

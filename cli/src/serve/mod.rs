@@ -14,7 +14,8 @@
 //! ```
 //!
 //! and <http://localhost:8080/> is a page on which people ask, for a user or for items, and see what is
-//! recalled, by which channel and why; with `--titles movies.csv`, by title.
+//! recalled, by which channel and why; with `--items movies.csv`, by title. Requests may then filter by
+//! the columns of the table, `"filter": "in_stock and price < 20"`.
 //!
 //! Times are in the unit of the folder's data, which `/healthz` tells. An event is accepted, or is
 //! said to be a repeated one, or one from before what the folder holds of its user; a request with
@@ -43,6 +44,7 @@ use seqrec::backend::Flex;
 use seqrec::engine::{EngineConfig, RecallEngine};
 use tokio::sync::Semaphore;
 
+use crate::item_table::ItemOptions;
 use api::{Limits, Service, router};
 use connections::Bounds;
 use titles::Titles;
@@ -51,9 +53,8 @@ use titles::Titles;
 pub struct Options {
     /// A run folder with a stage.
     run: PathBuf,
-    /// Titles for the page at /: MovieLens's movies.csv, movies.dat or u.item.
-    #[arg(long)]
-    titles: Option<PathBuf>,
+    #[command(flatten)]
+    items: ItemOptions,
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:8080")]
     address: SocketAddr,
@@ -111,12 +112,13 @@ async fn serve(options: &Options) -> Result<(), Box<dyn Error>> {
         .with_seen(options.seen)
         .with_users(options.users);
     settings.threads = options.threads.unwrap_or(settings.threads);
-    let titles = (options.titles.as_deref())
-        .map(Titles::read)
-        .transpose()?
-        .unwrap_or_default();
+    let items = options.items.read()?.map(Arc::new);
     let start = Instant::now();
     let engine = RecallEngine::open::<Flex>(&options.run, Default::default(), settings)?;
+    if let Some(items) = &items {
+        engine.set_items(items.clone())?;
+    }
+    let titles = items.map(Titles::new).unwrap_or_default();
     let engine = Arc::new(engine);
     let every = (options.reload_every)
         .map(|every| seconds("reload-every", every))

@@ -1,43 +1,37 @@
 //! Titles for the page on which people ask.
 
-use std::error::Error;
-use std::path::Path;
+use std::sync::Arc;
 
-use seqrec::data::ExternalId;
-use seqrec::data::movielens::Movies;
+use seqrec::data::{ExternalId, Items};
 
 /// Titles by id and by their text; there may be none.
 #[derive(Debug, Default)]
 pub struct Titles {
-    movies: Movies,
+    items: Option<Arc<Items>>,
     /// Titles in small letters, with whose they are.
     lowercase: Vec<(String, ExternalId)>,
 }
 
 impl Titles {
-    /// Reads `movies.csv`, `movies.dat` or `u.item`.
-    pub fn read(path: &Path) -> Result<Self, Box<dyn Error>> {
-        let movies = Movies::beside(path)?;
-        if movies.is_empty() {
-            let path = path.display();
-            let reason = "name MovieLens's movies.csv, movies.dat or u.item, or a file beside it";
-            return Err(format!("there are no titles at {path}: {reason}").into());
-        }
-        let mut lowercase: Vec<(String, ExternalId)> = (movies.iter())
-            .map(|(id, movie)| (movie.title.to_lowercase(), id.clone()))
-            .collect();
+    /// The titles of a table.
+    pub fn new(items: Arc<Items>) -> Self {
+        let title = |id: &ExternalId| Some((items.known_title(id)?.to_lowercase(), id.clone()));
+        let mut lowercase: Vec<(String, ExternalId)> = items.ids().filter_map(title).collect();
         // The same answers at every start.
         lowercase.sort_unstable();
-        Ok(Self { movies, lowercase })
+        Self {
+            items: Some(items),
+            lowercase,
+        }
     }
 
     pub fn count(&self) -> usize {
-        self.movies.len()
+        self.lowercase.len()
     }
 
     /// An item's title.
     pub fn of(&self, id: &ExternalId) -> Option<&str> {
-        self.movies.get(id).map(|movie| movie.title.as_str())
+        self.items.as_ref()?.known_title(id)
     }
 
     /// Items whose titles hold a text, those first that begin with it.

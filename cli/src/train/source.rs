@@ -4,11 +4,12 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use seqrec::data::movielens::{Downloader, Movie, Movies};
+use seqrec::data::movielens::Downloader;
 use seqrec::data::synthetic::Synthetic;
-use seqrec::data::{BadRows, ExternalId, InteractionReader, Interactions};
+use seqrec::data::{BadRows, ExternalId, InteractionReader, Interactions, Items};
 
 use super::options::Options;
+use crate::item_table::movies_beside;
 
 /// Interactions, with what is known of their items.
 pub struct Source {
@@ -18,7 +19,7 @@ pub struct Source {
 
 /// What is known of items.
 pub enum Titles {
-    Movies(Movies),
+    Movies(Option<Items>),
     Generated(Synthetic),
 }
 
@@ -68,13 +69,7 @@ impl Source {
                 interactions.skipped_rows()
             );
         }
-        let movies = Movies::beside(path)?;
-        if let Some(other) = movies.passed_over() {
-            let other = other.display();
-            eprintln!(
-                "{other} is not one of MovieLens's and was passed over: ids stand for titles"
-            );
-        }
+        let movies = movies_beside(path, "ids stand for titles");
         Ok(Self {
             interactions,
             titles: Titles::Movies(movies),
@@ -86,7 +81,10 @@ impl Titles {
     /// An item's title.
     pub fn title(&self, id: &ExternalId) -> String {
         match self {
-            Self::Movies(movies) => movies.title(id),
+            Self::Movies(movies) => {
+                let movies = movies.as_ref();
+                movies.map_or_else(|| id.to_string(), |movies| movies.title(id))
+            }
             Self::Generated(_) => match self.group(id) {
                 Some(taste) => format!("item {id} ({taste})"),
                 None => format!("item {id}"),
@@ -97,9 +95,10 @@ impl Titles {
     /// What an item is colored by: its first genre.
     pub fn group(&self, id: &ExternalId) -> Option<String> {
         match (self, id) {
-            (Self::Movies(movies), id) => movies
-                .get(id)
-                .and_then(|Movie { genres, .. }| genres.first().cloned()),
+            (Self::Movies(movies), id) => {
+                let genres = movies.as_ref()?.labels(id, "genres").ok()?;
+                genres.first().map(|&genre| genre.to_owned())
+            }
             (Self::Generated(synthetic), ExternalId::Integer(item)) => {
                 Some(format!("taste {}", synthetic.taste_of(*item)))
             }

@@ -1,0 +1,46 @@
+//! Tables of items, as options name them or as they lie beside MovieLens's ratings.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use seqrec::data::{Items, movielens};
+
+#[derive(Args, Debug, Clone, Default)]
+pub struct ItemOptions {
+    /// A table of items (CSV, TSV, Parquet or MovieLens's movies), for titles and filters.
+    #[arg(long)]
+    items: Option<PathBuf>,
+    /// The column of the ids in that table; MovieLens's movies need none.
+    #[arg(long, requires = "items")]
+    item_id: Option<String>,
+}
+
+impl ItemOptions {
+    /// The table, where one is named.
+    pub fn read(&self) -> Result<Option<Items>, Box<dyn std::error::Error>> {
+        let Some(path) = &self.items else {
+            return Ok(None);
+        };
+        if let Some(id) = &self.item_id {
+            return Ok(Some(Items::read(path, id)?));
+        }
+        let name = path.file_name().unwrap_or_default();
+        if ["movies.csv", "movies.dat", "u.item"]
+            .iter()
+            .any(|movies| name == *movies)
+        {
+            return Ok(movielens::movies(path)?);
+        }
+        let path = path.display();
+        Err(format!("name the column of {path} that has the items' ids by --item-id").into())
+    }
+}
+
+/// The movies beside a file of ratings; what can't be read of them is said, with what lacks
+/// without.
+pub fn movies_beside(ratings: &Path, lacks: &str) -> Option<Items> {
+    movielens::movies(ratings).unwrap_or_else(|error| {
+        eprintln!("{error}; {lacks}");
+        None
+    })
+}
