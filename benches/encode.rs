@@ -1,6 +1,6 @@
 //! Histories to user vectors, as serving and evaluation make them.
 //!
-//! `cargo bench --bench encode -- --model sasrec --len 200` prints one JSON line with the median time
+//! `cargo bench -p seqrec-bench --bench encode -- --model sasrec --len 200` prints one JSON line with the median time
 //! of one history alone; with `--file FILE`, also the time that all users' histories of a file take,
 //! `--batch-size` of them at a time.
 

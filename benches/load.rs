@@ -1,6 +1,6 @@
 //! From a file of interactions to a catalog and sequences.
 //!
-//! `cargo bench --bench load -- FILE` prints one JSON line.
+//! `cargo bench -p seqrec-bench --bench load -- FILE` prints one JSON line.
 
 use std::path::PathBuf;
 use std::time::Instant;

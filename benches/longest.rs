@@ -1,7 +1,7 @@
 //! The longest of their kind: a user with a million labels, and a chain of a million items of which
 //! dropping one leaves the next with too few interactions.
 //!
-//! `cargo bench --bench longest` prints a JSON line for each size; what takes ten times as long for ten
+//! `cargo bench -p seqrec-bench --bench longest` prints a JSON line for each size; what takes ten times as long for ten
 //! times as much is right.
 
 use std::time::Instant;

@@ -1,6 +1,6 @@
 //! One user's recall: from a raw history to items with ids and scores.
 //!
-//! `cargo bench --bench recall -- --index flat` prints one JSON line with the median and the 99th
+//! `cargo bench -p seqrec-bench --bench recall -- --index flat` prints one JSON line with the median and the 99th
 //! percentile of a call.
 
 use std::time::Instant;

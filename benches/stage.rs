@@ -1,6 +1,6 @@
 //! Loading a stage of many items from its run folder: one JSON line with what it takes.
 //!
-//! `cargo bench --bench stage -- --items 1000000` builds a stage of a model of as many items that was
+//! `cargo bench -p seqrec-bench --bench stage -- --items 1000000` builds a stage of a model of as many items that was
 //! never trained, keeps it in a folder that is removed at the end, and loads it several times; its
 //! files are in the page cache by then.
 

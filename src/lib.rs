@@ -139,6 +139,7 @@ pub mod eval;
 #[doc = "[formats]: crate::guide::formats"]
 #[doc = "[cookbook]: crate::guide::cookbook"]
 #[doc = "[movielens]: crate::guide::movielens"]
+#[doc = "[program]: crate::guide::program"]
 #[doc = "[coming_from]: crate::guide::coming_from"]
 #[doc = ""]
 #[doc = include_str!("../docs/guide.md")]
@@ -183,6 +184,8 @@ pub mod guide {
         #[doc = "```"]
         pub mod own_channel {}
     }
+    #[doc = include_str!("../docs/guide/program.md")]
+    pub mod program {}
     #[doc = include_str!("../docs/guide/movielens.md")]
     pub mod movielens {}
     #[doc = include_str!("../docs/coming-from.md")]

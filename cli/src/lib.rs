@@ -2,59 +2,109 @@
 
 #[macro_use]
 mod printing;
-pub mod ann_plot;
-pub mod channels;
-pub mod cold_items;
 pub mod compare;
-pub mod daily;
+pub mod data;
+pub mod evaluate;
 pub mod export;
+pub mod import;
 pub mod item_table;
 pub mod numbers;
 pub mod output_file;
 pub mod overrides;
+pub mod prepare;
+pub mod recall;
 pub mod report;
+pub mod results;
+pub mod runs;
 pub mod serve;
 pub mod train;
+pub mod tune;
 
 use std::error::Error;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::builder::PossibleValuesParser;
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use seqrec::model::MODEL_NAMES;
+
+use results::Results;
 
 /// Sequential recall: trains models on what users did, in order, and finds the few hundred items
 /// out of millions that are worth ranking.
+///
+/// Progress and remarks go to standard error, results to standard output.
 #[derive(Parser, Debug)]
 #[command(name = "seqrec", version, max_term_width = 100)]
 struct Program {
     #[command(subcommand)]
     command: Command,
+    /// Prints results as lines of JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    /// CPU threads [default: RAYON_NUM_THREADS, else all cores].
+    #[arg(long, global = true)]
+    threads: Option<usize>,
 }
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Trains a model, evaluates it, and shows what it recalls.
+    /// Trains a model, evaluates it, and keeps it with its users as a run folder.
+    ///
+    /// Example: seqrec train ratings.csv --model sasrec --out run
     Train(Box<train::options::Options>),
-    /// Trains models under one protocol and writes a table of what each recalls.
-    Compare(compare::options::Options),
-    /// Trains and compares recall channels and their fusion, and keeps them as a stage.
-    Channels(channels::Options),
-    /// Compares a model that is never retrained, trained anew each day, or continued each day.
-    Daily(daily::Options),
-    /// Evaluates how well items without interactions are recalled by their features.
-    ColdItems(cold_items::Options),
-    /// Exports the vectors that a model learned.
-    Export(export::Options),
-    /// Serves a run folder's stage over HTTP.
+    /// Compares models, channels, schedules of training, or indexes.
+    Compare(compare::Options),
+    /// Searches for settings that are better on the validation users.
+    ///
+    /// Example: seqrec tune ratings.csv --model gru4rec,sasrec --trials 27
+    Tune(tune::Options),
+    /// Evaluates a run's model on held-out interactions.
+    ///
+    /// Example: seqrec evaluate run ratings.csv --protocol ratio
+    Evaluate(evaluate::Options),
+    /// Recalls items for a history, for some users of a run, or for all of them.
+    ///
+    /// Example: seqrec recall run --all -k 100 --out recalled.parquet
+    Recall(recall::Options),
+    /// Serves a run over HTTP, with a page to look at it.
+    ///
+    /// Example: seqrec serve run --address 127.0.0.1:8080
     Serve(serve::Options),
     /// Writes a report of runs as one HTML page.
+    ///
+    /// Example: seqrec report run other-run --out report.html
     Report(report::Options),
-    /// Draws recall against queries per second.
-    AnnPlot(ann_plot::Options),
+    /// Makes a store of interactions, which opens at once and may be larger than memory.
+    ///
+    /// Example: seqrec prepare events-*.parquet --out events.store
+    Prepare(prepare::Options),
+    /// Exports a model's vectors, index and weights for other programs.
+    ///
+    /// Example: seqrec export run --out vectors
+    Export(export::Options),
+    /// Makes a run folder of a model that PyTorch trained.
+    Import(import::Options),
+    /// Prints completions for a shell.
+    ///
+    /// Example: seqrec completions bash > /etc/bash_completion.d/seqrec
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// The names of models, of which a flag takes one.
+fn model_names() -> PossibleValuesParser {
+    PossibleValuesParser::new(MODEL_NAMES.iter().copied())
 }
 
 /// Runs the program with the arguments of this process.
+///
+/// The exit code is 0, 1 when something went wrong, or 2 for arguments that aren't understood.
 pub fn main() -> ExitCode {
-    match run(&Program::parse().command) {
+    let program = Program::parse();
+    match run(&program) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -63,16 +113,27 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: &Command) -> Result<(), Box<dyn Error>> {
-    match command {
-        Command::Train(options) => train::run(options),
-        Command::Compare(options) => compare::run(options),
-        Command::Channels(options) => channels::run(options),
-        Command::Daily(options) => daily::run(options),
-        Command::ColdItems(options) => cold_items::run(options),
-        Command::Export(options) => export::run(options),
+fn run(program: &Program) -> Result<(), Box<dyn Error>> {
+    if let Some(threads) = program.threads {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build_global()?;
+    }
+    let results = Results { json: program.json };
+    match &program.command {
+        Command::Train(options) => train::run(options, results),
+        Command::Compare(options) => compare::run(options, results),
+        Command::Tune(options) => tune::run(options, results),
+        Command::Evaluate(options) => evaluate::run(options, results),
+        Command::Recall(options) => recall::run(options, results),
         Command::Serve(options) => serve::run(options),
         Command::Report(options) => report::run(options),
-        Command::AnnPlot(options) => ann_plot::run(options),
+        Command::Prepare(options) => prepare::run(options, results),
+        Command::Export(options) => export::run(options, results),
+        Command::Import(options) => import::run(options, results),
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Program::command(), "seqrec", &mut std::io::stdout());
+            Ok(())
+        }
     }
 }

@@ -4,8 +4,8 @@ use seqrec::channels::Popularity;
 use seqrec::data::{Dataset, Filters, InteractionReader, Protocol, Seen, Split};
 use seqrec::recall::Evaluation;
 
-use seqrec_cli::compare::results::{Outcome, Results, Run, table};
-use seqrec_cli::compare::settings::Settings;
+use seqrec_cli::compare::models::results::{Outcome, Results, Run, table};
+use seqrec_cli::compare::models::settings::Settings;
 
 /// A run on a file of these contents, always under the same name.
 fn run(contents: &str, filters: Filters, protocol: Protocol, exclude_seen: bool) -> (Run, Split) {

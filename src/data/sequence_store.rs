@@ -72,6 +72,15 @@ impl SequenceStore {
         })
     }
 
+    /// Whether a file is a store, by how it begins. A pipe is none, and is not read.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when the file can't be read.
+    pub fn is_at(path: impl AsRef<Path>) -> Result<bool> {
+        let path = path.as_ref();
+        Ok(path.is_file() && file::is_store(path)?)
+    }
+
     /// The data set. The ids of its users are read when they are first asked for.
     pub fn dataset(&self) -> &Dataset {
         &self.dataset

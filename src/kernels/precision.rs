@@ -7,7 +7,7 @@ use super::scoring::{Line, to_half};
 /// The precision that an index keeps its vectors in.
 ///
 /// Queries are never rounded in the scores that a search gives. What compact vectors cost and
-/// bring is measured by `cargo bench --bench ann -- DIR --precision int8`.
+/// bring is measured by `cargo bench -p seqrec-bench --bench ann -- DIR --precision int8`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Precision {

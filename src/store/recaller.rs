@@ -187,8 +187,8 @@ impl Recaller {
         vectors.view()
     }
 
-    /// The encoder of users.
-    pub(super) fn encoder(&self) -> Arc<dyn UserEncoder> {
+    /// The encoder of users, whose vectors are compared with the items'.
+    pub fn encoder(&self) -> Arc<dyn UserEncoder> {
         self.encoder.clone()
     }
 

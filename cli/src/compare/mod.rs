@@ -1,164 +1,54 @@
-//! Trains every model under one protocol and writes a table of what each recalls.
-//!
-//! `cargo run --release --example benchmark -- FILE… --models gru4rec,sasrec,ease` reads files of
-//! interactions; `--help` lists the options. What is finished is kept in `--out`, and a run that
-//! was interrupted goes on from there.
+//! `seqrec compare`: what is better than what, on your data.
 
-mod models;
-pub mod options;
-pub mod results;
-mod search;
-pub mod settings;
+pub mod channels;
+pub mod cold_items;
+pub mod daily;
+pub mod indexes;
+pub mod models;
 
 use std::error::Error;
-use std::time::Instant;
 
-use seqrec::OutputFolder;
-use seqrec::data::{Dataset, Filters, InteractionReader, Protocol, Seen, Split, TimeUnit};
-use seqrec::recall::Evaluation;
+use clap::{Args, Subcommand};
 
-use models::{Context, Fitted};
-use options::{Options, ProtocolName};
-use results::{Outcome, Results, Run, table};
-use settings::Settings;
+use crate::results::Results;
 
-pub fn run(options: &Options) -> Result<(), Box<dyn Error>> {
-    if let Some(threads) = options.threads {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build_global()?;
-    }
-    let settings = Settings::read(options.settings.as_deref())?;
-    let names = settings.names(&options.models)?;
-    let out = OutputFolder::open(&options.out, "benchmark")?;
-    let mut results = Results::open(out.join("results.jsonl"))?;
-    for file in &options.files {
-        let data = file
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let reader = match &options.format {
-            Some(format) => InteractionReader::new(file, format.clone()),
-            None => InteractionReader::detect(file)?,
-        };
-        println!("{}: read as {}", file.display(), reader.format());
-        let log = reader.read()?;
-        let filters = Filters::new().with_minimum_per_user(5);
-        let dataset = Dataset::new(log, filters)?;
-        let protocol = options.protocol.of(&dataset)?;
-        let split = Split::new(&dataset, protocol)?;
-        println!(
-            "{data}: {} users, {} items, {} interactions; {} valid, {} test; {} too short, {} without \
-             a history before the test",
-            dataset.users(),
-            dataset.catalog().len(),
-            dataset.sequences().interactions(),
-            split.valid.len(),
-            split.test.len(),
-            split.too_short,
-            split.test.newcomers().len(),
-        );
-        let run = Run {
-            data: data.clone(),
-            // Other contents under the same name, another protocol or filter: all are in it.
-            split: format!("{:016x}", split.fingerprint()),
-            protocol: options.protocol.name().to_owned(),
-            exclude_seen: options.exclude_seen,
-        };
-        // What can't be judged is told before any time is spent.
-        evaluation(options).validate(split.catalog())?;
-        if split.test.is_empty() {
-            let reason = "no user has a history that is long enough to be judged by";
-            return Err(format!("{data}: {reason}").into());
-        }
-        for name in &names {
-            let mut entry = settings.entry(name, &data)?;
-            if options.search > 0 {
-                entry = search::best(name, entry, &run, &split, options, &out)?;
-            }
-            for &seed in &options.seeds {
-                let key = entry.key(&run, seed);
-                if results.has(&key) {
-                    continue;
-                }
-                let context = Context {
-                    split: &split,
-                    seed,
-                    seen: seen(options),
-                    checkpoints: out.join("checkpoints").join(&key),
-                    pause_after: None,
-                    progress: true,
-                };
-                let outcome = measure(name, &run, &entry, &context, options)
-                    .map_err(|error| format!("{name}: {error}"))?;
-                println!("  {outcome}");
-                results.add(key, outcome)?;
-            }
-        }
-        let report = table(&results, &run);
-        println!("\n{}", report.markdown);
-        out.write(format!("{run}.md"), report.markdown)?;
-        out.write(format!("{run}.csv"), report.csv)?;
-    }
-    Ok(())
+#[derive(Args, Debug)]
+pub struct Options {
+    #[command(subcommand)]
+    what: What,
 }
 
-/// Trains one model once and judges it on the test split.
-fn measure(
-    name: &str,
-    run: &Run,
-    entry: &settings::Entry,
-    context: &Context<'_>,
-    options: &Options,
-) -> Result<Outcome, Box<dyn Error>> {
-    let fitted: Fitted = models::fit(entry, context)?;
-    let evaluation = evaluation(options);
-    let catalog = context.split.catalog();
-    let start = Instant::now();
-    let test = evaluation.run(fitted.channel.as_ref(), &context.split.test, catalog)?;
-    let recall_seconds = start.elapsed().as_secs_f64();
-    Ok(Outcome {
-        model: name.to_owned(),
-        run: run.clone(),
-        seed: context.seed,
-        epochs: fitted.epochs,
-        train_seconds: fitted.train_seconds,
-        recall_milliseconds: 1000.0 * recall_seconds / test.users as f64,
-        valid: fitted.valid,
-        test,
-    })
+#[derive(Subcommand, Debug)]
+enum What {
+    /// Trains models with several seeds under one protocol, and tabulates their metrics.
+    ///
+    /// Example: seqrec compare models ratings.csv --models gru4rec,sasrec,markov --seeds 1,2,3
+    Models(models::options::Options),
+    /// Recalls by a dozen channels and by fusions of them, and can keep the best fusion as a stage.
+    ///
+    /// Example: seqrec compare channels ratings.csv --model gru4rec --save run
+    Channels(channels::Options),
+    /// Follows a model day by day: never retrained, retrained from scratch, or continued.
+    ///
+    /// Example: seqrec compare daily ratings.csv --days 5
+    Daily(daily::Options),
+    /// Recalls items that were left out of training, by their genres, with two towers.
+    ///
+    /// Example: seqrec compare cold-items ml-latest-small/ratings.csv --share 0.1
+    ColdItems(cold_items::Options),
+    /// Draws recall against queries per second, from lines that `cargo bench -p seqrec-bench --bench
+    /// ann` prints.
+    ///
+    /// Example: seqrec compare indexes lines.jsonl ann.svg "200,000 vectors of 64 numbers"
+    Indexes(indexes::Options),
 }
 
-fn seen(options: &Options) -> Seen {
-    Seen::exclude_if(options.exclude_seen)
-}
-
-fn evaluation(options: &Options) -> Evaluation {
-    Evaluation::new(&[10, 50], seen(options))
-}
-
-impl ProtocolName {
-    fn name(self) -> &'static str {
-        match self {
-            Self::LeaveOneOut => "leave-one-out",
-            Self::Ratio => "ratio",
-            Self::TimeCut => "time-cut",
-        }
-    }
-
-    /// A time cut holds out the last fifth of all interactions, half of it for validation.
-    fn of(self, dataset: &Dataset) -> Result<Protocol, Box<dyn Error>> {
-        let sequences = dataset.sequences();
-        let at = |share| sequences.time_quantile(share).ok_or("no interaction");
-        if self == Self::TimeCut && TimeUnit::from_times(&[at(0.5)?]) == TimeUnit::Order {
-            let reason = "the file has no times to cut at: they say no more than what came first";
-            return Err(reason.into());
-        }
-        Ok(match self {
-            Self::LeaveOneOut => Protocol::LeaveOneOut,
-            Self::Ratio => Protocol::Ratio { seed: 42 },
-            Self::TimeCut => Protocol::time_cut_at_shares(dataset, 0.8, 0.9)?,
-        })
+pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
+    match &options.what {
+        What::Models(options) => models::run(options, results),
+        What::Channels(options) => channels::run(options, results),
+        What::Daily(options) => daily::run(options, results),
+        What::ColdItems(options) => cold_items::run(options, results),
+        What::Indexes(options) => indexes::run(options),
     }
 }

@@ -1,6 +1,6 @@
-//! One page of HTML about one run or several: what the example `movielens` left in its folders.
+//! One page of HTML about one run or several: what `seqrec train` left in its folders.
 //!
-//! `cargo run --release --example report -- movielens-run other-run --out report.html` draws training
+//! `seqrec report movielens-run other-run --out report.html` draws training
 //! curves, metrics beside baselines, recall by popularity and by length of history, what indexes find
 //! in which time, maps of the items and users' histories beside what is recalled. The page needs no
 //! network and no script.
@@ -20,7 +20,7 @@ use names::names;
 
 #[derive(Args, Debug)]
 pub struct Options {
-    /// Folders that the example `movielens` wrote.
+    /// Folders that `seqrec train` wrote.
     #[arg(required = true)]
     runs: Vec<PathBuf>,
     /// The page; one that this program wrote before is replaced.

@@ -1,7 +1,7 @@
 //! Serves a run folder over HTTP.
 //!
-//! `cargo run --release --example channels -- ratings.csv --save run` makes a folder, and
-//! `cargo run --release --example serve -- run` serves it:
+//! `seqrec train ratings.csv --channels all --out run` makes a folder, and
+//! `seqrec serve run` serves it:
 //!
 //! ```sh
 //! curl -d '{"user": 42, "k": 20}' localhost:8080/recall

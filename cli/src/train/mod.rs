@@ -1,44 +1,39 @@
-//! The main job from end to end: MovieLens in, a model trained, items recalled, measured.
-//!
-//! `cargo run --release --example movielens -- --help` lists the options.
+//! `seqrec train`: a model trained, evaluated, and kept with its users as a run folder.
 
 mod baselines;
 pub mod options;
 mod record;
-mod source;
+mod stage;
 
 use std::error::Error;
 
 use ndarray::Array2;
 use seqrec::backend::{Autodiff, Backend};
-use seqrec::data::{Case, Dataset, ExternalId, Filters, ItemIndex, Protocol, Seen, Split};
+use seqrec::data::{Case, Dataset, ExternalId, ItemIndex, Seen, Split};
 use seqrec::eval::{Metric, Report};
 use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, HnswRsIndex, VectorIndex};
 use seqrec::model::{ModelVisitor, RecallerConfig, SequenceRecaller, TrainableConfig, visit_model};
-use seqrec::plot::{MapPoint, draw_map, draw_training_curves, tsne};
+use seqrec::plot::{MapPoint, draw_map, draw_training_curves};
 use seqrec::recall::{Evaluation, RecallRequest, Retriever, VectorChannel};
 use seqrec::retrieve::{exact_index, item_vectors};
-use seqrec::store::Run;
+use seqrec::store::{Recaller, Run};
 use seqrec::train::{CsvLog, EpochTable, ProgressBars, StopReason, Trained, Trainer};
 use seqrec::{OutputFolder, Result};
 use serde_json::{Value, json};
 
+use crate::compare::channels::build::tagged;
+use crate::data::{Data, SeenName};
 use crate::overrides::config;
-use options::{BackendName, IndexName, Options, ProtocolName};
-use source::{Source, Titles};
+use crate::results::Results;
+use options::{BackendName, IndexName, Options};
 
-pub fn run(options: &Options) -> Result<(), Box<dyn Error>> {
-    if let Some(threads) = options.threads {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build_global()?;
-    }
+pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
     match options.backend {
-        BackendName::Flex => job::<seqrec::backend::Flex>(options),
+        BackendName::Flex => job::<seqrec::backend::Flex>(options, results),
         #[cfg(feature = "cuda")]
-        BackendName::Cuda => job::<seqrec::backend::Cuda>(options),
+        BackendName::Cuda => job::<seqrec::backend::Cuda>(options, results),
         #[cfg(feature = "wgpu")]
-        BackendName::Wgpu => job::<seqrec::backend::Wgpu>(options),
+        BackendName::Wgpu => job::<seqrec::backend::Wgpu>(options, results),
         #[allow(unreachable_patterns)]
         other => {
             let name = format!("{other:?}").to_lowercase();
@@ -47,25 +42,27 @@ pub fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     }
 }
 
-fn job<B: Backend>(options: &Options) -> Result<(), Box<dyn Error>> {
-    visit_model::<Autodiff<B>, _>(&options.model, Job { options })?
+fn job<B: Backend>(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
+    visit_model::<Autodiff<B>, _>(&options.model, Job { options, results })?
 }
 
 /// The job with whichever model.
 struct Job<'a> {
     options: &'a Options,
+    results: Results,
 }
 
 impl<B: Backend> ModelVisitor<Autodiff<B>> for Job<'_> {
     type Output = Result<(), Box<dyn Error>>;
 
     fn visit<C: TrainableConfig<Autodiff<B>>>(self, defaults: C) -> Self::Output {
-        train_and_judge::<B, C>(self.options, defaults)
+        train_and_judge::<B, C>(self.options, self.results, defaults)
     }
 }
 
 fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
     options: &Options,
+    results: Results,
     defaults: C,
 ) -> Result<(), Box<dyn Error>> {
     let device = B::Device::default();
@@ -73,53 +70,14 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
     // How many items there are is not known yet.
     config.validate_for(u32::MAX as usize)?;
     // Before any time is spent, and for as long as this runs: nothing else's is overwritten.
-    let out = OutputFolder::open(&options.out, "movielens")?;
+    let out = OutputFolder::open(&options.out, "train")?;
 
-    let Source {
-        interactions,
-        titles,
-    } = Source::find(options)?;
-    let filters = Filters::new()
-        .with_minimum_value(options.min_rating)
-        .with_minimum_per_user(options.core.unwrap_or(5))
-        .with_minimum_per_item(options.core.unwrap_or(0));
-    let rows = interactions.len();
-    let unrated = (0..rows).filter(|&row| interactions.value(row).is_none());
-    let unrated = options.min_rating.map_or(0, |_| unrated.count());
-    let dataset = Dataset::new(interactions, filters)?;
-    let left_out = rows - dataset.sequences().interactions();
-    if left_out > 0 {
-        println!(
-            "{left_out} of {rows} interactions are left out: those of users with fewer than {}, and what else \
-             --core and --min-rating say",
-            filters.minimum_per_user
-        );
-    }
-    if unrated > 0 {
-        println!(
-            "{unrated} interactions have no rating, so that --min-rating says nothing of them"
-        );
-    }
-    let protocol = match options.protocol {
-        ProtocolName::Ratio => Protocol::Ratio { seed: options.seed },
-        ProtocolName::LeaveOneOut => Protocol::LeaveOneOut,
-    };
-    let split = Split::new(&dataset, protocol)?;
-    println!(
-        "{} users, {} items, {} interactions; {} train, {} valid, {} test, {} too short",
-        dataset.users(),
-        dataset.catalog().len(),
-        dataset.sequences().interactions(),
-        split.train.sequences().len(),
-        split.valid.len(),
-        split.test.len(),
-        split.too_short,
-    );
+    let data = options.data.read()?;
+    let dataset = &data.dataset;
+    let split = data.split(options.protocol, options.seed)?;
+    let plan = stage::plan(options, &tagged(split.train.clone(), data.items.as_ref())?)?;
     // What can't be judged is told before any time is spent.
     Evaluation::new(&options.k, Seen::Keep).validate(split.catalog())?;
-    if split.test.is_empty() {
-        return Err("no user has a history that is long enough to be judged by".into());
-    }
 
     let model = config.init::<Autodiff<B>>(dataset.catalog().len(), options.seed, &device)?;
     let trainer_config = options.trainer(model.config().describe().one_target)?;
@@ -138,7 +96,7 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
         .iter()
         .map(|&k| Metric::recall(k))
         .collect::<Result<_>>()?;
-    let title = format!("{} on {}", options.model, options.source_name());
+    let title = format!("{} on {}", options.model, options.data.name());
     draw_training_curves(&title, &trained, &metrics)?.save(out.join("training.svg"))?;
     let Trained {
         model,
@@ -158,7 +116,7 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
     };
     let made = epochs.last().map_or(0, |last| last.epoch);
     let best = (epochs.get(best_epoch.saturating_sub(1))).map_or(0, |best| best.epoch);
-    println!("stopped after {made} epochs ({why}); the best was epoch {best}");
+    eprintln!("stopped after {made} epochs ({why}); the best was epoch {best}");
 
     let vectors = item_vectors(&model);
     let index: Box<dyn VectorIndex> = match options.index {
@@ -168,7 +126,7 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
     };
     if !index.is_exact() {
         let found = index_recall(&model, &index, &vectors, &split, options)?;
-        println!("the index finds {found:.4} of the true best");
+        eprintln!("the index finds {found:.4} of the true best");
     }
     let channel = VectorChannel::from_model(model.clone(), index);
     // By both protocols, since published results are by either; the one that training was stopped by
@@ -176,24 +134,25 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
     let baselines = baselines::Fitted::new(&split)?;
     let mut reports = Vec::new();
     let mut tests = Vec::new();
-    for exclude_seen in [!options.exclude_seen, options.exclude_seen] {
+    let chosen = options.seen == SeenName::LeaveOut;
+    for exclude_seen in [!chosen, chosen] {
         let evaluation = Evaluation::new(&options.k, Seen::exclude_if(exclude_seen));
         let report = evaluation.run(&channel, &split.test, split.catalog())?;
         let baselines = baselines.measure(&evaluation, &split)?;
         let seen = if exclude_seen { "left out" } else { "kept" };
-        println!("\nseen items {seen}: {}", baselines.table(&report));
+        results.text(format_args!("\nseen items {seen}: {}", baselines.table(&report)));
         tests.push(json!({"seen": seen, "report": report, "baselines": baselines.to_json()}));
-        if exclude_seen == options.exclude_seen
+        if exclude_seen == chosen
             && let Some(words) = baselines.compare(&report, trainer_config.metric)
         {
-            println!("{words}");
+            results.text(words);
         }
         reports.push((exclude_seen, report));
     }
 
     let judged = (
         trainer_config.metric,
-        Seen::exclude_if(options.exclude_seen),
+        Seen::exclude_if(chosen),
     );
     let counts = split.catalog().counts();
     let taken = |case: Case<'_>| {
@@ -206,16 +165,22 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
     let by_history = record::by_number(&channel, &split, judged, length)?;
     let indexes = record::indexes(&model, &vectors, &split, judged.0.k())?;
 
+    let settings = json!({"model": &config, "training": &trainer_config});
     let run = Run::<B, C>::new(config, model, split.catalog().clone());
-    run.save(out.join("run"))?;
+    let recaller = Recaller::from(run);
+    stage::save(options, (&data, &split), plan, &recaller, &out.join("run"))?;
     // A map of a handful of items would show nothing.
-    let map = if run.catalog.len() >= 10 {
-        draw_item_map(&out, options, &titles, &run)?
+    let map = if split.catalog().len() >= 10 {
+        let of = |id: &ExternalId| (data.title(id), data.tag(id));
+        let (catalog, vectors) = (recaller.catalog(), recaller.item_vectors());
+        let map = MapPoint::of_items(catalog, vectors, options.seed, of)?;
+        draw_map(&title, &map)?.save(out.join("items.svg"))?;
+        map
     } else {
         Vec::new()
     };
-    let retriever = Retriever::new(channel, run.catalog)?;
-    let users_shown = show_users(&titles, &split, &retriever)?;
+    let retriever = Retriever::new(channel, split.catalog().clone())?;
+    let users_shown = show_users(results, &data, &split, &retriever)?;
     let record = json!({
         "model": options.model,
         "protocol": options.protocol.name(),
@@ -233,9 +198,14 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
         "index": indexes,
         "map": map,
         "users_shown": users_shown,
+        "seed": options.seed,
+        "settings": settings,
+        "version": env!("CARGO_PKG_VERSION"),
+        "date": record::date(),
+        "command": record::command(std::env::args_os()),
     });
     out.write("report.json", record.to_string())?;
-    println!(
+    eprintln!(
         "\nthe run, its log and its pictures are in {}",
         options.out.display()
     );
@@ -264,50 +234,17 @@ fn index_recall<B: Backend>(
     Ok(index.search(users.view(), k, None)?.recall(&exact))
 }
 
-/// The items that a map shows at most: the most popular ones.
-const MAP_ITEMS: usize = 3_000;
-
-fn draw_item_map<B: Backend, C: RecallerConfig>(
-    out: &OutputFolder,
-    options: &Options,
-    titles: &Titles,
-    run: &Run<B, C>,
-) -> Result<Vec<MapPoint>> {
-    let vectors = item_vectors(&run.model);
-    let mut items = run.catalog.by_popularity();
-    items.truncate(MAP_ITEMS);
-    let rows: Vec<usize> = items.iter().map(|item| item.to_usize()).collect();
-    let mut shown = vectors.select(ndarray::Axis(0), &rows);
-    // Directions matter more than lengths, which mostly tell how popular an item is.
-    seqrec::model::Similarity::Cosine.prepare(shown.view_mut());
-    let places = tsne(shown.view(), options.seed)?;
-    let points: Vec<MapPoint> = (items.iter().zip(places))
-        .map(|(&item, (x, y))| {
-            let id = run.catalog.id_of(item);
-            MapPoint {
-                x,
-                y,
-                group: id.and_then(|id| titles.group(id)),
-                title: id.map(|id| titles.title(id)),
-            }
-        })
-        .collect();
-    let title = format!(
-        "The {} most popular items, {} on {}",
-        points.len(),
-        options.model,
-        options.source_name()
-    );
-    draw_map(&title, &points)?.save(out.join("items.svg"))?;
-    Ok(points)
-}
-
 /// How many titles are shown of a history and of what is recalled for it.
 const SHOWN_TITLES: usize = 8;
 const TITLE_WIDTH: usize = 44;
 
 /// Prints three test users' last items beside what is recalled for them, and gives them back.
-fn show_users(titles: &Titles, split: &Split, retriever: &Retriever) -> Result<Vec<Value>> {
+fn show_users(
+    results: Results,
+    data: &Data,
+    split: &Split,
+    retriever: &Retriever,
+) -> Result<Vec<Value>> {
     let mut shown = Vec::new();
     let id = |item: ItemIndex| -> &ExternalId {
         split
@@ -329,20 +266,20 @@ fn show_users(titles: &Titles, split: &Split, retriever: &Retriever) -> Result<V
         let timed = timed.map(|(&item, &time)| (id(item).clone(), time));
         let recalled =
             retriever.recall_for(&RecallRequest::for_timed_history(timed, SHOWN_TITLES))?;
-        println!(
+        results.text(format_args!(
             "\nuser {number}: the last of {} items, and what is recalled (* taken later)",
             history.len()
-        );
+        ));
         let last = history
             .iter()
             .rev()
             .take(SHOWN_TITLES)
-            .map(|&item| titles.title(id(item)));
+            .map(|&item| data.title(id(item)));
         let mut last: Vec<String> = last.collect();
         last.reverse();
         let found = recalled.items.iter().map(|item| {
             let taken = labels.iter().any(|&label| *id(label) == item.id);
-            (titles.title(&item.id), taken)
+            (data.title(&item.id), taken)
         });
         let found: Vec<(String, bool)> = found.collect();
         let recalled = found
@@ -355,7 +292,7 @@ fn show_users(titles: &Titles, split: &Split, retriever: &Retriever) -> Result<V
             let found = found.get(place).map_or_else(String::new, |(title, taken)| {
                 format!("{} {}", if *taken { "*" } else { " " }, cut(title.clone()))
             });
-            println!("  {:<TITLE_WIDTH$} | {found}", cut(seen));
+            results.text(format_args!("  {:<TITLE_WIDTH$} | {found}", cut(seen)));
         }
     }
     Ok(shown)

@@ -3,59 +3,29 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use seqrec::data::movielens::Edition;
-use seqrec::data::{Format, Seen, Targets};
+use seqrec::data::Targets;
 use seqrec::eval::Metric;
-use seqrec::model::{MODEL_NAMES, Objective, Similarity};
+use seqrec::model::{Objective, Similarity};
 use seqrec::train::TrainerConfig;
 use serde_json::{Map, Value, json};
 
+use crate::data::{DataArgs, ProtocolName, SeenName};
 use crate::numbers::finite;
 use crate::overrides::{self, merge};
 
-/// Trains a model on MovieLens, measures it, and shows what it recalls.
-///
-/// With no arguments it uses MovieLens latest-small from the user's cache folder, downloads it if
-/// it is not there, and without a network runs on generated data of the same shape.
 #[derive(Args, Debug)]
 pub struct Options {
-    /// The edition of MovieLens.
-    #[arg(
-        long,
-        default_value = "latest-small",
-        value_name = "100k|1m|10m|20m|25m|32m|latest-small"
-    )]
-    pub size: Edition,
-    /// A file of interactions to use instead of MovieLens.
-    #[arg(long, conflicts_with = "size")]
-    pub data: Option<PathBuf>,
-    /// Uses generated data of latest-small's shape, without looking for any file.
-    #[arg(long, conflicts_with_all = ["size", "data"])]
-    pub generated: bool,
-    /// The file's format: ratings-csv, ratings-dat, u-data, columns (user item rating time), inter,
-    /// sequences, or columns such as user=visitor,item=product,time=at,delimiter=; [default:
-    /// detected].
-    #[arg(long)]
-    pub format: Option<Format>,
-    /// Leaves out rows that can't be read, and counts them, instead of stopping.
-    #[arg(long)]
-    pub skip_bad_rows: bool,
-    /// Drops interactions with a lower rating.
-    #[arg(long, value_parser = finite::<f32>)]
-    pub min_rating: Option<f32>,
-    /// Drops users and items with fewer interactions than this, repeatedly (k-core) [default:
-    /// users with fewer than 5].
-    #[arg(long, value_name = "K")]
-    pub core: Option<usize>,
+    #[command(flatten)]
+    pub data: DataArgs,
     /// How users are divided into training, validation and test data.
     #[arg(long, value_enum, default_value_t = ProtocolName::Ratio)]
     pub protocol: ProtocolName,
-    /// Chooses the best epoch with items of the history left out of what is recalled; the test split
-    /// is judged both ways.
-    #[arg(long)]
-    pub exclude_seen: bool,
+    /// Whether items of the history are recalled again, in what the best epoch is chosen by. The test
+    /// split is evaluated both ways.
+    #[arg(long, value_enum, default_value_t = SeenName::Keep)]
+    pub seen: SeenName,
     /// The model.
-    #[arg(long, default_value = "gru4rec", value_parser = clap::builder::PossibleValuesParser::new(MODEL_NAMES.iter().copied()))]
+    #[arg(long, default_value = "gru4rec", value_parser = crate::model_names())]
     pub model: String,
     /// Settings of the model, as JSON such as {"blocks":3}.
     #[arg(long, value_name = "JSON", default_value = "{}", value_parser = json_value)]
@@ -112,36 +82,19 @@ pub struct Options {
     /// The seed of everything random.
     #[arg(long, default_value_t = 42)]
     pub seed: u64,
-    /// CPU threads [default: RAYON_NUM_THREADS, else all cores].
-    #[arg(long)]
-    pub threads: Option<usize>,
     /// What the model runs on; all but flex need `--features` of the same name.
     #[arg(long, value_enum, default_value_t = BackendName::Flex)]
     pub backend: BackendName,
+    /// Channels beside the model, whose weights in the fusion are learned, by name, or `all`
+    /// (`seqrec compare channels` shows what each is worth).
+    #[arg(long, value_delimiter = ',')]
+    pub channels: Vec<String>,
     /// The folder for the run, its log, its pictures and its checkpoints.
-    #[arg(long, default_value = "movielens-run")]
+    #[arg(long, default_value = "seqrec-run")]
     pub out: PathBuf,
     /// Goes on with an interrupted run in the same folder.
     #[arg(long)]
     pub resume: bool,
-}
-
-#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProtocolName {
-    /// Users 8:1:1; a held-out user's first 80 % are their history, the rest the labels.
-    Ratio,
-    /// Each user's last item is the test label, the one before it the validation label.
-    LeaveOneOut,
-}
-
-impl ProtocolName {
-    /// As results name it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ratio => "ratio",
-            Self::LeaveOneOut => "leave-one-out",
-        }
-    }
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,19 +129,6 @@ pub enum BackendName {
 }
 
 impl Options {
-    /// What the data are called.
-    pub fn source_name(&self) -> String {
-        match &self.data {
-            Some(path) => path
-                .file_name()
-                .unwrap_or(path.as_os_str())
-                .to_string_lossy()
-                .into_owned(),
-            None if self.generated => "generated data".to_owned(),
-            None => format!("MovieLens {}", self.size),
-        }
-    }
-
     /// What the model's settings are instead of its defaults: the preset's, with what was asked for
     /// on top.
     pub fn model_settings(&self) -> Value {
@@ -257,7 +197,7 @@ impl Options {
         config.batch_size = self.batch_size.unwrap_or(config.batch_size);
         config.learning_rate = self.lr.unwrap_or(config.learning_rate);
         config.seed = self.seed;
-        config.seen = Seen::exclude_if(self.exclude_seen);
+        config.seen = self.seen.into();
         config.ks = self.k.clone();
         let largest = self.k.iter().max().copied().unwrap_or(0);
         config.metric = Metric::recall(largest)?;

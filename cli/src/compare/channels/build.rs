@@ -10,7 +10,7 @@ use seqrec::channels::{
     AlsConfig, ItemNeighborsConfig, MarkovChainConfig, NearestItemsConfig, NearestUsersConfig,
     PopularityConfig, PreferredTagsConfig, SessionKnnConfig, SimilarUsersConfig,
 };
-use seqrec::data::{Dataset, Features, ItemIndex, Seen, Spans, Split, Targets, TrainingData};
+use seqrec::data::{Features, ItemIndex, Items, Spans, Split, Targets, TrainingData};
 use seqrec::eval::Metric;
 use seqrec::model::{
     MODEL_NAMES, ModelVisitor, MultiInterestConfig, Objective, RecallerConfig, SequenceRecaller,
@@ -23,11 +23,11 @@ use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
 use serde_json::json;
 
 use super::{Options, cuts};
-use crate::item_table::movies_beside;
+use crate::data::{Data, tag_column};
 use crate::overrides::config;
 
 /// The channel of the model.
-const OF_MODEL: &str = "u2i";
+pub const OF_MODEL: &str = "u2i";
 
 /// The channel of a second model.
 const INTERESTS: &str = "interests";
@@ -45,7 +45,7 @@ pub struct Channel {
 
 /// What channels are made of, and what it took.
 pub struct Trained<'a, C: RecallerConfig> {
-    dataset: &'a Dataset,
+    from: &'a Data,
     data: StageData,
     config: C,
     model: C::Recaller<Flex>,
@@ -62,7 +62,7 @@ fn trainer(options: &Options, split: &Split, targets: Targets) -> seqrec::Result
         .with_epochs(options.epochs)
         .with_learning_rate(0.002)
         .with_patience(6)
-        .with_seen(Seen::exclude_if(!options.keep_seen))
+        .with_seen(options.seen.into())
         .with_seed(options.seed);
     Ok(Trainer::new(config).observer(ProgressBars::default()))
 }
@@ -70,21 +70,11 @@ fn trainer(options: &Options, split: &Split, targets: Targets) -> seqrec::Result
 /// Trains the sequence model.
 pub fn train<'a, C: TrainableConfig<Autodiff<Flex>>>(
     defaults: &C,
-    dataset: &'a Dataset,
+    from: &'a Data,
     split: &Split,
     options: &Options,
 ) -> Result<Trained<'a, C>, Box<dyn Error>> {
-    let catalog = split.catalog();
-    let mut data = split.train.clone();
-    let tags = movies_beside(&options.file, "there are no tags")
-        .map(|movies| movies.tag_features(catalog, "genres"))
-        .transpose()?;
-    if let Some(tags) = tags.filter(|tags| !tags.names().is_empty()) {
-        // A user's segment is the genre they took most.
-        let sequences = split.train.sequences().item_lists();
-        let segments = sequences.map(|items| favorite(items, &tags)).collect();
-        data = data.with_segments(segments)?.with_tags(tags)?;
-    }
+    let data = tagged(split.train.clone(), from.items.as_ref())?;
     // Before any time is spent.
     let further = (options.interests > 0).then_some(INTERESTS).into_iter();
     let further = further.chain(further_names(options)).map(str::to_owned);
@@ -100,7 +90,7 @@ pub fn train<'a, C: TrainableConfig<Autodiff<Flex>>>(
     let run = Run::<Flex, _>::new(config.clone(), model.clone(), split.catalog().clone());
     let data = StageData::from(data).with_model(run.into())?;
     Ok(Trained {
-        dataset,
+        from,
         data,
         config,
         model,
@@ -153,6 +143,21 @@ impl ModelVisitor<Autodiff<Flex>> for Further<'_> {
     }
 }
 
+/// Training data with the tags of the items, where there are any, and each user's most frequent
+/// tag as their segment.
+pub fn tagged(data: TrainingData, items: Option<&Items>) -> Result<TrainingData, Box<dyn Error>> {
+    let Some((items, column)) = items.and_then(|items| Some((items, tag_column(items)?))) else {
+        return Ok(data);
+    };
+    let tags = items.tag_features(data.catalog(), column)?;
+    if tags.names().is_empty() {
+        return Ok(data);
+    }
+    let sequences = data.sequences().item_lists();
+    let segments = sequences.map(|items| favorite(items, &tags)).collect();
+    Ok(data.with_segments(segments)?.with_tags(tags)?)
+}
+
 fn favorite(items: &[ItemIndex], tags: &Features) -> Vec<String> {
     let mut counts = vec![0.0; tags.names().len()];
     for &item in items {
@@ -169,7 +174,7 @@ fn favorite(items: &[ItemIndex], tags: &Features) -> Vec<String> {
 }
 
 /// Every channel, as a run folder has it.
-fn planned(data: &TrainingData) -> seqrec::Result<Vec<PlannedChannel>> {
+pub fn planned(data: &TrainingData) -> seqrec::Result<Vec<PlannedChannel>> {
     let recent = HistoryItems::last(20)?.with_decay(0.8)?;
     let all = HistoryItems::last(200)?;
     // Whatever lay between them, and whichever came first.
@@ -315,13 +320,8 @@ impl<C: RecallerConfig> Trained<'_, C> {
                 plan.channels.push(planned);
             }
         }
-        let catalog = self.dataset.catalog().clone();
-        let mut data = self.dataset.training_data();
-        if let Ok(tags) = self.data.training().tags() {
-            let sequences = data.sequences().item_lists();
-            let segments = sequences.map(|items| favorite(items, tags)).collect();
-            data = data.with_segments(segments)?.with_tags(tags.clone())?;
-        }
+        let catalog = self.from.dataset.catalog().clone();
+        let data = tagged(self.from.dataset.training_data(), self.from.items.as_ref())?;
         let mut data = StageData::from(data);
         for (channel, _) in channels
             .iter()

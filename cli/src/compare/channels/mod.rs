@@ -1,12 +1,11 @@
 //! Trains and compares channels of recall, and their fusion, on one split.
 //!
-//! `cargo run --release --example channels -- ratings.csv` holds the last item of every user out
+//! `seqrec compare channels ratings.csv` holds the last item of every user out
 //! and prints for each channel how many of these it finds, how much of the catalog it recalls, and
 //! how long it takes. It writes the table as `channels.md` and how much the channels' lists overlap
-//! as `overlap.svg`. `--save DIR` keeps the stage as a run folder, which the `serve` example
-//! serves. Genres are tags where `movies.csv` lies beside MovieLens ratings.
+//! as `overlap.svg`. `--save DIR` keeps the stage as a run folder, which `seqrec serve` takes. Genres are tags where `movies.csv` lies beside MovieLens ratings.
 
-mod build;
+pub mod build;
 mod measure;
 mod picture;
 
@@ -17,24 +16,22 @@ use std::time::Instant;
 use clap::Args;
 use seqrec::OutputFolder;
 use seqrec::backend::{Autodiff, Flex};
-use seqrec::data::{Case, Dataset, Filters, Format, InteractionReader, Protocol, Seen, Split};
-use seqrec::model::{MODEL_NAMES, ModelVisitor, TrainableConfig, visit_model};
+use seqrec::data::{Case, Seen};
+use seqrec::model::{ModelVisitor, TrainableConfig, visit_model};
 use seqrec::recall::{ChannelWeight, Fusion, RecallStage, WeightLearningConfig};
 use seqrec::store::ServedStage;
 
+use crate::results::Results;
+use crate::data::{DataArgs, ProtocolName, SeenName};
 use build::Channel;
 use measure::{Judge, Measured};
 
 #[derive(Args, Debug)]
 pub struct Options {
-    /// The interactions.
-    file: PathBuf,
-    /// How they are written, where that is not detected: ratings-csv, ratings-dat, u-data, columns,
-    /// inter, sequences, or columns such as user=visitor,item=product,time=at,delimiter=;.
-    #[arg(long)]
-    format: Option<Format>,
+    #[command(flatten)]
+    data: DataArgs,
     /// The sequence model; those after the first are channels of their own beside it.
-    #[arg(long, value_delimiter = ',', default_value = "gru4rec", value_parser = clap::builder::PossibleValuesParser::new(MODEL_NAMES.iter().copied()))]
+    #[arg(long, value_delimiter = ',', default_value = "gru4rec", value_parser = crate::model_names())]
     model: Vec<String>,
     /// The size of the sequence model's vectors.
     #[arg(long, default_value_t = 128)]
@@ -51,13 +48,13 @@ pub struct Options {
     /// How many candidates each channel is asked for.
     #[arg(long, default_value_t = 400)]
     candidates: usize,
-    /// Let items of the history be recalled again.
-    #[arg(long)]
-    keep_seen: bool,
+    /// Whether items of the history are recalled again.
+    #[arg(long, value_enum, default_value_t = SeenName::LeaveOut)]
+    seen: SeenName,
     #[arg(long, default_value_t = 42)]
     seed: u64,
     /// Where the table and the picture are written.
-    #[arg(long, default_value = "channels-out")]
+    #[arg(long, default_value = "seqrec-channels")]
     out: PathBuf,
     /// Keep the stage, its weights learned, as a run folder.
     #[arg(long)]
@@ -94,23 +91,24 @@ fn check_run_folder(path: &Path) -> Result<(), Box<dyn Error>> {
     .into())
 }
 
-pub fn run(options: &Options) -> Result<(), Box<dyn Error>> {
-    visit_model::<Autodiff<Flex>, _>(&options.model[0], Job(options))?
+pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
+    visit_model::<Autodiff<Flex>, _>(&options.model[0], Job(options, results))?
 }
 
 /// The job with whichever model.
-struct Job<'a>(&'a Options);
+struct Job<'a>(&'a Options, Results);
 
 impl ModelVisitor<Autodiff<Flex>> for Job<'_> {
     type Output = Result<(), Box<dyn Error>>;
 
     fn visit<C: TrainableConfig<Autodiff<Flex>>>(self, defaults: C) -> Self::Output {
-        compare(self.0, &defaults)
+        compare(self.0, self.1, &defaults)
     }
 }
 
 fn compare<C: TrainableConfig<Autodiff<Flex>>>(
     options: &Options,
+    results: Results,
     defaults: &C,
 ) -> Result<(), Box<dyn Error>> {
     // What can't be is told before any time is spent.
@@ -119,35 +117,21 @@ fn compare<C: TrainableConfig<Autodiff<Flex>>>(
     if let Some(path) = &options.save {
         check_run_folder(path)?;
     }
-    let reader = match &options.format {
-        Some(format) => InteractionReader::new(&options.file, format.clone()),
-        None => InteractionReader::detect(&options.file)?,
-    };
-    println!("{}: read as {}", options.file.display(), reader.format());
-    let log = reader.read()?;
-    let dataset = Dataset::new(log, Filters::default())?;
-    let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
-    println!(
-        "{} users, {} items, {} interactions",
-        dataset.users(),
-        dataset.catalog().len(),
-        dataset.sequences().interactions()
-    );
-    if split.test.is_empty() {
-        return Err("no user has a history that is long enough to be judged by".into());
-    }
+    let data = options.data.read()?;
+    let dataset = &data.dataset;
+    let split = data.split(ProtocolName::LeaveOneOut, options.seed)?;
     let ks = cuts(dataset.catalog().len());
     if ks != KS {
-        println!(
+        eprintln!(
             "there are {} items only: lists are cut at {} and {}",
             dataset.catalog().len(),
             ks[0],
             ks[1]
         );
     }
-    let trained = build::train(defaults, &dataset, &split, options)?;
+    let trained = build::train(defaults, &data, &split, options)?;
     let channels = build::channels(&trained, &split, options)?;
-    if !options.keep_seen {
+    if options.seen == SeenName::LeaveOut {
         let seen = |case: &Case<'_>| {
             case.labels
                 .iter()
@@ -155,7 +139,7 @@ fn compare<C: TrainableConfig<Autodiff<Flex>>>(
         };
         let unreachable = split.test.iter().filter(seen).count();
         if unreachable > 0 {
-            println!(
+            eprintln!(
                 "{unreachable} labels were taken before, and can't be recalled where seen items are left out"
             );
         }
@@ -163,7 +147,7 @@ fn compare<C: TrainableConfig<Autodiff<Flex>>>(
     let judge = Judge::new(
         &split,
         trained.segments(),
-        Seen::exclude_if(!options.keep_seen),
+        Seen::exclude_if(options.seen == SeenName::LeaveOut),
         ks,
     );
 
@@ -176,7 +160,7 @@ fn compare<C: TrainableConfig<Autodiff<Flex>>>(
     } in &channels
     {
         let measured = judge.measure(name, channel.as_ref(), *build_seconds)?;
-        println!("  {measured}");
+        eprintln!("  {measured}");
         rows.push(measured);
     }
     let single = rows.iter().map(|row| row.recall[1]).fold(0.0, f64::max);
@@ -203,7 +187,7 @@ fn compare<C: TrainableConfig<Autodiff<Flex>>>(
         }
         if learn {
             let config = WeightLearningConfig::new(ks[1])
-                .with_seen(Seen::exclude_if(!options.keep_seen))
+                .with_seen(Seen::exclude_if(options.seen == SeenName::LeaveOut))
                 .with_seed(options.seed);
             let valid = judge.learn_weights(&mut stage, &config)?;
             let weights: Vec<f64> = stage.shares().map(|share| share.weight).collect();
@@ -211,7 +195,7 @@ fn compare<C: TrainableConfig<Autodiff<Flex>>>(
                 .filter(|(_, weight)| **weight > 0.0)
                 .map(|(name, weight)| format!("{name} {weight:.2}"))
                 .collect();
-            println!(
+            eprintln!(
                 "  weights, recall@{} on valid {valid:.4}: {}",
                 ks[1],
                 named.join(", ")
@@ -219,15 +203,15 @@ fn compare<C: TrainableConfig<Autodiff<Flex>>>(
             learned.push((fusion, weights, valid));
         }
         let measured = judge.measure(name, &stage, start.elapsed().as_secs_f64())?;
-        println!("  {measured}");
+        eprintln!("  {measured}");
         fused.push(measured);
     }
 
     let table = measure::table(rows.iter().chain(&fused), ks);
     out.write("channels.md", &table)?;
-    println!("\n{table}");
+    results.text(format_args!("\n{table}"));
     out.write("overlap.svg", picture::draw(&rows)?)?;
-    println!(
+    eprintln!(
         "wrote channels.md and overlap.svg to {}",
         options.out.display()
     );
@@ -244,20 +228,20 @@ fn compare<C: TrainableConfig<Autodiff<Flex>>>(
             weights
         };
         trained.save(path, &channels, fusion, &weights, options)?;
-        println!("wrote the stage to {}", path.display());
+        eprintln!("wrote the stage to {}", path.display());
         // As a service will have it.
         let kept = ServedStage::load::<Flex>(path, &Default::default())?;
         for (channel, index) in kept.stage().indexes() {
-            println!("  {channel}: {index}");
+            eprintln!("  {channel}: {index}");
         }
     }
     let best = fused.iter().map(|row| row.recall[1]).fold(0.0, f64::max);
     let line = serde_json::json!({
-        "data": options.file.file_name().map(|name| name.to_string_lossy()),
+        "data": options.data.name(),
         format!("best_channel_recall@{}", ks[1]): single,
         format!("best_fusion_recall@{}", ks[1]): best,
         "fusion_above_channels": best > single,
     });
-    println!("{line}");
+    results.value(&line);
     Ok(())
 }

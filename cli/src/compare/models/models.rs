@@ -1,7 +1,6 @@
 //! Models by the names of the settings file.
 
 use std::error::Error;
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -16,9 +15,7 @@ use seqrec::index::FlatIndex;
 use seqrec::model::{MODEL_NAMES, ModelVisitor, TrainableConfig, visit_model};
 use seqrec::recall::{RecallChannel, VectorChannel};
 use seqrec::retrieve::item_vectors;
-use seqrec::train::{
-    EpochReport, ProgressBars, StepReport, Trainer, TrainerConfig, TrainingObserver, TrainingPlan,
-};
+use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
 
 use super::settings::Entry;
 use crate::overrides::config;
@@ -31,8 +28,6 @@ pub struct Context<'a> {
     pub seen: Seen,
     /// Where training goes on after an interruption.
     pub checkpoints: PathBuf,
-    /// After how many epochs training pauses, to go on another time or never.
-    pub pause_after: Option<usize>,
     pub progress: bool,
 }
 
@@ -111,47 +106,6 @@ fn solved<C: RecallChannel + 'static>(
 
 type Train = Autodiff<Flex>;
 
-/// Pauses training after some epochs. Their number in the trainer's settings stays what it is, since
-/// learning rates may depend on it.
-#[derive(Default)]
-struct Pause {
-    epochs: usize,
-    /// After how many steps that is.
-    steps: usize,
-    /// Whether an earlier run got there.
-    reached: bool,
-}
-
-impl Pause {
-    fn flow(reached: bool) -> ControlFlow<()> {
-        if reached {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    }
-}
-
-impl TrainingObserver for Pause {
-    fn on_start(&mut self, plan: &TrainingPlan<'_>) -> seqrec::Result<()> {
-        self.steps = self.epochs.saturating_mul(plan.steps_per_epoch);
-        self.reached = (plan.done.last()).is_some_and(|last| last.step >= self.steps);
-        Ok(())
-    }
-
-    fn on_step(&mut self, _step: &StepReport) -> seqrec::Result<ControlFlow<()>> {
-        Ok(Self::flow(self.reached))
-    }
-
-    fn on_epoch(
-        &mut self,
-        epoch: &EpochReport,
-        _improved: bool,
-    ) -> seqrec::Result<ControlFlow<()>> {
-        Ok(Self::flow(epoch.step >= self.steps))
-    }
-}
-
 /// A model that is trained by epochs.
 struct Neural<'a> {
     entry: &'a Entry,
@@ -177,12 +131,6 @@ impl ModelVisitor<Train> for Neural<'_> {
             .resume(true);
         if context.progress {
             trainer = trainer.observer(ProgressBars::default());
-        }
-        if let Some(epochs) = context.pause_after {
-            trainer = trainer.observer(Pause {
-                epochs,
-                ..Pause::default()
-            });
         }
         let trained = trainer.fit(model, context.split)?;
         let index = FlatIndex::new(&item_vectors(&trained.model))?;

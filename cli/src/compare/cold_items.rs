@@ -1,6 +1,6 @@
 //! Items that nobody has taken yet, recalled by their genres.
 //!
-//! `cargo run --release --example cold_items -- ratings.csv` reads MovieLens ratings with the
+//! `seqrec compare cold-items ratings.csv` reads MovieLens ratings with the
 //! `movies.csv` beside them, leaves a share of the items out of training entirely, trains two
 //! towers, and says how often those items are recalled for the users who took them next.
 
@@ -12,7 +12,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use seqrec::data::movielens;
-use seqrec::data::{Dataset, Filters, InteractionReader, ItemIndex, Protocol, Seen, Split};
+use seqrec::data::{Dataset, Filters, ItemIndex, Protocol, Seen, Split};
 use seqrec::eval::{Metric, Scorer};
 use seqrec::index::{Filter, FlatIndex, ItemSet};
 use seqrec::model::TwoTowerConfig;
@@ -21,12 +21,19 @@ use seqrec::recall::{RecallChannel, VectorChannel};
 use seqrec::retrieve::item_vectors;
 use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
 
+use serde_json::json;
+
+use crate::data::ReadingArgs;
 use crate::numbers::finite;
+use crate::results::Results;
 
 #[derive(Args, Debug)]
 pub struct Options {
     /// A file of ratings with a file of movies beside it.
+    #[arg(value_name = "DATA")]
     ratings: PathBuf,
+    #[command(flatten)]
+    reading: ReadingArgs,
     /// The share of items that is left out of training.
     #[arg(long, default_value_t = 0.1, value_parser = finite::<f64>)]
     share: f64,
@@ -52,14 +59,14 @@ fn left_out(options: &Options, items: usize) -> Result<usize, String> {
     Ok(count)
 }
 
-pub fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
     // What can't be is told before any time is spent.
     let metric = Metric::recall(options.k)?;
     if !(options.share > 0.0 && options.share < 1.0) {
         let share = options.share;
         return Err(format!("--share is {share}, but must be between 0 and 1").into());
     }
-    let log = InteractionReader::detect(&options.ratings)?.read()?;
+    let log = options.reading.reader(&options.ratings)?.read()?;
     let movies = movielens::movies(&options.ratings)?.ok_or("no movies beside the ratings")?;
     let filters = Filters::new().with_minimum_per_user(5);
     let dataset = Dataset::new(log, filters)?;
@@ -111,7 +118,7 @@ pub fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             let hits = channel.recall(&history, options.k, Some(Filter::Allowed(&cold)))?;
             among_cold.add(hits.items(0), &labels);
         }
-        println!(
+        eprintln!(
             "seed {seed}: {count} of {items} items left out, {} users took some",
             of_cold.len()
         );
@@ -124,16 +131,20 @@ pub fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             let recall = scorer.report().get(metric).unwrap_or_default();
             let chance = options.k as f64 / size as f64;
             *times = recall / chance;
-            println!("  {metric} among {among}: {recall:.4}, {times:.1} times chance");
+            eprintln!("  {metric} among {among}: {recall:.4}, {times:.1} times chance");
         }
         found.push(times_chance);
     }
     let mean =
         |place: usize| found.iter().map(|times| times[place]).sum::<f64>() / found.len() as f64;
-    println!(
-        "on average {:.1} times chance among all items, {:.1} among those left out",
-        mean(0),
-        mean(1)
-    );
+    let (among_all, among_cold) = (mean(0), mean(1));
+    results.text(format_args!(
+        "on average {among_all:.1} times chance among all items, {among_cold:.1} among those left out"
+    ));
+    results.value(&json!({
+        "metric": metric,
+        "times_chance_among_all": among_all,
+        "times_chance_among_those_left_out": among_cold,
+    }));
     Ok(())
 }

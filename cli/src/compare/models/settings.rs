@@ -99,20 +99,4 @@ impl Entry {
         let hash = crc32fast::hash(settings.as_bytes());
         format!("{run}-{}-{hash:08x}-{seed}", self.name)
     }
-
-    /// Sets one value by its path, such as `model.dim`.
-    pub fn set(&mut self, path: &str, value: &Value) -> Result<(), Box<dyn Error>> {
-        let (part, rest) = path
-            .split_once('.')
-            .ok_or("a path begins with model. or trainer.")?;
-        let nested = rest.rsplit('.').fold(value.clone(), |value, key| {
-            Value::Object(Map::from_iter([(key.to_owned(), value)]))
-        });
-        match part {
-            "model" => merge(&mut self.model, &nested),
-            "trainer" => merge(&mut self.trainer, &nested),
-            _ => return Err(format!("{path} is neither of model nor of trainer").into()),
-        }
-        Ok(())
-    }
 }

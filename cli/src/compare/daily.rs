@@ -1,16 +1,17 @@
 //! A model day by day: never trained again, trained from nothing each day, or going on from yesterday.
 //!
-//! `cargo run --release --example daily -- ratings.csv` divides a log by time into periods ("days"),
+//! `seqrec compare daily ratings.csv` divides a log by time into periods ("days"),
 //! trains on what lies before each and judges on it. It prints recall by day for the three ways, how
 //! long each took, and draws `daily.svg`.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
 use plotters::prelude::*;
-use seqrec::data::{Filters, InteractionReader, Interactions, Rolling, Seen, Split};
+use seqrec::data::{Filters, Interactions, Rolling, Seen, Split};
 use seqrec::eval::{Metric, Spread};
 use seqrec::index::FlatIndex;
 use seqrec::model::{Gru4Rec, Gru4RecConfig, RecallerConfig};
@@ -19,13 +20,20 @@ use seqrec::recall::{Evaluation, VectorChannel};
 use seqrec::retrieve::item_vectors;
 use seqrec::train::{NewItems, Trained, Trainer, TrainerConfig, WarmStart};
 
+use serde_json::json;
+
+use crate::data::ReadingArgs;
 use crate::numbers::finite;
+use crate::results::Results;
 use crate::output_file::OutputFile;
 
 #[derive(Args, Debug)]
 pub struct Options {
     /// A file of interactions with times.
+    #[arg(value_name = "DATA")]
     file: PathBuf,
+    #[command(flatten)]
+    reading: ReadingArgs,
     /// The share of interactions before the first day.
     #[arg(long, default_value_t = 0.7, value_parser = finite::<f64>)]
     share: f64,
@@ -66,25 +74,27 @@ const MARK: &str = "<!-- drawn by seqrec's daily -->\n";
 /// The three ways, as the picture names them.
 const WAYS: [&str; 3] = ["never retrained", "retrained from nothing", "warm"];
 
-pub fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
     // What can't be is told before any time is spent.
     let out = OutputFile::new(&options.out, MARK)?;
     let metric = Metric::recall(options.k)?;
     for trainer in [cold_trainer(options, metric), warm_trainer(options, metric)] {
         trainer.validate()?;
     }
-    let log = InteractionReader::detect(&options.file)?.read()?;
+    let log = options.reading.reader(&options.file)?.read()?;
     let Options { share, days, .. } = *options;
     let rolling = Rolling::evenly(&log, share, days)
         .map_err(|error| format!("--share {share} --days {days}: {error}"))?;
     let recalls = run_days(options, &log, &rolling, metric)?;
     for (way, name) in WAYS.into_iter().enumerate() {
         if let Some(spread) = Spread::from_values(recalls.iter().map(|day| day[way])) {
-            println!("{name}: {metric} {spread} over {} days", recalls.len());
+            results.text(format_args!("{name}: {metric} {spread} over {} days", recalls.len()));
         }
     }
+    let days: Vec<_> = recalls.iter().map(|day| WAYS.into_iter().zip(*day).collect::<BTreeMap<_, _>>()).collect();
+    results.value(&json!({"metric": metric, "days": days}));
     out.write(&draw(metric, &recalls)?)?;
-    println!("the picture is {}", options.out.display());
+    eprintln!("the picture is {}", options.out.display());
     Ok(())
 }
 
@@ -132,7 +142,7 @@ fn run_days(
                     0 => NewItems::Noise,
                     window => NewItems::Neighbors { window },
                 });
-                println!("day {}: {}", day + 1, start.overlap(split.catalog()));
+                eprintln!("day {}: {}", day + 1, start.overlap(split.catalog()));
                 let trainer = Trainer::new(warm_trainer(options, metric)).warm_start(start);
                 Some(train(options, &split, trainer)?)
             }
@@ -151,7 +161,7 @@ fn run_days(
         for (recall, model) in of_day.iter_mut().zip(models) {
             *recall = judge(model, &split, metric)?;
         }
-        println!(
+        eprintln!(
             "day {}: {} test users, {} newcomers not judged; {metric} {:.4} never retrained, {:.4} from nothing ({} epochs, \
              {seconds:.1} s), {:.4} warm ({warm_seconds:.1} s)",
             day + 1,

@@ -1,0 +1,270 @@
+//! The data that a subcommand reads: the same flags everywhere.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use seqrec::data::movielens::{Downloader, Edition};
+use seqrec::data::synthetic::Synthetic;
+use seqrec::data::{
+    AttributeKind, BadRows, Dataset, ExternalId, Filters, Format, InteractionReader, Items, Protocol, Seen,
+    SequenceStore, Split, TimeUnit,
+};
+
+use crate::item_table::{ItemOptions, movies_beside};
+use crate::numbers::finite;
+
+/// Interactions, and which of them are kept.
+#[derive(Args, Debug, Clone, Default)]
+pub struct DataArgs {
+    /// A file of interactions, or a store that `seqrec prepare` wrote.
+    #[arg(value_name = "DATA", required_unless_present_any = ["movielens", "generated"])]
+    pub data: Option<PathBuf>,
+    /// An edition of MovieLens, which is downloaded where it isn't in the user's cache folder.
+    #[arg(
+        long,
+        conflicts_with = "data",
+        value_name = "100k|1m|10m|20m|25m|32m|latest-small"
+    )]
+    pub movielens: Option<Edition>,
+    /// Generated data in which order matters.
+    #[arg(long, conflicts_with_all = ["movielens", "data"])]
+    pub generated: bool,
+    #[command(flatten)]
+    pub reading: ReadingArgs,
+    #[command(flatten)]
+    pub items: ItemOptions,
+}
+
+/// How a file is read.
+#[derive(Args, Debug, Clone, Default)]
+pub struct ReadingArgs {
+    /// The file's format: ratings-csv, ratings-dat, u-data, columns (user item rating time), inter,
+    /// sequences, or columns such as user=visitor,item=product,time=at,delimiter=; [default:
+    /// detected].
+    #[arg(long)]
+    pub format: Option<Format>,
+    /// Leaves out rows that can't be read, and counts them, instead of stopping.
+    #[arg(long)]
+    pub skip_bad_rows: bool,
+    /// Drops interactions with a lower value.
+    #[arg(long, value_parser = finite::<f32>)]
+    pub min_rating: Option<f32>,
+    /// Drops users and items with fewer interactions than this, repeatedly (k-core) [default:
+    /// users with fewer than 5].
+    #[arg(long, value_name = "K")]
+    pub core: Option<usize>,
+}
+
+/// A data set, with what is known of its items.
+pub struct Data {
+    pub dataset: Dataset,
+    /// What is known of its items.
+    pub items: Option<Items>,
+    /// What it is called in tables and pictures.
+    pub name: String,
+}
+
+impl DataArgs {
+    /// Reads the data, and says on standard error how and what was left out.
+    pub fn read(&self) -> Result<Data, Box<dyn Error>> {
+        if self.generated {
+            let synthetic = Synthetic::new();
+            return Ok(Data {
+                dataset: Dataset::new(synthetic.generate()?, self.reading.filters())?,
+                items: Some(synthetic.items()?),
+                name: self.name(),
+            });
+        }
+        match (&self.data, self.movielens) {
+            (Some(path), _) => self.reading.read(path, self.items.read()?),
+            (None, Some(edition)) => self.reading.read(&fetch(edition)?, self.items.read()?),
+            (None, None) => Err("name a file of interactions, --movielens or --generated".into()),
+        }
+    }
+
+    /// What the data are called.
+    pub fn name(&self) -> String {
+        match (&self.data, self.movielens) {
+            (Some(path), _) => name_of(path),
+            (None, Some(edition)) => format!("MovieLens {edition}"),
+            (None, None) => "generated data".to_owned(),
+        }
+    }
+}
+
+/// A file's name, without its folder.
+fn name_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    name.to_string_lossy().into_owned()
+}
+
+impl ReadingArgs {
+    pub fn filters(&self) -> Filters {
+        Filters::new()
+            .with_minimum_value(self.min_rating)
+            .with_minimum_per_user(self.core.unwrap_or(5))
+            .with_minimum_per_item(self.core.unwrap_or(0))
+    }
+
+    /// How a file is read.
+    pub fn reader(&self, path: &Path) -> Result<InteractionReader, Box<dyn Error>> {
+        let reader = match &self.format {
+            Some(format) => InteractionReader::new(path, format.clone()),
+            None => InteractionReader::detect(path)?,
+        };
+        eprintln!("{}: read as {}", path.display(), reader.format());
+        Ok(reader.bad_rows(match self.skip_bad_rows {
+            true => BadRows::Skip,
+            false => BadRows::Fail,
+        }))
+    }
+
+    /// Reads a file of interactions or a store.
+    pub fn read(&self, path: &Path, items: Option<Items>) -> Result<Data, Box<dyn Error>> {
+        let dataset = match SequenceStore::is_at(path)? {
+            true => SequenceStore::open(path)?.dataset().clone(),
+            false => self.read_log(path)?,
+        };
+        Ok(Data {
+            dataset,
+            items: items.or_else(|| movies_beside(path, "ids stand for titles, and there are no tags")),
+            name: name_of(path),
+        })
+    }
+
+    fn read_log(&self, path: &Path) -> Result<Dataset, Box<dyn Error>> {
+        let log = self.reader(path)?.read()?;
+        let rows = log.len();
+        if log.skipped_rows() > 0 {
+            eprintln!("{} rows can't be read and were skipped", log.skipped_rows());
+        }
+        if self.min_rating.is_some() {
+            let unrated = (0..rows).filter(|&row| log.value(row).is_none()).count();
+            if unrated > 0 {
+                eprintln!("{unrated} interactions have no rating, and pass --min-rating");
+            }
+        }
+        let filters = self.filters();
+        let dataset = Dataset::new(log, filters)?;
+        let dropped = rows - dataset.sequences().interactions();
+        if dropped > 0 {
+            eprintln!(
+                "{dropped} of {rows} interactions are dropped: those of users with fewer than {}, and \
+                 what else --core and --min-rating say",
+                filters.minimum_per_user
+            );
+        }
+        Ok(dataset)
+    }
+}
+
+impl Data {
+    /// Divides the data, and says on standard error into what.
+    pub fn split(&self, protocol: ProtocolName, seed: u64) -> Result<Split, Box<dyn Error>> {
+        let dataset = &self.dataset;
+        let split = Split::new(dataset, protocol.of(dataset, seed)?)?;
+        eprintln!(
+            "{}: {} users, {} items, {} interactions; {} train, {} valid, {} test, {} too short",
+            self.name,
+            dataset.users(),
+            dataset.catalog().len(),
+            dataset.sequences().interactions(),
+            split.train.sequences().len(),
+            split.valid.len(),
+            split.test.len(),
+            split.too_short,
+        );
+        if split.test.is_empty() {
+            return Err("no user has a history that is long enough to be evaluated".into());
+        }
+        Ok(split)
+    }
+}
+
+impl Data {
+    /// An item's title, or its id.
+    pub fn title(&self, id: &ExternalId) -> String {
+        let items = self.items.as_ref();
+        items.map_or_else(|| id.to_string(), |items| items.title(id))
+    }
+
+    /// The first tag of an item.
+    pub fn tag(&self, id: &ExternalId) -> Option<String> {
+        let items = self.items.as_ref()?;
+        let tags = items.labels(id, tag_column(items)?).ok()?;
+        tags.first().map(|&tag| tag.to_owned())
+    }
+}
+
+/// The column of tags of a table: the first of that kind.
+pub fn tag_column(items: &Items) -> Option<&str> {
+    let mut columns = items.columns();
+    columns.find_map(|(name, kind)| (kind == AttributeKind::Tags).then_some(name))
+}
+
+/// The file of ratings of an edition of MovieLens.
+fn fetch(edition: Edition) -> seqrec::Result<PathBuf> {
+    let cache = dirs::cache_dir()
+        .unwrap_or_else(|| PathBuf::from(".cache"))
+        .join("seqrec");
+    let style = ProgressStyle::with_template("{spinner} {msg}: {bytes}, {bytes_per_sec}")
+        .expect("the template is right");
+    let bar = ProgressBar::no_length().with_style(style);
+    bar.set_message(format!("fetching MovieLens {edition}"));
+    let fetched = Downloader::default().fetch(edition, cache, |come| bar.set_position(come));
+    bar.finish_and_clear();
+    fetched
+}
+
+/// How users are divided into training, validation and test data.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProtocolName {
+    /// Each user's last item is the test label, the one before it the validation label.
+    LeaveOneOut,
+    /// Users 8:1:1; a held-out user's first 80 % are their history, the rest the labels.
+    Ratio,
+    /// The last fifth of all interactions in time is held out, half of it for validation.
+    TimeCut,
+}
+
+impl ProtocolName {
+    /// As results name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LeaveOneOut => "leave-one-out",
+            Self::Ratio => "ratio",
+            Self::TimeCut => "time-cut",
+        }
+    }
+
+    fn of(self, dataset: &Dataset, seed: u64) -> Result<Protocol, Box<dyn Error>> {
+        let sequences = dataset.sequences();
+        let middle = || sequences.time_quantile(0.5).ok_or("there are no interactions");
+        if self == Self::TimeCut && TimeUnit::from_times(&[middle()?]) == TimeUnit::Order {
+            let reason = "the data have no times to cut at: they say no more than what came first";
+            return Err(reason.into());
+        }
+        Ok(match self {
+            Self::LeaveOneOut => Protocol::LeaveOneOut,
+            Self::Ratio => Protocol::Ratio { seed },
+            Self::TimeCut => Protocol::time_cut_at_shares(dataset, 0.8, 0.9)?,
+        })
+    }
+}
+
+/// Whether items of the history are recalled again.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SeenName {
+    /// Items of the history can be recalled again.
+    Keep,
+    /// Items of the history are left out.
+    LeaveOut,
+}
+
+impl From<SeenName> for Seen {
+    fn from(name: SeenName) -> Self {
+        Self::exclude_if(name == SeenName::LeaveOut)
+    }
+}

@@ -1,0 +1,118 @@
+//! `seqrec recall`: items for a history, for some users of a run, or for all of them.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use seqrec::data::{ExternalId, ItemFilter, Items, Seen};
+use seqrec::recall::{RecallRequest, Recalled, Users};
+use serde_json::json;
+
+use crate::data::SeenName;
+use crate::item_table::ItemOptions;
+use crate::results::Results;
+use crate::runs;
+
+#[derive(Args, Debug)]
+pub struct Options {
+    /// A run folder that `seqrec train` made.
+    run: PathBuf,
+    /// Users by id.
+    #[arg(long, value_delimiter = ',', conflicts_with_all = ["users", "history"])]
+    user: Vec<String>,
+    /// A file of users, an id a line.
+    #[arg(long, conflicts_with = "history")]
+    users: Option<PathBuf>,
+    /// The items of a history, in time order, in place of users.
+    #[arg(long, value_delimiter = ',')]
+    history: Vec<String>,
+    /// Everyone in the run.
+    #[arg(long, conflicts_with_all = ["user", "users", "history"])]
+    all: bool,
+    /// The most items for each.
+    #[arg(long, short, default_value_t = 10)]
+    k: usize,
+    /// Whether items of the history are recalled again.
+    #[arg(long, value_enum, default_value_t = SeenName::LeaveOut)]
+    seen: SeenName,
+    #[command(flatten)]
+    items: ItemOptions,
+    /// Recalls only items whose attributes pass, such as `in_stock and price < 20`.
+    #[arg(long, requires = "items")]
+    filter: Option<ItemFilter>,
+    /// A `.csv` or `.parquet` file of user, item, rank, score and reason, in place of text.
+    #[arg(long, conflicts_with = "history")]
+    out: Option<PathBuf>,
+}
+
+pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
+    let (mut retriever, data) = runs::retriever(&options.run)?;
+    let items = options.items.read()?;
+    if let Some(items) = &items {
+        retriever = retriever.items(items.clone())?;
+    }
+    let seen: Seen = options.seen.into();
+    if !options.history.is_empty() {
+        let history = options.history.iter().map(|id| ExternalId::from(id.as_str()));
+        let request = filtered(options, RecallRequest::for_history(history, options.k));
+        let recalled = retriever.recall_for(&request.seen(seen))?;
+        return print(results, None, &recalled, items.as_ref());
+    }
+    let request = filtered(options, RecallRequest::for_everyone(options.k)).seen(seen);
+    let users = match (&options.users, options.all) {
+        (Some(file), _) => Users::some(&data, lines(file)?)?,
+        (None, true) => Users::from(&data),
+        (None, false) if options.user.is_empty() => {
+            return Err("say for whom: --user ID, --users FILE, --history ITEM,.. or --all".into());
+        }
+        (None, false) => {
+            Users::some(&data, options.user.iter().map(|id| ExternalId::from(id.as_str())))?
+        }
+    };
+    let recalled = retriever.recall_all(users, &request)?;
+    if let Some(out) = &options.out {
+        let counts = recalled.write(out)?;
+        eprintln!("{}: {counts}", out.display());
+        return Ok(());
+    }
+    for recalled in recalled {
+        let (user, recalled) = recalled?;
+        print(results, Some(&user), &recalled, items.as_ref())?;
+    }
+    Ok(())
+}
+
+/// A request with the filter, where there is one.
+fn filtered(options: &Options, request: RecallRequest) -> RecallRequest {
+    match &options.filter {
+        Some(filter) => request.matching(filter.clone()),
+        None => request,
+    }
+}
+
+/// The ids of a file, one a line.
+fn lines(file: &Path) -> Result<Vec<ExternalId>, Box<dyn Error>> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let ids = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    Ok(ids.map(ExternalId::from).collect())
+}
+
+fn print(
+    results: Results,
+    user: Option<&ExternalId>,
+    recalled: &Recalled,
+    items: Option<&Items>,
+) -> Result<(), Box<dyn Error>> {
+    if results.json {
+        println!("{}", json!({"user": user, "recalled": recalled}));
+        return Ok(());
+    }
+    if let Some(user) = user {
+        println!("user {user}, {} items known", recalled.known);
+    }
+    for (place, item) in recalled.items.iter().enumerate() {
+        let title = items.and_then(|items| items.known_title(&item.id));
+        println!("{:>4}  {:<12} {}", place + 1, item.id.to_string(), title.unwrap_or_default());
+    }
+    Ok(())
+}
