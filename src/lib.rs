@@ -199,6 +199,7 @@ pub mod recall;
 pub mod retrieve;
 mod settings;
 pub mod store;
+mod table;
 
 pub mod train;
 
