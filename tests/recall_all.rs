@@ -125,6 +125,11 @@ fn items_are_known_by_their_ids_whatever_their_numbers() {
     let counts = recalled.counts();
     assert_eq!((counts.users, counts.rows, counts.unknown_items), (2, 1, 2));
     assert_eq!((counts.without_history, counts.without_items), (1, 1));
+    assert_eq!(
+        counts.to_string(),
+        "users: 2, rows: 1, users without a known item: 1, users without a recalled item: 1, \
+         unknown items of histories: 2"
+    );
 
     // Some users in the order in which they are asked for, one of them unknown, and of a store.
     let home = tempfile::tempdir().unwrap();

@@ -169,7 +169,7 @@ impl Spans {
         self.bounds(span).0
     }
 
-    /// How many users the data set has that these spans are of.
+    /// The number of users of the data set that these spans are of.
     pub(crate) fn data_users(&self) -> usize {
         self.sequences.len()
     }

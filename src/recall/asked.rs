@@ -212,7 +212,7 @@ impl Asked {
         }
     }
 
-    /// What is asked for everyone alike, whoever they are.
+    /// A request that is the same for everyone.
     pub(super) fn for_everyone(
         request: &RecallRequest,
         catalog: &Catalog,

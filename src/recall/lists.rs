@@ -42,7 +42,7 @@ pub(super) struct Asks<'a> {
     /// Whether the channel fuses others.
     pub(super) fuses: bool,
     pub(super) fallback: Option<&'a dyn RecallChannel>,
-    /// How many channels there are, the fallback not counted.
+    /// The number of channels, the fallback not counted.
     pub(super) channels: usize,
 }
 

@@ -15,17 +15,17 @@ use super::recalled::Recalled;
 use super::request::RecallRequest;
 use super::retriever::Retriever;
 use super::seen::is_seen;
-use super::users::{Numbers, Person, Users};
+use super::users::{Person, Renumbering, Users};
 
-/// What was recalled for many users, in their order: an iterator of each one's id and
+/// The items recalled for many users, in the users' order: an iterator of each one's id and
 /// [`Recalled`], or all of it as a [file](Self::write). [`Retriever::recall_all`] makes one.
 ///
-/// Users are asked for and searched for some hundreds at a time, on all cores, when they are needed.
-/// After an error nothing comes.
+/// Users are taken some hundreds at a time, on all cores, when they are needed. After an error
+/// nothing comes.
 pub struct RecallAll<'a> {
     pub(super) retriever: &'a Retriever,
     pub(super) users: Users<'a>,
-    numbers: Numbers,
+    numbers: Renumbering,
     asked: Asked,
     request: RecallRequest,
     pub(super) counts: RecallCounts,
@@ -33,7 +33,7 @@ pub struct RecallAll<'a> {
     ended: bool,
 }
 
-/// How much was recalled for many users, and for whom nothing.
+/// The numbers of users and of recalled items, and of what could not be used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RecallCounts {
@@ -49,27 +49,24 @@ pub struct RecallCounts {
     pub unknown_items: usize,
     /// Held-out items of [cases](Users::cases).
     pub labels: usize,
-    /// Those of them that were recalled.
+    /// The held-out items that were recalled.
     pub labels_found: usize,
 }
 
 impl fmt::Display for RecallCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} users, {} rows", self.users, self.rows)?;
+        write!(f, "users: {}, rows: {}", self.users, self.rows)?;
         let more = [
-            (self.without_history, "users without a known item"),
-            (self.without_items, "users for whom nothing was recalled"),
-            (self.unknown_items, "unknown items of histories"),
+            ("users without a known item", self.without_history),
+            ("users without a recalled item", self.without_items),
+            ("unknown items of histories", self.unknown_items),
         ];
-        for (count, what) in more.iter().filter(|(count, _)| *count > 0) {
-            write!(f, "; {count} {what}")?;
+        for (what, count) in more.iter().filter(|(_, count)| *count > 0) {
+            write!(f, ", {what}: {count}")?;
         }
         if self.labels > 0 {
-            write!(
-                f,
-                "; {} of {} held-out items found",
-                self.labels_found, self.labels
-            )?;
+            let (found, all) = (self.labels_found, self.labels);
+            write!(f, ", held-out items found: {found} of {all}")?;
         }
         Ok(())
     }
@@ -119,11 +116,12 @@ impl Retriever {
     ///
     /// ```
     /// use seqrec::channels::MarkovChainConfig;
+    /// use seqrec::data::synthetic::Synthetic;
     /// use seqrec::prelude::*;
     ///
     /// # let folder = tempfile::tempdir().unwrap();
     /// # let path = folder.path().join("recalled.csv");
-    /// let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate();
+    /// let log = Synthetic::new().with_users(80).with_items(60).generate();
     /// let dataset = Dataset::new(log, Filters::default())?;
     /// let markov = MarkovChainConfig::new().fit(&dataset.training_data())?;
     /// let retriever = Retriever::new(markov, dataset.catalog().clone())?;
@@ -164,7 +162,7 @@ impl Retriever {
 }
 
 impl RecallAll<'_> {
-    /// How much was recalled so far.
+    /// The counts so far.
     pub fn counts(&self) -> RecallCounts {
         self.counts
     }

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::Result;
 use crate::data::{Catalog, ExternalId};
-use crate::table::{Column, Columns, Table, Texts};
+use crate::table::{ColumnValues, Table, Texts};
 
 use super::candidates::Reason;
 use super::found::Found;
@@ -16,15 +16,15 @@ use super::recalled::IdNames;
 use super::retriever::Retriever;
 use super::users::ItemTags;
 
-/// How many users' rows are made by one thread at a time.
+/// The number of users whose rows one thread makes at a time.
 const BLOCK: usize = 64;
 
-/// Ids as a column has them: integers where all are.
-struct Ids {
+/// IdColumn as a column has them: integers where all are.
+struct IdColumn {
     are_integers: bool,
 }
 
-impl Ids {
+impl IdColumn {
     fn of_items(catalog: &Catalog) -> Self {
         let is_integer = |id: &ExternalId| matches!(id, ExternalId::Integer(_));
         Self {
@@ -32,35 +32,35 @@ impl Ids {
         }
     }
 
-    fn column(&self) -> Column {
+    fn column(&self) -> ColumnValues {
         match self.are_integers {
-            true => Column::Integers(Vec::new()),
-            false => Column::Texts(Texts::default()),
+            true => ColumnValues::Integers(Vec::new()),
+            false => ColumnValues::Texts(Texts::default()),
         }
     }
 }
 
-fn push_id(column: &mut Column, id: &ExternalId) {
+fn push_id(column: &mut ColumnValues, id: &ExternalId) {
     match (column, id) {
-        (Column::Integers(values), ExternalId::Integer(id)) => values.push(*id),
-        (Column::Texts(texts), id) => texts.push(id),
+        (ColumnValues::Integers(values), ExternalId::Integer(id)) => values.push(*id),
+        (ColumnValues::Texts(texts), id) => texts.push(id),
         _ => unreachable!("a column of integers is made where all ids are"),
     }
 }
 
-fn push_place(column: &mut Column, place: Option<usize>) {
-    if let Column::Places(places) = column {
+fn push_place(column: &mut ColumnValues, place: Option<usize>) {
+    if let ColumnValues::Places(places) = column {
         places.push(place.map(|place| i32::try_from(place).unwrap_or(i32::MAX)));
     }
 }
 
-fn push_number(column: &mut Column, number: Option<f32>) {
-    if let Column::Numbers(numbers) = column {
+fn push_number(column: &mut ColumnValues, number: Option<f32>) {
+    if let ColumnValues::Numbers(numbers) = column {
         numbers.push(number);
     }
 }
 
-/// What the rows of users are made by.
+/// The facts that all rows of a file are made by.
 struct Rows<'a> {
     retriever: &'a Retriever,
     /// Whether rows say what was held out.
@@ -72,7 +72,7 @@ struct Rows<'a> {
 impl<'a> RecallAll<'a> {
     /// Writes a file of the columns `user`, `item`, `rank` (from 1), `score` and `reason`, of the
     /// channel that ranks the item best: CSV or, with the feature `parquet`, Parquet, whichever the
-    /// file's name ends in. Ids are as they were given. In Parquet they are integers where all of the
+    /// file's name ends in. IdColumn are as they were given. In Parquet they are integers where all of the
     /// users' data, or of the catalog, are, and text otherwise.
     ///
     /// There is the whole file or none: what fails leaves an earlier one as it was. Only a file of
@@ -85,7 +85,7 @@ impl<'a> RecallAll<'a> {
     /// users.
     pub fn write(self, path: impl AsRef<Path>) -> Result<RecallCounts> {
         let mut columns = self.first_columns();
-        columns.push(("reason".to_owned(), Column::Texts(Texts::default())));
+        columns.push(("reason".to_owned(), ColumnValues::Texts(Texts::default())));
         let table = Table {
             columns,
             begins: "user,item,rank,score,reason\n",
@@ -98,11 +98,11 @@ impl<'a> RecallAll<'a> {
     }
 
     /// Writes the rows that a ranker behind the recall learns from or scores, as
-    /// [`write`](Self::write) writes its own: the columns `user`, `item`, `rank` and `score`; of each
-    /// channel of a stage, and of the fallback, `CHANNEL.rank` and `CHANNEL.score`, empty where it did
-    /// not find the item; the tags of items in the users' training data, `item.TAG`, and the features
-    /// of users, `user.FEATURE`. Rows of [cases](super::Users::cases) have a `label` after the item, 1
-    /// where the item was held out of the user and 0 elsewhere.
+    /// [`write`](Self::write) writes its own: the columns `user`, `item`, `rank` and `score`; of
+    /// each channel of a stage, and of the fallback, `CHANNEL.rank` and `CHANNEL.score`, empty
+    /// where it did not find the item; the tags of items in the users' training data, `item.TAG`,
+    /// and the features of users, `user.FEATURE`. Rows of [cases](super::Users::cases) have a
+    /// `label` after the item, 1 where the item was held out of the user and 0 elsewhere.
     ///
     /// # Errors
     /// As [`write`](Self::write), and
@@ -113,17 +113,17 @@ impl<'a> RecallAll<'a> {
         let of_users = self.rows(true);
         let labeled = of_users.labeled;
         if labeled {
-            columns.insert(2, ("label".to_owned(), Column::Places(Vec::new())));
+            columns.insert(2, ("label".to_owned(), ColumnValues::Places(Vec::new())));
         }
         for name in self.retriever.channel_names() {
-            columns.push((format!("{name}.rank"), Column::Places(Vec::new())));
-            columns.push((format!("{name}.score"), Column::Numbers(Vec::new())));
+            columns.push((format!("{name}.rank"), ColumnValues::Places(Vec::new())));
+            columns.push((format!("{name}.score"), ColumnValues::Numbers(Vec::new())));
         }
         let tags = of_users.item_tags.iter().flat_map(ItemTags::names);
         let tags = tags.map(|name| format!("item.{name}"));
         let features = self.user_features().map(|name| format!("user.{name}"));
         let numbers = tags.chain(features);
-        columns.extend(numbers.map(|name| (name, Column::Numbers(Vec::new()))));
+        columns.extend(numbers.map(|name| (name, ColumnValues::Numbers(Vec::new()))));
         let table = Table {
             columns,
             begins: match labeled {
@@ -144,16 +144,16 @@ impl<'a> RecallAll<'a> {
             .flat_map(|data| data.catalog().user_features())
     }
 
-    fn first_columns(&self) -> Vec<(String, Column)> {
-        let users = Ids {
+    fn first_columns(&self) -> Vec<(String, ColumnValues)> {
+        let users = IdColumn {
             are_integers: self.users.are_integers(),
         };
-        let items = Ids::of_items(self.retriever.catalog());
+        let items = IdColumn::of_items(self.retriever.catalog());
         let columns = [
             ("user", users.column()),
             ("item", items.column()),
-            ("rank", Column::Places(Vec::new())),
-            ("score", Column::Numbers(Vec::new())),
+            ("rank", ColumnValues::Places(Vec::new())),
+            ("score", ColumnValues::Numbers(Vec::new())),
         ];
         (columns.into_iter())
             .map(|(name, column)| (name.to_owned(), column))
@@ -164,7 +164,7 @@ impl<'a> RecallAll<'a> {
         mut self,
         path: &Path,
         table: &Table,
-        add: impl Fn(&Batch<'_>, Range<usize>, &mut Columns) + Sync,
+        add: impl Fn(&Batch<'_>, Range<usize>, &mut [ColumnValues]) + Sync,
     ) -> Result<RecallCounts> {
         table.write(path, || {
             self.next_batch(|batch| {
@@ -193,8 +193,8 @@ impl<'a> RecallAll<'a> {
 }
 
 impl Rows<'_> {
-    fn add_recalled(&self, batch: &Batch<'_>, rows: Range<usize>, columns: &mut Columns) {
-        let [user, item, rank, score, reason] = columns.as_mut_slice() else {
+    fn add_recalled(&self, batch: &Batch<'_>, rows: Range<usize>, columns: &mut [ColumnValues]) {
+        let [user, item, rank, score, reason] = columns else {
             return;
         };
         for row in rows {
@@ -210,7 +210,7 @@ impl Rows<'_> {
                 push_id(item, id);
                 push_place(rank, Some(place));
                 push_number(score, Some(value));
-                if let Column::Texts(texts) = reason {
+                if let ColumnValues::Texts(texts) = reason {
                     texts.push(self.reason(&names, found));
                 }
             });
@@ -229,7 +229,7 @@ impl Rows<'_> {
         }
     }
 
-    fn add_for_ranker(&self, batch: &Batch<'_>, rows: Range<usize>, columns: &mut Columns) {
+    fn add_for_ranker(&self, batch: &Batch<'_>, rows: Range<usize>, columns: &mut [ColumnValues]) {
         let channels = self.retriever.channel_names().len();
         let tags = self.item_tags.as_ref().map_or(0, |tags| tags.names().len());
         for row in rows {
@@ -241,7 +241,7 @@ impl Rows<'_> {
                 };
                 place += 1;
                 let mut columns = columns.iter_mut();
-                let mut next = |push: &mut dyn FnMut(&mut Column)| {
+                let mut next = |push: &mut dyn FnMut(&mut ColumnValues)| {
                     if let Some(column) = columns.next() {
                         push(column);
                     }

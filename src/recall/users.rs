@@ -43,7 +43,7 @@ use super::asked::KnownUser;
 /// ```
 pub struct Users<'a> {
     source: Source<'a>,
-    /// How many were given so far.
+    /// The number of users that were taken so far.
     next: usize,
 }
 
@@ -60,14 +60,14 @@ enum Source<'a> {
 pub(super) struct Person {
     pub(super) id: ExternalId,
     pub(super) user: KnownUser,
-    /// What was held out of them, in the retriever's numbers.
+    /// Their held-out items, in the retriever's numbers.
     pub(super) labels: Vec<ItemIndex>,
 }
 
 /// The numbers that items of some data have in a catalog.
-pub(super) struct Numbers(Option<Vec<Option<ItemIndex>>>);
+pub(super) struct Renumbering(Option<Vec<Option<ItemIndex>>>);
 
-impl Numbers {
+impl Renumbering {
     fn of(&self, item: ItemIndex) -> Option<ItemIndex> {
         match &self.0 {
             None => Some(item),
@@ -78,6 +78,10 @@ impl Numbers {
 
 impl<'a> Users<'a> {
     /// Some users of a data set, in this order. One who is not in the data has no history.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for users who are chosen already,
+    /// or came with histories of their own.
     pub fn some<T: Into<ExternalId>>(
         data: impl Into<Users<'static>>,
         ids: impl IntoIterator<Item = T>,
@@ -106,7 +110,8 @@ impl<'a> Users<'a> {
         if found != expected {
             let found = format!("of {found} users");
             let reason = format!(
-                "the training data are of {expected}, by whom cases are numbered; take those of the same split"
+                "the training data are of {expected}, by whom cases are numbered; take those of the \
+                 same split"
             );
             return Err(Error::invalid("cases", found, reason));
         }
@@ -156,9 +161,9 @@ impl<'a> Users<'a> {
     /// # Errors
     /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when the users have other
     /// features than the catalog names.
-    pub(super) fn numbers(&self, catalog: &Catalog) -> Result<Numbers> {
+    pub(super) fn numbers(&self, catalog: &Catalog) -> Result<Renumbering> {
         let Some(data) = self.data() else {
-            return Ok(Numbers(None));
+            return Ok(Renumbering(None));
         };
         let (found, expected) = (data.catalog().user_features(), catalog.user_features());
         if found != expected && !found.is_empty() && !expected.is_empty() {
@@ -170,10 +175,10 @@ impl<'a> Users<'a> {
             ));
         }
         if catalog.continues(data.catalog()) {
-            return Ok(Numbers(None));
+            return Ok(Renumbering(None));
         }
         let numbers = data.catalog().ids().map(|id| catalog.index_of(id));
-        Ok(Numbers(Some(
+        Ok(Renumbering(Some(
             std::iter::once(None).chain(numbers).collect(),
         )))
     }
@@ -183,7 +188,7 @@ impl<'a> Users<'a> {
         &mut self,
         count: usize,
         catalog: &Catalog,
-        numbers: &Numbers,
+        numbers: &Renumbering,
     ) -> Result<Vec<Person>> {
         let first = self.next;
         let range = |len: usize| first..len.min(first + count);
@@ -211,7 +216,12 @@ impl<'a> Users<'a> {
 }
 
 /// A user of data, by the place of their sequence.
-fn of_data(data: &TrainingData, id: ExternalId, place: Option<usize>, numbers: &Numbers) -> Person {
+fn of_data(
+    data: &TrainingData,
+    id: ExternalId,
+    place: Option<usize>,
+    numbers: &Renumbering,
+) -> Person {
     let user = place.map(|place| {
         let history = data.sequences().history(place);
         let renumber = |item| numbers.of(item);
@@ -224,7 +234,12 @@ fn of_data(data: &TrainingData, id: ExternalId, place: Option<usize>, numbers: &
     }
 }
 
-fn of_case(data: &TrainingData, cases: &Spans, place: usize, numbers: &Numbers) -> Result<Person> {
+fn of_case(
+    data: &TrainingData,
+    cases: &Spans,
+    place: usize,
+    numbers: &Renumbering,
+) -> Result<Person> {
     let case = cases.get(place);
     let id = data.id_of_user(case.number).ok_or_else(|| {
         let reason = "is a user whom the training data don't know; take those of the same split";

@@ -4,12 +4,12 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 
-use super::{Column, Columns};
+use super::ColumnValues;
 
 /// Appends text to a CSV file.
-pub(super) struct Sink(BufWriter<File>);
+pub(super) struct CsvFile(BufWriter<File>);
 
-impl Sink {
+impl CsvFile {
     pub(super) fn new<'a>(file: File, names: impl Iterator<Item = &'a str>) -> io::Result<Self> {
         let mut header = csv::Writer::from_writer(Vec::new());
         header.write_record(names)?;
@@ -28,22 +28,22 @@ impl Sink {
 }
 
 /// The lines of some rows, without a header.
-pub(super) fn rows(columns: &Columns) -> io::Result<Vec<u8>> {
+pub(super) fn rows(columns: &[ColumnValues]) -> io::Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let mut number = Vec::new();
-    for row in 0..columns.first().map_or(0, Column::len) {
+    for row in 0..columns.first().map_or(0, ColumnValues::len) {
         for column in columns {
             number.clear();
             match column {
-                Column::Texts(texts) => {
+                ColumnValues::Texts(texts) => {
                     writer.write_field(texts.get(row))?;
                     continue;
                 }
-                Column::Integers(values) => display(values.get(row), &mut number)?,
-                Column::Places(values) => {
+                ColumnValues::Integers(values) => display(values.get(row), &mut number)?,
+                ColumnValues::Places(values) => {
                     display(values.get(row).and_then(Option::as_ref), &mut number)?;
                 }
-                Column::Numbers(values) => {
+                ColumnValues::Numbers(values) => {
                     display(values.get(row).and_then(Option::as_ref), &mut number)?;
                 }
             }

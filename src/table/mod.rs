@@ -21,7 +21,7 @@ pub(crate) use self::parquet::{has_mark, marked};
 
 /// The values of one column in some rows.
 #[derive(Debug)]
-pub(crate) enum Column {
+pub(crate) enum ColumnValues {
     /// Integer ids.
     Integers(Vec<i64>),
     /// Small integers, such as ranks, which may be missing.
@@ -35,7 +35,7 @@ pub(crate) enum Column {
 #[derive(Debug, Default)]
 pub(crate) struct Texts {
     text: String,
-    /// Where each text ends.
+    /// The end of each text.
     ends: Vec<usize>,
 }
 
@@ -62,7 +62,7 @@ impl Texts {
     }
 }
 
-impl Column {
+impl ColumnValues {
     /// A column of the same kind without values.
     fn empty(&self) -> Self {
         match self {
@@ -83,13 +83,10 @@ impl Column {
     }
 }
 
-/// The columns of some rows, as many values in each.
-pub(crate) type Columns = Vec<Column>;
-
 /// A table that is to be written: its columns' names, each with what the column holds.
 pub(crate) struct Table {
     /// Each name with an empty column of its kind.
-    pub(crate) columns: Vec<(String, Column)>,
+    pub(crate) columns: Vec<(String, ColumnValues)>,
     /// The beginning of the header, by which a text file of an earlier table is known again.
     pub(crate) begins: &'static str,
     /// The key by which a Parquet file of an earlier table is known again.
@@ -135,11 +132,11 @@ enum Block {
     Parquet(arrow_array::RecordBatch),
 }
 
-/// What appends blocks to a file.
+/// A file that blocks are appended to.
 enum Sink {
-    Csv(csv::Sink),
+    Csv(csv::CsvFile),
     #[cfg(feature = "parquet")]
-    Parquet(Box<parquet::Sink>),
+    Parquet(Box<parquet::ParquetFile>),
 }
 
 impl Sink {
@@ -164,7 +161,7 @@ impl Sink {
 
 impl Table {
     /// The columns without a row.
-    pub(crate) fn empty(&self) -> Columns {
+    pub(crate) fn empty(&self) -> Vec<ColumnValues> {
         let columns = self.columns.iter();
         columns.map(|(_, column)| column.empty()).collect()
     }
@@ -180,7 +177,7 @@ impl Table {
     pub(crate) fn write(
         &self,
         path: &Path,
-        mut next: impl FnMut() -> Result<Option<Vec<Columns>>>,
+        mut next: impl FnMut() -> Result<Option<Vec<Vec<ColumnValues>>>>,
     ) -> Result<()> {
         let form = Form::of(path)?;
         self.check(path, form)?;
@@ -246,22 +243,26 @@ impl Table {
         match form {
             Form::Csv => {
                 let names = self.columns.iter().map(|(name, _)| name.as_str());
-                csv::Sink::new(file, names).map(Sink::Csv)
+                csv::CsvFile::new(file, names).map(Sink::Csv)
             }
             #[cfg(feature = "parquet")]
             Form::Parquet => {
-                let sink = parquet::Sink::new(file, &self.columns, self.mark)?;
+                let sink = parquet::ParquetFile::new(file, &self.columns, self.mark)?;
                 Ok(Sink::Parquet(Box::new(sink)))
             }
         }
     }
 
     /// A batch's rows as a file has them.
-    fn blocks(&self, form: Form, batch: Option<Vec<Columns>>) -> Result<Option<Vec<Block>>> {
+    fn blocks(
+        &self,
+        form: Form,
+        batch: Option<Vec<Vec<ColumnValues>>>,
+    ) -> Result<Option<Vec<Block>>> {
         let Some(batch) = batch else {
             return Ok(None);
         };
-        let block = |columns: Columns| {
+        let block = |columns: Vec<ColumnValues>| {
             debug_assert_eq!(columns.len(), self.columns.len());
             match form {
                 Form::Csv => csv::rows(&columns).map(Block::Csv),
@@ -282,10 +283,10 @@ mod tests {
 
     fn table() -> Table {
         let columns = [
-            ("user", Column::Texts(Texts::default())),
-            ("item", Column::Integers(Vec::new())),
-            ("rank", Column::Places(Vec::new())),
-            ("score", Column::Numbers(Vec::new())),
+            ("user", ColumnValues::Texts(Texts::default())),
+            ("item", ColumnValues::Integers(Vec::new())),
+            ("rank", ColumnValues::Places(Vec::new())),
+            ("score", ColumnValues::Numbers(Vec::new())),
         ];
         Table {
             columns: columns
@@ -296,15 +297,15 @@ mod tests {
         }
     }
 
-    fn block(first: i64) -> Columns {
+    fn block(first: i64) -> Vec<ColumnValues> {
         let mut users = Texts::default();
         users.push("a,\"b\"");
         users.push("c");
         vec![
-            Column::Texts(users),
-            Column::Integers(vec![first, -7]),
-            Column::Places(vec![Some(1), None]),
-            Column::Numbers(vec![Some(0.5), None]),
+            ColumnValues::Texts(users),
+            ColumnValues::Integers(vec![first, -7]),
+            ColumnValues::Places(vec![Some(1), None]),
+            ColumnValues::Numbers(vec![Some(0.5), None]),
         ]
     }
 

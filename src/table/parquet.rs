@@ -14,7 +14,7 @@ use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnPath;
 
-use super::{Column, Columns};
+use super::ColumnValues;
 
 /// Properties of a file whose own metadata have a mark, by which it is known again.
 pub(crate) fn marked(mark: &str) -> WriterPropertiesBuilder {
@@ -33,14 +33,18 @@ pub(crate) fn has_mark(file: &mut File, mark: &str) -> bool {
 }
 
 /// Appends rows to a Parquet file.
-pub(super) struct Sink(ArrowWriter<File>);
+pub(super) struct ParquetFile(ArrowWriter<File>);
 
-impl Sink {
-    pub(super) fn new(file: File, columns: &[(String, Column)], mark: &str) -> io::Result<Self> {
+impl ParquetFile {
+    pub(super) fn new(
+        file: File,
+        columns: &[(String, ColumnValues)],
+        mark: &str,
+    ) -> io::Result<Self> {
         let mut properties = marked(mark).set_compression(Compression::SNAPPY);
         for (name, column) in columns {
             // Scores repeat too little for a dictionary.
-            if matches!(column, Column::Numbers(_)) {
+            if matches!(column, ColumnValues::Numbers(_)) {
                 let path = ColumnPath::new(vec![name.clone()]);
                 properties = properties.set_column_dictionary_enabled(path, false);
             }
@@ -59,13 +63,13 @@ impl Sink {
     }
 }
 
-fn schema(columns: &[(String, Column)]) -> Arc<Schema> {
-    let field = |(name, column): &(String, Column)| {
+fn schema(columns: &[(String, ColumnValues)]) -> Arc<Schema> {
+    let field = |(name, column): &(String, ColumnValues)| {
         let (kind, may_lack) = match column {
-            Column::Integers(_) => (DataType::Int64, false),
-            Column::Places(_) => (DataType::Int32, true),
-            Column::Numbers(_) => (DataType::Float32, true),
-            Column::Texts(_) => (DataType::Utf8, false),
+            ColumnValues::Integers(_) => (DataType::Int64, false),
+            ColumnValues::Places(_) => (DataType::Int32, true),
+            ColumnValues::Numbers(_) => (DataType::Float32, true),
+            ColumnValues::Texts(_) => (DataType::Utf8, false),
         };
         Field::new(name, kind, may_lack)
     };
@@ -73,13 +77,16 @@ fn schema(columns: &[(String, Column)]) -> Arc<Schema> {
 }
 
 /// Rows as Arrow has them.
-pub(super) fn rows(named: &[(String, Column)], columns: Columns) -> io::Result<RecordBatch> {
-    let array = |column: Column| -> ArrayRef {
+pub(super) fn rows(
+    named: &[(String, ColumnValues)],
+    columns: Vec<ColumnValues>,
+) -> io::Result<RecordBatch> {
+    let array = |column: ColumnValues| -> ArrayRef {
         match column {
-            Column::Integers(values) => Arc::new(Int64Array::from(values)),
-            Column::Places(values) => Arc::new(Int32Array::from(values)),
-            Column::Numbers(values) => Arc::new(Float32Array::from(values)),
-            Column::Texts(texts) => Arc::new(StringArray::from_iter_values(texts.iter())),
+            ColumnValues::Integers(values) => Arc::new(Int64Array::from(values)),
+            ColumnValues::Places(values) => Arc::new(Int32Array::from(values)),
+            ColumnValues::Numbers(values) => Arc::new(Float32Array::from(values)),
+            ColumnValues::Texts(texts) => Arc::new(StringArray::from_iter_values(texts.iter())),
         }
     };
     let arrays = columns.into_iter().map(array).collect();
