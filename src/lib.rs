@@ -68,8 +68,10 @@
 //! | change an index while it is searched | [`index::UpdatableIndex`] |
 //! | search vectors that no one machine holds | `index::MilvusIndex` (feature `milvus`) |
 //! | recall items for a history | [`recall::Retriever`] |
+//! | recall for all users, into a file | [`recall::Retriever::recall_all`] |
+//! | train a ranker on what is recalled | [`recall::RecallAll::write_for_ranker`] |
 //! | recall in a way of my own | [`recall::RecallChannel`], or a [`recall::Path`] of steps |
-//! | fuse several ways into one list | [`recall::RecallStage`] |
+//! | fuse several ways into one list | [`recall::RecallStage`], or a [`store::StagePlan`] that makes one |
 //! | serve it while models and users change | `engine::RecallEngine` (feature `engine`) |
 //! | judge ranked lists of any origin | [`eval::Scorer`] |
 //! | keep a trained model | [`store::Recaller`], or a [`store::Run`] with the model itself |
@@ -104,7 +106,7 @@
 //! | `plot` | | `plot`: training curves and t-SNE maps as SVG |
 //! | `hnsw_rs` | | `index::HnswRsIndex`, for comparison |
 //! | `gzip`, `zstd` | | reading files that are compressed by them |
-//! | `parquet` | | reading Parquet files and folders, and Arrow batches; vectors as Parquet |
+//! | `parquet` | | reading Parquet files and folders, and Arrow batches; vectors and recalled items as Parquet |
 //! | `npy` | | vectors for numpy |
 //! | `ease` | | `channels::EaseConfig` |
 //! | `download` | | `data::movielens::Downloader` |
@@ -218,6 +220,7 @@ pub mod recall;
 pub mod retrieve;
 mod settings;
 pub mod store;
+mod table;
 
 pub mod train;
 

@@ -169,6 +169,26 @@ impl Spans {
         self.bounds(span).0
     }
 
+    /// The number of users of the data set that these spans are of.
+    pub(crate) fn data_users(&self) -> usize {
+        self.sequences.len()
+    }
+
+    /// The place of the first span of a user, by their number in the data set: spans are in order
+    /// of users.
+    pub(crate) fn place_of_user(&self, number: usize) -> Option<usize> {
+        let (mut from, mut to) = (0, self.len());
+        while from < to {
+            let middle = from.midpoint(to);
+            if self.user(middle) < number {
+                from = middle + 1;
+            } else {
+                to = middle;
+            }
+        }
+        (from < self.len() && self.user(from) == number).then_some(from)
+    }
+
     /// The items of a span, in time order, without labels.
     pub fn items(&self, span: usize) -> &[ItemIndex] {
         let (_, [start, cut, _]) = self.bounds(span);

@@ -186,6 +186,28 @@ impl TrainingData {
         &self.users.table().ids()[user]
     }
 
+    /// The external id of a user by their number in the data set.
+    pub(crate) fn id_of_user(&self, number: usize) -> Option<&ExternalId> {
+        self.users.table().ids().get(number)
+    }
+
+    /// The place of the sequence of a user by their number in the data set.
+    pub(crate) fn place_of_user(&self, number: usize) -> Option<usize> {
+        self.sequences.place_of_user(number)
+    }
+
+    /// The place of a user's sequence, where they have one.
+    pub(crate) fn place_of(&self, id: &ExternalId) -> Option<usize> {
+        let number = self.users.table().number_of(id)?;
+        self.place_of_user(number as usize)
+    }
+
+    /// Whether every user's id is an integer.
+    pub(crate) fn has_integer_users(&self) -> bool {
+        let mut ids = self.users.table().ids().iter();
+        ids.all(|id| matches!(id, ExternalId::Integer(_)))
+    }
+
     /// Whose sequence each is.
     pub fn user_ids(&self) -> impl ExactSizeIterator<Item = &ExternalId> + Clone {
         (0..self.sequences.len()).map(|sequence| self.user_id(sequence))

@@ -241,6 +241,8 @@ impl RecallEngine {
         let check_id = |field, id| settings.check_id(field, id, serving.longest_id);
         settings.check_k(request.k)?;
         match &request.who {
+            // Which says below that an engine answers one user at a time.
+            Who::Everyone => {}
             Who::User(user) => check_id("user", user)?,
             Who::History(history, times) => {
                 let most = settings.history.saturating_add(settings.seen);

@@ -2,7 +2,7 @@
 
 use crate::data::{Catalog, ExternalId, ItemIndex, User, check_times};
 use crate::index::{Filter, ItemSet, Matching};
-use crate::{ErrorKind, Result};
+use crate::{Error, ErrorKind, Result};
 
 use super::catalog_items::{CatalogItems, no_items};
 use super::request::{Predicate, RecallRequest, Who};
@@ -24,7 +24,7 @@ pub(crate) struct KnownUser {
 
 impl KnownUser {
     /// A history that is given, with a time for each item or none.
-    fn from_history(catalog: &Catalog, history: &[ExternalId], times: &[f64]) -> Self {
+    pub(super) fn from_history(catalog: &Catalog, history: &[ExternalId], times: &[f64]) -> Self {
         let mut user = Self::default();
         for (place, id) in history.iter().enumerate() {
             match catalog.index_of(id) {
@@ -36,6 +36,31 @@ impl KnownUser {
             }
         }
         user
+    }
+
+    /// A user with the numbers that items have in another catalog, where they have one.
+    pub(super) fn renumbered(
+        user: User<'_>,
+        number: impl Fn(ItemIndex) -> Option<ItemIndex>,
+    ) -> Self {
+        let mut known = Self {
+            items: Vec::with_capacity(user.items().len()),
+            times: Vec::with_capacity(user.times().len()),
+            unknown: 0,
+            features: user.features().to_vec(),
+            segments: user.segments().to_vec(),
+            now: user.now(),
+        };
+        for (place, &item) in user.items().iter().enumerate() {
+            match number(item) {
+                Some(item) => {
+                    known.items.push(item);
+                    known.times.extend(user.times().get(place));
+                }
+                None => known.unknown += 1,
+            }
+        }
+        known
     }
 
     pub(crate) fn user(&self) -> Result<User<'_>> {
@@ -100,6 +125,11 @@ impl Asked {
         let taken = request.seen.is_excluded().then_some(&mut excluded);
         let mut user = match &request.who {
             Who::User(id) => of_user(id, taken)?,
+            Who::Everyone => {
+                let reason =
+                    "is whom `Retriever::recall_all` answers; give one user's history here";
+                return Err(Error::invalid("request", "for everyone", reason));
+            }
             Who::History(items, times) => {
                 check_times("history", times)?;
                 let user = KnownUser::from_history(catalog, items, times);
@@ -180,6 +210,36 @@ impl Asked {
             }
             _ => Ok(()),
         }
+    }
+
+    /// A request that is the same for everyone.
+    pub(super) fn for_everyone(
+        request: &RecallRequest,
+        catalog: &Catalog,
+        items: (Option<&CatalogItems>, &str),
+    ) -> Result<Self> {
+        if !matches!(request.who, Who::Everyone) {
+            let reason = "names one user; take `RecallRequest::for_everyone`";
+            return Err(Error::invalid(
+                "request",
+                format!("{:?}", request.who),
+                reason,
+            ));
+        }
+        if !request.segments.is_empty() || request.features.is_some() {
+            let reason = "are each user's own, which their data have";
+            return Err(Error::invalid(
+                "segments and features",
+                "of everyone",
+                reason,
+            ));
+        }
+        let who = Who::History(Vec::new(), Vec::new());
+        let of_nobody = RecallRequest {
+            who,
+            ..request.clone()
+        };
+        Self::new(&of_nobody, catalog, items, |_, _| Ok(KnownUser::default()))
     }
 
     /// Whether an item may be recalled.

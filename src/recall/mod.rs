@@ -14,8 +14,11 @@ mod fusion;
 mod fusion_weights;
 mod history_items;
 mod links;
+mod lists;
 mod nearest;
 mod path;
+mod recall_all;
+mod recall_file;
 mod recalled;
 mod request;
 mod retriever;
@@ -25,6 +28,7 @@ mod selection;
 mod stage;
 mod turns;
 mod user_encoder;
+mod users;
 mod vector_channel;
 
 #[cfg(feature = "engine")]
@@ -46,6 +50,7 @@ pub use links::{Links, Peer, Tag};
 pub(crate) use links::{Node, Reached};
 pub(crate) use nearest::{BATCH, nearest_items};
 pub use path::{Path, Step};
+pub use recall_all::{RecallAll, RecallCounts};
 #[cfg(feature = "engine")]
 pub(crate) use recalled::IdNames;
 pub use recalled::{ChannelReport, Outcome, Recalled, RecalledItem};
@@ -59,4 +64,5 @@ pub use stage::RecallStage;
 #[cfg(feature = "engine")]
 pub(crate) use stage::{FALLBACK, SELECTION};
 pub use user_encoder::UserEncoder;
+pub use users::Users;
 pub use vector_channel::{VectorChannel, VectorChannelConfig};

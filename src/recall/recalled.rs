@@ -129,7 +129,7 @@ impl IdNames<'_> {
         })
     }
 
-    fn because(&self, reason: Reason) -> Because {
+    pub(super) fn because(&self, reason: Reason) -> Because {
         let name =
             |names: &[String], place: u32| names.get(place as usize).cloned().unwrap_or_default();
         match reason {

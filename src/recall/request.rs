@@ -45,6 +45,7 @@ pub struct RecallRequest {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Who {
+    Everyone,
     User(ExternalId),
     /// Items, each with its time or none of them with one.
     History(Vec<ExternalId>, Vec<f64>),
@@ -64,6 +65,12 @@ impl RecallRequest {
             matching: None,
             now: None,
         }
+    }
+
+    /// The k best items for each of many users, whom
+    /// [`Retriever::recall_all`](super::Retriever::recall_all) is given with their histories.
+    pub fn for_everyone(k: usize) -> Self {
+        Self::new(Who::Everyone, k)
     }
 
     /// The k best items for a user, by what an engine knows that they did.

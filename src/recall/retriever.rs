@@ -3,16 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::data::{Catalog, ExternalId, Features, Items};
-use crate::index::ItemSet;
+use crate::data::{Catalog, ExternalId, Features, Items, User};
+use crate::index::Filter;
 use crate::{Error, Result, checks};
 
 use super::asked::{Asked, KnownUser};
-use super::candidates::Candidates;
 use super::catalog_items::CatalogItems;
 use super::channel::RecallChannel;
-use super::fallback::stand_in;
-use super::found::Found;
+use super::lists::{Asks, Lists, Passes};
 use super::recalled::{IdNames, Recalled, RecalledItem};
 use super::request::RecallRequest;
 use super::stage::FALLBACK;
@@ -147,52 +145,14 @@ impl Retriever {
     /// gives no list.
     pub fn recall_for(&self, request: &RecallRequest) -> Result<Recalled> {
         checks::at_least_one(&[("k", request.k)])?;
-        let items = (self.items.as_ref(), "`Retriever::items`");
-        let asked = Asked::new(request, &self.catalog, items, |id, _| {
+        let asked = Asked::new(request, &self.catalog, self.known_items(), |id, _| {
             let reason = "is known to an engine only; give the user's history";
             Err::<KnownUser, _>(Error::invalid("user", id, reason))
         })?;
         let passes = |_: usize, item| asked.passes(&self.catalog, item);
-        let (users, filter) = ([asked.user.user()?], asked.filter(&passes));
-        let k = asked.k.min(self.catalog.len());
-        let names = IdNames {
-            catalog: &self.catalog,
-            items: self.items.as_ref().map(|items| &*items.items),
-            channels: &self.names,
-            segments: &asked.user.segments,
-            tags: &self.tags,
-        };
-        // A channel may look at no filter, and at no k.
-        let of_channel = |channel, candidates: &Candidates| -> Result<Vec<RecalledItem>> {
-            checks::same_length("lists of candidates", 1, candidates.len())?;
-            let found = Found::all_of(channel, candidates.of(0))
-                .filter(|(candidate, _)| passes(0, candidate.item));
-            let found = found.filter_map(|(candidate, found)| {
-                names.item(candidate.item, candidate.score, [found])
-            });
-            let mut items = Vec::with_capacity(k.min(candidates.of(0).len()));
-            items.extend(found.take(k));
-            Ok(items)
-        };
-        let mut items = if self.fuses {
-            let fused = self
-                .channel
-                .fused(&users, k, Some(filter))?
-                .into_iter()
-                .flatten();
-            fused
-                .filter(|fused| passes(0, fused.item))
-                .filter_map(|fused| names.item(fused.item, fused.score, fused.found))
-                .take(k)
-                .collect()
-        } else {
-            of_channel(0, &self.channel.recall(&users, k, Some(filter))?)?
-        };
-        if let Some(fallback) = self.fallback.as_ref().filter(|_| items.is_empty()) {
-            let holds = |items: &ItemSet| self.channel.holds(items);
-            let found = stand_in(&**fallback, &users, k, filter, holds)?;
-            items = of_channel(self.names.len() - 1, &found)?;
-        }
+        let users = [asked.user.user()?];
+        let lists = self.lists(&users, asked.k, asked.filter(&passes), &passes)?;
+        let items = self.recalled_items(&lists, 0, &asked.user.segments);
         if items.is_empty() {
             asked.check_empty(&self.catalog)?;
         }
@@ -204,6 +164,62 @@ impl Retriever {
             channels: Vec::new(),
             version: 0,
         })
+    }
+
+    /// The items whose attributes are known, and how others are given.
+    pub(super) fn known_items(&self) -> (Option<&CatalogItems>, &'static str) {
+        (self.items.as_ref(), "`Retriever::items`")
+    }
+
+    /// The lists of some users, of items that pass; a filter of channels says the same.
+    pub(super) fn lists<'a>(
+        &self,
+        users: &[User<'_>],
+        k: usize,
+        filter: Filter<'_>,
+        passes: Passes<'a>,
+    ) -> Result<Lists<'a>> {
+        let asks = Asks {
+            channel: &*self.channel,
+            fuses: self.fuses,
+            fallback: self.fallback.as_deref(),
+            channels: self.names.len() - 1,
+        };
+        Lists::recall(&asks, users, k.min(self.catalog.len()), filter, passes)
+    }
+
+    /// The items of one of some lists, for a user in these segments.
+    pub(super) fn recalled_items(
+        &self,
+        lists: &Lists<'_>,
+        row: usize,
+        segments: &[String],
+    ) -> Vec<RecalledItem> {
+        let (names, mut items) = (self.id_names(segments), Vec::new());
+        lists.each(row, |item, score, found| {
+            items.extend(names.item(item, score, found.iter().copied()));
+        });
+        items
+    }
+
+    /// The names of what is recalled for a user in these segments.
+    pub(super) fn id_names<'a>(&'a self, segments: &'a [String]) -> IdNames<'a> {
+        IdNames {
+            catalog: &self.catalog,
+            items: self.items.as_ref().map(|items| &*items.items),
+            channels: &self.names,
+            segments,
+            tags: &self.tags,
+        }
+    }
+
+    /// The names of the channels that lists are of, the fallback's last: none of a channel by
+    /// itself.
+    pub(super) fn channel_names(&self) -> &[Arc<str>] {
+        match (self.fuses, &self.fallback) {
+            (false, None) => &[],
+            _ => &self.names,
+        }
     }
 
     /// The catalog.

@@ -6,10 +6,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tracing::{info, info_span};
 
+use crate::channels::{
+    ItemNeighborsConfig, MarkovChainConfig, PopularityConfig, SimilarUsersConfig,
+};
+use crate::data::Spans;
 use crate::index::IndexPlan;
 use crate::recall::{
     ChannelConfig, ChannelSource, ChannelWeight, Fusion, Kept, Links, MaximalMarginalRelevance,
-    RecallStage, Selection, TagCap,
+    RecallStage, Selection, TagCap, VectorChannelConfig, WeightLearningConfig,
 };
 use crate::{Error, Result};
 
@@ -144,6 +148,59 @@ impl StagePlan {
             fallback: None,
             index: IndexPlan::default(),
         }
+    }
+
+    /// A plan for a model: its channel, item-based and user-based collaborative filtering and a
+    /// Markov chain, fused by reciprocal ranks, with popularity as the fallback. Which of them help
+    /// depends on the data: [`learn_weights`](Self::learn_weights) finds it out.
+    ///
+    /// ```
+    /// use seqrec::prelude::*;
+    /// use seqrec::store::{StageData, StagePlan};
+    ///
+    /// let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate();
+    /// let split = Split::new(&Dataset::new(log, Filters::default())?, Protocol::LeaveOneOut)?;
+    /// let model = Gru4RecConfig::new().with_dim(8).fit(&split)?;
+    /// let data = StageData::from(split.train.clone()).with_model(model)?;
+    /// let mut plan = StagePlan::standard();
+    /// plan.learn_weights(&data, &split.valid, &WeightLearningConfig::new(10))?;
+    /// let retriever = Retriever::new(plan.build(&data)?, split.catalog().clone())?;
+    /// # use seqrec::recall::WeightLearningConfig;
+    /// println!("{}", retriever.recall([3, 14, 15], 10)?);
+    /// # Ok::<(), seqrec::Error>(())
+    /// ```
+    pub fn standard() -> Self {
+        Self::new(Fusion::RECIPROCAL_RANK)
+            .channel("model", VectorChannelConfig::new())
+            .channel("item_cf", ItemNeighborsConfig::new())
+            .channel("user_cf", SimilarUsersConfig::new())
+            .channel("markov", MarkovChainConfig::new())
+            .fallback(PopularityConfig::new())
+    }
+
+    /// Gives the channels the weights by which most of what was held out is among the first k of
+    /// the fused list, and says how large that recall@k is: the stage is built of the data, and
+    /// [learns](RecallStage::learn_weights) from the validation cases.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build) and [`RecallStage::learn_weights`].
+    pub fn learn_weights(
+        &mut self,
+        data: &StageData,
+        cases: &Spans,
+        config: &WeightLearningConfig,
+    ) -> Result<f64> {
+        cases.check_catalog(data.training.catalog())?;
+        let mut stage = self.build(data)?;
+        let recall = stage.learn_weights(cases, config, |case| {
+            let place = data.training.place_of_user(case.number);
+            let segments = place.map_or(&[][..], |place| data.training.segments(place));
+            case.user.in_segments(segments)
+        })?;
+        for (channel, share) in self.channels.iter_mut().zip(stage.shares()) {
+            channel.share = share;
+        }
+        Ok(recall)
     }
 
     /// This plan with one more channel, of a share like the others'.

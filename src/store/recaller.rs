@@ -142,7 +142,7 @@ impl Recaller {
     /// # Errors
     /// As [`Retriever::recall_for`].
     pub fn recall_for(&self, request: &RecallRequest) -> Result<Recalled> {
-        Retriever::new(self.channel()?, self.catalog.clone())?.recall_for(request)
+        self.retriever()?.recall_for(request)
     }
 
     /// The metrics of what is recalled for `cases`, over the whole catalog, without items of the
@@ -174,6 +174,15 @@ impl Recaller {
         }
         let channel = VectorChannel::new(self.encoder.clone(), self.run.exact_index()?);
         Ok(made.get_or_init(|| Arc::new(channel)).clone())
+    }
+
+    /// The retriever of the model with exact search of its items, which recalls for [many
+    /// users](Retriever::recall_all) and takes a fallback.
+    ///
+    /// # Errors
+    /// As [`channel`](Self::channel).
+    pub fn retriever(&self) -> Result<Retriever> {
+        Retriever::new(self.channel()?, self.catalog.clone())
     }
 
     /// The catalog that the model was trained for.

@@ -10,6 +10,8 @@ use crate::backend::{Backend, check_device};
 use crate::data::Catalog;
 use crate::files::write_file;
 use crate::model::{RecallerConfig, SequenceRecaller, Similarity, drawn};
+use crate::recall::{Retriever, VectorChannel};
+use crate::retrieve::exact_index;
 use crate::{Error, ErrorKind, Result};
 
 use super::run_folder::{
@@ -200,6 +202,15 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
         write_file(&path.join(&files.weights), &weights)?;
         write_file(&path.join(&files.manifest), &manifest)?;
         Ok(crc32fast::hash(&manifest))
+    }
+
+    /// The retriever of the model with exact search of its items, on the device where it is.
+    ///
+    /// # Errors
+    /// As [`Retriever::new`] and [`exact_index`].
+    pub fn into_retriever(self) -> Result<Retriever> {
+        let index = exact_index(&self.model)?;
+        Retriever::new(VectorChannel::from_model(self.model, index), self.catalog)
     }
 
     /// Reads a run's folder.

@@ -21,7 +21,7 @@ use super::run::{self, ModelFiles, WrittenCatalog};
 use super::run_folder::{self, index_name, parse, read_checked, read_manifest};
 use super::stage_data::StageData;
 use crate::error::damaged;
-use crate::recall::{Kept, RecallStage};
+use crate::recall::{Kept, RecallStage, Retriever};
 
 /// The version of a stage's files that this build writes and reads.
 const STAGE_FORMAT_VERSION: u32 = 9;
@@ -319,6 +319,21 @@ impl ServedStage {
         let (stage, _) = (manifest.plan.assemble(&data, Some(&read_kept)))
             .map_err(|error| of_folder(error, &manifest_path))?;
         Ok(Self::new(stage, data))
+    }
+
+    /// The retriever of the stage, which knows histories that it is given and not the users by id,
+    /// and the data that the stage was made of, whose users it may
+    /// [recall for](Retriever::recall_all).
+    ///
+    /// # Errors
+    /// As [`Retriever::new`].
+    pub fn into_retriever(self) -> Result<(Retriever, TrainingData)> {
+        let data = self.data.training;
+        let mut retriever = Retriever::new(self.stage, data.catalog().clone())?;
+        if let Ok(tags) = data.tags() {
+            retriever = retriever.tags(tags);
+        }
+        Ok((retriever, data))
     }
 
     /// The stage.

@@ -1,6 +1,6 @@
 //! Vectors with their ids, as files for other programs.
 
-#[cfg(any(feature = "npy", feature = "parquet"))]
+#[cfg(feature = "npy")]
 use std::fs::File;
 #[cfg(any(feature = "npy", feature = "parquet"))]
 use std::path::Path;
@@ -13,6 +13,8 @@ use crate::files::replace_file;
 #[cfg(feature = "npy")]
 use crate::files::{check_replaceable, write_file_with};
 use crate::index::UpdatableIndex;
+#[cfg(feature = "parquet")]
+use crate::table::{has_mark, marked};
 use crate::{ErrorKind, Result};
 
 /// Vectors with the ids that they belong to, to be written for other programs.
@@ -136,9 +138,6 @@ impl VectorTable {
     pub fn save_parquet(&self, path: impl AsRef<Path>) -> Result<()> {
         use parquet::arrow::ArrowWriter;
         use parquet::basic::{Compression, Encoding};
-        use parquet::file::metadata::KeyValue;
-        use parquet::file::properties::WriterProperties;
-        use parquet::file::reader::{FileReader, SerializedFileReader};
 
         /// What the file's own metadata say of it.
         const MARK: &str = "seqrec.vectors";
@@ -146,26 +145,21 @@ impl VectorTable {
         let path = path.as_ref();
         let batch = self.to_batch(path)?;
         // Learned numbers repeat too little for a dictionary or a packer.
-        let properties = WriterProperties::builder()
+        let properties = marked(MARK)
             .set_compression(Compression::UNCOMPRESSED)
             .set_dictionary_enabled(false)
             .set_encoding(Encoding::PLAIN)
-            .set_key_value_metadata(Some(vec![KeyValue::new(MARK.to_owned(), None)]))
             .build();
-        let is_ours = |file: &mut File| {
-            let reader = file.try_clone().map(SerializedFileReader::new);
-            let Ok(Ok(reader)) = reader else {
-                return false;
-            };
-            let pairs = reader.metadata().file_metadata().key_value_metadata();
-            pairs.is_some_and(|pairs| pairs.iter().any(|pair| pair.key == MARK))
-        };
-        replace_file(path, is_ours, |file| {
-            let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties))?;
-            writer.write(&batch)?;
-            writer.close()?;
-            Ok(())
-        })
+        replace_file(
+            path,
+            |file| has_mark(file, MARK),
+            |file| {
+                let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties))?;
+                writer.write(&batch)?;
+                writer.close()?;
+                Ok(())
+            },
+        )
     }
 }
 
