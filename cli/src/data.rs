@@ -8,8 +8,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use seqrec::data::movielens::{Downloader, Edition};
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
-    AttributeKind, BadRows, Dataset, ExternalId, Filters, Format, InteractionReader, Items, Protocol, Seen,
-    SequenceStore, Split, TimeUnit,
+    AttributeKind, BadRows, Dataset, ExternalId, Filters, Format, InteractionReader, Items,
+    Protocol, Seen, SequenceStore, Split, TimeUnit,
 };
 
 use crate::item_table::{ItemOptions, movies_beside};
@@ -129,7 +129,8 @@ impl ReadingArgs {
         };
         Ok(Data {
             dataset,
-            items: items.or_else(|| movies_beside(path, "ids stand for titles, and there are no tags")),
+            items: items
+                .or_else(|| movies_beside(path, "ids stand for titles, and there are no tags")),
             name: name_of(path),
         })
     }
@@ -241,7 +242,11 @@ impl ProtocolName {
 
     fn of(self, dataset: &Dataset, seed: u64) -> Result<Protocol, Box<dyn Error>> {
         let sequences = dataset.sequences();
-        let middle = || sequences.time_quantile(0.5).ok_or("there are no interactions");
+        let middle = || {
+            sequences
+                .time_quantile(0.5)
+                .ok_or("there are no interactions")
+        };
         if self == Self::TimeCut && TimeUnit::from_times(&[middle()?]) == TimeUnit::Order {
             let reason = "the data have no times to cut at: they say no more than what came first";
             return Err(reason.into());

@@ -67,7 +67,9 @@ fn queries(
     let users = model.encoder().encode(&histories)?;
     let items = model.item_vectors();
     let best = FlatIndex::new(&items)?.search(users.view(), options.k, None)?;
-    let truth = (0..best.len()).flat_map(|user| best.items(user)).map(|item| item.get() - 1);
+    let truth = (0..best.len())
+        .flat_map(|user| best.items(user))
+        .map(|item| item.get() - 1);
     let truth: Vec<u8> = truth.flat_map(u32::to_le_bytes).collect();
     folder.write("base.f32", bytes(items.slice(s![1.., ..])))?;
     folder.write("query.f32", bytes(users.view()))?;
@@ -82,5 +84,7 @@ fn bytes(rows: ArrayView2<'_, f32>) -> Vec<u8> {
 /// Some users, spread over all of them.
 fn some(users: &Spans, most: usize) -> impl Iterator<Item = User<'_>> {
     let step = users.len().div_ceil(most.max(1)).max(1);
-    (0..users.len()).step_by(step).map(|user| users.history(user))
+    (0..users.len())
+        .step_by(step)
+        .map(|user| users.history(user))
 }

@@ -71,7 +71,12 @@ struct Files {
 pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
     let device = Default::default();
     match &options.model {
-        Model::Gru4rec { files, from, items, gru } => {
+        Model::Gru4rec {
+            files,
+            from,
+            items,
+            gru,
+        } => {
             let source = match from.as_str() {
                 "authors" => TorchGru4Rec::authors(),
                 "recbole" => TorchGru4Rec::recbole(),
@@ -80,7 +85,13 @@ pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
             let model = source.load::<Flex>(&files.weights, &device)?;
             save(files, model.config().clone(), model, results)
         }
-        Model::Sasrec { files, items, positions, encoder, heads } => {
+        Model::Sasrec {
+            files,
+            items,
+            positions,
+            encoder,
+            heads,
+        } => {
             let source = TorchSasRec::new(items, positions, encoder, *heads);
             let model = source.load::<Flex>(&files.weights, &device)?;
             save(files, model.config().clone(), model, results)
@@ -113,6 +124,7 @@ fn save<C: RecallerConfig<Recaller<Flex> = M>, M: SequenceRecaller<Flex>>(
 }
 
 fn read_ids(path: &Path) -> Result<Vec<ExternalId>, Box<dyn Error>> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(text.lines().map(ExternalId::from).collect())
 }

@@ -132,7 +132,12 @@ fn run(program: &Program) -> Result<(), Box<dyn Error>> {
         Command::Export(options) => export::run(options, results),
         Command::Import(options) => import::run(options, results),
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Program::command(), "seqrec", &mut std::io::stdout());
+            clap_complete::generate(
+                *shell,
+                &mut Program::command(),
+                "seqrec",
+                &mut std::io::stdout(),
+            );
             Ok(())
         }
     }

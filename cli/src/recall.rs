@@ -53,7 +53,10 @@ pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
     }
     let seen: Seen = options.seen.into();
     if !options.history.is_empty() {
-        let history = options.history.iter().map(|id| ExternalId::from(id.as_str()));
+        let history = options
+            .history
+            .iter()
+            .map(|id| ExternalId::from(id.as_str()));
         let request = filtered(options, RecallRequest::for_history(history, options.k));
         let recalled = retriever.recall_for(&request.seen(seen))?;
         return print(results, None, &recalled, items.as_ref());
@@ -65,9 +68,10 @@ pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
         (None, false) if options.user.is_empty() => {
             return Err("say for whom: --user ID, --users FILE, --history ITEM,.. or --all".into());
         }
-        (None, false) => {
-            Users::some(&data, options.user.iter().map(|id| ExternalId::from(id.as_str())))?
-        }
+        (None, false) => Users::some(
+            &data,
+            options.user.iter().map(|id| ExternalId::from(id.as_str())),
+        )?,
     };
     let recalled = retriever.recall_all(users, &request)?;
     if let Some(out) = &options.out {
@@ -92,7 +96,8 @@ fn filtered(options: &Options, request: RecallRequest) -> RecallRequest {
 
 /// The ids of a file, one a line.
 fn lines(file: &Path) -> Result<Vec<ExternalId>, Box<dyn Error>> {
-    let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let text =
+        std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let ids = text.lines().map(str::trim).filter(|line| !line.is_empty());
     Ok(ids.map(ExternalId::from).collect())
 }
@@ -112,7 +117,12 @@ fn print(
     }
     for (place, item) in recalled.items.iter().enumerate() {
         let title = items.and_then(|items| items.known_title(&item.id));
-        println!("{:>4}  {:<12} {}", place + 1, item.id.to_string(), title.unwrap_or_default());
+        println!(
+            "{:>4}  {:<12} {}",
+            place + 1,
+            item.id.to_string(),
+            title.unwrap_or_default()
+        );
     }
     Ok(())
 }

@@ -29,7 +29,9 @@ impl Results {
     /// Prints named values.
     pub fn print(self, values: &[(&str, Value)]) {
         if self.json {
-            let values = values.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+            let values = values
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone()));
             println!("{}", Value::Object(values.collect::<Map<_, _>>()));
             return;
         }

@@ -70,7 +70,14 @@ pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
             Some(space) => space.clone(),
             None => default_space(name)?,
         };
-        search = visit_model::<Autodiff<Flex>, _>(name, Searched { search, name, space })??;
+        search = visit_model::<Autodiff<Flex>, _>(
+            name,
+            Searched {
+                search,
+                name,
+                space,
+            },
+        )??;
     }
     let found = search.run(&split, &options.out, &Default::default())?;
     let best = found.best();

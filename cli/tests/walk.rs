@@ -23,7 +23,13 @@ impl Desk {
         }
         products.push_str("sku,title,price,in_stock\n");
         for sku in 0..40 {
-            writeln!(products, "P{sku:03},Product {sku},{},{}", sku * 2, ["yes", "no"][sku % 2]).unwrap();
+            writeln!(
+                products,
+                "P{sku:03},Product {sku},{},{}",
+                sku * 2,
+                ["yes", "no"][sku % 2]
+            )
+            .unwrap();
         }
         std::fs::write(folder.path().join("clicks.csv"), log).unwrap();
         std::fs::write(folder.path().join("products.csv"), products).unwrap();
@@ -36,7 +42,11 @@ impl Desk {
 
     fn run(&self, arguments: &str) -> Output {
         Command::new(env!("CARGO_BIN_EXE_seqrec"))
-            .args(arguments.split_whitespace().map(|argument| argument.replace('~', " ")))
+            .args(
+                arguments
+                    .split_whitespace()
+                    .map(|argument| argument.replace('~', " ")),
+            )
             .current_dir(self.0.path())
             .output()
             .unwrap()
@@ -65,7 +75,9 @@ impl Desk {
     #[track_caller]
     fn json(&self, arguments: &str) -> Vec<Value> {
         let lines = self.ok(arguments);
-        let lines = lines.lines().map(|line| serde_json::from_str(line).unwrap());
+        let lines = lines
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap());
         lines.collect()
     }
 }
@@ -77,22 +89,37 @@ const TRAIN: &str = "train clicks.csv --format user=visitor,item=sku,time=at,del
 fn from_a_log_to_recall_for_everyone() {
     let desk = Desk::new();
     let trained = desk.json(&format!("--json {TRAIN} --channels markov,item_cf"));
-    assert!(trained.iter().all(|line| line["recall@5"].is_number()), "{trained:?}");
-    for name in ["log.csv", "report.json", "training.svg", "items.svg", "run/run.json"] {
+    assert!(
+        trained.iter().all(|line| line["recall@5"].is_number()),
+        "{trained:?}"
+    );
+    for name in [
+        "log.csv",
+        "report.json",
+        "training.svg",
+        "items.svg",
+        "run/run.json",
+    ] {
         assert!(desk.path("run").join(name).is_file(), "{name}");
     }
 
     let format = "--format user=visitor,item=sku,time=at,delimiter=;";
     let evaluated = desk.json(&format!("--json evaluate run clicks.csv {format} --k 5"));
     // The same as training said of the same split.
-    let left_out = trained.iter().find(|line| line["exclude_seen"] == true).unwrap();
+    let left_out = trained
+        .iter()
+        .find(|line| line["exclude_seen"] == true)
+        .unwrap();
     assert_eq!(evaluated[0]["recall@5"], left_out["recall@5"]);
 
     let all = desk.ok("recall run --all -k 3 --out recalled.csv");
     assert_eq!(all, "");
     let recalled = std::fs::read_to_string(desk.path("recalled.csv")).unwrap();
     assert_eq!(recalled.lines().count(), 1 + 60 * 3);
-    assert!(recalled.starts_with("user,item,rank,score,reason\n"), "{recalled}");
+    assert!(
+        recalled.starts_with("user,item,rank,score,reason\n"),
+        "{recalled}"
+    );
     desk.ok("recall run --all -k 3 --out recalled.parquet");
 
     let filter = "--items products.csv --item-id sku --filter in_stock~and~price~<~20";
@@ -110,7 +137,13 @@ fn from_a_log_to_recall_for_everyone() {
     assert!(text.contains("Product "), "{text}");
 
     desk.ok("export run --queries 10 --k 5 --out vectors");
-    for name in ["items.npy", "items.json", "items.parquet", "items.index", "truth.u32"] {
+    for name in [
+        "items.npy",
+        "items.json",
+        "items.parquet",
+        "items.index",
+        "truth.u32",
+    ] {
         assert!(desk.path("vectors").join(name).is_file(), "{name}");
     }
     desk.ok("report run --out report.html");
@@ -121,9 +154,17 @@ fn from_a_log_to_recall_for_everyone() {
 fn a_store_is_data_like_any_other() {
     let desk = Desk::new();
     let format = "--format user=visitor,item=sku,time=at,delimiter=;";
-    let made = desk.json(&format!("--json prepare clicks.csv {format} --out clicks.store"));
-    assert_eq!((&made[0]["users"], &made[0]["items"]), (&60.into(), &40.into()));
-    desk.ok(&TRAIN.replace("clicks.csv --format user=visitor,item=sku,time=at,delimiter=;", "clicks.store"));
+    let made = desk.json(&format!(
+        "--json prepare clicks.csv {format} --out clicks.store"
+    ));
+    assert_eq!(
+        (&made[0]["users"], &made[0]["items"]),
+        (&60.into(), &40.into())
+    );
+    desk.ok(&TRAIN.replace(
+        "clicks.csv --format user=visitor,item=sku,time=at,delimiter=;",
+        "clicks.store",
+    ));
     let models = "compare models clicks.store --models popularity,markov --seeds 1 --out compared";
     let lines = desk.json(&format!("--json {models}"));
     assert_eq!(lines.len(), 2);
@@ -134,7 +175,9 @@ fn a_store_is_data_like_any_other() {
 #[test]
 fn settings_are_searched_for_and_can_be_trained_with() {
     let desk = Desk::new();
-    desk.ok("prepare clicks.csv --format user=visitor,item=sku,time=at,delimiter=; --out clicks.store");
+    desk.ok(
+        "prepare clicks.csv --format user=visitor,item=sku,time=at,delimiter=; --out clicks.store",
+    );
     let space = r#"{"model.dim":[4,8],"trainer.learning_rate":[0.01,0.001]}"#;
     let tune = format!("tune clicks.store --trials 3 --first-epochs 1 --epochs 1 --space {space}");
     let found = desk.ok(&tune);
@@ -158,9 +201,14 @@ fn what_goes_wrong_is_said_with_what_to_do() {
     let (_, said) = desk.fails(&format!("{TRAIN} --channels markow"));
     assert!(said.contains("markow") && said.contains("markov"), "{said}");
     // Nothing of somebody else's is overwritten.
-    let (_, said) = desk.fails("prepare products.csv --format user=sku,item=title --out products.csv");
+    let (_, said) =
+        desk.fails("prepare products.csv --format user=sku,item=title --out products.csv");
     assert!(said.contains("products.csv"), "{said}");
-    assert!(std::fs::read_to_string(desk.path("products.csv")).unwrap().starts_with("sku,"));
+    assert!(
+        std::fs::read_to_string(desk.path("products.csv"))
+            .unwrap()
+            .starts_with("sku,")
+    );
     let (code, said) = desk.fails("recall . --user 1 --all");
     assert_eq!(code, 2);
     assert!(said.contains("--all"), "{said}");
@@ -169,11 +217,20 @@ fn what_goes_wrong_is_said_with_what_to_do() {
 #[test]
 fn every_command_has_an_example_and_its_defaults() {
     let desk = Desk::new();
-    for command in ["train", "tune", "evaluate", "recall", "serve", "report", "prepare", "export"] {
+    for command in [
+        "train", "tune", "evaluate", "recall", "serve", "report", "prepare", "export",
+    ] {
         let help = desk.ok(&format!("{command} --help"));
-        assert!(help.contains(&format!("Example: seqrec {command}")), "{help}");
+        assert!(
+            help.contains(&format!("Example: seqrec {command}")),
+            "{help}"
+        );
         assert!(help.contains("[default"), "{help}");
     }
     let bash = desk.ok("completions bash");
-    assert!(bash.contains("seqrec"), "{}", Path::new("completions").display());
+    assert!(
+        bash.contains("seqrec"),
+        "{}",
+        Path::new("completions").display()
+    );
 }

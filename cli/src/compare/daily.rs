@@ -24,8 +24,8 @@ use serde_json::json;
 
 use crate::data::ReadingArgs;
 use crate::numbers::finite;
-use crate::results::Results;
 use crate::output_file::OutputFile;
+use crate::results::Results;
 
 #[derive(Args, Debug)]
 pub struct Options {
@@ -88,10 +88,16 @@ pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
     let recalls = run_days(options, &log, &rolling, metric)?;
     for (way, name) in WAYS.into_iter().enumerate() {
         if let Some(spread) = Spread::from_values(recalls.iter().map(|day| day[way])) {
-            results.text(format_args!("{name}: {metric} {spread} over {} days", recalls.len()));
+            results.text(format_args!(
+                "{name}: {metric} {spread} over {} days",
+                recalls.len()
+            ));
         }
     }
-    let days: Vec<_> = recalls.iter().map(|day| WAYS.into_iter().zip(*day).collect::<BTreeMap<_, _>>()).collect();
+    let days: Vec<_> = recalls
+        .iter()
+        .map(|day| WAYS.into_iter().zip(*day).collect::<BTreeMap<_, _>>())
+        .collect();
     results.value(&json!({"metric": metric, "days": days}));
     out.write(&draw(metric, &recalls)?)?;
     eprintln!("the picture is {}", options.out.display());

@@ -140,7 +140,10 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
         let report = evaluation.run(&channel, &split.test, split.catalog())?;
         let baselines = baselines.measure(&evaluation, &split)?;
         let seen = if exclude_seen { "left out" } else { "kept" };
-        results.text(format_args!("\nseen items {seen}: {}", baselines.table(&report)));
+        results.text(format_args!(
+            "\nseen items {seen}: {}",
+            baselines.table(&report)
+        ));
         tests.push(json!({"seen": seen, "report": report, "baselines": baselines.to_json()}));
         if exclude_seen == chosen
             && let Some(words) = baselines.compare(&report, trainer_config.metric)
@@ -150,10 +153,7 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
         reports.push((exclude_seen, report));
     }
 
-    let judged = (
-        trainer_config.metric,
-        Seen::exclude_if(chosen),
-    );
+    let judged = (trainer_config.metric, Seen::exclude_if(chosen));
     let counts = split.catalog().counts();
     let taken = |case: Case<'_>| {
         case.labels

@@ -27,8 +27,11 @@ pub fn plan(options: &Options, data: &TrainingData) -> Result<StagePlan, Box<dyn
         return Err(format!("no channel on these data is called {name:?}, only {names}").into());
     }
     let all = wanted("all");
-    plan.channels
-        .extend(known.into_iter().filter(|planned| all || wanted(&planned.name)));
+    plan.channels.extend(
+        known
+            .into_iter()
+            .filter(|planned| all || wanted(&planned.name)),
+    );
     Ok(plan)
 }
 
@@ -53,7 +56,10 @@ pub fn save(
         let weights: Vec<String> = (plan.channels.iter())
             .map(|channel| format!("{} {:.2}", channel.name, channel.share.weight))
             .collect();
-        eprintln!("recall@{k} of the fusion on valid: {recall:.4}; weights {}", weights.join(", "));
+        eprintln!(
+            "recall@{k} of the fusion on valid: {recall:.4}; weights {}",
+            weights.join(", ")
+        );
     }
     let all = tagged(data.dataset.training_data(), data.items.as_ref())?;
     plan.save(path, model, all)?;

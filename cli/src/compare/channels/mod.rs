@@ -21,8 +21,8 @@ use seqrec::model::{ModelVisitor, TrainableConfig, visit_model};
 use seqrec::recall::{ChannelWeight, Fusion, RecallStage, WeightLearningConfig};
 use seqrec::store::ServedStage;
 
-use crate::results::Results;
 use crate::data::{DataArgs, ProtocolName, SeenName};
+use crate::results::Results;
 use build::Channel;
 use measure::{Judge, Measured};
 

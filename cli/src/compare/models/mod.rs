@@ -33,7 +33,10 @@ pub fn run(options: &Options, results: crate::results::Results) -> Result<(), Bo
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        let split = options.reading.read(file, None)?.split(options.protocol, 42)?;
+        let split = options
+            .reading
+            .read(file, None)?
+            .split(options.protocol, 42)?;
         let run = Run {
             data: data.clone(),
             // Other contents under the same name, another protocol or filter: all are in it.
