@@ -73,7 +73,7 @@ impl DataArgs {
             let synthetic = Synthetic::new();
             return Ok(Data {
                 dataset: Dataset::new(synthetic.generate()?, self.reading.filters())?,
-                items: Some(synthetic.items()?),
+                items: Some(synthetic.movies()?),
                 name: self.name(),
             });
         }
