@@ -197,6 +197,7 @@ impl fmt::Display for Outcome {
             Self::Answered {
                 candidates,
                 milliseconds,
+                ..
             } => write!(f, "{candidates} candidates in {milliseconds:.1} ms"),
             Self::Late => f.write_str("timed out"),
             Self::Busy => f.write_str("not asked, since an earlier call still keeps it busy"),
