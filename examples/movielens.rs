@@ -122,7 +122,7 @@ fn run(options: &Options) -> Result<String> {
     let model = Recaller::from(run);
     model.save(out.join("run"))?;
     let (catalog, vectors) = (model.catalog(), model.item_vectors());
-    let map = MapPoint::of_items(catalog, vectors, &movies, "genres", options.seed)?;
+    let map = MapPoint::of_items(catalog, vectors, Some(&movies), "genres", options.seed)?;
     draw_map(&title, &map)?.save(out.join("items.svg"))?;
 
     let tests = compare(&options.k, &split, &model)?;

@@ -1795,7 +1795,7 @@ fn damaged_and_mixed_folders_are_told() {
     let run = Run::<Flex, _>::new(config, model, catalog);
     run.save(&plain).unwrap();
     let without = open(&plain).unwrap_err().to_string();
-    assert!(without.contains("a run without a stage"), "{without}");
+    assert!(without.contains("a model without a stage"), "{without}");
 }
 
 #[test]

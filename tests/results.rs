@@ -19,7 +19,11 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
 fn split() -> Split {
-    let log = Synthetic::new().with_users(60).with_items(40).generate();
+    let log = Synthetic::new()
+        .with_users(60)
+        .with_items(40)
+        .generate()
+        .unwrap();
     Split::new(
         &Dataset::new(log, Filters::default()).unwrap(),
         Protocol::LeaveOneOut,

@@ -191,11 +191,9 @@ impl Data {
         items.map_or_else(|| id.to_string(), |items| items.title(id))
     }
 
-    /// The first tag of an item.
-    pub fn tag(&self, id: &ExternalId) -> Option<String> {
-        let items = self.items.as_ref()?;
-        let tags = items.labels(id, tag_column(items)?).ok()?;
-        tags.first().map(|&tag| tag.to_owned())
+    /// The column of tags of the items, or a name that none has.
+    pub fn tags(&self) -> &str {
+        self.items.as_ref().and_then(tag_column).unwrap_or_default()
     }
 }
 

@@ -66,7 +66,7 @@ fn queries(
     let histories: Vec<User<'_>> = some(data.sequences(), options.queries).collect();
     let users = model.encoder().encode(&histories)?;
     let items = model.item_vectors();
-    let best = FlatIndex::new(&items)?.search(users.view(), options.k, None)?;
+    let best = FlatIndex::new(items)?.search(users.view(), options.k, None)?;
     let truth = (0..best.len())
         .flat_map(|user| best.items(user))
         .map(|item| item.get() - 1);

@@ -231,6 +231,16 @@ pub enum ErrorKind {
         expected: usize,
     },
 
+    /// A run folder holds a model without a stage.
+    #[error(
+        "{} holds a model without a stage; `StagePlan::save` writes both, and `Recaller::open` reads the \
+         model", path.display()
+    )]
+    NoStage {
+        /// The run folder's version.
+        path: PathBuf,
+    },
+
     /// A file of this crate's own (a run folder, a checkpoint) is damaged or incomplete.
     #[error("{} can't be loaded: {reason}", path.display())]
     Damaged {

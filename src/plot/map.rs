@@ -35,8 +35,7 @@ const MOST_ITEMS: usize = 3_000;
 impl MapPoint {
     /// Points for the most popular items of a catalog, 3,000 at most, of their vectors
     /// `[items + 1, dim]`, row 0 being padding, placed by [`tsne`](super::tsne). Titles are those of a
-    /// table of items, and groups the first labels of one of its columns; no group where it has no such
-    /// column.
+    /// table of items, and groups the first labels of one of its columns; ids and no groups where there is none.
     ///
     /// ```
     /// use seqrec::data::synthetic::Synthetic;
@@ -48,7 +47,7 @@ impl MapPoint {
     /// let (config, items) = (Gru4RecConfig::new().with_dim(8), data.catalog().len());
     /// let vectors = item_vectors(&config.init::<Flex>(items, 1, &Default::default())?);
     /// let movies = shop.movies()?;
-    /// let points = MapPoint::of_items(data.catalog(), vectors.view(), &movies, "genres", 1)?;
+    /// let points = MapPoint::of_items(data.catalog(), vectors.view(), Some(&movies), "genres", 1)?;
     /// assert_eq!(points.len(), items);
     /// assert!(points[0].title.is_some() && points[0].group.is_some());
     /// # Ok::<(), seqrec::Error>(())
@@ -60,7 +59,7 @@ impl MapPoint {
     pub fn of_items(
         catalog: &Catalog,
         vectors: ArrayView2<'_, f32>,
-        table: &Items,
+        table: Option<&Items>,
         groups: &str,
         seed: u64,
     ) -> Result<Vec<Self>> {
@@ -71,9 +70,9 @@ impl MapPoint {
         let places = tsne(vectors.select(Axis(0), &rows).view(), seed)?;
         let points = items.iter().zip(places).filter_map(|(&item, (x, y))| {
             let id = catalog.id_of(item)?;
-            let labels = table.labels(id, groups).unwrap_or_default();
-            let group = labels.first().map(|&label| label.to_owned());
-            let title = Some(table.title(id));
+            let labels = table.and_then(|table| table.labels(id, groups).ok());
+            let group = labels.and_then(|labels| labels.first().map(|&label| label.to_owned()));
+            let title = Some(table.map_or_else(|| id.to_string(), |table| table.title(id)));
             Some(Self { x, y, group, title })
         });
         Ok(points.collect())

@@ -251,8 +251,8 @@ impl ServedStage {
     ///
     /// # Errors
     /// [`ErrorKind::Io`] when a file is missing, [`ErrorKind::FormatVersion`] when another version
-    /// wrote it, and [`ErrorKind::Damaged`] when it has no stage, was cut short or altered, or when
-    /// files of two runs are mixed.
+    /// wrote it, [`ErrorKind::NoStage`] for a model without a stage, and [`ErrorKind::Damaged`] when it
+    /// was cut short or altered, or when files of two runs are mixed.
     pub fn load_with<B: Backend>(
         path: impl AsRef<Path>,
         models: &ModelRegistry<B>,
@@ -273,8 +273,8 @@ impl ServedStage {
         let catalog = model.catalog().clone();
         let manifest_path = path.join(MANIFEST);
         if !manifest_path.exists() {
-            let reason = "it is a run without a stage; write it with `StagePlan::save`";
-            return Err(damaged(path, reason));
+            let path = path.to_owned();
+            return Err(ErrorKind::NoStage { path }.into());
         }
         let versions = STAGE_FORMAT_VERSION..=STAGE_FORMAT_VERSION;
         let manifest: StageManifest =

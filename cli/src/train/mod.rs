@@ -12,7 +12,7 @@ use seqrec::backend::{Autodiff, Backend};
 use seqrec::data::{Case, Dataset, ExternalId, ItemIndex, Seen, Split};
 use seqrec::eval::{Metric, Report};
 use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, HnswRsIndex, VectorIndex};
-use seqrec::model::{ModelVisitor, RecallerConfig, SequenceRecaller, TrainableConfig, visit_model};
+use seqrec::model::{ModelVisitor, SequenceRecaller, TrainableConfig, visit_model};
 use seqrec::plot::{MapPoint, draw_map, draw_training_curves};
 use seqrec::recall::{Evaluation, RecallRequest, Retriever, VectorChannel};
 use seqrec::retrieve::{exact_index, item_vectors};
@@ -171,9 +171,14 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
     stage::save(options, (&data, &split), plan, &recaller, &out.join("run"))?;
     // A map of a handful of items would show nothing.
     let map = if split.catalog().len() >= 10 {
-        let of = |id: &ExternalId| (data.title(id), data.tag(id));
         let (catalog, vectors) = (recaller.catalog(), recaller.item_vectors());
-        let map = MapPoint::of_items(catalog, vectors, options.seed, of)?;
+        let map = MapPoint::of_items(
+            catalog,
+            vectors,
+            data.items.as_ref(),
+            data.tags(),
+            options.seed,
+        )?;
         draw_map(&title, &map)?.save(out.join("items.svg"))?;
         map
     } else {
@@ -213,7 +218,7 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
         let training = (epochs.len(), train_seconds);
         println!(
             "{}",
-            summary(options, &dataset, training, exclude_seen, &report)
+            summary(options, dataset, training, exclude_seen, &report)
         );
     }
     Ok(())

@@ -4,7 +4,7 @@
 //! interactions; `--help` lists the options. What is finished is kept in `--out`, and a run that
 //! was interrupted goes on from there.
 
-mod models;
+mod fit;
 pub mod options;
 pub mod results;
 pub mod settings;
@@ -17,7 +17,7 @@ use seqrec::data::Seen;
 use seqrec::recall::Evaluation;
 
 use crate::data::SeenName;
-use models::{Context, Fitted};
+use fit::{Context, Fitted};
 use options::Options;
 use results::{Outcome, Results, Run, table};
 use settings::Settings;
@@ -83,7 +83,7 @@ fn measure(
     context: &Context<'_>,
     options: &Options,
 ) -> Result<Outcome, Box<dyn Error>> {
-    let fitted: Fitted = models::fit(entry, context)?;
+    let fitted: Fitted = fit::fit(entry, context)?;
     let evaluation = evaluation(options);
     let catalog = context.split.catalog();
     let start = Instant::now();
