@@ -70,9 +70,19 @@ fn everyone_gets_what_they_get_alone() {
             .fallback(Popularity::new(&catalog)),
     ];
     for retriever in &retrievers {
-        for seen in [Seen::Exclude, Seen::Keep] {
+        for (seen, only) in [
+            (Seen::Exclude, None),
+            (Seen::Keep, None),
+            (Seen::Exclude, Some(5..30)),
+            (Seen::Keep, Some(5..30)),
+        ] {
             let like = |request: RecallRequest| {
-                (request.seen(seen).blocked([5]).at(1e9)).filter(|item| *item != 7.into())
+                let request = request.seen(seen).blocked([5]).at(1e9);
+                let request = request.filter(|item| *item != 7.into());
+                match only.clone() {
+                    Some(only) => request.only(only),
+                    None => request,
+                }
             };
             let recalled = all(
                 retriever,

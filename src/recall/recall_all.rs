@@ -5,7 +5,8 @@ use std::fmt;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::data::{ExternalId, ItemIndex, User};
+use crate::data::{Catalog, ExternalId, ItemIndex, Seen, User};
+use crate::index::{Filter, ItemSet};
 use crate::{Result, checks};
 
 use super::asked::Asked;
@@ -107,6 +108,23 @@ impl RecallCounts {
 pub(super) struct Batch<'a> {
     pub(super) people: &'a [Person],
     pub(super) lists: Lists<'a>,
+    asked: &'a Asked,
+    catalog: &'a Catalog,
+    seen: Seen,
+}
+
+impl Batch<'_> {
+    /// The number of items that may be recalled for one of the users, where the request names or
+    /// describes them.
+    fn passing(&self, person: &Person) -> Option<usize> {
+        let all = self.asked.passing()?;
+        let taken: ItemSet = match self.seen {
+            Seen::Exclude => person.user.items.iter().copied().collect(),
+            Seen::Keep => ItemSet::new(),
+        };
+        let passes = |&item: &ItemIndex| self.asked.passes(self.catalog, item);
+        Some(all - taken.iter().filter(passes).count())
+    }
 }
 
 impl Retriever {
@@ -151,7 +169,7 @@ impl Retriever {
         Ok(RecallAll {
             numbers: users.numbers(catalog)?,
             users,
-            asked: Asked::for_everyone(request, catalog)?,
+            asked: Asked::for_everyone(request, catalog, self.known_items())?,
             request: request.clone(),
             retriever: self,
             counts: RecallCounts::default(),
@@ -186,9 +204,17 @@ impl RecallAll<'_> {
         let seen = is_seen(&users, self.request.seen);
         let passes =
             |row: usize, item: ItemIndex| !seen(row, item) && self.asked.passes(catalog, item);
+        // A set is of all users alike, and a history of one.
+        let filter = match self.request.seen {
+            Seen::Exclude => Filter::Predicate(&passes),
+            Seen::Keep => self.asked.filter(&passes),
+        };
         let batch = Batch {
             people: &people,
-            lists: self.retriever.lists(&users, self.request.k, &passes)?,
+            lists: (self.retriever).lists(&users, self.request.k, filter, &passes)?,
+            asked: &self.asked,
+            catalog,
+            seen: self.request.seen,
         };
         let made = look(&batch);
         let people = people.par_iter().enumerate();
@@ -196,6 +222,9 @@ impl RecallAll<'_> {
         self.counts = self
             .counts
             .plus(counts.reduce(RecallCounts::default, RecallCounts::plus));
+        if self.counts.rows == 0 {
+            self.asked.check_empty(catalog)?;
+        }
         Ok(Some(made))
     }
 }
@@ -214,9 +243,10 @@ impl Iterator for RecallAll<'_> {
         let of_batch = self.next_batch(|batch| {
             let people = batch.people.par_iter().enumerate();
             let recalled = people.map(|(row, person)| {
-                let items = retriever.items(&batch.lists, row, &person.user.segments);
+                let items = retriever.recalled_items(&batch.lists, row, &person.user.segments);
                 let recalled = Recalled {
                     items,
+                    passing: batch.passing(person),
                     known: person.user.items.len(),
                     unknown: person.user.unknown,
                     channels: Vec::new(),
