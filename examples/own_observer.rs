@@ -108,7 +108,10 @@ fn checksum(bytes: &[u8]) -> u32 {
 }
 
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
-    let log = Synthetic::new().with_users(300).with_items(120).generate()?;
+    let log = Synthetic::new()
+        .with_users(300)
+        .with_items(120)
+        .generate()?;
     let split = Split::new(
         &Dataset::new(log, Filters::default())?,
         Protocol::LeaveOneOut,

@@ -61,7 +61,7 @@ fn other_contents_protocols_filters_and_settings_have_other_keys() {
         keys.push(entry.key(&other, 1));
     }
     let mut other = entry.clone();
-    other.set("model.dim", &9.into()).unwrap();
+    other.model["dim"] = 9.into();
     keys.push(other.key(&first, 1));
     let all = keys.len();
     keys.sort();
