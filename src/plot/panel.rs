@@ -32,7 +32,7 @@ impl Chart {
 pub(super) fn panel(svg: &mut Svg, chart: &Chart, frame: Frame, size: f64) -> Result<()> {
     let groups = groups(chart)?;
     let (x, y) = axes(chart, groups.len())?;
-    let top = heading(svg, chart, frame, size) + marks_height(chart, size) + 0.7 * size;
+    let top = heading(svg, chart, frame, size) + marks_height(chart, size) + 1.1 * size;
     let numbers = y.ticks().into_iter();
     let widest = numbers.map(|(_, text)| width_of(&text, size));
     let left = frame.left + widest.fold(0.0, f64::max) + 0.8 * size;
@@ -57,10 +57,11 @@ pub(super) fn panel(svg: &mut Svg, chart: &Chart, frame: Frame, size: f64) -> Re
         let color = chart.color(place);
         match &series.shape {
             Shape::Line(points, best) => draw_line(svg, &area, color, &series.name, points, *best),
-            Shape::Points(points) => draw_points(svg, &area, color, points),
+            Shape::Points(_) => {}
             Shape::Bars(bars) => draw_bars(svg, chart, &area, (place, &groups), bars),
         }
     }
+    draw_points(svg, chart, &area);
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Lines, points and bars in the area of a chart.
 
 use super::area::Area;
-use super::chart::{Chart, interval};
+use super::chart::{Chart, Shape, interval};
 use super::svg::{At, Escaped, Frame, Svg, width_of};
 
 /// Lines with more points than this have none drawn but the best.
@@ -45,24 +45,30 @@ pub(super) fn draw_line(
     }
 }
 
-/// Points with their names beside them, as near as there is room, and joined to them where that is
-/// not at once beside.
-pub(super) fn draw_points(svg: &mut Svg, area: &Area, color: usize, points: &[(String, f64, f64)]) {
-    let finite = points
-        .iter()
-        .filter(|(_, x, y)| x.is_finite() && y.is_finite());
-    let places: Vec<(&str, (f64, f64))> = finite
-        .map(|(name, x, y)| (name.as_str(), area.at(*x, *y)))
-        .collect();
+/// The points of all series with their names beside them, as near as there is room, and joined to
+/// them where that is not at once beside.
+pub(super) fn draw_points(svg: &mut Svg, chart: &Chart, area: &Area) {
+    let mut places: Vec<(usize, &str, (f64, f64))> = Vec::new();
+    for (series, of) in chart.series.iter().enumerate() {
+        if let Shape::Points(points) = &of.shape {
+            let finite = points
+                .iter()
+                .filter(|(_, x, y)| x.is_finite() && y.is_finite());
+            places.extend(finite.map(|(name, x, y)| {
+                let color = chart.color(series);
+                (color, name.as_str(), area.at(*x, *y))
+            }));
+        }
+    }
     let mut taken: Vec<Frame> = (places.iter())
-        .map(|(_, (x, y))| Frame {
+        .map(|(.., (x, y))| Frame {
             left: x - 6.0,
             top: y - 6.0,
             width: 12.0,
             height: 12.0,
         })
         .collect();
-    for (name, (x, y)) in places {
+    for &(_, name, (x, y)) in &places {
         if let Some(free) = room_beside((x, y), name, area, &taken) {
             let edge = if free.left > x {
                 free.left
@@ -77,6 +83,8 @@ pub(super) fn draw_points(svg: &mut Svg, area: &Area, color: usize, points: &[(S
             svg.text(at, ("halo", area.size), name);
             taken.push(free);
         }
+    }
+    for (color, name, (x, y)) in places {
         svg.add(format_args!(
             "<circle class=\"c{color}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\"><title>{}</title></circle>",
             Escaped(name)
