@@ -93,6 +93,47 @@ fn an_engine_is_shared_among_threads() {
 }
 
 #[test]
+fn a_channel_is_charged_for_its_own_time_and_not_for_the_queue() {
+    let settings = EngineConfig::new()
+        .with_threads(1)
+        .with_budget(Duration::from_secs(30));
+    let load = || {
+        let slow = || {
+            Told(Arc::new(|_| {
+                std::thread::sleep(Duration::from_millis(60));
+                Ok(vec![ItemIndex::new(1)])
+            }))
+        };
+        let stage = (stage().channel("first", slow(), ChannelWeight::default()))
+            .and_then(|stage| stage.channel("second", slow(), ChannelWeight::default()))?;
+        Ok(ServedStage::new(stage, support::data()))
+    };
+    let engine = RecallEngine::with_loader(load, settings).unwrap();
+    let start = Instant::now();
+    let recalled = engine.recall("nobody", 1).unwrap();
+    let elapsed = start.elapsed().as_secs_f64() * 1e3;
+    let times = |name| match *outcome(&recalled, name) {
+        Outcome::Answered {
+            milliseconds,
+            waited_milliseconds,
+            ..
+        } => (milliseconds, waited_milliseconds),
+        ref other => panic!("{other:?}"),
+    };
+    let (first, second) = (times("first"), times("second"));
+    // The one thread runs the second after the first.
+    assert!(
+        second.1 >= first.1 + first.0 - 1.0 && second.1 >= 59.0,
+        "{first:?} {second:?}"
+    );
+    assert!(first.0 >= 59.0 && second.0 >= 59.0, "{first:?} {second:?}");
+    // Its own time has no part of the wait, however slow the machine is.
+    assert!(second.0 + second.1 <= elapsed, "{second:?} of {elapsed}");
+    let total = engine.statistics().channels["second"].microseconds as f64 / 1e3;
+    assert!((total - second.0).abs() < 1.0, "{total} {second:?}");
+}
+
+#[test]
 fn late_and_failing_channels_are_left_out_and_reported() {
     let held = Arc::new(AtomicBool::new(true));
     let asked = Arc::new(AtomicUsize::new(0));

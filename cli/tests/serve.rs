@@ -316,6 +316,29 @@ fn requests_filter_by_attributes_and_ids() {
 }
 
 #[test]
+fn a_history_is_what_channels_see_of_a_user() {
+    let service = Running::new(Limits::default());
+    let (status, anna) = service.post("/history", r#"{"user": "anna"}"#);
+    let items = |answer: &Value| -> Vec<Value> {
+        let history = answer["history"].as_array().unwrap();
+        history.iter().map(|taken| taken["item"].clone()).collect()
+    };
+    assert_eq!((status, &anna["most"]), (200, &json!(3)));
+    assert_eq!(items(&anna), ["a", "b"]);
+    // As many as channels see, with what was observed.
+    let events = r#"{"events": [{"user": "anna", "item": "d"}, {"user": "anna", "item": "c"}]}"#;
+    service.post("/events", events);
+    let (_, anna) = service.post("/history", r#"{"user": "anna"}"#);
+    assert_eq!(items(&anna), ["b", "d", "c"]);
+    assert!(anna["history"][2]["time"].is_f64());
+    let (_, recalled) = service.post("/recall", r#"{"user": "anna", "k": 1}"#);
+    assert_eq!(recalled["known"], 3);
+    let (_, nobody) = service.post("/history", r#"{"user": "nobody"}"#);
+    assert_eq!(nobody["history"], json!([]));
+    assert_eq!(service.refused("/history", "{}").0, 400);
+}
+
+#[test]
 fn what_is_wrong_is_told_as_json() {
     let limits = Limits {
         body: 4_096,
@@ -398,8 +421,22 @@ fn what_is_wrong_is_told_as_json() {
     assert_eq!(service.refused("/events", r#"{"events": 3}"#).0, 400);
 
     assert_eq!(service.refused("/nowhere", "{}").0, 404);
-    let (status, error) = service.send("GET", "/recall", b"");
-    assert_eq!(status, 405);
+    for (method, path, allowed) in [
+        ("GET", "/recall", "POST"),
+        ("POST", "/healthz", "GET, HEAD"),
+    ] {
+        let mut stream = TcpStream::connect(service.address).unwrap();
+        let request = format!("{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let answer = rest(&mut stream).to_lowercase();
+        let allow = format!("\r\nallow: {}\r\n", allowed.to_lowercase());
+        assert!(
+            answer.starts_with("http/1.1 405") && answer.contains(&allow),
+            "{answer}"
+        );
+        assert_eq!(answer.matches("allow:").count(), 1, "{answer}");
+    }
+    let (_, error) = service.send("GET", "/recall", b"");
     assert!(serde_json::from_str::<Value>(&error).unwrap()["error"].is_string());
     // After all that it still answers.
     assert_eq!(

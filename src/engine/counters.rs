@@ -49,7 +49,8 @@ pub struct ChannelStatistics {
     pub busy: u64,
     /// Calls in which it failed.
     pub failed: u64,
-    /// How long it took in all, from the beginning of calls in which it answered, in microseconds.
+    /// How long it took in all where it answered, the wait for a thread not counted, in
+    /// microseconds.
     pub microseconds: u64,
 }
 
@@ -111,6 +112,7 @@ impl ChannelCounters {
             Outcome::Answered {
                 candidates,
                 milliseconds,
+                ..
             } => {
                 count(if *candidates > 0 {
                     &self.answered

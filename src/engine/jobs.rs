@@ -149,10 +149,12 @@ impl RecallEngine {
                 let budget = stage.budget_of(channel).unwrap_or(self.settings.budget);
                 let (call, answers) = (call.clone(), answers.clone());
                 let state = self.workers.submit(&stuck[channel], move || {
+                    let begun = Instant::now();
                     let given = call.ask(channel);
+                    let times = (begun.elapsed(), begun.duration_since(called));
                     // Let go before the call can end, so that workers do not hold an old stage.
                     drop(call);
-                    answers.put(channel, (given, called.elapsed()));
+                    answers.put(channel, (given, times));
                 });
                 (channel, called + budget.min(FOREVER), state)
             })
@@ -174,10 +176,11 @@ impl RecallEngine {
         let mut lists = vec![Vec::new(); channels];
         for (channel, answer) in answers.take().into_iter().enumerate() {
             match answer {
-                Some((Ok(list), taken)) => {
+                Some((Ok(list), (took, waited))) => {
                     outcomes[channel] = Outcome::Answered {
                         candidates: list.len(),
-                        milliseconds: milliseconds(taken),
+                        milliseconds: milliseconds(took),
+                        waited_milliseconds: milliseconds(waited),
                     };
                     lists[channel] = list;
                 }

@@ -194,6 +194,23 @@ impl RecallEngine {
         })
     }
 
+    /// What channels see of a user: their last items that the catalog has, with the times, the
+    /// oldest first. They are as many as [`EngineConfig::history`] at most, and none of a user of
+    /// whom nothing is known.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when the id is too long.
+    pub fn history(&self, user: impl Into<ExternalId>) -> Result<Vec<(ExternalId, f64)>> {
+        let request = RecallRequest::for_user(user, 1);
+        let serving = self.serving();
+        self.check(&request, &serving)?;
+        let call = self.call(&request, serving)?;
+        let (catalog, user) = (call.serving.data().catalog(), &call.asked.user);
+        let items = user.items.iter().zip(&user.times);
+        let named = items.filter_map(|(&item, &time)| Some((catalog.id_of(item)?.clone(), time)));
+        Ok(named.collect())
+    }
+
     /// What the times of the stage that serves are in, and so those of events and calls.
     pub fn time_unit(&self) -> TimeUnit {
         self.serving().served.data.time_unit()

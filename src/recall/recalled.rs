@@ -161,9 +161,12 @@ pub enum Outcome {
     Answered {
         /// The number of candidates.
         candidates: usize,
-        /// How long it took, from the beginning of the call.
+        /// How long it took itself.
         #[serde(serialize_with = "rounded")]
         milliseconds: f64,
+        /// How long it had waited for a thread before that.
+        #[serde(serialize_with = "rounded")]
+        waited_milliseconds: f64,
     },
     /// It was not done within its time, and is left out.
     Late,

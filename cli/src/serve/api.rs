@@ -8,19 +8,21 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use seqrec::data::{ExternalId, Interaction, Seen};
 use seqrec::engine::{Observed, RecallEngine};
 use seqrec::recall::RecallRequest;
-use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
 use super::metrics::{Metrics, Outcome};
+use super::page::page;
+use super::refusal::{JSON, Refusal, allowed, not_allowed, parse, refusal};
 use super::titles::Titles;
 
 /// What bounds the service, beside what bounds the engine.
@@ -74,17 +76,13 @@ pub fn router(service: Service) -> Router {
     Router::new()
         .route("/", get(page))
         .route("/titles", post(titles))
+        .route("/history", post(history))
         .route("/recall", post(recall))
         .route("/events", post(events))
         .route("/healthz", get(healthz))
         .route("/metrics", get(metrics))
         .fallback(async || refusal(StatusCode::NOT_FOUND, "there is nothing at this path"))
-        .method_not_allowed_fallback(async || {
-            refusal(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "this path has another method",
-            )
-        })
+        .method_not_allowed_fallback(not_allowed)
         .layer(from_fn_with_state(service.clone(), watch))
         .layer(DefaultBodyLimit::max(service.limits.body))
         .with_state(service)
@@ -93,13 +91,9 @@ pub fn router(service: Service) -> Router {
 /// Ends what takes too long, and counts all.
 async fn watch(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
     let start = Instant::now();
-    let path = match request.uri().path() {
-        path @ ("/" | "/titles" | "/recall" | "/events" | "/healthz" | "/metrics") => {
-            path.to_owned()
-        }
-        // Whatever a caller thinks of must not become a series of its own.
-        _ => "other".to_owned(),
-    };
+    // Whatever a caller thinks of must not become a series of its own.
+    let path = allowed(request.uri().path()).map_or("other", |_| request.uri().path());
+    let path = path.to_owned();
     let answered = tokio::time::timeout(service.limits.time, next.run(request)).await;
     let response = answered.unwrap_or_else(|_| {
         refusal(StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response()
@@ -109,45 +103,6 @@ async fn watch(State(service): State<Arc<Service>>, request: Request, next: Next
         .metrics
         .count(Outcome { path, status }, start.elapsed());
     response
-}
-
-/// An answer that says what was wrong.
-struct Refusal {
-    status: StatusCode,
-    error: String,
-}
-
-fn refusal(status: StatusCode, error: impl ToString) -> Refusal {
-    let error = error.to_string();
-    Refusal { status, error }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let body = json!({ "error": self.error }).to_string();
-        let mut response = (self.status, JSON, body).into_response();
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            let soon = header::HeaderValue::from_static("1");
-            response.headers_mut().insert(header::RETRY_AFTER, soon);
-        }
-        response
-    }
-}
-
-const JSON: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, "application/json")];
-
-/// Reads a body as JSON, whatever it calls itself.
-fn parse<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Refusal> {
-    let body = body.map_err(|rejection| {
-        let status = rejection.status();
-        if status == StatusCode::PAYLOAD_TOO_LARGE {
-            refusal(status, "the body is too large")
-        } else {
-            refusal(status, rejection.body_text())
-        }
-    })?;
-    serde_json::from_slice(&body)
-        .map_err(|error| refusal(StatusCode::BAD_REQUEST, format!("the body: {error}")))
 }
 
 #[derive(Deserialize)]
@@ -292,6 +247,27 @@ async fn recall(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct HistoryBody {
+    user: ExternalId,
+}
+
+/// What channels see of a user, and how many items they see at most.
+async fn history(
+    State(service): State<Arc<Service>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Refusal> {
+    let HistoryBody { user } = parse(body)?;
+    let history =
+        (service.engine.history(user)).map_err(|error| refusal(StatusCode::BAD_REQUEST, error))?;
+    let item = |(item, time)| json!({ "item": item, "time": time });
+    let history: Vec<_> = history.into_iter().map(item).collect();
+    let most = service.engine.settings().history;
+    let body = json!({ "history": history, "most": most });
+    Ok((JSON, body.to_string()).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct EventsBody {
     events: Vec<Event>,
 }
@@ -338,19 +314,6 @@ async fn events(
         "older": count(Observed::Older),
     });
     Ok((JSON, body.to_string()).into_response())
-}
-
-/// A page on which people ask, which calls the rest of this service and nothing else.
-async fn page() -> Response {
-    const HEADERS: [(HeaderName, &str); 2] = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; connect-src 'self'; img-src data:; style-src 'unsafe-inline'; \
-             script-src 'unsafe-inline'; form-action 'none'; frame-ancestors 'none'",
-        ),
-    ];
-    (HEADERS, include_str!("page.html")).into_response()
 }
 
 /// Which titles are asked for.

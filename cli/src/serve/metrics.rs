@@ -124,7 +124,7 @@ impl Collector for EngineCollector {
                 ConstCounter::new(value(channel)).encode(metric)?;
             }
         }
-        let help = "How long a channel took in all, from the beginning of calls";
+        let help = "How long a channel took in all, without the wait for a thread";
         let mut family = encoder.encode_descriptor("channel_seconds", help, None, kind)?;
         for (name, channel) in &statistics.channels {
             let labels = [("channel", &**name)];

@@ -8,14 +8,16 @@
 //! curl -d '{"history": [1, 31, 1029], "k": 20}' localhost:8080/recall
 //! curl -d '{"history": [{"item": 1, "time": 1260759144}], "k": 20}' localhost:8080/recall
 //! curl -d '{"history": [1], "features": {"new here": 1}, "k": 20}' localhost:8080/recall
+//! curl -d '{"user": 42}' localhost:8080/history
 //! curl -d '{"events": [{"user": 42, "item": 31}]}' localhost:8080/events
 //! curl localhost:8080/healthz
 //! curl localhost:8080/metrics
 //! ```
 //!
-//! and <http://localhost:8080/> is a page on which people ask, for a user or for items, and see what is
-//! recalled, by which channel and why; with `--items movies.csv`, by title. Requests may then filter by
-//! the columns of the table, `"filter": "in_stock and price < 20"`.
+//! and <http://localhost:8080/> is a page on which people ask, for a user or for items, and see the
+//! history that channels see beside what is recalled, by which channel and why; with `--items
+//! movies.csv`, by title. Requests may then filter by the columns of the table, `"filter": "in_stock
+//! and price < 20"`.
 //!
 //! Times are in the unit of the folder's data, which `/healthz` tells. An event is accepted, or is
 //! said to be a repeated one, or one from before what the folder holds of its user; a request with
@@ -30,6 +32,8 @@
 pub mod api;
 pub mod connections;
 pub mod metrics;
+mod page;
+mod refusal;
 pub mod titles;
 
 use std::error::Error;

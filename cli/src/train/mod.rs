@@ -206,6 +206,7 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
     let by_history = record::by_number(&channel, &split, judged, length)?;
     let indexes = record::indexes(&model, &vectors, &split, judged.0.k())?;
 
+    let settings = json!({"model": &config, "training": &trainer_config});
     let run = Run::<B, C>::new(config, model, split.catalog().clone());
     run.save(out.join("run"))?;
     // A map of a handful of items would show nothing.
@@ -233,6 +234,11 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
         "index": indexes,
         "map": map,
         "users_shown": users_shown,
+        "seed": options.seed,
+        "settings": settings,
+        "version": env!("CARGO_PKG_VERSION"),
+        "date": record::date(),
+        "command": record::command(std::env::args_os()),
     });
     out.write("report.json", record.to_string())?;
     println!(

@@ -1,5 +1,6 @@
-//! What the example `report` draws of a run, in `report.json`.
+//! What `seqrec report` draws of a run, in `report.json`.
 
+use std::ffi::OsString;
 use std::ops::Range;
 use std::time::Instant;
 
@@ -91,4 +92,49 @@ pub fn indexes<B: Backend>(
         all.push(timed(format!("graph, ef {ef}"), &graph)?);
     }
     Ok(all)
+}
+
+/// The date, as people write it who want no one to mistake it.
+pub fn date() -> String {
+    let now = jiff::Timestamp::now();
+    now.strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+/// The command that this program was started by, as a shell would take it again.
+pub fn command(arguments: impl Iterator<Item = OsString>) -> String {
+    let quoted = |argument: OsString| {
+        let argument = argument.to_string_lossy();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@+".contains(c);
+        match !argument.is_empty() && argument.chars().all(plain) {
+            true => argument.into_owned(),
+            false => format!("'{}'", argument.replace('\'', "'\\''")),
+        }
+    };
+    let given = arguments.skip(1).map(quoted);
+    std::iter::once("seqrec".to_owned())
+        .chain(given)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_can_be_given_to_a_shell_again() {
+        let arguments = [
+            "/bin/seqrec",
+            "train",
+            "--data",
+            "my log.csv",
+            "it's",
+            "",
+            "--lr=0.1",
+        ];
+        assert_eq!(
+            command(arguments.into_iter().map(OsString::from)),
+            r"seqrec train --data 'my log.csv' 'it'\''s' '' --lr=0.1"
+        );
+    }
 }
