@@ -310,7 +310,7 @@ fn a_retriever_recalls_what_passes_with_its_title() {
     let ask = |request: RecallRequest| retriever.recall_for(&request);
     let request = || RecallRequest::for_history(["b"], 9);
     let recalled = ask(request().matching(filter("price <= 30"))).unwrap();
-    // What was seen does not come, and is not counted.
+    // An item that was seen does not come, and is not counted.
     assert_eq!((ids(&recalled).as_str(), recalled.passing), ("ac", Some(2)));
     assert_eq!(recalled.items[0].title.as_deref(), Some("A"));
     assert!(recalled.to_string().contains("A [a]"), "{recalled}");

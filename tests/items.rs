@@ -221,7 +221,7 @@ fn rows_that_cannot_be_meant_are_errors_with_their_place() {
     );
     let missing = Items::read("nowhere.csv", "sku").unwrap_err();
     assert!(matches!(missing.kind(), ErrorKind::Io { .. }), "{missing}");
-    // What a text of several lines is, may be said.
+    // A caller may say that such a text is one field.
     let lines = write("p.csv", "sku,title\n1,\"a\n2,b\"\n");
     let items = ItemReader::new(lines.1, "sku").quotes(true).read().unwrap();
     assert_eq!(items.title(&1.into()), "a\n2,b");

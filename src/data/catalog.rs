@@ -126,7 +126,7 @@ impl Catalog {
         ids.filter_map(|id| self.index_of(&id.into()))
     }
 
-    /// This catalog with those of some ids that it lacks after its own; nobody interacted with them.
+    /// This catalog followed by those of some ids that it lacks, which nobody interacted with.
     pub(super) fn with_new_ids<'a>(mut self, ids: impl Iterator<Item = &'a ExternalId>) -> Self {
         let table = Arc::make_mut(&mut self.table);
         ids.for_each(|id| {

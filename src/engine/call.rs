@@ -20,7 +20,7 @@ pub(super) struct Call {
     pub(super) items: Option<Arc<CatalogItems>>,
 }
 
-/// What is made of a request, whose predicate may panic.
+/// Runs code that asks a request's predicate, which may panic.
 pub(super) fn of_request<T>(make: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|panic| {
         let reason = panic_message(&*panic);

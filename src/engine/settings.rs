@@ -31,7 +31,8 @@ settings! {
         /// The largest number of users whose events are kept. Beyond it, the user who was active or
         /// asked about the longest ago is forgotten, down to what the run folder has of them.
         pub users: usize = 100_000, with_users;
-        /// The largest number of items that a call may block, and that it may name as the only ones.
+        /// The largest number of items that a call may block, and that it may name as the only
+        /// ones.
         pub blocked: usize = 1_000, with_blocked;
         /// The largest number of segments of a user.
         pub segments: usize = 16, with_segments;

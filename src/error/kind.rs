@@ -123,7 +123,7 @@ pub enum ErrorKind {
         column: String,
         /// The text that was found.
         value: String,
-        /// What was expected there.
+        /// The kind of value that was expected.
         expected: String,
     },
 

@@ -121,7 +121,7 @@ impl Matching {
         }
     }
 
-    /// The same without some items, such as those that a user has seen.
+    /// This filter without some items, such as those that a user has seen.
     #[must_use]
     pub fn without_items(mut self, items: &ItemSet) -> Self {
         let gone = items.iter().filter(|&item| self.items.contains(item));

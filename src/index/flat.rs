@@ -206,7 +206,7 @@ impl VectorIndex for FlatIndex {
         filter: Option<Filter<'_>>,
     ) -> Result<Hits> {
         self.check_queries(queries, k)?;
-        // Let go before other threads are asked for anything: see `Items`.
+        // Let go before other threads are asked for anything: see `ChangingItems`.
         let k = k.min(self.read_whole()?.items());
         if k == 0 {
             return Ok(Hits::none(queries.nrows()));
@@ -232,7 +232,7 @@ struct Searched<'a> {
     filter: Option<Filter<'a>>,
 }
 
-impl top_k::Items for Searched<'_> {
+impl top_k::ChangingItems for Searched<'_> {
     fn lend<R>(&self, look: impl FnOnce(Panels<'_>, Option<top_k::Allowed<'_>>) -> R) -> R {
         let state = self.index.read();
         let passes = |query: usize, place: u32| {

@@ -79,7 +79,7 @@ pub struct MilvusIndex {
     dim: AtomicUsize,
     /// Attributes that the next version is published with.
     fields: Mutex<Option<Arc<Fields>>>,
-    /// Those that the version which is searched has.
+    /// Attributes of the version that is searched.
     loaded: Mutex<LoadedAttributes>,
 }
 
@@ -232,8 +232,8 @@ impl VectorIndex for MilvusIndex {
     /// Sets of items go to the server as an expression, which names 100,000 at most, but for sets
     /// of up to 1,000 items, whose vectors are fetched: among so few, what a server finds of them
     /// is left to chance. Filters of [attributes](Self::set_items) that it has are expressions as
-    /// well, of any number of items. Predicates can't go there: the server is asked for more hits until enough
-    /// pass or it gives no more, so what passes none of the best 16,384 is not found.
+    /// well, of any number of items. Predicates can't go there: the server is asked for more hits
+    /// until enough pass or it gives no more, so what passes none of the best 16,384 is not found.
     fn search(
         &self,
         queries: ArrayView2<'_, f32>,

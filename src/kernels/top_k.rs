@@ -35,7 +35,7 @@ pub(crate) type Allowed<'a> = &'a (dyn Fn(usize, u32) -> bool + Sync);
 /// Whoever lends them may hold a lock while `look` runs, which asks nothing of other threads: a
 /// thread that waits for others must hold none, since these may wait for the lock, or take work
 /// that does.
-pub(crate) trait Items: Sync {
+pub(crate) trait ChangingItems: Sync {
     /// Calls `look` with all items, and with which of them may be given.
     fn lend<R>(&self, look: impl FnOnce(Panels<'_>, Option<Allowed<'_>>) -> R) -> R;
 }
@@ -46,7 +46,7 @@ pub(crate) trait Items: Sync {
 /// Queries are divided among threads; where there are too few for that, so are the items.
 pub(crate) fn search(
     queries: &[f32],
-    items: &impl Items,
+    items: &impl ChangingItems,
     k: usize,
     found: &mut dyn FnMut(usize, &[Scored]),
 ) {
@@ -285,7 +285,7 @@ mod tests {
     /// Items that don't change.
     struct Fixed<'a>(Panels<'a>, Allowed<'a>);
 
-    impl Items for Fixed<'_> {
+    impl ChangingItems for Fixed<'_> {
         fn lend<R>(&self, look: impl FnOnce(Panels<'_>, Option<Allowed<'_>>) -> R) -> R {
             look(self.0, Some(self.1))
         }

@@ -169,7 +169,7 @@ impl Asked {
         Ok(asked)
     }
 
-    /// What is left of a set without what may not be recalled.
+    /// A set without the items that may not be recalled.
     fn left_of(&self, allowed: Allowed, catalog: &Catalog) -> Allowed {
         let left = |items: &ItemSet| -> ItemSet {
             let passing = items.iter().filter(|&item| self.passes(catalog, item));
@@ -188,7 +188,7 @@ impl Asked {
         self.allowed.as_ref().map(|allowed| allowed.items().len())
     }
 
-    /// What passes, as a search takes it: the set of all, or else a predicate that must be
+    /// The filter of a search: the set of all that pass, or else a predicate that must be
     /// [`passes`](Self::passes).
     pub(crate) fn filter<'a>(
         &'a self,

@@ -15,7 +15,7 @@ const KEPT: usize = 64;
 pub(crate) struct CatalogItems {
     pub(crate) items: Arc<Items>,
     rows: Vec<u32>,
-    /// What filters passed, the last one first.
+    /// The sets of the last filters, the latest first.
     passed: Mutex<VecDeque<(ItemFilter, Arc<ItemSet>)>>,
 }
 

@@ -21,7 +21,7 @@ pub struct Recalled {
     pub known: usize,
     /// How many items of the history are not in the catalog, and were skipped.
     pub unknown: usize,
-    /// How many items passed the request's `only` and `matching`, without those that are blocked or
+    /// The number of items that pass the request's `only` and `matching`, without those blocked or
     /// seen; `None` for a request that had neither.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub passing: Option<usize>,

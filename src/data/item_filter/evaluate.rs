@@ -1,4 +1,4 @@
-//! Which items pass a filter.
+//! The items that pass a filter.
 #![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use fixedbitset::FixedBitSet;
@@ -25,7 +25,7 @@ impl Items {
 
     /// The items that pass, where the row of each is known, padding first.
     pub(crate) fn passing_rows(&self, filter: &ItemFilter, rows: &[u32]) -> Result<ItemSet> {
-        let evaluation = Evaluation {
+        let evaluation = FilteredTable {
             items: self,
             text: &filter.text,
         };
@@ -57,12 +57,12 @@ impl Items {
 }
 
 /// A filter that is looked at in the columns of a table.
-pub(super) struct Evaluation<'a> {
+pub(super) struct FilteredTable<'a> {
     pub(super) items: &'a Items,
     pub(super) text: &'a str,
 }
 
-impl Evaluation<'_> {
+impl FilteredTable<'_> {
     /// The rows that pass, and among them the one after the last, of which everything is missing.
     fn rows(&self, expression: &Expression) -> Result<FixedBitSet> {
         match expression {

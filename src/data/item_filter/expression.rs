@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-/// What an item must be.
+/// A condition that items must meet.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Expression {
     /// All of these, each with its text.
@@ -14,7 +14,7 @@ pub(super) enum Expression {
     Test(Test),
 }
 
-/// What a column must be.
+/// A condition on a column.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Test {
     pub(super) column: String,

@@ -2,12 +2,12 @@
 #![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use super::ItemFilter;
-use super::evaluate::Evaluation;
+use super::evaluate::FilteredTable;
 use super::expression::{Comparison, Expression, Is, Literal, Test, Value};
 use crate::data::items::Items;
 use crate::data::items::attribute::{Attribute, AttributeKind};
 
-/// What no item passes.
+/// An expression that no item passes.
 const NOTHING: &str = "item < 0";
 
 /// The name of the field that says of which items a value is missing.
@@ -20,7 +20,7 @@ impl ItemFilter {
     /// of its columns is not among these. Missing numbers, dates and booleans have a field of their
     /// own, missing texts are empty, and so are lists of tags.
     pub(crate) fn in_milvus(&self, items: &Items, fields: &[String]) -> Option<String> {
-        let evaluation = Evaluation {
+        let evaluation = FilteredTable {
             items,
             text: &self.text,
         };
@@ -30,7 +30,7 @@ impl ItemFilter {
 
 fn translated(
     expression: &Expression,
-    evaluation: &Evaluation<'_>,
+    evaluation: &FilteredTable<'_>,
     fields: &[String],
 ) -> Option<String> {
     let joined = |parts: Vec<String>, word: &str| format!("({})", parts.join(word));
@@ -60,7 +60,7 @@ fn translated(
 }
 
 /// A test of numbers, dates or booleans.
-fn of_value(attribute: &Attribute, test: &Test, evaluation: &Evaluation<'_>) -> Option<String> {
+fn of_value(attribute: &Attribute, test: &Test, evaluation: &FilteredTable<'_>) -> Option<String> {
     let (name, missing) = (&attribute.name, missing_field(&attribute.name));
     let value = |literal: &Literal| match literal.value {
         Value::Boolean(value) => Some(value.to_string()),

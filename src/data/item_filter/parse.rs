@@ -39,7 +39,7 @@ pub(super) fn parse(text: &str) -> Result<Expression> {
         ));
     }
     let tokens = Lexer { text, at: 0 }.tokens()?;
-    let mut parser = Parser {
+    let mut parser = FilterParser {
         text,
         tokens: &tokens,
         next: 0,
@@ -175,14 +175,14 @@ impl Lexer<'_> {
     }
 }
 
-struct Parser<'a> {
+struct FilterParser<'a> {
     text: &'a str,
     tokens: &'a [Placed],
     next: usize,
     tests: usize,
 }
 
-impl<'a> Parser<'a> {
+impl<'a> FilterParser<'a> {
     fn peek(&self) -> Option<&'a Placed> {
         self.tokens.get(self.next)
     }

@@ -3,6 +3,8 @@
 
 use super::Items;
 use super::attribute::{Attribute, AttributeKind, Labels, Values};
+#[cfg(doc)]
+use crate::ErrorKind;
 use crate::data::columns::plain;
 use crate::data::id::{ExternalId, IdTable, NO_ID};
 use crate::{Error, Result, checks};
@@ -31,7 +33,7 @@ impl Items {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for an id that comes twice or is missing.
+    /// [`ErrorKind::InvalidValue`] for an id that comes twice or is missing.
     pub fn new<T: Into<ExternalId>>(ids: impl IntoIterator<Item = T>) -> Result<Self> {
         let mut table = IdTable::default();
         for id in ids {
@@ -121,8 +123,8 @@ impl Items {
     /// the [titles](Self::title).
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) when there is not one value for each item, and
-    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for a name that is taken or empty.
+    /// [`ErrorKind::Shape`] when there is not one value for each item, and
+    /// [`ErrorKind::InvalidValue`] for a name that is taken or empty.
     pub fn with_texts<T: AsRef<str>>(
         self,
         name: impl Into<String>,
@@ -162,7 +164,7 @@ impl Items {
     /// This table with a column of numbers.
     ///
     /// # Errors
-    /// As [`with_texts`](Self::with_texts), and [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for a number that is
+    /// As [`with_texts`](Self::with_texts), and [`ErrorKind::InvalidValue`] for a number that is
     /// not finite.
     pub fn with_numbers(
         self,

@@ -12,7 +12,7 @@ pub(in crate::data) struct Cells {
     ends: Vec<usize>,
 }
 
-/// What is known of a column before its cells are looked at.
+/// Hints about a column, given before its cells are looked at.
 #[derive(Debug, Clone, Default)]
 pub(in crate::data) struct Told {
     /// The kind, where it was said.

@@ -108,8 +108,8 @@ impl Dataset {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when no item of the data set is in the table, or when ids look as
-    /// if they were written in two ways, such as `7` and `007`.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when no item of the data set is
+    /// in the table, or when ids look as if they were written in two ways, such as `7` and `007`.
     pub fn with_items(self, items: &Items) -> Result<Self> {
         items.rows_of(self.catalog())?;
         Ok(self.with_new_ids(items.ids()))

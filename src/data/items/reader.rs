@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Items;
 use super::attribute::{Attribute, AttributeKind};
 use super::cells::{Cells, Told};
-use super::text::{self, Division};
+use super::text::{self, TextLayout};
 use crate::data::columns::bare;
 use crate::data::id::{ExternalId, IdTable};
 use crate::data::opened::{Opened, Text};
@@ -165,7 +165,7 @@ impl ItemReader {
         };
         let table = text::read(
             text,
-            &Division {
+            &TextLayout {
                 delimiter,
                 quotes: self.quotes,
                 columns: self.columns.as_deref(),

@@ -23,7 +23,7 @@ const BLOCK: usize = 2 << 20;
 const DELIMITERS: [&str; 5] = [",", "\t", ";", "::", "|"];
 
 /// Settings by which text becomes a table.
-pub(super) struct Division<'a> {
+pub(super) struct TextLayout<'a> {
     pub(super) delimiter: &'a str,
     /// `None` where quotes quote in files that are not tab-separated, if that makes sense.
     pub(super) quotes: Option<bool>,
@@ -34,7 +34,7 @@ pub(super) struct Division<'a> {
 }
 
 /// The cells of a file, a column each.
-pub(super) struct Table {
+pub(super) struct TextTable {
     pub(super) header: Vec<String>,
     pub(super) columns: Vec<Cells>,
     /// The line in which each row begins.
@@ -79,7 +79,7 @@ pub(super) fn delimiter(
 }
 
 /// Reads a text as a table.
-pub(super) fn read(text: &Text, division: &Division<'_>) -> Result<Table> {
+pub(super) fn read(text: &Text, division: &TextLayout<'_>) -> Result<TextTable> {
     let path = text.name();
     let failed = |error| Error::io("read", path)(error);
     let empty = || {
@@ -103,11 +103,11 @@ pub(super) fn read(text: &Text, division: &Division<'_>) -> Result<Table> {
             names
         }
     };
-    let mut rows = Rows {
+    let mut rows = RowReader {
         path,
         division,
         quotes,
-        table: Table {
+        table: TextTable {
             columns: names.iter().map(|_| Cells::default()).collect(),
             header: names,
             lines: Vec::new(),
@@ -135,19 +135,19 @@ fn count_lines(text: &[u8], length: usize) -> u64 {
     memchr_iter(b'\n', text.get(..length).unwrap_or_default()).count() as u64
 }
 
-/// Rows that are being read.
-struct Rows<'a> {
+/// The rows that are being read.
+struct RowReader<'a> {
     path: &'a Path,
-    division: &'a Division<'a>,
+    division: &'a TextLayout<'a>,
     quotes: bool,
-    table: Table,
+    table: TextTable,
     /// The number of lines before the next row.
     line: u64,
     record: Record,
     fields: Vec<Range<usize>>,
 }
 
-impl Rows<'_> {
+impl RowReader<'_> {
     /// Reads the rows of a text, but for one that may go on in text that `comes` after this, and
     /// gives the number of bytes that were read.
     fn read(&mut self, text: &[u8], comes: bool) -> Result<usize> {

@@ -38,7 +38,7 @@ impl LoadedAttributes {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// What a collection's description says; nothing where it says something else.
+    /// The attributes that a collection's description names; none where it says something else.
     pub(super) fn of(description: &str) -> Self {
         serde_json::from_str(description).unwrap_or_default()
     }
