@@ -33,6 +33,41 @@ impl From<ErrorKind> for Error {
     }
 }
 
+/// An error of your own, in a channel, an index, an observer or a loader: an
+/// [`ErrorKind::Own`], or what it was before where the box holds an [`Error`].
+///
+/// ```
+/// use seqrec::ErrorKind;
+///
+/// fn price(text: &str) -> Result<f64, Box<dyn std::error::Error + Send + Sync>> {
+///     Ok(text.parse()?)
+/// }
+///
+/// fn in_a_channel() -> seqrec::Result<f64> {
+///     let text = std::fs::read_to_string("nowhere")?; // an io::Error
+///     Ok(price(&text)?) // anything in a box
+/// }
+///
+/// let error = in_a_channel().unwrap_err();
+/// let ErrorKind::Own(cause) = error.kind() else { panic!("{error}") };
+/// assert!(cause.downcast_ref::<std::io::Error>().is_some());
+/// ```
+impl From<Box<dyn std::error::Error + Send + Sync>> for Error {
+    fn from(cause: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        match cause.downcast::<Self>() {
+            Ok(error) => *error,
+            Err(cause) => ErrorKind::Own(cause).into(),
+        }
+    }
+}
+
+/// An error of input and output in code of your own, as an [`ErrorKind::Own`].
+impl From<std::io::Error> for Error {
+    fn from(cause: std::io::Error) -> Self {
+        ErrorKind::Own(cause.into()).into()
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)

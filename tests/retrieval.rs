@@ -577,7 +577,7 @@ fn a_retriever_of_a_stage_says_which_channels_found_an_item_and_why() {
         "{text}"
     );
     assert!(
-        text.ends_with("1 items of the history are unknown\n"),
+        text.ends_with("1 items of the history are not in the catalog\n"),
         "{text}"
     );
     let json = serde_json::to_value(&recalled).unwrap();

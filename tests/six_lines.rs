@@ -72,6 +72,26 @@ fn the_short_way_is_the_long_way() {
         recalled
     );
 
+    // The same by settings of one's own, and by a trainer that shows what it does.
+    let settings = TrainerConfig::new().with_metric(metric);
+    let with = config.fit_with(&split, settings.clone()).unwrap();
+    assert_eq!(with.item_vectors(), trained.item_vectors());
+    let mut epochs = Vec::new();
+    struct Count<'a>(&'a mut Vec<usize>);
+    impl seqrec::train::TrainingObserver for Count<'_> {
+        fn on_epoch(
+            &mut self,
+            epoch: &seqrec::train::EpochReport,
+            _: bool,
+        ) -> Result<std::ops::ControlFlow<()>> {
+            self.0.push(epoch.epoch);
+            Ok(std::ops::ControlFlow::Continue(()))
+        }
+    }
+    let shown = Trainer::new(settings.with_epochs(2)).observer(Count(&mut epochs));
+    config.fit_with(&split, shown).unwrap();
+    assert_eq!(epochs, [1, 2]);
+
     // What is opened says the same, and is a typed run as well.
     let opened = Recaller::open(&path).unwrap();
     assert_eq!(opened.evaluate(&split.test).unwrap(), report);

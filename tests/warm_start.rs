@@ -17,6 +17,7 @@ use seqrec::model::{
     RecallerConfig, SasRecConfig, SequenceRecaller, TrainableConfig, TwoTowerConfig, visit_model,
 };
 use seqrec::retrieve::item_vectors;
+use seqrec::store::{ModelRegistry, Recaller, Run};
 use seqrec::train::{
     NewItems, Optimizer, Overlap, Trained, Trainer, TrainerConfig, TrainingObserver, TrainingPlan,
     WarmStart,
@@ -448,6 +449,27 @@ impl<B: Backend> SequenceRecaller<B> for LastItem<B> {
         };
         at_positions(states, positions).unsqueeze_dim(1)
     }
+}
+
+/// Of a model that the crate does not know, the error says how it is opened, and so it is.
+#[test]
+fn a_run_of_a_model_of_ones_own_is_opened_by_a_registry_that_has_it() {
+    let split = old_split();
+    let config = LastItemConfig::new(false);
+    let model = config.init::<Flex>(split.catalog().len(), 1, &Default::default());
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("run");
+    let run = Run::<Flex, _>::new(config, model.unwrap(), split.catalog().clone());
+    run.save(&path).unwrap();
+    let error = Recaller::open(&path).unwrap_err().to_string();
+    assert!(
+        error.contains("\"last_item\"") && error.contains("`open_with`"),
+        "{error}"
+    );
+    let said = "ModelRegistry::<Flex>::builtin().with::<YourConfig>()";
+    assert!(error.contains(said), "{error}");
+    let models = ModelRegistry::<Flex>::builtin().with::<LastItemConfig>();
+    Recaller::open_with(&path, &models, &Default::default()).unwrap();
 }
 
 /// What grows with the catalog and is no table of items is not copied row for row, by which each item

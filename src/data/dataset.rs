@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tracing::info;
 
 use super::catalog::Catalog;
 use super::features::Features;
@@ -186,6 +187,17 @@ impl Dataset {
         }
         grouped.retain_core(filters.minimum_per_user, filters.minimum_per_item);
         let dataset = grouped.finish();
+        if let Some(dataset) = &dataset {
+            let (users, items) = (dataset.users(), dataset.catalog.len());
+            let kept = dataset.sequences.interactions();
+            info!(
+                users,
+                items,
+                interactions = kept,
+                filtered = rows - kept as u64,
+                "data set"
+            );
+        }
         dataset.ok_or_else(|| nothing_passes(&filters, rows, valued))
     }
 

@@ -58,7 +58,11 @@ impl Format {
         match Opened::of(path)? {
             Opened::Text(text) => Self::of_text(&text),
             Opened::Parquet => {
-                let reason = "it is Parquet, or a folder: ask `InteractionReader::detect`";
+                let reason = if path.is_dir() {
+                    "it is a folder, whose columns `InteractionReader::detect` finds"
+                } else {
+                    "it is a Parquet file, whose columns `InteractionReader::detect` finds"
+                };
                 Err(Error::invalid("path", path.display(), reason))
             }
         }

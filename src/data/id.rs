@@ -37,6 +37,22 @@ pub enum ExternalId {
 }
 
 impl ExternalId {
+    /// The text of an id that is one; `None` of an integer, which `Display` writes.
+    ///
+    /// ```
+    /// use seqrec::data::ExternalId;
+    ///
+    /// assert_eq!(ExternalId::from("pen").as_str(), Some("pen"));
+    /// assert_eq!(ExternalId::from("42").as_str(), None);
+    /// assert_eq!(ExternalId::from("42").to_string(), "42");
+    /// ```
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::Integer(_) => None,
+            Self::Text(text) => Some(text),
+        }
+    }
+
     /// Whether this is an empty text or a mark of a missing value, neither of which is an id.
     pub(crate) fn is_missing(&self) -> bool {
         matches!(self, Self::Text(text) if MISSING.contains(&text.trim()))
@@ -108,9 +124,28 @@ impl From<String> for ExternalId {
     }
 }
 
+impl From<&String> for ExternalId {
+    fn from(text: &String) -> Self {
+        Self::from(text.as_str())
+    }
+}
+
 impl From<i64> for ExternalId {
     fn from(number: i64) -> Self {
         Self::Integer(number)
+    }
+}
+
+impl From<u32> for ExternalId {
+    fn from(number: u32) -> Self {
+        Self::Integer(number.into())
+    }
+}
+
+/// A number that is written in code without its type is one of these.
+impl From<i32> for ExternalId {
+    fn from(number: i32) -> Self {
+        Self::Integer(number.into())
     }
 }
 

@@ -5,6 +5,8 @@ use std::io::Read;
 use std::ops::RangeBounds;
 use std::path::{Path, PathBuf};
 
+use tracing::info_span;
+
 use super::format::Format;
 use super::id::ExternalId;
 use super::interactions::Interactions;
@@ -169,6 +171,8 @@ impl InteractionReader {
     }
 
     fn read_into(&self, take: Option<(usize, TakePart<'_>)>) -> Result<Interactions> {
+        let _span =
+            info_span!("read", path = %self.path.display(), format = %self.format).entered();
         let opened = match &self.opened {
             Some(opened) => opened.clone(),
             None => Opened::of(&self.path)?,
@@ -221,7 +225,12 @@ mod parquet {
     use super::*;
 
     fn missing<T>(path: &Path) -> Result<T> {
-        let reason = "it is Parquet, or a folder: build with the feature `parquet`";
+        let reason = if path.is_dir() {
+            "it is a folder: name a file in it, or build with the feature `parquet`, which reads \
+             folders of Parquet files"
+        } else {
+            "it is a Parquet file: build with the feature `parquet`"
+        };
         Err(Error::invalid("path", path.display(), reason))
     }
 

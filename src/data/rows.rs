@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use tracing::{info, warn};
+
 use super::interactions::Interactions;
 use super::lines::pieces;
 use super::time_unit::{TimeRule, TimeSizes};
@@ -223,7 +225,19 @@ impl<'a, 'p> Collector<'a, 'p> {
                 }),
             });
         }
+        let (rows, skipped) = (self.rows(), self.skipped());
+        if let Some(first) = &self.first_skipped {
+            warn!(rows, skipped, %first, "rows were skipped");
+        } else {
+            info!(rows, "read");
+        }
         Ok(Some(std::mem::take(&mut self.interactions)))
+    }
+
+    /// The number of skipped rows so far.
+    fn skipped(&self) -> usize {
+        let given = self.parts.as_ref().map_or(0, |parts| parts.skipped);
+        given + self.interactions.skipped_rows
     }
 
     /// Passes an error on or counts it, as asked for.

@@ -60,7 +60,7 @@ impl Targets {
 /// println!("{counts}");
 /// # Ok::<(), seqrec::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct TargetCounts {
     /// How many targets an epoch has.

@@ -3,6 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use tracing::debug_span;
+
 use crate::data::ItemIndex;
 use crate::index::ItemSet;
 use crate::recall::{Asked, Candidate, CatalogItems, FusedCandidate, IdNames, RecalledItem};
@@ -42,6 +44,8 @@ impl Call {
 
     /// What a channel gives, or why it gives nothing.
     pub(super) fn ask(&self, channel: usize) -> std::result::Result<Vec<Candidate>, String> {
+        let (name, version) = (self.serving.names.get(channel), self.serving.version);
+        let _span = debug_span!("channel", name = name.map(|name| &**name), version).entered();
         guarded(|| {
             let passes = |_: usize, item| self.passes(item);
             let filter = Some(self.asked.filter(&passes));

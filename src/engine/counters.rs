@@ -1,6 +1,7 @@
 //! What an engine counts while it serves.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -33,6 +34,48 @@ pub struct Statistics {
     /// What became of each channel of the stage that serves, by name, and of earlier ones' that
     /// still keep a thread.
     pub channels: BTreeMap<Arc<str>, ChannelStatistics>,
+}
+
+/// A line for the engine, and one for each channel.
+impl fmt::Display for Statistics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} calls, {} refused, {} events of {} users; stage {}, {} reloads, {} failed; {} threads, {} jobs queued",
+            self.calls,
+            self.refused,
+            self.events,
+            self.users,
+            self.version,
+            self.reloads,
+            self.failed_reloads,
+            self.threads,
+            self.queued
+        )?;
+        for (name, channel) in &self.channels {
+            write!(f, "\n{name}: {channel}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for ChannelStatistics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            answered,
+            empty,
+            late,
+            busy,
+            failed,
+            microseconds,
+        } = self;
+        let milliseconds = *microseconds as f64 / 1e3 / (answered + empty).max(1) as f64;
+        write!(
+            f,
+            "{answered} answered, {empty} empty, {late} timed out, {busy} not asked, {failed} failed, \
+             {milliseconds:.2} ms each"
+        )
+    }
 }
 
 /// What became of a channel.

@@ -4,6 +4,9 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tracing::{info, info_span, warn};
 
 use crate::data::Interaction;
 use crate::{Error, ErrorKind, Result};
@@ -141,6 +144,21 @@ impl RecallEngine {
     /// another unit, in which the events of users that are held mean something else, or the [table
     /// of items](Self::set_items) has none of its items.
     pub fn reload(&self) -> Result<()> {
+        let _span = info_span!("reload").entered();
+        let begun = Instant::now();
+        let reloaded = self.load_again();
+        let seconds = begun.elapsed().as_secs_f64();
+        match &reloaded {
+            Ok(()) => info!(version = self.serving().version, seconds, "reloaded"),
+            Err(error) => warn!(
+                ?error,
+                seconds, "the stage before serves on: it could not be reloaded"
+            ),
+        }
+        reloaded
+    }
+
+    fn load_again(&self) -> Result<()> {
         let load = self.loads.fetch_add(1, Ordering::Relaxed) + 1;
         let loaded = catch_unwind(AssertUnwindSafe(|| (self.load)())).unwrap_or_else(|panic| {
             Err(ErrorKind::Thread {

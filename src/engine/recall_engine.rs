@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
+use tracing::{debug_span, warn};
 
 /// Recalls items for users: all channels of a stage in parallel, each within its time, fused into
 /// one list.
@@ -161,6 +162,7 @@ impl RecallEngine {
     /// settings.
     pub fn recall_for(&self, request: &RecallRequest) -> Result<Recalled> {
         let called = Instant::now();
+        let _span = debug_span!("recall", k = request.k).entered();
         let serving = self.serving();
         let call = (self.check(request, &serving))
             .and_then(|()| of_request(|| self.call(request, serving)))
@@ -176,6 +178,9 @@ impl RecallEngine {
         let reports = outcomes.into_iter().filter_map(|(channel, outcome)| {
             serving.counters.get(channel)?.count(&outcome);
             let name = serving.names.get(channel)?.clone();
+            if !matches!(outcome, Outcome::Answered { .. }) {
+                warn!(channel = &*name, %outcome, "a channel is left out");
+            }
             Some(ChannelReport { name, outcome })
         });
         let channels = reports.collect();

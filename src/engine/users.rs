@@ -1,6 +1,7 @@
 //! What users did since the stage was made.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -23,6 +24,18 @@ pub enum Observed {
     /// that channels don't see it. Its item is [left out](super::EngineConfig::seen) of the user's
     /// lists.
     Older,
+}
+
+impl fmt::Display for Observed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Taken => "it counts from the next call on",
+            Self::Repeated => "the same event was there already",
+            Self::Older => {
+                "it is older than what is known of the user, and only left out of their lists"
+            }
+        })
+    }
 }
 
 /// A part of the users.

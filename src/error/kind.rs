@@ -30,8 +30,9 @@ pub enum ErrorKind {
 
     /// The format could not be detected from the file's name and first line.
     #[error(
-        "the format of {} is not one this crate detects (first line: {first_line:?}); \
-         name its columns, as in the format \"user=who,item=what,time=at\"", path.display()
+        "the format of {} is not one this crate detects (first line: {first_line:?}); name its columns, \
+         as in the format \"user=who,item=what,time=at\", in code by \
+         `InteractionReader::new(path, format.parse()?)`", path.display()
     )]
     UnknownFormat {
         /// The file.
@@ -41,7 +42,10 @@ pub enum ErrorKind {
     },
 
     /// A file may be in one format or another, and a wrong guess would be read without complaint.
-    #[error("the format of {} is not certain: {reason}; name it: {options}", path.display())]
+    #[error(
+        "the format of {} is not certain: {reason}; name it: {options}; in code by \
+         `InteractionReader::new(path, format.parse()?)`", path.display()
+    )]
     UncertainFormat {
         /// The file.
         path: PathBuf,
@@ -53,8 +57,9 @@ pub enum ErrorKind {
 
     /// A header has no column that is known to hold the time, or several columns that may be meant.
     #[error(
-        "{}: {problem}; its header is {header:?}; name the columns as in {example:?}, with order=file \
-         (`Schema::in_file_order`) in place of a time if rows are in the order in which things happened",
+        "{}: {problem}; its header is {header:?}; name the columns as in the format {example:?}, in code by \
+         `InteractionReader::new(path, format.parse()?)`, with order=file in place of a time if rows are in \
+         the order in which things happened",
         path.display()
     )]
     UncertainColumns {
@@ -206,8 +211,8 @@ pub enum ErrorKind {
 
     /// A model uses the times of a history, and there are none.
     #[error(
-        "the model looks at when items were taken, and the history in row {row} has no times; \
-         give each item its time, in the unit of the training data"
+        "the model needs the time of each item, and the history in row {row} has no times; give them in the \
+         unit of the training data, by `RecallRequest::for_timed_history` or `User::with_times`"
     )]
     TimesMissing {
         /// Which of the histories, counted from 0.
@@ -415,7 +420,12 @@ pub enum ErrorKind {
         reason: String,
     },
 
-    /// What is not this crate's failed, such as a channel, an index or a store of your own.
+    /// An error of a channel, an index, an observer or a loader of your own, which came here by `?`
+    /// from a `std::io::Error` or a boxed error. It is shown as it is, and `downcast_ref` returns it.
+    #[error(transparent)]
+    Own(Box<dyn std::error::Error + Send + Sync>),
+
+    /// Something outside of this crate failed, such as a store of your own, with what was being done.
     #[error("{context}")]
     Other {
         /// What was being done.

@@ -120,6 +120,16 @@ impl Metric {
         Self::new(Measure::HitRate, k)
     }
 
+    /// The name without the cut.
+    pub(super) fn measure_name(self) -> &'static str {
+        self.measure.name()
+    }
+
+    /// This measure at another cut; `None` at 0.
+    pub(super) fn at(self, k: usize) -> Option<Self> {
+        Self::new(self.measure, k).ok()
+    }
+
     /// The value for one user's list `ranked`, best first: an item that comes again is no second
     /// hit, and a label that comes again counts once. `None` where there is no label, and for the
     /// measures that are of all users' lists together: coverage and mean popularity.

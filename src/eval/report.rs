@@ -68,15 +68,48 @@ impl<'a> IntoIterator for &'a Report {
     }
 }
 
-/// All metrics in a line, `610 users: recall@10 0.1022, ndcg@10 0.0484` and so on.
+/// A table of measures by cuts:
+///
+/// ```text
+/// 610 users              @10      @50
+/// recall              0.1022   0.2830
+/// ndcg                0.0484   0.0873
+/// ```
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} users:", self.users)?;
-        for (place, (metric, value)) in self.iter().enumerate() {
-            let comma = if place == 0 { "" } else { "," };
-            write!(f, "{comma} {metric} {value:.4}")?;
+        let mut ks: Vec<usize> = self.values.keys().map(|metric| metric.k()).collect();
+        ks.sort_unstable();
+        ks.dedup();
+        let users = match self.users {
+            1 => "1 user".to_owned(),
+            users => format!("{users} users"),
+        };
+        write!(f, "{users:<20}")?;
+        for k in &ks {
+            write!(f, " {:>8}", format!("@{k}"))?;
         }
-        Ok(())
+        let mut measure = "";
+        for (metric, _) in self {
+            if metric.measure_name() == measure {
+                continue;
+            }
+            measure = metric.measure_name();
+            write!(f, "\n{measure:<20}")?;
+            for &k in &ks {
+                match metric.at(k).and_then(|metric| self.get(metric)) {
+                    Some(value) if value >= 100.0 => write!(f, " {value:>8.1}")?,
+                    Some(value) => write!(f, " {value:>8.4}")?,
+                    None => write!(f, " {:>8}", "-")?,
+                }
+            }
+        }
+        match self.unreachable_labels {
+            0 => Ok(()),
+            labels => write!(
+                f,
+                "\n{labels} labels can't be found: their items are in the history, and left out"
+            ),
+        }
     }
 }
 
@@ -93,7 +126,7 @@ impl fmt::Display for Report {
 /// let report = scorer.report();
 /// assert_eq!(report.recall(2), Some(0.5));
 /// assert_eq!(report.get("mrr@2".parse()?), Some(0.5));
-/// assert!(report.to_string().starts_with("1 users: recall@2 0.5000, "));
+/// println!("{report}"); // a table of measures by cuts
 /// assert!(report.to_csv().starts_with("users,recall@2,"));
 /// # Ok::<(), seqrec::Error>(())
 /// ```
@@ -256,7 +289,10 @@ impl<'a> Scorer<'a> {
 /// Refuses a cut of 0 or above the catalog.
 pub(crate) fn check_k(k: usize, catalog: &Catalog) -> Result<()> {
     if k == 0 || k > catalog.len() {
-        let reason = format!("must be within 1 and the catalog's {} items", catalog.len());
+        let reason = format!(
+            "must be at least 1 and at most {}, the number of items of the catalog",
+            catalog.len()
+        );
         return Err(Error::invalid("k", k, reason));
     }
     Ok(())

@@ -1,12 +1,15 @@
 //! What a search finds.
 
 use std::cmp::Ordering;
+use std::fmt;
+
+use serde::{Serialize, Serializer};
 
 use crate::item::ItemIndex;
 use crate::kernels::top_k::{Scored, best_first};
 
 /// A found item.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Hit {
     /// The item; never padding.
@@ -28,7 +31,14 @@ impl Hit {
     }
 }
 
-/// The items found for each of some queries, best first, ties by item index.
+impl fmt::Display for Hit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "item {} ({:.4})", self.item, self.score)
+    }
+}
+
+/// The items found for each of some queries, best first, ties by item index. They are written as a
+/// list of [`Hit`]s a query.
 ///
 /// ```
 /// use ndarray::array;
@@ -185,6 +195,26 @@ impl Hits {
             merged.push_scored(first.take(k).copied());
         }
         merged
+    }
+}
+
+impl Serialize for Hits {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self)
+    }
+}
+
+/// A line a query.
+impl fmt::Display for Hits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for query in 0..self.len() {
+            write!(f, "{query}:")?;
+            for (place, hit) in self.list(query).enumerate() {
+                write!(f, "{}{hit}", if place == 0 { " " } else { ", " })?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
     }
 }
 

@@ -46,12 +46,18 @@ impl fmt::Display for Recalled {
             );
         }
         match (self.items.is_empty(), self.unknown) {
+            (true, 0) if self.known == 0 => {
+                f.write_str("nothing is recalled: there is no history\n")
+            }
+            (true, 0) => f.write_str("nothing is recalled\n"),
             (true, unknown) => writeln!(
                 f,
-                "nothing is recalled: {unknown} items of the history are unknown"
+                "nothing is recalled: {unknown} items of the history are not in the catalog"
             ),
             (false, 0) => Ok(()),
-            (false, unknown) => writeln!(f, "{unknown} items of the history are unknown"),
+            (false, unknown) => {
+                writeln!(f, "{unknown} items of the history are not in the catalog")
+            }
         }
     }
 }
@@ -177,6 +183,26 @@ pub enum Outcome {
         /// The channel's error, or the message of its panic.
         reason: String,
     },
+}
+
+impl fmt::Display for ChannelReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.outcome)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered {
+                candidates,
+                milliseconds,
+            } => write!(f, "{candidates} candidates in {milliseconds:.1} ms"),
+            Self::Late => f.write_str("timed out"),
+            Self::Busy => f.write_str("not asked, since an earlier call still keeps it busy"),
+            Self::Failed { reason } => write!(f, "failed: {reason}"),
+        }
+    }
 }
 
 fn rounded<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {

@@ -4,18 +4,37 @@ use crate::Result;
 use crate::backend::TrainingBackend;
 #[cfg(feature = "flex")]
 use crate::backend::{Autodiff, Flex};
-use crate::data::{Split, Targets};
+use crate::data::Split;
+#[cfg(feature = "flex")]
+use crate::data::Targets;
+#[cfg(feature = "flex")]
 use crate::eval::Metric;
 use crate::model::{RecallerConfig, TrainableConfig};
-use crate::train::{Trainer, TrainerConfig};
+use crate::train::Trainer;
+#[cfg(feature = "flex")]
+use crate::train::TrainerConfig;
 
 use super::recaller::Recaller;
 use super::run::Run;
 
-/// Training of a model by its settings alone: those of this crate's models, and of your own.
+/// Training of a model by its settings: those of this crate's models, and of your own.
 ///
-/// A [`Trainer`] has settings, observers and checkpoints; its model becomes a [`Recaller`] by way
-/// of a [`Run`].
+/// [`fit`](Self::fit) needs nothing more, and [`fit_with`](Self::fit_with) takes the settings of
+/// training, or a [`Trainer`] with observers and checkpoints:
+///
+/// ```
+/// use seqrec::prelude::*;
+///
+/// # let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate();
+/// let split = Split::new(&Dataset::new(log, Filters::default())?, Protocol::LeaveOneOut)?;
+/// let config = Gru4RecConfig::new().with_dim(8);
+/// let settings = TrainerConfig::new().with_epochs(2).with_metric(Metric::ndcg(10)?);
+/// let trained = config.fit_with(&split, settings.clone())?;
+/// // The same, and it shows each epoch.
+/// let trainer = Trainer::new(settings).observer(EpochTable::new());
+/// assert_eq!(config.fit_with(&split, trainer)?.item_vectors(), trained.item_vectors());
+/// # Ok::<(), seqrec::Error>(())
+/// ```
 pub trait Fit: RecallerConfig {
     /// Trains a model on a split, on this machine's cores, with [`TrainerConfig::new`] and its
     /// fixed seed.
@@ -34,28 +53,47 @@ pub trait Fit: RecallerConfig {
     where
         Self: TrainableConfig<Autodiff<Flex>>,
     {
-        self.fit_on::<Autodiff<Flex>>(split, &Default::default())
-    }
-
-    /// Trains a model as [`fit`](Self::fit) does, on a device:
-    /// `config.fit_on::<Autodiff<Cuda>>(..)`.
-    ///
-    /// # Errors
-    /// As [`init`](RecallerConfig::init) and [`Trainer::fit`].
-    fn fit_on<B: TrainingBackend>(&self, split: &Split, device: &B::Device) -> Result<Recaller>
-    where
-        Self: TrainableConfig<B>,
-    {
-        let catalog = split.catalog();
         let mut settings = TrainerConfig::new();
         // A list of most of the items would tell no epoch from another.
-        let cut = settings.metric.k().min(catalog.len() / 4).max(1);
+        let cut = settings.metric.k().min(split.catalog().len() / 4).max(1);
         settings.metric = Metric::recall(cut)?;
         if self.describe().one_target {
             settings.targets = Targets::EveryPrefix;
         }
-        let model = self.init::<B>(catalog.len(), settings.seed, device)?;
-        let trained = Trainer::new(settings).fit(model, split)?;
+        self.fit_with(split, settings)
+    }
+
+    /// Trains a model on a split, on this machine's cores, by settings of your own: a
+    /// [`TrainerConfig`], or a [`Trainer`] where there are observers, checkpoints or a warm start.
+    /// Weights are drawn from the settings' seed.
+    ///
+    /// # Errors
+    /// As [`init`](RecallerConfig::init) and [`Trainer::fit`].
+    #[cfg(feature = "flex")]
+    fn fit_with<'a>(&self, split: &Split, trainer: impl Into<Trainer<'a>>) -> Result<Recaller>
+    where
+        Self: TrainableConfig<Autodiff<Flex>>,
+    {
+        self.fit_on::<Autodiff<Flex>>(split, trainer, &Default::default())
+    }
+
+    /// Trains a model as [`fit_with`](Self::fit_with) does, on a device:
+    /// `config.fit_on::<Autodiff<Cuda>>(&split, TrainerConfig::new(), &device)`.
+    ///
+    /// # Errors
+    /// As [`init`](RecallerConfig::init) and [`Trainer::fit`].
+    fn fit_on<'a, B: TrainingBackend>(
+        &self,
+        split: &Split,
+        trainer: impl Into<Trainer<'a>>,
+        device: &B::Device,
+    ) -> Result<Recaller>
+    where
+        Self: TrainableConfig<B>,
+    {
+        let (trainer, catalog) = (trainer.into(), split.catalog());
+        let model = self.init::<B>(catalog.len(), trainer.config().seed, device)?;
+        let trained = trainer.fit(model, split)?;
         Ok(Run::<B::InnerBackend, Self>::new(self.clone(), trained.model, catalog.clone()).into())
     }
 }

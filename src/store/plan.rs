@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tracing::{info, info_span};
 
 use crate::channels::{
     ItemNeighborsConfig, MarkovChainConfig, PopularityConfig, SimilarUsersConfig,
@@ -241,6 +242,7 @@ impl StagePlan {
         let mut stage = RecallStage::new(self.fusion, self.candidates)?;
         let mut keep = Vec::with_capacity(self.channels.len());
         for (place, channel) in self.channels.iter().enumerate() {
+            let _span = info_span!("channel", name = channel.name).entered();
             let mut source = self.source(data, channel.model.as_deref())?;
             if let Some(kept) = kept {
                 source = source.with_kept(kept(place, channel)?);
@@ -249,6 +251,7 @@ impl StagePlan {
             stage = stage.channel(&channel.name, built, channel.share)?;
             let kept = source.into_kept()?;
             if let Some(Kept::Index(_, report)) = kept {
+                info!(%report, "index");
                 stage = stage.with_index(&channel.name, report);
             }
             keep.push(kept);

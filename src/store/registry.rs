@@ -85,7 +85,8 @@ impl<B: Backend> ModelRegistry<B> {
         let Some((_, load)) = found else {
             let known: Vec<_> = self.names().collect();
             let reason = format!(
-                "it holds a model {wanted:?}, and known are {}; add the model to the registry",
+                "it holds a model {wanted:?}, and known are {}; open it by `open_with` and a registry that \
+                 has the model's settings, as `ModelRegistry::<Flex>::builtin().with::<YourConfig>()`",
                 known.join(", ")
             );
             return Err(damaged(version, reason));

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
@@ -100,6 +101,9 @@ impl Pointer {
     /// Reads the pointer of a run folder.
     fn read(path: &Path) -> Result<Self> {
         let file = path.join(POINTER);
+        if !file.exists() {
+            return Err(no_run_folder(path));
+        }
         let pointer: Self = read_manifest(&file, RUN_FORMAT_VERSIONS)?;
         // A name with a path in it would lead elsewhere.
         if version_number(OsStr::new(&pointer.current)).is_none() {
@@ -120,6 +124,23 @@ impl Pointer {
         }
         Ok(folder)
     }
+}
+
+/// The error of a path at which no run was saved.
+fn no_run_folder(path: &Path) -> Error {
+    let reason = if path.is_dir() {
+        "it holds no run.json"
+    } else if path.exists() {
+        "it is a file"
+    } else {
+        "it does not exist"
+    };
+    let makers = "`save` of a `Recaller`, a `Run` or a `StagePlan` makes one";
+    let cause = io::Error::new(
+        io::ErrorKind::NotFound,
+        format!("{reason}, so it is no run folder; {makers}"),
+    );
+    Error::io("open the run", path)(cause)
 }
 
 /// What is read before all else, so that a folder of a later version is not taken for a broken one.

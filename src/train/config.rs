@@ -5,8 +5,10 @@ use burn::config::Config;
 use super::optimizer::Optimizer;
 use super::schedule::Schedule;
 use super::tables::Tables;
+use crate::backend::TrainingBackend;
 use crate::data::{Seen, Targets};
 use crate::eval::Metric;
+use crate::model::{RecallerConfig, SequenceRecaller};
 use crate::recall::Evaluation;
 use crate::{Error, Result, checks};
 
@@ -155,4 +157,20 @@ impl TrainerConfig {
         }
         Evaluation::new(&ks, self.seen)
     }
+}
+
+/// Refuses targets that a model can't be trained on.
+pub(super) fn check_targets<B: TrainingBackend>(
+    model: &impl SequenceRecaller<B>,
+    targets: Targets,
+) -> Result<()> {
+    let description = model.config().describe();
+    let reason = match targets {
+        Targets::SessionParallel if !description.carries_states => "the model carries no state",
+        Targets::All | Targets::SessionParallel if description.one_target => {
+            "the model needs one target a history, such as `Targets::EveryPrefix`"
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::invalid("targets", format!("{targets:?}"), reason))
 }

@@ -1,10 +1,16 @@
 //! The result of training.
 
+use std::fmt;
+
+use serde::Serialize;
+use tracing::info;
+
 use super::checkpoint::Progress;
 use super::observer::EpochReport;
 
 /// Why training ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StopReason {
     /// All epochs were made.
@@ -24,10 +30,44 @@ pub enum StopReason {
     },
 }
 
+impl fmt::Display for StopReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Epochs => f.write_str("all epochs were made"),
+            Self::Patience => f.write_str("the validation metric got no better"),
+            Self::Time => f.write_str("its time was up"),
+            Self::Observer => f.write_str("an observer ended it"),
+            Self::Diverged { epoch, step } => {
+                write!(
+                    f,
+                    "the loss became NaN or infinite at epoch {epoch}, step {step}"
+                )
+            }
+        }
+    }
+}
+
 /// The result of training.
-#[derive(Debug, Clone)]
+///
+/// It is written without the model: as JSON with every epoch, and for a reader in a line.
+///
+/// ```
+/// use seqrec::prelude::*;
+///
+/// # let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate();
+/// let split = Split::new(&Dataset::new(log, Filters::default())?, Protocol::LeaveOneOut)?;
+/// let model = Gru4RecConfig::new().with_dim(8).init::<Autodiff<Flex>>(
+///     split.catalog().len(), 1, &Default::default())?;
+/// let trained = Trainer::new(TrainerConfig::new().with_epochs(2)).fit(model, &split)?;
+/// assert!(trained.to_string().contains("of 2 epochs"), "{trained}");
+/// assert!(trained.to_string().ends_with("stopped since all epochs were made"));
+/// # Ok::<(), seqrec::Error>(())
+/// ```
+#[derive(Debug, Clone, Serialize)]
+#[serde(bound = "")]
 pub struct Trained<M> {
     /// The model with the best epoch's weights.
+    #[serde(skip)]
     pub model: M,
     /// Which of `epochs` is the best, counted from 1; the last one where there are no validation
     /// users, and 0 where an observer ended training before any was whole: the model is then as it
@@ -44,6 +84,7 @@ pub struct Trained<M> {
 impl<M> Trained<M> {
     /// The best weights of a training, and how it came to them.
     pub(super) fn new(model: M, progress: Progress, stop: StopReason) -> Self {
+        info!(epochs = progress.epochs.len(), %stop, "trained");
         Self {
             model,
             best_epoch: progress.best_epoch,
@@ -51,5 +92,20 @@ impl<M> Trained<M> {
             train_seconds: progress.train_seconds,
             stop,
         }
+    }
+}
+
+impl<M> fmt::Display for Trained<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let best = (self.best_epoch.checked_sub(1)).and_then(|place| self.epochs.get(place));
+        match best {
+            Some(best) => write!(f, "the best of {} epochs is {best}", self.epochs.len())?,
+            None => f.write_str("no epoch was made")?,
+        }
+        write!(
+            f,
+            "; trained for {:.1} s, stopped since {}",
+            self.train_seconds, self.stop
+        )
     }
 }

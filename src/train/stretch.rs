@@ -94,6 +94,11 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
         (before / self.per_epoch + 1, before % self.per_epoch + 1)
     }
 
+    /// The epoch of the next step, from 1.
+    pub(super) fn next_epoch(&self) -> usize {
+        self.place().0
+    }
+
     /// The epoch of the next step, from 1, and how many of its steps were made.
     fn place(&self) -> (usize, usize) {
         (self.made / self.per_epoch + 1, self.made % self.per_epoch)

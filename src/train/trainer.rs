@@ -4,9 +4,10 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use burn::module::Module;
+use tracing::{info, info_span};
 
 use super::checkpoint::{Checkpoint, Checkpoints, Progress};
-use super::config::TrainerConfig;
+use super::config::{TrainerConfig, check_targets};
 use super::finite::all_finite;
 use super::half::check_half_tables;
 use super::identity::Identity;
@@ -17,7 +18,7 @@ use super::stretch::Stretches;
 use super::training::{Training, TrainingClock};
 use super::warm_start::WarmStart;
 use crate::backend::{TrainingBackend, on_device};
-use crate::data::{Batcher, Split, Targets};
+use crate::data::{Batcher, Split};
 use crate::eval::Report;
 use crate::model::{RecallerConfig, SequenceRecaller, TrainableRecaller};
 use crate::recall::{Evaluation, VectorChannel};
@@ -64,6 +65,12 @@ impl std::fmt::Debug for Trainer<'_> {
     }
 }
 
+impl From<TrainerConfig> for Trainer<'_> {
+    fn from(config: TrainerConfig) -> Self {
+        Self::new(config)
+    }
+}
+
 impl<'a> Trainer<'a> {
     /// A trainer without observers or checkpoints.
     pub fn new(config: TrainerConfig) -> Self {
@@ -74,6 +81,11 @@ impl<'a> Trainer<'a> {
             resume: false,
             start: None,
         }
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &TrainerConfig {
+        &self.config
     }
 
     /// Tells an observer what training does; there can be several.
@@ -145,10 +157,12 @@ impl<'a> Trainer<'a> {
             observer.on_start(&plan)?;
         }
         let clock = TrainingClock::new(training.progress.wall_seconds, config.time_limit);
+        let _training = info_span!("train", model = M::Config::NAME, seed = config.seed).entered();
         let stop = loop {
             if let Some(reason) = training.stop(&config, stretches.steps_per_epoch(), &clock) {
                 break reason;
             }
+            let _epoch = info_span!("epoch", number = stretches.next_epoch()).entered();
             let observers = &mut self.observers;
             // A device that has no memory left leaves the last checkpoint.
             let judged = on_device::<B, _>(device, || {
@@ -207,6 +221,10 @@ impl<'a> Trainer<'a> {
 
     /// Tells every observer of an epoch; whether one of them ends training.
     fn tell(&mut self, report: &EpochReport, improved: bool) -> Result<ControlFlow<()>> {
+        let (metric, loss) = (self.config.metric, report.loss);
+        let validation = report.validation.as_ref();
+        let value = validation.and_then(|report| report.get(metric));
+        info!(loss, %metric, value, improved, "validated");
         let mut flow = ControlFlow::Continue(());
         for observer in &mut self.observers {
             if observer.on_epoch(report, improved)?.is_break() {
@@ -354,22 +372,6 @@ fn diverged<B: TrainingBackend>(
         return Err(ErrorKind::NonFiniteLoss { epoch, step, loss }.into());
     }
     Ok(StopReason::Diverged { epoch, step })
-}
-
-/// Refuses targets that a model can't be trained on.
-fn check_targets<B: TrainingBackend>(
-    model: &impl SequenceRecaller<B>,
-    targets: Targets,
-) -> Result<()> {
-    let description = model.config().describe();
-    let reason = match targets {
-        Targets::SessionParallel if !description.carries_states => "the model carries no state",
-        Targets::All | Targets::SessionParallel if description.one_target => {
-            "the model needs one target a history"
-        }
-        _ => return Ok(()),
-    };
-    Err(Error::invalid("targets", format!("{targets:?}"), reason))
 }
 
 /// A model's report on the validation split; `None` where there is none.

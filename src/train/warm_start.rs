@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use burn::module::{ModuleVisitor, Param};
 use burn::optim::record::AdaptorRecord;
 use burn::tensor::{Tensor, TensorData, TensorMetadata};
+use serde::Serialize;
 
 use super::checkpoint::{Checkpoint, Checkpoints};
 use super::identity::Identity;
@@ -60,7 +61,7 @@ pub struct WarmStart {
 }
 
 /// The overlap of two catalogs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Overlap {
     /// Items of both.
     pub kept: usize,
