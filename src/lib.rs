@@ -58,6 +58,7 @@
 //! | bring interactions of my own | [`data::Interactions`] |
 //! | hold out users or items to judge by | [`data::Split`] |
 //! | train a model | a [`model::Gru4RecConfig`] and [`store::Fit`], or a [`train::Trainer`] |
+//! | choose a model and its settings | the page [choose](guide::choose), or a [`train::Search`] |
 //! | choose another model | [`model`]: SASRec, BSARec, HSTU, MIND, ComiRec, two towers, Item2Vec |
 //! | choose a loss and negatives | [`model::Objective`] and [`data::NegativeSampling`] |
 //! | compare with models that are not trained | [`channels::PopularityConfig`], [`channels::MarkovChainConfig`], [`channels::SessionKnnConfig`], [`channels::AlsConfig`], [`channels::ItemNeighborsConfig`] |
@@ -84,6 +85,8 @@
 //! - Rankings are over the whole catalog; ties break by item index.
 //! - Everything random takes a seed, and the same seed gives the same bytes: splits, batches,
 //!   weights, dropout. On the CPU backends this holds for any number of threads.
+//! - Nothing is printed unless an observer or a display is asked for. Programs follow the work by
+//!   [tracing](https://docs.rs/tracing): rows that are skipped, epochs, channels that time out, reloads.
 //! - A recalled item comes with every channel that found it and the reason.
 //! - Bad input is an [`Error`] that names the file and line or the field and value, and what could
 //!   be read in two ways is not guessed.
@@ -134,6 +137,7 @@ pub mod eval;
 #[doc = "[data]: crate::guide::data"]
 #[doc = "[split]: crate::guide::split"]
 #[doc = "[train]: crate::guide::train"]
+#[doc = "[choose]: crate::guide::choose"]
 #[doc = "[evaluate]: crate::guide::evaluate"]
 #[doc = "[index]: crate::guide::index"]
 #[doc = "[stage]: crate::guide::stage"]
@@ -150,9 +154,16 @@ pub mod guide {
     #[doc = include_str!("../docs/guide/split.md")]
     pub mod split {}
     #[doc = "[stage]: crate::guide::stage"]
+    #[doc = "[choose]: crate::guide::choose"]
+    #[doc = "[own_observer]: crate::guide::cookbook::own_observer"]
     #[doc = ""]
     #[doc = include_str!("../docs/guide/train.md")]
     pub mod train {}
+    #[doc = "[stage]: crate::guide::stage"]
+    #[doc = "[train]: crate::guide::train"]
+    #[doc = ""]
+    #[doc = include_str!("../docs/guide/choose.md")]
+    pub mod choose {}
     #[doc = include_str!("../docs/guide/evaluate.md")]
     pub mod evaluate {}
     #[doc = include_str!("../docs/guide/index.md")]
@@ -168,6 +179,7 @@ pub mod guide {
     #[doc = "[own_model]: crate::guide::cookbook::own_model"]
     #[doc = "[own_index]: crate::guide::cookbook::own_index"]
     #[doc = "[own_channel]: crate::guide::cookbook::own_channel"]
+    #[doc = "[own_observer]: crate::guide::cookbook::own_observer"]
     #[doc = ""]
     #[doc = include_str!("../docs/guide/cookbook.md")]
     pub mod cookbook {
@@ -184,6 +196,10 @@ pub mod guide {
         #[doc = include_str!("../examples/own_channel.rs")]
         #[doc = "```"]
         pub mod own_channel {}
+        #[doc = "# An observer of one's own\n```no_run"]
+        #[doc = include_str!("../examples/own_observer.rs")]
+        #[doc = "```"]
+        pub mod own_observer {}
     }
     #[doc = include_str!("../docs/guide/movielens.md")]
     pub mod movielens {}

@@ -20,6 +20,7 @@ mod outcome;
 #[cfg(feature = "progress")]
 mod progress;
 mod schedule;
+mod search;
 mod stretch;
 mod tables;
 mod trainer;
@@ -36,6 +37,7 @@ pub use outcome::{StopReason, Trained};
 #[cfg(feature = "progress")]
 pub use progress::ProgressBars;
 pub use schedule::Schedule;
+pub use search::{Effect, Search, SearchReport, Trial};
 pub use tables::Tables;
 pub use trainer::Trainer;
 pub use warm_start::{Overlap, WarmStart};
