@@ -47,7 +47,7 @@ impl fmt::Display for Recalled {
         }
         match (self.items.is_empty(), self.unknown) {
             (true, 0) if self.known == 0 => {
-                f.write_str("nothing is recalled: there is no history\n")
+                f.write_str("nothing is recalled: nothing is known of the user\n")
             }
             (true, 0) => f.write_str("nothing is recalled\n"),
             (true, unknown) => writeln!(
