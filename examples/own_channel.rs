@@ -92,7 +92,7 @@ impl RecallChannel for Latest {
 }
 
 fn main() -> Result<()> {
-    let dataset = Dataset::new(Synthetic::default().generate(), Filters::default())?;
+    let dataset = Dataset::new(Synthetic::default().generate()?, Filters::default())?;
     let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
     let plan = StagePlan::new(Fusion::RoundRobin)
         .channel("latest", LatestConfig { most: 200 })

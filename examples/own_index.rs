@@ -71,7 +71,7 @@ impl VectorIndex for ByteIndex {
 }
 
 fn main() -> Result<()> {
-    let dataset = Dataset::new(Synthetic::default().generate(), Filters::default())?;
+    let dataset = Dataset::new(Synthetic::default().generate()?, Filters::default())?;
     let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
     let device = Default::default();
     let config = Gru4RecConfig::new().with_dim(32);

@@ -75,7 +75,10 @@ impl<B: Backend> SequenceRecaller<B> for GatedMean<B> {
 }
 
 fn main() -> Result<()> {
-    let log = Synthetic::new().with_users(500).with_items(300).generate();
+    let log = Synthetic::new()
+        .with_users(500)
+        .with_items(300)
+        .generate()?;
     let dataset = Dataset::new(log, Filters::default())?;
     let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
     let trained = GatedMeanConfig::new().fit(&split)?;

@@ -8,7 +8,7 @@
 //! use seqrec::prelude::*;
 //!
 //! // Interactions from a file, `Interactions::read("ratings.csv")?`, or elsewhere.
-//! let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate();
+//! let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate()?;
 //! let split = Split::new(&Dataset::new(log, Filters::default())?, Protocol::LeaveOneOut)?;
 //! let trained = Gru4RecConfig::new().with_dim(16).fit(&split)?;
 //! println!("{}", trained.evaluate(&split.test)?);
@@ -25,7 +25,7 @@
 //! ```
 //! use seqrec::prelude::*;
 //!
-//! # let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate();
+//! # let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate()?;
 //! let split = Split::new(&Dataset::new(log, Filters::default())?, Protocol::Ratio { seed: 42 })?;
 //! // Train on a backend with gradients; what comes back runs without them.
 //! let config = Gru4RecConfig::new().with_dim(16);
@@ -185,6 +185,8 @@ pub mod guide {
         #[doc = "```"]
         pub mod own_channel {}
     }
+    #[doc = "[data]: crate::guide::data"]
+    #[doc = ""]
     #[doc = include_str!("../docs/guide/movielens.md")]
     pub mod movielens {}
     #[doc = include_str!("../docs/coming-from.md")]

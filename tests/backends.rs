@@ -32,7 +32,7 @@ fn split() -> Split {
         .with_users(24)
         .with_items(30)
         .with_mean_per_user(10);
-    let dataset = Dataset::new(log.generate(), Filters::default()).unwrap();
+    let dataset = Dataset::new(log.generate().unwrap(), Filters::default()).unwrap();
     Split::new(&dataset, Protocol::LeaveOneOut).unwrap()
 }
 

@@ -419,7 +419,7 @@ fn channels_are_the_same_on_any_number_of_threads() {
         .with_users(300)
         .with_items(1_500)
         .with_mean_per_user(40);
-    let dataset = Dataset::new(log.generate(), Filters::default()).unwrap();
+    let dataset = Dataset::new(log.generate().unwrap(), Filters::default()).unwrap();
     let data = dataset.training_data();
     let users: Vec<User> = (0..20)
         .map(|user| data.sequences().items(user).into())
@@ -868,15 +868,10 @@ fn every_channel_keeps_to_its_trait() {
         .with_users(60)
         .with_items(90)
         .with_mean_per_user(25);
-    let dataset = Dataset::new(log.generate(), Filters::default()).unwrap();
+    let dataset = Dataset::new(log.generate().unwrap(), Filters::default()).unwrap();
     let (data, catalog) = (dataset.training_data(), dataset.catalog().clone());
-    let tags = catalog.ids().map(|id| {
-        let ExternalId::Integer(item) = id else {
-            unreachable!("generated ids are numbers")
-        };
-        (id.clone(), [format!("taste {}", log.taste_of(*item))])
-    });
-    let tags = Features::from_item_tags(&catalog, tags);
+    let tags = log.movies().unwrap().tag_features(&catalog, "genres");
+    let tags = tags.unwrap();
     let config = Gru4RecConfig::new().with_dim(8);
     let model = config
         .init::<Flex>(catalog.len(), 1, &Default::default())
@@ -1110,7 +1105,11 @@ fn learned_weights_find_more_than_any_one_channel() {
 
 #[test]
 fn sequences_of_another_data_set_are_an_error() {
-    let log = Synthetic::new().with_users(20).with_items(30).generate();
+    let log = Synthetic::new()
+        .with_users(20)
+        .with_items(30)
+        .generate()
+        .unwrap();
     let data = Dataset::new(log, Filters::default())
         .unwrap()
         .training_data();

@@ -1,4 +1,4 @@
-//! Data sets, what is cut of them, and what is generated.
+//! Data sets and what is cut of them.
 
 mod rolling {
     use seqrec::data::{Filters, Interaction, Interactions, Rolling};
@@ -69,44 +69,6 @@ mod rolling {
             );
         }
         assert!(Rolling::evenly(&Interactions::default(), 0.5, 1).is_err());
-    }
-}
-
-mod synthetic {
-    use seqrec::data::synthetic::Synthetic;
-
-    #[test]
-    fn the_default_has_the_shape_of_latest_small() {
-        let log = Synthetic::default().generate();
-        assert_eq!(log.users().len(), 610);
-        assert!((60_000..140_000).contains(&log.len()), "{}", log.len());
-        assert!(
-            (4_000..=9_724).contains(&log.items().len()),
-            "{}",
-            log.items().len()
-        );
-    }
-
-    #[test]
-    fn the_seed_decides_and_small_sizes_work() {
-        let of = |seed| {
-            let log = Synthetic::new()
-                .with_users(3)
-                .with_items(5)
-                .with_seed(seed)
-                .generate();
-            (log.item_numbers().to_vec(), log.times().to_vec())
-        };
-        assert_eq!(of(1), of(1));
-        assert_ne!(of(1), of(2));
-        let least = Synthetic::new()
-            .with_users(0)
-            .with_items(0)
-            .with_minimum_per_user(0)
-            .with_mean_per_user(0)
-            .with_tastes(0)
-            .with_seed(0);
-        assert_eq!(least.generate().len(), 1);
     }
 }
 

@@ -449,7 +449,11 @@ fn stage_by_time(split: &Split, half_life: f64) -> seqrec::Result<RecallStage> {
 /// request, and all channels count from it.
 #[test]
 fn an_engine_and_an_evaluation_rank_alike() {
-    let log = Synthetic::new().with_users(60).with_items(40).generate();
+    let log = Synthetic::new()
+        .with_users(60)
+        .with_items(40)
+        .generate()
+        .unwrap();
     let dataset = Dataset::new(log, Filters::default()).unwrap();
     let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
     let catalog = split.catalog();
@@ -799,7 +803,11 @@ fn events_that_the_data_lack_or_have_by_now_are_left_out_and_count_once() {
 /// not asked without any.
 #[test]
 fn users_have_features_in_service() {
-    let log = Synthetic::new().with_users(40).with_items(30).generate();
+    let log = Synthetic::new()
+        .with_users(40)
+        .with_items(30)
+        .generate()
+        .unwrap();
     let dataset = Dataset::new(log, Filters::default()).unwrap();
     let kinds: Vec<_> = (0..dataset.users())
         .map(|user| {
@@ -894,7 +902,13 @@ fn users_have_features_in_service() {
 #[test]
 fn models_that_look_at_features_need_data_that_name_them_and_others_do_not() {
     let device = Default::default();
-    let log = || Synthetic::new().with_users(40).with_items(30).generate();
+    let log = || {
+        Synthetic::new()
+            .with_users(40)
+            .with_items(30)
+            .generate()
+            .unwrap()
+    };
     let plain = Dataset::new(log(), Filters::default()).unwrap();
     let kinds = (0..plain.users()).map(|user| {
         let id = plain.user_id(user).unwrap().clone();
@@ -1483,19 +1497,17 @@ fn model_and_data(seed: u64) -> (Recaller, TrainingData) {
         .with_users(60)
         .with_items(80)
         .with_mean_per_user(30);
-    let dataset = Dataset::new(log.generate(), Filters::default()).unwrap();
+    let dataset = Dataset::new(log.generate().unwrap(), Filters::default()).unwrap();
     let catalog = dataset.catalog().clone();
     let config = Gru4RecConfig::new().with_dim(8);
     let model = config
         .init::<Flex>(catalog.len(), seed, &Default::default())
         .unwrap();
     let run = Run::<Flex, _>::new(config, model, catalog.clone());
+    let movies = log.movies().unwrap();
     let tags = catalog.ids().map(|id| {
-        let taste = match id {
-            ExternalId::Integer(item) => log.taste_of(*item),
-            ExternalId::Text(_) => unreachable!("generated ids are numbers"),
-        };
-        (id.clone(), [format!("taste {taste}")])
+        let genres = movies.labels(id, "genres").unwrap();
+        (id.clone(), [format!("genre {}", genres[0])])
     });
     let tags = Features::from_item_tags(&catalog, tags);
     let data = dataset.training_data();
@@ -1595,7 +1607,7 @@ fn a_run_folder_serves_and_is_loaded_again() {
     assert!(
         because
             .iter()
-            .any(|because| matches!(because, Because::Tag(tag) if tag.starts_with("taste ")))
+            .any(|because| matches!(because, Because::Tag(tag) if tag.starts_with("genre ")))
     );
     assert!(
         because

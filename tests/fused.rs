@@ -66,7 +66,10 @@ fn rows_of_one_number_meet_wider_ones<B: Backend>() {
 fn row_wise_training_is_the_same<B: Backend>() {
     fn losses<B: Backend>(tables: Tables) -> Vec<f32> {
         let log = Synthetic::new().with_users(24).with_items(30);
-        let dataset = Dataset::new(log.with_mean_per_user(10).generate(), Filters::default());
+        let dataset = Dataset::new(
+            log.with_mean_per_user(10).generate().unwrap(),
+            Filters::default(),
+        );
         let split = Split::new(&dataset.unwrap(), Protocol::LeaveOneOut).unwrap();
         let negatives = NegativeSampling::new().with_in_batch(8).with_drawn(8);
         let loss = Loss::sampled(SampledLoss::Softmax { log_q: true }, negatives);

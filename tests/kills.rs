@@ -38,7 +38,11 @@ fn train_in_a_folder() {
 }
 
 fn train(folder: &Path) {
-    let log = Synthetic::new().with_users(120).with_items(80).generate();
+    let log = Synthetic::new()
+        .with_users(120)
+        .with_items(80)
+        .generate()
+        .unwrap();
     let dataset = Dataset::new(log, Filters::default()).unwrap();
     let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
     let device = Default::default();
@@ -77,7 +81,11 @@ fn write_stores_in_a_folder() {
 fn write_store(folder: &Path) -> SequenceStore {
     let filters = Filters::new().with_minimum_per_item(2);
     let mut writer = SequenceStore::create(folder.join("log.store"), filters).unwrap();
-    let log = Synthetic::new().with_users(400).with_items(80).generate();
+    let log = Synthetic::new()
+        .with_users(400)
+        .with_items(80)
+        .generate()
+        .unwrap();
     writer.append(log).unwrap();
     writer.finish().unwrap()
 }

@@ -27,7 +27,11 @@ fn log(rows: &[(&str, &str, f64)]) -> Interactions {
 
 /// More users than are asked for at a time.
 fn dataset() -> Dataset {
-    let log = Synthetic::new().with_users(700).with_items(60).generate();
+    let log = Synthetic::new()
+        .with_users(700)
+        .with_items(60)
+        .generate()
+        .unwrap();
     Dataset::new(log, Filters::default()).unwrap()
 }
 
@@ -357,7 +361,11 @@ fn rows_for_a_ranker_say_who_found_an_item_and_what_was_held_out() {
     let counts = all.write_for_ranker(&scored).unwrap();
     assert!(counts.labels == 0 && rows(&scored)[0][2] == "rank");
     // Cases of a data set with the same items and other users.
-    let other = Synthetic::new().with_users(900).with_items(60).generate();
+    let other = Synthetic::new()
+        .with_users(900)
+        .with_items(60)
+        .generate()
+        .unwrap();
     let other = Split::new(
         &Dataset::new(other, Filters::default()).unwrap(),
         Protocol::LeaveOneOut,
@@ -433,7 +441,11 @@ fn parquet_has_the_same_rows_with_ids_as_they_are() {
 fn a_model_is_a_retriever_and_a_stage_with_sensible_channels_in_a_few_lines() {
     let home = tempfile::tempdir().unwrap();
     let folder = home.path().join("run");
-    let log = Synthetic::new().with_users(120).with_items(60).generate();
+    let log = Synthetic::new()
+        .with_users(120)
+        .with_items(60)
+        .generate()
+        .unwrap();
     let split = Split::new(
         &Dataset::new(log, Filters::default()).unwrap(),
         Protocol::LeaveOneOut,

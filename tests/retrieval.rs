@@ -490,7 +490,11 @@ impl RecallChannel for Chosen {
 /// An evaluation trusts a channel of one's own no more than a retriever does.
 #[test]
 fn an_evaluation_screens_what_a_careless_channel_gives() {
-    let log = Synthetic::new().with_users(40).with_items(60).generate();
+    let log = Synthetic::new()
+        .with_users(40)
+        .with_items(60)
+        .generate()
+        .unwrap();
     let dataset = Dataset::new(log, Filters::default()).unwrap();
     let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
     let catalog = split.catalog();

@@ -41,7 +41,7 @@ fn log(seed: u64) -> Interactions {
         .with_users(30)
         .with_items(40)
         .with_seed(seed);
-    synthetic.generate()
+    synthetic.generate().unwrap()
 }
 
 fn dataset(seed: u64) -> Dataset {

@@ -8,7 +8,11 @@ use seqrec::prelude::*;
 use seqrec::{Error, ErrorKind, Result};
 
 fn log(items: usize) -> Interactions {
-    Synthetic::new().with_users(60).with_items(items).generate()
+    Synthetic::new()
+        .with_users(60)
+        .with_items(items)
+        .generate()
+        .unwrap()
 }
 
 fn split(log: Interactions) -> Split {

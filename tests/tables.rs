@@ -24,8 +24,12 @@ fn split() -> Split {
         .with_users(80)
         .with_items(400)
         .with_mean_per_user(20)
-        .with_tastes(6);
-    let dataset = Dataset::new(synthetic.generate(), Filters::default()).unwrap();
+        .with_genres(6)
+        // Of few users and many items, something must be there to learn.
+        .with_series(0.8)
+        .with_drift(0.04)
+        .with_popularity(1.5);
+    let dataset = Dataset::new(synthetic.generate().unwrap(), Filters::default()).unwrap();
     Split::new(&dataset, Protocol::LeaveOneOut).unwrap()
 }
 

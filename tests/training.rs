@@ -33,8 +33,8 @@ fn split(protocol: Protocol) -> Split {
         .with_users(120)
         .with_items(150)
         .with_mean_per_user(40)
-        .with_tastes(6);
-    let dataset = Dataset::new(synthetic.generate(), Filters::default()).unwrap();
+        .with_genres(6);
+    let dataset = Dataset::new(synthetic.generate().unwrap(), Filters::default()).unwrap();
     Split::new(&dataset, protocol).unwrap()
 }
 
@@ -303,7 +303,13 @@ fn training_says_before_it_begins_how_many_targets_it_has() {
 /// A store has the sequences of the data set in memory, long ones too, and so has its training.
 #[test]
 fn training_on_a_store_is_that_on_the_data_set_in_memory() {
-    let log = || Synthetic::new().with_users(60).with_items(90).generate();
+    let log = || {
+        Synthetic::new()
+            .with_users(60)
+            .with_items(90)
+            .generate()
+            .unwrap()
+    };
     let folder = tempfile::tempdir().unwrap();
     let mut writer =
         SequenceStore::create(folder.path().join("log.store"), Filters::default()).unwrap();

@@ -27,7 +27,11 @@ fn train_and_print() {
     let Some(done) = std::env::var_os(DONE) else {
         return;
     };
-    let log = Synthetic::new().with_users(40).with_items(60).generate();
+    let log = Synthetic::new()
+        .with_users(40)
+        .with_items(60)
+        .generate()
+        .unwrap();
     let dataset = Dataset::new(log, Filters::default()).unwrap();
     let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
     let config = Gru4RecConfig::new().with_dim(2);

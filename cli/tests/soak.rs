@@ -124,7 +124,7 @@ fn the_service_stays_up_and_its_memory_flat() {
         (1_000, 2_000)
     };
     let synthetic = Synthetic::new().with_users(users).with_items(items);
-    let dataset = Dataset::new(synthetic.generate(), Filters::default()).unwrap();
+    let dataset = Dataset::new(synthetic.generate().unwrap(), Filters::default()).unwrap();
     let ids: Vec<String> = dataset.catalog().ids().map(ToString::to_string).collect();
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("run");

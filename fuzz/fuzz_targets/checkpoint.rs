@@ -31,7 +31,7 @@ static SPLIT: LazyLock<Split> = LazyLock::new(|| {
         .with_users(10)
         .with_items(12)
         .with_mean_per_user(6);
-    let dataset = Dataset::new(synthetic.generate(), Filters::default()).unwrap();
+    let dataset = Dataset::new(synthetic.generate().unwrap(), Filters::default()).unwrap();
     Split::new(&dataset, Protocol::LeaveOneOut).unwrap()
 });
 

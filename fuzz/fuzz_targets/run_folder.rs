@@ -39,7 +39,7 @@ static WHOLE: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
         .with_users(12)
         .with_items(15)
         .with_mean_per_user(6);
-    let dataset = Dataset::new(synthetic.generate(), Filters::default()).unwrap();
+    let dataset = Dataset::new(synthetic.generate().unwrap(), Filters::default()).unwrap();
     let catalog = dataset.catalog();
     let config = Gru4RecConfig::new().with_dim(2);
     let model = config

@@ -37,7 +37,7 @@ static WHOLE: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
         .collect();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
-    [synthetic.generate(), texts]
+    [synthetic.generate().unwrap(), texts]
         .map(|log| {
             let mut writer = SequenceStore::create(&path, Filters::default()).unwrap();
             writer.append(log).unwrap();

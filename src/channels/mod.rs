@@ -1,6 +1,7 @@
 //! Channels that need no neural network: popularity, Markov chain, nearest sessions, matrix
 //! factorization, EASE, and the steps of paths over items, users and tags.
 
+mod baselines;
 #[cfg(feature = "ease")]
 mod ease;
 mod factorization;
@@ -12,6 +13,7 @@ mod session_knn;
 mod taken_by;
 mod user_paths;
 
+pub use baselines::baselines;
 #[cfg(feature = "ease")]
 pub use ease::EaseConfig;
 pub use factorization::{AlsConfig, BprConfig, MatrixFactorization};

@@ -30,7 +30,7 @@ settings! {
     /// use seqrec::data::{Dataset, Filters, synthetic::Synthetic};
     /// use seqrec::recall::{Path, RecallChannel};
     ///
-    /// let log = Synthetic::new().with_users(40).with_items(50).generate();
+    /// let log = Synthetic::new().with_users(40).with_items(50).generate()?;
     /// let dataset = Dataset::new(log, Filters::default())?;
     /// let data = dataset.training_data();
     /// let (similar, items) = SimilarUsersConfig::new().fit(&data)?;

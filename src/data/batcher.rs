@@ -30,7 +30,7 @@ use crate::{ErrorKind, Result, checks};
 /// use seqrec::prelude::*;
 ///
 /// type B = Autodiff<Flex>;
-/// let log = Synthetic::new().with_users(80).with_items(60).generate();
+/// let log = Synthetic::new().with_users(80).with_items(60).generate()?;
 /// let data = Dataset::new(log, Filters::default())?.training_data();
 /// let device = Default::default();
 /// let mut model = Gru4RecConfig::new().with_dim(8).init::<B>(data.catalog().len(), 1, &device)?;

@@ -17,7 +17,7 @@ use crate::{Error, Result};
 /// use seqrec::data::synthetic::Synthetic;
 /// use seqrec::data::{Filters, Rolling};
 ///
-/// let log = Synthetic::new().generate();
+/// let log = Synthetic::new().generate()?;
 /// let rolling = Rolling::evenly(&log, 0.7, 3)?;
 /// for window in 0..rolling.windows() {
 ///     let split = rolling.split(&log, Filters::default(), window)?;

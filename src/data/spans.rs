@@ -233,7 +233,7 @@ impl Spans {
     /// use seqrec::data::synthetic::Synthetic;
     /// use seqrec::prelude::*;
     ///
-    /// let mut log = Synthetic::new().with_users(80).with_items(60).generate();
+    /// let mut log = Synthetic::new().with_users(80).with_items(60).generate()?;
     /// log.push(Interaction::new("new", 3, f64::from(i32::MAX)));
     /// let dataset = Dataset::new(log, Filters::default())?;
     /// let split = Split::new(&dataset, Protocol::time_cut_at_shares(&dataset, 0.8, 0.9)?)?;

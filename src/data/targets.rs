@@ -52,7 +52,7 @@ impl Targets {
 /// use seqrec::data::synthetic::Synthetic;
 /// use seqrec::data::{Batcher, Dataset, Filters, Targets};
 ///
-/// let log = Synthetic::new().with_users(80).with_items(60).generate();
+/// let log = Synthetic::new().with_users(80).with_items(60).generate()?;
 /// let dataset = Dataset::new(log, Filters::default())?;
 /// let batcher = Batcher::new(&dataset.training_data(), 32, 50, Targets::All, 42)?;
 /// let counts = batcher.target_counts();

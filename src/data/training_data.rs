@@ -24,7 +24,7 @@ use crate::{Error, ErrorKind, Result, checks};
 /// use seqrec::data::synthetic::Synthetic;
 /// use seqrec::prelude::*;
 ///
-/// let log = Synthetic::new().with_users(80).with_items(60).generate();
+/// let log = Synthetic::new().with_users(80).with_items(60).generate()?;
 /// let dataset = Dataset::new(log, Filters::default())?;
 /// let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
 /// let markov = MarkovChainConfig::new().fit(&split.train)?;

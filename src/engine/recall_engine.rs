@@ -34,7 +34,7 @@ use std::time::Instant;
 /// use seqrec::store::StagePlan;
 ///
 /// // A trained run with a stage beside it.
-/// let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate();
+/// let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate()?;
 /// let dataset = Dataset::new(log, Filters::default())?;
 /// let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
 /// let config = Gru4RecConfig::new().with_dim(8);

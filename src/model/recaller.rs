@@ -82,7 +82,7 @@ use crate::data::{Catalog, SequenceBatch, TrainingBatch};
 /// }
 ///
 /// use seqrec::prelude::*; // and then it is trained like any other
-/// let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate();
+/// let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate()?;
 /// let split = Split::new(&Dataset::new(log, Filters::default())?, Protocol::LeaveOneOut)?;
 /// let device = Default::default();
 /// let model = LastItemConfig::new().init::<Autodiff<Flex>>(split.catalog().len(), 1, &device)?;

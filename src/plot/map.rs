@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use ndarray::{ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
 use super::axis::range_of;
@@ -10,7 +11,10 @@ use super::failed;
 use super::palette::COLORS;
 use super::picture::Picture;
 use super::svg::{At, Escaped, Frame, Svg, cut, width_of};
+use super::tsne::tsne;
 use crate::Result;
+use crate::checks::same_length;
+use crate::data::{Catalog, Items};
 
 /// A point of a map.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -23,6 +27,57 @@ pub struct MapPoint {
     pub group: Option<String>,
     /// The title that is shown to whoever points at it.
     pub title: Option<String>,
+}
+
+/// The items that a map shows at most: the most popular ones.
+const MOST_ITEMS: usize = 3_000;
+
+impl MapPoint {
+    /// Points for the most popular items of a catalog, 3,000 at most, of their vectors
+    /// `[items + 1, dim]`, row 0 being padding, placed by [`tsne`](super::tsne). Titles are those of a
+    /// table of items, and groups the first labels of one of its columns; no group where it has no such
+    /// column.
+    ///
+    /// ```
+    /// use seqrec::data::synthetic::Synthetic;
+    /// use seqrec::plot::MapPoint;
+    /// use seqrec::prelude::*;
+    ///
+    /// let shop = Synthetic::new().with_users(80).with_items(60);
+    /// let data = Dataset::new(shop.generate()?, Filters::default())?;
+    /// let (config, items) = (Gru4RecConfig::new().with_dim(8), data.catalog().len());
+    /// let vectors = item_vectors(&config.init::<Flex>(items, 1, &Default::default())?);
+    /// let movies = shop.movies()?;
+    /// let points = MapPoint::of_items(data.catalog(), vectors.view(), &movies, "genres", 1)?;
+    /// assert_eq!(points.len(), items);
+    /// assert!(points[0].title.is_some() && points[0].group.is_some());
+    /// # Ok::<(), seqrec::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) when the vectors are not of the catalog, and
+    /// those of [`tsne`](super::tsne).
+    pub fn of_items(
+        catalog: &Catalog,
+        vectors: ArrayView2<'_, f32>,
+        table: &Items,
+        groups: &str,
+        seed: u64,
+    ) -> Result<Vec<Self>> {
+        same_length("item vectors", catalog.len() + 1, vectors.nrows())?;
+        let mut items = catalog.by_popularity();
+        items.truncate(MOST_ITEMS);
+        let rows: Vec<usize> = items.iter().map(|item| item.to_usize()).collect();
+        let places = tsne(vectors.select(Axis(0), &rows).view(), seed)?;
+        let points = items.iter().zip(places).filter_map(|(&item, (x, y))| {
+            let id = catalog.id_of(item)?;
+            let labels = table.labels(id, groups).unwrap_or_default();
+            let group = labels.first().map(|&label| label.to_owned());
+            let title = Some(table.title(id));
+            Some(Self { x, y, group, title })
+        });
+        Ok(points.collect())
+    }
 }
 
 const WIDTH: f64 = 760.0;

@@ -1,7 +1,7 @@
 //! Evaluating what channels recall for held-out users.
 
 use crate::data::{Catalog, Seen, Spans, User};
-use crate::eval::{Report, Scorer};
+use crate::eval::{Comparison, NamedReport, Report, Scorer};
 use crate::index::Filter;
 use crate::{ErrorKind, Result};
 
@@ -19,7 +19,7 @@ use super::seen::is_seen;
 /// use seqrec::data::synthetic::Synthetic;
 /// use seqrec::prelude::*;
 ///
-/// let log = Synthetic::new().with_users(80).with_items(60).generate();
+/// let log = Synthetic::new().with_users(80).with_items(60).generate()?;
 /// let split = Split::new(&Dataset::new(log, Filters::default())?, Protocol::LeaveOneOut)?;
 /// let evaluation = Evaluation::new(&[10], Seen::Exclude);
 /// let popular = Popularity::new(split.catalog());
@@ -96,5 +96,23 @@ impl Evaluation {
             );
         }
         Ok(scorer.report())
+    }
+    /// The metrics of several channels, by name, on the same cases: of a model beside
+    /// [baselines](crate::channels::baselines).
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn compare<C: RecallChannel>(
+        &self,
+        channels: &[(&str, C)],
+        cases: &Spans,
+        catalog: &Catalog,
+    ) -> Result<Comparison> {
+        let measure = |(name, channel): &(&str, C)| {
+            let (name, report) = ((*name).to_owned(), self.run(channel, cases, catalog)?);
+            Ok(NamedReport { name, report })
+        };
+        let reports = channels.iter().map(measure).collect::<Result<_>>()?;
+        Ok(Comparison { reports })
     }
 }

@@ -21,7 +21,7 @@ use super::scores::{Scores, candidates};
 /// use seqrec::channels::{ItemNeighborsConfig, PreferredTagsConfig};
 /// use seqrec::recall::{HistoryItems, Links, Path, RecallChannel};
 ///
-/// let log = Synthetic::new().with_users(40).with_items(50).generate();
+/// let log = Synthetic::new().with_users(40).with_items(50).generate()?;
 /// let dataset = Dataset::new(log, Filters::default())?;
 /// let catalog = dataset.catalog();
 /// let tags = catalog.ids().map(|id| (id.clone(), [if id.to_string() < "3".to_owned() { "a" } else { "b" }]));

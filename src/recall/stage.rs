@@ -20,7 +20,7 @@ use super::selection::Selection;
 /// use seqrec::channels::{ItemNeighborsConfig, MarkovChainConfig, PopularityConfig};
 /// use seqrec::recall::{Fusion, HistoryItems, Path, RecallStage, ChannelWeight};
 ///
-/// let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate();
+/// let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate()?;
 /// let dataset = Dataset::new(log, Filters::default())?;
 /// let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
 /// let neighbors = ItemNeighborsConfig::new().fit(&split.train)?;

@@ -100,7 +100,7 @@ impl PlannedSelection {
 /// use seqrec::recall::Fusion;
 /// use seqrec::store::StagePlan;
 ///
-/// let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate();
+/// let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate()?;
 /// let dataset = Dataset::new(log, Filters::default())?;
 /// let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
 ///

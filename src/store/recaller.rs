@@ -32,7 +32,7 @@ const CUTS: [usize; 2] = [10, 50];
 /// ```
 /// use seqrec::prelude::*;
 ///
-/// # let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate();
+/// # let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate()?;
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let path = folder.path().join("run");
 /// let split = Split::new(&Dataset::new(log, Filters::default())?, Protocol::LeaveOneOut)?;

@@ -1,6 +1,6 @@
 //! The main job from end to end: MovieLens in, a model trained, items recalled, measured.
 //!
-//! `cargo run --release --example movielens -- --help` lists the options.
+//! `seqrec train --help` lists the options.
 
 mod baselines;
 pub mod options;

@@ -18,17 +18,14 @@ pub struct Source {
 }
 
 /// What is known of items.
-pub enum Titles {
-    Movies(Option<Items>),
-    Generated(Synthetic),
-}
+pub struct Titles(Option<Items>);
 
 impl Source {
     /// Takes the file that was asked for, or MovieLens from the cache or the network, or
     /// generated data.
     pub fn find(options: &Options) -> Result<Self, Box<dyn Error>> {
         if options.generated {
-            return Ok(Self::generated());
+            return Self::generated();
         }
         if let Some(path) = &options.data {
             return Self::read(path, options);
@@ -36,19 +33,19 @@ impl Source {
         match fetch(options) {
             Ok(path) => Self::read(&path, options),
             Err(error) if matches!(error.kind(), seqrec::ErrorKind::Download { .. }) => {
-                eprintln!("{error}; running on generated data of the same shape instead");
-                Ok(Self::generated())
+                eprintln!("{error}; running on generated data instead");
+                Self::generated()
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    fn generated() -> Self {
-        let synthetic = Synthetic::default();
-        Self {
-            interactions: synthetic.generate(),
-            titles: Titles::Generated(synthetic),
-        }
+    fn generated() -> Result<Self, Box<dyn Error>> {
+        let synthetic = Synthetic::new();
+        Ok(Self {
+            interactions: synthetic.generate()?,
+            titles: Titles(Some(synthetic.movies()?)),
+        })
     }
 
     fn read(path: &Path, options: &Options) -> Result<Self, Box<dyn Error>> {
@@ -72,7 +69,7 @@ impl Source {
         let movies = movies_beside(path, "ids stand for titles");
         Ok(Self {
             interactions,
-            titles: Titles::Movies(movies),
+            titles: Titles(movies),
         })
     }
 }
@@ -80,30 +77,14 @@ impl Source {
 impl Titles {
     /// An item's title.
     pub fn title(&self, id: &ExternalId) -> String {
-        match self {
-            Self::Movies(movies) => {
-                let movies = movies.as_ref();
-                movies.map_or_else(|| id.to_string(), |movies| movies.title(id))
-            }
-            Self::Generated(_) => match self.group(id) {
-                Some(taste) => format!("item {id} ({taste})"),
-                None => format!("item {id}"),
-            },
-        }
+        let movies = self.0.as_ref();
+        movies.map_or_else(|| id.to_string(), |movies| movies.title(id))
     }
 
     /// What an item is colored by: its first genre.
     pub fn group(&self, id: &ExternalId) -> Option<String> {
-        match (self, id) {
-            (Self::Movies(movies), id) => {
-                let genres = movies.as_ref()?.labels(id, "genres").ok()?;
-                genres.first().map(|&genre| genre.to_owned())
-            }
-            (Self::Generated(synthetic), ExternalId::Integer(item)) => {
-                Some(format!("taste {}", synthetic.taste_of(*item)))
-            }
-            _ => None,
-        }
+        let genres = self.0.as_ref()?.labels(id, "genres").ok()?;
+        genres.first().map(|&genre| genre.to_owned())
     }
 }
 
