@@ -62,7 +62,7 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(result.is_err()))
 }
 
-/// The interactions, the titles of their items, and a name for both.
+/// The interactions, what is known of their items (without titles, ids are shown), and a name.
 fn data(options: &Options) -> Result<(Interactions, Items, String)> {
     let generated = || {
         let shop = Synthetic::new().with_seed(options.seed);
@@ -82,9 +82,8 @@ fn data(options: &Options) -> Result<(Interactions, Items, String)> {
             }
         }
     };
-    // Where there are no titles, ids stand for them.
     let known = movies(&path).ok().flatten();
-    let known = known.map_or_else(|| Items::new([0; 0]), Ok)?;
+    let known = known.map_or(Items::new([0; 0]), Ok)?;
     let name = path.display().to_string();
     Ok((Interactions::read(path)?, known, name))
 }
@@ -159,8 +158,9 @@ fn compare(ks: &[usize], split: &Split, model: &Recaller) -> Result<[Comparison;
 fn table(options: &Options, metric: Metric, tests: &[Comparison; 2]) -> Result<(Seen, String)> {
     let [new, all] = tests;
     let least = options.k.iter().copied().min().unwrap_or(1);
-    let mrr = format!("mrr@{least}").parse()?;
-    let metrics = [metric, Metric::ndcg(least)?, Metric::hit_rate(least)?, mrr];
+    let (ndcg, hit_rate) = (Metric::ndcg(least)?, Metric::hit_rate(least)?);
+    let mut metrics = vec![metric, Metric::recall(least)?, ndcg, hit_rate];
+    metrics.dedup();
     let (shown, seen, how) = match new.reports[0].report.unreachable_labels {
         0 => (new, Seen::Exclude, "left out"),
         _ => (all, Seen::Keep, "kept"),

@@ -139,7 +139,7 @@ impl Retriever {
     ///
     /// # let folder = tempfile::tempdir().unwrap();
     /// # let path = folder.path().join("recalled.csv");
-    /// let log = Synthetic::new().with_users(80).with_items(60).generate();
+    /// let log = Synthetic::new().with_users(80).with_items(60).generate()?;
     /// let dataset = Dataset::new(log, Filters::default())?;
     /// let markov = MarkovChainConfig::new().fit(&dataset.training_data())?;
     /// let retriever = Retriever::new(markov, dataset.catalog().clone())?;
