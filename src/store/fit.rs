@@ -25,7 +25,7 @@ use super::run::Run;
 /// ```
 /// use seqrec::prelude::*;
 ///
-/// # let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate();
+/// # let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate()?;
 /// let split = Split::new(&Dataset::new(log, Filters::default())?, Protocol::LeaveOneOut)?;
 /// let config = Gru4RecConfig::new().with_dim(8);
 /// let settings = TrainerConfig::new().with_epochs(2).with_metric(Metric::ndcg(10)?);

@@ -158,7 +158,7 @@ impl StagePlan {
     /// use seqrec::prelude::*;
     /// use seqrec::store::{StageData, StagePlan};
     ///
-    /// let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate();
+    /// let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate()?;
     /// let split = Split::new(&Dataset::new(log, Filters::default())?, Protocol::LeaveOneOut)?;
     /// let model = Gru4RecConfig::new().with_dim(8).fit(&split)?;
     /// let data = StageData::from(split.train.clone()).with_model(model)?;

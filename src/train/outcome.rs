@@ -54,7 +54,7 @@ impl fmt::Display for StopReason {
 /// ```
 /// use seqrec::prelude::*;
 ///
-/// # let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate();
+/// # let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate()?;
 /// let split = Split::new(&Dataset::new(log, Filters::default())?, Protocol::LeaveOneOut)?;
 /// let model = Gru4RecConfig::new().with_dim(8).init::<Autodiff<Flex>>(
 ///     split.catalog().len(), 1, &Default::default())?;

@@ -53,7 +53,7 @@ const PROGRAM: &str = "seqrec search";
 /// use seqrec::prelude::*;
 /// use seqrec::train::Search;
 ///
-/// # let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate();
+/// # let log = seqrec::data::synthetic::Synthetic::new().with_users(80).with_items(60).generate()?;
 /// # let home = tempfile::tempdir().unwrap();
 /// # let folder = home.path().join("search");
 /// let split = Split::new(&Dataset::new(log, Filters::default())?, Protocol::LeaveOneOut)?;
