@@ -4,57 +4,39 @@ use std::io::{Write, stderr, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use pico_args::Arguments;
 use seqrec::channels::baselines;
 use seqrec::data::movielens::{Downloader, Edition, movies};
 use seqrec::data::{Items, synthetic::Synthetic};
 use seqrec::eval::Comparison;
 use seqrec::plot::{MapPoint, draw_map, draw_training_curves};
 use seqrec::prelude::*;
-use seqrec::train::{CsvLog, ProgressBars};
+use seqrec::train::CsvLog;
 use seqrec::{ErrorKind, OutputFolder, Result};
 use serde_json::json;
 
-/// Training gives large buffers back at every step, which glibc's allocator gives on to the kernel.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+const HELP: &str = "\
+Trains GRU4Rec on MovieLens, compares it with simple channels, and shows what it recalls.
 
-/// Trains GRU4Rec on MovieLens, compares it with simple channels, and shows what it recalls.
-#[derive(Parser)]
-#[command(name = "movielens", max_term_width = 100)]
-struct Options {
-    /// MovieLens's edition: 100k, 1m, 10m, 20m, 25m, 32m or latest-small.
-    #[arg(long, default_value = "latest-small")]
-    size: Edition,
-    /// A file of interactions to use instead of MovieLens.
-    #[arg(long, conflicts_with = "size")]
-    data: Option<PathBuf>,
-    /// Uses generated data, as is done without a network.
-    #[arg(long, conflicts_with_all = ["size", "data"])]
-    generated: bool,
-    /// The largest number of epochs; training stops earlier where nothing gets better.
-    #[arg(long, default_value_t = 100)]
-    epochs: usize,
-    /// Cuts of the metrics; training is stopped by the recall at the largest.
-    #[arg(long, value_delimiter = ',', default_value = "10,50")]
-    k: Vec<usize>,
-    /// The seed of everything random.
-    #[arg(long, default_value_t = 42)]
-    seed: u64,
-    /// The folder for the run, its log, its pictures and its checkpoints.
-    #[arg(long, default_value = "movielens-run")]
-    out: PathBuf,
-    /// Resumes an interrupted run in the same folder.
-    #[arg(long)]
-    resume: bool,
-    /// Prints all metrics, both with seen items left out and with them kept.
-    #[arg(long)]
-    all: bool,
-}
+  --size EDITION  100k, 1m, 10m, 20m, 25m, 32m or latest-small [default: latest-small]
+  --data FILE     a file of interactions to use instead of MovieLens
+  --generated     generated data, as is used without a network
+  --epochs N      the largest number of epochs; training stops earlier [default: 100]
+  --k N,N         cuts of the metrics [default: 10,50]
+  --seed N        the seed of everything random [default: 42]
+  --out FOLDER    the run, its log, pictures and checkpoints [default: movielens-run]
+  --all           prints all metrics, with seen items left out and with them kept
+";
+
+type Failure = Box<dyn std::error::Error>;
 
 // `println!` would panic once nobody reads any more, as after `| head`.
 fn main() -> ExitCode {
-    let result = run(&Options::parse());
+    if std::env::args().any(|argument| argument == "--help") {
+        let _ = stdout().write_all(HELP.as_bytes());
+        return ExitCode::SUCCESS;
+    }
+    let result = run(Arguments::from_env());
     match &result {
         Ok(screen) => drop(stdout().write_all(screen.as_bytes())),
         Err(error) => drop(writeln!(stderr(), "error: {error}")),
@@ -63,56 +45,79 @@ fn main() -> ExitCode {
 }
 
 /// The interactions, what is known of their items (without titles, ids are shown), and a name.
-fn data(options: &Options) -> Result<(Interactions, Items, String)> {
-    let generated = || {
-        let shop = Synthetic::new().with_seed(options.seed);
-        Ok((shop.generate()?, shop.movies()?, "generated data".into()))
-    };
-    let path = match &options.data {
-        _ if options.generated => return generated(),
-        Some(path) => path.clone(),
-        None => {
-            let cache = dirs::cache_dir().unwrap_or_default().join("seqrec");
-            match Downloader::default().fetch(options.size, cache, |_| ()) {
-                Err(error) if matches!(error.kind(), ErrorKind::Download { .. }) => {
-                    let _ = writeln!(stderr(), "{error}; using generated data instead");
-                    return generated();
-                }
-                path => path?,
-            }
-        }
-    };
+fn data(file: Option<PathBuf>, size: Edition) -> Result<(Interactions, Items, String)> {
+    let home = std::env::home_dir().unwrap_or_default();
+    let fetched = || Downloader::default().fetch(size, home.join(".cache/seqrec"), |_| ());
+    let path = file.map_or_else(fetched, Ok)?;
     let known = movies(&path).ok().flatten();
     let known = known.map_or(Items::new([0; 0]), Ok)?;
-    let name = path.display().to_string();
-    Ok((Interactions::read(path)?, known, name))
+    Ok((
+        Interactions::read(&path)?,
+        known,
+        path.display().to_string(),
+    ))
 }
 
-fn run(options: &Options) -> Result<String> {
-    let metric = Metric::recall(options.k.iter().copied().max().unwrap_or(0))?;
+/// Data in which order matters.
+fn generated(seed: u64) -> Result<(Interactions, Items, String)> {
+    let shop = Synthetic::new().with_seed(seed);
+    Ok((shop.generate()?, shop.movies()?, "generated data".into()))
+}
+
+fn run(mut given: Arguments) -> std::result::Result<String, Failure> {
+    let cuts: String = given.opt_value_from_str("--k")?.unwrap_or("10,50".into());
+    let ks: Vec<usize> = cuts
+        .split(',')
+        .map(str::parse)
+        .collect::<std::result::Result<_, _>>()?;
+    let size = given
+        .opt_value_from_str("--size")?
+        .unwrap_or(Edition::LatestSmall);
+    let file = given.opt_value_from_str("--data")?;
+    let epochs = given.opt_value_from_str("--epochs")?.unwrap_or(100);
+    let seed = given.opt_value_from_str("--seed")?.unwrap_or(42);
+    let folder: PathBuf = given
+        .opt_value_from_str("--out")?
+        .unwrap_or("movielens-run".into());
+    let (is_generated, is_all) = (given.contains("--generated"), given.contains("--all"));
+    if let Some(unknown) = given.finish().first() {
+        return Err(format!("{unknown:?} is not understood\n\n{HELP}").into());
+    }
+
+    let metric = Metric::recall(ks.iter().copied().max().unwrap_or(0))?;
     let settings = TrainerConfig::new()
-        .with_epochs(options.epochs)
+        .with_epochs(epochs)
         .with_metric(metric)
-        .with_ks(options.k.clone())
+        .with_ks(ks.clone())
         .with_seen(Seen::Keep)
-        .with_seed(options.seed);
+        .with_seed(seed);
     // Before any time is spent; and nothing else's folder is written.
     settings.validate()?;
-    let out = OutputFolder::open(&options.out, "movielens")?;
-    let (interactions, movies, name) = data(options)?;
+    let out = OutputFolder::open(&folder, "movielens")?;
+    let (interactions, movies, name) = match is_generated {
+        true => generated(seed)?,
+        false => data(file, size).or_else(|error| match error.kind() {
+            ErrorKind::Download { .. } => {
+                let _ = writeln!(stderr(), "{error}; using generated data instead");
+                generated(seed)
+            }
+            _ => Err(error),
+        })?,
+    };
     let dataset = Dataset::new(interactions, Filters::new().with_minimum_per_user(5))?;
-    let split = Split::new(&dataset, Protocol::Ratio { seed: options.seed })?;
-    Evaluation::new(&options.k, Seen::Keep).validate(split.catalog())?;
+    let split = Split::new(&dataset, Protocol::Ratio { seed })?;
+    Evaluation::new(&ks, Seen::Keep).validate(split.catalog())?;
     let (users, items) = (dataset.users(), split.catalog().len());
     let _ = writeln!(stderr(), "{name}: {users} users, {items} items");
 
     let config = Gru4RecConfig::new();
-    let model = config.init::<Autodiff<Flex>>(items, options.seed, &Default::default())?;
+    let model = config.init::<Autodiff<Flex>>(items, seed, &Default::default())?;
     let trained = Trainer::new(settings)
-        .observer(ProgressBars::default())
+        .on_epoch(|epoch, improved| {
+            let best = if improved { ", the best so far" } else { "" };
+            let _ = write!(stderr(), "\r{epoch}{best}\x1b[K");
+        })
         .observer(CsvLog::new(out.join("log.csv")))
-        .checkpoints(out.join("checkpoints"))
-        .resume(options.resume)
         .fit(model, &split)?;
     let title = format!("GRU4Rec on {name}");
     draw_training_curves(&title, &trained, &[metric])?.save(out.join("training.svg"))?;
@@ -121,13 +126,16 @@ fn run(options: &Options) -> Result<String> {
     let model = Recaller::from(run);
     model.save(out.join("run"))?;
     let (catalog, vectors) = (model.catalog(), model.item_vectors());
-    let map = MapPoint::of_items(catalog, vectors, Some(&movies), "genres", options.seed)?;
+    let map = MapPoint::of_items(catalog, vectors, Some(&movies), "genres", seed)?;
     draw_map(&title, &map)?.save(out.join("items.svg"))?;
 
-    let tests = compare(&options.k, &split, &model)?;
+    let mut channels = baselines(&split.train)?;
+    channels.insert(0, ("model", Box::new(model.channel()?)));
+    let on = |seen| Evaluation::new(&ks, seen).compare(&channels, &split.test, split.catalog());
+    let tests = [on(Seen::Exclude)?, on(Seen::Keep)?];
     let [new, all] = tests.each_ref().map(|test| &test.reports);
     let record = json!({
-        "model": "gru4rec", "data": name, "protocol": "ratio", "seed": options.seed, "map": map,
+        "model": "gru4rec", "data": name, "protocol": "ratio", "seed": seed, "map": map,
         "users": users, "items": items, "interactions": dataset.sequences().interactions(),
         "split": format!("{:016x}", split.fingerprint()), "metric": metric, "epochs": epochs,
         "best_epoch": best, "train_seconds": seconds, "test": [
@@ -135,29 +143,25 @@ fn run(options: &Options) -> Result<String> {
         {"seen": "kept", "report": all[0].report, "baselines": all[1..]}],
     });
     out.write("report.json", record.to_string())?;
-    let (seen, table) = table(options, metric, &tests)?;
+    let least = ks.iter().copied().min().unwrap_or(1);
+    let (seen, table) = table(is_all, metric, least, &tests)?;
     let (epochs, shown) = (epochs.len(), show(&split, seen, &model, &movies)?);
-    let out = options.out.display();
     Ok(format!(
         "{epochs} epochs in {seconds:.0} s, the best was epoch {best}; {table}{shown}\n\
-         {out}: training.svg, items.svg, report.json with all numbers, and the trained run\n\
+         {}: training.svg, items.svg, report.json with all numbers, and the trained run\n\
          next: --data FILE takes your own data; `cargo install --path cli` brings the program\n\
-         `seqrec`, which compares models, recalls for everybody, draws reports and serves\n"
+         `seqrec`, which compares models, recalls for everybody, draws reports and serves\n",
+        folder.display()
     ))
 }
 
-/// The model and simple channels on the test split, with seen items left out and kept.
-fn compare(ks: &[usize], split: &Split, model: &Recaller) -> Result<[Comparison; 2]> {
-    let mut channels = baselines(&split.train)?;
-    channels.insert(0, ("model", Box::new(model.channel()?)));
-    let on = |seen| Evaluation::new(ks, seen).compare(&channels, &split.test, split.catalog());
-    Ok([on(Seen::Exclude)?, on(Seen::Keep)?])
-}
-
 /// Metrics on the test split, with seen items kept only where users come back to them.
-fn table(options: &Options, metric: Metric, tests: &[Comparison; 2]) -> Result<(Seen, String)> {
-    let [new, all] = tests;
-    let least = options.k.iter().copied().min().unwrap_or(1);
+fn table(
+    is_all: bool,
+    metric: Metric,
+    least: usize,
+    [new, all]: &[Comparison; 2],
+) -> Result<(Seen, String)> {
     let (ndcg, hit_rate) = (Metric::ndcg(least)?, Metric::hit_rate(least)?);
     let mut metrics = vec![metric, Metric::recall(least)?, ndcg, hit_rate];
     metrics.dedup();
@@ -165,7 +169,7 @@ fn table(options: &Options, metric: Metric, tests: &[Comparison; 2]) -> Result<(
         0 => (new, Seen::Exclude, "left out"),
         _ => (all, Seen::Keep, "kept"),
     };
-    let mut table = match options.all {
+    let mut table = match is_all {
         true => format!("test split, seen items left out\n\n{new}\nkept\n\n{all}"),
         false => format!("test split, seen items {how}\n\n{}", shown.table(&metrics)),
     };

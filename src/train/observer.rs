@@ -135,6 +135,16 @@ pub trait TrainingObserver {
     }
 }
 
+/// A function that is called after each epoch.
+pub(super) struct OnEpoch<F>(pub(super) F);
+
+impl<F: FnMut(&EpochReport, bool)> TrainingObserver for OnEpoch<F> {
+    fn on_epoch(&mut self, epoch: &EpochReport, improved: bool) -> Result<ControlFlow<()>> {
+        (self.0)(epoch, improved);
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
 /// Writes a CSV file with one row an epoch: its number, the steps so far, loss, seconds, targets
 /// per second, learning rate, gradient norm, and every validation metric.
 ///

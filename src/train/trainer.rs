@@ -12,7 +12,7 @@ use super::finite::all_finite;
 use super::half::check_half_tables;
 use super::identity::Identity;
 use super::model_optimizer::ModelOptimizer;
-use super::observer::{EpochReport, TrainingObserver};
+use super::observer::{EpochReport, OnEpoch, TrainingObserver};
 use super::outcome::{StopReason, Trained};
 use super::stretch::Stretches;
 use super::training::{Training, TrainingClock};
@@ -93,6 +93,12 @@ impl<'a> Trainer<'a> {
     pub fn observer(mut self, observer: impl TrainingObserver + 'a) -> Self {
         self.observers.push(Box::new(observer));
         self
+    }
+
+    /// Calls this after each epoch, with whether it is the best so far.
+    #[must_use]
+    pub fn on_epoch(self, told: impl FnMut(&EpochReport, bool) + 'a) -> Self {
+        self.observer(OnEpoch(told))
     }
 
     /// Writes a checkpoint into this folder after every epoch, or as often as
