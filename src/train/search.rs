@@ -57,12 +57,12 @@ const PROGRAM: &str = "seqrec search";
 /// # let home = tempfile::tempdir().unwrap();
 /// # let folder = home.path().join("search");
 /// let split = Split::new(&Dataset::new(log, Filters::default())?, Protocol::LeaveOneOut)?;
-/// let trainer = TrainerConfig::new().with_epochs(6).with_metric(Metric::ndcg(10)?);
+/// let trainer = TrainerConfig::new().with_epochs(3).with_metric(Metric::ndcg(10)?);
 /// let space = r#"{"model.dim": [4, 8], "trainer.learning_rate": {"from": 1e-3, "to": 1e-1, "scale": "log"}}"#;
 /// let found = Search::<Autodiff<Flex>>::new(trainer)
-///     .model("gru4rec", Gru4RecConfig::new(), space)?
-///     .trials(4)
-///     .first_epochs(2)
+///     .model("gru4rec", Gru4RecConfig::new().with_dim(4), space)?
+///     .trials(3)
+///     .first_epochs(1)
 ///     .run(&split, folder, &Default::default())?;
 /// println!("{found}");
 /// let best = found.best();
