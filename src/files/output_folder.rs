@@ -28,7 +28,7 @@ pub(super) fn is_in_output_folder(path: &Path) -> bool {
 /// ```
 /// use seqrec::OutputFolder;
 ///
-/// let home = tempfile::tempdir().unwrap();
+/// # let home = tempfile::tempdir().unwrap();
 /// let folder = OutputFolder::open(home.path().join("results"), "my experiment")?;
 /// folder.write("table.md", "| model |")?;
 /// // Nothing else's is overwritten.
