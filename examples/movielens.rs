@@ -1,6 +1,6 @@
 //! The main job from end to end: a model trained on MovieLens, measured, and what it recalls.
 
-use std::io::{Write, stderr, stdout};
+use std::io::{IsTerminal, Write, stderr, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -27,8 +27,6 @@ Trains GRU4Rec on MovieLens, compares it with simple channels, and shows what it
   --out FOLDER    the run, its log, pictures and checkpoints [default: movielens-run]
   --all           prints all metrics, with seen items left out and with them kept
 ";
-
-type Failure = Box<dyn std::error::Error>;
 
 // `println!` would panic once nobody reads any more, as after `| head`.
 fn main() -> ExitCode {
@@ -64,21 +62,15 @@ fn generated(seed: u64) -> Result<(Interactions, Items, String)> {
     Ok((shop.generate()?, shop.movies()?, "generated data".into()))
 }
 
-fn run(mut given: Arguments) -> std::result::Result<String, Failure> {
+fn run(mut given: Arguments) -> std::result::Result<String, Box<dyn std::error::Error>> {
     let cuts: String = given.opt_value_from_str("--k")?.unwrap_or("10,50".into());
-    let ks: Vec<usize> = cuts
-        .split(',')
-        .map(str::parse)
-        .collect::<std::result::Result<_, _>>()?;
-    let size = given
-        .opt_value_from_str("--size")?
-        .unwrap_or(Edition::LatestSmall);
+    let ks: std::result::Result<Vec<usize>, _> = cuts.split(',').map(str::parse).collect();
+    let (ks, size) = (ks?, given.opt_value_from_str("--size")?);
     let file = given.opt_value_from_str("--data")?;
-    let epochs = given.opt_value_from_str("--epochs")?.unwrap_or(100);
+    let epochs = given.opt_value_from_str("--epochs")?;
     let seed = given.opt_value_from_str("--seed")?.unwrap_or(42);
-    let folder: PathBuf = given
-        .opt_value_from_str("--out")?
-        .unwrap_or("movielens-run".into());
+    let folder: Option<PathBuf> = given.opt_value_from_str("--out")?;
+    let folder = folder.unwrap_or("movielens-run".into());
     let (is_generated, is_all) = (given.contains("--generated"), given.contains("--all"));
     if let Some(unknown) = given.finish().first() {
         return Err(format!("{unknown:?} is not understood\n\n{HELP}").into());
@@ -86,7 +78,7 @@ fn run(mut given: Arguments) -> std::result::Result<String, Failure> {
 
     let metric = Metric::recall(ks.iter().copied().max().unwrap_or(0))?;
     let settings = TrainerConfig::new()
-        .with_epochs(epochs)
+        .with_epochs(epochs.unwrap_or(100))
         .with_metric(metric)
         .with_ks(ks.clone())
         .with_seen(Seen::Keep)
@@ -96,12 +88,14 @@ fn run(mut given: Arguments) -> std::result::Result<String, Failure> {
     let out = OutputFolder::open(&folder, "movielens")?;
     let (interactions, movies, name) = match is_generated {
         true => generated(seed)?,
-        false => data(file, size).or_else(|error| match error.kind() {
-            ErrorKind::Download { .. } => {
-                let _ = writeln!(stderr(), "{error}; using generated data instead");
-                generated(seed)
+        false => data(file, size.unwrap_or(Edition::LatestSmall)).or_else(|error| {
+            match error.kind() {
+                ErrorKind::Download { .. } => {
+                    let _ = writeln!(stderr(), "{error}; using generated data instead");
+                    generated(seed)
+                }
+                _ => Err(error),
             }
-            _ => Err(error),
         })?,
     };
     let dataset = Dataset::new(interactions, Filters::new().with_minimum_per_user(5))?;
@@ -115,7 +109,8 @@ fn run(mut given: Arguments) -> std::result::Result<String, Failure> {
     let trained = Trainer::new(settings)
         .on_epoch(|epoch, improved| {
             let best = if improved { ", the best so far" } else { "" };
-            let _ = write!(stderr(), "\r{epoch}{best}\x1b[K");
+            let end = ["\n", "\x1b[K\r"][usize::from(stderr().is_terminal())];
+            let _ = write!(stderr(), "{epoch}{best}{end}");
         })
         .observer(CsvLog::new(out.join("log.csv")))
         .fit(model, &split)?;
