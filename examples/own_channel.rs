@@ -1,7 +1,7 @@
 //! A channel of your own: the latest items that anybody took, which no model can know.
 //!
 //! `cargo run --release --example own_channel` judges it together with a Markov chain, keeps both in a
-//! folder, and serves them from there while events come in.
+//! folder, and serves them from there while events come in. It needs the feature `engine`.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -16,6 +16,7 @@ use seqrec::recall::{
 };
 use seqrec::store::StagePlan;
 use seqrec::{Result, typetag};
+// cargo add serde --features derive
 use serde::{Deserialize, Serialize};
 
 /// The settings, which a folder keeps; they say how a channel is made of training data.
@@ -105,14 +106,14 @@ fn main() -> Result<()> {
     let (catalog, device) = (dataset.catalog().clone(), Default::default());
     let config = Gru4RecConfig::new().with_dim(8);
     let model = config.init::<Flex>(catalog.len(), 42, &device)?;
-    let folder = tempfile::tempdir().expect("a folder for the run");
+    let folder = std::env::temp_dir().join("own_channel");
     plan.save(
-        folder.path(),
+        &folder,
         &Run::new(config, model, catalog).into(),
         dataset.training_data(),
     )?;
 
-    let engine = RecallEngine::open::<Flex>(folder.path(), device, EngineConfig::default())?;
+    let engine = RecallEngine::open::<Flex>(&folder, device, EngineConfig::default())?;
     engine.observe(&Interaction::new("somebody", 42, 1.7e9), &[])?;
     let answer = engine.recall_for(&RecallRequest::for_history([1, 2, 3], 4))?;
     // Every item with the channels that found it, and why.

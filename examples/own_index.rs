@@ -4,10 +4,10 @@
 //! `cargo run --release --example own_index` trains a model, recalls through the index, and
 //! compares it with exact search.
 
-use ndarray::{Array2, ArrayView2, Axis};
 use seqrec::Result;
 use seqrec::data::{SequenceBatch, synthetic::Synthetic};
 use seqrec::index::{Filter, Hit, Hits};
+use seqrec::ndarray::{Array2, ArrayView2, Axis, s};
 use seqrec::prelude::*;
 use seqrec::retrieve::user_vectors;
 
@@ -20,7 +20,7 @@ struct ByteIndex {
 impl ByteIndex {
     /// An index over `[items + 1, dim]`, of which row 0 is padding.
     fn new(vectors: ArrayView2<'_, f32>) -> Self {
-        let items = vectors.slice(ndarray::s![1.., ..]);
+        let items = vectors.slice(s![1.., ..]);
         let largest = items
             .iter()
             .fold(f32::MIN_POSITIVE, |max, x| max.max(x.abs()));

@@ -1,7 +1,7 @@
 //! A model of your own in one file: a user is the mean of the last items, each weighed by a gate.
 //!
 //! `cargo run --release --example own_model` trains it on generated data, judges it, saves it,
-//! loads it, and serves it.
+//! loads it, and serves it, for which it needs the feature `engine`.
 
 use burn::tensor::{Int, Tensor, activation::sigmoid, backend::Backend as BurnBackend};
 use burn::{config::Config, module::Module, nn::Linear};
@@ -84,13 +84,13 @@ fn main() -> Result<()> {
     let trained = GatedMeanConfig::new().fit(&split)?;
     println!("{}", trained.evaluate(&split.test)?);
 
-    let folder = tempfile::tempdir().expect("a folder for the run");
+    let folder = std::env::temp_dir().join("own_model");
     let plan = StagePlan::new(Fusion::RoundRobin).channel("model", VectorChannelConfig::new());
-    plan.save(folder.path(), &trained, dataset.training_data())?;
+    plan.save(&folder, &trained, dataset.training_data())?;
 
     let models = ModelRegistry::<Flex>::builtin().with::<GatedMeanConfig>();
     let (device, settings) = (Default::default(), EngineConfig::default());
-    let engine = RecallEngine::open_with(folder.path(), models, device, settings)?;
+    let engine = RecallEngine::open_with(&folder, models, device, settings)?;
     let request = RecallRequest::for_history([1, 2, 3], 5);
     print!("{}", engine.recall_for(&request)?);
     Ok(())

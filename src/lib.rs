@@ -142,6 +142,7 @@ pub mod eval;
 #[doc = "[index]: crate::guide::index"]
 #[doc = "[stage]: crate::guide::stage"]
 #[doc = "[serve]: crate::guide::serve"]
+#[doc = "[operate]: crate::guide::operate"]
 #[doc = "[formats]: crate::guide::formats"]
 #[doc = "[cookbook]: crate::guide::cookbook"]
 #[doc = "[movielens]: crate::guide::movielens"]
@@ -172,9 +173,12 @@ pub mod guide {
     #[doc = include_str!("../docs/guide/stage.md")]
     pub mod stage {}
     #[doc = "[cookbook]: crate::guide::cookbook"]
+    #[doc = "[operate]: crate::guide::operate"]
     #[doc = ""]
     #[doc = include_str!("../docs/guide/serve.md")]
     pub mod serve {}
+    #[doc = include_str!("../docs/guide/operate.md")]
+    pub mod operate {}
     #[doc = include_str!("../docs/guide/formats.md")]
     pub mod formats {}
     #[doc = "[own_model]: crate::guide::cookbook::own_model"]

@@ -204,6 +204,30 @@ fn late_and_failing_channels_are_left_out_and_reported() {
     wait_until("threads end", || engine.statistics().threads == 2);
 }
 
+#[test]
+fn an_engine_that_is_dropped_waits_for_no_channel_and_lets_go_of_its_stage() {
+    let held = Arc::new(AtomicBool::new(true));
+    let of_stage = Arc::downgrade(&held);
+    let hold = held.clone();
+    let engine = engine_of(move || {
+        let hold = hold.clone();
+        let hangs = Told(Arc::new(move |_| {
+            while hold.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Ok(Vec::new())
+        }));
+        let stage = stage().channel("hangs", hangs, ChannelWeight::default());
+        stage.unwrap()
+    });
+    let recalled = engine.recall("nobody", 5).unwrap();
+    assert_eq!(*outcome(&recalled, "hangs"), Outcome::Late);
+    // While it hangs; the thread has the stage until it returns, and nothing else has.
+    drop(engine);
+    held.store(false, Ordering::SeqCst);
+    wait_until("the last thread ends", || of_stage.strong_count() == 1);
+}
+
 /// A channel that breaks its promise: it gives the same whatever the filter says.
 struct Unfiltered(Vec<ItemIndex>);
 

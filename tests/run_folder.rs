@@ -328,6 +328,78 @@ fn two_writers_of_a_folder_are_told_of_each_other() {
     ServedStage::load::<Flex>(&path, &Default::default()).unwrap();
 }
 
+/// A copy of `run.json`, put back, makes the version before count again, and a backup that begins
+/// with it is whole.
+#[test]
+fn the_version_before_counts_again_by_its_run_json() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("run");
+    let load = |path: &Path| ServedStage::load::<Flex>(path, &Default::default());
+    let copy = |from: &Path, to: &Path| std::fs::copy(from, to).map(drop).unwrap();
+    save_stage(&path, 1).unwrap();
+    let (kept, backup) = (
+        home.path().join("run.json.before"),
+        home.path().join("copy"),
+    );
+    copy(&path.join("run.json"), &kept);
+    let serving = load(&path).unwrap();
+    let first = answers(&serving);
+    save_stage(&path, 2).unwrap();
+    let second = answers(&load(&path).unwrap());
+    assert_ne!(first, second);
+
+    // A backup, between whose pointer and files there was a save.
+    std::fs::create_dir_all(backup.join("v000001")).unwrap();
+    copy(&kept, &backup.join("run.json"));
+    for file in std::fs::read_dir(path.join("v000001")).unwrap() {
+        let file = file.unwrap();
+        copy(&file.path(), &backup.join("v000001").join(file.file_name()));
+    }
+    assert_eq!(answers(&load(&backup).unwrap()), first);
+
+    let second_pointer = home.path().join("run.json.second");
+    copy(&path.join("run.json"), &second_pointer);
+    copy(&kept, &path.join("run.json.new"));
+    std::fs::rename(path.join("run.json.new"), path.join("run.json")).unwrap();
+    assert_eq!(answers(&load(&path).unwrap()), first);
+    // The next save keeps what counted before it, and no number comes twice.
+    save_stage(&path, 2).unwrap();
+    assert_eq!(answers(&load(&path).unwrap()), second);
+    let there = |version: &str| path.join(version).exists();
+    assert!(there("v000001") && !there("v000002") && there("v000003"));
+    // A version that is gone is told.
+    copy(&second_pointer, &path.join("run.json"));
+    let error = load(&path).unwrap_err();
+    assert!(error.to_string().contains("v000002"), "{error}");
+    // Whoever has loaded a version serves on without its files.
+    if cfg!(unix) {
+        std::fs::remove_dir_all(&path).unwrap();
+        assert_eq!(answers(&serving), first);
+    }
+}
+
+/// A folder a release, and a link that names the one that serves.
+#[cfg(unix)]
+#[test]
+fn a_link_names_the_folder_that_serves() {
+    use std::os::unix::fs::symlink;
+    let home = tempfile::tempdir().unwrap();
+    let at = |name: &str| home.path().join(name);
+    let load = |path: &Path| ServedStage::load::<Flex>(path, &Default::default());
+    for (seed, name) in [(1, "first"), (2, "second")] {
+        save_stage(&at(name), seed).unwrap();
+        symlink(name, at("new")).unwrap();
+        std::fs::rename(at("new"), at("current")).unwrap();
+        let expected = answers(&load(&at(name)).unwrap());
+        assert_eq!(answers(&load(&at("current")).unwrap()), expected);
+    }
+    // Both have a version of the first number, of which a switch in the midst of a load would mix files.
+    let pointer = at("first").join("run.json");
+    std::fs::copy(pointer, at("second").join("run.json")).unwrap();
+    let error = load(&at("current")).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Damaged { .. }), "{error}");
+}
+
 fn saved_run() -> (tempfile::TempDir, std::path::PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");

@@ -34,7 +34,7 @@ impl NearestItemsConfig {
     /// others that update it.
     ///
     /// ```
-    /// use ndarray::array;
+    /// use seqrec::ndarray::array;
     /// use seqrec::channels::NearestItemsConfig;
     /// use seqrec::data::ItemIndex;
     /// use seqrec::index::FlatIndex;

@@ -24,7 +24,7 @@ use crate::{ErrorKind, Result, checks};
 /// A training loop of your own has its batches from here:
 ///
 /// ```
-/// use burn::optim::{GradientsParams, Optimizer, SgdConfig};
+/// use seqrec::burn::optim::{GradientsParams, Optimizer, SgdConfig};
 /// use seqrec::data::synthetic::Synthetic;
 /// use seqrec::data::{Batcher, Targets};
 /// use seqrec::prelude::*;

@@ -45,8 +45,8 @@ use tracing::{debug_span, warn};
 ///     .channel("gru4rec", VectorChannelConfig::new())
 ///     .channel("markov", MarkovChainConfig::new())
 ///     .fallback(PopularityConfig::new());
-/// let folder = tempfile::tempdir().unwrap();
-/// let path = folder.path().join("run");
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("run");
 /// plan.save(&path, &run.into(), split.train.clone())?;
 ///
 /// // Serving it.

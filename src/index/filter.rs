@@ -13,7 +13,7 @@ use crate::item::{ItemIndex, ItemSet};
 /// these are.
 ///
 /// ```
-/// use ndarray::array;
+/// use seqrec::ndarray::array;
 /// use seqrec::data::ItemIndex;
 /// use seqrec::index::{Filter, FlatIndex, ItemSet, VectorIndex};
 ///
@@ -76,7 +76,7 @@ impl std::fmt::Debug for Filter<'_> {
 /// on a server can look at attributes there.
 ///
 /// ```
-/// use ndarray::array;
+/// use seqrec::ndarray::array;
 /// use seqrec::data::{Catalog, Items};
 /// use seqrec::index::{Filter, FlatIndex, Matching, VectorIndex};
 ///

@@ -22,7 +22,7 @@ use crate::{Error, ErrorKind, Result};
 /// Exact search: products of blocks of queries and items, with the best kept as they come.
 ///
 /// ```
-/// use ndarray::array;
+/// use seqrec::ndarray::array;
 /// use seqrec::data::ItemIndex;
 /// use seqrec::index::{FlatIndex, VectorIndex};
 ///

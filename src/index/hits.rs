@@ -41,7 +41,7 @@ impl fmt::Display for Hit {
 /// list of [`Hit`]s a query.
 ///
 /// ```
-/// use ndarray::array;
+/// use seqrec::ndarray::array;
 /// use seqrec::data::ItemIndex;
 /// use seqrec::index::{FlatIndex, VectorIndex};
 ///

@@ -50,8 +50,8 @@ use crate::{Error, ErrorKind, Result};
 /// through them is faster, the search goes through the items that pass.
 ///
 /// ```
-/// use ndarray::Array2;
 /// use seqrec::index::{HnswConfig, HnswIndex, VectorIndex};
+/// use seqrec::ndarray::{Array2, s};
 ///
 /// // Row 0 is padding.
 /// let vectors = Array2::from_shape_fn((101, 2), |(row, column)| {
@@ -59,7 +59,7 @@ use crate::{Error, ErrorKind, Result};
 ///     if column == 0 { angle.cos() } else { angle.sin() }
 /// });
 /// let index = HnswIndex::new(vectors.view(), &HnswConfig::new())?;
-/// let hits = index.search(vectors.slice(ndarray::s![40..41, ..]), 3, None)?;
+/// let hits = index.search(vectors.slice(s![40..41, ..]), 3, None)?;
 /// assert_eq!(hits.items(0)[0].get(), 40);
 /// # Ok::<(), seqrec::Error>(())
 /// ```

@@ -39,7 +39,7 @@ const FETCHED: usize = 1_000;
 /// and is switched to a new one at once, when all of it is there.
 ///
 /// ```no_run
-/// use ndarray::Array2;
+/// use seqrec::ndarray::Array2;
 /// use seqrec::index::{MilvusConfig, MilvusIndex, VectorIndex};
 ///
 /// let config = MilvusConfig::new("http://127.0.0.1:19530", "movies");
@@ -47,7 +47,7 @@ const FETCHED: usize = 1_000;
 /// let index = MilvusIndex::connect(config)?;
 /// index.publish(vectors.view(), 7, |done, all| println!("{done} of {all}"))?;
 /// index.drop_version(6)?;
-/// let hits = index.search(vectors.slice(ndarray::s![1..2, ..]), 50, None)?;
+/// let hits = index.search(vectors.slice(seqrec::ndarray::s![1..2, ..]), 50, None)?;
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 ///

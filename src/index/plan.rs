@@ -18,7 +18,7 @@ settings! {
     /// enough, and above that a graph that is tuned until it finds enough.
     ///
     /// ```
-    /// use ndarray::Array2;
+    /// use seqrec::ndarray::Array2;
     /// use seqrec::index::{IndexPlan, VectorIndex};
     ///
     /// let vectors = Array2::from_shape_fn((1001, 4), |(row, column)| ((row * (column + 3)) % 17) as f32);

@@ -13,7 +13,7 @@ use crate::{ErrorKind, Result, checks};
 /// so it must not update or search the index itself, nor wait for a thread that does.
 ///
 /// ```
-/// use ndarray::array;
+/// use seqrec::ndarray::array;
 /// use seqrec::data::ItemIndex;
 /// use seqrec::index::{HnswConfig, HnswIndex, UpdatableIndex, VectorIndex};
 ///
@@ -71,7 +71,7 @@ pub trait UpdatableIndex: VectorIndex {
     /// only the vectors of items that were looked up.
     ///
     /// ```
-    /// use ndarray::array;
+    /// use seqrec::ndarray::array;
     /// use seqrec::data::ItemIndex;
     /// use seqrec::index::{FlatIndex, UpdatableIndex, VectorIndex};
     ///

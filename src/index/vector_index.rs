@@ -16,7 +16,7 @@ use crate::{Error, ErrorKind, Result};
 /// An index of your own, such as one that asks a service, needs three functions:
 ///
 /// ```
-/// use ndarray::{Array2, ArrayView2, array};
+/// use seqrec::ndarray::{Array2, ArrayView2, array};
 /// use seqrec::data::ItemIndex;
 /// use seqrec::index::{Filter, Hit, Hits, VectorIndex};
 ///

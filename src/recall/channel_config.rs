@@ -29,6 +29,7 @@ use super::user_encoder::UserEncoder;
 /// use seqrec::channels::Popularity;
 /// use seqrec::recall::{ChannelConfig, ChannelSource, RecallChannel};
 /// use seqrec::typetag;
+/// // cargo add serde --features derive, and cargo add serde_json
 /// use serde::{Deserialize, Serialize};
 ///
 /// /// The most taken items by the counts of the catalog.
@@ -70,7 +71,7 @@ pub trait ChannelConfig: fmt::Debug + Send + Sync {
 /// channel looks at, if it does at any.
 ///
 /// ```
-/// use ndarray::array;
+/// use seqrec::ndarray::array;
 /// use seqrec::channels::NearestItemsConfig;
 /// use seqrec::data::{Dataset, Filters, Interaction, Interactions, ItemIndex};
 /// use seqrec::recall::{ChannelConfig, ChannelSource, RecallChannel};

@@ -151,7 +151,7 @@ impl Selection for CategoryBonus {
 /// with scores from 0 for the last candidate to 1 for the best, and cosines as nearness.
 ///
 /// ```
-/// use ndarray::array;
+/// use seqrec::ndarray::array;
 /// use seqrec::data::ItemIndex;
 /// use seqrec::recall::{Candidate, MaximalMarginalRelevance, Reason, Selection};
 ///

@@ -9,7 +9,7 @@ use crate::data::{Catalog, User};
 /// vectors that come from elsewhere.
 ///
 /// ```
-/// use ndarray::{Array2, Axis};
+/// use seqrec::ndarray::{Array2, Axis, array};
 /// use seqrec::data::{ItemIndex, User};
 /// use seqrec::recall::UserEncoder;
 ///
@@ -31,9 +31,9 @@ use crate::data::{Catalog, User};
 ///     }
 /// }
 ///
-/// let mean = Mean(ndarray::array![[0.0], [1.0], [3.0]]);
+/// let mean = Mean(array![[0.0], [1.0], [3.0]]);
 /// let items = [1, 2].map(ItemIndex::new);
-/// assert_eq!(mean.encode(&[User::from(&items[..])])?, ndarray::array![[2.0]]);
+/// assert_eq!(mean.encode(&[User::from(&items[..])])?, array![[2.0]]);
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 pub trait UserEncoder: Send + Sync {

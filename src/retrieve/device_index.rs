@@ -33,7 +33,7 @@ const SPARE: usize = 64;
 /// the same, and faster; [`exact_index`] chooses.
 ///
 /// ```
-/// use ndarray::array;
+/// use seqrec::ndarray::array;
 /// use seqrec::backend::Flex;
 /// use seqrec::data::ItemIndex;
 /// use seqrec::index::VectorIndex;

@@ -65,8 +65,8 @@ impl ModelFiles {
 /// use seqrec::model::{Gru4RecConfig, RecallerConfig};
 /// use seqrec::store::Run;
 ///
-/// let folder = tempfile::tempdir().unwrap();
-/// let path = folder.path().join("run");
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("run");
 /// let config = Gru4RecConfig::new().with_dim(8);
 /// let catalog = Catalog::from_ids(["a", "b"].map(Into::into))?;
 /// let model = config.init::<Flex>(catalog.len(), 1, &Default::default())?;

@@ -20,7 +20,7 @@ use crate::{ErrorKind, Result};
 /// Vectors with the ids that they belong to, to be written for other programs.
 ///
 /// ```
-/// use ndarray::array;
+/// use seqrec::ndarray::array;
 /// use seqrec::data::Catalog;
 /// use seqrec::index::FlatIndex;
 /// use seqrec::store::VectorTable;

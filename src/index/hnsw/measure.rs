@@ -31,7 +31,7 @@ impl HnswIndex {
     /// [`is_exact`](VectorIndex::is_exact) says so.
     ///
     /// ```
-    /// use ndarray::{Array2, s};
+    /// use seqrec::ndarray::{Array2, s};
     /// use seqrec::index::{HnswConfig, HnswIndex};
     ///
     /// let vectors = Array2::from_shape_fn((5001, 2), |(row, column)| {
