@@ -29,12 +29,13 @@ pub(super) fn is_in_output_folder(path: &Path) -> bool {
 /// use seqrec::OutputFolder;
 ///
 /// # let home = tempfile::tempdir().unwrap();
-/// let folder = OutputFolder::open(home.path().join("results"), "my experiment")?;
+/// # let (results, keep) = (home.path().join("results"), home.path().join("keep"));
+/// let folder = OutputFolder::open(results, "my experiment")?;
 /// folder.write("table.md", "| model |")?;
 /// // Nothing else's is overwritten.
-/// std::fs::create_dir(home.path().join("keep")).unwrap();
-/// std::fs::write(home.path().join("keep/thesis.txt"), "x").unwrap();
-/// assert!(OutputFolder::open(home.path().join("keep"), "my experiment").is_err());
+/// std::fs::create_dir(&keep).unwrap();
+/// std::fs::write(keep.join("thesis.txt"), "x").unwrap();
+/// assert!(OutputFolder::open(keep, "my experiment").is_err());
 /// # Ok::<(), seqrec::Error>(())
 /// ```
 #[derive(Debug)]
