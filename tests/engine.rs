@@ -1496,7 +1496,9 @@ fn model_and_data(seed: u64) -> (Recaller, TrainingData) {
     let log = Synthetic::new()
         .with_users(60)
         .with_items(80)
-        .with_mean_per_user(30);
+        .with_mean_per_user(30)
+        // Each with items that a user has not had.
+        .with_genres(4);
     let dataset = Dataset::new(log.generate().unwrap(), Filters::default()).unwrap();
     let catalog = dataset.catalog().clone();
     let config = Gru4RecConfig::new().with_dim(8);

@@ -33,7 +33,10 @@ fn split(protocol: Protocol) -> Split {
         .with_users(120)
         .with_items(150)
         .with_mean_per_user(40)
-        .with_genres(6);
+        .with_genres(6)
+        // A model has more to learn than what is popular.
+        .with_drift(0.04)
+        .with_popularity(0.7);
     let dataset = Dataset::new(synthetic.generate().unwrap(), Filters::default()).unwrap();
     Split::new(&dataset, protocol).unwrap()
 }
