@@ -204,7 +204,7 @@ fn number(cell: &str) -> Option<f64> {
         digits.starts_with('0') && digits.as_bytes().get(1).is_some_and(u8::is_ascii_digit);
     let number: f64 = cell.parse().ok()?;
     let is_integer = digits.bytes().all(|byte| byte.is_ascii_digit());
-    let is_exact = !is_integer || number.abs() <= EXACT;
+    let is_exact = !is_integer || number.abs() < EXACT;
     (number.is_finite() && !zero_before && is_exact).then_some(number)
 }
 
