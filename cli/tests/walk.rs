@@ -16,13 +16,13 @@ impl Desk {
         for visitor in 0..60 {
             for step in 0..12 {
                 // Visitors walk on from where they began, so that order says what comes next.
-                let sku = (visitor * 5 + step) % 40;
+                let sku = (visitor * 5 + step) % 60;
                 let at = 1_700_000_000 + visitor * 1_000 + step * 60;
                 writeln!(log, "v{visitor};P{sku:03};{at}").unwrap();
             }
         }
         products.push_str("sku,title,price,in_stock\n");
-        for sku in 0..40 {
+        for sku in 0..60 {
             writeln!(
                 products,
                 "P{sku:03},Product {sku},{},{}",
@@ -159,7 +159,7 @@ fn a_store_is_data_like_any_other() {
     ));
     assert_eq!(
         (&made[0]["users"], &made[0]["items"]),
-        (&60.into(), &40.into())
+        (&60.into(), &60.into())
     );
     desk.ok(&TRAIN.replace(
         "clicks.csv --format user=visitor,item=sku,time=at,delimiter=;",

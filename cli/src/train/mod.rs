@@ -17,7 +17,7 @@ use seqrec::plot::{MapPoint, draw_map, draw_training_curves};
 use seqrec::recall::{Evaluation, RecallRequest, Retriever, VectorChannel};
 use seqrec::retrieve::{exact_index, item_vectors};
 use seqrec::store::{Recaller, Run};
-use seqrec::train::{CsvLog, EpochTable, ProgressBars, StopReason, Trained, Trainer};
+use seqrec::train::{CsvLog, ProgressBars, StopReason, Trained, Trainer};
 use seqrec::{OutputFolder, Result};
 use serde_json::{Value, json};
 
@@ -81,12 +81,11 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
 
     let model = config.init::<Autodiff<B>>(dataset.catalog().len(), options.seed, &device)?;
     let trainer_config = options.trainer(model.config().describe().one_target)?;
-    let names = (options.k.iter())
-        .flat_map(|k| ["recall", "ndcg", "hit_rate"].map(|measure| format!("{measure}@{k}")));
-    let shown: Vec<Metric> = names.filter_map(|name| name.parse().ok()).collect();
     let trained = Trainer::new(trainer_config.clone())
         .observer(ProgressBars::default())
-        .observer(EpochTable::of(shown))
+        .on_epoch(|epoch, improved| {
+            eprintln!("{epoch}{}", if improved { ", the best so far" } else { "" });
+        })
         .observer(CsvLog::new(out.join("log.csv")))
         .checkpoints(out.join("checkpoints"))
         .resume(options.resume)
