@@ -30,13 +30,14 @@ def version(text):
 
 def main():
     command = ["cargo", "metadata", "--locked", "--format-version", "1", "--all-features"]
-    packages = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["packages"]
+    found = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    packages, members = found["packages"], set(found["workspace_members"])
     ours = next(package for package in packages if package["name"] == "seqrec")
     normal = reachable(packages, ours)
     wrong = []
     for package in packages:
         name = f"{package['name']} {package['version']}"
-        if package is ours:
+        if package["id"] in members:
             continue
         if not (package["source"] or "").startswith("registry+"):
             wrong.append(f"{name} is not from the registry: {package['source']}")
