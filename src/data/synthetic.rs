@@ -10,7 +10,7 @@ use super::interactions::Interactions;
 use super::items::Items;
 use crate::settings::settings;
 use crate::{Error, Result, checks};
-use habits::Person;
+use habits::Shopper;
 use shelf::Shelf;
 
 settings! {
@@ -146,7 +146,7 @@ impl Synthetic {
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
         let mut log = Interactions::default();
         for user in 1..=self.users {
-            Person::new(self, &shelf, &mut random).live(user as i64, &mut log);
+            Shopper::new(self, &shelf, &mut random).live(user as i64, &mut log);
         }
         Ok(log)
     }

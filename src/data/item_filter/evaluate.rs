@@ -4,7 +4,7 @@
 use fixedbitset::FixedBitSet;
 
 use super::ItemFilter;
-use super::expression::{Comparison, Expression, Is, Literal, Test, Value, character};
+use super::expression::{Expression, Is, Literal, Relation, Test, Value, character};
 use crate::data::catalog::Catalog;
 use crate::data::fields::date;
 use crate::data::items::Items;
@@ -155,10 +155,10 @@ impl FilteredTable<'_> {
     fn compared(
         &self,
         attribute: &Attribute,
-        comparison: Comparison,
+        comparison: Relation,
         literal: &Literal,
     ) -> Result<FixedBitSet> {
-        let equality = matches!(comparison, Comparison::Equal | Comparison::Other);
+        let equality = matches!(comparison, Relation::Equal | Relation::Other);
         match &attribute.values {
             Values::Numbers(numbers) => {
                 let value = self.number(attribute, literal)?;
@@ -176,12 +176,12 @@ impl FilteredTable<'_> {
                 }
                 Err(self.fault(literal.at, reason))
             }
-            _ if attribute.kind == AttributeKind::Tags && comparison == Comparison::Other => {
+            _ if attribute.kind == AttributeKind::Tags && comparison == Relation::Other => {
                 Err(self.several(attribute, literal.at, "= .."))
             }
             _ => {
                 let literals = std::slice::from_ref(literal);
-                self.one_of(attribute, literals, comparison == Comparison::Equal)
+                self.one_of(attribute, literals, comparison == Relation::Equal)
             }
         }
     }

@@ -27,13 +27,13 @@ pub(super) struct Test {
 pub(super) enum Is {
     True,
     Missing,
-    Compared(Comparison, Literal),
+    Compared(Relation, Literal),
     OneOf(Vec<Literal>),
     NoneOf(Vec<Literal>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Comparison {
+pub(super) enum Relation {
     Equal,
     Other,
     Less,
@@ -42,7 +42,7 @@ pub(super) enum Comparison {
     AtLeast,
 }
 
-impl Comparison {
+impl Relation {
     pub(super) fn holds(self, a: f64, b: f64) -> bool {
         match self {
             Self::Equal => a == b,
@@ -56,7 +56,7 @@ impl Comparison {
     }
 }
 
-impl fmt::Display for Comparison {
+impl fmt::Display for Relation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Equal => "=",

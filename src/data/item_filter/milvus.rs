@@ -3,7 +3,7 @@
 
 use super::ItemFilter;
 use super::evaluate::FilteredTable;
-use super::expression::{Comparison, Expression, Is, Literal, Test, Value};
+use super::expression::{Expression, Is, Literal, Relation, Test, Value};
 use crate::data::items::Items;
 use crate::data::items::attribute::{Attribute, AttributeKind};
 
@@ -77,7 +77,7 @@ fn of_value(attribute: &Attribute, test: &Test, evaluation: &FilteredTable<'_>) 
         Is::Missing => return Some(format!("{missing} == true")),
         Is::True if attribute.kind == AttributeKind::Boolean => format!("{name} == true"),
         Is::True => format!("{name} == 1.0"),
-        Is::Compared(Comparison::Equal, literal) => format!("{name} == {}", value(literal)?),
+        Is::Compared(Relation::Equal, literal) => format!("{name} == {}", value(literal)?),
         Is::Compared(comparison, literal) => format!("{name} {comparison} {}", value(literal)?),
         Is::OneOf(literals) => all(literals, "==", " or ")?,
         Is::NoneOf(literals) => all(literals, "!=", " and ")?,
@@ -105,7 +105,7 @@ fn of_labels(attribute: &Attribute, test: &Test) -> Option<String> {
         Is::Compared(_, literal) => std::slice::from_ref(literal),
         Is::OneOf(literals) | Is::NoneOf(literals) => literals,
     };
-    let negated = matches!(test.is, Is::NoneOf(_) | Is::Compared(Comparison::Other, _));
+    let negated = matches!(test.is, Is::NoneOf(_) | Is::Compared(Relation::Other, _));
     Some(match (list(literals), tags, negated) {
         (None, _, false) => NOTHING.to_owned(),
         (None, _, true) => format!("{name} != \"\""),

@@ -1,7 +1,7 @@
 //! From the text of a filter to its expression.
 #![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
-use super::expression::{Comparison, Expression, Is, Literal, Test, Value, character};
+use super::expression::{Expression, Is, Literal, Relation, Test, Value, character};
 use crate::data::fields::date;
 use crate::{Error, Result};
 
@@ -17,7 +17,7 @@ enum Token {
     /// A column in backticks.
     Column(String),
     Value(Value),
-    Comparison(Comparison),
+    Relation(Relation),
     Open,
     Close,
     Comma,
@@ -94,14 +94,14 @@ impl Lexer<'_> {
 
     fn token(&mut self, first: char) -> Result<Token> {
         const SYMBOLS: [(&str, Token); 11] = [
-            ("==", Token::Comparison(Comparison::Equal)),
-            ("!=", Token::Comparison(Comparison::Other)),
-            ("<>", Token::Comparison(Comparison::Other)),
-            ("<=", Token::Comparison(Comparison::AtMost)),
-            (">=", Token::Comparison(Comparison::AtLeast)),
-            ("=", Token::Comparison(Comparison::Equal)),
-            ("<", Token::Comparison(Comparison::Less)),
-            (">", Token::Comparison(Comparison::Greater)),
+            ("==", Token::Relation(Relation::Equal)),
+            ("!=", Token::Relation(Relation::Other)),
+            ("<>", Token::Relation(Relation::Other)),
+            ("<=", Token::Relation(Relation::AtMost)),
+            (">=", Token::Relation(Relation::AtLeast)),
+            ("=", Token::Relation(Relation::Equal)),
+            ("<", Token::Relation(Relation::Less)),
+            (">", Token::Relation(Relation::Greater)),
             ("(", Token::Open),
             (")", Token::Close),
             (",", Token::Comma),
@@ -309,7 +309,7 @@ impl<'a> FilterParser<'a> {
         if self.takes("in") {
             return Ok(test(Is::OneOf(self.list()?)));
         }
-        if let Some((Token::Comparison(comparison), ..)) = self.peek() {
+        if let Some((Token::Relation(comparison), ..)) = self.peek() {
             self.next += 1;
             return Ok(test(Is::Compared(*comparison, self.literal()?)));
         }

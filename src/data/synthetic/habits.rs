@@ -31,7 +31,7 @@ const FIRST_TIME: f64 = 1_704_067_200.0;
 const YEARS: f64 = 2.0;
 
 /// A user at some time, and what they have in mind.
-pub struct Person<'a> {
+pub struct Shopper<'a> {
     settings: &'a Synthetic,
     shelf: &'a Shelf,
     random: &'a mut ChaCha8Rng,
@@ -48,7 +48,7 @@ pub struct Person<'a> {
     favorites: VecDeque<usize>,
 }
 
-impl<'a> Person<'a> {
+impl<'a> Shopper<'a> {
     pub fn new(settings: &'a Synthetic, shelf: &'a Shelf, random: &'a mut ChaCha8Rng) -> Self {
         let Synthetic {
             series, variety, ..

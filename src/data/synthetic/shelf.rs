@@ -102,7 +102,7 @@ pub struct Shelf {
 }
 
 /// The place of an item.
-struct Found {
+struct Spot {
     series: usize,
     part: usize,
 }
@@ -120,7 +120,7 @@ impl Shelf {
     }
 
     /// The series and part of an item, whose numbers begin with 1.
-    fn find(&self, item: i64) -> Option<Found> {
+    fn find(&self, item: i64) -> Option<Spot> {
         let place = usize::try_from(item).ok()?.checked_sub(1)?;
         if place >= self.items {
             return None;
@@ -131,7 +131,7 @@ impl Shelf {
             within.filter(|&(_, (start, parts))| (start..start + parts).contains(&place));
         let (number, (start, _)) = within.next()?;
         let (series, part) = (block * PARTS.len() + number, place - start);
-        Some(Found { series, part })
+        Some(Spot { series, part })
     }
 
     fn place(&self, series: usize) -> (usize, usize) {
@@ -152,7 +152,7 @@ impl Shelf {
 
     /// The title of an item.
     pub fn title(&self, item: i64) -> Option<String> {
-        let Found { series, part } = self.find(item)?;
+        let Spot { series, part } = self.find(item)?;
         let title = title(series);
         Some(match self.parts(series) {
             1 => title,
