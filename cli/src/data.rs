@@ -124,7 +124,7 @@ impl ReadingArgs {
     /// Reads a file of interactions or a store.
     pub fn read(&self, path: &Path, items: Option<Items>) -> Result<Data, Box<dyn Error>> {
         let dataset = match SequenceStore::is_at(path)? {
-            true => SequenceStore::open(path)?.dataset().clone(),
+            true => self.open_store(path)?,
             false => self.read_log(path)?,
         };
         Ok(Data {
@@ -133,6 +133,25 @@ impl ReadingArgs {
                 .or_else(|| movies_beside(path, "ids stand for titles, and there are no tags")),
             name: name_of(path),
         })
+    }
+
+    /// Opens a store, whose rows were read and dropped by the flags of `seqrec prepare`.
+    fn open_store(&self, path: &Path) -> Result<Dataset, Box<dyn Error>> {
+        let flags = [
+            ("--format", self.format.is_some()),
+            ("--skip-bad-rows", self.skip_bad_rows),
+            ("--min-rating", self.min_rating.is_some()),
+            ("--core", self.core.is_some()),
+        ];
+        if let Some((flag, _)) = flags.iter().find(|(_, is_given)| *is_given) {
+            let path = path.display();
+            let what_to_do = format!("give {flag} to `seqrec prepare`, which makes the store");
+            return Err(format!(
+                "{path} is a store, of which {flag} changes nothing: {what_to_do}"
+            )
+            .into());
+        }
+        Ok(SequenceStore::open(path)?.dataset().clone())
     }
 
     fn read_log(&self, path: &Path) -> Result<Dataset, Box<dyn Error>> {
@@ -182,9 +201,7 @@ impl Data {
         }
         Ok(split)
     }
-}
 
-impl Data {
     /// An item's title, or its id.
     pub fn title(&self, id: &ExternalId) -> String {
         let items = self.items.as_ref();

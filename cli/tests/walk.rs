@@ -165,6 +165,12 @@ fn a_store_is_data_like_any_other() {
         "clicks.csv --format user=visitor,item=sku,time=at,delimiter=;",
         "clicks.store",
     ));
+    // What a flag would change was settled when the store was made.
+    let (_, said) = desk.fails("evaluate run clicks.store --core 9");
+    assert!(
+        said.contains("--core") && said.contains("seqrec prepare"),
+        "{said}"
+    );
     let models = "compare models clicks.store --models popularity,markov --seeds 1 --out compared";
     let lines = desk.json(&format!("--json {models}"));
     assert_eq!(lines.len(), 2);
