@@ -42,10 +42,6 @@ pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
     for (metric, value) in report.iter() {
         values.push((metric.to_string(), json!((value * 1e6).round() / 1e6)));
     }
-    let values: Vec<(&str, Value)> = values
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.clone()))
-        .collect();
     results.print(&values);
     Ok(())
 }

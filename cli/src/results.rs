@@ -27,17 +27,18 @@ impl Results {
     }
 
     /// Prints named values.
-    pub fn print(self, values: &[(&str, Value)]) {
+    pub fn print<N: AsRef<str>>(self, values: &[(N, Value)]) {
         if self.json {
             let values = values
                 .iter()
-                .map(|(name, value)| ((*name).to_owned(), value.clone()));
+                .map(|(name, value)| (name.as_ref().to_owned(), value.clone()));
             println!("{}", Value::Object(values.collect::<Map<_, _>>()));
             return;
         }
-        let width = values.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        let widths = values.iter().map(|(name, _)| name.as_ref().len());
+        let width = widths.max().unwrap_or(0);
         for (name, value) in values {
-            let name = name.replace('_', " ");
+            let name = name.as_ref().replace('_', " ");
             match value {
                 Value::String(text) => println!("{name:width$}  {text}"),
                 value => println!("{name:width$}  {value}"),

@@ -24,9 +24,13 @@ pub fn find(path: &Path) -> Result<PathBuf, Box<dyn Error>> {
 pub fn retriever(path: &Path) -> Result<(Retriever, TrainingData), Box<dyn Error>> {
     let run = find(path)?;
     let stage = ServedStage::load::<Flex>(&run, &Default::default());
-    let stage = stage.map_err(|error| match error.kind() {
-        ErrorKind::NoStage { .. } => without_stage(path),
-        _ => error.into(),
+    let stage = stage.map_err(|error| -> Box<dyn Error> {
+        if !matches!(error.kind(), ErrorKind::NoStage { .. }) {
+            return error.into();
+        }
+        let path = path.display();
+        let what_to_do = "`seqrec train DATA --out RUN` makes a run that recalls for them";
+        format!("{path} holds a model without its users; {what_to_do}").into()
     })?;
     Ok(stage.into_retriever()?)
 }
@@ -34,14 +38,4 @@ pub fn retriever(path: &Path) -> Result<(Retriever, TrainingData), Box<dyn Error
 /// The model of a run.
 pub fn model(path: &Path) -> Result<Recaller, Box<dyn Error>> {
     Ok(Recaller::open(find(path)?)?)
-}
-
-/// A run that a program of its own made without the users.
-pub fn without_stage(path: &Path) -> Box<dyn Error> {
-    let path = path.display();
-    format!(
-        "{path} holds a model without its users; `seqrec train DATA --out RUN` makes a run that recalls \
-         for them"
-    )
-    .into()
 }

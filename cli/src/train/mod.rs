@@ -17,7 +17,7 @@ use seqrec::plot::{MapPoint, draw_map, draw_training_curves};
 use seqrec::recall::{Evaluation, RecallRequest, Retriever, VectorChannel};
 use seqrec::retrieve::{exact_index, item_vectors};
 use seqrec::store::{Recaller, Run};
-use seqrec::train::{CsvLog, ProgressBars, StopReason, Trained, Trainer};
+use seqrec::train::{CsvLog, ProgressBars, Trained, Trainer};
 use seqrec::{OutputFolder, Result};
 use serde_json::{Value, json};
 
@@ -75,7 +75,8 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
     let data = options.data.read()?;
     let dataset = &data.dataset;
     let split = data.split(options.protocol, options.seed)?;
-    let plan = stage::plan(options, &tagged(split.train.clone(), data.items.as_ref())?)?;
+    let training = tagged(split.train.clone(), data.items.as_ref())?;
+    let plan = stage::plan(options, &training)?;
     // What can't be judged is told before any time is spent.
     Evaluation::new(&options.k, Seen::Keep).validate(split.catalog())?;
 
@@ -104,18 +105,9 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
         train_seconds,
         stop,
     } = trained;
-    let why = match stop {
-        StopReason::Epochs => "all epochs made".to_owned(),
-        StopReason::Patience => "no better for long enough".to_owned(),
-        StopReason::Time => "time is up".to_owned(),
-        StopReason::Diverged { epoch, step } => {
-            format!("the loss diverged in epoch {epoch}, step {step}; lower --lr")
-        }
-        _ => "ended".to_owned(),
-    };
     let made = epochs.last().map_or(0, |last| last.epoch);
     let best = (epochs.get(best_epoch.saturating_sub(1))).map_or(0, |best| best.epoch);
-    eprintln!("stopped after {made} epochs ({why}); the best was epoch {best}");
+    eprintln!("stopped after {made} epochs ({stop}); the best was epoch {best}");
 
     let vectors = item_vectors(&model);
     let index: Box<dyn VectorIndex> = match options.index {
@@ -130,27 +122,34 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
     let channel = VectorChannel::from_model(model.clone(), index);
     // By both protocols, since published results are by either; the one that training was stopped by
     // comes last.
-    let baselines = baselines::Fitted::new(&split)?;
+    let channels = baselines::beside(&channel, &split)?;
     let mut reports = Vec::new();
     let mut tests = Vec::new();
     let chosen = options.seen == SeenName::LeaveOut;
     for exclude_seen in [!chosen, chosen] {
         let evaluation = Evaluation::new(&options.k, Seen::exclude_if(exclude_seen));
-        let report = evaluation.run(&channel, &split.test, split.catalog())?;
-        let baselines = baselines.measure(&evaluation, &split)?;
+        let compared = evaluation.compare(&channels, &split.test, split.catalog())?;
+        let report = compared.reports[0].report.clone();
         let seen = if exclude_seen { "left out" } else { "kept" };
         results.text(format_args!(
-            "\nseen items {seen}: {}",
-            baselines.table(&report)
+            "\nseen items {seen}: test split, {} users\n{compared}",
+            report.users
         ));
-        tests.push(json!({"seen": seen, "report": report, "baselines": baselines.to_json()}));
+        if report.unreachable_labels > 0 {
+            results.text(format_args!(
+                "{} labels were taken before, and can't be recalled where seen items are left out",
+                report.unreachable_labels
+            ));
+        }
+        tests.push(json!({"seen": seen, "report": report, "baselines": compared.reports[1..]}));
         if exclude_seen == chosen
-            && let Some(words) = baselines.compare(&report, trainer_config.metric)
+            && let Some(words) = baselines::shortfall(&compared, trainer_config.metric)
         {
             results.text(words);
         }
         reports.push((exclude_seen, report));
     }
+    drop(channels);
 
     let judged = (trainer_config.metric, Seen::exclude_if(chosen));
     let counts = split.catalog().counts();
@@ -167,7 +166,13 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
     let settings = json!({"model": &config, "training": &trainer_config});
     let run = Run::<B, C>::new(config, model, split.catalog().clone());
     let recaller = Recaller::from(run);
-    stage::save(options, (&data, &split), plan, &recaller, &out.join("run"))?;
+    stage::save(
+        options,
+        (&data, &split),
+        (plan, training),
+        &recaller,
+        &out.join("run"),
+    )?;
     // A map of a handful of items would show nothing.
     let map = if split.catalog().len() >= 10 {
         let (catalog, vectors) = (recaller.catalog(), recaller.item_vectors());
@@ -215,10 +220,7 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
     );
     for (exclude_seen, report) in reports {
         let training = (epochs.len(), train_seconds);
-        println!(
-            "{}",
-            summary(options, dataset, training, exclude_seen, &report)
-        );
+        results.value(&summary(options, dataset, training, exclude_seen, &report));
     }
     Ok(())
 }

@@ -36,17 +36,16 @@ pub fn plan(options: &Options, data: &TrainingData) -> Result<StagePlan, Box<dyn
 }
 
 /// Writes the run folder: the model with all users, and the channels of the plan by the weights that
-/// are best on the validation cases.
+/// are best on the validation cases, where they are made of the training data.
 pub fn save(
     options: &Options,
     (data, split): (&Data, &Split),
-    mut plan: StagePlan,
+    (mut plan, training): (StagePlan, TrainingData),
     model: &Recaller,
     path: &Path,
 ) -> Result<(), Box<dyn Error>> {
     if plan.channels.len() > 1 {
-        let from = StageData::from(tagged(split.train.clone(), data.items.as_ref())?);
-        let from = from.with_model(model.clone())?;
+        let from = StageData::from(training).with_model(model.clone())?;
         let k = options.k.iter().max().copied().unwrap_or(50);
         let learning = WeightLearningConfig::new(k)
             .with_seen(options.seen.into())
