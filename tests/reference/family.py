@@ -1,4 +1,4 @@
-"""Writes family.json: tiny models and losses, computed by PyTorch, that tests/numbers.rs compares with.
+"""Writes family.json: tiny models and losses, computed by PyTorch, that tests/models/numbers.rs compares with.
 
     python tests/reference/family.py > tests/reference/family.json
 """

@@ -1,4 +1,4 @@
-"""Writes checkpoints of tiny models as PyTorch's users save them, and what the models answer, for tests/torch.rs.
+"""Writes checkpoints of tiny models as PyTorch's users save them, and what the models answer, for tests/models/torch.rs.
 
     python tests/reference/torch_checkpoints.py tests/reference/torch
 

@@ -17,15 +17,9 @@ use seqrec::model::{
 };
 use serde::Deserialize;
 
-#[macro_use]
-#[path = "support/backends.rs"]
-mod backends;
-#[path = "support/batches.rs"]
-mod batches;
-#[path = "support/losses.rs"]
-mod losses;
-#[path = "support/tensors.rs"]
-mod tensors;
+use crate::batches;
+use crate::losses;
+use crate::tensors;
 use batches::{batch, histories, integers, tensor};
 use losses::losses;
 use tensors::{assert_close, values};
@@ -79,7 +73,7 @@ struct GruReferenceLayer {
 
 impl GruReference {
     fn load() -> Self {
-        serde_json::from_str(include_str!("reference/gru4rec.json")).unwrap()
+        serde_json::from_str(include_str!("../reference/gru4rec.json")).unwrap()
     }
 
     fn model<B: Backend>(&self) -> Gru4Rec<B> {
@@ -299,7 +293,7 @@ struct ReferenceLosses {
 
 impl Reference {
     fn load() -> Self {
-        serde_json::from_str(include_str!("reference/family.json")).unwrap()
+        serde_json::from_str(include_str!("../reference/family.json")).unwrap()
     }
 
     fn histories<B: Backend>(&self) -> SequenceBatch<B> {

@@ -18,13 +18,8 @@ use seqrec::retrieve::{DeviceIndex, item_vectors};
 use seqrec::store::Run;
 use seqrec::train::{StepReport, Tables, Trainer, TrainerConfig, TrainingObserver};
 
-#[macro_use]
-#[path = "support/backends.rs"]
-mod backends;
-#[path = "support/overrides.rs"]
-mod overrides;
-#[path = "support/tensors.rs"]
-mod tensors;
+use crate::overrides;
+use crate::tensors;
 use tensors::{assert_close, values};
 
 fn split() -> Split {

@@ -19,8 +19,7 @@ use seqrec::{Error, ErrorKind};
 
 use std::sync::Arc;
 
-#[path = "support/small.rs"]
-mod small;
+use crate::small;
 use small::{ITEMS, catalog, config, retriever};
 
 /// Which channel found the first item.

@@ -369,8 +369,7 @@ fn a_retriever_recalls_what_passes_with_its_title() {
     assert!(error.to_string().contains("`Retriever::items`"), "{error}");
 }
 
-#[path = "support/stage.rs"]
-mod stage;
+use crate::stage;
 
 fn stage(markov: f64) -> RecallStage {
     let data = stage::data();

@@ -1,7 +1,6 @@
 //! Channels without a neural model, on data small enough to be followed by hand.
 
-#[path = "support/told.rs"]
-mod told;
+use crate::told;
 
 use std::sync::Arc;
 

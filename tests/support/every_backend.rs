@@ -30,7 +30,7 @@ macro_rules! on_every_backend {
         #[cfg(feature = "cuda")]
         on_backend!(cuda, seqrec::backend::Cuda, $tests);
         #[cfg(feature = "wgpu")]
-        on_backend!(wgpu, super::backends::UnfusedWgpu, $tests);
+        on_backend!(wgpu, crate::every_backend::UnfusedWgpu, $tests);
         // As burn is built: fused by its default features.
         #[cfg(feature = "wgpu")]
         on_backend!(fused_wgpu, seqrec::backend::Wgpu, $tests);

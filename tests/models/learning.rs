@@ -12,8 +12,7 @@ use seqrec::model::{
 };
 use seqrec::train::{Optimizer, Trainer, TrainerConfig};
 
-#[path = "support/losses.rs"]
-mod losses;
+use crate::losses;
 use losses::losses;
 
 fn split() -> Split {

@@ -83,10 +83,10 @@ mod metrics {
     #[test]
     fn names_are_read_back_and_wrong_ones_refused() {
         let metrics = [Metric::recall(20), Metric::ndcg(20), Metric::hit_rate(20)];
-        for (metric, name) in metrics.into_iter().zip(crate::MEASURES) {
+        for (metric, name) in metrics.into_iter().zip(super::MEASURES) {
             assert_eq!(metric.unwrap().to_string(), format!("{name}@20"));
         }
-        for measure in crate::MEASURES {
+        for measure in super::MEASURES {
             let name = format!("{measure}@20");
             assert_eq!(name.parse::<Metric>().unwrap().to_string(), name);
         }
@@ -128,7 +128,7 @@ mod reports {
         assert_eq!(value("coverage@3"), 3.0 / 4.0);
         assert_eq!(value("mean_popularity@1"), (3.0 + 1.0) / 2.0);
         assert_eq!(value("mean_popularity@3"), 2.0 * (3.0 + 1.0 + 1.0) / 6.0);
-        assert_eq!(report.iter().count(), 2 * crate::MEASURES.len());
+        assert_eq!(report.iter().count(), 2 * super::MEASURES.len());
 
         let ranked = [[1, 2, 3], [2, 1, 3], [2, 1, 3]];
         let labels = [&[1][..], &[3, 4, 3], &[]];
@@ -207,9 +207,9 @@ mod reports {
             let report = scorer.report();
             for k in ks {
                 let expected = written_down(items(&ranked), items(&once), k);
-                let of_users = crate::MEASURES
+                let of_users = super::MEASURES
                     .into_iter()
-                    .filter(|name| !crate::OF_ALL.contains(name));
+                    .filter(|name| !super::OF_ALL.contains(name));
                 for (measure, expected) in of_users.zip(expected) {
                     // A sum of nothing is -0, and a report adds to 0.
                     let expected = 0.0 + expected;

@@ -1,7 +1,6 @@
 //! Recall for everyone: the same as one by one, under the ids that were given, into whole files.
 
-#[path = "support/told.rs"]
-mod told;
+use crate::told;
 
 use std::collections::HashMap;
 use std::path::Path as FilePath;

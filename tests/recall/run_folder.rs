@@ -27,10 +27,8 @@ use seqrec::{Error, ErrorKind, typetag};
 
 use serde::{Deserialize, Serialize};
 
-#[path = "support/features.rs"]
-mod features;
-#[path = "support/small.rs"]
-mod small;
+use crate::features;
+use crate::small;
 use features::{ITEMS, features};
 
 type GruRun = Run<Flex, Gru4RecConfig>;

@@ -12,17 +12,10 @@ use seqrec::model::{
     SasRecConfig, SequenceRecaller, Similarity, TrainableConfig, TwoTowerConfig, visit_model,
 };
 
-#[macro_use]
-#[path = "support/backends.rs"]
-mod backends;
-#[path = "support/batches.rs"]
-mod batches;
-#[path = "support/features.rs"]
-mod features;
-#[path = "support/overrides.rs"]
-mod overrides;
-#[path = "support/tensors.rs"]
-mod tensors;
+use crate::batches;
+use crate::features;
+use crate::overrides;
+use crate::tensors;
 use batches::{batch, histories as histories_of, integers, tensor};
 use features::{ITEMS, features};
 use tensors::{assert_close, values};

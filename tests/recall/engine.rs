@@ -31,10 +31,8 @@ use seqrec::store::{
 };
 use seqrec::{Error, ErrorKind};
 
-#[path = "support/stage.rs"]
-mod support;
-#[path = "support/told.rs"]
-mod told;
+use crate::stage as support;
+use crate::told;
 
 use support::data;
 use told::Told;

@@ -12,11 +12,7 @@ use seqrec::data::{Dataset, Filters, NegativeSampling, Protocol, Split, Targets}
 use seqrec::model::{Loss, Objective, RecallerConfig, SampledLoss, SasRecConfig};
 use seqrec::train::{Tables, Trainer, TrainerConfig};
 
-#[macro_use]
-#[path = "support/backends.rs"]
-mod backends;
-#[path = "support/tensors.rs"]
-mod tensors;
+use crate::tensors;
 use tensors::{assert_close, values};
 
 const SEEDS: [u64; 4] = [0, 77, 0x1234_5678_9abc_def0, u64::MAX];

@@ -6,6 +6,7 @@ use ndarray::{Array2, ArrayView2, s};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
+use rayon::prelude::*;
 use seqrec::data::ItemIndex;
 use seqrec::index::{
     AnyIndex, Filter, FlatIndex, HnswConfig, HnswIndex, IndexPlan, ItemSet, Precision,
@@ -116,9 +117,14 @@ fn alone<R: Send>(build: impl FnOnce() -> R + Send) -> R {
     pool.unwrap().install(build)
 }
 
+/// The kinds beside each other, as each is built on one thread.
+fn of_every_kind(test: impl Fn(&str) + Sync) {
+    KINDS.par_iter().for_each(|kind| test(kind));
+}
+
 #[test]
 fn every_kind_is_found_in_every_precision() {
-    for kind in KINDS {
+    of_every_kind(|kind| {
         let (items, queries) = set(kind, 1);
         // Bytes of a vector of which one coordinate outweighs the rest hold little of the rest.
         let rounded = if kind == KINDS[4] { 0.2 } else { 0.9 };
@@ -139,7 +145,7 @@ fn every_kind_is_found_in_every_precision() {
             let found = recall(&other, items.view(), queries.view(), None);
             assert!(found >= 0.9, "{kind}, hnsw_rs: {found}");
         }
-    }
+    });
 }
 
 #[test]
@@ -164,7 +170,7 @@ fn an_exact_index_of_two_bytes_a_value_is_nearly_exact() {
 
 #[test]
 fn every_kind_is_found_through_filters() {
-    for kind in KINDS {
+    of_every_kind(|kind| {
         let (items, queries) = set(kind, 2);
         let graph = alone(|| HnswIndex::new(items.view(), &HnswConfig::new())).unwrap();
         for share in [0.5, 0.1, 0.01, 0.001] {
@@ -179,7 +185,7 @@ fn every_kind_is_found_through_filters() {
                 assert!(found >= 0.95, "{kind}, {share} pass: {found}");
             }
         }
-    }
+    });
 }
 
 /// The vectors of `items` that an index holds are those of `now`, and it finds about as many as
@@ -193,7 +199,7 @@ fn as_good_as_new(what: &str, updated: &HnswIndex, now: &Array2<f32>, queries: &
 
 #[test]
 fn updates_leave_an_index_as_good_as_new() {
-    for kind in KINDS {
+    of_every_kind(|kind| {
         let (items, queries) = set(kind, 4);
         let (other, _) = set(kind, 5);
         let row = |rows: &Array2<f32>, item: u32| rows.row(item as usize).to_vec();
@@ -216,7 +222,7 @@ fn updates_leave_an_index_as_good_as_new() {
             index.add(ItemIndex::new(item), &row(&other, item)).unwrap();
         }
         as_good_as_new(&format!("{kind}, all replaced"), &index, &other, &queries);
-    }
+    });
 }
 
 #[test]

@@ -776,7 +776,7 @@ proptest! {
         }
         let format = "user=0,item=1,time=2,quotes=yes".parse().unwrap();
         let log = InteractionReader::from_reader(&text[..], format).unwrap().read().unwrap();
-        let read = crate::rows(&log);
+        let read = crate::reading::rows(&log);
         let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(&text[..]);
         for (row, record) in reader.records().enumerate() {
             let record = record.unwrap();

@@ -1,0 +1,11 @@
+//! Reading, data sets, splits and evaluation.
+
+mod datasets;
+mod download;
+mod generated;
+mod items;
+mod judging;
+#[cfg(feature = "parquet")]
+mod parquet;
+mod reading;
+mod times;

@@ -1,0 +1,24 @@
+//! Indexes, channels, run folders and the engine.
+
+mod attributes;
+mod channels;
+mod engine;
+mod fusion;
+mod index;
+mod index_lengths;
+mod index_model;
+mod recall_all;
+mod results;
+mod retrieval;
+mod run_folder;
+mod six_lines;
+
+// What several of these use.
+#[path = "../support/features.rs"]
+mod features;
+#[path = "../support/small.rs"]
+mod small;
+#[path = "../support/stage.rs"]
+mod stage;
+#[path = "../support/told.rs"]
+mod told;
