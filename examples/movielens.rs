@@ -48,10 +48,9 @@ fn data(file: Option<PathBuf>, size: Edition) -> Result<(Interactions, Items, St
     let fetched = || Downloader::default().fetch(size, home.join(".cache/seqrec"), |_| ());
     let path = file.map_or_else(fetched, Ok)?;
     let known = movies(&path).ok().flatten();
-    let known = known.map_or(Items::new([0; 0]), Ok)?;
     Ok((
         Interactions::read(&path)?,
-        known,
+        known.map_or(Items::new([0; 0]), Ok)?,
         path.display().to_string(),
     ))
 }
@@ -69,8 +68,8 @@ fn run(mut given: Arguments) -> std::result::Result<String, Box<dyn std::error::
     let file = given.opt_value_from_str("--data")?;
     let epochs = given.opt_value_from_str("--epochs")?;
     let seed = given.opt_value_from_str("--seed")?.unwrap_or(42);
-    let folder: Option<PathBuf> = given.opt_value_from_str("--out")?;
-    let folder = folder.unwrap_or("movielens-run".into());
+    let folder = given.opt_value_from_str("--out")?;
+    let folder = folder.unwrap_or(PathBuf::from("movielens-run"));
     let (is_generated, is_all) = (given.contains("--generated"), given.contains("--all"));
     if let Some(unknown) = given.finish().first() {
         return Err(format!("{unknown:?} is not understood\n\n{HELP}").into());
@@ -106,7 +105,9 @@ fn run(mut given: Arguments) -> std::result::Result<String, Box<dyn std::error::
 
     let config = Gru4RecConfig::new();
     let model = config.init::<Autodiff<Flex>>(items, seed, &Default::default())?;
-    let trained = Trainer::new(settings)
+    // By few users, chance alone makes some epoch the best for long.
+    let patience = [5, 10][usize::from(split.valid.len() < 200)];
+    let trained = Trainer::new(settings.with_patience(patience))
         .on_epoch(|epoch, improved| {
             let best = if improved { ", the best so far" } else { "" };
             let end = ["\n", "\x1b[K\r"][usize::from(stderr().is_terminal())];
