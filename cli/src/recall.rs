@@ -4,7 +4,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use seqrec::data::{ExternalId, ItemFilter, Items, Seen};
+use seqrec::data::{ExternalId, ItemFilter, Seen};
 use seqrec::recall::{RecallRequest, Recalled, Users};
 use serde_json::json;
 
@@ -47,9 +47,8 @@ pub struct Options {
 
 pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
     let (mut retriever, data) = runs::retriever(&options.run)?;
-    let items = options.items.read()?;
-    if let Some(items) = &items {
-        retriever = retriever.items(items.clone())?;
+    if let Some(items) = options.items.read()? {
+        retriever = retriever.items(items)?;
     }
     let seen: Seen = options.seen.into();
     if !options.history.is_empty() {
@@ -59,7 +58,7 @@ pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
             .map(|id| ExternalId::from(id.as_str()));
         let request = filtered(options, RecallRequest::for_history(history, options.k));
         let recalled = retriever.recall_for(&request.seen(seen))?;
-        return print(results, None, &recalled, items.as_ref());
+        return print(results, None, &recalled);
     }
     let request = filtered(options, RecallRequest::for_everyone(options.k)).seen(seen);
     let users = match (&options.users, options.all) {
@@ -81,7 +80,7 @@ pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
     }
     for recalled in recalled {
         let (user, recalled) = recalled?;
-        print(results, Some(&user), &recalled, items.as_ref())?;
+        print(results, Some(&user), &recalled)?;
     }
     Ok(())
 }
@@ -106,7 +105,6 @@ fn print(
     results: Results,
     user: Option<&ExternalId>,
     recalled: &Recalled,
-    items: Option<&Items>,
 ) -> Result<(), Box<dyn Error>> {
     if results.json {
         println!("{}", json!({"user": user, "recalled": recalled}));
@@ -115,14 +113,6 @@ fn print(
     if let Some(user) = user {
         println!("user {user}, {} items known", recalled.known);
     }
-    for (place, item) in recalled.items.iter().enumerate() {
-        let title = items.and_then(|items| items.known_title(&item.id));
-        println!(
-            "{:>4}  {:<12} {}",
-            place + 1,
-            item.id.to_string(),
-            title.unwrap_or_default()
-        );
-    }
+    print!("{recalled}");
     Ok(())
 }

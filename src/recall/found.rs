@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::data::ExternalId;
 
@@ -55,7 +55,13 @@ pub enum Because {
     /// It is popular in this segment of the user.
     Segment(String),
     /// It goes with this item of their history.
-    Item(ExternalId),
+    #[serde(serialize_with = "id_alone")]
+    Item {
+        /// The item's external id.
+        id: ExternalId,
+        /// Its title, where a table of [`Items`](crate::data::Items) has one.
+        title: Option<String>,
+    },
     /// A user like them took it, who is not named.
     SimilarUser,
     /// It has this tag, which they prefer.
@@ -71,11 +77,23 @@ impl fmt::Display for Because {
         match self {
             Self::Popular => f.write_str("popular"),
             Self::Segment(segment) => write!(f, "popular in {segment}"),
-            Self::Item(item) => write!(f, "goes with {item}"),
+            Self::Item { id, title } => match title {
+                Some(title) => write!(f, "goes with {title} [{id}]"),
+                None => write!(f, "goes with {id}"),
+            },
             Self::SimilarUser => f.write_str("a similar user took it"),
             Self::Tag(tag) => write!(f, "tagged {tag}"),
             Self::Taste => f.write_str("near the history as a whole"),
             Self::Named(reason) => f.write_str(reason),
         }
     }
+}
+
+/// Writes an item of a reason by its id: a client that shows titles has that of each id once.
+fn id_alone<S: Serializer>(
+    id: &ExternalId,
+    _: &Option<String>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    id.serialize(serializer)
 }

@@ -120,13 +120,17 @@ impl IdNames<'_> {
             because: self.because(found.because),
         });
         let id = self.catalog.id_of(item)?.clone();
-        let title = self.items.and_then(|items| items.known_title(&id));
         Some(RecalledItem {
-            title: title.map(str::to_owned),
+            title: self.title(&id),
             id,
             score,
             found: found.collect(),
         })
+    }
+
+    fn title(&self, id: &ExternalId) -> Option<String> {
+        let title = self.items?.known_title(id)?;
+        Some(title.to_owned())
     }
 
     pub(super) fn because(&self, reason: Reason) -> Because {
@@ -137,7 +141,10 @@ impl IdNames<'_> {
             Reason::Segment(place) => Because::Segment(name(self.segments, place)),
             Reason::Item(item) => {
                 let id = self.catalog.id_of(item).cloned();
-                id.map_or(Because::Taste, Because::Item)
+                id.map_or(Because::Taste, |id| Because::Item {
+                    title: self.title(&id),
+                    id,
+                })
             }
             Reason::User(_) => Because::SimilarUser,
             Reason::Tag(tag) => Because::Tag(name(self.tags, tag)),

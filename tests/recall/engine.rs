@@ -1626,7 +1626,7 @@ fn a_run_folder_serves_and_is_loaded_again() {
     assert!(
         because
             .iter()
-            .any(|because| matches!(because, Because::Item(_)))
+            .any(|because| matches!(because, Because::Item { .. }))
     );
     assert!(
         because
