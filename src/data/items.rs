@@ -16,6 +16,7 @@ use super::id::{ExternalId, IdTable};
 use crate::{Error, ErrorKind, Result};
 
 pub(in crate::data) use attribute::Attribute;
+pub(crate) use attribute::Cell;
 use attribute::{Labels, Values};
 pub use {attribute::AttributeKind, reader::ItemReader};
 
@@ -163,6 +164,13 @@ impl Items {
             (id.clone(), labels)
         });
         Ok(Features::from_item_tags(catalog, tags))
+    }
+
+    /// The values of a row, in the order of [`columns`](Self::columns): all missing where there is
+    /// no such row.
+    pub(crate) fn cells(&self, row: usize) -> impl Iterator<Item = Cell<'_>> {
+        let columns = self.attributes.iter();
+        columns.map(move |column| column.values.cell(row))
     }
 
     pub(in crate::data) fn row_of(&self, id: &ExternalId) -> Option<usize> {

@@ -77,6 +77,7 @@ pub use interactions::{Interaction, Interactions};
 pub use item_filter::ItemFilter;
 #[cfg(feature = "milvus")]
 pub(crate) use item_filter::missing_field;
+pub(crate) use items::Cell;
 pub use items::{AttributeKind, ItemReader, Items};
 pub use negatives::{NegativeSampling, Negatives};
 pub use padded::SequenceBatch;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::data::{Catalog, ItemFilter, Items};
+use crate::data::{Catalog, Cell, ItemFilter, ItemIndex, Items};
 use crate::index::{ItemSet, Matching};
 use crate::{Error, Result};
 
@@ -28,6 +28,13 @@ impl CatalogItems {
             items,
             passed: Mutex::default(),
         })
+    }
+
+    /// The values of an item, in the order of the table's columns.
+    pub(super) fn cells(&self, item: ItemIndex) -> impl Iterator<Item = Cell<'_>> {
+        let row = self.rows.get(item.to_usize());
+        // What is beyond the last row is missing.
+        (self.items).cells(row.map_or(self.items.len(), |&row| row as usize))
     }
 
     /// The items of the catalog that pass a filter, with the filter.

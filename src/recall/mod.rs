@@ -17,6 +17,7 @@ mod links;
 mod lists;
 mod nearest;
 mod path;
+mod ranker_file;
 mod recall_all;
 mod recall_file;
 mod recalled;

@@ -14,12 +14,11 @@ use super::found::Found;
 use super::recall_all::{Batch, RecallAll, RecallCounts};
 use super::recalled::IdNames;
 use super::retriever::Retriever;
-use super::users::ItemTags;
 
 /// The number of users whose rows one thread makes at a time.
 const BLOCK: usize = 64;
 
-/// IdColumn as a column has them: integers where all are.
+/// Ids as a column has them: integers where all are.
 struct IdColumn {
     are_integers: bool,
 }
@@ -40,7 +39,7 @@ impl IdColumn {
     }
 }
 
-fn push_id(column: &mut ColumnValues, id: &ExternalId) {
+pub(super) fn push_id(column: &mut ColumnValues, id: &ExternalId) {
     match (column, id) {
         (ColumnValues::Integers(values), ExternalId::Integer(id)) => values.push(*id),
         (ColumnValues::Texts(texts), id) => texts.push(id),
@@ -48,32 +47,24 @@ fn push_id(column: &mut ColumnValues, id: &ExternalId) {
     }
 }
 
-fn push_place(column: &mut ColumnValues, place: Option<usize>) {
+pub(super) fn push_place(column: &mut ColumnValues, place: Option<usize>) {
     if let ColumnValues::Places(places) = column {
         places.push(place.map(|place| i32::try_from(place).unwrap_or(i32::MAX)));
     }
 }
 
-fn push_number(column: &mut ColumnValues, number: Option<f32>) {
+pub(super) fn push_number(column: &mut ColumnValues, number: Option<f32>) {
     if let ColumnValues::Numbers(numbers) = column {
         numbers.push(number);
     }
 }
 
-/// The facts that all rows of a file are made by.
-struct Rows<'a> {
-    retriever: &'a Retriever,
-    /// Whether rows say what was held out.
-    labeled: bool,
-    item_tags: Option<ItemTags>,
-    user_features: usize,
-}
-
-impl<'a> RecallAll<'a> {
+impl RecallAll<'_> {
     /// Writes a file of the columns `user`, `item`, `rank` (from 1), `score` and `reason`, of the
     /// channel that ranks the item best: CSV or, with the feature `parquet`, Parquet, whichever the
-    /// file's name ends in. IdColumn are as they were given. In Parquet they are integers where all of the
-    /// users' data, or of the catalog, are, and text otherwise.
+    /// file's name ends in. Ids are as they were given. In Parquet they are integers where all of
+    /// the users' data, or of the catalog, are, and text otherwise. A reason has the title of the
+    /// item that it names where the retriever's [table of items](Retriever::items) has one.
     ///
     /// There is the whole file or none: what fails leaves an earlier one as it was. Only a file of
     /// recalled items is replaced, and whatever is in an [`OutputFolder`](crate::OutputFolder).
@@ -91,60 +82,13 @@ impl<'a> RecallAll<'a> {
             begins: "user,item,rank,score,reason\n",
             mark: "seqrec.recalled",
         };
-        let of_users = self.rows(false);
+        let retriever = self.retriever;
         self.write_table(path.as_ref(), &table, |batch, rows, columns| {
-            of_users.add_recalled(batch, rows, columns);
+            retriever.add_recalled(batch, rows, columns);
         })
     }
 
-    /// Writes the rows that a ranker behind the recall learns from or scores, as
-    /// [`write`](Self::write) writes its own: the columns `user`, `item`, `rank` and `score`; of
-    /// each channel of a stage, and of the fallback, `CHANNEL.rank` and `CHANNEL.score`, empty
-    /// where it did not find the item; the tags of items in the users' training data, `item.TAG`,
-    /// and the features of users, `user.FEATURE`. Rows of [cases](super::Users::cases) have a
-    /// `label` after the item, 1 where the item was held out of the user and 0 elsewhere.
-    ///
-    /// # Errors
-    /// As [`write`](Self::write), and
-    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when two columns would have one
-    /// name.
-    pub fn write_for_ranker(self, path: impl AsRef<Path>) -> Result<RecallCounts> {
-        let mut columns = self.first_columns();
-        let of_users = self.rows(true);
-        let labeled = of_users.labeled;
-        if labeled {
-            columns.insert(2, ("label".to_owned(), ColumnValues::Places(Vec::new())));
-        }
-        for name in self.retriever.channel_names() {
-            columns.push((format!("{name}.rank"), ColumnValues::Places(Vec::new())));
-            columns.push((format!("{name}.score"), ColumnValues::Numbers(Vec::new())));
-        }
-        let tags = of_users.item_tags.iter().flat_map(ItemTags::names);
-        let tags = tags.map(|name| format!("item.{name}"));
-        let features = self.user_features().map(|name| format!("user.{name}"));
-        let numbers = tags.chain(features);
-        columns.extend(numbers.map(|name| (name, ColumnValues::Numbers(Vec::new()))));
-        let table = Table {
-            columns,
-            begins: match labeled {
-                true => "user,item,label,rank,score",
-                false => "user,item,rank,score",
-            },
-            mark: "seqrec.ranker",
-        };
-        self.write_table(path.as_ref(), &table, |batch, rows, columns| {
-            of_users.add_for_ranker(batch, rows, columns);
-        })
-    }
-
-    /// The names of users' features, where the users have any.
-    fn user_features(&self) -> impl Iterator<Item = &String> {
-        let data = self.users.data();
-        data.into_iter()
-            .flat_map(|data| data.catalog().user_features())
-    }
-
-    fn first_columns(&self) -> Vec<(String, ColumnValues)> {
+    pub(super) fn first_columns(&self) -> Vec<(String, ColumnValues)> {
         let users = IdColumn {
             are_integers: self.users.are_integers(),
         };
@@ -160,7 +104,7 @@ impl<'a> RecallAll<'a> {
             .collect()
     }
 
-    fn write_table(
+    pub(super) fn write_table(
         mut self,
         path: &Path,
         table: &Table,
@@ -180,26 +124,16 @@ impl<'a> RecallAll<'a> {
         })?;
         Ok(self.counts)
     }
-
-    fn rows(&self, for_ranker: bool) -> Rows<'a> {
-        let catalog = self.retriever.catalog();
-        Rows {
-            retriever: self.retriever,
-            labeled: self.users.have_labels(),
-            item_tags: (for_ranker.then(|| ItemTags::of(&self.users, catalog))).flatten(),
-            user_features: self.user_features().count(),
-        }
-    }
 }
 
-impl Rows<'_> {
+impl Retriever {
     fn add_recalled(&self, batch: &Batch<'_>, rows: Range<usize>, columns: &mut [ColumnValues]) {
         let [user, item, rank, score, reason] = columns else {
             return;
         };
         for row in rows {
             let person = &batch.people[row];
-            let names = self.retriever.id_names(&person.user.segments);
+            let names = self.id_names(&person.user.segments);
             let mut place = 0;
             batch.lists.each(row, |index, value, found| {
                 let Some(id) = names.catalog.id_of(index) else {
@@ -223,52 +157,9 @@ impl Rows<'_> {
             return String::new();
         };
         let because = names.because(best.because);
-        match self.retriever.channel_names().get(best.channel) {
+        match self.channel_names().get(best.channel) {
             Some(channel) => format!("{channel}: {because}"),
             None => because.to_string(),
-        }
-    }
-
-    fn add_for_ranker(&self, batch: &Batch<'_>, rows: Range<usize>, columns: &mut [ColumnValues]) {
-        let channels = self.retriever.channel_names().len();
-        let tags = self.item_tags.as_ref().map_or(0, |tags| tags.names().len());
-        for row in rows {
-            let person = &batch.people[row];
-            let mut place = 0;
-            batch.lists.each(row, |index, value, found| {
-                let Some(id) = self.retriever.catalog().id_of(index) else {
-                    return;
-                };
-                place += 1;
-                let mut columns = columns.iter_mut();
-                let mut next = |push: &mut dyn FnMut(&mut ColumnValues)| {
-                    if let Some(column) = columns.next() {
-                        push(column);
-                    }
-                };
-                next(&mut |column| push_id(column, &person.id));
-                next(&mut |column| push_id(column, id));
-                if self.labeled {
-                    let label = usize::from(person.labels.contains(&index));
-                    next(&mut |column| push_place(column, Some(label)));
-                }
-                next(&mut |column| push_place(column, Some(place)));
-                next(&mut |column| push_number(column, Some(value)));
-                for channel in 0..channels {
-                    let found = found.iter().find(|found| found.channel == channel);
-                    next(&mut |column| push_place(column, found.map(|found| found.rank)));
-                    next(&mut |column| push_number(column, found.map(|found| found.score)));
-                }
-                for tag in 0..tags {
-                    let tags = self.item_tags.as_ref();
-                    let value = tags.and_then(|tags| tags.get(index, tag));
-                    next(&mut |column| push_number(column, value));
-                }
-                for feature in 0..self.user_features {
-                    let value = person.user.features.get(feature).copied();
-                    next(&mut |column| push_number(column, value));
-                }
-            });
         }
     }
 }

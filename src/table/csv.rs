@@ -35,7 +35,7 @@ pub(super) fn rows(columns: &[ColumnValues]) -> io::Result<Vec<u8>> {
         for column in columns {
             number.clear();
             match column {
-                ColumnValues::Texts(texts) => {
+                ColumnValues::Texts(texts) | ColumnValues::Labels(texts) => {
                     writer.write_field(texts.get(row))?;
                     continue;
                 }
@@ -44,6 +44,9 @@ pub(super) fn rows(columns: &[ColumnValues]) -> io::Result<Vec<u8>> {
                     display(values.get(row).and_then(Option::as_ref), &mut number)?;
                 }
                 ColumnValues::Numbers(values) => {
+                    display(values.get(row).and_then(Option::as_ref), &mut number)?;
+                }
+                ColumnValues::Doubles(values) => {
                     display(values.get(row).and_then(Option::as_ref), &mut number)?;
                 }
             }

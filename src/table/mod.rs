@@ -28,7 +28,11 @@ pub(crate) enum ColumnValues {
     Places(Vec<Option<i32>>),
     /// Numbers, which may be missing.
     Numbers(Vec<Option<f32>>),
+    /// Numbers in double precision, such as times, which may be missing.
+    Doubles(Vec<Option<f64>>),
     Texts(Texts),
+    /// Texts of which an empty one is missing.
+    Labels(Texts),
 }
 
 /// Texts, one after another in one piece of memory.
@@ -69,7 +73,9 @@ impl ColumnValues {
             Self::Integers(_) => Self::Integers(Vec::new()),
             Self::Places(_) => Self::Places(Vec::new()),
             Self::Numbers(_) => Self::Numbers(Vec::new()),
+            Self::Doubles(_) => Self::Doubles(Vec::new()),
             Self::Texts(_) => Self::Texts(Texts::default()),
+            Self::Labels(_) => Self::Labels(Texts::default()),
         }
     }
 
@@ -78,7 +84,8 @@ impl ColumnValues {
             Self::Integers(values) => values.len(),
             Self::Places(values) => values.len(),
             Self::Numbers(values) => values.len(),
-            Self::Texts(texts) => texts.ends.len(),
+            Self::Doubles(values) => values.len(),
+            Self::Texts(texts) | Self::Labels(texts) => texts.ends.len(),
         }
     }
 }
@@ -229,7 +236,8 @@ impl Table {
         let mut names = HashSet::new();
         let twice = self.columns.iter().find(|(name, _)| !names.insert(name));
         if let Some((name, _)) = twice {
-            let reason = "two columns of the table would have this name; give the channel or the feature another";
+            let reason = "two columns of the table would have this name; give the channel, the feature or the column of \
+                          items another";
             return Err(Error::invalid("column", name, reason));
         }
         match form {
@@ -287,6 +295,8 @@ mod tests {
             ("item", ColumnValues::Integers(Vec::new())),
             ("rank", ColumnValues::Places(Vec::new())),
             ("score", ColumnValues::Numbers(Vec::new())),
+            ("price", ColumnValues::Doubles(Vec::new())),
+            ("kind", ColumnValues::Labels(Texts::default())),
         ];
         Table {
             columns: columns
@@ -301,11 +311,16 @@ mod tests {
         let mut users = Texts::default();
         users.push("a,\"b\"");
         users.push("c");
+        let mut kinds = Texts::default();
+        kinds.push("");
+        kinds.push("pen|ink");
         vec![
             ColumnValues::Texts(users),
             ColumnValues::Integers(vec![first, -7]),
             ColumnValues::Places(vec![Some(1), None]),
             ColumnValues::Numbers(vec![Some(0.5), None]),
+            ColumnValues::Doubles(vec![Some(1_700_000_001.5), None]),
+            ColumnValues::Labels(kinds),
         ]
     }
 
@@ -362,7 +377,7 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(
             text,
-            "user,item,rank,score\n\"a,\"\"b\"\"\",3,1,0.5\nc,-7,,\n"
+            "user,item,rank,score,price,kind\n\"a,\"\"b\"\"\",3,1,0.5,1700000001.5,\nc,-7,,,,pen|ink\n"
         );
     }
 }

@@ -5,7 +5,9 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Float32Array, Int32Array, Int64Array, RecordBatch, StringArray};
+use arrow_array::{
+    ArrayRef, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
+};
 use arrow_schema::{DataType, Field, Schema};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
@@ -69,7 +71,9 @@ fn schema(columns: &[(String, ColumnValues)]) -> Arc<Schema> {
             ColumnValues::Integers(_) => (DataType::Int64, false),
             ColumnValues::Places(_) => (DataType::Int32, true),
             ColumnValues::Numbers(_) => (DataType::Float32, true),
+            ColumnValues::Doubles(_) => (DataType::Float64, true),
             ColumnValues::Texts(_) => (DataType::Utf8, false),
+            ColumnValues::Labels(_) => (DataType::Utf8, true),
         };
         Field::new(name, kind, may_lack)
     };
@@ -86,7 +90,12 @@ pub(super) fn rows(
             ColumnValues::Integers(values) => Arc::new(Int64Array::from(values)),
             ColumnValues::Places(values) => Arc::new(Int32Array::from(values)),
             ColumnValues::Numbers(values) => Arc::new(Float32Array::from(values)),
+            ColumnValues::Doubles(values) => Arc::new(Float64Array::from(values)),
             ColumnValues::Texts(texts) => Arc::new(StringArray::from_iter_values(texts.iter())),
+            ColumnValues::Labels(texts) => {
+                let texts = texts.iter().map(|text| (!text.is_empty()).then_some(text));
+                Arc::new(texts.collect::<StringArray>())
+            }
         }
     };
     let arrays = columns.into_iter().map(array).collect();

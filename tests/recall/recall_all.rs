@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use seqrec::channels::{ItemNeighborsConfig, MarkovChainConfig, Popularity, PopularityConfig};
 use seqrec::data::synthetic::Synthetic;
-use seqrec::data::{Features, Interaction, SequenceStore};
+use seqrec::data::{ExternalId, Features, Interaction, Items, SequenceStore};
 use seqrec::prelude::*;
 use seqrec::recall::{
     ChannelWeight, Fusion, HistoryItems, Path, RecallStage, Recalled, Users, WeightLearningConfig,
@@ -316,8 +316,8 @@ fn rows_for_a_ranker_say_who_found_an_item_and_what_was_held_out() {
 
     let written = rows(&path);
     let header: Vec<&str> = written[0].iter().map(String::as_str).collect();
-    let expected = "user,item,label,rank,score,markov.rank,markov.score,item_cf.rank,item_cf.score,\
-                    fallback.rank,fallback.score,item.high,item.low,user.age";
+    let expected = "user,item,label,rank,score,markov_rank,markov_score,item_cf_rank,item_cf_score,\
+                    fallback_rank,fallback_score,item_high,item_low,user_age";
     assert_eq!(header.join(","), expected);
     let column = |name: &str| header.iter().position(|&other| other == name).unwrap();
     let held_out: HashMap<String, String> = (split.valid.iter())
@@ -333,9 +333,9 @@ fn rows_for_a_ranker_say_who_found_an_item_and_what_was_held_out() {
         let get = |name: &str| row[column(name)].as_str();
         let (user, item) = (get("user"), get("item"));
         assert_eq!(get("label") == "1", held_out[user] == item);
-        assert_eq!(get("item.low") == "1", item.parse::<i64>().unwrap() < 30);
+        assert_eq!(get("item_low") == "1", item.parse::<i64>().unwrap() < 30);
         let number = dataset.user_of(&user.into()).unwrap();
-        assert_eq!(get("user.age"), number.to_string());
+        assert_eq!(get("user_age"), number.to_string());
         let rank: usize = get("rank").parse().unwrap();
         let found = &recalled[user].items[rank - 1];
         assert_eq!(
@@ -349,9 +349,9 @@ fn rows_for_a_ranker_say_who_found_an_item_and_what_was_held_out() {
             let of_channel = found.found.iter().find(|found| &*found.channel == channel);
             let shown = |value: Option<String>| value.unwrap_or_default();
             let rank = of_channel.map(|found| found.rank.to_string());
-            assert_eq!(get(&format!("{channel}.rank")), shown(rank));
+            assert_eq!(get(&format!("{channel}_rank")), shown(rank));
             let score = of_channel.map(|found| found.score.to_string());
-            assert_eq!(get(&format!("{channel}.score")), shown(score));
+            assert_eq!(get(&format!("{channel}_score")), shown(score));
         }
     }
     // Those who are scored have no label.
@@ -371,6 +371,136 @@ fn rows_for_a_ranker_say_who_found_an_item_and_what_was_held_out() {
     )
     .unwrap();
     assert!(Users::cases(&split.train, &other.valid).is_err());
+}
+
+/// Two users, and a retriever of popular items with a table of all but the desk.
+fn stationery() -> (Dataset, Retriever) {
+    let rows = [
+        ("ann", "pen", 1.0),
+        ("bob", "lamp", 1.0),
+        ("bob", "pen", 2.0),
+        ("ann", "desk", 2.0),
+    ];
+    let dataset = Dataset::new(log(&rows), Filters::default()).unwrap();
+    let items = Items::new(["lamp", "pen"])
+        .and_then(|items| items.with_texts("title", [Some("A lamp, red"), None]))
+        .and_then(|items| items.with_tags("tags", [vec!["light", "red"], vec![]]))
+        .and_then(|items| items.with_numbers("price", [Some(12.5), None]))
+        .and_then(|items| items.with_dates("since", [None, Some(1_700_000_001.0)]))
+        .and_then(|items| items.with_booleans("in_stock", [Some(false), Some(true)]))
+        .unwrap();
+    let popular = Popularity::new(dataset.catalog());
+    let retriever = Retriever::new(popular, dataset.catalog().clone())
+        .and_then(|retriever| retriever.items(items))
+        .unwrap();
+    (dataset, retriever)
+}
+
+#[test]
+fn rows_for_a_ranker_have_the_columns_of_the_table_of_items() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("rows.csv");
+    let (dataset, retriever) = stationery();
+    let request = RecallRequest::for_everyone(3).seen(Seen::Keep);
+    let recall = || retriever.recall_all(&dataset, &request).unwrap();
+    recall().write_for_ranker(&path).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let header = "user,item,rank,score,item_title,item_tags,item_price,item_since,item_in_stock";
+    let items = [
+        ("pen", ",,,1700000001,1"),
+        ("lamp", "\"A lamp, red\",light|red,12.5,,0"),
+        ("desk", ",,,,"),
+    ];
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!((lines[0], lines.len()), (header, 7));
+    for (line, (item, values)) in lines[1..].iter().zip(items.iter().cycle()) {
+        let fields: Vec<&str> = line.splitn(5, ',').collect();
+        assert_eq!((fields[1], fields[4]), (*item, *values));
+    }
+    // A tag of the users' data that is called as a column is.
+    let data = dataset.training_data();
+    let tags = [(ExternalId::from("pen"), vec!["price"])];
+    let data = data
+        .clone()
+        .with_tags(Features::from_item_tags(data.catalog(), tags))
+        .unwrap();
+    let refused = retriever.recall_all(&data, &request).unwrap();
+    let refused = refused.write_for_ranker(&path).unwrap_err().to_string();
+    assert!(refused.contains("item_price"), "{refused}");
+}
+
+#[cfg(feature = "parquet")]
+#[test]
+fn parquet_for_a_ranker_has_null_where_a_value_is_missing() {
+    use arrow_array::{Array, Float64Array, Int32Array, StringArray};
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("rows.parquet");
+    let (dataset, retriever) = stationery();
+    let request = RecallRequest::for_everyone(3).seen(Seen::Keep);
+    let recall = || retriever.recall_all(&dataset, &request).unwrap();
+    recall().write_for_ranker(&path).unwrap();
+    recall().write_for_ranker(&path).unwrap();
+    let file = std::fs::File::open(&path).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    let batches: Vec<_> = reader.build().unwrap().map(Result::unwrap).collect();
+    let batch = &batches[0];
+    let column = |name: &str| batch.column_by_name(name).unwrap().as_any();
+    let texts = |name: &str| column(name).downcast_ref::<StringArray>().unwrap();
+    let numbers = |name: &str| column(name).downcast_ref::<Float64Array>().unwrap();
+    let stock = column("item_in_stock")
+        .downcast_ref::<Int32Array>()
+        .unwrap();
+    // Of the first user: the pen, the lamp, and the desk, which the table lacks.
+    let first = |values: &mut dyn Iterator<Item = Option<String>>| -> Vec<String> {
+        values
+            .take(3)
+            .map(|value| value.unwrap_or("null".to_owned()))
+            .collect()
+    };
+    let text = |name: &str| first(&mut texts(name).iter().map(|text| text.map(str::to_owned)));
+    let number = |name: &str| first(&mut numbers(name).iter().map(|n| n.map(|n| n.to_string())));
+    assert_eq!(text("item"), ["pen", "lamp", "desk"]);
+    assert_eq!(text("item_title"), ["null", "A lamp, red", "null"]);
+    assert_eq!(text("item_tags"), ["null", "light|red", "null"]);
+    assert_eq!(number("item_price"), ["null", "12.5", "null"]);
+    assert_eq!(number("item_since"), ["1700000001", "null", "null"]);
+    let stock = first(
+        &mut stock
+            .iter()
+            .map(|truth| truth.map(|truth| truth.to_string())),
+    );
+    assert_eq!(stock, ["1", "0", "null"]);
+}
+
+#[test]
+fn reasons_name_items_by_their_titles() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("recalled.csv");
+    let (dataset, _) = stationery();
+    let data = dataset.training_data();
+    let items = Items::new(["lamp", "pen"])
+        .and_then(|items| items.with_texts("title", [Some("Red lamp"), None]))
+        .unwrap();
+    let markov = MarkovChainConfig::new().fit(&data).unwrap();
+    let retriever = Retriever::new(markov, data.catalog().clone())
+        .and_then(|retriever| retriever.items(items))
+        .unwrap();
+    let of_lamp = retriever.recall(["lamp"], 1).unwrap();
+    let of_pen = retriever.recall(["pen"], 1).unwrap();
+    let shown = |recalled: &Recalled| recalled.items[0].found[0].because.to_string();
+    assert_eq!(shown(&of_lamp), "goes with Red lamp [lamp]");
+    assert!(of_lamp.to_string().contains("goes with Red lamp [lamp]"));
+    assert_eq!(shown(&of_pen), "goes with pen");
+    // A client asks for the title of each id once.
+    let json = serde_json::to_value(&of_lamp).unwrap();
+    assert_eq!(json["items"][0]["found"][0]["because"]["item"], "lamp");
+    let request = RecallRequest::for_everyone(1);
+    let users = Users::histories([("eve", ["lamp"])]);
+    let all = retriever.recall_all(users, &request).unwrap();
+    all.write(&path).unwrap();
+    assert_eq!(rows(&path)[1][4], "goes with Red lamp [lamp]");
 }
 
 #[cfg(feature = "parquet")]

@@ -1,6 +1,7 @@
 //! A column of a table of items.
 #![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -43,6 +44,15 @@ pub(in crate::data) struct Attribute {
     pub(in crate::data) values: Values,
     /// Why a column of text is none of numbers: a value that is none, with its line.
     pub(in crate::data) odd: Option<(u64, String)>,
+}
+
+/// The value of a column for one item.
+pub(crate) enum Cell<'a> {
+    /// A number, or a date in seconds since 1970.
+    Number(Option<f64>),
+    Boolean(Option<bool>),
+    /// A text, or tags with `|` between; empty where there is none.
+    Text(Cow<'a, str>),
 }
 
 /// The values of a column, one for each row.
@@ -139,6 +149,22 @@ impl Values {
                     .iter()
                     .for_each(|b| fingerprint.add(&[b.map_or(2, u8::from)]));
             }
+        }
+    }
+
+    /// The value of a row, which is a missing one where there is no such row.
+    pub(in crate::data) fn cell(&self, row: usize) -> Cell<'_> {
+        match self {
+            Self::Labels(labels) => {
+                let mut names = labels.names_of(row);
+                let first = Cow::from(names.next().unwrap_or_default());
+                Cell::Text(names.fold(first, |text, name| text + "|" + name))
+            }
+            Self::Numbers(numbers) => {
+                let number = numbers.get(row).copied();
+                Cell::Number(number.filter(|number| !number.is_nan()))
+            }
+            Self::Booleans(booleans) => Cell::Boolean(booleans.get(row).copied().flatten()),
         }
     }
 
