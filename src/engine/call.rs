@@ -7,7 +7,8 @@ use tracing::debug_span;
 
 use crate::data::ItemIndex;
 use crate::index::ItemSet;
-use crate::recall::{Asked, Candidate, CatalogItems, FusedCandidate, IdNames, RecalledItem};
+use crate::recall::recalled::RecalledItem;
+use crate::recall::{Asked, Candidate, CatalogItems, FusedCandidate, IdNames};
 use crate::{ErrorKind, Result};
 
 use super::guard::{guarded, panic_message};

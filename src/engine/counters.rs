@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
-use crate::recall::Outcome;
+use crate::recall::recalled::Outcome;
 
 /// What an engine counted since it was opened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::Result;
-use crate::recall::{Candidate, FusedCandidate, Outcome};
+use crate::recall::recalled::Outcome;
+use crate::recall::{Candidate, FusedCandidate};
 
 use super::RecallEngine;
 use super::answers::Answers;

@@ -3,7 +3,7 @@
 
 mod answers;
 mod call;
-mod counters;
+pub mod counters;
 mod events;
 mod guard;
 mod items;
@@ -14,7 +14,6 @@ mod settings;
 mod users;
 mod workers;
 
-pub use counters::{ChannelStatistics, Statistics};
 pub use recall_engine::RecallEngine;
 pub use settings::EngineConfig;
 pub use users::Observed;

@@ -1,17 +1,19 @@
 //! The engine itself: calls, events and loads, each on the stage that serves at its time.
 
+use super::EngineConfig;
 use super::call::{Call, of_request};
+use super::counters::Statistics;
 use super::counters::{Counters, count};
 use super::events::Events;
 use super::serving::Serving;
 use super::settings::check_count;
 use super::users::RecentUsers;
 use super::workers::Workers;
-use super::{EngineConfig, Statistics};
 use crate::Result;
 use crate::backend::Backend;
 use crate::data::{ExternalId, Items, TimeUnit, check_times};
-use crate::recall::{Asked, ChannelReport, Outcome, RecallRequest, Recalled, Who};
+use crate::recall::recalled::{ChannelReport, Outcome};
+use crate::recall::{Asked, RecallRequest, Recalled, Who};
 use crate::store::{ModelRegistry, ServedStage};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};

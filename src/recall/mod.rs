@@ -20,7 +20,7 @@ mod path;
 mod ranker_file;
 mod recall_all;
 mod recall_file;
-mod recalled;
+pub mod recalled;
 mod request;
 mod retriever;
 mod scores;
@@ -43,7 +43,6 @@ pub use channel_config::{ChannelConfig, ChannelSource};
 pub use channel_weight::ChannelWeight;
 pub use evaluation::Evaluation;
 use fallback::OrElse;
-pub use found::{Because, Found};
 pub use fusion::{FusedCandidate, Fusion};
 pub use fusion_weights::WeightLearningConfig;
 pub use history_items::HistoryItems;
@@ -54,7 +53,8 @@ pub use path::{Path, Step};
 pub use recall_all::{RecallAll, RecallCounts};
 #[cfg(feature = "engine")]
 pub(crate) use recalled::IdNames;
-pub use recalled::{ChannelReport, Outcome, Recalled, RecalledItem};
+#[doc(inline)]
+pub use recalled::Recalled;
 pub use request::RecallRequest;
 #[cfg(feature = "engine")]
 pub(crate) use request::Who;

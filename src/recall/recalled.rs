@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use crate::data::{Catalog, ExternalId, ItemIndex, Items};
 
 use super::candidates::Reason;
-use super::found::{Because, Found};
+pub use super::found::{Because, Found};
 
 /// The answer to a [`RecallRequest`](super::RecallRequest): items with their ids, and why each was
 /// found.

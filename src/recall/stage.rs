@@ -161,7 +161,7 @@ impl RecallStage {
         self.channels.iter().map(|channel| channel.name.as_str())
     }
 
-    /// The name of a [found](super::Found::channel) channel.
+    /// The name of a [found](super::recalled::Found::channel) channel.
     pub fn name(&self, channel: usize) -> &str {
         (self.channels.get(channel)).map_or(FALLBACK, |channel| &channel.name)
     }

@@ -20,7 +20,7 @@ mod outcome;
 #[cfg(feature = "progress")]
 mod progress;
 mod schedule;
-mod search;
+pub mod search;
 mod stretch;
 mod tables;
 mod trainer;
@@ -37,7 +37,8 @@ pub use outcome::{StopReason, Trained};
 #[cfg(feature = "progress")]
 pub use progress::ProgressBars;
 pub use schedule::Schedule;
-pub use search::{Effect, Search, SearchReport, Trial};
+#[doc(inline)]
+pub use search::Search;
 pub use tables::Tables;
 pub use trainer::Trainer;
 pub use warm_start::{Overlap, WarmStart};

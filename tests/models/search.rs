@@ -4,7 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use seqrec::prelude::*;
-use seqrec::train::{Search, SearchReport, Trial};
+use seqrec::train::Search;
+use seqrec::train::search::{SearchReport, Trial};
 use seqrec::{Error, ErrorKind, Result};
 use serde_json::Value;
 

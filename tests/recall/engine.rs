@@ -20,10 +20,11 @@ use seqrec::eval::Scorer;
 use seqrec::index::{Filter, FlatIndex, HnswConfig, IndexPlan, ItemSet};
 use seqrec::model::{Gru4RecConfig, HstuConfig, RecallerConfig, TwoTowerConfig};
 use seqrec::prelude::Flex;
+use seqrec::recall::recalled::{Because, Outcome};
 use seqrec::recall::{
-    Because, Candidate, Candidates, ChannelConfig, ChannelSource, ChannelWeight, Evaluation,
-    Fusion, HistoryItems, Outcome, Path as _, Reason, RecallChannel, RecallRequest, RecallStage,
-    Recalled, Selection, VectorChannel, VectorChannelConfig,
+    Candidate, Candidates, ChannelConfig, ChannelSource, ChannelWeight, Evaluation, Fusion,
+    HistoryItems, Path as _, Reason, RecallChannel, RecallRequest, RecallStage, Recalled,
+    Selection, VectorChannel, VectorChannelConfig,
 };
 use seqrec::retrieve::item_vectors;
 use seqrec::store::{
@@ -698,7 +699,7 @@ fn an_event_from_a_clock_that_is_ahead_empties_no_window() {
     let scores = |channel: &str| -> Vec<(String, f32)> {
         let recalled = engine.recall("nobody", 100).unwrap();
         let items = recalled.items.iter();
-        let of_item = |item: &seqrec::recall::RecalledItem| {
+        let of_item = |item: &seqrec::recall::recalled::RecalledItem| {
             let found = item.found.iter().find(|found| &*found.channel == channel)?;
             Some((item.id.to_string(), found.score))
         };

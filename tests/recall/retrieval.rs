@@ -10,8 +10,9 @@ use seqrec::data::{
 };
 use seqrec::index::{Filter, FlatIndex, HnswConfig, HnswIndex, UpdatableIndex};
 use seqrec::model::{Gru4RecConfig, HstuConfig, RecallerConfig, TwoTowerConfig};
+use seqrec::recall::recalled::Because;
 use seqrec::recall::{
-    Because, Candidate, Candidates, ChannelWeight, Evaluation, Fusion, HistoryItems, Path, Reason,
+    Candidate, Candidates, ChannelWeight, Evaluation, Fusion, HistoryItems, Path, Reason,
     RecallChannel, RecallRequest, RecallStage, Recalled, Retriever, VectorChannel,
 };
 use seqrec::retrieve::{ModelEncoder, item_vectors};

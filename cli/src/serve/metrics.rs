@@ -12,7 +12,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use seqrec::engine::{ChannelStatistics, RecallEngine};
+use seqrec::engine::RecallEngine;
+use seqrec::engine::counters::ChannelStatistics;
 
 /// Reads one number of a channel's.
 type Read = fn(&ChannelStatistics) -> u64;
