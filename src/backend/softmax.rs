@@ -33,13 +33,14 @@ pub fn softmax_cross_entropy<B: Backend>(
 
 /// The mean `[1]` over users of `ln Σ e^logit`, the sum being over items 1 and up of `items`
 /// `[items + 1, dim]` and over all vectors that a user has: `group` rows of `users` `[rows, dim]`,
-/// one after another.
+/// one after another. `log_correction` `[items + 1]`, where given, is subtracted from each item's logit.
 ///
 /// # Panics
 /// When the shapes don't fit each other.
 pub(crate) fn log_normalizer<B: Backend>(
     users: Tensor<B, 2>,
     items: Tensor<B, 2>,
+    log_correction: Option<Tensor<B, 1>>,
     group: usize,
 ) -> Tensor<B, 1> {
     let [rows, _] = users.dims();
@@ -48,7 +49,7 @@ pub(crate) fn log_normalizer<B: Backend>(
         "as many vectors for each user"
     );
     let none = Tensor::zeros([rows], &users.device());
-    softmax_over_items(users, items, none, None, group)
+    softmax_over_items(users, items, none, log_correction, group)
 }
 
 fn softmax_over_items<B: Backend>(

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fingerprint::Fingerprint;
 use super::id::{ExternalId, IdTable, NO_ID};
+use super::item_features::ItemFeatures;
 use crate::item::ItemIndex;
 use crate::{Error, ErrorKind, Result};
 
@@ -33,6 +34,7 @@ pub struct Catalog {
     user_features: Vec<String>,
     /// The columns of users' features, in order of their names.
     columns: Vec<usize>,
+    item_features: Option<Arc<ItemFeatures>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -74,6 +76,7 @@ impl Catalog {
             counts,
             user_features: Vec::new(),
             columns: Vec::new(),
+            item_features: None,
         })
     }
 
@@ -208,6 +211,19 @@ impl Catalog {
         Self {
             user_features,
             columns,
+            ..self
+        }
+    }
+
+    /// The [features of the items](super::Dataset::with_item_features), where there are some.
+    pub fn item_features(&self) -> Option<&Arc<ItemFeatures>> {
+        self.item_features.as_ref()
+    }
+
+    /// This catalog with features of its items, of which there must be as many.
+    pub(crate) fn with_item_features(self, features: Option<Arc<ItemFeatures>>) -> Self {
+        Self {
+            item_features: features,
             ..self
         }
     }

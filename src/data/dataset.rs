@@ -9,6 +9,7 @@ use super::catalog::Catalog;
 use super::features::Features;
 use super::id::{ExternalId, IdTable};
 use super::interactions::Interactions;
+use super::item_features::ItemFeatures;
 use super::k_core::k_core;
 use super::sequences::Sequences;
 use super::stored_ids::StoredIds;
@@ -240,6 +241,18 @@ impl Dataset {
         let sequences = Arc::unwrap_or_clone(self.sequences);
         self.sequences = Arc::new(sequences.with_features(features));
         Ok(self)
+    }
+
+    /// This data set with features of the items of its catalog, for models whose settings ask for
+    /// them; so items that nobody has taken are [added](Self::with_items) before this, and a split
+    /// is made after it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] when they are of another number of items.
+    pub fn with_item_features(self, features: ItemFeatures) -> Result<Self> {
+        features.check_items(self.catalog.len())?;
+        let catalog = self.catalog.with_item_features(Some(Arc::new(features)));
+        Ok(Self { catalog, ..self })
     }
 
     /// This data set with new ids at the end of its catalog.

@@ -4,6 +4,7 @@
 pub(in crate::data) mod attribute;
 mod build;
 pub(in crate::data) mod cells;
+mod features;
 mod ids;
 mod reader;
 mod text;

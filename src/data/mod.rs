@@ -21,6 +21,7 @@ mod format;
 mod header;
 mod id;
 mod interactions;
+mod item_features;
 mod item_filter;
 mod items;
 mod k_core;
@@ -74,6 +75,8 @@ pub(crate) use id::IdTable;
 #[cfg(feature = "engine")]
 pub(crate) use id::NO_ID;
 pub use interactions::{Interaction, Interactions};
+pub use item_features::ItemFeatures;
+pub(crate) use item_features::{GivenVectors, ItemLabels, ItemNumbers, Scale};
 pub use item_filter::ItemFilter;
 #[cfg(feature = "milvus")]
 pub(crate) use item_filter::missing_field;

@@ -1,6 +1,6 @@
 //! What training, search and serving have to know of a model.
 
-use super::{Objective, Similarity, TablePrecision};
+use super::{ItemFeaturesConfig, Objective, Similarity, TablePrecision};
 
 /// A model's description for training, search and serving, by its
 /// [settings](super::RecallerConfig::describe).
@@ -26,6 +26,8 @@ pub struct Description<'a> {
     pub table_precision: TablePrecision,
     /// Whether the model uses the times of interactions, so that a history must have some.
     pub times: bool,
+    /// How the model uses its items' [features](crate::data::ItemFeatures), if it does.
+    pub item_features: Option<&'a ItemFeaturesConfig>,
     /// The number of features of a user that the model uses; a history without any is refused.
     pub user_features: usize,
     /// Whether the model can only be trained on one target a history, as with
@@ -49,6 +51,7 @@ impl<'a> Description<'a> {
             similarity: objective.similarity,
             table_precision: TablePrecision::Single,
             times: false,
+            item_features: None,
             user_features: 0,
             one_target: false,
             carries_states: false,

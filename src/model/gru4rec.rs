@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::parts::{Dropout, GruLayer, Weights, at_positions};
 use super::{
-    Description, ItemTable, Objective, RecallerConfig, SequenceRecaller, Similarity, TablePrecision,
+    Description, ItemFeaturesConfig, ItemTable, Objective, RecallerConfig, SequenceRecaller,
+    Similarity, TablePrecision,
 };
 use crate::backend::Backend;
 use crate::data::{SequenceBatch, TrainingBatch};
@@ -52,6 +53,8 @@ pub struct Gru4RecConfig {
     /// The precision of item vectors.
     #[config(default = "TablePrecision::Single")]
     pub table_precision: TablePrecision,
+    /// The use of items' [features](crate::data::ItemFeatures); none unless set.
+    pub item_features: Option<ItemFeaturesConfig>,
     /// The training objective: by default a softmax over the whole catalog of cosines.
     #[config(default = "Objective::cosine(0.1)")]
     pub objective: Objective,
@@ -122,6 +125,7 @@ impl RecallerConfig for Gru4RecConfig {
         Description {
             similarity: self.search_similarity.unwrap_or(self.objective.similarity),
             table_precision: self.table_precision,
+            item_features: self.item_features.as_ref(),
             carries_states: true,
             ..Description::new(&self.objective, self.max_len)
         }

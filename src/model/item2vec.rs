@@ -7,8 +7,8 @@ use burn::tensor::{Int, Tensor, TensorData};
 
 use super::parts::{Dropout, Weights};
 use super::{
-    Description, ItemTable, Loss, Objective, RecallerConfig, SampledLoss, SequenceRecaller,
-    Similarity, TablePrecision,
+    Description, ItemFeaturesConfig, ItemTable, Loss, Objective, RecallerConfig, SampledLoss,
+    SequenceRecaller, Similarity, TablePrecision,
 };
 use crate::backend::Backend;
 use crate::data::{NegativeSampling, SequenceBatch, TrainingBatch};
@@ -36,6 +36,8 @@ pub struct Item2VecConfig {
     /// The precision of item vectors.
     #[config(default = "TablePrecision::Single")]
     pub table_precision: TablePrecision,
+    /// The use of items' [features](crate::data::ItemFeatures); none unless set.
+    pub item_features: Option<ItemFeaturesConfig>,
     /// The training objective.
     #[config(default = "skip_gram()")]
     pub objective: Objective,
@@ -85,6 +87,7 @@ impl RecallerConfig for Item2VecConfig {
         Description {
             similarity: Similarity::Cosine,
             table_precision: self.table_precision,
+            item_features: self.item_features.as_ref(),
             ..Description::new(&self.objective, self.max_len)
         }
     }

@@ -8,12 +8,17 @@ use burn::tensor::backend::{AutodiffBackend, Backend as BurnBackend};
 use burn::tensor::{DType, Int, Tensor};
 
 use super::TablePrecision;
+use super::joined::Joined;
 use crate::backend::{self, Backend};
 
 /// See [`ItemTable::CONTAINER`].
 const CONTAINER: &str = "seqrec::model::ItemTable";
 
-/// A table with a row for each item, `[items + 1, dim]`; row 0 is padding.
+/// The type by which visitors know the weights of items' features, as burn derives it.
+const FEATURES: &str = "Struct:FeatureMap";
+
+/// A table with a row for each item, `[items + 1, dim]`; row 0 is padding. Where the model's
+/// settings ask for them, what [items' features](crate::data::ItemFeatures) say joins the rows.
 ///
 /// It is the one type for weights that belong to items: the vectors that a model recalls by, those
 /// that it sees items by, and a bias for each item as well, which is a table of one column.
@@ -36,7 +41,9 @@ const CONTAINER: &str = "seqrec::model::ItemTable";
 /// ```
 #[derive(Debug, Clone)]
 pub struct ItemTable<B: BurnBackend> {
+    /// Items' own vectors.
     vectors: Param<Tensor<B, 2>>,
+    features: Option<Joined<B>>,
 }
 
 impl<B: BurnBackend> ItemTable<B> {
@@ -50,15 +57,35 @@ impl<B: BurnBackend> ItemTable<B> {
     pub fn new(vectors: Tensor<B, 2>) -> Self {
         Self {
             vectors: Param::from_tensor(vectors.detach()),
+            features: None,
         }
     }
 
-    /// This table as one that training leaves as it is, such as items' features.
+    /// This table as one that training leaves as it is.
     #[must_use]
-    pub fn fixed(self) -> Self {
+    pub(super) fn fixed(self) -> Self {
         Self {
             vectors: self.vectors.set_require_grad(false),
+            ..self
         }
+    }
+
+    /// This table with what items' features say.
+    pub(crate) fn with_features(self, features: Joined<B>) -> Self {
+        let own = if features.has_own() {
+            self
+        } else {
+            self.fixed()
+        };
+        Self {
+            features: Some(features),
+            ..own
+        }
+    }
+
+    /// The features that join the table's rows, where there are some.
+    pub(crate) fn features(&self) -> Option<&Joined<B>> {
+        self.features.as_ref()
     }
 
     /// The number of items, padding not counted.
@@ -83,11 +110,6 @@ impl<B: BurnBackend> ItemTable<B> {
     pub fn device(&self) -> B::Device {
         self.vectors.device()
     }
-
-    /// The vectors as they are kept, `[items + 1, dim]`.
-    pub fn kept(&self) -> Tensor<B, 2> {
-        self.vectors.val()
-    }
 }
 
 impl<B: Backend> ItemTable<B> {
@@ -98,16 +120,45 @@ impl<B: Backend> ItemTable<B> {
         let mut shape = [self.dim(); E];
         shape[..D].copy_from_slice(&items.dims());
         let count = items.shape().num_elements();
-        backend::select_rows(self.vectors.val(), items.reshape([count])).reshape(shape)
+        let items = items.reshape([count]);
+        let rows = match &self.features {
+            None => backend::select_rows(self.vectors.val(), items),
+            Some(features) if features.makes_all(&self.device()) => {
+                backend::select_rows(self.all(), items)
+            }
+            Some(features) => {
+                let own = backend::select_rows(self.vectors.val(), items.clone());
+                features.some(own, items)
+            }
+        };
+        rows.reshape(shape)
+    }
+
+    /// The vectors of all items and of padding, `[items + 1, dim]`, in the precision of the table where
+    /// they are its own alone, and else in single.
+    pub fn kept(&self) -> Tensor<B, 2> {
+        match self.features {
+            Some(_) => self.all(),
+            None => self.vectors.val(),
+        }
     }
 
     /// The vectors of all items and of padding in single precision, `[items + 1, dim]`.
     pub fn all(&self) -> Tensor<B, 2> {
+        match &self.features {
+            Some(features) => features.all(self.vectors.id, || self.own()),
+            None => self.own(),
+        }
+    }
+
+    /// Items' own vectors in single precision, `[items + 1, dim]`.
+    fn own(&self) -> Tensor<B, 2> {
         match self.precision() {
             TablePrecision::Single => self.vectors.val(),
             TablePrecision::Half => {
                 let rows = self.vectors.dims()[0] as i64;
-                self.lookup(Tensor::arange(0..rows, &self.device()))
+                let rows = Tensor::arange(0..rows, &self.device());
+                backend::select_rows(self.vectors.val(), rows)
             }
         }
     }
@@ -123,6 +174,12 @@ pub trait ItemVectors<B: Backend> {
 
     /// Those of some items `[n]`, as `[n, dim]`.
     fn of(&self, items: Tensor<B, 1, Int>) -> Tensor<B, 2>;
+
+    /// What is subtracted from the scores of all items `[items + 1]` in a softmax over them: much for
+    /// those that nobody took, which would only learn from it that they are never the next.
+    fn correction(&self) -> Option<Tensor<B, 1>> {
+        None
+    }
 }
 
 impl<B: Backend> ItemVectors<B> for ItemTable<B> {
@@ -137,47 +194,64 @@ impl<B: Backend> ItemVectors<B> for ItemTable<B> {
     fn of(&self, items: Tensor<B, 1, Int>) -> Tensor<B, 2> {
         self.lookup(items)
     }
+
+    fn correction(&self) -> Option<Tensor<B, 1>> {
+        self.features.as_ref()?.correction(&self.device())
+    }
 }
 
 /// Written by hand, so that visitors can tell it from every other module, while its parameter has
-/// the name of the field that the table is in.
+/// the name of the field that the table is in. What belongs to features comes after it, below that
+/// name.
 impl<B: BurnBackend> Module<B> for ItemTable<B> {
-    type Record = Param<Tensor<B, 2>>;
+    type Record = (
+        Param<Tensor<B, 2>>,
+        <Option<Joined<B>> as Module<B>>::Record,
+    );
 
     fn collect_devices(&self, devices: Devices<B>) -> Devices<B> {
         self.vectors.collect_devices(devices)
     }
 
     fn fork(self, device: &B::Device) -> Self {
-        let vectors = self.vectors.fork(device);
-        Self { vectors }
+        Self {
+            vectors: self.vectors.fork(device),
+            features: self.features.fork(device),
+        }
     }
 
     fn to_device(self, device: &B::Device) -> Self {
-        let vectors = self.vectors.to_device(device);
-        Self { vectors }
+        Self {
+            vectors: self.vectors.to_device(device),
+            features: self.features.to_device(device),
+        }
     }
 
     fn visit<V: ModuleVisitor<B>>(&self, visitor: &mut V) {
         visitor.enter_module("", Self::CONTAINER);
         visitor.exit_module("", Self::CONTAINER);
         self.vectors.visit(visitor);
+        self.features.visit(visitor);
     }
 
     fn map<M: ModuleMapper<B>>(self, mapper: &mut M) -> Self {
         mapper.enter_module("", Self::CONTAINER);
         mapper.exit_module("", Self::CONTAINER);
-        let vectors = Module::<B>::map(self.vectors, mapper);
-        Self { vectors }
+        Self {
+            vectors: Module::<B>::map(self.vectors, mapper),
+            features: Module::<B>::map(self.features, mapper),
+        }
     }
 
-    fn load_record(self, record: Self::Record) -> Self {
-        let vectors = self.vectors.load_record(record);
-        Self { vectors }
+    fn load_record(self, (vectors, features): Self::Record) -> Self {
+        Self {
+            vectors: self.vectors.load_record(vectors),
+            features: self.features.load_record(features),
+        }
     }
 
     fn into_record(self) -> Self::Record {
-        self.vectors.into_record()
+        (self.vectors.into_record(), self.features.into_record())
     }
 }
 
@@ -185,13 +259,17 @@ impl<B: AutodiffBackend> AutodiffModule<B> for ItemTable<B> {
     type InnerModule = ItemTable<B::InnerBackend>;
 
     fn valid(&self) -> Self::InnerModule {
-        let vectors = self.vectors.valid();
-        ItemTable { vectors }
+        ItemTable {
+            vectors: self.vectors.valid(),
+            features: self.features.valid(),
+        }
     }
 
     fn from_inner(module: Self::InnerModule) -> Self {
-        let vectors = AutodiffModule::<B>::from_inner(module.vectors);
-        Self { vectors }
+        Self {
+            vectors: AutodiffModule::<B>::from_inner(module.vectors),
+            features: AutodiffModule::<B>::from_inner(module.features),
+        }
     }
 }
 
@@ -216,18 +294,25 @@ impl<B: BurnBackend> ModuleDisplay for ItemTable<B> {}
 pub(crate) struct ParameterPath {
     names: Vec<String>,
     is_items: bool,
+    /// Where among the names those within a [`FeatureMap`](super::feature_map::FeatureMap) begin.
+    features: Option<usize>,
 }
 
 impl ParameterPath {
     /// Follows [`ModuleVisitor::enter_module`].
-    pub(crate) fn enter(&mut self, name: &str) {
+    pub(crate) fn enter(&mut self, name: &str, container: &str) {
+        if container == FEATURES && self.features.is_none() {
+            self.features = Some(self.names.len());
+        }
         self.names.push(name.to_owned());
+        self.is_items = false;
     }
 
     /// Follows [`ModuleVisitor::exit_module`].
     pub(crate) fn exit(&mut self, container: &str) {
         self.names.pop();
         self.is_items = container == CONTAINER;
+        self.features = self.features.filter(|&begin| begin < self.names.len());
     }
 
     /// Whether the parameter here is an [`ItemTable`]'s.
@@ -238,6 +323,12 @@ impl ParameterPath {
     /// The name of the parameter here, from the model down.
     pub(crate) fn name(&self) -> String {
         self.names.join(".")
+    }
+
+    /// The name of the parameter here within the weights of items' features, where it is one of them.
+    pub(crate) fn name_in_features(&self) -> Option<String> {
+        let begin = self.features?;
+        Some(self.names.get(begin..)?.join("."))
     }
 
     /// The last part of the name.

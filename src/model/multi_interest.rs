@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::capsules::route;
 use super::parts::{Dropout, Weights};
 use super::{
-    Description, ItemTable, Loss, Objective, RecallerConfig, SequenceRecaller, TablePrecision,
+    Description, ItemFeaturesConfig, ItemTable, Loss, Objective, RecallerConfig, SequenceRecaller,
+    TablePrecision,
 };
 use crate::backend::{self, Backend};
 use crate::data::{SequenceBatch, TrainingBatch};
@@ -65,6 +66,8 @@ pub struct MultiInterestConfig {
     /// The precision of item vectors.
     #[config(default = "TablePrecision::Single")]
     pub table_precision: TablePrecision,
+    /// The use of items' [features](crate::data::ItemFeatures); none unless set.
+    pub item_features: Option<ItemFeaturesConfig>,
     /// The training objective: by default a softmax over the whole catalog of cosines, at
     /// temperature 0.07.
     #[config(default = "Objective::cosine(0.07)")]
@@ -193,6 +196,7 @@ impl RecallerConfig for MultiInterestConfig {
     fn describe(&self) -> Description<'_> {
         Description {
             table_precision: self.table_precision,
+            item_features: self.item_features.as_ref(),
             one_target: true,
             ..Description::new(&self.objective, self.max_len)
         }

@@ -128,8 +128,10 @@ impl Objective {
         let users = self.heated(self.similarity.prepare_tensor(users));
         let (loss, activation) = match &self.loss {
             Loss::Softmax => {
+                let correction = items.correction();
                 let items = self.similarity.prepare_tensor(items.all());
-                return backend::softmax_cross_entropy(users, items, batch.targets.clone(), None);
+                let targets = batch.targets.clone();
+                return backend::softmax_cross_entropy(users, items, targets, correction);
             }
             Loss::Sampled {
                 loss, activation, ..
@@ -215,10 +217,11 @@ impl Objective {
         let [rows, count, dim] = interests.dims();
         let users = interests.reshape([rows * count, dim]);
         let users = self.heated(self.similarity.prepare_tensor(users));
+        let correction = items.correction();
         let items = self.similarity.prepare_tensor(items.all());
         let near = self.heated(near);
         let nearest = near.clone().max_dim(1).detach();
         let of_targets = (near - nearest.clone()).exp().sum_dim(1).log() + nearest;
-        backend::log_normalizer(users, items, count) - of_targets.mean()
+        backend::log_normalizer(users, items, correction, count) - of_targets.mean()
     }
 }

@@ -32,8 +32,8 @@ struct Each<F> {
 }
 
 impl<B: Backend, F: FnMut(&ParameterPath, ParamId, FloatTensor<B>)> ModuleVisitor<B> for Each<F> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.enter(name);
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
     }
 
     fn exit_module(&mut self, _name: &str, container: &str) {
@@ -51,8 +51,8 @@ where
     B: Backend,
     F: FnMut(&ParameterPath, ParamId, FloatTensor<B>) -> FloatTensor<B>,
 {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.enter(name);
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
     }
 
     fn exit_module(&mut self, _name: &str, container: &str) {

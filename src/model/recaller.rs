@@ -166,7 +166,15 @@ pub trait SequenceRecaller<B: Backend>: Module<B> + ModuleDisplay + Sync + 'stat
     /// A fingerprint of the model as JSON: its settings, unless it was made of more. A
     /// checkpoint is resumed only by a model of the same.
     fn settings(&self) -> String {
-        burn::config::config_to_json(self.config())
+        let config = burn::config::config_to_json(self.config());
+        match self.items().features() {
+            // They are given, as data are, and not trained.
+            Some(joined) => format!(
+                r#"{{"config":{config},"item_features":{}}}"#,
+                joined.features().fingerprint()
+            ),
+            None => config,
+        }
     }
 }
 

@@ -4,9 +4,10 @@ use burn::config::Config;
 use burn::module::AutodiffModule;
 
 use super::parts::Weights;
-use super::{Description, SequenceRecaller};
+use super::{Description, ItemFeaturesConfig, SequenceRecaller};
 use crate::backend::{Backend, TrainingBackend, on_device, synchronize};
-use crate::{Result, checks};
+use crate::data::Catalog;
+use crate::{Error, Result, checks};
 
 /// The settings of a model, from which it is made: what a run folder stores beside the weights.
 pub trait RecallerConfig: Config + Clone + std::fmt::Debug + Send + Sync + 'static {
@@ -39,9 +40,13 @@ pub trait RecallerConfig: Config + Clone + std::fmt::Debug + Send + Sync + 'stat
     fn validate_for(&self, items: usize) -> Result<()> {
         self.validate()?;
         let Description {
-            objective, max_len, ..
+            objective,
+            max_len,
+            item_features,
+            ..
         } = self.describe();
         checks::at_least_one(&[("max_len", max_len)])?;
+        item_features.map_or(Ok(()), ItemFeaturesConfig::validate)?;
         objective.validate(Some(items))
     }
 
@@ -59,20 +64,54 @@ pub trait RecallerConfig: Config + Clone + std::fmt::Debug + Send + Sync + 'stat
         seed: u64,
         device: &B::Device,
     ) -> Result<Self::Recaller<B>> {
-        drawn(self, items, seed, device)
+        if self.describe().item_features.is_some() {
+            let reason = "needs the features themselves, which a catalog has: make the model by \
+                          `init_for(split.catalog(), ..)`";
+            return Err(Error::invalid("item_features", "set", reason));
+        }
+        drawn_of(self, items, Weights::new(seed, device)?, device)
+    }
+
+    /// A model for a catalog, with weights drawn from `seed`: [`init`](Self::init), and with the
+    /// [features](Catalog::item_features) of the catalog's items where the settings ask for them.
+    ///
+    /// # Errors
+    /// As [`init`](Self::init), and [`ErrorKind::NothingLeft`](crate::ErrorKind::NothingLeft) when the
+    /// settings ask for features that the catalog lacks.
+    fn init_for<B: Backend>(
+        &self,
+        catalog: &Catalog,
+        seed: u64,
+        device: &B::Device,
+    ) -> Result<Self::Recaller<B>> {
+        drawn(self, catalog, seed, device)
     }
 }
 
 /// A model of checked settings, with weights drawn from a seed: for weights that are about to be
-/// replaced too, without whatever else [`init`](RecallerConfig::init) may ask for.
+/// replaced too, without whatever else [`init_for`](RecallerConfig::init_for) may ask for.
 pub(crate) fn drawn<B: Backend, C: RecallerConfig>(
     config: &C,
-    items: usize,
+    catalog: &Catalog,
     seed: u64,
     device: &B::Device,
 ) -> Result<C::Recaller<B>> {
+    let mut weights = Weights::new(seed, device)?;
+    if let Some(features) = config.describe().item_features {
+        weights = weights.with_features(catalog, features)?;
+    }
+    drawn_of(config, catalog.len(), weights, device)
+}
+
+/// The same with weights that are drawn from already.
+pub(super) fn drawn_of<B: Backend, C: RecallerConfig>(
+    config: &C,
+    items: usize,
+    weights: Weights<'_, B>,
+    device: &B::Device,
+) -> Result<C::Recaller<B>> {
     config.validate_for(items)?;
-    let mut weights = Weights::new(seed, device)?.with_tables(config.describe().table_precision)?;
+    let mut weights = weights.with_tables(config.describe().table_precision)?;
     on_device::<B, _>(device, || {
         let model = config.build(items, &mut weights);
         // That there is no room may be told no earlier than now.

@@ -8,7 +8,10 @@ use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{Int, Tensor};
 
 use super::parts::{Dropout, Packing, SequenceEnds, Weights, layer_norm, linear};
-use super::{Description, ItemTable, Objective, RecallerConfig, SequenceRecaller, TablePrecision};
+use super::{
+    Description, ItemFeaturesConfig, ItemTable, Objective, RecallerConfig, SequenceRecaller,
+    TablePrecision,
+};
 use crate::backend::{Activation, Backend};
 use crate::data::SequenceBatch;
 use crate::{Result, checks};
@@ -79,6 +82,8 @@ pub struct SasRecConfig {
     /// The precision of item vectors.
     #[config(default = "TablePrecision::Single")]
     pub table_precision: TablePrecision,
+    /// The use of items' [features](crate::data::ItemFeatures); none unless set.
+    pub item_features: Option<ItemFeaturesConfig>,
     /// The training objective: by default a softmax over the whole catalog of cosines, at
     /// temperature 0.07.
     #[config(default = "Objective::cosine(0.07)")]
@@ -139,6 +144,7 @@ impl RecallerConfig for SasRecConfig {
     fn describe(&self) -> Description<'_> {
         Description {
             table_precision: self.table_precision,
+            item_features: self.item_features.as_ref(),
             ..Description::new(&self.objective, self.max_len)
         }
     }

@@ -12,7 +12,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use super::parts::{Dropout, Packing, Weights};
 use super::{
     Description, ItemTable, ItemVectors, Loss, Objective, RecallerConfig, SampledLoss,
-    SequenceRecaller, Similarity, TablePrecision, drawn,
+    SequenceRecaller, Similarity, TablePrecision, drawn_of,
 };
 use crate::backend::Backend;
 use crate::data::{Catalog, Features, NegativeSampling, SequenceBatch, TrainingBatch};
@@ -150,7 +150,7 @@ impl RecallerConfig for TwoTowerConfig {
             let reason = "a model with features needs them: use init_with_features";
             return Err(Error::invalid("item_features", self.item_features, reason));
         }
-        drawn(self, items, seed, device)
+        drawn_of(self, items, Weights::new(seed, device)?, device)
     }
 }
 
@@ -172,7 +172,8 @@ impl TwoTowerConfig {
         let names = features.names().to_vec();
         let config = self.clone().with_item_features(columns);
         let config = config.with_item_feature_names(Some(names));
-        let mut model = drawn::<B, _>(&config, rows.saturating_sub(1), seed, device)?;
+        let weights = Weights::new(seed, device)?;
+        let mut model = drawn_of::<B, _>(&config, rows.saturating_sub(1), weights, device)?;
         let values: Vec<f32> = features.values().iter().copied().collect();
         let values = Tensor::from_data(TensorData::new(values, [rows, columns]), device);
         model.features = Some(ItemTable::new(values).fixed());

@@ -92,7 +92,7 @@ pub trait Fit: RecallerConfig {
         Self: TrainableConfig<B>,
     {
         let (trainer, catalog) = (trainer.into(), split.catalog());
-        let model = self.init::<B>(catalog.len(), trainer.config().seed, device)?;
+        let model = self.init_for::<B>(catalog, trainer.config().seed, device)?;
         let trained = trainer.fit(model, split)?;
         Ok(Run::<B::InnerBackend, Self>::new(self.clone(), trained.model, catalog.clone()).into())
     }

@@ -2,6 +2,7 @@
 
 mod arrays;
 mod fit;
+mod item_features;
 mod kept;
 mod plan;
 mod recaller;

@@ -2,6 +2,7 @@
 #![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
 use std::path::Path;
+use std::sync::Arc;
 
 use burn_store::{ModuleSnapshot, SafetensorsStore};
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use crate::recall::{Retriever, VectorChannel};
 use crate::retrieve::exact_index;
 use crate::{Error, ErrorKind, Result};
 
+use super::item_features;
 use super::run_folder::{
     self, RUN_FORMAT_VERSION, RUN_FORMAT_VERSIONS, read_checked, read_manifest,
 };
@@ -21,6 +23,7 @@ use crate::error::damaged;
 
 pub(super) const MANIFEST: &str = "model.json";
 const CATALOG: &str = "catalog.json";
+const ITEM_FEATURES: &str = "item-features.safetensors";
 
 /// The names of a model's files in a version of a run folder.
 #[derive(Debug, Clone)]
@@ -104,6 +107,9 @@ struct Checksums {
     config: u32,
     catalog: u32,
     weights: u32,
+    /// Of the features of the catalog's items, where there are some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    item_features: Option<u32>,
 }
 
 /// A catalog that was written into a version of a run folder, as the manifests of its models name
@@ -112,13 +118,21 @@ pub(super) struct WrittenCatalog {
     items: usize,
     fingerprint: u64,
     checksum: u32,
+    item_features: Option<u32>,
 }
 
 impl WrittenCatalog {
     pub(super) fn write(catalog: &Catalog, version: &Path) -> Result<Self> {
         let json = catalog.to_json();
         write_file(&version.join(CATALOG), &json)?;
+        let path = version.join(ITEM_FEATURES);
+        let features = catalog.item_features().map(|features| {
+            let bytes = item_features::to_bytes(features, &path)?;
+            write_file(&path, &bytes)?;
+            Ok::<_, Error>(crc32fast::hash(&bytes))
+        });
         Ok(Self {
+            item_features: features.transpose()?,
             items: catalog.len(),
             fingerprint: catalog.fingerprint(),
             checksum: crc32fast::hash(&json),
@@ -194,6 +208,7 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
                 config: crc32fast::hash(&config),
                 catalog: catalog.checksum,
                 weights: crc32fast::hash(&weights),
+                item_features: catalog.item_features,
             },
         };
         let manifest =
@@ -250,11 +265,16 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
             Some(catalog) => catalog.clone(),
             None => {
                 let file = read(CATALOG, manifest.checksums.catalog)?;
-                Catalog::from_json(&file, &path.join(CATALOG))?
+                let catalog = Catalog::from_json(&file, &path.join(CATALOG))?;
+                let features = manifest.checksums.item_features.map(|checksum| {
+                    let bytes = read(ITEM_FEATURES, checksum)?;
+                    item_features::from_bytes(&bytes, catalog.len(), &path.join(ITEM_FEATURES))
+                });
+                catalog.with_item_features(features.transpose()?.map(Arc::new))
             }
         };
         let weights = read(&files.weights, manifest.checksums.weights)?;
-        let mut model = drawn::<B, C>(&config, catalog.len(), 0, device)?;
+        let mut model = drawn::<B, C>(&config, &catalog, 0, device)?;
         let mut store = SafetensorsStore::from_bytes(Some(weights));
         model
             .load_from(&mut store)

@@ -7,10 +7,10 @@ use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, TensorMetadata, TensorPrimitive};
 
-use crate::backend::TrainingBackend;
+use crate::backend::{Backend, TrainingBackend};
 use crate::data::Catalog;
 use crate::model::parts::Weights;
-use crate::model::{RecallerConfig, TrainableRecaller, for_each_parameter};
+use crate::model::{RecallerConfig, SequenceRecaller, TrainableRecaller, for_each_parameter};
 use crate::{Error, ErrorKind, Result};
 
 /// A tensor on the host.
@@ -43,6 +43,22 @@ pub(super) fn parameters<B: BurnBackend>(model: &impl Module<B>, with_values: bo
 pub(super) fn host_values<B: BurnBackend>(tensor: FloatTensor<B>) -> Vec<f32> {
     let tensor = Tensor::<B, 1>::from_primitive(TensorPrimitive::Float(tensor));
     tensor.into_data().iter::<f32>().collect()
+}
+
+/// The names of the rows of a model's weights that have some, by the names of the weights.
+pub(super) fn row_names<B: Backend>(
+    model: &impl SequenceRecaller<B>,
+    catalog: &Catalog,
+) -> BTreeMap<String, Vec<String>> {
+    let mut names: BTreeMap<_, _> = model.row_names(catalog).into_iter().collect();
+    if let Some(features) = catalog.item_features() {
+        for_each_parameter(model, |path, _, _| {
+            let of_features = path.name_in_features();
+            let rows = of_features.and_then(|weights| features.row_names(&weights));
+            names.extend(rows.map(|rows| (path.name(), rows)));
+        });
+    }
+    names
 }
 
 /// Which rows of an old model's weights those of a new one are.
@@ -86,7 +102,7 @@ impl MatchedRows {
             of_items: of_items.collect(),
             old_rows: old.len() + 1,
             old_names: old_names.clone(),
-            new_names: model.row_names(new).into_iter().collect(),
+            new_names: row_names::<B>(model, new),
             of_fewer_items: parameters::<B>(&of_fewer_items, false),
         })
     }

@@ -13,7 +13,7 @@ use super::model_optimizer::ModelOptimizer;
 use super::observer::{EpochReport, StepReport, TrainingObserver, TrainingPlan};
 use crate::backend::{Backend, TrainingBackend};
 use crate::data::{Batcher, EpochBatches, HostBatch, Targets};
-use crate::model::{RecallerConfig, TrainableRecaller};
+use crate::model::{Loss, RecallerConfig, TrainableRecaller, in_step};
 use crate::{ErrorKind, Result};
 
 /// Makes the steps of a training, one stretch after another: epochs, or parts of them.
@@ -253,15 +253,18 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
         let batch = batch.into_tensors(self.device);
         let description = model.config().describe();
         batch.histories.check_features(description.user_features)?;
+        let whole = description.objective.loss == Loss::Softmax;
         optimizer.gradients(model, |model| {
-            let loss = if description.carries_states {
-                let carried = std::mem::take(&mut self.carried);
-                let (loss, carried) = model.loss_carrying(&batch, carried);
-                self.carried = carried;
-                loss
-            } else {
-                model.loss(&batch)
-            };
+            let loss = in_step(batch.seed, whole, || {
+                if description.carries_states {
+                    let carried = std::mem::take(&mut self.carried);
+                    let (loss, carried) = model.loss_carrying(&batch, carried);
+                    self.carried = carried;
+                    loss
+                } else {
+                    model.loss(&batch)
+                }
+            });
             match share {
                 1.0 => loss,
                 _ => loss.mul_scalar(share),

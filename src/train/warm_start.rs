@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::checkpoint::{Checkpoint, Checkpoints};
 use super::identity::Identity;
 use super::matched_rows::{
-    Matched, MatchedRows, Values, copy, host_values, other_model, parameters,
+    Matched, MatchedRows, Values, copy, host_values, other_model, parameters, row_names,
 };
 use super::new_items::{NewItems, Sources};
 use super::optimizer::Optimizer;
@@ -85,7 +85,7 @@ impl WarmStart {
         Self {
             catalog: catalog.clone(),
             weights: weights.map(|(name, (_, values))| (name, values)).collect(),
-            row_names: model.row_names(catalog).into_iter().collect(),
+            row_names: row_names::<B>(model, catalog),
             settings: model.settings(),
             new_items: NewItems::default(),
             moments: None,
@@ -296,8 +296,8 @@ struct Carried<'a, B: TrainingBackend> {
 }
 
 impl<B: TrainingBackend> ModuleVisitor<B> for Carried<'_, B> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.enter(name);
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
     }
 
     fn exit_module(&mut self, _name: &str, container: &str) {

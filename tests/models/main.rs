@@ -17,6 +17,7 @@ mod tensors;
 
 mod backends;
 mod fused;
+mod item_features;
 mod leakage;
 mod learning;
 mod numbers;

@@ -80,7 +80,7 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
     // What can't be judged is told before any time is spent.
     Evaluation::new(&options.k, Seen::Keep).validate(split.catalog())?;
 
-    let model = config.init::<Autodiff<B>>(dataset.catalog().len(), options.seed, &device)?;
+    let model = config.init_for::<Autodiff<B>>(split.catalog(), options.seed, &device)?;
     let trainer_config = options.trainer(model.config().describe().one_target)?;
     let trained = Trainer::new(trainer_config.clone())
         .observer(ProgressBars::default())

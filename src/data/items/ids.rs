@@ -112,6 +112,12 @@ impl Dataset {
     /// in the table, or when ids look as if they were written in two ways, such as `7` and `007`.
     pub fn with_items(self, items: &Items) -> Result<Self> {
         items.rows_of(self.catalog())?;
+        let lacking = |id| self.catalog().index_of(id).is_none();
+        if self.catalog().item_features().is_some() && items.ids().any(lacking) {
+            let reason = "has items without the features of the others; give the features after it, by \
+                          `Dataset::with_item_features`";
+            return Err(Error::invalid("items", &items.name, reason));
+        }
         Ok(self.with_new_ids(items.ids()))
     }
 }

@@ -1,5 +1,7 @@
 //! Weights drawn from a seed, the same on every backend.
 
+use std::sync::Arc;
+
 use burn::module::Param;
 use burn::nn::{LayerNorm, LayerNormConfig, Linear};
 use burn::tensor::backend::Backend as BurnBackend;
@@ -10,8 +12,11 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::backend::{Backend, check_device};
+use crate::data::{Catalog, ItemFeatures};
+use crate::model::feature_map::{FeatureMap, ItemFeaturesConfig, Join};
+use crate::model::joined::Joined;
 use crate::model::{ItemTable, TablePrecision};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// A table of these values.
 fn table<B: BurnBackend>(
@@ -43,7 +48,22 @@ pub struct Weights<'a, B: BurnBackend> {
     random: ChaCha8Rng,
     device: &'a B::Device,
     tables: TablePrecision,
+    features: Option<TableFeatures>,
 }
+
+/// What joins the rows of the tables of items.
+#[derive(Debug)]
+struct TableFeatures {
+    features: Arc<ItemFeatures>,
+    config: ItemFeaturesConfig,
+    taken: Arc<Vec<bool>>,
+    /// The numbers that the next table's weights are drawn from, so that all other weights are those
+    /// of a model without features.
+    random: ChaCha8Rng,
+}
+
+/// The stream of the seed's numbers that weights of features are drawn from.
+const FEATURE_STREAM: u64 = 1;
 
 impl<'a, B: Backend> Weights<'a, B> {
     /// Weights by a seed, on a device.
@@ -56,6 +76,42 @@ impl<'a, B: Backend> Weights<'a, B> {
             random: ChaCha8Rng::seed_from_u64(seed),
             device,
             tables: TablePrecision::Single,
+            features: None,
+        })
+    }
+
+    /// Joins the features of a catalog's items to [items'](Weights::items) tables.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NothingLeft`] when the catalog has none.
+    pub(crate) fn with_features(
+        self,
+        catalog: &Catalog,
+        config: &ItemFeaturesConfig,
+    ) -> Result<Self> {
+        config.validate()?;
+        let Some(features) = catalog.item_features() else {
+            let reason = "the model's settings ask for features of items (item_features), and the data have \
+                          none: give them by `Dataset::with_item_features`, before the split";
+            return Err(ErrorKind::NothingLeft {
+                reason: reason.to_owned(),
+            }
+            .into());
+        };
+        let counts = catalog.counts();
+        // Where nothing was counted, nothing tells items that nobody took.
+        let counted = counts.iter().any(|&count| count > 0);
+        let taken = counts.iter().map(|&count| !counted || count > 0).collect();
+        let mut random = self.random.clone();
+        random.set_stream(FEATURE_STREAM);
+        Ok(Self {
+            features: Some(TableFeatures {
+                features: features.clone(),
+                config: config.clone(),
+                taken: Arc::new(taken),
+                random,
+            }),
+            ..self
         })
     }
 
@@ -102,8 +158,57 @@ impl<B: BurnBackend> Weights<'_, B> {
         draws.map(move |draw: f32| deviation * draw)
     }
 
-    /// Item vectors `[items + 1, dim]` of about length 1; those of padding are 0.
+    /// Item vectors `[items + 1, dim]` of about length 1; those of padding are 0. Where the model's
+    /// settings ask for features of items, these join them.
     pub fn items(&mut self, items: usize, dim: usize) -> ItemTable<B> {
+        let Some(mut of_tables) = self.features.take() else {
+            return self.own_items(items, dim);
+        };
+        let own = match of_tables.config.join {
+            Join::Sum | Join::Alone => self.items_of_zeros(items, dim),
+            Join::Beside => self.own_items(items, dim),
+        };
+        std::mem::swap(&mut self.random, &mut of_tables.random);
+        let map = self.feature_map(&of_tables, dim);
+        std::mem::swap(&mut self.random, &mut of_tables.random);
+        let joined = Joined::new(map, of_tables.config.clone(), of_tables.taken.clone());
+        self.features = Some(of_tables);
+        own.with_features(joined)
+    }
+
+    fn feature_map(&mut self, of_tables: &TableFeatures, dim: usize) -> FeatureMap<B> {
+        let TableFeatures {
+            features, config, ..
+        } = of_tables;
+        let labels = features.labels().len();
+        let labels = (labels > 0).then(|| {
+            let draws = self.normal_values(1.0 / (dim as f32).sqrt());
+            draws.take(labels * dim).collect()
+        });
+        let numbers = features.numbers().values().ncols();
+        let numbers = (numbers > 0).then(|| self.linear(numbers, dim));
+        let layers = |inputs: usize, weights: &mut Self| match config.hidden {
+            Some(hidden) => vec![weights.linear(inputs, hidden), weights.linear(hidden, dim)],
+            None => vec![weights.linear(inputs, dim)],
+        };
+        let given = features.given().iter();
+        let given = given
+            .map(|given| layers(given.vectors().ncols(), self))
+            .collect();
+        let gate = (config.join == Join::Sum).then(|| vec![1.0; dim]);
+        let parts = (dim, config.whiten);
+        FeatureMap::new(
+            features.clone(),
+            [labels, gate],
+            numbers,
+            given,
+            parts,
+            self.device,
+        )
+    }
+
+    /// Item vectors of their own alone.
+    fn own_items(&mut self, items: usize, dim: usize) -> ItemTable<B> {
         let (device, tables) = (self.device, self.tables);
         let draws = self.normal_values(1.0 / (dim as f32).sqrt());
         let values = std::iter::repeat_n(0.0, dim).chain(draws.take(items * dim));

@@ -220,7 +220,7 @@ pub(super) fn train<B: TrainingBackend, C: TrainableConfig<B>>(
     let mut trainer: TrainerConfig = config("trainer", &job.settings["trainer"])?;
     trainer.seed = job.seed;
     let metric = trainer.metric;
-    let model = settings.init::<B>(split.catalog().len(), job.seed, device)?;
+    let model = settings.init_for::<B>(split.catalog(), job.seed, device)?;
     let trained = Trainer::new(trainer)
         .checkpoints(checkpoints)
         .resume(true)

@@ -110,7 +110,7 @@ fn fit<C: TrainableConfig<Autodiff<Flex>>>(
         &json!({"dim": options.dim, "objective": objective}),
     )?;
     let device = Default::default();
-    let model = config.init::<Autodiff<Flex>>(split.catalog().len(), options.seed, &device)?;
+    let model = config.init_for::<Autodiff<Flex>>(split.catalog(), options.seed, &device)?;
     let targets = if model.config().describe().one_target {
         Targets::EveryPrefix
     } else {
@@ -257,7 +257,7 @@ pub fn channels<C: RecallerConfig>(
             .with_interests(options.interests)
             .with_dim(options.dim.min(64));
         let device = Default::default();
-        let model = config.init::<Autodiff<Flex>>(split.catalog().len(), options.seed, &device)?;
+        let model = config.init_for::<Autodiff<Flex>>(split.catalog(), options.seed, &device)?;
         // What makes a user's interests looks at one target a history.
         let targets = Targets::EveryPrefix;
         let trainer = trainer(options, split, targets)?;

@@ -124,8 +124,8 @@ impl ModelVisitor<Train> for Neural<'_> {
         )?;
         trainer.seed = context.seed;
         let device = Default::default();
-        let items = context.split.catalog().len();
-        let model = settings.init::<Train>(items, context.seed, &device)?;
+        let catalog = context.split.catalog();
+        let model = settings.init_for::<Train>(catalog, context.seed, &device)?;
         let mut trainer = Trainer::new(trainer)
             .checkpoints(&context.checkpoints)
             .resume(true);

@@ -1,0 +1,106 @@
+//! Vectors that items are given, such as those of their titles.
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
+
+use ndarray::{Array2, ArrayView2, Axis};
+
+use crate::data::fingerprint::Fingerprint;
+use crate::data::id::ExternalId;
+use crate::{Error, ErrorKind, Result, checks};
+
+/// Vectors of some of a catalog's items, which are not trained.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct GivenVectors {
+    name: String,
+    /// `[items + 1, dim]`, 0 where an item has none.
+    vectors: Array2<f32>,
+    /// Which items have one; padding has none.
+    known: Vec<bool>,
+}
+
+impl GivenVectors {
+    pub(in crate::data) fn new(
+        name: &str,
+        rows: usize,
+        ids: impl Iterator<Item = ExternalId>,
+        vectors: ArrayView2<'_, f32>,
+        row_of: impl Fn(&ExternalId) -> Option<usize>,
+    ) -> Result<Self> {
+        let ids: Vec<ExternalId> = ids.collect();
+        checks::same_length("ids of given vectors", vectors.nrows(), ids.len())?;
+        let dim = vectors.ncols();
+        let mut given = Self {
+            name: name.to_owned(),
+            vectors: Array2::zeros((rows, dim)),
+            known: vec![false; rows],
+        };
+        for ((place, id), vector) in ids.into_iter().enumerate().zip(vectors.rows()) {
+            if let Some(column) = vector.iter().position(|value| !value.is_finite()) {
+                return Err(ErrorKind::NonFiniteVector {
+                    what: "given vectors",
+                    row: place,
+                    column,
+                    value: vector.get(column).copied().unwrap_or(f32::NAN),
+                }
+                .into());
+            }
+            let row = row_of(&id).filter(|&row| row < rows);
+            let Some((row, known)) = row.and_then(|row| Some((row, given.known.get_mut(row)?)))
+            else {
+                continue;
+            };
+            if std::mem::replace(known, true) {
+                let reason = format!("has two vectors of {name:?}");
+                return Err(Error::invalid("ids", id, reason));
+            }
+            given.vectors.index_axis_mut(Axis(0), row).assign(&vector);
+        }
+        if given.known() == 0 || dim == 0 {
+            let reason = "no item of the catalog has a vector of these ids; are they ids of other \
+                          items, or numbers where the catalog has text?";
+            return Err(Error::invalid("ids", format!("{name:?}"), reason));
+        }
+        Ok(given)
+    }
+
+    /// From what was kept; `None` where there is not one value for each row and column.
+    pub(crate) fn from_parts(name: String, known: Vec<bool>, values: Vec<f32>) -> Option<Self> {
+        let dim = values.len().checked_div(known.len())?;
+        let vectors = Array2::from_shape_vec((known.len(), dim), values).ok()?;
+        (dim > 0).then_some(Self {
+            name,
+            vectors,
+            known,
+        })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// `[items + 1, dim]`.
+    pub(crate) fn vectors(&self) -> &Array2<f32> {
+        &self.vectors
+    }
+
+    /// Which rows of the vectors are some item's.
+    pub(crate) fn are_known(&self) -> &[bool] {
+        &self.known
+    }
+
+    /// The number of items with a vector.
+    pub(crate) fn known(&self) -> usize {
+        self.known.iter().filter(|&&known| known).count()
+    }
+
+    pub(super) fn add_to(&self, fingerprint: &mut Fingerprint) {
+        fingerprint.add(self.name.as_bytes());
+        fingerprint.add(&[0xff]);
+        if let Some(values) = self.vectors.as_slice() {
+            // Many megabytes, of which FNV takes a multiplication a byte.
+            let checksum = crc32fast::hash(bytemuck::cast_slice(values));
+            fingerprint.add(&checksum.to_le_bytes());
+        }
+        let known: Vec<u8> = self.known.iter().map(|&known| u8::from(known)).collect();
+        fingerprint.add(&known);
+    }
+}

@@ -1,0 +1,124 @@
+//! The columns of a table of items as features.
+#![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
+
+use ndarray::ArrayView2;
+
+use super::Items;
+use super::attribute::{Attribute, Values};
+use crate::data::catalog::Catalog;
+use crate::data::id::ExternalId;
+use crate::data::item_features::{GivenVectors, ItemFeatures, ItemLabels, ItemNumbers};
+use crate::{Error, Result, checks};
+
+impl Items {
+    /// Features of a catalog's items, for models: of each column the labels of texts and tags, and
+    /// numbers and dates, which are standardized over the catalog, missing ones being told apart. What
+    /// is true or false is a label of items for which it is true.
+    ///
+    /// # Errors
+    /// As [`kind`](Self::kind); [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for a
+    /// catalog of other items, and for a column that says nothing: of one value alone, missing
+    /// everywhere, or with another text for each item, as titles are.
+    pub fn features(&self, catalog: &Catalog, columns: &[&str]) -> Result<ItemFeatures> {
+        self.rows_of(catalog)?;
+        let rows = catalog.len() + 1;
+        // Each item's row in this table.
+        let places: Vec<Option<usize>> = catalog.ids().map(|id| self.row_of(id)).collect();
+        let (mut labels, mut numbers) = (Vec::new(), Vec::new());
+        for (place, &name) in columns.iter().enumerate() {
+            if columns.iter().take(place).any(|&other| other == name) {
+                return Err(refused(name, "is named twice"));
+            }
+            let column = self.attribute(name)?;
+            if let Values::Numbers(values) = &column.values {
+                let of = |place: &Option<usize>| {
+                    let value = place.and_then(|place| values.get(place).copied());
+                    value.filter(|value| value.is_finite())
+                };
+                numbers.push((name.to_owned(), places.iter().map(of).collect()));
+                continue;
+            }
+            let of = |(row, place): (usize, &Option<usize>)| {
+                let labels = place.map(|place| label_names(column, place));
+                labels.into_iter().flatten().map(move |label| (row, label))
+            };
+            let of_column: Vec<(usize, String)> = (1..).zip(&places).flat_map(of).collect();
+            check_labels(name, &of_column, catalog.len())?;
+            labels.extend(of_column);
+        }
+        let numbers = ItemNumbers::new(rows, numbers).map_err(|name| {
+            let reason = "is the same for all items of the catalog, or missing, and so says nothing; \
+                          leave the column out";
+            refused(&name, reason)
+        })?;
+        let labels = ItemLabels::new(rows, labels);
+        Ok(ItemFeatures::from_parts(rows, labels, numbers, Vec::new()))
+    }
+}
+
+impl ItemFeatures {
+    /// These features with vectors of the catalog's items, such as those of texts or images, `[ids,
+    /// dim]`. Items without one are told apart, and ids that the catalog lacks are left out.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for a name or an id that comes
+    /// twice, and when no item of the catalog has a vector;
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) when there is not one id for each vector, or the
+    /// features are of another number of items;
+    /// [`ErrorKind::NonFiniteVector`](crate::ErrorKind::NonFiniteVector) for a value that is no
+    /// number.
+    pub fn with_vectors<I: Into<ExternalId>>(
+        self,
+        name: &str,
+        catalog: &Catalog,
+        ids: impl IntoIterator<Item = I>,
+        vectors: ArrayView2<'_, f32>,
+    ) -> Result<Self> {
+        checks::same_length("items with features", catalog.len(), self.items())?;
+        let ids = ids.into_iter().map(Into::into);
+        let row_of = |id: &ExternalId| catalog.index_of(id).map(|item| item.to_usize());
+        let given = GivenVectors::new(name, catalog.len() + 1, ids, vectors, row_of)?;
+        self.with_given(given)
+    }
+}
+
+fn refused(column: &str, reason: &str) -> Error {
+    Error::invalid("columns", format!("{column:?}"), reason)
+}
+
+/// The labels of a row, each with its column's name.
+fn label_names(column: &Attribute, row: usize) -> Box<dyn Iterator<Item = String> + '_> {
+    let name = &column.name;
+    match &column.values {
+        Values::Labels(labels) => {
+            Box::new((labels.names_of(row)).map(move |label| format!("{name}={label}")))
+        }
+        Values::Booleans(values) => {
+            let is_true = values.get(row).copied().flatten() == Some(true);
+            Box::new(is_true.then(|| name.clone()).into_iter())
+        }
+        Values::Numbers(_) => Box::new(std::iter::empty()),
+    }
+}
+
+/// Refuses labels that say nothing of items: one that all have, or another for each.
+fn check_labels(column: &str, labels: &[(usize, String)], items: usize) -> Result<()> {
+    let mut names: Vec<&String> = labels.iter().map(|(_, name)| name).collect();
+    names.sort_unstable();
+    names.dedup();
+    let refuse = |reason: &str| Err(refused(column, &format!("{reason}; leave the column out")));
+    match names.len() {
+        0 => refuse("is missing for all items of the catalog"),
+        1 if labels.len() == items => refuse("is the same for all items of the catalog"),
+        // Titles, links. Of few items with a label, any two categories would be refused.
+        count
+            if labels.len() > 20 && labels.len() * 2 > items && labels.len() * 10 < count * 11 =>
+        {
+            refuse(
+                "has another label for nearly each item, as titles have: give vectors of such texts, by \
+             `ItemFeatures::with_vectors`",
+            )
+        }
+        _ => Ok(()),
+    }
+}
