@@ -43,7 +43,6 @@ pub(crate) use parameters::{for_each_parameter, map_parameters};
 pub use recaller::SequenceRecaller;
 pub(crate) use recaller::TrainableRecaller;
 pub(crate) use recaller_config::drawn;
-use recaller_config::drawn_of;
 pub use recaller_config::{RecallerConfig, TrainableConfig};
 pub use sampled_loss::{SampledLoss, ScoreActivation};
 pub use sasrec::SasRecConfig;

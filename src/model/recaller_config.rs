@@ -103,8 +103,7 @@ pub(crate) fn drawn<B: Backend, C: RecallerConfig>(
     drawn_of(config, catalog.len(), weights, device)
 }
 
-/// The same with weights that are drawn from already.
-pub(super) fn drawn_of<B: Backend, C: RecallerConfig>(
+fn drawn_of<B: Backend, C: RecallerConfig>(
     config: &C,
     items: usize,
     weights: Weights<'_, B>,

@@ -7,9 +7,9 @@ use seqrec::data::{
     Targets, User, synthetic::Synthetic,
 };
 use seqrec::model::{
-    BsaRecConfig, Gru4RecConfig, HstuConfig, Item2VecConfig, LabelAttention, Loss,
-    MultiInterestConfig, Objective, RecallerConfig, SampledLoss, SasRecConfig, TrainableConfig,
-    TwoTowerConfig,
+    BsaRecConfig, Gru4RecConfig, HstuConfig, Item2VecConfig, ItemFeaturesConfig, LabelAttention,
+    Loss, MultiInterestConfig, Objective, RecallerConfig, SampledLoss, SasRecConfig,
+    TrainableConfig, TwoTowerConfig,
 };
 use seqrec::recall::Evaluation;
 use seqrec::store::{Recaller, Run};
@@ -127,7 +127,7 @@ fn settings_that_cannot_go_together_are_refused() {
         .unwrap();
     let refused = trainer(Targets::All).fit(mind, &split).unwrap_err();
     assert_eq!(field(refused), "targets");
-    let features = TwoTowerConfig::new().with_item_features(3);
+    let features = TwoTowerConfig::new().with_item_features(Some(ItemFeaturesConfig::new()));
     assert_eq!(
         field(features.init::<Flex>(items, 1, &device).unwrap_err()),
         "item_features"
@@ -240,6 +240,9 @@ fn cold_items_are_recalled_by_their_features() {
         // Features are of genres alone: users who stay with theirs.
         .with_drift(0.04);
     let dataset = Dataset::new(synthetic.generate().unwrap(), Filters::default()).unwrap();
+    let movies = synthetic.movies().unwrap();
+    let features = movies.features(dataset.catalog(), &["genres"]).unwrap();
+    let dataset = dataset.with_item_features(features).unwrap();
     let split = Split::new(&dataset, Protocol::LeaveOneOut).unwrap();
     let cold = |item: ItemIndex| item.get() % 10 == 3;
     let split = split.without_items(cold).unwrap();
@@ -252,12 +255,13 @@ fn cold_items_are_recalled_by_their_features() {
             .all(|&item| !cold(item))
     );
     let catalog = split.catalog();
-    let movies = synthetic.movies().unwrap();
-    let features = movies.tag_features(catalog, "genres").unwrap();
     let device = Default::default();
-    let model = TwoTowerConfig::new().with_dim(16);
+    let features = ItemFeaturesConfig::new().with_own_dropout(0.5);
+    let model = TwoTowerConfig::new()
+        .with_dim(16)
+        .with_item_features(Some(features));
     let model = model
-        .init_with_features::<Autodiff<Flex>>(&features, 1, &device)
+        .init_for::<Autodiff<Flex>>(catalog, 1, &device)
         .unwrap();
     let trainer = TrainerConfig::new()
         .with_epochs(10)

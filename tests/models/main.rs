@@ -6,8 +6,6 @@ mod batches;
 #[macro_use]
 #[path = "../support/every_backend.rs"]
 mod every_backend;
-#[path = "../support/features.rs"]
-mod features;
 #[path = "../support/losses.rs"]
 mod losses;
 #[path = "../support/overrides.rs"]

@@ -8,11 +8,13 @@ use burn::tensor::{Tensor, TensorData};
 use burn_store::{ModuleSnapshot, SafetensorsStore};
 use seqrec::backend::{Autodiff, Backend, gru, softmax_cross_entropy};
 use seqrec::burn;
-use seqrec::data::{ItemIndex, NegativeSampling, Negatives, SequenceBatch, TrainingBatch, User};
-use seqrec::model::parts::Weights;
+use seqrec::data::{
+    Catalog, Dataset, Filters, Interaction, ItemIndex, Items, NegativeSampling, Negatives,
+    SequenceBatch, TrainingBatch, User,
+};
 use seqrec::model::{
-    Gru4Rec, Gru4RecConfig, HstuConfig, InterestExtractor, Item2VecConfig, ItemTable,
-    LabelAttention, Loss, MultiInterestConfig, Objective, RecallerConfig, SampledLoss,
+    Gru4Rec, Gru4RecConfig, HstuConfig, InterestExtractor, Item2VecConfig, ItemFeaturesConfig,
+    ItemTable, LabelAttention, Loss, MultiInterestConfig, Objective, RecallerConfig, SampledLoss,
     SasRecConfig, ScoreActivation, SequenceRecaller, Similarity, TwoTowerConfig,
 };
 use serde::Deserialize;
@@ -275,7 +277,7 @@ struct ReferenceModel {
     loss: f32,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct ReferenceWeights {
     shape: Vec<usize>,
     values: Vec<f32>,
@@ -321,14 +323,37 @@ fn safetensors(weights: &BTreeMap<String, ReferenceWeights>) -> Vec<u8> {
     [&length[..], &header, &data].concat()
 }
 
+/// The catalog with features of its items, of which the reference has a row of 0 for padding.
+fn with_features(catalog: &Catalog, features: ReferenceWeights) -> Catalog {
+    let ReferenceWeights { shape, values } = features;
+    let rows = ndarray::Array2::from_shape_vec((shape[0], shape[1]), values).unwrap();
+    let log = catalog.ids().map(|id| Interaction::new(1, id.clone(), 1.0));
+    let dataset = Dataset::new(log.collect(), Filters::default()).unwrap();
+    let items = Items::new(catalog.ids().cloned()).unwrap();
+    let given = rows.slice(ndarray::s![1.., ..]);
+    let features = items.features(catalog, &[]).unwrap();
+    let features = features.with_vectors("tags", catalog, catalog.ids().cloned(), given);
+    let dataset = dataset.with_item_features(features.unwrap()).unwrap();
+    dataset.catalog().clone()
+}
+
 /// Vectors and loss of a model with the reference's weights are the reference's.
 fn check<B: Backend, C: RecallerConfig>(name: &str, config: &C) {
     let reference = Reference::load();
     let expected = &reference.models[name];
     let device = B::Device::default();
-    let mut weights = Weights::<B>::new(0, &device).unwrap();
-    let mut model = config.build(reference.items, &mut weights);
-    let mut store = SafetensorsStore::from_bytes(Some(safetensors(&expected.weights)));
+    let mut weights = expected.weights.clone();
+    let mut catalog = Catalog::from_ids((1..=reference.items as i64).map(Into::into)).unwrap();
+    if let Some(features) = weights.remove("features") {
+        catalog = with_features(&catalog, features);
+        let (shape, values) = (vec![4], vec![1.0; 4]);
+        weights.insert(
+            "embedding.gate".to_owned(),
+            ReferenceWeights { shape, values },
+        );
+    }
+    let mut model = config.init_for::<B>(&catalog, 0, &device).unwrap();
+    let mut store = SafetensorsStore::from_bytes(Some(safetensors(&weights)));
     let loaded = model.load_from(&mut store).unwrap();
     assert!(
         loaded.missing.is_empty() && loaded.unused.is_empty(),
@@ -375,7 +400,7 @@ fn every_model_is_pytorchs<B: Backend>() {
     let two_tower = TwoTowerConfig::new()
         .with_dim(4)
         .with_hidden(6)
-        .with_item_features(3)
+        .with_item_features(Some(ItemFeaturesConfig::new().with_hidden(Some(6))))
         .with_objective(Objective::new());
     check::<B, _>("two_tower", &two_tower);
     let item2vec = Item2VecConfig::new()

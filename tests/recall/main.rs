@@ -14,8 +14,6 @@ mod run_folder;
 mod six_lines;
 
 // What several of these use.
-#[path = "../support/features.rs"]
-mod features;
 #[path = "../support/small.rs"]
 mod small;
 #[path = "../support/stage.rs"]

@@ -16,7 +16,7 @@ use seqrec::data::{
     User,
 };
 use seqrec::index::{Filter, FlatIndex};
-use seqrec::model::{Gru4RecConfig, HstuConfig, RecallerConfig, SequenceRecaller, TwoTowerConfig};
+use seqrec::model::{Gru4RecConfig, HstuConfig, RecallerConfig};
 use seqrec::recall::{
     Candidate, Candidates, ChannelConfig, ChannelSource, Fusion, HistoryItems, Links, Reason,
     RecallChannel, Retriever, VectorChannel, VectorChannelConfig,
@@ -27,9 +27,7 @@ use seqrec::{Error, ErrorKind, typetag};
 
 use serde::{Deserialize, Serialize};
 
-use crate::features;
 use crate::small;
-use features::{ITEMS, features};
 
 type GruRun = Run<Flex, Gru4RecConfig>;
 
@@ -509,26 +507,6 @@ fn damaged_and_foreign_runs_are_errors() {
         matches!(catalog.kind(), ErrorKind::Damaged { .. }),
         "{catalog}"
     );
-}
-
-/// A model with features comes back from its folder with them.
-#[test]
-fn two_towers_survive_their_folder() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("run");
-    let device = Default::default();
-    let config = TwoTowerConfig::new().with_dim(8).with_item_features(3);
-    let model = config
-        .init_with_features::<Flex>(&features(), 3, &device)
-        .unwrap();
-    let vectors = model.item_embeddings().into_data();
-    let ids = (0..ITEMS as i64).map(ExternalId::from);
-    let catalog = Catalog::from_ids(ids).unwrap();
-    Run::<Flex, TwoTowerConfig>::new(config, model, catalog)
-        .save(&path)
-        .unwrap();
-    let run = Run::<Flex, TwoTowerConfig>::load(&path, &device).unwrap();
-    assert_eq!(run.model.item_embeddings().into_data(), vectors);
 }
 
 /// Runs and stages of the version before, whose settings had other names, are refused by their version.

@@ -186,12 +186,12 @@ def two_tower():
     weights = tables()
     weights["features"] = torch.randint(0, 2, (ITEMS + 1, FEATURES)).double()
     weights["features"][0] = 0
-    linear(weights, "item_tower.0", FEATURES, 6)
-    linear(weights, "item_tower.1", 6, DIM)
+    linear(weights, "embedding.vectors.0.0", FEATURES, 6)
+    linear(weights, "embedding.vectors.0.1", 6, DIM)
     linear(weights, "user_tower.0", DIM, 6)
     linear(weights, "user_tower.1", 6, DIM)
-    hidden = F.relu(apply(weights, "item_tower.0", weights["features"]))
-    vectors = weights["embedding"] + apply(weights, "item_tower.1", hidden)
+    hidden = F.relu(apply(weights, "embedding.vectors.0.0", weights["features"]))
+    vectors = weights["embedding"] + apply(weights, "embedding.vectors.0.1", hidden)
     users = []
     for history in HISTORIES:
         mean = vectors[history].mean(0)

@@ -15,7 +15,7 @@ use seqrec::data::movielens;
 use seqrec::data::{Dataset, Filters, ItemIndex, Protocol, Seen, Split};
 use seqrec::eval::{Metric, Scorer};
 use seqrec::index::{Filter, FlatIndex, ItemSet};
-use seqrec::model::TwoTowerConfig;
+use seqrec::model::{ItemFeaturesConfig, RecallerConfig, TwoTowerConfig};
 use seqrec::prelude::{Autodiff, Flex};
 use seqrec::recall::{RecallChannel, VectorChannel};
 use seqrec::retrieve::item_vectors;
@@ -72,10 +72,8 @@ pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
     let dataset = Dataset::new(log, filters)?;
     let catalog = dataset.catalog();
     let items = catalog.len();
-    let features = movies.tag_features(catalog, "genres")?;
-    if features.names().is_empty() {
-        return Err("none of the movies has genres".into());
-    }
+    let features = movies.features(catalog, &["genres"])?;
+    let dataset = dataset.clone().with_item_features(features)?;
     Scorer::new(catalog, &[options.k])?;
     let count = left_out(options, items)?;
     let mut found = Vec::new();
@@ -90,8 +88,9 @@ pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
         let of_cold = split.test.filtered(|case| takes_cold(case.labels));
         split.valid = split.valid.filtered(|case| !takes_cold(case.labels));
         let device = Default::default();
-        let model = TwoTowerConfig::new();
-        let model = model.init_with_features::<Autodiff<Flex>>(&features, seed, &device)?;
+        let features = ItemFeaturesConfig::new().with_own_dropout(0.5);
+        let model = TwoTowerConfig::new().with_item_features(Some(features));
+        let model = model.init_for::<Autodiff<Flex>>(split.catalog(), seed, &device)?;
         let config = TrainerConfig::new()
             .with_batch_size(256)
             .with_learning_rate(0.001)
