@@ -12,6 +12,7 @@ use seqrec::data::{
     Protocol, Seen, SequenceStore, Split, TimeUnit,
 };
 
+use crate::features::FeatureArgs;
 use crate::item_table::{ItemOptions, movies_beside};
 use crate::numbers::finite;
 
@@ -35,6 +36,8 @@ pub struct DataArgs {
     pub reading: ReadingArgs,
     #[command(flatten)]
     pub items: ItemOptions,
+    #[command(flatten)]
+    pub features: FeatureArgs,
 }
 
 /// How a file is read.
@@ -69,6 +72,12 @@ pub struct Data {
 impl DataArgs {
     /// Reads the data, and says on standard error how and what was left out.
     pub fn read(&self) -> Result<Data, Box<dyn Error>> {
+        let data = self.read_without_features()?;
+        let dataset = self.features.join(data.dataset, data.items.as_ref())?;
+        Ok(Data { dataset, ..data })
+    }
+
+    fn read_without_features(&self) -> Result<Data, Box<dyn Error>> {
         if self.generated {
             let synthetic = Synthetic::new();
             return Ok(Data {

@@ -6,6 +6,7 @@ pub mod compare;
 pub mod data;
 pub mod evaluate;
 pub mod export;
+pub mod features;
 pub mod import;
 pub mod item_table;
 pub mod numbers;

@@ -8,10 +8,11 @@ use seqrec::backend::{Autodiff, Flex};
 use seqrec::eval::Metric;
 use seqrec::model::{ModelVisitor, TrainableConfig, visit_model};
 use seqrec::train::{Search, TrainerConfig};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::compare::models::settings::Settings;
 use crate::data::{DataArgs, ProtocolName, SeenName};
+use crate::overrides::config;
 use crate::results::Results;
 
 #[derive(Args, Debug)]
@@ -76,6 +77,7 @@ pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
                 search,
                 name,
                 space,
+                settings: options.data.features.settings(json!({})),
             },
         )??;
     }
@@ -117,12 +119,15 @@ struct Searched<'a> {
     search: Search<'a, Autodiff<Flex>>,
     name: &'a str,
     space: String,
+    /// What the model's settings are in every trial, in place of its defaults.
+    settings: Value,
 }
 
 impl<'a> ModelVisitor<Autodiff<Flex>> for Searched<'a> {
-    type Output = seqrec::Result<Search<'a, Autodiff<Flex>>>;
+    type Output = Result<Search<'a, Autodiff<Flex>>, Box<dyn Error>>;
 
     fn visit<C: TrainableConfig<Autodiff<Flex>>>(self, defaults: C) -> Self::Output {
-        self.search.model(self.name, defaults, &self.space)
+        let defaults = config(&defaults, &self.settings)?;
+        Ok(self.search.model(self.name, defaults, &self.space)?)
     }
 }

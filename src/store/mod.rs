@@ -4,6 +4,8 @@ mod arrays;
 mod fit;
 mod item_features;
 mod kept;
+#[cfg(feature = "parquet")]
+mod parquet_vectors;
 mod plan;
 mod recaller;
 mod registry;
@@ -12,6 +14,7 @@ mod run_folder;
 mod served;
 mod stage_data;
 mod torch;
+mod vector_files;
 mod vector_table;
 
 pub use fit::Fit;

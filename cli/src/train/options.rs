@@ -167,7 +167,7 @@ impl Options {
             }
         }
         merge(&mut settings, &self.settings);
-        settings
+        self.data.features.settings(settings)
     }
 
     /// The trainer's settings, likewise.

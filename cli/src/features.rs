@@ -1,0 +1,88 @@
+//! What models see of items besides who took them: the same flags everywhere.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use seqrec::data::{Dataset, Items};
+use seqrec::store::VectorTable;
+use serde_json::{Value, json};
+
+/// Features of items.
+#[derive(Args, Debug, Clone, Default)]
+pub struct FeatureArgs {
+    /// Columns of the table of items that models look at, such as tags,brand,price. Items of the table
+    /// that nobody has taken are then recalled as well.
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    features: Vec<String>,
+    /// Vectors of items that models look at, such as those of titles: a .npy with the ids as a list in a
+    /// .json of the same name, or a .parquet with the columns id and vector.
+    #[arg(long, value_name = "FILES", value_delimiter = ',')]
+    vectors: Vec<PathBuf>,
+}
+
+impl FeatureArgs {
+    /// The data with the features that were asked for, and with the items that have some and that
+    /// nobody has taken.
+    pub fn join(&self, dataset: Dataset, items: Option<&Items>) -> Result<Dataset, Box<dyn Error>> {
+        if !self.are_given() {
+            return Ok(dataset);
+        }
+        let known = dataset.catalog().len();
+        let tables = self
+            .vectors
+            .iter()
+            .map(|path| Ok((path, VectorTable::read(path)?)));
+        let tables: Vec<(&PathBuf, VectorTable)> = tables.collect::<seqrec::Result<_>>()?;
+        let dataset = match items {
+            Some(items) => dataset.with_items(items)?,
+            None if self.features.is_empty() => dataset,
+            None => {
+                let reason =
+                    "--features names columns of a table of items; give the table by --items";
+                return Err(reason.into());
+            }
+        };
+        let catalog = dataset.catalog();
+        let columns: Vec<&str> = self.features.iter().map(String::as_str).collect();
+        let mut features = match items {
+            Some(items) => items.features(catalog, &columns)?,
+            None => Items::new(catalog.ids().cloned())?.features(catalog, &[])?,
+        };
+        for (path, table) in tables {
+            let name = name_of(path);
+            let ids = table.ids().iter().cloned();
+            features = features.with_vectors(&name, catalog, ids, table.vectors())?;
+            let have = features.known_vectors(&name).unwrap_or(0);
+            eprintln!(
+                "{}: vectors of {have} of {} items",
+                path.display(),
+                catalog.len()
+            );
+        }
+        eprintln!(
+            "features of items: {} labels; {} items that nobody has taken are recalled by them",
+            features.labels().len(),
+            catalog.len() - known
+        );
+        Ok(dataset.with_item_features(features)?)
+    }
+
+    /// Settings of a model, which looks at the features unless the settings say how.
+    pub fn settings(&self, mut settings: Value) -> Value {
+        if self.are_given() && settings.get("item_features").is_none() {
+            settings["item_features"] = json!({});
+        }
+        settings
+    }
+
+    fn are_given(&self) -> bool {
+        !(self.features.is_empty() && self.vectors.is_empty())
+    }
+}
+
+/// A file's name without its folder and ending.
+fn name_of(path: &Path) -> String {
+    let name = path.file_stem().unwrap_or(path.as_os_str());
+    name.to_string_lossy().into_owned()
+}
