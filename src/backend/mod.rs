@@ -32,6 +32,7 @@ mod primitives;
 mod random_bits;
 mod rows;
 mod softmax;
+mod sparse;
 
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::ops::FloatTensor;
@@ -47,6 +48,7 @@ pub use lookup::select_rows;
 pub(crate) use lookup::{RowGradient, RowGradients};
 pub(crate) use rows::replace_rows;
 pub(crate) use softmax::log_normalizer;
+pub(crate) use sparse::SparseMatrix;
 
 /// Operations that models reach by their [parts](crate::model::parts); tests call them by
 /// themselves.

@@ -27,6 +27,7 @@ pub(crate) mod random;
 pub(crate) mod rows;
 pub(crate) mod scoring;
 pub(crate) mod softmax;
+pub(crate) mod sparse;
 pub(crate) mod top_k;
 
 /// Compiles a function for the plain target, AVX2 and AVX-512, and picks one at each call.

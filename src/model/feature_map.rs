@@ -6,12 +6,13 @@ use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::activation::relu;
 use burn::tensor::backend::Backend as BurnBackend;
-use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use crate::backend::{self, Backend};
+use crate::backend::{Backend, SparseMatrix};
 use crate::data::ItemFeatures;
+use crate::kernels::sparse::SparseRows;
 use crate::settings::settings;
 use crate::{Result, checks};
 
@@ -71,6 +72,9 @@ pub struct FeatureMap<B: BurnBackend> {
     inputs: Inputs<B>,
     #[module(skip)]
     features: Arc<ItemFeatures>,
+    /// The labels of all items.
+    #[module(skip)]
+    labels_of_all: SparseMatrix,
 }
 
 /// What the weights are multiplied by, which is not trained.
@@ -127,6 +131,7 @@ impl<B: BurnBackend> FeatureMap<B> {
                 Param::from_tensor(Tensor::from_data(TensorData::new(values, [dim]), device))
             }),
             inputs,
+            labels_of_all: labels_of(&features, 0..=features.items()),
             features,
         }
     }
@@ -140,9 +145,8 @@ impl<B: BurnBackend> FeatureMap<B> {
 impl<B: Backend> FeatureMap<B> {
     /// The vectors of all items' features, `[items + 1, dim]`; those of padding are 0.
     pub(crate) fn all(&self, dim: usize) -> Tensor<B, 2> {
-        let labels = self.features.item_labels();
-        let rows = 0..labels.offsets().len().saturating_sub(1);
-        self.of(rows.collect(), dim, |inputs| inputs)
+        let rows = self.features.items() + 1;
+        self.of(&self.labels_of_all, [rows, dim], |inputs| inputs)
     }
 
     /// Those of some rows, each once.
@@ -151,7 +155,10 @@ impl<B: Backend> FeatureMap<B> {
         let count = numbers.len();
         let device = self.device_of();
         let indices = Tensor::<B, 1, Int>::from_data(TensorData::new(numbers, [count]), &device);
-        self.of(rows, dim, |inputs| inputs.select(0, indices.clone()))
+        let labels = labels_of(&self.features, rows.into_iter());
+        self.of(&labels, [count, dim], |inputs| {
+            inputs.select(0, indices.clone())
+        })
     }
 
     fn device_of(&self) -> B::Device {
@@ -168,13 +175,13 @@ impl<B: Backend> FeatureMap<B> {
 
     fn of(
         &self,
-        rows: Vec<usize>,
-        dim: usize,
+        rows_labels: &SparseMatrix,
+        shape: [usize; 2],
         select: impl Fn(Tensor<B, 2>) -> Tensor<B, 2>,
     ) -> Tensor<B, 2> {
         let mut sum = match &self.labels {
-            Some(labels) => self.of_labels(labels.val(), &rows),
-            None => Tensor::zeros([rows.len(), dim], &self.device_of()),
+            Some(labels) => rows_labels.times(labels.val()),
+            None => Tensor::zeros(shape, &self.device_of()),
         };
         if let (Some(layer), Some(inputs)) = (&self.numbers, &self.inputs.numbers) {
             sum = sum + select(inputs.clone()).matmul(layer.weight.val());
@@ -187,33 +194,25 @@ impl<B: Backend> FeatureMap<B> {
             None => sum,
         }
     }
+}
 
-    /// The sum of the vectors of each row's labels over the root of their number, so that an item of
-    /// many labels has no longer a vector than one of few.
-    fn of_labels(&self, vectors: Tensor<B, 2>, rows: &[usize]) -> Tensor<B, 2> {
-        let device = vectors.device();
-        let labels = self.features.item_labels();
-        let (mut numbers, mut owners, mut scales) = (Vec::new(), Vec::new(), Vec::new());
-        for (place, &row) in rows.iter().enumerate() {
-            let of_row = labels.of(row);
-            numbers.extend(of_row.iter().map(|&label| label as i32));
-            owners.extend(of_row.iter().map(|_| place as i32));
-            let scale = 1.0 / (of_row.len().max(1) as f32).sqrt();
-            scales.extend(of_row.iter().map(|_| scale));
-        }
-        let count = numbers.len();
-        let dim = vectors.dims()[1];
-        let sum = Tensor::zeros([rows.len(), dim], &device);
-        if count == 0 {
-            return sum;
-        }
-        let integers = |values: Vec<i32>| {
-            Tensor::<B, 1, Int>::from_data(TensorData::new(values, [count]), &device)
-        };
-        let scales = Tensor::<B, 2>::from_data(TensorData::new(scales, [count, 1]), &device);
-        let values = backend::select_rows(vectors, integers(numbers)) * scales;
-        sum.select_assign(0, integers(owners), values, IndexingUpdateOp::Add)
+/// Of each row the labels, by one over the root of their number, so that an item of many labels has no
+/// longer a vector than one of few.
+fn labels_of(features: &ItemFeatures, rows: impl Iterator<Item = usize>) -> SparseMatrix {
+    let labels = features.item_labels();
+    let mut matrix = SparseRows {
+        offsets: vec![0],
+        width: labels.names().len(),
+        ..SparseRows::default()
+    };
+    for row in rows {
+        let of_row = labels.of(row);
+        let scale = 1.0 / (of_row.len().max(1) as f32).sqrt();
+        matrix.columns.extend(of_row);
+        matrix.values.extend(of_row.iter().map(|_| scale));
+        matrix.offsets.push(matrix.columns.len());
     }
+    SparseMatrix::new(matrix)
 }
 
 /// One linear layer, or two with a rectifier between.
