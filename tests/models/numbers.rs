@@ -326,11 +326,11 @@ fn safetensors(weights: &BTreeMap<String, ReferenceWeights>) -> Vec<u8> {
 /// The catalog with features of its items, of which the reference has a row of 0 for padding.
 fn with_features(catalog: &Catalog, features: ReferenceWeights) -> Catalog {
     let ReferenceWeights { shape, values } = features;
-    let rows = ndarray::Array2::from_shape_vec((shape[0], shape[1]), values).unwrap();
+    let rows = ::ndarray::Array2::from_shape_vec((shape[0], shape[1]), values).unwrap();
     let log = catalog.ids().map(|id| Interaction::new(1, id.clone(), 1.0));
     let dataset = Dataset::new(log.collect(), Filters::default()).unwrap();
     let items = Items::new(catalog.ids().cloned()).unwrap();
-    let given = rows.slice(ndarray::s![1.., ..]);
+    let given = rows.slice(::ndarray::s![1.., ..]);
     let features = items.features(catalog, &[]).unwrap();
     let features = features.with_vectors("tags", catalog, catalog.ids().cloned(), given);
     let dataset = dataset.with_item_features(features.unwrap()).unwrap();
