@@ -116,6 +116,10 @@ impl RecallChannel for MatrixFactorization {
         let hits = nearest_items(self, &self.index, users, k, filter)?;
         Ok(Candidates::from_hits(hits, Reason::Taste))
     }
+
+    fn vectors(&self) -> Option<(&dyn UserEncoder, ArrayView2<'_, f32>)> {
+        Some((self, self.item_vectors()))
+    }
 }
 
 impl UserEncoder for MatrixFactorization {

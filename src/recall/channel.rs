@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use ndarray::ArrayView2;
+
 use crate::data::{Catalog, Interaction, ItemIndex, User};
 use crate::index::{Filter, ItemSet};
 use crate::{Result, checks};
@@ -9,6 +11,7 @@ use crate::{Result, checks};
 use super::OrElse;
 use super::candidates::Candidates;
 use super::fusion::FusedCandidate;
+use super::user_encoder::UserEncoder;
 
 /// A way to recall items for users: a model with its index, neighbors, popularity, a
 /// [path](super::Path), or one of your own:
@@ -75,6 +78,14 @@ pub trait RecallChannel: Send + Sync {
     /// What the index's search gives.
     fn holds(&self, _items: &ItemSet) -> Result<Option<ItemSet>> {
         Ok(None)
+    }
+
+    /// The vectors that the channel compares, where it has some of its own, as
+    /// [matrix factorization](crate::channels::MatrixFactorization) does: an encoder of users, and the
+    /// vectors of items `[items + 1, dim]`, of which row 0 is padding. `None` for all others: those of a
+    /// model are in its [`Recaller`](crate::store::Recaller).
+    fn vectors(&self) -> Option<(&dyn UserEncoder, ArrayView2<'_, f32>)> {
+        None
     }
 
     /// Takes notice of something that a user just did, of which the item is in the catalog that
@@ -169,6 +180,10 @@ macro_rules! forward {
 
             fn holds(&self, items: &ItemSet) -> Result<Option<ItemSet>> {
                 (**self).holds(items)
+            }
+
+            fn vectors(&self) -> Option<(&dyn UserEncoder, ArrayView2<'_, f32>)> {
+                (**self).vectors()
             }
 
             fn observe(&self, item: ItemIndex, interaction: &Interaction, segments: &[String]) {

@@ -166,6 +166,12 @@ impl RecallStage {
         (self.channels.get(channel)).map_or(FALLBACK, |channel| &channel.name)
     }
 
+    /// The channel of this name, if there is one.
+    pub fn get(&self, name: &str) -> Option<&dyn RecallChannel> {
+        let channel = self.channels.iter().find(|channel| channel.name == name)?;
+        Some(&*channel.channel)
+    }
+
     /// The channels' shares, in order.
     pub fn shares(&self) -> impl ExactSizeIterator<Item = ChannelWeight> {
         self.channels.iter().map(|channel| channel.share)

@@ -235,6 +235,32 @@ fn a_folded_in_user_is_the_least_squares_solution() {
     assert!(apart.iter().all(|&value| value < 0.05), "{apart}");
 }
 
+/// A stage gives the vectors of its factorizations, and of no other channels.
+#[test]
+fn a_stage_gives_the_vectors_that_its_channels_compare() {
+    let rows: [&[i64]; 4] = [&[1, 2, 3], &[1, 2], &[3, 4], &[4, 5, 1]];
+    let (data, _) = training(&rows);
+    let als = AlsConfig::new().with_dim(3).fit(&data).unwrap();
+    let (items, users) = (
+        als.item_vectors().to_owned(),
+        als.fold_in(&[ItemIndex::new(2)]),
+    );
+    let stage = RecallStage::new(Fusion::RoundRobin, 10)
+        .and_then(|stage| stage.channel("als", Arc::new(als), ChannelWeight::new()))
+        .and_then(|stage| {
+            let markov = MarkovChainConfig::new().fit(&data)?;
+            stage.channel("markov", markov, ChannelWeight::new())
+        })
+        .unwrap();
+    let (encoder, vectors) = stage.get("als").unwrap().vectors().unwrap();
+    assert_eq!(vectors, items);
+    let history = [ItemIndex::new(2)];
+    let encoded = encoder.encode(&[User::from(&history[..])]).unwrap();
+    assert_eq!(encoded.row(0), users);
+    assert!(stage.get("markov").unwrap().vectors().is_none());
+    assert!(stage.get("bpr").is_none());
+}
+
 /// On sequences with two tastes, each factorization recalls the history's own.
 #[test]
 fn factorizations_tell_tastes_apart() {
