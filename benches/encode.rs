@@ -23,8 +23,6 @@ use serde_json::json;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[path = "../tests/support/overrides.rs"]
-mod overrides;
 #[path = "support/settings.rs"]
 mod settings;
 

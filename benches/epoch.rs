@@ -21,8 +21,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[path = "support/memory.rs"]
 mod memory;
-#[path = "../tests/support/overrides.rs"]
-mod overrides;
 #[path = "support/settings.rs"]
 mod settings;
 

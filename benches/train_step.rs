@@ -20,6 +20,7 @@ use seqrec::model::{
     Loss, MODEL_NAMES, ModelVisitor, Objective, SampledLoss, SequenceRecaller, TrainableConfig,
     visit_model,
 };
+use seqrec::settings::overridden;
 use seqrec::train::{ModelOptimizer, Optimizer, Tables};
 use serde_json::json;
 
@@ -29,8 +30,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[path = "support/memory.rs"]
 mod memory;
-#[path = "../tests/support/overrides.rs"]
-mod overrides;
 #[path = "support/settings.rs"]
 mod settings;
 
@@ -119,7 +118,7 @@ impl<B: TrainingBackend> ModelVisitor<B> for Steps<'_> {
         };
         let config = settings::config(&defaults, options.dim, options.len, 0.0, &objective)?;
         let precision = if options.half { "half" } else { "single" };
-        let config = overrides::config(&config, &json!({ "table_precision": precision }))?;
+        let config = overridden(&config, &json!({ "table_precision": precision }))?;
         let device = B::Device::default();
         let model = config.init::<B>(options.items, 1, &device)?;
         let (mut times, loss) = time::<B, C>(options, model, &device)?;

@@ -74,6 +74,7 @@
 //! | fuse several ways into one list | [`recall::RecallStage`], or a [`store::StagePlan`] that makes one |
 //! | serve it while models and users change | `engine::RecallEngine` (feature `engine`) |
 //! | judge ranked lists of any origin | [`eval::Scorer`] |
+//! | read settings from JSON, over the defaults | [`settings::overridden`] |
 //! | keep a trained model | [`store::Recaller`], or a [`store::Run`] with the model itself |
 //! | write results without overwriting anything else's | [`OutputFolder`] |
 //! | bring another burn backend | [`join_backend!`], one line |
@@ -224,7 +225,7 @@ pub mod model;
 pub mod plot;
 pub mod recall;
 pub mod retrieve;
-mod settings;
+pub mod settings;
 pub mod store;
 mod table;
 

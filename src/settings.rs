@@ -1,4 +1,12 @@
-//! Structs of settings: their defaults, `new`, and a `with_…` for each.
+//! Settings: their defaults with some of them [replaced](overridden) by what JSON says.
+//!
+//! `model::visit_model` gives the defaults of a model by its name.
+
+// Structs of settings by `settings!`: their defaults, `new`, and a `with_…` for each.
+
+pub(crate) mod overrides;
+
+pub use overrides::{merge, overridden};
 
 /// A method `with_…` for each of some fields.
 macro_rules! setters {

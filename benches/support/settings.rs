@@ -3,9 +3,8 @@
 use burn::config::Config;
 use seqrec::burn;
 use seqrec::model::Objective;
+use seqrec::settings::overridden;
 use serde_json::{Value, json};
-
-use crate::overrides;
 
 /// A model's defaults with this width, length, dropout and objective.
 pub fn config<C: Config>(
@@ -22,5 +21,5 @@ pub fn config<C: Config>(
     over["dim"] = json!(dim);
     over["max_len"] = json!(max_len);
     over["objective"] = serde_json::to_value(objective)?;
-    overrides::config(defaults, &over)
+    Ok(overridden(defaults, &over)?)
 }

@@ -11,13 +11,13 @@ pub mod import;
 pub mod item_table;
 pub mod numbers;
 pub mod output_file;
-pub mod overrides;
 pub mod prepare;
 pub mod recall;
 pub mod report;
 pub mod results;
 pub mod runs;
 pub mod serve;
+mod text_file;
 pub mod train;
 pub mod tune;
 

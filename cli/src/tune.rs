@@ -7,12 +7,12 @@ use clap::Args;
 use seqrec::backend::{Autodiff, Flex};
 use seqrec::eval::Metric;
 use seqrec::model::{ModelVisitor, TrainableConfig, visit_model};
+use seqrec::settings::overridden;
 use seqrec::train::{Search, TrainerConfig};
 use serde_json::{Value, json};
 
 use crate::compare::models::settings::Settings;
 use crate::data::{DataArgs, ProtocolName, SeenName};
-use crate::overrides::config;
 use crate::results::Results;
 
 #[derive(Args, Debug)]
@@ -127,7 +127,7 @@ impl<'a> ModelVisitor<Autodiff<Flex>> for Searched<'a> {
     type Output = Result<Search<'a, Autodiff<Flex>>, Box<dyn Error>>;
 
     fn visit<C: TrainableConfig<Autodiff<Flex>>>(self, defaults: C) -> Self::Output {
-        let defaults = config(&defaults, &self.settings)?;
+        let defaults = overridden(&defaults, &self.settings)?;
         Ok(self.search.model(self.name, defaults, &self.space)?)
     }
 }

@@ -15,10 +15,10 @@ use seqrec::model::{
     SequenceRecaller, TablePrecision, TrainableConfig, visit_model,
 };
 use seqrec::retrieve::{DeviceIndex, item_vectors};
+use seqrec::settings::overridden;
 use seqrec::store::Run;
 use seqrec::train::{StepReport, Tables, Trainer, TrainerConfig, TrainingObserver};
 
-use crate::overrides;
 use crate::tensors;
 use tensors::{assert_close, values};
 
@@ -56,7 +56,7 @@ impl<B: Backend> ModelVisitor<Autodiff<B>> for Trained<'_> {
         if let Some(objective) = self.objective.or(own) {
             small["objective"] = serde_json::to_value(objective).unwrap();
         }
-        let config = overrides::config(&defaults, &small).unwrap();
+        let config = overridden(&defaults, &small).unwrap();
         let (catalog, device) = (self.split.catalog(), B::Device::default());
         let model = config
             .init::<Autodiff<B>>(catalog.len(), 3, &device)

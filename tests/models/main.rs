@@ -8,8 +8,6 @@ mod batches;
 mod every_backend;
 #[path = "../support/losses.rs"]
 mod losses;
-#[path = "../support/overrides.rs"]
-mod overrides;
 #[path = "../support/tensors.rs"]
 mod tensors;
 

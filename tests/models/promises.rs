@@ -11,9 +11,9 @@ use seqrec::model::{
     Loss, MODEL_NAMES, ModelVisitor, MultiInterestConfig, Objective, RecallerConfig, SampledLoss,
     SasRecConfig, SequenceRecaller, Similarity, TrainableConfig, TwoTowerConfig, visit_model,
 };
+use seqrec::settings::overridden;
 
 use crate::batches;
-use crate::overrides;
 use crate::tensors;
 use batches::{batch, histories as histories_of, integers, tensor};
 
@@ -146,7 +146,7 @@ impl<B: Backend> ModelVisitor<Autodiff<B>> for Promises<B> {
             // With fewer negatives than the default, for a catalog as small as this.
             small["objective"] = serde_json::to_value(item2vec().objective).unwrap();
         }
-        let config = overrides::config(&defaults, &small).unwrap();
+        let config = overridden(&defaults, &small).unwrap();
         let device = B::Device::default();
         check_promises::<B, _>(C::NAME, config.init::<B>(ITEMS, 3, &device).unwrap());
     }

@@ -1,31 +1,32 @@
 //! `seqrec train`: a model trained, evaluated, and kept with its users as a run folder.
 
 mod baselines;
+mod fit;
+mod index;
+mod judge;
 pub mod options;
 mod record;
+mod shown;
 mod stage;
 
 use std::error::Error;
 
-use ndarray::Array2;
+use seqrec::OutputFolder;
 use seqrec::backend::{Autodiff, Backend};
-use seqrec::data::{Case, Dataset, ExternalId, ItemIndex, Seen, Split};
-use seqrec::eval::{Metric, Report};
-use seqrec::index::{FlatIndex, HnswConfig, HnswIndex, HnswRsIndex, VectorIndex};
-use seqrec::model::{ModelVisitor, SequenceRecaller, TrainableConfig, visit_model};
-use seqrec::plot::{MapPoint, draw_map, draw_training_curves};
-use seqrec::recall::{Evaluation, RecallRequest, Retriever, VectorChannel};
-use seqrec::retrieve::{exact_index, item_vectors};
+use seqrec::data::Seen;
+use seqrec::model::{ModelVisitor, TrainableConfig, visit_model};
+use seqrec::plot::{MapPoint, draw_map};
+use seqrec::recall::{Evaluation, Retriever, VectorChannel};
+use seqrec::retrieve::item_vectors;
+use seqrec::settings::overridden;
 use seqrec::store::{Recaller, Run};
-use seqrec::train::{CsvLog, ProgressBars, Trained, Trainer};
-use seqrec::{OutputFolder, Result};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::compare::channels::build::tagged;
-use crate::data::{Data, SeenName};
-use crate::overrides::config;
+use crate::data::Data;
 use crate::results::Results;
-use options::{BackendName, IndexName, Options};
+use fit::fit;
+use options::{BackendName, Options};
 
 pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
     match options.backend {
@@ -65,131 +66,38 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
     results: Results,
     defaults: C,
 ) -> Result<(), Box<dyn Error>> {
-    let device = B::Device::default();
-    let config: C = config(&defaults, &options.model_settings())?;
+    let config: C = overridden(&defaults, &options.model_settings())
+        .map_err(|error| format!("{}: {error}", options.model))?;
     // How many items there are is not known yet.
     config.validate_for(u32::MAX as usize)?;
     // Before any time is spent, and for as long as this runs: nothing else's is overwritten.
     let out = OutputFolder::open(&options.out, "train")?;
 
     let data = options.data.read()?;
-    let dataset = &data.dataset;
     let split = data.split(options.protocol, options.seed)?;
     let training = tagged(split.train.clone(), data.items.as_ref())?;
     let plan = stage::plan(options, &training)?;
     // What can't be judged is told before any time is spent.
     Evaluation::new(&options.k, Seen::Keep).validate(split.catalog())?;
 
-    let model = config.init_for::<Autodiff<B>>(split.catalog(), options.seed, &device)?;
-    let trainer_config = options.trainer(model.config().describe().one_target)?;
-    let trained = Trainer::new(trainer_config.clone())
-        .observer(ProgressBars::default())
-        .on_epoch(|epoch, improved| {
-            eprintln!("{epoch}{}", if improved { ", the best so far" } else { "" });
-        })
-        .observer(CsvLog::new(out.join("log.csv")))
-        .checkpoints(out.join("checkpoints"))
-        .resume(options.resume)
-        .fit(model, &split)?;
-    let metrics: Vec<Metric> = options
-        .k
-        .iter()
-        .map(|&k| Metric::recall(k))
-        .collect::<Result<_>>()?;
-    let title = format!("{} on {}", options.model, options.data.name());
-    draw_training_curves(&title, &trained, &metrics)?.save(out.join("training.svg"))?;
-    let Trained {
-        model,
-        best_epoch,
-        epochs,
-        train_seconds,
-        stop,
-    } = trained;
-    let made = epochs.last().map_or(0, |last| last.epoch);
-    let best = (epochs.get(best_epoch.saturating_sub(1))).map_or(0, |best| best.epoch);
-    eprintln!("stopped after {made} epochs ({stop}); the best was epoch {best}");
-
+    let fitted = fit::<B, C>(options, &config, &split, &out)?;
+    let (model, metric) = (fitted.model, fitted.trainer.metric);
     let vectors = item_vectors(&model);
-    let index: Box<dyn VectorIndex> = match options.index {
-        IndexName::Flat => exact_index(&model)?,
-        IndexName::Hnsw => Box::new(HnswIndex::new(vectors.view(), &HnswConfig::new())?),
-        IndexName::HnswRs => Box::new(HnswRsIndex::new(vectors.view(), &HnswConfig::new())?),
-    };
-    if !index.is_exact() {
-        let found = index_recall(&model, &index, &vectors, &split, options)?;
-        eprintln!("the index finds {found:.4} of the true best");
-    }
+    let index = index::of_items(&model, &vectors, &split, options)?;
     let channel = VectorChannel::from_model(model.clone(), index);
-    // By both protocols, since published results are by either; the one that training was stopped by
-    // comes last.
-    let channels = baselines::beside(&channel, &split)?;
-    let mut reports = Vec::new();
-    let mut tests = Vec::new();
-    let chosen = options.seen == SeenName::LeaveOut;
-    for exclude_seen in [!chosen, chosen] {
-        let evaluation = Evaluation::new(&options.k, Seen::exclude_if(exclude_seen));
-        let compared = evaluation.compare(&channels, &split.test, split.catalog())?;
-        let report = compared.reports[0].report.clone();
-        let seen = if exclude_seen { "left out" } else { "kept" };
-        results.text(format_args!(
-            "\nseen items {seen}: test split, {} users\n{compared}",
-            report.users
-        ));
-        if report.unreachable_labels > 0 {
-            results.text(format_args!(
-                "{} labels were taken before, and can't be recalled where seen items are left out",
-                report.unreachable_labels
-            ));
-        }
-        tests.push(json!({"seen": seen, "report": report, "baselines": compared.reports[1..]}));
-        if exclude_seen == chosen
-            && let Some(words) = baselines::shortfall(&compared, trainer_config.metric)
-        {
-            results.text(words);
-        }
-        reports.push((exclude_seen, report));
-    }
-    drop(channels);
+    let judged = judge::both_ways(&channel, &split, metric, options, results)?;
+    let groups = record::groups(&channel, &split, (metric, options.seen.into()))?;
+    let indexes = record::indexes(&model, &vectors, &split, metric.k())?;
 
-    let judged = (trainer_config.metric, Seen::exclude_if(chosen));
-    let counts = split.catalog().counts();
-    let taken = |case: Case<'_>| {
-        case.labels
-            .first()
-            .map_or(0, |label| counts[label.to_usize()])
-    };
-    let length = |case: Case<'_>| case.user.items().len() as u64;
-    let by_popularity = record::by_number(&channel, &split, judged, taken)?;
-    let by_history = record::by_number(&channel, &split, judged, length)?;
-    let indexes = record::indexes(&model, &vectors, &split, judged.0.k())?;
-
-    let settings = json!({"model": &config, "training": &trainer_config});
+    let settings = json!({"model": &config, "training": &fitted.trainer});
     let run = Run::<B, C>::new(config, model, split.catalog().clone());
     let recaller = Recaller::from(run);
-    stage::save(
-        options,
-        (&data, &split),
-        (plan, training),
-        &recaller,
-        &out.join("run"),
-    )?;
-    // A map of a handful of items would show nothing.
-    let map = if split.catalog().len() >= 10 {
-        let (catalog, vectors) = (recaller.catalog(), recaller.item_vectors());
-        let map = MapPoint::of_items(
-            catalog,
-            vectors,
-            data.items.as_ref(),
-            data.tags(),
-            options.seed,
-        )?;
-        draw_map(&title, &map)?.save(out.join("items.svg"))?;
-        map
-    } else {
-        Vec::new()
-    };
+    let path = out.join("run");
+    stage::save(options, (&data, &split), (plan, training), &recaller, &path)?;
+    let map = map(options, &data, &recaller, &out)?;
     let retriever = Retriever::new(channel, split.catalog().clone())?;
-    let users_shown = show_users(results, &data, &split, &retriever)?;
+    let users_shown = shown::show(results, &data, &split, &retriever)?;
+    let dataset = &data.dataset;
     let record = json!({
         "model": options.model,
         "protocol": options.protocol.name(),
@@ -197,13 +105,13 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
         "users": dataset.users(),
         "items": dataset.catalog().len(),
         "interactions": dataset.sequences().interactions(),
-        "metric": trainer_config.metric,
-        "train_seconds": train_seconds,
-        "best_epoch": best,
-        "epochs": epochs,
-        "test": tests,
-        "by_popularity": by_popularity,
-        "by_history": by_history,
+        "metric": metric,
+        "train_seconds": fitted.train_seconds,
+        "best_epoch": fitted.best_epoch,
+        "epochs": fitted.epochs,
+        "test": judged.each_ref().map(|judged| &judged.record),
+        "by_popularity": groups.by_popularity,
+        "by_history": groups.by_history,
         "index": indexes,
         "map": map,
         "users_shown": users_shown,
@@ -214,123 +122,34 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
         "command": record::command(std::env::args_os()),
     });
     out.write("report.json", record.to_string())?;
-    eprintln!(
-        "\nthe run, its log and its pictures are in {}",
-        options.out.display()
-    );
-    for (exclude_seen, report) in reports {
-        let training = (epochs.len(), train_seconds);
-        results.value(&summary(options, dataset, training, exclude_seen, &report));
+    let path = options.out.display();
+    eprintln!("\nthe run, its log and its pictures are in {path}");
+    for judged in judged {
+        let training = (fitted.epochs.len(), fitted.train_seconds);
+        results.value(&judged.summary(options, dataset, training));
     }
     Ok(())
 }
 
-/// The share of what exact search finds for test users that an index finds.
-fn index_recall<B: Backend>(
-    model: &impl SequenceRecaller<B>,
-    index: &dyn VectorIndex,
-    vectors: &Array2<f32>,
-    split: &Split,
+/// Draws a map of the items, and gives its points; none of a handful of items, of which it would show
+/// nothing.
+fn map(
     options: &Options,
-) -> Result<f64> {
-    const USERS: usize = 500;
-    let k = options.k.iter().copied().max().unwrap_or(50);
-    let users = record::test_users(model, split, USERS)?;
-    let exact = FlatIndex::new(vectors)?.search(users.view(), k, None)?;
-    Ok(index.search(users.view(), k, None)?.recall(&exact))
-}
-
-/// How many titles are shown of a history and of what is recalled for it.
-const SHOWN_TITLES: usize = 8;
-const TITLE_WIDTH: usize = 44;
-
-/// Prints three test users' last items beside what is recalled for them, and gives them back.
-fn show_users(
-    results: Results,
     data: &Data,
-    split: &Split,
-    retriever: &Retriever,
-) -> Result<Vec<Value>> {
-    let mut shown = Vec::new();
-    let id = |item: ItemIndex| -> &ExternalId {
-        split
-            .catalog()
-            .id_of(item)
-            .expect("cases hold items of the catalog")
-    };
-    let cut = |text: String| -> String { text.chars().take(TITLE_WIDTH).collect() };
-    for Case {
-        number,
-        user,
-        labels,
-        ..
-    } in split.test.iter().take(3)
-    {
-        let history = user.items();
-        // With their times, which some models look at.
-        let timed = history.iter().zip(user.times());
-        let timed = timed.map(|(&item, &time)| (id(item).clone(), time));
-        let recalled =
-            retriever.recall_for(&RecallRequest::for_timed_history(timed, SHOWN_TITLES))?;
-        results.text(format_args!(
-            "\nuser {number}: the last of {} items, and what is recalled (* taken later)",
-            history.len()
-        ));
-        let last = history
-            .iter()
-            .rev()
-            .take(SHOWN_TITLES)
-            .map(|&item| data.title(id(item)));
-        let mut last: Vec<String> = last.collect();
-        last.reverse();
-        let found = recalled.items.iter().map(|item| {
-            let taken = labels.iter().any(|&label| *id(label) == item.id);
-            (data.title(&item.id), taken)
-        });
-        let found: Vec<(String, bool)> = found.collect();
-        let recalled = found
-            .iter()
-            .map(|(title, taken)| json!({"title": title, "taken": taken}));
-        let recalled: Vec<Value> = recalled.collect();
-        shown.push(json!({"length": history.len(), "history": last, "recalled": recalled}));
-        last.resize(SHOWN_TITLES, String::new());
-        for (place, seen) in last.into_iter().enumerate() {
-            let found = found.get(place).map_or_else(String::new, |(title, taken)| {
-                format!("{} {}", if *taken { "*" } else { " " }, cut(title.clone()))
-            });
-            results.text(format_args!("  {:<TITLE_WIDTH$} | {found}", cut(seen)));
-        }
+    recaller: &Recaller,
+    out: &OutputFolder,
+) -> Result<Vec<MapPoint>, Box<dyn Error>> {
+    let (catalog, vectors) = (recaller.catalog(), recaller.item_vectors());
+    if catalog.len() < 10 {
+        return Ok(Vec::new());
     }
-    Ok(shown)
-}
-
-/// The result as one line of JSON, with how many epochs and seconds training took.
-fn summary(
-    options: &Options,
-    dataset: &Dataset,
-    (epochs, train_seconds): (usize, f64),
-    exclude_seen: bool,
-    report: &Report,
-) -> serde_json::Value {
-    let mut summary = serde_json::Map::new();
-    let fixed: [(&str, serde_json::Value); 8] = [
-        ("split", "test".into()),
-        ("protocol", options.protocol.name().into()),
-        ("exclude_seen", exclude_seen.into()),
-        ("users", report.users.into()),
-        ("items", dataset.catalog().len().into()),
-        ("interactions", dataset.sequences().interactions().into()),
-        ("epochs", epochs.into()),
-        (
-            "train_seconds",
-            ((train_seconds * 1000.0).round() / 1000.0).into(),
-        ),
-    ];
-    for (name, value) in fixed {
-        summary.insert(name.to_owned(), value);
-    }
-    for (metric, value) in report.iter() {
-        summary.insert(metric.to_string(), ((value * 1e6).round() / 1e6).into());
-    }
-    summary.into()
+    let map = MapPoint::of_items(
+        catalog,
+        vectors,
+        data.items.as_ref(),
+        data.tags(),
+        options.seed,
+    )?;
+    draw_map(&options.title(), &map)?.save(out.join("items.svg"))?;
+    Ok(map)
 }

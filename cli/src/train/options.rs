@@ -6,12 +6,12 @@ use clap::{Args, ValueEnum};
 use seqrec::data::Targets;
 use seqrec::eval::Metric;
 use seqrec::model::{Objective, Similarity};
+use seqrec::settings::{merge, overridden};
 use seqrec::train::TrainerConfig;
 use serde_json::{Map, Value, json};
 
 use crate::data::{DataArgs, ProtocolName, SeenName};
 use crate::numbers::finite;
-use crate::overrides::{self, merge};
 
 #[derive(Args, Debug)]
 pub struct Options {
@@ -33,7 +33,7 @@ pub struct Options {
     /// Further settings of the trainer, as JSON such as {"schedule":"cosine","warm_up_steps":100}.
     #[arg(long, value_name = "JSON", default_value = "{}", value_parser = json_value)]
     pub trainer: Value,
-    /// All settings of a published run of GRU4Rec; single ones can still be set.
+    /// All settings of a published run of GRU4Rec; single ones can still be set [default: none].
     #[arg(long, value_enum)]
     pub preset: Option<Preset>,
     /// Targets per sequence and epoch: one at random, all, or all with a history each [default: all;
@@ -77,7 +77,7 @@ pub struct Options {
     #[arg(long, value_enum, default_value_t = IndexName::Flat)]
     pub index: IndexName,
     /// Cuts of the metrics; training is stopped by the recall at the largest.
-    #[arg(long, value_delimiter = ',', default_value = "10,50")]
+    #[arg(long, short, value_delimiter = ',', default_value = "10,50")]
     pub k: Vec<usize>,
     /// The seed of everything random.
     #[arg(long, default_value_t = 42)]
@@ -86,7 +86,7 @@ pub struct Options {
     #[arg(long, value_enum, default_value_t = BackendName::Flex)]
     pub backend: BackendName,
     /// Channels beside the model, whose weights in the fusion are learned, by name, or `all`
-    /// (`seqrec compare channels` shows what each is worth).
+    /// (`seqrec compare channels` shows what each is worth) [default: none].
     #[arg(long, value_delimiter = ',')]
     pub channels: Vec<String>,
     /// The folder for the run, its log, its pictures and its checkpoints.
@@ -106,8 +106,11 @@ pub enum Preset {
 
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TargetsName {
+    /// One at random.
     One,
+    /// Every item, by those before it in one pass.
     All,
+    /// Every item, each with a history of its own.
     Prefixes,
 }
 
@@ -123,12 +126,20 @@ pub enum IndexName {
 
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BackendName {
+    /// The CPU.
     Flex,
+    /// NVIDIA GPUs.
     Cuda,
+    /// GPUs by Vulkan, Metal or DirectX.
     Wgpu,
 }
 
 impl Options {
+    /// What pictures are called.
+    pub fn title(&self) -> String {
+        format!("{} on {}", self.model, self.data.name())
+    }
+
     /// What the model's settings are instead of its defaults: the preset's, with what was asked for
     /// on top.
     pub fn model_settings(&self) -> Value {
@@ -201,7 +212,7 @@ impl Options {
         config.ks = self.k.clone();
         let largest = self.k.iter().max().copied().unwrap_or(0);
         config.metric = Metric::recall(largest)?;
-        overrides::config(&config, &self.trainer)
+        overridden(&config, &self.trainer).map_err(|error| format!("--trainer: {error}").into())
     }
 }
 

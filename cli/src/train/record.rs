@@ -21,9 +21,35 @@ const GROUPS: usize = 5;
 /// Users whose searches are timed.
 const SEARCHES: usize = 1_000;
 
+/// The metric of users in groups.
+pub struct Groups {
+    /// By how often their first label was taken.
+    pub by_popularity: Vec<Value>,
+    /// By the length of their history.
+    pub by_history: Vec<Value>,
+}
+
+/// The metric of test users in groups.
+pub fn groups(
+    channel: &dyn RecallChannel,
+    split: &Split,
+    judged: (Metric, Seen),
+) -> Result<Groups> {
+    let counts = split.catalog().counts();
+    let taken = |case: Case<'_>| {
+        let first = case.labels.first();
+        first.map_or(0, |label| counts[label.to_usize()])
+    };
+    let length = |case: Case<'_>| case.user.items().len() as u64;
+    Ok(Groups {
+        by_popularity: by_number(channel, split, judged, taken)?,
+        by_history: by_number(channel, split, judged, length)?,
+    })
+}
+
 /// A metric of users in groups by a number that each of them has: from and to which it is, how many
 /// they are and the metric's mean.
-pub fn by_number(
+fn by_number(
     channel: &dyn RecallChannel,
     split: &Split,
     (metric, seen): (Metric, Seen),

@@ -7,6 +7,7 @@ use rand::Rng;
 use rand::seq::IndexedRandom;
 use serde_json::{Map, Value};
 
+use crate::settings::overrides::{no_setting, path_of};
 use crate::train::TrainerConfig;
 use crate::{Error, Result};
 
@@ -106,10 +107,7 @@ impl Space {
     pub(super) fn settings(&self, drawn: &Drawn) -> Value {
         let mut settings = self.defaults.clone();
         for (path, value) in drawn {
-            let place = path
-                .split('.')
-                .try_fold(&mut settings, |at, key| at.get_mut(key));
-            if let Some(place) = place {
+            if let Some(place) = settings.pointer_mut(&format!("/{}", path.replace('.', "/"))) {
                 place.clone_from(value);
             }
         }
@@ -133,16 +131,9 @@ fn read(
                 );
                 invalid(&path, value, reason)
             })?;
-            defaults = known.get(key).ok_or_else(|| {
-                let all: Vec<&str> = known.keys().map(String::as_str).collect();
-                let whose = if path.is_empty() { "it" } else { &path };
-                let reason = format!("has no setting {key:?}; there are {}", all.join(", "));
-                invalid(whose, value, reason)
-            })?;
-            if !path.is_empty() {
-                path.push('.');
-            }
-            path.push_str(key);
+            defaults = (known.get(key))
+                .ok_or_else(|| Error::invalid("space", value, no_setting(&path, key, known)))?;
+            path = path_of(&path, key);
         }
         let choice = match value {
             Value::Object(inner) if !inner.contains_key("from") && !inner.contains_key("to") => {

@@ -18,13 +18,13 @@ use seqrec::model::{
 };
 use seqrec::prelude::{Autodiff, Flex};
 use seqrec::recall::{ChannelWeight, Fusion, HistoryItems, RecallChannel, VectorChannelConfig};
+use seqrec::settings::overridden;
 use seqrec::store::{PlannedChannel, Recaller, Run, StageData, StagePlan};
 use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
 use serde_json::json;
 
-use super::{Options, cuts};
+use super::{Cuts, Options};
 use crate::data::{Data, tag_column};
-use crate::overrides::config;
 
 /// The channel of the model.
 pub const OF_MODEL: &str = "u2i";
@@ -52,13 +52,12 @@ pub struct Trained<'a, C: RecallerConfig> {
     train_seconds: f64,
 }
 
-fn trainer(options: &Options, split: &Split, targets: Targets) -> seqrec::Result<Trainer<'static>> {
-    let [cut, _] = cuts(split.catalog().len());
+fn trainer(options: &Options, cuts: &Cuts, targets: Targets) -> seqrec::Result<Trainer<'static>> {
     let config = TrainerConfig::new()
         .with_batch_size(256)
         .with_minimum_steps(0)
         .with_targets(targets)
-        .with_metric(Metric::recall(cut)?)
+        .with_metric(Metric::recall(cuts.smallest())?)
         .with_epochs(options.epochs)
         .with_learning_rate(0.002)
         .with_patience(6)
@@ -72,6 +71,7 @@ pub fn train<'a, C: TrainableConfig<Autodiff<Flex>>>(
     defaults: &C,
     from: &'a Data,
     split: &Split,
+    cuts: &Cuts,
     options: &Options,
 ) -> Result<Trained<'a, C>, Box<dyn Error>> {
     let data = tagged(split.train.clone(), from.items.as_ref())?;
@@ -85,7 +85,7 @@ pub fn train<'a, C: TrainableConfig<Autodiff<Flex>>>(
         return Err(format!("no channel on these data is called {name:?}, but {names}").into());
     }
     let start = Instant::now();
-    let (config, model) = fit(defaults, split, options)?;
+    let (config, model) = fit(defaults, split, cuts, options)?;
     let train_seconds = start.elapsed().as_secs_f64();
     let run = Run::<Flex, _>::new(config.clone(), model.clone(), split.catalog().clone());
     let data = StageData::from(data).with_model(run.into())?;
@@ -102,10 +102,11 @@ pub fn train<'a, C: TrainableConfig<Autodiff<Flex>>>(
 fn fit<C: TrainableConfig<Autodiff<Flex>>>(
     defaults: &C,
     split: &Split,
+    cuts: &Cuts,
     options: &Options,
 ) -> Result<(C, C::Recaller<Flex>), Box<dyn Error>> {
     let objective = Objective::cosine(0.05);
-    let config: C = config(
+    let config: C = overridden(
         defaults,
         &json!({"dim": options.dim, "objective": objective}),
     )?;
@@ -116,7 +117,7 @@ fn fit<C: TrainableConfig<Autodiff<Flex>>>(
     } else {
         Targets::All
     };
-    let trainer = trainer(options, split, targets)?;
+    let trainer = trainer(options, cuts, targets)?;
     let model = trainer.fit(model, split)?.model;
     Ok((config, model))
 }
@@ -130,6 +131,7 @@ fn further_names(options: &Options) -> impl Iterator<Item = &'static str> {
 /// Trains a model beside the first.
 struct Further<'a> {
     split: &'a Split,
+    cuts: &'a Cuts,
     options: &'a Options,
 }
 
@@ -137,7 +139,7 @@ impl ModelVisitor<Autodiff<Flex>> for Further<'_> {
     type Output = Result<Recaller, Box<dyn Error>>;
 
     fn visit<C: TrainableConfig<Autodiff<Flex>>>(self, defaults: C) -> Self::Output {
-        let (config, model) = fit(&defaults, self.split, self.options)?;
+        let (config, model) = fit(&defaults, self.split, self.cuts, self.options)?;
         let run = Run::new(config, model, self.split.catalog().clone());
         Ok(Recaller::from(run))
     }
@@ -195,7 +197,7 @@ pub fn planned(data: &TrainingData) -> seqrec::Result<Vec<PlannedChannel>> {
         PlannedChannel::new("u2i2i", in_any_order),
         PlannedChannel::new("user_cf", SimilarUsersConfig::new().with_start(recent)),
         PlannedChannel::new("session_knn", SessionKnnConfig::new()),
-        PlannedChannel::new("mf", AlsConfig::new()),
+        PlannedChannel::new("als", AlsConfig::new()),
         PlannedChannel::new(OF_MODEL, VectorChannelConfig::new()),
         PlannedChannel::new("i2i", nearest_items),
         PlannedChannel::new("u2u2i", nearest_users),
@@ -229,6 +231,7 @@ fn span(sequences: &Spans) -> Option<(f64, f64)> {
 pub fn channels<C: RecallerConfig>(
     trained: &Trained<'_, C>,
     split: &Split,
+    cuts: &Cuts,
     options: &Options,
 ) -> Result<Vec<Channel>, Box<dyn Error>> {
     let wanted = |name: &str| {
@@ -260,7 +263,7 @@ pub fn channels<C: RecallerConfig>(
         let model = config.init_for::<Autodiff<Flex>>(split.catalog(), options.seed, &device)?;
         // What makes a user's interests looks at one target a history.
         let targets = Targets::EveryPrefix;
-        let trainer = trainer(options, split, targets)?;
+        let trainer = trainer(options, cuts, targets)?;
         let model = trainer.fit(model, split)?.model;
         let run = Run::new(config, model, split.catalog().clone());
         let model = Recaller::from(run);
@@ -268,7 +271,12 @@ pub fn channels<C: RecallerConfig>(
     }
     for name in further_names(options).filter(|name| wanted(name)) {
         let start = Instant::now();
-        let model = visit_model::<Autodiff<Flex>, _>(name, Further { split, options })??;
+        let further = Further {
+            split,
+            cuts,
+            options,
+        };
+        let model = visit_model::<Autodiff<Flex>, _>(name, further)??;
         channels.push(of_model(name, model, trained, start)?);
     }
     Ok(channels)

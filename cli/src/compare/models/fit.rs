@@ -15,10 +15,10 @@ use seqrec::index::FlatIndex;
 use seqrec::model::{MODEL_NAMES, ModelVisitor, TrainableConfig, visit_model};
 use seqrec::recall::{RecallChannel, VectorChannel};
 use seqrec::retrieve::item_vectors;
+use seqrec::settings::overridden;
 use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
 
 use super::settings::Entry;
-use crate::overrides::config;
 
 /// What a model is trained on.
 pub struct Context<'a> {
@@ -61,7 +61,7 @@ pub fn fit(entry: &Entry, context: &Context<'_>) -> Result<Fitted, Box<dyn Error
         }),
         "markov" => solved(entry, context, || Ok(MarkovChainConfig::new().fit(train)?)),
         "session_knn" => solved(entry, context, || {
-            let config = config(&SessionKnnConfig::new(), &entry.model)?;
+            let config = overridden(&SessionKnnConfig::new(), &entry.model)?;
             Ok(config.fit(train)?)
         }),
         "ease" => solved(entry, context, || {
@@ -70,11 +70,11 @@ pub fn fit(entry: &Entry, context: &Context<'_>) -> Result<Fitted, Box<dyn Error
                 .fit(train)?)
         }),
         "als" => solved(entry, context, || {
-            let config = config(&AlsConfig::new().with_seed(context.seed), &entry.model)?;
+            let config = overridden(&AlsConfig::new().with_seed(context.seed), &entry.model)?;
             Ok(config.fit(train)?)
         }),
         "bpr" => solved(entry, context, || {
-            let config = config(&BprConfig::new().with_seed(context.seed), &entry.model)?;
+            let config = overridden(&BprConfig::new().with_seed(context.seed), &entry.model)?;
             Ok(config.fit(train)?)
         }),
         other => Err(format!("no model is called {other:?}").into()),
@@ -90,7 +90,7 @@ fn solved<C: RecallChannel + 'static>(
     let start = Instant::now();
     let channel = make()?;
     let train_seconds = start.elapsed().as_secs_f64();
-    let trainer = config(
+    let trainer = overridden(
         &TrainerConfig::new().with_seen(context.seen),
         &entry.trainer,
     )?;
@@ -117,8 +117,8 @@ impl ModelVisitor<Train> for Neural<'_> {
 
     fn visit<C: TrainableConfig<Train>>(self, defaults: C) -> Self::Output {
         let Self { entry, context } = self;
-        let settings = config(&defaults, &entry.model)?;
-        let mut trainer = config(
+        let settings = overridden(&defaults, &entry.model)?;
+        let mut trainer = overridden(
             &TrainerConfig::new().with_seen(context.seen),
             &entry.trainer,
         )?;

@@ -3,10 +3,11 @@
 use std::error::Error;
 use std::path::Path;
 
+use seqrec::settings::merge;
 use serde_json::{Map, Value};
 
 use super::results::Run;
-use crate::overrides::merge;
+use crate::text_file;
 
 /// A named set of settings for each model, in the order of the file.
 pub struct Settings(Map<String, Value>);
@@ -26,13 +27,7 @@ pub struct Entry {
 impl Settings {
     pub fn read(path: Option<&Path>) -> Result<Self, Box<dyn Error>> {
         let (text, name) = match path {
-            Some(path) => {
-                let name = path.display().to_string();
-                (
-                    std::fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?,
-                    name,
-                )
-            }
+            Some(path) => (text_file::read(path)?, path.display().to_string()),
             None => (
                 include_str!("settings.json").to_owned(),
                 "settings.json".to_owned(),
