@@ -12,18 +12,19 @@ use crate::data::SeenName;
 use crate::item_table::ItemOptions;
 use crate::results::Results;
 use crate::runs;
+use crate::text_file;
 
 #[derive(Args, Debug)]
 pub struct Options {
     /// A run folder that `seqrec train` made.
     run: PathBuf,
-    /// Users by id.
+    /// Users by id [default: none].
     #[arg(long, value_delimiter = ',', conflicts_with_all = ["users", "history"])]
     user: Vec<String>,
-    /// A file of users, an id a line.
+    /// A file of users, an id a line [default: none].
     #[arg(long, conflicts_with = "history")]
     users: Option<PathBuf>,
-    /// The items of a history, in time order, in place of users.
+    /// The items of a history, in time order, in place of users [default: none].
     #[arg(long, value_delimiter = ',')]
     history: Vec<String>,
     /// Everyone in the run.
@@ -37,16 +38,17 @@ pub struct Options {
     seen: SeenName,
     #[command(flatten)]
     items: ItemOptions,
-    /// Recalls only items whose attributes pass, such as `in_stock and price < 20`.
+    /// Recalls only items whose attributes pass, such as `in_stock and price < 20` [default: all pass].
     #[arg(long, requires = "items")]
     filter: Option<ItemFilter>,
-    /// A `.csv` or `.parquet` file of user, item, rank, score and reason, in place of text.
+    /// A `.csv` or `.parquet` file of user, item, rank, score and reason [default: text on standard
+    /// output].
     #[arg(long, conflicts_with = "history")]
     out: Option<PathBuf>,
 }
 
 pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
-    let (mut retriever, data) = runs::retriever(&options.run)?;
+    let (mut retriever, data) = runs::stage(&options.run)?.into_retriever()?;
     if let Some(items) = options.items.read()? {
         retriever = retriever.items(items)?;
     }
@@ -95,8 +97,7 @@ fn filtered(options: &Options, request: RecallRequest) -> RecallRequest {
 
 /// The ids of a file, one a line.
 fn lines(file: &Path) -> Result<Vec<ExternalId>, Box<dyn Error>> {
-    let text =
-        std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let text = text_file::read(file)?;
     let ids = text.lines().map(str::trim).filter(|line| !line.is_empty());
     Ok(ids.map(ExternalId::from).collect())
 }

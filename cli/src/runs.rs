@@ -5,8 +5,6 @@ use std::path::{Path, PathBuf};
 
 use seqrec::ErrorKind;
 use seqrec::backend::Flex;
-use seqrec::data::TrainingData;
-use seqrec::recall::Retriever;
 use seqrec::store::{Recaller, ServedStage};
 
 /// The run folder at a path, or in the output folder at that path.
@@ -20,19 +18,23 @@ pub fn find(path: &Path) -> Result<PathBuf, Box<dyn Error>> {
     })
 }
 
-/// What recalls for a run, and the users that it was made of.
-pub fn retriever(path: &Path) -> Result<(Retriever, TrainingData), Box<dyn Error>> {
-    let run = find(path)?;
-    let stage = ServedStage::load::<Flex>(&run, &Default::default());
-    let stage = stage.map_err(|error| -> Box<dyn Error> {
-        if !matches!(error.kind(), ErrorKind::NoStage { .. }) {
-            return error.into();
-        }
-        let path = path.display();
-        let what_to_do = "`seqrec train DATA --out RUN` makes a run that recalls for them";
-        format!("{path} holds a model without its users; {what_to_do}").into()
-    })?;
-    Ok(stage.into_retriever()?)
+/// The stage of a run, with the users that it was made of.
+pub fn stage(path: &Path) -> Result<ServedStage, Box<dyn Error>> {
+    let stage = ServedStage::load::<Flex>(find(path)?, &Default::default());
+    stage.map_err(|error| with_what_makes_a_stage(error, path))
+}
+
+/// The error of a run folder, which names the commands that make a stage where that is what it lacks.
+pub fn with_what_makes_a_stage(error: seqrec::Error, path: &Path) -> Box<dyn Error> {
+    if !matches!(error.kind(), ErrorKind::NoStage { .. }) {
+        return error.into();
+    }
+    format!(
+        "{} holds a model without a stage, which has the channels and the users; `seqrec train DATA --out RUN` \
+         or `seqrec compare channels DATA --save RUN` makes both",
+        path.display()
+    )
+    .into()
 }
 
 /// The model of a run.

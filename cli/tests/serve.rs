@@ -8,7 +8,8 @@ mod told;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use seqrec::channels::{MarkovChainConfig, PopularityConfig};
@@ -475,6 +476,63 @@ fn too_many_calls_are_told_to_come_again_and_slow_ones_are_ended() {
     garbage.write_all(b"\x00\x01\x02\r\n\r\n").unwrap();
     let _ = garbage.read(&mut answer);
     assert_eq!(service.send("GET", "/healthz", b"").0, 200);
+}
+
+#[test]
+fn a_call_counts_until_its_channels_are_done_whoever_still_waits() {
+    let gate = Arc::new(Mutex::new(()));
+    let begun = Arc::new(AtomicUsize::new(0));
+    let limits = Limits {
+        concurrent: 1,
+        time: Duration::from_secs(2),
+        ..Limits::default()
+    };
+    let (of_channel, calls) = (gate.clone(), begun.clone());
+    let service = Running::of(limits, Bounds::default(), move || {
+        let (gate, begun) = (of_channel.clone(), calls.clone());
+        let waits = Told(Arc::new(move |_| {
+            begun.fetch_add(1, Ordering::SeqCst);
+            drop(gate.lock());
+            Ok(vec![ItemIndex::new(1)])
+        }));
+        let stage = RecallStage::new(Fusion::RECIPROCAL_RANK, 10)?;
+        let stage = stage.channel("waits", waits, ChannelWeight::default())?;
+        Ok(ServedStage::new(stage, support::data()))
+    });
+    let body = r#"{"history": ["b"], "k": 1}"#;
+    // The time is up, and the channel goes on.
+    let closed = gate.lock().unwrap();
+    assert_eq!(service.refused("/recall", body).0, 408);
+    assert_eq!(service.refused("/recall", body).0, 503);
+    drop(closed);
+    let answered = || {
+        let start = Instant::now();
+        while service.post("/recall", body).0 != 200 {
+            assert!(start.elapsed() < Duration::from_secs(20), "it stays full");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    answered();
+    // The client goes away, and the channel goes on.
+    let closed = gate.lock().unwrap();
+    let before = begun.load(Ordering::SeqCst);
+    let length = body.len();
+    let request =
+        format!("POST /recall HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{body}");
+    let client = say(service.address, 1, &request);
+    let start = Instant::now();
+    while begun.load(Ordering::SeqCst) == before {
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "it did not begin"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    drop(client);
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(service.refused("/recall", body).0, 503);
+    drop(closed);
+    answered();
 }
 
 /// Half of a request's head, after which nothing comes.

@@ -55,7 +55,7 @@ pub struct Service {
     titles: Titles,
     metrics: Metrics,
     limits: Limits,
-    calls: Semaphore,
+    calls: Arc<Semaphore>,
 }
 
 impl Service {
@@ -63,7 +63,7 @@ impl Service {
         Self {
             metrics: Metrics::new(engine.clone()),
             titles,
-            calls: Semaphore::new(limits.concurrent),
+            calls: Arc::new(Semaphore::new(limits.concurrent)),
             engine,
             limits,
         }
@@ -227,13 +227,15 @@ async fn recall(
     if body.keep_seen {
         request = request.seen(Seen::Keep);
     }
-    let Ok(_call) = service.calls.try_acquire() else {
+    let Ok(call) = service.calls.clone().try_acquire_owned() else {
         let reason = "too many calls are under way";
         return Err(refusal(StatusCode::SERVICE_UNAVAILABLE, reason));
     };
     let engine = service.engine.clone();
-    // The engine waits for its channels, which no thread of the runtime may do.
+    // The engine waits for its channels, which no thread of the runtime may do. It goes on when the
+    // client is gone or the time is up, and so does the call.
     let recalled = tokio::task::spawn_blocking(move || {
+        let _call = call;
         let recalled = engine.recall_for(&request)?;
         Ok::<_, seqrec::Error>(serde_json::to_vec(&recalled))
     });

@@ -49,13 +49,14 @@ use seqrec::engine::{EngineConfig, RecallEngine};
 use tokio::sync::Semaphore;
 
 use crate::item_table::ItemOptions;
+use crate::runs;
 use api::{Limits, Service, router};
 use connections::Bounds;
 use titles::Titles;
 
 #[derive(Args, Debug)]
 pub struct Options {
-    /// A run folder with a stage.
+    /// A run folder that `seqrec train` or `seqrec compare channels --save` made.
     run: PathBuf,
     #[command(flatten)]
     items: ItemOptions,
@@ -65,7 +66,7 @@ pub struct Options {
     /// How long a call waits for a channel, in milliseconds.
     #[arg(long, default_value_t = 50.0)]
     budget: f64,
-    /// Threads that run channels; one a core where it is not given.
+    /// Threads that run channels [default: one a core].
     #[arg(long)]
     threads: Option<usize>,
     /// The largest k.
@@ -92,7 +93,7 @@ pub struct Options {
     /// How long a connection may be idle, or take to send a request's head, in seconds.
     #[arg(long, default_value_t = 30.0)]
     idle: f64,
-    /// Read the folder again every so many seconds.
+    /// Reads the folder again every so many seconds [default: never, but at SIGHUP].
     #[arg(long)]
     reload_every: Option<f64>,
 }
@@ -116,9 +117,11 @@ async fn serve(options: &Options) -> Result<(), Box<dyn Error>> {
         .with_seen(options.seen)
         .with_users(options.users);
     settings.threads = options.threads.unwrap_or(settings.threads);
+    let run = runs::find(&options.run)?;
     let items = options.items.read()?.map(Arc::new);
     let start = Instant::now();
-    let engine = RecallEngine::open::<Flex>(&options.run, Default::default(), settings)?;
+    let engine = RecallEngine::open::<Flex>(&run, Default::default(), settings)
+        .map_err(|error| runs::with_what_makes_a_stage(error, &options.run))?;
     if let Some(items) = &items {
         engine.set_items(items.clone())?;
     }
