@@ -22,14 +22,15 @@ pub struct DataArgs {
     /// A file of interactions, or a store that `seqrec prepare` wrote.
     #[arg(value_name = "DATA", required_unless_present_any = ["movielens", "generated"])]
     pub data: Option<PathBuf>,
-    /// An edition of MovieLens, which is downloaded where it isn't in the user's cache folder.
+    /// An edition of MovieLens in place of DATA, which is downloaded where it isn't in the user's cache
+    /// folder [default: none].
     #[arg(
         long,
         conflicts_with = "data",
         value_name = "100k|1m|10m|20m|25m|32m|latest-small"
     )]
     pub movielens: Option<Edition>,
-    /// Generated data in which order matters.
+    /// Generated data in which order matters, in place of DATA.
     #[arg(long, conflicts_with_all = ["movielens", "data"])]
     pub generated: bool,
     #[command(flatten)]
@@ -51,7 +52,7 @@ pub struct ReadingArgs {
     /// Leaves out rows that can't be read, and counts them, instead of stopping.
     #[arg(long)]
     pub skip_bad_rows: bool,
-    /// Drops interactions with a lower value.
+    /// Drops interactions with a lower value [default: none are dropped].
     #[arg(long, value_parser = finite::<f32>)]
     pub min_rating: Option<f32>,
     /// Drops users and items with fewer interactions than this, repeatedly (k-core) [default:

@@ -10,6 +10,7 @@ use seqrec::model::{RecallerConfig, SequenceRecaller};
 use seqrec::store::{Run, TorchGru4Rec, TorchSasRec};
 
 use crate::results::Results;
+use crate::text_file;
 
 #[derive(Args, Debug)]
 pub struct Options {
@@ -124,7 +125,8 @@ fn save<C: RecallerConfig<Recaller<Flex> = M>, M: SequenceRecaller<Flex>>(
 }
 
 fn read_ids(path: &Path) -> Result<Vec<ExternalId>, Box<dyn Error>> {
-    let text =
-        std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(text.lines().map(ExternalId::from).collect())
+    Ok(text_file::read(path)?
+        .lines()
+        .map(ExternalId::from)
+        .collect())
 }

@@ -7,10 +7,11 @@ use seqrec::data::{Items, movielens};
 
 #[derive(Args, Debug, Clone, Default)]
 pub struct ItemOptions {
-    /// A table of items (CSV, TSV, Parquet or MovieLens's movies), for titles and filters.
+    /// A table of items (CSV, TSV, Parquet or MovieLens's movies), for titles and filters [default:
+    /// MovieLens's movies beside its ratings, or none].
     #[arg(long)]
     items: Option<PathBuf>,
-    /// The column of the ids in that table; MovieLens's movies need none.
+    /// The column of the ids in that table [default: that of MovieLens's movies].
     #[arg(long, requires = "items")]
     item_id: Option<String>,
 }

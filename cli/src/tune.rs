@@ -1,7 +1,7 @@
 //! `seqrec tune`: settings that are better on the validation users.
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use seqrec::backend::{Autodiff, Flex};
@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::compare::models::settings::Settings;
 use crate::data::{DataArgs, ProtocolName, SeenName};
 use crate::results::Results;
+use crate::text_file;
 
 #[derive(Args, Debug)]
 pub struct Options {
@@ -101,7 +102,7 @@ fn space(text: &str) -> Result<String, Box<dyn Error>> {
     if text.trim_start().starts_with('{') {
         return Ok(text.to_owned());
     }
-    std::fs::read_to_string(text).map_err(|error| format!("--space {text}: {error}").into())
+    text_file::read(Path::new(text)).map_err(|error| format!("--space: {error}").into())
 }
 
 /// The space of a model, as the settings of `seqrec compare models` have it.

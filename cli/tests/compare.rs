@@ -119,7 +119,7 @@ fn a_table_is_of_one_run_and_a_line_cut_short_harms_no_other() {
         .unwrap();
     drop(results);
     let results = Results::open(path.clone()).unwrap();
-    assert!(results.has(&format!("{first}-four-1")));
+    assert!(results.has(&format!("{first}-four-1"), &[1, 2]));
     // A line that is damaged elsewhere takes nothing with it.
     let mut damaged = std::fs::read(&path).unwrap();
     damaged[2] = b'!';
@@ -133,7 +133,7 @@ fn a_table_is_of_one_run_and_a_line_cut_short_harms_no_other() {
         (&second, &["two"]),
         (&unseen, &["three"]),
     ] {
-        let table = table(&results, run);
+        let table = table(&results, run, &[2]).unwrap();
         let rows: Vec<&str> = table
             .csv
             .lines()

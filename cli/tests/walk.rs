@@ -1,9 +1,10 @@
 //! The program as a person uses it: from a log with columns of its own to what is recalled.
 
 use std::fmt::Write as _;
-use std::path::Path;
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Output, Stdio};
 
+use seqrec::store::Recaller;
 use serde_json::Value;
 
 /// A folder with a log and a table of products, in which the program is run.
@@ -40,16 +41,16 @@ impl Desk {
         self.0.path().join(name)
     }
 
+    fn command(&self, arguments: &str) -> Command {
+        let arguments = arguments.split_whitespace();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_seqrec"));
+        command.args(arguments.map(|argument| argument.replace('~', " ")));
+        command.current_dir(self.0.path());
+        command
+    }
+
     fn run(&self, arguments: &str) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_seqrec"))
-            .args(
-                arguments
-                    .split_whitespace()
-                    .map(|argument| argument.replace('~', " ")),
-            )
-            .current_dir(self.0.path())
-            .output()
-            .unwrap()
+        self.command(arguments).output().unwrap()
     }
 
     /// Standard output of a call that goes well.
@@ -146,8 +147,56 @@ fn from_a_log_to_recall_for_everyone() {
     ] {
         assert!(desk.path("vectors").join(name).is_file(), "{name}");
     }
+    let (_, said) = desk.fails("export run --channel markov --out other");
+    assert!(said.contains("--channels u2i,als"), "{said}");
     desk.ok("report run --out report.html");
     assert!(desk.path("report.html").is_file());
+}
+
+/// A service, which ends with the test.
+struct Served(Child);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn the_folder_that_training_made_is_served_as_it_is_and_by_the_run_in_it() {
+    let desk = Desk::new();
+    desk.ok(TRAIN);
+    for run in ["run", "run/run"] {
+        let mut command = desk.command(&format!("serve {run} --address 127.0.0.1:0"));
+        let mut served = Served(command.stderr(Stdio::piped()).spawn().unwrap());
+        let mut said = String::new();
+        let mut errors = BufReader::new(served.0.stderr.take().unwrap());
+        errors.read_line(&mut said).unwrap();
+        let address = said
+            .split("http://")
+            .nth(1)
+            .and_then(|rest| rest.split(',').next());
+        let address = address.unwrap_or_else(|| panic!("{said}"));
+        let body = r#"{"user": "v3", "k": 2}"#;
+        let mut answer = ureq::post(format!("http://{address}/recall"))
+            .send(body)
+            .unwrap();
+        let answer = answer.body_mut().read_to_string().unwrap();
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!(answer["items"].as_array().unwrap().len(), 2, "{answer}");
+    }
+    // A model alone, as the library keeps one.
+    let model = Recaller::open(desk.path("run/run")).unwrap();
+    model.save(desk.path("model")).unwrap();
+    for command in ["serve model", "recall model --all"] {
+        let (_, said) = desk.fails(command);
+        for part in ["model holds", "seqrec train", "seqrec compare channels"] {
+            assert!(said.contains(part), "{command}: {said}");
+        }
+    }
+    let (_, said) = desk.fails("serve nothing");
+    assert!(said.contains("seqrec train DATA --out nothing"), "{said}");
 }
 
 #[test]
@@ -174,8 +223,16 @@ fn a_store_is_data_like_any_other() {
     let models = "compare models clicks.store --models popularity,markov --seeds 1 --out compared";
     let lines = desk.json(&format!("--json {models}"));
     assert_eq!(lines.len(), 2);
-    // What is kept isn't trained again.
+    // What is kept isn't trained again, nor measured again at the same cuts.
     assert_eq!(desk.json(&format!("--json {models}")).len(), 0);
+    let table = desk.ok(&format!("{models} -k 3,7"));
+    for metric in ["hit_rate@3", "ndcg@7", "coverage@7"] {
+        assert!(table.contains(metric), "{table}");
+    }
+    assert!(!table.contains("@10"), "{table}");
+    assert_eq!(desk.json(&format!("--json {models} --k 7")).len(), 0);
+    let (_, said) = desk.fails(&format!("{models} -k 0"));
+    assert!(said.contains('k'), "{said}");
 }
 
 #[test]
@@ -193,6 +250,46 @@ fn settings_are_searched_for_and_can_be_trained_with() {
 }
 
 #[test]
+fn vectors_of_a_channel_of_factorization_are_exported_as_the_models_are() {
+    let desk = Desk::new();
+    let format = "--format user=visitor,item=sku,time=at,delimiter=;";
+    let kept = "--channels u2i,als --save run --keep-all";
+    desk.ok(&format!(
+        "compare channels clicks.csv {format} --interests 0 --epochs 1 --dim 8 -k 5 {kept}"
+    ));
+    let ids = |folder: &str| std::fs::read(desk.path(folder).join("items.json")).unwrap();
+    let base = |folder: &str| std::fs::read(desk.path(folder).join("base.f32")).unwrap();
+    for (channel, folder) in [("", "model"), ("--channel als", "als")] {
+        let line = format!("--json export run {channel} --queries 10 -k 5 --out {folder}");
+        let exported = desk.json(&line);
+        let dim = exported[0]["dim"].as_u64().unwrap() as usize;
+        assert_eq!(base(folder).len(), 60 * dim * 4);
+        let numbers = std::fs::read(desk.path(folder).join("query.f32")).unwrap();
+        assert_eq!(numbers.len(), 10 * dim * 4);
+        let truth = std::fs::read(desk.path(folder).join("truth.u32")).unwrap();
+        assert_eq!(truth.len(), 10 * 5 * 4);
+    }
+    assert_eq!(ids("als"), ids("model"));
+    assert_ne!(base("als"), base("model"));
+    let (_, said) = desk.fails("export run --channel u2i --out other");
+    assert!(said.contains("these channels have: als"), "{said}");
+}
+
+#[test]
+fn channels_are_compared_at_the_cuts_that_are_asked_for() {
+    let desk = Desk::new();
+    let format = "--format user=visitor,item=sku,time=at,delimiter=;";
+    let channels = "--channels popular,markov,als,u2i --interests 0 --epochs 1 --dim 8";
+    let table = desk.ok(&format!(
+        "compare channels clicks.csv {format} {channels} -k 5 --save kept --keep-all"
+    ));
+    assert!(table.contains("| recall@5 | coverage@5 |"), "{table}");
+    let compared = format!("--json compare channels clicks.csv {format} {channels}");
+    let lines = desk.json(&format!("{compared} --k 3,7"));
+    assert!(lines[0]["best_fusion_recall@7"].is_number(), "{lines:?}");
+}
+
+#[test]
 fn what_goes_wrong_is_said_with_what_to_do() {
     let desk = Desk::new();
     std::fs::create_dir(desk.path("empty")).unwrap();
@@ -206,6 +303,25 @@ fn what_goes_wrong_is_said_with_what_to_do() {
     assert!(said.contains("nothing.csv"), "{said}");
     let (_, said) = desk.fails(&format!("{TRAIN} --channels markow"));
     assert!(said.contains("markow") && said.contains("markov"), "{said}");
+    for (flag, path, known) in [
+        (
+            r#"--settings {"objective":{"temprature":1}}"#,
+            "objective has no setting",
+            "temperature",
+        ),
+        (r#"--settings {"dims":4}"#, "no setting \"dims\"", "max_len"),
+        (
+            r#"--trainer {"optimizer":{"adam":{"beta1":1}}}"#,
+            "optimizer.adam has no",
+            "beta_1",
+        ),
+    ] {
+        let (_, said) = desk.fails(&format!("{TRAIN} {flag}"));
+        assert!(
+            said.contains(path) && said.contains(known),
+            "{flag}: {said}"
+        );
+    }
     // Nothing of somebody else's is overwritten.
     let (_, said) =
         desk.fails("prepare products.csv --format user=sku,item=title --out products.csv");
@@ -220,23 +336,66 @@ fn what_goes_wrong_is_said_with_what_to_do() {
     assert!(said.contains("--all"), "{said}");
 }
 
-#[test]
-fn every_command_has_an_example_and_its_defaults() {
-    let desk = Desk::new();
-    for command in [
-        "train", "tune", "evaluate", "recall", "serve", "report", "prepare", "export",
-    ] {
-        let help = desk.ok(&format!("{command} --help"));
-        assert!(
-            help.contains(&format!("Example: seqrec {command}")),
-            "{help}"
-        );
-        assert!(help.contains("[default"), "{help}");
+/// The names of the commands in a page of help; none where it is that of a command.
+fn commands(help: &str) -> Vec<&str> {
+    let below = help.split("\nCommands:\n").nth(1).unwrap_or_default();
+    let lines = below.split("\n\n").next().unwrap_or_default().lines();
+    let names = lines.filter_map(|line| line.split_whitespace().next());
+    names.filter(|&name| name != "help").collect()
+}
+
+/// The arguments and options in a page of help: what they are called, and all that is said of them.
+fn entries(help: &str) -> Vec<(String, String)> {
+    let mut entries: Vec<(String, String)> = Vec::new();
+    for line in help.lines() {
+        // Descriptions are further in, and what begins farther left is a heading.
+        let name = line.trim_start();
+        let (indent, is_name) = (line.len() - name.len(), name.starts_with(['-', '<', '[']));
+        if is_name && (indent == 2 || indent == 6) {
+            // Short pages have what is said in the same line.
+            let (name, text) = name.split_once("  ").unwrap_or((name, ""));
+            entries.push((name.to_owned(), text.trim_start().to_owned()));
+        } else if let Some((_, text)) = entries.last_mut().filter(|_| indent >= 10) {
+            text.push_str(name);
+            text.push(' ');
+        }
     }
+    entries
+}
+
+#[test]
+fn every_command_has_an_example_and_every_option_a_sentence_and_its_default() {
+    let desk = Desk::new();
+    let mut pages = vec![String::new()];
+    let mut seen = 0;
+    while let Some(command) = pages.pop() {
+        let help = desk.ok(&format!("{command} --help"));
+        let further = commands(&help);
+        pages.extend(further.iter().map(|name| format!("{command} {name}")));
+        if further.is_empty() {
+            seen += 1;
+            let example = format!("Example: seqrec{command} ");
+            assert!(help.contains(&example), "{example}: {help}");
+        }
+        let usage = help
+            .lines()
+            .find(|line| line.starts_with("Usage:"))
+            .unwrap();
+        for (name, text) in entries(&help) {
+            assert!(
+                text.starts_with(char::is_uppercase),
+                "{command} {name}: {text}"
+            );
+            let flag = name.split([' ', ',']).find(|part| part.starts_with("--"));
+            let has_value = flag.is_some() && name.contains('<');
+            let is_required = flag.is_some_and(|flag| usage.contains(&format!(" {flag} <")));
+            assert!(
+                !has_value || is_required || text.contains("[default: "),
+                "{command} {name} has no default: {text}"
+            );
+        }
+    }
+    assert!(seen > 15, "{seen}");
     let bash = desk.ok("completions bash");
-    assert!(
-        bash.contains("seqrec"),
-        "{}",
-        Path::new("completions").display()
-    );
+    assert!(bash.contains("seqrec"), "{bash}");
 }

@@ -37,11 +37,13 @@ pub struct Options {
     /// The share of items that is left out of training.
     #[arg(long, default_value_t = 0.1, value_parser = finite::<f64>)]
     share: f64,
-    /// How many items are recalled.
-    #[arg(long, default_value_t = 50)]
+    /// The cut of the metric: how many items are recalled.
+    #[arg(long, short, default_value_t = 50)]
     k: usize,
+    /// Epochs at most.
     #[arg(long, default_value_t = 100)]
     epochs: usize,
+    /// Seeds; each leaves other items out.
     #[arg(long, value_delimiter = ',', default_value = "1,2,3")]
     seeds: Vec<u64>,
 }

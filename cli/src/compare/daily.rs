@@ -37,6 +37,7 @@ pub struct Options {
     /// The share of interactions before the first day.
     #[arg(long, default_value_t = 0.7, value_parser = finite::<f64>)]
     share: f64,
+    /// Days into which the others are divided, of about as many interactions each.
     #[arg(long, default_value_t = 5)]
     days: usize,
     /// Epochs a day of the model that goes on from yesterday's.
@@ -54,11 +55,13 @@ pub struct Options {
     /// Epochs at most of a model that is trained from nothing.
     #[arg(long, default_value_t = 60)]
     epochs: usize,
+    /// The size of vectors.
     #[arg(long, default_value_t = 64)]
     dim: usize,
-    /// How many items are recalled.
-    #[arg(long, default_value_t = 50)]
+    /// The cut of the metric: how many items are recalled.
+    #[arg(long, short, default_value_t = 50)]
     k: usize,
+    /// The seed of everything random.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Where the picture goes; one that this program drew before is replaced.

@@ -12,6 +12,7 @@ use clap::Args;
 use plotters::prelude::*;
 
 use crate::output_file::OutputFile;
+use crate::text_file;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -84,8 +85,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let Options { lines, caption, .. } = options;
     let lines = lines.display();
     let out = OutputFile::new(&options.out, MARK)?;
-    let text =
-        std::fs::read_to_string(&options.lines).map_err(|error| format!("{lines}: {error}"))?;
+    let text = text_file::read(&options.lines)?;
     let mut curves: BTreeMap<String, BTreeMap<u64, Measured>> = BTreeMap::new();
     let mut unread = 0;
     for line in text.lines().filter(|line| !line.trim().is_empty()) {

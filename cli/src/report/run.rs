@@ -6,6 +6,8 @@ use std::path::Path;
 use seqrec::plot::MapPoint;
 use serde_json::Value;
 
+use crate::text_file;
+
 /// A run and what was recorded of it.
 pub struct Run {
     pub name: String,
@@ -18,11 +20,9 @@ impl Run {
     /// Reads what a run's folder holds.
     pub fn read(path: &Path, name: String) -> Result<Self, Box<dyn Error>> {
         let file = path.join("report.json");
-        let text = std::fs::read(&file).map_err(|error| {
-            let file = file.display();
-            format!("could not read {file}: {error}; make one by `seqrec train`")
-        })?;
-        let record = serde_json::from_slice(&text)
+        let text = text_file::read(&file)
+            .map_err(|error| format!("{error}; `seqrec train` makes a run's report"))?;
+        let record = serde_json::from_str(&text)
             .map_err(|error| format!("{} is damaged: {error}", file.display()))?;
         Self::of(record, name).map_err(|error| format!("{}: {error}", file.display()).into())
     }

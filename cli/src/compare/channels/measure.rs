@@ -9,6 +9,8 @@ use seqrec::eval::Scorer;
 use seqrec::index::Filter;
 use seqrec::recall::{RecallChannel, RecallStage, WeightLearningConfig};
 
+use super::Cuts;
+
 /// How many users are asked for at a time.
 const BATCH: usize = 512;
 
@@ -18,15 +20,22 @@ const CALLS: usize = 300;
 /// What was measured of a channel.
 pub struct Measured {
     pub name: String,
-    /// The cuts of lists.
-    pub ks: [usize; 2],
+    pub cuts: Cuts,
     /// At each of them.
-    pub recall: [f64; 2],
+    pub recall: Vec<f64>,
+    /// At the largest.
     pub coverage: f64,
     pub build_seconds: f64,
     pub call_milliseconds: f64,
     /// Each user's list.
     pub lists: Vec<Vec<ItemIndex>>,
+}
+
+impl Measured {
+    /// Recall at the largest cut.
+    pub fn at_largest(&self) -> f64 {
+        self.recall.last().copied().unwrap_or_default()
+    }
 }
 
 /// The held-out users of a split.
@@ -35,7 +44,7 @@ pub struct Judge<'a> {
     /// By the user's number in the data set.
     segments: HashMap<usize, &'a [String]>,
     seen: Seen,
-    ks: [usize; 2],
+    cuts: &'a Cuts,
 }
 
 impl<'a> Judge<'a> {
@@ -43,13 +52,13 @@ impl<'a> Judge<'a> {
         split: &'a Split,
         segments: HashMap<usize, &'a [String]>,
         seen: Seen,
-        ks: [usize; 2],
+        cuts: &'a Cuts,
     ) -> Self {
         Self {
             split,
             segments,
             seen,
-            ks,
+            cuts,
         }
     }
 
@@ -75,8 +84,8 @@ impl<'a> Judge<'a> {
         build_seconds: f64,
     ) -> seqrec::Result<Measured> {
         let cases = &self.split.test;
-        let ks = self.ks;
-        let mut scorer = Scorer::new(self.split.catalog(), &ks)?;
+        let cuts = self.cuts;
+        let mut scorer = Scorer::new(self.split.catalog(), &cuts.0)?;
         let mut lists = Vec::with_capacity(cases.len());
         let ask = |range: std::ops::Range<usize>| {
             let users: Vec<User<'_>> = range.map(|case| self.user(&cases.get(case))).collect();
@@ -85,7 +94,7 @@ impl<'a> Judge<'a> {
                 .seen
                 .is_excluded()
                 .then_some(Filter::Predicate(&unseen));
-            channel.recall(&users, ks[1], filter)
+            channel.recall(&users, cuts.largest(), filter)
         };
         for start in (0..cases.len()).step_by(BATCH) {
             let range = start..cases.len().min(start + BATCH);
@@ -104,16 +113,13 @@ impl<'a> Judge<'a> {
             .collect::<seqrec::Result<_>>()?;
         times.sort_by(f64::total_cmp);
         let report = scorer.report();
-        let value = |measure: &str, k: usize| -> seqrec::Result<f64> {
-            Ok(report
-                .get(format!("{measure}@{k}").parse()?)
-                .unwrap_or_default())
-        };
+        let coverage = format!("coverage@{}", cuts.largest()).parse()?;
+        let recall = cuts.0.iter().map(|&k| report.recall(k).unwrap_or_default());
         Ok(Measured {
             name: name.to_owned(),
-            ks,
-            recall: [value("recall", ks[0])?, value("recall", ks[1])?],
-            coverage: value("coverage", ks[1])?,
+            cuts: cuts.clone(),
+            recall: recall.collect(),
+            coverage: report.get(coverage).unwrap_or_default(),
             build_seconds,
             call_milliseconds: times[times.len() / 2],
             lists,
@@ -123,38 +129,33 @@ impl<'a> Judge<'a> {
 
 impl fmt::Display for Measured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.name)?;
+        for (k, recall) in self.cuts.0.iter().zip(&self.recall) {
+            write!(f, "recall@{k} {recall:.4}, ")?;
+        }
         write!(
             f,
-            "{}: recall@{} {:.4}, recall@{} {:.4}, coverage {:.3}, {:.1} s to build, {:.2} ms a call",
-            self.name,
-            self.ks[0],
-            self.recall[0],
-            self.ks[1],
-            self.recall[1],
-            self.coverage,
-            self.build_seconds,
-            self.call_milliseconds
+            "coverage {:.3}, {:.1} s to build, {:.2} ms a call",
+            self.coverage, self.build_seconds, self.call_milliseconds
         )
     }
 }
 
 /// All that was measured, as Markdown.
-pub fn table<'a>(rows: impl Iterator<Item = &'a Measured>, ks: [usize; 2]) -> String {
-    let mut table = format!(
-        "| channel | recall@{} | recall@{} | coverage@{} | to build, s | a call, ms |\n\
-         | --- | --- | --- | --- | --- | --- |\n",
-        ks[0], ks[1], ks[1]
-    );
+pub fn table<'a>(rows: impl Iterator<Item = &'a Measured>, cuts: &Cuts) -> String {
+    let mut columns = vec!["channel".to_owned()];
+    columns.extend(cuts.0.iter().map(|k| format!("recall@{k}")));
+    columns.push(format!("coverage@{}", cuts.largest()));
+    columns.extend(["to build, s", "a call, ms"].map(str::to_owned));
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let mut table = line(&columns) + &line(&vec!["---".to_owned(); columns.len()]);
     for row in rows {
-        table += &format!(
-            "| {} | {:.4} | {:.4} | {:.3} | {:.1} | {:.2} |\n",
-            row.name,
-            row.recall[0],
-            row.recall[1],
-            row.coverage,
-            row.build_seconds,
-            row.call_milliseconds
-        );
+        let mut cells = vec![row.name.clone()];
+        cells.extend(row.recall.iter().map(|recall| format!("{recall:.4}")));
+        cells.push(format!("{:.3}", row.coverage));
+        cells.push(format!("{:.1}", row.build_seconds));
+        cells.push(format!("{:.2}", row.call_milliseconds));
+        table += &line(&cells);
     }
     table
 }

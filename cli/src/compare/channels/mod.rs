@@ -17,6 +17,7 @@ use clap::Args;
 use seqrec::OutputFolder;
 use seqrec::backend::{Autodiff, Flex};
 use seqrec::data::{Case, Seen};
+use seqrec::eval::Metric;
 use seqrec::model::{ModelVisitor, TrainableConfig, visit_model};
 use seqrec::recall::{ChannelWeight, Fusion, RecallStage, WeightLearningConfig};
 use seqrec::store::ServedStage;
@@ -42,36 +43,61 @@ pub struct Options {
     /// Interests of a second model, ComiRec-SA; 0 leaves it out.
     #[arg(long, default_value_t = 4)]
     interests: usize,
-    /// The channels that are compared, by name; all where none is named.
+    /// The channels that are compared, by name [default: all].
     #[arg(long, value_delimiter = ',')]
     channels: Vec<String>,
     /// How many candidates each channel is asked for.
     #[arg(long, default_value_t = 400)]
     candidates: usize,
+    /// Cuts of the metrics; models are stopped by the smallest, and weights are learned at the largest.
+    #[arg(long, short, value_delimiter = ',', default_value = "50,200")]
+    k: Vec<usize>,
     /// Whether items of the history are recalled again.
     #[arg(long, value_enum, default_value_t = SeenName::LeaveOut)]
     seen: SeenName,
+    /// The seed of everything random.
     #[arg(long, default_value_t = 42)]
     seed: u64,
     /// Where the table and the picture are written.
     #[arg(long, default_value = "seqrec-channels")]
     out: PathBuf,
-    /// Keep the stage, its weights learned, as a run folder.
+    /// Keeps the stage, its weights learned, as a run folder [default: keeps none].
     #[arg(long)]
     save: Option<PathBuf>,
-    /// Keep every channel, all of the same weight, instead of those that the weights leave.
+    /// Keeps every channel, all of the same weight, instead of those that the weights leave.
     #[arg(long, requires = "save")]
     keep_all: bool,
 }
 
-/// What is compared is how many labels are among the first so many.
-const KS: [usize; 2] = [50, 200];
+/// The cuts of lists that are asked for, in order, and smaller where the catalog is small.
+#[derive(Debug, Clone)]
+pub struct Cuts(Vec<usize>);
 
-/// The cuts of lists for a catalog, which may be smaller than the usual ones.
-fn cuts(items: usize) -> [usize; 2] {
-    // All of a catalog holds every label, which tells nothing.
-    let largest = (items / 2).max(1);
-    KS.map(|k| k.min(largest))
+impl Cuts {
+    fn new(asked: &[usize], items: usize) -> seqrec::Result<Self> {
+        // All of a catalog holds every label, which tells nothing.
+        let largest = (items / 2).max(1);
+        let mut ks: Vec<usize> = asked.iter().map(|&k| k.min(largest)).collect();
+        ks.sort_unstable();
+        ks.dedup();
+        ks.iter().try_for_each(|&k| Metric::recall(k).map(drop))?;
+        if asked.iter().any(|k| !ks.contains(k)) {
+            let ks: Vec<String> = ks.iter().map(usize::to_string).collect();
+            eprintln!(
+                "there are {items} items only: lists are cut at {}",
+                ks.join(" and ")
+            );
+        }
+        Ok(Self(ks))
+    }
+
+    fn smallest(&self) -> usize {
+        self.0[0]
+    }
+
+    fn largest(&self) -> usize {
+        self.0[self.0.len() - 1]
+    }
 }
 
 /// Refuses to save over what is no run folder, before any time is spent.
@@ -120,17 +146,10 @@ fn compare<C: TrainableConfig<Autodiff<Flex>>>(
     let data = options.data.read()?;
     let dataset = &data.dataset;
     let split = data.split(ProtocolName::LeaveOneOut, options.seed)?;
-    let ks = cuts(dataset.catalog().len());
-    if ks != KS {
-        eprintln!(
-            "there are {} items only: lists are cut at {} and {}",
-            dataset.catalog().len(),
-            ks[0],
-            ks[1]
-        );
-    }
-    let trained = build::train(defaults, &data, &split, options)?;
-    let channels = build::channels(&trained, &split, options)?;
+    let cuts = Cuts::new(&options.k, dataset.catalog().len())?;
+    let largest = cuts.largest();
+    let trained = build::train(defaults, &data, &split, &cuts, options)?;
+    let channels = build::channels(&trained, &split, &cuts, options)?;
     if options.seen == SeenName::LeaveOut {
         let seen = |case: &Case<'_>| {
             case.labels
@@ -148,7 +167,7 @@ fn compare<C: TrainableConfig<Autodiff<Flex>>>(
         &split,
         trained.segments(),
         Seen::exclude_if(options.seen == SeenName::LeaveOut),
-        ks,
+        &cuts,
     );
 
     let mut rows: Vec<Measured> = Vec::new();
@@ -163,7 +182,7 @@ fn compare<C: TrainableConfig<Autodiff<Flex>>>(
         eprintln!("  {measured}");
         rows.push(measured);
     }
-    let single = rows.iter().map(|row| row.recall[1]).fold(0.0, f64::max);
+    let single = rows.iter().map(Measured::at_largest).fold(0.0, f64::max);
 
     let fusions = [
         ("fusion: snake", Fusion::RoundRobin, false),
@@ -186,7 +205,7 @@ fn compare<C: TrainableConfig<Autodiff<Flex>>>(
             stage = stage.channel(name, channel.clone(), ChannelWeight::default())?;
         }
         if learn {
-            let config = WeightLearningConfig::new(ks[1])
+            let config = WeightLearningConfig::new(largest)
                 .with_seen(Seen::exclude_if(options.seen == SeenName::LeaveOut))
                 .with_seed(options.seed);
             let valid = judge.learn_weights(&mut stage, &config)?;
@@ -196,8 +215,7 @@ fn compare<C: TrainableConfig<Autodiff<Flex>>>(
                 .map(|(name, weight)| format!("{name} {weight:.2}"))
                 .collect();
             eprintln!(
-                "  weights, recall@{} on valid {valid:.4}: {}",
-                ks[1],
+                "  weights, recall@{largest} on valid {valid:.4}: {}",
                 named.join(", ")
             );
             learned.push((fusion, weights, valid));
@@ -207,7 +225,7 @@ fn compare<C: TrainableConfig<Autodiff<Flex>>>(
         fused.push(measured);
     }
 
-    let table = measure::table(rows.iter().chain(&fused), ks);
+    let table = measure::table(rows.iter().chain(&fused), &cuts);
     out.write("channels.md", &table)?;
     results.text(format_args!("\n{table}"));
     out.write("overlap.svg", picture::draw(&rows)?)?;
@@ -235,11 +253,11 @@ fn compare<C: TrainableConfig<Autodiff<Flex>>>(
             eprintln!("  {channel}: {index}");
         }
     }
-    let best = fused.iter().map(|row| row.recall[1]).fold(0.0, f64::max);
+    let best = fused.iter().map(Measured::at_largest).fold(0.0, f64::max);
     let line = serde_json::json!({
         "data": options.data.name(),
-        format!("best_channel_recall@{}", ks[1]): single,
-        format!("best_fusion_recall@{}", ks[1]): best,
+        format!("best_channel_recall@{largest}"): single,
+        format!("best_fusion_recall@{largest}"): best,
         "fusion_above_channels": best > single,
     });
     results.value(&line);

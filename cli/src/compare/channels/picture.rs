@@ -25,7 +25,7 @@ pub fn draw(rows: &[Measured]) -> Result<String, Box<dyn Error>> {
     area.draw(&Text::new(
         format!(
             "Share of a row's first {} items that the column's channel recalls too",
-            rows.first().map_or(0, |row| row.ks[1])
+            rows.first().map_or(0, |row| row.cuts.largest())
         ),
         (16, 16),
         font(17),

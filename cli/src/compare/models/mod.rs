@@ -50,7 +50,7 @@ pub fn run(options: &Options, results: crate::results::Results) -> Result<(), Bo
             let entry = settings.entry(name, &data)?;
             for &seed in &options.seeds {
                 let key = entry.key(&run, seed);
-                if kept.has(&key) {
+                if kept.has(&key, &options.k) {
                     continue;
                 }
                 let context = Context {
@@ -67,7 +67,7 @@ pub fn run(options: &Options, results: crate::results::Results) -> Result<(), Bo
                 kept.add(key, outcome)?;
             }
         }
-        let report = table(&kept, &run);
+        let report = table(&kept, &run, &options.k)?;
         results.text(format_args!("\n{}", report.markdown));
         out.write(format!("{run}.md"), report.markdown)?;
         out.write(format!("{run}.csv"), report.csv)?;
@@ -106,5 +106,5 @@ fn seen(options: &Options) -> Seen {
 }
 
 fn evaluation(options: &Options) -> Evaluation {
-    Evaluation::new(&[10, 50], seen(options))
+    Evaluation::new(&options.k, seen(options))
 }

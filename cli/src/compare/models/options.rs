@@ -13,7 +13,7 @@ pub struct Options {
     pub files: Vec<PathBuf>,
     #[command(flatten)]
     pub reading: ReadingArgs,
-    /// Names of the settings file to train; all, where none is given.
+    /// Names of the settings file to train [default: all].
     #[arg(long, value_delimiter = ',')]
     pub models: Vec<String>,
     /// A JSON file of every model's settings [default: those of the published tables].
@@ -25,6 +25,9 @@ pub struct Options {
     /// Whether items of the history are recalled again.
     #[arg(long, value_enum, default_value_t = SeenName::Keep)]
     pub seen: SeenName,
+    /// Cuts of the metrics. What was measured at others is measured again, and not trained again.
+    #[arg(long, short, value_delimiter = ',', default_value = "10,50")]
+    pub k: Vec<usize>,
     /// Seeds; each trains every model once.
     #[arg(long, value_delimiter = ',', default_value = "1,2,3")]
     pub seeds: Vec<u64>,

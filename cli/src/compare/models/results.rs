@@ -7,7 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 
-use seqrec::eval::Report;
+use seqrec::eval::{Metric, Report};
 use serde::{Deserialize, Serialize};
 
 /// What models are trained on and how they are judged: results of different ones can't be compared.
@@ -50,29 +50,49 @@ struct Line {
     outcome: Outcome,
 }
 
-/// The metrics of a table.
-const METRICS: [&str; 7] = [
-    "hit_rate@10",
-    "ndcg@10",
-    "recall@10",
-    "hit_rate@50",
-    "ndcg@50",
-    "recall@50",
-    "coverage@50",
-];
+/// The metrics of a table: of lists at every cut, and of the catalog at the largest.
+fn metrics(ks: &[usize]) -> seqrec::Result<Vec<Metric>> {
+    let mut metrics = Vec::new();
+    for &k in ks {
+        metrics.extend([Metric::hit_rate(k)?, Metric::ndcg(k)?, Metric::recall(k)?]);
+    }
+    if let Some(largest) = ks.iter().max() {
+        metrics.push(format!("coverage@{largest}").parse()?);
+    }
+    Ok(metrics)
+}
 
-fn metric(report: &Report, name: &str) -> f64 {
-    let metric = name.parse().expect("a metric's name");
-    report.get(metric).unwrap_or(f64::NAN)
+impl Outcome {
+    fn is_measured_at(&self, ks: &[usize]) -> bool {
+        ks.iter().all(|&k| self.test.recall(k).is_some())
+    }
+
+    /// The metrics of its line: how good the top of the shortest lists is, and what the longest hold.
+    fn shown(&self) -> Vec<Metric> {
+        let ks = || self.test.iter().map(|(metric, _)| metric.k());
+        let (Some(shortest), Some(longest)) = (ks().min(), ks().max()) else {
+            return Vec::new();
+        };
+        let metrics = [
+            Metric::hit_rate(shortest),
+            Metric::ndcg(shortest),
+            Metric::recall(longest),
+        ];
+        metrics.into_iter().flatten().collect()
+    }
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<16} seed {} ", self.model, self.seed)?;
-        for name in ["hit_rate@10", "ndcg@10", "recall@50"] {
-            write!(f, " {name} {:.4}", metric(&self.test, name))?;
-            if let Some(valid) = &self.valid {
-                write!(f, " (valid {:.4})", metric(valid, name))?;
+        for metric in self.shown() {
+            write!(
+                f,
+                " {metric} {:.4}",
+                self.test.get(metric).unwrap_or(f64::NAN)
+            )?;
+            if let Some(valid) = self.valid.as_ref().and_then(|valid| valid.get(metric)) {
+                write!(f, " (valid {valid:.4})")?;
             }
         }
         write!(f, "  {} epochs, {:.1} s", self.epochs, self.train_seconds)?;
@@ -134,8 +154,10 @@ impl Results {
         self.outcomes.insert(key, outcome);
     }
 
-    pub fn has(&self, key: &str) -> bool {
-        self.outcomes.contains_key(key)
+    /// Whether a model's outcome is there, measured at these cuts.
+    pub fn has(&self, key: &str, ks: &[usize]) -> bool {
+        let outcome = self.outcomes.get(key);
+        outcome.is_some_and(|outcome| outcome.is_measured_at(ks))
     }
 
     pub fn add(&mut self, key: String, outcome: Outcome) -> Result<(), Box<dyn Error>> {
@@ -169,14 +191,15 @@ fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
     (mean, deviation)
 }
 
-/// Means and deviations over seeds of every model, under the settings it was last run with.
-pub fn table(results: &Results, run: &Run) -> Table {
+/// Means and deviations over seeds of every model that was measured at these cuts, under the settings
+/// it was last run with.
+pub fn table(results: &Results, run: &Run, ks: &[usize]) -> seqrec::Result<Table> {
     let Run { data, protocol, .. } = run;
     let seen = if run.exclude_seen { "left out" } else { "kept" };
     let mut models: Vec<(&str, &str, Vec<&Outcome>)> = Vec::new();
     for key in &results.order {
         let outcome = &results.outcomes[key];
-        if outcome.run != *run {
+        if outcome.run != *run || !outcome.is_measured_at(ks) {
             continue;
         }
         // All but the seed.
@@ -192,8 +215,9 @@ pub fn table(results: &Results, run: &Run) -> Table {
             None => models.push((&outcome.model, settings, vec![outcome])),
         }
     }
-    let columns = METRICS.iter().copied().chain(["train s", "recall ms"]);
-    let columns: Vec<&str> = columns.collect();
+    let metrics = metrics(ks)?;
+    let mut columns: Vec<String> = metrics.iter().map(Metric::to_string).collect();
+    columns.extend(["train s", "recall ms"].map(str::to_owned));
     let mut markdown = format!(
         "| {data}, {protocol}, seen items {seen} | seeds | {} |\n",
         columns.join(" | ")
@@ -205,10 +229,10 @@ pub fn table(results: &Results, run: &Run) -> Table {
     }
     csv.push('\n');
     for (model, _, outcomes) in &models {
-        let of = |column: &str, outcome: &Outcome| match column {
-            "train s" => outcome.train_seconds,
-            "recall ms" => outcome.recall_milliseconds,
-            name => metric(&outcome.test, name),
+        let of = |column: usize, outcome: &Outcome| match metrics.get(column) {
+            Some(&metric) => (outcome.test.get(metric).unwrap_or(f64::NAN), 4),
+            None if column == metrics.len() => (outcome.train_seconds, 1),
+            None => (outcome.recall_milliseconds, 3),
         };
         markdown += &format!("| {model} | {} |", outcomes.len());
         let split = &run.split;
@@ -216,19 +240,16 @@ pub fn table(results: &Results, run: &Run) -> Table {
             "{data},{split},{protocol},{seen},{model},{}",
             outcomes.len()
         );
-        for column in &columns {
-            let values: Vec<f64> = outcomes.iter().map(|outcome| of(column, outcome)).collect();
+        for column in 0..columns.len() {
+            let (values, digits): (Vec<f64>, Vec<usize>) =
+                outcomes.iter().map(|outcome| of(column, outcome)).unzip();
             let (mean, deviation) = mean_and_deviation(&values);
-            let digits = match *column {
-                "train s" => 1,
-                "recall ms" => 3,
-                _ => 4,
-            };
+            let digits = digits[0];
             markdown += &format!(" {mean:.digits$} ± {deviation:.digits$} |");
             csv += &format!(",{mean:.6},{deviation:.6}");
         }
         markdown.push('\n');
         csv.push('\n');
     }
-    Table { markdown, csv }
+    Ok(Table { markdown, csv })
 }
