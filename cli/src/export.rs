@@ -83,7 +83,11 @@ impl<'a> Vectors<'a> {
             let names = stage.stage().names().filter(|name| vectors(name).is_some());
             let names: Vec<&str> = names.collect();
             let what_to_do = match names.is_empty() {
-                true => "`seqrec compare channels DATA --channels u2i,als --save RUN --keep-all` makes a run with one".to_owned(),
+                true => {
+                    "`seqrec compare channels DATA --channels u2i,als --save RUN --keep-all` makes \
+                         a run with one"
+                        .to_owned()
+                }
                 false => format!("these channels have: {}", names.join(", ")),
             };
             return Err(format!(

@@ -9,6 +9,7 @@ use seqrec::model::{RecallerConfig, SequenceRecaller, TrainableConfig};
 use seqrec::plot::draw_training_curves;
 use seqrec::train::{CsvLog, EpochReport, ProgressBars, Trained, Trainer, TrainerConfig};
 use seqrec::{OutputFolder, Result};
+use serde_json::{Value, json};
 
 use super::options::Options;
 
@@ -20,6 +21,18 @@ pub struct Fitted<M> {
     /// The epoch of the model's weights.
     pub best_epoch: usize,
     pub train_seconds: f64,
+}
+
+impl<M> Fitted<M> {
+    /// What `report.json` has of it.
+    pub fn record(&self) -> Value {
+        json!({
+            "metric": self.trainer.metric,
+            "train_seconds": self.train_seconds,
+            "best_epoch": self.best_epoch,
+            "epochs": self.epochs,
+        })
+    }
 }
 
 /// Trains a model, and draws how it went.

@@ -81,7 +81,8 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
     Evaluation::new(&options.k, Seen::Keep).validate(split.catalog())?;
 
     let fitted = fit::<B, C>(options, &config, &split, &out)?;
-    let (model, metric) = (fitted.model, fitted.trainer.metric);
+    let (trained, metric) = (fitted.record(), fitted.trainer.metric);
+    let model = fitted.model;
     let vectors = item_vectors(&model);
     let index = index::of_items(&model, &vectors, &split, options)?;
     let channel = VectorChannel::from_model(model.clone(), index);
@@ -97,36 +98,20 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
     let map = map(options, &data, &recaller, &out)?;
     let retriever = Retriever::new(channel, split.catalog().clone())?;
     let users_shown = shown::show(results, &data, &split, &retriever)?;
-    let dataset = &data.dataset;
-    let record = json!({
-        "model": options.model,
-        "protocol": options.protocol.name(),
-        "split": format!("{:016x}", split.fingerprint()),
-        "users": dataset.users(),
-        "items": dataset.catalog().len(),
-        "interactions": dataset.sequences().interactions(),
-        "metric": metric,
-        "train_seconds": fitted.train_seconds,
-        "best_epoch": fitted.best_epoch,
-        "epochs": fitted.epochs,
-        "test": judged.each_ref().map(|judged| &judged.record),
-        "by_popularity": groups.by_popularity,
-        "by_history": groups.by_history,
-        "index": indexes,
-        "map": map,
-        "users_shown": users_shown,
-        "seed": options.seed,
-        "settings": settings,
-        "version": env!("CARGO_PKG_VERSION"),
-        "date": record::date(),
-        "command": record::command(std::env::args_os()),
-    });
+    let record = record::joined([
+        record::of_data(options, &data, &split),
+        trained,
+        json!({"test": judged.each_ref().map(|judged| &judged.record)}),
+        groups,
+        json!({"index": indexes, "map": map, "users_shown": users_shown}),
+        record::of_program(options, settings),
+    ]);
     out.write("report.json", record.to_string())?;
     let path = options.out.display();
     eprintln!("\nthe run, its log and its pictures are in {path}");
     for judged in judged {
         let training = (fitted.epochs.len(), fitted.train_seconds);
-        results.value(&judged.summary(options, dataset, training));
+        results.value(&judged.summary(options, &data.dataset, training));
     }
     Ok(())
 }

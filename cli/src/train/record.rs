@@ -15,36 +15,59 @@ use seqrec::recall::{Evaluation, RecallChannel};
 use seqrec::retrieve::user_vectors;
 use serde_json::{Value, json};
 
+use super::options::Options;
+use crate::data::Data;
+
 /// Into how many groups of about equal size users are divided.
 const GROUPS: usize = 5;
 
 /// Users whose searches are timed.
 const SEARCHES: usize = 1_000;
 
-/// The metric of users in groups.
-pub struct Groups {
-    /// By how often their first label was taken.
-    pub by_popularity: Vec<Value>,
-    /// By the length of their history.
-    pub by_history: Vec<Value>,
+/// Objects as one, in their order.
+pub fn joined<const N: usize>(parts: [Value; N]) -> Value {
+    let objects = parts.iter().filter_map(Value::as_object);
+    let fields = objects.flat_map(|object| object.clone());
+    Value::Object(fields.collect())
 }
 
-/// The metric of test users in groups.
-pub fn groups(
-    channel: &dyn RecallChannel,
-    split: &Split,
-    judged: (Metric, Seen),
-) -> Result<Groups> {
+/// What a model is trained on.
+pub fn of_data(options: &Options, data: &Data, split: &Split) -> Value {
+    let dataset = &data.dataset;
+    json!({
+        "model": options.model,
+        "protocol": options.protocol.name(),
+        "split": format!("{:016x}", split.fingerprint()),
+        "users": dataset.users(),
+        "items": dataset.catalog().len(),
+        "interactions": dataset.sequences().interactions(),
+    })
+}
+
+/// By which settings, program and command it was trained.
+pub fn of_program(options: &Options, settings: Value) -> Value {
+    json!({
+        "seed": options.seed,
+        "settings": settings,
+        "version": env!("CARGO_PKG_VERSION"),
+        "date": date(),
+        "command": command(std::env::args_os()),
+    })
+}
+
+/// The metric of test users in groups: by how often their first label was taken, and by the length of
+/// their history.
+pub fn groups(channel: &dyn RecallChannel, split: &Split, judged: (Metric, Seen)) -> Result<Value> {
     let counts = split.catalog().counts();
     let taken = |case: Case<'_>| {
         let first = case.labels.first();
         first.map_or(0, |label| counts[label.to_usize()])
     };
     let length = |case: Case<'_>| case.user.items().len() as u64;
-    Ok(Groups {
-        by_popularity: by_number(channel, split, judged, taken)?,
-        by_history: by_number(channel, split, judged, length)?,
-    })
+    Ok(json!({
+        "by_popularity": by_number(channel, split, judged, taken)?,
+        "by_history": by_number(channel, split, judged, length)?,
+    }))
 }
 
 /// A metric of users in groups by a number that each of them has: from and to which it is, how many
@@ -121,13 +144,13 @@ pub fn indexes<B: Backend>(
 }
 
 /// The date, as people write it who want no one to mistake it.
-pub fn date() -> String {
+fn date() -> String {
     let now = jiff::Timestamp::now();
     now.strftime("%Y-%m-%d %H:%M UTC").to_string()
 }
 
 /// The command that this program was started by, as a shell would take it again.
-pub fn command(arguments: impl Iterator<Item = OsString>) -> String {
+fn command(arguments: impl Iterator<Item = OsString>) -> String {
     let quoted = |argument: OsString| {
         let argument = argument.to_string_lossy();
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@+".contains(c);
