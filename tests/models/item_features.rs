@@ -12,11 +12,10 @@ use seqrec::model::{
 };
 use seqrec::prelude::*;
 use seqrec::retrieve::item_vectors;
+use seqrec::settings::overridden;
 use seqrec::store::Recaller;
 use seqrec::train::Tables;
 use serde_json::{Value, json};
-
-use crate::overrides::config;
 
 const USERS: usize = 60;
 const ITEMS: usize = 90;
@@ -87,7 +86,7 @@ impl ModelVisitor<Autodiff<Flex>> for Train<'_> {
     type Output = seqrec::Result<Recaller>;
 
     fn visit<C: TrainableConfig<Autodiff<Flex>>>(self, defaults: C) -> Self::Output {
-        let model = config(&defaults, &self.settings).unwrap();
+        let model = overridden(&defaults, &self.settings).unwrap();
         let targets = if model.describe().one_target {
             Targets::EveryPrefix
         } else {
