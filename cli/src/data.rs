@@ -8,12 +8,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use seqrec::data::movielens::{Downloader, Edition};
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
-    AttributeKind, BadRows, Dataset, ExternalId, Filters, Format, InteractionReader, Items,
-    Protocol, Seen, SequenceStore, Split, TimeUnit,
+    BadRows, Dataset, ExternalId, Filters, Format, InteractionReader, Items, Protocol, Seen,
+    SequenceStore, Split, TimeUnit,
 };
 
 use crate::features::FeatureArgs;
-use crate::item_table::{ItemOptions, movies_beside};
+use crate::item_table::{ItemOptions, movies_beside, tag_column};
 use crate::numbers::finite;
 
 /// Interactions, and which of them are kept.
@@ -222,12 +222,6 @@ impl Data {
     pub fn tags(&self) -> &str {
         self.items.as_ref().and_then(tag_column).unwrap_or_default()
     }
-}
-
-/// The column of tags of a table: the first of that kind.
-pub fn tag_column(items: &Items) -> Option<&str> {
-    let mut columns = items.columns();
-    columns.find_map(|(name, kind)| (kind == AttributeKind::Tags).then_some(name))
 }
 
 /// The file of ratings of an edition of MovieLens.

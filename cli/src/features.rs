@@ -8,6 +8,8 @@ use seqrec::data::{Dataset, Items};
 use seqrec::store::VectorTable;
 use serde_json::{Value, json};
 
+use crate::item_table::tag_column;
+
 /// Features of items.
 #[derive(Args, Debug, Clone, Default)]
 pub struct FeatureArgs {
@@ -19,6 +21,9 @@ pub struct FeatureArgs {
     /// .json of the same name, or a .parquet with the columns id and vector [default: none].
     #[arg(long, value_name = "FILES", value_delimiter = ',')]
     vectors: Vec<PathBuf>,
+    /// Whether the table's columns of tags are looked at where no columns are named.
+    #[arg(skip)]
+    tags: bool,
 }
 
 impl FeatureArgs {
@@ -36,7 +41,7 @@ impl FeatureArgs {
         let tables: Vec<(&PathBuf, VectorTable)> = tables.collect::<seqrec::Result<_>>()?;
         let dataset = match items {
             Some(items) => dataset.with_items(items)?,
-            None if self.features.is_empty() => dataset,
+            None if self.features.is_empty() && !self.tags => dataset,
             None => {
                 let reason =
                     "--features names columns of a table of items; give the table by --items";
@@ -44,7 +49,10 @@ impl FeatureArgs {
             }
         };
         let catalog = dataset.catalog();
-        let columns: Vec<&str> = self.features.iter().map(String::as_str).collect();
+        let mut columns: Vec<&str> = self.features.iter().map(String::as_str).collect();
+        if self.tags {
+            columns.extend(items.and_then(tag_column));
+        }
         let mut features = match items {
             Some(items) => items.features(catalog, &columns)?,
             None => Items::new(catalog.ids().cloned())?.features(catalog, &[])?,
@@ -76,8 +84,16 @@ impl FeatureArgs {
         settings
     }
 
+    /// The same, or with the columns of tags where none of anything was asked for.
+    pub fn or_tags(self) -> Self {
+        Self {
+            tags: !self.are_given(),
+            ..self
+        }
+    }
+
     fn are_given(&self) -> bool {
-        !(self.features.is_empty() && self.vectors.is_empty())
+        self.tags || !(self.features.is_empty() && self.vectors.is_empty())
     }
 }
 

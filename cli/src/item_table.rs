@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use seqrec::data::{Items, movielens};
+use seqrec::data::{AttributeKind, Items, movielens};
 
 #[derive(Args, Debug, Clone, Default)]
 pub struct ItemOptions {
@@ -44,4 +44,10 @@ pub fn movies_beside(ratings: &Path, lacks: &str) -> Option<Items> {
         eprintln!("{error}; {lacks}");
         None
     })
+}
+
+/// The column of tags of a table: the first of that kind.
+pub fn tag_column(items: &Items) -> Option<&str> {
+    let mut columns = items.columns();
+    columns.find_map(|(name, kind)| (kind == AttributeKind::Tags).then_some(name))
 }

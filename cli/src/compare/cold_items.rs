@@ -1,51 +1,56 @@
-//! Items that nobody has taken yet, recalled by their genres.
+//! Items that nobody has taken yet, recalled by their features.
 //!
-//! `seqrec compare cold-items ratings.csv` reads MovieLens ratings with the
-//! `movies.csv` beside them, leaves a share of the items out of training entirely, trains two
-//! towers, and says how often those items are recalled for the users who took them next.
+//! `seqrec compare cold-items ratings.csv --items movies.csv --model two_tower,sasrec` leaves a share of
+//! the items out of training entirely, trains models that look at features of items, and says how often
+//! those items are recalled for the users who took them next, and what becomes of all others.
 
 use std::error::Error;
-use std::path::PathBuf;
 
 use clap::Args;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use seqrec::data::movielens;
-use seqrec::data::{Dataset, Filters, ItemIndex, Protocol, Seen, Split};
-use seqrec::eval::{Metric, Scorer};
+use seqrec::data::{Dataset, ItemIndex, Protocol, Seen, Spans, Split, Targets};
+use seqrec::eval::{Metric, Report, Scorer};
 use seqrec::index::{Filter, FlatIndex, ItemSet};
-use seqrec::model::{ItemFeaturesConfig, RecallerConfig, TwoTowerConfig};
+use seqrec::model::{ModelVisitor, TrainableConfig, visit_model};
 use seqrec::prelude::{Autodiff, Flex};
-use seqrec::recall::{RecallChannel, VectorChannel};
+use seqrec::recall::{Evaluation, RecallChannel, VectorChannel};
 use seqrec::retrieve::item_vectors;
+use seqrec::settings::overridden;
 use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
+use serde_json::{Value, json};
 
-use serde_json::json;
-
-use crate::data::ReadingArgs;
+use crate::data::DataArgs;
 use crate::numbers::finite;
 use crate::results::Results;
 
 #[derive(Args, Debug)]
 pub struct Options {
-    /// A file of ratings with a file of movies beside it.
-    #[arg(value_name = "DATA")]
-    ratings: PathBuf,
     #[command(flatten)]
-    reading: ReadingArgs,
+    data: DataArgs,
+    /// The models.
+    #[arg(long, value_delimiter = ',', default_value = "two_tower", value_parser = crate::model_names())]
+    model: Vec<String>,
+    /// Settings of the models, as JSON; {"item_features":null} is a model that sees ids alone.
+    #[arg(long, value_name = "JSON", default_value = r#"{"item_features":{"own_dropout":0.5}}"#, value_parser = json_value)]
+    settings: Value,
     /// The share of items that is left out of training.
     #[arg(long, default_value_t = 0.1, value_parser = finite::<f64>)]
     share: f64,
-    /// The cut of the metric: how many items are recalled.
+    /// How many items are recalled.
     #[arg(long, short, default_value_t = 50)]
     k: usize,
     /// Epochs at most.
     #[arg(long, default_value_t = 100)]
     epochs: usize,
-    /// Seeds; each leaves other items out.
+    /// Seeds of the items that are left out and of training.
     #[arg(long, value_delimiter = ',', default_value = "1,2,3")]
     seeds: Vec<u64>,
+}
+
+fn json_value(text: &str) -> Result<Value, serde_json::Error> {
+    serde_json::from_str(text)
 }
 
 /// How many items are left out.
@@ -61,6 +66,14 @@ fn left_out(options: &Options, items: usize) -> Result<usize, String> {
     Ok(count)
 }
 
+/// A model's figures with one seed.
+struct Found {
+    /// Of those left out, among all items and among themselves, in times of chance.
+    times_chance: [f64; 2],
+    /// Of users whose labels are other items alone.
+    others: Report,
+}
+
 pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
     // What can't be is told before any time is spent.
     let metric = Metric::recall(options.k)?;
@@ -68,84 +81,136 @@ pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
         let share = options.share;
         return Err(format!("--share is {share}, but must be between 0 and 1").into());
     }
-    let log = options.reading.reader(&options.ratings)?.read()?;
-    let movies = movielens::movies(&options.ratings)?.ok_or("no movies beside the ratings")?;
-    let filters = Filters::new().with_minimum_per_user(5);
-    let dataset = Dataset::new(log, filters)?;
-    let catalog = dataset.catalog();
-    let items = catalog.len();
-    let features = movies.features(catalog, &["genres"])?;
-    let dataset = dataset.clone().with_item_features(features)?;
-    Scorer::new(catalog, &[options.k])?;
-    let count = left_out(options, items)?;
-    let mut found = Vec::new();
-    for &seed in &options.seeds {
-        let mut order: Vec<ItemIndex> = catalog.items().collect();
-        order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-        let cold: ItemSet = order[..count].iter().copied().collect();
-        let split = Split::new(&dataset, Protocol::Ratio { seed })?;
-        let mut split = split.without_items(|item| cold.contains(item))?;
-        // Training is stopped by the labels that it can know of.
-        let takes_cold = |labels: &[ItemIndex]| labels.iter().any(|&item| cold.contains(item));
-        let of_cold = split.test.filtered(|case| takes_cold(case.labels));
-        split.valid = split.valid.filtered(|case| !takes_cold(case.labels));
-        let device = Default::default();
-        let features = ItemFeaturesConfig::new().with_own_dropout(0.5);
-        let model = TwoTowerConfig::new().with_item_features(Some(features));
-        let model = model.init_for::<Autodiff<Flex>>(split.catalog(), seed, &device)?;
-        let config = TrainerConfig::new()
+    let mut data = options.data.clone();
+    data.features = data.features.or_tags();
+    let dataset = data.read()?.dataset;
+    Scorer::new(dataset.catalog(), &[options.k])?;
+    let count = left_out(options, dataset.catalog().len())?;
+    for name in &options.model {
+        let mut found = Vec::new();
+        for &seed in &options.seeds {
+            let cold = drawn(&dataset, count, seed);
+            let job = Job {
+                options,
+                cold: &cold,
+                split: without(&dataset, &cold, seed)?,
+                metric,
+                seed,
+            };
+            let of_seed = visit_model::<Autodiff<Flex>, _>(name, job)??;
+            let [among_all, among_cold] = of_seed.times_chance;
+            eprintln!(
+                "{name}, seed {seed}: {count} items left out, {metric} {among_all:.1} times chance among all \
+                 items, {among_cold:.1} among those left out"
+            );
+            found.push(of_seed);
+        }
+        summarize(name, &found, metric, results);
+    }
+    Ok(())
+}
+
+fn summarize(name: &str, found: &[Found], metric: Metric, results: Results) {
+    let mean = |of: &dyn Fn(&Found) -> f64| found.iter().map(of).sum::<f64>() / found.len() as f64;
+    let among_all = mean(&|found| found.times_chance[0]);
+    let among_cold = mean(&|found| found.times_chance[1]);
+    let others = mean(&|found| found.others.get(metric).unwrap_or_default());
+    results.text(format_args!(
+        "{name}: items left out are recalled {among_all:.1} times as often as by chance among all items, \
+         {among_cold:.1} among those left out; {metric} of users who took none of them {others:.4}"
+    ));
+    results.value(&json!({
+        "model": name,
+        "metric": metric,
+        "times_chance_among_all": among_all,
+        "times_chance_among_those_left_out": among_cold,
+        "others": others,
+        "seeds": found.len(),
+    }));
+}
+
+fn drawn(dataset: &Dataset, count: usize, seed: u64) -> ItemSet {
+    let mut order: Vec<ItemIndex> = dataset.catalog().items().collect();
+    order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+    order[..count].iter().copied().collect()
+}
+
+/// The data without some items in what is trained on and what training is stopped by.
+fn without(dataset: &Dataset, cold: &ItemSet, seed: u64) -> seqrec::Result<Split> {
+    let split = Split::new(dataset, Protocol::Ratio { seed })?;
+    let mut split = split.without_items(|item| cold.contains(item))?;
+    split.valid = with_some(&split.valid, cold, false);
+    Ok(split)
+}
+
+/// The cases of which some label is one of these items, or none is.
+fn with_some(cases: &Spans, items: &ItemSet, some: bool) -> Spans {
+    cases.filtered(|case| case.labels.iter().any(|&label| items.contains(label)) == some)
+}
+
+/// A model trained and measured, whichever it is.
+struct Job<'a> {
+    options: &'a Options,
+    cold: &'a ItemSet,
+    split: Split,
+    metric: Metric,
+    seed: u64,
+}
+
+impl ModelVisitor<Autodiff<Flex>> for Job<'_> {
+    type Output = Result<Found, Box<dyn Error>>;
+
+    fn visit<C: TrainableConfig<Autodiff<Flex>>>(self, defaults: C) -> Self::Output {
+        let split = &self.split;
+        let settings = overridden(&defaults, &self.options.settings)?;
+        let model =
+            settings.init_for::<Autodiff<Flex>>(split.catalog(), self.seed, &Default::default())?;
+        let targets = match settings.describe().one_target {
+            true => Targets::EveryPrefix,
+            false => Targets::All,
+        };
+        let training = TrainerConfig::new()
             .with_batch_size(256)
             .with_learning_rate(0.001)
             .with_patience(5)
             .with_minimum_steps(0)
-            .with_metric(metric)
+            .with_targets(targets)
+            .with_metric(self.metric)
             .with_seen(Seen::Keep)
-            .with_epochs(options.epochs)
-            .with_seed(seed);
-        let trained = Trainer::new(config)
+            .with_epochs(self.options.epochs)
+            .with_seed(self.seed);
+        let trained = Trainer::new(training)
             .observer(ProgressBars::default())
-            .fit(model, &split)?;
+            .fit(model, split)?;
         let index = FlatIndex::new(&item_vectors(&trained.model))?;
-        let channel = VectorChannel::from_model(trained.model, index);
-        let mut scorer = Scorer::new(split.catalog(), &[options.k])?;
+        self.measure(&VectorChannel::from_model(trained.model, index))
+    }
+}
+
+impl Job<'_> {
+    fn measure(&self, channel: &dyn RecallChannel) -> Result<Found, Box<dyn Error>> {
+        let (cold, k, catalog) = (self.cold, self.options.k, self.split.catalog());
+        let of_cold = with_some(&self.split.test, cold, true);
+        let mut scorer = Scorer::new(catalog, &[k])?;
         let mut among_cold = scorer.clone();
-        for case in 0..of_cold.len() {
-            let labels: Vec<ItemIndex> = (of_cold.get(case).labels.iter().copied())
-                .filter(|&item| cold.contains(item))
-                .collect();
-            let history = [of_cold.get(case).user];
-            let hits = channel.recall(&history, options.k, None)?;
-            scorer.add(hits.items(0), &labels);
-            let hits = channel.recall(&history, options.k, Some(Filter::Allowed(&cold)))?;
+        for case in of_cold.iter() {
+            let labels = case.labels.iter().copied();
+            let labels: Vec<ItemIndex> = labels.filter(|&item| cold.contains(item)).collect();
+            let history = [case.user];
+            scorer.add(channel.recall(&history, k, None)?.items(0), &labels);
+            let hits = channel.recall(&history, k, Some(Filter::Allowed(cold)))?;
             among_cold.add(hits.items(0), &labels);
         }
-        eprintln!(
-            "seed {seed}: {count} of {items} items left out, {} users took some",
-            of_cold.len()
-        );
-        let mut times_chance = [0.0; 2];
-        let judged = [
-            ("all items", &scorer, items),
-            ("those left out", &among_cold, count),
-        ];
-        for (times, (among, scorer, size)) in times_chance.iter_mut().zip(judged) {
-            let recall = scorer.report().get(metric).unwrap_or_default();
-            let chance = options.k as f64 / size as f64;
-            *times = recall / chance;
-            eprintln!("  {metric} among {among}: {recall:.4}, {times:.1} times chance");
-        }
-        found.push(times_chance);
+        let times = |scorer: &Scorer, size: usize| {
+            scorer.report().get(self.metric).unwrap_or_default() * size as f64 / k as f64
+        };
+        let evaluation = Evaluation::new(&[k], Seen::Keep);
+        Ok(Found {
+            times_chance: [
+                times(&scorer, catalog.len()),
+                times(&among_cold, cold.len()),
+            ],
+            others: evaluation.run(channel, &with_some(&self.split.test, cold, false), catalog)?,
+        })
     }
-    let mean =
-        |place: usize| found.iter().map(|times| times[place]).sum::<f64>() / found.len() as f64;
-    let (among_all, among_cold) = (mean(0), mean(1));
-    results.text(format_args!(
-        "on average {among_all:.1} times chance among all items, {among_cold:.1} among those left out"
-    ));
-    results.value(&json!({
-        "metric": metric,
-        "times_chance_among_all": among_all,
-        "times_chance_among_those_left_out": among_cold,
-    }));
-    Ok(())
 }

@@ -24,7 +24,8 @@ use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
 use serde_json::json;
 
 use super::{Cuts, Options};
-use crate::data::{Data, tag_column};
+use crate::data::Data;
+use crate::item_table::tag_column;
 
 /// The channel of the model.
 pub const OF_MODEL: &str = "u2i";
