@@ -130,7 +130,7 @@ impl Catalog {
     }
 
     /// This catalog followed by those of some ids that it lacks, which nobody interacted with.
-    pub(super) fn with_new_ids<'a>(mut self, ids: impl Iterator<Item = &'a ExternalId>) -> Self {
+    pub(crate) fn with_new_ids<'a>(mut self, ids: impl Iterator<Item = &'a ExternalId>) -> Self {
         let table = Arc::make_mut(&mut self.table);
         ids.for_each(|id| {
             table.intern(id.clone());

@@ -14,6 +14,7 @@ use crate::error::damaged;
 /// The names of what the arrays hold.
 #[derive(Serialize, Deserialize)]
 struct Names {
+    columns: Vec<String>,
     labels: Vec<String>,
     numbers: Vec<Scale>,
     vectors: Vec<String>,
@@ -22,6 +23,7 @@ struct Names {
 /// The file's contents.
 pub(super) fn to_bytes(features: &ItemFeatures, path: &Path) -> Result<Vec<u8>> {
     let names = Names {
+        columns: features.item_labels().columns().to_vec(),
         labels: features.labels().to_vec(),
         numbers: features.numbers().scales().to_vec(),
         vectors: (features.given().iter().map(|given| given.name().to_owned())).collect(),
@@ -48,7 +50,7 @@ pub(super) fn from_bytes(bytes: &[u8], items: usize, path: &Path) -> Result<Item
     let names: Names = parse(&arrays.get::<u8>("names")?, path)?;
     let rows = items + 1;
     let labels = ItemLabels::from_parts(
-        names.labels,
+        [names.columns, names.labels],
         arrays.get("labels.offsets")?,
         arrays.get("labels")?,
     );

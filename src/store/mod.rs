@@ -4,6 +4,7 @@ mod arrays;
 mod fit;
 mod item_features;
 mod kept;
+mod new_items;
 #[cfg(feature = "parquet")]
 mod parquet_vectors;
 mod plan;

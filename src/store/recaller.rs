@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use ndarray::{Array2, ArrayView2};
 
 use crate::backend::Backend;
-use crate::data::{Catalog, ExternalId, Seen, Spans};
+use crate::data::{Catalog, ExternalId, Items, Seen, Spans};
 use crate::eval::Report;
 use crate::index::VectorIndex;
 use crate::model::{RecallerConfig, SequenceRecaller};
@@ -18,6 +18,7 @@ use crate::{Error, Result, checks};
 
 use super::run::{ModelFiles, Run, WrittenCatalog};
 use super::run_folder;
+use super::vector_table::VectorTable;
 
 /// The cuts of [`Recaller::evaluate`], as far as the catalog has as many items.
 const CUTS: [usize; 2] = [10, 50];
@@ -66,6 +67,8 @@ trait TrainedRun: Send + Sync {
 
     /// Writes the model's files beside a catalog's, and gives its manifest's checksum.
     fn write(&self, version: &Path, files: &ModelFiles, catalog: &WrittenCatalog) -> Result<u32>;
+
+    fn with_items(&self, items: &Items, vectors: &[(&str, &VectorTable)]) -> Result<Recaller>;
 }
 
 impl<B: Backend, C: RecallerConfig> TrainedRun for Run<B, C> {
@@ -79,6 +82,10 @@ impl<B: Backend, C: RecallerConfig> TrainedRun for Run<B, C> {
 
     fn write(&self, version: &Path, files: &ModelFiles, catalog: &WrittenCatalog) -> Result<u32> {
         self.write_model(version, files, catalog)
+    }
+
+    fn with_items(&self, items: &Items, vectors: &[(&str, &VectorTable)]) -> Result<Recaller> {
+        Run::with_items(self, items, vectors).map(Recaller::from)
     }
 }
 
@@ -183,6 +190,15 @@ impl Recaller {
     /// As [`channel`](Self::channel).
     pub fn retriever(&self) -> Result<Retriever> {
         Retriever::new(self.channel()?, self.catalog.clone())
+    }
+
+    /// The model with the items of a table that its catalog lacks: see [`Run::with_items`]. A
+    /// retriever or a folder is made of it as of any other.
+    ///
+    /// # Errors
+    /// As [`Run::with_items`].
+    pub fn with_items(&self, items: &Items, vectors: &[(&str, &VectorTable)]) -> Result<Self> {
+        self.run.with_items(items, vectors)
     }
 
     /// The catalog that the model was trained for.

@@ -56,6 +56,8 @@ impl VectorTable {
             }
             .into());
         }
+        // Rows are handed out as slices.
+        let vectors = vectors.as_standard_layout().into_owned();
         Ok(Self { ids, vectors })
     }
 
@@ -99,6 +101,12 @@ impl VectorTable {
     /// The vectors, `[n, dim]`.
     pub fn vectors(&self) -> ArrayView2<'_, f32> {
         self.vectors.view()
+    }
+
+    /// The vectors, one after another.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &[f32]> {
+        let values = self.vectors.as_slice().unwrap_or_default();
+        values.chunks_exact(self.vectors.ncols().max(1))
     }
 
     /// Writes the vectors for numpy, and the ids as a list in JSON, in the order of rows:

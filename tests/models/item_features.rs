@@ -13,7 +13,7 @@ use seqrec::model::{
 use seqrec::prelude::*;
 use seqrec::retrieve::item_vectors;
 use seqrec::settings::overridden;
-use seqrec::store::Recaller;
+use seqrec::store::{Recaller, VectorTable};
 use seqrec::train::Tables;
 use serde_json::{Value, json};
 
@@ -336,4 +336,67 @@ fn what_lacks_is_told() {
     let with = split(dataset.with_item_features(features).unwrap());
     let error = train("sasrec", &with, bad, json!({})).unwrap_err();
     assert!(error.to_string().contains("own_dropout"), "{error}");
+}
+
+#[test]
+fn new_items_have_vectors_and_are_recalled_without_training() {
+    let split = with_features();
+    let folder = tempfile::tempdir().unwrap();
+    let movies = Synthetic::new()
+        .with_users(USERS)
+        .with_items(ITEMS)
+        .movies()
+        .unwrap();
+    // New items: one like item 1 in all that is known of it, and one of which nothing is known.
+    let like: ExternalId = 1.into();
+    let genres = movies.labels(&like, "genres").unwrap();
+    let new = Items::new(["1", "new", "unknown"])
+        .unwrap()
+        .with_tags("genres", [genres.clone(), genres, vec!["never seen"]])
+        .unwrap()
+        .with_numbers("year", [Some(1991.0), Some(1991.0), None])
+        .unwrap();
+    for name in ["sasrec", "gru4rec", "two_tower"] {
+        let model = train(name, &split, json!({"join": "alone"}), json!({})).unwrap();
+        let known = model.item_vectors().to_owned();
+        let table = VectorTable::new(vec!["new".into()], Array2::ones((1, GIVEN))).unwrap();
+        let more = model.with_items(&new, &[("text", &table)]).unwrap();
+        assert_eq!(more.catalog().len(), model.catalog().len() + 2);
+        let vectors = more.item_vectors();
+        assert_eq!(
+            vectors.slice(::ndarray::s![..known.nrows(), ..]),
+            known,
+            "{name}"
+        );
+        let row = |id: &str| {
+            let item = more.catalog().index_of(&id.into()).unwrap();
+            vectors.row(item.to_usize())
+        };
+        assert!(row("new").iter().any(|&value| value != 0.0), "{name}");
+        assert_ne!(row("new"), row("unknown"), "{name}");
+        // It is recalled, stands in histories, and is kept.
+        let recalled = more.recall([1, 5], more.catalog().len() - 2).unwrap();
+        assert!(
+            recalled.items.iter().any(|item| item.id == "new".into()),
+            "{name}"
+        );
+        assert_ne!(
+            more.recall(["new"], 10).unwrap().items,
+            more.recall(["unknown"], 10).unwrap().items,
+            "{name}"
+        );
+        let path = folder.path().join(name);
+        more.save(&path).unwrap();
+        let opened = Recaller::open(&path).unwrap();
+        assert_eq!(opened.item_vectors(), vectors, "{name}");
+    }
+    let plain = train("sasrec", &split, Value::Null, json!({})).unwrap();
+    let error = plain.with_items(&new, &[]).unwrap_err().to_string();
+    assert!(error.contains("item_features"), "{error}");
+    let model = train("sasrec", &split, json!({}), json!({})).unwrap();
+    let lacks = Items::new(["new"]).unwrap();
+    let error = model.with_items(&lacks, &[]).unwrap_err().to_string();
+    assert!(error.contains("genres"), "{error}");
+    let short = VectorTable::new(vec!["new".into()], Array2::ones((1, 2))).unwrap();
+    assert!(model.with_items(&new, &[("text", &short)]).is_err());
 }

@@ -62,6 +62,35 @@ impl GivenVectors {
         Ok(given)
     }
 
+    /// These with the vectors of more rows, 0 where there is none.
+    pub(in crate::data) fn extended<'a>(
+        &self,
+        more: impl Iterator<Item = Option<&'a [f32]>>,
+    ) -> Result<Self> {
+        let dim = self.vectors.ncols();
+        let mut extended = self.clone();
+        let none = vec![0.0; dim];
+        for vector in more {
+            if let Some(vector) = vector {
+                checks::same_length("numbers of a given vector", dim, vector.len())?;
+                if let Some(column) = vector.iter().position(|value| !value.is_finite()) {
+                    return Err(ErrorKind::NonFiniteVector {
+                        what: "given vectors",
+                        row: extended.known.len(),
+                        column,
+                        value: vector.get(column).copied().unwrap_or(f32::NAN),
+                    }
+                    .into());
+                }
+            }
+            extended.known.push(vector.is_some());
+            let row = ndarray::ArrayView1::from(vector.unwrap_or(&none));
+            let pushed = extended.vectors.push_row(row);
+            debug_assert!(pushed.is_ok());
+        }
+        Ok(extended)
+    }
+
     /// From what was kept; `None` where there is not one value for each row and column.
     pub(crate) fn from_parts(name: String, known: Vec<bool>, values: Vec<f32>) -> Option<Self> {
         let dim = values.len().checked_div(known.len())?;

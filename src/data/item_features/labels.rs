@@ -8,6 +8,8 @@ use crate::data::fingerprint::Fingerprint;
 /// The labels of items, sparse: an item has a handful of many thousands.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct ItemLabels {
+    /// The columns that labels are of.
+    columns: Vec<String>,
     /// In order.
     names: Vec<String>,
     /// Where each row's labels begin, and where the last one's end.
@@ -19,6 +21,7 @@ impl ItemLabels {
     /// The labels of `rows` rows, of `(row, label)`, each once.
     pub(in crate::data) fn new(
         rows: usize,
+        columns: Vec<String>,
         pairs: impl IntoIterator<Item = (usize, String)>,
     ) -> Self {
         let mut of_name: BTreeMap<String, Vec<usize>> = BTreeMap::new();
@@ -38,6 +41,7 @@ impl ItemLabels {
             Some(*end)
         });
         Self {
+            columns,
             names: of_name.into_keys().collect(),
             offsets: std::iter::once(0).chain(ends).collect(),
             labels: of_row.concat(),
@@ -46,7 +50,7 @@ impl ItemLabels {
 
     /// From what was kept; `None` where it is not whole.
     pub(crate) fn from_parts(
-        names: Vec<String>,
+        [columns, names]: [Vec<String>; 2],
         offsets: Vec<u32>,
         labels: Vec<u32>,
     ) -> Option<Self> {
@@ -55,10 +59,26 @@ impl ItemLabels {
             && offsets.last().map(|&end| end as usize) == Some(labels.len())
             && labels.iter().all(|&label| (label as usize) < names.len());
         whole.then_some(Self {
+            columns,
             names,
             offsets,
             labels,
         })
+    }
+
+    /// The columns that labels are of.
+    pub(crate) fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    /// These with one more row, which has those of some labels that are known.
+    pub(in crate::data) fn push(&mut self, labels: impl Iterator<Item = String>) {
+        let known = labels.filter_map(|label| self.names.binary_search(&label).ok());
+        let mut known: Vec<u32> = known.map(|number| number as u32).collect();
+        known.sort_unstable();
+        known.dedup();
+        self.labels.extend(known);
+        self.offsets.push(self.labels.len() as u32);
     }
 
     pub(crate) fn names(&self) -> &[String] {

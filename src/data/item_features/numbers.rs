@@ -86,6 +86,21 @@ impl ItemNumbers {
         self.scales.iter().flat_map(of).collect()
     }
 
+    /// These with one more row, whose numbers are those of the columns' names.
+    pub(in crate::data) fn push(
+        &mut self,
+        number: impl Fn(&str) -> crate::Result<Option<f64>>,
+    ) -> crate::Result<()> {
+        let mut row = Vec::with_capacity(self.values.ncols());
+        for scale in &self.scales {
+            row.extend(scale.values(number(&scale.name)?));
+        }
+        // A row of as many values as there are columns.
+        let pushed = self.values.push_row(ndarray::ArrayView1::from(&row));
+        debug_assert!(pushed.is_ok());
+        Ok(())
+    }
+
     pub(super) fn add_to(&self, fingerprint: &mut Fingerprint) {
         for name in self.names() {
             fingerprint.add(name.as_bytes());

@@ -24,7 +24,7 @@ impl Items {
         let rows = catalog.len() + 1;
         // Each item's row in this table.
         let places: Vec<Option<usize>> = catalog.ids().map(|id| self.row_of(id)).collect();
-        let (mut labels, mut numbers) = (Vec::new(), Vec::new());
+        let (mut labels, mut label_columns, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
         for (place, &name) in columns.iter().enumerate() {
             if columns.iter().take(place).any(|&other| other == name) {
                 return Err(refused(name, "is named twice"));
@@ -45,18 +45,55 @@ impl Items {
             let of_column: Vec<(usize, String)> = (1..).zip(&places).flat_map(of).collect();
             check_labels(name, &of_column, catalog.len())?;
             labels.extend(of_column);
+            label_columns.push(name.to_owned());
         }
         let numbers = ItemNumbers::new(rows, numbers).map_err(|name| {
             let reason = "is the same for all items of the catalog, or missing, and so says nothing; \
                           leave the column out";
             refused(&name, reason)
         })?;
-        let labels = ItemLabels::new(rows, labels);
+        let labels = ItemLabels::new(rows, label_columns, labels);
         Ok(ItemFeatures::from_parts(rows, labels, numbers, Vec::new()))
     }
 }
 
 impl ItemFeatures {
+    /// These features with those of more items of this table, of the same columns, and of given
+    /// vectors by the names of their kinds. Labels that are not known are left out.
+    ///
+    /// # Errors
+    /// As [`Items::kind`] for a column that the table lacks, and as [`with_vectors`](Self::with_vectors).
+    pub(crate) fn extended<'a>(
+        &self,
+        items: &Items,
+        ids: &[ExternalId],
+        vector: impl Fn(&str, &ExternalId) -> Option<&'a [f32]>,
+    ) -> Result<Self> {
+        let (mut labels, mut numbers) = (self.item_labels().clone(), self.numbers().clone());
+        let columns = labels.columns().to_vec();
+        let columns = columns.iter().map(|name| items.attribute(name));
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        for id in ids {
+            let row = items.row_of(id);
+            let mut of_row = Vec::new();
+            for (row, column) in row
+                .into_iter()
+                .flat_map(|row| columns.iter().map(move |column| (row, *column)))
+            {
+                of_row.extend(label_names(column, row));
+            }
+            labels.push(of_row.into_iter());
+            numbers.push(|name| items.number(id, name))?;
+        }
+        let given = self.given().iter().map(|given| {
+            let vectors = ids.iter().map(|id| vector(given.name(), id));
+            given.extended(vectors)
+        });
+        let given = given.collect::<Result<Vec<_>>>()?;
+        let rows = self.items() + 1 + ids.len();
+        Ok(Self::from_parts(rows, labels, numbers, given))
+    }
+
     /// These features with vectors of the catalog's items, such as those of texts or images, `[ids,
     /// dim]`. Items without one are told apart, and ids that the catalog lacks are left out.
     ///
