@@ -11,10 +11,12 @@ use seqrec::data::{
     BadRows, Dataset, ExternalId, Filters, Format, InteractionReader, Items, Protocol, Seen,
     SequenceStore, Split, TimeUnit,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::features::FeatureArgs;
 use crate::item_table::{ItemOptions, movies_beside, tag_column};
 use crate::numbers::finite;
+use crate::shell::quoted;
 
 /// Interactions, and which of them are kept.
 #[derive(Args, Debug, Clone, Default)]
@@ -42,12 +44,14 @@ pub struct DataArgs {
 }
 
 /// How a file is read.
-#[derive(Args, Debug, Clone, Default)]
+#[derive(Args, Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ReadingArgs {
     /// The file's format: ratings-csv, ratings-dat, u-data, columns (user item rating time), inter,
     /// sequences, or columns such as user=visitor,item=product,time=at,delimiter=; [default:
     /// detected].
     #[arg(long)]
+    #[serde(with = "by_text")]
     pub format: Option<Format>,
     /// Leaves out rows that can't be read, and counts them, instead of stopping.
     #[arg(long)]
@@ -94,6 +98,18 @@ impl DataArgs {
         }
     }
 
+    /// The arguments that name and read the data, as a shell takes them.
+    pub fn arguments(&self) -> Vec<String> {
+        let mut arguments = vec![match (&self.data, self.movielens) {
+            (Some(path), _) => quoted(&path.to_string_lossy()),
+            (None, Some(edition)) => format!("--movielens {edition}"),
+            (None, None) => "--generated".to_owned(),
+        }];
+        arguments.extend(self.reading.flags());
+        arguments.extend(self.items.flags());
+        arguments
+    }
+
     /// What the data are called.
     pub fn name(&self) -> String {
         match (&self.data, self.movielens) {
@@ -110,7 +126,54 @@ fn name_of(path: &Path) -> String {
     name.to_string_lossy().into_owned()
 }
 
+/// A format as a flag has it.
+mod by_text {
+    use super::{Format, Serialize};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(format: &Option<Format>, to: S) -> Result<S::Ok, S::Error> {
+        format.as_ref().map(Format::to_string).serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Format>, D::Error> {
+        let text = Option::<String>::deserialize(from)?;
+        text.map(|text| text.parse().map_err(D::Error::custom))
+            .transpose()
+    }
+}
+
 impl ReadingArgs {
+    /// Takes what isn't given here from what other data were read by, and gives the flags that would
+    /// have given it. A store was read when it was made, and needs none; what is no file of somebody's
+    /// own has its format.
+    pub fn fill(&mut self, before: &Self, data: Option<&Path>) -> Vec<String> {
+        if data.is_some_and(|path| SequenceStore::is_at(path).unwrap_or(false)) {
+            return Vec::new();
+        }
+        let given = self.flags();
+        if data.is_some() && self.format.is_none() {
+            self.format.clone_from(&before.format);
+        }
+        self.skip_bad_rows |= before.skip_bad_rows;
+        self.min_rating = self.min_rating.or(before.min_rating);
+        self.core = self.core.or(before.core);
+        let mut flags = self.flags();
+        flags.retain(|flag| !given.contains(flag));
+        flags
+    }
+
+    /// The flags that give these, as a shell takes them.
+    pub fn flags(&self) -> Vec<String> {
+        let format = (self.format.as_ref())
+            .map(|format| format!("--format {}", quoted(&format.to_string())));
+        let skip = self.skip_bad_rows.then(|| "--skip-bad-rows".to_owned());
+        let rating = self
+            .min_rating
+            .map(|rating| format!("--min-rating {rating}"));
+        let core = self.core.map(|core| format!("--core {core}"));
+        [format, skip, rating, core].into_iter().flatten().collect()
+    }
+
     pub fn filters(&self) -> Filters {
         Filters::new()
             .with_minimum_value(self.min_rating)
@@ -278,13 +341,33 @@ impl ProtocolName {
     }
 }
 
-/// Whether items of the history are recalled again.
-#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+/// Whether items of the history are recalled again: by default they are not, in every subcommand.
+#[derive(ValueEnum, Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum SeenName {
     /// Items of the history can be recalled again.
     Keep,
     /// Items of the history are left out.
+    #[default]
     LeaveOut,
+}
+
+impl SeenName {
+    /// As a flag has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::LeaveOut => "leave-out",
+        }
+    }
+}
+
+impl From<Seen> for SeenName {
+    fn from(seen: Seen) -> Self {
+        match seen.is_excluded() {
+            true => Self::LeaveOut,
+            false => Self::Keep,
+        }
+    }
 }
 
 impl From<SeenName> for Seen {

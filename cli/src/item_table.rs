@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use seqrec::data::{AttributeKind, Items, movielens};
 
+use crate::shell::quoted;
+
 #[derive(Args, Debug, Clone, Default)]
 pub struct ItemOptions {
     /// A table of items (CSV, TSV, Parquet or MovieLens's movies), for titles and filters [default:
@@ -17,6 +19,14 @@ pub struct ItemOptions {
 }
 
 impl ItemOptions {
+    /// The flags that give these, as a shell takes them.
+    pub fn flags(&self) -> Vec<String> {
+        let items = self.items.as_ref().map(|path| path.to_string_lossy());
+        let items = items.map(|path| format!("--items {}", quoted(&path)));
+        let id = (self.item_id.as_ref()).map(|id| format!("--item-id {}", quoted(id)));
+        items.into_iter().chain(id).collect()
+    }
+
     /// The table, where one is named.
     pub fn read(&self) -> Result<Option<Items>, Box<dyn std::error::Error>> {
         let Some(path) = &self.items else {

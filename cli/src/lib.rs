@@ -17,6 +17,7 @@ pub mod report;
 pub mod results;
 pub mod runs;
 pub mod serve;
+pub mod shell;
 mod text_file;
 pub mod train;
 pub mod tune;
@@ -60,9 +61,13 @@ enum Command {
     ///
     /// Example: seqrec tune ratings.csv --model gru4rec,sasrec --trials 27
     Tune(tune::Options),
-    /// Evaluates a run's model on held-out interactions.
+    /// Evaluates a run's model, without the channels that may be fused with it, on held-out
+    /// interactions: read, divided and judged as they were in its training, where nothing else is
+    /// said.
     ///
-    /// Example: seqrec evaluate run ratings.csv --protocol ratio
+    /// Items are matched by their ids, and those that the model doesn't know are counted.
+    ///
+    /// Example: seqrec evaluate run ratings.csv
     Evaluate(evaluate::Options),
     /// Recalls items for a history, for some users of a run, or for all of them.
     ///
@@ -128,17 +133,15 @@ fn run(program: &Program) -> Result<(), Box<dyn Error>> {
         Command::Evaluate(options) => evaluate::run(options, results),
         Command::Recall(options) => recall::run(options, results),
         Command::Serve(options) => serve::run(options),
-        Command::Report(options) => report::run(options),
+        Command::Report(options) => report::run(options, results),
         Command::Prepare(options) => prepare::run(options, results),
         Command::Export(options) => export::run(options, results),
         Command::Import(options) => import::run(options, results),
         Command::Completions { shell } => {
-            clap_complete::generate(
-                *shell,
-                &mut Program::command(),
-                "seqrec",
-                &mut std::io::stdout(),
-            );
+            // Into memory first: it would panic where nobody reads to the end.
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Program::command(), "seqrec", &mut script);
+            println!("{}", String::from_utf8_lossy(&script).trim_end());
             Ok(())
         }
     }

@@ -34,7 +34,7 @@ pub struct Options {
     #[arg(long, short, default_value_t = 10)]
     k: usize,
     /// Whether items of the history are recalled again.
-    #[arg(long, value_enum, default_value_t = SeenName::LeaveOut)]
+    #[arg(long, value_enum, default_value_t)]
     seen: SeenName,
     #[command(flatten)]
     items: ItemOptions,

@@ -62,6 +62,15 @@ impl Desk {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// What a call that goes well says beside.
+    #[track_caller]
+    fn says(&self, arguments: &str) -> String {
+        let output = self.run(arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{arguments}: {said}");
+        said
+    }
+
     /// What is said of a call that goes wrong, with its exit code.
     #[track_caller]
     fn fails(&self, arguments: &str) -> (i32, String) {
@@ -104,14 +113,17 @@ fn from_a_log_to_recall_for_everyone() {
         assert!(desk.path("run").join(name).is_file(), "{name}");
     }
 
-    let format = "--format user=visitor,item=sku,time=at,delimiter=;";
-    let evaluated = desk.json(&format!("--json evaluate run clicks.csv {format} --k 5"));
-    // The same as training said of the same split.
-    let left_out = trained
-        .iter()
-        .find(|line| line["exclude_seen"] == true)
-        .unwrap();
-    assert_eq!(evaluated[0]["recall@5"], left_out["recall@5"]);
+    // As it was trained, where nothing else is said, which is the same as training said of it.
+    let evaluated = desk.json("--json evaluate run clicks.csv");
+    let chosen = trained.last().unwrap();
+    assert_eq!(chosen["exclude_seen"], true);
+    assert_eq!(evaluated[0]["recall@5"], chosen["recall@5"]);
+    let said = desk.says("evaluate run/run clicks.csv --seen keep");
+    assert!(
+        said.contains("--protocol leave-one-out --seed 42 -k 5"),
+        "{said}"
+    );
+    assert!(!said.contains("too good"), "{said}");
 
     let all = desk.ok("recall run --all -k 3 --out recalled.csv");
     assert_eq!(all, "");
@@ -236,6 +248,42 @@ fn a_store_is_data_like_any_other() {
 }
 
 #[test]
+fn other_data_are_matched_by_the_ids_of_items() {
+    let desk = Desk::new();
+    desk.ok(TRAIN);
+    let log = std::fs::read_to_string(desk.path("clicks.csv")).unwrap();
+    let (header, rows) = log.split_once('\n').unwrap();
+    let written = |name: &str, rows: Vec<String>| {
+        std::fs::write(desk.path(name), format!("{header}\n{}\n", rows.join("\n"))).unwrap();
+    };
+    let evaluated = |name: &str| desk.json(&format!("--json evaluate run {name}")).remove(0);
+    let expected = evaluated("clicks.csv");
+    assert_eq!(expected["unknown_items"], 0);
+
+    written(
+        "turned.csv",
+        rows.lines().rev().map(str::to_owned).collect(),
+    );
+    let turned = evaluated("turned.csv");
+    for metric in ["users", "recall@5", "ndcg@5"] {
+        assert_eq!(turned[metric], expected[metric], "{metric}");
+    }
+    let said = desk.says("evaluate run turned.csv");
+    assert!(said.contains("too good"), "{said}");
+
+    let renamed = |from: &str, to: &str| rows.lines().map(|row| row.replace(from, to)).collect();
+    written("new.csv", renamed("P00", "Q00"));
+    let new = evaluated("new.csv");
+    assert_eq!(new["unknown_items"], 10);
+    let said = desk.says("evaluate run new.csv");
+    let counts = "10 of 60 items are unknown to the model: 10 of 60 labels";
+    assert!(said.contains(counts), "{said}");
+    written("others.csv", renamed("P", "Q"));
+    let (_, said) = desk.fails("evaluate run others.csv");
+    assert!(said.contains("none of the data's 60 items"), "{said}");
+}
+
+#[test]
 fn settings_are_searched_for_and_can_be_trained_with() {
     let desk = Desk::new();
     desk.ok(
@@ -244,9 +292,22 @@ fn settings_are_searched_for_and_can_be_trained_with() {
     let space = r#"{"model.dim":[4,8],"trainer.learning_rate":[0.01,0.001]}"#;
     let tune = format!("tune clicks.store --trials 3 --first-epochs 1 --epochs 1 --space {space}");
     let found = desk.ok(&tune);
-    assert!(found.contains("seqrec train"), "{found}");
+    let again =
+        "seqrec train clicks.store --protocol leave-one-out --seen leave-out --seed 1 --model";
+    assert!(found.contains(again), "{found}");
     let report = desk.json(&format!("--json {tune}"));
     assert_eq!(report[0]["trials"].as_array().unwrap().len(), 3);
+    // The line names all that was given, and is a line of a shell.
+    let format = "user=visitor,item=sku,time=at,delimiter=;";
+    let found = desk.ok(&format!(
+        "tune clicks.csv --format {format} --skip-bad-rows --protocol ratio --seeds 7 --trials 1 \
+         --first-epochs 1 --epochs 1 --space {{\"model.dim\":4}} --out tuned"
+    ));
+    let again =
+        format!("seqrec train clicks.csv --format '{format}' --skip-bad-rows --protocol ratio");
+    assert!(found.contains(&again), "{found}");
+    assert!(found.contains("--seed 7"), "{found}");
+    assert!(found.contains("of 1 epoch\n"), "{found}");
 }
 
 #[test]

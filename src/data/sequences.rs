@@ -46,20 +46,26 @@ impl Sequences {
         self
     }
 
-    /// The same users with only those items, out of the part of each one's sequence that `parts`
-    /// gives, that are to be kept.
-    pub(super) fn retain(
+    /// The same users with other items: of each one's sequence the part that `spans` gives, which are
+    /// in order of users, from where a history begins over where it ends and labels begin to where
+    /// these end. `history` gives none for an item that is left out.
+    pub(super) fn renumbered(
         &self,
-        parts: impl Iterator<Item = (usize, Range<usize>)>,
-        keep: impl Fn(ItemIndex) -> bool,
+        spans: impl Iterator<Item = (usize, [usize; 3])>,
+        history: impl Fn(ItemIndex) -> Option<ItemIndex>,
+        label: impl Fn(ItemIndex) -> ItemIndex,
     ) -> Self {
         let (mut offsets, mut items, mut times) = (vec![0], Vec::new(), Vec::new());
-        let mut parts = parts.peekable();
+        let mut spans = spans.peekable();
         for user in 0..self.len() {
-            if let Some((_, range)) = parts.next_if(|(of, _)| *of == user) {
-                for place in range.filter(|&place| keep(self.items[place])) {
-                    items.push(self.items[place]);
-                    times.push(self.times[place]);
+            if let Some((_, [start, cut, end])) = spans.next_if(|(of, _)| *of == user) {
+                for place in start..end {
+                    let item = self.items[place];
+                    let other = (place < cut).then(|| history(item));
+                    if let Some(item) = other.unwrap_or_else(|| Some(label(item))) {
+                        items.push(item);
+                        times.push(self.times[place]);
+                    }
                 }
             }
             offsets.push(items.len());
@@ -75,6 +81,11 @@ impl Sequences {
         let features = (self.features.as_ref()).and_then(|features| features.row(user));
         User::in_order(&self.items[range.clone()], &self.times[range])
             .with_features(features.unwrap_or_default())
+    }
+
+    /// The names of the users' features; none where there are no features.
+    pub(super) fn feature_names(&self) -> &[String] {
+        (self.features.as_ref()).map_or(&[], |features| features.names())
     }
 
     /// The number of users.

@@ -9,7 +9,7 @@ use super::id::IdTable;
 use super::sequences::Sequences;
 use super::user::User;
 use crate::item::ItemIndex;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// Parts of users' sequences, as views into the sequences of a data set: what models learn from, or
 /// the cases that they are evaluated on, which have labels.
@@ -119,10 +119,11 @@ impl Spans {
     pub(super) fn retain(&self, keep: impl Fn(ItemIndex) -> bool) -> Self {
         let part = |span| {
             let (user, [start, cut, _]) = self.bounds(span);
-            (user, start..cut)
+            (user, [start, cut, cut])
         };
         let parts = (0..self.len()).map(part);
-        let kept = Arc::new(self.sequences.retain(parts, keep));
+        let keep = |item| keep(item).then_some(item);
+        let kept = Arc::new(self.sequences.renumbered(parts, keep, |label| label));
         let lengths = (0..kept.len()).map(|user| [narrow(user), narrow(kept.range(user).len())]);
         Self::first(
             &kept,
@@ -138,12 +139,90 @@ impl Spans {
         }
         let known = self.ids.len();
         let reason = "they must be of the data set that the catalog is of, by which their items are numbered; \
-                      a model of an earlier catalog is evaluated on cases of that time";
+                      `Spans::for_catalog` gives cases of other data the catalog's numbers, by the items' ids";
         let found = format!(
             "of {known} items that are not the catalog's {}",
             catalog.len()
         );
         Err(Error::invalid("cases", found, reason))
+    }
+
+    /// These spans for a catalog of other data, such as that of a [model](crate::store::Recaller::catalog)
+    /// which is to be evaluated on them: items get the numbers that their ids have there.
+    ///
+    /// Items that the catalog lacks are left out of histories, and users of whose history none is
+    /// left are among the [newcomers](Self::newcomers). As labels they stay, as numbers beyond the
+    /// catalog's, so that they count as not found.
+    ///
+    /// ```
+    /// use seqrec::data::synthetic::Synthetic;
+    /// use seqrec::prelude::*;
+    ///
+    /// let split_of = |seed| {
+    ///     let log = Synthetic::new().with_users(80).with_items(60).with_seed(seed).generate()?;
+    ///     Split::new(&Dataset::new(log, Filters::default())?, Protocol::LeaveOneOut)
+    /// };
+    /// let (of_model, later) = (split_of(1)?, split_of(2)?);
+    /// let trained = SasRecConfig::new().with_dim(16).fit(&of_model)?;
+    /// // The later data have the same items, but not in the same order.
+    /// assert!(trained.evaluate(&later.test).is_err());
+    /// println!("{}", trained.evaluate(&later.test.for_catalog(trained.catalog())?)?);
+    /// # Ok::<(), seqrec::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::NothingLeft`] when the catalog has none of the items of these data, and
+    /// [`ErrorKind::InvalidValue`] when it names other
+    /// [features of users](Catalog::user_features).
+    pub fn for_catalog(&self, catalog: &Catalog) -> Result<Self> {
+        let (found, expected) = (self.sequences.feature_names(), catalog.user_features());
+        if found != expected && !expected.is_empty() {
+            let reason = format!("the catalog names {expected:?}");
+            return Err(Error::invalid(
+                "user features",
+                format!("{found:?}"),
+                reason,
+            ));
+        }
+        if catalog.begins_with(&self.ids) {
+            return Ok(self.clone());
+        }
+        let mut next = catalog.len();
+        let numbers = self.ids.ids().iter().map(|id| match catalog.index_of(id) {
+            Some(item) => item.get(),
+            None => {
+                next += 1;
+                narrow(next)
+            }
+        });
+        let numbers: Vec<ItemIndex> = (std::iter::once(0).chain(numbers))
+            .map(ItemIndex::new)
+            .collect();
+        if next == catalog.len() + self.ids.len() {
+            let reason = format!(
+                "the catalog has none of the data's {} items: it is of a shop, or of ids, that are \
+                 not the data's",
+                self.ids.len()
+            );
+            return Err(ErrorKind::NothingLeft { reason }.into());
+        }
+        let number = |item: ItemIndex| numbers[item.to_usize()];
+        let known = |item| Some(number(item)).filter(|item| item.to_usize() <= catalog.len());
+        // No user has two spans, so that those with a history and those without are in one order.
+        let (all, newcomers) = (0..self.len(), self.newcomers());
+        let mut parts: Vec<_> = all.map(|span| self.bounds(span)).collect();
+        parts.extend((0..newcomers.len()).map(|span| newcomers.bounds(span)));
+        parts.sort_unstable_by_key(|&(user, _)| user);
+        let sequences = self
+            .sequences
+            .renumbered(parts.iter().copied(), known, number);
+        let spans = parts.iter().map(|&(user, [_, cut, end])| {
+            let length = sequences.range(user).len();
+            [user, length - (end - cut), length].map(narrow)
+        });
+        let (cases, newcomers) = spans.partition(|&[_, history, _]| history > 0);
+        let ids = catalog.table();
+        Ok(Self::cases(&Arc::new(sequences), ids, [cases, newcomers]))
     }
 
     /// The number of spans.

@@ -57,8 +57,9 @@ impl Evaluation {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`] when a cut is 0 or above the catalog, or the cases are of a data
-    /// set with another catalog, [`ErrorKind::Shape`] when the
-    /// channel is [of another catalog](RecallChannel::check_catalog), [`ErrorKind::NothingLeft`]
+    /// set with another catalog, of which [`Spans::for_catalog`] makes cases of this one;
+    /// [`ErrorKind::InvalidValue`] or [`ErrorKind::Shape`] when the channel is
+    /// [of another catalog](RecallChannel::check_catalog), [`ErrorKind::NothingLeft`]
     /// when there is no case, and the channel's own errors.
     pub fn run(
         &self,

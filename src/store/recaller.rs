@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use ndarray::{Array2, ArrayView2};
 
 use crate::backend::Backend;
-use crate::data::{Catalog, ExternalId, Items, Seen, Spans};
+use crate::data::{Catalog, ExternalId, Items, Seen, Spans, User};
 use crate::eval::Report;
 use crate::index::VectorIndex;
 use crate::model::{RecallerConfig, SequenceRecaller};
@@ -97,11 +97,42 @@ struct ExactSearch {
     making: Mutex<()>,
 }
 
+/// A model's encoder that tells its catalog from others by the items' ids, since as many items as the
+/// model has may be others, or stand in another order.
+struct CatalogEncoder<E> {
+    encoder: E,
+    catalog: Catalog,
+}
+
+impl<E: UserEncoder> UserEncoder for CatalogEncoder<E> {
+    fn dim(&self) -> usize {
+        self.encoder.dim()
+    }
+
+    fn encode(&self, users: &[User<'_>]) -> Result<Array2<f32>> {
+        self.encoder.encode(users)
+    }
+
+    fn check_catalog(&self, catalog: &Catalog) -> Result<()> {
+        self.encoder.check_catalog(catalog)?;
+        if catalog.continues(&self.catalog) {
+            return Ok(());
+        }
+        let found = format!("of {} items", catalog.len());
+        let reason = "is of other items than those that the model was trained for, or has them in another \
+                      order: take `Recaller::catalog`, and cases by `Spans::for_catalog` of it";
+        Err(Error::invalid("catalog", found, reason))
+    }
+}
+
 /// The model of a run, on the device where it is.
 impl<B: Backend, C: RecallerConfig> From<Run<B, C>> for Recaller {
     fn from(run: Run<B, C>) -> Self {
         Self {
-            encoder: Arc::new(ModelEncoder::<B, _>::new(run.model.clone())),
+            encoder: Arc::new(CatalogEncoder {
+                encoder: ModelEncoder::<B, _>::new(run.model.clone()),
+                catalog: run.catalog.clone(),
+            }),
             catalog: run.catalog.clone(),
             items: run.model.items().items(),
             user_features: run.model.config().describe().user_features,
@@ -157,7 +188,7 @@ impl Recaller {
     ///
     /// # Errors
     /// As [`Evaluation::run`]: among them, cases of a data set with another catalog than the
-    /// model's.
+    /// model's, which [`Spans::for_catalog`] makes cases of the model's.
     pub fn evaluate(&self, cases: &Spans) -> Result<Report> {
         let items = self.catalog.len();
         let mut cuts = CUTS.map(|cut| cut.min(items)).to_vec();

@@ -527,3 +527,125 @@ mod splits {
         ));
     }
 }
+
+/// Cases of data whose items have other numbers than those of the model.
+mod other_catalogs {
+    use seqrec::data::{Catalog, ExternalId, ItemIndex, Spans};
+    use seqrec::prelude::*;
+    use seqrec::store::{Recaller, Run};
+    use seqrec::{ErrorKind, data::Interaction};
+
+    const USERS: u32 = 40;
+    const ITEMS: u32 = 30;
+
+    /// What each user did, the rows in the order of `users`, the items' ids with a letter before.
+    fn split(users: impl Iterator<Item = u32>, letter: impl Fn(u32) -> char) -> Split {
+        let rows = users.flat_map(|user| (0..8).map(move |step| (user, step)));
+        let log: Interactions = rows
+            .map(|(user, step)| {
+                let item = (user * 7 + step * step) % ITEMS;
+                Interaction::new(user, format!("{}{item}", letter(item)), f64::from(step))
+            })
+            .collect();
+        let dataset = Dataset::new(log, Filters::default()).unwrap();
+        Split::new(&dataset, Protocol::LeaveOneOut).unwrap()
+    }
+
+    fn model(catalog: &Catalog) -> Recaller {
+        let config = Gru4RecConfig::new().with_dim(8);
+        let model = config
+            .init::<Flex>(catalog.len(), 1, &Default::default())
+            .unwrap();
+        Run::<Flex, _>::new(config, model, catalog.clone()).into()
+    }
+
+    fn ids<'a>(catalog: &'a Catalog, items: &'a [ItemIndex]) -> Vec<Option<&'a ExternalId>> {
+        items.iter().map(|&item| catalog.id_of(item)).collect()
+    }
+
+    fn labels(cases: &Spans) -> impl Iterator<Item = ItemIndex> {
+        cases.iter().flat_map(|case| case.labels.iter().copied())
+    }
+
+    #[test]
+    fn the_order_of_rows_changes_no_metric() {
+        let own = split(0..USERS, |_| 'a');
+        let other = split((0..USERS).rev(), |_| 'a');
+        assert_eq!(own.catalog().len(), other.catalog().len());
+        assert_ne!(own.catalog().fingerprint(), other.catalog().fingerprint());
+        let model = model(own.catalog());
+        let expected = model.evaluate(&own.test).unwrap();
+        let renumbered = other.test.for_catalog(model.catalog()).unwrap();
+        let found = model.evaluate(&renumbered).unwrap();
+        assert_eq!(found.users, expected.users);
+        for ((metric, found), (_, expected)) in found.iter().zip(&expected) {
+            assert!(
+                (found - expected).abs() < 1e-9,
+                "{metric}: {found}, {expected}"
+            );
+        }
+        // By the numbers alone they would be others, which is refused, in whichever way it is asked.
+        let refused = |result: seqrec::Result<seqrec::eval::Report>| {
+            let error = result.unwrap_err();
+            assert!(
+                matches!(error.kind(), ErrorKind::InvalidValue { .. }),
+                "{error}"
+            );
+            assert!(error.to_string().contains("for_catalog"), "{error}");
+        };
+        refused(model.evaluate(&other.test));
+        let evaluation = Evaluation::new(&[10], Seen::Exclude);
+        let channel = model.channel().unwrap();
+        refused(evaluation.run(&channel, &other.test, own.catalog()));
+        refused(evaluation.run(&channel, &other.test, other.catalog()));
+        assert!(Retriever::new(channel, other.catalog().clone()).is_err());
+    }
+
+    #[test]
+    fn unknown_items_are_left_out_of_histories_and_not_found_as_labels() {
+        let own = split(0..USERS, |_| 'a');
+        let other = split(0..USERS, |item| if item % 3 == 0 { 'b' } else { 'a' });
+        let catalog = own.catalog();
+        let renumbered = other.test.for_catalog(catalog).unwrap();
+        assert_eq!(
+            renumbered.len() + renumbered.newcomers().len(),
+            other.test.len()
+        );
+        for case in renumbered.iter() {
+            let place = (0..other.test.len()).find(|&place| other.test.user(place) == case.number);
+            let before = other.test.get(place.unwrap());
+            let mut history = ids(other.catalog(), before.user.items());
+            history.retain(|id| catalog.index_of(id.unwrap()).is_some());
+            assert_eq!(ids(catalog, case.user.items()), history);
+            assert_eq!(case.user.now(), before.user.now());
+            assert_eq!(case.user.times().len(), history.len());
+            assert_eq!(case.labels.len(), before.labels.len());
+            for (label, before) in case.labels.iter().zip(ids(other.catalog(), before.labels)) {
+                assert_eq!(
+                    Some(*label).filter(|&label| catalog.id_of(label).is_some()),
+                    catalog.index_of(before.unwrap())
+                );
+            }
+        }
+        let unknown = labels(&renumbered).filter(|&label| catalog.id_of(label).is_none());
+        assert!(unknown.count() > 0);
+        // All of the catalog is recalled: what is missed is unknown.
+        let evaluation = Evaluation::new(&[catalog.len()], Seen::Keep);
+        let channel = model(catalog).channel().unwrap();
+        let report = evaluation.run(&channel, &renumbered, catalog).unwrap();
+        let known = labels(&renumbered).filter(|&label| catalog.id_of(label).is_some());
+        let share = known.count() as f64 / labels(&renumbered).count() as f64;
+        assert!((report.recall(catalog.len()).unwrap() - share).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_catalog_of_none_of_the_items_is_an_error() {
+        let own = split(0..USERS, |_| 'a');
+        let other = split(0..USERS, |_| 'b');
+        let error = other.test.for_catalog(own.catalog()).unwrap_err();
+        assert!(
+            matches!(error.kind(), ErrorKind::NothingLeft { .. }),
+            "{error}"
+        );
+    }
+}

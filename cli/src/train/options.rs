@@ -22,7 +22,7 @@ pub struct Options {
     pub protocol: ProtocolName,
     /// Whether items of the history are recalled again, in what the best epoch is chosen by. The test
     /// split is evaluated both ways.
-    #[arg(long, value_enum, default_value_t = SeenName::Keep)]
+    #[arg(long, value_enum, default_value_t)]
     pub seen: SeenName,
     /// The model.
     #[arg(long, default_value = "gru4rec", value_parser = crate::model_names())]

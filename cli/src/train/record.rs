@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use super::options::Options;
 use crate::data::Data;
+use crate::shell::quoted;
 
 /// Into how many groups of about equal size users are divided.
 const GROUPS: usize = 5;
@@ -38,6 +39,7 @@ pub fn of_data(options: &Options, data: &Data, split: &Split) -> Value {
         "model": options.model,
         "protocol": options.protocol.name(),
         "split": format!("{:016x}", split.fingerprint()),
+        "reading": options.data.reading,
         "users": dataset.users(),
         "items": dataset.catalog().len(),
         "interactions": dataset.sequences().interactions(),
@@ -151,15 +153,7 @@ fn date() -> String {
 
 /// The command that this program was started by, as a shell would take it again.
 fn command(arguments: impl Iterator<Item = OsString>) -> String {
-    let quoted = |argument: OsString| {
-        let argument = argument.to_string_lossy();
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@+".contains(c);
-        match !argument.is_empty() && argument.chars().all(plain) {
-            true => argument.into_owned(),
-            false => format!("'{}'", argument.replace('\'', "'\\''")),
-        }
-    };
-    let given = arguments.skip(1).map(quoted);
+    let given = (arguments.skip(1)).map(|argument| quoted(&argument.to_string_lossy()));
     std::iter::once("seqrec".to_owned())
         .chain(given)
         .collect::<Vec<_>>()

@@ -53,7 +53,7 @@ pub struct Options {
     #[arg(long, short, value_delimiter = ',', default_value = "50,200")]
     k: Vec<usize>,
     /// Whether items of the history are recalled again.
-    #[arg(long, value_enum, default_value_t = SeenName::LeaveOut)]
+    #[arg(long, value_enum, default_value_t)]
     seen: SeenName,
     /// The seed of everything random.
     #[arg(long, default_value_t = 42)]

@@ -23,7 +23,7 @@ pub struct Options {
     #[arg(long, value_enum, default_value_t = ProtocolName::LeaveOneOut)]
     pub protocol: ProtocolName,
     /// Whether items of the history are recalled again.
-    #[arg(long, value_enum, default_value_t = SeenName::Keep)]
+    #[arg(long, value_enum, default_value_t)]
     pub seen: SeenName,
     /// Cuts of the metrics. What was measured at others is measured again, and not trained again.
     #[arg(long, short, value_delimiter = ',', default_value = "10,50")]
