@@ -107,6 +107,7 @@ impl DataArgs {
         }];
         arguments.extend(self.reading.flags());
         arguments.extend(self.items.flags());
+        arguments.extend(self.features.flags());
         arguments
     }
 
@@ -118,6 +119,15 @@ impl DataArgs {
             (None, None) => "generated data".to_owned(),
         }
     }
+}
+
+/// A mark of who is held out of a split, and what of them: the same whichever items that nobody has
+/// taken are in the catalog.
+pub fn held_out(split: &Split) -> String {
+    let train = split.train.sequences().fingerprint();
+    [train, split.valid.fingerprint(), split.test.fingerprint()]
+        .map(|part| format!("{part:016x}"))
+        .concat()
 }
 
 /// A file's name, without its folder.

@@ -10,7 +10,7 @@ use seqrec::data::{Catalog, Spans, Split};
 use seqrec::recall::Evaluation;
 use serde_json::{Value, json};
 
-use crate::data::{DataArgs, ProtocolName, SeenName};
+use crate::data::{DataArgs, ProtocolName, SeenName, held_out};
 use crate::results::Results;
 use crate::runs;
 use trained::Trained;
@@ -112,10 +112,10 @@ fn list(k: &[usize]) -> String {
 
 /// Says on standard error where the model may have been trained on what it is evaluated on.
 fn remark_on_split(run: &Path, split: &Split, trained: Option<&Trained>) {
-    let here = format!("{:016x}", split.fingerprint());
+    let here = Some(held_out(split));
     let run = run.display();
     let why = match trained {
-        Some(trained) if trained.split == here => return,
+        Some(trained) if trained.held_out == here => return,
         Some(_) => format!(
             "the data, or how they are read and divided, are not those that {run} was trained with"
         ),

@@ -9,6 +9,7 @@ use seqrec::store::VectorTable;
 use serde_json::{Value, json};
 
 use crate::item_table::tag_column;
+use crate::shell::quoted;
 
 /// Features of items.
 #[derive(Args, Debug, Clone, Default)]
@@ -90,6 +91,22 @@ impl FeatureArgs {
             tags: !self.are_given(),
             ..self
         }
+    }
+
+    /// The flags that give these, as a shell takes them.
+    pub fn flags(&self) -> Vec<String> {
+        let paths = self
+            .vectors
+            .iter()
+            .map(|path| path.to_string_lossy().into_owned());
+        let flags = [
+            ("--features", self.features.clone()),
+            ("--vectors", paths.collect()),
+        ];
+        let given = flags.into_iter().filter(|(_, values)| !values.is_empty());
+        given
+            .map(|(flag, values)| format!("{flag} {}", quoted(&values.join(","))))
+            .collect()
     }
 
     fn are_given(&self) -> bool {

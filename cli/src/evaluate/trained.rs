@@ -13,8 +13,8 @@ use crate::data::{ProtocolName, ReadingArgs, SeenName};
 pub struct Trained {
     pub protocol: ProtocolName,
     pub seed: u64,
-    /// The split's fingerprint.
-    pub split: String,
+    /// Who was held out of its training; absent from the records of older versions.
+    pub held_out: Option<String>,
     pub seen: SeenName,
     /// The cuts of its metrics.
     pub k: Vec<usize>,
@@ -26,9 +26,8 @@ pub struct Trained {
 struct Record {
     protocol: String,
     seed: u64,
-    split: String,
+    held_out: Option<String>,
     settings: Settings,
-    /// Absent from the records of older versions.
     #[serde(default)]
     reading: ReadingArgs,
 }
@@ -69,7 +68,7 @@ impl Trained {
         Ok(Self {
             protocol: ProtocolName::from_str(&record.protocol, false)?,
             seed: record.seed,
-            split: record.split,
+            held_out: record.held_out,
             seen: seen.into(),
             k: ks,
             reading: record.reading,

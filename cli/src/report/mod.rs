@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::output_file::OutputFile;
+use crate::results::Results;
 use names::names;
 use page::page;
 use run::Run;
@@ -33,12 +34,12 @@ pub struct Options {
 /// What a page of ours begins with.
 const MARK: &str = "<!doctype html><!-- seqrec report -->";
 
-pub fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
     let out = OutputFile::new(&options.out, MARK)?;
     let runs = (options.runs.iter().zip(names(&options.runs)))
         .map(|(path, name)| Run::read(path, name))
         .collect::<Result<Vec<_>, _>>()?;
     out.write(&page(&runs))?;
-    println!("the page is {}", options.out.display());
+    results.print(&[("page", options.out.display().to_string().into())]);
     Ok(())
 }

@@ -16,7 +16,7 @@ use seqrec::retrieve::user_vectors;
 use serde_json::{Value, json};
 
 use super::options::Options;
-use crate::data::Data;
+use crate::data::{Data, held_out};
 use crate::shell::quoted;
 
 /// Into how many groups of about equal size users are divided.
@@ -39,6 +39,7 @@ pub fn of_data(options: &Options, data: &Data, split: &Split) -> Value {
         "model": options.model,
         "protocol": options.protocol.name(),
         "split": format!("{:016x}", split.fingerprint()),
+        "held_out": held_out(split),
         "reading": options.data.reading,
         "users": dataset.users(),
         "items": dataset.catalog().len(),

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::effect::Effect;
-use super::trial::Trial;
+use super::trial::{Trial, epochs as in_words};
 use crate::eval::Metric;
 use crate::{ErrorKind, Result};
 
@@ -74,7 +74,7 @@ impl fmt::Display for SearchReport {
         write!(f, "{metric} of {users} validation users")?;
         for (place, (epochs, trials)) in self.rounds.iter().enumerate() {
             let before = if place == 0 { ": " } else { ", then " };
-            write!(f, "{before}{trials} trials of {epochs} epochs")?;
+            write!(f, "{before}{trials} trials of {}", in_words(*epochs))?;
         }
         writeln!(f)?;
         let good = self.trials.iter().filter(|trial| trial.error.is_none());

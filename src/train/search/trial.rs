@@ -121,7 +121,7 @@ impl Trial {
     /// The drawn settings in a line.
     pub(super) fn drawn_text(&self) -> String {
         if self.is_default {
-            return "the settings that were given".to_owned();
+            return "the settings that the search began with".to_owned();
         }
         let drawn = self.drawn.iter();
         let drawn = drawn.map(|(path, value)| format!("{path} {}", Shown(value)));
@@ -158,10 +158,18 @@ impl fmt::Display for Trial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.error, self.value()) {
             (Some(error), _) => write!(f, "failed ({error})")?,
-            (None, Some(value)) => write!(f, "{value} after {} epochs", self.epochs)?,
+            (None, Some(value)) => write!(f, "{value} after {}", epochs(self.epochs))?,
             (None, None) => f.write_str("not trained")?,
         }
         write!(f, ": {}, {}", self.model, self.drawn_text())
+    }
+}
+
+/// A number of epochs in words.
+pub(super) fn epochs(number: usize) -> String {
+    match number {
+        1 => "1 epoch".to_owned(),
+        number => format!("{number} epochs"),
     }
 }
 

@@ -12,16 +12,14 @@ use crate::text_file;
 /// A named set of settings for each model, in the order of the file.
 pub struct Settings(Map<String, Value>);
 
-/// One model with its settings: `kind` says which, `model` and `trainer` override its defaults,
-/// `search` declares a space for both, and `data` holds overrides of all these for single files.
+/// One model with its settings: `kind` says which, `model` and `trainer` override its defaults, and
+/// `data` holds overrides of all these for single files.
 #[derive(Debug, Clone)]
 pub struct Entry {
     pub name: String,
     pub kind: String,
     pub model: Value,
     pub trainer: Value,
-    /// Lists of values, by paths such as `model.dim`.
-    pub search: Map<String, Value>,
 }
 
 impl Settings {
@@ -39,20 +37,26 @@ impl Settings {
 
     /// The names that were asked for, or all.
     pub fn names(&self, wanted: &[String]) -> Result<Vec<String>, Box<dyn Error>> {
-        let known: Vec<String> = self.0.keys().cloned().collect();
         if wanted.is_empty() {
-            return Ok(known);
+            return Ok(self.0.keys().cloned().collect());
         }
-        match wanted.iter().find(|name| !known.contains(name)) {
-            Some(name) => {
-                Err(format!("no settings for {name:?}, only for {}", known.join(", ")).into())
-            }
-            None => Ok(wanted.to_vec()),
+        for name in wanted {
+            self.entry(name, "")?;
         }
+        Ok(wanted.to_vec())
     }
 
     pub fn entry(&self, name: &str, data: &str) -> Result<Entry, Box<dyn Error>> {
-        let mut all = self.0[name].clone();
+        let known = || {
+            self.0
+                .keys()
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let found = self.0.get(name).cloned();
+        let mut all =
+            found.ok_or_else(|| format!("no settings for {name:?}, only for {}", known()))?;
         if let Some(overrides) = all
             .get("data")
             .and_then(|data_sets| data_sets.get(data))
@@ -70,16 +74,11 @@ impl Settings {
             .and_then(Value::as_str)
             .unwrap_or(name)
             .to_owned();
-        let search = part("search")
-            .as_object()
-            .cloned()
-            .ok_or("search is a map of lists")?;
         Ok(Entry {
             name: name.to_owned(),
             kind,
             model: part("model"),
             trainer: part("trainer"),
-            search,
         })
     }
 }
