@@ -13,9 +13,25 @@ pub fn find(path: &Path) -> Result<PathBuf, Box<dyn Error>> {
         .into_iter()
         .find(|folder| folder.join("run.json").is_file());
     run.ok_or_else(|| {
+        let is_begun = has_checkpoints(path);
         let path = path.display();
-        format!("{path} is no run folder; `seqrec train DATA --out {path}` makes one").into()
+        match is_begun {
+            true => format!(
+                "{path} holds a training that was interrupted; the same `seqrec train` with --resume \
+                 goes on with it"
+            ),
+            false => format!("{path} is no run folder; `seqrec train DATA --out {path}` makes one"),
+        }
+        .into()
     })
+}
+
+/// Whether an output folder of `seqrec train` has a checkpoint to go on from.
+pub fn has_checkpoints(path: &Path) -> bool {
+    let entries = std::fs::read_dir(path.join("checkpoints"));
+    let entries = entries.into_iter().flatten().flatten();
+    let mut names = entries.map(|entry| entry.file_name());
+    names.any(|name| name.to_string_lossy().starts_with("epoch-"))
 }
 
 /// The stage of a run, with the users that it was made of.

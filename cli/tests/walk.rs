@@ -425,6 +425,53 @@ fn entries(help: &str) -> Vec<(String, String)> {
 }
 
 #[test]
+fn a_folder_that_holds_something_is_not_trained_into_without_a_word() {
+    let desk = Desk::new();
+    let train = TRAIN.replace("--k 5", "--k 2,5");
+    let said = desk.says(&format!("{train} --resume"));
+    assert!(
+        said.contains("run holds no checkpoint to go on from"),
+        "{said}"
+    );
+    // The metric that decides is the one that is shown.
+    assert!(said.contains(", recall@5 0."), "{said}");
+    assert!(!desk.says(&format!("{train} --resume")).contains(" holds "));
+    let said = desk.says(TRAIN);
+    assert!(
+        said.contains("run holds a run, which this training replaces"),
+        "{said}"
+    );
+    // As after an interruption.
+    std::fs::remove_dir_all(desk.path("run").join("run")).unwrap();
+    let (_, said) = desk.fails("recall run --all");
+    assert!(said.contains("--resume goes on with it"), "{said}");
+    let said = desk.says(TRAIN);
+    assert!(said.contains("interrupted: it is begun anew"), "{said}");
+}
+
+#[test]
+fn a_small_catalog_is_judged_at_cuts_that_it_has() {
+    let desk = Desk::new();
+    let mut log = String::from("user,item,time\n");
+    for user in 0..30 {
+        for step in 0..6 {
+            writeln!(log, "u{user},i{},{}", (user + step) % 16, user + step).unwrap();
+        }
+    }
+    std::fs::write(desk.path("small.csv"), log).unwrap();
+    for command in ["train small.csv", "compare models small.csv"] {
+        let (_, said) = desk.fails(command);
+        assert!(said.contains("at most 16") && said.contains("-k"), "{said}");
+    }
+    let compare = "compare models small.csv --models popularity,markov -k 4,8";
+    let one = desk.ok(&format!("{compare} --seeds 1"));
+    assert!(one.contains("recall@8") && !one.contains('±'), "{one}");
+    let several = desk.ok(&format!("{compare} --seeds 1,2"));
+    assert!(several.contains("± 0.0000"), "{several}");
+    desk.ok("tune small.csv --model comirec_sa,mind --trials 2 --first-epochs 1 --epochs 1");
+}
+
+#[test]
 fn every_command_has_an_example_and_every_option_a_sentence_and_its_default() {
     let desk = Desk::new();
     let mut pages = vec![String::new()];

@@ -130,6 +130,7 @@ mod tests {
             learning_rate: 0.001,
             gradient_norm: None,
             validation: None,
+            metric: None,
         };
         Trained {
             model: (),

@@ -68,15 +68,20 @@ pub struct EpochReport {
     pub gradient_norm: Option<f64>,
     /// The validation metrics; `None` without validation users.
     pub validation: Option<Report>,
+    /// The one of them that decides which epoch is the best.
+    #[serde(default)]
+    pub metric: Option<Metric>,
 }
 
-/// The epoch in a line: `epoch 3 (loss 2.9145, recall@50 0.2830, 1.4 s)`, with the first of its
-/// validation metrics.
+/// The epoch in a line: `epoch 3 (loss 2.9145, recall@50 0.2830, 1.4 s)`, with the validation metric
+/// that decides.
 impl fmt::Display for EpochReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "epoch {} (loss {:.4}, ", self.epoch, self.loss)?;
-        let first = (self.validation.as_ref()).and_then(|report| report.iter().next());
-        if let Some((metric, value)) = first {
+        let deciding = self.metric.zip(self.validation.as_ref());
+        if let Some((metric, value)) =
+            deciding.and_then(|(metric, report)| Some((metric, report.get(metric)?)))
+        {
             write!(f, "{metric} {value:.4}, ")?;
         }
         write!(f, "{:.1} s)", self.seconds)

@@ -127,7 +127,10 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
         deadline: Option<Instant>,
     ) -> Result<ControlFlow<(), (M, EpochReport)>> {
         let start = Instant::now();
-        let mut sums = EpochReport::default();
+        let mut sums = EpochReport {
+            metric: Some(self.config.metric),
+            ..EpochReport::default()
+        };
         let (mut reports, mut norms) = (0, (0.0, 0));
         let end = self.end();
         let mut unread = Vec::new();

@@ -25,6 +25,7 @@ use serde_json::json;
 use crate::compare::channels::build::tagged;
 use crate::data::Data;
 use crate::results::Results;
+use crate::runs;
 use fit::fit;
 use options::{BackendName, Options};
 
@@ -72,13 +73,15 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
     config.validate_for(u32::MAX as usize)?;
     // Before any time is spent, and for as long as this runs: nothing else's is overwritten.
     let out = OutputFolder::open(&options.out, "train")?;
+    remark_on_folder(&out, options.resume);
 
     let data = options.data.read()?;
     let split = data.split(options.protocol, options.seed)?;
     let training = tagged(split.train.clone(), data.items.as_ref())?;
     let plan = stage::plan(options, &training)?;
     // What can't be judged is told before any time is spent.
-    Evaluation::new(&options.k, Seen::Keep).validate(split.catalog())?;
+    (Evaluation::new(&options.k, Seen::Keep).validate(split.catalog()))
+        .map_err(|error| format!("{error}; give other cuts by -k"))?;
 
     let fitted = fit::<B, C>(options, &config, &split, &out)?;
     let (trained, metric) = (fitted.record(), fitted.trainer.metric);
@@ -137,4 +140,23 @@ fn map(
     )?;
     draw_map(&options.title(), &map)?.save(out.join("items.svg"))?;
     Ok(map)
+}
+
+/// Says on standard error what becomes of what the folder holds.
+fn remark_on_folder(out: &OutputFolder, resume: bool) {
+    let path = out.path().display();
+    let is_begun = runs::has_checkpoints(out.path());
+    let is_whole = out.join("run").join("run.json").is_file();
+    match resume {
+        true if !is_begun => {
+            eprintln!("{path} holds no checkpoint to go on from: training begins anew");
+        }
+        false if is_whole => {
+            eprintln!("{path} holds a run, which this training replaces at its end");
+        }
+        false if is_begun => eprintln!(
+            "{path} holds a training that was interrupted: it is begun anew, where --resume would go on"
+        ),
+        _ => {}
+    }
 }

@@ -26,9 +26,27 @@ pub struct Context<'a> {
     pub seed: u64,
     /// How it is judged, and so how validation stops its training.
     pub seen: Seen,
+    /// The largest cut of what is reported.
+    pub largest: usize,
     /// Where training goes on after an interruption.
     pub checkpoints: PathBuf,
     pub progress: bool,
+}
+
+impl Context<'_> {
+    /// The settings of an entry's training.
+    fn trainer(&self, entry: &Entry) -> Result<TrainerConfig, Box<dyn Error>> {
+        let defaults = TrainerConfig::new().with_seen(self.seen);
+        let mut trainer = overridden(&defaults, &entry.trainer)?;
+        trainer.seed = self.seed;
+        // A catalog may have fewer items than the usual cut.
+        if trainer.metric.k() > self.split.catalog().len() {
+            let metric = trainer.metric.to_string();
+            let measure = metric.split('@').next().unwrap_or_default();
+            trainer.metric = format!("{measure}@{}", self.largest).parse()?;
+        }
+        Ok(trainer)
+    }
 }
 
 /// A trained model.
@@ -90,11 +108,7 @@ fn solved<C: RecallChannel + 'static>(
     let start = Instant::now();
     let channel = make()?;
     let train_seconds = start.elapsed().as_secs_f64();
-    let trainer = overridden(
-        &TrainerConfig::new().with_seen(context.seen),
-        &entry.trainer,
-    )?;
-    let evaluation = trainer.evaluation();
+    let evaluation = context.trainer(entry)?.evaluation();
     let Split { valid, .. } = context.split;
     Ok(Fitted {
         valid: Some(evaluation.run(&channel, valid, context.split.catalog())?),
@@ -118,11 +132,7 @@ impl ModelVisitor<Train> for Neural<'_> {
     fn visit<C: TrainableConfig<Train>>(self, defaults: C) -> Self::Output {
         let Self { entry, context } = self;
         let settings = overridden(&defaults, &entry.model)?;
-        let mut trainer = overridden(
-            &TrainerConfig::new().with_seen(context.seen),
-            &entry.trainer,
-        )?;
-        trainer.seed = context.seed;
+        let trainer = context.trainer(entry)?;
         let device = Default::default();
         let catalog = context.split.catalog();
         let model = settings.init_for::<Train>(catalog, context.seed, &device)?;

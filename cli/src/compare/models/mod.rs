@@ -45,7 +45,8 @@ pub fn run(options: &Options, results: crate::results::Results) -> Result<(), Bo
             exclude_seen: options.seen == SeenName::LeaveOut,
         };
         // What can't be judged is told before any time is spent.
-        evaluation(options).validate(split.catalog())?;
+        (evaluation(options).validate(split.catalog()))
+            .map_err(|error| format!("{error}; give other cuts by -k"))?;
         for name in &names {
             let entry = settings.entry(name, &data)?;
             for &seed in &options.seeds {
@@ -57,6 +58,7 @@ pub fn run(options: &Options, results: crate::results::Results) -> Result<(), Bo
                     split: &split,
                     seed,
                     seen: seen(options),
+                    largest: options.k.iter().copied().max().unwrap_or(1),
                     checkpoints: out.join("checkpoints").join(&key),
                     progress: true,
                 };

@@ -179,15 +179,12 @@ pub struct Table {
     pub csv: String,
 }
 
-fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
+/// The mean, and the deviation where there are several values to deviate.
+fn mean_and_deviation(values: &[f64]) -> (f64, Option<f64>) {
     let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count;
     let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    let deviation = if values.len() > 1 {
-        (squares / (count - 1.0)).sqrt()
-    } else {
-        0.0
-    };
+    let deviation = (values.len() > 1).then(|| (squares / (count - 1.0)).sqrt());
     (mean, deviation)
 }
 
@@ -245,8 +242,13 @@ pub fn table(results: &Results, run: &Run, ks: &[usize]) -> seqrec::Result<Table
                 outcomes.iter().map(|outcome| of(column, outcome)).unzip();
             let (mean, deviation) = mean_and_deviation(&values);
             let digits = digits[0];
-            markdown += &format!(" {mean:.digits$} ± {deviation:.digits$} |");
-            csv += &format!(",{mean:.6},{deviation:.6}");
+            markdown += &format!(" {mean:.digits$}");
+            csv += &format!(",{mean:.6},");
+            if let Some(deviation) = deviation {
+                markdown += &format!(" ± {deviation:.digits$}");
+                csv += &format!("{deviation:.6}");
+            }
+            markdown += " |";
         }
         markdown.push('\n');
         csv.push('\n');
