@@ -69,7 +69,7 @@ pub struct FeatureMap<B: BurnBackend> {
     pub vectors: Vec<Vec<Linear<B>>>,
     /// By what the sum of all these is multiplied, `[dim]`, where it meets items' own vectors.
     pub gate: Option<Param<Tensor<B, 1>>>,
-    inputs: Inputs<B>,
+    inputs: FeatureInputs<B>,
     #[module(skip)]
     features: Arc<ItemFeatures>,
     /// The labels of all items.
@@ -79,7 +79,7 @@ pub struct FeatureMap<B: BurnBackend> {
 
 /// What the weights are multiplied by, which is not trained.
 #[derive(Module, Debug)]
-struct Inputs<B: BurnBackend> {
+struct FeatureInputs<B: BurnBackend> {
     /// `[items + 1, numbers]`.
     numbers: Option<Tensor<B, 2>>,
     /// Of each kind `[items + 1, dim]`, and 1 for each item that has one, `[items + 1, 1]`.
@@ -115,7 +115,7 @@ impl<B: BurnBackend> FeatureMap<B> {
             };
             (matrix(values), matrix(ones))
         });
-        let inputs = Inputs {
+        let inputs = FeatureInputs {
             numbers: (numbers.is_some()).then(|| matrix(features.numbers().values().clone())),
             vectors: given.collect(),
         };

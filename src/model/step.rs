@@ -9,7 +9,7 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::Backend as BurnBackend;
 
 /// The step that this thread computes the loss of.
-struct Step {
+struct TrainingStep {
     seed: u64,
     whole: bool,
     /// The vectors of all items by the id of their table's parameter.
@@ -20,7 +20,7 @@ struct Step {
 
 thread_local! {
     /// A model's tables are asked one by one, by functions that know of no step.
-    static STEP: RefCell<Option<Step>> = const { RefCell::new(None) };
+    static STEP: RefCell<Option<TrainingStep>> = const { RefCell::new(None) };
 }
 
 /// The loss `[1]` of a batch of this seed, with what tables of items add to it. `whole` says whether
@@ -37,7 +37,7 @@ pub(crate) fn in_step<B: BurnBackend>(
             STEP.set(None);
         }
     }
-    STEP.set(Some(Step {
+    STEP.set(Some(TrainingStep {
         seed,
         whole,
         made: HashMap::new(),

@@ -13,7 +13,7 @@ use crate::error::damaged;
 
 /// The names of what the arrays hold.
 #[derive(Serialize, Deserialize)]
-struct Names {
+struct FeatureNames {
     columns: Vec<String>,
     labels: Vec<String>,
     numbers: Vec<Scale>,
@@ -22,7 +22,7 @@ struct Names {
 
 /// The file's contents.
 pub(super) fn to_bytes(features: &ItemFeatures, path: &Path) -> Result<Vec<u8>> {
-    let names = Names {
+    let names = FeatureNames {
         columns: features.item_labels().columns().to_vec(),
         labels: features.labels().to_vec(),
         numbers: features.numbers().scales().to_vec(),
@@ -47,7 +47,7 @@ pub(super) fn to_bytes(features: &ItemFeatures, path: &Path) -> Result<Vec<u8>> 
 pub(super) fn from_bytes(bytes: &[u8], items: usize, path: &Path) -> Result<ItemFeatures> {
     let arrays = ArrayReader::new(path.to_owned(), bytes)?;
     let broken = |what: &str| damaged(path, format!("its {what} are not whole"));
-    let names: Names = parse(&arrays.get::<u8>("names")?, path)?;
+    let names: FeatureNames = parse(&arrays.get::<u8>("names")?, path)?;
     let rows = items + 1;
     let labels = ItemLabels::from_parts(
         [names.columns, names.labels],
