@@ -147,6 +147,7 @@ pub mod eval;
 #[doc = "[formats]: crate::guide::formats"]
 #[doc = "[cookbook]: crate::guide::cookbook"]
 #[doc = "[movielens]: crate::guide::movielens"]
+#[doc = "[features]: crate::guide::features"]
 #[doc = "[program]: crate::guide::program"]
 #[doc = "[coming_from]: crate::guide::coming_from"]
 #[doc = ""]
@@ -167,6 +168,11 @@ pub mod guide {
     #[doc = ""]
     #[doc = include_str!("../docs/guide/choose.md")]
     pub mod choose {}
+    #[doc = "[data]: crate::guide::data"]
+    #[doc = "[train]: crate::guide::train"]
+    #[doc = ""]
+    #[doc = include_str!("../docs/guide/features.md")]
+    pub mod features {}
     #[doc = include_str!("../docs/guide/evaluate.md")]
     pub mod evaluate {}
     #[doc = include_str!("../docs/guide/index.md")]
