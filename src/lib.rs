@@ -62,6 +62,7 @@
 //! | choose another model | [`model`]: SASRec, BSARec, HSTU, MIND, ComiRec, two towers, Item2Vec |
 //! | choose a loss and negatives | [`model::Objective`] and [`data::NegativeSampling`] |
 //! | compare with models that are not trained | [`channels::PopularityConfig`], [`channels::MarkovChainConfig`], [`channels::SessionKnnConfig`], [`channels::AlsConfig`], [`channels::ItemNeighborsConfig`] |
+//! | recall items by what they are alike in | a [`channels::ContentNeighborsConfig`] |
 //! | write a model of my own | [`model::SequenceRecaller`] |
 //! | write a training loop of my own | [`data::Batcher`] and [`model::SequenceRecaller::loss`] |
 //! | search vectors | [`index::FlatIndex`], [`index::HnswIndex`], or an index of my own behind [`index::VectorIndex`] |

@@ -161,6 +161,12 @@ fn from_a_log_to_recall_for_everyone() {
     }
     let (_, said) = desk.fails("export run --channel markov --out other");
     assert!(said.contains("--channels u2i,als"), "{said}");
+    // Vectors are a channel of the name of their file.
+    let (_, said) = desk.fails(&format!(
+        "{} --vectors vectors/items.npy --channels content",
+        TRAIN.replace("--out run", "--out alike")
+    ));
+    assert!(said.contains("content_items"), "{said}");
     desk.ok("report run --out report.html");
     assert!(desk.path("report.html").is_file());
 }

@@ -1,7 +1,8 @@
 //! Channels that need no neural network: popularity, Markov chain, nearest sessions, matrix
-//! factorization, EASE, and the steps of paths over items, users and tags.
+//! factorization, EASE, items of like content, and the steps of paths over items, users and tags.
 
 mod baselines;
+mod content_neighbors;
 #[cfg(feature = "ease")]
 mod ease;
 mod factorization;
@@ -14,6 +15,7 @@ mod taken_by;
 mod user_paths;
 
 pub use baselines::baselines;
+pub use content_neighbors::{Content, ContentNeighborsConfig};
 #[cfg(feature = "ease")]
 pub use ease::EaseConfig;
 pub use factorization::{AlsConfig, BprConfig, MatrixFactorization};

@@ -63,7 +63,7 @@ impl ItemFeatures {
 
     /// These features with more vectors.
     pub(super) fn with_given(mut self, given: GivenVectors) -> Result<Self> {
-        if self.vectors_of(given.name()).is_some() {
+        if self.given_vectors(given.name()).is_some() {
             let reason = "features have vectors of this name already";
             return Err(Error::invalid(
                 "name",
@@ -87,7 +87,12 @@ impl ItemFeatures {
 
     /// The number of items with a vector of this name, where there are such vectors.
     pub fn known_vectors(&self, name: &str) -> Option<usize> {
-        self.vectors_of(name).map(|vectors| vectors.known())
+        self.given_vectors(name).map(|vectors| vectors.known())
+    }
+
+    /// The names of the given vectors, in the order they were given.
+    pub fn vector_names(&self) -> impl Iterator<Item = &str> {
+        self.given.iter().map(|vectors| vectors.name())
     }
 
     /// The names of the rows of the weights that features are multiplied by, by the names of those
@@ -111,7 +116,8 @@ impl ItemFeatures {
         }
     }
 
-    fn vectors_of(&self, name: &str) -> Option<&Arc<GivenVectors>> {
+    /// The given vectors of a name.
+    pub(crate) fn given_vectors(&self, name: &str) -> Option<&Arc<GivenVectors>> {
         self.given.iter().find(|vectors| vectors.name() == name)
     }
 

@@ -16,6 +16,13 @@ pub enum Reason {
     Segment(u32),
     /// It goes with an item of their history.
     Item(ItemIndex),
+    /// It is like an item of their history.
+    Alike {
+        /// The item of their history.
+        item: ItemIndex,
+        /// The number of what the two are alike by, whose name the reason has.
+        by: u16,
+    },
     /// A user like them took it, by the place of their sequence in the data the channel was made
     /// of.
     User(u32),
@@ -27,30 +34,48 @@ pub enum Reason {
     Named(u32),
 }
 
-/// The names of reasons of other channels, which have few and each as long as the program runs.
+/// The names of reasons, of which there are few, and each for as long as the program runs.
 static NAMES: RwLock<Vec<&str>> = RwLock::new(Vec::new());
 
 impl Reason {
     /// A reason of a channel of your own, such as `"chosen by an editor"`. It takes a lock, so make
     /// it once and not for every candidate.
     pub fn named(name: &'static str) -> Self {
-        let mut names = NAMES.write().unwrap_or_else(PoisonError::into_inner);
-        let place = names.iter().position(|&other| other == name);
-        let place = place.unwrap_or_else(|| {
-            names.push(name);
-            names.len() - 1
-        });
-        Self::Named(place as u32)
+        Self::Named(number_of(name, || name))
     }
 
-    /// The name of a reason that [was given one](Reason::named).
+    /// Makes reasons of items that are like one of a history by what is called so.
+    pub(crate) fn alike_by(name: &str) -> impl Fn(ItemIndex) -> Self + use<> {
+        // A name is forgotten once, however often its channel is made.
+        let number = number_of(name, || name.to_owned().leak());
+        move |item| match u16::try_from(number) {
+            Ok(by) => Self::Alike { item, by },
+            Err(_) => Self::Item(item),
+        }
+    }
+
+    /// The name of a reason that [was given one](Reason::named), or of what two items are alike
+    /// by.
     pub fn name(self) -> Option<&'static str> {
-        let Self::Named(place) = self else {
-            return None;
+        let place = match self {
+            Self::Named(place) => place as usize,
+            Self::Alike { by, .. } => by.into(),
+            _ => return None,
         };
         let names = NAMES.read().unwrap_or_else(PoisonError::into_inner);
-        names.get(place as usize).copied()
+        names.get(place).copied()
     }
+}
+
+/// The number of a name, which is made to last where it is new.
+fn number_of(name: &str, lasting: impl FnOnce() -> &'static str) -> u32 {
+    let mut names = NAMES.write().unwrap_or_else(PoisonError::into_inner);
+    let place = names.iter().position(|&other| other == name);
+    let place = place.unwrap_or_else(|| {
+        names.push(lasting());
+        names.len() - 1
+    });
+    place as u32
 }
 
 /// A recalled item with its score, in the channel's own unit, and why it was found.

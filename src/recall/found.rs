@@ -62,6 +62,17 @@ pub enum Because {
         /// Its title, where a table of [`Items`](crate::data::Items) has one.
         title: Option<String>,
     },
+    /// It is like this item of their history.
+    Alike {
+        /// The item's external id.
+        #[serde(rename = "item")]
+        id: ExternalId,
+        /// Its title, where a table of [`Items`](crate::data::Items) has one.
+        #[serde(skip)]
+        title: Option<String>,
+        /// What the two are alike by: `labels`, or the name of vectors.
+        by: &'static str,
+    },
     /// A user like them took it, who is not named.
     SimilarUser,
     /// It has this tag, which they prefer.
@@ -80,6 +91,10 @@ impl fmt::Display for Because {
             Self::Item { id, title } => match title {
                 Some(title) => write!(f, "goes with {title} [{id}]"),
                 None => write!(f, "goes with {id}"),
+            },
+            Self::Alike { id, title, by } => match title {
+                Some(title) => write!(f, "like {title} [{id}], by its {by}"),
+                None => write!(f, "like {id}, by its {by}"),
             },
             Self::SimilarUser => f.write_str("a similar user took it"),
             Self::Tag(tag) => write!(f, "tagged {tag}"),

@@ -146,6 +146,14 @@ impl IdNames<'_> {
                     id,
                 })
             }
+            Reason::Alike { item, .. } => {
+                let id = self.catalog.id_of(item).cloned();
+                id.map_or(Because::Taste, |id| Because::Alike {
+                    title: self.title(&id),
+                    id,
+                    by: reason.name().unwrap_or("content"),
+                })
+            }
             Reason::User(_) => Because::SimilarUser,
             Reason::Tag(tag) => Because::Tag(name(self.tags, tag)),
             Reason::Taste => Because::Taste,

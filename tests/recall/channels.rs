@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use ndarray::{Array2, array};
 use seqrec::channels::{
-    AlsConfig, BprConfig, ItemNeighborsConfig, MarkovChainConfig, NearestItemsConfig,
-    NearestUsersConfig, Popularity, PopularityConfig, PreferredTagsConfig, SessionKnnConfig,
-    SimilarUsersConfig,
+    AlsConfig, BprConfig, Content, ContentNeighborsConfig, ItemNeighborsConfig, MarkovChainConfig,
+    NearestItemsConfig, NearestUsersConfig, Popularity, PopularityConfig, PreferredTagsConfig,
+    SessionKnnConfig, SimilarUsersConfig,
 };
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
@@ -445,7 +445,9 @@ fn channels_are_the_same_on_any_number_of_threads() {
         .with_items(1_500)
         .with_mean_per_user(40);
     let dataset = Dataset::new(log.generate().unwrap(), Filters::default()).unwrap();
-    let data = dataset.training_data();
+    let movies = log.movies().unwrap();
+    let features = movies.features(dataset.catalog(), &["genres"]).unwrap();
+    let data = (dataset.with_item_features(features).unwrap()).training_data();
     let users: Vec<User> = (0..20)
         .map(|user| data.sequences().items(user).into())
         .collect();
@@ -457,7 +459,10 @@ fn channels_are_the_same_on_any_number_of_threads() {
             let knn = SessionKnnConfig::new().fit(&data);
             let neighbors = ItemNeighborsConfig::new().with_neighbors(20).fit(&data);
             let item_cf = HistoryItems::last(20).unwrap().then(neighbors.unwrap());
+            let content = ContentNeighborsConfig::new().fit(&data);
+            let content = HistoryItems::last(20).unwrap().then(content.unwrap());
             let channels: Vec<(&str, Box<dyn RecallChannel>)> = vec![
+                ("content", Box::new(content.into_channel())),
                 ("item_cf", Box::new(item_cf.into_channel())),
                 ("als", Box::new(als.unwrap())),
                 ("bpr", Box::new(bpr.unwrap())),
@@ -894,8 +899,15 @@ fn every_channel_keeps_to_its_trait() {
         .with_items(90)
         .with_mean_per_user(25);
     let dataset = Dataset::new(log.generate().unwrap(), Filters::default()).unwrap();
+    let movies = log.movies().unwrap();
+    let features = movies.features(dataset.catalog(), &["genres"]).unwrap();
+    let genres =
+        Array2::from_shape_fn((movies.len(), 5), |(row, place)| (row % (place + 2)) as f32);
+    let ids = movies.ids().cloned();
+    let features = features.with_vectors("text", dataset.catalog(), ids, genres.view());
+    let dataset = dataset.with_item_features(features.unwrap()).unwrap();
     let (data, catalog) = (dataset.training_data(), dataset.catalog().clone());
-    let tags = log.movies().unwrap().tag_features(&catalog, "genres");
+    let tags = movies.tag_features(&catalog, "genres");
     let tags = tags.unwrap();
     let config = Gru4RecConfig::new().with_dim(8);
     let model = config
@@ -915,6 +927,12 @@ fn every_channel_keeps_to_its_trait() {
         Box::new(popular.with_half_life(Some(1e6))),
         Box::new(MarkovChainConfig::new()),
         Box::new(ItemNeighborsConfig::new().with_start(start)),
+        Box::new(ContentNeighborsConfig::new().with_start(start)),
+        Box::new(
+            ContentNeighborsConfig::new()
+                .with_by(Content::Vectors("text".to_owned()))
+                .with_neighbors(30),
+        ),
         Box::new(SimilarUsersConfig::new().with_start(start)),
         Box::new(SessionKnnConfig::new()),
         Box::new(AlsConfig::new().with_dim(8)),

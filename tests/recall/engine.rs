@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use seqrec::channels::{
-    AlsConfig, BprConfig, ItemNeighborsConfig, MarkovChainConfig, NearestItemsConfig,
-    NearestUsersConfig, Popularity, PopularityConfig, PreferredTagsConfig, SessionKnnConfig,
-    SimilarUsersConfig,
+    AlsConfig, BprConfig, Content, ContentNeighborsConfig, ItemNeighborsConfig, MarkovChainConfig,
+    NearestItemsConfig, NearestUsersConfig, Popularity, PopularityConfig, PreferredTagsConfig,
+    SessionKnnConfig, SimilarUsersConfig,
 };
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
@@ -1523,13 +1523,20 @@ fn model_and_data(seed: u64) -> (Recaller, TrainingData) {
         // Each with items that a user has not had.
         .with_genres(4);
     let dataset = Dataset::new(log.generate().unwrap(), Filters::default()).unwrap();
+    let movies = log.movies().unwrap();
+    let features = movies.features(dataset.catalog(), &["genres"]).unwrap();
+    let vectors = ndarray::Array2::from_shape_fn((movies.len(), 5), |(row, place)| {
+        (row % (place + 2)) as f32
+    });
+    let ids = movies.ids().cloned();
+    let features = features.with_vectors("text", dataset.catalog(), ids, vectors.view());
+    let dataset = dataset.with_item_features(features.unwrap()).unwrap();
     let catalog = dataset.catalog().clone();
     let config = Gru4RecConfig::new().with_dim(8);
     let model = config
         .init::<Flex>(catalog.len(), seed, &Default::default())
         .unwrap();
     let run = Run::<Flex, _>::new(config, model, catalog.clone());
-    let movies = log.movies().unwrap();
     let tags = catalog.ids().map(|id| {
         let genres = movies.labels(id, "genres").unwrap();
         (id.clone(), [format!("genre {}", genres[0])])
@@ -1577,6 +1584,11 @@ fn plan() -> StagePlan {
                 .with_items(20),
         )
         .channel("bpr", BprConfig::new().with_dim(4).with_epochs(3))
+        .channel("content", ContentNeighborsConfig::new().with_start(start))
+        .channel(
+            "content_text",
+            ContentNeighborsConfig::new().with_by(Content::Vectors("text".to_owned())),
+        )
         .fallback(popular);
     #[cfg(feature = "ease")]
     let plan = plan.channel("ease", seqrec::channels::EaseConfig::new());

@@ -2,6 +2,7 @@
 
 mod attributes;
 mod channels;
+mod content_neighbors;
 mod engine;
 mod fusion;
 mod index;

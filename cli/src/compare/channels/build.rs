@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use seqrec::channels::{
-    AlsConfig, ItemNeighborsConfig, MarkovChainConfig, NearestItemsConfig, NearestUsersConfig,
-    PopularityConfig, PreferredTagsConfig, SessionKnnConfig, SimilarUsersConfig,
+    AlsConfig, Content, ContentNeighborsConfig, ItemNeighborsConfig, MarkovChainConfig,
+    NearestItemsConfig, NearestUsersConfig, PopularityConfig, PreferredTagsConfig,
+    SessionKnnConfig, SimilarUsersConfig,
 };
 use seqrec::data::{Features, ItemIndex, Items, Spans, Split, Targets, TrainingData};
 use seqrec::eval::Metric;
@@ -216,7 +217,24 @@ pub fn planned(data: &TrainingData) -> seqrec::Result<Vec<PlannedChannel>> {
         planned.push(PlannedChannel::new("segment", of_segment));
         planned.push(PlannedChannel::new("u2tag2i", preferred_tags));
     }
+    planned.extend(of_content(data, recent));
     Ok(planned)
+}
+
+/// The channels of items that are like a user's, `content` by labels and `content_NAME` by vectors,
+/// where items have such features.
+fn of_content(data: &TrainingData, start: HistoryItems) -> Vec<PlannedChannel> {
+    let Some(features) = data.catalog().item_features() else {
+        return Vec::new();
+    };
+    let like = ContentNeighborsConfig::new().with_start(start);
+    let by_labels = (!features.labels().is_empty())
+        .then(|| PlannedChannel::new("content", like.clone().with_by(Content::Labels)));
+    let by_vectors = features.vector_names().map(|name| {
+        let like = like.clone().with_by(Content::Vectors(name.to_owned()));
+        PlannedChannel::new(format!("content_{name}"), like)
+    });
+    by_labels.into_iter().chain(by_vectors).collect()
 }
 
 /// The first and the last time, where these say more than an order: a sequence file has none, and
