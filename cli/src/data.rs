@@ -56,6 +56,9 @@ pub struct ReadingArgs {
     /// Leaves out rows that can't be read, and counts them, instead of stopping.
     #[arg(long)]
     pub skip_bad_rows: bool,
+    /// Takes ids such as 7 and 007, or 5 and 5.0, for two, where a file has both.
+    #[arg(long)]
+    pub ids_as_written: bool,
     /// Drops interactions with a lower value [default: none are dropped].
     #[arg(long, value_parser = finite::<f32>)]
     pub min_rating: Option<f32>,
@@ -198,6 +201,10 @@ impl ReadingArgs {
             None => InteractionReader::detect(path)?,
         };
         eprintln!("{}: read as {}", path.display(), reader.format());
+        let reader = match self.ids_as_written {
+            true => reader.ids_as_written(),
+            false => reader,
+        };
         Ok(reader.bad_rows(match self.skip_bad_rows {
             true => BadRows::Skip,
             false => BadRows::Fail,
@@ -223,6 +230,7 @@ impl ReadingArgs {
         let flags = [
             ("--format", self.format.is_some()),
             ("--skip-bad-rows", self.skip_bad_rows),
+            ("--ids-as-written", self.ids_as_written),
             ("--min-rating", self.min_rating.is_some()),
             ("--core", self.core.is_some()),
         ];

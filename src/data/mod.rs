@@ -48,6 +48,7 @@ mod seen;
 mod sequence_store;
 mod sequences;
 mod spans;
+mod spelling;
 mod split;
 mod stored_ids;
 pub mod synthetic;

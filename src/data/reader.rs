@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use tracing::info_span;
 
 use super::format::Format;
-use super::id::ExternalId;
+use super::id::{ExternalId, IdTable};
 use super::interactions::Interactions;
 use super::only::Only;
 use super::opened::{Opened, Text};
 #[cfg(feature = "parquet")]
 use super::parquet;
 use super::rows::{BadRows, Collector, TakePart};
+use super::spelling;
 use super::text_rows::{self, BLOCK};
 use crate::{Error, ErrorKind, Result};
 
@@ -40,6 +41,7 @@ pub struct InteractionReader {
     format: Format,
     bad_rows: BadRows,
     only: Vec<Only>,
+    ids_as_written: bool,
 }
 
 impl InteractionReader {
@@ -70,6 +72,7 @@ impl InteractionReader {
             format,
             bad_rows: BadRows::default(),
             only: Vec::new(),
+            ids_as_written: false,
         }
     }
 
@@ -127,6 +130,14 @@ impl InteractionReader {
         self
     }
 
+    /// Takes ids that may be one, written in two ways, for two: `7` and `007`, or `5` and `5.0`. They
+    /// are refused otherwise, since a user would have one part of their history under each.
+    #[must_use]
+    pub fn ids_as_written(mut self) -> Self {
+        self.ids_as_written = true;
+        self
+    }
+
     /// The format that the file is read in.
     pub fn format(&self) -> &Format {
         &self.format
@@ -137,7 +148,8 @@ impl InteractionReader {
     /// # Errors
     /// [`ErrorKind::Io`] when the file can't be read, [`ErrorKind::EmptyFile`] when it holds no
     /// row, [`ErrorKind::NothingLeft`] when all were skipped, [`ErrorKind::MissingColumn`] when the
-    /// header lacks a column, [`ErrorKind::InvalidValue`] when a column has two roles, and, unless
+    /// header lacks a column, [`ErrorKind::InvalidValue`] when a column has two roles or an id is
+    /// [written in two ways](Self::ids_as_written), and, unless
     /// bad rows are skipped, [`ErrorKind::ColumnCount`], [`ErrorKind::Field`],
     /// [`ErrorKind::Malformed`] or [`ErrorKind::Encoding`] with the line; a time in another
     /// [unit](super::TimeUnit) than most of the file's, or before 1900 or after 2100 where the unit
@@ -145,7 +157,9 @@ impl InteractionReader {
     /// [`ErrorKind::Field`] with the row in place of the line, and [`ErrorKind::Damaged`] for a
     /// file that is cut short.
     pub fn read(&self) -> Result<Interactions> {
-        self.read_into(None)
+        let log = self.read_into(None)?;
+        self.check_spelling(&log.users, &log.items)?;
+        Ok(log)
     }
 
     /// Reads the whole file in parts of about so many rows, for files that do not fit in memory.
@@ -155,6 +169,14 @@ impl InteractionReader {
     /// As [`read`](Self::read), and those of `take`.
     pub(super) fn read_parts(&self, size: usize, take: TakePart<'_>) -> Result<()> {
         self.read_into(Some((size, take))).map(drop)
+    }
+
+    /// Refuses users or items that were read, of which one is written in two ways.
+    pub(super) fn check_spelling(&self, users: &IdTable, items: &IdTable) -> Result<()> {
+        match self.ids_as_written {
+            true => Ok(()),
+            false => spelling::check(users, items, &self.path),
+        }
     }
 
     /// An error of reading, which names the wanted rows where there was none.

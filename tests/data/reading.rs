@@ -1334,3 +1334,33 @@ fn an_empty_delimiter_is_refused() {
         "{refused}"
     );
 }
+
+#[test]
+fn an_id_that_is_written_in_two_ways_is_refused_unless_it_is_two() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.csv");
+    for (user, item, refused) in [
+        ("5.0", "9", "user is 5.0 in "),
+        ("5", "007", "item is 007 in "),
+    ] {
+        let text = format!("user,item,time\n5,7,1\n{user},{item},2\n");
+        std::fs::write(&path, text).unwrap();
+        let reader = InteractionReader::detect(&path).unwrap();
+        let error = reader.read().unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::InvalidValue { .. }));
+        assert!(error.to_string().starts_with(refused), "{error}");
+        assert_eq!(reader.clone().ids_as_written().read().unwrap().len(), 2);
+
+        // A store refuses the file, and takes nothing of it; over several files it is the same.
+        let store = folder.path().join("log.store");
+        let mut writer = SequenceStore::create(&store, Filters::default()).unwrap();
+        let refused = writer.read(&reader).unwrap_err().to_string();
+        assert_eq!(refused, error.to_string());
+        for id in ["5", "5.0"] {
+            std::fs::write(&path, format!("user,item,time\n{id},pen,3\n")).unwrap();
+            let read = writer.read(&InteractionReader::detect(&path).unwrap());
+            assert_eq!(read.is_ok(), id == "5", "{read:?}");
+        }
+        assert_eq!(writer.finish().unwrap().dataset().users(), 1);
+    }
+}

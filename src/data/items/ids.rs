@@ -7,6 +7,7 @@ use crate::data::dataset::Dataset;
 #[cfg(feature = "milvus")]
 use crate::data::fingerprint::Fingerprint;
 use crate::data::id::ExternalId;
+use crate::data::spelling::bare;
 use crate::{Error, Result};
 
 impl Items {
@@ -120,17 +121,4 @@ impl Dataset {
         }
         Ok(self.with_new_ids(items.ids()))
     }
-}
-
-/// An id without what programs add to it: quotes, zeros before a number, and `.0` after it.
-fn bare(id: &str) -> String {
-    let quotes = |character: char| matches!(character, '"' | '\'') || character.is_whitespace();
-    let bare = id.trim_matches(quotes);
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = bare.strip_suffix(".0").unwrap_or(bare);
-    if is_number(number) {
-        let digits = number.trim_start_matches('0');
-        return if digits.is_empty() { "0" } else { digits }.to_owned();
-    }
-    bare.to_lowercase()
 }

@@ -145,6 +145,7 @@ impl SequenceStoreWriter {
         });
         let size = PART.min(self.rows_per_run);
         let read = reader.read_parts(size, &mut |part| self.append(part));
+        let read = read.and_then(|()| reader.check_spelling(&self.users, &self.items));
         match (read, self.before.take()) {
             (Err(error), Some(before)) => {
                 self.go_back_to(before)?;
