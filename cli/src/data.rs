@@ -248,9 +248,7 @@ impl ReadingArgs {
     fn read_log(&self, path: &Path) -> Result<Dataset, Box<dyn Error>> {
         let log = self.reader(path)?.read()?;
         let rows = log.len();
-        if log.skipped_rows() > 0 {
-            eprintln!("{} rows can't be read and were skipped", log.skipped_rows());
-        }
+        say_skipped(log.skipped_rows(), rows, log.skipped_reasons());
         if self.min_rating.is_some() {
             let unrated = (0..rows).filter(|&row| log.value(row).is_none()).count();
             if unrated > 0 {
@@ -269,6 +267,24 @@ impl ReadingArgs {
         }
         Ok(dataset)
     }
+}
+
+/// Says on standard error how many rows were left out, and why; aloud where that is a large part.
+pub fn say_skipped(skipped: usize, read: usize, reasons: &[String]) {
+    if skipped == 0 {
+        return;
+    }
+    let all = skipped + read;
+    if 10 * skipped > all {
+        eprintln!(
+            "WARNING: {skipped} of {all} rows, {:.0} %, can't be read and were skipped: what follows is of \
+             the others alone; perhaps --format names a wrong column or delimiter",
+            100.0 * skipped as f64 / all as f64
+        );
+    } else {
+        eprintln!("{skipped} of {all} rows can't be read and were skipped");
+    }
+    reasons.iter().for_each(|reason| eprintln!("  {reason}"));
 }
 
 impl Data {

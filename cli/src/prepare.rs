@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use seqrec::data::SequenceStore;
 
-use crate::data::ReadingArgs;
+use crate::data::{ReadingArgs, say_skipped};
 use crate::results::Results;
 
 #[derive(Args, Debug)]
@@ -26,8 +26,11 @@ pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
     for file in &options.files {
         writer.read(&options.reading.reader(file)?)?;
     }
+    let reasons = writer.skipped_reasons().to_vec();
     let store = writer.finish()?;
     let dataset = store.dataset();
+    let read = dataset.sequences().interactions();
+    say_skipped(store.skipped_rows(), read, &reasons);
     results.print(&[
         ("store", options.out.display().to_string().into()),
         ("users", dataset.users().into()),

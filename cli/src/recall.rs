@@ -1,10 +1,11 @@
 //! `seqrec recall`: items for a history, for some users of a run, or for all of them.
 
+use std::collections::HashSet;
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use seqrec::data::{ExternalId, ItemFilter, Seen};
+use seqrec::data::{ExternalId, ItemFilter, Seen, TrainingData};
 use seqrec::recall::{RecallRequest, Recalled, Users};
 use serde_json::json;
 
@@ -21,7 +22,7 @@ pub struct Options {
     /// Users by id [default: none].
     #[arg(long, value_delimiter = ',', conflicts_with_all = ["users", "history"])]
     user: Vec<String>,
-    /// A file of users, an id a line [default: none].
+    /// A file of users, an id a line, with or without quotes [default: none].
     #[arg(long, conflicts_with = "history")]
     users: Option<PathBuf>,
     /// The items of a history, in time order, in place of users [default: none].
@@ -54,25 +55,21 @@ pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
     }
     let seen: Seen = options.seen.into();
     if !options.history.is_empty() {
-        let history = options
-            .history
-            .iter()
-            .map(|id| ExternalId::from(id.as_str()));
-        let request = filtered(options, RecallRequest::for_history(history, options.k));
-        let recalled = retriever.recall_for(&request.seen(seen))?;
+        let request = RecallRequest::for_history(&options.history, options.k);
+        let recalled = retriever.recall_for(&filtered(options, request).seen(seen))?;
+        check_history(&options.history, &recalled)?;
         return print(results, None, &recalled);
     }
     let request = filtered(options, RecallRequest::for_everyone(options.k)).seen(seen);
     let users = match (&options.users, options.all) {
-        (Some(file), _) => Users::some(&data, lines(file)?)?,
+        (Some(file), _) => {
+            some_users(&data, &text_file::lines(file)?, &file.display().to_string())?
+        }
         (None, true) => Users::from(&data),
         (None, false) if options.user.is_empty() => {
             return Err("say for whom: --user ID, --users FILE, --history ITEM,.. or --all".into());
         }
-        (None, false) => Users::some(
-            &data,
-            options.user.iter().map(|id| ExternalId::from(id.as_str())),
-        )?,
+        (None, false) => some_users(&data, &options.user, "--user")?,
     };
     let recalled = retriever.recall_all(users, &request)?;
     if let Some(out) = &options.out {
@@ -95,11 +92,46 @@ fn filtered(options: &Options, request: RecallRequest) -> RecallRequest {
     }
 }
 
-/// The ids of a file, one a line.
-fn lines(file: &Path) -> Result<Vec<ExternalId>, Box<dyn Error>> {
-    let text = text_file::read(file)?;
-    let ids = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    Ok(ids.map(ExternalId::from).collect())
+/// Refuses a history of which nothing is known.
+fn check_history(history: &[String], recalled: &Recalled) -> Result<(), Box<dyn Error>> {
+    match recalled.known {
+        0 => {
+            let reason = "is in the run; write ids as the log does";
+            Err(format!("no item of --history {} {reason}", history.join(",")).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Users of the data by their ids. How many are not in the data is said on standard error, and
+/// nobody who is is an error.
+fn some_users(
+    data: &TrainingData,
+    ids: &[String],
+    from: &str,
+) -> Result<Users<'static>, Box<dyn Error>> {
+    let ids: Vec<ExternalId> = ids.iter().map(ExternalId::from).collect();
+    let users = Users::some(data, ids.iter().cloned())?;
+    let known: HashSet<&ExternalId> = data.user_ids().collect();
+    let unknown: Vec<&ExternalId> = ids.iter().filter(|id| !known.contains(id)).collect();
+    let (count, all) = (unknown.len(), ids.len());
+    let Some(first) = unknown.first() else {
+        return Ok(users);
+    };
+    if count == all {
+        let example = known
+            .iter()
+            .next()
+            .map_or_else(String::new, |id| format!(", where they are such as {id}"));
+        return Err(format!(
+            "none of the {all} users of {from} is in the run{example}; the first asked for is {first:?}: give an \
+             id for each, as the log writes it"
+        ).into());
+    }
+    eprintln!(
+        "{count} of {all} users of {from} are not in the run, the first {first}: they get what new users get"
+    );
+    Ok(users)
 }
 
 fn print(

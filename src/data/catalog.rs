@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::fingerprint::Fingerprint;
-use super::id::{ExternalId, IdTable, NO_ID};
+use super::id::{ExternalId, IdTable};
 use super::item_features::ItemFeatures;
 use crate::item::ItemIndex;
 use crate::{Error, ErrorKind, Result};
@@ -54,13 +54,7 @@ impl Catalog {
     pub fn from_ids(ids: impl IntoIterator<Item = ExternalId>) -> Result<Self> {
         let mut table = IdTable::default();
         for id in ids {
-            if id.is_missing() {
-                return Err(Error::invalid(
-                    "ids",
-                    format!("{:?}", id.to_string()),
-                    NO_ID,
-                ));
-            }
+            id.check("ids")?;
             let known = table.len();
             if (table.intern(id.clone()) as usize) < known {
                 return Err(Error::invalid(

@@ -8,6 +8,8 @@ use hashbrown::HashTable;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::{Error, Result};
+
 /// An id as the outside world writes it: an integer or a string.
 ///
 /// Blanks around a text are no part of the id, wherever it comes from. A text that is the usual way
@@ -15,9 +17,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// stays text, so every id is written back as it was read.
 ///
 /// An empty text is no id, and neither are the marks that programs write for a missing value:
-/// `NULL`, `null`, `\N`, `NaN`, `nan`, `None` and `<NA>`. Files count them as bad rows, and
-/// everything else that takes ids refuses them. Otherwise all visitors who aren't logged in would
-/// be one user with a very long history.
+/// `NULL`, `null`, `\N`, `NaN`, `nan`, `None`, `<NA>`, `N/A`, `n/a`, `#N/A` and `-`. Files count
+/// them as bad rows, and everything else that takes ids refuses them. Otherwise all visitors who
+/// aren't logged in would be one user with a very long history.
 ///
 /// ```
 /// use seqrec::data::ExternalId;
@@ -53,18 +55,33 @@ impl ExternalId {
         }
     }
 
+    /// Refuses an empty text and a mark of a missing value.
+    pub(crate) fn check(&self, field: &'static str) -> Result<()> {
+        match self.is_missing() {
+            true => Err(Error::invalid(
+                field,
+                format!("{:?}", self.to_string()),
+                NO_ID,
+            )),
+            false => Ok(()),
+        }
+    }
+
     /// Whether this is an empty text or a mark of a missing value, neither of which is an id.
     pub(crate) fn is_missing(&self) -> bool {
         matches!(self, Self::Text(text) if MISSING.contains(&text.trim()))
     }
 }
 
-/// Texts that stand where there is no id, as databases, pandas and JavaScript write them.
-const MISSING: [&str; 8] = ["", "NULL", "null", "\\N", "NaN", "nan", "None", "<NA>"];
+/// Texts that stand where there is no id, as databases, pandas, spreadsheets and JavaScript write
+/// them.
+const MISSING: [&str; 12] = [
+    "", "NULL", "null", "\\N", "NaN", "nan", "None", "<NA>", "N/A", "n/a", "#N/A", "-",
+];
 
 /// The rule that a missing id breaks.
 pub(crate) const NO_ID: &str =
-    "an id must not be empty, blank or a mark of a missing value such as NULL, nan or None";
+    "an id must not be empty, blank or a mark of a missing value such as NULL, nan, N/A or -";
 
 /// An id as JSON has it: a text, or an integer, which is the same as its text. An integer beyond 64
 /// bits is refused, since readers of JSON lose its last digits, and so is an empty text.

@@ -80,6 +80,7 @@ pub struct Interactions {
     /// Empty when no row has an event type, else one per row with `u32::MAX` for "none".
     pub(crate) event: Vec<u32>,
     pub(crate) skipped_rows: usize,
+    pub(crate) skipped_reasons: Vec<String>,
 }
 
 pub(super) const NO_EVENT: u32 = u32::MAX;
@@ -194,6 +195,13 @@ impl Interactions {
     /// with an id that can't be read, all of its items are left out.
     pub fn skipped_rows(&self) -> usize {
         self.skipped_rows
+    }
+
+    /// Why rows of the source were left out: how many for each reason, the most frequent one first,
+    /// and the first of them with its line, as in `2 rows, the first: log.csv:3: value is "2,5",
+    /// expected a number`.
+    pub fn skipped_reasons(&self) -> &[String] {
+        &self.skipped_reasons
     }
 
     /// The value of a row, if it has one.

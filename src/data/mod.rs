@@ -47,6 +47,7 @@ mod schema;
 mod seen;
 mod sequence_store;
 mod sequences;
+mod skipped;
 mod spans;
 mod spelling;
 mod split;
@@ -74,7 +75,6 @@ pub use format::Format;
 pub use id::ExternalId;
 pub(crate) use id::IdTable;
 #[cfg(feature = "engine")]
-pub(crate) use id::NO_ID;
 pub use interactions::{Interaction, Interactions};
 pub use item_features::ItemFeatures;
 pub(crate) use item_features::{GivenVectors, ItemLabels, ItemNumbers, Scale};

@@ -154,7 +154,7 @@ impl<'p> ParsedBlock<'p> {
 
     /// Adds the rows to those of the blocks before, of which the last is given.
     pub(super) fn join(mut self, before: &Self, into: &mut Collector<'_, '_>) -> Result<Self> {
-        let tells_line = self.into.first_skipped.is_some() && into.first_skipped.is_none();
+        let tells_line = into.skipped_for.lacks_one_of(&self.into.skipped_for);
         if !before.is_read() || tells_line {
             self = before.begin_again(self.text);
             self.parse(true)?;
@@ -169,9 +169,8 @@ impl<'p> ParsedBlock<'p> {
     pub(super) fn put_into(&mut self, into: &mut Collector<'_, '_>) -> Result<()> {
         into.interactions
             .append(std::mem::take(&mut self.into.interactions));
-        if let (None, Some(error)) = (&into.first_skipped, self.into.first_skipped.take()) {
-            into.first_skipped = Some(error);
-        }
+        into.skipped_for
+            .add_all(std::mem::take(&mut self.into.skipped_for));
         into.give()
     }
 

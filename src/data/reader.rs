@@ -162,13 +162,15 @@ impl InteractionReader {
         Ok(log)
     }
 
-    /// Reads the whole file in parts of about so many rows, for files that do not fit in memory.
-    /// Each part numbers its users and items anew.
+    /// Reads the whole file in parts of about so many rows, for files that do not fit in memory, and
+    /// says [why](Interactions::skipped_reasons) rows were skipped. Each part numbers its users and
+    /// items anew.
     ///
     /// # Errors
     /// As [`read`](Self::read), and those of `take`.
-    pub(super) fn read_parts(&self, size: usize, take: TakePart<'_>) -> Result<()> {
-        self.read_into(Some((size, take))).map(drop)
+    pub(super) fn read_parts(&self, size: usize, take: TakePart<'_>) -> Result<Vec<String>> {
+        let rest = self.read_into(Some((size, take)))?;
+        Ok(rest.skipped_reasons)
     }
 
     /// Refuses users or items that were read, of which one is written in two ways.

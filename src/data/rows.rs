@@ -7,6 +7,7 @@ use tracing::{info, warn};
 
 use super::interactions::Interactions;
 use super::lines::pieces;
+use super::skipped::Skipped;
 use super::time_unit::{TimeRule, TimeSizes};
 use crate::{Error, ErrorKind, Result};
 
@@ -17,7 +18,8 @@ pub enum BadRows {
     /// Stop with an error that names the line.
     #[default]
     Fail,
-    /// Leave the row out and count it in [`Interactions::skipped_rows`].
+    /// Leave the row out, and count it in [`Interactions::skipped_rows`] and by
+    /// [why](Interactions::skipped_reasons).
     Skip,
 }
 
@@ -33,8 +35,8 @@ pub(super) struct Collector<'a, 'p> {
     pub(super) path: &'a Path,
     pub(super) bad_rows: BadRows,
     pub(super) interactions: Interactions,
-    /// Why the first row that was skipped was.
-    pub(super) first_skipped: Option<Error>,
+    /// Why rows were skipped.
+    pub(super) skipped_for: Skipped,
     /// True if times are the numbers of rows.
     pub(super) untimed: bool,
     /// The rule for each time, once some are known to break it: the parser of a row knows its line.
@@ -74,7 +76,7 @@ impl<'a, 'p> Collector<'a, 'p> {
             path,
             bad_rows,
             interactions: Interactions::default(),
-            first_skipped: None,
+            skipped_for: Skipped::default(),
             untimed: false,
             rule: None,
             times: TimeSizes::default(),
@@ -170,7 +172,7 @@ impl<'a, 'p> Collector<'a, 'p> {
     /// Begins anew with the same source, of which what was given away is not given again.
     fn begin_anew(&mut self) {
         self.interactions = Interactions::default();
-        self.first_skipped = None;
+        self.skipped_for = Skipped::default();
         self.untimed = false;
         self.times = TimeSizes::default();
         self.mixed = false;
@@ -213,25 +215,34 @@ impl<'a, 'p> Collector<'a, 'p> {
             return Ok(None);
         }
         if self.rows() == 0 {
-            return Err(match self.first_skipped.take() {
-                Some(first) => Error::from(ErrorKind::NothingLeft {
-                    reason: format!(
-                        "all {} rows were skipped, the first: {first}",
-                        self.interactions.skipped_rows
-                    ),
-                }),
-                None => Error::from(ErrorKind::EmptyFile {
-                    path: self.path.to_owned(),
-                }),
-            });
+            return Err(self.nothing_left());
         }
         let (rows, skipped) = (self.rows(), self.skipped());
-        if let Some(first) = &self.first_skipped {
-            warn!(rows, skipped, %first, "rows were skipped");
-        } else {
+        let reasons = self.skipped_for.reasons();
+        if reasons.is_empty() {
             info!(rows, "read");
+        } else {
+            warn!(
+                rows,
+                skipped,
+                reasons = reasons.join("; "),
+                "rows were skipped"
+            );
         }
+        self.interactions.skipped_reasons = reasons;
         Ok(Some(std::mem::take(&mut self.interactions)))
+    }
+
+    /// Why there is no row.
+    fn nothing_left(&self) -> Error {
+        let reasons = self.skipped_for.reasons();
+        if reasons.is_empty() {
+            let path = self.path.to_owned();
+            return Error::from(ErrorKind::EmptyFile { path });
+        }
+        let (rows, reasons) = (self.interactions.skipped_rows, reasons.join("; "));
+        let reason = format!("all {rows} rows were skipped: {reasons}");
+        Error::from(ErrorKind::NothingLeft { reason })
     }
 
     /// The number of skipped rows so far.
@@ -250,7 +261,7 @@ impl<'a, 'p> Collector<'a, 'p> {
         match (rows, self.bad_rows) {
             (Err(error), BadRows::Skip) if is_of_a_row(&error) => {
                 self.interactions.skipped_rows += lost;
-                self.first_skipped.get_or_insert(error);
+                self.skipped_for.add(lost, error);
                 Ok(())
             }
             (rows, _) => rows,

@@ -329,7 +329,7 @@ mod tests {
         assert!(
             refused
                 .to_string()
-                .contains("all 1000 rows were skipped, the first: "),
+                .contains("all 1000 rows were skipped: 1000 rows, the first: "),
             "{refused}"
         );
     }

@@ -107,8 +107,8 @@ fn read_blocks(
         for block in parsed.iter_mut().flatten() {
             // Blocks behind one that is parsed again may have to be, too.
             follows &= block.is_read();
-            // The line of the first row that is skipped is told by its text.
-            let is_told = into.first_skipped.is_some() || block.into.first_skipped.is_none();
+            // The line of the first row that is skipped for a reason is told by its text.
+            let is_told = !into.skipped_for.lacks_one_of(&block.into.skipped_for);
             if follows && is_told {
                 blocks.give_back(std::mem::take(&mut block.text));
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::data::{ExternalId, NO_ID};
+use crate::data::ExternalId;
 use crate::settings::settings;
 use crate::{Error, Result, checks};
 
@@ -88,11 +88,9 @@ impl EngineConfig {
         id: &ExternalId,
         longest: usize,
     ) -> Result<()> {
+        id.check(field)?;
         match id {
             ExternalId::Integer(_) => Ok(()),
-            ExternalId::Text(text) if id.is_missing() => {
-                Err(Error::invalid(field, format!("{text:?}"), NO_ID))
-            }
             ExternalId::Text(text) => check_length(field, text, self.text.max(longest)),
         }
     }

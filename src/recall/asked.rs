@@ -132,6 +132,7 @@ impl Asked {
             }
             Who::History(items, times) => {
                 check_times("history", times)?;
+                items.iter().try_for_each(|item| item.check("history"))?;
                 let user = KnownUser::from_history(catalog, items, times);
                 if let Some(taken) = taken {
                     taken.extend(user.items.iter().copied());

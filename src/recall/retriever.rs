@@ -134,7 +134,7 @@ impl Retriever {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when k is 0, for a user by id,
-    /// whose history only an engine knows, for times that run backwards or are not finite, for a
+    /// whose history only an engine knows, for an empty id of an item, for times that run backwards or are not finite, for a
     /// feature that is unknown, named twice or not finite, and for a filter that does not fit the
     /// attributes; [`ErrorKind::NothingLeft`](crate::ErrorKind::NothingLeft) when no item of the
     /// catalog passes the request's filters; and the channel's errors:

@@ -81,7 +81,7 @@ impl<'a> Users<'a> {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for users who are chosen already,
-    /// or came with histories of their own.
+    /// or came with histories of their own, and for an empty id.
     pub fn some<T: Into<ExternalId>>(
         data: impl Into<Users<'static>>,
         ids: impl IntoIterator<Item = T>,
@@ -92,10 +92,11 @@ impl<'a> Users<'a> {
         };
         let ids = ids.into_iter().map(Into::into);
         let found = ids.map(|id: ExternalId| {
+            id.check("user")?;
             let place = data.place_of(&id);
-            (id, place)
+            Ok((id, place))
         });
-        let found = found.collect();
+        let found = found.collect::<Result<_>>()?;
         Ok(Self::new(Source::Some(data, found)))
     }
 

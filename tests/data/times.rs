@@ -223,7 +223,7 @@ fn numbers_of_no_known_unit_are_said_to_be_none() {
         let refused = log(&times).bad_rows(BadRows::Skip).read().unwrap_err();
         let refused = refused.to_string();
         assert!(
-            refused.contains("all 3 rows were skipped, the first: reader:3: "),
+            refused.contains("all 3 rows were skipped: 3 rows, the first: reader:3: "),
             "{refused}"
         );
     }

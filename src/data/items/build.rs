@@ -6,7 +6,7 @@ use super::attribute::{Attribute, AttributeKind, Labels, Values};
 #[cfg(doc)]
 use crate::ErrorKind;
 use crate::data::columns::plain;
-use crate::data::id::{ExternalId, IdTable, NO_ID};
+use crate::data::id::{ExternalId, IdTable};
 use crate::{Error, Result, checks};
 
 /// The names of columns of titles, without blanks and underscores.
@@ -38,13 +38,7 @@ impl Items {
         let mut table = IdTable::default();
         for id in ids {
             let (id, known): (ExternalId, _) = (id.into(), table.len());
-            if id.is_missing() {
-                return Err(Error::invalid(
-                    "ids",
-                    format!("{:?}", id.to_string()),
-                    NO_ID,
-                ));
-            }
+            id.check("ids")?;
             if (table.intern(id.clone()) as usize) < known {
                 return Err(Error::invalid(
                     "ids",

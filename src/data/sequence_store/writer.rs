@@ -48,6 +48,7 @@ pub struct SequenceStoreWriter {
     counts: RowCounts,
     times: TimeSizes,
     skipped_rows: usize,
+    skipped_reasons: Vec<String>,
     /// What there was before the file that is being read.
     before: Option<Before>,
     /// How many rows came, whether or not they pass the filters.
@@ -119,6 +120,7 @@ impl SequenceStoreWriter {
             counts: RowCounts::default(),
             times: TimeSizes::default(),
             skipped_rows: 0,
+            skipped_reasons: Vec::new(),
             before: None,
             offered: 0,
             lost_rows: false,
@@ -145,7 +147,11 @@ impl SequenceStoreWriter {
         });
         let size = PART.min(self.rows_per_run);
         let read = reader.read_parts(size, &mut |part| self.append(part));
-        let read = read.and_then(|()| reader.check_spelling(&self.users, &self.items));
+        let read = read.and_then(|reasons| {
+            reader.check_spelling(&self.users, &self.items)?;
+            self.skipped_reasons.extend(reasons);
+            Ok(())
+        });
         match (read, self.before.take()) {
             (Err(error), Some(before)) => {
                 self.go_back_to(before)?;
@@ -153,6 +159,12 @@ impl SequenceStoreWriter {
             }
             (read, _) => read,
         }
+    }
+
+    /// Why rows of the files that were read were left out, as
+    /// [`Interactions::skipped_reasons`] says it of one.
+    pub fn skipped_reasons(&self) -> &[String] {
+        &self.skipped_reasons
     }
 
     /// Forgets what a file that failed has added.

@@ -1,0 +1,229 @@
+//! What the program says of the files that it reads, and of ids that it doesn't know.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+/// Runs the program in a folder: whether it went well, standard output and standard error.
+fn run(folder: &Path, arguments: &[&str]) -> (bool, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_seqrec"));
+    let output = command.args(arguments).current_dir(folder).output();
+    let output = output.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let (said, errors) = (text(output.stdout), text(output.stderr));
+    assert!(!errors.contains("panicked"), "{errors}");
+    (output.status.success(), said, errors)
+}
+
+/// A log of 60 users, whose rows are made of user, step and item.
+fn log(row: impl Fn(usize, usize, usize) -> String) -> String {
+    let mut log = String::from("user,item,time\n");
+    for user in 0..60 {
+        for step in 0..8 {
+            writeln!(log, "{}", row(user, step, (user * 5 + step) % 40)).unwrap();
+        }
+    }
+    log
+}
+
+/// A folder with `log.csv`, and a run of it where one is asked for.
+fn desk(log: &str, trained: bool) -> tempfile::TempDir {
+    let desk = tempfile::tempdir().unwrap();
+    std::fs::write(desk.path().join("log.csv"), log).unwrap();
+    if trained {
+        let (well, _, errors) = run(desk.path(), TRAIN);
+        assert!(well, "{errors}");
+    }
+    desk
+}
+
+const TRAIN: &[&str] = &[
+    "train",
+    "log.csv",
+    "--protocol",
+    "leave-one-out",
+    "--epochs",
+    "1",
+    "--dim",
+    "4",
+    "--k",
+    "5",
+    "--channels",
+    "popular",
+    "--out",
+    "run",
+];
+
+/// All parts that a text must have.
+#[track_caller]
+fn has(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part:?} in {text}");
+    }
+}
+
+#[test]
+fn ids_that_the_run_lacks_are_counted_and_all_of_them_are_an_error() {
+    let plain = log(|user, step, item| {
+        format!(
+            "u{user},\"P \"\"{item}\"\"\",{}",
+            1_790_000_000 + step * 60 + user
+        )
+    });
+    let desk = desk(&plain, true);
+    let recall = |arguments: &[&str]| {
+        run(
+            desk.path(),
+            &[&["recall", "run", "-k", "2"], arguments].concat(),
+        )
+    };
+
+    let (well, said, _) = recall(&["--history", "P \"1\",nosuch"]);
+    assert!(well);
+    has(&said, &["1 items of the history are not in the catalog"]);
+    for (arguments, parts) in [
+        (["--history", "p1,nosuch"], ["p1,nosuch", "as the log does"]),
+        (
+            ["--user", "nobody,none"],
+            ["none of the 2 users of --user", "nobody"],
+        ),
+        (["--user", ""], ["user is \"\"", "must not be empty"]),
+        (
+            ["--history", "N/A"],
+            ["history is \"N/A\"", "must not be empty"],
+        ),
+    ] {
+        let (well, said, errors) = recall(&arguments);
+        assert!(!well && said.is_empty(), "{arguments:?}: {said}");
+        has(&errors, &parts);
+    }
+
+    let users = |text: &str| {
+        std::fs::write(desk.path().join("users.csv"), text).unwrap();
+        recall(&["--users", "users.csv"])
+    };
+    // As spreadsheets write it.
+    let (well, said, errors) = users("\u{feff}\"u3\"\r\nu4\r\n\r\nnobody\r\n");
+    assert!(well);
+    has(
+        &said,
+        &[
+            "user u3, 8 items known",
+            "user u4, 8 items known",
+            "user nobody, 0 items",
+        ],
+    );
+    has(
+        &errors,
+        &["1 of 3 users of users.csv are not in the run, the first nobody"],
+    );
+    for (text, part) in [
+        ("", "users.csv is empty"),
+        ("\n \n", "users.csv is empty"),
+        (
+            "u3,P1,5\nu4,P2,6\n",
+            "none of the 2 users of users.csv is in the run",
+        ),
+    ] {
+        let (well, said, errors) = users(text);
+        assert!(!well && said.is_empty(), "{text:?}: {said}");
+        has(&errors, &[part]);
+    }
+}
+
+#[test]
+fn rows_that_are_skipped_are_counted_by_why_and_aloud_where_they_are_many() {
+    let loss = |part: usize| {
+        log(move |user, step, item| match (user * 8 + step) % part {
+            0 => format!("u{user},{item},01.08.2026 13:26"),
+            1 if user == 7 => format!(",{item},{}", 1_790_000_000 + step),
+            _ => format!("u{user},{item},{}", 1_790_000_000 + step),
+        })
+    };
+    let train = |part| {
+        let desk = desk(&loss(part), false);
+        run(desk.path(), &[TRAIN, &["--skip-bad-rows"]].concat())
+    };
+    let (well, _, errors) = train(40);
+    assert!(well, "{errors}");
+    has(
+        &errors,
+        &[
+            "13 of 480 rows",
+            "12 rows, the first: log.csv:2: timestamp",
+            "1 row: log.csv:",
+        ],
+    );
+    assert!(!errors.contains("WARNING"), "{errors}");
+    let (well, _, errors) = train(4);
+    assert!(well, "{errors}");
+    has(
+        &errors,
+        &[
+            "WARNING: 122 of 480 rows, 25 %",
+            "120 rows, the first",
+            "2 rows, the first: log.csv:",
+        ],
+    );
+
+    // Of rows that are all bad, the reason of most comes first, and not that of the first.
+    let (well, _, errors) = train(1);
+    assert!(!well);
+    has(
+        &errors,
+        &["all 480 rows were skipped: 480 rows, the first: log.csv:2: timestamp"],
+    );
+    let empty = loss(1).replacen("u0,", ",", 1);
+    let desk = desk(&empty, false);
+    let (_, _, errors) = run(
+        desk.path(),
+        &[
+            "prepare",
+            "log.csv",
+            "--skip-bad-rows",
+            "--out",
+            "log.store",
+        ],
+    );
+    has(
+        &errors,
+        &[
+            "all 480 rows were skipped: 479 rows, the first: log.csv:3: timestamp",
+            "; 1 row: log.csv:2: user",
+        ],
+    );
+}
+
+#[test]
+fn an_id_that_is_written_in_two_ways_is_refused_unless_the_flag_says_that_it_is_two() {
+    let two = log(|user, step, item| match step {
+        0..4 => format!("{user},p{item},{}", 1_790_000_000 + step),
+        _ => format!("{user}.0,p{item},{}", 1_790_000_000 + step),
+    });
+    let desk = desk(&two, false);
+    for command in ["train", "prepare"] {
+        let out = ["log.csv", "--out", "out"];
+        let (well, _, errors) = run(desk.path(), &[&[command], &out[..]].concat());
+        assert!(!well);
+        has(
+            &errors,
+            &[
+                "user is 0.0 in log.csv",
+                "there is 0 as well",
+                "--ids-as-written",
+            ],
+        );
+    }
+    let prepare = [
+        "prepare",
+        "log.csv",
+        "--core",
+        "0",
+        "--ids-as-written",
+        "--out",
+        "log.store",
+    ];
+    let (well, said, errors) = run(desk.path(), &prepare);
+    assert!(well, "{errors}");
+    has(&said, &["120"]);
+}
