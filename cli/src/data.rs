@@ -17,6 +17,7 @@ use crate::features::FeatureArgs;
 use crate::item_table::{ItemOptions, movies_beside, tag_column};
 use crate::numbers::finite;
 use crate::shell::quoted;
+use crate::times;
 
 /// Interactions, and which of them are kept.
 #[derive(Args, Debug, Clone, Default)]
@@ -303,6 +304,9 @@ impl Data {
             split.test.len(),
             split.too_short,
         );
+        if let Some(times) = times::of(dataset.sequences()) {
+            eprintln!("{}: {times}", self.name);
+        }
         if split.test.is_empty() {
             return Err("no user has a history that is long enough to be evaluated".into());
         }

@@ -19,6 +19,7 @@ pub mod runs;
 pub mod serve;
 pub mod shell;
 mod text_file;
+mod times;
 pub mod train;
 pub mod tune;
 

@@ -227,3 +227,45 @@ fn an_id_that_is_written_in_two_ways_is_refused_unless_the_flag_says_that_it_is_
     assert!(well, "{errors}");
     has(&said, &["120"]);
 }
+
+#[test]
+fn the_span_of_times_is_said_so_that_a_wrong_unit_shows() {
+    const DAY: usize = 86_400;
+    // From 2026-08-01 on, eight days.
+    let at = |step: usize| 1_785_542_400 + step * DAY;
+    type Time = Box<dyn Fn(usize) -> String>;
+    let times: [(Time, &[&str]); 5] = [
+        (
+            Box::new(move |step| at(step).to_string()),
+            &["log.csv: times from 2026-08-01 to 2026-08-08, in seconds"],
+        ),
+        (
+            Box::new(move |step| (at(step) * 1000).to_string()),
+            &["log.csv: times from 2026-08-01 to 2026-08-08, in milliseconds"],
+        ),
+        (
+            Box::new(|step| format!("2026-08-0{} 10:30", step + 1)),
+            &["log.csv: times from 2026-08-01 to 2026-08-08, in seconds"],
+        ),
+        (
+            Box::new(|step| (20_260_801 + step).to_string()),
+            &[
+                "times from 20260801 to 20260808, in no known unit",
+                "seconds since 1970",
+            ],
+        ),
+        (
+            Box::new(|_| "0".to_owned()),
+            &["WARNING: all times are 0", "time=at"],
+        ),
+    ];
+    for (time, parts) in times {
+        let rows = log(|user, step, item| format!("u{user},{item},{}", time(step)));
+        let desk = desk(&rows, false);
+        let models = ["compare", "models", "log.csv", "--models", "popularity"];
+        let cuts = ["--seeds", "1", "-k", "5", "--out", "compared"];
+        let (well, _, errors) = run(desk.path(), &[&models[..], &cuts].concat());
+        assert!(well, "{errors}");
+        has(&errors, parts);
+    }
+}
