@@ -139,14 +139,29 @@ fn users_and_histories_are_answered_and_events_count_at_once() {
         {"user": "nobody", "item": "c", "time": 1e9, "segments": ["new"]}]}"#;
     assert_eq!(
         service.post("/events", events),
-        (200, json!({"accepted": 2, "repeated": 0, "older": 0}))
+        (
+            200,
+            json!({"accepted": 2, "repeated": 0, "older": 0, "unknown": 0})
+        )
     );
     // What comes again, and what is older than the folder, is told apart from what counts.
     let events = r#"{"events": [{"user": "nobody", "item": "c", "time": 1e9},
         {"user": "anna", "item": "d", "time": 0.5}, {"user": "anna", "item": "b", "time": 2}]}"#;
     assert_eq!(
         service.post("/events", events),
-        (200, json!({"accepted": 0, "repeated": 1, "older": 2}))
+        (
+            200,
+            json!({"accepted": 0, "repeated": 1, "older": 2, "unknown": 0})
+        )
+    );
+    // One of an item that the folder lacks counts nowhere, and so is not accepted.
+    let events = r#"{"events": [{"user": "eve", "item": "A"}]}"#;
+    assert_eq!(
+        service.post("/events", events),
+        (
+            200,
+            json!({"accepted": 0, "repeated": 0, "older": 0, "unknown": 1})
+        )
     );
     let (_, known) = service.post(
         "/recall",
@@ -180,8 +195,10 @@ fn users_and_histories_are_answered_and_events_count_at_once() {
     for line in [
         r#"seqrec_requests_total{path="/recall",status="200"} 7"#,
         "seqrec_events_total 2",
-        // Of "anna" an item is held that her folder lacks, so that it is left out.
-        "seqrec_users 2",
+        "seqrec_unknown_events_total 1",
+        // Of "anna" an item is held that her folder lacks, so that it is left out; of "eve" one is
+        // kept that no folder had yet.
+        "seqrec_users 3",
         r#"seqrec_channel_calls_total{channel="markov",outcome="answered"} 4"#,
         r#"seqrec_channel_calls_total{channel="markov",outcome="empty"} 3"#,
     ] {

@@ -19,6 +19,8 @@ pub struct Statistics {
     pub refused: u64,
     /// Events that were taken.
     pub events: u64,
+    /// Events whose item was not in the catalog.
+    pub unknown_events: u64,
     /// Stages that were loaded, the first one not counted.
     pub reloads: u64,
     /// Loads that failed, after which the old stage went on serving.
@@ -41,11 +43,12 @@ impl fmt::Display for Statistics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} calls, {} refused, {} events of {} users; stage {}, {} reloads, {} failed; {} threads, {} jobs queued",
+            "{} calls, {} refused, {} events of {} users, {} of unknown items; stage {}, {} reloads, {} failed; {} threads, {} jobs queued",
             self.calls,
             self.refused,
             self.events,
             self.users,
+            self.unknown_events,
             self.version,
             self.reloads,
             self.failed_reloads,
@@ -102,6 +105,7 @@ pub(super) struct Counters {
     pub calls: AtomicU64,
     pub refused: AtomicU64,
     pub events: AtomicU64,
+    pub unknown_events: AtomicU64,
     pub reloads: AtomicU64,
     pub failed_reloads: AtomicU64,
     /// How many fallbacks that ask channels which gave nothing keep a thread though no one waits

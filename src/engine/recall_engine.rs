@@ -230,6 +230,7 @@ impl RecallEngine {
             calls: read(&self.counters.calls),
             refused: read(&self.counters.refused),
             events: read(&self.counters.events),
+            unknown_events: read(&self.counters.unknown_events),
             reloads: read(&self.counters.reloads),
             failed_reloads: read(&self.counters.failed_reloads),
             users: self.users.len(),

@@ -24,6 +24,9 @@ pub enum Observed {
     /// that channels don't see it. Its item is [left out](super::EngineConfig::seen) of the user's
     /// lists.
     Older,
+    /// Its item is not in the catalog: it is kept for a stage that has it, and counts nowhere until
+    /// then.
+    Unknown,
 }
 
 impl fmt::Display for Observed {
@@ -34,6 +37,7 @@ impl fmt::Display for Observed {
             Self::Older => {
                 "it is older than what is known of the user, and only left out of their lists"
             }
+            Self::Unknown => "its item is not in the catalog, and it counts once one has it",
         })
     }
 }

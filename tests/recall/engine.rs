@@ -433,7 +433,9 @@ fn events_are_part_of_the_next_call() {
     // At the very time of what the data hold last, something else is news.
     assert_eq!(took("bo", "d", 4.0), Observed::Taken);
     assert_eq!(seen("bo"), (strings(&["b", "c", "d"]), 3, 0));
-    assert_eq!(took("anna", "unheard of", 60.0), Observed::Taken);
+    assert_eq!(took("anna", "unheard of", 60.0), Observed::Unknown);
+    let counted = engine.statistics();
+    assert_eq!((counted.events, counted.unknown_events), (3, 1));
     assert_eq!(seen("anna"), (strings(&["a", "b", "d"]), 3, 1));
     // What he took is not recalled unless that is asked for.
     assert!(engine.recall("anna", 10).unwrap().items.is_empty());

@@ -314,6 +314,7 @@ async fn events(
         "accepted": count(Observed::Taken),
         "repeated": count(Observed::Repeated),
         "older": count(Observed::Older),
+        "unknown": count(Observed::Unknown),
     });
     Ok((JSON, body.to_string()).into_response())
 }

@@ -73,6 +73,11 @@ impl Collector for EngineCollector {
             ("calls", "Calls that were answered", statistics.calls),
             ("refused", "Calls that were refused", statistics.refused),
             ("events", "Events that were taken", statistics.events),
+            (
+                "unknown_events",
+                "Events of items that the stage lacks",
+                statistics.unknown_events,
+            ),
             ("reloads", "Stages that were loaded", statistics.reloads),
             (
                 "failed_reloads",

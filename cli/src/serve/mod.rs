@@ -20,8 +20,8 @@
 //! and price < 20"`.
 //!
 //! Times are in the unit of the folder's data, which `/healthz` tells. An event is accepted, or is
-//! said to be a repeated one, or one from before what the folder holds of its user; a request with
-//! one that can't be right is refused as a whole, with the reason.
+//! said to be a repeated one, one from before what the folder holds of its user, or one of an item that
+//! is not in the folder (it counts once a folder has the item); a request with one that can't be right is refused as a whole, with the reason.
 //!
 //! The folder is read again at SIGHUP, or every `--reload-every` seconds, while calls go on;
 //! SIGTERM and Ctrl-C stop the service after the calls that have begun. It listens on this machine
