@@ -1,5 +1,7 @@
 //! The data that a subcommand reads: the same flags everywhere.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use seqrec::data::movielens::{Downloader, Edition};
 use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{
-    BadRows, Dataset, ExternalId, Filters, Format, InteractionReader, Items, Protocol, Seen,
+    BadRows, Dataset, ExternalId, Filters, Format, InteractionReader, Interactions, Items, Protocol, Seen,
     SequenceStore, Split, TimeUnit,
 };
 use serde::{Deserialize, Serialize};
@@ -57,6 +59,10 @@ pub struct ReadingArgs {
     /// Leaves out rows that can't be read, and counts them, instead of stopping.
     #[arg(long)]
     pub skip_bad_rows: bool,
+    /// Reads only interactions of these types, such as buy,cart, from the column that --format names
+    /// as event=.. [default: all, which count alike].
+    #[arg(long, value_delimiter = ',', value_name = "TYPE,..")]
+    pub events: Vec<String>,
     /// Takes ids such as 7 and 007, or 5 and 5.0, for two, where a file has both.
     #[arg(long)]
     pub ids_as_written: bool,
@@ -206,6 +212,7 @@ impl ReadingArgs {
             true => reader.ids_as_written(),
             false => reader,
         };
+        let reader = reader.events(&self.events);
         Ok(reader.bad_rows(match self.skip_bad_rows {
             true => BadRows::Skip,
             false => BadRows::Fail,
@@ -231,6 +238,7 @@ impl ReadingArgs {
         let flags = [
             ("--format", self.format.is_some()),
             ("--skip-bad-rows", self.skip_bad_rows),
+            ("--events", !self.events.is_empty()),
             ("--ids-as-written", self.ids_as_written),
             ("--min-rating", self.min_rating.is_some()),
             ("--core", self.core.is_some()),
@@ -250,6 +258,9 @@ impl ReadingArgs {
         let log = self.reader(path)?.read()?;
         let rows = log.len();
         say_skipped(log.skipped_rows(), rows, log.skipped_reasons());
+        if self.events.is_empty() {
+            say_events(&log);
+        }
         if self.min_rating.is_some() {
             let unrated = (0..rows).filter(|&row| log.value(row).is_none()).count();
             if unrated > 0 {
@@ -286,6 +297,32 @@ pub fn say_skipped(skipped: usize, read: usize, reasons: &[String]) {
         eprintln!("{skipped} of {all} rows can't be read and were skipped");
     }
     reasons.iter().for_each(|reason| eprintln!("  {reason}"));
+}
+
+/// Says on standard error that events of several types count alike, where there are some.
+fn say_events(log: &Interactions) {
+    const SHOWN: usize = 5;
+    let mut counts: BTreeMap<&ExternalId, usize> = BTreeMap::new();
+    for event in (0..log.len()).filter_map(|row| log.event(row)) {
+        *counts.entry(event).or_default() += 1;
+    }
+    if counts.len() < 2 {
+        return;
+    }
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_by_key(|&(_, rows)| Reverse(rows));
+    let shown = counts.iter().take(SHOWN);
+    let mut shown: Vec<String> = shown
+        .map(|(event, rows)| format!("{event} ({rows})"))
+        .collect();
+    if counts.len() > SHOWN {
+        shown.push("..".to_owned());
+    }
+    eprintln!(
+        "events of {} types count alike: {}; --events keeps some of them",
+        counts.len(),
+        shown.join(", ")
+    );
 }
 
 impl Data {

@@ -269,3 +269,65 @@ fn the_span_of_times_is_said_so_that_a_wrong_unit_shows() {
         has(&errors, parts);
     }
 }
+
+#[test]
+fn only_events_of_some_types_are_read_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut rows = String::from("who,what,at,kind\n");
+    for row in 0..600 {
+        let kind = ["view", "view", "buy"][row % 3];
+        writeln!(
+            rows,
+            "u{},p{},{},{kind}",
+            row % 20,
+            row % 30,
+            1_790_000_000 + row
+        )
+        .unwrap();
+    }
+    std::fs::write(folder.path().join("log.csv"), rows).unwrap();
+    let format = ["--format", "user=who,item=what,time=at,event=kind"];
+    let models = [
+        "compare",
+        "models",
+        "log.csv",
+        "--models",
+        "popularity",
+        "--seeds",
+        "1",
+    ];
+    let models = [&models[..], &["-k", "5", "--out", "compared"], &format].concat();
+    let (well, _, errors) = run(folder.path(), &models);
+    assert!(well, "{errors}");
+    has(
+        &errors,
+        &[
+            "events of 2 types count alike: view (400), buy (200)",
+            "600 interactions",
+        ],
+    );
+    let (well, _, errors) = run(folder.path(), &[&models[..], &["--events", "buy"]].concat());
+    assert!(well, "{errors}");
+    has(&errors, &[" 200 interactions"]);
+    assert!(!errors.contains("count alike"), "{errors}");
+
+    let prepare = ["prepare", "log.csv", "--out", "log.store"];
+    let prepare = [&["--json"], &prepare[..], &format].concat();
+    let (well, said, errors) = run(
+        folder.path(),
+        &[&prepare[..], &["--events", "buy,cart"]].concat(),
+    );
+    assert!(well, "{errors}");
+    has(&said, &["\"interactions\":200"]);
+    for command in [&models, &prepare] {
+        let (well, _, errors) = run(
+            folder.path(),
+            &[&command[..], &["--events", "bye"]].concat(),
+        );
+        assert!(!well);
+        has(
+            &errors,
+            &["no event type is one of [\"bye\"]; there are view: 400, buy: 200"],
+        );
+    }
+}

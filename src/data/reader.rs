@@ -42,6 +42,7 @@ pub struct InteractionReader {
     bad_rows: BadRows,
     only: Vec<Only>,
     ids_as_written: bool,
+    events: Vec<ExternalId>,
 }
 
 impl InteractionReader {
@@ -73,6 +74,7 @@ impl InteractionReader {
             bad_rows: BadRows::default(),
             only: Vec::new(),
             ids_as_written: false,
+            events: Vec::new(),
         }
     }
 
@@ -130,6 +132,24 @@ impl InteractionReader {
         self
     }
 
+    /// Keeps only the rows whose event type is one of some, such as purchases, of a file of any format
+    /// that names a column of them; without this all types count alike.
+    ///
+    /// ```
+    /// use seqrec::data::InteractionReader;
+    ///
+    /// let text = "who,what,at,kind\n7,pen,1.5,view\n7,desk,2.5,buy\n";
+    /// let format = "user=who,item=what,time=at,event=kind".parse()?;
+    /// let reader = InteractionReader::from_reader(text.as_bytes(), format)?;
+    /// assert_eq!(reader.events(["buy"]).read()?.times(), [2.5]);
+    /// # Ok::<(), seqrec::Error>(())
+    /// ```
+    #[must_use]
+    pub fn events<T: Into<ExternalId>>(mut self, types: impl IntoIterator<Item = T>) -> Self {
+        self.events = types.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Takes ids that may be one, written in two ways, for two: `7` and `007`, or `5` and `5.0`. They
     /// are refused otherwise, since a user would have one part of their history under each.
     #[must_use]
@@ -147,7 +167,7 @@ impl InteractionReader {
     ///
     /// # Errors
     /// [`ErrorKind::Io`] when the file can't be read, [`ErrorKind::EmptyFile`] when it holds no
-    /// row, [`ErrorKind::NothingLeft`] when all were skipped, [`ErrorKind::MissingColumn`] when the
+    /// row, [`ErrorKind::NothingLeft`] when all were skipped or have [other event types](Self::events), [`ErrorKind::MissingColumn`] when the
     /// header lacks a column, [`ErrorKind::InvalidValue`] when a column has two roles or an id is
     /// [written in two ways](Self::ids_as_written), and, unless
     /// bad rows are skipped, [`ErrorKind::ColumnCount`], [`ErrorKind::Field`],
@@ -157,8 +177,11 @@ impl InteractionReader {
     /// [`ErrorKind::Field`] with the row in place of the line, and [`ErrorKind::Damaged`] for a
     /// file that is cut short.
     pub fn read(&self) -> Result<Interactions> {
-        let log = self.read_into(None)?;
+        let mut log = self.read_into(None)?;
         self.check_spelling(&log.users, &log.items)?;
+        if !self.events.is_empty() {
+            log.retain_event_ids(&self.events)?;
+        }
         Ok(log)
     }
 
@@ -169,8 +192,25 @@ impl InteractionReader {
     /// # Errors
     /// As [`read`](Self::read), and those of `take`.
     pub(super) fn read_parts(&self, size: usize, take: TakePart<'_>) -> Result<Vec<String>> {
-        let rest = self.read_into(Some((size, take)))?;
-        Ok(rest.skipped_reasons)
+        if self.events.is_empty() {
+            let rest = self.read_into(Some((size, take)))?;
+            return Ok(rest.skipped_reasons);
+        }
+        let (mut kept, mut none) = (0, None);
+        let rest = self.read_into(Some((size, &mut |mut part| {
+            match part.retain_event_ids(&self.events) {
+                Ok(rows) => kept += rows,
+                Err(error) => {
+                    none.get_or_insert(error);
+                    part.keep_rows(|_| false);
+                }
+            }
+            take(part)
+        })))?;
+        match none {
+            Some(error) if kept == 0 => Err(error),
+            _ => Ok(rest.skipped_reasons),
+        }
     }
 
     /// Refuses users or items that were read, of which one is written in two ways.

@@ -19,8 +19,14 @@ impl Interactions {
     /// [`ErrorKind::NothingLeft`] with the event types that there are when no row has one of
     /// `events`; all rows stay then.
     pub fn retain_events(&mut self, events: &[&str]) -> Result<usize> {
+        let events: Vec<ExternalId> = events.iter().map(|&event| event.into()).collect();
+        self.retain_event_ids(&events)
+    }
+
+    /// The same for event types as tables hold them.
+    pub(super) fn retain_event_ids(&mut self, events: &[ExternalId]) -> Result<usize> {
         let wanted: Vec<bool> = (self.events.ids().iter())
-            .map(|id| events.iter().any(|&event| *id == ExternalId::from(event)))
+            .map(|id| events.contains(id))
             .collect();
         let keep: Vec<bool> = (0..self.len())
             .map(|row| {
@@ -31,7 +37,10 @@ impl Interactions {
         if !keep.contains(&true) {
             let there_are = self.event_types();
             return Err(ErrorKind::NothingLeft {
-                reason: format!("no event type is one of {events:?}; there are {there_are}"),
+                reason: format!(
+                    "no event type is one of {}; there are {there_are}",
+                    listed(events)
+                ),
             }
             .into());
         }
@@ -93,6 +102,12 @@ impl Interactions {
         retain_rows(&mut self.event, keep);
         self.len()
     }
+}
+
+/// Ids in quotes.
+fn listed(ids: &[ExternalId]) -> String {
+    let quoted = ids.iter().map(|id| format!("{:?}", id.to_string()));
+    format!("[{}]", quoted.collect::<Vec<_>>().join(", "))
 }
 
 #[expect(
