@@ -120,14 +120,14 @@ fn files_of_any_delimiter_and_of_recbole_are_read() {
 fn what_is_said_of_a_column_holds() {
     let file = write(
         "p.csv",
-        "id,what,labels,ean,on\n1,Pen,\"a, b\",12,1\n2,-,c,7,0\n",
+        "id,what,labels,ean,on\n1,Pen,\"a, b\",12,1\n2,?,c,7,0\n",
     );
     let reader = ItemReader::new(&file.1, "id")
         .title("what")
         .tags("labels", ",")
         .kind("ean", AttributeKind::Text)
         .kind("on", AttributeKind::Boolean)
-        .missing("-");
+        .missing("?");
     let items = reader.read().unwrap();
     assert_eq!(
         [items.title(&1.into()), items.title(&2.into())],

@@ -231,7 +231,8 @@ mod tests {
         use AttributeKind::*;
         for (cells, expected) in [
             (&["3", " -4.5 ", "", "1e3", "NULL"][..], Number),
-            (&["3", "n/a"], Text),
+            (&["3", "n/a", "-"], Number),
+            (&["3", "none"], Text),
             (&["007", "12"], Text),
             (&["0.5", "0"], Number),
             (&["9007199254740993"], Text),

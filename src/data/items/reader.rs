@@ -27,7 +27,7 @@ use crate::{Error, ErrorKind, Result};
 ///     .title("product name")
 ///     .tags("labels", ", ")
 ///     .kind("ean", AttributeKind::Text)
-///     .missing("n/a")
+///     .missing("unknown")
 ///     .read()?;
 /// println!("{:?}", items.columns().collect::<Vec<_>>());
 /// # Ok::<(), seqrec::Error>(())
@@ -120,7 +120,7 @@ impl ItemReader {
         self
     }
 
-    /// Adds a text that stands for a missing value, such as `n/a` or `-`.
+    /// Adds a text that stands for a missing value, such as `unknown` or `?`.
     #[must_use]
     pub fn missing(mut self, mark: impl Into<String>) -> Self {
         self.missing.push(mark.into());
