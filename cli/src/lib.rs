@@ -12,6 +12,7 @@ pub mod item_table;
 pub mod numbers;
 pub mod output_file;
 pub mod prepare;
+pub mod reading;
 pub mod recall;
 pub mod report;
 pub mod results;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use seqrec::data::SequenceStore;
 
-use crate::data::{ReadingArgs, say_skipped};
+use crate::reading::{ReadingArgs, say_skipped};
 use crate::results::Results;
 
 #[derive(Args, Debug)]

@@ -22,9 +22,9 @@ use seqrec::train::{NewItems, Trained, Trainer, TrainerConfig, WarmStart};
 
 use serde_json::json;
 
-use crate::data::ReadingArgs;
 use crate::numbers::finite;
 use crate::output_file::OutputFile;
+use crate::reading::ReadingArgs;
 use crate::results::Results;
 
 #[derive(Args, Debug)]

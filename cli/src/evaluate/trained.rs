@@ -7,7 +7,8 @@ use clap::ValueEnum as _;
 use seqrec::data::Seen;
 use serde::Deserialize;
 
-use crate::data::{ProtocolName, ReadingArgs, SeenName};
+use crate::data::{ProtocolName, SeenName};
+use crate::reading::ReadingArgs;
 
 /// What a run was trained with.
 pub struct Trained {

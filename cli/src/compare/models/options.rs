@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::data::{ProtocolName, ReadingArgs, SeenName};
+use crate::data::{ProtocolName, SeenName};
+use crate::reading::ReadingArgs;
 
 #[derive(Args, Debug)]
 pub struct Options {
