@@ -10,7 +10,7 @@ use seqrec::data::synthetic::Synthetic;
 use seqrec::data::{Dataset, ExternalId, Items, Protocol, Seen, Split, TimeUnit};
 
 use crate::features::FeatureArgs;
-use crate::item_table::{ItemOptions, tag_column};
+use crate::item_table::{ItemOptions, say_matches, tag_column};
 use crate::reading::ReadingArgs;
 use crate::shell::quoted;
 use crate::times;
@@ -53,6 +53,9 @@ impl DataArgs {
     /// Reads the data, and says on standard error how and what was left out.
     pub fn read(&self) -> Result<Data, Box<dyn Error>> {
         let data = self.read_without_features()?;
+        if let Some(items) = &data.items {
+            say_matches(items, data.dataset.catalog());
+        }
         let dataset = self.features.join(data.dataset, data.items.as_ref())?;
         Ok(Data { dataset, ..data })
     }

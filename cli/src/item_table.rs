@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use seqrec::data::{AttributeKind, Items, movielens};
+use seqrec::data::{AttributeKind, Catalog, Items, movielens};
 
 use crate::shell::quoted;
 
@@ -60,4 +60,21 @@ pub fn movies_beside(ratings: &Path, lacks: &str) -> Option<Items> {
 pub fn tag_column(items: &Items) -> Option<&str> {
     let mut columns = items.columns();
     columns.find_map(|(name, kind)| (kind == AttributeKind::Tags).then_some(name))
+}
+
+/// Says on standard error which items a table and a catalog don't have in common, where there are any.
+pub fn say_matches(items: &Items, catalog: &Catalog) {
+    let both = items
+        .ids()
+        .filter(|id| catalog.index_of(id).is_some())
+        .count();
+    let (rows, all) = (items.len(), catalog.len());
+    if (both, both) != (rows, all) {
+        eprintln!(
+            "{} of {rows} rows of the table of items are not in the data; {} of {all} items of the data have \
+             no row",
+            rows - both,
+            all - both
+        );
+    }
 }

@@ -25,6 +25,7 @@ pub mod train;
 pub mod tune;
 
 use std::error::Error;
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use clap::builder::PossibleValuesParser;
@@ -48,7 +49,7 @@ struct Program {
     json: bool,
     /// CPU threads [default: RAYON_NUM_THREADS, else all cores].
     #[arg(long, global = true)]
-    threads: Option<usize>,
+    threads: Option<NonZeroUsize>,
 }
 
 #[derive(Subcommand, Debug)]
@@ -124,7 +125,7 @@ pub fn main() -> ExitCode {
 fn run(program: &Program) -> Result<(), Box<dyn Error>> {
     if let Some(threads) = program.threads {
         rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
+            .num_threads(threads.get())
             .build_global()?;
     }
     let results = Results { json: program.json };

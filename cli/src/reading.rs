@@ -113,6 +113,11 @@ impl ReadingArgs {
 
     /// How a file is read.
     pub fn reader(&self, path: &Path) -> Result<InteractionReader, Box<dyn Error>> {
+        if path == Path::new("-") {
+            return Err(
+                "- is no file: name standard input /dev/stdin, and its columns by --format".into(),
+            );
+        }
         let reader = match &self.format {
             Some(format) => InteractionReader::new(path, format.clone()),
             None => InteractionReader::detect(path)?,

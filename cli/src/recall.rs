@@ -10,7 +10,7 @@ use seqrec::recall::{RecallRequest, Recalled, Users};
 use serde_json::json;
 
 use crate::data::SeenName;
-use crate::item_table::ItemOptions;
+use crate::item_table::{ItemOptions, say_matches};
 use crate::results::Results;
 use crate::runs;
 use crate::text_file;
@@ -51,6 +51,7 @@ pub struct Options {
 pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
     let (mut retriever, data) = runs::stage(&options.run)?.into_retriever()?;
     if let Some(items) = options.items.read()? {
+        say_matches(&items, retriever.catalog());
         retriever = retriever.items(items)?;
     }
     let seen: Seen = options.seen.into();

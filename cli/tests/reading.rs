@@ -136,7 +136,7 @@ fn rows_that_are_skipped_are_counted_by_why_and_aloud_where_they_are_many() {
     let loss = |part: usize| {
         log(move |user, step, item| match (user * 8 + step) % part {
             0 => format!("u{user},{item},01.08.2026 13:26"),
-            1 if user == 7 => format!(",{item},{}", 1_790_000_000 + step),
+            1 if user == 5 => format!(",{item},{}", 1_790_000_000 + step),
             _ => format!("u{user},{item},{}", 1_790_000_000 + step),
         })
     };
@@ -202,7 +202,7 @@ fn an_id_that_is_written_in_two_ways_is_refused_unless_the_flag_says_that_it_is_
     });
     let desk = desk(&two, false);
     for command in ["train", "prepare"] {
-        let out = ["log.csv", "--out", "out"];
+        let out = ["log.csv", "--out", &format!("{command}.out")];
         let (well, _, errors) = run(desk.path(), &[&[command], &out[..]].concat());
         assert!(!well);
         has(
@@ -330,4 +330,83 @@ fn only_events_of_some_types_are_read_where_that_is_asked_for() {
             &["no event type is one of [\"bye\"]; there are view: 400, buy: 200"],
         );
     }
+}
+
+#[test]
+fn what_cannot_be_read_is_said_with_the_flag_that_mends_it() {
+    let desk = desk(
+        "besucher;ware;wann\nu1;p1;1790000000\nu1;p2;1790000060\n",
+        false,
+    );
+    let train = |arguments: &[&str]| {
+        let (well, _, errors) = run(
+            desk.path(),
+            &[&["train", "--out", "run"], arguments].concat(),
+        );
+        assert!(!well);
+        errors
+    };
+    has(&train(&["log.csv"]), &["--format"]);
+    let unknown = ["log.csv", "--format", "user=besucher,item=ware,time=wann"];
+    has(&train(&unknown), &["add delimiter=;"]);
+    has(&train(&["-"]), &["/dev/stdin", "--format"]);
+    has(&train(&["log.csv", "--threads", "0"]), &["--threads"]);
+    let few = [
+        "log.csv",
+        "--format",
+        "user=besucher,item=ware,time=wann,delimiter=;",
+        "--core",
+        "3",
+    ];
+    has(
+        &train(&few),
+        &["users with fewer than 3, and items with fewer than 3"],
+    );
+}
+
+#[test]
+fn rows_of_a_table_of_items_that_match_nothing_are_counted() {
+    let plain = log(|user, step, item| format!("u{user},p{item},{}", 1_790_000_000 + step));
+    let desk = desk(&plain, true);
+    let mut items = String::from("sku,price,in_stock\n");
+    for item in 1..45 {
+        writeln!(
+            items,
+            "p{item},{item},{}",
+            if item == 9 { "maybe" } else { "yes" }
+        )
+        .unwrap();
+    }
+    std::fs::write(desk.path().join("items.csv"), items).unwrap();
+    let table = [
+        "recall",
+        "run",
+        "--history",
+        "p1",
+        "--items",
+        "items.csv",
+        "--item-id",
+        "sku",
+    ];
+    let filter = |filter| run(desk.path(), &[&table[..], &["--filter", filter]].concat());
+    let (well, _, errors) = filter("price < 20");
+    assert!(well, "{errors}");
+    has(
+        &errors,
+        &[
+            "5 of 44 rows of the table of items are not in the data",
+            "1 of 40 items of the data have no row",
+        ],
+    );
+    let (_, _, errors) = filter("in_stock");
+    has(
+        &errors,
+        &["line 10 has \"maybe\", which is neither true nor false"],
+    );
+    let (_, _, errors) = filter("in_stock = yes");
+    has(&errors, &["as in `in_stock` or `not in_stock`"]);
+
+    let (well, _, errors) = run(desk.path(), &["serve", "run", "--address", "8080"]);
+    assert!(!well);
+    has(&errors, &["could not listen on 8080", "host:port"]);
 }

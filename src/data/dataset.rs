@@ -148,6 +148,21 @@ impl Filters {
     }
 }
 
+/// What filters drop, besides low values.
+fn dropped(filters: &Filters) -> String {
+    let [users, items] = [
+        ("users", filters.minimum_per_user),
+        ("items", filters.minimum_per_item),
+    ]
+    .map(|(who, least)| (least > 0).then(|| format!("{who} with fewer than {least}")));
+    let repeats = match filters.repeats {
+        Repeats::Keep => None,
+        Repeats::CollapseRuns | Repeats::First => Some("repeated items".to_owned()),
+    };
+    let all = [repeats, users, items].into_iter().flatten();
+    format!("they drop {}", all.collect::<Vec<_>>().join(", and "))
+}
+
 /// Why filters left nothing of `rows` interactions, of which `valued` have the minimum value.
 pub(super) fn nothing_passes(filters: &Filters, rows: u64, valued: u64) -> Error {
     let reason = match (rows, filters.minimum_value) {
@@ -155,10 +170,14 @@ pub(super) fn nothing_passes(filters: &Filters, rows: u64, valued: u64) -> Error
         (_, Some(minimum)) if valued == 0 => {
             format!("no value of {rows} interactions is at least the minimum, {minimum}")
         }
-        (_, None) => format!("the filters leave none of {rows} interactions: {filters:?}"),
+        (_, None) => format!(
+            "the filters leave none of {rows} interactions: {}",
+            dropped(filters)
+        ),
         (_, Some(_)) => format!(
             "the filters leave none of {rows} interactions, of which {valued} have the minimum \
-             value: {filters:?}"
+             value: {}",
+            dropped(filters)
         ),
     };
     Error::from(ErrorKind::NothingLeft { reason })

@@ -31,8 +31,8 @@ pub enum ErrorKind {
     /// The format could not be detected from the file's name and first line.
     #[error(
         "the format of {} is not one this crate detects (first line: {first_line:?}); name its columns, \
-         as in the format \"user=who,item=what,time=at\", in code by \
-         `InteractionReader::new(path, format.parse()?)`", path.display()
+         as in the format \"user=who,item=what,time=at\", on the command line by --format, in code by \
+         `InteractionReader::new(path, format.parse()?)`{}", path.display(), other_delimiter(first_line)
     )]
     UnknownFormat {
         /// The file.
@@ -43,7 +43,7 @@ pub enum ErrorKind {
 
     /// A file may be in one format or another, and a wrong guess would be read without complaint.
     #[error(
-        "the format of {} is not certain: {reason}; name it: {options}; in code by \
+        "the format of {} is not certain: {reason}; name it: {options}; on the command line by --format, in code by \
          `InteractionReader::new(path, format.parse()?)`", path.display()
     )]
     UncertainFormat {
@@ -57,7 +57,7 @@ pub enum ErrorKind {
 
     /// A header has no column that is known to hold the time, or several columns that may be meant.
     #[error(
-        "{}: {problem}; its header is {header:?}; name the columns as in the format {example:?}, in code by \
+        "{}: {problem}; its header is {header:?}; name the columns as in the format {example:?}, on the command line by --format, in code by \
          `InteractionReader::new(path, format.parse()?)`, with order=file in place of a time if rows are in \
          the order in which things happened",
         path.display()
@@ -74,7 +74,10 @@ pub enum ErrorKind {
     },
 
     /// The header lacks a column that the schema names.
-    #[error("{} has no column {column:?}; its header is {header:?}", path.display())]
+    #[error(
+        "{} has no column {column:?}; its header is {header:?}{}", path.display(),
+        header.first().filter(|_| header.len() == 1).map_or_else(String::new, |line| other_delimiter(line))
+    )]
     MissingColumn {
         /// The file.
         path: PathBuf,
@@ -444,4 +447,15 @@ pub enum ErrorKind {
         #[source]
         cause: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+/// What to do with a line that seems to have columns, but not the usual delimiters between them.
+fn other_delimiter(line: &str) -> String {
+    let delimiters = [";", "|", "::"].map(|delimiter| (line.matches(delimiter).count(), delimiter));
+    match delimiters.into_iter().max() {
+        Some((1.., delimiter)) if !line.contains([',', '\t']) => {
+            format!("; columns seem to have {delimiter:?} between them: add delimiter={delimiter}")
+        }
+        _ => String::new(),
+    }
 }

@@ -85,11 +85,12 @@ impl fmt::Display for RecalledItem {
         }
         for (place, found) in self.found.iter().enumerate() {
             let before = if place == 0 { ": " } else { ", " };
-            write!(
-                f,
-                "{before}{} #{}, {}",
-                found.channel, found.rank, found.because
-            )?;
+            write!(f, "{before}{} #{}", found.channel, found.rank)?;
+            // The channel of what is popular has said why already.
+            let because = found.because.to_string();
+            if *because != *found.channel {
+                write!(f, ", {because}")?;
+            }
         }
         Ok(())
     }

@@ -37,7 +37,6 @@ mod refusal;
 pub mod titles;
 
 use std::error::Error;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -60,9 +59,9 @@ pub struct Options {
     run: PathBuf,
     #[command(flatten)]
     items: ItemOptions,
-    /// Where to listen.
+    /// Where to listen, as host:port.
     #[arg(long, default_value = "127.0.0.1:8080")]
-    address: SocketAddr,
+    address: String,
     /// How long a call waits for a channel, in milliseconds.
     #[arg(long, default_value_t = 50.0)]
     budget: f64,
@@ -155,7 +154,12 @@ async fn serve(options: &Options) -> Result<(), Box<dyn Error>> {
         ..Limits::default()
     };
     let app = router(Service::new(engine.clone(), titles, limits));
-    let listener = tokio::net::TcpListener::bind(options.address).await?;
+    let address = &options.address;
+    let listener = tokio::net::TcpListener::bind(address).await;
+    let listener = listener.map_err(|error| {
+        let form = "give --address as host:port, such as 127.0.0.1:8080, of a port that is free";
+        format!("could not listen on {address}: {error}; {form}")
+    })?;
     eprintln!(
         "serving {} items of {}, with times in {}, on http://{}, loaded in {:.2} s",
         engine.items(),
@@ -194,8 +198,9 @@ fn reload(engine: &RecallEngine, hang_ups: &Receiver<()>, every: Option<Duration
     let mut next = every;
     while hang_ups.recv_timeout(next) != Err(RecvTimeoutError::Disconnected) {
         let start = Instant::now();
-        if let Err(error) = engine.reload() {
-            eprintln!("could not reload, the old stage goes on serving: {error}");
+        match engine.reload() {
+            Ok(()) => eprintln!("reloaded: {} items", engine.items()),
+            Err(error) => eprintln!("could not reload, the old stage goes on serving: {error}"),
         }
         next = every.saturating_sub(start.elapsed());
     }

@@ -39,7 +39,10 @@ pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
         #[allow(unreachable_patterns)]
         other => {
             let name = format!("{other:?}").to_lowercase();
-            Err(format!("this build has no {name}; run again with `--features {name}`").into())
+            Err(format!(
+                "this build has no {name}; install one that has: `cargo install --path cli --features {name}`"
+            )
+            .into())
         }
     }
 }

@@ -142,13 +142,18 @@ impl FilteredTable<'_> {
             {
                 Ok(self.those(|row| numbers.get(row) == Some(&1.0)))
             }
-            _ => Err(self.fault(
-                test.at,
-                format!(
+            _ => {
+                let mut reason = format!(
                     "{} holds {}, and must be compared with something, as in `{} = ..`",
                     attribute.name, attribute.kind, attribute.name
-                ),
-            )),
+                );
+                if let (AttributeKind::Text, Some((line, value))) = (attribute.kind, &attribute.odd)
+                {
+                    reason +=
+                        &format!(": line {line} has {value:?}, which is neither true nor false");
+                }
+                Err(self.fault(test.at, reason))
+            }
         }
     }
 

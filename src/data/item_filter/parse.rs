@@ -341,7 +341,14 @@ impl<'a> FilterParser<'a> {
                 Value::Boolean(false)
             }
             Some((Token::Word(word), ..)) if !is_reserved(word) => {
-                return self.fault(format!("a text is in quotes: \"{word}\""));
+                let reason = match word.to_lowercase().as_str() {
+                    "yes" | "no" => {
+                        "a column of yes and no is one of true and false, and stands alone, as in `in_stock` \
+                         or `not in_stock`; a text is in quotes"
+                    }
+                    _ => "a text is in quotes",
+                };
+                return self.fault(format!("{reason}: \"{word}\""));
             }
             _ => return self.fault("a value must come here: a number, a date or a text in quotes"),
         };

@@ -42,7 +42,8 @@ pub(in crate::data) struct Attribute {
     pub(in crate::data) name: String,
     pub(in crate::data) kind: AttributeKind,
     pub(in crate::data) values: Values,
-    /// Why a column of text is none of numbers: a value that is none, with its line.
+    /// Why a column of text is none of numbers, or none of true and false: a value that is neither,
+    /// with its line.
     pub(in crate::data) odd: Option<(u64, String)>,
 }
 

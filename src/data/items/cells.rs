@@ -127,7 +127,7 @@ impl Cells {
             AttributeKind::Boolean => self.booleans()?,
         };
         let odd = (kind == AttributeKind::Text)
-            .then(|| self.iter().position(is_odd))
+            .then(|| self.odd_row())
             .flatten();
         let odd = odd.map(|row| (line(row), self.get(row).to_owned()));
         Ok(Attribute {
@@ -135,6 +135,18 @@ impl Cells {
             kind,
             values,
             odd,
+        })
+    }
+
+    /// The first value that is no number; of values that are mostly true or false, the first that is
+    /// neither.
+    fn odd_row(&self) -> Option<usize> {
+        let is_boolean = |cell: &&str| boolean(cell).is_some();
+        let booleans = self.present().filter(is_boolean).count();
+        let mostly = 2 * booleans > self.present().count();
+        self.iter().position(|cell| match mostly {
+            true => !cell.is_empty() && boolean(cell).is_none(),
+            false => is_odd(cell),
         })
     }
 

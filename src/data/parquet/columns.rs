@@ -99,6 +99,12 @@ impl Columns<'_> {
             UInt64 | Utf8 | LargeUtf8 | Utf8View => {
                 Ok(Ids::Texts(self.as_type(name, &column, &LargeUtf8)?))
             }
+            Float16 | Float32 | Float64 => Err(self.wrong_type(
+                name,
+                &column,
+                "integers or texts; pandas makes floating-point numbers of integers of which some are missing: \
+                 write them as Int64",
+            )),
             _ => Err(self.wrong_type(name, &column, "integers or texts")),
         }
     }
