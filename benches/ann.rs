@@ -1,8 +1,8 @@
 //! Nearest neighbors by inner product: time to build, recall against queries per second, bytes.
 //!
-//! `cargo bench -p seqrec-bench --bench ann -- DIR --index hnsw --ef 50,100,200 --k 50 --threads 1` reads
-//! `DIR/base.f32` and `DIR/query.f32`, rows of little-endian floats, and `DIR/truth.u32`, the exact
-//! neighbors of each query by row, and prints one JSON line for each ef. The example
+//! `cargo bench -p seqrec-bench --bench ann -- DIR --index hnsw --ef 50,100,200 --k 50 --threads 1`
+//! reads `DIR/base.f32` and `DIR/query.f32`, rows of little-endian floats, and `DIR/truth.u32`, the
+//! exact neighbors of each query by row, and prints one JSON line for each ef. The example
 //! `export_vectors` writes such a folder from what a model learned.
 
 use std::path::{Path, PathBuf};

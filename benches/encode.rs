@@ -1,8 +1,8 @@
 //! Histories to user vectors, as serving and evaluation make them.
 //!
-//! `cargo bench -p seqrec-bench --bench encode -- --model sasrec --len 200` prints one JSON line with the median time
-//! of one history alone; with `--file FILE`, also the time that all users' histories of a file take,
-//! `--batch-size` of them at a time.
+//! `cargo bench -p seqrec-bench --bench encode -- --model sasrec --len 200` prints one JSON line
+//! with the median time of one history alone; with `--file FILE`, also the time that all users'
+//! histories of a file take, `--batch-size` of them at a time.
 
 use std::path::PathBuf;
 use std::time::Instant;

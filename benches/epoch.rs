@@ -1,8 +1,8 @@
 //! One epoch of a model over a file of interactions, or its first steps.
 //!
-//! `cargo bench -p seqrec-bench --bench epoch -- FILE --dim 16` prints one JSON line; `--targets all` takes every
-//! position as a target instead of one a user, and `prefixes` each with a history of its own.
-//! `--model sasrec` takes another model, and `--steps 60` stops after so many steps.
+//! `cargo bench -p seqrec-bench --bench epoch -- FILE --dim 16` prints one JSON line; `--targets
+//! all` takes every position as a target instead of one a user, and `prefixes` each with a history
+//! of its own. `--model sasrec` takes another model, and `--steps 60` stops after so many steps.
 
 use std::cell::RefCell;
 use std::ops::ControlFlow;

@@ -1,10 +1,10 @@
 //! Matrix factorization and nearest sessions: the seconds of training and of recall, and what is
 //! found.
 //!
-//! `cargo bench -p seqrec-bench --bench factorization -- sequences.txt` takes out each user's last item, trains on
-//! what is before the one before it, and prints a JSON line for ALS, BPR and session kNN: what
-//! of 50 items, seen ones left out, is the last item, with the seconds of training and the
-//! milliseconds that recall takes for each user.
+//! `cargo bench -p seqrec-bench --bench factorization -- sequences.txt` takes out each user's last
+//! item, trains on what is before the one before it, and prints a JSON line for ALS, BPR and
+//! session kNN: what of 50 items, seen ones left out, is the last item, with the seconds of
+//! training and the milliseconds that recall takes for each user.
 
 use std::path::PathBuf;
 use std::time::Instant;

@@ -1,8 +1,8 @@
 //! An index that follows a model, beside one that is built anew.
 //!
-//! `cargo bench -p seqrec-bench --bench follow -- --items 100000 --moved 0.01` prints one JSON line: seconds to build a
-//! graph, to replace the vectors that moved, to build the graph of the new vectors, and what either of
-//! the last two finds of the true best.
+//! `cargo bench -p seqrec-bench --bench follow -- --items 100000 --moved 0.01` prints one JSON
+//! line: seconds to build a graph, to replace the vectors that moved, to build the graph of the new
+//! vectors, and what either of the last two finds of the true best.
 
 use std::time::Instant;
 

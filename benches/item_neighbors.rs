@@ -1,7 +1,7 @@
 //! Item-based collaborative filtering: the nearest items of every item.
 //!
-//! `cargo bench -p seqrec-bench --bench item_neighbors -- ratings.csv` prints one JSON line with the time that
-//! building takes, reading not counted, and the memory that the process has used.
+//! `cargo bench -p seqrec-bench --bench item_neighbors -- ratings.csv` prints one JSON line with
+//! the time that building takes, reading not counted, and the memory that the process has used.
 
 use std::path::PathBuf;
 use std::time::Instant;

@@ -1,8 +1,8 @@
 //! The longest of their kind: a user with a million labels, and a chain of a million items of which
 //! dropping one leaves the next with too few interactions.
 //!
-//! `cargo bench -p seqrec-bench --bench longest` prints a JSON line for each size; what takes ten times as long for ten
-//! times as much is right.
+//! `cargo bench -p seqrec-bench --bench longest` prints a JSON line for each size; what takes ten
+//! times as long for ten times as much is right.
 
 use std::time::Instant;
 

@@ -1,7 +1,7 @@
 //! One user's recall: from a raw history to items with ids and scores.
 //!
-//! `cargo bench -p seqrec-bench --bench recall -- --index flat` prints one JSON line with the median and the 99th
-//! percentile of a call.
+//! `cargo bench -p seqrec-bench --bench recall -- --index flat` prints one JSON line with the
+//! median and the 99th percentile of a call.
 
 use std::time::Instant;
 

@@ -1,8 +1,8 @@
 //! Loading a stage of many items from its run folder: one JSON line with what it takes.
 //!
-//! `cargo bench -p seqrec-bench --bench stage -- --items 1000000` builds a stage of a model of as many items that was
-//! never trained, keeps it in a folder that is removed at the end, and loads it several times; its
-//! files are in the page cache by then.
+//! `cargo bench -p seqrec-bench --bench stage -- --items 1000000` builds a stage of a model of as
+//! many items that was never trained, keeps it in a folder that is removed at the end, and loads it
+//! several times; its files are in the page cache by then.
 
 use std::time::Instant;
 

@@ -1,10 +1,10 @@
 //! A sequence store of generated interactions: made, and trained from.
 //!
-//! `cargo bench -p seqrec-bench --bench store -- prepare 20000000 log.store` makes one of twenty interactions a
-//! user, which come in order of time, as services log them, so that every user's are all over the
-//! source. `cargo bench -p seqrec-bench --bench store -- train log.store` trains GRU4Rec for an epoch of one
-//! random target a user. Each prints a JSON line with the seconds, the memory of the process
-//! itself and the pages of files that it had mapped at most.
+//! `cargo bench -p seqrec-bench --bench store -- prepare 20000000 log.store` makes one of twenty
+//! interactions a user, which come in order of time, as services log them, so that every user's are
+//! all over the source. `cargo bench -p seqrec-bench --bench store -- train log.store` trains
+//! GRU4Rec for an epoch of one random target a user. Each prints a JSON line with the seconds, the
+//! memory of the process itself and the pages of files that it had mapped at most.
 
 use std::path::PathBuf;
 use std::time::Instant;

@@ -1,11 +1,11 @@
 //! One training step of a model: encoder, softmax over every item, backward, Adam.
 //!
-//! `cargo bench -p seqrec-bench --bench train_step -- --dim 16 --items 15406 --batch-size 256 --len 20 --threads 2`
-//! prints one JSON line with the median time of a step and the loss of the last, which must be the
-//! same on every backend; `--model sasrec` takes another model, and with the features `cuda` or
-//! `wgpu`, `--backend cuda` another backend. `--drawn 1024` samples the softmax: over the targets of
-//! the batch and so many drawn items, with `--tables lazy` or `row_wise` moving their rows alone, which
-//! `--half` keeps in half precision.
+//! `cargo bench -p seqrec-bench --bench train_step -- --dim 16 --items 15406 --batch-size 256 --len
+//! 20 --threads 2` prints one JSON line with the median time of a step and the loss of the last,
+//! which must be the same on every backend; `--model sasrec` takes another model, and with the
+//! features `cuda` or `wgpu`, `--backend cuda` another backend. `--drawn 1024` samples the softmax:
+//! over the targets of the batch and so many drawn items, with `--tables lazy` or `row_wise` moving
+//! their rows alone, which `--half` keeps in half precision.
 
 use std::time::Instant;
 

@@ -1,7 +1,7 @@
 //! A channel of your own: the latest items that anybody took, which no model can know.
 //!
-//! `cargo run --release --example own_channel` judges it together with a Markov chain, keeps both in a
-//! folder, and serves them from there while events come in. It needs the feature `engine`.
+//! `cargo run --release --example own_channel` judges it together with a Markov chain, keeps both
+//! in a folder, and serves them from there while events come in. It needs the feature `engine`.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};

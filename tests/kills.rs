@@ -1,4 +1,5 @@
-//! Training that is killed at any moment goes on as if it had not been, and so does what is written.
+//! Training that is killed at any moment goes on as if it had not been, and so does what is
+//! written.
 //!
 //! The test starts itself as another process, which trains with checkpoints and saves its run, and
 //! kills that at random moments until it comes to its end. `SEQREC_KILLS=50 cargo test --release

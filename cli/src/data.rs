@@ -21,8 +21,8 @@ pub struct DataArgs {
     /// A file of interactions, or a store that `seqrec prepare` wrote.
     #[arg(value_name = "DATA", required_unless_present_any = ["movielens", "generated"])]
     pub data: Option<PathBuf>,
-    /// An edition of MovieLens in place of DATA, which is downloaded where it isn't in the user's cache
-    /// folder [default: none].
+    /// An edition of MovieLens in place of DATA, which is downloaded where it isn't in the user's
+    /// cache folder [default: none].
     #[arg(
         long,
         conflicts_with = "data",

@@ -67,8 +67,8 @@ struct Asked {
 }
 
 impl Options {
-    /// What was asked for, and where nothing was, what the run was trained with: it is said on standard
-    /// error, as the flags that would ask for it.
+    /// What was asked for, and where nothing was, what the run was trained with: it is said on
+    /// standard error, as the flags that would ask for it.
     fn or_as_trained(&self, trained: Option<&Trained>) -> Asked {
         let mut flags = Vec::new();
         let mut data = self.data.clone();
@@ -126,8 +126,8 @@ fn remark_on_split(run: &Path, split: &Split, trained: Option<&Trained>) {
     );
 }
 
-/// The test cases with their items by the model's numbers, and how many items of the data are unknown to
-/// the model, which is said on standard error with what comes of it.
+/// The test cases with their items by the model's numbers, and how many items of the data are
+/// unknown to the model, which is said on standard error with what comes of it.
 fn known_cases(split: &Split, catalog: &Catalog) -> Result<(Spans, usize), Box<dyn Error>> {
     let test = split.test.for_catalog(catalog)?;
     let items = split.catalog().ids();

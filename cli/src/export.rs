@@ -15,15 +15,15 @@ use seqrec::store::{ServedStage, VectorTable};
 use crate::results::Results;
 use crate::runs;
 
-/// Vectors of a run's model, or of a channel: `items.npy` and `items.parquet` (an item a row, ids beside
-/// in `items.json`) and `items.index`, and for benchmarks of indexes `base.f32`, `query.f32` and
-/// `truth.u32`.
+/// Vectors of a run's model, or of a channel: `items.npy` and `items.parquet` (an item a row, ids
+/// beside in `items.json`) and `items.index`, and for benchmarks of indexes `base.f32`, `query.f32`
+/// and `truth.u32`.
 #[derive(Args, Debug)]
 pub struct Options {
     /// A run folder that `seqrec train` made.
     run: PathBuf,
-    /// The channel of the run's stage whose vectors are exported: one of matrix factorization, such as
-    /// als [default: the model].
+    /// The channel of the run's stage whose vectors are exported: one of matrix factorization, such
+    /// as als [default: the model].
     #[arg(long)]
     channel: Option<String>,
     /// How many users' vectors are exported as queries, with their nearest items.

@@ -14,12 +14,12 @@ use crate::shell::quoted;
 /// Features of items.
 #[derive(Args, Debug, Clone, Default)]
 pub struct FeatureArgs {
-    /// Columns of the table of items that models look at, such as tags,brand,price. Items of the table
-    /// that nobody has taken are then recalled as well [default: none].
+    /// Columns of the table of items that models look at, such as tags,brand,price. Items of the
+    /// table that nobody has taken are then recalled as well [default: none].
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     features: Vec<String>,
-    /// Vectors of items that models look at, such as those of titles: a .npy with the ids as a list in a
-    /// .json of the same name, or a .parquet with the columns id and vector [default: none].
+    /// Vectors of items that models look at, such as those of titles: a .npy with the ids as a list
+    /// in a .json of the same name, or a .parquet with the columns id and vector [default: none].
     #[arg(long, value_name = "FILES", value_delimiter = ',')]
     vectors: Vec<PathBuf>,
     /// Whether the table's columns of tags are looked at where no columns are named.

@@ -62,7 +62,8 @@ pub fn tag_column(items: &Items) -> Option<&str> {
     columns.find_map(|(name, kind)| (kind == AttributeKind::Tags).then_some(name))
 }
 
-/// Says on standard error which items a table and a catalog don't have in common, where there are any.
+/// Says on standard error which items a table and a catalog don't have in common, where there are
+/// any.
 pub fn say_matches(items: &Items, catalog: &Catalog) {
     let both = items
         .ids()

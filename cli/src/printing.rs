@@ -1,5 +1,6 @@
-//! What programs print, of which nobody may be reading any more: after `| head`, or when a terminal is
-//! closed. The macros of the standard library panic then, and hours of training would be gone with them.
+//! What programs print, of which nobody may be reading any more: after `| head`, or when a terminal
+//! is closed. The macros of the standard library panic then, and hours of training would be gone
+//! with them.
 #![allow(
     unused_macros,
     reason = "some programs have nothing to say on one of them"

@@ -30,8 +30,8 @@ pub struct ReadingArgs {
     /// Leaves out rows that can't be read, and counts them, instead of stopping.
     #[arg(long)]
     pub skip_bad_rows: bool,
-    /// Reads only interactions of these types, such as buy,cart, from the column that --format names
-    /// as event=.. [default: all, which count alike].
+    /// Reads only interactions of these types, such as buy,cart, from the column that --format
+    /// names as event=.. [default: all, which count alike].
     #[arg(long, value_delimiter = ',', value_name = "TYPE,..")]
     pub events: Vec<String>,
     /// Takes ids such as 7 and 007, or 5 and 5.0, for two, where a file has both.
@@ -63,9 +63,9 @@ mod by_text {
 }
 
 impl ReadingArgs {
-    /// Takes what isn't given here from what other data were read by, and gives the flags that would
-    /// have given it. A store was read when it was made, and needs none; what is no file of somebody's
-    /// own has its format.
+    /// Takes what isn't given here from what other data were read by, and gives the flags that
+    /// would have given it. A store was read when it was made, and needs none; what is no file of
+    /// somebody's own has its format.
     pub fn fill(&mut self, before: &Self, data: Option<&Path>) -> Vec<String> {
         if data.is_some_and(|path| SequenceStore::is_at(path).unwrap_or(false)) {
             return Vec::new();

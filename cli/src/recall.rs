@@ -39,7 +39,8 @@ pub struct Options {
     seen: SeenName,
     #[command(flatten)]
     items: ItemOptions,
-    /// Recalls only items whose attributes pass, such as `in_stock and price < 20` [default: all pass].
+    /// Recalls only items whose attributes pass, such as `in_stock and price < 20` [default: all
+    /// pass].
     #[arg(long, requires = "items")]
     filter: Option<ItemFilter>,
     /// A `.csv` or `.parquet` file of user, item, rank, score and reason [default: text on standard

@@ -40,7 +40,8 @@ pub fn stage(path: &Path) -> Result<ServedStage, Box<dyn Error>> {
     stage.map_err(|error| with_what_makes_a_stage(error, path))
 }
 
-/// The error of a run folder, which names the commands that make a stage where that is what it lacks.
+/// The error of a run folder, which names the commands that make a stage where that is what it
+/// lacks.
 pub fn with_what_makes_a_stage(error: seqrec::Error, path: &Path) -> Box<dyn Error> {
     if !matches!(error.kind(), ErrorKind::NoStage { .. }) {
         return error.into();

@@ -13,7 +13,8 @@ pub fn read(path: &Path) -> Result<String, Box<dyn Error>> {
     Ok(text)
 }
 
-/// The lines of a file that say something, without the quotes that stand around some of them in CSV.
+/// The lines of a file that say something, without the quotes that stand around some of them in
+/// CSV.
 pub fn lines(path: &Path) -> Result<Vec<String>, Box<dyn Error>> {
     let text = read(path)?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());

@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use seqrec::data::{Sequences, TimeUnit};
 
-/// From when to when interactions go, in which unit; what order they are in where that is not known.
+/// From when to when interactions go, in which unit; what order they are in where that is not
+/// known.
 ///
 /// A wrong unit, a wrong order of day and month and a column that holds no times all show in it.
 pub fn of(sequences: &Sequences) -> Option<String> {

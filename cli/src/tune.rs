@@ -26,7 +26,8 @@ pub struct Options {
     #[arg(long, value_delimiter = ',', default_value = "gru4rec", value_parser = crate::model_names())]
     model: Vec<String>,
     /// The space as JSON, or a file of it, such as {"model.dim":[32,64],"trainer.learning_rate":
-    /// {"from":1e-4,"to":1e-2,"scale":"log"}} [default: sizes, dropout, losses and learning rates of each model].
+    /// {"from":1e-4,"to":1e-2,"scale":"log"}} [default: sizes, dropout, losses and learning rates
+    /// of each model].
     #[arg(long)]
     space: Option<String>,
     /// Settings drawn in the first round, which the better third of each round outlive.

@@ -1,7 +1,9 @@
-//! The targets of `fuzz/`, each for a moment: on their seeds, and on what becomes of those by chance.
+//! The targets of `fuzz/`, each for a moment: on their seeds, and on what becomes of those by
+//! chance.
 //!
-//! `cargo +nightly fuzz run NAME` finds inputs by the code that they reach; this takes no more than a
-//! stable compiler. `SEQREC_FUZZ_SECONDS=60 cargo test -p seqrec-cli --test fuzz` goes on for longer.
+//! `cargo +nightly fuzz run NAME` finds inputs by the code that they reach; this takes no more than
+//! a stable compiler. `SEQREC_FUZZ_SECONDS=60 cargo test -p seqrec-cli --test fuzz` goes on for
+//! longer.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -1,7 +1,8 @@
 //! The service under all that comes over a network at once: calls, events, reloads of a folder that
 //! changes, slow clients, bodies that are too large or no JSON, idle connections.
 //!
-//! `SEQREC_SOAK_SECONDS=1800 cargo test --release -p seqrec-cli --test soak -- --nocapture` is the long form.
+//! `SEQREC_SOAK_SECONDS=1800 cargo test --release -p seqrec-cli --test soak -- --nocapture` is the
+//! long form.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

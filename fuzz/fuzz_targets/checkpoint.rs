@@ -1,6 +1,7 @@
 //! Checkpoints with bytes and numbers changed anywhere: training goes on from them, or refuses to.
 //!
-//! Tensors are not changed under right checksums: their decoder is given nothing but what was written.
+//! Tensors are not changed under right checksums: their decoder is given nothing but what was
+//! written.
 //!
 //! `cargo +nightly fuzz run checkpoint` from the repository's root.
 #![no_main]

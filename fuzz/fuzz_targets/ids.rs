@@ -1,4 +1,5 @@
-//! Ids as text and as JSON: the same id either way, written back as it was but for blanks around it.
+//! Ids as text and as JSON: the same id either way, written back as it was but for blanks around
+//! it.
 //!
 //! `cargo +nightly fuzz run ids` from the repository's root.
 #![no_main]

@@ -1,5 +1,5 @@
-//! Parquet files of any contents: read or refused, and the same with and without complaints where there
-//! are none.
+//! Parquet files of any contents: read or refused, and the same with and without complaints where
+//! there are none.
 //!
 //! `cargo +nightly fuzz run parquet` from the repository's root.
 #![no_main]

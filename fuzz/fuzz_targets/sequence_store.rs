@@ -1,5 +1,5 @@
-//! Sequence stores of any contents, with right and wrong checksums: opened or refused, and split where
-//! they are opened.
+//! Sequence stores of any contents, with right and wrong checksums: opened or refused, and split
+//! where they are opened.
 //!
 //! `cargo +nightly fuzz run sequence_store` from the repository's root.
 #![no_main]

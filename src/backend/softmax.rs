@@ -33,7 +33,8 @@ pub fn softmax_cross_entropy<B: Backend>(
 
 /// The mean `[1]` over users of `ln Σ e^logit`, the sum being over items 1 and up of `items`
 /// `[items + 1, dim]` and over all vectors that a user has: `group` rows of `users` `[rows, dim]`,
-/// one after another. `log_correction` `[items + 1]`, where given, is subtracted from each item's logit.
+/// one after another. `log_correction` `[items + 1]`, where given, is subtracted from each item's
+/// logit.
 ///
 /// # Panics
 /// When the shapes don't fit each other.

@@ -9,8 +9,8 @@ use super::{
 };
 
 /// The channels that a model should be better than, by name, each with its defaults: popularity, a
-/// Markov chain, session kNN, item-based and user-based collaborative filtering of the last 20 items.
-/// They take a second where a model trains for minutes.
+/// Markov chain, session kNN, item-based and user-based collaborative filtering of the last 20
+/// items. They take a second where a model trains for minutes.
 ///
 /// ```
 /// use seqrec::channels::baselines;

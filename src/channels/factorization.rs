@@ -38,8 +38,8 @@ pub struct MatrixFactorization {
 const FOLD_IN_REFINEMENTS: usize = 12;
 
 impl MatrixFactorization {
-    /// A channel that folds users in by item vectors of size `dim`: those that a folder kept, or else
-    /// of what `fit` makes. It has no vectors of training users.
+    /// A channel that folds users in by item vectors of size `dim`: those that a folder kept, or
+    /// else of what `fit` makes. It has no vectors of training users.
     fn channel(
         from: &mut ChannelSource<'_>,
         dim: usize,

@@ -132,8 +132,8 @@ impl InteractionReader {
         self
     }
 
-    /// Keeps only the rows whose event type is one of some, such as purchases, of a file of any format
-    /// that names a column of them; without this all types count alike.
+    /// Keeps only the rows whose event type is one of some, such as purchases, of a file of any
+    /// format that names a column of them; without this all types count alike.
     ///
     /// ```
     /// use seqrec::data::InteractionReader;
@@ -150,8 +150,8 @@ impl InteractionReader {
         self
     }
 
-    /// Takes ids that may be one, written in two ways, for two: `7` and `007`, or `5` and `5.0`. They
-    /// are refused otherwise, since a user would have one part of their history under each.
+    /// Takes ids that may be one, written in two ways, for two: `7` and `007`, or `5` and `5.0`.
+    /// They are refused otherwise, since a user would have one part of their history under each.
     #[must_use]
     pub fn ids_as_written(mut self) -> Self {
         self.ids_as_written = true;
@@ -167,15 +167,15 @@ impl InteractionReader {
     ///
     /// # Errors
     /// [`ErrorKind::Io`] when the file can't be read, [`ErrorKind::EmptyFile`] when it holds no
-    /// row, [`ErrorKind::NothingLeft`] when all were skipped or have [other event types](Self::events), [`ErrorKind::MissingColumn`] when the
-    /// header lacks a column, [`ErrorKind::InvalidValue`] when a column has two roles or an id is
-    /// [written in two ways](Self::ids_as_written), and, unless
-    /// bad rows are skipped, [`ErrorKind::ColumnCount`], [`ErrorKind::Field`],
-    /// [`ErrorKind::Malformed`] or [`ErrorKind::Encoding`] with the line; a time in another
-    /// [unit](super::TimeUnit) than most of the file's, or before 1900 or after 2100 where the unit
-    /// is known, is such an [`ErrorKind::Field`] too; of Parquet, [`ErrorKind::ColumnType`],
-    /// [`ErrorKind::Field`] with the row in place of the line, and [`ErrorKind::Damaged`] for a
-    /// file that is cut short.
+    /// row, [`ErrorKind::NothingLeft`] when all were skipped or have [other event
+    /// types](Self::events), [`ErrorKind::MissingColumn`] when the header lacks a column,
+    /// [`ErrorKind::InvalidValue`] when a column has two roles or an id is [written in two
+    /// ways](Self::ids_as_written), and, unless bad rows are skipped, [`ErrorKind::ColumnCount`],
+    /// [`ErrorKind::Field`], [`ErrorKind::Malformed`] or [`ErrorKind::Encoding`] with the line; a
+    /// time in another [unit](super::TimeUnit) than most of the file's, or before 1900 or after
+    /// 2100 where the unit is known, is such an [`ErrorKind::Field`] too; of Parquet,
+    /// [`ErrorKind::ColumnType`], [`ErrorKind::Field`] with the row in place of the line, and
+    /// [`ErrorKind::Damaged`] for a file that is cut short.
     pub fn read(&self) -> Result<Interactions> {
         let mut log = self.read_into(None)?;
         self.check_spelling(&log.users, &log.items)?;
@@ -185,9 +185,9 @@ impl InteractionReader {
         Ok(log)
     }
 
-    /// Reads the whole file in parts of about so many rows, for files that do not fit in memory, and
-    /// says [why](Interactions::skipped_reasons) rows were skipped. Each part numbers its users and
-    /// items anew.
+    /// Reads the whole file in parts of about so many rows, for files that do not fit in memory,
+    /// and says [why](Interactions::skipped_reasons) rows were skipped. Each part numbers its users
+    /// and items anew.
     ///
     /// # Errors
     /// As [`read`](Self::read), and those of `take`.

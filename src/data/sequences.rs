@@ -46,9 +46,9 @@ impl Sequences {
         self
     }
 
-    /// The same users with other items: of each one's sequence the part that `spans` gives, which are
-    /// in order of users, from where a history begins over where it ends and labels begin to where
-    /// these end. `history` gives none for an item that is left out.
+    /// The same users with other items: of each one's sequence the part that `spans` gives, which
+    /// are in order of users, from where a history begins over where it ends and labels begin to
+    /// where these end. `history` gives none for an item that is left out.
     pub(super) fn renumbered(
         &self,
         spans: impl Iterator<Item = (usize, [usize; 3])>,

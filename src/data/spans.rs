@@ -147,8 +147,9 @@ impl Spans {
         Err(Error::invalid("cases", found, reason))
     }
 
-    /// These spans for a catalog of other data, such as that of a [model](crate::store::Recaller::catalog)
-    /// which is to be evaluated on them: items get the numbers that their ids have there.
+    /// These spans for a catalog of other data, such as that of a
+    /// [model](crate::store::Recaller::catalog) which is to be evaluated on them: items get the
+    /// numbers that their ids have there.
     ///
     /// Items that the catalog lacks are left out of histories, and users of whose history none is
     /// left are among the [newcomers](Self::newcomers). As labels they stay, as numbers beyond the

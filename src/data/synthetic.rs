@@ -14,8 +14,8 @@ use habits::Shopper;
 use shelf::Shelf;
 
 settings! {
-    /// The settings of generated interactions: how many there are, and how strong each of the things
-    /// is that make order matter in shops and on screens.
+    /// The settings of generated interactions: how many there are, and how strong each of the
+    /// things is that make order matter in shops and on screens.
     ///
     /// Items are movies: single titles and series of 2 to 10 parts, each in one genre.
     /// Every interaction of a user is one of three things, drawn in this order:
@@ -32,12 +32,12 @@ settings! {
     ///    first.
     ///
     /// So the next item depends on more than the last one, which may have been an interruption, and
-    /// on more than what is taken together, which has no direction: parts of a series and genres are
-    /// gone through forward, what was dropped is not resumed, what was finished is over, and a user who
-    /// has followed no series so far won't begin to. With the defaults a GRU4Rec has a higher recall,
-    /// NDCG and hit rate than popularity, a Markov chain, nearest sessions, and item-based and
-    /// user-based collaborative filtering (docs/benchmarks.md has the numbers). A probability of 0
-    /// takes its ingredient out of the data.
+    /// on more than what is taken together, which has no direction: parts of a series and genres
+    /// are gone through forward, what was dropped is not resumed, what was finished is over, and a
+    /// user who has followed no series so far won't begin to. With the defaults a GRU4Rec has a
+    /// higher recall, NDCG and hit rate than popularity, a Markov chain, nearest sessions, and
+    /// item-based and user-based collaborative filtering (docs/benchmarks.md has the numbers). A
+    /// probability of 0 takes its ingredient out of the data.
     ///
     /// ```
     /// use seqrec::data::synthetic::Synthetic;
@@ -56,8 +56,8 @@ settings! {
         pub items: usize = 800, with_items;
         /// Fewest interactions of a user.
         pub minimum_per_user: usize = 15, with_minimum_per_user;
-        /// Mean interactions of a user; activity has a long tail. Where it is not above the minimum,
-        /// all users have the minimum.
+        /// Mean interactions of a user; activity has a long tail. Where it is not above the
+        /// minimum, all users have the minimum.
         pub mean_per_user: usize = 40, with_mean_per_user;
         /// The number of genres that items fall into, or as many as there are single titles and
         /// series, if these are fewer.
@@ -151,8 +151,8 @@ impl Synthetic {
         Ok(log)
     }
 
-    /// The items as a table with the columns `title` and `genres`: each is a movie of a series, such
-    /// as `The Hidden Garden, part 3`, or a single one.
+    /// The items as a table with the columns `title` and `genres`: each is a movie of a series,
+    /// such as `The Hidden Garden, part 3`, or a single one.
     ///
     /// # Errors
     /// Those of [`validate`](Self::validate).

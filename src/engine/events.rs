@@ -33,8 +33,8 @@ impl RecallEngine {
     /// event that comes twice, with the same time, counts once in the history. Of one from before
     /// the last interaction of this user that the stage's data hold, which have it too or should
     /// have, the item is only [left out](super::EngineConfig::seen) of their lists. What becomes of
-    /// it is said. An item that is not in the catalog is kept, since it may be in the next one, and is
-    /// said to be [unknown](Observed::Unknown).
+    /// it is said. An item that is not in the catalog is kept, since it may be in the next one, and
+    /// is said to be [unknown](Observed::Unknown).
     ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`] when the time is in another unit or further ahead of the clock

@@ -434,11 +434,13 @@ pub enum ErrorKind {
     },
 
     /// An error of a channel, an index, an observer or a loader of your own, which came here by `?`
-    /// from a `std::io::Error` or a boxed error. It is shown as it is, and `downcast_ref` returns it.
+    /// from a `std::io::Error` or a boxed error. It is shown as it is, and `downcast_ref` returns
+    /// it.
     #[error(transparent)]
     Own(Box<dyn std::error::Error + Send + Sync>),
 
-    /// Something outside of this crate failed, such as a store of your own, with what was being done.
+    /// Something outside of this crate failed, such as a store of your own, with what was being
+    /// done.
     #[error("{context}")]
     Other {
         /// What was being done.

@@ -22,8 +22,8 @@ settings! {
     pub struct ItemFeaturesConfig {
         /// How the vector of an item's features meets the item's own.
         pub join: Join = Join::Sum, with_join;
-        /// The size of the hidden layer between given vectors and items'; without one, they are mapped
-        /// linearly.
+        /// The size of the hidden layer between given vectors and items'; without one, they are
+        /// mapped linearly.
         pub hidden: Option<usize> = None, with_hidden;
         /// Whether given vectors are whitened first: made such that no direction stands out.
         pub whiten: bool = false, with_whiten;
@@ -43,9 +43,9 @@ pub enum Join {
     Sum,
     /// The vector of the features alone; items have none of their own.
     Alone,
-    /// The own vector for items that somebody took in training, and for others that of the features,
-    /// which are trained beside to be near the own ones. What is recalled of known items is as without
-    /// features: [DenseRec](https://arxiv.org/abs/2508.18442).
+    /// The own vector for items that somebody took in training, and for others that of the
+    /// features, which are trained beside to be near the own ones. What is recalled of known items
+    /// is as without features: [DenseRec](https://arxiv.org/abs/2508.18442).
     Beside,
 }
 
@@ -196,8 +196,8 @@ impl<B: Backend> FeatureMap<B> {
     }
 }
 
-/// Of each row the labels, by one over the root of their number, so that an item of many labels has no
-/// longer a vector than one of few.
+/// Of each row the labels, by one over the root of their number, so that an item of many labels has
+/// no longer a vector than one of few.
 fn labels_of(features: &ItemFeatures, rows: impl Iterator<Item = usize>) -> SparseMatrix {
     let labels = features.item_labels();
     let mut matrix = SparseRows {

@@ -134,8 +134,8 @@ impl<B: Backend> ItemTable<B> {
         rows.reshape(shape)
     }
 
-    /// The vectors of all items and of padding, `[items + 1, dim]`, in the precision of the table where
-    /// they are its own alone, and else in single.
+    /// The vectors of all items and of padding, `[items + 1, dim]`, in the precision of the table
+    /// where they are its own alone, and else in single.
     pub fn kept(&self) -> Tensor<B, 2> {
         match self.features {
             Some(_) => self.all(),
@@ -175,8 +175,8 @@ pub trait ItemVectors<B: Backend> {
     /// Those of some items `[n]`, as `[n, dim]`.
     fn of(&self, items: Tensor<B, 1, Int>) -> Tensor<B, 2>;
 
-    /// What is subtracted from the scores of all items `[items + 1]` in a softmax over them: much for
-    /// those that nobody took, which would only learn from it that they are never the next.
+    /// What is subtracted from the scores of all items `[items + 1]` in a softmax over them: much
+    /// for those that nobody took, which would only learn from it that they are never the next.
     fn correction(&self) -> Option<Tensor<B, 1>> {
         None
     }
@@ -325,7 +325,8 @@ impl ParameterPath {
         self.names.join(".")
     }
 
-    /// The name of the parameter here within the weights of items' features, where it is one of them.
+    /// The name of the parameter here within the weights of items' features, where it is one of
+    /// them.
     pub(crate) fn name_in_features(&self) -> Option<String> {
         let begin = self.features?;
         Some(self.names.get(begin..)?.join("."))

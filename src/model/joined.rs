@@ -75,8 +75,8 @@ impl<B: Backend> Joined<B> {
         }
     }
 
-    /// What is subtracted from items' scores in a softmax over all, `[items + 1]`, where there are some
-    /// that nobody took.
+    /// What is subtracted from items' scores in a softmax over all, `[items + 1]`, where there are
+    /// some that nobody took.
     pub(crate) fn correction(&self, device: &B::Device) -> Option<Tensor<B, 1>> {
         let left_out = |&taken: &bool| if taken { 0.0 } else { LEFT_OUT };
         // Padding is not taken either, and has no part in a softmax.

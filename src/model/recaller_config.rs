@@ -76,8 +76,8 @@ pub trait RecallerConfig: Config + Clone + std::fmt::Debug + Send + Sync + 'stat
     /// [features](Catalog::item_features) of the catalog's items where the settings ask for them.
     ///
     /// # Errors
-    /// As [`init`](Self::init), and [`ErrorKind::NothingLeft`](crate::ErrorKind::NothingLeft) when the
-    /// settings ask for features that the catalog lacks.
+    /// As [`init`](Self::init), and [`ErrorKind::NothingLeft`](crate::ErrorKind::NothingLeft) when
+    /// the settings ask for features that the catalog lacks.
     fn init_for<B: Backend>(
         &self,
         catalog: &Catalog,

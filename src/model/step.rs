@@ -23,8 +23,8 @@ thread_local! {
     static STEP: RefCell<Option<TrainingStep>> = const { RefCell::new(None) };
 }
 
-/// The loss `[1]` of a batch of this seed, with what tables of items add to it. `whole` says whether
-/// the vectors of all items are needed in any case.
+/// The loss `[1]` of a batch of this seed, with what tables of items add to it. `whole` says
+/// whether the vectors of all items are needed in any case.
 pub(crate) fn in_step<B: BurnBackend>(
     seed: u64,
     whole: bool,

@@ -16,7 +16,8 @@ pub enum TablePrecision {
     /// precision, and what it gives is rounded up or down by chance, so that moves which are
     /// smaller than what two neighboring numbers differ by are not lost (stochastic rounding; Zhang
     /// et al., [Training with Low-precision Embedding
-    /// Tables](https://research.facebook.com/publications/training-with-low-precision-embedding-tables/), 2018).
+    /// Tables](https://research.facebook.com/publications/training-with-low-precision-embedding-tables/),
+    /// 2018).
     ///
     /// It is for a [sampled loss](super::Loss::Sampled) and tables that move by the rows looked up
     /// ([`Tables::Lazy`](crate::train::Tables::Lazy) or

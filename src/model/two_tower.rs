@@ -17,7 +17,8 @@ use crate::data::{Catalog, NegativeSampling, SequenceBatch};
 use crate::{Result, checks};
 
 /// Two towers. The user's takes the mean of their history's item vectors and what is known of the
-/// user; the item's is its row of an [`ItemTable`], with its features where the settings ask for them.
+/// user; the item's is its row of an [`ItemTable`], with its features where the settings ask for
+/// them.
 ///
 /// Huang et al., [DSSM](https://dl.acm.org/doi/10.1145/2505515.2505665); trained as in Yi et al.,
 /// [Sampling-Bias-Corrected Neural Modeling](https://research.google/pubs/pub48840/).

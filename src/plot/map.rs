@@ -33,9 +33,10 @@ pub struct MapPoint {
 const MOST_ITEMS: usize = 3_000;
 
 impl MapPoint {
-    /// Points for the most popular items of a catalog, 3,000 at most, of their vectors
-    /// `[items + 1, dim]`, row 0 being padding, placed by [`tsne`](super::tsne). Titles are those of a
-    /// table of items, and groups the first labels of one of its columns; ids and no groups where there is none.
+    /// Points for the most popular items of a catalog, 3,000 at most, of their vectors `[items + 1,
+    /// dim]`, row 0 being padding, placed by [`tsne`](super::tsne). Titles are those of a table of
+    /// items, and groups the first labels of one of its columns; ids and no groups where there is
+    /// none.
     ///
     /// ```
     /// use seqrec::data::synthetic::Synthetic;

@@ -80,10 +80,10 @@ pub trait RecallChannel: Send + Sync {
         Ok(None)
     }
 
-    /// The vectors that the channel compares, where it has some of its own, as
-    /// [matrix factorization](crate::channels::MatrixFactorization) does: an encoder of users, and the
-    /// vectors of items `[items + 1, dim]`, of which row 0 is padding. `None` for all others: those of a
-    /// model are in its [`Recaller`](crate::store::Recaller).
+    /// The vectors that the channel compares, where it has some of its own, as [matrix
+    /// factorization](crate::channels::MatrixFactorization) does: an encoder of users, and the
+    /// vectors of items `[items + 1, dim]`, of which row 0 is padding. `None` for all others: those
+    /// of a model are in its [`Recaller`](crate::store::Recaller).
     fn vectors(&self) -> Option<(&dyn UserEncoder, ArrayView2<'_, f32>)> {
         None
     }

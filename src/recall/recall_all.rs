@@ -156,9 +156,9 @@ impl Retriever {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when k is 0, for a request that
-    /// is not [for everyone](RecallRequest::for_everyone) or has segments or features, and for users
-    /// with other features than the catalog names. What [`recall_for`](Self::recall_for) says of
-    /// one user comes with the batch of users that they are in.
+    /// is not [for everyone](RecallRequest::for_everyone) or has segments or features, and for
+    /// users with other features than the catalog names. What [`recall_for`](Self::recall_for) says
+    /// of one user comes with the batch of users that they are in.
     pub fn recall_all<'a>(
         &'a self,
         users: impl Into<Users<'a>>,

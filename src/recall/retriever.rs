@@ -134,10 +134,11 @@ impl Retriever {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when k is 0, for a user by id,
-    /// whose history only an engine knows, for an empty id of an item, for times that run backwards or are not finite, for a
-    /// feature that is unknown, named twice or not finite, and for a filter that does not fit the
-    /// attributes; [`ErrorKind::NothingLeft`](crate::ErrorKind::NothingLeft) when no item of the
-    /// catalog passes the request's filters; and the channel's errors:
+    /// whose history only an engine knows, for an empty id of an item, for times that run backwards
+    /// or are not finite, for a feature that is unknown, named twice or not finite, and for a
+    /// filter that does not fit the attributes;
+    /// [`ErrorKind::NothingLeft`](crate::ErrorKind::NothingLeft) when no item of the catalog passes
+    /// the request's filters; and the channel's errors:
     /// [`ErrorKind::TimesMissing`](crate::ErrorKind::TimesMissing) and
     /// [`ErrorKind::FeaturesMissing`](crate::ErrorKind::FeaturesMissing) when a model looks at what
     /// the request lacks, [`ErrorKind::NonFiniteVector`](crate::ErrorKind::NonFiniteVector) when

@@ -80,8 +80,8 @@ impl<'a> Users<'a> {
     /// Some users of a data set, in this order. One who is not in the data has no history.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for users who are chosen already,
-    /// or came with histories of their own, and for an empty id.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for users who are chosen
+    /// already, or came with histories of their own, and for an empty id.
     pub fn some<T: Into<ExternalId>>(
         data: impl Into<Users<'static>>,
         ids: impl IntoIterator<Item = T>,

@@ -23,7 +23,8 @@ pub fn merge(value: &mut Value, over: &Value) {
     }
 }
 
-/// Settings of a model, its training or a channel, with the values of a JSON object in place of theirs.
+/// Settings of a model, its training or a channel, with the values of a JSON object in place of
+/// theirs.
 ///
 /// ```
 /// use seqrec::model::{Gru4RecConfig, Similarity};
@@ -40,9 +41,9 @@ pub fn merge(value: &mut Value, over: &Value) {
 /// ```
 ///
 /// # Errors
-/// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for a key, at whatever depth, that is no
-/// setting, with its path and the keys that are; and for a value that a setting can't have. Whether the
-/// settings go together is checked by what takes them.
+/// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for a key, at whatever depth, that
+/// is no setting, with its path and the keys that are; and for a value that a setting can't have.
+/// Whether the settings go together is checked by what takes them.
 pub fn overridden<C: Serialize + DeserializeOwned>(defaults: &C, over: &Value) -> Result<C> {
     let invalid = |reason: String| Error::invalid("settings", over, reason);
     let mut settings = as_json(defaults).map_err(|error| invalid(error.to_string()))?;
@@ -61,7 +62,8 @@ fn as_json(settings: &impl Serialize) -> serde_json::Result<Value> {
     serde_json::from_str(&serde_json::to_string(settings)?)
 }
 
-/// Refuses keys of `over` that the settings at `path` lack, and makes room for other variants than theirs.
+/// Refuses keys of `over` that the settings at `path` lack, and makes room for other variants than
+/// theirs.
 fn admit(settings: &mut Value, over: &Value, path: &str) -> std::result::Result<(), String> {
     let Value::Object(over) = over else {
         return match path {
@@ -85,7 +87,8 @@ fn admit(settings: &mut Value, over: &Value, path: &str) -> std::result::Result<
     Ok(())
 }
 
-/// An enum's variant with settings is an object of one key, its name: another key is another variant.
+/// An enum's variant with settings is an object of one key, its name: another key is another
+/// variant.
 fn is_other_variant(known: &Map<String, Value>, over: &Map<String, Value>) -> bool {
     known.len() == 1 && over.len() == 1 && !over.keys().any(|key| known.contains_key(key))
 }

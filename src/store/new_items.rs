@@ -13,10 +13,10 @@ use crate::model::{RecallerConfig, SequenceRecaller, drawn, for_each_parameter, 
 use crate::{ErrorKind, Result};
 
 impl<B: Backend, C: RecallerConfig> Run<B, C> {
-    /// This run with the items of a table that its catalog lacks, after its own: each has the vector that
-    /// its features say, and may be in histories. `vectors` has the given vectors of new items by the names
-    /// of their kinds; one without is as one that had none in training. Nothing is trained, and what is
-    /// recalled among the items before is as it was.
+    /// This run with the items of a table that its catalog lacks, after its own: each has the
+    /// vector that its features say, and may be in histories. `vectors` has the given vectors of
+    /// new items by the names of their kinds; one without is as one that had none in training.
+    /// Nothing is trained, and what is recalled among the items before is as it was.
     ///
     /// # Errors
     /// [`ErrorKind::NothingLeft`] when the model looks at no [features of

@@ -97,8 +97,8 @@ struct ExactSearch {
     making: Mutex<()>,
 }
 
-/// A model's encoder that tells its catalog from others by the items' ids, since as many items as the
-/// model has may be others, or stand in another order.
+/// A model's encoder that tells its catalog from others by the items' ids, since as many items as
+/// the model has may be others, or stand in another order.
 struct CatalogEncoder<E> {
     encoder: E,
     catalog: Catalog,
@@ -144,9 +144,9 @@ impl<B: Backend, C: RecallerConfig> From<Run<B, C>> for Recaller {
 }
 
 impl Recaller {
-    /// Writes the model and its catalog as the next version of a run folder, as [`Run::save`] does. The new
-    /// version has no stage, whatever the one before had: [`StagePlan::save`](super::StagePlan::save)
-    /// writes both.
+    /// Writes the model and its catalog as the next version of a run folder, as [`Run::save`] does.
+    /// The new version has no stage, whatever the one before had:
+    /// [`StagePlan::save`](super::StagePlan::save) writes both.
     ///
     /// # Errors
     /// As [`Run::save`].

@@ -161,8 +161,8 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
     }
 
     /// Writes the run as the next version of a run folder, which is made where there is none. A
-    /// crash leaves the version before, whole. The new version has no stage, whatever the one before had:
-    /// [`StagePlan::save`](super::StagePlan::save) writes both.
+    /// crash leaves the version before, whole. The new version has no stage, whatever the one
+    /// before had: [`StagePlan::save`](super::StagePlan::save) writes both.
     ///
     /// # Errors
     /// [`ErrorKind::NotOurs`] when the folder holds anything and is no run folder,

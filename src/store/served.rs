@@ -251,8 +251,8 @@ impl ServedStage {
     ///
     /// # Errors
     /// [`ErrorKind::Io`] when a file is missing, [`ErrorKind::FormatVersion`] when another version
-    /// wrote it, [`ErrorKind::NoStage`] for a model without a stage, and [`ErrorKind::Damaged`] when it
-    /// was cut short or altered, or when files of two runs are mixed.
+    /// wrote it, [`ErrorKind::NoStage`] for a model without a stage, and [`ErrorKind::Damaged`]
+    /// when it was cut short or altered, or when files of two runs are mixed.
     pub fn load_with<B: Backend>(
         path: impl AsRef<Path>,
         models: &ModelRegistry<B>,

@@ -13,9 +13,9 @@ use crate::files::read_file;
 use crate::{Error, Result};
 
 impl VectorTable {
-    /// Reads vectors with their ids: a `.npy` file `[n, dim]` of numpy's, of numbers of 16, 32 or 64
-    /// bits, with the ids in the order of rows beside it, as a list in a `.json` of the same name; or,
-    /// with the feature `parquet`, a `.parquet` file with the columns `id` and `vector`.
+    /// Reads vectors with their ids: a `.npy` file `[n, dim]` of numpy's, of numbers of 16, 32 or
+    /// 64 bits, with the ids in the order of rows beside it, as a list in a `.json` of the same
+    /// name; or, with the feature `parquet`, a `.parquet` file with the columns `id` and `vector`.
     ///
     /// # Errors
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) when a file can't be read,

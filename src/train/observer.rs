@@ -73,8 +73,8 @@ pub struct EpochReport {
     pub metric: Option<Metric>,
 }
 
-/// The epoch in a line: `epoch 3 (loss 2.9145, recall@50 0.2830, 1.4 s)`, with the validation metric
-/// that decides.
+/// The epoch in a line: `epoch 3 (loss 2.9145, recall@50 0.2830, 1.4 s)`, with the validation
+/// metric that decides.
 impl fmt::Display for EpochReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "epoch {} (loss {:.4}, ", self.epoch, self.loss)?;

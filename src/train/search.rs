@@ -40,8 +40,8 @@ const PROGRAM: &str = "seqrec search";
 /// [`epochs`](TrainerConfig::epochs) (Jamieson & Talwalkar,
 /// [2016](https://arxiv.org/abs/1502.07943)). The test split is not looked at.
 ///
-/// The space is JSON in the form of the settings themselves, below `model` and `trainer`, where keys
-/// may be paths:
+/// The space is JSON in the form of the settings themselves, below `model` and `trainer`, where
+/// keys may be paths:
 ///
 /// | written | meaning |
 /// | --- | --- |

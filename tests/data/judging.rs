@@ -1,6 +1,7 @@
 //! What models are judged by, followed by hand: metrics, reports, splits.
 
-/// The names of measures, in the order of reports, and those of them that are of all lists together.
+/// The names of measures, in the order of reports, and those of them that are of all lists
+/// together.
 const MEASURES: [&str; 9] = [
     "recall",
     "ndcg",
@@ -371,7 +372,8 @@ mod splits {
         assert_eq!(split.catalog().counts()[..3], [0, 3, 1]);
     }
 
-    /// Ten users who each act on ten days in a row, user u from day 10 + u on, and one who begins late.
+    /// Ten users who each act on ten days in a row, user u from day 10 + u on, and one who begins
+    /// late.
     fn days() -> Dataset {
         let day = 86_400.0;
         let start = 1.5e9;
@@ -584,7 +586,8 @@ mod other_catalogs {
                 "{metric}: {found}, {expected}"
             );
         }
-        // By the numbers alone they would be others, which is refused, in whichever way it is asked.
+        // By the numbers alone they would be others, which is refused, in whichever way it is
+        // asked.
         let refused = |result: seqrec::Result<seqrec::eval::Report>| {
             let error = result.unwrap_err();
             assert!(

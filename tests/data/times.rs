@@ -1,4 +1,5 @@
-//! What times of a log may be: of one unit, which most of them decide, and of days that can be meant.
+//! What times of a log may be: of one unit, which most of them decide, and of days that can be
+//! meant.
 
 use seqrec::data::{
     BadRows, Column, Dataset, Filters, Format, Interaction, InteractionReader, Interactions,

@@ -222,7 +222,8 @@ fn observers_hear_of_every_step_in_order<B: Backend>() {
     assert!(0 < clipped && clipped < there.len(), "{clipped}");
 }
 
-/// Vectors of small whole numbers, whose products are the same on every device, and are often alike.
+/// Vectors of small whole numbers, whose products are the same on every device, and are often
+/// alike.
 fn whole_numbers(rows: usize, dim: usize, seed: usize) -> Array2<f32> {
     Array2::from_shape_fn((rows, dim), |(row, column)| {
         let mixed = (row * 131 + column * 977 + seed).wrapping_mul(2_654_435_761) >> 7;

@@ -1,5 +1,5 @@
-//! What burn fuses to kernels of its own on GPUs, which it does where its feature `fusion` is on, and what is
-//! drawn there, is what it is elsewhere.
+//! What burn fuses to kernels of its own on GPUs, which it does where its feature `fusion` is on,
+//! and what is drawn there, is what it is elsewhere.
 
 use std::sync::Arc;
 

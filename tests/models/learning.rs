@@ -1,4 +1,5 @@
-//! Models learn: with every loss, from features alone, and not with settings that can't go together.
+//! Models learn: with every loss, from features alone, and not with settings that can't go
+//! together.
 
 use seqrec::backend::{Autodiff, Flex};
 use seqrec::channels::baselines;

@@ -52,7 +52,8 @@ fn sampled() -> Objective {
 fn gru(objective: Objective) -> Gru4RecConfig {
     Gru4RecConfig::new()
         .with_dim(8)
-        // No sequence is longer, so that every epoch has the same targets and losses can be compared.
+        // No sequence is longer, so that every epoch has the same targets and losses can be
+        // compared.
         .with_max_len(200)
         .with_objective(objective)
 }
@@ -142,8 +143,8 @@ fn rows_that_were_not_looked_up_stay() {
     }
 }
 
-/// A loss over the whole catalog gives every row a gradient, so that Adam and Adagrad move a table as
-/// ever, to the rounding of sums.
+/// A loss over the whole catalog gives every row a gradient, so that Adam and Adagrad move a table
+/// as ever, to the rounding of sums.
 #[test]
 fn with_a_loss_over_the_whole_catalog_every_row_moves() {
     let objective = Objective::cosine(0.1);
@@ -199,7 +200,8 @@ fn half() -> Gru4RecConfig {
     gru(sampled()).with_table_precision(TablePrecision::Half)
 }
 
-/// Steps of a twentieth of what neighboring numbers differ by: to the nearest, they would all be lost.
+/// Steps of a twentieth of what neighboring numbers differ by: to the nearest, they would all be
+/// lost.
 #[test]
 fn what_is_too_small_for_half_precision_is_kept_in_the_mean() {
     for tables in [
@@ -311,7 +313,8 @@ fn a_backend_without_16_bits_refuses_them() {
     assert!(error.to_string().contains("16 bits"), "{error}");
 }
 
-/// Trainings in threads beside each other once lost parts of their gradients, in one step of some hundred.
+/// Trainings in threads beside each other once lost parts of their gradients, in one step of some
+/// hundred.
 #[test]
 fn trainings_beside_each_other_give_the_same_bits() {
     let model = gru(sampled());

@@ -195,8 +195,8 @@ fn all_targets(data: &TrainingData) -> Vec<(u32, usize)> {
 
 const LENGTHS: [usize; 6] = [57, 1, 3, 12, 101, 2];
 
-/// However long a sequence and short `max_len`, epochs see all of it in the end, each of them as many
-/// targets as it says, and shorter ones wholly in each.
+/// However long a sequence and short `max_len`, epochs see all of it in the end, each of them as
+/// many targets as it says, and shorter ones wholly in each.
 #[test]
 fn over_epochs_every_position_of_a_long_sequence_is_a_target() {
     let dataset = of_lengths(&LENGTHS);

@@ -302,8 +302,8 @@ fn another_model_and_another_catalog_are_refused() {
     ));
 }
 
-/// A training that was interrupted goes on from its own checkpoint, though the moments that it began
-/// with were in the same folder and are gone.
+/// A training that was interrupted goes on from its own checkpoint, though the moments that it
+/// began with were in the same folder and are gone.
 #[test]
 fn a_warm_start_is_resumed_in_the_folder_of_the_old_training() {
     let (old, new) = (old_split(), new_split());
@@ -342,8 +342,8 @@ fn a_warm_start_is_resumed_in_the_folder_of_the_old_training() {
     let again = fit(&gru(), trainer(2, &third, true), &new, 2).unwrap();
     assert_eq!(item_vectors(&again.model), item_vectors(&whole.model));
 
-    // So does one on the same data by the same settings, of which the old one's might be taken for its
-    // own.
+    // So does one on the same data by the same settings, of which the old one's might be taken for
+    // its own.
     let fourth = folder.path().join("fourth");
     fit(&gru(), into(&fourth), &old, 1).unwrap();
     let start = || WarmStart::new(&before, old.catalog()).moments(&fourth);
@@ -472,8 +472,8 @@ fn a_run_of_a_model_of_ones_own_is_opened_by_a_registry_that_has_it() {
     Recaller::open_with(&path, &models, &Default::default()).unwrap();
 }
 
-/// What grows with the catalog and is no table of items is not copied row for row, by which each item
-/// would begin with the vector of another.
+/// What grows with the catalog and is no table of items is not copied row for row, by which each
+/// item would begin with the vector of another.
 #[test]
 fn weights_of_items_in_no_table_of_items_are_refused() {
     let (old, new) = (old_split(), new_split());

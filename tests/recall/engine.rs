@@ -320,8 +320,8 @@ impl RecallChannel for WithoutFirst {
     }
 }
 
-/// What was removed from an index does not come back when the channel that searches it fails, is late or
-/// busy; one that can't say what it holds keeps no fallback from answering.
+/// What was removed from an index does not come back when the channel that searches it fails, is
+/// late or busy; one that can't say what it holds keeps no fallback from answering.
 #[test]
 fn a_fallback_recalls_nothing_that_was_removed_whatever_becomes_of_the_channel() {
     let on_purpose = || {
@@ -669,7 +669,8 @@ fn heavy_users_get_nothing_that_they_have_taken() {
     assert_eq!(kept.items.len(), ITEMS);
 }
 
-/// A window or a half-life goes by the clock, and one event from a clock that is ahead moves neither.
+/// A window or a half-life goes by the clock, and one event from a clock that is ahead moves
+/// neither.
 #[test]
 fn an_event_from_a_clock_that_is_ahead_empties_no_window() {
     const HOUR: f64 = 3_600.0;
@@ -775,8 +776,8 @@ fn a_user_whose_data_are_ahead_of_the_clock_is_served() {
     );
 }
 
-/// What somebody took is left out, though the data reach beyond it and lack it, and counts once where
-/// they have it by now.
+/// What somebody took is left out, though the data reach beyond it and lack it, and counts once
+/// where they have it by now.
 #[test]
 fn events_that_the_data_lack_or_have_by_now_are_left_out_and_count_once() {
     let now = TimeUnit::Seconds.now().floor();
@@ -824,8 +825,8 @@ fn events_that_the_data_lack_or_have_by_now_are_left_out_and_count_once() {
     assert_eq!(recalled("cy"), ("cd".to_owned(), 1));
 }
 
-/// The features of users are kept in a stage's folder and taken in calls; a model that looks at them is
-/// not asked without any.
+/// The features of users are kept in a stage's folder and taken in calls; a model that looks at
+/// them is not asked without any.
 #[test]
 fn users_have_features_in_service() {
     let log = Synthetic::new()
@@ -922,8 +923,8 @@ fn users_have_features_in_service() {
     );
 }
 
-/// Whether a model and a stage's data go together is said by what the model looks at, when they are put
-/// together.
+/// Whether a model and a stage's data go together is said by what the model looks at, when they are
+/// put together.
 #[test]
 fn models_that_look_at_features_need_data_that_name_them_and_others_do_not() {
     let device = Default::default();
@@ -1921,8 +1922,8 @@ fn plans_that_cannot_be_are_errors() {
     }
 }
 
-/// Visitors who aren't logged in are not one user: an empty or missing id is refused with the place where it stands,
-/// and blanks around ids mean nothing, as in files.
+/// Visitors who aren't logged in are not one user: an empty or missing id is refused with the place
+/// where it stands, and blanks around ids mean nothing, as in files.
 #[test]
 fn ids_are_what_they_are_in_files() {
     let engine = engine_of(|| {

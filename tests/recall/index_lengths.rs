@@ -110,8 +110,8 @@ fn recall_at(
             .sum::<usize>() as f64
 }
 
-/// Builds on one thread, so that it is the same graph each time: what several make depends on which of
-/// them is held up.
+/// Builds on one thread, so that it is the same graph each time: what several make depends on which
+/// of them is held up.
 fn alone<R: Send>(build: impl FnOnce() -> R + Send) -> R {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     pool.unwrap().install(build)

@@ -359,8 +359,8 @@ fn a_cold_start_recalls_nothing_that_was_removed() {
     }
 }
 
-/// A model that looks at features of users gets them in service as in evaluation, by their names, or
-/// says that it got none.
+/// A model that looks at features of users gets them in service as in evaluation, by their names,
+/// or says that it got none.
 #[test]
 fn a_model_that_looks_at_features_is_served_as_it_was_judged() {
     let log: Interactions = (0..20i64)

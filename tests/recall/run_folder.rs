@@ -90,7 +90,8 @@ fn answers(served: &ServedStage) -> Vec<String> {
 /// One thread saves two runs in turn, others load and answer: each answer is wholly one run's.
 #[test]
 fn a_load_during_saves_is_one_run_or_the_other() {
-    // In memory where there is such a place: a disk that is busy takes long to be sure of each save.
+    // In memory where there is such a place: a disk that is busy takes long to be sure of each
+    // save.
     let home = match tempfile::tempdir_in("/dev/shm") {
         Ok(home) => home,
         Err(_) => tempfile::tempdir().unwrap(),
@@ -389,7 +390,8 @@ fn a_link_names_the_folder_that_serves() {
         let expected = answers(&load(&at(name)).unwrap());
         assert_eq!(answers(&load(&at("current")).unwrap()), expected);
     }
-    // Both have a version of the first number, of which a switch in the midst of a load would mix files.
+    // Both have a version of the first number, of which a switch in the midst of a load would mix
+    // files.
     let pointer = at("first").join("run.json");
     std::fs::copy(pointer, at("second").join("run.json")).unwrap();
     let error = load(&at("current")).unwrap_err();
@@ -509,7 +511,8 @@ fn damaged_and_foreign_runs_are_errors() {
     );
 }
 
-/// Runs and stages of the version before, whose settings had other names, are refused by their version.
+/// Runs and stages of the version before, whose settings had other names, are refused by their
+/// version.
 #[test]
 fn folders_are_read_or_refused_by_their_versions() {
     let folder = tempfile::tempdir().unwrap();
@@ -560,8 +563,8 @@ fn folders_are_read_or_refused_by_their_versions() {
     }
 }
 
-/// A stage of sequences in a mapped file, which need not fit in memory, comes back as it was saved: the
-/// same users, sequences and answers as of the data in memory.
+/// A stage of sequences in a mapped file, which need not fit in memory, comes back as it was saved:
+/// the same users, sequences and answers as of the data in memory.
 #[test]
 fn a_stage_of_a_sequence_store_is_saved_and_loaded() {
     let home = tempfile::tempdir().unwrap();
@@ -653,8 +656,8 @@ impl RecallChannel for FurtherOn {
     }
 }
 
-/// A channel of one's own is planned, kept with its stage and read again like those of the crate, what
-/// took long without being made anew; a kind that is not linked is told by its name.
+/// A channel of one's own is planned, kept with its stage and read again like those of the crate,
+/// what took long without being made anew; a kind that is not linked is told by its name.
 #[test]
 fn a_channel_of_ones_own_survives_its_folder() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,8 +1,9 @@
 //! Items that nobody has taken yet, recalled by their features.
 //!
-//! `seqrec compare cold-items ratings.csv --items movies.csv --model two_tower,sasrec` leaves a share of
-//! the items out of training entirely, trains models that look at features of items, and says how often
-//! those items are recalled for the users who took them next, and what becomes of all others.
+//! `seqrec compare cold-items ratings.csv --items movies.csv --model two_tower,sasrec` leaves a
+//! share of the items out of training entirely, trains models that look at features of items, and
+//! says how often those items are recalled for the users who took them next, and what becomes of
+//! all others.
 
 use std::error::Error;
 

@@ -1,8 +1,9 @@
-//! A model day by day: never trained again, trained from nothing each day, or going on from yesterday.
+//! A model day by day: never trained again, trained from nothing each day, or going on from
+//! yesterday.
 //!
-//! `seqrec compare daily ratings.csv` divides a log by time into periods ("days"),
-//! trains on what lies before each and judges on it. It prints recall by day for the three ways, how
-//! long each took, and draws `daily.svg`.
+//! `seqrec compare daily ratings.csv` divides a log by time into periods ("days"), trains on what
+//! lies before each and judges on it. It prints recall by day for the three ways, how long each
+//! took, and draws `daily.svg`.
 
 use std::collections::BTreeMap;
 use std::error::Error;

@@ -1,4 +1,5 @@
-//! Draws recall against queries per second out of the lines that `cargo bench -p seqrec-bench --bench ann` prints.
+//! Draws recall against queries per second out of the lines that `cargo bench -p seqrec-bench
+//! --bench ann` prints.
 //!
 //! `seqrec compare indexes LINES.jsonl OUT.svg CAPTION`; lines with a `peer` in
 //! place of an `index` are drawn as well. Points of one name are joined, and of several lines with

@@ -36,8 +36,8 @@ enum What {
     ///
     /// Example: seqrec compare cold-items ml-latest-small/ratings.csv --share 0.1
     ColdItems(cold_items::Options),
-    /// Draws recall against queries per second, from lines that `cargo bench -p seqrec-bench --bench
-    /// ann` prints.
+    /// Draws recall against queries per second, from lines that `cargo bench -p seqrec-bench
+    /// --bench ann` prints.
     ///
     /// Example: seqrec compare indexes lines.jsonl ann.svg "200,000 vectors of 64 numbers"
     Indexes(indexes::Options),

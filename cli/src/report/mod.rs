@@ -1,8 +1,8 @@
 //! One page of HTML about one run or several.
 //!
 //! `seqrec report run other-run --out report.html` draws training curves, metrics beside baselines,
-//! recall by popularity and by length of history, what indexes find in which time, maps of the items
-//! and users' histories beside what is recalled. The page needs no network and no script.
+//! recall by popularity and by length of history, what indexes find in which time, maps of the
+//! items and users' histories beside what is recalled. The page needs no network and no script.
 
 mod charts;
 pub mod names;

@@ -71,7 +71,8 @@ fn main_metrics(runs: &[Run]) -> [String; 4] {
     ["recall", "ndcg", "hit_rate", "mrr"].map(|measure| format!("{measure}@{cut}"))
 }
 
-/// The metrics in columns, the best of each marked, and of runs the difference to the best baseline.
+/// The metrics in columns, the best of each marked, and of runs the difference to the best
+/// baseline.
 fn four(rows: &[Row<'_>], metrics: &[String; 4]) -> String {
     let mut html = String::from("<table class=\"four\"><tr><th></th>");
     for metric in metrics {

@@ -1,8 +1,9 @@
 //! Connections: only so many, none for nothing, and always room for the next.
 //!
-//! Whoever opens connections and says nothing, or half of something, must not keep others from being
-//! answered. So a connection waits for its client for a while at most, and where there are as many as
-//! there may be, or no file is left for another, those that have waited the longest are closed.
+//! Whoever opens connections and says nothing, or half of something, must not keep others from
+//! being answered. So a connection waits for its client for a while at most, and where there are as
+//! many as there may be, or no file is left for another, those that have waited the longest are
+//! closed.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -53,8 +54,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// How long to wait before another try where a connection could not be accepted.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Answers what comes in, until `stop`; then connections that wait for their clients are closed, and
-/// calls that have begun are ended.
+/// Answers what comes in, until `stop`; then connections that wait for their clients are closed,
+/// and calls that have begun are ended.
 pub async fn serve(listener: TcpListener, app: Router, bounds: Bounds, stop: impl Future) {
     let connections = Arc::new(Connections::new(bounds));
     let (stopping, stopped) = watch::channel(());
@@ -210,8 +211,8 @@ impl Connection {
         }
     }
 
-    /// Answers one request. Until it is there whole, and again once it is answered, the connection waits
-    /// for its client.
+    /// Answers one request. Until it is there whole, and again once it is answered, the connection
+    /// waits for its client.
     async fn answer(
         self: Arc<Self>,
         app: TowerToHyperService<Router>,

@@ -16,18 +16,19 @@
 //!
 //! and <http://localhost:8080/> is a page on which people ask, for a user or for items, and see the
 //! history that channels see beside what is recalled, by which channel and why; with `--items
-//! movies.csv`, by title. Requests may then filter by the columns of the table, `"filter": "in_stock
-//! and price < 20"`.
+//! movies.csv`, by title. Requests may then filter by the columns of the table, `"filter":
+//! "in_stock and price < 20"`.
 //!
 //! Times are in the unit of the folder's data, which `/healthz` tells. An event is accepted, or is
-//! said to be a repeated one, one from before what the folder holds of its user, or one of an item that
-//! is not in the folder (it counts once a folder has the item); a request with one that can't be right is refused as a whole, with the reason.
+//! said to be a repeated one, one from before what the folder holds of its user, or one of an item
+//! that is not in the folder (it counts once a folder has the item); a request with one that can't
+//! be right is refused as a whole, with the reason.
 //!
 //! The folder is read again at SIGHUP, or every `--reload-every` seconds, while calls go on;
 //! SIGTERM and Ctrl-C stop the service after the calls that have begun. It listens on this machine
 //! alone unless told otherwise: it knows no users of its own and asks for no password, so what is
-//! in front of it must. A connection that says nothing is closed after `--idle` seconds, or sooner where
-//! there are `--connections` of them and another comes.
+//! in front of it must. A connection that says nothing is closed after `--idle` seconds, or sooner
+//! where there are `--connections` of them and another comes.
 
 pub mod api;
 pub mod connections;
@@ -86,7 +87,8 @@ pub struct Options {
     /// How many calls may be under way; those above it are told to come again.
     #[arg(long, default_value_t = 64)]
     concurrent: usize,
-    /// How many connections there may be; for one more, the one that has been idle the longest is closed.
+    /// How many connections there may be; for one more, the one that has been idle the longest is
+    /// closed.
     #[arg(long, default_value_t = 200)]
     connections: usize,
     /// How long a connection may be idle, or take to send a request's head, in seconds.

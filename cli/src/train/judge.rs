@@ -21,8 +21,8 @@ pub struct Judged {
     pub record: Value,
 }
 
-/// Judges by both protocols of seen items, since published results are by either; the one that training
-/// was stopped by comes last.
+/// Judges by both protocols of seen items, since published results are by either; the one that
+/// training was stopped by comes last.
 pub fn both_ways(
     channel: &impl RecallChannel,
     split: &Split,

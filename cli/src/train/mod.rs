@@ -122,8 +122,8 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
     Ok(())
 }
 
-/// Draws a map of the items, and gives its points; none of a handful of items, of which it would show
-/// nothing.
+/// Draws a map of the items, and gives its points; none of a handful of items, of which it would
+/// show nothing.
 fn map(
     options: &Options,
     data: &Data,

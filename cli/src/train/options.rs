@@ -20,8 +20,8 @@ pub struct Options {
     /// How users are divided into training, validation and test data.
     #[arg(long, value_enum, default_value_t = ProtocolName::Ratio)]
     pub protocol: ProtocolName,
-    /// Whether items of the history are recalled again, in what the best epoch is chosen by. The test
-    /// split is evaluated both ways.
+    /// Whether items of the history are recalled again, in what the best epoch is chosen by. The
+    /// test split is evaluated both ways.
     #[arg(long, value_enum, default_value_t)]
     pub seen: SeenName,
     /// The model.
@@ -36,8 +36,8 @@ pub struct Options {
     /// All settings of a published run of GRU4Rec; single ones can still be set [default: none].
     #[arg(long, value_enum)]
     pub preset: Option<Preset>,
-    /// Targets per sequence and epoch: one at random, all, or all with a history each [default: all;
-    /// with a history each for MIND and ComiRec].
+    /// Targets per sequence and epoch: one at random, all, or all with a history each [default:
+    /// all; with a history each for MIND and ComiRec].
     #[arg(long, value_enum)]
     pub targets: Option<TargetsName>,
     /// Epochs at most [default: 100].

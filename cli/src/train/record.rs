@@ -58,8 +58,8 @@ pub fn of_program(options: &Options, settings: Value) -> Value {
     })
 }
 
-/// The metric of test users in groups: by how often their first label was taken, and by the length of
-/// their history.
+/// The metric of test users in groups: by how often their first label was taken, and by the length
+/// of their history.
 pub fn groups(channel: &dyn RecallChannel, split: &Split, judged: (Metric, Seen)) -> Result<Value> {
     let counts = split.catalog().counts();
     let taken = |case: Case<'_>| {

@@ -35,8 +35,8 @@ pub fn plan(options: &Options, data: &TrainingData) -> Result<StagePlan, Box<dyn
     Ok(plan)
 }
 
-/// Writes the run folder: the model with all users, and the channels of the plan by the weights that
-/// are best on the validation cases, where they are made of the training data.
+/// Writes the run folder: the model with all users, and the channels of the plan by the weights
+/// that are best on the validation cases, where they are made of the training data.
 pub fn save(
     options: &Options,
     (data, split): (&Data, &Split),

@@ -22,7 +22,8 @@ pub fn of(defaults: &impl Serialize) -> Result<String, Box<dyn Error>> {
     Ok(Value::Object(space).to_string())
 }
 
-/// Values of models' settings, by their paths. All are valid together, whichever of them a model has.
+/// Values of models' settings, by their paths. All are valid together, whichever of them a model
+/// has.
 fn worth_a_search() -> [(&'static str, Value); 13] {
     let dropout = json!([0.1, 0.2, 0.3, 0.5]);
     [

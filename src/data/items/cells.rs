@@ -138,8 +138,8 @@ impl Cells {
         })
     }
 
-    /// The first value that is no number; of values that are mostly true or false, the first that is
-    /// neither.
+    /// The first value that is no number; of values that are mostly true or false, the first that
+    /// is neither.
     fn odd_row(&self) -> Option<usize> {
         let is_boolean = |cell: &&str| boolean(cell).is_some();
         let booleans = self.present().filter(is_boolean).count();

@@ -12,8 +12,8 @@ use crate::{Error, Result, checks};
 
 impl Items {
     /// Features of a catalog's items, for models: of each column the labels of texts and tags, and
-    /// numbers and dates, which are standardized over the catalog, missing ones being told apart. What
-    /// is true or false is a label of items for which it is true.
+    /// numbers and dates, which are standardized over the catalog, missing ones being told apart.
+    /// What is true or false is a label of items for which it is true.
     ///
     /// # Errors
     /// As [`kind`](Self::kind); [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for a
@@ -62,7 +62,8 @@ impl ItemFeatures {
     /// vectors by the names of their kinds. Labels that are not known are left out.
     ///
     /// # Errors
-    /// As [`Items::kind`] for a column that the table lacks, and as [`with_vectors`](Self::with_vectors).
+    /// As [`Items::kind`] for a column that the table lacks, and as
+    /// [`with_vectors`](Self::with_vectors).
     pub(crate) fn extended<'a>(
         &self,
         items: &Items,
@@ -100,8 +101,8 @@ impl ItemFeatures {
     /// # Errors
     /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for a name or an id that comes
     /// twice, and when no item of the catalog has a vector;
-    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) when there is not one id for each vector, or the
-    /// features are of another number of items;
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) when there is not one id for each vector, or
+    /// the features are of another number of items;
     /// [`ErrorKind::NonFiniteVector`](crate::ErrorKind::NonFiniteVector) for a value that is no
     /// number.
     pub fn with_vectors<I: Into<ExternalId>>(

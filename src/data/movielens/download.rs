@@ -37,11 +37,12 @@ impl Downloader {
 
     /// The file of ratings of an edition in the folder `cache`, fetched if it is not there yet.
     ///
-    /// `progress` is called with how many bytes have come. Nothing is left in the cache unless all went well.
+    /// `progress` is called with how many bytes have come. Nothing is left in the cache unless all
+    /// went well.
     ///
     /// # Errors
-    /// [`ErrorKind::Download`] without `curl`, a network or the archive, [`ErrorKind::Checksum`] when it is
-    /// not the published one, [`ErrorKind::Archive`] when it can't be unpacked,
+    /// [`ErrorKind::Download`] without `curl`, a network or the archive, [`ErrorKind::Checksum`]
+    /// when it is not the published one, [`ErrorKind::Archive`] when it can't be unpacked,
     /// [`ErrorKind::NotOurs`] when the edition's folder is there with something else in it, and
     /// [`ErrorKind::Io`] when the cache can't be written.
     pub fn fetch(

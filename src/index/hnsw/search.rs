@@ -153,8 +153,8 @@ pub(super) fn largest_sensible_ef(points: usize) -> usize {
     (points as f64 * SCORE / EXPAND) as usize
 }
 
-// Nanoseconds, measured by `cargo bench -p seqrec-bench --bench ann -- DIR --pass SHARE`. Their proportions
-// matter, and these differ little from machine to machine.
+// Nanoseconds, measured by `cargo bench -p seqrec-bench --bench ann -- DIR --pass SHARE`. Their
+// proportions matter, and these differ little from machine to machine.
 const SCORE: f64 = 10.0;
 const EXPAND: f64 = 800.0;
 

@@ -57,8 +57,8 @@ struct TableFeatures {
     features: Arc<ItemFeatures>,
     config: ItemFeaturesConfig,
     taken: Arc<Vec<bool>>,
-    /// The numbers that the next table's weights are drawn from, so that all other weights are those
-    /// of a model without features.
+    /// The numbers that the next table's weights are drawn from, so that all other weights are
+    /// those of a model without features.
     random: ChaCha8Rng,
 }
 

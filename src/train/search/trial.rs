@@ -146,8 +146,8 @@ impl Trial {
     /// The settings of its training, with the first of the search's seeds.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when a drawn value is none of its
-    /// setting.
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when a drawn value is none of
+    /// its setting.
     pub fn trainer_config(&self) -> Result<TrainerConfig> {
         config("trainer", &self.settings["trainer"])
     }
@@ -244,8 +244,8 @@ pub(super) fn train<B: TrainingBackend, C: TrainableConfig<B>>(
     })
 }
 
-/// Pauses training after some epochs. Their number in the trainer's settings stays what it is, since
-/// learning rates may depend on it.
+/// Pauses training after some epochs. Their number in the trainer's settings stays what it is,
+/// since learning rates may depend on it.
 struct Pause {
     epochs: usize,
     /// After how many steps that is.

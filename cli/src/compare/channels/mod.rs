@@ -1,9 +1,10 @@
 //! Trains and compares channels of recall, and their fusion, on one split.
 //!
-//! `seqrec compare channels ratings.csv` holds the last item of every user out
-//! and prints for each channel how many of these it finds, how much of the catalog it recalls, and
-//! how long it takes. It writes the table as `channels.md` and how much the channels' lists overlap
-//! as `overlap.svg`. `--save DIR` keeps the stage as a run folder, which `seqrec serve` takes. Genres are tags where `movies.csv` lies beside MovieLens ratings.
+//! `seqrec compare channels ratings.csv` holds the last item of every user out and prints for each
+//! channel how many of these it finds, how much of the catalog it recalls, and how long it takes.
+//! It writes the table as `channels.md` and how much the channels' lists overlap as `overlap.svg`.
+//! `--save DIR` keeps the stage as a run folder, which `seqrec serve` takes. Genres are tags where
+//! `movies.csv` lies beside MovieLens ratings.
 
 pub mod build;
 mod measure;
@@ -49,7 +50,8 @@ pub struct Options {
     /// How many candidates each channel is asked for.
     #[arg(long, default_value_t = 400)]
     candidates: usize,
-    /// Cuts of the metrics; models are stopped by the smallest, and weights are learned at the largest.
+    /// Cuts of the metrics; models are stopped by the smallest, and weights are learned at the
+    /// largest.
     #[arg(long, short, value_delimiter = ',', default_value = "50,200")]
     k: Vec<usize>,
     /// Whether items of the history are recalled again.

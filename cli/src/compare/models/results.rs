@@ -67,7 +67,8 @@ impl Outcome {
         ks.iter().all(|&k| self.test.recall(k).is_some())
     }
 
-    /// The metrics of its line: how good the top of the shortest lists is, and what the longest hold.
+    /// The metrics of its line: how good the top of the shortest lists is, and what the longest
+    /// hold.
     fn shown(&self) -> Vec<Metric> {
         let ks = || self.test.iter().map(|(metric, _)| metric.k());
         let (Some(shortest), Some(longest)) = (ks().min(), ks().max()) else {
@@ -132,7 +133,8 @@ impl Results {
             let line = line?;
             match serde_json::from_slice(&line) {
                 Ok(Line { key, outcome }) => results.remember(key, outcome),
-                // The last line of a run that was killed may be cut short; its model is trained again.
+                // The last line of a run that was killed may be cut short; its model is trained
+                // again.
                 Err(_) if lines.peek().is_none() => break,
                 Err(error) => {
                     let place = format!("{}:{number}", path.display());
@@ -188,8 +190,8 @@ fn mean_and_deviation(values: &[f64]) -> (f64, Option<f64>) {
     (mean, deviation)
 }
 
-/// Means and deviations over seeds of every model that was measured at these cuts, under the settings
-/// it was last run with.
+/// Means and deviations over seeds of every model that was measured at these cuts, under the
+/// settings it was last run with.
 pub fn table(results: &Results, run: &Run, ks: &[usize]) -> seqrec::Result<Table> {
     let Run { data, protocol, .. } = run;
     let seen = if run.exclude_seen { "left out" } else { "kept" };
