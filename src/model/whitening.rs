@@ -69,13 +69,13 @@ mod tests {
 
     #[test]
     fn no_direction_of_whitened_vectors_stands_out() {
-        // The first place is ten times the second, and the third is nearly their sum.
+        // The first place is three times the second, and the third is nearly their sum.
         let vectors = Array2::from_shape_fn((400, 3), |(row, place)| {
             let noise = |salt: usize| ((row * 7919 + salt * 104_729) % 997) as f32 / 997.0 - 0.5;
             [
-                10.0 * noise(1),
+                3.0 * noise(1),
                 noise(2),
-                10.0 * noise(1) + noise(2) + noise(3),
+                3.0 * noise(1) + noise(2) + noise(3),
             ][place]
                 + 5.0
         });
