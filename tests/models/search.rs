@@ -76,7 +76,7 @@ fn the_setting_that_matters_is_found_and_named() {
     );
     let shown = found.to_string();
     assert!(
-        shown.contains("13 trials of 1 epochs, then 5 trials of 3 epochs"),
+        shown.contains("13 trials of 1 epoch, then 5 trials of 3 epochs"),
         "{shown}"
     );
     assert!(shown.lines().count() < 20, "{shown}");
