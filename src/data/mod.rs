@@ -74,7 +74,6 @@ pub use features::Features;
 pub use format::Format;
 pub use id::ExternalId;
 pub(crate) use id::IdTable;
-#[cfg(feature = "engine")]
 pub use interactions::{Interaction, Interactions};
 pub use item_features::ItemFeatures;
 pub(crate) use item_features::{GivenVectors, ItemLabels, ItemNumbers, Scale};
