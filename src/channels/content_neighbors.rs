@@ -80,14 +80,10 @@ impl ContentNeighborsConfig {
     /// [features](crate::data::Dataset::with_item_features), or these have no labels, and items
     /// are compared by them; [`ErrorKind::Shape`] where items were added after their features.
     pub fn fit(&self, data: &TrainingData) -> Result<Links<ItemIndex, ItemIndex>> {
-        self.neighbors(data, &IndexPlan::default())
+        self.search(data, &IndexPlan::default())
     }
 
-    fn neighbors(
-        &self,
-        data: &TrainingData,
-        plan: &IndexPlan,
-    ) -> Result<Links<ItemIndex, ItemIndex>> {
+    fn search(&self, data: &TrainingData, plan: &IndexPlan) -> Result<Links<ItemIndex, ItemIndex>> {
         self.validate()?;
         let catalog = data.catalog();
         let features = catalog.item_features().ok_or_else(|| {
@@ -136,7 +132,7 @@ impl ChannelConfig for ContentNeighborsConfig {
     fn build(&self, from: &mut ChannelSource<'_>) -> Result<Arc<dyn RecallChannel>> {
         self.validate()?;
         let (data, plan) = (from.data, from.index.clone());
-        let links = from.keep_links(|| self.neighbors(data, &plan))?;
+        let links = from.keep_links(|| self.search(data, &plan))?;
         let alike = Reason::alike_by(match &self.by {
             Content::Labels => "labels",
             Content::Vectors(name) => name,
