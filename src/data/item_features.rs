@@ -21,7 +21,7 @@ pub(crate) use numbers::{ItemNumbers, Scale};
 /// is trained on it.
 ///
 /// ```
-/// use ndarray::array;
+/// use seqrec::ndarray::array;
 /// use seqrec::data::{Catalog, Items};
 ///
 /// let catalog = Catalog::from_ids([7, 8, 9].map(Into::into))?;

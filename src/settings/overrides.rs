@@ -27,6 +27,7 @@ pub fn merge(value: &mut Value, over: &Value) {
 /// theirs.
 ///
 /// ```
+/// // cargo add serde_json
 /// use seqrec::model::{Gru4RecConfig, Similarity};
 /// use seqrec::settings::overridden;
 ///
