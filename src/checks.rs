@@ -1,5 +1,7 @@
 //! Checks that settings share.
 
+use ndarray::ArrayView2;
+
 use crate::{Error, ErrorKind, Result};
 
 /// Sizes of which none may be 0.
@@ -87,4 +89,18 @@ pub(crate) fn same_length(what: &'static str, expected: usize, found: usize) -> 
         found,
     }
     .into())
+}
+
+/// Refuses vectors that hold a NaN or an infinity.
+pub(crate) fn finite(what: &'static str, vectors: ArrayView2<'_, f32>) -> Result<()> {
+    match vectors.indexed_iter().find(|(_, value)| !value.is_finite()) {
+        None => Ok(()),
+        Some(((row, column), &value)) => Err(ErrorKind::NonFiniteVector {
+            what,
+            row,
+            column,
+            value,
+        }
+        .into()),
+    }
 }

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use crate::data::{ItemIndex, TrainingData, User};
-use crate::kernels::top_k::{Scored, scan};
+use crate::kernels::top_k::Scored;
 use crate::settings::settings;
 use crate::{Result, checks};
 
 use crate::recall::{ChannelConfig, ChannelSource, HistoryItems, Links, Path, RecallChannel};
+
+use super::met_items::best_of_met;
 
 /// How far apart two items of a sequence still count; beyond it a decay has left next to nothing.
 const LEAST_WEIGHT: f32 = 1e-3;
@@ -269,37 +271,19 @@ impl<'a> Together<'a> {
         sums[item as usize] = 0.0;
         let scale = self.scales[item as usize];
         let shrinkage = self.config.shrinkage as f32;
-        let score = |items: &[u32], scores: &mut [f32]| {
-            for (score, &other) in scores.iter_mut().zip(items) {
-                let sum = sums[other as usize];
-                let believed = if shrinkage > 0.0 {
-                    sum / (sum + shrinkage)
-                } else {
-                    1.0
-                };
-                *score = sum * believed * scale * self.scales[other as usize];
-            }
+        let score = |other: u32, sum: f32| {
+            let believed = if shrinkage > 0.0 {
+                sum / (sum + shrinkage)
+            } else {
+                1.0
+            };
+            sum * believed * scale * self.scales[other as usize]
         };
-        let count = self.config.neighbors;
-        // Where few were met, their items are gone through again, else all items.
-        if met < sums.len() / 8 {
+        let items = || {
             let users = taken.iter().map(|&(user, _)| self.of_user(user));
-            let mut met: Vec<u32> = users
-                .flat_map(|range| &self.items[range])
-                .copied()
-                .collect();
-            met.sort_unstable();
-            met.dedup();
-            met.retain(|&other| sums[other as usize] > 0.0);
-            let nearest = scan(count, met.iter().copied(), score);
-            met.iter().for_each(|&other| sums[other as usize] = 0.0);
-            nearest
-        } else {
-            let met = (0..sums.len() as u32).filter(|&other| sums[other as usize] > 0.0);
-            let nearest = scan(count, met, score);
-            sums.fill(0.0);
-            nearest
-        }
+            users.flat_map(|range| &self.items[range]).copied()
+        };
+        best_of_met(self.config.neighbors, sums, met, items, score)
     }
 
     /// Adds what a user's items count as neighbors of the one at a place.

@@ -9,6 +9,7 @@ mod factorization;
 mod item_neighbors;
 mod item_paths;
 mod markov;
+mod met_items;
 mod popularity;
 mod session_knn;
 mod taken_by;

@@ -6,7 +6,7 @@ use ndarray::{Array2, ArrayView2};
 
 use super::catalog::Catalog;
 use super::id::ExternalId;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, checks};
 
 /// A feature matrix for items or users, for example one-hot genres.
 ///
@@ -50,17 +50,7 @@ impl Features {
             let reason = "names two features, which could not be told apart";
             return Err(Error::invalid("names", twice[0], reason));
         }
-        if let Some(((row, column), &value)) =
-            values.indexed_iter().find(|(_, value)| !value.is_finite())
-        {
-            return Err(ErrorKind::NonFiniteVector {
-                what: "features",
-                row,
-                column,
-                value,
-            }
-            .into());
-        }
+        checks::finite("features", values.view())?;
         // Rows are handed out as slices.
         let values = values.as_standard_layout().into_owned();
         Ok(Self { names, values })

@@ -7,7 +7,7 @@ mod numbers;
 
 use std::sync::Arc;
 
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, Result, checks};
 
 pub(crate) use given::GivenVectors;
 pub(crate) use labels::ItemLabels;
@@ -100,7 +100,7 @@ impl ItemFeatures {
     pub(crate) fn row_names(&self, weights: &str) -> Option<Vec<String>> {
         match weights {
             "labels" => Some(self.labels.names().to_vec()),
-            "numbers.weight" => Some(self.numbers.names()),
+            "numbers" => Some(self.numbers.names()),
             _ => {
                 let place = weights
                     .strip_prefix("vectors.")?
@@ -133,6 +133,11 @@ impl ItemFeatures {
         &self.given
     }
 
+    /// Whether nothing is known of any item.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.labels().is_empty() && self.numbers.scales().is_empty() && self.given.is_empty()
+    }
+
     /// A hash of all features.
     pub(crate) fn fingerprint(&self) -> u64 {
         let mut fingerprint = super::fingerprint::Fingerprint::default();
@@ -146,14 +151,6 @@ impl ItemFeatures {
 
     /// Refuses features of another number of items than a catalog has.
     pub(crate) fn check_items(&self, items: usize) -> Result<()> {
-        if self.items() == items {
-            return Ok(());
-        }
-        Err(ErrorKind::Shape {
-            what: "items with features",
-            expected: items,
-            found: self.items(),
-        }
-        .into())
+        checks::same_length("items with features", items, self.items())
     }
 }

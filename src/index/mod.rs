@@ -19,7 +19,7 @@ use ndarray::ArrayView2;
 
 use crate::item::ItemIndex;
 use crate::kernels::scoring::LARGEST_HALF;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, checks};
 
 pub use crate::item::ItemSet;
 pub use filter::{Filter, Matching};
@@ -35,20 +35,6 @@ pub use plan::{AnyIndex, IndexPlan};
 pub use updatable_index::UpdatableIndex;
 pub use vector_index::VectorIndex;
 pub use vectors::Precision;
-
-/// Refuses vectors that hold a NaN or an infinity.
-pub(crate) fn check_finite(what: &'static str, vectors: ArrayView2<'_, f32>) -> Result<()> {
-    match vectors.indexed_iter().find(|(_, value)| !value.is_finite()) {
-        None => Ok(()),
-        Some(((row, column), &value)) => Err(ErrorKind::NonFiniteVector {
-            what,
-            row,
-            column,
-            value,
-        }
-        .into()),
-    }
-}
 
 /// Refuses what can't be an item's vector.
 fn check_vector(
@@ -69,7 +55,7 @@ fn check_vector(
         .into());
     }
     let vector = ndarray::aview1(vector).insert_axis(ndarray::Axis(0));
-    check_finite("the item's vector", vector)?;
+    checks::finite("the item's vector", vector)?;
     check_held(vector, precision)
 }
 
@@ -111,7 +97,7 @@ pub(crate) fn without_padding(
         }
         .into());
     }
-    check_finite("item vectors", vectors)?;
+    checks::finite("item vectors", vectors)?;
     check_held(vectors, precision)?;
     Ok(vectors.slice_move(ndarray::s![1.., ..]))
 }

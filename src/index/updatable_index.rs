@@ -108,16 +108,7 @@ pub trait UpdatableIndex: VectorIndex {
             }
             .into());
         }
-        if let Some(((row, column), &value)) = (after.indexed_iter()).find(|(_, x)| !x.is_finite())
-        {
-            return Err(ErrorKind::NonFiniteVector {
-                what: "vectors after training",
-                row,
-                column,
-                value,
-            }
-            .into());
-        }
+        checks::finite("vectors after training", after)?;
         let (mut replaced, mut added) = (0, 0);
         for (row, vector) in after.rows().into_iter().enumerate().skip(1) {
             let item = ItemIndex::new(row as u32);

@@ -2,8 +2,8 @@
 
 use ndarray::ArrayView2;
 
-use super::{Filter, Hits, ItemSet, check_finite};
-use crate::{Error, ErrorKind, Result};
+use super::{Filter, Hits, ItemSet};
+use crate::{Error, ErrorKind, Result, checks};
 
 /// An index over the item vectors of a catalog.
 ///
@@ -105,7 +105,7 @@ pub trait VectorIndex: Send + Sync {
             }
             .into());
         }
-        check_finite("queries", queries)
+        checks::finite("queries", queries)
     }
 
     /// The k best items for each user, who has `interests` queries one after another in `queries`

@@ -63,81 +63,62 @@ impl ItemFeaturesConfig {
 pub struct FeatureMap<B: BurnBackend> {
     /// A vector for each label, `[labels, dim]`.
     pub labels: Option<Param<Tensor<B, 2>>>,
-    /// From standardized numbers to vectors, `[numbers, dim]`.
-    pub numbers: Option<Linear<B>>,
+    /// A vector for each column of standardized numbers, `[columns, dim]`.
+    pub numbers: Option<Param<Tensor<B, 2>>>,
     /// For each kind of given vectors a linear layer, or two with a rectifier between.
     pub vectors: Vec<Vec<Linear<B>>>,
     /// By what the sum of all these is multiplied, `[dim]`, where it meets items' own vectors.
     pub gate: Option<Param<Tensor<B, 1>>>,
-    inputs: FeatureInputs<B>,
-    #[module(skip)]
-    features: Arc<ItemFeatures>,
-    /// The labels of all items.
-    #[module(skip)]
-    labels_of_all: SparseMatrix,
+    pub(in crate::model) inputs: FeatureInputs<B>,
 }
 
-/// What the weights are multiplied by, which is not trained.
+/// What the weights are multiplied by, which is not trained. All tables of a model share it.
 #[derive(Module, Debug)]
-struct FeatureInputs<B: BurnBackend> {
-    /// `[items + 1, numbers]`.
+pub(in crate::model) struct FeatureInputs<B: BurnBackend> {
+    /// `[items + 1, columns]`.
     numbers: Option<Tensor<B, 2>>,
     /// Of each kind `[items + 1, dim]`, and 1 for each item that has one, `[items + 1, 1]`.
     vectors: Vec<(Tensor<B, 2>, Tensor<B, 2>)>,
+    /// The labels of all items.
+    #[module(skip)]
+    labels: SparseMatrix,
+    #[module(skip)]
+    features: Arc<ItemFeatures>,
 }
 
-impl<B: BurnBackend> FeatureMap<B> {
-    /// A map of these weights, of which there must be as many as the features ask for.
-    pub(crate) fn new(
+impl<B: BurnBackend> FeatureInputs<B> {
+    /// The features on a device, given vectors whitened where that is asked for.
+    pub(in crate::model) fn new(
         features: Arc<ItemFeatures>,
-        [labels, gate]: [Option<Vec<f32>>; 2],
-        numbers: Option<Linear<B>>,
-        vectors: Vec<Vec<Linear<B>>>,
-        (dim, whiten): (usize, bool),
+        whiten: bool,
         device: &B::Device,
     ) -> Self {
-        let matrix = |values: Array2<f32>| {
+        let matrix = |values: &Array2<f32>| {
             let shape = [values.nrows(), values.ncols()];
-            let values = values.as_standard_layout().iter().copied().collect();
+            let values = values.iter().copied().collect();
             Tensor::from_data(TensorData::new::<f32, _>(values, shape), device)
         };
         let given = features.given().iter().map(|given| {
-            let known = given.are_known();
-            let ones = known.iter().map(|&known| f32::from(u8::from(known)));
-            let ones = Array2::from_shape_fn((known.len(), 1), {
-                let ones: Vec<f32> = ones.collect();
-                move |(row, _)| ones[row]
-            });
-            let values = if whiten {
-                super::whitening::whitened(given.vectors().view(), known)
-            } else {
-                given.vectors().clone()
+            let (vectors, known) = (given.vectors(), given.are_known());
+            let ones = |(row, _): (usize, usize)| f32::from(u8::from(known[row]));
+            let ones = Array2::from_shape_fn((known.len(), 1), ones);
+            let vectors = match whiten {
+                true => matrix(&super::whitening::whitened(vectors.view(), known)),
+                false => matrix(vectors),
             };
-            (matrix(values), matrix(ones))
+            (vectors, matrix(&ones))
         });
-        let inputs = FeatureInputs {
-            numbers: (numbers.is_some()).then(|| matrix(features.numbers().values().clone())),
-            vectors: given.collect(),
-        };
-        let label_count = features.labels().len();
-        let param = |values: Vec<f32>, shape: [usize; 2]| {
-            Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), device))
-        };
+        let numbers = features.numbers().values();
         Self {
-            labels: labels.map(|values| param(values, [label_count, dim])),
-            numbers,
-            vectors,
-            gate: gate.map(|values| {
-                Param::from_tensor(Tensor::from_data(TensorData::new(values, [dim]), device))
-            }),
-            inputs,
-            labels_of_all: labels_of(&features, 0..=features.items()),
+            numbers: (numbers.ncols() > 0).then(|| matrix(numbers)),
+            vectors: given.collect(),
+            labels: labels_of(&features, 0..=features.items()),
             features,
         }
     }
 
     /// The features.
-    pub(crate) fn features(&self) -> &Arc<ItemFeatures> {
+    pub(in crate::model) fn features(&self) -> &Arc<ItemFeatures> {
         &self.features
     }
 }
@@ -145,8 +126,8 @@ impl<B: BurnBackend> FeatureMap<B> {
 impl<B: Backend> FeatureMap<B> {
     /// The vectors of all items' features, `[items + 1, dim]`; those of padding are 0.
     pub(crate) fn all(&self, dim: usize) -> Tensor<B, 2> {
-        let rows = self.features.items() + 1;
-        self.of(&self.labels_of_all, [rows, dim], |inputs| inputs)
+        let rows = self.inputs.features.items() + 1;
+        self.of(&self.inputs.labels, [rows, dim], |inputs| inputs)
     }
 
     /// Those of some rows, each once.
@@ -155,7 +136,7 @@ impl<B: Backend> FeatureMap<B> {
         let count = numbers.len();
         let device = self.device_of();
         let indices = Tensor::<B, 1, Int>::from_data(TensorData::new(numbers, [count]), &device);
-        let labels = labels_of(&self.features, rows.into_iter());
+        let labels = labels_of(&self.inputs.features, rows.into_iter());
         self.of(&labels, [count, dim], |inputs| {
             inputs.select(0, indices.clone())
         })
@@ -183,8 +164,8 @@ impl<B: Backend> FeatureMap<B> {
             Some(labels) => rows_labels.times(labels.val()),
             None => Tensor::zeros(shape, &self.device_of()),
         };
-        if let (Some(layer), Some(inputs)) = (&self.numbers, &self.inputs.numbers) {
-            sum = sum + select(inputs.clone()).matmul(layer.weight.val());
+        if let (Some(weights), Some(inputs)) = (&self.numbers, &self.inputs.numbers) {
+            sum = sum + select(inputs.clone()).matmul(weights.val());
         }
         for (layers, (vectors, known)) in self.vectors.iter().zip(&self.inputs.vectors) {
             sum = sum + tower(layers, select(vectors.clone())) * select(known.clone());

@@ -46,7 +46,7 @@ impl<B: BurnBackend> Joined<B> {
 
     /// The features.
     pub(crate) fn features(&self) -> &Arc<ItemFeatures> {
-        self.map.features()
+        self.map.inputs.features()
     }
 
     fn changed<C: BurnBackend>(&self, map: FeatureMap<C>) -> Joined<C> {

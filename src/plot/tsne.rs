@@ -5,7 +5,7 @@ use ndarray::ArrayView2;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, checks};
 
 /// Places the rows of `vectors` `[n, dim]` in two dimensions so that near ones stay near.
 ///
@@ -24,15 +24,7 @@ pub fn tsne(vectors: ArrayView2<'_, f32>, seed: u64) -> Result<Vec<(f32, f32)>> 
             "a map needs at least 4 rows",
         ));
     }
-    if let Some(((row, column), &value)) = vectors.indexed_iter().find(|(_, v)| !v.is_finite()) {
-        return Err(ErrorKind::NonFiniteVector {
-            what: "vectors",
-            row,
-            column,
-            value,
-        }
-        .into());
-    }
+    checks::finite("vectors", vectors)?;
     let rows: Vec<Vec<f32>> = vectors.rows().into_iter().map(|row| row.to_vec()).collect();
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let start: Vec<f32> = (0..2 * rows.len())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ndarray::{Array2, ArrayView2};
 
 use crate::data::{ItemIndex, TrainingData};
-use crate::index::{AnyIndex, IndexPlan, IndexReport, VectorIndex, check_finite};
+use crate::index::{AnyIndex, IndexPlan, IndexReport, VectorIndex};
 use crate::{Error, ErrorKind, Result, checks};
 
 use super::channel::RecallChannel;
@@ -232,7 +232,7 @@ impl<'a> ChannelSource<'a> {
         };
         let vectors = self.keep(|| make().map(Arc::new), Kept::Vectors, of)?;
         checks::same_length("vectors of the channel", rows, vectors.nrows())?;
-        check_finite("vectors of the channel", vectors.view())?;
+        checks::finite("vectors of the channel", vectors.view())?;
         Ok(vectors)
     }
 

@@ -10,7 +10,7 @@ use super::{Run, VectorTable};
 use crate::backend::Backend;
 use crate::data::{ExternalId, Items};
 use crate::model::{RecallerConfig, SequenceRecaller, drawn, for_each_parameter, map_parameters};
-use crate::{ErrorKind, Result};
+use crate::{ErrorKind, Result, checks};
 
 impl<B: Backend, C: RecallerConfig> Run<B, C> {
     /// This run with the items of a table that its catalog lacks, after its own: each has the
@@ -33,6 +33,9 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
             }
             .into());
         };
+        for (_, table) in vectors {
+            checks::finite("given vectors", table.vectors())?;
+        }
         let lacking = items.ids().filter(|id| self.catalog.index_of(id).is_none());
         let lacking: Vec<ExternalId> = lacking.cloned().collect();
         let rows: HashMap<(&str, &ExternalId), &[f32]> = (vectors.iter())

@@ -21,6 +21,14 @@ const USERS: usize = 60;
 const ITEMS: usize = 90;
 const GIVEN: usize = 6;
 
+fn movies() -> Items {
+    Synthetic::new()
+        .with_users(USERS)
+        .with_items(ITEMS)
+        .movies()
+        .unwrap()
+}
+
 /// Every tenth item is in the table of items alone.
 fn is_cold(id: &ExternalId) -> bool {
     id.to_string().parse::<usize>().unwrap() % 10 == 3
@@ -128,11 +136,7 @@ fn cosine(a: ArrayView1<'_, f32>, b: ArrayView1<'_, f32>) -> f32 {
 fn an_item_that_nobody_took_is_near_its_kind_in_every_model() {
     let split = with_features();
     let catalog = split.catalog();
-    let movies = Synthetic::new()
-        .with_users(USERS)
-        .with_items(ITEMS)
-        .movies()
-        .unwrap();
+    let movies = movies();
     for name in MODEL_NAMES {
         for join in ["sum", "alone", "beside"] {
             let settings = json!({"join": join});
@@ -256,11 +260,7 @@ fn sampled_losses_and_half_precision_have_features_too() {
 #[test]
 fn a_warm_start_finds_labels_by_their_names() {
     let (dataset, _) = shop();
-    let movies = Synthetic::new()
-        .with_users(USERS)
-        .with_items(ITEMS)
-        .movies()
-        .unwrap();
+    let movies = movies();
     // Labels that come before the others in the order of names, of one item alone.
     let first: ExternalId = 1.into();
     let brands = movies.ids().map(|id| (*id == first).then_some("a"));
@@ -294,6 +294,10 @@ fn what_lacks_is_told() {
     let without = split(dataset.clone());
     let error = train("sasrec", &without, json!({}), json!({})).unwrap_err();
     assert!(error.to_string().contains("with_item_features"), "{error}");
+    let nothing = movies().features(dataset.catalog(), &[]).unwrap();
+    let empty = split(dataset.clone().with_item_features(nothing).unwrap());
+    let error = train("sasrec", &empty, json!({}), json!({})).unwrap_err();
+    assert!(error.to_string().contains("with_item_features"), "{error}");
     let other = Dataset::new(
         Synthetic::new()
             .with_users(20)
@@ -304,11 +308,7 @@ fn what_lacks_is_told() {
     );
     assert!(other.unwrap().with_item_features(features.clone()).is_err());
     let catalog = dataset.catalog();
-    let movies = Synthetic::new()
-        .with_users(USERS)
-        .with_items(ITEMS)
-        .movies()
-        .unwrap();
+    let movies = movies();
     for (columns, expected) in [
         (&["title"][..], "another label for nearly each item"),
         (&["price"], "price"),
@@ -342,11 +342,7 @@ fn what_lacks_is_told() {
 fn new_items_have_vectors_and_are_recalled_without_training() {
     let split = with_features();
     let folder = tempfile::tempdir().unwrap();
-    let movies = Synthetic::new()
-        .with_users(USERS)
-        .with_items(ITEMS)
-        .movies()
-        .unwrap();
+    let movies = movies();
     // New items: one like item 1 in all that is known of it, and one of which nothing is known.
     let like: ExternalId = 1.into();
     let genres = movies.labels(&like, "genres").unwrap();

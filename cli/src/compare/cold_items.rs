@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 use crate::data::DataArgs;
 use crate::numbers::finite;
 use crate::results::Results;
+use crate::train::options::json_value;
 
 #[derive(Args, Debug)]
 pub struct Options {
@@ -48,10 +49,6 @@ pub struct Options {
     /// Seeds of the items that are left out and of training.
     #[arg(long, value_delimiter = ',', default_value = "1,2,3")]
     seeds: Vec<u64>,
-}
-
-fn json_value(text: &str) -> Result<Value, serde_json::Error> {
-    serde_json::from_str(text)
 }
 
 /// How many items are left out.

@@ -216,6 +216,7 @@ impl Options {
     }
 }
 
-fn json_value(text: &str) -> Result<Value, serde_json::Error> {
+/// A flag that is JSON.
+pub fn json_value(text: &str) -> Result<Value, serde_json::Error> {
     serde_json::from_str(text)
 }

@@ -2,8 +2,9 @@
 
 use rayon::prelude::*;
 
+use crate::channels::met_items::best_of_met;
 use crate::data::{ItemIndex, ItemLabels};
-use crate::kernels::top_k::{Scored, scan};
+use crate::kernels::top_k::Scored;
 use crate::recall::Links;
 
 /// The nearest items of each of `items` items, best first.
@@ -99,25 +100,13 @@ impl<'a> Weighted<'a> {
         }
         sums[item as usize] = 0.0;
         let scale = self.scales[item as usize];
-        let score = |items: &[u32], scores: &mut [f32]| {
-            for (score, &other) in scores.iter_mut().zip(items) {
-                *score = sums[other as usize] * scale * self.scales[other as usize];
-            }
+        let score = |other: u32, sum: f32| sum * scale * self.scales[other as usize];
+        let items = || {
+            labels
+                .iter()
+                .flat_map(|&label| self.of_label(label))
+                .copied()
         };
-        // Where few were met, their items are gone through again, else all items.
-        if met < sums.len() / 8 {
-            let others = labels.iter().flat_map(|&label| self.of_label(label));
-            let mut met: Vec<u32> = others.copied().filter(|&other| other != item).collect();
-            met.sort_unstable();
-            met.dedup();
-            let nearest = scan(count, met.iter().copied(), score);
-            met.iter().for_each(|&other| sums[other as usize] = 0.0);
-            nearest
-        } else {
-            let met = (0..sums.len() as u32).filter(|&other| sums[other as usize] > 0.0);
-            let nearest = scan(count, met, score);
-            sums.fill(0.0);
-            nearest
-        }
+        best_of_met(count, sums, met, items, score)
     }
 }

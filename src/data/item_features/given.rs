@@ -5,7 +5,7 @@ use ndarray::{Array2, ArrayView2, Axis};
 
 use crate::data::fingerprint::Fingerprint;
 use crate::data::id::ExternalId;
-use crate::{Error, ErrorKind, Result, checks};
+use crate::{Error, Result, checks};
 
 /// Vectors of some of a catalog's items, which are not trained.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,22 +27,14 @@ impl GivenVectors {
     ) -> Result<Self> {
         let ids: Vec<ExternalId> = ids.collect();
         checks::same_length("ids of given vectors", vectors.nrows(), ids.len())?;
+        checks::finite("given vectors", vectors)?;
         let dim = vectors.ncols();
         let mut given = Self {
             name: name.to_owned(),
             vectors: Array2::zeros((rows, dim)),
             known: vec![false; rows],
         };
-        for ((place, id), vector) in ids.into_iter().enumerate().zip(vectors.rows()) {
-            if let Some(column) = vector.iter().position(|value| !value.is_finite()) {
-                return Err(ErrorKind::NonFiniteVector {
-                    what: "given vectors",
-                    row: place,
-                    column,
-                    value: vector.get(column).copied().unwrap_or(f32::NAN),
-                }
-                .into());
-            }
+        for (id, vector) in ids.into_iter().zip(vectors.rows()) {
             let row = row_of(&id).filter(|&row| row < rows);
             let Some((row, known)) = row.and_then(|row| Some((row, given.known.get_mut(row)?)))
             else {
@@ -62,7 +54,7 @@ impl GivenVectors {
         Ok(given)
     }
 
-    /// These with the vectors of more rows, 0 where there is none.
+    /// These with the vectors of more rows, all of finite numbers, 0 where there is none.
     pub(in crate::data) fn extended<'a>(
         &self,
         more: impl Iterator<Item = Option<&'a [f32]>>,
@@ -73,15 +65,6 @@ impl GivenVectors {
         for vector in more {
             if let Some(vector) = vector {
                 checks::same_length("numbers of a given vector", dim, vector.len())?;
-                if let Some(column) = vector.iter().position(|value| !value.is_finite()) {
-                    return Err(ErrorKind::NonFiniteVector {
-                        what: "given vectors",
-                        row: extended.known.len(),
-                        column,
-                        value: vector.get(column).copied().unwrap_or(f32::NAN),
-                    }
-                    .into());
-                }
             }
             extended.known.push(vector.is_some());
             let row = ndarray::ArrayView1::from(vector.unwrap_or(&none));

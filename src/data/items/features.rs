@@ -8,7 +8,7 @@ use super::attribute::{Attribute, Values};
 use crate::data::catalog::Catalog;
 use crate::data::id::ExternalId;
 use crate::data::item_features::{GivenVectors, ItemFeatures, ItemLabels, ItemNumbers};
-use crate::{Error, Result, checks};
+use crate::{Error, Result};
 
 impl Items {
     /// Features of a catalog's items, for models: of each column the labels of texts and tags, and
@@ -112,7 +112,7 @@ impl ItemFeatures {
         ids: impl IntoIterator<Item = I>,
         vectors: ArrayView2<'_, f32>,
     ) -> Result<Self> {
-        checks::same_length("items with features", catalog.len(), self.items())?;
+        self.check_items(catalog.len())?;
         let ids = ids.into_iter().map(Into::into);
         let row_of = |id: &ExternalId| catalog.index_of(id).map(|item| item.to_usize());
         let given = GivenVectors::new(name, catalog.len() + 1, ids, vectors, row_of)?;

@@ -6,7 +6,7 @@ use milvus::v2::prelude::*;
 use milvus::v2::request::dml::InsertRequest;
 use ndarray::{ArrayView2, Axis};
 
-use crate::index::check_finite;
+use crate::checks;
 use crate::{Error, ErrorKind, Result};
 
 use super::attributes::Fields;
@@ -34,7 +34,7 @@ impl MilvusIndex {
             }
             .into());
         }
-        check_finite("item vectors", vectors)?;
+        checks::finite("item vectors", vectors)?;
         let name = self.config.version_name(version);
         if self.current()?.as_ref() == Some(&name) {
             return Err(Error::invalid("version", version, "is being searched"));

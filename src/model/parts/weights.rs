@@ -12,8 +12,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::backend::{Backend, check_device};
-use crate::data::{Catalog, ItemFeatures};
-use crate::model::feature_map::{FeatureMap, ItemFeaturesConfig, Join};
+use crate::data::Catalog;
+use crate::model::feature_map::{FeatureInputs, FeatureMap, ItemFeaturesConfig, Join};
 use crate::model::joined::Joined;
 use crate::model::{ItemTable, TablePrecision};
 use crate::{Error, ErrorKind, Result};
@@ -42,19 +42,24 @@ fn table<B: BurnBackend>(
     ItemTable::new(Tensor::from_data(data, (device, kind)))
 }
 
+/// The bound of uniform weights from so many inputs to so many outputs (Glorot & Bengio 2010).
+fn bound(inputs: usize, outputs: usize) -> f32 {
+    (6.0 / (inputs + outputs) as f32).sqrt()
+}
+
 /// Draws a model's weights, one after another.
 #[derive(Debug)]
 pub struct Weights<'a, B: BurnBackend> {
     random: ChaCha8Rng,
     device: &'a B::Device,
     tables: TablePrecision,
-    features: Option<TableFeatures>,
+    features: Option<TableFeatures<B>>,
 }
 
 /// What joins the rows of the tables of items.
 #[derive(Debug)]
-struct TableFeatures {
-    features: Arc<ItemFeatures>,
+struct TableFeatures<B: BurnBackend> {
+    inputs: FeatureInputs<B>,
     config: ItemFeaturesConfig,
     taken: Arc<Vec<bool>>,
     /// The numbers that the next table's weights are drawn from, so that all other weights are
@@ -90,7 +95,8 @@ impl<'a, B: Backend> Weights<'a, B> {
         config: &ItemFeaturesConfig,
     ) -> Result<Self> {
         config.validate()?;
-        let Some(features) = catalog.item_features() else {
+        let known = catalog.item_features();
+        let Some(features) = known.filter(|features| !features.is_empty()) else {
             let reason = "the model's settings ask for features of items (item_features), and the data have \
                           none: give them by `Dataset::with_item_features`, before the split";
             return Err(ErrorKind::NothingLeft {
@@ -106,7 +112,7 @@ impl<'a, B: Backend> Weights<'a, B> {
         random.set_stream(FEATURE_STREAM);
         Ok(Self {
             features: Some(TableFeatures {
-                features: features.clone(),
+                inputs: FeatureInputs::new(features.clone(), config.whiten, self.device),
                 config: config.clone(),
                 taken: Arc::new(taken),
                 random,
@@ -176,35 +182,29 @@ impl<B: BurnBackend> Weights<'_, B> {
         own.with_features(joined)
     }
 
-    fn feature_map(&mut self, of_tables: &TableFeatures, dim: usize) -> FeatureMap<B> {
-        let TableFeatures {
-            features, config, ..
-        } = of_tables;
+    fn feature_map(&mut self, of_tables: &TableFeatures<B>, dim: usize) -> FeatureMap<B> {
+        let TableFeatures { inputs, config, .. } = of_tables;
+        let features = inputs.features();
         let labels = features.labels().len();
-        let labels = (labels > 0).then(|| {
-            let draws = self.normal_values(1.0 / (dim as f32).sqrt());
-            draws.take(labels * dim).collect()
-        });
+        let labels = (labels > 0).then(|| self.normal(labels, dim, 1.0 / (dim as f32).sqrt()));
         let numbers = features.numbers().values().ncols();
-        let numbers = (numbers > 0).then(|| self.linear(numbers, dim));
-        let layers = |inputs: usize, weights: &mut Self| match config.hidden {
-            Some(hidden) => vec![weights.linear(inputs, hidden), weights.linear(hidden, dim)],
-            None => vec![weights.linear(inputs, dim)],
-        };
-        let given = features.given().iter();
-        let given = given
-            .map(|given| layers(given.vectors().ncols(), self))
-            .collect();
-        let gate = (config.join == Join::Sum).then(|| vec![1.0; dim]);
-        let parts = (dim, config.whiten);
-        FeatureMap::new(
-            features.clone(),
-            [labels, gate],
+        let numbers = (numbers > 0).then(|| self.uniform(numbers, dim, bound(numbers, dim)));
+        let vectors = features.given().iter().map(|given| {
+            let given = given.vectors().ncols();
+            match config.hidden {
+                Some(hidden) => vec![self.linear(given, hidden), self.linear(hidden, dim)],
+                None => vec![self.linear(given, dim)],
+            }
+        });
+        let vectors = vectors.collect();
+        let gated = config.join == Join::Sum;
+        FeatureMap {
+            labels,
             numbers,
-            given,
-            parts,
-            self.device,
-        )
+            vectors,
+            gate: gated.then(|| self.param(vec![1.0; dim], [dim])),
+            inputs: inputs.clone(),
+        }
     }
 
     /// Item vectors of their own alone.
@@ -237,9 +237,8 @@ impl<B: BurnBackend> Weights<'_, B> {
 
     /// A linear layer with uniform weights (Glorot & Bengio 2010) and biases of 0.
     pub fn linear(&mut self, inputs: usize, outputs: usize) -> Linear<B> {
-        let bound = (6.0 / (inputs + outputs) as f32).sqrt();
         Linear {
-            weight: self.uniform(inputs, outputs, bound),
+            weight: self.uniform(inputs, outputs, bound(inputs, outputs)),
             bias: Some(self.param(vec![0.0; outputs], [outputs])),
         }
     }
