@@ -13,8 +13,14 @@ pub struct TrainingBatch<B: Backend> {
     pub histories: SequenceBatch<B>,
     /// Where in the flattened `[batch * len]` histories each target is predicted, `[targets]`.
     pub positions: Tensor<B, 1, Int>,
-    /// The item indices to be predicted there, `[targets]`.
+    /// The item indices to be predicted there, `[targets]`; the last
+    /// [`disliked`](Self::disliked) of them are not to be predicted.
     pub targets: Tensor<B, 1, Int>,
+    /// The weight of each target, `[targets]`; all weigh the same where there are none.
+    pub weights: Option<Tensor<B, 1>>,
+    /// How many of the targets, the last ones, are items of
+    /// [negative](super::Role::Negative) events: what a user is to be kept away from.
+    pub disliked: usize,
     /// The batch's negative items, if the loss is sampled.
     pub negatives: Option<Negatives<B>>,
     /// For [`Targets::SessionParallel`](super::Targets::SessionParallel), the row of the previous
@@ -31,15 +37,18 @@ pub(crate) struct HostBatch {
     pub(super) histories: PaddedSequences,
     pub(super) positions: Vec<i32>,
     pub(super) targets: Vec<i32>,
+    /// Empty where all targets weigh the same.
+    pub(super) weights: Vec<f32>,
+    pub(super) disliked: usize,
     pub(super) negatives: Option<HostNegatives>,
     pub(super) continues_from: Vec<Option<usize>>,
     pub(super) seed: u64,
 }
 
 impl HostBatch {
-    /// The number of targets.
+    /// The number of targets, without those that are not to be predicted.
     pub(crate) fn targets(&self) -> usize {
-        self.targets.len()
+        self.targets.len() - self.disliked
     }
 
     /// The batch as tensors on a device.
@@ -52,6 +61,11 @@ impl HostBatch {
             histories: self.histories.into_tensors(device),
             positions: vector(self.positions),
             targets: vector(self.targets),
+            weights: (!self.weights.is_empty()).then(|| {
+                let shape = [self.weights.len()];
+                Tensor::from_data(TensorData::new(self.weights, shape), device)
+            }),
+            disliked: self.disliked,
             negatives: self
                 .negatives
                 .map(|negatives| negatives.into_tensors(device)),

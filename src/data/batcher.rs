@@ -8,9 +8,10 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::batch::{HostBatch, TrainingBatch};
+use super::behaviors::Role;
 use super::catalog::Catalog;
 use super::epoch::EpochBatches;
-use super::lanes::{BatchRow, Lanes};
+use super::lanes::{BatchRow, Lanes, has_target, is_learned};
 use super::negatives::{NegativeSampler, NegativeSampling};
 use super::padded::{PaddedSequences, check_positions};
 use super::spans::Spans;
@@ -79,16 +80,21 @@ impl Batcher {
         let sequences = data.sequences();
         let all = 0..sequences.len() as u32;
         let least = targets.least_length();
-        let long_enough = |&number: &u32| sequences.items(number as usize).len() >= least;
+        let long_enough = |&number: &u32| has_target(sequences.history(number as usize), least - 1);
         // Counted first: growing a list of millions would take twice the memory.
         let mut usable = Vec::with_capacity(all.clone().filter(long_enough).count());
         usable.extend(all.filter(long_enough));
         if usable.is_empty() {
             return Err(ErrorKind::NothingLeft {
                 reason: format!(
-                    "none of {} training sequences has the {} items that {targets:?} needs",
+                    "none of {} training sequences has the {} items that {targets:?} needs{}",
                     sequences.len(),
-                    targets.least_length()
+                    targets.least_length(),
+                    match data.catalog().behaviors() {
+                        Some(behaviors) =>
+                            format!(", with a target of \"{behaviors}\" at their end"),
+                        None => String::new(),
+                    }
                 ),
             }
             .into());
@@ -118,9 +124,8 @@ impl Batcher {
             Targets::SessionParallel => batcher.batches_per_epoch = batcher.lanes().count(),
             Targets::EveryPrefix => {
                 let sequences = batcher.usable.iter();
-                let targets =
-                    sequences.map(|&number| batcher.sequences.items(number as usize).len() - 1);
-                batcher.batches_per_epoch = targets.sum::<usize>().div_ceil(batch_size);
+                let rows = sequences.map(|&number| batcher.learned(number).count());
+                batcher.batches_per_epoch = rows.sum::<usize>().div_ceil(batch_size);
             }
             Targets::All | Targets::OneRandom { .. } => {}
         }
@@ -164,21 +169,32 @@ impl Batcher {
         let least_before = self.targets.least_length() - 1;
         let mut is_target = vec![false; items + 1];
         let (mut reached, mut all) = (0, 0);
-        for sequence in self.sequences.item_lists() {
-            all += sequence.len().saturating_sub(1);
-            for item in sequence.iter().skip(least_before) {
+        for number in 0..self.sequences.len() {
+            let sequence = self.sequences.history(number);
+            for (place, item) in sequence.items().iter().enumerate().skip(1) {
+                if sequence.role(place) != Role::Target {
+                    continue;
+                }
+                all += 1;
+                if place < least_before {
+                    continue;
+                }
                 if let Some(is_target) = is_target.get_mut(item.to_usize()) {
                     *is_target = true;
                 }
                 reached += 1;
             }
         }
-        let lengths =
-            (self.usable.iter()).map(|&number| self.sequences.items(number as usize).len());
+        let of_sequence = |&number: &u32| {
+            let sequence = self.sequences.history(number as usize);
+            let targets = 1..sequence.items().len();
+            let targets = targets.filter(|&place| sequence.role(place) == Role::Target);
+            self.max_len.min(targets.count())
+        };
         TargetCounts {
             per_epoch: match self.targets {
                 Targets::OneRandom { .. } => self.usable.len(),
-                Targets::All => lengths.map(|length| self.max_len.min(length - 1)).sum(),
+                Targets::All => self.usable.iter().map(of_sequence).sum(),
                 Targets::EveryPrefix | Targets::SessionParallel => reached,
             },
             all,
@@ -263,12 +279,15 @@ impl Batcher {
         Box::new(windows.flatten())
     }
 
-    /// Sequences with the place of each of their items but the first.
+    /// The places of a sequence that are learned from, the first one left out.
+    fn learned(&self, number: u32) -> impl Iterator<Item = usize> {
+        let sequence = self.sequences.history(number as usize);
+        (1..sequence.items().len()).filter(move |&place| is_learned(sequence, place))
+    }
+
+    /// Sequences with each place that is learned from.
     fn prefixes(&self, numbers: &[u32]) -> Vec<(u32, u32)> {
-        let of_sequence = |&number: &u32| {
-            let length = self.sequences.items(number as usize).len();
-            (1..length as u32).map(move |end| (number, end))
-        };
+        let of_sequence = |&number: &u32| self.learned(number).map(move |end| (number, end as u32));
         numbers.iter().flat_map(of_sequence).collect()
     }
 
@@ -287,20 +306,11 @@ impl Batcher {
     fn rows(&self, numbers: &[u32], random: &mut ChaCha8Rng) -> Vec<BatchRow<'_>> {
         let rows = numbers.iter().map(|&number| {
             let sequence = self.sequences.history(number as usize);
-            let length = sequence.items().len();
-            let last = length - 1;
             let (end, targets) = match self.targets {
                 Targets::OneRandom { minimum_history } => {
-                    (random.random_range(minimum_history..length), 1)
+                    (one_target(sequence, minimum_history, random), 1)
                 }
-                _ if last <= self.max_len => (last, last),
-                // Half of a row more on either side, else hardly any row would reach the first
-                // items, or the last ones, which say most about what comes next.
-                _ => {
-                    let beyond = self.max_len / 2;
-                    let end = random.random_range(beyond..=last + beyond);
-                    (end.clamp(self.max_len, last), self.max_len)
-                }
+                _ => self.last_target(sequence, random),
             };
             BatchRow {
                 sequence,
@@ -313,27 +323,111 @@ impl Batcher {
         rows.collect()
     }
 
-    fn batch(&self, rows: Vec<BatchRow<'_>>, random: &mut ChaCha8Rng) -> HostBatch {
+    /// The place of the last item that a row of a sequence predicts, and how many it predicts in
+    /// all.
+    fn last_target(&self, sequence: User<'_>, random: &mut ChaCha8Rng) -> (usize, usize) {
+        let last = sequence.items().len() - 1;
+        if last <= self.max_len {
+            return (last, last);
+        }
+        // Half of a row more on either side, else hardly any row would reach the first items, or
+        // the last ones, which say most about what comes next.
+        let beyond = self.max_len / 2;
+        let end = random.random_range(beyond..=last + beyond);
+        let end = end.clamp(self.max_len, last);
+        let is_target = |&place: &usize| sequence.role(place) == Role::Target;
+        if (end + 1 - self.max_len..=end)
+            .rev()
+            .any(|place| is_target(&place))
+        {
+            return (end, self.max_len);
+        }
+        // Nothing but a long run of views: the row ends at the target that is next to it.
+        let after = (end + 1..=last).find(is_target);
+        let before = || (1..end).rev().find(is_target);
+        let end = after.or_else(before).unwrap_or(end);
+        (end.max(self.max_len), self.max_len)
+    }
+
+    fn batch(&self, mut rows: Vec<BatchRow<'_>>, random: &mut ChaCha8Rng) -> HostBatch {
+        if self.targets == Targets::EveryPrefix {
+            // Models that are asked once a row are asked in the order of the rows.
+            rows.sort_by_key(|row| row.sequence.role(row.end) == Role::Negative);
+        }
         let histories: Vec<User<'_>> = rows.iter().map(BatchRow::history).collect();
         let histories = PaddedSequences::from_checked(&histories);
-        let (mut positions, mut targets) = (Vec::new(), Vec::new());
-        for (place, row) in rows.iter().enumerate() {
-            let end = place * histories.len + row.length;
-            positions.extend((end - row.targets..end).map(|position| position as i32));
-            let items = &row.sequence.items()[row.end + 1 - row.targets..=row.end];
-            targets.extend(items.iter().map(|item| item.get() as i32));
-        }
+        let learned = Learned::of(&rows, histories.len);
         HostBatch {
-            negatives: (self.negatives.as_ref()).map(|sampler| sampler.sample(&targets, random)),
+            negatives: (self.negatives.as_ref())
+                .map(|sampler| sampler.sample(learned.wanted(), random)),
             histories,
-            positions,
-            targets,
+            positions: learned.positions,
+            targets: learned.targets,
+            weights: learned.weights,
+            disliked: learned.disliked,
             continues_from: match self.targets {
                 Targets::SessionParallel => rows.iter().map(|row| row.continues_from).collect(),
                 _ => Vec::new(),
             },
             seed: random.random(),
         }
+    }
+}
+
+/// A place with at least so many items before it, drawn from those of targets.
+fn one_target(sequence: User<'_>, minimum_history: usize, random: &mut ChaCha8Rng) -> usize {
+    let places = minimum_history..sequence.items().len();
+    if sequence.events().is_empty() {
+        return random.random_range(places);
+    }
+    let targets = places.filter(|&place| sequence.role(place) == Role::Target);
+    let drawn = random.random_range(0..targets.clone().count());
+    targets.clone().nth(drawn).unwrap_or(minimum_history)
+}
+
+/// What a batch's rows predict, and what they are kept away from.
+#[derive(Default)]
+struct Learned {
+    positions: Vec<i32>,
+    targets: Vec<i32>,
+    /// Empty where all weigh the same.
+    weights: Vec<f32>,
+    /// How many of the targets, the last ones, are not wanted.
+    disliked: usize,
+}
+
+impl Learned {
+    /// Of rows that are padded to `len` items.
+    fn of(rows: &[BatchRow<'_>], len: usize) -> Self {
+        let mut learned = Self::default();
+        learned.add(rows, len, Role::Target);
+        let wanted = learned.targets.len();
+        learned.add(rows, len, Role::Negative);
+        learned.disliked = learned.targets.len() - wanted;
+        if learned.weights.iter().all(|&weight| weight == 1.0) {
+            learned.weights.clear();
+        }
+        learned
+    }
+
+    fn add(&mut self, rows: &[BatchRow<'_>], len: usize, role: Role) {
+        for (row, of_row) in rows.iter().enumerate() {
+            // The item before a target is where it is predicted.
+            let start = (row * len + of_row.length) as i32 - of_row.end as i32 - 1;
+            for place in of_row.predicted() {
+                if of_row.sequence.role(place) == role {
+                    self.positions.push(start + place as i32);
+                    self.targets
+                        .push(of_row.sequence.items()[place].get() as i32);
+                    self.weights.push(of_row.sequence.weight(place));
+                }
+            }
+        }
+    }
+
+    /// The targets that are wanted.
+    fn wanted(&self) -> &[i32] {
+        &self.targets[..self.targets.len() - self.disliked]
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::behaviors::Behaviors;
 use super::fingerprint::Fingerprint;
 use super::id::{ExternalId, IdTable};
 use super::item_features::ItemFeatures;
@@ -35,6 +36,7 @@ pub struct Catalog {
     /// The columns of users' features, in order of their names.
     columns: Vec<usize>,
     item_features: Option<Arc<ItemFeatures>>,
+    behaviors: Option<Arc<Behaviors>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -43,6 +45,8 @@ struct CatalogFile {
     counts: Vec<u64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     user_features: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    behaviors: Option<Behaviors>,
 }
 
 impl Catalog {
@@ -71,6 +75,7 @@ impl Catalog {
             user_features: Vec::new(),
             columns: Vec::new(),
             item_features: None,
+            behaviors: None,
         })
     }
 
@@ -222,6 +227,16 @@ impl Catalog {
         }
     }
 
+    /// The [meaning of events](super::Behaviors), where the data have one. It is kept here, so that
+    /// whoever has the items' ids also knows what an event is.
+    pub fn behaviors(&self) -> Option<&Behaviors> {
+        self.behaviors.as_deref()
+    }
+
+    pub(crate) fn with_behaviors(self, behaviors: Option<Arc<Behaviors>>) -> Self {
+        Self { behaviors, ..self }
+    }
+
     /// The column of a feature of users.
     fn column(&self, name: &str) -> Option<usize> {
         let known = |column: usize| self.user_features.get(column).map(String::as_str);
@@ -279,6 +294,7 @@ impl Catalog {
             ids: self.table.ids().to_vec(),
             counts: self.counts.to_vec(),
             user_features: self.user_features.clone(),
+            behaviors: self.behaviors().cloned(),
         };
         serde_json::to_vec(&file).expect("ids and counts are always valid JSON")
     }
@@ -304,6 +320,7 @@ impl Catalog {
         if names.len() != file.user_features.len() {
             return Err(damaged("two features of users have one name".to_owned()));
         }
+        let catalog = catalog.with_behaviors(file.behaviors.map(Arc::new));
         Ok(catalog.with_user_features(file.user_features))
     }
 }

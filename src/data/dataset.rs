@@ -5,20 +5,23 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tracing::info;
 
+use super::behaviors::Behaviors;
 use super::catalog::Catalog;
+use super::event::Event;
 use super::features::Features;
 use super::id::{ExternalId, IdTable};
 use super::interactions::Interactions;
 use super::item_features::ItemFeatures;
 use super::k_core::k_core;
-use super::sequences::Sequences;
+use super::sequences::{Events, Sequences};
 use super::stored_ids::StoredIds;
 use super::time_unit::TimeSizes;
 use crate::item::ItemIndex;
 use crate::settings::settings;
 use crate::{Error, ErrorKind, Result};
 
-/// What to do when a user takes the same item again.
+/// What to do when a user takes the same item again; where events have a
+/// [meaning](super::Behaviors), by the same kind of event.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -35,9 +38,11 @@ pub enum Repeats {
 /// Tells rows that repeat earlier ones, of users one after another, each in the order of time.
 pub(super) struct Repetitions {
     repeats: Repeats,
-    last: Option<(usize, u32)>,
+    last: Option<(usize, u32, Option<usize>)>,
     /// The user who took each item last, so that no set is cleared for every user.
     taken_by: Vec<usize>,
+    /// Who took which item by which kind of event, where events have a meaning.
+    taken_as: foldhash::HashSet<(usize, u32, Option<usize>)>,
 }
 
 impl Repetitions {
@@ -47,14 +52,17 @@ impl Repetitions {
             repeats,
             last: None,
             taken_by: vec![usize::MAX; items],
+            taken_as: Default::default(),
         }
     }
 
     /// Whether the next row is to be kept.
-    pub(super) fn keep(&mut self, user: usize, item: u32) -> bool {
+    pub(super) fn keep(&mut self, user: usize, item: u32, event: Event) -> bool {
+        let row = (user, item, event.behavior());
         match self.repeats {
             Repeats::Keep => true,
-            Repeats::CollapseRuns => self.last.replace((user, item)) != Some((user, item)),
+            Repeats::CollapseRuns => self.last.replace(row) != Some(row),
+            Repeats::First if event.behavior().is_some() => self.taken_as.insert(row),
             Repeats::First => std::mem::replace(&mut self.taken_by[item as usize], user) != user,
         }
     }
@@ -198,12 +206,12 @@ impl Dataset {
         interactions.check_rows()?;
         interactions.check_times(TimeSizes::default())?;
         let rows = interactions.len() as u64;
-        let mut grouped = Grouped::new(interactions, &filters);
+        let mut grouped = Grouped::new(interactions, &filters)?;
         let valued = grouped.item.len() as u64;
         grouped.sort_by_time();
         if filters.repeats != Repeats::Keep {
             let mut repetitions = Repetitions::new(filters.repeats, grouped.items.len());
-            grouped.retain(|user, item| repetitions.keep(user, item));
+            grouped.retain(|user, item, event| repetitions.keep(user, item, event));
         }
         grouped.retain_core(filters.minimum_per_user, filters.minimum_per_item);
         let dataset = grouped.finish();
@@ -310,12 +318,19 @@ struct Grouped {
     /// Each row's item, by its number in `items`.
     item: Vec<u32>,
     time: Vec<f64>,
+    /// Each row's event; none at all where events have no meaning.
+    event: Vec<Event>,
+    behaviors: Option<Arc<Behaviors>>,
 }
 
 impl Grouped {
     /// Groups rows by user, in the order of the source, by counting.
-    fn new(interactions: Interactions, filters: &Filters) -> Self {
-        let passes = |row: usize| filters.passes(interactions.value(row));
+    fn new(interactions: Interactions, filters: &Filters) -> Result<Self> {
+        let coded = interactions.coded()?;
+        let event = |row: usize| coded.as_ref().map(|coded| coded.event(row));
+        // Events that are ignored are left out; where events have no meaning, none is.
+        let passes =
+            |row: usize| filters.passes(interactions.value(row)) && event(row) != Some(None);
         let mut offsets = vec![0; interactions.users.len() + 1];
         for (row, &user) in interactions.user.iter().enumerate() {
             offsets[user as usize + 1] += usize::from(passes(row));
@@ -325,57 +340,80 @@ impl Grouped {
         }
         let count = offsets.last().copied().unwrap_or(0);
         // Files are mostly sorted by user, and then the columns are grouped as they are.
-        let (item, time) = if count == interactions.len() && interactions.user.is_sorted() {
+        let is_grouped = count == interactions.len() && interactions.user.is_sorted();
+        let behaviors = interactions.behaviors.clone();
+        let mut events = Vec::new();
+        let (item, time) = if is_grouped {
+            events.extend((0..count).filter_map(|row| event(row)?));
+            drop(coded);
             (interactions.item, interactions.time)
         } else {
             let (mut item, mut time) = (vec![0; count], vec![0.0; count]);
+            if behaviors.is_some() {
+                events = vec![Event::default(); count];
+            }
             let mut next = offsets.clone();
             for (row, &user) in interactions.user.iter().enumerate() {
                 if passes(row) {
                     let place = &mut next[user as usize];
                     item[*place] = interactions.item[row];
                     time[*place] = interactions.time[row];
+                    if let Some(Some(event)) = event(row) {
+                        events[*place] = event;
+                    }
                     *place += 1;
                 }
             }
+            drop(coded);
             (item, time)
         };
-        Self {
+        Ok(Self {
             users: interactions.users,
             items: interactions.items,
             offsets,
             item,
             time,
-        }
+            event: events,
+            behaviors,
+        })
     }
 
     /// Sorts each user's rows by time, ties in the order of the source.
     fn sort_by_time(&mut self) {
-        let mut rows: Vec<(f64, u32)> = Vec::new();
+        let mut rows: Vec<(f64, u32, Event)> = Vec::new();
         for bounds in self.offsets.windows(2) {
-            let time = &mut self.time[bounds[0]..bounds[1]];
-            if time.is_sorted() {
+            let places = bounds[0]..bounds[1];
+            if self.time[places.clone()].is_sorted() {
                 continue;
             }
-            let item = &mut self.item[bounds[0]..bounds[1]];
             rows.clear();
-            rows.extend(time.iter().copied().zip(item.iter().copied()));
+            rows.extend(places.clone().map(|place| {
+                let event = self.event.get(place).copied().unwrap_or_default();
+                (self.time[place], self.item[place], event)
+            }));
             rows.sort_by(|a, b| a.0.total_cmp(&b.0));
-            for ((time, item), row) in time.iter_mut().zip(item).zip(&rows) {
-                (*time, *item) = *row;
+            for (place, &(time, item, event)) in places.zip(&rows) {
+                (self.time[place], self.item[place]) = (time, item);
+                if let Some(kept) = self.event.get_mut(place) {
+                    *kept = event;
+                }
             }
         }
     }
 
-    /// Keeps the rows for which `keep(user, item)` says so; it is asked in order.
-    fn retain(&mut self, mut keep: impl FnMut(usize, u32) -> bool) {
+    /// Keeps the rows for which `keep(user, item, event)` says so; it is asked in order.
+    fn retain(&mut self, mut keep: impl FnMut(usize, u32, Event) -> bool) {
         let (mut read, mut write) = (0, 0);
         for user in 0..self.offsets.len() - 1 {
             let end = self.offsets[user + 1];
             while read < end {
-                if keep(user, self.item[read]) {
+                let event = self.event.get(read).copied();
+                if keep(user, self.item[read], event.unwrap_or_default()) {
                     self.item[write] = self.item[read];
                     self.time[write] = self.time[read];
+                    if let Some(event) = event {
+                        self.event[write] = event;
+                    }
                     write += 1;
                 }
                 read += 1;
@@ -384,6 +422,7 @@ impl Grouped {
         }
         self.item.truncate(write);
         self.time.truncate(write);
+        self.event.truncate(write);
     }
 
     /// Drops users and items with too few rows until all that are left have enough.
@@ -399,7 +438,7 @@ impl Grouped {
         }
         let least = [per_user, per_item];
         let [users, items] = k_core(&self.offsets, &self.item, self.items.len(), least);
-        self.retain(|user, item| users[user] && items[item as usize]);
+        self.retain(|user, item, _| users[user] && items[item as usize]);
     }
 
     /// Gives the items and users that are left their final numbers; `None` when there are none.
@@ -435,6 +474,12 @@ impl Grouped {
         let catalog = Catalog::from_ids(ids).expect("a table's ids are distinct");
         let sequences =
             Sequences::from_parts(self.offsets, ItemIndex::from_vec(self.item), self.time);
+        let events = self.behaviors.map(|behaviors| Events {
+            all: self.event.into(),
+            behaviors,
+        });
+        let sequences = sequences.with_events(events);
+        let catalog = catalog.with_behaviors(sequences.behaviors().cloned());
         Some(Dataset {
             catalog: catalog.with_counts(sequences.iter()),
             users: UserIds::Known(Arc::new(users)),

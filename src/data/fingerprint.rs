@@ -26,6 +26,7 @@ impl Fingerprint {
         checksum.update(bytemuck::cast_slice(history.items()));
         checksum.update(bytemuck::cast_slice(history.times()));
         checksum.update(bytemuck::cast_slice(history.features()));
+        checksum.update(bytemuck::cast_slice(history.events()));
         self.add(&(history.items().len() as u64).to_le_bytes());
         self.add(&checksum.finalize().to_le_bytes());
     }

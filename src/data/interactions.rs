@@ -1,8 +1,11 @@
 //! Interactions as columns: who, what, when, and optionally a value and an event type.
 #![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
+use super::behaviors::Behaviors;
 use super::column_id::ColumnId;
 use super::id::{ExternalId, IdTable, Key, NO_ID};
 use super::time_unit::TimeSizes;
@@ -79,6 +82,8 @@ pub struct Interactions {
     pub(crate) value: Vec<f32>,
     /// Empty when no row has an event type, else one per row with `u32::MAX` for "none".
     pub(crate) event: Vec<u32>,
+    /// The meaning of the events, where it is known.
+    pub(super) behaviors: Option<Arc<Behaviors>>,
     pub(crate) skipped_rows: usize,
     pub(crate) skipped_reasons: Vec<String>,
 }
@@ -361,6 +366,7 @@ impl Interactions {
             self.event.extend(other.event.iter().map(number));
             self.event.resize(all, NO_EVENT);
         }
+        self.behaviors = self.behaviors.take().or(other.behaviors);
         self.skipped_rows += other.skipped_rows;
     }
 }

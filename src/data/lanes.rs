@@ -1,5 +1,8 @@
 //! The rows of batches, and sequences that run side by side from batch to batch.
 
+use std::ops::RangeInclusive;
+
+use super::behaviors::Role;
 use super::spans::Spans;
 use super::user::User;
 
@@ -18,6 +21,21 @@ impl<'a> BatchRow<'a> {
     pub(super) fn history(&self) -> User<'a> {
         self.sequence.first(self.end).last(self.length)
     }
+
+    /// The places in the sequence of what is predicted.
+    pub(super) fn predicted(&self) -> RangeInclusive<usize> {
+        self.end + 1 - self.targets..=self.end
+    }
+}
+
+/// Whether a sequence has something to be predicted at a place or after it.
+pub(super) fn has_target(sequence: User<'_>, from: usize) -> bool {
+    (from..sequence.items().len()).any(|place| sequence.role(place) == Role::Target)
+}
+
+/// Whether a model learns from the item at a place: to recall it, or not to.
+pub(super) fn is_learned(sequence: User<'_>, place: usize) -> bool {
+    sequence.role(place) != Role::History
 }
 
 /// The batches of sequences that run side by side.

@@ -6,13 +6,16 @@
 
 mod batch;
 mod batcher;
+mod behaviors;
 mod blocks;
 mod catalog;
+mod coded;
 mod column_id;
 mod columns;
 mod compression;
 mod dataset;
 mod epoch;
+mod event;
 mod features;
 mod fields;
 mod fingerprint;
@@ -67,9 +70,11 @@ pub use arrow_array as arrow;
 pub(crate) use batch::HostBatch;
 pub use batch::TrainingBatch;
 pub use batcher::Batcher;
+pub use behaviors::{Behaviors, Role};
 pub use catalog::Catalog;
 pub use dataset::{Dataset, Filters, Repeats};
 pub(crate) use epoch::EpochBatches;
+pub use event::Event;
 pub use features::Features;
 pub use format::Format;
 pub use id::ExternalId;

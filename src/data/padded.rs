@@ -3,6 +3,7 @@
 use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor, TensorData};
 
+use super::event::Event;
 use super::user::User;
 use crate::item::ItemIndex;
 use crate::{Error, ErrorKind, Result, checks};
@@ -16,6 +17,8 @@ pub(super) struct PaddedSequences {
     times: Vec<f64>,
     /// The time of what comes after each item, in the same places.
     pub(super) next_times: Vec<f64>,
+    /// Each item's event in the same places; none at all where no history has any.
+    events: Vec<Event>,
     /// Each user's features, one after another.
     features: Vec<f32>,
     pub(super) lengths: Vec<usize>,
@@ -74,6 +77,11 @@ impl PaddedSequences {
         let mut items = vec![ItemIndex::PADDING.get() as i32; histories.len() * len];
         let mut times = vec![0.0; items.len()];
         let mut next_times = vec![0.0; items.len()];
+        let known = histories.iter().any(|history| !history.events().is_empty());
+        let mut events = vec![Event::default(); if known { items.len() } else { 0 }];
+        for (row, history) in events.chunks_exact_mut(len.max(1)).zip(histories) {
+            row[..history.events().len()].copy_from_slice(history.events());
+        }
         let rows = items.chunks_exact_mut(len).zip(times.chunks_exact_mut(len));
         let rows = rows.zip(next_times.chunks_exact_mut(len));
         for (((items, times), next_times), history) in rows.zip(histories) {
@@ -93,6 +101,7 @@ impl PaddedSequences {
             items,
             times,
             next_times,
+            events,
             features: features.collect(),
             lengths,
             len,
@@ -105,7 +114,15 @@ impl PaddedSequences {
         let shape = [batch, self.len];
         let columns = self.features.len() / batch;
         let features = TensorData::new(self.features, [batch, columns]);
+        let numbers = |number: fn(Event) -> i32| {
+            (!self.events.is_empty()).then(|| {
+                let numbers: Vec<i32> = self.events.iter().copied().map(number).collect();
+                Tensor::from_data(TensorData::new(numbers, shape), device)
+            })
+        };
         SequenceBatch {
+            event_types: numbers(Event::type_number),
+            event_values: numbers(Event::value_step),
             features: (columns > 0).then(|| Tensor::from_data(features, device)),
             items: Tensor::from_data(TensorData::new(self.items, shape), device),
             times: self.times,
@@ -138,6 +155,11 @@ pub struct SequenceBatch<B: Backend> {
     /// last one what is [asked for](User::at). Of a target, this is the time at which it is to be
     /// predicted.
     pub next_times: Vec<f64>,
+    /// The type of each item's event, `[batch, len]`: the number of its rule among the data's
+    /// [`Behaviors`](super::Behaviors) from 1 on, and 0 at padding and where it is not known.
+    pub event_types: Option<Tensor<B, 2, Int>>,
+    /// The value of each item's event in 255 steps, `[batch, len]`; 0 where it has none.
+    pub event_values: Option<Tensor<B, 2, Int>>,
     /// The users' features, `[batch, features]`.
     pub features: Option<Tensor<B, 2>>,
     /// How many items of each row are real, `1..=len`.

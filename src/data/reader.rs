@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tracing::info_span;
 
+use super::behaviors::Behaviors;
 use super::format::Format;
 use super::id::{ExternalId, IdTable};
 use super::interactions::Interactions;
@@ -43,6 +44,7 @@ pub struct InteractionReader {
     only: Vec<Only>,
     ids_as_written: bool,
     events: Vec<ExternalId>,
+    behaviors: Option<Behaviors>,
 }
 
 impl InteractionReader {
@@ -75,6 +77,7 @@ impl InteractionReader {
             only: Vec::new(),
             ids_as_written: false,
             events: Vec::new(),
+            behaviors: None,
         }
     }
 
@@ -150,6 +153,24 @@ impl InteractionReader {
         self
     }
 
+    /// Gives events a meaning, as [`Interactions::with_behaviors`] does.
+    ///
+    /// ```
+    /// use seqrec::data::InteractionReader;
+    ///
+    /// let text = "who,what,at,kind\n7,pen,1.5,view\n7,desk,2.5,buy\n7,lamp,3,error\n";
+    /// let format = "user=who,item=what,time=at,event=kind".parse()?;
+    /// let reader = InteractionReader::from_reader(text.as_bytes(), format)?;
+    /// let reader = reader.behaviors("buy=target, view, error=ignored".parse()?);
+    /// assert_eq!(reader.read()?.times(), [1.5, 2.5]);
+    /// # Ok::<(), seqrec::Error>(())
+    /// ```
+    #[must_use]
+    pub fn behaviors(mut self, behaviors: Behaviors) -> Self {
+        self.behaviors = Some(behaviors);
+        self
+    }
+
     /// Takes ids that may be one, written in two ways, for two: `7` and `007`, or `5` and `5.0`.
     /// They are refused otherwise, since a user would have one part of their history under each.
     #[must_use]
@@ -169,8 +190,8 @@ impl InteractionReader {
     /// [`ErrorKind::Io`] when the file can't be read, [`ErrorKind::EmptyFile`] when it holds no
     /// row, [`ErrorKind::NothingLeft`] when all were skipped or have [other event
     /// types](Self::events), [`ErrorKind::MissingColumn`] when the header lacks a column,
-    /// [`ErrorKind::InvalidValue`] when a column has two roles or an id is [written in two
-    /// ways](Self::ids_as_written), and, unless bad rows are skipped, [`ErrorKind::ColumnCount`],
+    /// [`ErrorKind::InvalidValue`] when a column has two roles, an id is [written in two
+    /// ways](Self::ids_as_written) or [no rule](Self::behaviors) names an event, and, unless bad rows are skipped, [`ErrorKind::ColumnCount`],
     /// [`ErrorKind::Field`], [`ErrorKind::Malformed`] or [`ErrorKind::Encoding`] with the line; a
     /// time in another [unit](super::TimeUnit) than most of the file's, or before 1900 or after
     /// 2100 where the unit is known, is such an [`ErrorKind::Field`] too; of Parquet,
@@ -182,7 +203,15 @@ impl InteractionReader {
         if !self.events.is_empty() {
             log.retain_event_ids(&self.events)?;
         }
-        Ok(log)
+        self.with_meaning(log)
+    }
+
+    /// Interactions with the meaning of their events, where it was [said](Self::behaviors).
+    fn with_meaning(&self, log: Interactions) -> Result<Interactions> {
+        match &self.behaviors {
+            Some(behaviors) => log.with_behaviors(behaviors),
+            None => Ok(log),
+        }
     }
 
     /// Reads the whole file in parts of about so many rows, for files that do not fit in memory,
@@ -192,6 +221,7 @@ impl InteractionReader {
     /// # Errors
     /// As [`read`](Self::read), and those of `take`.
     pub(super) fn read_parts(&self, size: usize, take: TakePart<'_>) -> Result<Vec<String>> {
+        let take = &mut |part| take(self.with_meaning(part)?);
         if self.events.is_empty() {
             let rest = self.read_into(Some((size, take)))?;
             return Ok(rest.skipped_reasons);

@@ -48,7 +48,7 @@ impl Interactions {
     }
 
     /// The most frequent event types, each with the number of its rows.
-    fn event_types(&self) -> String {
+    pub(super) fn event_types(&self) -> String {
         const SHOWN: usize = 20;
         let mut counts = vec![0usize; self.events.len()];
         for &event in &self.event {

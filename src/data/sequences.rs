@@ -1,7 +1,10 @@
 //! Every user's items in time order, in one flat array.
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use super::behaviors::{Behaviors, Role};
+use super::event::Event;
 use super::features::Features;
 use super::user::User;
 use crate::buffer::Buffer;
@@ -14,8 +17,16 @@ pub struct Sequences {
     offsets: Buffer<usize>,
     items: Buffer<ItemIndex>,
     times: Buffer<f64>,
+    events: Option<Events>,
     /// Of users, where there are any.
     features: Option<Features>,
+}
+
+/// The events of sequences, in the same places as their items, and their meaning.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Events {
+    pub(super) all: Buffer<Event>,
+    pub(super) behaviors: Arc<Behaviors>,
 }
 
 impl Sequences {
@@ -36,8 +47,45 @@ impl Sequences {
             offsets,
             items,
             times,
+            events: None,
             features: None,
         }
+    }
+
+    /// The same sequences with the events of their items, as many as there are.
+    pub(super) fn with_events(mut self, events: Option<Events>) -> Self {
+        let as_many = |events: &Events| events.all.len() == self.items.len();
+        debug_assert!(events.as_ref().is_none_or(as_many));
+        self.events = events;
+        self
+    }
+
+    /// The events of a part of the flat array, where they are known, and their meaning.
+    pub(super) fn events_in(&self, range: Range<usize>) -> Option<(&[Event], &Behaviors)> {
+        let events = self.events.as_ref()?;
+        Some((&events.all[range], &events.behaviors))
+    }
+
+    /// The meaning of events, where it is known.
+    pub(super) fn behaviors(&self) -> Option<&Arc<Behaviors>> {
+        self.events.as_ref().map(|events| &events.behaviors)
+    }
+
+    /// Whether an interaction of the flat array has a role; all are targets where nothing is said.
+    pub(super) fn has_role(&self, place: usize, role: Role) -> bool {
+        match &self.events {
+            Some(Events { all, behaviors }) => behaviors.role(all[place]) == role,
+            None => role == Role::Target,
+        }
+    }
+
+    /// The places in a part of the flat array that have a role.
+    pub(super) fn places_of(
+        &self,
+        range: Range<usize>,
+        role: Role,
+    ) -> impl DoubleEndedIterator<Item = usize> {
+        range.filter(move |&place| self.has_role(place, role))
     }
 
     /// The same sequences of users with features.
@@ -56,6 +104,7 @@ impl Sequences {
         label: impl Fn(ItemIndex) -> ItemIndex,
     ) -> Self {
         let (mut offsets, mut items, mut times) = (vec![0], Vec::new(), Vec::new());
+        let mut events = Vec::new();
         let mut spans = spans.peekable();
         for user in 0..self.len() {
             if let Some((_, [start, cut, end])) = spans.next_if(|(of, _)| *of == user) {
@@ -65,22 +114,32 @@ impl Sequences {
                     if let Some(item) = other.unwrap_or_else(|| Some(label(item))) {
                         items.push(item);
                         times.push(self.times[place]);
+                        events.extend(self.events.as_ref().map(|events| events.all[place]));
                     }
                 }
             }
             offsets.push(items.len());
         }
+        let behaviors = self.behaviors().cloned();
+        let events = behaviors.map(|behaviors| Events {
+            all: events.into(),
+            behaviors,
+        });
         Self {
             features: self.features.clone(),
-            ..Self::from_parts(offsets, items, times)
+            ..Self::from_parts(offsets, items, times).with_events(events)
         }
     }
 
     /// A part of a user's sequence, with all that is known of it.
     pub(super) fn history(&self, user: usize, range: Range<usize>) -> User<'_> {
         let features = (self.features.as_ref()).and_then(|features| features.row(user));
-        User::in_order(&self.items[range.clone()], &self.times[range])
-            .with_features(features.unwrap_or_default())
+        let user = User::in_order(&self.items[range.clone()], &self.times[range.clone()])
+            .with_features(features.unwrap_or_default());
+        match self.events_in(range) {
+            Some((events, behaviors)) => user.with_events(events, behaviors),
+            None => user,
+        }
     }
 
     /// The names of the users' features; none where there are no features.

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::behaviors::Role;
 use super::catalog::Catalog;
 use super::fingerprint::Fingerprint;
 use super::id::IdTable;
@@ -21,6 +22,36 @@ pub struct Spans {
     places: Places,
     /// The cases without a history, which are not among `places`.
     newcomers: Arc<Vec<[u32; 3]>>,
+    /// The labels of cases, where not all that comes after a history is one.
+    labels: Option<Arc<Labels>>,
+}
+
+/// Items of some cases, one case after another.
+#[derive(Debug)]
+struct Labels {
+    items: Vec<ItemIndex>,
+    /// Where each case's items end.
+    ends: Vec<usize>,
+}
+
+impl Labels {
+    /// The items of a role that come after the histories of some cases.
+    fn new(sequences: &Sequences, cases: &[[u32; 3]], role: Role) -> Self {
+        let (mut items, mut ends) = (Vec::new(), Vec::with_capacity(cases.len()));
+        for &[user, cut, end] in cases {
+            let start = sequences.range(user as usize).start;
+            let places = start + cut as usize..start + end as usize;
+            let labels = sequences.places_of(places, role);
+            items.extend(labels.flat_map(|place| sequences.items_in(place..place + 1)));
+            ends.push(items.len());
+        }
+        Self { items, ends }
+    }
+
+    fn of(&self, case: usize) -> &[ItemIndex] {
+        let start = case.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.items[start..self.ends[case]]
+    }
 }
 
 /// Where each span lies. Small, since there may be three spans for each of millions of users whose
@@ -43,7 +74,8 @@ pub struct Case<'a> {
     /// The user as a model sees them, at the time of the first label; without items only among
     /// [newcomers](Spans::newcomers).
     pub user: User<'a>,
-    /// The items to be recalled, in time order; empty only where nothing is held out.
+    /// The items to be recalled, in time order: those of [targets](Role::Target) where events have a
+    /// meaning. Empty only where nothing is held out.
     pub labels: &'a [ItemIndex],
 }
 
@@ -59,11 +91,32 @@ impl Spans {
         places: Places,
         newcomers: Arc<Vec<[u32; 3]>>,
     ) -> Self {
-        Self {
+        let spans = Self {
             sequences: sequences.clone(),
             ids: ids.clone(),
             places,
             newcomers,
+            labels: None,
+        };
+        match sequences.behaviors() {
+            Some(_) => spans.with_labels_of(Role::Target),
+            None => spans,
+        }
+    }
+
+    /// These cases with other labels: the items that each user had events of a role with after
+    /// their history, such as [negative](Role::Negative) ones, of which the fewer are recalled the
+    /// better. Cases without any stay, and count for nothing. Where events have no
+    /// [meaning](super::Behaviors), every item is a target.
+    #[must_use]
+    pub fn with_labels_of(&self, role: Role) -> Self {
+        let labels = match &self.places {
+            Places::Cases(cases) => Some(Arc::new(Labels::new(&self.sequences, cases, role))),
+            Places::Whole | Places::First(_) => None,
+        };
+        Self {
+            labels,
+            ..self.clone()
         }
     }
 
@@ -293,7 +346,10 @@ impl Spans {
         Case {
             number,
             user: self.history(span),
-            labels: self.sequences.items_in(cut..end),
+            labels: match &self.labels {
+                Some(labels) => labels.of(span),
+                None => self.sequences.items_in(cut..end),
+            },
         }
     }
 

@@ -1,9 +1,12 @@
 //! Protocols: how sequences become training data and evaluation cases.
 
+use std::ops::Range;
+
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
+use super::behaviors::Role;
 use super::catalog::Catalog;
 use super::dataset::Dataset;
 use super::fields::date;
@@ -30,7 +33,9 @@ pub enum Protocol {
         seed: u64,
     },
     /// A user's last item is the test label, the one before it the validation label, and all
-    /// before that is training data. Takes users with at least three items.
+    /// before that is training data. Takes users with at least three items. Where events have a
+    /// [meaning](super::Behaviors), labels are the last two targets, and what a user did after one
+    /// is not in its history.
     LeaveOneOut,
     /// Interactions before `valid` are training data. Those from `valid` to before `test` are
     /// validation labels, with all that the user did before `valid` as history; those from `test`
@@ -236,6 +241,13 @@ impl Split {
     }
 }
 
+/// Whether a part of a user's sequence has something to be recalled.
+fn has_label(sequences: &Sequences, user: usize, part: Range<usize>) -> bool {
+    let start = sequences.range(user).start;
+    let part = start + part.start..start + part.end;
+    sequences.places_of(part, Role::Target).next().is_some()
+}
+
 /// Where sequences are divided.
 #[derive(Default)]
 struct Division {
@@ -262,7 +274,7 @@ impl Division {
         for (place, &user) in users.iter().enumerate().skip(train_end) {
             let length = sequences.range(user).len();
             let cut = length * 8 / 10;
-            if 0 < cut && cut < length {
+            if 0 < cut && has_label(sequences, user, cut..length) {
                 let [cases, _] = if place < valid_end {
                     &mut self.valid
                 } else {
@@ -280,14 +292,19 @@ impl Division {
         self.valid[0].reserve_exact(sequences.len());
         self.test[0].reserve_exact(sequences.len());
         for user in 0..sequences.len() {
-            let length = sequences.range(user).len();
-            if length < 3 {
+            let range = sequences.range(user);
+            let start = range.start;
+            let mut targets = sequences.places_of(range, Role::Target).rev();
+            // Where the last targets are; what comes after a target is not known before it.
+            let [test, valid] = [targets.next(), targets.next()];
+            let (Some(test), Some(valid)) = (test, valid.filter(|&valid| valid > start)) else {
                 self.too_short += 1;
                 continue;
-            }
-            self.train.push([user, length - 2].map(narrow));
-            self.valid[0].push([user, length - 2, length - 1].map(narrow));
-            self.test[0].push([user, length - 1, length].map(narrow));
+            };
+            let [valid, test] = [valid - start, test - start];
+            self.train.push([user, valid].map(narrow));
+            self.valid[0].push([user, valid, valid + 1].map(narrow));
+            self.test[0].push([user, test, test + 1].map(narrow));
         }
     }
 
@@ -308,7 +325,7 @@ impl Division {
                 self.train.push([user, valid_cut].map(narrow));
             }
             let hold_out = |groups: &mut [Vec<[u32; 3]>; 2], cut: usize, end: usize| {
-                if cut < end {
+                if has_label(sequences, user, cut..end) {
                     let newcomer = usize::from(cut == 0);
                     groups[newcomer].push([user, cut, end].map(narrow));
                 }

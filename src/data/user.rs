@@ -1,5 +1,7 @@
 //! A user, as models and channels see them.
 
+use super::behaviors::{Behaviors, Role};
+use super::event::Event;
 use crate::item::ItemIndex;
 use crate::{Error, ErrorKind, Result};
 
@@ -26,6 +28,9 @@ pub struct User<'a> {
     items: &'a [ItemIndex],
     /// As many as there are items, or none.
     times: &'a [f64],
+    /// As many as there are items, or none.
+    events: &'a [Event],
+    behaviors: Option<&'a Behaviors>,
     features: &'a [f32],
     segments: &'a [String],
     /// When what comes after the last item was taken, or is asked for.
@@ -75,6 +80,54 @@ impl<'a> User<'a> {
         self.now.or_else(|| self.times.last().copied())
     }
 
+    /// This user with the events of their items, as many as there are, and the meaning of these.
+    pub(crate) fn with_events(self, events: &'a [Event], behaviors: &'a Behaviors) -> Self {
+        debug_assert_eq!(events.len(), self.items.len());
+        let behaviors = Some(behaviors);
+        Self {
+            events,
+            behaviors,
+            ..self
+        }
+    }
+
+    /// One event for each item, or none at all where they are not known.
+    pub fn events(self) -> &'a [Event] {
+        self.events
+    }
+
+    /// The role of the event of the item at a place; a target where events are not known.
+    pub fn role(self, place: usize) -> Role {
+        match (self.behaviors, self.events.get(place)) {
+            (Some(behaviors), Some(&event)) => behaviors.role(event),
+            _ => Role::Target,
+        }
+    }
+
+    /// The weight of the event of the item at a place; 1 where events are not known.
+    pub fn weight(self, place: usize) -> f32 {
+        match (self.behaviors, self.events.get(place)) {
+            (Some(behaviors), Some(&event)) => behaviors.weight(event),
+            _ => 1.0,
+        }
+    }
+
+    /// The items that are [seen](super::Seen): those of targets and of negative events.
+    pub fn seen_items(self) -> impl Iterator<Item = ItemIndex> + Clone + use<'a> {
+        let items = self.items.iter().enumerate();
+        items.filter_map(move |(place, &item)| (self.role(place) != Role::History).then_some(item))
+    }
+
+    /// The items that the user has nothing against, with the weights of their events.
+    pub fn liked_items(
+        self,
+    ) -> impl DoubleEndedIterator<Item = (ItemIndex, f32)> + Clone + use<'a> {
+        let items = self.items.iter().enumerate();
+        items.filter_map(move |(place, &item)| {
+            (self.role(place) != Role::Negative).then(|| (item, self.weight(place)))
+        })
+    }
+
     /// This user with features, for models that look at them.
     #[must_use]
     pub fn with_features(self, features: &'a [f32]) -> Self {
@@ -116,6 +169,7 @@ impl<'a> User<'a> {
         Self {
             items: &self.items[..to],
             times: self.times.get(..to).unwrap_or_default(),
+            events: self.events.get(..to).unwrap_or_default(),
             now: self.times.get(to).copied().or(self.now),
             ..self
         }
@@ -128,6 +182,7 @@ impl<'a> User<'a> {
         Self {
             items: &self.items[from..],
             times: self.times.get(from..).unwrap_or_default(),
+            events: self.events.get(from..).unwrap_or_default(),
             ..self
         }
     }

@@ -215,7 +215,7 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
         let mut all: Option<ModelGradients<B>> = None;
         let mut losses = Vec::with_capacity(batches.len());
         for batch in batches {
-            let share = batch.targets() as f64 / targets as f64;
+            let share = batch.targets() as f64 / targets.max(1) as f64;
             let (loss, gradients) = self.gradients(&model, optimizer, batch, share)?;
             losses.push(loss);
             match &mut all {

@@ -1,5 +1,6 @@
 //! Reading, data sets, splits and evaluation.
 
+mod behaviors;
 mod datasets;
 mod download;
 mod generated;

@@ -4,14 +4,16 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytemuck::{Pod, Zeroable};
 use tempfile::NamedTempFile;
 
 use crate::buffer::{ALIGNMENT, Buffer};
+use crate::data::behaviors::Behaviors;
 use crate::data::catalog::Catalog;
 use crate::data::dataset::{Dataset, UserIds};
-use crate::data::sequences::Sequences;
+use crate::data::sequences::{Events, Sequences};
 use crate::data::stored_ids::{STORE_MAGIC, StoredIds};
 use crate::error::damaged;
 use crate::files;
@@ -37,9 +39,17 @@ pub(super) enum Section {
     /// The same for users.
     UserEnds,
     UserText,
+    /// Each interaction's event, two bytes; empty where events have no meaning.
+    Events,
+    /// The rules that say what they mean.
+    Behaviors,
 }
 
-const SECTIONS: usize = 8;
+pub(super) const SECTIONS: usize = 10;
+
+/// How many sections stores had before there were events, in whose files those are of no length.
+const FIRST_SECTIONS: usize = 8;
+const MORE_SECTIONS: usize = SECTIONS - FIRST_SECTIONS;
 
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
@@ -49,12 +59,30 @@ struct StoreHeader {
     unused: u32,
     skipped_rows: u64,
     /// How many bytes each array takes.
-    lengths: [u64; SECTIONS],
+    lengths: [u64; FIRST_SECTIONS],
     /// CRC-32 of each array.
-    checksums: [u32; SECTIONS],
-    rest: [u64; 16],
+    checksums: [u32; FIRST_SECTIONS],
+    more_lengths: [u64; MORE_SECTIONS],
+    more_checksums: [u32; MORE_SECTIONS],
+    rest: [u64; 13],
     unused_too: u32,
     header_checksum: u32,
+}
+
+impl StoreHeader {
+    fn length(&mut self, section: usize) -> &mut u64 {
+        match section.checked_sub(FIRST_SECTIONS) {
+            Some(more) => &mut self.more_lengths[more],
+            None => &mut self.lengths[section],
+        }
+    }
+
+    fn checksum(&mut self, section: usize) -> &mut u32 {
+        match section.checked_sub(FIRST_SECTIONS) {
+            Some(more) => &mut self.more_checksums[more],
+            None => &mut self.checksums[section],
+        }
+    }
 }
 
 impl Header for StoreHeader {
@@ -130,8 +158,8 @@ impl FileWriter {
             for (section, mut array) in self.arrays.into_iter().enumerate() {
                 array.write(file)?;
                 assert_eq!(array.next, array.end, "an array is as long as was said");
-                header.lengths[section] = array.length;
-                header.checksums[section] = array.checksum.finalize();
+                *header.length(section) = array.length;
+                *header.checksum(section) = array.checksum.finalize();
             }
             file.seek(SeekFrom::Start(0))?;
             file.write_all(bytemuck::bytes_of(&header.sealed()))?;
@@ -177,12 +205,14 @@ pub(super) fn open(path: &Path) -> Result<(Dataset, usize)> {
         let reason = "it is a folder, and a sequence store is a file";
         return Err(damaged(path, reason));
     }
-    let (header, mapped) = MappedFile::open::<StoreHeader>(path)?;
+    let (mut header, mapped) = MappedFile::open::<StoreHeader>(path)?;
+    let lengths = std::array::from_fn(|section| *header.length(section));
     let arrays = Arrays {
-        ranges: mapped.sections(header.lengths)?,
+        ranges: mapped.sections(lengths)?,
         mapped,
     };
-    arrays.check(path, &header)?;
+    let checksums = std::array::from_fn(|section| *header.checksum(section));
+    arrays.check(path, checksums)?;
     let (users, items) = arrays.ids().ok_or_else(|| not_whole(path))?;
     if !(users.are_trimmed() && items.are_trimmed()) {
         let reason =
@@ -211,9 +241,9 @@ impl Arrays {
 
     /// Checks what arrays hold: by reading, and not by way of the map, whose pages would all count
     /// as this process's memory.
-    fn check(&self, path: &Path, header: &StoreHeader) -> Result<()> {
+    fn check(&self, path: &Path, checksums: [u32; SECTIONS]) -> Result<()> {
         let mut file = self.mapped.file();
-        let items = header.lengths[Section::ItemEnds as usize] / 8;
+        let items = self.ranges[Section::ItemEnds as usize].len() as u64 / 8;
         let known = |item: &[u8]| {
             let item = u32::from_le_bytes([item[0], item[1], item[2], item[3]]);
             item != 0 && u64::from(item) <= items
@@ -240,7 +270,7 @@ impl Arrays {
                 }
                 left -= block.len();
             }
-            if checksum.finalize() != header.checksums[section] {
+            if checksum.finalize() != checksums[section] {
                 return Err(damaged(path, "its checksum is wrong"));
             }
             if !all_right {
@@ -257,6 +287,19 @@ impl Arrays {
         Some((users, ids(Section::ItemEnds, Section::ItemText)?))
     }
 
+    /// The events and their meaning, where the data have one; an error where the arrays are none.
+    fn events(&self) -> std::result::Result<Option<Events>, ()> {
+        let rules: Buffer<u8> = self.array(Section::Behaviors).ok_or(())?;
+        if rules.is_empty() {
+            return Ok(None);
+        }
+        let rules = std::str::from_utf8(&rules).map_err(|_| ())?;
+        Ok(Some(Events {
+            all: self.array(Section::Events).ok_or(())?,
+            behaviors: Arc::new(rules.parse::<Behaviors>().map_err(|_| ())?),
+        }))
+    }
+
     /// What the arrays are together; `None` where they do not fit.
     fn dataset(&self, user_ids: StoredIds, item_ids: &StoredIds) -> Option<Dataset> {
         let counts: Buffer<u64> = self.array(Section::Counts)?;
@@ -268,14 +311,17 @@ impl Arrays {
         let offsets: Buffer<usize> = self.array(Section::Offsets)?;
         let items: Buffer<ItemIndex> = self.array(Section::Items)?;
         let times: Buffer<f64> = self.array(Section::Times)?;
+        let events = self.events().ok()?;
         let fits = offsets.first() == Some(&0)
             && offsets.is_sorted()
             && offsets.last() == Some(&items.len())
             && times.len() == items.len()
+            && (events.as_ref()).is_none_or(|events| events.all.len() == items.len())
             && offsets.len() == user_ids.len() + 1
             && all == Some(items.len() as u64);
         fits.then(|| {
-            let sequences = Sequences::from_buffers(offsets, items, times);
+            let sequences = Sequences::from_buffers(offsets, items, times).with_events(events);
+            let catalog = catalog.with_behaviors(sequences.behaviors().cloned());
             Dataset::of_store(catalog, UserIds::Stored(user_ids.into()), sequences)
         })
     }

@@ -10,6 +10,7 @@ use std::path::Path;
 use bytemuck::{Pod, Zeroable};
 use rayon::slice::ParallelSliceMut;
 
+use crate::data::event::Event;
 use crate::data::sequences::time_rank;
 
 /// An interaction by the numbers of its user and item.
@@ -19,6 +20,9 @@ pub(super) struct StoredRow {
     pub user: u32,
     pub item: u32,
     pub time: f64,
+    /// What is kept of the event, where events have a meaning.
+    pub event: Event,
+    pub unused: [u8; 6],
 }
 
 impl StoredRow {
@@ -178,6 +182,7 @@ mod tests {
                     user: place * 7 % 50,
                     item: run * 100_000 + place,
                     time: f64::from(place * 13 % 11) - 5.0,
+                    ..StoredRow::zeroed()
                 })
                 .collect();
             all.extend_from_slice(&rows);

@@ -3,11 +3,14 @@
 use std::fmt::Write;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::SequenceStore;
 use super::file::{self, FileWriter, Section};
 use super::runs::{Runs, StoredRow};
+use crate::data::behaviors::Behaviors;
 use crate::data::dataset::{Filters, Repetitions, nothing_passes};
+use crate::data::event::Event;
 use crate::data::id::{ExternalId, IdTable};
 use crate::data::interactions::Interactions;
 use crate::data::k_core::k_core;
@@ -18,7 +21,7 @@ use crate::error::damaged;
 use crate::files;
 use crate::{Error, Result};
 
-/// How many rows are sorted in memory: 16 bytes each, and as many again while they are.
+/// How many rows are sorted in memory: 24 bytes each, and as many again while they are.
 const RUN: usize = 1 << 23;
 
 /// How many rows of a file are read before they are taken.
@@ -35,8 +38,8 @@ const IN_MEMORY: u64 = 1 << 25;
 ///
 /// Interactions come from files, which are [read](Self::read) bit by bit, or from anywhere else in
 /// [parts](Self::append) that fit in memory. Beside the ids of users and items, about half a
-/// gigabyte is used, and room on the disk for 16 bytes an interaction more than the store takes,
-/// or 32 where there are filters that look at more than one row.
+/// gigabyte is used, and room on the disk for 24 bytes an interaction more than the store takes,
+/// or 48 where there are filters that look at more than one row.
 pub struct SequenceStoreWriter {
     path: PathBuf,
     filters: Filters,
@@ -47,6 +50,8 @@ pub struct SequenceStoreWriter {
     pub(super) rows_per_run: usize,
     counts: RowCounts,
     times: TimeSizes,
+    /// The meaning of events, where the first interactions have one.
+    behaviors: Option<Arc<Behaviors>>,
     skipped_rows: usize,
     skipped_reasons: Vec<String>,
     /// What there was before the file that is being read.
@@ -119,6 +124,7 @@ impl SequenceStoreWriter {
             rows_per_run: RUN,
             counts: RowCounts::default(),
             times: TimeSizes::default(),
+            behaviors: None,
             skipped_rows: 0,
             skipped_reasons: Vec::new(),
             before: None,
@@ -194,13 +200,16 @@ impl SequenceStoreWriter {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for an empty id, a time or value
-    /// that is not finite, or a time in another [unit](crate::data::TimeUnit) than most of these
-    /// and of those before, and then none is added; [`ErrorKind::Io`](crate::ErrorKind::Io) when
+    /// that is not finite, a time in another [unit](crate::data::TimeUnit) than most of these and
+    /// of those before, or events of another [meaning](Interactions::with_behaviors) than those
+    /// before, and then none is added; [`ErrorKind::Io`](crate::ErrorKind::Io) when
     /// the disk is full, after which the store has to be begun anew, and
     /// [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) says so.
     pub fn append(&mut self, part: Interactions) -> Result<()> {
         self.check_whole()?;
         part.check_rows()?;
+        self.check_behaviors(&part)?;
+        let coded = part.coded()?;
         self.times = part.check_times(self.times)?;
         let users = self.users.intern_all(&part.users);
         let items = self.items.intern_all(&part.items);
@@ -212,10 +221,19 @@ impl SequenceStoreWriter {
             if !self.filters.passes(part.value(row)) {
                 continue;
             }
+            let event = match &coded {
+                Some(coded) => match coded.event(row) {
+                    Some(event) => event,
+                    None => continue,
+                },
+                None => Event::default(),
+            };
             let row = StoredRow {
                 user: users[part.user[row] as usize],
                 item: items[part.item[row] as usize],
                 time: part.time[row],
+                event,
+                unused: [0; 6],
             };
             self.counts.add(&row);
             self.rows.push(row);
@@ -224,6 +242,25 @@ impl SequenceStoreWriter {
             }
         }
         Ok(())
+    }
+
+    /// Takes the meaning of events from the first interactions, and refuses another one.
+    fn check_behaviors(&mut self, part: &Interactions) -> Result<()> {
+        if self.offered == 0 {
+            self.behaviors.clone_from(&part.behaviors);
+        }
+        if self.behaviors == part.behaviors || part.is_empty() {
+            return Ok(());
+        }
+        let said = |behaviors: &Option<Arc<Behaviors>>| match behaviors {
+            Some(behaviors) => format!("{:?}", behaviors.to_string()),
+            None => "none".to_owned(),
+        };
+        let reason = format!(
+            "those before have {}; give all the same",
+            said(&self.behaviors)
+        );
+        Err(Error::invalid("behaviors", said(&part.behaviors), reason))
     }
 
     fn end_run(&mut self) -> Result<()> {
@@ -291,7 +328,7 @@ impl SequenceStoreWriter {
         let mut counts = RowCounts::zeros(self.users.len(), self.items.len());
         let mut repetitions = Repetitions::new(self.filters.repeats, self.items.len());
         let merged = self.runs.merge(|row| {
-            if !repetitions.keep(row.user as usize, row.item) {
+            if !repetitions.keep(row.user as usize, row.item, row.event) {
                 return Ok(());
             }
             counts.add(&row);
@@ -378,13 +415,18 @@ impl SequenceStoreWriter {
             indices[number] = place as u32 + 1;
         }
         let rows: u64 = self.counts.users.iter().sum();
-        let mut file = FileWriter::new(&self.path, lengths(rows, user_ids(), item_ids()))?;
+        let events = self.behaviors.as_deref();
+        let lengths = lengths(rows, events, user_ids(), item_ids());
+        let mut file = FileWriter::new(&self.path, lengths)?;
         let mut write = || {
             self.runs.merge(|row| {
                 let index = indices[row.item as usize];
                 if index != 0 && self.counts.users[row.user as usize] != 0 {
                     file.push(Section::Items, &index.to_le_bytes())?;
                     file.push(Section::Times, &row.time.to_le_bytes())?;
+                    if events.is_some() {
+                        file.push(Section::Events, bytemuck::bytes_of(&row.event))?;
+                    }
                 }
                 Ok(())
             })?;
@@ -407,7 +449,8 @@ impl SequenceStoreWriter {
                 &mut file,
                 [Section::UserEnds, Section::UserText],
                 user_ids(),
-            )
+            )?;
+            file.push(Section::Behaviors, text_of(events).as_bytes())
         };
         write().map_err(|error| self.io(error))?;
         file.finish(self.skipped_rows as u64)
@@ -423,7 +466,9 @@ pub(super) fn write_training_data(path: &Path, data: &TrainingData) -> Result<()
     }
     let users = || data.user_ids().enumerate();
     let items = || data.catalog().ids().enumerate();
-    let mut file = FileWriter::new(path, lengths(counts.iter().sum(), users(), items()))?;
+    let behaviors = data.catalog().behaviors();
+    let lengths = lengths(counts.iter().sum(), behaviors, users(), items());
+    let mut file = FileWriter::new(path, lengths)?;
     let mut write = || {
         let mut offset = 0u64;
         file.push(Section::Offsets, &offset.to_le_bytes())?;
@@ -433,6 +478,7 @@ pub(super) fn write_training_data(path: &Path, data: &TrainingData) -> Result<()
                 file.push(Section::Items, &item.get().to_le_bytes())?;
                 file.push(Section::Times, &time.to_le_bytes())?;
             }
+            file.push(Section::Events, bytemuck::cast_slice(history.events()))?;
             offset += history.items().len() as u64;
             file.push(Section::Offsets, &offset.to_le_bytes())?;
         }
@@ -440,7 +486,8 @@ pub(super) fn write_training_data(path: &Path, data: &TrainingData) -> Result<()
             file.push(Section::Counts, &count.to_le_bytes())?;
         }
         write_ids(&mut file, [Section::ItemEnds, Section::ItemText], items())?;
-        write_ids(&mut file, [Section::UserEnds, Section::UserText], users())
+        write_ids(&mut file, [Section::UserEnds, Section::UserText], users())?;
+        file.push(Section::Behaviors, text_of(behaviors).as_bytes())
     };
     write().map_err(Error::io("write", path))?;
     file.finish(0)
@@ -449,9 +496,10 @@ pub(super) fn write_training_data(path: &Path, data: &TrainingData) -> Result<()
 /// How many bytes each array takes.
 fn lengths<'a>(
     rows: u64,
+    behaviors: Option<&Behaviors>,
     users: impl Iterator<Item = (usize, &'a ExternalId)> + Clone,
     items: impl Iterator<Item = (usize, &'a ExternalId)> + Clone,
-) -> [u64; 8] {
+) -> [u64; file::SECTIONS] {
     let [user_count, item_count] = [users.clone().count(), items.clone().count()];
     let [user_count, item_count] = [user_count as u64, item_count as u64];
     [
@@ -463,7 +511,14 @@ fn lengths<'a>(
         text_length(items),
         8 * user_count,
         text_length(users),
+        if behaviors.is_some() { 2 * rows } else { 0 },
+        text_of(behaviors).len() as u64,
     ]
+}
+
+/// The rules that say what events mean; nothing where none do.
+fn text_of(behaviors: Option<&Behaviors>) -> String {
+    behaviors.map_or(String::new(), ToString::to_string)
 }
 
 /// Those of some ids that have rows left, with their numbers.

@@ -1,0 +1,225 @@
+//! Rules as text.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{Behaviors, Comparison, MOST_RULES, Relation, Role, Rule};
+use crate::{Error, Result};
+
+/// Words that stand for the value of an event of any type.
+const VALUE: [&str; 2] = ["value", "rating"];
+
+const ROLES: [(&str, Role); 4] = [
+    ("target", Role::Target),
+    ("history", Role::History),
+    ("negative", Role::Negative),
+    ("ignored", Role::Ignored),
+];
+
+/// The longer ones first, since they begin as the shorter ones do.
+const RELATIONS: [(&str, Relation); 4] = [
+    (">=", Relation::AtLeast),
+    ("<=", Relation::AtMost),
+    (">", Relation::Above),
+    ("<", Relation::Below),
+];
+
+fn refused(value: impl fmt::Display, reason: impl Into<String>) -> Error {
+    Error::invalid("behaviors", value, reason)
+}
+
+impl FromStr for Rule {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let text = text.trim();
+        let relation = RELATIONS
+            .iter()
+            .find_map(|&(sign, relation)| Some((text.split_once(sign)?, relation)));
+        let (what, rest, relation) = match relation {
+            Some(((what, rest), relation)) => (what, rest, Some(relation)),
+            None => (text, "", None),
+        };
+        // A weight comes last, and a star by itself names everything.
+        let (rest, weight) = match if relation.is_some() { rest } else { what }.rsplit_once('*') {
+            Some((before, weight)) if !weight.trim().is_empty() && !weight.contains('=') => {
+                (before, Some(weight.trim()))
+            }
+            _ => (if relation.is_some() { rest } else { what }, None),
+        };
+        let (first, role) = match rest.split_once('=') {
+            Some((first, role)) => (first.trim(), Some(role.trim())),
+            None => (rest.trim(), None),
+        };
+        let comparison = relation.map(|relation| {
+            let bound = first.parse().ok().filter(|bound: &f32| bound.is_finite());
+            let bound = bound.ok_or_else(|| {
+                refused(
+                    text,
+                    format!("{first:?} is no number to compare a value with"),
+                )
+            })?;
+            Ok::<_, Error>(Comparison { relation, bound })
+        });
+        let name = if relation.is_some() {
+            what.trim()
+        } else {
+            first
+        };
+        if name.is_empty() {
+            let reason =
+                "a rule names a type of event first, such as buy=target, or value>=4=target";
+            return Err(refused(format!("{text:?}"), reason));
+        }
+        let any = name == "*" || (relation.is_some() && VALUE.contains(&name));
+        let weight = weight.map_or(Ok(1.0), |weight| {
+            let known = weight
+                .parse()
+                .ok()
+                .filter(|&weight: &f32| weight > 0.0 && weight.is_finite());
+            known.ok_or_else(|| {
+                refused(
+                    text,
+                    format!("the weight {weight:?} must be a number above 0"),
+                )
+            })
+        })?;
+        Ok(Self {
+            name: (!any).then(|| name.to_owned()),
+            comparison: comparison.transpose()?,
+            role: role.map_or(Ok(Role::History), |role| role_of(role, text))?,
+            weight,
+        })
+    }
+}
+
+fn role_of(role: &str, rule: &str) -> Result<Role> {
+    let known = ROLES.iter().find(|(name, _)| *name == role);
+    known.map(|&(_, role)| role).ok_or_else(|| {
+        refused(
+            rule,
+            format!("{role:?} is no role: target, history, negative or ignored"),
+        )
+    })
+}
+
+/// Rules between commas.
+impl FromStr for Behaviors {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let rules: Vec<Rule> = text.split(',').map(str::parse).collect::<Result<_>>()?;
+        for (place, rule) in rules.iter().enumerate() {
+            let same =
+                |other: &&Rule| other.name == rule.name && other.comparison == rule.comparison;
+            if let Some(first) = rules.iter().take(place).find(same) {
+                return Err(refused(
+                    rule,
+                    format!("an event that it names falls under {first} before"),
+                ));
+            }
+        }
+        if rules.len() > MOST_RULES {
+            return Err(refused(
+                rules.len(),
+                format!("there can be {MOST_RULES} rules"),
+            ));
+        }
+        if !rules.iter().any(|rule| rule.role == Role::Target) {
+            let reason = "no rule says what is to be recalled: name a target, as in buy=target";
+            return Err(refused(text, reason));
+        }
+        Ok(Self { rules })
+    }
+}
+
+impl TryFrom<String> for Behaviors {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<Behaviors> for String {
+    fn from(behaviors: Behaviors) -> Self {
+        behaviors.to_string()
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.name, &self.comparison) {
+            (Some(name), _) => f.write_str(name)?,
+            (None, Some(_)) => f.write_str(VALUE[0])?,
+            (None, None) => f.write_str("*")?,
+        }
+        if let Some(Comparison { relation, bound }) = self.comparison {
+            let sign = RELATIONS.iter().find(|(_, known)| *known == relation);
+            write!(f, "{}{bound}", sign.map_or("", |(sign, _)| *sign))?;
+        }
+        let role = ROLES.iter().find(|(_, known)| *known == self.role);
+        write!(f, "={}", role.map_or("", |(name, _)| *name))?;
+        if self.weight != 1.0 {
+            write!(f, "*{}", self.weight)?;
+        }
+        Ok(())
+    }
+}
+
+/// The rules as they are read.
+impl fmt::Display for Behaviors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, rule) in self.rules.iter().enumerate() {
+            write!(f, "{}{rule}", if place > 0 { ", " } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_are_read_as_they_are_written() {
+        for (text, written) in [
+            ("buy=target", "buy=target"),
+            ("buy = target * 3 ,view", "buy=target*3, view=history"),
+            ("view*0.5, buy=target", "view=history*0.5, buy=target"),
+            ("rating >= 4=target,*", "value>=4=target, *=history"),
+            (
+                "play<30=negative*2, *=target*1.5",
+                "play<30=negative*2, *=target*1.5",
+            ),
+            (
+                "value>-1.5=target, * = ignored",
+                "value>-1.5=target, *=ignored",
+            ),
+        ] {
+            let behaviors: Behaviors = text.parse().unwrap();
+            assert_eq!(behaviors.to_string(), written);
+            assert_eq!(written.parse::<Behaviors>().unwrap(), behaviors);
+            let json = serde_json::to_string(&behaviors).unwrap();
+            assert_eq!(serde_json::from_str::<Behaviors>(&json).unwrap(), behaviors);
+        }
+    }
+
+    #[test]
+    fn what_is_no_rule_is_an_error_that_says_why() {
+        for (text, said) in [
+            ("", "names a type of event"),
+            ("buy=target,,view", "names a type of event"),
+            ("=target", "names a type of event"),
+            ("view", "name a target"),
+            ("buy=goal", "\"goal\" is no role"),
+            ("buy=target*0", "\"0\" must be a number above 0"),
+            ("buy=target*much", "\"much\" must be a number above 0"),
+            ("value>=four=target", "\"four\" is no number"),
+            ("buy=target, buy=negative", "falls under buy=target before"),
+        ] {
+            let refused = text.parse::<Behaviors>().unwrap_err().to_string();
+            assert!(refused.contains(said), "{text:?}: {refused}");
+        }
+    }
+}
