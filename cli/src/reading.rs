@@ -7,8 +7,8 @@ use std::path::Path;
 
 use clap::Args;
 use seqrec::data::{
-    BadRows, Dataset, ExternalId, Filters, Format, InteractionReader, Interactions, Items,
-    SequenceStore,
+    BadRows, Behaviors, Dataset, ExternalId, Filters, Format, InteractionReader, Interactions,
+    Items, SequenceStore,
 };
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,12 @@ pub struct ReadingArgs {
     /// names as event=.. [default: all, which count alike].
     #[arg(long, value_delimiter = ',', value_name = "TYPE,..")]
     pub events: Vec<String>,
+    /// Says what events mean, such as "buy=target*3, cart=target, view, dislike=negative" or
+    /// "value>=4=target, value<=2=negative, *": which are to be recalled, which are in histories
+    /// alone, which are a dislike, and which are ignored, each with a weight [default: all are to be
+    /// recalled].
+    #[arg(long, value_name = "RULES")]
+    pub behaviors: Option<Behaviors>,
     /// Takes ids such as 7 and 007, or 5 and 5.0, for two, where a file has both.
     #[arg(long)]
     pub ids_as_written: bool,
@@ -79,6 +85,9 @@ impl ReadingArgs {
         if self.events.is_empty() {
             self.events.clone_from(&before.events);
         }
+        if self.behaviors.is_none() {
+            self.behaviors.clone_from(&before.behaviors);
+        }
         self.min_rating = self.min_rating.or(before.min_rating);
         self.core = self.core.or(before.core);
         let mut flags = self.flags();
@@ -93,12 +102,14 @@ impl ReadingArgs {
         let skip = self.skip_bad_rows.then(|| "--skip-bad-rows".to_owned());
         let events = (!self.events.is_empty())
             .then(|| format!("--events {}", quoted(&self.events.join(","))));
+        let behaviors = (self.behaviors.as_ref())
+            .map(|behaviors| format!("--behaviors {}", quoted(&behaviors.to_string())));
         let written = (self.ids_as_written).then(|| "--ids-as-written".to_owned());
         let rating = self
             .min_rating
             .map(|rating| format!("--min-rating {rating}"));
         let core = self.core.map(|core| format!("--core {core}"));
-        [format, skip, events, written, rating, core]
+        [format, skip, events, behaviors, written, rating, core]
             .into_iter()
             .flatten()
             .collect()
@@ -128,6 +139,10 @@ impl ReadingArgs {
             false => reader,
         };
         let reader = reader.events(&self.events);
+        let reader = match &self.behaviors {
+            Some(behaviors) => reader.behaviors(behaviors.clone()),
+            None => reader,
+        };
         Ok(reader.bad_rows(match self.skip_bad_rows {
             true => BadRows::Skip,
             false => BadRows::Fail,
@@ -154,6 +169,7 @@ impl ReadingArgs {
             ("--format", self.format.is_some()),
             ("--skip-bad-rows", self.skip_bad_rows),
             ("--events", !self.events.is_empty()),
+            ("--behaviors", self.behaviors.is_some()),
             ("--ids-as-written", self.ids_as_written),
             ("--min-rating", self.min_rating.is_some()),
             ("--core", self.core.is_some()),
@@ -173,7 +189,7 @@ impl ReadingArgs {
         let log = self.reader(path)?.read()?;
         let rows = log.len();
         say_skipped(log.skipped_rows(), rows, log.skipped_reasons());
-        if self.events.is_empty() {
+        if self.events.is_empty() && self.behaviors.is_none() {
             say_events(&log);
         }
         if self.min_rating.is_some() {
@@ -234,7 +250,8 @@ fn say_events(log: &Interactions) {
         shown.push("..".to_owned());
     }
     eprintln!(
-        "events of {} types count alike: {}; --events keeps some of them",
+        "events of {} types count alike: {}; --behaviors says what each means, and --events keeps some \
+         of them",
         counts.len(),
         shown.join(", ")
     );

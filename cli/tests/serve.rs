@@ -141,7 +141,7 @@ fn users_and_histories_are_answered_and_events_count_at_once() {
         service.post("/events", events),
         (
             200,
-            json!({"accepted": 2, "repeated": 0, "older": 0, "unknown": 0})
+            json!({"accepted": 2, "repeated": 0, "older": 0, "unknown": 0, "ignored": 0})
         )
     );
     // What comes again, and what is older than the folder, is told apart from what counts.
@@ -151,7 +151,7 @@ fn users_and_histories_are_answered_and_events_count_at_once() {
         service.post("/events", events),
         (
             200,
-            json!({"accepted": 0, "repeated": 1, "older": 2, "unknown": 0})
+            json!({"accepted": 0, "repeated": 1, "older": 2, "unknown": 0, "ignored": 0})
         )
     );
     // One of an item that the folder lacks counts nowhere, and so is not accepted.
@@ -160,7 +160,7 @@ fn users_and_histories_are_answered_and_events_count_at_once() {
         service.post("/events", events),
         (
             200,
-            json!({"accepted": 0, "repeated": 0, "older": 0, "unknown": 1})
+            json!({"accepted": 0, "repeated": 0, "older": 0, "unknown": 1, "ignored": 0})
         )
     );
     let (_, known) = service.post(

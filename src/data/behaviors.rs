@@ -116,6 +116,13 @@ impl Behaviors {
         self.rules.len()
     }
 
+    /// Whether the same events fall under the same rules by both, whatever these make of them.
+    #[cfg(feature = "engine")]
+    pub(crate) fn has_rules_for_same(&self, other: &Self) -> bool {
+        let of = |rule: &Rule| (rule.name.clone(), rule.comparison);
+        self.rules.iter().map(of).eq(other.rules.iter().map(of))
+    }
+
     /// An event of this type and value as data keep it, or `None` where no rule names it.
     pub fn event(&self, name: Option<&str>, value: Option<f32>) -> Option<Event> {
         self.of_name(name).event(value)

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::behaviors::Behaviors;
+use super::event::Event;
 use super::fingerprint::Fingerprint;
 use super::id::{ExternalId, IdTable};
 use super::item_features::ItemFeatures;
@@ -231,6 +232,51 @@ impl Catalog {
     /// whoever has the items' ids also knows what an event is.
     pub fn behaviors(&self) -> Option<&Behaviors> {
         self.behaviors.as_deref()
+    }
+
+    /// What is kept of an event of this type and value; nothing where events have no meaning.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidValue`] when no rule names it.
+    pub(crate) fn event(&self, name: Option<&str>, value: Option<f32>) -> Result<Event> {
+        let Some(behaviors) = &self.behaviors else {
+            return Ok(Event::default());
+        };
+        behaviors.event(name, value).ok_or_else(|| {
+            let name = name.map_or("of no type".to_owned(), |name| format!("{name:?}"));
+            let reason = format!("no rule of the data's {:?} names it", behaviors.to_string());
+            Error::invalid("event", name, reason)
+        })
+    }
+
+    /// Refuses data whose events have another meaning than this catalog's: they would have other
+    /// labels, and models would take one type of event for another.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidValue`], which says both.
+    pub(crate) fn check_behaviors(&self, of_data: Option<&Behaviors>) -> Result<()> {
+        let known = self.behaviors();
+        if known == of_data {
+            return Ok(());
+        }
+        let said = |behaviors: Option<&Behaviors>| match behaviors {
+            Some(behaviors) => format!("{:?}", behaviors.to_string()),
+            None => "none".to_owned(),
+        };
+        let reason = format!(
+            "the catalog's are {}: give both the same, by `Interactions::with_behaviors`",
+            said(known)
+        );
+        Err(Error::invalid(
+            "behaviors of the data",
+            said(of_data),
+            reason,
+        ))
+    }
+
+    /// The meaning of events, to be shared.
+    pub(crate) fn shared_behaviors(&self) -> Option<&Arc<Behaviors>> {
+        self.behaviors.as_ref()
     }
 
     pub(crate) fn with_behaviors(self, behaviors: Option<Arc<Behaviors>>) -> Self {

@@ -61,7 +61,7 @@ impl Sequences {
     }
 
     /// The events of a part of the flat array, where they are known, and their meaning.
-    pub(super) fn events_in(&self, range: Range<usize>) -> Option<(&[Event], &Behaviors)> {
+    pub(super) fn events_in(&self, range: Range<usize>) -> Option<(&[Event], &Arc<Behaviors>)> {
         let events = self.events.as_ref()?;
         Some((&events.all[range], &events.behaviors))
     }

@@ -187,6 +187,7 @@ impl Spans {
 
     /// Refuses a catalog by which the items of these spans have other numbers, or none.
     pub(crate) fn check_catalog(&self, catalog: &Catalog) -> Result<()> {
+        catalog.check_behaviors(self.sequences.behaviors().map(|behaviors| &**behaviors))?;
         if catalog.begins_with(&self.ids) {
             return Ok(());
         }
@@ -227,7 +228,8 @@ impl Spans {
     /// # Errors
     /// [`ErrorKind::NothingLeft`] when the catalog has none of the items of these data, and
     /// [`ErrorKind::InvalidValue`] when it names other
-    /// [features of users](Catalog::user_features).
+    /// [features of users](Catalog::user_features), or events [mean](Catalog::behaviors) something
+    /// else to it.
     pub fn for_catalog(&self, catalog: &Catalog) -> Result<Self> {
         let (found, expected) = (self.sequences.feature_names(), catalog.user_features());
         if found != expected && !expected.is_empty() {
@@ -238,6 +240,7 @@ impl Spans {
                 reason,
             ));
         }
+        catalog.check_behaviors(self.sequences.behaviors().map(|behaviors| &**behaviors))?;
         if catalog.begins_with(&self.ids) {
             return Ok(self.clone());
         }

@@ -119,7 +119,9 @@ impl TrainingData {
         if let Some(tags) = &self.tags {
             check_rows(tags, &catalog)?;
         }
-        self.catalog = catalog;
+        // What events mean is a matter of the sequences.
+        let behaviors = self.catalog.shared_behaviors().cloned();
+        self.catalog = catalog.with_behaviors(behaviors);
         Ok(self)
     }
 

@@ -1,5 +1,7 @@
 //! A user, as models and channels see them.
 
+use std::sync::Arc;
+
 use super::behaviors::{Behaviors, Role};
 use super::event::Event;
 use crate::item::ItemIndex;
@@ -30,7 +32,7 @@ pub struct User<'a> {
     times: &'a [f64],
     /// As many as there are items, or none.
     events: &'a [Event],
-    behaviors: Option<&'a Behaviors>,
+    behaviors: Option<&'a Arc<Behaviors>>,
     features: &'a [f32],
     segments: &'a [String],
     /// When what comes after the last item was taken, or is asked for.
@@ -81,7 +83,7 @@ impl<'a> User<'a> {
     }
 
     /// This user with the events of their items, as many as there are, and the meaning of these.
-    pub(crate) fn with_events(self, events: &'a [Event], behaviors: &'a Behaviors) -> Self {
+    pub(crate) fn with_events(self, events: &'a [Event], behaviors: &'a Arc<Behaviors>) -> Self {
         debug_assert_eq!(events.len(), self.items.len());
         let behaviors = Some(behaviors);
         Self {
@@ -94,6 +96,11 @@ impl<'a> User<'a> {
     /// One event for each item, or none at all where they are not known.
     pub fn events(self) -> &'a [Event] {
         self.events
+    }
+
+    /// What the events mean, where they are known.
+    pub(crate) fn behaviors(self) -> Option<&'a Arc<Behaviors>> {
+        self.behaviors
     }
 
     /// The role of the event of the item at a place; a target where events are not known.

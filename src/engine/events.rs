@@ -38,8 +38,8 @@ impl RecallEngine {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`] when the time is in another unit or further ahead of the clock
-    /// than the settings allow, for a value that is not finite, or with what else is beyond the
-    /// settings.
+    /// than the settings allow, for a value that is not finite or an event that no rule of the
+    /// data's [events](crate::data::Behaviors) names, or with what else is beyond the settings.
     pub fn observe(&self, interaction: &Interaction, segments: &[String]) -> Result<Observed> {
         let serving = self.serving();
         self.check_event(interaction, segments, &serving)?;
@@ -88,6 +88,7 @@ impl RecallEngine {
         if let Some(value) = value.filter(|value| !value.is_finite()) {
             return Err(Error::invalid("value", value, "must be a finite number"));
         }
+        (serving.data().catalog()).event(event.as_deref(), *value)?;
         serving.check_time("time", *time)?;
         let unit = serving.served.data.time_unit();
         let latest = unit.now() + self.settings.ahead.as_secs_f64() * unit.per_second();
@@ -106,14 +107,17 @@ impl RecallEngine {
         let Interaction {
             user, item, time, ..
         } = interaction;
-        if serving.holds_later(user, item, *time) {
+        let Some(event) = serving.event(interaction) else {
+            return Observed::Ignored;
+        };
+        if serving.holds_later(interaction, event.event) {
             // What the data should have had and don't was taken all the same.
             if !serving.holds(user, item) {
-                self.users.add_earlier(user, item);
+                self.users.add_earlier(user, event);
             }
             return Observed::Older;
         }
-        let observed = self.users.add(user, item, *time, segments);
+        let observed = self.users.add(user, event, segments);
         if observed != Observed::Taken {
             return observed;
         }
@@ -146,7 +150,8 @@ impl RecallEngine {
     ///
     /// # Errors
     /// What loading gives, and [`ErrorKind::InvalidValue`] when the times of the new stage are in
-    /// another unit, in which the events of users that are held mean something else, or the [table
+    /// another unit or its rules name other [events](crate::data::Behaviors), so that the events of
+    /// users that are held mean something else, or the [table
     /// of items](Self::set_items) has none of its items.
     pub fn reload(&self) -> Result<()> {
         let _span = info_span!("reload").entered();
@@ -209,10 +214,8 @@ impl RecallEngine {
         // By each user's own times: by the latest of anybody's, one from a clock that is ahead
         // would keep the events of all others back.
         let tell = |(interaction, segments): &(Interaction, Vec<String>)| {
-            let Interaction {
-                user, item, time, ..
-            } = interaction;
-            if !serving.holds_later(user, item, *time) {
+            let event = serving.event(interaction);
+            if event.is_some_and(|event| !serving.holds_later(interaction, event.event)) {
                 serving.observe(interaction, segments);
             }
         };

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::data::{ExternalId, Interaction, ItemIndex, TimeUnit, TrainingData, User};
+use crate::data::{
+    Behaviors, Event, ExternalId, Interaction, ItemIndex, Role, TimeUnit, TrainingData, User,
+};
 use crate::index::ItemSet;
 use crate::recall::{CatalogItems, FALLBACK, KnownUser, RecallChannel, SELECTION};
 use crate::store::ServedStage;
@@ -10,7 +12,7 @@ use crate::{Error, Result};
 
 use super::counters::{ChannelCounters, Counters};
 use super::settings::EngineConfig;
-use super::users::{Recent, RecentUsers};
+use super::users::{Recent, RecentEvent, RecentUsers};
 use super::workers::Stuck;
 
 /// A stage that serves, with what is looked up for every call.
@@ -83,6 +85,21 @@ impl Serving {
     pub(super) fn check_next(&self, served: ServedStage) -> Result<ServedStage> {
         served.stage.check()?;
         let units = [&self.served, &served].map(|served| served.data.time_unit());
+        let events = [self.data(), served.data.training()].map(|data| data.catalog().behaviors());
+        let same_events = match events {
+            [None, None] => true,
+            [Some(serving), Some(next)] => serving.has_rules_for_same(next),
+            _ => false,
+        };
+        if !same_events {
+            let [serving, next] = events.map(|rules| rules.map(Behaviors::to_string));
+            let [serving, next] =
+                [serving, next].map(|rules| rules.unwrap_or_else(|| "none".to_owned()));
+            let reason = format!(
+                "the stage that serves has {serving:?}, by which the events of its users are held; open it anew"
+            );
+            return Err(Error::invalid("events of the new stage", next, reason));
+        }
         if units[0] == units[1] {
             return Ok(served);
         }
@@ -96,12 +113,33 @@ impl Serving {
         self.served.data.training()
     }
 
+    /// An event as it is kept of its user, or `None` where its type is ignored or unknown.
+    pub(super) fn event(&self, interaction: &Interaction) -> Option<RecentEvent> {
+        let catalog = self.data().catalog();
+        let Interaction { item, time, .. } = interaction;
+        let event = catalog.event(interaction.event.as_deref(), interaction.value);
+        let event = event.ok()?;
+        let role = match catalog.behaviors() {
+            Some(behaviors) => behaviors.role(event),
+            None => Role::Target,
+        };
+        (role != Role::Ignored).then(|| RecentEvent {
+            item: item.clone(),
+            time: *time,
+            event,
+            is_seen: role != Role::History,
+        })
+    }
+
     /// Whether the data's history of a user has this interaction, or a later one.
-    pub(super) fn holds_later(&self, user: &ExternalId, item: &ExternalId, time: f64) -> bool {
+    pub(super) fn holds_later(&self, interaction: &Interaction, event: Event) -> bool {
+        let Interaction {
+            user, item, time, ..
+        } = interaction;
         self.history_by_data(user).is_some_and(|history| {
             let item = self.data().catalog().index_of(item);
-            self.end_of(history.times()).is_some_and(|end| time < end)
-                || item.is_some_and(|item| holds_at(history, item, time))
+            self.end_of(history.times()).is_some_and(|end| *time < end)
+                || item.is_some_and(|item| holds_at(history, item, *time, event))
         })
     }
 
@@ -174,11 +212,13 @@ impl Serving {
         let mut known = KnownUser {
             items: last.items().to_vec(),
             times: last.times().to_vec(),
+            events: last.events().to_vec(),
+            behaviors: data.catalog().shared_behaviors().cloned(),
             features: history.features().to_vec(),
             ..KnownUser::default()
         };
         if let Some(taken) = taken.as_deref_mut() {
-            taken.extend(history.items().iter().copied());
+            taken.extend(history.seen_items());
         }
         users.with_recent(user, |recent| {
             self.add_recent(&mut known, recent, history, taken);
@@ -201,21 +241,25 @@ impl Serving {
     ) {
         let catalog = self.data().catalog();
         let until = self.end_of(history.times()).unwrap_or(f64::NEG_INFINITY);
-        for (id, time) in &recent.events {
-            let item = catalog.index_of(id);
-            if let (Some(item), Some(taken)) = (item, taken.as_deref_mut()) {
+        for recent in &recent.events {
+            let item = catalog.index_of(&recent.item);
+            if let (Some(item), Some(taken), true) = (item, taken.as_deref_mut(), recent.is_seen) {
                 taken.insert(item);
             }
+            let time = recent.time;
             match item {
-                _ if *time < until => {}
+                _ if time < until => {}
                 None => known.unknown += 1,
                 // What was an event when it came may be in the data by now.
-                Some(item) if holds_at(history, item, *time) => {}
+                Some(item) if holds_at(history, item, time, recent.event) => {}
                 Some(item) => {
                     // At the end, but for times that are ahead.
-                    let place = known.times.partition_point(|other| other <= time);
+                    let place = known.times.partition_point(|other| *other <= time);
                     known.items.insert(place, item);
-                    known.times.insert(place, *time);
+                    known.times.insert(place, time);
+                    if known.behaviors.is_some() {
+                        known.events.insert(place, recent.event);
+                    }
                 }
             }
         }
@@ -225,10 +269,18 @@ impl Serving {
     }
 }
 
-/// Whether an item is among those of a history that were taken at a time, one of its last.
-fn holds_at(history: User<'_>, item: ItemIndex, time: f64) -> bool {
-    let taken = history.items().iter().zip(history.times()).rev();
-    taken
-        .take_while(|(_, other)| **other >= time)
-        .any(|(other, at)| *other == item && *at == time)
+/// Whether an item is among those of a history that were taken at a time, one of its last, by the
+/// same type of event.
+fn holds_at(history: User<'_>, item: ItemIndex, time: f64, event: Event) -> bool {
+    let (items, times) = (history.items(), history.times());
+    let places = (0..items.len().min(times.len())).rev();
+    let is_same = |place: usize| {
+        let known = history.events().get(place).copied().unwrap_or_default();
+        items.get(place) == Some(&item)
+            && times.get(place) == Some(&time)
+            && known.behavior() == event.behavior()
+    };
+    places
+        .take_while(|&place| times.get(place).is_some_and(|other| *other >= time))
+        .any(is_same)
 }

@@ -9,7 +9,7 @@ use lru::LruCache;
 use serde::Serialize;
 
 use super::settings::EngineConfig;
-use crate::data::ExternalId;
+use crate::data::{Event, ExternalId};
 
 /// What an engine did with an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -27,6 +27,9 @@ pub enum Observed {
     /// Its item is not in the catalog: it is kept for a stage that has it, and counts nowhere until
     /// then.
     Unknown,
+    /// Its type is one that the data's [events](crate::data::Behaviors) leave out: nothing is kept
+    /// of it.
+    Ignored,
 }
 
 impl fmt::Display for Observed {
@@ -37,6 +40,7 @@ impl fmt::Display for Observed {
             Self::Older => {
                 "it is older than what is known of the user, and only left out of their lists"
             }
+            Self::Ignored => "events of its type are ignored",
             Self::Unknown => "its item is not in the catalog, and it counts once one has it",
         })
     }
@@ -60,11 +64,29 @@ pub(super) struct RecentUsers {
     items_of_each: usize,
 }
 
+/// What a user did.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct RecentEvent {
+    pub item: ExternalId,
+    pub time: f64,
+    pub event: Event,
+    /// Whether its item is left out of the user's lists.
+    pub is_seen: bool,
+}
+
+impl RecentEvent {
+    /// Whether another event is this one, told again.
+    fn is_same(&self, other: &Self) -> bool {
+        (&self.item, self.time, self.event.behavior())
+            == (&other.item, other.time, other.event.behavior())
+    }
+}
+
 /// What one user did, and the segments they were last said to be in.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Recent {
-    /// Items with their times, in time order.
-    pub events: VecDeque<(ExternalId, f64)>,
+    /// In time order.
+    pub events: VecDeque<RecentEvent>,
     /// Items of older events, each once.
     pub earlier: VecDeque<ExternalId>,
     pub segments: Vec<String>,
@@ -96,8 +118,7 @@ impl RecentUsers {
     pub(super) fn add(
         &self,
         user: &ExternalId,
-        item: &ExternalId,
-        time: f64,
+        event: RecentEvent,
         segments: &[String],
     ) -> Observed {
         let mut part = self.part(user);
@@ -106,21 +127,21 @@ impl RecentUsers {
             segments.clone_into(&mut recent.segments);
         }
         let events = &mut recent.events;
-        let place = events.partition_point(|(_, other)| *other <= time);
+        let place = events.partition_point(|other| other.time <= event.time);
         let same = events
             .range(..place)
             .rev()
-            .take_while(|(_, other)| *other == time);
-        if same.clone().any(|(other, _)| other == item) {
+            .take_while(|other| other.time == event.time);
+        if same.clone().any(|other| other.is_same(&event)) {
             return Observed::Repeated;
         }
         if place == 0 && events.len() >= self.events_of_each {
-            recent.keep_earlier(item.clone(), self.items_of_each);
+            recent.keep_earlier(event, self.items_of_each);
             return Observed::Older;
         }
-        events.insert(place, (item.clone(), time));
+        events.insert(place, event);
         if events.len() > self.events_of_each
-            && let Some((oldest, _)) = events.pop_front()
+            && let Some(oldest) = events.pop_front()
         {
             recent.keep_earlier(oldest, self.items_of_each);
         }
@@ -128,10 +149,10 @@ impl RecentUsers {
     }
 
     /// Takes the item of an event that comes before all that are kept, only to be left out.
-    pub(super) fn add_earlier(&self, user: &ExternalId, item: &ExternalId) {
+    pub(super) fn add_earlier(&self, user: &ExternalId, event: RecentEvent) {
         let mut part = self.part(user);
         let recent = self.of_user(&mut part, user);
-        recent.keep_earlier(item.clone(), self.items_of_each);
+        recent.keep_earlier(event, self.items_of_each);
     }
 
     /// What a user did, in a part of the users that has room for them.
@@ -161,10 +182,11 @@ impl RecentUsers {
 }
 
 impl Recent {
-    /// Keeps an item of an older event, and forgets the first one too many.
-    fn keep_earlier(&mut self, item: ExternalId, most: usize) {
-        if !self.earlier.contains(&item) {
-            self.earlier.push_back(item);
+    /// Keeps the item of an older event, where it is left out of the user's lists, and forgets the
+    /// first one too many.
+    fn keep_earlier(&mut self, event: RecentEvent, most: usize) {
+        if event.is_seen && !self.earlier.contains(&event.item) {
+            self.earlier.push_back(event.item);
             if self.earlier.len() > most {
                 self.earlier.pop_front();
             }
@@ -180,6 +202,12 @@ mod tests {
     fn memory_is_bounded_by_events_and_by_users() {
         let bounds = EngineConfig::new().with_users(PARTS * 2);
         let users = RecentUsers::new(&bounds.with_history(3).with_seen(2));
+        let event = |item: i64, time| RecentEvent {
+            item: item.into(),
+            time,
+            event: Event::default(),
+            is_seen: true,
+        };
         let anna = ExternalId::from("anna");
         for (item, time, observed) in [
             (1, 1.0, Observed::Taken),
@@ -189,21 +217,26 @@ mod tests {
             (4, 4.0, Observed::Repeated),
             (5, 0.5, Observed::Older),
         ] {
-            assert_eq!(users.add(&anna, &item.into(), time, &[]), observed);
+            assert_eq!(users.add(&anna, event(item, time), &[]), observed);
         }
         let items = users.with_recent(&anna, |recent| Vec::from(recent.events.clone()));
-        assert_eq!(items, [(3.into(), 3.0), (4.into(), 4.0), (2.into(), 5.0)]);
+        assert_eq!(items, [event(3, 3.0), event(4, 4.0), event(2, 5.0)]);
         // What is older is still known to be taken, up to so many items.
         let earlier = || users.with_recent(&anna, |recent| Vec::from(recent.earlier.clone()));
         assert_eq!(earlier(), [1.into(), 5.into()]);
         for (item, time) in [(1, 0.1), (6, 6.0), (7, 7.0)] {
-            let _ = users.add(&anna, &item.into(), time, &[]);
+            let _ = users.add(&anna, event(item, time), &[]);
         }
         assert_eq!(earlier(), [3.into(), 4.into()]);
-        users.add_earlier(&anna, &8.into());
+        users.add_earlier(&anna, event(8, 0.0));
+        let viewed = RecentEvent {
+            is_seen: false,
+            ..event(9, 0.0)
+        };
+        users.add_earlier(&anna, viewed);
         assert_eq!(earlier(), [4.into(), 8.into()]);
         for user in 0..10_000 {
-            let _ = users.add(&user.into(), &1.into(), 0.0, &["new".to_owned()]);
+            let _ = users.add(&user.into(), event(1, 0.0), &["new".to_owned()]);
         }
         assert!(users.len() <= PARTS * 2, "{} users", users.len());
         users.with_recent(&9_999.into(), |recent| assert_eq!(recent.segments, ["new"]));

@@ -1,8 +1,10 @@
 //! A request as channels see it: items by index, and which of them may be recalled.
 
-use crate::data::{Catalog, ExternalId, ItemIndex, User, check_times};
+use std::sync::Arc;
+
+use crate::data::{Behaviors, Catalog, Event, ExternalId, ItemIndex, Role, User, check_times};
 use crate::index::{Filter, ItemSet, Matching};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, checks};
 
 use super::catalog_items::{CatalogItems, no_items};
 use super::request::{Predicate, RecallRequest, Who};
@@ -13,6 +15,10 @@ pub(crate) struct KnownUser {
     pub(crate) items: Vec<ItemIndex>,
     /// One for each item, or none.
     pub(crate) times: Vec<f64>,
+    /// One for each item, or none.
+    pub(crate) events: Vec<Event>,
+    /// What events mean, where that is known.
+    pub(crate) behaviors: Option<Arc<Behaviors>>,
     /// How many of their items are not in the catalog.
     pub(crate) unknown: usize,
     /// None where they are not known.
@@ -23,19 +29,37 @@ pub(crate) struct KnownUser {
 }
 
 impl KnownUser {
-    /// A history that is given, with a time for each item or none.
-    pub(super) fn from_history(catalog: &Catalog, history: &[ExternalId], times: &[f64]) -> Self {
-        let mut user = Self::default();
+    /// A history that is given, with a time and an event for each item or none.
+    pub(super) fn from_history(
+        catalog: &Catalog,
+        history: &[ExternalId],
+        times: &[f64],
+        events: &[Event],
+    ) -> Self {
+        let mut user = Self {
+            behaviors: catalog.shared_behaviors().cloned(),
+            ..Self::default()
+        };
         for (place, id) in history.iter().enumerate() {
+            let event = events.get(place);
+            if user.is_ignored(event) {
+                continue;
+            }
             match catalog.index_of(id) {
                 Some(item) => {
                     user.items.push(item);
                     user.times.extend(times.get(place));
+                    user.events.extend(event);
                 }
                 None => user.unknown += 1,
             }
         }
         user
+    }
+
+    fn is_ignored(&self, event: Option<&Event>) -> bool {
+        let role = |(behaviors, event): (&Arc<Behaviors>, &Event)| behaviors.role(*event);
+        self.behaviors.as_ref().zip(event).map(role) == Some(Role::Ignored)
     }
 
     /// A user with the numbers that items have in another catalog, where they have one.
@@ -46,6 +70,8 @@ impl KnownUser {
         let mut known = Self {
             items: Vec::with_capacity(user.items().len()),
             times: Vec::with_capacity(user.times().len()),
+            events: Vec::with_capacity(user.events().len()),
+            behaviors: user.behaviors().cloned(),
             unknown: 0,
             features: user.features().to_vec(),
             segments: user.segments().to_vec(),
@@ -56,6 +82,7 @@ impl KnownUser {
                 Some(item) => {
                     known.items.push(item);
                     known.times.extend(user.times().get(place));
+                    known.events.extend(user.events().get(place));
                 }
                 None => known.unknown += 1,
             }
@@ -69,6 +96,10 @@ impl KnownUser {
         } else {
             User::with_times(&self.items, &self.times)?
         };
+        let user = match &self.behaviors {
+            Some(behaviors) if !self.events.is_empty() => user.with_events(&self.events, behaviors),
+            _ => user,
+        };
         let user = user.with_features(&self.features);
         let user = user.in_segments(&self.segments);
         Ok(self.now.map_or(user, |now| user.at(now)))
@@ -80,6 +111,7 @@ impl KnownUser {
         let above = self.items.len().saturating_sub(count);
         self.items.drain(..above);
         self.times.drain(..above.min(self.times.len()));
+        self.events.drain(..above.min(self.events.len()));
     }
 }
 
@@ -123,6 +155,7 @@ impl Asked {
         let blocked = request.blocked.iter();
         let mut excluded: ItemSet = blocked.filter_map(|item| catalog.index_of(item)).collect();
         let taken = request.seen.is_excluded().then_some(&mut excluded);
+        let events = events_of(request, catalog)?;
         let mut user = match &request.who {
             Who::User(id) => of_user(id, taken)?,
             Who::Everyone => {
@@ -133,9 +166,9 @@ impl Asked {
             Who::History(items, times) => {
                 check_times("history", times)?;
                 items.iter().try_for_each(|item| item.check("history"))?;
-                let user = KnownUser::from_history(catalog, items, times);
+                let user = KnownUser::from_history(catalog, items, times, &events);
                 if let Some(taken) = taken {
-                    taken.extend(user.items.iter().copied());
+                    taken.extend(user.user()?.seen_items());
                 }
                 user
             }
@@ -255,6 +288,36 @@ impl Asked {
         let id = catalog.id_of(item);
         id.is_some_and(|id| (self.passes.as_ref()).is_none_or(|passes| passes(id)))
     }
+}
+
+/// The events of a request's history, by what events mean to a catalog's data.
+fn events_of(request: &RecallRequest, catalog: &Catalog) -> Result<Vec<Event>> {
+    let given = &request.events;
+    let Who::History(items, _) = &request.who else {
+        return match given.len() {
+            0 => Ok(Vec::new()),
+            count => {
+                let reason = "are of a history that is given; an engine knows its users'";
+                Err(Error::invalid(
+                    "events",
+                    format!("{count} of a user"),
+                    reason,
+                ))
+            }
+        };
+    };
+    if given.is_empty() {
+        return Ok(Vec::new());
+    }
+    checks::same_length("events of a history", items.len(), given.len())?;
+    let coded = given.iter().enumerate().map(|(place, (name, value))| {
+        let event = catalog.event(name.as_deref(), *value);
+        event.map_err(|error| {
+            let what = format!("{:?} in place {place}", name.as_deref().unwrap_or_default());
+            Error::invalid("events", what, error.to_string())
+        })
+    });
+    coded.collect()
 }
 
 /// The items that a request names as the only ones, among those that its filter of attributes

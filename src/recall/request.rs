@@ -31,6 +31,8 @@ pub(crate) type Predicate = Arc<dyn Fn(&ExternalId) -> bool + Send + Sync>;
 pub struct RecallRequest {
     pub(crate) who: Who,
     pub(crate) k: usize,
+    /// The type and the value of the event of each item of a history, where any are given.
+    pub(crate) events: Vec<(Option<String>, Option<f32>)>,
     pub(crate) segments: Vec<String>,
     /// By name, where any are given.
     pub(crate) features: Option<Vec<(String, f32)>>,
@@ -56,6 +58,7 @@ impl RecallRequest {
         Self {
             who,
             k,
+            events: Vec::new(),
             segments: Vec::new(),
             features: None,
             seen: Seen::default(),
@@ -98,6 +101,29 @@ impl RecallRequest {
         let timed = history.into_iter().map(|(item, time)| (item.into(), time));
         let (items, times) = timed.unzip();
         Self::new(Who::History(items, times), k)
+    }
+
+    /// A request for a history with the event of each of its items: its type, such as `view`, and
+    /// its value, where they are known. What they mean is what the
+    /// [data's events mean](crate::data::Behaviors); an item of an ignored one is left out of the
+    /// history.
+    ///
+    /// ```
+    /// use seqrec::recall::RecallRequest;
+    ///
+    /// let request = RecallRequest::for_history(["pen", "desk"], 10)
+    ///     .with_events([(Some("view"), None), (Some("buy"), Some(99.0))]);
+    /// ```
+    #[must_use]
+    pub fn with_events<T: Into<String>>(
+        mut self,
+        events: impl IntoIterator<Item = (Option<T>, Option<f32>)>,
+    ) -> Self {
+        let events = events.into_iter();
+        self.events = events
+            .map(|(name, value)| (name.map(Into::into), value))
+            .collect();
+        self
     }
 
     /// The segments that the user is in, instead of those the engine knows.
@@ -183,6 +209,7 @@ impl fmt::Debug for RecallRequest {
         f.debug_struct("RecallRequest")
             .field("who", &self.who)
             .field("k", &self.k)
+            .field("events", &self.events)
             .field("segments", &self.segments)
             .field("features", &self.features)
             .field("seen", &self.seen)

@@ -161,7 +161,7 @@ impl<'a> Users<'a> {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when the users have other
-    /// features than the catalog names.
+    /// features than the catalog names, or events of another meaning.
     pub(super) fn numbers(&self, catalog: &Catalog) -> Result<Renumbering> {
         let Some(data) = self.data() else {
             return Ok(Renumbering(None));
@@ -175,6 +175,7 @@ impl<'a> Users<'a> {
                 reason,
             ));
         }
+        catalog.check_behaviors(data.catalog().behaviors())?;
         if catalog.continues(data.catalog()) {
             return Ok(Renumbering(None));
         }
@@ -206,7 +207,7 @@ impl<'a> Users<'a> {
             Source::Histories(histories) => (histories.by_ref().take(count))
                 .map(|(id, history)| Person {
                     id,
-                    user: KnownUser::from_history(catalog, &history, &[]),
+                    user: KnownUser::from_history(catalog, &history, &[], &[]),
                     labels: Vec::new(),
                 })
                 .collect(),

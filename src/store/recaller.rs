@@ -272,6 +272,7 @@ impl Recaller {
                 "was trained for other items than the stage's data have, or in another order";
             return Err(Error::invalid("model", name, reason));
         }
+        self.catalog.check_behaviors(data.behaviors())?;
         // By what the model looks at: others may be trained on the same split.
         let (trained, known) = (self.catalog.user_features(), data.user_features());
         // The catalog of an older run names none.

@@ -4,6 +4,7 @@ mod attributes;
 mod channels;
 mod content_neighbors;
 mod engine;
+mod events;
 mod fusion;
 mod index;
 mod index_lengths;

@@ -150,10 +150,12 @@ impl<'de> Deserialize<'de> for Features {
     }
 }
 
-/// An item of a history: its id, or its id and when it was taken.
+/// An item of a history: its id, or its id and when and by what event it was taken.
 struct Taken {
     item: ExternalId,
     time: Option<f64>,
+    event: Option<String>,
+    value: Option<f32>,
 }
 
 impl<'de> Deserialize<'de> for Taken {
@@ -161,27 +163,51 @@ impl<'de> Deserialize<'de> for Taken {
         // By hand, since an untagged enum says no more than that no variant fits.
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
-        struct Timed {
+        struct Told {
             item: ExternalId,
-            time: f64,
+            time: Option<f64>,
+            event: Option<String>,
+            value: Option<f32>,
         }
         let value = serde_json::Value::deserialize(deserializer)?;
         let read = if value.is_object() {
-            serde_json::from_value(value).map(|Timed { item, time }| Self {
-                item,
-                time: Some(time),
-            })
+            serde_json::from_value(value)
         } else {
-            serde_json::from_value(value).map(|item| Self { item, time: None })
+            serde_json::from_value(value).map(|item| Told {
+                item,
+                time: None,
+                event: None,
+                value: None,
+            })
         };
-        read.map_err(D::Error::custom)
+        let told = read.map(|told| Self {
+            item: told.item,
+            time: told.time,
+            event: told.event,
+            value: told.value,
+        });
+        told.map_err(D::Error::custom)
     }
 }
 
 /// A request for a history, whose items must all have a time or none.
 fn of_history(history: Vec<Taken>, k: usize) -> Result<RecallRequest, Refusal> {
+    let has_event = |taken: &Taken| taken.event.is_some() || taken.value.is_some();
+    let events = history.iter().any(has_event).then(|| {
+        let events = history.iter();
+        let events = events.map(|taken| (taken.event.clone(), taken.value));
+        events.collect::<Vec<_>>()
+    });
+    let request = of_items(history, k)?;
+    Ok(match events {
+        Some(events) => request.with_events(events),
+        None => request,
+    })
+}
+
+fn of_items(history: Vec<Taken>, k: usize) -> Result<RecallRequest, Refusal> {
     let timed: Option<Vec<(ExternalId, f64)>> = (history.iter())
-        .map(|Taken { item, time }| Some((item.clone(), (*time)?)))
+        .map(|taken| Some((taken.item.clone(), taken.time?)))
         .collect();
     match timed {
         Some(timed) if !timed.is_empty() => Ok(RecallRequest::for_timed_history(timed, k)),
@@ -315,6 +341,7 @@ async fn events(
         "repeated": count(Observed::Repeated),
         "older": count(Observed::Older),
         "unknown": count(Observed::Unknown),
+        "ignored": count(Observed::Ignored),
     });
     Ok((JSON, body.to_string()).into_response())
 }
