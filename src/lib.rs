@@ -154,6 +154,8 @@ pub mod eval;
 #[doc = ""]
 #[doc = include_str!("../docs/guide.md")]
 pub mod guide {
+    #[doc = "[features]: crate::guide::features#events"]
+    #[doc = ""]
     #[doc = include_str!("../docs/guide/data.md")]
     pub mod data {}
     #[doc = include_str!("../docs/guide/split.md")]
@@ -214,6 +216,8 @@ pub mod guide {
         #[doc = "```"]
         pub mod own_observer {}
     }
+    #[doc = "[features]: crate::guide::features#events"]
+    #[doc = ""]
     #[doc = include_str!("../docs/guide/program.md")]
     pub mod program {}
     #[doc = "[data]: crate::guide::data"]
