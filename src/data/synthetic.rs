@@ -10,7 +10,7 @@ use super::interactions::Interactions;
 use super::items::Items;
 use crate::settings::settings;
 use crate::{Error, Result, checks};
-use habits::Shopper;
+use habits::{Shopper, price};
 use shelf::Shelf;
 
 settings! {
@@ -83,6 +83,10 @@ settings! {
         pub popularity: f64 = 1.1, with_popularity;
         /// The probability of a single title that was taken before.
         pub repeats: f64 = 0.25, with_repeats;
+        /// Whether the log has types of events, as a shop's: `buy` with a price for what users take,
+        /// `view` for what else they look at on the way, which says nothing of what comes next, and
+        /// `dislike` in place of `buy` for items of the one genre that each user doesn't want.
+        pub events: bool = false, with_events;
         /// Seed.
         pub seed: u64 = 1, with_seed;
     }
@@ -136,7 +140,7 @@ impl Synthetic {
     }
 
     /// Generates the interactions, user by user in time order, with ratings of 0.5 to 5 that say
-    /// nothing. Users are numbered from 1, and items are `1..=items`.
+    /// nothing, or with [events](Self::events). Users are numbered from 1, and items are `1..=items`.
     ///
     /// # Errors
     /// Those of [`validate`](Self::validate).
@@ -151,8 +155,9 @@ impl Synthetic {
         Ok(log)
     }
 
-    /// The items as a table with the columns `title` and `genres`: each is a movie of a series,
-    /// such as `The Hidden Garden, part 3`, or a single one.
+    /// The items as a table with the columns `title` and `genres`, and `price` where there are
+    /// [events](Self::events): each is a movie of a series, such as `The Hidden Garden, part 3`, or
+    /// a single one.
     ///
     /// # Errors
     /// Those of [`validate`](Self::validate).
@@ -161,8 +166,12 @@ impl Synthetic {
         let shelf = Shelf::new(self.items, self.genres);
         let items = 1..=self.items as i64;
         let genres = items.clone().map(|item| shelf.genre(item).into_iter());
-        Items::new(items.clone())?
-            .with_texts("title", items.map(|item| shelf.title(item)))?
-            .with_tags("genres", genres.map(Vec::from_iter))
+        let movies = Items::new(items.clone())?
+            .with_texts("title", items.clone().map(|item| shelf.title(item)))?
+            .with_tags("genres", genres.map(Vec::from_iter))?;
+        match self.events {
+            true => movies.with_numbers("price", items.map(|item| Some(price(item).into()))),
+            false => Ok(movies),
+        }
     }
 }

@@ -319,3 +319,37 @@ fn odd_settings_work_or_are_refused_by_name() {
         refused(small().with_repeats(bad), "repeats");
     }
 }
+
+/// With events, users buy at the item's price, look at other things, and dislike one genre each.
+#[test]
+fn events_are_those_of_a_shop() {
+    let shop = small().with_events(true);
+    let (log, movies) = (shop.generate().unwrap(), shop.movies().unwrap());
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    let mut disliked: HashMap<u32, HashSet<String>> = HashMap::new();
+    for row in 0..log.len() {
+        let event = log.event(row).unwrap().to_string();
+        let item = &log.items()[log.item_numbers()[row] as usize];
+        let price = movies.number(item, "price").unwrap().unwrap();
+        let is_bought = event == "buy";
+        assert_eq!(log.value(row), is_bought.then_some(price as f32));
+        if event == "dislike" {
+            let genre = movies.labels(item, "genres").unwrap()[0].to_owned();
+            disliked
+                .entry(log.user_numbers()[row])
+                .or_default()
+                .insert(genre);
+        }
+        *counts.entry(event).or_default() += 1;
+    }
+    assert!(disliked.values().all(|genres| genres.len() == 1) && disliked.len() > 50);
+    let share = |event: &str| counts[event] as f64 / log.len() as f64;
+    assert!((0.3..0.5).contains(&share("view")), "{counts:?}");
+    assert!((0.01..0.1).contains(&share("dislike")), "{counts:?}");
+    let times = histories(shop);
+    assert!(
+        times
+            .iter()
+            .all(|user| user.is_sorted_by_key(|&(_, time)| time))
+    );
+}

@@ -24,11 +24,21 @@ const FAVORITES: usize = 5;
 /// How often something new is looked for among what was taken before.
 const TRIES: usize = 8;
 
+/// The probability that a user looks at something else before they take an item, and at the item
+/// itself.
+const LOOKS_AROUND: f64 = 0.5;
+const LOOKS_FIRST: f64 = 0.3;
+
 const DAY: f64 = 86_400.0;
 const YEAR: f64 = 365.25 * DAY;
 /// The beginning of 2024, and over how many years users come.
 const FIRST_TIME: f64 = 1_704_067_200.0;
 const YEARS: f64 = 2.0;
+
+/// The price of an item: 5 to 104.
+pub fn price(item: i64) -> f32 {
+    (5 + item * 7_919 % 100) as f32
+}
 
 /// A user at some time, and what they have in mind.
 pub struct Shopper<'a> {
@@ -76,11 +86,32 @@ impl<'a> Shopper<'a> {
                 false => 60.0 * self.random.random_range(1.0..50.0),
             };
             let item = self.next(step);
-            log.push(Interaction {
-                value: Some(f32::from(self.random.random_range(1..=10u8)) / 2.0),
-                ..Interaction::new(user, item, self.time.floor())
-            });
+            if self.settings.events {
+                self.shop(user, item, log);
+                continue;
+            }
+            let rating = f32::from(self.random.random_range(1..=10u8)) / 2.0;
+            log.push(Interaction::new(user, item, self.time.floor()).with_value(rating));
         }
+    }
+
+    /// Adds what comes of an item to a log: a purchase or a dislike, and looks before it.
+    fn shop(&mut self, user: i64, item: i64, log: &mut Interactions) {
+        let (time, unwanted) = (self.time.floor(), (user as usize * 7) % self.shelf.genres);
+        let did = |item: i64, before: f64| Interaction::new(user, item, time - before);
+        if self.random.random_bool(LOOKS_AROUND) {
+            let genre = self.random.random_range(0..self.shelf.genres);
+            let series = self.random.random_range(0..self.shelf.of_genre(genre));
+            let other = self.shelf.item(self.shelf.ranked(genre, series), 0);
+            log.push(did(other, 40.0).with_event("view"));
+        }
+        if self.random.random_bool(LOOKS_FIRST) {
+            log.push(did(item, 20.0).with_event("view"));
+        }
+        log.push(match self.shelf.is_of(item, unwanted) {
+            true => did(item, 0.0).with_event("dislike"),
+            false => did(item, 0.0).with_event("buy").with_value(price(item)),
+        });
     }
 
     fn length(&mut self) -> usize {

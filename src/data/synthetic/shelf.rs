@@ -165,6 +165,12 @@ impl Shelf {
         Some(genre_name(self.genre_of(self.find(item)?.series)))
     }
 
+    /// Whether an item is of a genre.
+    pub fn is_of(&self, item: i64, genre: usize) -> bool {
+        let spot = self.find(item);
+        spot.is_some_and(|spot| self.genre_of(spot.series) == genre)
+    }
+
     pub fn genre_of(&self, series: usize) -> usize {
         series % self.genres
     }
