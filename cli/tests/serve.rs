@@ -375,8 +375,8 @@ fn what_is_wrong_is_told_as_json() {
         (r#"{"user": 42.0, "k": 1}"#, "42.0 is no id"),
         (r#"{"history": [true], "k": 1}"#, "an integer or a text"),
         (
-            r#"{"history": [{"item": "a"}], "k": 1}"#,
-            "missing field `time`",
+            r#"{"history": [{"item": "a", "at": 3}], "k": 1}"#,
+            "unknown field `at`",
         ),
         (
             r#"{"history": ["a", {"item": "b", "time": 3}], "k": 1}"#,

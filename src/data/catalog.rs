@@ -11,7 +11,7 @@ use super::behaviors::Behaviors;
 use super::event::Event;
 use super::fingerprint::Fingerprint;
 use super::id::{ExternalId, IdTable};
-use super::item_features::ItemFeatures;
+use super::item_features::{ItemFeatures, Scale};
 use crate::item::ItemIndex;
 use crate::{Error, ErrorKind, Result};
 
@@ -36,6 +36,8 @@ pub struct Catalog {
     user_features: Vec<String>,
     /// The columns of users' features, in order of their names.
     columns: Vec<usize>,
+    /// How those that are numbers were standardized.
+    user_scales: Vec<Scale>,
     item_features: Option<Arc<ItemFeatures>>,
     behaviors: Option<Arc<Behaviors>>,
 }
@@ -46,6 +48,8 @@ struct CatalogFile {
     counts: Vec<u64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     user_features: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    user_scales: Vec<Scale>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     behaviors: Option<Behaviors>,
 }
@@ -75,6 +79,7 @@ impl Catalog {
             counts,
             user_features: Vec::new(),
             columns: Vec::new(),
+            user_scales: Vec::new(),
             item_features: None,
             behaviors: None,
         })
@@ -211,6 +216,14 @@ impl Catalog {
         Self {
             user_features,
             columns,
+            user_scales: Vec::new(),
+            ..self
+        }
+    }
+
+    pub(super) fn with_user_scales(self, user_scales: Vec<Scale>) -> Self {
+        Self {
+            user_scales,
             ..self
         }
     }
@@ -290,7 +303,8 @@ impl Catalog {
         self.columns.get(place.ok()?).copied()
     }
 
-    /// A user's features in order of columns; those that are not named are 0.
+    /// A user's features in order of columns; those that are not named are 0, and numbers that were
+    /// standardized are missing.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`] for a name that is unknown or comes twice, and for a value that
@@ -324,6 +338,17 @@ impl Catalog {
             }
             *column = value;
         }
+        for scale in &self.user_scales {
+            let Some(column) = self.column(&scale.name) else {
+                continue;
+            };
+            let is_given = given.get(column) == Some(&true);
+            let number = row.get(column).copied().filter(|_| is_given);
+            let values = scale.values(number.map(f64::from));
+            for (value, standard) in row.iter_mut().skip(column).zip(values) {
+                *value = standard;
+            }
+        }
         Ok(row)
     }
 
@@ -340,6 +365,7 @@ impl Catalog {
             ids: self.table.ids().to_vec(),
             counts: self.counts.to_vec(),
             user_features: self.user_features.clone(),
+            user_scales: self.user_scales.clone(),
             behaviors: self.behaviors().cloned(),
         };
         serde_json::to_vec(&file).expect("ids and counts are always valid JSON")
@@ -367,7 +393,8 @@ impl Catalog {
             return Err(damaged("two features of users have one name".to_owned()));
         }
         let catalog = catalog.with_behaviors(file.behaviors.map(Arc::new));
-        Ok(catalog.with_user_features(file.user_features))
+        let catalog = catalog.with_user_features(file.user_features);
+        Ok(catalog.with_user_scales(file.user_scales))
     }
 }
 
@@ -414,5 +441,25 @@ mod tests {
         assert!(Catalog::from_json(br#"{"ids":["a"],"counts":[0]}"#, path).is_err());
         let twice = br#"{"ids":["a"],"counts":[0,0],"user_features":["b","b"]}"#;
         assert!(Catalog::from_json(twice, path).is_err());
+    }
+
+    /// Numbers are given as they were in the table, and what is not given is missing.
+    #[test]
+    fn numbers_of_users_are_standardized_as_those_of_the_data_were() {
+        let names = ["a", "age", "age is missing"].map(str::to_owned);
+        let numbers = [Some(20.0), Some(40.0), None].to_vec();
+        let numbers = crate::data::ItemNumbers::new(4, vec![("age".to_owned(), numbers)]).unwrap();
+        let catalog = (Catalog::from_ids([ExternalId::from("x")]).unwrap())
+            .with_user_features(names.to_vec())
+            .with_user_scales(numbers.scales().to_vec());
+        let kept = Catalog::from_json(&catalog.to_json(), Path::new("catalog.json")).unwrap();
+        assert_eq!(kept, catalog);
+        for (given, row) in [
+            (vec![("age", 40.0), ("a", 1.0)], [1.0, 1.0, 0.0]),
+            (vec![("age", 25.0)], [0.0, -0.5, 0.0]),
+            (vec![("a", 1.0)], [1.0, 0.0, 1.0]),
+        ] {
+            assert_eq!(kept.user_row(given).unwrap(), row);
+        }
     }
 }

@@ -11,7 +11,7 @@ use super::event::Event;
 use super::features::Features;
 use super::id::{ExternalId, IdTable};
 use super::interactions::Interactions;
-use super::item_features::ItemFeatures;
+use super::item_features::{ItemFeatures, Scale};
 use super::k_core::k_core;
 use super::sequences::{Events, Sequences};
 use super::stored_ids::StoredIds;
@@ -268,6 +268,12 @@ impl Dataset {
         let sequences = Arc::unwrap_or_clone(self.sequences);
         self.sequences = Arc::new(sequences.with_features(features));
         Ok(self)
+    }
+
+    /// This data set with features of users of which some were standardized.
+    pub(super) fn with_user_scales(self, scales: Vec<Scale>) -> Self {
+        let catalog = self.catalog.with_user_scales(scales);
+        Self { catalog, ..self }
     }
 
     /// This data set with features of the items of its catalog, for models whose settings ask for

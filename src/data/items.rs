@@ -8,6 +8,7 @@ mod features;
 mod ids;
 mod reader;
 mod text;
+mod users;
 
 use std::path::Path;
 

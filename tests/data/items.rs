@@ -381,3 +381,67 @@ fn movies_of_each_edition_are_a_table() {
     let nothing = write("other.txt", "");
     assert!(movielens::movies(&nothing.1).unwrap().is_none());
 }
+
+/// What a table says of users is standardized once, and a request gives it as the table does.
+#[test]
+fn users_of_a_table_have_features_that_requests_give_as_they_are() {
+    let log: Interactions = (1..=5)
+        .map(|user| Interaction::new(user, user % 2, 0.0))
+        .collect();
+    let dataset = Dataset::new(log, Filters::default()).unwrap();
+    let ages = [Some(20.0), Some(40.0), None, Some(60.0)];
+    let users = Items::new([1, 2, 3, 4])
+        .unwrap()
+        .with_numbers("age", ages)
+        .unwrap();
+    let users = users
+        .with_texts("country", [Some("is"), None, Some("no"), Some("is")])
+        .unwrap();
+    let known = dataset
+        .clone()
+        .with_users(&users, &["country", "age"])
+        .unwrap();
+    let names = known.catalog().user_features();
+    assert_eq!(names, ["country=is", "country=no", "age", "age is missing"]);
+    let data = known.training_data();
+    let rows: Vec<&[f32]> = (0..5)
+        .map(|user| data.sequences().history(user).features())
+        .collect();
+    let scale = 1.5f32.sqrt();
+    let expected = [
+        [1.0, 0.0, -scale, 0.0],
+        [0.0, 0.0, 0.0, 0.0],
+        [0.0, 1.0, 0.0, 1.0],
+        [1.0, 0.0, scale, 0.0],
+        [0.0, 0.0, 0.0, 1.0],
+    ];
+    for (row, expected) in rows.iter().zip(&expected) {
+        assert!(
+            row.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6),
+            "{rows:?}"
+        );
+    }
+    for (columns, said) in [
+        (&["age", "age"][..], "is named twice"),
+        (&["height"], "height"),
+    ] {
+        let refused = dataset
+            .clone()
+            .with_users(&users, columns)
+            .unwrap_err()
+            .to_string();
+        assert!(refused.contains(said), "{refused}");
+    }
+    let strangers = Items::new(["x"])
+        .unwrap()
+        .with_numbers("age", [Some(1.0)])
+        .unwrap();
+    let refused = dataset
+        .with_users(&strangers, &["age"])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("none of the data's 5 users") && refused.contains('x'),
+        "{refused}"
+    );
+}

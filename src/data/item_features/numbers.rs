@@ -18,7 +18,7 @@ pub(crate) struct ItemNumbers {
 /// How the numbers of a column were standardized.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Scale {
-    pub(super) name: String,
+    pub(in crate::data) name: String,
     mean: f64,
     deviation: f64,
     /// Whether another column tells which items lack it.
@@ -135,7 +135,7 @@ impl Scale {
         1 + usize::from(self.missing)
     }
 
-    fn values(&self, number: Option<f64>) -> impl Iterator<Item = f32> {
+    pub(in crate::data) fn values(&self, number: Option<f64>) -> impl Iterator<Item = f32> + use<> {
         let standard = |number: f64| ((number - self.mean) / self.deviation) as f32;
         let missing = self
             .missing

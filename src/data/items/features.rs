@@ -22,8 +22,20 @@ impl Items {
     pub fn features(&self, catalog: &Catalog, columns: &[&str]) -> Result<ItemFeatures> {
         self.rows_of(catalog)?;
         let rows = catalog.len() + 1;
-        // Each item's row in this table.
         let places: Vec<Option<usize>> = catalog.ids().map(|id| self.row_of(id)).collect();
+        let (labels, numbers) = self.described(&places, "items of the catalog", columns)?;
+        Ok(ItemFeatures::from_parts(rows, labels, numbers, Vec::new()))
+    }
+
+    /// Labels and numbers of columns, a row for padding and one for each of `places`, the rows that
+    /// there are in this table. `whose` says in errors whose rows these are.
+    pub(super) fn described(
+        &self,
+        places: &[Option<usize>],
+        whose: &str,
+        columns: &[&str],
+    ) -> Result<(ItemLabels, ItemNumbers)> {
+        let rows = places.len() + 1;
         let (mut labels, mut label_columns, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
         for (place, &name) in columns.iter().enumerate() {
             if columns.iter().take(place).any(|&other| other == name) {
@@ -42,18 +54,18 @@ impl Items {
                 let labels = place.map(|place| label_names(column, place));
                 labels.into_iter().flatten().map(move |label| (row, label))
             };
-            let of_column: Vec<(usize, String)> = (1..).zip(&places).flat_map(of).collect();
-            check_labels(name, &of_column, catalog.len())?;
+            let of_column: Vec<(usize, String)> = (1..).zip(places).flat_map(of).collect();
+            check_labels(name, &of_column, places.len(), whose)?;
             labels.extend(of_column);
             label_columns.push(name.to_owned());
         }
         let numbers = ItemNumbers::new(rows, numbers).map_err(|name| {
-            let reason = "is the same for all items of the catalog, or missing, and so says nothing; \
-                          leave the column out";
-            refused(&name, reason)
+            let reason = format!(
+                "is the same for all {whose}, or missing, and so says nothing; leave the column out"
+            );
+            refused(&name, &reason)
         })?;
-        let labels = ItemLabels::new(rows, label_columns, labels);
-        Ok(ItemFeatures::from_parts(rows, labels, numbers, Vec::new()))
+        Ok((ItemLabels::new(rows, label_columns, labels), numbers))
     }
 }
 
@@ -120,7 +132,7 @@ impl ItemFeatures {
     }
 }
 
-fn refused(column: &str, reason: &str) -> Error {
+pub(super) fn refused(column: &str, reason: &str) -> Error {
     Error::invalid("columns", format!("{column:?}"), reason)
 }
 
@@ -139,22 +151,22 @@ fn label_names(column: &Attribute, row: usize) -> Box<dyn Iterator<Item = String
     }
 }
 
-/// Refuses labels that say nothing of items: one that all have, or another for each.
-fn check_labels(column: &str, labels: &[(usize, String)], items: usize) -> Result<()> {
+/// Refuses labels that say nothing of `items` rows: one that all have, or another for each.
+fn check_labels(column: &str, labels: &[(usize, String)], items: usize, whose: &str) -> Result<()> {
     let mut names: Vec<&String> = labels.iter().map(|(_, name)| name).collect();
     names.sort_unstable();
     names.dedup();
     let refuse = |reason: &str| Err(refused(column, &format!("{reason}; leave the column out")));
     match names.len() {
-        0 => refuse("is missing for all items of the catalog"),
-        1 if labels.len() == items => refuse("is the same for all items of the catalog"),
+        0 => refuse(&format!("is missing for all {whose}")),
+        1 if labels.len() == items => refuse(&format!("is the same for all {whose}")),
         // Titles, links. Of few items with a label, any two categories would be refused.
         count
             if labels.len() > 20 && labels.len() * 2 > items && labels.len() * 10 < count * 11 =>
         {
             refuse(
-                "has another label for nearly each item, as titles have: give vectors of such texts, by \
-             `ItemFeatures::with_vectors`",
+                "has another label for nearly each, as titles have: give vectors of such texts, by \
+                 `ItemFeatures::with_vectors`",
             )
         }
         _ => Ok(()),
