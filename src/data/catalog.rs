@@ -210,7 +210,7 @@ impl Catalog {
         &self.user_features
     }
 
-    pub(crate) fn with_user_features(self, user_features: Vec<String>) -> Self {
+    pub(super) fn with_user_features(self, user_features: Vec<String>) -> Self {
         let mut columns: Vec<usize> = (0..user_features.len()).collect();
         columns.sort_unstable_by_key(|&column| user_features.get(column));
         Self {
@@ -219,6 +219,12 @@ impl Catalog {
             user_scales: Vec::new(),
             ..self
         }
+    }
+
+    /// This catalog with the names of features of users that another has.
+    pub(crate) fn with_user_features_of(self, other: &Self) -> Self {
+        self.with_user_features(other.user_features.clone())
+            .with_user_scales(other.user_scales.clone())
     }
 
     pub(super) fn with_user_scales(self, user_scales: Vec<Scale>) -> Self {

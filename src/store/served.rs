@@ -128,7 +128,7 @@ fn served_catalog(model: &Recaller, of_data: &Catalog) -> Result<Catalog> {
         let found = format!("{:?}", of_model.user_features());
         return Err(Error::invalid("user features of the model", found, reason));
     }
-    Ok((of_model.clone()).with_user_features(features.to_vec()))
+    Ok(of_model.clone().with_user_features_of(of_data))
 }
 
 /// A stage that is ready to be written beside its model.
