@@ -4,7 +4,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use seqrec::data::{Dataset, Items};
+use seqrec::data::{Catalog, Dataset, Items};
 use seqrec::store::VectorTable;
 use serde_json::{Value, json};
 
@@ -22,6 +22,21 @@ pub struct FeatureArgs {
     /// in a .json of the same name, or a .parquet with the columns id and vector [default: none].
     #[arg(long, value_name = "FILES", value_delimiter = ',')]
     vectors: Vec<PathBuf>,
+    /// A table of users (CSV, TSV or Parquet), of which --user-features names columns [default:
+    /// none].
+    #[arg(long, value_name = "FILE", requires = "user_features")]
+    user_table: Option<PathBuf>,
+    /// The column of the ids in that table.
+    #[arg(long, default_value = "user", requires = "user_table")]
+    user_id: String,
+    /// Columns of the table of users that the model looks at, such as age,country [default: none].
+    #[arg(
+        long,
+        value_name = "COLUMNS",
+        value_delimiter = ',',
+        requires = "user_table"
+    )]
+    user_features: Vec<String>,
     /// Whether the table's columns of tags are looked at where no columns are named.
     #[arg(skip)]
     tags: bool,
@@ -31,6 +46,7 @@ impl FeatureArgs {
     /// The data with the features that were asked for, and with the items that have some and that
     /// nobody has taken.
     pub fn join(&self, dataset: Dataset, items: Option<&Items>) -> Result<Dataset, Box<dyn Error>> {
+        let dataset = self.join_users(dataset)?;
         if !self.are_given() {
             return Ok(dataset);
         }
@@ -77,6 +93,31 @@ impl FeatureArgs {
         Ok(dataset.with_item_features(features)?)
     }
 
+    fn join_users(&self, dataset: Dataset) -> Result<Dataset, Box<dyn Error>> {
+        let Some(path) = &self.user_table else {
+            return Ok(dataset);
+        };
+        let users = Items::read(path, &self.user_id)?;
+        let columns: Vec<&str> = self.user_features.iter().map(String::as_str).collect();
+        let dataset = dataset.with_users(&users, &columns)?;
+        let names = dataset.catalog().user_features();
+        eprintln!(
+            "features of users: {} of {}",
+            names.len(),
+            columns.join(", ")
+        );
+        Ok(dataset)
+    }
+
+    /// Settings of a model, which looks at all of the users' features unless the settings say how
+    /// many there are.
+    pub fn user_settings(&self, mut settings: Value, catalog: &Catalog) -> Value {
+        if self.user_table.is_some() && settings.get("user_features").is_none() {
+            settings["user_features"] = json!(catalog.user_features().len());
+        }
+        settings
+    }
+
     /// Settings of a model, which looks at the features unless the settings say how.
     pub fn settings(&self, mut settings: Value) -> Value {
         if self.are_given() && settings.get("item_features").is_none() {
@@ -104,9 +145,17 @@ impl FeatureArgs {
             ("--vectors", paths.collect()),
         ];
         let given = flags.into_iter().filter(|(_, values)| !values.is_empty());
-        given
-            .map(|(flag, values)| format!("{flag} {}", quoted(&values.join(","))))
-            .collect()
+        let features = given.map(|(flag, values)| format!("{flag} {}", quoted(&values.join(","))));
+        let users = self.user_table.iter().flat_map(|path| {
+            let (path, id) = (quoted(&path.to_string_lossy()), quoted(&self.user_id));
+            let columns = quoted(&self.user_features.join(","));
+            [
+                format!("--user-table {path}"),
+                format!("--user-id {id}"),
+                format!("--user-features {columns}"),
+            ]
+        });
+        features.chain(users).collect()
     }
 
     fn are_given(&self) -> bool {

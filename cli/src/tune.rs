@@ -76,7 +76,8 @@ pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
             search,
             name,
             space,
-            settings: options.data.features.settings(json!({})),
+            settings: (options.data.features)
+                .user_settings(options.data.features.settings(json!({})), split.catalog()),
         };
         search = visit_model::<Autodiff<Flex>, _>(name, searched)??;
     }

@@ -80,6 +80,13 @@ fn train_and_judge<B: Backend, C: TrainableConfig<Autodiff<B>>>(
 
     let data = options.data.read()?;
     let split = data.split(options.protocol, options.seed)?;
+    let settings = options.model_settings();
+    let settings = options
+        .data
+        .features
+        .user_settings(settings, split.catalog());
+    let config: C =
+        overridden(&defaults, &settings).map_err(|error| format!("{}: {error}", options.model))?;
     let training = tagged(split.train.clone(), data.items.as_ref())?;
     let plan = stage::plan(options, &training)?;
     // What can't be judged is told before any time is spent.
