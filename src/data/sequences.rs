@@ -101,7 +101,7 @@ impl Sequences {
         &self,
         spans: impl Iterator<Item = (usize, [usize; 3])>,
         history: impl Fn(ItemIndex) -> Option<ItemIndex>,
-        label: impl Fn(ItemIndex) -> ItemIndex,
+        label: impl Fn(ItemIndex) -> Option<ItemIndex>,
     ) -> Self {
         let (mut offsets, mut items, mut times) = (vec![0], Vec::new(), Vec::new());
         let mut events = Vec::new();
@@ -110,8 +110,11 @@ impl Sequences {
             if let Some((_, [start, cut, end])) = spans.next_if(|(of, _)| *of == user) {
                 for place in start..end {
                     let item = self.items[place];
-                    let other = (place < cut).then(|| history(item));
-                    if let Some(item) = other.unwrap_or_else(|| Some(label(item))) {
+                    let other = match place < cut {
+                        true => history(item),
+                        false => label(item),
+                    };
+                    if let Some(item) = other {
                         items.push(item);
                         times.push(self.times[place]);
                         events.extend(self.events.as_ref().map(|events| events.all[place]));

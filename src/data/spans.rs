@@ -176,13 +176,27 @@ impl Spans {
         };
         let parts = (0..self.len()).map(part);
         let keep = |item| keep(item).then_some(item);
-        let kept = Arc::new(self.sequences.renumbered(parts, keep, |label| label));
+        let kept = Arc::new(self.sequences.renumbered(parts, keep, Some));
         let lengths = (0..kept.len()).map(|user| [narrow(user), narrow(kept.range(user).len())]);
         Self::first(
             &kept,
             &self.ids,
             lengths.filter(|&[_, length]| length > 0).collect(),
         )
+    }
+
+    /// These cases with only those labels that are to be kept, without cases that have none left and
+    /// without [newcomers](Self::newcomers). Histories stay as they are.
+    pub(super) fn retain_labels(&self, keep: impl Fn(ItemIndex) -> bool) -> Self {
+        let parts = || (0..self.len()).map(|span| self.bounds(span));
+        let keep = |label| keep(label).then_some(label);
+        let kept = Arc::new(self.sequences.renumbered(parts(), Some, keep));
+        let cases = parts()
+            .map(|(user, [start, cut, _])| [user, cut - start, kept.range(user).len()].map(narrow));
+        let cases = cases
+            .filter(|[_, history, length]| length > history)
+            .collect();
+        Self::cases(&kept, &self.ids, [cases, Vec::new()])
     }
 
     /// Refuses a catalog by which the items of these spans have other numbers, or none.
@@ -272,7 +286,7 @@ impl Spans {
         parts.sort_unstable_by_key(|&(user, _)| user);
         let sequences = self
             .sequences
-            .renumbered(parts.iter().copied(), known, number);
+            .renumbered(parts.iter().copied(), known, |item| Some(number(item)));
         let spans = parts.iter().map(|&(user, [_, cut, end])| {
             let length = sequences.range(user).len();
             [user, length - (end - cut), length].map(narrow)

@@ -204,7 +204,8 @@ impl Split {
     }
 
     /// This split with some items taken out of its training data, to see what a model makes of
-    /// items that nobody has taken yet. They stay in the catalog, in histories and among labels. A
+    /// items that nobody has taken yet, and out of the validation labels, by which training stops.
+    /// They stay in the catalog, in histories and among the labels of the test cases. A
     /// [log](TrainingData::with_log) of the training data is left out.
     ///
     /// # Errors
@@ -218,6 +219,7 @@ impl Split {
             .into());
         }
         self.train = self.train.with_sequences(left);
+        self.valid = self.valid.retain_labels(|item| !without(item));
         Ok(self)
     }
 

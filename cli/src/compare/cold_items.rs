@@ -3,7 +3,7 @@
 //! `seqrec compare cold-items ratings.csv --items movies.csv --model two_tower,sasrec` leaves a
 //! share of the items out of training entirely, trains models that look at features of items, and
 //! says how often those items are recalled for the users who took them next, and what becomes of
-//! all others.
+//! all others. Figures of the validation users, by which settings can be chosen, stand beside.
 
 use std::error::Error;
 
@@ -11,14 +11,16 @@ use clap::Args;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
+use seqrec::channels::{Content, ContentNeighborsConfig};
 use seqrec::data::{Dataset, ItemIndex, Protocol, Seen, Spans, Split, Targets};
-use seqrec::eval::{Metric, Report, Scorer};
+use seqrec::eval::{Metric, Scorer};
 use seqrec::index::{Filter, FlatIndex, ItemSet};
 use seqrec::model::{ModelVisitor, TrainableConfig, visit_model};
 use seqrec::prelude::{Autodiff, Flex};
-use seqrec::recall::{Evaluation, RecallChannel, VectorChannel};
+use seqrec::recall::{Fusion, RecallChannel, VectorChannel};
 use seqrec::retrieve::item_vectors;
 use seqrec::settings::overridden;
+use seqrec::store::{StageData, StagePlan};
 use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
 use serde_json::{Value, json};
 
@@ -37,6 +39,10 @@ pub struct Options {
     /// Settings of the models, as JSON; {"item_features":null} is a model that sees ids alone.
     #[arg(long, value_name = "JSON", default_value = r#"{"item_features":{"own_dropout":0.5}}"#, value_parser = json_value)]
     settings: Value,
+    /// Channels of items of like content beside the models: labels, or the name of given vectors
+    /// [default: none].
+    #[arg(long, value_name = "labels|NAME", value_delimiter = ',')]
+    content: Vec<String>,
     /// The share of items that is left out of training.
     #[arg(long, default_value_t = 0.1, value_parser = finite::<f64>)]
     share: f64,
@@ -64,12 +70,29 @@ fn left_out(options: &Options, items: usize) -> Result<usize, String> {
     Ok(count)
 }
 
-/// A model's figures with one seed.
-struct Found {
+/// The figures of some users.
+struct Figures {
     /// Of those left out, among all items and among themselves, in times of chance.
     times_chance: [f64; 2],
-    /// Of users whose labels are other items alone.
-    others: Report,
+    /// Recall of all other items.
+    others: f64,
+}
+
+impl Figures {
+    fn json(&self) -> Value {
+        json!({
+            "times_chance_among_all": self.times_chance[0],
+            "times_chance_among_those_left_out": self.times_chance[1],
+            "others": self.others,
+        })
+    }
+}
+
+/// A model's figures with one seed.
+struct Found {
+    seed: u64,
+    valid: Figures,
+    test: Figures,
 }
 
 pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
@@ -84,22 +107,27 @@ pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
     let dataset = data.read()?.dataset;
     Scorer::new(dataset.catalog(), &[options.k])?;
     let count = left_out(options, dataset.catalog().len())?;
-    for name in &options.model {
+    let held = (options.seeds.iter()).map(|&seed| Held::new(&dataset, count, seed));
+    let held: Vec<Held> = held.collect::<seqrec::Result<_>>()?;
+    let models = options.model.iter().map(|name| (name, false));
+    let contents = options.content.iter().map(|name| (name, true));
+    for (name, of_content) in models.chain(contents) {
         let mut found = Vec::new();
-        for &seed in &options.seeds {
-            let cold = drawn(&dataset, count, seed);
+        for held in &held {
             let job = Job {
                 options,
-                cold: &cold,
-                split: without(&dataset, &cold, seed)?,
+                held,
                 metric,
-                seed,
             };
-            let of_seed = visit_model::<Autodiff<Flex>, _>(name, job)??;
-            let [among_all, among_cold] = of_seed.times_chance;
+            let of_seed = match of_content {
+                true => job.by_content(name)?,
+                false => visit_model::<Autodiff<Flex>, _>(name, job)??,
+            };
+            let [among_all, among_cold] = of_seed.test.times_chance;
             eprintln!(
-                "{name}, seed {seed}: {count} items left out, {metric} {among_all:.1} times chance among all \
-                 items, {among_cold:.1} among those left out"
+                "{name}, seed {}: {count} items left out, {metric} {among_all:.1} times chance among all \
+                 items, {among_cold:.1} among those left out",
+                held.seed
             );
             found.push(of_seed);
         }
@@ -110,59 +138,66 @@ pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
 
 fn summarize(name: &str, found: &[Found], metric: Metric, results: Results) {
     let mean = |of: &dyn Fn(&Found) -> f64| found.iter().map(of).sum::<f64>() / found.len() as f64;
-    let among_all = mean(&|found| found.times_chance[0]);
-    let among_cold = mean(&|found| found.times_chance[1]);
-    let others = mean(&|found| found.others.get(metric).unwrap_or_default());
+    let means = |of: &dyn Fn(&Found) -> &Figures| Figures {
+        times_chance: [0, 1].map(|which| mean(&|found| of(found).times_chance[which])),
+        others: mean(&|found| of(found).others),
+    };
+    let test = means(&|found| &found.test);
+    let ([among_all, among_cold], others) = (test.times_chance, test.others);
     results.text(format_args!(
         "{name}: items left out are recalled {among_all:.1} times as often as by chance among all items, \
-         {among_cold:.1} among those left out; {metric} of users who took none of them {others:.4}"
+         {among_cold:.1} among those left out; {metric} of all others {others:.4}"
     ));
+    let of_seed = |found: &Found| json!({"seed": found.seed, "valid": found.valid.json(), "test": found.test.json()});
     results.value(&json!({
         "model": name,
         "metric": metric,
-        "times_chance_among_all": among_all,
-        "times_chance_among_those_left_out": among_cold,
-        "others": others,
-        "seeds": found.len(),
+        "valid": means(&|found| &found.valid).json(),
+        "test": test.json(),
+        "seeds": found.iter().map(of_seed).collect::<Vec<_>>(),
     }));
 }
 
-fn drawn(dataset: &Dataset, count: usize, seed: u64) -> ItemSet {
-    let mut order: Vec<ItemIndex> = dataset.catalog().items().collect();
-    order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-    order[..count].iter().copied().collect()
+/// Data of which some items are left out of training.
+struct Held {
+    seed: u64,
+    /// Those items.
+    cold: ItemSet,
+    /// The validation cases with them among the labels.
+    valid: Spans,
+    split: Split,
 }
 
-/// The data without some items in what is trained on and what training is stopped by.
-fn without(dataset: &Dataset, cold: &ItemSet, seed: u64) -> seqrec::Result<Split> {
-    let split = Split::new(dataset, Protocol::Ratio { seed })?;
-    let mut split = split.without_items(|item| cold.contains(item))?;
-    split.valid = with_some(&split.valid, cold, false);
-    Ok(split)
+impl Held {
+    fn new(dataset: &Dataset, count: usize, seed: u64) -> seqrec::Result<Self> {
+        let mut order: Vec<ItemIndex> = dataset.catalog().items().collect();
+        order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+        let cold: ItemSet = order[..count].iter().copied().collect();
+        let split = Split::new(dataset, Protocol::Ratio { seed })?;
+        Ok(Self {
+            seed,
+            valid: split.valid.clone(),
+            split: split.without_items(|item| cold.contains(item))?,
+            cold,
+        })
+    }
 }
 
-/// The cases of which some label is one of these items, or none is.
-fn with_some(cases: &Spans, items: &ItemSet, some: bool) -> Spans {
-    cases.filtered(|case| case.labels.iter().any(|&label| items.contains(label)) == some)
-}
-
-/// A model trained and measured, whichever it is.
+/// A model or channel that is made and measured, whichever it is.
 struct Job<'a> {
     options: &'a Options,
-    cold: &'a ItemSet,
-    split: Split,
+    held: &'a Held,
     metric: Metric,
-    seed: u64,
 }
 
 impl ModelVisitor<Autodiff<Flex>> for Job<'_> {
     type Output = Result<Found, Box<dyn Error>>;
 
     fn visit<C: TrainableConfig<Autodiff<Flex>>>(self, defaults: C) -> Self::Output {
-        let split = &self.split;
+        let (split, seed) = (&self.held.split, self.held.seed);
         let settings = overridden(&defaults, &self.options.settings)?;
         let model =
-            settings.init_for::<Autodiff<Flex>>(split.catalog(), self.seed, &Default::default())?;
+            settings.init_for::<Autodiff<Flex>>(split.catalog(), seed, &Default::default())?;
         let targets = match settings.describe().one_target {
             true => Targets::EveryPrefix,
             false => Targets::All,
@@ -176,39 +211,64 @@ impl ModelVisitor<Autodiff<Flex>> for Job<'_> {
             .with_metric(self.metric)
             .with_seen(Seen::Keep)
             .with_epochs(self.options.epochs)
-            .with_seed(self.seed);
+            .with_seed(seed);
         let trained = Trainer::new(training)
             .observer(ProgressBars::default())
             .fit(model, split)?;
         let index = FlatIndex::new(&item_vectors(&trained.model))?;
-        self.measure(&VectorChannel::from_model(trained.model, index))
+        let channel = VectorChannel::from_model(trained.model, index);
+        Ok(self.found(&channel)?)
     }
 }
 
 impl Job<'_> {
-    fn measure(&self, channel: &dyn RecallChannel) -> Result<Found, Box<dyn Error>> {
-        let (cold, k, catalog) = (self.cold, self.options.k, self.split.catalog());
-        let of_cold = with_some(&self.split.test, cold, true);
-        let mut scorer = Scorer::new(catalog, &[k])?;
-        let mut among_cold = scorer.clone();
-        for case in of_cold.iter() {
-            let labels = case.labels.iter().copied();
-            let labels: Vec<ItemIndex> = labels.filter(|&item| cold.contains(item)).collect();
-            let history = [case.user];
-            scorer.add(channel.recall(&history, k, None)?.items(0), &labels);
-            let hits = channel.recall(&history, k, Some(Filter::Allowed(cold)))?;
-            among_cold.add(hits.items(0), &labels);
-        }
-        let times = |scorer: &Scorer, size: usize| {
-            scorer.report().get(self.metric).unwrap_or_default() * size as f64 / k as f64
+    /// Items that are like those of a history by their labels, or by given vectors.
+    fn by_content(&self, name: &str) -> seqrec::Result<Found> {
+        let by = match name {
+            "labels" => Content::Labels,
+            name => Content::Vectors(name.to_owned()),
         };
-        let evaluation = Evaluation::new(&[k], Seen::Keep);
+        let config = ContentNeighborsConfig::new().with_by(by);
+        let plan = StagePlan::new(Fusion::RECIPROCAL_RANK).channel("content", config);
+        let stage = plan.build(&StageData::from(self.held.split.train.clone()))?;
+        self.found(&stage)
+    }
+
+    fn found(&self, channel: &dyn RecallChannel) -> seqrec::Result<Found> {
         Ok(Found {
+            seed: self.held.seed,
+            valid: self.measure(channel, &self.held.valid)?,
+            test: self.measure(channel, &self.held.split.test)?,
+        })
+    }
+
+    fn measure(&self, channel: &dyn RecallChannel, cases: &Spans) -> seqrec::Result<Figures> {
+        let (k, Held { cold, split, .. }) = (self.options.k, self.held);
+        let catalog = split.catalog();
+        let scorer = Scorer::new(catalog, &[k])?;
+        let [mut among_all, mut among_cold, mut others] = [(); 3].map(|()| scorer.clone());
+        for case in cases.iter() {
+            let (left_out, rest): (Vec<ItemIndex>, Vec<ItemIndex>) =
+                (case.labels.iter()).partition(|&&label| cold.contains(label));
+            let history = [case.user];
+            let found = channel.recall(&history, k, None)?;
+            if !rest.is_empty() {
+                others.add(found.items(0), &rest);
+            }
+            if !left_out.is_empty() {
+                among_all.add(found.items(0), &left_out);
+                let found = channel.recall(&history, k, Some(Filter::Allowed(cold)))?;
+                among_cold.add(found.items(0), &left_out);
+            }
+        }
+        let recall = |scorer: &Scorer| scorer.report().get(self.metric).unwrap_or_default();
+        let times = |scorer, size: usize| recall(scorer) * size as f64 / k as f64;
+        Ok(Figures {
             times_chance: [
-                times(&scorer, catalog.len()),
+                times(&among_all, catalog.len()),
                 times(&among_cold, cold.len()),
             ],
-            others: evaluation.run(channel, &with_some(&self.split.test, cold, false), catalog)?,
+            others: recall(&others),
         })
     }
 }
