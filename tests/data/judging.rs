@@ -299,6 +299,31 @@ mod splits {
     }
 
     #[test]
+    fn items_that_are_left_out_stay_in_histories_and_among_test_labels_alone() {
+        let split = Split::new(&dataset(&[10; 50]), Protocol::Ratio { seed: 1 }).unwrap();
+        let left_out = ItemIndex::from_slice(&[3, 9]);
+        let without = split
+            .clone()
+            .without_items(|item| left_out.contains(&item))
+            .unwrap();
+        let trained = without.train.sequences();
+        assert_eq!(trained.len(), 40);
+        assert!((trained.item_lists().flatten()).all(|item| !left_out.contains(item)));
+        assert_eq!((without.valid.len(), without.test.len()), (5, 5));
+        for (before, case) in split.valid.iter().zip(without.valid.iter()) {
+            assert_eq!(case.number, before.number);
+            assert_eq!(case.user.items(), before.user.items());
+            assert_eq!(case.labels, ItemIndex::from_slice(&[10]));
+            // That of the first label that is left.
+            assert_eq!(case.user.now(), Some((10 * 9 + case.number) as f64));
+        }
+        assert!(without.test.iter().eq(split.test.iter()));
+        let all = split.without_items(|item| item.get() > 8).unwrap();
+        assert!(all.valid.is_empty());
+        assert_eq!(all.test.len(), 5);
+    }
+
+    #[test]
     fn the_seed_decides_who_is_held_out() {
         let users = |seed| -> Vec<usize> {
             let split = Split::new(&dataset(&[5; 100]), Protocol::Ratio { seed }).unwrap();

@@ -12,17 +12,17 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use seqrec::channels::{Content, ContentNeighborsConfig};
-use seqrec::data::{Dataset, ItemIndex, Protocol, Seen, Spans, Split, Targets};
+use seqrec::data::{Dataset, ItemIndex, Protocol, Seen, Spans, Split, Targets, User};
 use seqrec::eval::{Metric, Scorer};
 use seqrec::index::{Filter, FlatIndex, ItemSet};
 use seqrec::model::{ModelVisitor, TrainableConfig, visit_model};
 use seqrec::prelude::{Autodiff, Flex};
 use seqrec::recall::{Fusion, RecallChannel, VectorChannel};
 use seqrec::retrieve::item_vectors;
-use seqrec::settings::overridden;
+use seqrec::settings::{merge, overridden};
 use seqrec::store::{StageData, StagePlan};
 use seqrec::train::{ProgressBars, Trainer, TrainerConfig};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::data::DataArgs;
 use crate::numbers::finite;
@@ -39,6 +39,18 @@ pub struct Options {
     /// Settings of the models, as JSON; {"item_features":null} is a model that sees ids alone.
     #[arg(long, value_name = "JSON", default_value = r#"{"item_features":{"own_dropout":0.5}}"#, value_parser = json_value)]
     settings: Value,
+    /// Further settings of the trainer, as JSON such as {"batch_size":16,"learning_rate":0.003}.
+    #[arg(long, value_name = "JSON", default_value = "{}", value_parser = json_value)]
+    trainer: Value,
+    /// How many of the --k places are kept for the best of the items that were left out, whatever
+    /// they score; several are measured in turn.
+    #[arg(
+        long,
+        value_name = "PLACES",
+        value_delimiter = ',',
+        default_value = "0"
+    )]
+    reserve: Vec<usize>,
     /// Channels of items of like content beside the models: labels, or the name of given vectors
     /// [default: none].
     #[arg(long, value_name = "labels|NAME", value_delimiter = ',')]
@@ -79,6 +91,15 @@ struct Figures {
 }
 
 impl Figures {
+    fn mean<'a>(figures: impl ExactSizeIterator<Item = &'a Self> + Clone) -> Self {
+        let count = figures.len() as f64;
+        let mean = |of: &dyn Fn(&Self) -> f64| figures.clone().map(of).sum::<f64>() / count;
+        Self {
+            times_chance: [0, 1].map(|which| mean(&|figures| figures.times_chance[which])),
+            others: mean(&|figures| figures.others),
+        }
+    }
+
     fn json(&self) -> Value {
         json!({
             "times_chance_among_all": self.times_chance[0],
@@ -88,11 +109,14 @@ impl Figures {
     }
 }
 
-/// A model's figures with one seed.
+/// The users of a seed's split, in the order of a result's figures. What recalls was trained on the
+/// last, of whom it therefore knows all but the items that were left out.
+const USERS: [&str; 3] = ["valid", "test", "trained_on"];
+
+/// The figures of a seed, of each of [`USERS`].
 struct Found {
     seed: u64,
-    valid: Figures,
-    test: Figures,
+    figures: Vec<Figures>,
 }
 
 pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
@@ -101,6 +125,12 @@ pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
     if !(options.share > 0.0 && options.share < 1.0) {
         let share = options.share;
         return Err(format!("--share is {share}, but must be between 0 and 1").into());
+    }
+    if let Some(reserve) = options.reserve.iter().find(|&&places| places >= options.k) {
+        let k = options.k;
+        return Err(
+            format!("--reserve {reserve} keeps all of the {k} places of --k; keep fewer").into(),
+        );
     }
     let mut data = options.data.clone();
     data.features = data.features.or_tags();
@@ -112,7 +142,7 @@ pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
     let models = options.model.iter().map(|name| (name, false));
     let contents = options.content.iter().map(|name| (name, true));
     for (name, of_content) in models.chain(contents) {
-        let mut found = Vec::new();
+        let mut found: Vec<Vec<Found>> = options.reserve.iter().map(|_| Vec::new()).collect();
         for held in &held {
             let job = Job {
                 options,
@@ -123,39 +153,43 @@ pub fn run(options: &Options, results: Results) -> Result<(), Box<dyn Error>> {
                 true => job.by_content(name)?,
                 false => visit_model::<Autodiff<Flex>, _>(name, job)??,
             };
-            let [among_all, among_cold] = of_seed.test.times_chance;
-            eprintln!(
-                "{name}, seed {}: {count} items left out, {metric} {among_all:.1} times chance among all \
-                 items, {among_cold:.1} among those left out",
-                held.seed
-            );
-            found.push(of_seed);
+            for (found, of_seed) in found.iter_mut().zip(of_seed) {
+                found.push(of_seed);
+            }
         }
-        summarize(name, &found, metric, results);
+        for (found, &reserve) in found.iter().zip(&options.reserve) {
+            summarize(name, found, (metric, reserve), results);
+        }
     }
     Ok(())
 }
 
-fn summarize(name: &str, found: &[Found], metric: Metric, results: Results) {
-    let mean = |of: &dyn Fn(&Found) -> f64| found.iter().map(of).sum::<f64>() / found.len() as f64;
-    let means = |of: &dyn Fn(&Found) -> &Figures| Figures {
-        times_chance: [0, 1].map(|which| mean(&|found| of(found).times_chance[which])),
-        others: mean(&|found| of(found).others),
-    };
-    let test = means(&|found| &found.test);
+fn summarize(name: &str, found: &[Found], (metric, reserve): (Metric, usize), results: Results) {
+    let mean = |users: usize| Figures::mean(found.iter().map(|found| &found.figures[users]));
+    let [_, test, trained_on] = [0, 1, 2].map(mean);
     let ([among_all, among_cold], others) = (test.times_chance, test.others);
+    let kept = match reserve {
+        0 => String::new(),
+        places => format!(", {places} places being kept for them,"),
+    };
     results.text(format_args!(
-        "{name}: items left out are recalled {among_all:.1} times as often as by chance among all items, \
-         {among_cold:.1} among those left out; {metric} of all others {others:.4}"
+        "{name}: items left out{kept} are recalled {among_all:.1} times as often as by chance among all items \
+         ({:.1} for users that it was trained on), {among_cold:.1} among those left out; {metric} of all others \
+         {others:.4}",
+        trained_on.times_chance[0]
     ));
-    let of_seed = |found: &Found| json!({"seed": found.seed, "valid": found.valid.json(), "test": found.test.json()});
-    results.value(&json!({
-        "model": name,
-        "metric": metric,
-        "valid": means(&|found| &found.valid).json(),
-        "test": test.json(),
-        "seeds": found.iter().map(of_seed).collect::<Vec<_>>(),
-    }));
+    let named = |of: &dyn Fn(usize) -> Figures| -> Map<String, Value> {
+        let named = |(place, users): (usize, &&str)| ((*users).to_owned(), of(place).json());
+        USERS.iter().enumerate().map(named).collect()
+    };
+    let seeds = found.iter().map(|found| {
+        let mut seed = named(&|users| Figures::mean(std::iter::once(&found.figures[users])));
+        seed.insert("seed".to_owned(), found.seed.into());
+        Value::Object(seed)
+    });
+    let mut line = json!({"model": name, "metric": metric, "reserve": reserve, "seeds": seeds.collect::<Vec<_>>()});
+    merge(&mut line, &Value::Object(named(&mean)));
+    results.value(&line);
 }
 
 /// Data of which some items are left out of training.
@@ -165,6 +199,8 @@ struct Held {
     cold: ItemSet,
     /// The validation cases with them among the labels.
     valid: Spans,
+    /// Training users' sequences with them.
+    train: Spans,
     split: Split,
 }
 
@@ -177,10 +213,18 @@ impl Held {
         Ok(Self {
             seed,
             valid: split.valid.clone(),
+            train: split.train.sequences().clone(),
             split: split.without_items(|item| cold.contains(item))?,
             cold,
         })
     }
+}
+
+/// A user, and what they took then.
+type Asked<'a> = (User<'a>, &'a [ItemIndex]);
+
+fn cases(spans: &Spans) -> Vec<Asked<'_>> {
+    spans.iter().map(|case| (case.user, case.labels)).collect()
 }
 
 /// A model or channel that is made and measured, whichever it is.
@@ -191,7 +235,7 @@ struct Job<'a> {
 }
 
 impl ModelVisitor<Autodiff<Flex>> for Job<'_> {
-    type Output = Result<Found, Box<dyn Error>>;
+    type Output = Result<Vec<Found>, Box<dyn Error>>;
 
     fn visit<C: TrainableConfig<Autodiff<Flex>>>(self, defaults: C) -> Self::Output {
         let (split, seed) = (&self.held.split, self.held.seed);
@@ -212,6 +256,8 @@ impl ModelVisitor<Autodiff<Flex>> for Job<'_> {
             .with_seen(Seen::Keep)
             .with_epochs(self.options.epochs)
             .with_seed(seed);
+        let training = overridden(&training, &self.options.trainer)
+            .map_err(|error| format!("--trainer: {error}"))?;
         let trained = Trainer::new(training)
             .observer(ProgressBars::default())
             .fit(model, split)?;
@@ -223,7 +269,7 @@ impl ModelVisitor<Autodiff<Flex>> for Job<'_> {
 
 impl Job<'_> {
     /// Items that are like those of a history by their labels, or by given vectors.
-    fn by_content(&self, name: &str) -> seqrec::Result<Found> {
+    fn by_content(&self, name: &str) -> seqrec::Result<Vec<Found>> {
         let by = match name {
             "labels" => Content::Labels,
             name => Content::Vectors(name.to_owned()),
@@ -234,31 +280,52 @@ impl Job<'_> {
         self.found(&stage)
     }
 
-    fn found(&self, channel: &dyn RecallChannel) -> seqrec::Result<Found> {
-        Ok(Found {
-            seed: self.held.seed,
-            valid: self.measure(channel, &self.held.valid)?,
-            test: self.measure(channel, &self.held.split.test)?,
-        })
+    /// For each number of places that are kept.
+    fn found(&self, channel: &dyn RecallChannel) -> seqrec::Result<Vec<Found>> {
+        let held = self.held;
+        // Like a held-out user, by their first four fifths.
+        let trained_on = (0..held.train.len()).map(|span| {
+            let user = held.train.history(span);
+            let cut = (user.items().len() * 4 / 5).max(1);
+            (user.first(cut), &user.items()[cut..])
+        });
+        let users = [
+            cases(&held.valid),
+            cases(&held.split.test),
+            trained_on.collect(),
+        ];
+        let of_reserve = |&reserve: &usize| {
+            let figures = (users.iter()).map(|users| self.measure(channel, users, reserve));
+            Ok(Found {
+                seed: held.seed,
+                figures: figures.collect::<seqrec::Result<_>>()?,
+            })
+        };
+        self.options.reserve.iter().map(of_reserve).collect()
     }
 
-    fn measure(&self, channel: &dyn RecallChannel, cases: &Spans) -> seqrec::Result<Figures> {
+    fn measure(
+        &self,
+        channel: &dyn RecallChannel,
+        users: &[Asked<'_>],
+        reserve: usize,
+    ) -> seqrec::Result<Figures> {
         let (k, Held { cold, split, .. }) = (self.options.k, self.held);
         let catalog = split.catalog();
         let scorer = Scorer::new(catalog, &[k])?;
         let [mut among_all, mut among_cold, mut others] = [(); 3].map(|()| scorer.clone());
-        for case in cases.iter() {
+        for &(user, labels) in users {
             let (left_out, rest): (Vec<ItemIndex>, Vec<ItemIndex>) =
-                (case.labels.iter()).partition(|&&label| cold.contains(label));
-            let history = [case.user];
-            let found = channel.recall(&history, k, None)?;
+                labels.iter().partition(|&&label| cold.contains(label));
+            let best = channel.recall(&[user], k, None)?;
+            let best_cold = channel.recall(&[user], k, Some(Filter::Allowed(cold)))?;
+            let found = with_places_kept(best.items(0), best_cold.items(0), (k, reserve));
             if !rest.is_empty() {
-                others.add(found.items(0), &rest);
+                others.add(&found, &rest);
             }
             if !left_out.is_empty() {
-                among_all.add(found.items(0), &left_out);
-                let found = channel.recall(&history, k, Some(Filter::Allowed(cold)))?;
-                among_cold.add(found.items(0), &left_out);
+                among_all.add(&found, &left_out);
+                among_cold.add(best_cold.items(0), &left_out);
             }
         }
         let recall = |scorer: &Scorer| scorer.report().get(self.metric).unwrap_or_default();
@@ -271,4 +338,19 @@ impl Job<'_> {
             others: recall(&others),
         })
     }
+}
+
+/// The `k` best of all, the last places of which are kept for the best of some.
+fn with_places_kept(
+    of_all: &[ItemIndex],
+    of_some: &[ItemIndex],
+    (k, kept): (usize, usize),
+) -> Vec<ItemIndex> {
+    let mut list = of_all[..of_all.len().min(k - kept)].to_vec();
+    for item in of_some.iter().chain(of_all) {
+        if list.len() < k && !list.contains(item) {
+            list.push(*item);
+        }
+    }
+    list
 }
