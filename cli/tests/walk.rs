@@ -357,6 +357,32 @@ fn channels_are_compared_at_the_cuts_that_are_asked_for() {
 }
 
 #[test]
+fn places_of_a_list_can_be_kept_for_items_that_were_left_out() {
+    let desk = Desk::new();
+    let data = "clicks.csv --format user=visitor,item=sku,time=at,delimiter=; --items products.csv --item-id sku \
+                --features price";
+    let rest = "--share 0.2 -k 5 --epochs 2 --seeds 1,2 --model sasrec --settings {\"dim\":8} \
+                --trainer {\"batch_size\":16}";
+    let lines = desk.json(&format!(
+        "--json compare cold-items {data} {rest} --reserve 0,4"
+    ));
+    let [none, four] = &lines[..] else {
+        panic!("{lines:?}")
+    };
+    assert_eq!((&none["reserve"], &four["reserve"]), (&0.into(), &4.into()));
+    assert_eq!(none["seeds"].as_array().map(Vec::len), Some(2));
+    let of = |line: &Value, what: &str| line["trained_on"][what].as_f64().unwrap();
+    let cold = "times_chance_among_all";
+    assert!(of(four, cold) > of(none, cold), "{lines:?}");
+    assert!(of(four, "others") < of(none, "others"), "{lines:?}");
+    let (_, said) = desk.fails(&format!("compare cold-items {data} {rest} --reserve 5"));
+    assert!(
+        said.contains("--reserve 5") && said.contains("--k"),
+        "{said}"
+    );
+}
+
+#[test]
 fn what_goes_wrong_is_said_with_what_to_do() {
     let desk = Desk::new();
     std::fs::create_dir(desk.path("empty")).unwrap();
