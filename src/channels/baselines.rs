@@ -5,7 +5,8 @@ use crate::data::TrainingData;
 use crate::recall::{HistoryItems, Path, RecallChannel};
 
 use super::{
-    ItemNeighborsConfig, MarkovChainConfig, Popularity, SessionKnnConfig, SimilarUsersConfig,
+    ItemNeighborsConfig, MarkovChainConfig, Popularity, PopularityConfig, SessionKnnConfig,
+    SimilarUsersConfig,
 };
 
 /// The channels that a model should be better than, by name, each with its defaults: popularity, a
@@ -31,8 +32,13 @@ pub fn baselines(data: &TrainingData) -> Result<Vec<(&'static str, Box<dyn Recal
     let neighbors = ItemNeighborsConfig::new().with_start(recent).fit(data)?;
     let similar = SimilarUsersConfig::new().with_start(recent);
     let (similar, items) = similar.fit(data)?;
+    // A catalog counts all events alike, also those of dislikes.
+    let popularity = match data.catalog().behaviors() {
+        Some(_) => PopularityConfig::new().fit(&data.clone().without_log())?,
+        None => Popularity::new(data.catalog()),
+    };
     Ok(vec![
-        ("popularity", Box::new(Popularity::new(data.catalog()))),
+        ("popularity", Box::new(popularity)),
         ("Markov", Box::new(MarkovChainConfig::new().fit(data)?)),
         ("session kNN", Box::new(SessionKnnConfig::new().fit(data)?)),
         ("item CF", Box::new(recent.then(neighbors).into_channel())),

@@ -11,6 +11,7 @@ use crate::index::Filter;
 use crate::settings::settings;
 use crate::{Error, Result, checks};
 
+use super::liked::Liked;
 use crate::recall::{
     Candidates, ChannelConfig, ChannelSource, Reason, RecallChannel, best_by_scores,
 };
@@ -19,6 +20,9 @@ settings! {
     /// The settings of EASE, a linear item-to-item model in closed form: each item out of all
     /// others. It needs the inverse of an `[items, items]` matrix, so it is for catalogs of up to
     /// some 20,000 items.
+    ///
+    /// By the [meaning](crate::data::Behaviors) of events, an item stands in a user's row with the
+    /// greatest weight of its events, in fitting and in recall, and a disliked one with 0.
     ///
     /// Steck,
     /// [Embarrassingly Shallow Autoencoders for Sparse Data](https://arxiv.org/abs/1905.03375).
@@ -57,15 +61,12 @@ impl EaseConfig {
             return Err(Error::invalid("items", items, reason));
         }
         let mut together = Mat::<f32>::zeros(items, items);
-        let mut distinct = Vec::new();
-        for sequence in data.sequences().item_lists() {
-            distinct.clear();
-            distinct.extend(sequence.iter().map(|&item| item.to_usize() - 1));
-            distinct.sort_unstable();
-            distinct.dedup();
-            for &a in &distinct {
-                for &b in &distinct {
-                    together[(a, b)] += 1.0;
+        let sequences = data.sequences();
+        for user in 0..sequences.len() {
+            let liked = Liked::distinct(sequences.history(user));
+            for (a, weight) in liked.iter() {
+                for (b, other) in liked.iter() {
+                    together[(a as usize - 1, b as usize - 1)] += weight * other;
                 }
             }
         }
@@ -109,25 +110,23 @@ impl RecallChannel for Ease {
         let items = self.weights.nrows();
         let weights = self.weights.as_slice().expect("in standard order");
         best_by_scores(items, users, k, filter, |user, scores| {
-            let mut distinct = user.items().to_vec();
-            distinct.sort_unstable();
-            distinct.dedup();
-            let row = |item: ItemIndex| {
-                let start = (item.to_usize() - 1) * items;
+            let liked = Liked::distinct(user);
+            let row = |item: u32| {
+                let start = (item as usize - 1) * items;
                 &weights[start..start + items]
             };
             let mut sums = vec![0.0; items];
-            for &item in &distinct {
+            for (item, of_item) in liked.iter() {
                 for (sum, weight) in sums.iter_mut().zip(row(item)) {
-                    *sum += weight;
+                    *sum += of_item * weight;
                 }
             }
             for (place, &sum) in sums.iter().enumerate().filter(|&(_, &sum)| sum > 0.0) {
-                let speaks = |&&item: &&ItemIndex| row(item)[place];
-                let loudest = (distinct.iter())
+                let speaks = |&(item, of_item): &(u32, f32)| of_item * row(item)[place];
+                let (loudest, _) = (liked.iter())
                     .max_by(|a, b| speaks(a).total_cmp(&speaks(b)))
                     .expect("a sum above 0 has parts");
-                scores.add(place as u32 + 1, sum, Reason::Item(*loudest));
+                scores.add(place as u32 + 1, sum, Reason::Item(ItemIndex::new(loudest)));
             }
         })
     }

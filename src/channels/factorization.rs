@@ -12,10 +12,11 @@ use rayon::prelude::*;
 
 use crate::data::{ItemIndex, TrainingData, User, check_known};
 use crate::index::{Filter, FlatIndex, VectorIndex};
-use crate::kernels::least_squares::Workspace;
+use crate::kernels::least_squares::{ChosenRows, Workspace};
 use crate::recall::{Candidates, ChannelSource, Reason, RecallChannel, UserEncoder, nearest_items};
 use crate::{Result, checks};
 
+use super::liked::Liked;
 use als::Side;
 
 pub use als::AlsConfig;
@@ -24,7 +25,9 @@ pub use bpr::BprConfig;
 /// A vector for each user and each item, whose inner products say who takes what.
 ///
 /// Any history is recalled for, of users in training or not: its vector is
-/// [solved for](MatrixFactorization::fold_in) with the items' vectors as they are.
+/// [solved for](MatrixFactorization::fold_in) with the items' vectors as they are. By the
+/// [meaning](crate::data::Behaviors) of events, one of weight 2 counts as two would, and disliked items
+/// are left out.
 #[derive(Debug)]
 pub struct MatrixFactorization {
     users: Array2<f32>,
@@ -86,13 +89,17 @@ impl MatrixFactorization {
     /// When an item is not in the catalog.
     pub fn fold_in(&self, history: &[ItemIndex]) -> Array1<f32> {
         let mut vector = vec![0.0; self.items.ncols()];
-        self.fold_into(&mut vector, history, &mut Workspace::default());
+        self.fold_into(&mut vector, history.into(), &mut Workspace::default());
         Array1::from(vector)
     }
 
     /// [`fold_in`](Self::fold_in) in memory that is there, from a vector of 0.
-    fn fold_into(&self, vector: &mut [f32], history: &[ItemIndex], workspace: &mut Workspace) {
-        let chosen = ItemIndex::as_numbers(history);
+    fn fold_into(&self, vector: &mut [f32], user: User<'_>, workspace: &mut Workspace) {
+        let liked = Liked::all(user);
+        let chosen = ChosenRows {
+            numbers: &liked.items,
+            weights: &liked.weights,
+        };
         (self.of_items.equations()).solve(chosen, vector, FOLD_IN_REFINEMENTS, workspace);
     }
 }
@@ -113,7 +120,13 @@ impl RecallChannel for MatrixFactorization {
         k: usize,
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates> {
-        let hits = nearest_items(self, &self.index, users, k, filter)?;
+        // Of those who like nothing as little is known as of those without items.
+        let known = users.iter().map(|&user| match user.liked_places().next() {
+            Some(_) => user,
+            None => user.first(0),
+        });
+        let users: Vec<User<'_>> = known.collect();
+        let hits = nearest_items(self, &self.index, &users, k, filter)?;
         Ok(Candidates::from_hits(hits, Reason::Taste))
     }
 
@@ -132,7 +145,7 @@ impl UserEncoder for MatrixFactorization {
         let mut vectors = vec![0.0; users.len() * self.dim()];
         (vectors.par_chunks_exact_mut(self.dim()).zip(users))
             .for_each_init(Workspace::default, |workspace, (vector, user)| {
-                self.fold_into(vector, user.items(), workspace)
+                self.fold_into(vector, *user, workspace)
             });
         Ok(Array2::from_shape_vec((users.len(), self.dim()), vectors)
             .expect("a vector for each user"))

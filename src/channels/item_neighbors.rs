@@ -12,6 +12,7 @@ use crate::{Result, checks};
 
 use crate::recall::{ChannelConfig, ChannelSource, HistoryItems, Links, Path, RecallChannel};
 
+use super::liked::Liked;
 use super::met_items::best_of_met;
 
 /// How far apart two items of a sequence still count; beyond it a decay has left next to nothing.
@@ -29,6 +30,11 @@ settings! {
     /// of the users who took each. A user counts less the more they took, and a pair of items less
     /// the further apart they took them. The nearest of each item are kept, which is all the memory
     /// it takes beside one score an item and thread.
+    ///
+    /// By the [meaning](crate::data::Behaviors) of events, an item stands in the cosine with the greatest
+    /// weight of a user's events with it, as a count does in that of two texts: a pair counts the
+    /// product of its two weights, and the root is of the sum of their squares. Disliked items are
+    /// not there.
     ///
     /// Sarwar et al., [Item-based collaborative filtering](https://doi.org/10.1145/371920.372071);
     /// inverse user frequency is Breese, Heckerman & Kadie's,
@@ -137,6 +143,8 @@ struct Together<'a> {
     items: Vec<u32>,
     /// When each was taken, where a half-life asks for it.
     times: Vec<f64>,
+    /// The weight of each; empty where events have no meaning, and every one weighs 1.
+    events: Vec<f32>,
     /// Where each user's items begin, and where the last one's end.
     users: Vec<u32>,
     /// What each user counts.
@@ -178,6 +186,7 @@ impl<'a> Together<'a> {
             ranks,
             items: Vec::new(),
             times: Vec::new(),
+            events: Vec::new(),
             users: vec![0],
             weights: Vec::new(),
             taken: Vec::new(),
@@ -198,8 +207,8 @@ impl<'a> Together<'a> {
         let start = self.items.len();
         let number = self.users.len() as u32;
         // From the end, since the last of several counts; turned round after that.
-        for (place, &item) in history.items().iter().enumerate().rev() {
-            let rank = self.ranks[item.to_usize()];
+        for place in history.liked_places().rev() {
+            let rank = self.ranks[history.items()[place].to_usize()];
             if std::mem::replace(&mut seen[rank as usize], number) != number {
                 self.items.push(rank);
                 if self.config.half_life.is_some() {
@@ -212,6 +221,9 @@ impl<'a> Together<'a> {
         if self.config.half_life.is_some() {
             self.times[start..].reverse();
         }
+        if history.behaviors().is_some() {
+            self.add_weights(history, start);
+        }
         let count = (self.items.len() - start) as f32;
         self.weights.push(if self.config.inverse_user_frequency {
             1.0 / count.ln_1p().max(f32::MIN_POSITIVE)
@@ -220,6 +232,22 @@ impl<'a> Together<'a> {
         });
         let end = u32::try_from(self.items.len()).expect("fewer than 2^32 interactions");
         self.users.push(end);
+    }
+
+    /// Adds the greatest weight of a user's events with each of the items from `start` on.
+    fn add_weights(&mut self, history: User<'_>, start: usize) {
+        let liked = Liked::distinct(history);
+        let weight = |&rank: &u32| {
+            let item = self.by_rank[rank as usize].get();
+            let place = liked.items.binary_search(&item).ok();
+            place.map_or(1.0, |place| liked.weights[place])
+        };
+        self.events.extend(self.items[start..].iter().map(weight));
+    }
+
+    /// The weight of what is in a place.
+    fn weight(&self, place: usize) -> f32 {
+        self.events.get(place).copied().unwrap_or(1.0)
     }
 
     fn of_user(&self, user: u32) -> Range<usize> {
@@ -242,7 +270,7 @@ impl<'a> Together<'a> {
                 let item = self.items[place] as usize;
                 taken[next[item]] = (user as u32, place as u32);
                 next[item] += 1;
-                counts[item] += weight;
+                counts[item] += weight * self.weight(place).powi(2);
             }
         }
         self.taken = taken;
@@ -252,7 +280,8 @@ impl<'a> Together<'a> {
 
     /// The nearest items of one, best first; `sums` is 0 everywhere, before and after.
     fn neighbors(&self, item: u32, sums: &mut [f32]) -> Vec<Scored> {
-        let plain = self.by_distance.is_empty()
+        let plain = self.events.is_empty()
+            && self.by_distance.is_empty()
             && self.config.half_life.is_none()
             && self.config.backward == 1.0;
         let taken = &self.taken[self.offsets[item as usize]..self.offsets[item as usize + 1]];
@@ -297,7 +326,7 @@ impl<'a> Together<'a> {
             to = to.min(place + self.by_distance.len() + 1);
         }
         for other in (from..to).filter(|&other| other != place) {
-            let mut pair = weight;
+            let mut pair = weight * self.weight(place) * self.weight(other);
             if other < place {
                 pair *= self.config.backward as f32;
             }

@@ -133,7 +133,9 @@ settings! {
     ///
     /// A user prefers the tags that their items have more often than all that is taken. A tag
     /// weighs s · ln(s / p), s being its share of the history's weight and p its share of all
-    /// interactions in training: what it adds to the divergence of the two.
+    /// interactions in training: what it adds to the divergence of the two. By the
+    /// [meaning](crate::data::Behaviors) of events, both count their weights, and neither counts disliked
+    /// items.
     #[serde(deny_unknown_fields)]
     pub struct PreferredTagsConfig {
         /// The items of a user whose tags are looked at.
@@ -156,9 +158,9 @@ impl PreferredTagsConfig {
         checks::at_least_one(&[("tags", self.tags), ("items", self.items)])?;
         let tags = Links::tags_of_items(data)?;
         let mut usual = vec![0.0; tags.nodes()];
-        for (item, &count) in data.catalog().counts().iter().enumerate() {
+        for (item, &taken) in taken_weights(data).iter().enumerate() {
             for (&tag, share) in shares(&tags, item as u32) {
-                usual[tag as usize] += count as f32 * share;
+                usual[tag as usize] += taken * share;
             }
         }
         let all: f32 = usual.iter().sum();
@@ -219,15 +221,31 @@ impl Path<Tag> for PreferredTags {
     }
 }
 
+/// How often each item was taken: the catalog's counts or, where events have a meaning, the summed
+/// weights of those that say nothing against their items.
+fn taken_weights(data: &TrainingData) -> Vec<f32> {
+    let (sequences, catalog) = (data.sequences(), data.catalog());
+    if catalog.behaviors().is_none() {
+        return catalog.counts().iter().map(|&count| count as f32).collect();
+    }
+    let mut sums = vec![0.0f64; catalog.len() + 1];
+    let liked = (0..sequences.len()).flat_map(|user| sequences.history(user).liked_items());
+    for (item, weight) in liked {
+        sums[item.to_usize()] += f64::from(weight);
+    }
+    sums.into_iter().map(|sum| sum as f32).collect()
+}
+
 /// The `count` most popular items of each tag, weighing their share of the tag's interactions.
 fn items_of_tags(data: &TrainingData, count: usize) -> Result<Links<Tag, ItemIndex>> {
     let catalog = data.catalog();
     let of_tags = Links::tags_of_items(data)?.reversed();
+    let taken = taken_weights(data);
     let mut links = Links::to(catalog.len() + 1);
     for tag in 0..of_tags.len() as u32 {
         let (items, values) = of_tags.of(tag);
         let mut best: Vec<(u32, f32)> = (items.iter().zip(values))
-            .map(|(&item, value)| (item, value * catalog.counts()[item as usize] as f32))
+            .map(|(&item, value)| (item, value * taken[item as usize]))
             .filter(|(_, weight)| *weight > 0.0)
             .collect();
         let all: f32 = best.iter().map(|(_, weight)| weight).sum();

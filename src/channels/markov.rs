@@ -12,6 +12,11 @@ use crate::settings::settings;
 settings! {
     /// The settings of a Markov chain of the first order, of which there are none so far: items are
     /// scored by how often they came right after the history's last item.
+    ///
+    /// By the [meaning](crate::data::Behaviors) of events, a transition counts the weight of the event
+    /// that it ends with, of a target or not: most of what comes before and after a purchase are
+    /// views, and their weight says how much they count beside it. Events of disliked items are
+    /// skipped over, so that they are neither the end nor the beginning of one.
     #[derive(Copy, Eq)]
     #[serde(deny_unknown_fields)]
     pub struct MarkovChainConfig {}
@@ -32,17 +37,27 @@ impl MarkovChainConfig {
     /// path.
     pub fn followers(&self, data: &TrainingData) -> Links<ItemIndex, ItemIndex> {
         let (sequences, catalog) = (data.sequences(), data.catalog());
-        let pairs = sequences.item_lists().flat_map(|items| items.windows(2));
-        let mut pairs: Vec<(ItemIndex, ItemIndex)> = pairs.map(|pair| (pair[0], pair[1])).collect();
+        let transitions = |user| {
+            let liked = sequences.history(user).liked_items();
+            let pairs = liked.clone().zip(liked.skip(1));
+            // The bits of weights are in their order, as they are above 0.
+            pairs.map(|((from, _), (to, weight))| (from, to, weight.to_bits()))
+        };
+        let users = 0..sequences.len();
+        let mut pairs: Vec<(ItemIndex, ItemIndex, u32)> = users.flat_map(transitions).collect();
         pairs.par_sort_unstable();
+        let sum = |pairs: &[(ItemIndex, ItemIndex, u32)]| -> f32 {
+            let weights = pairs.iter().map(|&(_, _, bits)| f32::from_bits(bits));
+            weights.map(f64::from).sum::<f64>() as f32
+        };
         let mut followers = Links::to(catalog.len() + 1);
         for of_item in pairs.chunk_by(|a, b| a.0 == b.0) {
             while followers.len() < of_item[0].0.to_usize() {
                 followers.push([]);
             }
-            let all = of_item.len() as f32;
-            let counted = of_item.chunk_by(|a, b| a == b);
-            followers.push(counted.map(|same| (same[0].1.get(), same.len() as f32 / all)));
+            let all = sum(of_item);
+            let counted = of_item.chunk_by(|a, b| a.1 == b.1);
+            followers.push(counted.map(|same| (same[0].1.get(), sum(same) / all)));
         }
         followers
     }

@@ -8,6 +8,7 @@ mod ease;
 mod factorization;
 mod item_neighbors;
 mod item_paths;
+mod liked;
 mod markov;
 mod met_items;
 mod popularity;

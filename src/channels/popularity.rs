@@ -8,7 +8,9 @@ mod tally;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use crate::data::{Catalog, ExternalId, Interaction, Interactions, ItemIndex, TrainingData, User};
+use crate::data::{
+    Behaviors, Catalog, ExternalId, Interaction, Interactions, ItemIndex, Role, TrainingData, User,
+};
 use crate::index::Filter;
 use crate::{Error, Result, checks};
 
@@ -56,13 +58,15 @@ const AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Popularity {
     config: PopularityConfig,
+    behaviors: Option<Behaviors>,
     tally: Mutex<Tally>,
     /// What is searched holds no lock: whoever searches keeps it.
     ranked: RwLock<Arc<Ranked>>,
 }
 
 impl Popularity {
-    /// By the interactions that a catalog counts; a score is the share of them all.
+    /// By the interactions that a catalog counts, of whatever event; a score is the share of them all.
+    /// [`PopularityConfig::fit`] goes by the [meaning](crate::data::Behaviors) of events.
     pub fn new(catalog: &Catalog) -> Self {
         let mut tally = Tally::default();
         for (item, &count) in catalog
@@ -73,13 +77,16 @@ impl Popularity {
         {
             tally.all.add(ItemIndex::new(item as u32), 0, count as f64);
         }
-        Self::of_tally(tally, PopularityConfig::new())
+        Self::of_tally(tally, PopularityConfig::new(), catalog.behaviors().cloned())
     }
 }
 
 impl PopularityConfig {
     /// Counts the data: their [log](TrainingData::with_log) where they have one, or else their
     /// sequences, which have neither values nor event types.
+    ///
+    /// By the [meaning](crate::data::Behaviors) of events, where the data know one, each counts its
+    /// weight, and one that is negative, ignored or named by no rule nothing.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for the first invalid setting:
@@ -112,7 +119,12 @@ impl PopularityConfig {
         let wanted: Vec<ExternalId> = (self.events.iter())
             .map(|name| ExternalId::from(name.as_str()))
             .collect();
+        let weights = (catalog.behaviors()).map(|behaviors| log.weights_by(behaviors));
         let rows = (0..log.len()).filter_map(|row| {
+            let weight = match &weights {
+                Some(weights) => weights(row)?,
+                None => 1.0,
+            };
             let item = items[log.item_numbers()[row] as usize]?;
             let event = log.event(row);
             let counts = wanted.is_empty() || event.is_some_and(|event| wanted.contains(event));
@@ -120,10 +132,11 @@ impl PopularityConfig {
                 item,
                 time: log.times()[row],
                 value: log.value(row),
+                weight,
                 segments: segments[log.user_numbers()[row] as usize],
             })
         });
-        Popularity::of_rows(rows, self)
+        Popularity::of_rows(rows, self, catalog.behaviors().cloned())
     }
 
     fn fit_sequences(&self, data: &TrainingData) -> Result<Popularity> {
@@ -137,14 +150,17 @@ impl PopularityConfig {
         }
         let rows = (0..data.sequences().len()).flat_map(|sequence| {
             let history = data.sequences().history(sequence);
-            (history.items().iter().enumerate()).map(move |(place, &item)| LogRow {
+            let items = history.items().iter().enumerate();
+            let items = items.filter(move |(place, _)| history.role(*place) != Role::Negative);
+            items.map(move |(place, &item)| LogRow {
                 item,
                 time: history.times().get(place).copied().unwrap_or(0.0),
                 value: None,
+                weight: history.weight(place),
                 segments: data.segments(sequence),
             })
         });
-        Popularity::of_rows(rows, self)
+        Popularity::of_rows(rows, self, data.catalog().behaviors().cloned())
     }
 }
 
@@ -152,6 +168,7 @@ impl Popularity {
     fn of_rows<'a>(
         rows: impl Iterator<Item = LogRow<'a>> + Clone,
         config: &PopularityConfig,
+        behaviors: Option<Behaviors>,
     ) -> Result<Self> {
         for (field, value) in [("window", config.window), ("half_life", config.half_life)] {
             value.map_or(Ok(()), |value| checks::positive(field, value))?;
@@ -170,11 +187,12 @@ impl Popularity {
         };
         rows.filter(|row| row.time >= start)
             .for_each(|row| tally.add(&row, config));
-        Ok(Self::of_tally(tally, config.clone()))
+        Ok(Self::of_tally(tally, config.clone(), behaviors))
     }
 
-    fn of_tally(mut tally: Tally, config: PopularityConfig) -> Self {
+    fn of_tally(mut tally: Tally, config: PopularityConfig, behaviors: Option<Behaviors>) -> Self {
         Self {
+            behaviors,
             ranked: RwLock::new(Arc::new(tally.ranked())),
             config,
             tally: Mutex::new(tally),
@@ -231,10 +249,22 @@ impl RecallChannel for Popularity {
         if !events.is_empty() && !event.is_some_and(|event| events.contains(event)) {
             return;
         }
+        let weight = match &self.behaviors {
+            Some(behaviors) => {
+                let name = event.map(ToString::to_string);
+                let event = behaviors.event(name.as_deref(), interaction.value);
+                event.and_then(|event| behaviors.adds(event))
+            }
+            None => Some(1.0),
+        };
+        let Some(weight) = weight else {
+            return;
+        };
         let row = LogRow {
             item,
             time: interaction.time,
             value: interaction.value,
+            weight,
             segments,
         };
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);

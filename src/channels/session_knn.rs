@@ -19,6 +19,10 @@ settings! {
     ///
     /// Ludewig & Jannach, [V-SKNN](https://arxiv.org/abs/1803.09587), with the index of Kersbergen
     /// et al., [VMIS-kNN](https://dl.acm.org/doi/10.1145/3514221.3517901).
+    ///
+    /// By the [meaning](crate::data::Behaviors) of events, an item that is shared counts the product of
+    /// the greatest weights of both sides' events with it, and an item voted for the greatest of the
+    /// session's. Disliked items are on neither side.
     #[derive(Eq)]
     #[serde(deny_unknown_fields)]
     pub struct SessionKnnConfig {
@@ -94,19 +98,24 @@ impl RecallChannel for SessionKnn {
             users: sessions,
             items,
             recency,
+            ..
         } = &self.taken_by;
         best_by_scores(items.nodes() - 1, users, k, filter, |user, scores| {
-            let recent = user.last(self.config.max_len).items();
+            let liked: Vec<(ItemIndex, f32)> = user.liked_items().collect();
+            let recent = &liked[liked.len().saturating_sub(self.config.max_len)..];
             let mut places = NodePlaces::new(items.len());
             let mut near: Vec<NearSession> = Vec::new();
             let mut seen: Vec<ItemIndex> = Vec::new();
-            for (place, &item) in recent.iter().enumerate().rev() {
+            for (place, &(item, _)) in recent.iter().enumerate().rev() {
                 if seen.contains(&item) {
                     continue;
                 }
                 seen.push(item);
-                let weight = (place + 1) as f32 / recent.len() as f32;
-                for &session in sessions.of(item.get()).0 {
+                let of_item = recent.iter().filter(|(other, _)| *other == item);
+                let greatest = of_item.fold(0.0f32, |most, (_, weight)| most.max(*weight));
+                let weight = greatest * ((place + 1) as f32 / recent.len() as f32);
+                let (with_item, weights) = sessions.of(item.get());
+                for (&session, of_session) in with_item.iter().zip(weights) {
                     let (at, new) = places.get_or_insert(session, near.len());
                     if new {
                         near.push(NearSession {
@@ -116,7 +125,7 @@ impl RecallChannel for SessionKnn {
                             shared: recent.len() - place,
                         });
                     }
-                    near[at].similarity += weight;
+                    near[at].similarity += weight * of_session;
                 }
             }
             places.forget(near.iter().map(|near| near.session));
@@ -133,9 +142,9 @@ impl RecallChannel for SessionKnn {
             } in near
             {
                 let weight = similarity * (1.0 - LESS_PER_PLACE * shared as f32).max(LEAST);
-                let (items, rarities) = items.of(session);
-                for (&item, &rarity) in items.iter().zip(rarities) {
-                    scores.add(item, weight * rarity, Reason::User(session));
+                let (items, votes) = items.of(session);
+                for (&item, &vote) in items.iter().zip(votes) {
+                    scores.add(item, weight * vote, Reason::User(session));
                 }
             }
         })

@@ -23,7 +23,9 @@ settings! {
     /// (docs/benchmarks.md).
     ///
     /// A user is as similar as the cosine of the items' inverse frequencies: Breese, Heckerman &
-    /// Kadie, [1998](https://arxiv.org/abs/1301.7363).
+    /// Kadie, [1998](https://arxiv.org/abs/1301.7363). By the [meaning](crate::data::Behaviors) of
+    /// events, each is multiplied by the greatest weight of the user's events with the item, and
+    /// disliked items are left out.
     ///
     /// ```
     /// use seqrec::channels::SimilarUsersConfig;
@@ -60,7 +62,7 @@ struct SimilarUsers {
 
 impl SimilarUsersConfig {
     /// The beginning of a path, users who took the same items, and the step that leads on: each
-    /// user's items, weighing ln(users / users with the item).
+    /// user's items, weighing ln(users / users with the item) times their events' weight.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for a setting of 0.
@@ -71,8 +73,8 @@ impl SimilarUsersConfig {
         checks::at_least_one(&[("recent", self.recent), ("neighbors", self.neighbors)])?;
         let taken_by = TakenBy::new(data, self.recent);
         let squared = |user: u32| -> f32 {
-            let (_, rarities) = taken_by.items.of(user);
-            rarities.iter().map(|rarity| rarity * rarity).sum()
+            let (_, weights) = taken_by.items.of(user);
+            weights.iter().map(|weight| weight * weight).sum()
         };
         let users = 0..data.sequences().len() as u32;
         let items = Arc::clone(&taken_by.items);
@@ -99,18 +101,22 @@ impl ChannelConfig for SimilarUsersConfig {
 impl Path<Peer> for SimilarUsers {
     fn walk(&self, users: &[User<'_>]) -> Result<Vec<Vec<Reached>>> {
         let similar = |scores: &mut Scores, &user: &User<'_>| {
-            let mut seen = Vec::new();
+            // The last of several events with an item counts most, but for their weights.
+            let mut items: Vec<(ItemIndex, f32)> = Vec::new();
             self.start.weigh(user, |item, weight| {
-                if seen.contains(&item) {
-                    return;
-                }
-                seen.push(item);
-                let (others, rarities) = self.taken_by.users.of(item.get());
-                for (&other, rarity) in others.iter().zip(rarities) {
-                    let share = weight * rarity * rarity * self.scales[other as usize];
-                    scores.add(other, share, Reason::User(other));
+                match items.iter_mut().find(|(other, _)| *other == item) {
+                    Some((_, greatest)) => *greatest = greatest.max(weight),
+                    None => items.push((item, weight)),
                 }
             });
+            for (item, weight) in items {
+                let rarity = self.taken_by.rarities.get(item.to_usize()).unwrap_or(&0.0);
+                let (others, weights) = self.taken_by.users.of(item.get());
+                for (&other, of_other) in others.iter().zip(weights) {
+                    let share = weight * rarity * rarity * self.scales[other as usize] * of_other;
+                    scores.add(other, share, Reason::User(other));
+                }
+            }
             let mut similar = scores.take();
             let recency = |reached: &Reached| self.taken_by.recency[reached.node as usize];
             let order = |a: &Reached, b: &Reached| {
@@ -132,7 +138,8 @@ impl Path<Peer> for SimilarUsers {
 
 settings! {
     /// The settings of U2U2I: the users whose vectors lie nearest to a user's, by cosine and by the
-    /// model that the channel looks at, then what they took next.
+    /// model that the channel looks at, then what they took next, by the weights of these events and
+    /// without what they disliked.
     #[derive(Copy, Eq)]
     #[serde(deny_unknown_fields)]
     pub struct NearestUsersConfig {
@@ -201,14 +208,14 @@ fn training_vectors(
     Ok(vectors)
 }
 
-/// The last `held_back` items of each training user: what they took after all that their
-/// [vector](training_vectors) is made of.
+/// The last `held_back` items of each training user that they have nothing against, with the weights
+/// of their events: what they took after all that their [vector](training_vectors) is made of.
 fn next_items(data: &TrainingData, held_back: usize) -> Links<Peer, ItemIndex> {
     let sequences = data.sequences();
     let mut links = Links::to(data.catalog().len() + 1);
     for user in 0..sequences.len() {
-        let next = sequences.history(user).last(held_back).items();
-        links.push(next.iter().map(|item| (item.get(), 1.0)));
+        let next = sequences.history(user).last(held_back).liked_items();
+        links.push(next.map(|(item, weight)| (item.get(), weight)));
     }
     links
 }

@@ -149,6 +149,15 @@ impl Behaviors {
     pub fn weight(&self, event: Event) -> f32 {
         self.rule(event).map_or(1.0, |rule| rule.weight)
     }
+
+    /// What an event adds to whatever counts its item: its weight, or nothing where it is negative or
+    /// ignored.
+    pub(crate) fn adds(&self, event: Event) -> Option<f32> {
+        match self.role(event) {
+            Role::Target | Role::History => Some(self.weight(event)),
+            Role::Negative | Role::Ignored => None,
+        }
+    }
 }
 
 /// The rules for events of one type, with their numbers.

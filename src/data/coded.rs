@@ -38,13 +38,7 @@ impl Interactions {
         let Some(behaviors) = &self.behaviors else {
             return Ok(None);
         };
-        let names = self.events.ids().iter().map(ToString::to_string);
-        let coded = Coded {
-            of_events: names.map(|name| behaviors.of_name(Some(&name))).collect(),
-            without: behaviors.of_name(None),
-            log: self,
-            behaviors,
-        };
+        let coded = Coded::new(self, behaviors);
         let unnamed = (0..self.len()).filter(|&row| coded.any(row).is_none());
         match unnamed.count() {
             0 => Ok(Some(coded)),
@@ -60,20 +54,40 @@ impl Interactions {
             }
         }
     }
+
+    /// What each row [adds](Behaviors::adds) to whatever counts its item; nothing where no rule names
+    /// its event.
+    pub(crate) fn weights_by<'a>(
+        &'a self,
+        behaviors: &'a Behaviors,
+    ) -> impl Fn(usize) -> Option<f32> + use<'a> {
+        let coded = Coded::new(self, behaviors);
+        move |row| behaviors.adds(coded.any(row)?)
+    }
 }
 
 /// The events of a log as sequences keep them.
 #[derive(Debug)]
 pub(super) struct Coded<'a> {
     log: &'a Interactions,
-    pub(super) behaviors: &'a Arc<Behaviors>,
+    behaviors: &'a Behaviors,
     /// The rules for each type of event.
     of_events: Vec<OfName<'a>>,
     /// Those for rows without a type.
     without: OfName<'a>,
 }
 
-impl Coded<'_> {
+impl<'a> Coded<'a> {
+    fn new(log: &'a Interactions, behaviors: &'a Behaviors) -> Self {
+        let names = log.events.ids().iter().map(ToString::to_string);
+        Self {
+            of_events: names.map(|name| behaviors.of_name(Some(&name))).collect(),
+            without: behaviors.of_name(None),
+            log,
+            behaviors,
+        }
+    }
+
     fn any(&self, row: usize) -> Option<Event> {
         let number = self.log.event.get(row).copied().unwrap_or(NO_EVENT);
         let rules = self.of_events.get(number as usize).unwrap_or(&self.without);

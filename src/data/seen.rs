@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Whether the items of a user's history may be recalled for them.
+/// Whether the items of a user's history may be recalled for them: where events have a
+/// [meaning](super::Behaviors), those of targets and of negative events; an item that was only
+/// viewed may be.
 ///
 /// Everything that recalls or judges takes one, and where nothing is said, they are left out.
 /// Results of the two can't be compared.

@@ -93,6 +93,11 @@ impl<'a> User<'a> {
         }
     }
 
+    /// The meaning of the events, where it is known.
+    pub(crate) fn behaviors(self) -> Option<&'a Arc<Behaviors>> {
+        self.behaviors
+    }
+
     /// One event for each item, or none at all where they are not known.
     pub fn events(self) -> &'a [Event] {
         self.events
@@ -125,14 +130,40 @@ impl<'a> User<'a> {
         items.filter_map(move |(place, &item)| (self.role(place) != Role::History).then_some(item))
     }
 
-    /// The items that the user has nothing against, with the weights of their events.
+    /// The items that the user has nothing against, with the weights of their events. What they said
+    /// last counts: of an item that they bought and then returned, where a return is
+    /// [negative](Role::Negative), no event is among these.
     pub fn liked_items(
         self,
     ) -> impl DoubleEndedIterator<Item = (ItemIndex, f32)> + Clone + use<'a> {
-        let items = self.items.iter().enumerate();
-        items.filter_map(move |(place, &item)| {
-            (self.role(place) != Role::Negative).then(|| (item, self.weight(place)))
+        let places = self.liked_places();
+        places.map(move |place| (self.items[place], self.weight(place)))
+    }
+
+    /// The places of [liked items](Self::liked_items).
+    pub(crate) fn liked_places(self) -> impl DoubleEndedIterator<Item = usize> + Clone + use<'a> {
+        let disliked = self.disliked_items();
+        (0..self.items.len()).filter(move |&place| {
+            self.role(place) != Role::Negative
+                && disliked.binary_search(&self.items[place]).is_err()
         })
+    }
+
+    /// The items of which the last target or negative event is negative, each once, by number.
+    pub(crate) fn disliked_items(self) -> Vec<ItemIndex> {
+        let is_negative = |place| self.role(place) == Role::Negative;
+        if !(0..self.events.len()).any(is_negative) {
+            return Vec::new();
+        }
+        let places = (0..self.items.len()).filter(|&place| self.role(place) != Role::History);
+        let mut said: Vec<(ItemIndex, usize)> =
+            places.map(|place| (self.items[place], place)).collect();
+        said.sort_unstable();
+        let last = said
+            .chunk_by(|a, b| a.0 == b.0)
+            .filter_map(|said| said.last());
+        let disliked = last.filter(|&&(_, place)| is_negative(place));
+        disliked.map(|&(item, _)| item).collect()
     }
 
     /// This user with features, for models that look at them.

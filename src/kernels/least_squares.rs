@@ -8,8 +8,8 @@ use super::scoring::{Line, prefetch};
 /// Rows that are summed at once, so that their sums do not wait for each other.
 const ROWS: usize = 8;
 
-/// The system (P + w Σ qqᵀ + λ I) x = (1 + w) Σ q over some of many rows q, each of the same whole
-/// number of lines, filled up with 0.
+/// The system (P + w Σ v qqᵀ + λ I) x = (1 + w) Σ v q over some of many rows q with weights v, each
+/// row of the same whole number of lines, filled up with 0.
 #[derive(Clone, Copy)]
 pub(crate) struct NormalEquations<'a> {
     /// P, `[dim, lines]`.
@@ -24,6 +24,22 @@ pub(crate) struct NormalEquations<'a> {
     pub dim: usize,
 }
 
+/// Rows of a system.
+#[derive(Clone, Copy)]
+pub(crate) struct ChosenRows<'a> {
+    /// Their numbers.
+    pub numbers: &'a [u32],
+    /// v, or nothing at all where it is 1 for each.
+    pub weights: &'a [f32],
+}
+
+impl ChosenRows<'_> {
+    #[inline(always)]
+    fn weight(&self, place: usize) -> f32 {
+        self.weights.get(place).copied().unwrap_or(1.0)
+    }
+}
+
 /// The memory that a system is solved in.
 #[derive(Default)]
 pub(crate) struct Workspace {
@@ -34,9 +50,14 @@ pub(crate) struct Workspace {
 }
 
 impl NormalEquations<'_> {
-    /// Takes `steps` steps from `x` `[dim]` towards the solution of the system of the rows that
-    /// `chosen` names.
-    pub(crate) fn solve(&self, chosen: &[u32], x: &mut [f32], steps: usize, at: &mut Workspace) {
+    /// Takes `steps` steps from `x` `[dim]` towards the solution of the system of the `chosen` rows.
+    pub(crate) fn solve(
+        &self,
+        chosen: ChosenRows<'_>,
+        x: &mut [f32],
+        steps: usize,
+        at: &mut Workspace,
+    ) {
         let lines = self.dim.div_ceil(Line::WIDTH);
         for vector in [
             &mut at.solution,
@@ -60,7 +81,7 @@ impl NormalEquations<'_> {
 
 struct Solve<'a> {
     system: &'a NormalEquations<'a>,
-    chosen: &'a [u32],
+    chosen: ChosenRows<'a>,
     steps: usize,
     at: &'a mut Workspace,
 }
@@ -114,11 +135,11 @@ impl WithSimd for Solve<'_> {
     }
 }
 
-/// ± (P + w Σ qqᵀ + λ I) x + s Σ q, in one pass over the rows.
+/// ± (P + w Σ v qqᵀ + λ I) x + s Σ v q, in one pass over the rows.
 #[derive(Clone, Copy)]
 struct Product<'a> {
     system: &'a NormalEquations<'a>,
-    chosen: &'a [u32],
+    chosen: ChosenRows<'a>,
     sign: f32,
     /// s.
     shift: f32,
@@ -140,7 +161,7 @@ impl Product<'_> {
         }
 
         let factor = self.sign * system.weight;
-        let (blocks, rest) = pulp::as_arrays::<ROWS, _>(self.chosen);
+        let (blocks, rest) = pulp::as_arrays::<ROWS, _>(self.chosen.numbers);
         for (place, block) in blocks.iter().enumerate() {
             for &ahead in blocks.get(place + 1).into_iter().flatten() {
                 prefetch(row(system.rows, lines, ahead));
@@ -156,8 +177,10 @@ impl Product<'_> {
                     *sum = simd.mul_add_f32s(row[column], x, *sum);
                 }
             }
-            for sum in &mut sums {
-                *sum = simd.splat_f32s(self.shift + factor * simd.reduce_sum_f32s(*sum));
+            for (of_block, sum) in sums.iter_mut().enumerate() {
+                let weight = self.chosen.weight(place * ROWS + of_block);
+                let share = self.shift + factor * simd.reduce_sum_f32s(*sum);
+                *sum = simd.splat_f32s(weight * share);
             }
             for (column, result) in result.iter_mut().enumerate() {
                 let mut total = *result;
@@ -167,10 +190,11 @@ impl Product<'_> {
                 *result = total;
             }
         }
-        for &number in rest {
+        for (place, &number) in rest.iter().enumerate() {
             let row = vectors::<S>(row(system.rows, lines, number));
+            let weight = self.chosen.weight(blocks.len() * ROWS + place);
             let share = self.shift + factor * dot(simd, row, x);
-            add_scaled(simd, result, share, row);
+            add_scaled(simd, result, weight * share, row);
         }
     }
 }
@@ -239,18 +263,27 @@ mod tests {
                 regularization: 0.5,
                 dim,
             };
-            let chosen: Vec<u32> = (1..=count as u32).rev().collect();
-            let mut x = vec![0.25; dim];
-            system.solve(&chosen, &mut x, 2 * dim + 8, &mut Workspace::default());
-            let mut apart: Vec<f32> = x.iter().map(|x| 2.5 * x).collect();
-            for row in 1..=count {
-                let product: f32 = (0..dim).map(|column| value(row, column) * x[column]).sum();
-                for (column, apart) in apart.iter_mut().enumerate() {
-                    *apart += (3.0 * product - 4.0) * value(row, column);
+            let numbers: Vec<u32> = (1..=count as u32).rev().collect();
+            let some: Vec<f32> = (0..count).map(|place| 0.5 + (place % 3) as f32).collect();
+            for weights in [&[][..], &some] {
+                let chosen = ChosenRows {
+                    numbers: &numbers,
+                    weights,
+                };
+                let mut x = vec![0.25; dim];
+                system.solve(chosen, &mut x, 2 * dim + 8, &mut Workspace::default());
+                let mut apart: Vec<f32> = x.iter().map(|x| 2.5 * x).collect();
+                for (place, &row) in numbers.iter().enumerate() {
+                    let row = row as usize;
+                    let weight = weights.get(place).unwrap_or(&1.0);
+                    let product: f32 = (0..dim).map(|column| value(row, column) * x[column]).sum();
+                    for (column, apart) in apart.iter_mut().enumerate() {
+                        *apart += weight * (3.0 * product - 4.0) * value(row, column);
+                    }
                 }
+                let worst = apart.iter().fold(0.0f32, |most, x| most.max(x.abs()));
+                assert!(worst < 1e-3, "{dim} {count} {weights:?}: {worst}");
             }
-            let worst = apart.iter().fold(0.0f32, |most, x| most.max(x.abs()));
-            assert!(worst < 1e-3, "{dim} {count}: {worst}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{ItemIndex, User};
+use crate::data::{ItemIndex, Role, User};
 use crate::{Error, Result, checks};
 
 use super::candidates::Reason;
@@ -11,12 +11,21 @@ use super::path::Path;
 
 /// The beginning of a path: the items of a user's history, the later ones and the more frequent
 /// ones weighing more.
+///
+/// By the [meaning](crate::data::Behaviors) of events, each is multiplied by the weight of its event,
+/// and no disliked item is a beginning; what is near one may be [lowered](Self::with_dislikes).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "HistoryItemsFile")]
 pub struct HistoryItems {
     last: usize,
     decay: f64,
     half_life: Option<f64>,
+    #[serde(skip_serializing_if = "is_zero")]
+    dislikes: f64,
+}
+
+fn is_zero(number: &f64) -> bool {
+    *number == 0.0
 }
 
 /// What may be written in a file, before it is checked.
@@ -26,6 +35,8 @@ struct HistoryItemsFile {
     last: usize,
     decay: f64,
     half_life: Option<f64>,
+    #[serde(default)]
+    dislikes: f64,
 }
 
 impl TryFrom<HistoryItemsFile> for HistoryItems {
@@ -33,6 +44,7 @@ impl TryFrom<HistoryItemsFile> for HistoryItems {
 
     fn try_from(file: HistoryItemsFile) -> Result<Self> {
         let items = Self::last(file.last)?.with_decay(file.decay)?;
+        let items = items.with_dislikes(file.dislikes)?;
         file.half_life
             .map_or(Ok(items), |half_life| items.with_half_life(half_life))
     }
@@ -50,6 +62,7 @@ impl Default for HistoryItems {
             last: 20,
             decay: 0.8,
             half_life: None,
+            dislikes: 0.0,
         }
     }
 }
@@ -67,6 +80,7 @@ impl HistoryItems {
             last: count,
             decay: 1.0,
             half_life: None,
+            dislikes: 0.0,
         })
     }
 
@@ -95,23 +109,46 @@ impl HistoryItems {
         Ok(Self { half_life, ..self })
     }
 
-    /// Calls `found` with each item, the last one first, and its weight.
-    pub(crate) fn weigh(&self, user: User<'_>, mut found: impl FnMut(ItemIndex, f32)) {
-        let history = user.last(self.last);
+    /// What lies near a disliked item is lowered by a share of what it would be raised by if the item
+    /// was liked, and an item that is left with nothing above 0 is not recalled. That is of paths
+    /// which begin at the items themselves, as item neighbors do; similar users and preferred tags
+    /// are found by what is liked alone.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when it is below 0 or no number.
+    pub fn with_dislikes(self, dislikes: f64) -> Result<Self> {
+        checks::not_negative("dislikes", dislikes)?;
+        Ok(Self { dislikes, ..self })
+    }
+
+    /// Calls `found` with each item that is liked, the last one first, and its weight.
+    pub(crate) fn weigh(&self, user: User<'_>, found: impl FnMut(ItemIndex, f32)) {
+        self.weigh_places(user, user.liked_places().rev(), found);
+    }
+
+    /// Calls `found` with the items in the first of some places, which come from the last one on,
+    /// and their weights.
+    fn weigh_places(
+        &self,
+        user: User<'_>,
+        places: impl Iterator<Item = usize>,
+        mut found: impl FnMut(ItemIndex, f32),
+    ) {
         let now = self.half_life.zip(user.now()).map(|(half_life, now)| {
-            let last = history.times().last().copied();
+            let last = user.times().last().copied();
             last.map_or(now, |last| now.min(last + LONGEST_ABSENCE * half_life))
         });
         let mut by_place = 1.0;
-        for (place, &item) in history.items().iter().enumerate().rev() {
-            let by_age = match (self.half_life, now, history.times().get(place)) {
+        for place in places.take(self.last) {
+            let by_age = match (self.half_life, now, user.times().get(place)) {
                 (Some(half_life), Some(now), Some(time)) => {
                     ((time - now).min(0.0) / half_life).exp2() as f32
                 }
                 _ => 1.0,
             };
             // What is long past still counts more than nothing.
-            found(item, (by_place * by_age).max(f32::MIN_POSITIVE));
+            let weight = by_place * by_age * user.weight(place);
+            found(user.items()[place], weight.max(f32::MIN_POSITIVE));
             by_place *= self.decay as f32;
         }
     }
@@ -121,13 +158,23 @@ impl Path<ItemIndex> for HistoryItems {
     fn walk(&self, users: &[User<'_>]) -> Result<Vec<Vec<Reached>>> {
         let weigh = |&user: &User<'_>| {
             let mut reached: Vec<Reached> = Vec::new();
-            self.weigh(user, |item, weight| {
+            let mut reach = |item: ItemIndex, weight| {
                 reached.push(Reached {
                     node: item.get(),
                     weight,
                     reason: Reason::Item(item),
                 });
-            });
+            };
+            self.weigh(user, &mut reach);
+            if self.dislikes > 0.0 {
+                let lowered = user.disliked_items();
+                let places = (0..user.items().len()).rev().filter(|&place| {
+                    user.role(place) == Role::Negative
+                        && lowered.binary_search(&user.items()[place]).is_ok()
+                });
+                let share = self.dislikes as f32;
+                self.weigh_places(user, places, |item, weight| reach(item, -share * weight));
+            }
             reached.sort_by_key(|reached| reached.node);
             reached.dedup_by(|again, first| {
                 let same = again.node == first.node;

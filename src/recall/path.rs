@@ -262,7 +262,8 @@ impl<P: Path<ItemIndex>> RecallChannel for PathChannel<P> {
         filter: Option<Filter<'_>>,
     ) -> Result<Candidates> {
         let mut best = Candidates::with_capacity(users.len(), k);
-        for (row, reached) in self.path.walk(users)?.into_iter().enumerate() {
+        for (row, mut reached) in self.path.walk(users)?.into_iter().enumerate() {
+            reached.retain(|reached| reached.weight >= 0.0);
             best.push_best(candidates(reached, row, filter), k);
         }
         Ok(best)

@@ -107,6 +107,7 @@ impl RecallCounts {
 /// Some users with what was recalled for them.
 pub(super) struct Batch<'a> {
     pub(super) people: &'a [Person],
+    users: &'a [User<'a>],
     pub(super) lists: Lists<'a>,
     asked: &'a Asked,
     catalog: &'a Catalog,
@@ -116,14 +117,14 @@ pub(super) struct Batch<'a> {
 impl Batch<'_> {
     /// The number of items that may be recalled for one of the users, where the request names or
     /// describes them.
-    fn passing(&self, person: &Person) -> Option<usize> {
+    fn passing(&self, row: usize) -> Option<usize> {
         let all = self.asked.passing()?;
-        let taken: ItemSet = match self.seen {
-            Seen::Exclude => person.user.items.iter().copied().collect(),
+        let seen: ItemSet = match self.seen {
+            Seen::Exclude => self.users.get(row)?.seen_items().collect(),
             Seen::Keep => ItemSet::new(),
         };
         let passes = |&item: &ItemIndex| self.asked.passes(self.catalog, item);
-        Some(all - taken.iter().filter(passes).count())
+        Some(all - seen.iter().filter(passes).count())
     }
 }
 
@@ -211,6 +212,7 @@ impl RecallAll<'_> {
         };
         let batch = Batch {
             people: &people,
+            users: &users,
             lists: (self.retriever).lists(&users, self.request.k, filter, &passes)?,
             asked: &self.asked,
             catalog,
@@ -246,7 +248,7 @@ impl Iterator for RecallAll<'_> {
                 let items = retriever.recalled_items(&batch.lists, row, &person.user.segments);
                 let recalled = Recalled {
                     items,
-                    passing: batch.passing(person),
+                    passing: batch.passing(row),
                     known: person.user.items.len(),
                     unknown: person.user.unknown,
                     channels: Vec::new(),

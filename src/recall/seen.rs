@@ -1,20 +1,21 @@
-//! The items that users took, which are left out of their lists.
+//! The items that users have seen, which are left out of their lists.
 
 use rayon::prelude::*;
 
 use crate::data::{ItemIndex, Seen, User};
 
-/// The items that one user took, of which most questions ask in vain: a bit says so at once.
-struct Taken {
+/// The items that one user has [seen](User::seen_items), of which most questions ask in vain: a bit
+/// says so at once.
+struct SeenItems {
     /// A bit for each remainder of an item's number.
     bits: Vec<u64>,
     /// Sorted, since a history may be long.
     items: Vec<ItemIndex>,
 }
 
-impl Taken {
+impl SeenItems {
     fn new(user: &User<'_>) -> Self {
-        let mut items = user.items().to_vec();
+        let mut items: Vec<ItemIndex> = user.seen_items().collect();
         items.sort_unstable();
         let mut bits = vec![0; (items.len() / 4).next_power_of_two()];
         for item in &items {
@@ -37,13 +38,13 @@ impl Taken {
 }
 
 /// Whether an item may not be recalled for the user in a place of `users`: where seen items are
-/// left out, those of their history.
+/// left out, whether they have seen it.
 pub(super) fn is_seen(users: &[User<'_>], seen: Seen) -> impl Fn(usize, ItemIndex) -> bool {
-    let of_users: Vec<Taken> = match seen {
-        Seen::Exclude => users.par_iter().map(Taken::new).collect(),
+    let of_users: Vec<SeenItems> = match seen {
+        Seen::Exclude => users.par_iter().map(SeenItems::new).collect(),
         Seen::Keep => Vec::new(),
     };
-    move |user, item| of_users.get(user).is_some_and(|taken| taken.contains(item))
+    move |user, item| of_users.get(user).is_some_and(|seen| seen.contains(item))
 }
 
 #[cfg(test)]

@@ -181,7 +181,7 @@ fn ease_is_its_closed_form() {
 }
 
 #[cfg(feature = "ease")]
-fn inverse(mut matrix: Array2<f64>) -> Array2<f64> {
+pub fn inverse(mut matrix: Array2<f64>) -> Array2<f64> {
     let size = matrix.nrows();
     let mut inverse = Array2::eye(size);
     for pivot in 0..size {

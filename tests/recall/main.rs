@@ -1,6 +1,7 @@
 //! Indexes, channels, run folders and the engine.
 
 mod attributes;
+mod behaviors;
 mod channels;
 mod content_neighbors;
 mod engine;

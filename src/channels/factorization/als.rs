@@ -7,14 +7,14 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use crate::data::{ItemIndex, TrainingData};
-use crate::kernels::least_squares::{NormalEquations, Workspace};
+use crate::data::TrainingData;
+use crate::kernels::least_squares::{ChosenRows, NormalEquations, Workspace};
 use crate::kernels::scoring::Line;
 use crate::recall::{ChannelConfig, ChannelSource, RecallChannel};
 use crate::settings::settings;
 use crate::{Result, checks};
 
-use super::{MatrixFactorization, normal};
+use super::{Liked, MatrixFactorization, normal};
 
 settings! {
     /// A [`MatrixFactorization`] by alternating least squares (iALS). The default of `confidence`
@@ -49,19 +49,38 @@ impl AlsConfig {
     /// a few steps of conjugate gradients (Takács, Pilászy & Tikk,
     /// [2011](https://doi.org/10.1145/2043932.2043987)).
     ///
+    /// By the [meaning](crate::data::Behaviors) of events, one of weight 2 counts as two would, and
+    /// those of disliked items don't count.
+    ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) with the first setting that is
     /// invalid.
     pub fn fit(&self, data: &TrainingData) -> Result<MatrixFactorization> {
         let (sequences, catalog) = (data.sequences(), data.catalog());
         self.validate()?;
-        let by_user: Vec<&[u32]> = sequences.item_lists().map(ItemIndex::as_numbers).collect();
-        let mut by_item: Vec<Vec<u32>> = vec![Vec::new(); catalog.len() + 1];
-        for (user, items) in by_user.iter().enumerate() {
-            for &item in *items {
-                by_item[item as usize].push(user as u32);
+        let by_user: Vec<Liked<'_>> = (0..sequences.len())
+            .map(|user| Liked::all(sequences.history(user)))
+            .collect();
+        let mut by_item = vec![Takers::default(); catalog.len() + 1];
+        for (user, liked) in by_user.iter().enumerate() {
+            for (place, &item) in liked.items.iter().enumerate() {
+                let takers = &mut by_item[item as usize];
+                takers.users.push(user as u32);
+                takers.weights.extend(liked.weights.get(place));
             }
         }
+        let by_user: Vec<ChosenRows<'_>> = (by_user.iter())
+            .map(|liked| ChosenRows {
+                numbers: &liked.items,
+                weights: &liked.weights,
+            })
+            .collect();
+        let by_item: Vec<ChosenRows<'_>> = (by_item.iter())
+            .map(|takers| ChosenRows {
+                numbers: &takers.users,
+                weights: &takers.weights,
+            })
+            .collect();
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
         let mut users = normal(by_user.len(), self.dim, &mut random);
         let mut items = normal(by_item.len(), self.dim, &mut random);
@@ -82,6 +101,14 @@ impl ChannelConfig for AlsConfig {
         let weights = (self.confidence as f32, self.regularization as f32);
         MatrixFactorization::channel(from, self.dim, weights, |data| self.fit(data))
     }
+}
+
+/// Who took an item.
+#[derive(Debug, Clone, Default)]
+struct Takers {
+    users: Vec<u32>,
+    /// The weight of each one's event; empty where events have no meaning.
+    weights: Vec<f32>,
 }
 
 /// The vectors of users or of items, by which the other side is solved for.
@@ -118,13 +145,13 @@ impl Side {
     }
 
     /// Moves every vector of the other side to its solution.
-    fn solve_all(&self, vectors: &mut Array2<f32>, taken: &[impl AsRef<[u32]> + Sync]) {
+    fn solve_all(&self, vectors: &mut Array2<f32>, taken: &[ChosenRows<'_>]) {
         let vectors = vectors.as_slice_mut().expect("made in standard order");
         let equations = self.equations();
         (vectors.par_chunks_exact_mut(self.dim).zip(taken)).for_each_init(
             Workspace::default,
-            |workspace, (vector, taken)| {
-                equations.solve(taken.as_ref(), vector, REFINEMENTS, workspace);
+            |workspace, (vector, &taken)| {
+                equations.solve(taken, vector, REFINEMENTS, workspace);
             },
         );
     }

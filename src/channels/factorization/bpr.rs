@@ -28,6 +28,10 @@ settings! {
         pub learning_rate: f64 = 0.05, with_learning_rate;
         /// The weight of the vectors' squared lengths.
         pub regularization: f64 = 0.002, with_regularization;
+        /// The share of steps in which an item that the user [dislikes](crate::data::Role::Negative),
+        /// where there is one, takes the place of one drawn from the others.
+        #[serde(default)]
+        pub dislikes: f64 = 0.0, with_dislikes;
         /// The seed of the first vectors and of draws.
         pub seed: u64 = 42, with_seed;
     }
@@ -45,11 +49,15 @@ impl BprConfig {
     fn validate(&self) -> Result<()> {
         checks::at_least_one(&[("dim", self.dim), ("epochs", self.epochs)])?;
         checks::positive("learning_rate", self.learning_rate)?;
-        checks::not_negative("regularization", self.regularization)
+        checks::not_negative("regularization", self.regularization)?;
+        checks::share("dislikes", self.dislikes)
     }
 
     /// Bayesian personalized ranking: each taken item's product is to be above that of an item
     /// drawn from the others. Rendle et al., [2009](https://arxiv.org/abs/1205.2618).
+    ///
+    /// By the [meaning](crate::data::Behaviors) of events, one of weight 2 is drawn twice as often as
+    /// one of weight 1, and those of disliked items are not.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) with the first setting that is
@@ -61,9 +69,8 @@ impl BprConfig {
         let mut users = normal(sequences.len(), self.dim, &mut random);
         let mut items = normal(catalog.len() + 1, self.dim, &mut random);
         items.row_mut(0).fill(0.0);
-        let taken: Vec<(u32, u32)> = (sequences.item_lists().enumerate())
-            .flat_map(|(user, items)| items.iter().map(move |item| (user as u32, item.get())))
-            .collect();
+        let pairs = Pairs::of(sequences);
+        let dislikes = Dislikes::of(sequences, self.dislikes);
         let sets = Sets::of(sequences, catalog.len());
         let (rate, decay) = (self.learning_rate as f32, self.regularization as f32);
         let dim = self.dim;
@@ -72,19 +79,24 @@ impl BprConfig {
         let row = |number: u32| number as usize * dim..(number as usize + 1) * dim;
         let mut places = Vec::with_capacity(DRAWN_AHEAD);
         let mut draws = Vec::with_capacity(DRAWN_AHEAD);
-        let mut left = self.epochs * taken.len();
+        let mut left = self.epochs * pairs.taken.len();
         while left > 0 {
             let drawn = left.min(DRAWN_AHEAD);
             left -= drawn;
             places.clear();
             places.extend((0..drawn).map(|_| {
-                let place = random.random_range(0..taken.len());
-                prefetch(&taken[place..=place]);
-                (place, random.random_range(1..=catalog.len()) as u32)
+                let place = pairs.draw(&mut random);
+                prefetch(&pairs.taken[place..=place]);
+                let any = random.random_range(1..=catalog.len()) as u32;
+                let of_dislikes = dislikes.as_ref().map(|_| random.random());
+                (place, any, of_dislikes)
             }));
             draws.clear();
-            draws.extend(places.iter().map(|&(place, worse)| {
-                let (user, better) = taken[place];
+            draws.extend(places.iter().map(|&(place, any, of_dislikes)| {
+                let (user, better) = pairs.taken[place];
+                let disliked = (dislikes.as_ref().zip(of_dislikes))
+                    .and_then(|(dislikes, at)| dislikes.choose(user, at));
+                let worse = disliked.unwrap_or(any);
                 sets.prefetch(user, worse);
                 prefetch(&user_rows[row(user)]);
                 prefetch(&item_rows[row(better)]);
@@ -114,13 +126,93 @@ impl ChannelConfig for BprConfig {
     }
 }
 
-/// What each user took, to be looked up by one load from memory that can be asked for ahead.
+/// Pairs of users and items that they like, drawn by the weights of their events.
+struct Pairs {
+    /// Those of one weight beside each other.
+    taken: Vec<(u32, u32)>,
+    /// Where those of each weight end, and what all weigh up to there.
+    ends: Vec<(usize, f64)>,
+}
+
+impl Pairs {
+    fn of(sequences: &Spans) -> Self {
+        let liked = |user| {
+            let liked = sequences.history(user).liked_items();
+            liked.map(move |(item, weight)| (weight, (user as u32, item.get())))
+        };
+        let mut weighed: Vec<(f32, (u32, u32))> = (0..sequences.len()).flat_map(liked).collect();
+        // There are no more weights than rules, and in the data's order where there is one.
+        weighed.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let (mut end, mut sum) = (0, 0.0);
+        let same = weighed.chunk_by(|a, b| a.0 == b.0);
+        let ends = same.map(|same| {
+            end += same.len();
+            sum += same
+                .iter()
+                .map(|(weight, _)| f64::from(*weight))
+                .sum::<f64>();
+            (end, sum)
+        });
+        Self {
+            ends: ends.collect(),
+            taken: weighed.iter().map(|(_, pair)| *pair).collect(),
+        }
+    }
+
+    /// The place of one of the pairs, of which there are some.
+    fn draw(&self, random: &mut impl Rng) -> usize {
+        let mut of_weight = 0..self.taken.len();
+        if let [.., _, (_, all)] = self.ends[..] {
+            let at = random.random::<f64>() * all;
+            let place = self.ends.partition_point(|(_, sum)| *sum <= at);
+            let place = place.min(self.ends.len() - 1);
+            of_weight.end = self.ends[place].0;
+            of_weight.start = place.checked_sub(1).map_or(0, |before| self.ends[before].0);
+        }
+        random.random_range(of_weight)
+    }
+}
+
+/// What each user dislikes, of which an item is drawn in some steps.
+struct Dislikes {
+    /// Each user's items, one user after another.
+    items: Vec<u32>,
+    /// Where each user's items end.
+    ends: Vec<usize>,
+    /// The share of steps.
+    rate: f64,
+}
+
+impl Dislikes {
+    /// `None` where nobody dislikes anything, or no step is to draw of it.
+    fn of(sequences: &Spans, rate: f64) -> Option<Self> {
+        let (mut items, mut ends) = (Vec::new(), Vec::with_capacity(sequences.len()));
+        for user in 0..sequences.len() {
+            let disliked = sequences.history(user).disliked_items();
+            items.extend(disliked.iter().map(|item| item.get()));
+            ends.push(items.len());
+        }
+        (rate > 0.0 && !items.is_empty()).then_some(Self { items, ends, rate })
+    }
+
+    /// An item that a user dislikes, by a number drawn below 1, in the share of steps in which one
+    /// is taken.
+    fn choose(&self, user: u32, at: f64) -> Option<u32> {
+        let user = user as usize;
+        let start = user.checked_sub(1).map_or(0, |before| self.ends[before]);
+        let of_user = &self.items[start..self.ends[user]];
+        let place = (at / self.rate * of_user.len() as f64) as usize;
+        of_user.get(place).copied()
+    }
+}
+
+/// What each user likes, to be looked up by one load from memory that can be asked for ahead.
 struct Sets {
     /// Where each user's items begin, and where the last one's end.
     offsets: Vec<usize>,
     /// Each user's items, by their number.
     items: Vec<u32>,
-    /// A bit for each pair of a user and an item, set for those that were taken; or, where these
+    /// A bit for each pair of a user and an item, set for those that are liked; or, where these
     /// are too many, for each of their hashes, and a set one has to be searched for in the items.
     bits: Vec<u64>,
     /// How many bits a user has, where every pair has one of its own.
@@ -137,9 +229,10 @@ impl Sets {
     fn of(sequences: &Spans, items: usize) -> Self {
         let mut offsets = vec![0];
         let mut taken: Vec<u32> = Vec::new();
-        for sequence in sequences.item_lists() {
+        for user in 0..sequences.len() {
             let start = taken.len();
-            taken.extend(sequence.iter().map(|item| item.get()));
+            let liked = sequences.history(user).liked_items();
+            taken.extend(liked.map(|(item, _)| item.get()));
             taken[start..].sort_unstable();
             offsets.push(taken.len());
         }
@@ -156,9 +249,9 @@ impl Sets {
             bits: vec![0; bits.div_ceil(64)],
             bits_per_user: direct.then_some(items + 1),
         };
-        for (user, sequence) in sequences.item_lists().enumerate() {
-            for item in sequence {
-                let (word, bit) = sets.place(user as u32, item.get());
+        for user in 0..sequences.len() {
+            for place in sets.offsets[user]..sets.offsets[user + 1] {
+                let (word, bit) = sets.place(user as u32, sets.items[place]);
                 sets.bits[word] |= bit;
             }
         }

@@ -25,10 +25,11 @@ settings! {
     pub struct PopularityConfig {
         /// Whether an interaction counts its value, such as a price, so that the items with the
         /// largest revenue come first: those without a value, or with one that is not above 0, add
-        /// nothing. Else each counts 1.
+        /// nothing. Else each counts 1. Both are multiplied by the weight of the event, where the
+        /// data know its [meaning](crate::data::Behaviors).
         pub by_value: bool = false, with_by_value;
-        /// The event types that count, such as `buy`; all, and interactions without any,
-        /// where none is named.
+        /// The event types that count, such as `buy`, of those that do by their meaning; all of
+        /// these, and interactions without any, where none is named.
         pub events: Vec<String> = Vec::new(), with_events;
         /// How long before the end of the data an interaction still counts, in the unit of the
         /// source. The end is the time of the last interaction, but for the latest 32nd, 15 at

@@ -52,14 +52,16 @@ pub(super) struct LogRow<'a> {
     pub(super) item: ItemIndex,
     pub(super) time: f64,
     pub(super) value: Option<f32>,
+    /// What its event counts: 1 where events have no meaning.
+    pub(super) weight: f32,
     pub(super) segments: &'a [String],
 }
 
 impl Tally {
     pub(super) fn add(&mut self, row: &LogRow<'_>, config: &PopularityConfig) {
         let mut weight = match (config.by_value, row.value) {
-            (false, _) => 1.0,
-            (true, Some(value)) if value > 0.0 => f64::from(value),
+            (false, _) => f64::from(row.weight),
+            (true, Some(value)) if value > 0.0 => f64::from(value) * f64::from(row.weight),
             (true, _) => return,
         };
         let now = self.clock.now().unwrap_or(row.time);

@@ -89,7 +89,8 @@ impl<'a> Judge<'a> {
         let mut lists = Vec::with_capacity(cases.len());
         let ask = |range: std::ops::Range<usize>| {
             let users: Vec<User<'_>> = range.map(|case| self.user(&cases.get(case))).collect();
-            let unseen = |row: usize, item: ItemIndex| !users[row].items().contains(&item);
+            let unseen =
+                |row: usize, item: ItemIndex| !users[row].seen_items().any(|seen| seen == item);
             let filter = self
                 .seen
                 .is_excluded()
