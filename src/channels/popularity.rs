@@ -58,7 +58,7 @@ const AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Popularity {
     config: PopularityConfig,
-    behaviors: Option<Behaviors>,
+    behaviors: Option<Arc<Behaviors>>,
     tally: Mutex<Tally>,
     /// What is searched holds no lock: whoever searches keeps it.
     ranked: RwLock<Arc<Ranked>>,
@@ -77,7 +77,11 @@ impl Popularity {
         {
             tally.all.add(ItemIndex::new(item as u32), 0, count as f64);
         }
-        Self::of_tally(tally, PopularityConfig::new(), catalog.behaviors().cloned())
+        Self::of_tally(
+            tally,
+            PopularityConfig::new(),
+            catalog.shared_behaviors().cloned(),
+        )
     }
 }
 
@@ -86,7 +90,8 @@ impl PopularityConfig {
     /// sequences, which have neither values nor event types.
     ///
     /// By the [meaning](crate::data::Behaviors) of events, where the data know one, each counts its
-    /// weight, and one that is negative, ignored or named by no rule nothing.
+    /// weight, and one that is negative, ignored or named by no rule nothing. Each counts by itself:
+    /// what was bought and then returned was bought.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for the first invalid setting:
@@ -136,7 +141,7 @@ impl PopularityConfig {
                 segments: segments[log.user_numbers()[row] as usize],
             })
         });
-        Popularity::of_rows(rows, self, catalog.behaviors().cloned())
+        Popularity::of_rows(rows, self, catalog.shared_behaviors().cloned())
     }
 
     fn fit_sequences(&self, data: &TrainingData) -> Result<Popularity> {
@@ -160,7 +165,7 @@ impl PopularityConfig {
                 segments: data.segments(sequence),
             })
         });
-        Popularity::of_rows(rows, self, data.catalog().behaviors().cloned())
+        Popularity::of_rows(rows, self, data.catalog().shared_behaviors().cloned())
     }
 }
 
@@ -168,7 +173,7 @@ impl Popularity {
     fn of_rows<'a>(
         rows: impl Iterator<Item = LogRow<'a>> + Clone,
         config: &PopularityConfig,
-        behaviors: Option<Behaviors>,
+        behaviors: Option<Arc<Behaviors>>,
     ) -> Result<Self> {
         for (field, value) in [("window", config.window), ("half_life", config.half_life)] {
             value.map_or(Ok(()), |value| checks::positive(field, value))?;
@@ -190,7 +195,11 @@ impl Popularity {
         Ok(Self::of_tally(tally, config.clone(), behaviors))
     }
 
-    fn of_tally(mut tally: Tally, config: PopularityConfig, behaviors: Option<Behaviors>) -> Self {
+    fn of_tally(
+        mut tally: Tally,
+        config: PopularityConfig,
+        behaviors: Option<Arc<Behaviors>>,
+    ) -> Self {
         Self {
             behaviors,
             ranked: RwLock::new(Arc::new(tally.ranked())),

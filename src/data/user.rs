@@ -93,11 +93,6 @@ impl<'a> User<'a> {
         }
     }
 
-    /// The meaning of the events, where it is known.
-    pub(crate) fn behaviors(self) -> Option<&'a Arc<Behaviors>> {
-        self.behaviors
-    }
-
     /// One event for each item, or none at all where they are not known.
     pub fn events(self) -> &'a [Event] {
         self.events

@@ -314,4 +314,41 @@ mod tests {
             }
         }
     }
+
+    /// Pairs are drawn by the weights of their events, and dislikes in the share of steps that is asked
+    /// for, each of a user's as often as the others.
+    #[test]
+    fn pairs_are_drawn_by_weight_and_dislikes_by_rate() {
+        let did = |item, time, what| Interaction::new("anna", item, time).with_event(what);
+        let log: Interactions = [
+            did(1, 1.0, "buy"),
+            did(2, 2.0, "view"),
+            did(3, 3.0, "dislike"),
+            did(4, 4.0, "cart"),
+            did(5, 5.0, "view"),
+            did(6, 6.0, "dislike"),
+        ]
+        .into_iter()
+        .collect();
+        let rules = "buy=target*5, cart=target*2, view*0.5, dislike=negative";
+        let log = log.with_behaviors(&rules.parse().unwrap()).unwrap();
+        let data = Dataset::new(log, Filters::default()).unwrap();
+        let data = data.training_data();
+        let pairs = Pairs::of(data.sequences());
+        let mut random = ChaCha8Rng::seed_from_u64(1);
+        let mut drawn = [0; 7];
+        for _ in 0..80_000 {
+            drawn[pairs.taken[pairs.draw(&mut random)].1 as usize] += 1;
+        }
+        for (item, share) in [(1, 5.0), (2, 0.5), (3, 0.0), (4, 2.0), (5, 0.5), (6, 0.0)] {
+            let off = f64::from(drawn[item]) - 10_000.0 * share;
+            assert!(off.abs() < 400.0, "{item}: {drawn:?}");
+        }
+        let dislikes = Dislikes::of(data.sequences(), 0.2).unwrap();
+        let drawn = (0..100).map(|step| dislikes.choose(0, f64::from(step) / 100.0));
+        let counts =
+            [None, Some(3), Some(6)].map(|item| drawn.clone().filter(|&of| of == item).count());
+        assert_eq!(counts, [80, 10, 10]);
+        assert!(Dislikes::of(data.sequences(), 0.0).is_none());
+    }
 }

@@ -6,8 +6,7 @@ use std::time::Instant;
 
 use seqrec::backend::{Autodiff, Flex};
 use seqrec::channels::{
-    AlsConfig, BprConfig, EaseConfig, MarkovChainConfig, Popularity, PopularityConfig,
-    SessionKnnConfig,
+    AlsConfig, BprConfig, EaseConfig, MarkovChainConfig, PopularityConfig, SessionKnnConfig,
 };
 use seqrec::data::{Seen, Split};
 use seqrec::eval::Report;
@@ -60,7 +59,7 @@ pub struct Fitted {
 
 /// Trains the model of an entry.
 pub fn fit(entry: &Entry, context: &Context<'_>) -> Result<Fitted, Box<dyn Error>> {
-    let (train, catalog) = (&context.split.train, context.split.catalog());
+    let train = &context.split.train;
     let number = |key: &str, default: f64| {
         entry
             .model
@@ -71,7 +70,7 @@ pub fn fit(entry: &Entry, context: &Context<'_>) -> Result<Fitted, Box<dyn Error
         name if MODEL_NAMES.contains(&name) => {
             visit_model::<Train, _>(name, Neural { entry, context })?
         }
-        "popularity" => solved(entry, context, || Ok(Popularity::new(catalog))),
+        "popularity" => solved(entry, context, || Ok(PopularityConfig::new().fit(train)?)),
         "recent_popularity" => solved(entry, context, || {
             let half_life = number("half_life", 30.0 * 86_400.0);
             let config = PopularityConfig::new().with_half_life(Some(half_life));
