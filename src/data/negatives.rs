@@ -94,8 +94,13 @@ impl NegativeSampler {
     pub(super) fn new(sampling: NegativeSampling, catalog: &Catalog) -> Result<Self> {
         sampling.validate(catalog.len())?;
         let counts = catalog.counts();
+        // What nobody has taken is not known to be unwanted: as a negative it would teach the model
+        // that such features are never next.
+        let among_taken =
+            catalog.item_features().is_some() && counts.iter().any(|&count| count > 0);
         let weight = |(item, &count): (usize, &u64)| match (item, sampling.exponent) {
             (0, _) => 0.0,
+            (_, 0.0) if among_taken && count == 0 => 0.0,
             (_, 0.0) => 1.0,
             (_, exponent) => (count as f64).powf(exponent),
         };
@@ -218,7 +223,7 @@ pub struct Negatives<B: Backend> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ExternalId, ItemIndex};
+    use super::super::{ExternalId, ItemIndex, Items};
     use super::*;
     use crate::ErrorKind;
     use rand::SeedableRng;
@@ -270,6 +275,25 @@ mod tests {
                     "{item}: {found} is not {expected}"
                 );
             }
+        }
+    }
+
+    /// Where items have features, those that nobody has taken are no negatives.
+    #[test]
+    fn new_items_are_drawn_only_where_nothing_is_known_of_them() {
+        let catalog = catalog();
+        let kinds = (0..6i64).map(|item| [["a", "b"][item as usize % 2]]);
+        let items = Items::new(0..6i64)
+            .unwrap()
+            .with_tags("kind", kinds)
+            .unwrap();
+        let features = items.features(&catalog, &["kind"]).unwrap();
+        let described = catalog.clone().with_item_features(Some(features.into()));
+        for (catalog, is_drawn) in [(catalog, true), (described, false)] {
+            let sampler = NegativeSampler::new(NegativeSampling::uniform(5), &catalog).unwrap();
+            let mut random = ChaCha8Rng::seed_from_u64(5);
+            let found = (0..50).any(|_| sampler.sample(&[1], &mut random).items.contains(&6));
+            assert_eq!(found, is_drawn);
         }
     }
 

@@ -161,6 +161,12 @@ fn a_history_with_events_is_that_of_the_engine() {
     // Without events nothing is known of what they were, and all are left out.
     assert_eq!(ids(&retriever.recall_for(&request()).unwrap()), ["e"]);
     let everyone = RecallRequest::for_everyone(5);
+    let of_all: Vec<_> = retriever.recall_all(&data, &everyone).unwrap().collect();
+    let (user, recalled) = of_all[0].as_ref().unwrap();
+    assert_eq!(
+        (user.to_string(), ids(recalled)),
+        ("anna".into(), vec!["b".into(), "d".into(), "e".into()])
+    );
     for (wrong, said) in [
         (
             request().with_events([(Some("buy"), None)]),
