@@ -7,16 +7,21 @@ mod told;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use seqrec::backend::Flex;
 use seqrec::channels::{MarkovChainConfig, PopularityConfig};
-use seqrec::data::{Dataset, Features, Filters, Interaction, Interactions, ItemIndex, movielens};
+use seqrec::data::{
+    Dataset, Features, Filters, Interaction, Interactions, ItemIndex, Items, movielens,
+};
 use seqrec::engine::{EngineConfig, RecallEngine};
-use seqrec::recall::{ChannelWeight, Fusion, RecallStage};
-use seqrec::store::{ServedStage, StageData};
+use seqrec::model::{Gru4RecConfig, ItemFeaturesConfig, Join, RecallerConfig};
+use seqrec::recall::{ChannelWeight, Fusion, RecallStage, VectorChannelConfig};
+use seqrec::store::{Run, ServedStage, StageData, StagePlan};
 use serde_json::{Value, json};
 
 use seqrec_cli::serve::api::{Limits, Service, router};
@@ -255,7 +260,7 @@ fn a_users_features_are_given_by_name() {
         (r#"{"ember": 1}"#, r#"["child", "member"]"#),
         (r#"{"child": 1, "child": 0}"#, "given twice"),
         (r#"{"child": 1e39}"#, "out of range"),
-        (r#"["child"]"#, "each a name with a number"),
+        (r#"["child"]"#, "each a name with a value"),
     ] {
         let body = format!(r#"{{"user": "bo", "features": {features}, "k": 3}}"#);
         let (status, error) = service.refused("/recall", &body);
@@ -331,6 +336,133 @@ fn requests_filter_by_attributes_and_ids() {
         let (status, error) = service.refused("/recall", body);
         assert!(status == 400 && error.contains(reason), "{rest}: {error}");
     }
+}
+
+/// A run folder of the four items, whose model looks at their genres or at nothing.
+fn run_folder(path: &Path, looks: bool) {
+    let rows = ["a", "b", "c", "d"].into_iter().zip(1..);
+    let log: Interactions = rows
+        .map(|(item, time)| Interaction::new("anna", item, f64::from(time)))
+        .collect();
+    let genres = [vec!["War"], vec!["War", "Drama"], vec!["Drama"], vec![]];
+    let items = Items::new(["a", "b", "c", "d"]).unwrap();
+    let items = items.with_tags("genres", genres).unwrap();
+    let dataset = Dataset::new(log, Filters::default()).unwrap();
+    let features = items.features(dataset.catalog(), &["genres"]).unwrap();
+    let dataset = dataset.with_item_features(features).unwrap();
+    let of_features = looks.then(|| ItemFeaturesConfig::new().with_join(Join::Alone));
+    let config = Gru4RecConfig::new().with_dim(4);
+    let config = config.with_item_features(of_features);
+    let catalog = dataset.catalog().clone();
+    let model = config.init_for::<Flex>(&catalog, 1, &Default::default());
+    let run = Run::<Flex, _>::new(config, model.unwrap(), catalog);
+    StagePlan::new(Fusion::RECIPROCAL_RANK)
+        .channel("model", VectorChannelConfig::new())
+        .fallback(PopularityConfig::new())
+        .save(path, &run.into(), dataset.training_data())
+        .unwrap();
+}
+
+fn serving_folder(folder: &Path, looks: bool) -> Running {
+    let path = folder.join(looks.to_string());
+    run_folder(&path, looks);
+    let load = move || ServedStage::load::<Flex>(&path, &Default::default());
+    Running::of(Limits::default(), Bounds::default(), load)
+}
+
+#[test]
+fn items_are_added_while_it_serves() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = serving_folder(folder.path(), true);
+    let event = r#"{"events": [{"user": "bo", "item": "e"}]}"#;
+    assert_eq!(service.post("/events", event).1["unknown"], 1);
+    let items = r#"{"items": [
+        {"id": "e", "title": "The Sea", "genres": ["War", "Drama"], "price": 5, "new": true},
+        {"id": 7, "title": null, "genres": "Drama", "price": 2.5},
+        {"id": "a", "genres": []}]}"#;
+    assert_eq!(
+        service.post("/items", items),
+        (200, json!({"added": 2, "known": 1}))
+    );
+    assert_eq!(
+        service.post("/items", items),
+        (200, json!({"added": 0, "known": 3}))
+    );
+    let (_, health) = service.send("GET", "/healthz", b"");
+    assert!(health.contains(r#""items":6"#), "{health}");
+    let recalled = |rest: &str| service.post("/recall", format!(r#"{{"k": 9, {rest}}}"#)).1;
+    let dear = recalled(r#""history": ["a"], "filter": "price > 3 and new""#);
+    assert_eq!(ids(&dear), ["e"]);
+    assert_eq!(dear["items"][0]["title"], "The Sea");
+    assert_eq!(dear["items"][0]["found"][0]["channel"], "model");
+    let drama = recalled(r#""history": ["e"], "filter": "genres = \"Drama\"""#);
+    assert_eq!((&drama["known"], &drama["passing"]), (&json!(1), &json!(2)));
+    assert!(
+        drama["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|item| item["id"] == 7)
+    );
+    // What was taken of it before counts.
+    assert_eq!(recalled(r#""user": "bo""#)["known"], 1);
+    let found = service.post("/titles", r#"{"find": "sea"}"#).1;
+    assert_eq!(found["titles"], json!([{"id": "e", "title": "The Sea"}]));
+
+    for (rows, expected) in [
+        (r#"{"id": "f", "title": "x"}"#, &["genres"][..]),
+        (r#"{"genres": []}"#, &["row 0", "\"id\""]),
+        (r#"{"id": 1.5, "genres": []}"#, &["row 0", "1.5 is no id"]),
+        (
+            r#"{"id": "f", "genres": 3}"#,
+            &["genres", "numbers", "text, tags"],
+        ),
+        (
+            r#"{"id": "f", "genres": {"War": 1}}"#,
+            &["genres", "row 0", "list of texts"],
+        ),
+        (
+            r#"{"id": "f", "genres": [], "genres": []}"#,
+            &["genres", "twice"],
+        ),
+        (
+            r#"{"id": "f", "genres": []}, {"id": "f", "genres": []}"#,
+            &["only once"],
+        ),
+        (
+            r#"{"id": "f", "genres": "War"}, {"id": "g", "genres": 7}"#,
+            &[
+                "genres",
+                "a number in row 1",
+                "a text or a list of texts in row 0",
+            ],
+        ),
+        (
+            r#"{"id": "f", "genres": [], "text": [0.5, 1]}"#,
+            &["vectors", "text"],
+        ),
+        (
+            r#"{"id": "f", "text": [0.5, 1]}, {"id": "g", "text": [1]}"#,
+            &["text", "1 numbers in row 1, and 2"],
+        ),
+        (
+            r#"{"id": "f", "genres": [], "title": 3}"#,
+            &["title", "numbers", "text"],
+        ),
+        (r#"["f"]"#, &["a name with a value"]),
+    ] {
+        let (status, error) = service.refused("/items", format!(r#"{{"items": [{rows}]}}"#));
+        assert_eq!(status, 400, "{rows}: {error}");
+        let all = expected.iter().all(|expected| error.contains(expected));
+        assert!(all, "{rows}: {error}");
+    }
+    let (_, health) = service.send("GET", "/healthz", b"");
+    assert!(health.contains(r#""items":6"#), "{health}");
+    assert_eq!(service.send("GET", "/items", b"").0, 405);
+
+    let plain = serving_folder(folder.path(), false);
+    let (status, error) = plain.refused("/items", items);
+    assert!(status == 400 && error.contains("item_features"), "{error}");
 }
 
 #[test]

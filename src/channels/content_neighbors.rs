@@ -140,6 +140,15 @@ impl ChannelConfig for ContentNeighborsConfig {
         let start = self.start;
         Ok(Arc::new(Alike { start, alike }.then(links).into_channel()))
     }
+
+    /// One whose neighbors are found anew, with those of the new items.
+    fn build_for_new_items(
+        &self,
+        _channel: Arc<dyn RecallChannel>,
+        from: &mut ChannelSource<'_>,
+    ) -> Result<Arc<dyn RecallChannel>> {
+        self.build(from)
+    }
 }
 
 /// A user's items, as what others are like.

@@ -59,10 +59,16 @@ impl NearestItemsConfig {
         vectors: ArrayView2<'_, f32>,
         index: I,
     ) -> Result<impl Step<ItemIndex, ItemIndex> + use<I>> {
+        let mut vectors = vectors.to_owned();
+        scale_to_length_one(vectors.view_mut());
+        self.of_scaled(vectors, index)
+    }
+
+    /// The step of vectors of length 1.
+    fn of_scaled<I: VectorIndex>(&self, vectors: Array2<f32>, index: I) -> Result<NearestItems<I>> {
         checks::at_least_one(&[("neighbors", self.neighbors)])?;
         checks::same_length("dimension of the index", vectors.ncols(), index.dim())?;
-        let (mut vectors, neighbors) = (vectors.to_owned(), self.neighbors);
-        scale_to_length_one(vectors.view_mut());
+        let neighbors = self.neighbors;
         Ok(NearestItems {
             vectors,
             index,
@@ -74,14 +80,21 @@ impl NearestItemsConfig {
 #[typetag::serde(name = "nearest_items")]
 impl ChannelConfig for NearestItemsConfig {
     fn build(&self, from: &mut ChannelSource<'_>) -> Result<Arc<dyn RecallChannel>> {
-        let vectors = from.item_vectors()?;
-        let index = from.keep_index(vectors.dim(), |plan| {
-            let mut vectors = vectors.to_owned();
-            scale_to_length_one(vectors.view_mut());
+        let mut vectors = from.item_vectors()?.to_owned();
+        scale_to_length_one(vectors.view_mut());
+        let index = from.keep_item_index(vectors.view(), |plan| {
             plan.build_of_vectors(vectors.view(), self.neighbors)
         })?;
-        let nearest = self.step(vectors, index)?;
+        let nearest = self.of_scaled(vectors, index)?;
         Ok(Arc::new(self.start.then(nearest).into_channel()))
+    }
+
+    fn build_for_new_items(
+        &self,
+        channel: Arc<dyn RecallChannel>,
+        from: &mut ChannelSource<'_>,
+    ) -> Result<Arc<dyn RecallChannel>> {
+        from.by_model_of_new_items(channel, |from| self.build(from))
     }
 }
 

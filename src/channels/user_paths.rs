@@ -171,6 +171,14 @@ impl ChannelConfig for NearestUsersConfig {
                 .into_channel(),
         ))
     }
+
+    fn build_for_new_items(
+        &self,
+        channel: Arc<dyn RecallChannel>,
+        from: &mut ChannelSource<'_>,
+    ) -> Result<Arc<dyn RecallChannel>> {
+        from.by_model_of_new_items(channel, |from| self.build(from))
+    }
 }
 
 /// The beginning of a path: the users whose vectors lie nearest to theirs.

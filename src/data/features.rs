@@ -98,6 +98,16 @@ impl Features {
         self.values.view()
     }
 
+    /// These features up to a number of rows, of which those that are new have none.
+    pub(super) fn with_rows(self, rows: usize) -> Self {
+        let known = self.values.nrows();
+        let mut values = Array2::zeros((rows.max(known), self.names.len()));
+        values
+            .slice_mut(ndarray::s![..known, ..])
+            .assign(&self.values);
+        Self { values, ..self }
+    }
+
     /// One row, if there is such a one.
     pub(super) fn row(&self, row: usize) -> Option<&[f32]> {
         let columns = self.names.len();

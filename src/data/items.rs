@@ -6,6 +6,8 @@ mod build;
 pub(in crate::data) mod cells;
 mod features;
 mod ids;
+#[cfg(feature = "engine")]
+mod joined;
 mod reader;
 mod text;
 mod users;

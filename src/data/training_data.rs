@@ -125,6 +125,17 @@ impl TrainingData {
         Ok(self)
     }
 
+    /// These data with the items that a model's catalog has after theirs, and its features of items.
+    /// The new ones have no tags.
+    pub(crate) fn with_new_items(mut self, of_model: &Catalog) -> Self {
+        let new = of_model.ids().skip(self.catalog.len());
+        self.catalog =
+            (self.catalog.with_new_ids(new)).with_item_features(of_model.item_features().cloned());
+        let rows = self.catalog.len() + 1;
+        self.tags = self.tags.map(|tags| tags.with_rows(rows));
+        self
+    }
+
     /// These data with the segments that each sequence's user is in, such as a region, for channels
     /// that have a list for each.
     ///

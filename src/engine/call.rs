@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use tracing::debug_span;
 
+use crate::Result;
 use crate::data::ItemIndex;
 use crate::index::ItemSet;
 use crate::recall::recalled::RecalledItem;
 use crate::recall::{Asked, Candidate, CatalogItems, FusedCandidate, IdNames};
-use crate::{ErrorKind, Result};
 
-use super::guard::{guarded, panic_message};
+use super::guard::guarded;
 use super::serving::Serving;
 
 /// A call, as its jobs look at it.
@@ -19,15 +19,6 @@ pub(super) struct Call {
     pub(super) serving: Arc<Serving>,
     pub(super) asked: Asked,
     pub(super) items: Option<Arc<CatalogItems>>,
-}
-
-/// Runs code that asks a request's predicate, which may panic.
-pub(super) fn of_request<T>(make: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|panic| {
-        let reason = panic_message(&*panic);
-        let thread = "filtering";
-        Err(ErrorKind::Thread { thread, reason }.into())
-    })
 }
 
 impl Call {

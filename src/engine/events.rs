@@ -8,12 +8,14 @@ use std::time::Instant;
 
 use tracing::{info, info_span, warn};
 
-use crate::data::Interaction;
-use crate::{Error, ErrorKind, Result};
+#[cfg(doc)]
+use crate::ErrorKind;
+use crate::data::{ExternalId, Interaction};
+use crate::{Error, Result};
 
 use super::RecallEngine;
 use super::counters::count;
-use super::guard::panic_message;
+use super::guard::caught;
 use super::serving::Serving;
 use super::users::Observed;
 
@@ -151,8 +153,8 @@ impl RecallEngine {
     /// # Errors
     /// What loading gives, and [`ErrorKind::InvalidValue`] when the times of the new stage are in
     /// another unit or its rules name other [events](crate::data::Behaviors), so that the events of
-    /// users that are held mean something else, or the [table
-    /// of items](Self::set_items) has none of its items.
+    /// users that are held mean something else, the [table of items](Self::set_items) has none of
+    /// its items, or it lacks items that were [added](Self::add_items) and can't take them.
     pub fn reload(&self) -> Result<()> {
         let _span = info_span!("reload").entered();
         let begun = Instant::now();
@@ -170,41 +172,45 @@ impl RecallEngine {
 
     fn load_again(&self) -> Result<()> {
         let load = self.loads.fetch_add(1, Ordering::Relaxed) + 1;
-        let loaded = catch_unwind(AssertUnwindSafe(|| (self.load)())).unwrap_or_else(|panic| {
-            Err(ErrorKind::Thread {
-                thread: "loading",
-                reason: panic_message(&*panic),
+        let failed = |_: &Error| count(&self.counters.failed_reloads);
+        let mut loaded = caught("loading", || (self.load)())
+            .and_then(|served| self.serving().check_next(served))
+            .inspect_err(failed)?;
+        loop {
+            // Outside the lock, since that asks for other threads.
+            let added = self.added();
+            loaded = caught("loading", || added.add_to(loaded)).inspect_err(failed)?;
+            let mut latest_load = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+            if *latest_load > load {
+                // One that was begun later serves already.
+                return Ok(());
             }
-            .into())
-        });
-        let mut latest_load = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        let serving = self.serving();
-        let (served, items) = loaded
-            .and_then(|served| serving.check_next(served))
-            .and_then(|served| {
-                let items = self.items_for(&served)?;
-                Ok((served, items))
-            })
-            .inspect_err(|_| count(&self.counters.failed_reloads))?;
-        if *latest_load > load {
-            // One that was begun later serves already.
+            if !Arc::ptr_eq(&added, &self.added()) {
+                continue;
+            }
+            let catalog = loaded.data().catalog();
+            let items = self.items_for(catalog, &added).inspect_err(failed)?;
+            *latest_load = load;
+            let version = self.serving().version + 1;
+            let serving = Arc::new(Serving::new(loaded, version, &self.counters));
+            serving.set_items(items);
+            let old = self.replace(&serving, |_| true);
+            self.counters.retain(&serving.names);
+            count(&self.counters.reloads);
+            // Outside the locks, since it may be the last one to hold it.
+            drop(latest_load);
+            drop(old);
             return Ok(());
         }
-        *latest_load = load;
-        let version = serving.version + 1;
-        let serving = Arc::new(Serving::new(served, version, &self.counters));
-        serving.set_items(items);
-        let old = self.replace(&serving);
-        self.counters.retain(&serving.names);
-        count(&self.counters.reloads);
-        // Outside the locks, since it may be the last one to hold it.
-        drop(old);
-        Ok(())
     }
 
-    /// Serves another stage, whose near-line channels are told the last events; gives the one
-    /// before.
-    fn replace(&self, serving: &Arc<Serving>) -> Arc<Serving> {
+    /// Serves another stage, whose near-line channels are told the last events of those items that
+    /// they have not heard of; gives the one before.
+    pub(super) fn replace(
+        &self,
+        serving: &Arc<Serving>,
+        is_unheard: impl Fn(&ExternalId) -> bool,
+    ) -> Arc<Serving> {
         // Most events are told before any lock is held for long: those that come meanwhile, at the
         // end, together with the change of stages.
         let (told, earlier) = {
@@ -215,7 +221,8 @@ impl RecallEngine {
         // would keep the events of all others back.
         let tell = |(interaction, segments): &(Interaction, Vec<String>)| {
             let event = serving.event(interaction);
-            if event.is_some_and(|event| !serving.holds_later(interaction, event.event)) {
+            let is_new = event.is_some_and(|event| !serving.holds_later(interaction, event.event));
+            if is_unheard(&interaction.item) && is_new {
                 serving.observe(interaction, segments);
             }
         };

@@ -2,8 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::Result;
 use crate::error::panic_text;
+use crate::{ErrorKind, Result};
 
 /// What something gives, or why it fails, by an error or a panic.
 pub(super) fn guarded<T>(give: impl FnOnce() -> Result<T>) -> std::result::Result<T, String> {
@@ -11,6 +11,14 @@ pub(super) fn guarded<T>(give: impl FnOnce() -> Result<T>) -> std::result::Resul
         Ok(given) => given.map_err(|error| format!("{error:?}")),
         Err(panic) => Err(panic_message(&*panic)),
     }
+}
+
+/// What something gives, where a panic is an error of the work that is named.
+pub(super) fn caught<T>(thread: &'static str, give: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(give)).unwrap_or_else(|panic| {
+        let reason = panic_message(&*panic);
+        Err(ErrorKind::Thread { thread, reason }.into())
+    })
 }
 
 pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {

@@ -8,6 +8,7 @@ mod events;
 mod guard;
 mod items;
 mod jobs;
+mod new_items;
 mod recall_engine;
 mod serving;
 mod settings;

@@ -1,10 +1,12 @@
 //! The engine itself: calls, events and loads, each on the stage that serves at its time.
 
 use super::EngineConfig;
-use super::call::{Call, of_request};
+use super::call::Call;
 use super::counters::Statistics;
 use super::counters::{Counters, count};
 use super::events::Events;
+use super::guard::caught;
+use super::new_items::AddedItems;
 use super::serving::Serving;
 use super::settings::check_count;
 use super::users::RecentUsers;
@@ -73,6 +75,8 @@ pub struct RecallEngine {
     pub(super) loaded: Mutex<u64>,
     /// The table of items that each stage is served with.
     pub(super) items: Mutex<Option<Arc<Items>>>,
+    /// The items that each stage is served with beside its own.
+    pub(super) added: Mutex<Arc<AddedItems>>,
     pub(super) users: RecentUsers,
     pub(super) events: Mutex<Events>,
     pub(super) workers: Workers,
@@ -137,6 +141,7 @@ impl RecallEngine {
             loads: AtomicU64::new(0),
             loaded: Mutex::new(0),
             items: Mutex::default(),
+            added: Mutex::default(),
             users: RecentUsers::new(&settings),
             events: Mutex::default(),
             workers: Workers::new(settings.threads)?,
@@ -167,7 +172,7 @@ impl RecallEngine {
         let _span = debug_span!("recall", k = request.k).entered();
         let serving = self.serving();
         let call = (self.check(request, &serving))
-            .and_then(|()| of_request(|| self.call(request, serving)))
+            .and_then(|()| caught("filtering", || self.call(request, serving)))
             .inspect_err(|_| count(&self.counters.refused))?;
         let call = Arc::new(call);
         let (lists, outcomes) = self.ask_channels(&call, called);

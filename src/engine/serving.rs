@@ -41,12 +41,7 @@ impl Serving {
             .collect();
         let counters: Vec<_> = names.iter().map(|name| all.channel(name)).collect();
         let data = served.data.training();
-        let ids = data.catalog().ids().chain(data.user_ids());
-        let lengths = ids.map(|id| match id {
-            ExternalId::Integer(_) => 0,
-            ExternalId::Text(text) => text.len(),
-        });
-        let longest_id = lengths.max().unwrap_or(0);
+        let longest_id = longest(data.catalog().ids().chain(data.user_ids()));
         let sequences = data.sequences();
         let span = (0..sequences.len()).fold((f64::INFINITY, f64::NEG_INFINITY), |span, place| {
             let times = sequences.history(place).times();
@@ -67,6 +62,27 @@ impl Serving {
             names,
             span,
             longest_id,
+            items: RwLock::default(),
+        }
+    }
+
+    /// A stage that serves after this one with more items, of the same channels and users.
+    pub(super) fn grown(&self, served: ServedStage) -> Self {
+        let new = served
+            .data()
+            .catalog()
+            .ids()
+            .skip(self.data().catalog().len());
+        Self {
+            longest_id: self.longest_id.max(longest(new)),
+            served,
+            version: self.version + 1,
+            names: self.names.clone(),
+            counters: self.counters.clone(),
+            // A channel that goes on may be the one that is stuck.
+            stuck: self.stuck.clone(),
+            asking: self.asking.clone(),
+            span: self.span,
             items: RwLock::default(),
         }
     }
@@ -267,6 +283,15 @@ impl Serving {
             taken.extend(recent.earlier.iter().filter_map(|id| catalog.index_of(id)));
         }
     }
+}
+
+/// How many bytes the longest of some ids has.
+fn longest<'a>(ids: impl Iterator<Item = &'a ExternalId>) -> usize {
+    let lengths = ids.map(|id| match id {
+        ExternalId::Integer(_) => 0,
+        ExternalId::Text(text) => text.len(),
+    });
+    lengths.max().unwrap_or(0)
 }
 
 /// Whether an item is among those of a history that were taken at a time, one of its last, by the

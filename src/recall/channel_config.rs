@@ -3,15 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use ndarray::{Array2, ArrayView2};
-
-use crate::data::{ItemIndex, TrainingData};
-use crate::index::{AnyIndex, IndexPlan, IndexReport, VectorIndex};
-use crate::{Error, ErrorKind, Result, checks};
+#[cfg(doc)]
+use crate::ErrorKind;
+use crate::Result;
 
 use super::channel::RecallChannel;
-use super::links::Links;
-use super::user_encoder::UserEncoder;
+use super::channel_source::ChannelSource;
 
 /// The settings of a channel, which a [plan](crate::store::StagePlan) and the folder of its stage
 /// keep: a kind of channels.
@@ -65,258 +62,24 @@ pub trait ChannelConfig: fmt::Debug + Send + Sync {
     /// [`ErrorKind::InvalidValue`] for an invalid setting, and [`ErrorKind::NothingLeft`] when the
     /// source lacks what the channel needs.
     fn build(&self, from: &mut ChannelSource<'_>) -> Result<Arc<dyn RecallChannel>>;
-}
 
-/// The source that a [`ChannelConfig`] makes its channel of: training data, and the model that the
-/// channel looks at, if it does at any.
-///
-/// ```
-/// use seqrec::ndarray::array;
-/// use seqrec::channels::NearestItemsConfig;
-/// use seqrec::data::{Dataset, Filters, Interaction, Interactions, ItemIndex};
-/// use seqrec::recall::{ChannelConfig, ChannelSource, RecallChannel};
-///
-/// let rows = [("u", "a", 1.0), ("u", "b", 2.0), ("v", "c", 1.0)];
-/// let log: Interactions = rows.map(|(user, item, time)| Interaction::new(user, item, time)).into_iter().collect();
-/// let data = Dataset::new(log, Filters::default())?.training_data();
-/// // Vectors of items from elsewhere, such as of their texts; row 0 is padding.
-/// let vectors = array![[0.0, 0.0], [1.0, 0.0], [0.9, 0.1], [0.0, 1.0]];
-/// let mut source = ChannelSource::new(&data).with_item_vectors(vectors.view());
-/// let i2i = NearestItemsConfig::new().build(&mut source)?;
-/// let [first, second] = [1, 2].map(ItemIndex::new);
-/// assert_eq!(i2i.recall(&[(&[first][..]).into()], 1, None)?.items(0), [second]);
-/// # Ok::<(), seqrec::Error>(())
-/// ```
-#[non_exhaustive]
-pub struct ChannelSource<'a> {
-    /// The training data.
-    pub data: &'a TrainingData,
-    /// The index of vectors, where the channel searches any.
-    pub index: IndexPlan,
-    /// The number of candidates that the channel will be asked for.
-    pub candidates: usize,
-    encoder: Option<Arc<dyn UserEncoder>>,
-    item_vectors: Option<GivesVectors<'a>>,
-    /// The part that a folder kept, or that was made for one to keep.
-    kept: Option<Kept>,
-    /// Whether the channel was in a folder, so that what it keeps is there.
-    from_folder: bool,
-    asked_to_keep: bool,
-}
-
-/// Gives the vectors of items, of which a model makes a copy when it is first asked.
-type GivesVectors<'a> = Box<dyn Fn() -> ArrayView2<'a, f32> + 'a>;
-
-/// A part of a channel that takes long to make, and so is kept in a folder.
-#[derive(Clone)]
-pub(crate) enum Kept {
-    Links(Arc<Links<ItemIndex, ItemIndex>>),
-    Vectors(Arc<Array2<f32>>),
-    Index(Arc<AnyIndex>, IndexReport),
-    Bytes(Arc<Vec<u8>>),
-}
-
-impl<'a> ChannelSource<'a> {
-    /// Training data alone, for a channel that will be asked for 100 candidates.
-    pub fn new(data: &'a TrainingData) -> Self {
-        Self {
-            data,
-            index: IndexPlan::default(),
-            candidates: 100,
-            encoder: None,
-            item_vectors: None,
-            kept: None,
-            from_folder: false,
-            asked_to_keep: false,
-        }
-    }
-
-    /// This source with an encoder of users.
-    #[must_use]
-    pub fn with_encoder(self, encoder: Arc<dyn UserEncoder>) -> Self {
-        let encoder = Some(encoder);
-        Self { encoder, ..self }
-    }
-
-    /// This source with vectors of items, `[items + 1, dim]`, of which row 0 is padding.
-    #[must_use]
-    pub fn with_item_vectors(self, vectors: ArrayView2<'a, f32>) -> Self {
-        self.with_item_vectors_of(move || vectors)
-    }
-
-    /// This source with vectors of items that are made when they are asked for.
-    pub(crate) fn with_item_vectors_of(
-        mut self,
-        vectors: impl Fn() -> ArrayView2<'a, f32> + 'a,
-    ) -> Self {
-        self.item_vectors = Some(Box::new(vectors));
-        self
-    }
-
-    /// This source for a channel of a folder, which has kept this of it.
-    pub(crate) fn with_kept(self, kept: Option<Kept>) -> Self {
-        Self {
-            kept,
-            from_folder: true,
-            ..self
-        }
-    }
-
-    /// The part of the channel that was built which a folder has to keep.
+    /// The channel that takes the place of one that these settings made, when [items are
+    /// added](crate::store::ServedStage::with_items) while it serves. The source has the data with
+    /// the new items, and the model that the channel looks at, if that has vectors for them.
+    ///
+    /// Unless a kind says otherwise it is the same channel: it is asked about histories without the
+    /// new items, and hears of no event of theirs. A kind that can recall them makes the channel
+    /// anew here, by [`build`](Self::build) for example, and such a channel hears of none of the
+    /// events before. One that goes by no numbers of items, such as what is taken most, gives back
+    /// the channel itself, which then hears of new items.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidValue`] when the folder has something that the channel did not ask for.
-    pub(crate) fn into_kept(self) -> Result<Option<Kept>> {
-        if self.kept.is_some() && !self.asked_to_keep {
-            return Err(misfit("its folder has something that it does not keep"));
-        }
-        Ok(self.kept)
-    }
-
-    /// The encoder of the model that the channel looks at.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NothingLeft`] where there is none, and as [`UserEncoder::check_catalog`].
-    pub fn encoder(&self) -> Result<Arc<dyn UserEncoder>> {
-        let encoder = self.encoder.clone().ok_or_else(lacks_model)?;
-        encoder.check_catalog(self.data.catalog())?;
-        Ok(encoder)
-    }
-
-    /// The item vectors of the model that the channel looks at, `[items + 1, dim]`, of which row 0
-    /// is padding.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NothingLeft`] where there are none, and [`ErrorKind::Shape`] where they are not
-    /// as many as the items of the catalog, and padding.
-    pub fn item_vectors(&self) -> Result<ArrayView2<'a, f32>> {
-        let vectors = self.item_vectors.as_ref().ok_or_else(lacks_model)?();
-        let rows = self.data.catalog().len() + 1;
-        checks::same_length("vectors of items", rows, vectors.nrows())?;
-        Ok(vectors)
-    }
-
-    /// Links from items to items: those that a folder kept of the channel, or else those that are
-    /// made here, for a folder to keep. A channel keeps one thing at most.
-    ///
-    /// # Errors
-    /// As `make`, and [`ErrorKind::InvalidValue`] when the folder kept something else or nothing,
-    /// the channel has asked before, or the links are to other items than the catalog's or weigh
-    /// what is not finite.
-    pub fn keep_links(
-        &mut self,
-        make: impl FnOnce() -> Result<Links<ItemIndex, ItemIndex>>,
-    ) -> Result<Arc<Links<ItemIndex, ItemIndex>>> {
-        let of = |kept| match kept {
-            Kept::Links(links) => Some(links),
-            _ => None,
-        };
-        let links = self.keep(|| make().map(Arc::new), Kept::Links, of)?;
-        links.check(self.data.catalog().len() + 1)?;
-        Ok(links)
-    }
-
-    /// Vectors `[rows, dim]`, kept as [links](Self::keep_links) are.
-    ///
-    /// # Errors
-    /// As [`keep_links`](Self::keep_links), [`ErrorKind::Shape`] for another number of rows, and
-    /// [`ErrorKind::NonFiniteVector`] for NaN or infinity.
-    pub fn keep_vectors(
-        &mut self,
-        rows: usize,
-        make: impl FnOnce() -> Result<Array2<f32>>,
-    ) -> Result<Arc<Array2<f32>>> {
-        let of = |kept| match kept {
-            Kept::Vectors(vectors) => Some(vectors),
-            _ => None,
-        };
-        let vectors = self.keep(|| make().map(Arc::new), Kept::Vectors, of)?;
-        checks::same_length("vectors of the channel", rows, vectors.nrows())?;
-        checks::finite("vectors of the channel", vectors.view())?;
-        Ok(vectors)
-    }
-
-    /// An index over the rows of `[rows + 1, dim]`, as [`IndexPlan::build`] makes one, kept as
-    /// [links](Self::keep_links) are. `make` is given the source's plan.
-    ///
-    /// # Errors
-    /// As [`keep_links`](Self::keep_links), and [`ErrorKind::Shape`] when the index is of another
-    /// number of vectors or another dimension than `shape`, `(rows + 1, dim)`.
-    pub fn keep_index(
-        &mut self,
-        shape: (usize, usize),
-        make: impl FnOnce(&IndexPlan) -> Result<(AnyIndex, IndexReport)>,
-    ) -> Result<Arc<AnyIndex>> {
-        let plan = self.index.clone();
-        let make = || make(&plan).map(|(index, report)| (Arc::new(index), report));
-        let of = |kept| match kept {
-            Kept::Index(index, report) => Some((index, report)),
-            _ => None,
-        };
-        let (index, _) = self.keep(make, |(index, report)| Kept::Index(index, report), of)?;
-        let (rows, dim) = shape;
-        checks::same_length("vectors of the channel's index", rows, index.len() + 1)?;
-        checks::same_length("dimension of the channel's index", dim, index.dim())?;
-        Ok(index)
-    }
-
-    /// Bytes of any form, kept as [links](Self::keep_links) are. What is read of them is to be
-    /// checked: a folder may have been altered.
-    ///
-    /// # Errors
-    /// As [`keep_links`](Self::keep_links).
-    pub fn keep_bytes(&mut self, make: impl FnOnce() -> Result<Vec<u8>>) -> Result<Arc<Vec<u8>>> {
-        let of = |kept| match kept {
-            Kept::Bytes(bytes) => Some(bytes),
-            _ => None,
-        };
-        self.keep(|| make().map(Arc::new), Kept::Bytes, of)
-    }
-
-    fn keep<T: Clone>(
-        &mut self,
-        make: impl FnOnce() -> Result<T>,
-        into: impl FnOnce(T) -> Kept,
-        of: impl FnOnce(Kept) -> Option<T>,
-    ) -> Result<T> {
-        if std::mem::replace(&mut self.asked_to_keep, true) {
-            return Err(misfit(
-                "it keeps something else already; keep both as bytes",
-            ));
-        }
-        let value = match self.kept.take() {
-            Some(kept) => of(kept).ok_or_else(|| {
-                misfit("its folder has something of another form; save the stage anew")
-            })?,
-            None if self.from_folder => {
-                return Err(misfit("its folder has nothing of it; save the stage anew"));
-            }
-            None => make()?,
-        };
-        self.kept = Some(into(value.clone()));
-        Ok(value)
-    }
-}
-
-/// The error of a channel that keeps something other than its folder has.
-fn misfit(reason: &str) -> Error {
-    Error::invalid("channel", "one that keeps something", reason)
-}
-
-fn lacks_model() -> Error {
-    let reason = "the channel goes by a model, and the data of the stage have none: \
-                  `StageData::with_model`";
-    Error::from(ErrorKind::NothingLeft {
-        reason: reason.to_owned(),
-    })
-}
-
-impl fmt::Debug for ChannelSource<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ChannelSource")
-            .field("sequences", &self.data.sequences().len())
-            .field("items", &self.data.catalog().len())
-            .field("model", &self.encoder.is_some())
-            .finish_non_exhaustive()
+    /// As [`build`](Self::build).
+    fn build_for_new_items(
+        &self,
+        channel: Arc<dyn RecallChannel>,
+        from: &mut ChannelSource<'_>,
+    ) -> Result<Arc<dyn RecallChannel>> {
+        Ok(from.of_earlier_items(channel))
     }
 }

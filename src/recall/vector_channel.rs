@@ -11,7 +11,8 @@ use crate::settings::settings;
 
 use super::candidates::{Candidates, Reason};
 use super::channel::RecallChannel;
-use super::channel_config::{ChannelConfig, ChannelSource};
+use super::channel_config::ChannelConfig;
+use super::channel_source::ChannelSource;
 use super::nearest::nearest_items;
 use super::user_encoder::UserEncoder;
 
@@ -28,7 +29,7 @@ impl ChannelConfig for VectorChannelConfig {
     fn build(&self, from: &mut ChannelSource<'_>) -> Result<Arc<dyn RecallChannel>> {
         let (encoder, items) = (from.encoder()?, from.item_vectors()?);
         let (data, k) = (from.data, from.candidates);
-        let index = from.keep_index(items.dim(), |plan| {
+        let index = from.keep_item_index(items, |plan| {
             let histories = some_histories(data);
             if histories.is_empty() {
                 return plan.build_of_vectors(items, k);
@@ -36,6 +37,14 @@ impl ChannelConfig for VectorChannelConfig {
             plan.build(items, encoder.encode(&histories)?.view(), k)
         })?;
         Ok(Arc::new(VectorChannel::new(encoder, index)))
+    }
+
+    fn build_for_new_items(
+        &self,
+        channel: Arc<dyn RecallChannel>,
+        from: &mut ChannelSource<'_>,
+    ) -> Result<Arc<dyn RecallChannel>> {
+        from.by_model_of_new_items(channel, |from| self.build(from))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod arrays;
 mod fit;
+mod grown_stage;
 mod item_features;
 mod kept;
 mod new_items;
@@ -19,6 +20,8 @@ mod vector_files;
 mod vector_table;
 
 pub use fit::Fit;
+#[cfg(feature = "engine")]
+pub(crate) use grown_stage::GrownStage;
 pub use plan::{PlannedChannel, PlannedSelection, StagePlan};
 pub use recaller::Recaller;
 pub use registry::ModelRegistry;

@@ -13,7 +13,7 @@ use crate::data::Spans;
 use crate::index::IndexPlan;
 use crate::recall::{
     ChannelConfig, ChannelSource, ChannelWeight, Fusion, Kept, Links, MaximalMarginalRelevance,
-    RecallStage, Selection, TagCap, VectorChannelConfig, WeightLearningConfig,
+    RecallChannel, RecallStage, Selection, TagCap, VectorChannelConfig, WeightLearningConfig,
 };
 use crate::{Error, Result};
 
@@ -79,16 +79,31 @@ pub enum PlannedSelection {
 }
 
 impl PlannedSelection {
-    fn build(self, data: &StageData) -> Result<Box<dyn Selection>> {
+    fn build(self, data: &StageData) -> Result<Arc<dyn Selection>> {
         Ok(match self {
             Self::TagCap { most } => {
-                Box::new(TagCap::new(Links::tags_of_items(&data.training)?, most)?)
+                Arc::new(TagCap::new(Links::tags_of_items(&data.training)?, most)?)
             }
             Self::MaximalMarginalRelevance { relevance } => {
                 let vectors = data.source(None)?.item_vectors()?;
-                Box::new(MaximalMarginalRelevance::new(vectors, relevance)?)
+                Arc::new(MaximalMarginalRelevance::new(vectors, relevance)?)
             }
         })
+    }
+
+    /// What takes a rule's place when items are added.
+    pub(super) fn build_for_new_items(
+        self,
+        rule: &Arc<dyn Selection>,
+        data: &StageData,
+    ) -> Result<Arc<dyn Selection>> {
+        match self {
+            // New items have no tags.
+            Self::TagCap { .. } => Ok(rule.clone()),
+            // Without vectors they are near nothing.
+            Self::MaximalMarginalRelevance { .. } if data.model.is_none() => Ok(rule.clone()),
+            Self::MaximalMarginalRelevance { .. } => self.build(data),
+        }
     }
 }
 
@@ -132,6 +147,15 @@ pub struct StagePlan {
     /// The index of vectors, for each channel that searches vectors.
     #[serde(default)]
     pub index: IndexPlan,
+}
+
+/// What a stage is made of by its plan.
+#[derive(Clone, Default)]
+pub(super) struct StageParts {
+    /// Each channel, with what a folder keeps of it.
+    pub(super) channels: Vec<(Arc<dyn RecallChannel>, Option<Kept>)>,
+    pub(super) selections: Vec<Arc<dyn Selection>>,
+    pub(super) fallback: Option<Arc<dyn RecallChannel>>,
 }
 
 /// Reads what a folder has kept of the channel at a place.
@@ -232,29 +256,45 @@ impl StagePlan {
         Ok(self.assemble(data, None)?.0)
     }
 
-    /// The stage, made of the data and, where it is in a folder, of what that has kept of each
-    /// channel; and what there is to keep of each.
+    /// The parts of the stage, made of the data and, where it is in a folder, of what that has kept
+    /// of each channel; and the stage.
     pub(super) fn assemble(
         &self,
         data: &StageData,
         kept: Option<ReadKept<'_>>,
-    ) -> Result<(RecallStage, Vec<Option<Kept>>)> {
-        let mut stage = RecallStage::new(self.fusion, self.candidates)?;
-        let mut keep = Vec::with_capacity(self.channels.len());
+    ) -> Result<(RecallStage, StageParts)> {
+        let mut parts = StageParts::default();
         for (place, channel) in self.channels.iter().enumerate() {
             let _span = info_span!("channel", name = channel.name).entered();
-            let mut source = self.source(data, channel.model.as_deref())?;
+            let mut source = self.fitted(data.source(channel.model.as_deref())?);
             if let Some(kept) = kept {
                 source = source.with_kept(kept(place, channel)?);
             }
             let built = channel.config.build(&mut source)?;
-            stage = stage.channel(&channel.name, built, channel.share)?;
             let kept = source.into_kept()?;
-            if let Some(Kept::Index(_, report)) = kept {
+            if let Some(Kept::Index(_, report)) = &kept {
                 info!(%report, "index");
-                stage = stage.with_index(&channel.name, report);
             }
-            keep.push(kept);
+            parts.channels.push((built, kept));
+        }
+        for selection in &self.selections {
+            parts.selections.push(selection.build(data)?);
+        }
+        if let Some(fallback) = &self.fallback {
+            let mut source = self.fitted(data.source(None)?);
+            parts.fallback = Some(fallback.build(&mut source)?);
+        }
+        Ok((self.stage_of(&parts)?, parts))
+    }
+
+    /// The stage of its parts.
+    pub(super) fn stage_of(&self, parts: &StageParts) -> Result<RecallStage> {
+        let mut stage = RecallStage::new(self.fusion, self.candidates)?;
+        for (channel, (built, kept)) in self.channels.iter().zip(&parts.channels) {
+            stage = stage.channel(&channel.name, built.clone(), channel.share)?;
+            if let Some(Kept::Index(_, report)) = kept {
+                stage = stage.with_index(&channel.name, *report);
+            }
             if let Some(milliseconds) = channel.budget_milliseconds {
                 let budget = Duration::try_from_secs_f64(milliseconds / 1e3).map_err(|error| {
                     Error::invalid("budget_milliseconds", milliseconds, error.to_string())
@@ -262,21 +302,20 @@ impl StagePlan {
                 stage = stage.budget(&channel.name, budget)?;
             }
         }
-        for selection in &self.selections {
-            stage = stage.selection(selection.build(data)?);
+        for selection in &parts.selections {
+            stage = stage.selection(selection.clone());
         }
-        if let Some(fallback) = &self.fallback {
-            stage = stage.fallback(fallback.build(&mut self.source(data, None)?)?);
+        if let Some(fallback) = &parts.fallback {
+            stage = stage.fallback(fallback.clone());
         }
         stage.check()?;
-        Ok((stage, keep))
+        Ok(stage)
     }
 
-    /// The source of a channel of this plan.
-    fn source<'a>(&self, data: &'a StageData, model: Option<&str>) -> Result<ChannelSource<'a>> {
-        let mut source = data.source(model)?;
+    /// A source for a channel of this plan.
+    pub(super) fn fitted<'a>(&self, mut source: ChannelSource<'a>) -> ChannelSource<'a> {
         source.index = self.index.clone();
         source.candidates = self.candidates;
-        Ok(source)
+        source
     }
 }

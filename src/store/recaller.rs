@@ -68,6 +68,9 @@ trait TrainedRun: Send + Sync {
     /// Writes the model's files beside a catalog's, and gives its manifest's checksum.
     fn write(&self, version: &Path, files: &ModelFiles, catalog: &WrittenCatalog) -> Result<u32>;
 
+    /// Whether the model has vectors for new items.
+    fn takes_items(&self) -> bool;
+
     fn with_items(&self, items: &Items, vectors: &[(&str, &VectorTable)]) -> Result<Recaller>;
 }
 
@@ -82,6 +85,10 @@ impl<B: Backend, C: RecallerConfig> TrainedRun for Run<B, C> {
 
     fn write(&self, version: &Path, files: &ModelFiles, catalog: &WrittenCatalog) -> Result<u32> {
         self.write_model(version, files, catalog)
+    }
+
+    fn takes_items(&self) -> bool {
+        self.features_of_new_items().is_some()
     }
 
     fn with_items(&self, items: &Items, vectors: &[(&str, &VectorTable)]) -> Result<Recaller> {
@@ -224,7 +231,9 @@ impl Recaller {
     }
 
     /// The model with the items of a table that its catalog lacks: see [`Run::with_items`]. A
-    /// retriever or a folder is made of it as of any other.
+    /// retriever or a folder is made of it as of any other, and a retriever that is there stays as
+    /// it is. Of a stage it is [`ServedStage::with_items`](super::ServedStage::with_items), and of
+    /// one that serves, `RecallEngine::add_items`.
     ///
     /// # Errors
     /// As [`Run::with_items`].
@@ -246,6 +255,11 @@ impl Recaller {
     /// The encoder of users, whose vectors are compared with the items'.
     pub fn encoder(&self) -> Arc<dyn UserEncoder> {
         self.encoder.clone()
+    }
+
+    /// Whether the model has vectors for new items.
+    pub(super) fn takes_items(&self) -> bool {
+        self.run.takes_items()
     }
 
     /// Whether the model looks at features of users.

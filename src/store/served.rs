@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use crate::files::{read_file, write_file};
 use crate::{Error, ErrorKind, Result};
 
 use super::arrays::{ArrayReader, ArrayWriter};
+use super::grown_stage::Made;
 use super::kept::{KeptForm, add_to_arrays};
 use super::plan::{PlannedChannel, StagePlan};
 use super::recaller::Recaller;
@@ -38,7 +40,9 @@ pub struct ServedStage {
     pub(crate) stage: RecallStage,
     pub(crate) data: StageData,
     /// The place of each user's sequence.
-    pub(crate) users: IdTable,
+    pub(crate) users: Arc<IdTable>,
+    /// What it was made of, unless it is one of a program's own.
+    pub(super) made: Option<Arc<Made>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -146,7 +150,9 @@ impl<'a> StageWriter<'a> {
     /// Prepares a stage for a folder at `path`.
     fn new(path: &Path, plan: &'a StagePlan, data: &'a StageData) -> Result<Self> {
         // The stage itself is not kept, but what can't be built is refused.
-        let (_, kept) = plan.assemble(data, None)?;
+        let (_, parts) = plan.assemble(data, None)?;
+        let kept = parts.channels.into_iter().map(|(_, kept)| kept);
+        let kept: Vec<Option<Kept>> = kept.collect();
         // And so is what can't be read again: settings that JSON has no number for, two kinds of a
         // name.
         let _: StagePlan = parse(&json(path, plan)?, path)?;
@@ -231,9 +237,10 @@ impl ServedStage {
     pub fn new(stage: RecallStage, data: impl Into<StageData>) -> Self {
         let data = data.into();
         Self {
-            users: data.training.user_ids().cloned().collect(),
+            users: Arc::new(data.training.user_ids().cloned().collect()),
             stage,
             data,
+            made: None,
         }
     }
 
@@ -316,9 +323,13 @@ impl ServedStage {
                 "it keeps something of a channel that is not there",
             ));
         }
-        let (stage, _) = (manifest.plan.assemble(&data, Some(&read_kept)))
+        let (stage, parts) = (manifest.plan.assemble(&data, Some(&read_kept)))
             .map_err(|error| of_folder(error, &manifest_path))?;
-        Ok(Self::new(stage, data))
+        let made = Made::new(manifest.plan, parts, items);
+        Ok(Self {
+            made: Some(Arc::new(made)),
+            ..Self::new(stage, data)
+        })
     }
 
     /// The retriever of the stage, which knows histories that it is given and not the users by id,

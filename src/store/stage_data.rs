@@ -1,10 +1,12 @@
 //! What the channels of a stage are made of.
 #![cfg_attr(not(test), deny(clippy::expect_used, clippy::indexing_slicing))]
 
-use crate::data::{TimeUnit, TrainingData};
+use crate::data::{Items, TimeUnit, TrainingData};
 use crate::{Error, Result};
 
+use super::new_items::no_vectors;
 use super::recaller::Recaller;
+use super::vector_table::VectorTable;
 use crate::recall::ChannelSource;
 
 /// All that the channels of a [`StagePlan`](super::StagePlan) are made of: training data and
@@ -72,23 +74,23 @@ impl StageData {
 
     /// The model that a channel looks at: the one of a name, or the first.
     pub(super) fn model_of(&self, name: Option<&str>) -> Result<Option<&Recaller>> {
-        let Some(name) = name else {
-            return Ok(self.model.as_ref());
-        };
-        let found = self.further.iter().find(|(other, _)| other == name);
-        let known = || {
-            self.further
-                .iter()
-                .map(|(name, _)| name.as_str())
-                .collect::<Vec<_>>()
-        };
-        match found {
-            Some((_, model)) => Ok(Some(model)),
-            None => {
-                let reason = format!("is none of the stage's further models, {:?}", known());
+        match (name, self.known_model(name)) {
+            (Some(name), None) => {
+                let known = self.further.iter().map(|(name, _)| name.as_str());
+                let known: Vec<&str> = known.collect();
+                let reason = format!("is none of the stage's further models, {known:?}");
                 Err(Error::invalid("model", name, reason))
             }
+            (_, model) => Ok(model),
         }
+    }
+
+    fn known_model(&self, name: Option<&str>) -> Option<&Recaller> {
+        let Some(name) = name else {
+            return self.model.as_ref();
+        };
+        let mut further = self.further.iter();
+        (further.find(|(other, _)| other == name)).map(|(_, model)| model)
     }
 
     /// The source that a channel by itself is made of: these data, with the further model of a
@@ -98,12 +100,62 @@ impl StageData {
     /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when no further model has the
     /// name.
     pub fn source(&self, model: Option<&str>) -> Result<ChannelSource<'_>> {
+        Ok(self.source_of(self.model_of(model)?))
+    }
+
+    fn source_of<'a>(&'a self, model: Option<&'a Recaller>) -> ChannelSource<'a> {
         let source = ChannelSource::new(&self.training);
-        Ok(match self.model_of(model)? {
+        match model {
             Some(model) => source
                 .with_encoder(model.encoder())
                 .with_item_vectors_of(|| model.item_vectors()),
             None => source,
+        }
+    }
+
+    /// The same without a model where that of the name has no vectors for items that were
+    /// [added](Self::with_items).
+    pub(super) fn source_with_items(&self, model: Option<&str>) -> ChannelSource<'_> {
+        self.source_of(self.known_model(model))
+    }
+
+    /// Refuses new items where no model has vectors for them.
+    #[cfg(feature = "engine")]
+    pub(super) fn check_takes_items(&self) -> Result<()> {
+        let further = self.further.iter().map(|(_, model)| model);
+        let mut models = self.model.iter().chain(further);
+        match models.any(Recaller::takes_items) {
+            true => Ok(()),
+            false => Err(no_vectors()),
+        }
+    }
+
+    /// These data with the items of a table that the catalog lacks, and with those of the models
+    /// that have vectors for them.
+    ///
+    /// # Errors
+    /// As [`Recaller::with_items`].
+    pub(super) fn with_items(
+        &self,
+        items: &Items,
+        vectors: &[(&str, &VectorTable)],
+    ) -> Result<Self> {
+        let extended = |model: &Recaller| {
+            let takes = model.takes_items();
+            takes.then(|| model.with_items(items, vectors)).transpose()
+        };
+        let model = self.model.as_ref().map(extended).transpose()?.flatten();
+        let mut further = Vec::with_capacity(self.further.len());
+        for (name, of_name) in &self.further {
+            further.extend(extended(of_name)?.map(|model| (name.clone(), model)));
+        }
+        let mut models = model.iter().chain(further.iter().map(|(_, model)| model));
+        let catalog = models.next().ok_or_else(no_vectors)?.catalog();
+        Ok(Self {
+            training: self.training.clone().with_new_items(catalog),
+            model,
+            further,
+            time_unit: self.time_unit,
         })
     }
 

@@ -1,5 +1,6 @@
 //! Indexes, channels, run folders and the engine.
 
+mod added_items;
 mod attributes;
 mod behaviors;
 mod channels;

@@ -1,7 +1,6 @@
 //! The requests that the service answers.
 
-use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -15,12 +14,14 @@ use axum::routing::{get, post};
 use seqrec::data::{ExternalId, Interaction, Seen};
 use seqrec::engine::{Observed, RecallEngine};
 use seqrec::recall::RecallRequest;
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
 use super::metrics::{Metrics, Outcome};
+use super::named::Named;
+use super::new_items::new_items;
 use super::page::page;
 use super::refusal::{JSON, Refusal, allowed, not_allowed, parse, refusal};
 use super::titles::Titles;
@@ -51,22 +52,33 @@ impl Default for Limits {
 
 /// What all requests share.
 pub struct Service {
-    engine: Arc<RecallEngine>,
-    titles: Titles,
+    pub(super) engine: Arc<RecallEngine>,
+    titles: RwLock<Titles>,
     metrics: Metrics,
     limits: Limits,
     calls: Arc<Semaphore>,
+    /// The turn of the one request that adds items.
+    pub(super) adding: Arc<Semaphore>,
 }
 
 impl Service {
     pub fn new(engine: Arc<RecallEngine>, titles: Titles, limits: Limits) -> Self {
         Self {
             metrics: Metrics::new(engine.clone()),
-            titles,
+            titles: RwLock::new(titles),
+            adding: Arc::new(Semaphore::new(1)),
             calls: Arc::new(Semaphore::new(limits.concurrent)),
             engine,
             limits,
         }
+    }
+
+    fn titles(&self) -> RwLockReadGuard<'_, Titles> {
+        self.titles.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn titles_mut(&self) -> RwLockWriteGuard<'_, Titles> {
+        self.titles.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -79,6 +91,7 @@ pub fn router(service: Service) -> Router {
         .route("/history", post(history))
         .route("/recall", post(recall))
         .route("/events", post(events))
+        .route("/items", post(new_items))
         .route("/healthz", get(healthz))
         .route("/metrics", get(metrics))
         .fallback(async || refusal(StatusCode::NOT_FOUND, "there is nothing at this path"))
@@ -114,7 +127,7 @@ struct RecallBody {
     #[serde(default)]
     segments: Vec<String>,
     /// Of the user, by name.
-    features: Option<Features>,
+    features: Option<Named<f32>>,
     #[serde(default)]
     blocked: Vec<ExternalId>,
     /// The only items that may be recalled.
@@ -123,31 +136,6 @@ struct RecallBody {
     filter: Option<String>,
     #[serde(default)]
     keep_seen: bool,
-}
-
-/// Features by name. A map would keep one of two that have the same name.
-struct Features(Vec<(String, f32)>);
-
-impl<'de> Deserialize<'de> for Features {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Named;
-        impl<'de> Visitor<'de> for Named {
-            type Value = Features;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("features of a user, each a name with a number")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Features, A::Error> {
-                let mut named = Vec::new();
-                while let Some(feature) = map.next_entry()? {
-                    named.push(feature);
-                }
-                Ok(Features(named))
-            }
-        }
-        deserializer.deserialize_map(Named)
-    }
 }
 
 /// An item of a history: its id, or its id and when and by what event it was taken.
@@ -240,7 +228,7 @@ async fn recall(
         }
     };
     let mut request = request.in_segments(body.segments).blocked(body.blocked);
-    if let Some(Features(features)) = body.features {
+    if let Some(Named(features)) = body.features {
         request = request.with_features(features);
     }
     if let Some(only) = body.only {
@@ -363,8 +351,8 @@ async fn titles(
     State(service): State<Arc<Service>>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
-    let titles = &service.titles;
     let asked = parse(body)?;
+    let titles = service.titles();
     let ids: Vec<&ExternalId> = match &asked {
         TitlesBody::Ids(ids) => ids.iter().collect(),
         TitlesBody::Find(text) => titles.find(text, FOUND),
@@ -381,7 +369,7 @@ async fn healthz(State(service): State<Arc<Service>>) -> Response {
         "status": "ok",
         "version": statistics.version,
         "items": service.engine.items(),
-        "titles": service.titles.count(),
+        "titles": service.titles().count(),
         "time_unit": service.engine.time_unit(),
         "failed_reloads": statistics.failed_reloads,
     });

@@ -10,6 +10,7 @@
 //! curl -d '{"history": [1], "features": {"new here": 1}, "k": 20}' localhost:8080/recall
 //! curl -d '{"user": 42}' localhost:8080/history
 //! curl -d '{"events": [{"user": 42, "item": 31}]}' localhost:8080/events
+//! curl -d '{"items": [{"id": 900, "title": "New", "genres": ["War"], "year": 2026}]}' localhost:8080/items
 //! curl localhost:8080/healthz
 //! curl localhost:8080/metrics
 //! ```
@@ -24,6 +25,11 @@
 //! that is not in the folder (it counts once a folder has the item); a request with one that can't
 //! be right is refused as a whole, with the reason.
 //!
+//! Items may be added where the folder's model looks at features of items: a row has an `id` and the
+//! columns that the model was trained with, numbers, texts, `true` or `false`, or lists of texts, and
+//! given vectors by their names, lists of numbers. What the catalog has already is counted and left
+//! as it is. They stay while other folders are read, until the service ends.
+//!
 //! The folder is read again at SIGHUP, or every `--reload-every` seconds, while calls go on;
 //! SIGTERM and Ctrl-C stop the service after the calls that have begun. It listens on this machine
 //! alone unless told otherwise: it knows no users of its own and asks for no password, so what is
@@ -33,6 +39,8 @@
 pub mod api;
 pub mod connections;
 pub mod metrics;
+mod named;
+mod new_items;
 mod page;
 mod refusal;
 pub mod titles;
@@ -81,6 +89,9 @@ pub struct Options {
     /// Of how many users events are held.
     #[arg(long, default_value_t = 100_000)]
     users: usize,
+    /// How many items may be added while it serves.
+    #[arg(long, default_value_t = 100_000)]
+    added: usize,
     /// The largest body of a request, in bytes.
     #[arg(long, default_value_t = 256 * 1024)]
     greatest_body: usize,
@@ -116,7 +127,8 @@ async fn serve(options: &Options) -> Result<(), Box<dyn Error>> {
         .with_max_k(options.max_k)
         .with_history(options.history)
         .with_seen(options.seen)
-        .with_users(options.users);
+        .with_users(options.users)
+        .with_added(options.added);
     settings.threads = options.threads.unwrap_or(settings.threads);
     let run = runs::find(&options.run)?;
     let items = options.items.read()?.map(Arc::new);

@@ -11,7 +11,7 @@ use serde_json::json;
 pub(super) fn allowed(path: &str) -> Option<&'static str> {
     match path {
         "/" | "/healthz" | "/metrics" => Some("GET, HEAD"),
-        "/titles" | "/history" | "/recall" | "/events" => Some("POST"),
+        "/titles" | "/history" | "/recall" | "/events" | "/items" => Some("POST"),
         _ => None,
     }
 }

@@ -1,5 +1,6 @@
 //! Titles for the page on which people ask.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use seqrec::data::{ExternalId, Items};
@@ -8,6 +9,8 @@ use seqrec::data::{ExternalId, Items};
 #[derive(Debug, Default)]
 pub struct Titles {
     items: Option<Arc<Items>>,
+    /// Those of items that were added since.
+    added: HashMap<ExternalId, String>,
     /// Titles in small letters, with whose they are.
     lowercase: Vec<(String, ExternalId)>,
 }
@@ -21,8 +24,23 @@ impl Titles {
         lowercase.sort_unstable();
         Self {
             items: Some(items),
+            added: HashMap::new(),
             lowercase,
         }
+    }
+
+    /// Adds the titles of items that have none here, where there are titles at all.
+    pub fn add(&mut self, items: &Items) {
+        if self.items.is_none() {
+            return;
+        }
+        for id in items.ids() {
+            if let Some(title) = items.known_title(id).filter(|_| self.of(id).is_none()) {
+                self.lowercase.push((title.to_lowercase(), id.clone()));
+                self.added.insert(id.clone(), title.to_owned());
+            }
+        }
+        self.lowercase.sort_unstable();
     }
 
     pub fn count(&self) -> usize {
@@ -31,7 +49,10 @@ impl Titles {
 
     /// An item's title.
     pub fn of(&self, id: &ExternalId) -> Option<&str> {
-        self.items.as_ref()?.known_title(id)
+        let items = self.items.as_ref()?;
+        items
+            .known_title(id)
+            .or_else(|| self.added.get(id).map(String::as_str))
     }
 
     /// Items whose titles hold a text, those first that begin with it.

@@ -50,4 +50,13 @@ impl ChannelConfig for PopularityConfig {
     fn build(&self, from: &mut ChannelSource<'_>) -> Result<Arc<dyn RecallChannel>> {
         Ok(Arc::new(self.fit(from.data)?))
     }
+
+    /// The channel itself, which counts whatever it hears of.
+    fn build_for_new_items(
+        &self,
+        channel: Arc<dyn RecallChannel>,
+        _from: &mut ChannelSource<'_>,
+    ) -> Result<Arc<dyn RecallChannel>> {
+        Ok(channel)
+    }
 }

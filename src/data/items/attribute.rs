@@ -177,6 +177,14 @@ impl Values {
         }
     }
 
+    /// True if no row has a value.
+    pub(in crate::data) fn are_missing(&self) -> bool {
+        match self {
+            Self::Labels(labels) => labels.labels.is_empty(),
+            Self::Numbers(_) | Self::Booleans(_) => (0..self.len()).all(|row| self.is_missing(row)),
+        }
+    }
+
     /// True if a row has no value, or there is no such row.
     pub(in crate::data) fn is_missing(&self, row: usize) -> bool {
         match self {

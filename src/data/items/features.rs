@@ -75,7 +75,9 @@ impl ItemFeatures {
     ///
     /// # Errors
     /// As [`Items::kind`] for a column that the table lacks, and as
-    /// [`with_vectors`](Self::with_vectors).
+    /// [`with_vectors`](Self::with_vectors);
+    /// [`ErrorKind::ColumnType`](crate::ErrorKind::ColumnType) for one with numbers where training
+    /// had labels, or the other way round.
     pub(crate) fn extended<'a>(
         &self,
         items: &Items,
@@ -84,7 +86,7 @@ impl ItemFeatures {
     ) -> Result<Self> {
         let (mut labels, mut numbers) = (self.item_labels().clone(), self.numbers().clone());
         let columns = labels.columns().to_vec();
-        let columns = columns.iter().map(|name| items.attribute(name));
+        let columns = columns.iter().map(|name| items.label_column(name));
         let columns = columns.collect::<Result<Vec<_>>>()?;
         for id in ids {
             let row = items.row_of(id);
@@ -96,7 +98,7 @@ impl ItemFeatures {
                 of_row.extend(label_names(column, row));
             }
             labels.push(of_row.into_iter());
-            numbers.push(|name| items.number(id, name))?;
+            numbers.push(|name| items.number_of_column(id, name))?;
         }
         let given = self.given().iter().map(|given| {
             let vectors = ids.iter().map(|id| vector(given.name(), id));
@@ -129,6 +131,27 @@ impl ItemFeatures {
         let row_of = |id: &ExternalId| catalog.index_of(id).map(|item| item.to_usize());
         let given = GivenVectors::new(name, catalog.len() + 1, ids, vectors, row_of)?;
         self.with_given(given)
+    }
+}
+
+impl Items {
+    /// A column of labels, or one without any value.
+    fn label_column(&self, name: &str) -> Result<&Attribute> {
+        let column = self.attribute(name)?;
+        match &column.values {
+            Values::Numbers(_) if !column.values.are_missing() => {
+                Err(self.wrong_kind(column, "text, tags, or true or false"))
+            }
+            _ => Ok(column),
+        }
+    }
+
+    /// An item's number in a column of numbers, or in one without any value, which is read as text.
+    fn number_of_column(&self, id: &ExternalId, name: &str) -> Result<Option<f64>> {
+        match &self.attribute(name)?.values {
+            Values::Labels(labels) if labels.len() == 0 => Ok(None),
+            _ => self.number(id, name),
+        }
     }
 }
 
