@@ -161,6 +161,24 @@ impl<'a> User<'a> {
         disliked.map(|&(item, _)| item).collect()
     }
 
+    /// This user with some of their items in place of all, and the times and events of these, at the
+    /// same time.
+    pub(crate) fn with_history(
+        self,
+        items: &'a [ItemIndex],
+        times: &'a [f64],
+        events: &'a [Event],
+    ) -> Self {
+        let now = self.now();
+        Self {
+            items,
+            times,
+            events,
+            now,
+            ..self
+        }
+    }
+
     /// This user with features, for models that look at them.
     #[must_use]
     pub fn with_features(self, features: &'a [f32]) -> Self {

@@ -176,6 +176,7 @@ impl RecallEngine {
         let mut loaded = caught("loading", || (self.load)())
             .and_then(|served| self.serving().check_next(served))
             .inspect_err(failed)?;
+        let own_items = loaded.data().catalog().len();
         loop {
             // Outside the lock, since that asks for other threads.
             let added = self.added();
@@ -192,7 +193,7 @@ impl RecallEngine {
             let items = self.items_for(catalog, &added).inspect_err(failed)?;
             *latest_load = load;
             let version = self.serving().version + 1;
-            let serving = Arc::new(Serving::new(loaded, version, &self.counters));
+            let serving = Arc::new(Serving::new(loaded, own_items, version, &self.counters));
             serving.set_items(items);
             let old = self.replace(&serving, |_| true);
             self.counters.retain(&serving.names);

@@ -26,10 +26,6 @@ pub(super) struct AddedItems {
 }
 
 impl AddedItems {
-    fn len(&self) -> usize {
-        self.items.as_ref().map_or(0, |items| items.len())
-    }
-
     /// These with those items of a table that a catalog lacks.
     fn with(
         &self,
@@ -156,7 +152,8 @@ impl RecallEngine {
             return Ok(false);
         }
         let added = self.added().with(items, vectors, before.data().catalog())?;
-        check_count("items that are added", added.len(), self.settings.added)?;
+        let beside = grown.catalog().len() - before.own_items;
+        check_count("items that are added", beside, self.settings.added)?;
         let table = self.items_for(grown.catalog(), &added)?;
         let serving = Arc::new(before.grown(grown.finish()?));
         serving.set_items(table);

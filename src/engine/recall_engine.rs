@@ -134,7 +134,8 @@ impl RecallEngine {
         let counters = Counters::default();
         let served = load()?;
         served.stage.check()?;
-        let serving = Serving::new(served, 1, &counters);
+        let items = served.data().catalog().len();
+        let serving = Serving::new(served, items, 1, &counters);
         Ok(Self {
             load: Box::new(load),
             serving: RwLock::new(Arc::new(serving)),

@@ -19,6 +19,8 @@ use super::workers::Stuck;
 pub(super) struct Serving {
     pub(super) served: ServedStage,
     pub(super) version: u64,
+    /// How many items the stage had when it was loaded.
+    pub(super) own_items: usize,
     /// One for each channel, one for the fallback, and one for the rules for diversity.
     pub(super) names: Vec<Arc<str>>,
     pub(super) counters: Vec<Arc<ChannelCounters>>,
@@ -34,7 +36,8 @@ pub(super) struct Serving {
 }
 
 impl Serving {
-    pub(super) fn new(served: ServedStage, version: u64, all: &Counters) -> Self {
+    /// A stage that was loaded with so many items.
+    pub(super) fn new(served: ServedStage, own_items: usize, version: u64, all: &Counters) -> Self {
         let names: Vec<Arc<str>> = (served.stage.names())
             .chain([FALLBACK, SELECTION])
             .map(Arc::from)
@@ -59,6 +62,7 @@ impl Serving {
             counters,
             served,
             version,
+            own_items,
             names,
             span,
             longest_id,
@@ -77,6 +81,7 @@ impl Serving {
             longest_id: self.longest_id.max(longest(new)),
             served,
             version: self.version + 1,
+            own_items: self.own_items,
             names: self.names.clone(),
             counters: self.counters.clone(),
             // A channel that goes on may be the one that is stuck.

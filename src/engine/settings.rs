@@ -39,8 +39,8 @@ settings! {
         /// The longest id, segment or event type, in bytes; ids may be as long as the longest one
         /// of the stage that serves.
         pub text: usize = 256, with_text;
-        /// The largest number of items that may be [added](super::RecallEngine::add_items) while the
-        /// engine serves.
+        /// The largest number of items that may be [added](super::RecallEngine::add_items) to those
+        /// that the stage had when it was loaded.
         pub added: usize = 100_000, with_added;
         /// How many of the latest events are replayed to the near-line channels of a newly loaded
         /// stage.

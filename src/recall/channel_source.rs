@@ -51,6 +51,8 @@ pub struct ChannelSource<'a> {
     asked_to_keep: bool,
     /// Where items are added to the catalog.
     growth: Option<Growth>,
+    /// Whether the channel that was made before goes on then.
+    goes_on: bool,
     new_vectors: Option<NewVectors>,
 }
 
@@ -88,6 +90,7 @@ impl<'a> ChannelSource<'a> {
             from_folder: false,
             asked_to_keep: false,
             growth: None,
+            goes_on: false,
             new_vectors: None,
         }
     }
@@ -136,13 +139,19 @@ impl<'a> ChannelSource<'a> {
 
     /// A channel that was made before items were added, as it goes on.
     pub(super) fn of_earlier_items(
-        &self,
+        &mut self,
         channel: Arc<dyn RecallChannel>,
     ) -> Arc<dyn RecallChannel> {
+        self.goes_on = true;
         match self.growth {
             Some(growth) => Arc::new(OfEarlierItems::new(channel, growth.made)),
             None => channel,
         }
+    }
+
+    /// Whether the channel that was made before items were added goes on.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.goes_on
     }
 
     /// What takes the place of a channel by a model when items are added: one that is built anew

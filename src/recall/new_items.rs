@@ -4,15 +4,22 @@ use std::sync::Arc;
 
 use ndarray::{Array2, ArrayView2};
 
-use crate::data::{Catalog, Interaction, ItemIndex, User};
+use crate::data::{Catalog, Event, Interaction, ItemIndex, User};
 use crate::index::{AnyIndex, Filter, ItemSet, UpdatableIndex};
 use crate::{ErrorKind, Result};
 
-use super::asked::KnownUser;
 use super::candidates::Candidates;
 use super::channel::RecallChannel;
 use super::fusion::FusedCandidate;
 use super::user_encoder::UserEncoder;
+
+/// The items of a history that a channel knows, with their times and events where it has them.
+#[derive(Default)]
+struct KnownHistory {
+    items: Vec<ItemIndex>,
+    times: Vec<f64>,
+    events: Vec<Event>,
+}
 
 /// A channel that goes on as it was made, for a catalog with more items: it is asked about
 /// histories without the new ones, and hears of no event of theirs.
@@ -36,11 +43,24 @@ impl OfEarlierItems {
         if items.all(|&item| self.knows(item)) {
             return ask(users);
         }
-        let known = |item| self.knows(item).then_some(item);
-        let known = users.iter().map(|&user| KnownUser::renumbered(user, known));
-        let known: Vec<KnownUser> = known.collect();
-        let users = known.iter().map(KnownUser::user);
-        ask(&users.collect::<Result<Vec<_>>>()?)
+        let known = users.iter().map(|&user| self.known(user));
+        let known: Vec<KnownHistory> = known.collect();
+        let users = users.iter().zip(&known);
+        let users =
+            users.map(|(user, known)| user.with_history(&known.items, &known.times, &known.events));
+        ask(&users.collect::<Vec<_>>())
+    }
+
+    fn known(&self, user: User<'_>) -> KnownHistory {
+        let places = user.items().iter().enumerate();
+        let places = places.filter(|(_, item)| self.knows(**item));
+        let mut known = KnownHistory::default();
+        for (place, &item) in places {
+            known.items.push(item);
+            known.times.extend(user.times().get(place));
+            known.events.extend(user.events().get(place));
+        }
+        known
     }
 }
 

@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::data::Items;
-use crate::recall::{Growth, Kept, NewVectors};
+use crate::recall::{
+    ChannelConfig, Growth, Kept, NewVectors, RecallChannel, RecallStage, Selection,
+};
 use crate::{Error, Result};
 
 use super::plan::{StageParts, StagePlan};
@@ -13,50 +15,98 @@ use super::served::ServedStage;
 use super::stage_data::StageData;
 use super::vector_table::VectorTable;
 
-/// What a stage was made of when it was loaded, of which a stage with more items is made.
+/// What a stage is made of, for one with more items.
 pub(super) struct Made {
-    plan: StagePlan,
-    parts: StageParts,
-    /// The number of items then.
+    plan: Arc<StagePlan>,
+    channels: Vec<MadeChannel>,
+    selections: Vec<Arc<dyn Selection>>,
+    fallback: Option<MadeChannel>,
+}
+
+/// A channel as it was made for the first so many items of the catalog.
+struct MadeChannel {
+    channel: Arc<dyn RecallChannel>,
     items: usize,
+    /// Its index, where it has one.
+    index: Option<Kept>,
 }
 
 impl Made {
-    pub(super) fn new(plan: StagePlan, mut parts: StageParts, items: usize) -> Self {
-        // Indexes alone are looked at again, and channels have all else in another form.
-        for (_, kept) in &mut parts.channels {
-            kept.take_if(|kept| !matches!(kept, Kept::Index(..)));
+    /// A stage of a plan that was made for so many items.
+    pub(super) fn new(plan: StagePlan, parts: StageParts, items: usize) -> Self {
+        let made = |channel, kept: Option<Kept>| MadeChannel {
+            channel,
+            items,
+            // Of all else channels have what they need.
+            index: kept.filter(|kept| matches!(kept, Kept::Index(..))),
+        };
+        let channels = parts.channels.into_iter();
+        Self {
+            plan: Arc::new(plan),
+            channels: channels
+                .map(|(channel, kept)| made(channel, kept))
+                .collect(),
+            selections: parts.selections,
+            fallback: parts.fallback.map(|fallback| made(fallback, None)),
         }
-        Self { plan, parts, items }
     }
 
-    /// The parts for data with more items than there were `before`, and the vectors that are to be
-    /// added to indexes.
-    fn grown(&self, data: &StageData, before: usize) -> Result<(StageParts, Vec<NewVectors>)> {
-        let (plan, made) = (&self.plan, self.items);
-        let growth = Growth { made, before };
+    /// The stage for data with more items than there were `before`, and the vectors that are to be
+    /// added to its indexes.
+    fn grown(
+        &self,
+        data: &StageData,
+        before: usize,
+    ) -> Result<(RecallStage, Self, Vec<NewVectors>)> {
+        let plan = &self.plan;
         let (mut parts, mut vectors) = (StageParts::default(), Vec::new());
-        for (channel, (built, index)) in plan.channels.iter().zip(&self.parts.channels) {
-            let source = plan.fitted(data.source_with_items(channel.model.as_deref()));
-            let mut source = source.with_growth(growth, index.clone());
-            let built = built.clone();
-            let built = channel.config.build_for_new_items(built, &mut source)?;
+        let mut grow = |config: &dyn ChannelConfig, model, made: &MadeChannel| {
+            let source = plan.fitted(data.source_with_items(model));
+            let growth = Growth {
+                made: made.items,
+                before,
+            };
+            let mut source = source.with_growth(growth, made.index.clone());
+            let built = config.build_for_new_items(made.channel.clone(), &mut source)?;
             vectors.extend(source.take_new_vectors());
+            let (channel, items) = match source.goes_on() {
+                true => (made.channel.clone(), made.items),
+                false => (built.clone(), data.training.catalog().len()),
+            };
             let index = source.kept_index();
-            parts.channels.push((built, index));
+            Ok::<_, Error>((
+                built,
+                MadeChannel {
+                    channel,
+                    items,
+                    index,
+                },
+            ))
+        };
+        let mut channels = Vec::with_capacity(self.channels.len());
+        for (planned, made) in plan.channels.iter().zip(&self.channels) {
+            let (built, made) = grow(&*planned.config, planned.model.as_deref(), made)?;
+            parts.channels.push((built, made.index.clone()));
+            channels.push(made);
         }
-        for (rule, built) in plan.selections.iter().zip(&self.parts.selections) {
-            let built = rule.build_for_new_items(built, data)?;
-            parts.selections.push(built);
-        }
-        if let (Some(fallback), Some(built)) = (&plan.fallback, &self.parts.fallback) {
-            let source = plan.fitted(data.source_with_items(None));
-            let mut source = source.with_growth(growth, None);
-            let built = fallback.build_for_new_items(built.clone(), &mut source)?;
-            vectors.extend(source.take_new_vectors());
+        let mut fallback = None;
+        if let (Some(planned), Some(made)) = (&plan.fallback, &self.fallback) {
+            let (built, made) = grow(&**planned, None, made)?;
             parts.fallback = Some(built);
+            fallback = Some(made);
         }
-        Ok((parts, vectors))
+        for (rule, built) in plan.selections.iter().zip(&self.selections) {
+            parts
+                .selections
+                .push(rule.build_for_new_items(built, data)?);
+        }
+        let made = Self {
+            plan: plan.clone(),
+            channels,
+            selections: parts.selections.clone(),
+            fallback,
+        };
+        Ok((plan.stage_of(&parts)?, made, vectors))
     }
 }
 
@@ -64,7 +114,6 @@ impl fmt::Debug for Made {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Made")
             .field("plan", &self.plan)
-            .field("items", &self.items)
             .finish_non_exhaustive()
     }
 }
@@ -119,7 +168,7 @@ impl ServedStage {
         self.data.check_takes_items()
     }
 
-    fn made(&self) -> Result<&Arc<Made>> {
+    fn made(&self) -> Result<&Made> {
         self.made.as_ref().ok_or_else(|| {
             let reason = "has channels that nobody but your program can make for more items: serve the stage of \
                           a run folder, or make it anew of `Recaller::with_items` and reload";
@@ -135,12 +184,12 @@ impl ServedStage {
     ) -> Result<GrownStage> {
         let made = self.made()?;
         let data = self.data.with_items(items, vectors)?;
-        let (parts, vectors) = made.grown(&data, self.data().catalog().len())?;
+        let (stage, made, vectors) = made.grown(&data, self.data().catalog().len())?;
         let served = Self {
-            stage: made.plan.stage_of(&parts)?,
+            stage,
             data,
             users: self.users.clone(),
-            made: Some(made.clone()),
+            made: Some(made),
         };
         Ok(GrownStage { served, vectors })
     }

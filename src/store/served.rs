@@ -42,7 +42,7 @@ pub struct ServedStage {
     /// The place of each user's sequence.
     pub(crate) users: Arc<IdTable>,
     /// What it was made of, unless it is one of a program's own.
-    pub(super) made: Option<Arc<Made>>,
+    pub(super) made: Option<Made>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -327,7 +327,7 @@ impl ServedStage {
             .map_err(|error| of_folder(error, &manifest_path))?;
         let made = Made::new(manifest.plan, parts, items);
         Ok(Self {
-            made: Some(Arc::new(made)),
+            made: Some(made),
             ..Self::new(stage, data)
         })
     }

@@ -89,7 +89,7 @@ pub struct Options {
     /// Of how many users events are held.
     #[arg(long, default_value_t = 100_000)]
     users: usize,
-    /// How many items may be added while it serves.
+    /// How many items may be added to those of the folder while it serves.
     #[arg(long, default_value_t = 100_000)]
     added: usize,
     /// The largest body of a request, in bytes.
