@@ -172,6 +172,7 @@ pub mod guide {
     #[doc = include_str!("../docs/guide/choose.md")]
     pub mod choose {}
     #[doc = "[data]: crate::guide::data"]
+    #[doc = "[serve]: crate::guide::serve"]
     #[doc = "[train]: crate::guide::train"]
     #[doc = ""]
     #[doc = include_str!("../docs/guide/features.md")]
@@ -183,6 +184,7 @@ pub mod guide {
     #[doc = include_str!("../docs/guide/stage.md")]
     pub mod stage {}
     #[doc = "[cookbook]: crate::guide::cookbook"]
+    #[doc = "[features]: crate::guide::features#a-new-item-in-a-service"]
     #[doc = "[operate]: crate::guide::operate"]
     #[doc = ""]
     #[doc = include_str!("../docs/guide/serve.md")]
