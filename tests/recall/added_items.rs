@@ -254,7 +254,7 @@ fn an_added_item_is_recalled_filtered_observed_and_there_after_a_reload() {
     assert_eq!(engine.statistics().unknown_events, 1);
     let history = |engine: &RecallEngine| engine.history(bo.clone()).unwrap();
     let (known, held) = (history(&engine), before.known);
-    assert!(known.len() >= held + 1 && known.len() <= held + 1 + taken as usize);
+    assert!((held + 1..=held + 1 + taken as usize).contains(&known.len()));
     engine.reload().unwrap();
     assert_eq!(history(&engine), known);
     let recalled = engine.recall(anna.clone(), ITEMS).unwrap();
