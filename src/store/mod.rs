@@ -5,6 +5,7 @@ mod fit;
 mod grown_stage;
 mod item_features;
 mod kept;
+mod made_stage;
 mod new_items;
 #[cfg(feature = "parquet")]
 mod parquet_vectors;

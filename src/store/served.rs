@@ -14,8 +14,8 @@ use crate::files::{read_file, write_file};
 use crate::{Error, ErrorKind, Result};
 
 use super::arrays::{ArrayReader, ArrayWriter};
-use super::grown_stage::Made;
 use super::kept::{KeptForm, add_to_arrays};
+use super::made_stage::Made;
 use super::plan::{PlannedChannel, StagePlan};
 use super::recaller::Recaller;
 use super::registry::ModelRegistry;
