@@ -180,6 +180,8 @@ fn time<B: TrainingBackend, C: TrainableConfig<B>>(
             negatives,
             continues_from: Vec::new(),
             seed: step as u64,
+            weights: None,
+            disliked: 0,
         };
         let (loss, gradients) = optimizer.gradients(&model, |model| model.loss(&batch))?;
         let value: f64 = loss.into_scalar().elem();
