@@ -6,10 +6,16 @@ use burn::tensor::{Int, Tensor};
 use super::primitives::tensor;
 use super::{Backend, add_to_rows, select_rows};
 
-const USERS_AND_ITEMS: &str = "users and items are operands";
-
 /// The most logits of a block of items, unless it is of one item: 64 MiB.
 pub(super) const BLOCK_LOGITS: usize = 1 << 24;
+
+/// The operands, each by its name.
+pub(super) struct Operands<T> {
+    pub(super) users: T,
+    pub(super) items: T,
+    pub(super) log_correction: Option<T>,
+    pub(super) shares: Option<T>,
+}
 
 /// A softmax over items that walks through them in blocks, so that no more of the matrix
 /// `[rows, items]` is ever there than a block's.
@@ -19,29 +25,28 @@ pub(super) struct BlockedSoftmax<B: Backend> {
     log_correction: Option<Tensor<B, 2>>,
     targets: Tensor<B, 1, Int>,
     group: usize,
+    /// The share of each softmax in the loss, `[groups, 1]`, where it is no mean.
+    shares: Option<Tensor<B, 2>>,
     /// The number of items of a block.
     block: usize,
 }
 
 impl<B: Backend> BlockedSoftmax<B> {
-    /// The operands, users, items and perhaps the correction, of a softmax by blocks of at most
-    /// `logits` logits.
-    pub(super) fn new<const N: usize>(
-        operands: [FloatTensor<B>; N],
+    /// A softmax by blocks of at most `logits` logits.
+    pub(super) fn new(
+        operands: Operands<FloatTensor<B>>,
         targets: IntTensor<B>,
         group: usize,
         logits: usize,
     ) -> Self {
-        let mut operands = operands.into_iter();
-        let mut next = || operands.next();
-        let users: Tensor<B, 2> = tensor(next().expect(USERS_AND_ITEMS));
-        let items = tensor(next().expect(USERS_AND_ITEMS));
-        let correction = next().map(tensor::<B, 1>);
+        let users: Tensor<B, 2> = tensor(operands.users);
+        let column = |values| tensor::<B, 1>(values).unsqueeze_dim(1);
         Self {
             block: (logits / users.dims()[0].max(1)).max(1),
             users,
-            items,
-            log_correction: correction.map(|correction| correction.unsqueeze_dim(1)),
+            items: tensor(operands.items),
+            log_correction: operands.log_correction.map(column),
+            shares: operands.shares.map(column),
             targets: Tensor::from_primitive(targets),
             group,
         }
@@ -98,7 +103,22 @@ impl<B: Backend> BlockedSoftmax<B> {
         (self.targets.clone().greater_elem(0).float()).unsqueeze_dim(1)
     }
 
-    /// The mean loss over groups, `[1]`.
+    /// The share of each row's softmax in the loss, `[rows, 1]` or the same for all, `[1, 1]`.
+    fn row_shares(&self) -> Tensor<B, 2> {
+        let [rows, _] = self.users.dims();
+        match &self.shares {
+            Some(shares) => {
+                let of_groups = shares.clone().expand([rows / self.group, self.group]);
+                of_groups.reshape([rows, 1])
+            }
+            None => {
+                let share = self.group as f64 / rows as f64;
+                Tensor::ones([1, 1], &self.users.device()).mul_scalar(share)
+            }
+        }
+    }
+
+    /// The loss over groups, `[1]`.
     pub(super) fn loss(&self, normalizers: Tensor<B, 2>) -> Tensor<B, 1> {
         let rows = select_rows(self.items.clone(), self.targets.clone());
         let of_targets = (self.users.clone() * rows).sum_dim(1);
@@ -107,20 +127,24 @@ impl<B: Backend> BlockedSoftmax<B> {
             None => of_targets,
         };
         let of_targets = self.of_groups(of_targets * self.has_target());
-        (normalizers - of_targets.sum_dim(1)).mean()
+        let losses = normalizers - of_targets.sum_dim(1);
+        match &self.shares {
+            Some(shares) => (losses * shares.clone()).sum(),
+            None => losses.mean(),
+        }
     }
 
     /// The gradients of the loss by users and by items.
     pub(super) fn gradients(&self, normalizers: &Tensor<B, 2>) -> [Tensor<B, 2>; 2] {
         let [rows, dim] = self.users.dims();
-        let share = self.group as f64 / rows as f64;
-        let weight = self.has_target().mul_scalar(-share);
+        let shares = self.row_shares();
+        let weight = (self.has_target() * shares.clone()).neg();
         let of_targets = select_rows(self.items.clone(), self.targets.clone());
         let mut by_users = of_targets * weight.clone();
         let mut by_items = vec![Tensor::<B, 2>::zeros([1, dim], &self.users.device())];
         for (start, size) in self.blocks() {
             let probabilities = (self.logits((start, size)) - normalizers.clone()).exp();
-            let by_logits = probabilities.reshape([rows, size]).mul_scalar(share);
+            let by_logits = probabilities.reshape([rows, size]) * shares.clone();
             let items = self.items.clone().narrow(0, start, size);
             by_users = by_users + by_logits.clone().matmul(items);
             by_items.push(by_logits.transpose().matmul(self.users.clone()));

@@ -25,7 +25,8 @@ mod lookup;
 #[cfg(feature = "ndarray")]
 mod ndarray;
 #[doc(hidden)]
-pub mod operations;
+pub mod normalizers;
+mod operations;
 mod padded_attention;
 mod padding;
 mod primitives;
@@ -46,8 +47,9 @@ pub(crate) use layer_norm::layer_norm;
 pub(crate) use linear::linear;
 pub use lookup::select_rows;
 pub(crate) use lookup::{RowGradient, RowGradients};
+pub(crate) use normalizers::log_normalizers;
 pub(crate) use rows::replace_rows;
-pub(crate) use softmax::log_normalizer;
+pub(crate) use softmax::{log_normalizer, weighted_softmax};
 pub(crate) use sparse::SparseMatrix;
 
 /// Operations that models reach by their [parts](crate::model::parts); tests call them by

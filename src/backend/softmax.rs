@@ -7,7 +7,7 @@ use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Int, Tensor, TensorMetadata};
 
 use super::Backend;
-use super::blocked_softmax::{BLOCK_LOGITS, BlockedSoftmax};
+use super::blocked_softmax::{BLOCK_LOGITS, BlockedSoftmax, Operands};
 use super::operations::Fused;
 use super::primitives::{from_values, integers, primitive, tensor};
 use crate::kernels::softmax::Softmax;
@@ -28,13 +28,25 @@ pub fn softmax_cross_entropy<B: Backend>(
     targets: Tensor<B, 1, Int>,
     log_correction: Option<Tensor<B, 1>>,
 ) -> Tensor<B, 1> {
-    softmax_over_items(users, items, targets, log_correction, 1)
+    weighted_softmax(users, items, targets, log_correction, None)
+}
+
+/// As [`softmax_cross_entropy`], with the share of each row in the loss, `[rows]`, in place of the
+/// mean where there are some.
+pub(crate) fn weighted_softmax<B: Backend>(
+    users: Tensor<B, 2>,
+    items: Tensor<B, 2>,
+    targets: Tensor<B, 1, Int>,
+    log_correction: Option<Tensor<B, 1>>,
+    shares: Option<Tensor<B, 1>>,
+) -> Tensor<B, 1> {
+    softmax_over_items(users, items, targets, [log_correction, shares], 1)
 }
 
 /// The mean `[1]` over users of `ln Σ e^logit`, the sum being over items 1 and up of `items`
 /// `[items + 1, dim]` and over all vectors that a user has: `group` rows of `users` `[rows, dim]`,
 /// one after another. `log_correction` `[items + 1]`, where given, is subtracted from each item's
-/// logit.
+/// logit. `shares` `[rows / group]`, where given, are those of users in place of the mean.
 ///
 /// # Panics
 /// When the shapes don't fit each other.
@@ -42,6 +54,7 @@ pub(crate) fn log_normalizer<B: Backend>(
     users: Tensor<B, 2>,
     items: Tensor<B, 2>,
     log_correction: Option<Tensor<B, 1>>,
+    shares: Option<Tensor<B, 1>>,
     group: usize,
 ) -> Tensor<B, 1> {
     let [rows, _] = users.dims();
@@ -50,14 +63,14 @@ pub(crate) fn log_normalizer<B: Backend>(
         "as many vectors for each user"
     );
     let none = Tensor::zeros([rows], &users.device());
-    softmax_over_items(users, items, none, log_correction, group)
+    softmax_over_items(users, items, none, [log_correction, shares], group)
 }
 
 fn softmax_over_items<B: Backend>(
     users: Tensor<B, 2>,
     items: Tensor<B, 2>,
     targets: Tensor<B, 1, Int>,
-    log_correction: Option<Tensor<B, 1>>,
+    [log_correction, shares]: [Option<Tensor<B, 1>>; 2],
     group: usize,
 ) -> Tensor<B, 1> {
     let [rows, dim] = users.dims();
@@ -71,20 +84,28 @@ fn softmax_over_items<B: Backend>(
             "one correction for each item"
         );
     }
+    if let Some(shares) = &shares {
+        assert_eq!(shares.dims(), [rows / group], "one share for each softmax");
+    }
     let operation = FusedSoftmax {
         targets: targets.into_primitive(),
         group,
+        corrected: log_correction.is_some(),
     };
     let [users, items] = [users, items].map(primitive);
-    tensor(match log_correction {
-        Some(correction) => B::fused(operation, [users, items, primitive(correction.detach())]),
-        None => B::fused(operation, [users, items]),
+    // What has no gradient comes last.
+    let fixed =
+        [log_correction, shares].map(|values| values.map(|values| primitive(values.detach())));
+    tensor(match fixed {
+        [None, None] => B::fused(operation, [users, items]),
+        [Some(one), None] | [None, Some(one)] => B::fused(operation, [users, items, one]),
+        [Some(correction), Some(shares)] => B::fused(operation, [users, items, correction, shares]),
     })
 }
 
 /// Softmax cross-entropy; its operands are user vectors `[rows, dim]`, item vectors
-/// `[items + 1, dim]`, of which row 0 is padding, and the correction of logits `[items + 1]` where
-/// there is one, which has no gradient.
+/// `[items + 1, dim]`, of which row 0 is padding, and where there are some the correction of logits
+/// `[items + 1]` and the shares of softmaxes in the loss `[rows / group]`, which have no gradient.
 #[derive(Debug, Clone)]
 struct FusedSoftmax<I> {
     /// The item index that each row should give, `[rows]`; 0 where it is none, so that the row
@@ -93,6 +114,8 @@ struct FusedSoftmax<I> {
     /// The number of consecutive rows that share a softmax: the vectors of one user. 1 where each
     /// row is a user.
     group: usize,
+    /// Whether there is a correction among the operands.
+    corrected: bool,
 }
 
 impl<I, const N: usize> Fused<I, N> for FusedSoftmax<I>
@@ -161,6 +184,20 @@ where
 }
 
 impl<I: Debug + Clone + Send + 'static> FusedSoftmax<I> {
+    fn named<T, const N: usize>(&self, operands: [T; N]) -> Operands<T> {
+        let mut operands = operands.into_iter();
+        let mut next = || operands.next();
+        let (Some(users), Some(items)) = (next(), next()) else {
+            unreachable!("users and items are operands");
+        };
+        Operands {
+            users,
+            items,
+            log_correction: if self.corrected { next() } else { None },
+            shares: next(),
+        }
+    }
+
     /// Calls a kernel on the operands.
     fn on_slices<B: Backend<IntTensorPrimitive = I>, const N: usize, R>(
         &self,
@@ -169,14 +206,16 @@ impl<I: Debug + Clone + Send + 'static> FusedSoftmax<I> {
     ) -> R {
         let [_, dim] = operands[0].shape().dims();
         let floats = operands.map(B::floats);
+        let slices = self.named(floats.each_ref().map(|floats| &floats[..]));
         kernel(Softmax {
-            users: &floats[0],
-            items: &floats[1],
-            log_correction: floats.get(2).map(|correction| &correction[..]),
+            users: slices.users,
+            items: slices.items,
+            log_correction: slices.log_correction,
             dim,
             first_item: 1,
             targets: &integers::<B>(self.targets.clone()),
             group: self.group,
+            shares: slices.shares,
         })
     }
 
@@ -185,6 +224,7 @@ impl<I: Debug + Clone + Send + 'static> FusedSoftmax<I> {
         operands: [FloatTensor<B>; N],
         logits: usize,
     ) -> BlockedSoftmax<B> {
+        let operands = self.named(operands);
         BlockedSoftmax::new(operands, self.targets.clone(), self.group, logits)
     }
 
@@ -214,8 +254,8 @@ mod tests {
     use super::super::agreement::{assert_same_gradients, assert_within, floats, tensor, values};
     use super::*;
 
-    /// An operation with its operands, of which the last may be left out.
-    type Case = (FusedSoftmax<FlexTensor>, [FlexTensor; 3]);
+    /// An operation with its operands, of which the last two may be left out.
+    type Case = (FusedSoftmax<FlexTensor>, [FlexTensor; 4]);
 
     /// Item counts lie around multiples of the kernel's tiles.
     fn case() -> impl Strategy<Value = Case> {
@@ -231,15 +271,24 @@ mod tests {
                 let all = items + 1;
                 let users = floats(rows * dim, size);
                 let table = floats(all * dim, size);
-                (users, table, targets, floats(all, 3.0)).prop_map(
-                    move |(users, table, targets, correction)| {
+                let shares = floats(rows / group, 1.0);
+                (users, table, targets, floats(all, 3.0), shares).prop_map(
+                    move |(users, table, targets, correction, shares)| {
+                        let shares: Vec<f32> = shares.into_iter().map(f32::abs).collect();
                         let targets = FlexTensor::from_data(TensorData::new(targets, [rows]));
                         let operands = [
                             tensor(users, [rows, dim]),
                             tensor(table, [all, dim]),
                             tensor(correction, [all]),
+                            tensor(shares, [rows / group]),
                         ];
-                        (FusedSoftmax { targets, group }, operands)
+                        let corrected = true;
+                        let operation = FusedSoftmax {
+                            targets,
+                            group,
+                            corrected,
+                        };
+                        (operation, operands)
                     },
                 )
             },
@@ -260,7 +309,7 @@ mod tests {
         let of =
             |operand: usize| super::super::primitives::tensor::<Flex, 2>(operands[operand].clone());
         let mut logits = of(0).matmul(of(1).transpose());
-        if let Some(correction) = operands.get(2) {
+        if let Some(correction) = operands.get(2).filter(|_| operation.corrected) {
             let correction = super::super::primitives::tensor::<Flex, 1>(correction.clone());
             logits = logits - correction.unsqueeze();
         }
@@ -281,12 +330,14 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(48))]
 
         #[test]
-        fn kernels_and_tensors_agree((operation, operands) in case(), corrected in any::<bool>(), scale in 0.1f32..3.0, block in 1usize..40) {
-            if corrected {
-                check_agreement(&operation, operands, scale, block);
-            } else {
-                let [users, items, _] = operands;
-                check_agreement(&operation, [users, items], scale, block);
+        fn kernels_and_tensors_agree((operation, operands) in case(), corrected in any::<bool>(), shared in any::<bool>(), scale in 0.1f32..3.0, block in 1usize..40) {
+            let [users, items, correction, shares] = operands.clone();
+            let operation = FusedSoftmax { corrected, ..operation };
+            match (corrected, shared) {
+                (true, true) => check_agreement(&operation, operands, scale, block),
+                (true, false) => check_agreement(&operation, [users, items, correction], scale, block),
+                (false, true) => check_agreement(&operation, [users, items, shares], scale, block),
+                (false, false) => check_agreement(&operation, [users, items], scale, block),
             }
         }
     }
@@ -301,6 +352,7 @@ mod tests {
         let operation = FusedSoftmax {
             targets: FlexTensor::from_data(TensorData::new(vec![1, 1, 2], [3])),
             group: 1,
+            corrected: false,
         };
         let by_kernel = operation.by_kernels::<Flex>(operands.clone());
         let by_blocks = operation.loss_and_gradients_by_blocks::<Flex, 2>(operands, 3);

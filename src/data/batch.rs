@@ -51,6 +51,17 @@ impl HostBatch {
         self.targets.len() - self.disliked
     }
 
+    /// What all targets weigh together, disliked items `dislike_weight` times as much as their
+    /// events.
+    pub(crate) fn weight(&self, dislike_weight: f64) -> f64 {
+        let sum = |places: std::ops::Range<usize>| match self.weights.get(places.clone()) {
+            Some(weights) => weights.iter().copied().map(f64::from).sum(),
+            None => places.len() as f64,
+        };
+        let wanted = self.targets();
+        sum(0..wanted) + dislike_weight * sum(wanted..self.targets.len())
+    }
+
     /// The batch as tensors on a device.
     pub(crate) fn into_tensors<B: Backend>(self, device: &B::Device) -> TrainingBatch<B> {
         let vector = |values: Vec<i32>| {

@@ -123,6 +123,11 @@ impl Behaviors {
         self.rules.iter().map(of).eq(other.rules.iter().map(of))
     }
 
+    /// What each rule names, without what it makes of it.
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> {
+        self.rules.iter().map(Rule::named)
+    }
+
     /// An event of this type and value as data keep it, or `None` where no rule names it.
     pub fn event(&self, name: Option<&str>, value: Option<f32>) -> Option<Event> {
         self.of_name(name).event(value)

@@ -68,6 +68,11 @@ pub struct BsaRecConfig {
     pub table_precision: TablePrecision,
     /// The use of items' [features](crate::data::ItemFeatures); none unless set.
     pub item_features: Option<ItemFeaturesConfig>,
+    /// Whether the model sees what a user did with an item, the type and the value of the event,
+    /// where the data's events have a [meaning](crate::data::Behaviors). It takes
+    /// [`init_for`](RecallerConfig::init_for), which knows of them.
+    #[config(default = true)]
+    pub event_vectors: bool,
     /// The training objective: by default a softmax over the whole catalog of cosines, at
     /// temperature 0.07.
     #[config(default = "Objective::cosine(0.07)")]
@@ -138,13 +143,15 @@ impl RecallerConfig for BsaRecConfig {
         Description {
             table_precision: self.table_precision,
             item_features: self.item_features.as_ref(),
+            event_vectors: self.event_vectors,
             ..Description::new(&self.objective, self.max_len)
         }
     }
 
     fn build<B: Backend>(&self, items: usize, weights: &mut Weights<'_, B>) -> BsaRec<B> {
         let sizes = [items, self.dim, self.max_len];
-        let ends = SequenceEnds::new(sizes, true, false, weights);
+        let switches = [true, self.event_vectors, false];
+        let ends = SequenceEnds::new(sizes, switches, weights);
         let blocks = (0..self.blocks).map(|_| self.block(weights)).collect();
         let config = self.clone();
         BsaRec {

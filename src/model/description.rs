@@ -28,6 +28,9 @@ pub struct Description<'a> {
     pub times: bool,
     /// How the model uses its items' [features](crate::data::ItemFeatures), if it does.
     pub item_features: Option<&'a ItemFeaturesConfig>,
+    /// Whether the model sees the events of items where the data's have a
+    /// [meaning](crate::data::Behaviors).
+    pub event_vectors: bool,
     /// The number of features of a user that the model uses; a history without any is refused.
     pub user_features: usize,
     /// Whether the model can only be trained on one target a history, as with
@@ -52,6 +55,7 @@ impl<'a> Description<'a> {
             table_precision: TablePrecision::Single,
             times: false,
             item_features: None,
+            event_vectors: false,
             user_features: 0,
             one_target: false,
             carries_states: false,

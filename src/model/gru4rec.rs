@@ -6,12 +6,13 @@ use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::parts::{Dropout, GruLayer, Weights, at_positions};
+use super::objective::nothing_to_learn;
+use super::parts::{Dropout, EventVectors, GruLayer, Weights, at_positions};
 use super::{
     Description, ItemFeaturesConfig, ItemTable, Objective, RecallerConfig, SequenceRecaller,
     Similarity, TablePrecision,
 };
-use crate::backend::Backend;
+use crate::backend::{self, Backend};
 use crate::data::{SequenceBatch, TrainingBatch};
 use crate::{Result, checks};
 
@@ -55,6 +56,11 @@ pub struct Gru4RecConfig {
     pub table_precision: TablePrecision,
     /// The use of items' [features](crate::data::ItemFeatures); none unless set.
     pub item_features: Option<ItemFeaturesConfig>,
+    /// Whether the model sees what a user did with an item, the type and the value of the event,
+    /// where the data's events have a [meaning](crate::data::Behaviors). It takes
+    /// [`init_for`](RecallerConfig::init_for), which knows of them.
+    #[config(default = true)]
+    pub event_vectors: bool,
     /// The training objective: by default a softmax over the whole catalog of cosines.
     #[config(default = "Objective::cosine(0.1)")]
     pub objective: Objective,
@@ -96,6 +102,8 @@ pub struct Gru4Rec<B: BurnBackend> {
     pub embedding: ItemTable<B>,
     /// The first layer's input for each item, unless it is the vector that it is recalled by.
     pub input_embedding: Option<ItemTable<B>>,
+    /// What is added to the first layer's input by the events of items.
+    pub events: Option<EventVectors<B>>,
     /// The GRU layers, the first one on the input vectors.
     pub layers: Vec<GruLayer<B>>,
     #[module(skip)]
@@ -126,6 +134,7 @@ impl RecallerConfig for Gru4RecConfig {
             similarity: self.search_similarity.unwrap_or(self.objective.similarity),
             table_precision: self.table_precision,
             item_features: self.item_features.as_ref(),
+            event_vectors: self.event_vectors,
             carries_states: true,
             ..Description::new(&self.objective, self.max_len)
         }
@@ -145,10 +154,13 @@ impl RecallerConfig for Gru4RecConfig {
                 (Some(table), GruLayer::on_products(self.dim, weights))
             }
         };
+        let inputs = input_embedding.as_ref().unwrap_or(&embedding).dim();
+        let events = weights.events(self.event_vectors, inputs);
         let more = (1..self.layers).map(|_| GruLayer::new(self.dim, self.dim, weights));
         Gru4Rec {
             embedding,
             input_embedding,
+            events,
             layers: std::iter::once(first).chain(more).collect(),
             config: self.clone(),
         }
@@ -156,9 +168,11 @@ impl RecallerConfig for Gru4RecConfig {
 }
 
 impl<B: Backend> Gru4Rec<B> {
-    /// The first layer's input for items.
-    fn inputs(&self) -> &ItemTable<B> {
-        self.input_embedding.as_ref().unwrap_or(&self.embedding)
+    /// The first layer's input for each place of histories, `[batch * len, dim]`.
+    fn inputs(&self, histories: &SequenceBatch<B>) -> Tensor<B, 2> {
+        let table = self.input_embedding.as_ref().unwrap_or(&self.embedding);
+        let items = table.lookup(histories.items.clone().flatten::<1>(0, 1));
+        EventVectors::join(self.events.as_ref(), items, histories, None)
     }
 }
 
@@ -179,7 +193,10 @@ impl<B: Backend> SequenceRecaller<B> for Gru4Rec<B> {
         positions: Tensor<B, 1, Int>,
         mut dropout: Dropout,
     ) -> Tensor<B, 3> {
-        let inputs = self.inputs().lookup(histories.items.clone());
+        let [batch, len] = histories.items.dims();
+        let inputs = self.inputs(histories);
+        let size = inputs.dims()[1];
+        let inputs = inputs.reshape([batch, len, size]);
         let mut values: Tensor<B, 3> = dropout.apply(inputs, self.config.embedding_dropout);
         for layer in &self.layers {
             let states = layer.forward(values, &histories.lengths);
@@ -205,8 +222,7 @@ impl<B: Backend> SequenceRecaller<B> for Gru4Rec<B> {
         let from = Tensor::<B, 1, Int>::from_data(TensorData::new(from, [rows]), &device);
         let start = Tensor::zeros([1, self.config.dim], &device);
         let mut dropout = Dropout::in_training::<B>(&device, batch.seed);
-        let items = batch.histories.items.clone().reshape([rows]);
-        let inputs = self.inputs().lookup::<1, 2>(items);
+        let inputs = self.inputs(&batch.histories);
         let mut values = dropout.apply(inputs, self.config.embedding_dropout);
         let mut states = Vec::with_capacity(self.layers.len());
         for (number, layer) in self.layers.iter().enumerate() {
@@ -216,10 +232,18 @@ impl<B: Backend> SequenceRecaller<B> for Gru4Rec<B> {
             states.push(state.clone().detach());
             values = dropout.apply(state, self.config.hidden_dropout);
         }
-        let loss = self
-            .config
-            .objective
-            .mean_loss(values, &self.embedding, batch);
+        let objective = &self.config.objective;
+        let loss = match batch.targets.dims() {
+            [0] => nothing_to_learn(&self.embedding, batch),
+            // Each row has its target.
+            [targets] if targets == rows && batch.disliked == 0 => {
+                objective.mean_loss(values, &self.embedding, batch)
+            }
+            _ => {
+                let users = backend::select_rows(values, batch.positions.clone());
+                objective.mean_loss(users, &self.embedding, batch)
+            }
+        };
         (loss, states)
     }
 }

@@ -75,6 +75,11 @@ pub struct HstuConfig {
     pub table_precision: TablePrecision,
     /// The use of items' [features](crate::data::ItemFeatures); none unless set.
     pub item_features: Option<ItemFeaturesConfig>,
+    /// Whether the model sees what a user did with an item, the type and the value of the event,
+    /// where the data's events have a [meaning](crate::data::Behaviors). It takes
+    /// [`init_for`](RecallerConfig::init_for), which knows of them.
+    #[config(default = true)]
+    pub event_vectors: bool,
     /// The training objective: by default a softmax over the whole catalog of cosines, at
     /// temperature 0.07.
     #[config(default = "Objective::cosine(0.07)")]
@@ -130,6 +135,7 @@ impl RecallerConfig for HstuConfig {
         Description {
             table_precision: self.table_precision,
             item_features: self.item_features.as_ref(),
+            event_vectors: self.event_vectors,
             times: self.time_bias,
             ..Description::new(&self.objective, self.max_len)
         }
@@ -138,7 +144,8 @@ impl RecallerConfig for HstuConfig {
     fn build<B: Backend>(&self, items: usize, weights: &mut Weights<'_, B>) -> Hstu<B> {
         let dim = self.dim;
         let sizes = [items, self.dim, self.max_len];
-        let ends = SequenceEnds::new(sizes, self.tied, self.output_layer, weights);
+        let switches = [self.tied, self.event_vectors, self.output_layer];
+        let ends = SequenceEnds::new(sizes, switches, weights);
         let blocks = (0..self.blocks).map(|_| HstuBlock {
             norm: weights.layer_norm(dim),
             project: weights.linear(dim, 4 * dim),

@@ -5,13 +5,14 @@ use burn::module::Module;
 use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{Int, Tensor, TensorData};
 
+use super::objective::nothing_to_learn;
 use super::parts::{Dropout, Weights};
 use super::{
     Description, ItemFeaturesConfig, ItemTable, Loss, Objective, RecallerConfig, SampledLoss,
     SequenceRecaller, Similarity, TablePrecision,
 };
 use crate::backend::Backend;
-use crate::data::{NegativeSampling, SequenceBatch, TrainingBatch};
+use crate::data::{NegativeSampling, Negatives, SequenceBatch, TrainingBatch};
 use crate::{Error, Result, checks};
 
 /// Item2Vec: items are near that are taken near each other. A user is the mean of their last items.
@@ -101,43 +102,99 @@ impl RecallerConfig for Item2VecConfig {
     }
 }
 
-/// Padded sequences and their lengths with the target after the last item, where there is one: it
-/// is of the same sequence, and would be in no pair otherwise.
-fn whole(
-    items: &[i32],
-    lengths: &[usize],
-    [places, targets]: [&[i32]; 2],
-) -> (Vec<i32>, Vec<usize>) {
-    let len = items.len() / lengths.len().max(1);
-    let mut rows = vec![0; items.len() + lengths.len()];
-    for (row, items) in rows.chunks_exact_mut(len + 1).zip(items.chunks_exact(len)) {
-        row[..len].copy_from_slice(items);
-    }
-    let mut longer = lengths.to_vec();
-    for (&place, &target) in places.iter().zip(targets) {
-        let (row, place) = (place as usize / len, place as usize % len);
-        if place + 1 == lengths[row] {
-            rows[row * (len + 1) + place + 1] = target;
-            longer[row] = lengths[row] + 1;
-        }
-    }
-    (rows, longer)
+/// Padded sequences, on the host.
+#[derive(Debug, PartialEq)]
+struct Sequences {
+    items: Vec<i32>,
+    /// The weight of each item as a neighbor of others, below 0 where it is disliked.
+    weights: Vec<f32>,
+    lengths: Vec<usize>,
 }
 
-/// The pairs of neighbors in padded sequences, each both ways: items and their neighbors.
-fn neighbors(items: &[i32], lengths: &[usize], window: usize) -> (Vec<i32>, Vec<i32>) {
-    let (mut centers, mut others) = (Vec::new(), Vec::new());
-    let len = items.len() / lengths.len().max(1);
-    for (row, &length) in items.chunks_exact(len).zip(lengths) {
-        for (place, &item) in row[..length].iter().enumerate() {
-            for &other in &row[place + 1..length.min(place + 1 + window)] {
-                centers.extend([item, other]);
-                others.extend([other, item]);
+impl Sequences {
+    /// The histories of a batch with the target after the last item, where there is one: it is of
+    /// the same sequence, and would be in no pair otherwise.
+    fn of<B: Backend>(batch: &TrainingBatch<B>) -> Self {
+        let integers = |values: &Tensor<B, 1, Int>| values.clone().into_data().iter().collect();
+        let [places, targets]: [Vec<i32>; 2] = [&batch.positions, &batch.targets].map(integers);
+        let items: Vec<i32> = batch.histories.items.clone().into_data().iter().collect();
+        let mut weights = match &batch.weights {
+            Some(weights) => weights.clone().into_data().iter().collect(),
+            None => vec![1.0; targets.len()],
+        };
+        let wanted = targets.len() - batch.disliked;
+        weights[wanted..]
+            .iter_mut()
+            .for_each(|weight| *weight = -*weight);
+        Self::whole(
+            &items,
+            &batch.histories.lengths,
+            (&places, &targets, &weights),
+        )
+    }
+
+    /// Padded histories and their lengths with what is predicted at some places, which has weights.
+    fn whole(
+        items: &[i32],
+        lengths: &[usize],
+        (places, targets, weights): (&[i32], &[i32], &[f32]),
+    ) -> Self {
+        let len = items.len() / lengths.len().max(1);
+        let mut whole = Self {
+            items: vec![0; items.len() + lengths.len()],
+            weights: vec![1.0; items.len() + lengths.len()],
+            lengths: lengths.to_vec(),
+        };
+        let rows = whole.items.chunks_exact_mut(len + 1);
+        for (row, items) in rows.zip(items.chunks_exact(len)) {
+            row[..len].copy_from_slice(items);
+        }
+        for ((&place, &target), &weight) in places.iter().zip(targets).zip(weights) {
+            let (row, place) = (place as usize / len, place as usize % len);
+            let after = row * (len + 1) + place + 1;
+            whole.weights[after] = weight;
+            if place + 1 == lengths[row] {
+                whole.items[after] = target;
+                whole.lengths[row] = lengths[row] + 1;
             }
         }
+        whole
     }
-    (centers, others)
+
+    /// The pairs of neighbors, each both ways: items, their neighbors and the weights of these. The
+    /// last ones, of which the count is given, are of neighbors that are disliked; a disliked item
+    /// itself has none.
+    fn neighbors(&self, window: usize) -> (Vec<Pair>, usize) {
+        let (mut pairs, mut disliked) = (Vec::new(), Vec::new());
+        let len = self.items.len() / self.lengths.len().max(1);
+        let rows = self
+            .items
+            .chunks_exact(len)
+            .zip(self.weights.chunks_exact(len));
+        for ((items, weights), &length) in rows.zip(&self.lengths) {
+            let mut add = |item: usize, other: usize| {
+                let pair = (items[item], items[other], weights[other].abs());
+                if weights[item] >= 0.0 && weights[other] >= 0.0 {
+                    pairs.push(pair);
+                } else if weights[item] >= 0.0 {
+                    disliked.push(pair);
+                }
+            };
+            for place in 0..length {
+                for other in place + 1..length.min(place + 1 + window) {
+                    add(place, other);
+                    add(other, place);
+                }
+            }
+        }
+        let count = disliked.len();
+        pairs.append(&mut disliked);
+        (pairs, count)
+    }
 }
+
+/// An item, a neighbor and its weight.
+type Pair = (i32, i32, f32);
 
 impl<B: Backend> SequenceRecaller<B> for Item2Vec<B> {
     type Config = Item2VecConfig;
@@ -183,23 +240,27 @@ impl<B: Backend> SequenceRecaller<B> for Item2Vec<B> {
     /// The loss of all pairs of neighbors among the histories and what comes after each; the other
     /// targets of the batch are items of the same histories.
     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
-        let device = self.embedding.device();
-        let items: Vec<i32> = batch.histories.items.clone().into_data().iter().collect();
-        let targets = [&batch.positions, &batch.targets]
-            .map(|values| values.clone().into_data().iter().collect::<Vec<i32>>());
-        let lengths = &batch.histories.lengths;
-        let (items, lengths) = whole(&items, lengths, [&targets[0], &targets[1]]);
-        let (centers, others) = neighbors(&items, &lengths, self.config.window);
-        if centers.is_empty() {
-            // All sequences are of one item: nothing to learn, and no gradient but 0.
-            let padding = Tensor::zeros([1], &device);
-            let padding = self.embedding.lookup::<1, 2>(padding);
-            return padding.sum().mul_scalar(0.0);
+        let (pairs, disliked) = Sequences::of(batch).neighbors(self.config.window);
+        if pairs.is_empty() {
+            // All sequences are of one item.
+            return nothing_to_learn(&self.embedding, batch);
         }
+        let device = self.embedding.device();
         let tensor = |values: Vec<i32>| Tensor::<B, 1, Int>::from_data(values.as_slice(), &device);
+        let centers = pairs.iter().map(|&(item, _, _)| item).collect();
         let centers = self.embedding.lookup(tensor(centers));
         let pairs = TrainingBatch {
-            targets: tensor(others),
+            targets: tensor(pairs.iter().map(|&(_, other, _)| other).collect()),
+            weights: batch.weights.as_ref().map(|_| {
+                let weights: Vec<f32> = pairs.iter().map(|&(_, _, weight)| weight).collect();
+                Tensor::from_data(weights.as_slice(), &device)
+            }),
+            disliked,
+            // Those of pairs stand elsewhere.
+            negatives: batch.negatives.clone().map(|negatives| Negatives {
+                places_of_targets: None,
+                ..negatives
+            }),
             ..batch.clone()
         };
         self.config
@@ -215,16 +276,29 @@ mod tests {
     #[test]
     fn the_last_item_of_a_sequence_is_in_pairs() {
         // 1 2 3 and then 4, of which 2 is a target as well, and 5, whose next is no target.
-        let places_and_targets: [&[i32]; 2] = [&[0, 2], &[2, 4]];
-        let (items, lengths) = whole(&[1, 2, 3, 5, 0, 0], &[3, 1], places_and_targets);
-        assert_eq!(items, [1, 2, 3, 4, 5, 0, 0, 0]);
-        assert_eq!(lengths, [4, 1]);
+        let predicted = (&[0, 2][..], &[2, 4][..], &[3.0, -0.5][..]);
+        let whole = Sequences::whole(&[1, 2, 3, 5, 0, 0], &[3, 1], predicted);
+        assert_eq!(whole.items, [1, 2, 3, 4, 5, 0, 0, 0]);
+        assert_eq!(whole.weights, [1.0, 3.0, 1.0, -0.5, 1.0, 1.0, 1.0, 1.0]);
+        assert_eq!(whole.lengths, [4, 1]);
+    }
+
+    fn sequences(items: &[i32], weights: &[f32], lengths: &[usize]) -> Sequences {
+        Sequences {
+            items: items.to_vec(),
+            weights: weights.to_vec(),
+            lengths: lengths.to_vec(),
+        }
     }
 
     #[test]
     fn neighbors_are_within_the_window_and_the_sequence() {
-        let (centers, others) = neighbors(&[1, 2, 3, 4, 5, 0], &[4, 1][..1], 2);
-        let pairs: Vec<_> = centers.into_iter().zip(others).collect();
+        let pairs = |sequences: Sequences, window| {
+            let (pairs, disliked) = sequences.neighbors(window);
+            assert_eq!(disliked, 0);
+            let pairs = pairs.into_iter().map(|(item, other, _)| (item, other));
+            pairs.collect::<Vec<_>>()
+        };
         let expected = [
             (1, 2),
             (2, 1),
@@ -237,10 +311,17 @@ mod tests {
             (3, 4),
             (4, 3),
         ];
+        let of_one = sequences(&[1, 2, 3, 4, 5, 0], &[1.0; 6], &[4]);
+        assert_eq!(pairs(of_one, 2), expected);
+        let of_two = sequences(&[7, 0, 8, 9], &[1.0; 4], &[1, 2]);
+        assert_eq!(pairs(of_two, 5), [(8, 9), (9, 8)]);
+    }
+
+    #[test]
+    fn disliked_neighbors_come_last_and_have_none_of_their_own() {
+        let (pairs, disliked) = sequences(&[1, 2, 3], &[1.0, -0.5, 2.0], &[3]).neighbors(2);
+        assert_eq!(disliked, 2);
+        let expected = [(1, 3, 2.0), (3, 1, 1.0), (1, 2, 0.5), (3, 2, 0.5)];
         assert_eq!(pairs, expected);
-        assert_eq!(
-            neighbors(&[7, 0, 8, 9], &[1, 2], 5),
-            (vec![8, 9], vec![9, 8])
-        );
     }
 }

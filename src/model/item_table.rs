@@ -17,6 +17,9 @@ const CONTAINER: &str = "seqrec::model::ItemTable";
 /// The type by which visitors know the weights of items' features, as burn derives it.
 const FEATURES: &str = "Struct:FeatureMap";
 
+/// The type by which they know vectors of events.
+const EVENTS: &str = "Struct:EventVectors";
+
 /// A table with a row for each item, `[items + 1, dim]`; row 0 is padding. Where the model's
 /// settings ask for them, what [items' features](crate::data::ItemFeatures) say joins the rows.
 ///
@@ -296,6 +299,8 @@ pub(crate) struct ParameterPath {
     is_items: bool,
     /// Where among the names those within a [`FeatureMap`](super::feature_map::FeatureMap) begin.
     features: Option<usize>,
+    /// Where those within an [`EventVectors`](super::parts::EventVectors) begin.
+    events: Option<usize>,
 }
 
 impl ParameterPath {
@@ -303,6 +308,9 @@ impl ParameterPath {
     pub(crate) fn enter(&mut self, name: &str, container: &str) {
         if container == FEATURES && self.features.is_none() {
             self.features = Some(self.names.len());
+        }
+        if container == EVENTS {
+            self.events = Some(self.names.len());
         }
         self.names.push(name.to_owned());
         self.is_items = false;
@@ -312,12 +320,19 @@ impl ParameterPath {
     pub(crate) fn exit(&mut self, container: &str) {
         self.names.pop();
         self.is_items = container == CONTAINER;
-        self.features = self.features.filter(|&begin| begin < self.names.len());
+        let within = |&begin: &usize| begin < self.names.len();
+        self.features = self.features.filter(within);
+        self.events = self.events.filter(within);
     }
 
     /// Whether the parameter here is an [`ItemTable`]'s.
     pub(crate) fn is_items(&self) -> bool {
         self.is_items
+    }
+
+    /// Whether the parameter here is one of [`EventVectors`](super::parts::EventVectors).
+    pub(crate) fn is_of_events(&self) -> bool {
+        self.events.is_some()
     }
 
     /// The name of the parameter here, from the model down.

@@ -9,7 +9,7 @@ use burn::tensor::{Bool, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::capsules::route;
-use super::parts::{Dropout, Weights};
+use super::parts::{Dropout, EventVectors, Weights};
 use super::{
     Description, ItemFeaturesConfig, ItemTable, Loss, Objective, RecallerConfig, SequenceRecaller,
     TablePrecision,
@@ -68,6 +68,11 @@ pub struct MultiInterestConfig {
     pub table_precision: TablePrecision,
     /// The use of items' [features](crate::data::ItemFeatures); none unless set.
     pub item_features: Option<ItemFeaturesConfig>,
+    /// Whether the model sees what a user did with an item, the type and the value of the event,
+    /// where the data's events have a [meaning](crate::data::Behaviors). It takes
+    /// [`init_for`](RecallerConfig::init_for), which knows of them.
+    #[config(default = true)]
+    pub event_vectors: bool,
     /// The training objective: by default a softmax over the whole catalog of cosines, at
     /// temperature 0.07.
     #[config(default = "Objective::cosine(0.07)")]
@@ -147,6 +152,8 @@ pub enum LabelAttention {
 pub struct MultiInterest<B: BurnBackend> {
     /// The vectors of items.
     pub embedding: ItemTable<B>,
+    /// What is added to the vectors that items are seen by.
+    pub events: Option<EventVectors<B>>,
     /// Position vectors `[max_len, dim]`, for self-attention.
     pub positions: Option<Param<Tensor<B, 2>>>,
     /// The layer before items are assigned: `[dim, dim]` or `[dim, interests * dim]`
@@ -197,6 +204,7 @@ impl RecallerConfig for MultiInterestConfig {
         Description {
             table_precision: self.table_precision,
             item_features: self.item_features.as_ref(),
+            event_vectors: self.event_vectors,
             one_target: true,
             ..Description::new(&self.objective, self.max_len)
         }
@@ -206,6 +214,7 @@ impl RecallerConfig for MultiInterestConfig {
         let (dim, interests, max_len) = (self.dim, self.interests, self.max_len);
         let mut model = MultiInterest {
             embedding: weights.items(items, dim),
+            events: weights.events(self.event_vectors, dim),
             positions: None,
             project: weights.linear(dim, dim),
             weigh: None,
@@ -252,7 +261,9 @@ impl<B: Backend> MultiInterest<B> {
         let [batch, len] = histories.items.dims();
         let device = histories.items.device();
         let indices = histories.items.clone().reshape([batch * len]);
-        let items = dropout.apply(self.embedding.lookup(indices), config.dropout);
+        let items = self.embedding.lookup(indices);
+        let items = EventVectors::join(self.events.as_ref(), items, histories, None);
+        let items = dropout.apply(items, config.dropout);
         let padding = padding(histories);
         match config.extractor {
             InterestExtractor::SharedRouting { iterations } => {
@@ -342,10 +353,24 @@ impl<B: Backend> SequenceRecaller<B> for MultiInterest<B> {
         let objective = &self.config.objective;
         let weights = match self.config.attention {
             LabelAttention::Joint => {
-                return objective.mean_joint_loss(interests, near, &self.embedding);
+                return objective.mean_joint_loss(interests, near, &self.embedding, batch);
             }
             LabelAttention::Hard => nearest_alone(near),
-            LabelAttention::Soft { sharpness } => softmax(near.mul_scalar(sharpness), 1),
+            LabelAttention::Soft { sharpness } => {
+                let soft = softmax(near.clone().mul_scalar(sharpness), 1);
+                // What a user dislikes is found by the interest that is nearest to it.
+                match batch.disliked {
+                    0 => soft,
+                    disliked => {
+                        let wanted = targets - disliked;
+                        let of_disliked = nearest_alone(near.narrow(0, wanted, disliked));
+                        match wanted {
+                            0 => of_disliked,
+                            _ => Tensor::cat(vec![soft.narrow(0, 0, wanted), of_disliked], 0),
+                        }
+                    }
+                }
+            }
         };
         // The one vector that each target is compared with.
         let users = weights.unsqueeze_dim::<3>(1).matmul(interests);
@@ -390,6 +415,8 @@ mod tests {
             positions: histories.last_positions(),
             histories,
             targets: Tensor::from_data(TensorData::from(targets.map(|item| item as i32)), &device),
+            weights: None,
+            disliked: 0,
             negatives: None,
             continues_from: Vec::new(),
             seed: 1,

@@ -1,11 +1,13 @@
 //! Training objectives: losses, and the scores that they are of.
 
 use burn::config::Config;
+use burn::tensor::activation::softplus;
 use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::sampled_loss::{SampledLoss, SampledScores, ScoreActivation};
+use super::weighing::Weighing;
 use super::{ItemVectors, Similarity};
 use crate::backend::{self, Backend};
 use crate::data::{NegativeSampling, Negatives, TrainingBatch};
@@ -33,6 +35,12 @@ pub struct Objective {
     /// The divisor of similarities in training under cosine, where they are at most 1.
     #[config(default = 0.1)]
     pub temperature: f64,
+    /// How many times its event's weight an item weighs that a user
+    /// [dislikes](crate::data::Role::Negative), beside the targets: 0 learns nothing of dislikes.
+    /// Such an item's loss is ln(1 + e^(s - r)), of its score s and that r of an item at random, the
+    /// logarithm of the mean of e^score over the catalog.
+    #[config(default = 1.0)]
+    pub dislike_weight: f64,
 }
 
 /// The loss of a row, from the score of its target and the scores of other items.
@@ -80,6 +88,7 @@ impl Objective {
             checks::has_items(items)?;
         }
         checks::positive("temperature", self.temperature)?;
+        checks::not_negative("dislike_weight", self.dislike_weight)?;
         let Loss::Sampled {
             loss,
             negatives,
@@ -112,8 +121,9 @@ impl Objective {
         }
     }
 
-    /// The mean loss `[1]` over the batch's targets, whose user vectors are `users`
-    /// `[targets, dim]`, and those of items a table or what a tower makes of one.
+    /// The loss `[1]` of a batch, whose user vectors are `users` `[targets, dim]`, and those of
+    /// items a table or what a tower makes of one: the mean over its targets and disliked items, by
+    /// their weights.
     ///
     /// # Panics
     /// When the loss needs negatives and the batch has none; a
@@ -125,13 +135,90 @@ impl Objective {
         items: &impl ItemVectors<B>,
         batch: &TrainingBatch<B>,
     ) -> Tensor<B, 1> {
+        let Some(weighing) = Weighing::new(batch, self.dislike_weight) else {
+            return nothing_to_learn(items, batch);
+        };
         let users = self.heated(self.similarity.prepare_tensor(users));
+        let all = self.all_items(items);
+        let wanted = (weighing.wanted > 0).then(|| {
+            let users = weighing.wanted(users.clone());
+            self.wanted_loss(users, (items, all.clone()), batch, &weighing)
+        });
+        let disliked = (weighing.disliked > 0).then(|| {
+            let users = weighing.disliked(users);
+            self.disliked_loss(users, (items, all), batch, &weighing)
+        });
+        sum(wanted, disliked)
+    }
+
+    /// The vectors of all items, by which similarities are products, where the loss is of them all.
+    fn all_items<B: Backend>(&self, items: &impl ItemVectors<B>) -> Option<Tensor<B, 2>> {
+        (self.loss == Loss::Softmax).then(|| self.similarity.prepare_tensor(items.all()))
+    }
+
+    /// The loss `[1]` of items that are disliked, for users `[disliked, dim]` whose similarities are
+    /// logits: of each the softplus of its score above that of an item at random.
+    ///
+    /// That one is the logarithm of the mean of e^score over the catalog, as a softmax compares
+    /// them. By scores alone nothing would be learned: a softmax is the same when all of a user's
+    /// scores are so low that none counts as liked.
+    fn disliked_loss<B: Backend>(
+        &self,
+        users: Tensor<B, 2>,
+        (items, all): (&impl ItemVectors<B>, Option<Tensor<B, 2>>),
+        batch: &TrainingBatch<B>,
+        weighing: &Weighing<B>,
+    ) -> Tensor<B, 1> {
+        let disliked = weighing.disliked_targets(batch);
+        let count = (items.items() as f64).ln();
+        let (vectors, at_random) = match (all, &batch.negatives) {
+            (Some(all), _) => {
+                let vectors = backend::select_rows(all.clone(), disliked);
+                let normalizers = backend::log_normalizers(users.clone(), all).unsqueeze_dim(1);
+                (vectors, Some(normalizers.sub_scalar(count)))
+            }
+            (None, Some(negatives)) if negatives.items.dims() != [0] => {
+                let [sampled] = negatives.items.dims();
+                let both = Tensor::cat(vec![disliked, negatives.items.clone()], 0);
+                let vectors = self.similarity.prepare_tensor(items.of(both));
+                let sample = vectors
+                    .clone()
+                    .narrow(0, weighing.disliked, sampled)
+                    .detach();
+                let scores = users.clone().detach().matmul(sample.transpose());
+                // Each stands for as many as its chance to be in the sample says.
+                let scores = scores - negatives.log_chances.clone().unsqueeze();
+                let highest = scores.clone().max_dim(1);
+                let all = (scores - highest.clone()).exp().sum_dim(1).log() + highest;
+                let vectors = vectors.narrow(0, 0, weighing.disliked);
+                (vectors, Some(all.sub_scalar(count)))
+            }
+            // There is nothing to compare with.
+            (None, _) => (self.similarity.prepare_tensor(items.of(disliked)), None),
+        };
+        let scores = (users * vectors).sum_dim(1);
+        let above = match at_random {
+            Some(at_random) => scores - at_random,
+            None => scores,
+        };
+        weighing.disliked_loss(softplus(above, 1.0))
+    }
+
+    /// The loss `[1]` of the targets that are to be predicted, for users whose similarities are
+    /// logits.
+    fn wanted_loss<B: Backend>(
+        &self,
+        users: Tensor<B, 2>,
+        (items, all): (&impl ItemVectors<B>, Option<Tensor<B, 2>>),
+        batch: &TrainingBatch<B>,
+        weighing: &Weighing<B>,
+    ) -> Tensor<B, 1> {
+        let targets = weighing.wanted_targets(batch);
         let (loss, activation) = match &self.loss {
             Loss::Softmax => {
-                let correction = items.correction();
-                let items = self.similarity.prepare_tensor(items.all());
-                let targets = batch.targets.clone();
-                return backend::softmax_cross_entropy(users, items, targets, correction);
+                let all = all.expect("a softmax over the catalog has all items");
+                let (correction, shares) = (items.correction(), weighing.of_wanted());
+                return backend::weighted_softmax(users, all, targets, correction, shares);
             }
             Loss::Sampled {
                 loss, activation, ..
@@ -143,20 +230,24 @@ impl Objective {
             .expect("a sampled loss has negatives");
         match (loss, activation, &negatives.places_of_targets) {
             (&SampledLoss::Softmax { log_q }, ScoreActivation::Linear, Some(places)) => {
-                self.softmax_of_sample(users, items, negatives, places.clone(), log_q)
+                let shares = weighing.of_wanted();
+                self.softmax_of_sample(users, items, negatives, (places.clone(), shares), log_q)
             }
-            _ => loss.mean(self.sampled_scores(users, items, batch, negatives, activation)),
+            _ => {
+                let scores = self.sampled_scores(users, items, targets, negatives, activation);
+                weighing.wanted_loss(loss.of_rows(scores))
+            }
         }
     }
 
-    /// The mean loss of a softmax over padding and the negatives, the targets standing at `places`
-    /// of these.
+    /// The loss of a softmax over padding and the negatives, the targets standing at `places` of
+    /// these and having `shares` in it.
     fn softmax_of_sample<B: Backend>(
         &self,
         users: Tensor<B, 2>,
         items: &impl ItemVectors<B>,
         negatives: &Negatives<B>,
-        places: Tensor<B, 1, Int>,
+        (places, shares): (Tensor<B, 1, Int>, Option<Tensor<B, 1>>),
         log_q: bool,
     ) -> Tensor<B, 1> {
         let device = users.device();
@@ -165,7 +256,7 @@ impl Objective {
         let vectors = self.similarity.prepare_tensor(items.of(all));
         let none = Tensor::zeros([1], &device);
         let correction = log_q.then(|| Tensor::cat(vec![none, negatives.log_chances.clone()], 0));
-        backend::softmax_cross_entropy(users, vectors, places, correction)
+        backend::weighted_softmax(users, vectors, places, correction, shares)
     }
 
     /// The scores of a batch's targets and negatives.
@@ -173,19 +264,19 @@ impl Objective {
         &self,
         users: Tensor<B, 2>,
         items: &impl ItemVectors<B>,
-        batch: &TrainingBatch<B>,
+        targets: Tensor<B, 1, Int>,
         negatives: &Negatives<B>,
         activation: ScoreActivation,
     ) -> SampledScores<B> {
-        let [rows] = batch.targets.dims();
+        let [rows] = targets.dims();
         let [count] = negatives.items.dims();
-        let both = Tensor::cat(vec![batch.targets.clone(), negatives.items.clone()], 0);
+        let both = Tensor::cat(vec![targets.clone(), negatives.items.clone()], 0);
         let vectors = self.similarity.prepare_tensor(items.of(both));
         let of_targets = vectors.clone().narrow(0, 0, rows);
         let of_negatives = vectors.narrow(0, rows, count);
         let positive = (users.clone() * of_targets).sum_dim(1);
         let negative = users.matmul(of_negatives.transpose());
-        let targets = batch.targets.clone().unsqueeze_dim::<2>(1);
+        let targets = targets.unsqueeze_dim::<2>(1);
         let drawn = negatives.items.clone().unsqueeze_dim::<2>(0);
         SampledScores {
             positive: activation.apply(positive),
@@ -205,23 +296,66 @@ impl Objective {
         }
     }
 
-    /// The mean loss `[1]` of one softmax over the scores of all items by all `interests`
+    /// The loss `[1]` of one softmax over the scores of all items by all `interests`
     /// `[targets, interests, dim]` of a user: of the chance that any of them gives the target,
-    /// whose similarities to them are `near` `[targets, interests]`.
+    /// whose similarities to them are `near` `[targets, interests]`. A user is kept away from a
+    /// disliked item by the interest that is nearest to it.
     pub(super) fn mean_joint_loss<B: Backend>(
         &self,
         interests: Tensor<B, 3>,
         near: Tensor<B, 2>,
         items: &impl ItemVectors<B>,
+        batch: &TrainingBatch<B>,
     ) -> Tensor<B, 1> {
-        let [rows, count, dim] = interests.dims();
-        let users = interests.reshape([rows * count, dim]);
-        let users = self.heated(self.similarity.prepare_tensor(users));
-        let correction = items.correction();
-        let items = self.similarity.prepare_tensor(items.all());
-        let near = self.heated(near);
-        let nearest = near.clone().max_dim(1).detach();
-        let of_targets = (near - nearest.clone()).exp().sum_dim(1).log() + nearest;
-        backend::log_normalizer(users, items, correction, count) - of_targets.mean()
+        let Some(weighing) = Weighing::new(batch, self.dislike_weight) else {
+            return nothing_to_learn(items, batch);
+        };
+        let [_, count, dim] = interests.dims();
+        let all = self.similarity.prepare_tensor(items.all());
+        let disliked = (weighing.disliked > 0).then(|| {
+            let near = weighing.disliked(near.clone());
+            let users = nearest(weighing.disliked(interests.clone()), near);
+            let users = self.heated(self.similarity.prepare_tensor(users));
+            self.disliked_loss(users, (items, Some(all.clone())), batch, &weighing)
+        });
+        let wanted = (weighing.wanted > 0).then(|| {
+            let users = weighing.wanted(interests);
+            let users = users.reshape([weighing.wanted * count, dim]);
+            let users = self.heated(self.similarity.prepare_tensor(users));
+            let near = self.heated(weighing.wanted(near));
+            let nearest = near.clone().max_dim(1).detach();
+            let of_targets = (near - nearest.clone()).exp().sum_dim(1).log() + nearest;
+            let (correction, shares) = (items.correction(), weighing.of_wanted());
+            backend::log_normalizer(users, all, correction, shares, count)
+                - weighing.wanted_loss(of_targets)
+        });
+        sum(wanted, disliked)
     }
+}
+
+/// The one of each user's `interests` `[users, interests, dim]` that is the most similar to an item,
+/// by the similarities `near` `[users, interests]`: `[users, dim]`.
+fn nearest<B: Backend>(interests: Tensor<B, 3>, near: Tensor<B, 2>) -> Tensor<B, 2> {
+    let [users, count, dim] = interests.dims();
+    let first = Tensor::<B, 1, Int>::arange(0..users as i64, &near.device());
+    let rows = first.mul_scalar(count as i64) + near.argmax(1).flatten(0, 1);
+    backend::select_rows(interests.reshape([users * count, dim]), rows)
+}
+
+/// The sum of the parts of a loss that there are.
+fn sum<B: Backend>(wanted: Option<Tensor<B, 1>>, disliked: Option<Tensor<B, 1>>) -> Tensor<B, 1> {
+    match (wanted, disliked) {
+        (Some(wanted), Some(disliked)) => wanted + disliked,
+        (Some(one), None) | (None, Some(one)) => one,
+        (None, None) => unreachable!("a weighing has rows"),
+    }
+}
+
+/// The loss of a batch without anything to learn from: 0, and no gradient but 0.
+pub(super) fn nothing_to_learn<B: Backend>(
+    items: &impl ItemVectors<B>,
+    batch: &TrainingBatch<B>,
+) -> Tensor<B, 1> {
+    let padding = Tensor::zeros([1], &batch.targets.device());
+    items.of(padding).sum().mul_scalar(0.0)
 }

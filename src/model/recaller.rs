@@ -3,6 +3,8 @@
 use burn::module::{AutodiffModule, Module, ModuleDisplay};
 use burn::tensor::{Int, Tensor};
 
+use super::newer_settings::without_newer_settings;
+use super::objective::nothing_to_learn;
 use super::parts::Dropout;
 use super::{ItemTable, RecallerConfig};
 use crate::backend::{Backend, TrainingBackend};
@@ -130,13 +132,16 @@ pub trait SequenceRecaller<B: Backend>: Module<B> + ModuleDisplay + Sync + 'stat
         self.items().kept()
     }
 
-    /// The mean loss over the batch's targets, `[1]`: the
+    /// The loss of a batch, the mean over its targets and disliked items, `[1]`: the
     /// [objective](super::Description::objective)'s of single vectors and
     /// [`items`](SequenceRecaller::items). A model of several interests has one of its own.
     ///
     /// On a backend with gradients this is the training loss, dropout included; on one without
     /// it is the same loss without dropout.
     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
+        if batch.targets.dims() == [0] {
+            return nothing_to_learn(self.items(), batch);
+        }
         let dropout = Dropout::in_training::<B>(&self.items().device(), batch.seed);
         let users = self.states(&batch.histories, batch.positions.clone(), dropout);
         let objective = self.config().describe().objective;
@@ -167,6 +172,10 @@ pub trait SequenceRecaller<B: Backend>: Module<B> + ModuleDisplay + Sync + 'stat
     /// checkpoint is resumed only by a model of the same.
     fn settings(&self) -> String {
         let config = burn::config::config_to_json(self.config());
+        let config = match serde_json::from_str(&config) {
+            Ok(settings) => without_newer_settings(settings).to_string(),
+            Err(_) => config,
+        };
         match self.items().features() {
             // They are given, as data are, and not trained.
             Some(joined) => format!(

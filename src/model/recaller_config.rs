@@ -2,7 +2,9 @@
 
 use burn::config::Config;
 use burn::module::AutodiffModule;
+use burn::tensor::TensorMetadata;
 
+use super::parameters::for_each_parameter;
 use super::parts::Weights;
 use super::{Description, ItemFeaturesConfig, SequenceRecaller};
 use crate::backend::{Backend, TrainingBackend, on_device, synchronize};
@@ -72,8 +74,9 @@ pub trait RecallerConfig: Config + Clone + std::fmt::Debug + Send + Sync + 'stat
         drawn_of(self, items, Weights::new(seed, device)?, device)
     }
 
-    /// A model for a catalog, with weights drawn from `seed`: [`init`](Self::init), and with the
-    /// [features](Catalog::item_features) of the catalog's items where the settings ask for them.
+    /// A model for a catalog, with weights drawn from `seed`: [`init`](Self::init), with the
+    /// [features](Catalog::item_features) of the catalog's items where the settings ask for them,
+    /// and with vectors of [events](Catalog::behaviors).
     ///
     /// # Errors
     /// As [`init`](Self::init), and [`ErrorKind::NothingLeft`](crate::ErrorKind::NothingLeft) when
@@ -96,11 +99,44 @@ pub(crate) fn drawn<B: Backend, C: RecallerConfig>(
     seed: u64,
     device: &B::Device,
 ) -> Result<C::Recaller<B>> {
-    let mut weights = Weights::new(seed, device)?;
+    let mut weights = Weights::new(seed, device)?.with_events(catalog);
     if let Some(features) = config.describe().item_features {
         weights = weights.with_features(catalog, features)?;
     }
     drawn_of(config, catalog.len(), weights, device)
+}
+
+/// Refuses a model that doesn't see events as one that is made for a catalog does.
+///
+/// # Errors
+/// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for a model that was made without
+/// the catalog, or for another one.
+pub(crate) fn check_events<B: Backend>(
+    model: &impl SequenceRecaller<B>,
+    catalog: &Catalog,
+) -> Result<()> {
+    let mut found = None;
+    for_each_parameter(model, |path, _, values| {
+        if path.is_of_events() && path.field() == "types" {
+            found = values.shape().first().copied();
+        }
+    });
+    let wanted = model.config().describe().event_vectors;
+    let behaviors = catalog.behaviors().filter(|_| wanted);
+    if found == behaviors.map(|behaviors| behaviors.len() + 1) {
+        return Ok(());
+    }
+    let types = |count: Option<usize>| match count {
+        Some(count) => format!("vectors of {count} types of events"),
+        None => "no vectors of events".to_owned(),
+    };
+    let has = types(found.map(|rows| rows - 1));
+    let expected = types(behaviors.map(|behaviors| behaviors.len()));
+    let reason = format!(
+        "by its settings and the data it has {expected}: make it by `init_for(split.catalog(), ..)`, \
+         or set `event_vectors` to false"
+    );
+    Err(Error::invalid("model", has, reason))
 }
 
 fn drawn_of<B: Backend, C: RecallerConfig>(

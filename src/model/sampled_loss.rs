@@ -93,8 +93,8 @@ const NO_SCORE: f64 = -1e9;
 const LEAST_CHANCE: f64 = 1e-24;
 
 impl SampledLoss {
-    /// The mean loss over rows, `[1]`.
-    pub(super) fn mean<B: BurnBackend>(self, scores: SampledScores<B>) -> Tensor<B, 1> {
+    /// The loss of each row, `[rows, 1]`.
+    pub(super) fn of_rows<B: BurnBackend>(self, scores: SampledScores<B>) -> Tensor<B, 2> {
         let SampledScores {
             positive,
             negative,
@@ -121,24 +121,21 @@ impl SampledLoss {
                     (positive, negative)
                 };
                 let all = vec![positive, negative.mask_fill(is_target, NO_SCORE)];
-                log_softmax(Tensor::cat(all, 1), 1)
-                    .narrow(1, 0, 1)
-                    .mean()
-                    .neg()
+                log_softmax(Tensor::cat(all, 1), 1).narrow(1, 0, 1).neg()
             }
-            Self::Bpr => (sum(log_sigmoid(positive - negative)) / count).mean().neg(),
+            Self::Bpr => (sum(log_sigmoid(positive - negative)) / count).neg(),
             Self::BprMax { regularization } => {
                 let weights = weights(&negative);
                 let squares = negative.clone().square() * weights.clone();
                 let better = sigmoid(positive - negative) * weights;
                 let loss = better.sum_dim(1).add_scalar(LEAST_CHANCE).log().neg();
                 let loss = loss + squares.sum_dim(1).mul_scalar(regularization);
-                loss.mask_fill(alone, 0.0).mean()
+                loss.mask_fill(alone, 0.0)
             }
             Self::Top1Max => {
                 let weights = weights(&negative);
                 let worse = sigmoid(negative.clone() - positive) + sigmoid(negative.square());
-                (worse * weights).sum_dim(1).mask_fill(alone, 0.0).mean()
+                (worse * weights).sum_dim(1).mask_fill(alone, 0.0)
             }
             Self::Bce => binary_cross_entropy(positive, sum(softplus(negative, 1.0)), count, 1.0),
             Self::Gbce { calibration } => {
@@ -151,13 +148,13 @@ impl SampledLoss {
     }
 }
 
-/// The mean of one positive term, multiplied by `weight`, and `count` negative ones.
+/// The mean of one positive term, multiplied by `weight`, and `count` negative ones, of each row.
 fn binary_cross_entropy<B: BurnBackend>(
     positive: Tensor<B, 2>,
     negative: Tensor<B, 2>,
     count: Tensor<B, 2>,
     weight: f64,
-) -> Tensor<B, 1> {
+) -> Tensor<B, 2> {
     let positive = log_sigmoid(positive).mul_scalar(-weight);
-    ((positive + negative) / count.add_scalar(1.0)).mean()
+    (positive + negative) / count.add_scalar(1.0)
 }

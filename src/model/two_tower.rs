@@ -7,7 +7,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{Int, Tensor, TensorData};
 
-use super::parts::{Dropout, Packing, Weights};
+use super::parts::{Dropout, EventVectors, Packing, Weights};
 use super::{
     Description, ItemFeaturesConfig, ItemTable, Loss, Objective, RecallerConfig, SampledLoss,
     SequenceRecaller, Similarity, TablePrecision,
@@ -46,6 +46,11 @@ pub struct TwoTowerConfig {
     pub table_precision: TablePrecision,
     /// The use of items' [features](crate::data::ItemFeatures); none unless set.
     pub item_features: Option<ItemFeaturesConfig>,
+    /// Whether the model sees what a user did with an item, the type and the value of the event,
+    /// where the data's events have a [meaning](crate::data::Behaviors). It takes
+    /// [`init_for`](RecallerConfig::init_for), which knows of them.
+    #[config(default = true)]
+    pub event_vectors: bool,
     /// The training objective.
     #[config(default = "in_batch_softmax()")]
     pub objective: Objective,
@@ -65,6 +70,8 @@ fn in_batch_softmax() -> Objective {
 pub struct TwoTower<B: BurnBackend> {
     /// The vectors of items.
     pub embedding: ItemTable<B>,
+    /// What is added to the vectors that items are seen by.
+    pub events: Option<EventVectors<B>>,
     /// From the history's mean and the user's features to the user's vector,
     /// `[dim + features, hidden]` and `[hidden, dim]`.
     pub user_tower: Vec<Linear<B>>,
@@ -90,6 +97,7 @@ impl RecallerConfig for TwoTowerConfig {
         Description {
             table_precision: self.table_precision,
             item_features: self.item_features.as_ref(),
+            event_vectors: self.event_vectors,
             user_features: self.user_features,
             ..Description::new(&self.objective, self.max_len)
         }
@@ -99,6 +107,7 @@ impl RecallerConfig for TwoTowerConfig {
         let (dim, hidden) = (self.dim, self.hidden);
         TwoTower {
             embedding: weights.items(items, dim),
+            events: weights.events(self.event_vectors, dim),
             user_tower: vec![
                 weights.linear(dim + self.user_features, hidden),
                 weights.linear(hidden, dim),
@@ -167,6 +176,7 @@ impl<B: Backend> SequenceRecaller<B> for TwoTower<B> {
     ) -> Tensor<B, 3> {
         let packing = &Packing::new(histories);
         let seen = self.embedding.lookup(packing.items(histories));
+        let seen = EventVectors::join(self.events.as_ref(), seen, histories, Some(packing));
         let mean = packing.pack(means(packing.unpack(seen)));
         let mean = dropout.apply(mean, self.config.dropout);
         let seen = match self.config.user_features {

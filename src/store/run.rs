@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::backend::{Backend, check_device};
 use crate::data::Catalog;
 use crate::files::write_file;
-use crate::model::{RecallerConfig, SequenceRecaller, Similarity, drawn};
+use crate::model::{
+    RecallerConfig, SequenceRecaller, Similarity, check_events, drawn, with_newer_settings,
+};
 use crate::recall::{Retriever, VectorChannel};
 use crate::retrieve::exact_index;
 use crate::{Error, ErrorKind, Result};
@@ -167,8 +169,9 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
     /// # Errors
     /// [`ErrorKind::NotOurs`] when the folder holds anything and is no run folder,
     /// [`ErrorKind::InUse`] while another process saves there, [`ErrorKind::FormatVersion`] when
-    /// another build wrote it, and [`ErrorKind::Io`] when it can't be written. In all these cases
-    /// it is left as it was.
+    /// another build wrote it, [`ErrorKind::InvalidValue`] when the catalog has
+    /// [events](Catalog::behaviors) and the model was made without, and [`ErrorKind::Io`] when it
+    /// can't be written. In all these cases it is left as it was.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         run_folder::save(path.as_ref(), |version| {
             let catalog = WrittenCatalog::write(&self.catalog, version)?;
@@ -184,6 +187,7 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
         files: &ModelFiles,
         catalog: &WrittenCatalog,
     ) -> Result<u32> {
+        check_events(&self.model, &self.catalog)?;
         let mut store = SafetensorsStore::from_bytes(None);
         let unwritable = |reason: String| {
             Error::from(ErrorKind::Damaged {
@@ -259,8 +263,12 @@ impl<B: Backend, C: RecallerConfig> Run<B, C> {
         }
         let read = |name, checksum| read_checked(path, name, checksum, &files.manifest);
         let config_file = read(&files.config, manifest.checksums.config)?;
-        let config = C::load_binary(&config_file)
-            .map_err(|error| damaged(&path.join(&files.config), error.to_string()))?;
+        let not_read = |reason: String| damaged(&path.join(&files.config), reason);
+        let config = serde_json::from_slice(&config_file)
+            .map_err(|error| not_read(error.to_string()))
+            .map(|settings| with_newer_settings(settings).to_string())?;
+        let config =
+            C::load_binary(config.as_bytes()).map_err(|error| not_read(error.to_string()))?;
         let catalog = match catalog {
             Some(catalog) => catalog.clone(),
             None => {

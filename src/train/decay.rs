@@ -29,7 +29,7 @@ pub(super) fn decayed<B: AutodiffBackend, M: AutodiffModule<B>>(
 fn is_layers(path: &ParameterPath, shape: &[usize]) -> bool {
     let named = |part: &str| path.field().contains(part);
     let is_matrix = shape.iter().filter(|&&size| size > 1).count() > 1;
-    is_matrix && !path.is_items() && !named("bias") && !named("position")
+    is_matrix && !path.is_items() && !path.is_of_events() && !named("bias") && !named("position")
 }
 
 #[cfg(all(test, feature = "flex"))]

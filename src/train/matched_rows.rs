@@ -8,7 +8,7 @@ use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, TensorMetadata, TensorPrimitive};
 
 use crate::backend::{Backend, TrainingBackend};
-use crate::data::Catalog;
+use crate::data::{Behaviors, Catalog};
 use crate::model::parts::Weights;
 use crate::model::{RecallerConfig, SequenceRecaller, TrainableRecaller, for_each_parameter};
 use crate::{Error, ErrorKind, Result};
@@ -51,6 +51,19 @@ pub(super) fn row_names<B: Backend>(
     catalog: &Catalog,
 ) -> BTreeMap<String, Vec<String>> {
     let mut names: BTreeMap<_, _> = model.row_names(catalog).into_iter().collect();
+    for_each_parameter(model, |path, _, values| {
+        if path.is_of_events() {
+            let types = std::iter::once("none".to_owned());
+            let types = types.chain(catalog.behaviors().into_iter().flat_map(Behaviors::names));
+            let rows = match path.field() {
+                "types" => types.collect(),
+                _ => (0..values.shape()[0])
+                    .map(|step| format!("step {step}"))
+                    .collect(),
+            };
+            names.insert(path.name(), rows);
+        }
+    });
     if let Some(features) = catalog.item_features() {
         for_each_parameter(model, |path, _, _| {
             let of_features = path.name_in_features();

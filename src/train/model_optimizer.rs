@@ -33,6 +33,8 @@ use crate::model::TrainableRecaller;
 /// #     positions: histories.last_positions(),
 /// #     histories,
 /// #     targets: seqrec::burn::tensor::Tensor::from_ints([4], &device),
+/// #     weights: None,
+/// #     disliked: 0,
 /// #     negatives: None,
 /// #     continues_from: Vec::new(),
 /// #     seed: 1,

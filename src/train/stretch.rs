@@ -212,10 +212,18 @@ impl<'a, B: TrainingBackend> Stretches<'a, B> {
         (epoch, step): (usize, usize),
     ) -> Result<(M, UnreadStep<B::InnerBackend>)> {
         let targets: usize = batches.iter().map(HostBatch::targets).sum();
+        // What each batch's loss is the mean over.
+        let dislike_weight = model.config().describe().objective.dislike_weight;
+        let weight = |batch: &HostBatch| batch.weight(dislike_weight);
+        let weights: f64 = batches.iter().map(weight).sum();
         let mut all: Option<ModelGradients<B>> = None;
         let mut losses = Vec::with_capacity(batches.len());
         for batch in batches {
-            let share = batch.targets() as f64 / targets.max(1) as f64;
+            let share = if weights > 0.0 {
+                weight(&batch) / weights
+            } else {
+                0.0
+            };
             let (loss, gradients) = self.gradients(&model, optimizer, batch, share)?;
             losses.push(loss);
             match &mut all {

@@ -20,7 +20,7 @@ use super::warm_start::WarmStart;
 use crate::backend::{TrainingBackend, on_device};
 use crate::data::{Batcher, Split};
 use crate::eval::Report;
-use crate::model::{RecallerConfig, SequenceRecaller, TrainableRecaller};
+use crate::model::{RecallerConfig, SequenceRecaller, TrainableRecaller, check_events};
 use crate::recall::{Evaluation, VectorChannel};
 use crate::retrieve::{check_items, exact_index};
 use crate::{Error, ErrorKind, Result};
@@ -300,6 +300,7 @@ fn check<B: TrainingBackend>(
 ) -> Result<()> {
     check_targets(model, config.targets)?;
     check_half_tables(model, config)?;
+    check_events(model, split.catalog())?;
     let items = split.catalog().len();
     if config.metric.k() > items {
         // The default's cut is nothing that the caller wrote.

@@ -12,6 +12,7 @@ mod losses;
 mod tensors;
 
 mod backends;
+mod events;
 mod fused;
 mod item_features;
 mod leakage;
@@ -25,3 +26,4 @@ mod training;
 #[cfg(all(feature = "npy", feature = "parquet"))]
 mod vector_table;
 mod warm_start;
+mod weights;

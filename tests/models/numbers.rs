@@ -27,7 +27,7 @@ use losses::losses;
 use tensors::{assert_close, values};
 
 /// Numbers that look random and are the same everywhere.
-fn noise(count: usize, seed: u32) -> Vec<f32> {
+pub fn noise(count: usize, seed: u32) -> Vec<f32> {
     let mut state = seed.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
     let draw = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

@@ -228,7 +228,7 @@ fn what_events_mean_is_kept_with_the_data() {
     let catalog = data.catalog().clone();
     let config = Gru4RecConfig::new().with_dim(4);
     let model = config
-        .init::<Flex>(catalog.len(), 1, &Default::default())
+        .init_for::<Flex>(&catalog, 1, &Default::default())
         .unwrap();
     let model: Recaller = Run::<Flex, _>::new(config, model, catalog).into();
     let plan = StagePlan::new(Fusion::RECIPROCAL_RANK).channel("popular", PopularityConfig::new());

@@ -24,6 +24,8 @@ pub fn batch<B: Backend>(histories: SequenceBatch<B>, targets: &[i32]) -> Traini
         positions: histories.last_positions(),
         targets: integers(targets),
         histories,
+        weights: None,
+        disliked: 0,
         negatives: None,
         continues_from: Vec::new(),
         seed: 1,

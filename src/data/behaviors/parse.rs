@@ -147,17 +147,27 @@ impl From<Behaviors> for String {
     }
 }
 
+impl Rule {
+    /// The events that it names.
+    pub(super) fn named(&self) -> String {
+        let name = match (&self.name, &self.comparison) {
+            (Some(name), _) => name,
+            (None, Some(_)) => VALUE[0],
+            (None, None) => "*",
+        };
+        match self.comparison {
+            Some(Comparison { relation, bound }) => {
+                let sign = RELATIONS.iter().find(|(_, known)| *known == relation);
+                format!("{name}{}{bound}", sign.map_or("", |(sign, _)| *sign))
+            }
+            None => name.to_owned(),
+        }
+    }
+}
+
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.name, &self.comparison) {
-            (Some(name), _) => f.write_str(name)?,
-            (None, Some(_)) => f.write_str(VALUE[0])?,
-            (None, None) => f.write_str("*")?,
-        }
-        if let Some(Comparison { relation, bound }) = self.comparison {
-            let sign = RELATIONS.iter().find(|(_, known)| *known == relation);
-            write!(f, "{}{bound}", sign.map_or("", |(sign, _)| *sign))?;
-        }
+        f.write_str(&self.named())?;
         let role = ROLES.iter().find(|(_, known)| *known == self.role);
         write!(f, "={}", role.map_or("", |(name, _)| *name))?;
         if self.weight != 1.0 {

@@ -11,8 +11,8 @@ use super::{Softmax, TILE_ITEMS, TILE_ROWS};
 /// memory would take longer than the products.
 const KEPT_LOGITS: usize = 1 << 22;
 
-impl Softmax<'_> {
-    /// The mean loss over groups of rows, and its gradients by users `[rows, dim]` and by items
+impl<'a> Softmax<'a> {
+    /// The loss over groups of rows, and its gradients by users `[rows, dim]` and by items
     /// `[items, dim]`, which are 0 for those that take no part.
     pub(crate) fn gradients(&self) -> (f32, [Vec<f32>; 2]) {
         self.gradients_keeping(KEPT_LOGITS)
@@ -33,13 +33,19 @@ impl Softmax<'_> {
         let mut by_users = vec![0.0; self.users.len()];
         let mut by_items = vec![0.0; self.items.len()];
         let mut total = 0.0;
+        let shares = self.row_shares();
         let blocks = self.users.chunks(at_once * self.dim);
         let blocks = blocks.zip(self.targets.chunks(at_once));
         let gradients = by_users.chunks_mut(at_once * self.dim);
         for (block, ((users, targets), by_users)) in blocks.zip(gradients).enumerate() {
+            let first = block * at_once;
+            let of_groups = |shares: &'a [f32]| {
+                &shares[first / self.group..(first + targets.len()) / self.group]
+            };
             let some = Softmax {
                 users,
                 targets,
+                shares: self.shares.map(of_groups),
                 ..*self
             };
             let transposed = some.transposed_users();
@@ -50,17 +56,16 @@ impl Softmax<'_> {
                 some.pass_logits(&transposed)
             };
             some.add_losses(&normalizers, &mut total);
-            let scale = 1.0 / self.groups() as f32;
+            let shares = &shares[first..first + targets.len()];
             some.add_gradients(
                 (&transposed, kept),
                 &normalizers,
-                scale,
+                shares,
                 (by_users, &mut by_items),
                 block == 0,
             );
         }
-        let loss = (total / self.groups() as f64) as f32;
-        (loss, [by_users, by_items])
+        (self.loss_of(total), [by_users, by_items])
     }
 
     /// Makes the logits of all rows, tile by tile, and gives their normalizers.
@@ -84,7 +89,7 @@ impl Softmax<'_> {
         &self,
         (transposed, kept): (&[f32], &[f32]),
         normalizers: &[f32],
-        scale: f32,
+        shares: &[f32],
         (by_users, by_items): (&mut [f32], &mut [f32]),
         first_rows: bool,
     ) {
@@ -96,7 +101,7 @@ impl Softmax<'_> {
                 let first = self.first_item + part * per_part;
                 let kept = kept.chunks(per_part * self.rows()).nth(part);
                 let logits = (transposed, kept.unwrap_or_default());
-                self.part_gradients(logits, first, by_items, first_rows, normalizers, scale)
+                self.part_gradients(logits, first, by_items, first_rows, normalizers, shares)
             })
             .collect();
         let size = TILE_ROWS * self.dim;
@@ -121,7 +126,7 @@ impl Softmax<'_> {
         by_items: &mut [f32],
         first_rows: bool,
         normalizers: &[f32],
-        scale: f32,
+        shares: &[f32],
     ) -> Vec<f32> {
         let dim = self.dim;
         let mut by_users = vec![0.0; self.users.len()];
@@ -135,9 +140,9 @@ impl Softmax<'_> {
                 .chunks(TILE_ROWS * dim)
                 .zip(transposed.chunks(TILE_ROWS * dim))
                 .zip(by_users.chunks_mut(TILE_ROWS * dim))
-                .zip(normalizers.chunks(TILE_ROWS))
+                .zip(normalizers.chunks(TILE_ROWS).zip(shares.chunks(TILE_ROWS)))
                 .zip(self.targets.chunks(TILE_ROWS));
-            for (row_block, ((((users, transposed), by_users), normalizers), targets)) in
+            for (row_block, ((((users, transposed), by_users), (normalizers, shares)), targets)) in
                 blocks.enumerate()
             {
                 let rows = targets.len();
@@ -151,8 +156,8 @@ impl Softmax<'_> {
                     logits
                 };
                 let tile = &mut tile[..count * rows];
-                probabilities(logits, normalizers, scale, tile);
-                take_targets_off(targets, first, scale, tile);
+                probabilities(logits, normalizers, shares, tile);
+                take_targets_off(targets, first, shares, tile);
                 let tile = Matrix::new(tile, count, rows);
                 // New memory is written first and then read: the other way round the system maps
                 // every page twice, which takes longer than the products.
@@ -174,23 +179,24 @@ impl Softmax<'_> {
 }
 
 for_each_instruction_set! {
-    fn probabilities(logits: &[f32], normalizers: &[f32], scale: f32, out: &mut [f32]) {
+    fn probabilities(logits: &[f32], normalizers: &[f32], shares: &[f32], out: &mut [f32]) {
         let rows = normalizers.len();
         for (out, logits) in out.chunks_exact_mut(rows).zip(logits.chunks_exact(rows)) {
-            for ((out, &logit), &normalizer) in out.iter_mut().zip(logits).zip(normalizers) {
-                *out = exp(logit - normalizer) * scale;
+            let of_rows = normalizers.iter().zip(shares);
+            for ((out, &logit), (&normalizer, &share)) in out.iter_mut().zip(logits).zip(of_rows) {
+                *out = exp(logit - normalizer) * share;
             }
         }
     }
 }
 
-/// Takes `scale` off the place of each row's target in a tile whose first item is `first`.
-fn take_targets_off(targets: &[i32], first: usize, scale: f32, tile: &mut [f32]) {
+/// Takes each row's share off the place of its target in a tile whose first item is `first`.
+fn take_targets_off(targets: &[i32], first: usize, shares: &[f32], tile: &mut [f32]) {
     let rows = targets.len();
-    for (row, &target) in targets.iter().enumerate() {
+    for (row, (&target, &share)) in targets.iter().zip(shares).enumerate() {
         let place = (target as usize).wrapping_sub(first);
         if place < tile.len() / rows {
-            tile[place * rows + row] -= scale;
+            tile[place * rows + row] -= share;
         }
     }
 }
@@ -223,9 +229,20 @@ mod tests {
             first_item: 1,
             targets: &targets,
             group: 1,
+            shares: None,
         };
-        for group in [1, 2] {
-            let softmax = Softmax { group, ..softmax };
+        let shares: Vec<f32> = (0..rows).map(|row| value(row).abs()).collect();
+        for (group, shares) in [
+            (1, None),
+            (2, None),
+            (1, Some(&shares[..])),
+            (2, Some(&shares[75..])),
+        ] {
+            let softmax = Softmax {
+                group,
+                shares,
+                ..softmax
+            };
             let (all_loss, all) = softmax.gradients();
             for most in [0, 64 * 300, 128 * 300] {
                 let (some_loss, some) = softmax.gradients_keeping(most);

@@ -40,6 +40,9 @@ pub(crate) struct Softmax<'a> {
     pub(crate) targets: &'a [i32],
     /// The number of consecutive rows that share a softmax.
     pub(crate) group: usize,
+    /// The share of each softmax in the loss, `[rows / group]`; the loss is their mean where there
+    /// are none.
+    pub(crate) shares: Option<&'a [f32]>,
 }
 
 impl<'a> Softmax<'a> {
@@ -96,12 +99,36 @@ impl<'a> Softmax<'a> {
         }
     }
 
-    /// The mean loss.
+    /// The loss.
     pub(crate) fn loss(&self) -> f32 {
         let mut total = 0.0;
         let normalizers = self.pass_logits(&self.transposed_users());
         self.add_losses(&normalizers, &mut total);
-        (total / self.groups() as f64) as f32
+        self.loss_of(total)
+    }
+
+    /// The loss, of the sum over groups of their losses by their shares.
+    fn loss_of(&self, total: f64) -> f32 {
+        match self.shares {
+            Some(_) => total as f32,
+            None => (total / self.groups() as f64) as f32,
+        }
+    }
+
+    /// The share of each row's softmax in the loss, `[rows]`.
+    fn row_shares(&self) -> Vec<f32> {
+        match self.shares {
+            Some(shares) => {
+                let of_group = |&share| std::iter::repeat_n(share, self.group);
+                shares.iter().flat_map(of_group).collect()
+            }
+            None => vec![1.0 / self.groups() as f32; self.rows()],
+        }
+    }
+
+    /// `ln Σ e^logit` of each row's softmax.
+    pub(crate) fn row_normalizers(&self) -> Vec<f32> {
+        self.pass_logits(&self.transposed_users())
     }
 
     /// Makes the logits of all rows, of which only the normalizers are kept.
@@ -137,7 +164,7 @@ impl<'a> Softmax<'a> {
         normalizers
     }
 
-    /// Adds each group's loss, row after row.
+    /// Adds each group's loss, row after row, times its share where it has one.
     fn add_losses(&self, normalizers: &[f32], total: &mut f64) {
         let rows = self.users.chunks_exact(self.dim).zip(self.targets);
         for (row, ((user, &target), normalizer)) in rows.zip(normalizers).enumerate() {
@@ -153,7 +180,11 @@ impl<'a> Softmax<'a> {
                     inner_product(user, self.item(target)) - correction
                 }
             };
-            *total += f64::from(normalizer - logit);
+            let loss = f64::from(normalizer - logit);
+            *total += match self.shares {
+                Some(shares) => loss * f64::from(shares[row / self.group]),
+                None => loss,
+            };
         }
     }
 

@@ -6,6 +6,7 @@ use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::{Int, Tensor};
 
 use super::dropout::Dropout;
+use super::events::EventVectors;
 use super::layers::{layer_norm, linear};
 use super::packing::Packing;
 use super::weights::Weights;
@@ -21,6 +22,8 @@ pub struct SequenceEnds<B: BurnBackend> {
     pub embedding: ItemTable<B>,
     /// The input vector of each item, unless it is the vector that it is recalled by.
     pub input_embedding: Option<ItemTable<B>>,
+    /// What is added to the input vectors of items by their events.
+    pub events: Option<EventVectors<B>>,
     /// Position vectors `[max_len, dim]`, counted from the first item seen.
     pub positions: Param<Tensor<B, 2>>,
     /// Normalizes the last block's states.
@@ -32,16 +35,17 @@ pub struct SequenceEnds<B: BurnBackend> {
 impl<B: BurnBackend> SequenceEnds<B> {
     /// Ends with weights that are drawn one after another: `sizes` are the number of items, that of
     /// a vector, and the length of histories. With `tied` an item is seen by the vector that it is
-    /// recalled by, and with `output_layer` a linear layer makes user vectors of states.
+    /// recalled by, with `events` it is seen with its event, and with `output_layer` a linear layer
+    /// makes user vectors of states.
     pub fn new(
         [items, dim, max_len]: [usize; 3],
-        tied: bool,
-        output_layer: bool,
+        [tied, events, output_layer]: [bool; 3],
         weights: &mut Weights<'_, B>,
     ) -> Self {
         Self {
             embedding: weights.items(items, dim),
             input_embedding: (!tied).then(|| weights.items(items, dim)),
+            events: weights.events(events, dim),
             positions: weights.normal(max_len, dim, 0.02),
             norm: weights.layer_norm(dim),
             output: output_layer.then(|| weights.linear(dim, dim)),
@@ -78,6 +82,7 @@ impl<B: Backend> SequenceEnds<B> {
     ) -> Tensor<B, 2> {
         let inputs = self.input_embedding.as_ref().unwrap_or(&self.embedding);
         let (items, positions) = packing.embed(histories, inputs, &self.positions);
+        let items = EventVectors::join(self.events.as_ref(), items, histories, Some(packing));
         let dim = items.dims()[1];
         let states = items.mul_scalar((dim as f64).sqrt()) + positions;
         dropout.apply(states, probability)

@@ -3,6 +3,7 @@
 
 mod dropout;
 mod ends;
+mod events;
 mod gru;
 mod layers;
 mod packing;
@@ -14,6 +15,7 @@ use crate::backend::{self, Backend};
 
 pub use dropout::Dropout;
 pub(crate) use ends::SequenceEnds;
+pub use events::EventVectors;
 pub(crate) use gru::GruLayer;
 pub(crate) use layers::layer_norm;
 pub use layers::linear;

@@ -60,8 +60,13 @@ impl<B: Backend> Packing<B> {
 
     /// The real items, `[tokens]`.
     pub fn items(&self, histories: &SequenceBatch<B>) -> Tensor<B, 1, Int> {
-        let items = histories.items.clone().reshape([self.batch * self.len]);
-        items.select(0, self.padded.clone())
+        self.pack_numbers(histories.items.clone())
+    }
+
+    /// Whole numbers `[batch, len]` without padding, `[tokens]`.
+    pub(super) fn pack_numbers(&self, numbers: Tensor<B, 2, Int>) -> Tensor<B, 1, Int> {
+        let numbers = numbers.reshape([self.batch * self.len]);
+        numbers.select(0, self.padded.clone())
     }
 
     /// The vectors of the real items and of their positions, `[tokens, dim]` each.

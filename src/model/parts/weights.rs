@@ -11,8 +11,9 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
+use super::events::EventVectors;
 use crate::backend::{Backend, check_device};
-use crate::data::Catalog;
+use crate::data::{Catalog, Event};
 use crate::model::feature_map::{FeatureInputs, FeatureMap, ItemFeaturesConfig, Join};
 use crate::model::joined::Joined;
 use crate::model::{ItemTable, TablePrecision};
@@ -54,6 +55,15 @@ pub struct Weights<'a, B: BurnBackend> {
     device: &'a B::Device,
     tables: TablePrecision,
     features: Option<TableFeatures<B>>,
+    events: Option<Events>,
+}
+
+/// The types of events that vectors are drawn for.
+#[derive(Debug)]
+struct Events {
+    rules: usize,
+    /// The numbers that they are drawn from, so that all other weights are those of a model without.
+    random: ChaCha8Rng,
 }
 
 /// What joins the rows of the tables of items.
@@ -70,6 +80,9 @@ struct TableFeatures<B: BurnBackend> {
 /// The stream of the seed's numbers that weights of features are drawn from.
 const FEATURE_STREAM: u64 = 1;
 
+/// The stream that vectors of events are drawn from.
+const EVENT_STREAM: u64 = 2;
+
 impl<'a, B: Backend> Weights<'a, B> {
     /// Weights by a seed, on a device.
     ///
@@ -82,7 +95,19 @@ impl<'a, B: Backend> Weights<'a, B> {
             device,
             tables: TablePrecision::Single,
             features: None,
+            events: None,
         })
+    }
+
+    /// With [vectors of events](Weights::events) where a catalog's data have some.
+    pub(crate) fn with_events(self, catalog: &Catalog) -> Self {
+        let events = catalog.behaviors().map(|behaviors| {
+            let mut random = self.random.clone();
+            random.set_stream(EVENT_STREAM);
+            let rules = behaviors.len();
+            Events { rules, random }
+        });
+        Self { events, ..self }
     }
 
     /// Joins the features of a catalog's items to [items'](Weights::items) tables.
@@ -162,6 +187,24 @@ impl<B: BurnBackend> Weights<'_, B> {
     fn normal_values(&mut self, deviation: f32) -> impl Iterator<Item = f32> {
         let draws = StandardNormal.sample_iter(&mut self.random);
         draws.map(move |draw: f32| deviation * draw)
+    }
+
+    /// Vectors `[_, dim]` of events, where they are `wanted` and the data's events have a
+    /// [meaning](crate::data::Behaviors): small ones of types, and of values 0.
+    pub fn events(&mut self, wanted: bool, dim: usize) -> Option<EventVectors<B>> {
+        let mut events = self.events.take().filter(|_| wanted)?;
+        std::mem::swap(&mut self.random, &mut events.random);
+        let draws = self.normal_values(0.1 / (dim as f32).sqrt());
+        let types = std::iter::repeat_n(0.0, dim).chain(draws.take(events.rules * dim));
+        let types = types.collect();
+        std::mem::swap(&mut self.random, &mut events.random);
+        let steps = Event::VALUE_STEPS;
+        let vectors = EventVectors {
+            types: self.param(types, [events.rules + 1, dim]),
+            values: self.param(vec![0.0; steps * dim], [steps, dim]),
+        };
+        self.events = Some(events);
+        Some(vectors)
     }
 
     /// Item vectors `[items + 1, dim]` of about length 1; those of padding are 0. Where the model's

@@ -172,6 +172,7 @@ impl TorchGru4Rec {
             .with_layers(found.layers.len())
             .with_input(input)
             .with_max_len(self.max_len)
+            .with_event_vectors(false)
             .with_objective(self.objective.clone());
         let mut model = config.init::<B>(outputs.nrows() - 1, 0, device)?;
         let count = found.layers.len();

@@ -112,6 +112,7 @@ impl TorchSasRec {
         let hidden = layers.iter().map(|layer| layer.first.0.nrows()).max();
         let feed_forward = hidden.unwrap_or(0).div_ceil(dim).max(1);
         let config = SasRecConfig::new()
+            .with_event_vectors(false)
             .with_dim(dim)
             .with_blocks(layers.len())
             .with_heads(self.heads)
