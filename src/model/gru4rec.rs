@@ -7,7 +7,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::objective::nothing_to_learn;
-use super::parts::{Dropout, EventVectors, GruLayer, Weights, at_positions};
+use super::parts::{Dropout, EventVectors, GruLayer, UserMap, Weights, at_positions};
 use super::{
     Description, ItemFeaturesConfig, ItemTable, Objective, RecallerConfig, SequenceRecaller,
     Similarity, TablePrecision,
@@ -61,6 +61,10 @@ pub struct Gru4RecConfig {
     /// [`init_for`](RecallerConfig::init_for), which knows of them.
     #[config(default = true)]
     pub event_vectors: bool,
+    /// The number of features of a user, which are added to their vector by a linear map; see
+    /// [`Dataset::with_users`](crate::data::Dataset::with_users).
+    #[config(default = 0)]
+    pub user_features: usize,
     /// The training objective: by default a softmax over the whole catalog of cosines.
     #[config(default = "Objective::cosine(0.1)")]
     pub objective: Objective,
@@ -106,6 +110,8 @@ pub struct Gru4Rec<B: BurnBackend> {
     pub events: Option<EventVectors<B>>,
     /// The GRU layers, the first one on the input vectors.
     pub layers: Vec<GruLayer<B>>,
+    /// What is added to user vectors by the features of users.
+    pub users: Option<UserMap<B>>,
     #[module(skip)]
     config: Gru4RecConfig,
 }
@@ -135,6 +141,7 @@ impl RecallerConfig for Gru4RecConfig {
             table_precision: self.table_precision,
             item_features: self.item_features.as_ref(),
             event_vectors: self.event_vectors,
+            user_features: self.user_features,
             carries_states: true,
             ..Description::new(&self.objective, self.max_len)
         }
@@ -162,6 +169,7 @@ impl RecallerConfig for Gru4RecConfig {
             input_embedding,
             events,
             layers: std::iter::once(first).chain(more).collect(),
+            users: weights.users(self.user_features, self.dim),
             config: self.clone(),
         }
     }
@@ -202,7 +210,8 @@ impl<B: Backend> SequenceRecaller<B> for Gru4Rec<B> {
             let states = layer.forward(values, &histories.lengths);
             values = dropout.apply(states, self.config.hidden_dropout);
         }
-        at_positions(values, positions).unsqueeze_dim(1)
+        let users = at_positions(values, positions.clone()).unsqueeze_dim(1);
+        UserMap::join(self.users.as_ref(), users, histories, Some(positions))
     }
 
     fn loss_carrying(
@@ -232,6 +241,13 @@ impl<B: Backend> SequenceRecaller<B> for Gru4Rec<B> {
             states.push(state.clone().detach());
             values = dropout.apply(state, self.config.hidden_dropout);
         }
+        let users = UserMap::join(
+            self.users.as_ref(),
+            values.unsqueeze_dim(1),
+            &batch.histories,
+            None,
+        );
+        let values = users.squeeze_dim(1);
         let objective = &self.config.objective;
         let loss = match batch.targets.dims() {
             [0] => nothing_to_learn(&self.embedding, batch),

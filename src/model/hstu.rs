@@ -80,6 +80,10 @@ pub struct HstuConfig {
     /// [`init_for`](RecallerConfig::init_for), which knows of them.
     #[config(default = true)]
     pub event_vectors: bool,
+    /// The number of features of a user, which are added to their vector by a linear map; see
+    /// [`Dataset::with_users`](crate::data::Dataset::with_users).
+    #[config(default = 0)]
+    pub user_features: usize,
     /// The training objective: by default a softmax over the whole catalog of cosines, at
     /// temperature 0.07.
     #[config(default = "Objective::cosine(0.07)")]
@@ -136,6 +140,7 @@ impl RecallerConfig for HstuConfig {
             table_precision: self.table_precision,
             item_features: self.item_features.as_ref(),
             event_vectors: self.event_vectors,
+            user_features: self.user_features,
             times: self.time_bias,
             ..Description::new(&self.objective, self.max_len)
         }
@@ -143,7 +148,7 @@ impl RecallerConfig for HstuConfig {
 
     fn build<B: Backend>(&self, items: usize, weights: &mut Weights<'_, B>) -> Hstu<B> {
         let dim = self.dim;
-        let sizes = [items, self.dim, self.max_len];
+        let sizes = [items, self.dim, self.max_len, self.user_features];
         let switches = [self.tied, self.event_vectors, self.output_layer];
         let ends = SequenceEnds::new(sizes, switches, weights);
         let blocks = (0..self.blocks).map(|_| HstuBlock {

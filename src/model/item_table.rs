@@ -19,6 +19,7 @@ const FEATURES: &str = "Struct:FeatureMap";
 
 /// The type by which they know vectors of events.
 const EVENTS: &str = "Struct:EventVectors";
+const USERS: &str = "Struct:UserMap";
 
 /// A table with a row for each item, `[items + 1, dim]`; row 0 is padding. Where the model's
 /// settings ask for them, what [items' features](crate::data::ItemFeatures) say joins the rows.
@@ -301,6 +302,8 @@ pub(crate) struct ParameterPath {
     features: Option<usize>,
     /// Where those within an [`EventVectors`](super::parts::EventVectors) begin.
     events: Option<usize>,
+    /// Where those within a [`UserMap`](super::parts::UserMap) begin.
+    users: Option<usize>,
 }
 
 impl ParameterPath {
@@ -311,6 +314,9 @@ impl ParameterPath {
         }
         if container == EVENTS {
             self.events = Some(self.names.len());
+        }
+        if container == USERS {
+            self.users = Some(self.names.len());
         }
         self.names.push(name.to_owned());
         self.is_items = false;
@@ -323,6 +329,7 @@ impl ParameterPath {
         let within = |&begin: &usize| begin < self.names.len();
         self.features = self.features.filter(within);
         self.events = self.events.filter(within);
+        self.users = self.users.filter(within);
     }
 
     /// Whether the parameter here is an [`ItemTable`]'s.
@@ -333,6 +340,11 @@ impl ParameterPath {
     /// Whether the parameter here is one of [`EventVectors`](super::parts::EventVectors).
     pub(crate) fn is_of_events(&self) -> bool {
         self.events.is_some()
+    }
+
+    /// Whether the parameter here is that of a [`UserMap`](super::parts::UserMap).
+    pub(crate) fn is_of_users(&self) -> bool {
+        self.users.is_some()
     }
 
     /// The name of the parameter here, from the model down.

@@ -9,7 +9,7 @@ use burn::tensor::{Bool, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::capsules::route;
-use super::parts::{Dropout, EventVectors, Weights};
+use super::parts::{Dropout, EventVectors, UserMap, Weights};
 use super::{
     Description, ItemFeaturesConfig, ItemTable, Loss, Objective, RecallerConfig, SequenceRecaller,
     TablePrecision,
@@ -73,6 +73,10 @@ pub struct MultiInterestConfig {
     /// [`init_for`](RecallerConfig::init_for), which knows of them.
     #[config(default = true)]
     pub event_vectors: bool,
+    /// The number of features of a user, which are added to their vector by a linear map; see
+    /// [`Dataset::with_users`](crate::data::Dataset::with_users).
+    #[config(default = 0)]
+    pub user_features: usize,
     /// The training objective: by default a softmax over the whole catalog of cosines, at
     /// temperature 0.07.
     #[config(default = "Objective::cosine(0.07)")]
@@ -154,6 +158,8 @@ pub struct MultiInterest<B: BurnBackend> {
     pub embedding: ItemTable<B>,
     /// What is added to the vectors that items are seen by.
     pub events: Option<EventVectors<B>>,
+    /// What is added to user vectors by the features of users.
+    pub users: Option<UserMap<B>>,
     /// Position vectors `[max_len, dim]`, for self-attention.
     pub positions: Option<Param<Tensor<B, 2>>>,
     /// The layer before items are assigned: `[dim, dim]` or `[dim, interests * dim]`
@@ -205,6 +211,7 @@ impl RecallerConfig for MultiInterestConfig {
             table_precision: self.table_precision,
             item_features: self.item_features.as_ref(),
             event_vectors: self.event_vectors,
+            user_features: self.user_features,
             one_target: true,
             ..Description::new(&self.objective, self.max_len)
         }
@@ -215,6 +222,7 @@ impl RecallerConfig for MultiInterestConfig {
         let mut model = MultiInterest {
             embedding: weights.items(items, dim),
             events: weights.events(self.event_vectors, dim),
+            users: weights.users(self.user_features, dim),
             positions: None,
             project: weights.linear(dim, dim),
             weigh: None,
@@ -265,7 +273,7 @@ impl<B: Backend> MultiInterest<B> {
         let items = EventVectors::join(self.events.as_ref(), items, histories, None);
         let items = dropout.apply(items, config.dropout);
         let padding = padding(histories);
-        match config.extractor {
+        let users = match config.extractor {
             InterestExtractor::SharedRouting { iterations } => {
                 let votes = self.project.forward(items).reshape([batch, 1, len, dim]);
                 let votes = votes.expand([batch, interests, len, dim]);
@@ -298,7 +306,8 @@ impl<B: Backend> MultiInterest<B> {
                 let weights = softmax(weights.mask_fill(padding, f32::NEG_INFINITY), 2);
                 weights.matmul(items.reshape([batch, len, dim]))
             }
-        }
+        };
+        UserMap::join(self.users.as_ref(), users, histories, None)
     }
 
     /// The similarities of the targets to each interest, `[batch, interests]`.

@@ -3,11 +3,19 @@
 use serde_json::{Map, Value, json};
 
 /// The object that each is in, its name, and the value that stands for what was before.
-fn newer() -> [(Option<&'static str>, &'static str, Value); 2] {
+fn newer() -> [(Option<&'static str>, &'static str, Value); 3] {
     [
         (None, "event_vectors", json!(true)),
         (Some("objective"), "dislike_weight", json!(1.0)),
+        (None, USER_FEATURES, json!(0)),
     ]
+}
+
+const USER_FEATURES: &str = "user_features";
+
+/// Whether settings are those of two towers, which have always looked at features of users.
+fn are_of_two_towers(settings: &Value) -> bool {
+    settings.get("hidden").is_some()
 }
 
 fn object<'a>(settings: &'a mut Value, name: Option<&str>) -> Option<&'a mut Map<String, Value>> {
@@ -20,7 +28,11 @@ fn object<'a>(settings: &'a mut Value, name: Option<&str>) -> Option<&'a mut Map
 /// A model's settings as JSON, with those that they were written without. Settings of a model that
 /// has none of these pass over them.
 pub(crate) fn with_newer_settings(mut settings: Value) -> Value {
+    let towers = are_of_two_towers(&settings);
     for (of, name, value) in newer() {
+        if towers && name == USER_FEATURES {
+            continue;
+        }
         if let Some(settings) = object(&mut settings, of) {
             settings.entry(name).or_insert(value);
         }
@@ -31,7 +43,11 @@ pub(crate) fn with_newer_settings(mut settings: Value) -> Value {
 /// A model's settings as JSON, without those that say what was so before there were such: they are
 /// the settings of a checkpoint of then.
 pub(super) fn without_newer_settings(mut settings: Value) -> Value {
+    let towers = are_of_two_towers(&settings);
     for (of, name, value) in newer() {
+        if towers && name == USER_FEATURES {
+            continue;
+        }
         if let Some(settings) = object(&mut settings, of)
             && settings.get(name) == Some(&value)
         {

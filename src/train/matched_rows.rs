@@ -63,6 +63,9 @@ pub(super) fn row_names<B: Backend>(
             };
             names.insert(path.name(), rows);
         }
+        if path.is_of_users() {
+            names.insert(path.name(), catalog.user_features().to_vec());
+        }
     });
     if let Some(features) = catalog.item_features() {
         for_each_parameter(model, |path, _, _| {

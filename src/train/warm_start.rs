@@ -188,8 +188,8 @@ impl WarmStart {
     ) -> Result<Values> {
         let name = path.name();
         let Some(old) = self.weights.get(&name) else {
-            if path.is_of_events() {
-                // The old data's events had no meaning.
+            if path.is_of_events() || path.is_of_users() {
+                // The old data's events had no meaning, and nothing was known of their users.
                 return Ok(new);
             }
             return Err(other_model(&name, "nothing", &format!("{:?}", new.shape)));

@@ -9,6 +9,7 @@ use super::dropout::Dropout;
 use super::events::EventVectors;
 use super::layers::{layer_norm, linear};
 use super::packing::Packing;
+use super::user_map::UserMap;
 use super::weights::Weights;
 use crate::backend::{Activation, Backend};
 use crate::data::SequenceBatch;
@@ -30,15 +31,17 @@ pub struct SequenceEnds<B: BurnBackend> {
     pub norm: LayerNorm<B>,
     /// From normalized states to user vectors, `[dim, dim]`.
     pub output: Option<Linear<B>>,
+    /// What is added to user vectors by the features of users.
+    pub users: Option<UserMap<B>>,
 }
 
 impl<B: BurnBackend> SequenceEnds<B> {
     /// Ends with weights that are drawn one after another: `sizes` are the number of items, that of
-    /// a vector, and the length of histories. With `tied` an item is seen by the vector that it is
+    /// a vector, the length of histories, and the number of features of users. With `tied` an item is seen by the vector that it is
     /// recalled by, with `events` it is seen with its event, and with `output_layer` a linear layer
     /// makes user vectors of states.
     pub fn new(
-        [items, dim, max_len]: [usize; 3],
+        [items, dim, max_len, user_features]: [usize; 4],
         [tied, events, output_layer]: [bool; 3],
         weights: &mut Weights<'_, B>,
     ) -> Self {
@@ -49,6 +52,7 @@ impl<B: BurnBackend> SequenceEnds<B> {
             positions: weights.normal(max_len, dim, 0.02),
             norm: weights.layer_norm(dim),
             output: output_layer.then(|| weights.linear(dim, dim)),
+            users: weights.users(user_features, dim),
         }
     }
 }
@@ -69,7 +73,8 @@ impl<B: Backend> SequenceEnds<B> {
         let packing = Packing::new(histories);
         let states = self.begin(histories, &packing, &mut dropout, probability);
         let states = self.end(blocks(states, &packing, &mut dropout));
-        packing.at(states, positions).unsqueeze_dim(1)
+        let users = packing.at(states, positions.clone()).unsqueeze_dim(1);
+        UserMap::join(self.users.as_ref(), users, histories, Some(positions))
     }
 
     /// The first block's input for each real item, `[tokens, dim]`, with a share of it dropped.

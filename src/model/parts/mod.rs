@@ -7,6 +7,7 @@ mod events;
 mod gru;
 mod layers;
 mod packing;
+mod user_map;
 mod weights;
 
 use burn::tensor::{Int, Tensor};
@@ -20,6 +21,7 @@ pub(crate) use gru::GruLayer;
 pub(crate) use layers::layer_norm;
 pub use layers::linear;
 pub use packing::Packing;
+pub use user_map::UserMap;
 pub use weights::Weights;
 
 /// The rows of states `[batch, len, dim]` that flattened positions `[n]` name, `[n, dim]`.

@@ -12,6 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::events::EventVectors;
+use super::user_map::UserMap;
 use crate::backend::{Backend, check_device};
 use crate::data::{Catalog, Event};
 use crate::model::feature_map::{FeatureInputs, FeatureMap, ItemFeaturesConfig, Join};
@@ -187,6 +188,14 @@ impl<B: BurnBackend> Weights<'_, B> {
     fn normal_values(&mut self, deviation: f32) -> impl Iterator<Item = f32> {
         let draws = StandardNormal.sample_iter(&mut self.random);
         draws.map(move |draw: f32| deviation * draw)
+    }
+
+    /// A map of so many features of users to vectors of `dim` numbers, of 0 at first; none where there
+    /// are no features.
+    pub fn users(&self, features: usize, dim: usize) -> Option<UserMap<B>> {
+        (features > 0).then(|| UserMap {
+            weight: self.param(vec![0.0; features * dim], [features, dim]),
+        })
     }
 
     /// Vectors `[_, dim]` of events, where they are `wanted` and the data's events have a
