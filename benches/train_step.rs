@@ -177,8 +177,6 @@ fn time<B: TrainingBackend, C: TrainableConfig<B>>(
             positions: histories.last_positions(),
             histories,
             targets: Tensor::from_data(TensorData::new(targets, [options.batch_size]), device),
-            weights: None,
-            disliked: 0,
             negatives,
             continues_from: Vec::new(),
             seed: step as u64,

@@ -1,5 +1,5 @@
-//! A shop's three files from end to end: what users did, the products, and the users become a tuned
-//! model in a service, which takes a new product and a dislike while it runs.
+//! A shop's three files from end to end: they become a tuned model in a service, which takes a new
+//! product and a dislike while it runs.
 
 use std::path::Path;
 use std::{error::Error, fs};
@@ -11,8 +11,8 @@ use seqrec::recall::{Fusion, VectorChannelConfig};
 use seqrec::{store::StagePlan, train::Search};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let folder = tempfile::tempdir()?;
-    let folder = folder.path();
+    let home = tempfile::tempdir()?;
+    let folder = home.path();
     write_files(folder)?;
 
     // What events mean is said once, for all that follows.
@@ -24,14 +24,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         .with_items(&products)?
         .with_users(&users, &["country"])?;
     let features = products.features(dataset.catalog(), &["genres", "price"])?;
-    let dataset = dataset.with_item_features(features)?;
-    let split = Split::new(&dataset, Protocol::LeaveOneOut)?;
+    let split = Split::new(
+        &dataset.with_item_features(features)?,
+        Protocol::LeaveOneOut,
+    )?;
 
     // Settings are searched for by the validation cases, and the test cases are looked at once.
     let config = SasRecConfig::new()
         .with_dim(16)
         .with_item_features(Some(ItemFeaturesConfig::new()))
-        .with_user_features(dataset.catalog().user_features().len());
+        .with_user_features(split.catalog().user_features().len());
     let trainer = TrainerConfig::new()
         .with_epochs(6)
         .with_metric(Metric::ndcg(10)?);
@@ -39,18 +41,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let found = Search::<Autodiff<Flex>>::new(trainer)
         .model("sasrec", config, space)?
         .trials(4)
-        .first_epochs(2)
         .run(&split, folder.join("search"), &Default::default())?;
-    let best = found.best();
-    let model = best.model_config::<SasRecConfig>()?;
-    let model = model.fit_with(&split, best.trainer_config()?)?;
+    let (best, trainer) = (found.best(), found.best().trainer_config()?);
+    let model = best
+        .model_config::<SasRecConfig>()?
+        .fit_with(&split, trainer)?;
     println!("{}", model.evaluate(&split.test)?);
 
     // The model and its users become a folder, which is served.
     let plan = StagePlan::new(Fusion::RECIPROCAL_RANK).channel("model", VectorChannelConfig::new());
     plan.save(folder.join("run"), &model, split.train.clone())?;
-    let engine =
-        RecallEngine::open::<Flex>(folder.join("run"), Default::default(), EngineConfig::new())?;
+    let settings = EngineConfig::new();
+    let engine = RecallEngine::open::<Flex>(folder.join("run"), Default::default(), settings)?;
     engine.set_items(products)?;
     let cheap = RecallRequest::for_user(7, 5).matching("price < 60".parse()?);
     let first = engine.recall_for(&cheap)?;
@@ -58,10 +60,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // A dislike counts at the next call, and a new product is recalled by what is known of it.
     let (unwanted, now) = (&first.items[0].id, engine.time_unit().now());
-    engine.observe(
-        &Interaction::new(7, unwanted.clone(), now).with_event("dislike"),
-        &[],
-    )?;
+    let dislike = Interaction::new(7, unwanted.clone(), now).with_event("dislike");
+    engine.observe(&dislike, &[])?;
     println!("without {unwanted}: {}", engine.recall_for(&cheap)?);
     let new = Items::new(["new"])?
         .with_texts("title", [Some("The New Arrival")])?
@@ -75,15 +75,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Generated files, as a shop has them.
 fn write_files(folder: &Path) -> Result<(), Box<dyn Error>> {
-    let shop = Synthetic::new()
-        .with_users(400)
-        .with_items(300)
-        .with_events(true);
+    let shop = Synthetic::new().with_events(true).with_repeats(0.0);
+    let shop = shop.with_users(400).with_items(300);
     let (log, movies) = (shop.generate()?, shop.movies()?);
     let mut events = "user,item,time,event\n".to_owned();
     for row in 0..log.len() {
-        let user = &log.users()[log.user_numbers()[row] as usize];
-        let item = &log.items()[log.item_numbers()[row] as usize];
+        let (user, item) = (log.user_numbers()[row], log.item_numbers()[row]);
+        let (user, item) = (&log.users()[user as usize], &log.items()[item as usize]);
         let event = log.event(row).ok_or("generated events have types")?;
         events += &format!("{user},{item},{},{event}\n", log.times()[row]);
     }

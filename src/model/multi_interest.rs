@@ -429,8 +429,6 @@ mod tests {
             negatives: None,
             continues_from: Vec::new(),
             seed: 1,
-            weights: None,
-            disliked: 0,
         };
         let loss = f64::from(model.loss(&batch).into_scalar());
         assert!((loss - expected).abs() < 1e-5, "{loss} is not {expected}");
