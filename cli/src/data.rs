@@ -29,7 +29,8 @@ pub struct DataArgs {
         value_name = "100k|1m|10m|20m|25m|32m|latest-small"
     )]
     pub movielens: Option<Edition>,
-    /// Generated data in which order matters, in place of DATA.
+    /// Generated data in which order matters, in place of DATA; with --behaviors or --events they
+    /// have the events view, buy and dislike.
     #[arg(long, conflicts_with_all = ["movielens", "data"])]
     pub generated: bool,
     #[command(flatten)]
@@ -62,9 +63,12 @@ impl DataArgs {
 
     fn read_without_features(&self) -> Result<Data, Box<dyn Error>> {
         if self.generated {
-            let synthetic = Synthetic::new();
+            // A shop's, where it is said what events mean.
+            let has_events = self.reading.behaviors.is_some() || !self.reading.events.is_empty();
+            let synthetic = Synthetic::new().with_events(has_events);
+            let log = self.reading.chosen(synthetic.generate()?)?;
             return Ok(Data {
-                dataset: Dataset::new(synthetic.generate()?, self.reading.filters())?,
+                dataset: Dataset::new(log, self.reading.filters())?,
                 items: Some(synthetic.movies()?),
                 name: self.name(),
             });

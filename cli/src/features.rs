@@ -93,6 +93,18 @@ impl FeatureArgs {
         Ok(dataset.with_item_features(features)?)
     }
 
+    /// Refuses features of users where no model looks at them.
+    pub fn refuse_users(&self, command: &str) -> Result<(), Box<dyn Error>> {
+        match &self.user_table {
+            None => Ok(()),
+            Some(_) => Err(format!(
+                "seqrec {command} compares what looks at no features of users: leave out --user-table, or give \
+                 it to train, tune or compare cold-items"
+            )
+            .into()),
+        }
+    }
+
     fn join_users(&self, dataset: Dataset) -> Result<Dataset, Box<dyn Error>> {
         let Some(path) = &self.user_table else {
             return Ok(dataset);

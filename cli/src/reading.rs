@@ -115,6 +115,18 @@ impl ReadingArgs {
             .collect()
     }
 
+    /// The rows of a log of which events are read, with what these mean.
+    pub fn chosen(&self, mut log: Interactions) -> seqrec::Result<Interactions> {
+        let events: Vec<&str> = self.events.iter().map(String::as_str).collect();
+        if !events.is_empty() {
+            log.retain_events(&events)?;
+        }
+        match &self.behaviors {
+            Some(behaviors) => log.with_behaviors(behaviors),
+            None => Ok(log),
+        }
+    }
+
     pub fn filters(&self) -> Filters {
         Filters::new()
             .with_minimum_value(self.min_rating)

@@ -137,8 +137,23 @@ impl Batcher {
     /// # Errors
     /// As [`NegativeSampling::validate`], and when nothing is counted but chances depend on counts.
     pub fn negatives(mut self, sampling: NegativeSampling) -> Result<Self> {
-        self.negatives = Some(NegativeSampler::new(sampling, &self.catalog)?);
+        let targets = self.catalog.behaviors().map(|_| self.counts_of_targets());
+        let counts = targets.as_deref().unwrap_or(self.catalog.counts());
+        self.negatives = Some(NegativeSampler::new(sampling, &self.catalog, counts)?);
         Ok(self)
+    }
+
+    /// How often each item is a target, `[items + 1]`.
+    fn counts_of_targets(&self) -> Vec<u64> {
+        let mut counts = vec![0; self.catalog.len() + 1];
+        for number in 0..self.sequences.len() {
+            for item in self.sequences.history(number).items_of(Role::Target) {
+                if let Some(count) = counts.get_mut(item.to_usize()) {
+                    *count += 1;
+                }
+            }
+        }
+        counts
     }
 
     /// Shuffles so many sequences at a time, in place of all: short runs of sequences that lie side
@@ -187,9 +202,10 @@ impl Batcher {
         }
         let of_sequence = |&number: &u32| {
             let sequence = self.sequences.history(number as usize);
-            let targets = 1..sequence.items().len();
-            let targets = targets.filter(|&place| sequence.role(place) == Role::Target);
-            self.max_len.min(targets.count())
+            let places = sequence.items().len() - 1;
+            let targets = (1..=places).filter(|&place| sequence.role(place) == Role::Target);
+            // A row reaches this share of the places of its sequence.
+            targets.count() * self.max_len.min(places) / places
         };
         TargetCounts {
             per_epoch: match self.targets {

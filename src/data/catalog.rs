@@ -175,7 +175,8 @@ impl Catalog {
         self.table.ids().iter()
     }
 
-    /// Interactions per item index, `[items + 1]`, counted over training data; 0 for padding.
+    /// Interactions per item index, `[items + 1]`, counted over training data, whatever their
+    /// [role](super::Role); 0 for padding.
     pub fn counts(&self) -> &[u64] {
         &self.counts
     }
@@ -219,6 +220,37 @@ impl Catalog {
             user_scales: Vec::new(),
             ..self
         }
+    }
+
+    /// Refuses numbers of users that were standardized otherwise than those of this catalog's data,
+    /// and so mean something else.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidValue`].
+    pub(crate) fn check_user_scales(&self, scales: &[Scale]) -> Result<()> {
+        let differs = |scale: &&Scale| {
+            let known = self
+                .user_scales
+                .iter()
+                .find(|known| known.name == scale.name);
+            known.is_some_and(|known| known != *scale)
+        };
+        match scales.iter().find(differs) {
+            None => Ok(()),
+            Some(scale) => {
+                let reason = "its numbers were standardized over other users than the catalog's, so that they \
+                              mean something else: take the data that the catalog is of";
+                Err(Error::invalid(
+                    "user features",
+                    format!("{:?}", scale.name),
+                    reason,
+                ))
+            }
+        }
+    }
+
+    pub(crate) fn user_scales(&self) -> &[Scale] {
+        &self.user_scales
     }
 
     /// This catalog with the names of features of users that another has.

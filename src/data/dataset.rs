@@ -11,7 +11,7 @@ use super::event::Event;
 use super::features::Features;
 use super::id::{ExternalId, IdTable};
 use super::interactions::Interactions;
-use super::item_features::{ItemFeatures, Scale};
+use super::item_features::ItemFeatures;
 use super::k_core::k_core;
 use super::sequences::{Events, Sequences};
 use super::stored_ids::StoredIds;
@@ -39,9 +39,11 @@ pub enum Repeats {
 pub(super) struct Repetitions {
     repeats: Repeats,
     last: Option<(usize, u32, Option<usize>)>,
+    /// The user of the row before.
+    user: usize,
     /// The user who took each item last, so that no set is cleared for every user.
     taken_by: Vec<usize>,
-    /// Who took which item by which kind of event, where events have a meaning.
+    /// What that user took by which kind of event, where events have a meaning.
     taken_as: foldhash::HashSet<(usize, u32, Option<usize>)>,
 }
 
@@ -51,6 +53,7 @@ impl Repetitions {
         Self {
             repeats,
             last: None,
+            user: usize::MAX,
             taken_by: vec![usize::MAX; items],
             taken_as: Default::default(),
         }
@@ -59,6 +62,9 @@ impl Repetitions {
     /// Whether the next row is to be kept.
     pub(super) fn keep(&mut self, user: usize, item: u32, event: Event) -> bool {
         let row = (user, item, event.behavior());
+        if std::mem::replace(&mut self.user, user) != user {
+            self.taken_as.clear();
+        }
         match self.repeats {
             Repeats::Keep => true,
             Repeats::CollapseRuns => self.last.replace(row) != Some(row),
@@ -264,16 +270,11 @@ impl Dataset {
             }
             .into());
         }
-        self.catalog = self.catalog.with_user_features(features.names().to_vec());
+        let catalog = self.catalog.with_user_features(features.names().to_vec());
+        self.catalog = catalog.with_user_scales(features.scales().to_vec());
         let sequences = Arc::unwrap_or_clone(self.sequences);
         self.sequences = Arc::new(sequences.with_features(features));
         Ok(self)
-    }
-
-    /// This data set with features of users of which some were standardized.
-    pub(super) fn with_user_scales(self, scales: Vec<Scale>) -> Self {
-        let catalog = self.catalog.with_user_scales(scales);
-        Self { catalog, ..self }
     }
 
     /// This data set with features of the items of its catalog, for models whose settings ask for

@@ -6,6 +6,7 @@ use ndarray::{Array2, ArrayView2};
 
 use super::catalog::Catalog;
 use super::id::ExternalId;
+use super::item_features::Scale;
 use crate::{Error, ErrorKind, Result, checks};
 
 /// A feature matrix for items or users, for example one-hot genres.
@@ -25,6 +26,8 @@ use crate::{Error, ErrorKind, Result, checks};
 pub struct Features {
     names: Vec<String>,
     values: Array2<f32>,
+    /// How the numbers among them were standardized.
+    scales: Vec<Scale>,
 }
 
 impl Features {
@@ -53,7 +56,11 @@ impl Features {
         checks::finite("features", values.view())?;
         // Rows are handed out as slices.
         let values = values.as_standard_layout().into_owned();
-        Ok(Self { names, values })
+        Ok(Self {
+            names,
+            values,
+            scales: Vec::new(),
+        })
     }
 
     /// A feature for each tag of items, in the order of their names, whatever that of the rows: 1
@@ -85,7 +92,20 @@ impl Features {
             rows.iter().for_each(|&row| values[[row, column]] = 1.0);
         }
         let names = columns.into_keys().collect();
-        Self { names, values }
+        Self {
+            names,
+            values,
+            scales: Vec::new(),
+        }
+    }
+
+    /// These features, of which some were standardized.
+    pub(crate) fn with_scales(self, scales: Vec<Scale>) -> Self {
+        Self { scales, ..self }
+    }
+
+    pub(super) fn scales(&self) -> &[Scale] {
+        &self.scales
     }
 
     /// The features' names.

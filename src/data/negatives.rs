@@ -87,11 +87,15 @@ pub(super) struct NegativeSampler {
 }
 
 impl NegativeSampler {
-    /// A sampler for a catalog whose interactions are counted.
+    /// A sampler for a catalog whose interactions are counted, where items are targets so often.
     ///
     /// # Errors
     /// As [`NegativeSampling::validate`], and when nothing is counted but chances depend on counts.
-    pub(super) fn new(sampling: NegativeSampling, catalog: &Catalog) -> Result<Self> {
+    pub(super) fn new(
+        sampling: NegativeSampling,
+        catalog: &Catalog,
+        targets: &[u64],
+    ) -> Result<Self> {
         sampling.validate(catalog.len())?;
         let counts = catalog.counts();
         // What nobody has taken is not known to be unwanted: as a negative it would teach the model
@@ -114,9 +118,9 @@ impl NegativeSampler {
                 reason,
             ));
         }
-        let targets = counts.iter().sum::<u64>().max(1) as f64;
-        let chances = counts.iter().zip(&weights);
-        let chances = chances.map(|(&count, weight)| [count as f64 / targets, weight / all]);
+        let all_targets = targets.iter().sum::<u64>().max(1) as f64;
+        let chances = targets.iter().zip(&weights);
+        let chances = chances.map(|(&count, weight)| [count as f64 / all_targets, weight / all]);
         let mut sum = 0.0;
         let cumulative = weights.iter().map(|weight| {
             sum += weight;
@@ -250,10 +254,14 @@ mod tests {
                 .with_drawn(drawn)
                 .with_exponent(exponent);
             let catalog = catalog();
-            let sampler = NegativeSampler::new(sampling, &catalog).unwrap();
+            let sampler = NegativeSampler::new(sampling, &catalog, catalog.counts()).unwrap();
             // Targets come by popularity, as those of batches do.
-            let targets =
-                NegativeSampler::new(NegativeSampling::by_popularity(1, 1.0), &catalog).unwrap();
+            let targets = NegativeSampler::new(
+                NegativeSampling::by_popularity(1, 1.0),
+                &catalog,
+                catalog.counts(),
+            )
+            .unwrap();
             let mut random = ChaCha8Rng::seed_from_u64(5);
             let mut found = [0usize; 7];
             let mut expected = [0.0f64; 7];
@@ -290,7 +298,9 @@ mod tests {
         let features = items.features(&catalog, &["kind"]).unwrap();
         let described = catalog.clone().with_item_features(Some(features.into()));
         for (catalog, is_drawn) in [(catalog, true), (described, false)] {
-            let sampler = NegativeSampler::new(NegativeSampling::uniform(5), &catalog).unwrap();
+            let sampler =
+                NegativeSampler::new(NegativeSampling::uniform(5), &catalog, catalog.counts())
+                    .unwrap();
             let mut random = ChaCha8Rng::seed_from_u64(5);
             let found = (0..50).any(|_| sampler.sample(&[1], &mut random).items.contains(&6));
             assert_eq!(found, is_drawn);
@@ -312,13 +322,23 @@ mod tests {
                 "negatives.exponent",
             ),
         ] {
-            let error = NegativeSampler::new(sampling, &catalog).unwrap_err();
+            let error = NegativeSampler::new(sampling, &catalog, catalog.counts()).unwrap_err();
             assert!(
                 matches!(error.kind(), ErrorKind::InvalidValue { field: found, .. } if *found == field)
             );
         }
         let uncounted = Catalog::from_ids([1i64, 2].map(ExternalId::from)).unwrap();
-        assert!(NegativeSampler::new(NegativeSampling::by_popularity(1, 0.5), &uncounted).is_err());
-        assert!(NegativeSampler::new(NegativeSampling::uniform(1), &uncounted).is_ok());
+        assert!(
+            NegativeSampler::new(
+                NegativeSampling::by_popularity(1, 0.5),
+                &uncounted,
+                uncounted.counts()
+            )
+            .is_err()
+        );
+        assert!(
+            NegativeSampler::new(NegativeSampling::uniform(1), &uncounted, uncounted.counts())
+                .is_ok()
+        );
     }
 }

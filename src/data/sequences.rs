@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::behaviors::{Behaviors, Role};
 use super::event::Event;
 use super::features::Features;
+use super::item_features::Scale;
 use super::user::User;
 use crate::buffer::Buffer;
 use crate::item::ItemIndex;
@@ -148,6 +149,11 @@ impl Sequences {
     /// The names of the users' features; none where there are no features.
     pub(super) fn feature_names(&self) -> &[String] {
         (self.features.as_ref()).map_or(&[], |features| features.names())
+    }
+
+    /// How the numbers among them were standardized.
+    pub(super) fn user_scales(&self) -> &[Scale] {
+        (self.features.as_ref()).map_or(&[], |features| features.scales())
     }
 
     /// The number of users.

@@ -24,6 +24,8 @@ pub struct Spans {
     newcomers: Arc<Vec<[u32; 3]>>,
     /// The labels of cases, where not all that comes after a history is one.
     labels: Option<Arc<Labels>>,
+    /// The role of the events that labels are of.
+    role: Role,
 }
 
 /// Items of some cases, one case after another.
@@ -71,11 +73,12 @@ enum Places {
 pub struct Case<'a> {
     /// The user's number in the data set.
     pub number: usize,
-    /// The user as a model sees them, at the time of the first label; without items only among
+    /// The user as a model sees them, at the time of what they did next, which is the first label
+    /// unless events have a [meaning](super::Behaviors); without items only among
     /// [newcomers](Spans::newcomers).
     pub user: User<'a>,
     /// The items to be recalled, in time order: those of [targets](Role::Target) where events have a
-    /// meaning. Empty only where nothing is held out.
+    /// meaning. Empty where nothing is held out, or nothing of the [role](Spans::with_labels_of).
     pub labels: &'a [ItemIndex],
 }
 
@@ -97,6 +100,7 @@ impl Spans {
             places,
             newcomers,
             labels: None,
+            role: Role::Target,
         };
         match sequences.behaviors() {
             Some(_) => spans.with_labels_of(Role::Target),
@@ -116,7 +120,16 @@ impl Spans {
         };
         Self {
             labels,
+            role,
             ..self.clone()
+        }
+    }
+
+    /// These spans with labels of the role that others' are of.
+    fn labeled_as(self, other: &Self) -> Self {
+        match other.role == self.role {
+            true => self,
+            false => self.with_labels_of(other.role),
         }
     }
 
@@ -196,7 +209,8 @@ impl Spans {
         let cases = cases
             .filter(|[_, history, length]| length > history)
             .collect();
-        Self::cases(&kept, &self.ids, [cases, Vec::new()])
+        let kept = Self::cases(&kept, &self.ids, [cases, Vec::new()]).labeled_as(self);
+        kept.filtered(|case| !case.labels.is_empty())
     }
 
     /// Refuses a catalog by which the items of these spans have other numbers, or none.
@@ -246,6 +260,9 @@ impl Spans {
     /// else to it.
     pub fn for_catalog(&self, catalog: &Catalog) -> Result<Self> {
         let (found, expected) = (self.sequences.feature_names(), catalog.user_features());
+        if found == expected {
+            catalog.check_user_scales(self.sequences.user_scales())?;
+        }
         if found != expected && !expected.is_empty() {
             let reason = format!("the catalog names {expected:?}");
             return Err(Error::invalid(
@@ -293,7 +310,8 @@ impl Spans {
         });
         let (cases, newcomers) = spans.partition(|&[_, history, _]| history > 0);
         let ids = catalog.table();
-        Ok(Self::cases(&Arc::new(sequences), ids, [cases, newcomers]))
+        let cases = Self::cases(&Arc::new(sequences), ids, [cases, newcomers]);
+        Ok(cases.labeled_as(self))
     }
 
     /// The number of spans.
@@ -401,7 +419,7 @@ impl Spans {
     #[must_use]
     pub fn newcomers(&self) -> Self {
         let places = Places::Cases(self.newcomers.clone());
-        Self::new(&self.sequences, &self.ids, places, Arc::default())
+        Self::new(&self.sequences, &self.ids, places, Arc::default()).labeled_as(self)
     }
 
     /// The spans for which `keep` says so. Newcomers are left out: filter
@@ -412,7 +430,7 @@ impl Spans {
         match &self.places {
             Places::Cases(cases) => {
                 let cases = kept.map(|span| cases[span]).collect();
-                Self::cases(&self.sequences, &self.ids, [cases, Vec::new()])
+                Self::cases(&self.sequences, &self.ids, [cases, Vec::new()]).labeled_as(self)
             }
             Places::Whole | Places::First(_) => {
                 let of = |span| [self.user(span), self.items(span).len()].map(narrow);
@@ -421,10 +439,14 @@ impl Spans {
         }
     }
 
-    /// A hash of these spans: it depends on every item, time and feature of a user, on every label,
-    /// and on their order.
+    /// A hash of these spans: it depends on every item, time, event and feature of a user, on what
+    /// events mean, on every label, and on their order.
     pub fn fingerprint(&self) -> u64 {
         let mut fingerprint = Fingerprint::default();
+        if let Some(behaviors) = self.sequences.behaviors() {
+            fingerprint.add(behaviors.to_string().as_bytes());
+            fingerprint.add(&[self.role as u8]);
+        }
         for span in 0..self.len() {
             let (user, [start, cut, end]) = self.bounds(span);
             fingerprint.add_history(self.sequences.history(user, start..cut));

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 #[non_exhaustive]
 pub enum Targets {
     /// One position per user and epoch, drawn uniformly from those with at least
-    /// `minimum_history` items before them.
+    /// `minimum_history` items before them. What users [dislike](super::Role::Negative) is learned
+    /// from by the other kinds of targets alone.
     OneRandom {
         /// How many items must come before a target.
         minimum_history: usize,

@@ -119,6 +119,12 @@ impl<'a> User<'a> {
         }
     }
 
+    /// The items whose events have a role.
+    pub(super) fn items_of(self, role: Role) -> impl Iterator<Item = ItemIndex> + use<'a> {
+        let items = self.items.iter().enumerate();
+        items.filter_map(move |(place, &item)| (self.role(place) == role).then_some(item))
+    }
+
     /// The items that are [seen](super::Seen): those of targets and of negative events.
     pub fn seen_items(self) -> impl Iterator<Item = ItemIndex> + Clone + use<'a> {
         let items = self.items.iter().enumerate();

@@ -138,7 +138,9 @@ impl RecallEngine {
             self.serving()
         };
         // The channel of somebody else's that panics here has still heard of it.
-        let _ = catch_unwind(AssertUnwindSafe(|| serving.observe(&told, segments)));
+        if serving.event(&told).is_some() {
+            let _ = catch_unwind(AssertUnwindSafe(|| serving.observe(&told, segments)));
+        }
         if serving.data().catalog().index_of(item).is_none() {
             count(&self.counters.unknown_events);
             return Observed::Unknown;

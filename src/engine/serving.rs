@@ -3,7 +3,8 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::data::{
-    Behaviors, Event, ExternalId, Interaction, ItemIndex, Role, TimeUnit, TrainingData, User,
+    Behaviors, Catalog, Event, ExternalId, Interaction, ItemIndex, Role, TimeUnit, TrainingData,
+    User,
 };
 use crate::index::ItemSet;
 use crate::recall::{CatalogItems, FALLBACK, KnownUser, RecallChannel, SELECTION};
@@ -140,10 +141,7 @@ impl Serving {
         let Interaction { item, time, .. } = interaction;
         let event = catalog.event(interaction.event.as_deref(), interaction.value);
         let event = event.ok()?;
-        let role = match catalog.behaviors() {
-            Some(behaviors) => behaviors.role(event),
-            None => Role::Target,
-        };
+        let role = role_of(catalog, event);
         (role != Role::Ignored).then(|| RecentEvent {
             item: item.clone(),
             time: *time,
@@ -164,12 +162,12 @@ impl Serving {
         })
     }
 
-    /// Whether the data's history of a user has this item.
+    /// Whether the data's history of a user leaves this item out of their lists.
     pub(super) fn holds(&self, user: &ExternalId, item: &ExternalId) -> bool {
         let item = self.data().catalog().index_of(item);
         let history = self.history_by_data(user);
         item.zip(history)
-            .is_some_and(|(item, history)| history.items().contains(&item))
+            .is_some_and(|(item, history)| history.seen_items().any(|seen| seen == item))
     }
 
     fn history_by_data(&self, user: &ExternalId) -> Option<User<'_>> {
@@ -264,7 +262,14 @@ impl Serving {
         let until = self.end_of(history.times()).unwrap_or(f64::NEG_INFINITY);
         for recent in &recent.events {
             let item = catalog.index_of(&recent.item);
-            if let (Some(item), Some(taken), true) = (item, taken.as_deref_mut(), recent.is_seen) {
+            // By the rules of the stage that serves, which may make something else of it than those
+            // that were there when it came.
+            let role = role_of(catalog, recent.event);
+            if role == Role::Ignored {
+                continue;
+            }
+            let is_seen = role != Role::History;
+            if let (Some(item), Some(taken), true) = (item, taken.as_deref_mut(), is_seen) {
                 taken.insert(item);
             }
             let time = recent.time;
@@ -297,6 +302,12 @@ fn longest<'a>(ids: impl Iterator<Item = &'a ExternalId>) -> usize {
         ExternalId::Text(text) => text.len(),
     });
     lengths.max().unwrap_or(0)
+}
+
+/// The role of an event; a target where events have no meaning.
+fn role_of(catalog: &Catalog, event: Event) -> Role {
+    let role = |behaviors: &Behaviors| behaviors.role(event);
+    catalog.behaviors().map_or(Role::Target, role)
 }
 
 /// Whether an item is among those of a history that were taken at a time, one of its last, by the

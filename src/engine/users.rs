@@ -22,7 +22,7 @@ pub enum Observed {
     Repeated,
     /// The stage's data, or as many of the user's later events as are held, reach beyond it, so
     /// that channels don't see it. Its item is [left out](super::EngineConfig::seen) of the user's
-    /// lists.
+    /// lists, unless it was only looked at.
     Older,
     /// Its item is not in the catalog: it is kept for a stage that has it, and counts nowhere until
     /// then.
@@ -37,9 +37,7 @@ impl fmt::Display for Observed {
         f.write_str(match self {
             Self::Taken => "it counts from the next call on",
             Self::Repeated => "the same event was there already",
-            Self::Older => {
-                "it is older than what is known of the user, and only left out of their lists"
-            }
+            Self::Older => "it is older than what is known of the user: channels don't see it",
             Self::Ignored => "events of its type are ignored",
             Self::Unknown => "its item is not in the catalog, and it counts once one has it",
         })

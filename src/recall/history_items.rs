@@ -122,35 +122,29 @@ impl HistoryItems {
     }
 
     /// Calls `found` with each item that is liked, the last one first, and its weight.
-    pub(crate) fn weigh(&self, user: User<'_>, found: impl FnMut(ItemIndex, f32)) {
-        self.weigh_places(user, user.liked_places().rev(), found);
+    pub(crate) fn weigh(&self, user: User<'_>, mut found: impl FnMut(ItemIndex, f32)) {
+        let mut by_place = 1.0;
+        for place in user.liked_places().rev().take(self.last) {
+            // What is long past still counts more than nothing.
+            let weight = by_place * self.weight_of(user, place);
+            found(user.items()[place], weight.max(f32::MIN_POSITIVE));
+            by_place *= self.decay as f32;
+        }
     }
 
-    /// Calls `found` with the items in the first of some places, which come from the last one on,
-    /// and their weights.
-    fn weigh_places(
-        &self,
-        user: User<'_>,
-        places: impl Iterator<Item = usize>,
-        mut found: impl FnMut(ItemIndex, f32),
-    ) {
+    /// The weight of an item by its event and its age.
+    fn weight_of(&self, user: User<'_>, place: usize) -> f32 {
         let now = self.half_life.zip(user.now()).map(|(half_life, now)| {
             let last = user.times().last().copied();
             last.map_or(now, |last| now.min(last + LONGEST_ABSENCE * half_life))
         });
-        let mut by_place = 1.0;
-        for place in places.take(self.last) {
-            let by_age = match (self.half_life, now, user.times().get(place)) {
-                (Some(half_life), Some(now), Some(time)) => {
-                    ((time - now).min(0.0) / half_life).exp2() as f32
-                }
-                _ => 1.0,
-            };
-            // What is long past still counts more than nothing.
-            let weight = by_place * by_age * user.weight(place);
-            found(user.items()[place], weight.max(f32::MIN_POSITIVE));
-            by_place *= self.decay as f32;
-        }
+        let by_age = match (self.half_life, now, user.times().get(place)) {
+            (Some(half_life), Some(now), Some(time)) => {
+                ((time - now).min(0.0) / half_life).exp2() as f32
+            }
+            _ => 1.0,
+        };
+        by_age * user.weight(place)
     }
 }
 
@@ -168,12 +162,23 @@ impl Path<ItemIndex> for HistoryItems {
             self.weigh(user, &mut reach);
             if self.dislikes > 0.0 {
                 let lowered = user.disliked_items();
-                let places = (0..user.items().len()).rev().filter(|&place| {
-                    user.role(place) == Role::Negative
-                        && lowered.binary_search(&user.items()[place]).is_ok()
-                });
                 let share = self.dislikes as f32;
-                self.weigh_places(user, places, |item, weight| reach(item, -share * weight));
+                // By how many liked items came after it, as if it was one of them.
+                let (mut later, liked) = (0, user.liked_places().collect::<Vec<_>>());
+                for place in (0..user.items().len()).rev() {
+                    if liked.binary_search(&place).is_ok() {
+                        later += 1;
+                    }
+                    if later >= self.last {
+                        break;
+                    }
+                    let item = user.items()[place];
+                    if user.role(place) == Role::Negative && lowered.binary_search(&item).is_ok() {
+                        let weight =
+                            self.weight_of(user, place) * (self.decay as f32).powi(later as i32);
+                        reach(item, -share * weight);
+                    }
+                }
             }
             reached.sort_by_key(|reached| reached.node);
             reached.dedup_by(|again, first| {

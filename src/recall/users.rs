@@ -175,6 +175,7 @@ impl<'a> Users<'a> {
                 reason,
             ));
         }
+        catalog.check_user_scales(data.catalog().user_scales())?;
         catalog.check_behaviors(data.catalog().behaviors())?;
         if catalog.continues(data.catalog()) {
             return Ok(Renumbering(None));

@@ -287,6 +287,7 @@ impl Recaller {
             return Err(Error::invalid("model", name, reason));
         }
         self.catalog.check_behaviors(data.behaviors())?;
+        self.catalog.check_user_scales(data.user_scales())?;
         // By what the model looks at: others may be trained on the same split.
         let (trained, known) = (self.catalog.user_features(), data.user_features());
         // The catalog of an older run names none.

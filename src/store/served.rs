@@ -439,5 +439,5 @@ fn user_features(arrays: &ArrayReader<'_>, catalog: &Catalog, users: usize) -> R
         })
     };
     let values = Array2::from_shape_vec((users, names.len()), values).map_err(lacks)?;
-    Features::new(names, values)
+    Ok(Features::new(names, values)?.with_scales(catalog.user_scales().to_vec()))
 }

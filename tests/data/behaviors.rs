@@ -10,6 +10,10 @@ const RULES: &str = "buy=target*3, cart=target, view*0.5, dislike=negative*2, er
 
 /// Anna's and Bo's days in a shop; item n is the n-th to turn up.
 fn log() -> Interactions {
+    rows().collect()
+}
+
+fn rows() -> impl Iterator<Item = Interaction> {
     let did = |user: &str, item: i64, time, what: &str, value: Option<f32>| {
         let did = Interaction::new(user, item, time).with_event(what);
         value.map_or(did.clone(), |value| did.with_value(value))
@@ -30,7 +34,6 @@ fn log() -> Interactions {
         did("bo", 4, 5.0, "buy", None),
     ]
     .into_iter()
-    .collect()
 }
 
 fn behaviors() -> Behaviors {
@@ -343,4 +346,100 @@ fn a_file_is_read_with_the_meaning_of_its_events() {
     let memory = Dataset::new(reader.read().unwrap(), Filters::default()).unwrap();
     assert_eq!(store.dataset().sequences(), memory.sequences());
     assert_eq!(roles(&memory, 0), [Role::History, Role::Target]);
+}
+
+/// What events mean is part of what tells one split from another, and so of what a checkpoint is
+/// resumed by; without rules nothing changes.
+#[test]
+fn other_rules_are_other_data() {
+    let print = |rules: &str| {
+        let log = log().with_behaviors(&rules.parse().unwrap()).unwrap();
+        let data = Dataset::new(log, Filters::default()).unwrap();
+        Split::new(&data, Protocol::Ratio { seed: 1 })
+            .unwrap()
+            .train
+            .sequences()
+            .fingerprint()
+    };
+    let first = print("buy=target, view, *");
+    assert_eq!(first, print("buy=target, view, *"));
+    assert_ne!(first, print("buy=target*2, view, *"));
+    assert_ne!(first, print("buy=target, view=target, *"));
+}
+
+/// Labels stay those of the role that was asked for, whatever is made of the cases.
+#[test]
+fn labels_of_a_role_stay_so() {
+    let rules: Behaviors = "buy=target, dislike=negative, *".parse().unwrap();
+    let split = |log: Interactions| {
+        let data = Dataset::new(log.with_behaviors(&rules).unwrap(), Filters::default()).unwrap();
+        Split::new(
+            &data,
+            Protocol::TimeCut {
+                valid: 2.5,
+                test: 3.5,
+            },
+        )
+        .unwrap()
+    };
+    let ours = split(log());
+    // The same rows behind another user's, whose items come first and shift all numbers.
+    let other = Interaction::new("cy", 99, 0.0).with_event("buy");
+    let theirs = split(std::iter::once(other).chain(rows()).collect());
+    let unwanted = ours.test.with_labels_of(Role::Negative);
+    let labels = |spans: &seqrec::data::Spans| -> Vec<Vec<ItemIndex>> {
+        spans.iter().map(|case| case.labels.to_vec()).collect()
+    };
+    assert_eq!(labels(&unwanted.filtered(|_| true)), labels(&unwanted));
+    assert_ne!(unwanted.fingerprint(), ours.test.fingerprint());
+    let renumbered = unwanted.for_catalog(theirs.catalog()).unwrap();
+    let again = theirs.test.with_labels_of(Role::Negative);
+    assert_eq!(labels(&renumbered), labels(&again));
+    assert!(labels(&unwanted).concat() != labels(&ours.test).concat());
+}
+
+/// In-batch negatives are corrected by how often items are targets, not by how often they are seen.
+#[test]
+fn chances_of_negatives_are_those_of_targets() {
+    let rows = (0..40i64).flat_map(|user| {
+        let did =
+            move |item: i64, time: f64, what| Interaction::new(user, item, time).with_event(what);
+        // Everybody looks at 1 and buys 2 and 3; one in ten buys 1.
+        let bought = if user % 10 == 0 { 1 } else { 3 };
+        [
+            did(1, 1.0, "view"),
+            did(1, 2.0, "view"),
+            did(2, 3.0, "buy"),
+            did(bought, 4.0, "buy"),
+        ]
+    });
+    let log: Interactions = rows.collect();
+    let log = log
+        .with_behaviors(&"buy=target, view".parse().unwrap())
+        .unwrap();
+    let data = Dataset::new(log, Filters::default())
+        .unwrap()
+        .training_data();
+    let batcher = Batcher::new(&data, 4, 10, Targets::All, 1).unwrap();
+    let batcher = batcher.negatives(NegativeSampling::in_batch(8)).unwrap();
+    let chance = |item: i64| {
+        let item = data.catalog().index_of(&item.into()).unwrap().get() as i64;
+        batcher
+            .epoch::<Flex>(0, &Default::default())
+            .find_map(|batch| {
+                let negatives = batch.negatives.unwrap();
+                let place = integers(negatives.items)
+                    .iter()
+                    .position(|&other| other == item)?;
+                let chances = negatives.log_chances.into_data().to_vec::<f32>().unwrap();
+                Some(f64::from(chances[place]).exp())
+            })
+    };
+    // A twentieth of targets, of eight a batch.
+    let expected = 1.0 - (1.0f64 - 0.05).powi(8);
+    assert!(
+        (chance(1).unwrap() - expected).abs() < 1e-3,
+        "{:?}",
+        chance(1)
+    );
 }

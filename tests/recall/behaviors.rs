@@ -101,7 +101,7 @@ fn a_disliked_item_is_no_beginning_and_may_lower_what_is_near_it() {
     let lowering = start.with_dislikes(0.25).unwrap();
     assert_scores(
         &walked(lowering),
-        &[(1, 0.125), (2, 1.0), (3, -0.25), (4, 0.5)],
+        &[(1, 0.125), (2, 1.0), (3, -0.25 * 0.5), (4, 0.5)],
     );
     assert!(start.with_dislikes(-0.5).is_err());
     // The last two that are liked, whatever comes between.

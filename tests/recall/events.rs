@@ -105,6 +105,13 @@ fn a_dislike_takes_effect_at_the_next_call_and_a_view_hides_nothing() {
     assert_eq!(recalled("bo"), ["a", "b", "c"]);
     assert_eq!(observe(did("bo", "a", 0.6, "dislike")), Observed::Older);
     assert_eq!(recalled("bo"), ["b", "c"]);
+    // As does what she bought long ago and looked at since.
+    assert_eq!(
+        observe(did("anna", "b", 1.5, "buy")),
+        Observed::Older,
+        "after which she viewed it"
+    );
+    assert!(recalled("anna").is_empty());
     // Channels see what each event was.
     let kept = RecallRequest::for_user("anna", 5).seen(Seen::Keep);
     assert_eq!(
@@ -199,8 +206,9 @@ fn a_history_with_events_is_that_of_the_engine() {
 
 #[test]
 fn a_stage_with_other_rules_is_refused_and_with_other_weights_it_serves() {
-    const NEXT: [&str; 3] = [
+    const NEXT: [&str; 4] = [
         RULES,
+        "buy=target, view=target, dislike=negative, error=ignored",
         "buy=target*3, view*0.1, dislike=negative, error=ignored",
         "buy=target, *",
     ];
@@ -213,6 +221,11 @@ fn a_stage_with_other_rules_is_refused_and_with_other_weights_it_serves() {
     engine
         .observe(&did("anna", "d", 5.0, "dislike"), &[])
         .unwrap();
+    engine.observe(&did("anna", "e", 6.0, "view"), &[]).unwrap();
+    assert_eq!(ids(&engine.recall("anna", 5).unwrap()), ["b", "e"]);
+    // Where views are to be recalled, what was viewed is left out.
+    engine.reload().unwrap();
+    assert!(engine.recall("anna", 5).unwrap().items.is_empty());
     engine.reload().unwrap();
     assert_eq!(ids(&engine.recall("anna", 5).unwrap()), ["b", "e"]);
     let refused = engine.reload().unwrap_err().to_string();

@@ -12,7 +12,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use seqrec::channels::{Content, ContentNeighborsConfig};
-use seqrec::data::{Dataset, ItemIndex, Protocol, Seen, Spans, Split, Targets, User};
+use seqrec::data::{Dataset, ItemIndex, Protocol, Role, Seen, Spans, Split, Targets, User};
 use seqrec::eval::{Metric, Scorer};
 use seqrec::index::{Filter, FlatIndex, ItemSet};
 use seqrec::model::{ModelVisitor, TrainableConfig, visit_model};
@@ -221,10 +221,13 @@ impl Held {
 }
 
 /// A user, and what they took then.
-type Asked<'a> = (User<'a>, &'a [ItemIndex]);
+type Asked<'a> = (User<'a>, Vec<ItemIndex>);
 
 fn cases(spans: &Spans) -> Vec<Asked<'_>> {
-    spans.iter().map(|case| (case.user, case.labels)).collect()
+    spans
+        .iter()
+        .map(|case| (case.user, case.labels.to_vec()))
+        .collect()
 }
 
 /// A model or channel that is made and measured, whichever it is.
@@ -239,7 +242,9 @@ impl ModelVisitor<Autodiff<Flex>> for Job<'_> {
 
     fn visit<C: TrainableConfig<Autodiff<Flex>>>(self, defaults: C) -> Self::Output {
         let (split, seed) = (&self.held.split, self.held.seed);
-        let settings = overridden(&defaults, &self.options.settings)?;
+        let settings = self.options.settings.clone();
+        let settings = (self.options.data.features).user_settings(settings, split.catalog());
+        let settings = overridden(&defaults, &settings)?;
         let model =
             settings.init_for::<Autodiff<Flex>>(split.catalog(), seed, &Default::default())?;
         let targets = match settings.describe().one_target {
@@ -287,7 +292,10 @@ impl Job<'_> {
         let trained_on = (0..held.train.len()).map(|span| {
             let user = held.train.history(span);
             let cut = (user.items().len() * 4 / 5).max(1);
-            (user.first(cut), &user.items()[cut..])
+            let places = cut..user.items().len();
+            let wanted = places.filter(|&place| user.role(place) == Role::Target);
+            let labels: Vec<ItemIndex> = wanted.map(|place| user.items()[place]).collect();
+            (user.first(cut), labels)
         });
         let users = [
             cases(&held.valid),
@@ -314,7 +322,8 @@ impl Job<'_> {
         let catalog = split.catalog();
         let scorer = Scorer::new(catalog, &[k])?;
         let [mut among_all, mut among_cold, mut others] = [(); 3].map(|()| scorer.clone());
-        for &(user, labels) in users {
+        for (user, labels) in users {
+            let user = *user;
             let (left_out, rest): (Vec<ItemIndex>, Vec<ItemIndex>) =
                 labels.iter().partition(|&&label| cold.contains(label));
             let best = channel.recall(&[user], k, None)?;

@@ -71,6 +71,10 @@ impl FromStr for Rule {
                 "a rule names a type of event first, such as buy=target, or value>=4=target";
             return Err(refused(format!("{text:?}"), reason));
         }
+        if name.contains('*') && name != "*" {
+            let reason = "a weight comes last: view=history*0.2";
+            return Err(refused(format!("{text:?}"), reason));
+        }
         let any = name == "*" || (relation.is_some() && VALUE.contains(&name));
         let weight = weight.map_or(Ok(1.0), |weight| {
             let known = weight
@@ -110,12 +114,14 @@ impl FromStr for Behaviors {
     fn from_str(text: &str) -> Result<Self> {
         let rules: Vec<Rule> = text.split(',').map(str::parse).collect::<Result<_>>()?;
         for (place, rule) in rules.iter().enumerate() {
-            let same =
-                |other: &&Rule| other.name == rule.name && other.comparison == rule.comparison;
-            if let Some(first) = rules.iter().take(place).find(same) {
+            let covers = |other: &&Rule| {
+                (other.name.is_none() || other.name == rule.name)
+                    && (other.comparison.is_none() || other.comparison == rule.comparison)
+            };
+            if let Some(first) = rules.iter().take(place).find(covers) {
                 return Err(refused(
                     rule,
-                    format!("an event that it names falls under {first} before"),
+                    format!("every event that it names falls under {first} before it"),
                 ));
             }
         }
@@ -227,6 +233,12 @@ mod tests {
             ("buy=target*much", "\"much\" must be a number above 0"),
             ("value>=four=target", "\"four\" is no number"),
             ("buy=target, buy=negative", "falls under buy=target before"),
+            (
+                "buy=target, *, dislike=negative",
+                "falls under *=history before",
+            ),
+            ("play, play>=30=target", "falls under play=history before"),
+            ("view*0.2=history, buy=target", "a weight comes last"),
         ] {
             let refused = text.parse::<Behaviors>().unwrap_err().to_string();
             assert!(refused.contains(said), "{text:?}: {refused}");

@@ -81,7 +81,6 @@ impl Dataset {
             values.slice_mut(ndarray::s![known..]).assign(&numbers);
         }
         let features = Features::new(names, values)?;
-        let dataset = self.with_user_features(features)?;
-        Ok(dataset.with_user_scales(numbers.scales().to_vec()))
+        self.with_user_features(features.with_scales(numbers.scales().to_vec()))
     }
 }

@@ -145,6 +145,7 @@ fn compare<C: TrainableConfig<Autodiff<Flex>>>(
     if let Some(path) = &options.save {
         check_run_folder(path)?;
     }
+    options.data.features.refuse_users("compare channels")?;
     let data = options.data.read()?;
     let dataset = &data.dataset;
     let split = data.split(ProtocolName::LeaveOneOut, options.seed)?;
