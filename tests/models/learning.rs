@@ -224,7 +224,7 @@ impl ModelVisitor<Autodiff<Flex>> for OfTheirKind<'_> {
             .recall(&users, 5, Some(Filter::Predicate(&shared)))
             .unwrap();
         [0, 1].map(|user| {
-            let kinds = found.items(user).into_iter().map(|item| {
+            let kinds = found.items(user).iter().map(|item| {
                 let id = catalog.id_of(*item).unwrap().to_string();
                 id.parse::<usize>().unwrap() / 10 - 1
             });
