@@ -28,8 +28,8 @@ use super::event::Event;
 ///         .into_iter()
 ///         .collect();
 /// let dataset = Dataset::new(log.with_behaviors(&behaviors)?, Filters::default())?;
-/// let user = dataset.training_data().sequences().history(0);
-/// assert_eq!(user.role(2), Role::Negative);
+/// let data = dataset.training_data();
+/// assert_eq!(data.sequences().history(0).role(2), Role::Negative);
 /// let by_rating: Behaviors = "value>=4=target, value<=2=negative, *".parse()?;
 /// # let _ = by_rating;
 /// # Ok::<(), seqrec::Error>(())

@@ -310,7 +310,7 @@ fn what_lacks_is_told() {
     let catalog = dataset.catalog();
     let movies = movies();
     for (columns, expected) in [
-        (&["title"][..], "another label for nearly each item"),
+        (&["title"][..], "another label for nearly each of the items"),
         (&["price"], "price"),
         (&["genres", "genres"], "twice"),
     ] {

@@ -187,10 +187,10 @@ fn check_labels(column: &str, labels: &[(usize, String)], items: usize, whose: &
         count
             if labels.len() > 20 && labels.len() * 2 > items && labels.len() * 10 < count * 11 =>
         {
-            refuse(
-                "has another label for nearly each, as titles have: give vectors of such texts, by \
-                 `ItemFeatures::with_vectors`",
-            )
+            refuse(&format!(
+                "has another label for nearly each of the {whose}, as titles have: give vectors of such \
+                 texts, by `ItemFeatures::with_vectors`"
+            ))
         }
         _ => Ok(()),
     }
