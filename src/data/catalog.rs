@@ -315,7 +315,7 @@ impl Catalog {
             None => "none".to_owned(),
         };
         let reason = format!(
-            "the catalog's are {}: give both the same, by `Interactions::with_behaviors`",
+            "the catalog's are {}: give both the same, by `Interactions::with_behaviors` or --behaviors",
             said(known)
         );
         Err(Error::invalid(

@@ -2,7 +2,7 @@
 
 use seqrec::Result;
 use seqrec::data::{Case, ExternalId, ItemIndex, Split};
-use seqrec::recall::{RecallRequest, Recalled, Retriever};
+use seqrec::recall::{RecallRequest, Recalled, Retriever, Users};
 use serde_json::{Value, json};
 
 use crate::data::Data;
@@ -19,10 +19,15 @@ pub fn show(
     split: &Split,
     retriever: &Retriever,
 ) -> Result<Vec<Value>> {
-    let cases = split.test.iter().take(3);
-    cases
-        .map(|case| {
-            let shown = Shown::of(&case, data, split, retriever)?;
+    let first: Vec<usize> = split.test.iter().take(3).map(|case| case.number).collect();
+    let cases = split.test.filtered(|case| first.contains(&case.number));
+    // As users of the data, with all that models look at: times, events and features.
+    let users = Users::cases(&split.train, &cases)?;
+    let recalled = retriever.recall_all(users, &RecallRequest::for_everyone(TITLES))?;
+    (cases.iter().zip(recalled))
+        .map(|(case, recalled)| {
+            let (_, recalled) = recalled?;
+            let shown = Shown::of(&case, data, split, &recalled);
             shown.print(results, case.number);
             Ok(shown.record())
         })
@@ -40,26 +45,21 @@ struct Shown {
 }
 
 impl Shown {
-    fn of(case: &Case<'_>, data: &Data, split: &Split, retriever: &Retriever) -> Result<Self> {
+    fn of(case: &Case<'_>, data: &Data, split: &Split, recalled: &Recalled) -> Self {
         let id = |item: ItemIndex| -> &ExternalId {
             let id = split.catalog().id_of(item);
             id.expect("cases hold items of the catalog")
         };
         let history = case.user.items();
-        // With their times, which some models look at.
-        let timed = history.iter().zip(case.user.times());
-        let timed = timed.map(|(&item, &time)| (id(item).clone(), time));
-        let Recalled { items, .. } =
-            retriever.recall_for(&RecallRequest::for_timed_history(timed, TITLES))?;
         let is_taken = |found: &ExternalId| case.labels.iter().any(|&label| id(label) == found);
         let last = &history[history.len().saturating_sub(TITLES)..];
-        Ok(Self {
+        Self {
             length: history.len(),
             last: last.iter().map(|&item| data.title(id(item))).collect(),
-            recalled: (items.iter())
+            recalled: (recalled.items.iter())
                 .map(|item| (data.title(&item.id), is_taken(&item.id)))
                 .collect(),
-        })
+        }
     }
 
     fn print(&self, results: Results, number: usize) {
