@@ -36,8 +36,8 @@ pub struct ReadingArgs {
     pub events: Vec<String>,
     /// Says what events mean, such as "buy=target*3, cart=target, view, dislike=negative" or
     /// "value>=4=target, value<=2=negative, *": which are to be recalled, which are in histories
-    /// alone, which are a dislike, and which are ignored, each with a weight [default: all are to be
-    /// recalled].
+    /// alone, which are a dislike, and which are ignored, each with a weight [default: all are to
+    /// be recalled].
     #[arg(long, value_name = "RULES")]
     pub behaviors: Option<Behaviors>,
     /// Takes ids such as 7 and 007, or 5 and 5.0, for two, where a file has both.

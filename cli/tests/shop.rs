@@ -1,5 +1,5 @@
-//! A shop's three files through the program: training, tuning, evaluation, a list with a filter, and
-//! a service that takes a new product and a dislike.
+//! A shop's three files through the program: training, tuning, evaluation, a list with a filter,
+//! and a service that takes a new product and a dislike.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};

@@ -24,10 +24,10 @@ pub use bpr::BprConfig;
 
 /// A vector for each user and each item, whose inner products say who takes what.
 ///
-/// Any history is recalled for, of users in training or not: its vector is
-/// [solved for](MatrixFactorization::fold_in) with the items' vectors as they are. By the
-/// [meaning](crate::data::Behaviors) of events, one of weight 2 counts as two would, and disliked items
-/// are left out.
+/// Any history is recalled for, of users in training or not: its vector is [solved
+/// for](MatrixFactorization::fold_in) with the items' vectors as they are. By the
+/// [meaning](crate::data::Behaviors) of events, one of weight 2 counts as two would, and disliked
+/// items are left out.
 #[derive(Debug)]
 pub struct MatrixFactorization {
     users: Array2<f32>,

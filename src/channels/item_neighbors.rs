@@ -31,10 +31,10 @@ settings! {
     /// the further apart they took them. The nearest of each item are kept, which is all the memory
     /// it takes beside one score an item and thread.
     ///
-    /// By the [meaning](crate::data::Behaviors) of events, an item stands in the cosine with the greatest
-    /// weight of a user's events with it, as a count does in that of two texts: a pair counts the
-    /// product of its two weights, and the root is of the sum of their squares. Disliked items are
-    /// not there.
+    /// By the [meaning](crate::data::Behaviors) of events, an item stands in the cosine with the
+    /// greatest weight of a user's events with it, as a count does in that of two texts: a pair
+    /// counts the product of its two weights, and the root is of the sum of their squares. Disliked
+    /// items are not there.
     ///
     /// Sarwar et al., [Item-based collaborative filtering](https://doi.org/10.1145/371920.372071);
     /// inverse user frequency is Breese, Heckerman & Kadie's,

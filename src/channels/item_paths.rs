@@ -147,8 +147,8 @@ settings! {
     /// A user prefers the tags that their items have more often than all that is taken. A tag
     /// weighs s · ln(s / p), s being its share of the history's weight and p its share of all
     /// interactions in training: what it adds to the divergence of the two. By the
-    /// [meaning](crate::data::Behaviors) of events, both count their weights, and neither counts disliked
-    /// items.
+    /// [meaning](crate::data::Behaviors) of events, both count their weights, and neither counts
+    /// disliked items.
     #[serde(deny_unknown_fields)]
     pub struct PreferredTagsConfig {
         /// The items of a user whose tags are looked at.

@@ -13,9 +13,9 @@ settings! {
     /// The settings of a Markov chain of the first order, of which there are none so far: items are
     /// scored by how often they came right after the history's last item.
     ///
-    /// By the [meaning](crate::data::Behaviors) of events, a transition counts the weight of the event
-    /// that it ends with, of a target or not: most of what comes before and after a purchase are
-    /// views, and their weight says how much they count beside it. Events of disliked items are
+    /// By the [meaning](crate::data::Behaviors) of events, a transition counts the weight of the
+    /// event that it ends with, of a target or not: most of what comes before and after a purchase
+    /// are views, and their weight says how much they count beside it. Events of disliked items are
     /// skipped over, so that they are neither the end nor the beginning of one.
     #[derive(Copy, Eq)]
     #[serde(deny_unknown_fields)]

@@ -3,9 +3,9 @@
 use crate::kernels::top_k::{Scored, scan};
 
 /// The `count` best of the items whose sum is above 0, best first, by what `score` makes of an item
-/// and its sum; the sums are 0 afterward. `met` is how often an item was added to, and `items` gives
-/// those, in any order and any number of times: where they are few they are gone through again, else
-/// all items.
+/// and its sum; the sums are 0 afterward. `met` is how often an item was added to, and `items`
+/// gives those, in any order and any number of times: where they are few they are gone through
+/// again, else all items.
 pub(super) fn best_of_met<I: Iterator<Item = u32>>(
     count: usize,
     sums: &mut [f32],

@@ -65,8 +65,8 @@ pub struct Popularity {
 }
 
 impl Popularity {
-    /// By the interactions that a catalog counts, of whatever event; a score is the share of them all.
-    /// [`PopularityConfig::fit`] goes by the [meaning](crate::data::Behaviors) of events.
+    /// By the interactions that a catalog counts, of whatever event; a score is the share of them
+    /// all. [`PopularityConfig::fit`] goes by the [meaning](crate::data::Behaviors) of events.
     pub fn new(catalog: &Catalog) -> Self {
         let mut tally = Tally::default();
         for (item, &count) in catalog
@@ -90,8 +90,8 @@ impl PopularityConfig {
     /// sequences, which have neither values nor event types.
     ///
     /// By the [meaning](crate::data::Behaviors) of events, where the data know one, each counts its
-    /// weight, and one that is negative, ignored or named by no rule nothing. Each counts by itself:
-    /// what was bought and then returned was bought.
+    /// weight, and one that is negative, ignored or named by no rule nothing. Each counts by
+    /// itself: what was bought and then returned was bought.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for the first invalid setting:

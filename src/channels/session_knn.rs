@@ -20,9 +20,9 @@ settings! {
     /// Ludewig & Jannach, [V-SKNN](https://arxiv.org/abs/1803.09587), with the index of Kersbergen
     /// et al., [VMIS-kNN](https://dl.acm.org/doi/10.1145/3514221.3517901).
     ///
-    /// By the [meaning](crate::data::Behaviors) of events, an item that is shared counts the product of
-    /// the greatest weights of both sides' events with it, and an item voted for the greatest of the
-    /// session's. Disliked items are on neither side.
+    /// By the [meaning](crate::data::Behaviors) of events, an item that is shared counts the
+    /// product of the greatest weights of both sides' events with it, and an item voted for the
+    /// greatest of the session's. Disliked items are on neither side.
     #[derive(Eq)]
     #[serde(deny_unknown_fields)]
     pub struct SessionKnnConfig {

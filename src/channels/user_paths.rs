@@ -138,8 +138,8 @@ impl Path<Peer> for SimilarUsers {
 
 settings! {
     /// The settings of U2U2I: the users whose vectors lie nearest to a user's, by cosine and by the
-    /// model that the channel looks at, then what they took next, by the weights of these events and
-    /// without what they disliked.
+    /// model that the channel looks at, then what they took next, by the weights of these events
+    /// and without what they disliked.
     #[derive(Copy, Eq)]
     #[serde(deny_unknown_fields)]
     pub struct NearestUsersConfig {
@@ -216,8 +216,9 @@ fn training_vectors(
     Ok(vectors)
 }
 
-/// The last `held_back` items of each training user that they have nothing against, with the weights
-/// of their events: what they took after all that their [vector](training_vectors) is made of.
+/// The last `held_back` items of each training user that they have nothing against, with the
+/// weights of their events: what they took after all that their [vector](training_vectors) is made
+/// of.
 fn next_items(data: &TrainingData, held_back: usize) -> Links<Peer, ItemIndex> {
     let sequences = data.sequences();
     let mut links = Links::to(data.catalog().len() + 1);

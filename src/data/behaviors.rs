@@ -65,33 +65,33 @@ pub enum Role {
 struct Rule {
     /// The type of event; `None` for any.
     name: Option<String>,
-    comparison: Option<Comparison>,
+    comparison: Option<ValueTest>,
     role: Role,
     weight: f32,
 }
 
 /// A comparison of an event's value.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Comparison {
-    relation: Relation,
+struct ValueTest {
+    relation: Sign,
     bound: f32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Relation {
+enum Sign {
     AtLeast,
     AtMost,
     Above,
     Below,
 }
 
-impl Comparison {
+impl ValueTest {
     fn holds(self, value: f32) -> bool {
         match self.relation {
-            Relation::AtLeast => value >= self.bound,
-            Relation::AtMost => value <= self.bound,
-            Relation::Above => value > self.bound,
-            Relation::Below => value < self.bound,
+            Sign::AtLeast => value >= self.bound,
+            Sign::AtMost => value <= self.bound,
+            Sign::Above => value > self.bound,
+            Sign::Below => value < self.bound,
         }
     }
 }
@@ -102,7 +102,7 @@ impl Rule {
     }
 
     fn fits(&self, value: Option<f32>) -> bool {
-        let compared = |comparison: Comparison| value.is_some_and(|value| comparison.holds(value));
+        let compared = |comparison: ValueTest| value.is_some_and(|value| comparison.holds(value));
         self.comparison.is_none_or(compared)
     }
 }
@@ -155,8 +155,8 @@ impl Behaviors {
         self.rule(event).map_or(1.0, |rule| rule.weight)
     }
 
-    /// What an event adds to whatever counts its item: its weight, or nothing where it is negative or
-    /// ignored.
+    /// What an event adds to whatever counts its item: its weight, or nothing where it is negative
+    /// or ignored.
     pub(crate) fn adds(&self, event: Event) -> Option<f32> {
         match self.role(event) {
             Role::Target | Role::History => Some(self.weight(event)),

@@ -55,8 +55,8 @@ impl Interactions {
         }
     }
 
-    /// What each row [adds](Behaviors::adds) to whatever counts its item; nothing where no rule names
-    /// its event.
+    /// What each row [adds](Behaviors::adds) to whatever counts its item; nothing where no rule
+    /// names its event.
     pub(crate) fn weights_by<'a>(
         &'a self,
         behaviors: &'a Behaviors,

@@ -13,7 +13,7 @@ use super::id::{ExternalId, IdTable};
 use super::interactions::Interactions;
 use super::item_features::ItemFeatures;
 use super::k_core::k_core;
-use super::sequences::{Events, Sequences};
+use super::sequences::{CodedEvents, Sequences};
 use super::stored_ids::StoredIds;
 use super::time_unit::TimeSizes;
 use crate::item::ItemIndex;
@@ -481,7 +481,7 @@ impl Grouped {
         let catalog = Catalog::from_ids(ids).expect("a table's ids are distinct");
         let sequences =
             Sequences::from_parts(self.offsets, ItemIndex::from_vec(self.item), self.time);
-        let events = self.behaviors.map(|behaviors| Events {
+        let events = self.behaviors.map(|behaviors| CodedEvents {
             all: self.event.into(),
             behaviors,
         });

@@ -7,7 +7,7 @@ use super::layout::Layout;
 
 /// The content of a column of a plain row.
 #[derive(Clone, Copy)]
-enum Role {
+enum FieldRole {
     User,
     Item,
     Time,
@@ -21,7 +21,7 @@ enum Role {
 pub(super) struct PlainRows {
     delimiter: u8,
     /// The role of each column.
-    roles: Vec<Role>,
+    roles: Vec<FieldRole>,
 }
 
 impl PlainRows {
@@ -32,14 +32,16 @@ impl PlainRows {
         };
         let columns = layout.columns.unwrap_or_else(|| layout.least_columns());
         let role = |column: usize| match Some(column) {
-            at if at == Some(layout.user) => Role::User,
-            at if at == Some(layout.item) => Role::Item,
-            at if at == layout.time => Role::Time,
-            at if at == layout.value => Role::Value,
-            _ => Role::Other,
+            at if at == Some(layout.user) => FieldRole::User,
+            at if at == Some(layout.item) => FieldRole::Item,
+            at if at == layout.time => FieldRole::Time,
+            at if at == layout.value => FieldRole::Value,
+            _ => FieldRole::Other,
         };
-        let roles: Vec<Role> = (0..columns).map(role).collect();
-        let named = roles.iter().filter(|role| !matches!(role, Role::Other));
+        let roles: Vec<FieldRole> = (0..columns).map(role).collect();
+        let named = roles
+            .iter()
+            .filter(|role| !matches!(role, FieldRole::Other));
         let wanted = 2 + usize::from(layout.time.is_some()) + usize::from(layout.value.is_some());
         let plain = named.count() == wanted && layout.event.is_none();
         let separate = !delimiter.is_ascii_digit() && delimiter != b'.';
@@ -54,7 +56,7 @@ impl PlainRows {
     /// True if there are columns that are not read.
     pub(super) fn skips_columns(&self) -> bool {
         let mut roles = self.roles.iter();
-        roles.any(|role| matches!(role, Role::Other))
+        roles.any(|role| matches!(role, FieldRole::Other))
     }
 
     /// The row that the text begins with, which is taken off it; `None` takes off nothing.
@@ -69,11 +71,11 @@ impl PlainRows {
         let mut rest = *text;
         for (place, role) in self.roles.iter().enumerate() {
             match role {
-                Role::User => user = small_integer(&mut rest)?,
-                Role::Item => item = small_integer(&mut rest)?,
-                Role::Time => time = Some(number(&mut rest)?),
-                Role::Value => value = Some(number(&mut rest)? as f32),
-                Role::Other => {
+                FieldRole::User => user = small_integer(&mut rest)?,
+                FieldRole::Item => item = small_integer(&mut rest)?,
+                FieldRole::Time => time = Some(number(&mut rest)?),
+                FieldRole::Value => value = Some(number(&mut rest)? as f32),
+                FieldRole::Other => {
                     rest = &rest[memchr::memchr3(self.delimiter, b'\r', b'\n', rest)?..];
                 }
             }

@@ -191,12 +191,12 @@ impl InteractionReader {
     /// row, [`ErrorKind::NothingLeft`] when all were skipped or have [other event
     /// types](Self::events), [`ErrorKind::MissingColumn`] when the header lacks a column,
     /// [`ErrorKind::InvalidValue`] when a column has two roles, an id is [written in two
-    /// ways](Self::ids_as_written) or [no rule](Self::behaviors) names an event, and, unless bad rows are skipped, [`ErrorKind::ColumnCount`],
-    /// [`ErrorKind::Field`], [`ErrorKind::Malformed`] or [`ErrorKind::Encoding`] with the line; a
-    /// time in another [unit](super::TimeUnit) than most of the file's, or before 1900 or after
-    /// 2100 where the unit is known, is such an [`ErrorKind::Field`] too; of Parquet,
-    /// [`ErrorKind::ColumnType`], [`ErrorKind::Field`] with the row in place of the line, and
-    /// [`ErrorKind::Damaged`] for a file that is cut short.
+    /// ways](Self::ids_as_written) or [no rule](Self::behaviors) names an event, and, unless bad
+    /// rows are skipped, [`ErrorKind::ColumnCount`], [`ErrorKind::Field`], [`ErrorKind::Malformed`]
+    /// or [`ErrorKind::Encoding`] with the line; a time in another [unit](super::TimeUnit) than
+    /// most of the file's, or before 1900 or after 2100 where the unit is known, is such an
+    /// [`ErrorKind::Field`] too; of Parquet, [`ErrorKind::ColumnType`], [`ErrorKind::Field`] with
+    /// the row in place of the line, and [`ErrorKind::Damaged`] for a file that is cut short.
     pub fn read(&self) -> Result<Interactions> {
         let mut log = self.read_into(None)?;
         self.check_spelling(&log.users, &log.items)?;

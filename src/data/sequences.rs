@@ -18,14 +18,14 @@ pub struct Sequences {
     offsets: Buffer<usize>,
     items: Buffer<ItemIndex>,
     times: Buffer<f64>,
-    events: Option<Events>,
+    events: Option<CodedEvents>,
     /// Of users, where there are any.
     features: Option<Features>,
 }
 
 /// The events of sequences, in the same places as their items, and their meaning.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Events {
+pub(super) struct CodedEvents {
     pub(super) all: Buffer<Event>,
     pub(super) behaviors: Arc<Behaviors>,
 }
@@ -54,8 +54,8 @@ impl Sequences {
     }
 
     /// The same sequences with the events of their items, as many as there are.
-    pub(super) fn with_events(mut self, events: Option<Events>) -> Self {
-        let as_many = |events: &Events| events.all.len() == self.items.len();
+    pub(super) fn with_events(mut self, events: Option<CodedEvents>) -> Self {
+        let as_many = |events: &CodedEvents| events.all.len() == self.items.len();
         debug_assert!(events.as_ref().is_none_or(as_many));
         self.events = events;
         self
@@ -75,7 +75,7 @@ impl Sequences {
     /// Whether an interaction of the flat array has a role; all are targets where nothing is said.
     pub(super) fn has_role(&self, place: usize, role: Role) -> bool {
         match &self.events {
-            Some(Events { all, behaviors }) => behaviors.role(all[place]) == role,
+            Some(CodedEvents { all, behaviors }) => behaviors.role(all[place]) == role,
             None => role == Role::Target,
         }
     }
@@ -125,7 +125,7 @@ impl Sequences {
             offsets.push(items.len());
         }
         let behaviors = self.behaviors().cloned();
-        let events = behaviors.map(|behaviors| Events {
+        let events = behaviors.map(|behaviors| CodedEvents {
             all: events.into(),
             behaviors,
         });

@@ -23,20 +23,20 @@ pub struct Spans {
     /// The cases without a history, which are not among `places`.
     newcomers: Arc<Vec<[u32; 3]>>,
     /// The labels of cases, where not all that comes after a history is one.
-    labels: Option<Arc<Labels>>,
+    labels: Option<Arc<CaseLabels>>,
     /// The role of the events that labels are of.
     role: Role,
 }
 
 /// Items of some cases, one case after another.
 #[derive(Debug)]
-struct Labels {
+struct CaseLabels {
     items: Vec<ItemIndex>,
     /// Where each case's items end.
     ends: Vec<usize>,
 }
 
-impl Labels {
+impl CaseLabels {
     /// The items of a role that come after the histories of some cases.
     fn new(sequences: &Sequences, cases: &[[u32; 3]], role: Role) -> Self {
         let (mut items, mut ends) = (Vec::new(), Vec::with_capacity(cases.len()));
@@ -77,8 +77,8 @@ pub struct Case<'a> {
     /// unless events have a [meaning](super::Behaviors); without items only among
     /// [newcomers](Spans::newcomers).
     pub user: User<'a>,
-    /// The items to be recalled, in time order: those of [targets](Role::Target) where events have a
-    /// meaning. Empty where nothing is held out, or nothing of the [role](Spans::with_labels_of).
+    /// The items to be recalled, in time order: those of [targets](Role::Target) where events have
+    /// a meaning. Empty where nothing is held out, or nothing of the [role](Spans::with_labels_of).
     pub labels: &'a [ItemIndex],
 }
 
@@ -115,7 +115,7 @@ impl Spans {
     #[must_use]
     pub fn with_labels_of(&self, role: Role) -> Self {
         let labels = match &self.places {
-            Places::Cases(cases) => Some(Arc::new(Labels::new(&self.sequences, cases, role))),
+            Places::Cases(cases) => Some(Arc::new(CaseLabels::new(&self.sequences, cases, role))),
             Places::Whole | Places::First(_) => None,
         };
         Self {
@@ -198,8 +198,8 @@ impl Spans {
         )
     }
 
-    /// These cases with only those labels that are to be kept, without cases that have none left and
-    /// without [newcomers](Self::newcomers). Histories stay as they are.
+    /// These cases with only those labels that are to be kept, without cases that have none left
+    /// and without [newcomers](Self::newcomers). Histories stay as they are.
     pub(super) fn retain_labels(&self, keep: impl Fn(ItemIndex) -> bool) -> Self {
         let parts = || (0..self.len()).map(|span| self.bounds(span));
         let keep = |label| keep(label).then_some(label);

@@ -83,9 +83,10 @@ settings! {
         pub popularity: f64 = 1.1, with_popularity;
         /// The probability of a single title that was taken before.
         pub repeats: f64 = 0.25, with_repeats;
-        /// Whether the log has types of events, as a shop's: `buy` with a price for what users take,
-        /// `view` for what else they look at on the way, which says nothing of what comes next, and
-        /// `dislike` in place of `buy` for items of the one genre that each user doesn't want.
+        /// Whether the log has types of events, as a shop's: `buy` with a price for what users
+        /// take, `view` for what else they look at on the way, which says nothing of what comes
+        /// next, and `dislike` in place of `buy` for items of the one genre that each user doesn't
+        /// want.
         pub events: bool = false, with_events;
         /// Seed.
         pub seed: u64 = 1, with_seed;
@@ -140,7 +141,8 @@ impl Synthetic {
     }
 
     /// Generates the interactions, user by user in time order, with ratings of 0.5 to 5 that say
-    /// nothing, or with [events](Self::events). Users are numbered from 1, and items are `1..=items`.
+    /// nothing, or with [events](Self::events). Users are numbered from 1, and items are
+    /// `1..=items`.
     ///
     /// # Errors
     /// Those of [`validate`](Self::validate).

@@ -125,8 +125,8 @@ impl TrainingData {
         Ok(self)
     }
 
-    /// These data with the items that a model's catalog has after theirs, and its features of items.
-    /// The new ones have no tags.
+    /// These data with the items that a model's catalog has after theirs, and its features of
+    /// items. The new ones have no tags.
     pub(crate) fn with_new_items(mut self, of_model: &Catalog) -> Self {
         let new = of_model.ids().skip(self.catalog.len());
         self.catalog =

@@ -131,8 +131,8 @@ impl<'a> User<'a> {
         items.filter_map(move |(place, &item)| (self.role(place) != Role::History).then_some(item))
     }
 
-    /// The items that the user has nothing against, with the weights of their events. What they said
-    /// last counts: of an item that they bought and then returned, where a return is
+    /// The items that the user has nothing against, with the weights of their events. What they
+    /// said last counts: of an item that they bought and then returned, where a return is
     /// [negative](Role::Negative), no event is among these.
     pub fn liked_items(
         self,
@@ -167,8 +167,8 @@ impl<'a> User<'a> {
         disliked.map(|&(item, _)| item).collect()
     }
 
-    /// This user with some of their items in place of all, and the times and events of these, at the
-    /// same time.
+    /// This user with some of their items in place of all, and the times and events of these, at
+    /// the same time.
     pub(crate) fn with_history(
         self,
         items: &'a [ItemIndex],

@@ -108,10 +108,10 @@ impl RecallEngine {
     /// came before count now.
     ///
     /// `vectors` has given vectors by the names of their kinds, as in
-    /// [`Run::with_items`](crate::store::Run::with_items). The model is copied, and each vector goes
-    /// into the indexes that there are, while calls go on; many at once cost little more than one.
-    /// They are kept in memory, and added to each stage that is loaded later and lacks them: one
-    /// that has an item serves what it has.
+    /// [`Run::with_items`](crate::store::Run::with_items). The model is copied, and each vector
+    /// goes into the indexes that there are, while calls go on; many at once cost little more than
+    /// one. They are kept in memory, and added to each stage that is loaded later and lacks them:
+    /// one that has an item serves what it has.
     ///
     /// # Errors
     /// As [`ServedStage::with_items`]; [`ErrorKind::InvalidValue`] for an id that is too long, more

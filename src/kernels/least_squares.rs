@@ -50,7 +50,8 @@ pub(crate) struct Workspace {
 }
 
 impl NormalEquations<'_> {
-    /// Takes `steps` steps from `x` `[dim]` towards the solution of the system of the `chosen` rows.
+    /// Takes `steps` steps from `x` `[dim]` towards the solution of the system of the `chosen`
+    /// rows.
     pub(crate) fn solve(
         &self,
         chosen: ChosenRows<'_>,

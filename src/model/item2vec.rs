@@ -104,14 +104,14 @@ impl RecallerConfig for Item2VecConfig {
 
 /// Padded sequences, on the host.
 #[derive(Debug, PartialEq)]
-struct Sequences {
+struct WeighedSequences {
     items: Vec<i32>,
     /// The weight of each item as a neighbor of others, below 0 where it is disliked.
     weights: Vec<f32>,
     lengths: Vec<usize>,
 }
 
-impl Sequences {
+impl WeighedSequences {
     /// The histories of a batch with the target after the last item, where there is one: it is of
     /// the same sequence, and would be in no pair otherwise.
     fn of<B: Backend>(batch: &TrainingBatch<B>) -> Self {
@@ -240,7 +240,7 @@ impl<B: Backend> SequenceRecaller<B> for Item2Vec<B> {
     /// The loss of all pairs of neighbors among the histories and what comes after each; the other
     /// targets of the batch are items of the same histories.
     fn loss(&self, batch: &TrainingBatch<B>) -> Tensor<B, 1> {
-        let (pairs, disliked) = Sequences::of(batch).neighbors(self.config.window);
+        let (pairs, disliked) = WeighedSequences::of(batch).neighbors(self.config.window);
         if pairs.is_empty() {
             // All sequences are of one item.
             return nothing_to_learn(&self.embedding, batch);
@@ -277,14 +277,14 @@ mod tests {
     fn the_last_item_of_a_sequence_is_in_pairs() {
         // 1 2 3 and then 4, of which 2 is a target as well, and 5, whose next is no target.
         let predicted = (&[0, 2][..], &[2, 4][..], &[3.0, -0.5][..]);
-        let whole = Sequences::whole(&[1, 2, 3, 5, 0, 0], &[3, 1], predicted);
+        let whole = WeighedSequences::whole(&[1, 2, 3, 5, 0, 0], &[3, 1], predicted);
         assert_eq!(whole.items, [1, 2, 3, 4, 5, 0, 0, 0]);
         assert_eq!(whole.weights, [1.0, 3.0, 1.0, -0.5, 1.0, 1.0, 1.0, 1.0]);
         assert_eq!(whole.lengths, [4, 1]);
     }
 
-    fn sequences(items: &[i32], weights: &[f32], lengths: &[usize]) -> Sequences {
-        Sequences {
+    fn sequences(items: &[i32], weights: &[f32], lengths: &[usize]) -> WeighedSequences {
+        WeighedSequences {
             items: items.to_vec(),
             weights: weights.to_vec(),
             lengths: lengths.to_vec(),
@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn neighbors_are_within_the_window_and_the_sequence() {
-        let pairs = |sequences: Sequences, window| {
+        let pairs = |sequences: WeighedSequences, window| {
             let (pairs, disliked) = sequences.neighbors(window);
             assert_eq!(disliked, 0);
             let pairs = pairs.into_iter().map(|(item, other, _)| (item, other));

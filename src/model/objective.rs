@@ -37,8 +37,8 @@ pub struct Objective {
     pub temperature: f64,
     /// How many times its event's weight an item weighs that a user
     /// [dislikes](crate::data::Role::Negative), beside the targets: 0 learns nothing of dislikes.
-    /// Such an item's loss is ln(1 + e^(s - r)), of its score s and that r of an item at random, the
-    /// logarithm of the mean of e^score over the catalog.
+    /// Such an item's loss is ln(1 + e^(s - r)), of its score s and that r of an item at random,
+    /// the logarithm of the mean of e^score over the catalog.
     #[config(default = 1.0)]
     pub dislike_weight: f64,
 }
@@ -156,8 +156,8 @@ impl Objective {
         (self.loss == Loss::Softmax).then(|| self.similarity.prepare_tensor(items.all()))
     }
 
-    /// The loss `[1]` of items that are disliked, for users `[disliked, dim]` whose similarities are
-    /// logits: of each the softplus of its score above that of an item at random.
+    /// The loss `[1]` of items that are disliked, for users `[disliked, dim]` whose similarities
+    /// are logits: of each the softplus of its score above that of an item at random.
     ///
     /// That one is the logarithm of the mean of e^score over the catalog, as a softmax compares
     /// them. By scores alone nothing would be learned: a softmax is the same when all of a user's
@@ -333,8 +333,8 @@ impl Objective {
     }
 }
 
-/// The one of each user's `interests` `[users, interests, dim]` that is the most similar to an item,
-/// by the similarities `near` `[users, interests]`: `[users, dim]`.
+/// The one of each user's `interests` `[users, interests, dim]` that is the most similar to an
+/// item, by the similarities `near` `[users, interests]`: `[users, dim]`.
 fn nearest<B: Backend>(interests: Tensor<B, 3>, near: Tensor<B, 2>) -> Tensor<B, 2> {
     let [users, count, dim] = interests.dims();
     let first = Tensor::<B, 1, Int>::arange(0..users as i64, &near.device());

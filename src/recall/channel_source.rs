@@ -14,8 +14,8 @@ use super::links::Links;
 use super::new_items::{NewVectors, OfEarlierItems};
 use super::user_encoder::UserEncoder;
 
-/// The source that a [`ChannelConfig`](super::ChannelConfig) makes its channel of: training data, and the model that the
-/// channel looks at, if it does at any.
+/// The source that a [`ChannelConfig`](super::ChannelConfig) makes its channel of: training data,
+/// and the model that the channel looks at, if it does at any.
 ///
 /// ```
 /// use seqrec::ndarray::array;
@@ -126,8 +126,8 @@ impl<'a> ChannelSource<'a> {
         }
     }
 
-    /// This source for a channel in the place of one that was made before items were added, of which
-    /// this index is kept.
+    /// This source for a channel in the place of one that was made before items were added, of
+    /// which this index is kept.
     pub(crate) fn with_growth(self, growth: Growth, index: Option<Kept>) -> Self {
         Self {
             growth: Some(growth),

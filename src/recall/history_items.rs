@@ -12,8 +12,9 @@ use super::path::Path;
 /// The beginning of a path: the items of a user's history, the later ones and the more frequent
 /// ones weighing more.
 ///
-/// By the [meaning](crate::data::Behaviors) of events, each is multiplied by the weight of its event,
-/// and no disliked item is a beginning; what is near one may be [lowered](Self::with_dislikes).
+/// By the [meaning](crate::data::Behaviors) of events, each is multiplied by the weight of its
+/// event, and no disliked item is a beginning; what is near one may be
+/// [lowered](Self::with_dislikes).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "HistoryItemsFile")]
 pub struct HistoryItems {
@@ -109,10 +110,10 @@ impl HistoryItems {
         Ok(Self { half_life, ..self })
     }
 
-    /// What lies near a disliked item is lowered by a share of what it would be raised by if the item
-    /// was liked, and an item that is left with nothing above 0 is not recalled. That is of paths
-    /// which begin at the items themselves, as item neighbors do; similar users and preferred tags
-    /// are found by what is liked alone.
+    /// What lies near a disliked item is lowered by a share of what it would be raised by if the
+    /// item was liked, and an item that is left with nothing above 0 is not recalled. That is of
+    /// paths which begin at the items themselves, as item neighbors do; similar users and preferred
+    /// tags are found by what is liked alone.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when it is below 0 or no number.

@@ -35,14 +35,14 @@ impl GrownStage {
 
 impl ServedStage {
     /// This stage with the items of a table that its catalog lacks, after its own, as
-    /// [`Recaller::with_items`](super::Recaller::with_items) gives a model with them: the stage of a
-    /// folder, whose model looks at features of items.
+    /// [`Recaller::with_items`](super::Recaller::with_items) gives a model with them: the stage of
+    /// a folder, whose model looks at features of items.
     ///
     /// Channels by the model and [by content](crate::channels::ContentNeighborsConfig) recall new
     /// items and know them in histories; their indexes are added to and not built anew. Popularity
     /// counts new items once it hears of them. All other channels go on as they are, on histories
-    /// without new items. [Tags](crate::data::TrainingData::with_tags) of new items are not known, so
-    /// that they pass a cap of tags.
+    /// without new items. [Tags](crate::data::TrainingData::with_tags) of new items are not known,
+    /// so that they pass a cap of tags.
     ///
     /// # Errors
     /// As [`Run::with_items`](super::Run::with_items), and

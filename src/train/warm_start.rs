@@ -24,11 +24,12 @@ use crate::{Error, ErrorKind, Result};
 /// and lost others. See [`Trainer::warm_start`](super::Trainer::warm_start).
 ///
 /// Vectors of items are matched by the items' external ids, whatever their order, and the rows of a
-/// layer that looks at features by the features' names, and types of events by the rules; all other weights stay what they were.
-/// Items that the old catalog lacks, or counts in no training sequence, begin where [`NewItems`]
-/// says, new features and types of events where those of a new model do, and what is not trained, such as features, is
-/// the new model's own. Vectors of items are what an [`ItemTable`](crate::model::ItemTable) holds:
-/// in a model of your own, weights that grow with the catalog and are none are refused.
+/// layer that looks at features by the features' names, and types of events by the rules; all other
+/// weights stay what they were. Items that the old catalog lacks, or counts in no training
+/// sequence, begin where [`NewItems`] says, new features and types of events where those of a new
+/// model do, and what is not trained, such as features, is the new model's own. Vectors of items
+/// are what an [`ItemTable`](crate::model::ItemTable) holds: in a model of your own, weights that
+/// grow with the catalog and are none are refused.
 ///
 /// ```no_run
 /// use seqrec::backend::{Autodiff, Flex};

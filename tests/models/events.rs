@@ -1,4 +1,5 @@
-//! Events in every model: what a user did with an item is seen beside it, and all else is as without.
+//! Events in every model: what a user did with an item is seen beside it, and all else is as
+//! without.
 
 use burn::module::{AutodiffModule, Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;

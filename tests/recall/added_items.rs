@@ -467,8 +467,8 @@ fn what_can_not_be_added_is_refused_and_changes_nothing() {
     );
 }
 
-/// What a stage that is loaded later has is its own, what it lacks is added to it, and one that can't
-/// take it does not serve.
+/// What a stage that is loaded later has is its own, what it lacks is added to it, and one that
+/// can't take it does not serve.
 #[test]
 fn a_stage_that_is_loaded_later_has_all_items() {
     let folder = tempfile::tempdir().unwrap();

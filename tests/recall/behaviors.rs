@@ -26,7 +26,8 @@ const RULES: &str = "buy=target*2, view*0.5, dislike=negative";
 /// Users with what they did, in this order; items are numbered as they turn up.
 type Rows<'a> = &'a [(&'a str, &'a [(i64, &'a str)])];
 
-/// Anna bought 2 and viewed 1 and 4, bo bought 1 and 2 and viewed 1 again, cy bought 3 and 4, dan 5.
+/// Anna bought 2 and viewed 1 and 4, bo bought 1 and 2 and viewed 1 again, cy bought 3 and 4, dan
+/// 5.
 const SHOP: Rows<'static> = &[
     (
         "anna",

@@ -25,10 +25,10 @@
 //! that is not in the folder (it counts once a folder has the item); a request with one that can't
 //! be right is refused as a whole, with the reason.
 //!
-//! Items may be added where the folder's model looks at features of items: a row has an `id` and the
-//! columns that the model was trained with, numbers, texts, `true` or `false`, or lists of texts, and
-//! given vectors by their names, lists of numbers. What the catalog has already is counted and left
-//! as it is. They stay while other folders are read, until the service ends.
+//! Items may be added where the folder's model looks at features of items: a row has an `id` and
+//! the columns that the model was trained with, numbers, texts, `true` or `false`, or lists of
+//! texts, and given vectors by their names, lists of numbers. What the catalog has already is
+//! counted and left as it is. They stay while other folders are read, until the service ends.
 //!
 //! The folder is read again at SIGHUP, or every `--reload-every` seconds, while calls go on;
 //! SIGTERM and Ctrl-C stop the service after the calls that have begun. It listens on this machine

@@ -28,8 +28,9 @@ settings! {
         pub learning_rate: f64 = 0.05, with_learning_rate;
         /// The weight of the vectors' squared lengths.
         pub regularization: f64 = 0.002, with_regularization;
-        /// The share of steps in which an item that the user [dislikes](crate::data::Role::Negative),
-        /// where there is one, takes the place of one drawn from the others.
+        /// The share of steps in which an item that the user
+        /// [dislikes](crate::data::Role::Negative), where there is one, takes the place of one
+        /// drawn from the others.
         #[serde(default)]
         pub dislikes: f64 = 0.0, with_dislikes;
         /// The seed of the first vectors and of draws.
@@ -56,8 +57,8 @@ impl BprConfig {
     /// Bayesian personalized ranking: each taken item's product is to be above that of an item
     /// drawn from the others. Rendle et al., [2009](https://arxiv.org/abs/1205.2618).
     ///
-    /// By the [meaning](crate::data::Behaviors) of events, one of weight 2 is drawn twice as often as
-    /// one of weight 1, and those of disliked items are not.
+    /// By the [meaning](crate::data::Behaviors) of events, one of weight 2 is drawn twice as often
+    /// as one of weight 1, and those of disliked items are not.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) with the first setting that is
@@ -315,8 +316,8 @@ mod tests {
         }
     }
 
-    /// Pairs are drawn by the weights of their events, and dislikes in the share of steps that is asked
-    /// for, each of a user's as often as the others.
+    /// Pairs are drawn by the weights of their events, and dislikes in the share of steps that is
+    /// asked for, each of a user's as often as the others.
     #[test]
     fn pairs_are_drawn_by_weight_and_dislikes_by_rate() {
         let did = |item, time, what| Interaction::new("anna", item, time).with_event(what);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Behaviors, Comparison, MOST_RULES, Relation, Role, Rule};
+use super::{Behaviors, MOST_RULES, Role, Rule, Sign, ValueTest};
 use crate::{Error, Result};
 
 /// Words that stand for the value of an event of any type.
@@ -17,11 +17,11 @@ const ROLES: [(&str, Role); 4] = [
 ];
 
 /// The longer ones first, since they begin as the shorter ones do.
-const RELATIONS: [(&str, Relation); 4] = [
-    (">=", Relation::AtLeast),
-    ("<=", Relation::AtMost),
-    (">", Relation::Above),
-    ("<", Relation::Below),
+const RELATIONS: [(&str, Sign); 4] = [
+    (">=", Sign::AtLeast),
+    ("<=", Sign::AtMost),
+    (">", Sign::Above),
+    ("<", Sign::Below),
 ];
 
 fn refused(value: impl fmt::Display, reason: impl Into<String>) -> Error {
@@ -40,13 +40,7 @@ impl FromStr for Rule {
             Some(((what, rest), relation)) => (what, rest, Some(relation)),
             None => (text, "", None),
         };
-        // A weight comes last, and a star by itself names everything.
-        let (rest, weight) = match if relation.is_some() { rest } else { what }.rsplit_once('*') {
-            Some((before, weight)) if !weight.trim().is_empty() && !weight.contains('=') => {
-                (before, Some(weight.trim()))
-            }
-            _ => (if relation.is_some() { rest } else { what }, None),
-        };
+        let (rest, weight) = without_weight(if relation.is_some() { rest } else { what });
         let (first, role) = match rest.split_once('=') {
             Some((first, role)) => (first.trim(), Some(role.trim())),
             None => (rest.trim(), None),
@@ -59,7 +53,7 @@ impl FromStr for Rule {
                     format!("{first:?} is no number to compare a value with"),
                 )
             })?;
-            Ok::<_, Error>(Comparison { relation, bound })
+            Ok::<_, Error>(ValueTest { relation, bound })
         });
         let name = if relation.is_some() {
             what.trim()
@@ -94,6 +88,16 @@ impl FromStr for Rule {
             role: role.map_or(Ok(Role::History), |role| role_of(role, text))?,
             weight,
         })
+    }
+}
+
+/// A rule without its weight, which comes last; a star by itself names everything.
+fn without_weight(rule: &str) -> (&str, Option<&str>) {
+    match rule.rsplit_once('*') {
+        Some((before, weight)) if !weight.trim().is_empty() && !weight.contains('=') => {
+            (before, Some(weight.trim()))
+        }
+        _ => (rule, None),
     }
 }
 
@@ -162,7 +166,7 @@ impl Rule {
             (None, None) => "*",
         };
         match self.comparison {
-            Some(Comparison { relation, bound }) => {
+            Some(ValueTest { relation, bound }) => {
                 let sign = RELATIONS.iter().find(|(_, known)| *known == relation);
                 format!("{name}{}{bound}", sign.map_or("", |(sign, _)| *sign))
             }

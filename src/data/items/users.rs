@@ -41,9 +41,9 @@ impl Dataset {
     /// they are in such a table: `with_features([("age", 33.0), ("country=is", 1.0)])`.
     ///
     /// # Errors
-    /// As [`Items::kind`] for a column that the table lacks, and [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for
-    /// one that says nothing of the data's users, for more than 1,000 features, and for a table of
-    /// other users.
+    /// As [`Items::kind`] for a column that the table lacks, and
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) for one that says nothing of the
+    /// data's users, for more than 1,000 features, and for a table of other users.
     pub fn with_users(self, users: &Items, columns: &[&str]) -> Result<Self> {
         let ids = (0..self.users()).map(|user| self.user_id(user));
         let row_of = |id| users.row_of(id);

@@ -13,7 +13,7 @@ use crate::buffer::{ALIGNMENT, Buffer};
 use crate::data::behaviors::Behaviors;
 use crate::data::catalog::Catalog;
 use crate::data::dataset::{Dataset, UserIds};
-use crate::data::sequences::{Events, Sequences};
+use crate::data::sequences::{CodedEvents, Sequences};
 use crate::data::stored_ids::{STORE_MAGIC, StoredIds};
 use crate::error::damaged;
 use crate::files;
@@ -288,13 +288,13 @@ impl Arrays {
     }
 
     /// The events and their meaning, where the data have one; an error where the arrays are none.
-    fn events(&self) -> std::result::Result<Option<Events>, ()> {
+    fn events(&self) -> std::result::Result<Option<CodedEvents>, ()> {
         let rules: Buffer<u8> = self.array(Section::Behaviors).ok_or(())?;
         if rules.is_empty() {
             return Ok(None);
         }
         let rules = std::str::from_utf8(&rules).map_err(|_| ())?;
-        Ok(Some(Events {
+        Ok(Some(CodedEvents {
             all: self.array(Section::Events).ok_or(())?,
             behaviors: Arc::new(rules.parse::<Behaviors>().map_err(|_| ())?),
         }))

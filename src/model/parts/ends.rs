@@ -37,9 +37,9 @@ pub struct SequenceEnds<B: BurnBackend> {
 
 impl<B: BurnBackend> SequenceEnds<B> {
     /// Ends with weights that are drawn one after another: `sizes` are the number of items, that of
-    /// a vector, the length of histories, and the number of features of users. With `tied` an item is seen by the vector that it is
-    /// recalled by, with `events` it is seen with its event, and with `output_layer` a linear layer
-    /// makes user vectors of states.
+    /// a vector, the length of histories, and the number of features of users. With `tied` an item
+    /// is seen by the vector that it is recalled by, with `events` it is seen with its event, and
+    /// with `output_layer` a linear layer makes user vectors of states.
     pub fn new(
         [items, dim, max_len, user_features]: [usize; 4],
         [tied, events, output_layer]: [bool; 3],

@@ -56,14 +56,15 @@ pub struct Weights<'a, B: BurnBackend> {
     device: &'a B::Device,
     tables: TablePrecision,
     features: Option<TableFeatures<B>>,
-    events: Option<Events>,
+    events: Option<EventDraws>,
 }
 
 /// The types of events that vectors are drawn for.
 #[derive(Debug)]
-struct Events {
+struct EventDraws {
     rules: usize,
-    /// The numbers that they are drawn from, so that all other weights are those of a model without.
+    /// The numbers that they are drawn from, so that all other weights are those of a model
+    /// without.
     random: ChaCha8Rng,
 }
 
@@ -106,7 +107,7 @@ impl<'a, B: Backend> Weights<'a, B> {
             let mut random = self.random.clone();
             random.set_stream(EVENT_STREAM);
             let rules = behaviors.len();
-            Events { rules, random }
+            EventDraws { rules, random }
         });
         Self { events, ..self }
     }
@@ -190,8 +191,8 @@ impl<B: BurnBackend> Weights<'_, B> {
         draws.map(move |draw: f32| deviation * draw)
     }
 
-    /// A map of so many features of users to vectors of `dim` numbers, of 0 at first; none where there
-    /// are no features.
+    /// A map of so many features of users to vectors of `dim` numbers, of 0 at first; none where
+    /// there are no features.
     pub fn users(&self, features: usize, dim: usize) -> Option<UserMap<B>> {
         (features > 0).then(|| UserMap {
             weight: self.param(vec![0.0; features * dim], [features, dim]),
