@@ -123,6 +123,12 @@ impl Behaviors {
         self.rules.iter().map(of).eq(other.rules.iter().map(of))
     }
 
+    /// The rules in quotes, or "none" where events have no meaning, as errors say them.
+    pub(crate) fn said(behaviors: Option<&Self>) -> String {
+        let quoted = |behaviors: &Self| format!("{:?}", behaviors.to_string());
+        behaviors.map_or_else(|| "none".to_owned(), quoted)
+    }
+
     /// What each rule names, without what it makes of it.
     pub(crate) fn names(&self) -> impl Iterator<Item = String> {
         self.rules.iter().map(Rule::named)

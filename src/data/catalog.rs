@@ -310,17 +310,13 @@ impl Catalog {
         if known == of_data {
             return Ok(());
         }
-        let said = |behaviors: Option<&Behaviors>| match behaviors {
-            Some(behaviors) => format!("{:?}", behaviors.to_string()),
-            None => "none".to_owned(),
-        };
         let reason = format!(
             "the catalog's are {}: give both the same, by `Interactions::with_behaviors` or --behaviors",
-            said(known)
+            Behaviors::said(known)
         );
         Err(Error::invalid(
             "behaviors of the data",
-            said(of_data),
+            Behaviors::said(of_data),
             reason,
         ))
     }

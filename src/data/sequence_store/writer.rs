@@ -252,15 +252,10 @@ impl SequenceStoreWriter {
         if self.behaviors == part.behaviors || part.is_empty() {
             return Ok(());
         }
-        let said = |behaviors: &Option<Arc<Behaviors>>| match behaviors {
-            Some(behaviors) => format!("{:?}", behaviors.to_string()),
-            None => "none".to_owned(),
-        };
-        let reason = format!(
-            "those before have {}; give all the same",
-            said(&self.behaviors)
-        );
-        Err(Error::invalid("behaviors", said(&part.behaviors), reason))
+        let [before, given] = [&self.behaviors, &part.behaviors]
+            .map(|behaviors| Behaviors::said(behaviors.as_deref()));
+        let reason = format!("those before have {before}; give all the same");
+        Err(Error::invalid("behaviors", given, reason))
     }
 
     fn end_run(&mut self) -> Result<()> {
